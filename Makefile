@@ -1,0 +1,143 @@
+# mega - make, make demo, make test, make install; see README.md.
+#
+# Everything is built below $(BUILD). Variants get a folder of their own:
+#   make BUILD=build/asan SANITIZE=address,undefined test
+#   make BUILD=build/clang CC=clang WERROR=1
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
+           -Wno-sign-conversion $(if $(WERROR),-Werror)
+SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -Isrc -Iformats $(WARN) $(SAN) $(CFLAGS)
+LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
+TOOL_LIBS  := -ljansson -lsndfile -lsamplerate $(LIB_LIBS)
+
+# ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
+
+# libmega: the engine and the reader of its container
+LIB_SRC := \
+    src/error.c src/dtype.c \
+    formats/bytes.c formats/meta.c formats/mega_read.c \
+    src/config.c src/bind.c src/model.c \
+    src/cpu.c src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
+    src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c
+
+# what only the tools need: decoders of inputs, other programs' checkpoints, the writer
+FORMATS_SRC := \
+    formats/audio.c formats/image.c formats/text.c formats/npy.c src/features.c \
+    formats/zip.c formats/pickle.c formats/torch_zip.c formats/torch_legacy.c \
+    formats/safetensors.c formats/checkpoint.c formats/mega_write.c formats/output.c
+
+RUN_SRC := \
+    tools/run/main.c tools/run/options.c tools/run/input.c tools/run/find_model.c \
+    tools/run/progress.c tools/run/classify.c tools/run/eval.c tools/run/forward.c \
+    tools/run/inspect.c tools/run/verify.c
+
+CONVERT_SRC := tools/convert/main.c tools/convert/architecture.c tools/convert/write.c
+
+# The one file that is built for a particular processor; chosen at run time by src/cpu.c.
+ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
+ifeq ($(ARCH),x86_64)
+LIB_SRC += src/kernels_avx2.c
+$(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
+endif
+# The kernels' plain loops are written to be vectorised by the compiler.
+$(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
+
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB_OBJ := $(call obj,$(LIB_SRC))
+PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
+UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
+
+.PHONY: all demo test unit cli install clean packages bench
+all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so $(BUILD)/mega.pc
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
+
+$(BUILD)/libmega.a: $(LIB_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC))
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libmega.so: $(PIC_OBJ)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
+
+$(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+
+$(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+
+$(BUILD)/mega.pc: Makefile src/mega.h
+	@mkdir -p $(@D)
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' 'libdir=$${prefix}/lib' '' \
+	    'Name: mega' 'Description: inference engine for MEGA sequence models' \
+	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lmega' \
+	    'Libs.private: $(LIB_LIBS)' > $@
+
+# ---- Tests -----------------------------------------------------------------------------------------
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
+
+unit: $(UNIT_BIN) $(BINARIES)
+	@for t in $(UNIT_BIN); do MEGA_BUILD=$(BUILD) $$t || exit 1; done
+
+cli: $(BINARIES)
+	MEGA_BUILD=$(BUILD) tests/cli/run
+
+test: packages-test
+	$(MAKE) all unit cli
+
+# ---- Set-up: the packages that are needed, installed where that is possible --------------------------
+
+.PHONY: packages-test
+packages:
+	@tools/install-packages build
+packages-test:
+	@tools/install-packages build test
+
+demo: packages
+	$(MAKE) all
+	@echo
+	$(BUILD)/mega-run classify models/speech-commands/yes.wav
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/mega
+	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 src/mega.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BUILD)/libmega.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(BUILD)/libmega.so $(DESTDIR)$(PREFIX)/lib/libmega.so.$(VERSION)
+	ln -sf libmega.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libmega.so.0
+	ln -sf libmega.so.0 $(DESTDIR)$(PREFIX)/lib/libmega.so
+	install -m 644 $(BUILD)/mega.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,97 @@
+/*
+ * mega_file.h - the .mega container: reading and writing. The byte layout is formats/MEGA-FORMAT.md.
+ *
+ * A file is a list of typed metadata values (meta.h) and a list of named tensors. Reading maps the
+ * file, checks header, metadata, index, spans and sizes, and leaves the tensor data alone until it
+ * is asked for. Nothing here knows what the metadata or the tensors mean.
+ */
+#ifndef MEGA_FILE_H
+#define MEGA_FILE_H
+
+#include "dtype.h"
+#include "mega.h"
+#include "meta.h"
+
+#define MEGA_MAX_RANK 4
+#define MEGA_MAX_TENSORS 65536
+#define MEGA_MAX_NAME 255
+#define MEGA_DATA_ALIGNMENT 64
+
+typedef enum MegaEncoding {
+    MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
+    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own */
+    MEGA_TIED = 2,         /* the data of another tensor of the same dtype and shape */
+} MegaEncoding;
+
+typedef struct MegaTensor {
+    const char *name;
+    MegaDtype dtype;
+    MegaEncoding encoding;
+    int rank;
+    uint64_t shape[MEGA_MAX_RANK]; /* row-major, every dimension >= 1 */
+    uint64_t elements;             /* product of shape */
+    uint64_t offset, stored_size;  /* span in the file; 0, 0 when tied */
+    uint64_t size;                 /* bytes when decoded: elements * item size */
+    uint32_t crc;                  /* CRC-32 of the decoded bytes */
+    int tied_to;                   /* index of the tensor that holds the data, or -1 */
+    uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks */
+} MegaTensor;
+
+typedef struct MegaFile MegaFile;
+
+/* Opens and checks; *out is closed with mega_file_close. path is kept for messages. */
+int mega_file_open(MegaFile **out, const char *path, MegaError *err);
+/* The same for bytes in memory, which must outlive the file. name serves the messages. */
+int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const char *name,
+                          MegaError *err);
+void mega_file_close(MegaFile *file);
+
+const char *mega_file_name(const MegaFile *file);
+uint64_t mega_file_size(const MegaFile *file);
+const MegaMeta *mega_file_meta(const MegaFile *file);
+size_t mega_file_tensor_count(const MegaFile *file);
+const MegaTensor *mega_file_tensor(const MegaFile *file, size_t index);
+/* NULL when there is none of that name. */
+const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
+
+/* The bytes of a plain tensor inside the mapping (64-byte aligned in the file), or NULL if it is
+ * compressed. A tied tensor gives those of its holder. */
+const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
+
+/* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
+ * the whole tensor's too. Safe to call from several threads for different tensors. */
+int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err);
+/* Decodes block number `block` of a compressed tensor to dst [its decoded size], so that a caller
+ * can spread the blocks over threads. */
+int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
+                         MegaError *err);
+/* Checks the checksum of every tensor without keeping the data. */
+int mega_file_verify(const MegaFile *file, MegaError *err);
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+typedef struct MegaWriter MegaWriter;
+
+typedef struct MegaTensorDecl {
+    const char *name;
+    MegaDtype dtype;
+    int rank;
+    uint64_t shape[MEGA_MAX_RANK];
+    int tied_to; /* index of an earlier declaration whose data this one shares, or -1 */
+} MegaTensorDecl;
+
+/* Starts a temporary file beside path; nothing appears under path before mega_writer_finish. meta
+ * and the declarations are copied. */
+int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
+                    const MegaTensorDecl *tensors, size_t count, bool compress, MegaError *err);
+/* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype. Whole
+ * tensors, in the order of the declarations. */
+int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err);
+/* Writes index and header, flushes to disk and renames. */
+int mega_writer_finish(MegaWriter *writer, MegaError *err);
+/* Frees; removes the temporary file unless mega_writer_finish succeeded. */
+void mega_writer_free(MegaWriter *writer);
+/* For signal handlers and exits: unlinks the temporary file, async-signal-safe. */
+void mega_writer_abandon(const MegaWriter *writer);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * meta.h - typed metadata: an ordered list of unique dotted keys ("encoder.layers") with values.
+ *
+ * Getters never guess: a key of another type, or out of the asked range, is an error that names the
+ * key, what was found and what was expected. A string is UTF-8 without NUL.
+ */
+#ifndef MEGA_META_H
+#define MEGA_META_H
+
+#include "mega.h"
+
+typedef enum MegaMetaType {
+    MEGA_META_BOOL = 1,
+    MEGA_META_INT = 2,     /* signed 64-bit */
+    MEGA_META_FLOAT = 3,   /* binary64 */
+    MEGA_META_STRING = 4,
+    MEGA_META_INTS = 5,    /* arrays */
+    MEGA_META_FLOATS = 6,
+    MEGA_META_STRINGS = 7,
+} MegaMetaType;
+
+typedef struct MegaMetaValue {
+    const char *key;
+    MegaMetaType type;
+    uint64_t count; /* elements; 1 for scalars */
+    union {
+        bool boolean;
+        int64_t integer;
+        double real;
+        const char *string;
+        const int64_t *integers;
+        const double *reals;
+        const char *const *strings;
+    };
+} MegaMetaValue;
+
+typedef struct MegaMeta MegaMeta;
+
+MegaMeta *mega_meta_new(void); /* NULL without memory */
+void mega_meta_free(MegaMeta *meta);
+
+size_t mega_meta_count(const MegaMeta *meta);
+const MegaMetaValue *mega_meta_at(const MegaMeta *meta, size_t index);
+const MegaMetaValue *mega_meta_find(const MegaMeta *meta, const char *key); /* or NULL */
+
+/* Setters copy; a key that is already there is replaced. They return 0 or MEGA_ERR_MEMORY, or
+ * MEGA_ERR_LIMIT past the format's caps. */
+int mega_meta_set_bool(MegaMeta *meta, const char *key, bool value);
+int mega_meta_set_int(MegaMeta *meta, const char *key, int64_t value);
+int mega_meta_set_float(MegaMeta *meta, const char *key, double value);
+int mega_meta_set_string(MegaMeta *meta, const char *key, const char *value);
+int mega_meta_set_ints(MegaMeta *meta, const char *key, const int64_t *values, size_t count);
+int mega_meta_set_floats(MegaMeta *meta, const char *key, const double *values, size_t count);
+int mega_meta_set_strings(MegaMeta *meta, const char *key, const char *const *values, size_t count);
+
+/* Getters: 0 and *out, or an error. A missing key is an error too: ask mega_meta_find first for an
+ * optional one. An int is accepted where a float is asked for. */
+int mega_meta_get_bool(const MegaMeta *meta, const char *key, bool *out, MegaError *err);
+int mega_meta_get_int(const MegaMeta *meta, const char *key, int64_t min, int64_t max, int64_t *out,
+                      MegaError *err);
+int mega_meta_get_float(const MegaMeta *meta, const char *key, double *out, MegaError *err);
+int mega_meta_get_string(const MegaMeta *meta, const char *key, const char **out, MegaError *err);
+
+/* The serialised form, as in MEGA-FORMAT.md section "Metadata". encode allocates *bytes (free()). */
+int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaError *err);
+int mega_meta_decode(MegaMeta **out, const uint8_t *bytes, size_t size, MegaError *err);
+
+#endif

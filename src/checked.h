@@ -1,0 +1,30 @@
+/*
+ * checked.h - size arithmetic on numbers that come from outside. Every product, sum and alignment
+ * of a length read from a file goes through here; false means overflow and leaves *out unspecified.
+ */
+#ifndef MEGA_CHECKED_H
+#define MEGA_CHECKED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline bool mega_mul(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+static inline bool mega_add(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+
+/* Rounds a up to a multiple of alignment, a power of two. */
+static inline bool mega_align(uint64_t a, uint64_t alignment, uint64_t *out)
+{
+    if (__builtin_add_overflow(a, alignment - 1, out))
+        return false;
+    *out &= ~(alignment - 1);
+    return true;
+}
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * config.h - every hyper-parameter of a model, as plain numbers.
+ *
+ * One table in config.c {metadata key, field, type, range} reads a MegaConfig from the metadata of
+ * a .mega file and writes it there, so that the two cannot drift apart. mega_config_check states
+ * what must hold between fields. Symbols follow the specification: d width, h hidden (value) width,
+ * z shared query/key width, N EMA states per channel.
+ */
+#ifndef MEGA_CONFIG_H
+#define MEGA_CONFIG_H
+
+#include "mega.h"
+#include "meta.h"
+
+typedef enum MegaTask {
+    MEGA_TASK_CLASSIFY,
+} MegaTask;
+
+typedef enum MegaEmbedKind {
+    MEGA_EMBED_TOKENS,  /* table lookup */
+    MEGA_EMBED_REAL,    /* x_t * weight + bias, one real number a position */
+    MEGA_EMBED_FRAMES,  /* linear map of frame_length consecutive samples, a frame every frame_hop */
+    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
+} MegaEmbedKind;
+
+typedef enum MegaNormKind {
+    MEGA_NORM_LAYER,
+    MEGA_NORM_SCALE,
+    MEGA_NORM_RMS,
+    MEGA_NORM_BATCH,
+} MegaNormKind;
+
+typedef enum MegaAttentionKind {
+    MEGA_ATTENTION_SOFTMAX,
+    MEGA_ATTENTION_RELU2,
+    MEGA_ATTENTION_LAPLACE,
+} MegaAttentionKind;
+
+typedef enum MegaBiasKind {
+    MEGA_BIAS_SIMPLE,
+    MEGA_BIAS_ROTARY,
+} MegaBiasKind;
+
+typedef enum MegaActivation {
+    MEGA_ACTIVATION_LINEAR,
+    MEGA_ACTIVATION_SILU,
+    MEGA_ACTIVATION_RELU,
+    MEGA_ACTIVATION_GELU,      /* exact, erf */
+    MEGA_ACTIVATION_GELU_TANH, /* gelu_fast, gelu_accurate */
+    MEGA_ACTIVATION_TANH,
+} MegaActivation;
+
+typedef enum MegaPooling {
+    MEGA_POOL_MEAN,
+    MEGA_POOL_FIRST, /* position 0, the <CLS> token */
+} MegaPooling;
+
+/* A stack of MEGA layers: gated attention (spec section 2) and feed-forward blocks (section 5). */
+typedef struct MegaStackConfig {
+    int layers;
+    int width;  /* d */
+    int hidden; /* h */
+    int ffn;    /* inner width of the feed-forward block; 0: no block */
+    int zdim;   /* z */
+    int ndim;   /* N */
+    int chunk;         /* C; 0: one chunk over the whole sequence */
+    int truncation;    /* T; 0: none */
+    int max_positions; /* M of the simple bias when there are no chunks */
+    bool bidirectional;
+    bool ema_shift;  /* the look-ahead half of the EMA starts at lag 1 (image code) */
+    bool pre_norm;
+    bool final_norm; /* after the stack */
+    bool norm_affine, final_norm_affine; /* false: no weight and bias */
+    bool embed_norm; /* norm right after the embedding */
+    MegaNormKind norm;
+    MegaAttentionKind attention;
+    MegaBiasKind bias;
+    MegaActivation activation; /* of v, of the candidate and of the feed-forward block */
+} MegaStackConfig;
+
+typedef struct MegaEmbedConfig {
+    MegaEmbedKind kind;
+    int vocab;        /* rows of the token table */
+    int pad;          /* padding id, -1: none */
+    int frame_length, frame_hop;
+    int patch;        /* edge of a patch */
+    int channels, height, width; /* of an image, for patches */
+    bool positions;   /* patches: learned position embedding */
+} MegaEmbedConfig;
+
+/* From the states of the encoder to logits (spec section 8):
+ * [Linear d->d + silu] -> pooling -> layers x (Linear + activation) -> Linear. */
+typedef struct MegaHeadConfig {
+    bool projection;  /* the per-position Linear + silu of the image model */
+    MegaPooling pooling;
+    bool pair;        /* two inputs, pooled vectors concatenated second first */
+    int layers, width; /* hidden layers after pooling and their width */
+    MegaActivation activation;
+    bool output_bias;
+    int classes;
+} MegaHeadConfig;
+
+typedef struct MegaConfig {
+    MegaTask task;
+    MegaEmbedConfig embed;
+    MegaStackConfig encoder;
+    MegaHeadConfig head;
+} MegaConfig;
+
+int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
+int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
+/* Ranges and what must hold between fields; MEGA_ERR_MODEL with the offending key. */
+int mega_config_check(const MegaConfig *config, MegaError *err);
+
+/* Names as they stand in the metadata, which are those of the original's arguments where it has one
+ * ("laplace", "layernorm", "simple", "silu"). -1 for an unknown name. */
+const char *mega_norm_name(MegaNormKind kind);
+int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
+const char *mega_attention_name(MegaAttentionKind kind);
+int mega_attention_by_name(const char *name);
+const char *mega_bias_name(MegaBiasKind kind);
+int mega_bias_by_name(const char *name);
+const char *mega_activation_name(MegaActivation kind);
+int mega_activation_by_name(const char *name); /* "swish", "gelu_fast" ... too */
+const char *mega_pooling_name(MegaPooling kind);
+const char *mega_embed_name(MegaEmbedKind kind);
+
+/* K of spec section 1: rows of the EMA parameters. */
+static inline int mega_ema_channels(const MegaStackConfig *stack)
+{
+    return stack->bidirectional ? 2 * stack->width : stack->width;
+}
+
+/* M of spec section 3: the simple bias has 2 M - 1 entries. */
+static inline int mega_bias_positions(const MegaStackConfig *stack)
+{
+    return stack->chunk > 0 ? stack->chunk : stack->max_positions;
+}
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * features.h - from decoded input to what a model is fed: the step between decoding and embedding.
+ *
+ * How to prepare an input is part of a model file (metadata "audio.*", "image.*", "text.*"); this
+ * reads that description and applies it. Decoding itself (wav, png, ...) is in formats/.
+ */
+#ifndef MEGA_FEATURES_H
+#define MEGA_FEATURES_H
+
+#include "mega.h"
+#include "meta.h"
+
+/* audio.sample_rate, audio.mean, audio.std, audio.length; spec section 9 */
+typedef struct MegaAudioFeatures {
+    int sample_rate; /* Hz */
+    double mean, std; /* of samples in [-1, 1) */
+    int64_t length;  /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
+} MegaAudioFeatures;
+
+typedef enum MegaImageFit {
+    MEGA_FIT_EXACT,   /* the size must match */
+    MEGA_FIT_STRETCH, /* resize to width x height */
+    MEGA_FIT_CROP,    /* resize the short side to image.resize (bicubic), then crop the centre */
+} MegaImageFit;
+
+/* image.channels, .width, .height, .mean, .std, .fit, .resize */
+typedef struct MegaImageFeatures {
+    int channels; /* 1 gray, 3 RGB */
+    int width, height;
+    MegaImageFit fit;
+    int resize;
+    float mean[4], std[4]; /* of values in [0, 1] */
+} MegaImageFeatures;
+
+typedef enum MegaTextUnit {
+    MEGA_TEXT_SYMBOLS,    /* separated by whitespace */
+    MEGA_TEXT_CHARACTERS, /* Unicode code points of UTF-8 */
+    MEGA_TEXT_BYTES,
+} MegaTextUnit;
+
+/* text.unit, text.cls (id put in front, -1: none), text.eos (id appended, -1: none), text.unk */
+typedef struct MegaTextFeatures {
+    MegaTextUnit unit;
+    int cls, eos, unk;
+} MegaTextFeatures;
+
+int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta, MegaError *err);
+int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err);
+int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err);
+
+/* (x - mean) / (std + 1e-5), in float32 as the original does it; in place allowed. */
+void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
+                          float *out);
+/* pixels [height][width][channels] of 0...255 to (v/255 - mean)/std: planar [channels][height][width]. */
+void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
+
+#endif

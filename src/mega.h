@@ -1,0 +1,149 @@
+/*
+ * mega.h - the public interface of libmega, an inference engine for MEGA sequence models
+ * ("Moving Average Equipped Gated Attention", arXiv 2209.10655).
+ *
+ * Three objects, in the order in which they are made:
+ *
+ *   MegaModel    weights and configuration, read from a .mega file. Immutable after loading; any
+ *                number of threads and sessions may share one. Free it after its sessions.
+ *   MegaSession  the mutable side: an arena, a plan and worker threads. One per calling thread.
+ *   MegaInput    a view of the caller's data: token ids, real numbers, or an image.
+ *
+ *       MegaError err = {0};
+ *       MegaModel *model = NULL;
+ *       MegaSession *session = NULL;
+ *       if (mega_model_open(&model, "speech.mega", &err) ||
+ *           mega_session_new(&session, model, NULL, &err) ||
+ *           mega_session_classify(session, &input, 1, logits, &err))
+ *           fprintf(stderr, "%s\n", err.text);
+ *       mega_session_free(session);
+ *       mega_model_free(model);
+ *
+ * Fallible functions return 0 or a negative MEGA_ERR_* code and put one sentence with its context
+ * into the caller's MegaError (which may be NULL). The library prints nothing and never exits.
+ * Every *_free accepts NULL.
+ */
+#ifndef MEGA_H
+#define MEGA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MEGA_API __attribute__((visibility("default")))
+#define MEGA_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define MEGA_API
+#define MEGA_PRINTF(fmt, args)
+#endif
+
+#define MEGA_VERSION "0.1.0"
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+/* The numbers are part of the interface: they never change, new ones are added at the end. */
+typedef enum MegaErrorCode {
+    MEGA_OK = 0,
+    MEGA_ERR_IO = -1,          /* the system could not open, read, map or write */
+    MEGA_ERR_FORMAT = -2,      /* bytes that are not what they claim: corrupt, truncated, hostile */
+    MEGA_ERR_UNSUPPORTED = -3, /* well formed, but a version, kind or option that is not handled */
+    MEGA_ERR_MODEL = -4,       /* configuration and tensors do not fit each other */
+    MEGA_ERR_INPUT = -5,       /* an input that this model cannot take */
+    MEGA_ERR_LIMIT = -6,       /* larger than a documented limit */
+    MEGA_ERR_MEMORY = -7,      /* allocation failed */
+    MEGA_ERR_ARGUMENT = -8,    /* a wrong argument of the caller */
+} MegaErrorCode;
+
+typedef struct MegaError {
+    int code;       /* 0 or MEGA_ERR_* */
+    char text[512]; /* one sentence without a final newline */
+} MegaError;
+
+/* A constant such as "MEGA_ERR_FORMAT"; never NULL. */
+MEGA_API const char *mega_error_name(int code);
+
+/* Fills *err (if not NULL) and returns code, so that `return mega_fail(err, CODE, "...", ...)` reads
+ * well. A later call overwrites an earlier one. */
+MEGA_API int mega_fail(MegaError *err, int code, const char *format, ...) MEGA_PRINTF(3, 4);
+
+MEGA_API const char *mega_version(void); /* "0.1.0" */
+
+/* ---- Models ---------------------------------------------------------------------------------- */
+
+typedef struct MegaModel MegaModel;
+
+/* Maps and checks the file, then binds its tensors. On success *out owns the mapping. */
+MEGA_API int mega_model_open(MegaModel **out, const char *path, MegaError *err);
+/* The same for a file that lies in memory; bytes must outlive the model and is not written to. */
+MEGA_API int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size,
+                                    MegaError *err);
+MEGA_API void mega_model_free(MegaModel *model);
+
+typedef enum MegaInputKind {
+    MEGA_INPUT_TOKENS = 1,  /* token ids */
+    MEGA_INPUT_SAMPLES = 2, /* real numbers in time: audio samples or pixels read row by row */
+    MEGA_INPUT_IMAGE = 3,   /* channels x height x width */
+} MegaInputKind;
+
+MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);
+MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair model, else 1 */
+MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
+MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
+MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
+
+/* ---- Sessions -------------------------------------------------------------------------------- */
+
+typedef struct MegaSession MegaSession;
+
+typedef struct MegaSessionOptions {
+    int threads; /* worker threads, the caller included; 0: as many as pay on this machine */
+} MegaSessionOptions;
+
+/* options may be NULL. The results do not depend on the number of threads. */
+MEGA_API int mega_session_new(MegaSession **out, const MegaModel *model,
+                              const MegaSessionOptions *options, MegaError *err);
+MEGA_API void mega_session_free(MegaSession *session);
+
+typedef struct MegaInput {
+    MegaInputKind kind;
+    const int32_t *tokens; /* [length] for MEGA_INPUT_TOKENS: used as they are, nothing appended */
+    const float *values;   /* [length] normalised samples, or [channels][height][width] pixels */
+    size_t length;         /* tokens or samples; channels*height*width for an image */
+    int channels, height, width; /* images only */
+} MegaInput;
+
+/* inputs: mega_model_input_count() of them. logits [class count], before softmax (spec section 8). */
+MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count,
+                                   float *logits, MegaError *err);
+
+/* p_i = exp(logits_i - max) / sum, in place allowed. */
+MEGA_API void mega_softmax(const float *logits, int count, float *probabilities);
+
+/*
+ * A tap sees intermediate results while a session runs, for embeddings and for checking a
+ * conversion. data is [rows][columns], row-major, valid during the call only; input counts from 0.
+ * Stages, in order, with their columns (d, h, z as in the paper; I = 0 ... layers - 1):
+ *   embed (d)                      after the embedding and its norm
+ *   layer.I.ema (d)                silu(EMA(x) + omega x)
+ *   layer.I.v (h) .z (z) .q (z) .k (z)
+ *   layer.I (d)                    after the gated attention and the feed-forward block
+ *   final (d)                      after the final norm, where there is one
+ *   pooled (d)                     one row per input
+ *   logits                         one row
+ */
+typedef void (*MegaTap)(void *context, const char *stage, int input, const float *data, size_t rows,
+                        size_t columns);
+MEGA_API void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context);
+
+/* Bytes of the arena, all of the session's working memory that grows with the input. */
+MEGA_API size_t mega_session_memory(const MegaSession *session);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

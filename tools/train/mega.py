@@ -1,0 +1,329 @@
+"""MEGA (moving average equipped gated attention) encoders in PyTorch, for training.
+
+Two classifiers are built from the same layer:
+
+* ``SequenceClassifier``: real-valued sequences such as audio (the fairseq family of checkpoints);
+* ``PatchClassifier``: images cut into patches (the vision family).
+
+Parameter names and shapes are those of the original implementation, so that a state dict saved
+here is converted like any other checkpoint. Only what the recipes of this folder need is here:
+full sequences without padding, no decoder, no incremental state.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+TOEPLITZ_LIMIT = 512  # longest sequence whose moving average is computed as a matrix product
+
+
+class ScaleNorm(nn.Module):
+    """Divide by the root mean square and multiply by one learnt scalar."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.scalar = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.scalar * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5)
+
+
+class SequenceNorm(nn.Module):
+    """Normalisation over the channels of (batch, length, dim)."""
+
+    KINDS = {
+        'layernorm': nn.LayerNorm,
+        'scalenorm': ScaleNorm,
+        'rmsnorm': lambda dim: nn.RMSNorm(dim, eps=1e-5),
+        'batchnorm': nn.BatchNorm1d,
+    }
+
+    def __init__(self, kind, dim):
+        super().__init__()
+        self.norm = self.KINDS[kind](dim)
+
+    def forward(self, x):
+        if isinstance(self.norm, nn.BatchNorm1d):
+            return self.norm(x.flatten(0, -2)).view_as(x)
+        return self.norm(x)
+
+
+class MovingAverage(nn.Module):
+    """Damped multi-dimensional exponential moving average, in both directions.
+
+    The vision checkpoints differ in two ways, chosen by ``vision``: the names ``alpha`` and
+    ``delta`` are swapped, and the half that looks ahead starts at the next position instead of
+    counting the present one a second time.
+    """
+
+    def __init__(self, dim, n_dim, truncation=None, vision=False):
+        super().__init__()
+        self.truncation = truncation
+        self.vision = vision
+        self.delta = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.2))
+        self.alpha = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.2))
+        # Alternating signs: neighbouring states begin as differences of averages.
+        sign = (-1.0) ** torch.arange(n_dim).view(1, n_dim, 1)
+        self.beta = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.02) + sign)
+        self.gamma = nn.Parameter(torch.empty(2 * dim, n_dim).normal_())
+        self.omega = nn.Parameter(torch.empty(dim).normal_())
+
+    def kernel(self, length):
+        """Weights by lag, (2 dim, length): the first half looks back, the second ahead."""
+        p, damping = torch.sigmoid(self.delta), torch.sigmoid(self.alpha)
+        if self.vision:
+            p, damping = damping, p
+        lag = torch.arange(length, dtype=p.dtype)
+        powers = torch.exp(torch.log1p(-p * damping) * lag)
+        scale = math.sqrt(1.0 / self.gamma.size(1))
+        kernel = torch.einsum('kn,knl->kl', (p * self.beta).squeeze(-1) * self.gamma * scale, powers)
+        if self.truncation is not None and 0 < self.truncation < length:
+            kernel = kernel * (lag < self.truncation)
+        return kernel
+
+    def forward(self, x):
+        length, dim = x.size(1), x.size(2)
+        back, ahead = self.kernel(length).split(dim)
+        # One two-sided kernel: `both[:, length - 1 + lag]` weighs the input at t - lag.
+        ahead = ahead.flip(1)
+        if self.vision:
+            both = torch.cat([ahead[:, 1:], back], dim=1)
+        else:
+            both = torch.cat([ahead[:, :-1], back[:, :1] + ahead[:, -1:], back[:, 1:]], dim=1)
+        if length <= TOEPLITZ_LIMIT:
+            # For short sequences one matrix per channel beats the Fourier transform by far.
+            lag = torch.arange(length)[:, None] - torch.arange(length)[None, :]
+            matrices = both[:, length - 1 + lag]
+            y = torch.bmm(matrices, x.permute(2, 1, 0)).permute(2, 1, 0)
+        else:
+            size = 3 * length
+            spectrum = torch.fft.rfft(x.transpose(1, 2), size) * torch.fft.rfft(both, size)
+            y = torch.fft.irfft(spectrum, size)[..., length - 1:2 * length - 1].transpose(1, 2)
+        return F.silu(y + self.omega * x)
+
+
+class SimpleRelativeBias(nn.Module):
+    """One learnt number for every distance between query and key."""
+
+    def __init__(self, max_positions):
+        super().__init__()
+        self.max_positions = max_positions
+        self.rel_pos_bias = nn.Parameter(torch.empty(2 * max_positions - 1).normal_(std=0.02))
+
+    def forward(self, length):
+        position = torch.arange(length)
+        return self.rel_pos_bias[self.max_positions - 1 + position[None, :] - position[:, None]]
+
+
+def laplace(scores):
+    """The original's replacement of softmax: a Gaussian's distribution function, not normalised."""
+    return 0.5 * (1.0 + torch.erf((scores - 0.707107) / (0.282095 * math.sqrt(2.0))))
+
+
+class GatedAttention(nn.Module):
+    """The MEGA layer: moving average, single-head attention inside chunks, and gates."""
+
+    def __init__(self, dim, hidden, z_dim, n_dim, norm, chunk=None, truncation=None,
+                 max_positions=None, dropout=0.0, vision=False):
+        super().__init__()
+        self.sizes = (dim, z_dim, hidden, dim)
+        self.chunk = chunk
+        self.dropout = nn.Dropout(dropout)
+        self.norm = SequenceNorm(norm, dim)
+        self.move = MovingAverage(dim, n_dim, truncation, vision)
+        self.v_proj = nn.Linear(dim, hidden)
+        self.mx_proj = nn.Linear(dim, sum(self.sizes))
+        self.h_proj = nn.Linear(hidden, dim)
+        self.gamma = nn.Parameter(torch.empty(2, z_dim).normal_(std=0.02))
+        self.beta = nn.Parameter(torch.zeros(2, z_dim))
+        self.rel_pos_bias = SimpleRelativeBias(chunk or max_positions)
+        for linear in (self.v_proj, self.mx_proj, self.h_proj):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        normed = self.norm(x)
+        v = F.silu(self.v_proj(normed))
+        update, z, reset, candidate = self.mx_proj(self.move(normed)).split(self.sizes, dim=-1)
+        z = F.silu(z)
+        chunk = min(self.chunk or length, length)
+        q = (z * (self.gamma[0] / chunk) + self.beta[0] / chunk).view(-1, chunk, z.size(-1))
+        k = (z * self.gamma[1] + self.beta[1]).view(-1, chunk, z.size(-1))
+        weights = laplace(torch.bmm(q, k.transpose(1, 2)) + self.rel_pos_bias(chunk))
+        attended = torch.bmm(weights, v.view(-1, chunk, v.size(-1))).view(batch, length, -1)
+        h = F.silu(candidate + self.h_proj(self.dropout(attended * F.silu(reset))))
+        return x + torch.sigmoid(update) * (h - x)
+
+
+class FeedForward(nn.Module):
+    """Normalised two-layer network with a residual connection."""
+
+    def __init__(self, dim, hidden, norm, dropout=0.0):
+        super().__init__()
+        self.norm = SequenceNorm(norm, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (self.fc1, self.fc2):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x):
+        return x + self.fc2(self.dropout(F.silu(self.fc1(self.norm(x)))))
+
+
+class Block(nn.Module):
+    """One encoder layer: gated attention, then the feed-forward network."""
+
+    def __init__(self, dim, hidden, ffn, z_dim, n_dim, norm, dropout=0.0, **attention):
+        super().__init__()
+        self.mega_layer = GatedAttention(dim, hidden, z_dim, n_dim, norm, dropout=dropout,
+                                         **attention)
+        self.nffn = FeedForward(dim, ffn, norm, dropout)
+
+    def forward(self, x):
+        return self.nffn(self.mega_layer(x))
+
+
+class ScalarEmbedding(nn.Module):
+    """Every sample x becomes x * weight + bias."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(dim).normal_(std=0.02))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, samples):
+        return samples.unsqueeze(-1) * self.weight + self.bias
+
+
+class FrameEmbedding(nn.Module):
+    """Overlapping frames of the waveform, each projected to one position.
+
+    Frame t is centred on the samples t * hop ... (t + 1) * hop; samples outside are zero.
+    """
+
+    def __init__(self, dim, length, hop):
+        super().__init__()
+        self.hop = hop
+        self.weight = nn.Parameter(torch.empty(dim, length).normal_(std=length ** -0.5))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, samples):
+        length = self.weight.size(1)
+        before = (length - self.hop) // 2
+        frames = -(-samples.size(1) // self.hop)
+        after = (frames - 1) * self.hop + length - before - samples.size(1)
+        padded = F.pad(samples, (before, after))
+        return F.linear(padded.unfold(1, length, self.hop), self.weight, self.bias)
+
+
+class _Encoder(nn.Module):
+    """Embedding, layers and final norm, under the names of the fairseq family."""
+
+    def __init__(self, args):
+        super().__init__()
+        dim, norm = args.encoder_embed_dim, args.norm_type
+        if getattr(args, 'input_type', None) == 'frames':
+            self.embed_tokens = FrameEmbedding(dim, args.frame_length, args.frame_hop)
+        else:
+            self.embed_tokens = ScalarEmbedding(dim)
+        self.embed_norm = None
+        if getattr(args, 'normalize_embedding', False):
+            self.embed_norm = SequenceNorm(norm, dim)
+        self.layers = nn.ModuleList(
+            Block(dim, args.encoder_hidden_dim, args.encoder_ffn_embed_dim, args.z_dim, args.n_dim,
+                  norm, dropout=args.dropout, chunk=args.chunk_size if args.chunk_size > 0 else None,
+                  truncation=args.truncation_length, max_positions=args.max_source_positions)
+            for _ in range(args.encoder_layers))
+        self.final_norm = SequenceNorm(norm, dim)
+
+    def forward(self, samples):
+        x = self.embed_tokens(samples)
+        if self.embed_norm is not None:
+            x = self.embed_norm(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.final_norm(x)
+
+
+class SequenceClassifier(nn.Module):
+    """Classifier of real-valued sequences (batch, samples): the speech model.
+
+    ``args`` carries the original's option names. It describes a pre-norm model with Laplace
+    attention, SiLU, simple relative bias and mean pooling, which is all that is built here.
+    """
+
+    def __init__(self, args):
+        super().__init__()
+        self.encoder = nn.ModuleDict({'encoder': _Encoder(args)})
+        self.classifier = nn.ModuleList()
+        width = args.encoder_embed_dim
+        for _ in range(args.classifier_layers):
+            self.classifier.append(nn.Sequential(nn.Linear(width, args.classifier_out_dim)))
+            width = args.classifier_out_dim
+        self.dropout = nn.Dropout(args.dropout)
+        self.sentence_projection_layer = nn.Linear(width, args.sentence_class_num, bias=False)
+
+    def forward(self, samples):
+        x = self.encoder['encoder'](samples).mean(dim=1)
+        for layer in self.classifier:
+            x = F.gelu(layer(x))
+        return self.sentence_projection_layer(self.dropout(x))
+
+
+class _PatchProjection(nn.Module):
+    """Cut (batch, 3, height, width) into squares, rows first, and project each to one position."""
+
+    def __init__(self, dim, patch, linear=False):
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Linear(3 * patch * patch, dim) if linear else nn.Conv2d(3, dim, patch, patch)
+
+    def forward(self, images):
+        batch, colours, height, width = images.shape
+        side = self.patch
+        x = images.view(batch, colours, height // side, side, width // side, side)
+        x = x.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, colours * side * side)
+        return F.linear(x, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def _named_linear(inputs, outputs):
+    """A linear layer called ``fc``, as the vision checkpoints name their last projections."""
+    return nn.ModuleDict({'fc': nn.Linear(inputs, outputs)})
+
+
+class PatchClassifier(nn.Module):
+    """Image classifier over square patches: the vision model."""
+
+    def __init__(self, dim, hidden, ffn, z_dim, n_dim, depth, size, patch, classes,
+                 norm='layernorm', dropout=0.0, linear_patches=False, pos_embed=True,
+                 representation=None):
+        super().__init__()
+        positions = (size // patch) ** 2
+        self.patch_embed = nn.ModuleDict({'pemb': _PatchProjection(dim, patch, linear_patches)})
+        self.pos_embed = None
+        if pos_embed:
+            self.pos_embed = nn.Parameter(torch.empty(1, positions, dim).normal_(std=0.02))
+        self.blocks = nn.ModuleList(
+            Block(dim, hidden, ffn, z_dim, n_dim, norm, dropout=dropout,
+                  max_positions=positions, vision=True)
+            for _ in range(depth))
+        self.final_norm = SequenceNorm(norm, dim)
+        self.out_proj = _named_linear(dim, dim)
+        self.pre_logits = _named_linear(dim, representation) if representation else None
+        self.head = nn.Linear(representation or dim, classes)
+
+    def forward(self, images):
+        x = self.patch_embed['pemb'](images)
+        if self.pos_embed is not None:
+            x = x + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        x = F.silu(self.out_proj['fc'](self.final_norm(x))).mean(dim=1)
+        if self.pre_logits is not None:
+            x = F.silu(self.pre_logits['fc'](x))
+        return self.head(x)
