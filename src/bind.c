@@ -1,0 +1,304 @@
+/*
+ * bind.c - the table of all tensors. A row says where a tensor is bound, what it is called here and
+ * in the original, its shape in symbols of the configuration, and when it is there.
+ *
+ * The image code of the original uses "alpha" and "delta" of the EMA in swapped roles (spec section
+ * 1); the source names of the vision family undo that, so that the engine knows one meaning only.
+ */
+#include "bind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Dimensions in symbols. */
+typedef enum Dim {
+    END, /* no further dimension */
+    ONE,
+    TWO,
+    D,       /* width */
+    H,       /* hidden */
+    Z,       /* zdim */
+    N,       /* ndim */
+    K,       /* rows of the EMA parameters */
+    MX,      /* d + z + h + d */
+    F,       /* ffn */
+    BIAS,    /* 2 M - 1 */
+    VOCAB,
+    FRAME,   /* frame_length */
+    PATCH,   /* channels * patch * patch */
+    PATCHES, /* number of patches */
+    POOLED,  /* d, or 2 d of a pair */
+    HEAD,    /* width of the hidden head layers */
+    HEAD_IN, /* POOLED for the first of them, HEAD for the others */
+    LAST,    /* width of what the output layer sees */
+    CLASSES,
+} Dim;
+
+/* Conditions. */
+typedef enum When {
+    ALWAYS,
+    IF_TOKENS,
+    IF_REAL,
+    IF_FRAMES,
+    IF_PATCHES,
+    IF_POSITIONS,
+    IF_FFN,
+    IF_SIMPLE,
+    IF_ROTARY,
+    IF_PROJECTION,
+    IF_OUTPUT_BIAS,
+} When;
+
+typedef struct Row {
+    const char *name;
+    const char *source[2]; /* by MegaSource; NULL: that family has no such tensor */
+    size_t offset;         /* of the slot, in the struct that the table is for */
+    Dim shape[2];
+    When when;
+} Row;
+
+#define AT_WEIGHTS(field) offsetof(MegaWeights, field)
+#define AT_LAYER(field) offsetof(MegaLayerWeights, field)
+#define AT_LINEAR(field) offsetof(MegaLinearWeights, field)
+
+static const Row embed_rows[] = {
+    {"embed.weight", {"encoder.encoder.embed_tokens.embed.weight", NULL}, AT_WEIGHTS(embed.weight),
+     {VOCAB, D}, IF_TOKENS},
+    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
+     {D, END}, IF_REAL},
+    {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
+     {D, END}, IF_REAL},
+    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
+     {D, FRAME}, IF_FRAMES},
+    {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
+     {D, END}, IF_FRAMES},
+    {"embed.weight", {NULL, "patch_embed.pemb.proj.weight"}, AT_WEIGHTS(embed.weight),
+     {D, PATCH}, IF_PATCHES},
+    {"embed.bias", {NULL, "patch_embed.pemb.proj.bias"}, AT_WEIGHTS(embed.bias),
+     {D, END}, IF_PATCHES},
+    {"embed.positions", {NULL, "pos_embed"}, AT_WEIGHTS(positions), {PATCHES, D}, IF_POSITIONS},
+};
+
+/* Prefixed with "encoder.layer.I." / "encoder.encoder.layers.I." / "blocks.I.". */
+#define SAME(text) {text, text}
+static const Row layer_rows[] = {
+    {"ema.delta", {"mega_layer.move.delta", "mega_layer.move.alpha"}, AT_LAYER(ema.delta),
+     {K, N}, ALWAYS},
+    {"ema.alpha", {"mega_layer.move.alpha", "mega_layer.move.delta"}, AT_LAYER(ema.alpha),
+     {K, N}, ALWAYS},
+    {"ema.beta", SAME("mega_layer.move.beta"), AT_LAYER(ema.beta), {K, N}, ALWAYS},
+    {"ema.gamma", SAME("mega_layer.move.gamma"), AT_LAYER(ema.gamma), {K, N}, ALWAYS},
+    {"ema.omega", SAME("mega_layer.move.omega"), AT_LAYER(ema.omega), {D, END}, ALWAYS},
+    {"v.weight", SAME("mega_layer.v_proj.weight"), AT_LAYER(v.weight), {H, D}, ALWAYS},
+    {"v.bias", SAME("mega_layer.v_proj.bias"), AT_LAYER(v.bias), {H, END}, ALWAYS},
+    {"mx.weight", SAME("mega_layer.mx_proj.weight"), AT_LAYER(mx.weight), {MX, D}, ALWAYS},
+    {"mx.bias", SAME("mega_layer.mx_proj.bias"), AT_LAYER(mx.bias), {MX, END}, ALWAYS},
+    {"h.weight", SAME("mega_layer.h_proj.weight"), AT_LAYER(h.weight), {D, H}, ALWAYS},
+    {"h.bias", SAME("mega_layer.h_proj.bias"), AT_LAYER(h.bias), {D, END}, ALWAYS},
+    {"gamma", SAME("mega_layer.gamma"), AT_LAYER(gamma), {TWO, Z}, ALWAYS},
+    {"beta", SAME("mega_layer.beta"), AT_LAYER(beta), {TWO, Z}, ALWAYS},
+    {"bias", SAME("mega_layer.rel_pos_bias.rel_pos_bias"), AT_LAYER(bias), {BIAS, END}, IF_SIMPLE},
+    {"rotary.alpha", SAME("mega_layer.rel_pos_bias.alpha"), AT_LAYER(rotary_alpha),
+     {Z, END}, IF_ROTARY},
+    {"rotary.beta", SAME("mega_layer.rel_pos_bias.beta"), AT_LAYER(rotary_beta),
+     {Z, END}, IF_ROTARY},
+    {"ffn.fc1.weight", SAME("nffn.fc1.weight"), AT_LAYER(fc1.weight), {F, D}, IF_FFN},
+    {"ffn.fc1.bias", SAME("nffn.fc1.bias"), AT_LAYER(fc1.bias), {F, END}, IF_FFN},
+    {"ffn.fc2.weight", SAME("nffn.fc2.weight"), AT_LAYER(fc2.weight), {D, F}, IF_FFN},
+    {"ffn.fc2.bias", SAME("nffn.fc2.bias"), AT_LAYER(fc2.bias), {D, END}, IF_FFN},
+};
+
+static const Row projection_rows[] = {
+    {"head.projection.weight", {NULL, "out_proj.fc.weight"}, AT_WEIGHTS(head_projection.weight),
+     {D, D}, IF_PROJECTION},
+    {"head.projection.bias", {NULL, "out_proj.fc.bias"}, AT_WEIGHTS(head_projection.bias),
+     {D, END}, IF_PROJECTION},
+};
+
+/* Prefixed with "head.layer.I." / "classifier.I.0." / "pre_logits.fc.". */
+static const Row head_layer_rows[] = {
+    {"weight", SAME("weight"), AT_LINEAR(weight), {HEAD, HEAD_IN}, ALWAYS},
+    {"bias", SAME("bias"), AT_LINEAR(bias), {HEAD, END}, ALWAYS},
+};
+
+static const Row output_rows[] = {
+    {"head.output.weight", {"sentence_projection_layer.weight", "head.weight"},
+     AT_WEIGHTS(head_output.weight), {CLASSES, LAST}, ALWAYS},
+    {"head.output.bias", {"sentence_projection_layer.bias", "head.bias"},
+     AT_WEIGHTS(head_output.bias), {CLASSES, END}, IF_OUTPUT_BIAS},
+};
+
+/* One walk: what all steps share. */
+typedef struct Walk {
+    const MegaConfig *config;
+    MegaSource source;
+    MegaBindVisit visit;
+    void *context;
+    MegaError *err;
+    int head_layer; /* the hidden head layer that HEAD_IN is for */
+} Walk;
+
+static bool applies(const MegaConfig *config, When when)
+{
+    switch (when) {
+    case ALWAYS: return true;
+    case IF_TOKENS: return config->embed.kind == MEGA_EMBED_TOKENS;
+    case IF_REAL: return config->embed.kind == MEGA_EMBED_REAL;
+    case IF_FRAMES: return config->embed.kind == MEGA_EMBED_FRAMES;
+    case IF_PATCHES: return config->embed.kind == MEGA_EMBED_PATCHES;
+    case IF_POSITIONS: return config->embed.kind == MEGA_EMBED_PATCHES && config->embed.positions;
+    case IF_FFN: return config->encoder.ffn > 0;
+    case IF_SIMPLE: return config->encoder.bias == MEGA_BIAS_SIMPLE;
+    case IF_ROTARY: return config->encoder.bias == MEGA_BIAS_ROTARY;
+    case IF_PROJECTION: return config->head.projection;
+    case IF_OUTPUT_BIAS: return config->head.output_bias;
+    }
+    return false;
+}
+
+/* The caps of config.c keep every value far inside 64 bits. */
+static uint64_t dim_value(const Walk *walk, Dim dim)
+{
+    const MegaStackConfig *stack = &walk->config->encoder;
+    const MegaEmbedConfig *embed = &walk->config->embed;
+    const MegaHeadConfig *head = &walk->config->head;
+    uint64_t d = (uint64_t)stack->width, pooled = head->pair ? 2 * d : d;
+    switch (dim) {
+    case END:
+    case ONE: return 1;
+    case TWO: return 2;
+    case D: return d;
+    case H: return (uint64_t)stack->hidden;
+    case Z: return (uint64_t)stack->zdim;
+    case N: return (uint64_t)stack->ndim;
+    case K: return (uint64_t)mega_ema_channels(stack);
+    case MX: return 2 * d + (uint64_t)stack->zdim + (uint64_t)stack->hidden;
+    case F: return (uint64_t)stack->ffn;
+    case BIAS: return 2 * (uint64_t)mega_bias_positions(stack) - 1;
+    case VOCAB: return (uint64_t)embed->vocab;
+    case FRAME: return (uint64_t)embed->frame_length;
+    case PATCH: return (uint64_t)embed->channels * (uint64_t)embed->patch * (uint64_t)embed->patch;
+    case PATCHES: return (uint64_t)(embed->height / embed->patch) * (embed->width / embed->patch);
+    case POOLED: return pooled;
+    case HEAD: return (uint64_t)head->width;
+    case HEAD_IN: return walk->head_layer == 0 ? pooled : (uint64_t)head->width;
+    case LAST: return head->layers > 0 ? (uint64_t)head->width : pooled;
+    case CLASSES: return (uint64_t)head->classes;
+    }
+    return 0;
+}
+
+static int emit(const Walk *walk, const char *name_prefix, const char *source_prefix,
+                const Row *row, void *base)
+{
+    if (!applies(walk->config, row->when))
+        return 0;
+    MegaTensorSpec spec = {.elements = 1};
+    snprintf(spec.name, sizeof spec.name, "%s%s", name_prefix, row->name);
+    if (row->source[walk->source])
+        snprintf(spec.source, sizeof spec.source, "%s%s", source_prefix, row->source[walk->source]);
+    for (int i = 0; i < 2 && row->shape[i] != END; i++) {
+        spec.shape[spec.rank++] = dim_value(walk, row->shape[i]);
+        spec.elements *= spec.shape[i];
+    }
+    if (base)
+        spec.slot = (const float **)(void *)((char *)base + row->offset);
+    return walk->visit(walk->context, &spec, walk->err);
+}
+
+static int emit_rows(const Walk *walk, const char *name_prefix, const char *source_prefix,
+                     const Row *rows, size_t count, void *base)
+{
+    int code = 0;
+    for (size_t i = 0; i < count && !code; i++)
+        code = emit(walk, name_prefix, source_prefix, &rows[i], base);
+    return code;
+}
+
+#define EMIT_ROWS(walk, name, source, rows, base)                                                  \
+    emit_rows(walk, name, source, rows, sizeof(rows) / sizeof(rows)[0], base)
+
+/* The tensors of a norm depend on its kind: spec section 6. */
+static int emit_norm(const Walk *walk, const char *name_prefix, const char *source_prefix,
+                     bool affine, MegaNormWeights *base)
+{
+    static const Row weight = {"weight", SAME("weight"), offsetof(MegaNormWeights, weight),
+                               {D, END}, ALWAYS};
+    static const Row scalar = {"scalar", SAME("scalar"), offsetof(MegaNormWeights, weight),
+                               {ONE, END}, ALWAYS};
+    static const Row bias = {"bias", SAME("bias"), offsetof(MegaNormWeights, bias),
+                             {D, END}, ALWAYS};
+    static const Row statistics[] = {
+        {"running_mean", SAME("running_mean"), offsetof(MegaNormWeights, mean), {D, END}, ALWAYS},
+        {"running_var", SAME("running_var"), offsetof(MegaNormWeights, variance),
+         {D, END}, ALWAYS}};
+    MegaNormKind kind = walk->config->encoder.norm;
+    int code = 0;
+    if (affine)
+        code = emit(walk, name_prefix, source_prefix, kind == MEGA_NORM_SCALE ? &scalar : &weight,
+                    base);
+    if (affine && !code && (kind == MEGA_NORM_LAYER || kind == MEGA_NORM_BATCH))
+        code = emit(walk, name_prefix, source_prefix, &bias, base);
+    if (!code && kind == MEGA_NORM_BATCH)
+        code = EMIT_ROWS(walk, name_prefix, source_prefix, statistics, base);
+    return code;
+}
+
+static int emit_layer(const Walk *walk, int index, MegaLayerWeights *layer)
+{
+    static const char *const prefix_format[] = {"encoder.encoder.layers.%d.", "blocks.%d."};
+    const MegaStackConfig *stack = &walk->config->encoder;
+    char name[48], source[48], norm[64], source_norm[96];
+    snprintf(name, sizeof name, "encoder.layer.%d.", index);
+    snprintf(source, sizeof source, prefix_format[walk->source], index);
+    snprintf(norm, sizeof norm, "%snorm.", name);
+    snprintf(source_norm, sizeof source_norm, "%smega_layer.norm.norm.", source);
+    int code = emit_norm(walk, norm, source_norm, stack->norm_affine, layer ? &layer->norm : NULL);
+    if (!code)
+        code = EMIT_ROWS(walk, name, source, layer_rows, layer);
+    if (!code && stack->ffn > 0) {
+        snprintf(norm, sizeof norm, "%sffn.norm.", name);
+        snprintf(source_norm, sizeof source_norm, "%snffn.norm.norm.", source);
+        code = emit_norm(walk, norm, source_norm, stack->norm_affine,
+                         layer ? &layer->ffn_norm : NULL);
+    }
+    return code;
+}
+
+static int emit_head(Walk *walk, MegaWeights *weights)
+{
+    int code = EMIT_ROWS(walk, "", "", projection_rows, weights);
+    for (int i = 0; i < walk->config->head.layers && !code; i++) {
+        char name[32], source[32] = "pre_logits.fc.";
+        snprintf(name, sizeof name, "head.layer.%d.", i);
+        if (walk->source == MEGA_SOURCE_FAIRSEQ)
+            snprintf(source, sizeof source, "classifier.%d.0.", i);
+        walk->head_layer = i;
+        code = EMIT_ROWS(walk, name, source, head_layer_rows,
+                         weights ? &weights->head_layers[i] : NULL);
+    }
+    if (!code)
+        code = EMIT_ROWS(walk, "", "", output_rows, weights);
+    return code;
+}
+
+int mega_bind_each(const MegaConfig *config, MegaSource source, MegaWeights *weights,
+                   MegaBindVisit visit, void *context, MegaError *err)
+{
+    const MegaStackConfig *stack = &config->encoder;
+    Walk walk = {config, source, visit, context, err, 0};
+    int code = EMIT_ROWS(&walk, "", "", embed_rows, weights);
+    if (!code && stack->embed_norm)
+        code = emit_norm(&walk, "embed.norm.", "encoder.encoder.embed_norm.norm.",
+                         stack->norm_affine, weights ? &weights->embed_norm : NULL);
+    for (int i = 0; i < stack->layers && !code; i++)
+        code = emit_layer(&walk, i, weights ? &weights->layers[i] : NULL);
+    if (!code && stack->final_norm)
+        code = emit_norm(&walk, "encoder.final_norm.",
+                         source == MEGA_SOURCE_VISION ? "final_norm.norm."
+                                                      : "encoder.encoder.final_norm.norm.",
+                         stack->final_norm_affine, weights ? &weights->final_norm : NULL);
+    if (!code)
+        code = emit_head(&walk, weights);
+    return code;
+}
