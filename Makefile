@@ -14,7 +14,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -Isrc -Iformats $(WARN) $(SAN) $(CFLAGS)
+ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lsamplerate $(LIB_LIBS)
 
