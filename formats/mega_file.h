@@ -17,9 +17,17 @@
 #define MEGA_MAX_NAME 255
 #define MEGA_DATA_ALIGNMENT 64
 
+/* The layout, for reader and writer. */
+#define MEGA_MAGIC "\x89MEGA\n\r\n" /* 8 bytes */
+#define MEGA_FORMAT_VERSION 1
+#define MEGA_HEADER_SIZE 64
+#define MEGA_MAX_INDEX (1u << 28)        /* bytes */
+#define MEGA_MAX_BLOCK_SIZE (1u << 24)   /* decoded bytes */
+#define MEGA_MAX_DEFLATE_RATIO 1032      /* what deflate can reach at most */
+
 typedef enum MegaEncoding {
     MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
-    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own */
+    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own (zlib) */
     MEGA_TIED = 2,         /* the data of another tensor of the same dtype and shape */
 } MegaEncoding;
 
@@ -34,12 +42,14 @@ typedef struct MegaTensor {
     uint64_t size;                 /* bytes when decoded: elements * item size */
     uint32_t crc;                  /* CRC-32 of the decoded bytes */
     int tied_to;                   /* index of the tensor that holds the data, or -1 */
-    uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks */
+    uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks; else
+                                         0. A tied tensor has those of its holder */
 } MegaTensor;
 
 typedef struct MegaFile MegaFile;
 
-/* Opens and checks; *out is closed with mega_file_close. path is kept for messages. */
+/* Opens and checks; *out is closed with mega_file_close. path is kept for messages. A file of
+ * another kind is recognised by its content and named in the message. */
 int mega_file_open(MegaFile **out, const char *path, MegaError *err);
 /* The same for bytes in memory, which must outlive the file. name serves the messages. */
 int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const char *name,
@@ -59,13 +69,15 @@ const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
 
 /* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
- * the whole tensor's too. Safe to call from several threads for different tensors. */
+ * the whole tensor's too. Safe to call from several threads. A file that became shorter since it
+ * was opened is an error, up to a race with the writer (MEGA-FORMAT.md, last section). */
 int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err);
-/* Decodes block number `block` of a compressed tensor to dst [its decoded size], so that a caller
- * can spread the blocks over threads. */
+/* Decodes block number `block` of a compressed tensor (or of one tied to it) so that a caller can
+ * spread the blocks over threads: dst takes the bytes from block * block_size on, block_size of them
+ * or what is left of the tensor. Checks the block's checksum. */
 int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
                          MegaError *err);
-/* Checks the checksum of every tensor without keeping the data. */
+/* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -81,7 +93,8 @@ typedef struct MegaTensorDecl {
 } MegaTensorDecl;
 
 /* Starts a temporary file beside path; nothing appears under path before mega_writer_finish. meta
- * and the declarations are copied. */
+ * and the declarations are copied. compress: tensors of more than MEGA_DATA_ALIGNMENT bytes become
+ * MEGA_ZLIB_SHUFFLE, else all are plain. */
 int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
                     const MegaTensorDecl *tensors, size_t count, bool compress, MegaError *err);
 /* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype. Whole

@@ -2,12 +2,19 @@
  * meta.h - typed metadata: an ordered list of unique dotted keys ("encoder.layers") with values.
  *
  * Getters never guess: a key of another type, or out of the asked range, is an error that names the
- * key, what was found and what was expected. A string is UTF-8 without NUL.
+ * key, what was found and what was expected. A key is 1 to 255 bytes of printable ASCII, a string
+ * is UTF-8 without NUL, a float is finite. Finding a key takes logarithmic time.
  */
 #ifndef MEGA_META_H
 #define MEGA_META_H
 
 #include "mega.h"
+
+#define MEGA_META_MAX_KEYS 65536
+#define MEGA_META_MAX_KEY 255
+#define MEGA_META_MAX_ELEMENTS (1u << 24) /* of an array */
+#define MEGA_META_MAX_STRING (1u << 24)   /* bytes */
+#define MEGA_META_MAX_SIZE (1u << 28)     /* bytes of the serialised form */
 
 typedef enum MegaMetaType {
     MEGA_META_BOOL = 1,
@@ -40,11 +47,18 @@ MegaMeta *mega_meta_new(void); /* NULL without memory */
 void mega_meta_free(MegaMeta *meta);
 
 size_t mega_meta_count(const MegaMeta *meta);
+/* Values live until their key is set again or the list is freed. */
 const MegaMetaValue *mega_meta_at(const MegaMeta *meta, size_t index);
 const MegaMetaValue *mega_meta_find(const MegaMeta *meta, const char *key); /* or NULL */
 
+/* True for 1 to MEGA_META_MAX_KEY bytes of printable ASCII: a key here, a tensor's name in a file. */
+bool mega_meta_key_valid(const char *key, size_t length);
+/* "bool", "array of int", ...; "unknown type" for other numbers. */
+const char *mega_meta_type_name(MegaMetaType type);
+
 /* Setters copy; a key that is already there is replaced. They return 0 or MEGA_ERR_MEMORY, or
- * MEGA_ERR_LIMIT past the format's caps. */
+ * MEGA_ERR_LIMIT past the format's caps, or MEGA_ERR_ARGUMENT for a bad key, a string that is not
+ * UTF-8 and a float that is not finite. */
 int mega_meta_set_bool(MegaMeta *meta, const char *key, bool value);
 int mega_meta_set_int(MegaMeta *meta, const char *key, int64_t value);
 int mega_meta_set_float(MegaMeta *meta, const char *key, double value);
