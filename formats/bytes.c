@@ -135,7 +135,8 @@ void mega_buffer_free(MegaBuffer *buffer)
 
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
 {
-    /* By length: marker and mask of the first byte, and the smallest value that needs the length. */
+    /* By length: marker and mask of the first byte, and the smallest value that needs the length.
+     */
     static const struct {
         uint8_t mask, marker;
         uint32_t least;

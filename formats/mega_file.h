@@ -1,5 +1,6 @@
 /*
- * mega_file.h - the .mega container: reading and writing. The byte layout is formats/MEGA-FORMAT.md.
+ * mega_file.h - the .mega container: reading and writing. The byte layout is
+ * formats/MEGA-FORMAT.md.
  *
  * A file is a list of typed metadata values (meta.h) and a list of named tensors. Reading maps the
  * file, checks header, metadata, index, spans and sizes, and leaves the tensor data alone until it
@@ -21,9 +22,9 @@
 #define MEGA_MAGIC "\x89MEGA\n\r\n" /* 8 bytes */
 #define MEGA_FORMAT_VERSION 1
 #define MEGA_HEADER_SIZE 64
-#define MEGA_MAX_INDEX (1u << 28)        /* bytes */
-#define MEGA_MAX_BLOCK_SIZE (1u << 24)   /* decoded bytes */
-#define MEGA_MAX_DEFLATE_RATIO 1032      /* what deflate can reach at most */
+#define MEGA_MAX_INDEX (1u << 28)      /* bytes */
+#define MEGA_MAX_BLOCK_SIZE (1u << 24) /* decoded bytes */
+#define MEGA_MAX_DEFLATE_RATIO 1032    /* what deflate can reach at most */
 
 typedef enum MegaEncoding {
     MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
@@ -36,12 +37,12 @@ typedef struct MegaTensor {
     MegaDtype dtype;
     MegaEncoding encoding;
     int rank;
-    uint64_t shape[MEGA_MAX_RANK]; /* row-major, every dimension >= 1 */
-    uint64_t elements;             /* product of shape */
-    uint64_t offset, stored_size;  /* span in the file; 0, 0 when tied */
-    uint64_t size;                 /* bytes when decoded: elements * item size */
-    uint32_t crc;                  /* CRC-32 of the decoded bytes */
-    int tied_to;                   /* index of the tensor that holds the data, or -1 */
+    uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension >= 1 */
+    uint64_t elements;                /* product of shape */
+    uint64_t offset, stored_size;     /* span in the file; 0, 0 when tied */
+    uint64_t size;                    /* bytes when decoded: elements * item size */
+    uint32_t crc;                     /* CRC-32 of the decoded bytes */
+    int tied_to;                      /* index of the tensor that holds the data, or -1 */
     uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks; else
                                          0. A tied tensor has those of its holder */
 } MegaTensor;
@@ -73,8 +74,8 @@ const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
  * was opened is an error, up to a race with the writer (MEGA-FORMAT.md, last section). */
 int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err);
 /* Decodes block number `block` of a compressed tensor (or of one tied to it) so that a caller can
- * spread the blocks over threads: dst takes the bytes from block * block_size on, block_size of them
- * or what is left of the tensor. Checks the block's checksum. */
+ * spread the blocks over threads: dst takes the bytes from block * block_size on, block_size of
+ * them or what is left of the tensor. Checks the block's checksum. */
 int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
                          MegaError *err);
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */

@@ -1,9 +1,9 @@
 /*
  * meta.c - typed metadata in memory and its serialised form (MEGA-FORMAT.md, section "Metadata").
  *
- * Each value is one block of memory: the MegaMetaValue, its elements, then its key. Two arrays point
- * to the values: in the order of the file, and sorted by key, which keeps look-ups logarithmic
- * whatever the keys are. Everything in a MegaMeta obeys the limits of the format.
+ * Each value is one block of memory: the MegaMetaValue, its elements, then its key. Two arrays
+ * point to the values: in the order of the file, and sorted by key, which keeps look-ups
+ * logarithmic whatever the keys are. Everything in a MegaMeta obeys the limits of the format.
  */
 #include "meta.h"
 
@@ -228,8 +228,8 @@ int mega_meta_set_ints(MegaMeta *meta, const char *key, const int64_t *numbers, 
 {
     MegaMetaValue *value;
     void *elements;
-    int code = begin_set(&value, key, MEGA_META_INTS, count, (uint64_t)count * sizeof *numbers,
-                         &elements);
+    int code =
+        begin_set(&value, key, MEGA_META_INTS, count, (uint64_t)count * sizeof *numbers, &elements);
     if (code)
         return code;
     if (count)
@@ -572,8 +572,9 @@ int mega_meta_decode(MegaMeta **out, const uint8_t *bytes, size_t size, MegaErro
         code = mega_fail(err, MEGA_ERR_FORMAT, "metadata of %zu bytes has no room for its count",
                          size);
     } else if (count > MEGA_META_MAX_KEYS) {
-        code = mega_fail(err, MEGA_ERR_LIMIT, "metadata of %" PRIu32 " keys exceeds the limit of %d",
-                         count, MEGA_META_MAX_KEYS);
+        code =
+            mega_fail(err, MEGA_ERR_LIMIT, "metadata of %" PRIu32 " keys exceeds the limit of %d",
+                      count, MEGA_META_MAX_KEYS);
     } else if (reserve(meta, count)) {
         code = fail_memory(err);
     }

@@ -18,10 +18,10 @@
 
 typedef enum MegaMetaType {
     MEGA_META_BOOL = 1,
-    MEGA_META_INT = 2,     /* signed 64-bit */
-    MEGA_META_FLOAT = 3,   /* binary64 */
+    MEGA_META_INT = 2,   /* signed 64-bit */
+    MEGA_META_FLOAT = 3, /* binary64 */
     MEGA_META_STRING = 4,
-    MEGA_META_INTS = 5,    /* arrays */
+    MEGA_META_INTS = 5, /* arrays */
     MEGA_META_FLOATS = 6,
     MEGA_META_STRINGS = 7,
 } MegaMetaType;
@@ -51,7 +51,8 @@ size_t mega_meta_count(const MegaMeta *meta);
 const MegaMetaValue *mega_meta_at(const MegaMeta *meta, size_t index);
 const MegaMetaValue *mega_meta_find(const MegaMeta *meta, const char *key); /* or NULL */
 
-/* True for 1 to MEGA_META_MAX_KEY bytes of printable ASCII: a key here, a tensor's name in a file. */
+/* True for 1 to MEGA_META_MAX_KEY bytes of printable ASCII: a key here, a tensor's name in a file.
+ */
 bool mega_meta_key_valid(const char *key, size_t length);
 /* "bool", "array of int", ...; "unknown type" for other numbers. */
 const char *mega_meta_type_name(MegaMetaType type);
@@ -75,7 +76,8 @@ int mega_meta_get_int(const MegaMeta *meta, const char *key, int64_t min, int64_
 int mega_meta_get_float(const MegaMeta *meta, const char *key, double *out, MegaError *err);
 int mega_meta_get_string(const MegaMeta *meta, const char *key, const char **out, MegaError *err);
 
-/* The serialised form, as in MEGA-FORMAT.md section "Metadata". encode allocates *bytes (free()). */
+/* The serialised form, as in MEGA-FORMAT.md section "Metadata". encode allocates *bytes (free()).
+ */
 int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaError *err);
 int mega_meta_decode(MegaMeta **out, const uint8_t *bytes, size_t size, MegaError *err);
 

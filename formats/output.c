@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 struct MegaOutput {
-    char *path;      /* the target, symbolic links resolved */
-    char *temporary; /* NULL: the target is written directly */
-    int fd;          /* -1 when closed */
+    char *path;        /* the target, symbolic links resolved */
+    char *temporary;   /* NULL: the target is written directly */
+    int fd;            /* -1 when closed */
     uint64_t position; /* of the next mega_output_write */
     bool committed;
 };
@@ -57,9 +57,10 @@ static int create_temporary(MegaOutput *output, MegaError *err)
         if (output->fd >= 0 || errno != EEXIST)
             break;
     }
-    code = output->fd >= 0 ? 0
-                           : mega_fail(err, MEGA_ERR_IO, "cannot create %s: no file can be made in %s: %s",
-                                       output->path, folder, strerror(errno));
+    code = output->fd >= 0
+               ? 0
+               : mega_fail(err, MEGA_ERR_IO, "cannot create %s: no file can be made in %s: %s",
+                           output->path, folder, strerror(errno));
     if (code) { /* it is not ours to remove */
         free(output->temporary);
         output->temporary = NULL;

@@ -1,8 +1,8 @@
 /*
  * dtype.c - element types and their exact conversion to and from float32.
  *
- * Everything works on the bits: subnormals, infinities and the payloads of NaNs survive a round trip
- * from a short type to float32 and back.
+ * Everything works on the bits: subnormals, infinities and the payloads of NaNs survive a round
+ * trip from a short type to float32 and back.
  */
 #include "dtype.h"
 
@@ -11,9 +11,9 @@
 #include "bytes.h"
 
 static const MegaDtypeTraits traits[] = {
-    {MEGA_F32, "f32", 4, true},  {MEGA_F16, "f16", 2, true},  {MEGA_BF16, "bf16", 2, true},
-    {MEGA_F64, "f64", 8, false}, {MEGA_I64, "i64", 8, false}, {MEGA_I32, "i32", 4, false},
-    {MEGA_I16, "i16", 2, false}, {MEGA_I8, "i8", 1, false},   {MEGA_U8, "u8", 1, false},
+    {MEGA_F32, "f32", 4, true},    {MEGA_F16, "f16", 2, true},  {MEGA_BF16, "bf16", 2, true},
+    {MEGA_F64, "f64", 8, false},   {MEGA_I64, "i64", 8, false}, {MEGA_I32, "i32", 4, false},
+    {MEGA_I16, "i16", 2, false},   {MEGA_I8, "i8", 1, false},   {MEGA_U8, "u8", 1, false},
     {MEGA_BOOL, "bool", 1, false},
 };
 
@@ -83,7 +83,7 @@ static uint16_t f16_from_bits(uint32_t bits)
         result = 0x7c00;
     } else if (magnitude >= 0x38800000) { /* 2^-14 and more: normal; a carry reaches the exponent */
         result = round_shift(magnitude - ((127 - 15) << 23), 13);
-    } else if (magnitude >= 0x33000000) { /* 2^-25 and more: subnormal, in units of 2^-24 */
+    } else if (magnitude >= 0x33000000) {    /* 2^-25 and more: subnormal, in units of 2^-24 */
         uint32_t exponent = magnitude >> 23; /* 102 ... 112 */
         result = round_shift((magnitude & 0x7fffff) | 0x800000, 126 - exponent);
     } else {
@@ -138,6 +138,7 @@ void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst)
         if (dtype == MEGA_F32)
             mega_store_u32(at + 4 * i, bits);
         else
-            mega_store_u16(at + 2 * i, dtype == MEGA_F16 ? f16_from_bits(bits) : bf16_from_bits(bits));
+            mega_store_u16(at + 2 * i,
+                           dtype == MEGA_F16 ? f16_from_bits(bits) : bf16_from_bits(bits));
     }
 }

@@ -28,16 +28,17 @@ typedef enum MegaDtype {
 /* Properties of a type, or NULL for a number that is none. */
 typedef struct MegaDtypeTraits {
     MegaDtype dtype;
-    const char *name;    /* "f32" */
-    uint32_t item_size;  /* bytes of one element */
-    bool storable;       /* allowed in a .mega file */
+    const char *name;   /* "f32" */
+    uint32_t item_size; /* bytes of one element */
+    bool storable;      /* allowed in a .mega file */
 } MegaDtypeTraits;
 
 const MegaDtypeTraits *mega_dtype_traits(int dtype);
 /* The type called name ("f32", "f16", ...), or -1. */
 int mega_dtype_by_name(const char *name);
 
-/* n elements at src (little-endian, any alignment) to float32. Integers and bool convert by value. */
+/* n elements at src (little-endian, any alignment) to float32. Integers and bool convert by value.
+ */
 void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
 /* n float32 to f32, f16 or bf16 with round-to-nearest-even; src == dst is not allowed. */
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst);
