@@ -293,14 +293,11 @@ static json_t *json_of_file(const MegaFile *file)
     }
     for (size_t i = 0; i < mega_file_tensor_count(file); i++)
         failed |= json_array_append_new(tensors, json_of_tensor(file, mega_file_tensor(file, i)));
-    json_t *object =
-        json_pack("{s:I, s:i, s:I, s:o, s:o}", "file_size", (json_int_t)mega_file_size(file),
-                  "format_version", MEGA_FORMAT_VERSION, "parameters",
-                  (json_int_t)parameter_count(file), "metadata", values, "tensors", tensors);
     /* Linux allows any bytes in a path, JSON does not: such a name is left out. */
-    json_t *name = json_string(mega_file_name(file));
-    if (object && name)
-        failed |= json_object_set_new(object, "file", name);
+    json_t *object = json_pack(
+        "{s:o*, s:I, s:i, s:I, s:o, s:o}", "file", json_string(mega_file_name(file)), "file_size",
+        (json_int_t)mega_file_size(file), "format_version", MEGA_FORMAT_VERSION, "parameters",
+        (json_int_t)parameter_count(file), "metadata", values, "tensors", tensors);
     if (failed) {
         json_decref(object);
         object = NULL;
