@@ -137,15 +137,15 @@ static bool looks_like_text(const uint8_t *data, uint64_t size)
 static int fail_kind(const MegaFile *file, MegaError *err)
 {
     const uint8_t *data = file->data;
+    if (memcmp(data, MEGA_MAGIC, file->size < 8 ? (size_t)file->size : 8) == 0)
+        return BAD("this .mega file is truncated: it has only %" PRIu64 " bytes; fetch it again",
+                   file->size);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const Kind *kind = &kinds[i];
         if (file->size >= (uint64_t)kind->offset + kind->length &&
             memcmp(data + kind->offset, kind->magic, kind->length) == 0)
             return BAD("this is %s; %s", kind->what, kind->advice);
     }
-    if (memcmp(data, MEGA_MAGIC, file->size < 8 ? (size_t)file->size : 8) == 0)
-        return BAD("this .mega file is truncated: it has only %" PRIu64 " bytes; fetch it again",
-                   file->size);
     if (looks_like_html(data, file->size))
         return BAD("this is a web page, not a model; fetch the file itself, not the page about it");
     if (looks_like_onnx(data, file->size))
