@@ -30,6 +30,12 @@ class ScaleNorm(nn.Module):
         return self.scalar * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-5)
 
 
+def _initialise(linear):
+    """Start a projection with outputs somewhat smaller than its inputs, and no bias."""
+    nn.init.normal_(linear.weight, std=0.5 * linear.in_features ** -0.5)
+    nn.init.zeros_(linear.bias)
+
+
 class SequenceNorm(nn.Module):
     """Normalisation over the channels of (batch, length, dim)."""
 
@@ -62,11 +68,15 @@ class MovingAverage(nn.Module):
         super().__init__()
         self.truncation = truncation
         self.vision = vision
-        self.delta = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.2))
-        self.alpha = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.2))
-        # Alternating signs: neighbouring states begin as differences of averages.
-        sign = (-1.0) ** torch.arange(n_dim).view(1, n_dim, 1)
-        self.beta = nn.Parameter(torch.empty(2 * dim, n_dim, 1).normal_(std=0.02) + sign)
+        # The original starts all states with nearly the same memory. Here the states of a channel
+        # begin with memories of about one to fifty positions, and with equal energy.
+        p = torch.empty(2 * dim, n_dim, 1).normal_(std=0.2)
+        damping = torch.linspace(2.0, -3.5, n_dim).view(1, n_dim, 1).repeat(2 * dim, 1, 1)
+        damping += torch.empty_like(damping).normal_(std=0.2)
+        decay = 1 - torch.sigmoid(p) * torch.sigmoid(damping)
+        self.delta = nn.Parameter(damping if vision else p)
+        self.alpha = nn.Parameter(p if vision else damping)
+        self.beta = nn.Parameter(torch.sqrt(1 - decay.square()) / torch.sigmoid(p))
         self.gamma = nn.Parameter(torch.empty(2 * dim, n_dim).normal_())
         self.omega = nn.Parameter(torch.empty(dim).normal_())
 
@@ -136,12 +146,11 @@ class GatedAttention(nn.Module):
         self.v_proj = nn.Linear(dim, hidden)
         self.mx_proj = nn.Linear(dim, sum(self.sizes))
         self.h_proj = nn.Linear(hidden, dim)
-        self.gamma = nn.Parameter(torch.empty(2, z_dim).normal_(std=0.02))
+        self.gamma = nn.Parameter(torch.empty(2, z_dim).normal_())
         self.beta = nn.Parameter(torch.zeros(2, z_dim))
         self.rel_pos_bias = SimpleRelativeBias(chunk or max_positions)
         for linear in (self.v_proj, self.mx_proj, self.h_proj):
-            nn.init.normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+            _initialise(linear)
 
     def forward(self, x):
         batch, length, _ = x.shape
@@ -168,8 +177,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
         for linear in (self.fc1, self.fc2):
-            nn.init.normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+            _initialise(linear)
 
     def forward(self, x):
         return x + self.fc2(self.dropout(F.silu(self.fc1(self.norm(x)))))

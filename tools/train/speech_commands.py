@@ -1,0 +1,289 @@
+"""Train the speech command classifier: MEGA-chunk over overlapping frames of the waveform.
+
+Usage: speech_commands.py --data SPEECH_COMMANDS_FOLDER --out FOLDER --minutes 100
+Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the fairseq family.
+"""
+
+import argparse
+import io
+import math
+import random
+import subprocess
+import tarfile
+
+import numpy as np
+import soundfile
+import torch
+from torch.nn import functional as F
+
+from mega import SequenceClassifier
+import training
+
+RATE = 16000
+LABELS = ['yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go',
+          '_unknown_', '_silence_']
+UNKNOWN, SILENCE = LABELS.index('_unknown_'), LABELS.index('_silence_')
+OTHER_WORDS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine',
+               'bed', 'bird', 'cat', 'dog', 'happy', 'house', 'marvin', 'sheila', 'tree', 'wow',
+               'backward', 'forward', 'follow', 'learn', 'visual']
+ACCENTS = ['en-us', 'en-gb', 'en-gb-scotland', 'en-gb-x-rp', 'en-us-nyc', 'en-029']
+VARIANTS = ['', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm8', 'f1', 'f2', 'f3', 'f4', 'adam', 'boris',
+            'caleb', 'david', 'ed', 'gene', 'john', 'klatt', 'klatt2', 'klatt4', 'lee', 'mike',
+            'paul', 'quincy', 'rob', 'shelby', 'steph', 'travis', 'zac', 'belinda', 'anika']
+HELD_OUT_VARIANTS = ['', 'm7', 'f5', 'max', 'linda', 'Alex', 'Annie', 'michael']
+
+
+def load_clips(folder, cache):
+    """Decode the archives once; return {part: (int16 clips, labels)}."""
+    if not cache.exists():
+        arrays = {}
+        for part in ('train', 'valid', 'test'):
+            clips, labels = [], []
+            with tarfile.open(folder / f'{part}.tar') as tar:
+                for member in tar:
+                    if member.name.endswith('.flac'):
+                        data = io.BytesIO(tar.extractfile(member).read())
+                        clips.append(soundfile.read(data, dtype='int16')[0])
+                        labels.append(LABELS.index(member.name.split('/')[-2]))
+            arrays[part + '_clips'], arrays[part + '_labels'] = np.array(clips), np.array(labels)
+        np.savez(cache, **arrays)
+    stored = np.load(cache)
+    return {part: tuple(torch.from_numpy(stored[f'{part}_{kind}']) for kind in ('clips', 'labels'))
+            for part in ('train', 'valid', 'test')}
+
+
+def synthesise(word, voice, speed=175, pitch=50):
+    """Let espeak-ng speak a word; return at most one second as int16 samples at 16 kHz."""
+    command = ['espeak-ng', '--stdout', '-v', voice, '-s', str(speed), '-p', str(pitch), word]
+    data = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    samples, rate = soundfile.read(io.BytesIO(data), dtype='float32')
+    # Resample by cutting the spectrum: exact, and nothing aliases.
+    count = round(len(samples) * RATE / rate)
+    spectrum = np.fft.rfft(samples)[:count // 2 + 1]
+    samples = np.fft.irfft(spectrum, count) * (count / len(samples))
+    return np.clip(samples[:RATE] * 32768, -32768, 32767).astype(np.int16)
+
+
+def synthetic_clips(chooser, per_word, per_other_word):
+    """Synthetic speech with varied voices, so that clean artificial voices are understood too."""
+    clips, labels = [], []
+    for word in LABELS[:UNKNOWN] + OTHER_WORDS:
+        known = word in LABELS
+        for _ in range(per_word if known else per_other_word):
+            voice, variant = chooser.choice(ACCENTS), chooser.choice(VARIANTS)
+            # The plain voice at its default settings stays unheard, for the final check.
+            speech = synthesise(word, f'{voice}+{variant}' if variant else voice,
+                                chooser.randint(120, 165), chooser.randint(20, 80))
+            start = chooser.randint(0, RATE - len(speech))
+            clips.append(np.pad(speech, (start, RATE - len(speech) - start)))
+            labels.append(LABELS.index(word) if known else UNKNOWN)
+    return torch.from_numpy(np.array(clips)), torch.tensor(labels)
+
+
+def held_out_synthetic():
+    """Command words in voices that training never hears, first the plain default voice."""
+    clips, labels = [], []
+    for variant in HELD_OUT_VARIANTS:
+        for label, word in enumerate(LABELS[:UNKNOWN]):
+            speech = synthesise(word, f'en-us+{variant}' if variant else 'en-us')
+            clips.append(np.pad(speech, (0, RATE - len(speech))))
+            labels.append(label)
+    return torch.from_numpy(np.array(clips)), torch.tensor(labels)
+
+
+class Augmenter:
+    """Random distortions of whole batches of waveforms."""
+
+    def __init__(self, noise, options):
+        self.noise = noise
+        self.options = options
+
+    def __call__(self, clips, labels, generator):
+        """Return distorted samples (in -1 ... 1, roughly) and target distributions."""
+        count = clips.size(0)
+
+        def uniform(low, high, *shape):
+            return low + (high - low) * torch.rand(count, *(shape or (1,)), generator=generator)
+
+        def chance(part):
+            return torch.rand(count, 1, generator=generator) < part
+
+        x = self.move(clips, torch.exp(uniform(-0.16, 0.16)), uniform(-1800, 1800))
+        x = self.colour(x, uniform(-6.0, 6.0, 8), uniform(0.0, 1.0, 2),
+                        uniform(0.0, self.options.band_mask, 2))
+        start, width = uniform(0, RATE, 2), uniform(0, self.options.time_mask * RATE, 2)
+        time = torch.arange(RATE)
+        for i in range(2):
+            x = x * ~((time >= start[:, i:i + 1]) & (time < start[:, i:i + 1] + width[:, i:i + 1]))
+        # Background, at a level relative to the clip's own.
+        chosen = torch.randint(len(self.noise), (count,), generator=generator)
+        offset = torch.randint(RATE, (count, 1), generator=generator)
+        noise = self.noise[chosen].float().gather(1, (time + offset) % RATE) / 32768
+        level = x.square().mean(1, keepdim=True).sqrt()
+        noise_level = noise.square().mean(1, keepdim=True).sqrt() + 1e-5
+        ratio = 10 ** (uniform(-40, 3) / 20)
+        speech = (labels != SILENCE).view(-1, 1)
+        x = x + noise * (level / noise_level * ratio) * (chance(0.7) & speech)
+        # Loudness; silence may fade to nothing at all.
+        x = x * 10 ** (torch.where(speech, uniform(-12, 8), uniform(-40, 6)) / 20)
+        targets = F.one_hot(labels, len(LABELS)).float()
+        # Mixtures of two clips, with both labels in proportion.
+        share = torch.where(chance(self.options.mixup), uniform(0.0, 0.5), torch.zeros(count, 1))
+        other = torch.randperm(count, generator=generator)
+        return x + share * (x[other] - x), targets + share * (targets[other] - targets)
+
+    @staticmethod
+    def move(clips, speed, shift):
+        """Play faster or slower about the centre, and later or earlier, interpolating linearly."""
+        source = (torch.arange(RATE) - RATE / 2) * speed + RATE / 2 - shift
+        whole = source.floor()
+        part = source - whole
+        padded = F.pad(clips.float() / 32768, (1, 1))
+        left = (whole.long() + 1).clamp(0, RATE)
+        return padded.gather(1, left) * (1 - part) + padded.gather(1, left + 1) * part
+
+    @staticmethod
+    def colour(x, decibels, centre, width):
+        """Filter by a random smooth response, and remove two random bands (on a mel-like scale)."""
+        spectrum = torch.fft.rfft(x)
+        scale = torch.log1p(torch.linspace(0, RATE / 2 / 700, spectrum.size(1)))
+        scale = scale / scale[-1]
+        response = F.interpolate(decibels.unsqueeze(1), 128, mode='linear', align_corners=True)
+        response = 10 ** (response.squeeze(1) / 20)
+        band = torch.linspace(0, 1, 128)
+        for i in range(2):
+            inside = (band - centre[:, i:i + 1]).abs() < width[:, i:i + 1] / 2
+            response = torch.where(inside, 0.02 * response, response)
+        return torch.fft.irfft(spectrum * response[:, (scale * 127).long()], RATE)
+
+
+@torch.no_grad()
+def initialise(model, samples, bands):
+    """Make the first layer a filter bank and the first feed-forward network its rectifier.
+
+    A linear map of a frame depends on the phase of the sound, which means nothing. The rows of
+    the embedding start as windowed cosine and sine pairs at mel-spaced frequencies, two for each
+    band, scaled to equal power over ``samples``. The first feed-forward network starts as
+    silu(x) + silu(-x) of both, an even function: the band's energy, written to a free channel.
+    The last free channels of the embedding are constants: they survive normalisation by the
+    frame's level, so the level remains known, compressed.
+    """
+    encoder = model.encoder['encoder']
+    embedding, ffn = encoder.embed_tokens, encoder.layers[0].nffn
+    dim, length = embedding.weight.shape
+    mel = torch.linspace(math.log1p(90 / 700), math.log1p(7400 / 700), bands)
+    frequency = 700 * torch.expm1(mel)
+    spacing = (frequency + 700) * (mel[1] - mel[0])
+    time = (torch.arange(length) - (length - 1) / 2) / RATE
+    # Windows get shorter towards high frequencies, where bands are wider.
+    spread = (0.75 / (math.tau / 2 * spacing)).clamp(max=length / RATE / 5).unsqueeze(1)
+    window = torch.exp(-0.5 * (time / spread).square())
+    angle = math.tau * frequency.unsqueeze(1) * time
+    embedding.weight.zero_()
+    embedding.weight[:bands] = window * torch.cos(angle)
+    embedding.weight[bands:2 * bands] = window * torch.sin(angle)
+    power = embedding(samples).square().mean((0, 1))
+    embedding.weight[:2 * bands] /= power[:2 * bands].sqrt().unsqueeze(1)
+    constants = dim - 3 * bands
+    embedding.bias[3 * bands:] = 0.5 * (-1.0) ** torch.arange(constants)
+
+    ffn.fc1.weight.mul_(0.1)
+    ffn.fc2.weight.mul_(0.1)
+    steepness = 2.0
+    for band in range(bands):
+        for sign, hidden in ((1.0, band), (-1.0, band + 2 * bands)):
+            ffn.fc1.weight[hidden, band] = sign * steepness
+            ffn.fc1.weight[hidden + bands, bands + band] = sign * steepness
+    for band in range(bands):
+        ffn.fc2.weight[2 * bands + band, band:band + 4 * bands:bands] = 1.0 / steepness
+    ffn.fc2.bias[2 * bands:3 * bands] = -1.0
+    # Let the first layer pass its input on, for the network above to see it unspoilt.
+    encoder.layers[0].mega_layer.mx_proj.bias[:dim] = -2.0
+
+
+def model_args(options, mean, std):
+    """The checkpoint's options, under the original's names where it has them."""
+    return argparse.Namespace(
+        arch='mega_sc_raw_base', task='speech_commands', input_type='frames',
+        frame_length=options.frame_length, frame_hop=options.hop, normalize_embedding=True,
+        encoder_layers=options.layers, encoder_embed_dim=options.dim,
+        encoder_hidden_dim=options.hidden, encoder_ffn_embed_dim=options.ffn,
+        z_dim=options.z_dim, n_dim=options.n_dim, chunk_size=options.chunk,
+        truncation_length=options.truncation, rel_pos_bias='simple', norm_type='layernorm',
+        encoder_normalize_before=True, no_affine_final_norm=False, activation_fn='silu',
+        attention_activation_fn='laplace', classifier_activation_fn='gelu', sen_rep_type='mp',
+        sent_loss=True, layer_type='mega', classifier_layers=1, classifier_in_dim=options.dim,
+        classifier_out_dim=2 * options.dim, sentence_class_num=len(LABELS),
+        dropout=options.dropout, attention_dropout=0.0, act_dropout=0.0, feature_dropout=False,
+        encoder_layerdrop=0, max_positions=RATE // options.hop, tokens_per_sample=RATE // options.hop,
+        max_source_positions=RATE // options.hop, sample_rate=RATE, audio_length=RATE,
+        audio_mean=mean, audio_std=std, labels=LABELS)
+
+
+def main():
+    parser = training.common_options(__doc__.splitlines()[0])
+    parser.add_argument('--dim', type=int, default=112)
+    parser.add_argument('--hidden', type=int, default=224)
+    parser.add_argument('--ffn', type=int, default=224)
+    parser.add_argument('--z-dim', type=int, default=48)
+    parser.add_argument('--n-dim', type=int, default=16)
+    parser.add_argument('--layers', type=int, default=4)
+    parser.add_argument('--bands', type=int, default=36, help='3 channels each, the rest constant')
+    parser.add_argument('--hop', type=int, default=160)
+    parser.add_argument('--frame-length', type=int, default=480)
+    parser.add_argument('--chunk', type=int, default=50)
+    parser.add_argument('--truncation', type=int, default=100)
+    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--mixup', type=float, default=0.3, help='part of the clips that is mixed')
+    parser.add_argument('--band-mask', type=float, default=0.2, help='widest masked band')
+    parser.add_argument('--time-mask', type=float, default=0.08, help='longest masked time, seconds')
+    parser.add_argument('--synthetic', type=int, default=24, help='synthetic clips per command')
+    parser.add_argument('--synthetic-other', type=int, default=4, help='... per other word')
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    parts = load_clips(options.data, options.out.parent / 'speech_clips.npz')
+    clips, labels = parts['train']
+    noise = clips[labels == SILENCE]
+    values = clips.double() / 32768
+    mean, std = values.mean().item(), values.std().item()
+
+    def normalise(samples):
+        return (samples - mean) / (std + 1e-5)
+
+    args = model_args(options, mean, std)
+    model = SequenceClassifier(args)
+    initialise(model, normalise(values[::8].float()), options.bands)
+    print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
+    synthetic = synthetic_clips(random.Random(options.seed), options.synthetic,
+                                options.synthetic_other)
+    parts['synthetic'] = held_out_synthetic()
+    clips, labels = torch.cat([clips, synthetic[0]]), torch.cat([labels, synthetic[1]])
+    augment = Augmenter(noise, options)
+
+    def epoch_batches(epoch):
+        generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
+        order = torch.randperm(len(clips), generator=generator)
+        for chosen in order[:len(order) // options.batch * options.batch].split(options.batch):
+            samples, targets = augment(clips[chosen], labels[chosen], generator)
+            yield normalise(samples), targets
+
+    def measure(model, part):
+        clips, labels = parts[part]
+        logits = training.predict(model, clips, lambda x: normalise(x.float() / 32768))
+        return training.accuracy(logits, labels)
+
+    def export(model, path):
+        training.save_atomically({'model': model.state_dict(), 'args': args}, path)
+
+    export.suffix = '.pt'
+    model, epochs = training.fit(model, options, epoch_batches, len(clips) // options.batch,
+                                 lambda model: measure(model, 'valid'), export)
+    export(model, options.out / 'final.pt')
+    for part in ('valid', 'synthetic', 'test'):
+        print(f'{part} accuracy {measure(model, part):.2f} % after {epochs:.1f} epochs', flush=True)
+
+
+if __name__ == '__main__':
+    main()
