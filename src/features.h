@@ -7,6 +7,7 @@
 #ifndef MEGA_FEATURES_H
 #define MEGA_FEATURES_H
 
+#include "image.h"
 #include "mega.h"
 #include "meta.h"
 
@@ -51,10 +52,17 @@ int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta,
 int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);
 int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err);
 
+/* Gray or RGB as the model says, then resized or cropped to its size: by convert, resize and crop of
+ * image.h. name serves the messages. MEGA_FIT_CROP follows torchvision: the long side becomes
+ * resize * long / short, rounded down, the crop starts at round((size - crop) / 2), ties to even. */
+int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
+                   MegaError *err);
+
 /* (x - mean) / (std + 1e-5), in float32 as the original does it; in place allowed. */
 void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
                           float *out);
-/* pixels [height][width][channels] of 0...255 to (v/255 - mean)/std: planar [channels][height][width]. */
+/* pixels [height][width][channels] of 0...255 to (v/255 - mean)/std: planar
+ * [channels][height][width]. */
 void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
 
 #endif
