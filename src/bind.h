@@ -40,9 +40,6 @@ typedef struct MegaLayerWeights {
     MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
 } MegaLayerWeights;
 
-#define MEGA_MAX_LAYERS 256
-#define MEGA_MAX_HEAD_LAYERS 16
-
 typedef struct MegaWeights {
     MegaLinearWeights embed; /* tokens: weight [vocab][d]; real: [d], [d]; frames: [d][frame_length];
                                 patches: [d][channels * patch * patch] */

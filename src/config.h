@@ -12,6 +12,11 @@
 #include "mega.h"
 #include "meta.h"
 
+/* Caps that fixed-size arrays rely on; mega_config_check enforces them. */
+#define MEGA_MAX_LAYERS 256
+#define MEGA_MAX_HEAD_LAYERS 16
+#define MEGA_MAX_NDIM 1024
+
 typedef enum MegaTask {
     MEGA_TASK_CLASSIFY,
 } MegaTask;

@@ -1,0 +1,51 @@
+/*
+ * arena.c - see arena.h.
+ */
+#include "arena.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "checked.h"
+
+#define ALIGNMENT 64
+
+float *mega_arena_floats(MegaArena *arena, uint64_t count)
+{
+    uint64_t bytes, end;
+    if (!mega_mul(count, sizeof(float), &bytes) || !mega_align(bytes, ALIGNMENT, &bytes) ||
+        !mega_add(arena->used, bytes, &end) || end > SIZE_MAX) {
+        arena->overflow = true;
+        return NULL;
+    }
+    float *memory = NULL;
+    if (arena->base) {
+        assert(end <= arena->size); /* the dry run counted the same allocations */
+        memory = (float *)(void *)(arena->base + arena->used);
+    }
+    arena->used = (size_t)end;
+    return memory;
+}
+
+int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)
+{
+    arena->used = 0;
+    if (arena->base && arena->size >= size)
+        return 0;
+    free(arena->base);
+    *arena = (MegaArena){0};
+    if (size == 0)
+        size = ALIGNMENT;
+    arena->base = aligned_alloc(ALIGNMENT, (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    if (!arena->base)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %.1f MB that this input needs",
+                         (double)size / 1e6);
+    arena->size = size;
+    return 0;
+}
+
+void mega_arena_free(MegaArena *arena)
+{
+    free(arena->base);
+    *arena = (MegaArena){0};
+}

@@ -1,0 +1,26 @@
+/*
+ * attention.h - attention weights and their product with the values (spec section 3).
+ *
+ * The relative bias of both kinds depends on j - i alone: for the rotary one,
+ *   (R_i alpha) . (R_j beta) = sum_m (a1 b1 + a2 b2) cos((j-i) f_m) + (a2 b1 - a1 b2) sin((j-i) f_m)
+ * with f_m = 10000^(-m / (z/2)). So both are one table, and the bias of row i is a slice of it.
+ */
+#ifndef MEGA_ATTENTION_H
+#define MEGA_ATTENTION_H
+
+#include "kernels.h"
+
+/* table [2 positions - 1]: entry positions - 1 + delta is the bias of delta = j - i. */
+void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
+                       float *table);
+
+/*
+ * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row
+ * `first`; k [keys][z], v [keys][h]; bias points at the entry of j = i. weights is scratch
+ * [rows][keys], out [rows][h].
+ */
+void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
+                    const float *k, const float *v, size_t first, size_t rows, size_t keys,
+                    size_t zdim, size_t hidden, const float *bias, float *weights, float *out);
+
+#endif

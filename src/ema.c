@@ -1,0 +1,252 @@
+/*
+ * ema.c - see ema.h.
+ */
+#include "ema.h"
+
+#include <fftw3.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+/* ---- Coefficients ---------------------------------------------------------------------------- */
+
+static float sigma(float x)
+{
+    return (float)(1.0 / (1.0 + exp(-(double)x)));
+}
+
+void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
+                      MegaArena *arena)
+{
+    size_t n = (size_t)config->ndim, k = (size_t)mega_ema_channels(config);
+    size_t states = (n + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
+    float *q = mega_arena_floats(arena, states * k);
+    float *w = mega_arena_floats(arena, states * k);
+    float *qt = config->truncation ? mega_arena_floats(arena, states * k) : NULL;
+    *out = (MegaEma){.width = (size_t)config->width,
+                     .channels = k,
+                     .states = states,
+                     .truncation = (size_t)config->truncation,
+                     .bidirectional = config->bidirectional,
+                     .shifted = config->ema_shift,
+                     .q = q,
+                     .w = w,
+                     .qt = qt,
+                     .omega = weights->omega};
+    if (!q)
+        return; /* dry run */
+    for (size_t s = 0; s < states; s++) {
+        for (size_t c = 0; c < k; c++) {
+            size_t from = c * n + s, to = s * k + c;
+            q[to] = w[to] = 0;
+            if (qt)
+                qt[to] = 0;
+            if (s >= n)
+                continue;
+            /* q in float32 steps as the original: 1 - q may be as small as its rounding */
+            float p = sigma(weights->delta[from]);
+            q[to] = 1.0f - p * sigma(weights->alpha[from]);
+            w[to] = (float)((double)p * weights->beta[from] * weights->gamma[from] /
+                            sqrt((double)n));
+            if (qt)
+                qt[to] = (float)pow((double)q[to], config->truncation);
+        }
+    }
+}
+
+/* ---- Planning -------------------------------------------------------------------------------- */
+
+/* The planner of FFTW is not thread-safe; its execution is. */
+static pthread_mutex_t planner_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static size_t effective_truncation(const MegaStackConfig *config, size_t length)
+{
+    size_t truncation = (size_t)config->truncation;
+    return truncation && truncation < length ? truncation : length;
+}
+
+/* The next even number >= least whose prime factors are 2, 3 and 5: FFTW is fast on those. */
+static size_t good_fft_size(size_t least)
+{
+    for (size_t n = (least + 1) / 2 * 2;; n += 2) {
+        size_t rest = n;
+        while (rest % 2 == 0)
+            rest /= 2;
+        while (rest % 3 == 0)
+            rest /= 3;
+        while (rest % 5 == 0)
+            rest /= 5;
+        if (rest == 1)
+            return n;
+    }
+}
+
+/* Cost of one channel. The weights are nanoseconds measured with tools/bench/ema on an AVX2 machine:
+ * only their ratio matters, and a wrong guess costs time, not accuracy. */
+static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
+{
+    const double per_state = 0.12, per_butterfly = 0.55, per_kernel_step = 0.6;
+    size_t taps = effective_truncation(config, length);
+    double directions = config->bidirectional ? 2 : 1;
+    double steps = taps < length ? 1.5 : 1.0;
+    double size = (double)good_fft_size(length + taps);
+    double recurrent = per_state * directions * steps * (double)length * config->ndim;
+    double fft = 3 * per_butterfly * size * log2(size) +
+                 per_kernel_step * directions * (double)taps * config->ndim;
+    return recurrent <= fft ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
+}
+
+int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t length, MegaEmaPath path,
+                  MegaError *err)
+{
+    if (path == MEGA_EMA_AUTO)
+        path = choose_path(config, length);
+    mega_ema_plan_free(plan);
+    *plan = (MegaEmaPlan){.path = path, .length = length};
+    if (path != MEGA_EMA_FFT)
+        return 0;
+    plan->fft_size = good_fft_size(length + effective_truncation(config, length));
+    size_t bins = plan->fft_size / 2 + 1;
+    float *real = fftwf_alloc_real(plan->fft_size);
+    fftwf_complex *spectrum = fftwf_alloc_complex(bins);
+    if (real && spectrum) {
+        pthread_mutex_lock(&planner_mutex);
+        plan->forward = fftwf_plan_dft_r2c_1d((int)plan->fft_size, real, spectrum, FFTW_ESTIMATE);
+        plan->inverse = fftwf_plan_dft_c2r_1d((int)plan->fft_size, spectrum, real, FFTW_ESTIMATE);
+        pthread_mutex_unlock(&planner_mutex);
+    }
+    fftwf_free(real);
+    fftwf_free(spectrum);
+    if (plan->forward && plan->inverse)
+        return 0;
+    mega_ema_plan_free(plan);
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an FFT over %zu positions", length);
+}
+
+void mega_ema_plan_free(MegaEmaPlan *plan)
+{
+    if (plan->forward || plan->inverse) {
+        pthread_mutex_lock(&planner_mutex);
+        fftwf_destroy_plan(plan->forward);
+        fftwf_destroy_plan(plan->inverse);
+        pthread_mutex_unlock(&planner_mutex);
+    }
+    *plan = (MegaEmaPlan){0};
+}
+
+/* Floats of one real signal, and of one spectrum, each rounded up to whole cache lines. */
+static size_t real_floats(const MegaEmaPlan *plan)
+{
+    return (plan->fft_size + 15) / 16 * 16;
+}
+
+static size_t spectrum_floats(const MegaEmaPlan *plan)
+{
+    return (plan->fft_size + 2 + 15) / 16 * 16;
+}
+
+uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
+{
+    if (plan->path != MEGA_EMA_FFT)
+        return 0;
+    return (uint64_t)real_floats(plan) + 2 * (uint64_t)spectrum_floats(plan);
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+typedef struct Run {
+    const MegaEmaPlan *plan;
+    const MegaEma *ema;
+    const MegaKernels *kernels;
+    const float *x;
+    float *y;
+    float *scratch;
+    size_t scratch_stride;
+} Run;
+
+/* Adds one direction's kernel of a channel: lag j to index (start + j * step) mod size. In double,
+ * because thousands of products in a row would cost float32 its last digits. */
+static void add_kernel(const MegaEma *ema, size_t channel, size_t taps, float *signal, size_t size,
+                       size_t start, bool backward)
+{
+    double power[MEGA_MAX_NDIM], q[MEGA_MAX_NDIM];
+    for (size_t n = 0; n < ema->states; n++) {
+        power[n] = ema->w[n * ema->channels + channel];
+        q[n] = ema->q[n * ema->channels + channel];
+    }
+    for (size_t j = 0; j < taps; j++) {
+        double sum = 0;
+        for (size_t n = 0; n < ema->states; n++) {
+            sum += power[n];
+            power[n] *= q[n];
+        }
+        size_t at = backward ? (start + size - j) % size : start + j;
+        signal[at] += (float)sum;
+    }
+}
+
+/* y[., channel] = kernel * x[., channel], before omega and silu. Both directions are one circular
+ * convolution; the size leaves room for all lags without wrapping onto real positions. */
+static void convolve_channel(const Run *run, size_t channel, float *scratch)
+{
+    const MegaEma *ema = run->ema;
+    size_t length = run->plan->length, size = run->plan->fft_size, d = ema->width;
+    size_t taps = ema->truncation && ema->truncation < length ? ema->truncation : length;
+    float *signal = scratch;
+    float *kernel = signal + real_floats(run->plan);
+    float *spectrum = kernel + spectrum_floats(run->plan);
+
+    memset(signal, 0, size * sizeof *signal);
+    add_kernel(ema, channel, taps, signal, size, 0, false);
+    if (ema->bidirectional)
+        add_kernel(ema, d + channel, taps, signal, size, ema->shifted ? size - 1 : 0, true);
+    fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)kernel);
+
+    for (size_t t = 0; t < length; t++)
+        signal[t] = run->x[t * d + channel];
+    memset(signal + length, 0, (size - length) * sizeof *signal);
+    fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)spectrum);
+
+    float scale = 1.0f / (float)size;
+    for (size_t i = 0; i < size + 2; i += 2) {
+        float re = spectrum[i] * kernel[i] - spectrum[i + 1] * kernel[i + 1];
+        float im = spectrum[i] * kernel[i + 1] + spectrum[i + 1] * kernel[i];
+        spectrum[i] = re * scale;
+        spectrum[i + 1] = im * scale;
+    }
+    fftwf_execute_dft_c2r(run->plan->inverse, (fftwf_complex *)spectrum, signal);
+    for (size_t t = 0; t < length; t++)
+        run->y[t * d + channel] = signal[t];
+}
+
+/* One task: as many channels as a vector has lanes, all positions. */
+static void run_channels(void *context, size_t task, int worker)
+{
+    const Run *run = context;
+    const MegaEma *ema = run->ema;
+    const MegaKernels *kernels = run->kernels;
+    size_t length = run->plan->length, d = ema->width, lanes = (size_t)kernels->lanes;
+    size_t first = task * lanes, count = d - first < lanes ? d - first : lanes;
+    if (run->plan->path == MEGA_EMA_FFT) {
+        float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
+        for (size_t c = first; c < first + count; c++)
+            convolve_channel(run, c, scratch);
+    } else {
+        const float *qt = ema->qt ? ema->qt + first : NULL;
+        kernels->ema(run->x, run->y, length, d, first, count, ema->q + first, ema->w + first, qt,
+                     ema->states, ema->channels, ema->truncation, false, false);
+        if (ema->bidirectional)
+            kernels->ema(run->x, run->y, length, d, first, count, ema->q + d + first,
+                         ema->w + d + first, qt ? qt + d : NULL, ema->states, ema->channels,
+                         ema->truncation, true, ema->shifted);
+    }
+    kernels->ema_output(run->x, run->y, length, d, first, count, ema->omega);
+}
+
+void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
+                  MegaPool *pool, const float *x, float *y, float *scratch, size_t scratch_stride)
+{
+    Run run = {plan, ema, kernels, x, y, scratch, scratch_stride};
+    size_t lanes = (size_t)kernels->lanes;
+    mega_pool_run(pool, (ema->width + lanes - 1) / lanes, run_channels, &run);
+}

@@ -1,0 +1,76 @@
+/*
+ * kernels.h - the inner loops: everything between the matrix products, which OpenBLAS does.
+ *
+ * One body, kernels_body.h, written in vectors of the compiler, is built once for the baseline and
+ * once for each better processor (kernels_avx2.c); mega_kernels() picks at run time. A matrix is
+ * [rows][columns], row-major, with `stride` floats between rows where that is given. Functions with
+ * an out argument allow out == x.
+ *
+ * Accuracy against exact arithmetic, tested in tests/unit/test_kernels.c: exp 2e-7 relative, erf
+ * and sigmoid 2e-7 absolute.
+ */
+#ifndef MEGA_KERNELS_H
+#define MEGA_KERNELS_H
+
+#include "config.h"
+
+#define MEGA_EPSILON 1e-5f /* of every norm, spec section 6 */
+
+/* EMA coefficients are stored state-major with this many states at a time (absent ones are 0). */
+#define MEGA_EMA_GROUP 4
+
+typedef struct MegaKernels {
+    const char *name; /* "generic", "avx2" */
+    int lanes;        /* floats in a vector */
+
+    /* x += bias (NULL: none), then the activation, in place. */
+    void (*bias_activate)(MegaActivation activation, const float *bias, float *x, size_t rows,
+                          size_t columns, size_t stride);
+    void (*sigmoid)(const float *bias, float *x, size_t rows, size_t columns, size_t stride);
+
+    /* out = x * scale + shift by column (batchnorm; queries and keys) */
+    void (*affine)(const float *x, size_t rows, size_t columns, const float *scale,
+                   const float *shift, float *out);
+    /* out = (x - mean) / sqrt(variance + eps) * weight + bias by row; weight and bias may be NULL */
+    void (*layer_norm)(const float *x, size_t rows, size_t columns, const float *weight,
+                       const float *bias, float *out);
+    /* out = x / sqrt(mean(x^2) + eps) * weight by row; weight NULL: times scalar */
+    void (*rms_norm)(const float *x, size_t rows, size_t columns, const float *weight, float scalar,
+                     float *out);
+
+    /* One row of attention weights from raw products, spec section 3: s = f(s * scale + bias). */
+    void (*attention)(MegaAttentionKind kind, float *s, size_t keys, float scale,
+                      const float *bias);
+
+    void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
+    void (*add)(float *x, const float *y, size_t n);      /* x += y */
+    /* x += u * (h - x): the gate of spec section 2 */
+    void (*gate)(float *x, const float *u, const float *h, size_t n);
+
+    /*
+     * The recurrence of spec section 1 for channels first ... first + count - 1, count <= lanes:
+     *   s_n(t) = q_n s_n(t -+ 1) + x(t) - qt_n x(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
+     * over rows t = 0 ... length - 1 of x and y [length][width]. Looking back it stores to y;
+     * looking ahead (backward) it runs from the end and adds to y; shifted, y(t) takes the state of
+     * t + 1. Coefficients [states][ema_stride] start at the first channel's; states is a multiple
+     * of MEGA_EMA_GROUP. truncation 0: none, qt unused.
+     */
+    void (*ema)(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
+                const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
+                size_t truncation, bool backward, bool shifted);
+    /* y = silu(y + omega x) for the same channels */
+    void (*ema_output)(const float *x, float *y, size_t length, size_t width, size_t first,
+                       size_t count, const float *omega);
+} MegaKernels;
+
+/* The best tier of this machine. */
+const MegaKernels *mega_kernels(void);
+/* The tier called name, or NULL when it is unknown or the machine lacks it; for tests. */
+const MegaKernels *mega_kernels_by_name(const char *name);
+
+extern const MegaKernels mega_kernels_generic;
+#if defined(__x86_64__)
+extern const MegaKernels mega_kernels_avx2;
+#endif
+
+#endif

@@ -1,0 +1,425 @@
+/*
+ * kernels_body.h - the body of every kernel tier. Included once per tier, with
+ *   VECTOR_BYTES  width of a vector
+ *   KERNELS       name of the table, KERNELS_NAME its name as text
+ *
+ * V is a vector of floats of the compiler, I one of integers; comparisons give all-ones masks. The
+ * last vector of a row goes through load_part and store_part, so no byte outside of a row is
+ * touched.
+ */
+#include "kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LANES (VECTOR_BYTES / 4)
+typedef float V __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t I __attribute__((vector_size(VECTOR_BYTES)));
+
+static inline V load(const float *p)
+{
+    V v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(float *p, V v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+static inline V load_part(const float *p, size_t n)
+{
+    V v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+static inline void store_part(float *p, V v, size_t n)
+{
+    memcpy(p, &v, n * sizeof *p);
+}
+
+static inline V splat(float x)
+{
+    return x - (V){0};
+}
+
+static inline V select(I mask, V yes, V no)
+{
+    return (V)((mask & (I)yes) | (~mask & (I)no));
+}
+
+static inline V absolute(V x)
+{
+    return (V)((I)x & 0x7fffffff);
+}
+
+static inline V maximum(V a, V b)
+{
+    return select(a > b, a, b);
+}
+
+static inline V minimum(V a, V b)
+{
+    return select(a < b, a, b);
+}
+
+/* Fixed order, whatever the length: lane by lane. */
+static inline float sum_lanes(V v)
+{
+    float sum = 0;
+    for (int i = 0; i < LANES; i++)
+        sum += v[i];
+    return sum;
+}
+
+/* ---- Elementary functions -------------------------------------------------------------------- */
+
+/* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
+ * Below -87 the result is 0, above 88 it stays at e^88. NaN stays NaN. */
+static inline V vector_exp(V x)
+{
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    V clamped = maximum(minimum(x, splat(88.0f)), splat(-87.0f));
+    V n = (clamped * 1.44269504f + round) - round;
+    V r = clamped - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    V p = splat(1.3926175888627768e-3f);
+    p = p * r + 8.363173343241215e-3f;
+    p = p * r + 4.1666556149721146e-2f;
+    p = p * r + 0.16666577756404877f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r + 1.0f;
+    V power = (V)((__builtin_convertvector(n, I) + 127) << 23);
+    V y = select(x < -87.0f, splat(0.0f), p * power);
+    return select(x == x, y, x);
+}
+
+static inline V vector_sigmoid(V x)
+{
+    return 1.0f / (1.0f + vector_exp(-x));
+}
+
+/* erf(x): x P(x^2) for |x| < 0.9, else +-(1 - e^Q(|x|)), Q fitted to log erfc on [0.9, 4]. */
+static inline V vector_erf(V x)
+{
+    V t = absolute(x), s = x * x;
+    V p = splat(8.529401384294033e-5f);
+    p = p * s - 8.179632131941617e-4f;
+    p = p * s + 5.2042268216609955e-3f;
+    p = p * s - 2.6860665529966354e-2f;
+    p = p * s + 0.11283718049526215f;
+    p = p * s - 0.37612634897232056f;
+    p = p * s + 1.128379225730896f;
+    V u = minimum(t, splat(4.0f));
+    V q = splat(1.6430636833320023e-6f);
+    q = q * u - 4.616385922417976e-5f;
+    q = q * u + 5.975857493467629e-4f;
+    q = q * u - 4.76262578740716e-3f;
+    q = q * u + 2.642763778567314e-2f;
+    q = q * u - 0.11008716374635696f;
+    q = q * u - 0.6318238973617554f;
+    q = q * u - 1.1302310228347778f;
+    q = q * u + 3.185396490152925e-4f;
+    V tail = 1.0f - vector_exp(q);
+    tail = (V)((I)tail | ((I)x & (int32_t)0x80000000));
+    V y = select(t < 0.9f, p * x, tail);
+    return select(x == x, y, x);
+}
+
+static inline V vector_tanh(V x)
+{
+    return 1.0f - 2.0f / (vector_exp(2.0f * x) + 1.0f);
+}
+
+static inline V activate(MegaActivation activation, V x)
+{
+    switch (activation) {
+    case MEGA_ACTIVATION_LINEAR: return x;
+    case MEGA_ACTIVATION_SILU: return x * vector_sigmoid(x);
+    case MEGA_ACTIVATION_RELU: return select(x < 0.0f, splat(0.0f), x);
+    case MEGA_ACTIVATION_GELU: return 0.5f * x * (1.0f + vector_erf(x * 0.70710678f));
+    case MEGA_ACTIVATION_GELU_TANH:
+        return 0.5f * x * (1.0f + vector_tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    case MEGA_ACTIVATION_TANH: return vector_tanh(x);
+    }
+    return x;
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
+/* Applies an expression in v (and b, the same columns of bias) to every element of a matrix. A
+ * macro, because each use must become a loop of its own with the expression inlined. */
+#define FOR_EACH_WITH_BIAS(expression)                                                             \
+    for (size_t row = 0; row < rows; row++, x += stride) {                                         \
+        size_t i = 0;                                                                              \
+        for (; i + LANES <= columns; i += LANES) {                                                 \
+            V v = load(x + i) + (bias ? load(bias + i) : splat(0.0f));                             \
+            store(x + i, expression);                                                              \
+        }                                                                                          \
+        if (i < columns) {                                                                         \
+            V v = load_part(x + i, columns - i) +                                                  \
+                  (bias ? load_part(bias + i, columns - i) : splat(0.0f));                         \
+            store_part(x + i, expression, columns - i);                                            \
+        }                                                                                          \
+    }
+
+static void bias_activate(MegaActivation activation, const float *bias, float *x, size_t rows,
+                          size_t columns, size_t stride)
+{
+    switch (activation) { /* outside of the loops, so that each is specialised */
+    case MEGA_ACTIVATION_LINEAR: FOR_EACH_WITH_BIAS(v) break;
+    case MEGA_ACTIVATION_SILU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_SILU, v)) break;
+    case MEGA_ACTIVATION_RELU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_RELU, v)) break;
+    case MEGA_ACTIVATION_GELU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_GELU, v)) break;
+    case MEGA_ACTIVATION_GELU_TANH:
+        FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_GELU_TANH, v)) break;
+    case MEGA_ACTIVATION_TANH: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_TANH, v)) break;
+    }
+}
+
+static void sigmoid(const float *bias, float *x, size_t rows, size_t columns, size_t stride)
+{
+    FOR_EACH_WITH_BIAS(vector_sigmoid(v))
+}
+
+static void affine(const float *x, size_t rows, size_t columns, const float *scale,
+                   const float *shift, float *out)
+{
+    for (size_t row = 0; row < rows; row++, x += columns, out += columns) {
+        size_t i = 0;
+        for (; i + LANES <= columns; i += LANES)
+            store(out + i, load(x + i) * load(scale + i) + load(shift + i));
+        for (; i < columns; i++)
+            out[i] = x[i] * scale[i] + shift[i];
+    }
+}
+
+/* sum of (x - center)^2, or of x when not squared */
+static float sum_row(const float *x, size_t n, float center, bool squared)
+{
+    V sum = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        V v = load(x + i) - center;
+        sum += squared ? v * v : v;
+    }
+    float total = sum_lanes(sum);
+    for (; i < n; i++) {
+        float v = x[i] - center;
+        total += squared ? v * v : v;
+    }
+    return total;
+}
+
+static void layer_norm(const float *x, size_t rows, size_t columns, const float *weight,
+                       const float *bias, float *out)
+{
+    for (size_t row = 0; row < rows; row++, x += columns, out += columns) {
+        float mean = sum_row(x, columns, 0.0f, false) / (float)columns;
+        float variance = sum_row(x, columns, mean, true) / (float)columns;
+        float scale = 1.0f / sqrtf(variance + MEGA_EPSILON);
+        for (size_t i = 0; i < columns; i++) {
+            float v = (x[i] - mean) * scale;
+            out[i] = weight ? v * weight[i] + bias[i] : v;
+        }
+    }
+}
+
+static void rms_norm(const float *x, size_t rows, size_t columns, const float *weight, float scalar,
+                     float *out)
+{
+    for (size_t row = 0; row < rows; row++, x += columns, out += columns) {
+        float square = sum_row(x, columns, 0.0f, true) / (float)columns;
+        float scale = 1.0f / sqrtf(square + MEGA_EPSILON);
+        for (size_t i = 0; i < columns; i++)
+            out[i] = x[i] * scale * (weight ? weight[i] : scalar);
+    }
+}
+
+/* ---- Attention ------------------------------------------------------------------------------- */
+
+static void softmax_row(float *s, size_t keys, float scale, const float *bias)
+{
+    V top = splat(-INFINITY);
+    size_t i = 0;
+    for (; i + LANES <= keys; i += LANES) {
+        V v = load(s + i) * scale + load(bias + i);
+        store(s + i, v);
+        top = maximum(v, top);
+    }
+    float max = -INFINITY;
+    for (int lane = 0; lane < LANES; lane++)
+        max = top[lane] > max ? top[lane] : max;
+    for (size_t j = i; j < keys; j++) {
+        s[j] = s[j] * scale + bias[j];
+        max = s[j] > max ? s[j] : max;
+    }
+    V sum = {0};
+    for (i = 0; i + LANES <= keys; i += LANES) {
+        V v = vector_exp(load(s + i) - max);
+        store(s + i, v);
+        sum += v;
+    }
+    if (i < keys) {
+        V v = vector_exp(load_part(s + i, keys - i) - max);
+        store_part(s + i, v, keys - i);
+        for (size_t j = i; j < keys; j++)
+            sum[0] += s[j];
+    }
+    float norm = 1.0f / sum_lanes(sum);
+    for (size_t j = 0; j < keys; j++)
+        s[j] *= norm;
+}
+
+/* The rounded constants are the original's. */
+static inline V laplace(V v)
+{
+    return 0.5f * (1.0f + vector_erf((v - 0.707107f) * (1.0f / (0.282095f * 1.41421356f))));
+}
+
+static inline V relu2(V v)
+{
+    V positive = select(v < 0.0f, splat(0.0f), v);
+    return positive * positive;
+}
+
+#define FOR_EACH_KEY(function)                                                                     \
+    for (; i + LANES <= keys; i += LANES)                                                          \
+        store(s + i, function(load(s + i) * scale + load(bias + i)));                              \
+    if (i < keys)                                                                                  \
+        store_part(                                                                                \
+            s + i, function(load_part(s + i, keys - i) * scale + load_part(bias + i, keys - i)),   \
+            keys - i);
+
+static void attention(MegaAttentionKind kind, float *s, size_t keys, float scale, const float *bias)
+{
+    size_t i = 0;
+    switch (kind) {
+    case MEGA_ATTENTION_SOFTMAX: softmax_row(s, keys, scale, bias); break;
+    case MEGA_ATTENTION_LAPLACE: FOR_EACH_KEY(laplace) break;
+    case MEGA_ATTENTION_RELU2: FOR_EACH_KEY(relu2) break;
+    }
+}
+
+/* ---- Element by element ---------------------------------------------------------------------- */
+
+static void multiply(float *restrict x, const float *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= y[i];
+}
+
+static void add(float *restrict x, const float *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static void gate(float *restrict x, const float *restrict u, const float *restrict h, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += u[i] * (h[i] - x[i]);
+}
+
+/* ---- EMA ------------------------------------------------------------------------------------- */
+
+/* One group of states over the whole length; the states stay in registers. full: count == LANES.
+ * Inlined with constant flags, so that each combination becomes a loop of its own. */
+static inline __attribute__((always_inline)) void
+ema_group(const float *x, float *y, size_t length, size_t width, size_t count, const V *q,
+          const V *w, const V *qt, size_t truncation, bool backward, bool shifted, bool store_first,
+          bool full)
+{
+    V state[MEGA_EMA_GROUP] = {0};
+    for (size_t step = 0; step < length; step++) {
+        size_t t = backward ? length - 1 - step : step;
+        const float *xt = x + t * width;
+        float *yt = y + t * width;
+        V in = full ? load(xt) : load_part(xt, count);
+        V out = {0};
+        if (!store_first)
+            out = full ? load(yt) : load_part(yt, count);
+        if (shifted)
+            for (int n = 0; n < MEGA_EMA_GROUP; n++)
+                out += w[n] * state[n];
+        if (truncation && step >= truncation) {
+            const float *gone = backward ? xt + truncation * width : xt - truncation * width;
+            V old = full ? load(gone) : load_part(gone, count);
+            for (int n = 0; n < MEGA_EMA_GROUP; n++)
+                state[n] = q[n] * state[n] + (in - qt[n] * old);
+        } else {
+            for (int n = 0; n < MEGA_EMA_GROUP; n++)
+                state[n] = q[n] * state[n] + in;
+        }
+        if (!shifted)
+            for (int n = 0; n < MEGA_EMA_GROUP; n++)
+                out += w[n] * state[n];
+        if (full)
+            store(yt, out);
+        else
+            store_part(yt, out, count);
+    }
+}
+
+static void ema(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
+                const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
+                size_t truncation, bool backward, bool shifted)
+{
+    if (truncation >= length)
+        truncation = 0;
+    x += first;
+    y += first;
+    for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
+        V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {0};
+        for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
+            vq[k] = load_part(q + (n + k) * ema_stride, count);
+            vw[k] = load_part(w + (n + k) * ema_stride, count);
+            if (truncation)
+                vqt[k] = load_part(qt + (n + k) * ema_stride, count);
+        }
+        bool store_first = n == 0 && !backward;
+        if (count == LANES && !truncation && !backward)
+            ema_group(x, y, length, width, count, vq, vw, vqt, 0, false, false, store_first, true);
+        else if (count == LANES && !truncation && !shifted)
+            ema_group(x, y, length, width, count, vq, vw, vqt, 0, true, false, false, true);
+        else if (count == LANES && !backward)
+            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, false, false,
+                      store_first, true);
+        else if (count == LANES)
+            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, true, shifted, false,
+                      true);
+        else
+            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, backward, shifted,
+                      store_first, false);
+    }
+}
+
+static void ema_output(const float *x, float *y, size_t length, size_t width, size_t first,
+                       size_t count, const float *omega)
+{
+    V scale = load_part(omega + first, count);
+    x += first;
+    y += first;
+    for (size_t t = 0; t < length; t++, x += width, y += width) {
+        V v = activate(MEGA_ACTIVATION_SILU, load_part(y, count) + scale * load_part(x, count));
+        store_part(y, v, count);
+    }
+}
+
+const MegaKernels KERNELS = {
+    .name = KERNELS_NAME,
+    .lanes = LANES,
+    .bias_activate = bias_activate,
+    .sigmoid = sigmoid,
+    .affine = affine,
+    .layer_norm = layer_norm,
+    .rms_norm = rms_norm,
+    .attention = attention,
+    .multiply = multiply,
+    .add = add,
+    .gate = gate,
+    .ema = ema,
+    .ema_output = ema_output,
+};

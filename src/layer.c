@@ -1,0 +1,257 @@
+/*
+ * layer.c - see layer.h. Four steps, each parallel over what does not depend on one another:
+ *
+ *   norm      blocks of rows          x -> normed (pre-norm only)
+ *   EMA       blocks of channels      normed -> moved, the one step that crosses chunks
+ *   values    blocks of rows          normed -> v; moved -> z, then q and k
+ *   queries   blocks of queries       attention inside a chunk, gates, feed-forward: x -> x
+ *
+ * Only a block of queries ever sees its attention weights: [query_block][chunk] floats, never L x L.
+ */
+#include "layer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "attention.h"
+#include "gemm.h"
+
+/* Attention weights that one worker holds at once: this many floats stay in its second-level cache. */
+#define ATTENTION_FLOATS 65536
+#define MIN_QUERY_BLOCK 16
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t blocks_of(size_t total, size_t block)
+{
+    return (total + block - 1) / block;
+}
+
+/* ---- Shapes and memory ----------------------------------------------------------------------- */
+
+void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, size_t length)
+{
+    *out = (MegaWorkspace){.length = length};
+    out->chunk = config->chunk > 0 ? min_size((size_t)config->chunk, length) : length;
+    size_t rows = ATTENTION_FLOATS / (out->chunk ? out->chunk : 1) / MIN_QUERY_BLOCK;
+    rows *= MIN_QUERY_BLOCK;
+    out->query_block = rows < MIN_QUERY_BLOCK ? MIN_QUERY_BLOCK : min_size(rows, MEGA_ROW_BLOCK);
+}
+
+/* One worker's memory in the query step. */
+typedef struct QueryScratch {
+    float *weights;  /* [rows][chunk] */
+    float *attended; /* [rows][h] */
+    float *update;   /* [rows][d] */
+    float *reset;    /* [rows][h + d]: r, then hx, as mx_proj puts them side by side */
+    float *hidden;   /* [rows][d] */
+    float *inner;    /* [rows][ffn] */
+} QueryScratch;
+
+static QueryScratch take_query_scratch(const MegaStackConfig *config, const MegaWorkspace *workspace,
+                                       MegaArena *arena)
+{
+    uint64_t rows = workspace->query_block;
+    uint64_t d = (uint64_t)config->width, h = (uint64_t)config->hidden;
+    QueryScratch scratch;
+    scratch.weights = mega_arena_floats(arena, rows * workspace->chunk);
+    scratch.attended = mega_arena_floats(arena, rows * h);
+    scratch.update = mega_arena_floats(arena, rows * d);
+    scratch.reset = mega_arena_floats(arena, rows * (h + d));
+    scratch.hidden = mega_arena_floats(arena, rows * d);
+    scratch.inner = mega_arena_floats(arena, rows * (uint64_t)config->ffn);
+    return scratch;
+}
+
+void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, int threads,
+                         uint64_t least_scratch, MegaArena *arena)
+{
+    uint64_t length = workspace->length;
+    uint64_t d = (uint64_t)config->width, z = (uint64_t)config->zdim;
+    workspace->x = mega_arena_floats(arena, length * d);
+    workspace->normed = config->pre_norm ? mega_arena_floats(arena, length * d) : NULL;
+    workspace->moved = mega_arena_floats(arena, length * d);
+    workspace->v = mega_arena_floats(arena, length * (uint64_t)config->hidden);
+    workspace->q = mega_arena_floats(arena, length * z);
+    workspace->k = mega_arena_floats(arena, length * z);
+    MegaArena worker = {0};
+    take_query_scratch(config, workspace, &worker);
+    uint64_t floats = worker.used / sizeof(float);
+    if (floats < least_scratch)
+        floats = (least_scratch + 15) / 16 * 16;
+    arena->overflow |= worker.overflow;
+    workspace->scratch_stride = floats;
+    workspace->scratch = mega_arena_floats(arena, floats * (uint64_t)threads);
+}
+
+/* ---- Steps ----------------------------------------------------------------------------------- */
+
+typedef struct Step {
+    const MegaLayerRun *run;
+    const MegaLayer *layer;
+    const float *bias;  /* of the queries step */
+    const float *input; /* what v and EMA see: normed, or x for post-norm */
+    const MegaNorm *norm; /* of the norm step */
+    float *normed;
+} Step;
+
+static void norm_rows(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Step *step = context;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t d = (size_t)step->run->config->width, first = task * MEGA_ROW_BLOCK;
+    size_t rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+    mega_norm_apply(step->norm, step->run->kernels, w->x + first * d, rows, d,
+                    step->normed + first * d);
+}
+
+void mega_workspace_norm(const MegaLayerRun *run, const MegaNorm *norm, float *out)
+{
+    Step step = {.run = run, .norm = norm, .normed = out};
+    mega_pool_run(run->pool, blocks_of(run->workspace->length, MEGA_ROW_BLOCK), norm_rows, &step);
+}
+
+/* v = act(v_proj(x^)), z = silu(the z rows of mx_proj(m)), which is left in q for now */
+static void project_values(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Step *step = context;
+    const MegaStackConfig *config = step->run->config;
+    const MegaLayerWeights *weights = step->layer->weights;
+    const MegaKernels *kernels = step->run->kernels;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
+    size_t first = task * MEGA_ROW_BLOCK, rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+
+    float *v = w->v + first * h, *zz = w->q + first * z;
+    mega_gemm_nt(rows, h, d, step->input + first * d, d, weights->v.weight, d, 0.0f, v, h);
+    kernels->bias_activate(config->activation, weights->v.bias, v, rows, h, h);
+    mega_gemm_nt(rows, z, d, w->moved + first * d, d, weights->mx.weight + d * d, d, 0.0f, zz, z);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d, zz, rows, z, z);
+}
+
+/* q = z gamma[0] + beta[0], k = z gamma[1] + beta[1] */
+static void make_queries_and_keys(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Step *step = context;
+    const MegaLayerWeights *weights = step->layer->weights;
+    const MegaKernels *kernels = step->run->kernels;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t z = (size_t)step->run->config->zdim;
+    size_t first = task * MEGA_ROW_BLOCK, rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+    float *q = w->q + first * z, *k = w->k + first * z;
+    kernels->affine(q, rows, z, weights->gamma + z, weights->beta + z, k);
+    kernels->affine(q, rows, z, weights->gamma, weights->beta, q);
+}
+
+/* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */
+static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *s)
+{
+    const MegaStackConfig *config = step->run->config;
+    const MegaLayerWeights *weights = step->layer->weights;
+    const MegaKernels *kernels = step->run->kernels;
+    size_t d = (size_t)config->width, f = (size_t)config->ffn;
+    const float *input = x;
+    if (config->pre_norm) {
+        mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->hidden);
+        input = s->hidden;
+    }
+    mega_gemm_nt(rows, f, d, input, d, weights->fc1.weight, d, 0.0f, s->inner, f);
+    kernels->bias_activate(config->activation, weights->fc1.bias, s->inner, rows, f, f);
+    mega_gemm_nt(rows, d, f, s->inner, f, weights->fc2.weight, f, 1.0f, x, d);
+    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->fc2.bias, x, rows, d, d);
+    if (!config->pre_norm)
+        mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, x);
+}
+
+/* One block of queries of one chunk, from attention to the layer's output. */
+static void run_queries(void *context, size_t task, int worker)
+{
+    const Step *step = context;
+    const MegaStackConfig *config = step->run->config;
+    const MegaLayerWeights *weights = step->layer->weights;
+    const MegaKernels *kernels = step->run->kernels;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
+
+    size_t per_chunk = blocks_of(w->chunk, w->query_block);
+    size_t start = task / per_chunk * w->chunk; /* of the chunk */
+    size_t keys = min_size(w->chunk, w->length - start);
+    size_t in_chunk = task % per_chunk * w->query_block;
+    if (in_chunk >= keys)
+        return; /* the last chunk may be short */
+    size_t rows = min_size(w->query_block, keys - in_chunk), first = start + in_chunk;
+
+    MegaArena memory = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
+                        .size = w->scratch_stride * sizeof(float)};
+    QueryScratch s = take_query_scratch(config, w, &memory);
+
+    mega_attention(kernels, config->attention, w->q + first * z, w->k + start * z, w->v + start * h,
+                   in_chunk, rows, keys, z, h, step->bias, s.weights, s.attended);
+
+    /* u = sigma(.), r = silu(.), hx: rows 0, d + z and d + z + h of mx_proj */
+    const float *moved = w->moved + first * d;
+    mega_gemm_nt(rows, d, d, moved, d, weights->mx.weight, d, 0.0f, s.update, d);
+    kernels->sigmoid(weights->mx.bias, s.update, rows, d, d);
+    mega_gemm_nt(rows, h + d, d, moved, d, weights->mx.weight + (d + z) * d, d, 0.0f, s.reset, h + d);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d + z, s.reset, rows, h, h + d);
+
+    /* h^ = act(hx + h_proj(a * r)) */
+    for (size_t row = 0; row < rows; row++) {
+        kernels->multiply(s.attended + row * h, s.reset + row * (h + d), h);
+        memcpy(s.hidden + row * d, s.reset + row * (h + d) + h, d * sizeof *s.hidden);
+    }
+    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->mx.bias + d + z + h, s.hidden, rows, d,
+                           d);
+    mega_gemm_nt(rows, d, h, s.attended, h, weights->h.weight, h, 1.0f, s.hidden, d);
+    kernels->bias_activate(config->activation, weights->h.bias, s.hidden, rows, d, d);
+
+    float *x = w->x + first * d;
+    kernels->gate(x, s.update, s.hidden, rows * d);
+    if (!config->pre_norm)
+        mega_norm_apply(&step->layer->norm, kernels, x, rows, d, x);
+    if (config->ffn > 0)
+        feed_forward(step, x, rows, &s);
+}
+
+/* ---- The layer ------------------------------------------------------------------------------- */
+
+static void tap(const MegaLayerRun *run, int index, const char *part, const float *data,
+                size_t columns)
+{
+    if (!run->tap)
+        return;
+    char stage[32];
+    snprintf(stage, sizeof stage, "layer.%d%s", index, part);
+    run->tap(run->tap_context, stage, run->tap_input, data, run->workspace->length, columns);
+}
+
+void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, const float *bias)
+{
+    const MegaStackConfig *config = run->config;
+    const MegaWorkspace *w = run->workspace;
+    size_t d = (size_t)config->width, z = (size_t)config->zdim;
+    size_t row_blocks = blocks_of(w->length, MEGA_ROW_BLOCK);
+    Step step = {.run = run, .layer = layer, .bias = bias};
+    step.input = config->pre_norm ? w->normed : w->x;
+
+    if (config->pre_norm)
+        mega_workspace_norm(run, &layer->norm, w->normed);
+    mega_ema_run(run->ema_plan, &layer->ema, run->kernels, run->pool, step.input, w->moved,
+                 w->scratch, w->scratch_stride);
+    tap(run, index, ".ema", w->moved, d);
+    mega_pool_run(run->pool, row_blocks, project_values, &step);
+    tap(run, index, ".v", w->v, (size_t)config->hidden);
+    tap(run, index, ".z", w->q, z);
+    mega_pool_run(run->pool, row_blocks, make_queries_and_keys, &step);
+    tap(run, index, ".q", w->q, z);
+    tap(run, index, ".k", w->k, z);
+    size_t chunks = blocks_of(w->length, w->chunk);
+    mega_pool_run(run->pool, chunks * blocks_of(w->chunk, w->query_block), run_queries, &step);
+    tap(run, index, "", w->x, d);
+}
