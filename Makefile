@@ -30,7 +30,7 @@ LIB_SRC := \
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
-    formats/audio.c formats/image.c formats/text.c formats/npy.c src/features.c \
+    formats/source.c formats/audio.c formats/image.c formats/text.c formats/npy.c src/features.c \
     formats/zip.c formats/pickle.c formats/torch_zip.c formats/torch_legacy.c \
     formats/safetensors.c formats/checkpoint.c formats/mega_write.c formats/output.c
 
