@@ -25,7 +25,7 @@ LIB_SRC := \
     src/error.c src/dtype.c \
     formats/bytes.c formats/meta.c formats/mega_read.c \
     src/config.c src/bind.c src/model.c \
-    src/cpu.c src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
+    src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
@@ -41,7 +41,7 @@ RUN_SRC := \
 
 CONVERT_SRC := tools/convert/main.c tools/convert/architecture.c tools/convert/write.c
 
-# The one file that is built for a particular processor; chosen at run time by src/cpu.c.
+# The one file that is built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
 LIB_SRC += src/kernels_avx2.c

@@ -1,25 +1,26 @@
 /*
- * model.h - a loaded model: configuration, weights and the file they came from.
+ * model.h - a loaded model: the file, its configuration, its weights, and what is derived from them.
  */
 #ifndef MEGA_MODEL_H
 #define MEGA_MODEL_H
 
-#include "bind.h"
-#include "config.h"
+#include "layer.h"
 #include "mega_file.h"
 
 struct MegaModel {
+    MegaFile *file;
     MegaConfig config;
     MegaWeights weights;
-    MegaFile *file;
-    float *block; /* decoded weights that are not used in place from the file */
+    MegaLayerWeights *layer_weights; /* [layers]; weights.layers points here */
+    MegaLayer *layers;               /* [layers] */
+    MegaNorm embed_norm, final_norm;
+    MegaArena decoded; /* weights that are not used in place from the file */
+    MegaArena derived; /* EMA coefficients, folded norms */
     uint64_t parameters;
 };
 
 /* For the tools, which also read labels, vocabulary and preprocessing. Borrowed. */
-static inline const MegaMeta *mega_model_meta(const MegaModel *model)
-{
-    return mega_file_meta(model->file);
-}
+const MegaMeta *mega_model_meta(const MegaModel *model);
+const MegaConfig *mega_model_config(const MegaModel *model);
 
 #endif

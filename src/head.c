@@ -1,0 +1,100 @@
+/*
+ * head.c - see head.h.
+ */
+#include "head.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "gemm.h"
+
+void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
+{
+    uint64_t d = (uint64_t)config->encoder.width, inputs = config->head.pair ? 2 : 1;
+    out->pooled = mega_arena_floats(arena, inputs * d);
+    out->joined = mega_arena_floats(arena, inputs * d);
+    out->hidden[0] = mega_arena_floats(arena, (uint64_t)config->head.width);
+    out->hidden[1] = mega_arena_floats(arena, (uint64_t)config->head.width);
+    out->sums = (double *)(void *)mega_arena_floats(arena, 2 * d);
+}
+
+typedef struct Projection {
+    const MegaLayerRun *run;
+    const MegaLinearWeights *linear;
+} Projection;
+
+static void project_rows(void *context, size_t task, int worker)
+{
+    const Projection *projection = context;
+    const MegaWorkspace *w = projection->run->workspace;
+    size_t d = (size_t)projection->run->config->width, first = task * MEGA_ROW_BLOCK;
+    size_t rows = w->length - first < MEGA_ROW_BLOCK ? w->length - first : MEGA_ROW_BLOCK;
+    float *out = w->moved + first * d; /* free after the last layer */
+    (void)worker;
+    mega_gemm_nt(rows, d, d, w->x + first * d, d, projection->linear->weight, d, 0.0f, out, d);
+    projection->run->kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->linear->bias, out,
+                                            rows, d, d);
+}
+
+void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
+                    MegaHeadMemory *memory, float *pooled)
+{
+    const MegaWorkspace *w = run->workspace;
+    size_t d = (size_t)config->encoder.width;
+    const float *x = w->x;
+    if (config->head.projection) {
+        Projection projection = {run, &weights->head_projection};
+        mega_pool_run(run->pool, (w->length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK, project_rows,
+                      &projection);
+        x = w->moved;
+    }
+    if (config->head.pooling == MEGA_POOL_FIRST) {
+        memcpy(pooled, x, d * sizeof *pooled);
+        return;
+    }
+    memset(memory->sums, 0, d * sizeof *memory->sums);
+    for (size_t t = 0; t < w->length; t++)
+        for (size_t i = 0; i < d; i++)
+            memory->sums[i] += x[t * d + i];
+    for (size_t i = 0; i < d; i++)
+        pooled[i] = (float)(memory->sums[i] / (double)w->length);
+}
+
+void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
+                        const MegaKernels *kernels, MegaHeadMemory *memory, float *logits)
+{
+    const MegaHeadConfig *head = &config->head;
+    size_t d = (size_t)config->encoder.width, in = d, out = (size_t)head->width;
+    const float *x = memory->pooled;
+    if (head->pair) {
+        memcpy(memory->joined, memory->pooled + d, d * sizeof *x);
+        memcpy(memory->joined + d, memory->pooled, d * sizeof *x);
+        x = memory->joined;
+        in = 2 * d;
+    }
+    for (int i = 0; i < head->layers; i++) {
+        float *y = memory->hidden[i % 2];
+        mega_gemm_nt(1, out, in, x, in, weights->head_layers[i].weight, in, 0.0f, y, out);
+        kernels->bias_activate(head->activation, weights->head_layers[i].bias, y, 1, out, out);
+        x = y;
+        in = out;
+    }
+    size_t classes = (size_t)head->classes;
+    mega_gemm_nt(1, classes, in, x, in, weights->head_output.weight, in, 0.0f, logits, classes);
+    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->head_output.bias, logits, 1, classes,
+                           classes);
+}
+
+void mega_softmax(const float *logits, int count, float *probabilities)
+{
+    float max = -INFINITY;
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        max = logits[i] > max ? logits[i] : max;
+    for (int i = 0; i < count; i++) {
+        probabilities[i] = expf(logits[i] - max);
+        sum += probabilities[i];
+    }
+    for (int i = 0; i < count; i++)
+        probabilities[i] = (float)(probabilities[i] / sum);
+}

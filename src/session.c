@@ -1,0 +1,181 @@
+/*
+ * session.c - plan, embed, layers, head: the forward pass from end to end.
+ */
+#include "session.h"
+
+#include <stdlib.h>
+
+#include "attention.h"
+#include "embed.h"
+#include "gemm.h"
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
+                     MegaError *err)
+{
+    MegaArena dry = {0};
+    *out = NULL;
+    MegaSession *session = calloc(1, sizeof *session);
+    if (!session)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    session->model = model;
+    session->kernels = mega_kernels();
+    int code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
+    if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
+        session->rotary = calloc((size_t)model->config.encoder.layers, sizeof *session->rotary);
+        if (!session->rotary)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    }
+    if (!code) {
+        mega_head_take(&session->head, &model->config, &dry);
+        code = mega_arena_reserve(&session->head_arena, dry.used, err);
+    }
+    if (code) {
+        mega_session_free(session);
+        return code;
+    }
+    mega_head_take(&session->head, &model->config, &session->head_arena);
+    openblas_set_num_threads(1);
+    *out = session;
+    return 0;
+}
+
+void mega_session_free(MegaSession *session)
+{
+    if (!session)
+        return;
+    mega_ema_plan_free(&session->ema_plan);
+    mega_pool_free(session->pool);
+    mega_arena_free(&session->arena);
+    mega_arena_free(&session->head_arena);
+    free(session->rotary);
+    free(session);
+}
+
+void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
+{
+    session->tap = tap;
+    session->tap_context = context;
+}
+
+size_t mega_session_memory(const MegaSession *session)
+{
+    return session->arena.size;
+}
+
+void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path)
+{
+    session->kernels = kernels;
+    session->ema_path = path;
+    session->workspace.length = 0; /* plan anew */
+}
+
+/* ---- Planning -------------------------------------------------------------------------------- */
+
+static void take_memory(MegaSession *session, MegaArena *arena)
+{
+    const MegaConfig *config = &session->model->config;
+    const MegaStackConfig *stack = &config->encoder;
+    uint64_t ema = mega_ema_scratch(&session->ema_plan), embed = mega_embed_scratch(config);
+    mega_workspace_take(&session->workspace, stack, mega_pool_threads(session->pool),
+                        ema > embed ? ema : embed, arena);
+    for (int i = 0; session->rotary && i < stack->layers; i++)
+        session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)session->workspace.chunk - 1);
+}
+
+static int plan(MegaSession *session, size_t length, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    const MegaStackConfig *stack = &model->config.encoder;
+    MegaArena dry = {0};
+    if (session->workspace.length == length)
+        return 0;
+    session->workspace.length = 0; /* no plan, should anything fail */
+    int code = mega_ema_plan(&session->ema_plan, stack, length, session->ema_path, err);
+    if (code)
+        return code;
+    MegaWorkspace shape;
+    mega_workspace_shape(&shape, stack, length);
+    session->workspace = shape;
+    take_memory(session, &dry);
+    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
+                                    length)
+                        : mega_arena_reserve(&session->arena, dry.used, err);
+    if (code) {
+        session->workspace.length = 0;
+        return code;
+    }
+    take_memory(session, &session->arena);
+    for (int i = 0; session->rotary && i < stack->layers; i++)
+        mega_rotary_table(model->layer_weights[i].rotary_alpha, model->layer_weights[i].rotary_beta,
+                          (size_t)stack->zdim, session->workspace.chunk, session->rotary[i]);
+    return 0;
+}
+
+/* The entry of j = i in layer number index's bias table. */
+static const float *bias_center(const MegaSession *session, int index)
+{
+    const MegaStackConfig *stack = &session->model->config.encoder;
+    if (session->rotary)
+        return session->rotary[index] + session->workspace.chunk - 1;
+    return session->model->layer_weights[index].bias + mega_bias_positions(stack) - 1;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static void tap(const MegaSession *session, const char *stage, int input, const float *data,
+                size_t rows, size_t columns)
+{
+    if (session->tap)
+        session->tap(session->tap_context, stage, input, data, rows, columns);
+}
+
+/* One input to one pooled vector. */
+static int encode(MegaSession *session, const MegaInput *given, int number, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    const MegaConfig *config = &model->config;
+    const MegaStackConfig *stack = &config->encoder;
+    MegaWorkspace *w = &session->workspace;
+    MegaInput input = *given;
+    size_t length, d = (size_t)stack->width;
+    int code = mega_embed_check(config, &input, &length, err);
+    if (!code)
+        code = plan(session, length, err);
+    if (code)
+        return code;
+
+    MegaLayerRun run = {stack, session->kernels, session->pool, &session->ema_plan, w,
+                        session->tap, session->tap_context, number};
+    mega_embed_run(&run, config, &model->weights, stack->embed_norm ? &model->embed_norm : NULL,
+                   &input);
+    tap(session, "embed", number, w->x, length, d);
+    for (int i = 0; i < stack->layers; i++)
+        mega_layer_run(&run, &model->layers[i], i, bias_center(session, i));
+    if (stack->final_norm) {
+        mega_workspace_norm(&run, &model->final_norm, w->x);
+        tap(session, "final", number, w->x, length, d);
+    }
+    float *pooled = session->head.pooled + (size_t)number * d;
+    mega_head_pool(&run, config, &model->weights, &session->head, pooled);
+    tap(session, "pooled", number, pooled, 1, d);
+    return 0;
+}
+
+int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
+                          MegaError *err)
+{
+    const MegaModel *model = session->model;
+    if (count != mega_model_input_count(model))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d inputs at a time, not %d",
+                         mega_model_input_count(model), count);
+    for (int i = 0; i < count; i++) {
+        int code = encode(session, &inputs[i], i, err);
+        if (code)
+            return code;
+    }
+    mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
+    tap(session, "logits", 0, logits, 1, (size_t)model->config.head.classes);
+    return 0;
+}

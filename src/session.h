@@ -1,0 +1,31 @@
+/*
+ * session.h - the forward pass as a whole; the public side is in mega.h.
+ *
+ * Before an input runs it is planned: shapes, the way through the EMA, one arena for all of it. The
+ * pass itself allocates nothing. A session keeps its plan and memory for the next input.
+ */
+#ifndef MEGA_SESSION_H
+#define MEGA_SESSION_H
+
+#include "head.h"
+#include "model.h"
+
+struct MegaSession {
+    const MegaModel *model;
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    MegaEmaPath ema_path; /* AUTO unless a test forces one */
+    MegaEmaPlan ema_plan;
+    MegaArena arena;         /* grows with the input */
+    MegaWorkspace workspace; /* in arena */
+    float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
+    MegaArena head_arena;
+    MegaHeadMemory head; /* in head_arena */
+    MegaTap tap;
+    void *tap_context;
+};
+
+/* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
+void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);
+
+#endif
