@@ -9,6 +9,7 @@
 
 #define MAX_CLIP INT32_MAX /* samples */
 #define MAX_SCALE 1e9      /* of a mean or standard deviation */
+#define MIN_STD 1e-9
 
 static const char *const fit_names[] = {
     [MEGA_FIT_EXACT] = "exact",
@@ -60,10 +61,11 @@ static int check_mean(const char *key, double mean, MegaError *err)
 
 static int check_std(const char *key, double std, MegaError *err)
 {
-    if (std > 0 && std <= MAX_SCALE)
+    if (std >= MIN_STD && std <= MAX_SCALE)
         return 0;
     return mega_fail(err, MEGA_ERR_MODEL,
-                     "metadata %s is %g, expected a standard deviation above 0", key, std);
+                     "metadata %s is %g, expected a standard deviation from %g to %g", key, std,
+                     MIN_STD, MAX_SCALE);
 }
 
 /* An array of one number per channel. */
