@@ -51,6 +51,7 @@ endif
 $(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
+TEST_SUPPORT_SRC := tests/unit/reference.c tests/unit/support.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -96,7 +97,10 @@ $(BUILD)/mega.pc: Makefile src/mega.h
 
 # ---- Tests -----------------------------------------------------------------------------------------
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
 

@@ -34,6 +34,7 @@ typedef enum MegaEncoding {
 
 typedef struct MegaTensor {
     const char *name;
+    size_t index; /* in the file: mega_file_tensor(file, index) is this one */
     MegaDtype dtype;
     MegaEncoding encoding;
     int rank;

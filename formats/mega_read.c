@@ -439,8 +439,10 @@ static int compare_entries(const void *a, const void *b)
 
 static int sort_entries(MegaFile *file, MegaError *err)
 {
-    for (uint32_t i = 0; i < file->count; i++)
+    for (uint32_t i = 0; i < file->count; i++) {
+        file->entries[i].tensor.index = i;
         file->sorted[i] = &file->entries[i];
+    }
     if (file->count)
         qsort(file->sorted, file->count, sizeof *file->sorted, compare_entries);
     for (uint32_t i = 1; i < file->count; i++)

@@ -28,11 +28,6 @@ typedef struct Loader {
     Binding *bindings; /* [tensor count], by tensor index */
 } Loader;
 
-static size_t tensor_index(const Loader *loader, const MegaTensor *tensor)
-{
-    return (size_t)(tensor - mega_file_tensor(loader->model->file, 0));
-}
-
 static void describe_shape(const uint64_t *shape, int rank, char *text, size_t size)
 {
     size_t used = 0;
@@ -59,7 +54,7 @@ static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err
                          "%s: tensor '%s' has shape %s, but the configuration implies %s",
                          mega_file_name(file), spec->name, found, expected);
     }
-    loader->bindings[tensor_index(loader, tensor)] = (Binding){tensor, spec->slot, NULL};
+    loader->bindings[tensor->index] = (Binding){tensor, spec->slot, NULL};
     loader->model->parameters += spec->elements;
     return 0;
 }

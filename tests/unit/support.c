@@ -1,0 +1,152 @@
+/*
+ * support.c - see support.h.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+uint32_t random_bits(Random *random)
+{
+    random->state ^= random->state >> 12;
+    random->state ^= random->state << 25;
+    random->state ^= random->state >> 27;
+    return (uint32_t)((random->state * 0x2545f4914f6cdd1dull) >> 32);
+}
+
+float random_uniform(Random *random, float low, float high)
+{
+    return low + (high - low) * ((float)(random_bits(random) >> 8) / 16777216.0f);
+}
+
+int random_int(Random *random, int low, int high)
+{
+    return low + (int)(random_bits(random) % (uint32_t)(high - low + 1));
+}
+
+float *random_floats(Random *random, size_t n, float low, float high)
+{
+    float *values = malloc((n + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = random_uniform(random, low, high);
+    return values;
+}
+
+/* ---- Models ---------------------------------------------------------------------------------- */
+
+typedef struct Specs {
+    MegaTensorSpec *items;
+    size_t count;
+} Specs;
+
+static int collect(void *context, const MegaTensorSpec *spec, MegaError *err)
+{
+    Specs *specs = context;
+    (void)err;
+    specs->items = realloc(specs->items, (specs->count + 1) * sizeof *specs->items);
+    assert_non_null(specs->items);
+    specs->items[specs->count++] = *spec;
+    return 0;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Matrices keep the size of what they multiply; everything else is of order one. */
+static float *random_tensor(const MegaTensorSpec *spec, Random *random)
+{
+    float size = 1.0f;
+    if (spec->rank == 2 && ends_with(spec->name, "weight"))
+        size = 1.5f / sqrtf((float)spec->shape[1]);
+    if (ends_with(spec->name, "running_var"))
+        return random_floats(random, spec->elements, 0.5f, 2.0f);
+    return random_floats(random, spec->elements, -size, size);
+}
+
+MegaModel *random_model(const MegaConfig *config, Random *random)
+{
+    MegaError err = {0};
+    Specs specs = {0};
+    MegaModel *model = NULL;
+    MegaWriter *writer = NULL;
+    char path[] = "/tmp/mega-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    MegaMeta *meta = mega_meta_new();
+    assert_non_null(meta);
+    if (mega_config_write(config, meta, &err))
+        fail_msg("%s", err.text);
+    mega_bind_each(config, MEGA_SOURCE_FAIRSEQ, NULL, collect, &specs, &err);
+    MegaTensorDecl *decls = calloc(specs.count, sizeof *decls);
+    assert_non_null(decls);
+    for (size_t i = 0; i < specs.count; i++) {
+        decls[i] = (MegaTensorDecl){.name = specs.items[i].name, .dtype = MEGA_F32,
+                                    .rank = specs.items[i].rank, .tied_to = -1};
+        memcpy(decls[i].shape, specs.items[i].shape, sizeof decls[i].shape);
+    }
+    bool compress = random_bits(random) & 1;
+    int code = mega_writer_new(&writer, path, meta, decls, specs.count, compress, &err);
+    for (size_t i = 0; i < specs.count && !code; i++) {
+        float *values = random_tensor(&specs.items[i], random);
+        code = mega_writer_tensor(writer, values, specs.items[i].elements * sizeof *values, &err);
+        free(values);
+    }
+    if (!code)
+        code = mega_writer_finish(writer, &err);
+    if (!code)
+        code = mega_model_open(&model, path, &err);
+    if (code)
+        fail_msg("%s", err.text);
+    mega_writer_free(writer);
+    unlink(path);
+    mega_meta_free(meta);
+    free(decls);
+    free(specs.items);
+    return model;
+}
+
+MegaConfig small_config(void)
+{
+    return (MegaConfig){
+        .task = MEGA_TASK_CLASSIFY,
+        .embed = {.kind = MEGA_EMBED_TOKENS, .vocab = 30, .pad = 1},
+        .encoder = {.layers = 2, .width = 12, .hidden = 20, .ffn = 16, .zdim = 6, .ndim = 3,
+                    .max_positions = 300, .bidirectional = true, .norm_affine = true,
+                    .final_norm_affine = true, .activation = MEGA_ACTIVATION_SILU},
+        .head = {.layers = 1, .width = 10, .activation = MEGA_ACTIVATION_GELU, .classes = 5},
+    };
+}
+
+/* ---- Comparison ------------------------------------------------------------------------------ */
+
+static void check(double got, double expected, double limit, size_t at)
+{
+    if (!(fabs(got - expected) <= limit))
+        fail_msg("element %zu is %.9g, expected %.9g within %.3g", at, got, expected, limit);
+}
+
+void assert_close(const float *got, const double *expected, size_t n, double tolerance)
+{
+    double scale = 1;
+    for (size_t i = 0; i < n; i++)
+        scale = fmax(scale, fabs(expected[i]));
+    for (size_t i = 0; i < n; i++)
+        check(got[i], expected[i], tolerance * scale, i);
+}
+
+void assert_close_f32(const float *got, const float *expected, size_t n, double tolerance)
+{
+    double scale = 1;
+    for (size_t i = 0; i < n; i++)
+        scale = fmax(scale, fabs((double)expected[i]));
+    for (size_t i = 0; i < n; i++)
+        check(got[i], expected[i], tolerance * scale, i);
+}

@@ -1,0 +1,34 @@
+/*
+ * support.h - what several unit tests share: random numbers, random models, comparison.
+ */
+#ifndef TEST_SUPPORT_H
+#define TEST_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "model.h"
+
+/* xorshift64*: the same numbers on every machine. */
+typedef struct Random {
+    uint64_t state; /* not 0 */
+} Random;
+
+uint32_t random_bits(Random *random);
+float random_uniform(Random *random, float low, float high);
+int random_int(Random *random, int low, int high); /* both inclusive */
+float *random_floats(Random *random, size_t n, float low, float high); /* free() */
+
+/* A model of this configuration with random weights of a sensible size. Fails the test on error. */
+MegaModel *random_model(const MegaConfig *config, Random *random);
+/* A small valid configuration to start from: text, mean pooling, softmax, layernorm, post-norm. */
+MegaConfig small_config(void);
+
+/* Fails unless |got - expected| <= tolerance * max(1, max |expected|) everywhere. */
+void assert_close(const float *got, const double *expected, size_t n, double tolerance);
+void assert_close_f32(const float *got, const float *expected, size_t n, double tolerance);
+
+#endif
