@@ -1,0 +1,191 @@
+/*
+ * test_kernels.c - every kernel of every tier against double precision, at all row lengths around the
+ * vector width, with guard bands that must stay untouched.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reference.h"
+
+#define GUARD 16
+#define GUARD_VALUE 12345.0f
+#define MAX_COLUMNS 37
+
+static const MegaKernels *tiers[2];
+static size_t tier_count;
+
+/* rows x columns inside guard bands; free the pointer minus GUARD. */
+static float *guarded(Random *random, size_t n, float low, float high)
+{
+    float *block = random_floats(random, n + 2 * GUARD, low, high);
+    for (size_t i = 0; i < GUARD; i++)
+        block[i] = block[GUARD + n + i] = GUARD_VALUE;
+    return block + GUARD;
+}
+
+static void release(float *x, size_t n)
+{
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_true(x[i - GUARD] == GUARD_VALUE);
+        assert_true(x[n + i] == GUARD_VALUE);
+    }
+    free(x - GUARD);
+}
+
+static void activations(void **state)
+{
+    Random random = {21};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int a = 0; a <= MEGA_ACTIVATION_TANH; a++)
+            for (size_t columns = 1; columns <= MAX_COLUMNS; columns++) {
+                float *x = guarded(&random, 3 * columns, -12, 12);
+                float *bias = random_floats(&random, columns, -1, 1);
+                double *expected = calloc(3 * columns, sizeof *expected);
+                assert_non_null(expected);
+                for (size_t i = 0; i < 3 * columns; i++)
+                    expected[i] = reference_activate((MegaActivation)a,
+                                                     (double)(x[i] + bias[i % columns]));
+                tiers[t]->bias_activate((MegaActivation)a, bias, x, 3, columns, columns);
+                assert_close(x, expected, 3 * columns, 1e-6);
+                release(x, 3 * columns);
+                free(bias);
+                free(expected);
+            }
+}
+
+/* Over the whole range of arguments: erf by gelu, exp by sigmoid, and the extremes. */
+static void elementary_functions(void **state)
+{
+    enum { N = 200001 };
+    float *x = malloc(N * sizeof *x);
+    double *expected = malloc(N * sizeof *expected);
+    (void)state;
+    assert_true(x && expected);
+    for (size_t t = 0; t < tier_count; t++) {
+        for (int i = 0; i < N; i++) {
+            x[i] = -100 + 200.0f * (float)i / N;
+            expected[i] = 1 / (1 + exp(-(double)x[i]));
+        }
+        tiers[t]->sigmoid(NULL, x, 1, N, N);
+        assert_close(x, expected, N, 2e-7);
+        float extremes[] = {INFINITY, -INFINITY, 1e30f, -1e30f, NAN, 0};
+        tiers[t]->sigmoid(NULL, extremes, 1, 6, 6);
+        const double limits[] = {1, 0, 1, 0, 0, 0.5};
+        assert_true(isnan(extremes[4]));
+        extremes[4] = 0;
+        assert_close(extremes, limits, 6, 2e-7);
+
+        float *zero = calloc(N, sizeof *zero);
+        assert_non_null(zero);
+        for (int i = 0; i < N; i++) {
+            x[i] = -6 + 12.0f * (float)i / N;
+            expected[i] = 0.5 * (1 + erf(((double)x[i] - 0.707107) / (0.282095 * sqrt(2.0))));
+        }
+        tiers[t]->attention(MEGA_ATTENTION_LAPLACE, x, N, 1.0f, zero);
+        assert_close(x, expected, N, 4e-7);
+        free(zero);
+    }
+    free(x);
+    free(expected);
+}
+
+static void norms(void **state)
+{
+    Random random = {22};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t columns = 1; columns <= MAX_COLUMNS; columns++)
+            for (int affine = 0; affine < 2; affine++) {
+                float *x = guarded(&random, 2 * columns, -3, 5);
+                float *y = guarded(&random, 2 * columns, 0, 0);
+                float *weight = random_floats(&random, columns, -2, 2);
+                float *bias = random_floats(&random, columns, -2, 2);
+                MegaNormWeights weights = {affine ? weight : NULL, affine ? bias : NULL, NULL, NULL};
+                double *expected = calloc(2 * columns, sizeof *expected);
+                assert_non_null(expected);
+                for (MegaNormKind kind = MEGA_NORM_LAYER; kind <= MEGA_NORM_RMS; kind++) {
+                    for (size_t i = 0; i < 2 * columns; i++)
+                        expected[i] = x[i];
+                    MegaNormWeights w = weights;
+                    if (kind != MEGA_NORM_LAYER)
+                        w.bias = NULL;
+                    for (size_t row = 0; row < 2; row++)
+                        reference_norm(kind, &w, columns, expected + row * columns);
+                    if (kind == MEGA_NORM_LAYER)
+                        tiers[t]->layer_norm(x, 2, columns, w.weight, w.bias, y);
+                    else if (kind == MEGA_NORM_RMS)
+                        tiers[t]->rms_norm(x, 2, columns, w.weight, 1, y);
+                    else
+                        tiers[t]->rms_norm(x, 2, columns, NULL, affine ? weight[0] : 1, y);
+                    assert_close(y, expected, 2 * columns, 2e-6);
+                }
+                release(x, 2 * columns);
+                release(y, 2 * columns);
+                free(weight);
+                free(bias);
+                free(expected);
+            }
+}
+
+static void attention_rows(void **state)
+{
+    Random random = {23};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int kind = 0; kind <= MEGA_ATTENTION_LAPLACE; kind++)
+            for (size_t keys = 1; keys <= MAX_COLUMNS; keys++) {
+                float *s = guarded(&random, keys, -30, 30);
+                float *bias = random_floats(&random, keys, -1, 1);
+                double expected[MAX_COLUMNS];
+                for (size_t j = 0; j < keys; j++)
+                    expected[j] = (double)s[j] * 0.25 + bias[j];
+                reference_attention_row((MegaAttentionKind)kind, expected, keys);
+                tiers[t]->attention((MegaAttentionKind)kind, s, keys, 0.25f, bias);
+                assert_close(s, expected, keys, 2e-6);
+                release(s, keys);
+                free(bias);
+            }
+}
+
+static void element_wise(void **state)
+{
+    Random random = {24};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t n = 1; n <= MAX_COLUMNS; n++) {
+            float *x = guarded(&random, n, -2, 2);
+            float *u = random_floats(&random, n, 0, 1), *h = random_floats(&random, n, -2, 2);
+            double expected[MAX_COLUMNS];
+            for (size_t i = 0; i < n; i++)
+                expected[i] = ((double)x[i] * h[i] + u[i]) * h[i] + u[i];
+            tiers[t]->affine(x, 1, n, h, u, x);
+            tiers[t]->multiply(x, h, n);
+            tiers[t]->add(x, u, n);
+            assert_close(x, expected, n, 1e-6);
+            for (size_t i = 0; i < n; i++)
+                expected[i] = x[i] + u[i] * ((double)h[i] - x[i]);
+            tiers[t]->gate(x, u, h, n);
+            assert_close(x, expected, n, 1e-6);
+            release(x, n);
+            free(u);
+            free(h);
+        }
+}
+
+int main(void)
+{
+    static const char *const names[] = {"generic", "avx2"};
+    for (size_t i = 0; i < 2; i++)
+        if (mega_kernels_by_name(names[i]))
+            tiers[tier_count++] = mega_kernels_by_name(names[i]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
+        cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
+        cmocka_unit_test(element_wise),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
