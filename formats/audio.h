@@ -3,8 +3,9 @@
  *
  * Reads what libsndfile reads (wav, flac, ogg, mp3, aiff, au, ...) and headerless PCM, from a path
  * or from "-", standard input. Channels are mixed to their mean, the rate is converted by
- * libsamplerate without delay: n frames at rate a become round(n * b / a) samples at rate b. When
- * the rates agree nothing is filtered, and 16-bit samples become exactly value / 32768.
+ * libsamplerate without delay: n frames at rate a become round(n * b / a) samples at rate b, but at
+ * least one. When the rates agree nothing is filtered, and 16-bit samples become exactly value /
+ * 32768.
  *
  * Memory does not grow with the length of a recording, except that a compressed or wav stream on a
  * pipe is first read whole, up to MEGA_AUDIO_MAX_PIPE bytes. Headerless PCM is never held back:
@@ -18,7 +19,7 @@
 #define MEGA_AUDIO_MAX_CHANNELS 64
 #define MEGA_AUDIO_MIN_RATE 100     /* Hz */
 #define MEGA_AUDIO_MAX_RATE 1000000 /* Hz */
-#define MEGA_AUDIO_MAX_HOURS 24     /* of one recording */
+#define MEGA_AUDIO_MAX_HOURS 24     /* of one file; headerless PCM may run for ever */
 #define MEGA_AUDIO_MAX_PIPE (1u << 30)
 
 typedef enum MegaPcmFormat {
@@ -47,8 +48,9 @@ int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int r
 void mega_audio_close(MegaAudio *audio);
 
 /* The next samples in [-1, 1): at least one and at most capacity, *count of them, 0 at the end.
- * Lossy formats and conversion may overshoot that range a little. Never a NaN or an infinity. A
- * file that ends before its header says is an error, after the samples that are there. */
+ * Lossy formats and conversion may overshoot that range a little; there is never a NaN or an
+ * infinity. A FLAC file that ends early is an error once its samples are used up (a wav or aiff
+ * file is one in mega_audio_open). */
 int mega_audio_read(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
                     MegaError *err);
 
