@@ -95,6 +95,14 @@ $(BUILD)/mega.pc: Makefile src/mega.h
 	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lmega' \
 	    'Libs.private: $(LIB_LIBS)' > $@
 
+# ---- Benchmarks ------------------------------------------------------------------------------------
+
+bench: $(BUILD)/bench/ema $(BUILD)/bench/forward
+
+$(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
 # ---- Tests -----------------------------------------------------------------------------------------
 
 $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
