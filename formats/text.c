@@ -1,214 +1,96 @@
 /*
- * text.c - dictionaries, and text to token ids; see text.h.
+ * text.c - vocabularies and tokenisation; see text.h.
  *
- * A vocabulary is found through a sorted list of its symbols: unlike a hash table, no choice of
- * symbols makes building or finding slow.
+ * A vocabulary is one block of NUL-terminated symbols, where each starts, and the ids sorted by
+ * symbol: looking up takes a binary search, which no choice of symbols can make slow.
  */
+#define _GNU_SOURCE /* qsort_r, memrchr */
 #include "text.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
 #include "source.h"
 
-typedef struct Entry {
-    const char *symbol;
-    int id;
-} Entry;
+#define OVERWRITE "#fairseq:overwrite"
+#define SPACE_MARK "\xe2\x96\x81" /* U+2581, the space of SentencePiece */
 
 struct MegaVocab {
-    MegaBuffer text; /* all symbols by id, each with its NUL */
-    int count;
-    const char **symbols; /* [count], into text */
-    Entry *sorted;        /* [count], by symbol, then by id */
+    MegaBuffer text;  /* symbols, each with its NUL */
+    MegaBuffer start; /* of each in text, 4 bytes (MEGA_VOCAB_MAX_FILE bounds them) */
+    uint32_t count;
+    uint32_t *sorted; /* ids by symbol, equal ones by id */
 };
 
-static const char *const specials[] = {
-    [MEGA_ID_BOS] = "<s>",
-    [MEGA_ID_PAD] = "<pad>",
-    [MEGA_ID_EOS] = "</s>",
-    [MEGA_ID_UNK] = "<unk>",
-};
-#define SPECIALS ((int)(sizeof specials / sizeof specials[0]))
-#define CLS "<CLS>"
-#define OVERWRITE " #fairseq:overwrite"
-
-/* ---- Building -------------------------------------------------------------------------------- */
+static const char *symbol_at(const MegaVocab *vocab, uint32_t id)
+{
+    return (const char *)vocab->text.data + mega_load_u32(vocab->start.data + 4 * (size_t)id);
+}
 
 static void add_symbol(MegaVocab *vocab, const char *symbol, size_t length)
 {
+    mega_put_u32(&vocab->start, (uint32_t)vocab->text.size);
     mega_put_bytes(&vocab->text, symbol, length);
     mega_put_u8(&vocab->text, 0);
     vocab->count++;
 }
 
-static int compare_entries(const void *left, const void *right)
+static int compare_symbols(const void *a, const void *b, void *context)
 {
-    const Entry *a = left, *b = right;
-    int order = strcmp(a->symbol, b->symbol);
-    return order ? order : a->id - b->id;
+    const MegaVocab *vocab = context;
+    const uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    const int order = strcmp(symbol_at(vocab, left), symbol_at(vocab, right));
+    return order ? order : (left > right) - (left < right);
 }
 
-/* Makes the two lists once all symbols have been added. */
-static int index_symbols(MegaVocab *vocab, const char *name, MegaError *err)
+static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
 {
-    const size_t count = (size_t)vocab->count;
-    vocab->symbols = calloc(count, sizeof *vocab->symbols);
-    vocab->sorted = calloc(count, sizeof *vocab->sorted);
-    if (vocab->text.failed || !vocab->symbols || !vocab->sorted)
+    if (!vocab->text.failed && !vocab->start.failed)
+        vocab->sorted = malloc((vocab->count + (size_t)1) * sizeof *vocab->sorted);
+    if (!vocab->sorted)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
-    const char *symbol = (const char *)vocab->text.data;
-    for (int id = 0; id < vocab->count; id++) {
-        vocab->symbols[id] = symbol;
-        vocab->sorted[id] = (Entry){.symbol = symbol, .id = id};
-        symbol += strlen(symbol) + 1;
-    }
-    qsort(vocab->sorted, count, sizeof *vocab->sorted, compare_entries);
+    for (uint32_t i = 0; i < vocab->count; i++)
+        vocab->sorted[i] = i;
+    qsort_r(vocab->sorted, vocab->count, sizeof *vocab->sorted, compare_symbols, vocab);
     return 0;
 }
 
-/* One line of a dictionary without its end: "symbol count" or "symbol count #fairseq:overwrite". */
-static int add_line(MegaVocab *vocab, MegaBuffer *overwrites, const char *line, size_t length,
-                    const char *name, MegaError *err)
+/* <0, 0, >0 as symbol comes before, equals or comes after that of id. */
+static int compare_to(const MegaVocab *vocab, const char *symbol, size_t length, uint32_t id)
 {
-    const int number = vocab->count - SPECIALS + 1;
-    const size_t tail = sizeof OVERWRITE - 1;
-    while (length && strchr(" \t\r\v\f", line[length - 1]))
-        length--;
-    const bool overwrite = length >= tail && memcmp(line + length - tail, OVERWRITE, tail) == 0;
-    if (overwrite)
-        length -= tail;
-    size_t digits = 0;
-    while (digits < length && line[length - 1 - digits] >= '0' && line[length - 1 - digits] <= '9')
-        digits++;
-    if (!digits || length - digits < 2 || line[length - digits - 1] != ' ')
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s line %d is not \"symbol count\": it reads \"%.*s\"; expected a "
-                         "dictionary as fairseq writes it",
-                         name, number, length < 40 ? (int)length : 40, line);
-    length -= digits + 1;
-    if (!mega_utf8_valid(line, length))
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s line %d is not UTF-8 text", name, number);
-    if (length > MEGA_VOCAB_MAX_SYMBOL)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s line %d has a symbol of more than %d bytes", name,
-                         number, MEGA_VOCAB_MAX_SYMBOL);
-    if (vocab->count >= MEGA_VOCAB_MAX_SYMBOLS)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s has more than %d symbols", name,
-                         MEGA_VOCAB_MAX_SYMBOLS);
-    add_symbol(vocab, line, length);
-    mega_put_u8(overwrites, overwrite);
-    return 0;
+    const char *other = symbol_at(vocab, id);
+    const int order = strncmp(symbol, other, length);
+    return order ? order : -(other[length] != '\0');
 }
 
-static int add_lines(MegaVocab *vocab, MegaBuffer *overwrites, const MegaBuffer *file,
-                     const char *name, MegaError *err)
+int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length)
 {
-    size_t position = 0;
-    for (int i = 0; i < SPECIALS; i++) {
-        add_symbol(vocab, specials[i], strlen(specials[i]));
-        mega_put_u8(overwrites, false);
+    if (memchr(symbol, 0, length))
+        return -1;
+    size_t low = 0, high = vocab->count; /* the last one that is <= symbol lies before high */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (compare_to(vocab, symbol, length, vocab->sorted[middle]) < 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    while (position < file->size) {
-        const char *line = (const char *)file->data + position;
-        const char *end = memchr(line, '\n', file->size - position);
-        const size_t length = end ? (size_t)(end - line) : file->size - position;
-        int code = add_line(vocab, overwrites, line, length, name, err);
-        if (code)
-            return code;
-        position += length + (end != NULL);
-    }
-    if (vocab->count == SPECIALS)
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is empty; expected lines of \"symbol count\"",
-                         name);
-    return 0;
+    if (low == 0 || compare_to(vocab, symbol, length, vocab->sorted[low - 1]) != 0)
+        return -1;
+    return (int)vocab->sorted[low - 1];
 }
 
-static int check_duplicates(const MegaVocab *vocab, const MegaBuffer *overwrites, const char *name,
-                            MegaError *err)
+int mega_vocab_count(const MegaVocab *vocab)
 {
-    for (int i = 1; i < vocab->count; i++) {
-        const Entry *entry = &vocab->sorted[i];
-        if (strcmp(entry->symbol, entry[-1].symbol) == 0 && !overwrites->data[entry->id])
-            return mega_fail(err, MEGA_ERR_FORMAT,
-                             "%s line %d has the symbol \"%.60s\", which already has id %d; mark "
-                             "the line with \"" OVERWRITE "\" if that is meant",
-                             name, entry->id - SPECIALS + 1, entry->symbol, entry[-1].id);
-    }
-    return 0;
+    return (int)vocab->count;
 }
 
-static int append_symbol(MegaVocab *vocab, const char *symbol, const char *name, MegaError *err)
+const char *mega_vocab_symbol(const MegaVocab *vocab, int id)
 {
-    if (mega_vocab_find(vocab, symbol, strlen(symbol)) >= 0)
-        return 0;
-    free(vocab->symbols);
-    free(vocab->sorted);
-    vocab->symbols = NULL;
-    vocab->sorted = NULL;
-    add_symbol(vocab, symbol, strlen(symbol));
-    return index_symbols(vocab, name, err);
-}
-
-int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaError *err)
-{
-    const char *name = mega_source_name(path);
-    MegaBuffer file = {0}, overwrites = {0};
-    int code = 0;
-    *out = NULL;
-    MegaVocab *vocab = calloc(1, sizeof *vocab);
-    if (!vocab)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
-    code = mega_source_read(&file, path, "a dictionary", MEGA_VOCAB_MAX_FILE, err);
-    if (!code)
-        code = add_lines(vocab, &overwrites, &file, name, err);
-    if (!code && overwrites.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
-    if (!code)
-        code = index_symbols(vocab, name, err);
-    if (!code)
-        code = check_duplicates(vocab, &overwrites, name, err);
-    if (!code && append_cls)
-        code = append_symbol(vocab, CLS, name, err);
-    mega_buffer_free(&file);
-    mega_buffer_free(&overwrites);
-    if (code) {
-        mega_vocab_free(vocab);
-        return code;
-    }
-    *out = vocab;
-    return 0;
-}
-
-int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
-{
-    *out = NULL;
-    const MegaMetaValue *value = mega_meta_find(meta, MEGA_VOCAB_KEY);
-    if (!value || value->type != MEGA_META_STRINGS || value->count == 0)
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "the model file has no vocabulary (metadata " MEGA_VOCAB_KEY
-                         "); convert it again with --dict, or give numbers with --ids");
-    if (value->count > MEGA_VOCAB_MAX_SYMBOLS)
-        return mega_fail(err, MEGA_ERR_LIMIT, "the vocabulary has more than %d symbols",
-                         MEGA_VOCAB_MAX_SYMBOLS);
-    MegaVocab *vocab = calloc(1, sizeof *vocab);
-    if (!vocab)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary");
-    for (uint64_t i = 0; i < value->count; i++)
-        add_symbol(vocab, value->strings[i], strlen(value->strings[i]));
-    int code = index_symbols(vocab, "the model file", err);
-    if (code) {
-        mega_vocab_free(vocab);
-        return code;
-    }
-    *out = vocab;
-    return 0;
-}
-
-int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
-{
-    int code = mega_meta_set_strings(meta, MEGA_VOCAB_KEY, vocab->symbols, (size_t)vocab->count);
-    return code ? mega_fail(err, code, "cannot store a vocabulary of %d symbols", vocab->count) : 0;
+    return id >= 0 && (uint32_t)id < vocab->count ? symbol_at(vocab, (uint32_t)id) : NULL;
 }
 
 void mega_vocab_free(MegaVocab *vocab)
@@ -216,214 +98,379 @@ void mega_vocab_free(MegaVocab *vocab)
     if (!vocab)
         return;
     mega_buffer_free(&vocab->text);
-    free(vocab->symbols);
+    mega_buffer_free(&vocab->start);
     free(vocab->sorted);
     free(vocab);
 }
 
-/* ---- Finding --------------------------------------------------------------------------------- */
+/* ---- Dictionary files ------------------------------------------------------------------------ */
 
-int mega_vocab_count(const MegaVocab *vocab)
+typedef struct Line {
+    const char *text;
+    size_t length;
+    unsigned long number; /* from 1 */
+    const char *file;
+} Line;
+
+static bool is_blank(char c)
 {
-    return vocab->count;
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-const char *mega_vocab_symbol(const MegaVocab *vocab, int id)
+/* Cuts the part behind the last space off; false when there is no space. */
+static bool cut_field(Line *line, const char **field, size_t *length)
 {
-    return id >= 0 && id < vocab->count ? vocab->symbols[id] : NULL;
+    const char *space = memrchr(line->text, ' ', line->length);
+    if (!space)
+        return false;
+    *field = space + 1;
+    *length = (size_t)(line->text + line->length - *field);
+    line->length = (size_t)(space - line->text);
+    return true;
 }
 
-int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length)
+static bool all_digits(const char *text, size_t length)
 {
-    int low = 0, high = vocab->count; /* the last entry <= symbol is at low - 1 in the end */
-    if (memchr(symbol, 0, length))
-        return -1;
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return length > 0;
+}
+
+static int bad_line(const Line *line, const char *found, MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_FORMAT,
+                     "%s: line %lu %s; expected \"symbol count\", as in the dict.txt of fairseq",
+                     line->file, line->number, found);
+}
+
+/* overwritten collects the ids that may repeat an earlier symbol, 4 bytes each. */
+static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaError *err)
+{
+    const char *field = NULL;
+    size_t length = 0;
+    while (line.length && is_blank(line.text[line.length - 1]))
+        line.length--;
+    if (!line.length)
+        return bad_line(&line, "is empty", err);
+    if (line.length > MEGA_VOCAB_MAX_SYMBOL)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s: line %lu is longer than %d bytes", line.file,
+                         line.number, MEGA_VOCAB_MAX_SYMBOL);
+    if (vocab->count >= MEGA_VOCAB_MAX_SYMBOLS)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s holds more than %d symbols", line.file,
+                         MEGA_VOCAB_MAX_SYMBOLS);
+    if (!mega_utf8_valid(line.text, line.length))
+        return bad_line(&line, "is not UTF-8 text", err);
+    if (!cut_field(&line, &field, &length))
+        return bad_line(&line, "has no space before a count", err);
+    const bool overwrite =
+        length == strlen(OVERWRITE) && memcmp(field, OVERWRITE, length) == 0;
+    if (overwrite && !cut_field(&line, &field, &length))
+        return bad_line(&line, "has no count before " OVERWRITE, err);
+    if (!all_digits(field, length))
+        return bad_line(&line, "does not end in a whole number", err);
+    if (!line.length)
+        return bad_line(&line, "has no symbol", err);
+    if (overwrite)
+        mega_put_u32(overwritten, vocab->count);
+    add_symbol(vocab, line.text, line.length);
+    return 0;
+}
+
+static bool is_overwritten(const MegaBuffer *overwritten, uint32_t id)
+{
+    size_t low = 0, high = overwritten->size / 4; /* ascending */
     while (low < high) {
-        const int middle = low + (high - low) / 2;
-        const char *entry = vocab->sorted[middle].symbol;
-        int order = strncmp(entry, symbol, length);
-        if (order == 0 && entry[length])
-            order = 1;
-        if (order <= 0)
+        const size_t middle = low + (high - low) / 2;
+        const uint32_t other = mega_load_u32(overwritten->data + 4 * middle);
+        if (other == id)
+            return true;
+        if (other < id)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == 0)
-        return -1;
-    const char *entry = vocab->sorted[low - 1].symbol;
-    if (strncmp(entry, symbol, length) != 0 || entry[length])
-        return -1;
-    return vocab->sorted[low - 1].id;
+    return false;
+}
+
+/* Equal symbols are neighbours once sorted. The line of id 4 is line 1. */
+static int check_duplicates(const MegaVocab *vocab, const MegaBuffer *overwritten,
+                            const char *name, MegaError *err)
+{
+    for (uint32_t i = 1; i < vocab->count; i++) {
+        const uint32_t first = vocab->sorted[i - 1], id = vocab->sorted[i];
+        if (strcmp(symbol_at(vocab, first), symbol_at(vocab, id)) == 0 &&
+            !is_overwritten(overwritten, id))
+            return mega_fail(err, MEGA_ERR_FORMAT,
+                             "%s: line %" PRIu32 " repeats the symbol \"%.60s\" of %s %" PRIu32
+                             "; if that is meant, end the line with " OVERWRITE,
+                             name, id - MEGA_ID_UNK, symbol_at(vocab, id),
+                             first > MEGA_ID_UNK ? "line" : "the built-in id",
+                             first > MEGA_ID_UNK ? first - MEGA_ID_UNK : first);
+    }
+    return 0;
+}
+
+static int add_lines(MegaVocab *vocab, const MegaBuffer *file, const char *name,
+                     MegaBuffer *overwritten, MegaError *err)
+{
+    const char *at = (const char *)file->data;
+    const char *end = at + file->size;
+    int code = file->size ? 0 : mega_fail(err, MEGA_ERR_FORMAT, "%s is empty; expected the lines "
+                                          "\"symbol count\" of a dictionary", name);
+    for (unsigned long number = 1; !code && at < end; number++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        code = add_line(vocab, (Line){at, (size_t)(stop - at), number, name}, overwritten, err);
+        at = stop + 1;
+    }
+    return code;
+}
+
+int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaError *err)
+{
+    static const char *const specials[] = {"<s>", "<pad>", "</s>", "<unk>"};
+    const char *name = mega_source_name(path);
+    MegaBuffer file = {0}, overwritten = {0};
+    *out = NULL;
+    MegaVocab *vocab = calloc(1, sizeof *vocab);
+    int code = vocab ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");
+    if (!code)
+        code = mega_source_read(&file, path, "a dictionary", MEGA_VOCAB_MAX_FILE, err);
+    if (code)
+        goto out;
+    for (size_t i = 0; i < 4; i++)
+        add_symbol(vocab, specials[i], strlen(specials[i]));
+    code = add_lines(vocab, &file, name, &overwritten, err);
+    if (!code && append_cls) {
+        /* fairseq's add_symbol gives the old id when the file has the symbol already. */
+        for (uint32_t i = 0; i < vocab->count && append_cls; i++)
+            append_cls = strcmp(symbol_at(vocab, i), "<CLS>") != 0;
+        if (append_cls)
+            add_symbol(vocab, "<CLS>", 5);
+    }
+    if (!code && overwritten.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
+    if (!code)
+        code = sort_symbols(vocab, name, err);
+    if (!code)
+        code = check_duplicates(vocab, &overwritten, name, err);
+out:
+    mega_buffer_free(&file);
+    mega_buffer_free(&overwritten);
+    if (code) {
+        mega_vocab_free(vocab);
+        vocab = NULL;
+    }
+    *out = vocab;
+    return code;
+}
+
+/* ---- Metadata -------------------------------------------------------------------------------- */
+
+int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
+{
+    *out = NULL;
+    const MegaMetaValue *value = mega_meta_find(meta, MEGA_VOCAB_KEY);
+    if (!value)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model has no vocabulary (" MEGA_VOCAB_KEY "): convert it with "
+                         "--dict, or give token ids with --ids");
+    if (value->type != MEGA_META_STRINGS || !value->count ||
+        value->count > MEGA_VOCAB_MAX_SYMBOLS)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata " MEGA_VOCAB_KEY " is %s of %" PRIu64 " elements, expected "
+                         "array of string of 1 to %d",
+                         mega_meta_type_name(value->type), value->count, MEGA_VOCAB_MAX_SYMBOLS);
+    MegaVocab *vocab = calloc(1, sizeof *vocab);
+    if (!vocab)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");
+    for (uint64_t i = 0; i < value->count; i++) /* the metadata's size bounds the text's */
+        add_symbol(vocab, value->strings[i], strlen(value->strings[i]));
+    int code = sort_symbols(vocab, "the model", err);
+    if (code)
+        mega_vocab_free(vocab);
+    else
+        *out = vocab;
+    return code;
+}
+
+int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
+{
+    const char **symbols = malloc((vocab->count + (size_t)1) * sizeof *symbols);
+    if (!symbols)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary");
+    for (uint32_t i = 0; i < vocab->count; i++)
+        symbols[i] = symbol_at(vocab, i);
+    int code = mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, vocab->count);
+    free(symbols);
+    if (code)
+        return mega_fail(err, code, "cannot store a vocabulary of %" PRIu32 " symbols: %s",
+                         vocab->count, mega_error_name(code));
+    return 0;
 }
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-/* What Python's str.split() splits at, as the original does. */
+/* What Python's str.split() takes for whitespace, as the original splits with it. */
 static bool is_space(uint32_t code)
 {
-    return (code >= 0x09 && code <= 0x0d) || (code >= 0x1c && code <= 0x20) || code == 0x85 ||
-           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+    return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
+           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
+           code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f ||
+           code == 0x3000;
 }
 
-/* The character at text and its length; a byte that is no UTF-8 is a character of its own. */
-static size_t next_character(const char *text, size_t size, uint32_t *code)
-{
-    size_t length = mega_utf8_decode(text, size, code);
-    if (length)
-        return length;
-    *code = UINT32_MAX;
-    return 1;
-}
-
-/* The next run of characters that are not space, from *position on; its length, 0 at the end. */
-static size_t next_symbol(const char *text, size_t size, size_t *position)
+/* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
+static size_t step(const char *text, size_t size, bool *space)
 {
     uint32_t code = 0;
-    size_t start = *position;
-    while (start < size) {
-        size_t length = next_character(text + start, size - start, &code);
-        if (!is_space(code))
-            break;
-        start += length;
-    }
-    size_t end = start;
-    while (end < size) {
-        size_t length = next_character(text + end, size - end, &code);
-        if (is_space(code))
-            break;
-        end += length;
-    }
-    *position = start;
-    return end - start;
+    const size_t length = mega_utf8_decode(text, size, &code);
+    *space = length && is_space(code);
+    return length ? length : 1;
 }
 
-static int find_or(const MegaVocab *vocab, const char *symbol, size_t length, int otherwise)
+/* The next symbol at *at; false at the end. */
+static bool next_word(const char **at, const char *end, const char **word, size_t *length)
 {
-    int id = mega_vocab_find(vocab, symbol, length);
-    return id >= 0 ? id : otherwise;
-}
-
-static int find_character(const MegaVocab *vocab, const char *symbol, size_t length, int unk)
-{
-    int id = mega_vocab_find(vocab, symbol, length);
-    if (id >= 0 || length != 1 || *symbol != ' ')
-        return id >= 0 ? id : unk;
-    id = mega_vocab_find(vocab, "\xe2\x96\x81", 3); /* U+2581, the space of SentencePiece */
-    return id >= 0 ? id : find_or(vocab, "_", 1, unk);
-}
-
-/* The id of every byte. Dictionaries name bytes by numbers (enwik8, LRA) or by the character of
- * that code; digits occur in both, so that only names of two and three digits tell. */
-static void map_bytes(const MegaVocab *vocab, int unk, int map[256])
-{
-    int numbers = 0, characters = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int byte = 0; byte < 256; byte++) {
-            char number[4], character[2];
-            const size_t digits = byte < 10 ? 1 : byte < 100 ? 2 : 3;
-            for (size_t i = digits, rest = (size_t)byte; i-- > 0; rest /= 10)
-                number[i] = (char)('0' + rest % 10);
-            const size_t length = byte < 128 ? 1 : 2;
-            character[0] = (char)(byte < 128 ? byte : 0xc0 | byte >> 6);
-            character[1] = (char)(0x80 | (byte & 0x3f));
-            if (pass == 0) {
-                numbers += digits > 1 && mega_vocab_find(vocab, number, digits) >= 0;
-                characters += mega_vocab_find(vocab, character, length) >= 0;
-            } else {
-                map[byte] = numbers > characters ? find_or(vocab, number, digits, unk)
-                                                 : find_character(vocab, character, length, unk);
-            }
-        }
+    bool space = true;
+    size_t size = 0;
+    for (; *at < end && space; *at += space ? size : 0)
+        size = step(*at, (size_t)(end - *at), &space);
+    *word = *at;
+    while (*at < end && !space) {
+        size = step(*at, (size_t)(end - *at), &space);
+        *at += space ? 0 : size;
     }
+    *length = (size_t)(*at - *word);
+    return *length > 0;
 }
 
-static size_t encode_symbols(const MegaVocab *vocab, const char *text, size_t size, int unk,
+static int32_t id_or_unknown(int id, int32_t unknown)
+{
+    return id >= 0 ? id : unknown;
+}
+
+static size_t encode_symbols(const MegaVocab *vocab, int32_t unknown, const char *text, size_t size,
                              int32_t *ids)
 {
-    size_t count = 0, position = 0;
-    for (;;) {
-        const size_t length = next_symbol(text, size, &position);
-        if (!length)
-            return count;
-        ids[count++] = find_or(vocab, text + position, length, unk);
-        position += length;
-    }
+    const char *at = text, *word = NULL;
+    size_t length = 0, count = 0;
+    while (next_word(&at, text + size, &word, &length))
+        ids[count++] = id_or_unknown(mega_vocab_find(vocab, word, length), unknown);
+    return count;
 }
 
-static size_t encode_characters(const MegaVocab *vocab, const char *text, size_t size, int unk,
-                                int32_t *ids)
+static int find_character(const MegaVocab *vocab, const char *text, size_t length)
+{
+    int id = mega_vocab_find(vocab, text, length);
+    if (id < 0 && length == 1 && *text == ' ')
+        id = mega_vocab_find(vocab, SPACE_MARK, strlen(SPACE_MARK));
+    return id;
+}
+
+static size_t encode_characters(const MegaVocab *vocab, int32_t unknown, const char *text,
+                                size_t size, int32_t *ids)
 {
     size_t count = 0;
-    for (size_t position = 0; position < size;) {
-        uint32_t code = 0;
-        const size_t length = next_character(text + position, size - position, &code);
+    for (size_t i = 0; i < size;) {
+        const size_t length = mega_utf8_decode(text + i, size - i, NULL);
         ids[count++] =
-            code == UINT32_MAX ? unk : find_character(vocab, text + position, length, unk);
-        position += length;
+            length ? id_or_unknown(find_character(vocab, text + i, length), unknown) : unknown;
+        i += length ? length : 1;
     }
     return count;
 }
 
-static size_t encode_bytes(const MegaVocab *vocab, const char *text, size_t size, int unk,
+static size_t decimal(int value, char text[4])
+{
+    return (size_t)snprintf(text, 4, "%d", value & 255);
+}
+
+/* Only a vocabulary of numbers has symbols of several digits. */
+static bool has_decimals(const MegaVocab *vocab)
+{
+    char text[4];
+    for (int value = 10; value < 256; value++)
+        if (mega_vocab_find(vocab, text, decimal(value, text)) >= 0)
+            return true;
+    return false;
+}
+
+static size_t encode_bytes(const MegaVocab *vocab, int32_t unknown, const char *text, size_t size,
                            int32_t *ids)
 {
-    int map[256];
-    map_bytes(vocab, unk, map);
+    int32_t table[256];
+    const bool decimals = has_decimals(vocab);
+    for (int value = 0; value < 256; value++) {
+        char symbol[4];
+        size_t length = 0;
+        if (decimals) {
+            length = decimal(value, symbol);
+        } else if (value < 0x80) {
+            symbol[length++] = (char)value;
+        } else { /* U+0080 ... U+00FF in UTF-8 */
+            symbol[length++] = (char)(0xc0 | value >> 6);
+            symbol[length++] = (char)(0x80 | (value & 0x3f));
+        }
+        table[value] = id_or_unknown(find_character(vocab, symbol, length), unknown);
+    }
     for (size_t i = 0; i < size; i++)
-        ids[i] = map[(uint8_t)text[i]];
+        ids[i] = table[(uint8_t)text[i]];
     return size;
 }
 
-/* The size without one line end of either kind at the end. */
+/* One line end less. */
 static size_t without_line_end(const char *text, size_t size)
 {
     if (size && text[size - 1] == '\n')
-        size--;
-    if (size && text[size - 1] == '\r')
-        size--;
+        size -= size > 1 && text[size - 2] == '\r' ? 2 : 1;
     return size;
 }
 
-/* Room for every byte being a token, plus [cls] and [eos]. */
-static int allocate_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
+/* Room for an id per byte and two more: no id takes less than a byte. */
+static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 {
-    *ids = NULL;
     if (size > MEGA_TEXT_MAX_SIZE)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s is longer than %u bytes, the limit of a text",
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s is a text of more than %u bytes, the limit",
                          name, MEGA_TEXT_MAX_SIZE);
     *ids = malloc((size + 2) * sizeof **ids);
-    return *ids ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of %s", name);
+    return *ids ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text of %s", name);
 }
 
 int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
                      size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err)
 {
-    size_t (*const encode)(const MegaVocab *, const char *, size_t, int, int32_t *) =
-        features->unit == MEGA_TEXT_SYMBOLS      ? encode_symbols
-        : features->unit == MEGA_TEXT_CHARACTERS ? encode_characters
-                                                 : encode_bytes;
-    const size_t first = features->cls >= 0;
+    *ids = NULL;
+    *count = 0;
     size = without_line_end(text, size);
-    int code = allocate_ids(ids, size, name, err);
+    int32_t *list = NULL;
+    int code = new_ids(&list, size, name, err);
     if (code)
         return code;
-    *count = encode(vocab, text, size, features->unk, *ids + first);
-    if (*count == 0) {
-        free(*ids);
-        *ids = NULL;
+    int32_t *body = list;
+    size_t got = 0;
+    if (features->cls >= 0)
+        *body++ = features->cls;
+    switch (features->unit) {
+    case MEGA_TEXT_SYMBOLS: got = encode_symbols(vocab, features->unk, text, size, body); break;
+    case MEGA_TEXT_CHARACTERS:
+        got = encode_characters(vocab, features->unk, text, size, body);
+        break;
+    case MEGA_TEXT_BYTES: got = encode_bytes(vocab, features->unk, text, size, body); break;
+    }
+    if (!got) {
+        free(list);
         return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected text", name);
     }
-    if (first)
-        (*ids)[0] = features->cls;
-    *count += first;
     if (features->eos >= 0)
-        (*ids)[(*count)++] = features->eos;
+        body[got++] = features->eos;
+    *ids = list;
+    *count = (size_t)(body - list) + got;
     return 0;
 }
 
-/* A decimal number below limit, or -1. */
+/* A whole number below limit, or -1. */
 static int64_t parse_id(const char *text, size_t length, int limit)
 {
     int64_t value = 0;
@@ -440,31 +487,28 @@ static int64_t parse_id(const char *text, size_t length, int limit)
 int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const char *name,
                         int32_t **ids, size_t *count, MegaError *err)
 {
-    size_t position = 0;
-    int code = allocate_ids(ids, size, name, err);
+    const char *at = text, *word = NULL;
+    size_t length = 0, got = 0;
+    int32_t *list = NULL;
+    *ids = NULL;
     *count = 0;
-    if (code)
-        return code;
-    for (;;) {
-        const size_t length = next_symbol(text, size, &position);
-        if (!length)
-            break;
-        const int64_t id = parse_id(text + position, length, vocab_size);
-        if (id < 0) {
+    int code = new_ids(&list, size, name, err);
+    while (!code && next_word(&at, text + size, &word, &length)) {
+        const int64_t id = parse_id(word, length, vocab_size);
+        if (id < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,
-                             "%s: \"%.*s\" is no token id of this model; expected numbers from 0 "
-                             "to %d separated by blanks",
-                             name, length < 40 ? (int)length : 40, text + position, vocab_size - 1);
-            break;
-        }
-        (*ids)[(*count)++] = (int32_t)id;
-        position += length;
+                             "%s: \"%.*s\" is no token id; expected whole numbers from 0 to %d",
+                             name, (int)(length < 40 ? length : 40), word, vocab_size - 1);
+        else
+            list[got++] = (int32_t)id;
     }
-    if (!code && *count == 0)
+    if (!code && !got)
         code = mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected token ids", name);
     if (code) {
-        free(*ids);
-        *ids = NULL;
+        free(list);
+        return code;
     }
-    return code;
+    *ids = list;
+    *count = got;
+    return 0;
 }

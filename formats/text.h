@@ -44,9 +44,10 @@ int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length);
  * [cls] + ids of the text + [eos], *count of them; *ids by malloc. Symbols that the vocabulary does
  * not have become features->unk.
  *   MEGA_TEXT_SYMBOLS     separated by whitespace, Unicode's included
- *   MEGA_TEXT_CHARACTERS  code points; a byte that is no UTF-8 is unknown; a space is looked up as
- *                         " ", then as U+2581, then as "_"
- *   MEGA_TEXT_BYTES       the vocabulary has "0" to "255" or one-character symbols (U+0000-U+00FF)
+ *   MEGA_TEXT_CHARACTERS  code points; a byte that is no UTF-8 is unknown; a space that is
+ *                         not in the vocabulary is looked up as U+2581
+ *   MEGA_TEXT_BYTES       if the vocabulary has any of the symbols "10" to "255", bytes are decimal
+ *                         numbers, else characters U+0000 to U+00FF, the space as above
  * One final line end is not part of the text. An empty text is an error; name serves the messages.
  */
 int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
