@@ -437,7 +437,8 @@ static int convert(MegaAudio *audio, float *samples, size_t capacity, size_t *co
     if (!audio->ended)
         return 0;
     /* The converter's own length is off by one at times. */
-    const uint64_t left = converted_length(audio) - audio->sample_count;
+    const uint64_t length = converted_length(audio);
+    const uint64_t left = length > audio->sample_count ? length - audio->sample_count : 0;
     if (*count > left)
         *count = (size_t)left;
     if (*count == 0 && left)
