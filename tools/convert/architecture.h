@@ -1,0 +1,37 @@
+/*
+ * architecture.h - from a checkpoint's tensors and arguments to a MegaConfig.
+ *
+ * Every size is taken from a tensor's shape; the arguments decide only what shapes cannot tell, such
+ * as the attention function. A new family of models is one more row of the table in architecture.c.
+ */
+#ifndef CONVERT_ARCHITECTURE_H
+#define CONVERT_ARCHITECTURE_H
+
+#include "bind.h"
+#include "checkpoint.h"
+
+typedef struct Architecture {
+    MegaConfig config;
+    MegaSource source;   /* whose tensor names */
+    const char *family;  /* for messages and metadata */
+    const char *prefix;  /* in front of every name in this checkpoint, "" or such as "module." */
+} Architecture;
+
+/* args may be NULL. chunk_size overrides the checkpoint's when >= 0 (0: no chunks). */
+int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
+                        long chunk_size, MegaError *err);
+
+/* The tensor that the original calls name, whatever prefix this checkpoint has; or NULL. */
+const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
+                                              const MegaCheckpoint *checkpoint, const char *name);
+
+/* ---- Arguments of the original, by the first of these names that is there ---------------------- */
+
+/* NULL when absent. JSON null (Python's None) is a value. */
+const json_t *argument(const json_t *args, const char *name, const char *other_name);
+const char *argument_string(const json_t *args, const char *name, const char *other_name);
+/* Integer or real; fallback when absent, null or something else. */
+double argument_number(const json_t *args, const char *name, const char *other_name,
+                       double fallback);
+
+#endif

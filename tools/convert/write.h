@@ -1,0 +1,23 @@
+/*
+ * write.h - the tensors of a detected architecture, from a checkpoint into a .mega file.
+ */
+#ifndef CONVERT_WRITE_H
+#define CONVERT_WRITE_H
+
+#include "architecture.h"
+#include "meta.h"
+
+typedef struct WriteOptions {
+    const char *path;
+    MegaDtype dtype;  /* of matrices; vectors, norms and EMA parameters stay float32 */
+    bool compress;
+    bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
+    bool quiet;
+} WriteOptions;
+
+/* Memory stays near the largest tensor. A failure, or an interrupting signal, leaves nothing behind.
+ * Warnings go to stderr. */
+int write_model(const WriteOptions *options, const Architecture *architecture,
+                const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
+
+#endif
