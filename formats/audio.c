@@ -1,448 +1,479 @@
 /*
- * audio.c - decode, mix down and resample recordings block by block; see audio.h.
+ * audio.c - decode, mix down and resample, block by block; see audio.h.
  *
- *   libsndfile or read_pcm -> frames [BLOCK][channels] -> mix -> mono [BLOCK] -> resample -> caller
+ *   file or pipe -> frames (libsndfile, or our own PCM reader) -> mono -> libsamplerate -> caller
  *
- * Frame counts in headers are never used to size anything. They serve to notice truncated files.
+ * libsndfile sees a virtual file: a regular file is read in place, a pipe from memory. Nothing is
+ * allocated by what a header declares beyond the checked number of channels.
  */
 #include "audio.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <samplerate.h>
 #include <sndfile.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "source.h"
 
-#define BLOCK 4096 /* frames */
-#define MAX_SAMPLE_BYTES 4
-#define MAX_FRAMES_PER_BYTE 65536 /* more than any codec packs: FLAC's silence comes nearest */
-#define MAX_CHUNKS 10000          /* of a wav or aiff file before its samples */
+#define BLOCK 4096              /* frames per step */
+#define MAX_FRAMES_A_BYTE 65536 /* no format packs silence denser */
+#define MAX_CHUNKS 1024         /* of a wav file before its samples */
 
 struct MegaAudio {
     char *name;
-    int fd;
-    uint64_t size;     /* bytes of the file; 0 for headerless PCM */
-    MegaBuffer memory; /* a stream that was read whole, */
-    uint64_t position; /* and libsndfile's position in it */
-    SNDFILE *file;     /* NULL for headerless PCM */
-    SF_INFO info;
-    MegaPcm pcm;    /* rate and channels of either kind */
-    uint8_t *bytes; /* PCM that was read but is no whole frame yet */
-    size_t byte_count;
-    float *frames; /* [BLOCK][channels] */
-    float *mono;   /* [BLOCK], of which mono_count from mono_first on are not used yet */
-    size_t mono_first, mono_count;
-    uint64_t frame_count;  /* read so far */
-    bool ended;            /* the source is */
-    int rate;              /* of the samples given out */
-    SRC_STATE *converter;  /* NULL when the rates agree */
-    uint64_t sample_count; /* given out so far */
-    float last;            /* sample */
+    int fd;                  /* -1: not open */
+    MegaBuffer pipe;         /* content of a pipe */
+    bool piped;
+    uint64_t base, size, at; /* the virtual file: start in fd, bytes, position */
+    SNDFILE *decoder;        /* NULL: headerless PCM */
+    MegaPcm pcm;
+    uint8_t *bytes;          /* PCM: [BLOCK] frames as they arrive */
+    size_t pending;          /* bytes of an incomplete frame */
+    int rate, channels;      /* of the recording */
+    uint64_t announced;      /* frames by a header that can be trusted to be exact, else 0 */
+    uint64_t frames;         /* read so far */
+    bool ended;              /* no more frames */
+    float *block;            /* [BLOCK][channels] */
+    float *mono;             /* [BLOCK] */
+    size_t first, left;      /* unused part of mono */
+    int target;              /* rate of what is given out */
+    SRC_STATE *converter;    /* NULL: rates agree */
+    uint64_t given;          /* samples given out */
 };
 
-/* ---- Headerless PCM -------------------------------------------------------------------------- */
+/* ---- The virtual file ------------------------------------------------------------------------ */
 
+/* Reads up to `size` bytes at an offset; fewer at the end or on an error. */
+static size_t read_at(const MegaAudio *audio, uint64_t offset, void *out, size_t size)
+{
+    if (offset >= audio->size)
+        return 0;
+    if (size > audio->size - offset)
+        size = (size_t)(audio->size - offset);
+    if (audio->piped) {
+        memcpy(out, audio->pipe.data + offset, size);
+        return size;
+    }
+    size_t got = 0;
+    while (got < size) {
+        ssize_t n = pread(audio->fd, (char *)out + got, size - got,
+                          (off_t)(audio->base + offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    return got;
+}
+
+static sf_count_t file_length(void *context)
+{
+    return (sf_count_t)((MegaAudio *)context)->size;
+}
+
+static sf_count_t file_tell(void *context)
+{
+    return (sf_count_t)((MegaAudio *)context)->at;
+}
+
+static sf_count_t file_seek(sf_count_t offset, int whence, void *context)
+{
+    MegaAudio *audio = context;
+    const sf_count_t from = whence == SEEK_SET   ? 0
+                            : whence == SEEK_CUR ? (sf_count_t)audio->at
+                                                 : (sf_count_t)audio->size;
+    sf_count_t to = 0;
+    if (__builtin_add_overflow(from, offset, &to) || to < 0)
+        return -1;
+    audio->at = (uint64_t)to;
+    return to;
+}
+
+static sf_count_t file_read(void *out, sf_count_t size, void *context)
+{
+    MegaAudio *audio = context;
+    const size_t got = size > 0 ? read_at(audio, audio->at, out, (size_t)size) : 0;
+    audio->at += got;
+    return (sf_count_t)got;
+}
+
+static sf_count_t file_write(const void *data, sf_count_t size, void *context)
+{
+    (void)data;
+    (void)size;
+    (void)context;
+    return 0;
+}
+
+/* Regular files stay where they are, everything else is read to its end. */
+static int open_file(MegaAudio *audio, MegaError *err)
+{
+    struct stat info;
+    if (fstat(audio->fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        const off_t at = lseek(audio->fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
+        const uint64_t whole = (uint64_t)info.st_size;
+        audio->base = at > 0 ? (uint64_t)at : 0;
+        audio->size = whole > audio->base ? whole - audio->base : 0;
+    } else {
+        audio->piped = true;
+        int code = mega_source_slurp(&audio->pipe, audio->fd, audio->name,
+                                     "a recording on a pipe (headerless samples, given with "
+                                     "--raw, have none)",
+                                     MEGA_AUDIO_MAX_PIPE, err);
+        if (code)
+            return code;
+        audio->size = audio->pipe.size;
+    }
+    if (!audio->size)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected a recording", audio->name);
+    return 0;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* Writers that cannot go back to fill in the size of the samples leave one of these. On a pipe any
+ * huge size counts as one. */
+static bool is_placeholder(uint32_t size, bool piped)
+{
+    return size == 0xffffffff || size == 0x7ffff000 || (piped && size > 0x7ffff000);
+}
+
+/* libsndfile takes what is there of a truncated wav file without a word: look at its chunks. */
+static int check_wav(const MegaAudio *audio, MegaError *err)
+{
+    uint8_t head[12];
+    if (read_at(audio, 0, head, 12) != 12 || memcmp(head, "RIFF", 4) != 0 ||
+        memcmp(head + 8, "WAVE", 4) != 0)
+        return 0;
+    uint64_t at = 12;
+    for (int i = 0; i < MAX_CHUNKS && read_at(audio, at, head, 8) == 8; i++) {
+        const uint32_t size = mega_load_u32(head + 4);
+        const uint64_t left = audio->size - at - 8;
+        if (memcmp(head, "data", 4) == 0) {
+            if (size <= left || is_placeholder(size, audio->piped))
+                return 0;
+            return mega_fail(err, MEGA_ERR_FORMAT,
+                             "%s is a truncated wav file: its header announces %" PRIu32
+                             " bytes of samples, %" PRIu64 " are there; fetch or record it again",
+                             audio->name, size, left);
+        }
+        at += 8 + (uint64_t)size + (size & 1);
+    }
+    return 0;
+}
+
+static int open_decoder(MegaAudio *audio, MegaError *err)
+{
+    SF_VIRTUAL_IO io = {file_length, file_seek, file_read, file_write, file_tell};
+    int code = open_file(audio, err);
+    if (!code)
+        code = check_wav(audio, err);
+    if (code)
+        return code;
+    SF_INFO info = {0};
+    audio->decoder = sf_open_virtual(&io, SFM_READ, &info, audio);
+    if (!audio->decoder) {
+        const char *reason = sf_strerror(NULL);
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s is no recording that can be read (%.*s); expected WAV, FLAC, Ogg, "
+                         "MP3, AIFF or AU, or headerless samples with --raw",
+                         audio->name, (int)strcspn(reason, "."), reason);
+    }
+    audio->rate = info.samplerate;
+    audio->channels = info.channels;
+    if ((info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC && info.frames > 0 &&
+        info.frames < SF_COUNT_MAX)
+        audio->announced = (uint64_t)info.frames;
+    return 0;
+}
+
+/* Bytes of a sample and how text names it, by MegaPcmFormat. */
 static const struct {
     const char *name;
-    size_t bytes;
+    size_t size;
 } pcm_formats[] = {
     [MEGA_PCM_U8] = {"u8", 1},       [MEGA_PCM_S16LE] = {"s16le", 2},
     [MEGA_PCM_S16BE] = {"s16be", 2}, [MEGA_PCM_S24LE] = {"s24le", 3},
     [MEGA_PCM_S32LE] = {"s32le", 4}, [MEGA_PCM_F32LE] = {"f32le", 4},
 };
-#define PCM_FORMATS (sizeof pcm_formats / sizeof pcm_formats[0])
 
-/* Digits up to a number of at most max, then `end`; NULL if the text does not read like that. */
-static const char *parse_number(const char *text, int max, char end, int *out)
+static int check_format(const char *name, int rate, int channels, MegaError *err)
 {
-    int value = 0;
-    const char *p = text;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        value = value * 10 + (*p - '0');
-        if (value > max)
-            return NULL;
-    }
-    *out = value;
-    return p > text && *p == end ? p : NULL;
+    if (channels < 1 || channels > MEGA_AUDIO_MAX_CHANNELS)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s has %d channels; expected 1 to %d", name,
+                         channels, MEGA_AUDIO_MAX_CHANNELS);
+    if (rate < MEGA_AUDIO_MIN_RATE || rate > MEGA_AUDIO_MAX_RATE)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s has a sampling rate of %d Hz; expected %d to %d Hz", name, rate,
+                         MEGA_AUDIO_MIN_RATE, MEGA_AUDIO_MAX_RATE);
+    return 0;
 }
 
 int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err)
 {
-    MegaPcm pcm = {0};
-    const size_t length = strcspn(text, ":");
-    size_t format = 0;
-    while (format < PCM_FORMATS && (strlen(pcm_formats[format].name) != length ||
-                                    strncmp(text, pcm_formats[format].name, length) != 0))
-        format++;
-    pcm.format = (MegaPcmFormat)format;
-    const char *second = NULL;
-    if (format < PCM_FORMATS && text[length])
-        second = parse_number(text + length + 1, MEGA_AUDIO_MAX_RATE, ':', &pcm.rate);
-    if (!second || !parse_number(second + 1, MEGA_AUDIO_MAX_CHANNELS, '\0', &pcm.channels) ||
-        pcm.rate < MEGA_AUDIO_MIN_RATE || pcm.channels < 1)
-        return mega_fail(
-            err, MEGA_ERR_ARGUMENT,
-            "\"%.60s\" does not describe raw audio; expected FORMAT:RATE:CHANNELS such "
-            "as s16le:16000:1, with FORMAT one of u8, s16le, s16be, s24le, s32le, "
-            "f32le, RATE from %d to %d, CHANNELS from 1 to %d",
-            text, MEGA_AUDIO_MIN_RATE, MEGA_AUDIO_MAX_RATE, MEGA_AUDIO_MAX_CHANNELS);
-    *out = pcm;
-    return 0;
-}
-
-static float pcm_sample(MegaPcmFormat format, const uint8_t *p)
-{
-    uint32_t bits = 0;
-    float value = 0;
-    switch (format) {
-    case MEGA_PCM_U8: return (float)(p[0] - 128) / 128.0f;
-    case MEGA_PCM_S16LE: return (float)(int16_t)mega_load_u16(p) / 32768.0f;
-    case MEGA_PCM_S16BE: return (float)(int16_t)(p[0] << 8 | p[1]) / 32768.0f;
-    case MEGA_PCM_S24LE: /* into the upper bytes, so that the sign is right */
-        bits = (uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24;
-        return (float)(int32_t)bits / 2147483648.0f;
-    case MEGA_PCM_S32LE: return (float)(int32_t)mega_load_u32(p) / 2147483648.0f;
-    case MEGA_PCM_F32LE:
-        bits = mega_load_u32(p);
-        memcpy(&value, &bits, sizeof value);
-        return value;
-    }
-    return 0;
-}
-
-/* Fills frames with what one read gives, at least one frame; *count 0 at the end. */
-static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
-{
-    const size_t item = pcm_formats[audio->pcm.format].bytes;
-    const size_t channels = (size_t)audio->pcm.channels;
-    const size_t frame = item * channels;
-    while (audio->byte_count < frame) {
-        ssize_t got =
-            read(audio->fd, audio->bytes + audio->byte_count, BLOCK * frame - audio->byte_count);
-        if (got < 0 && errno == EINTR)
+    const char *colon = strchr(text, ':');
+    const size_t length = colon ? (size_t)(colon - text) : 0;
+    for (size_t i = 0; i < sizeof pcm_formats / sizeof pcm_formats[0]; i++) {
+        int end = 0;
+        if (strlen(pcm_formats[i].name) != length || strncmp(text, pcm_formats[i].name, length))
             continue;
-        if (got < 0)
-            return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", audio->name, strerror(errno));
-        if (got == 0 && audio->byte_count)
-            return mega_fail(err, MEGA_ERR_INPUT,
-                             "%s ends within a frame: %zu bytes are left over, expected a multiple "
-                             "of %zu (%d channels of %s)",
-                             audio->name, audio->byte_count, frame, audio->pcm.channels,
-                             pcm_formats[audio->pcm.format].name);
-        if (got == 0)
-            break;
-        audio->byte_count += (size_t)got;
+        out->format = (MegaPcmFormat)i;
+        if (sscanf(colon, ":%7d:%3d%n", &out->rate, &out->channels, &end) == 2 && !colon[end])
+            return check_format(text, out->rate, out->channels, err);
     }
-    *count = audio->byte_count / frame;
-    for (size_t i = 0; i < *count * channels; i++)
-        audio->frames[i] = pcm_sample(audio->pcm.format, audio->bytes + i * item);
-    audio->byte_count -= *count * frame;
-    memmove(audio->bytes, audio->bytes + *count * frame, audio->byte_count);
-    return 0;
+    return mega_fail(err, MEGA_ERR_ARGUMENT,
+                     "\"%.60s\" does not describe headerless samples; expected "
+                     "FORMAT:RATE:CHANNELS, such as s16le:16000:1, with FORMAT u8, s16le, s16be, "
+                     "s24le, s32le or f32le",
+                     text);
 }
 
-/* ---- Files with a header: libsndfile --------------------------------------------------------- */
-
-static sf_count_t memory_size(void *context)
+static int open_converter(MegaAudio *audio, MegaError *err)
 {
-    const MegaAudio *audio = context;
-    return (sf_count_t)audio->memory.size;
-}
-
-static sf_count_t memory_seek(sf_count_t offset, int whence, void *context)
-{
-    MegaAudio *audio = context;
-    const sf_count_t size = (sf_count_t)audio->memory.size;
-    const sf_count_t base = whence == SEEK_SET   ? 0
-                            : whence == SEEK_CUR ? (sf_count_t)audio->position
-                                                 : size;
-    if (offset < -base || offset > size - base)
-        return -1;
-    audio->position = (uint64_t)(base + offset);
-    return base + offset;
-}
-
-static sf_count_t memory_read(void *data, sf_count_t count, void *context)
-{
-    MegaAudio *audio = context;
-    const uint64_t left = audio->memory.size - audio->position;
-    if (count <= 0 || !left)
+    const double ratio = (double)audio->target / audio->rate;
+    int error = 0;
+    if (audio->rate == audio->target)
         return 0;
-    const size_t size = (uint64_t)count < left ? (size_t)count : (size_t)left;
-    memcpy(data, audio->memory.data + audio->position, size);
-    audio->position += size;
-    return (sf_count_t)size;
-}
-
-static sf_count_t memory_write(const void *data, sf_count_t count, void *context)
-{
-    (void)data, (void)count, (void)context;
-    return 0;
-}
-
-static sf_count_t memory_tell(void *context)
-{
-    const MegaAudio *audio = context;
-    return (sf_count_t)audio->position;
-}
-
-/* Bytes at an offset of the file, wherever it is; false if they are not all there. */
-static bool bytes_at(const MegaAudio *audio, uint64_t offset, uint8_t *out, size_t size)
-{
-    if (offset > audio->size || audio->size - offset < size)
-        return false;
-    if (audio->fd >= 0)
-        return pread(audio->fd, out, size, (off_t)offset) == (ssize_t)size;
-    memcpy(out, audio->memory.data + offset, size);
-    return true;
-}
-
-/* True for the sizes that programs write before they know better: ffmpeg's, and on a pipe any that
- * is near the largest of 31 or 32 bits (sox, arecord). */
-static bool is_placeholder(const MegaAudio *audio, uint32_t size)
-{
-    return size == UINT32_MAX || (audio->fd < 0 && size >= 0x7fff0000u);
-}
-
-/* libsndfile reads truncated wav and aiff files as if they were whole: it trusts the file's size
- * more than the header. Here the announced size of the samples must be there. */
-static int check_size(const MegaAudio *audio, MegaError *err)
-{
-    uint8_t head[12];
-    uint64_t offset = sizeof head;
-    if (!bytes_at(audio, 0, head, sizeof head))
-        return 0;
-    const bool wav = memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WAVE", 4) == 0;
-    const bool aiff = memcmp(head, "FORM", 4) == 0 && memcmp(head + 8, "AIF", 3) == 0;
-    for (int i = 0; i < MAX_CHUNKS && (wav || aiff) && bytes_at(audio, offset, head, 8); i++) {
-        const uint32_t size = wav ? mega_load_u32(head + 4)
-                                  : (uint32_t)head[4] << 24 | (uint32_t)head[5] << 16 |
-                                        (uint32_t)head[6] << 8 | head[7];
-        offset += 8;
-        if (memcmp(head, wav ? "data" : "SSND", 4) != 0) {
-            offset += (uint64_t)size + size % 2;
-            continue;
-        }
-        if (size > audio->size - offset && !is_placeholder(audio, size))
-            return mega_fail(err, MEGA_ERR_FORMAT,
-                             "%s is cut short: its header announces %lu bytes of samples, but only "
-                             "%llu follow",
-                             audio->name, (unsigned long)size,
-                             (unsigned long long)(audio->size - offset));
-        return 0;
-    }
-    return 0;
-}
-
-static int check_info(MegaAudio *audio, MegaError *err)
-{
-    if (audio->info.channels < 1 || audio->info.channels > MEGA_AUDIO_MAX_CHANNELS)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s has %d channels, expected 1 to %d", audio->name,
-                         audio->info.channels, MEGA_AUDIO_MAX_CHANNELS);
-    if (audio->info.samplerate < MEGA_AUDIO_MIN_RATE ||
-        audio->info.samplerate > MEGA_AUDIO_MAX_RATE)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s has a rate of %d Hz, expected %d to %d",
-                         audio->name, audio->info.samplerate, MEGA_AUDIO_MIN_RATE,
-                         MEGA_AUDIO_MAX_RATE);
-    audio->pcm.rate = audio->info.samplerate;
-    audio->pcm.channels = audio->info.channels;
-    return 0;
-}
-
-/* Regular files are read where they are; what cannot seek is first read whole. */
-static int open_file(MegaAudio *audio, bool stream, MegaError *err)
-{
-    SF_VIRTUAL_IO memory = {memory_size, memory_seek, memory_read, memory_write, memory_tell};
-    struct stat info;
-    int code = 0;
-    if (!stream && fstat(audio->fd, &info) == 0 && S_ISREG(info.st_mode)) {
-        audio->size = (uint64_t)info.st_size;
-    } else {
-        code = mega_source_slurp(&audio->memory, audio->fd, audio->name, "audio on a pipe",
-                                 MEGA_AUDIO_MAX_PIPE, err);
-        close(audio->fd);
-        audio->fd = -1;
-        audio->size = audio->memory.size;
-    }
-    if (code)
-        return code;
-    if (audio->size == 0)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected audio", audio->name);
-    audio->file = audio->fd >= 0 ? sf_open_fd(audio->fd, SFM_READ, &audio->info, SF_FALSE)
-                                 : sf_open_virtual(&memory, SFM_READ, &audio->info, audio);
-    if (!audio->file)
-        return mega_fail(
-            err, MEGA_ERR_FORMAT,
-            "%s cannot be read as audio (%s); expected wav, flac, ogg, mp3, aiff, au or "
-            "another format of libsndfile, or --raw with headerless samples",
-            audio->name, sf_strerror(NULL));
-    code = check_info(audio, err);
-    return code ? code : check_size(audio, err);
-}
-
-/* Fills frames; *count 0 at the end. */
-static int read_file(MegaAudio *audio, size_t *count, MegaError *err)
-{
-    const sf_count_t got = sf_readf_float(audio->file, audio->frames, BLOCK);
-    const uint64_t total = audio->frame_count + (uint64_t)(got > 0 ? got : 0);
-    *count = got > 0 ? (size_t)got : 0;
-    if (total > (uint64_t)audio->pcm.rate * 3600 * MEGA_AUDIO_MAX_HOURS)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s is longer than %d hours, the limit", audio->name,
-                         MEGA_AUDIO_MAX_HOURS);
-    if (total / MAX_FRAMES_PER_BYTE > audio->size)
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s is damaged: it seems to hold more samples than its %llu bytes can",
-                         audio->name, (unsigned long long)audio->size);
-    if (got > 0)
-        return 0;
-    if (sf_error(audio->file) != SF_ERR_NO_ERROR)
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged after %llu samples: %s", audio->name,
-                         (unsigned long long)total, sf_strerror(audio->file));
-    if ((audio->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC &&
-        audio->info.frames < SF_COUNT_MAX && total < (uint64_t)audio->info.frames)
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s is cut short or damaged: its header announces %lld samples, but only "
-                         "%llu can be read",
-                         audio->name, (long long)audio->info.frames, (unsigned long long)total);
-    return 0;
-}
-
-/* ---- The stream ------------------------------------------------------------------------------ */
-
-static int allocate(MegaAudio *audio, MegaError *err)
-{
-    const size_t channels = (size_t)audio->pcm.channels;
-    int problem = 0;
-    audio->frames = calloc(BLOCK * channels, sizeof *audio->frames);
-    audio->mono = calloc(BLOCK, sizeof *audio->mono);
-    audio->bytes = audio->file ? NULL : malloc(BLOCK * channels * MAX_SAMPLE_BYTES);
-    if (!audio->frames || !audio->mono || (!audio->file && !audio->bytes))
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", audio->name);
-    if (audio->rate == audio->pcm.rate)
-        return 0;
-    if (!src_is_valid_ratio((double)audio->rate / audio->pcm.rate))
+    if (!src_is_valid_ratio(ratio))
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "%s has a rate of %d Hz, which cannot be converted to %d Hz: the factor "
-                         "must be at most 256",
-                         audio->name, audio->pcm.rate, audio->rate);
-    audio->converter = src_new(SRC_SINC_MEDIUM_QUALITY, 1, &problem);
+                         "%s has a sampling rate of %d Hz, which cannot be converted to %d Hz",
+                         audio->name, audio->rate, audio->target);
+    audio->converter = src_new(SRC_SINC_MEDIUM_QUALITY, 1, &error);
     if (!audio->converter)
-        return mega_fail(err, MEGA_ERR_MEMORY,
-                         "cannot set up the conversion of %s from %d to %d "
-                         "Hz: %s",
-                         audio->name, audio->pcm.rate, audio->rate, src_strerror(problem));
+        return mega_fail(err, MEGA_ERR_MEMORY, "%s: cannot set up resampling: %s", audio->name,
+                         src_strerror(error));
     return 0;
 }
 
-int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int rate, MegaError *err)
+int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int rate,
+                    MegaError *err)
 {
     *out = NULL;
     MegaAudio *audio = calloc(1, sizeof *audio);
     if (!audio)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading audio");
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", mega_source_name(path));
     audio->fd = -1;
-    audio->rate = rate;
+    audio->target = rate;
     audio->name = strdup(mega_source_name(path));
-    int code = audio->name ? mega_source_open(&audio->fd, path, err)
-                           : mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading audio");
-    if (!code && pcm)
+    int code = audio->name ? mega_source_open(&audio->fd, path, err) : MEGA_ERR_MEMORY;
+    if (!code && pcm) {
         audio->pcm = *pcm;
-    else if (!code)
-        code = open_file(audio, strcmp(path, "-") == 0, err);
-    if (!code)
-        code = allocate(audio, err);
-    if (code) {
-        mega_audio_close(audio);
-        return code;
+        audio->rate = pcm->rate;
+        audio->channels = pcm->channels;
+    } else if (!code) {
+        code = open_decoder(audio, err);
     }
-    *out = audio;
-    return 0;
+    if (!code)
+        code = check_format(audio->name, audio->rate, audio->channels, err);
+    if (code)
+        goto out;
+    const size_t frame = (size_t)audio->channels;
+    audio->mono = malloc(BLOCK * sizeof *audio->mono);
+    audio->block = malloc(BLOCK * frame * sizeof *audio->block);
+    audio->bytes = pcm ? malloc(BLOCK * frame * pcm_formats[pcm->format].size) : NULL;
+    if (!audio->mono || !audio->block || (pcm && !audio->bytes))
+        code = MEGA_ERR_MEMORY;
+    else
+        code = open_converter(audio, err);
+out:
+    if (code == MEGA_ERR_MEMORY)
+        mega_fail(err, code, "no memory for reading %s", mega_source_name(path));
+    if (code)
+        mega_audio_close(audio);
+    else
+        *out = audio;
+    return code;
 }
 
 void mega_audio_close(MegaAudio *audio)
 {
     if (!audio)
         return;
+    if (audio->decoder)
+        sf_close(audio->decoder);
     if (audio->converter)
         src_delete(audio->converter);
-    if (audio->file)
-        sf_close(audio->file);
     if (audio->fd >= 0)
         close(audio->fd);
-    mega_buffer_free(&audio->memory);
+    mega_buffer_free(&audio->pipe);
     free(audio->bytes);
-    free(audio->frames);
+    free(audio->block);
     free(audio->mono);
     free(audio->name);
     free(audio);
 }
 
-/* Refills mono, which is used up; sets ended when nothing is left. */
-static int fill_mono(MegaAudio *audio, MegaError *err)
+int mega_audio_source_rate(const MegaAudio *audio)
 {
-    const size_t channels = (size_t)audio->pcm.channels;
-    size_t count = 0;
-    int code = audio->file ? read_file(audio, &count, err) : read_pcm(audio, &count, err);
-    if (code)
-        return code;
-    for (size_t i = 0; i < count; i++) {
-        double sum = 0;
-        for (size_t c = 0; c < channels; c++)
-            sum += (double)audio->frames[i * channels + c];
-        audio->mono[i] = (float)(sum / (double)channels);
-        if (!isfinite(audio->mono[i]))
-            return mega_fail(err, MEGA_ERR_INPUT,
-                             "%s holds something that is no number at sample %llu; expected values "
-                             "in [-1, 1)",
-                             audio->name, (unsigned long long)(audio->frame_count + i));
+    return audio->rate;
+}
+
+int mega_audio_source_channels(const MegaAudio *audio)
+{
+    return audio->channels;
+}
+
+/* ---- Frames ---------------------------------------------------------------------------------- */
+
+/* In units of full scale: n-bit integers are divided by 2^(n-1). */
+static float pcm_sample(MegaPcmFormat format, const uint8_t *p)
+{
+    float value;
+    uint32_t bits;
+    switch (format) {
+    case MEGA_PCM_U8: return (float)(*p - 128) / 128.0f;
+    case MEGA_PCM_S16LE: return (float)(int16_t)mega_load_u16(p) / 32768.0f;
+    case MEGA_PCM_S16BE: return (float)(int16_t)(p[0] << 8 | p[1]) / 32768.0f;
+    case MEGA_PCM_S24LE: /* shifted to the top for its sign */
+        bits = (uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24;
+        return (float)(int32_t)bits / 2147483648.0f;
+    case MEGA_PCM_S32LE: return (float)(int32_t)mega_load_u32(p) / 2147483648.0f;
+    case MEGA_PCM_F32LE: break;
     }
-    audio->mono_first = 0;
-    audio->mono_count = count;
-    audio->frame_count += count;
-    audio->ended = count == 0;
+    bits = mega_load_u32(p);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* What a pipe has at the moment, but at least one frame; 0 at the end, where the bytes of an
+ * incomplete frame are left out. */
+static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
+{
+    const size_t size = pcm_formats[audio->pcm.format].size;
+    const size_t frame = size * (size_t)audio->channels;
+    *count = 0;
+    while (audio->pending < frame) {
+        const size_t room = BLOCK * frame - audio->pending;
+        ssize_t got = read(audio->fd, audio->bytes + audio->pending, room);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", audio->name, strerror(errno));
+        if (got == 0)
+            return 0;
+        audio->pending += (size_t)got;
+    }
+    *count = audio->pending / frame;
+    for (size_t i = 0; i < *count * (size_t)audio->channels; i++)
+        audio->block[i] = pcm_sample(audio->pcm.format, audio->bytes + i * size);
+    audio->pending -= *count * frame;
+    memmove(audio->bytes, audio->bytes + *count * frame, audio->pending);
     return 0;
 }
 
-/* round(n * to / from) for the n frames that there were, but something for something. */
-static uint64_t converted_length(const MegaAudio *audio)
+static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
 {
-    const uint64_t to = (uint64_t)audio->rate, from = (uint64_t)audio->pcm.rate;
-    const uint64_t length = (2 * audio->frame_count * to + from) / (2 * from);
-    return length || !audio->frame_count ? length : 1;
+    const sf_count_t got = sf_readf_float(audio->decoder, audio->block, BLOCK);
+    *count = got > 0 ? (size_t)got : 0;
+    if (got < BLOCK && sf_error(audio->decoder))
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged after %" PRIu64 " samples: %s",
+                         audio->name, audio->frames + *count, sf_strerror(audio->decoder));
+    const uint64_t frames = audio->frames + *count;
+    if (!*count && frames < audio->announced)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s is truncated: its header announces %" PRIu64 " samples, %" PRIu64
+                         " are there; fetch or record it again",
+                         audio->name, audio->announced, frames);
+    if (frames / MAX_FRAMES_A_BYTE > audio->size)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged: its %" PRIu64
+                         " bytes cannot hold the %" PRIu64 " samples it claims",
+                         audio->name, audio->size, frames);
+    if (frames / (MEGA_AUDIO_MAX_HOURS * 3600) >= (uint64_t)audio->rate)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s is longer than %d hours, the limit of a recording; cut it",
+                         audio->name, MEGA_AUDIO_MAX_HOURS);
+    return 0;
 }
 
-/* One step of the converter; *count may be 0 while it fills its filter. */
-static int convert(MegaAudio *audio, float *samples, size_t capacity, size_t *count, MegaError *err)
+/* The mean of the channels of each frame. */
+static int mix_down(MegaAudio *audio, size_t count, MegaError *err)
 {
+    const size_t channels = (size_t)audio->channels;
+    for (size_t i = 0; i < count; i++) {
+        float sum = 0;
+        for (size_t c = 0; c < channels; c++)
+            sum += audio->block[i * channels + c];
+        audio->mono[i] = sum / (float)channels;
+        if (!isfinite(audio->mono[i]))
+            return mega_fail(err, MEGA_ERR_FORMAT, "%s: sample %" PRIu64 " is no finite number",
+                             audio->name, audio->frames + i);
+    }
+    return 0;
+}
+
+/* Fills mono, or sets `ended`. */
+static int next_block(MegaAudio *audio, MegaError *err)
+{
+    size_t count = 0;
+    int code = audio->decoder ? read_decoder(audio, &count, err) : read_pcm(audio, &count, err);
+    if (!code)
+        code = mix_down(audio, count, err);
+    if (code)
+        return code;
+    audio->frames += count;
+    audio->first = 0;
+    audio->left = count;
+    audio->ended = count == 0;
+    if (!audio->frames)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples", audio->name);
+    return 0;
+}
+
+/* ---- Samples --------------------------------------------------------------------------------- */
+
+/* How many samples the whole recording becomes: round(frames * target / rate), at least one. */
+static uint64_t whole_length(const MegaAudio *audio)
+{
+    const uint64_t from = (uint64_t)audio->rate, to = (uint64_t)audio->target;
+    const uint64_t length =
+        audio->frames / from * to + (audio->frames % from * to + from / 2) / from;
+    return length ? length : 1;
+}
+
+static void take(MegaAudio *audio, float *samples, size_t capacity, size_t *count)
+{
+    *count = audio->left < capacity ? audio->left : capacity;
+    memcpy(samples, audio->mono + audio->first, *count * sizeof *samples);
+    audio->first += *count;
+    audio->left -= *count;
+}
+
+/* One step of the converter. It looks ahead half a filter, so that behind the end it is fed zeros
+ * until the exact length is reached. */
+static int convert(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
+                   MegaError *err)
+{
+    if (audio->ended) {
+        const uint64_t missing = whole_length(audio) - audio->given;
+        capacity = missing < capacity ? (size_t)missing : capacity;
+        if (!audio->left) {
+            memset(audio->mono, 0, BLOCK * sizeof *audio->mono);
+            audio->first = 0;
+            audio->left = BLOCK;
+        }
+    }
     SRC_DATA step = {
-        .data_in = audio->mono + audio->mono_first,
+        .data_in = audio->mono + audio->first,
+        .input_frames = (long)audio->left,
         .data_out = samples,
-        .input_frames = (long)audio->mono_count,
-        .output_frames = (long)capacity,
-        .end_of_input = audio->ended,
-        .src_ratio = (double)audio->rate / audio->pcm.rate,
+        .output_frames = capacity < BLOCK ? (long)capacity : BLOCK,
+        .src_ratio = (double)audio->target / audio->rate,
     };
-    const int problem = src_process(audio->converter, &step);
-    if (problem)
-        return mega_fail(err, MEGA_ERR_INPUT, "cannot convert %s from %d to %d Hz: %s", audio->name,
-                         audio->pcm.rate, audio->rate, src_strerror(problem));
-    audio->mono_first += (size_t)step.input_frames_used;
-    audio->mono_count -= (size_t)step.input_frames_used;
+    const int error = src_process(audio->converter, &step);
+    if (error || (step.input_frames_used <= 0 && step.output_frames_gen <= 0))
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be resampled: %s", audio->name,
+                         error ? src_strerror(error) : "no progress");
     *count = (size_t)step.output_frames_gen;
-    if (!audio->ended)
-        return 0;
-    /* The converter's own length is off by one at times. */
-    const uint64_t length = converted_length(audio);
-    const uint64_t left = length > audio->sample_count ? length - audio->sample_count : 0;
-    if (*count > left)
-        *count = (size_t)left;
-    if (*count == 0 && left)
-        samples[(*count)++] = audio->last;
+    audio->first += (size_t)step.input_frames_used;
+    audio->left -= (size_t)step.input_frames_used;
     return 0;
 }
 
@@ -451,36 +482,16 @@ int mega_audio_read(MegaAudio *audio, float *samples, size_t capacity, size_t *c
 {
     int code = 0;
     *count = 0;
-    if (capacity > INT32_MAX)
-        capacity = INT32_MAX;
-    while (*count == 0 && capacity && !code) {
-        if (!audio->mono_count && !audio->ended)
-            code = fill_mono(audio, err);
-        if (code)
+    while (!code && !*count && capacity) {
+        if (!audio->left && !audio->ended)
+            code = next_block(audio, err);
+        if (code || (audio->ended && (!audio->converter || audio->given >= whole_length(audio))))
             break;
-        if (audio->converter) {
+        if (audio->converter)
             code = convert(audio, samples, capacity, count, err);
-        } else {
-            *count = capacity < audio->mono_count ? capacity : audio->mono_count;
-            memcpy(samples, audio->mono + audio->mono_first, *count * sizeof *samples);
-            audio->mono_first += *count;
-            audio->mono_count -= *count;
-        }
-        if (audio->ended && *count == 0)
-            break;
+        else
+            take(audio, samples, capacity, count);
     }
-    if (*count)
-        audio->last = samples[*count - 1];
-    audio->sample_count += *count;
+    audio->given += *count;
     return code;
-}
-
-int mega_audio_source_rate(const MegaAudio *audio)
-{
-    return audio->pcm.rate;
-}
-
-int mega_audio_source_channels(const MegaAudio *audio)
-{
-    return audio->pcm.channels;
 }
