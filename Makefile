@@ -39,7 +39,8 @@ RUN_SRC := \
     tools/run/progress.c tools/run/classify.c tools/run/eval.c tools/run/forward.c \
     tools/run/inspect.c tools/run/verify.c
 
-CONVERT_SRC := tools/convert/main.c tools/convert/architecture.c tools/convert/write.c
+CONVERT_SRC := \
+    tools/convert/main.c tools/convert/architecture.c tools/convert/metadata.c tools/convert/write.c
 
 # The one file that is built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)

@@ -1,0 +1,325 @@
+/*
+ * main.c - mega-convert: command line; checkpoint -> architecture -> metadata and tensors -> .mega.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "metadata.h"
+#include "write.h"
+
+static const char help[] =
+    "Usage: mega-convert CHECKPOINT -o MODEL.mega [options]\n"
+    "       mega-convert --list CHECKPOINT\n"
+    "\n"
+    "Converts a MEGA checkpoint of PyTorch (zip or older format, whole fairseq checkpoint, state\n"
+    "dict or the image model) or safetensors. Nothing in the checkpoint is executed.\n"
+    "\n"
+    "  -o, --output FILE      the model file to write\n"
+    "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
+    "      --dict FILE        dictionary of a text model\n"
+    "      --labels X         class names: a file, one a line, or names separated by commas\n"
+    "      --audio-rate HZ    rate the model was trained at (16000)\n"
+    "      --audio-mean X, --audio-std X   statistics of its training data, samples in [-1, 1)\n"
+    "      --audio-length N   samples of a clip; 0: any\n"
+    "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
+    "      --text-unit UNIT   symbols (default), characters or bytes\n"
+    "      --chunk-size N     other chunk size than in training; 0: none\n"
+    "      --dtype TYPE       of the matrices: f32 (default), f16 or bf16\n"
+    "      --no-compress      larger file, used in place without decoding\n"
+    "      --name, --license, --source TEXT   provenance\n"
+    "      --list             print tensors and arguments of a checkpoint\n"
+    "      --force            overwrite the output; leave out tensors that are not understood\n"
+    "  -q, --quiet            no notes and no progress\n"
+    "  -h, --help             show this help\n"
+    "      --version          show the version\n"
+    "\n"
+    "Exit status: 0 converted, 1 the checkpoint cannot be converted, 2 wrong usage.\n";
+
+typedef struct Options {
+    MetadataOptions metadata;
+    WriteOptions write;
+    const char *config;
+    long chunk_size;
+    bool list, force;
+} Options;
+
+static int usage_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("mega-convert: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\nTry 'mega-convert --help'.\n", stderr);
+    va_end(args);
+    return 2;
+}
+
+/* ---- Options ------------------------------------------------------------------------------------------ */
+
+enum {
+    OPT_CONFIG = 256,
+    OPT_DICT,
+    OPT_LABELS,
+    OPT_AUDIO_RATE,
+    OPT_AUDIO_MEAN,
+    OPT_AUDIO_STD,
+    OPT_AUDIO_LENGTH,
+    OPT_PIXEL_MEAN,
+    OPT_PIXEL_STD,
+    OPT_TEXT_UNIT,
+    OPT_CHUNK_SIZE,
+    OPT_DTYPE,
+    OPT_NO_COMPRESS,
+    OPT_NAME,
+    OPT_LICENSE,
+    OPT_SOURCE,
+    OPT_LIST,
+    OPT_FORCE,
+    OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+    {"output", required_argument, NULL, 'o'},
+    {"config", required_argument, NULL, OPT_CONFIG},
+    {"dict", required_argument, NULL, OPT_DICT},
+    {"labels", required_argument, NULL, OPT_LABELS},
+    {"audio-rate", required_argument, NULL, OPT_AUDIO_RATE},
+    {"audio-mean", required_argument, NULL, OPT_AUDIO_MEAN},
+    {"audio-std", required_argument, NULL, OPT_AUDIO_STD},
+    {"audio-length", required_argument, NULL, OPT_AUDIO_LENGTH},
+    {"pixel-mean", required_argument, NULL, OPT_PIXEL_MEAN},
+    {"pixel-std", required_argument, NULL, OPT_PIXEL_STD},
+    {"text-unit", required_argument, NULL, OPT_TEXT_UNIT},
+    {"chunk-size", required_argument, NULL, OPT_CHUNK_SIZE},
+    {"dtype", required_argument, NULL, OPT_DTYPE},
+    {"no-compress", no_argument, NULL, OPT_NO_COMPRESS},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"license", required_argument, NULL, OPT_LICENSE},
+    {"source", required_argument, NULL, OPT_SOURCE},
+    {"list", no_argument, NULL, OPT_LIST},
+    {"force", no_argument, NULL, OPT_FORCE},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {0},
+};
+
+/* Whole numbers and reals, without anything behind them. */
+static bool parse_long(const char *text, long min, long max, long *out)
+{
+    char *end;
+    *out = strtol(text, &end, 10);
+    return end != text && *end == '\0' && *out >= min && *out <= max;
+}
+
+static bool parse_double(const char *text, double *out, char terminator, const char **rest)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (rest)
+        *rest = end;
+    return end != text && (*end == '\0' || *end == terminator) && isfinite(*out);
+}
+
+/* "0.5" or "0.5,0.4,0.3"; the count, or 0. */
+static int parse_list(const char *text, double *out)
+{
+    for (int count = 0; count < 4; count++) {
+        if (!parse_double(text, &out[count], ',', &text))
+            return 0;
+        if (*text == '\0')
+            return count + 1;
+        text++;
+    }
+    return 0;
+}
+
+static int parse_option(Options *options, int option, const char *value)
+{
+    static const char *const units[] = {"symbols", "characters", "bytes"};
+    MetadataOptions *meta = &options->metadata;
+    bool good = true;
+    switch (option) {
+    case 'o': options->write.path = value; break;
+    case 'q': options->write.quiet = meta->quiet = true; break;
+    case OPT_CONFIG: options->config = value; break;
+    case OPT_DICT: meta->dict = value; break;
+    case OPT_LABELS: meta->labels = value; break;
+    case OPT_AUDIO_RATE: good = parse_long(value, 1, 1000000, &meta->audio_rate); break;
+    case OPT_AUDIO_LENGTH: good = parse_long(value, 0, 1L << 30, &meta->audio_length); break;
+    case OPT_AUDIO_MEAN: good = parse_double(value, &meta->audio_mean, '\0', NULL); break;
+    case OPT_AUDIO_STD:
+        good = parse_double(value, &meta->audio_std, '\0', NULL) && meta->audio_std > 0;
+        break;
+    case OPT_PIXEL_MEAN:
+        meta->pixel_mean_count = parse_list(value, meta->pixel_mean);
+        good = meta->pixel_mean_count > 0;
+        break;
+    case OPT_PIXEL_STD:
+        meta->pixel_std_count = parse_list(value, meta->pixel_std);
+        good = meta->pixel_std_count > 0;
+        for (int i = 0; i < meta->pixel_std_count; i++)
+            good = good && meta->pixel_std[i] > 0;
+        break;
+    case OPT_TEXT_UNIT:
+        for (int i = 0; i < 3; i++)
+            if (strcmp(value, units[i]) == 0)
+                meta->text_unit = i;
+        good = meta->text_unit >= 0;
+        break;
+    case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
+    case OPT_DTYPE: {
+        int dtype = mega_dtype_by_name(value);
+        good = dtype == MEGA_F32 || dtype == MEGA_F16 || dtype == MEGA_BF16;
+        options->write.dtype = (MegaDtype)(good ? dtype : MEGA_F32);
+        break;
+    }
+    case OPT_NO_COMPRESS: options->write.compress = false; break;
+    case OPT_NAME: meta->name = value; break;
+    case OPT_LICENSE: meta->license = value; break;
+    case OPT_SOURCE: meta->source = value; break;
+    case OPT_LIST: options->list = true; break;
+    case OPT_FORCE: options->force = options->write.keep_going = true; break;
+    default: return usage_error("an option is unknown or lacks its value");
+    }
+    return good ? 0 : usage_error("'%s' is not a valid value here", value);
+}
+
+/* ---- Listing -------------------------------------------------------------------------------------------- */
+
+static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
+        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
+        printf("%s\t%s\t[", tensor->name, mega_dtype_traits((int)tensor->dtype)->name);
+        for (int axis = 0; axis < tensor->rank; axis++)
+            printf("%s%llu", axis ? ", " : "", (unsigned long long)tensor->shape[axis]);
+        printf("]\n");
+        total += tensor->elements;
+    }
+    printf("# %s, %zu tensors, %llu elements\n", mega_checkpoint_kind(checkpoint),
+           mega_checkpoint_count(checkpoint), (unsigned long long)total);
+    if (args) {
+        char *text = json_dumps(args, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+        printf("# arguments\n%s\n", text ? text : "{}");
+        free(text);
+    }
+}
+
+/* ---- Converting ------------------------------------------------------------------------------------------ */
+
+/* --config: an object of arguments, or a file that has such an object as "args". */
+static json_t *load_config(const char *path, MegaError *err)
+{
+    json_error_t error;
+    json_t *whole = json_load_file(path, 0, &error), *inner;
+    if (!json_is_object(whole)) {
+        json_decref(whole);
+        if (error.line > 0)
+            mega_fail(err, MEGA_ERR_FORMAT, "%s: line %d: %s", path, error.line, error.text);
+        else
+            mega_fail(err, MEGA_ERR_FORMAT, "%s: %s", path,
+                      whole ? "not a JSON object" : error.text);
+        return NULL;
+    }
+    inner = json_object_get(whole, "args");
+    if (!json_is_object(inner))
+        return whole;
+    json_incref(inner);
+    json_decref(whole);
+    return inner;
+}
+
+/* The checkpoint's own arguments, overridden by those of --config. */
+static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const char *config,
+                           MegaError *err)
+{
+    const json_t *own = mega_checkpoint_args(checkpoint);
+    *out = own ? json_copy((json_t *)own) : json_object();
+    if (!*out)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments");
+    if (!config)
+        return 0;
+    json_t *given = load_config(config, err);
+    if (!given)
+        return MEGA_ERR_FORMAT;
+    int failed = json_object_update(*out, given);
+    json_decref(given);
+    return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments") : 0;
+}
+
+static int convert(const Options *options, MegaError *err)
+{
+    MegaCheckpoint *checkpoint = NULL;
+    Architecture architecture;
+    MegaMeta *meta = NULL;
+    json_t *args = NULL;
+    int code = mega_checkpoint_open(&checkpoint, options->metadata.input_path, err);
+    if (!code)
+        code = merge_arguments(&args, checkpoint, options->config, err);
+    if (code)
+        goto out;
+    if (options->list) {
+        list_checkpoint(checkpoint, args);
+        goto out;
+    }
+    code = architecture_detect(&architecture, checkpoint, args, options->chunk_size, err);
+    if (!code)
+        code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
+    if (!code)
+        code = write_model(&options->write, &architecture, checkpoint, meta, err);
+out:
+    mega_meta_free(meta);
+    json_decref(args);
+    mega_checkpoint_close(checkpoint);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    Options options = {
+        .metadata = {.audio_rate = -1, .audio_length = -1, .audio_mean = NAN, .audio_std = NAN,
+                     .text_unit = -1},
+        .write = {.dtype = MEGA_F32, .compress = true},
+        .chunk_size = -1,
+    };
+    MegaError err = {0};
+    int option;
+    while ((option = getopt_long(argc, argv, "o:qh", long_options, NULL)) != -1) {
+        if (option == 'h' || option == OPT_VERSION) {
+            fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);
+            return fflush(stdout) ? 1 : 0;
+        }
+        if (option == '?')
+            return usage_error("see above");
+        int status = parse_option(&options, option, optarg);
+        if (status)
+            return status;
+    }
+    if (optind + 1 != argc)
+        return usage_error(optind == argc ? "no checkpoint was given"
+                                          : "one checkpoint at a time, please");
+    options.metadata.input_path = argv[optind];
+    if (!options.list && !options.write.path)
+        return usage_error("no output was given: -o MODEL.mega");
+    if (!options.list && !options.force && access(options.write.path, F_OK) == 0) {
+        fprintf(stderr, "mega-convert: %s exists already; --force overwrites it\n",
+                options.write.path);
+        return 1;
+    }
+    if (convert(&options, &err)) {
+        fprintf(stderr, "mega-convert: %s\n", err.text);
+        return 1;
+    }
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "mega-convert: cannot write to standard output\n");
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,310 @@
+/*
+ * metadata.c - see metadata.h. Options of the command line go before arguments of the checkpoint.
+ */
+#include "metadata.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source.h"
+#include "text.h"
+
+#define MAX_LABELS_FILE (1u << 24)
+
+static void warn(const MetadataOptions *options, const char *sentence)
+{
+    if (!options->quiet)
+        fprintf(stderr, "mega-convert: note: %s\n", sentence);
+}
+
+/* ---- Provenance ------------------------------------------------------------------------------------ */
+
+static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
+                            const Architecture *architecture, const MegaCheckpoint *checkpoint,
+                            const json_t *args)
+{
+    const char *slash = strrchr(options->input_path, '/');
+    const char *file = slash ? slash + 1 : options->input_path;
+    const char *arch = argument_string(args, "arch", "model");
+    const struct {
+        const char *key, *value;
+    } texts[] = {
+        {"general.name", options->name},
+        {"general.architecture", arch ? arch : architecture->family},
+        {"general.family", architecture->family},
+        {"general.license", options->license},
+        {"general.source", options->source},
+        {"general.source_file", file},
+        {"general.source_format", mega_checkpoint_kind(checkpoint)},
+        {"general.converter", "mega-convert " MEGA_VERSION},
+    };
+    int code = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
+        if (texts[i].value)
+            code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
+    return code;
+}
+
+/* ---- Labels ------------------------------------------------------------------------------------------ */
+
+/* Splits text in place at every separator; empty parts are dropped. Returns the number of parts. */
+static size_t split(char *text, const char *separators, const char **parts, size_t capacity)
+{
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *part = strtok_r(text, separators, &rest); part;
+         part = strtok_r(NULL, separators, &rest)) {
+        if (count < capacity)
+            parts[count] = part;
+        count++;
+    }
+    return count;
+}
+
+static int set_labels(MegaMeta *meta, const char **labels, size_t count, size_t classes,
+                      MegaError *err)
+{
+    if (count != classes)
+        return mega_fail(err, MEGA_ERR_MODEL, "there are %zu labels, but the model has %zu classes",
+                         count, classes);
+    int code = mega_meta_set_strings(meta, "labels", labels, count);
+    return code ? mega_fail(err, code, "the labels cannot be stored: not UTF-8, or too long") : 0;
+}
+
+static int labels_from_option(MegaMeta *meta, const char *option, size_t classes, MegaError *err)
+{
+    MegaBuffer text = {0};
+    FILE *file = fopen(option, "r");
+    int code = 0;
+    if (file) {
+        fclose(file);
+        code = mega_source_read(&text, option, "a list of labels", MAX_LABELS_FILE, err);
+    } else {
+        mega_put_bytes(&text, option, strlen(option));
+    }
+    mega_put_u8(&text, 0);
+    const char **labels = calloc(classes, sizeof *labels);
+    if (!code && (text.failed || !labels))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    if (!code) {
+        size_t count = split((char *)text.data, file ? "\r\n" : ",", labels, classes);
+        code = set_labels(meta, labels, count, classes, err);
+    }
+    free(labels);
+    mega_buffer_free(&text);
+    return code;
+}
+
+static int labels_from_args(MegaMeta *meta, const json_t *array, size_t classes, MegaError *err)
+{
+    size_t count = json_array_size(array);
+    const char **labels = calloc(count + 1, sizeof *labels);
+    int code = labels ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    for (size_t i = 0; i < count && !code; i++) {
+        labels[i] = json_string_value(json_array_get(array, i));
+        if (!labels[i])
+            code = mega_fail(err, MEGA_ERR_FORMAT, "label %zu in the arguments is not a text", i);
+    }
+    if (!code)
+        code = set_labels(meta, labels, count, classes, err);
+    free(labels);
+    return code;
+}
+
+static int write_labels(MegaMeta *meta, const MetadataOptions *options,
+                        const Architecture *architecture, const json_t *args, MegaError *err)
+{
+    size_t classes = (size_t)architecture->config.head.classes;
+    const json_t *array = argument(args, "labels", NULL);
+    if (options->labels)
+        return labels_from_option(meta, options->labels, classes, err);
+    if (json_is_array(array))
+        return labels_from_args(meta, array, classes, err);
+    return 0;
+}
+
+/* ---- Preprocessing ----------------------------------------------------------------------------------- */
+
+/* Numbers of an argument: one, or one for each channel. Returns how many, 0 if it has none. */
+static int numbers(const json_t *value, double *out, int capacity)
+{
+    if (json_is_number(value)) {
+        out[0] = json_number_value(value);
+        return 1;
+    }
+    int count = (int)json_array_size(value);
+    if (count > capacity)
+        return 0;
+    for (int i = 0; i < count; i++)
+        out[i] = json_number_value(json_array_get(value, (size_t)i));
+    return count;
+}
+
+/* positions: what the original calls a clip's length, where one position is one sample; or 0. */
+static int write_audio(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
+                       double positions, MegaError *err)
+{
+    MegaAudioFeatures audio = {0};
+    audio.mean = isnan(options->audio_mean) ? argument_number(args, "audio_mean", NULL, NAN)
+                                            : options->audio_mean;
+    audio.std = isnan(options->audio_std) ? argument_number(args, "audio_std", NULL, NAN)
+                                          : options->audio_std;
+    audio.sample_rate = (int)(options->audio_rate > 0
+                                  ? (double)options->audio_rate
+                                  : argument_number(args, "sample_rate", NULL, 16000));
+    audio.length = (int64_t)(options->audio_length >= 0
+                                 ? (double)options->audio_length
+                                 : argument_number(args, "audio_length", NULL, positions));
+    if (isnan(audio.mean) || isnan(audio.std)) {
+        warn(options, "no --audio-mean and --audio-std: the model runs with 'mega-run forward', but "
+                      "cannot read recordings");
+        return 0;
+    }
+    return mega_audio_features_write(&audio, meta, err);
+}
+
+static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options, const json_t *args,
+                       const double *mean, const double *std)
+{
+    double means[4] = {mean[0], mean[1], mean[2]}, stds[4] = {std[0], std[1], std[2]}, pair[2];
+    int mean_count = 3, std_count = 3, found;
+    if (numbers(argument(args, "pixel_normalization", NULL), pair, 2) == 2) {
+        means[0] = pair[0];
+        stds[0] = pair[1];
+        mean_count = std_count = 1;
+    }
+    if ((found = numbers(argument(args, "pixel_mean", NULL), means, 4)) > 0)
+        mean_count = found;
+    if ((found = numbers(argument(args, "pixel_std", NULL), stds, 4)) > 0)
+        std_count = found;
+    if (options->pixel_mean_count > 0) {
+        memcpy(means, options->pixel_mean, sizeof means);
+        mean_count = options->pixel_mean_count;
+    }
+    if (options->pixel_std_count > 0) {
+        memcpy(stds, options->pixel_std, sizeof stds);
+        std_count = options->pixel_std_count;
+    }
+    if ((mean_count != 1 && mean_count < image->channels) ||
+        (std_count != 1 && std_count < image->channels))
+        return -1;
+    for (int c = 0; c < image->channels; c++) {
+        image->mean[c] = (float)means[mean_count == 1 ? 0 : c];
+        image->std[c] = (float)stds[std_count == 1 ? 0 : c];
+    }
+    return 0;
+}
+
+static int write_image(MegaMeta *meta, const MetadataOptions *options,
+                       const Architecture *architecture, const json_t *args, MegaError *err)
+{
+    static const double imagenet_mean[] = {0.485, 0.456, 0.406}, imagenet_std[] = {0.229, 0.224, 0.225};
+    static const double gray_mean[] = {0.5, 0.5, 0.5}, gray_std[] = {0.5, 0.5, 0.5};
+    const MegaEmbedConfig *embed = &architecture->config.embed;
+    MegaImageFeatures image = {.channels = 1, .fit = MEGA_FIT_EXACT};
+    bool patches = embed->kind == MEGA_EMBED_PATCHES;
+    if (patches) {
+        /* ImageNet's protocol: the short side to 8/7 of the size, then the centre. Small pictures
+         * are taken whole. */
+        image.channels = embed->channels;
+        image.width = embed->width;
+        image.height = embed->height;
+        image.fit = embed->width > 64 ? MEGA_FIT_CROP : MEGA_FIT_STRETCH;
+        if (image.fit == MEGA_FIT_CROP)
+            image.resize = (int)lround(embed->width * 256.0 / 224.0);
+    } else {
+        int pixels = (int)argument_number(args, "max_positions", "max_source_positions",
+                                          architecture->config.encoder.max_positions);
+        int side = (int)lround(sqrt((double)pixels));
+        if (side < 1 || side * side != pixels) {
+            warn(options, "the number of positions is no square: pictures cannot be read");
+            return 0;
+        }
+        image.width = image.height = side;
+    }
+    if (fill_pixels(&image, options, args, patches ? imagenet_mean : gray_mean,
+                    patches ? imagenet_std : gray_std))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the pixels' mean and deviation must be one number, "
+                                                 "or %d",
+                         image.channels);
+    return mega_image_features_write(&image, meta, err);
+}
+
+static int write_text(MegaMeta *meta, const MetadataOptions *options,
+                      const Architecture *architecture, MegaError *err)
+{
+    const MegaConfig *config = &architecture->config;
+    MegaTextFeatures text = {.unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit
+                                                             : MEGA_TEXT_SYMBOLS,
+                             .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
+    MegaVocab *vocab = NULL;
+    if (!options->dict) {
+        warn(options, "no --dict: the model takes token ids only, not text");
+        return 0;
+    }
+    int rows = config->embed.vocab, code = mega_vocab_read(&vocab, options->dict, false, err);
+    if (!code && mega_vocab_count(vocab) == rows - 1) { /* the LRA task appends <CLS> */
+        mega_vocab_free(vocab);
+        code = mega_vocab_read(&vocab, options->dict, true, err);
+    }
+    if (!code && mega_vocab_count(vocab) != rows)
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "%s makes a vocabulary of %d symbols (four of them reserved), but the "
+                         "embedding has %d rows",
+                         options->dict, mega_vocab_count(vocab), rows);
+    if (!code && config->head.pooling == MEGA_POOL_FIRST) {
+        text.cls = mega_vocab_find(vocab, "<CLS>", 5);
+        if (text.cls < 0)
+            code = mega_fail(err, MEGA_ERR_MODEL,
+                             "the model reads its answer at a <CLS> token, but %s has none",
+                             options->dict);
+    }
+    if (!code)
+        code = mega_vocab_write(vocab, meta, err);
+    if (!code)
+        code = mega_text_features_write(&text, meta, err);
+    mega_vocab_free(vocab);
+    return code;
+}
+
+static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
+                               const Architecture *architecture, const json_t *args, MegaError *err)
+{
+    const char *input_type = argument_string(args, "input_type", NULL);
+    switch (architecture->config.embed.kind) {
+    case MEGA_EMBED_TOKENS: return write_text(meta, options, architecture, err);
+    case MEGA_EMBED_FRAMES: return write_audio(meta, options, args, 0, err);
+    case MEGA_EMBED_PATCHES: return write_image(meta, options, architecture, args, err);
+    case MEGA_EMBED_REAL: break;
+    }
+    return input_type && strcmp(input_type, "image") == 0
+               ? write_image(meta, options, architecture, args, err)
+               : write_audio(meta, options, args,
+                             argument_number(args, "max_source_positions", "max_positions", 0), err);
+}
+
+int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,
+                   const MegaCheckpoint *checkpoint, const json_t *args, MegaError *err)
+{
+    MegaMeta *meta = mega_meta_new();
+    *out = NULL;
+    if (!meta)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
+    int code = write_provenance(meta, options, architecture, checkpoint, args);
+    if (code)
+        mega_fail(err, code, "the provenance texts cannot be stored: not UTF-8, or too long");
+    if (!code)
+        code = mega_config_write(&architecture->config, meta, err);
+    if (!code)
+        code = write_labels(meta, options, architecture, args, err);
+    if (!code)
+        code = write_preprocessing(meta, options, architecture, args, err);
+    if (code) {
+        mega_meta_free(meta);
+        return code;
+    }
+    *out = meta;
+    return 0;
+}

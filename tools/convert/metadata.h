@@ -1,0 +1,29 @@
+/*
+ * metadata.h - everything of a .mega file that is not a tensor: configuration, provenance, labels,
+ * vocabulary and how to prepare an input.
+ */
+#ifndef CONVERT_METADATA_H
+#define CONVERT_METADATA_H
+
+#include "architecture.h"
+#include "features.h"
+#include "meta.h"
+
+/* What the command line says; NULL, NAN and negative numbers where it says nothing. */
+typedef struct MetadataOptions {
+    const char *name, *license, *source, *input_path;
+    const char *dict;   /* path */
+    const char *labels; /* path, or names separated by commas */
+    long audio_rate, audio_length;
+    double audio_mean, audio_std;
+    double pixel_mean[4], pixel_std[4];
+    int pixel_mean_count, pixel_std_count; /* 0, 1 or the number of channels */
+    int text_unit;                         /* MegaTextUnit, or -1 */
+    bool quiet;                            /* no warnings */
+} MetadataOptions;
+
+/* *out is freed with mega_meta_free. args may be NULL. */
+int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,
+                   const MegaCheckpoint *checkpoint, const json_t *args, MegaError *err);
+
+#endif
