@@ -63,12 +63,12 @@ static void visit_entries(const char *folder, int (*filter)(const struct dirent 
     for (int i = 0; i < count; i++) {
         char *path = NULL;
         if (!search->found && !search->failed) {
-            if (asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0)
-                search->failed = true;
-            else
+            if (asprintf(&path, "%s/%s", folder, entries[i]->d_name) >= 0) {
                 visit(path, search);
-            if (!search->failed)
                 free(path);
+            } else {
+                search->failed = true;
+            }
         }
         free(entries[i]);
     }

@@ -3,6 +3,15 @@
  *
  * An InputReader is made once per model and thread; a path then gives one clip or, for audio with a
  * window, several. Messages name the file, what was found in it and what the model expects.
+ *
+ * Audio without a window: one clip per recording. Where the model has a clip length (audio.length),
+ * a longer recording is cut and a shorter one padded with zero samples, before normalisation.
+ * Audio with a window: one clip every hop, from the start of the recording, until a window reaches
+ * its end. The last one may be partial: it is padded with zero samples to the window, and to the
+ * model's length, while its `end` is that of the recording. A window longer than the model's clips
+ * is an error. Memory is one window, whatever the length of the recording.
+ *
+ * Pair models read two paths, or one text with a TAB between the two.
  */
 #ifndef RUN_INPUT_H
 #define RUN_INPUT_H
@@ -11,17 +20,17 @@
 #include "model.h"
 
 typedef struct InputOptions {
-    bool ids;              /* text holds numbers: token ids used as they are */
-    bool has_raw;          /* headerless PCM */
-    const char *raw;       /* "s16le:16000:1": sample format, rate, channels */
-    double window, hop;    /* seconds; 0: one clip per recording */
+    bool ids;           /* text holds numbers: token ids used as they are */
+    bool has_raw;       /* headerless PCM */
+    const char *raw;    /* "s16le:16000:1": sample format, rate, channels */
+    double window, hop; /* seconds; window 0: one clip per recording, hop 0: as window */
 } InputOptions;
 
 /* One thing to classify. views points into the owned buffers. */
 typedef struct Input {
     MegaInput views[2]; /* second one for pair models */
     int count;
-    double start, end;  /* seconds within the recording, when a window was asked for */
+    double start, end; /* audio: seconds within the recording */
     float *values;
     int32_t *tokens[2];
 } Input;

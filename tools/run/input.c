@@ -1,0 +1,592 @@
+/*
+ * input.c - decode, prepare and cut inputs for a model; see input.h.
+ *
+ *   path -> formats/audio.c, image.c or text.c -> src/features.c -> Input
+ *
+ * Audio passes through a buffer that holds one window, so that memory does not grow with the length
+ * of a recording.
+ */
+#include "input.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audio.h"
+#include "bytes.h"
+#include "features.h"
+#include "image.h"
+#include "source.h"
+#include "text.h"
+
+#define MAX_CLIP (1u << 26) /* samples of one clip: 70 minutes at 16 kHz */
+#define STEP 65536          /* samples per read */
+#define SNIFF_SIZE 512      /* bytes */
+
+struct InputReader {
+    const MegaModel *model;
+    InputKind kind; /* what the model is fed from */
+    bool ids;
+    MegaAudioFeatures audio;
+    MegaImageFeatures image;
+    MegaTextFeatures text;
+    MegaVocab *vocab; /* NULL with ids */
+    MegaPcm pcm;
+    bool has_pcm;
+    size_t window, hop; /* samples; hop 0: one clip per recording */
+
+    /* The current path. */
+    char *path, *second;
+    bool started;
+    MegaAudio *stream;
+    bool ended;     /* stream is */
+    float *samples; /* from sample number `base` of the recording on */
+    size_t count, capacity;
+    uint64_t base;
+};
+
+/* ---- What a file holds ----------------------------------------------------------------------- */
+
+typedef struct Magic {
+    size_t offset;
+    const char *bytes;
+    size_t size;
+    InputKind kind;
+    const char *name;
+} Magic;
+
+#define MAGIC(offset, bytes, kind, name)                                                           \
+    {                                                                                              \
+        offset, bytes, sizeof(bytes) - 1, kind, name                                               \
+    }
+static const Magic magics[] = {
+    MAGIC(8, "WAVE", INPUT_AUDIO, "a wav recording"),
+    MAGIC(0, "fLaC", INPUT_AUDIO, "a FLAC recording"),
+    MAGIC(0, "OggS", INPUT_AUDIO, "an Ogg recording"),
+    MAGIC(0, "ID3", INPUT_AUDIO, "an MP3 recording"),
+    MAGIC(0, "\xff\xfb", INPUT_AUDIO, "an MP3 recording"),
+    MAGIC(0, "\xff\xf3", INPUT_AUDIO, "an MP3 recording"),
+    MAGIC(0, "\xff\xf2", INPUT_AUDIO, "an MP3 recording"),
+    MAGIC(8, "AIF", INPUT_AUDIO, "an AIFF recording"),
+    MAGIC(0, ".snd", INPUT_AUDIO, "an AU recording"),
+    MAGIC(0, "caff", INPUT_AUDIO, "a CAF recording"),
+    MAGIC(0, "riff\x2e\x91\xcf\x11", INPUT_AUDIO, "a Wave64 recording"),
+    MAGIC(0, "\x89PNG\r\n\x1a\n", INPUT_IMAGE, "a PNG image"),
+    MAGIC(0, "\xff\xd8\xff", INPUT_IMAGE, "a JPEG image"),
+    MAGIC(0, "GIF8", INPUT_IMAGE, "a GIF image"),
+    MAGIC(8, "WEBP", INPUT_IMAGE, "a WebP image"),
+    MAGIC(0, "II*\0", INPUT_IMAGE, "a TIFF image"),
+    MAGIC(0, "MM\0*", INPUT_IMAGE, "a TIFF image"),
+    MAGIC(6, "\0\0\0\0", INPUT_IMAGE, "a BMP image"), /* and "BM", see find_magic */
+    MAGIC(0, "\x89MEGA\r", INPUT_UNKNOWN, "a .mega model"),
+    MAGIC(0, "PK\3\4", INPUT_UNKNOWN, "a zip archive or a PyTorch checkpoint"),
+    MAGIC(0, "\x1f\x8b", INPUT_UNKNOWN, "a gzip archive"),
+    MAGIC(0,
+          "\x7f"
+          "ELF",
+          INPUT_UNKNOWN, "a program"),
+    MAGIC(0, "%PDF", INPUT_UNKNOWN, "a PDF document"),
+    MAGIC(0, "\x93NUMPY", INPUT_UNKNOWN, "a NumPy array"),
+    MAGIC(0, "version https://git-lfs", INPUT_UNKNOWN,
+          "a git-LFS pointer (fetch the file itself with git lfs pull)"),
+    MAGIC(0, "<!DOCTYPE", INPUT_TEXT, "an HTML page"),
+    MAGIC(0, "<html", INPUT_TEXT, "an HTML page"),
+};
+#undef MAGIC
+
+static const Magic text_magic = {0, "", 0, INPUT_TEXT, "text"};
+
+static const struct {
+    const char *extension;
+    InputKind kind;
+} extensions[] = {
+    {".wav", INPUT_AUDIO}, {".flac", INPUT_AUDIO}, {".ogg", INPUT_AUDIO},  {".opus", INPUT_AUDIO},
+    {".mp3", INPUT_AUDIO}, {".aif", INPUT_AUDIO},  {".aiff", INPUT_AUDIO}, {".au", INPUT_AUDIO},
+    {".png", INPUT_IMAGE}, {".jpg", INPUT_IMAGE},  {".jpeg", INPUT_IMAGE}, {".bmp", INPUT_IMAGE},
+    {".txt", INPUT_TEXT},  {".text", INPUT_TEXT},
+};
+
+/* UTF-8 without control characters; the last character may be cut off by the end of the sample. */
+static bool looks_like_text(const uint8_t *bytes, size_t size)
+{
+    size_t position = 0;
+    while (position < size) {
+        const size_t length = mega_utf8_decode(bytes + position, size - position, NULL);
+        if (!length)
+            break;
+        if (bytes[position] < ' ' && !strchr("\t\n\r\f", bytes[position]))
+            return false;
+        position += length;
+    }
+    return size && (position == size || (size == SNIFF_SIZE && size - position < 4));
+}
+
+static const Magic *find_magic(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
+        const Magic *magic = &magics[i];
+        if (magic->offset + magic->size > size ||
+            memcmp(bytes + magic->offset, magic->bytes, magic->size) != 0)
+            continue;
+        if (magic->offset == 6 && memcmp(bytes, "BM", 2) != 0)
+            continue;
+        return magic;
+    }
+    return looks_like_text(bytes, size) ? &text_magic : NULL;
+}
+
+/* By content; NULL if that says nothing. Only regular files are looked into: reading takes away
+ * from what a pipe gives. */
+static const Magic *sniff_content(const char *path)
+{
+    uint8_t bytes[SNIFF_SIZE];
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    ssize_t size = -1;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+        size = pread(fd, bytes, sizeof bytes, 0);
+    close(fd);
+    return size > 0 ? find_magic(bytes, (size_t)size) : NULL;
+}
+
+InputKind input_sniff(const char *path)
+{
+    if (strcmp(path, "-") == 0)
+        return INPUT_UNKNOWN;
+    const Magic *magic = sniff_content(path);
+    if (magic)
+        return magic->kind;
+    const size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+        const size_t size = strlen(extensions[i].extension);
+        if (length > size && strcasecmp(path + length - size, extensions[i].extension) == 0)
+            return extensions[i].kind;
+    }
+    return INPUT_UNKNOWN;
+}
+
+/* ---- The reader ------------------------------------------------------------------------------ */
+
+static int read_text_features(InputReader *reader, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(reader->model);
+    const int rows = reader->model->config.embed.vocab;
+    if (reader->ids)
+        return 0;
+    int code = mega_vocab_from_meta(&reader->vocab, meta, err);
+    if (!code)
+        code = mega_text_features_read(&reader->text, meta, err);
+    if (code)
+        return code;
+    const MegaTextFeatures *text = &reader->text;
+    if (mega_vocab_count(reader->vocab) > rows || text->cls >= rows || text->eos >= rows ||
+        text->unk >= rows)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model's vocabulary (%d symbols) or the ids of text.cls, text.eos and "
+                         "text.unk (%d, %d, %d) go beyond its %d embeddings",
+                         mega_vocab_count(reader->vocab), text->cls, text->eos, text->unk, rows);
+    return 0;
+}
+
+static int read_image_features(InputReader *reader, MegaError *err)
+{
+    const MegaEmbedConfig *embed = &reader->model->config.embed;
+    int code = mega_image_features_read(&reader->image, mega_model_meta(reader->model), err);
+    if (code)
+        return code;
+    if (embed->kind == MEGA_EMBED_PATCHES
+            ? reader->image.channels != embed->channels || reader->image.width != embed->width ||
+                  reader->image.height != embed->height
+            : reader->image.channels != 1)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model's description of its images (%d x %d pixels, %d channels) does "
+                         "not fit its embedding",
+                         reader->image.width, reader->image.height, reader->image.channels);
+    return 0;
+}
+
+static int read_features(InputReader *reader, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(reader->model);
+    const MegaInputKind kind = mega_model_input_kind(reader->model);
+    if (kind == MEGA_INPUT_TOKENS) {
+        reader->kind = INPUT_TEXT;
+        return read_text_features(reader, err);
+    }
+    if (mega_model_input_count(reader->model) > 1)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "this model compares two inputs that are not text; only mega-run forward "
+                         "can feed it");
+    if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
+        reader->kind = INPUT_AUDIO;
+        return mega_audio_features_read(&reader->audio, meta, err);
+    }
+    if (mega_meta_find(meta, "image.width")) {
+        reader->kind = INPUT_IMAGE;
+        return read_image_features(reader, err);
+    }
+    return mega_fail(
+        err, MEGA_ERR_MODEL,
+        "the model file has no description of preprocessing: convert it again with %s, "
+        "or feed it with mega-run forward",
+        kind == MEGA_INPUT_IMAGE ? "--pixel-mean and --pixel-std"
+                                 : "--audio-mean and --audio-std, or --pixel-mean and --pixel-std");
+}
+
+/* Seconds to samples; 0 if that makes no sense. */
+static size_t seconds_to_samples(double seconds, int rate)
+{
+    const double samples = round(seconds * rate);
+    return samples >= 1 && samples <= (double)MAX_CLIP ? (size_t)samples : 0;
+}
+
+static int set_window(InputReader *reader, const InputOptions *options, MegaError *err)
+{
+    const int rate = reader->audio.sample_rate;
+    const double window = options->window, hop = options->hop != 0 ? options->hop : window;
+    if (options->window == 0)
+        return options->hop == 0
+                   ? 0
+                   : mega_fail(err, MEGA_ERR_ARGUMENT, "--hop needs --window as well");
+    reader->window = seconds_to_samples(window, rate);
+    reader->hop = seconds_to_samples(hop, rate);
+    if (!reader->window || !reader->hop)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a window of %g s every %g s makes no sense; expected times above 0 and "
+                         "at most %g s",
+                         window, hop, floor((double)MAX_CLIP / rate));
+    if (reader->audio.length && reader->window > (uint64_t)reader->audio.length)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a window of %g s is too long: this model takes clips of at most %g s",
+                         window, (double)reader->audio.length / rate);
+    return 0;
+}
+
+static int set_options(InputReader *reader, const InputOptions *options, MegaError *err)
+{
+    const bool audio = reader->kind == INPUT_AUDIO;
+    if (!audio && (options->window != 0 || options->hop != 0 || options->has_raw))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "--window, --hop and --raw are for audio, but this model takes %s",
+                         reader->kind == INPUT_IMAGE ? "images" : "text");
+    if (options->ids && reader->kind != INPUT_TEXT)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
+                         audio ? "audio" : "images");
+    reader->has_pcm = options->has_raw;
+    if (options->has_raw) {
+        int code = mega_pcm_parse(&reader->pcm, options->raw, err);
+        if (code)
+            return code;
+    }
+    if (!audio)
+        return 0;
+    /* Without --window: one clip of the model's length, or of any. */
+    reader->window = reader->audio.length ? (size_t)reader->audio.length : MAX_CLIP;
+    return set_window(reader, options, err);
+}
+
+int input_reader_new(InputReader **out, const MegaModel *model, const InputOptions *options,
+                     MegaError *err)
+{
+    *out = NULL;
+    InputReader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading inputs");
+    reader->model = model;
+    reader->ids = options->ids;
+    int code = read_features(reader, err);
+    if (!code)
+        code = set_options(reader, options, err);
+    if (code) {
+        input_reader_free(reader);
+        return code;
+    }
+    *out = reader;
+    return 0;
+}
+
+/* Ends the current path. */
+static void finish(InputReader *reader)
+{
+    mega_audio_close(reader->stream);
+    free(reader->path);
+    free(reader->second);
+    reader->stream = NULL;
+    reader->path = reader->second = NULL;
+    reader->started = reader->ended = false;
+    reader->count = 0;
+    reader->base = 0;
+}
+
+void input_reader_free(InputReader *reader)
+{
+    if (!reader)
+        return;
+    finish(reader);
+    mega_vocab_free(reader->vocab);
+    free(reader->samples);
+    free(reader);
+}
+
+void input_free(Input *input)
+{
+    free(input->values);
+    free(input->tokens[0]);
+    free(input->tokens[1]);
+    *input = (Input){0};
+}
+
+/* An image given to a speech model and the like; what cannot be told is left to the decoders. */
+static int check_kind(const InputReader *reader, const char *path, MegaError *err)
+{
+    static const char *const expected[] = {
+        [INPUT_AUDIO] = "a recording",
+        [INPUT_IMAGE] = "an image",
+        [INPUT_TEXT] = "text",
+    };
+    if (strcmp(path, "-") == 0 || reader->has_pcm)
+        return 0;
+    const Magic *magic = sniff_content(path);
+    if (!magic || magic->kind == reader->kind)
+        return 0;
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s", path, magic->name,
+                     expected[reader->kind]);
+}
+
+int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err)
+{
+    finish(reader);
+    if (second && mega_model_input_count(reader->model) < 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "%s was given as the second of a pair, but this model takes single inputs",
+                         second);
+    int code = check_kind(reader, path, err);
+    if (!code && second)
+        code = check_kind(reader, second, err);
+    if (!code && reader->kind == INPUT_AUDIO)
+        code = mega_audio_open(&reader->stream, path, reader->has_pcm ? &reader->pcm : NULL,
+                               reader->audio.sample_rate, err);
+    if (code)
+        return code;
+    reader->path = strdup(path);
+    reader->second = second ? strdup(second) : NULL;
+    if (!reader->path || (second && !reader->second))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", path);
+    return 0;
+}
+
+/* ---- Audio ----------------------------------------------------------------------------------- */
+
+static int grow(InputReader *reader, size_t needed, MegaError *err)
+{
+    if (needed <= reader->capacity)
+        return 0;
+    size_t capacity = reader->capacity ? reader->capacity : STEP;
+    while (capacity < needed)
+        capacity *= 2;
+    float *samples = realloc(reader->samples, capacity * sizeof *samples);
+    if (!samples)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", capacity,
+                         reader->path);
+    reader->samples = samples;
+    reader->capacity = capacity;
+    return 0;
+}
+
+/* Reads until the buffer holds `wanted` samples or the recording ends. */
+static int fill(InputReader *reader, size_t wanted, MegaError *err)
+{
+    int code = 0;
+    while (!code && !reader->ended && reader->count < wanted) {
+        const size_t left = wanted - reader->count, step = left < STEP ? left : STEP;
+        size_t got = 0;
+        code = grow(reader, reader->count + step, err);
+        if (!code)
+            code =
+                mega_audio_read(reader->stream, reader->samples + reader->count, step, &got, err);
+        reader->count += got;
+        reader->ended = !code && got == 0;
+    }
+    return code;
+}
+
+/* Moves the start of the buffer on by n samples, which may be more than it holds. */
+static int skip(InputReader *reader, size_t n, MegaError *err)
+{
+    while (n) {
+        int code = reader->count ? 0 : fill(reader, n < STEP ? n : STEP, err);
+        if (code || !reader->count)
+            return code;
+        const size_t dropped = n < reader->count ? n : reader->count;
+        reader->count -= dropped;
+        memmove(reader->samples, reader->samples + dropped,
+                reader->count * sizeof *reader->samples);
+        reader->base += dropped;
+        n -= dropped;
+    }
+    return 0;
+}
+
+/* The first `used` samples of the buffer as a clip, with silence up to the model's length. */
+static int make_clip(const InputReader *reader, size_t used, Input *out, MegaError *err)
+{
+    size_t length = reader->hop ? reader->window : used;
+    if (reader->audio.length)
+        length = (size_t)reader->audio.length;
+    out->values = calloc(length, sizeof *out->values);
+    if (!out->values)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", length,
+                         reader->path);
+    memcpy(out->values, reader->samples, used * sizeof *out->values);
+    mega_audio_normalize(&reader->audio, out->values, length, out->values);
+    out->views[0] =
+        (MegaInput){.kind = MEGA_INPUT_SAMPLES, .values = out->values, .length = length};
+    out->count = 1;
+    out->start = (double)reader->base / reader->audio.sample_rate;
+    out->end = (double)(reader->base + used) / reader->audio.sample_rate;
+    return 0;
+}
+
+static int next_clip(InputReader *reader, Input *out, MegaError *err)
+{
+    const bool first = !reader->started;
+    int code = 0;
+    if (!first && !reader->hop)
+        return 0;
+    if (!first) { /* another window only if the one before did not reach the end */
+        code = fill(reader, reader->window + 1, err);
+        if (code || reader->count <= reader->window)
+            return code;
+        code = skip(reader, reader->hop, err);
+    }
+    if (!code)
+        code = fill(reader, reader->window, err);
+    if (!code && first && !reader->hop && !reader->audio.length) {
+        code = fill(reader, reader->window + 1, err);
+        if (!code && reader->count > reader->window)
+            code = mega_fail(err, MEGA_ERR_LIMIT,
+                             "%s is longer than %g s, the limit of a single clip; classify it in "
+                             "pieces with --window",
+                             mega_source_name(reader->path),
+                             floor((double)MAX_CLIP / reader->audio.sample_rate));
+    }
+    if (!code && first && !reader->count)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples; expected a recording",
+                         mega_source_name(reader->path));
+    if (code || !reader->count)
+        return code;
+    reader->started = true;
+    code = make_clip(reader, reader->count < reader->window ? reader->count : reader->window, out,
+                     err);
+    return code ? code : 1;
+}
+
+/* ---- Images ---------------------------------------------------------------------------------- */
+
+static int next_image(InputReader *reader, Input *out, MegaError *err)
+{
+    const MegaImageFeatures *features = &reader->image;
+    MegaImage image = {0};
+    int code = mega_image_open(&image, reader->path, err);
+    if (!code)
+        code = mega_image_fit(features, &image, mega_source_name(reader->path), err);
+    const size_t length =
+        (size_t)features->channels * (size_t)features->width * (size_t)features->height;
+    if (!code && !(out->values = malloc(length * sizeof *out->values)))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pixels of %s",
+                         mega_source_name(reader->path));
+    if (!code) {
+        mega_image_normalize(features, image.pixels, out->values);
+        out->views[0] = (MegaInput){
+            .kind = mega_model_input_kind(reader->model),
+            .values = out->values,
+            .length = length,
+            .channels = features->channels,
+            .height = features->height,
+            .width = features->width,
+        };
+        out->count = 1;
+    }
+    mega_image_free(&image);
+    return code ? code : 1;
+}
+
+/* ---- Text ------------------------------------------------------------------------------------ */
+
+static int encode(const InputReader *reader, const uint8_t *text, size_t size, const char *path,
+                  Input *out, MegaError *err)
+{
+    const char *name = mega_source_name(path);
+    const char *characters = size ? (const char *)text : "";
+    int32_t **ids = &out->tokens[out->count];
+    size_t count = 0;
+    int code = reader->ids
+                   ? mega_text_parse_ids(characters, size, reader->model->config.embed.vocab, name,
+                                         ids, &count, err)
+                   : mega_text_encode(reader->vocab, &reader->text, characters, size, name, ids,
+                                      &count, err);
+    if (!code)
+        out->views[out->count++] =
+            (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = *ids, .length = count};
+    return code;
+}
+
+static int next_text(InputReader *reader, Input *out, MegaError *err)
+{
+    const bool pair = mega_model_input_count(reader->model) == 2;
+    MegaBuffer first = {0}, second = {0};
+    int code = mega_source_read(&first, reader->path, "a text", MEGA_TEXT_MAX_SIZE, err);
+    if (!code && reader->second)
+        code = mega_source_read(&second, reader->second, "a text", MEGA_TEXT_MAX_SIZE, err);
+    if (code)
+        goto out;
+    if (!pair || reader->second) {
+        code = encode(reader, first.data, first.size, reader->path, out, err);
+        if (!code && pair)
+            code = encode(reader, second.data, second.size, reader->second, out, err);
+        goto out;
+    }
+    const uint8_t *tab = first.size ? memchr(first.data, '\t', first.size) : NULL;
+    const size_t head = tab ? (size_t)(tab - first.data) : 0;
+    if (!tab)
+        code = mega_fail(err, MEGA_ERR_INPUT,
+                         "%s holds one text, but this model compares two; expected a TAB between "
+                         "them, or two paths",
+                         mega_source_name(reader->path));
+    if (!code)
+        code = encode(reader, first.data, head, reader->path, out, err);
+    if (!code)
+        code = encode(reader, tab + 1, first.size - head - 1, reader->path, out, err);
+out:
+    mega_buffer_free(&first);
+    mega_buffer_free(&second);
+    return code ? code : 1;
+}
+
+int input_reader_next(InputReader *reader, Input *out, MegaError *err)
+{
+    *out = (Input){0};
+    if (!reader->path)
+        return 0;
+    int code;
+    if (reader->kind == INPUT_AUDIO) {
+        code = next_clip(reader, out, err);
+    } else if (reader->started) {
+        code = 0;
+    } else {
+        reader->started = true;
+        code = reader->kind == INPUT_IMAGE ? next_image(reader, out, err)
+                                           : next_text(reader, out, err);
+    }
+    if (code < 0)
+        input_free(out);
+    if (code <= 0)
+        finish(reader);
+    return code;
+}
