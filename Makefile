@@ -14,7 +14,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats $(WARN) $(SAN) $(CFLAGS)
+ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lsamplerate $(LIB_LIBS)
 
@@ -34,12 +34,13 @@ FORMATS_SRC := \
     formats/zip.c formats/pickle.c formats/torch_zip.c formats/torch_legacy.c \
     formats/safetensors.c formats/checkpoint.c formats/mega_write.c formats/output.c
 
-RUN_SRC := \
-    tools/run/main.c tools/run/options.c tools/run/input.c tools/run/find_model.c \
-    tools/run/progress.c tools/run/classify.c tools/run/eval.c tools/run/forward.c \
-    tools/run/inspect.c tools/run/verify.c
+COMMON_SRC := tools/common/progress.c
 
-CONVERT_SRC := \
+RUN_SRC := $(COMMON_SRC) \
+    tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c \
+    tools/run/classify.c tools/run/eval.c tools/run/forward.c tools/run/inspect.c tools/run/verify.c
+
+CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/metadata.c tools/convert/write.c
 
 # The one file that is built for a particular processor; chosen at run time by src/kernels.c.

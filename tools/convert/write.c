@@ -8,10 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "mega_file.h"
+#include "progress.h"
 
 /* One tensor on its way: what the model wants and where the checkpoint has it. */
 typedef struct Item {
@@ -163,22 +162,6 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
     return decls;
 }
 
-static void show_progress(uint64_t done, uint64_t total)
-{
-    static struct timespec last; /* at most six times a second */
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double passed = (double)(now.tv_sec - last.tv_sec) + 1e-9 * (double)(now.tv_nsec - last.tv_nsec);
-    if (done < total && passed < 1.0 / 6)
-        return;
-    last = now;
-    int filled = total ? (int)(30 * done / total) : 30;
-    fprintf(stderr, "\r[%.*s%*s] %3d %%", filled, "##############################", 30 - filled, "",
-            total ? (int)(100 * done / total) : 100);
-    if (done >= total)
-        fprintf(stderr, "\r%*s\r", 40, "");
-}
-
 static int write_tensor(MegaWriter *writer, const Item *item, MegaDtype dtype, MegaError *err)
 {
     size_t n = (size_t)item->spec.elements, size = n * mega_dtype_traits((int)dtype)->item_size;
@@ -222,8 +205,8 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
                      MegaError *err)
 {
     MegaWriter *writer = NULL;
-    bool progress = !options->quiet && isatty(STDERR_FILENO);
     uint64_t total = 0, done = 0;
+    Progress progress;
     MegaTensorDecl *decls = declare(items, options->dtype);
     if (!decls)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
@@ -232,13 +215,14 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     active_writer = writer;
     for (size_t i = 0; i < items->count; i++)
         total += items->items[i].spec.elements;
+    progress_begin(&progress, total, NULL, options->quiet);
     for (size_t i = 0; i < items->count && !code; i++) {
         if (decls[i].tied_to < 0)
             code = write_tensor(writer, &items->items[i], decls[i].dtype, err);
         done += items->items[i].spec.elements;
-        if (progress)
-            show_progress(done, total);
+        progress_update(&progress, done);
     }
+    progress_end(&progress);
     if (!code)
         code = mega_writer_finish(writer, err);
     active_writer = NULL;

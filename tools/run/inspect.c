@@ -348,12 +348,12 @@ int command_inspect(int argc, char **argv)
     int status = 0, option;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         switch (option) {
         case 'j': json = true; break;
         case 't': tensors = true; break;
         case 'h': fputs(help, stdout); goto out;
-        default: return usage_error("inspect", "option '%s' is wrong", argv[optind - 1]);
+        default: return option_error("inspect", option, argv);
         }
     }
     if (optind == argc)

@@ -43,11 +43,11 @@ int command_verify(int argc, char **argv)
     int status = 0, option;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
         switch (option) {
         case 'q': quiet = true; break;
         case 'h': fputs(help, stdout); goto out;
-        default: return usage_error("verify", "option '%s' is wrong", argv[optind - 1]);
+        default: return option_error("verify", option, argv);
         }
     }
     if (optind == argc)

@@ -1,0 +1,48 @@
+/*
+ * progress.c - see progress.h.
+ */
+#include "progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WIDTH 30
+#define INTERVAL (1.0 / 6)
+
+double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void progress_begin(Progress *progress, uint64_t total, const char *unit, bool quiet)
+{
+    double now = clock_seconds();
+    *progress = (Progress){.shown = !quiet && isatty(STDERR_FILENO), .unit = unit, .total = total,
+                           .begun = now, .last = now};
+}
+
+void progress_update(Progress *progress, uint64_t done)
+{
+    double now = clock_seconds(), passed = now - progress->begun;
+    if (!progress->shown || now - progress->last < INTERVAL || done == 0 || progress->total == 0)
+        return;
+    progress->last = now;
+    double part = (double)done / (double)progress->total, rate = (double)done / passed;
+    int filled = (int)(part * WIDTH), left = (int)(passed / part - passed);
+    fprintf(stderr, "\r[%.*s%*s] %3d %%", filled, "##############################", WIDTH - filled,
+            "", (int)(100 * part));
+    if (progress->unit)
+        fprintf(stderr, "  %.1f %s/s", rate, progress->unit);
+    fprintf(stderr, "  %d:%02d left\033[K", left / 60, left % 60);
+    fflush(stderr);
+}
+
+void progress_end(Progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+}

@@ -1,0 +1,102 @@
+/*
+ * options.c - see options.h.
+ */
+#include "options.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+
+void report(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("mega-run: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+int usage_error(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "mega-run %s: ", command);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\nTry 'mega-run %s --help'.\n", command);
+    va_end(args);
+    return 2;
+}
+
+int option_error(const char *command, int option, char **argv)
+{
+    const char *text = argv[optind - 1];
+    if (option == ':')
+        return usage_error(command, "option '%s' needs a value", text);
+    return usage_error(command, "option '%s' is unknown", text);
+}
+
+int finish_output(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        report("cannot write to standard output");
+        return 1;
+    }
+    return status;
+}
+
+bool parse_int(const char *text, long min, long max, int *out)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    *out = (int)value;
+    return end != text && *end == '\0' && value >= min && value <= max;
+}
+
+bool parse_seconds(const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*out) && *out > 0;
+}
+
+json_t *json_text(const char *text)
+{
+    size_t size = strlen(text);
+    if (mega_utf8_valid(text, size))
+        return json_string(text);
+    MegaBuffer clean = {0};
+    for (size_t i = 0; i < size;) {
+        size_t length = mega_utf8_decode(text + i, size - i, NULL);
+        if (length)
+            mega_put_bytes(&clean, text + i, length);
+        else
+            mega_put_bytes(&clean, "\xef\xbf\xbd", 3);
+        i += length ? length : 1;
+    }
+    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
+    mega_buffer_free(&clean);
+    return value;
+}
+
+void print_json_line(json_t *object)
+{
+    json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    fflush(stdout);
+    json_decref(object);
+}
+
+const char *class_name(const MegaModel *model, int index, char buffer[16])
+{
+    const char *label = mega_model_label(model, index);
+    if (label)
+        return label;
+    snprintf(buffer, 16, "%d", index);
+    return buffer;
+}

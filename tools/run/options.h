@@ -1,0 +1,41 @@
+/*
+ * options.h - what the commands of mega-run share: messages, numbers, and the options that mean the
+ * same everywhere.
+ */
+#ifndef RUN_OPTIONS_H
+#define RUN_OPTIONS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "mega.h"
+
+/* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
+int command_classify(int argc, char **argv);
+int command_eval(int argc, char **argv);
+int command_forward(int argc, char **argv);
+int command_inspect(int argc, char **argv);
+int command_verify(int argc, char **argv);
+
+/* "mega-run: SENTENCE" on standard error. */
+void report(const char *format, ...) MEGA_PRINTF(1, 2);
+/* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
+int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
+/* For the default branch of a getopt_long loop over a string that begins with ':'. Returns 2. */
+int option_error(const char *command, int option, char **argv);
+/* Flushes standard output: status, or 1 with a message if not everything could be written. */
+int finish_output(int status);
+
+/* The whole text must be a number in the range. */
+bool parse_int(const char *text, long min, long max, int *out);
+bool parse_seconds(const char *text, double *out); /* > 0 */
+
+/* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
+json_t *json_text(const char *text);
+/* One object as one line on standard output, flushed; consumes the reference. */
+void print_json_line(json_t *object);
+
+/* The label of a class, or its number written to buffer. */
+const char *class_name(const MegaModel *model, int index, char buffer[16]);
+
+#endif
