@@ -24,7 +24,7 @@
 
 #define BLOCK 4096              /* frames per step */
 #define MAX_FRAMES_A_BYTE 65536 /* no format packs silence denser */
-#define MAX_CHUNKS 1024         /* of a wav file before its samples */
+#define MAX_CHUNKS 1024         /* of a wav or aiff file before its samples */
 
 struct MegaAudio {
     char *name;
@@ -146,22 +146,24 @@ static bool is_placeholder(uint32_t size, bool piped)
     return size == 0xffffffff || size == 0x7ffff000 || (piped && size > 0x7ffff000);
 }
 
-/* libsndfile takes what is there of a truncated wav file without a word: look at its chunks. */
-static int check_wav(const MegaAudio *audio, MegaError *err)
+/* libsndfile takes what is there of a truncated wav or aiff file without a word: look at the chunk
+ * that holds the samples. */
+static int check_size(const MegaAudio *audio, MegaError *err)
 {
     uint8_t head[12];
-    if (read_at(audio, 0, head, 12) != 12 || memcmp(head, "RIFF", 4) != 0 ||
-        memcmp(head + 8, "WAVE", 4) != 0)
+    if (read_at(audio, 0, head, 12) != 12)
         return 0;
+    const bool wav = memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WAVE", 4) == 0;
+    const bool aiff = memcmp(head, "FORM", 4) == 0 && memcmp(head + 8, "AIF", 3) == 0;
     uint64_t at = 12;
-    for (int i = 0; i < MAX_CHUNKS && read_at(audio, at, head, 8) == 8; i++) {
-        const uint32_t size = mega_load_u32(head + 4);
+    for (int i = 0; i < MAX_CHUNKS && (wav || aiff) && read_at(audio, at, head, 8) == 8; i++) {
+        const uint32_t size = wav ? mega_load_u32(head + 4) : __builtin_bswap32(mega_load_u32(head + 4));
         const uint64_t left = audio->size - at - 8;
-        if (memcmp(head, "data", 4) == 0) {
+        if (memcmp(head, wav ? "data" : "SSND", 4) == 0) {
             if (size <= left || is_placeholder(size, audio->piped))
                 return 0;
             return mega_fail(err, MEGA_ERR_FORMAT,
-                             "%s is a truncated wav file: its header announces %" PRIu32
+                             "%s is truncated: its header announces %" PRIu32
                              " bytes of samples, %" PRIu64 " are there; fetch or record it again",
                              audio->name, size, left);
         }
@@ -175,7 +177,7 @@ static int open_decoder(MegaAudio *audio, MegaError *err)
     SF_VIRTUAL_IO io = {file_length, file_seek, file_read, file_write, file_tell};
     int code = open_file(audio, err);
     if (!code)
-        code = check_wav(audio, err);
+        code = check_size(audio, err);
     if (code)
         return code;
     SF_INFO info = {0};

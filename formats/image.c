@@ -58,11 +58,6 @@ static int truncated(const char *name, const char *kind, const char *missing, Me
                      "%s is a truncated %s file: %s; fetch or save it again", name, kind, missing);
 }
 
-static uint32_t load_big_endian(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* Chunks of length, type, data and CRC-32 of type and data, up to IEND. */
 static int check_png(const uint8_t *bytes, size_t size, const char *name, MegaError *err)
 {
@@ -70,12 +65,12 @@ static int check_png(const uint8_t *bytes, size_t size, const char *name, MegaEr
     mega_get_bytes(&reader, strlen(PNG_SIGNATURE));
     for (;;) {
         const uint8_t *head = mega_get_bytes(&reader, 8);
-        const uint32_t length = head ? load_big_endian(head) : 0;
+        const uint32_t length = head ? __builtin_bswap32(mega_load_u32(head)) : 0;
         const uint8_t *data = mega_get_bytes(&reader, length);
         const uint8_t *sum = mega_get_bytes(&reader, 4);
         if (!head || !data || !sum)
             return truncated(name, "PNG", "the end chunk is missing", err);
-        if (crc32(0, head + 4, length + 4) != load_big_endian(sum))
+        if (crc32(0, head + 4, length + 4) != __builtin_bswap32(mega_load_u32(sum)))
             return mega_fail(err, MEGA_ERR_FORMAT,
                              "%s is a damaged PNG file: the checksum of the chunk at byte %zu does "
                              "not fit its content",

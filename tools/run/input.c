@@ -118,7 +118,7 @@ static bool looks_like_text(const uint8_t *bytes, size_t size)
         const size_t length = mega_utf8_decode(bytes + position, size - position, NULL);
         if (!length)
             break;
-        if (bytes[position] < ' ' && !strchr("\t\n\r\f", bytes[position]))
+        if (bytes[position] < ' ' && !memchr("\t\n\r\f", bytes[position], 4))
             return false;
         position += length;
     }
