@@ -157,7 +157,8 @@ static int check_size(const MegaAudio *audio, MegaError *err)
     const bool aiff = memcmp(head, "FORM", 4) == 0 && memcmp(head + 8, "AIF", 3) == 0;
     uint64_t at = 12;
     for (int i = 0; i < MAX_CHUNKS && (wav || aiff) && read_at(audio, at, head, 8) == 8; i++) {
-        const uint32_t size = wav ? mega_load_u32(head + 4) : __builtin_bswap32(mega_load_u32(head + 4));
+        const uint32_t little = mega_load_u32(head + 4);
+        const uint32_t size = wav ? little : __builtin_bswap32(little);
         const uint64_t left = audio->size - at - 8;
         if (memcmp(head, wav ? "data" : "SSND", 4) == 0) {
             if (size <= left || is_placeholder(size, audio->piped))
