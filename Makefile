@@ -53,7 +53,8 @@ endif
 $(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-TEST_SUPPORT_SRC := tests/unit/reference.c tests/unit/support.c
+TEST_SUPPORT_SRC := \
+    tests/unit/reference.c tests/unit/support.c tools/run/input.c tools/run/find_model.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
