@@ -352,7 +352,7 @@ int command_inspect(int argc, char **argv)
         switch (option) {
         case 'j': json = true; break;
         case 't': tensors = true; break;
-        case 'h': fputs(help, stdout); goto out;
+        case 'h': fputs(help, stdout); return finish_output(0);
         default: return option_error("inspect", option, argv);
         }
     }
@@ -364,10 +364,5 @@ int command_inspect(int argc, char **argv)
         if (inspect(argv[i], json, tensors) != 0)
             status = 1;
     }
-out:
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        report("cannot write to standard output");
-        status = 1;
-    }
-    return status;
+    return finish_output(status);
 }

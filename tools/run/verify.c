@@ -46,7 +46,7 @@ int command_verify(int argc, char **argv)
     while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
         switch (option) {
         case 'q': quiet = true; break;
-        case 'h': fputs(help, stdout); goto out;
+        case 'h': fputs(help, stdout); return finish_output(0);
         default: return option_error("verify", option, argv);
         }
     }
@@ -55,10 +55,5 @@ int command_verify(int argc, char **argv)
     for (int i = optind; i < argc; i++)
         if (verify(argv[i], quiet) != 0)
             status = 1;
-out:
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        report("cannot write to standard output");
-        status = 1;
-    }
-    return status;
+    return finish_output(status);
 }

@@ -1,0 +1,410 @@
+/*
+ * eval.c - mega-run eval: accuracy of a classifier on a manifest of labelled files.
+ *
+ * Parallel over inputs: each worker has a reader and a session of one thread, all share the model. Rows
+ * land in an array by number, so the report does not depend on the threads.
+ */
+#include <getopt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "input.h"
+#include "manifest.h"
+#include "options.h"
+#include "progress.h"
+#include "threads.h"
+
+static const char help[] =
+    "Usage: mega-run eval -m MODEL MANIFEST.tsv\n"
+    "\n"
+    "Classifies every file of a tab-separated list whose first line names the columns: 'path',\n"
+    "'label' (name or number of a class), for pair models 'path2'; others are ignored. Paths are\n"
+    "relative to the list. Prints accuracy, a table by class and the confusion matrix.\n"
+    "\n"
+    "  -m, --model FILE        the model\n"
+    "      --root DIR          what paths are relative to (the list's folder)\n"
+    "      --split NAME        only rows whose column 'split' is NAME\n"
+    "      --limit N           only the first N rows\n"
+    "      --predictions FILE  write path, label, prediction and probability of every row\n"
+    "      --json              one JSON object\n"
+    "      --threads N         inputs at a time (as many as there are processors)\n"
+    "  -q, --quiet             no progress, no message about inputs that fail\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Inputs that cannot be read count as errors and not towards the accuracy.\n"
+    "Exit status: 0 all rows ran, 1 some failed, 2 wrong usage.\n";
+
+#define MAX_REPORTED 10
+
+typedef struct Options {
+    const char *model, *manifest, *root, *split, *predictions;
+    int limit, threads;
+    bool json, quiet;
+} Options;
+
+typedef struct Row {
+    int label, predicted; /* predicted -1: failed */
+    float probability;
+    char *error; /* of a failed row */
+} Row;
+
+typedef struct Worker {
+    InputReader *reader;
+    MegaSession *session;
+    float *logits;
+} Worker;
+
+typedef struct Eval {
+    const Options *options;
+    MegaModel *model;
+    Manifest manifest;
+    Row *rows;       /* [manifest.count] */
+    Worker *workers; /* [threads] */
+    MegaPool *pool;
+    pthread_mutex_t mutex; /* guards done and progress */
+    size_t done;
+    Progress progress;
+    double seconds;
+} Eval;
+
+/* ---- Running ------------------------------------------------------------------------------------------- */
+
+/* A worker's reader and session are made when it gets its first row. */
+static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
+{
+    MegaSessionOptions session = {.threads = 1};
+    InputOptions input = {0};
+    int code = 0;
+    if (!worker->logits) {
+        size_t classes = (size_t)mega_model_class_count(eval->model);
+        worker->logits = malloc(classes * sizeof *worker->logits);
+        if (!worker->logits)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
+    }
+    if (!code && !worker->session)
+        code = mega_session_new(&worker->session, eval->model, &session, err);
+    if (!code && !worker->reader)
+        code = input_reader_new(&worker->reader, eval->model, &input, err);
+    return code;
+}
+
+static int classify_row(Eval *eval, Worker *worker, const ManifestRow *from, Row *row,
+                        MegaError *err)
+{
+    Input input = {0};
+    int classes = mega_model_class_count(eval->model);
+    int code = prepare_worker(eval, worker, err);
+    if (!code)
+        code = input_reader_begin(worker->reader, from->path, from->path2, err);
+    if (!code) {
+        int more = input_reader_next(worker->reader, &input, err);
+        code = more > 0    ? 0
+               : more == 0 ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing in it", from->path)
+                           : more;
+    }
+    if (!code)
+        code = mega_session_classify(worker->session, input.views, input.count, worker->logits, err);
+    input_free(&input);
+    if (code)
+        return code;
+    mega_softmax(worker->logits, classes, worker->logits);
+    row->predicted = 0;
+    for (int i = 1; i < classes; i++)
+        if (worker->logits[i] > worker->logits[row->predicted])
+            row->predicted = i;
+    row->probability = worker->logits[row->predicted];
+    return 0;
+}
+
+static void run_row(void *context, size_t task, int worker)
+{
+    Eval *eval = context;
+    MegaError err = {0};
+    if (classify_row(eval, &eval->workers[worker], &eval->manifest.rows[task], &eval->rows[task],
+                     &err))
+        eval->rows[task].error = strdup(err.text);
+    pthread_mutex_lock(&eval->mutex);
+    progress_update(&eval->progress, ++eval->done);
+    pthread_mutex_unlock(&eval->mutex);
+}
+
+static int find_label(const MegaModel *model, const char *text)
+{
+    int classes = mega_model_class_count(model), number;
+    for (int i = 0; i < classes; i++) {
+        const char *label = mega_model_label(model, i);
+        if (label && strcmp(label, text) == 0)
+            return i;
+    }
+    return parse_int(text, 0, classes - 1, &number) ? number : -1;
+}
+
+static int prepare(Eval *eval, MegaError *err)
+{
+    const Options *options = eval->options;
+    int code = mega_model_open(&eval->model, options->model, err);
+    if (!code)
+        code = manifest_read(&eval->manifest, options->manifest, options->root, options->split,
+                             (size_t)options->limit, err);
+    if (code)
+        return code;
+    eval->rows = calloc(eval->manifest.count, sizeof *eval->rows);
+    code = mega_pool_new(&eval->pool, options->threads, err);
+    if (!code)
+        eval->workers = calloc((size_t)mega_pool_threads(eval->pool), sizeof *eval->workers);
+    if (!code && (!eval->rows || !eval->workers))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", eval->manifest.count);
+    for (size_t i = 0; i < eval->manifest.count && !code; i++) {
+        const ManifestRow *row = &eval->manifest.rows[i];
+        eval->rows[i].label = find_label(eval->model, row->label);
+        eval->rows[i].predicted = -1;
+        if (eval->rows[i].label < 0)
+            code = mega_fail(err, MEGA_ERR_INPUT,
+                             "%s: line %zu: label '%.60s' is neither a class of the model nor the "
+                             "number of one",
+                             options->manifest, row->line, row->label);
+    }
+    return code;
+}
+
+/* ---- Reporting ------------------------------------------------------------------------------------------ */
+
+typedef struct Counts {
+    size_t n, correct, errors;
+    size_t *confusion; /* [classes][classes]: label, prediction */
+    int classes;
+} Counts;
+
+static size_t sum_row(const Counts *counts, int label)
+{
+    size_t sum = 0;
+    for (int i = 0; i < counts->classes; i++)
+        sum += counts->confusion[label * counts->classes + i];
+    return sum;
+}
+
+static size_t sum_column(const Counts *counts, int predicted)
+{
+    size_t sum = 0;
+    for (int i = 0; i < counts->classes; i++)
+        sum += counts->confusion[i * counts->classes + predicted];
+    return sum;
+}
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+typedef struct ClassScore {
+    size_t n;
+    double precision, recall, f1;
+} ClassScore;
+
+static ClassScore score_class(const Counts *counts, int i)
+{
+    ClassScore score = {.n = sum_row(counts, i)};
+    double hits = (double)counts->confusion[i * counts->classes + i];
+    score.precision = ratio(hits, (double)sum_column(counts, i));
+    score.recall = ratio(hits, (double)score.n);
+    score.f1 = ratio(2 * score.precision * score.recall, score.precision + score.recall);
+    return score;
+}
+
+static int count_rows(const Eval *eval, Counts *counts)
+{
+    counts->classes = mega_model_class_count(eval->model);
+    counts->confusion = calloc((size_t)counts->classes * (size_t)counts->classes,
+                               sizeof *counts->confusion);
+    if (!counts->confusion)
+        return -1;
+    for (size_t i = 0; i < eval->manifest.count; i++) {
+        const Row *row = &eval->rows[i];
+        if (row->predicted < 0) {
+            if (!eval->options->quiet && counts->errors < MAX_REPORTED)
+                report("%s", row->error ? row->error : "no memory");
+            counts->errors++;
+            continue;
+        }
+        counts->n++;
+        counts->correct += row->label == row->predicted;
+        counts->confusion[row->label * counts->classes + row->predicted]++;
+    }
+    if (!eval->options->quiet && counts->errors > MAX_REPORTED)
+        report("... and %zu more inputs failed", counts->errors - MAX_REPORTED);
+    return 0;
+}
+
+static void print_text(const Eval *eval, const Counts *counts)
+{
+    char number[16];
+    printf("accuracy %.4f  (%zu of %zu)", ratio((double)counts->correct, (double)counts->n),
+           counts->correct, counts->n);
+    if (counts->errors)
+        printf("  %zu errors", counts->errors);
+    printf("  %.1f inputs/s\n\n%-16s %7s %9s %7s %7s\n", ratio((double)counts->n, eval->seconds),
+           "class", "n", "precision", "recall", "F1");
+    for (int i = 0; i < counts->classes; i++) {
+        ClassScore score = score_class(counts, i);
+        printf("%-16s %7zu %9.3f %7.3f %7.3f\n", class_name(eval->model, i, number), score.n,
+               score.precision, score.recall, score.f1);
+    }
+    if (counts->classes > 100)
+        return; /* no one reads such a matrix; --json has it */
+    printf("\nconfusion (rows: label, columns: prediction, in the order above)\n");
+    for (int i = 0; i < counts->classes; i++) {
+        printf("%-16s", class_name(eval->model, i, number));
+        for (int j = 0; j < counts->classes; j++)
+            printf(" %5zu", counts->confusion[i * counts->classes + j]);
+        putchar('\n');
+    }
+}
+
+static void print_json(const Eval *eval, const Counts *counts)
+{
+    char number[16];
+    json_t *labels = json_array(), *per_class = json_array(), *confusion = json_array();
+    for (int i = 0; i < counts->classes; i++) {
+        ClassScore score = score_class(counts, i);
+        json_t *row = json_array();
+        const char *name = class_name(eval->model, i, number);
+        for (int j = 0; j < counts->classes; j++)
+            json_array_append_new(
+                row, json_integer((json_int_t)counts->confusion[i * counts->classes + j]));
+        json_array_append_new(labels, json_text(name));
+        json_array_append_new(per_class,
+                              json_pack("{s:o,s:I,s:f,s:f,s:f}", "label", json_text(name), "n",
+                                        (json_int_t)score.n, "precision", score.precision,
+                                        "recall", score.recall, "f1", score.f1));
+        json_array_append_new(confusion, row);
+    }
+    print_json_line(json_pack(
+        "{s:f,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "accuracy",
+        ratio((double)counts->correct, (double)counts->n), "n", (json_int_t)counts->n, "correct",
+        (json_int_t)counts->correct, "errors", (json_int_t)counts->errors, "seconds", eval->seconds,
+        "inputs_per_second", ratio((double)counts->n, eval->seconds), "model",
+        json_text(eval->options->model), "manifest", json_text(eval->options->manifest), "labels",
+        labels, "per_class", per_class, "confusion", confusion));
+}
+
+static int write_predictions(const Eval *eval)
+{
+    char label[16], predicted[16];
+    FILE *file = fopen(eval->options->predictions, "w");
+    if (file) {
+        fprintf(file, "path\tlabel\tprediction\tprobability\n");
+        for (size_t i = 0; i < eval->manifest.count; i++) {
+            const Row *row = &eval->rows[i];
+            fprintf(file, "%s\t%s\t%s\t%.6f\n", eval->manifest.rows[i].path,
+                    class_name(eval->model, row->label, label),
+                    row->predicted < 0 ? "" : class_name(eval->model, row->predicted, predicted),
+                    (double)row->probability);
+        }
+    }
+    if (!file || ferror(file) || fclose(file) != 0) {
+        report("%s: the predictions cannot be written", eval->options->predictions);
+        return 1;
+    }
+    return 0;
+}
+
+static int report_results(const Eval *eval)
+{
+    Counts counts = {0};
+    if (count_rows(eval, &counts)) {
+        report("no memory for the confusion matrix");
+        return 1;
+    }
+    if (eval->options->json)
+        print_json(eval, &counts);
+    else
+        print_text(eval, &counts);
+    int status = counts.errors > 0;
+    free(counts.confusion);
+    if (eval->options->predictions)
+        status |= write_predictions(eval);
+    return status;
+}
+
+static void free_eval(Eval *eval)
+{
+    for (int i = 0; eval->workers && i < mega_pool_threads(eval->pool); i++) {
+        input_reader_free(eval->workers[i].reader);
+        mega_session_free(eval->workers[i].session);
+        free(eval->workers[i].logits);
+    }
+    for (size_t i = 0; eval->rows && i < eval->manifest.count; i++)
+        free(eval->rows[i].error);
+    free(eval->workers);
+    free(eval->rows);
+    manifest_free(&eval->manifest);
+    mega_pool_free(eval->pool);
+    mega_model_free(eval->model);
+}
+
+static int run(const Options *options)
+{
+    Eval eval = {.options = options};
+    MegaError err = {0};
+    int status = 1;
+    if (prepare(&eval, &err)) {
+        report("%s", err.text);
+    } else {
+        pthread_mutex_init(&eval.mutex, NULL);
+        progress_begin(&eval.progress, eval.manifest.count, "inputs", options->quiet);
+        double begun = clock_seconds();
+        mega_pool_run(eval.pool, eval.manifest.count, run_row, &eval);
+        eval.seconds = clock_seconds() - begun;
+        progress_end(&eval.progress);
+        pthread_mutex_destroy(&eval.mutex);
+        status = report_results(&eval);
+    }
+    free_eval(&eval);
+    return finish_output(status);
+}
+
+int command_eval(int argc, char **argv)
+{
+    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON, OPT_THREADS };
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"root", required_argument, NULL, OPT_ROOT},
+        {"split", required_argument, NULL, OPT_SPLIT},
+        {"limit", required_argument, NULL, OPT_LIMIT},
+        {"predictions", required_argument, NULL, OPT_PREDICTIONS},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"threads", required_argument, NULL, OPT_THREADS},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {0};
+    int option;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:qh", long_options, NULL)) != -1) {
+        bool good = true;
+        switch (option) {
+        case 'm': options.model = optarg; break;
+        case 'q': options.quiet = true; break;
+        case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_ROOT: options.root = optarg; break;
+        case OPT_SPLIT: options.split = optarg; break;
+        case OPT_LIMIT: good = parse_int(optarg, 1, INT32_MAX, &options.limit); break;
+        case OPT_PREDICTIONS: options.predictions = optarg; break;
+        case OPT_JSON: options.json = true; break;
+        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        default: return option_error("eval", option, argv);
+        }
+        if (!good)
+            return usage_error("eval", "'%s' is not a valid value for that option", optarg);
+    }
+    if (!options.model)
+        return usage_error("eval", "no model was given: -m MODEL");
+    if (optind + 1 != argc)
+        return usage_error("eval", optind == argc ? "no list was given"
+                                                  : "one list at a time, please");
+    options.manifest = argv[optind];
+    return run(&options);
+}

@@ -1,0 +1,144 @@
+/*
+ * manifest.c - see manifest.h.
+ */
+#define _GNU_SOURCE
+#include "manifest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLUMNS 256
+#define MAX_ROWS 100000000
+
+typedef enum Column {
+    COLUMN_PATH,
+    COLUMN_LABEL,
+    COLUMN_PATH2,
+    COLUMN_SPLIT,
+    COLUMN_COUNT,
+} Column;
+
+static const char *const column_names[COLUMN_COUNT] = {"path", "label", "path2", "split"};
+
+/* Cuts a line at tabs, in place; returns the number of fields. */
+static size_t cut(char *line, char **fields)
+{
+    size_t count = 0;
+    line[strcspn(line, "\r\n")] = '\0';
+    for (char *field; (field = strsep(&line, "\t")) && count < MAX_COLUMNS;)
+        fields[count++] = field;
+    return count;
+}
+
+static int read_header(const char *path, char *line, size_t *columns, MegaError *err)
+{
+    char *fields[MAX_COLUMNS];
+    size_t count = cut(line, fields);
+    for (int c = 0; c < COLUMN_COUNT; c++) {
+        columns[c] = SIZE_MAX;
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(fields[i], column_names[c]) == 0)
+                columns[c] = i;
+    }
+    if (columns[COLUMN_PATH] == SIZE_MAX || columns[COLUMN_LABEL] == SIZE_MAX)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s: the first line must name tab-separated columns, among them 'path' and "
+                         "'label'; it is '%.80s'",
+                         path, count ? fields[0] : "");
+    return 0;
+}
+
+/* root/name, or name itself when it is absolute. */
+static char *join(const char *root, const char *name)
+{
+    char *joined;
+    if (name[0] == '/' || !root[0])
+        return strdup(name);
+    return asprintf(&joined, "%s/%s", root, name) < 0 ? NULL : joined;
+}
+
+static int add_row(Manifest *out, size_t *capacity, char **fields, const size_t *columns,
+                   const char *root, size_t line, MegaError *err)
+{
+    if (out->count == *capacity) {
+        size_t grown = *capacity ? 2 * *capacity : 1024;
+        ManifestRow *rows = realloc(out->rows, grown * sizeof *rows);
+        if (!rows)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", grown);
+        out->rows = rows;
+        *capacity = grown;
+    }
+    ManifestRow *row = &out->rows[out->count++];
+    *row = (ManifestRow){.line = line};
+    row->path = join(root, fields[columns[COLUMN_PATH]]);
+    row->label = strdup(fields[columns[COLUMN_LABEL]]);
+    if (columns[COLUMN_PATH2] != SIZE_MAX)
+        row->path2 = join(root, fields[columns[COLUMN_PATH2]]);
+    if (!row->path || !row->label || (columns[COLUMN_PATH2] != SIZE_MAX && !row->path2))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", out->count);
+    return 0;
+}
+
+static int read_rows(Manifest *out, FILE *file, const char *path, const char *root,
+                     const char *split, size_t limit, MegaError *err)
+{
+    char *line = NULL, *fields[MAX_COLUMNS];
+    size_t space = 0, capacity = 0, columns[COLUMN_COUNT], number = 1;
+    int code = 0;
+    if (getline(&line, &space, file) < 0)
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
+    if (!code)
+        code = read_header(path, line, columns, err);
+    if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", path);
+    while (!code && (limit == 0 || out->count < limit) && getline(&line, &space, file) >= 0) {
+        number++;
+        size_t count = cut(line, fields);
+        if (count == 1 && fields[0][0] == '\0')
+            continue;
+        for (int c = 0; c < COLUMN_COUNT && !code; c++)
+            if (columns[c] != SIZE_MAX && columns[c] >= count)
+                code = mega_fail(err, MEGA_ERR_FORMAT,
+                                 "%s: line %zu has %zu columns, too few for '%s'", path, number,
+                                 count, column_names[c]);
+        if (!code && out->count >= MAX_ROWS)
+            code = mega_fail(err, MEGA_ERR_LIMIT, "%s: more than %d rows", path, MAX_ROWS);
+        if (!code && (!split || strcmp(fields[columns[COLUMN_SPLIT]], split) == 0))
+            code = add_row(out, &capacity, fields, columns, root, number, err);
+    }
+    free(line);
+    return code;
+}
+
+int manifest_read(Manifest *out, const char *path, const char *root, const char *split,
+                  size_t limit, MegaError *err)
+{
+    *out = (Manifest){0};
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return mega_fail(err, MEGA_ERR_IO, "%s: %s", path, strerror(errno));
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+    int code = folder ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
+    if (!code)
+        code = read_rows(out, file, path, root ? root : folder, split, limit, err);
+    if (!code && out->count == 0)
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there are no rows%s%s", path,
+                         split ? " of split " : "", split ? split : "");
+    free(folder);
+    fclose(file);
+    return code;
+}
+
+void manifest_free(Manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->count; i++) {
+        free(manifest->rows[i].path);
+        free(manifest->rows[i].path2);
+        free(manifest->rows[i].label);
+    }
+    free(manifest->rows);
+    *manifest = (Manifest){0};
+}

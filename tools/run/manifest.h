@@ -1,0 +1,28 @@
+/*
+ * manifest.h - lists of labelled files: tab-separated, with a header line that names the columns.
+ *
+ * Columns `path` and `label` are needed, `path2` (second input of a pair) and `split` are known, all
+ * others are ignored. Paths are relative to the manifest's folder unless a root is given.
+ */
+#ifndef RUN_MANIFEST_H
+#define RUN_MANIFEST_H
+
+#include "mega.h"
+
+typedef struct ManifestRow {
+    char *path, *path2; /* path2: NULL without that column */
+    char *label;
+    size_t line; /* of the file, from 1 */
+} ManifestRow;
+
+typedef struct Manifest {
+    ManifestRow *rows;
+    size_t count;
+} Manifest;
+
+/* root and split may be NULL; limit 0: all rows. Free with manifest_free, also after an error. */
+int manifest_read(Manifest *out, const char *path, const char *root, const char *split,
+                  size_t limit, MegaError *err);
+void manifest_free(Manifest *manifest);
+
+#endif
