@@ -23,7 +23,7 @@ TOOL_LIBS  := -ljansson -lsndfile -lsamplerate $(LIB_LIBS)
 # libmega: the engine and the reader of its container
 LIB_SRC := \
     src/error.c src/dtype.c \
-    formats/bytes.c formats/meta.c formats/mega_read.c \
+    formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
     src/config.c src/bind.c src/model.c \
     src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c
@@ -31,8 +31,9 @@ LIB_SRC := \
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
     formats/source.c formats/audio.c formats/image.c formats/text.c formats/npy.c src/features.c \
-    formats/zip.c formats/pickle.c formats/torch_zip.c formats/torch_legacy.c \
-    formats/safetensors.c formats/checkpoint.c formats/mega_write.c formats/output.c
+    formats/zip.c formats/pickle_globals.c formats/pickle.c \
+    formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
+    formats/checkpoint.c formats/mega_write.c formats/output.c
 
 COMMON_SRC := tools/common/progress.c
 
