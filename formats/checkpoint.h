@@ -45,6 +45,10 @@ const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoin
 /* Arguments (`args`, or `cfg.model`): a JSON object, borrowed; NULL when the file has none. Tuples
  * become arrays, what JSON cannot hold becomes a string such as "<torch.device>". */
 const json_t *mega_checkpoint_args(const MegaCheckpoint *checkpoint);
+/* Compares the bytes of the tensor's storage with the checksum that the file has for it, if it has
+ * one; reading a damaged storage without this gives wrong numbers. */
+int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
+                           MegaError *err);
 /* Gathers any strides and converts to float32; dst [tensor->elements], row-major. */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst);
 /* True when both show the same elements of the same storage in the same order. */

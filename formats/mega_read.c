@@ -19,6 +19,7 @@
 
 #include "bytes.h"
 #include "checked.h"
+#include "recognize.h"
 
 #define MIN_ENTRY 42 /* bytes of the shortest index entry: a name of 1, rank 1 */
 
@@ -53,107 +54,25 @@ struct MegaFile {
 
 /* ---- Files of another kind ------------------------------------------------------------------- */
 
-#define CONVERT "convert it first: mega-convert CHECKPOINT -o MODEL.mega"
-#define AN_INPUT "give it as an input, not as the model"
-#define DAMAGED "fetch it again without conversion of text (binary mode)"
-
-typedef struct Kind {
-    const char *magic;
-    uint8_t length, offset;
-    const char *what, *advice;
-} Kind;
-
-#define KIND(magic, offset, what, advice)                                                          \
-    {                                                                                              \
-        magic, sizeof magic - 1, offset, what, advice                                              \
-    }
-
-/* The first that fits is named, so longer magics come before their prefixes. */
-static const Kind kinds[] = {
-    KIND("\x89MEGA", 0, "a .mega file damaged by a text-mode transfer", DAMAGED),
-    KIND("\tMEGA", 0, "a .mega file damaged by a text-mode transfer", DAMAGED),
-    KIND("\xc2\x89MEGA", 0, "a .mega file damaged by a text-mode transfer", DAMAGED),
-    KIND("\xef\xbf\xbdMEGA", 0, "a .mega file damaged by a text-mode transfer", DAMAGED),
-    KIND("PK\3\4", 0, "a PyTorch checkpoint or another zip archive", CONVERT),
-    KIND("PK\5\6", 0, "an empty zip archive", "fetch the model again"),
-    KIND("\x80\2\x8a\nl\xfc\x9c", 0, "a PyTorch checkpoint of the legacy format", CONVERT),
-    KIND("\x80\2", 0, "a Python pickle, perhaps a PyTorch checkpoint", CONVERT),
-    KIND("\x80\4", 0, "a Python pickle, perhaps a PyTorch checkpoint", CONVERT),
-    KIND("{\"", 8, "a safetensors file", CONVERT),
-    KIND("GGUF", 0, "a GGUF file", "its models are not MEGA models; a .mega file is needed"),
-    KIND("version https://git-lfs", 0, "a git-LFS pointer, not the file it stands for",
-         "run 'git lfs pull'"),
-    KIND("\x1f\x8b", 0, "compressed by gzip", "unpack it first: gunzip"),
-    KIND("BZh", 0, "compressed by bzip2", "unpack it first: bunzip2"),
-    KIND("\xfd"
-         "7zXZ",
-         0, "compressed by xz", "unpack it first: unxz"),
-    KIND("\x28\xb5\x2f\xfd", 0, "compressed by zstd", "unpack it first: unzstd"),
-    KIND("ustar", 255, "a tar archive", "unpack it first: tar xf"),
-    KIND("WAVE", 8, "a wav recording", AN_INPUT),
-    KIND("RIFF", 0, "a RIFF file", AN_INPUT),
-    KIND("fLaC", 0, "a FLAC recording", AN_INPUT),
-    KIND("OggS", 0, "an Ogg recording", AN_INPUT),
-    KIND("ID3", 0, "an MP3 recording", AN_INPUT),
-    KIND("\x89PNG", 0, "a PNG image", AN_INPUT),
-    KIND("\xff\xd8\xff", 0, "a JPEG image", AN_INPUT),
-    KIND("GIF8", 0, "a GIF image", AN_INPUT),
-    KIND("\x93NUMPY", 0, "a NumPy array", AN_INPUT),
-    KIND("\x89HDF", 0, "an HDF5 file", "a .mega file is needed"),
-    KIND("%PDF", 0, "a PDF document", "a .mega file is needed"),
-    KIND("\x7f"
-         "ELF",
-         0, "a program", "a .mega file is needed"),
-};
-
-/* A protocol buffer of a model: ir_version (field 1, small), then a string of field 2 or a graph.
- */
-static bool looks_like_onnx(const uint8_t *data, uint64_t size)
-{
-    return size > 4 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&
-           (data[2] == 0x12 || data[2] == 0x1a || data[2] == 0x3a);
-}
-
-static bool looks_like_html(const uint8_t *data, uint64_t size)
-{
-    uint64_t at = 0;
-    while (at < size && at < 64 &&
-           (data[at] <= ' ' || data[at] >= 0x80)) /* blanks, byte order mark */
-        at++;
-    return size - at >= 5 && (strncasecmp((const char *)data + at, "<html", 5) == 0 ||
-                              strncasecmp((const char *)data + at, "<!doc", 5) == 0 ||
-                              strncasecmp((const char *)data + at, "<?xml", 5) == 0);
-}
-
-static bool looks_like_text(const uint8_t *data, uint64_t size)
-{
-    for (uint64_t i = 0; i < size && i < 512; i++)
-        if (data[i] < ' ' && !(data[i] >= '\t' && data[i] <= '\r'))
-            return false;
-    return true;
-}
-
 /* The message for data without the magic. */
 static int fail_kind(const MegaFile *file, MegaError *err)
 {
-    const uint8_t *data = file->data;
-    if (memcmp(data, MEGA_MAGIC, file->size < 8 ? (size_t)file->size : 8) == 0)
+    if (memcmp(file->data, MEGA_MAGIC, file->size < 8 ? (size_t)file->size : 8) == 0)
         return BAD("this .mega file is truncated: it has only %" PRIu64 " bytes; fetch it again",
                    file->size);
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        const Kind *kind = &kinds[i];
-        if (file->size >= (uint64_t)kind->offset + kind->length &&
-            memcmp(data + kind->offset, kind->magic, kind->length) == 0)
-            return BAD("this is %s; %s", kind->what, kind->advice);
+    MegaFileKind kind = mega_recognize(file->data, (size_t)file->size);
+    switch (kind.role) {
+    case MEGA_ROLE_CHECKPOINT:
+        return BAD("this is %s; convert it first: mega-convert CHECKPOINT -o MODEL.mega",
+                   kind.what);
+    case MEGA_ROLE_INPUT:
+        return BAD("this is %s; give it as an input, not as the model", kind.what);
+    case MEGA_ROLE_OTHER:
+        return BAD("this is %s; %s", kind.what,
+                   kind.advice ? kind.advice : "a .mega file is needed");
+    default:
+        return BAD("this is not a .mega file: it does not begin with the bytes \\x89MEGA");
     }
-    if (looks_like_html(data, file->size))
-        return BAD("this is a web page, not a model; fetch the file itself, not the page about it");
-    if (looks_like_onnx(data, file->size))
-        return BAD(
-            "this is an ONNX model; its PyTorch checkpoint can be converted by mega-convert");
-    if (looks_like_text(data, file->size))
-        return BAD("this is a text file, not a model; a .mega file is needed");
-    return BAD("this is not a .mega file: it does not begin with the bytes \\x89MEGA");
 }
 
 /* ---- Header and sections --------------------------------------------------------------------- */

@@ -1,0 +1,48 @@
+/*
+ * checkpoint_build.h - how the readers of the single formats fill a MegaCheckpoint. Private to
+ * checkpoint.c, torch_zip.c, torch_legacy.c, torch_state.c and safetensors.c.
+ */
+#ifndef MEGA_CHECKPOINT_BUILD_H
+#define MEGA_CHECKPOINT_BUILD_H
+
+#include "checkpoint.h"
+#include "pickle.h"
+#include "zip.h"
+
+#define MEGA_CHECKPOINT_MAX_TENSORS 65536
+#define MEGA_CHECKPOINT_MAX_NAME 512
+
+struct MegaCheckpoint {
+    char *name;
+    const char *kind;
+    const uint8_t *data; /* the mapped file */
+    uint64_t size;
+    MegaCheckpointTensor *tensors; /* [count]; names are owned */
+    size_t count, capacity;
+    const MegaCheckpointTensor **sorted; /* [count], by name, once all are there */
+    json_t *args;
+    MegaZip *zip; /* of a torch zip file: holds the checksums */
+};
+
+/* Begins a message with the name of the file. */
+#define MEGA_CHECKPOINT_FAIL(code, format, ...)                                                    \
+    mega_fail(err, code, "%s: " format, checkpoint->name, ##__VA_ARGS__)
+
+/* Copies the tensor under the name, which must be 1 to MEGA_CHECKPOINT_MAX_NAME bytes of text.
+ * Shape, strides and storage have been checked by the caller. */
+int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
+                        const char *name, size_t length, MegaError *err);
+
+/* Bytes of a storage in the mapped file, exactly elements * item size of them. */
+typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
+                               const uint8_t **bytes, uint64_t *size, MegaError *err);
+/* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
+int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaStorageFind find,
+                     void *context, MegaError *err);
+
+int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err);
+bool mega_torch_legacy_is(const void *bytes, uint64_t size);
+int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaError *err);
+int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * recognize.h - what a file is that is not what was expected, from its first bytes.
+ *
+ * People give a web page, a git-LFS pointer or a recording where a model is wanted. Whoever meets
+ * foreign bytes asks here and says in one sentence what they are and what to do.
+ */
+#ifndef MEGA_RECOGNIZE_H
+#define MEGA_RECOGNIZE_H
+
+#include <stddef.h>
+
+typedef enum MegaFileRole {
+    MEGA_ROLE_OTHER,      /* advice says what to do */
+    MEGA_ROLE_MODEL,      /* a .mega file */
+    MEGA_ROLE_CHECKPOINT, /* a file for mega-convert */
+    MEGA_ROLE_INPUT,      /* a recording, picture or array */
+    MEGA_ROLE_UNKNOWN,    /* what and advice are NULL */
+} MegaFileRole;
+
+typedef struct MegaFileKind {
+    MegaFileRole role;
+    const char *what;   /* completes "this is ..." */
+    const char *advice; /* for MEGA_ROLE_OTHER; NULL where only the caller knows better */
+} MegaFileKind;
+
+/* Looks at the first 512 bytes at most. */
+MegaFileKind mega_recognize(const void *bytes, size_t size);
+
+#endif
