@@ -169,6 +169,8 @@ static int push_mark(Machine *m)
 /* Items above the last mark, which stay readable until the next push; the mark is gone. */
 static int pop_mark(Machine *m, MegaPickleValue ***items, size_t *count)
 {
+    *items = NULL;
+    *count = 0;
     if (!m->mark_count)
         return BAD("a mark is missing");
     *items = m->stack.items + m->base;
