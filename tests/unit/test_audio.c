@@ -47,7 +47,15 @@ static void write_file(const void *data, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Writes interleaved samples in a format of libsndfile. */
+/* libsndfile does not free its decoder of a damaged Ogg header; our own leaks still show. */
+MEGA_API const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:vorbis_info_init";
+}
+
+/* Writes interleaved samples in a format of libsndfile. Integer formats take value * 32767 rounded,
+ * which is libsndfile's way: encode_exact is for tests of exact values. */
 static void encode(int format, int rate, int channels, const float *samples, size_t frames)
 {
     SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
@@ -55,6 +63,17 @@ static void encode(int format, int rate, int channels, const float *samples, siz
     if (!file)
         fail_msg("%s", sf_strerror(NULL));
     assert_int_equal(sf_writef_float(file, samples, (sf_count_t)frames), frames);
+    sf_close(file);
+}
+
+static void encode_exact(int format, int rate, int channels, const int16_t *samples, size_t frames)
+{
+    SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
+    SNDFILE *file = sf_open(path, SFM_WRITE, &info);
+    if (!file)
+        fail_msg("%s", sf_strerror(NULL));
+    sf_command(file, SFC_SET_SCALE_INT_FLOAT_WRITE, NULL, SF_TRUE); /* by 1 / 32768 */
+    assert_int_equal(sf_writef_short(file, samples, (sf_count_t)frames), frames);
     sf_close(file);
 }
 
@@ -113,17 +132,20 @@ static void test_same_rate_is_exact(void **state)
         SF_FORMAT_WAV | SF_FORMAT_FLOAT,   SF_FORMAT_WAV | SF_FORMAT_PCM_24,
         SF_FORMAT_CAF | SF_FORMAT_PCM_16,  SF_FORMAT_W64 | SF_FORMAT_PCM_16};
     enum { N = 9001 }; /* more than two blocks, and odd */
-    static float samples[N];
+    static int16_t samples[N];
+    static float expected[N];
     (void)state;
-    for (int i = 0; i < N; i++)
-        samples[i] = (float)((i * 7919) % 65536 - 32768) / 32768.0f;
+    for (int i = 0; i < N; i++) {
+        samples[i] = (int16_t)((i * 7919) % 65536 - 32768);
+        expected[i] = (float)samples[i] / 32768.0f;
+    }
     for (size_t f = 0; f < sizeof formats / sizeof formats[0]; f++) {
-        encode(formats[f], 16000, 1, samples, N);
+        encode_exact(formats[f], 16000, 1, samples, N);
         for (size_t step = 1; step <= 10000; step = step * 100) {
             size_t count = 0;
             float *got = read_good(path, NULL, 16000, step, &count);
             assert_int_equal(count, N);
-            assert_memory_equal(got, samples, sizeof samples);
+            assert_memory_equal(got, expected, sizeof expected);
             free(got);
         }
     }
@@ -131,15 +153,16 @@ static void test_same_rate_is_exact(void **state)
 
 static void test_8_bit_and_one_sample(void **state)
 {
-    const float samples[] = {-1.0f, -0.5f, 0.0f, 127.0f / 128.0f};
+    const int16_t samples[] = {-128 * 256, -64 * 256, 0, 127 * 256};
+    const float expected[] = {-1.0f, -0.5f, 0.0f, 127.0f / 128.0f};
     size_t count = 0;
     (void)state;
-    encode(SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 11025, 1, samples, 4);
+    encode_exact(SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 11025, 1, samples, 4);
     float *got = read_good(path, NULL, 11025, 100, &count);
     assert_int_equal(count, 4);
-    assert_memory_equal(got, samples, sizeof samples);
+    assert_memory_equal(got, expected, sizeof expected);
     free(got);
-    encode(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 48000, 1, samples + 1, 1);
+    encode_exact(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 48000, 1, samples + 1, 1);
     got = read_good(path, NULL, 48000, 100, &count);
     assert_int_equal(count, 1);
     assert_true(got[0] == -0.5f);
