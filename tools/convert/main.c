@@ -139,7 +139,7 @@ static int parse_list(const char *text, double *out)
     return 0;
 }
 
-static int parse_option(Options *options, int option, const char *value)
+static int parse_option(Options *options, int option, const char *name, const char *value)
 {
     static const char *const units[] = {"symbols", "characters", "bytes"};
     MetadataOptions *meta = &options->metadata;
@@ -185,9 +185,8 @@ static int parse_option(Options *options, int option, const char *value)
     case OPT_SOURCE: meta->source = value; break;
     case OPT_LIST: options->list = true; break;
     case OPT_FORCE: options->force = options->write.keep_going = true; break;
-    default: return usage_error("an option is unknown or lacks its value");
     }
-    return good ? 0 : usage_error("'%s' is not a valid value here", value);
+    return good ? 0 : usage_error("'%s' is not a valid value for --%s", value, name);
 }
 
 /* ---- Listing -------------------------------------------------------------------------------------------- */
@@ -290,15 +289,17 @@ int main(int argc, char **argv)
         .chunk_size = -1,
     };
     MegaError err = {0};
-    int option;
-    while ((option = getopt_long(argc, argv, "o:qh", long_options, NULL)) != -1) {
+    int option, index = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":o:qh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);
             return fflush(stdout) ? 1 : 0;
         }
-        if (option == '?')
-            return usage_error("see above");
-        int status = parse_option(&options, option, optarg);
+        if (option == '?' || option == ':')
+            return usage_error("option '%s' %s", argv[optind - 1],
+                               option == ':' ? "needs a value" : "is unknown");
+        int status = parse_option(&options, option, long_options[index].name, optarg);
         if (status)
             return status;
     }

@@ -337,10 +337,10 @@ int command_classify(int argc, char **argv)
         {"time", no_argument, NULL, OPT_TIME},       {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},            {0}};
     Options options = {.top = 1};
-    int option;
+    int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:0qh", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:0qh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.model = optarg; break;
@@ -359,7 +359,8 @@ int command_classify(int argc, char **argv)
         default: return option_error("classify", option, argv);
         }
         if (!good)
-            return usage_error("classify", "'%s' is not a valid value for that option", optarg);
+            return usage_error("classify", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
     }
     if (optind == argc && !options.files_from)
         return usage_error("classify", "no input was given");

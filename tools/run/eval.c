@@ -380,10 +380,10 @@ int command_eval(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {0};
-    int option;
+    int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.model = optarg; break;
@@ -398,7 +398,8 @@ int command_eval(int argc, char **argv)
         default: return option_error("eval", option, argv);
         }
         if (!good)
-            return usage_error("eval", "'%s' is not a valid value for that option", optarg);
+            return usage_error("eval", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
     }
     if (!options.model)
         return usage_error("eval", "no model was given: -m MODEL");
