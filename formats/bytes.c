@@ -87,8 +87,8 @@ static uint8_t *extend(MegaBuffer *buffer, size_t size)
 
 void mega_put_bytes(MegaBuffer *buffer, const void *data, size_t size)
 {
-    uint8_t *at = extend(buffer, size);
-    if (at && size)
+    uint8_t *at = size ? extend(buffer, size) : NULL;
+    if (at)
         memcpy(at, data, size);
 }
 

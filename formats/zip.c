@@ -417,5 +417,7 @@ int mega_zip_read(const MegaZip *zip, const MegaZipEntry *entry, uint64_t limit,
     }
     if (out->failed)
         return FAIL(MEGA_ERR_MEMORY, "no memory for an entry of %" PRIu64 " bytes", entry->size);
+    if (entry->size == 0)
+        return 0;
     return check_crc(zip, entry, out->data + start, (size_t)entry->size, err);
 }
