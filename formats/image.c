@@ -7,7 +7,6 @@
  * point, first the rows, then the columns, rounded to 8 bits in between. (stb_image_resize differs
  * from it by up to 21 levels on noise.)
  */
-#define _GNU_SOURCE /* memmem */
 #include "image.h"
 
 #include <math.h>
@@ -80,20 +79,49 @@ static int check_png(const uint8_t *bytes, size_t size, const char *name, MegaEr
     }
 }
 
-/* Segments up to the first scan, behind which an end mark must come. Inside of a scan 0xff is
- * always followed by 0, so that nothing else looks like that mark. */
+/* A segment of Huffman tables: class and number, 16 counts of codes by length, the codes' symbols.
+ * stb_image of 2022 writes past its tables when there are more than 256. */
+static bool huffman_fits(MegaReader segment)
+{
+    while (mega_reader_left(&segment)) {
+        uint32_t codes = 0;
+        mega_get_u8(&segment);
+        for (int i = 0; i < 16; i++)
+            codes += mega_get_u8(&segment);
+        mega_get_bytes(&segment, codes);
+        if (segment.failed || codes > 256)
+            return false;
+    }
+    return true;
+}
+
+/* Walks over all markers to the end mark. In between lies compressed data, where 0xff is followed
+ * by 0 (the byte 0xff) or a restart marker. */
 static int check_jpeg(const uint8_t *bytes, size_t size, const char *name, MegaError *err)
 {
-    size_t at = 2;
-    while (at + 4 <= size && bytes[at] == 0xff && bytes[at + 1] != 0xda) {
-        if (bytes[at + 1] == 0xff) /* fill byte */
-            at++;
-        else
-            at += 2 + ((size_t)bytes[at + 2] << 8 | bytes[at + 3]);
+    MegaReader reader = mega_reader(bytes, size);
+    mega_get_u16(&reader);
+    for (;;) {
+        while (mega_reader_left(&reader) && mega_get_u8(&reader) != 0xff)
+            continue;
+        uint8_t marker = mega_get_u8(&reader);
+        while (marker == 0xff) /* filling */
+            marker = mega_get_u8(&reader);
+        if (reader.failed)
+            return truncated(name, "JPEG", "the end mark is missing", err);
+        if (marker == 0xd9)
+            return 0;
+        if (marker == 0 || (marker >= 0xd0 && marker <= 0xd7))
+            continue;
+        const uint16_t length = __builtin_bswap16(mega_get_u16(&reader));
+        const uint8_t *segment = mega_get_bytes(&reader, length < 2 ? 0 : length - 2u);
+        if (!segment)
+            return truncated(name, "JPEG", "it ends within a segment", err);
+        if (length < 2 || (marker == 0xc4 && !huffman_fits(mega_reader(segment, length - 2u))))
+            return mega_fail(err, MEGA_ERR_FORMAT,
+                             "%s is a damaged JPEG file: its segment at byte %zu is malformed",
+                             name, (size_t)(segment - bytes) - 4);
     }
-    if (at + 4 > size || !memmem(bytes + at, size - at, "\xff\xd9", 2))
-        return truncated(name, "JPEG", "the end mark is missing", err);
-    return 0;
 }
 
 static int check_bmp(const uint8_t *bytes, size_t size, const char *name, MegaError *err)
