@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Makes the images of this folder, with what Pillow reads from them or resizes them to beside them.
+
+noise.png and what Image.resize(size, BICUBIC) makes of it; the other files are kinds of PNG and JPEG
+whose pixels, as RGB, are in NAME.rgb.png.
+"""
+import numpy
+from PIL import Image
+
+random = numpy.random.default_rng(1)
+
+
+def save(name, image, expected=None, **options):
+    image.save(name, **options)
+    if expected is not None:
+        expected.save(name.rsplit('.', 1)[0] + '.rgb.png')
+
+
+noise = Image.fromarray(random.integers(0, 256, (23, 37, 3), dtype=numpy.uint8))
+save('noise.png', noise)
+for width, height in ((16, 16), (50, 40), (37, 5), (1, 1)):
+    save(f'noise.{width}x{height}.png', noise.resize((width, height), Image.BICUBIC))
+save('noise.gray.png', noise.convert('L'))
+
+rgba = Image.fromarray(random.integers(0, 256, (5, 7, 4), dtype=numpy.uint8), 'RGBA')
+save('rgba.png', rgba, rgba.convert('RGB'))
+gray_alpha = rgba.convert('LA')
+save('gray-alpha.png', gray_alpha, gray_alpha.convert('RGB'))
+palette = noise.resize((9, 6)).quantize(11)
+save('palette.png', palette, palette.convert('RGB'))
+bits = noise.convert('1').crop((0, 0, 13, 4))
+save('one-bit.png', bits, bits.convert('RGB'))
+levels = random.integers(0, 65536, (4, 3), dtype=numpy.uint16)
+save('gray-16.png', Image.fromarray(levels), Image.fromarray((levels >> 8).astype(numpy.uint8)).convert('RGB'))
+save('one-pixel.png', Image.new('L', (1, 1), 77), Image.new('RGB', (1, 1), (77, 77, 77)))
+y, x = numpy.mgrid[0:24, 0:40]
+smooth = Image.fromarray(numpy.stack([x * 6, y * 10, 255 - x * 3 - y * 4], 2).astype(numpy.uint8))
+for name, options in (('baseline', {}), ('progressive', {'progressive': True})):
+    smooth.save(name + '.jpg', quality=90, **options)
+    Image.open(name + '.jpg').convert('RGB').save(name + '.rgb.png')
+gray = smooth.convert('L')
+gray.save('gray.jpg', quality=90)
+Image.open('gray.jpg').convert('RGB').save('gray.rgb.png')
+save('colour.bmp', noise.crop((0, 0, 5, 3)), noise.crop((0, 0, 5, 3)))
