@@ -244,6 +244,23 @@ static void test_declared_sizes(void **state)
     }
 }
 
+/* 320 codes in one Huffman table, room for which is 256, in front of an otherwise good file. */
+static void test_too_many_huffman_codes(void **state)
+{
+    (void)state;
+    MegaBuffer file = read_file("gray.jpg"), out = {0};
+    MegaError err = {0};
+    mega_put_bytes(&out, "\xff\xd8\xff\xc4\x01\x53", 6); /* length 2 + 1 + 16 + 320 */
+    mega_put_u8(&out, 0x13);
+    for (int i = 0; i < 16 + 320; i++)
+        mega_put_u8(&out, 20);
+    mega_put_bytes(&out, file.data + 2, file.size - 2);
+    assert_int_equal(decode_copy(out.data, out.size, &err), MEGA_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "segment at byte 2 is malformed"));
+    mega_buffer_free(&file);
+    mega_buffer_free(&out);
+}
+
 static void test_wrong_files(void **state)
 {
     MegaImage image;
@@ -263,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_gray),           cmocka_unit_test(test_resize),
         cmocka_unit_test(test_crop),           cmocka_unit_test(test_truncated_anywhere),
         cmocka_unit_test(test_flipped_bits),   cmocka_unit_test(test_declared_sizes),
+        cmocka_unit_test(test_too_many_huffman_codes),
         cmocka_unit_test(test_wrong_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
