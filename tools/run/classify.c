@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "find_model.h"
 #include "input.h"
@@ -50,16 +51,24 @@ typedef struct Options {
     bool json, null, time, quiet;
 } Options;
 
-typedef struct Classifier {
-    const Options *options;
-    const char *model_path;
+/* One model and what runs it. */
+typedef struct Engine {
+    char *path;
     MegaModel *model;
     MegaSession *session;
     InputReader *reader;
     float *probabilities; /* [classes] */
     int *order;           /* [classes], best first */
-    bool show_path;
     char *waiting;        /* the first of a pair */
+} Engine;
+
+#define KIND_COUNT (INPUT_TEXT + 1)
+
+typedef struct Classifier {
+    const Options *options;
+    Engine engines[KIND_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
+                                   the first one serves all */
+    bool show_path;
     int status;
     double loading, reading, running; /* seconds */
 } Classifier;
@@ -67,53 +76,56 @@ typedef struct Classifier {
 /* ---- Results ------------------------------------------------------------------------------------------ */
 
 /* The first `top` entries of order become the best classes; equal ones by their number. */
-static void rank_classes(Classifier *c, int top)
+static void rank_classes(Engine *engine, int top)
 {
-    int classes = mega_model_class_count(c->model);
+    int classes = mega_model_class_count(engine->model);
     for (int i = 0; i < classes; i++)
-        c->order[i] = i;
+        engine->order[i] = i;
     for (int i = 0; i < top && i < classes; i++) {
         int best = i;
         for (int j = i + 1; j < classes; j++)
-            if (c->probabilities[c->order[j]] > c->probabilities[c->order[best]])
+            if (engine->probabilities[engine->order[j]] > engine->probabilities[engine->order[best]])
                 best = j;
-        int index = c->order[best];
-        memmove(c->order + i + 1, c->order + i, (size_t)(best - i) * sizeof *c->order);
-        c->order[i] = index;
+        int index = engine->order[best];
+        memmove(engine->order + i + 1, engine->order + i, (size_t)(best - i) * sizeof index);
+        engine->order[i] = index;
     }
 }
 
-static json_t *class_object(const Classifier *c, int index)
+static json_t *class_object(const Engine *engine, int index)
 {
     char number[16];
-    return json_pack("{s:o,s:i,s:f}", "label", json_text(class_name(c->model, index, number)),
-                     "index", index, "probability", (double)c->probabilities[index]);
+    return json_pack("{s:o,s:i,s:f}", "label",
+                     json_text(class_name(engine->model, index, number)), "index", index,
+                     "probability", (double)engine->probabilities[index]);
 }
 
-static void print_json(const Classifier *c, const char *path, const Input *input, int top)
+static void print_json(const Classifier *c, const Engine *engine, const char *path,
+                       const Input *input, int top)
 {
     json_t *object = json_object(), *list = json_array();
     json_object_set_new(object, "input", json_text(path));
-    json_object_set_new(object, "model", json_text(c->model_path));
+    json_object_set_new(object, "model", json_text(engine->path));
     if (c->options->input.window > 0) {
         json_object_set_new(object, "start", json_real(input->start));
         json_object_set_new(object, "end", json_real(input->end));
     }
-    json_t *best = class_object(c, c->order[0]);
+    json_t *best = class_object(engine, engine->order[0]);
     json_object_update(object, best);
     json_decref(best);
     for (int i = 0; i < top; i++)
-        json_array_append_new(list, class_object(c, c->order[i]));
+        json_array_append_new(list, class_object(engine, engine->order[i]));
     json_object_set_new(object, "top", list);
     print_json_line(object);
 }
 
-static void print_result(const Classifier *c, const char *path, const Input *input)
+static void print_result(const Classifier *c, const Engine *engine, const char *path,
+                         const Input *input)
 {
-    int classes = mega_model_class_count(c->model);
+    int classes = mega_model_class_count(engine->model);
     int top = c->options->top < classes ? c->options->top : classes;
     if (c->options->json) {
-        print_json(c, path, input, top);
+        print_json(c, engine, path, input, top);
         return;
     }
     for (int i = 0; i < top; i++) {
@@ -122,8 +134,8 @@ static void print_result(const Classifier *c, const char *path, const Input *inp
             printf("%s\t", path);
         if (c->options->input.window > 0)
             printf("%.2f\t%.2f\t", input->start, input->end);
-        printf("%s\t%.4f\n", class_name(c->model, c->order[i], number),
-               (double)c->probabilities[c->order[i]]);
+        printf("%s\t%.4f\n", class_name(engine->model, engine->order[i], number),
+               (double)engine->probabilities[engine->order[i]]);
     }
     fflush(stdout);
 }
@@ -140,60 +152,70 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
 
 /* ---- Running ------------------------------------------------------------------------------------------ */
 
-static int load(Classifier *c, const char *first_input, MegaError *err)
+static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
     MegaSessionOptions session = {.threads = c->options->threads};
     double begun = clock_seconds();
-    char *found = NULL;
     int code = 0;
-    c->model_path = c->options->model;
-    if (!c->model_path) {
-        InputKind kind = c->options->input.has_raw ? INPUT_AUDIO
-                         : c->options->input.ids   ? INPUT_TEXT
-                                                   : input_sniff(first_input);
-        code = find_model(&found, "classify", kind, err);
-        c->model_path = found;
-    }
+    if (c->options->model)
+        engine->path = strdup(c->options->model);
+    else
+        code = find_model(&engine->path, "classify", kind, err);
+    if (!code && !engine->path)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
     if (!code)
-        code = mega_model_open(&c->model, c->model_path, err);
+        code = mega_model_open(&engine->model, engine->path, err);
     if (!code)
-        code = mega_session_new(&c->session, c->model, &session, err);
+        code = mega_session_new(&engine->session, engine->model, &session, err);
     if (!code)
-        code = input_reader_new(&c->reader, c->model, &c->options->input, err);
+        code = input_reader_new(&engine->reader, engine->model, &c->options->input, err);
     if (!code) {
-        size_t classes = (size_t)mega_model_class_count(c->model);
-        c->probabilities = malloc(classes * sizeof *c->probabilities);
-        c->order = malloc(classes * sizeof *c->order);
-        if (!c->probabilities || !c->order)
+        size_t classes = (size_t)mega_model_class_count(engine->model);
+        engine->probabilities = malloc(classes * sizeof *engine->probabilities);
+        engine->order = malloc(classes * sizeof *engine->order);
+        if (!engine->probabilities || !engine->order)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
     }
-    c->loading = clock_seconds() - begun;
+    c->loading += clock_seconds() - begun;
     return code;
 }
 
+static void free_engine(Engine *engine)
+{
+    input_reader_free(engine->reader);
+    mega_session_free(engine->session);
+    mega_model_free(engine->model);
+    free(engine->path);
+    free(engine->probabilities);
+    free(engine->order);
+    free(engine->waiting);
+    *engine = (Engine){0};
+}
+
 /* One path, or a pair, through reader and session: one result, or one for each window. */
-static void classify_path(Classifier *c, const char *path, const char *second)
+static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
 {
     MegaError err = {0};
     double begun = clock_seconds();
-    int more = input_reader_begin(c->reader, path, second, &err);
+    int more = input_reader_begin(engine->reader, path, second, &err);
     for (more = more ? more : 1; more > 0;) {
         Input input = {0};
-        more = input_reader_next(c->reader, &input, &err);
+        more = input_reader_next(engine->reader, &input, &err);
         c->reading += clock_seconds() - begun;
         begun = clock_seconds();
         if (more > 0) {
-            int code = mega_session_classify(c->session, input.views, input.count,
-                                             c->probabilities, &err);
+            int code = mega_session_classify(engine->session, input.views, input.count,
+                                             engine->probabilities, &err);
             c->running += clock_seconds() - begun;
             if (code) {
                 MegaError inner = err;
                 mega_fail(&err, code, "%s: %s", path, inner.text);
                 more = code;
             } else {
-                mega_softmax(c->probabilities, mega_model_class_count(c->model), c->probabilities);
-                rank_classes(c, c->options->top);
-                print_result(c, path, &input);
+                mega_softmax(engine->probabilities, mega_model_class_count(engine->model),
+                             engine->probabilities);
+                rank_classes(engine, c->options->top);
+                print_result(c, engine, path, &input);
             }
             begun = clock_seconds();
         }
@@ -203,35 +225,48 @@ static void classify_path(Classifier *c, const char *path, const char *second)
         fail_input(c, path, &err);
 }
 
-/* Loads the model at the first path. Pair models hold the first of two paths back, unless it is a file
- * with both texts. Returns false when nothing can work. */
+/* Which engine an input needs, when no model was named. A pipe shows nothing before it is read; it is
+ * taken for sound. */
+static InputKind kind_of(const Options *options, const char *path)
+{
+    if (options->model)
+        return INPUT_UNKNOWN;
+    if (options->input.has_raw || strcmp(path, "-") == 0)
+        return INPUT_AUDIO;
+    return options->input.ids ? INPUT_TEXT : input_sniff(path);
+}
+
+/* Pair models hold the first of two paths back. Returns false when nothing further can work. */
 static bool take_path(Classifier *c, const char *path)
 {
     MegaError err = {0};
-    if (!c->model && load(c, path, &err)) {
+    InputKind kind = kind_of(c->options, path);
+    Engine *engine = &c->engines[kind];
+    if (kind == INPUT_UNKNOWN && !c->options->model && access(path, R_OK) != 0) {
+        mega_fail(&err, MEGA_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+        fail_input(c, path, &err);
+        return true;
+    }
+    if (!engine->model && load_engine(c, engine, kind, &err)) {
+        free_engine(engine);
+        if (!c->options->model) { /* another kind of input may have a model */
+            fail_input(c, path, &err);
+            return true;
+        }
         report("%s", err.text);
         c->status = 1;
         return false;
     }
-    if (mega_model_input_count(c->model) == 1) {
-        classify_path(c, path, NULL);
-    } else if (c->waiting) {
-        classify_path(c, c->waiting, path);
-        free(c->waiting);
-        c->waiting = NULL;
+    if (mega_model_input_count(engine->model) == 1) {
+        classify_path(c, engine, path, NULL);
+    } else if (engine->waiting) {
+        classify_path(c, engine, engine->waiting, path);
+        free(engine->waiting);
+        engine->waiting = NULL;
     } else {
-        c->waiting = strdup(path);
+        engine->waiting = strdup(path);
     }
     return !ferror(stdout);
-}
-
-/* A pair model's last path without a partner must hold both texts. */
-static void finish_pairs(Classifier *c)
-{
-    if (c->waiting)
-        classify_path(c, c->waiting, NULL);
-    free(c->waiting);
-    c->waiting = NULL;
 }
 
 /* ---- Where paths come from -------------------------------------------------------------------------- */
@@ -309,18 +344,15 @@ static int run(const Options *options, int count, char **paths)
         going = take_argument(&c, paths[i]);
     if (going && options->files_from)
         take_list(&c, options->files_from);
-    if (c.model)
-        finish_pairs(&c);
-    if (options->time && c.model)
+    for (int i = 0; i < KIND_COUNT; i++) {
+        /* a pair model's last path without a partner must hold both texts */
+        if (c.engines[i].waiting)
+            classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
+        free_engine(&c.engines[i]);
+    }
+    if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);
-    input_reader_free(c.reader);
-    mega_session_free(c.session);
-    mega_model_free(c.model);
-    if (c.model_path != options->model)
-        free((char *)c.model_path);
-    free(c.probabilities);
-    free(c.order);
     return finish_output(c.status);
 }
 
