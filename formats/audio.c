@@ -28,24 +28,24 @@
 
 struct MegaAudio {
     char *name;
-    int fd;                  /* -1: not open */
-    MegaBuffer pipe;         /* content of a pipe */
+    int fd;          /* -1: not open */
+    MegaBuffer pipe; /* content of a pipe */
     bool piped;
     uint64_t base, size, at; /* the virtual file: start in fd, bytes, position */
     SNDFILE *decoder;        /* NULL: headerless PCM */
     MegaPcm pcm;
-    uint8_t *bytes;          /* PCM: [BLOCK] frames as they arrive */
-    size_t pending;          /* bytes of an incomplete frame */
-    int rate, channels;      /* of the recording */
-    uint64_t announced;      /* frames by a header that can be trusted to be exact, else 0 */
-    uint64_t frames;         /* read so far */
-    bool ended;              /* no more frames */
-    float *block;            /* [BLOCK][channels] */
-    float *mono;             /* [BLOCK] */
-    size_t first, left;      /* unused part of mono */
-    int target;              /* rate of what is given out */
-    SRC_STATE *converter;    /* NULL: rates agree */
-    uint64_t given;          /* samples given out */
+    uint8_t *bytes;       /* PCM: [BLOCK] frames as they arrive */
+    size_t pending;       /* bytes of an incomplete frame */
+    int rate, channels;   /* of the recording */
+    uint64_t announced;   /* frames by a header that can be trusted to be exact, else 0 */
+    uint64_t frames;      /* read so far */
+    bool ended;           /* no more frames */
+    float *block;         /* [BLOCK][channels] */
+    float *mono;          /* [BLOCK] */
+    size_t first, left;   /* unused part of mono */
+    int target;           /* rate of what is given out */
+    SRC_STATE *converter; /* NULL: rates agree */
+    uint64_t given;       /* samples given out */
 };
 
 /* ---- The virtual file ------------------------------------------------------------------------ */
@@ -63,8 +63,8 @@ static size_t read_at(const MegaAudio *audio, uint64_t offset, void *out, size_t
     }
     size_t got = 0;
     while (got < size) {
-        ssize_t n = pread(audio->fd, (char *)out + got, size - got,
-                          (off_t)(audio->base + offset + got));
+        ssize_t n =
+            pread(audio->fd, (char *)out + got, size - got, (off_t)(audio->base + offset + got));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -256,8 +256,7 @@ static int open_converter(MegaAudio *audio, MegaError *err)
     return 0;
 }
 
-int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int rate,
-                    MegaError *err)
+int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int rate, MegaError *err)
 {
     *out = NULL;
     MegaAudio *audio = calloc(1, sizeof *audio);
@@ -386,8 +385,9 @@ static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
                          " are there; fetch or record it again",
                          audio->name, audio->announced, frames);
     if (frames / MAX_FRAMES_A_BYTE > audio->size)
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged: its %" PRIu64
-                         " bytes cannot hold the %" PRIu64 " samples it claims",
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s is damaged: its %" PRIu64 " bytes cannot hold the %" PRIu64
+                         " samples it claims",
                          audio->name, audio->size, frames);
     if (frames / (MEGA_AUDIO_MAX_HOURS * 3600) >= (uint64_t)audio->rate)
         return mega_fail(err, MEGA_ERR_LIMIT,
@@ -451,8 +451,7 @@ static void take(MegaAudio *audio, float *samples, size_t capacity, size_t *coun
 
 /* One step of the converter. It looks ahead half a filter, so that behind the end it is fed zeros
  * until the exact length is reached. */
-static int convert(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
-                   MegaError *err)
+static int convert(MegaAudio *audio, float *samples, size_t capacity, size_t *count, MegaError *err)
 {
     if (audio->ended) {
         const uint64_t missing = whole_length(audio) - audio->given;

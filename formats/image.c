@@ -53,8 +53,8 @@ void mega_image_free(MegaImage *image)
 
 static int truncated(const char *name, const char *kind, const char *missing, MegaError *err)
 {
-    return mega_fail(err, MEGA_ERR_FORMAT,
-                     "%s is a truncated %s file: %s; fetch or save it again", name, kind, missing);
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s is a truncated %s file: %s; fetch or save it again",
+                     name, kind, missing);
 }
 
 /* Chunks of length, type, data and CRC-32 of type and data, up to IEND. */
@@ -260,7 +260,8 @@ int mega_image_convert(MegaImage *image, int channels, MegaError *err)
     for (size_t i = 0; i < count; i++) {
         if (channels == 1)
             to[i] = (uint8_t)((from[3 * i] * 19595u + from[3 * i + 1] * 38470u +
-                               from[3 * i + 2] * 7471u + 32768u) >> 16);
+                               from[3 * i + 2] * 7471u + 32768u) >>
+                              16);
         else
             to[3 * i] = to[3 * i + 1] = to[3 * i + 2] = from[i];
     }
@@ -360,8 +361,7 @@ static void apply_taps(const Taps *taps, const uint8_t *from, size_t blocks, siz
     for (size_t block = 0; block < blocks; block++) {
         for (size_t position = 0; position < out; position++) {
             const int32_t *weights = taps->weights + position * taps->room;
-            const uint8_t *source =
-                from + (block * in + (size_t)taps->first[position]) * lanes;
+            const uint8_t *source = from + (block * in + (size_t)taps->first[position]) * lanes;
             const size_t count = (size_t)taps->count[position];
             for (size_t lane = 0; lane < lanes; lane++) {
                 int64_t sum = 1 << (PRECISION - 1);
@@ -380,8 +380,8 @@ static int resize_rows(MegaImage *image, int width, MegaError *err)
     uint8_t *to = new_pixels(width, image->height, image->channels, err);
     int code = to ? make_taps(&taps, image->width, width, err) : MEGA_ERR_MEMORY;
     if (!code) {
-        apply_taps(&taps, image->pixels, (size_t)image->height, (size_t)image->width,
-                   (size_t)width, (size_t)image->channels, to);
+        apply_taps(&taps, image->pixels, (size_t)image->height, (size_t)image->width, (size_t)width,
+                   (size_t)image->channels, to);
         replace_pixels(image, width, image->height, image->channels, to);
         to = NULL;
     }

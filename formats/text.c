@@ -163,8 +163,7 @@ static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaEr
         return bad_line(&line, "is not UTF-8 text", err);
     if (!cut_field(&line, &field, &length))
         return bad_line(&line, "has no space before a count", err);
-    const bool overwrite =
-        length == strlen(OVERWRITE) && memcmp(field, OVERWRITE, length) == 0;
+    const bool overwrite = length == strlen(OVERWRITE) && memcmp(field, OVERWRITE, length) == 0;
     if (overwrite && !cut_field(&line, &field, &length))
         return bad_line(&line, "has no count before " OVERWRITE, err);
     if (!all_digits(field, length))
@@ -194,8 +193,8 @@ static bool is_overwritten(const MegaBuffer *overwritten, uint32_t id)
 }
 
 /* Equal symbols are neighbours once sorted. The line of id 4 is line 1. */
-static int check_duplicates(const MegaVocab *vocab, const MegaBuffer *overwritten,
-                            const char *name, MegaError *err)
+static int check_duplicates(const MegaVocab *vocab, const MegaBuffer *overwritten, const char *name,
+                            MegaError *err)
 {
     for (uint32_t i = 1; i < vocab->count; i++) {
         const uint32_t first = vocab->sorted[i - 1], id = vocab->sorted[i];
@@ -216,8 +215,11 @@ static int add_lines(MegaVocab *vocab, const MegaBuffer *file, const char *name,
 {
     const char *at = (const char *)file->data;
     const char *end = at + file->size;
-    int code = file->size ? 0 : mega_fail(err, MEGA_ERR_FORMAT, "%s is empty; expected the lines "
-                                          "\"symbol count\" of a dictionary", name);
+    int code = file->size ? 0
+                          : mega_fail(err, MEGA_ERR_FORMAT,
+                                      "%s is empty; expected the lines "
+                                      "\"symbol count\" of a dictionary",
+                                      name);
     for (unsigned long number = 1; !code && at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         stop = stop ? stop : end;
@@ -276,8 +278,7 @@ int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "the model has no vocabulary (" MEGA_VOCAB_KEY "): convert it with "
                          "--dict, or give token ids with --ids");
-    if (value->type != MEGA_META_STRINGS || !value->count ||
-        value->count > MEGA_VOCAB_MAX_SYMBOLS)
+    if (value->type != MEGA_META_STRINGS || !value->count || value->count > MEGA_VOCAB_MAX_SYMBOLS)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata " MEGA_VOCAB_KEY " is %s of %" PRIu64 " elements, expected "
                          "array of string of 1 to %d",
@@ -316,9 +317,8 @@ int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
 static bool is_space(uint32_t code)
 {
     return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
-           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
-           code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f ||
-           code == 0x3000;
+           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
 /* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
@@ -432,8 +432,8 @@ static size_t without_line_end(const char *text, size_t size)
 static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 {
     if (size > MEGA_TEXT_MAX_SIZE)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s is a text of more than %u bytes, the limit",
-                         name, MEGA_TEXT_MAX_SIZE);
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s is a text of more than %u bytes, the limit", name,
+                         MEGA_TEXT_MAX_SIZE);
     *ids = malloc((size + 2) * sizeof **ids);
     return *ids ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text of %s", name);
 }
