@@ -48,7 +48,7 @@ struct MegaAudio {
     uint64_t given;       /* samples given out */
 };
 
-/* ---- The virtual file ------------------------------------------------------------------------ */
+/* ---- The virtual file ----------------------------------------------------------------------- */
 
 /* Reads up to `size` bytes at an offset; fewer at the end or on an error. */
 static size_t read_at(const MegaAudio *audio, uint64_t offset, void *out, size_t size)
@@ -137,7 +137,7 @@ static int open_file(MegaAudio *audio, MegaError *err)
     return 0;
 }
 
-/* ---- Opening --------------------------------------------------------------------------------- */
+/* ---- Opening -------------------------------------------------------------------------------- */
 
 /* Writers that cannot go back to fill in the size of the samples leave one of these. On a pipe any
  * huge size counts as one. */
@@ -323,7 +323,7 @@ int mega_audio_source_channels(const MegaAudio *audio)
     return audio->channels;
 }
 
-/* ---- Frames ---------------------------------------------------------------------------------- */
+/* ---- Frames --------------------------------------------------------------------------------- */
 
 /* In units of full scale: n-bit integers are divided by 2^(n-1). */
 static float pcm_sample(MegaPcmFormat format, const uint8_t *p)
@@ -430,7 +430,7 @@ static int next_block(MegaAudio *audio, MegaError *err)
     return 0;
 }
 
-/* ---- Samples --------------------------------------------------------------------------------- */
+/* ---- Samples -------------------------------------------------------------------------------- */
 
 /* How many samples the whole recording becomes: round(frames * target / rate), at least one. */
 static uint64_t whole_length(const MegaAudio *audio)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Reading --------------------------------------------------------------------------------- */
+/* ---- Reading -------------------------------------------------------------------------------- */
 
 const uint8_t *mega_get_bytes(MegaReader *reader, uint64_t size)
 {
@@ -61,7 +61,7 @@ bool mega_reader_seek(MegaReader *reader, uint64_t position)
     return true;
 }
 
-/* ---- Building -------------------------------------------------------------------------------- */
+/* ---- Building ------------------------------------------------------------------------------- */
 
 /* Room for `size` more bytes, which are counted at once; NULL without memory. */
 static uint8_t *extend(MegaBuffer *buffer, size_t size)
@@ -131,7 +131,7 @@ void mega_buffer_free(MegaBuffer *buffer)
     *buffer = (MegaBuffer){0};
 }
 
-/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
 
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
 {

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- Loads and stores at any alignment ------------------------------------------------------- */
+/* ---- Loads and stores at any alignment ------------------------------------------------------ */
 
 static inline uint16_t mega_load_u16(const uint8_t *p)
 {
@@ -48,7 +48,7 @@ static inline void mega_store_u64(uint8_t *p, uint64_t value)
     mega_store_u32(p + 4, (uint32_t)(value >> 32));
 }
 
-/* ---- Reading --------------------------------------------------------------------------------- */
+/* ---- Reading -------------------------------------------------------------------------------- */
 
 typedef struct MegaReader {
     const uint8_t *data;
@@ -78,7 +78,7 @@ const uint8_t *mega_get_bytes(MegaReader *reader, uint64_t size);
 /* Moves to a position from the start; false and failed beyond the end. */
 bool mega_reader_seek(MegaReader *reader, uint64_t position);
 
-/* ---- Building -------------------------------------------------------------------------------- */
+/* ---- Building ------------------------------------------------------------------------------- */
 
 typedef struct MegaBuffer {
     uint8_t *data; /* free(), or mega_buffer_free */
@@ -94,7 +94,7 @@ void mega_put_f64(MegaBuffer *buffer, double value);
 void mega_put_bytes(MegaBuffer *buffer, const void *data, size_t size);
 void mega_buffer_free(MegaBuffer *buffer);
 
-/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
 
 /* Length (1 to 4) of the well-formed character at text, and its code point in *code (may be NULL);
  * 0 if there is none: overlong forms, surrogates and values over U+10FFFF are not well formed. */

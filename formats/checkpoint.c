@@ -21,7 +21,7 @@
 #define FAIL(code, format, ...) MEGA_CHECKPOINT_FAIL(code, format, ##__VA_ARGS__)
 #define EXPECTED "expected a PyTorch checkpoint or a safetensors file"
 
-/* ---- Opening --------------------------------------------------------------------------------- */
+/* ---- Opening -------------------------------------------------------------------------------- */
 
 static int map_file(MegaCheckpoint *checkpoint, MegaError *err)
 {
@@ -173,7 +173,7 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     free(checkpoint);
 }
 
-/* ---- Looking --------------------------------------------------------------------------------- */
+/* ---- Looking -------------------------------------------------------------------------------- */
 
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint)
 {
@@ -214,7 +214,7 @@ bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTen
     return true;
 }
 
-/* ---- Reading --------------------------------------------------------------------------------- */
+/* ---- Reading -------------------------------------------------------------------------------- */
 
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                            MegaError *err)
@@ -227,7 +227,8 @@ int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpoin
     return 0;
 }
 
-/* Elements that follow each other at the end of the shape form a run, which is converted at once. */
+/* Elements that follow each other at the end of the shape form a run, which is converted at once.
+ */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst)
 {
     uint32_t item = mega_dtype_traits((int)tensor->dtype)->item_size;

@@ -37,11 +37,12 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaError *err)
 void mega_checkpoint_close(MegaCheckpoint *checkpoint);
 
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint); /* "torch zip", ... */
-/* The tensors of the state dict: of `model`, `state_dict` or `model_state_dict` if the top level has
- * one, else of the top level itself. In the order of the file. */
+/* The tensors of the state dict: of `model`, `state_dict` or `model_state_dict` if the top level
+ * has one, else of the top level itself. In the order of the file. */
 size_t mega_checkpoint_count(const MegaCheckpoint *checkpoint);
 const MegaCheckpointTensor *mega_checkpoint_tensor(const MegaCheckpoint *checkpoint, size_t index);
-const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoint, const char *name);
+const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoint,
+                                                 const char *name);
 /* Arguments (`args`, or `cfg.model`): a JSON object, borrowed; NULL when the file has none. Tuples
  * become arrays, what JSON cannot hold becomes a string such as "<torch.device>". */
 const json_t *mega_checkpoint_args(const MegaCheckpoint *checkpoint);

@@ -49,7 +49,7 @@ void mega_image_free(MegaImage *image)
     *image = (MegaImage){0};
 }
 
-/* ---- Whole and undamaged? -------------------------------------------------------------------- */
+/* ---- Whole and undamaged? ------------------------------------------------------------------- */
 
 static int truncated(const char *name, const char *kind, const char *missing, MegaError *err)
 {
@@ -147,7 +147,7 @@ static int check_file(const uint8_t *bytes, size_t size, const char *name, MegaE
                      "%s is no image that can be read; expected PNG, JPEG or BMP", name);
 }
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
+/* ---- Decoding ------------------------------------------------------------------------------- */
 
 /* stb_image would allocate by the declared size: compare that with the limit, and with what so many
  * bytes can hold: nothing packs denser than 1032:1 of deflate with 1 bit a pixel. */
@@ -214,7 +214,7 @@ int mega_image_open(MegaImage *out, const char *path, MegaError *err)
     return code;
 }
 
-/* ---- Operations ------------------------------------------------------------------------------ */
+/* ---- Operations ----------------------------------------------------------------------------- */
 
 /* Sizes are checked by the callers: at most MEGA_IMAGE_MAX_PIXELS x 3 bytes. */
 static uint8_t *new_pixels(int width, int height, int channels, MegaError *err)
@@ -287,7 +287,7 @@ int mega_image_crop(MegaImage *image, int x, int y, int width, int height, MegaE
     return 0;
 }
 
-/* ---- Resizing -------------------------------------------------------------------------------- */
+/* ---- Resizing ------------------------------------------------------------------------------- */
 
 #define PRECISION 22 /* bits of a weight behind the point; 8 more for a pixel, 2 for overshoot */
 

@@ -2,8 +2,8 @@
  * image.h - pictures as 8-bit pixels, gray or RGB, and the few operations that preparing them
  * takes.
  *
- * Decodes PNG, JPEG and BMP with stb_image; its other decoders are not compiled in. 16-bit files are
- * reduced to 8 bits, palettes expanded, alpha is dropped without blending (as Pillow's
+ * Decodes PNG, JPEG and BMP with stb_image; its other decoders are not compiled in. 16-bit files
+ * are reduced to 8 bits, palettes expanded, alpha is dropped without blending (as Pillow's
  * convert("RGB") does). Truncated files are errors, and so are PNG chunks whose checksum does not
  * fit.
  */

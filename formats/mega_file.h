@@ -82,7 +82,7 @@ int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
 
-/* ---- Writing --------------------------------------------------------------------------------- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
 typedef struct MegaWriter MegaWriter;
 

@@ -52,7 +52,7 @@ struct MegaFile {
 #define FAIL(code, format, ...) mega_fail(err, code, "%s: " format, file->name, ##__VA_ARGS__)
 #define BAD(format, ...) FAIL(MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
 
-/* ---- Files of another kind ------------------------------------------------------------------- */
+/* ---- Files of another kind ------------------------------------------------------------------ */
 
 /* The message for data without the magic. */
 static int fail_kind(const MegaFile *file, MegaError *err)
@@ -75,7 +75,7 @@ static int fail_kind(const MegaFile *file, MegaError *err)
     }
 }
 
-/* ---- Header and sections --------------------------------------------------------------------- */
+/* ---- Header and sections -------------------------------------------------------------------- */
 
 static bool all_zero(const uint8_t *data, uint64_t size)
 {
@@ -178,7 +178,7 @@ static int parse_meta(MegaFile *file, MegaError *err)
     return code ? FAIL(code, "%s", inner.text) : 0;
 }
 
-/* ---- Index ----------------------------------------------------------------------------------- */
+/* ---- Index ---------------------------------------------------------------------------------- */
 
 /* What is filled while the index is walked. */
 typedef struct Walk {
@@ -410,7 +410,7 @@ static int parse_index(MegaFile *file, MegaError *err)
     return sort_entries(file, err);
 }
 
-/* ---- Opening --------------------------------------------------------------------------------- */
+/* ---- Opening -------------------------------------------------------------------------------- */
 
 static int parse(MegaFile *file, MegaError *err)
 {
@@ -553,7 +553,7 @@ const MegaTensor *mega_file_find(const MegaFile *file, const char *name)
     return NULL;
 }
 
-/* ---- Data ------------------------------------------------------------------------------------ */
+/* ---- Data ----------------------------------------------------------------------------------- */
 
 /* The entry that has the data. */
 static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)

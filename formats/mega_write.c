@@ -57,7 +57,7 @@ static uint32_t crc_of(const void *data, size_t size)
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, size);
 }
 
-/* ---- Declarations ---------------------------------------------------------------------------- */
+/* ---- Declarations --------------------------------------------------------------------------- */
 
 /* Bytes of an entry of the index. */
 static uint64_t entry_size(const MegaTensor *tensor)
@@ -179,7 +179,7 @@ static int declare(MegaWriter *writer, const MegaTensorDecl *tensors, size_t cou
     return check_names(writer, err);
 }
 
-/* ---- Starting -------------------------------------------------------------------------------- */
+/* ---- Starting ------------------------------------------------------------------------------- */
 
 static int start_deflate(MegaWriter *writer, MegaError *err)
 {
@@ -238,7 +238,7 @@ int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
     return code;
 }
 
-/* ---- Tensors --------------------------------------------------------------------------------- */
+/* ---- Tensors -------------------------------------------------------------------------------- */
 
 /* dst[b * n + i] = src[i * item + b] for n items. */
 static void shuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *dst)
@@ -302,7 +302,7 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
     return code;
 }
 
-/* ---- Finishing ------------------------------------------------------------------------------- */
+/* ---- Finishing ------------------------------------------------------------------------------ */
 
 static void put_entry(MegaBuffer *index, const Entry *entries, const Entry *entry)
 {

@@ -71,7 +71,7 @@ const char *mega_meta_type_name(MegaMetaType type)
     return "unknown type";
 }
 
-/* ---- The list -------------------------------------------------------------------------------- */
+/* ---- The list ------------------------------------------------------------------------------- */
 
 /* Position of key in meta->sorted, or where it belongs. */
 static size_t lower_bound(const MegaMeta *meta, const char *key)
@@ -153,7 +153,7 @@ static MegaMetaValue *new_value(const char *key, size_t key_length, MegaMetaType
     return value;
 }
 
-/* ---- Setters --------------------------------------------------------------------------------- */
+/* ---- Setters -------------------------------------------------------------------------------- */
 
 static int check_string(const char *text, size_t length)
 {
@@ -281,7 +281,7 @@ int mega_meta_set_strings(MegaMeta *meta, const char *key, const char *const *te
     return insert(meta, value);
 }
 
-/* ---- Getters --------------------------------------------------------------------------------- */
+/* ---- Getters -------------------------------------------------------------------------------- */
 
 static int find_typed(const MegaMeta *meta, const char *key, MegaMetaType type,
                       const MegaMetaValue **out, MegaError *err)
@@ -342,7 +342,7 @@ int mega_meta_get_string(const MegaMeta *meta, const char *key, const char **out
     return code;
 }
 
-/* ---- Encoding -------------------------------------------------------------------------------- */
+/* ---- Encoding ------------------------------------------------------------------------------- */
 
 static void put_string(MegaBuffer *buffer, const char *text)
 {
@@ -399,7 +399,7 @@ int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaEr
     return 0;
 }
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
+/* ---- Decoding ------------------------------------------------------------------------------- */
 
 /* One entry while it is decoded. */
 typedef struct Entry {

@@ -40,7 +40,7 @@ typedef struct Parser {
     const uint8_t *data;
 } Parser;
 
-/* ---- Header ---------------------------------------------------------------------------------- */
+/* ---- Header --------------------------------------------------------------------------------- */
 
 static void skip_blanks(Parser *parser)
 {
@@ -201,7 +201,7 @@ static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t 
     return 0;
 }
 
-/* ---- Elements -------------------------------------------------------------------------------- */
+/* ---- Elements ------------------------------------------------------------------------------- */
 
 static void load_item(const Parser *parser, uint64_t index, uint8_t item[8])
 {
@@ -316,7 +316,7 @@ void mega_npy_free(MegaNpy *array)
     *array = (MegaNpy){0};
 }
 
-/* ---- Writing --------------------------------------------------------------------------------- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
 /* Standard output is written as it is; a path appears complete or not at all. */
 static int write_bytes(MegaOutput *output, const uint8_t *data, size_t size, MegaError *err)

@@ -1,9 +1,10 @@
 /*
  * pickle.c - a data-only machine for pickles; see pickle.h.
  *
- * The state is a stack of values, a stack of marks into it, and a memo. Every opcode checks how many
- * values it needs above the last mark and of what type they are. All memory comes from one arena with
- * a limit, which bounds work too: whatever copies more than its own bytes pays for it there.
+ * The state is a stack of values, a stack of marks into it, and a memo. Every opcode checks how
+ * many values it needs above the last mark and of what type they are. All memory comes from one
+ * arena with a limit, which bounds work too: whatever copies more than its own bytes pays for it
+ * there.
  */
 #include "pickle.h"
 
@@ -57,7 +58,7 @@ typedef struct Machine {
               m->at)
 #define BAD(format, ...) FAIL(MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
 
-/* ---- Memory ---------------------------------------------------------------------------------- */
+/* ---- Memory --------------------------------------------------------------------------------- */
 
 static int no_memory(const Machine *m)
 {
@@ -144,7 +145,7 @@ static int extend(Machine *m, MegaPickleValue *list, MegaPickleValue *const *ite
     return 0;
 }
 
-/* ---- Stack ----------------------------------------------------------------------------------- */
+/* ---- Stack ---------------------------------------------------------------------------------- */
 
 static int need(Machine *m, size_t count)
 {
@@ -180,7 +181,7 @@ static int pop_mark(Machine *m, MegaPickleValue ***items, size_t *count)
     return 0;
 }
 
-/* ---- Values ---------------------------------------------------------------------------------- */
+/* ---- Values --------------------------------------------------------------------------------- */
 
 static int push_integer(Machine *m, MegaPickleType type, int64_t integer)
 {
@@ -300,7 +301,7 @@ static int add_some(Machine *m, MegaPickleType type, size_t count)
     return add_items(m, type, m->stack.items + m->stack.count, count);
 }
 
-/* ---- Memo ------------------------------------------------------------------------------------ */
+/* ---- Memo ----------------------------------------------------------------------------------- */
 
 static int memo_put(Machine *m, uint64_t index)
 {
@@ -322,7 +323,7 @@ static int memo_get(Machine *m, uint64_t index)
     return push(m, m->memo.items[index]);
 }
 
-/* ---- Names and calls ------------------------------------------------------------------------- */
+/* ---- Names and calls ------------------------------------------------------------------------ */
 
 static int push_global(Machine *m, const char *module, size_t module_length, const char *name,
                        size_t name_length)
@@ -413,7 +414,8 @@ static int rebuild_tensor(Machine *m, const MegaPickleValue *arguments, MegaPick
     uint64_t stride[MEGA_PICKLE_MAX_RANK];
     void *memory;
     if (arguments->list.count < 4 || arguments->list.items[0]->type != MEGA_PICKLE_STORAGE ||
-        arguments->list.items[1]->type != MEGA_PICKLE_INT || arguments->list.items[1]->integer < 0 ||
+        arguments->list.items[1]->type != MEGA_PICKLE_INT ||
+        arguments->list.items[1]->integer < 0 ||
         arguments->list.items[2]->type != MEGA_PICKLE_TUPLE)
         return BAD("a tensor is rebuilt from the wrong values");
     int code = allocate(m, &memory, sizeof(MegaPickleTensor));
@@ -542,7 +544,7 @@ static int op_persistent(Machine *m)
     return append(m, &m->pickle->storages, value);
 }
 
-/* ---- Opcodes --------------------------------------------------------------------------------- */
+/* ---- Opcodes -------------------------------------------------------------------------------- */
 
 static int op_protocol(Machine *m)
 {
@@ -670,7 +672,7 @@ static int run_all(Machine *m)
     return 0;
 }
 
-/* ---- Interface ------------------------------------------------------------------------------- */
+/* ---- Interface ------------------------------------------------------------------------------ */
 
 int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, size_t *length,
                      const char *name, MegaError *err)

@@ -97,7 +97,8 @@ const MegaPickleValue *mega_pickle_get(const MegaPickleValue *dict, const char *
 const MegaPickleValue *mega_pickle_namespace(const MegaPickleValue *value);
 /* True for a string of well-formed UTF-8 without NUL. */
 bool mega_pickle_is_text(const MegaPickleValue *value);
-/* Name of the class, function or instance's class, "argparse.Namespace"; else of the type, "a list".
+/* Name of the class, function or instance's class, "argparse.Namespace"; else of the type, "a
+ * list".
  */
 const char *mega_pickle_describe(const MegaPickleValue *value);
 

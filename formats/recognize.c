@@ -69,7 +69,8 @@ static const Kind kinds[] = {
          0, OTHER, "a program", NULL),
 };
 
-/* A protocol buffer of a model: ir_version (field 1, small), then a string of field 2 or a graph. */
+/* A protocol buffer of a model: ir_version (field 1, small), then a string of field 2 or a graph.
+ */
 static bool looks_like_onnx(const uint8_t *data, size_t size)
 {
     return size > 4 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&

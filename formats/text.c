@@ -103,7 +103,7 @@ void mega_vocab_free(MegaVocab *vocab)
     free(vocab);
 }
 
-/* ---- Dictionary files ------------------------------------------------------------------------ */
+/* ---- Dictionary files ----------------------------------------------------------------------- */
 
 typedef struct Line {
     const char *text;
@@ -268,7 +268,7 @@ out:
     return code;
 }
 
-/* ---- Metadata -------------------------------------------------------------------------------- */
+/* ---- Metadata ------------------------------------------------------------------------------- */
 
 int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
 {
@@ -311,7 +311,7 @@ int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
     return 0;
 }
 
-/* ---- Encoding -------------------------------------------------------------------------------- */
+/* ---- Encoding ------------------------------------------------------------------------------- */
 
 /* What Python's str.split() takes for whitespace, as the original splits with it. */
 static bool is_space(uint32_t code)

@@ -12,7 +12,7 @@
 #define MAX_DEPTH 32       /* of arguments */
 #define MAX_NODES 1000000u /* in them; values may be shared, so that few bytes can mean very many */
 
-/* ---- Arguments to JSON ----------------------------------------------------------------------- */
+/* ---- Arguments to JSON ---------------------------------------------------------------------- */
 
 static json_t *to_json(const MegaPickleValue *value, int depth, unsigned *nodes);
 
@@ -105,7 +105,7 @@ static int take_args(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
     return 0;
 }
 
-/* ---- Tensors --------------------------------------------------------------------------------- */
+/* ---- Tensors -------------------------------------------------------------------------------- */
 
 static bool has_tensors(const MegaPickleValue *value)
 {

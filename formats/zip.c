@@ -46,7 +46,7 @@ struct MegaZip {
     FAIL(code, "entry '%.*s' " format, (int)entry->name_length, entry->name, ##__VA_ARGS__)
 #define ENTRY_BAD(format, ...) ENTRY_FAIL(MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
 
-/* ---- End records ----------------------------------------------------------------------------- */
+/* ---- End records ---------------------------------------------------------------------------- */
 
 /* The record whose comment ends with the file. */
 static const uint8_t *find_end(const MegaZip *zip)
@@ -122,7 +122,7 @@ static int read_end(MegaZip *zip, MegaError *err)
     return 0;
 }
 
-/* ---- Entries --------------------------------------------------------------------------------- */
+/* ---- Entries -------------------------------------------------------------------------------- */
 
 /* Replaces saturated values by those of the zip64 extra field; false if they are missing. */
 static bool apply_zip64(const uint8_t *extra, size_t length, uint64_t *values[], size_t count)
@@ -148,7 +148,8 @@ static bool apply_zip64(const uint8_t *extra, size_t length, uint64_t *values[],
     return wanted == 0;
 }
 
-/* True if a descriptor of 32- or 64-bit sizes at `at` repeats crc and sizes; *length is its size. */
+/* True if a descriptor of 32- or 64-bit sizes at `at` repeats crc and sizes; *length is its size.
+ */
 static bool descriptor_fits(const MegaZip *zip, const MegaZipEntry *entry, uint64_t at,
                             uint64_t *length)
 {
@@ -298,7 +299,7 @@ static int read_directory(MegaZip *zip, MegaError *err)
     return 0;
 }
 
-/* ---- Interface ------------------------------------------------------------------------------- */
+/* ---- Interface ------------------------------------------------------------------------------ */
 
 int mega_zip_open(MegaZip **out, const void *bytes, uint64_t size, const char *name,
                   MegaError *err)

@@ -1,9 +1,9 @@
 /*
  * zip.h - reading zip archives that lie in memory, strictly.
  *
- * Readers that disagree about an archive are how hostile ones slip through, so this one accepts only
- * what can be read one way: the central directory and the local headers must say the same, no two
- * entries may share a byte or a name, nothing is encrypted, and only the methods "stored" and
+ * Readers that disagree about an archive are how hostile ones slip through, so this one accepts
+ * only what can be read one way: the central directory and the local headers must say the same, no
+ * two entries may share a byte or a name, nothing is encrypted, and only the methods "stored" and
  * "deflate" occur. zip64 is understood. Names are compared, never used as paths.
  */
 #ifndef MEGA_ZIP_H

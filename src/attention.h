@@ -2,8 +2,9 @@
  * attention.h - attention weights and their product with the values (spec section 3).
  *
  * The relative bias of both kinds depends on j - i alone: for the rotary one,
- *   (R_i alpha) . (R_j beta) = sum_m (a1 b1 + a2 b2) cos((j-i) f_m) + (a2 b1 - a1 b2) sin((j-i) f_m)
- * with f_m = 10000^(-m / (z/2)). So both are one table, and the bias of row i is a slice of it.
+ *   (R_i alpha) . (R_j beta) = sum_m (a1 b1 + a2 b2) cos((j-i) f_m) + (a2 b1 - a1 b2) sin((j-i)
+ * f_m) with f_m = 10000^(-m / (z/2)). So both are one table, and the bias of row i is a slice of
+ * it.
  */
 #ifndef MEGA_ATTENTION_H
 #define MEGA_ATTENTION_H

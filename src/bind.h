@@ -1,5 +1,6 @@
 /*
- * bind.h - which tensors a configuration implies: one table drives loading, checking and conversion.
+ * bind.h - which tensors a configuration implies: one table drives loading, checking and
+ * conversion.
  *
  * mega_bind_each walks all tensors of a MegaConfig in storage order. A spec gives the name in .mega
  * files, the name in checkpoints of the original implementation, and the shape. The engine binds
@@ -41,8 +42,8 @@ typedef struct MegaLayerWeights {
 } MegaLayerWeights;
 
 typedef struct MegaWeights {
-    MegaLinearWeights embed; /* tokens: weight [vocab][d]; real: [d], [d]; frames: [d][frame_length];
-                                patches: [d][channels * patch * patch] */
+    MegaLinearWeights embed; /* tokens: weight [vocab][d]; real: [d], [d]; frames:
+                                [d][frame_length]; patches: [d][channels * patch * patch] */
     const float *positions;  /* patches: [patch count][d] */
     MegaNormWeights embed_norm;
     MegaLayerWeights *layers; /* [encoder.layers] */

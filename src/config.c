@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ---- Names of kinds -------------------------------------------------------------------------- */
+/* ---- Names of kinds ------------------------------------------------------------------------- */
 
 typedef struct Name {
     const char *text;
@@ -19,9 +19,9 @@ static const Name embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
                                    {"frames", MEGA_EMBED_FRAMES},
                                    {"patches", MEGA_EMBED_PATCHES},
                                    {NULL, -1}};
-static const Name norm_names[] = {{"layernorm", MEGA_NORM_LAYER},     {"scalenorm", MEGA_NORM_SCALE},
-                                  {"rmsnorm", MEGA_NORM_RMS},         {"batchnorm", MEGA_NORM_BATCH},
-                                  {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
+static const Name norm_names[] = {
+    {"layernorm", MEGA_NORM_LAYER}, {"scalenorm", MEGA_NORM_SCALE},     {"rmsnorm", MEGA_NORM_RMS},
+    {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
 static const Name attention_names[] = {{"softmax", MEGA_ATTENTION_SOFTMAX},
                                        {"relu2", MEGA_ATTENTION_RELU2},
                                        {"laplace", MEGA_ATTENTION_LAPLACE},
@@ -105,7 +105,7 @@ const char *mega_embed_name(MegaEmbedKind kind)
     return name_of(embed_names, (int)kind);
 }
 
-/* ---- The table ------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------ */
 
 typedef enum FieldType {
     FIELD_INT,
@@ -252,7 +252,7 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
     return code;
 }
 
-/* ---- Consistency ----------------------------------------------------------------------------- */
+/* ---- Consistency ---------------------------------------------------------------------------- */
 
 static int check_ranges(const MegaConfig *config, MegaError *err)
 {
@@ -278,7 +278,8 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
     if (code)
         return code;
     if (config->encoder.bias == MEGA_BIAS_ROTARY && config->encoder.zdim % 2)
-        return mega_fail(err, MEGA_ERR_MODEL, "encoder.zdim is %d, but a rotary bias needs an even one",
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "encoder.zdim is %d, but a rotary bias needs an even one",
                          config->encoder.zdim);
     if (embed->kind == MEGA_EMBED_TOKENS && embed->pad >= embed->vocab)
         return mega_fail(err, MEGA_ERR_MODEL, "embed.pad is %d, but the vocabulary has %d entries",
@@ -293,6 +294,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         return mega_fail(err, MEGA_ERR_MODEL, "an image of %d x %d is not whole patches of %d",
                          embed->width, embed->height, embed->patch);
     if (head->layers > 0 && head->width < 1)
-        return mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0", head->layers);
+        return mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
+                         head->layers);
     return 0;
 }

@@ -22,9 +22,9 @@ typedef enum MegaTask {
 } MegaTask;
 
 typedef enum MegaEmbedKind {
-    MEGA_EMBED_TOKENS,  /* table lookup */
-    MEGA_EMBED_REAL,    /* x_t * weight + bias, one real number a position */
-    MEGA_EMBED_FRAMES,  /* linear map of frame_length consecutive samples, a frame every frame_hop */
+    MEGA_EMBED_TOKENS, /* table lookup */
+    MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number a position */
+    MEGA_EMBED_FRAMES, /* linear map of frame_length consecutive samples, a frame every frame_hop */
     MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
 } MegaEmbedKind;
 

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* ---- Coefficients ---------------------------------------------------------------------------- */
+/* ---- Coefficients --------------------------------------------------------------------------- */
 
 static float sigma(float x)
 {
@@ -54,7 +54,7 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
     }
 }
 
-/* ---- Planning -------------------------------------------------------------------------------- */
+/* ---- Planning ------------------------------------------------------------------------------- */
 
 /* The planner of FFTW is not thread-safe; its execution is. */
 static pthread_mutex_t planner_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -82,8 +82,8 @@ static size_t good_fft_size(size_t least)
 }
 
 /* Cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine: only the ratio
- * matters, and a wrong guess costs time, not accuracy. With the paper's N = 16 the recurrence wins at
- * every length; the FFT pays for models with hundreds of states. */
+ * matters, and a wrong guess costs time, not accuracy. With the paper's N = 16 the recurrence wins
+ * at every length; the FFT pays for models with hundreds of states. */
 static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
 {
     const double per_position = 1.0, per_state = 0.06, per_butterfly = 0.53, per_kernel_step = 0.06;
@@ -91,7 +91,8 @@ static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
     double directions = config->bidirectional ? 2 : 1;
     double steps = taps < length ? 1.8 : 1.0; /* the truncation tap */
     double size = (double)good_fft_size(length + taps);
-    double recurrent = directions * (double)length * (per_position + per_state * steps * config->ndim);
+    double recurrent =
+        directions * (double)length * (per_position + per_state * steps * config->ndim);
     double fft = 3 * per_butterfly * size * log2(size) +
                  per_kernel_step * directions * (double)taps * config->ndim;
     return recurrent <= fft ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
@@ -153,7 +154,7 @@ uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
     return (uint64_t)real_floats(plan) + 2 * (uint64_t)spectrum_floats(plan);
 }
 
-/* ---- Running --------------------------------------------------------------------------------- */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 typedef struct Run {
     const MegaEmaPlan *plan;

@@ -52,7 +52,8 @@ void mega_ema_plan_free(MegaEmaPlan *plan);
 /* Floats of scratch memory that each worker needs, 64-byte aligned. */
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
-/* x [length][d] -> y [length][d], not the same memory. Worker w uses scratch + w * scratch_stride. */
+/* x [length][d] -> y [length][d], not the same memory. Worker w uses scratch + w * scratch_stride.
+ */
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
                   MegaPool *pool, const float *x, float *y, float *scratch, size_t scratch_stride);
 

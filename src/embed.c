@@ -7,7 +7,7 @@
 
 #include "gemm.h"
 
-/* ---- Checking -------------------------------------------------------------------------------- */
+/* ---- Checking ------------------------------------------------------------------------------- */
 
 static const char *kind_name(MegaInputKind kind)
 {
@@ -99,7 +99,7 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
     return 0;
 }
 
-/* ---- Running --------------------------------------------------------------------------------- */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 typedef struct Embed {
     const MegaLayerRun *run;
@@ -124,7 +124,8 @@ uint64_t mega_embed_scratch(const MegaConfig *config)
     return (uint64_t)fan_in(&config->embed) * MEGA_ROW_BLOCK;
 }
 
-static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t, float *frame)
+static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
+                       float *frame)
 {
     int64_t hop = config->frame_hop, size = config->frame_length;
     int64_t begin = (int64_t)t * hop - (size - hop) / 2, total = (int64_t)input->length;
@@ -134,7 +135,8 @@ static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, si
         memcpy(frame + (from - begin), input->values + from, (size_t)(to - from) * sizeof *frame);
 }
 
-static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, size_t t, float *patch)
+static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
+                       float *patch)
 {
     size_t edge = (size_t)config->patch, width = (size_t)config->width;
     size_t per_row = width / edge, plane = width * (size_t)config->height;

@@ -4,8 +4,8 @@
  *   tokens    x_t = weight[token_t]
  *   real      x_t = value_t * weight + bias
  *   frames    x_t = weight . frame_t + bias; frame t covers the frame_length samples from
- *             t hop - (frame_length - hop) / 2 on, zero outside of the input; T = ceil(samples / hop)
- *   patches   x_t = weight . patch_t + bias + positions[t]; patches row by row, the inside of a
+ *             t hop - (frame_length - hop) / 2 on, zero outside of the input; T = ceil(samples /
+ * hop) patches   x_t = weight . patch_t + bias + positions[t]; patches row by row, the inside of a
  *             patch in the order channel, row, column
  */
 #ifndef MEGA_EMBED_H

@@ -100,7 +100,7 @@ static int setter_result(int code, const char *group, MegaError *err)
                      code == MEGA_ERR_MEMORY ? "no memory" : "a value is out of range");
 }
 
-/* ---- Audio ----------------------------------------------------------------------------------- */
+/* ---- Audio ---------------------------------------------------------------------------------- */
 
 int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err)
 {
@@ -142,7 +142,7 @@ void mega_audio_normalize(const MegaAudioFeatures *features, const float *sample
         out[i] = (samples[i] - mean) / divisor;
 }
 
-/* ---- Images ---------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 
 static int check_image(const MegaImageFeatures *features, MegaError *err)
 {
@@ -266,7 +266,7 @@ void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixe
     }
 }
 
-/* ---- Text ------------------------------------------------------------------------------------ */
+/* ---- Text ----------------------------------------------------------------------------------- */
 
 int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err)
 {

@@ -15,7 +15,8 @@
 typedef struct MegaAudioFeatures {
     int sample_rate; /* Hz */
     double mean, std; /* of samples in [-1, 1) */
-    int64_t length;  /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
+    int64_t
+        length; /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
 } MegaAudioFeatures;
 
 typedef enum MegaImageFit {
@@ -52,9 +53,10 @@ int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta,
 int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);
 int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err);
 
-/* Gray or RGB as the model says, then resized or cropped to its size: by convert, resize and crop of
- * image.h. name serves the messages. MEGA_FIT_CROP follows torchvision: the long side becomes
- * resize * long / short, rounded down, the crop starts at round((size - crop) / 2), ties to even. */
+/* Gray or RGB as the model says, then resized or cropped to its size: by convert, resize and crop
+ * of image.h. name serves the messages. MEGA_FIT_CROP follows torchvision: the long side becomes
+ * resize * long / short, rounded down, the crop starts at round((size - crop) / 2), ties to even.
+ */
 int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
                    MegaError *err);
 

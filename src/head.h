@@ -16,8 +16,8 @@ typedef struct MegaHeadMemory {
 
 void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
 
-/* workspace->x -> pooled [d]: the per-position projection of the image model, which replaces x, then
- * the mean over positions or position 0. */
+/* workspace->x -> pooled [d]: the per-position projection of the image model, which replaces x,
+ * then the mean over positions or position 0. */
 void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled);
 /* memory->pooled -> logits [classes] */

@@ -31,7 +31,8 @@ typedef struct MegaKernels {
     /* out = x * scale + shift by column (batchnorm; queries and keys) */
     void (*affine)(const float *x, size_t rows, size_t columns, const float *scale,
                    const float *shift, float *out);
-    /* out = (x - mean) / sqrt(variance + eps) * weight + bias by row; weight and bias may be NULL */
+    /* out = (x - mean) / sqrt(variance + eps) * weight + bias by row; weight and bias may be NULL
+     */
     void (*layer_norm)(const float *x, size_t rows, size_t columns, const float *weight,
                        const float *bias, float *out);
     /* out = x / sqrt(mean(x^2) + eps) * weight by row; weight NULL: times scalar */

@@ -74,7 +74,7 @@ static inline float sum_lanes(V v)
     return sum;
 }
 
-/* ---- Elementary functions -------------------------------------------------------------------- */
+/* ---- Elementary functions ------------------------------------------------------------------- */
 
 /* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
  * Below -87 the result is 0, above 88 it stays at e^88. NaN stays NaN. */
@@ -147,7 +147,7 @@ static inline V activate(MegaActivation activation, V x)
     return x;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------ */
+/* ---- Rows ----------------------------------------------------------------------------------- */
 
 /* Applies an expression in v (and b, the same columns of bias) to every element of a matrix. A
  * macro, because each use must become a loop of its own with the expression inlined. */
@@ -238,7 +238,7 @@ static void rms_norm(const float *x, size_t rows, size_t columns, const float *w
     }
 }
 
-/* ---- Attention ------------------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------------------ */
 
 static void softmax_row(float *s, size_t keys, float scale, const float *bias)
 {
@@ -303,7 +303,7 @@ static void attention(MegaAttentionKind kind, float *s, size_t keys, float scale
     }
 }
 
-/* ---- Element by element ---------------------------------------------------------------------- */
+/* ---- Element by element --------------------------------------------------------------------- */
 
 static void multiply(float *restrict x, const float *restrict y, size_t n)
 {
@@ -323,7 +323,7 @@ static void gate(float *restrict x, const float *restrict u, const float *restri
         x[i] += u[i] * (h[i] - x[i]);
 }
 
-/* ---- EMA ------------------------------------------------------------------------------------- */
+/* ---- EMA ------------------------------------------------------------------------------------ */
 
 /* One group of states over the whole length; the states stay in registers. full: count == LANES.
  * Inlined with constant flags, so that each combination becomes a loop of its own. */

@@ -6,7 +6,8 @@
  *   values    blocks of rows          normed -> v; moved -> z, then q and k
  *   queries   blocks of queries       attention inside a chunk, gates, feed-forward: x -> x
  *
- * Only a block of queries ever sees its attention weights: [query_block][chunk] floats, never L x L.
+ * Only a block of queries ever sees its attention weights: [query_block][chunk] floats, never L x
+ * L.
  */
 #include "layer.h"
 
@@ -16,7 +17,8 @@
 #include "attention.h"
 #include "gemm.h"
 
-/* Attention weights that one worker holds at once: this many floats stay in its second-level cache. */
+/* Attention weights that one worker holds at once: this many floats stay in its second-level cache.
+ */
 #define ATTENTION_FLOATS 65536
 #define MIN_QUERY_BLOCK 16
 
@@ -30,7 +32,7 @@ static size_t blocks_of(size_t total, size_t block)
     return (total + block - 1) / block;
 }
 
-/* ---- Shapes and memory ----------------------------------------------------------------------- */
+/* ---- Shapes and memory ---------------------------------------------------------------------- */
 
 void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, size_t length)
 {
@@ -51,8 +53,8 @@ typedef struct QueryScratch {
     float *inner;    /* [rows][ffn] */
 } QueryScratch;
 
-static QueryScratch take_query_scratch(const MegaStackConfig *config, const MegaWorkspace *workspace,
-                                       MegaArena *arena)
+static QueryScratch take_query_scratch(const MegaStackConfig *config,
+                                       const MegaWorkspace *workspace, MegaArena *arena)
 {
     uint64_t rows = workspace->query_block;
     uint64_t d = (uint64_t)config->width, h = (uint64_t)config->hidden;
@@ -87,7 +89,7 @@ void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config
     workspace->scratch = mega_arena_floats(arena, floats * (uint64_t)threads);
 }
 
-/* ---- Steps ----------------------------------------------------------------------------------- */
+/* ---- Steps ---------------------------------------------------------------------------------- */
 
 typedef struct Step {
     const MegaLayerRun *run;
@@ -198,7 +200,8 @@ static void run_queries(void *context, size_t task, int worker)
     const float *moved = w->moved + first * d;
     mega_gemm_nt(rows, d, d, moved, d, weights->mx.weight, d, 0.0f, s.update, d);
     kernels->sigmoid(weights->mx.bias, s.update, rows, d, d);
-    mega_gemm_nt(rows, h + d, d, moved, d, weights->mx.weight + (d + z) * d, d, 0.0f, s.reset, h + d);
+    mega_gemm_nt(rows, h + d, d, moved, d, weights->mx.weight + (d + z) * d, d, 0.0f, s.reset,
+                 h + d);
     kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d + z, s.reset, rows, h, h + d);
 
     /* h^ = act(hx + h_proj(a * r)) */
@@ -219,7 +222,7 @@ static void run_queries(void *context, size_t task, int worker)
         feed_forward(step, x, rows, &s);
 }
 
-/* ---- The layer ------------------------------------------------------------------------------- */
+/* ---- The layer ------------------------------------------------------------------------------ */
 
 static void tap(const MegaLayerRun *run, int index, const char *part, const float *data,
                 size_t columns)

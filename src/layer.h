@@ -1,5 +1,6 @@
 /*
- * layer.h - one MEGA layer: gated attention (spec section 2), then the feed-forward block (section 5).
+ * layer.h - one MEGA layer: gated attention (spec section 2), then the feed-forward block (section
+ * 5).
  */
 #ifndef MEGA_LAYER_H
 #define MEGA_LAYER_H
@@ -14,11 +15,11 @@ typedef struct MegaLayer {
     MegaEma ema;
 } MegaLayer;
 
-/* Rows that are worked on at once, everywhere outside of attention. Part of the numbers' definition:
- * results do not depend on threads because the cut depends on this alone. */
+/* Rows that are worked on at once, everywhere outside of attention. Part of the numbers'
+ * definition: results do not depend on threads because the cut depends on this alone. */
 #define MEGA_ROW_BLOCK 128
 
-/* The states of one input on their way through the stack; L positions. All in the session's arena. */
+/* The states of one input on their way through the stack, in the session's arena; L positions. */
 typedef struct MegaWorkspace {
     size_t length;       /* L */
     size_t chunk;        /* positions that attend to each other: C, or L without chunks */

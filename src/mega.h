@@ -44,7 +44,7 @@ extern "C" {
 
 #define MEGA_VERSION "0.1.0"
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- Errors --------------------------------------------------------------------------------- */
 
 /* The numbers are part of the interface: they never change, new ones are added at the end. */
 typedef enum MegaErrorCode {
@@ -67,13 +67,13 @@ typedef struct MegaError {
 /* A constant such as "MEGA_ERR_FORMAT"; never NULL. */
 MEGA_API const char *mega_error_name(int code);
 
-/* Fills *err (if not NULL) and returns code, so that `return mega_fail(err, CODE, "...", ...)` reads
- * well. A later call overwrites an earlier one. */
+/* Fills *err (if not NULL) and returns code, so that `return mega_fail(err, CODE, "...", ...)`
+ * reads well. A later call overwrites an earlier one. */
 MEGA_API int mega_fail(MegaError *err, int code, const char *format, ...) MEGA_PRINTF(3, 4);
 
 MEGA_API const char *mega_version(void); /* "0.1.0" */
 
-/* ---- Models ---------------------------------------------------------------------------------- */
+/* ---- Models --------------------------------------------------------------------------------- */
 
 typedef struct MegaModel MegaModel;
 
@@ -96,7 +96,7 @@ MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the 
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
 
-/* ---- Sessions -------------------------------------------------------------------------------- */
+/* ---- Sessions ------------------------------------------------------------------------------- */
 
 typedef struct MegaSession MegaSession;
 
@@ -117,7 +117,8 @@ typedef struct MegaInput {
     int channels, height, width; /* images only */
 } MegaInput;
 
-/* inputs: mega_model_input_count() of them. logits [class count], before softmax (spec section 8). */
+/* inputs: mega_model_input_count() of them. logits [class count], before softmax (spec section 8).
+ */
 MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count,
                                    float *logits, MegaError *err);
 

@@ -1,6 +1,6 @@
 /*
- * model.c - loading: read the configuration, find every tensor it implies, decode those that are not
- * used in place, derive what the layers need. After that a model never changes.
+ * model.c - loading: read the configuration, find every tensor it implies, decode those that are
+ * not used in place, derive what the layers need. After that a model never changes.
  */
 #include "model.h"
 
@@ -15,7 +15,7 @@
  * their checksums verified all the same, since that costs a few milliseconds. */
 #define VERIFY_UP_TO (16u << 20)
 
-/* ---- Binding --------------------------------------------------------------------------------- */
+/* ---- Binding -------------------------------------------------------------------------------- */
 
 typedef struct Binding {
     const MegaTensor *tensor;
@@ -64,12 +64,13 @@ static int check_all_bound(const Loader *loader, MegaError *err)
     const MegaFile *file = loader->model->file;
     for (size_t i = 0; i < mega_file_tensor_count(file); i++)
         if (!loader->bindings[i].tensor)
-            return mega_fail(err, MEGA_ERR_MODEL, "%s: tensor '%s' is not part of this architecture",
+            return mega_fail(err, MEGA_ERR_MODEL,
+                             "%s: tensor '%s' is not part of this architecture",
                              mega_file_name(file), mega_file_tensor(file, i)->name);
     return 0;
 }
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
+/* ---- Decoding ------------------------------------------------------------------------------- */
 
 static bool used_in_place(const MegaFile *file, const MegaTensor *tensor)
 {
@@ -133,8 +134,9 @@ static void run_job(void *context, size_t task, int worker)
     uint64_t bytes = tensor->size - begin < tensor->block_size ? tensor->size - begin
                                                                : tensor->block_size;
     MegaError err = {0};
-    void *target = tensor->dtype == MEGA_F32 ? (char *)dst + begin
-                                             : decode->scratch + (size_t)worker * decode->scratch_size;
+    void *target = tensor->dtype == MEGA_F32
+                       ? (char *)dst + begin
+                       : decode->scratch + (size_t)worker * decode->scratch_size;
     if (mega_file_read_block(decode->file, tensor, block, target, &err)) {
         pthread_mutex_lock(&decode->mutex);
         if (task < decode->failed_job) {
@@ -193,7 +195,7 @@ out:
     return code;
 }
 
-/* ---- Deriving -------------------------------------------------------------------------------- */
+/* ---- Deriving ------------------------------------------------------------------------------- */
 
 /* Everything that the layers need beside the weights; only counts in a dry run. */
 static void derive(MegaModel *model, MegaArena *arena)
@@ -215,7 +217,7 @@ static void derive(MegaModel *model, MegaArena *arena)
         mega_norm_prepare(&model->final_norm, config->norm, &model->weights.final_norm, d, arena);
 }
 
-/* ---- Opening --------------------------------------------------------------------------------- */
+/* ---- Opening -------------------------------------------------------------------------------- */
 
 static int load(MegaModel *model, MegaError *err)
 {
@@ -308,7 +310,7 @@ void mega_model_free(MegaModel *model)
     free(model);
 }
 
-/* ---- Questions ------------------------------------------------------------------------------- */
+/* ---- Questions ------------------------------------------------------------------------------ */
 
 const MegaMeta *mega_model_meta(const MegaModel *model)
 {

@@ -1,5 +1,6 @@
 /*
- * model.h - a loaded model: the file, its configuration, its weights, and what is derived from them.
+ * model.h - a loaded model: the file, its configuration, its weights, and what is derived from
+ * them.
  */
 #ifndef MEGA_MODEL_H
 #define MEGA_MODEL_H

@@ -1,5 +1,6 @@
 /*
- * norm.c - see norm.h. batchnorm with running statistics is affine: it is folded to x * scale + shift.
+ * norm.c - see norm.h. batchnorm with running statistics is affine: it is folded to x * scale +
+ * shift.
  */
 #include "norm.h"
 

@@ -9,7 +9,7 @@
 #include "embed.h"
 #include "gemm.h"
 
-/* ---- Making ---------------------------------------------------------------------------------- */
+/* ---- Making --------------------------------------------------------------------------------- */
 
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
                      MegaError *err)
@@ -71,7 +71,7 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
     session->workspace.length = 0; /* plan anew */
 }
 
-/* ---- Planning -------------------------------------------------------------------------------- */
+/* ---- Planning ------------------------------------------------------------------------------- */
 
 static void take_memory(MegaSession *session, MegaArena *arena)
 {
@@ -122,7 +122,7 @@ static const float *bias_center(const MegaSession *session, int index)
     return session->model->layer_weights[index].bias + mega_bias_positions(stack) - 1;
 }
 
-/* ---- Running --------------------------------------------------------------------------------- */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 static void tap(const MegaSession *session, const char *stage, int input, const float *data,
                 size_t rows, size_t columns)

@@ -95,8 +95,8 @@ int mega_pool_new(MegaPool **out, int threads, MegaError *err)
         workers[i] = (Worker){.pool = pool, .number = i + 1};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
             mega_pool_free(pool);
-            return mega_fail(err, MEGA_ERR_MEMORY, "the system allows no more than %d of %d threads",
-                             i + 1, threads);
+            return mega_fail(err, MEGA_ERR_MEMORY,
+                             "the system allows no more than %d of %d threads", i + 1, threads);
         }
         pool->started++;
     }

@@ -1,5 +1,6 @@
 /*
- * reference.h - the whole model in plain loops and double precision, straight from the specification.
+ * reference.h - the whole model in plain loops and double precision, straight from the
+ * specification.
  *
  * Slow and obvious: this is what the engine is tested against on random shapes, beside the goldens
  * of the original. Nothing here is shared with src/ but the configuration and the bound weights.

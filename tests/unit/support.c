@@ -36,7 +36,7 @@ float *random_floats(Random *random, size_t n, float low, float high)
     return values;
 }
 
-/* ---- Models ---------------------------------------------------------------------------------- */
+/* ---- Models --------------------------------------------------------------------------------- */
 
 typedef struct Specs {
     MegaTensorSpec *items;
@@ -125,7 +125,7 @@ MegaConfig small_config(void)
     };
 }
 
-/* ---- Comparison ------------------------------------------------------------------------------ */
+/* ---- Comparison ----------------------------------------------------------------------------- */
 
 static void check(double got, double expected, double limit, size_t at)
 {

@@ -121,7 +121,7 @@ static void assert_refused(const MegaPcm *pcm, int rate, int code, const char *t
         fail_msg("\"%s\" does not name the file and \"%s\"", err.text, text);
 }
 
-/* ---- Exact samples --------------------------------------------------------------------------- */
+/* ---- Exact samples -------------------------------------------------------------------------- */
 
 /* The same rate: every sample as it stands in the file, whatever the container. */
 static void test_same_rate_is_exact(void **state)
@@ -184,7 +184,7 @@ static void test_channels_are_averaged(void **state)
     free(got);
 }
 
-/* ---- Resampling ------------------------------------------------------------------------------ */
+/* ---- Resampling ----------------------------------------------------------------------------- */
 
 /* A tone below half of either rate comes out with its amplitude and phase, and with round(n * b /
  * a) samples; away from the ends, where the filter sees the silence around. */
@@ -231,7 +231,7 @@ static void test_rates_too_far_apart(void **state)
     assert_refused(NULL, 60000, MEGA_ERR_UNSUPPORTED, "cannot be converted");
 }
 
-/* ---- Pipes and headerless PCM ---------------------------------------------------------------- */
+/* ---- Pipes and headerless PCM --------------------------------------------------------------- */
 
 /* Runs with the file at path piped into standard input; what cat's child writes fits no pipe. */
 static float *read_stdin(const MegaPcm *pcm, int rate, size_t *count)
@@ -370,7 +370,7 @@ static void test_not_a_number(void **state)
     assert_refused(&pcm, 16000, MEGA_ERR_FORMAT, "sample 1 is no finite number");
 }
 
-/* ---- Damage ---------------------------------------------------------------------------------- */
+/* ---- Damage --------------------------------------------------------------------------------- */
 
 /* A wav header with these fields before 8 bytes of samples. */
 static MegaBuffer wav_header(uint16_t format, uint16_t channels, uint32_t rate, uint16_t bits,

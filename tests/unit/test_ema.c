@@ -46,8 +46,10 @@ static void check_case(const Case *c, Random *random)
 {
     size_t d = (size_t)c->width, length = (size_t)c->length;
     size_t rows = (c->bidirectional ? 2 : 1) * d, params = rows * (size_t)c->ndim;
-    float *delta = random_floats(random, params, -3, 3), *alpha = random_floats(random, params, -3, 3);
-    float *beta = random_floats(random, params, -1, 1), *gamma = random_floats(random, params, -1, 1);
+    float *delta = random_floats(random, params, -3, 3),
+          *alpha = random_floats(random, params, -3, 3);
+    float *beta = random_floats(random, params, -1, 1),
+          *gamma = random_floats(random, params, -1, 1);
     float *omega = random_floats(random, d, -1, 1), *x = random_floats(random, length * d, -1, 1);
     MegaEmaWeights weights = {delta, alpha, beta, gamma, omega};
     MegaStackConfig config = {.width = c->width, .ndim = c->ndim, .truncation = c->truncation,

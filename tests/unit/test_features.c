@@ -26,7 +26,7 @@ static const MegaImageFeatures imagenet = {
     .std = {0.229f, 0.224f, 0.225f},
 };
 
-/* ---- Metadata -------------------------------------------------------------------------------- */
+/* ---- Metadata ------------------------------------------------------------------------------- */
 
 static void test_audio_metadata(void **state)
 {
@@ -121,7 +121,7 @@ static void test_wrong_values_are_refused(void **state)
     }
 }
 
-/* ---- Images ---------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 
 /* Pixel x, y of channel c is 16 y + x + c. */
 static MegaImage new_image(int width, int height, int channels)
@@ -204,7 +204,7 @@ static void test_pixels_become_planar(void **state)
     assert_close_f32(out, expected, 6, 1e-6);
 }
 
-/* ---- The original's values ------------------------------------------------------------------- */
+/* ---- The original's values ------------------------------------------------------------------ */
 
 static const char *fixtures(void)
 {

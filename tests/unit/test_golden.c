@@ -1,6 +1,6 @@
 /*
- * test_golden.c - converts checkpoints of the original implementation and compares with its results,
- * stage by stage: tests/fixtures, and all of the project's fixtures where they are at hand
+ * test_golden.c - converts checkpoints of the original implementation and compares with its
+ * results, stage by stage: tests/fixtures, and all of the project's fixtures where they are at hand
  * ($MEGA_FIXTURES, else ../shared/fixtures). Bound of the fixtures: 1e-4 relative to the largest
  * expected value, and absolute.
  */
@@ -67,8 +67,8 @@ static void compare(Golden *golden, const char *name, const float *got, size_t g
         for (size_t c = 0; c < columns; c++) {
             double difference = fabs((double)got[at * columns + c] - expected.f32[r * columns + c]);
             if (!(difference <= TOLERANCE * scale))
-                fail_msg("%s: %s[%zu][%zu] is %.9g, expected %.9g (largest %.3g)", golden->name, name,
-                         at, c, (double)got[at * columns + c],
+                fail_msg("%s: %s[%zu][%zu] is %.9g, expected %.9g (largest %.3g)", golden->name,
+                         name, at, c, (double)got[at * columns + c],
                          (double)expected.f32[r * columns + c], scale);
         }
     }

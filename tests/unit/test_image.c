@@ -45,7 +45,7 @@ static void assert_image(MegaImage *image, MegaImage *expected, int levels, cons
     mega_image_free(expected);
 }
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
+/* ---- Decoding ------------------------------------------------------------------------------- */
 
 static void test_kinds_of_files(void **state)
 {
@@ -99,7 +99,7 @@ static void test_row_filters(void **state)
     }
 }
 
-/* ---- Operations ------------------------------------------------------------------------------ */
+/* ---- Operations ----------------------------------------------------------------------------- */
 
 static void test_gray(void **state)
 {
@@ -151,7 +151,7 @@ static void test_crop(void **state)
     mega_image_free(&whole);
 }
 
-/* ---- Damage ---------------------------------------------------------------------------------- */
+/* ---- Damage --------------------------------------------------------------------------------- */
 
 static MegaBuffer read_file(const char *name)
 {

@@ -76,7 +76,7 @@ static void write_ramp(const char *name, size_t n)
     mega_buffer_free(&wav);
 }
 
-/* ---- Models: random weights, preprocessing as the test wants it ------------------------------ */
+/* ---- Models: random weights, preprocessing as the test wants it ----------------------------- */
 
 /* The list of a loaded model is const for everybody else; tests describe preprocessing there. */
 static MegaMeta *meta_of(MegaModel *model)
@@ -138,7 +138,7 @@ static void assert_refused(InputReader *reader, const char *second, int code, co
     assert_int_equal(input_reader_next(reader, &input, &err), 0);
 }
 
-/* ---- Audio ----------------------------------------------------------------------------------- */
+/* ---- Audio ---------------------------------------------------------------------------------- */
 
 static float normalised(size_t number)
 {
@@ -285,7 +285,7 @@ static void test_options_refused(void **state)
     mega_model_free(bare);
 }
 
-/* ---- Images ---------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 
 /* An uncompressed 24-bit picture of 2 x 2 pixels: gray levels 0, 51 / 102, 255. */
 static void write_bmp(const char *name)
@@ -341,7 +341,7 @@ static void test_image_as_samples(void **state)
     mega_model_free(model);
 }
 
-/* ---- Text ------------------------------------------------------------------------------------ */
+/* ---- Text ----------------------------------------------------------------------------------- */
 
 static void assert_tokens(const MegaInput *view, const int32_t *expected, size_t count)
 {
@@ -424,7 +424,7 @@ static void test_vocabulary_must_fit(void **state)
     mega_model_free(model);
 }
 
-/* ---- Kinds and models ------------------------------------------------------------------------ */
+/* ---- Kinds and models ----------------------------------------------------------------------- */
 
 static void test_sniff(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * test_kernels.c - every kernel of every tier against double precision, at all row lengths around the
- * vector width, with guard bands that must stay untouched.
+ * test_kernels.c - every kernel of every tier against double precision, at all row lengths around
+ * the vector width, with guard bands that must stay untouched.
  */
 #include "support.h"
 
@@ -104,7 +104,8 @@ static void norms(void **state)
                 float *y = guarded(&random, 2 * columns, 0, 0);
                 float *weight = random_floats(&random, columns, -2, 2);
                 float *bias = random_floats(&random, columns, -2, 2);
-                MegaNormWeights weights = {affine ? weight : NULL, affine ? bias : NULL, NULL, NULL};
+                MegaNormWeights weights = {affine ? weight : NULL, affine ? bias : NULL, NULL,
+                                           NULL};
                 double *expected = calloc(2 * columns, sizeof *expected);
                 assert_non_null(expected);
                 for (MegaNormKind kind = MEGA_NORM_LAYER; kind <= MEGA_NORM_RMS; kind++) {

@@ -131,7 +131,7 @@ static int open_all(const uint8_t *bytes, size_t size, MegaError *err)
     return code;
 }
 
-/* ---- The example ----------------------------------------------------------------------------- */
+/* ---- The example ---------------------------------------------------------------------------- */
 
 static void check_example(const MegaFile *file)
 {
@@ -230,7 +230,7 @@ static void test_write_example(void **state)
     unlink(path);
 }
 
-/* ---- What must be rejected ------------------------------------------------------------------- */
+/* ---- What must be rejected ------------------------------------------------------------------ */
 
 static void test_truncated(void **state)
 {
@@ -508,7 +508,7 @@ static void test_foreign_files(void **state)
     assert_message(&err, "no regular file");
 }
 
-/* ---- Larger files ---------------------------------------------------------------------------- */
+/* ---- Larger files --------------------------------------------------------------------------- */
 
 enum { BIG_ROWS = 300, BIG_COLUMNS = 1000 };
 
@@ -678,7 +678,7 @@ static void test_no_tensors(void **state)
     }
 }
 
-/* ---- Writing --------------------------------------------------------------------------------- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
 typedef struct BadDecl {
     MegaTensorDecl second;

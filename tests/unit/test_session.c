@@ -1,5 +1,6 @@
 /*
- * test_session.c - the forward pass against the plain reference on random models, and its properties.
+ * test_session.c - the forward pass against the plain reference on random models, and its
+ * properties.
  */
 #include "support.h"
 

@@ -49,7 +49,7 @@ static MegaVocab *read_vocab(const char *dictionary, bool append_cls)
     return vocab;
 }
 
-/* ---- Dictionaries ---------------------------------------------------------------------------- */
+/* ---- Dictionaries --------------------------------------------------------------------------- */
 
 static void assert_symbols(const MegaVocab *vocab, const char *const *symbols, int count)
 {
@@ -131,7 +131,7 @@ static void test_bad_dictionaries(void **state)
     mega_meta_free(meta);
 }
 
-/* ---- Encoding -------------------------------------------------------------------------------- */
+/* ---- Encoding ------------------------------------------------------------------------------- */
 
 /* Encodes with </s> appended and compares with ids, which a -1 ends. */
 static void assert_encodes(const MegaVocab *vocab, MegaTextUnit unit, const char *text, size_t size,
@@ -245,7 +245,7 @@ static void test_ids(void **state)
     }
 }
 
-/* ---- The original's tokens ------------------------------------------------------------------- */
+/* ---- The original's tokens ------------------------------------------------------------------ */
 
 /* Compares one text with its array; false if there is none of that name, or if the text is empty:
  * the original's models then see </s> or <CLS> alone, while ours call that an error. */

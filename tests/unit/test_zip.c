@@ -1,7 +1,7 @@
 /*
  * test_zip.c - zip archives, good and hostile (formats/zip.h). The archives are built here, so that
- * every field can be made to lie. Each is opened from a block of exactly its size, where a sanitizer
- * sees a read beyond the end.
+ * every field can be made to lie. Each is opened from a block of exactly its size, where a
+ * sanitizer sees a read beyond the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * ema.c - times both ways through the EMA over lengths and truncations, one thread, and marks the one
- * that the planner takes. The constants of choose_path in src/ema.c come from this table.
+ * ema.c - times both ways through the EMA over lengths and truncations, one thread, and marks the
+ * one that the planner takes. The constants of choose_path in src/ema.c come from this table.
  *
  *     make bench && build/bench/ema
  */

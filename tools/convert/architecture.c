@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Arguments ------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------ */
 
 const json_t *argument(const json_t *args, const char *name, const char *other_name)
 {
@@ -29,7 +29,7 @@ double argument_number(const json_t *args, const char *name, const char *other_n
     return json_is_number(value) ? json_number_value(value) : fallback;
 }
 
-/* ---- What the detection works on ---------------------------------------------------------------- */
+/* ---- What the detection works on ------------------------------------------------------------ */
 
 typedef struct Detection {
     Architecture *out;
@@ -109,7 +109,7 @@ static int length_argument(Detection *detection, const char *name, const char *o
     return number > 0 && number <= INT32_MAX ? (int)number : 0;
 }
 
-/* ---- The stack ----------------------------------------------------------------------------------- */
+/* ---- The stack ------------------------------------------------------------------------------ */
 
 /* From the tensors of a norm; -1 when there are none. */
 static int norm_of_tensors(const Detection *detection, const char *prefix)
@@ -127,8 +127,9 @@ static int norm_of_tensors(const Detection *detection, const char *prefix)
 
 static int detect_norm(Detection *detection, MegaStackConfig *stack)
 {
-    const char *final = detection->out->source == MEGA_SOURCE_VISION ? "final_norm.norm"
-                                                                     : "encoder.encoder.final_norm.norm";
+    const char *final = detection->out->source == MEGA_SOURCE_VISION
+                            ? "final_norm.norm"
+                            : "encoder.encoder.final_norm.norm";
     int found = norm_of_tensors(detection, "mega_layer.norm."), said;
     int code = named(detection, "norm_type", "normalization_type", "kind of normalisation",
                      mega_norm_by_name, found, &said);
@@ -162,14 +163,15 @@ static int detect_bias(Detection *detection, MegaStackConfig *stack)
         return 0;
     }
     if (length % 2 == 0)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "the relative position bias has %d entries, but an odd number was expected",
-                         length);
+        return mega_fail(
+            detection->err, MEGA_ERR_MODEL,
+            "the relative position bias has %d entries, but an odd number was expected", length);
     if (stack->chunk > 0 && length != 2 * stack->chunk - 1)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "the relative position bias has %d entries, which suits a chunk size of %d, "
-                         "not %d",
-                         length, (length + 1) / 2, stack->chunk);
+        return mega_fail(
+            detection->err, MEGA_ERR_MODEL,
+            "the relative position bias has %d entries, which suits a chunk size of %d, "
+            "not %d",
+            length, (length + 1) / 2, stack->chunk);
     stack->max_positions = (length + 1) / 2;
     return 0;
 }
@@ -198,7 +200,7 @@ static int detect_stack(Detection *detection, MegaStackConfig *stack)
     return detect_norm(detection, stack);
 }
 
-/* ---- The fairseq classifiers: text, pixels, speech ------------------------------------------------ */
+/* ---- The fairseq classifiers: text, pixels, speech ------------------------------------------ */
 
 static int detect_fairseq_embedding(Detection *detection, MegaConfig *config)
 {
@@ -294,7 +296,7 @@ static int detect_fairseq(Detection *detection)
     return detect_bias(detection, stack);
 }
 
-/* ---- The image model ------------------------------------------------------------------------------ */
+/* ---- The image model ------------------------------------------------------------------------ */
 
 static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patches)
 {
@@ -350,7 +352,7 @@ static int detect_vision(Detection *detection)
     return 0;
 }
 
-/* ---- Families --------------------------------------------------------------------------------------- */
+/* ---- Families ------------------------------------------------------------------------------- */
 
 typedef struct Family {
     const char *name;
@@ -371,10 +373,11 @@ static int unknown_architecture(const MegaCheckpoint *checkpoint, MegaError *err
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "this is a translation or language model (it has decoder layers); only "
                          "classifiers can be converted yet");
-    return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                     "none of the known MEGA architectures fits the %zu tensors of this checkpoint; "
-                     "--list shows them",
-                     mega_checkpoint_count(checkpoint));
+    return mega_fail(
+        err, MEGA_ERR_UNSUPPORTED,
+        "none of the known MEGA architectures fits the %zu tensors of this checkpoint; "
+        "--list shows them",
+        mega_checkpoint_count(checkpoint));
 }
 
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,

@@ -1,8 +1,9 @@
 /*
  * architecture.h - from a checkpoint's tensors and arguments to a MegaConfig.
  *
- * Every size is taken from a tensor's shape; the arguments decide only what shapes cannot tell, such
- * as the attention function. A new family of models is one more row of the table in architecture.c.
+ * Every size is taken from a tensor's shape; the arguments decide only what shapes cannot tell,
+ * such as the attention function. A new family of models is one more row of the table in
+ * architecture.c.
  */
 #ifndef CONVERT_ARCHITECTURE_H
 #define CONVERT_ARCHITECTURE_H
@@ -25,7 +26,7 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
 const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
                                               const MegaCheckpoint *checkpoint, const char *name);
 
-/* ---- Arguments of the original, by the first of these names that is there ---------------------- */
+/* ---- Arguments of the original, by the first of these names that is there ------------------- */
 
 /* NULL when absent. JSON null (Python's None) is a value. */
 const json_t *argument(const json_t *args, const char *name, const char *other_name);

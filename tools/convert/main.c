@@ -59,7 +59,7 @@ static int usage_error(const char *format, ...)
     return 2;
 }
 
-/* ---- Options ------------------------------------------------------------------------------------------ */
+/* ---- Options -------------------------------------------------------------------------------- */
 
 enum {
     OPT_CONFIG = 256,
@@ -189,7 +189,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     return good ? 0 : usage_error("'%s' is not a valid value for --%s", value, name);
 }
 
-/* ---- Listing -------------------------------------------------------------------------------------------- */
+/* ---- Listing -------------------------------------------------------------------------------- */
 
 static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args)
 {
@@ -211,7 +211,7 @@ static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args
     }
 }
 
-/* ---- Converting ------------------------------------------------------------------------------------------ */
+/* ---- Converting ----------------------------------------------------------------------------- */
 
 /* --config: an object of arguments, or a file that has such an object as "args". */
 static json_t *load_config(const char *path, MegaError *err)

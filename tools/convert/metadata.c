@@ -19,7 +19,7 @@ static void warn(const MetadataOptions *options, const char *sentence)
         fprintf(stderr, "mega-convert: note: %s\n", sentence);
 }
 
-/* ---- Provenance ------------------------------------------------------------------------------------ */
+/* ---- Provenance ----------------------------------------------------------------------------- */
 
 static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
                             const Architecture *architecture, const MegaCheckpoint *checkpoint,
@@ -47,7 +47,7 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
     return code;
 }
 
-/* ---- Labels ------------------------------------------------------------------------------------------ */
+/* ---- Labels --------------------------------------------------------------------------------- */
 
 /* Splits text in place at every separator; empty parts are dropped. Returns the number of parts. */
 static size_t split(char *text, const char *separators, const char **parts, size_t capacity)
@@ -125,7 +125,7 @@ static int write_labels(MegaMeta *meta, const MetadataOptions *options,
     return 0;
 }
 
-/* ---- Preprocessing ----------------------------------------------------------------------------------- */
+/* ---- Preprocessing -------------------------------------------------------------------------- */
 
 /* Numbers of an argument: one, or one for each channel. Returns how many, 0 if it has none. */
 static int numbers(const json_t *value, double *out, int capacity)
@@ -158,8 +158,9 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
                                  ? (double)options->audio_length
                                  : argument_number(args, "audio_length", NULL, positions));
     if (isnan(audio.mean) || isnan(audio.std)) {
-        warn(options, "no --audio-mean and --audio-std: the model runs with 'mega-run forward', but "
-                      "cannot read recordings");
+        warn(options,
+             "no --audio-mean and --audio-std: the model runs with 'mega-run forward', but "
+             "cannot read recordings");
         return 0;
     }
     return mega_audio_features_write(&audio, meta, err);
@@ -200,7 +201,8 @@ static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options,
 static int write_image(MegaMeta *meta, const MetadataOptions *options,
                        const Architecture *architecture, const json_t *args, MegaError *err)
 {
-    static const double imagenet_mean[] = {0.485, 0.456, 0.406}, imagenet_std[] = {0.229, 0.224, 0.225};
+    static const double imagenet_mean[] = {0.485, 0.456, 0.406},
+                        imagenet_std[] = {0.229, 0.224, 0.225};
     static const double gray_mean[] = {0.5, 0.5, 0.5}, gray_std[] = {0.5, 0.5, 0.5};
     const MegaEmbedConfig *embed = &architecture->config.embed;
     MegaImageFeatures image = {.channels = 1, .fit = MEGA_FIT_EXACT};
@@ -226,8 +228,9 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
     }
     if (fill_pixels(&image, options, args, patches ? imagenet_mean : gray_mean,
                     patches ? imagenet_std : gray_std))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the pixels' mean and deviation must be one number, "
-                                                 "or %d",
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the pixels' mean and deviation must be one number, "
+                         "or %d",
                          image.channels);
     return mega_image_features_write(&image, meta, err);
 }
@@ -282,7 +285,8 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     return input_type && strcmp(input_type, "image") == 0
                ? write_image(meta, options, architecture, args, err)
                : write_audio(meta, options, args,
-                             argument_number(args, "max_source_positions", "max_positions", 0), err);
+                             argument_number(args, "max_source_positions", "max_positions", 0),
+                             err);
 }
 
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,

@@ -26,10 +26,10 @@ typedef struct Items {
     size_t missing;
 } Items;
 
-/* ---- Finding ----------------------------------------------------------------------------------------- */
+/* ---- Finding -------------------------------------------------------------------------------- */
 
-/* The same elements in the same order: leading and trailing dimensions of 1 do not count, and further
- * trailing dimensions may be flattened ([D, C, p, p] is [D, C p p]). */
+/* The same elements in the same order: leading and trailing dimensions of 1 do not count, and
+ * further trailing dimensions may be flattened ([D, C, p, p] is [D, C p p]). */
 static bool shape_fits(const MegaTensorSpec *spec, const MegaCheckpointTensor *tensor)
 {
     const uint64_t *shape = tensor->shape;
@@ -136,9 +136,10 @@ static int check_leftovers(const Items *items, bool keep_going, MegaError *err)
     return 0;
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------------- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Matrices shrink; what is small or sensitive (norms, EMA, biases, gamma and beta) stays float32. */
+/* Matrices shrink; what is small or sensitive (norms, EMA, biases, gamma and beta) stays float32.
+ */
 static MegaDtype stored_dtype(const MegaTensorSpec *spec, MegaDtype wanted)
 {
     return spec->rank == 2 && ends_with(spec->name, "weight") ? wanted : MEGA_F32;

@@ -15,8 +15,8 @@ typedef struct WriteOptions {
     bool quiet;
 } WriteOptions;
 
-/* Memory stays near the largest tensor. A failure, or an interrupting signal, leaves nothing behind.
- * Warnings go to stderr. */
+/* Memory stays near the largest tensor. A failure, or an interrupting signal, leaves nothing
+ * behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
 

@@ -1,8 +1,8 @@
 /*
  * classify.c - mega-run classify: names what is in each input.
  *
- * Inputs stream through one reader and one session: one bad input does not stop the others, and each
- * result is out before the next input is opened.
+ * Inputs stream through one reader and one session: one bad input does not stop the others, and
+ * each result is out before the next input is opened.
  */
 #include <errno.h>
 #include <fts.h>
@@ -73,7 +73,7 @@ typedef struct Classifier {
     double loading, reading, running; /* seconds */
 } Classifier;
 
-/* ---- Results ------------------------------------------------------------------------------------------ */
+/* ---- Results -------------------------------------------------------------------------------- */
 
 /* The first `top` entries of order become the best classes; equal ones by their number. */
 static void rank_classes(Engine *engine, int top)
@@ -84,7 +84,8 @@ static void rank_classes(Engine *engine, int top)
     for (int i = 0; i < top && i < classes; i++) {
         int best = i;
         for (int j = i + 1; j < classes; j++)
-            if (engine->probabilities[engine->order[j]] > engine->probabilities[engine->order[best]])
+            if (engine->probabilities[engine->order[j]] >
+                engine->probabilities[engine->order[best]])
                 best = j;
         int index = engine->order[best];
         memmove(engine->order + i + 1, engine->order + i, (size_t)(best - i) * sizeof index);
@@ -150,7 +151,7 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
                                   mega_error_name(err->code), "message", json_text(err->text)));
 }
 
-/* ---- Running ------------------------------------------------------------------------------------------ */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
@@ -225,8 +226,8 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
         fail_input(c, path, &err);
 }
 
-/* Which engine an input needs, when no model was named. A pipe shows nothing before it is read; it is
- * taken for sound. */
+/* Which engine an input needs, when no model was named. A pipe shows nothing before it is read; it
+ * is taken for sound. */
 static InputKind kind_of(const Options *options, const char *path)
 {
     if (options->model)
@@ -269,7 +270,7 @@ static bool take_path(Classifier *c, const char *path)
     return !ferror(stdout);
 }
 
-/* ---- Where paths come from -------------------------------------------------------------------------- */
+/* ---- Where paths come from ------------------------------------------------------------------ */
 
 static int by_name(const FTSENT **a, const FTSENT **b)
 {
@@ -323,7 +324,8 @@ static void take_list(Classifier *c, const char *path)
         return;
     }
     bool going = true;
-    while (going && (length = getdelim(&line, &capacity, c->options->null ? '\0' : '\n', list)) > 0) {
+    while (going &&
+           (length = getdelim(&line, &capacity, c->options->null ? '\0' : '\n', list)) > 0) {
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r') &&
                !c->options->null)
             line[--length] = '\0';
@@ -360,14 +362,20 @@ int command_classify(int argc, char **argv)
 {
     enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_RAW, OPT_IDS, OPT_FILES, OPT_THREADS,
            OPT_TIME };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},     {"top", required_argument, NULL, OPT_TOP},
-        {"json", no_argument, NULL, OPT_JSON},       {"window", required_argument, NULL, OPT_WINDOW},
-        {"hop", required_argument, NULL, OPT_HOP},   {"raw", required_argument, NULL, OPT_RAW},
-        {"ids", no_argument, NULL, OPT_IDS},         {"files-from", required_argument, NULL, OPT_FILES},
-        {"null", no_argument, NULL, '0'},            {"threads", required_argument, NULL, OPT_THREADS},
-        {"time", no_argument, NULL, OPT_TIME},       {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},            {0}};
+    static const struct option long_options[] = {{"model", required_argument, NULL, 'm'},
+                                                 {"top", required_argument, NULL, OPT_TOP},
+                                                 {"json", no_argument, NULL, OPT_JSON},
+                                                 {"window", required_argument, NULL, OPT_WINDOW},
+                                                 {"hop", required_argument, NULL, OPT_HOP},
+                                                 {"raw", required_argument, NULL, OPT_RAW},
+                                                 {"ids", no_argument, NULL, OPT_IDS},
+                                                 {"files-from", required_argument, NULL, OPT_FILES},
+                                                 {"null", no_argument, NULL, '0'},
+                                                 {"threads", required_argument, NULL, OPT_THREADS},
+                                                 {"time", no_argument, NULL, OPT_TIME},
+                                                 {"quiet", no_argument, NULL, 'q'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {0}};
     Options options = {.top = 1};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */

@@ -1,8 +1,8 @@
 /*
  * eval.c - mega-run eval: accuracy of a classifier on a manifest of labelled files.
  *
- * Parallel over inputs: each worker has a reader and a session of one thread, all share the model. Rows
- * land in an array by number, so the report does not depend on the threads.
+ * Parallel over inputs: each worker has a reader and a session of one thread, all share the model.
+ * Rows land in an array by number, so the report does not depend on the threads.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -69,7 +69,7 @@ typedef struct Eval {
     double seconds;
 } Eval;
 
-/* ---- Running ------------------------------------------------------------------------------------------- */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 /* A worker's reader and session are made when it gets its first row. */
 static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
@@ -100,12 +100,14 @@ static int classify_row(Eval *eval, Worker *worker, const ManifestRow *from, Row
         code = input_reader_begin(worker->reader, from->path, from->path2, err);
     if (!code) {
         int more = input_reader_next(worker->reader, &input, err);
-        code = more > 0    ? 0
-               : more == 0 ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing in it", from->path)
-                           : more;
+        code = more > 0 ? 0
+               : more == 0
+                   ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing in it", from->path)
+                   : more;
     }
     if (!code)
-        code = mega_session_classify(worker->session, input.views, input.count, worker->logits, err);
+        code =
+            mega_session_classify(worker->session, input.views, input.count, worker->logits, err);
     input_free(&input);
     if (code)
         return code;
@@ -169,7 +171,7 @@ static int prepare(Eval *eval, MegaError *err)
     return code;
 }
 
-/* ---- Reporting ------------------------------------------------------------------------------------------ */
+/* ---- Reporting ------------------------------------------------------------------------------ */
 
 typedef struct Counts {
     size_t n, correct, errors;

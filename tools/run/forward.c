@@ -1,6 +1,6 @@
 /*
- * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage out.
- * To check a conversion against the original, and to take embeddings.
+ * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage
+ * out. To check a conversion against the original, and to take embeddings.
  */
 #define _GNU_SOURCE /* strdupa */
 #include <getopt.h>

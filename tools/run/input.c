@@ -49,7 +49,7 @@ struct InputReader {
     uint64_t base;
 };
 
-/* ---- What a file holds ----------------------------------------------------------------------- */
+/* ---- What a file holds ---------------------------------------------------------------------- */
 
 typedef struct Magic {
     size_t offset;
@@ -171,7 +171,7 @@ InputKind input_sniff(const char *path)
     return INPUT_UNKNOWN;
 }
 
-/* ---- The reader ------------------------------------------------------------------------------ */
+/* ---- The reader ----------------------------------------------------------------------------- */
 
 static int read_text_features(InputReader *reader, MegaError *err)
 {
@@ -381,7 +381,7 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
     return 0;
 }
 
-/* ---- Audio ----------------------------------------------------------------------------------- */
+/* ---- Audio ---------------------------------------------------------------------------------- */
 
 static int grow(InputReader *reader, size_t needed, MegaError *err)
 {
@@ -487,7 +487,7 @@ static int next_clip(InputReader *reader, Input *out, MegaError *err)
     return code ? code : 1;
 }
 
-/* ---- Images ---------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 
 static int next_image(InputReader *reader, Input *out, MegaError *err)
 {
@@ -517,7 +517,7 @@ static int next_image(InputReader *reader, Input *out, MegaError *err)
     return code ? code : 1;
 }
 
-/* ---- Text ------------------------------------------------------------------------------------ */
+/* ---- Text ----------------------------------------------------------------------------------- */
 
 static int encode(const InputReader *reader, const uint8_t *text, size_t size, const char *path,
                   Input *out, MegaError *err)

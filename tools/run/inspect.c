@@ -57,7 +57,7 @@ static uint64_t parameter_count(const MegaFile *file)
     return count;
 }
 
-/* ---- Text ------------------------------------------------------------------------------------ */
+/* ---- Text ----------------------------------------------------------------------------------- */
 
 /* Control characters could drive the terminal; a line break would break the table. */
 static void print_text(const char *text)
@@ -232,7 +232,7 @@ static void print_file(const MegaFile *file, bool tensors)
         print_tensors(file);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static json_t *json_of_value(const MegaMetaValue *value)
 {
@@ -319,7 +319,7 @@ static int print_json(const MegaFile *file)
     return 0;
 }
 
-/* ---- The command ----------------------------------------------------------------------------- */
+/* ---- The command ---------------------------------------------------------------------------- */
 
 static int inspect(const char *path, bool json, bool tensors)
 {

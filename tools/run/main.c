@@ -1,8 +1,8 @@
 /*
  * main.c - mega-run: finds the command and hands over.
  *
- * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it does
- * every filter.
+ * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
+ * does every filter.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -43,10 +43,11 @@ static int read_header(const char *path, char *line, size_t *columns, MegaError 
                 columns[c] = i;
     }
     if (columns[COLUMN_PATH] == SIZE_MAX || columns[COLUMN_LABEL] == SIZE_MAX)
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s: the first line must name tab-separated columns, among them 'path' and "
-                         "'label'; it is '%.80s'",
-                         path, count ? fields[0] : "");
+        return mega_fail(
+            err, MEGA_ERR_FORMAT,
+            "%s: the first line must name tab-separated columns, among them 'path' and "
+            "'label'; it is '%.80s'",
+            path, count ? fields[0] : "");
     return 0;
 }
 

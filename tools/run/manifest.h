@@ -1,8 +1,8 @@
 /*
  * manifest.h - lists of labelled files: tab-separated, with a header line that names the columns.
  *
- * Columns `path` and `label` are needed, `path2` (second input of a pair) and `split` are known, all
- * others are ignored. Paths are relative to the manifest's folder unless a root is given.
+ * Columns `path` and `label` are needed, `path2` (second input of a pair) and `split` are known,
+ * all others are ignored. Paths are relative to the manifest's folder unless a root is given.
  */
 #ifndef RUN_MANIFEST_H
 #define RUN_MANIFEST_H
