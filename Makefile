@@ -63,7 +63,7 @@ PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
-.PHONY: all demo test unit cli install clean packages bench
+.PHONY: all demo test unit cli bench install clean packages packages-test
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so $(BUILD)/mega.pc
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -127,7 +127,6 @@ test: packages-test
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
-.PHONY: packages-test
 packages:
 	@tools/install-packages build
 packages-test:

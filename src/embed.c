@@ -169,7 +169,7 @@ static void embed_rows(void *context, size_t task, int worker)
     const MegaWorkspace *w = embed->run->workspace;
     const MegaLinearWeights *weights = &embed->weights->embed;
     size_t d = (size_t)embed->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = w->length - first < MEGA_ROW_BLOCK ? w->length - first : MEGA_ROW_BLOCK;
+    size_t rows = mega_block_rows(w->length, task);
     float *x = w->x + first * d;
     switch (embed->config->kind) {
     case MEGA_EMBED_TOKENS:
@@ -196,6 +196,5 @@ void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const Meg
                     const MegaNorm *norm, const MegaInput *input)
 {
     Embed embed = {run, &config->embed, weights, norm, input};
-    size_t blocks = (run->workspace->length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK;
-    mega_pool_run(run->pool, blocks, embed_rows, &embed);
+    mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), embed_rows, &embed);
 }

@@ -28,7 +28,7 @@ static void project_rows(void *context, size_t task, int worker)
     const Projection *projection = context;
     const MegaWorkspace *w = projection->run->workspace;
     size_t d = (size_t)projection->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = w->length - first < MEGA_ROW_BLOCK ? w->length - first : MEGA_ROW_BLOCK;
+    size_t rows = mega_block_rows(w->length, task);
     float *out = w->moved + first * d; /* free after the last layer */
     (void)worker;
     mega_gemm_nt(rows, d, d, w->x + first * d, d, projection->linear->weight, d, 0.0f, out, d);
@@ -44,8 +44,7 @@ void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const Meg
     const float *x = w->x;
     if (config->head.projection) {
         Projection projection = {run, &weights->head_projection};
-        mega_pool_run(run->pool, (w->length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK, project_rows,
-                      &projection);
+        mega_pool_run(run->pool, mega_row_blocks(w->length), project_rows, &projection);
         x = w->moved;
     }
     if (config->head.pooling == MEGA_POOL_FIRST) {

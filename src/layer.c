@@ -106,7 +106,7 @@ static void norm_rows(void *context, size_t task, int worker)
     const Step *step = context;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)step->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+    size_t rows = mega_block_rows(w->length, task);
     mega_norm_apply(step->norm, step->run->kernels, w->x + first * d, rows, d,
                     step->normed + first * d);
 }
@@ -114,7 +114,7 @@ static void norm_rows(void *context, size_t task, int worker)
 void mega_workspace_norm(const MegaLayerRun *run, const MegaNorm *norm, float *out)
 {
     Step step = {.run = run, .norm = norm, .normed = out};
-    mega_pool_run(run->pool, blocks_of(run->workspace->length, MEGA_ROW_BLOCK), norm_rows, &step);
+    mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), norm_rows, &step);
 }
 
 /* v = act(v_proj(x^)), z = silu(the z rows of mx_proj(m)), which is left in q for now */
@@ -127,7 +127,7 @@ static void project_values(void *context, size_t task, int worker)
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
-    size_t first = task * MEGA_ROW_BLOCK, rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+    size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
 
     float *v = w->v + first * h, *zz = w->q + first * z;
     mega_gemm_nt(rows, h, d, step->input + first * d, d, weights->v.weight, d, 0.0f, v, h);
@@ -145,7 +145,7 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t z = (size_t)step->run->config->zdim;
-    size_t first = task * MEGA_ROW_BLOCK, rows = min_size(MEGA_ROW_BLOCK, w->length - first);
+    size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
     float *q = w->q + first * z, *k = w->k + first * z;
     kernels->affine(q, rows, z, weights->gamma + z, weights->beta + z, k);
     kernels->affine(q, rows, z, weights->gamma, weights->beta, q);
@@ -239,7 +239,7 @@ void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, 
     const MegaStackConfig *config = run->config;
     const MegaWorkspace *w = run->workspace;
     size_t d = (size_t)config->width, z = (size_t)config->zdim;
-    size_t row_blocks = blocks_of(w->length, MEGA_ROW_BLOCK);
+    size_t row_blocks = mega_row_blocks(w->length);
     Step step = {.run = run, .layer = layer, .bias = bias};
     step.input = config->pre_norm ? w->normed : w->x;
 

@@ -19,6 +19,18 @@ typedef struct MegaLayer {
  * definition: results do not depend on threads because the cut depends on this alone. */
 #define MEGA_ROW_BLOCK 128
 
+/* How many blocks `length` rows make, and how many rows block number `block` has. */
+static inline size_t mega_row_blocks(size_t length)
+{
+    return (length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK;
+}
+
+static inline size_t mega_block_rows(size_t length, size_t block)
+{
+    size_t rest = length - block * MEGA_ROW_BLOCK;
+    return rest < MEGA_ROW_BLOCK ? rest : MEGA_ROW_BLOCK;
+}
+
 /* The states of one input on their way through the stack, in the session's arena; L positions. */
 typedef struct MegaWorkspace {
     size_t length;       /* L */

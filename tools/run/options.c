@@ -38,7 +38,12 @@ int option_error(const char *command, int option, char **argv)
     const char *text = argv[optind - 1];
     if (option == ':')
         return usage_error(command, "option '%s' needs a value", text);
-    return usage_error(command, "option '%s' is unknown", text);
+    if (optopt == 0)
+        return usage_error(command, "option '%s' is unknown", text);
+    if (strncmp(text, "--", 2) == 0 && strchr(text, '='))
+        return usage_error(command, "option '%.*s' takes no value", (int)strcspn(text, "="), text);
+    /* within a group such as -xq, optind has not moved on */
+    return usage_error(command, "option '-%c' is unknown", optopt);
 }
 
 int finish_output(int status)
@@ -50,19 +55,25 @@ int finish_output(int status)
     return status;
 }
 
+/* strtol and strtod would skip blanks, and take "inf". */
+static bool is_number_start(const char *text)
+{
+    return text[0] != '\0' && strchr("0123456789.-", text[0]);
+}
+
 bool parse_int(const char *text, long min, long max, int *out)
 {
     char *end;
     long value = strtol(text, &end, 10);
     *out = (int)value;
-    return end != text && *end == '\0' && value >= min && value <= max;
+    return is_number_start(text) && end != text && *end == '\0' && value >= min && value <= max;
 }
 
 bool parse_seconds(const char *text, double *out)
 {
     char *end;
     *out = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(*out) && *out > 0;
+    return is_number_start(text) && end != text && *end == '\0' && isfinite(*out) && *out > 0;
 }
 
 json_t *json_text(const char *text)
@@ -90,6 +101,19 @@ void print_json_line(json_t *object)
     putchar('\n');
     fflush(stdout);
     json_decref(object);
+}
+
+int class_probabilities(const MegaModel *model, float *logits, const char *path, MegaError *err)
+{
+    int classes = mega_model_class_count(model);
+    for (int i = 0; i < classes; i++)
+        if (!isfinite(logits[i]))
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "%s: the model's result is not finite; values of the input, or weights "
+                             "of the model, are out of range",
+                             path);
+    mega_softmax(logits, classes, logits);
+    return 0;
 }
 
 const char *class_name(const MegaModel *model, int index, char buffer[16])
