@@ -3,6 +3,7 @@
  */
 #include "session.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "attention.h"
@@ -177,5 +178,10 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
     }
     mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
     tap(session, "logits", 0, logits, 1, (size_t)model->config.head.classes);
+    for (int i = 0; i < model->config.head.classes; i++)
+        if (!isfinite(logits[i]))
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "the model's numbers overflow on this input: logit %d is not finite",
+                             i);
     return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,22 @@ static void wrong_inputs_are_refused(void **state)
     mega_model_free(model);
 }
 
+/* Real numbers near the end of float32 overflow inside, which must not pass for a result. */
+static void overflow_is_an_error(void **state)
+{
+    Random random = {17};
+    MegaConfig config = small_config();
+    const float values[] = {3e38f, -3e38f, NAN, 1};
+    (void)state;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session;
+    assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0}, "finite");
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +239,7 @@ int main(void)
         cmocka_unit_test(chunk_as_long_as_the_input_is_no_chunk),
         cmocka_unit_test(padding_at_the_ends_changes_nothing),
         cmocka_unit_test(wrong_inputs_are_refused),
+        cmocka_unit_test(overflow_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
