@@ -19,6 +19,7 @@
 #define MAX_MARKS 256
 #define MAX_STACK (1u << 20)
 #define MAX_MEMO (1u << 24)
+#define FIRST_CAPACITY 64 /* of stack, memo and storages */
 #define ARENA_BLOCK 65536
 
 typedef struct Block {
@@ -94,7 +95,7 @@ static int allocate(Machine *m, void **out, size_t size)
 static int append(Machine *m, Values *values, MegaPickleValue *value)
 {
     if (values->count == values->capacity) {
-        size_t capacity = values->capacity ? values->capacity * 2 : 64;
+        size_t capacity = values->capacity ? values->capacity * 2 : FIRST_CAPACITY;
         MegaPickleValue **items = realloc(values->items, capacity * sizeof *items);
         if (!items)
             return no_memory(m);
@@ -679,8 +680,13 @@ int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, size_t *l
 {
     *out = NULL;
     Machine machine = {.pickle = calloc(1, sizeof(MegaPickle)), .name = name, .err = err};
-    if (!machine.pickle)
+    machine.stack.items = calloc(FIRST_CAPACITY, sizeof *machine.stack.items);
+    machine.stack.capacity = FIRST_CAPACITY;
+    if (!machine.pickle || !machine.stack.items) {
+        free(machine.pickle);
+        free(machine.stack.items);
         return no_memory(&machine);
+    }
     /* More than that is data of something else behind the pickle, or too much. */
     machine.reader = mega_reader(bytes, size < MEGA_PICKLE_MAX_SIZE ? size : MEGA_PICKLE_MAX_SIZE);
     int code = run_all(&machine);

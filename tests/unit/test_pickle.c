@@ -1,6 +1,6 @@
 /*
- * test_pickle.c - pickles as data, good and hostile (formats/pickle.h). Each is read from a block of
- * exactly its size, where a sanitizer sees a read beyond the end.
+ * test_pickle.c - pickles as data, good and hostile (formats/pickle.h). Each is read from a block
+ * of exactly its size, where a sanitizer sees a read beyond the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>
