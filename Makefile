@@ -38,7 +38,7 @@ FORMATS_SRC := \
 COMMON_SRC := tools/common/progress.c
 
 RUN_SRC := $(COMMON_SRC) \
-    tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c \
+    tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
     tools/run/classify.c tools/run/manifest.c tools/run/eval.c tools/run/forward.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
@@ -64,7 +64,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test
-all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so $(BUILD)/mega.pc
+all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -92,12 +92,20 @@ $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega
 $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
-$(BUILD)/mega.pc: Makefile src/mega.h
-	@mkdir -p $(@D)
-	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' 'libdir=$${prefix}/lib' '' \
-	    'Name: mega' 'Description: inference engine for MEGA sequence models' \
-	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lmega' \
-	    'Libs.private: $(LIB_LIBS)' > $@
+# Written when it is installed, since PREFIX may be another than when building.
+define PKG_CONFIG
+prefix=$(PREFIX)
+includedir=$${prefix}/include
+libdir=$${prefix}/lib
+
+Name: mega
+Description: inference engine for MEGA sequence models
+Version: $(VERSION)
+Cflags: -I$${includedir}
+Libs: -L$${libdir} -lmega
+Libs.private: $(LIB_LIBS)
+endef
+export PKG_CONFIG
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
@@ -147,7 +155,7 @@ install: all
 	install -m 755 $(BUILD)/libmega.so $(DESTDIR)$(PREFIX)/lib/libmega.so.$(VERSION)
 	ln -sf libmega.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libmega.so.0
 	ln -sf libmega.so.0 $(DESTDIR)$(PREFIX)/lib/libmega.so
-	install -m 644 $(BUILD)/mega.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	echo "$$PKG_CONFIG" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/mega.pc
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done

@@ -16,6 +16,7 @@
 #include "find_model.h"
 #include "input.h"
 #include "options.h"
+#include "predict.h"
 #include "progress.h"
 
 static const char help[] =
@@ -23,7 +24,7 @@ static const char help[] =
     "\n"
     "Names what is in recordings, pictures or texts. A folder stands for all files in it, '-' for\n"
     "standard input. Without -m the shipped model for that kind of input is taken. A pair model\n"
-    "takes its inputs two by two, or files with a TAB between the two texts.\n"
+    "takes its inputs two by two; a last one without partner has a TAB between its two texts.\n"
     "\n"
     "Prints label and probability; with several inputs the path before them; with --window the\n"
     "seconds where the window begins and ends.\n"
@@ -205,16 +206,12 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
         c->reading += clock_seconds() - begun;
         begun = clock_seconds();
         if (more > 0) {
-            int code = mega_session_classify(engine->session, input.views, input.count,
-                                             engine->probabilities, &err);
+            int code = predict(engine->probabilities, engine->session, engine->model, &input, path,
+                               &err);
             c->running += clock_seconds() - begun;
             if (code) {
-                MegaError inner = err;
-                mega_fail(&err, code, "%s: %s", path, inner.text);
                 more = code;
             } else {
-                mega_softmax(engine->probabilities, mega_model_class_count(engine->model),
-                             engine->probabilities);
                 rank_classes(engine, c->options->top);
                 print_result(c, engine, path, &input);
             }
@@ -251,6 +248,8 @@ static bool take_path(Classifier *c, const char *path)
     if (!engine->model && load_engine(c, engine, kind, &err)) {
         free_engine(engine);
         if (!c->options->model) { /* another kind of input may have a model */
+            MegaError inner = err;
+            mega_fail(&err, inner.code, "%s: %s", path, inner.text);
             fail_input(c, path, &err);
             return true;
         }
@@ -277,27 +276,52 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
+/* Something that was named, but of which nothing can be read. */
+static void fail_path(Classifier *c, const char *path, const char *reason)
+{
+    MegaError err = {0};
+    mega_fail(&err, MEGA_ERR_IO, "cannot read %s: %s", path, reason);
+    fail_input(c, path, &err);
+}
+
+static bool take_entry(Classifier *c, FTS *walk, FTSENT *entry, size_t *files)
+{
+    const bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden)
+            fts_set(walk, entry, FTS_SKIP);
+        return true;
+    case FTS_F:
+        *files += !hidden;
+        return hidden || take_path(c, entry->fts_path);
+    case FTS_SLNONE:
+        *files += !hidden;
+        if (!hidden)
+            fail_path(c, entry->fts_path, "a link that leads nowhere");
+        return true;
+    case FTS_ERR:
+    case FTS_DNR:
+    case FTS_NS: fail_path(c, entry->fts_path, strerror(entry->fts_errno)); return true;
+    default: return true; /* the way back up, loops of links, devices */
+    }
+}
+
 static bool take_folder(Classifier *c, const char *path)
 {
     char *const roots[] = {(char *)path, NULL};
     FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
-    bool going = walk != NULL;
-    while (going) {
-        FTSENT *entry = fts_read(walk);
-        if (!entry)
-            break;
-        bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
-        if (hidden && entry->fts_info == FTS_D)
-            fts_set(walk, entry, FTS_SKIP);
-        else if (!hidden && entry->fts_info == FTS_F)
-            going = take_path(c, entry->fts_path);
-        else if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR) {
-            report("%s: %s", entry->fts_path, strerror(entry->fts_errno));
-            c->status = 1;
-        }
+    bool going = true;
+    size_t files = 0;
+    if (!walk) {
+        fail_path(c, path, strerror(errno));
+        return true;
     }
-    if (walk)
-        fts_close(walk);
+    for (FTSENT *entry; going && (entry = fts_read(walk));)
+        going = take_entry(c, walk, entry, &files);
+    fts_close(walk);
+    if (going && files == 0)
+        fail_path(c, path, "there is no file in this folder");
     return going;
 }
 
@@ -319,8 +343,7 @@ static void take_list(Classifier *c, const char *path)
     size_t capacity = 0;
     ssize_t length;
     if (!list) {
-        report("%s: %s", path, strerror(errno));
-        c->status = 1;
+        fail_path(c, path, strerror(errno));
         return;
     }
     bool going = true;
@@ -332,6 +355,8 @@ static void take_list(Classifier *c, const char *path)
         if (line[0])
             going = take_argument(c, line);
     }
+    if (ferror(list))
+        fail_path(c, path, strerror(errno));
     free(line);
     if (list != stdin)
         fclose(list);

@@ -13,6 +13,7 @@
 #include "input.h"
 #include "manifest.h"
 #include "options.h"
+#include "predict.h"
 #include "progress.h"
 #include "threads.h"
 
@@ -53,7 +54,7 @@ typedef struct Row {
 typedef struct Worker {
     InputReader *reader;
     MegaSession *session;
-    float *logits;
+    float *probabilities; /* [classes] */
 } Worker;
 
 typedef struct Eval {
@@ -77,10 +78,10 @@ static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
     MegaSessionOptions session = {.threads = 1};
     InputOptions input = {0};
     int code = 0;
-    if (!worker->logits) {
+    if (!worker->probabilities) {
         size_t classes = (size_t)mega_model_class_count(eval->model);
-        worker->logits = malloc(classes * sizeof *worker->logits);
-        if (!worker->logits)
+        worker->probabilities = malloc(classes * sizeof *worker->probabilities);
+        if (!worker->probabilities)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
     }
     if (!code && !worker->session)
@@ -107,16 +108,15 @@ static int classify_row(Eval *eval, Worker *worker, const ManifestRow *from, Row
     }
     if (!code)
         code =
-            mega_session_classify(worker->session, input.views, input.count, worker->logits, err);
+            predict(worker->probabilities, worker->session, eval->model, &input, from->path, err);
     input_free(&input);
     if (code)
         return code;
-    mega_softmax(worker->logits, classes, worker->logits);
     row->predicted = 0;
     for (int i = 1; i < classes; i++)
-        if (worker->logits[i] > worker->logits[row->predicted])
+        if (worker->probabilities[i] > worker->probabilities[row->predicted])
             row->predicted = i;
-    row->probability = worker->logits[row->predicted];
+    row->probability = worker->probabilities[row->predicted];
     return 0;
 }
 
@@ -218,8 +218,8 @@ static ClassScore score_class(const Counts *counts, int i)
 static int count_rows(const Eval *eval, Counts *counts)
 {
     counts->classes = mega_model_class_count(eval->model);
-    counts->confusion = calloc((size_t)counts->classes * (size_t)counts->classes,
-                               sizeof *counts->confusion);
+    counts->confusion =
+        calloc((size_t)counts->classes * (size_t)counts->classes, sizeof *counts->confusion);
     if (!counts->confusion)
         return -1;
     for (size_t i = 0; i < eval->manifest.count; i++) {
@@ -278,8 +278,8 @@ static void print_json(const Eval *eval, const Counts *counts)
         json_array_append_new(labels, json_text(name));
         json_array_append_new(per_class,
                               json_pack("{s:o,s:I,s:f,s:f,s:f}", "label", json_text(name), "n",
-                                        (json_int_t)score.n, "precision", score.precision,
-                                        "recall", score.recall, "f1", score.f1));
+                                        (json_int_t)score.n, "precision", score.precision, "recall",
+                                        score.recall, "f1", score.f1));
         json_array_append_new(confusion, row);
     }
     print_json_line(json_pack(
@@ -335,7 +335,7 @@ static void free_eval(Eval *eval)
     for (int i = 0; eval->workers && i < mega_pool_threads(eval->pool); i++) {
         input_reader_free(eval->workers[i].reader);
         mega_session_free(eval->workers[i].session);
-        free(eval->workers[i].logits);
+        free(eval->workers[i].probabilities);
     }
     for (size_t i = 0; eval->rows && i < eval->manifest.count; i++)
         free(eval->rows[i].error);
@@ -406,8 +406,8 @@ int command_eval(int argc, char **argv)
     if (!options.model)
         return usage_error("eval", "no model was given: -m MODEL");
     if (optind + 1 != argc)
-        return usage_error("eval", optind == argc ? "no list was given"
-                                                  : "one list at a time, please");
+        return usage_error("eval",
+                           optind == argc ? "no list was given" : "one list at a time, please");
     options.manifest = argv[optind];
     return run(&options);
 }

@@ -89,7 +89,9 @@ static int read_rows(Manifest *out, FILE *file, const char *path, const char *ro
     size_t space = 0, capacity = 0, columns[COLUMN_COUNT], number = 1;
     int code = 0;
     if (getline(&line, &space, file) < 0)
-        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
+        code = ferror(file)
+                   ? mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", path, strerror(errno))
+                   : mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
     if (!code)
         code = read_header(path, line, columns, err);
     if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
@@ -109,6 +111,8 @@ static int read_rows(Manifest *out, FILE *file, const char *path, const char *ro
         if (!code && (!split || strcmp(fields[columns[COLUMN_SPLIT]], split) == 0))
             code = add_row(out, &capacity, fields, columns, root, number, err);
     }
+    if (!code && ferror(file))
+        code = mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", path, strerror(errno));
     free(line);
     return code;
 }

@@ -103,19 +103,6 @@ void print_json_line(json_t *object)
     json_decref(object);
 }
 
-int class_probabilities(const MegaModel *model, float *logits, const char *path, MegaError *err)
-{
-    int classes = mega_model_class_count(model);
-    for (int i = 0; i < classes; i++)
-        if (!isfinite(logits[i]))
-            return mega_fail(err, MEGA_ERR_INPUT,
-                             "%s: the model's result is not finite; values of the input, or weights "
-                             "of the model, are out of range",
-                             path);
-    mega_softmax(logits, classes, logits);
-    return 0;
-}
-
 const char *class_name(const MegaModel *model, int index, char buffer[16])
 {
     const char *label = mega_model_label(model, index);

@@ -35,9 +35,6 @@ json_t *json_text(const char *text);
 /* One object as one line on standard output, flushed; consumes the reference. */
 void print_json_line(json_t *object);
 
-/* Logits become probabilities, in place. An error where they are not finite, which takes values far
- * out of range; path names the input. */
-int class_probabilities(const MegaModel *model, float *logits, const char *path, MegaError *err);
 /* The label of a class, or its number written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
 
