@@ -216,13 +216,28 @@ bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTen
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
+/* Pages of the mapping that have been used count as ours until they are given back; that keeps the
+ * memory near the largest tensor. They come back from the file when they are needed again. */
+static void release_pages(const MegaCheckpointTensor *tensor)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)tensor->storage, end = begin + (uintptr_t)tensor->storage_size;
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                            MegaError *err)
 {
     for (size_t i = 0; checkpoint->zip && i < mega_zip_count(checkpoint->zip); i++) {
         const MegaZipEntry *entry = mega_zip_entry(checkpoint->zip, i);
-        if (entry->data == tensor->storage && entry->size == tensor->storage_size)
-            return mega_zip_verify(checkpoint->zip, entry, err);
+        if (entry->data == tensor->storage && entry->size == tensor->storage_size) {
+            int code = mega_zip_verify(checkpoint->zip, entry, err);
+            release_pages(tensor);
+            return code;
+        }
     }
     return 0;
 }
@@ -234,8 +249,8 @@ void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst)
     uint32_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
     uint64_t position[MEGA_CHECKPOINT_MAX_RANK] = {0}, run = 1, at = tensor->offset;
     int outer = tensor->rank; /* dimensions outside of a run */
-    while (outer > 0 && (tensor->shape[outer - 1] == 1 ||
-                         (uint64_t)tensor->stride[outer - 1] == run))
+    while (outer > 0 &&
+           (tensor->shape[outer - 1] == 1 || (uint64_t)tensor->stride[outer - 1] == run))
         run *= tensor->shape[--outer];
     for (uint64_t done = 0; done < tensor->elements; done += run) {
         mega_dtype_to_f32(tensor->dtype, (const uint8_t *)tensor->storage + at * item, (size_t)run,
@@ -248,4 +263,5 @@ void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst)
             position[i] = 0;
         }
     }
+    release_pages(tensor);
 }
