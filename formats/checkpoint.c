@@ -43,8 +43,8 @@ static int map_file(MegaCheckpoint *checkpoint, MegaError *err)
     if (!code) {
         void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {
-            code = mega_fail(err, MEGA_ERR_IO, "cannot map %s: %s", checkpoint->name,
-                             strerror(errno));
+            code =
+                mega_fail(err, MEGA_ERR_IO, "cannot map %s: %s", checkpoint->name, strerror(errno));
         } else {
             checkpoint->data = data;
             checkpoint->size = (uint64_t)info.st_size;
@@ -68,11 +68,12 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
     switch (kind.role) {
     case MEGA_ROLE_MODEL:
         return FAIL(MEGA_ERR_FORMAT, "this is a .mega model already; use it with mega-run");
-    case MEGA_ROLE_INPUT:
-        return FAIL(MEGA_ERR_FORMAT, "this is %s; " EXPECTED, kind.what);
+    case MEGA_ROLE_INPUT: return FAIL(MEGA_ERR_FORMAT, "this is %s; " EXPECTED, kind.what);
     case MEGA_ROLE_CHECKPOINT:
-        return FAIL(MEGA_ERR_FORMAT, "this is %s, but not a file that torch.save wrote, or it is "
-                                     "truncated; " EXPECTED, kind.what);
+        return FAIL(MEGA_ERR_FORMAT,
+                    "this is %s, but not a file that torch.save wrote, or it is "
+                    "truncated; " EXPECTED,
+                    kind.what);
     case MEGA_ROLE_OTHER:
         return FAIL(MEGA_ERR_FORMAT, "this is %s; %s", kind.what,
                     kind.advice ? kind.advice : EXPECTED);
@@ -193,8 +194,8 @@ const MegaCheckpointTensor *mega_checkpoint_tensor(const MegaCheckpoint *checkpo
 const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoint, const char *name)
 {
     const MegaCheckpointTensor wanted = {.name = name}, *key = &wanted;
-    const MegaCheckpointTensor *const *found = bsearch(
-        &key, checkpoint->sorted, checkpoint->count, sizeof *checkpoint->sorted, by_name);
+    const MegaCheckpointTensor *const *found =
+        bsearch(&key, checkpoint->sorted, checkpoint->count, sizeof *checkpoint->sorted, by_name);
     return found ? *found : NULL;
 }
 

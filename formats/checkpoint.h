@@ -26,8 +26,8 @@ typedef struct MegaCheckpointTensor {
     uint64_t shape[MEGA_CHECKPOINT_MAX_RANK];
     int64_t stride[MEGA_CHECKPOINT_MAX_RANK]; /* in elements; checked to stay inside the storage */
     uint64_t elements;
-    uint64_t offset;     /* first element, in elements of the storage */
-    const void *storage; /* mapped bytes; equal pointers mean a shared storage */
+    uint64_t offset;       /* first element, in elements of the storage */
+    const void *storage;   /* mapped bytes; equal pointers mean a shared storage */
     uint64_t storage_size; /* bytes */
 } MegaCheckpointTensor;
 

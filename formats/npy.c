@@ -25,8 +25,7 @@
 #define MAX_FILE (UINT64_C(4) << 30)
 #define WRITE_STEP 4096 /* elements per write */
 
-#define BAD(format, ...)                                                                           \
-    mega_fail(err, MEGA_ERR_FORMAT, "%s: " format, parser->name, ##__VA_ARGS__)
+#define BAD(format, ...) mega_fail(err, MEGA_ERR_FORMAT, "%s: " format, parser->name, ##__VA_ARGS__)
 #define UNSUPPORTED(format, ...)                                                                   \
     mega_fail(err, MEGA_ERR_UNSUPPORTED, "%s: " format, parser->name, ##__VA_ARGS__)
 
@@ -181,8 +180,10 @@ static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t 
         return UNSUPPORTED("version %d.%d of the format; expected 1.0 to 3.0", major, minor);
     uint32_t length = major == 1 ? mega_get_u16(&reader) : mega_get_u32(&reader);
     if (length > MAX_HEADER)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s: a header of %" PRIu32 " bytes exceeds the limit"
-                         " of %u", parser->name, length, MAX_HEADER);
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s: a header of %" PRIu32 " bytes exceeds the limit"
+                         " of %u",
+                         parser->name, length, MAX_HEADER);
     parser->at = (const char *)mega_get_bytes(&reader, length);
     if (!parser->at)
         return BAD("the file is truncated within its header; it has %zu bytes", size);
@@ -340,11 +341,12 @@ static int write_bytes(MegaOutput *output, const uint8_t *data, size_t size, Meg
 static size_t build_preamble(uint8_t preamble[512], int rank, const uint64_t *shape)
 {
     char *text = (char *)preamble;
-    int length = 10 + snprintf(text + 10, 256, "{'descr': '<f4', 'fortran_order': False, "
-                                               "'shape': (");
+    int length = 10 + snprintf(text + 10, 256,
+                               "{'descr': '<f4', 'fortran_order': False, "
+                               "'shape': (");
     for (int i = 0; i < rank; i++)
-        length += snprintf(text + length, 32, i + 1 < rank ? "%" PRIu64 ", " : "%" PRIu64,
-                           shape[i]);
+        length +=
+            snprintf(text + length, 32, i + 1 < rank ? "%" PRIu64 ", " : "%" PRIu64, shape[i]);
     length += snprintf(text + length, 32, "%s), }", rank == 1 ? "," : "");
     while ((length + 1) % 64)
         text[length++] = ' ';

@@ -757,9 +757,9 @@ bool mega_pickle_is_text(const MegaPickleValue *value)
 const char *mega_pickle_describe(const MegaPickleValue *value)
 {
     static const char *const names[] = {
-        "None",       "a bool",  "an integer", "an integer", "a float", "a string", "bytes",
-        "a tuple",    "a list",  "a set",      "a dict",     "a class", "an object", "a storage",
-        "a tensor",
+        "None",     "a bool",  "an integer", "an integer", "a float",
+        "a string", "bytes",   "a tuple",    "a list",     "a set",
+        "a dict",   "a class", "an object",  "a storage",  "a tensor",
     };
     if (value->type == MEGA_PICKLE_GLOBAL)
         return value->global->qualified_name;

@@ -15,8 +15,8 @@
 #include "dtype.h"
 #include "mega.h"
 
-#define MEGA_PICKLE_MAX_SIZE (UINT64_C(256) << 20)  /* bytes of one pickle */
-#define MEGA_PICKLE_MAX_MEMORY (UINT64_C(1) << 30)  /* bytes of its values */
+#define MEGA_PICKLE_MAX_SIZE (UINT64_C(256) << 20) /* bytes of one pickle */
+#define MEGA_PICKLE_MAX_MEMORY (UINT64_C(1) << 30) /* bytes of its values */
 #define MEGA_PICKLE_MAX_RANK 8
 
 typedef enum MegaPickleType {

@@ -33,8 +33,8 @@ static int parse_dtype(const MegaCheckpoint *checkpoint, const json_t *value, En
         const char *name;
         MegaDtype dtype;
     } types[] = {
-        {"F64", MEGA_F64}, {"F32", MEGA_F32}, {"F16", MEGA_F16}, {"BF16", MEGA_BF16},
-        {"I64", MEGA_I64}, {"I32", MEGA_I32}, {"I16", MEGA_I16}, {"I8", MEGA_I8},
+        {"F64", MEGA_F64}, {"F32", MEGA_F32},   {"F16", MEGA_F16}, {"BF16", MEGA_BF16},
+        {"I64", MEGA_I64}, {"I32", MEGA_I32},   {"I16", MEGA_I16}, {"I8", MEGA_I8},
         {"U8", MEGA_U8},   {"BOOL", MEGA_BOOL},
     };
     const char *name = json_string_value(value);
@@ -127,16 +127,17 @@ static int add_entries(MegaCheckpoint *checkpoint, Entry *entries, size_t count,
     for (size_t i = 0; i < count; i++) {
         Entry *entry = &entries[i];
         if (entry->begin != end)
-            return TENSOR_BAD("its data begins at %" PRIu64 ", but the tensor before ends at %"
-                              PRIu64, entry->begin, end);
+            return TENSOR_BAD("its data begins at %" PRIu64
+                              ", but the tensor before ends at %" PRIu64,
+                              entry->begin, end);
         if (entry->end > size)
             return TENSOR_BAD("its data ends at %" PRIu64 ", but the file has only %" PRIu64
                               " bytes of data: it is truncated; fetch it again",
                               entry->end, size);
         end = entry->end;
         entry->tensor.storage = data + entry->begin;
-        int code = mega_checkpoint_add(checkpoint, &entry->tensor, entry->name,
-                                       strlen(entry->name), err);
+        int code =
+            mega_checkpoint_add(checkpoint, &entry->tensor, entry->name, strlen(entry->name), err);
         if (code)
             return code;
     }
@@ -154,7 +155,8 @@ static int parse_header(MegaCheckpoint *checkpoint, const json_t *header, const 
     Entry *entries = calloc(json_object_size(header) + 1, sizeof *entries);
     if (!entries)
         return FAIL(MEGA_ERR_MEMORY, "no memory for %zu tensors", json_object_size(header));
-    json_object_foreach((json_t *)header, name, value) {
+    json_object_foreach((json_t *)header, name, value)
+    {
         if (strcmp(name, "__metadata__") == 0)
             continue;
         entries[count].name = name;
@@ -180,7 +182,8 @@ int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err)
     const char *text = (const char *)mega_get_bytes(&reader, length);
     if (!text)
         return BAD("the header is said to have %" PRIu64 " bytes, more than the file: it is "
-                   "truncated; fetch it again", length);
+                   "truncated; fetch it again",
+                   length);
     json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &problem);
     if (!header)
         return BAD("its header is no valid JSON: %s", problem.text);

@@ -105,9 +105,8 @@ static int collect_keys(Context *context, const MegaPickle *value, MegaError *er
             const MegaPickleStorage *first = context->records[kept - 1].storage;
             if (first->dtype != record->storage->dtype ||
                 first->elements != record->storage->elements)
-                return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT,
-                                            "storage '%.100s' is described in two ways",
-                                            first->key);
+                return MEGA_CHECKPOINT_FAIL(
+                    MEGA_ERR_FORMAT, "storage '%.100s' is described in two ways", first->key);
             continue;
         }
         context->records[kept++] = *record;

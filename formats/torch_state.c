@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define MAX_DEPTH 32       /* of arguments */
-#define MAX_NODES 1000000u /* in them; values may be shared, so that few bytes can mean very many */
+#define MAX_NODES 1000000u /* in them; values may be shared, so that few bytes can mean very many  \
+                            */
 
 /* ---- Arguments to JSON ---------------------------------------------------------------------- */
 

@@ -115,8 +115,8 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err)
 {
     MegaPickle *pickle = NULL;
     checkpoint->kind = "torch zip";
-    int code = mega_zip_open(&checkpoint->zip, checkpoint->data, checkpoint->size,
-                             checkpoint->name, err);
+    int code =
+        mega_zip_open(&checkpoint->zip, checkpoint->data, checkpoint->size, checkpoint->name, err);
     if (code)
         return code;
     const MegaZipEntry *entry = find_pickle(checkpoint->zip);

@@ -224,7 +224,7 @@ static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, Meg
     entry->size = mega_get_u32(reader);
     entry->name_length = mega_get_u16(reader);
     size_t extra_length = mega_get_u16(reader), comment_length = mega_get_u16(reader);
-    mega_get_u16(reader); /* disk: the end records said that there is one */
+    mega_get_u16(reader);      /* disk: the end records said that there is one */
     mega_get_bytes(reader, 6); /* attributes */
     entry->header = mega_get_u32(reader);
     entry->name = (const char *)mega_get_bytes(reader, entry->name_length);
@@ -243,8 +243,10 @@ static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, Meg
         return ENTRY_FAIL(MEGA_ERR_UNSUPPORTED, "is encrypted; unpack the archive and repack it "
                                                 "without a password");
     if (method != 0 && method != 8)
-        return ENTRY_FAIL(MEGA_ERR_UNSUPPORTED, "is compressed by method %d; expected stored or "
-                                                "deflate", method);
+        return ENTRY_FAIL(MEGA_ERR_UNSUPPORTED,
+                          "is compressed by method %d; expected stored or "
+                          "deflate",
+                          method);
     entry->deflated = method == 8;
     if (!entry->deflated && entry->size != entry->stored_size)
         return ENTRY_BAD("is stored, but has two different sizes");
@@ -301,8 +303,7 @@ static int read_directory(MegaZip *zip, MegaError *err)
 
 /* ---- Interface ------------------------------------------------------------------------------ */
 
-int mega_zip_open(MegaZip **out, const void *bytes, uint64_t size, const char *name,
-                  MegaError *err)
+int mega_zip_open(MegaZip **out, const void *bytes, uint64_t size, const char *name, MegaError *err)
 {
     *out = NULL;
     MegaZip *zip = calloc(1, sizeof *zip);
@@ -394,8 +395,8 @@ static int inflate_entry(const MegaZip *zip, const MegaZipEntry *entry, MegaBuff
         total += sizeof block - stream.avail_out;
         mega_put_bytes(out, block, sizeof block - stream.avail_out);
     }
-    bool exact = status == Z_STREAM_END && total == entry->size && left == 0 &&
-                 stream.avail_in == 0;
+    bool exact =
+        status == Z_STREAM_END && total == entry->size && left == 0 && stream.avail_in == 0;
     inflateEnd(&stream);
     return exact ? 0
                  : ENTRY_BAD("does not inflate to the %" PRIu64 " bytes it is said to have",

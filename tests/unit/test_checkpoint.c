@@ -107,7 +107,11 @@ static void expect_values(const MegaCheckpoint *checkpoint, const char *name, in
                      (double)expected[i]);
 }
 
-#define SHAPE(...) (int)(COUNT(((uint64_t[]){__VA_ARGS__}))), (const uint64_t[]){__VA_ARGS__}
+#define SHAPE(...)                                                                                 \
+    (int)(COUNT(((uint64_t[]){__VA_ARGS__}))), (const uint64_t[])                                  \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define VALUES(...) ((const float[]){__VA_ARGS__})
 #define RAMP VALUES(-3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 
@@ -186,9 +190,9 @@ static void test_shared(void **state)
 static void expect_arguments(const json_t *args)
 {
     json_t *expected = json_pack(
-        "{s:s, s:i, s:f, s:b, s:n, s:[f,i], s:[f,f], s:{s:{s:i}}, s:s, s:s, s:s, s:s, s:s}",
-        "arch", "mega_test", "chunk_size", -1, "dropout", 0.1, "share", 1, "restore", "lr", 0.001,
-        2, "betas", 0.9, 0.98, "nested", "a", "b", 1, "device", "<torch.device>", "big",
+        "{s:s, s:i, s:f, s:b, s:n, s:[f,i], s:[f,f], s:{s:{s:i}}, s:s, s:s, s:s, s:s, s:s}", "arch",
+        "mega_test", "chunk_size", -1, "dropout", 0.1, "share", 1, "restore", "lr", 0.001, 2,
+        "betas", 0.9, 0.98, "nested", "a", "b", 1, "device", "<torch.device>", "big",
         "<an integer>", "dtype", "<torch.float16>", "text", "\u00e4\u20ac", "infinite", "inf");
     assert_non_null(expected);
     assert_true(json_equal(args, expected));
@@ -313,8 +317,7 @@ static void test_safetensors_header(void **state)
     expect_header("{" TENSOR("a", "F32", "2", 0, 8) "}", 8, bad, "no shape");
     expect_header("{" TENSOR("a", "F32", "[2]", 8, 0) "}", 8, bad, "not two offsets");
     expect_header("{" TENSOR("a", "F32", "[2]", -8, 0) "}", 8, bad, "not two offsets");
-    expect_header("{" TENSOR("a", "F64", "[4294967296,4294967296]", 0, 0) "}", 0, bad,
-                  "overflows");
+    expect_header("{" TENSOR("a", "F64", "[4294967296,4294967296]", 0, 0) "}", 0, bad, "overflows");
     expect_header("{" TENSOR("a", "F64", "[2305843009213693952]", 0, 0) "}", 0, bad, "do not fit");
     expect_header("{" TENSOR("a", "F32", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}", 8, MEGA_ERR_LIMIT,
                   "9 dimensions");
@@ -416,22 +419,22 @@ typedef struct Fixture {
 
 /* sum() and the first value of one tensor, printed by PyTorch in double precision. */
 static const Fixture fixtures[] = {
-    {"image_small_conv/checkpoint.pth", "torch zip", 53,
-     "head.weight", -0.085796219937, -0.058083511889},
-    {"lm_enwik8_small/checkpoint.pt", "torch zip", 75,
-     "decoder.output_projection.weight", 32.5069152362, -0.0433066301048},
-    {"lra_aan/checkpoint.pt", "torch legacy", 44,
-     "sentence_projection_layer.weight", 2.06908476024, 0.00284290499985},
-    {"lra_pf128/checkpoint.pt", "torch zip", 66,
-     "sentence_projection_layer.weight", -0.119064464663, -0.0926029160619},
-    {"mt_small_prenorm/checkpoint.pt", "torch zip", 119,
-     "decoder.output_projection.weight", 8.62198477498, -0.0401876084507},
-    {"sc_raw_base/checkpoint.pt", "torch zip", 178,
-     "sentence_projection_layer.weight", 0.568907276785, 0.0252748839557},
-    {"unit_legacy/checkpoint.pt", "torch legacy", 48,
-     "sentence_projection_layer.weight", -3.089027123, -0.0501519553363},
-    {"unit_statedict/model_state.pt", "torch zip", 48,
-     "sentence_projection_layer.weight", -1.84898531344, 0.104504071176},
+    {"image_small_conv/checkpoint.pth", "torch zip", 53, "head.weight", -0.085796219937,
+     -0.058083511889},
+    {"lm_enwik8_small/checkpoint.pt", "torch zip", 75, "decoder.output_projection.weight",
+     32.5069152362, -0.0433066301048},
+    {"lra_aan/checkpoint.pt", "torch legacy", 44, "sentence_projection_layer.weight", 2.06908476024,
+     0.00284290499985},
+    {"lra_pf128/checkpoint.pt", "torch zip", 66, "sentence_projection_layer.weight",
+     -0.119064464663, -0.0926029160619},
+    {"mt_small_prenorm/checkpoint.pt", "torch zip", 119, "decoder.output_projection.weight",
+     8.62198477498, -0.0401876084507},
+    {"sc_raw_base/checkpoint.pt", "torch zip", 178, "sentence_projection_layer.weight",
+     0.568907276785, 0.0252748839557},
+    {"unit_legacy/checkpoint.pt", "torch legacy", 48, "sentence_projection_layer.weight",
+     -3.089027123, -0.0501519553363},
+    {"unit_statedict/model_state.pt", "torch zip", 48, "sentence_projection_layer.weight",
+     -1.84898531344, 0.104504071176},
 };
 
 static const char *fixture_folder(void)
@@ -500,12 +503,12 @@ static void test_fixture_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_torch),       cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_arguments),   cmocka_unit_test(test_bare),
-        cmocka_unit_test(test_safetensors), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_foreign),     cmocka_unit_test(test_safetensors_header),
-        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_checksum),    cmocka_unit_test(test_all_fixtures),
+        cmocka_unit_test(test_torch),          cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_arguments),      cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_safetensors),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_foreign),        cmocka_unit_test(test_safetensors_header),
+        cmocka_unit_test(test_truncated),      cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_checksum),       cmocka_unit_test(test_all_fixtures),
         cmocka_unit_test(test_fixture_values),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);

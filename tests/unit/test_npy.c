@@ -192,8 +192,9 @@ static void test_headers(void **state)
     expect_error(HEADER("<f4", "False", "(4611686018427387904,)"), 4, bad, "overflows");
     expect_error(HEADER("<f4", "False", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), 4, MEGA_ERR_LIMIT,
                  "more than 8 dimensions");
-    expect_error(HEADER("<f4", "False", "(2,)"), 7, bad, "7 bytes of data, but shape and type ask "
-                                                         "for 8; the file is truncated");
+    expect_error(HEADER("<f4", "False", "(2,)"), 7, bad,
+                 "7 bytes of data, but shape and type ask "
+                 "for 8; the file is truncated");
     expect_error(HEADER("<f4", "False", "(2,)"), 9, bad, "9 bytes of data");
     expect_error(HEADER("<f4", "False", "(1000000000000,)"), 8, bad, "truncated");
     expect_error("{'descr': '<f4', 'shape': (1,), }", 4, bad, "lacks the key 'fortran_order'");

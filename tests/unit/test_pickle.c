@@ -85,7 +85,8 @@ static void test_numbers(void **state)
     assert_true(GOOD("G\xbf\xe0\0\0\0\0\0\0")->real == -0.5);
     assert_int_equal(GOOD("\x88")->integer, 1);
     assert_int_equal(GOOD("N")->type, MEGA_PICKLE_NONE);
-    const MegaPickleValue *value = GOOD("\x8a\x09" "123456789");
+    const MegaPickleValue *value = GOOD("\x8a\x09"
+                                        "123456789");
     assert_int_equal(value->type, MEGA_PICKLE_LONG);
     assert_int_equal(value->text.size, 9);
 }
@@ -101,7 +102,8 @@ static void test_collections(void **state)
     assert_int_equal(mega_pickle_get(value, "a")->integer, 3);
     assert_int_equal(mega_pickle_get(value, "b")->integer, 2);
     assert_null(mega_pickle_get(value, "c"));
-    value = GOOD("ccollections\nOrderedDict\n]X\1\0\0\0aK\2\x86" "a\x85R"); /* of a pair */
+    value = GOOD("ccollections\nOrderedDict\n]X\1\0\0\0aK\2\x86"
+                 "a\x85R"); /* of a pair */
     assert_int_equal(value->type, MEGA_PICKLE_DICT);
     assert_int_equal(mega_pickle_get(value, "a")->integer, 2);
     value = GOOD("cargparse\nNamespace\n)\x81}U\1xK\7sb");
@@ -127,7 +129,7 @@ static void test_tensor(void **state)
     assert_string_equal(value->tensor->storage->key, "0");
     assert_int_equal(mega_pickle_storage_count(pickle), 1);
     assert_int_equal(mega_pickle_storage(pickle, 0)->elements, 12);
-    GOOD(REBUILD STORAGE "K\13))tR"); /* the last element alone */
+    GOOD(REBUILD STORAGE "K\13))tR");             /* the last element alone */
     GOOD(REBUILD STORAGE "K\14K\0\x85K\1\x85tR"); /* none */
     value = GOOD("ctorch._utils\n_rebuild_parameter\n" REBUILD STORAGE "K\0))tR\x88N\x87R");
     assert_int_equal(value->type, MEGA_PICKLE_TENSOR);
@@ -233,7 +235,8 @@ static void test_storages(void **state)
     FORMAT("K\1Q", "a persistent id");
     FORMAT("(X\7\0\0\0storageNX\1\0\0\0000X\3\0\0\0cpuK\14tQ", "a persistent id");
     FORMAT("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpu"
-           "J\xff\xff\xff\xfftQ", "a persistent id");
+           "J\xff\xff\xff\xfftQ",
+           "a persistent id");
     REFUSED("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpuK\14)tQ",
             "a view of another");
 }

@@ -351,9 +351,9 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_deflate),
+        cmocka_unit_test(test_good),         cmocka_unit_test(test_deflate),
         cmocka_unit_test(test_disagreement), cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_nested),  cmocka_unit_test(test_end_records),
+        cmocka_unit_test(test_nested),       cmocka_unit_test(test_end_records),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
