@@ -9,6 +9,7 @@
 
 #define WIDTH 30
 #define INTERVAL (1.0 / 6)
+#define MAX_LEFT (100 * 60 * 60) /* seconds; a first guess may be anything */
 
 double clock_seconds(void)
 {
@@ -31,7 +32,8 @@ void progress_update(Progress *progress, uint64_t done)
         return;
     progress->last = now;
     double part = (double)done / (double)progress->total, rate = (double)done / passed;
-    int filled = (int)(part * WIDTH), left = (int)(passed / part - passed);
+    double seconds = passed / part - passed;
+    int filled = (int)(part * WIDTH), left = seconds < MAX_LEFT ? (int)seconds : MAX_LEFT;
     fprintf(stderr, "\r[%.*s%*s] %3d %%", filled, "##############################", WIDTH - filled,
             "", (int)(100 * part));
     if (progress->unit)

@@ -163,16 +163,17 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
     return decls;
 }
 
-static int write_tensor(MegaWriter *writer, const Item *item, MegaDtype dtype, MegaError *err)
+static int write_tensor(MegaWriter *writer, const MegaCheckpoint *checkpoint, const Item *item,
+                        MegaDtype dtype, MegaError *err)
 {
     size_t n = (size_t)item->spec.elements, size = n * mega_dtype_traits((int)dtype)->item_size;
     float *values = malloc(n * sizeof *values);
     void *small = dtype == MEGA_F32 ? NULL : malloc(size);
-    int code = 0;
-    if (!values || (dtype != MEGA_F32 && !small)) {
+    int code = mega_checkpoint_verify(checkpoint, item->from, err);
+    if (!code && (!values || (dtype != MEGA_F32 && !small)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", item->from->name);
+    if (code)
         goto out;
-    }
     mega_checkpoint_read_f32(item->from, values);
     if (small) {
         for (size_t i = 0; i < n && dtype == MEGA_F16; i++)
@@ -219,7 +220,7 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     progress_begin(&progress, total, NULL, options->quiet);
     for (size_t i = 0; i < items->count && !code; i++) {
         if (decls[i].tied_to < 0)
-            code = write_tensor(writer, &items->items[i], decls[i].dtype, err);
+            code = write_tensor(writer, items->checkpoint, &items->items[i], decls[i].dtype, err);
         done += items->items[i].spec.elements;
         progress_update(&progress, done);
     }

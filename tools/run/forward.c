@@ -2,7 +2,6 @@
  * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage
  * out. To check a conversion against the original, and to take embeddings.
  */
-#define _GNU_SOURCE /* strdupa */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,9 +132,10 @@ static int run_model(const Options *options, MegaSession *session, const MegaMod
     }
     mega_session_set_tap(session, capture_stage, &capture);
     if (!code) {
-        code = mega_session_classify(session, inputs, options->in_count, logits, err);
+        MegaError inner = {0};
+        code = mega_session_classify(session, inputs, options->in_count, logits, &inner);
         if (code)
-            mega_fail(err, code, "%s: %s", options->in[0], strdupa(err->text));
+            mega_fail(err, code, "%s: %s", options->in[0], inner.text);
     }
     if (!code && capture.failed)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
