@@ -70,46 +70,89 @@ static float *random_tensor(const MegaTensorSpec *spec, Random *random)
     return random_floats(random, spec->elements, -size, size);
 }
 
-MegaModel *random_model(const MegaConfig *config, Random *random)
+/* The tensors of the specs, changed as the tweak says; *count of them. */
+static MegaTensorDecl *declare(const Specs *specs, const ModelTweak *tweak, size_t *count)
+{
+    MegaTensorDecl *decls = calloc(specs->count + 1, sizeof *decls);
+    assert_non_null(decls);
+    *count = 0;
+    for (size_t i = 0; i < specs->count; i++) {
+        const MegaTensorSpec *spec = &specs->items[i];
+        MegaTensorDecl *decl = &decls[*count];
+        if (tweak->missing && strcmp(tweak->missing, spec->name) == 0)
+            continue;
+        *decl = (MegaTensorDecl){.name = spec->name, .dtype = tweak->dtype, .rank = spec->rank,
+                                 .tied_to = -1};
+        memcpy(decl->shape, spec->shape, sizeof decl->shape);
+        if (tweak->longer && strcmp(tweak->longer, spec->name) == 0)
+            decl->shape[0]++;
+        (*count)++;
+    }
+    if (tweak->extra)
+        decls[(*count)++] =
+            (MegaTensorDecl){.name = tweak->extra, .rank = 1, .shape = {3}, .tied_to = -1};
+    return decls;
+}
+
+static int write_tensor(MegaWriter *writer, const MegaTensorDecl *decl, Random *random,
+                        MegaError *err)
+{
+    MegaTensorSpec spec = {.rank = decl->rank, .elements = 1};
+    snprintf(spec.name, sizeof spec.name, "%s", decl->name);
+    for (int i = 0; i < decl->rank; i++) {
+        spec.shape[i] = decl->shape[i];
+        spec.elements *= decl->shape[i];
+    }
+    float *values = random_tensor(&spec, random);
+    size_t size = spec.elements * mega_dtype_traits((int)decl->dtype)->item_size;
+    void *stored = malloc(size);
+    assert_non_null(stored);
+    mega_dtype_from_f32(decl->dtype, values, spec.elements, stored);
+    int code = mega_writer_tensor(writer, stored, size, err);
+    free(stored);
+    free(values);
+    return code;
+}
+
+void random_model_file(const char *path, const MegaConfig *config, const ModelTweak *tweak,
+                       Random *random)
 {
     MegaError err = {0};
     Specs specs = {0};
-    MegaModel *model = NULL;
     MegaWriter *writer = NULL;
-    char path[] = "/tmp/mega-test-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    size_t count;
     MegaMeta *meta = mega_meta_new();
     assert_non_null(meta);
     if (mega_config_write(config, meta, &err))
         fail_msg("%s", err.text);
     mega_bind_each(config, MEGA_SOURCE_FAIRSEQ, NULL, collect, &specs, &err);
-    MegaTensorDecl *decls = calloc(specs.count, sizeof *decls);
-    assert_non_null(decls);
-    for (size_t i = 0; i < specs.count; i++) {
-        decls[i] = (MegaTensorDecl){.name = specs.items[i].name, .dtype = MEGA_F32,
-                                    .rank = specs.items[i].rank, .tied_to = -1};
-        memcpy(decls[i].shape, specs.items[i].shape, sizeof decls[i].shape);
-    }
-    bool compress = random_bits(random) & 1;
-    int code = mega_writer_new(&writer, path, meta, decls, specs.count, compress, &err);
-    for (size_t i = 0; i < specs.count && !code; i++) {
-        float *values = random_tensor(&specs.items[i], random);
-        code = mega_writer_tensor(writer, values, specs.items[i].elements * sizeof *values, &err);
-        free(values);
-    }
+    MegaTensorDecl *decls = declare(&specs, tweak, &count);
+    int code = mega_writer_new(&writer, path, meta, decls, count, tweak->compress, &err);
+    for (size_t i = 0; i < count && !code; i++)
+        code = write_tensor(writer, &decls[i], random, &err);
     if (!code)
         code = mega_writer_finish(writer, &err);
-    if (!code)
-        code = mega_model_open(&model, path, &err);
     if (code)
         fail_msg("%s", err.text);
     mega_writer_free(writer);
-    unlink(path);
     mega_meta_free(meta);
     free(decls);
     free(specs.items);
+}
+
+MegaModel *random_model(const MegaConfig *config, Random *random)
+{
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    ModelTweak tweak = {.compress = random_bits(random) & 1};
+    char path[] = "/tmp/mega-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    random_model_file(path, config, &tweak, random);
+    if (mega_model_open(&model, path, &err))
+        fail_msg("%s", err.text);
+    unlink(path);
     return model;
 }
 

@@ -22,6 +22,17 @@ float random_uniform(Random *random, float low, float high);
 int random_int(Random *random, int low, int high); /* both inclusive */
 float *random_floats(Random *random, size_t n, float low, float high); /* free() */
 
+/* How a model file differs from what its configuration implies; zero: not at all, float32, plain. */
+typedef struct ModelTweak {
+    bool compress;
+    MegaDtype dtype;
+    const char *missing; /* tensor that is left out */
+    const char *longer;  /* tensor whose first dimension is one more */
+    const char *extra;   /* tensor of three numbers that is added */
+} ModelTweak;
+
+void random_model_file(const char *path, const MegaConfig *config, const ModelTweak *tweak,
+                       Random *random);
 /* A model of this configuration with random weights of a sensible size. Fails the test on error. */
 MegaModel *random_model(const MegaConfig *config, Random *random);
 /* A small valid configuration to start from: text, mean pooling, softmax, layernorm, post-norm. */

@@ -1,0 +1,144 @@
+/*
+ * test_model.c - loading: what fits, every way in which tensors and configuration do not, damage.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "session.h"
+
+static char path[] = "/tmp/mega-test-model-XXXXXX";
+
+static int open_tweaked(const MegaConfig *config, const ModelTweak *tweak, MegaModel **model,
+                        MegaError *err)
+{
+    Random random = {31};
+    random_model_file(path, config, tweak, &random);
+    return mega_model_open(model, path, err);
+}
+
+static void expect_refusal(const ModelTweak *tweak, const char *sentence)
+{
+    MegaConfig config = small_config();
+    MegaModel *model;
+    MegaError err = {0};
+    assert_int_equal(open_tweaked(&config, tweak, &model, &err), MEGA_ERR_MODEL);
+    assert_null(model);
+    if (!strstr(err.text, sentence))
+        fail_msg("'%s' does not contain '%s'", err.text, sentence);
+}
+
+static void misfits_are_named(void **state)
+{
+    (void)state;
+    expect_refusal(&(ModelTweak){.missing = "encoder.layer.1.ema.delta"},
+                   "tensor 'encoder.layer.1.ema.delta' is missing");
+    expect_refusal(&(ModelTweak){.longer = "encoder.layer.0.v.weight"},
+                   "has shape 21 x 12, but the configuration implies 20 x 12");
+    expect_refusal(&(ModelTweak){.longer = "head.output.weight", .compress = true},
+                   "has shape 6 x 10");
+    expect_refusal(&(ModelTweak){.extra = "encoder.layer.2.gamma"},
+                   "tensor 'encoder.layer.2.gamma' is not part of this architecture");
+}
+
+/* Plain and compressed, f32, f16 and bf16: the same model, within the type's rounding. */
+static void types_and_encodings(void **state)
+{
+    const float tolerance[] = {0, 2e-2f, 2e-1f};
+    const int32_t tokens[] = {5, 9, 7, 20, 2};
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = 5};
+    MegaConfig config = small_config();
+    float first[5], logits[5];
+    (void)state;
+    for (int type = MEGA_F32; type <= MEGA_BF16; type++)
+        for (int compress = 0; compress < 2; compress++) {
+            ModelTweak tweak = {.compress = compress, .dtype = (MegaDtype)type};
+            MegaError err = {0};
+            MegaModel *model;
+            MegaSession *session;
+            if (open_tweaked(&config, &tweak, &model, &err))
+                fail_msg("%s", err.text);
+            assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+            float *out = type == MEGA_F32 && !compress ? first : logits;
+            assert_int_equal(mega_session_classify(session, &input, 1, out, NULL), 0);
+            for (int i = 0; out == logits && i < 5; i++)
+                assert_true(fabsf(logits[i] - first[i]) <= tolerance[type]);
+            mega_session_free(session);
+            mega_model_free(model);
+        }
+}
+
+/* From memory, at every alignment that a caller may have. */
+static void from_memory(void **state)
+{
+    MegaConfig config = small_config();
+    Random random = {32};
+    (void)state;
+    random_model_file(path, &config, &(ModelTweak){0}, &random);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char *bytes = malloc(1 << 20);
+    assert_non_null(bytes);
+    for (size_t shift = 0; shift < 9; shift++) {
+        MegaError err = {0};
+        MegaModel *model;
+        rewind(file);
+        size_t size = fread(bytes + shift, 1, (1 << 20) - shift, file);
+        if (mega_model_from_memory(&model, bytes + shift, size, &err))
+            fail_msg("%s", err.text);
+        mega_model_free(model);
+        bytes[shift + size - 5] ^= 4; /* in the data: the file is small enough to be verified */
+        assert_int_equal(mega_model_from_memory(&model, bytes + shift, size, &err),
+                         MEGA_ERR_FORMAT);
+        assert_null(model);
+    }
+    free(bytes);
+    fclose(file);
+}
+
+static void inconsistent_configurations(void **state)
+{
+    MegaConfig good = small_config(), c;
+    MegaError err;
+    (void)state;
+    assert_int_equal(mega_config_check(&good, NULL), 0);
+#define REFUSED(change, sentence)                                                                   \
+    c = good;                                                                                      \
+    change;                                                                                        \
+    assert_int_equal(mega_config_check(&c, &err), MEGA_ERR_MODEL);                                 \
+    assert_non_null(strstr(err.text, sentence))
+    REFUSED(c.encoder.layers = 0, "encoder.layers");
+    REFUSED(c.encoder.layers = 257, "encoder.layers");
+    REFUSED(c.encoder.width = -1, "encoder.width");
+    REFUSED(c.encoder.ndim = 1025, "encoder.ndim");
+    REFUSED(c.encoder.norm = (MegaNormKind)9, "encoder.norm");
+    REFUSED(c.embed.pad = 30, "embed.pad");
+    REFUSED(c.head.width = 0, "head.width");
+    REFUSED(c.encoder.bias = MEGA_BIAS_ROTARY; c.encoder.zdim = 7, "rotary");
+    REFUSED(c.embed.kind = MEGA_EMBED_FRAMES; c.embed.frame_length = 9; c.embed.frame_hop = 4,
+            "even number");
+    REFUSED(c.embed.kind = MEGA_EMBED_PATCHES; c.embed.patch = 5; c.embed.channels = 3;
+            c.embed.width = c.embed.height = 12, "whole patches");
+#undef REFUSED
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(misfits_are_named),
+        cmocka_unit_test(types_and_encodings),
+        cmocka_unit_test(from_memory),
+        cmocka_unit_test(inconsistent_configurations),
+    };
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}
