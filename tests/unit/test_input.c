@@ -221,7 +221,7 @@ static void test_raw(void **state)
     (void)state;
     MegaModel *model = audio_model(0);
     InputReader *reader =
-        new_reader(model, &(InputOptions){.has_raw = true, .raw = "s16le:1000:1"});
+        new_reader(model, &(InputOptions){.has_raw = true, .raw = {MEGA_PCM_S16LE, 1000, 1}});
     Input input;
     write_file(path, samples, sizeof samples);
     assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
@@ -266,7 +266,6 @@ static void test_options_refused(void **state)
         {.window = NAN},
         {.window = 0.05, .hop = 1e-9},
         {.ids = true},
-        {.has_raw = true, .raw = "s17le:1000:1"},
     };
     (void)state;
     MegaModel *model = audio_model(100), *text = text_model(false), *bare = samples_model();

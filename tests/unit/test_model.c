@@ -106,7 +106,7 @@ static void inconsistent_configurations(void **state)
     MegaError err;
     (void)state;
     assert_int_equal(mega_config_check(&good, NULL), 0);
-#define REFUSED(change, sentence)                                                                   \
+#define REFUSED(change, sentence)                                                                  \
     c = good;                                                                                      \
     change;                                                                                        \
     assert_int_equal(mega_config_check(&c, &err), MEGA_ERR_MODEL);                                 \

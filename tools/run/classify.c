@@ -402,6 +402,7 @@ int command_classify(int argc, char **argv)
                                                  {"help", no_argument, NULL, 'h'},
                                                  {0}};
     Options options = {.top = 1};
+    MegaError err = {0};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
@@ -416,7 +417,11 @@ int command_classify(int argc, char **argv)
         case OPT_JSON: options.json = true; break;
         case OPT_WINDOW: good = parse_seconds(optarg, &options.input.window); break;
         case OPT_HOP: good = parse_seconds(optarg, &options.input.hop); break;
-        case OPT_RAW: options.input.has_raw = true; options.input.raw = optarg; break;
+        case OPT_RAW:
+            options.input.has_raw = true;
+            if (mega_pcm_parse(&options.input.raw, optarg, &err))
+                return usage_error("classify", "--raw: %s", err.text);
+            break;
         case OPT_IDS: options.input.ids = true; break;
         case OPT_FILES: options.files_from = optarg; break;
         case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;

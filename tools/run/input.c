@@ -279,11 +279,7 @@ static int set_options(InputReader *reader, const InputOptions *options, MegaErr
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
                          audio ? "audio" : "images");
     reader->has_pcm = options->has_raw;
-    if (options->has_raw) {
-        int code = mega_pcm_parse(&reader->pcm, options->raw, err);
-        if (code)
-            return code;
-    }
+    reader->pcm = options->raw;
     if (!audio)
         return 0;
     /* Without --window: one clip of the model's length, or of any. */

@@ -16,13 +16,14 @@
 #ifndef RUN_INPUT_H
 #define RUN_INPUT_H
 
+#include "audio.h"
 #include "mega.h"
 #include "model.h"
 
 typedef struct InputOptions {
     bool ids;           /* text holds numbers: token ids used as they are */
     bool has_raw;       /* headerless PCM */
-    const char *raw;    /* "s16le:16000:1": sample format, rate, channels */
+    MegaPcm raw;        /* its format */
     double window, hop; /* seconds; window 0: one clip per recording, hop 0: as window */
 } InputOptions;
 
