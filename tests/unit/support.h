@@ -22,7 +22,8 @@ float random_uniform(Random *random, float low, float high);
 int random_int(Random *random, int low, int high); /* both inclusive */
 float *random_floats(Random *random, size_t n, float low, float high); /* free() */
 
-/* How a model file differs from what its configuration implies; zero: not at all, float32, plain. */
+/* How a model file differs from what its configuration implies; zero is float32, plain, no
+ * difference. */
 typedef struct ModelTweak {
     bool compress;
     MegaDtype dtype;
