@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
@@ -27,6 +28,27 @@ double argument_number(const json_t *args, const char *name, const char *other_n
 {
     const json_t *value = argument(args, name, other_name);
     return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+int argument_integer(const json_t *args, const char *name, const char *other_name, int fallback,
+                     int *out, MegaError *err)
+{
+    const json_t *value = argument(args, name, other_name);
+    *out = fallback;
+    if (!value || json_is_null(value))
+        return 0;
+    double number = json_is_number(value) ? json_number_value(value) : NAN;
+    if (!(fabs(number) <= INT32_MAX) || number != floor(number)) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                  "argument %s is %.60s, but a whole number (at most %d) or null was expected",
+                  json_object_get(args, name) ? name : other_name, text ? text : "something else",
+                  INT32_MAX);
+        free(text);
+        return MEGA_ERR_UNSUPPORTED;
+    }
+    *out = (int)number;
+    return 0;
 }
 
 /* ---- What the detection works on ------------------------------------------------------------ */
@@ -53,13 +75,18 @@ const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
     return mega_checkpoint_find(checkpoint, full);
 }
 
-/* A tensor of a layer: the family's prefix of layer 0 and the name. */
+/* The original's name of a tensor of a layer, without the checkpoint's prefix. */
+static void layer_name(const Detection *detection, int layer, const char *name, char out[160])
+{
+    static const char *const format[] = {"encoder.encoder.layers.%d.%s", "blocks.%d.%s"};
+    snprintf(out, 160, format[detection->out->source], layer, name);
+}
+
 static const MegaCheckpointTensor *find_in_layer(const Detection *detection, int layer,
                                                  const char *name)
 {
-    static const char *const format[] = {"encoder.encoder.layers.%d.%s", "blocks.%d.%s"};
     char full[160];
-    snprintf(full, sizeof full, format[detection->out->source], layer, name);
+    layer_name(detection, layer, name, full);
     return find(detection, full);
 }
 
@@ -69,6 +96,25 @@ static int dimension(const MegaCheckpointTensor *tensor, int axis)
     if (!tensor || axis >= tensor->rank || tensor->shape[axis] > INT32_MAX)
         return 0;
     return (int)tensor->shape[axis];
+}
+
+/* A size of the model, read from a tensor of layer 0 that every checkpoint has. */
+static int layer_size(const Detection *detection, const char *name, int axis, int *out)
+{
+    const MegaCheckpointTensor *tensor = find_in_layer(detection, 0, name);
+    char full[160];
+    *out = dimension(tensor, axis);
+    if (*out > 0)
+        return 0;
+    layer_name(detection, 0, name, full);
+    if (!tensor)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "tensor '%s%s' is missing; a size of the model is read from it",
+                         detection->out->prefix, full);
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "tensor '%s' has %d dimensions or a size out of range; dimension %d is a size "
+                     "of the model",
+                     tensor->name, tensor->rank, axis);
 }
 
 /* Notes a needed argument that is absent; all are reported at once. */
@@ -98,15 +144,30 @@ static int named(Detection *detection, const char *name, const char *other_name,
     return 0;
 }
 
-/* A length where None, 0 and negative mean "none". */
+/* A length where None, 0 and negative mean "none", which is 0. */
 static int length_argument(Detection *detection, const char *name, const char *other_name,
-                           const char *what)
+                           const char *what, int *out)
+{
+    if (!argument(detection->args, name, other_name))
+        need(detection, name, what);
+    int code = argument_integer(detection->args, name, other_name, 0, out, detection->err);
+    if (*out < 0)
+        *out = 0;
+    return code;
+}
+
+/* A flag as Python has it: a bool, or 0 or 1. Absent or None: false. */
+static int flag_argument(const Detection *detection, const char *name, const char *other_name,
+                         bool *out)
 {
     const json_t *value = argument(detection->args, name, other_name);
-    if (!value)
-        need(detection, name, what);
-    double number = json_is_number(value) ? json_number_value(value) : 0;
-    return number > 0 && number <= INT32_MAX ? (int)number : 0;
+    int number = 0, code = 0;
+    *out = json_is_true(value);
+    if (json_is_boolean(value))
+        return 0;
+    code = argument_integer(detection->args, name, other_name, 0, &number, detection->err);
+    *out = number != 0;
+    return code;
 }
 
 /* ---- The stack ------------------------------------------------------------------------------ */
@@ -157,11 +218,9 @@ static int detect_bias(Detection *detection, MegaStackConfig *stack)
         find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
     int length = dimension(table, 0);
     stack->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
-    if (!table) {
-        stack->max_positions = (int)argument_number(detection->args, "max_positions",
-                                                    "max_source_positions", 1024);
-        return 0;
-    }
+    if (!table)
+        return argument_integer(detection->args, "max_positions", "max_source_positions", 1024,
+                                &stack->max_positions, detection->err);
     if (length % 2 == 0)
         return mega_fail(
             detection->err, MEGA_ERR_MODEL,
@@ -190,13 +249,21 @@ static int detect_stack(Detection *detection, MegaStackConfig *stack)
     stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
     while (find_in_layer(detection, stack->layers, "mega_layer.move.omega"))
         stack->layers++;
-    stack->width = dimension(find_in_layer(detection, 0, "mega_layer.move.omega"), 0);
-    stack->hidden = dimension(find_in_layer(detection, 0, "mega_layer.v_proj.weight"), 0);
-    stack->zdim = dimension(find_in_layer(detection, 0, "mega_layer.gamma"), 1);
+    const struct {
+        const char *tensor;
+        int axis, *to;
+    } sizes[] = {
+        {"mega_layer.move.omega", 0, &stack->width},
+        {"mega_layer.v_proj.weight", 0, &stack->hidden},
+        {"mega_layer.gamma", 1, &stack->zdim},
+        {"mega_layer.move.gamma", 1, &stack->ndim},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if ((code = layer_size(detection, sizes[i].tensor, sizes[i].axis, sizes[i].to)))
+            return code;
     stack->ffn = dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
-    const MegaCheckpointTensor *gamma = find_in_layer(detection, 0, "mega_layer.move.gamma");
-    stack->ndim = dimension(gamma, 1);
-    stack->bidirectional = dimension(gamma, 0) == 2 * stack->width;
+    int channels = dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
+    stack->bidirectional = channels == 2 * stack->width;
     return detect_norm(detection, stack);
 }
 
@@ -218,7 +285,10 @@ static int detect_fairseq_embedding(Detection *detection, MegaConfig *config)
     } else if (linear && linear->rank == 2) {
         embed->kind = MEGA_EMBED_FRAMES;
         embed->frame_length = dimension(linear, 1);
-        embed->frame_hop = (int)argument_number(detection->args, "frame_hop", NULL, 0);
+        int code = argument_integer(detection->args, "frame_hop", NULL, 0, &embed->frame_hop,
+                                    detection->err);
+        if (code)
+            return code;
         if (embed->frame_hop == 0)
             need(detection, "frame_hop", "samples from one frame to the next");
     } else {
@@ -273,24 +343,31 @@ static int detect_fairseq(Detection *detection)
 {
     MegaConfig *config = &detection->out->config;
     MegaStackConfig *stack = &config->encoder;
-    const json_t *pre_norm;
+    bool embed_norm = false;
     int code = detect_stack(detection, stack);
     if (!code)
         code = detect_fairseq_embedding(detection, config);
     if (!code)
         code = detect_fairseq_head(detection, config);
+    if (!code)
+        code = length_argument(detection, "truncation_length", NULL, "EMA truncation",
+                               &stack->truncation);
+    if (!code && detection->chunk_size < 0)
+        code = length_argument(detection, "chunk_size", "encoder_chunk_size", "chunk size",
+                               &stack->chunk);
+    if (!code)
+        code = flag_argument(detection, "encoder_normalize_before", "normalize_before",
+                             &stack->pre_norm);
+    if (!code)
+        code = flag_argument(detection, "normalize_embedding", NULL, &embed_norm);
     if (code)
         return code;
-    stack->truncation = length_argument(detection, "truncation_length", NULL, "EMA truncation");
-    stack->chunk = length_argument(detection, "chunk_size", "encoder_chunk_size", "chunk size");
     if (detection->chunk_size >= 0)
         stack->chunk = (int)detection->chunk_size;
-    pre_norm = argument(detection->args, "encoder_normalize_before", "normalize_before");
-    if (!pre_norm)
+    if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
         need(detection, "encoder_normalize_before", "pre-norm or post-norm");
-    stack->pre_norm = json_is_true(pre_norm);
     stack->final_norm |= stack->pre_norm;
-    stack->embed_norm = json_is_true(argument(detection->args, "normalize_embedding", NULL)) ||
+    stack->embed_norm = embed_norm ||
                         find(detection, "encoder.encoder.embed_norm.norm.weight") ||
                         find(detection, "encoder.encoder.embed_norm.norm.scalar");
     return detect_bias(detection, stack);
@@ -301,7 +378,7 @@ static int detect_fairseq(Detection *detection)
 static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patches)
 {
     const MegaCheckpointTensor *weight = find(detection, "patch_embed.pemb.proj.weight");
-    int input_size = (int)argument_number(detection->args, "input_size", NULL, 0);
+    double input_size = argument_number(detection->args, "input_size", NULL, 0);
     embed->kind = MEGA_EMBED_PATCHES;
     embed->pad = -1;
     embed->positions = find(detection, "pos_embed") != NULL;
@@ -319,9 +396,9 @@ static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patc
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
                          "%d patches of %d do not make a square image", patches, embed->patch);
     embed->width = embed->height = side * embed->patch;
-    if (input_size && input_size != embed->width)
+    if (input_size > 0 && input_size != embed->width)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "argument input_size is %d, but the tensors are for images of %d",
+                         "argument input_size is %g, but the tensors are for images of %d",
                          input_size, embed->width);
     return 0;
 }
@@ -367,35 +444,40 @@ static const Family families[] = {
     {"image classifier", MEGA_SOURCE_VISION, "blocks.0.mega_layer.move.omega", detect_vision},
 };
 
-static int unknown_architecture(const MegaCheckpoint *checkpoint, MegaError *err)
+/* Prefixes that wrappers such as DataParallel put in front of every name. */
+static const char *const prefixes[] = {"", "module.", "model."};
+#define PREFIX_COUNT (sizeof prefixes / sizeof prefixes[0])
+
+static int unknown_architecture(Detection *detection)
 {
-    if (mega_checkpoint_find(checkpoint, "decoder.layers.0.mega_layer.move.omega"))
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "this is a translation or language model (it has decoder layers); only "
-                         "classifiers can be converted yet");
-    return mega_fail(
-        err, MEGA_ERR_UNSUPPORTED,
-        "none of the known MEGA architectures fits the %zu tensors of this checkpoint; "
-        "--list shows them",
-        mega_checkpoint_count(checkpoint));
+    for (size_t p = 0; p < PREFIX_COUNT; p++) {
+        detection->out->prefix = prefixes[p];
+        if (find(detection, "decoder.layers.0.mega_layer.move.omega"))
+            return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
+                             "this is a translation or language model (it has decoder layers); "
+                             "only classifiers can be converted yet");
+    }
+    return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
+                     "none of the known MEGA architectures fits the %zu tensors of this "
+                     "checkpoint; --list shows them",
+                     mega_checkpoint_count(detection->checkpoint));
 }
 
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
                         long chunk_size, MegaError *err)
 {
-    static const char *const prefixes[] = {"", "module.", "model."};
     Detection detection = {.out = out, .checkpoint = checkpoint, .args = args,
                            .chunk_size = chunk_size, .err = err};
     const Family *family = NULL;
     *out = (Architecture){.config.task = MEGA_TASK_CLASSIFY};
-    for (size_t p = 0; p < sizeof prefixes / sizeof prefixes[0] && !family; p++) {
+    for (size_t p = 0; p < PREFIX_COUNT && !family; p++) {
         out->prefix = prefixes[p];
         for (size_t f = 0; f < sizeof families / sizeof families[0] && !family; f++)
             if (find(&detection, families[f].mark))
                 family = &families[f];
     }
     if (!family)
-        return unknown_architecture(checkpoint, err);
+        return unknown_architecture(&detection);
     out->source = family->source;
     out->family = family->name;
     int code = family->detect(&detection);

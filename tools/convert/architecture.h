@@ -34,5 +34,8 @@ const char *argument_string(const json_t *args, const char *name, const char *ot
 /* Integer or real; fallback when absent, null or something else. */
 double argument_number(const json_t *args, const char *name, const char *other_name,
                        double fallback);
+/* fallback when absent or null; an error when it is not a whole number that fits an int. */
+int argument_integer(const json_t *args, const char *name, const char *other_name, int fallback,
+                     int *out, MegaError *err);
 
 #endif

@@ -59,6 +59,27 @@ static int usage_error(const char *format, ...)
     return 2;
 }
 
+/* getopt's '?' and ':'. Within a group such as -xq, optind has not moved on. */
+static int option_error(int option, char **argv)
+{
+    const char *text = argv[optind - 1];
+    if (option == '?' && optopt && strncmp(text, "--", 2) != 0)
+        return usage_error("option '-%c' is unknown", optopt);
+    return usage_error("option '%s' %s", text,
+                       option == ':' ? "needs a value"
+                       : optopt      ? "takes no value"
+                                     : "is unknown or ambiguous");
+}
+
+/* Exit status, after everything has been printed. */
+static int finish_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    fputs("mega-convert: cannot write to standard output\n", stderr);
+    return 1;
+}
+
 /* ---- Options -------------------------------------------------------------------------------- */
 
 enum {
@@ -294,11 +315,10 @@ int main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, ":o:qh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);
-            return fflush(stdout) ? 1 : 0;
+            return finish_output();
         }
         if (option == '?' || option == ':')
-            return usage_error("option '%s' %s", argv[optind - 1],
-                               option == ':' ? "needs a value" : "is unknown");
+            return option_error(option, argv);
         int status = parse_option(&options, option, long_options[index].name, optarg);
         if (status)
             return status;
@@ -318,9 +338,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "mega-convert: %s\n", err.text);
         return 1;
     }
-    if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "mega-convert: cannot write to standard output\n");
-        return 1;
-    }
-    return 0;
+    return finish_output();
 }

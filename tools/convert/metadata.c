@@ -63,9 +63,15 @@ static size_t split(char *text, const char *separators, const char **parts, size
     return count;
 }
 
+/* missing_file: what was given in place of a file, or NULL. */
 static int set_labels(MegaMeta *meta, const char **labels, size_t count, size_t classes,
-                      MegaError *err)
+                      const char *missing_file, MegaError *err)
 {
+    if (count != classes && missing_file)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "there is no file %s, and as a list of labels it has %zu, but the model "
+                         "has %zu classes",
+                         missing_file, count, classes);
     if (count != classes)
         return mega_fail(err, MEGA_ERR_MODEL, "there are %zu labels, but the model has %zu classes",
                          count, classes);
@@ -90,7 +96,7 @@ static int labels_from_option(MegaMeta *meta, const char *option, size_t classes
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
     if (!code) {
         size_t count = split((char *)text.data, file ? "\r\n" : ",", labels, classes);
-        code = set_labels(meta, labels, count, classes, err);
+        code = set_labels(meta, labels, count, classes, file ? NULL : option, err);
     }
     free(labels);
     mega_buffer_free(&text);
@@ -108,7 +114,7 @@ static int labels_from_args(MegaMeta *meta, const json_t *array, size_t classes,
             code = mega_fail(err, MEGA_ERR_FORMAT, "label %zu in the arguments is not a text", i);
     }
     if (!code)
-        code = set_labels(meta, labels, count, classes, err);
+        code = set_labels(meta, labels, count, classes, NULL, err);
     free(labels);
     return code;
 }
@@ -142,21 +148,24 @@ static int numbers(const json_t *value, double *out, int capacity)
     return count;
 }
 
-/* positions: what the original calls a clip's length, where one position is one sample; or 0. */
+/* positions: a clip's length for models where one position is one sample; or 0. */
 static int write_audio(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
-                       double positions, MegaError *err)
+                       int positions, MegaError *err)
 {
     MegaAudioFeatures audio = {0};
+    int rate = (int)options->audio_rate, length = (int)options->audio_length, code = 0;
     audio.mean = isnan(options->audio_mean) ? argument_number(args, "audio_mean", NULL, NAN)
                                             : options->audio_mean;
     audio.std = isnan(options->audio_std) ? argument_number(args, "audio_std", NULL, NAN)
                                           : options->audio_std;
-    audio.sample_rate = (int)(options->audio_rate > 0
-                                  ? (double)options->audio_rate
-                                  : argument_number(args, "sample_rate", NULL, 16000));
-    audio.length = (int64_t)(options->audio_length >= 0
-                                 ? (double)options->audio_length
-                                 : argument_number(args, "audio_length", NULL, positions));
+    if (rate <= 0)
+        code = argument_integer(args, "sample_rate", NULL, 16000, &rate, err);
+    if (!code && length < 0)
+        code = argument_integer(args, "audio_length", NULL, positions, &length, err);
+    if (code)
+        return code;
+    audio.sample_rate = rate;
+    audio.length = length;
     if (isnan(audio.mean) || isnan(audio.std)) {
         warn(options,
              "no --audio-mean and --audio-std: the model runs with 'mega-run forward', but "
@@ -217,8 +226,11 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
         if (image.fit == MEGA_FIT_CROP)
             image.resize = (int)lround(embed->width * 256.0 / 224.0);
     } else {
-        int pixels = (int)argument_number(args, "max_positions", "max_source_positions",
-                                          architecture->config.encoder.max_positions);
+        int pixels, code = argument_integer(args, "max_positions", "max_source_positions",
+                                            architecture->config.encoder.max_positions, &pixels,
+                                            err);
+        if (code)
+            return code;
         int side = (int)lround(sqrt((double)pixels));
         if (side < 1 || side * side != pixels) {
             warn(options, "the number of positions is no square: pictures cannot be read");
@@ -282,11 +294,11 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     case MEGA_EMBED_PATCHES: return write_image(meta, options, architecture, args, err);
     case MEGA_EMBED_REAL: break;
     }
-    return input_type && strcmp(input_type, "image") == 0
-               ? write_image(meta, options, architecture, args, err)
-               : write_audio(meta, options, args,
-                             argument_number(args, "max_source_positions", "max_positions", 0),
-                             err);
+    if (input_type && strcmp(input_type, "image") == 0)
+        return write_image(meta, options, architecture, args, err);
+    int positions, code = argument_integer(args, "max_source_positions", "max_positions", 0,
+                                           &positions, err);
+    return code ? code : write_audio(meta, options, args, positions, err);
 }
 
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,

@@ -12,6 +12,8 @@
 #include "mega_file.h"
 #include "progress.h"
 
+#define MAX_REPEATED (1u << 20)
+
 /* One tensor on its way: what the model wants and where the checkpoint has it. */
 typedef struct Item {
     MegaTensorSpec spec;
@@ -76,6 +78,14 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
                          "tensor '%s' has shape %s, but the other tensors and arguments imply %s",
                          from->name, found, expected);
     }
+    /* a stride of 0 shows one element many times: more of them than the file can have */
+    if (from->elements > MAX_REPEATED &&
+        from->elements > from->storage_size / mega_dtype_traits((int)from->dtype)->item_size)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "tensor '%s' claims %llu elements, more than its storage of %llu bytes "
+                         "has",
+                         from->name, (unsigned long long)from->elements,
+                         (unsigned long long)from->storage_size);
     if (items->count == items->capacity) {
         size_t capacity = items->capacity ? 2 * items->capacity : 256;
         Item *grown = realloc(items->items, capacity * sizeof *grown);
@@ -203,6 +213,24 @@ static void abandon(int number)
     raise(number);
 }
 
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
+#define CAUGHT_COUNT (sizeof caught / sizeof caught[0])
+
+static void fill_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < CAUGHT_COUNT; i++)
+        sigaddset(set, caught[i]);
+}
+
+/* What is ignored, as nohup does with SIGHUP, stays ignored. */
+static void catch_signals(void)
+{
+    for (size_t i = 0; i < CAUGHT_COUNT; i++)
+        if (signal(caught[i], abandon) == SIG_IGN)
+            signal(caught[i], SIG_IGN);
+}
+
 static int write_all(const WriteOptions *options, const Items *items, const MegaMeta *meta,
                      MegaError *err)
 {
@@ -212,9 +240,14 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     MegaTensorDecl *decls = declare(items, options->dtype);
     if (!decls)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+    /* a signal between the file's creation and this note of it would leave the file behind */
+    sigset_t signals, before;
+    fill_signals(&signals);
+    pthread_sigmask(SIG_BLOCK, &signals, &before);
     int code = mega_writer_new(&writer, options->path, meta, decls, items->count, options->compress,
                                err);
     active_writer = writer;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (size_t i = 0; i < items->count; i++)
         total += items->items[i].spec.elements;
     progress_begin(&progress, total, NULL, options->quiet);
@@ -237,9 +270,7 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err)
 {
     Items items = {.architecture = architecture, .checkpoint = checkpoint};
-    signal(SIGINT, abandon);
-    signal(SIGTERM, abandon);
-    signal(SIGHUP, abandon);
+    catch_signals();
     int code = mega_bind_each(&architecture->config, architecture->source, NULL, add_item, &items,
                               err);
     if (!code && items.missing)

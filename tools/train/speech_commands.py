@@ -7,6 +7,7 @@ Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the 
 import argparse
 import io
 import math
+import pathlib
 import random
 import subprocess
 import tarfile
@@ -50,6 +51,28 @@ def load_clips(folder, cache):
     stored = np.load(cache)
     return {part: tuple(torch.from_numpy(stored[f'{part}_{kind}']) for kind in ('clips', 'labels'))
             for part in ('train', 'valid', 'test')}
+
+
+def load_digits(archive):
+    """Spoken digits (FSDD, training part) as further words that are none of the commands.
+
+    8 kHz recordings; the upper half of the spectrum stays empty, so the augmentation also mutes the
+    treble of other clips, lest its absence give the answer away.
+    """
+    clips = []
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not member.name.endswith('.flac') or int(member.name[:-5].split('_')[-1]) < 5:
+                continue
+            samples, _ = soundfile.read(io.BytesIO(tar.extractfile(member).read()), dtype='float32')
+            spectrum = np.fft.rfft(samples)
+            samples = np.fft.irfft(spectrum, 2 * len(samples)) * 2
+            # Quiet speakers are brought to the level of the commands.
+            samples *= 0.3 / max(np.abs(samples).max(), 1e-3)
+            samples = samples[:RATE]
+            before = (RATE - len(samples)) // 2
+            clips.append(np.pad(samples, (before, RATE - len(samples) - before)) * 32768)
+    return torch.from_numpy(np.array(clips).astype(np.int16))
 
 
 def synthesise(word, voice, speed=175, pitch=50):
@@ -109,8 +132,9 @@ class Augmenter:
             return torch.rand(count, 1, generator=generator) < part
 
         x = self.move(clips, torch.exp(uniform(-0.16, 0.16)), uniform(-1800, 1800))
+        treble = torch.where(chance(self.options.muffle), uniform(0.66, 0.95), torch.ones(count, 1))
         x = self.colour(x, uniform(-6.0, 6.0, 8), uniform(0.0, 1.0, 2),
-                        uniform(0.0, self.options.band_mask, 2))
+                        uniform(0.0, self.options.band_mask, 2), treble)
         start, width = uniform(0, RATE, 2), uniform(0, self.options.time_mask * RATE, 2)
         time = torch.arange(RATE)
         for i in range(2):
@@ -143,8 +167,11 @@ class Augmenter:
         return padded.gather(1, left) * (1 - part) + padded.gather(1, left + 1) * part
 
     @staticmethod
-    def colour(x, decibels, centre, width):
-        """Filter by a random smooth response, and remove two random bands (on a mel-like scale)."""
+    def colour(x, decibels, centre, width, treble):
+        """Filter by a random smooth response, and remove two random bands and all above a third.
+
+        Frequencies are parts of a mel-like scale; 4 kHz is at about 0.76.
+        """
         spectrum = torch.fft.rfft(x)
         scale = torch.log1p(torch.linspace(0, RATE / 2 / 700, spectrum.size(1)))
         scale = scale / scale[-1]
@@ -154,6 +181,7 @@ class Augmenter:
         for i in range(2):
             inside = (band - centre[:, i:i + 1]).abs() < width[:, i:i + 1] / 2
             response = torch.where(inside, 0.02 * response, response)
+        response = torch.where(band > treble, 0.002 * response, response)
         return torch.fft.irfft(spectrum * response[:, (scale * 127).long()], RATE)
 
 
@@ -237,6 +265,10 @@ def main():
     parser.add_argument('--mixup', type=float, default=0.3, help='part of the clips that is mixed')
     parser.add_argument('--band-mask', type=float, default=0.2, help='widest masked band')
     parser.add_argument('--time-mask', type=float, default=0.08, help='longest masked time, seconds')
+    parser.add_argument('--digits', type=pathlib.Path, help='fsdd.tar: more unknown words')
+    parser.add_argument('--digits-part', type=float, default=0.1, help='of them in every epoch')
+    parser.add_argument('--muffle', type=float, default=0.0, help='part of the clips without treble')
+    parser.add_argument('--with-valid', action='store_true', help='train on the valid split too')
     parser.add_argument('--synthetic', type=int, default=24, help='synthetic clips per command')
     parser.add_argument('--synthetic-other', type=int, default=4, help='... per other word')
     options = parser.parse_args()
@@ -259,14 +291,22 @@ def main():
     synthetic = synthetic_clips(random.Random(options.seed), options.synthetic,
                                 options.synthetic_other)
     parts['synthetic'] = held_out_synthetic()
-    clips, labels = torch.cat([clips, synthetic[0]]), torch.cat([labels, synthetic[1]])
+    added = [synthetic, parts['valid']] if options.with_valid else [synthetic]
+    clips = torch.cat([clips] + [more for more, _ in added])
+    labels = torch.cat([labels] + [more for _, more in added])
+    digits = load_digits(options.digits) if options.digits else clips[:0]
+    all_clips = torch.cat([clips, digits])
+    all_labels = torch.cat([labels, torch.full((len(digits),), UNKNOWN)])
     augment = Augmenter(noise, options)
+    digits_per_epoch = int(options.digits_part * len(digits))
 
     def epoch_batches(epoch):
         generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
-        order = torch.randperm(len(clips), generator=generator)
+        extra = len(clips) + torch.randperm(len(digits), generator=generator)[:digits_per_epoch]
+        order = torch.cat([torch.arange(len(clips)), extra])
+        order = order[torch.randperm(len(order), generator=generator)]
         for chosen in order[:len(order) // options.batch * options.batch].split(options.batch):
-            samples, targets = augment(clips[chosen], labels[chosen], generator)
+            samples, targets = augment(all_clips[chosen], all_labels[chosen], generator)
             yield normalise(samples), targets
 
     def measure(model, part):
@@ -278,7 +318,8 @@ def main():
         training.save_atomically({'model': model.state_dict(), 'args': args}, path)
 
     export.suffix = '.pt'
-    model, epochs = training.fit(model, options, epoch_batches, len(clips) // options.batch,
+    steps = (len(clips) + digits_per_epoch) // options.batch
+    model, epochs = training.fit(model, options, epoch_batches, steps,
                                  lambda model: measure(model, 'valid'), export)
     export(model, options.out / 'final.pt')
     for part in ('valid', 'synthetic', 'test'):
