@@ -16,10 +16,7 @@
 #define MEGA_MAX_LAYERS 256
 #define MEGA_MAX_HEAD_LAYERS 16
 #define MEGA_MAX_NDIM 1024
-
-typedef enum MegaTask {
-    MEGA_TASK_CLASSIFY,
-} MegaTask;
+#define MEGA_MAX_BANDS 16
 
 typedef enum MegaEmbedKind {
     MEGA_EMBED_TOKENS, /* table lookup */
@@ -91,6 +88,7 @@ typedef struct MegaEmbedConfig {
     int patch;        /* edge of a patch */
     int channels, height, width; /* of an image, for patches */
     bool positions;   /* patches: learned position embedding */
+    bool scale;       /* translation: times sqrt(d) */
 } MegaEmbedConfig;
 
 /* From the states of the encoder to logits (spec section 8):
@@ -105,12 +103,50 @@ typedef struct MegaHeadConfig {
     int classes;
 } MegaHeadConfig;
 
+/* A vocabulary cut by id: band i holds the ids end[i - 1] ... end[i] - 1 in tables width[i] wide. A
+ * plain table is one band. The last end is the size of the vocabulary. */
+typedef struct MegaBands {
+    int count;
+    int end[MEGA_MAX_BANDS];
+    int width[MEGA_MAX_BANDS];
+} MegaBands;
+
+/* What a decoder reads and predicts (spec sections 7 and 8). */
+typedef struct MegaTargetConfig {
+    int vocab;
+    int pad, eos, unk; /* ids; eos also begins every sequence */
+    bool scale;        /* embeddings times sqrt(d) */
+    bool adaptive_input;
+    bool input_projection; /* tables are projected to d; always so for adaptive input */
+    MegaBands input;
+    bool adaptive_output;   /* adaptive softmax: the output is log-probabilities, not logits */
+    bool output_projection; /* d is projected to the width of the (first) output table first */
+    bool split_head; /* adaptive: words and slots of the head are two tables (tied embeddings) */
+    bool transposed_tails; /* adaptive: tail projections are stored [d][width] (tied projections) */
+    MegaBands output;
+    int cross_positions; /* M of the cross attention's simple bias */
+} MegaTargetConfig;
+
+/* By task: a classifier has embed, encoder and head; a translator embed, encoder, target and
+ * decoder; a language model target and decoder. */
 typedef struct MegaConfig {
     MegaTask task;
     MegaEmbedConfig embed;
     MegaStackConfig encoder;
     MegaHeadConfig head;
+    MegaTargetConfig target;
+    MegaStackConfig decoder; /* never bidirectional */
 } MegaConfig;
+
+static inline bool mega_config_has_encoder(const MegaConfig *config)
+{
+    return config->task != MEGA_TASK_GENERATE;
+}
+
+static inline bool mega_config_has_decoder(const MegaConfig *config)
+{
+    return config->task != MEGA_TASK_CLASSIFY;
+}
 
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
@@ -134,6 +170,12 @@ const char *mega_embed_name(MegaEmbedKind kind);
 static inline int mega_ema_channels(const MegaStackConfig *stack)
 {
     return stack->bidirectional ? 2 * stack->width : stack->width;
+}
+
+/* Ids of a band. */
+static inline int mega_band_size(const MegaBands *bands, int band)
+{
+    return bands->end[band] - (band ? bands->end[band - 1] : 0);
 }
 
 /* M of spec section 3: the simple bias has 2 M - 1 entries. */

@@ -11,7 +11,7 @@
 /* A layer ready to run: the weights as bound, and what is derived from them once per model. */
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
-    MegaNorm norm, ffn_norm;
+    MegaNorm norm, ffn_norm, cross_norm;
     MegaEma ema;
 } MegaLayer;
 

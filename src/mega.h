@@ -90,10 +90,18 @@ typedef enum MegaInputKind {
     MEGA_INPUT_IMAGE = 3,   /* channels x height x width */
 } MegaInputKind;
 
+typedef enum MegaTask {
+    MEGA_TASK_CLASSIFY,  /* logits of classes */
+    MEGA_TASK_TRANSLATE, /* a target sequence from a source sequence */
+    MEGA_TASK_GENERATE,  /* a language model: the next token from those before */
+} MegaTask;
+
+MEGA_API MegaTask mega_model_task(const MegaModel *model);
 MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);
 MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair model, else 1 */
 MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
+MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
@@ -125,6 +133,74 @@ MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs
 /* p_i = exp(logits_i - max) / sum, in place allowed. */
 MEGA_API void mega_softmax(const float *logits, int count, float *probabilities);
 
+/* ---- Decoding: translators and language models ---------------------------------------------- */
+
+/* A source sequence, encoded: the encoder's states and every decoder layer's keys and values of
+ * them. Immutable; any number of decoders of the same model may read it at once. */
+typedef struct MegaEncoded MegaEncoded;
+
+/* input: the source's token ids with their final </s>. Free it after the decoders that read it. */
+MEGA_API int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncoded **out,
+                                 MegaError *err);
+MEGA_API void mega_encoded_free(MegaEncoded *encoded);
+MEGA_API size_t mega_encoded_length(const MegaEncoded *encoded); /* S, with </s> */
+/* [S][d], after the final norm. */
+MEGA_API const float *mega_encoded_states(const MegaEncoded *encoded);
+
+/*
+ * The state of sequences that are being decoded: EMA states, and keys and values of the current
+ * chunk. Sequences stand at the same position. With chunks the size does not depend on how much has
+ * been read. It borrows the session (its threads and memory), which may serve other decoders in
+ * between, but only one call at a time.
+ */
+typedef struct MegaDecoder MegaDecoder;
+
+typedef struct MegaDecoderOptions {
+    int sequences; /* at most this many side by side; 0: one */
+    int chunk;     /* 0: the model's; -1: none; else another size, for a rotary bias only */
+    bool truncate; /* EMA with the model's truncation, as the original's full passes have it; false:
+                      without, as its generator and evaluator (spec section 1) */
+} MegaDecoderOptions;
+
+/* options may be NULL. */
+MEGA_API int mega_decoder_new(MegaDecoder **out, MegaSession *session,
+                              const MegaDecoderOptions *options, MegaError *err);
+MEGA_API void mega_decoder_free(MegaDecoder *decoder);
+
+/* Starts `count` sequences at position 0. A translator's sequence i reads sources[i], which must
+ * outlive the decoding; for a language model sources is NULL. */
+MEGA_API int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, int count,
+                                MegaError *err);
+/* Reads one token of each of the live sequences: tokens [live], logits [live][vocab]. The output of
+ * a model with adaptive softmax is log-probabilities. */
+MEGA_API int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits,
+                               MegaError *err);
+/* Reads many tokens of the only live sequence. Equal to as many steps, whatever the cut. logits
+ * [count][vocab], or NULL if they are not wanted. */
+MEGA_API int mega_decoder_feed(MegaDecoder *decoder, const int32_t *tokens, size_t count,
+                               float *logits, MegaError *err);
+/* The same, but only log-probabilities [count] of the tokens `targets`: of an adaptive softmax, no
+ * more is computed than they need. */
+MEGA_API int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens,
+                                const int32_t *targets, size_t count, float *logprobs,
+                                MegaError *err);
+/* From now on there are `count` live sequences; number i goes on from what was number parents[i].
+ * Costs next to nothing: states are moved when they are next written. */
+MEGA_API int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count,
+                                 MegaError *err);
+MEGA_API int mega_decoder_live(const MegaDecoder *decoder);
+MEGA_API int64_t mega_decoder_position(const MegaDecoder *decoder); /* tokens read so far */
+/* The cross attention of the last layer, from the last step or the last token fed: weights of live
+ * sequence `sequence` over the positions of its source. Valid until the next call. */
+MEGA_API const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence);
+/* Bytes of all states. */
+MEGA_API size_t mega_decoder_memory(const MegaDecoder *decoder);
+
+/* log p = x - log sum exp x, in place allowed; in double inside. */
+MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
+
+/* ---- Looking inside ------------------------------------------------------------------------- */
+
 /*
  * A tap sees intermediate results while a session runs, for embeddings and for checking a
  * conversion. data is [rows][columns], row-major, valid during the call only; input counts from 0.
@@ -136,6 +212,10 @@ MEGA_API void mega_softmax(const float *logits, int count, float *probabilities)
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
  *   logits                         one row
+ * Of a decoder, every step or block of one chunk in turn, rows being sequences or positions:
+ *   target (d)                     after the embedding and its norm
+ *   decoder.layer.I.ema, .v, .z, .q, .k, then decoder.layer.I.cross (d), decoder.layer.I (d)
+ *   decoder.final (d)
  */
 typedef void (*MegaTap)(void *context, const char *stage, int input, const float *data, size_t rows,
                         size_t columns);

@@ -197,44 +197,76 @@ out:
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
-/* Everything that the layers need beside the weights; only counts in a dry run. */
-static void derive(MegaModel *model, MegaArena *arena)
+static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool cross,
+                         const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
+                         MegaArena *arena)
 {
-    const MegaStackConfig *config = &model->config.encoder;
     size_t d = (size_t)config->width;
     for (int i = 0; i < config->layers; i++) {
-        MegaLayer *layer = &model->layers[i];
-        const MegaLayerWeights *weights = &model->layer_weights[i];
+        MegaLayer *layer = &stack->layers[i];
+        const MegaLayerWeights *weights = &stack->weights[i];
         layer->weights = weights;
         mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
         mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
+        if (cross)
+            mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
         if (config->ffn > 0)
             mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
     }
     if (config->embed_norm)
-        mega_norm_prepare(&model->embed_norm, config->norm, &model->weights.embed_norm, d, arena);
+        mega_norm_prepare(&stack->embed_norm, config->norm, embed_norm, d, arena);
     if (config->final_norm)
-        mega_norm_prepare(&model->final_norm, config->norm, &model->weights.final_norm, d, arena);
+        mega_norm_prepare(&stack->final_norm, config->norm, final_norm, d, arena);
+}
+
+/* Everything that the layers need beside the weights; only counts in a dry run. */
+static void derive(MegaModel *model, MegaArena *arena)
+{
+    const MegaConfig *config = &model->config;
+    const MegaWeights *weights = &model->weights;
+    bool cross = config->task == MEGA_TASK_TRANSLATE;
+    if (mega_config_has_encoder(config))
+        derive_stack(&model->encoder, &config->encoder, false, &weights->embed_norm,
+                     &weights->final_norm, arena);
+    if (mega_config_has_decoder(config))
+        derive_stack(&model->decoder, &config->decoder, cross, &weights->target_norm,
+                     &weights->decoder_final_norm, arena);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
+
+static int new_stack(MegaStack *stack, const MegaStackConfig *config, MegaError *err)
+{
+    size_t layers = (size_t)config->layers;
+    stack->weights = calloc(layers, sizeof *stack->weights);
+    stack->layers = calloc(layers, sizeof *stack->layers);
+    if (!stack->weights || !stack->layers)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model of %zu layers", layers);
+    return 0;
+}
+
+static void free_stack(MegaStack *stack)
+{
+    free(stack->weights);
+    free(stack->layers);
+}
 
 static int load(MegaModel *model, MegaError *err)
 {
     Loader loader = {.model = model};
     MegaArena dry = {0};
     int code = mega_config_read(&model->config, mega_file_meta(model->file), err);
+    if (!code && mega_config_has_encoder(&model->config))
+        code = new_stack(&model->encoder, &model->config.encoder, err);
+    if (!code && mega_config_has_decoder(&model->config))
+        code = new_stack(&model->decoder, &model->config.decoder, err);
     if (code)
         return code;
-    size_t layers = (size_t)model->config.encoder.layers;
-    model->layer_weights = calloc(layers, sizeof *model->layer_weights);
-    model->layers = calloc(layers, sizeof *model->layers);
     loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
-    if (!model->layer_weights || !model->layers || !loader.bindings) {
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model of %zu layers", layers);
-        goto out;
-    }
-    model->weights.layers = model->layer_weights;
+    if (!loader.bindings)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+    model->weights.layers = model->encoder.weights;
+    model->weights.decoder_layers = model->decoder.weights;
     code = mega_bind_each(&model->config, MEGA_SOURCE_FAIRSEQ, &model->weights, bind_tensor,
                           &loader, err);
     if (!code)
@@ -304,8 +336,8 @@ void mega_model_free(MegaModel *model)
         return;
     mega_arena_free(&model->decoded);
     mega_arena_free(&model->derived);
-    free(model->layers);
-    free(model->layer_weights);
+    free_stack(&model->encoder);
+    free_stack(&model->decoder);
     mega_file_close(model->file);
     free(model);
 }
@@ -322,8 +354,15 @@ const MegaConfig *mega_model_config(const MegaModel *model)
     return &model->config;
 }
 
+MegaTask mega_model_task(const MegaModel *model)
+{
+    return model->config.task;
+}
+
 MegaInputKind mega_model_input_kind(const MegaModel *model)
 {
+    if (!mega_config_has_encoder(&model->config))
+        return MEGA_INPUT_TOKENS;
     return mega_embed_input_kind(&model->config.embed);
 }
 
@@ -335,6 +374,11 @@ int mega_model_input_count(const MegaModel *model)
 int mega_model_class_count(const MegaModel *model)
 {
     return model->config.head.classes;
+}
+
+int mega_model_vocab_size(const MegaModel *model)
+{
+    return model->config.target.vocab;
 }
 
 const char *mega_model_label(const MegaModel *model, int index)

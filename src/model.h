@@ -8,13 +8,18 @@
 #include "layer.h"
 #include "mega_file.h"
 
+/* An encoder's or a decoder's layers, ready to run; nothing where the task has no such stack. */
+typedef struct MegaStack {
+    MegaLayerWeights *weights; /* [layers] */
+    MegaLayer *layers;         /* [layers] */
+    MegaNorm embed_norm, final_norm;
+} MegaStack;
+
 struct MegaModel {
     MegaFile *file;
     MegaConfig config;
     MegaWeights weights;
-    MegaLayerWeights *layer_weights; /* [layers]; weights.layers points here */
-    MegaLayer *layers;               /* [layers] */
-    MegaNorm embed_norm, final_norm;
+    MegaStack encoder, decoder;
     MegaArena decoded; /* weights that are not used in place from the file */
     MegaArena derived; /* EMA coefficients, folded norms */
     uint64_t parameters;

@@ -109,8 +109,9 @@ static int plan(MegaSession *session, size_t length, MegaError *err)
     }
     take_memory(session, &session->arena);
     for (int i = 0; session->rotary && i < stack->layers; i++)
-        mega_rotary_table(model->layer_weights[i].rotary_alpha, model->layer_weights[i].rotary_beta,
-                          (size_t)stack->zdim, session->workspace.chunk, session->rotary[i]);
+        mega_rotary_table(model->encoder.weights[i].rotary_alpha,
+                          model->encoder.weights[i].rotary_beta, (size_t)stack->zdim,
+                          session->workspace.chunk, session->rotary[i]);
     return 0;
 }
 
@@ -120,7 +121,7 @@ static const float *bias_center(const MegaSession *session, int index)
     const MegaStackConfig *stack = &session->model->config.encoder;
     if (session->rotary)
         return session->rotary[index] + session->workspace.chunk - 1;
-    return session->model->layer_weights[index].bias + mega_bias_positions(stack) - 1;
+    return session->model->encoder.weights[index].bias + mega_bias_positions(stack) - 1;
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
@@ -149,13 +150,13 @@ static int encode(MegaSession *session, const MegaInput *given, int number, Mega
 
     MegaLayerRun run = {stack, session->kernels, session->pool, &session->ema_plan, w,
                         session->tap, session->tap_context, number};
-    mega_embed_run(&run, config, &model->weights, stack->embed_norm ? &model->embed_norm : NULL,
+    mega_embed_run(&run, config, &model->weights, stack->embed_norm ? &model->encoder.embed_norm : NULL,
                    &input);
     tap(session, "embed", number, w->x, length, d);
     for (int i = 0; i < stack->layers; i++)
-        mega_layer_run(&run, &model->layers[i], i, bias_center(session, i));
+        mega_layer_run(&run, &model->encoder.layers[i], i, bias_center(session, i));
     if (stack->final_norm) {
-        mega_workspace_norm(&run, &model->final_norm, w->x);
+        mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
         tap(session, "final", number, w->x, length, d);
     }
     float *pooled = session->head.pooled + (size_t)number * d;
@@ -168,6 +169,10 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
                           MegaError *err)
 {
     const MegaModel *model = session->model;
+    if (model->config.task != MEGA_TASK_CLASSIFY)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",
+                         model->config.task == MEGA_TASK_TRANSLATE ? "translates"
+                                                                   : "generates text");
     if (count != mega_model_input_count(model))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d inputs at a time, not %d",
                          mega_model_input_count(model), count);
