@@ -3,6 +3,7 @@
  */
 #include "embed.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "gemm.h"
@@ -163,6 +164,13 @@ static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x
         embed->run->kernels->add(x, weights->positions + first * d, rows * d);
 }
 
+void mega_embed_scale(float *x, size_t rows, size_t width)
+{
+    float scale = sqrtf((float)width);
+    for (size_t i = 0; i < rows * width; i++)
+        x[i] *= scale;
+}
+
 static void embed_rows(void *context, size_t task, int worker)
 {
     const Embed *embed = context;
@@ -176,6 +184,8 @@ static void embed_rows(void *context, size_t task, int worker)
         for (size_t row = 0; row < rows; row++)
             memcpy(x + row * d, weights->weight + (size_t)embed->input->tokens[first + row] * d,
                    d * sizeof *x);
+        if (embed->config->scale)
+            mega_embed_scale(x, rows, d);
         break;
     case MEGA_EMBED_REAL:
         for (size_t row = 0; row < rows; row++)

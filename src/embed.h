@@ -1,7 +1,7 @@
 /*
  * embed.h - from an input to the first states of the stack (spec section 7).
  *
- *   tokens    x_t = weight[token_t]
+ *   tokens    x_t = weight[token_t], in a translator times sqrt(d)
  *   real      x_t = value_t * weight + bias
  *   frames    x_t = weight . frame_t + bias; frame t covers the frame_length samples from
  *             t hop - (frame_length - hop) / 2 on, zero outside of the input; T = ceil(samples /
@@ -20,6 +20,8 @@ MegaInputKind mega_embed_input_kind(const MegaEmbedConfig *embed);
 int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length, MegaError *err);
 /* Floats of scratch memory per worker. */
 uint64_t mega_embed_scratch(const MegaConfig *config);
+/* x *= sqrt(width): the scale of embeddings in translators and language models. */
+void mega_embed_scale(float *x, size_t rows, size_t width);
 /* A checked input -> workspace->x; norm is the embedding's or NULL. */
 void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
                     const MegaNorm *norm, const MegaInput *input);

@@ -43,6 +43,16 @@ typedef struct MegaKernels {
     void (*attention)(MegaAttentionKind kind, float *s, size_t keys, float scale,
                       const float *bias);
 
+    /* One query against keys that lie apart: key j is at k + j * stride + slots[j] * zdim (slots
+     * NULL: all 0). s [keys] */
+    void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,
+                        size_t keys, size_t zdim, float *s);
+    /* out [width] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width */
+    void (*attend_values)(const float *s, const float *v, size_t stride, const int32_t *slots,
+                          size_t keys, size_t width, float *out);
+    /* log sum exp x; x finite */
+    double (*log_sum_exp)(const float *x, size_t n);
+
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     /* x += u * (h - x): the gate of spec section 2 */
@@ -59,6 +69,14 @@ typedef struct MegaKernels {
     void (*ema)(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
                 const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
                 size_t truncation, bool backward, bool shifted);
+    /*
+     * The same recurrence looking back, from given states [states][width] to new ones (another
+     * array), over rows of x and y that go on where the last call ended. gone [rows][width] holds
+     * x(t - truncation), or is NULL without truncation.
+     */
+    void (*ema_step)(const float *x, const float *gone, float *y, size_t rows, size_t width,
+                     size_t first, size_t count, const float *q, const float *w, const float *qt,
+                     size_t states, size_t ema_stride, const float *state_in, float *state_out);
     /* y = silu(y + omega x) for the same channels */
     void (*ema_output)(const float *x, float *y, size_t length, size_t width, size_t first,
                        size_t count, const float *omega);

@@ -303,6 +303,70 @@ static void attention(MegaAttentionKind kind, float *s, size_t keys, float scale
     }
 }
 
+static void attend_keys(const float *q, const float *k, size_t stride, const int32_t *slots,
+                        size_t keys, size_t zdim, float *s)
+{
+    for (size_t j = 0; j < keys; j++) {
+        const float *key = k + j * stride + (slots ? (size_t)slots[j] * zdim : 0);
+        V even = {0}, odd = {0};
+        size_t i = 0;
+        for (; i + 2 * LANES <= zdim; i += 2 * LANES) {
+            even += load(q + i) * load(key + i);
+            odd += load(q + i + LANES) * load(key + i + LANES);
+        }
+        for (; i < zdim; i += LANES) {
+            size_t n = zdim - i < LANES ? zdim - i : LANES;
+            even += load_part(q + i, n) * load_part(key + i, n);
+        }
+        s[j] = sum_lanes(even + odd);
+    }
+}
+
+#define VALUE_VECTORS 8 /* sums that stay in registers */
+
+static void attend_values(const float *s, const float *v, size_t stride, const int32_t *slots,
+                          size_t keys, size_t width, float *out)
+{
+    size_t i = 0;
+    for (; i + VALUE_VECTORS * LANES <= width; i += VALUE_VECTORS * LANES) {
+        V sum[VALUE_VECTORS] = {0};
+        for (size_t j = 0; j < keys; j++) {
+            const float *value = v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i;
+            for (int n = 0; n < VALUE_VECTORS; n++)
+                sum[n] += s[j] * load(value + n * LANES);
+        }
+        for (int n = 0; n < VALUE_VECTORS; n++)
+            store(out + i + n * LANES, sum[n]);
+    }
+    for (; i < width; i += LANES) {
+        size_t n = width - i < LANES ? width - i : LANES;
+        V sum = {0};
+        for (size_t j = 0; j < keys; j++)
+            sum += s[j] * load_part(
+                              v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i, n);
+        store_part(out + i, sum, n);
+    }
+}
+
+/* Sums of 256 vectors in float, those in double: tens of thousands of terms keep their digits. */
+static double log_sum_exp(const float *x, size_t n)
+{
+    float max = -INFINITY;
+    double total = 0;
+    for (size_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (size_t begin = 0; begin < n; begin += 256 * LANES) {
+        size_t end = n - begin < 256 * LANES ? n : begin + 256 * LANES, i = begin;
+        V sum = {0};
+        for (; i + LANES <= end; i += LANES)
+            sum += vector_exp(load(x + i) - max);
+        total += (double)sum_lanes(sum);
+        for (; i < end; i++)
+            total += (double)vector_exp(splat(x[i] - max))[0];
+    }
+    return (double)max + log(total);
+}
+
 /* ---- Element by element --------------------------------------------------------------------- */
 
 static void multiply(float *restrict x, const float *restrict y, size_t n)
@@ -396,6 +460,37 @@ static void ema(const float *x, float *y, size_t length, size_t width, size_t fi
     }
 }
 
+static void ema_step(const float *x, const float *gone, float *y, size_t rows, size_t width,
+                     size_t first, size_t count, const float *q, const float *w, const float *qt,
+                     size_t states, size_t ema_stride, const float *state_in, float *state_out)
+{
+    x += first;
+    y += first;
+    gone = gone ? gone + first : NULL;
+    for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
+        V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {0}, state[MEGA_EMA_GROUP];
+        for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
+            vq[k] = load_part(q + (n + k) * ema_stride, count);
+            vw[k] = load_part(w + (n + k) * ema_stride, count);
+            state[k] = load_part(state_in + (n + k) * width + first, count);
+            if (gone)
+                vqt[k] = load_part(qt + (n + k) * ema_stride, count);
+        }
+        for (size_t t = 0; t < rows; t++) {
+            V in = load_part(x + t * width, count);
+            V old = gone ? load_part(gone + t * width, count) : splat(0.0f);
+            V out = n ? load_part(y + t * width, count) : splat(0.0f);
+            for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
+                state[k] = vq[k] * state[k] + (in - vqt[k] * old);
+                out += vw[k] * state[k];
+            }
+            store_part(y + t * width, out, count);
+        }
+        for (size_t k = 0; k < MEGA_EMA_GROUP; k++)
+            store_part(state_out + (n + k) * width + first, state[k], count);
+    }
+}
+
 static void ema_output(const float *x, float *y, size_t length, size_t width, size_t first,
                        size_t count, const float *omega)
 {
@@ -417,9 +512,13 @@ const MegaKernels KERNELS = {
     .layer_norm = layer_norm,
     .rms_norm = rms_norm,
     .attention = attention,
+    .attend_keys = attend_keys,
+    .attend_values = attend_values,
+    .log_sum_exp = log_sum_exp,
     .multiply = multiply,
     .add = add,
     .gate = gate,
     .ema = ema,
+    .ema_step = ema_step,
     .ema_output = ema_output,
 };

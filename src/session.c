@@ -133,34 +133,54 @@ static void tap(const MegaSession *session, const char *stage, int input, const 
         session->tap(session->tap_context, stage, input, data, rows, columns);
 }
 
-/* One input to one pooled vector. */
-static int encode(MegaSession *session, const MegaInput *given, int number, MegaError *err)
+static MegaLayerRun layer_run(const MegaSession *session, int number)
+{
+    return (MegaLayerRun){&session->model->config.encoder, session->kernels, session->pool,
+                          &session->ema_plan, &session->workspace, session->tap,
+                          session->tap_context, number};
+}
+
+int mega_session_run_encoder(MegaSession *session, const MegaInput *given, int number,
+                             const float **states, size_t *length, MegaError *err)
 {
     const MegaModel *model = session->model;
     const MegaConfig *config = &model->config;
     const MegaStackConfig *stack = &config->encoder;
     MegaWorkspace *w = &session->workspace;
     MegaInput input = *given;
-    size_t length, d = (size_t)stack->width;
-    int code = mega_embed_check(config, &input, &length, err);
+    size_t d = (size_t)stack->width;
+    int code = mega_embed_check(config, &input, length, err);
     if (!code)
-        code = plan(session, length, err);
+        code = plan(session, *length, err);
     if (code)
         return code;
 
-    MegaLayerRun run = {stack, session->kernels, session->pool, &session->ema_plan, w,
-                        session->tap, session->tap_context, number};
-    mega_embed_run(&run, config, &model->weights, stack->embed_norm ? &model->encoder.embed_norm : NULL,
-                   &input);
-    tap(session, "embed", number, w->x, length, d);
+    MegaLayerRun run = layer_run(session, number);
+    mega_embed_run(&run, config, &model->weights,
+                   stack->embed_norm ? &model->encoder.embed_norm : NULL, &input);
+    tap(session, "embed", number, w->x, *length, d);
     for (int i = 0; i < stack->layers; i++)
         mega_layer_run(&run, &model->encoder.layers[i], i, bias_center(session, i));
     if (stack->final_norm) {
         mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
-        tap(session, "final", number, w->x, length, d);
+        tap(session, "final", number, w->x, *length, d);
     }
+    *states = w->x;
+    return 0;
+}
+
+/* One input to one pooled vector. */
+static int encode(MegaSession *session, const MegaInput *input, int number, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    size_t length, d = (size_t)model->config.encoder.width;
+    const float *states;
+    int code = mega_session_run_encoder(session, input, number, &states, &length, err);
+    if (code)
+        return code;
+    MegaLayerRun run = layer_run(session, number);
     float *pooled = session->head.pooled + (size_t)number * d;
-    mega_head_pool(&run, config, &model->weights, &session->head, pooled);
+    mega_head_pool(&run, &model->config, &model->weights, &session->head, pooled);
     tap(session, "pooled", number, pooled, 1, d);
     return 0;
 }

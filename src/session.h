@@ -25,6 +25,11 @@ struct MegaSession {
     void *tap_context;
 };
 
+/* Embedding and encoder. *states [*length][d] are borrowed until the session runs again. number:
+ * which input this is, for taps. */
+int mega_session_run_encoder(MegaSession *session, const MegaInput *input, int number,
+                             const float **states, size_t *length, MegaError *err);
+
 /* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);
 

@@ -1,0 +1,574 @@
+/*
+ * decoder.c - the life of a decoding state: make, begin, read tokens, choose sequences.
+ *
+ * Reading cuts tokens into passes that stay inside one chunk; every pass runs embedding, layers and
+ * final norm, and the caller takes from memory.x what it wants: logits, scores, or nothing.
+ */
+#include "decoder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention.h"
+#include "checked.h"
+#include "embed.h"
+#include "gemm.h"
+
+#define MAX_SEQUENCES 65536
+#define FIRST_RESERVE 64 /* positions */
+#define MAX_RESERVE (1u << 26)
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+static size_t pass_rows(const MegaDecoder *decoder)
+{
+    return decoder->sequences > MEGA_PASS_ROWS ? decoder->sequences : MEGA_PASS_ROWS;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void take_memory(MegaDecoder *decoder, MegaArena *arena)
+{
+    const MegaStackConfig *config = &decoder->config;
+    MegaPassMemory *memory = &decoder->memory;
+    uint64_t rows = pass_rows(decoder), d = (uint64_t)config->width, h = (uint64_t)config->hidden;
+    uint64_t z = (uint64_t)config->zdim, threads = (uint64_t)mega_pool_threads(decoder->session->pool);
+    memory->x = mega_arena_floats(arena, rows * d);
+    memory->normed = mega_arena_floats(arena, rows * d);
+    memory->moved = mega_arena_floats(arena, rows * d);
+    memory->gone = mega_arena_floats(arena, decoder->truncate ? rows * d : 0);
+    memory->v = mega_arena_floats(arena, rows * h);
+    memory->mx = mega_arena_floats(arena, rows * (2 * d + z + h));
+    memory->q = mega_arena_floats(arena, rows * z);
+    memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
+    memory->hidden = mega_arena_floats(arena, rows * d);
+    memory->wide = mega_arena_floats(arena, rows * max_u64((uint64_t)config->ffn, 2 * d + z));
+    memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
+    memory->scratch_stride =
+        max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
+    memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
+    mega_output_take(&decoder->output, pass_rows(decoder), arena);
+}
+
+static int plan_memory(MegaDecoder *decoder, MegaError *err)
+{
+    MegaArena dry = {0};
+    take_memory(decoder, &dry);
+    if (dry.overflow)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
+    int code = mega_arena_reserve(&decoder->arena, dry.used, err);
+    if (!code)
+        take_memory(decoder, &decoder->arena);
+    return code;
+}
+
+/* Makes *array `count` elements of `size` bytes long, keeping what is there. */
+static int grow(void *array, uint64_t count, uint64_t each, uint64_t size, MegaError *err)
+{
+    uint64_t bytes;
+    void *old, *new;
+    memcpy(&old, array, sizeof old);
+    if (!mega_mul(count, each, &bytes) || !mega_mul(bytes, size, &bytes) || bytes > SIZE_MAX / 2)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
+    new = realloc(old, bytes ? (size_t)bytes : 1);
+    if (!new)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %.1f MB of decoding state",
+                         (double)bytes / 1e6);
+    memcpy(array, &new, sizeof new);
+    return 0;
+}
+
+/* Rotary biases of both attentions, for |j - i| < positions. */
+static int make_bias_tables(MegaDecoder *decoder, size_t positions, MegaError *err)
+{
+    const MegaModel *model = decoder->session->model;
+    size_t z = (size_t)decoder->config.zdim;
+    bool cross = model->config.task == MEGA_TASK_TRANSLATE;
+    if (decoder->config.bias != MEGA_BIAS_ROTARY || positions <= decoder->bias_positions)
+        return 0;
+    for (int i = 0; i < decoder->config.layers; i++) {
+        MegaDecoderLayer *layer = &decoder->layers[i];
+        const MegaLayerWeights *weights = &model->decoder.weights[i];
+        int code = grow(&layer->bias, 2 * (uint64_t)positions, 1, sizeof(float), err);
+        if (!code && cross)
+            code = grow(&layer->cross_bias, 2 * (uint64_t)positions, 1, sizeof(float), err);
+        if (code)
+            return code;
+        mega_rotary_table(weights->rotary_alpha, weights->rotary_beta, z, positions, layer->bias);
+        if (cross)
+            mega_rotary_table(weights->cross.rotary_alpha, weights->cross.rotary_beta, z, positions,
+                              layer->cross_bias);
+    }
+    decoder->bias_positions = positions;
+    return 0;
+}
+
+/* The lists of ancestors in rows of `reserved` entries. */
+static int grow_ancestors(MegaDecoder *decoder, size_t reserved, MegaError *err)
+{
+    int32_t *moved = NULL;
+    int code = grow(&moved, decoder->sequences, reserved, sizeof *moved, err);
+    if (!code)
+        code = grow(&decoder->next_ancestors, decoder->sequences, reserved, sizeof *moved, err);
+    if (code) {
+        free(moved);
+        return code;
+    }
+    for (size_t i = 0; i < decoder->live && decoder->reserved; i++)
+        memcpy(moved + i * reserved, decoder->ancestors + i * decoder->reserved,
+               decoder->in_chunk * sizeof *moved);
+    free(decoder->ancestors);
+    decoder->ancestors = moved;
+    return 0;
+}
+
+static int grow_history(MegaDecoder *decoder, uint64_t positions, MegaError *err)
+{
+    uint64_t truncation = (uint64_t)decoder->config.truncation, rows = decoder->history_rows;
+    int code = 0;
+    if (!decoder->truncate || rows >= positions || rows == truncation)
+        return 0;
+    rows = max_u64(2 * rows, max_u64(positions, FIRST_RESERVE));
+    rows = rows < truncation ? rows : truncation;
+    for (int i = 0; i < decoder->config.layers && !code; i++)
+        code = grow(&decoder->layers[i].history, rows, (uint64_t)decoder->config.width,
+                    sizeof(float), err);
+    if (!code)
+        decoder->history_rows = (size_t)rows;
+    return code;
+}
+
+/* Room for `more` further positions in the chunk. */
+static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
+{
+    const MegaStackConfig *config = &decoder->config;
+    uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)config->chunk;
+    uint64_t end = (uint64_t)decoder->position + more;
+    int code = grow_history(decoder, end, err);
+    bool translator = decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
+    if (!code && translator && config->bias == MEGA_BIAS_ROTARY && end > decoder->bias_positions)
+        code = make_bias_tables(decoder, 2 * (size_t)end, err);
+    if (code || needed <= decoder->reserved)
+        return code;
+    if (needed > MAX_RESERVE)
+        return mega_fail(err, MEGA_ERR_LIMIT, "more than %u positions without a chunk",
+                         MAX_RESERVE);
+    uint64_t reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * (uint64_t)decoder->reserved));
+    if (chunk > 0 && reserved > chunk)
+        reserved = chunk;
+    for (int i = 0; i < config->layers && !code; i++) {
+        MegaDecoderLayer *layer = &decoder->layers[i];
+        uint64_t entries = reserved * decoder->sequences;
+        code = grow(&layer->k, entries, (uint64_t)config->zdim, sizeof(float), err);
+        if (!code)
+            code = grow(&layer->v, entries, (uint64_t)config->hidden, sizeof(float), err);
+    }
+    if (!code)
+        code = grow_ancestors(decoder, (size_t)reserved, err);
+    if (!code)
+        code = make_bias_tables(decoder, (size_t)reserved, err);
+    if (code)
+        return code;
+    decoder->reserved = (size_t)reserved;
+    return plan_memory(decoder, err);
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+static int choose_chunk(MegaStackConfig *config, int chunk, MegaError *err)
+{
+    if (chunk == 0 || chunk == config->chunk)
+        return 0;
+    if (chunk < -1)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a chunk of %d", chunk);
+    if (config->bias != MEGA_BIAS_ROTARY)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the chunk of this model cannot be changed: its bias is a table for "
+                         "chunks of %d; only a rotary bias fits any size",
+                         config->chunk);
+    config->chunk = chunk > 0 ? chunk : 0;
+    return 0;
+}
+
+static int new_states(MegaDecoder *decoder, MegaError *err)
+{
+    const MegaStack *stack = &decoder->session->model->decoder;
+    uint64_t sequences = decoder->sequences;
+    decoder->layers = calloc((size_t)decoder->config.layers, sizeof *decoder->layers);
+    decoder->parents = calloc(decoder->sequences, sizeof *decoder->parents);
+    decoder->next_parents = calloc(decoder->sequences, sizeof *decoder->parents);
+    decoder->sources = calloc(decoder->sequences, sizeof *decoder->sources);
+    decoder->next_sources = calloc(decoder->sequences, sizeof *decoder->sources);
+    if (!decoder->layers || !decoder->parents || !decoder->next_parents || !decoder->sources ||
+        !decoder->next_sources)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
+    for (int i = 0; i < decoder->config.layers; i++) {
+        uint64_t floats = stack->layers[i].ema.states * (uint64_t)decoder->config.width;
+        for (int side = 0; side < 2; side++) {
+            int code = grow(&decoder->layers[i].ema[side], sequences, floats, sizeof(float), err);
+            if (code)
+                return code;
+        }
+    }
+    return 0;
+}
+
+int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderOptions *options,
+                     MegaError *err)
+{
+    static const MegaDecoderOptions defaults = {0};
+    const MegaModel *model = session->model;
+    *out = NULL;
+    options = options ? options : &defaults;
+    if (!mega_config_has_decoder(&model->config))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the model is a classifier: it has no decoder");
+    if (options->sequences < 0 || options->sequences > MAX_SEQUENCES)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; 1 to %d are possible",
+                         options->sequences, MAX_SEQUENCES);
+    MegaDecoder *decoder = calloc(1, sizeof *decoder);
+    if (!decoder)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
+    decoder->session = session;
+    decoder->config = model->config.decoder;
+    decoder->sequences = options->sequences ? (size_t)options->sequences : 1;
+    decoder->truncate = options->truncate && decoder->config.truncation > 0;
+    decoder->output = (MegaOutput){.config = &model->config.target,
+                                   .weights = &model->weights.output,
+                                   .width = (size_t)decoder->config.width,
+                                   .kernels = session->kernels,
+                                   .pool = session->pool};
+    int code = choose_chunk(&decoder->config, options->chunk, err);
+    if (!code && decoder->truncate && decoder->sequences > 1)
+        code = mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "EMA truncation is for one sequence at a time, not %zu",
+                         decoder->sequences);
+    if (!code)
+        code = new_states(decoder, err);
+    if (!code)
+        code = reserve(decoder, 1, err);
+    if (code) {
+        mega_decoder_free(decoder);
+        return code;
+    }
+    *out = decoder;
+    return 0;
+}
+
+void mega_decoder_free(MegaDecoder *decoder)
+{
+    if (!decoder)
+        return;
+    for (int i = 0; decoder->layers && i < decoder->config.layers; i++) {
+        MegaDecoderLayer *layer = &decoder->layers[i];
+        free(layer->k);
+        free(layer->v);
+        free(layer->ema[0]);
+        free(layer->ema[1]);
+        free(layer->history);
+        free(layer->bias);
+        free(layer->cross_bias);
+    }
+    free(decoder->layers);
+    free(decoder->parents);
+    free(decoder->next_parents);
+    free(decoder->sources);
+    free(decoder->next_sources);
+    free(decoder->ancestors);
+    free(decoder->next_ancestors);
+    mega_arena_free(&decoder->arena);
+    free(decoder);
+}
+
+/* ---- Sequences ------------------------------------------------------------------------------ */
+
+int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, int count,
+                       MegaError *err)
+{
+    const MegaModel *model = decoder->session->model;
+    bool translator = model->config.task == MEGA_TASK_TRANSLATE;
+    decoder->live = 0;
+    if (count < 1 || (size_t)count > decoder->sequences)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences, but there is room for 1 to %zu",
+                         count, decoder->sequences);
+    if (translator != (sources != NULL))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         translator ? "a translator needs a source for every sequence"
+                                    : "a language model has no source");
+    size_t longest = decoder->longest_source;
+    for (int i = 0; i < count; i++) {
+        decoder->parents[i] = (size_t)i;
+        decoder->sources[i] = sources ? sources[i] : NULL;
+        if (sources && sources[i]->model != model)
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "source %d was encoded by another model", i);
+        if (sources && sources[i]->length > longest)
+            longest = sources[i]->length;
+    }
+    decoder->position = 0;
+    decoder->in_chunk = 0;
+    decoder->straight = count == 1;
+    if (longest > decoder->longest_source) {
+        decoder->longest_source = longest;
+        int code = make_bias_tables(decoder, longest, err);
+        if (!code)
+            code = plan_memory(decoder, err);
+        if (code)
+            return code;
+    }
+    for (int i = 0; i < decoder->config.layers; i++) {
+        size_t states = model->decoder.layers[i].ema.states * (size_t)decoder->config.width;
+        memset(decoder->layers[i].ema[decoder->current], 0,
+               (size_t)count * states * sizeof(float));
+    }
+    decoder->live = (size_t)count;
+    return 0;
+}
+
+int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count, MegaError *err)
+{
+    size_t stride = decoder->reserved;
+    if (count < 1 || (size_t)count > decoder->sequences)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences, but there is room for 1 to %zu",
+                         count, decoder->sequences);
+    for (int i = 0; i < count; i++)
+        if (parents[i] < 0 || (size_t)parents[i] >= decoder->live)
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "sequence %d is not live", parents[i]);
+    for (int i = 0; i < count; i++) {
+        size_t parent = (size_t)parents[i];
+        decoder->next_parents[i] = decoder->parents[parent];
+        decoder->next_sources[i] = decoder->sources[parent];
+        memcpy(decoder->next_ancestors + (size_t)i * stride, decoder->ancestors + parent * stride,
+               decoder->in_chunk * sizeof *decoder->ancestors);
+    }
+    size_t *old_parents = decoder->parents;
+    const MegaEncoded **old_sources = decoder->sources;
+    int32_t *old_ancestors = decoder->ancestors;
+    decoder->parents = decoder->next_parents;
+    decoder->sources = decoder->next_sources;
+    decoder->ancestors = decoder->next_ancestors;
+    decoder->next_parents = old_parents;
+    decoder->next_sources = old_sources;
+    decoder->next_ancestors = old_ancestors;
+    decoder->straight = count == 1 && (decoder->in_chunk == 0 ||
+                                       (decoder->straight && parents[0] == 0));
+    decoder->live = (size_t)count;
+    return 0;
+}
+
+int mega_decoder_live(const MegaDecoder *decoder)
+{
+    return (int)decoder->live;
+}
+
+int64_t mega_decoder_position(const MegaDecoder *decoder)
+{
+    return decoder->position;
+}
+
+const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
+{
+    return decoder->memory.cross + (size_t)sequence * decoder->longest_source;
+}
+
+size_t mega_decoder_memory(const MegaDecoder *decoder)
+{
+    const MegaStackConfig *config = &decoder->config;
+    const MegaStack *stack = &decoder->session->model->decoder;
+    size_t floats = 0, d = (size_t)config->width;
+    for (int i = 0; i < config->layers; i++) {
+        floats += decoder->reserved * decoder->sequences * (size_t)(config->zdim + config->hidden);
+        floats += 2 * decoder->sequences * stack->layers[i].ema.states * d;
+        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
+    }
+    return floats * sizeof(float) + decoder->arena.size +
+           2 * decoder->sequences * decoder->reserved * sizeof(int32_t);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
+{
+    const MegaModel *model = decoder->session->model;
+    const MegaTargetConfig *target = &model->config.target;
+    size_t d = (size_t)decoder->config.width;
+    int band = 0;
+    while (token >= target->input.end[band])
+        band++;
+    const MegaBandWeights *weights = &model->weights.target[band];
+    size_t row = (size_t)token - (size_t)(band ? target->input.end[band - 1] : 0);
+    size_t width = (size_t)target->input.width[band];
+    const float *entry = weights->table + row * width;
+    if (weights->projection)
+        mega_gemm_nt(1, d, width, entry, width, weights->projection, width, 0.0f, x, d);
+    else
+        memcpy(x, entry, d * sizeof *x);
+}
+
+static void tap(const MegaDecoder *decoder, const char *stage, const float *data, size_t rows,
+                size_t columns)
+{
+    const MegaSession *session = decoder->session;
+    if (session->tap)
+        session->tap(session->tap_context, stage, 0, data, rows, columns);
+}
+
+/* The rows' tokens through the whole stack, into memory.x. */
+static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, bool across,
+                    MegaError *err)
+{
+    const MegaModel *model = decoder->session->model;
+    const MegaStack *stack = &model->decoder;
+    const MegaStackConfig *config = &decoder->config;
+    const MegaKernels *kernels = decoder->session->kernels;
+    size_t d = (size_t)config->width, positions = across ? 1 : rows;
+    int code = reserve(decoder, positions, err);
+    if (code)
+        return code;
+    float *x = decoder->memory.x;
+    for (size_t row = 0; row < rows; row++)
+        embed_token(decoder, tokens[row], x + row * d);
+    if (model->config.target.scale)
+        mega_embed_scale(x, rows, d);
+    if (config->embed_norm)
+        mega_norm_apply(&stack->embed_norm, kernels, x, rows, d, x);
+    tap(decoder, "target", x, rows, d);
+    for (size_t i = 0; i < (across ? rows : 1); i++)
+        for (size_t t = 0; t < positions; t++)
+            decoder->ancestors[i * decoder->reserved + decoder->in_chunk + t] = (int32_t)i;
+    for (int i = 0; i < config->layers; i++)
+        mega_decoder_layer_run(decoder, rows, across, i);
+    if (config->final_norm) {
+        mega_norm_apply(&stack->final_norm, kernels, x, rows, d, x);
+        tap(decoder, "decoder.final", x, rows, d);
+    }
+    decoder->current = !decoder->current;
+    for (size_t i = 0; i < decoder->live; i++)
+        decoder->parents[i] = i;
+    decoder->position += (int64_t)positions;
+    decoder->in_chunk += positions;
+    if (config->chunk > 0 && decoder->in_chunk == (size_t)config->chunk) {
+        decoder->in_chunk = 0;
+        decoder->straight = decoder->live == 1;
+    }
+    return 0;
+}
+
+static int check_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t count,
+                        MegaError *err)
+{
+    int vocab = decoder->session->model->config.target.vocab;
+    for (size_t i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= vocab)
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "token id %d at position %zu is not in the vocabulary of 0 to %d",
+                             tokens[i], i, vocab - 1);
+    return 0;
+}
+
+/* Whether `more` positions fit the model's tables. */
+static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *err)
+{
+    const MegaStackConfig *config = &decoder->config;
+    const MegaConfig *model = &decoder->session->model->config;
+    int64_t limit = INT64_MAX, end = decoder->position + (int64_t)more;
+    if (config->bias == MEGA_BIAS_SIMPLE && config->chunk == 0)
+        limit = config->max_positions;
+    if (config->bias == MEGA_BIAS_SIMPLE && model->task == MEGA_TASK_TRANSLATE &&
+        model->target.cross_positions < limit)
+        limit = model->target.cross_positions;
+    if (end > limit)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "the sequence has %lld tokens, but the model was made for at most %lld",
+                         (long long)end, (long long)limit);
+    return 0;
+}
+
+static int check_finite(const float *values, size_t count, MegaError *err)
+{
+    float sum = 0; /* 0 * x is NaN for infinities and NaN */
+    for (size_t i = 0; i < count; i++)
+        sum += 0.0f * values[i];
+    return sum == 0.0f ? 0
+                       : mega_fail(err, MEGA_ERR_INPUT,
+                                   "the model's numbers overflow: an output is not finite");
+}
+
+int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
+{
+    size_t vocab = (size_t)decoder->session->model->config.target.vocab;
+    if (decoder->live == 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "no sequence was begun");
+    int code = check_tokens(decoder, tokens, decoder->live, err);
+    if (!code)
+        code = check_positions(decoder, 1, err);
+    if (!code)
+        code = run_pass(decoder, tokens, decoder->live, true, err);
+    if (code)
+        return code;
+    mega_output_run(&decoder->output, decoder->memory.x, decoder->live, logits);
+    return check_finite(logits, decoder->live * vocab, err);
+}
+
+/* Reads `count` tokens of the only live sequence and hands each pass's rows on. */
+static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_t *targets,
+                       size_t count, float *logits, float *logprobs, MegaError *err)
+{
+    size_t vocab = (size_t)decoder->session->model->config.target.vocab;
+    size_t chunk = (size_t)decoder->config.chunk;
+    if (decoder->live != 1)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "reading many tokens needs one live sequence, but there are %zu",
+                         decoder->live);
+    int code = check_tokens(decoder, tokens, count, err);
+    if (!code && targets)
+        code = check_tokens(decoder, targets, count, err);
+    if (!code)
+        code = check_positions(decoder, count, err);
+    for (size_t done = 0, rows; done < count && !code; done += rows) {
+        bool across = !decoder->straight;
+        rows = count - done < MEGA_PASS_ROWS ? count - done : MEGA_PASS_ROWS;
+        if (chunk > 0 && rows > chunk - decoder->in_chunk)
+            rows = chunk - decoder->in_chunk;
+        if (across)
+            rows = 1;
+        code = run_pass(decoder, tokens + done, rows, across, err);
+        if (!code && logits) {
+            float *out = logits + done * vocab;
+            mega_output_run(&decoder->output, decoder->memory.x, rows, out);
+            code = check_finite(out, rows * vocab, err);
+        }
+        if (!code && logprobs) {
+            mega_output_score(&decoder->output, decoder->memory.x, rows, targets + done,
+                              logprobs + done);
+            code = check_finite(logprobs + done, rows, err);
+        }
+        if (!code && !across) /* the last row's weights are what mega_decoder_attention shows */
+            memmove(decoder->memory.cross,
+                    decoder->memory.cross + (rows - 1) * decoder->longest_source,
+                    decoder->longest_source * sizeof(float));
+    }
+    return code;
+}
+
+int mega_decoder_feed(MegaDecoder *decoder, const int32_t *tokens, size_t count, float *logits,
+                      MegaError *err)
+{
+    return read_tokens(decoder, tokens, NULL, count, logits, NULL, err);
+}
+
+int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens, const int32_t *targets,
+                       size_t count, float *logprobs, MegaError *err)
+{
+    return read_tokens(decoder, tokens, targets, count, NULL, logprobs, err);
+}
+
+void mega_log_softmax(const float *logits, int count, float *logprobs)
+{
+    double norm = mega_kernels()->log_sum_exp(logits, (size_t)count);
+    for (int i = 0; i < count; i++)
+        logprobs[i] = (float)(logits[i] - norm);
+}

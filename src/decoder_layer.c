@@ -1,0 +1,392 @@
+/*
+ * decoder_layer.c - one decoder layer on the rows of a pass: gated attention (spec section 2), gated
+ * cross attention (section 4), feed-forward (section 5).
+ *
+ * The same formulas as layer.c, with three differences: the past comes from states instead of from
+ * earlier rows, a query sees no later key, and weights rather than rows are divided between threads.
+ */
+#include "decoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gemm.h"
+#include "linear.h"
+
+#define EMA_CHANNELS 64 /* of a task */
+
+/* What the steps of one layer share. */
+typedef struct Pass {
+    MegaDecoder *decoder;
+    const MegaStackConfig *config;
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    const MegaPassMemory *memory;
+    const MegaLayer *layer;
+    const MegaLayerWeights *weights;
+    MegaDecoderLayer *state;
+    size_t rows;
+    bool across;
+    bool last; /* layer */
+    size_t d, h, z, mx;
+    const float *input; /* what v and EMA see: normed, or x for post-norm */
+} Pass;
+
+static size_t tasks_of(size_t total, size_t each)
+{
+    return (total + each - 1) / each;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Calls for each block of rows: a step per row is little work, and blocks are what threads take. */
+static void for_rows(Pass *pass, MegaPoolTask run)
+{
+    mega_pool_run(pass->pool, tasks_of(pass->rows, MEGA_QUERY_ROWS), run, pass);
+}
+
+static size_t task_rows(const Pass *pass, size_t task)
+{
+    return min_size(MEGA_QUERY_ROWS, pass->rows - task * MEGA_QUERY_ROWS);
+}
+
+static void linear(const Pass *pass, const float *x, size_t in, const MegaLinearWeights *weights,
+                   size_t out, float *y, bool add, MegaActivation activation)
+{
+    MegaLinear l = {.x = x, .ldx = in, .in = in, .weight = weights->weight, .bias = weights->bias,
+                    .out = out, .y = y, .ldy = out, .add = add, .activation = activation};
+    mega_linear_run(pass->pool, pass->kernels, &l, pass->rows);
+}
+
+/* ---- EMA ------------------------------------------------------------------------------------ */
+
+/* gone: row t holds x(position + t - T); what lies before the sequence is 0. */
+static void gather_gone(const Pass *pass)
+{
+    const MegaDecoder *decoder = pass->decoder;
+    int64_t truncation = pass->config->truncation;
+    size_t d = pass->d;
+    for (size_t t = 0; t < pass->rows; t++) {
+        int64_t position = decoder->position + (int64_t)t - truncation;
+        float *gone = pass->memory->gone + t * d;
+        if (position < 0)
+            memset(gone, 0, d * sizeof *gone);
+        else if (position >= decoder->position)
+            memcpy(gone, pass->input + (size_t)(position - decoder->position) * d,
+                   d * sizeof *gone);
+        else
+            memcpy(gone, pass->state->history + (size_t)(position % truncation) * d,
+                   d * sizeof *gone);
+    }
+}
+
+static void keep_history(const Pass *pass)
+{
+    int64_t truncation = pass->config->truncation;
+    for (size_t t = 0; t < pass->rows; t++) {
+        size_t row = (size_t)((pass->decoder->position + (int64_t)t) % truncation);
+        memcpy(pass->state->history + row * pass->d, pass->input + t * pass->d,
+               pass->d * sizeof(float));
+    }
+}
+
+static void ema_channels(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    const MegaDecoder *decoder = pass->decoder;
+    const MegaKernels *kernels = pass->kernels;
+    const MegaEma *ema = &pass->layer->ema;
+    const float *gone = decoder->truncate ? pass->memory->gone : NULL;
+    const float *from = pass->state->ema[decoder->current];
+    float *to = pass->state->ema[!decoder->current], *y = pass->memory->moved;
+    size_t d = pass->d, size = ema->states * d;
+    size_t end = min_size((task + 1) * EMA_CHANNELS, d);
+    for (size_t c = task * EMA_CHANNELS; c < end; c += (size_t)kernels->lanes) {
+        size_t count = min_size((size_t)kernels->lanes, end - c);
+        const float *qt = gone ? ema->qt + c : NULL;
+        for (size_t row = 0; pass->across && row < pass->rows; row++)
+            kernels->ema_step(pass->input + row * d, gone, y + row * d, 1, d, c, count, ema->q + c,
+                              ema->w + c, qt, ema->states, ema->channels,
+                              from + decoder->parents[row] * size, to + row * size);
+        if (!pass->across)
+            kernels->ema_step(pass->input, gone, y, pass->rows, d, c, count, ema->q + c,
+                              ema->w + c, qt, ema->states, ema->channels,
+                              from + decoder->parents[0] * size, to);
+        kernels->ema_output(pass->input, y, pass->rows, d, c, count, ema->omega);
+    }
+}
+
+static void run_ema(Pass *pass)
+{
+    if (pass->decoder->truncate)
+        gather_gone(pass);
+    mega_pool_run(pass->pool, tasks_of(pass->d, EMA_CHANNELS), ema_channels, pass);
+    if (pass->decoder->truncate)
+        keep_history(pass);
+}
+
+/* ---- Attention ------------------------------------------------------------------------------ */
+
+/* The rows' own entries in the tables of keys and values. */
+static size_t entry_of(const Pass *pass, size_t row)
+{
+    const MegaDecoder *decoder = pass->decoder;
+    return pass->across ? decoder->in_chunk * decoder->sequences + row
+                        : (decoder->in_chunk + row) * decoder->sequences;
+}
+
+/* u, z, r from mx; q and k from z; k and v to the tables */
+static void finish_projections(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    const MegaKernels *kernels = pass->kernels;
+    const MegaLayerWeights *weights = pass->weights;
+    const MegaPassMemory *memory = pass->memory;
+    size_t first = task * MEGA_QUERY_ROWS, rows = task_rows(pass, task);
+    size_t d = pass->d, h = pass->h, z = pass->z;
+    float *mx = memory->mx + first * pass->mx;
+    kernels->sigmoid(NULL, mx, rows, d, pass->mx);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, mx + d, rows, z + h, pass->mx);
+    for (size_t row = first; row < first + rows; row++) {
+        const float *zz = memory->mx + row * pass->mx + d;
+        size_t entry = entry_of(pass, row);
+        kernels->affine(zz, 1, z, weights->gamma, weights->beta, memory->q + row * z);
+        kernels->affine(zz, 1, z, weights->gamma + z, weights->beta + z,
+                        pass->state->k + entry * z);
+        memcpy(pass->state->v + entry * h, memory->v + row * h, h * sizeof(float));
+    }
+}
+
+/* The entry of j = i in the table of the self attention's bias. */
+static const float *bias_center(const Pass *pass)
+{
+    return pass->config->bias == MEGA_BIAS_ROTARY
+               ? pass->state->bias + pass->decoder->bias_positions - 1
+               : pass->weights->bias + mega_bias_positions(pass->config) - 1;
+}
+
+static float attention_scale(const Pass *pass, size_t keys)
+{
+    return pass->config->attention == MEGA_ATTENTION_SOFTMAX ? 1.0f / sqrtf((float)pass->z)
+                                                             : 1.0f / (float)keys;
+}
+
+/* a * r for one row, ready for h_proj */
+static void reset_attended(const Pass *pass, size_t row)
+{
+    pass->kernels->multiply(pass->memory->attended + row * pass->h,
+                            pass->memory->mx + row * pass->mx + pass->d + pass->z, pass->h);
+}
+
+/* Sequence number `row`: its keys are its ancestors'. */
+static void attend_across(void *context, size_t row, int worker)
+{
+    const Pass *pass = context;
+    const MegaDecoder *decoder = pass->decoder;
+    const MegaKernels *kernels = pass->kernels;
+    size_t keys = decoder->in_chunk + 1;
+    const int32_t *slots = decoder->ancestors + row * decoder->reserved;
+    float *s = pass->memory->scratch + (size_t)worker * pass->memory->scratch_stride;
+    kernels->attend_keys(pass->memory->q + row * pass->z, pass->state->k,
+                         decoder->sequences * pass->z, slots, keys, pass->z, s);
+    kernels->attention(pass->config->attention, s, keys, attention_scale(pass, keys),
+                       bias_center(pass) - decoder->in_chunk);
+    kernels->attend_values(s, pass->state->v, decoder->sequences * pass->h, slots, keys, pass->h,
+                           pass->memory->attended + row * pass->h);
+    reset_attended(pass, row);
+}
+
+/* A few positions of a block, each seeing the keys up to its own. */
+static void attend_block(void *context, size_t task, int worker)
+{
+    const Pass *pass = context;
+    const MegaDecoder *decoder = pass->decoder;
+    size_t first = task * MEGA_QUERY_ROWS, rows = task_rows(pass, task);
+    size_t keys = decoder->in_chunk + first + rows; /* of the last row */
+    size_t z = pass->z, h = pass->h, sequences = decoder->sequences;
+    float *s = pass->memory->scratch + (size_t)worker * pass->memory->scratch_stride;
+    mega_gemm_nt(rows, keys, z, pass->memory->q + first * z, z, pass->state->k, sequences * z, 0.0f,
+                 s, keys);
+    for (size_t row = 0; row < rows; row++) {
+        size_t seen = decoder->in_chunk + first + row + 1;
+        float *weights = s + row * keys;
+        pass->kernels->attention(pass->config->attention, weights, seen,
+                                 attention_scale(pass, seen), bias_center(pass) - (seen - 1));
+        memset(weights + seen, 0, (keys - seen) * sizeof *weights);
+    }
+    mega_gemm_nn(rows, h, keys, s, keys, pass->state->v, sequences * h,
+                 pass->memory->attended + first * h, h);
+    for (size_t row = first; row < first + rows; row++)
+        reset_attended(pass, row);
+}
+
+/* x += u (h^ - x), and the norm of a post-norm layer */
+static void gate_rows(const Pass *pass, const float *update, size_t stride, const MegaNorm *norm,
+                      size_t first, size_t rows)
+{
+    size_t d = pass->d;
+    float *x = pass->memory->x + first * d;
+    for (size_t row = 0; row < rows; row++)
+        pass->kernels->gate(x + row * d, update + (first + row) * stride,
+                            pass->memory->hidden + (first + row) * d, d);
+    if (!pass->config->pre_norm)
+        mega_norm_apply(norm, pass->kernels, x, rows, d, x);
+}
+
+static void gate_attention(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    gate_rows(pass, pass->memory->mx, pass->mx, &pass->layer->norm, task * MEGA_QUERY_ROWS,
+              task_rows(pass, task));
+}
+
+static void attend(Pass *pass)
+{
+    const MegaPassMemory *memory = pass->memory;
+    const MegaLayerWeights *weights = pass->weights;
+    size_t d = pass->d, h = pass->h;
+    linear(pass, pass->input, d, &weights->v, h, memory->v, false, pass->config->activation);
+    linear(pass, memory->moved, d, &weights->mx, pass->mx, memory->mx, false,
+           MEGA_ACTIVATION_LINEAR);
+    for_rows(pass, finish_projections);
+    if (pass->across)
+        mega_pool_run(pass->pool, pass->rows, attend_across, pass);
+    else
+        for_rows(pass, attend_block);
+    for (size_t row = 0; row < pass->rows; row++)
+        memcpy(memory->hidden + row * d, memory->mx + row * pass->mx + d + pass->z + h,
+               d * sizeof(float));
+    linear(pass, memory->attended, h, &weights->h, d, memory->hidden, true,
+           pass->config->activation);
+    for_rows(pass, gate_attention);
+}
+
+/* ---- Cross attention ------------------------------------------------------------------------ */
+
+static void cross_row(void *context, size_t row, int worker)
+{
+    const Pass *pass = context;
+    const MegaDecoder *decoder = pass->decoder;
+    const MegaPassMemory *memory = pass->memory;
+    const MegaKernels *kernels = pass->kernels;
+    const MegaEncoded *source = decoder->sources[pass->across ? row : 0];
+    size_t d = pass->d, z = pass->z, keys = source->length, stride = 2 * d + z;
+    size_t position = (size_t)decoder->position + (pass->across ? 0 : row);
+    size_t index = (size_t)(pass->layer - decoder->session->model->decoder.layers);
+    const float *center =
+        pass->config->bias == MEGA_BIAS_ROTARY
+            ? pass->state->cross_bias + decoder->bias_positions - 1
+            : pass->weights->cross.bias + decoder->session->model->config.target.cross_positions -
+                  1;
+    float *u = memory->wide + row * stride, *r = u + d, *q = r + d;
+    float *s = pass->last ? memory->cross + row * decoder->longest_source
+                          : memory->scratch + (size_t)worker * memory->scratch_stride;
+    float *attended = memory->attended + row * d;
+    kernels->sigmoid(NULL, u, 1, d, d);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, r, 1, d, d);
+    kernels->attend_keys(q, source->keys[index], z, NULL, keys, z, s);
+    kernels->attention(pass->config->attention, s, keys, attention_scale(pass, keys),
+                       center - position);
+    kernels->attend_values(s, source->values[index], d, NULL, keys, d, attended);
+    kernels->multiply(attended, r, d);
+}
+
+static void gate_cross(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    gate_rows(pass, pass->memory->wide, 2 * pass->d + pass->z, &pass->layer->cross_norm,
+              task * MEGA_QUERY_ROWS, task_rows(pass, task));
+}
+
+/* x, or its norm in a pre-norm layer */
+static const float *normed_input(const Pass *pass, const MegaNorm *norm)
+{
+    if (!pass->config->pre_norm)
+        return pass->memory->x;
+    mega_norm_apply(norm, pass->kernels, pass->memory->x, pass->rows, pass->d,
+                    pass->memory->normed);
+    return pass->memory->normed;
+}
+
+static void cross_attend(Pass *pass)
+{
+    const MegaPassMemory *memory = pass->memory;
+    const MegaCrossWeights *cross = &pass->weights->cross;
+    size_t d = pass->d;
+    linear(pass, normed_input(pass, &pass->layer->cross_norm), d, &cross->q, 2 * d + pass->z,
+           memory->wide, false, MEGA_ACTIVATION_LINEAR);
+    mega_pool_run(pass->pool, pass->rows, cross_row, pass);
+    linear(pass, memory->attended, d, &cross->h, d, memory->hidden, false,
+           pass->config->activation);
+    for_rows(pass, gate_cross);
+}
+
+/* ---- Feed-forward --------------------------------------------------------------------------- */
+
+static void feed_forward(Pass *pass)
+{
+    const MegaPassMemory *memory = pass->memory;
+    const MegaNorm *norm = &pass->layer->ffn_norm;
+    size_t d = pass->d, f = (size_t)pass->config->ffn;
+    linear(pass, normed_input(pass, norm), d, &pass->weights->fc1, f, memory->wide, false,
+           pass->config->activation);
+    linear(pass, memory->wide, f, &pass->weights->fc2, d, memory->x, true,
+           MEGA_ACTIVATION_LINEAR);
+    if (!pass->config->pre_norm)
+        mega_norm_apply(norm, pass->kernels, memory->x, pass->rows, d, memory->x);
+}
+
+/* ---- The layer ------------------------------------------------------------------------------ */
+
+/* Shows [rows][columns] that lie `stride` floats apart, through memory.hidden or wide. */
+static void tap(const Pass *pass, int index, const char *part, const float *data, size_t columns,
+                size_t stride)
+{
+    const MegaSession *session = pass->decoder->session;
+    char stage[48];
+    if (!session->tap)
+        return;
+    for (size_t row = 0; row < pass->rows && stride != columns; row++)
+        memcpy(pass->memory->wide + row * columns, data + row * stride, columns * sizeof *data);
+    snprintf(stage, sizeof stage, "decoder.layer.%d%s", index, part);
+    session->tap(session->tap_context, stage, 0, stride == columns ? data : pass->memory->wide,
+                 pass->rows, columns);
+}
+
+void mega_decoder_layer_run(MegaDecoder *decoder, size_t rows, bool across, int index)
+{
+    const MegaStack *stack = &decoder->session->model->decoder;
+    const MegaStackConfig *config = &decoder->config;
+    Pass pass = {.decoder = decoder, .config = config, .kernels = decoder->session->kernels,
+                 .pool = decoder->session->pool, .memory = &decoder->memory,
+                 .layer = &stack->layers[index], .weights = &stack->weights[index],
+                 .state = &decoder->layers[index], .rows = rows, .across = across,
+                 .last = index == config->layers - 1, .d = (size_t)config->width,
+                 .h = (size_t)config->hidden, .z = (size_t)config->zdim};
+    size_t entry = decoder->in_chunk * decoder->sequences;
+    size_t entry_stride = across ? 1 : decoder->sequences;
+    pass.mx = 2 * pass.d + pass.z + pass.h;
+    pass.input = normed_input(&pass, &pass.layer->norm);
+    run_ema(&pass);
+    tap(&pass, index, ".ema", decoder->memory.moved, pass.d, pass.d);
+    attend(&pass);
+    tap(&pass, index, ".v", decoder->memory.v, pass.h, pass.h);
+    tap(&pass, index, ".z", decoder->memory.mx + pass.d, pass.z, pass.mx);
+    tap(&pass, index, ".q", decoder->memory.q, pass.z, pass.z);
+    tap(&pass, index, ".k", pass.state->k + entry * pass.z, pass.z, entry_stride * pass.z);
+    if (decoder->session->model->config.task == MEGA_TASK_TRANSLATE) {
+        cross_attend(&pass);
+        tap(&pass, index, ".cross", decoder->memory.x, pass.d, pass.d);
+    }
+    if (config->ffn > 0)
+        feed_forward(&pass);
+    tap(&pass, index, "", decoder->memory.x, pass.d, pass.d);
+}

@@ -1,0 +1,19 @@
+/*
+ * encoded.h - a source sequence as the decoder sees it: encoder states, and the keys and values
+ * that each decoder layer's cross attention makes of them (spec section 4), computed once.
+ */
+#ifndef MEGA_ENCODED_H
+#define MEGA_ENCODED_H
+
+#include "arena.h"
+
+struct MegaEncoded {
+    const MegaModel *model;
+    size_t length;  /* S */
+    float *states;  /* [S][d] */
+    float **keys;   /* [decoder layers] of [S][z] */
+    float **values; /* [decoder layers] of [S][d] */
+    MegaArena arena;
+};
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * linear.h - linear layers over few rows, in parallel over output columns.
+ *
+ * A decoder's step has as many rows as sequences, far fewer than weights: so the weights are what is
+ * divided between the threads. The cut depends on the shape alone.
+ */
+#ifndef MEGA_LINEAR_H
+#define MEGA_LINEAR_H
+
+#include "kernels.h"
+#include "threads.h"
+
+/* y = act(x weight^T + bias), or y += x weight^T + bias before act. */
+typedef struct MegaLinear {
+    const float *x; /* [rows][in], ldx floats from row to row */
+    size_t ldx, in;
+    const float *weight; /* [out][in] */
+    const float *bias;   /* [out] or NULL */
+    size_t out;
+    float *y; /* [rows][out], ldy floats from row to row */
+    size_t ldy;
+    bool add; /* to what is in y */
+    MegaActivation activation;
+} MegaLinear;
+
+void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,
+                     size_t rows);
+
+#endif
