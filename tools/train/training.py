@@ -1,4 +1,4 @@
-"""What both recipes share: optimisers, schedule, averaged weights, checkpoints, the loop.
+"""What the recipes share: optimisers, schedule, averaged weights, checkpoints, the loop.
 
 The schedule follows the clock: ``--minutes`` is the budget, the learning rate rises briefly, stays,
 then falls linearly to zero at the end of the budget. Writing another number into the file
@@ -81,7 +81,8 @@ class Muon(torch.optim.Optimizer):
                     param.add_(update, alpha=-group['lr'] * scale)
 
 
-MATRICES = ('v_proj.weight', 'mx_proj.weight', 'h_proj.weight', 'fc1.weight', 'fc2.weight')
+MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight', 'h_proj.weight',
+            'fc1.weight', 'fc2.weight')
 
 
 def make_optimisers(model, options):
@@ -130,11 +131,12 @@ def accuracy(logits, labels):
     return 100.0 * (logits.argmax(1) == labels).float().mean().item()
 
 
-def fit(model, options, epoch_batches, steps_per_epoch, validate, export):
+def fit(model, options, epoch_batches, steps_per_epoch, validate, export, ignored=-100):
     """Train until the budget is spent; return the averaged model and the number of epochs.
 
-    ``epoch_batches(epoch)`` yields (inputs, target distributions), ``validate(model)`` gives an
-    accuracy, ``export(model, path)`` writes a checkpoint for conversion.
+    ``epoch_batches(epoch)`` yields (inputs, targets): a tensor or a tuple of them, and class
+    distributions or numbers of classes, of which ``ignored`` does not count. ``validate(model)``
+    gives a figure for the log, ``export(model, path)`` writes a checkpoint for conversion.
     """
     options.out.mkdir(parents=True, exist_ok=True)
     optimisers = make_optimisers(model, options)
@@ -164,7 +166,9 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export):
             factor = rate_factor(step, progress, options)
             for optimiser, rate in zip(optimisers, (options.muon_lr, options.lr)):
                 optimiser.param_groups[0]['lr'] = rate * factor
-            loss = F.cross_entropy(forward(inputs), targets, label_smoothing=options.smoothing)
+            logits = forward(*inputs) if isinstance(inputs, tuple) else forward(inputs)
+            loss = F.cross_entropy(logits, targets, label_smoothing=options.smoothing,
+                                   ignore_index=ignored)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimiser in optimisers:
@@ -178,7 +182,7 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export):
                 compiling = False
         valid = validate(average.model)
         print(f'epoch {step / steps_per_epoch:.2f} loss {sum(losses) / max(len(losses), 1):.4f} '
-              f'valid {valid:.2f} % seconds {time.monotonic() - began:.0f} '
+              f'valid {valid:.4f} seconds {time.monotonic() - began:.0f} '
               f'progress {progress:.3f}', flush=True)
         export(average.model, options.out / ('preview' + export.suffix))
         save_atomically({'model': model.state_dict(), 'average': average.model.state_dict(),

@@ -1,0 +1,128 @@
+"""Train the character-level language model: MEGA-chunk with a rotary bias.
+
+Usage: shakespeare.py --data input.txt.gz --out FOLDER --minutes 90
+Writes OUT/dict.txt, and OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the
+fairseq family. The first 90 % of the text train; their last part chooses; the last 10 % measure.
+"""
+
+import argparse
+import collections
+import gzip
+
+import torch
+from torch.nn import functional as F
+
+from sequence import EOS, LanguageModel
+import training
+
+SYMBOLS = {' ': '▁', '\n': '⏎'}  # a dictionary's lines are cut at blanks
+
+
+def read(path):
+    with gzip.open(path, 'rt', encoding='utf-8') as file:
+        return file.read()
+
+
+def write_dictionary(text, path):
+    """Characters by frequency, as fairseq writes them; return {character: id}."""
+    counts = collections.Counter(text).most_common()
+    lines = [f'{SYMBOLS.get(character, character)} {count}' for character, count in counts]
+    lines += [f'madeupword{i:04d} 0' for i in range(-(len(lines) + 4) % 8)]
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return {character: 4 + i for i, (character, _) in enumerate(counts)}, 4 + len(lines)
+
+
+def model_args(options):
+    """The checkpoint's options, under the original's names."""
+    return argparse.Namespace(
+        arch='mega_lm_enwik8_base', task='language_modeling', activation_fn='silu',
+        attention_activation_fn='softmax', decoder_layers=options.layers,
+        decoder_embed_dim=options.dim, decoder_input_dim=options.dim,
+        decoder_hidden_dim=options.hidden, decoder_ffn_embed_dim=options.ffn,
+        decoder_z_dim=options.z_dim, decoder_n_dim=options.n_dim,
+        decoder_chunk_size=options.chunk, truncation_length=options.truncation,
+        rel_pos_bias='rotary', normalization_type='layernorm', normalize_before=True,
+        normalize_embedding=False, no_affine_final_norm=False, no_scale_embedding=False,
+        share_decoder_input_output_embed=True, share_all_embeddings=False, adaptive_input=False,
+        adaptive_softmax_cutoff=None, tie_adaptive_weights=False, dropout=options.dropout,
+        max_target_positions=options.length, tokens_per_sample=options.length)
+
+
+@torch.no_grad()
+def nats(model, ids, length, batch=8):
+    """Mean loss per character over windows of `length`, half of each being context only."""
+    model.eval()
+    half, total, count = length // 2, 0.0, 0
+    ids = torch.cat([torch.tensor([EOS]), ids])
+    starts = list(range(0, len(ids) - 1 - length, half))
+    for group in (starts[i:i + batch] for i in range(0, len(starts), batch)):
+        x = torch.stack([ids[s:s + length] for s in group])
+        y = torch.stack([ids[s + 1:s + 1 + length] for s in group])
+        logits, y = model(x)[:, half:], y[:, half:]
+        total += F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction='sum').item()
+        count += y.numel()
+    return total / count
+
+
+def main():
+    parser = training.common_options(__doc__.splitlines()[0])
+    parser.set_defaults(smoothing=0.0, batch=8, decay_part=0.6, average=0.995)
+    parser.add_argument('--dim', type=int, default=256)
+    parser.add_argument('--hidden', type=int, default=512)
+    parser.add_argument('--ffn', type=int, default=512)
+    parser.add_argument('--z-dim', type=int, default=64)
+    parser.add_argument('--n-dim', type=int, default=16)
+    parser.add_argument('--layers', type=int, default=4)
+    parser.add_argument('--chunk', type=int, default=256)
+    parser.add_argument('--length', type=int, default=512, help='characters of a training window')
+    parser.add_argument('--truncation', type=int, default=1024)
+    parser.add_argument('--dropout', type=float, default=0.15)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = read(options.data)
+    characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
+    ids = torch.tensor([characters[c] for c in text])
+    train_end = len(text) * 9 // 10
+    valid_begin = train_end - 50000
+    train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
+    args = model_args(options)
+    model = LanguageModel(args, vocabulary)
+    print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
+
+    def epoch_batches(epoch):
+        """Windows at random offsets that cover the text once."""
+        generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
+        offset = torch.randint(options.length, (1,), generator=generator).item()
+        starts = torch.arange(offset, len(train) - options.length - 1, options.length)
+        starts = starts[torch.randperm(len(starts), generator=generator)]
+        for group in starts[:len(starts) // options.batch * options.batch].split(options.batch):
+            x = torch.stack([train[s:s + options.length] for s in group])
+            y = torch.stack([train[s + 1:s + 1 + options.length] for s in group])
+            yield x, y
+
+    class Flat(torch.nn.Module):
+        """Classes in the second dimension, as the loss wants them."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, tokens):
+            return self.model(tokens).transpose(1, 2)
+
+    def export(flat, path):
+        training.save_atomically({'model': flat.model.state_dict(), 'args': args}, path)
+
+    export.suffix = '.pt'
+    steps = (len(train) // options.length - 1) // options.batch
+    flat, epochs = training.fit(Flat(), options, epoch_batches, steps,
+                                lambda flat: nats(flat.model, valid, options.length), export)
+    export(flat, options.out / 'final.pt')
+    print(f'test {nats(flat.model, test, options.length):.4f} nats per character after '
+          f'{epochs:.1f} epochs', flush=True)
+
+
+if __name__ == '__main__':
+    main()
