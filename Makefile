@@ -43,7 +43,9 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/classify.c tools/run/manifest.c tools/run/eval.c tools/run/forward.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
-    tools/convert/main.c tools/convert/architecture.c tools/convert/metadata.c tools/convert/write.c
+    tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
+    tools/convert/classifier.c tools/convert/vision.c tools/convert/sequence.c \
+    tools/convert/metadata.c tools/convert/write.c
 
 # The one file that is built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
@@ -56,7 +58,7 @@ $(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -O3 -fno-m
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/support.c tools/run/input.c tools/run/find_model.c
+    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c tools/run/find_model.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))

@@ -288,6 +288,8 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
                                const Architecture *architecture, const json_t *args, MegaError *err)
 {
     const char *input_type = argument_string(args, "input_type", NULL);
+    if (mega_config_has_decoder(&architecture->config))
+        return 0;
     switch (architecture->config.embed.kind) {
     case MEGA_EMBED_TOKENS: return write_text(meta, options, architecture, err);
     case MEGA_EMBED_FRAMES: return write_audio(meta, options, args, 0, err);

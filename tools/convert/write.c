@@ -58,12 +58,27 @@ static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
         snprintf(text + used, size - used, "]");
 }
 
+/* The checkpoint's tensor for a spec. Shared tables may be stored under one of their names only. */
+static const MegaCheckpointTensor *find_source(const Items *items, const MegaTensorSpec *spec)
+{
+    static const char *const shared[][2] = {
+        {"decoder.output_projection.weight", "decoder.embed_tokens.weight"},
+        {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"},
+        {"decoder.embed_tokens.weight", "encoder.embed_tokens.weight"},
+    };
+    const MegaCheckpointTensor *tensor = NULL;
+    if (spec->source[0])
+        tensor = architecture_find(items->architecture, items->checkpoint, spec->source);
+    for (size_t i = 0; i < sizeof shared / sizeof shared[0] && !tensor; i++)
+        if (strcmp(spec->source, shared[i][0]) == 0)
+            tensor = architecture_find(items->architecture, items->checkpoint, shared[i][1]);
+    return tensor;
+}
+
 static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Items *items = context;
-    const MegaCheckpointTensor *from =
-        spec->source[0] ? architecture_find(items->architecture, items->checkpoint, spec->source)
-                        : NULL;
+    const MegaCheckpointTensor *from = find_source(items, spec);
     if (!from) { /* all are listed before the conversion stops */
         fprintf(stderr, "mega-convert: tensor '%s%s' is missing\n", items->architecture->prefix,
                 spec->source[0] ? spec->source : spec->name);
