@@ -16,7 +16,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
-TOOL_LIBS  := -ljansson -lsndfile -lsamplerate $(LIB_LIBS)
+TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
 
@@ -31,7 +31,8 @@ LIB_SRC := \
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
-    formats/source.c formats/audio.c formats/image.c formats/text.c formats/npy.c src/features.c \
+    formats/source.c formats/audio.c formats/image.c formats/npy.c src/features.c \
+    formats/text.c formats/moses_prefixes.c formats/moses.c formats/bpe.c formats/codec.c \
     formats/zip.c formats/pickle_globals.c formats/pickle.c \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
@@ -117,6 +118,12 @@ bench: $(BUILD)/bench/ema $(BUILD)/bench/forward
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+# ---- Oracles: programs that tests/oracles/*.py compare with others -------------------------------------
+
+$(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 # ---- Tests -----------------------------------------------------------------------------------------
 

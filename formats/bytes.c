@@ -172,3 +172,71 @@ bool mega_utf8_valid(const void *text, size_t size)
     }
     return true;
 }
+
+void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out)
+{
+    const uint8_t *at = text;
+    while (size) {
+        size_t length = *at ? mega_utf8_decode(at, size, NULL) : 0;
+        if (length)
+            mega_put_bytes(out, at, length);
+        else
+            mega_put_bytes(out, "\xef\xbf\xbd", 3);
+        length = length ? length : 1;
+        at += length;
+        size -= length;
+    }
+}
+
+bool mega_utf8_is_space(uint32_t code)
+{
+    return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
+           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+}
+
+/* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
+static size_t step(const char *text, size_t size, bool *space)
+{
+    uint32_t code = 0;
+    const size_t length = mega_utf8_decode(text, size, &code);
+    *space = length && mega_utf8_is_space(code);
+    return length ? length : 1;
+}
+
+bool mega_utf8_next_word(const char **at, const char *end, const char **word, size_t *length)
+{
+    bool space = true;
+    size_t size = 0;
+    for (; *at < end && space; *at += space ? size : 0)
+        size = step(*at, (size_t)(end - *at), &space);
+    *word = *at;
+    while (*at < end && !space) {
+        size = step(*at, (size_t)(end - *at), &space);
+        *at += space ? 0 : size;
+    }
+    *length = (size_t)(*at - *word);
+    return *length > 0;
+}
+
+void mega_utf8_trim(const char **text, size_t *size)
+{
+    bool space = true;
+    size_t length;
+    while (*size > 0) {
+        length = step(*text, *size, &space);
+        if (!space)
+            break;
+        *text += length;
+        *size -= length;
+    }
+    while (*size > 0) {
+        size_t begin = *size - 1;
+        while (begin > 0 && *size - begin < 4 && ((uint8_t)(*text)[begin] & 0xc0) == 0x80)
+            begin--;
+        length = step(*text + begin, *size - begin, &space);
+        if (!space || begin + length != *size)
+            break;
+        *size = begin;
+    }
+}

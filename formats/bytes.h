@@ -101,5 +101,14 @@ void mega_buffer_free(MegaBuffer *buffer);
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code);
 /* True for well-formed UTF-8 without NUL. */
 bool mega_utf8_valid(const void *text, size_t size);
+/* Appends text with U+FFFD in the place of every byte that is not part of a well-formed character,
+ * and of NUL. */
+void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out);
+/* White space as Python's str.isspace has it. */
+bool mega_utf8_is_space(uint32_t code);
+/* The next word between white space from *at on, in place; false at the end. */
+bool mega_utf8_next_word(const char **at, const char *end, const char **word, size_t *length);
+/* Leaves out white space at both ends. */
+void mega_utf8_trim(const char **text, size_t *size);
 
 #endif

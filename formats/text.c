@@ -17,12 +17,14 @@
 
 #define OVERWRITE "#fairseq:overwrite"
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, the space of SentencePiece */
+#define LINE_MARK "\xe2\x8f\x8e"  /* U+23CE, a line end */
 
 struct MegaVocab {
     MegaBuffer text;  /* symbols, each with its NUL */
     MegaBuffer start; /* of each in text, 4 bytes (MEGA_VOCAB_MAX_FILE bounds them) */
     uint32_t count;
     uint32_t *sorted; /* ids by symbol, equal ones by id */
+    bool decimals;    /* has symbols of several digits: bytes are decimal numbers */
 };
 
 static const char *symbol_at(const MegaVocab *vocab, uint32_t id)
@@ -46,6 +48,21 @@ static int compare_symbols(const void *a, const void *b, void *context)
     return order ? order : (left > right) - (left < right);
 }
 
+static size_t decimal(int value, char text[4])
+{
+    return (size_t)snprintf(text, 4, "%d", value & 255);
+}
+
+/* Only a vocabulary of numbers has symbols of several digits. */
+static bool has_decimals(const MegaVocab *vocab)
+{
+    char text[4];
+    for (int value = 10; value < 256; value++)
+        if (mega_vocab_find(vocab, text, decimal(value, text)) >= 0)
+            return true;
+    return false;
+}
+
 static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
 {
     if (!vocab->text.failed && !vocab->start.failed)
@@ -55,6 +72,7 @@ static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
     for (uint32_t i = 0; i < vocab->count; i++)
         vocab->sorted[i] = i;
     qsort_r(vocab->sorted, vocab->count, sizeof *vocab->sorted, compare_symbols, vocab);
+    vocab->decimals = has_decimals(vocab);
     return 0;
 }
 
@@ -270,19 +288,20 @@ out:
 
 /* ---- Metadata ------------------------------------------------------------------------------- */
 
-int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
+int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key, MegaError *err)
 {
     *out = NULL;
-    const MegaMetaValue *value = mega_meta_find(meta, MEGA_VOCAB_KEY);
+    const MegaMetaValue *value = mega_meta_find(meta, key);
     if (!value)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "the model has no vocabulary (" MEGA_VOCAB_KEY "): convert it with "
-                         "--dict, or give token ids with --ids");
+                         "the model has no vocabulary (%s): convert it with --dict, or give "
+                         "token ids with --ids",
+                         key);
     if (value->type != MEGA_META_STRINGS || !value->count || value->count > MEGA_VOCAB_MAX_SYMBOLS)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "metadata " MEGA_VOCAB_KEY " is %s of %" PRIu64 " elements, expected "
-                         "array of string of 1 to %d",
-                         mega_meta_type_name(value->type), value->count, MEGA_VOCAB_MAX_SYMBOLS);
+                         "metadata %s is %s of %" PRIu64 " elements, expected array of string of 1 "
+                         "to %d",
+                         key, mega_meta_type_name(value->type), value->count, MEGA_VOCAB_MAX_SYMBOLS);
     MegaVocab *vocab = calloc(1, sizeof *vocab);
     if (!vocab)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");
@@ -296,14 +315,14 @@ int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
-int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
+int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, const char *key, MegaError *err)
 {
     const char **symbols = malloc((vocab->count + (size_t)1) * sizeof *symbols);
     if (!symbols)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary");
     for (uint32_t i = 0; i < vocab->count; i++)
         symbols[i] = symbol_at(vocab, i);
-    int code = mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, vocab->count);
+    int code = mega_meta_set_strings(meta, key, symbols, vocab->count);
     free(symbols);
     if (code)
         return mega_fail(err, code, "cannot store a vocabulary of %" PRIu32 " symbols: %s",
@@ -311,40 +330,13 @@ int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, MegaError *err)
     return 0;
 }
 
+bool mega_vocab_equal(const MegaVocab *a, const MegaVocab *b)
+{
+    return a->count == b->count && a->text.size == b->text.size &&
+           memcmp(a->text.data, b->text.data, a->text.size) == 0;
+}
+
 /* ---- Encoding ------------------------------------------------------------------------------- */
-
-/* What Python's str.split() takes for whitespace, as the original splits with it. */
-static bool is_space(uint32_t code)
-{
-    return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
-           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
-}
-
-/* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
-static size_t step(const char *text, size_t size, bool *space)
-{
-    uint32_t code = 0;
-    const size_t length = mega_utf8_decode(text, size, &code);
-    *space = length && is_space(code);
-    return length ? length : 1;
-}
-
-/* The next symbol at *at; false at the end. */
-static bool next_word(const char **at, const char *end, const char **word, size_t *length)
-{
-    bool space = true;
-    size_t size = 0;
-    for (; *at < end && space; *at += space ? size : 0)
-        size = step(*at, (size_t)(end - *at), &space);
-    *word = *at;
-    while (*at < end && !space) {
-        size = step(*at, (size_t)(end - *at), &space);
-        *at += space ? 0 : size;
-    }
-    *length = (size_t)(*at - *word);
-    return *length > 0;
-}
 
 static int32_t id_or_unknown(int id, int32_t unknown)
 {
@@ -356,7 +348,7 @@ static size_t encode_symbols(const MegaVocab *vocab, int32_t unknown, const char
 {
     const char *at = text, *word = NULL;
     size_t length = 0, count = 0;
-    while (next_word(&at, text + size, &word, &length))
+    while (mega_utf8_next_word(&at, text + size, &word, &length))
         ids[count++] = id_or_unknown(mega_vocab_find(vocab, word, length), unknown);
     return count;
 }
@@ -366,6 +358,8 @@ static int find_character(const MegaVocab *vocab, const char *text, size_t lengt
     int id = mega_vocab_find(vocab, text, length);
     if (id < 0 && length == 1 && *text == ' ')
         id = mega_vocab_find(vocab, SPACE_MARK, strlen(SPACE_MARK));
+    if (id < 0 && length == 1 && *text == '\n')
+        id = mega_vocab_find(vocab, LINE_MARK, strlen(LINE_MARK));
     return id;
 }
 
@@ -382,30 +376,14 @@ static size_t encode_characters(const MegaVocab *vocab, int32_t unknown, const c
     return count;
 }
 
-static size_t decimal(int value, char text[4])
-{
-    return (size_t)snprintf(text, 4, "%d", value & 255);
-}
-
-/* Only a vocabulary of numbers has symbols of several digits. */
-static bool has_decimals(const MegaVocab *vocab)
-{
-    char text[4];
-    for (int value = 10; value < 256; value++)
-        if (mega_vocab_find(vocab, text, decimal(value, text)) >= 0)
-            return true;
-    return false;
-}
-
 static size_t encode_bytes(const MegaVocab *vocab, int32_t unknown, const char *text, size_t size,
                            int32_t *ids)
 {
     int32_t table[256];
-    const bool decimals = has_decimals(vocab);
     for (int value = 0; value < 256; value++) {
         char symbol[4];
         size_t length = 0;
-        if (decimals) {
+        if (vocab->decimals) {
             length = decimal(value, symbol);
         } else if (value < 0x80) {
             symbol[length++] = (char)value;
@@ -441,9 +419,16 @@ static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
                      size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err)
 {
+    return mega_text_encode_all(vocab, features, text, without_line_end(text, size), name, ids,
+                                count, err);
+}
+
+int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
+                         size_t size, const char *name, int32_t **ids, size_t *count,
+                         MegaError *err)
+{
     *ids = NULL;
     *count = 0;
-    size = without_line_end(text, size);
     int32_t *list = NULL;
     int code = new_ids(&list, size, name, err);
     if (code)
@@ -470,6 +455,30 @@ int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, c
     return 0;
 }
 
+/* The byte that a symbol of a byte vocabulary stands for, or -1. */
+static int byte_of(const MegaVocab *vocab, const char *symbol)
+{
+    uint32_t code = 0;
+    size_t length = strlen(symbol);
+    if (vocab->decimals && length >= 1 && length <= 3 && strspn(symbol, "0123456789") == length)
+        return atoi(symbol) < 256 ? atoi(symbol) : -1;
+    return mega_utf8_decode(symbol, length, &code) == length && code < 256 ? (int)code : -1;
+}
+
+void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *vocab,
+                          const char *symbol, MegaBuffer *out)
+{
+    int byte = features->unit == MEGA_TEXT_BYTES ? byte_of(vocab, symbol) : -1;
+    if (features->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, SPACE_MARK) == 0)
+        mega_put_u8(out, ' ');
+    else if (features->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, LINE_MARK) == 0)
+        mega_put_u8(out, '\n');
+    else if (byte >= 0)
+        mega_put_u8(out, (uint8_t)byte);
+    else
+        mega_put_bytes(out, symbol, strlen(symbol));
+}
+
 /* A whole number below limit, or -1. */
 static int64_t parse_id(const char *text, size_t length, int limit)
 {
@@ -493,7 +502,7 @@ int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const cha
     *ids = NULL;
     *count = 0;
     int code = new_ids(&list, size, name, err);
-    while (!code && next_word(&at, text + size, &word, &length)) {
+    while (!code && mega_utf8_next_word(&at, text + size, &word, &length)) {
         const int64_t id = parse_id(word, length, vocab_size);
         if (id < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,

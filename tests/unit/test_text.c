@@ -77,8 +77,8 @@ static void test_dictionary(void **state)
         assert_int_equal(mega_vocab_find(vocab, "t", 1), -1);
         assert_int_equal(mega_vocab_find(vocab, "", 0), -1);
         assert_int_equal(mega_vocab_find(vocab, "7\0", 2), -1);
-        assert_int_equal(mega_vocab_write(vocab, meta, NULL), 0);
-        assert_int_equal(mega_vocab_from_meta(&copy, meta, NULL), 0);
+        assert_int_equal(mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, NULL), 0);
+        assert_int_equal(mega_vocab_from_meta(&copy, meta, MEGA_VOCAB_KEY, NULL), 0);
         assert_symbols(copy, symbols, 10 + cls);
         mega_vocab_free(copy);
         mega_vocab_free(vocab);
@@ -127,7 +127,7 @@ static void test_bad_dictionaries(void **state)
     MegaVocab *vocab = NULL;
     assert_int_equal(mega_vocab_read(&vocab, "/nonexistent/dict.txt", false, NULL), MEGA_ERR_IO);
     MegaMeta *meta = mega_meta_new();
-    assert_int_equal(mega_vocab_from_meta(&vocab, meta, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, NULL), MEGA_ERR_MODEL);
     mega_meta_free(meta);
 }
 

@@ -277,7 +277,7 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
                              options->dict);
     }
     if (!code)
-        code = mega_vocab_write(vocab, meta, err);
+        code = mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
         code = mega_text_features_write(&text, meta, err);
     mega_vocab_free(vocab);

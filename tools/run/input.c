@@ -179,7 +179,7 @@ static int read_text_features(InputReader *reader, MegaError *err)
     const int rows = reader->model->config.embed.vocab;
     if (reader->ids)
         return 0;
-    int code = mega_vocab_from_meta(&reader->vocab, meta, err);
+    int code = mega_vocab_from_meta(&reader->vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
         code = mega_text_features_read(&reader->text, meta, err);
     if (code)

@@ -1,0 +1,613 @@
+/*
+ * bpe.c - see bpe.h. Symbols are numbered; a word is a linked list of them, and a heap holds the
+ * merges that are possible in it, best first.
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "bpe.h"
+
+#include <pcre2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source.h"
+
+#define END_OF_WORD "</w>"
+
+typedef struct Merge {
+    uint32_t left, right, merged; /* symbols */
+    uint32_t rank;
+} Merge;
+
+struct MegaBpe {
+    bool separate_end;           /* version 0.1 */
+    const char **symbols;        /* [symbol_count], sorted; into text */
+    uint32_t symbol_count;
+    Merge *merges;               /* [merge_count], sorted by left and right */
+    uint32_t merge_count;
+    uint32_t *split;             /* [symbol_count]: the best merge that makes it, or NONE */
+    const char **vocabulary;     /* [vocabulary_count], sorted; into text. NULL: none */
+    size_t vocabulary_count;
+    pcre2_code **glossaries;     /* [glossary_count] */
+    size_t glossary_count;
+    MegaBuffer text;             /* strings with their NUL */
+};
+
+#define NONE UINT32_MAX
+
+/* ---- Import --------------------------------------------------------------------------------- */
+
+/* Cuts a file's lines in place and hands them on; lines are NUL-terminated, without CR. */
+typedef int (*LineVisit)(void *context, char *line, size_t number, MegaError *err);
+
+static int each_line(MegaBuffer *file, const char *path, LineVisit visit, void *context,
+                     MegaError *err)
+{
+    int code = 0;
+    if (!mega_utf8_valid(file->data, file->size))
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s: not UTF-8 text", path);
+    mega_put_u8(file, '\0');
+    if (file->failed)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", path);
+    char *line = (char *)file->data, *end = line + file->size - 1;
+    for (size_t number = 1; line < end && !code; number++) {
+        char *stop = memchr(line, '\n', (size_t)(end - line));
+        stop = stop ? stop : end;
+        *stop = '\0';
+        size_t length = (size_t)(stop - line);
+        while (length > 0 && (line[length - 1] == '\r' || line[length - 1] == ' '))
+            line[--length] = '\0';
+        code = visit(context, line, number, err);
+        line = stop + 1;
+    }
+    return code;
+}
+
+typedef struct Import {
+    const char *path;
+    const char *version;
+    long threshold;
+    const char **lines;
+    size_t count, capacity;
+} Import;
+
+static int keep_line(Import *import, const char *line, MegaError *err)
+{
+    if (import->count == import->capacity) {
+        size_t capacity = import->capacity ? 2 * import->capacity : 1024;
+        const char **grown = realloc(import->lines, capacity * sizeof *grown);
+        if (!grown)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", import->path);
+        import->lines = grown;
+        import->capacity = capacity;
+    }
+    import->lines[import->count++] = line;
+    return 0;
+}
+
+/* Whether a line is two parts with one blank between them. */
+static bool is_pair(const char *line)
+{
+    const char *blank = strchr(line, ' ');
+    return blank && blank > line && blank[1] && !strchr(blank + 1, ' ');
+}
+
+static int visit_code(void *context, char *line, size_t number, MegaError *err)
+{
+    Import *import = context;
+    if (number == 1 && strncmp(line, "#version:", 9) == 0) {
+        const char *version = line + 9 + strspn(line + 9, " ");
+        if (strncmp(version, "0.1", 3) != 0 && strncmp(version, "0.2", 3) != 0)
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "%s: version '%.20s' of BPE codes; 0.1 and 0.2 are known",
+                             import->path, version);
+        import->version = strncmp(version, "0.2", 3) == 0 ? "0.2" : "0.1";
+        return 0;
+    }
+    if (*line == '\0')
+        return 0;
+    if (!is_pair(line))
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s: line %zu is '%.60s', expected two symbols with a blank between them",
+                         import->path, number, line);
+    return keep_line(import, line, err);
+}
+
+static int visit_piece(void *context, char *line, size_t number, MegaError *err)
+{
+    Import *import = context;
+    char *blank = strrchr(line, ' '), *end;
+    long count = blank ? strtol(blank + 1, &end, 10) : 0;
+    if (*line == '\0')
+        return 0;
+    if (!blank || end == blank + 1 || *end)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s: line %zu is '%.60s', expected a piece and its count", import->path,
+                         number, line);
+    *blank = '\0';
+    return count >= import->threshold ? keep_line(import, line, err) : 0;
+}
+
+static int import_lines(MegaMeta *meta, const char *key, Import *import, LineVisit visit,
+                        MegaError *err)
+{
+    MegaBuffer file = {0};
+    int code = mega_source_read(&file, import->path, "BPE codes", MEGA_BPE_MAX_FILE, err);
+    if (!code)
+        code = each_line(&file, import->path, visit, import, err);
+    if (!code && mega_meta_set_strings(meta, key, import->lines, import->count))
+        code = mega_fail(err, MEGA_ERR_LIMIT, "%s: too large to be stored", import->path);
+    free(import->lines);
+    mega_buffer_free(&file);
+    return code;
+}
+
+int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *options,
+                    MegaError *err)
+{
+    Import merges = {.path = codes, .version = "0.1"};
+    int code = import_lines(meta, "bpe.codes", &merges, visit_code, err);
+    if (!code)
+        code = mega_meta_set_string(meta, "bpe.version", merges.version);
+    if (!code && options && options->vocabulary) {
+        Import pieces = {.path = options->vocabulary, .threshold = options->threshold};
+        code = import_lines(meta, "bpe.vocabulary", &pieces, visit_piece, err);
+    }
+    if (!code && options && options->glossary_count > 0 &&
+        mega_meta_set_strings(meta, "bpe.glossaries", options->glossaries,
+                              options->glossary_count))
+        code = mega_fail(err, MEGA_ERR_ARGUMENT, "a glossary is no UTF-8 text");
+    return code;
+}
+
+/* ---- Loading -------------------------------------------------------------------------------- */
+
+static int compare_strings(const void *a, const void *b)
+{
+    const char *const *left = a, *const *right = b;
+    return strcmp(*left, *right);
+}
+
+static int compare_merges(const void *a, const void *b)
+{
+    const Merge *left = a, *right = b;
+    if (left->left != right->left)
+        return left->left < right->left ? -1 : 1;
+    if (left->right != right->right)
+        return left->right < right->right ? -1 : 1;
+    return left->rank < right->rank ? -1 : left->rank > right->rank;
+}
+
+/* The number of a symbol given in two parts, or NONE. */
+static uint32_t find_symbol(const MegaBpe *bpe, const char *head, size_t head_size,
+                            const char *tail)
+{
+    uint32_t low = 0, high = bpe->symbol_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const char *symbol = bpe->symbols[middle];
+        int order = strncmp(symbol, head, head_size);
+        if (order == 0)
+            order = strcmp(symbol + head_size, tail);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NONE;
+}
+
+static const Merge *find_merge(const MegaBpe *bpe, uint32_t left, uint32_t right)
+{
+    uint32_t low = 0, high = bpe->merge_count;
+    if (left == NONE || right == NONE)
+        return NULL;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const Merge *merge = &bpe->merges[middle];
+        if (merge->left < left || (merge->left == left && merge->right < right))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const Merge *merge = &bpe->merges[low];
+    return low < bpe->merge_count && merge->left == left && merge->right == right ? merge : NULL;
+}
+
+static const MegaMetaValue *find_strings(const MegaMeta *meta, const char *key)
+{
+    const MegaMetaValue *value = mega_meta_find(meta, key);
+    return value && value->type == MEGA_META_STRINGS ? value : NULL;
+}
+
+/* left, right and merged of every code, one after the other in bpe->text. */
+static int collect_symbols(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
+{
+    for (uint64_t i = 0; i < codes->count; i++) {
+        const char *line = codes->strings[i], *blank = strchr(line, ' ');
+        if (!is_pair(line))
+            return mega_fail(err, MEGA_ERR_MODEL,
+                             "metadata bpe.codes: '%.60s' is not two symbols with a blank between "
+                             "them",
+                             line);
+        mega_put_bytes(&bpe->text, line, (size_t)(blank - line));
+        mega_put_u8(&bpe->text, '\0');
+        mega_put_bytes(&bpe->text, blank + 1, strlen(blank + 1) + 1);
+        mega_put_bytes(&bpe->text, line, (size_t)(blank - line));
+        mega_put_bytes(&bpe->text, blank + 1, strlen(blank + 1) + 1);
+    }
+    size_t count = 3 * (size_t)codes->count, unique = 0;
+    bpe->symbols = calloc(count + 1, sizeof *bpe->symbols);
+    if (bpe->text.failed || !bpe->symbols)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu BPE symbols", count);
+    const char *at = (const char *)bpe->text.data;
+    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
+        bpe->symbols[i] = at;
+    qsort(bpe->symbols, count, sizeof *bpe->symbols, compare_strings);
+    for (size_t i = 0; i < count; i++)
+        if (unique == 0 || strcmp(bpe->symbols[i], bpe->symbols[unique - 1]) != 0)
+            bpe->symbols[unique++] = bpe->symbols[i];
+    bpe->symbol_count = (uint32_t)unique;
+    return 0;
+}
+
+static int build_merges(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
+{
+    uint32_t unique = 0;
+    bpe->merges = calloc((size_t)codes->count + 1, sizeof *bpe->merges);
+    bpe->split = malloc((bpe->symbol_count + (size_t)1) * sizeof *bpe->split);
+    if (!bpe->merges || !bpe->split)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
+    for (uint32_t i = 0; i < codes->count; i++) {
+        const char *line = codes->strings[i], *blank = strchr(line, ' ');
+        size_t length = (size_t)(blank - line);
+        bpe->merges[i] = (Merge){find_symbol(bpe, line, length, ""),
+                                 find_symbol(bpe, blank + 1, strlen(blank + 1), ""),
+                                 find_symbol(bpe, line, length, blank + 1), i};
+    }
+    qsort(bpe->merges, (size_t)codes->count, sizeof *bpe->merges, compare_merges);
+    for (uint32_t i = 0; i < codes->count; i++) /* the first of equal ones counts */
+        if (unique == 0 || bpe->merges[i].left != bpe->merges[unique - 1].left ||
+            bpe->merges[i].right != bpe->merges[unique - 1].right)
+            bpe->merges[unique++] = bpe->merges[i];
+    bpe->merge_count = unique;
+    for (uint32_t i = 0; i < bpe->symbol_count; i++)
+        bpe->split[i] = NONE;
+    for (uint32_t i = 0; i < unique; i++) {
+        uint32_t *split = &bpe->split[bpe->merges[i].merged];
+        if (*split == NONE || bpe->merges[i].rank < bpe->merges[*split].rank)
+            *split = i;
+    }
+    return 0;
+}
+
+static int load_vocabulary(MegaBpe *bpe, const MegaMetaValue *pieces, MegaError *err)
+{
+    if (!pieces)
+        return 0;
+    bpe->vocabulary_count = (size_t)pieces->count;
+    bpe->vocabulary = calloc(bpe->vocabulary_count + 1, sizeof *bpe->vocabulary);
+    if (!bpe->vocabulary)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE vocabulary");
+    for (size_t i = 0; i < bpe->vocabulary_count; i++)
+        bpe->vocabulary[i] = pieces->strings[i];
+    qsort(bpe->vocabulary, bpe->vocabulary_count, sizeof *bpe->vocabulary, compare_strings);
+    return 0;
+}
+
+static pcre2_code *compile(const char *pattern, MegaError *err)
+{
+    int number;
+    size_t offset;
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                                     PCRE2_UTF | PCRE2_UCP, &number, &offset, NULL);
+    if (!code) {
+        char text[128] = "";
+        pcre2_get_error_message(number, (PCRE2_UCHAR *)text, sizeof text);
+        mega_fail(err, MEGA_ERR_ARGUMENT, "glossary '%.60s': %s", pattern, text);
+    }
+    return code;
+}
+
+static int load_glossaries(MegaBpe *bpe, const MegaMetaValue *glossaries, MegaError *err)
+{
+    if (!glossaries)
+        return 0;
+    bpe->glossaries = calloc((size_t)glossaries->count + 1, sizeof(pcre2_code *));
+    if (!bpe->glossaries)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the glossaries");
+    for (uint64_t i = 0; i < glossaries->count; i++, bpe->glossary_count++) {
+        if (!(bpe->glossaries[i] = compile(glossaries->strings[i], err)))
+            return MEGA_ERR_ARGUMENT;
+    }
+    return 0;
+}
+
+int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *codes = find_strings(meta, "bpe.codes");
+    const MegaMetaValue *version = mega_meta_find(meta, "bpe.version");
+    *out = NULL;
+    if (!codes)
+        return 0;
+    MegaBpe *bpe = calloc(1, sizeof *bpe);
+    if (!bpe)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
+    bpe->separate_end = !version || version->type != MEGA_META_STRING ||
+                        strcmp(version->string, "0.2") != 0;
+    int code = collect_symbols(bpe, codes, err);
+    if (!code)
+        code = build_merges(bpe, codes, err);
+    if (!code)
+        code = load_vocabulary(bpe, find_strings(meta, "bpe.vocabulary"), err);
+    if (!code)
+        code = load_glossaries(bpe, find_strings(meta, "bpe.glossaries"), err);
+    if (code)
+        mega_bpe_free(bpe);
+    else
+        *out = bpe;
+    return code;
+}
+
+void mega_bpe_free(MegaBpe *bpe)
+{
+    if (!bpe)
+        return;
+    for (size_t i = 0; i < bpe->glossary_count; i++)
+        pcre2_code_free(bpe->glossaries[i]);
+    free(bpe->glossaries);
+    free(bpe->vocabulary);
+    free(bpe->merges);
+    free(bpe->split);
+    free(bpe->symbols);
+    mega_buffer_free(&bpe->text);
+    free(bpe);
+}
+
+/* ---- Merging -------------------------------------------------------------------------------- */
+
+/* A symbol of the word; next and previous are places in the array, NONE at the ends. */
+typedef struct Node {
+    size_t start; /* byte of the word */
+    uint32_t symbol, previous, next;
+} Node;
+
+/* A merge that was possible when it was entered. */
+typedef struct Candidate {
+    uint32_t rank, place; /* of the left node */
+    uint32_t left, right; /* symbols */
+} Candidate;
+
+typedef struct Word {
+    Node *nodes;
+    Candidate *heap;
+    size_t heap_size;
+} Word;
+
+static bool before(const Candidate *a, const Candidate *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->place < b->place;
+}
+
+static void push(Word *word, Candidate candidate)
+{
+    size_t at = word->heap_size++;
+    for (; at > 0 && before(&candidate, &word->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        word->heap[at] = word->heap[(at - 1) / 2];
+    word->heap[at] = candidate;
+}
+
+static Candidate pop(Word *word)
+{
+    Candidate top = word->heap[0], last = word->heap[--word->heap_size];
+    size_t at = 0;
+    for (size_t child = 1; child < word->heap_size; child = 2 * at + 1) {
+        if (child + 1 < word->heap_size && before(&word->heap[child + 1], &word->heap[child]))
+            child++;
+        if (!before(&word->heap[child], &last))
+            break;
+        word->heap[at] = word->heap[child];
+        at = child;
+    }
+    if (word->heap_size > 0)
+        word->heap[at] = last;
+    return top;
+}
+
+/* Enters the merge of a node with the next one, if there is such a merge. */
+static void consider(const MegaBpe *bpe, Word *word, uint32_t place)
+{
+    const Node *node = &word->nodes[place];
+    if (node->next == NONE)
+        return;
+    uint32_t right = word->nodes[node->next].symbol;
+    const Merge *merge = find_merge(bpe, node->symbol, right);
+    if (merge)
+        push(word, (Candidate){merge->rank, place, node->symbol, right});
+}
+
+/* Merges at a place, if the two symbols still stand there; true when it did. */
+static bool merge_at(const MegaBpe *bpe, Word *word, const Candidate *candidate)
+{
+    Node *node = &word->nodes[candidate->place];
+    if (node->symbol != candidate->left || node->next == NONE ||
+        word->nodes[node->next].symbol != candidate->right)
+        return false;
+    Node *gone = &word->nodes[node->next];
+    node->symbol = find_merge(bpe, candidate->left, candidate->right)->merged;
+    gone->symbol = NONE;
+    node->next = gone->next;
+    gone->next = NONE;
+    if (node->next != NONE)
+        word->nodes[node->next].previous = candidate->place;
+    return true;
+}
+
+/* The best merge is applied everywhere in the word, from its start, before the next best is looked
+ * for; what it makes possible waits, even if its rank is better. */
+static void merge_all(const MegaBpe *bpe, Word *word, Candidate *batch)
+{
+    while (word->heap_size > 0) {
+        uint32_t rank = word->heap[0].rank;
+        size_t count = 0;
+        while (word->heap_size > 0 && word->heap[0].rank == rank)
+            batch[count++] = pop(word);
+        for (size_t i = 0; i < count; i++) {
+            if (!merge_at(bpe, word, &batch[i]))
+                continue;
+            uint32_t previous = word->nodes[batch[i].place].previous;
+            if (previous != NONE)
+                consider(bpe, word, previous);
+            consider(bpe, word, batch[i].place);
+        }
+    }
+}
+
+/* ---- Pieces --------------------------------------------------------------------------------- */
+
+static bool in_vocabulary(const MegaBpe *bpe, const char *text, size_t size, bool final)
+{
+    size_t low = 0, high = bpe->vocabulary_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strncmp(bpe->vocabulary[middle], text, size);
+        if (order == 0)
+            order = strcmp(bpe->vocabulary[middle] + size, final ? "" : MEGA_BPE_SEPARATOR);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static void put_piece(const char *text, size_t size, bool final, MegaBuffer *out)
+{
+    mega_put_bytes(out, text, size);
+    if (!final)
+        mega_put_bytes(out, MEGA_BPE_SEPARATOR " ", 3);
+}
+
+/* A piece, or what its merges were made of, as far as the vocabulary knows none of it. Depth is
+ * bounded by the piece's length. */
+static void put_known(const MegaBpe *bpe, uint32_t symbol, const char *text, size_t size,
+                      bool final, MegaBuffer *out)
+{
+    uint32_t split = symbol == NONE ? NONE : bpe->split[symbol];
+    if (!bpe->vocabulary || split == NONE || in_vocabulary(bpe, text, size, final)) {
+        put_piece(text, size, final, out);
+        return;
+    }
+    size_t left = strlen(bpe->symbols[bpe->merges[split].left]);
+    if (left >= size) { /* only the end of word was merged on */
+        put_piece(text, size, final, out);
+        return;
+    }
+    put_known(bpe, bpe->merges[split].left, text, left, false, out);
+    put_known(bpe, bpe->merges[split].right, text + left, size - left, final, out);
+}
+
+/* One symbol a character, and the end of the word; returns how many. */
+static size_t fill_nodes(const MegaBpe *bpe, const char *text, size_t size, Node *nodes)
+{
+    size_t count = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        length = mega_utf8_decode(text + at, size - at, NULL);
+        length = length ? length : 1;
+        bool last = at + length >= size && !bpe->separate_end;
+        nodes[count++] = (Node){.start = at,
+                                .symbol = find_symbol(bpe, text + at, length,
+                                                      last ? END_OF_WORD : "")};
+    }
+    if (bpe->separate_end)
+        nodes[count++] = (Node){.start = size, .symbol = find_symbol(bpe, END_OF_WORD, 4, "")};
+    for (size_t i = 0; i < count; i++) {
+        nodes[i].previous = i > 0 ? (uint32_t)i - 1 : NONE;
+        nodes[i].next = i + 1 < count ? (uint32_t)i + 1 : NONE;
+    }
+    return count;
+}
+
+/* Pieces of a text that no glossary protects. final: it ends its word. */
+static int cut(const MegaBpe *bpe, const char *text, size_t size, bool final, MegaBuffer *out,
+               MegaError *err)
+{
+    if (mega_utf8_decode(text, size, NULL) == size) { /* one character */
+        put_piece(text, size, final, out);
+        return 0;
+    }
+    size_t capacity = size + 1;
+    Word word = {.nodes = malloc(capacity * sizeof(Node)),
+                 .heap = malloc(3 * capacity * sizeof(Candidate))};
+    Candidate *batch = malloc(3 * capacity * sizeof *batch);
+    int code = 0;
+    if (!word.nodes || !word.heap || !batch) {
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a word of %zu bytes", size);
+        goto out;
+    }
+    size_t count = fill_nodes(bpe, text, size, word.nodes);
+    for (size_t i = 0; i + 1 < count; i++)
+        consider(bpe, &word, (uint32_t)i);
+    merge_all(bpe, &word, batch);
+    for (uint32_t i = 0; i != NONE && word.nodes[i].start < size; i = word.nodes[i].next) {
+        uint32_t next = word.nodes[i].next;
+        size_t end = next == NONE ? size : word.nodes[next].start;
+        put_known(bpe, word.nodes[i].symbol, text + word.nodes[i].start,
+                  end - word.nodes[i].start, final && end == size, out);
+    }
+out:
+    free(word.nodes);
+    free(word.heap);
+    free(batch);
+    return code;
+}
+
+/* The parts of a word from glossary number `index` on: what it matches stays whole. */
+static int isolate(const MegaBpe *bpe, size_t index, const char *text, size_t size, bool final,
+                   MegaBuffer *out, MegaError *err)
+{
+    pcre2_match_data *match;
+    int code = 0;
+    size_t at = 0;
+    if (index == bpe->glossary_count)
+        return cut(bpe, text, size, final, out, err);
+    if (!(match = pcre2_match_data_create(1, NULL)))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory to match a glossary");
+    const size_t *range = pcre2_get_ovector_pointer(match);
+    while (!code && at < size &&
+           pcre2_match(bpe->glossaries[index], (PCRE2_SPTR)text, size, at, 0, match, NULL) >=
+               0 &&
+           range[1] > range[0]) {
+        if (range[0] > at)
+            code = isolate(bpe, index + 1, text + at, range[0] - at, false, out, err);
+        put_piece(text + range[0], range[1] - range[0], final && range[1] == size, out);
+        at = range[1];
+    }
+    if (!code && at < size)
+        code = isolate(bpe, index + 1, text + at, size - at, final, out, err);
+    pcre2_match_data_free(match);
+    return code;
+}
+
+int mega_bpe_apply(const MegaBpe *bpe, const char *word, size_t size, MegaBuffer *out,
+                   MegaError *err)
+{
+    int code = size > 0 ? isolate(bpe, 0, word, size, true, out, err) : 0;
+    if (!code && out->failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pieces of a word");
+    return code;
+}
+
+void mega_bpe_join(const char *text, size_t size, MegaBuffer *out)
+{
+    for (size_t i = 0; i < size;) {
+        bool mark = i + 2 <= size && memcmp(text + i, MEGA_BPE_SEPARATOR, 2) == 0;
+        if (mark && (i + 2 == size || text[i + 2] == ' '))
+            i += 3;
+        else
+            mega_put_u8(out, (uint8_t)text[i++]);
+    }
+}

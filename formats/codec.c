@@ -1,0 +1,207 @@
+/*
+ * codec.c - see codec.h.
+ */
+#include "codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct MegaCodec {
+    MegaVocab *vocab;
+    MegaTextFeatures features;
+    MegaMoses *moses; /* NULL: text is tokens already */
+    MegaBpe *bpe;     /* NULL: a word is a symbol */
+};
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+static const char *find_text(const MegaMeta *meta, const char *key)
+{
+    const MegaMetaValue *value = mega_meta_find(meta, key);
+    return value && value->type == MEGA_META_STRING ? value->string : NULL;
+}
+
+static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side,
+                          MegaError *err)
+{
+    const char *kind = find_text(meta, "text.tokenizer");
+    const char *language = find_text(
+        meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language");
+    if (!kind)
+        return 0;
+    if (strcmp(kind, "moses") != 0)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "metadata key 'text.tokenizer' is '%.60s', which this version does not "
+                         "know",
+                         kind);
+    return mega_moses_new(&codec->moses, language ? language : "en", err);
+}
+
+int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+{
+    const char *key = side == MEGA_CODEC_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
+    *out = NULL;
+    MegaCodec *codec = calloc(1, sizeof *codec);
+    if (!codec)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a codec");
+    int code = mega_vocab_from_meta(&codec->vocab, meta,
+                                    mega_meta_find(meta, key) ? key : MEGA_VOCAB_KEY, err);
+    if (!code)
+        code = mega_text_features_read(&codec->features, meta, err);
+    if (!code)
+        code = load_tokenizer(codec, meta, side, err);
+    if (!code)
+        code = mega_bpe_from_meta(&codec->bpe, meta, err);
+    codec->features.cls = codec->features.eos = -1; /* the caller's business here */
+    if (code)
+        mega_codec_free(codec);
+    else
+        *out = codec;
+    return code;
+}
+
+void mega_codec_free(MegaCodec *codec)
+{
+    if (!codec)
+        return;
+    mega_vocab_free(codec->vocab);
+    mega_moses_free(codec->moses);
+    mega_bpe_free(codec->bpe);
+    free(codec);
+}
+
+const MegaVocab *mega_codec_vocab(const MegaCodec *codec)
+{
+    return codec->vocab;
+}
+
+/* ---- Encoding ------------------------------------------------------------------------------- */
+
+static int no_memory(MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text");
+}
+
+/* Raw text to tokens with one blank between them. */
+static int tokenize(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer normal = {0}, tokens = {0};
+    int code = mega_moses_normalize(codec->moses, (const char *)text->data, text->size, &normal,
+                                    err);
+    if (!code)
+        code = mega_moses_tokenize(codec->moses, (const char *)normal.data, normal.size, &tokens,
+                                   err);
+    mega_buffer_free(&normal);
+    mega_buffer_free(text);
+    *text = tokens;
+    return code;
+}
+
+static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer pieces = {0};
+    const char *at = (const char *)text->data, *end = at + text->size, *word;
+    int code = 0;
+    for (size_t length; !code && mega_utf8_next_word(&at, end, &word, &length);) {
+        if (pieces.size)
+            mega_put_u8(&pieces, ' ');
+        code = mega_bpe_apply(codec->bpe, word, length, &pieces, err);
+    }
+    mega_buffer_free(text);
+    *text = pieces;
+    return code ? code : pieces.failed ? no_memory(err) : 0;
+}
+
+int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
+                      int32_t **ids, size_t *count, MegaError *err)
+{
+    MegaBuffer work = {0};
+    int code = 0;
+    *ids = NULL;
+    *count = 0;
+    if (codec->features.unit == MEGA_TEXT_BYTES)
+        mega_put_bytes(&work, text, size);
+    else
+        mega_utf8_repair(text, size, &work);
+    if (work.failed)
+        code = no_memory(err);
+    if (!code && codec->moses && !pre_tokenized)
+        code = tokenize(codec, &work, err);
+    if (!code && codec->bpe)
+        code = cut_words(codec, &work, err);
+    const char *rest = (const char *)work.data;
+    size_t left = work.size;
+    if (codec->features.unit == MEGA_TEXT_SYMBOLS)
+        mega_utf8_trim(&rest, &left);
+    if (!code && left > 0)
+        code = mega_text_encode_all(codec->vocab, &codec->features, rest, left, "the text", ids,
+                                    count, err);
+    mega_buffer_free(&work);
+    return code;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------- */
+
+static void put_symbol(const MegaCodec *codec, int32_t id, MegaBuffer *out)
+{
+    const char *symbol = mega_vocab_symbol(codec->vocab, id);
+    if (!symbol)
+        symbol = mega_vocab_symbol(codec->vocab, MEGA_ID_UNK);
+    mega_text_put_symbol(&codec->features, codec->vocab, symbol ? symbol : "", out);
+}
+
+static bool is_silent(int32_t id)
+{
+    return id == MEGA_ID_PAD || id == MEGA_ID_EOS || id == MEGA_ID_BOS;
+}
+
+void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, MegaBuffer *out)
+{
+    if (is_silent(id))
+        return;
+    if (codec->features.unit == MEGA_TEXT_SYMBOLS && !first)
+        mega_put_u8(out, ' ');
+    put_symbol(codec, id, out);
+}
+
+int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, bool pre_tokenized,
+                      MegaBuffer *out, MegaError *err)
+{
+    MegaBuffer symbols = {0}, words = {0};
+    int code = 0;
+    for (size_t i = 0; i < count; i++)
+        mega_codec_decode_next(codec, ids[i], symbols.size == 0, &symbols);
+    if (codec->bpe)
+        mega_bpe_join((const char *)symbols.data, symbols.size, &words);
+    const MegaBuffer *text = codec->bpe ? &words : &symbols;
+    if (symbols.failed || words.failed)
+        code = no_memory(err);
+    else if (codec->moses && !pre_tokenized)
+        code = mega_moses_detokenize(codec->moses, (const char *)text->data, text->size, out, err);
+    else
+        mega_put_bytes(out, text->data, text->size);
+    mega_buffer_free(&symbols);
+    mega_buffer_free(&words);
+    return code ? code : out->failed ? no_memory(err) : 0;
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+int mega_codec_write(const MegaCodecSettings *settings, MegaMeta *meta, MegaError *err)
+{
+    MegaTextFeatures features = {
+        .unit = settings->unit, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
+    const struct {
+        const char *key, *value;
+    } texts[] = {
+        {"text.tokenizer", settings->moses ? "moses" : NULL},
+        {"text.source_language", settings->source_language},
+        {"text.target_language", settings->target_language},
+    };
+    int code = mega_text_features_write(&features, meta, err);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
+        if (texts[i].value && mega_meta_set_string(meta, texts[i].key, texts[i].value))
+            code = mega_fail(err, MEGA_ERR_ARGUMENT, "'%.60s' cannot be stored as %s",
+                             texts[i].value, texts[i].key);
+    return code;
+}

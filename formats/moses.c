@@ -1,0 +1,616 @@
+/*
+ * moses.c - see moses.h. Rules are tables of regular expressions for PCRE2, in the order in which
+ * they are applied; what needs more than a substitution is code.
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "moses.h"
+
+#include <pcre2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "moses_prefixes.h"
+
+/* ---- Rules ---------------------------------------------------------------------------------- */
+
+typedef struct Rule {
+    const char *pattern, *replacement;
+} Rule;
+
+/* Signs of Indic scripts that belong to a word, although Unicode does not call them alphabetic. */
+#define MARKS                                                                                      \
+    "\\x{93c}\\x{94d}\\x{9bc}\\x{9cd}\\x{a3c}\\x{a4d}\\x{abc}\\x{acd}\\x{afd}-\\x{aff}"            \
+    "\\x{b3c}\\x{b4d}\\x{bcd}\\x{c4d}\\x{cbc}\\x{ccd}\\x{d3b}-\\x{d3c}\\x{d4d}\\x{dca}"            \
+    "\\x{eba}\\x{1039}\\x{1714}\\x{1bab}\\x{1c37}\\x{a8c4}\\x{a8f3}-\\x{a8f4}\\x{a953}"            \
+    "\\x{aaf6}\\x{10a3f}\\x{11046}\\x{110b9}-\\x{110ba}\\x{11133}\\x{11173}\\x{111c0}"             \
+    "\\x{111ca}\\x{11235}-\\x{11236}\\x{112e9}-\\x{112ea}\\x{1133c}\\x{1134d}\\x{11442}"           \
+    "\\x{11446}\\x{114c2}-\\x{114c3}\\x{115bf}-\\x{115c0}\\x{1163f}\\x{116b6}-\\x{116b7}"          \
+    "\\x{11839}-\\x{1183a}\\x{119e0}\\x{11a34}\\x{11c3f}\\x{11d42}\\x{11d45}\\x{11d97}"            \
+    "\\x{1e94a}"
+
+/* Letters and digits as Moses has them: Chinese characters and Korean syllables are not words here,
+ * each is a token of its own. */
+#define CJK "\\p{Han}\\x{AC00}-\\x{D7A3}"
+#define ALPHA "(?:(?![" CJK "])[\\p{Alphabetic}" MARKS "])"
+#define NOT_ALPHA "(?:[" CJK "]|[^\\p{Alphabetic}" MARKS "])"
+#define NOT_ALPHA_NUMBER "(?:[" CJK "]|[^\\p{Alphabetic}\\p{N}" MARKS "])"
+#define SPACE "[\\s\\x{1c}-\\x{1f}\\x{85}]"
+
+static const Rule clean_rules[] = {
+    {SPACE "+", " "},
+    {"[\\x{00}-\\x{1f}]", ""},
+};
+
+static const Rule special_rules[] = {
+    {"((?:[" CJK "]|[^\\p{Alphabetic}\\p{Nd}" MARKS "\\s.'`,\\-]))", " $1 "},
+};
+
+/* commas stay inside of numbers */
+static const Rule comma_rules[] = {
+    {"(\\P{N}),", "$1 , "},
+    {",(\\P{N})", " , $1"},
+    {"(\\p{N}),$", "$1 , "},
+};
+
+static const Rule english_apostrophes[] = {
+    {"(" NOT_ALPHA ")'(" NOT_ALPHA ")", "$1 ' $2"},
+    {"(" NOT_ALPHA_NUMBER ")'(" ALPHA ")", "$1 ' $2"},
+    {"(" ALPHA ")'(" NOT_ALPHA ")", "$1 ' $2"},
+    {"(" ALPHA ")'(" ALPHA ")", "$1 '$2"},
+    {"(\\p{N})'(s)", "$1 '$2"},
+};
+
+static const Rule other_apostrophes[] = {{"'", " ' "}};
+
+static const Rule end_rules[] = {
+    {SPACE "+", " "},
+    {"\\.' ?$", " . ' "},
+    {" +", " "},
+};
+
+static const Rule punctuation_rules[] = {
+    {"\\r", ""},
+    {"\\(", " ("},
+    {"\\)", ") "},
+    {" +", " "},
+    {"\\) ([.!:?;,])", ")$1"},
+    {"\\( ", "("},
+    {" \\)", ")"},
+    {"(\\d) %", "$1%"},
+    {" :", ":"},
+    {" ;", ";"},
+    {"`", "'"},
+    {"''", " \" "},
+    {"„", "\""},
+    {"“", "\""},
+    {"”", "\""},
+    {"–", "-"},
+    {"—", " - "},
+    {" +", " "},
+    {"´", "'"},
+    {"([a-zA-Z])‘([a-zA-Z])", "$1'$2"},
+    {"([a-zA-Z])’([a-zA-Z])", "$1'$2"},
+    {"‘", "'"},
+    {"‚", "'"},
+    {"’", "'"},
+    {"''", "\""},
+    {"´´", "\""},
+    {"…", "..."},
+    {"\\x{a0}«\\x{a0}", "\""},
+    {"«\\x{a0}", "\""},
+    {"«", "\""},
+    {"\\x{a0}»\\x{a0}", "\""},
+    {"\\x{a0}»", "\""},
+    {"»", "\""},
+    {"\\x{a0}%", "%"},
+    {"nº\\x{a0}", "nº "},
+    {"\\x{a0}:", ":"},
+    {"\\x{a0}ºC", " ºC"},
+    {"\\x{a0}cm", " cm"},
+    {"\\x{a0}\\?", "?"},
+    {"\\x{a0}!", "!"},
+    {"\\x{a0};", ";"},
+    {",\\x{a0}", ", "},
+    {" +", " "},
+};
+
+static const Rule english_punctuation[] = {
+    {"\"([,.]+)", "$1\""},
+    {"(\\d)\\x{a0}(\\d)", "$1.$2"},
+};
+
+/* In the second rule a run of dots is tried from its first dot only, or from where the last match
+ * ended: the same matches as with a plain (\.+), in linear time. */
+static const Rule german_punctuation[] = {
+    {",\"", "\","},
+    {"(?:\\G|(?<!\\.))(\\.++)\"(" SPACE "*[^<])", "\"$1$2"},
+    {"(\\d)\\x{a0}(\\d)", "$1,$2"},
+};
+
+static const Rule other_punctuation[] = {{"(\\d)\\x{a0}(\\d)", "$1.$2"}};
+
+static const Rule detokenize_rules[] = {
+    {" @-@ ", "-"}, {"&bar;", "|"},  {"&#124;", "|"}, {"&lt;", "<"},   {"&gt;", ">"}, {"&bra;", "["},
+    {"&ket;", "]"}, {"&quot;", "\""}, {"&apos;", "'"}, {"&#91;", "["}, {"&#93;", "]"}, {"&amp;", "&"},
+};
+
+static const Rule join_rules[] = {{" {2,}", " "}};
+
+/* What a token is; the first two serve the tokeniser, the others the detokeniser. */
+enum { HAS_ALPHA, LOWER, CURRENCY, PUNCTUATION, CONTRACTION, QUOTE, CURLY_QUOTE, CLASS_COUNT };
+static const char *const class_patterns[CLASS_COUNT] = {
+    [HAS_ALPHA] = ALPHA,
+    [LOWER] = "^\\p{Lowercase}",
+    [CURRENCY] = "^[\\p{Sc}(\\[{¿¡]+$",
+    [PUNCTUATION] = "^[,.?!:;\\\\%}\\])]+$",
+    [CONTRACTION] = "^'" ALPHA,
+    [QUOTE] = "^['\"„“`]+$",
+    [CURLY_QUOTE] = "^[„“”]+$",
+};
+
+/* ---- Compiled ------------------------------------------------------------------------------- */
+
+typedef struct RuleList {
+    const Rule *rules;
+    size_t count;
+    pcre2_code **codes; /* [count] */
+} RuleList;
+
+enum { CLEAN, SPECIAL, COMMA, APOSTROPHE, END, PUNCT, PUNCT_LANGUAGE, DETOKENIZE, JOIN, LIST_COUNT };
+
+struct MegaMoses {
+    char language[8];
+    RuleList lists[LIST_COUNT];
+    pcre2_code *classes[CLASS_COUNT];
+};
+
+static pcre2_code *compile(const char *pattern, MegaError *err)
+{
+    int number;
+    size_t offset;
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &number, &offset, NULL);
+    if (code)
+        pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it matching is merely slower */
+    else
+        mega_fail(err, MEGA_ERR_MEMORY, "no memory for the rules of the tokeniser");
+    return code;
+}
+
+static int compile_list(RuleList *list, const Rule *rules, size_t count, MegaError *err)
+{
+    *list = (RuleList){rules, count, calloc(count, sizeof(pcre2_code *))};
+    if (!list->codes)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the rules of the tokeniser");
+    for (size_t i = 0; i < count; i++)
+        if (!(list->codes[i] = compile(rules[i].pattern, err)))
+            return MEGA_ERR_MEMORY;
+    return 0;
+}
+
+#define LIST(rules) rules, sizeof(rules) / sizeof((rules)[0])
+
+int mega_moses_new(MegaMoses **out, const char *language, MegaError *err)
+{
+    bool english = strcmp(language, "en") == 0, german = strcmp(language, "de") == 0;
+    const struct {
+        const Rule *rules;
+        size_t count;
+    } lists[LIST_COUNT] = {
+        [CLEAN] = {LIST(clean_rules)},
+        [SPECIAL] = {LIST(special_rules)},
+        [COMMA] = {LIST(comma_rules)},
+        [APOSTROPHE] = {english ? english_apostrophes : other_apostrophes,
+                        english ? sizeof english_apostrophes / sizeof(Rule) : 1},
+        [END] = {LIST(end_rules)},
+        [PUNCT] = {LIST(punctuation_rules)},
+        [PUNCT_LANGUAGE] = {english  ? english_punctuation
+                            : german ? german_punctuation
+                                     : other_punctuation,
+                            english  ? sizeof english_punctuation / sizeof(Rule)
+                            : german ? sizeof german_punctuation / sizeof(Rule)
+                                     : 1},
+        [DETOKENIZE] = {LIST(detokenize_rules)},
+        [JOIN] = {LIST(join_rules)},
+    };
+    int code = 0;
+    *out = NULL;
+    MegaMoses *moses = calloc(1, sizeof *moses);
+    if (!moses)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokeniser");
+    strncpy(moses->language, language, sizeof moses->language - 1);
+    for (int i = 0; i < LIST_COUNT && !code; i++)
+        code = compile_list(&moses->lists[i], lists[i].rules, lists[i].count, err);
+    for (int i = 0; i < CLASS_COUNT && !code; i++)
+        if (!(moses->classes[i] = compile(class_patterns[i], err)))
+            code = MEGA_ERR_MEMORY;
+    if (code)
+        mega_moses_free(moses);
+    else
+        *out = moses;
+    return code;
+}
+
+void mega_moses_free(MegaMoses *moses)
+{
+    if (!moses)
+        return;
+    for (int i = 0; i < LIST_COUNT; i++) {
+        for (size_t j = 0; moses->lists[i].codes && j < moses->lists[i].count; j++)
+            pcre2_code_free(moses->lists[i].codes[j]);
+        free(moses->lists[i].codes);
+    }
+    for (int i = 0; i < CLASS_COUNT; i++)
+        pcre2_code_free(moses->classes[i]);
+    free(moses);
+}
+
+/* ---- Substitution --------------------------------------------------------------------------- */
+
+static int failed(MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory to tokenise a text");
+}
+
+/* Replaces all matches in *text. */
+static int substitute(const pcre2_code *code, const char *replacement, MegaBuffer *text,
+                      MegaError *err)
+{
+    MegaBuffer result = {.capacity = text->size + text->size / 2 + 64};
+    for (int attempt = 0; attempt < 2; attempt++) {
+        size_t length = result.capacity;
+        result.data = malloc(result.capacity);
+        if (!result.data)
+            return failed(err);
+        int count = pcre2_substitute(code, (PCRE2_SPTR)(text->data ? text->data : result.data),
+                                     text->size, 0,
+                                     PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH |
+                                         PCRE2_NO_UTF_CHECK,
+                                     NULL, NULL, (PCRE2_SPTR)replacement, PCRE2_ZERO_TERMINATED,
+                                     result.data, &length);
+        if (count >= 0) {
+            result.size = length;
+            mega_buffer_free(text);
+            *text = result;
+            return 0;
+        }
+        free(result.data);
+        if (count != PCRE2_ERROR_NOMEMORY)
+            break;
+        result.capacity = length + 1;
+    }
+    return failed(err);
+}
+
+static int apply(const MegaMoses *moses, int list, MegaBuffer *text, MegaError *err)
+{
+    int code = 0;
+    for (size_t i = 0; i < moses->lists[list].count && !code; i++)
+        code = substitute(moses->lists[list].codes[i], moses->lists[list].rules[i].replacement,
+                          text, err);
+    return code;
+}
+
+/* A copy of text without white space at its ends. */
+static MegaBuffer trimmed(const char *text, size_t size)
+{
+    MegaBuffer copy = {0};
+    mega_utf8_trim(&text, &size);
+    mega_put_bytes(&copy, text, size);
+    return copy;
+}
+
+static int trim(MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer copy = trimmed((const char *)text->data, text->size);
+    mega_buffer_free(text);
+    *text = copy;
+    return copy.failed ? failed(err) : 0;
+}
+
+/* Appends and frees *text. */
+static int finish(int code, MegaBuffer *text, MegaBuffer *out, MegaError *err)
+{
+    if (!code) {
+        mega_put_bytes(out, text->data, text->size);
+        if (out->failed)
+            code = failed(err);
+    }
+    mega_buffer_free(text);
+    return code;
+}
+
+int mega_moses_normalize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
+                         MegaError *err)
+{
+    MegaBuffer work = {0};
+    mega_put_bytes(&work, text, size);
+    int code = work.failed ? failed(err) : apply(moses, PUNCT, &work, err);
+    if (!code)
+        code = apply(moses, PUNCT_LANGUAGE, &work, err);
+    if (!code)
+        code = trim(&work, err);
+    return finish(code, &work, out, err);
+}
+
+/* ---- Tokenising ----------------------------------------------------------------------------- */
+
+/* A run of k > 1 dots is hidden from the rules as k times "DOT" and "MULTI". */
+static int hide_dots(MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer result = {0};
+    const uint8_t *s = text->data;
+    for (size_t i = 0, run; i < text->size; i += run) {
+        for (run = 0; i + run < text->size && s[i + run] == '.'; run++)
+            ;
+        if (run < 2) {
+            run = 1;
+            mega_put_u8(&result, s[i]);
+            continue;
+        }
+        mega_put_u8(&result, ' ');
+        for (size_t k = 0; k < run; k++)
+            mega_put_bytes(&result, "DOT", 3);
+        mega_put_bytes(&result, "MULTI", 5);
+        if (i + run < text->size)
+            mega_put_u8(&result, ' ');
+    }
+    bool bad = result.failed;
+    mega_buffer_free(text);
+    *text = result;
+    return bad ? failed(err) : 0;
+}
+
+/* Whether "DOT" stands at i. */
+static bool dot_at(const MegaBuffer *text, size_t i)
+{
+    return i + 3 <= text->size && memcmp(text->data + i, "DOT", 3) == 0;
+}
+
+static int show_dots(MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer result = {0};
+    for (size_t i = 0; i < text->size;) {
+        size_t run = 0;
+        while (dot_at(text, i + 3 * run))
+            run++;
+        size_t end = i + 3 * run;
+        bool marker = run && end + 5 <= text->size && memcmp(text->data + end, "MULTI", 5) == 0;
+        for (size_t k = 0; k < run; k++)
+            mega_put_bytes(&result, marker ? "." : "DOT", marker ? 1 : 3);
+        if (run == 0)
+            mega_put_u8(&result, text->data[i++]);
+        else
+            i = end + (marker ? 5 : 0);
+    }
+    bool bad = result.failed;
+    mega_buffer_free(text);
+    *text = result;
+    return bad ? failed(err) : 0;
+}
+
+static bool matches(const pcre2_code *code, const char *text, size_t size)
+{
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    bool found = data && pcre2_match(code, (PCRE2_SPTR)text, size, 0, PCRE2_NO_UTF_CHECK, data,
+                                     NULL) >= 0;
+    pcre2_match_data_free(data);
+    return found;
+}
+
+static bool is(const MegaMoses *moses, int class, const char *text, size_t size)
+{
+    return matches(moses->classes[class], text, size);
+}
+
+/* Whether the full stop after `prefix` stays with it, given the word that follows (or none). */
+static bool keeps_stop(const MegaMoses *moses, const char *prefix, size_t length, const char *next,
+                       size_t next_length)
+{
+    if (memchr(prefix, '.', length) && is(moses, HAS_ALPHA, prefix, length))
+        return true;
+    if (mega_moses_is_prefix(moses->language, prefix, length))
+        return true;
+    if (next_length && is(moses, LOWER, next, next_length))
+        return true;
+    return next_length && next[0] >= '0' && next[0] <= '9' &&
+           mega_moses_is_numeric_prefix(moses->language, prefix, length);
+}
+
+/* Cuts a final full stop from every word but abbreviations; one blank between words. */
+static int cut_stops(const MegaMoses *moses, MegaBuffer *text, MegaError *err)
+{
+    MegaBuffer result = {0};
+    const char *at = (const char *)text->data, *end = at + text->size, *word, *next;
+    size_t length, next_length;
+    bool more = mega_utf8_next_word(&at, end, &word, &length);
+    while (more) {
+        bool last = !mega_utf8_next_word(&at, end, &next, &next_length);
+        bool stop = length > 1 && word[length - 1] == '.';
+        if (last)
+            next_length = 0;
+        if (result.size)
+            mega_put_u8(&result, ' ');
+        if (stop && !keeps_stop(moses, word, length - 1, next, next_length)) {
+            mega_put_bytes(&result, word, length - 1);
+            mega_put_bytes(&result, " .", 2);
+        } else {
+            mega_put_bytes(&result, word, length);
+        }
+        word = next;
+        length = next_length;
+        more = !last;
+    }
+    bool bad = result.failed;
+    mega_buffer_free(text);
+    *text = result;
+    return bad ? failed(err) : 0;
+}
+
+int mega_moses_tokenize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
+                        MegaError *err)
+{
+    MegaBuffer work = {0};
+    mega_put_bytes(&work, text, size);
+    int code = work.failed ? failed(err) : apply(moses, CLEAN, &work, err);
+    if (!code)
+        code = trim(&work, err);
+    if (!code)
+        code = apply(moses, SPECIAL, &work, err);
+    if (!code)
+        code = hide_dots(&work, err);
+    if (!code)
+        code = apply(moses, COMMA, &work, err);
+    if (!code)
+        code = apply(moses, APOSTROPHE, &work, err);
+    if (!code)
+        code = cut_stops(moses, &work, err);
+    if (!code)
+        code = apply(moses, END, &work, err);
+    if (!code)
+        code = show_dots(&work, err);
+    if (!code)
+        code = trim(&work, err);
+    return finish(code, &work, out, err);
+}
+
+/* ---- Joining -------------------------------------------------------------------------------- */
+
+static bool is_cjk(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0x1100, 0x11ff},   {0x2e80, 0xa4cf},   {0xa840, 0xa87f},   {0xac00, 0xd7af},
+        {0xf900, 0xfaff},   {0xfe30, 0xfe4f},   {0xff65, 0xffdc},   {0x17000, 0x18aff},
+        {0x1b000, 0x1b12f}, {0x1b170, 0x1b2ff}, {0x20000, 0x2ffff},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
+static bool first_is_cjk(const char *word, size_t length)
+{
+    uint32_t code = 0;
+    mega_utf8_decode(word, length, &code);
+    return is_cjk(code);
+}
+
+static bool last_is_cjk(const char *word, size_t length)
+{
+    size_t begin = length;
+    while (begin > 0 && ((uint8_t)word[--begin] & 0xc0) == 0x80)
+        ;
+    return first_is_cjk(word + begin, length - begin);
+}
+
+/* How often a kind of quotation mark was seen, for opening and closing ones. Kinds are few: tokens
+ * of nothing but quotation marks. */
+typedef struct Quote {
+    const char *text;
+    size_t length;
+    bool open;
+} Quote;
+
+typedef struct Joiner {
+    const MegaMoses *moses;
+    MegaBuffer *out;
+    bool blank; /* before the next token */
+    const char *previous;
+    size_t previous_length; /* 0 before the first token */
+    Quote *quotes;
+    size_t quote_count;
+    bool failed;
+} Joiner;
+
+static void put_token(Joiner *joiner, const char *word, size_t length, bool before, bool after)
+{
+    if (before)
+        mega_put_u8(joiner->out, ' ');
+    mega_put_bytes(joiner->out, word, length);
+    joiner->blank = after;
+}
+
+static Quote *find_quote(Joiner *joiner, const char *word, size_t length)
+{
+    if (is(joiner->moses, CURLY_QUOTE, word, length)) {
+        word = "\"";
+        length = 1;
+    }
+    for (size_t i = 0; i < joiner->quote_count; i++)
+        if (joiner->quotes[i].length == length &&
+            memcmp(joiner->quotes[i].text, word, length) == 0)
+            return &joiner->quotes[i];
+    Quote *grown = realloc(joiner->quotes, (joiner->quote_count + 1) * sizeof *grown);
+    if (!grown) {
+        joiner->failed = true;
+        return NULL;
+    }
+    joiner->quotes = grown;
+    grown[joiner->quote_count] = (Quote){word, length, false};
+    return &grown[joiner->quote_count++];
+}
+
+static void join_quote(Joiner *joiner, const char *word, size_t length)
+{
+    Quote *quote = find_quote(joiner, word, length);
+    bool possessive = strcmp(joiner->moses->language, "en") == 0 && length == 1 &&
+                      word[0] == '\'' && joiner->previous_length > 0 &&
+                      joiner->previous[joiner->previous_length - 1] == 's';
+    if (!quote)
+        return;
+    if (!quote->open && possessive) { /* the Jones' house */
+        put_token(joiner, word, length, false, true);
+        return;
+    }
+    put_token(joiner, word, length, !quote->open && joiner->blank, quote->open);
+    quote->open = !quote->open;
+}
+
+static void join_token(Joiner *joiner, const char *word, size_t length)
+{
+    const MegaMoses *moses = joiner->moses;
+    bool first = joiner->previous_length == 0;
+    if (first_is_cjk(word, length) && strcmp(moses->language, "ko") != 0) {
+        bool follows = !first && last_is_cjk(joiner->previous, joiner->previous_length);
+        put_token(joiner, word, length, !follows && joiner->blank, true);
+    } else if (is(moses, CURRENCY, word, length)) {
+        put_token(joiner, word, length, joiner->blank, false);
+    } else if (is(moses, PUNCTUATION, word, length)) {
+        put_token(joiner, word, length, false, true);
+    } else if (strcmp(moses->language, "en") == 0 && !first &&
+               is(moses, CONTRACTION, word, length)) {
+        put_token(joiner, word, length, false, true);
+    } else if (is(moses, QUOTE, word, length)) {
+        join_quote(joiner, word, length);
+    } else {
+        put_token(joiner, word, length, joiner->blank, true);
+    }
+}
+
+int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
+                          MegaError *err)
+{
+    MegaBuffer work = {0}, joined = {0};
+    Joiner joiner = {.moses = moses, .out = &joined, .blank = true};
+    mega_put_u8(&work, ' ');
+    mega_put_bytes(&work, text, size);
+    mega_put_u8(&work, ' ');
+    int code = work.failed ? failed(err) : apply(moses, DETOKENIZE, &work, err);
+    const char *at = (const char *)work.data, *end = at + work.size, *word;
+    for (size_t length; !code && mega_utf8_next_word(&at, end, &word, &length);) {
+        join_token(&joiner, word, length);
+        joiner.previous = word;
+        joiner.previous_length = length;
+    }
+    if (!code && (joined.failed || joiner.failed))
+        code = failed(err);
+    if (!code)
+        code = apply(moses, JOIN, &joined, err);
+    if (!code)
+        code = trim(&joined, err);
+    free(joiner.quotes);
+    mega_buffer_free(&work);
+    return finish(code, &joined, out, err);
+}

@@ -1,0 +1,70 @@
+/*
+ * text_lines.c - applies one step of formats/moses.h or formats/bpe.h to every line of standard
+ * input, for tests/oracles/text.py: text_lines normalize|tokenize|detokenize LANGUAGE, or
+ * text_lines bpe CODES [VOCABULARY THRESHOLD].
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpe.h"
+#include "moses.h"
+
+static int apply_bpe(const MegaBpe *bpe, const char *line, size_t size, MegaBuffer *out,
+                     MegaError *err)
+{
+    const char *at = line, *word;
+    int code = 0;
+    for (size_t length; !code && mega_utf8_next_word(&at, line + size, &word, &length);) {
+        if (out->size)
+            mega_put_u8(out, ' ');
+        code = mega_bpe_apply(bpe, word, length, out, err);
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    MegaMoses *moses = NULL;
+    MegaBpe *bpe = NULL;
+    MegaMeta *meta = mega_meta_new();
+    MegaError err = {0};
+    MegaBpeOptions options = {0};
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size;
+    if (argc < 3)
+        return 2;
+    if (argc > 4)
+        options = (MegaBpeOptions){.vocabulary = argv[3], .threshold = atol(argv[4])};
+    int code = strcmp(argv[1], "bpe") == 0 ? mega_bpe_import(meta, argv[2], &options, &err)
+                                           : mega_moses_new(&moses, argv[2], &err);
+    if (!code && !moses)
+        code = mega_bpe_from_meta(&bpe, meta, &err);
+    while (!code && (size = getline(&line, &capacity, stdin)) >= 0) {
+        MegaBuffer text = {0}, out = {0};
+        mega_utf8_repair(line, (size_t)(size > 0 && line[size - 1] == '\n' ? size - 1 : size),
+                         &text);
+        const char *data = (const char *)text.data;
+        if (bpe)
+            code = apply_bpe(bpe, data, text.size, &out, &err);
+        else if (strcmp(argv[1], "normalize") == 0)
+            code = mega_moses_normalize(moses, data, text.size, &out, &err);
+        else if (strcmp(argv[1], "tokenize") == 0)
+            code = mega_moses_tokenize(moses, data, text.size, &out, &err);
+        else
+            code = mega_moses_detokenize(moses, data, text.size, &out, &err);
+        fwrite(out.data, 1, out.size, stdout);
+        putchar('\n');
+        mega_buffer_free(&text);
+        mega_buffer_free(&out);
+    }
+    if (code)
+        fprintf(stderr, "text_lines: %s\n", err.text);
+    free(line);
+    mega_moses_free(moses);
+    mega_bpe_free(bpe);
+    mega_meta_free(meta);
+    return code ? 1 : 0;
+}
