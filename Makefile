@@ -27,7 +27,7 @@ LIB_SRC := \
     src/config.c src/bind.c src/model.c \
     src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
-    src/linear.c src/output.c src/encoded.c src/decoder_layer.c src/decoder.c
+    src/linear.c src/output.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \

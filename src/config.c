@@ -207,6 +207,7 @@ static const Field fields[] = {
     BOOL("target.output_projection", target.output_projection, DECODER, ALL),
     BOOL("target.split_head", target.split_head, DECODER, ALL),
     BOOL("target.transposed_tails", target.transposed_tails, DECODER, ALL),
+    INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
     INT("target.cross_positions", target.cross_positions, TRANSLATOR, ALL, 1, MAX_POSITIONS),
     STACK(decoder, DECODER),
 };

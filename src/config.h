@@ -124,6 +124,7 @@ typedef struct MegaTargetConfig {
     bool split_head; /* adaptive: words and slots of the head are two tables (tied embeddings) */
     bool transposed_tails; /* adaptive: tail projections are stored [d][width] (tied projections) */
     MegaBands output;
+    int max_positions;   /* most tokens that a search may make */
     int cross_positions; /* M of the cross attention's simple bias */
 } MegaTargetConfig;
 

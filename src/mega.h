@@ -199,6 +199,49 @@ MEGA_API size_t mega_decoder_memory(const MegaDecoder *decoder);
 /* log p = x - log sum exp x, in place allowed; in double inside. */
 MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
 
+/* ---- Translating ---------------------------------------------------------------------------- */
+
+/* Beam search of the original (spec section 9). Start from mega_search_defaults, which gives the
+ * values that stand first. */
+typedef struct MegaSearchOptions {
+    int beam;                  /* 5 */
+    double length_penalty;     /* 1: score = sum / length ^ penalty */
+    double max_len_a;          /* 0: at most a * source length + b tokens ... */
+    int max_len_b;             /* 200 */
+    int min_len;               /* 1: no </s> before that many tokens */
+    int no_repeat_ngram;       /* 0: off */
+    double unk_penalty;        /* 0: taken from the log-probability of <unk> */
+    double temperature;        /* 1: logits are divided by it */
+    bool unnormalized;         /* score = sum */
+    const int32_t *prefix;     /* tokens that every result begins with */
+    size_t prefix_length;
+    bool alignments;           /* keep the cross attention */
+} MegaSearchOptions;
+
+MEGA_API MegaSearchOptions mega_search_defaults(void);
+
+typedef struct MegaHypothesis {
+    int32_t *tokens; /* [length], with the final </s> */
+    float *scores;   /* [length] log-probabilities */
+    float *attention; /* [length][source length] of the last layer, or NULL */
+    size_t length;
+    double score;
+} MegaHypothesis;
+
+/* What the search found for one source, best first: up to `beam` hypotheses. */
+typedef struct MegaTranslation {
+    MegaHypothesis *hypotheses; /* [count] */
+    int count;
+    size_t source_length;
+} MegaTranslation;
+
+/* Translates `count` sources together; each gets the result that it gets alone. out [count] is
+ * filled, and freed with mega_translation_free; after an error it holds nothing. */
+MEGA_API int mega_session_translate(MegaSession *session, const MegaInput *sources, int count,
+                                    const MegaSearchOptions *options, MegaTranslation *out,
+                                    MegaError *err);
+MEGA_API void mega_translation_free(MegaTranslation *translation);
+
 /* ---- Looking inside ------------------------------------------------------------------------- */
 
 /*

@@ -131,12 +131,104 @@ static bool check_pair(Golden *golden, MegaSession *session, int number)
     return true;
 }
 
+static MegaSearchOptions search_options(const json_t *config)
+{
+    MegaSearchOptions options = mega_search_defaults();
+    options.beam = (int)json_integer_value(json_object_get(config, "beam"));
+    options.length_penalty = json_number_value(json_object_get(config, "lenpen"));
+    options.max_len_a = json_number_value(json_object_get(config, "max_len_a"));
+    options.max_len_b = (int)json_integer_value(json_object_get(config, "max_len_b"));
+    options.min_len = (int)json_integer_value(json_object_get(config, "min_len"));
+    options.no_repeat_ngram = (int)json_integer_value(json_object_get(config, "no_repeat_ngram"));
+    options.unk_penalty = json_number_value(json_object_get(config, "unkpen"));
+    options.temperature = json_number_value(json_object_get(config, "temperature"));
+    options.unnormalized = json_is_true(json_object_get(config, "unnormalized"));
+    options.alignments = true;
+    return options;
+}
+
+static void check_hypothesis(const Golden *golden, const MegaHypothesis *got, size_t source_length,
+                             const json_t *expected)
+{
+    const json_t *tokens = json_object_get(expected, "tokens");
+    const json_t *scores = json_object_get(expected, "positional_scores");
+    const json_t *places = json_object_get(expected, "attention_argmax");
+    double score = json_number_value(json_object_get(expected, "score"));
+    if (got->length != json_array_size(tokens))
+        fail_msg("%s: %zu tokens, expected %zu", golden->name, got->length,
+                 json_array_size(tokens));
+    for (size_t i = 0; i < got->length; i++) {
+        const float *attention = got->attention + i * source_length;
+        size_t place = (size_t)json_integer_value(json_array_get(places, i));
+        assert_int_equal(got->tokens[i], json_integer_value(json_array_get(tokens, i)));
+        assert_true(fabs(got->scores[i] - json_number_value(json_array_get(scores, i))) < 1e-4);
+        for (size_t j = 0; j < source_length; j++)
+            assert_true(attention[j] <= attention[place] + 1e-5f);
+    }
+    if (!(fabs(got->score - score) < 1e-4 * fmax(1, fabs(score))))
+        fail_msg("%s: score %.9g, expected %.9g", golden->name, got->score, score);
+}
+
+static bool same_hypotheses(const MegaTranslation *a, const MegaTranslation *b)
+{
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++)
+        same = a->hypotheses[i].length == b->hypotheses[i].length &&
+               memcmp(a->hypotheses[i].tokens, b->hypotheses[i].tokens,
+                      a->hypotheses[i].length * sizeof(int32_t)) == 0;
+    return same;
+}
+
+/* Every search of generation.json: each source alone as the original, and all at once as alone. */
+static void check_search(Golden *golden, MegaSession *session, const json_t *entry)
+{
+    enum { MAX_SOURCES = 16 };
+    MegaSearchOptions options = search_options(json_object_get(entry, "config"));
+    const json_t *single = json_object_get(entry, "single");
+    int count = (int)json_array_size(single);
+    MegaNpy arrays[MAX_SOURCES];
+    MegaInput sources[MAX_SOURCES];
+    MegaTranslation alone[MAX_SOURCES], together[MAX_SOURCES];
+    MegaError err = {0};
+    assert_true(count > 0 && count <= MAX_SOURCES);
+    for (int i = 0; i < count; i++) {
+        const json_t *list = json_array_get(single, (size_t)i);
+        char name[32];
+        snprintf(name, sizeof name, "in.%d.src", i);
+        assert_true(golden_read(golden, name, &arrays[i]));
+        sources[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = arrays[i].i32,
+                                 .length = arrays[i].elements};
+        if (mega_session_translate(session, &sources[i], 1, &options, &alone[i], &err))
+            fail_msg("%s: %s", golden->name, err.text);
+        assert_true((size_t)alone[i].count >= json_array_size(list));
+        for (size_t n = 0; n < json_array_size(list); n++)
+            check_hypothesis(golden, &alone[i].hypotheses[n], alone[i].source_length,
+                             json_array_get(list, n));
+    }
+    if (mega_session_translate(session, sources, count, &options, together, &err))
+        fail_msg("%s: %s", golden->name, err.text);
+    for (int i = 0; i < count; i++) {
+        assert_true(same_hypotheses(&alone[i], &together[i]));
+        mega_translation_free(&alone[i]);
+        mega_translation_free(&together[i]);
+        mega_npy_free(&arrays[i]);
+    }
+    golden->compared++;
+}
+
 static void check_translator(Golden *golden, MegaSession *session)
 {
+    char path[1024];
     int number = 0;
     while (check_pair(golden, session, number))
         number++;
     assert_true(number > 0);
+    snprintf(path, sizeof path, "%s/generation.json", golden->folder);
+    json_t *searches = json_load_file(path, 0, NULL);
+    assert_true(json_array_size(searches) > 0);
+    for (size_t i = 0; i < json_array_size(searches); i++)
+        check_search(golden, session, json_array_get(searches, i));
+    json_decref(searches);
 }
 
 /* ---- Language models ------------------------------------------------------------------------ */

@@ -2,6 +2,7 @@
  * main.c - mega-convert: command line; checkpoint -> architecture -> metadata and tensors -> .mega.
  */
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,12 +23,16 @@ static const char help[] =
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
     "      --dict FILE        dictionary of a text model\n"
+    "      --source-dict FILE, --target-dict FILE   those of a translator\n"
+    "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses\n"
+    "      --source-lang XX, --target-lang XX   for moses, where the checkpoint has none\n"
+    "      --bpe-codes FILE   merges of subword-nmt\n"
+    "      --bpe-vocabulary FILE, --bpe-threshold N, --bpe-glossary REGEX   as subword-nmt\n"
     "      --labels X         class names: a file, one a line, or names separated by commas\n"
     "      --audio-rate HZ    rate the model was trained at (16000)\n"
     "      --audio-mean X, --audio-std X   statistics of its training data, samples in [-1, 1)\n"
     "      --audio-length N   samples of a clip; 0: any\n"
     "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
-    "      --text-unit UNIT   symbols (default), characters or bytes\n"
     "      --chunk-size N     other chunk size than in training; 0: none\n"
     "      --dtype TYPE       of the matrices: f32 (default), f16 or bf16\n"
     "      --no-compress      larger file, used in place without decoding\n"
@@ -40,11 +45,14 @@ static const char help[] =
     "\n"
     "Exit status: 0 converted, 1 the checkpoint cannot be converted, 2 wrong usage.\n";
 
+#define MAX_GLOSSARIES 64
+
 typedef struct Options {
     MetadataOptions metadata;
     WriteOptions write;
     const char *config;
     long chunk_size;
+    const char *glossaries[MAX_GLOSSARIES];
     bool list, force;
 } Options;
 
@@ -92,7 +100,15 @@ enum {
     OPT_AUDIO_LENGTH,
     OPT_PIXEL_MEAN,
     OPT_PIXEL_STD,
-    OPT_TEXT_UNIT,
+    OPT_SOURCE_DICT,
+    OPT_TARGET_DICT,
+    OPT_TOKENIZER,
+    OPT_SOURCE_LANG,
+    OPT_TARGET_LANG,
+    OPT_BPE_CODES,
+    OPT_BPE_VOCABULARY,
+    OPT_BPE_THRESHOLD,
+    OPT_BPE_GLOSSARY,
     OPT_CHUNK_SIZE,
     OPT_DTYPE,
     OPT_NO_COMPRESS,
@@ -115,7 +131,15 @@ static const struct option long_options[] = {
     {"audio-length", required_argument, NULL, OPT_AUDIO_LENGTH},
     {"pixel-mean", required_argument, NULL, OPT_PIXEL_MEAN},
     {"pixel-std", required_argument, NULL, OPT_PIXEL_STD},
-    {"text-unit", required_argument, NULL, OPT_TEXT_UNIT},
+    {"source-dict", required_argument, NULL, OPT_SOURCE_DICT},
+    {"target-dict", required_argument, NULL, OPT_TARGET_DICT},
+    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"source-lang", required_argument, NULL, OPT_SOURCE_LANG},
+    {"target-lang", required_argument, NULL, OPT_TARGET_LANG},
+    {"bpe-codes", required_argument, NULL, OPT_BPE_CODES},
+    {"bpe-vocabulary", required_argument, NULL, OPT_BPE_VOCABULARY},
+    {"bpe-threshold", required_argument, NULL, OPT_BPE_THRESHOLD},
+    {"bpe-glossary", required_argument, NULL, OPT_BPE_GLOSSARY},
     {"chunk-size", required_argument, NULL, OPT_CHUNK_SIZE},
     {"dtype", required_argument, NULL, OPT_DTYPE},
     {"no-compress", no_argument, NULL, OPT_NO_COMPRESS},
@@ -160,9 +184,25 @@ static int parse_list(const char *text, double *out)
     return 0;
 }
 
+static bool parse_tokenizer(MetadataOptions *meta, const char *value)
+{
+    static const struct {
+        const char *name;
+        MegaTextUnit unit;
+    } tokenizers[] = {{"space", MEGA_TEXT_SYMBOLS},   {"word", MEGA_TEXT_SYMBOLS},
+                      {"char", MEGA_TEXT_CHARACTERS}, {"byte", MEGA_TEXT_BYTES},
+                      {"moses", MEGA_TEXT_SYMBOLS}};
+    meta->moses = strcmp(value, "moses") == 0;
+    for (size_t i = 0; i < sizeof tokenizers / sizeof tokenizers[0]; i++)
+        if (strcmp(value, tokenizers[i].name) == 0) {
+            meta->text_unit = (int)tokenizers[i].unit;
+            return true;
+        }
+    return false;
+}
+
 static int parse_option(Options *options, int option, const char *name, const char *value)
 {
-    static const char *const units[] = {"symbols", "characters", "bytes"};
     MetadataOptions *meta = &options->metadata;
     bool good = true;
     switch (option) {
@@ -187,11 +227,19 @@ static int parse_option(Options *options, int option, const char *name, const ch
         for (int i = 0; i < meta->pixel_std_count; i++)
             good = good && meta->pixel_std[i] > 0;
         break;
-    case OPT_TEXT_UNIT:
-        for (int i = 0; i < 3; i++)
-            if (strcmp(value, units[i]) == 0)
-                meta->text_unit = i;
-        good = meta->text_unit >= 0;
+    case OPT_SOURCE_DICT: meta->source_dict = value; break;
+    case OPT_TARGET_DICT: meta->target_dict = value; break;
+    case OPT_TOKENIZER: good = parse_tokenizer(meta, value); break;
+    case OPT_SOURCE_LANG: meta->source_lang = value; break;
+    case OPT_TARGET_LANG: meta->target_lang = value; break;
+    case OPT_BPE_CODES: meta->bpe_codes = value; break;
+    case OPT_BPE_VOCABULARY: meta->bpe.vocabulary = value; break;
+    case OPT_BPE_THRESHOLD: good = parse_long(value, 0, LONG_MAX, &meta->bpe.threshold); break;
+    case OPT_BPE_GLOSSARY:
+        if (meta->bpe.glossary_count == MAX_GLOSSARIES)
+            return usage_error("--bpe-glossary may be given %d times", MAX_GLOSSARIES);
+        options->glossaries[meta->bpe.glossary_count++] = value;
+        meta->bpe.glossaries = options->glossaries;
         break;
     case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
     case OPT_DTYPE: {

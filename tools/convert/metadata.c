@@ -284,12 +284,78 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
     return code;
 }
 
+/* A dictionary whose size must be that of a table. */
+static int read_dictionary(MegaVocab **out, const char *path, int rows, const char *table,
+                           MegaError *err)
+{
+    int code = mega_vocab_read(out, path, false, err);
+    if (!code && mega_vocab_count(*out) != rows)
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "%s makes a vocabulary of %d symbols (four of them reserved), but %s has "
+                         "%d rows; lines such as 'madeupword0000 0', which fill the dictionary up, "
+                         "belong to it",
+                         path, mega_vocab_count(*out), table, rows);
+    return code;
+}
+
+static int write_dictionaries(MegaMeta *meta, const MegaConfig *config, const char *source_path,
+                              const char *target_path, MegaError *err)
+{
+    MegaVocab *source = NULL, *target = NULL;
+    int code = read_dictionary(&target, target_path, config->target.vocab,
+                               "the decoder's embedding", err);
+    if (!code && config->task == MEGA_TASK_TRANSLATE)
+        code = read_dictionary(&source, source_path, config->embed.vocab,
+                               "the encoder's embedding", err);
+    bool one = !source || (target && mega_vocab_equal(source, target));
+    if (!code)
+        code = mega_vocab_write(target, meta, one ? MEGA_VOCAB_KEY : MEGA_VOCAB_TARGET_KEY, err);
+    if (!code && !one)
+        code = mega_vocab_write(source, meta, MEGA_VOCAB_SOURCE_KEY, err);
+    mega_vocab_free(source);
+    mega_vocab_free(target);
+    return code;
+}
+
+/* Dictionaries, tokeniser and BPE of translators and language models. */
+static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
+                               const Architecture *architecture, const json_t *args, MegaError *err)
+{
+    const MegaConfig *config = &architecture->config;
+    const char *source = options->source_dict ? options->source_dict : options->dict;
+    const char *target = options->target_dict ? options->target_dict : options->dict;
+    MegaCodecSettings settings = {
+        .unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit : MEGA_TEXT_SYMBOLS,
+        .moses = options->moses,
+        .source_language = options->source_lang ? options->source_lang
+                                                : argument_string(args, "source_lang", NULL),
+        .target_language = options->target_lang ? options->target_lang
+                                                : argument_string(args, "target_lang", NULL)};
+    if (!target || (!source && config->task == MEGA_TASK_TRANSLATE)) {
+        warn(options, config->task == MEGA_TASK_TRANSLATE
+                          ? "no --source-dict and --target-dict: the model takes token ids only, "
+                            "not text"
+                          : "no --dict: the model takes token ids only, not text");
+        return 0;
+    }
+    if (options->moses && (!settings.target_language ||
+                           (!settings.source_language && config->task == MEGA_TASK_TRANSLATE)))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the languages are not known: give --source-lang and --target-lang");
+    int code = write_dictionaries(meta, config, source, target, err);
+    if (!code)
+        code = mega_codec_write(&settings, meta, err);
+    if (!code && options->bpe_codes)
+        code = mega_bpe_import(meta, options->bpe_codes, &options->bpe, err);
+    return code;
+}
+
 static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
                                const Architecture *architecture, const json_t *args, MegaError *err)
 {
     const char *input_type = argument_string(args, "input_type", NULL);
     if (mega_config_has_decoder(&architecture->config))
-        return 0;
+        return write_sequence_text(meta, options, architecture, args, err);
     switch (architecture->config.embed.kind) {
     case MEGA_EMBED_TOKENS: return write_text(meta, options, architecture, err);
     case MEGA_EMBED_FRAMES: return write_audio(meta, options, args, 0, err);

@@ -6,13 +6,19 @@
 #define CONVERT_METADATA_H
 
 #include "architecture.h"
+#include "codec.h"
 #include "features.h"
 #include "meta.h"
 
 /* What the command line says; NULL, NAN and negative numbers where it says nothing. */
 typedef struct MetadataOptions {
     const char *name, *license, *source, *input_path;
-    const char *dict;   /* path */
+    const char *dict;   /* path; of both sides of a translator, unless ... */
+    const char *source_dict, *target_dict;
+    const char *bpe_codes;  /* path */
+    MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
+    const char *source_lang, *target_lang;
+    bool moses;
     const char *labels; /* path, or names separated by commas */
     long audio_rate, audio_length;
     double audio_mean, audio_std;

@@ -147,6 +147,9 @@ static int detect_decoder(Detection *detection)
         code = detect_output(detection, target, config->decoder.width);
     if (!code)
         code = flag_argument(detection, "no_scale_embedding", NULL, &unscaled);
+    if (!code)
+        code = argument_integer(detection->args, names.positions, names.other_positions, 1024,
+                                &target->max_positions, detection->err);
     if (code)
         return code;
     target->vocab = target->input.end[target->input.count - 1];

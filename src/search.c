@@ -1,0 +1,454 @@
+/*
+ * search.c - beam search as the original does it (spec section 9), over many sources at once.
+ *
+ * All live hypotheses of all unfinished sources are sequences of one decoder, source by source. A
+ * hypothesis is a chain of nodes back to its first token; nodes are written once.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decoder.h"
+
+#define MAX_BEAM 1024
+#define NONE SIZE_MAX
+
+/* One token of a hypothesis. */
+typedef struct Node {
+    int32_t token;
+    float score;   /* its log-probability */
+    size_t before; /* the node in front of it, or NONE */
+} Node;
+
+/* A live hypothesis: its last node and the sum of its scores. */
+typedef struct Live {
+    size_t node; /* NONE at the start */
+    float sum;
+} Live;
+
+typedef struct Candidate {
+    float sum, score;
+    int row; /* of the source's live hypotheses */
+    int32_t token;
+} Candidate;
+
+/* The search for one source. */
+typedef struct Search {
+    MegaEncoded *encoded;
+    size_t max_len;
+    Node *nodes;
+    float *attention; /* [node_capacity][source length] with alignments */
+    size_t node_count, node_capacity;
+    Live *live; /* [beam] */
+    int live_count;
+    bool done;
+    MegaTranslation *out;
+} Search;
+
+typedef struct Batch {
+    MegaSession *session;
+    const MegaTargetConfig *target;
+    const MegaSearchOptions *options;
+    MegaDecoder *decoder;
+    Search *searches; /* [count] */
+    int count;
+    size_t step;
+    float *logits;     /* [sequences][vocab] */
+    int32_t *tokens;   /* [sequences] */
+    int *parents;      /* [sequences] */
+    Candidate *heap;   /* [2 beam] */
+    int32_t *history;  /* [longest hypothesis + 1] */
+    MegaError *err;
+} Batch;
+
+MegaSearchOptions mega_search_defaults(void)
+{
+    return (MegaSearchOptions){
+        .beam = 5, .length_penalty = 1, .max_len_b = 200, .min_len = 1, .temperature = 1};
+}
+
+/* ---- Scores --------------------------------------------------------------------------------- */
+
+/* The tokens of a hypothesis behind the initial </s>, in order; returns how many with it. */
+static size_t write_history(const Batch *batch, const Search *search, size_t node)
+{
+    size_t length = batch->step + 1;
+    batch->history[0] = batch->target->eos;
+    for (size_t i = length; i-- > 1; node = search->nodes[node].before)
+        batch->history[i] = search->nodes[node].token;
+    return length;
+}
+
+/* Bars every token that would repeat an n-gram of the hypothesis. */
+static void bar_repeated(const Batch *batch, const Search *search, const Live *live, float *scores)
+{
+    size_t n = (size_t)batch->options->no_repeat_ngram;
+    size_t length = write_history(batch, search, live->node);
+    if (length < n)
+        return;
+    const int32_t *last = batch->history + length - (n - 1);
+    for (size_t i = 0; i + n <= length; i++)
+        if (memcmp(batch->history + i, last, (n - 1) * sizeof *last) == 0)
+            scores[batch->history[i + n - 1]] = -INFINITY;
+}
+
+static void keep_only(float *scores, size_t vocab, int32_t token)
+{
+    float score = scores[token];
+    for (size_t i = 0; i < vocab; i++)
+        scores[i] = -INFINITY;
+    scores[token] = score;
+}
+
+/* Logits of one live hypothesis to the scores of what may come next, in place. */
+static void score_row(const Batch *batch, const Search *search, const Live *live, float *scores)
+{
+    const MegaTargetConfig *target = batch->target;
+    const MegaSearchOptions *options = batch->options;
+    size_t vocab = (size_t)target->vocab;
+    bool prefix = batch->step < options->prefix_length && batch->step < search->max_len;
+    if (options->temperature != 1.0)
+        for (size_t i = 0; i < vocab; i++)
+            scores[i] = (float)(scores[i] / options->temperature);
+    mega_log_softmax(scores, (int)vocab, scores);
+    scores[target->pad] = -INFINITY;
+    scores[target->unk] -= (float)options->unk_penalty;
+    if (batch->step >= search->max_len)
+        keep_only(scores, vocab, target->eos);
+    if (prefix)
+        keep_only(scores, vocab, options->prefix[batch->step]);
+    else if (batch->step < (size_t)options->min_len)
+        scores[target->eos] = -INFINITY;
+    if (options->no_repeat_ngram > 0)
+        bar_repeated(batch, search, live, scores);
+}
+
+/* ---- Candidates ----------------------------------------------------------------------------- */
+
+/* Whether a is worse than b; of equal ones the later is. */
+static bool worse(const Candidate *a, const Candidate *b)
+{
+    if (a->sum != b->sum)
+        return a->sum < b->sum;
+    return a->row != b->row ? a->row > b->row : a->token > b->token;
+}
+
+/* heap[0] is the worst of the best. */
+static void sift_down(Candidate *heap, size_t count, size_t at)
+{
+    Candidate moving = heap[at];
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && worse(&heap[child + 1], &heap[child]))
+            child++;
+        if (!worse(&heap[child], &moving))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+static void sift_up(Candidate *heap, size_t at)
+{
+    Candidate moving = heap[at];
+    for (; at > 0 && worse(&moving, &heap[(at - 1) / 2]); at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = moving;
+}
+
+static int best_first(const void *a, const void *b)
+{
+    return worse(a, b) ? 1 : -1;
+}
+
+/* The best 2 beam continuations of a source's live hypotheses, best first; returns how many. */
+static size_t find_candidates(const Batch *batch, const Search *search, float *scores)
+{
+    size_t vocab = (size_t)batch->target->vocab, count = 0;
+    size_t wanted = 2 * (size_t)batch->options->beam;
+    for (int row = 0; row < search->live_count; row++, scores += vocab) {
+        const Live *live = &search->live[row];
+        score_row(batch, search, live, scores);
+        for (size_t token = 0; token < vocab; token++) {
+            Candidate candidate = {live->sum + scores[token], scores[token], row, (int32_t)token};
+            if (!(candidate.sum > -INFINITY))
+                continue;
+            if (count < wanted) {
+                batch->heap[count] = candidate;
+                sift_up(batch->heap, count++);
+            } else if (candidate.sum > batch->heap[0].sum) {
+                batch->heap[0] = candidate;
+                sift_down(batch->heap, count, 0);
+            }
+        }
+    }
+    qsort(batch->heap, count, sizeof *batch->heap, best_first);
+    return count;
+}
+
+/* ---- Hypotheses ----------------------------------------------------------------------------- */
+
+static int grow_nodes(const Batch *batch, Search *search, size_t more)
+{
+    size_t length = search->encoded->length, needed = search->node_count + more;
+    if (needed <= search->node_capacity)
+        return 0;
+    size_t capacity = 2 * needed;
+    Node *nodes = realloc(search->nodes, capacity * sizeof *nodes);
+    if (nodes)
+        search->nodes = nodes;
+    float *attention = NULL;
+    if (nodes && batch->options->alignments) {
+        attention = realloc(search->attention, capacity * length * sizeof *attention);
+        if (attention)
+            search->attention = attention;
+    }
+    if (!nodes || (batch->options->alignments && !attention))
+        return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for the hypotheses");
+    search->node_capacity = capacity;
+    return 0;
+}
+
+/* base: number of the source's first sequence in the decoder. Room was made by grow_nodes. */
+static size_t add_node(const Batch *batch, Search *search, const Candidate *candidate, int base)
+{
+    size_t number = search->node_count++, length = search->encoded->length;
+    search->nodes[number] =
+        (Node){candidate->token, candidate->score, search->live[candidate->row].node};
+    if (batch->options->alignments)
+        memcpy(search->attention + number * length,
+               mega_decoder_attention(batch->decoder, base + candidate->row),
+               length * sizeof *search->attention);
+    return number;
+}
+
+static int finish_hypothesis(const Batch *batch, Search *search, size_t node, float sum)
+{
+    MegaTranslation *out = search->out;
+    size_t length = batch->step + 1, source = search->encoded->length;
+    MegaHypothesis *hypothesis = &out->hypotheses[out->count++];
+    *hypothesis = (MegaHypothesis){.length = length, .score = sum};
+    if (!batch->options->unnormalized)
+        hypothesis->score /= pow((double)length, batch->options->length_penalty);
+    hypothesis->tokens = malloc(length * sizeof *hypothesis->tokens);
+    hypothesis->scores = malloc(length * sizeof *hypothesis->scores);
+    if (batch->options->alignments)
+        hypothesis->attention = malloc(length * source * sizeof *hypothesis->attention);
+    if (!hypothesis->tokens || !hypothesis->scores ||
+        (batch->options->alignments && !hypothesis->attention))
+        return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a hypothesis");
+    for (size_t i = length; i-- > 0; node = search->nodes[node].before) {
+        hypothesis->tokens[i] = search->nodes[node].token;
+        hypothesis->scores[i] = search->nodes[node].score;
+        if (hypothesis->attention)
+            memcpy(hypothesis->attention + i * source, search->attention + node * source,
+                   source * sizeof *search->attention);
+    }
+    return 0;
+}
+
+/* Turns candidates into finished and live hypotheses; parents and tokens of the latter go to the
+ * end of the batch's lists. */
+static int advance(Batch *batch, Search *search, float *scores, int base, int *next)
+{
+    int beam = batch->options->beam, live = 0, code = 0;
+    size_t count = find_candidates(batch, search, scores);
+    Live kept[MAX_BEAM];
+    if ((code = grow_nodes(batch, search, count)))
+        return code;
+    for (size_t i = 0; i < count && !code; i++) {
+        const Candidate *candidate = &batch->heap[i];
+        if (candidate->token == batch->target->eos) {
+            if (i < (size_t)beam && search->out->count < beam) {
+                size_t node = add_node(batch, search, candidate, base);
+                code = finish_hypothesis(batch, search, node, candidate->sum);
+            }
+        } else if (live < beam) {
+            kept[live] = (Live){add_node(batch, search, candidate, base), candidate->sum};
+            batch->parents[*next + live] = base + candidate->row;
+            batch->tokens[*next + live] = candidate->token;
+            live++;
+        }
+    }
+    search->done = search->out->count == beam || batch->step >= search->max_len || live == 0;
+    if (search->done)
+        live = 0;
+    memcpy(search->live, kept, (size_t)live * sizeof *kept);
+    search->live_count = live;
+    *next += live;
+    return code;
+}
+
+/* ---- The batch ------------------------------------------------------------------------------ */
+
+static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *options,
+                           size_t source_length)
+{
+    double wanted = options->max_len_a * (double)source_length + options->max_len_b;
+    double limit = config->target.max_positions - 1;
+    /* what the decoder's tables allow counts the initial </s> */
+    if (config->decoder.bias == MEGA_BIAS_SIMPLE && config->target.cross_positions - 1 < limit)
+        limit = config->target.cross_positions - 1;
+    return wanted < limit ? (size_t)wanted : (size_t)limit;
+}
+
+static int begin_search(Batch *batch, Search *search, const MegaInput *source,
+                        MegaTranslation *out)
+{
+    size_t beam = (size_t)batch->options->beam;
+    int code = mega_session_encode(batch->session, source, &search->encoded, batch->err);
+    if (code)
+        return code;
+    search->max_len = length_limit(&batch->session->model->config, batch->options,
+                                   search->encoded->length);
+    search->out = out;
+    out->source_length = search->encoded->length;
+    search->live = calloc(beam, sizeof *search->live);
+    out->hypotheses = calloc(beam, sizeof *out->hypotheses);
+    if (!search->live || !out->hypotheses)
+        return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
+    search->live[0].node = NONE;
+    search->live_count = 1;
+    return 0;
+}
+
+static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *out)
+{
+    const MegaSearchOptions *options = batch->options;
+    size_t rows = (size_t)batch->count * (size_t)options->beam, longest = 0;
+    MegaDecoderOptions decoder = {.sequences = (int)rows};
+    int code = 0;
+    batch->searches = calloc((size_t)batch->count, sizeof *batch->searches);
+    const MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
+    if (!batch->searches || !encoded) {
+        free(encoded);
+        return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
+    }
+    for (int i = 0; i < batch->count && !code; i++) {
+        code = begin_search(batch, &batch->searches[i], &sources[i], &out[i]);
+        encoded[i] = batch->searches[i].encoded;
+        if (batch->searches[i].max_len > longest)
+            longest = batch->searches[i].max_len;
+    }
+    batch->logits = malloc(rows * (size_t)batch->target->vocab * sizeof *batch->logits);
+    batch->tokens = malloc(rows * sizeof *batch->tokens);
+    batch->parents = malloc(rows * sizeof *batch->parents);
+    batch->heap = malloc(2 * (size_t)options->beam * sizeof *batch->heap);
+    batch->history = malloc((longest + 2) * sizeof *batch->history);
+    if (!code && (!batch->logits || !batch->tokens || !batch->parents || !batch->heap ||
+                  !batch->history))
+        code = mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
+    if (!code)
+        code = mega_decoder_new(&batch->decoder, batch->session, &decoder, batch->err);
+    if (!code)
+        code = mega_decoder_begin(batch->decoder, encoded, batch->count, batch->err);
+    free(encoded);
+    return code;
+}
+
+static int run_batch(Batch *batch)
+{
+    int live = batch->count, code = 0;
+    for (int i = 0; i < live; i++)
+        batch->tokens[i] = batch->target->eos;
+    for (batch->step = 0; live > 0 && !code; batch->step++) {
+        int base = 0, next = 0;
+        code = mega_decoder_step(batch->decoder, batch->tokens, batch->logits, batch->err);
+        for (int i = 0; i < batch->count && !code; i++) {
+            Search *search = &batch->searches[i];
+            int rows = search->live_count;
+            if (search->done)
+                continue;
+            code = advance(batch, search,
+                           batch->logits + (size_t)base * (size_t)batch->target->vocab, base,
+                           &next);
+            base += rows;
+        }
+        live = next;
+        if (!code && live > 0)
+            code = mega_decoder_select(batch->decoder, batch->parents, live, batch->err);
+    }
+    return code;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const MegaHypothesis *left = a, *right = b;
+    if (left->score != right->score)
+        return left->score < right->score ? 1 : -1;
+    /* found earlier, that is shorter, first */
+    return left->length < right->length ? -1 : left->length > right->length;
+}
+
+static void free_batch(Batch *batch)
+{
+    mega_decoder_free(batch->decoder);
+    for (int i = 0; batch->searches && i < batch->count; i++) {
+        mega_encoded_free(batch->searches[i].encoded);
+        free(batch->searches[i].nodes);
+        free(batch->searches[i].attention);
+        free(batch->searches[i].live);
+    }
+    free(batch->searches);
+    free(batch->logits);
+    free(batch->tokens);
+    free(batch->parents);
+    free(batch->heap);
+    free(batch->history);
+}
+
+static int check_options(const MegaSearchOptions *options, int vocab, MegaError *err)
+{
+    if (options->beam < 1 || options->beam > MAX_BEAM)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a beam of %d; 1 to %d are possible",
+                         options->beam, MAX_BEAM);
+    if (!(options->temperature > 0) || !isfinite(options->temperature))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a temperature of %g; it must exceed 0",
+                         options->temperature);
+    if (!(options->max_len_a >= 0) || options->max_len_b < 0 || options->min_len < 0 ||
+        options->no_repeat_ngram < 0 || !isfinite(options->length_penalty) ||
+        !isfinite(options->unk_penalty))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a length or penalty of the search is no number");
+    for (size_t i = 0; i < options->prefix_length; i++)
+        if (options->prefix[i] < 0 || options->prefix[i] >= vocab)
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "prefix token %d is not in the vocabulary",
+                             options->prefix[i]);
+    return 0;
+}
+
+int mega_session_translate(MegaSession *session, const MegaInput *sources, int count,
+                           const MegaSearchOptions *options, MegaTranslation *out, MegaError *err)
+{
+    MegaSearchOptions defaults = mega_search_defaults();
+    const MegaConfig *config = &session->model->config;
+    Batch batch = {.session = session, .target = &config->target, .count = count, .err = err};
+    batch.options = options ? options : &defaults;
+    memset(out, 0, (size_t)(count > 0 ? count : 0) * sizeof *out);
+    if (config->task != MEGA_TASK_TRANSLATE)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
+    if (count < 1)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sources to translate", count);
+    int code = check_options(batch.options, config->target.vocab, err);
+    if (!code)
+        code = begin_batch(&batch, sources, out);
+    if (!code)
+        code = run_batch(&batch);
+    for (int i = 0; i < count; i++) {
+        if (code)
+            mega_translation_free(&out[i]);
+        else
+            qsort(out[i].hypotheses, (size_t)out[i].count, sizeof *out[i].hypotheses, by_score);
+    }
+    free_batch(&batch);
+    return code;
+}
+
+void mega_translation_free(MegaTranslation *translation)
+{
+    for (int i = 0; i < translation->count; i++) {
+        free(translation->hypotheses[i].tokens);
+        free(translation->hypotheses[i].scores);
+        free(translation->hypotheses[i].attention);
+    }
+    free(translation->hypotheses);
+    *translation = (MegaTranslation){0};
+}
