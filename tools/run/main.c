@@ -22,6 +22,7 @@ static const Command commands[] = {
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"inspect", command_inspect, "show what a model file holds"},
+    {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},
 };
 

@@ -69,11 +69,16 @@ bool parse_int(const char *text, long min, long max, int *out)
     return is_number_start(text) && end != text && *end == '\0' && value >= min && value <= max;
 }
 
-bool parse_seconds(const char *text, double *out)
+bool parse_real(const char *text, double min, double max, double *out)
 {
     char *end;
     *out = strtod(text, &end);
-    return is_number_start(text) && end != text && *end == '\0' && isfinite(*out) && *out > 0;
+    return is_number_start(text) && end != text && *end == '\0' && *out >= min && *out <= max;
+}
+
+bool parse_seconds(const char *text, double *out)
+{
+    return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;
 }
 
 json_t *json_text(const char *text)
@@ -82,14 +87,7 @@ json_t *json_text(const char *text)
     if (mega_utf8_valid(text, size))
         return json_string(text);
     MegaBuffer clean = {0};
-    for (size_t i = 0; i < size;) {
-        size_t length = mega_utf8_decode(text + i, size - i, NULL);
-        if (length)
-            mega_put_bytes(&clean, text + i, length);
-        else
-            mega_put_bytes(&clean, "\xef\xbf\xbd", 3);
-        i += length ? length : 1;
-    }
+    mega_utf8_repair(text, size, &clean);
     json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
     mega_buffer_free(&clean);
     return value;

@@ -15,6 +15,7 @@ int command_classify(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
 
 /* "mega-run: SENTENCE" on standard error. */
@@ -28,6 +29,7 @@ int finish_output(int status);
 
 /* The whole text must be a number in the range. */
 bool parse_int(const char *text, long min, long max, int *out);
+bool parse_real(const char *text, double min, double max, double *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
 /* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */

@@ -1,0 +1,478 @@
+/*
+ * translate.c - mega-run translate: a line in, a line out.
+ *
+ * Lines are taken up to --batch at a time and searched together; results come in the order of the
+ * lines and are the same as one by one.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "find_model.h"
+#include "lines.h"
+#include "model.h"
+#include "options.h"
+#include "progress.h"
+
+static const char help[] =
+    "Usage: mega-run translate [-m MODEL] [FILE...]\n"
+    "\n"
+    "Translates files, or standard input, line by line; an empty line stays an empty line.\n"
+    "\n"
+    "  -m, --model FILE        the model (the shipped translator)\n"
+    "      --beam N            hypotheses that are followed (5)\n"
+    "      --nbest K           print the K best, one a line (1)\n"
+    "      --lenpen X          a score is divided by length^X (1)\n"
+    "      --unnormalized      a score is the sum of its tokens'\n"
+    "      --max-len-a X, --max-len-b N   at most X * source length + N tokens (0, 200)\n"
+    "      --min-len N         at least N tokens (1)\n"
+    "      --no-repeat-ngram N never repeat N tokens in a row (off)\n"
+    "      --prefix TEXT       every translation begins with TEXT\n"
+    "      --unk-penalty X     taken from the score of unknown words (0)\n"
+    "      --temperature X     divides the logits (1)\n"
+    "      --scores            the score and a TAB before each translation\n"
+    "      --alignments        a TAB and pairs 'source-target' of symbols behind it\n"
+    "      --json              one JSON object a line\n"
+    "      --ids               token ids in and out, nothing added or removed\n"
+    "      --pre-tokenized     text is tokenised already, and stays so\n"
+    "      --batch N           lines that are translated together (1)\n"
+    "      --threads N         (as many as there are processors)\n"
+    "  -q, --quiet             no progress\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong usage.\n";
+
+typedef struct Options {
+    const char *model, *prefix;
+    MegaSearchOptions search;
+    int nbest, batch, threads;
+    bool scores, json, ids, pre_tokenized, quiet;
+} Options;
+
+/* One line on its way. */
+typedef struct Line {
+    char *text; /* as it was read, for JSON */
+    int32_t *ids;
+    size_t count; /* 0: empty, or an error */
+    MegaError err;
+} Line;
+
+typedef struct Translator {
+    const Options *options;
+    MegaModel *model;
+    MegaSession *session;
+    MegaCodec *source, *target; /* NULL with --ids and a model without dictionaries */
+    MegaSearchOptions search;
+    int32_t *prefix;
+    Line *lines; /* [batch] */
+    int status;
+} Translator;
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+static int read_ids(const Translator *t, const LineReader *reader, Line *line, MegaError *err)
+{
+    const char *at = reader->text, *word;
+    size_t length;
+    if (!mega_utf8_next_word(&at, reader->text + reader->size, &word, &length))
+        return 0;
+    return mega_text_parse_ids(reader->text, reader->size,
+                               mega_model_config(t->model)->embed.vocab, reader->name, &line->ids,
+                               &line->count, err);
+}
+
+static int read_text(const Translator *t, const LineReader *reader, Line *line, MegaError *err)
+{
+    int code = mega_codec_encode(t->source, reader->text, reader->size, t->options->pre_tokenized,
+                                 &line->ids, &line->count, err);
+    if (!code && line->count > 0) /* mega_text_encode leaves room for it */
+        line->ids[line->count++] = MEGA_ID_EOS;
+    return code;
+}
+
+static void take_line(const Translator *t, const LineReader *reader, Line *line)
+{
+    MegaError err = {0};
+    *line = (Line){.text = strndup(reader->text, reader->size)};
+    int code = t->options->ids ? read_ids(t, reader, line, &err) : read_text(t, reader, line, &err);
+    if (code) {
+        mega_fail(&line->err, code, "%s, line %zu: %s", reader->name, reader->number, err.text);
+        line->count = 0;
+    }
+}
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+static void put_ids(const MegaHypothesis *hypothesis, MegaBuffer *out)
+{
+    char number[16];
+    for (size_t i = 0; i < hypothesis->length; i++)
+        mega_put_bytes(out, number,
+                       (size_t)snprintf(number, sizeof number, "%s%d", i ? " " : "",
+                                        hypothesis->tokens[i]));
+}
+
+/* The hypothesis as a text, or as ids. */
+static int put_text(const Translator *t, const MegaHypothesis *hypothesis, MegaBuffer *out,
+                    MegaError *err)
+{
+    if (t->options->ids || !t->target) {
+        put_ids(hypothesis, out);
+        return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line") : 0;
+    }
+    return mega_codec_decode(t->target, hypothesis->tokens, hypothesis->length,
+                             t->options->pre_tokenized, out, err);
+}
+
+/* The source position that a target token looks at most. */
+static size_t aligned(const MegaHypothesis *hypothesis, size_t token, size_t source_length)
+{
+    const float *row = hypothesis->attention + token * source_length;
+    size_t best = 0;
+    for (size_t j = 1; j < source_length; j++)
+        if (row[j] > row[best])
+            best = j;
+    return best;
+}
+
+static void print_text(const Translator *t, const MegaTranslation *result, int rank,
+                       const MegaBuffer *text)
+{
+    const MegaHypothesis *hypothesis = &result->hypotheses[rank];
+    if (t->options->scores)
+        printf("%.4f\t", hypothesis->score);
+    for (size_t i = 0; i < text->size; i++) /* one line out: no line end inside */
+        putchar(text->data[i] == '\n' ? ' ' : text->data[i]);
+    if (t->search.alignments) {
+        putchar('\t');
+        for (size_t i = 0; i + 1 < hypothesis->length; i++)
+            printf("%s%zu-%zu", i ? " " : "", aligned(hypothesis, i, result->source_length), i);
+    }
+    putchar('\n');
+}
+
+static json_t *symbols_json(const MegaCodec *codec, const int32_t *ids, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const char *symbol = mega_vocab_symbol(mega_codec_vocab(codec), ids[i]);
+        json_array_append_new(list, json_text(symbol ? symbol : ""));
+    }
+    return list;
+}
+
+static json_t *hypothesis_json(const Translator *t, const MegaTranslation *result, int rank,
+                               const MegaBuffer *text)
+{
+    const MegaHypothesis *hypothesis = &result->hypotheses[rank];
+    json_t *object = json_object(), *ids = json_array(), *scores = json_array();
+    for (size_t i = 0; i < hypothesis->length; i++) {
+        json_array_append_new(ids, json_integer(hypothesis->tokens[i]));
+        json_array_append_new(scores, json_real((double)hypothesis->scores[i]));
+    }
+    if (t->target)
+        json_object_set_new(object, "text",
+                            json_stringn((const char *)text->data, text->size));
+    json_object_set_new(object, "ids", ids);
+    json_object_set_new(object, "score", json_real(hypothesis->score));
+    json_object_set_new(object, "token_scores", scores);
+    if (t->search.alignments) {
+        json_t *alignment = json_array();
+        for (size_t i = 0; i < hypothesis->length; i++)
+            json_array_append_new(
+                alignment,
+                json_integer((json_int_t)aligned(hypothesis, i, result->source_length)));
+        json_object_set_new(object, "alignment", alignment);
+        if (t->target)
+            json_object_set_new(object, "symbols",
+                                symbols_json(t->target, hypothesis->tokens, hypothesis->length));
+    }
+    return object;
+}
+
+static void fail_line(Translator *t, const Line *line)
+{
+    t->status = 1;
+    report("%s", line->err.text);
+    if (t->options->json)
+        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", json_text(line->text), "error",
+                                  "code", mega_error_name(line->err.code), "message",
+                                  json_text(line->err.text)));
+    else
+        putchar('\n');
+}
+
+/* All hypotheses of a line that are asked for; an empty line has none. */
+static int print_line(Translator *t, const Line *line, const MegaTranslation *result,
+                      MegaError *err)
+{
+    json_t *list = t->options->json ? json_array() : NULL;
+    int wanted = t->options->nbest, code = 0;
+    for (int rank = 0; result && rank < wanted && rank < result->count && !code; rank++) {
+        MegaBuffer text = {0};
+        if (t->target || !t->options->json)
+            code = put_text(t, &result->hypotheses[rank], &text, err);
+        if (code || !t->options->json) {
+            if (!code)
+                print_text(t, result, rank, &text);
+        } else {
+            json_array_append_new(list, hypothesis_json(t, result, rank, &text));
+        }
+        mega_buffer_free(&text);
+    }
+    if (!list && (!result || result->count == 0))
+        putchar('\n');
+    if (list) {
+        json_t *object = json_pack("{s:o,s:o}", "source", json_text(line->text), "hypotheses",
+                                   list);
+        if (t->search.alignments && t->source && line->count > 0)
+            json_object_set_new(object, "source_symbols",
+                                symbols_json(t->source, line->ids, line->count));
+        print_json_line(object);
+    }
+    fflush(stdout);
+    return code;
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+/* Searches the lines that have something in them. When the batch fails, one of its lines is to
+ * blame: each is tried alone. */
+static void search_lines(Translator *t, int count, MegaTranslation *results)
+{
+    MegaInput *sources = calloc((size_t)count, sizeof *sources);
+    MegaTranslation *found = calloc((size_t)count, sizeof *found);
+    MegaError err = {0};
+    int used = 0;
+    for (int i = 0; sources && i < count; i++)
+        if (t->lines[i].count > 0)
+            sources[used++] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = t->lines[i].ids,
+                                          .length = t->lines[i].count};
+    bool together = sources && found && used > 0 &&
+                    mega_session_translate(t->session, sources, used, &t->search, found, &err) == 0;
+    for (int i = 0, next = 0; i < count; i++) {
+        Line *line = &t->lines[i];
+        if (line->count == 0)
+            continue;
+        if (together)
+            results[i] = found[next];
+        else if (used == 1)
+            line->err = err;
+        else if (sources)
+            mega_session_translate(t->session, &sources[next], 1, &t->search, &results[i],
+                                   &line->err);
+        next++;
+    }
+    free(sources);
+    free(found);
+}
+
+/* Translates and prints the lines that were taken. first: number of the first one in its file. */
+static int run_lines(Translator *t, int count, const LineReader *reader, size_t first,
+                     MegaError *err)
+{
+    MegaTranslation *results = calloc((size_t)count, sizeof *results);
+    int code = 0;
+    if (!results)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", count);
+    search_lines(t, count, results);
+    for (int i = 0; i < count; i++) {
+        Line *line = &t->lines[i];
+        if (line->err.code && line->count > 0) {
+            MegaError inner = line->err;
+            mega_fail(&line->err, inner.code, "%s, line %zu: %s", reader->name,
+                      first + (size_t)i, inner.text);
+        }
+        if (line->err.code)
+            fail_line(t, line);
+        else if (!code)
+            code = print_line(t, line, line->count ? &results[i] : NULL, err);
+        mega_translation_free(&results[i]);
+        free(line->text);
+        free(line->ids);
+        *line = (Line){0};
+    }
+    free(results);
+    return code;
+}
+
+static int run_files(Translator *t, char **paths, int count, MegaError *err)
+{
+    LineReader reader;
+    Progress progress;
+    int batch = t->options->batch, taken = 0, more = 1, code = 0;
+    size_t total = count_lines(paths, count), done = 0, first = 1;
+    line_reader_begin(&reader, paths, count);
+    progress_begin(&progress, total, "lines", t->options->quiet || total == 0);
+    while (!code && more > 0 && !ferror(stdout)) {
+        more = line_reader_next(&reader, err);
+        if (more > 0) {
+            if (taken == 0)
+                first = reader.number;
+            take_line(t, &reader, &t->lines[taken++]);
+        }
+        /* a batch ends with its file, so that messages name the right line */
+        bool flush = taken == batch || more <= 0 || reader.number < first;
+        if (taken > 0 && flush)
+            code = run_lines(t, taken, &reader, first, err);
+        if (flush) {
+            done += (size_t)taken;
+            taken = 0;
+            progress_update(&progress, done);
+        }
+    }
+    progress_end(&progress);
+    line_reader_end(&reader);
+    return code ? code : more < 0 ? more : 0;
+}
+
+static int load_codecs(Translator *t, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(t->model);
+    bool has_text = mega_meta_find(meta, MEGA_VOCAB_KEY) ||
+                    mega_meta_find(meta, MEGA_VOCAB_TARGET_KEY);
+    if (t->options->ids && !has_text)
+        return 0;
+    int code = mega_codec_new(&t->source, meta, MEGA_CODEC_SOURCE, err);
+    return code ? code : mega_codec_new(&t->target, meta, MEGA_CODEC_TARGET, err);
+}
+
+static int load_prefix(Translator *t, MegaError *err)
+{
+    const char *text = t->options->prefix;
+    if (!text)
+        return 0;
+    int code = t->options->ids
+                   ? mega_text_parse_ids(text, strlen(text), mega_model_vocab_size(t->model),
+                                         "--prefix", &t->prefix, &t->search.prefix_length, err)
+                   : mega_codec_encode(t->target, text, strlen(text), t->options->pre_tokenized,
+                                       &t->prefix, &t->search.prefix_length, err);
+    t->search.prefix = t->prefix;
+    return code;
+}
+
+static int load(Translator *t, MegaError *err)
+{
+    MegaSessionOptions session = {.threads = t->options->threads};
+    char *path = NULL;
+    int code = 0;
+    if (!t->options->model)
+        code = find_model(&path, "translate", INPUT_TEXT, err);
+    if (!code)
+        code = mega_model_open(&t->model, path ? path : t->options->model, err);
+    free(path);
+    if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
+        code = mega_fail(err, MEGA_ERR_MODEL, "%s is no translator; 'mega-run inspect' shows what "
+                         "it is", t->options->model);
+    if (!code)
+        code = mega_session_new(&t->session, t->model, &session, err);
+    if (!code)
+        code = load_codecs(t, err);
+    if (!code)
+        code = load_prefix(t, err);
+    t->lines = calloc((size_t)t->options->batch, sizeof *t->lines);
+    if (!code && !t->lines)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
+    return code;
+}
+
+static int run(const Options *options, char **paths, int count)
+{
+    Translator t = {.options = options, .search = options->search};
+    MegaError err = {0};
+    int code = load(&t, &err);
+    if (!code)
+        code = run_files(&t, paths, count, &err);
+    if (code) {
+        report("%s", err.text);
+        t.status = 1;
+    }
+    free(t.lines);
+    free(t.prefix);
+    mega_codec_free(t.source);
+    mega_codec_free(t.target);
+    mega_session_free(t.session);
+    mega_model_free(t.model);
+    return finish_output(t.status);
+}
+
+enum { OPT_BEAM = 256, OPT_NBEST, OPT_LENPEN, OPT_UNNORMALIZED, OPT_MAX_LEN_A, OPT_MAX_LEN_B,
+       OPT_MIN_LEN, OPT_NGRAM, OPT_PREFIX, OPT_UNK, OPT_TEMPERATURE, OPT_SCORES, OPT_ALIGNMENTS,
+       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH, OPT_THREADS };
+
+/* False for a bad value. */
+static bool take_option(Options *options, int option, const char *value)
+{
+    MegaSearchOptions *search = &options->search;
+    switch (option) {
+    case 'm': options->model = value; return true;
+    case 'q': options->quiet = true; return true;
+    case OPT_BEAM: return parse_int(value, 1, 1024, &search->beam);
+    case OPT_NBEST: return parse_int(value, 1, 1024, &options->nbest);
+    case OPT_LENPEN: return parse_real(value, -100, 100, &search->length_penalty);
+    case OPT_UNNORMALIZED: search->unnormalized = true; return true;
+    case OPT_MAX_LEN_A: return parse_real(value, 0, 1e6, &search->max_len_a);
+    case OPT_MAX_LEN_B: return parse_int(value, 0, 1 << 26, &search->max_len_b);
+    case OPT_MIN_LEN: return parse_int(value, 0, 1 << 26, &search->min_len);
+    case OPT_NGRAM: return parse_int(value, 0, 1 << 20, &search->no_repeat_ngram);
+    case OPT_PREFIX: options->prefix = value; return true;
+    case OPT_UNK: return parse_real(value, -1e6, 1e6, &search->unk_penalty);
+    case OPT_TEMPERATURE: return parse_real(value, 1e-6, 1e6, &search->temperature);
+    case OPT_SCORES: options->scores = true; return true;
+    case OPT_ALIGNMENTS: search->alignments = true; return true;
+    case OPT_JSON: options->json = true; return true;
+    case OPT_IDS: options->ids = true; return true;
+    case OPT_PRE_TOKENIZED: options->pre_tokenized = true; return true;
+    case OPT_BATCH: return parse_int(value, 1, 4096, &options->batch);
+    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    }
+}
+
+int command_translate(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"beam", required_argument, NULL, OPT_BEAM},
+        {"nbest", required_argument, NULL, OPT_NBEST},
+        {"lenpen", required_argument, NULL, OPT_LENPEN},
+        {"unnormalized", no_argument, NULL, OPT_UNNORMALIZED},
+        {"max-len-a", required_argument, NULL, OPT_MAX_LEN_A},
+        {"max-len-b", required_argument, NULL, OPT_MAX_LEN_B},
+        {"min-len", required_argument, NULL, OPT_MIN_LEN},
+        {"no-repeat-ngram", required_argument, NULL, OPT_NGRAM},
+        {"prefix", required_argument, NULL, OPT_PREFIX},
+        {"unk-penalty", required_argument, NULL, OPT_UNK},
+        {"temperature", required_argument, NULL, OPT_TEMPERATURE},
+        {"scores", no_argument, NULL, OPT_SCORES},
+        {"alignments", no_argument, NULL, OPT_ALIGNMENTS},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"ids", no_argument, NULL, OPT_IDS},
+        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
+        {"batch", required_argument, NULL, OPT_BATCH},
+        {"threads", required_argument, NULL, OPT_THREADS},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
+    int option, index = 0;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return finish_output(0);
+        }
+        if (option == '?' || option == ':')
+            return option_error("translate", option, argv);
+        if (!take_option(&options, option, optarg))
+            return usage_error("translate", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
+    }
+    if (options.nbest > options.search.beam)
+        return usage_error("translate", "--nbest %d needs at least --beam %d", options.nbest,
+                           options.nbest);
+    return run(&options, argv + optind, argc - optind);
+}
