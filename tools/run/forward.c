@@ -16,10 +16,15 @@ static const char help[] =
     "\n"
     "Runs one sequence through a model. Input: integers are token ids, used as they are; a vector\n"
     "of reals is samples or pixels, normalised already; reals of three dimensions are an image,\n"
-    "channels x height x width. A pair model takes two. '-' reads standard input.\n"
+    "channels x height x width. A pair model takes two. A translator takes the source and, as\n"
+    "--target, what its decoder reads, </s> first; a language model what it reads. Their logits\n"
+    "are length x vocabulary, log-probabilities with adaptive softmax; EMA truncation is applied,\n"
+    "as in the original's full passes. '-' reads standard input.\n"
     "\n"
     "  -m, --model FILE     the model\n"
     "      --in FILE        input array (.npy)\n"
+    "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
+    "      --chunk N        another chunk of a rotary decoder; 0: none\n"
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
     "      --stage NAME     what to write (logits); 'list' prints the names\n"
     "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
@@ -29,17 +34,17 @@ static const char help[] =
     "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
 
 typedef struct Options {
-    const char *model, *output, *stage;
+    const char *model, *output, *stage, *target;
     const char *in[2];
-    int in_count, number, threads;
+    int in_count, number, threads, chunk; /* chunk: as in MegaDecoderOptions */
 } Options;
 
-/* The stage that is wanted, copied when it comes by. */
+/* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
 typedef struct Capture {
     const Options *options;
     float *data;
     uint64_t shape[2];
-    bool found, failed;
+    bool failed;
 } Capture;
 
 static bool is_vector(const char *stage)
@@ -54,30 +59,55 @@ static void capture_stage(void *context, const char *stage, int input, const flo
     if (strcmp(stage, capture->options->stage) != 0 ||
         (input != capture->options->number && strcmp(stage, "logits") != 0))
         return;
-    capture->data = malloc(rows * columns * sizeof *data);
-    capture->failed = !capture->data;
-    capture->found = true;
-    capture->shape[0] = rows;
+    size_t have = (size_t)(capture->shape[0] * capture->shape[1]);
+    float *grown = realloc(capture->data, (have + rows * columns) * sizeof *data);
+    if (!grown) {
+        capture->failed = true;
+        return;
+    }
+    memcpy(grown + have, data, rows * columns * sizeof *data);
+    capture->data = grown;
+    capture->shape[0] += rows;
     capture->shape[1] = columns;
-    if (capture->data)
-        memcpy(capture->data, data, rows * columns * sizeof *data);
+}
+
+typedef bool (*UseStage)(const char *stage, const char *wanted);
+
+/* The stages of one stack's layers; prefix "" or "decoder.". */
+static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, bool cross,
+                             UseStage use, const char *wanted)
+{
+    static const char *const parts[] = {".ema", ".v", ".z", ".q", ".k", ".cross", ""};
+    bool done = false;
+    for (int i = 0; i < stack->layers; i++)
+        for (size_t p = 0; p < sizeof parts / sizeof parts[0] && !done; p++) {
+            char stage[48];
+            if (!cross && strcmp(parts[p], ".cross") == 0)
+                continue;
+            snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, parts[p]);
+            done = use(stage, wanted);
+        }
+    return done;
 }
 
 /* Calls use for every stage of a model, in order; stops at the first true. */
-static bool each_stage(const MegaModel *model, bool (*use)(const char *stage, const char *wanted),
-                       const char *wanted)
+static bool each_stage(const MegaModel *model, UseStage use, const char *wanted)
 {
-    static const char *const parts[] = {".ema", ".v", ".z", ".q", ".k", ""};
-    const MegaStackConfig *stack = &mega_model_config(model)->encoder;
-    bool done = use("embed", wanted);
-    for (int i = 0; i < stack->layers; i++)
-        for (size_t p = 0; p < sizeof parts / sizeof parts[0] && !done; p++) {
-            char stage[32];
-            snprintf(stage, sizeof stage, "layer.%d%s", i, parts[p]);
-            done = use(stage, wanted);
-        }
-    return done || (stack->final_norm && use("final", wanted)) || use("pooled", wanted) ||
-           use("logits", wanted);
+    const MegaConfig *config = mega_model_config(model);
+    bool translator = config->task == MEGA_TASK_TRANSLATE, done = false;
+    if (mega_config_has_encoder(config))
+        done = use("embed", wanted) ||
+               each_layer_stage(&config->encoder, "", false, use, wanted) ||
+               (config->encoder.final_norm && use("final", wanted));
+    if (!done && config->task == MEGA_TASK_CLASSIFY)
+        done = use("pooled", wanted);
+    if (!done && translator)
+        done = use("encoder", wanted);
+    if (!done && mega_config_has_decoder(config))
+        done = use("target", wanted) ||
+               each_layer_stage(&config->decoder, "decoder.", translator, use, wanted) ||
+               (config->decoder.final_norm && use("decoder.final", wanted));
+    return done || use("logits", wanted);
 }
 
 static bool print_stage(const char *stage, const char *wanted)
@@ -117,8 +147,8 @@ static int view_array(const MegaNpy *array, const char *path, MegaInput *out, Me
     return 0;
 }
 
-static int run_model(const Options *options, MegaSession *session, const MegaModel *model,
-                     MegaError *err)
+static int run_classifier(const Options *options, MegaSession *session, const MegaModel *model,
+                          MegaError *err)
 {
     MegaNpy arrays[2] = {{0}, {0}};
     MegaInput inputs[2];
@@ -150,14 +180,97 @@ static int run_model(const Options *options, MegaSession *session, const MegaMod
     return code;
 }
 
+/* A vector of token ids. */
+static int read_tokens(MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
+{
+    int code = mega_npy_read(array, path, err);
+    if (!code)
+        code = view_array(array, path, out, err);
+    if (!code && out->kind != MEGA_INPUT_TOKENS)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s: reals, but the model takes token ids", path);
+    if (!code && out->length == 0)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s: there is no token", path);
+    return code;
+}
+
+/* Teacher-forced: all tokens at once, with the EMA truncated. encoded: NULL for a language model. */
+static int run_decoder(const Options *options, MegaSession *session, const MegaModel *model,
+                       const MegaEncoded *encoded, const MegaInput *tokens, Capture *capture,
+                       MegaError *err)
+{
+    MegaDecoderOptions decoder_options = {.truncate = true, .chunk = options->chunk};
+    size_t vocab = (size_t)mega_model_vocab_size(model);
+    MegaDecoder *decoder = NULL;
+    float *logits = NULL;
+    int code = mega_decoder_new(&decoder, session, &decoder_options, err);
+    if (!code)
+        code = mega_decoder_begin(decoder, encoded ? &encoded : NULL, 1, err);
+    if (!code && strcmp(options->stage, "logits") == 0) {
+        logits = calloc(tokens->length, vocab * sizeof *logits);
+        if (!logits)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    }
+    if (!code)
+        code = mega_decoder_feed(decoder, tokens->tokens, tokens->length, logits, err);
+    if (!code && logits) {
+        capture->data = logits;
+        capture->shape[0] = tokens->length;
+        capture->shape[1] = vocab;
+    } else {
+        free(logits);
+    }
+    mega_decoder_free(decoder);
+    return code;
+}
+
+static int run_sequence(const Options *options, MegaSession *session, const MegaModel *model,
+                        MegaError *err)
+{
+    bool translator = mega_model_task(model) == MEGA_TASK_TRANSLATE;
+    bool encoder_only = strcmp(options->stage, "encoder") == 0;
+    MegaNpy arrays[2] = {{0}, {0}};
+    MegaInput input, target;
+    MegaEncoded *encoded = NULL;
+    Capture capture = {.options = options};
+    int code = read_tokens(&arrays[0], options->in[0], &input, err);
+    if (!code && translator && !encoder_only)
+        code = read_tokens(&arrays[1], options->target, &target, err);
+    mega_session_set_tap(session, capture_stage, &capture);
+    if (!code && translator)
+        code = mega_session_encode(session, &input, &encoded, err);
+    if (!code && encoder_only)
+        capture_stage(&capture, "encoder", 0, mega_encoded_states(encoded),
+                      mega_encoded_length(encoded),
+                      (size_t)mega_model_config(model)->encoder.width);
+    else if (!code)
+        code = run_decoder(options, session, model, encoded, translator ? &target : &input,
+                           &capture, err);
+    if (!code && capture.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
+    if (!code)
+        code = mega_npy_write(options->output, capture.data, 2, capture.shape, err);
+    free(capture.data);
+    mega_encoded_free(encoded);
+    mega_npy_free(&arrays[0]);
+    mega_npy_free(&arrays[1]);
+    return code;
+}
+
 static int check_usage(const Options *options, const MegaModel *model)
 {
+    bool needs_target = mega_model_task(model) == MEGA_TASK_TRANSLATE &&
+                        strcmp(options->stage, "encoder") != 0;
     if (!each_stage(model, is_stage, options->stage))
         return usage_error("forward", "the model has no stage '%s'; '--stage list' prints them",
                            options->stage);
     if (options->in_count != mega_model_input_count(model))
         return usage_error("forward", "the model takes %d inputs (--in), not %d",
                            mega_model_input_count(model), options->in_count);
+    if (needs_target != (options->target != NULL))
+        return usage_error("forward", needs_target
+                                          ? "a translator needs --target FILE.npy, what its "
+                                            "decoder reads"
+                                          : "--target is for the decoder of a translator");
     if (options->number >= options->in_count)
         return usage_error("forward", "--input %d, but there is just one input", options->number);
     return 0;
@@ -184,7 +297,9 @@ static int run(const Options *options)
     if (!code && !status) {
         code = mega_session_new(&session, model, &session_options, &err);
         if (!code)
-            code = run_model(options, session, model, &err);
+            code = mega_model_task(model) == MEGA_TASK_CLASSIFY
+                       ? run_classifier(options, session, model, &err)
+                       : run_sequence(options, session, model, &err);
     }
     if (code) {
         report("%s", err.text);
@@ -198,9 +313,11 @@ out:
 
 int command_forward(int argc, char **argv)
 {
-    enum { OPT_IN = 256, OPT_STAGE, OPT_INPUT, OPT_THREADS };
+    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_THREADS };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},   {"in", required_argument, NULL, OPT_IN},
+        {"target", required_argument, NULL, OPT_TARGET},
+        {"chunk", required_argument, NULL, OPT_CHUNK},
         {"output", required_argument, NULL, 'o'},  {"stage", required_argument, NULL, OPT_STAGE},
         {"input", required_argument, NULL, OPT_INPUT},
         {"threads", required_argument, NULL, OPT_THREADS},
@@ -215,6 +332,11 @@ int command_forward(int argc, char **argv)
         case 'o': options.output = optarg; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_STAGE: options.stage = optarg; break;
+        case OPT_TARGET: options.target = optarg; break;
+        case OPT_CHUNK:
+            if (!parse_chunk(optarg, &options.chunk))
+                return usage_error("forward", "--chunk takes 0 or more, not '%s'", optarg);
+            break;
         case OPT_IN:
             if (options.in_count == 2)
                 return usage_error("forward", "more than two inputs");

@@ -76,6 +76,14 @@ bool parse_real(const char *text, double min, double max, double *out)
     return is_number_start(text) && end != text && *end == '\0' && *out >= min && *out <= max;
 }
 
+bool parse_chunk(const char *text, int *out)
+{
+    bool good = parse_int(text, 0, 1 << 26, out);
+    if (*out == 0)
+        *out = -1;
+    return good;
+}
+
 bool parse_seconds(const char *text, double *out)
 {
     return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;

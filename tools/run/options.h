@@ -14,7 +14,9 @@
 int command_classify(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_forward(int argc, char **argv);
+int command_generate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_score(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
 
@@ -30,6 +32,8 @@ int finish_output(int status);
 /* The whole text must be a number in the range. */
 bool parse_int(const char *text, long min, long max, int *out);
 bool parse_real(const char *text, double min, double max, double *out);
+/* --chunk of a decoder, as MegaDecoderOptions has it: 0 (none) becomes -1. */
+bool parse_chunk(const char *text, int *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
 /* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
