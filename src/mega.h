@@ -242,6 +242,33 @@ MEGA_API int mega_session_translate(MegaSession *session, const MegaInput *sourc
                                     MegaError *err);
 MEGA_API void mega_translation_free(MegaTranslation *translation);
 
+/* ---- Sampling ------------------------------------------------------------------------------- */
+
+/* How the next token is drawn. Start from mega_sampling_defaults, which gives the values that stand
+ * first. In this order: repetition penalty, temperature, top-k, top-p. */
+typedef struct MegaSamplingOptions {
+    bool greedy;               /* false: the most probable token, nothing is drawn */
+    double temperature;        /* 1: logits are divided by it */
+    int top_k;                 /* 0: off; only the k most probable tokens */
+    double top_p;              /* 1: off; only the most probable ones that have this mass together */
+    double repetition_penalty; /* 1: off; of tokens that were read or made, positive logits are
+                                  divided by it and negative ones multiplied */
+    uint64_t seed;             /* 0 */
+} MegaSamplingOptions;
+
+MEGA_API MegaSamplingOptions mega_sampling_defaults(void);
+
+/* The same seed gives the same tokens on every machine whose logits are equal: xoshiro256**. */
+typedef struct MegaSampler MegaSampler;
+
+MEGA_API int mega_sampler_new(MegaSampler **out, const MegaModel *model,
+                              const MegaSamplingOptions *options, MegaError *err);
+MEGA_API void mega_sampler_free(MegaSampler *sampler);
+/* Notes a token that was read, such as one of the prompt; drawn ones are noted by themselves. */
+MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
+/* Draws from logits [vocab], or log-probabilities; <pad> is never drawn. */
+MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
+
 /* ---- Looking inside ------------------------------------------------------------------------- */
 
 /*

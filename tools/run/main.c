@@ -21,6 +21,7 @@ static const Command commands[] = {
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
+    {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},

@@ -1,0 +1,444 @@
+/*
+ * generate.c - mega-run generate: goes on with a prompt, token by token.
+ *
+ * Several samples are sequences of one decoder and drawn side by side. A single one streams: what
+ * cannot change any more is printed at once, so that memory does not grow with the text.
+ */
+#define _GNU_SOURCE /* memmem */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "find_model.h"
+#include "model.h"
+#include "options.h"
+#include "progress.h"
+#include "source.h"
+
+static const char help[] =
+    "Usage: mega-run generate [-m MODEL] [PROMPT | -]\n"
+    "\n"
+    "Goes on with a text, as a language model sees fit, and prints what it makes. Without a prompt\n"
+    "it begins a text; '-' reads the prompt from standard input.\n"
+    "\n"
+    "  -m, --model FILE        the model (the shipped language model)\n"
+    "      --max-tokens N      at most N tokens (256)\n"
+    "      --greedy            always the most probable token\n"
+    "      --temperature X     below 1 bolder words become rarer (1)\n"
+    "      --top-k K           only the K most probable tokens (off)\n"
+    "      --top-p P           only the most probable tokens, of mass P (off)\n"
+    "      --repetition-penalty X   makes tokens that were there less probable (1: off)\n"
+    "      --seed N            the same seed gives the same text (drawn anew each time)\n"
+    "      --stop TEXT         ends before TEXT; may be given several times\n"
+    "      --ignore-eos        does not end at </s>\n"
+    "      --n N               N samples, one after the other (1)\n"
+    "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
+    "      --ids               prompt and continuation are token ids, nothing added\n"
+    "      --json              one JSON object for each sample\n"
+    "      --threads N         (as many as there are processors)\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 done, 1 the model or the prompt cannot be used, 2 wrong usage.\n";
+
+#define MAX_STOPS 16
+
+typedef struct Options {
+    const char *model, *prompt;
+    const char *stops[MAX_STOPS];
+    int stop_count;
+    MegaSamplingOptions sampling;
+    int max_tokens, samples, threads, chunk;
+    bool seeded, ignore_eos, ids, json;
+} Options;
+
+/* One text that is being made. */
+typedef struct Sample {
+    MegaSampler *sampler;
+    MegaBuffer text;      /* what is not printed yet; all of it when it does not stream */
+    MegaBuffer ids;       /* int32, for --ids and --json, when it does not stream */
+    int count;            /* tokens */
+    const char *reason;   /* why it ended, or NULL */
+} Sample;
+
+typedef struct Generator {
+    const Options *options;
+    MegaModel *model;
+    MegaSession *session;
+    MegaCodec *codec; /* NULL with --ids */
+    MegaDecoder *decoder;
+    int32_t *prompt;
+    size_t prompt_count;
+    Sample *samples; /* [options->samples] */
+    float *logits;   /* [samples][vocab] */
+    bool streams;
+    uint8_t last;    /* byte that was printed */
+} Generator;
+
+/* ---- Output --------------------------------------------------------------------------------- */
+
+/* Bytes at the end of a text that may still become part of a stop or of a character. */
+static size_t undecided(const Generator *g, const MegaBuffer *text)
+{
+    size_t held = 0;
+    for (int i = 0; i < g->options->stop_count; i++) {
+        size_t length = strlen(g->options->stops[i]);
+        for (size_t n = length - 1; n > held; n--)
+            if (n <= text->size &&
+                memcmp(text->data + text->size - n, g->options->stops[i], n) == 0)
+                held = n;
+    }
+    for (size_t n = 1; n < 4 && n <= text->size; n++) {
+        uint8_t byte = text->data[text->size - n];
+        size_t wanted = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+        if (wanted > n && held < n)
+            held = n;
+        if ((byte & 0xc0) != 0x80)
+            break;
+    }
+    return held;
+}
+
+/* Prints and forgets the first `size` bytes. */
+static void flush_text(Generator *g, MegaBuffer *text, size_t size)
+{
+    if (size == 0)
+        return;
+    fwrite(text->data, 1, size, stdout);
+    fflush(stdout);
+    g->last = text->data[size - 1];
+    memmove(text->data, text->data + size, text->size - size);
+    text->size -= size;
+}
+
+/* Cuts a text before the first stop in it; true when there was one. */
+static bool cut_at_stop(const Generator *g, MegaBuffer *text)
+{
+    bool found = false;
+    for (int i = 0; i < g->options->stop_count; i++) {
+        const char *stop = g->options->stops[i];
+        const uint8_t *at = memmem(text->data, text->size, stop, strlen(stop));
+        if (at) {
+            text->size = (size_t)(at - text->data);
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void take_token(Generator *g, Sample *sample, int32_t token)
+{
+    bool first = sample->count++ == 0;
+    bool end = token == mega_model_config(g->model)->target.eos && !g->options->ignore_eos;
+    if (g->options->ids && g->streams) {
+        printf("%s%d", first ? "" : " ", token);
+        fflush(stdout);
+    } else if (!g->streams) {
+        mega_put_u32(&sample->ids, (uint32_t)token);
+    }
+    if (g->codec && !end)
+        mega_codec_decode_next(g->codec, token, first, &sample->text);
+    if (end)
+        sample->reason = "end";
+    else if (cut_at_stop(g, &sample->text))
+        sample->reason = "stop";
+    else if (sample->count == g->options->max_tokens)
+        sample->reason = "length";
+    if (g->streams && g->codec)
+        flush_text(g, &sample->text,
+                   sample->text.size - (sample->reason ? 0 : undecided(g, &sample->text)));
+}
+
+static void print_sample_json(const Generator *g, const Sample *sample)
+{
+    json_t *ids = json_array();
+    for (size_t at = 0; at < sample->ids.size; at += 4)
+        json_array_append_new(ids, json_integer(mega_load_u32(sample->ids.data + at)));
+    json_t *object = json_pack("{s:s,s:o,s:i}", "finish", sample->reason, "ids", ids, "tokens",
+                               sample->count);
+    if (g->codec) {
+        MegaBuffer clean = {0};
+        mega_utf8_repair(sample->text.data, sample->text.size, &clean);
+        json_object_set_new(object, "text",
+                            json_stringn((const char *)clean.data, clean.size));
+        mega_buffer_free(&clean);
+    }
+    print_json_line(object);
+}
+
+static void print_sample(Generator *g, Sample *sample)
+{
+    if (g->options->json) {
+        print_sample_json(g, sample);
+        return;
+    }
+    for (size_t at = 0; g->options->ids && !g->streams && at < sample->ids.size; at += 4)
+        printf("%s%u", at ? " " : "", mega_load_u32(sample->ids.data + at));
+    flush_text(g, &sample->text, g->codec ? sample->text.size : 0);
+    if (g->options->ids || g->last != '\n')
+        putchar('\n');
+    g->last = '\n';
+    fflush(stdout);
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+/* Reads the prompt and makes every sample begin behind it. */
+static int read_prompt(Generator *g, MegaError *err)
+{
+    int samples = g->options->samples, code = mega_decoder_begin(g->decoder, NULL, 1, err);
+    size_t vocab = (size_t)mega_model_vocab_size(g->model);
+    int *parents = calloc((size_t)samples, sizeof *parents);
+    if (!code && !parents)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d samples", samples);
+    if (!code && g->prompt_count > 1)
+        code = mega_decoder_feed(g->decoder, g->prompt, g->prompt_count - 1, NULL, err);
+    if (!code)
+        code = mega_decoder_feed(g->decoder, g->prompt + g->prompt_count - 1, 1, g->logits, err);
+    if (!code)
+        code = mega_decoder_select(g->decoder, parents, samples, err);
+    for (int i = 1; i < samples && !code; i++)
+        memcpy(g->logits + (size_t)i * vocab, g->logits, vocab * sizeof *g->logits);
+    for (int i = 0; i < samples && !code; i++)
+        for (size_t t = 0; t < g->prompt_count; t++)
+            mega_sampler_note(g->samples[i].sampler, g->prompt[t]);
+    free(parents);
+    return code;
+}
+
+/* Draws until all samples have ended. live: which sample each sequence of the decoder is. */
+static int draw(Generator *g, int *live, int32_t *tokens, int *parents, MegaError *err)
+{
+    size_t vocab = (size_t)mega_model_vocab_size(g->model);
+    int count = g->options->samples, code = 0;
+    for (int i = 0; i < count; i++)
+        live[i] = i;
+    while (count > 0 && !code && !ferror(stdout)) {
+        int next = 0;
+        for (int i = 0; i < count; i++) {
+            Sample *sample = &g->samples[live[i]];
+            int32_t token = mega_sampler_next(sample->sampler, g->logits + (size_t)i * vocab);
+            take_token(g, sample, token);
+            if (sample->reason)
+                continue;
+            parents[next] = i;
+            tokens[next] = token;
+            live[next++] = live[i];
+        }
+        if (next > 0 && next < count)
+            code = mega_decoder_select(g->decoder, parents, next, err);
+        count = next;
+        if (count > 0 && !code)
+            code = mega_decoder_step(g->decoder, tokens, g->logits, err);
+    }
+    return code;
+}
+
+static int generate(Generator *g, MegaError *err)
+{
+    size_t samples = (size_t)g->options->samples;
+    int *live = calloc(samples, sizeof *live), *parents = calloc(samples, sizeof *parents);
+    int32_t *tokens = calloc(samples, sizeof *tokens);
+    int code = read_prompt(g, err);
+    if (!code && (!live || !parents || !tokens))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples", samples);
+    if (!code)
+        code = draw(g, live, tokens, parents, err);
+    for (size_t i = 0; i < samples && !code; i++)
+        print_sample(g, &g->samples[i]);
+    if (code && g->streams && g->samples[0].count > 0)
+        putchar('\n');
+    free(live);
+    free(parents);
+    free(tokens);
+    return code;
+}
+
+/* ---- Loading -------------------------------------------------------------------------------- */
+
+static int parse_prompt(Generator *g, const char *text, size_t size, MegaError *err)
+{
+    if (g->options->ids)
+        return mega_text_parse_ids(text, size, mega_model_vocab_size(g->model), "the prompt",
+                                   &g->prompt, &g->prompt_count, err);
+    int code = mega_codec_encode(g->codec, text, size, false, &g->prompt, &g->prompt_count, err);
+    if (code)
+        return code;
+    int32_t *grown = realloc(g->prompt, (g->prompt_count + 1) * sizeof *grown);
+    if (!grown)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the prompt");
+    memmove(grown + 1, grown, g->prompt_count * sizeof *grown);
+    grown[0] = mega_model_config(g->model)->target.eos; /* every text begins with it */
+    g->prompt = grown;
+    g->prompt_count++;
+    return 0;
+}
+
+static int load_prompt(Generator *g, MegaError *err)
+{
+    const char *prompt = g->options->prompt;
+    MegaBuffer input = {0};
+    int code = 0;
+    if (!prompt)
+        return parse_prompt(g, "", 0, err);
+    if (strcmp(prompt, "-") != 0)
+        return parse_prompt(g, prompt, strlen(prompt), err);
+    code = mega_source_read(&input, "-", "a prompt", MEGA_TEXT_MAX_SIZE, err);
+    if (!code)
+        code = parse_prompt(g, (const char *)input.data, input.size, err);
+    mega_buffer_free(&input);
+    return code;
+}
+
+static int load_model(Generator *g, MegaError *err)
+{
+    MegaSessionOptions session = {.threads = g->options->threads};
+    char *path = NULL;
+    int code = g->options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
+    if (!code)
+        code = mega_model_open(&g->model, path ? path : g->options->model, err);
+    free(path);
+    if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "%s is no language model; 'mega-run inspect' shows what it is",
+                         g->options->model);
+    if (!code)
+        code = mega_session_new(&g->session, g->model, &session, err);
+    if (!code && !g->options->ids)
+        code = mega_codec_new(&g->codec, mega_model_meta(g->model), MEGA_CODEC_TARGET, err);
+    return code;
+}
+
+static int load(Generator *g, MegaError *err)
+{
+    const Options *options = g->options;
+    MegaDecoderOptions decoder = {.sequences = options->samples, .chunk = options->chunk};
+    int code = load_model(g, err);
+    if (!code)
+        code = load_prompt(g, err);
+    if (!code)
+        code = mega_decoder_new(&g->decoder, g->session, &decoder, err);
+    if (code)
+        return code;
+    g->samples = calloc((size_t)options->samples, sizeof *g->samples);
+    g->logits = malloc((size_t)options->samples * (size_t)mega_model_vocab_size(g->model) *
+                       sizeof *g->logits);
+    if (!g->samples || !g->logits)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d samples", options->samples);
+    for (int i = 0; i < options->samples && !code; i++) {
+        MegaSamplingOptions sampling = options->sampling;
+        sampling.seed += (uint64_t)i;
+        code = mega_sampler_new(&g->samples[i].sampler, g->model, &sampling, err);
+    }
+    return code;
+}
+
+static int run(const Options *options)
+{
+    Generator g = {.options = options, .streams = options->samples == 1 && !options->json,
+                   .last = '\n'};
+    MegaError err = {0};
+    int code = load(&g, &err);
+    if (!code)
+        code = generate(&g, &err);
+    if (code)
+        report("%s", err.text);
+    for (int i = 0; g.samples && i < options->samples; i++) {
+        mega_sampler_free(g.samples[i].sampler);
+        mega_buffer_free(&g.samples[i].text);
+        mega_buffer_free(&g.samples[i].ids);
+    }
+    free(g.samples);
+    free(g.logits);
+    free(g.prompt);
+    mega_decoder_free(g.decoder);
+    mega_codec_free(g.codec);
+    mega_session_free(g.session);
+    mega_model_free(g.model);
+    return finish_output(code ? 1 : 0);
+}
+
+enum { OPT_MAX_TOKENS = 256, OPT_GREEDY, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_REPETITION,
+       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON, OPT_THREADS };
+
+static bool parse_seed(const char *text, Options *options)
+{
+    char *end;
+    options->sampling.seed = strtoull(text, &end, 10);
+    options->seeded = true;
+    return *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+/* False for a bad value. */
+static bool take_option(Options *options, int option, const char *value)
+{
+    MegaSamplingOptions *sampling = &options->sampling;
+    switch (option) {
+    case 'm': options->model = value; return true;
+    case OPT_MAX_TOKENS: return parse_int(value, 1, INT32_MAX, &options->max_tokens);
+    case OPT_GREEDY: sampling->greedy = true; return true;
+    case OPT_TEMPERATURE: return parse_real(value, 1e-6, 1e6, &sampling->temperature);
+    case OPT_TOP_K: return parse_int(value, 0, 1 << 24, &sampling->top_k);
+    case OPT_TOP_P: return parse_real(value, 1e-9, 1, &sampling->top_p);
+    case OPT_REPETITION: return parse_real(value, 1e-6, 1e6, &sampling->repetition_penalty);
+    case OPT_SEED: return parse_seed(value, options);
+    case OPT_STOP:
+        options->stops[options->stop_count++] = value;
+        return *value != '\0';
+    case OPT_IGNORE_EOS: options->ignore_eos = true; return true;
+    case OPT_N: return parse_int(value, 1, 4096, &options->samples);
+    case OPT_CHUNK: return parse_chunk(value, &options->chunk);
+    case OPT_IDS: options->ids = true; return true;
+    case OPT_JSON: options->json = true; return true;
+    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    }
+}
+
+int command_generate(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"max-tokens", required_argument, NULL, OPT_MAX_TOKENS},
+        {"greedy", no_argument, NULL, OPT_GREEDY},
+        {"temperature", required_argument, NULL, OPT_TEMPERATURE},
+        {"top-k", required_argument, NULL, OPT_TOP_K},
+        {"top-p", required_argument, NULL, OPT_TOP_P},
+        {"repetition-penalty", required_argument, NULL, OPT_REPETITION},
+        {"seed", required_argument, NULL, OPT_SEED},
+        {"stop", required_argument, NULL, OPT_STOP},
+        {"ignore-eos", no_argument, NULL, OPT_IGNORE_EOS},
+        {"n", required_argument, NULL, OPT_N},
+        {"chunk", required_argument, NULL, OPT_CHUNK},
+        {"ids", no_argument, NULL, OPT_IDS},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"threads", required_argument, NULL, OPT_THREADS},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {.sampling = mega_sampling_defaults(), .max_tokens = 256, .samples = 1};
+    int option, index = 0;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:h", long_options, &index)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return finish_output(0);
+        }
+        if (option == '?' || option == ':')
+            return option_error("generate", option, argv);
+        if (option == OPT_STOP && options.stop_count == MAX_STOPS)
+            return usage_error("generate", "--stop may be given %d times", MAX_STOPS);
+        if (!take_option(&options, option, optarg))
+            return usage_error("generate", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
+    }
+    if (optind + 1 < argc)
+        return usage_error("generate", "'%s' is too much: a prompt with blanks needs quotes",
+                           argv[optind + 1]);
+    options.prompt = optind < argc ? argv[optind] : NULL;
+    if (options.ids && !options.prompt)
+        return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
+    if (!options.seeded)
+        options.sampling.seed = (uint64_t)(clock_seconds() * 1e9);
+    return run(&options);
+}
