@@ -27,7 +27,7 @@ LIB_SRC := \
     src/config.c src/bind.c src/model.c \
     src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
-    src/linear.c src/output.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
+    src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
@@ -41,7 +41,8 @@ COMMON_SRC := tools/common/progress.c
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
-    tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c tools/run/manifest.c tools/run/eval.c \
+    tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c \
+    tools/run/scoring.c tools/run/score.c tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c \
     tools/run/forward.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \

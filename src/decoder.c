@@ -51,7 +51,7 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->scratch_stride =
         max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
     memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
-    mega_output_take(&decoder->output, pass_rows(decoder), arena);
+    mega_logits_take(&decoder->logits, pass_rows(decoder), arena);
 }
 
 static int plan_memory(MegaDecoder *decoder, MegaError *err)
@@ -237,7 +237,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->config = model->config.decoder;
     decoder->sequences = options->sequences ? (size_t)options->sequences : 1;
     decoder->truncate = options->truncate && decoder->config.truncation > 0;
-    decoder->output = (MegaOutput){.config = &model->config.target,
+    decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
@@ -509,7 +509,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
         code = run_pass(decoder, tokens, decoder->live, true, err);
     if (code)
         return code;
-    mega_output_run(&decoder->output, decoder->memory.x, decoder->live, logits);
+    mega_logits_run(&decoder->logits, decoder->memory.x, decoder->live, logits);
     return check_finite(logits, decoder->live * vocab, err);
 }
 
@@ -538,11 +538,11 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
         code = run_pass(decoder, tokens + done, rows, across, err);
         if (!code && logits) {
             float *out = logits + done * vocab;
-            mega_output_run(&decoder->output, decoder->memory.x, rows, out);
+            mega_logits_run(&decoder->logits, decoder->memory.x, rows, out);
             code = check_finite(out, rows * vocab, err);
         }
         if (!code && logprobs) {
-            mega_output_score(&decoder->output, decoder->memory.x, rows, targets + done,
+            mega_logits_score(&decoder->logits, decoder->memory.x, rows, targets + done,
                               logprobs + done);
             code = check_finite(logprobs + done, rows, err);
         }

@@ -14,7 +14,7 @@
 #define MEGA_DECODER_H
 
 #include "encoded.h"
-#include "output.h"
+#include "logits.h"
 #include "session.h"
 
 #define MEGA_PASS_ROWS 128 /* most positions of a block */
@@ -62,7 +62,7 @@ struct MegaDecoder {
     MegaDecoderLayer *layers;
     MegaArena arena;
     MegaPassMemory memory;
-    MegaOutput output;
+    MegaLogits logits;
 };
 
 /* Positions between two attention rows of a task; blocks are cut here. */

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval_text.h"
 #include "input.h"
 #include "manifest.h"
+#include "mega_file.h"
+#include "model.h"
 #include "options.h"
 #include "predict.h"
 #include "progress.h"
@@ -23,12 +26,16 @@ static const char help[] =
     "Classifies every file of a tab-separated list whose first line names the columns: 'path',\n"
     "'label' (name or number of a class), for pair models 'path2'; others are ignored. Paths are\n"
     "relative to the list. Prints accuracy, a table by class and the confusion matrix.\n"
+    "Of a language model the list is a text: perplexity and bits per character are printed. Of a\n"
+    "translator it has lines source<TAB>reference: the translations go to --predictions, and the\n"
+    "command that measures BLEU and chrF with sacreBLEU is printed.\n"
     "\n"
     "  -m, --model FILE        the model\n"
     "      --root DIR          what paths are relative to (the list's folder)\n"
     "      --split NAME        only rows whose column 'split' is NAME\n"
-    "      --limit N           only the first N rows\n"
-    "      --predictions FILE  write path, label, prediction and probability of every row\n"
+    "      --limit N           only the first N rows or lines\n"
+    "      --predictions FILE  write path, label, prediction and probability of every row, or\n"
+    "                          the translations\n"
     "      --json              one JSON object\n"
     "      --threads N         inputs at a time (as many as there are processors)\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
@@ -346,8 +353,40 @@ static void free_eval(Eval *eval)
     mega_model_free(eval->model);
 }
 
+/* Models that make text have their own ways of evaluation. */
+static int run_text(const Options *options, MegaTask task)
+{
+    EvalTextOptions text = {.model = options->model, .list = options->manifest,
+                            .predictions = options->predictions, .limit = options->limit,
+                            .threads = options->threads, .json = options->json,
+                            .quiet = options->quiet};
+    MegaError err = {0};
+    if (task == MEGA_TASK_TRANSLATE && !options->predictions)
+        return usage_error("eval", "where should the translations go? --predictions FILE");
+    int code = task == MEGA_TASK_TRANSLATE ? eval_translator(&text, &err)
+                                           : eval_language_model(&text, &err);
+    if (code)
+        report("%s", err.text);
+    return finish_output(code ? 1 : 0);
+}
+
+/* The task that a model file names; what is wrong with the file is said when it is loaded. */
+static MegaTask task_of(const char *path)
+{
+    MegaFile *file = NULL;
+    MegaConfig config = {.task = MEGA_TASK_CLASSIFY};
+    if (mega_file_open(&file, path, NULL) == 0 &&
+        mega_config_read(&config, mega_file_meta(file), NULL) != 0)
+        config.task = MEGA_TASK_CLASSIFY;
+    mega_file_close(file);
+    return config.task;
+}
+
 static int run(const Options *options)
 {
+    MegaTask task = task_of(options->model);
+    if (task != MEGA_TASK_CLASSIFY)
+        return run_text(options, task);
     Eval eval = {.options = options};
     MegaError err = {0};
     int status = 1;

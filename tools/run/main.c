@@ -23,6 +23,7 @@ static const Command commands[] = {
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
+    {"score", command_score, "how probable a model finds texts"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},
 };

@@ -1,12 +1,12 @@
 /*
- * output.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax (spec section
+ * logits.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax (spec section
  * 8).
  *
  * Adaptive softmax: the head covers the first band and one slot for every other band i;
  *   log p(word of band i) = log p(slot i) + log-softmax inside the band.
  */
-#ifndef MEGA_OUTPUT_H
-#define MEGA_OUTPUT_H
+#ifndef MEGA_LOGITS_H
+#define MEGA_LOGITS_H
 
 #include "arena.h"
 #include "bind.h"
@@ -16,25 +16,25 @@
 /* Rows whose whole vocabulary is held at once when only some log-probabilities are wanted. */
 #define MEGA_SCORE_ROWS 16
 
-typedef struct MegaOutput {
+typedef struct MegaLogits {
     const MegaTargetConfig *config;
     const MegaOutputWeights *weights;
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;
-    /* scratch, from mega_output_take */
+    /* scratch, from mega_logits_take */
     float *gathered;  /* [rows][d] */
     float *projected; /* [rows][widest band] */
     float *head;      /* [rows][first band + slots] */
     float *words;     /* [MEGA_SCORE_ROWS][largest band] */
-} MegaOutput;
+} MegaLogits;
 
 /* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
-void mega_output_take(MegaOutput *output, size_t rows, MegaArena *arena);
+void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena);
 /* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. */
-void mega_output_run(const MegaOutput *output, const float *x, size_t rows, float *out);
+void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
 /* log-probabilities [rows] of one target each */
-void mega_output_score(const MegaOutput *output, const float *x, size_t rows,
+void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
                        const int32_t *targets, float *logprobs);
 
 #endif

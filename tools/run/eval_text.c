@@ -1,0 +1,171 @@
+/*
+ * eval_text.c - mega-run eval for models that make text: perplexity of a language model on a text,
+ * translations of a list of sentence pairs. BLEU is left to sacreBLEU, whose tokenisation defines it.
+ */
+#include "eval_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "lines.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "scoring.h"
+#include "source.h"
+
+static void show_progress(void *context, size_t done)
+{
+    progress_update(context, done);
+}
+
+int eval_language_model(const EvalTextOptions *options, MegaError *err)
+{
+    ScoreOptions score = {.model = options->model, .threads = options->threads};
+    Scorer scorer = {0};
+    ScoreTotal total = {0};
+    MegaBuffer text = {0};
+    Progress progress;
+    int32_t *targets = NULL;
+    float *logprobs = NULL;
+    size_t count = 0;
+    int code = scorer_open(&scorer, &score, err);
+    if (!code)
+        code = mega_source_read(&text, options->list, "a text", MEGA_TEXT_MAX_SIZE, err);
+    if (!code) {
+        progress_begin(&progress, text.size, "tokens", options->quiet);
+        code = score_text(&scorer, (const char *)text.data, text.size, false, &targets, &logprobs,
+                          &count, show_progress, &progress, err);
+        progress_end(&progress);
+    }
+    if (!code) {
+        score_add(&scorer, &total, logprobs, count, (const char *)text.data, text.size);
+        if (options->json)
+            print_json_line(score_json(&scorer, &total));
+        else
+            score_print(&scorer, &total);
+    }
+    free(targets);
+    free(logprobs);
+    mega_buffer_free(&text);
+    scorer_close(&scorer);
+    return code;
+}
+
+/* ---- Translations --------------------------------------------------------------------------- */
+
+typedef struct Pairs {
+    const EvalTextOptions *options;
+    MegaModel *model;
+    MegaSession *session;
+    MegaCodec *source, *target;
+    MegaBuffer hypotheses; /* lines */
+    size_t lines, tokens;
+} Pairs;
+
+/* One line "source<TAB>reference": its translation goes to the hypotheses. */
+static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err)
+{
+    const char *tab = memchr(reader->text, '\t', reader->size);
+    MegaTranslation result = {0};
+    int32_t *ids = NULL;
+    size_t count = 0;
+    if (!tab)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s, line %zu: no TAB between source and reference",
+                         reader->name, reader->number);
+    int code = mega_codec_encode(pairs->source, reader->text, (size_t)(tab - reader->text), false,
+                                 &ids, &count, err);
+    if (!code && count > 0) {
+        ids[count++] = MEGA_ID_EOS; /* mega_text_encode leaves room for it */
+        MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = ids, .length = count};
+        MegaError inner = {0};
+        code = mega_session_translate(pairs->session, &input, 1, NULL, &result, &inner);
+        if (code)
+            mega_fail(err, code, "%s, line %zu: %s", reader->name, reader->number, inner.text);
+    }
+    if (!code && result.count > 0) {
+        const MegaHypothesis *best = &result.hypotheses[0];
+        code = mega_codec_decode(pairs->target, best->tokens, best->length, false,
+                                 &pairs->hypotheses, err);
+        pairs->tokens += best->length;
+    }
+    mega_put_u8(&pairs->hypotheses, '\n');
+    pairs->lines++;
+    mega_translation_free(&result);
+    free(ids);
+    return code;
+}
+
+static int open_translator(Pairs *pairs, MegaError *err)
+{
+    MegaSessionOptions session = {.threads = pairs->options->threads};
+    int code = mega_model_open(&pairs->model, pairs->options->model, err);
+    if (!code)
+        code = mega_session_new(&pairs->session, pairs->model, &session, err);
+    const MegaMeta *meta = code ? NULL : mega_model_meta(pairs->model);
+    if (!code)
+        code = mega_codec_new(&pairs->source, meta, MEGA_CODEC_SOURCE, err);
+    return code ? code : mega_codec_new(&pairs->target, meta, MEGA_CODEC_TARGET, err);
+}
+
+static int write_hypotheses(const Pairs *pairs, MegaError *err)
+{
+    MegaOutput *output = NULL;
+    int code = mega_output_open(&output, pairs->options->predictions, err);
+    if (!code)
+        code = mega_output_write(output, pairs->hypotheses.data, pairs->hypotheses.size, err);
+    if (!code)
+        code = mega_output_commit(output, err);
+    mega_output_free(output);
+    return code;
+}
+
+static void report_pairs(const Pairs *pairs, double seconds)
+{
+    const EvalTextOptions *options = pairs->options;
+    if (options->json) {
+        print_json_line(json_pack("{s:I,s:I,s:f,s:o}", "lines", (json_int_t)pairs->lines, "tokens",
+                                  (json_int_t)pairs->tokens, "seconds", seconds, "hypotheses",
+                                  json_text(options->predictions)));
+        return;
+    }
+    printf("%zu lines, %zu tokens, %.1f tokens/s\n\n", pairs->lines, pairs->tokens,
+           (double)pairs->tokens / seconds);
+    printf("cut -f2 '%s' | sacrebleu -i '%s' -m bleu chrf -b -w 2 /dev/stdin\n", options->list,
+           options->predictions);
+}
+
+int eval_translator(const EvalTextOptions *options, MegaError *err)
+{
+    Pairs pairs = {.options = options};
+    char *list[] = {(char *)options->list};
+    LineReader reader;
+    Progress progress;
+    int more = 1, code = open_translator(&pairs, err);
+    double begun = clock_seconds();
+    size_t total = count_lines(list, 1);
+    line_reader_begin(&reader, list, 1);
+    progress_begin(&progress, total, "lines", options->quiet || total == 0);
+    while (!code && more > 0 && (more = line_reader_next(&reader, err)) > 0 &&
+           !(options->limit && pairs.lines == (size_t)options->limit)) {
+        code = translate_pair(&pairs, &reader, err);
+        progress_update(&progress, pairs.lines);
+    }
+    progress_end(&progress);
+    line_reader_end(&reader);
+    code = code ? code : more < 0 ? more : 0;
+    if (!code && pairs.hypotheses.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the translations");
+    if (!code)
+        code = write_hypotheses(&pairs, err);
+    if (!code)
+        report_pairs(&pairs, clock_seconds() - begun);
+    mega_buffer_free(&pairs.hypotheses);
+    mega_codec_free(pairs.source);
+    mega_codec_free(pairs.target);
+    mega_session_free(pairs.session);
+    mega_model_free(pairs.model);
+    return code;
+}

@@ -1,0 +1,21 @@
+/*
+ * eval_text.h - the parts of mega-run eval for language models and translators.
+ */
+#ifndef RUN_EVAL_TEXT_H
+#define RUN_EVAL_TEXT_H
+
+#include "mega.h"
+
+typedef struct EvalTextOptions {
+    const char *model, *list;
+    const char *predictions; /* file for the translations */
+    int limit, threads;      /* limit 0: all lines */
+    bool json, quiet;
+} EvalTextOptions;
+
+/* list is one text. Prints nats per token, perplexity, bits per character and byte. */
+int eval_language_model(const EvalTextOptions *options, MegaError *err);
+/* list has lines "source<TAB>reference". Writes the translations and prints how to measure them. */
+int eval_translator(const EvalTextOptions *options, MegaError *err);
+
+#endif

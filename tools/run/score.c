@@ -1,0 +1,249 @@
+/*
+ * score.c - mega-run score: how probable a model finds texts, line by line or as a whole.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lines.h"
+#include "options.h"
+#include "progress.h"
+#include "scoring.h"
+#include "source.h"
+
+static const char help[] =
+    "Usage: mega-run score [-m MODEL] [FILE...]\n"
+    "\n"
+    "Prints log-probability (natural), number of tokens and perplexity of each line, separated by\n"
+    "TABs; for a translator lines are source<TAB>target, and the target is scored. Every text\n"
+    "begins behind </s>; of a translation the final </s> counts too. With --document a file is one\n"
+    "text, whose context goes on across chunks; nats per token, perplexity, and bits per character\n"
+    "and byte are printed.\n"
+    "\n"
+    "  -m, --model FILE        the model (the shipped language model)\n"
+    "      --document          each file is one text\n"
+    "      --eos               </s> at the end of a text is scored too\n"
+    "      --per-token         every symbol and its log-probability, one a line\n"
+    "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
+    "      --ids               texts are token ids, nothing added at their end\n"
+    "      --pre-tokenized     text is tokenised already\n"
+    "      --json              one JSON object for each text\n"
+    "      --threads N         (as many as there are processors)\n"
+    "  -q, --quiet             no progress\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 all texts were scored, 1 some were not, 2 wrong usage.\n";
+
+typedef struct Options {
+    ScoreOptions score;
+    bool document, eos, per_token, json, quiet;
+} Options;
+
+typedef struct Score {
+    const Options *options;
+    Scorer scorer;
+    int status;
+} Score;
+
+static const char *symbol_of(const Score *s, int32_t id, char number[16])
+{
+    const char *symbol = NULL;
+    if (s->scorer.target && !s->options->score.ids)
+        symbol = mega_vocab_symbol(mega_codec_vocab(s->scorer.target), id);
+    if (symbol)
+        return symbol;
+    snprintf(number, 16, "%d", id);
+    return number;
+}
+
+static void print_tokens(const Score *s, const int32_t *targets, const float *logprobs,
+                         size_t count)
+{
+    char number[16];
+    for (size_t i = 0; i < count; i++)
+        printf("%s\t%.6f\n", symbol_of(s, targets[i], number), (double)logprobs[i]);
+}
+
+static json_t *tokens_json(const Score *s, const int32_t *targets, const float *logprobs,
+                           size_t count)
+{
+    json_t *list = json_array();
+    char number[16];
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:i,s:o,s:f}", "id", targets[i], "symbol",
+                                        json_text(symbol_of(s, targets[i], number)), "logprob",
+                                        (double)logprobs[i]));
+    return list;
+}
+
+/* The result of one text: a line, a table, tokens, or a JSON object. */
+static void print_result(const Score *s, const ScoreTotal *total, const char *name, size_t line,
+                         const int32_t *targets, const float *logprobs, size_t count)
+{
+    const Options *options = s->options;
+    if (options->json) {
+        json_t *object = json_pack("{s:o}", "input", json_text(name)), *figures;
+        if (line)
+            json_object_set_new(object, "line", json_integer((json_int_t)line));
+        figures = score_json(&s->scorer, total);
+        json_object_update(object, figures);
+        json_decref(figures);
+        if (options->per_token)
+            json_object_set_new(object, "token_scores",
+                                tokens_json(s, targets, logprobs, count));
+        print_json_line(object);
+    } else if (options->per_token) {
+        print_tokens(s, targets, logprobs, count);
+        if (line)
+            putchar('\n');
+    } else if (line) {
+        double nats = total->tokens ? -total->logprob / (double)total->tokens : 0;
+        printf("%.4f\t%llu\t%.4f\n", total->logprob, (unsigned long long)total->tokens, exp(nats));
+    } else {
+        score_print(&s->scorer, total);
+    }
+    fflush(stdout);
+}
+
+static void fail_text(Score *s, const char *name, size_t line, const MegaError *err)
+{
+    s->status = 1;
+    if (line)
+        report("%s, line %zu: %s", name, line, err->text);
+    else
+        report("%s: %s", name, err->text);
+    if (s->options->json)
+        print_json_line(json_pack("{s:o,s:i,s:{s:s,s:o}}", "input", json_text(name), "line",
+                                  (int)line, "error", "code", mega_error_name(err->code),
+                                  "message", json_text(err->text)));
+    else if (line && !s->options->per_token)
+        puts("nan\t0\tnan");
+}
+
+/* line 0: a document */
+static void score_one(Score *s, const char *text, size_t size, const char *name, size_t line,
+                      void (*progress)(void *context, size_t done), void *context)
+{
+    ScoreTotal total = {0};
+    int32_t *targets = NULL;
+    float *logprobs = NULL;
+    size_t count = 0;
+    MegaError err = {0};
+    int code = score_text(&s->scorer, text, size, s->options->eos, &targets, &logprobs, &count,
+                          progress, context, &err);
+    if (code) {
+        fail_text(s, name, line, &err);
+    } else {
+        score_add(&s->scorer, &total, logprobs, count, text, size);
+        print_result(s, &total, name, line, targets, logprobs, count);
+    }
+    free(targets);
+    free(logprobs);
+}
+
+static int score_lines(Score *s, char **paths, int count, MegaError *err)
+{
+    LineReader reader;
+    Progress progress;
+    size_t total = count_lines(paths, count), done = 0;
+    int more = 1;
+    line_reader_begin(&reader, paths, count);
+    progress_begin(&progress, total, "lines", s->options->quiet || total == 0);
+    while (more > 0 && !ferror(stdout)) {
+        more = line_reader_next(&reader, err);
+        if (more <= 0)
+            break;
+        score_one(s, reader.text, reader.size, reader.name, reader.number, NULL, NULL);
+        progress_update(&progress, ++done);
+    }
+    progress_end(&progress);
+    line_reader_end(&reader);
+    return more < 0 ? more : 0;
+}
+
+static void show_progress(void *context, size_t done)
+{
+    progress_update(context, done);
+}
+
+static int score_document(Score *s, const char *path, MegaError *err)
+{
+    MegaBuffer text = {0};
+    Progress progress;
+    int code = mega_source_read(&text, path, "a text", MEGA_TEXT_MAX_SIZE, err);
+    if (!code) { /* tokens are at most bytes, and as many for characters */
+        progress_begin(&progress, text.size, "tokens", s->options->quiet);
+        score_one(s, (const char *)text.data, text.size, mega_source_name(path), 0, show_progress,
+                  &progress);
+        progress_end(&progress);
+    }
+    mega_buffer_free(&text);
+    return code;
+}
+
+static int run(const Options *options, char **paths, int count)
+{
+    Score s = {.options = options};
+    MegaError err = {0};
+    int code = scorer_open(&s.scorer, &options->score, &err);
+    if (!code && !options->document)
+        code = score_lines(&s, paths, count, &err);
+    else if (!code && count == 0)
+        code = score_document(&s, "-", &err);
+    else
+        for (int i = 0; i < count && !code; i++)
+            code = score_document(&s, paths[i], &err);
+    if (code) {
+        report("%s", err.text);
+        s.status = 1;
+    }
+    scorer_close(&s.scorer);
+    return finish_output(s.status);
+}
+
+int command_score(int argc, char **argv)
+{
+    enum { OPT_DOCUMENT = 256, OPT_EOS, OPT_PER_TOKEN, OPT_CHUNK, OPT_IDS, OPT_PRE_TOKENIZED,
+           OPT_JSON, OPT_THREADS };
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"document", no_argument, NULL, OPT_DOCUMENT},
+        {"eos", no_argument, NULL, OPT_EOS},
+        {"per-token", no_argument, NULL, OPT_PER_TOKEN},
+        {"chunk", required_argument, NULL, OPT_CHUNK},
+        {"ids", no_argument, NULL, OPT_IDS},
+        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"threads", required_argument, NULL, OPT_THREADS},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {0};
+    int option, index = 0;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+        bool good = true;
+        switch (option) {
+        case 'm': options.score.model = optarg; break;
+        case 'q': options.quiet = true; break;
+        case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_DOCUMENT: options.document = true; break;
+        case OPT_EOS: options.eos = true; break;
+        case OPT_PER_TOKEN: options.per_token = true; break;
+        case OPT_CHUNK: good = parse_chunk(optarg, &options.score.chunk); break;
+        case OPT_IDS: options.score.ids = true; break;
+        case OPT_PRE_TOKENIZED: options.score.pre_tokenized = true; break;
+        case OPT_JSON: options.json = true; break;
+        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.score.threads); break;
+        default: return option_error("score", option, argv);
+        }
+        if (!good)
+            return usage_error("score", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
+    }
+    return run(&options, argv + optind, argc - optind);
+}

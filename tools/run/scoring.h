@@ -1,0 +1,52 @@
+/*
+ * scoring.h - log-probabilities of texts, for score and eval.
+ */
+#ifndef RUN_SCORING_H
+#define RUN_SCORING_H
+
+#include <jansson.h>
+
+#include "codec.h"
+#include "model.h"
+
+/* A model that scores, and its way from text to ids. */
+typedef struct Scorer {
+    MegaModel *model;
+    MegaSession *session;
+    MegaCodec *source, *target; /* NULL without dictionaries; source only of a translator */
+    MegaDecoder *decoder;
+    bool ids, pre_tokenized;
+} Scorer;
+
+/* Sums over what was scored. */
+typedef struct ScoreTotal {
+    double logprob; /* natural logarithm */
+    uint64_t tokens, characters, bytes;
+} ScoreTotal;
+
+typedef struct ScoreOptions {
+    const char *model;
+    int threads, chunk; /* chunk: as in MegaDecoderOptions */
+    bool ids, pre_tokenized;
+} ScoreOptions;
+
+/* Free with scorer_close also after an error. */
+int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err);
+void scorer_close(Scorer *scorer);
+
+/*
+ * A language model: the text's symbols from </s> on, and </s> itself at the end when `eos`. A
+ * translator: text is "source<TAB>target", and the target with its final </s> is scored. *targets
+ * and *logprobs [*count] by malloc; progress is told how many tokens are done, and may be NULL.
+ */
+int score_text(Scorer *scorer, const char *text, size_t size, bool eos, int32_t **targets,
+               float **logprobs, size_t *count, void (*progress)(void *context, size_t done),
+               void *context, MegaError *err);
+/* Adds to the sums; text is what count was made of. */
+void score_add(const Scorer *scorer, ScoreTotal *total, const float *logprobs, size_t count,
+               const char *text, size_t size);
+/* Lines "nats per token  1.5", or those keys of a JSON object. */
+void score_print(const Scorer *scorer, const ScoreTotal *total);
+json_t *score_json(const Scorer *scorer, const ScoreTotal *total);
+
+#endif
