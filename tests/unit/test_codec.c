@@ -1,0 +1,258 @@
+/*
+ * test_codec.c - Moses, BPE and codecs against what sacremoses 0.2 and subword-nmt made of the same
+ * lines (tests/data/moses, tests/data/bpe; tests/oracles/text.py compares on larger texts).
+ */
+#define _GNU_SOURCE /* getline */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec.h"
+
+typedef int (*Step)(const void *object, const char *text, size_t size, MegaBuffer *out,
+                    MegaError *err);
+
+/* Applies a step to every line of one file; the results must be the lines of the other. */
+static void check_lines(Step step, const void *object, const char *in, const char *expected)
+{
+    FILE *from = fopen(in, "r"), *to = fopen(expected, "r");
+    char *line = NULL, *wanted = NULL;
+    size_t capacity = 0, wanted_capacity = 0, number = 0;
+    ssize_t size, wanted_size;
+    MegaError err = {0};
+    assert_non_null(from);
+    assert_non_null(to);
+    while ((size = getline(&line, &capacity, from)) > 0) {
+        MegaBuffer out = {0};
+        wanted_size = getline(&wanted, &wanted_capacity, to);
+        assert_true(wanted_size > 0);
+        number++;
+        if (step(object, line, (size_t)size - 1, &out, &err))
+            fail_msg("%s, line %zu: %s", in, number, err.text);
+        if (out.size != (size_t)wanted_size - 1 || memcmp(out.data, wanted, out.size) != 0)
+            fail_msg("%s, line %zu: got '%.*s', expected '%.*s'", expected, number, (int)out.size,
+                     out.data ? (char *)out.data : "", (int)wanted_size - 1, wanted);
+        mega_buffer_free(&out);
+    }
+    assert_true(number > 10);
+    free(line);
+    free(wanted);
+    fclose(from);
+    fclose(to);
+}
+
+static int normalize(const void *moses, const char *text, size_t size, MegaBuffer *out,
+                     MegaError *err)
+{
+    return mega_moses_normalize(moses, text, size, out, err);
+}
+
+static int tokenize(const void *moses, const char *text, size_t size, MegaBuffer *out,
+                    MegaError *err)
+{
+    return mega_moses_tokenize(moses, text, size, out, err);
+}
+
+static int detokenize(const void *moses, const char *text, size_t size, MegaBuffer *out,
+                      MegaError *err)
+{
+    return mega_moses_detokenize(moses, text, size, out, err);
+}
+
+static void check_moses(const char *language)
+{
+    MegaMoses *moses;
+    char normal[64], tokens[64], joined[64];
+    assert_int_equal(mega_moses_new(&moses, language, NULL), 0);
+    snprintf(normal, sizeof normal, "tests/data/moses/normal.%s.txt", language);
+    snprintf(tokens, sizeof tokens, "tests/data/moses/tokens.%s.txt", language);
+    snprintf(joined, sizeof joined, "tests/data/moses/joined.%s.txt", language);
+    check_lines(normalize, moses, "tests/data/moses/raw.txt", normal);
+    check_lines(tokenize, moses, normal, tokens);
+    check_lines(detokenize, moses, tokens, joined);
+    mega_moses_free(moses);
+}
+
+static void moses_equals_sacremoses(void **state)
+{
+    (void)state;
+    check_moses("en");
+    check_moses("de");
+}
+
+/* Lines that make backtracking patterns slow: a megabyte must take no time worth mentioning. */
+static void moses_is_linear(void **state)
+{
+    static const char *const units[] = {".", "a", " ", "\" ", "'", "word, ", ".\" ", "&amp;"};
+    (void)state;
+    for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
+        MegaMoses *moses;
+        MegaBuffer text = {0}, out = {0};
+        while (text.size < 1000000)
+            mega_put_bytes(&text, units[u], strlen(units[u]));
+        assert_int_equal(mega_moses_new(&moses, u % 2 ? "en" : "de", NULL), 0);
+        const char *line = (const char *)text.data;
+        assert_int_equal(mega_moses_normalize(moses, line, text.size, &out, NULL), 0);
+        assert_int_equal(mega_moses_tokenize(moses, line, text.size, &out, NULL), 0);
+        assert_int_equal(mega_moses_detokenize(moses, line, text.size, &out, NULL), 0);
+        mega_buffer_free(&text);
+        mega_buffer_free(&out);
+        mega_moses_free(moses);
+    }
+}
+
+/* ---- BPE ------------------------------------------------------------------------------------ */
+
+static int segment(const void *bpe, const char *text, size_t size, MegaBuffer *out, MegaError *err)
+{
+    const char *at = text, *word;
+    int code = 0;
+    for (size_t length; !code && mega_utf8_next_word(&at, text + size, &word, &length);) {
+        if (out->size)
+            mega_put_u8(out, ' ');
+        code = mega_bpe_apply(bpe, word, length, out, err);
+    }
+    return code;
+}
+
+static void check_bpe(const char *codes, const MegaBpeOptions *options, const char *expected)
+{
+    MegaMeta *meta = mega_meta_new();
+    MegaBpe *bpe;
+    MegaError err = {0};
+    if (mega_bpe_import(meta, codes, options, &err) || mega_bpe_from_meta(&bpe, meta, &err))
+        fail_msg("%s", err.text);
+    check_lines(segment, bpe, "tests/data/bpe/words.txt", expected);
+    mega_bpe_free(bpe);
+    mega_meta_free(meta);
+}
+
+static void bpe_equals_subword_nmt(void **state)
+{
+    static const char *const glossaries[] = {"low", "wid[a-z]*"};
+    MegaBpeOptions threshold = {.vocabulary = "tests/data/bpe/vocabulary", .threshold = 2};
+    MegaBpeOptions glossary = {.glossaries = glossaries, .glossary_count = 2};
+    (void)state;
+    check_bpe("tests/data/bpe/codes", NULL, "tests/data/bpe/plain.txt");
+    check_bpe("tests/data/bpe/codes.old", NULL, "tests/data/bpe/old.txt");
+    check_bpe("tests/data/bpe/codes", &threshold, "tests/data/bpe/threshold.txt");
+    check_bpe("tests/data/bpe/codes", &glossary, "tests/data/bpe/glossary.txt");
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void bad_codes_are_refused(void **state)
+{
+    static const char *const bad[] = {"#version: 0.3\na b\n", "a b c\n", "ab\n", "a \n", "\xff b\n"};
+    char path[] = "/tmp/mega-codes-XXXXXX";
+    (void)state;
+    close(mkstemp(path));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        MegaMeta *meta = mega_meta_new();
+        MegaError err = {0};
+        write_file(path, bad[i]);
+        assert_int_not_equal(mega_bpe_import(meta, path, NULL, &err), 0);
+        assert_non_null(strstr(err.text, path));
+        mega_meta_free(meta);
+    }
+    unlink(path);
+}
+
+static void pieces_are_joined(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"lo@@ west new@@ er", "lowest newer"}, {"a@@ b c@@", "ab c"}, {"", ""},
+        {"@@ x", "x"}, {"x@@y z", "x@@y z"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        MegaBuffer out = {0};
+        mega_bpe_join(pairs[i][0], strlen(pairs[i][0]), &out);
+        assert_int_equal(out.size, strlen(pairs[i][1]));
+        assert_memory_equal(out.data ? (char *)out.data : "", pairs[i][1], out.size);
+        mega_buffer_free(&out);
+    }
+}
+
+/* ---- Codecs --------------------------------------------------------------------------------- */
+
+/* Metadata with a dictionary of these symbols, one a line. */
+static MegaMeta *meta_with(const char *symbols, MegaTextUnit unit)
+{
+    char path[] = "/tmp/mega-dict-XXXXXX";
+    MegaMeta *meta = mega_meta_new();
+    MegaVocab *vocab;
+    MegaCodecSettings settings = {.unit = unit};
+    close(mkstemp(path));
+    write_file(path, symbols);
+    assert_int_equal(mega_vocab_read(&vocab, path, false, NULL), 0);
+    assert_int_equal(mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, NULL), 0);
+    assert_int_equal(mega_codec_write(&settings, meta, NULL), 0);
+    mega_vocab_free(vocab);
+    unlink(path);
+    return meta;
+}
+
+static void check_round_trip(const MegaMeta *meta, const char *text, const char *expected)
+{
+    MegaCodec *codec;
+    int32_t *ids;
+    size_t count;
+    MegaBuffer out = {0};
+    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, NULL), 0);
+    assert_int_equal(mega_codec_encode(codec, text, strlen(text), false, &ids, &count, NULL), 0);
+    assert_int_equal(mega_codec_decode(codec, ids, count, false, &out, NULL), 0);
+    assert_int_equal(out.size, strlen(expected));
+    assert_memory_equal(out.data ? (char *)out.data : "", expected, out.size);
+    mega_buffer_free(&out);
+    free(ids);
+    mega_codec_free(codec);
+}
+
+static void text_comes_back(void **state)
+{
+    MegaMeta *characters = meta_with("a 1\nb 1\n▁ 1\n⏎ 1\nß 1\n", MEGA_TEXT_CHARACTERS);
+    MegaMeta *bytes = meta_with("97 1\n98 1\n32 1\n195 1\n159 1\n7 1\n", MEGA_TEXT_BYTES);
+    MegaMeta *words = meta_with("ab 1\nba 1\n", MEGA_TEXT_SYMBOLS);
+    (void)state;
+    check_round_trip(characters, "ab ß\nba\n", "ab ß\nba\n");
+    check_round_trip(characters, "", "");
+    check_round_trip(characters, "axb", "a<unk>b");
+    check_round_trip(characters, "a\xff" "b", "a<unk>b");
+    check_round_trip(bytes, "ab \xc3\x9f\x07", "ab \xc3\x9f\x07");
+    check_round_trip(words, "  ab   ba ", "ab ba");
+    mega_meta_free(characters);
+    mega_meta_free(bytes);
+    mega_meta_free(words);
+}
+
+static void invalid_utf8_is_replaced(void **state)
+{
+    MegaBuffer out = {0};
+    (void)state;
+    mega_utf8_repair("a\xc3(\xf0\x9f\x98\0z\xe2\x82\xac", 11, &out);
+    static const char expected[] =
+        "a\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xe2\x82\xac";
+    assert_int_equal(out.size, sizeof expected - 1);
+    assert_memory_equal(out.data, expected, out.size);
+    mega_buffer_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(moses_equals_sacremoses),  cmocka_unit_test(moses_is_linear),
+        cmocka_unit_test(bpe_equals_subword_nmt),   cmocka_unit_test(bad_codes_are_refused),
+        cmocka_unit_test(pieces_are_joined),        cmocka_unit_test(text_comes_back),
+        cmocka_unit_test(invalid_utf8_is_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,429 @@
+/*
+ * test_decoder.c - decoding on random models: a text is the same token by token, in pieces and at
+ * once; sequences side by side are the same as alone, whatever is selected; threads change nothing.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+#define LENGTH 150
+
+static MegaConfig language_model(Random *random)
+{
+    MegaStackConfig stack = {.layers = 2, .width = 12, .hidden = 20, .ffn = 16, .zdim = 6,
+                             .ndim = 3, .max_positions = 400, .norm_affine = true,
+                             .final_norm_affine = true, .final_norm = true, .pre_norm = true,
+                             .activation = MEGA_ACTIVATION_SILU};
+    MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = stack};
+    config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3, .scale = true,
+                                       .max_positions = 400, .cross_positions = 400};
+    config.target.input = config.target.output = (MegaBands){1, {40}, {12}};
+    config.decoder.chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
+    config.decoder.truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
+    config.decoder.attention = (MegaAttentionKind)random_int(random, 0, 2);
+    config.decoder.bias = (MegaBiasKind)random_int(random, 0, 1);
+    config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
+    config.decoder.embed_norm = random_int(random, 0, 1);
+    if (random_int(random, 0, 1)) { /* adaptive softmax and input */
+        config.target.adaptive_input = config.target.input_projection = true;
+        config.target.adaptive_output = true;
+        config.target.split_head = random_int(random, 0, 1);
+        config.target.output_projection = config.target.split_head && random_int(random, 0, 1);
+        config.target.transposed_tails = random_int(random, 0, 1);
+        config.target.input = (MegaBands){3, {10, 25, 40}, {12, 6, 3}};
+        config.target.output = (MegaBands){3, {10, 25, 40}, {12, 6, 3}};
+    }
+    return config;
+}
+
+static MegaConfig translator(Random *random)
+{
+    MegaConfig config = language_model(random);
+    config.task = MEGA_TASK_TRANSLATE;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1,
+                                     .scale = true};
+    config.encoder = config.decoder;
+    config.encoder.bidirectional = true;
+    return config;
+}
+
+static void random_tokens(Random *random, int32_t *tokens, size_t count, int vocab)
+{
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = random_int(random, 2, vocab - 1);
+}
+
+static MegaSession *new_session(const MegaModel *model, int threads)
+{
+    MegaSession *session;
+    MegaSessionOptions options = {.threads = threads};
+    assert_int_equal(mega_session_new(&session, model, &options, NULL), 0);
+    return session;
+}
+
+static MegaEncoded *random_source(MegaSession *session, Random *random)
+{
+    int32_t tokens[30];
+    MegaEncoded *encoded;
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens,
+                       .length = (size_t)random_int(random, 1, 30)};
+    random_tokens(random, tokens, input.length, 33);
+    assert_int_equal(mega_session_encode(session, &input, &encoded, NULL), 0);
+    return encoded;
+}
+
+/* Logits of all tokens, fed in pieces of at most `piece`; 0: by single steps. */
+static float *read_in_pieces(MegaSession *session, const MegaDecoderOptions *options,
+                             const MegaEncoded *source, const int32_t *tokens, size_t piece)
+{
+    MegaDecoder *decoder;
+    MegaError err = {0};
+    size_t vocab = 40;
+    float *logits = malloc(LENGTH * vocab * sizeof *logits);
+    assert_int_equal(mega_decoder_new(&decoder, session, options, &err), 0);
+    if (mega_decoder_begin(decoder, source ? &source : NULL, 1, &err))
+        fail_msg("%s", err.text);
+    for (size_t done = 0, now; done < LENGTH; done += now) {
+        now = piece == 0 ? 1 : LENGTH - done < piece ? LENGTH - done : piece;
+        int code = piece == 0
+                       ? mega_decoder_step(decoder, tokens + done, logits + done * vocab, &err)
+                       : mega_decoder_feed(decoder, tokens + done, now, logits + done * vocab,
+                                           &err);
+        if (code)
+            fail_msg("%s", err.text);
+    }
+    assert_int_equal(mega_decoder_position(decoder), LENGTH);
+    mega_decoder_free(decoder);
+    return logits;
+}
+
+static void check_pieces(const MegaConfig *config, Random *random)
+{
+    const size_t pieces[] = {0, 1, 3, 17, 64, LENGTH};
+    MegaModel *model = random_model(config, random);
+    MegaSession *one = new_session(model, 1), *three = new_session(model, 3);
+    MegaEncoded *source =
+        config->task == MEGA_TASK_TRANSLATE ? random_source(one, random) : NULL;
+    int32_t tokens[LENGTH];
+    random_tokens(random, tokens, LENGTH, 40);
+    for (int truncate = 0; truncate < 2; truncate++) {
+        MegaDecoderOptions options = {.truncate = truncate};
+        float *whole = read_in_pieces(one, &options, source, tokens, LENGTH);
+        for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+            float *other = read_in_pieces(three, &options, source, tokens, pieces[i]);
+            assert_close_f32(other, whole, LENGTH * 40, 2e-5);
+            free(other);
+        }
+        float *again = read_in_pieces(three, &options, source, tokens, LENGTH);
+        assert_memory_equal(again, whole, LENGTH * 40 * sizeof *whole); /* threads: to the bit */
+        free(again);
+        free(whole);
+    }
+    mega_encoded_free(source);
+    mega_session_free(one);
+    mega_session_free(three);
+    mega_model_free(model);
+}
+
+static void pieces_equal_the_whole(void **state)
+{
+    Random random = {77};
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        MegaConfig config = i % 2 ? translator(&random) : language_model(&random);
+        check_pieces(&config, &random);
+    }
+}
+
+/* Without truncation, or before it sets in, both modes agree; beyond it they differ. */
+static void truncation_begins_at_its_length(void **state)
+{
+    Random random = {5};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.truncation = 40;
+    config.decoder.chunk = 0;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 2);
+    int32_t tokens[LENGTH];
+    random_tokens(&random, tokens, LENGTH, 40);
+    float *cut = read_in_pieces(session, &(MegaDecoderOptions){.truncate = true}, NULL, tokens, 9);
+    float *plain = read_in_pieces(session, NULL, NULL, tokens, 9);
+    double difference = 0;
+    assert_close_f32(cut, plain, 40 * 40, 1e-5);
+    for (size_t i = 40 * 40; i < LENGTH * 40; i++)
+        difference = fmax(difference, fabs((double)cut[i] - plain[i]));
+    assert_true(difference > 1e-5);
+    free(cut);
+    free(plain);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* ---- Side by side --------------------------------------------------------------------------- */
+
+#define SEQUENCES 5
+#define STEPS 60
+
+/* Random selections at every step; each sequence's logits are those of its own history read alone. */
+static void check_selection(const MegaConfig *config, Random *random)
+{
+    MegaModel *model = random_model(config, random);
+    MegaSession *session = new_session(model, 2);
+    bool cross = config->task == MEGA_TASK_TRANSLATE;
+    MegaEncoded *sources[SEQUENCES] = {0};
+    const MegaEncoded *begin[SEQUENCES], *of[SEQUENCES];
+    MegaDecoder *many, *alone;
+    int32_t history[SEQUENCES][STEPS], next[SEQUENCES][STEPS], tokens[SEQUENCES];
+    float logits[SEQUENCES * 40], expected[STEPS * 40];
+    int live = 3, parents[SEQUENCES];
+    for (int i = 0; i < SEQUENCES; i++)
+        of[i] = begin[i] = sources[i] = cross ? random_source(session, random) : NULL;
+    assert_int_equal(mega_decoder_new(&many, session,
+                                      &(MegaDecoderOptions){.sequences = SEQUENCES}, NULL), 0);
+    assert_int_equal(mega_decoder_new(&alone, session, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(many, cross ? begin : NULL, live, NULL), 0);
+    for (size_t step = 0; step < STEPS; step++) {
+        random_tokens(random, tokens, (size_t)live, 40);
+        for (int i = 0; i < live; i++)
+            history[i][step] = tokens[i];
+        assert_int_equal(mega_decoder_step(many, tokens, logits, NULL), 0);
+        if (step % 7 == 6 || step + 1 == STEPS)
+            for (int i = 0; i < live; i++) {
+                assert_int_equal(mega_decoder_begin(alone, cross ? &of[i] : NULL, 1, NULL), 0);
+                assert_int_equal(
+                    mega_decoder_feed(alone, history[i], step + 1, expected, NULL), 0);
+                assert_close_f32(logits + i * 40, expected + step * 40, 40, 2e-5);
+            }
+        int count = random_int(random, 1, SEQUENCES);
+        const MegaEncoded *next_of[SEQUENCES];
+        for (int i = 0; i < count; i++) {
+            parents[i] = random_int(random, 0, live - 1);
+            memcpy(next[i], history[parents[i]], sizeof next[i]);
+            next_of[i] = of[parents[i]];
+        }
+        memcpy(history, next, sizeof history);
+        memcpy(of, next_of, (size_t)count * sizeof *of);
+        assert_int_equal(mega_decoder_select(many, parents, count, NULL), 0);
+        live = count;
+    }
+    mega_decoder_free(many);
+    mega_decoder_free(alone);
+    for (int i = 0; i < SEQUENCES; i++)
+        mega_encoded_free(sources[i]);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void selected_sequences_keep_their_past(void **state)
+{
+    Random random = {9};
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        MegaConfig config = i % 2 ? translator(&random) : language_model(&random);
+        check_selection(&config, &random);
+    }
+}
+
+/* ---- Limits and misuse ---------------------------------------------------------------------- */
+
+static void chunked_state_does_not_grow(void **state)
+{
+    Random random = {21};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.chunk = 16;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaDecoder *decoder;
+    int32_t tokens[1000];
+    random_tokens(&random, tokens, 1000, 40);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 100, NULL, NULL), 0);
+    size_t memory = mega_decoder_memory(decoder);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 1000, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_memory(decoder), memory);
+    mega_decoder_free(decoder);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void misuse_is_refused(void **state)
+{
+    Random random = {3};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.bias = MEGA_BIAS_SIMPLE;
+    config.decoder.chunk = 0;
+    config.decoder.max_positions = 20;
+    config.decoder.truncation = 8;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaDecoder *decoder;
+    int32_t tokens[30] = {2};
+    float logits[40];
+    int parent = 1;
+    MegaError err = {0};
+    random_tokens(&random, tokens, 30, 40);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.chunk = 5}, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.sequences = -1},
+                                      &err), MEGA_ERR_ARGUMENT);
+    MegaDecoderOptions many = {.sequences = 2, .truncate = true};
+    assert_int_equal(mega_decoder_new(&decoder, session, &many, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, &err), 0);
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 2, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, &err), 0);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 21, NULL, &err), MEGA_ERR_INPUT);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 20, NULL, &err), 0);
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_INPUT);
+    assert_int_equal(mega_decoder_select(decoder, &parent, 1, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, &err), 0);
+    tokens[1] = 40;
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 2, NULL, &err), MEGA_ERR_INPUT);
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = 1};
+    MegaEncoded *encoded;
+    MegaTranslation translation;
+    assert_int_equal(mega_session_encode(session, &input, &encoded, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_session_translate(session, &input, 1, NULL, &translation, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_session_classify(session, &input, 1, logits, &err), MEGA_ERR_ARGUMENT);
+    mega_decoder_free(decoder);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* ---- Search and sampling -------------------------------------------------------------------- */
+
+static void batches_equal_single_sources(void **state)
+{
+    enum { COUNT = 6 };
+    Random random = {31};
+    (void)state;
+    for (int round = 0; round < 6; round++) {
+        MegaConfig config = translator(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 3);
+        MegaSearchOptions options = mega_search_defaults();
+        MegaTranslation together[COUNT], alone;
+        MegaInput inputs[COUNT];
+        int32_t tokens[COUNT][20];
+        options.beam = random_int(&random, 1, 6);
+        options.max_len_b = random_int(&random, 1, 40);
+        options.no_repeat_ngram = 2 * random_int(&random, 0, 1); /* 1 would bar </s> itself */
+        for (int i = 0; i < COUNT; i++) {
+            inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens[i],
+                                    .length = (size_t)random_int(&random, 1, 20)};
+            random_tokens(&random, tokens[i], inputs[i].length, 33);
+        }
+        assert_int_equal(
+            mega_session_translate(session, inputs, COUNT, &options, together, NULL), 0);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(
+                mega_session_translate(session, &inputs[i], 1, &options, &alone, NULL), 0);
+            assert_int_equal(alone.count, together[i].count);
+            assert_true(alone.count > 0);
+            for (int n = 0; n < alone.count; n++) {
+                const MegaHypothesis *a = &alone.hypotheses[n], *b = &together[i].hypotheses[n];
+                assert_int_equal(a->length, b->length);
+                assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
+                assert_int_equal(a->tokens[a->length - 1], 2);
+            }
+            mega_translation_free(&alone);
+            mega_translation_free(&together[i]);
+        }
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
+static void prefixes_are_kept(void **state)
+{
+    Random random = {8};
+    MegaConfig config = translator(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaSearchOptions options = mega_search_defaults();
+    int32_t source[] = {9, 8, 2}, prefix[] = {11, 7};
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3};
+    MegaTranslation result;
+    (void)state;
+    options.prefix = prefix;
+    options.prefix_length = 2;
+    options.max_len_b = 10;
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
+    assert_true(result.count > 0);
+    for (int i = 0; i < result.count; i++)
+        assert_memory_equal(result.hypotheses[i].tokens, prefix, sizeof prefix);
+    mega_translation_free(&result);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void samplers_follow_the_distribution(void **state)
+{
+    Random random = {4};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    MegaSampler *sampler, *same;
+    float logits[40];
+    int seen[40] = {0};
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        logits[i] = -20;
+    logits[1] = 50; /* <pad>, never drawn */
+    logits[5] = logf(0.5f);
+    logits[6] = logf(0.3f);
+    logits[7] = logf(0.2f);
+    options.seed = 12;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_new(&same, model, &options, NULL), 0);
+    for (int i = 0; i < 20000; i++) {
+        int32_t token = mega_sampler_next(sampler, logits);
+        assert_int_equal(token, mega_sampler_next(same, logits));
+        seen[token]++;
+    }
+    assert_true(abs(seen[5] - 10000) < 300 && abs(seen[6] - 6000) < 300 && seen[1] == 0);
+    mega_sampler_free(sampler);
+    mega_sampler_free(same);
+    options.top_p = 0.7; /* 5 and 6 */
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_in_range(mega_sampler_next(sampler, logits), 5, 6);
+    mega_sampler_free(sampler);
+    options.top_k = 1;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    mega_sampler_free(sampler);
+    options = mega_sampling_defaults();
+    options.greedy = true;
+    options.repetition_penalty = 3;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 was there: penalised */
+    mega_sampler_free(sampler);
+    mega_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_equal_the_whole),
+        cmocka_unit_test(truncation_begins_at_its_length),
+        cmocka_unit_test(selected_sequences_keep_their_past),
+        cmocka_unit_test(chunked_state_does_not_grow),
+        cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(batches_equal_single_sources),
+        cmocka_unit_test(prefixes_are_kept),
+        cmocka_unit_test(samplers_follow_the_distribution),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
