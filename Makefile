@@ -156,6 +156,8 @@ demo: packages
 	$(MAKE) all
 	@echo
 	$(BUILD)/mega-run classify models/speech-commands/yes.wav
+	echo 'Two dogs are playing in the snow.' | $(BUILD)/mega-run translate
+	$(BUILD)/mega-run generate --seed 3 --max-tokens 200 --temperature 0.7 'ROMEO:'
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \

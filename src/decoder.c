@@ -187,9 +187,8 @@ static int choose_chunk(MegaStackConfig *config, int chunk, MegaError *err)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a chunk of %d", chunk);
     if (config->bias != MEGA_BIAS_ROTARY)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "the chunk of this model cannot be changed: its bias is a table for "
-                         "chunks of %d; only a rotary bias fits any size",
-                         config->chunk);
+                         "the chunk of this model cannot be changed: its bias is a table of fixed "
+                         "size; only a rotary bias fits any chunk");
     config->chunk = chunk > 0 ? chunk : 0;
     return 0;
 }

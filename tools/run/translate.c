@@ -80,7 +80,7 @@ static int read_ids(const Translator *t, const LineReader *reader, Line *line, M
     if (!mega_utf8_next_word(&at, reader->text + reader->size, &word, &length))
         return 0;
     return mega_text_parse_ids(reader->text, reader->size,
-                               mega_model_config(t->model)->embed.vocab, reader->name, &line->ids,
+                               mega_model_config(t->model)->embed.vocab, "the ids", &line->ids,
                                &line->count, err);
 }
 
