@@ -69,7 +69,7 @@ PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
-.PHONY: all demo test unit cli bench install clean packages packages-test
+.PHONY: all demo test unit cli fuzz fuzz-replay libfuzzer bench install clean packages packages-test
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -127,6 +127,43 @@ $(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD
 	@mkdir -p $(@D)
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
+# ---- Fuzzing: every target over its corpus, by libFuzzer or (replay) by any compiler ------------------
+
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/replay_%)
+LIBFUZZER_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
+FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
+SECONDS ?= 60
+FUZZ    ?= $(FUZZ_NAMES)
+
+$(BUILD)/libfuzz.a: $(FUZZ_SUPPORT)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/obj/tests/fuzz/fuzz_config.o: ALL_CFLAGS += -iquote tools/convert
+
+$(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o \
+        $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o \
+        $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(CC) $(SAN) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+
+fuzz-replay: $(REPLAY_BIN)
+	@for n in $(FUZZ_NAMES); do \
+	    $(BUILD)/fuzz/replay_$$n tests/fuzz/corpus/$$n >$(BUILD)/fuzz/log 2>&1 || \
+	        { cat $(BUILD)/fuzz/log; echo "$$n: the corpus does not replay"; exit 1; }; done
+
+libfuzzer: $(LIBFUZZER_BIN)
+
+# make fuzz SECONDS=3600 FUZZ="zip pickle": each target for so long; a finding stops it.
+fuzz:
+	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined \
+	    CFLAGS='-O1 -g' libfuzzer
+	BUILD=$(BUILD)/libfuzzer tests/fuzz/run $(SECONDS) $(FUZZ)
+
 # ---- Tests -----------------------------------------------------------------------------------------
 
 $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
@@ -143,7 +180,7 @@ cli: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/cli/run
 
 test: packages-test
-	$(MAKE) all unit cli
+	$(MAKE) all unit cli fuzz-replay
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 

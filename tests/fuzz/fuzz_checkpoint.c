@@ -1,0 +1,35 @@
+/*
+ * fuzz_checkpoint.c - checkpoints: torch zip, legacy torch and safetensors, told apart by content;
+ * every tensor's checksum compared and its elements read.
+ */
+#include <stdlib.h>
+
+#include "checkpoint.h"
+#include "fuzz.h"
+
+#define MAX_ELEMENTS (1u << 18)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    MegaError err = {0};
+    MegaCheckpoint *checkpoint = NULL;
+    const char *path = fuzz_path(data, size);
+    if (!path)
+        return 0;
+    int code = mega_checkpoint_open(&checkpoint, path, &err);
+    fuzz_check_error(code, err.text);
+    for (size_t i = 0; !code && i < mega_checkpoint_count(checkpoint) && i < 1000; i++) {
+        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
+        fuzz_check_error(mega_checkpoint_verify(checkpoint, tensor, &err), err.text);
+        if (tensor->elements <= MAX_ELEMENTS) {
+            float *values = malloc((tensor->elements + 1) * sizeof *values);
+            if (values)
+                mega_checkpoint_read_f32(tensor, values);
+            free(values);
+        }
+        if (!mega_checkpoint_find(checkpoint, tensor->name))
+            __builtin_trap();
+    }
+    mega_checkpoint_close(checkpoint);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/*
+ * fuzz_pickle.c - the data-only pickle machine, and a bounded walk over what it built.
+ */
+#include "fuzz.h"
+#include "pickle.h"
+
+/* Values may be shared and contain themselves: depth and work are bounded. */
+static void walk(const MegaPickleValue *value, int depth, int *work)
+{
+    if (!value || depth > 32 || --*work < 0)
+        return;
+    if (!mega_pickle_describe(value))
+        __builtin_trap();
+    mega_pickle_is_text(value);
+    mega_pickle_get(value, "model");
+    switch (value->type) {
+    case MEGA_PICKLE_TUPLE:
+    case MEGA_PICKLE_LIST:
+    case MEGA_PICKLE_SET:
+    case MEGA_PICKLE_DICT:
+        for (size_t i = 0; i < value->list.count; i++)
+            walk(value->list.items[i], depth + 1, work);
+        break;
+    case MEGA_PICKLE_OBJECT:
+        walk(mega_pickle_namespace(value), depth + 1, work);
+        walk(value->object.state, depth + 1, work);
+        break;
+    case MEGA_PICKLE_TENSOR: {
+        const MegaPickleTensor *tensor = value->tensor;
+        uint64_t last = tensor->offset;
+        for (int axis = 0; tensor->elements && axis < tensor->rank; axis++)
+            last += (tensor->shape[axis] - 1) * (uint64_t)tensor->stride[axis];
+        if (tensor->elements && last >= tensor->storage->elements)
+            __builtin_trap();
+        break;
+    }
+    default: break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    MegaError err = {0};
+    MegaPickle *pickle = NULL;
+    size_t length = 0;
+    int code = mega_pickle_read(&pickle, data, size, &length, "fuzz.pkl", &err), work = 100000;
+    fuzz_check_error(code, err.text);
+    if (!code) {
+        if (length > size)
+            __builtin_trap();
+        walk(mega_pickle_root(pickle), 0, &work);
+        for (size_t i = 0; i < mega_pickle_storage_count(pickle); i++)
+            if (!mega_pickle_storage(pickle, i)->key)
+                __builtin_trap();
+    }
+    mega_pickle_free(pickle);
+    return 0;
+}
