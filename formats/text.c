@@ -301,7 +301,8 @@ int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key,
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata %s is %s of %" PRIu64 " elements, expected array of string of 1 "
                          "to %d",
-                         key, mega_meta_type_name(value->type), value->count, MEGA_VOCAB_MAX_SYMBOLS);
+                         key, mega_meta_type_name(value->type), value->count,
+                         MEGA_VOCAB_MAX_SYMBOLS);
     MegaVocab *vocab = calloc(1, sizeof *vocab);
     if (!vocab)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");

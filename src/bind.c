@@ -149,8 +149,8 @@ static const Row band_rows[] = {
     {"projection.weight", {"1.weight", NULL}, AT_BAND(projection), {D, BAND_IN}, ALWAYS},
 };
 
-/* The decoder's output: a matrix, or an adaptive softmax whose tails are prefixed with "output.I." /
- * "decoder.adaptive_softmax.tail.(I-1).". */
+/* The decoder's output: a matrix, or an adaptive softmax whose tails are prefixed with
+ * "output.I." / "decoder.adaptive_softmax.tail.(I-1).". */
 static const Row output_table = {"output.0.weight", {"decoder.output_projection.weight", NULL},
                                  AT_BAND(table), {BAND, BAND_OUT}, ALWAYS};
 static const Row output_projection = {"output.0.projection.weight",

@@ -36,7 +36,8 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     const MegaStackConfig *config = &decoder->config;
     MegaPassMemory *memory = &decoder->memory;
     uint64_t rows = pass_rows(decoder), d = (uint64_t)config->width, h = (uint64_t)config->hidden;
-    uint64_t z = (uint64_t)config->zdim, threads = (uint64_t)mega_pool_threads(decoder->session->pool);
+    uint64_t z = (uint64_t)config->zdim;
+    uint64_t threads = (uint64_t)mega_pool_threads(decoder->session->pool);
     memory->x = mega_arena_floats(arena, rows * d);
     memory->normed = mega_arena_floats(arena, rows * d);
     memory->moved = mega_arena_floats(arena, rows * d);

@@ -1,9 +1,10 @@
 /*
- * decoder_layer.c - one decoder layer on the rows of a pass: gated attention (spec section 2), gated
- * cross attention (section 4), feed-forward (section 5).
+ * decoder_layer.c - one decoder layer on the rows of a pass: gated attention (spec section 2),
+ * gated cross attention (section 4), feed-forward (section 5).
  *
  * The same formulas as layer.c, with three differences: the past comes from states instead of from
- * earlier rows, a query sees no later key, and weights rather than rows are divided between threads.
+ * earlier rows, a query sees no later key, and weights rather than rows are divided between
+ * threads.
  */
 #include "decoder.h"
 

@@ -64,7 +64,7 @@ static const float *project(const MegaLogits *logits, int band, const float *x, 
     return logits->projected;
 }
 
-/* Logits of a band's words. The first band of an adaptive softmax has the slots behind its words. */
+/* Logits of a band's words. The first band of an adaptive softmax has slots behind its words. */
 static void band_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out,
                         size_t ldo)
 {

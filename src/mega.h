@@ -250,7 +250,7 @@ typedef struct MegaSamplingOptions {
     bool greedy;               /* false: the most probable token, nothing is drawn */
     double temperature;        /* 1: logits are divided by it */
     int top_k;                 /* 0: off; only the k most probable tokens */
-    double top_p;              /* 1: off; only the most probable ones that have this mass together */
+    double top_p;              /* 1: off; only the most probable ones, of this mass together */
     double repetition_penalty; /* 1: off; of tokens that were read or made, positive logits are
                                   divided by it and negative ones multiplied */
     uint64_t seed;             /* 0 */

@@ -1,6 +1,6 @@
 /*
- * golden.h - checkpoints of the original implementation with its results: tests/fixtures, and all of
- * the project's fixtures where they are at hand ($MEGA_FIXTURES, else ../shared/fixtures).
+ * golden.h - checkpoints of the original implementation with its results: tests/fixtures, and all
+ * of the project's fixtures where they are at hand ($MEGA_FIXTURES, else ../shared/fixtures).
  */
 #ifndef TEST_GOLDEN_H
 #define TEST_GOLDEN_H

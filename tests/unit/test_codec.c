@@ -152,7 +152,8 @@ static void write_file(const char *path, const char *text)
 
 static void bad_codes_are_refused(void **state)
 {
-    static const char *const bad[] = {"#version: 0.3\na b\n", "a b c\n", "ab\n", "a \n", "\xff b\n"};
+    static const char *const bad[] = {"#version: 0.3\na b\n", "a b c\n", "ab\n", "a \n",
+                                      "\xff b\n"};
     char path[] = "/tmp/mega-codes-XXXXXX";
     (void)state;
     close(mkstemp(path));

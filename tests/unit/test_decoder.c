@@ -169,7 +169,7 @@ static void truncation_begins_at_its_length(void **state)
 #define SEQUENCES 5
 #define STEPS 60
 
-/* Random selections at every step; each sequence's logits are those of its own history read alone. */
+/* Random selections at every step; each sequence's logits are those of its own history alone. */
 static void check_selection(const MegaConfig *config, Random *random)
 {
     MegaModel *model = random_model(config, random);

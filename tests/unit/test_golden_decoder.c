@@ -292,7 +292,8 @@ static void check_targets(Golden *golden, MegaSession *session, const MegaDecode
 
 static void check_length(Golden *golden, MegaSession *session, int length)
 {
-    const int pieces[] = {1, 7, 8, 16, 32, 48, 64, 128}, chunks[] = {-1, 8, 16, 24, 32, 48, 64, 128};
+    const int pieces[] = {1, 7, 8, 16, 32, 48, 64, 128};
+    const int chunks[] = {-1, 8, 16, 24, 32, 48, 64, 128};
     MegaDecoderOptions plain = {0}, full = {.truncate = true};
     MegaNpy input;
     char name[64];

@@ -1,6 +1,7 @@
 /*
  * eval_text.c - mega-run eval for models that make text: perplexity of a language model on a text,
- * translations of a list of sentence pairs. BLEU is left to sacreBLEU, whose tokenisation defines it.
+ * translations of a list of sentence pairs. BLEU is left to sacreBLEU, whose tokenisation defines
+ * it.
  */
 #include "eval_text.h"
 

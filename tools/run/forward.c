@@ -193,7 +193,7 @@ static int read_tokens(MegaNpy *array, const char *path, MegaInput *out, MegaErr
     return code;
 }
 
-/* Teacher-forced: all tokens at once, with the EMA truncated. encoded: NULL for a language model. */
+/* Teacher-forced: all tokens at once, EMA truncated. encoded: NULL for a language model. */
 static int run_decoder(const Options *options, MegaSession *session, const MegaModel *model,
                        const MegaEncoded *encoded, const MegaInput *tokens, Capture *capture,
                        MegaError *err)

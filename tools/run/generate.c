@@ -20,8 +20,8 @@
 static const char help[] =
     "Usage: mega-run generate [-m MODEL] [PROMPT | -]\n"
     "\n"
-    "Goes on with a text, as a language model sees fit, and prints what it makes. Without a prompt\n"
-    "it begins a text; '-' reads the prompt from standard input.\n"
+    "Goes on with a text, as a language model sees fit, and prints what it makes. Without a\n"
+    "prompt it begins a text; '-' reads the prompt from standard input.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped language model)\n"
     "      --max-tokens N      at most N tokens (256)\n"

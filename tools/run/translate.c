@@ -43,7 +43,8 @@ static const char help[] =
     "  -q, --quiet             no progress\n"
     "  -h, --help              show this help\n"
     "\n"
-    "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong usage.\n";
+    "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong\n"
+    "usage.\n";
 
 typedef struct Options {
     const char *model, *prefix;
