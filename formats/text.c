@@ -231,7 +231,7 @@ static int check_duplicates(const MegaVocab *vocab, const MegaBuffer *overwritte
 static int add_lines(MegaVocab *vocab, const MegaBuffer *file, const char *name,
                      MegaBuffer *overwritten, MegaError *err)
 {
-    const char *at = (const char *)file->data;
+    const char *at = file->size ? (const char *)file->data : "";
     const char *end = at + file->size;
     int code = file->size ? 0
                           : mega_fail(err, MEGA_ERR_FORMAT,

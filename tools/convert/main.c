@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mapping.h"
 #include "metadata.h"
 #include "write.h"
 
@@ -360,6 +361,7 @@ int main(int argc, char **argv)
     MegaError err = {0};
     int option, index = 0;
     opterr = 0;
+    catch_lost_mapping("mega-convert", write_abandon);
     while ((option = getopt_long(argc, argv, ":o:qh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);

@@ -217,13 +217,18 @@ out:
     return code;
 }
 
-/* What a signal must remove. */
+/* What a signal must remove: handlers reach nothing but a global. */
 static const MegaWriter *volatile active_writer;
 
-static void abandon(int number)
+void write_abandon(void)
 {
     if (active_writer)
         mega_writer_abandon(active_writer);
+}
+
+static void abandon(int number)
+{
+    write_abandon();
     signal(number, SIG_DFL);
     raise(number);
 }

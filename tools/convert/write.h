@@ -19,5 +19,7 @@ typedef struct WriteOptions {
  * behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
+/* For signal handlers: removes the temporary file of a write_model that is under way. */
+void write_abandon(void);
 
 #endif

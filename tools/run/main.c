@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "mapping.h"
 #include "options.h"
 
 typedef struct Command {
@@ -93,6 +94,7 @@ static int help_on(const char *name)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_DFL);
+    catch_lost_mapping("mega-run", NULL);
     if (argc < 2) {
         print_help(stderr);
         return 2;
