@@ -69,7 +69,8 @@ PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
-.PHONY: all demo test unit cli fuzz fuzz-replay libfuzzer bench install clean packages packages-test
+.PHONY: all demo test unit cli bench install clean packages packages-test \
+    faults second-reader fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -179,8 +180,20 @@ unit: $(UNIT_BIN) $(BINARIES)
 cli: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/cli/run
 
+# Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
+$(BUILD)/faults/preload.so: tests/faults/preload.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fno-builtin -shared -o $@ $<
+
+faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
+	MEGA_BUILD=$(BUILD) tests/faults/run
+
+# formats/MEGA-FORMAT.md read twice: by our reader and by one in Python
+second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
+	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
+
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay
+	$(MAKE) all unit cli fuzz-replay faults second-reader
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 

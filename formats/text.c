@@ -262,7 +262,7 @@ int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaErro
     for (size_t i = 0; i < 4; i++)
         add_symbol(vocab, specials[i], strlen(specials[i]));
     code = add_lines(vocab, &file, name, &overwritten, err);
-    if (!code && append_cls) {
+    if (!code && append_cls && !vocab->text.failed && !vocab->start.failed) {
         /* fairseq's add_symbol gives the old id when the file has the symbol already. */
         for (uint32_t i = 0; i < vocab->count && append_cls; i++)
             append_cls = strcmp(symbol_at(vocab, i), "<CLS>") != 0;

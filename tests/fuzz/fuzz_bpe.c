@@ -1,5 +1,5 @@
 /*
- * fuzz_bpe.c - the merges of byte pair encoding, then words cut by them. A NUL ends the merges; what
+ * fuzz_bpe.c - merges of byte pair encoding, then words cut by them. A NUL ends the merges; what
  * is behind it is the text.
  */
 #include <string.h>

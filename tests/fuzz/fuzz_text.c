@@ -8,20 +8,19 @@
 #include "moses.h"
 #include "text.h"
 
+#define LANGUAGES 3
+
 static void check_text(const MegaBuffer *text)
 {
     if (!text->failed && text->size && !mega_utf8_valid(text->data, text->size))
         __builtin_trap();
 }
 
-static void tokenize(const char *language, const MegaBuffer *text)
+static void tokenize(const MegaMoses *moses, const MegaBuffer *text)
 {
     MegaError err = {0};
-    MegaMoses *moses = NULL;
     MegaBuffer normal = {0}, tokens = {0}, joined = {0};
-    int code = mega_moses_new(&moses, language, &err);
-    if (!code)
-        code = mega_moses_normalize(moses, (const char *)text->data, text->size, &normal, &err);
+    int code = mega_moses_normalize(moses, (const char *)text->data, text->size, &normal, &err);
     if (!code)
         code = mega_moses_tokenize(moses, normal.data ? (const char *)normal.data : "", normal.size,
                                    &tokens, &err);
@@ -35,11 +34,12 @@ static void tokenize(const char *language, const MegaBuffer *text)
     mega_buffer_free(&normal);
     mega_buffer_free(&tokens);
     mega_buffer_free(&joined);
-    mega_moses_free(moses);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *const languages[LANGUAGES] = {"en", "de", "xx"};
+    static MegaMoses *moses[LANGUAGES]; /* making one takes longer than using it */
     MegaError err = {0};
     MegaBuffer text = {0};
     int32_t *ids = NULL;
@@ -56,9 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             text.data[i] = ' ';
     if (text.data) {
         check_text(&text);
-        tokenize("en", &text);
-        tokenize("de", &text);
-        tokenize("xx", &text);
+        for (int i = 0; i < LANGUAGES; i++) {
+            if (!moses[i])
+                fuzz_check_error(mega_moses_new(&moses[i], languages[i], &err), err.text);
+            tokenize(moses[i], &text);
+        }
     }
     mega_buffer_free(&text);
     return 0;
