@@ -70,7 +70,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader fuzz fuzz-replay libfuzzer
+    faults second-reader examples fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -192,8 +192,11 @@ faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
 
+examples: $(BUILD)/libmega.so $(BUILD)/mega-run
+	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
+
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay faults second-reader
+	$(MAKE) all unit cli fuzz-replay faults second-reader examples
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
