@@ -25,7 +25,7 @@ LIB_SRC := \
     src/error.c src/dtype.c \
     formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
     src/config.c src/bind.c src/model.c \
-    src/kernels.c src/kernels_generic.c src/threads.c src/arena.c \
+    src/kernels.c src/kernels_generic.c src/threads.c src/arena.c src/matmul.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
     src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
 
@@ -50,14 +50,15 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/classifier.c tools/convert/vision.c tools/convert/sequence.c \
     tools/convert/metadata.c tools/convert/write.c
 
-# The one file that is built for a particular processor; chosen at run time by src/kernels.c.
+# The files that are built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-LIB_SRC += src/kernels_avx2.c
+LIB_SRC += src/kernels_avx2.c src/kernels_avx512.c
 $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 endif
 # The kernels' plain loops are written to be vectorised by the compiler.
-$(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
+$(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o $(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
@@ -70,7 +71,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader examples fuzz fuzz-replay libfuzzer
+    faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -192,11 +193,14 @@ faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
 
+completion: $(BINARIES)
+	MEGA_BUILD=$(BUILD) tools/completion/test
+
 examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay faults second-reader examples
+	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
@@ -226,6 +230,17 @@ install: all
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done
+	for c in mega-run mega-convert; do \
+	    install -D -m 644 tools/completion/mega.bash \
+	        $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c && \
+	    install -D -m 644 tools/completion/mega.zsh \
+	        $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_$$c && \
+	    install -D -m 644 tools/completion/mega.fish \
+	        $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$c.fish || exit 1; done
+
+# A Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
+deb: all
+	tools/package $(BUILD)
 
 clean:
 	rm -rf $(BUILD)

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm.h"
+#include "matmul.h"
 
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
                        float *table)
@@ -30,13 +30,55 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
     }
 }
 
+/* Keys whose values and weights stay in the caches while all rows pass over them. */
+#define KEY_BLOCK 256
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* out += weights [rows][stride], columns first ... first + count - 1, times the values of these */
+static void add_values(const MegaKernels *kernels, const float *weights, size_t stride,
+                       const float *v, size_t rows, size_t count, size_t hidden, bool add,
+                       float *out)
+{
+    for (size_t c = 0; c < hidden; c += MEGA_PANEL)
+        kernels->gemm_panel(weights, stride, rows, v + c, hidden, count, out + c, hidden,
+                            min_size(MEGA_PANEL, hidden - c), add);
+}
+
+/* Rows are normalised over all keys: their weights must be known before a value is added. */
+static void attend_softmax(const MegaKernels *kernels, const MegaPacked *keys, const float *q,
+                           const float *v, size_t first, size_t rows, size_t hidden,
+                           const float *bias, float *weights, float *out)
+{
+    float scale = 1.0f / sqrtf((float)keys->in);
+    mega_matmul(kernels, keys, q, keys->in, rows, weights, keys->out, false);
+    for (size_t row = 0; row < rows; row++)
+        kernels->attention(MEGA_ATTENTION_SOFTMAX, weights + row * keys->out, keys->out, scale,
+                           bias - (first + row));
+    for (size_t j = 0; j < keys->out; j += KEY_BLOCK)
+        add_values(kernels, weights + j, keys->out, v + j * hidden, rows,
+                   min_size(KEY_BLOCK, keys->out - j), hidden, j > 0, out);
+}
+
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
-                    const float *k, const float *v, size_t first, size_t rows, size_t keys,
+                    const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
                     size_t zdim, size_t hidden, const float *bias, float *weights, float *out)
 {
-    float scale = kind == MEGA_ATTENTION_SOFTMAX ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
-    mega_gemm_nt(rows, keys, zdim, q, zdim, k, zdim, 0.0f, weights, keys);
-    for (size_t row = 0; row < rows; row++)
-        kernels->attention(kind, weights + row * keys, keys, scale, bias - (first + row));
-    mega_gemm_nn(rows, hidden, keys, weights, keys, v, hidden, out, hidden);
+    MegaPacked packed = {.panels = key_panels, .in = zdim, .out = keys};
+    if (kind == MEGA_ATTENTION_SOFTMAX) {
+        attend_softmax(kernels, &packed, q, v, first, rows, hidden, bias, weights, out);
+        return;
+    }
+    for (size_t j = 0; j < keys; j += KEY_BLOCK) {
+        size_t count = min_size(KEY_BLOCK, keys - j);
+        MegaPacked block = {.panels = key_panels + j * zdim, .in = zdim, .out = count};
+        mega_matmul(kernels, &block, q, zdim, rows, weights, count, false);
+        for (size_t row = 0; row < rows; row++)
+            kernels->attention(kind, weights + row * count, count, 1.0f / (float)keys,
+                               bias + j - (first + row));
+        add_values(kernels, weights, count, v + j * hidden, rows, count, hidden, j > 0, out);
+    }
 }

@@ -17,11 +17,12 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
 
 /*
  * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row
- * `first`; k [keys][z], v [keys][h]; bias points at the entry of j = i. weights is scratch
+ * `first`; key_panels holds k [keys][z] in packed panels (matmul.h); v [keys][h], behind which
+ * MEGA_PANEL more floats can be read; bias points at the entry of j = i. weights is scratch
  * [rows][keys], out [rows][h].
  */
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
-                    const float *k, const float *v, size_t first, size_t rows, size_t keys,
+                    const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
                     size_t zdim, size_t hidden, const float *bias, float *weights, float *out);
 
 #endif

@@ -239,6 +239,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->truncate = options->truncate && decoder->config.truncation > 0;
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
+                                   .packed = model->packed,
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
                                    .pool = session->pool};

@@ -55,11 +55,12 @@ static size_t task_rows(const Pass *pass, size_t task)
     return min_size(MEGA_QUERY_ROWS, pass->rows - task * MEGA_QUERY_ROWS);
 }
 
-static void linear(const Pass *pass, const float *x, size_t in, const MegaLinearWeights *weights,
-                   size_t out, float *y, bool add, MegaActivation activation)
+/* y rows lie ldy floats apart. */
+static void linear(const Pass *pass, const float *x, const MegaPacked *weight, const float *bias,
+                   float *y, size_t ldy, bool add, MegaActivation activation)
 {
-    MegaLinear l = {.x = x, .ldx = in, .in = in, .weight = weights->weight, .bias = weights->bias,
-                    .out = out, .y = y, .ldy = out, .add = add, .activation = activation};
+    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .bias = bias, .y = y, .ldy = ldy,
+                    .add = add, .activation = activation};
     mega_linear_run(pass->pool, pass->kernels, &l, pass->rows);
 }
 
@@ -141,7 +142,7 @@ static size_t entry_of(const Pass *pass, size_t row)
                         : (decoder->in_chunk + row) * decoder->sequences;
 }
 
-/* u, z, r from mx; q and k from z; k and v to the tables */
+/* u and r from mx; q and k from z; k and v to the tables */
 static void finish_projections(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -153,7 +154,7 @@ static void finish_projections(void *context, size_t task, int worker)
     size_t d = pass->d, h = pass->h, z = pass->z;
     float *mx = memory->mx + first * pass->mx;
     kernels->sigmoid(NULL, mx, rows, d, pass->mx);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, mx + d, rows, z + h, pass->mx);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, mx + d + z, rows, h, pass->mx);
     for (size_t row = first; row < first + rows; row++) {
         const float *zz = memory->mx + row * pass->mx + d;
         size_t entry = entry_of(pass, row);
@@ -253,9 +254,16 @@ static void attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaLayerWeights *weights = pass->weights;
     size_t d = pass->d, h = pass->h;
-    linear(pass, pass->input, d, &weights->v, h, memory->v, false, pass->config->activation);
-    linear(pass, memory->moved, d, &weights->mx, pass->mx, memory->mx, false,
+    const MegaPackedLayer *packed = pass->layer->packed;
+    const float *bias = weights->mx.bias;
+    linear(pass, pass->input, &packed->v, weights->v.bias, memory->v, h, false,
+           pass->config->activation);
+    linear(pass, memory->moved, &packed->u, bias, memory->mx, pass->mx, false,
            MEGA_ACTIVATION_LINEAR);
+    linear(pass, memory->moved, &packed->z, bias + d, memory->mx + d, pass->mx, false,
+           MEGA_ACTIVATION_SILU);
+    linear(pass, memory->moved, &packed->r_hx, bias + d + pass->z, memory->mx + d + pass->z,
+           pass->mx, false, MEGA_ACTIVATION_LINEAR);
     for_rows(pass, finish_projections);
     if (pass->across)
         mega_pool_run(pass->pool, pass->rows, attend_across, pass);
@@ -264,7 +272,7 @@ static void attend(Pass *pass)
     for (size_t row = 0; row < pass->rows; row++)
         memcpy(memory->hidden + row * d, memory->mx + row * pass->mx + d + pass->z + h,
                d * sizeof(float));
-    linear(pass, memory->attended, h, &weights->h, d, memory->hidden, true,
+    linear(pass, memory->attended, &packed->h, weights->h.bias, memory->hidden, d, true,
            pass->config->activation);
     for_rows(pass, gate_attention);
 }
@@ -322,10 +330,11 @@ static void cross_attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaCrossWeights *cross = &pass->weights->cross;
     size_t d = pass->d;
-    linear(pass, normed_input(pass, &pass->layer->cross_norm), d, &cross->q, 2 * d + pass->z,
-           memory->wide, false, MEGA_ACTIVATION_LINEAR);
+    const MegaPackedLayer *packed = pass->layer->packed;
+    linear(pass, normed_input(pass, &pass->layer->cross_norm), &packed->cross_q, cross->q.bias,
+           memory->wide, 2 * d + pass->z, false, MEGA_ACTIVATION_LINEAR);
     mega_pool_run(pass->pool, pass->rows, cross_row, pass);
-    linear(pass, memory->attended, d, &cross->h, d, memory->hidden, false,
+    linear(pass, memory->attended, &packed->cross_h, cross->h.bias, memory->hidden, d, false,
            pass->config->activation);
     for_rows(pass, gate_cross);
 }
@@ -337,9 +346,10 @@ static void feed_forward(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaNorm *norm = &pass->layer->ffn_norm;
     size_t d = pass->d, f = (size_t)pass->config->ffn;
-    linear(pass, normed_input(pass, norm), d, &pass->weights->fc1, f, memory->wide, false,
-           pass->config->activation);
-    linear(pass, memory->wide, f, &pass->weights->fc2, d, memory->x, true,
+    const MegaPackedLayer *packed = pass->layer->packed;
+    linear(pass, normed_input(pass, norm), &packed->fc1, pass->weights->fc1.bias, memory->wide, f,
+           false, pass->config->activation);
+    linear(pass, memory->wide, &packed->fc2, pass->weights->fc2.bias, memory->x, d, true,
            MEGA_ACTIVATION_LINEAR);
     if (!pass->config->pre_norm)
         mega_norm_apply(norm, pass->kernels, memory->x, pass->rows, d, memory->x);

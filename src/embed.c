@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm.h"
 
 /* ---- Checking ------------------------------------------------------------------------------- */
 
@@ -106,23 +105,23 @@ typedef struct Embed {
     const MegaLayerRun *run;
     const MegaEmbedConfig *config;
     const MegaWeights *weights;
+    const MegaPacked *packed;
     const MegaNorm *norm;
     const MegaInput *input;
 } Embed;
 
-/* Values of one position for the linear kinds. */
-static size_t fan_in(const MegaEmbedConfig *config)
+uint64_t mega_embed_fan_in(const MegaEmbedConfig *config)
 {
     if (config->kind == MEGA_EMBED_FRAMES)
-        return (size_t)config->frame_length;
+        return (uint64_t)config->frame_length;
     if (config->kind == MEGA_EMBED_PATCHES)
-        return (size_t)config->channels * (size_t)config->patch * (size_t)config->patch;
+        return (uint64_t)config->channels * (uint64_t)config->patch * (uint64_t)config->patch;
     return 0;
 }
 
 uint64_t mega_embed_scratch(const MegaConfig *config)
 {
-    return (uint64_t)fan_in(&config->embed) * MEGA_ROW_BLOCK;
+    return mega_embed_fan_in(&config->embed) * MEGA_ROW_BLOCK;
 }
 
 static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
@@ -151,14 +150,14 @@ static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x
 {
     const MegaEmbedConfig *config = embed->config;
     const MegaWeights *weights = embed->weights;
-    size_t d = (size_t)embed->run->config->width, in = fan_in(config);
+    size_t d = (size_t)embed->run->config->width, in = (size_t)mega_embed_fan_in(config);
     for (size_t row = 0; row < rows; row++) {
         if (config->kind == MEGA_EMBED_FRAMES)
             copy_frame(config, embed->input, first + row, scratch + row * in);
         else
             copy_patch(config, embed->input, first + row, scratch + row * in);
     }
-    mega_gemm_nt(rows, d, in, scratch, in, weights->embed.weight, in, 0.0f, x, d);
+    mega_matmul(embed->run->kernels, embed->packed, scratch, in, rows, x, d, false);
     embed->run->kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->embed.bias, x, rows, d, d);
     if (weights->positions)
         embed->run->kernels->add(x, weights->positions + first * d, rows * d);
@@ -203,8 +202,8 @@ static void embed_rows(void *context, size_t task, int worker)
 }
 
 void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaNorm *norm, const MegaInput *input)
+                    const MegaPacked *packed, const MegaNorm *norm, const MegaInput *input)
 {
-    Embed embed = {run, &config->embed, weights, norm, input};
+    Embed embed = {run, &config->embed, weights, packed, norm, input};
     mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), embed_rows, &embed);
 }

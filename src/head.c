@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm.h"
 
 void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
 {
@@ -20,7 +19,8 @@ void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *ar
 
 typedef struct Projection {
     const MegaLayerRun *run;
-    const MegaLinearWeights *linear;
+    const MegaPacked *packed;
+    const float *bias;
 } Projection;
 
 static void project_rows(void *context, size_t task, int worker)
@@ -31,20 +31,20 @@ static void project_rows(void *context, size_t task, int worker)
     size_t rows = mega_block_rows(w->length, task);
     float *out = w->moved + first * d; /* free after the last layer */
     (void)worker;
-    mega_gemm_nt(rows, d, d, w->x + first * d, d, projection->linear->weight, d, 0.0f, out, d);
-    projection->run->kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->linear->bias, out,
-                                            rows, d, d);
+    const MegaKernels *kernels = projection->run->kernels;
+    mega_matmul(kernels, projection->packed, w->x + first * d, d, rows, out, d, false);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->bias, out, rows, d, d);
 }
 
 void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    MegaHeadMemory *memory, float *pooled)
+                    const MegaPacked *projection, MegaHeadMemory *memory, float *pooled)
 {
     const MegaWorkspace *w = run->workspace;
     size_t d = (size_t)config->encoder.width;
     const float *x = w->x;
     if (config->head.projection) {
-        Projection projection = {run, &weights->head_projection};
-        mega_pool_run(run->pool, mega_row_blocks(w->length), project_rows, &projection);
+        Projection work = {run, projection, weights->head_projection.bias};
+        mega_pool_run(run->pool, mega_row_blocks(w->length), project_rows, &work);
         x = w->moved;
     }
     if (config->head.pooling == MEGA_POOL_FIRST) {
@@ -73,13 +73,13 @@ void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
     }
     for (int i = 0; i < head->layers; i++) {
         float *y = memory->hidden[i % 2];
-        mega_gemm_nt(1, out, in, x, in, weights->head_layers[i].weight, in, 0.0f, y, out);
+        kernels->matvec(weights->head_layers[i].weight, out, in, x, in, 1, y, out, false);
         kernels->bias_activate(head->activation, weights->head_layers[i].bias, y, 1, out, out);
         x = y;
         in = out;
     }
     size_t classes = (size_t)head->classes;
-    mega_gemm_nt(1, classes, in, x, in, weights->head_output.weight, in, 0.0f, logits, classes);
+    kernels->matvec(weights->head_output.weight, classes, in, x, in, 1, logits, classes, false);
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->head_output.bias, logits, 1, classes,
                            classes);
 }

@@ -1,13 +1,13 @@
 /*
- * kernels.h - the inner loops: everything between the matrix products, which OpenBLAS does.
+ * kernels.h - the inner loops: matrix products and everything between them.
  *
  * One body, kernels_body.h, written in vectors of the compiler, is built once for the baseline and
  * once for each better processor (kernels_avx2.c); mega_kernels() picks at run time. A matrix is
  * [rows][columns], row-major, with `stride` floats between rows where that is given. Functions with
  * an out argument allow out == x.
  *
- * Accuracy against exact arithmetic, tested in tests/unit/test_kernels.c: exp 2e-7 relative, erf
- * and sigmoid 2e-7 absolute.
+ * Accuracy against exact arithmetic, tested in tests/unit/test_kernels.c: exp 2e-7 relative, sigmoid
+ * 2e-7 and erf 4e-7 absolute.
  */
 #ifndef MEGA_KERNELS_H
 #define MEGA_KERNELS_H
@@ -19,9 +19,22 @@
 /* EMA coefficients are stored state-major with this many states at a time (absent ones are 0). */
 #define MEGA_EMA_GROUP 4
 
+/* Columns of a matrix product that are computed at once, in every tier. */
+#define MEGA_PANEL 16
+
 typedef struct MegaKernels {
-    const char *name; /* "generic", "avx2" */
+    const char *name; /* "generic", "avx2", "avx512" */
     int lanes;        /* floats in a vector */
+
+    /* y [rows][columns] = x [rows][k] b, or += with add. columns <= MEGA_PANEL; row p of b, of which
+     * MEGA_PANEL floats can be read, is at b + p * ldb. Every element is one sum over p in order,
+     * whatever the number of rows: a row's result does not depend on its neighbours. */
+    void (*gemm_panel)(const float *x, size_t ldx, size_t rows, const float *b, size_t ldb,
+                       size_t k, float *y, size_t ldy, size_t columns, bool add);
+    /* y [rows][out] = x [rows][in] weight^T, or +=, for few rows: every weight is read once for all
+     * of them. weight [out][in], row-major. A row's result does not depend on its neighbours. */
+    void (*matvec)(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
+                   size_t rows, float *y, size_t ldy, bool add);
 
     /* x += bias (NULL: none), then the activation, in place. */
     void (*bias_activate)(MegaActivation activation, const float *bias, float *x, size_t rows,
@@ -90,6 +103,7 @@ const MegaKernels *mega_kernels_by_name(const char *name);
 extern const MegaKernels mega_kernels_generic;
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
+extern const MegaKernels mega_kernels_avx512;
 #endif
 
 #endif

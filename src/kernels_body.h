@@ -74,6 +74,118 @@ static inline float sum_lanes(V v)
     return sum;
 }
 
+/* ---- Matrix products ------------------------------------------------------------------------ */
+
+#define INLINE static inline __attribute__((always_inline))
+#define PANEL_VECTORS (MEGA_PANEL / LANES)
+
+/* Rows of a tile: its sums, PANEL_VECTORS a row, leave registers for a row of b and one of x. */
+#if VECTOR_BYTES == 64
+#define TILE_ROWS 12
+#elif VECTOR_BYTES == 32 || defined(__aarch64__)
+#define TILE_ROWS 6
+#else
+#define TILE_ROWS 3
+#endif
+
+/* One tile. rows is a constant where this is inlined, so that the sums stay in registers. */
+INLINE void gemm_tile(const float *x, size_t ldx, const float *b, size_t ldb, size_t k, float *y,
+                      size_t ldy, size_t columns, bool add, const int rows)
+{
+    V sum[TILE_ROWS][PANEL_VECTORS] = {{{0}}};
+    for (size_t p = 0; p < k; p++, b += ldb) {
+        V row[PANEL_VECTORS];
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            row[v] = load(b + v * LANES);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            V factor = splat(x[(size_t)r * ldx + p]);
+            for (int v = 0; v < PANEL_VECTORS; v++)
+                sum[r][v] += factor * row[v];
+        }
+    }
+    if (columns < MEGA_PANEL) { /* through memory: which vectors count is not a constant */
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++, y += ldy) {
+            float whole[MEGA_PANEL];
+            for (int v = 0; v < PANEL_VECTORS; v++)
+                store(whole + v * LANES, sum[r][v]);
+            for (size_t c = 0; c < columns; c++)
+                y[c] = add ? y[c] + whole[c] : whole[c];
+        }
+        return;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++, y += ldy)
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            store(y + v * LANES, add ? load(y + v * LANES) + sum[r][v] : sum[r][v]);
+}
+
+static void gemm_panel(const float *x, size_t ldx, size_t rows, const float *b, size_t ldb,
+                       size_t k, float *y, size_t ldy, size_t columns, bool add)
+{
+    for (; rows >= TILE_ROWS; rows -= TILE_ROWS, x += TILE_ROWS * ldx, y += TILE_ROWS * ldy)
+        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, TILE_ROWS);
+    for (; rows >= 3; rows -= 3, x += 3 * ldx, y += 3 * ldy)
+        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, 3);
+    for (; rows > 0; rows--, x += ldx, y += ldy)
+        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, 1);
+}
+
+/* `outs` rows of weights times `rows` rows of x, both constants. */
+INLINE void matvec_tile(const float *weight, size_t in, const float *x, size_t ldx, float *y,
+                        size_t ldy, bool add, const int outs, const int rows)
+{
+    V sum[4][8] = {{{0}}};
+    size_t i = 0;
+    for (; i + LANES <= in; i += LANES) {
+        V w[4];
+        for (int o = 0; o < outs; o++)
+            w[o] = load(weight + (size_t)o * in + i);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            V v = load(x + (size_t)r * ldx + i);
+            for (int o = 0; o < outs; o++)
+                sum[o][r] += w[o] * v;
+        }
+    }
+    for (int o = 0; o < outs; o++)
+        for (int r = 0; r < rows; r++) {
+            if (i < in)
+                sum[o][r] += load_part(weight + (size_t)o * in + i, in - i) *
+                             load_part(x + (size_t)r * ldx + i, in - i);
+            float total = sum_lanes(sum[o][r]);
+            y[(size_t)r * ldy + (size_t)o] = add ? y[(size_t)r * ldy + (size_t)o] + total : total;
+        }
+}
+
+INLINE void matvec_rows(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
+                        float *y, size_t ldy, bool add, const int outs, const int rows)
+{
+    size_t o = 0;
+    for (; o + (size_t)outs <= out; o += (size_t)outs)
+        matvec_tile(weight + o * in, in, x, ldx, y + o, ldy, add, outs, rows);
+    for (; o < out; o++)
+        matvec_tile(weight + o * in, in, x, ldx, y + o, ldy, add, 1, rows);
+}
+
+static void matvec(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
+                   size_t rows, float *y, size_t ldy, bool add)
+{
+    for (; rows > 8; rows -= 8, x += 8 * ldx, y += 8 * ldy)
+        matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 8);
+    switch (rows) {
+    case 1: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 4, 1); break;
+    case 2: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 4, 2); break;
+    case 3: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 3); break;
+    case 4: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 4); break;
+    case 5: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 5); break;
+    case 6: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 6); break;
+    case 7: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 7); break;
+    case 8: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 8); break;
+    }
+}
+
 /* ---- Elementary functions ------------------------------------------------------------------- */
 
 /* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
@@ -101,31 +213,25 @@ static inline V vector_sigmoid(V x)
     return 1.0f / (1.0f + vector_exp(-x));
 }
 
-/* erf(x): x P(x^2) for |x| < 0.9, else +-(1 - e^Q(|x|)), Q fitted to log erfc on [0.9, 4]. */
+/* erf(x) = x P(x^2) / Q(x^2) on [-3.92, 3.92], a minimax fit of degrees 6 and 5 (1.4e-9 in exact
+ * arithmetic); beyond it is constant. NaN stays NaN. */
 static inline V vector_erf(V x)
 {
-    V t = absolute(x), s = x * x;
-    V p = splat(8.529401384294033e-5f);
-    p = p * s - 8.179632131941617e-4f;
-    p = p * s + 5.2042268216609955e-3f;
-    p = p * s - 2.6860665529966354e-2f;
-    p = p * s + 0.11283718049526215f;
-    p = p * s - 0.37612634897232056f;
-    p = p * s + 1.128379225730896f;
-    V u = minimum(t, splat(4.0f));
-    V q = splat(1.6430636833320023e-6f);
-    q = q * u - 4.616385922417976e-5f;
-    q = q * u + 5.975857493467629e-4f;
-    q = q * u - 4.76262578740716e-3f;
-    q = q * u + 2.642763778567314e-2f;
-    q = q * u - 0.11008716374635696f;
-    q = q * u - 0.6318238973617554f;
-    q = q * u - 1.1302310228347778f;
-    q = q * u + 3.185396490152925e-4f;
-    V tail = 1.0f - vector_exp(q);
-    tail = (V)((I)tail | ((I)x & (int32_t)0x80000000));
-    V y = select(t < 0.9f, p * x, tail);
-    return select(x == x, y, x);
+    V u = minimum(maximum(x, splat(-3.92f)), splat(3.92f)), t = u * u;
+    V p = splat(-1.3337246862477059e-8f);
+    p = p * t + 4.718048330687452e-6f;
+    p = p * t + 3.803801955655217e-4f;
+    p = p * t + 3.832397982478142e-3f;
+    p = p * t + 5.427852272987366e-2f;
+    p = p * t + 0.18470098078250885f;
+    p = p * t + 1.128379225730896f;
+    V q = splat(6.342134292935953e-5f);
+    q = q * t + 1.3050449779257178e-3f;
+    q = q * t + 1.5431014820933342e-2f;
+    q = q * t + 0.11377568542957306f;
+    q = q * t + 0.49702051281929016f;
+    q = q * t + 1.0f;
+    return select(x == x, u * p / q, x);
 }
 
 static inline V vector_tanh(V x)
@@ -391,7 +497,7 @@ static void gate(float *restrict x, const float *restrict u, const float *restri
 
 /* One group of states over the whole length; the states stay in registers. full: count == LANES.
  * Inlined with constant flags, so that each combination becomes a loop of its own. */
-static inline __attribute__((always_inline)) void
+INLINE void
 ema_group(const float *x, float *y, size_t length, size_t width, size_t count, const V *q,
           const V *w, const V *qt, size_t truncation, bool backward, bool shifted, bool store_first,
           bool full)
@@ -506,6 +612,8 @@ static void ema_output(const float *x, float *y, size_t length, size_t width, si
 const MegaKernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
+    .gemm_panel = gemm_panel,
+    .matvec = matvec,
     .bias_activate = bias_activate,
     .sigmoid = sigmoid,
     .affine = affine,

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "attention.h"
-#include "gemm.h"
 
 /* Attention weights that one worker holds at once: this many floats stay in its second-level cache.
  */
@@ -76,9 +75,11 @@ void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config
     workspace->x = mega_arena_floats(arena, length * d);
     workspace->normed = config->pre_norm ? mega_arena_floats(arena, length * d) : NULL;
     workspace->moved = mega_arena_floats(arena, length * d);
-    workspace->v = mega_arena_floats(arena, length * (uint64_t)config->hidden);
+    workspace->v = mega_arena_floats(arena, length * (uint64_t)config->hidden + MEGA_PANEL);
     workspace->q = mega_arena_floats(arena, length * z);
     workspace->k = mega_arena_floats(arena, length * z);
+    workspace->key_panels = mega_arena_floats(
+        arena, blocks_of(length, workspace->chunk) * mega_packed_floats(workspace->chunk, z));
     MegaArena worker = {0};
     take_query_scratch(config, workspace, &worker);
     uint64_t floats = worker.used / sizeof(float);
@@ -124,15 +125,16 @@ static void project_values(void *context, size_t task, int worker)
     const Step *step = context;
     const MegaStackConfig *config = step->run->config;
     const MegaLayerWeights *weights = step->layer->weights;
+    const MegaPackedLayer *packed = step->layer->packed;
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
     size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
 
     float *v = w->v + first * h, *zz = w->q + first * z;
-    mega_gemm_nt(rows, h, d, step->input + first * d, d, weights->v.weight, d, 0.0f, v, h);
+    mega_matmul(kernels, &packed->v, step->input + first * d, d, rows, v, h, false);
     kernels->bias_activate(config->activation, weights->v.bias, v, rows, h, h);
-    mega_gemm_nt(rows, z, d, w->moved + first * d, d, weights->mx.weight + d * d, d, 0.0f, zz, z);
+    mega_matmul(kernels, &packed->z, w->moved + first * d, d, rows, zz, z, false);
     kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d, zz, rows, z, z);
 }
 
@@ -151,6 +153,20 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
     kernels->affine(q, rows, z, weights->gamma, weights->beta, q);
 }
 
+/* A panel of keys of one chunk; positions that the last chunk lacks are zero. */
+static void pack_keys(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Step *step = context;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t z = (size_t)step->run->config->zdim, per_chunk = blocks_of(w->chunk, MEGA_PANEL);
+    size_t start = task / per_chunk * w->chunk, keys = min_size(w->chunk, w->length - start);
+    size_t first = task % per_chunk * MEGA_PANEL;
+    if (first < keys)
+        mega_pack_into(w->key_panels + task * MEGA_PANEL * z, w->k + (start + first) * z, z,
+                       min_size(MEGA_PANEL, keys - first), z);
+}
+
 /* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */
 static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *s)
 {
@@ -163,9 +179,9 @@ static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->hidden);
         input = s->hidden;
     }
-    mega_gemm_nt(rows, f, d, input, d, weights->fc1.weight, d, 0.0f, s->inner, f);
+    mega_matmul(kernels, &step->layer->packed->fc1, input, d, rows, s->inner, f, false);
     kernels->bias_activate(config->activation, weights->fc1.bias, s->inner, rows, f, f);
-    mega_gemm_nt(rows, d, f, s->inner, f, weights->fc2.weight, f, 1.0f, x, d);
+    mega_matmul(kernels, &step->layer->packed->fc2, s->inner, f, rows, x, d, true);
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->fc2.bias, x, rows, d, d);
     if (!config->pre_norm)
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, x);
@@ -177,6 +193,7 @@ static void run_queries(void *context, size_t task, int worker)
     const Step *step = context;
     const MegaStackConfig *config = step->run->config;
     const MegaLayerWeights *weights = step->layer->weights;
+    const MegaPackedLayer *packed = step->layer->packed;
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
@@ -193,15 +210,16 @@ static void run_queries(void *context, size_t task, int worker)
                         .size = w->scratch_stride * sizeof(float)};
     QueryScratch s = take_query_scratch(config, w, &memory);
 
-    mega_attention(kernels, config->attention, w->q + first * z, w->k + start * z, w->v + start * h,
-                   in_chunk, rows, keys, z, h, step->bias, s.weights, s.attended);
+    const float *panels =
+        w->key_panels + task / per_chunk * blocks_of(w->chunk, MEGA_PANEL) * MEGA_PANEL * z;
+    mega_attention(kernels, config->attention, w->q + first * z, panels, w->v + start * h, in_chunk,
+                   rows, keys, z, h, step->bias, s.weights, s.attended);
 
     /* u = sigma(.), r = silu(.), hx: rows 0, d + z and d + z + h of mx_proj */
     const float *moved = w->moved + first * d;
-    mega_gemm_nt(rows, d, d, moved, d, weights->mx.weight, d, 0.0f, s.update, d);
+    mega_matmul(kernels, &packed->u, moved, d, rows, s.update, d, false);
     kernels->sigmoid(weights->mx.bias, s.update, rows, d, d);
-    mega_gemm_nt(rows, h + d, d, moved, d, weights->mx.weight + (d + z) * d, d, 0.0f, s.reset,
-                 h + d);
+    mega_matmul(kernels, &packed->r_hx, moved, d, rows, s.reset, h + d, false);
     kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d + z, s.reset, rows, h, h + d);
 
     /* h^ = act(hx + h_proj(a * r)) */
@@ -211,7 +229,7 @@ static void run_queries(void *context, size_t task, int worker)
     }
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->mx.bias + d + z + h, s.hidden, rows, d,
                            d);
-    mega_gemm_nt(rows, d, h, s.attended, h, weights->h.weight, h, 1.0f, s.hidden, d);
+    mega_matmul(kernels, &packed->h, s.attended, h, rows, s.hidden, d, true);
     kernels->bias_activate(config->activation, weights->h.bias, s.hidden, rows, d, d);
 
     float *x = w->x + first * d;
@@ -255,6 +273,7 @@ void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, 
     tap(run, index, ".q", w->q, z);
     tap(run, index, ".k", w->k, z);
     size_t chunks = blocks_of(w->length, w->chunk);
+    mega_pool_run(run->pool, chunks * blocks_of(w->chunk, MEGA_PANEL), pack_keys, &step);
     mega_pool_run(run->pool, chunks * blocks_of(w->chunk, w->query_block), run_queries, &step);
     tap(run, index, "", w->x, d);
 }

@@ -6,11 +6,22 @@
 #define MEGA_LAYER_H
 
 #include "ema.h"
+#include "matmul.h"
 #include "norm.h"
+
+/* A layer's matrices, packed (model.h says when). */
+typedef struct MegaPackedLayer {
+    MegaPacked v;          /* d -> h */
+    MegaPacked u, z, r_hx; /* the parts of mx: d -> d, z, h + d */
+    MegaPacked h;          /* h -> d */
+    MegaPacked fc1, fc2;
+    MegaPacked cross_q, cross_k, cross_v, cross_h;
+} MegaPackedLayer;
 
 /* A layer ready to run: the weights as bound, and what is derived from them once per model. */
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
+    const MegaPackedLayer *packed;
     MegaNorm norm, ffn_norm, cross_norm;
     MegaEma ema;
 } MegaLayer;
@@ -39,8 +50,9 @@ typedef struct MegaWorkspace {
     float *x;            /* [L][d] residual stream, in and out */
     float *normed;       /* [L][d] norm(x); NULL for post-norm */
     float *moved;        /* [L][d] silu(EMA(.) + omega .) */
-    float *v;            /* [L][h] */
+    float *v;            /* [L][h], and MEGA_PANEL floats more that are read but do not count */
     float *q, *k;        /* [L][z] */
+    float *key_panels;   /* [chunks][panels of C][z][MEGA_PANEL]: k, packed chunk by chunk */
     float *scratch;      /* [threads][scratch_stride] */
     size_t scratch_stride;
 } MegaWorkspace;

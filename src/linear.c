@@ -3,9 +3,7 @@
  */
 #include "linear.h"
 
-#include "gemm.h"
-
-#define PANEL 128 /* output columns of a task */
+#define TASK_PANELS 8 /* panels of a task */
 
 typedef struct Run {
     const MegaKernels *kernels;
@@ -13,15 +11,17 @@ typedef struct Run {
     size_t rows;
 } Run;
 
-static void run_panel(void *context, size_t task, int worker)
+static void run_panels(void *context, size_t task, int worker)
 {
     (void)worker;
     const Run *run = context;
     const MegaLinear *l = run->linear;
-    size_t first = task * PANEL, columns = l->out - first < PANEL ? l->out - first : PANEL;
+    size_t first = task * TASK_PANELS * MEGA_PANEL, left = l->weight->out - first;
+    size_t columns = left < TASK_PANELS * MEGA_PANEL ? left : TASK_PANELS * MEGA_PANEL;
+    MegaPacked part = {.panels = l->weight->panels + first * l->weight->in,
+                       .in = l->weight->in, .out = columns};
     float *y = l->y + first;
-    mega_gemm_nt(run->rows, columns, l->in, l->x, l->ldx, l->weight + first * l->in, l->in,
-                 l->add ? 1.0f : 0.0f, y, l->ldy);
+    mega_matmul(run->kernels, &part, l->x, l->ldx, run->rows, y, l->ldy, l->add);
     if (l->bias || l->activation != MEGA_ACTIVATION_LINEAR)
         run->kernels->bias_activate(l->activation, l->bias ? l->bias + first : NULL, y, run->rows,
                                     columns, l->ldy);
@@ -31,5 +31,6 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
                      size_t rows)
 {
     Run run = {kernels, linear, rows};
-    mega_pool_run(pool, (linear->out + PANEL - 1) / PANEL, run_panel, &run);
+    size_t columns = TASK_PANELS * MEGA_PANEL;
+    mega_pool_run(pool, (linear->weight->out + columns - 1) / columns, run_panels, &run);
 }

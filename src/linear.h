@@ -7,17 +7,16 @@
 #ifndef MEGA_LINEAR_H
 #define MEGA_LINEAR_H
 
-#include "kernels.h"
+#include "matmul.h"
 #include "threads.h"
 
 /* y = act(x weight^T + bias), or y += x weight^T + bias before act. */
 typedef struct MegaLinear {
     const float *x; /* [rows][in], ldx floats from row to row */
-    size_t ldx, in;
-    const float *weight; /* [out][in] */
-    const float *bias;   /* [out] or NULL */
-    size_t out;
-    float *y; /* [rows][out], ldy floats from row to row */
+    size_t ldx;
+    const MegaPacked *weight;
+    const float *bias; /* [out] or NULL */
+    float *y;          /* [rows][out], ldy floats from row to row */
     size_t ldy;
     bool add; /* to what is in y */
     MegaActivation activation;

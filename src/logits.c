@@ -38,10 +38,10 @@ void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena)
     logits->words = mega_arena_floats(arena, (uint64_t)MEGA_SCORE_ROWS * (uint64_t)largest);
 }
 
-static void linear(const MegaLogits *logits, const float *x, size_t in, size_t rows,
-                   const float *weight, size_t out, float *y, size_t ldy)
+static void linear(const MegaLogits *logits, const float *x, size_t rows, const MegaPacked *weight,
+                   float *y, size_t ldy)
 {
-    MegaLinear l = {.x = x, .ldx = in, .in = in, .weight = weight, .out = out, .y = y, .ldy = ldy};
+    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .y = y, .ldy = ldy};
     mega_linear_run(logits->pool, logits->kernels, &l, rows);
 }
 
@@ -53,7 +53,7 @@ static const float *project(const MegaLogits *logits, int band, const float *x, 
     if (!projection)
         return x;
     if (band == 0 || !logits->config->transposed_tails) {
-        linear(logits, x, d, rows, projection, width, logits->projected, width);
+        linear(logits, x, rows, &logits->packed->output_projection[band], logits->projected, width);
         return logits->projected;
     }
     /* stored [d][width]: few columns, so the rows of it are added up */
@@ -69,14 +69,10 @@ static void band_logits(const MegaLogits *logits, int band, const float *x, size
                         size_t ldo)
 {
     const MegaTargetConfig *config = logits->config;
-    const MegaOutputWeights *weights = logits->weights;
-    size_t width = (size_t)config->output.width[band], slots = slot_count(logits);
-    size_t words = (size_t)mega_band_size(&config->output, band);
-    bool joint = band == 0 && !config->split_head;
-    linear(logits, project(logits, band, x, rows), width, rows, weights->bands[band].table,
-           words + (joint ? slots : 0), out, ldo);
-    if (band == 0 && config->split_head && slots > 0)
-        linear(logits, x, logits->width, rows, weights->slots, slots, out + words, ldo);
+    const MegaPackedModel *packed = logits->packed;
+    linear(logits, project(logits, band, x, rows), rows, &packed->output[band], out, ldo);
+    if (band == 0 && config->split_head && slot_count(logits) > 0)
+        linear(logits, x, rows, &packed->slots, out + config->output.end[0], ldo);
 }
 
 static void subtract(float *x, size_t n, double amount)

@@ -8,9 +8,7 @@
 #ifndef MEGA_LOGITS_H
 #define MEGA_LOGITS_H
 
-#include "arena.h"
-#include "bind.h"
-#include "kernels.h"
+#include "model.h"
 #include "threads.h"
 
 /* Rows whose whole vocabulary is held at once when only some log-probabilities are wanted. */
@@ -19,6 +17,7 @@
 typedef struct MegaLogits {
     const MegaTargetConfig *config;
     const MegaOutputWeights *weights;
+    const MegaPackedModel *packed;
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "matmul.h"
 #include "reference.h"
 
 #define GUARD 16
 #define GUARD_VALUE 12345.0f
 #define MAX_COLUMNS 37
 
-static const MegaKernels *tiers[2];
+static const MegaKernels *tiers[3];
 static size_t tier_count;
 
 /* rows x columns inside guard bands; free the pointer minus GUARD. */
@@ -91,6 +92,52 @@ static void elementary_functions(void **state)
     }
     free(x);
     free(expected);
+}
+
+/* y = x b by panels and by rows of weights, with rows from one to beyond the largest tile. */
+static void matrix_products(void **state)
+{
+    Random random = {26};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int round = 0; round < 60; round++) {
+            size_t rows = (size_t)random_int(&random, 1, 26), k = (size_t)random_int(&random, 1, 70);
+            size_t out = (size_t)random_int(&random, 1, 40), ldx = k + 3, ldy = out + 5;
+            bool add = round % 2;
+            float *x = random_floats(&random, rows * ldx, -1, 1);
+            float *weight = guarded(&random, out * k, -1, 1);
+            float *panels = guarded(&random, (size_t)mega_packed_floats(out, k), -1, 1);
+            float *y = guarded(&random, rows * ldy, -1, 1), *z = guarded(&random, rows * ldy, 0, 0);
+            double *expected = calloc(rows * ldy, sizeof *expected);
+            MegaPacked packed = {.panels = panels, .in = k, .out = out};
+            assert_non_null(expected);
+            mega_pack_into(panels, weight, k, out, k);
+            memcpy(z, y, rows * ldy * sizeof *z);
+            for (size_t r = 0; r < rows; r++)
+                for (size_t c = 0; c < ldy; c++) {
+                    expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
+                    for (size_t p = 0; p < k && c < out; p++)
+                        expected[r * ldy + c] += (double)x[r * ldx + p] * weight[c * k + p];
+                }
+            mega_matmul(tiers[t], &packed, x, ldx, rows, y, ldy, add);
+            assert_close(y, expected, rows * ldy, 1e-5);
+            tiers[t]->matvec(weight, out, k, x, ldx, rows, z, ldy, add);
+            assert_close(z, expected, rows * ldy, 1e-5);
+            /* a row alone gives the same bits as among others */
+            size_t last = rows - 1;
+            float *alone = guarded(&random, ldy, 0, 0);
+            memset(alone, 0, ldy * sizeof *alone);
+            mega_matmul(tiers[t], &packed, x, ldx, rows, y, ldy, false);
+            mega_matmul(tiers[t], &packed, x + last * ldx, ldx, 1, alone, ldy, false);
+            assert_memory_equal(alone, y + last * ldy, out * sizeof *alone);
+            release(alone, ldy);
+            release(weight, out * k);
+            release(panels, (size_t)mega_packed_floats(out, k));
+            release(y, rows * ldy);
+            release(z, rows * ldy);
+            free(x);
+            free(expected);
+        }
 }
 
 static void norms(void **state)
@@ -179,14 +226,14 @@ static void element_wise(void **state)
 
 int main(void)
 {
-    static const char *const names[] = {"generic", "avx2"};
-    for (size_t i = 0; i < 2; i++)
+    static const char *const names[] = {"generic", "avx2", "avx512"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (mega_kernels_by_name(names[i]))
             tiers[tier_count++] = mega_kernels_by_name(names[i]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
-        cmocka_unit_test(element_wise),
+        cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void print_tokens(const Score *s, const int32_t *targets, const float *lo
 {
     char number[16];
     for (size_t i = 0; i < count; i++)
-        printf("%s\t%.6f\n", symbol_of(s, targets[i], number), (double)logprobs[i]);
+        printf("%s\t%.4f\n", symbol_of(s, targets[i], number), (double)logprobs[i]);
 }
 
 static json_t *tokens_json(const Score *s, const int32_t *targets, const float *logprobs,

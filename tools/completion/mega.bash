@@ -1,0 +1,101 @@
+# bash completion of mega-run and mega-convert.
+
+_mega_files() { # PATTERN: folders, and files that match
+    local IFS=$'\n'
+    compopt -o filenames
+    COMPREPLY=($(compgen -d -- "$current") $(compgen -f -X "!$1" -- "$current"))
+}
+
+_mega_run()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="classify eval forward generate inspect score translate verify help"
+    local options
+    COMPREPLY=()
+    if [ "$COMP_CWORD" = 1 ]; then
+        COMPREPLY=($(compgen -W "$commands --help --version" -- "$current"))
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+    help)
+        [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "$commands" -- "$current"))
+        return
+        ;;
+    classify)
+        options="--model --top --json --window --hop --raw --ids --files-from --null --threads
+            --time --quiet --help"
+        ;;
+    eval)
+        options="--model --root --split --limit --predictions --json --threads --quiet --help"
+        ;;
+    forward)
+        options="--model --in --target --chunk --output --stage --input --threads --help"
+        ;;
+    generate)
+        options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
+            --seed --stop --ignore-eos --n --chunk --ids --json --threads --help"
+        ;;
+    inspect) options="--tensors --json --help" ;;
+    score)
+        options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
+            --threads --quiet --help"
+        ;;
+    translate)
+        options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
+            --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
+            --ids --pre-tokenized --batch --threads --quiet --help"
+        ;;
+    verify) options="--quiet --help" ;;
+    *) return ;;
+    esac
+    case $previous in
+    -m | --model) _mega_files '*.mega' ;;
+    --root) COMPREPLY=($(compgen -d -- "$current")) ;;
+    --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
+    --in | --target) _mega_files '*.npy' ;;
+    --files-from | --predictions | -o | --output) _mega_files '*' ;;
+    --top | --window | --hop | --threads | --split | --limit | --chunk | --stage | --input) ;;
+    --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
+    --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
+    --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
+    *)
+        case ${COMP_WORDS[1]},$current in
+        *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
+        inspect,* | verify,*) _mega_files '*.mega' ;;
+        *) _mega_files '*' ;;
+        esac
+        ;;
+    esac
+}
+
+_mega_convert()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    COMPREPLY=()
+    case $previous in
+    -o | --output) _mega_files '*.mega' ;;
+    --config) _mega_files '*.json' ;;
+    --dict | --source-dict | --target-dict | --labels) _mega_files '*' ;;
+    --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
+    --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses" -- "$current")) ;;
+    --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16" -- "$current")) ;;
+    --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
+    --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
+    --audio-length | --pixel-mean | --pixel-std | --chunk-size | --name | --license | --source) ;;
+    *)
+        case $current in
+        -*)
+            COMPREPLY=($(compgen -W "--output --config --dict --source-dict --target-dict
+                --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
+                --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
+                --audio-length --pixel-mean --pixel-std --chunk-size --dtype --no-compress --name
+                --license --source --list --force --quiet --help --version" -- "$current"))
+            ;;
+        *) _mega_files '*' ;;
+        esac
+        ;;
+    esac
+}
+
+complete -F _mega_run mega-run
+complete -F _mega_convert mega-convert

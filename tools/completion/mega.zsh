@@ -1,0 +1,183 @@
+#compdef mega-run mega-convert
+# zsh completion of mega-run and mega-convert.
+
+_mega_run() {
+    local -a commands=(
+        'classify:name what is in recordings, pictures and texts'
+        'eval:accuracy of a model on a list of labelled files'
+        'forward:raw arrays in, raw arrays out'
+        'generate:go on with a text, by a language model'
+        'inspect:show what a model file holds'
+        'score:how probable a model finds texts'
+        'translate:text in, text out'
+        'verify:check all checksums of a model file'
+        'help:explain a command'
+    )
+    if (( CURRENT == 2 )); then
+        _describe command commands
+        _arguments --help --version
+        return
+    fi
+    local command=$words[2]
+    shift words
+    (( CURRENT-- ))
+    case $command in
+    help) _describe command commands ;;
+    classify)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--top=[the K best labels, one a line (1)]:k: ' \
+            '--json[one JSON object a line]' \
+            '--window=[classify windows of S seconds of a recording]:s: ' \
+            '--hop=[seconds from one window to the next]:s: ' \
+            '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
+            '--ids[input is token ids, used as they are]' \
+            '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
+            '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
+            '--threads=[number of threads]:n: ' \
+            '--time[print how long loading, reading and running took]' \
+            '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    eval)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--root=[what paths are relative to (the list'\''s folder)]:folder:_files -/' \
+            '--split=[only rows whose column '\''split'\'' is NAME]:name: ' \
+            '--limit=[only the first N rows or lines]:n: ' \
+            '--predictions=[write the prediction of every row]:file:_files' \
+            '--json[one JSON object]' \
+            '--threads=[number of threads]:n: ' \
+            '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    forward)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--in=[input array (.npy)]:file:_files -g "*.npy"' \
+            '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
+            '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
+            '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
+            '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
+            '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
+            '--threads=[number of threads]:n: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    generate)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
+            '--max-tokens=[at most N tokens (256)]:n: ' \
+            '--greedy[always the most probable token]' \
+            '--temperature=[below 1 bolder words become rarer (1)]:x: ' \
+            '--top-k=[only the K most probable tokens (off)]:k: ' \
+            '--top-p=[only the most probable tokens, of mass P (off)]:p: ' \
+            '--repetition-penalty=[makes tokens that were there less probable (1\: off)]:x: ' \
+            '--seed=[the same seed gives the same text (drawn anew each time)]:n: ' \
+            '*--stop=[ends before TEXT; may be given several times]:text: ' \
+            '--ignore-eos[does not end at </s>]' \
+            '--n=[N samples, one after the other (1)]:n: ' \
+            '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
+            '--ids[prompt and continuation are token ids, nothing added]' \
+            '--json[one JSON object for each sample]' \
+            '--threads=[number of threads]:n: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    inspect)
+        _arguments -s \
+            '--tensors[list every tensor]' \
+            '--json[print everything as JSON, one line for each file]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:model:_files -g "*.mega"'
+        ;;
+    score)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
+            '--document[each file is one text]' \
+            '--eos[</s> at the end of a text is scored too]' \
+            '--per-token[every symbol and its log-probability, one a line]' \
+            '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
+            '--ids[texts are token ids, nothing added at their end]' \
+            '--pre-tokenized[text is tokenised already]' \
+            '--json[one JSON object for each text]' \
+            '--threads=[number of threads]:n: ' \
+            '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    translate)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model (the shipped translator)]:file:_files -g "*.mega"' \
+            '--beam=[hypotheses that are followed (5)]:n: ' \
+            '--nbest=[print the K best, one a line (1)]:k: ' \
+            '--lenpen=[a score is divided by length^X (1)]:x: ' \
+            '--unnormalized[a score is the sum of its tokens'\'']' \
+            '--max-len-a=[most tokens for each source token]:x: ' \
+            '--max-len-b=[most tokens besides]:n: ' \
+            '--min-len=[at least N tokens (1)]:n: ' \
+            '--no-repeat-ngram=[never repeat N tokens in a row (off)]:n: ' \
+            '--prefix=[every translation begins with TEXT]:text: ' \
+            '--unk-penalty=[taken from the score of unknown words (0)]:x: ' \
+            '--temperature=[divides the logits (1)]:x: ' \
+            '--scores[the score and a TAB before each translation]' \
+            '--alignments[a TAB and pairs '\''source-target'\'' of symbols behind it]' \
+            '--json[one JSON object a line]' \
+            '--ids[token ids in and out, nothing added or removed]' \
+            '--pre-tokenized[text is tokenised already, and stays so]' \
+            '--batch=[lines that are translated together (1)]:n: ' \
+            '--threads=[number of threads]:n: ' \
+            '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    verify)
+        _arguments -s \
+            '(-q --quiet)'{-q,--quiet}'[print nothing for a file without damage]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:model:_files -g "*.mega"'
+        ;;
+    esac
+}
+
+_mega_convert() {
+    _arguments -s \
+        '(-o --output)'{-o,--output=}'[the model file to write]:file:_files' \
+        '--config=[arguments of the original as JSON, where the checkpoint has none]:file:_files -g "*.json"' \
+        '--dict=[dictionary of a text model]:file:_files' \
+        '--source-dict=[dictionary of the source side]:file:_files' \
+        '--target-dict=[dictionary of the target side]:file:_files' \
+        '--tokenizer=[of raw text\: space (default), word, char, byte or moses]:name:(space word char byte moses)' \
+        '--source-lang=[source language, for moses]:xx,:(de en)' \
+        '--target-lang=[target language, for moses]:xx:(de en)' \
+        '--bpe-codes=[merges of subword-nmt]:file:_files' \
+        '--bpe-vocabulary=[vocabulary of subword-nmt]:file:_files' \
+        '--bpe-threshold=[least count in that vocabulary]:n: ' \
+        '*--bpe-glossary=[expression that is never cut]:regex: ' \
+        '--labels=[class names\: a file, one a line, or names separated by commas]:file:_files' \
+        '--audio-rate=[rate the model was trained at (16000)]:hz: ' \
+        '--audio-mean=[mean of the training samples]:x: ' \
+        '--audio-std=[standard deviation of the training samples]:x: ' \
+        '--audio-length=[samples of a clip; 0\: any]:n: ' \
+        '--pixel-mean=[mean of the training pixels]:xxx: ' \
+        '--pixel-std=[standard deviation of the training pixels]:x: ' \
+        '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
+        '--dtype=[of the matrices\: f32 (default), f16 or bf16]:type:(f32 f16 bf16)' \
+        '--no-compress[larger file, used in place without decoding]' \
+        '--name[name of the model]' \
+        '--license[licence of the model]' \
+        '--source=[where the model comes from]:text: ' \
+        '--list[print tensors and arguments of a checkpoint]' \
+        '--force[overwrite; leave out unknown tensors]' \
+        '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
+        '(-h --help)'{-h,--help}'[show this help]' \
+        '--version[show the version]' \
+        ':checkpoint:_files'
+}
+
+case $service in
+mega-run) _mega_run ;;
+mega-convert) _mega_convert ;;
+esac
