@@ -240,7 +240,7 @@ install: all
 
 # A Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
 deb: all
-	tools/package $(BUILD)
+	+tools/package $(BUILD)
 
 clean:
 	rm -rf $(BUILD)
