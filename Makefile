@@ -43,7 +43,7 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
     tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c \
     tools/run/scoring.c tools/run/score.c tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c \
-    tools/run/forward.c tools/run/inspect.c tools/run/verify.c
+    tools/run/forward.c tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \

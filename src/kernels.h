@@ -22,6 +22,8 @@
 /* Columns of a matrix product that are computed at once, in every tier. */
 #define MEGA_PANEL 16
 
+#define MEGA_PROBE_VECTORS 12 /* sums of probe_arithmetic: a round is a multiply-add of each */
+
 typedef struct MegaKernels {
     const char *name; /* "generic", "avx2", "avx512" */
     int lanes;        /* floats in a vector */
@@ -90,6 +92,10 @@ typedef struct MegaKernels {
     void (*ema_step)(const float *x, const float *gone, float *y, size_t rows, size_t width,
                      size_t first, size_t count, const float *q, const float *w, const float *qt,
                      size_t states, size_t ema_stride, const float *state_in, float *state_out);
+    /* Probes of the machine, for the benchmark: `rounds` multiply-adds of each of
+     * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only keep them alive. */
+    float (*probe_arithmetic)(size_t rounds, float factor);
+    float (*probe_memory)(const float *x, size_t n);
     /* y = silu(y + omega x) for the same channels */
     void (*ema_output)(const float *x, float *y, size_t length, size_t width, size_t first,
                        size_t count, const float *omega);

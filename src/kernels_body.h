@@ -609,6 +609,32 @@ static void ema_output(const float *x, float *y, size_t length, size_t width, si
     }
 }
 
+/* ---- Probes --------------------------------------------------------------------------------- */
+
+static float probe_arithmetic(size_t rounds, float factor)
+{
+    V sum[MEGA_PROBE_VECTORS], f = splat(factor);
+    for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
+        sum[v] = splat((float)v);
+    for (size_t i = 0; i < rounds; i++)
+#pragma GCC unroll 12
+        for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
+            sum[v] = sum[v] * f + f;
+    for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
+        sum[0] += sum[v];
+    return sum_lanes(sum[0]);
+}
+
+static float probe_memory(const float *x, size_t n)
+{
+    V sum[4] = {{0}};
+    for (size_t i = 0; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; v++)
+            sum[v] += load(x + i + v * LANES);
+    return sum_lanes(sum[0] + sum[1] + sum[2] + sum[3]);
+}
+
 const MegaKernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
@@ -629,4 +655,6 @@ const MegaKernels KERNELS = {
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,
+    .probe_arithmetic = probe_arithmetic,
+    .probe_memory = probe_memory,
 };

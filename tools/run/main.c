@@ -19,6 +19,7 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
+    {"bench", command_bench, "how fast a model runs here, and how fast it could"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},

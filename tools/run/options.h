@@ -11,6 +11,7 @@
 #include "mega.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
+int command_bench(int argc, char **argv);
 int command_classify(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_forward(int argc, char **argv);

@@ -1,0 +1,412 @@
+/*
+ * bench.c - mega-run bench: how fast a model runs here, against what the machine allows.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "embed.h"
+#include "machine.h"
+#include "options.h"
+#include "progress.h"
+
+static const char help[] =
+    "Usage: mega-run bench -m MODEL [option...]\n"
+    "\n"
+    "Measures what the machine can do (float32 arithmetic and memory reads of the chosen threads),\n"
+    "then the model on random input, and prints time, speed, and which part of the possible speed\n"
+    "that is. A classifier runs whole inputs; a translator translates sources of --length tokens, of\n"
+    "which it makes --tokens each; a language model makes --tokens tokens behind --length others.\n"
+    "\n"
+    "  -m, --model FILE     the model\n"
+    "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 of a\n"
+    "                       translator)\n"
+    "      --tokens N       that are made (25; 64 of a language model)\n"
+    "      --beam N         of a translator (1)\n"
+    "      --batch N        sources at a time (1)\n"
+    "      --repeats N      measured runs, after one that is not (5)\n"
+    "      --breakdown      where the time of an encoder goes\n"
+    "      --format NAME    text (default), markdown, csv or json\n"
+    "      --cpu NAME       kernels: generic, avx2 or avx512 (the best of this machine)\n"
+    "      --threads N      (as many as there are processors)\n"
+    "  -h, --help           show this help\n"
+    "\n"
+    "Exit status: 0 done, 1 the model cannot be run, 2 wrong usage.\n";
+
+typedef enum Format { TEXT, MARKDOWN, CSV, JSON, FORMAT_COUNT } Format;
+
+typedef struct Options {
+    const char *model, *cpu;
+    int length, tokens, beam, batch, repeats, threads;
+    Format format;
+    bool breakdown;
+} Options;
+
+/* Parts of an encoder's time, by the stages that end them. */
+enum { EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
+static const char *const part_names[PART_COUNT] = {
+    "embed", "norm and EMA", "projections of v, q, k", "attention, gates, feed-forward", "head"};
+
+typedef struct Bench {
+    const Options *options;
+    MegaModel *model;
+    MegaSession *session;
+    Machine machine;
+    int32_t *tokens;
+    float *values;
+    double peak; /* megabytes, before the probes of the machine take theirs */
+    double last; /* moment of the last tap */
+    double parts[PART_COUNT];
+} Bench;
+
+/* What one kind of run came to. */
+typedef struct Result {
+    const char *what, *unit;
+    double amount;     /* units of a run */
+    double mean, sd;   /* seconds */
+    double limit;      /* seconds that the machine allows */
+} Result;
+
+/* ---- Runs ----------------------------------------------------------------------------------- */
+
+static void watch(void *context, const char *stage, int input, const float *data, size_t rows,
+                  size_t columns)
+{
+    Bench *bench = context;
+    double now = clock_seconds();
+    const char *dot = strrchr(stage, '.');
+    int part = strcmp(stage, "embed") == 0                                ? EMBED
+               : dot && strcmp(dot, ".ema") == 0                          ? EMA
+               : dot && strchr("vzqk", dot[1]) && dot[2] == '\0'          ? PROJECTIONS
+               : strcmp(stage, "pooled") == 0 || strcmp(stage, "logits") == 0 ? HEAD
+                                                                          : ATTENTION;
+    (void)input, (void)data, (void)rows, (void)columns;
+    bench->parts[part] += now - bench->last;
+    bench->last = clock_seconds();
+}
+
+static int classify_once(Bench *bench, MegaError *err)
+{
+    const MegaEmbedConfig *embed = &mega_model_config(bench->model)->embed;
+    MegaInput input = {.kind = mega_model_input_kind(bench->model), .tokens = bench->tokens,
+                       .values = bench->values, .length = (size_t)bench->options->length,
+                       .channels = embed->channels, .height = embed->height,
+                       .width = embed->width};
+    MegaInput inputs[2] = {input, input};
+    float *logits = malloc((size_t)mega_model_class_count(bench->model) * sizeof *logits);
+    if (!logits)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    bench->last = clock_seconds();
+    int code = mega_session_classify(bench->session, inputs, mega_model_input_count(bench->model),
+                                     logits, err);
+    free(logits);
+    return code;
+}
+
+static int translate_once(Bench *bench, MegaError *err)
+{
+    const Options *options = bench->options;
+    MegaSearchOptions search = mega_search_defaults();
+    MegaInput *sources = calloc((size_t)options->batch, sizeof *sources);
+    MegaTranslation *results = calloc((size_t)options->batch, sizeof *results);
+    int code = 0;
+    search.beam = options->beam;
+    search.max_len_b = options->tokens - 1; /* and </s> */
+    search.min_len = options->tokens - 1;
+    for (int i = 0; sources && i < options->batch; i++)
+        sources[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = bench->tokens + i,
+                                 .length = (size_t)options->length};
+    if (!sources || !results)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d sources", options->batch);
+    else
+        code = mega_session_translate(bench->session, sources, options->batch, &search, results,
+                                      err);
+    for (int i = 0; results && !code && i < options->batch; i++)
+        mega_translation_free(&results[i]);
+    free(sources);
+    free(results);
+    return code;
+}
+
+/* The state stands behind --length tokens when the clock starts. */
+static int generate_once(Bench *bench, double *seconds, MegaError *err)
+{
+    const Options *options = bench->options;
+    MegaDecoder *decoder = NULL;
+    float *logits = malloc((size_t)mega_model_vocab_size(bench->model) * sizeof *logits);
+    int code = logits ? mega_decoder_new(&decoder, bench->session, NULL, err)
+                      : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    if (!code)
+        code = mega_decoder_begin(decoder, NULL, 1, err);
+    for (int left = options->length; left > 0 && !code; left -= 1024)
+        code = mega_decoder_feed(decoder, bench->tokens, left < 1024 ? (size_t)left : 1024, NULL,
+                                 err);
+    double begun = clock_seconds();
+    for (int i = 0; i < options->tokens && !code; i++)
+        code = mega_decoder_step(decoder, &bench->tokens[i % 1024], logits, err);
+    *seconds = clock_seconds() - begun;
+    mega_decoder_free(decoder);
+    free(logits);
+    return code;
+}
+
+static int run_once(Bench *bench, double *seconds, MegaError *err)
+{
+    MegaTask task = mega_model_task(bench->model);
+    double begun = clock_seconds();
+    if (task == MEGA_TASK_GENERATE)
+        return generate_once(bench, seconds, err);
+    int code = task == MEGA_TASK_TRANSLATE ? translate_once(bench, err)
+                                           : classify_once(bench, err);
+    *seconds = clock_seconds() - begun;
+    return code;
+}
+
+/* The least time that the machine could need. */
+static double limit(const Bench *bench)
+{
+    const Options *options = bench->options;
+    const MegaConfig *config = mega_model_config(bench->model);
+    size_t length = (size_t)options->length, tokens = (size_t)options->tokens;
+    if (config->task == MEGA_TASK_CLASSIFY) {
+        size_t positions = length;
+        if (config->embed.kind == MEGA_EMBED_FRAMES)
+            positions = (length - 1) / (size_t)config->embed.frame_hop + 1;
+        else if (config->embed.kind == MEGA_EMBED_PATCHES)
+            positions = length / (size_t)mega_embed_fan_in(&config->embed);
+        return work_limit(&bench->machine, work_encode(config, positions)) *
+               mega_model_input_count(bench->model);
+    }
+    size_t rows = config->task == MEGA_TASK_TRANSLATE
+                      ? (size_t)options->batch * (size_t)options->beam
+                      : 1;
+    size_t begin = config->task == MEGA_TASK_TRANSLATE ? 0 : length;
+    double sum = 0;
+    if (config->task == MEGA_TASK_TRANSLATE)
+        sum = options->batch * work_limit(&bench->machine, work_encode(config, length));
+    for (size_t t = 0; t < tokens; t++)
+        sum += work_limit(&bench->machine, work_decode(config, rows, begin + t, length));
+    return sum;
+}
+
+static double peak_megabytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1e3;
+}
+
+static int measure(Bench *bench, Result *out, MegaError *err)
+{
+    double sum = 0, square = 0, seconds;
+    int code = run_once(bench, &seconds, err); /* plans and warms up */
+    if (bench->options->breakdown)
+        mega_session_set_tap(bench->session, watch, bench);
+    memset(bench->parts, 0, sizeof bench->parts);
+    for (int i = 0; i < bench->options->repeats && !code; i++) {
+        code = run_once(bench, &seconds, err);
+        sum += seconds;
+        square += seconds * seconds;
+    }
+    bench->peak = peak_megabytes();
+    if (!code)
+        code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
+                               err);
+    int n = bench->options->repeats;
+    out->mean = sum / n;
+    out->sd = n > 1 ? sqrt(fmax(0, (square - sum * sum / n) / (n - 1))) : 0;
+    out->limit = limit(bench);
+    MegaTask task = mega_model_task(bench->model);
+    out->what = task == MEGA_TASK_CLASSIFY ? "classify" : task == MEGA_TASK_TRANSLATE
+                                                              ? "translate" : "generate";
+    out->unit = task == MEGA_TASK_CLASSIFY ? "positions" : "tokens";
+    out->amount = task == MEGA_TASK_CLASSIFY
+                      ? (double)bench->options->length
+                      : (double)bench->options->tokens *
+                            (task == MEGA_TASK_TRANSLATE ? bench->options->batch : 1);
+    return code;
+}
+
+/* ---- Output --------------------------------------------------------------------------------- */
+
+static void print_json_result(const Bench *bench, const Result *r)
+{
+    const Options *options = bench->options;
+    json_t *object = json_pack(
+        "{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "model", options->model,
+        "task", r->what, "cpu", bench->session->kernels->name, "threads", bench->machine.threads,
+        "length", options->length, "beam", options->beam, "batch", options->batch, "mean_ms",
+        r->mean * 1e3, "sd_ms", r->sd * 1e3, "per_second", r->amount / r->mean, "of_limit",
+        r->limit / r->mean, "peak_mb", bench->peak, "gflops", bench->machine.flops / 1e9,
+        "gb_per_second", bench->machine.bandwidth / 1e9);
+    if (options->breakdown) {
+        json_t *parts = json_object();
+        for (int i = 0; i < PART_COUNT; i++)
+            json_object_set_new(parts, part_names[i],
+                                json_real(bench->parts[i] / options->repeats * 1e3));
+        json_object_set_new(object, "parts_ms", parts);
+    }
+    print_json_line(object);
+}
+
+static void print_result(const Bench *bench, const Result *r)
+{
+    const Options *options = bench->options;
+    const char *format[] = {
+        "%s: %s, %s, %d threads: %.2f ms +- %.2f, %.0f %s/s, %.0f %% of the limit, peak %.1f MB\n",
+        "| %s | %s | %s | %d | %.2f ± %.2f | %.0f %s/s | %.0f %% | %.1f MB |\n",
+        "%s,%s,%s,%d,%.3f,%.3f,%.1f,%s,%.1f,%.1f\n"};
+    if (options->format == JSON) {
+        print_json_result(bench, r);
+        return;
+    }
+    if (options->format == TEXT)
+        printf("machine: %.1f GFLOP/s, %.1f GB/s with %d threads\n", bench->machine.flops / 1e9,
+               bench->machine.bandwidth / 1e9, bench->machine.threads);
+    else if (options->format == MARKDOWN)
+        puts("| model | task | kernels | threads | ms | speed | of the limit | peak memory |\n"
+             "|---|---|---|---:|---:|---:|---:|---:|");
+    else
+        puts("model,task,kernels,threads,ms,sd,per_second,unit,percent_of_limit,peak_mb");
+    printf(format[options->format], options->model, r->what, bench->session->kernels->name,
+           bench->machine.threads, r->mean * 1e3, r->sd * 1e3, r->amount / r->mean, r->unit,
+           100 * r->limit / r->mean, bench->peak);
+    for (int i = 0; options->breakdown && i < PART_COUNT; i++)
+        printf("%s%-32s %8.2f ms\n", options->format == CSV ? "# " : "  ", part_names[i],
+               bench->parts[i] / options->repeats * 1e3);
+}
+
+/* ---- The command ---------------------------------------------------------------------------- */
+
+/* Lengths that were not given. */
+static void choose_lengths(Options *options, const MegaConfig *config)
+{
+    const MegaEmbedConfig *embed = &config->embed;
+    bool translator = config->task == MEGA_TASK_TRANSLATE;
+    if (config->task == MEGA_TASK_CLASSIFY && embed->kind == MEGA_EMBED_PATCHES)
+        options->length = embed->channels * embed->height * embed->width;
+    else if (options->length == 0 && translator)
+        options->length = 25;
+    else if (options->length == 0 && config->task == MEGA_TASK_CLASSIFY && embed->frame_hop > 0)
+        options->length = config->encoder.max_positions * embed->frame_hop;
+    else if (options->length == 0 && config->task == MEGA_TASK_CLASSIFY &&
+             config->encoder.chunk == 0)
+        options->length = config->encoder.max_positions;
+    else if (options->length == 0)
+        options->length = 1024;
+    if (options->tokens == 0)
+        options->tokens = translator ? 25 : 64;
+}
+
+/* Random ids and numbers, the same in every run. */
+static int make_input(Bench *bench, MegaError *err)
+{
+    const MegaConfig *config = mega_model_config(bench->model);
+    int vocab = config->task == MEGA_TASK_GENERATE ? config->target.vocab : config->embed.vocab;
+    size_t count = (size_t)bench->options->length + (size_t)bench->options->batch + 1024;
+    uint32_t state = 1;
+    bench->tokens = malloc(count * sizeof *bench->tokens);
+    bench->values = malloc(count * sizeof *bench->values);
+    if (!bench->tokens || !bench->values)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu random numbers", count);
+    for (size_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        bench->tokens[i] = vocab > 4 ? 4 + (int32_t)((state >> 8) % (uint32_t)(vocab - 4)) : 0;
+        bench->values[i] = (float)(state >> 8) / (float)(1 << 23) - 1.0f;
+    }
+    return 0;
+}
+
+static int run(Options *options)
+{
+    Bench bench = {.options = options};
+    MegaSessionOptions session = {.threads = options->threads};
+    Result result = {0};
+    MegaError err = {0};
+    const MegaKernels *kernels = options->cpu ? mega_kernels_by_name(options->cpu)
+                                              : mega_kernels();
+    if (!kernels)
+        return usage_error("bench", "this machine has no kernels '%s'", options->cpu);
+    int code = mega_model_open(&bench.model, options->model, &err);
+    if (!code) {
+        choose_lengths(options, mega_model_config(bench.model));
+        code = mega_session_new(&bench.session, bench.model, &session, &err);
+    }
+    if (!code) {
+        mega_session_force(bench.session, kernels, MEGA_EMA_AUTO);
+        code = make_input(&bench, &err);
+    }
+    if (!code)
+        code = measure(&bench, &result, &err);
+    if (code)
+        report("%s", err.text);
+    else
+        print_result(&bench, &result);
+    free(bench.tokens);
+    free(bench.values);
+    mega_session_free(bench.session);
+    mega_model_free(bench.model);
+    return finish_output(code ? 1 : 0);
+}
+
+static bool parse_format(const char *text, Format *out)
+{
+    static const char *const names[FORMAT_COUNT] = {"text", "markdown", "csv", "json"};
+    for (int i = 0; i < FORMAT_COUNT; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (Format)i;
+            return true;
+        }
+    return false;
+}
+
+int command_bench(int argc, char **argv)
+{
+    enum { OPT_LENGTH = 256, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
+           OPT_FORMAT, OPT_CPU, OPT_THREADS };
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"length", required_argument, NULL, OPT_LENGTH},
+        {"tokens", required_argument, NULL, OPT_TOKENS},
+        {"beam", required_argument, NULL, OPT_BEAM},
+        {"batch", required_argument, NULL, OPT_BATCH},
+        {"repeats", required_argument, NULL, OPT_REPEATS},
+        {"breakdown", no_argument, NULL, OPT_BREAKDOWN},
+        {"format", required_argument, NULL, OPT_FORMAT},
+        {"cpu", required_argument, NULL, OPT_CPU},
+        {"threads", required_argument, NULL, OPT_THREADS},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {.beam = 1, .batch = 1, .repeats = 5};
+    int option, index = 0;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:h", long_options, &index)) != -1) {
+        bool good = true;
+        switch (option) {
+        case 'm': options.model = optarg; break;
+        case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_LENGTH: good = parse_int(optarg, 1, 1 << 26, &options.length); break;
+        case OPT_TOKENS: good = parse_int(optarg, 2, 1 << 26, &options.tokens); break;
+        case OPT_BEAM: good = parse_int(optarg, 1, 1024, &options.beam); break;
+        case OPT_BATCH: good = parse_int(optarg, 1, 4096, &options.batch); break;
+        case OPT_REPEATS: good = parse_int(optarg, 1, 10000, &options.repeats); break;
+        case OPT_BREAKDOWN: options.breakdown = true; break;
+        case OPT_FORMAT: good = parse_format(optarg, &options.format); break;
+        case OPT_CPU: options.cpu = optarg; break;
+        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        default: return option_error("bench", option, argv);
+        }
+        if (!good)
+            return usage_error("bench", "'%s' is not a valid value for --%s", optarg,
+                               long_options[index].name);
+    }
+    if (!options.model)
+        return usage_error("bench", "no model was given: -m MODEL");
+    if (optind < argc)
+        return usage_error("bench", "'%s' is too much", argv[optind]);
+    return run(&options);
+}

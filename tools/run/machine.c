@@ -1,0 +1,128 @@
+/*
+ * machine.c - see machine.h. The counts follow spec sections 1 to 8; what is not a matrix product, an
+ * EMA state or an attention weight is left out, so that the limit is never too high.
+ */
+#include "machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "embed.h"
+#include "progress.h"
+
+#define PROBE_BYTES (128u << 20) /* beyond every cache */
+#define PROBE_ROUNDS 2000000
+#define REPEATS 5
+
+typedef struct Probe {
+    const MegaKernels *kernels;
+    const float *memory;
+    size_t floats; /* of a task */
+    volatile float sink;
+} Probe;
+
+static void probe_arithmetic(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker;
+    probe->sink = probe->kernels->probe_arithmetic(PROBE_ROUNDS, 0.5f + 1e-9f * (float)task);
+}
+
+static void probe_memory(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker;
+    probe->sink = probe->kernels->probe_memory(probe->memory + task * probe->floats,
+                                               probe->floats);
+}
+
+/* Seconds of the fastest of some runs of `tasks` tasks. */
+static double fastest(MegaPool *pool, size_t tasks, MegaPoolTask run, Probe *probe)
+{
+    double best = 0;
+    for (int i = 0; i < REPEATS; i++) {
+        double begun = clock_seconds();
+        mega_pool_run(pool, tasks, run, probe);
+        double took = clock_seconds() - begun;
+        best = i == 0 || took < best ? took : best;
+    }
+    return best;
+}
+
+int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err)
+{
+    size_t threads = (size_t)mega_pool_threads(pool);
+    float *memory = malloc(PROBE_BYTES);
+    Probe probe = {.kernels = kernels, .memory = memory,
+                   .floats = PROBE_BYTES / sizeof(float) / (4 * threads)};
+    if (!memory)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory to measure its speed");
+    memset(memory, 1, PROBE_BYTES);
+    double per_task = 2.0 * PROBE_ROUNDS * MEGA_PROBE_VECTORS * kernels->lanes;
+    out->threads = (int)threads;
+    out->flops = per_task * (double)threads / fastest(pool, threads, probe_arithmetic, &probe);
+    out->bandwidth = (double)(probe.floats * 4 * threads * sizeof(float)) /
+                     fastest(pool, 4 * threads, probe_memory, &probe);
+    free(memory);
+    return 0;
+}
+
+/* ---- Counting ------------------------------------------------------------------------------- */
+
+/* Multiply-adds of a layer's matrices for one position. */
+static double layer_products(const MegaStackConfig *s)
+{
+    double d = s->width, h = s->hidden, z = s->zdim, f = s->ffn;
+    return d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
+}
+
+/* EMA: a multiply-add for the state and one for the output, of every state. */
+static double layer_ema(const MegaStackConfig *s)
+{
+    return 2.0 * mega_ema_channels(s) * s->ndim;
+}
+
+static double attention(const MegaStackConfig *s, double keys)
+{
+    return keys * (s->zdim + s->hidden);
+}
+
+Work work_encode(const MegaConfig *config, size_t length)
+{
+    const MegaStackConfig *s = &config->encoder;
+    double keys = s->chunk > 0 && (size_t)s->chunk < length ? s->chunk : (double)length;
+    double per_position = s->layers * (layer_products(s) + layer_ema(s) + attention(s, keys));
+    double weights = s->layers * layer_products(s);
+    if (config->embed.kind == MEGA_EMBED_FRAMES || config->embed.kind == MEGA_EMBED_PATCHES)
+        per_position += (double)mega_embed_fan_in(&config->embed) * s->width;
+    return (Work){2 * per_position * (double)length, 4 * weights};
+}
+
+static double output_weights(const MegaTargetConfig *target)
+{
+    double sum = 0;
+    for (int i = 0; i < target->output.count; i++)
+        sum += (double)mega_band_size(&target->output, i) * target->output.width[i];
+    return sum;
+}
+
+Work work_decode(const MegaConfig *config, size_t rows, size_t position, size_t source)
+{
+    const MegaStackConfig *s = &config->decoder;
+    double d = s->width, z = s->zdim;
+    double keys = s->chunk > 0 ? (double)(position % (size_t)s->chunk) + 1 : (double)position + 1;
+    double products = s->layers * layer_products(s) + output_weights(&config->target);
+    double rest = s->layers * (layer_ema(s) + attention(s, keys));
+    double states = rest; /* keys, values, EMA states and coefficients are read once each */
+    if (config->task == MEGA_TASK_TRANSLATE) {
+        products += s->layers * (d * (2 * d + z) + d * d);
+        rest += s->layers * (double)source * (z + d);
+    }
+    return (Work){2 * (double)rows * (products + rest), 4 * (products + (double)rows * states)};
+}
+
+double work_limit(const Machine *machine, Work work)
+{
+    double compute = work.flops / machine->flops, memory = work.bytes / machine->bandwidth;
+    return compute > memory ? compute : memory;
+}

@@ -1,0 +1,30 @@
+/*
+ * machine.h - what the machine can do, and what a model needs of it: the limits of the benchmark.
+ */
+#ifndef RUN_MACHINE_H
+#define RUN_MACHINE_H
+
+#include "session.h"
+
+typedef struct Machine {
+    double flops;     /* float32 operations a second, a multiply-add being two */
+    double bandwidth; /* bytes a second that can be read from memory */
+    int threads;
+} Machine;
+
+/* Takes about a second. */
+int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err);
+
+/* Operations and bytes of weights, of one pass. */
+typedef struct Work {
+    double flops, bytes;
+} Work;
+
+/* An encoder over `length` positions, with the classifier's head. */
+Work work_encode(const MegaConfig *config, size_t length);
+/* A step of the decoder for `rows` sequences that stand at `position`, sources of `source` tokens. */
+Work work_decode(const MegaConfig *config, size_t rows, size_t position, size_t source);
+/* Seconds that the work takes at least: it must be computed, and its weights must be read. */
+double work_limit(const Machine *machine, Work work);
+
+#endif
