@@ -1,5 +1,13 @@
 /*
- * threads.c - the pool: workers sleep on a condition, take task numbers from an atomic counter.
+ * threads.c - the pool: workers take task numbers from an atomic counter.
+ *
+ * A decoder's step is some hundred short runs, so both sides look for each other for a while before
+ * they sleep: waking a thread takes longer than such a run. Who sleeps says so first and looks once
+ * more, and who has news looks for sleepers afterwards; both in sequential order, so that one of
+ * them sees the other.
+ *
+ * A worker joins a run while it is open. The caller closes it when no task is left, and waits only
+ * for those that joined: a worker that the system keeps waiting holds nobody up.
  */
 #define _GNU_SOURCE
 #include "threads.h"
@@ -10,6 +18,8 @@
 #include <stdlib.h>
 
 #define MAX_THREADS 256
+#define PATIENCE 2000 /* looks before sleeping: some ten microseconds */
+#define CLOSED (1u << 31)
 
 typedef struct Worker {
     MegaPool *pool;
@@ -21,17 +31,28 @@ struct MegaPool {
     int threads;  /* the caller included */
     int started;  /* workers that run: threads - 1 unless creation failed */
     Worker *workers;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* for sleeping only */
     pthread_cond_t begin, end;
-    unsigned generation; /* counts runs; guarded by mutex, as are busy and stop */
-    int busy;
+    atomic_uint generation; /* counts runs; the last one is the sign to stop */
+    atomic_uint inside;     /* workers that joined the run, and CLOSED */
+    atomic_int sleepers;    /* workers in `begin` */
+    atomic_bool waiting;    /* the caller in `end` */
+    /* the run at hand, written while it is closed */
     bool stop;
-    /* the run at hand */
     MegaPoolTask run;
     void *context;
     size_t tasks;
     atomic_size_t next;
 };
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 static void take_tasks(MegaPool *pool, int worker)
 {
@@ -40,26 +61,73 @@ static void take_tasks(MegaPool *pool, int worker)
         pool->run(pool->context, task, worker);
 }
 
+/* Returns when the generation is no longer `seen`. */
+static void await_run(MegaPool *pool, unsigned seen)
+{
+    for (int i = 0; i < PATIENCE; i++) {
+        if (atomic_load(&pool->generation) != seen)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->generation) == seen)
+        pthread_cond_wait(&pool->begin, &pool->mutex);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void announce_run(MegaPool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->begin);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Lets nobody join any more; returns when all who did have finished. */
+static void close_run(MegaPool *pool)
+{
+    atomic_fetch_or(&pool->inside, CLOSED);
+    for (int i = 0; i < PATIENCE; i++) {
+        if (atomic_load(&pool->inside) == CLOSED)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->waiting, true);
+    while (atomic_load(&pool->inside) != CLOSED)
+        pthread_cond_wait(&pool->end, &pool->mutex);
+    atomic_store(&pool->waiting, false);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void leave_run(MegaPool *pool)
+{
+    if (atomic_fetch_sub(&pool->inside, 1) != (CLOSED | 1) || !atomic_load(&pool->waiting))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_signal(&pool->end);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void *work(void *argument)
 {
     Worker *worker = argument;
     MegaPool *pool = worker->pool;
-    unsigned seen = 0;
-    pthread_mutex_lock(&pool->mutex);
-    for (;;) {
-        while (!pool->stop && pool->generation == seen)
-            pthread_cond_wait(&pool->begin, &pool->mutex);
-        if (pool->stop)
-            break;
-        seen = pool->generation;
-        pthread_mutex_unlock(&pool->mutex);
-        take_tasks(pool, worker->number);
-        pthread_mutex_lock(&pool->mutex);
-        if (--pool->busy == 0)
-            pthread_cond_signal(&pool->end);
+    for (unsigned seen = 0;;) {
+        await_run(pool, seen);
+        seen = atomic_load(&pool->generation);
+        bool open = !(atomic_fetch_add(&pool->inside, 1) & CLOSED);
+        bool stop = open && pool->stop;
+        if (open && !stop)
+            take_tasks(pool, worker->number);
+        leave_run(pool);
+        if (stop)
+            return NULL;
     }
-    pthread_mutex_unlock(&pool->mutex);
-    return NULL;
 }
 
 static int usable_processors(void)
@@ -88,6 +156,7 @@ int mega_pool_new(MegaPool **out, int threads, MegaError *err)
     }
     pool->threads = threads;
     pool->workers = workers;
+    atomic_store(&pool->inside, CLOSED);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->begin, NULL);
     pthread_cond_init(&pool->end, NULL);
@@ -108,10 +177,9 @@ void mega_pool_free(MegaPool *pool)
 {
     if (!pool)
         return;
-    pthread_mutex_lock(&pool->mutex);
     pool->stop = true;
-    pthread_cond_broadcast(&pool->begin);
-    pthread_mutex_unlock(&pool->mutex);
+    atomic_fetch_and(&pool->inside, ~CLOSED); /* a run that stays open */
+    announce_run(pool);
     for (int i = 0; i < pool->started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->begin);
@@ -133,18 +201,12 @@ void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context
             run(context, task, 0);
         return;
     }
-    pthread_mutex_lock(&pool->mutex);
     pool->run = run;
     pool->context = context;
     pool->tasks = tasks;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    pool->busy = pool->started;
-    pool->generation++;
-    pthread_cond_broadcast(&pool->begin);
-    pthread_mutex_unlock(&pool->mutex);
+    atomic_fetch_and(&pool->inside, ~CLOSED);
+    announce_run(pool);
     take_tasks(pool, 0);
-    pthread_mutex_lock(&pool->mutex);
-    while (pool->busy > 0)
-        pthread_cond_wait(&pool->end, &pool->mutex);
-    pthread_mutex_unlock(&pool->mutex);
+    close_run(pool);
 }
