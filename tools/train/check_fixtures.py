@@ -1,4 +1,4 @@
-"""Compare mega.py with the golden fixtures of the original implementation.
+"""Compare mega.py and sequence.py with the golden fixtures of the original implementation.
 
 Usage: check_fixtures.py FIXTURES_DIR
 Prints the largest difference of the logits for each case; fails above the tolerance.
@@ -10,12 +10,16 @@ import sys
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from mega import PatchClassifier, SequenceClassifier
+from sequence import PAD, LanguageModel, TranslationModel
 
 SPEECH_CASES = ['sc_raw_base', 'lra_cifar10', 'lra_cifar10_chunk']
 IMAGE_CASES = ['image_small_conv', 'image_small_linear', 'image_small_scalenorm',
                'image_small_batchnorm_nopos_rep']
+TRANSLATION_CASES = ['mt_small_prenorm']
+LANGUAGE_CASES = ['lm_enwik8_small', 'lm_trunc_nochunk_small']
 
 
 def image_model(state):
@@ -41,8 +45,49 @@ def image_model(state):
         representation=None if representation is None else representation.size(0))
 
 
-def check(folder, build):
-    """Largest allowed difference exceeded? Return the largest difference and the tolerance."""
+def vocabulary(state):
+    return state['decoder.embed_tokens.weight'].size(0)
+
+
+def classify(model, folder):
+    """Yield the model's logits of each input and the path of the expected ones."""
+    for path in sorted(folder.glob('in.*.values.npy')):
+        logits = model(torch.from_numpy(np.load(path)).unsqueeze(0))
+        yield logits, str(path).replace('in.', 'out.').replace('values', 'logits')
+
+
+def translate(model, folder):
+    """The same with the target given; the source is once padded too, which changes nothing."""
+    for path in sorted(folder.glob('in.*.src.npy')):
+        source = torch.from_numpy(np.load(path)).unsqueeze(0)
+        previous = torch.from_numpy(np.load(str(path).replace('src', 'prev'))).unsqueeze(0)
+        expected = str(path).replace('in.', 'out.').replace('src', 'logits')
+        yield model(source, previous), expected
+        yield model(F.pad(source, (0, 5), value=PAD), previous), expected
+
+
+def predict(model, folder):
+    """The same for language models; padding up to whole chunks is cut off again."""
+    chunk = model.decoder.layers[0].mega_layer.chunk or 1
+    for path in sorted(folder.glob('L*.input.npy')):
+        tokens = torch.from_numpy(np.load(path)).unsqueeze(0)
+        length = tokens.size(1)
+        if length > chunk:
+            tokens = F.pad(tokens, (0, -length % chunk), value=PAD)
+        yield model(tokens)[:, :length], str(path).replace('input', 'logits')
+
+
+FAMILIES = [
+    (SPEECH_CASES, lambda args, state: SequenceClassifier(args), classify),
+    (IMAGE_CASES, lambda args, state: image_model(state), classify),
+    (TRANSLATION_CASES, lambda args, state: TranslationModel(args, vocabulary(state)), translate),
+    (LANGUAGE_CASES, lambda args, state: LanguageModel(args, vocabulary(state)), predict),
+]
+
+
+@torch.no_grad()
+def check(folder, build, run):
+    """Number of comparisons, the largest difference, and whether each is within its tolerance."""
     path = next(folder.glob('checkpoint.pt*'))
     checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     state = {name: value for name, value in checkpoint['model'].items()
@@ -50,26 +95,23 @@ def check(folder, build):
     model = build(checkpoint['args'], state)
     model.load_state_dict(state)
     model.eval()
-    worst, limit = 0.0, 0.0
-    for path in sorted(folder.glob('in.*.values.npy')):
-        expected = np.load(str(path).replace('in.', 'out.').replace('values', 'logits'))
-        with torch.no_grad():
-            got = model(torch.from_numpy(np.load(path)).unsqueeze(0))[0].numpy()
-        worst = max(worst, float(np.abs(got - expected).max()))
-        limit = 1e-4 + 1e-4 * max(1.0, float(np.abs(expected).max()))
-    return worst, limit
+    count, worst, ok = 0, 0.0, True
+    for got, path in run(model, folder):
+        expected = np.load(path)
+        difference = float(np.abs(got[0].numpy() - expected).max())
+        ok &= difference <= 1e-4 + 1e-4 * max(1.0, float(np.abs(expected).max()))
+        count, worst = count + 1, max(worst, difference)
+    return count, worst, ok and count > 0
 
 
 def main():
     root = pathlib.Path(sys.argv[1])
     failed = False
-    for name in SPEECH_CASES + IMAGE_CASES:
-        if name in SPEECH_CASES:
-            worst, limit = check(root / name, lambda args, state: SequenceClassifier(args))
-        else:
-            worst, limit = check(root / name, lambda args, state: image_model(state))
-        failed |= not worst <= limit
-        print(json.dumps({'case': name, 'max_abs_error': worst, 'ok': worst <= limit}))
+    for names, build, run in FAMILIES:
+        for name in names:
+            count, worst, ok = check(root / name, build, run)
+            failed |= not ok
+            print(json.dumps({'case': name, 'compared': count, 'max_abs_error': worst, 'ok': ok}))
     sys.exit(failed)
 
 

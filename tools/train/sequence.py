@@ -203,6 +203,8 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(args.dropout)
         self.layers = nn.ModuleList(DecoderLayer(args, cross) for _ in range(args.decoder_layers))
         self.final_norm = SequenceNorm('layernorm', dim)
+        if getattr(args, 'no_affine_final_norm', False):
+            self.final_norm.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.output_projection = nn.Linear(dim, vocabulary, bias=False)
         self.output_projection.weight = self.embed_tokens.weight
 
