@@ -117,12 +117,13 @@ static void test_collections(void **state)
 
 /* (storage, offset, size, stride) as an argument list; the storage has 12 elements. */
 #define STORAGE "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpuK\14tQ"
-#define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n("
+#define REBUILD "ctorch._utils\n_rebuild_tensor\n("
+#define REBUILD_V2 "ctorch._utils\n_rebuild_tensor_v2\n("
 
 static void test_tensor(void **state)
 {
     (void)state;
-    const MegaPickleValue *value = GOOD(REBUILD STORAGE "K\2K\2K\5\x86K\5K\1\x86\x89NtR");
+    const MegaPickleValue *value = GOOD(REBUILD_V2 STORAGE "K\2K\2K\5\x86K\5K\1\x86\x89NtR");
     assert_int_equal(value->type, MEGA_PICKLE_TENSOR);
     assert_int_equal(value->tensor->offset, 2);
     assert_int_equal(value->tensor->elements, 10);
@@ -166,6 +167,10 @@ static void test_calls(void **state)
     FORMAT("ctorch\nFloatStorage\n)R", "torch.FloatStorage is called");
     FORMAT("ctorch\nfloat32\n)R", "torch.float32 is called");
     FORMAT("ctorch._utils\n_rebuild_tensor_v2\n)R", "rebuilt from the wrong values");
+    FORMAT(REBUILD_V2 STORAGE "K\0))tR", "rebuilt from the wrong values");
+    FORMAT(REBUILD STORAGE "K\0))\x89NtR", "rebuilt from the wrong values");
+    FORMAT("X\2\0\0\0a\xff", "not UTF-8");
+    GOOD("X\3\0\0\0\xed\xa0\x80"); /* a lone surrogate, as Python writes it */
     FORMAT("ctorch._utils\n_rebuild_parameter\nK\1\x85R", "something else than a tensor");
     FORMAT("ccollections\nOrderedDict\nK\1\x85R", "made from the wrong values");
     FORMAT("ccollections\nOrderedDict\n]K\1a\x85R", "something else than pairs");
@@ -275,7 +280,7 @@ static void test_bombs(void **state)
 static void test_truncated(void **state)
 {
     (void)state;
-    static const char whole[] = "\x80\2}(X\1\0\0\0a" REBUILD STORAGE
+    static const char whole[] = "\x80\2}(X\1\0\0\0a" REBUILD_V2 STORAGE
                                 "K\2K\2K\5\x86K\5K\1\x86\x89NtR\x8a\2ab\x8b\1\0\0\0xG12345678"
                                 "M12J1234B\1\0\0\0x](NN\x88\x89h\0000ue.";
     for (size_t size = 0; size < sizeof whole - 1; size++) {

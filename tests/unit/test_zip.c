@@ -23,6 +23,9 @@ typedef struct Spec {
     uint16_t flags;
     uint32_t crc, local_crc; /* local_crc: 0 for the same */
     bool descriptor, wrong_descriptor, zip64;
+    uint16_t version; /* that is needed, less 20 */
+    uint16_t disk;
+    uint32_t attributes;
     int64_t header; /* -1: where it is */
 } Spec;
 
@@ -66,7 +69,8 @@ static void put_central(MegaBuffer *out, const Spec *spec, uint64_t header)
     uint64_t size = spec->directory_size ? spec->directory_size : spec->size;
     uint64_t stored_size = spec->method ? spec->stored_size : size;
     mega_put_u32(out, 0x02014b50);
-    mega_put_u32(out, 20 | 20 << 16);
+    mega_put_u16(out, 20);
+    mega_put_u16(out, 20 + spec->version);
     mega_put_u16(out, spec->flags | (spec->descriptor ? 8 : 0));
     mega_put_u16(out, spec->method);
     mega_put_u32(out, 0);
@@ -76,9 +80,9 @@ static void put_central(MegaBuffer *out, const Spec *spec, uint64_t header)
     mega_put_u16(out, (uint16_t)strlen(spec->name));
     mega_put_u16(out, spec->zip64 ? 28 : 0);
     mega_put_u16(out, 0);
+    mega_put_u16(out, spec->disk);
     mega_put_u16(out, 0);
-    mega_put_u16(out, 0);
-    mega_put_u32(out, 0);
+    mega_put_u32(out, spec->attributes);
     mega_put_u32(out, spec->zip64 ? UINT32_MAX : (uint32_t)header);
     mega_put_bytes(out, spec->name, strlen(spec->name));
     if (spec->zip64) {
@@ -265,6 +269,15 @@ static void test_hostile(void **state)
     spec = stored("a", "data");
     spec.method = 12;
     expect(&spec, 1, MEGA_ERR_UNSUPPORTED, "method 12");
+    spec = stored("a", "data");
+    spec.version = 50;
+    expect(&spec, 1, MEGA_ERR_UNSUPPORTED, "needs version 70");
+    spec = stored("a", "data");
+    spec.disk = 1;
+    expect(&spec, 1, MEGA_ERR_FORMAT, "on another disk");
+    spec = stored("a", "data");
+    spec.attributes = 0x10;
+    expect(&spec, 1, MEGA_ERR_FORMAT, "a folder with content");
     spec = stored("", "data");
     expect(&spec, 1, MEGA_ERR_FORMAT, "UTF-8");
     spec = stored("\xff", "data");
