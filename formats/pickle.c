@@ -211,6 +211,33 @@ static int push_text(Machine *m, MegaPickleType type, uint64_t size)
     return 0;
 }
 
+/* Python writes lone surrogates (U+D800 to U+DFFF) into pickles, though they are no UTF-8. */
+static bool is_pickled_unicode(const char *text, size_t size)
+{
+    const uint8_t *at = (const uint8_t *)text, *end = at + size;
+    while (at < end) {
+        size_t length = mega_utf8_decode(at, (size_t)(end - at), NULL);
+        if (!length && end - at >= 3 && at[0] == 0xed && at[1] >= 0xa0 && at[1] <= 0xbf &&
+            (at[2] & 0xc0) == 0x80)
+            length = 3;
+        if (!length)
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+static int push_unicode(Machine *m, uint64_t size)
+{
+    int code = push_text(m, MEGA_PICKLE_STRING, size);
+    if (code)
+        return code;
+    const MegaPickleValue *value = m->stack.items[m->stack.count - 1];
+    if (!is_pickled_unicode(value->text.data, value->text.size))
+        return BAD("a string is not UTF-8");
+    return 0;
+}
+
 static int push_long(Machine *m, uint64_t size)
 {
     if (size > 8)
@@ -409,12 +436,17 @@ static bool inside_storage(MegaPickleTensor *tensor)
     return last < tensor->storage->elements;
 }
 
-/* _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, ...) */
-static int rebuild_tensor(Machine *m, const MegaPickleValue *arguments, MegaPickleValue *result)
+/* _rebuild_tensor(storage, offset, size, stride), _rebuild_tensor_v2(the same, requires_grad,
+ * backward_hooks, metadata=None) */
+static int rebuild_tensor(Machine *m, const MegaPickleGlobal *function,
+                          const MegaPickleValue *arguments, MegaPickleValue *result)
 {
+    bool first = strcmp(function->qualified_name, "torch._utils._rebuild_tensor") == 0;
+    size_t count = arguments->list.count;
     uint64_t stride[MEGA_PICKLE_MAX_RANK];
     void *memory;
-    if (arguments->list.count < 4 || arguments->list.items[0]->type != MEGA_PICKLE_STORAGE ||
+    if (count < (first ? 4 : 6) || count > (first ? 4 : 7) ||
+        arguments->list.items[0]->type != MEGA_PICKLE_STORAGE ||
         arguments->list.items[1]->type != MEGA_PICKLE_INT ||
         arguments->list.items[1]->integer < 0 ||
         arguments->list.items[2]->type != MEGA_PICKLE_TUPLE)
@@ -488,7 +520,7 @@ static int op_call(Machine *m)
     if (code)
         return code;
     switch (callee->global->kind) {
-    case MEGA_GLOBAL_TENSOR: return rebuild_tensor(m, arguments, result);
+    case MEGA_GLOBAL_TENSOR: return rebuild_tensor(m, callee->global, arguments, result);
     case MEGA_GLOBAL_DICT: return make_collection(m, MEGA_PICKLE_DICT, arguments, result);
     case MEGA_GLOBAL_SET: return make_collection(m, MEGA_PICKLE_SET, arguments, result);
     case MEGA_GLOBAL_LIST: return make_collection(m, MEGA_PICKLE_LIST, arguments, result);
@@ -599,11 +631,11 @@ static int run_literal(Machine *m, int opcode)
     case 0x8a: return push_long(m, mega_get_u8(reader));
     case 0x8b: return push_long(m, mega_get_u32(reader));
     case 'G': return push_float(m);
-    case 'X':
+    case 'X': return push_unicode(m, mega_get_u32(reader));
     case 'T': return push_text(m, MEGA_PICKLE_STRING, mega_get_u32(reader)); /* T: Python 2 */
-    case 'U':
-    case 0x8c: return push_text(m, MEGA_PICKLE_STRING, mega_get_u8(reader)); /* U: Python 2 */
-    case 0x8d: return push_text(m, MEGA_PICKLE_STRING, mega_get_u64(reader));
+    case 'U': return push_text(m, MEGA_PICKLE_STRING, mega_get_u8(reader)); /* U: Python 2 */
+    case 0x8c: return push_unicode(m, mega_get_u8(reader));
+    case 0x8d: return push_unicode(m, mega_get_u64(reader));
     case 'B': return push_text(m, MEGA_PICKLE_BYTES, mega_get_u32(reader));
     case 'C': return push_text(m, MEGA_PICKLE_BYTES, mega_get_u8(reader));
     case 0x8e:

@@ -111,6 +111,24 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     return code;
 }
 
+/* Records beside the tensors' are small, and compared with their checksums whether they are used or
+ * not: a damaged file is damaged. */
+static int check_other_records(const Context *context, MegaError *err)
+{
+    const MegaZip *zip = context->checkpoint->zip;
+    char data[MEGA_ZIP_MAX_NAME + sizeof "data/"];
+    int length = snprintf(data, sizeof data, "%.*sdata/", context->prefix_length, context->prefix);
+    int code = 0;
+    for (size_t i = 0; !code && i < mega_zip_count(zip); i++) {
+        const MegaZipEntry *entry = mega_zip_entry(zip, i);
+        bool of_tensor = entry->name_length > (size_t)length &&
+                         memcmp(entry->name, data, (size_t)length) == 0;
+        if (!of_tensor && !entry->deflated)
+            code = mega_zip_verify(zip, entry, err);
+    }
+    return code;
+}
+
 int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err)
 {
     MegaPickle *pickle = NULL;
@@ -127,7 +145,9 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err)
     Context context = {.checkpoint = checkpoint,
                        .prefix = entry->name,
                        .prefix_length = (int)(entry->name_length - strlen(PICKLE_NAME))};
-    code = check_byte_order(&context, err);
+    code = check_other_records(&context, err);
+    if (!code)
+        code = check_byte_order(&context, err);
     if (!code)
         code = read_pickle(checkpoint, entry, &pickle, err);
     if (!code)

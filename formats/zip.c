@@ -30,6 +30,8 @@
 
 #define FLAG_DESCRIPTOR 0x0008u /* crc and sizes follow the data */
 #define FLAGS_ENCRYPTED 0x2041u /* encrypted, strong encryption, masked headers */
+#define MAX_VERSION 63 /* 6.3, of the specification */
+#define ATTRIBUTE_FOLDER 0x10 /* of MS-DOS, in the external attributes */
 
 struct MegaZip {
     char *name;
@@ -215,7 +217,8 @@ static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, Meg
                       MegaError *err)
 {
     uint32_t signature = mega_get_u32(reader);
-    mega_get_u32(reader); /* versions */
+    mega_get_u16(reader); /* version of the writer */
+    uint16_t needed = mega_get_u16(reader);
     entry->flags = mega_get_u16(reader);
     uint16_t method = mega_get_u16(reader);
     mega_get_u32(reader); /* time and date */
@@ -224,8 +227,9 @@ static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, Meg
     entry->size = mega_get_u32(reader);
     entry->name_length = mega_get_u16(reader);
     size_t extra_length = mega_get_u16(reader), comment_length = mega_get_u16(reader);
-    mega_get_u16(reader);      /* disk: the end records said that there is one */
-    mega_get_bytes(reader, 6); /* attributes */
+    uint16_t disk = mega_get_u16(reader);
+    mega_get_u16(reader); /* internal attributes */
+    uint32_t attributes = mega_get_u32(reader);
     entry->header = mega_get_u32(reader);
     entry->name = (const char *)mega_get_bytes(reader, entry->name_length);
     const uint8_t *extra = mega_get_bytes(reader, extra_length);
@@ -239,6 +243,14 @@ static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, Meg
                    MEGA_ZIP_MAX_NAME);
     if (!apply_zip64(extra, extra_length, wide, 3))
         return ENTRY_BAD("lacks its 64-bit sizes");
+    if (needed > MAX_VERSION)
+        return ENTRY_FAIL(MEGA_ERR_UNSUPPORTED, "needs version %d of the zip format; %d is the "
+                                                "last",
+                          needed, MAX_VERSION);
+    if (disk != 0)
+        return ENTRY_BAD("is said to be on another disk");
+    if (attributes & ATTRIBUTE_FOLDER && entry->size)
+        return ENTRY_BAD("is a folder with content; other readers would find it empty");
     if (entry->flags & FLAGS_ENCRYPTED)
         return ENTRY_FAIL(MEGA_ERR_UNSUPPORTED, "is encrypted; unpack the archive and repack it "
                                                 "without a password");

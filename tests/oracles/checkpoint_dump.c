@@ -3,8 +3,8 @@
  *
  *     checkpoint_dump < PATHS
  *
- * For each path, one a line: "ok", one line a tensor ("name in hexadecimal, shape, CRC of the elements
- * as float32"), and "end"; or "error SENTENCE".
+ * For each path, one a line: "ok", one line a tensor (name in hexadecimal, shape, CRC of the
+ * elements as float32), and "end"; or "error SENTENCE".
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +34,8 @@ static int print_tensor(const MegaCheckpoint *checkpoint, const MegaCheckpointTe
     printf(" [");
     for (int axis = 0; axis < tensor->rank; axis++)
         printf("%s%" PRIu64, axis ? "," : "", tensor->shape[axis]);
-    printf("] %08lx\n", crc32_z(0, (const unsigned char *)values, tensor->elements * sizeof *values));
+    printf("] %08lx\n",
+           crc32_z(0, (const unsigned char *)values, tensor->elements * sizeof *values));
     free(values);
     return 0;
 }
