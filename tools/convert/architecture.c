@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "detection.h"
 
@@ -52,12 +53,92 @@ int argument_integer(const json_t *args, const char *name, const char *other_nam
     return 0;
 }
 
-const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
-                                              const MegaCheckpoint *checkpoint, const char *name)
+/* ---- Tensors -------------------------------------------------------------------------------- */
+
+static const MegaCheckpointTensor *find_stored(const Architecture *architecture,
+                                               const MegaCheckpoint *checkpoint, const char *name)
 {
     char full[256];
     snprintf(full, sizeof full, "%s%s", architecture->prefix, name);
     return mega_checkpoint_find(checkpoint, full);
+}
+
+enum {
+    SHARE_OUTPUT = 1, /* the decoder's embedding is its output */
+    SHARE_ALL = 2,    /* and the encoder's embedding */
+    TIE_WORDS = 4,    /* adaptive softmax: its tables are those of the adaptive input */
+    TIE_PROJECTIONS = 8,
+};
+
+static const struct {
+    unsigned when;
+    const char *name, *other;
+} shared[] = {
+    {SHARE_OUTPUT, "decoder.embed_tokens.weight", "decoder.output_projection.weight"},
+    {SHARE_ALL, "decoder.embed_tokens.weight", "encoder.embed_tokens.weight"},
+    {SHARE_ALL, "decoder.output_projection.weight", "encoder.embed_tokens.weight"},
+    {TIE_WORDS, "decoder.embed_tokens.embeddings.0.0.weight",
+     "decoder.adaptive_softmax.head.word_proj.weight"},
+    {TIE_WORDS, "decoder.embed_tokens.embeddings.0.0.weight",
+     "decoder.adaptive_softmax.head.word_proj.1.weight"},
+};
+
+/* The same of every band but the first, which has a tail. */
+static const struct {
+    unsigned when;
+    const char *end, *tail_end;
+} shared_bands[] = {{TIE_WORDS, "0.weight", "2.weight"}, {TIE_PROJECTIONS, "1.weight", "0.weight"}};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* Under the other name, if name is one of the two. */
+static const MegaCheckpointTensor *find_other(const Architecture *architecture,
+                                              const MegaCheckpoint *checkpoint, const char *name,
+                                              const char *one, const char *two)
+{
+    const char *other = strcmp(name, one) == 0 ? two : strcmp(name, two) == 0 ? one : NULL;
+    return other ? find_stored(architecture, checkpoint, other) : NULL;
+}
+
+const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
+                                              const MegaCheckpoint *checkpoint, const char *name)
+{
+    const MegaCheckpointTensor *tensor = find_stored(architecture, checkpoint, name);
+    for (size_t i = 0; i < COUNT(shared) && !tensor; i++)
+        if (architecture->sharing & shared[i].when)
+            tensor = find_other(architecture, checkpoint, name, shared[i].name, shared[i].other);
+    for (size_t i = 0; i < COUNT(shared_bands); i++)
+        for (int tail = 0; tail < MEGA_MAX_BANDS - 1 && !tensor; tail++) {
+            char band[80], of_tail[80];
+            if (!(architecture->sharing & shared_bands[i].when))
+                break;
+            snprintf(band, sizeof band, "decoder.embed_tokens.embeddings.%d.%s", tail + 1,
+                     shared_bands[i].end);
+            snprintf(of_tail, sizeof of_tail, "decoder.adaptive_softmax.tail.%d.%s", tail,
+                     shared_bands[i].tail_end);
+            tensor = find_other(architecture, checkpoint, name, band, of_tail);
+        }
+    return tensor;
+}
+
+static int detect_sharing(const Detection *detection)
+{
+    static const struct {
+        const char *argument;
+        unsigned sharing;
+    } flags[] = {{"share_all_embeddings", SHARE_ALL | SHARE_OUTPUT},
+                 {"share_decoder_input_output_embed", SHARE_OUTPUT},
+                 {"tie_adaptive_weights", TIE_WORDS},
+                 {"tie_adaptive_proj", TIE_PROJECTIONS}};
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        bool set;
+        int code = flag_argument(detection, flags[i].argument, NULL, &set);
+        if (code)
+            return code;
+        if (set)
+            detection->out->sharing |= flags[i].sharing;
+    }
+    return 0;
 }
 
 /* ---- Families ------------------------------------------------------------------------------- */
@@ -84,7 +165,6 @@ static const Family families[] = {
 
 /* Prefixes that wrappers such as DataParallel put in front of every name. */
 static const char *const prefixes[] = {"", "module.", "model."};
-#define PREFIX_COUNT (sizeof prefixes / sizeof prefixes[0])
 
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
                         long chunk_size, MegaError *err)
@@ -93,9 +173,9 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
                            .chunk_size = chunk_size, .err = err};
     const Family *family = NULL;
     *out = (Architecture){0};
-    for (size_t p = 0; p < PREFIX_COUNT && !family; p++) {
+    for (size_t p = 0; p < COUNT(prefixes) && !family; p++) {
         out->prefix = prefixes[p];
-        for (size_t f = 0; f < sizeof families / sizeof families[0] && !family; f++)
+        for (size_t f = 0; f < COUNT(families) && !family; f++)
             if (find(&detection, families[f].mark))
                 family = &families[f];
     }
@@ -107,7 +187,11 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
     out->source = family->source;
     out->config.task = family->task;
     out->family = family->name;
-    int code = family->detect(&detection);
+    int code = 0;
+    if (mega_config_has_decoder(&out->config))
+        code = detect_sharing(&detection);
+    if (!code)
+        code = family->detect(&detection);
     if (code)
         return code;
     if (detection.missing[0])

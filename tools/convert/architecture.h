@@ -16,13 +16,15 @@ typedef struct Architecture {
     MegaSource source;   /* whose tensor names */
     const char *family;  /* for messages and metadata */
     const char *prefix;  /* in front of every name in this checkpoint, "" or such as "module." */
+    unsigned sharing;    /* what the arguments say is one tensor; for architecture_find */
 } Architecture;
 
 /* args may be NULL. chunk_size overrides the checkpoint's when >= 0 (0: no chunks). */
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
                         long chunk_size, MegaError *err);
 
-/* The tensor that the original calls name, whatever prefix this checkpoint has; or NULL. */
+/* The tensor that the original calls name, whatever prefix this checkpoint has; or NULL. Tensors
+ * that the model shares may be stored under one of their names only. */
 const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
                                               const MegaCheckpoint *checkpoint, const char *name);
 

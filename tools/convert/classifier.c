@@ -81,7 +81,7 @@ int detect_classifier(Detection *detection)
     static const StackNames names = {
         "encoder.encoder.layers.", "encoder.encoder.final_norm.norm",
         "encoder.encoder.embed_norm.norm", "chunk_size", "encoder_chunk_size",
-        "max_positions", "max_source_positions"};
+        "max_positions", "max_source_positions", "encoder_layers"};
     MegaConfig *config = &detection->out->config;
     detection->names = &names;
     int code = detect_fairseq_stack(detection, &config->encoder);

@@ -56,8 +56,12 @@ static int layer_size(const Detection *detection, const char *name, int axis, in
 void need(Detection *detection, const char *name, const char *what)
 {
     size_t used = strlen(detection->missing);
-    snprintf(detection->missing + used, sizeof detection->missing - used, "%s%s (%s)",
-             used ? ", " : "", name, what);
+    char text[128];
+    snprintf(text, sizeof text, "%s (%s)", name, what);
+    if (strstr(detection->missing, text)) /* an encoder and a decoder need the same ones */
+        return;
+    snprintf(detection->missing + used, sizeof detection->missing - used, "%s%s",
+             used ? ", " : "", text);
 }
 
 int named(Detection *detection, const char *name, const char *other_name, const char *what,
@@ -166,6 +170,21 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
     return 0;
 }
 
+/* The last layers of a damaged checkpoint may be missing. */
+static int check_count(const Detection *detection, int layers)
+{
+    const char *name = detection->names->count;
+    int said = layers;
+    int code =
+        name ? argument_integer(detection->args, name, NULL, layers, &said, detection->err) : 0;
+    if (!code && said != layers)
+        code = mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "argument %s is %d, but the number of layers in the checkpoint is %d "
+                         "(tensors '%s%sN.mega_layer.move.omega')",
+                         name, said, layers, detection->out->prefix, detection->names->layers);
+    return code;
+}
+
 int detect_layers(Detection *detection, MegaStackConfig *stack)
 {
     int attention = 0, activation = 0;
@@ -180,6 +199,8 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
     stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
     while (find_in_layer(detection, stack->layers, "mega_layer.move.omega"))
         stack->layers++;
+    if ((code = check_count(detection, stack->layers)))
+        return code;
     const struct {
         const char *tensor;
         int axis, *to;
@@ -201,7 +222,7 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
 int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
 {
     const StackNames *names = detection->names;
-    bool embed_norm = false;
+    bool embed_norm = false, no_affine = false;
     char weight[96], scalar[96];
     int code = detect_layers(detection, stack);
     if (!code)
@@ -215,6 +236,8 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
                              &stack->pre_norm);
     if (!code)
         code = flag_argument(detection, "normalize_embedding", NULL, &embed_norm);
+    if (!code)
+        code = flag_argument(detection, "no_affine_final_norm", NULL, &no_affine);
     if (code)
         return code;
     if (detection->chunk_size >= 0)
@@ -222,6 +245,11 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
         need(detection, "normalize_before", "pre-norm or post-norm");
     stack->final_norm |= stack->pre_norm;
+    if (stack->pre_norm && !stack->final_norm_affine) {
+        stack->final_norm_affine = !no_affine; /* its tensors are missing then */
+        if (!argument(detection->args, "no_affine_final_norm", NULL))
+            need(detection, "no_affine_final_norm", "whether the final norm has no weights");
+    }
     snprintf(weight, sizeof weight, "%s.weight", names->embed_norm);
     snprintf(scalar, sizeof scalar, "%s.scalar", names->embed_norm);
     stack->embed_norm = embed_norm || find(detection, weight) || find(detection, scalar);

@@ -14,6 +14,7 @@ typedef struct StackNames {
     const char *embed_norm; /* "encoder.encoder.embed_norm.norm" */
     const char *chunk, *other_chunk; /* arguments */
     const char *positions, *other_positions;
+    const char *count; /* argument: number of layers; NULL: there is none */
 } StackNames;
 
 typedef struct Detection {

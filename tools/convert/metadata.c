@@ -369,6 +369,34 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     return code ? code : write_audio(meta, options, args, positions, err);
 }
 
+/* Options that the model has no use for would be dropped in silence otherwise. */
+static int check_options(const MetadataOptions *options, const MegaConfig *config, MegaError *err)
+{
+    bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;
+    bool decoder = mega_config_has_decoder(config), pair = config->task == MEGA_TASK_TRANSLATE;
+    bool tokens = decoder || config->embed.kind == MEGA_EMBED_TOKENS;
+    const struct {
+        bool given, useful;
+        const char *name, *use;
+    } checks[] = {
+        {options->dict, tokens, "--dict", "a model of text"},
+        {options->source_dict, pair, "--source-dict", "a translator"},
+        {options->target_dict, pair, "--target-dict", "a translator"},
+        {options->source_lang, pair, "--source-lang", "a translator"},
+        {options->target_lang, decoder, "--target-lang", "a translator or a language model"},
+        {options->moses, decoder, "--tokenizer moses", "a translator or a language model"},
+        {options->bpe_codes, decoder, "--bpe-codes", "a translator or a language model"},
+        {bpe, options->bpe_codes, "--bpe-vocabulary, --bpe-threshold or --bpe-glossary",
+         "a model with --bpe-codes"},
+        {options->labels, !decoder, "--labels", "a classifier"},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
+        if (checks[i].given && !checks[i].useful)
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "%s is for %s, which this is not",
+                             checks[i].name, checks[i].use);
+    return 0;
+}
+
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,
                    const MegaCheckpoint *checkpoint, const json_t *args, MegaError *err)
 {
@@ -376,7 +404,10 @@ int build_metadata(MegaMeta **out, const MetadataOptions *options, const Archite
     *out = NULL;
     if (!meta)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
-    int code = write_provenance(meta, options, architecture, checkpoint, args);
+    int code = check_options(options, &architecture->config, err);
+    if (code)
+        goto out;
+    code = write_provenance(meta, options, architecture, checkpoint, args);
     if (code)
         mega_fail(err, code, "the provenance texts cannot be stored: not UTF-8, or too long");
     if (!code)
@@ -385,10 +416,10 @@ int build_metadata(MegaMeta **out, const MetadataOptions *options, const Archite
         code = write_labels(meta, options, architecture, args, err);
     if (!code)
         code = write_preprocessing(meta, options, architecture, args, err);
-    if (code) {
+out:
+    if (code)
         mega_meta_free(meta);
-        return code;
-    }
-    *out = meta;
-    return 0;
+    else
+        *out = meta;
+    return code;
 }

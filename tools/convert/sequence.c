@@ -2,7 +2,8 @@
  * sequence.c - the fairseq translators and language models (spec sections 4 and 7 to 9).
  *
  * Both have a decoder: its embedding, its stack, and an output that is a matrix or an adaptive
- * softmax. Embedding and output may share tensors; a checkpoint may then hold them once or twice.
+ * softmax. Embedding and output may share tensors; a checkpoint may then hold them under one name
+ * or both, which architecture_find hides.
  */
 #include "detection.h"
 
@@ -88,13 +89,11 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     target->adaptive_output = true;
     target->split_head = !table;
     if (!table) {
-        snprintf(name, sizeof name, "%sword_proj.weight", head);
+        snprintf(name, sizeof name, "%sword_proj.0.weight", head);
+        target->output_projection = find(detection, name) != NULL;
+        snprintf(name, sizeof name, "%sword_proj.%sweight", head,
+                 target->output_projection ? "1." : "");
         table = find(detection, name);
-    }
-    if (!table) {
-        snprintf(name, sizeof name, "%sword_proj.1.weight", head);
-        table = find(detection, name);
-        target->output_projection = true;
     }
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
@@ -120,22 +119,46 @@ static int detect_output(Detection *detection, MegaTargetConfig *target, int d)
         find(detection, "decoder.adaptive_softmax.head.word_proj.weight"))
         return detect_adaptive_output(detection, target, d);
     target->output_projection = find(detection, "decoder.project_out_dim.weight") != NULL;
-    if (!table) /* a shared table may be stored under its first name only */
-        table = find(detection, "decoder.embed_tokens.weight");
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no output: neither decoder.output_projection.weight nor "
-                         "decoder.adaptive_softmax");
+                         "decoder.adaptive_softmax, and no argument "
+                         "share_decoder_input_output_embed or share_all_embeddings that says it "
+                         "is the embedding");
     return add_band(detection, &target->output, dimension(table, 0), dimension(table, 1));
 }
 
 /* ---- The decoder ---------------------------------------------------------------------------- */
 
+/* What the tables of embedding and output say about each other and about the layers. */
+static int check_tables(const Detection *detection, const MegaTargetConfig *target, int d)
+{
+    const MegaBands *input = &target->input, *output = &target->output;
+    int words = input->end[input->count - 1], predicted = output->end[output->count - 1];
+    if (words != predicted)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "the decoder's embedding has %d words, but its output has %d: a table "
+                         "is missing, or cut",
+                         words, predicted);
+    if (!target->input_projection && input->width[0] != d)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "the decoder's embedding is %d wide, but its layers %d, and there is no "
+                         "decoder.project_in_dim.weight",
+                         input->width[0], d);
+    if (!target->output_projection && output->width[0] != d)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "the decoder's output is %d wide, but its layers %d, and there is no "
+                         "projection between them",
+                         output->width[0], d);
+    return 0;
+}
+
 static int detect_decoder(Detection *detection)
 {
     static const StackNames names = {
         "decoder.layers.", "decoder.final_norm.norm", "decoder.embed_norm.norm",
-        "decoder_chunk_size", "chunk_size", "max_target_positions", "tokens_per_sample"};
+        "decoder_chunk_size", "chunk_size", "max_target_positions", "tokens_per_sample",
+        "decoder_layers"};
     MegaConfig *config = &detection->out->config;
     MegaTargetConfig *target = &config->target;
     bool unscaled = false;
@@ -145,6 +168,8 @@ static int detect_decoder(Detection *detection)
         code = detect_input(detection, target);
     if (!code)
         code = detect_output(detection, target, config->decoder.width);
+    if (!code)
+        code = check_tables(detection, target, config->decoder.width);
     if (!code)
         code = flag_argument(detection, "no_scale_embedding", NULL, &unscaled);
     if (!code)
@@ -189,7 +214,8 @@ int detect_translator(Detection *detection)
 {
     static const StackNames names = {
         "encoder.layers.", "encoder.final_norm.norm", "encoder.embed_norm.norm",
-        "encoder_chunk_size", "chunk_size", "max_source_positions", "max_positions"};
+        "encoder_chunk_size", "chunk_size", "max_source_positions", "max_positions",
+        "encoder_layers"};
     MegaConfig *config = &detection->out->config;
     const MegaCheckpointTensor *table = find(detection, "encoder.embed_tokens.weight");
     detection->names = &names;
@@ -200,8 +226,6 @@ int detect_translator(Detection *detection)
         code = detect_cross(detection, &config->target.cross_positions);
     if (code)
         return code;
-    if (!table) /* a shared table may be stored under one name only */
-        table = find(detection, "decoder.embed_tokens.weight");
     config->embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = dimension(table, 0),
                                       .pad = MEGA_ID_PAD, .scale = config->target.scale};
     return 0;

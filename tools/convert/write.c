@@ -58,27 +58,12 @@ static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
         snprintf(text + used, size - used, "]");
 }
 
-/* The checkpoint's tensor for a spec. Shared tables may be stored under one of their names only. */
-static const MegaCheckpointTensor *find_source(const Items *items, const MegaTensorSpec *spec)
-{
-    static const char *const shared[][2] = {
-        {"decoder.output_projection.weight", "decoder.embed_tokens.weight"},
-        {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"},
-        {"decoder.embed_tokens.weight", "encoder.embed_tokens.weight"},
-    };
-    const MegaCheckpointTensor *tensor = NULL;
-    if (spec->source[0])
-        tensor = architecture_find(items->architecture, items->checkpoint, spec->source);
-    for (size_t i = 0; i < sizeof shared / sizeof shared[0] && !tensor; i++)
-        if (strcmp(spec->source, shared[i][0]) == 0)
-            tensor = architecture_find(items->architecture, items->checkpoint, shared[i][1]);
-    return tensor;
-}
-
 static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Items *items = context;
-    const MegaCheckpointTensor *from = find_source(items, spec);
+    const MegaCheckpointTensor *from =
+        spec->source[0] ? architecture_find(items->architecture, items->checkpoint, spec->source)
+                        : NULL;
     if (!from) { /* all are listed before the conversion stops */
         fprintf(stderr, "mega-convert: tensor '%s%s' is missing\n", items->architecture->prefix,
                 spec->source[0] ? spec->source : spec->name);
@@ -170,6 +155,30 @@ static MegaDtype stored_dtype(const MegaTensorSpec *spec, MegaDtype wanted)
     return spec->rank == 2 && ends_with(spec->name, "weight") ? wanted : MEGA_F32;
 }
 
+static bool contiguous(const MegaCheckpointTensor *tensor)
+{
+    uint64_t run = 1;
+    for (int i = tensor->rank - 1; i >= 0; run *= tensor->shape[i--])
+        if (tensor->shape[i] != 1 && (uint64_t)tensor->stride[i] != run)
+            return false;
+    return true;
+}
+
+/* One table under two names: the same storage, or, where the file's format cannot tell, the same
+ * bytes. */
+static bool same_table(const Item *a, const Item *b)
+{
+    const MegaCheckpointTensor *left = a->from, *right = b->from;
+    size_t item = mega_dtype_traits((int)left->dtype)->item_size;
+    if (mega_checkpoint_same(left, right))
+        return true;
+    return a->spec.rank == 2 && left->dtype == right->dtype && contiguous(left) &&
+           contiguous(right) &&
+           memcmp((const char *)left->storage + left->offset * item,
+                  (const char *)right->storage + right->offset * item,
+                  (size_t)left->elements * item) == 0;
+}
+
 static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
 {
     MegaTensorDecl *decls = calloc(items->count + 1, sizeof *decls);
@@ -182,7 +191,7 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
             if (decls[j].tied_to < 0 && decls[j].dtype == decls[i].dtype &&
                 decls[j].rank == decls[i].rank &&
                 memcmp(decls[j].shape, decls[i].shape, sizeof decls[i].shape) == 0 &&
-                mega_checkpoint_same(items->items[j].from, items->items[i].from))
+                same_table(&items->items[j], &items->items[i]))
                 decls[i].tied_to = (int)j;
     }
     return decls;
