@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="classify eval forward generate inspect score translate verify help"
+    local commands="bench classify eval forward generate inspect score translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -20,6 +20,10 @@ _mega_run()
     help)
         [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "$commands" -- "$current"))
         return
+        ;;
+    bench)
+        options="--model --length --tokens --beam --batch --repeats --breakdown --format --cpu
+            --threads --help"
         ;;
     classify)
         options="--model --top --json --window --hop --raw --ids --files-from --null --threads
@@ -52,6 +56,9 @@ _mega_run()
     -m | --model) _mega_files '*.mega' ;;
     --root) COMPREPLY=($(compgen -d -- "$current")) ;;
     --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
+    --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
+    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512" -- "$current")) ;;
+    --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
     --top | --window | --hop | --threads | --split | --limit | --chunk | --stage | --input) ;;

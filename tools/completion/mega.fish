@@ -1,7 +1,8 @@
 # fish completion of mega-run and mega-convert.
 
-set -l commands classify eval forward generate inspect score translate verify help
+set -l commands bench classify eval forward generate inspect score translate verify help
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -f
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a bench -d 'how fast a model runs here, and how fast it could'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a classify -d 'name what is in recordings, pictures and texts'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a eval -d 'accuracy of a model on a list of labelled files'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a forward -d 'raw arrays in, raw arrays out'
@@ -14,6 +15,18 @@ complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a help -d '
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -l help -d 'show the commands'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -l version -d 'show the version'
 complete -c mega-run -n '__fish_seen_subcommand_from help' -f -a "$commands"
+
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -s m -l model -r -F -d 'the model'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l length -x -d 'samples, pixels or tokens'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l tokens -x -d 'that are made (25; 64 of a language model)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l beam -x -d 'of a translator (1)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l batch -x -d 'sources at a time (1)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l repeats -x -d 'measured runs, after one that is not (5)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'where the time of an encoder goes'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l format -x -a 'text markdown csv json' -d 'text (default), markdown, csv or json'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l top -x -d 'the K best labels, one a line (1)'

@@ -3,6 +3,7 @@
 
 _mega_run() {
     local -a commands=(
+        'bench:how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
         'eval:accuracy of a model on a list of labelled files'
         'forward:raw arrays in, raw arrays out'
@@ -23,6 +24,20 @@ _mega_run() {
     (( CURRENT-- ))
     case $command in
     help) _describe command commands ;;
+    bench)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--length=[samples, pixels or tokens]:n: ' \
+            '--tokens=[that are made (25; 64 of a language model)]:n: ' \
+            '--beam=[of a translator (1)]:n: ' \
+            '--batch=[sources at a time (1)]:n: ' \
+            '--repeats=[measured runs, after one that is not (5)]:n: ' \
+            '--breakdown[where the time of an encoder goes]' \
+            '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
+            '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512)' \
+            '--threads=[number of threads]:n: ' \
+            '(-h --help)'{-h,--help}'[show this help]'
+        ;;
     classify)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
