@@ -226,6 +226,10 @@ int detect_translator(Detection *detection)
         code = detect_cross(detection, &config->target.cross_positions);
     if (code)
         return code;
+    if (!table)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "there is no encoder.embed_tokens.weight, and no argument "
+                         "share_all_embeddings that says it is the decoder's");
     config->embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = dimension(table, 0),
                                       .pad = MEGA_ID_PAD, .scale = config->target.scale};
     return 0;
