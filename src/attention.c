@@ -43,9 +43,8 @@ static void add_values(const MegaKernels *kernels, const float *weights, size_t 
                        const float *v, size_t rows, size_t count, size_t hidden, bool add,
                        float *out)
 {
-    for (size_t c = 0; c < hidden; c += MEGA_PANEL)
-        kernels->gemm_panel(weights, stride, rows, v + c, hidden, count, out + c, hidden,
-                            min_size(MEGA_PANEL, hidden - c), add);
+    MegaPanels values = {.data = v, .panel_stride = MEGA_PANEL, .row_stride = hidden};
+    kernels->gemm(weights, stride, rows, &values, count, out, hidden, hidden, add);
 }
 
 /* Rows are normalised over all keys: their weights must be known before a value is added. */
@@ -73,8 +72,8 @@ void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const fl
         return;
     }
     for (size_t j = 0; j < keys; j += KEY_BLOCK) {
-        size_t count = min_size(KEY_BLOCK, keys - j);
-        MegaPacked block = {.panels = key_panels + j * zdim, .in = zdim, .out = count};
+        MegaPacked block = mega_packed_columns(&packed, j, KEY_BLOCK);
+        size_t count = block.out;
         mega_matmul(kernels, &block, q, zdim, rows, weights, count, false);
         for (size_t row = 0; row < rows; row++)
             kernels->attention(kind, weights + row * count, count, 1.0f / (float)keys,

@@ -24,15 +24,29 @@
 
 #define MEGA_PROBE_VECTORS 12 /* sums of probe_arithmetic: a round is a multiply-add of each */
 
+/* How the elements of a weight matrix are kept. */
+typedef enum MegaWeightKind {
+    MEGA_WEIGHT_F32,
+    MEGA_WEIGHT_F16,  /* IEEE binary16 */
+    MEGA_WEIGHT_BF16, /* upper half of a binary32 */
+} MegaWeightKind;
+
+/* A matrix b [k][columns] in panels of MEGA_PANEL columns: row p of panel n starts at element
+ * n * panel_stride + p * row_stride. MEGA_PANEL elements can be read of every row. */
+typedef struct MegaPanels {
+    const void *data;
+    MegaWeightKind kind;
+    size_t panel_stride, row_stride;
+} MegaPanels;
+
 typedef struct MegaKernels {
     const char *name; /* "generic", "avx2", "avx512" */
     int lanes;        /* floats in a vector */
 
-    /* y [rows][columns] = x [rows][k] b, or += with add. columns <= MEGA_PANEL; row p of b, of which
-     * MEGA_PANEL floats can be read, is at b + p * ldb. Every element is one sum over p in order,
+    /* y [rows][columns] = x [rows][k] b, or += with add. Every element is one sum over k in order,
      * whatever the number of rows: a row's result does not depend on its neighbours. */
-    void (*gemm_panel)(const float *x, size_t ldx, size_t rows, const float *b, size_t ldb,
-                       size_t k, float *y, size_t ldy, size_t columns, bool add);
+    void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
+                 size_t ldy, size_t columns, bool add);
     /* y [rows][out] = x [rows][in] weight^T, or +=, for few rows: every weight is read once for all
      * of them. weight [out][in], row-major. A row's result does not depend on its neighbours. */
     void (*matvec)(const float *weight, size_t out, size_t in, const float *x, size_t ldx,

@@ -11,6 +11,11 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__F16C__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #define LANES (VECTOR_BYTES / 4)
 typedef float V __attribute__((vector_size(VECTOR_BYTES)));
@@ -45,7 +50,7 @@ static inline V splat(float x)
     return x - (V){0};
 }
 
-static inline V select(I mask, V yes, V no)
+static inline V choose(I mask, V yes, V no)
 {
     return (V)((mask & (I)yes) | (~mask & (I)no));
 }
@@ -57,12 +62,12 @@ static inline V absolute(V x)
 
 static inline V maximum(V a, V b)
 {
-    return select(a > b, a, b);
+    return choose(a > b, a, b);
 }
 
 static inline V minimum(V a, V b)
 {
-    return select(a < b, a, b);
+    return choose(a < b, a, b);
 }
 
 /* Fixed order, whatever the length: lane by lane. */
@@ -74,63 +79,11 @@ static inline float sum_lanes(V v)
     return sum;
 }
 
-/* ---- Matrix products ------------------------------------------------------------------------ */
-
 #define INLINE static inline __attribute__((always_inline))
-#define PANEL_VECTORS (MEGA_PANEL / LANES)
 
-/* Rows of a tile: its sums, PANEL_VECTORS a row, leave registers for a row of b and one of x. */
-#if VECTOR_BYTES == 64
-#define TILE_ROWS 12
-#elif VECTOR_BYTES == 32 || defined(__aarch64__)
-#define TILE_ROWS 6
-#else
-#define TILE_ROWS 3
-#endif
+#include "kernels_gemm.h"
 
-/* One tile. rows is a constant where this is inlined, so that the sums stay in registers. */
-INLINE void gemm_tile(const float *x, size_t ldx, const float *b, size_t ldb, size_t k, float *y,
-                      size_t ldy, size_t columns, bool add, const int rows)
-{
-    V sum[TILE_ROWS][PANEL_VECTORS] = {{{0}}};
-    for (size_t p = 0; p < k; p++, b += ldb) {
-        V row[PANEL_VECTORS];
-        for (int v = 0; v < PANEL_VECTORS; v++)
-            row[v] = load(b + v * LANES);
-#pragma GCC unroll 12
-        for (int r = 0; r < rows; r++) {
-            V factor = splat(x[(size_t)r * ldx + p]);
-            for (int v = 0; v < PANEL_VECTORS; v++)
-                sum[r][v] += factor * row[v];
-        }
-    }
-    if (columns < MEGA_PANEL) { /* through memory: which vectors count is not a constant */
-#pragma GCC unroll 12
-        for (int r = 0; r < rows; r++, y += ldy) {
-            float whole[MEGA_PANEL];
-            for (int v = 0; v < PANEL_VECTORS; v++)
-                store(whole + v * LANES, sum[r][v]);
-            for (size_t c = 0; c < columns; c++)
-                y[c] = add ? y[c] + whole[c] : whole[c];
-        }
-        return;
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++, y += ldy)
-        for (int v = 0; v < PANEL_VECTORS; v++)
-            store(y + v * LANES, add ? load(y + v * LANES) + sum[r][v] : sum[r][v]);
-}
-
-static void gemm_panel(const float *x, size_t ldx, size_t rows, const float *b, size_t ldb,
-                       size_t k, float *y, size_t ldy, size_t columns, bool add)
-{
-    for (; rows >= TILE_ROWS; rows -= TILE_ROWS, x += TILE_ROWS * ldx, y += TILE_ROWS * ldy)
-        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, TILE_ROWS);
-    for (; rows >= 3; rows -= 3, x += 3 * ldx, y += 3 * ldy)
-        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, 3);
-    for (; rows > 0; rows--, x += ldx, y += ldy)
-        gemm_tile(x, ldx, b, ldb, k, y, ldy, columns, add, 1);
-}
+/* ---- Matrix times vector -------------------------------------------------------------------- */
 
 /* `outs` rows of weights times `rows` rows of x, both constants. */
 INLINE void matvec_tile(const float *weight, size_t in, const float *x, size_t ldx, float *y,
@@ -204,8 +157,8 @@ static inline V vector_exp(V x)
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
     V power = (V)((__builtin_convertvector(n, I) + 127) << 23);
-    V y = select(x < -87.0f, splat(0.0f), p * power);
-    return select(x == x, y, x);
+    V y = choose(x < -87.0f, splat(0.0f), p * power);
+    return choose(x == x, y, x);
 }
 
 static inline V vector_sigmoid(V x)
@@ -231,7 +184,7 @@ static inline V vector_erf(V x)
     q = q * t + 0.11377568542957306f;
     q = q * t + 0.49702051281929016f;
     q = q * t + 1.0f;
-    return select(x == x, u * p / q, x);
+    return choose(x == x, u * p / q, x);
 }
 
 static inline V vector_tanh(V x)
@@ -244,7 +197,7 @@ static inline V activate(MegaActivation activation, V x)
     switch (activation) {
     case MEGA_ACTIVATION_LINEAR: return x;
     case MEGA_ACTIVATION_SILU: return x * vector_sigmoid(x);
-    case MEGA_ACTIVATION_RELU: return select(x < 0.0f, splat(0.0f), x);
+    case MEGA_ACTIVATION_RELU: return choose(x < 0.0f, splat(0.0f), x);
     case MEGA_ACTIVATION_GELU: return 0.5f * x * (1.0f + vector_erf(x * 0.70710678f));
     case MEGA_ACTIVATION_GELU_TANH:
         return 0.5f * x * (1.0f + vector_tanh(0.79788456f * (x + 0.044715f * x * x * x)));
@@ -387,7 +340,7 @@ static inline V laplace(V v)
 
 static inline V relu2(V v)
 {
-    V positive = select(v < 0.0f, splat(0.0f), v);
+    V positive = choose(v < 0.0f, splat(0.0f), v);
     return positive * positive;
 }
 
@@ -638,7 +591,7 @@ static float probe_memory(const float *x, size_t n)
 const MegaKernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
-    .gemm_panel = gemm_panel,
+    .gemm = gemm,
     .matvec = matvec,
     .bias_activate = bias_activate,
     .sigmoid = sigmoid,

@@ -79,7 +79,8 @@ void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config
     workspace->q = mega_arena_floats(arena, length * z);
     workspace->k = mega_arena_floats(arena, length * z);
     workspace->key_panels = mega_arena_floats(
-        arena, blocks_of(length, workspace->chunk) * mega_packed_floats(workspace->chunk, z));
+        arena, blocks_of(length, workspace->chunk) *
+                   mega_packed_bytes(MEGA_WEIGHT_F32, workspace->chunk, z) / sizeof(float));
     MegaArena worker = {0};
     take_query_scratch(config, workspace, &worker);
     uint64_t floats = worker.used / sizeof(float);
@@ -163,8 +164,8 @@ static void pack_keys(void *context, size_t task, int worker)
     size_t start = task / per_chunk * w->chunk, keys = min_size(w->chunk, w->length - start);
     size_t first = task % per_chunk * MEGA_PANEL;
     if (first < keys)
-        mega_pack_into(w->key_panels + task * MEGA_PANEL * z, w->k + (start + first) * z, z,
-                       min_size(MEGA_PANEL, keys - first), z);
+        mega_pack_into(MEGA_WEIGHT_F32, w->key_panels + task * MEGA_PANEL * z,
+                       w->k + (start + first) * z, z, min_size(MEGA_PANEL, keys - first), z);
 }
 
 /* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */

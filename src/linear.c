@@ -16,15 +16,13 @@ static void run_panels(void *context, size_t task, int worker)
     (void)worker;
     const Run *run = context;
     const MegaLinear *l = run->linear;
-    size_t first = task * TASK_PANELS * MEGA_PANEL, left = l->weight->out - first;
-    size_t columns = left < TASK_PANELS * MEGA_PANEL ? left : TASK_PANELS * MEGA_PANEL;
-    MegaPacked part = {.panels = l->weight->panels + first * l->weight->in,
-                       .in = l->weight->in, .out = columns};
+    size_t first = task * TASK_PANELS * MEGA_PANEL;
+    MegaPacked part = mega_packed_columns(l->weight, first, TASK_PANELS * MEGA_PANEL);
     float *y = l->y + first;
     mega_matmul(run->kernels, &part, l->x, l->ldx, run->rows, y, l->ldy, l->add);
     if (l->bias || l->activation != MEGA_ACTIVATION_LINEAR)
         run->kernels->bias_activate(l->activation, l->bias ? l->bias + first : NULL, y, run->rows,
-                                    columns, l->ldy);
+                                    part.out, l->ldy);
 }
 
 void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,

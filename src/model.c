@@ -239,7 +239,8 @@ static void pack(MegaPacked *out, const float *weight, uint64_t rows, uint64_t c
                  MegaArena *arena)
 {
     if (rows && columns)
-        mega_pack(out, weight, (size_t)columns, (size_t)rows, (size_t)columns, arena);
+        mega_pack(out, MEGA_WEIGHT_F32, weight, (size_t)columns, (size_t)rows, (size_t)columns,
+                  arena);
 }
 
 static void pack_layer(MegaPackedLayer *out, const MegaLayerWeights *weights,

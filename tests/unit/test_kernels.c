@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtype.h"
 #include "matmul.h"
 #include "reference.h"
 
@@ -94,50 +95,93 @@ static void elementary_functions(void **state)
     free(expected);
 }
 
-/* y = x b by panels and by rows of weights, with rows from one to beyond the largest tile. */
+/* One product in all its forms: rows from one to beyond the largest tile, columns to beyond the
+ * most panels of a tile. */
+static void matrix_product(const MegaKernels *kernels, Random *random, MegaWeightKind kind,
+                           bool add)
+{
+    size_t rows = (size_t)random_int(random, 1, 29), k = (size_t)random_int(random, 1, 70);
+    size_t out = (size_t)random_int(random, 1, 140), ldx = k + 3, ldy = out + 5;
+    size_t bytes = (size_t)mega_packed_bytes(kind, out, k);
+    float *x = random_floats(random, rows * ldx, -1, 1);
+    float *weight = guarded(random, out * k, -1, 1);
+    float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
+    float *y = guarded(random, rows * ldy, -1, 1), *z = guarded(random, rows * ldy, 0, 0);
+    double *expected = calloc(rows * ldy, sizeof *expected);
+    uint16_t *half = malloc(out * k * sizeof *half);
+    MegaPacked packed = {.panels = panels, .kind = kind, .in = k, .out = out};
+    assert_true(expected && half);
+    if (kind != MEGA_WEIGHT_F32) {
+        MegaDtype dtype = kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16;
+        mega_dtype_from_f32(dtype, weight, out * k, half);
+        mega_dtype_to_f32(dtype, half, out * k, weight);
+    }
+    mega_pack_into(kind, panels, kind == MEGA_WEIGHT_F32 ? (void *)weight : half, k, out, k);
+    memcpy(z, y, rows * ldy * sizeof *z);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < ldy; c++) {
+            expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
+            for (size_t p = 0; p < k && c < out; p++)
+                expected[r * ldy + c] += (double)x[r * ldx + p] * weight[c * k + p];
+        }
+    mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, add);
+    assert_close(y, expected, rows * ldy, 1e-5);
+    kernels->matvec(weight, out, k, x, ldx, rows, z, ldy, add);
+    assert_close(z, expected, rows * ldy, 1e-5);
+
+    /* a row alone, and columns alone, give the same bits as among others */
+    size_t row = (size_t)random_int(random, 0, (int)rows - 1);
+    size_t first = (size_t)random_int(random, 0, (int)out - 1) / MEGA_PANEL * MEGA_PANEL;
+    MegaPacked part = mega_packed_columns(&packed, first, 2 * MEGA_PANEL);
+    float *alone = guarded(random, out, 0, 0);
+    mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, false);
+    mega_matmul(kernels, &packed, x + row * ldx, ldx, 1, alone, ldy, false);
+    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
+    mega_matmul(kernels, &part, x + row * ldx, ldx, 1, alone, ldy, false);
+    assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
+    release(alone, out);
+    release(weight, out * k);
+    release(panels, bytes / sizeof *panels);
+    release(y, rows * ldy);
+    release(z, rows * ldy);
+    free(x);
+    free(expected);
+    free(half);
+}
+
 static void matrix_products(void **state)
 {
     Random random = {26};
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
-        for (int round = 0; round < 60; round++) {
-            size_t rows = (size_t)random_int(&random, 1, 26), k = (size_t)random_int(&random, 1, 70);
-            size_t out = (size_t)random_int(&random, 1, 40), ldx = k + 3, ldy = out + 5;
-            bool add = round % 2;
-            float *x = random_floats(&random, rows * ldx, -1, 1);
-            float *weight = guarded(&random, out * k, -1, 1);
-            float *panels = guarded(&random, (size_t)mega_packed_floats(out, k), -1, 1);
-            float *y = guarded(&random, rows * ldy, -1, 1), *z = guarded(&random, rows * ldy, 0, 0);
-            double *expected = calloc(rows * ldy, sizeof *expected);
-            MegaPacked packed = {.panels = panels, .in = k, .out = out};
-            assert_non_null(expected);
-            mega_pack_into(panels, weight, k, out, k);
-            memcpy(z, y, rows * ldy * sizeof *z);
-            for (size_t r = 0; r < rows; r++)
-                for (size_t c = 0; c < ldy; c++) {
-                    expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
-                    for (size_t p = 0; p < k && c < out; p++)
-                        expected[r * ldy + c] += (double)x[r * ldx + p] * weight[c * k + p];
-                }
-            mega_matmul(tiers[t], &packed, x, ldx, rows, y, ldy, add);
-            assert_close(y, expected, rows * ldy, 1e-5);
-            tiers[t]->matvec(weight, out, k, x, ldx, rows, z, ldy, add);
-            assert_close(z, expected, rows * ldy, 1e-5);
-            /* a row alone gives the same bits as among others */
-            size_t last = rows - 1;
-            float *alone = guarded(&random, ldy, 0, 0);
-            memset(alone, 0, ldy * sizeof *alone);
-            mega_matmul(tiers[t], &packed, x, ldx, rows, y, ldy, false);
-            mega_matmul(tiers[t], &packed, x + last * ldx, ldx, 1, alone, ldy, false);
-            assert_memory_equal(alone, y + last * ldy, out * sizeof *alone);
-            release(alone, ldy);
-            release(weight, out * k);
-            release(panels, (size_t)mega_packed_floats(out, k));
-            release(y, rows * ldy);
-            release(z, rows * ldy);
-            free(x);
-            free(expected);
+        for (int round = 0; round < 300; round++)
+            matrix_product(tiers[t], &random, (MegaWeightKind)(round % 3), round % 2);
+}
+
+/* Every half there is, through a product with one. */
+static void half_weights(void **state)
+{
+    enum { N = 65536 };
+    uint16_t *half = malloc(N * sizeof *half), *panels = malloc(N * sizeof *panels);
+    float *y = malloc(N * sizeof *y), *expected = malloc(N * sizeof *expected);
+    const float one = 1;
+    (void)state;
+    assert_true(half && panels && y && expected);
+    for (int i = 0; i < N; i++)
+        half[i] = (uint16_t)i;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int kind = MEGA_WEIGHT_F16; kind <= MEGA_WEIGHT_BF16; kind++) {
+            MegaPacked packed = {.panels = panels, .kind = (MegaWeightKind)kind, .in = 1, .out = N};
+            mega_dtype_to_f32(kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16, half, N, expected);
+            mega_pack_into(packed.kind, panels, half, 1, N, 1);
+            mega_matmul(tiers[t], &packed, &one, 1, 1, y, N, false);
+            for (int i = 0; i < N; i++)
+                assert_true(isnan(expected[i]) ? isnan(y[i]) : y[i] == expected[i]);
         }
+    free(half);
+    free(panels);
+    free(y);
+    free(expected);
 }
 
 static void norms(void **state)
@@ -234,6 +278,7 @@ int main(void)
         cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
+        cmocka_unit_test(half_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

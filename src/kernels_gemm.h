@@ -1,0 +1,201 @@
+/*
+ * kernels_gemm.h - part of kernels_body.h: matrix products with weights of 32 and 16 bits.
+ *
+ * A tile is `rows` rows of x times `panels` panels of b, its sums in registers. Both numbers are
+ * constants where the tile is inlined. Whatever the tile, an element is one chain of multiply-adds
+ * over p = 0 ... k - 1, so neither the number of rows nor the cut into tiles shows in a result.
+ */
+
+#define PANEL_VECTORS (MEGA_PANEL / LANES)
+
+/* The largest tile: sums leave registers for a row of b and one of x. Few rows take more panels at
+ * once instead, so that enough sums are under way to hide the latency of a multiply-add. */
+#if VECTOR_BYTES == 64
+#define TILE_ROWS 12
+#define TILE_PANELS 2
+#define TILE_SUMS 24
+#elif defined(__aarch64__)
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define TILE_SUMS 24
+#elif VECTOR_BYTES == 32
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define TILE_SUMS 12
+#else
+#define TILE_ROWS 3
+#define TILE_PANELS 1
+#define TILE_SUMS 12
+#endif
+#define MOST_PANELS 4
+
+/* ---- 16 bits to 32 -------------------------------------------------------------------------- */
+
+typedef uint16_t Half __attribute__((vector_size(VECTOR_BYTES / 2)));
+
+INLINE Half load_half(const uint16_t *p)
+{
+    Half half;
+    memcpy(&half, p, sizeof half);
+    return half;
+}
+
+INLINE V from_bf16(Half half)
+{
+    return (V)(__builtin_convertvector(half, I) << 16);
+}
+
+#if defined(__AVX512F__)
+INLINE V from_f16(Half half)
+{
+    return (V)_mm512_cvtph_ps((__m256i)half);
+}
+#elif defined(__F16C__)
+INLINE V from_f16(Half half)
+{
+    return (V)_mm256_cvtph_ps((__m128i)half);
+}
+#elif defined(__aarch64__)
+INLINE V from_f16(Half half)
+{
+    return (V)vcvt_f32_f16((float16x4_t)half);
+}
+#else
+/* The bits of a half, moved to where a float has them, are 2^-112 times its value; infinities and
+ * NaN need the largest exponent. */
+INLINE V from_f16(Half half)
+{
+    I bits = __builtin_convertvector(half, I);
+    I magnitude = (bits & 0x7fff) << 13;
+    V value = (V)magnitude * 0x1p112f;
+    I special = (I)(magnitude >= 0x7c00 << 13) & 0x7f800000;
+    return (V)((I)value | special | ((bits & 0x8000) << 16));
+}
+#endif
+
+INLINE V load_weights(const void *b, size_t index, const MegaWeightKind kind)
+{
+    switch (kind) {
+    case MEGA_WEIGHT_F16: return from_f16(load_half((const uint16_t *)b + index));
+    case MEGA_WEIGHT_BF16: return from_bf16(load_half((const uint16_t *)b + index));
+    default: return load((const float *)b + index);
+    }
+}
+
+/* ---- Tiles ---------------------------------------------------------------------------------- */
+
+/* Whole or in part; a part goes through memory, as which vectors count is not a constant. */
+INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
+{
+    if (columns >= MEGA_PANEL) {
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            store(y + v * LANES, add ? load(y + v * LANES) + sum[v] : sum[v]);
+        return;
+    }
+    float whole[MEGA_PANEL];
+    for (int v = 0; v < PANEL_VECTORS; v++)
+        store(whole + v * LANES, sum[v]);
+    for (size_t c = 0; c < columns; c++)
+        y[c] = add ? y[c] + whole[c] : whole[c];
+}
+
+INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
+                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind,
+                      const int rows, const int panels)
+{
+    V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
+    size_t index = first * b->panel_stride, ld = b->row_stride, stride = b->panel_stride;
+    for (size_t p = 0; p < k; p++, index += ld) {
+        V row[MOST_PANELS * PANEL_VECTORS];
+#pragma GCC unroll 16
+        for (int v = 0; v < panels * PANEL_VECTORS; v++)
+            row[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
+                                               (size_t)(v % PANEL_VECTORS) * LANES, kind);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            V factor = splat(x[(size_t)r * ldx + p]);
+#pragma GCC unroll 16
+            for (int v = 0; v < panels * PANEL_VECTORS; v++)
+                sum[r][v] += factor * row[v];
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int n = 0; n < panels; n++)
+            store_panel(y + (size_t)r * ldy + n * MEGA_PANEL, sum[r] + n * PANEL_VECTORS,
+                        columns - (size_t)n * MEGA_PANEL, add);
+}
+
+/* `rows` rows times all panels of a group. */
+INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
+                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind,
+                      const int rows)
+{
+    const int most = TILE_SUMS / PANEL_VECTORS / rows;
+    const int panels = most > MOST_PANELS ? MOST_PANELS : most;
+    size_t left = columns;
+    for (; panels > 1 && left >= (size_t)panels * MEGA_PANEL; left -= (size_t)panels * MEGA_PANEL) {
+        gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, panels);
+        first += (size_t)panels;
+        y += panels * MEGA_PANEL;
+    }
+    for (; left > 0; first++, y += MEGA_PANEL) {
+        size_t part = left < MEGA_PANEL ? left : MEGA_PANEL;
+        gemm_tile(x, ldx, b, first, k, y, ldy, part, add, kind, rows, 1);
+        left -= part;
+    }
+}
+
+/* Columns of a group stay in the caches while all rows pass over them. */
+INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
+                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind)
+{
+    size_t group = rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS;
+    for (size_t first = 0; first * MEGA_PANEL < columns; first += group) {
+        size_t left = columns - first * MEGA_PANEL;
+        size_t width = left < group * MEGA_PANEL ? left : group * MEGA_PANEL;
+        const float *from = x;
+        float *to = y + first * MEGA_PANEL;
+#define GEMM_ROWS(count)                                                                           \
+    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, kind, count);                           \
+    done = count;                                                                                  \
+    break
+        for (size_t row = 0, done; row < rows; row += done, from += done * ldx, to += done * ldy)
+            switch (rows - row) {
+#if TILE_ROWS > 3
+            default: GEMM_ROWS(TILE_ROWS);
+#if TILE_ROWS > 6
+            case 11:
+            case 10:
+            case 9:
+            case 8: GEMM_ROWS(8);
+            case 7:
+            case 6: GEMM_ROWS(6);
+#endif
+            case 5: GEMM_ROWS(5);
+            case 4: GEMM_ROWS(4);
+            case 3: GEMM_ROWS(3);
+#else
+            default: GEMM_ROWS(3);
+#endif
+            case 2: GEMM_ROWS(2);
+            case 1: GEMM_ROWS(1);
+            }
+#undef GEMM_ROWS
+    }
+}
+
+static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
+                 size_t ldy, size_t columns, bool add)
+{
+    switch (b->kind) { /* outside of the loops, so that each is specialised */
+    case MEGA_WEIGHT_F16:
+        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_F16);
+        break;
+    case MEGA_WEIGHT_BF16:
+        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_BF16);
+        break;
+    default: gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_F32); break;
+    }
+}
