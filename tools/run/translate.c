@@ -246,13 +246,16 @@ static void search_lines(Translator *t, int count, MegaTranslation *results)
 {
     MegaInput *sources = calloc((size_t)count, sizeof *sources);
     MegaTranslation *found = calloc((size_t)count, sizeof *found);
+    bool memory = sources && found;
     MegaError err = {0};
     int used = 0;
-    for (int i = 0; sources && i < count; i++)
+    if (!memory)
+        mega_fail(&err, MEGA_ERR_MEMORY, "no memory for %d lines", count);
+    for (int i = 0; memory && i < count; i++)
         if (t->lines[i].count > 0)
             sources[used++] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = t->lines[i].ids,
                                           .length = t->lines[i].count};
-    bool together = sources && found && used > 0 &&
+    bool together = memory && used > 0 &&
                     mega_session_translate(t->session, sources, used, &t->search, found, &err) == 0;
     for (int i = 0, next = 0; i < count; i++) {
         Line *line = &t->lines[i];
@@ -260,9 +263,9 @@ static void search_lines(Translator *t, int count, MegaTranslation *results)
             continue;
         if (together)
             results[i] = found[next];
-        else if (used == 1)
+        else if (!memory || used == 1)
             line->err = err;
-        else if (sources)
+        else
             mega_session_translate(t->session, &sources[next], 1, &t->search, &results[i],
                                    &line->err);
         next++;
