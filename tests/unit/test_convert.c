@@ -305,6 +305,10 @@ static void missing_parts(void **state)
                    "argument decoder_layers is \"three\", but a whole number");
     expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"attention_activation_fn\": \"x\"}"},
                    "argument attention_activation_fn is 'x', which is not supported");
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"normalization_type\": \"x\"}"},
+                   "argument normalization_type is 'x', which is not supported");
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"decoder_chunk_size\": 2147483647}"},
+                   "not 2147483647");
     expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"share_all_embeddings\": [1]}"},
                    "argument share_all_embeddings is [1], but a whole number");
 }

@@ -59,12 +59,12 @@ static int detect_head(Detection *detection, MegaConfig *config)
         if (!find(detection, name))
             break;
     }
-    if (in != d && in != 2 * d)
+    head->pair = in % 2 == 0 && in / 2 == d;
+    if (in != d && !head->pair)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "the classifier takes vectors of %d, but the encoder has width %d (pairs: "
-                         "%d)",
-                         in, d, 2 * d);
-    head->pair = in == 2 * d;
+                         "the classifier takes vectors of %d, but the encoder has width %d (twice "
+                         "that for pairs)",
+                         in, d);
     head->pooling = MEGA_POOL_MEAN;
     if (!pooling)
         need(detection, "sen_rep_type", "pooling: mp or cls");

@@ -77,7 +77,8 @@ int named(Detection *detection, const char *name, const char *other_name, const 
     *out = by_name(json_string_value(value));
     if (*out < 0)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
-                         "argument %s is '%.60s', which is not supported", name,
+                         "argument %s is '%.60s', which is not supported",
+                         json_object_get(detection->args, name) ? name : other_name,
                          json_string_value(value));
     return 0;
 }
@@ -150,7 +151,7 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
 {
     const MegaCheckpointTensor *table =
         find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
-    int length = dimension(table, 0);
+    int length = dimension(table, 0), positions = length / 2 + 1;
     stack->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
     if (!table)
         return argument_integer(detection->args, detection->names->positions,
@@ -160,13 +161,13 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
         return mega_fail(
             detection->err, MEGA_ERR_MODEL,
             "the relative position bias has %d entries, but an odd number was expected", length);
-    if (stack->chunk > 0 && length != 2 * stack->chunk - 1)
+    if (stack->chunk > 0 && positions != stack->chunk)
         return mega_fail(
             detection->err, MEGA_ERR_MODEL,
             "the relative position bias has %d entries, which suits a chunk size of %d, "
             "not %d",
-            length, (length + 1) / 2, stack->chunk);
-    stack->max_positions = (length + 1) / 2;
+            length, positions, stack->chunk);
+    stack->max_positions = positions;
     return 0;
 }
 
@@ -215,7 +216,7 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
             return code;
     stack->ffn = dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
     int channels = dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
-    stack->bidirectional = channels == 2 * stack->width;
+    stack->bidirectional = channels / 2 == stack->width && channels % 2 == 0;
     return detect_norm(detection, stack);
 }
 

@@ -197,7 +197,7 @@ static int detect_cross(Detection *detection, int *positions)
         find(detection, "decoder.layers.0.cross_attn.rel_pos_bias.rel_pos_bias");
     int source, code;
     if (table) {
-        *positions = (dimension(table, 0) + 1) / 2;
+        *positions = dimension(table, 0) / 2 + 1;
         return 0;
     }
     code = argument_integer(detection->args, "max_source_positions", NULL, 1024, &source,
