@@ -266,7 +266,8 @@ MEGA_API int mega_sampler_new(MegaSampler **out, const MegaModel *model,
 MEGA_API void mega_sampler_free(MegaSampler *sampler);
 /* Notes a token that was read, such as one of the prompt; drawn ones are noted by themselves. */
 MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
-/* Draws from logits [vocab], or log-probabilities; <pad> is never drawn. */
+/* Draws from logits [vocab], or log-probabilities; <pad> and what is no number are never drawn. -1:
+ * the logits leave nothing to draw, as those of a damaged model. */
 MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
 
 /* ---- Looking inside ------------------------------------------------------------------------- */

@@ -162,10 +162,12 @@ int32_t mega_sampler_next(MegaSampler *sampler, const float *logits)
             token = i;
         }
     }
+    if (!isfinite(best)) /* nothing but infinities and NaN, or an infinity among them */
+        return -1;
     if (!sampler->options.greedy) {
         for (int i = 0; i < sampler->vocab; i++) {
             double logit = penalised(sampler, logits, i) - best;
-            if (i == sampler->pad)
+            if (i == sampler->pad || isnan(logit))
                 continue;
             sampler->choices[count] = (Choice){exp(logit / sampler->options.temperature), i};
             total += sampler->choices[count++].weight;

@@ -413,6 +413,35 @@ static void samplers_follow_the_distribution(void **state)
     mega_model_free(model);
 }
 
+static void samplers_pass_over_what_is_no_number(void **state)
+{
+    Random random = {5};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options[3];
+    float logits[40];
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        options[i] = mega_sampling_defaults();
+    options[1].greedy = true;
+    options[2].top_p = 0.5;
+    for (int i = 0; i < 3; i++) {
+        MegaSampler *sampler;
+        assert_int_equal(mega_sampler_new(&sampler, model, &options[i], NULL), 0);
+        for (int k = 0; k < 40; k++)
+            logits[k] = NAN;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        logits[9] = -3;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[10] = -INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[11] = INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        mega_sampler_free(sampler);
+    }
+    mega_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +453,7 @@ int main(void)
         cmocka_unit_test(batches_equal_single_sources),
         cmocka_unit_test(prefixes_are_kept),
         cmocka_unit_test(samplers_follow_the_distribution),
+        cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,7 +219,13 @@ static int draw(Generator *g, int *live, int32_t *tokens, int *parents, MegaErro
         for (int i = 0; i < count; i++) {
             Sample *sample = &g->samples[live[i]];
             int32_t token = mega_sampler_next(sample->sampler, g->logits + (size_t)i * vocab);
+            if (token < 0)
+                return mega_fail(err, MEGA_ERR_MODEL,
+                                 "token %d: the model gives no finite logits; 'mega-run verify' "
+                                 "tells whether the file is damaged", sample->count + 1);
             take_token(g, sample, token);
+            if (sample->text.failed || sample->ids.failed)
+                return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text");
             if (sample->reason)
                 continue;
             parents[next] = i;
@@ -438,6 +444,8 @@ int command_generate(int argc, char **argv)
     options.prompt = optind < argc ? argv[optind] : NULL;
     if (options.ids && !options.prompt)
         return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
+    if (options.ids && options.stop_count > 0)
+        return usage_error("generate", "--stop is a text: it does not go with --ids");
     if (!options.seeded)
         options.sampling.seed = (uint64_t)(clock_seconds() * 1e9);
     return run(&options);
