@@ -117,7 +117,7 @@ export PKG_CONFIG
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
-bench: $(BUILD)/bench/ema $(BUILD)/bench/forward
+bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul $(BUILD)/bench/forward
 
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)

@@ -8,26 +8,29 @@
 
 #define PANEL_VECTORS (MEGA_PANEL / LANES)
 
-/* The largest tile: sums leave registers for a row of b and one of x. Few rows take more panels at
- * once instead, so that enough sums are under way to hide the latency of a multiply-add. */
+/* The largest tile: its sums leave registers for a row of b and a factor. Few rows take several
+ * panels at once, so that enough sums are under way to hide the latency of a multiply-add. */
 #if VECTOR_BYTES == 64
+#define REGISTERS 32
 #define TILE_ROWS 12
 #define TILE_PANELS 2
-#define TILE_SUMS 24
-#elif defined(__aarch64__)
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define TILE_SUMS 24
+#define MOST_PANELS 8
 #elif VECTOR_BYTES == 32
+#define REGISTERS 16
 #define TILE_ROWS 6
 #define TILE_PANELS 1
-#define TILE_SUMS 12
+#define MOST_PANELS 4
+#elif defined(__aarch64__)
+#define REGISTERS 32
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define MOST_PANELS 4
 #else
+#define REGISTERS 16
 #define TILE_ROWS 3
 #define TILE_PANELS 1
-#define TILE_SUMS 12
-#endif
 #define MOST_PANELS 4
+#endif
 
 /* ---- 16 bits to 32 -------------------------------------------------------------------------- */
 
@@ -40,9 +43,27 @@ INLINE Half load_half(const uint16_t *p)
     return half;
 }
 
+/* The compiler's own conversion takes the vector apart. */
+#if defined(__AVX512F__)
+INLINE I widen(Half half)
+{
+    return (I)_mm512_cvtepu16_epi32((__m256i)half);
+}
+#elif defined(__AVX2__)
+INLINE I widen(Half half)
+{
+    return (I)_mm256_cvtepu16_epi32((__m128i)half);
+}
+#else
+INLINE I widen(Half half)
+{
+    return __builtin_convertvector(half, I);
+}
+#endif
+
 INLINE V from_bf16(Half half)
 {
-    return (V)(__builtin_convertvector(half, I) << 16);
+    return (V)(widen(half) << 16);
 }
 
 #if defined(__AVX512F__)
@@ -65,7 +86,7 @@ INLINE V from_f16(Half half)
  * NaN need the largest exponent. */
 INLINE V from_f16(Half half)
 {
-    I bits = __builtin_convertvector(half, I);
+    I bits = widen(half);
     I magnitude = (bits & 0x7fff) << 13;
     V value = (V)magnitude * 0x1p112f;
     I special = (I)(magnitude >= 0x7c00 << 13) & 0x7f800000;
@@ -121,7 +142,7 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
     }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int n = 0; n < panels; n++)
             store_panel(y + (size_t)r * ldy + n * MEGA_PANEL, sum[r] + n * PANEL_VECTORS,
                         columns - (size_t)n * MEGA_PANEL, add);
@@ -132,7 +153,7 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t fi
                       float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind,
                       const int rows)
 {
-    const int most = TILE_SUMS / PANEL_VECTORS / rows;
+    const int most = (REGISTERS - 1) / (PANEL_VECTORS * (rows + 1));
     const int panels = most > MOST_PANELS ? MOST_PANELS : most;
     size_t left = columns;
     for (; panels > 1 && left >= (size_t)panels * MEGA_PANEL; left -= (size_t)panels * MEGA_PANEL) {

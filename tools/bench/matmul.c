@@ -1,0 +1,195 @@
+/*
+ * matmul.c - matrix products of every tier and every kind of weight against OpenBLAS, on one
+ * thread, on the shapes of MEGA models; and against what the processor can do: multiply-adds in
+ * registers, and reading memory.
+ *
+ *     make bench && build/bench/matmul [TIER...]
+ *
+ * All of a shape run in turns and the best of each counts, so that the ratios hold on a machine
+ * that does other things as well. OpenBLAS has the same tier forced on it where it can be:
+ * OPENBLAS_CORETYPE=Haswell for avx2, SkylakeX for avx512.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dtype.h"
+#include "gemm.h"
+#include "matmul.h"
+
+#define COPIES_BYTES ((size_t)96 << 20) /* weights of few rows come from memory, not from caches */
+#define TURNS 25
+#define TURN_SECONDS 0.004
+
+typedef struct Shape {
+    size_t rows, in, out;
+} Shape;
+
+static const Shape shapes[] = {
+    {4096, 60, 60},    {4096, 60, 120},  {4096, 120, 180}, {4096, 180, 60}, {4096, 128, 448},
+    {1000, 512, 2176}, {16, 512, 2176},  {8, 512, 2176},   {5, 512, 2176},  {2, 512, 2176},
+    {1, 512, 2176},    {5, 512, 32768},  {1, 512, 32768},
+};
+
+/* A product to time; kernels NULL: OpenBLAS. */
+typedef struct Product {
+    const MegaKernels *kernels;
+    MegaWeightKind kind;
+    char *weights; /* `copies` of them */
+    size_t bytes, copies;
+    double best; /* seconds */
+} Product;
+
+/* Of this thread alone: what else runs on the machine does not count. */
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void *allocate(size_t bytes)
+{
+    void *block = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!block) {
+        fprintf(stderr, "matmul: no memory\n");
+        exit(1);
+    }
+    return block;
+}
+
+static void fill(Product *product, const Shape *shape)
+{
+    size_t count = shape->in * shape->out;
+    float *weight = allocate(count * sizeof *weight);
+    for (size_t i = 0; i < count; i++)
+        weight[i] = (float)(rand() % 1001 - 500) * 1e-3f;
+    product->bytes = product->kernels
+                         ? (size_t)mega_packed_bytes(product->kind, shape->out, shape->in)
+                         : count * sizeof *weight;
+    product->copies = shape->rows < 32 ? COPIES_BYTES / product->bytes + 1 : 1;
+    product->weights = allocate(product->bytes * product->copies);
+    if (!product->kernels) {
+        memcpy(product->weights, weight, product->bytes);
+    } else if (product->kind == MEGA_WEIGHT_F16 || product->kind == MEGA_WEIGHT_BF16) {
+        uint16_t *half = allocate(count * sizeof *half);
+        mega_dtype_from_f32(product->kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16, weight, count,
+                            half);
+        mega_pack_into(product->kind, product->weights, half, shape->in, shape->out, shape->in);
+        free(half);
+    } else {
+        mega_pack_into(product->kind, product->weights, weight, shape->in, shape->out, shape->in);
+    }
+    for (size_t i = 1; i < product->copies; i++)
+        memcpy(product->weights + i * product->bytes, product->weights, product->bytes);
+    free(weight);
+}
+
+static void multiply(const Product *product, size_t copy, const Shape *shape, const float *x,
+                     float *y)
+{
+    const void *weights = product->weights + copy * product->bytes;
+    if (!product->kernels) {
+        mega_gemm_nt(shape->rows, shape->out, shape->in, x, shape->in, weights, shape->in, 0.0f, y,
+                     shape->out);
+        return;
+    }
+    MegaPacked packed = {.panels = weights, .kind = product->kind, .in = shape->in,
+                         .out = shape->out};
+    mega_matmul(product->kernels, &packed, x, shape->in, shape->rows, y, shape->out, false);
+}
+
+static void take_turn(Product *product, const Shape *shape, const float *x, float *y)
+{
+    double begin = seconds(), now = begin;
+    size_t count = 0;
+    for (; now < begin + TURN_SECONDS; now = seconds())
+        for (size_t copy = 0; copy < product->copies; copy++, count++)
+            multiply(product, copy, shape, x, y);
+    if (product->best == 0 || (now - begin) / (double)count < product->best)
+        product->best = (now - begin) / (double)count;
+}
+
+static void report(const Product *product, const Shape *shape, double openblas)
+{
+    static const char *const kinds[] = {"f32", "f16", "bf16"};
+    double flops = 2.0 * (double)(shape->rows * shape->in * shape->out);
+    printf("  %-10s %-5s %8.1f GFLOP/s %7.2f GB/s %7.2f x OpenBLAS\n",
+           product->kernels ? product->kernels->name : "OpenBLAS",
+           product->kernels ? kinds[product->kind] : "f32", flops / product->best * 1e-9,
+           (double)product->bytes / product->best * 1e-9, openblas / product->best);
+}
+
+static void run_shape(const Shape *shape, const MegaKernels *const *tiers, size_t tier_count)
+{
+    enum { KINDS = 3 };
+    size_t count = 1 + KINDS * tier_count;
+    Product *products = calloc(count, sizeof *products);
+    float *x = allocate(shape->rows * shape->in * sizeof *x);
+    float *y = allocate(shape->rows * shape->out * sizeof *y);
+    if (!products)
+        exit(1);
+    for (size_t i = 0; i < shape->rows * shape->in; i++)
+        x[i] = (float)(rand() % 1001 - 500) * 1e-3f;
+    for (size_t i = 0; i < count; i++) {
+        products[i].kernels = i ? tiers[(i - 1) / KINDS] : NULL;
+        products[i].kind = i ? (MegaWeightKind)((i - 1) % KINDS) : MEGA_WEIGHT_F32;
+        fill(&products[i], shape);
+    }
+    for (int turn = 0; turn < TURNS; turn++)
+        for (size_t i = 0; i < count; i++)
+            take_turn(&products[i], shape, x, y);
+    printf("%zu x %zu -> %zu\n", shape->rows, shape->in, shape->out);
+    for (size_t i = 0; i < count; i++) {
+        report(&products[i], shape, products[0].best);
+        free(products[i].weights);
+    }
+    free(products);
+    free(x);
+    free(y);
+}
+
+/* The best of several tries: multiply-adds of registers, and a sum over memory. */
+static void print_limits(const MegaKernels *kernels)
+{
+    enum { ROUNDS = 1 << 20 };
+    size_t n = COPIES_BYTES / sizeof(float);
+    float *memory = allocate(n * sizeof *memory);
+    double arithmetic = 1e30, reading = 1e30;
+    float kept = 0;
+    memset(memory, 0, n * sizeof *memory);
+    for (int turn = 0; turn < TURNS; turn++) {
+        double begin = seconds();
+        kept += kernels->probe_arithmetic(ROUNDS, 0.5f);
+        double middle = seconds();
+        kept += kernels->probe_memory(memory, n);
+        double end = seconds();
+        arithmetic = middle - begin < arithmetic ? middle - begin : arithmetic;
+        reading = end - middle < reading ? end - middle : reading;
+    }
+    printf("%s: at most %.1f GFLOP/s and %.1f GB/s%s\n", kernels->name,
+           2.0 * ROUNDS * MEGA_PROBE_VECTORS * kernels->lanes / arithmetic * 1e-9,
+           (double)(n * sizeof *memory) / reading * 1e-9, kept == 0.1f ? " " : "");
+    free(memory);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const all[] = {"generic", "avx2", "avx512", "avx512vnni", "neon"};
+    const MegaKernels *tiers[8];
+    size_t count = 0;
+    openblas_set_num_threads(1);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        bool wanted = argc == 1;
+        for (int a = 1; a < argc; a++)
+            wanted |= strcmp(argv[a], all[i]) == 0;
+        if (wanted && mega_kernels_by_name(all[i]))
+            tiers[count++] = mega_kernels_by_name(all[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        print_limits(tiers[i]);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        run_shape(&shapes[i], tiers, count);
+    return 0;
+}
