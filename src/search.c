@@ -4,6 +4,7 @@
  * All live hypotheses of all unfinished sources are sequences of one decoder, source by source. A
  * hypothesis is a chain of nodes back to its first token; nodes are written once.
  */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +301,11 @@ static int begin_search(Batch *batch, Search *search, const MegaInput *source,
         return code;
     search->max_len = length_limit(&batch->session->model->config, batch->options,
                                    search->encoded->length);
+    if ((size_t)batch->options->min_len > search->max_len)
+        return mega_fail(batch->err, MEGA_ERR_ARGUMENT,
+                         "a translation should have at least %d tokens, but at most %zu are "
+                         "possible; change the smallest or the largest length",
+                         batch->options->min_len, search->max_len);
     search->out = out;
     out->source_length = search->encoded->length;
     search->live = calloc(beam, sizeof *search->live);
@@ -428,10 +434,20 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
     if (count < 1)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sources to translate", count);
     int code = check_options(batch.options, config->target.vocab, err);
+    if (!code && count > INT_MAX / batch.options->beam)
+        code = mega_fail(err, MEGA_ERR_LIMIT, "%d sources with a beam of %d are too many at once",
+                         count, batch.options->beam);
     if (!code)
         code = begin_batch(&batch, sources, out);
     if (!code)
         code = run_batch(&batch);
+    for (int i = 0; i < count && !code; i++)
+        if (out[i].count == 0) /* everything was barred, or the logits are no numbers */
+            code = mega_fail(err, MEGA_ERR_INPUT,
+                             "the search found no translation; %s",
+                             batch.options->no_repeat_ngram > 0
+                                 ? "without a ban on repeated tokens there may be one"
+                                 : "the model's output may be damaged");
     for (int i = 0; i < count; i++) {
         if (code)
             mega_translation_free(&out[i]);

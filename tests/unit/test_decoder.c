@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,6 +368,50 @@ static void prefixes_are_kept(void **state)
     mega_model_free(model);
 }
 
+/* Where nothing is allowed there is an error, and no result without hypotheses. */
+static void impossible_searches_are_refused(void **state)
+{
+    Random random = {14};
+    MegaConfig config = translator(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    int32_t source[] = {9, 8, 2};
+    MegaInput inputs[] = {{.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3},
+                          {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3}};
+    MegaTranslation results[2];
+    MegaError err = {0};
+    MegaSearchOptions options = mega_search_defaults();
+    (void)state;
+    options.min_len = 6;
+    options.max_len_b = 5;
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "at least 6 tokens, but at most 5"));
+    options.max_len_b = 6; /* just enough: six tokens and </s> */
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(results[i].count > 0);
+        for (int n = 0; n < results[i].count; n++)
+            assert_int_equal(results[i].hypotheses[n].length, 7);
+        mega_translation_free(&results[i]);
+    }
+    options = mega_search_defaults();
+    options.no_repeat_ngram = 1; /* bars </s>, which begins every history */
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
+                     MEGA_ERR_INPUT);
+    assert_null(results[0].hypotheses);
+    options = mega_search_defaults();
+    options.beam = 1024;
+    int count = INT_MAX / 1024 + 1;
+    MegaTranslation *many = malloc((size_t)count * sizeof *many);
+    assert_non_null(many);
+    assert_int_equal(mega_session_translate(session, inputs, count, &options, many, &err),
+                     MEGA_ERR_LIMIT);
+    free(many);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
 static void samplers_follow_the_distribution(void **state)
 {
     Random random = {4};
@@ -452,6 +497,7 @@ int main(void)
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(batches_equal_single_sources),
         cmocka_unit_test(prefixes_are_kept),
+        cmocka_unit_test(impossible_searches_are_refused),
         cmocka_unit_test(samplers_follow_the_distribution),
         cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };

@@ -63,10 +63,11 @@ typedef struct Pairs {
     MegaSession *session;
     MegaCodec *source, *target;
     MegaBuffer hypotheses; /* lines */
-    size_t lines, tokens;
+    size_t lines, tokens, failed;
 } Pairs;
 
-/* One line "source<TAB>reference": its translation goes to the hypotheses. */
+/* One line "source<TAB>reference": its translation goes to the hypotheses. A source that the model
+ * cannot take, such as one that is too long, has an empty one. */
 static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err)
 {
     const char *tab = memchr(reader->text, '\t', reader->size);
@@ -83,8 +84,13 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
         MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = ids, .length = count};
         MegaError inner = {0};
         code = mega_session_translate(pairs->session, &input, 1, NULL, &result, &inner);
-        if (code)
+        if (code == MEGA_ERR_INPUT || code == MEGA_ERR_LIMIT) {
+            report("%s, line %zu: %s", reader->name, reader->number, inner.text);
+            pairs->failed++;
+            code = 0;
+        } else if (code) {
             mega_fail(err, code, "%s, line %zu: %s", reader->name, reader->number, inner.text);
+        }
     }
     if (!code && result.count > 0) {
         const MegaHypothesis *best = &result.hypotheses[0];
@@ -127,15 +133,16 @@ static void report_pairs(const Pairs *pairs, double seconds)
 {
     const EvalTextOptions *options = pairs->options;
     if (options->json) {
-        print_json_line(json_pack("{s:I,s:I,s:f,s:o}", "lines", (json_int_t)pairs->lines, "tokens",
+        print_json_line(json_pack("{s:I,s:I,s:I,s:f,s:o}", "lines", (json_int_t)pairs->lines,
+                                  "failed", (json_int_t)pairs->failed, "tokens",
                                   (json_int_t)pairs->tokens, "seconds", seconds, "hypotheses",
                                   json_text(options->predictions)));
         return;
     }
     printf("%zu lines, %zu tokens, %.1f tokens/s\n\n", pairs->lines, pairs->tokens,
            (double)pairs->tokens / seconds);
-    printf("cut -f2 '%s' | sacrebleu -i '%s' -m bleu chrf -b -w 2 /dev/stdin\n", options->list,
-           options->predictions);
+    printf("head -n %zu '%s' | cut -f2 | sacrebleu -i '%s' -m bleu chrf -b -w 2 /dev/stdin\n",
+           pairs->lines, options->list, options->predictions);
 }
 
 int eval_translator(const EvalTextOptions *options, MegaError *err)
@@ -163,6 +170,9 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
         code = write_hypotheses(&pairs, err);
     if (!code)
         report_pairs(&pairs, clock_seconds() - begun);
+    if (!code && pairs.failed > 0)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
+                         pairs.lines);
     mega_buffer_free(&pairs.hypotheses);
     mega_codec_free(pairs.source);
     mega_codec_free(pairs.target);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec.h"
 #include "find_model.h"
@@ -55,7 +56,7 @@ typedef struct Options {
 
 /* One line on its way. */
 typedef struct Line {
-    char *text; /* as it was read, for JSON */
+    MegaBuffer text; /* as it was read, but in UTF-8; for JSON */
     int32_t *ids;
     size_t count; /* 0: empty, or an error */
     MegaError err;
@@ -97,8 +98,12 @@ static int read_text(const Translator *t, const LineReader *reader, Line *line, 
 static void take_line(const Translator *t, const LineReader *reader, Line *line)
 {
     MegaError err = {0};
-    *line = (Line){.text = strndup(reader->text, reader->size)};
+    *line = (Line){0};
+    if (t->options->json)
+        mega_utf8_repair(reader->text, reader->size, &line->text);
     int code = t->options->ids ? read_ids(t, reader, line, &err) : read_text(t, reader, line, &err);
+    if (!code && line->text.failed)
+        code = mega_fail(&err, MEGA_ERR_MEMORY, "no memory for a line");
     if (code) {
         mega_fail(&line->err, code, "%s, line %zu: %s", reader->name, reader->number, err.text);
         line->count = 0;
@@ -155,6 +160,11 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     putchar('\n');
 }
 
+static json_t *source_json(const Line *line)
+{
+    return json_stringn(line->text.size ? (const char *)line->text.data : "", line->text.size);
+}
+
 static json_t *symbols_json(const MegaCodec *codec, const int32_t *ids, size_t count)
 {
     json_t *list = json_array();
@@ -199,7 +209,7 @@ static void fail_line(Translator *t, const Line *line)
     t->status = 1;
     report("%s", line->err.text);
     if (t->options->json)
-        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", json_text(line->text), "error",
+        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", source_json(line), "error",
                                   "code", mega_error_name(line->err.code), "message",
                                   json_text(line->err.text)));
     else
@@ -227,8 +237,7 @@ static int print_line(Translator *t, const Line *line, const MegaTranslation *re
     if (!list && (!result || result->count == 0))
         putchar('\n');
     if (list) {
-        json_t *object = json_pack("{s:o,s:o}", "source", json_text(line->text), "hypotheses",
-                                   list);
+        json_t *object = json_pack("{s:o,s:o}", "source", source_json(line), "hypotheses", list);
         if (t->search.alignments && t->source && line->count > 0)
             json_object_set_new(object, "source_symbols",
                                 symbols_json(t->source, line->ids, line->count));
@@ -295,7 +304,7 @@ static int run_lines(Translator *t, int count, const LineReader *reader, size_t 
         else if (!code)
             code = print_line(t, line, line->count ? &results[i] : NULL, err);
         mega_translation_free(&results[i]);
-        free(line->text);
+        mega_buffer_free(&line->text);
         free(line->ids);
         *line = (Line){0};
     }
@@ -310,7 +319,9 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
     size_t total = count_lines(paths, count), done = 0, first = 1;
     line_reader_begin(&reader, paths, count);
-    progress_begin(&progress, total, "lines", t->options->quiet || total == 0);
+    /* on one terminal the bar would stand in the way of the lines */
+    bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
+    progress_begin(&progress, total, "lines", hidden);
     while (!code && more > 0 && !ferror(stdout)) {
         more = line_reader_next(&reader, err);
         if (more > 0) {
@@ -478,5 +489,8 @@ int command_translate(int argc, char **argv)
     if (options.nbest > options.search.beam)
         return usage_error("translate", "--nbest %d needs at least --beam %d", options.nbest,
                            options.nbest);
+    if (options.search.max_len_a == 0 && options.search.min_len > options.search.max_len_b)
+        return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
+                           options.search.min_len, options.search.min_len);
     return run(&options, argv + optind, argc - optind);
 }
