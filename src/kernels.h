@@ -22,6 +22,9 @@
 /* Columns of a matrix product that are computed at once, in every tier. */
 #define MEGA_PANEL 16
 
+/* Numbers along the inner dimension that share a scale when they are integers of 8 bits. */
+#define MEGA_INT8_BLOCK 32
+
 #define MEGA_PROBE_VECTORS 12 /* sums of probe_arithmetic: a round is a multiply-add of each */
 
 /* How the elements of a weight matrix are kept. */
@@ -29,13 +32,14 @@ typedef enum MegaWeightKind {
     MEGA_WEIGHT_F32,
     MEGA_WEIGHT_F16,  /* IEEE binary16 */
     MEGA_WEIGHT_BF16, /* upper half of a binary32 */
+    MEGA_WEIGHT_INT8, /* blocks of integers with a scale, matmul.h */
 } MegaWeightKind;
 
 /* A matrix b [k][columns] in panels of MEGA_PANEL columns: row p of panel n starts at element
  * n * panel_stride + p * row_stride. MEGA_PANEL elements can be read of every row. */
 typedef struct MegaPanels {
     const void *data;
-    MegaWeightKind kind;
+    MegaWeightKind kind; /* not INT8 */
     size_t panel_stride, row_stride;
 } MegaPanels;
 
@@ -47,6 +51,12 @@ typedef struct MegaKernels {
      * whatever the number of rows: a row's result does not depend on its neighbours. */
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
                  size_t ldy, size_t columns, bool add);
+    /* Rows of x as integers: q [rows][k rounded up to whole blocks], scales [rows][blocks]. */
+    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, int8_t *q, float *scales);
+    /* The same product of such rows and weights of 8 bits, panel_stride bytes from panel to panel. */
+    void (*gemm_int8)(const int8_t *q, const float *scales, size_t rows, size_t blocks,
+                      const void *panels, size_t panel_stride, float *y, size_t ldy,
+                      size_t columns, bool add);
     /* y [rows][out] = x [rows][in] weight^T, or +=, for few rows: every weight is read once for all
      * of them. weight [out][in], row-major. A row's result does not depend on its neighbours. */
     void (*matvec)(const float *weight, size_t out, size_t in, const float *x, size_t ldx,

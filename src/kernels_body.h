@@ -11,7 +11,7 @@
 
 #include <math.h>
 #include <string.h>
-#if defined(__F16C__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -82,6 +82,7 @@ static inline float sum_lanes(V v)
 #define INLINE static inline __attribute__((always_inline))
 
 #include "kernels_gemm.h"
+#include "kernels_int8.h"
 
 /* ---- Matrix times vector -------------------------------------------------------------------- */
 
@@ -592,6 +593,8 @@ const MegaKernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
     .gemm = gemm,
+    .quantize = quantize,
+    .gemm_int8 = gemm_int8,
     .matvec = matvec,
     .bias_activate = bias_activate,
     .sigmoid = sigmoid,

@@ -8,6 +8,9 @@
 
 #define PANEL_VECTORS (MEGA_PANEL / LANES)
 
+/* Bytes that few rows ask for ahead of their use: a fifth more bandwidth at five rows. */
+#define AHEAD 2048
+
 /* The largest tile: its sums leave registers for a row of b and a factor. Few rows take several
  * panels at once, so that enough sums are under way to hide the latency of a multiply-add. */
 #if VECTOR_BYTES == 64
@@ -94,6 +97,11 @@ INLINE V from_f16(Half half)
 }
 #endif
 
+INLINE size_t weight_bytes(const MegaWeightKind kind)
+{
+    return kind == MEGA_WEIGHT_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 INLINE V load_weights(const void *b, size_t index, const MegaWeightKind kind)
 {
     switch (kind) {
@@ -128,6 +136,8 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
     size_t index = first * b->panel_stride, ld = b->row_stride, stride = b->panel_stride;
     for (size_t p = 0; p < k; p++, index += ld) {
         V row[MOST_PANELS * PANEL_VECTORS];
+        if (rows < TILE_ROWS)
+            __builtin_prefetch((const char *)b->data + index * weight_bytes(kind) + AHEAD);
 #pragma GCC unroll 16
         for (int v = 0; v < panels * PANEL_VECTORS; v++)
             row[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +

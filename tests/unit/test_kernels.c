@@ -10,6 +10,7 @@
 
 #include "dtype.h"
 #include "matmul.h"
+#include "quantize.h"
 #include "reference.h"
 
 #define GUARD 16
@@ -158,6 +159,126 @@ static void matrix_products(void **state)
             matrix_product(tiers[t], &random, (MegaWeightKind)(round % 3), round % 2);
 }
 
+static double norm(const double *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* What the integers of a row stand for. */
+static void quantized_row(const float *x, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        double scale = 0;
+        for (size_t j = i / MEGA_INT8_BLOCK * MEGA_INT8_BLOCK;
+             j < n && j / MEGA_INT8_BLOCK == i / MEGA_INT8_BLOCK; j++)
+            scale = fmax(scale, fabs((double)x[j]) / 127);
+        out[i] = scale > 0 ? rint(x[i] / scale) * scale : 0;
+    }
+}
+
+/* out [rows][columns] = x [rows][k] weight [columns][k]^T */
+static double *plain_product(const double *x, const double *weight, size_t rows, size_t k,
+                             size_t columns)
+{
+    double *out = calloc(rows * columns, sizeof *out);
+    assert_non_null(out);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            for (size_t p = 0; p < k; p++)
+                out[r * columns + c] += x[r * k + p] * weight[c * k + p];
+    return out;
+}
+
+static double *to_doubles(const float *x, size_t n)
+{
+    double *out = malloc(n * sizeof *out);
+    assert_non_null(out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i];
+    return out;
+}
+
+/* weight [out][k], as integers: packed, and what they stand for. */
+static void pack_int8(float *weight, size_t out, size_t k, void *panels, size_t bytes)
+{
+    size_t row_bytes = (k + MEGA_INT8_BLOCK - 1) / MEGA_INT8_BLOCK * MEGA_Q8_BYTES;
+    unsigned char *blocks = malloc(out * row_bytes);
+    void *again = malloc(bytes);
+    assert_true(blocks && again);
+    mega_pack_into(MEGA_WEIGHT_INT8, panels, weight, k, out, k);
+    for (size_t c = 0; c < out; c++) {
+        mega_q8_from_f32(weight + c * k, k, blocks + c * row_bytes);
+        mega_q8_to_f32(blocks + c * row_bytes, k, weight + c * k);
+    }
+    mega_pack_q8_into(again, blocks, out, k);
+    assert_memory_equal(again, panels, bytes);
+    free(blocks);
+    free(again);
+}
+
+/* Products of 8 bits. worst: all numbers as large as they get, where sums would saturate. */
+static void int8_product(const MegaKernels *kernels, Random *random, bool add, bool worst)
+{
+    size_t rows = (size_t)random_int(random, 1, 37), k = (size_t)random_int(random, 1, 1500);
+    size_t out = (size_t)random_int(random, 1, 50), ldy = out + 5;
+    size_t bytes = (size_t)mega_packed_bytes(MEGA_WEIGHT_INT8, out, k);
+    float *x = random_floats(random, rows * k, -1, 1);
+    float *weight = random_floats(random, out * k, -1, 1);
+    float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
+    float *y = guarded(random, rows * ldy, -1, 1), *alone = guarded(random, out, 0, 0);
+    double *expected = to_doubles(y, rows * ldy), *rounded_x = malloc(rows * k * sizeof *rounded_x);
+    MegaPacked packed = {.panels = panels, .kind = MEGA_WEIGHT_INT8, .in = k, .out = out};
+    assert_non_null(rounded_x);
+    for (size_t i = 0; worst && i < rows * k; i++)
+        x[i] = i % 3 ? -1 : 1;
+    for (size_t i = 0; worst && i < out * k; i++)
+        weight[i] = i % 5 ? -0.5f : 0.5f;
+    double *exact_x = to_doubles(x, rows * k), *exact_weight = to_doubles(weight, out * k);
+    pack_int8(weight, out, k, panels, bytes);
+    double *rounded_weight = to_doubles(weight, out * k);
+    for (size_t r = 0; r < rows; r++)
+        quantized_row(x + r * k, k, rounded_x + r * k);
+    double *exact = plain_product(exact_x, exact_weight, rows, k, out);
+    double *rounded = plain_product(rounded_x, rounded_weight, rows, k, out);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < out; c++)
+            expected[r * ldy + c] = (add ? expected[r * ldy + c] : 0) + rounded[r * out + c];
+    mega_matmul(kernels, &packed, x, k, rows, y, ldy, add);
+    assert_close(y, expected, rows * ldy, 1e-2); /* x between two integers may go to either */
+
+    double size = norm(exact, rows * out);
+    for (size_t i = 0; i < rows * out; i++)
+        exact[i] -= rounded[i];
+    assert_true(rows * out < 100 || norm(exact, rows * out) <= 8e-3 * size);
+
+    size_t row = (size_t)random_int(random, 0, (int)rows - 1);
+    mega_matmul(kernels, &packed, x, k, rows, y, ldy, false);
+    mega_matmul(kernels, &packed, x + row * k, k, 1, alone, ldy, false);
+    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
+    release(alone, out);
+    release(panels, bytes / sizeof *panels);
+    release(y, rows * ldy);
+    float *const floats[] = {x, weight};
+    double *const doubles[] = {expected, rounded_x,      exact_x, exact_weight,
+                               exact,    rounded_weight, rounded};
+    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++)
+        free(floats[i]);
+    for (size_t i = 0; i < sizeof doubles / sizeof doubles[0]; i++)
+        free(doubles[i]);
+}
+
+static void int8_products(void **state)
+{
+    Random random = {27};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int round = 0; round < 40; round++)
+            int8_product(tiers[t], &random, round % 2, round % 4 == 3);
+}
+
 /* Every half there is, through a product with one. */
 static void half_weights(void **state)
 {
@@ -278,6 +399,7 @@ int main(void)
         cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
+        cmocka_unit_test(int8_products),
         cmocka_unit_test(half_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

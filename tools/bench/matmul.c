@@ -113,7 +113,7 @@ static void take_turn(Product *product, const Shape *shape, const float *x, floa
 
 static void report(const Product *product, const Shape *shape, double openblas)
 {
-    static const char *const kinds[] = {"f32", "f16", "bf16"};
+    static const char *const kinds[] = {"f32", "f16", "bf16", "int8"};
     double flops = 2.0 * (double)(shape->rows * shape->in * shape->out);
     printf("  %-10s %-5s %8.1f GFLOP/s %7.2f GB/s %7.2f x OpenBLAS\n",
            product->kernels ? product->kernels->name : "OpenBLAS",
@@ -123,7 +123,7 @@ static void report(const Product *product, const Shape *shape, double openblas)
 
 static void run_shape(const Shape *shape, const MegaKernels *const *tiers, size_t tier_count)
 {
-    enum { KINDS = 3 };
+    enum { KINDS = 4 };
     size_t count = 1 + KINDS * tier_count;
     Product *products = calloc(count, sizeof *products);
     float *x = allocate(shape->rows * shape->in * sizeof *x);
