@@ -77,6 +77,7 @@ def main():
     parser.add_argument('--length', type=int, default=512, help='characters of a training window')
     parser.add_argument('--truncation', type=int, default=1024)
     parser.add_argument('--dropout', type=float, default=0.15)
+    parser.add_argument('--with-valid', action='store_true', help='train on the held-out part too')
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -87,6 +88,8 @@ def main():
     train_end = len(text) * 9 // 10
     valid_begin = train_end - 50000
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
+    if options.with_valid:
+        train = ids[:train_end]
     args = model_args(options)
     model = LanguageModel(args, vocabulary)
     print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
