@@ -53,12 +53,20 @@ CONVERT_SRC := $(COMMON_SRC) \
 # The files that are built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-LIB_SRC += src/kernels_avx2.c src/kernels_avx512.c
+TIERS := avx2 avx512 avx512vnni
+AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
-$(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+$(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += $(AVX512)
+$(BUILD)/%/kernels_avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
+else ifeq ($(ARCH),aarch64)
+TIERS := dotprod
+$(BUILD)/%/kernels_dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
 endif
-# The kernels' plain loops are written to be vectorised by the compiler.
-$(BUILD)/%/kernels_generic.o $(BUILD)/%/kernels_avx2.o $(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += -O3 -fno-math-errno -fno-trapping-math
+LIB_SRC += $(TIERS:%=src/kernels_%.c)
+# The kernels' plain loops are written to be vectorised by the compiler. With sanitizers that takes
+# minutes.
+$(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
+    $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \

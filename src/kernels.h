@@ -44,7 +44,7 @@ typedef struct MegaPanels {
 } MegaPanels;
 
 typedef struct MegaKernels {
-    const char *name; /* "generic", "avx2", "avx512" */
+    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod" */
     int lanes;        /* floats in a vector */
 
     /* y [rows][columns] = x [rows][k] b, or += with add. Every element is one sum over k in order,
@@ -125,15 +125,22 @@ typedef struct MegaKernels {
                        size_t count, const float *omega);
 } MegaKernels;
 
-/* The best tier of this machine. */
+#define MEGA_MOST_TIERS 4
+
+/* The tiers that this machine runs, best first; returns their number. */
+size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
+/* The best one. */
 const MegaKernels *mega_kernels(void);
-/* The tier called name, or NULL when it is unknown or the machine lacks it; for tests. */
+/* The tier called name, or NULL when it is unknown or the machine lacks it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
 
 extern const MegaKernels mega_kernels_generic;
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
 extern const MegaKernels mega_kernels_avx512;
+extern const MegaKernels mega_kernels_avx512vnni;
+#elif defined(__aarch64__)
+extern const MegaKernels mega_kernels_dotprod;
 #endif
 
 #endif

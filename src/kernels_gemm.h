@@ -113,7 +113,14 @@ INLINE V load_weights(const void *b, size_t index, const MegaWeightKind kind)
 
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
-/* Whole or in part; a part goes through memory, as which vectors count is not a constant. */
+/* A panel of which fewer columns exist. Not inlined: it would take most of the code. */
+static __attribute__((noinline)) void store_columns(float *y, const float *whole, size_t columns,
+                                                    bool add)
+{
+    for (size_t c = 0; c < columns; c++)
+        y[c] = add ? y[c] + whole[c] : whole[c];
+}
+
 INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
 {
     if (columns >= MEGA_PANEL) {
@@ -124,8 +131,7 @@ INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
     float whole[MEGA_PANEL];
     for (int v = 0; v < PANEL_VECTORS; v++)
         store(whole + v * LANES, sum[v]);
-    for (size_t c = 0; c < columns; c++)
-        y[c] = add ? y[c] + whole[c] : whole[c];
+    store_columns(y, whole, columns, add);
 }
 
 INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
@@ -200,7 +206,7 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
             case 11:
             case 10:
             case 9:
-            case 8: GEMM_ROWS(8);
+            case 8:
             case 7:
             case 6: GEMM_ROWS(6);
 #endif

@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #define GUARD_VALUE 12345.0f
 #define MAX_COLUMNS 37
 
-static const MegaKernels *tiers[3];
+static const MegaKernels *tiers[MEGA_MOST_TIERS];
 static size_t tier_count;
 
 /* rows x columns inside guard bands; free the pointer minus GUARD. */
@@ -391,10 +392,9 @@ static void element_wise(void **state)
 
 int main(void)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (mega_kernels_by_name(names[i]))
-            tiers[tier_count++] = mega_kernels_by_name(names[i]);
+    tier_count = mega_kernels_all(tiers);
+    for (size_t i = 0; i < tier_count; i++)
+        printf("tier %s\n", tiers[i]->name);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),

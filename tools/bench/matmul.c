@@ -7,7 +7,7 @@
  *
  * All of a shape run in turns and the best of each counts, so that the ratios hold on a machine
  * that does other things as well. OpenBLAS has the same tier forced on it where it can be:
- * OPENBLAS_CORETYPE=Haswell for avx2, SkylakeX for avx512.
+ * OPENBLAS_CORETYPE=Haswell for avx2, SkylakeX for the others.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,16 +176,15 @@ static void print_limits(const MegaKernels *kernels)
 
 int main(int argc, char **argv)
 {
-    static const char *const all[] = {"generic", "avx2", "avx512", "avx512vnni", "neon"};
-    const MegaKernels *tiers[8];
-    size_t count = 0;
+    const MegaKernels *all[MEGA_MOST_TIERS], *tiers[MEGA_MOST_TIERS];
+    size_t count = 0, existing = mega_kernels_all(all);
     openblas_set_num_threads(1);
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    for (size_t i = 0; i < existing; i++) {
         bool wanted = argc == 1;
         for (int a = 1; a < argc; a++)
-            wanted |= strcmp(argv[a], all[i]) == 0;
-        if (wanted && mega_kernels_by_name(all[i]))
-            tiers[count++] = mega_kernels_by_name(all[i]);
+            wanted |= strcmp(argv[a], all[i]->name) == 0;
+        if (wanted)
+            tiers[count++] = all[i];
     }
     for (size_t i = 0; i < count; i++)
         print_limits(tiers[i]);
