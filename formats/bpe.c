@@ -12,6 +12,7 @@
 #include "source.h"
 
 #define END_OF_WORD "</w>"
+#define CONTINUATION MEGA_BPE_SEPARATOR " "
 
 typedef struct Merge {
     uint32_t left, right, merged; /* symbols */
@@ -19,17 +20,17 @@ typedef struct Merge {
 } Merge;
 
 struct MegaBpe {
-    bool separate_end;           /* version 0.1 */
-    const char **symbols;        /* [symbol_count], sorted; into text */
+    bool separate_end;    /* version 0.1 */
+    const char **symbols; /* [symbol_count], sorted; into text */
     uint32_t symbol_count;
-    Merge *merges;               /* [merge_count], sorted by left and right */
+    Merge *merges; /* [merge_count], sorted by left and right */
     uint32_t merge_count;
-    uint32_t *split;             /* [symbol_count]: the best merge that makes it, or NONE */
-    const char **vocabulary;     /* [vocabulary_count], sorted; into text. NULL: none */
+    uint32_t *split;         /* [symbol_count]: the best merge that makes it, or NONE */
+    const char **vocabulary; /* [vocabulary_count], sorted; into text. NULL: none */
     size_t vocabulary_count;
-    pcre2_code **glossaries;     /* [glossary_count] */
+    pcre2_code **glossaries; /* [glossary_count] */
     size_t glossary_count;
-    MegaBuffer text;             /* strings with their NUL */
+    MegaBuffer text; /* strings with their NUL */
 };
 
 #define NONE UINT32_MAX
@@ -145,6 +146,9 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
                     MegaError *err)
 {
     Import merges = {.path = codes, .version = "0.1"};
+    if (options && options->glossary_count > MEGA_BPE_MAX_GLOSSARIES)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%zu glossaries; at most %d can be stored",
+                         options->glossary_count, MEGA_BPE_MAX_GLOSSARIES);
     int code = import_lines(meta, "bpe.codes", &merges, visit_code, err);
     if (!code)
         code = mega_meta_set_string(meta, "bpe.version", merges.version);
@@ -153,8 +157,7 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
         code = import_lines(meta, "bpe.vocabulary", &pieces, visit_piece, err);
     }
     if (!code && options && options->glossary_count > 0 &&
-        mega_meta_set_strings(meta, "bpe.glossaries", options->glossaries,
-                              options->glossary_count))
+        mega_meta_set_strings(meta, "bpe.glossaries", options->glossaries, options->glossary_count))
         code = mega_fail(err, MEGA_ERR_ARGUMENT, "a glossary is no UTF-8 text");
     return code;
 }
@@ -314,6 +317,10 @@ static int load_glossaries(MegaBpe *bpe, const MegaMetaValue *glossaries, MegaEr
 {
     if (!glossaries)
         return 0;
+    if (glossaries->count > MEGA_BPE_MAX_GLOSSARIES)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "metadata bpe.glossaries has more than %d regular expressions",
+                         MEGA_BPE_MAX_GLOSSARIES);
     bpe->glossaries = calloc((size_t)glossaries->count + 1, sizeof(pcre2_code *));
     if (!bpe->glossaries)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the glossaries");
@@ -334,8 +341,8 @@ int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
     MegaBpe *bpe = calloc(1, sizeof *bpe);
     if (!bpe)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
-    bpe->separate_end = !version || version->type != MEGA_META_STRING ||
-                        strcmp(version->string, "0.2") != 0;
+    bpe->separate_end =
+        !version || version->type != MEGA_META_STRING || strcmp(version->string, "0.2") != 0;
     int code = collect_symbols(bpe, codes, err);
     if (!code)
         code = build_merges(bpe, codes, err);
@@ -484,30 +491,29 @@ static bool in_vocabulary(const MegaBpe *bpe, const char *text, size_t size, boo
     return false;
 }
 
-static void put_piece(const char *text, size_t size, bool final, MegaBuffer *out)
+/* A piece as if more of its word came; mega_bpe_apply cuts the last mark off. */
+static void put_piece(const char *text, size_t size, MegaBuffer *out)
 {
     mega_put_bytes(out, text, size);
-    if (!final)
-        mega_put_bytes(out, MEGA_BPE_SEPARATOR " ", 3);
+    mega_put_bytes(out, CONTINUATION, strlen(CONTINUATION));
 }
 
 /* A piece, or what its merges were made of, as far as the vocabulary knows none of it. Depth is
- * bounded by the piece's length. */
-static void put_known(const MegaBpe *bpe, uint32_t symbol, const char *text, size_t size,
-                      bool final, MegaBuffer *out)
+ * bounded by the piece's length. A merge of nothing but the end of word is not undone: subword-nmt
+ * leaves an empty piece then. */
+static void put_known(const MegaBpe *bpe, const char *text, size_t size, bool final,
+                      MegaBuffer *out)
 {
+    bool known = !bpe->vocabulary || in_vocabulary(bpe, text, size, final);
+    uint32_t symbol = known ? NONE : find_symbol(bpe, text, size, final ? END_OF_WORD : "");
     uint32_t split = symbol == NONE ? NONE : bpe->split[symbol];
-    if (!bpe->vocabulary || split == NONE || in_vocabulary(bpe, text, size, final)) {
-        put_piece(text, size, final, out);
+    size_t left = split == NONE ? size : strlen(bpe->symbols[bpe->merges[split].left]);
+    if (left >= size) {
+        put_piece(text, size, out);
         return;
     }
-    size_t left = strlen(bpe->symbols[bpe->merges[split].left]);
-    if (left >= size) { /* only the end of word was merged on */
-        put_piece(text, size, final, out);
-        return;
-    }
-    put_known(bpe, bpe->merges[split].left, text, left, false, out);
-    put_known(bpe, bpe->merges[split].right, text + left, size - left, final, out);
+    put_known(bpe, text, left, false, out);
+    put_known(bpe, text + left, size - left, final, out);
 }
 
 /* One symbol a character, and the end of the word; returns how many. */
@@ -518,9 +524,8 @@ static size_t fill_nodes(const MegaBpe *bpe, const char *text, size_t size, Node
         length = mega_utf8_decode(text + at, size - at, NULL);
         length = length ? length : 1;
         bool last = at + length >= size && !bpe->separate_end;
-        nodes[count++] = (Node){.start = at,
-                                .symbol = find_symbol(bpe, text + at, length,
-                                                      last ? END_OF_WORD : "")};
+        nodes[count++] = (Node){
+            .start = at, .symbol = find_symbol(bpe, text + at, length, last ? END_OF_WORD : "")};
     }
     if (bpe->separate_end)
         nodes[count++] = (Node){.start = size, .symbol = find_symbol(bpe, END_OF_WORD, 4, "")};
@@ -531,12 +536,11 @@ static size_t fill_nodes(const MegaBpe *bpe, const char *text, size_t size, Node
     return count;
 }
 
-/* Pieces of a text that no glossary protects. final: it ends its word. */
-static int cut(const MegaBpe *bpe, const char *text, size_t size, bool final, MegaBuffer *out,
-               MegaError *err)
+/* Pieces of a text that no glossary protects. It is cut as a word, even if it is but a part. */
+static int cut(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *out, MegaError *err)
 {
     if (mega_utf8_decode(text, size, NULL) == size) { /* one character */
-        put_piece(text, size, final, out);
+        put_piece(text, size, out);
         return 0;
     }
     size_t capacity = size + 1;
@@ -555,8 +559,7 @@ static int cut(const MegaBpe *bpe, const char *text, size_t size, bool final, Me
     for (uint32_t i = 0; i != NONE && word.nodes[i].start < size; i = word.nodes[i].next) {
         uint32_t next = word.nodes[i].next;
         size_t end = next == NONE ? size : word.nodes[next].start;
-        put_known(bpe, word.nodes[i].symbol, text + word.nodes[i].start,
-                  end - word.nodes[i].start, final && end == size, out);
+        put_known(bpe, text + word.nodes[i].start, end - word.nodes[i].start, end == size, out);
     }
 out:
     free(word.nodes);
@@ -565,39 +568,77 @@ out:
     return code;
 }
 
-/* The parts of a word from glossary number `index` on: what it matches stays whole. */
-static int isolate(const MegaBpe *bpe, size_t index, const char *text, size_t size, bool final,
-                   MegaBuffer *out, MegaError *err)
+/* Whether a glossary matches text (all of it, or somewhere from `at` on), or an error. */
+static int match_glossary(const MegaBpe *bpe, size_t index, const char *text, size_t size,
+                          size_t at, bool all, pcre2_match_data *match, MegaError *err)
 {
-    pcre2_match_data *match;
-    int code = 0;
+    int count = pcre2_match(bpe->glossaries[index], (PCRE2_SPTR)text, size, at,
+                            PCRE2_NO_UTF_CHECK | (all ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0),
+                            match, NULL);
+    if (count < PCRE2_ERROR_NOMATCH)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "glossary number %zu takes too long to match '%.*s'; give a simpler "
+                         "regular expression",
+                         index + 1, (int)(size < 40 ? size : 40), text);
+    return count >= 0;
+}
+
+static int is_glossary(const MegaBpe *bpe, const char *text, size_t size, pcre2_match_data *match,
+                       MegaError *err)
+{
+    int found = 0;
+    for (size_t i = 0; i < bpe->glossary_count && found == 0; i++)
+        found = match_glossary(bpe, i, text, size, 0, true, match, err);
+    return found;
+}
+
+/* Pieces of a word from glossary number `index` on: each cuts out what it matches from the parts
+ * that the ones before have left. */
+static int isolate(const MegaBpe *bpe, size_t index, const char *text, size_t size,
+                   pcre2_match_data *match, MegaBuffer *out, MegaError *err)
+{
     size_t at = 0;
-    if (index == bpe->glossary_count)
-        return cut(bpe, text, size, final, out, err);
-    if (!(match = pcre2_match_data_create(1, NULL)))
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory to match a glossary");
-    const size_t *range = pcre2_get_ovector_pointer(match);
-    while (!code && at < size &&
-           pcre2_match(bpe->glossaries[index], (PCRE2_SPTR)text, size, at, 0, match, NULL) >=
-               0 &&
-           range[1] > range[0]) {
-        if (range[0] > at)
-            code = isolate(bpe, index + 1, text + at, range[0] - at, false, out, err);
-        put_piece(text + range[0], range[1] - range[0], final && range[1] == size, out);
-        at = range[1];
+    int found, code = 0;
+    if (index == bpe->glossary_count) {
+        found = is_glossary(bpe, text, size, match, err);
+        if (found == 1)
+            put_piece(text, size, out);
+        return found == 0 ? cut(bpe, text, size, out, err) : found < 0 ? found : 0;
     }
-    if (!code && at < size)
-        code = isolate(bpe, index + 1, text + at, size - at, final, out, err);
-    pcre2_match_data_free(match);
+    found = match_glossary(bpe, index, text, size, 0, true, match, err);
+    if (found < 0)
+        return found;
+    if (found)
+        return isolate(bpe, index + 1, text, size, match, out, err);
+    while (at < size && !code) {
+        found = match_glossary(bpe, index, text, size, at, false, match, err);
+        if (found < 0)
+            return found;
+        const size_t *range = pcre2_get_ovector_pointer(match);
+        bool any = found && range[1] > range[0]; /* not an empty match */
+        size_t begin = any ? range[0] : size, end = any ? range[1] : size;
+        if (begin > at)
+            code = isolate(bpe, index + 1, text + at, begin - at, match, out, err);
+        if (any && !code)
+            code = isolate(bpe, index + 1, text + begin, end - begin, match, out, err);
+        at = end;
+    }
     return code;
 }
 
 int mega_bpe_apply(const MegaBpe *bpe, const char *word, size_t size, MegaBuffer *out,
                    MegaError *err)
 {
-    int code = size > 0 ? isolate(bpe, 0, word, size, true, out, err) : 0;
+    if (size == 0)
+        return 0;
+    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
+    int code = match ? isolate(bpe, 0, word, size, match, out, err)
+                     : mega_fail(err, MEGA_ERR_MEMORY, "no memory to match a glossary");
     if (!code && out->failed)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pieces of a word");
+    if (!code)
+        out->size -= strlen(CONTINUATION);
+    pcre2_match_data_free(match);
     return code;
 }
 

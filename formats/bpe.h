@@ -13,6 +13,7 @@
 #include "meta.h"
 
 #define MEGA_BPE_MAX_FILE (1u << 27) /* bytes */
+#define MEGA_BPE_MAX_GLOSSARIES 1000
 #define MEGA_BPE_SEPARATOR "@@"
 
 typedef struct MegaBpe MegaBpe;
@@ -33,7 +34,8 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
 int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err);
 void mega_bpe_free(MegaBpe *bpe);
 
-/* Appends the pieces of a word, separated by blanks. word is UTF-8 without blanks. */
+/* Appends the pieces of a word, separated by blanks. word is well-formed UTF-8 without blanks. What
+ * a glossary matches is a piece of its own, unless a later one cuts it again. */
 int mega_bpe_apply(const MegaBpe *bpe, const char *word, size_t size, MegaBuffer *out,
                    MegaError *err);
 /* Appends text without its "@@ ", and without a "@@" at its end. */

@@ -32,7 +32,7 @@ const MegaVocab *mega_codec_vocab(const MegaCodec *codec);
 /* Ids of a text, nothing added at its ends; an empty text has none. *ids by malloc. */
 int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
                       int32_t **ids, size_t *count, MegaError *err);
-/* Appends the text of ids. <pad> and </s> are left out, ids out of range become <unk>. */
+/* Appends the text of ids. <s>, <pad> and </s> are left out, ids out of range become <unk>. */
 int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, bool pre_tokenized,
                       MegaBuffer *out, MegaError *err);
 /* Appends the text of one more id, for texts that grow: symbols with a blank before all but the

@@ -2,10 +2,12 @@
  * moses.c - see moses.h. Rules are tables of regular expressions for PCRE2, in the order in which
  * they are applied; what needs more than a substitution is code.
  */
+#define _GNU_SOURCE /* tdestroy */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "moses.h"
 
 #include <pcre2.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,24 +19,45 @@ typedef struct Rule {
     const char *pattern, *replacement;
 } Rule;
 
-/* Signs of Indic scripts that belong to a word, although Unicode does not call them alphabetic. */
+/*
+ * Letters and numbers are those of sacremoses, whatever Unicode the library knows: characters up to
+ * U+FFFF that were there in Unicode 6.2, and some signs (MARKS) that Unicode calls no letters.
+ * Chinese characters and Korean syllables are no letters here, each is a token of its own.
+ */
+#define HIGH "\\x{10000}-\\x{10ffff}"
+#define CJK                                                                                        \
+    "\\x{2e80}-\\x{2fd5}\\x{3005}\\x{3007}\\x{3021}-\\x{3029}\\x{3038}-\\x{303b}"                  \
+    "\\x{3400}-\\x{9fff}\\x{ac00}-\\x{d7a3}\\x{f900}-\\x{faff}"
+#define LATER_LETTERS                                                                              \
+    "\\x{363}-\\x{36f}\\x{560}\\x{588}\\x{5ef}\\x{860}-\\x{897}\\x{8b3}-\\x{8e3}\\x{9fc}"          \
+    "\\x{af9}-\\x{afc}\\x{c04}\\x{c5a}-\\x{c5d}\\x{c80}\\x{cdc}-\\x{cdd}\\x{cf3}-\\x{d00}"         \
+    "\\x{d04}\\x{d54}-\\x{d56}\\x{d5f}\\x{d81}\\x{e86}\\x{e89}\\x{e8c}\\x{e8e}-\\x{e93}"           \
+    "\\x{e98}\\x{ea0}\\x{ea8}-\\x{ea9}\\x{eac}\\x{f82}-\\x{f83}\\x{1063}-\\x{1064}"                \
+    "\\x{1069}-\\x{106d}\\x{1087}-\\x{108d}\\x{108f}-\\x{109b}\\x{13f5}-\\x{13fd}\\x{170d}"        \
+    "\\x{171f}\\x{1878}\\x{1abf}-\\x{1ace}\\x{1b4c}\\x{1c36}\\x{1c80}-\\x{1cbf}\\x{1cfa}"          \
+    "\\x{1dd3}-\\x{1de6}\\x{2c2f}\\x{2c5f}\\x{312e}-\\x{312f}\\x{31bb}-\\x{31bf}\\x{a69e}"         \
+    "\\x{a78f}\\x{a7ae}-\\x{a7af}\\x{a7b2}-\\x{a7f6}\\x{a802}\\x{a80b}\\x{a8c5}"                   \
+    "\\x{a8fd}-\\x{a8ff}\\x{a9e5}\\x{aa7b}-\\x{aa7d}\\x{ab60}-\\x{ab63}\\x{ab66}-\\x{abbf}"
+#define LATER_LOWER                                                                                \
+    "\\x{560}\\x{588}-\\x{10ff}\\x{1c8a}\\x{2c5f}\\x{a7af}\\x{a7b9}-\\x{a7f6}\\x{ab66}-\\x{ab69}"
+#define LATER_NUMBERS                                                                              \
+    "\\x{d58}-\\x{d5e}\\x{d76}-\\x{d78}\\x{3007}\\x{3021}-\\x{3029}\\x{3038}-\\x{303a}"
+#define LATER_CURRENCIES "\\x{7fe}\\x{7ff}\\x{20be}-\\x{20cf}"
 #define MARKS                                                                                      \
     "\\x{93c}\\x{94d}\\x{9bc}\\x{9cd}\\x{a3c}\\x{a4d}\\x{abc}\\x{acd}\\x{afd}-\\x{aff}"            \
     "\\x{b3c}\\x{b4d}\\x{bcd}\\x{c4d}\\x{cbc}\\x{ccd}\\x{d3b}-\\x{d3c}\\x{d4d}\\x{dca}"            \
-    "\\x{eba}\\x{1039}\\x{1714}\\x{1bab}\\x{1c37}\\x{a8c4}\\x{a8f3}-\\x{a8f4}\\x{a953}"            \
-    "\\x{aaf6}\\x{10a3f}\\x{11046}\\x{110b9}-\\x{110ba}\\x{11133}\\x{11173}\\x{111c0}"             \
-    "\\x{111ca}\\x{11235}-\\x{11236}\\x{112e9}-\\x{112ea}\\x{1133c}\\x{1134d}\\x{11442}"           \
-    "\\x{11446}\\x{114c2}-\\x{114c3}\\x{115bf}-\\x{115c0}\\x{1163f}\\x{116b6}-\\x{116b7}"          \
-    "\\x{11839}-\\x{1183a}\\x{119e0}\\x{11a34}\\x{11c3f}\\x{11d42}\\x{11d45}\\x{11d97}"            \
-    "\\x{1e94a}"
+    "\\x{eba}\\x{1039}\\x{135f}\\x{1714}\\x{1bab}\\x{1c37}\\x{25cc}\\x{a8c4}"                      \
+    "\\x{a8f3}-\\x{a8f4}\\x{a953}\\x{aaf6}"
 
-/* Letters and digits as Moses has them: Chinese characters and Korean syllables are not words here,
- * each is a token of its own. */
-#define CJK "\\p{Han}\\x{AC00}-\\x{D7A3}"
-#define ALPHA "(?:(?![" CJK "])[\\p{Alphabetic}" MARKS "])"
-#define NOT_ALPHA "(?:[" CJK "]|[^\\p{Alphabetic}" MARKS "])"
-#define NOT_ALPHA_NUMBER "(?:[" CJK "]|[^\\p{Alphabetic}\\p{N}" MARKS "])"
-#define SPACE "[\\s\\x{1c}-\\x{1f}\\x{85}]"
+#define LETTER_OR(more) "(?:(?![" CJK LATER_LETTERS HIGH "])[\\p{Alphabetic}" more "])"
+#define ALPHA LETTER_OR(MARKS)
+#define NUMBER "(?:(?![" LATER_NUMBERS HIGH "])\\p{N})"
+#define DIGIT "(?:(?![" HIGH "])\\p{Nd})"
+#define NO(what) "(?:(?!" what ")(?s:.))"
+/* One class, which takes no stack when repeated. U+180E is white space for PCRE2 alone. */
+#define SPACE                                                                                      \
+    "[\\x{09}-\\x{0d}\\x{1c}-\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"                    \
+    "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}]"
 
 static const Rule clean_rules[] = {
     {SPACE "+", " "},
@@ -42,22 +65,22 @@ static const Rule clean_rules[] = {
 };
 
 static const Rule special_rules[] = {
-    {"((?:[" CJK "]|[^\\p{Alphabetic}\\p{Nd}" MARKS "\\s.'`,\\-]))", " $1 "},
+    {"((?!" ALPHA "|" DIGIT ")(?:[^\\s.'`,\\-]|\\x{180e}))", " $1 "},
 };
 
 /* commas stay inside of numbers */
 static const Rule comma_rules[] = {
-    {"(\\P{N}),", "$1 , "},
-    {",(\\P{N})", " , $1"},
-    {"(\\p{N}),$", "$1 , "},
+    {"(" NO(NUMBER) "),", "$1 , "},
+    {",(" NO(NUMBER) ")", " , $1"},
+    {"(" NUMBER "),$", "$1 , "},
 };
 
 static const Rule english_apostrophes[] = {
-    {"(" NOT_ALPHA ")'(" NOT_ALPHA ")", "$1 ' $2"},
-    {"(" NOT_ALPHA_NUMBER ")'(" ALPHA ")", "$1 ' $2"},
-    {"(" ALPHA ")'(" NOT_ALPHA ")", "$1 ' $2"},
+    {"(" NO(ALPHA) ")'(" NO(ALPHA) ")", "$1 ' $2"},
+    {"(" NO(ALPHA "|" NUMBER) ")'(" ALPHA ")", "$1 ' $2"},
+    {"(" ALPHA ")'(" NO(ALPHA) ")", "$1 ' $2"},
     {"(" ALPHA ")'(" ALPHA ")", "$1 '$2"},
-    {"(\\p{N})'(s)", "$1 '$2"},
+    {"(" NUMBER ")'(s)", "$1 '$2"},
 };
 
 static const Rule other_apostrophes[] = {{"'", " ' "}};
@@ -130,8 +153,9 @@ static const Rule german_punctuation[] = {
 static const Rule other_punctuation[] = {{"(\\d)\\x{a0}(\\d)", "$1.$2"}};
 
 static const Rule detokenize_rules[] = {
-    {" @-@ ", "-"}, {"&bar;", "|"},  {"&#124;", "|"}, {"&lt;", "<"},   {"&gt;", ">"}, {"&bra;", "["},
-    {"&ket;", "]"}, {"&quot;", "\""}, {"&apos;", "'"}, {"&#91;", "["}, {"&#93;", "]"}, {"&amp;", "&"},
+    {" @-@ ", "-"},  {"&bar;", "|"}, {"&#124;", "|"}, {"&lt;", "<"},
+    {"&gt;", ">"},   {"&bra;", "["}, {"&ket;", "]"},  {"&quot;", "\""},
+    {"&apos;", "'"}, {"&#91;", "["}, {"&#93;", "]"},  {"&amp;", "&"},
 };
 
 static const Rule join_rules[] = {{" {2,}", " "}};
@@ -140,10 +164,10 @@ static const Rule join_rules[] = {{" {2,}", " "}};
 enum { HAS_ALPHA, LOWER, CURRENCY, PUNCTUATION, CONTRACTION, QUOTE, CURLY_QUOTE, CLASS_COUNT };
 static const char *const class_patterns[CLASS_COUNT] = {
     [HAS_ALPHA] = ALPHA,
-    [LOWER] = "^\\p{Lowercase}",
-    [CURRENCY] = "^[\\p{Sc}(\\[{¿¡]+$",
+    [LOWER] = "^(?![" LATER_LOWER HIGH "])\\p{Lowercase}",
+    [CURRENCY] = "^(?:(?![" LATER_CURRENCIES HIGH "])[\\p{Sc}(\\[{¿¡])+$",
     [PUNCTUATION] = "^[,.?!:;\\\\%}\\])]+$",
-    [CONTRACTION] = "^'" ALPHA,
+    [CONTRACTION] = "^'" LETTER_OR(""),
     [QUOTE] = "^['\"„“`]+$",
     [CURLY_QUOTE] = "^[„“”]+$",
 };
@@ -156,7 +180,18 @@ typedef struct RuleList {
     pcre2_code **codes; /* [count] */
 } RuleList;
 
-enum { CLEAN, SPECIAL, COMMA, APOSTROPHE, END, PUNCT, PUNCT_LANGUAGE, DETOKENIZE, JOIN, LIST_COUNT };
+enum {
+    CLEAN,
+    SPECIAL,
+    COMMA,
+    APOSTROPHE,
+    END,
+    PUNCT,
+    PUNCT_LANGUAGE,
+    DETOKENIZE,
+    JOIN,
+    LIST_COUNT
+};
 
 struct MegaMoses {
     char language[8];
@@ -263,12 +298,10 @@ static int substitute(const pcre2_code *code, const char *replacement, MegaBuffe
         result.data = malloc(result.capacity);
         if (!result.data)
             return failed(err);
-        int count = pcre2_substitute(code, (PCRE2_SPTR)(text->data ? text->data : result.data),
-                                     text->size, 0,
-                                     PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH |
-                                         PCRE2_NO_UTF_CHECK,
-                                     NULL, NULL, (PCRE2_SPTR)replacement, PCRE2_ZERO_TERMINATED,
-                                     result.data, &length);
+        int count = pcre2_substitute(
+            code, (PCRE2_SPTR)(text->data ? text->data : result.data), text->size, 0,
+            PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH | PCRE2_NO_UTF_CHECK, NULL,
+            NULL, (PCRE2_SPTR)replacement, PCRE2_ZERO_TERMINATED, result.data, &length);
         if (count >= 0) {
             result.size = length;
             mega_buffer_free(text);
@@ -393,8 +426,8 @@ static int show_dots(MegaBuffer *text, MegaError *err)
 static bool matches(const pcre2_code *code, const char *text, size_t size)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    bool found = data && pcre2_match(code, (PCRE2_SPTR)text, size, 0, PCRE2_NO_UTF_CHECK, data,
-                                     NULL) >= 0;
+    bool found =
+        data && pcre2_match(code, (PCRE2_SPTR)text, size, 0, PCRE2_NO_UTF_CHECK, data, NULL) >= 0;
     pcre2_match_data_free(data);
     return found;
 }
@@ -505,8 +538,7 @@ static bool last_is_cjk(const char *word, size_t length)
     return first_is_cjk(word + begin, length - begin);
 }
 
-/* How often a kind of quotation mark was seen, for opening and closing ones. Kinds are few: tokens
- * of nothing but quotation marks. */
+/* Whether a kind of quotation mark is open; a kind is a token of nothing but quotation marks. */
 typedef struct Quote {
     const char *text;
     size_t length;
@@ -519,8 +551,7 @@ typedef struct Joiner {
     bool blank; /* before the next token */
     const char *previous;
     size_t previous_length; /* 0 before the first token */
-    Quote *quotes;
-    size_t quote_count;
+    void *quotes;           /* a tree of <search.h>: text may have any number of kinds */
     bool failed;
 } Joiner;
 
@@ -532,24 +563,31 @@ static void put_token(Joiner *joiner, const char *word, size_t length, bool befo
     joiner->blank = after;
 }
 
+static int compare_quotes(const void *a, const void *b)
+{
+    const Quote *left = a, *right = b;
+    if (left->length != right->length)
+        return left->length < right->length ? -1 : 1;
+    return memcmp(left->text, right->text, left->length);
+}
+
 static Quote *find_quote(Joiner *joiner, const char *word, size_t length)
 {
-    if (is(joiner->moses, CURLY_QUOTE, word, length)) {
-        word = "\"";
-        length = 1;
-    }
-    for (size_t i = 0; i < joiner->quote_count; i++)
-        if (joiner->quotes[i].length == length &&
-            memcmp(joiner->quotes[i].text, word, length) == 0)
-            return &joiner->quotes[i];
-    Quote *grown = realloc(joiner->quotes, (joiner->quote_count + 1) * sizeof *grown);
-    if (!grown) {
+    Quote key = {word, length, false};
+    if (is(joiner->moses, CURLY_QUOTE, word, length))
+        key = (Quote){"\"", 1, false};
+    Quote **found = tfind(&key, &joiner->quotes, compare_quotes);
+    if (found)
+        return *found;
+    Quote *quote = malloc(sizeof *quote);
+    if (quote)
+        *quote = key;
+    if (!quote || !tsearch(quote, &joiner->quotes, compare_quotes)) {
+        free(quote);
         joiner->failed = true;
         return NULL;
     }
-    joiner->quotes = grown;
-    grown[joiner->quote_count] = (Quote){word, length, false};
-    return &grown[joiner->quote_count++];
+    return quote;
 }
 
 static void join_quote(Joiner *joiner, const char *word, size_t length)
@@ -594,11 +632,13 @@ int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size,
 {
     MegaBuffer work = {0}, joined = {0};
     Joiner joiner = {.moses = moses, .out = &joined, .blank = true};
+    const char *at = text, *end = text + size, *word;
     mega_put_u8(&work, ' ');
-    mega_put_bytes(&work, text, size);
-    mega_put_u8(&work, ' ');
+    for (size_t length; mega_utf8_next_word(&at, end, &word, &length); mega_put_u8(&work, ' '))
+        mega_put_bytes(&work, word, length);
     int code = work.failed ? failed(err) : apply(moses, DETOKENIZE, &work, err);
-    const char *at = (const char *)work.data, *end = at + work.size, *word;
+    at = (const char *)work.data;
+    end = at + work.size;
     for (size_t length; !code && mega_utf8_next_word(&at, end, &word, &length);) {
         join_token(&joiner, word, length);
         joiner.previous = word;
@@ -610,7 +650,7 @@ int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size,
         code = apply(moses, JOIN, &joined, err);
     if (!code)
         code = trim(&joined, err);
-    free(joiner.quotes);
+    tdestroy(joiner.quotes, free);
     mega_buffer_free(&work);
     return finish(code, &joined, out, err);
 }

@@ -3,10 +3,11 @@
  * fairseq family is prepared with: punctuation normalised, tokens cut apart, nothing escaped.
  *
  * The rules are those of sacremoses 0.2 (MIT licence), a port of the Moses scripts; the same tokens
- * come out. English and German have their own rules and lists of abbreviations; any other language
- * code gets the general rules. An object is immutable: any number of threads may use one. Text is
- * UTF-8 without line ends and must be well formed (see mega_utf8_repair). Time is linear in the
- * length.
+ * come out, but for a few signs of rare scripts (tests/oracles/text.py), whatever Unicode the
+ * regular expression library knows. English and German have their own rules and lists of
+ * abbreviations; any other language code gets the general rules. An object is immutable: any number
+ * of threads may use one. Text is UTF-8 without line ends and must be well formed (see
+ * mega_utf8_repair). Time is linear in the length.
  */
 #ifndef MEGA_MOSES_H
 #define MEGA_MOSES_H

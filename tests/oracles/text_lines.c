@@ -1,7 +1,7 @@
 /*
  * text_lines.c - applies one step of formats/moses.h or formats/bpe.h to every line of standard
  * input, for tests/oracles/text.py: text_lines normalize|tokenize|detokenize LANGUAGE, or
- * text_lines bpe CODES [VOCABULARY THRESHOLD].
+ * text_lines bpe CODES [VOCABULARY THRESHOLD [GLOSSARY...]]; VOCABULARY "-" is none.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -37,7 +37,10 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     if (argc > 4)
-        options = (MegaBpeOptions){.vocabulary = argv[3], .threshold = atol(argv[4])};
+        options = (MegaBpeOptions){.vocabulary = strcmp(argv[3], "-") ? argv[3] : NULL,
+                                   .threshold = atol(argv[4]),
+                                   .glossaries = (const char *const *)argv + 5,
+                                   .glossary_count = (size_t)argc - 5};
     int code = strcmp(argv[1], "bpe") == 0 ? mega_bpe_import(meta, argv[2], &options, &err)
                                            : mega_moses_new(&moses, argv[2], &err);
     if (!code && !moses)

@@ -83,10 +83,25 @@ static void moses_equals_sacremoses(void **state)
     check_moses("de");
 }
 
+static void any_blank_separates_tokens(void **state)
+{
+    static const char text[] = "a\u3000@-@\u00a0b\t.";
+    MegaMoses *moses;
+    MegaBuffer out = {0};
+    (void)state;
+    assert_int_equal(mega_moses_new(&moses, "en", NULL), 0);
+    assert_int_equal(mega_moses_detokenize(moses, text, strlen(text), &out, NULL), 0);
+    assert_int_equal(out.size, 4);
+    assert_memory_equal(out.data, "a-b.", 4);
+    mega_buffer_free(&out);
+    mega_moses_free(moses);
+}
+
 /* Lines that make backtracking patterns slow: a megabyte must take no time worth mentioning. */
 static void moses_is_linear(void **state)
 {
-    static const char *const units[] = {".", "a", " ", "\" ", "'", "word, ", ".\" ", "&amp;"};
+    static const char *const units[] = {".",    "a",     " ", "\" ", "'",     "word, ",
+                                        ".\" ", "&amp;", "(", ",",   "\u3000"};
     (void)state;
     for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
         MegaMoses *moses;
@@ -121,7 +136,7 @@ static int segment(const void *bpe, const char *text, size_t size, MegaBuffer *o
 static void check_bpe(const char *codes, const MegaBpeOptions *options, const char *expected)
 {
     MegaMeta *meta = mega_meta_new();
-    MegaBpe *bpe;
+    MegaBpe *bpe = NULL;
     MegaError err = {0};
     if (mega_bpe_import(meta, codes, options, &err) || mega_bpe_from_meta(&bpe, meta, &err))
         fail_msg("%s", err.text);
@@ -133,6 +148,7 @@ static void check_bpe(const char *codes, const MegaBpeOptions *options, const ch
 static void bpe_equals_subword_nmt(void **state)
 {
     static const char *const glossaries[] = {"low", "wid[a-z]*"};
+    static const char *const overlapping[] = {"lowe", "we?"};
     MegaBpeOptions threshold = {.vocabulary = "tests/data/bpe/vocabulary", .threshold = 2};
     MegaBpeOptions glossary = {.glossaries = glossaries, .glossary_count = 2};
     (void)state;
@@ -140,6 +156,44 @@ static void bpe_equals_subword_nmt(void **state)
     check_bpe("tests/data/bpe/codes.old", NULL, "tests/data/bpe/old.txt");
     check_bpe("tests/data/bpe/codes", &threshold, "tests/data/bpe/threshold.txt");
     check_bpe("tests/data/bpe/codes", &glossary, "tests/data/bpe/glossary.txt");
+    check_bpe("tests/data/bpe/codes.old", &threshold, "tests/data/bpe/threshold.old.txt");
+    threshold.glossaries = overlapping;
+    threshold.glossary_count = 2;
+    check_bpe("tests/data/bpe/codes", &threshold, "tests/data/bpe/both.txt");
+}
+
+/* A model may come from a stranger: neither recursion nor matching may run away. */
+static void bad_glossaries_are_refused(void **state)
+{
+    static const char word[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac";
+    const char *expression = "(a+)+[bd]",
+               **many = calloc(MEGA_BPE_MAX_GLOSSARIES + 1, sizeof *many);
+    MegaMeta *meta = mega_meta_new();
+    MegaBpe *bpe;
+    MegaBuffer out = {0};
+    MegaError err = {0};
+    (void)state;
+    for (int i = 0; i <= MEGA_BPE_MAX_GLOSSARIES; i++)
+        many[i] = "a";
+    MegaBpeOptions too_many = {.glossaries = many, .glossary_count = MEGA_BPE_MAX_GLOSSARIES + 1};
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &too_many, &err),
+                     MEGA_ERR_LIMIT);
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", NULL, &err), 0);
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.glossaries", many, too_many.glossary_count),
+                     0);
+    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), MEGA_ERR_LIMIT);
+    assert_null(bpe);
+    mega_meta_free(meta);
+    meta = mega_meta_new();
+    MegaBpeOptions slow = {.glossaries = &expression, .glossary_count = 1};
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &slow, &err), 0);
+    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), 0);
+    assert_int_equal(mega_bpe_apply(bpe, word, strlen(word), &out, &err), MEGA_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "glossary number 1"));
+    mega_buffer_free(&out);
+    mega_bpe_free(bpe);
+    mega_meta_free(meta);
+    free(many);
 }
 
 static void write_file(const char *path, const char *text)
@@ -170,9 +224,11 @@ static void bad_codes_are_refused(void **state)
 
 static void pieces_are_joined(void **state)
 {
-    static const char *const pairs[][2] = {
-        {"lo@@ west new@@ er", "lowest newer"}, {"a@@ b c@@", "ab c"}, {"", ""},
-        {"@@ x", "x"}, {"x@@y z", "x@@y z"}};
+    static const char *const pairs[][2] = {{"lo@@ west new@@ er", "lowest newer"},
+                                           {"a@@ b c@@", "ab c"},
+                                           {"", ""},
+                                           {"@@ x", "x"},
+                                           {"x@@y z", "x@@y z"}};
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         MegaBuffer out = {0};
@@ -227,7 +283,10 @@ static void text_comes_back(void **state)
     check_round_trip(characters, "ab ß\nba\n", "ab ß\nba\n");
     check_round_trip(characters, "", "");
     check_round_trip(characters, "axb", "a<unk>b");
-    check_round_trip(characters, "a\xff" "b", "a<unk>b");
+    check_round_trip(characters,
+                     "a\xff"
+                     "b",
+                     "a<unk>b");
     check_round_trip(bytes, "ab \xc3\x9f\x07", "ab \xc3\x9f\x07");
     check_round_trip(words, "  ab   ba ", "ab ba");
     mega_meta_free(characters);
@@ -250,9 +309,10 @@ static void invalid_utf8_is_replaced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moses_equals_sacremoses),  cmocka_unit_test(moses_is_linear),
-        cmocka_unit_test(bpe_equals_subword_nmt),   cmocka_unit_test(bad_codes_are_refused),
-        cmocka_unit_test(pieces_are_joined),        cmocka_unit_test(text_comes_back),
+        cmocka_unit_test(moses_equals_sacremoses),    cmocka_unit_test(moses_is_linear),
+        cmocka_unit_test(bpe_equals_subword_nmt),     cmocka_unit_test(bad_codes_are_refused),
+        cmocka_unit_test(any_blank_separates_tokens), cmocka_unit_test(bad_glossaries_are_refused),
+        cmocka_unit_test(pieces_are_joined),          cmocka_unit_test(text_comes_back),
         cmocka_unit_test(invalid_utf8_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
