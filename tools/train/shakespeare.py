@@ -49,19 +49,41 @@ def model_args(options):
 
 
 @torch.no_grad()
-def nats(model, ids, length, batch=8):
-    """Mean loss per character over windows of `length`, half of each being context only."""
+def predictions(model, ids, length, batch=8):
+    """Logits and targets over windows of `length`, half of each being context only."""
     model.eval()
-    half, total, count = length // 2, 0.0, 0
+    half, logits, targets = length // 2, [], []
     ids = torch.cat([torch.tensor([EOS]), ids])
     starts = list(range(0, len(ids) - 1 - length, half))
     for group in (starts[i:i + batch] for i in range(0, len(starts), batch)):
         x = torch.stack([ids[s:s + length] for s in group])
         y = torch.stack([ids[s + 1:s + 1 + length] for s in group])
-        logits, y = model(x)[:, half:], y[:, half:]
-        total += F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction='sum').item()
-        count += y.numel()
-    return total / count
+        logits.append(model(x)[:, half:].flatten(0, 1))
+        targets.append(y[:, half:].flatten())
+    return torch.cat(logits), torch.cat(targets)
+
+
+def nats(model, ids, length):
+    """Mean loss per character."""
+    return F.cross_entropy(*predictions(model, ids, length)).item()
+
+
+@torch.no_grad()
+def best_factor(model, ids, length):
+    """The factor of the logits with the least loss on `ids`, which must not have been trained on.
+
+    A model that has seen its text several times is too sure of itself elsewhere.
+    """
+    logits, targets = predictions(model, ids, length)
+    factors = [i / 100 for i in range(50, 121)]
+    return min(factors, key=lambda factor: F.cross_entropy(logits * factor, targets).item())
+
+
+@torch.no_grad()
+def scale_logits(model, factor):
+    """Multiply all logits by a constant, by way of the final norm."""
+    for param in model.decoder.final_norm.parameters():
+        param.mul_(factor)
 
 
 def main():
@@ -78,7 +100,12 @@ def main():
     parser.add_argument('--truncation', type=int, default=1024)
     parser.add_argument('--dropout', type=float, default=0.15)
     parser.add_argument('--with-valid', action='store_true', help='train on the held-out part too')
+    parser.add_argument('--logit-scale', type=float,
+                        help='factor of the logits (the best on the held-out part)')
     options = parser.parse_args()
+    if options.with_valid and not options.logit_scale:
+        parser.error('--with-valid leaves no text to find the factor of the logits on; '
+                     'give --logit-scale, 1 or what a run without --with-valid has found')
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -122,6 +149,10 @@ def main():
     steps = (len(train) // options.length - 1) // options.batch
     flat, epochs = training.fit(Flat(), options, epoch_batches, steps,
                                 lambda flat: nats(flat.model, valid, options.length), export)
+    factor = options.logit_scale or best_factor(flat.model, valid, options.length)
+    scale_logits(flat.model, factor)
+    print(f'logits scaled by {factor}: valid {nats(flat.model, valid, options.length):.4f}',
+          flush=True)
     export(flat, options.out / 'final.pt')
     print(f'test {nats(flat.model, test, options.length):.4f} nats per character after '
           f'{epochs:.1f} epochs', flush=True)
