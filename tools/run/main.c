@@ -4,9 +4,16 @@
  * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
  * does every filter.
  */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <cblas.h>
+#include <fftw3.h>
+#include <jansson.h>
+#include <pcre2.h>
 #include <signal.h>
+#include <sndfile.h>
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "kernels.h"
 #include "mapping.h"
@@ -38,6 +45,17 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\n'mega-run help COMMAND' explains one. 'mega-run --version' shows the version.\n", out);
+}
+
+static void print_version(void)
+{
+    char pcre2[32] = "";
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
+    printf("mega-run %s (kernels: %s)\n", mega_version(), mega_kernels()->name);
+    printf("compiler %s\n", __VERSION__);
+    printf("%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(), fftwf_version,
+           openblas_get_config(), zlibVersion(), jansson_version_str(), pcre2);
+    puts("MIT licence; FFTW's is the GPL, which this program is therefore distributed under");
 }
 
 static const Command *find_command(const char *name)
@@ -109,7 +127,7 @@ int main(int argc, char **argv)
     if (strcmp(name, "help") == 0)
         return help_on(argv[2]);
     if (strcmp(name, "--version") == 0) {
-        printf("mega-run %s (kernels: %s)\n", mega_version(), mega_kernels()->name);
+        print_version();
         return finish_output(0);
     }
     const Command *command = find_command(name);
