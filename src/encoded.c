@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embed.h"
 #include "linear.h"
 #include "session.h"
 
@@ -75,14 +76,19 @@ int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncode
     *out = NULL;
     if (config->task != MEGA_TASK_TRANSLATE)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
-    int code = mega_session_run_encoder(session, input, 0, &states, &length, err);
+    MegaInput checked = *input;
+    int code = mega_embed_check(config, &checked, &length, err);
     if (code)
         return code;
+    /* before the encoder spends time and memory on it */
     if (config->decoder.bias == MEGA_BIAS_SIMPLE &&
         length > (size_t)config->target.cross_positions)
         return mega_fail(err, MEGA_ERR_INPUT,
                          "the source has %zu tokens, but the model was made for at most %d", length,
                          config->target.cross_positions);
+    code = mega_session_run_encoder(session, &checked, 0, &states, &length, err);
+    if (code)
+        return code;
     MegaEncoded *encoded = new_encoded(session->model, length);
     if (!encoded)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an encoded source of %zu tokens",
