@@ -30,36 +30,32 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
     }
 }
 
-/* Keys whose values and weights stay in the caches while all rows pass over them. */
-#define KEY_BLOCK 256
-
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* out += weights [rows][stride], columns first ... first + count - 1, times the values of these */
-static void add_values(const MegaKernels *kernels, const float *weights, size_t stride,
-                       const float *v, size_t rows, size_t count, size_t hidden, bool add,
-                       float *out)
-{
-    MegaPanels values = {.data = v, .panel_stride = MEGA_PANEL, .row_stride = hidden};
-    kernels->gemm(weights, stride, rows, &values, count, out, hidden, hidden, add);
-}
+/* Softmax needs the largest product of a row before the first weight, and the sum of all weights.
+ * It takes the largest so far, and brings what it has of a row to the new one when that grows. */
+typedef struct Rows {
+    float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
+} Rows;
 
-/* Rows are normalised over all keys: their weights must be known before a value is added. */
-static void attend_softmax(const MegaKernels *kernels, const MegaPacked *keys, const float *q,
-                           const float *v, size_t first, size_t rows, size_t hidden,
-                           const float *bias, float *weights, float *out)
+/* Weights [rows][count] from products with keys j ... j + count - 1; earlier output follows. */
+static void weigh(const MegaKernels *kernels, MegaAttentionKind kind, size_t rows, size_t count,
+                  size_t hidden, float scale, const float *bias, Rows *softmax, bool first_block,
+                  float *weights, float *out)
 {
-    float scale = 1.0f / sqrtf((float)keys->in);
-    mega_matmul(kernels, keys, q, keys->in, rows, weights, keys->out, false);
-    for (size_t row = 0; row < rows; row++)
-        kernels->attention(MEGA_ATTENTION_SOFTMAX, weights + row * keys->out, keys->out, scale,
-                           bias - (first + row));
-    for (size_t j = 0; j < keys->out; j += KEY_BLOCK)
-        add_values(kernels, weights + j, keys->out, v + j * hidden, rows,
-                   min_size(KEY_BLOCK, keys->out - j), hidden, j > 0, out);
+    for (size_t row = 0; row < rows; row++, weights += count, out += hidden) {
+        if (kind != MEGA_ATTENTION_SOFTMAX) {
+            kernels->attention(kind, weights, count, scale, bias - row);
+            continue;
+        }
+        float shrink = kernels->softmax_block(weights, count, scale, bias - row,
+                                              &softmax->top[row], &softmax->sum[row]);
+        if (shrink != 1.0f && !first_block)
+            kernels->scale(out, hidden, shrink);
+    }
 }
 
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
@@ -67,17 +63,27 @@ void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const fl
                     size_t zdim, size_t hidden, const float *bias, float *weights, float *out)
 {
     MegaPacked packed = {.panels = key_panels, .in = zdim, .out = keys};
-    if (kind == MEGA_ATTENTION_SOFTMAX) {
-        attend_softmax(kernels, &packed, q, v, first, rows, hidden, bias, weights, out);
-        return;
+    bool normalized = kind == MEGA_ATTENTION_SOFTMAX;
+    float scale = normalized ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
+    Rows softmax;
+    for (size_t row = 0; row < rows; row++) {
+        softmax.top[row] = -INFINITY;
+        softmax.sum[row] = 0;
     }
-    for (size_t j = 0; j < keys; j += KEY_BLOCK) {
-        MegaPacked block = mega_packed_columns(&packed, j, KEY_BLOCK);
-        size_t count = block.out;
-        mega_matmul(kernels, &block, q, zdim, rows, weights, count, false);
-        for (size_t row = 0; row < rows; row++)
-            kernels->attention(kind, weights + row * count, count, 1.0f / (float)keys,
-                               bias + j - (first + row));
-        add_values(kernels, weights, count, v + j * hidden, rows, count, hidden, j > 0, out);
+    for (size_t j = 0; j < keys; j += MEGA_KEY_BLOCK) {
+        MegaPacked block = mega_packed_columns(&packed, j, MEGA_KEY_BLOCK);
+        MegaPanels values = {.data = v + j * hidden, .panel_stride = MEGA_PANEL,
+                             .row_stride = hidden};
+        mega_matmul(kernels, &block, q, zdim, rows, weights, block.out, false);
+        weigh(kernels, kind, rows, block.out, hidden, scale, bias + j - first, &softmax, j == 0,
+              weights, out);
+        kernels->gemm(weights, block.out, rows, &values, block.out, out, hidden, hidden, j > 0);
     }
+    for (size_t row = 0; normalized && row < rows; row++)
+        kernels->scale(out + row * hidden, hidden, 1.0f / softmax.sum[row]);
+}
+
+size_t mega_attention_scratch(size_t rows, size_t keys)
+{
+    return rows * min_size(keys, MEGA_KEY_BLOCK);
 }

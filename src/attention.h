@@ -15,14 +15,21 @@
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
                        float *table);
 
+#define MEGA_ATTENTION_ROWS 128 /* at once, at most */
+/* Keys whose values and weights stay in the caches while all rows pass over them. */
+#define MEGA_KEY_BLOCK 256
+
 /*
  * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row
  * `first`; key_panels holds k [keys][z] in packed panels (matmul.h); v [keys][h], behind which
  * MEGA_PANEL more floats can be read; bias points at the entry of j = i. weights is scratch
- * [rows][keys], out [rows][h].
+ * of mega_attention_scratch, out [rows][h]. rows <= MEGA_ATTENTION_ROWS. No more weights exist at a
+ * time than of one block of keys.
  */
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
                     const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
                     size_t zdim, size_t hidden, const float *bias, float *weights, float *out);
+/* Floats. */
+size_t mega_attention_scratch(size_t rows, size_t keys);
 
 #endif

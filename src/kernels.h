@@ -82,6 +82,12 @@ typedef struct MegaKernels {
     void (*attention)(MegaAttentionKind kind, float *s, size_t keys, float scale,
                       const float *bias);
 
+    /* The same for softmax, block after block of keys: s = exp(s * scale + bias - top) with the
+     * largest of these and of earlier blocks, *top (-INFINITY before the first). *sum, of all
+     * weights so far, is kept relative to *top. Returns what earlier weights, and so what was
+     * summed up with them, must be multiplied with. */
+    float (*softmax_block)(float *s, size_t keys, float scale, const float *bias, float *top,
+                           float *sum);
     /* One query against keys that lie apart: key j is at k + j * stride + slots[j] * zdim (slots
      * NULL: all 0). s [keys] */
     void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,
@@ -94,6 +100,7 @@ typedef struct MegaKernels {
 
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
+    void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
     /* x += u * (h - x): the gate of spec section 2 */
     void (*gate)(float *x, const float *u, const float *h, size_t n);
 

@@ -300,37 +300,52 @@ static void rms_norm(const float *x, size_t rows, size_t columns, const float *w
 
 /* ---- Attention ------------------------------------------------------------------------------ */
 
-static void softmax_row(float *s, size_t keys, float scale, const float *bias)
+static float softmax_block(float *s, size_t keys, float scale, const float *bias, float *top,
+                           float *sum)
 {
-    V top = splat(-INFINITY);
+    V most = splat(-INFINITY);
     size_t i = 0;
     for (; i + LANES <= keys; i += LANES) {
         V v = load(s + i) * scale + load(bias + i);
         store(s + i, v);
-        top = maximum(v, top);
+        most = maximum(v, most);
     }
-    float max = -INFINITY;
+    float max = *top;
     for (int lane = 0; lane < LANES; lane++)
-        max = top[lane] > max ? top[lane] : max;
+        max = most[lane] > max ? most[lane] : max;
     for (size_t j = i; j < keys; j++) {
         s[j] = s[j] * scale + bias[j];
         max = s[j] > max ? s[j] : max;
     }
-    V sum = {0};
+    V total = {0};
     for (i = 0; i + LANES <= keys; i += LANES) {
         V v = vector_exp(load(s + i) - max);
         store(s + i, v);
-        sum += v;
+        total += v;
     }
     if (i < keys) {
         V v = vector_exp(load_part(s + i, keys - i) - max);
         store_part(s + i, v, keys - i);
         for (size_t j = i; j < keys; j++)
-            sum[0] += s[j];
+            total[0] += s[j];
     }
-    float norm = 1.0f / sum_lanes(sum);
-    for (size_t j = 0; j < keys; j++)
-        s[j] *= norm;
+    float shrink = max > *top ? vector_exp(splat(*top - max))[0] : 1.0f;
+    *sum = *sum * shrink + sum_lanes(total);
+    *top = max;
+    return shrink;
+}
+
+static void multiply_by(float *x, size_t n, float factor)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+static void softmax_row(float *s, size_t keys, float factor, const float *bias)
+{
+    float top = -INFINITY, sum = 0;
+    softmax_block(s, keys, factor, bias, &top, &sum);
+    multiply_by(s, keys, 1.0f / sum);
 }
 
 /* The rounded constants are the original's. */
@@ -602,11 +617,13 @@ const MegaKernels KERNELS = {
     .layer_norm = layer_norm,
     .rms_norm = rms_norm,
     .attention = attention,
+    .softmax_block = softmax_block,
     .attend_keys = attend_keys,
     .attend_values = attend_values,
     .log_sum_exp = log_sum_exp,
     .multiply = multiply,
     .add = add,
+    .scale = multiply_by,
     .gate = gate,
     .ema = ema,
     .ema_step = ema_step,

@@ -6,8 +6,8 @@
  *   values    blocks of rows          normed -> v; moved -> z, then q and k
  *   queries   blocks of queries       attention inside a chunk, gates, feed-forward: x -> x
  *
- * Only a block of queries ever sees its attention weights: [query_block][chunk] floats, never L x
- * L.
+ * Only a block of queries ever sees its attention weights, and only those of a block of keys at a
+ * time: never L x L.
  */
 #include "layer.h"
 
@@ -16,9 +16,9 @@
 
 #include "attention.h"
 
-/* Attention weights that one worker holds at once: this many floats stay in its second-level cache.
- */
-#define ATTENTION_FLOATS 65536
+/* Many queries at once read keys, values and weights of the model less often; but a sequence is
+ * cut into so many blocks at least, if it is long enough, that there is work for all threads. */
+#define QUERY_BLOCKS 16
 #define MIN_QUERY_BLOCK 16
 
 static size_t min_size(size_t a, size_t b)
@@ -37,14 +37,14 @@ void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, siz
 {
     *out = (MegaWorkspace){.length = length};
     out->chunk = config->chunk > 0 ? min_size((size_t)config->chunk, length) : length;
-    size_t rows = ATTENTION_FLOATS / (out->chunk ? out->chunk : 1) / MIN_QUERY_BLOCK;
-    rows *= MIN_QUERY_BLOCK;
-    out->query_block = rows < MIN_QUERY_BLOCK ? MIN_QUERY_BLOCK : min_size(rows, MEGA_ROW_BLOCK);
+    size_t rows = length / QUERY_BLOCKS / MIN_QUERY_BLOCK * MIN_QUERY_BLOCK;
+    out->query_block =
+        rows < MIN_QUERY_BLOCK ? MIN_QUERY_BLOCK : min_size(rows, MEGA_ATTENTION_ROWS);
 }
 
 /* One worker's memory in the query step. */
 typedef struct QueryScratch {
-    float *weights;  /* [rows][chunk] */
+    float *weights;  /* of mega_attention */
     float *attended; /* [rows][h] */
     float *update;   /* [rows][d] */
     float *reset;    /* [rows][h + d]: r, then hx, as mx_proj puts them side by side */
@@ -58,7 +58,8 @@ static QueryScratch take_query_scratch(const MegaStackConfig *config,
     uint64_t rows = workspace->query_block;
     uint64_t d = (uint64_t)config->width, h = (uint64_t)config->hidden;
     QueryScratch scratch;
-    scratch.weights = mega_arena_floats(arena, rows * workspace->chunk);
+    scratch.weights = mega_arena_floats(
+        arena, mega_attention_scratch(workspace->query_block, workspace->chunk));
     scratch.attended = mega_arena_floats(arena, rows * h);
     scratch.update = mega_arena_floats(arena, rows * d);
     scratch.reset = mega_arena_floats(arena, rows * (h + d));

@@ -46,7 +46,7 @@ static inline size_t mega_block_rows(size_t length, size_t block)
 typedef struct MegaWorkspace {
     size_t length;       /* L */
     size_t chunk;        /* positions that attend to each other: C, or L without chunks */
-    size_t query_block;  /* rows of attention weights that are held at once */
+    size_t query_block;  /* rows of the queries step */
     float *x;            /* [L][d] residual stream, in and out */
     float *normed;       /* [L][d] norm(x); NULL for post-norm */
     float *moved;        /* [L][d] silu(EMA(.) + omega .) */

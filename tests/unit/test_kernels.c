@@ -365,6 +365,34 @@ static void attention_rows(void **state)
             }
 }
 
+/* A row in blocks of keys: weights of earlier blocks shrink by what the kernel says. */
+static void softmax_blocks(void **state)
+{
+    enum { KEYS = 100 };
+    Random random = {28};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (int round = 0; round < 200; round++) {
+            float *s = guarded(&random, KEYS, -90, 90);
+            float *bias = random_floats(&random, KEYS, -1, 1);
+            double expected[KEYS];
+            for (size_t j = 0; j < KEYS; j++)
+                expected[j] = (double)s[j] * 0.25 + bias[j];
+            reference_attention_row(MEGA_ATTENTION_SOFTMAX, expected, KEYS);
+            float top = -INFINITY, sum = 0;
+            for (size_t j = 0, count; j < KEYS; j += count) {
+                count = (size_t)random_int(&random, 1, 40);
+                count = count < KEYS - j ? count : KEYS - j;
+                float shrink = tiers[t]->softmax_block(s + j, count, 0.25f, bias + j, &top, &sum);
+                tiers[t]->scale(s, j, shrink);
+            }
+            tiers[t]->scale(s, KEYS, 1 / sum);
+            assert_close(s, expected, KEYS, 2e-6);
+            release(s, KEYS);
+            free(bias);
+        }
+}
+
 static void element_wise(void **state)
 {
     Random random = {24};
@@ -401,6 +429,7 @@ int main(void)
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),
         cmocka_unit_test(half_weights),
+        cmocka_unit_test(softmax_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
