@@ -33,31 +33,72 @@ static inline void store(float *p, V v)
     memcpy(p, &v, sizeof v);
 }
 
-static inline V load_part(const float *p, size_t n)
-{
-    V v = {0};
-    memcpy(&v, p, n * sizeof *p);
-    return v;
-}
-
-static inline void store_part(float *p, V v, size_t n)
-{
-    memcpy(p, &v, n * sizeof *p);
-}
-
 static inline V splat(float x)
 {
     return x - (V){0};
 }
 
+/* Single instructions where the compiler makes several of the plain form. maximum and minimum give
+ * b when one of the two is NaN. load_part and store_part touch n < LANES floats, or all. */
+#if VECTOR_BYTES == 64
+static inline V choose(I mask, V yes, V no)
+{
+    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
+}
+
+static inline V maximum(V a, V b)
+{
+    return (V)_mm512_max_ps((__m512)a, (__m512)b);
+}
+
+static inline V minimum(V a, V b)
+{
+    return (V)_mm512_min_ps((__m512)a, (__m512)b);
+}
+
+static inline V load_part(const float *p, size_t n)
+{
+    return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+static inline void store_part(float *p, V v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+#elif VECTOR_BYTES == 32
+static inline V choose(I mask, V yes, V no)
+{
+    return (V)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+}
+
+static inline V maximum(V a, V b)
+{
+    return (V)_mm256_max_ps((__m256)a, (__m256)b);
+}
+
+static inline V minimum(V a, V b)
+{
+    return (V)_mm256_min_ps((__m256)a, (__m256)b);
+}
+
+static inline __m256i first_lanes(size_t n)
+{
+    return (__m256i)(((I){0} + (int32_t)n) > (I){0, 1, 2, 3, 4, 5, 6, 7});
+}
+
+static inline V load_part(const float *p, size_t n)
+{
+    return (V)_mm256_maskload_ps(p, first_lanes(n));
+}
+
+static inline void store_part(float *p, V v, size_t n)
+{
+    _mm256_maskstore_ps(p, first_lanes(n), (__m256)v);
+}
+#else
 static inline V choose(I mask, V yes, V no)
 {
     return (V)((mask & (I)yes) | (~mask & (I)no));
-}
-
-static inline V absolute(V x)
-{
-    return (V)((I)x & 0x7fffffff);
 }
 
 static inline V maximum(V a, V b)
@@ -69,6 +110,19 @@ static inline V minimum(V a, V b)
 {
     return choose(a < b, a, b);
 }
+
+static inline V load_part(const float *p, size_t n)
+{
+    V v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+static inline void store_part(float *p, V v, size_t n)
+{
+    memcpy(p, &v, n * sizeof *p);
+}
+#endif
 
 /* Fixed order, whatever the length: lane by lane. */
 static inline float sum_lanes(V v)
@@ -147,7 +201,7 @@ static void matvec(const float *weight, size_t out, size_t in, const float *x, s
 static inline V vector_exp(V x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    V clamped = maximum(minimum(x, splat(88.0f)), splat(-87.0f));
+    V clamped = maximum(splat(-87.0f), minimum(splat(88.0f), x));
     V n = (clamped * 1.44269504f + round) - round;
     V r = clamped - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;
@@ -158,8 +212,7 @@ static inline V vector_exp(V x)
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
     V power = (V)((__builtin_convertvector(n, I) + 127) << 23);
-    V y = choose(x < -87.0f, splat(0.0f), p * power);
-    return choose(x == x, y, x);
+    return choose(x < -87.0f, splat(0.0f), p * power);
 }
 
 static inline V vector_sigmoid(V x)
@@ -171,7 +224,7 @@ static inline V vector_sigmoid(V x)
  * arithmetic); beyond it is constant. NaN stays NaN. */
 static inline V vector_erf(V x)
 {
-    V u = minimum(maximum(x, splat(-3.92f)), splat(3.92f)), t = u * u;
+    V u = minimum(splat(3.92f), maximum(splat(-3.92f), x)), t = u * u;
     V p = splat(-1.3337246862477059e-8f);
     p = p * t + 4.718048330687452e-6f;
     p = p * t + 3.803801955655217e-4f;
@@ -185,7 +238,7 @@ static inline V vector_erf(V x)
     q = q * t + 0.11377568542957306f;
     q = q * t + 0.49702051281929016f;
     q = q * t + 1.0f;
-    return choose(x == x, u * p / q, x);
+    return u * p / q;
 }
 
 static inline V vector_tanh(V x)
