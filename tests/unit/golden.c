@@ -72,7 +72,7 @@ static void check_case(Golden *golden, GoldenCheck check)
 {
     char model[] = "/tmp/mega-golden-XXXXXX";
     MegaError err = {0};
-    MegaSession *session;
+    MegaSession *session = NULL;
     int fd = mkstemp(model);
     assert_true(fd >= 0);
     close(fd);

@@ -24,7 +24,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from bench' -l batch -x -d 'sour
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l repeats -x -d 'measured runs, after one that is not (5)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'where the time of an encoder goes'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l format -x -a 'text markdown csv json' -d 'text (default), markdown, csv or json'
-complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod' -d 'kernels (the best of this machine)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -s h -l help -d 'show this help'
 

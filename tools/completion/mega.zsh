@@ -34,7 +34,7 @@ _mega_run() {
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
             '--breakdown[where the time of an encoder goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
-            '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512)' \
+            '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512 avx512vnni dotprod)' \
             '--threads=[number of threads]:n: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
