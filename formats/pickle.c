@@ -3,8 +3,7 @@
  *
  * The state is a stack of values, a stack of marks into it, and a memo. Every opcode checks how
  * many values it needs above the last mark and of what type they are. All memory comes from one
- * arena with a limit, which bounds work too: whatever copies more than its own bytes pays for it
- * there.
+ * arena with a limit, which bounds work too: what copies more than its own bytes pays for it.
  */
 #include "pickle.h"
 

@@ -6,8 +6,8 @@
  * [rows][columns], row-major, with `stride` floats between rows where that is given. Functions with
  * an out argument allow out == x.
  *
- * Accuracy against exact arithmetic, tested in tests/unit/test_kernels.c: exp 2e-7 relative, sigmoid
- * 2e-7 and erf 4e-7 absolute.
+ * Accuracy against exact arithmetic, tested in tests/unit/test_kernels.c: exp 2e-7 relative,
+ * sigmoid 2e-7 and erf 4e-7 absolute.
  */
 #ifndef MEGA_KERNELS_H
 #define MEGA_KERNELS_H
@@ -53,7 +53,7 @@ typedef struct MegaKernels {
                  size_t ldy, size_t columns, bool add);
     /* Rows of x as integers: q [rows][k rounded up to whole blocks], scales [rows][blocks]. */
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, int8_t *q, float *scales);
-    /* The same product of such rows and weights of 8 bits, panel_stride bytes from panel to panel. */
+    /* The same product of such rows and weights of 8 bits; panels lie panel_stride bytes apart. */
     void (*gemm_int8)(const int8_t *q, const float *scales, size_t rows, size_t blocks,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
                       size_t columns, bool add);
@@ -124,7 +124,8 @@ typedef struct MegaKernels {
                      size_t first, size_t count, const float *q, const float *w, const float *qt,
                      size_t states, size_t ema_stride, const float *state_in, float *state_out);
     /* Probes of the machine, for the benchmark: `rounds` multiply-adds of each of
-     * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only keep them alive. */
+     * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only
+     * keep them alive. */
     float (*probe_arithmetic)(size_t rounds, float factor);
     float (*probe_memory)(const float *x, size_t n);
     /* y = silu(y + omega x) for the same channels */

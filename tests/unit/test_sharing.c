@@ -1,6 +1,6 @@
 /*
- * test_sharing.c - eight threads share one model through the public interface, each with sessions of
- * its own, and get the bits that one thread gets. .ci/run builds this with -fsanitize=thread.
+ * test_sharing.c - eight threads share one model through the public interface, each with sessions
+ * of its own, and get the bits that one thread gets. .ci/run builds this with -fsanitize=thread.
  */
 #include <pthread.h>
 #include <setjmp.h>

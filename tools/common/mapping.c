@@ -13,8 +13,9 @@ static void (*clean_up_first)(void);
 
 static void end_program(int number)
 {
-    static const char sentence[] = ": a file that was in use became shorter, or the disk that it is "
-                                   "on cannot be read; do not change files while they are used\n";
+    static const char sentence[] =
+        ": a file that was in use became shorter, or the disk that it is on cannot be read; do not "
+        "change files while they are used\n";
     (void)number;
     if (clean_up_first)
         clean_up_first();

@@ -1,7 +1,8 @@
 /*
  * classify.c - an example of the C interface: classify MODEL.mega < NUMBERS
  *
- * The numbers, separated by white space, are what the model is fed: token ids or normalised samples.
+ * The numbers, separated by white space, are what the model is fed: token ids or samples,
+ * normalised.
  * Prints the label and probability of every class, the best first.
  *
  *     cc classify.c -o classify $(pkg-config --cflags --libs mega)

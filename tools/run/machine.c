@@ -1,6 +1,6 @@
 /*
- * machine.c - see machine.h. The counts follow spec sections 1 to 8; what is not a matrix product, an
- * EMA state or an attention weight is left out, so that the limit is never too high.
+ * machine.c - see machine.h. The counts follow spec sections 1 to 8; what is not a matrix product,
+ * an EMA state or an attention weight is left out, so that the limit is never too high.
  */
 #include "machine.h"
 

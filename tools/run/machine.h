@@ -22,7 +22,7 @@ typedef struct Work {
 
 /* An encoder over `length` positions, with the classifier's head. */
 Work work_encode(const MegaConfig *config, size_t length);
-/* A step of the decoder for `rows` sequences that stand at `position`, sources of `source` tokens. */
+/* A step of the decoder for `rows` sequences at `position`, with sources of `source` tokens. */
 Work work_decode(const MegaConfig *config, size_t rows, size_t position, size_t source);
 /* Seconds that the work takes at least: it must be computed, and its weights must be read. */
 double work_limit(const Machine *machine, Work work);
