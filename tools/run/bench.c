@@ -15,9 +15,9 @@
 static const char help[] =
     "Usage: mega-run bench -m MODEL [option...]\n"
     "\n"
-    "Measures the model on random input and what the machine can do (float32 arithmetic and memory\n"
-    "reads of the chosen threads), and prints time, speed, and which part of the possible speed\n"
-    "that is. A classifier runs whole inputs; a translator translates sources of --length tokens,\n"
+    "Measures the model on random input and what the machine can do (float32 arithmetic and\n"
+    "memory reads of the chosen threads), and prints time, speed, and which part of the possible\n"
+    "speed that is. A classifier runs whole inputs; a translator translates sources of --length tokens,\n"
     "of which it makes --tokens each; a language model makes --tokens tokens behind --length\n"
     "others.\n"
     "\n"
