@@ -388,8 +388,8 @@ static int check_bands(const MegaBands *bands, int vocab, bool many, const char 
                        MegaError *err)
 {
     if (bands->count < 1 || bands->count > (many ? MEGA_MAX_BANDS : 1))
-        return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends has %d elements, not 1%s", name,
-                         bands->count, many ? " to 16" : "");
+        return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends has %d elements, not 1 to %d", name,
+                         bands->count, many ? MEGA_MAX_BANDS : 1);
     for (int i = 0; i < bands->count; i++) {
         if (bands->end[i] <= (i ? bands->end[i - 1] : 0))
             return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends does not rise", name);

@@ -1,5 +1,7 @@
 /*
- * gemm.h - matrix products, by OpenBLAS with one thread: parallelism is ours (threads.h).
+ * gemm.h - matrix products by OpenBLAS with one thread: parallelism is ours (threads.h). Weights go
+ * through matmul.h instead; this is for operands that are not packed: blocks of a decoder's keys
+ * and values, which lie apart.
  *
  * OpenBLAS counts its threads per process; mega_session_new sets that to 1. Row-major; ld* are the
  * distances between rows. Shapes are bounded by the caps of config.c and the input, so that they

@@ -9,6 +9,8 @@
  *   MegaSession  the mutable side: an arena, a plan and worker threads. One per calling thread.
  *   MegaInput    a view of the caller's data: token ids, real numbers, or an image.
  *
+ * Models that make text have two more, MegaEncoded and MegaDecoder, and the searches built on them.
+ *
  *       MegaError err = {0};
  *       MegaModel *model = NULL;
  *       MegaSession *session = NULL;

@@ -197,7 +197,8 @@ out:
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
-static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool cross,
+static void derive_stack(MegaStack *stack, const MegaStackConfig *config,
+                         const MegaPackedLayer *packed, bool cross,
                          const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
                          MegaArena *arena)
 {
@@ -206,6 +207,7 @@ static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool c
         MegaLayer *layer = &stack->layers[i];
         const MegaLayerWeights *weights = &stack->weights[i];
         layer->weights = weights;
+        layer->packed = &packed[i];
         mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
         mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
         if (cross)
@@ -226,131 +228,11 @@ static void derive(MegaModel *model, MegaArena *arena)
     const MegaWeights *weights = &model->weights;
     bool cross = config->task == MEGA_TASK_TRANSLATE;
     if (mega_config_has_encoder(config))
-        derive_stack(&model->encoder, &config->encoder, false, &weights->embed_norm,
-                     &weights->final_norm, arena);
+        derive_stack(&model->encoder, &config->encoder, model->packed->encoder, false,
+                     &weights->embed_norm, &weights->final_norm, arena);
     if (mega_config_has_decoder(config))
-        derive_stack(&model->decoder, &config->decoder, cross, &weights->target_norm,
-                     &weights->decoder_final_norm, arena);
-}
-
-/* ---- Packing -------------------------------------------------------------------------------- */
-
-static void pack(MegaPacked *out, const float *weight, uint64_t rows, uint64_t columns,
-                 MegaArena *arena)
-{
-    if (rows && columns)
-        mega_pack(out, MEGA_WEIGHT_F32, weight, (size_t)columns, (size_t)rows, (size_t)columns,
-                  arena);
-}
-
-static void pack_layer(MegaPackedLayer *out, const MegaLayerWeights *weights,
-                       const MegaStackConfig *config, bool cross, MegaArena *arena)
-{
-    uint64_t d = (uint64_t)config->width, h = (uint64_t)config->hidden;
-    uint64_t z = (uint64_t)config->zdim, f = (uint64_t)config->ffn;
-    const float *mx = weights->mx.weight;
-    pack(&out->v, weights->v.weight, h, d, arena);
-    pack(&out->u, mx, d, d, arena);
-    pack(&out->z, mx + d * d, z, d, arena);
-    pack(&out->r_hx, mx + (d + z) * d, h + d, d, arena);
-    pack(&out->h, weights->h.weight, d, h, arena);
-    pack(&out->fc1, weights->fc1.weight, f, d, arena);
-    pack(&out->fc2, weights->fc2.weight, f ? d : 0, f, arena);
-    if (!cross)
-        return;
-    pack(&out->cross_q, weights->cross.q.weight, 2 * d + z, d, arena);
-    pack(&out->cross_k, weights->cross.k.weight, z, d, arena);
-    pack(&out->cross_v, weights->cross.v.weight, d, d, arena);
-    pack(&out->cross_h, weights->cross.h.weight, d, d, arena);
-}
-
-static void pack_output(const MegaModel *model, MegaArena *arena)
-{
-    MegaPackedModel *packed = model->packed;
-    const MegaTargetConfig *target = &model->config.target;
-    const MegaOutputWeights *output = &model->weights.output;
-    uint64_t d = (uint64_t)model->config.decoder.width;
-    for (int i = 0; i < target->output.count; i++) {
-        uint64_t width = (uint64_t)target->output.width[i];
-        uint64_t words = (uint64_t)mega_band_size(&target->output, i);
-        if (i == 0 && target->adaptive_output && !target->split_head)
-            words += (uint64_t)target->output.count - 1;
-        pack(&packed->output[i], output->bands[i].table, words, width, arena);
-        if (output->bands[i].projection && !(i > 0 && target->transposed_tails))
-            pack(&packed->output_projection[i], output->bands[i].projection, width, d, arena);
-    }
-    if (output->slots)
-        pack(&packed->slots, output->slots, (uint64_t)target->output.count - 1, d, arena);
-}
-
-/* Only counts in a dry run. */
-static void pack_model(const MegaModel *model, MegaArena *arena)
-{
-    const MegaConfig *config = &model->config;
-    MegaPackedModel *packed = model->packed;
-    uint64_t d = (uint64_t)config->encoder.width;
-    bool cross = config->task == MEGA_TASK_TRANSLATE;
-    for (int i = 0; mega_config_has_encoder(config) && i < config->encoder.layers; i++)
-        pack_layer(&packed->encoder[i], &model->encoder.weights[i], &config->encoder, false, arena);
-    for (int i = 0; mega_config_has_decoder(config) && i < config->decoder.layers; i++)
-        pack_layer(&packed->decoder[i], &model->decoder.weights[i], &config->decoder, cross, arena);
-    if (mega_config_has_encoder(config))
-        pack(&packed->embed, model->weights.embed.weight, d, mega_embed_fan_in(&config->embed),
-             arena);
-    if (config->head.projection)
-        pack(&packed->head_projection, model->weights.head_projection.weight, d, d, arena);
-    if (mega_config_has_decoder(config))
-        pack_output(model, arena);
-}
-
-int mega_model_prepare(const MegaModel *model, MegaError *err)
-{
-    MegaPackedModel *packed = model->packed;
-    MegaArena dry = {0};
-    int code = 0;
-    pthread_mutex_lock(&packed->mutex);
-    if (!packed->ready) {
-        pack_model(model, &dry);
-        code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
-                            : mega_arena_reserve(&packed->arena, dry.used, err);
-        if (!code) {
-            pack_model(model, &packed->arena);
-            packed->ready = true;
-        }
-    }
-    pthread_mutex_unlock(&packed->mutex);
-    return code;
-}
-
-static int new_packed(MegaModel *model, MegaError *err)
-{
-    size_t encoder = (size_t)model->config.encoder.layers;
-    size_t decoder = (size_t)model->config.decoder.layers;
-    MegaPackedModel *packed = calloc(1, sizeof *packed);
-    if (!packed)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
-    pthread_mutex_init(&packed->mutex, NULL);
-    model->packed = packed;
-    packed->encoder = calloc(encoder + 1, sizeof *packed->encoder);
-    packed->decoder = calloc(decoder + 1, sizeof *packed->decoder);
-    if (!packed->encoder || !packed->decoder)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
-    for (size_t i = 0; model->encoder.layers && i < encoder; i++)
-        model->encoder.layers[i].packed = &packed->encoder[i];
-    for (size_t i = 0; model->decoder.layers && i < decoder; i++)
-        model->decoder.layers[i].packed = &packed->decoder[i];
-    return 0;
-}
-
-static void free_packed(MegaPackedModel *packed)
-{
-    if (!packed)
-        return;
-    mega_arena_free(&packed->arena);
-    pthread_mutex_destroy(&packed->mutex);
-    free(packed->encoder);
-    free(packed->decoder);
-    free(packed);
+        derive_stack(&model->decoder, &config->decoder, model->packed->decoder, cross,
+                     &weights->target_norm, &weights->decoder_final_norm, arena);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -381,7 +263,7 @@ static int load(MegaModel *model, MegaError *err)
     if (!code && mega_config_has_decoder(&model->config))
         code = new_stack(&model->decoder, &model->config.decoder, err);
     if (!code)
-        code = new_packed(model, err);
+        code = mega_packed_new(&model->packed, &model->config, err);
     if (code)
         return code;
     loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
@@ -458,7 +340,7 @@ void mega_model_free(MegaModel *model)
         return;
     mega_arena_free(&model->decoded);
     mega_arena_free(&model->derived);
-    free_packed(model->packed);
+    mega_packed_free(model->packed);
     free_stack(&model->encoder);
     free_stack(&model->decoder);
     mega_file_close(model->file);

@@ -41,6 +41,9 @@ struct MegaModel {
     uint64_t parameters;
 };
 
+/* Without any matrix yet; *out is to be freed also after an error. */
+int mega_packed_new(MegaPackedModel **out, const MegaConfig *config, MegaError *err);
+void mega_packed_free(MegaPackedModel *packed);
 /* Packs the matrices, once; from any thread. */
 int mega_model_prepare(const MegaModel *model, MegaError *err);
 

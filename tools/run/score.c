@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lines.h"
 #include "options.h"
@@ -151,7 +152,9 @@ static int score_lines(Score *s, char **paths, int count, MegaError *err)
     size_t total = count_lines(paths, count), done = 0;
     int more = 1;
     line_reader_begin(&reader, paths, count);
-    progress_begin(&progress, total, "lines", s->options->quiet || total == 0);
+    /* on one terminal the bar would stand in the way of the lines */
+    bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
+    progress_begin(&progress, total, "lines", hidden);
     while (more > 0 && !ferror(stdout)) {
         more = line_reader_next(&reader, err);
         if (more <= 0)

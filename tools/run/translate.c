@@ -59,6 +59,8 @@ typedef struct Line {
     MegaBuffer text; /* as it was read, but in UTF-8; for JSON */
     int32_t *ids;
     size_t count; /* 0: empty, or an error */
+    const char *name; /* of the file, and the line's number in it */
+    size_t number;
     MegaError err;
 } Line;
 
@@ -97,17 +99,15 @@ static int read_text(const Translator *t, const LineReader *reader, Line *line, 
 
 static void take_line(const Translator *t, const LineReader *reader, Line *line)
 {
-    MegaError err = {0};
-    *line = (Line){0};
+    MegaError *err = &line->err;
+    *line = (Line){.name = reader->name, .number = reader->number};
     if (t->options->json)
         mega_utf8_repair(reader->text, reader->size, &line->text);
-    int code = t->options->ids ? read_ids(t, reader, line, &err) : read_text(t, reader, line, &err);
+    int code = t->options->ids ? read_ids(t, reader, line, err) : read_text(t, reader, line, err);
     if (!code && line->text.failed)
-        code = mega_fail(&err, MEGA_ERR_MEMORY, "no memory for a line");
-    if (code) {
-        mega_fail(&line->err, code, "%s, line %zu: %s", reader->name, reader->number, err.text);
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line");
+    if (code)
         line->count = 0;
-    }
 }
 
 /* ---- Writing -------------------------------------------------------------------------------- */
@@ -206,12 +206,14 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
 
 static void fail_line(Translator *t, const Line *line)
 {
+    MegaError err;
+    mega_fail(&err, line->err.code, "%s, line %zu: %s", line->name, line->number, line->err.text);
     t->status = 1;
-    report("%s", line->err.text);
+    report("%s", err.text);
     if (t->options->json)
         print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", source_json(line), "error",
-                                  "code", mega_error_name(line->err.code), "message",
-                                  json_text(line->err.text)));
+                                  "code", mega_error_name(err.code), "message",
+                                  json_text(err.text)));
     else
         putchar('\n');
 }
@@ -283,9 +285,8 @@ static void search_lines(Translator *t, int count, MegaTranslation *results)
     free(found);
 }
 
-/* Translates and prints the lines that were taken. first: number of the first one in its file. */
-static int run_lines(Translator *t, int count, const LineReader *reader, size_t first,
-                     MegaError *err)
+/* Translates and prints the lines that were taken. */
+static int run_lines(Translator *t, int count, MegaError *err)
 {
     MegaTranslation *results = calloc((size_t)count, sizeof *results);
     int code = 0;
@@ -294,11 +295,6 @@ static int run_lines(Translator *t, int count, const LineReader *reader, size_t 
     search_lines(t, count, results);
     for (int i = 0; i < count; i++) {
         Line *line = &t->lines[i];
-        if (line->err.code && line->count > 0) {
-            MegaError inner = line->err;
-            mega_fail(&line->err, inner.code, "%s, line %zu: %s", reader->name,
-                      first + (size_t)i, inner.text);
-        }
         if (line->err.code)
             fail_line(t, line);
         else if (!code)
@@ -317,23 +313,17 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
-    size_t total = count_lines(paths, count), done = 0, first = 1;
+    size_t total = count_lines(paths, count), done = 0;
     line_reader_begin(&reader, paths, count);
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
     while (!code && more > 0 && !ferror(stdout)) {
         more = line_reader_next(&reader, err);
-        if (more > 0) {
-            if (taken == 0)
-                first = reader.number;
+        if (more > 0)
             take_line(t, &reader, &t->lines[taken++]);
-        }
-        /* a batch ends with its file, so that messages name the right line */
-        bool flush = taken == batch || more <= 0 || reader.number < first;
-        if (taken > 0 && flush)
-            code = run_lines(t, taken, &reader, first, err);
-        if (flush) {
+        if (taken > 0 && (taken == batch || more <= 0)) {
+            code = run_lines(t, taken, err);
             done += (size_t)taken;
             taken = 0;
             progress_update(&progress, done);

@@ -141,16 +141,6 @@ def main():
     print(f'{sum(p.numel() for p in model.parameters())} parameters, {len(symbols)} symbols, '
           f'buckets {[len(b) for b in buckets]}, {steps} steps', flush=True)
 
-    class Flat(torch.nn.Module):
-        """Classes in the second dimension, as the loss wants them."""
-
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, source, previous):
-            return self.model(source, previous).transpose(1, 2)
-
     def padded(sequences, size):
         return torch.stack([F.pad(s, (0, size - len(s)), value=PAD) for s in sequences])
 
@@ -167,19 +157,19 @@ def main():
             previous = torch.cat([torch.full((len(batch), 1), EOS), target[:, :-1]], dim=1)
             yield (padded([source for source, _ in batch], size), previous), target
 
-    def measure(flat, part, count=None):
-        return bleu(flat.model, encode(part, 'en')[:count], symbols,
+    def measure(model, part, count=None):
+        return bleu(model, encode(part, 'en')[:count], symbols,
                     texts[part, 'de'][1][:count])
 
-    def export(flat, path):
-        training.save_atomically({'model': flat.model.state_dict(), 'args': args}, path)
+    def export(model, path):
+        training.save_atomically({'model': model.state_dict(), 'args': args}, path)
 
     export.suffix = '.pt'
-    flat, epochs = training.fit(Flat(), options, epoch_batches, steps,
-                                lambda flat: measure(flat, 'val', 200), export, ignored=PAD)
-    export(flat, options.out / 'final.pt')
+    model, epochs = training.fit(model, options, epoch_batches, steps,
+                                 lambda model: measure(model, 'val', 200), export, ignored=PAD)
+    export(model, options.out / 'final.pt')
     for part in ('val', 'test_2016_flickr'):
-        print(f'{part} {measure(flat, part):.2f} BLEU, greedy, after {epochs:.1f} epochs',
+        print(f'{part} {measure(model, part):.2f} BLEU, greedy, after {epochs:.1f} epochs',
               flush=True)
 
 

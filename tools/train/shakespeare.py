@@ -132,29 +132,19 @@ def main():
             y = torch.stack([train[s + 1:s + 1 + options.length] for s in group])
             yield x, y
 
-    class Flat(torch.nn.Module):
-        """Classes in the second dimension, as the loss wants them."""
-
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, tokens):
-            return self.model(tokens).transpose(1, 2)
-
-    def export(flat, path):
-        training.save_atomically({'model': flat.model.state_dict(), 'args': args}, path)
+    def export(model, path):
+        training.save_atomically({'model': model.state_dict(), 'args': args}, path)
 
     export.suffix = '.pt'
     steps = (len(train) // options.length - 1) // options.batch
-    flat, epochs = training.fit(Flat(), options, epoch_batches, steps,
-                                lambda flat: nats(flat.model, valid, options.length), export)
-    factor = options.logit_scale or best_factor(flat.model, valid, options.length)
-    scale_logits(flat.model, factor)
-    print(f'logits scaled by {factor}: valid {nats(flat.model, valid, options.length):.4f}',
+    model, epochs = training.fit(model, options, epoch_batches, steps,
+                                 lambda model: nats(model, valid, options.length), export)
+    factor = options.logit_scale or best_factor(model, valid, options.length)
+    scale_logits(model, factor)
+    print(f'logits scaled by {factor}: valid {nats(model, valid, options.length):.4f}',
           flush=True)
-    export(flat, options.out / 'final.pt')
-    print(f'test {nats(flat.model, test, options.length):.4f} nats per character after '
+    export(model, options.out / 'final.pt')
+    print(f'test {nats(model, test, options.length):.4f} nats per character after '
           f'{epochs:.1f} epochs', flush=True)
 
 

@@ -167,6 +167,8 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, ignore
             for optimiser, rate in zip(optimisers, (options.muon_lr, options.lr)):
                 optimiser.param_groups[0]['lr'] = rate * factor
             logits = forward(*inputs) if isinstance(inputs, tuple) else forward(inputs)
+            if logits.dim() == 3:  # of every position
+                logits = logits.transpose(1, 2)
             loss = F.cross_entropy(logits, targets, label_smoothing=options.smoothing,
                                    ignore_index=ignored)
             loss.backward()
