@@ -13,7 +13,7 @@
 #include "attention.h"
 #include "checked.h"
 #include "embed.h"
-#include "gemm.h"
+#include "matmul.h"
 
 #define MAX_SEQUENCES 65536
 #define FIRST_RESERVE 64 /* positions */
@@ -29,6 +29,15 @@ static size_t pass_rows(const MegaDecoder *decoder)
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+static uint64_t widest_band(const MegaDecoder *decoder)
+{
+    const MegaBands *bands = &decoder->session->model->config.target.input;
+    int widest = 0;
+    for (int i = 0; i < bands->count; i++)
+        widest = bands->width[i] > widest ? bands->width[i] : widest;
+    return (uint64_t)widest;
 }
 
 static void take_memory(MegaDecoder *decoder, MegaArena *arena)
@@ -49,6 +58,7 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->hidden = mega_arena_floats(arena, rows * d);
     memory->wide = mega_arena_floats(arena, rows * max_u64((uint64_t)config->ffn, 2 * d + z));
     memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
+    memory->entry = mega_arena_floats(arena, widest_band(decoder));
     memory->scratch_stride =
         max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
     memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
@@ -239,7 +249,6 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->truncate = options->truncate && decoder->config.truncation > 0;
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
-                                   .packed = model->packed,
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
                                    .pool = session->pool};
@@ -402,11 +411,13 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     const MegaBandWeights *weights = &model->weights.target[band];
     size_t row = (size_t)token - (size_t)(band ? target->input.end[band - 1] : 0);
     size_t width = (size_t)target->input.width[band];
-    const float *entry = weights->table + row * width;
-    if (weights->projection)
-        mega_gemm_nt(1, d, width, entry, width, weights->projection, width, 0.0f, x, d);
-    else
-        memcpy(x, entry, d * sizeof *x);
+    if (weights->projection.panels) {
+        float *entry = decoder->memory.entry;
+        mega_packed_row(&weights->table, row, entry);
+        mega_matmul(decoder->session->kernels, &weights->projection, entry, width, 1, x, d, false);
+    } else {
+        mega_packed_row(&weights->table, row, x);
+    }
 }
 
 static void tap(const MegaDecoder *decoder, const char *stage, const float *data, size_t rows,

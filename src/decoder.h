@@ -38,6 +38,7 @@ typedef struct MegaPassMemory {
     float *hidden;             /* [rows][d] */
     float *wide;               /* [rows][max(ffn, 2 d + z)] */
     float *cross;              /* [rows][longest source]: the last layer's attention weights */
+    float *entry;              /* [widest band]: of the embedding, before its projection */
     float *scratch;            /* [threads][scratch_stride] */
     size_t scratch_stride;
 } MegaPassMemory;

@@ -254,15 +254,14 @@ static void attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaLayerWeights *weights = pass->weights;
     size_t d = pass->d, h = pass->h;
-    const MegaPackedLayer *packed = pass->layer->packed;
     const float *bias = weights->mx.bias;
-    linear(pass, pass->input, &packed->v, weights->v.bias, memory->v, h, false,
+    linear(pass, pass->input, &weights->v.weight, weights->v.bias, memory->v, h, false,
            pass->config->activation);
-    linear(pass, memory->moved, &packed->u, bias, memory->mx, pass->mx, false,
+    linear(pass, memory->moved, &weights->mx.u, bias, memory->mx, pass->mx, false,
            MEGA_ACTIVATION_LINEAR);
-    linear(pass, memory->moved, &packed->z, bias + d, memory->mx + d, pass->mx, false,
+    linear(pass, memory->moved, &weights->mx.z, bias + d, memory->mx + d, pass->mx, false,
            MEGA_ACTIVATION_SILU);
-    linear(pass, memory->moved, &packed->r_hx, bias + d + pass->z, memory->mx + d + pass->z,
+    linear(pass, memory->moved, &weights->mx.r_hx, bias + d + pass->z, memory->mx + d + pass->z,
            pass->mx, false, MEGA_ACTIVATION_LINEAR);
     for_rows(pass, finish_projections);
     if (pass->across)
@@ -272,7 +271,7 @@ static void attend(Pass *pass)
     for (size_t row = 0; row < pass->rows; row++)
         memcpy(memory->hidden + row * d, memory->mx + row * pass->mx + d + pass->z + h,
                d * sizeof(float));
-    linear(pass, memory->attended, &packed->h, weights->h.bias, memory->hidden, d, true,
+    linear(pass, memory->attended, &weights->h.weight, weights->h.bias, memory->hidden, d, true,
            pass->config->activation);
     for_rows(pass, gate_attention);
 }
@@ -330,11 +329,10 @@ static void cross_attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaCrossWeights *cross = &pass->weights->cross;
     size_t d = pass->d;
-    const MegaPackedLayer *packed = pass->layer->packed;
-    linear(pass, normed_input(pass, &pass->layer->cross_norm), &packed->cross_q, cross->q.bias,
+    linear(pass, normed_input(pass, &pass->layer->cross_norm), &cross->q.weight, cross->q.bias,
            memory->wide, 2 * d + pass->z, false, MEGA_ACTIVATION_LINEAR);
     mega_pool_run(pass->pool, pass->rows, cross_row, pass);
-    linear(pass, memory->attended, &packed->cross_h, cross->h.bias, memory->hidden, d, false,
+    linear(pass, memory->attended, &cross->h.weight, cross->h.bias, memory->hidden, d, false,
            pass->config->activation);
     for_rows(pass, gate_cross);
 }
@@ -346,10 +344,10 @@ static void feed_forward(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaNorm *norm = &pass->layer->ffn_norm;
     size_t d = pass->d, f = (size_t)pass->config->ffn;
-    const MegaPackedLayer *packed = pass->layer->packed;
-    linear(pass, normed_input(pass, norm), &packed->fc1, pass->weights->fc1.bias, memory->wide, f,
-           false, pass->config->activation);
-    linear(pass, memory->wide, &packed->fc2, pass->weights->fc2.bias, memory->x, d, true,
+    const MegaLinearWeights *fc1 = &pass->weights->fc1, *fc2 = &pass->weights->fc2;
+    linear(pass, normed_input(pass, norm), &fc1->weight, fc1->bias, memory->wide, f, false,
+           pass->config->activation);
+    linear(pass, memory->wide, &fc2->weight, fc2->bias, memory->x, d, true,
            MEGA_ACTIVATION_LINEAR);
     if (!pass->config->pre_norm)
         mega_norm_apply(norm, pass->kernels, memory->x, pass->rows, d, memory->x);

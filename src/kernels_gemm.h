@@ -97,16 +97,16 @@ INLINE V from_f16(Half half)
 }
 #endif
 
-INLINE size_t weight_bytes(const MegaWeightKind kind)
+INLINE size_t weight_bytes(const MegaDtype kind)
 {
-    return kind == MEGA_WEIGHT_F32 ? sizeof(float) : sizeof(uint16_t);
+    return kind == MEGA_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-INLINE V load_weights(const void *b, size_t index, const MegaWeightKind kind)
+INLINE V load_weights(const void *b, size_t index, const MegaDtype kind)
 {
     switch (kind) {
-    case MEGA_WEIGHT_F16: return from_f16(load_half((const uint16_t *)b + index));
-    case MEGA_WEIGHT_BF16: return from_bf16(load_half((const uint16_t *)b + index));
+    case MEGA_F16: return from_f16(load_half((const uint16_t *)b + index));
+    case MEGA_BF16: return from_bf16(load_half((const uint16_t *)b + index));
     default: return load((const float *)b + index);
     }
 }
@@ -135,7 +135,7 @@ INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
 }
 
 INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind,
+                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind,
                       const int rows, const int panels)
 {
     V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
@@ -166,7 +166,7 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
 
 /* `rows` rows times all panels of a group. */
 INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind,
+                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind,
                       const int rows)
 {
     const int most = (REGISTERS - 1) / (PANEL_VECTORS * (rows + 1));
@@ -186,7 +186,7 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t fi
 
 /* Columns of a group stay in the caches while all rows pass over them. */
 INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaWeightKind kind)
+                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind)
 {
     size_t group = rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS;
     for (size_t first = 0; first * MEGA_PANEL < columns; first += group) {
@@ -227,12 +227,12 @@ static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, s
                  size_t ldy, size_t columns, bool add)
 {
     switch (b->kind) { /* outside of the loops, so that each is specialised */
-    case MEGA_WEIGHT_F16:
-        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_F16);
+    case MEGA_F16:
+        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_F16);
         break;
-    case MEGA_WEIGHT_BF16:
-        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_BF16);
+    case MEGA_BF16:
+        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_BF16);
         break;
-    default: gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_WEIGHT_F32); break;
+    default: gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_F32); break;
     }
 }

@@ -6,22 +6,11 @@
 #define MEGA_LAYER_H
 
 #include "ema.h"
-#include "matmul.h"
 #include "norm.h"
-
-/* A layer's matrices, packed (model.h says when). */
-typedef struct MegaPackedLayer {
-    MegaPacked v;          /* d -> h */
-    MegaPacked u, z, r_hx; /* the parts of mx: d -> d, z, h + d */
-    MegaPacked h;          /* h -> d */
-    MegaPacked fc1, fc2;
-    MegaPacked cross_q, cross_k, cross_v, cross_h;
-} MegaPackedLayer;
 
 /* A layer ready to run: the weights as bound, and what is derived from them once per model. */
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
-    const MegaPackedLayer *packed;
     MegaNorm norm, ffn_norm, cross_norm;
     MegaEma ema;
 } MegaLayer;

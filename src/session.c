@@ -22,9 +22,7 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     session->model = model;
     session->kernels = mega_kernels();
-    int code = mega_model_prepare(model, err);
-    if (!code)
-        code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
+    int code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
     if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
         session->rotary = calloc((size_t)model->config.encoder.layers, sizeof *session->rotary);
         if (!session->rotary)
@@ -158,7 +156,7 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *given, int n
         return code;
 
     MegaLayerRun run = layer_run(session, number);
-    mega_embed_run(&run, config, &model->weights, &model->packed->embed,
+    mega_embed_run(&run, config, &model->weights,
                    stack->embed_norm ? &model->encoder.embed_norm : NULL, &input);
     tap(session, "embed", number, w->x, *length, d);
     for (int i = 0; i < stack->layers; i++)
@@ -182,8 +180,7 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
         return code;
     MegaLayerRun run = layer_run(session, number);
     float *pooled = session->head.pooled + (size_t)number * d;
-    mega_head_pool(&run, &model->config, &model->weights,
-                   &model->packed->head_projection, &session->head, pooled);
+    mega_head_pool(&run, &model->config, &model->weights, &session->head, pooled);
     tap(session, "pooled", number, pooled, 1, d);
     return 0;
 }

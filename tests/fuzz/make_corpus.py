@@ -76,9 +76,11 @@ def models():
     folder = TOP / 'mega'
     folder.mkdir(parents=True, exist_ok=True)
     fixture = FIXTURES / 'unit_statedict'
-    subprocess.run(['build/mega-convert', '-q', '--force', '--dtype', 'f16', '--config',
-                    fixture / 'meta.json', '--dict', fixture / 'dict.txt', '-o',
-                    folder / 'statedict.mega', fixture / 'model_state.pt'], check=True)
+    for name, options in (('statedict', ['--dtype', 'f16']),
+                          ('panels', ['--dtype', 'int8', '--no-compress'])):
+        subprocess.run(['build/mega-convert', '-q', '--force', '--config', fixture / 'meta.json',
+                        '--dict', fixture / 'dict.txt', '-o', folder / f'{name}.mega', *options,
+                        fixture / 'model_state.pt'], check=True)
     text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():

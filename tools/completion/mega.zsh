@@ -179,7 +179,7 @@ _mega_convert() {
         '--pixel-mean=[mean of the training pixels]:xxx: ' \
         '--pixel-std=[standard deviation of the training pixels]:x: ' \
         '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
-        '--dtype=[of the matrices\: f32 (default), f16 or bf16]:type:(f32 f16 bf16)' \
+        '--dtype=[of the matrices\: f32 (default), f16, bf16 or int8]:type:(f32 f16 bf16 int8)' \
         '--no-compress[larger file, used in place without decoding]' \
         '--name[name of the model]' \
         '--license[licence of the model]' \

@@ -35,7 +35,7 @@ static const char help[] =
     "      --audio-length N   samples of a clip; 0: any\n"
     "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
     "      --chunk-size N     other chunk size than in training; 0: none\n"
-    "      --dtype TYPE       of the matrices: f32 (default), f16 or bf16\n"
+    "      --dtype TYPE       of the matrices: f32 (default), f16, bf16 or int8\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --name, --license, --source TEXT   provenance\n"
     "      --list             print tensors and arguments of a checkpoint\n"
@@ -245,7 +245,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
     case OPT_DTYPE: {
         int dtype = mega_dtype_by_name(value);
-        good = dtype == MEGA_F32 || dtype == MEGA_F16 || dtype == MEGA_BF16;
+        good = dtype >= 0 && mega_dtype_traits(dtype)->storable;
         options->write.dtype = (MegaDtype)(good ? dtype : MEGA_F32);
         break;
     }

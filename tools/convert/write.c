@@ -152,7 +152,17 @@ static int check_leftovers(const Items *items, bool keep_going, MegaError *err)
  */
 static MegaDtype stored_dtype(const MegaTensorSpec *spec, MegaDtype wanted)
 {
-    return spec->rank == 2 && ends_with(spec->name, "weight") ? wanted : MEGA_F32;
+    return spec->matrix ? wanted : MEGA_F32;
+}
+
+/* Whether the engine can use the parts of a matrix where they lie in its panels. */
+static bool panels_serve(const MegaTensorSpec *spec)
+{
+    uint64_t first = 0;
+    for (int i = 0; i < spec->part_count; first += spec->part_rows[i++])
+        if (first % MEGA_PANEL != 0)
+            return false;
+    return spec->matrix;
 }
 
 static bool contiguous(const MegaCheckpointTensor *tensor)
@@ -185,7 +195,8 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
     for (size_t i = 0; decls && i < items->count; i++) {
         const MegaTensorSpec *spec = &items->items[i].spec;
         decls[i] = (MegaTensorDecl){.name = spec->name, .dtype = stored_dtype(spec, wanted),
-                                    .rank = spec->rank, .tied_to = -1};
+                                    .rank = spec->rank, .tied_to = -1,
+                                    .panels = panels_serve(spec)};
         memcpy(decls[i].shape, spec->shape, sizeof decls[i].shape);
         for (size_t j = 0; j < i && decls[i].tied_to < 0; j++)
             if (decls[j].tied_to < 0 && decls[j].dtype == decls[i].dtype &&
@@ -197,30 +208,46 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
     return decls;
 }
 
+/* Whether a type can hold the values. */
+static int check_range(const Item *item, const float *values, MegaDtype dtype, MegaError *err)
+{
+    for (uint64_t i = 0; i < item->spec.elements; i++) {
+        if (dtype == MEGA_F16 && fabsf(values[i]) > 65504.0f)
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "tensor '%s' holds %g, too large for f16: use bf16 or f32",
+                             item->from->name, (double)values[i]);
+        if (dtype == MEGA_Q8 && !isfinite(values[i]))
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "tensor '%s' holds %g, which int8 cannot: use f32",
+                             item->from->name, (double)values[i]);
+    }
+    return 0;
+}
+
 static int write_tensor(MegaWriter *writer, const MegaCheckpoint *checkpoint, const Item *item,
                         MegaDtype dtype, MegaError *err)
 {
-    size_t n = (size_t)item->spec.elements, size = n * mega_dtype_traits((int)dtype)->item_size;
-    float *values = malloc(n * sizeof *values);
-    void *small = dtype == MEGA_F32 ? NULL : malloc(size);
+    const MegaTensorSpec *spec = &item->spec;
+    uint64_t columns = spec->shape[spec->rank - 1], size;
+    float *values = malloc((size_t)spec->elements * sizeof *values);
+    char *small = NULL;
     int code = mega_checkpoint_verify(checkpoint, item->from, err);
+    if (!code && !mega_dtype_bytes(dtype, spec->shape, spec->rank, &size))
+        code = mega_fail(err, MEGA_ERR_LIMIT, "tensor '%s' is too large", item->from->name);
+    if (!code && dtype != MEGA_F32)
+        small = malloc((size_t)size);
     if (!code && (!values || (dtype != MEGA_F32 && !small)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", item->from->name);
-    if (code)
-        goto out;
-    mega_checkpoint_read_f32(item->from, values);
-    if (small) {
-        for (size_t i = 0; i < n && dtype == MEGA_F16; i++)
-            if (fabsf(values[i]) > 65504.0f) {
-                code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                                 "tensor '%s' holds %g, too large for f16: use bf16 or f32",
-                                 item->from->name, (double)values[i]);
-                goto out;
-            }
-        mega_dtype_from_f32(dtype, values, n, small);
+    if (!code) {
+        mega_checkpoint_read_f32(item->from, values);
+        code = check_range(item, values, dtype, err);
     }
-    code = mega_writer_tensor(writer, small ? small : values, size, err);
-out:
+    uint64_t rows = spec->elements / columns, row_bytes = code ? 0 : size / rows;
+    for (uint64_t row = 0; small && !code && row < rows; row++)
+        mega_dtype_from_f32(dtype, values + row * columns, (size_t)columns,
+                            small + row * row_bytes);
+    if (!code)
+        code = mega_writer_tensor(writer, small ? (void *)small : values, (size_t)size, err);
     free(values);
     free(small);
     return code;

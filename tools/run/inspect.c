@@ -37,6 +37,7 @@ static const char *encoding_name(MegaEncoding encoding)
     case MEGA_PLAIN: return "plain";
     case MEGA_ZLIB_SHUFFLE: return "zlib";
     case MEGA_TIED: return "tied";
+    case MEGA_IN_PANELS: return "panels";
     }
     return "unknown";
 }
