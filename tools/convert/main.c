@@ -8,18 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mapping.h"
+#include "mega_file.h"
 #include "metadata.h"
 #include "write.h"
 
 static const char help[] =
-    "Usage: mega-convert CHECKPOINT -o MODEL.mega [options]\n"
+    "Usage: mega-convert CHECKPOINT|MODEL.mega -o MODEL.mega [options]\n"
     "       mega-convert --list CHECKPOINT\n"
     "\n"
     "Converts a MEGA checkpoint of PyTorch (zip or older format, whole fairseq checkpoint, state\n"
-    "dict or the image model) or safetensors. Nothing in the checkpoint is executed.\n"
+    "dict or the image model) or safetensors. Nothing in the checkpoint is executed. A .mega file is\n"
+    "written anew with another --dtype, or with --no-compress.\n"
     "\n"
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
@@ -55,6 +58,7 @@ typedef struct Options {
     long chunk_size;
     const char *glossaries[MAX_GLOSSARIES];
     bool list, force;
+    const char *describes; /* an option that says something of the checkpoint's model */
 } Options;
 
 static int usage_error(const char *format, ...)
@@ -206,6 +210,9 @@ static int parse_option(Options *options, int option, const char *name, const ch
 {
     MetadataOptions *meta = &options->metadata;
     bool good = true;
+    if (option != 'o' && option != 'q' && option != OPT_DTYPE && option != OPT_NO_COMPRESS &&
+        option != OPT_FORCE)
+        options->describes = name;
     switch (option) {
     case 'o': options->write.path = value; break;
     case 'q': options->write.quiet = meta->quiet = true; break;
@@ -247,6 +254,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
         int dtype = mega_dtype_by_name(value);
         good = dtype >= 0 && mega_dtype_traits(dtype)->storable;
         options->write.dtype = (MegaDtype)(good ? dtype : MEGA_F32);
+        options->write.keep_types = false;
         break;
     }
     case OPT_NO_COMPRESS: options->write.compress = false; break;
@@ -323,13 +331,37 @@ static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const
     return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments") : 0;
 }
 
+/* False also when it cannot be read: opening it as a checkpoint says why. */
+static bool is_model_file(const char *path)
+{
+    char begin[8];
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* a FIFO would block */
+        return false;
+    FILE *file = fopen(path, "rb");
+    bool is = file && fread(begin, 1, sizeof begin, file) == sizeof begin &&
+              memcmp(begin, MEGA_MAGIC, sizeof begin) == 0;
+    if (file)
+        fclose(file);
+    return is;
+}
+
 static int convert(const Options *options, MegaError *err)
 {
     MegaCheckpoint *checkpoint = NULL;
     Architecture architecture;
     MegaMeta *meta = NULL;
     json_t *args = NULL;
-    int code = mega_checkpoint_open(&checkpoint, options->metadata.input_path, err);
+    const char *path = options->metadata.input_path;
+    if (!options->list && is_model_file(path)) {
+        if (options->describes)
+            return mega_fail(err, MEGA_ERR_ARGUMENT,
+                             "%s is a .mega model, of which only type and compression can be "
+                             "changed: --%s is for checkpoints",
+                             path, options->describes);
+        return rewrite_model(&options->write, path, err);
+    }
+    int code = mega_checkpoint_open(&checkpoint, path, err);
     if (!code)
         code = merge_arguments(&args, checkpoint, options->config, err);
     if (code)
@@ -355,7 +387,7 @@ int main(int argc, char **argv)
     Options options = {
         .metadata = {.audio_rate = -1, .audio_length = -1, .audio_mean = NAN, .audio_std = NAN,
                      .text_unit = -1},
-        .write = {.dtype = MEGA_F32, .compress = true},
+        .write = {.dtype = MEGA_F32, .keep_types = true, .compress = true},
         .chunk_size = -1,
     };
     MegaError err = {0};
