@@ -172,15 +172,17 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t fi
     const int most = (REGISTERS - 1) / (PANEL_VECTORS * (rows + 1));
     const int panels = most > MOST_PANELS ? MOST_PANELS : most;
     size_t left = columns;
-    for (; panels > 1 && left >= (size_t)panels * MEGA_PANEL; left -= (size_t)panels * MEGA_PANEL) {
-        gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, panels);
-        first += (size_t)panels;
-        y += panels * MEGA_PANEL;
-    }
-    for (; left > 0; first++, y += MEGA_PANEL) {
-        size_t part = left < MEGA_PANEL ? left : MEGA_PANEL;
-        gemm_tile(x, ldx, b, first, k, y, ldy, part, add, kind, rows, 1);
-        left -= part;
+    while (left > 0) {
+        /* of the last tile's last panel, some columns may not be there */
+        const bool whole = panels > 1 && left > (size_t)(panels - 1) * MEGA_PANEL;
+        if (whole)
+            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, panels);
+        else
+            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, 1);
+        size_t done = (size_t)(whole ? panels : 1) * MEGA_PANEL;
+        first += done / MEGA_PANEL;
+        y += done;
+        left -= done < left ? done : left;
     }
 }
 

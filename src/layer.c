@@ -20,7 +20,7 @@
 /* Many queries at once read keys, values and weights of the model less often; but a sequence is
  * cut into so many blocks at least, if it is long enough, that there is work for all threads. */
 #define QUERY_BLOCKS 16
-#define MIN_QUERY_BLOCK 16
+#define MIN_QUERY_BLOCK 12
 
 static size_t min_size(size_t a, size_t b)
 {

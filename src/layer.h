@@ -17,7 +17,7 @@ typedef struct MegaLayer {
 
 /* Rows that are worked on at once, everywhere outside of attention. Part of the numbers'
  * definition: results do not depend on threads because the cut depends on this alone. */
-#define MEGA_ROW_BLOCK 128
+#define MEGA_ROW_BLOCK 120
 
 /* How many blocks `length` rows make, and how many rows block number `block` has. */
 static inline size_t mega_row_blocks(size_t length)

@@ -166,19 +166,28 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
     return code;
 }
 
+/* Bytes of an element of the model's matrices. */
+static double weight_bytes(const MegaModel *model)
+{
+    const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
+    const MegaDtypeTraits *traits = mega_dtype_traits((int)stack->weights[0].v.weight.kind);
+    return (double)traits->item_size / traits->block;
+}
+
 /* The least time that the machine could need. */
 static double limit(const Bench *bench)
 {
     const Options *options = bench->options;
     const MegaConfig *config = mega_model_config(bench->model);
     size_t length = (size_t)options->length, tokens = (size_t)options->tokens;
+    double weight = weight_bytes(bench->model);
     if (config->task == MEGA_TASK_CLASSIFY) {
         size_t positions = length;
         if (config->embed.kind == MEGA_EMBED_FRAMES)
             positions = (length - 1) / (size_t)config->embed.frame_hop + 1;
         else if (config->embed.kind == MEGA_EMBED_PATCHES)
             positions = length / (size_t)mega_embed_fan_in(&config->embed);
-        return work_limit(&bench->machine, work_encode(config, positions)) *
+        return work_limit(&bench->machine, work_encode(config, weight, positions)) *
                mega_model_input_count(bench->model);
     }
     size_t rows = config->task == MEGA_TASK_TRANSLATE
@@ -187,9 +196,10 @@ static double limit(const Bench *bench)
     size_t begin = config->task == MEGA_TASK_TRANSLATE ? 0 : length;
     double sum = 0;
     if (config->task == MEGA_TASK_TRANSLATE)
-        sum = options->batch * work_limit(&bench->machine, work_encode(config, length));
+        sum = options->batch * work_limit(&bench->machine, work_encode(config, weight, length));
     for (size_t t = 0; t < tokens; t++)
-        sum += work_limit(&bench->machine, work_decode(config, rows, begin + t, length));
+        sum += work_limit(&bench->machine, work_decode(config, weight, rows, begin + t,
+                                                        length));
     return sum;
 }
 
@@ -212,6 +222,10 @@ static int measure(Bench *bench, Result *out, MegaError *err)
 {
     double sum = 0, square = 0, seconds;
     int code = run_once(bench, &seconds, err); /* plans and warms up */
+    bench->peak = peak_megabytes();
+    if (!code)
+        code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
+                               err);
     if (bench->options->breakdown)
         mega_session_set_tap(bench->session, watch, bench);
     memset(bench->parts, 0, sizeof bench->parts);
@@ -220,7 +234,6 @@ static int measure(Bench *bench, Result *out, MegaError *err)
         sum += seconds;
         square += seconds * seconds;
     }
-    bench->peak = peak_megabytes();
     if (!code)
         code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
                                err);
