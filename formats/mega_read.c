@@ -647,6 +647,16 @@ static bool inflate_exactly(const uint8_t *src, uint32_t src_size, uint8_t *dst,
     return exact;
 }
 
+/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside what
+ * came of it. They come back by themselves if they are read again. */
+static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (offset + page - 1) / page * page;
+    uint64_t end = (offset + size) / page * page;
+    if (file->fd >= 0 && begin < end)
+        madvise((void *)(uintptr_t)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
+}
+
 /* One block of a compressed entry; scratch and dst both hold its decoded size. */
 static int read_block(const MegaFile *file, const Entry *entry, uint32_t number, uint8_t *scratch,
                       uint8_t *dst, MegaError *err)
@@ -666,6 +676,7 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
                                       " bytes",
                                       number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
+    release_pages(file, block->offset, block->size);
     return 0;
 }
 

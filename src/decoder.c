@@ -57,6 +57,8 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
     memory->hidden = mega_arena_floats(arena, rows * d);
     memory->wide = mega_arena_floats(arena, rows * max_u64((uint64_t)config->ffn, 2 * d + z));
+    memory->weights =
+        mega_arena_floats(arena, (uint64_t)decoder->sequences * (uint64_t)decoder->reserved);
     memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
     memory->entry = mega_arena_floats(arena, widest_band(decoder));
     memory->scratch_stride =

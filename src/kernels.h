@@ -75,9 +75,10 @@ typedef struct MegaKernels {
      * NULL: all 0). s [keys] */
     void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,
                         size_t keys, size_t zdim, float *s);
-    /* out [width] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width */
+    /* out [columns] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width; columns <= width,
+     * which divides the work */
     void (*attend_values)(const float *s, const float *v, size_t stride, const int32_t *slots,
-                          size_t keys, size_t width, float *out);
+                          size_t keys, size_t width, size_t columns, float *out);
     /* log sum exp x; x finite */
     double (*log_sum_exp)(const float *x, size_t n);
 

@@ -397,10 +397,10 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
 #define VALUE_VECTORS 8 /* sums that stay in registers */
 
 static void attend_values(const float *s, const float *v, size_t stride, const int32_t *slots,
-                          size_t keys, size_t width, float *out)
+                          size_t keys, size_t width, size_t columns, float *out)
 {
     size_t i = 0;
-    for (; i + VALUE_VECTORS * LANES <= width; i += VALUE_VECTORS * LANES) {
+    for (; i + VALUE_VECTORS * LANES <= columns; i += VALUE_VECTORS * LANES) {
         V sum[VALUE_VECTORS] = {0};
         for (size_t j = 0; j < keys; j++) {
             const float *value = v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i;
@@ -410,8 +410,8 @@ static void attend_values(const float *s, const float *v, size_t stride, const i
         for (int n = 0; n < VALUE_VECTORS; n++)
             store(out + i + n * LANES, sum[n]);
     }
-    for (; i < width; i += LANES) {
-        size_t n = width - i < LANES ? width - i : LANES;
+    for (; i < columns; i += LANES) {
+        size_t n = columns - i < LANES ? columns - i : LANES;
         V sum = {0};
         for (size_t j = 0; j < keys; j++)
             sum += s[j] * load_part(

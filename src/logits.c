@@ -60,7 +60,7 @@ static const float *project(const MegaLogits *logits, int band, const float *x, 
     memset(logits->projected, 0, rows * width * sizeof(float));
     for (size_t row = 0; row < rows; row++)
         logits->kernels->attend_values(x + row * d, weights->transposed, width, NULL, d, width,
-                                       logits->projected + row * width);
+                                       width, logits->projected + row * width);
     return logits->projected;
 }
 
