@@ -7,6 +7,7 @@
 #include "decoder.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,35 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
         max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
     memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
     mega_logits_take(&decoder->logits, pass_rows(decoder), arena);
+}
+
+/* Bytes of all states when `reserved` positions have room. */
+static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
+{
+    const MegaStackConfig *config = &decoder->config;
+    const MegaStack *stack = &decoder->session->model->decoder;
+    uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
+    for (int i = 0; i < config->layers; i++) {
+        floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden);
+        floats += 2 * sequences * stack->layers[i].ema.states * d;
+        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
+    }
+    return (floats + 2 * sequences * reserved) * sizeof(float);
+}
+
+/* Whether states of so many positions, and a pass over them, are allowed. */
+static int check_memory(MegaDecoder *decoder, uint64_t reserved, MegaError *err)
+{
+    size_t before = decoder->reserved;
+    MegaArena dry = {0};
+    char what[96];
+    decoder->reserved = (size_t)reserved;
+    take_memory(decoder, &dry);
+    decoder->reserved = before;
+    snprintf(what, sizeof what, "decoding %zu sequences of %llu tokens", decoder->sequences,
+             (unsigned long long)reserved);
+    return mega_session_allow(decoder->session, state_bytes(decoder, reserved) + dry.used, what,
+                              err);
 }
 
 static int plan_memory(MegaDecoder *decoder, MegaError *err)
@@ -173,6 +203,7 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
     uint64_t reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * (uint64_t)decoder->reserved));
     if (chunk > 0 && reserved > chunk)
         reserved = chunk;
+    code = check_memory(decoder, reserved, err);
     for (int i = 0; i < config->layers && !code; i++) {
         MegaDecoderLayer *layer = &decoder->layers[i];
         uint64_t entries = reserved * decoder->sequences;
@@ -388,16 +419,7 @@ const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)
 {
-    const MegaStackConfig *config = &decoder->config;
-    const MegaStack *stack = &decoder->session->model->decoder;
-    size_t floats = 0, d = (size_t)config->width;
-    for (int i = 0; i < config->layers; i++) {
-        floats += decoder->reserved * decoder->sequences * (size_t)(config->zdim + config->hidden);
-        floats += 2 * decoder->sequences * stack->layers[i].ema.states * d;
-        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
-    }
-    return floats * sizeof(float) + decoder->arena.size +
-           2 * decoder->sequences * decoder->reserved * sizeof(int32_t);
+    return (size_t)state_bytes(decoder, decoder->reserved) + decoder->arena.size;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */

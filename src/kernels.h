@@ -32,7 +32,7 @@ typedef struct MegaPanels {
 } MegaPanels;
 
 typedef struct MegaKernels {
-    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod" */
+    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas" */
     int lanes;        /* floats in a vector */
 
     /* y [rows][columns] = x [rows][k] b, or += with add. Every element is one sum over k in order,
@@ -123,10 +123,13 @@ typedef struct MegaKernels {
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
 /* The best one. */
 const MegaKernels *mega_kernels(void);
-/* The tier called name, or NULL when it is unknown or the machine lacks it. */
+/* The tier called name, "openblas" too, or NULL when it is unknown or the machine lacks it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
 
 extern const MegaKernels mega_kernels_generic;
+/* The best tier of this machine, but float products by OpenBLAS: the referee, and what ours are
+ * measured against. Its results depend on the number of rows. */
+const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
 extern const MegaKernels mega_kernels_avx512;

@@ -155,6 +155,17 @@ static bool needs_decoding(const Binding *binding)
     return false;
 }
 
+static uint64_t count_in_place(const Loader *loader)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < mega_file_tensor_count(loader->model->file); i++) {
+        const Binding *binding = &loader->bindings[i];
+        if (binding->tensor->tied_to < 0 && !needs_decoding(binding))
+            bytes += binding->tensor->stored_size;
+    }
+    return bytes;
+}
+
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
 #define JOB_BYTES (1u << 18) /* of tensors that are not in blocks already */
@@ -401,6 +412,7 @@ static int load(MegaModel *model, MegaError *err)
     if (code)
         goto out;
     place_all(&loader, &model->storage);
+    model->in_place = count_in_place(&loader);
     code = decode_all(&loader, err);
     if (code)
         goto out;
@@ -513,4 +525,9 @@ const char *mega_model_label(const MegaModel *model, int index)
 uint64_t mega_model_parameter_count(const MegaModel *model)
 {
     return model->parameters;
+}
+
+uint64_t mega_model_memory(const MegaModel *model)
+{
+    return model->storage.size + model->derived.size + model->in_place;
 }

@@ -23,6 +23,7 @@ struct MegaModel {
     MegaArena storage; /* weights that are not used in place from the file */
     MegaArena derived; /* EMA coefficients, folded norms */
     uint64_t parameters;
+    uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };
 
 /* For the tools, which also read labels, vocabulary and preprocessing. Borrowed. */

@@ -323,6 +323,10 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     size_t rows = (size_t)batch->count * (size_t)options->beam, longest = 0;
     MegaDecoderOptions decoder = {.sequences = (int)rows};
     int code = 0;
+    uint64_t lists = (uint64_t)rows * (uint64_t)batch->target->vocab * sizeof(float);
+    code = mega_session_allow(batch->session, lists, "this search", batch->err);
+    if (code)
+        return code;
     batch->searches = calloc((size_t)batch->count, sizeof *batch->searches);
     const MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
     if (!batch->searches || !encoded) {

@@ -4,6 +4,7 @@
 #include "session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "attention.h"
@@ -11,6 +12,33 @@
 #include "gemm.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
+
+static int choose_kernels(MegaSession *session, const char *name, MegaError *err)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    char list[128] = "";
+    session->kernels = name ? mega_kernels_by_name(name) : mega_kernels();
+    if (session->kernels)
+        return 0;
+    size_t count = mega_kernels_all(all), used = 0;
+    for (size_t i = 0; i < count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 all[i]->name);
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "this machine has no kernels '%s', but %s", name,
+                     list);
+}
+
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what, MegaError *err)
+{
+    uint64_t model = mega_model_memory(session->model);
+    uint64_t needed = model + session->arena.size + bytes;
+    if (session->max_memory == 0 || needed <= session->max_memory)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s needs %.1f MB of memory, of which %.1f MB are the model; %.1f MB are allowed",
+                     what, (double)needed / 1e6, (double)model / 1e6,
+                     (double)session->max_memory / 1e6);
+}
 
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
                      MegaError *err)
@@ -21,8 +49,12 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     if (!session)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     session->model = model;
-    session->kernels = mega_kernels();
-    int code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
+    session->max_memory = options ? options->max_memory : 0;
+    int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code)
+        code = mega_session_allow(session, 0, "the model", err);
+    if (!code)
+        code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
     if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
         session->rotary = calloc((size_t)model->config.encoder.layers, sizeof *session->rotary);
         if (!session->rotary)
@@ -100,9 +132,15 @@ static int plan(MegaSession *session, size_t length, MegaError *err)
     mega_workspace_shape(&shape, stack, length);
     session->workspace = shape;
     take_memory(session, &dry);
-    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
-                                    length)
-                        : mega_arena_reserve(&session->arena, dry.used, err);
+    if (dry.overflow)
+        code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long", length);
+    if (!code && dry.used > session->arena.size) {
+        char what[64];
+        snprintf(what, sizeof what, "an input of %zu positions", length);
+        code = mega_session_allow(session, dry.used - session->arena.size, what, err);
+    }
+    if (!code)
+        code = mega_arena_reserve(&session->arena, dry.used, err);
     if (code) {
         session->workspace.length = 0;
         return code;

@@ -99,8 +99,8 @@ static void elementary_functions(void **state)
 
 /* One product in all its forms: rows from one to beyond the largest tile, columns to beyond the
  * most panels of a tile. */
-static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind,
-                           bool add)
+static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool add,
+                           bool same_bits)
 {
     size_t rows = (size_t)random_int(random, 1, 29), k = (size_t)random_int(random, 1, 70);
     size_t out = (size_t)random_int(random, 1, 140), ldx = k + 3, ldy = out + 5;
@@ -108,7 +108,7 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
     float *x = random_floats(random, rows * ldx, -1, 1);
     float *weight = guarded(random, out * k, -1, 1);
     float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
-    float *y = guarded(random, rows * ldy, -1, 1), *z = guarded(random, rows * ldy, 0, 0);
+    float *y = guarded(random, rows * ldy, -1, 1);
     double *expected = calloc(rows * ldy, sizeof *expected);
     uint16_t *half = malloc(out * k * sizeof *half);
     MegaPacked packed = {.panels = panels, .kind = kind, .in = k, .out = out};
@@ -122,7 +122,6 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
         mega_panels_pack(kind, panels, weight, k * sizeof *weight, out, k);
     else
         mega_panels_pack(kind, panels, half, k * sizeof *half, out, k);
-    memcpy(z, y, rows * ldy * sizeof *z);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < ldy; c++) {
             expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
@@ -139,14 +138,15 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
     float *alone = guarded(random, out, 0, 0);
     mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, false);
     mega_matmul(kernels, &packed, x + row * ldx, ldx, 1, alone, ldy, false);
-    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
+    if (same_bits)
+        assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
     mega_matmul(kernels, &part, x + row * ldx, ldx, 1, alone, ldy, false);
-    assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
+    if (same_bits)
+        assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
     release(alone, out);
     release(weight, out * k);
     release(panels, bytes / sizeof *panels);
     release(y, rows * ldy);
-    release(z, rows * ldy);
     free(x);
     free(expected);
     free(half);
@@ -158,7 +158,7 @@ static void matrix_products(void **state)
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
         for (int round = 0; round < 300; round++)
-            matrix_product(tiers[t], &random, (MegaDtype)(round % 3), round % 2);
+            matrix_product(tiers[t], &random, (MegaDtype)(round % 3), round % 2, true);
 }
 
 static double norm(const double *x, size_t n)
@@ -275,6 +275,16 @@ static void int8_products(void **state)
     for (size_t t = 0; t < tier_count; t++)
         for (int round = 0; round < 40; round++)
             int8_product(tiers[t], &random, round % 2, round % 4 == 3);
+}
+
+static void products_by_openblas(void **state)
+{
+    Random random = {28};
+    const MegaKernels *kernels = mega_kernels_by_name("openblas");
+    (void)state;
+    assert_non_null(kernels);
+    for (int round = 0; round < 60; round++)
+        matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);
 }
 
 /* Every half there is, through a product with one. */
@@ -425,6 +435,7 @@ int main(void)
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),
+        cmocka_unit_test(products_by_openblas),
         cmocka_unit_test(half_weights),
         cmocka_unit_test(softmax_blocks),
     };

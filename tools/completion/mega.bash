@@ -22,32 +22,35 @@ _mega_run()
         return
         ;;
     bench)
-        options="--model --length --tokens --beam --batch --repeats --breakdown --format --cpu
-            --threads --help"
+        options="--model --length --tokens --beam --batch --repeats --breakdown --format
+            --threads --cpu --max-memory --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --raw --ids --files-from --null --threads
+        options="--model --top --json --window --hop --raw --ids --files-from --null
+            --threads --cpu --max-memory
             --time --quiet --help"
         ;;
     eval)
-        options="--model --root --split --limit --predictions --json --threads --quiet --help"
+        options="--model --root --split --limit --predictions --json
+            --threads --cpu --max-memory --quiet --help"
         ;;
     forward)
-        options="--model --in --target --chunk --output --stage --input --threads --help"
+        options="--model --in --target --chunk --output --stage --input
+            --threads --cpu --max-memory --help"
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --stop --ignore-eos --n --chunk --ids --json --threads --help"
+            --seed --stop --ignore-eos --n --chunk --ids --json --threads --cpu --max-memory --help"
         ;;
     inspect) options="--tensors --json --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
-            --threads --quiet --help"
+            --threads --cpu --max-memory --quiet --help"
         ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
             --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
-            --ids --pre-tokenized --batch --threads --quiet --help"
+            --ids --pre-tokenized --batch --threads --cpu --max-memory --quiet --help"
         ;;
     verify) options="--quiet --help" ;;
     *) return ;;
@@ -57,11 +60,11 @@ _mega_run()
     --root) COMPREPLY=($(compgen -d -- "$current")) ;;
     --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
     --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
-    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512 avx512vnni dotprod" -- "$current")) ;;
+    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threads | --split | --limit | --chunk | --stage | --input) ;;
+    --top | --window | --hop | --threads | --max-memory | --split | --limit | --chunk | --stage | --input) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;

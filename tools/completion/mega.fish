@@ -24,8 +24,9 @@ complete -c mega-run -n '__fish_seen_subcommand_from bench' -l batch -x -d 'sour
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l repeats -x -d 'measured runs, after one that is not (5)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'where the time of an encoder goes'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l format -x -a 'text markdown csv json' -d 'text (default), markdown, csv or json'
-complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod' -d 'kernels (the best of this machine)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s m -l model -r -F -d 'the model'
@@ -38,6 +39,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from classify' -l ids -d 'input 
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l files-from -r -F -d 'read input paths from FILE, one a line; \'-\' is standard input'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s 0 -l null -d 'the paths of --files-from end in NUL'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from classify' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from classify' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l time -d 'print how long loading, reading and running took'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s q -l quiet -d 'no message about inputs that fail'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s h -l help -d 'show this help'
@@ -49,6 +52,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from eval' -l limit -x -d 'only 
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l predictions -r -F -d 'write the prediction of every row'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l json -d 'one JSON object'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from eval' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from eval' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s q -l quiet -d 'no progress, no message about inputs that fail'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s h -l help -d 'show this help'
 
@@ -60,6 +65,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from forward' -s o -l output -r 
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l stage -x -d 'what to write (logits); \'list\' prints the names'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l input -x -d 'of a pair model: the stage of which input, 0 or 1 (0)'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from forward' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from forward' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s m -l model -r -F -d 'the model (the shipped language model)'
@@ -77,6 +84,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from generate' -l chunk -x -d 'o
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l ids -d 'prompt and continuation are token ids, nothing added'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l json -d 'one JSON object for each sample'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from generate' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from generate' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every tensor'
@@ -92,6 +101,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from score' -l ids -d 'texts are
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l pre-tokenized -d 'text is tokenised already'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l json -d 'one JSON object for each text'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s q -l quiet -d 'no progress'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s h -l help -d 'show this help'
 
@@ -114,6 +125,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from translate' -l ids -d 'token
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l pre-tokenized -d 'text is tokenised already, and stays so'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l batch -x -d 'lines that are translated together (1)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from translate' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from translate' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s q -l quiet -d 'no progress'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s h -l help -d 'show this help'
 

@@ -34,8 +34,9 @@ _mega_run() {
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
             '--breakdown[where the time of an encoder goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
-            '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512 avx512vnni dotprod)' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
     classify)
@@ -50,6 +51,8 @@ _mega_run() {
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -64,6 +67,8 @@ _mega_run() {
             '--predictions=[write the prediction of every row]:file:_files' \
             '--json[one JSON object]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -78,6 +83,8 @@ _mega_run() {
             '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -98,6 +105,8 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -119,6 +128,8 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -144,6 +155,8 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already, and stays so]' \
             '--batch=[lines that are translated together (1)]:n: ' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'

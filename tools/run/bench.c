@@ -30,9 +30,10 @@ static const char help[] =
     "      --repeats N      measured runs, after one that is not (5)\n"
     "      --breakdown      where the time of an encoder goes\n"
     "      --format NAME    text (default), markdown, csv or json\n"
-    "      --cpu NAME       kernels: generic, avx2, avx512, avx512vnni; on arm64 dotprod\n"
-    "                       (the best of this machine)\n"
     "      --threads N      (as many as there are processors)\n"
+    "      --cpu NAME       kernels: generic, avx2, avx512, avx512vnni, on arm64 dotprod, or\n"
+    "                       openblas (the best of this machine)\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model cannot be run, 2 wrong usage.\n";
@@ -40,8 +41,9 @@ static const char help[] =
 typedef enum Format { TEXT, MARKDOWN, CSV, JSON, FORMAT_COUNT } Format;
 
 typedef struct Options {
-    const char *model, *cpu;
-    int length, tokens, beam, batch, repeats, threads;
+    const char *model;
+    int length, tokens, beam, batch, repeats;
+    MegaSessionOptions session;
     Format format;
     bool breakdown;
 } Options;
@@ -345,22 +347,15 @@ static int make_input(Bench *bench, MegaError *err)
 static int run(Options *options)
 {
     Bench bench = {.options = options};
-    MegaSessionOptions session = {.threads = options->threads};
     Result result = {0};
     MegaError err = {0};
-    const MegaKernels *kernels = options->cpu ? mega_kernels_by_name(options->cpu)
-                                              : mega_kernels();
-    if (!kernels)
-        return usage_error("bench", "this machine has no kernels '%s'", options->cpu);
     int code = mega_model_open(&bench.model, options->model, &err);
     if (!code) {
         choose_lengths(options, mega_model_config(bench.model));
-        code = mega_session_new(&bench.session, bench.model, &session, &err);
+        code = mega_session_new(&bench.session, bench.model, &options->session, &err);
     }
-    if (!code) {
-        mega_session_force(bench.session, kernels, MEGA_EMA_AUTO);
+    if (!code)
         code = make_input(&bench, &err);
-    }
     if (!code)
         code = measure(&bench, &result, &err);
     if (code)
@@ -388,7 +383,7 @@ static bool parse_format(const char *text, Format *out)
 int command_bench(int argc, char **argv)
 {
     enum { OPT_LENGTH = 256, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
-           OPT_FORMAT, OPT_CPU, OPT_THREADS };
+           OPT_FORMAT };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"length", required_argument, NULL, OPT_LENGTH},
@@ -398,8 +393,7 @@ int command_bench(int argc, char **argv)
         {"repeats", required_argument, NULL, OPT_REPEATS},
         {"breakdown", no_argument, NULL, OPT_BREAKDOWN},
         {"format", required_argument, NULL, OPT_FORMAT},
-        {"cpu", required_argument, NULL, OPT_CPU},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.beam = 1, .batch = 1, .repeats = 5};
@@ -418,8 +412,9 @@ int command_bench(int argc, char **argv)
         case OPT_REPEATS: good = parse_int(optarg, 1, 10000, &options.repeats); break;
         case OPT_BREAKDOWN: options.breakdown = true; break;
         case OPT_FORMAT: good = parse_format(optarg, &options.format); break;
-        case OPT_CPU: options.cpu = optarg; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
         default: return option_error("bench", option, argv);
         }
         if (!good)

@@ -39,6 +39,8 @@ static const char help[] =
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"
     "  -h, --help              show this help\n"
@@ -48,7 +50,8 @@ static const char help[] =
 typedef struct Options {
     const char *model, *files_from;
     InputOptions input;
-    int top, threads;
+    int top;
+    MegaSessionOptions session;
     bool json, null, time, quiet;
 } Options;
 
@@ -156,7 +159,6 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
 
 static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = c->options->threads};
     double begun = clock_seconds();
     int code = 0;
     if (c->options->model)
@@ -168,7 +170,7 @@ static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError 
     if (!code)
         code = mega_model_open(&engine->model, engine->path, err);
     if (!code)
-        code = mega_session_new(&engine->session, engine->model, &session, err);
+        code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
     if (!code)
         code = input_reader_new(&engine->reader, engine->model, &c->options->input, err);
     if (!code) {
@@ -385,7 +387,7 @@ static int run(const Options *options, int count, char **paths)
 
 int command_classify(int argc, char **argv)
 {
-    enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_RAW, OPT_IDS, OPT_FILES, OPT_THREADS,
+    enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_RAW, OPT_IDS, OPT_FILES,
            OPT_TIME };
     static const struct option long_options[] = {{"model", required_argument, NULL, 'm'},
                                                  {"top", required_argument, NULL, OPT_TOP},
@@ -396,7 +398,7 @@ int command_classify(int argc, char **argv)
                                                  {"ids", no_argument, NULL, OPT_IDS},
                                                  {"files-from", required_argument, NULL, OPT_FILES},
                                                  {"null", no_argument, NULL, '0'},
-                                                 {"threads", required_argument, NULL, OPT_THREADS},
+                                                 SESSION_OPTIONS,
                                                  {"time", no_argument, NULL, OPT_TIME},
                                                  {"quiet", no_argument, NULL, 'q'},
                                                  {"help", no_argument, NULL, 'h'},
@@ -424,7 +426,9 @@ int command_classify(int argc, char **argv)
             break;
         case OPT_IDS: options.input.ids = true; break;
         case OPT_FILES: options.files_from = optarg; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
         case OPT_TIME: options.time = true; break;
         default: return option_error("classify", option, argv);
         }

@@ -38,6 +38,8 @@ static const char help[] =
     "                          the translations\n"
     "      --json              one JSON object\n"
     "      --threads N         inputs at a time (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
     "  -h, --help              show this help\n"
     "\n"
@@ -48,7 +50,8 @@ static const char help[] =
 
 typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
-    int limit, threads;
+    int limit;
+    MegaSessionOptions session; /* threads: inputs at a time */
     bool json, quiet;
 } Options;
 
@@ -82,7 +85,8 @@ typedef struct Eval {
 /* A worker's reader and session are made when it gets its first row. */
 static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = 1};
+    MegaSessionOptions session = eval->options->session;
+    session.threads = 1;
     InputOptions input = {0};
     int code = 0;
     if (!worker->probabilities) {
@@ -160,7 +164,7 @@ static int prepare(Eval *eval, MegaError *err)
     if (code)
         return code;
     eval->rows = calloc(eval->manifest.count, sizeof *eval->rows);
-    code = mega_pool_new(&eval->pool, options->threads, err);
+    code = mega_pool_new(&eval->pool, options->session.threads, err);
     if (!code)
         eval->workers = calloc((size_t)mega_pool_threads(eval->pool), sizeof *eval->workers);
     if (!code && (!eval->rows || !eval->workers))
@@ -358,7 +362,7 @@ static int run_text(const Options *options, MegaTask task)
 {
     EvalTextOptions text = {.model = options->model, .list = options->manifest,
                             .predictions = options->predictions, .limit = options->limit,
-                            .threads = options->threads, .json = options->json,
+                            .session = options->session, .json = options->json,
                             .quiet = options->quiet};
     MegaError err = {0};
     if (task == MEGA_TASK_TRANSLATE && !options->predictions)
@@ -408,7 +412,7 @@ static int run(const Options *options)
 
 int command_eval(int argc, char **argv)
 {
-    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON, OPT_THREADS };
+    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"root", required_argument, NULL, OPT_ROOT},
@@ -416,7 +420,7 @@ int command_eval(int argc, char **argv)
         {"limit", required_argument, NULL, OPT_LIMIT},
         {"predictions", required_argument, NULL, OPT_PREDICTIONS},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0}};
@@ -435,7 +439,9 @@ int command_eval(int argc, char **argv)
         case OPT_LIMIT: good = parse_int(optarg, 1, INT32_MAX, &options.limit); break;
         case OPT_PREDICTIONS: options.predictions = optarg; break;
         case OPT_JSON: options.json = true; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
         default: return option_error("eval", option, argv);
         }
         if (!good)

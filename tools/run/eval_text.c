@@ -24,7 +24,7 @@ static void show_progress(void *context, size_t done)
 
 int eval_language_model(const EvalTextOptions *options, MegaError *err)
 {
-    ScoreOptions score = {.model = options->model, .threads = options->threads};
+    ScoreOptions score = {.model = options->model, .session = options->session};
     Scorer scorer = {0};
     ScoreTotal total = {0};
     MegaBuffer text = {0};
@@ -107,10 +107,9 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
 
 static int open_translator(Pairs *pairs, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = pairs->options->threads};
     int code = mega_model_open(&pairs->model, pairs->options->model, err);
     if (!code)
-        code = mega_session_new(&pairs->session, pairs->model, &session, err);
+        code = mega_session_new(&pairs->session, pairs->model, &pairs->options->session, err);
     const MegaMeta *meta = code ? NULL : mega_model_meta(pairs->model);
     if (!code)
         code = mega_codec_new(&pairs->source, meta, MEGA_CODEC_SOURCE, err);

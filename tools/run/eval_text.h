@@ -9,7 +9,8 @@
 typedef struct EvalTextOptions {
     const char *model, *list;
     const char *predictions; /* file for the translations */
-    int limit, threads;      /* limit 0: all lines */
+    int limit;               /* 0: all lines */
+    MegaSessionOptions session;
     bool json, quiet;
 } EvalTextOptions;
 

@@ -29,6 +29,8 @@ static const char help[] =
     "      --stage NAME     what to write (logits); 'list' prints the names\n"
     "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
     "      --threads N      (as many as there are processors)\n"
+    "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
@@ -36,7 +38,8 @@ static const char help[] =
 typedef struct Options {
     const char *model, *output, *stage, *target;
     const char *in[2];
-    int in_count, number, threads, chunk; /* chunk: as in MegaDecoderOptions */
+    int in_count, number, chunk; /* chunk: as in MegaDecoderOptions */
+    MegaSessionOptions session;
 } Options;
 
 /* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
@@ -281,7 +284,6 @@ static int run(const Options *options)
     MegaError err = {0};
     MegaModel *model = NULL;
     MegaSession *session = NULL;
-    MegaSessionOptions session_options = {.threads = options->threads};
     int status = 0, code = mega_model_open(&model, options->model, &err);
     if (!code && strcmp(options->stage, "list") == 0) {
         each_stage(model, print_stage, NULL);
@@ -295,7 +297,7 @@ static int run(const Options *options)
     if (!code)
         status = check_usage(options, model);
     if (!code && !status) {
-        code = mega_session_new(&session, model, &session_options, &err);
+        code = mega_session_new(&session, model, &options->session, &err);
         if (!code)
             code = mega_model_task(model) == MEGA_TASK_CLASSIFY
                        ? run_classifier(options, session, model, &err)
@@ -313,20 +315,20 @@ out:
 
 int command_forward(int argc, char **argv)
 {
-    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_THREADS };
+    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},   {"in", required_argument, NULL, OPT_IN},
         {"target", required_argument, NULL, OPT_TARGET},
         {"chunk", required_argument, NULL, OPT_CHUNK},
         {"output", required_argument, NULL, 'o'},  {"stage", required_argument, NULL, OPT_STAGE},
         {"input", required_argument, NULL, OPT_INPUT},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"help", no_argument, NULL, 'h'},          {0}};
     Options options = {.stage = "logits"};
-    int option;
+    int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, &index)) != -1) {
         switch (option) {
         case 'm': options.model = optarg; break;
         case 'o': options.output = optarg; break;
@@ -347,8 +349,11 @@ int command_forward(int argc, char **argv)
                 return usage_error("forward", "--input takes 0 or 1, not '%s'", optarg);
             break;
         case OPT_THREADS:
-            if (!parse_int(optarg, 1, 256, &options.threads))
-                return usage_error("forward", "--threads takes 1 to 256, not '%s'", optarg);
+        case OPT_CPU:
+        case OPT_MAX_MEMORY:
+            if (!parse_session_option(option, optarg, &options.session))
+                return usage_error("forward", "'%s' is not a valid value for --%s", optarg,
+                                   long_options[index].name);
             break;
         default: return option_error("forward", option, argv);
         }

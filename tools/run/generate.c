@@ -38,6 +38,8 @@ static const char help[] =
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model or the prompt cannot be used, 2 wrong usage.\n";
@@ -49,7 +51,8 @@ typedef struct Options {
     const char *stops[MAX_STOPS];
     int stop_count;
     MegaSamplingOptions sampling;
-    int max_tokens, samples, threads, chunk;
+    int max_tokens, samples, chunk;
+    MegaSessionOptions session;
     bool seeded, ignore_eos, ids, json;
 } Options;
 
@@ -299,7 +302,6 @@ static int load_prompt(Generator *g, MegaError *err)
 
 static int load_model(Generator *g, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = g->options->threads};
     char *path = NULL;
     int code = g->options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
     if (!code)
@@ -310,7 +312,7 @@ static int load_model(Generator *g, MegaError *err)
                          "%s is no language model; 'mega-run inspect' shows what it is",
                          g->options->model);
     if (!code)
-        code = mega_session_new(&g->session, g->model, &session, err);
+        code = mega_session_new(&g->session, g->model, &g->options->session, err);
     if (!code && !g->options->ids)
         code = mega_codec_new(&g->codec, mega_model_meta(g->model), MEGA_CODEC_TARGET, err);
     return code;
@@ -366,7 +368,7 @@ static int run(const Options *options)
 }
 
 enum { OPT_MAX_TOKENS = 256, OPT_GREEDY, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_REPETITION,
-       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON, OPT_THREADS };
+       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON };
 
 static bool parse_seed(const char *text, Options *options)
 {
@@ -397,7 +399,7 @@ static bool take_option(Options *options, int option, const char *value)
     case OPT_CHUNK: return parse_chunk(value, &options->chunk);
     case OPT_IDS: options->ids = true; return true;
     case OPT_JSON: options->json = true; return true;
-    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    default: return parse_session_option(option, value, &options->session);
     }
 }
 
@@ -418,7 +420,7 @@ int command_generate(int argc, char **argv)
         {"chunk", required_argument, NULL, OPT_CHUNK},
         {"ids", no_argument, NULL, OPT_IDS},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.sampling = mega_sampling_defaults(), .max_tokens = 256, .samples = 1};

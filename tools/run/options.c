@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "kernels.h"
 
 void report(const char *format, ...)
 {
@@ -87,6 +88,47 @@ bool parse_chunk(const char *text, int *out)
 bool parse_seconds(const char *text, double *out)
 {
     return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;
+}
+
+/* "300M", "1.5G", "1000000": bytes. */
+static bool parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "kMGT";
+    char *end;
+    double value = strtod(text, &end), factor = 1;
+    if (!is_number_start(text) || end == text)
+        return false;
+    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        factor *= 1000;
+    if ((*end && !unit) || (unit && end[1]) || !(value > 0) || value * factor > 1e18)
+        return false;
+    *out = (uint64_t)(value * factor);
+    return true;
+}
+
+static bool parse_cpu(const char *name, const char **out)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    size_t count = mega_kernels_all(all);
+    *out = name;
+    if (mega_kernels_by_name(name))
+        return true;
+    fputs("mega-run: this machine has the kernels", stderr);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, " %s,", all[i]->name);
+    fputs(" openblas\n", stderr);
+    return false;
+}
+
+bool parse_session_option(int option, const char *value, MegaSessionOptions *out)
+{
+    switch (option) {
+    case OPT_THREADS: return parse_int(value, 1, 256, &out->threads);
+    case OPT_CPU: return parse_cpu(value, &out->cpu);
+    case OPT_MAX_MEMORY: return parse_size(value, &out->max_memory);
+    default: return false;
+    }
 }
 
 json_t *json_text(const char *text)

@@ -37,6 +37,14 @@ bool parse_real(const char *text, double min, double max, double *out);
 bool parse_chunk(const char *text, int *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
+/* How a session runs: options of all commands that run a model, for their tables and their switch. */
+enum { OPT_THREADS = 1024, OPT_CPU, OPT_MAX_MEMORY };
+#define SESSION_OPTIONS                                                                            \
+    {"threads", required_argument, NULL, OPT_THREADS}, {"cpu", required_argument, NULL, OPT_CPU},  \
+    {"max-memory", required_argument, NULL, OPT_MAX_MEMORY}
+/* False: not a valid value, or none of these options. */
+bool parse_session_option(int option, const char *value, MegaSessionOptions *out);
+
 /* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
 json_t *json_text(const char *text);
 /* One object as one line on standard output, flushed; consumes the reference. */

@@ -32,6 +32,8 @@ static const char help[] =
     "      --pre-tokenized     text is tokenised already\n"
     "      --json              one JSON object for each text\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
     "  -h, --help              show this help\n"
     "\n"
@@ -210,7 +212,7 @@ static int run(const Options *options, char **paths, int count)
 int command_score(int argc, char **argv)
 {
     enum { OPT_DOCUMENT = 256, OPT_EOS, OPT_PER_TOKEN, OPT_CHUNK, OPT_IDS, OPT_PRE_TOKENIZED,
-           OPT_JSON, OPT_THREADS };
+           OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"document", no_argument, NULL, OPT_DOCUMENT},
@@ -220,7 +222,7 @@ int command_score(int argc, char **argv)
         {"ids", no_argument, NULL, OPT_IDS},
         {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0}};
@@ -241,7 +243,11 @@ int command_score(int argc, char **argv)
         case OPT_IDS: options.score.ids = true; break;
         case OPT_PRE_TOKENIZED: options.score.pre_tokenized = true; break;
         case OPT_JSON: options.json = true; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.score.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY:
+            good = parse_session_option(option, optarg, &options.score.session);
+            break;
         default: return option_error("score", option, argv);
         }
         if (!good)

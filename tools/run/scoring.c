@@ -30,7 +30,6 @@ static int load_codecs(Scorer *scorer, MegaError *err)
 
 int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = options->threads};
     MegaDecoderOptions decoder = {.chunk = options->chunk};
     char *path = NULL;
     *scorer = (Scorer){.ids = options->ids, .pre_tokenized = options->pre_tokenized};
@@ -43,7 +42,7 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
                          "%s is a classifier: language models and translators score text",
                          options->model);
     if (!code)
-        code = mega_session_new(&scorer->session, scorer->model, &session, err);
+        code = mega_session_new(&scorer->session, scorer->model, &options->session, err);
     if (!code)
         code = load_codecs(scorer, err);
     if (!code)

@@ -26,7 +26,8 @@ typedef struct ScoreTotal {
 
 typedef struct ScoreOptions {
     const char *model;
-    int threads, chunk; /* chunk: as in MegaDecoderOptions */
+    MegaSessionOptions session;
+    int chunk; /* as in MegaDecoderOptions */
     bool ids, pre_tokenized;
 } ScoreOptions;
 

@@ -41,6 +41,8 @@ static const char help[] =
     "      --pre-tokenized     text is tokenised already, and stays so\n"
     "      --batch N           lines that are translated together (1)\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
     "  -h, --help              show this help\n"
     "\n"
@@ -50,7 +52,8 @@ static const char help[] =
 typedef struct Options {
     const char *model, *prefix;
     MegaSearchOptions search;
-    int nbest, batch, threads;
+    int nbest, batch;
+    MegaSessionOptions session;
     bool scores, json, ids, pre_tokenized, quiet;
 } Options;
 
@@ -361,7 +364,6 @@ static int load_prefix(Translator *t, MegaError *err)
 
 static int load(Translator *t, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = t->options->threads};
     char *path = NULL;
     int code = 0;
     if (!t->options->model)
@@ -373,7 +375,7 @@ static int load(Translator *t, MegaError *err)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s is no translator; 'mega-run inspect' shows what "
                          "it is", t->options->model);
     if (!code)
-        code = mega_session_new(&t->session, t->model, &session, err);
+        code = mega_session_new(&t->session, t->model, &t->options->session, err);
     if (!code)
         code = load_codecs(t, err);
     if (!code)
@@ -406,7 +408,7 @@ static int run(const Options *options, char **paths, int count)
 
 enum { OPT_BEAM = 256, OPT_NBEST, OPT_LENPEN, OPT_UNNORMALIZED, OPT_MAX_LEN_A, OPT_MAX_LEN_B,
        OPT_MIN_LEN, OPT_NGRAM, OPT_PREFIX, OPT_UNK, OPT_TEMPERATURE, OPT_SCORES, OPT_ALIGNMENTS,
-       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH, OPT_THREADS };
+       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH };
 
 /* False for a bad value. */
 static bool take_option(Options *options, int option, const char *value)
@@ -432,7 +434,7 @@ static bool take_option(Options *options, int option, const char *value)
     case OPT_IDS: options->ids = true; return true;
     case OPT_PRE_TOKENIZED: options->pre_tokenized = true; return true;
     case OPT_BATCH: return parse_int(value, 1, 4096, &options->batch);
-    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    default: return parse_session_option(option, value, &options->session);
     }
 }
 
@@ -457,7 +459,7 @@ int command_translate(int argc, char **argv)
         {"ids", no_argument, NULL, OPT_IDS},
         {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
         {"batch", required_argument, NULL, OPT_BATCH},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {0}};
