@@ -7,6 +7,7 @@
 #include "decoder.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -523,14 +524,36 @@ static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *e
     return 0;
 }
 
-static int check_finite(const float *values, size_t count, MegaError *err)
+#define CHECKED_AT_ONCE 16384
+
+typedef struct Check {
+    const float *values;
+    size_t count;
+    atomic_bool bad;
+} Check;
+
+static void check_part(void *context, size_t task, int worker)
 {
+    (void)worker;
+    Check *check = context;
+    size_t first = task * CHECKED_AT_ONCE, left = check->count - first;
     float sum = 0; /* 0 * x is NaN for infinities and NaN */
-    for (size_t i = 0; i < count; i++)
-        sum += 0.0f * values[i];
-    return sum == 0.0f ? 0
-                       : mega_fail(err, MEGA_ERR_INPUT,
-                                   "the model's numbers overflow: an output is not finite");
+    for (size_t i = 0; i < (left < CHECKED_AT_ONCE ? left : CHECKED_AT_ONCE); i++)
+        sum += 0.0f * check->values[first + i];
+    if (sum != 0.0f)
+        atomic_store(&check->bad, true);
+}
+
+static int check_finite(const MegaDecoder *decoder, const float *values, size_t count,
+                        MegaError *err)
+{
+    Check check = {.values = values, .count = count};
+    mega_pool_run(decoder->session->pool, (count + CHECKED_AT_ONCE - 1) / CHECKED_AT_ONCE,
+                  check_part, &check);
+    return atomic_load(&check.bad)
+               ? mega_fail(err, MEGA_ERR_INPUT,
+                           "the model's numbers overflow: an output is not finite")
+               : 0;
 }
 
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
@@ -546,7 +569,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
     if (code)
         return code;
     mega_logits_run(&decoder->logits, decoder->memory.x, decoder->live, logits);
-    return check_finite(logits, decoder->live * vocab, err);
+    return check_finite(decoder, logits, decoder->live * vocab, err);
 }
 
 /* Reads `count` tokens of the only live sequence and hands each pass's rows on. */
@@ -575,12 +598,12 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
         if (!code && logits) {
             float *out = logits + done * vocab;
             mega_logits_run(&decoder->logits, decoder->memory.x, rows, out);
-            code = check_finite(out, rows * vocab, err);
+            code = check_finite(decoder, out, rows * vocab, err);
         }
         if (!code && logprobs) {
             mega_logits_score(&decoder->logits, decoder->memory.x, rows, targets + done,
                               logprobs + done);
-            code = check_finite(logprobs + done, rows, err);
+            code = check_finite(decoder, logprobs + done, rows, err);
         }
         if (!code && !across) /* the last row's weights are what mega_decoder_attention shows */
             memmove(decoder->memory.cross,
