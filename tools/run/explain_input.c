@@ -452,9 +452,11 @@ static void describe(Subject *subject, char **paths, int count)
     if (subject->samples)
         snprintf(rest, room, "%.2f s of sound, %zu %s", subject->input.end - subject->input.start,
                  length, unit);
-    else if (subject->pixels)
+    else if (subject->pixels && subject->grid_width < subject->image.width)
         snprintf(rest, room, "%d x %d pixels, %d x %d %s", subject->image.width,
                  subject->image.height, subject->grid_width, subject->grid_height, unit);
+    else if (subject->pixels)
+        snprintf(rest, room, "%d x %d pixels", subject->image.width, subject->image.height);
     else if (subject->input.count > 1)
         snprintf(rest, room, "%zu and %zu %s", length, subject->observer.inputs[1].length, unit);
     else
