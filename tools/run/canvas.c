@@ -66,6 +66,12 @@ static void set_colour(Canvas *canvas, Colour colour)
     cairo_set_source_rgb(canvas->cairo, colour.red, colour.green, colour.blue);
 }
 
+/* Damaged models have numbers that are none; cairo would fail for good. */
+static bool can_draw(double x, double y, double width, double height)
+{
+    return isfinite(x) && isfinite(y) && isfinite(width) && isfinite(height);
+}
+
 /* ---- Text ----------------------------------------------------------------------------------- */
 
 static void set_font(Canvas *canvas, TextStyle style)
@@ -140,7 +146,7 @@ void canvas_text(Canvas *canvas, double x, double y, TextStyle style, const char
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    char *clean = printable(canvas, text);
+    char *clean = can_draw(x, y, 0, 0) ? printable(canvas, text) : NULL;
     if (!clean)
         return;
     cairo_t *cairo = canvas->cairo;
@@ -163,6 +169,8 @@ void canvas_text(Canvas *canvas, double x, double y, TextStyle style, const char
 
 void canvas_fill(Canvas *canvas, double x, double y, double width, double height, Colour colour)
 {
+    if (!can_draw(x, y, width, height))
+        return;
     set_colour(canvas, colour);
     cairo_rectangle(canvas->cairo, x, y, width, height);
     cairo_fill(canvas->cairo);
@@ -191,6 +199,8 @@ static void stroke(Canvas *canvas, LineStyle style)
 
 void canvas_line(Canvas *canvas, double x0, double y0, double x1, double y1, LineStyle style)
 {
+    if (!can_draw(x0, y0, x1, y1))
+        return;
     cairo_move_to(canvas->cairo, x0, y0);
     cairo_line_to(canvas->cairo, x1, y1);
     stroke(canvas, style);
@@ -222,6 +232,8 @@ void canvas_area(Canvas *canvas, const double *xs, const double *ys, size_t coun
 
 void canvas_dot(Canvas *canvas, double x, double y, double radius, Colour colour)
 {
+    if (!can_draw(x, y, radius, 0))
+        return;
     set_colour(canvas, colour);
     cairo_new_sub_path(canvas->cairo);
     cairo_arc(canvas->cairo, x, y, radius, 0, 2 * 3.14159265358979323846);

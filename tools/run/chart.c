@@ -13,7 +13,7 @@
 
 static double bend(const Axis *axis, double value)
 {
-    return axis->bent ? copysign(log10(1 + fabs(value)), value) : value;
+    return axis->kind == AXIS_BENT ? copysign(log10(1 + fabs(value)), value) : value;
 }
 
 double axis_place(const Axis *axis, double value)
@@ -26,7 +26,7 @@ double axis_value(const Axis *axis, double place)
 {
     double low = bend(axis, axis->low), high = bend(axis, axis->high);
     double value = low + place * (high - low);
-    return axis->bent ? copysign(pow(10, fabs(value)) - 1, value) : value;
+    return axis->kind == AXIS_BENT ? copysign(pow(10, fabs(value)) - 1, value) : value;
 }
 
 double plot_x(const Plot *plot, double value)
@@ -64,6 +64,8 @@ static double nice_step(double range, double most)
 static size_t plain_ticks(const Axis *axis, double most, double *ticks)
 {
     double step = nice_step(axis->high - axis->low, most);
+    if (axis->kind == AXIS_WHOLE && step < 1)
+        step = 1;
     size_t count = 0;
     for (double i = ceil(axis->low / step - 1e-9); i * step <= axis->high + 1e-9 * step; i++)
         if (count < MOST_TICKS)
@@ -88,7 +90,7 @@ static size_t bent_ticks(const Axis *axis, double *ticks)
 
 static size_t find_ticks(const Axis *axis, double most, double *ticks)
 {
-    return axis->bent ? bent_ticks(axis, ticks) : plain_ticks(axis, most, ticks);
+    return axis->kind == AXIS_BENT ? bent_ticks(axis, ticks) : plain_ticks(axis, most, ticks);
 }
 
 static size_t ticks_across(const Plot *plot, double *ticks)

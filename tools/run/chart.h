@@ -6,10 +6,15 @@
 
 #include "canvas.h"
 
-/* bent: sgn(v) log10(1 + |v|), for distances that matter when small and may be large. */
+typedef enum AxisKind {
+    AXIS_PLAIN,
+    AXIS_WHOLE, /* of what is counted: no ticks between */
+    AXIS_BENT,  /* sgn(v) log10(1 + |v|), for distances that matter when small and may be large */
+} AxisKind;
+
 typedef struct Axis {
     double low, high; /* low < high */
-    bool bent;
+    AxisKind kind;
 } Axis;
 
 /* 0 ... 1 along the axis, and back. */

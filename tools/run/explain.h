@@ -48,8 +48,8 @@ void draw_strips(Canvas *canvas, double x, double y, double width, const float *
 void draw_scale(Canvas *canvas, double x, double y, bool right, Scale scale, ColourMap map,
                 const char *unit);
 
-/* How far the EMA of each layer sees, a row as high as a strip for each: distances up to `most`
- * positions, as wide as `width`. factor: of the unit, for one position. Ends REACH_FOOT below the
+/* How far the EMA of each layer sees, a row as high as a strip for each, its number to its left:
+ * distances up to `most` positions over `width`. factor: of the unit, for one position. Ends REACH_FOOT below the
  * rows. */
 #define REACH_FOOT 48.0
 typedef struct ReachRows {

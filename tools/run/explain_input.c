@@ -115,9 +115,9 @@ static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double
     }
 }
 
-/* Attention, reach and gates of one input, its positions from x on over `width`; where it ends. */
+/* Attention and gates of one input, its positions from x on over `width`; where it ends. */
 static double draw_layers(const Subject *subject, Canvas *canvas, int number, double x, double y,
-                          double width, double factor, const char *unit)
+                          double width)
 {
     const Observed *observed = &subject->observer.inputs[number];
     int layers = subject->reach.layers;
@@ -129,10 +129,6 @@ static double draw_layers(const Subject *subject, Canvas *canvas, int number, do
     draw_strips(canvas, x, y + 24, width, observed->attention, layers, observed->length,
                 observed->combined, attention, MAP_HEAT);
     draw_chunks(subject, canvas, x, y + 24, width, observed->length);
-    if (number == 0) {
-        draw_heading(canvas, SIDE, y + 14, "Reach of the EMA", "");
-        draw_reach(canvas, SIDE, y + 24, SIDE_WIDTH, &subject->reach, factor, unit);
-    }
     y += 24 + STRIP_PITCH * (layers + 1) + 16;
     draw_heading(canvas, x, y + 14, "Update gate",
                  "mean over channels: how much of the place is made new");
@@ -142,9 +138,18 @@ static double draw_layers(const Subject *subject, Canvas *canvas, int number, do
     return y + 24 + STRIP_PITCH * layers;
 }
 
+/* In the right column; where it ends. */
+static double draw_side(const Subject *subject, Canvas *canvas, double y, double factor,
+                        const char *unit)
+{
+    draw_heading(canvas, SIDE, y + 14, "Reach of the EMA", "");
+    draw_reach(canvas, SIDE, y + 24, SIDE_WIDTH, &subject->reach, factor, unit);
+    return y + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT;
+}
+
 /* ---- Recordings ----------------------------------------------------------------------------- */
 
-/* Power spectra of windows of FFT samples around `columns` places, in decibels below the loudest. */
+/* Power spectra of windows of FFT samples around `columns` places, in dB below the loudest. */
 static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 {
     const size_t bins = FFT / 2, columns = (size_t)MAIN;
@@ -228,9 +233,10 @@ static double draw_recording(Canvas *canvas, const void *context)
     double end = subject->input.end - subject->input.start;
     for (size_t i = 0; i < length; i++)
         loudest = fmax(loudest, fabs((double)subject->samples[i]));
-    Plot wave = {canvas, LEFT, CHART_TOP + 12, MAIN, 90, {0, seconds, false},
-                 {-1.1 * loudest, 1.1 * loudest, false}};
-    Plot spectrum = {canvas, LEFT, wave.y + 98, MAIN, 150, wave.across, {0, rate / 2000, false}};
+    Plot wave = {canvas, LEFT, CHART_TOP + 12, MAIN, 90, {0, seconds, AXIS_PLAIN},
+                 {-1.1 * loudest, 1.1 * loudest, AXIS_PLAIN}};
+    Plot spectrum = {canvas, LEFT, wave.y + 98, MAIN, 150, wave.across,
+                     {0, rate / 2000, AXIS_PLAIN}};
     chart_title(canvas, WIDTH, subject->title, subject->subtitle);
     plot_ground(&wave);
     draw_wave(canvas, &wave, subject->samples, length);
@@ -254,10 +260,9 @@ static double draw_recording(Canvas *canvas, const void *context)
     /* position t has the samples from t * hop on in its middle */
     double hop = embed->kind == MEGA_EMBED_FRAMES ? embed->frame_hop : 1;
     double covered = hop * (double)subject->observer.inputs[0].length / rate;
-    return draw_layers(subject, canvas, 0, LEFT, spectrum.y + spectrum.height + 52,
-                       plot_x(&wave, covered) - LEFT, 1000 * hop / rate,
-                       "milliseconds back and ahead") +
-           40;
+    double y = spectrum.y + spectrum.height + 52;
+    draw_side(subject, canvas, y, 1000 * hop / rate, "milliseconds back and ahead");
+    return draw_layers(subject, canvas, 0, LEFT, y, plot_x(&wave, covered) - LEFT) + 40;
 }
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
@@ -365,10 +370,7 @@ static double draw_picture(Canvas *canvas, const void *context)
     canvas_text(canvas, SIDE, top + 14, (TextStyle){.size = 14, .bold = true}, "Reach of the EMA");
     snprintf(unit, sizeof unit, "%s back and ahead, row by row",
              observe_unit(subject->model, false));
-    for (int i = 0; i < subject->reach.layers; i++)
-        canvas_text(canvas, SIDE + 8, top + 38 + STRIP_PITCH * i,
-                    (TextStyle){.size = 11.5, .align = 1}, "%d", i);
-    draw_reach(canvas, SIDE + 16, top + 24, SIDE_WIDTH - 16, &subject->reach, 1, unit);
+    draw_reach(canvas, SIDE, top + 24, SIDE_WIDTH, &subject->reach, 1, unit);
     double y = fmax(fmax(top + tall + 66, bars + 26),
                     top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
     draw_heading(canvas, 50, y + 14, "Attention", received(subject, observed->length));
@@ -386,7 +388,7 @@ static double draw_texts(Canvas *canvas, const void *context)
     const Subject *subject = context;
     const char *unit = observe_unit(subject->model, false);
     int count = subject->input.count;
-    double y = CHART_TOP + 8, bars = 0;
+    double y = CHART_TOP + 8, side = y;
     char reach[64], heading[64];
     chart_title(canvas, WIDTH, subject->title, subject->subtitle);
     snprintf(reach, sizeof reach, "%s back and ahead", unit);
@@ -397,20 +399,21 @@ static double draw_texts(Canvas *canvas, const void *context)
         draw_heading(canvas, LEFT, y + 14, heading, "shaded by attention, all layers");
         draw_scale(canvas, LEFT + MAIN, y + 4, true, scale, MAP_HEAT, " x the mean");
         if (n == 0)
-            bars = draw_classes(subject, canvas, SIDE, y);
+            side = draw_classes(subject, canvas, SIDE, y) + 12;
         size_t drawn = 0;
         y = draw_tokens(canvas, LEFT, y + 26, MAIN, &subject->tokens[n], observed->combined, scale,
                         MAP_HEAT, TEXT_LINES, &drawn);
         draw_rest(canvas, LEFT, y, &subject->tokens[n], drawn);
         y += drawn < subject->tokens[n].count ? 36 : 14;
-        y = fmax(y, n == 0 ? bars + 12 : 0);
-        y = draw_layers(subject, canvas, n, LEFT, y, MAIN, 1, reach);
-        Plot axis = {canvas, LEFT, y - 2, MAIN, 0, {0, (double)observed->length, false},
-                     {0, 1, false}};
+        if (n == 0)
+            side = draw_side(subject, canvas, fmax(y, side), 1, reach);
+        y = draw_layers(subject, canvas, n, LEFT, y, MAIN);
+        Plot axis = {canvas, LEFT, y - 2, MAIN, 0, {0, (double)observed->length, AXIS_WHOLE},
+                     {0, 1, AXIS_PLAIN}};
         plot_across(&axis, unit);
         y += 56;
     }
-    return y;
+    return fmax(y, side + 24);
 }
 
 /* ---- The whole ------------------------------------------------------------------------------ */

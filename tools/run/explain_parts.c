@@ -126,10 +126,12 @@ void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRow
                 double factor, const char *unit)
 {
     double most = rows->most * factor;
-    Plot plot = {canvas, x, y, width, STRIP_PITCH * rows->layers,
-                 {-most, rows->bidirectional ? most : 0.04 * most, false}, {0, 1, false}};
+    Plot plot = {canvas, x + 16, y, width - 16, STRIP_PITCH * rows->layers,
+                 {-most, rows->bidirectional ? most : 0.04 * most, AXIS_PLAIN}, {0, 1, AXIS_PLAIN}};
     plot_ground(&plot);
     for (int i = 0; i < rows->layers; i++) {
+        canvas_text(canvas, x + 9, y + STRIP_PITCH * i + 14,
+                    (TextStyle){.size = 11.5, .align = 1}, "%d", i);
         draw_span(&plot, y + STRIP_PITCH * i + 1, &rows->back[i], -factor);
         if (rows->bidirectional)
             draw_span(&plot, y + STRIP_PITCH * i + 1, &rows->ahead[i], factor);
@@ -137,7 +139,7 @@ void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRow
     canvas_line(canvas, plot_x(&plot, 0), y, plot_x(&plot, 0), y + plot.height,
                 (LineStyle){.colour = {0, 0, 0}});
     plot_across(&plot, unit);
-    canvas_text(canvas, x + width / 2, y + plot.height + 45,
+    canvas_text(canvas, plot.x + plot.width / 2, y + plot.height + 45,
                 (TextStyle){.size = 11, .align = 0.5, .colour = COLOUR_GREY},
                 "mean distance; dark: the middle channel, light: 9 in 10");
 }

@@ -104,7 +104,7 @@ static double draw_encoder(const Alignment *a, Canvas *canvas, double y, double 
     draw_strips(canvas, left, y + 42, width, rows, layers, columns, observed->combined, attention,
                 MAP_HEAT);
     draw_heading(canvas, side, y + 14, "Reach of the EMA", "");
-    draw_reach(canvas, side, y + 42, 280, &a->reach, 1, "symbols back and ahead");
+    draw_reach(canvas, side, y + 42, 305, &a->reach, 1, "symbols back and ahead");
     y += 42 + STRIP_PITCH * (layers + 1) + 14;
     draw_heading(canvas, left, y + 14, "Update gate", "");
     draw_scale(canvas, left, y + 24, false, gate, MAP_BLUE, "");
@@ -145,7 +145,7 @@ static void lay_out(Alignment *a)
     a->rows = a->target.count < MOST_CELLS ? a->target.count : MOST_CELLS;
     a->cell = fmax(16, fmin(34, floor(820 / (double)a->columns)));
     a->left = 190;
-    a->width = fmax(a->left + a->cell * (double)a->columns + 24 + 310, 900);
+    a->width = fmax(a->left + a->cell * (double)a->columns + 24 + 335, 900);
 }
 
 /* A text as ids, with the final </s> that a source ends in. */
@@ -278,28 +278,26 @@ static double draw_reading(Canvas *canvas, const void *context)
     double y = draw_bars(canvas, side, top + 28, 190, 90, r->bars, r->bar_count,
                          fmax(r->bars[0].value, 1), 1, " bits") + 20;
     draw_heading(canvas, side, y + 14, "Reach of the EMA", "by layer");
-    for (int i = 0; i < r->reach.layers; i++)
-        canvas_text(canvas, side + 10, y + 38 + STRIP_PITCH * i,
-                    (TextStyle){.size = 11.5, .align = 1}, "%d", i);
     char unit[48];
     snprintf(unit, sizeof unit, "%s back", observe_unit(r->model, true));
-    draw_reach(canvas, side + 18, y + 24, 310, &r->reach, 1, unit);
+    draw_reach(canvas, side, y + 24, 330, &r->reach, 1, unit);
     y += 24 + STRIP_PITCH * r->reach.layers + REACH_FOOT;
     return fmax(text + 20, y) + 24;
 }
 
-/* The token with up to some characters before it: "thou art [m]ad". */
+/* The token in brackets, with a few before it: "thou art [m]". */
 static void name_surprise(const Reading *r, size_t index, Bar *bar)
 {
-    size_t used = 0, before = r->tokens.characters ? 14 : 2;
-    for (size_t i = index > before ? index - before : 0; i <= index; i++) {
-        const char *text = strcmp(r->tokens.texts[i], "\n") == 0 ? LINE_END
-                                                                  : r->tokens.texts[i];
-        int length = snprintf(bar->name + used, sizeof bar->name - used,
-                              i == index ? "[%s]" : r->tokens.characters ? "%s" : "%s ", text);
-        used += (size_t)length;
-        if (used >= sizeof bar->name)
-            return;
+    const size_t room = 18; /* bytes of those before */
+    char *const *texts = r->tokens.texts;
+    size_t first = index, used = 0;
+    while (first > 0 && (used += strlen(texts[first - 1]) + !r->tokens.characters) <= room)
+        first--;
+    used = 0;
+    for (size_t i = first; i <= index && used < sizeof bar->name; i++) {
+        const char *text = strcmp(texts[i], "\n") == 0 ? LINE_END : texts[i];
+        used += (size_t)snprintf(bar->name + used, sizeof bar->name - used,
+                                 i == index ? "[%s]" : r->tokens.characters ? "%s" : "%s ", text);
     }
 }
 

@@ -153,7 +153,7 @@ static int view_kernels(View *view, const MegaEma *ema, MegaError *err)
     float *both = malloc((2 * lags + 2) * sizeof *both), *column = malloc(d * sizeof *column);
     view->kernels = malloc(d * COLUMNS * sizeof *view->kernels);
     view->distance = (Axis){-1.3 * (double)lags, view->stack->bidirectional ? 1.3 * (double)lags
-                                                                            : 0.5, true};
+                                                                            : 0.5, AXIS_BENT};
     int code = channels && kernel && both && column && view->kernels
                    ? 0
                    : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the kernels of a layer");
@@ -187,7 +187,7 @@ static int view_kernels(View *view, const MegaEma *ema, MegaError *err)
 static void view_spectrum(View *view, const MegaEma *ema)
 {
     double longest = pow(10, ceil(log10(2 * (double)lags_of(view->stack))));
-    view->half_life = (Axis){0, longest, true};
+    view->half_life = (Axis){0, longest, AXIS_BENT};
     for (size_t ahead = 0; ahead < (ema->bidirectional ? 2 : 1); ahead++) {
         double total = 0, *bins = view->spectrum[ahead];
         for (size_t n = 0; n < ema->states; n++)
@@ -267,9 +267,10 @@ static int view_matrices(Picture *picture, const char *prefix, Matrix *out, int 
             Matrix *matrix = &out[(*count)++];
             name_matrix(matrix, tensor->name, prefix);
             matrix->stats = observe_matrix(values, elements);
-            if (matrix->stats.rms > 0)
+            if (matrix->stats.rms > 0 && isfinite(matrix->stats.largest)) {
                 picture->least = fmin(picture->least, matrix->stats.rms);
-            picture->most = fmax(picture->most, matrix->stats.largest);
+                picture->most = fmax(picture->most, matrix->stats.largest);
+            }
         }
         free(values);
     }
@@ -322,6 +323,8 @@ static int make_picture(Picture *picture, int layer, MegaError *err)
     if (!code)
         code = view_matrices(picture, NULL, picture->others, MOST_MATRICES, &picture->other_count,
                              err);
+    if (picture->most == 0) /* all weights are 0, or none is a number */
+        picture->least = picture->most = 1;
     return code;
 }
 
@@ -383,7 +386,7 @@ static void draw_marks(const Plot *plot, const View *view, int mark)
 static void draw_kernels(Canvas *canvas, const View *view, double y, const char *unit)
 {
     const Column *column = &columns[KERNELS];
-    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1, false}};
+    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1, AXIS_PLAIN}};
     canvas_heat(canvas, plot.x, plot.y, plot.width, plot.height, view->kernels,
                 (size_t)view->stack->width, COLUMNS, MAP_BLUE);
     canvas_frame(canvas, plot.x, plot.y, plot.width, plot.height, COLOUR_LIGHT);
@@ -397,7 +400,7 @@ static void draw_kernels(Canvas *canvas, const View *view, double y, const char 
 static void draw_middle(Canvas *canvas, const View *view, double y, const char *unit)
 {
     const Column *column = &columns[MIDDLE];
-    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1.02, false}};
+    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1.02, AXIS_PLAIN}};
     double xs[COLUMNS];
     for (int c = 0; c < COLUMNS; c++)
         xs[c] = axis_value(&view->distance, (c + 0.5) / COLUMNS);
@@ -416,7 +419,7 @@ static void draw_spectrum(Canvas *canvas, const View *view, double y, const char
     for (int bin = 0; bin < BINS; bin++)
         most = fmax(most, 100 * fmax(view->spectrum[0][bin], view->spectrum[1][bin]));
     Plot plot = {canvas, column->x, y, column->width, TALL, view->half_life,
-                 {0, most > 0 ? 1.1 * most : 1, false}};
+                 {0, most > 0 ? 1.1 * most : 1, AXIS_PLAIN}};
     plot_ground(&plot);
     for (int bin = 0; bin < BINS; bin++) {
         double left = plot_x(&plot, axis_value(&plot.across, (double)bin / BINS));
@@ -470,7 +473,7 @@ static void widen(Axis *up, const Axis *across, const float *table, size_t posit
 static void draw_bias(Canvas *canvas, const View *view, double y, const char *unit)
 {
     const Column *column = &columns[BIAS];
-    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 0, false}};
+    Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 0, AXIS_PLAIN}};
     if (view->cross) /* a target may look at any position of its source */
         plot.across.high = -plot.across.low;
     widen(&plot.up, &plot.across, view->bias, view->positions);
@@ -504,7 +507,7 @@ static double matrix_place(const Picture *picture, double value)
 {
     double low = log10(picture->least / 3), high = log10(picture->most * 1.2);
     double place = value > 0 ? (log10(value) - low) / (high - low) : 0;
-    return place < 0 ? 0 : place;
+    return place < 0 ? 0 : place < 1 ? place : 1;
 }
 
 static void draw_matrices(Canvas *canvas, const Picture *picture, const Matrix *matrices, int count,
