@@ -49,8 +49,8 @@ void draw_scale(Canvas *canvas, double x, double y, bool right, Scale scale, Col
                 const char *unit);
 
 /* How far the EMA of each layer sees, a row as high as a strip for each, its number to its left:
- * distances up to `most` positions over `width`. factor: of the unit, for one position. Ends REACH_FOOT below the
- * rows. */
+ * distances up to `most` positions over `width`. factor: of the unit, for one position. Ends
+ * REACH_FOOT below the rows. */
 #define REACH_FOOT 48.0
 typedef struct ReachRows {
     Reach back[MEGA_MAX_LAYERS], ahead[MEGA_MAX_LAYERS];
