@@ -252,8 +252,10 @@ static double draw_recording(Canvas *canvas, const void *context)
     if (end < seconds - 0.001) { /* the rest was added to reach the model's length */
         plot_mark(&wave, end);
         plot_mark(&spectrum, end);
-        canvas_text(canvas, plot_x(&wave, end) + 5, wave.y + 14,
-                    (TextStyle){.size = 11, .colour = COLOUR_GREY}, "end; the rest is padding");
+        bool room = end < 0.8 * seconds; /* to the right of the mark */
+        canvas_text(canvas, plot_x(&wave, end) + (room ? 5 : -5), wave.y + 14,
+                    (TextStyle){.size = 11, .align = room ? 0 : 1, .colour = COLOUR_GREY},
+                    "end; the rest is padding");
     }
     draw_classes(subject, canvas, SIDE, CHART_TOP + 8);
 
