@@ -252,8 +252,8 @@ static double draw_recording(Canvas *canvas, const void *context)
     if (end < seconds - 0.001) { /* the rest was added to reach the model's length */
         plot_mark(&wave, end);
         plot_mark(&spectrum, end);
-        bool room = end < 0.8 * seconds; /* to the right of the mark */
-        canvas_text(canvas, plot_x(&wave, end) + (room ? 5 : -5), wave.y + 14,
+        bool room = end < 0.8 * seconds; /* to the right of the mark, above the frame */
+        canvas_text(canvas, plot_x(&wave, end) + (room ? -4 : 4), wave.y - 4,
                     (TextStyle){.size = 11, .align = room ? 0 : 1, .colour = COLOUR_GREY},
                     "end; the rest is padding");
     }
