@@ -43,7 +43,9 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
     tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c \
     tools/run/scoring.c tools/run/score.c tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c \
-    tools/run/forward.c tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
+    tools/run/forward.c tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c \
+    tools/run/explain.c tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
+    tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
@@ -70,7 +72,8 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c tools/run/find_model.c
+    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
+    tools/run/find_model.c tools/run/observe.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -103,7 +106,7 @@ $(BUILD)/libmega.so: $(PIC_OBJ)
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
 
 $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
 
 $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)

@@ -152,6 +152,18 @@ void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst)
 #undef CONVERT
 }
 
+void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
+                              float *dst)
+{
+    const uint8_t *at = src;
+    uint64_t rows = 1, columns = shape[rank - 1];
+    uint64_t bytes = mega_dtype_items(dtype, columns) * mega_dtype_traits((int)dtype)->item_size;
+    for (int i = 0; i < rank - 1; i++)
+        rows *= shape[i];
+    for (uint64_t row = 0; row < rows; row++, at += bytes, dst += columns)
+        mega_dtype_to_f32(dtype, at, (size_t)columns, dst);
+}
+
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst)
 {
     uint8_t *at = dst;

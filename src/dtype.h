@@ -50,6 +50,9 @@ bool mega_dtype_bytes(MegaDtype dtype, const uint64_t *shape, int rank, uint64_t
 /* n elements of one row at src (little-endian, any alignment) to float32. Integers and bool convert
  * by value. */
 void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
+/* A whole tensor, row-major. */
+void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
+                              float *dst);
 /* n float32, a row of them for MEGA_Q8, to a storable type, rounded to nearest; src == dst is not
  * allowed. What becomes MEGA_Q8 must be finite. */
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst);

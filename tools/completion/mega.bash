@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="bench classify eval forward generate inspect score translate verify help"
+    local commands="bench classify eval explain forward generate inspect plot score translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -34,6 +34,10 @@ _mega_run()
         options="--model --root --split --limit --predictions --json
             --threads --cpu --max-memory --quiet --help"
         ;;
+    explain)
+        options="--model --output --raw --ids --pre-tokenized
+            --threads --cpu --max-memory --help"
+        ;;
     forward)
         options="--model --in --target --chunk --output --stage --input
             --threads --cpu --max-memory --help"
@@ -43,6 +47,7 @@ _mega_run()
             --seed --stop --ignore-eos --n --chunk --ids --json --threads --cpu --max-memory --help"
         ;;
     inspect) options="--tensors --json --help" ;;
+    plot) options="--model --output --layer --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --help"
@@ -64,14 +69,15 @@ _mega_run()
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threads | --max-memory | --split | --limit | --chunk | --stage | --input) ;;
+    --top | --window | --hop | --threads | --max-memory | --split | --limit | --chunk | --stage) ;;
+    --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
-        inspect,* | verify,*) _mega_files '*.mega' ;;
+        inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac
         ;;

@@ -1,13 +1,15 @@
 # fish completion of mega-run and mega-convert.
 
-set -l commands bench classify eval forward generate inspect score translate verify help
+set -l commands bench classify eval explain forward generate inspect plot score translate verify help
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -f
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a bench -d 'how fast a model runs here, and how fast it could'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a classify -d 'name what is in recordings, pictures and texts'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a eval -d 'accuracy of a model on a list of labelled files'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a explain -d 'draw what a model looked at in an input'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a forward -d 'raw arrays in, raw arrays out'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a generate -d 'go on with a text, by a language model'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'show what a model file holds'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a plot -d 'draw what a model learned'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a score -d 'how probable a model finds texts'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a translate -d 'text in, text out'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a verify -d 'check all checksums of a model file'
@@ -57,6 +59,16 @@ complete -c mega-run -n '__fish_seen_subcommand_from eval' -l max-memory -x -d '
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s q -l quiet -d 'no progress, no message about inputs that fail'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s h -l help -d 'show this help'
 
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -s m -l model -r -F -d 'the model'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -s o -l output -r -F -d 'the picture, .svg or .png'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l raw -x -a 's16le:16000:1 f32le:16000:1' -d 'input is headerless PCM, such as s16le:16000:1'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l ids -d 'input is token ids, used as they are'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l pre-tokenized -d 'text is tokenised already'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l max-memory -x -d 'refuse what needs more, such as 300M'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -s h -l help -d 'show this help'
+
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l in -r -F -d 'input array (.npy)'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l target -r -F -d 'of a translator: token ids that the decoder reads (.npy)'
@@ -91,6 +103,11 @@ complete -c mega-run -n '__fish_seen_subcommand_from generate' -s h -l help -d '
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every tensor'
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l json -d 'print everything as JSON, one line for each file'
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -s h -l help -d 'show this help'
+
+complete -c mega-run -n '__fish_seen_subcommand_from plot' -s m -l model -r -F -d 'the model'
+complete -c mega-run -n '__fish_seen_subcommand_from plot' -s o -l output -r -F -d 'the picture, .svg or .png'
+complete -c mega-run -n '__fish_seen_subcommand_from plot' -l layer -x -d 'only layer N of each stack'
+complete -c mega-run -n '__fish_seen_subcommand_from plot' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s m -l model -r -F -d 'the model (the shipped language model)'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l document -d 'each file is one text'

@@ -6,9 +6,11 @@ _mega_run() {
         'bench:how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
         'eval:accuracy of a model on a list of labelled files'
+        'explain:draw what a model looked at in an input'
         'forward:raw arrays in, raw arrays out'
         'generate:go on with a text, by a language model'
         'inspect:show what a model file holds'
+        'plot:draw what a model learned'
         'score:how probable a model finds texts'
         'translate:text in, text out'
         'verify:check all checksums of a model file'
@@ -73,6 +75,19 @@ _mega_run() {
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
+    explain)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
+            '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
+            '--ids[input is token ids, used as they are]' \
+            '--pre-tokenized[text is tokenised already]' \
+            '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
     forward)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
@@ -116,6 +131,14 @@ _mega_run() {
             '--json[print everything as JSON, one line for each file]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
+        ;;
+    plot)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
+            '--layer=[only layer N of each stack]:n: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            ':model:_files -g "*.mega"'
         ;;
     score)
         _arguments -s \

@@ -269,13 +269,10 @@ static int read_bytes(const MegaFile *file, const MegaTensor *tensor, char **dat
 static int read_stored(const MegaFile *file, const Item *item, float *values, MegaError *err)
 {
     const MegaTensor *tensor = item->stored;
-    uint64_t rows, columns = tensor->shape[tensor->rank - 1];
-    uint64_t bytes = row_bytes(tensor->dtype, &item->spec, &rows);
     char *data;
     int code = read_bytes(file, tensor, &data, err);
-    for (uint64_t row = 0; row < rows && !code; row++)
-        mega_dtype_to_f32(tensor->dtype, data + row * bytes, (size_t)columns,
-                          values + row * columns);
+    if (!code)
+        mega_dtype_tensor_to_f32(tensor->dtype, data, tensor->shape, tensor->rank, values);
     free(data);
     return code;
 }

@@ -5,6 +5,7 @@
  * does every filter.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <cairo/cairo.h>
 #include <cblas.h>
 #include <fftw3.h>
 #include <jansson.h>
@@ -29,9 +30,11 @@ static const Command commands[] = {
     {"bench", command_bench, "how fast a model runs here, and how fast it could"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
+    {"explain", command_explain, "draw what a model looked at in an input"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
+    {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},
@@ -53,8 +56,9 @@ static void print_version(void)
     pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
     printf("mega-run %s (kernels: %s)\n", mega_version(), mega_kernels()->name);
     printf("compiler %s\n", __VERSION__);
-    printf("%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(), fftwf_version,
-           openblas_get_config(), zlibVersion(), jansson_version_str(), pcre2);
+    printf("%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\ncairo-%s\n", sf_version_string(),
+           fftwf_version, openblas_get_config(), zlibVersion(), jansson_version_str(), pcre2,
+           cairo_version_string());
     puts("MIT licence; FFTW's is the GPL, which this program is therefore distributed under");
 }
 

@@ -14,9 +14,11 @@
 int command_bench(int argc, char **argv);
 int command_classify(int argc, char **argv);
 int command_eval(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
