@@ -26,8 +26,8 @@ _mega_run()
             --threads --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --raw --ids --files-from --null --threads
-            --time --quiet --help"
+        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
+            --files-from --null --threads --time --quiet --help"
         ;;
     eval)
         options="--model --root --split --limit --predictions --json --threads --quiet --help"
@@ -61,7 +61,7 @@ _mega_run()
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threads | --split | --limit | --chunk | --stage | --input) ;;
+    --top | --window | --hop | --threshold | --smooth | --ignore | --threads | --split | --limit | --chunk | --stage | --input) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;

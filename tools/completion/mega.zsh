@@ -45,6 +45,10 @@ _mega_run() {
             '--json[one JSON object a line]' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
+            '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
+            '--smooth=[windows that are averaged for events (3)]:n: ' \
+            '*--ignore=[no events of these labels]:labels: ' \
+            '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \

@@ -139,17 +139,6 @@ static void run_row(void *context, size_t task, int worker)
     pthread_mutex_unlock(&eval->mutex);
 }
 
-static int find_label(const MegaModel *model, const char *text)
-{
-    int classes = mega_model_class_count(model), number;
-    for (int i = 0; i < classes; i++) {
-        const char *label = mega_model_label(model, i);
-        if (label && strcmp(label, text) == 0)
-            return i;
-    }
-    return parse_int(text, 0, classes - 1, &number) ? number : -1;
-}
-
 static int prepare(Eval *eval, MegaError *err)
 {
     const Options *options = eval->options;
@@ -167,7 +156,7 @@ static int prepare(Eval *eval, MegaError *err)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", eval->manifest.count);
     for (size_t i = 0; i < eval->manifest.count && !code; i++) {
         const ManifestRow *row = &eval->manifest.rows[i];
-        eval->rows[i].label = find_label(eval->model, row->label);
+        eval->rows[i].label = find_class(eval->model, row->label, strlen(row->label));
         eval->rows[i].predicted = -1;
         if (eval->rows[i].label < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,

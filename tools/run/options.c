@@ -117,3 +117,18 @@ const char *class_name(const MegaModel *model, int index, char buffer[16])
     snprintf(buffer, 16, "%d", index);
     return buffer;
 }
+
+int find_class(const MegaModel *model, const char *text, size_t size)
+{
+    const int classes = mega_model_class_count(model);
+    char word[16] = "";
+    int number;
+    for (int i = 0; i < classes; i++) {
+        const char *label = mega_model_label(model, i);
+        if (label && strlen(label) == size && memcmp(label, text, size) == 0)
+            return i;
+    }
+    if (size < sizeof word)
+        memcpy(word, text, size);
+    return parse_int(word, 0, classes - 1, &number) ? number : -1;
+}

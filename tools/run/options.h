@@ -44,5 +44,7 @@ void print_json_line(json_t *object);
 
 /* The label of a class, or its number written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
+/* The class of that label or with that number; -1: none. */
+int find_class(const MegaModel *model, const char *text, size_t size);
 
 #endif
