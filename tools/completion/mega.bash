@@ -22,34 +22,37 @@ _mega_run()
         return
         ;;
     bench)
-        options="--model --length --tokens --beam --batch --repeats --breakdown --format --cpu
-            --threads --help"
+        options="--model --length --tokens --beam --batch --repeats --breakdown --format --json
+            --cpu --threads --quiet --verbose --help"
         ;;
     classify)
         options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
-            --files-from --null --threads --time --quiet --help"
+            --files-from --null --threads --time --quiet --verbose --help"
         ;;
     eval)
-        options="--model --root --split --limit --predictions --json --threads --quiet --help"
+        options="--model --root --split --limit --predictions --json --threads --quiet
+            --verbose --help"
         ;;
     forward)
-        options="--model --in --target --chunk --output --stage --input --threads --help"
+        options="--model --in --target --chunk --output --stage --input --json --threads
+            --verbose --help"
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --stop --ignore-eos --n --chunk --ids --json --threads --help"
+            --seed --stop --ignore-eos --n --chunk --ids --json --threads
+            --verbose --help"
         ;;
     inspect) options="--tensors --json --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
-            --threads --quiet --help"
+            --threads --quiet --verbose --help"
         ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
             --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
-            --ids --pre-tokenized --batch --threads --quiet --help"
+            --ids --pre-tokenized --batch --threads --quiet --verbose --help"
         ;;
-    verify) options="--quiet --help" ;;
+    verify) options="--json --quiet --help" ;;
     *) return ;;
     esac
     case $previous in
@@ -96,7 +99,7 @@ _mega_convert()
                 --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --dtype --no-compress --name
-                --license --source --list --force --quiet --help --version" -- "$current"))
+                --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

@@ -26,6 +26,9 @@ complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'whe
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l format -x -a 'text markdown csv json' -d 'text (default), markdown, csv or json'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod' -d 'kernels (the best of this machine)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l json -d 'as --format json'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -s q -l quiet -d 'no progress'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s m -l model -r -F -d 'the model'
@@ -44,6 +47,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from classify' -s 0 -l null -d '
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -l time -d 'print how long loading, reading and running took'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s q -l quiet -d 'no message about inputs that fail'
+complete -c mega-run -n '__fish_seen_subcommand_from classify' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s m -l model -r -F -d 'the model'
@@ -54,6 +58,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from eval' -l predictions -r -F 
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l json -d 'one JSON object'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s q -l quiet -d 'no progress, no message about inputs that fail'
+complete -c mega-run -n '__fish_seen_subcommand_from eval' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s m -l model -r -F -d 'the model'
@@ -64,6 +69,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from forward' -s o -l output -r 
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l stage -x -d 'what to write (logits); \'list\' prints the names'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l input -x -d 'of a pair model: the stage of which input, 0 or 1 (0)'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from forward' -l json -d 'print what was written as JSON'
+complete -c mega-run -n '__fish_seen_subcommand_from forward' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s m -l model -r -F -d 'the model (the shipped language model)'
@@ -81,6 +88,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from generate' -l chunk -x -d 'o
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l ids -d 'prompt and continuation are token ids, nothing added'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l json -d 'one JSON object for each sample'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l threads -x -d 'number of threads'
+complete -c mega-run -n '__fish_seen_subcommand_from generate' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every tensor'
@@ -97,6 +105,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from score' -l pre-tokenized -d 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l json -d 'one JSON object for each text'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s q -l quiet -d 'no progress'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s m -l model -r -F -d 'the model (the shipped translator)'
@@ -119,9 +128,11 @@ complete -c mega-run -n '__fish_seen_subcommand_from translate' -l pre-tokenized
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l batch -x -d 'lines that are translated together (1)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s q -l quiet -d 'no progress'
+complete -c mega-run -n '__fish_seen_subcommand_from translate' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from verify' -s q -l quiet -d 'print nothing for a file without damage'
+complete -c mega-run -n '__fish_seen_subcommand_from verify' -l json -d 'one JSON object for each file'
 complete -c mega-run -n '__fish_seen_subcommand_from verify' -s h -l help -d 'show this help'
 
 complete -c mega-convert -s o -l output -r -F -d 'the model file to write'
@@ -152,5 +163,7 @@ complete -c mega-convert -l source -x -d 'where the model comes from'
 complete -c mega-convert -l list -d 'print tensors and arguments of a checkpoint'
 complete -c mega-convert -l force -d 'overwrite; leave out unknown tensors'
 complete -c mega-convert -s q -l quiet -d 'no notes and no progress'
+complete -c mega-convert -l json -d 'print what was written, or is listed, as JSON'
+complete -c mega-convert -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-convert -s h -l help -d 'show this help'
 complete -c mega-convert -l version -d 'show the version'

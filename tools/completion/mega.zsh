@@ -34,8 +34,11 @@ _mega_run() {
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
             '--breakdown[where the time of an encoder goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
+            '--json[as --format json]' \
             '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512 avx512vnni dotprod)' \
             '--threads=[number of threads]:n: ' \
+            '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
     classify)
@@ -56,6 +59,7 @@ _mega_run() {
             '--threads=[number of threads]:n: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -69,6 +73,7 @@ _mega_run() {
             '--json[one JSON object]' \
             '--threads=[number of threads]:n: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -81,7 +86,9 @@ _mega_run() {
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
             '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
+            '--json[print what was written as JSON]' \
             '--threads=[number of threads]:n: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -102,6 +109,7 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             '--threads=[number of threads]:n: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -124,6 +132,7 @@ _mega_run() {
             '--json[one JSON object for each text]' \
             '--threads=[number of threads]:n: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -149,11 +158,13 @@ _mega_run() {
             '--batch=[lines that are translated together (1)]:n: ' \
             '--threads=[number of threads]:n: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
     verify)
         _arguments -s \
+            '--json[one JSON object for each file]' \
             '(-q --quiet)'{-q,--quiet}'[print nothing for a file without damage]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
@@ -189,8 +200,10 @@ _mega_convert() {
         '--license[licence of the model]' \
         '--source=[where the model comes from]:text: ' \
         '--list[print tensors and arguments of a checkpoint]' \
+        '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \
         '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
+        '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
         '(-h --help)'{-h,--help}'[show this help]' \
         '--version[show the version]' \
         ':checkpoint:_files'

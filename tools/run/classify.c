@@ -20,9 +20,12 @@
 #include "events.h"
 #include "find_model.h"
 #include "input.h"
+#include "lines.h"
 #include "options.h"
 #include "predict.h"
 #include "progress.h"
+#include "source.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run classify [-m MODEL] INPUT...\n"
@@ -32,8 +35,8 @@ static const char help[] =
     "takes its inputs two by two; a last one without partner has a TAB between its two texts.\n"
     "\n"
     "Prints label and probability; with several inputs the path before them; with --window the\n"
-    "seconds where the window begins and ends. With --threshold there is one line for an event, such\n"
-    "as a word, as soon as a window has made the average of its probability reach P. It lasts until\n"
+    "seconds where the window begins and ends. With --threshold there is one line for an event,\n"
+    "such as a word, as soon as a window has made its average probability reach P. It lasts until\n"
     "the average is below P / 2, or below P and that of another label is larger.\n"
     "\n"
     "  -m, --model FILE        the model\n"
@@ -41,7 +44,7 @@ static const char help[] =
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
-    "      --threshold P       events instead of windows: labels whose probability reaches P (0 to 1)\n"
+    "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
     "      --smooth N          it is the average of the last N windows (3)\n"
     "      --ignore LABELS     no events of these, such as _silence_,_unknown_\n"
     "      --ends              print events when they end, with their end and highest probability\n"
@@ -50,6 +53,7 @@ static const char help[] =
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
     "      --threads N         (as many as there are processors)\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"
     "  -h, --help              show this help\n"
@@ -66,7 +70,7 @@ typedef struct Options {
     InputOptions input;
     double threshold; /* 0: no events */
     int top, smooth, threads;
-    bool json, ends, null, time, quiet;
+    bool json, ends, null, time, quiet, verbose;
 } Options;
 
 /* One model and what runs it. */
@@ -90,6 +94,7 @@ typedef struct Classifier {
     bool show_path;
     int status;
     double loading, reading, running; /* seconds */
+    uint64_t done;                    /* clips that were classified */
 } Classifier;
 
 /* ---- Results -------------------------------------------------------------------------------- */
@@ -217,8 +222,8 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
     if (!c->options->quiet)
         report("%s", err->text);
     if (c->options->json)
-        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "input", json_text(path), "error", "code",
-                                  mega_error_name(err->code), "message", json_text(err->text)));
+        print_json_line(
+            json_pack("{s:o,s:o}", "input", json_text(path), "error", json_error(err)));
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
@@ -276,7 +281,10 @@ static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError 
     }
     if (!code)
         code = load_events(c->options, engine, err);
-    c->loading += clock_seconds() - begun;
+    const double seconds = clock_seconds() - begun;
+    c->loading += seconds;
+    if (!code && c->options->verbose)
+        verbose_session(engine->path, engine->session, seconds);
     return code;
 }
 
@@ -322,6 +330,7 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
             int code = predict(engine->probabilities, engine->session, engine->model, &input, path,
                                &err);
             c->running += clock_seconds() - begun;
+            c->done += code == 0;
             if (code)
                 more = code;
             else
@@ -453,23 +462,20 @@ static void take_list(Classifier *c, const char *path)
 {
     FILE *list = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
     char *line = NULL;
-    size_t capacity = 0;
-    ssize_t length;
+    size_t capacity = 0, length = 0, number = 0;
+    MegaError err = {0};
     if (!list) {
         fail_path(c, path, strerror(errno));
         return;
     }
     bool going = true;
-    while (going &&
-           (length = getdelim(&line, &capacity, c->options->null ? '\0' : '\n', list)) > 0) {
-        while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r') &&
-               !c->options->null)
-            line[--length] = '\0';
+    int more = 1;
+    while (going && (more = read_line(&line, &capacity, &length, c->options->null ? '\0' : '\n',
+                                      list, mega_source_name(path), ++number, &err)) > 0)
         if (line[0])
             going = take_argument(c, line);
-    }
-    if (ferror(list))
-        fail_path(c, path, strerror(errno));
+    if (more < 0)
+        fail_input(c, path, &err);
     free(line);
     if (list != stdin)
         fclose(list);
@@ -490,6 +496,8 @@ static int run(const Options *options, int count, char **paths)
             classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
         free_engine(&c.engines[i]);
     }
+    if (options->verbose)
+        verbose_end(c.done, "inputs", c.reading + c.running);
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);
@@ -526,6 +534,7 @@ static bool take_option(Options *options, int option, const char *value, MegaErr
     case 'm': options->model = value; return true;
     case '0': options->null = true; return true;
     case 'q': options->quiet = true; return true;
+    case 'v': options->verbose = true; return true;
     case OPT_TOP: return parse_int(value, 1, 1 << 24, &options->top);
     case OPT_JSON: options->json = true; return true;
     case OPT_WINDOW: return parse_seconds(value, &options->input.window);
@@ -568,6 +577,7 @@ int command_classify(int argc, char **argv)
         {"threads", required_argument, NULL, OPT_THREADS},
         {"time", no_argument, NULL, OPT_TIME},
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {0};
@@ -575,7 +585,7 @@ int command_classify(int argc, char **argv)
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:0qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:0qvh", long_options, &index)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return finish_output(0);

@@ -19,6 +19,7 @@
 #include "predict.h"
 #include "progress.h"
 #include "threads.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run eval -m MODEL MANIFEST.tsv\n"
@@ -39,6 +40,7 @@ static const char help[] =
     "      --json              one JSON object\n"
     "      --threads N         inputs at a time (as many as there are processors)\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Inputs that cannot be read count as errors and not towards the accuracy.\n"
@@ -49,7 +51,7 @@ static const char help[] =
 typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
     int limit, threads;
-    bool json, quiet;
+    bool json, quiet, verbose;
 } Options;
 
 typedef struct Row {
@@ -348,7 +350,7 @@ static int run_text(const Options *options, MegaTask task)
     EvalTextOptions text = {.model = options->model, .list = options->manifest,
                             .predictions = options->predictions, .limit = options->limit,
                             .threads = options->threads, .json = options->json,
-                            .quiet = options->quiet};
+                            .quiet = options->quiet, .verbose = options->verbose};
     MegaError err = {0};
     if (task == MEGA_TASK_TRANSLATE && !options->predictions)
         return usage_error("eval", "where should the translations go? --predictions FILE");
@@ -379,17 +381,23 @@ static int run(const Options *options)
     Eval eval = {.options = options};
     MegaError err = {0};
     int status = 1;
+    double begun = clock_seconds();
     if (prepare(&eval, &err)) {
         report("%s", err.text);
     } else {
+        if (options->verbose)
+            verbose_model(options->model, eval.model, mega_kernels(),
+                          mega_pool_threads(eval.pool), clock_seconds() - begun);
         pthread_mutex_init(&eval.mutex, NULL);
         progress_begin(&eval.progress, eval.manifest.count, "inputs", options->quiet);
-        double begun = clock_seconds();
+        begun = clock_seconds();
         mega_pool_run(eval.pool, eval.manifest.count, run_row, &eval);
         eval.seconds = clock_seconds() - begun;
         progress_end(&eval.progress);
         pthread_mutex_destroy(&eval.mutex);
         status = report_results(&eval);
+        if (options->verbose)
+            verbose_end(eval.manifest.count, "inputs", eval.seconds);
     }
     free_eval(&eval);
     return finish_output(status);
@@ -407,17 +415,19 @@ int command_eval(int argc, char **argv)
         {"json", no_argument, NULL, OPT_JSON},
         {"threads", required_argument, NULL, OPT_THREADS},
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {0};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.model = optarg; break;
         case 'q': options.quiet = true; break;
+        case 'v': options.verbose = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_ROOT: options.root = optarg; break;
         case OPT_SPLIT: options.split = optarg; break;

@@ -10,7 +10,7 @@ typedef struct EvalTextOptions {
     const char *model, *list;
     const char *predictions; /* file for the translations */
     int limit, threads;      /* limit 0: all lines */
-    bool json, quiet;
+    bool json, quiet, verbose;
 } EvalTextOptions;
 
 /* list is one text. Prints nats per token, perplexity, bits per character and byte. */

@@ -53,7 +53,7 @@ void events_ignore(Events *events, int label)
     events->ignored[label] = true;
 }
 
-/* The mean over the ring, summed afresh each time: a running sum would drift on an endless stream. */
+/* The mean over the ring, summed afresh each time: a running sum would drift on endless streams. */
 static double average(const Events *events, int label)
 {
     double sum = 0;

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "progress.h"
+
+static bool output_lost; /* a line of JSON that could not be made */
 
 void report(const char *format, ...)
 {
     va_list args;
+    progress_clear();
     va_start(args, format);
     fputs("mega-run: ", stderr);
     vfprintf(stderr, format, args);
@@ -50,6 +53,10 @@ int finish_output(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         report("cannot write to standard output");
+        return 1;
+    }
+    if (output_lost) {
+        report("no memory for the JSON output");
         return 1;
     }
     return status;
@@ -89,22 +96,13 @@ bool parse_seconds(const char *text, double *out)
     return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;
 }
 
-json_t *json_text(const char *text)
-{
-    size_t size = strlen(text);
-    if (mega_utf8_valid(text, size))
-        return json_string(text);
-    MegaBuffer clean = {0};
-    mega_utf8_repair(text, size, &clean);
-    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
-    mega_buffer_free(&clean);
-    return value;
-}
-
 void print_json_line(json_t *object)
 {
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
-    putchar('\n');
+    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9);
+    if (json_dumpf(object, stdout, flags) == 0)
+        putchar('\n');
+    else
+        output_lost = !ferror(stdout);
     fflush(stdout);
     json_decref(object);
 }

@@ -5,9 +5,9 @@
 #ifndef RUN_OPTIONS_H
 #define RUN_OPTIONS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "json.h"
 #include "mega.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
@@ -37,9 +37,8 @@ bool parse_real(const char *text, double min, double max, double *out);
 bool parse_chunk(const char *text, int *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
-/* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
-json_t *json_text(const char *text);
-/* One object as one line on standard output, flushed; consumes the reference. */
+/* One object as one line on standard output, flushed; consumes the reference. What there is no
+ * memory for (NULL, too) makes finish_output fail. */
 void print_json_line(json_t *object);
 
 /* The label of a class, or its number written to buffer. */

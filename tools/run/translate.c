@@ -17,6 +17,7 @@
 #include "model.h"
 #include "options.h"
 #include "progress.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run translate [-m MODEL] [FILE...]\n"
@@ -42,6 +43,7 @@ static const char help[] =
     "      --batch N           lines that are translated together (1)\n"
     "      --threads N         (as many as there are processors)\n"
     "  -q, --quiet             no progress\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong\n"
@@ -51,7 +53,7 @@ typedef struct Options {
     const char *model, *prefix;
     MegaSearchOptions search;
     int nbest, batch, threads;
-    bool scores, json, ids, pre_tokenized, quiet;
+    bool scores, json, ids, pre_tokenized, quiet, verbose;
 } Options;
 
 /* One line on its way. */
@@ -72,6 +74,7 @@ typedef struct Translator {
     MegaSearchOptions search;
     int32_t *prefix;
     Line *lines; /* [batch] */
+    size_t done; /* lines */
     int status;
 } Translator;
 
@@ -182,13 +185,13 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
     json_t *object = json_object(), *ids = json_array(), *scores = json_array();
     for (size_t i = 0; i < hypothesis->length; i++) {
         json_array_append_new(ids, json_integer(hypothesis->tokens[i]));
-        json_array_append_new(scores, json_real((double)hypothesis->scores[i]));
+        json_array_append_new(scores, json_number((double)hypothesis->scores[i]));
     }
     if (t->target)
         json_object_set_new(object, "text",
                             json_stringn((const char *)text->data, text->size));
     json_object_set_new(object, "ids", ids);
-    json_object_set_new(object, "score", json_real(hypothesis->score));
+    json_object_set_new(object, "score", json_number(hypothesis->score));
     json_object_set_new(object, "token_scores", scores);
     if (t->search.alignments) {
         json_t *alignment = json_array();
@@ -211,9 +214,8 @@ static void fail_line(Translator *t, const Line *line)
     t->status = 1;
     report("%s", err.text);
     if (t->options->json)
-        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", source_json(line), "error",
-                                  "code", mega_error_name(err.code), "message",
-                                  json_text(err.text)));
+        print_json_line(
+            json_pack("{s:o,s:o}", "source", source_json(line), "error", json_error(&err)));
     else
         putchar('\n');
 }
@@ -313,7 +315,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
-    size_t total = count_lines(paths, count), done = 0;
+    size_t total = count_lines(paths, count);
     line_reader_begin(&reader, paths, count);
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
@@ -324,9 +326,9 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
             take_line(t, &reader, &t->lines[taken++]);
         if (taken > 0 && (taken == batch || more <= 0)) {
             code = run_lines(t, taken, err);
-            done += (size_t)taken;
+            t->done += (size_t)taken;
             taken = 0;
-            progress_update(&progress, done);
+            progress_update(&progress, t->done);
         }
     }
     progress_end(&progress);
@@ -363,12 +365,12 @@ static int load(Translator *t, MegaError *err)
 {
     MegaSessionOptions session = {.threads = t->options->threads};
     char *path = NULL;
+    double begun = clock_seconds();
     int code = 0;
     if (!t->options->model)
         code = find_model(&path, "translate", INPUT_TEXT, err);
     if (!code)
         code = mega_model_open(&t->model, path ? path : t->options->model, err);
-    free(path);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s is no translator; 'mega-run inspect' shows what "
                          "it is", t->options->model);
@@ -381,6 +383,9 @@ static int load(Translator *t, MegaError *err)
     t->lines = calloc((size_t)t->options->batch, sizeof *t->lines);
     if (!code && !t->lines)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
+    if (!code && t->options->verbose)
+        verbose_session(path ? path : t->options->model, t->session, clock_seconds() - begun);
+    free(path);
     return code;
 }
 
@@ -389,8 +394,11 @@ static int run(const Options *options, char **paths, int count)
     Translator t = {.options = options, .search = options->search};
     MegaError err = {0};
     int code = load(&t, &err);
+    double begun = clock_seconds();
     if (!code)
         code = run_files(&t, paths, count, &err);
+    if (options->verbose)
+        verbose_end(t.done, "lines", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
         t.status = 1;
@@ -415,6 +423,7 @@ static bool take_option(Options *options, int option, const char *value)
     switch (option) {
     case 'm': options->model = value; return true;
     case 'q': options->quiet = true; return true;
+    case 'v': options->verbose = true; return true;
     case OPT_BEAM: return parse_int(value, 1, 1024, &search->beam);
     case OPT_NBEST: return parse_int(value, 1, 1024, &options->nbest);
     case OPT_LENPEN: return parse_real(value, -100, 100, &search->length_penalty);
@@ -459,13 +468,14 @@ int command_translate(int argc, char **argv)
         {"batch", required_argument, NULL, OPT_BATCH},
         {"threads", required_argument, NULL, OPT_THREADS},
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return finish_output(0);
