@@ -44,7 +44,8 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/verbose.c tools/run/find_model.c \
     tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
     tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
-    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
+    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c \
+    tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
@@ -81,7 +82,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    json faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
+    json shell faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -195,6 +196,10 @@ cli: $(BINARIES)
 json: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/json/run
 
+# Streams, large inputs and terminals; the preloaded library makes a conversion slow
+shell: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so)
+	MEGA_BUILD=$(BUILD) tests/shell/run
+
 # Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
 $(BUILD)/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
@@ -214,7 +219,7 @@ examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
 test: packages-test
-	$(MAKE) all unit cli json fuzz-replay faults second-reader examples completion
+	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
