@@ -496,7 +496,7 @@ static int run(const Options *options, int count, char **paths)
             classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
         free_engine(&c.engines[i]);
     }
-    if (options->verbose)
+    if (options->verbose && c.done)
         verbose_end(c.done, "inputs", c.reading + c.running);
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,

@@ -23,16 +23,11 @@ static void show_progress(void *context, size_t done)
     progress_update(context, done);
 }
 
-/* What the objects about an evaluation begin with. */
-static json_t *eval_object(const EvalTextOptions *options)
-{
-    return json_pack("{s:o,s:o}", "model", json_text(options->model), "manifest",
-                     json_text(options->list));
-}
-
+/* Behind what the objects about all evaluations begin with; consumes the reference. */
 static void print_figures(const EvalTextOptions *options, json_t *figures)
 {
-    json_t *object = eval_object(options);
+    json_t *object = json_pack("{s:o,s:o}", "model", json_text(options->model), "manifest",
+                               json_text(options->list));
     json_object_update(object, figures);
     json_decref(figures);
     print_json_line(object);

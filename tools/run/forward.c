@@ -356,8 +356,7 @@ out:
 
 int command_forward(int argc, char **argv)
 {
-    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_JSON,
-           OPT_THREADS };
+    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_JSON, OPT_THREADS };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},   {"in", required_argument, NULL, OPT_IN},
         {"target", required_argument, NULL, OPT_TARGET},

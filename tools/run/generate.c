@@ -357,7 +357,7 @@ static int run(const Options *options)
     uint64_t tokens = 0;
     for (int i = 0; g.samples && i < options->samples; i++)
         tokens += (uint64_t)g.samples[i].count;
-    if (options->verbose)
+    if (!code && options->verbose)
         verbose_end(tokens, "tokens", clock_seconds() - begun);
     if (code)
         report("%s", err.text);

@@ -101,8 +101,8 @@ void print_json_line(json_t *object)
     const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9);
     if (json_dumpf(object, stdout, flags) == 0)
         putchar('\n');
-    else
-        output_lost = !ferror(stdout);
+    else if (!ferror(stdout))
+        output_lost = true;
     fflush(stdout);
     json_decref(object);
 }

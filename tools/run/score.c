@@ -211,7 +211,7 @@ static int run(const Options *options, char **paths, int count)
     else
         for (int i = 0; i < count && !code; i++)
             code = score_document(&s, paths[i], &err);
-    if (options->verbose)
+    if (!code && options->verbose)
         verbose_end(s.tokens, "tokens", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);

@@ -397,7 +397,7 @@ static int run(const Options *options, char **paths, int count)
     double begun = clock_seconds();
     if (!code)
         code = run_files(&t, paths, count, &err);
-    if (options->verbose)
+    if (!code && options->verbose)
         verbose_end(t.done, "lines", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
