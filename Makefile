@@ -37,14 +37,16 @@ FORMATS_SRC := \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 
-COMMON_SRC := tools/common/progress.c tools/common/mapping.c
+COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c \
+    tools/common/mapping.c
 
 RUN_SRC := $(COMMON_SRC) \
-    tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
-    tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c \
-    tools/run/scoring.c tools/run/score.c tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c \
-    tools/run/forward.c tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c \
-    tools/run/explain.c tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
+    tools/run/main.c tools/run/options.c tools/run/verbose.c tools/run/find_model.c \
+    tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
+    tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
+    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c \
+    tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
+    tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
     tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
@@ -73,7 +75,7 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
-    tools/run/find_model.c tools/run/observe.c
+    tools/run/find_model.c tools/run/events.c tools/run/observe.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -82,7 +84,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
+    json shell faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -192,6 +194,14 @@ unit: $(UNIT_BIN) $(BINARIES)
 cli: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/cli/run
 
+# What --json prints, against man/mega.schema.json
+json: $(BINARIES)
+	MEGA_BUILD=$(BUILD) tests/json/run
+
+# Streams, large inputs and terminals; the preloaded library makes a conversion slow
+shell: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so)
+	MEGA_BUILD=$(BUILD) tests/shell/run
+
 # Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
 $(BUILD)/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
@@ -211,7 +221,7 @@ examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion
+	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
@@ -240,6 +250,7 @@ install: all
 	echo "$$PKG_CONFIG" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/mega.pc
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 man/mega.schema.json $(DESTDIR)$(PREFIX)/share/mega
 	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done
 	for c in mega-run mega-convert; do \
 	    install -D -m 644 tools/completion/mega.bash \

@@ -22,42 +22,47 @@ _mega_run()
         return
         ;;
     bench)
-        options="--model --length --tokens --beam --batch --repeats --breakdown --format
-            --threads --cpu --max-memory --help"
+        options="--model --length --tokens --beam --batch --repeats --breakdown --format --json
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --raw --ids --files-from --null
-            --threads --cpu --max-memory
-            --time --quiet --help"
+        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
+            --files-from --null
+            --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
     eval)
         options="--model --root --split --limit --predictions --json
-            --threads --cpu --max-memory --quiet --help"
+            --threads --cpu --max-memory --quiet
+            --verbose --help"
         ;;
     explain)
         options="--model --output --raw --ids --pre-tokenized
             --threads --cpu --max-memory --help"
         ;;
     forward)
-        options="--model --in --target --chunk --output --stage --input
-            --threads --cpu --max-memory --help"
+        options="--model --in --target --chunk --output --stage --input --json
+            --threads --cpu --max-memory
+            --verbose --help"
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --stop --ignore-eos --n --chunk --ids --json --threads --cpu --max-memory --help"
+            --seed --stop --ignore-eos --n --chunk --ids --json
+            --threads --cpu --max-memory
+            --verbose --help"
         ;;
     inspect) options="--tensors --json --help" ;;
     plot) options="--model --output --layer --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
-            --threads --cpu --max-memory --quiet --help"
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
             --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
-            --ids --pre-tokenized --batch --threads --cpu --max-memory --quiet --help"
+            --ids --pre-tokenized --batch
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
-    verify) options="--quiet --help" ;;
+    verify) options="--json --quiet --help" ;;
     *) return ;;
     esac
     case $previous in
@@ -69,8 +74,8 @@ _mega_run()
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threads | --max-memory | --split | --limit | --chunk | --stage) ;;
-    --input | --layer) ;;
+    --top | --window | --hop | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
+    --split | --limit | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
@@ -105,7 +110,7 @@ _mega_convert()
                 --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --dtype --no-compress --name
-                --license --source --list --force --quiet --help --version" -- "$current"))
+                --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

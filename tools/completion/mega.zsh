@@ -36,6 +36,9 @@ _mega_run() {
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
             '--breakdown[where the time of an encoder goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
+            '--json[as --format json]' \
+            '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '--threads=[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
@@ -48,6 +51,10 @@ _mega_run() {
             '--json[one JSON object a line]' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
+            '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
+            '--smooth=[windows that are averaged for events (3)]:n: ' \
+            '*--ignore=[no events of these labels]:labels: ' \
+            '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
@@ -57,6 +64,7 @@ _mega_run() {
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -72,6 +80,7 @@ _mega_run() {
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -97,7 +106,11 @@ _mega_run() {
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
             '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
+            '--json[print what was written as JSON]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -120,6 +133,9 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -154,6 +170,7 @@ _mega_run() {
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -181,11 +198,13 @@ _mega_run() {
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
     verify)
         _arguments -s \
+            '--json[one JSON object for each file]' \
             '(-q --quiet)'{-q,--quiet}'[print nothing for a file without damage]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
@@ -221,8 +240,10 @@ _mega_convert() {
         '--license[licence of the model]' \
         '--source=[where the model comes from]:text: ' \
         '--list[print tensors and arguments of a checkpoint]' \
+        '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \
         '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
+        '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
         '(-h --help)'{-h,--help}'[show this help]' \
         '--version[show the version]' \
         ':checkpoint:_files'

@@ -11,14 +11,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "mapping.h"
 #include "mega_file.h"
+#include "memory.h"
 #include "metadata.h"
+#include "progress.h"
 #include "write.h"
 
 static const char help[] =
     "Usage: mega-convert CHECKPOINT|MODEL.mega -o MODEL.mega [options]\n"
-    "       mega-convert --list CHECKPOINT\n"
+    "       mega-convert --list [--json] CHECKPOINT\n"
     "\n"
     "Converts a MEGA checkpoint of PyTorch (zip or older format, whole fairseq checkpoint, state\n"
     "dict or the image model) or safetensors. Nothing in the checkpoint is executed. A .mega file is\n"
@@ -42,8 +45,10 @@ static const char help[] =
     "      --no-compress      larger file, used in place without decoding\n"
     "      --name, --license, --source TEXT   provenance\n"
     "      --list             print tensors and arguments of a checkpoint\n"
+    "      --json             print what was written, or is listed, as a JSON object\n"
     "      --force            overwrite the output; leave out tensors that are not understood\n"
     "  -q, --quiet            no notes and no progress\n"
+    "  -v, --verbose          say what was found and written, how fast and in what memory\n"
     "  -h, --help             show this help\n"
     "      --version          show the version\n"
     "\n"
@@ -57,7 +62,7 @@ typedef struct Options {
     const char *config;
     long chunk_size;
     const char *glossaries[MAX_GLOSSARIES];
-    bool list, force;
+    bool list, json, force, verbose;
     const char *describes; /* an option that says something of the checkpoint's model */
 } Options;
 
@@ -121,6 +126,7 @@ enum {
     OPT_LICENSE,
     OPT_SOURCE,
     OPT_LIST,
+    OPT_JSON,
     OPT_FORCE,
     OPT_VERSION,
 };
@@ -152,8 +158,10 @@ static const struct option long_options[] = {
     {"license", required_argument, NULL, OPT_LICENSE},
     {"source", required_argument, NULL, OPT_SOURCE},
     {"list", no_argument, NULL, OPT_LIST},
+    {"json", no_argument, NULL, OPT_JSON},
     {"force", no_argument, NULL, OPT_FORCE},
     {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
@@ -210,12 +218,13 @@ static int parse_option(Options *options, int option, const char *name, const ch
 {
     MetadataOptions *meta = &options->metadata;
     bool good = true;
-    if (option != 'o' && option != 'q' && option != OPT_DTYPE && option != OPT_NO_COMPRESS &&
-        option != OPT_FORCE)
+    if (option != 'o' && option != 'q' && option != 'v' && option != OPT_DTYPE &&
+        option != OPT_NO_COMPRESS && option != OPT_FORCE && option != OPT_JSON)
         options->describes = name;
     switch (option) {
     case 'o': options->write.path = value; break;
     case 'q': options->write.quiet = meta->quiet = true; break;
+    case 'v': options->verbose = true; break;
     case OPT_CONFIG: options->config = value; break;
     case OPT_DICT: meta->dict = value; break;
     case OPT_LABELS: meta->labels = value; break;
@@ -262,6 +271,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_LICENSE: meta->license = value; break;
     case OPT_SOURCE: meta->source = value; break;
     case OPT_LIST: options->list = true; break;
+    case OPT_JSON: options->json = true; break;
     case OPT_FORCE: options->force = options->write.keep_going = true; break;
     }
     return good ? 0 : usage_error("'%s' is not a valid value for --%s", value, name);
@@ -287,6 +297,49 @@ static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args
         printf("# arguments\n%s\n", text ? text : "{}");
         free(text);
     }
+}
+
+/* One line; consumes the reference. */
+static int print_json(json_t *object, MegaError *err)
+{
+    int code = 0;
+    if (!object)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the JSON output");
+    else if (json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0)
+        putchar('\n'); /* a failed write shows in finish_output */
+    json_decref(object);
+    return code;
+}
+
+static json_t *tensor_json(const MegaCheckpointTensor *tensor)
+{
+    json_t *shape = json_array();
+    for (int axis = 0; axis < tensor->rank; axis++)
+        json_array_append_new(shape, json_integer((json_int_t)tensor->shape[axis]));
+    return json_pack("{s:o,s:s,s:o}", "name", json_text(tensor->name), "dtype",
+                     mega_dtype_traits((int)tensor->dtype)->name, "shape", shape);
+}
+
+static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t *args,
+                     MegaError *err)
+{
+    uint64_t total = 0;
+    int failed = 0;
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
+        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
+        failed |= json_array_append_new(tensors, tensor_json(tensor));
+        total += tensor->elements;
+    }
+    json_t *object =
+        json_pack("{s:o,s:s,s:I,s:o,s:O}", "checkpoint", json_text(path), "kind",
+                  mega_checkpoint_kind(checkpoint), "elements", (json_int_t)total, "tensors",
+                  tensors, "arguments", args);
+    if (failed) {
+        json_decref(object);
+        object = NULL;
+    }
+    return print_json(object, err);
 }
 
 /* ---- Converting ----------------------------------------------------------------------------- */
@@ -346,12 +399,46 @@ static bool is_model_file(const char *path)
     return is;
 }
 
+/* What was written, as the file itself says. */
+static int tell_result(const Options *options, const char *kind, double seconds, MegaError *err)
+{
+    MegaFile *file = NULL;
+    const char *family = "model";
+    int code = mega_file_open(&file, options->write.path, err);
+    if (code)
+        return code;
+    if (mega_meta_find(mega_file_meta(file), "general.family"))
+        mega_meta_get_string(mega_file_meta(file), "general.family", &family, NULL);
+    uint64_t parameters = 0, stored = mega_file_size(file);
+    for (size_t i = 0; i < mega_file_tensor_count(file); i++)
+        if (mega_file_tensor(file, i)->tied_to < 0)
+            parameters += mega_file_tensor(file, i)->elements;
+    if (options->verbose)
+        fprintf(stderr,
+                "mega-convert: %s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f "
+                "s, peak memory %.1f MB\n",
+                kind, family, mega_file_tensor_count(file),
+                (unsigned long long)parameters, (unsigned long long)stored, seconds,
+                peak_megabytes());
+    if (options->json)
+        code = print_json(
+            json_pack("{s:o,s:s,s:o,s:s,s:I,s:I,s:I}", "checkpoint",
+                      json_text(options->metadata.input_path), "kind", kind, "output",
+                      json_text(options->write.path), "architecture", family,
+                      "tensors", (json_int_t)mega_file_tensor_count(file), "parameters",
+                      (json_int_t)parameters, "file_size", (json_int_t)stored),
+            err);
+    mega_file_close(file);
+    return code;
+}
+
 static int convert(const Options *options, MegaError *err)
 {
     MegaCheckpoint *checkpoint = NULL;
     Architecture architecture;
     MegaMeta *meta = NULL;
     json_t *args = NULL;
+    double begun = clock_seconds();
     const char *path = options->metadata.input_path;
     if (!options->list && is_model_file(path)) {
         if (options->describes)
@@ -359,7 +446,10 @@ static int convert(const Options *options, MegaError *err)
                              "%s is a .mega model, of which only type and compression can be "
                              "changed: --%s is for checkpoints",
                              path, options->describes);
-        return rewrite_model(&options->write, path, err);
+        int failed = rewrite_model(&options->write, path, err);
+        if (!failed && (options->json || options->verbose))
+            failed = tell_result(options, "model file", clock_seconds() - begun, err);
+        return failed;
     }
     int code = mega_checkpoint_open(&checkpoint, path, err);
     if (!code)
@@ -367,7 +457,10 @@ static int convert(const Options *options, MegaError *err)
     if (code)
         goto out;
     if (options->list) {
-        list_checkpoint(checkpoint, args);
+        if (options->json)
+            code = list_json(checkpoint, options->metadata.input_path, args, err);
+        else
+            list_checkpoint(checkpoint, args);
         goto out;
     }
     code = architecture_detect(&architecture, checkpoint, args, options->chunk_size, err);
@@ -375,6 +468,9 @@ static int convert(const Options *options, MegaError *err)
         code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
     if (!code)
         code = write_model(&options->write, &architecture, checkpoint, meta, err);
+    if (!code && (options->json || options->verbose))
+        code = tell_result(options, mega_checkpoint_kind(checkpoint), clock_seconds() - begun,
+                           err);
 out:
     mega_meta_free(meta);
     json_decref(args);
@@ -394,7 +490,7 @@ int main(int argc, char **argv)
     int option, index = 0;
     opterr = 0;
     catch_lost_mapping("mega-convert", write_abandon);
-    while ((option = getopt_long(argc, argv, ":o:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":o:qvh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);
             return finish_output();

@@ -378,7 +378,7 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (size_t i = 0; i < items->count; i++)
         total += items->items[i].spec.elements;
-    progress_begin(&progress, total, NULL, options->quiet);
+    progress_begin(&progress, total, "parameters", options->quiet);
     for (size_t i = 0; i < items->count && !code; i++) {
         if (decls[i].tied_to < 0)
             code = write_tensor(writer, items, &items->items[i], decls[i].dtype, err);

@@ -11,7 +11,7 @@ typedef struct EvalTextOptions {
     const char *predictions; /* file for the translations */
     int limit;               /* 0: all lines */
     MegaSessionOptions session;
-    bool json, quiet;
+    bool json, quiet, verbose;
 } EvalTextOptions;
 
 /* list is one text. Prints nats per token, perplexity, bits per character and byte. */

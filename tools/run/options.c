@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "kernels.h"
+#include "progress.h"
+
+static bool output_lost; /* a line of JSON that could not be made */
 
 void report(const char *format, ...)
 {
     va_list args;
+    progress_clear();
     va_start(args, format);
     fputs("mega-run: ", stderr);
     vfprintf(stderr, format, args);
@@ -51,6 +54,10 @@ int finish_output(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         report("cannot write to standard output");
+        return 1;
+    }
+    if (output_lost) {
+        report("no memory for the JSON output");
         return 1;
     }
     return status;
@@ -131,22 +138,13 @@ bool parse_session_option(int option, const char *value, MegaSessionOptions *out
     }
 }
 
-json_t *json_text(const char *text)
-{
-    size_t size = strlen(text);
-    if (mega_utf8_valid(text, size))
-        return json_string(text);
-    MegaBuffer clean = {0};
-    mega_utf8_repair(text, size, &clean);
-    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
-    mega_buffer_free(&clean);
-    return value;
-}
-
 void print_json_line(json_t *object)
 {
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
-    putchar('\n');
+    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9);
+    if (json_dumpf(object, stdout, flags) == 0)
+        putchar('\n');
+    else if (!ferror(stdout))
+        output_lost = true;
     fflush(stdout);
     json_decref(object);
 }
@@ -158,4 +156,19 @@ const char *class_name(const MegaModel *model, int index, char buffer[16])
         return label;
     snprintf(buffer, 16, "%d", index);
     return buffer;
+}
+
+int find_class(const MegaModel *model, const char *text, size_t size)
+{
+    const int classes = mega_model_class_count(model);
+    char word[16] = "";
+    int number;
+    for (int i = 0; i < classes; i++) {
+        const char *label = mega_model_label(model, i);
+        if (label && strlen(label) == size && memcmp(label, text, size) == 0)
+            return i;
+    }
+    if (size < sizeof word)
+        memcpy(word, text, size);
+    return parse_int(word, 0, classes - 1, &number) ? number : -1;
 }

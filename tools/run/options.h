@@ -5,9 +5,9 @@
 #ifndef RUN_OPTIONS_H
 #define RUN_OPTIONS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "json.h"
 #include "mega.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
@@ -47,12 +47,13 @@ enum { OPT_THREADS = 1024, OPT_CPU, OPT_MAX_MEMORY };
 /* False: not a valid value, or none of these options. */
 bool parse_session_option(int option, const char *value, MegaSessionOptions *out);
 
-/* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
-json_t *json_text(const char *text);
-/* One object as one line on standard output, flushed; consumes the reference. */
+/* One object as one line on standard output, flushed; consumes the reference. What there is no
+ * memory for (NULL, too) makes finish_output fail. */
 void print_json_line(json_t *object);
 
 /* The label of a class, or its number written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
+/* The class of that label or with that number; -1: none. */
+int find_class(const MegaModel *model, const char *text, size_t size);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct ScoreOptions {
     const char *model;
     MegaSessionOptions session;
     int chunk; /* as in MegaDecoderOptions */
-    bool ids, pre_tokenized;
+    bool ids, pre_tokenized, verbose;
 } ScoreOptions;
 
 /* Free with scorer_close also after an error. */
