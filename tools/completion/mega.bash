@@ -36,7 +36,7 @@ _mega_run()
             --verbose --help"
         ;;
     explain)
-        options="--model --output --raw --ids --pre-tokenized
+        options="--model --output --raw --ids --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)
@@ -51,7 +51,7 @@ _mega_run()
             --verbose --help"
         ;;
     inspect) options="--tensors --json --help" ;;
-    plot) options="--model --output --layer --help" ;;
+    plot) options="--model --output --layer --json --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --verbose --help"

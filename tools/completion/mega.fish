@@ -78,6 +78,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from explain' -l pre-tokenized -
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l cpu -x -a 'generic avx2 avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l max-memory -x -d 'refuse what needs more, such as 300M'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l json -d 'print what was drawn as JSON'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s m -l model -r -F -d 'the model'
@@ -125,6 +126,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from inspect' -s h -l help -d 's
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s o -l output -r -F -d 'the picture, .svg or .png'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -l layer -x -d 'only layer N of each stack'
+complete -c mega-run -n '__fish_seen_subcommand_from plot' -l json -d 'print what was drawn as JSON'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s m -l model -r -F -d 'the model (the shipped language model)'

@@ -94,6 +94,7 @@ _mega_run() {
             '--threads=[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -153,6 +154,7 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
             '--layer=[only layer N of each stack]:n: ' \
+            '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             ':model:_files -g "*.mega"'
         ;;

@@ -33,6 +33,7 @@ static const char help[] =
     "\n"
     "  -m, --model FILE        the model\n"
     "  -o, --output FILE       the picture; its suffix says which kind\n"
+    "      --json              print what was drawn as a JSON object\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --ids               input is token ids, used as they are\n"
     "      --pre-tokenized     text is tokenised already\n"
@@ -106,6 +107,15 @@ static int choose_model(const ExplainOptions *options, const char *input, char *
     return find_model(path, "translate", INPUT_TEXT, err);
 }
 
+static void print_drawn(const ExplainOptions *options, char **inputs, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_text(inputs[i]));
+    print_json_line(json_pack("{s:o,s:o,s:o}", "model", json_text(options->model), "inputs", list,
+                              "output", json_text(options->output)));
+}
+
 static int run(ExplainOptions *options, char **inputs, int count)
 {
     MegaError err = {0};
@@ -119,21 +129,24 @@ static int run(ExplainOptions *options, char **inputs, int count)
     if (!code)
         code = explain(options, model, inputs, count, &err);
     mega_model_free(model);
-    free(found);
     if (code)
         report("%s", err.text);
+    else if (options->json)
+        print_drawn(options, inputs, count);
+    free(found);
     return finish_output(code ? 1 : 0);
 }
 
 int command_explain(int argc, char **argv)
 {
-    enum { OPT_RAW = 256, OPT_IDS, OPT_PRE_TOKENIZED };
+    enum { OPT_RAW = 256, OPT_IDS, OPT_PRE_TOKENIZED, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"output", required_argument, NULL, 'o'},
         {"raw", required_argument, NULL, OPT_RAW},
         {"ids", no_argument, NULL, OPT_IDS},
         {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
+        {"json", no_argument, NULL, OPT_JSON},
         SESSION_OPTIONS,
         {"help", no_argument, NULL, 'h'},
         {0}};
@@ -153,6 +166,7 @@ int command_explain(int argc, char **argv)
                 return usage_error("explain", "--raw: %s", err.text);
             break;
         case OPT_IDS: options.input.ids = true; break;
+        case OPT_JSON: options.json = true; break;
         case OPT_PRE_TOKENIZED: options.pre_tokenized = true; break;
         case OPT_THREADS:
         case OPT_CPU:

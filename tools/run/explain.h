@@ -13,6 +13,7 @@ typedef struct ExplainOptions {
     const char *model, *output;
     InputOptions input; /* no windows */
     bool pre_tokenized;
+    bool json;
     MegaSessionOptions session;
 } ExplainOptions;
 

@@ -121,7 +121,8 @@ Work work_decode(const MegaConfig *config, double weight_bytes, size_t rows, siz
         products += s->layers * (d * (2 * d + z) + d * d);
         rest += s->layers * (double)source * (z + d);
     }
-    return (Work){2 * (double)rows * (products + rest), weight_bytes * products + sizeof(float) * (double)rows * states};
+    return (Work){2 * (double)rows * (products + rest),
+                  weight_bytes * products + sizeof(float) * (double)rows * states};
 }
 
 double work_limit(const Machine *machine, Work work)

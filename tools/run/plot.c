@@ -23,6 +23,7 @@ static const char help[] =
     "\n"
     "  -m, --model FILE     the model, also without the option\n"
     "  -o, --output FILE    the picture; its suffix says which kind\n"
+    "      --json           print what was drawn as a JSON object\n"
     "      --layer N        only layer N of each stack, counted from 0\n"
     "  -h, --help           show this help\n"
     "\n"
@@ -616,7 +617,7 @@ static double draw_picture(Canvas *canvas, const void *context)
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
-static int run(const char *path, const char *output, int layer)
+static int run(const char *path, const char *output, int layer, bool json)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
@@ -635,18 +636,23 @@ static int run(const char *path, const char *output, int layer)
     mega_model_free(model);
     if (code)
         report("%s", err.text);
+    else if (json)
+        print_json_line(json_pack("{s:o,s:o}", "model", json_text(path), "output",
+                                  json_text(output)));
     return finish_output(code ? 1 : 0);
 }
 
 int command_plot(int argc, char **argv)
 {
-    enum { OPT_LAYER = 256 };
+    enum { OPT_LAYER = 256, OPT_JSON };
     static const struct option long_options[] = {{"model", required_argument, NULL, 'm'},
                                                  {"output", required_argument, NULL, 'o'},
                                                  {"layer", required_argument, NULL, OPT_LAYER},
+                                                 {"json", no_argument, NULL, OPT_JSON},
                                                  {"help", no_argument, NULL, 'h'},
                                                  {0}};
     const char *model = NULL, *output = NULL;
+    bool json = false;
     MegaError err = {0};
     int option, layer = -1;
     optind = 0; /* start afresh, whatever was parsed before */
@@ -656,6 +662,7 @@ int command_plot(int argc, char **argv)
         case 'm': model = optarg; break;
         case 'o': output = optarg; break;
         case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_JSON: json = true; break;
         case OPT_LAYER:
             if (!parse_int(optarg, 0, MEGA_MAX_LAYERS, &layer))
                 return usage_error("plot", "'%s' is not a valid value for --layer", optarg);
@@ -673,5 +680,5 @@ int command_plot(int argc, char **argv)
         return usage_error("plot", "no output was given: -o FILE.svg or -o FILE.png");
     if (canvas_check(output, &err))
         return usage_error("plot", "%s", err.text);
-    return run(model, output, layer);
+    return run(model, output, layer, json);
 }
