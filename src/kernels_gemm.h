@@ -135,8 +135,8 @@ INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
 }
 
 INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind,
-                      const int rows, const int panels)
+                      float *y, size_t ldy, size_t columns, bool add, bool fetch,
+                      const MegaDtype kind, const int rows, const int panels)
 {
     V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
     size_t index = first * b->panel_stride, ld = b->row_stride, stride = b->panel_stride;
@@ -144,6 +144,10 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
         V row[MOST_PANELS * PANEL_VECTORS];
         if (rows < TILE_ROWS)
             __builtin_prefetch((const char *)b->data + index * weight_bytes(kind) + AHEAD);
+        else if (fetch)
+            for (int n = panels; n < 2 * panels; n++)
+                __builtin_prefetch((const char *)b->data +
+                                   (index + (size_t)n * stride) * weight_bytes(kind), 0, 2);
 #pragma GCC unroll 16
         for (int v = 0; v < panels * PANEL_VECTORS; v++)
             row[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
@@ -166,8 +170,8 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
 
 /* `rows` rows times all panels of a group. */
 INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind,
-                      const int rows)
+                      float *y, size_t ldy, size_t columns, bool add, bool fetch,
+                      const MegaDtype kind, const int rows)
 {
     const int most = (REGISTERS - 1) / (PANEL_VECTORS * (rows + 1));
     const int panels = most > MOST_PANELS ? MOST_PANELS : most;
@@ -176,9 +180,9 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t fi
         /* of the last tile's last panel, some columns may not be there */
         const bool whole = panels > 1 && left > (size_t)(panels - 1) * MEGA_PANEL;
         if (whole)
-            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, panels);
+            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, fetch, kind, rows, panels);
         else
-            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, kind, rows, 1);
+            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, fetch, kind, rows, 1);
         size_t done = (size_t)(whole ? panels : 1) * MEGA_PANEL;
         first += done / MEGA_PANEL;
         y += done;
@@ -197,7 +201,7 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
         const float *from = x;
         float *to = y + first * MEGA_PANEL;
 #define GEMM_ROWS(count)                                                                           \
-    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, kind, count);                           \
+    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, row == TILE_ROWS, kind, count);                           \
     done = count;                                                                                  \
     break
         for (size_t row = 0, done; row < rows; row += done, from += done * ldx, to += done * ldy)
