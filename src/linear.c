@@ -3,7 +3,9 @@
  */
 #include "linear.h"
 
-#define TASK_PANELS 8 /* panels of a task */
+/* Panels of a task. Few rows are worked on with 8 at once; many rows make more work of each. */
+#define FEW_ROWS 12
+#define TASK_PANELS(rows) ((rows) < FEW_ROWS ? 8 : 4)
 
 typedef struct Run {
     const MegaKernels *kernels;
@@ -17,8 +19,8 @@ static void run_panels(void *context, size_t task, int worker)
     (void)worker;
     const Run *run = context;
     const MegaLinear *l = run->linear;
-    size_t first = task * TASK_PANELS * MEGA_PANEL;
-    MegaPacked part = mega_packed_columns(l->weight, first, TASK_PANELS * MEGA_PANEL);
+    size_t columns = TASK_PANELS(run->rows) * MEGA_PANEL, first = task * columns;
+    MegaPacked part = mega_packed_columns(l->weight, first, columns);
     float *y = l->y + first;
     if (run->quantized)
         mega_matmul_quantized(run->kernels, &part, run->quantized, run->rows, y, l->ldy, l->add);
@@ -33,7 +35,7 @@ static void run_rows(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
                      size_t rows, const MegaQuantized *quantized)
 {
     Run run = {kernels, linear, rows, quantized};
-    size_t columns = TASK_PANELS * MEGA_PANEL;
+    size_t columns = TASK_PANELS(rows) * MEGA_PANEL;
     mega_pool_run(pool, (linear->weight->out + columns - 1) / columns, run_panels, &run);
 }
 

@@ -104,6 +104,7 @@ MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair m
 MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
+/* A table that serves twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
 /* Bytes of weights, decoded or used in place. */
 MEGA_API uint64_t mega_model_memory(const MegaModel *model);

@@ -63,7 +63,8 @@ static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err
     *binding = (Binding){.tensor = tensor, .matrix = spec->matrix, .slot = spec->slot,
                          .parts = spec->parts, .part_count = spec->part_count};
     memcpy(binding->part_rows, spec->part_rows, sizeof binding->part_rows);
-    loader->model->parameters += spec->elements;
+    if (tensor->tied_to < 0)
+        loader->model->parameters += spec->elements;
     return 0;
 }
 

@@ -320,13 +320,9 @@ static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *op
     return wanted < limit ? (size_t)wanted : (size_t)limit;
 }
 
-static int begin_search(Batch *batch, Search *search, const MegaInput *source,
-                        MegaTranslation *out)
+static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
 {
     size_t beam = (size_t)batch->options->beam;
-    int code = mega_session_encode(batch->session, source, &search->encoded, batch->err);
-    if (code)
-        return code;
     search->max_len = length_limit(&batch->session->model->config, batch->options,
                                    search->encoded->length);
     if ((size_t)batch->options->min_len > search->max_len)
@@ -356,14 +352,16 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     if (code)
         return code;
     batch->searches = calloc((size_t)batch->count, sizeof *batch->searches);
-    const MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
+    MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
     if (!batch->searches || !encoded) {
         free(encoded);
         return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
     }
+    code = mega_encode_all(batch->session, sources, batch->count, encoded, batch->err);
+    for (int i = 0; i < batch->count; i++)
+        batch->searches[i].encoded = encoded[i]; /* also after an error: to be freed */
     for (int i = 0; i < batch->count && !code; i++) {
-        code = begin_search(batch, &batch->searches[i], &sources[i], &out[i]);
-        encoded[i] = batch->searches[i].encoded;
+        code = begin_search(batch, &batch->searches[i], &out[i]);
         if (batch->searches[i].max_len > longest)
             longest = batch->searches[i].max_len;
     }
@@ -383,7 +381,8 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     if (!code)
         code = mega_decoder_new(&batch->decoder, batch->session, &decoder, batch->err);
     if (!code)
-        code = mega_decoder_begin(batch->decoder, encoded, batch->count, batch->err);
+        code = mega_decoder_begin(batch->decoder, (const MegaEncoded *const *)encoded,
+                                  batch->count, batch->err);
     free(encoded);
     return code;
 }

@@ -78,12 +78,32 @@ void mega_session_free(MegaSession *session)
 {
     if (!session)
         return;
+    for (int i = 0; session->single && i < mega_pool_threads(session->pool); i++)
+        mega_session_free(session->single[i]);
+    free(session->single);
     mega_ema_plan_free(&session->ema_plan);
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
     free(session->rotary);
     free(session);
+}
+
+int mega_session_single(MegaSession *session, MegaError *err)
+{
+    int threads = mega_pool_threads(session->pool), code = 0;
+    MegaSessionOptions options = {.threads = 1, .max_memory = session->max_memory};
+    if (!session->single)
+        session->single = calloc((size_t)threads, sizeof *session->single);
+    if (!session->single)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    for (int i = 0; i < threads && !code; i++) {
+        if (!session->single[i])
+            code = mega_session_new(&session->single[i], session->model, &options, err);
+        if (!code)
+            mega_session_force(session->single[i], session->kernels, session->ema_path);
+    }
+    return code;
 }
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
@@ -99,6 +119,8 @@ size_t mega_session_memory(const MegaSession *session)
 
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path)
 {
+    if (session->kernels == kernels && session->ema_path == path)
+        return;
     session->kernels = kernels;
     session->ema_path = path;
     session->workspace.length = 0; /* plan anew */
