@@ -321,8 +321,9 @@ class Compare:
 
     def variants(self, model, **options):
         """mega-run as it is, with one thread, and with each kind of kernels."""
-        sides = {'ours': Ours(self, model, threads=self.threads, **options),
-                 'one thread': Ours(self, model, threads=1, **options)}
+        sides = {'ours': Ours(self, model, threads=self.threads, **options)}
+        if self.threads > 1:
+            sides['one thread'] = Ours(self, model, threads=1, **options)
         for tier in self.tiers(model):
             sides[tier] = Ours(self, model, threads=self.threads, cpu=tier, **options)
         return sides
@@ -346,12 +347,15 @@ class Compare:
         tiers = getattr(self, 'found_tiers', [])
         rows = []
         for row, sides in races.items():
-            ours, one = sides['ours'].ms, sides['one thread'].ms
-            rows.append([row, milliseconds(one), milliseconds(ours), f'{one / ours:.2f} x'] +
-                        [milliseconds(sides[tier].ms) for tier in tiers])
-        heads = [f'{tier} (OpenBLAS)' if tier == 'generic' else tier for tier in tiers]
-        table(f'{title}: threads and kernels',
-              ['', '1 thread', f'{self.threads} threads', 'gain', *heads], rows)
+            ours = sides['ours'].ms
+            cells = [milliseconds(sides[tier].ms) for tier in tiers]
+            if self.threads > 1:
+                one = sides['one thread'].ms
+                cells = [milliseconds(one), milliseconds(ours), f'{one / ours:.2f} x', *cells]
+            rows.append([row, *cells])
+        heads = ['1 thread', f'{self.threads} threads', 'gain'] if self.threads > 1 else []
+        heads += [f'{tier} (OpenBLAS)' if tier == 'generic' else tier for tier in tiers]
+        table(f'{title}: threads and kernels', ['', *heads], rows)
 
 
 def limit_cells(ours):
@@ -365,6 +369,8 @@ def limit_cells(ours):
 def encoders(compare):
     races, rows = {}, []
     for name, (title, length, target) in ENCODERS.items():
+        if compare.quick and name in ('speech', 'path'):
+            continue
         model = compare.model(name)
         job = dict(kind='encode', shape=name)
         sides = compare.variants(model, length=length, repeats=3)
