@@ -8,11 +8,11 @@ Usage: compare.py BUILD_FOLDER [--compile] [--json FILE] [--only GROUP]... [--re
     apt-get install libjemalloc2 g++                         # g++ for --compile only
     tools/bench/compare.py build --compile --json compare.json
 
-reproduces every table, as Markdown on standard output; progress goes to standard error. It takes
-about an hour on two cores, nearly half of that without --compile (the large batches of translation are the
-longest part), 5 GB of memory and 4 GB in TMPDIR. Nothing else should run meanwhile. --quick only
-tests that everything works; its figures say nothing. --only: encoders, linear, translation, batch,
-language, start.
+reproduces every table, as Markdown on standard output; progress goes to standard error. Estimated,
+not measured: one to two hours on two cores, most of it batches of translation; 6 GB of memory and
+5 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
+most from company. --quick only tests that everything works, with two of the four encoders; its
+figures say nothing. --only: encoders, linear, translation, batch, language, start.
 
 What is compared:
 - Models of the original's named configurations with random weights, built in PyTorch (shapes.py),
@@ -20,18 +20,20 @@ What is compared:
   function are compared with the reference, within 1e-4 of the largest value.
 - All sides of a row alternate in one run, one at a time. The best run of each side counts, and for
   peers the best of one and --threads threads, too.
-- Peers (peers.py) are processes with jemalloc preloaded (libjemalloc.so.2, with the settings that PyTorch's
-  tuning guide recommends), if it is installed; JEMALLOC names another one. mega-run gets none.
-- "PyTorch eager" is tools/train as it stands, which computes the weights of the moving averages by lag
-  in every pass. "Averages kept" has them as constants and the shortest Fourier transform: the same
-  model, well done for inference; "compiled" is that with torch.compile and frozen weights. For
-  decoding, which tools/train lacks, there is decoding.py, with everything kept.
+- Peers (peers.py) are processes with jemalloc preloaded (libjemalloc.so.2, with the settings that
+  PyTorch's tuning guide recommends), if it is installed; JEMALLOC names another one. mega-run gets
+  none.
+- "PyTorch eager" of an encoder is tools/train as it stands, which computes the weights of the
+  moving averages by lag in every pass. "Averages kept" has them as constants and the shortest
+  Fourier transform: the same model, well done for inference; "compiled" is that with torch.compile
+  and frozen weights. For decoding, which tools/train lacks, there is decoding.py, with everything
+  kept. It always is float32.
 - ONNX Runtime runs the fastest of three exportable forms of the moving average.
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
-  vocabulary, and makes exactly as many tokens; the fastest of its own choice of matrix products, MKL,
-  and MKL with packed weights.
-- The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which the
-  best measurement counts. "x limit" is time over that.
+  vocabulary, and makes exactly as many tokens; the fastest of its own choice of matrix products,
+  MKL, and MKL with packed weights.
+- The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
+  the best measurement counts. "x limit" is time over that.
 """
 
 import argparse
@@ -285,7 +287,8 @@ class Compare:
         if not sample['expected'].exists():
             return
         found = self.folder / 'found.npy'
-        command = [self.build / 'mega-run', 'forward', '-m', model, '--in', sample['in'], '-o', found]
+        command = [self.build / 'mega-run', 'forward', '-m', model, '--in', sample['in'],
+                   '-o', found]
         if sample['target'].exists():
             command += ['--target', sample['target']]
         if name in ENCODERS:
@@ -330,8 +333,8 @@ class Compare:
 
     def tiers(self, model):
         if not hasattr(self, 'found_tiers'):
-            probe = [self.build / 'mega-run', 'bench', '-m', model, '--length', '8', '--tokens', '2',
-                     '--repeats', '1', '--cpu']
+            probe = [self.build / 'mega-run', 'bench', '-m', model, '--length', '8',
+                     '--tokens', '2', '--repeats', '1', '--cpu']
             self.found_tiers = [tier for tier in TIERS if subprocess.run(
                 [*probe, tier], stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL).returncode == 0]
@@ -361,7 +364,8 @@ class Compare:
 def limit_cells(ours):
     """Limit, ours, ratio, fraction."""
     ms, limit = ours.ms, ours.result['limit_ms']
-    return [milliseconds(limit), milliseconds(ms), f'{ms / limit:.2f} x', f'{100 * limit / ms:.0f} %']
+    return [milliseconds(limit), milliseconds(ms), f'{ms / limit:.2f} x',
+            f'{100 * limit / ms:.0f} %']
 
 
 # ---- Groups -------------------------------------------------------------------------------------
@@ -388,8 +392,8 @@ def encoders(compare):
             for peer in sides['ONNX Runtime'].peers:
                 compare.note(f'{title}, {peer.name}: {peer.error}')
         rows.append(row + [target])
-    heads = ['float32, one at a time', 'limit', 'mega-run', 'x limit', 'of the limit', 'peak memory',
-             'PyTorch eager', 'ratio', 'averages kept', 'ratio']
+    heads = ['float32, one at a time', 'limit', 'mega-run', 'x limit', 'of the limit',
+             'peak memory', 'PyTorch eager', 'ratio', 'averages kept', 'ratio']
     heads += ['compiled', 'ratio'] if compare.compile else []
     table('Encoders', heads + ['ONNX Runtime', 'ratio', 'asked for'], rows)
     compare.print_kernels('Encoders', races)
@@ -427,7 +431,7 @@ def linear(compare):
 def ctranslate2(compare, dtype, **job):
     """Its sides, for the fastest library of matrix products."""
     compute = {'f32': 'float32', 'int8': 'int8'}[dtype]
-    return [Peer(compare, name, environment, dtype=compute, **dict(job, peer='ctranslate2'))
+    return [Peer(compare, name, environment, dtype=compute, peer='ctranslate2', **job)
             for name, environment in PRODUCTS.items()]
 
 
@@ -443,7 +447,8 @@ def translation(compare):
             job = dict(kind='translate', batch=1, beam=beam, source=source, tokens=tokens)
             sides = compare.variants(model, length=source, tokens=tokens, beam=beam, repeats=3)
             sides.update(compare.torch('kept', **job))
-            sides['CTranslate2'] = Fastest('CTranslate2', ctranslate2(compare, dtype, lines=1, **job))
+            sides['CTranslate2'] = Fastest('CTranslate2',
+                                           ctranslate2(compare, dtype, lines=1, **job))
             races[title] = compare.race('translation', title, sides)
             ours, theirs = sides['ours'], sides['CTranslate2']
             row = [title, *limit_cells(ours), f'{1e3 * tokens / ours.ms:.0f}']
@@ -461,19 +466,45 @@ def translation(compare):
     compare.print_kernels('Translation', races)
 
 
-class Batches:
-    """The fastest batch size of a side that is made by `make(batch, lines)`."""
+def fastest_size(sizes, make):
+    """The batch size of the side with the least time per line; make(size): (side, its lines)."""
+    per_line = {}
+    for size in sizes:
+        side, lines = make(size)
+        side.start()
+        side.measure()
+        side.close()
+        if side.ms is not None:
+            per_line[size] = side.ms / lines
+    return min(per_line, key=per_line.get) if per_line else None
 
-    def __init__(self, sizes, make, milliseconds_per_line):
-        self.per_line = {}
-        for size in sizes:
-            side = make(size)
-            side.start()
-            side.measure()
-            side.close()
-            if side.ms is not None:
-                self.per_line[size] = milliseconds_per_line(side, size)
-        self.best = min(self.per_line, key=self.per_line.get) if self.per_line else None
+
+def race_batches(compare, dtype, model, beam, title, lines, sizes, source, tokens):
+    """Each side with its best batch size: (ours, its size, CTranslate2 or None, its size)"""
+    def ours(size, repeats):
+        return Ours(compare, model, length=source, tokens=tokens, beam=beam, batch=size,
+                    threads=compare.threads, repeats=repeats)
+
+    def theirs(size, count):
+        return ctranslate2(compare, dtype, kind='translate', beam=beam, source=source,
+                           tokens=tokens, threads=[compare.threads], lines=count, batch=size)
+
+    few = 2 * max(sizes)
+    products = Fastest('CTranslate2', theirs(max(sizes), few))
+    products.start()
+    products.close()
+    size = fastest_size(sizes, lambda size: (ours(size, 1), size))
+    sides = {'ours': ours(size, -(-lines // size))}
+    other = None
+    if products.best:
+        best = products.peers.index(products.best)
+        other = fastest_size(sizes, lambda size: (theirs(size, few)[best], few))
+    if other:
+        sides['CTranslate2'] = theirs(other, lines)[best]
+    else:
+        compare.note(f'{title}, CTranslate2: {products.peers[0].error}')
+    compare.race('batch', title, sides, min(compare.repeats, 2))
+    return sides['ours'], size, sides.get('CTranslate2'), other
 
 
 def batch(compare):
@@ -487,36 +518,16 @@ def batch(compare):
             if not model:
                 continue
             title = f'{"greedy" if beam == 1 else f"beam {beam}"}, {dtype}'
-            say(f'  batch sizes: {title}')
-            options = dict(length=source, tokens=tokens, beam=beam, threads=compare.threads)
-            job = dict(kind='translate', beam=beam, source=source, tokens=tokens,
-                       threads=[compare.threads])
-            ours = Batches(sizes, lambda size: Ours(compare, model, batch=size, repeats=1, **options),
-                           lambda side, size: side.ms / size)
-            few = 2 * max(sizes)
-            by_products = Fastest('', ctranslate2(compare, dtype, lines=few, batch=max(sizes), **job))
-            by_products.start()
-            by_products.close()
-            name = by_products.best.name if by_products.best else 'ctranslate2'
-            def peer(size, lines):
-                return Peer(compare, name, PRODUCTS[name], dtype='float32' if dtype == 'f32' else dtype,
-                            lines=lines, batch=size, **dict(job, peer='ctranslate2'))
-            theirs = Batches(sizes, lambda size: peer(size, few), lambda side, size: side.ms / few)
-            runs = -(-lines // ours.best)
-            sides = {'ours': Ours(compare, model, batch=ours.best, repeats=runs, **options)}
-            if theirs.best:
-                sides['CTranslate2'] = peer(theirs.best, lines)
+            ours, size, theirs, other = race_batches(compare, dtype, model, beam, title, lines,
+                                                     sizes, source, tokens)
+            speed = 1e3 * tokens * size / ours.ms
+            row = [title, f'{size}', f'{speed:,.0f}',
+                   f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %']
+            if theirs and theirs.ms:
+                their_speed = 1e3 * tokens * lines / theirs.ms
+                row += [f'{other}', f'{their_speed:,.0f}', times(their_speed, speed)]
             else:
-                compare.note(f'{title}, CTranslate2: {by_products.peers[0].error}')
-            compare.race('batch', title, sides, min(compare.repeats, 2))
-            mine = sides['ours']
-            speed = 1e3 * tokens * ours.best / mine.ms
-            row = [title, f'{ours.best}', f'{speed:,.0f}',
-                   f'{100 * mine.result["limit_ms"] / mine.ms:.0f} %']
-            ms = sides['CTranslate2'].ms if 'CTranslate2' in sides else None
-            other = 1e3 * tokens * lines / ms if ms else None
-            row += [f'{theirs.best}', f'{other:,.0f}' if other else 'n/a',
-                    times(other, speed) if other else 'n/a']
+                row += ['n/a'] * 3
             rows.append(row + ['40 % of the limit, faster' if dtype == 'f32' else 'faster'])
     table(f'Translation of {lines:,} lines: {tokens} tokens from {source}',
           ['mega_wmt_en_de', 'batch', 'mega-run, tokens/s', 'of the limit', 'batch',
@@ -549,7 +560,8 @@ def language(compare):
             for side in ['PyTorch kept'] + (['PyTorch compiled'] if compare.compile else []):
                 ms = found[side].ms if side in found else None
                 row += [milliseconds(ms and ms / tokens), times(ours.ms, ms)]
-            rows.append(row + ['60 % of the limit' if behind == near else 'speed and memory as above'])
+            rows.append(row + ['60 % of the limit' if behind == near else
+                               'speed and memory as above'])
     heads = ['mega_lm_enwik8_base', 'limit of a token', 'mega-run', 'of the limit', 'tokens/s',
              'peak memory', 'PyTorch eager f32', 'ratio']
     heads += ['compiled f32', 'ratio'] if compare.compile else []
@@ -625,10 +637,11 @@ def processor():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
-                                     epilog='The head of this file says what it needs and compares.')
+                                     epilog='The head of this file says what it compares.')
     parser.add_argument('build', type=pathlib.Path, help='folder of mega-run and mega-convert')
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--repeats', type=int, default=5, help='rounds in which all sides alternate')
+    parser.add_argument('--repeats', type=int, default=5,
+                        help='rounds in which all sides alternate')
     parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
     parser.add_argument('--only', action='append', choices=GROUPS, help='this group; repeatable')
     parser.add_argument('--quick', action='store_true', help='only test that everything works')

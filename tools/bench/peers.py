@@ -1,8 +1,9 @@
 """One peer and one job in a process of its own, for compare.py.
 
-Usage: peers.py JSON, where JSON says peer, job and threads (compare.py makes it). The process builds the
-model, compares its results with the reference's, warms up and prints {"ready": ...} or {"error": ...};
-then it answers each line on standard input with the milliseconds of a run by number of threads.
+Usage: peers.py JSON, where JSON says peer, job and threads (compare.py makes it). The process
+builds the model, compares its results with the reference's, warms up and prints {"ready": ...} or
+{"error": ...}; then it answers each line on standard input with the milliseconds of a run by number
+of threads.
 """
 
 import json

@@ -1,8 +1,9 @@
 """The original's named configurations with random weights, in PyTorch, for compare.py.
 
-The models are those of tools/train under the original's parameter names, so that mega-convert imports
-them: PyTorch and mega-run compute the same function. What tools/train does not build is put together
-from its parts: a text classifier with softmax attention. Decoders come in decoding.py.
+The models are those of tools/train under the original's parameter names, so that mega-convert
+imports them: PyTorch and mega-run compute the same function. What tools/train does not build is put
+together from its parts: a text classifier with softmax attention, pre-norm as all of them. Decoders
+come in decoding.py.
 """
 
 import argparse
@@ -165,8 +166,8 @@ def large_language_model():
 # ---- The moving average without the work of training --------------------------------------------
 #
 # mega.py computes the weights by lag in every pass, of all lags, and transforms three times the
-# length. At inference they are constants, which the original keeps too. These modules take the place
-# of MovingAverage for inputs of one length, to be a peer that wastes nothing.
+# length. At inference they are constants, which the original keeps too. These modules take the
+# place of MovingAverage for inputs of one length, to be a peer that wastes nothing.
 
 class _Kept(nn.Module):
     def __init__(self, move, length):
@@ -266,7 +267,7 @@ def _fast_length(least, primes):
 
 
 def keep_averages(model, length, form=None):
-    """Puts `form`, by default the faster one in PyTorch, in the place of every two-sided average."""
+    """Puts `form`, by default the faster one in PyTorch, in the place of all two-sided averages."""
     form = form or (KeptMatrices if length <= 512 else KeptSpectrum)
     for module in list(model.modules()):
         move = getattr(module, 'move', None)
