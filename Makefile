@@ -79,7 +79,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
+    faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -207,8 +207,12 @@ completion: $(BINARIES)
 examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
+# every command of README.md
+readme: all
+	tests/readme.py $(BUILD)
+
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion
+	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion readme
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 
