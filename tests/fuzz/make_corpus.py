@@ -4,11 +4,13 @@ Needs mega-convert in build/ and the standard library only. Regression files, wh
 with "found-", are left alone.
 """
 import json
+import math
 import pathlib
 import pickle
 import shutil
 import struct
 import subprocess
+import tempfile
 import wave
 import zipfile
 from collections import OrderedDict
@@ -33,10 +35,10 @@ def archives():
     folder = TOP / 'zip'
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / 'stored.zip', 'w') as archive:
-        archive.writestr('a/data.pkl', b'\x80\x02}.')
-        archive.writestr('a/version', b'3\n')
-    with zipfile.ZipFile(folder / 'deflated.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('long', b'0' * 3000)
+        archive.writestr(zipfile.ZipInfo('a/data.pkl'), b'\x80\x02}.')
+        archive.writestr(zipfile.ZipInfo('a/version'), b'3\n')
+    with zipfile.ZipFile(folder / 'deflated.zip', 'w') as archive:
+        archive.writestr(zipfile.ZipInfo('long'), b'0' * 3000, zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(folder / 'comment.zip', 'w') as archive:
         archive.comment = b'comment'
     copy('zip', DATA / 'checkpoints/module.pt', DATA / 'checkpoints/deflated_data.pt')
@@ -72,13 +74,45 @@ def checkpoints():
     put('pickle', 'ordered.pkl', pickle.dumps(OrderedDict(a=1, b=2), 2))
 
 
+def blank(fixture, folder):
+    """A checkpoint with the tensors of a fixture, all zero: its model is small when compressed."""
+    listing = subprocess.run(['build/mega-convert', '--list', FIXTURES / fixture / 'checkpoint.pt'],
+                             check=True, stdout=subprocess.PIPE, text=True).stdout
+    header, at = {}, 0
+    for line in listing.splitlines():
+        if line.startswith('#'):
+            break
+        name, dtype, shape = line.split('\t')
+        shape = json.loads(shape)
+        size = {'f32': 4, 'f16': 2, 'i64': 8}[dtype] * math.prod(shape)
+        header[name] = {'dtype': dtype.upper(), 'shape': shape, 'data_offsets': [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    path = folder / 'blank.safetensors'
+    path.write_bytes(struct.pack('<Q', len(text)) + text + bytes(at))
+    return path
+
+
+def convert(name, checkpoint, fixture, *options):
+    subprocess.run(['build/mega-convert', '-q', '--force', '--config',
+                    FIXTURES / fixture / 'meta.json', *options, '-o', TOP / 'mega' / name,
+                    checkpoint], check=True)
+
+
 def models():
-    folder = TOP / 'mega'
-    folder.mkdir(parents=True, exist_ok=True)
+    (TOP / 'mega').mkdir(parents=True, exist_ok=True)
+    for name, fixture, options in (
+            ('translator.mega', 'mt_small_chunk16',
+             ('--source-dict', FIXTURES / 'mt_small_chunk16/dict.en.txt', '--target-dict',
+              FIXTURES / 'mt_small_chunk16/dict.de.txt', '--tokenizer', 'moses', '--bpe-codes',
+              DATA / 'bpe/codes', '--bpe-glossary', 'low')),
+            ('language-model.mega', 'lm_adaptive_small',
+             ('--dict', FIXTURES / 'lm_adaptive_small/dict.txt'))):
+        with tempfile.TemporaryDirectory() as folder:
+            convert(name, blank(fixture, pathlib.Path(folder)), fixture, *options)
     fixture = FIXTURES / 'unit_statedict'
-    subprocess.run(['build/mega-convert', '-q', '--force', '--dtype', 'f16', '--config',
-                    fixture / 'meta.json', '--dict', fixture / 'dict.txt', '-o',
-                    folder / 'statedict.mega', fixture / 'model_state.pt'], check=True)
+    convert('statedict.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'f16',
+            '--dict', fixture / 'dict.txt')
     text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():
@@ -111,8 +145,41 @@ def texts():
     copy('text', DATA / 'moses/raw.txt')
     put('text', 'ids.txt', b'1 22 333 4\n')
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')
-    full = json.loads((FIXTURES / 'unit_statedict/meta.json').read_text())
-    put('config', 'statedict.json', json.dumps({'args': full['args']}).encode())
+
+
+def arguments(fixture):
+    """Those of a fixture that mega-convert asks for."""
+    sources = ''.join(f.read_text() for f in pathlib.Path('tools/convert').glob('*.c'))
+    args = json.loads((FIXTURES / fixture / 'meta.json').read_text())['args']
+    return {name: value for name, value in args.items() if f'"{name}"' in sources}
+
+
+def configurations():
+    """The numbers of the checkpoints are those of fuzz_config.c."""
+    fixtures = ('unit_statedict', 'unit_syncbatchnorm_image', 'image_small_linear',
+                'mt_small_chunk16', 'lm_adaptive_small', 'lm_trunc_nochunk_small')
+    for number, fixture in enumerate(fixtures):
+        whole = {'fuzz': {'checkpoint': number}, 'args': arguments(fixture)}
+        put('config', fixture + '.json', json.dumps(whole).encode())
+
+    def variant(name, number, fuzz, **changes):
+        args = {**arguments(fixtures[number]), **changes}
+        whole = {'fuzz': {'checkpoint': number, **fuzz}, 'args': args}
+        put('config', name + '.json', json.dumps(whole).encode())
+
+    variant('moses', 3, {'moses': True, 'bpe': True, 'text': 'He said: "Don\'t!" 3.5 % (lower)'})
+    variant('languages', 3, {'moses': True, 'source-lang': 'de', 'target-lang': 'xx'})
+    variant('audio', 1, {'audio-mean': 0.5, 'audio-rate': 8000}, input_type='audio')
+    variant('no-statistics', 1, {'chunk': 0}, input_type='audio')
+    variant('pixels', 1, {}, pixel_mean=[0.5], pixel_std=0.25, pixel_normalization=[0.1, 0.2])
+    variant('colours', 2, {}, pixel_mean=[0.5, 0.4, 0.3], pixel_std=[1, 2, 3], labels=['a'] * 7)
+    variant('no-square', 1, {}, max_positions=7, max_source_positions=7)
+    variant('labels', 0, {'no-dict': True}, labels=[f'label {i}' for i in range(10)])
+    variant('no-labels', 0, {}, labels=['a', 1, None])
+    variant('wrong-norm', 0, {}, normalization_type='scalenorm', norm_type='scalenorm')
+    variant('wrong-pooling', 0, {}, sen_rep_type='max')
+    variant('wrong-count', 4, {}, decoder_layers=3)
+    put('config', 'no-arguments.json', b'{"fuzz": {"checkpoint": 3}}')
     put('config', 'small.json', b'{"activation_fn": "silu", "encoder_layers": 2, "a": [1, null]}')
 
 
@@ -131,7 +198,8 @@ if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
         if not seed.name.startswith('found-'):
             seed.unlink()
-    for make in (archives, checkpoints, models, recordings, texts, others):
+    for make in (archives, checkpoints, models, recordings, texts, configurations,
+                 others):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)
