@@ -79,7 +79,8 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer
+    faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
+    coverage coverage-programs
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -213,6 +214,15 @@ readme: all
 
 test: packages-test
 	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion readme
+
+# ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------
+
+coverage-programs: $(BINARIES) $(UNIT_BIN) $(REPLAY_BIN)
+
+coverage:
+	$(MAKE) BUILD=$(BUILD)/coverage CC=clang \
+	    CFLAGS='-O0 -g -fprofile-instr-generate -fcoverage-mapping' coverage-programs
+	MEGA_BUILD=$(BUILD)/coverage tests/coverage $(COVERAGE)
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 

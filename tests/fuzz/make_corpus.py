@@ -99,6 +99,16 @@ def convert(name, checkpoint, fixture, *options):
                     checkpoint], check=True)
 
 
+def foreign():
+    """What people give in place of a checkpoint."""
+    for name, content in (
+            ('lfs', b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'),
+            ('html', b'<!DOCTYPE html><html></html>'), ('gguf', b'GGUF\3\0\0\0'),
+            ('onnx', b'\x08\x08\x12\x07pytorch'), ('gzip', b'\x1f\x8b\x08\0'),
+            ('tar', bytes(257) + b'ustar\0'), ('text', b'{"a": 1}\n'), ('empty', b'')):
+        put('checkpoint', f'foreign-{name}', content)
+
+
 def models():
     (TOP / 'mega').mkdir(parents=True, exist_ok=True)
     for name, fixture, options in (
@@ -198,7 +208,7 @@ if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
         if not seed.name.startswith('found-'):
             seed.unlink()
-    for make in (archives, checkpoints, models, recordings, texts, configurations,
+    for make in (archives, checkpoints, foreign, models, recordings, texts, configurations,
                  others):
         make()
     if shutil.which('du'):

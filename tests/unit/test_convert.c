@@ -26,8 +26,9 @@
 /* What is done to the tensors of this name, or, with a '*' at its end, that begin like this. */
 typedef struct Change {
     const char *tensor;
-    int axis, size; /* this dimension becomes so long, filled up by repetition; it may be one more
-                       than there are; 0: left out */
+    int axis, size;   /* this dimension becomes so long, filled up by repetition; it may be one more
+                         than there are; 0: left out */
+    const char *name; /* that the tensor has from now on; NULL: its own */
 } Change;
 
 typedef struct Spoilt {
@@ -96,7 +97,7 @@ static void put_tensor(const MegaCheckpointTensor *tensor, const Change *change,
     }
     for (size_t i = 0; i < count; i++)
         mega_put_bytes(data, &values[i % tensor->elements], sizeof *values);
-    json_object_set_new(header, tensor->name,
+    json_object_set_new(header, change && change->name ? change->name : tensor->name,
                         json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape,
                                   "data_offsets", (json_int_t)begin, (json_int_t)data->size));
     free(values);
@@ -181,7 +182,7 @@ static void expect_refused(Spoilt spoilt, const char *sentence)
     expect_said(sentence);
 }
 
-/* A fixture with options of the command line and other arguments, and what is said; NULL: nothing. */
+/* A fixture with options and other arguments, and what is said; NULL: nothing. */
 typedef struct Case {
     const char *fixture, *options, *arguments, *sentence;
     const char *absent;
@@ -226,9 +227,9 @@ static MegaBuffer expect_converted(Spoilt spoilt)
 
 /* ---- Tests ---------------------------------------------------------------------------------- */
 
-#define OUTPUT {"decoder.output_projection.weight", 0, 0}
-#define DECODER {"decoder.embed_tokens.weight", 0, 0}
-#define ENCODER {"encoder.embed_tokens.weight", 0, 0}
+#define OUTPUT {"decoder.output_projection.weight", 0, 0, 0}
+#define DECODER {"decoder.embed_tokens.weight", 0, 0, 0}
+#define ENCODER {"encoder.embed_tokens.weight", 0, 0, 0}
 
 /* Whichever names of shared tables there are, the model is the same to the byte. */
 static void shared_tables(void **state)
@@ -244,12 +245,12 @@ static void shared_tables(void **state)
         {{.fixture = PLAIN}, {{PLAIN, {OUTPUT}, 0, 0}, {PLAIN, {DECODER}, 0, 0}}},
         {{.fixture = ADAPTIVE},
          {{ADAPTIVE,
-           {{"decoder.adaptive_softmax.head.word_proj*", 0, 0},
-            {"decoder.adaptive_softmax.tail*", 0, 0}}, 0, 0},
+           {{"decoder.adaptive_softmax.head.word_proj*", 0, 0, 0},
+            {"decoder.adaptive_softmax.tail*", 0, 0, 0}}, 0, 0},
           {ADAPTIVE,
-           {{"decoder.embed_tokens.embeddings.0.0.weight", 0, 0},
-            {"decoder.embed_tokens.embeddings.1*", 0, 0},
-            {"decoder.embed_tokens.embeddings.2*", 0, 0}}, 0, 0}}},
+           {{"decoder.embed_tokens.embeddings.0.0.weight", 0, 0, 0},
+            {"decoder.embed_tokens.embeddings.1*", 0, 0, 0},
+            {"decoder.embed_tokens.embeddings.2*", 0, 0, 0}}, 0, 0}}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -272,13 +273,13 @@ static void tables_that_are_not_shared(void **state)
                    "there is no output: neither decoder.output_projection.weight nor");
     expect_refused((Spoilt){TRANSLATOR, {ENCODER}, "{\"share_all_embeddings\": false}", 0},
                    "there is no encoder.embed_tokens.weight, and no argument share_all_embeddings");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.0*", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.0*", 0, 0, 0}},
                             "{\"tie_adaptive_weights\": false}", 0},
                    "neither decoder.embed_tokens.weight nor decoder.embed_tokens.embeddings.0.0");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 0, 0}},
                             "{\"tie_adaptive_weights\": false}", 0},
                    "the decoder's embedding has 304 words, but its output has 120");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.0.weight", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.0.weight", 0, 0, 0}},
                             "{\"tie_adaptive_proj\": false}", 0},
                    "tensor 'decoder.adaptive_softmax.tail.1.0.weight' is missing");
 }
@@ -286,32 +287,34 @@ static void tables_that_are_not_shared(void **state)
 static void shapes_that_do_not_fit(void **state)
 {
     (void)state;
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.embed_tokens.weight", 0, 208}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.embed_tokens.weight", 0, 208, 0}}, 0, 0},
                    "the decoder's embedding has 208 words, but its output has 200");
-    expect_refused((Spoilt){TRANSLATOR, {{"encoder.embed_tokens.weight", 1, 48}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"encoder.embed_tokens.weight", 1, 48, 0}}, 0, 0},
                    "tensor 'encoder.embed_tokens.weight' has shape [200, 48], but");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.mega_layer.move.omega", 0, 16}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.mega_layer.move.omega", 0, 16, 0}}, 0,
+                            0},
                    "wide, but its layers 16, and there is no decoder.project_in_dim.weight");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1.cross_attn.q_proj.weight", 0, 9}}, 0,
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1.cross_attn.q_proj.weight", 0, 9, 0}}, 0,
                             0},
                    "tensor 'decoder.layers.1.cross_attn.q_proj.weight' has shape [9, ");
     expect_refused((Spoilt){TRANSLATOR,
-                            {{"decoder.layers.1.cross_attn.rel_pos_bias.rel_pos_bias", 0, 7}}, 0,
+                            {{"decoder.layers.1.cross_attn.rel_pos_bias.rel_pos_bias", 0, 7, 0}}, 0,
                             0},
                    "rel_pos_bias' has shape [7], but");
     expect_refused((Spoilt){TRANSLATOR,
-                            {{"decoder.layers.0.mega_layer.rel_pos_bias.rel_pos_bias", 0, 30}}, 0,
-                            0},
+                            {{"decoder.layers.0.mega_layer.rel_pos_bias.rel_pos_bias", 0, 30, 0}},
+                            0, 0},
                    "the relative position bias has 30 entries, but an odd number was expected");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 180}}, 0,
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 180, 0}}, 0,
                             0},
                    "the decoder's embedding has 304 words, but its output has 300");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.head.class_proj.weight", 0, 3}},
-                            0, 0},
+    expect_refused((Spoilt){ADAPTIVE,
+                            {{"decoder.adaptive_softmax.head.class_proj.weight", 0, 3, 0}}, 0, 0},
                    "has shape [3, 64], but the other tensors and arguments imply [2, 64]");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.0.0.weight", 1, 15}}, 0, 0},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.0.0.weight", 1, 15, 0}}, 0,
+                            0},
                    "has shape [64, 15], but the other tensors and arguments imply [64, 16]");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.1.1.weight", 0, 63}}, 0,
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.1.1.weight", 0, 63, 0}}, 0,
                             0},
                    "has shape [63, 16], but the other tensors and arguments imply [64, 16]");
 }
@@ -319,9 +322,9 @@ static void shapes_that_do_not_fit(void **state)
 static void missing_parts(void **state)
 {
     (void)state;
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1*", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1*", 0, 0, 0}}, 0, 0},
                    "argument decoder_layers is 2, but the number of layers in the checkpoint is 1");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.cross_attn.h_proj*", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.cross_attn.h_proj*", 0, 0, 0}}, 0, 0},
                    "2 tensors of a fairseq translator are missing");
     expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"no_affine_final_norm\": false}"},
                    "tensor 'decoder.final_norm.norm.bias' is missing");
@@ -346,11 +349,11 @@ static void missing_parts(void **state)
 static void classifiers_spoilt(void **state)
 {
     (void)state;
-    expect_refused((Spoilt){TEXT, {{"encoder.encoder.embed_tokens.embed.weight", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TEXT, {{"encoder.encoder.embed_tokens.embed.weight", 0, 0, 0}}, 0, 0},
                    "there is no embedding: neither encoder.encoder.embed_tokens.embed.weight nor");
-    expect_refused((Spoilt){TEXT, {{"sentence_projection_layer.weight", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TEXT, {{"sentence_projection_layer.weight", 0, 0, 0}}, 0, 0},
                    "there is no sentence_projection_layer.weight: not a classifier");
-    expect_refused((Spoilt){TEXT, {{"classifier.0.0.weight", 1, 25}}, 0, 0},
+    expect_refused((Spoilt){TEXT, {{"classifier.0.0.weight", 1, 25, 0}}, 0, 0},
                    "the classifier takes vectors of 25, but the encoder has width 24");
     expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"sen_rep_type\": \"max\"}"},
                    "argument sen_rep_type is 'max', which is not supported");
@@ -360,22 +363,39 @@ static void classifiers_spoilt(void **state)
                    "argument classifier_activation_fn is 'x', which is not supported");
     expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"norm_type\": \"scalenorm\"}"},
                    "the arguments say scalenorm, but the tensors are those of layernorm");
-    expect_refused((Spoilt){TEXT, {{"encoder.encoder.layers.0.mega_layer.v_proj.weight", 0, 0}}, 0,
-                            0},
+    expect_refused((Spoilt){TEXT,
+                            {{"encoder.encoder.layers.0.mega_layer.v_proj.weight", 0, 0, 0}}, 0, 0},
                    "mega_layer.v_proj.weight' is missing; a size of the model is read from it");
-    expect_refused((Spoilt){TEXT, {{"encoder.encoder.layers*", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TEXT, {{"encoder.encoder.layers*", 0, 0, 0}}, 0, 0},
                    "none of the known MEGA architectures fits");
-    expect_refused((Spoilt){PATCHES, {{"pos_embed", 1, 15}}, 0, 0},
+    expect_refused((Spoilt){PATCHES, {{"pos_embed", 1, 15, 0}}, 0, 0},
                    "15 patches of 16 do not make a square image");
     expect_refused((Spoilt){.fixture = PATCHES, .arguments = "{\"input_size\": 32}"},
                    "argument input_size is 32, but the tensors are for images of 64");
     expect_refused((Spoilt){TRANSLATOR,
-                            {{"decoder.output_projection.weight", 1, 48}},
+                            {{"decoder.output_projection.weight", 1, 48, 0}},
                             "{\"share_decoder_input_output_embed\": false}", 0},
                    "the decoder's output is 48 wide, but its layers 64");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.head.word_proj.weight", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.head.word_proj.weight", 0, 0, 0}},
                             "{\"tie_adaptive_weights\": false}", 0},
                    "there is no decoder.adaptive_softmax.head.weight and no ");
+}
+
+/* An adaptive softmax whose head is one matrix, of words and then of tails. */
+static void whole_head(void **state)
+{
+    static const char *const words = "decoder.adaptive_softmax.head.word_proj.weight",
+                            *const whole = "decoder.adaptive_softmax.head.weight",
+                            *const classes = "decoder.adaptive_softmax.head.class_proj.weight",
+                            *const untied = "{\"tie_adaptive_weights\": false}";
+    (void)state;
+    MegaBuffer model = expect_converted(
+        (Spoilt){ADAPTIVE, {{words, 0, 42, whole}, {classes, 0, 0, 0}}, untied, 0});
+    mega_buffer_free(&model);
+    expect_refused((Spoilt){ADAPTIVE, {{words, 0, 2, whole}, {classes, 0, 0, 0}}, untied, 0},
+                   "the vocabulary has more than 16 bands, or one of no words");
+    expect_refused((Spoilt){ADAPTIVE, {{words, 0, 41, whole}, {classes, 0, 0, 0}}, untied, 0},
+                   "the decoder's embedding has 304 words, but its output has 303");
 }
 
 /* A linear embedding of rank 2 takes frames of samples. */
@@ -383,13 +403,14 @@ static void frames_are_embedded(void **state)
 {
     static const char *const linear = "encoder.encoder.embed_tokens.weight";
     (void)state;
-    MegaBuffer model = expect_converted((Spoilt){PIXELS, {{linear, 1, 8}}, "{\"frame_hop\": 4}", 0});
+    MegaBuffer model =
+        expect_converted((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": 4}", 0});
     mega_buffer_free(&model);
-    expect_refused((Spoilt){PIXELS, {{linear, 1, 8}}, 0, 0},
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, 0, 0},
                    "frame_hop (samples from one frame to the next)");
-    expect_refused((Spoilt){PIXELS, {{linear, 1, 8}}, "{\"frame_hop\": \"4\"}", 0},
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": \"4\"}", 0},
                    "argument frame_hop is \"4\", but a whole number");
-    expect_refused((Spoilt){PIXELS, {{linear, 1, 8}}, "{\"frame_hop\": 5}", 0},
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": 5}", 0},
                    "embed.frame_length 8 must exceed embed.frame_hop 5 by an even number");
 }
 
@@ -488,7 +509,8 @@ int main(void)
         cmocka_unit_test(shared_tables),          cmocka_unit_test(tables_that_are_not_shared),
         cmocka_unit_test(shapes_that_do_not_fit), cmocka_unit_test(missing_parts),
         cmocka_unit_test(classifiers_spoilt),     cmocka_unit_test(frames_are_embedded),
-        cmocka_unit_test(dictionaries_and_options), cmocka_unit_test(labels_and_statistics),
+        cmocka_unit_test(whole_head),             cmocka_unit_test(dictionaries_and_options),
+        cmocka_unit_test(labels_and_statistics),
     };
     return cmocka_run_group_tests_name("convert", tests, make_folder, remove_folder);
 }
