@@ -74,6 +74,7 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
                     "this is %s, but not a file that torch.save wrote, or it is "
                     "truncated; " EXPECTED,
                     kind.what);
+    case MEGA_ROLE_TEXT:
     case MEGA_ROLE_OTHER:
         return FAIL(MEGA_ERR_FORMAT, "this is %s; %s", kind.what,
                     kind.advice ? kind.advice : EXPECTED);

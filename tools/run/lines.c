@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "recognize.h"
 #include "source.h"
 
 static char standard_input[] = "-", *standard_paths[] = {standard_input};
@@ -35,6 +36,16 @@ static int open_next(LineReader *reader, MegaError *err)
     return 0;
 }
 
+/* A model, a recording or an archive in place of text, by the first line. */
+static int check_kind(const LineReader *reader, MegaError *err)
+{
+    const MegaFileKind kind = mega_recognize(reader->text, reader->size);
+    if (!kind.what || kind.role == MEGA_ROLE_TEXT)
+        return 0;
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected lines of text%s%s", reader->name,
+                     kind.what, kind.advice ? "; " : "", kind.advice ? kind.advice : "");
+}
+
 int line_reader_next(LineReader *reader, MegaError *err)
 {
     for (;;) {
@@ -54,7 +65,7 @@ int line_reader_next(LineReader *reader, MegaError *err)
                 reader->size--;
             if (reader->size > 0 && reader->text[reader->size - 1] == '\r')
                 reader->size--;
-            return 1;
+            return reader->number > 1 || check_kind(reader, err) == 0 ? 1 : MEGA_ERR_INPUT;
         }
         if (ferror(reader->file) || errno == ENOMEM)
             return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", reader->name,
