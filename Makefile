@@ -37,7 +37,7 @@ FORMATS_SRC := \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 
-COMMON_SRC := tools/common/progress.c tools/common/mapping.c
+COMMON_SRC := tools/common/progress.c tools/common/mapping.c tools/common/suggest.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \

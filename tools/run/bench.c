@@ -407,7 +407,7 @@ int command_bench(int argc, char **argv)
         case OPT_FORMAT: good = parse_format(optarg, &options.format); break;
         case OPT_CPU: options.cpu = optarg; break;
         case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
-        default: return option_error("bench", option, argv);
+        default: return option_error("bench", option, argv, long_options);
         }
         if (!good)
             return usage_error("bench", "'%s' is not a valid value for --%s", optarg,

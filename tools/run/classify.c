@@ -426,7 +426,7 @@ int command_classify(int argc, char **argv)
         case OPT_FILES: options.files_from = optarg; break;
         case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
         case OPT_TIME: options.time = true; break;
-        default: return option_error("classify", option, argv);
+        default: return option_error("classify", option, argv, long_options);
         }
         if (!good)
             return usage_error("classify", "'%s' is not a valid value for --%s", optarg,

@@ -436,7 +436,7 @@ int command_eval(int argc, char **argv)
         case OPT_PREDICTIONS: options.predictions = optarg; break;
         case OPT_JSON: options.json = true; break;
         case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
-        default: return option_error("eval", option, argv);
+        default: return option_error("eval", option, argv, long_options);
         }
         if (!good)
             return usage_error("eval", "'%s' is not a valid value for --%s", optarg,

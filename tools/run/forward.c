@@ -350,7 +350,7 @@ int command_forward(int argc, char **argv)
             if (!parse_int(optarg, 1, 256, &options.threads))
                 return usage_error("forward", "--threads takes 1 to 256, not '%s'", optarg);
             break;
-        default: return option_error("forward", option, argv);
+        default: return option_error("forward", option, argv, long_options);
         }
     }
     if (optind < argc)

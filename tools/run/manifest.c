@@ -41,8 +41,8 @@ static int read_header(const char *path, char *line, size_t size, size_t *column
         size--;
     const MegaFileKind kind = mega_recognize(line, size);
     if (kind.what && kind.role != MEGA_ROLE_TEXT)
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; expected a list with a line for each input",
-                         path, kind.what);
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; expected a list with a line for each "
+                         "input", path, kind.what);
     size_t count = cut(line, fields);
     for (int c = 0; c < COLUMN_COUNT; c++) {
         columns[c] = SIZE_MAX;

@@ -242,7 +242,7 @@ int command_score(int argc, char **argv)
         case OPT_PRE_TOKENIZED: options.score.pre_tokenized = true; break;
         case OPT_JSON: options.json = true; break;
         case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.score.threads); break;
-        default: return option_error("score", option, argv);
+        default: return option_error("score", option, argv, long_options);
         }
         if (!good)
             return usage_error("score", "'%s' is not a valid value for --%s", optarg,

@@ -47,7 +47,7 @@ int command_verify(int argc, char **argv)
         switch (option) {
         case 'q': quiet = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
-        default: return option_error("verify", option, argv);
+        default: return option_error("verify", option, argv, options);
         }
     }
     if (optind == argc)
