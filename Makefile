@@ -208,7 +208,7 @@ completion: $(BINARIES)
 examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
-# every command of README.md
+# every command of README.md and of the manual pages
 readme: all
 	tests/readme.py $(BUILD)
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Runs every command of README.md: tests/readme.py [PROGRAM-FOLDER]   (by `make readme`)
+"""Runs every command of README.md and every example of the manual pages:
+tests/readme.py [PROGRAM-FOLDER]   (by `make readme`)
 
 Commands are the lines of indented or ```sh blocks, and texts in `backticks` that begin with a
 program. Each is run as it stands, by sh, in a scratch folder of its block that holds what a reader
 would bring (STAND_INS), and must exit with 0. `mega-run NAME` alone speaks of a command, which must
 exist. A block behind a paragraph that ends in "prints" is what the command named last in that
 paragraph, or run last, must print: these lines in this order, maybe with others between them.
+Of a manual page, the lines that begin with .Dl are commands.
 
 A command that cannot be run here is listed in NOT_RUN with the reason. All others are run, so that
 a new one which takes a file of a new name fails until that has a line in STAND_INS; a list entry
@@ -97,11 +99,20 @@ STAND_INS = {
     'dict.de.txt': TRANSLATOR / 'dict.de.txt',
     'codes': DATA / 'bpe/codes',
     'lm.pt': FIXTURES / 'lm_adaptive_small/checkpoint.pt',
+    'yes.wav': SPEECH,
+    'recordings': {f.name: f for f in sorted(SPEECH.parent.glob('*.wav'))},
+    'meeting.flac': recording(2.5),
+    'lm.mega': converted(FIXTURES / 'lm_adaptive_small', '--dict',
+                         FIXTURES / 'lm_adaptive_small/dict.txt'),
+    'book.txt': b'It was the best of times, it was the worst of times.\n',
+    'tokens.npy': CLASSIFIER / 'in.3.tokens.npy',
     'program.c': TOP / 'tools/examples/classify.c',
 }
-# what comes with a stand-in, without being named in the command, or instead of the above
+# what comes with a word of a command: a file that it does not name, or another one than above
 ALONG = {
     'test.tsv': {'a.txt': CLASSIFIER / 'in.2.txt', 'b.txt': CLASSIFIER / 'in.3.txt'},
+    '--audio-mean': {'checkpoint.pt': speech_checkpoint},
+    '--source-dict': {'checkpoint.pt': TRANSLATOR / 'checkpoint.pt'},
     'lm.pt': {'dict.txt': FIXTURES / 'lm_adaptive_small/dict.txt'},
 }
 # programs of the reader: a microphone
@@ -210,6 +221,13 @@ def commands(text):
                 yield 'run', number, bare
 
 
+def examples(page):
+    """The same of a manual page."""
+    for number, line in enumerate(page.splitlines()):
+        if line.startswith('.Dl '):
+            yield 'run', f'line-{number}', line[4:].replace('\\(dq', '"').replace('\\e', '\\')
+
+
 # ---- Running -------------------------------------------------------------------------------------
 
 def environment(build, scratch):
@@ -248,21 +266,21 @@ def prints(output, expected):
     return all(line in lines for line in expected)
 
 
-def check(text, env, build, scratch):
-    """(number of commands that ran, sentences about failures)"""
-    unused, failures = set(NOT_RUN), []
+def check(found, env, build, scratch):
+    """(number of commands that ran, those of NOT_RUN that were found, sentences about failures)"""
+    passed_over, failures = set(), []
     outputs, last = {}, None
-    for kind, where, what in commands(text):
+    for kind, where, what in found:
         if kind == 'expect':
             output = outputs.get(where or last, '')
             if not prints(output, what):
-                failures.append('\n'.join(['README.md promises', *what, 'but printed was', output]))
+                failures.append('\n'.join(['promised is', *what, 'but printed was', output]))
             continue
         if what in NOT_RUN:
-            unused.discard(what)
+            passed_over.add(what)
             continue
         folder = scratch / f'block-{where}'
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         last, outputs[what] = what, ''
         try:
             done = run(what, folder, env, build)
@@ -273,8 +291,7 @@ def check(text, env, build, scratch):
         if done.returncode:
             failures.append(f'{what}\nexit status {done.returncode}\n' +
                             done.stderr.decode(errors='replace')[-2000:])
-    failures += [f'{name}\nis listed as not run, but README.md does not have it' for name in unused]
-    return len(outputs), failures
+    return len(outputs), passed_over, failures
 
 
 def main():
@@ -283,12 +300,21 @@ def main():
         scratch = pathlib.Path(scratch)
         env = environment(build, scratch)
         os.environ['PATH'] = env['PATH']
-        ran, failures = check((TOP / 'README.md').read_text(), env, build, scratch)
-    for failure in failures:
-        print('FAILED:', failure)
-    print(f'readme: {ran} commands ran, {len(NOT_RUN)} are listed as not run, '
-          f'{len(failures)} failures')
-    return 1 if failures or not ran else 0
+        documents = {'README.md': commands((TOP / 'README.md').read_text())}
+        for page in sorted((TOP / 'man').glob('*.1')):
+            documents[page.name] = examples(page.read_text())
+        unused, failed = set(NOT_RUN), False
+        for name, found in documents.items():
+            ran, passed_over, failures = check(found, env, build, scratch / name)
+            unused -= passed_over
+            failed = failed or bool(failures) or not ran
+            for failure in failures:
+                print(f'{name}: FAILED: {failure}')
+            print(f'{name}: {ran} commands ran, {len(passed_over)} are listed as not run, '
+                  f'{len(failures)} failed')
+    for name in unused:
+        print(f'FAILED: {name}\nis listed as not run, but no document has it')
+    return 1 if failed or unused else 0
 
 
 if __name__ == '__main__':
