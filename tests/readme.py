@@ -3,7 +3,7 @@
 tests/readme.py [PROGRAM-FOLDER]   (by `make readme`)
 
 Commands are the lines of indented or ```sh blocks, and texts in `backticks` that begin with a
-program. Each is run as it stands, by sh, in a scratch folder of its block that holds what a reader
+program. Each is run as it stands, by bash, in a scratch folder of its block that holds what a reader
 would bring (STAND_INS), and must exit with 0. `mega-run NAME` alone speaks of a command, which must
 exist. A block behind a paragraph that ends in "prints" is what the command named last in that
 paragraph, or run last, must print: these lines in this order, maybe with others between them.
@@ -255,9 +255,9 @@ def run(command, folder, env, build):
         command, folder = f'{command} BUILD={shlex.quote(str(build))}', TOP
     else:
         bring(folder, command)
-    return subprocess.run(['sh', '-c', command], cwd=folder, env=env, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT,
-                          check=False)
+    return subprocess.run(['bash', '-o', 'pipefail', '-c', command], cwd=folder, env=env,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
 
 
 def prints(output, expected):
