@@ -182,7 +182,7 @@ static int fail_format(const MegaAudio *audio, int number, const char *reason, M
     uint8_t head[512];
     const MegaFileKind kind = mega_recognize(head, read_at(audio, 0, head, sizeof head));
     if (kind.what && number == SF_ERR_UNRECOGNISED_FORMAT)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; %s", audio->name, kind.what, expected);
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; %s", audio->name, kind.what, expected);
     return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s",
                      audio->name, (int)strcspn(reason, "."), reason, expected);
 }

@@ -117,12 +117,12 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
         if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;
     if (looks_like_html(data, size))
-        return (MegaFileKind){MEGA_ROLE_TEXT, "a web page, not a model",
+        return (MegaFileKind){MEGA_ROLE_TEXT, "a web page",
                               "fetch the file itself, not the page about it"};
     if (looks_like_onnx(data, size))
         return (MegaFileKind){MEGA_ROLE_OTHER, "an ONNX model",
                               "use the PyTorch checkpoint it was exported from, with mega-convert"};
     if (text)
-        return (MegaFileKind){MEGA_ROLE_TEXT, "a text file, not a model", NULL};
+        return (MegaFileKind){MEGA_ROLE_TEXT, "a text file", NULL};
     return (MegaFileKind){.role = MEGA_ROLE_UNKNOWN};
 }
