@@ -1,7 +1,7 @@
 """Writes the seeds of tests/fuzz/corpus anew: python3 tests/fuzz/make_corpus.py (from the top).
 
 Needs mega-convert in build/ and the standard library only. Regression files, whose names begin
-with "found-", are left alone.
+with "found-", and what fuzzing added, "fuzz-", are left alone.
 """
 import json
 import math
@@ -206,7 +206,7 @@ def others():
 
 if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
-        if not seed.name.startswith('found-'):
+        if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
     for make in (archives, checkpoints, foreign, models, recordings, texts, configurations,
                  others):
