@@ -38,7 +38,7 @@ FORMATS_SRC := \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 
 COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c \
-    tools/common/mapping.c
+    tools/common/mapping.c tools/common/suggest.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/verbose.c tools/run/find_model.c \
@@ -84,7 +84,8 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    json shell faults second-reader examples completion deb fuzz fuzz-replay libfuzzer
+    json shell faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
+    coverage coverage-programs
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -220,8 +221,21 @@ completion: $(BINARIES)
 examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
+# every command of README.md and of the manual pages
+readme: all
+	tests/readme.py $(BUILD)
+
 test: packages-test
-	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion
+	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion readme
+
+# ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------
+
+coverage-programs: $(BINARIES) $(UNIT_BIN) $(REPLAY_BIN)
+
+coverage:
+	$(MAKE) BUILD=$(BUILD)/coverage CC=clang \
+	    CFLAGS='-O0 -g -fprofile-instr-generate -fcoverage-mapping' coverage-programs
+	MEGA_BUILD=$(BUILD)/coverage tests/coverage $(COVERAGE)
 
 # ---- Set-up: the packages that are needed, installed where that is possible --------------------------
 

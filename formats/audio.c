@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "recognize.h"
 #include "source.h"
 
 #define BLOCK 4096              /* frames per step */
@@ -173,6 +174,19 @@ static int check_size(const MegaAudio *audio, MegaError *err)
     return 0;
 }
 
+/* What libsndfile does not take: a file of another kind, or a damaged one. */
+static int fail_format(const MegaAudio *audio, int number, const char *reason, MegaError *err)
+{
+    static const char expected[] =
+        "expected WAV, FLAC, Ogg, MP3, AIFF or AU, or headerless samples with --raw";
+    uint8_t head[512];
+    const MegaFileKind kind = mega_recognize(head, read_at(audio, 0, head, sizeof head));
+    if (kind.what && number == SF_ERR_UNRECOGNISED_FORMAT)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; %s", audio->name, kind.what, expected);
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s",
+                     audio->name, (int)strcspn(reason, "."), reason, expected);
+}
+
 static int open_decoder(MegaAudio *audio, MegaError *err)
 {
     SF_VIRTUAL_IO io = {file_length, file_seek, file_read, file_write, file_tell};
@@ -183,13 +197,8 @@ static int open_decoder(MegaAudio *audio, MegaError *err)
         return code;
     SF_INFO info = {0};
     audio->decoder = sf_open_virtual(&io, SFM_READ, &info, audio);
-    if (!audio->decoder) {
-        const char *reason = sf_strerror(NULL);
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s is no recording that can be read (%.*s); expected WAV, FLAC, Ogg, "
-                         "MP3, AIFF or AU, or headerless samples with --raw",
-                         audio->name, (int)strcspn(reason, "."), reason);
-    }
+    if (!audio->decoder)
+        return fail_format(audio, sf_error(NULL), sf_strerror(NULL), err);
     audio->rate = info.samplerate;
     audio->channels = info.channels;
     if ((info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC && info.frames > 0 &&

@@ -218,12 +218,6 @@ static const Merge *find_merge(const MegaBpe *bpe, uint32_t left, uint32_t right
     return low < bpe->merge_count && merge->left == left && merge->right == right ? merge : NULL;
 }
 
-static const MegaMetaValue *find_strings(const MegaMeta *meta, const char *key)
-{
-    const MegaMetaValue *value = mega_meta_find(meta, key);
-    return value && value->type == MEGA_META_STRINGS ? value : NULL;
-}
-
 /* left, right and merged of every code, one after the other in bpe->text. */
 static int collect_symbols(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
 {
@@ -333,23 +327,28 @@ static int load_glossaries(MegaBpe *bpe, const MegaMetaValue *glossaries, MegaEr
 
 int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
 {
-    const MegaMetaValue *codes = find_strings(meta, "bpe.codes");
-    const MegaMetaValue *version = mega_meta_find(meta, "bpe.version");
+    const MegaMetaValue *codes, *version, *vocabulary, *glossaries;
     *out = NULL;
-    if (!codes)
-        return 0;
+    int code = mega_meta_get_optional(meta, "bpe.codes", MEGA_META_STRINGS, &codes, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "bpe.version", MEGA_META_STRING, &version, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "bpe.vocabulary", MEGA_META_STRINGS, &vocabulary, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "bpe.glossaries", MEGA_META_STRINGS, &glossaries, err);
+    if (code || !codes)
+        return code;
     MegaBpe *bpe = calloc(1, sizeof *bpe);
     if (!bpe)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
-    bpe->separate_end =
-        !version || version->type != MEGA_META_STRING || strcmp(version->string, "0.2") != 0;
-    int code = collect_symbols(bpe, codes, err);
+    bpe->separate_end = !version || strcmp(version->string, "0.2") != 0;
+    code = collect_symbols(bpe, codes, err);
     if (!code)
         code = build_merges(bpe, codes, err);
     if (!code)
-        code = load_vocabulary(bpe, find_strings(meta, "bpe.vocabulary"), err);
+        code = load_vocabulary(bpe, vocabulary, err);
     if (!code)
-        code = load_glossaries(bpe, find_strings(meta, "bpe.glossaries"), err);
+        code = load_glossaries(bpe, glossaries, err);
     if (code)
         mega_bpe_free(bpe);
     else

@@ -74,6 +74,7 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
                     "this is %s, but not a file that torch.save wrote, or it is "
                     "truncated; " EXPECTED,
                     kind.what);
+    case MEGA_ROLE_TEXT:
     case MEGA_ROLE_OTHER:
         return FAIL(MEGA_ERR_FORMAT, "this is %s; %s", kind.what,
                     kind.advice ? kind.advice : EXPECTED);
@@ -140,6 +141,10 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
     if (length == 0 || length > MEGA_CHECKPOINT_MAX_NAME)
         return FAIL(MEGA_ERR_LIMIT, "the name of a tensor has %zu bytes, expected 1 to %d", length,
                     MEGA_CHECKPOINT_MAX_NAME);
+    for (size_t i = 0; i < length; i++) /* --list would send them to a terminal, and NUL ends it */
+        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+            return FAIL(MEGA_ERR_FORMAT, "the name of tensor %zu holds a control character",
+                        checkpoint->count);
     if (checkpoint->count == MEGA_CHECKPOINT_MAX_TENSORS)
         return FAIL(MEGA_ERR_LIMIT, "more than %d tensors", MEGA_CHECKPOINT_MAX_TENSORS);
     if (checkpoint->count == checkpoint->capacity) {

@@ -15,26 +15,24 @@ struct MegaCodec {
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static const char *find_text(const MegaMeta *meta, const char *key)
-{
-    const MegaMetaValue *value = mega_meta_find(meta, key);
-    return value && value->type == MEGA_META_STRING ? value->string : NULL;
-}
-
 static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side,
                           MegaError *err)
 {
-    const char *kind = find_text(meta, "text.tokenizer");
-    const char *language = find_text(
-        meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language");
-    if (!kind)
-        return 0;
-    if (strcmp(kind, "moses") != 0)
+    const MegaMetaValue *kind, *language;
+    int code = mega_meta_get_optional(meta, "text.tokenizer", MEGA_META_STRING, &kind, err);
+    if (code || !kind)
+        return code;
+    code = mega_meta_get_optional(
+        meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language",
+        MEGA_META_STRING, &language, err);
+    if (code)
+        return code;
+    if (strcmp(kind->string, "moses") != 0)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "metadata key 'text.tokenizer' is '%.60s', which this version does not "
                          "know",
-                         kind);
-    return mega_moses_new(&codec->moses, language ? language : "en", err);
+                         kind->string);
+    return mega_moses_new(&codec->moses, language ? language->string : "en", err);
 }
 
 int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)

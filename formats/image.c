@@ -15,6 +15,7 @@
 #include <zlib.h>
 
 #include "bytes.h"
+#include "recognize.h"
 #include "source.h"
 
 /* Zeroed memory: what a damaged file leaves undecoded is then at least the same every time. */
@@ -143,8 +144,9 @@ static int check_file(const uint8_t *bytes, size_t size, const char *name, MegaE
         return check_jpeg(bytes, size, name, err);
     if (size >= 2 && memcmp(bytes, "BM", 2) == 0)
         return check_bmp(bytes, size, name, err);
-    return mega_fail(err, MEGA_ERR_INPUT,
-                     "%s is no image that can be read; expected PNG, JPEG or BMP", name);
+    const char *what = mega_recognize(bytes, size).what;
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected PNG, JPEG or BMP", name,
+                     what ? what : "no image that can be read");
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------- */

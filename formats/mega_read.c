@@ -68,6 +68,7 @@ static int fail_kind(const MegaFile *file, MegaError *err)
                    kind.what);
     case MEGA_ROLE_INPUT:
         return BAD("this is %s; give it as an input, not as the model", kind.what);
+    case MEGA_ROLE_TEXT:
     case MEGA_ROLE_OTHER:
         return BAD("this is %s; %s", kind.what,
                    kind.advice ? kind.advice : "a .mega file is needed");

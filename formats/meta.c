@@ -342,6 +342,13 @@ int mega_meta_get_string(const MegaMeta *meta, const char *key, const char **out
     return code;
 }
 
+int mega_meta_get_optional(const MegaMeta *meta, const char *key, MegaMetaType type,
+                           const MegaMetaValue **out, MegaError *err)
+{
+    *out = NULL;
+    return mega_meta_find(meta, key) ? find_typed(meta, key, type, out, err) : 0;
+}
+
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
 static void put_string(MegaBuffer *buffer, const char *text)

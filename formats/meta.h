@@ -75,6 +75,9 @@ int mega_meta_get_int(const MegaMeta *meta, const char *key, int64_t min, int64_
                       MegaError *err);
 int mega_meta_get_float(const MegaMeta *meta, const char *key, double *out, MegaError *err);
 int mega_meta_get_string(const MegaMeta *meta, const char *key, const char **out, MegaError *err);
+/* For a key that may be missing: 0 and *out is the value or NULL, or an error for another type. */
+int mega_meta_get_optional(const MegaMeta *meta, const char *key, MegaMetaType type,
+                           const MegaMetaValue **out, MegaError *err);
 
 /* The serialised form, as in MEGA-FORMAT.md section "Metadata". encode allocates *bytes (free()).
  */

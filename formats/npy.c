@@ -19,6 +19,7 @@
 #include "checked.h"
 #include "dtype.h"
 #include "output.h"
+#include "recognize.h"
 #include "source.h"
 
 #define MAX_HEADER 65536u
@@ -164,6 +165,15 @@ static int parse_header(Parser *parser, MegaNpy *array, MegaError *err)
     return parser->at == parser->end ? 0 : BAD("something follows the dictionary of its header");
 }
 
+static int fail_kind(const Parser *parser, const void *bytes, size_t size, MegaError *err)
+{
+    const char *what = mega_recognize(bytes, size).what;
+    if (what)
+        return BAD("this is %s; expected a NumPy array, as numpy.save writes it", what);
+    return BAD("this is not a NumPy array: it does not begin with the bytes \\x93NUMPY; save one "
+               "with numpy.save");
+}
+
 /* Magic, version and header; then data is exactly the elements. */
 static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t size,
                       MegaError *err)
@@ -173,8 +183,7 @@ static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t 
     if (size == 0)
         return BAD("the file is empty; expected a NumPy array (.npy)");
     if (!magic || memcmp(magic, "\x93NUMPY", 6) != 0)
-        return BAD("this is not a NumPy array: it does not begin with the bytes \\x93NUMPY; save "
-                   "one with numpy.save");
+        return fail_kind(parser, bytes, size, err);
     int major = mega_get_u8(&reader), minor = mega_get_u8(&reader);
     if (!reader.failed && (major < 1 || major > 3 || minor != 0))
         return UNSUPPORTED("version %d.%d of the format; expected 1.0 to 3.0", major, minor);

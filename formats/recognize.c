@@ -15,16 +15,20 @@
 typedef struct Kind {
     const char *magic;
     uint16_t length, offset;
+    bool sure; /* even where the file looks like text, which may begin with "GIF8" or "ID3"; as is
+                  every magic that is not ASCII */
     MegaFileKind kind;
 } Kind;
 
-#define KIND(magic, offset, role, what, advice)                                                    \
+#define KIND_IF(sure, magic, offset, role, what, advice)                                           \
     {                                                                                              \
-        magic, sizeof magic - 1, offset,                                                           \
+        magic, sizeof magic - 1, offset, sure,                                                     \
         {                                                                                          \
             MEGA_ROLE_##role, what, advice                                                         \
         }                                                                                          \
     }
+#define KIND(magic, offset, role, what, advice) KIND_IF(false, magic, offset, role, what, advice)
+#define SURE(magic, offset, role, what, advice) KIND_IF(true, magic, offset, role, what, advice)
 
 /* The first that fits is named, so longer magics come before their prefixes. */
 static const Kind kinds[] = {
@@ -42,7 +46,7 @@ static const Kind kinds[] = {
     KIND("\x80\5", 0, CHECKPOINT, "a Python pickle, perhaps a PyTorch checkpoint", NULL),
     KIND("{\"", 8, CHECKPOINT, "a safetensors file", NULL),
     KIND("GGUF", 0, OTHER, "a GGUF file", "its models are not MEGA models"),
-    KIND("version https://git-lfs", 0, OTHER, "a git-LFS pointer, not the file it stands for",
+    SURE("version https://git-lfs", 0, OTHER, "a git-LFS pointer, not the file it stands for",
          "run 'git lfs pull'"),
     KIND("\x1f\x8b", 0, OTHER, "compressed by gzip", "unpack it first: gunzip"),
     KIND("BZh", 0, OTHER, "compressed by bzip2", "unpack it first: bunzip2"),
@@ -63,7 +67,7 @@ static const Kind kinds[] = {
     KIND("GIF8", 0, INPUT, "a GIF image", NULL),
     KIND("\x93NUMPY", 0, INPUT, "a NumPy array", NULL),
     KIND("\x89HDF", 0, OTHER, "an HDF5 file", NULL),
-    KIND("%PDF", 0, OTHER, "a PDF document", NULL),
+    SURE("%PDF", 0, OTHER, "a PDF document", NULL),
     KIND("\x7f"
          "ELF",
          0, OTHER, "a program", NULL),
@@ -96,20 +100,29 @@ static bool looks_like_text(const uint8_t *data, size_t size)
     return size > 0;
 }
 
+static bool fits(const Kind *kind, bool text, const uint8_t *data, size_t size)
+{
+    const bool sure = kind->sure || !text || (uint8_t)kind->magic[0] >= 0x80;
+    return sure && size >= (size_t)kind->offset + kind->length &&
+           memcmp(data + kind->offset, kind->magic, kind->length) == 0;
+}
+
 MegaFileKind mega_recognize(const void *bytes, size_t size)
 {
     const uint8_t *data = bytes;
+    const bool text = looks_like_text(data, size);
+    if (size == 5 && memcmp(data, MEGA_MAGIC, 5) == 0) /* its first line */
+        return kinds[0].kind;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (size >= (size_t)kinds[i].offset + kinds[i].length &&
-            memcmp(data + kinds[i].offset, kinds[i].magic, kinds[i].length) == 0)
+        if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;
     if (looks_like_html(data, size))
-        return (MegaFileKind){MEGA_ROLE_OTHER, "a web page, not a model",
+        return (MegaFileKind){MEGA_ROLE_TEXT, "a web page",
                               "fetch the file itself, not the page about it"};
     if (looks_like_onnx(data, size))
         return (MegaFileKind){MEGA_ROLE_OTHER, "an ONNX model",
                               "use the PyTorch checkpoint it was exported from, with mega-convert"};
-    if (looks_like_text(data, size))
-        return (MegaFileKind){MEGA_ROLE_OTHER, "a text file, not a model", NULL};
+    if (text)
+        return (MegaFileKind){MEGA_ROLE_TEXT, "a text file", NULL};
     return (MegaFileKind){.role = MEGA_ROLE_UNKNOWN};
 }

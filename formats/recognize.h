@@ -14,16 +14,17 @@ typedef enum MegaFileRole {
     MEGA_ROLE_MODEL,      /* a .mega file */
     MEGA_ROLE_CHECKPOINT, /* a file for mega-convert */
     MEGA_ROLE_INPUT,      /* a recording, picture or array */
+    MEGA_ROLE_TEXT,       /* text or a web page; advice as for OTHER */
     MEGA_ROLE_UNKNOWN,    /* what and advice are NULL */
 } MegaFileRole;
 
 typedef struct MegaFileKind {
     MegaFileRole role;
     const char *what;   /* completes "this is ..." */
-    const char *advice; /* for MEGA_ROLE_OTHER; NULL where only the caller knows better */
+    const char *advice; /* for MEGA_ROLE_OTHER and _TEXT; NULL where only the caller knows better */
 } MegaFileKind;
 
-/* Looks at the first 512 bytes at most. */
+/* Looks at the first 512 bytes at most. They may be a first line without its end. */
 MegaFileKind mega_recognize(const void *bytes, size_t size);
 
 #endif

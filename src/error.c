@@ -6,6 +6,14 @@
 
 #include "mega.h"
 
+/* Names and texts of strangers may hold control characters, which a terminal would obey. */
+static void replace_controls(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 int mega_fail(MegaError *err, int code, const char *format, ...)
 {
     if (err) {
@@ -13,6 +21,7 @@ int mega_fail(MegaError *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        replace_controls(err->text);
         err->code = code;
     }
     return code;

@@ -6,6 +6,7 @@
 
 #include "checkpoint.h"
 #include "fuzz.h"
+#include "recognize.h"
 
 #define MAX_ELEMENTS (1u << 18)
 
@@ -16,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *path = fuzz_path(data, size);
     if (!path)
         return 0;
+    mega_recognize(data, size);
     int code = mega_checkpoint_open(&checkpoint, path, &err);
     fuzz_check_error(code, err.text);
     for (size_t i = 0; !code && i < mega_checkpoint_count(checkpoint) && i < 1000; i++) {

@@ -1,36 +1,127 @@
 /*
  * fuzz_config.c - arguments of the original as JSON, as mega-convert takes them: what architecture
- * and metadata they give with the tensors of a small checkpoint, and what a model makes of that.
+ * and metadata they give with the tensors of a small checkpoint, and what is read back from these:
+ * configuration, labels, preparation of recordings and pictures, and a codec that takes a text.
  * Runs from the top of the source tree.
+ *
+ * "fuzz" in the JSON chooses the checkpoint and what the command line would say.
  */
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 #include "metadata.h"
 
-#define CHECKPOINT "tests/fixtures/unit_statedict/model_state.pt"
+#define FIXTURES "tests/fixtures/"
+
+static const struct {
+    const char *path, *dict;
+} checkpoints[] = {
+    {FIXTURES "unit_statedict/model_state.pt", FIXTURES "unit_statedict/dict.txt"},
+    {FIXTURES "unit_syncbatchnorm_image/checkpoint.pt", NULL},
+    {FIXTURES "image_small_linear/checkpoint.pth", NULL},
+    {FIXTURES "mt_small_chunk16/checkpoint.pt", FIXTURES "mt_small_chunk16/dict.en.txt"},
+    {FIXTURES "lm_adaptive_small/checkpoint.pt", FIXTURES "lm_adaptive_small/dict.txt"},
+    {FIXTURES "lm_trunc_nochunk_small/checkpoint.pt", FIXTURES "lm_trunc_nochunk_small/dict.txt"},
+};
+
+#define CHECKPOINT_COUNT ((int)(sizeof checkpoints / sizeof checkpoints[0]))
+
+static const MegaCheckpoint *open_checkpoint(int index)
+{
+    static MegaCheckpoint *opened[CHECKPOINT_COUNT];
+    MegaError err;
+    if (!opened[index] && mega_checkpoint_open(&opened[index], checkpoints[index].path, &err))
+        __builtin_trap();
+    return opened[index];
+}
+
+static void use_text(const MegaMeta *meta, const char *text)
+{
+    MegaError err = {0};
+    MegaCodec *codec = NULL;
+    MegaBuffer out = {0};
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int code = mega_codec_new(&codec, meta, MEGA_CODEC_SOURCE, &err);
+    if (!code)
+        code = mega_codec_encode(codec, text, strlen(text), false, &ids, &count, &err);
+    for (size_t i = 0; !code && i < count; i++)
+        if (ids[i] < 0 || ids[i] >= mega_vocab_count(mega_codec_vocab(codec)))
+            __builtin_trap();
+    if (!code)
+        code = mega_codec_decode(codec, ids, count, false, &out, &err);
+    fuzz_check_error(code, err.text);
+    mega_buffer_free(&out);
+    free(ids);
+    mega_codec_free(codec);
+}
+
+/* What mega-run reads of the metadata. */
+static void read_back(const MegaMeta *meta, const char *text)
+{
+    MegaError err = {0};
+    MegaConfig config;
+    MegaAudioFeatures audio;
+    MegaImageFeatures image;
+    int code = mega_config_read(&config, meta, &err);
+    fuzz_check_error(code, err.text);
+    if (code) /* what is written can be read */
+        __builtin_trap();
+    fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
+    fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
+    use_text(meta, text);
+}
+
+/* The command line. */
+static MetadataOptions options_of(const json_t *fuzz, int index)
+{
+    const json_t *rate = json_object_get(fuzz, "audio-rate"), *mean;
+    MetadataOptions options = {.input_path = checkpoints[index].path,
+                               .dict = checkpoints[index].dict,
+                               .audio_rate = json_is_integer(rate) ? json_integer_value(rate) : -1,
+                               .audio_length = -1,
+                               .audio_mean = NAN,
+                               .audio_std = NAN,
+                               .text_unit = -1,
+                               .quiet = true};
+    if (json_is_true(json_object_get(fuzz, "no-dict")))
+        options.dict = NULL;
+    if (json_is_true(json_object_get(fuzz, "bpe")))
+        options.bpe_codes = "tests/data/bpe/codes";
+    options.moses = json_is_true(json_object_get(fuzz, "moses"));
+    options.source_lang = json_string_value(json_object_get(fuzz, "source-lang"));
+    options.target_lang = json_string_value(json_object_get(fuzz, "target-lang"));
+    if (json_is_real(mean = json_object_get(fuzz, "audio-mean"))) {
+        options.audio_mean = json_real_value(mean);
+        options.audio_std = 0.1;
+    }
+    return options;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static MegaCheckpoint *checkpoint;
     MegaError err = {0};
-    if (!checkpoint && mega_checkpoint_open(&checkpoint, CHECKPOINT, &err))
-        __builtin_trap();
     json_t *whole = json_loadb((const char *)data, size, 0, NULL);
-    const json_t *inner = json_object_get(whole, "args");
+    const json_t *inner = json_object_get(whole, "args"), *fuzz = json_object_get(whole, "fuzz");
     const json_t *args = json_is_object(inner) ? inner : json_is_object(whole) ? whole : NULL;
+    const json_t *chunk = json_object_get(fuzz, "chunk");
+    const char *text = json_string_value(json_object_get(fuzz, "text"));
+    int index = (int)((uint64_t)json_integer_value(json_object_get(fuzz, "checkpoint")) %
+                      CHECKPOINT_COUNT);
+    const MegaCheckpoint *checkpoint = open_checkpoint(index);
+    MetadataOptions options = options_of(fuzz, index);
     Architecture architecture;
-    MetadataOptions options = {.input_path = CHECKPOINT, .audio_rate = -1, .audio_length = -1,
-                               .audio_mean = NAN, .audio_std = NAN, .text_unit = -1,
-                               .dict = "tests/fixtures/unit_statedict/dict.txt", .quiet = true};
     MegaMeta *meta = NULL;
-    int code = architecture_detect(&architecture, checkpoint, args, -1, &err);
-    fuzz_check_error(code, err.text);
-    if (!code) {
+    int code = architecture_detect(&architecture, checkpoint, args,
+                                   json_is_integer(chunk) ? json_integer_value(chunk) : -1, &err);
+    if (!code)
         code = build_metadata(&meta, &options, &architecture, checkpoint, args, &err);
-        fuzz_check_error(code, err.text);
-    }
+    fuzz_check_error(code, err.text);
+    if (!code)
+        read_back(meta, text ? text : "Don't lower (the newest) 3.5 % wider.");
     mega_meta_free(meta);
     json_decref(whole);
     return 0;

@@ -1,7 +1,8 @@
 /*
  * fuzz_mega.c - model files: the container as it is, then once more with its checksums put right,
  * so that what lies behind them is reached: metadata, index, configuration, binding, preprocessing,
- * vocabulary; and a small model that passes is run.
+ * vocabulary, text to ids and back; and a small model that passes is run: it classifies, or
+ * decodes a few tokens.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "fuzz.h"
 #include "mega_file.h"
 #include "model.h"
+#include "recognize.h"
 
 #define MAX_DECODED (1u << 22)
 #define INPUT_LENGTH 24
@@ -71,28 +73,76 @@ static void classify(const MegaModel *model, MegaError *err)
     free(logits);
 }
 
+/* Three steps of a translator over a source of four tokens, or of a language model. */
+static void decode(const MegaModel *model, MegaError *err)
+{
+    const int32_t source[] = {4, 5, 6, 2}, tokens[] = {2, 4, 5};
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 4};
+    bool translator = mega_model_task(model) == MEGA_TASK_TRANSLATE;
+    MegaSession *session = NULL;
+    MegaEncoded *encoded = NULL;
+    MegaDecoder *decoder = NULL;
+    float *logits = calloc((size_t)mega_model_vocab_size(model) * 3 + 1, sizeof *logits);
+    int code = mega_session_new(&session, model, &(MegaSessionOptions){.threads = 1}, err);
+    if (!code && translator)
+        code = mega_session_encode(session, &input, &encoded, err);
+    if (!code)
+        code = mega_decoder_new(&decoder, session, NULL, err);
+    const MegaEncoded *sources[] = {encoded};
+    if (!code)
+        code = mega_decoder_begin(decoder, translator ? sources : NULL, 1, err);
+    if (!code && logits)
+        code = mega_decoder_feed(decoder, tokens, 3, logits, err);
+    fuzz_check_error(code, err->text);
+    mega_decoder_free(decoder);
+    mega_encoded_free(encoded);
+    mega_session_free(session);
+    free(logits);
+}
+
+static void use_text(const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+{
+    static const char text[] = "The \"newest\" lower, don't 3.5 %";
+    MegaCodec *codec = NULL;
+    MegaBuffer out = {0};
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int code = mega_codec_new(&codec, meta, side, err);
+    if (!code)
+        code = mega_codec_encode(codec, text, strlen(text), false, &ids, &count, err);
+    if (!code)
+        code = mega_codec_decode(codec, ids, count, false, &out, err);
+    fuzz_check_error(code, err->text);
+    mega_buffer_free(&out);
+    free(ids);
+    mega_codec_free(codec);
+}
+
 static void load_model(const uint8_t *data, size_t size)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
-    MegaCodec *codec = NULL;
-    MegaVocab *vocab = NULL;
+    MegaAudioFeatures audio;
+    MegaImageFeatures image;
     int code = mega_model_from_memory(&model, data, size, &err);
     fuzz_check_error(code, err.text);
     if (!code) {
         const MegaMeta *meta = mega_model_meta(model);
-        fuzz_check_error(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), err.text);
-        fuzz_check_error(mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, &err), err.text);
+        fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
+        fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
+        use_text(meta, MEGA_CODEC_SOURCE, &err);
+        use_text(meta, MEGA_CODEC_TARGET, &err);
         if (mega_model_task(model) == MEGA_TASK_CLASSIFY)
             classify(model, &err);
+        else
+            decode(model, &err);
     }
-    mega_codec_free(codec);
-    mega_vocab_free(vocab);
     mega_model_free(model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    mega_recognize(data, size);
     read_container(data, size);
     load_model(data, size);
     if (size < MEGA_HEADER_SIZE)

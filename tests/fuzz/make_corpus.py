@@ -1,14 +1,16 @@
 """Writes the seeds of tests/fuzz/corpus anew: python3 tests/fuzz/make_corpus.py (from the top).
 
 Needs mega-convert in build/ and the standard library only. Regression files, whose names begin
-with "found-", are left alone.
+with "found-", and what fuzzing added, "fuzz-", are left alone.
 """
 import json
+import math
 import pathlib
 import pickle
 import shutil
 import struct
 import subprocess
+import tempfile
 import wave
 import zipfile
 from collections import OrderedDict
@@ -33,10 +35,10 @@ def archives():
     folder = TOP / 'zip'
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / 'stored.zip', 'w') as archive:
-        archive.writestr('a/data.pkl', b'\x80\x02}.')
-        archive.writestr('a/version', b'3\n')
-    with zipfile.ZipFile(folder / 'deflated.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('long', b'0' * 3000)
+        archive.writestr(zipfile.ZipInfo('a/data.pkl'), b'\x80\x02}.')
+        archive.writestr(zipfile.ZipInfo('a/version'), b'3\n')
+    with zipfile.ZipFile(folder / 'deflated.zip', 'w') as archive:
+        archive.writestr(zipfile.ZipInfo('long'), b'0' * 3000, zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(folder / 'comment.zip', 'w') as archive:
         archive.comment = b'comment'
     copy('zip', DATA / 'checkpoints/module.pt', DATA / 'checkpoints/deflated_data.pt')
@@ -72,15 +74,57 @@ def checkpoints():
     put('pickle', 'ordered.pkl', pickle.dumps(OrderedDict(a=1, b=2), 2))
 
 
+def blank(fixture, folder):
+    """A checkpoint with the tensors of a fixture, all zero: its model is small when compressed."""
+    listing = subprocess.run(['build/mega-convert', '--list', FIXTURES / fixture / 'checkpoint.pt'],
+                             check=True, stdout=subprocess.PIPE, text=True).stdout
+    header, at = {}, 0
+    for line in listing.splitlines():
+        if line.startswith('#'):
+            break
+        name, dtype, shape = line.split('\t')
+        shape = json.loads(shape)
+        size = {'f32': 4, 'f16': 2, 'i64': 8}[dtype] * math.prod(shape)
+        header[name] = {'dtype': dtype.upper(), 'shape': shape, 'data_offsets': [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    path = folder / 'blank.safetensors'
+    path.write_bytes(struct.pack('<Q', len(text)) + text + bytes(at))
+    return path
+
+
+def convert(name, checkpoint, fixture, *options):
+    subprocess.run(['build/mega-convert', '-q', '--force', '--config',
+                    FIXTURES / fixture / 'meta.json', *options, '-o', TOP / 'mega' / name,
+                    checkpoint], check=True)
+
+
+def foreign():
+    """What people give in place of a checkpoint."""
+    for name, content in (
+            ('lfs', b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'),
+            ('html', b'<!DOCTYPE html><html></html>'), ('gguf', b'GGUF\3\0\0\0'),
+            ('onnx', b'\x08\x08\x12\x07pytorch'), ('gzip', b'\x1f\x8b\x08\0'),
+            ('tar', bytes(257) + b'ustar\0'), ('text', b'{"a": 1}\n'), ('empty', b'')):
+        put('checkpoint', f'foreign-{name}', content)
+
+
 def models():
-    folder = TOP / 'mega'
-    folder.mkdir(parents=True, exist_ok=True)
+    (TOP / 'mega').mkdir(parents=True, exist_ok=True)
+    for name, fixture, options in (
+            ('translator.mega', 'mt_small_chunk16',
+             ('--source-dict', FIXTURES / 'mt_small_chunk16/dict.en.txt', '--target-dict',
+              FIXTURES / 'mt_small_chunk16/dict.de.txt', '--tokenizer', 'moses', '--bpe-codes',
+              DATA / 'bpe/codes', '--bpe-glossary', 'low')),
+            ('language-model.mega', 'lm_adaptive_small',
+             ('--dict', FIXTURES / 'lm_adaptive_small/dict.txt'))):
+        with tempfile.TemporaryDirectory() as folder:
+            convert(name, blank(fixture, pathlib.Path(folder)), fixture, *options)
     fixture = FIXTURES / 'unit_statedict'
-    for name, options in (('statedict', ['--dtype', 'f16']),
-                          ('panels', ['--dtype', 'int8', '--no-compress'])):
-        subprocess.run(['build/mega-convert', '-q', '--force', '--config', fixture / 'meta.json',
-                        '--dict', fixture / 'dict.txt', '-o', folder / f'{name}.mega', *options,
-                        fixture / 'model_state.pt'], check=True)
+    convert('statedict.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'f16',
+            '--dict', fixture / 'dict.txt')
+    convert('panels.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'int8',
+            '--no-compress', '--dict', fixture / 'dict.txt')
     text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():
@@ -113,8 +157,41 @@ def texts():
     copy('text', DATA / 'moses/raw.txt')
     put('text', 'ids.txt', b'1 22 333 4\n')
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')
-    full = json.loads((FIXTURES / 'unit_statedict/meta.json').read_text())
-    put('config', 'statedict.json', json.dumps({'args': full['args']}).encode())
+
+
+def arguments(fixture):
+    """Those of a fixture that mega-convert asks for."""
+    sources = ''.join(f.read_text() for f in pathlib.Path('tools/convert').glob('*.c'))
+    args = json.loads((FIXTURES / fixture / 'meta.json').read_text())['args']
+    return {name: value for name, value in args.items() if f'"{name}"' in sources}
+
+
+def configurations():
+    """The numbers of the checkpoints are those of fuzz_config.c."""
+    fixtures = ('unit_statedict', 'unit_syncbatchnorm_image', 'image_small_linear',
+                'mt_small_chunk16', 'lm_adaptive_small', 'lm_trunc_nochunk_small')
+    for number, fixture in enumerate(fixtures):
+        whole = {'fuzz': {'checkpoint': number}, 'args': arguments(fixture)}
+        put('config', fixture + '.json', json.dumps(whole).encode())
+
+    def variant(name, number, fuzz, **changes):
+        args = {**arguments(fixtures[number]), **changes}
+        whole = {'fuzz': {'checkpoint': number, **fuzz}, 'args': args}
+        put('config', name + '.json', json.dumps(whole).encode())
+
+    variant('moses', 3, {'moses': True, 'bpe': True, 'text': 'He said: "Don\'t!" 3.5 % (lower)'})
+    variant('languages', 3, {'moses': True, 'source-lang': 'de', 'target-lang': 'xx'})
+    variant('audio', 1, {'audio-mean': 0.5, 'audio-rate': 8000}, input_type='audio')
+    variant('no-statistics', 1, {'chunk': 0}, input_type='audio')
+    variant('pixels', 1, {}, pixel_mean=[0.5], pixel_std=0.25, pixel_normalization=[0.1, 0.2])
+    variant('colours', 2, {}, pixel_mean=[0.5, 0.4, 0.3], pixel_std=[1, 2, 3], labels=['a'] * 7)
+    variant('no-square', 1, {}, max_positions=7, max_source_positions=7)
+    variant('labels', 0, {'no-dict': True}, labels=[f'label {i}' for i in range(10)])
+    variant('no-labels', 0, {}, labels=['a', 1, None])
+    variant('wrong-norm', 0, {}, normalization_type='scalenorm', norm_type='scalenorm')
+    variant('wrong-pooling', 0, {}, sen_rep_type='max')
+    variant('wrong-count', 4, {}, decoder_layers=3)
+    put('config', 'no-arguments.json', b'{"fuzz": {"checkpoint": 3}}')
     put('config', 'small.json', b'{"activation_fn": "silu", "encoder_layers": 2, "a": [1, null]}')
 
 
@@ -131,9 +208,10 @@ def others():
 
 if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
-        if not seed.name.startswith('found-'):
+        if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
-    for make in (archives, checkpoints, models, recordings, texts, others):
+    for make in (archives, checkpoints, foreign, models, recordings, texts, configurations,
+                 others):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)

@@ -1,15 +1,20 @@
 /*
- * test_bytes.c - the bounded reader, the buffer and UTF-8 (formats/bytes.h).
+ * test_bytes.c - the bounded reader, the buffer and UTF-8 (formats/bytes.h); files read whole up to
+ * a limit (formats/source.h).
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "bytes.h"
+#include "source.h"
 
 static void test_round_trip(void **state)
 {
@@ -113,6 +118,44 @@ static void test_utf8(void **state)
     assert_false(mega_utf8_valid("a\0b", 3));
 }
 
+/* ---- Sources -------------------------------------------------------------------------------- */
+
+static void test_source_limits(void **state)
+{
+    char path[] = "/tmp/mega-source-XXXXXX";
+    MegaError err = {0};
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "12345678", 8), 8);
+    for (uint64_t limit = 7; limit < 10; limit++) {
+        MegaBuffer out = {0};
+        int code = mega_source_read(&out, path, "a test", limit, &err);
+        assert_int_equal(code, limit < 8 ? MEGA_ERR_LIMIT : 0);
+        assert_true(limit < 8 || (out.size == 8 && memcmp(out.data, "12345678", 8) == 0));
+        mega_buffer_free(&out);
+    }
+    assert_non_null(strstr(err.text, "larger than 7 bytes, the limit of a test"));
+    close(fd);
+    unlink(path);
+}
+
+static void test_source_errors(void **state)
+{
+    MegaBuffer out = {0};
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_source_read(&out, "/nowhere/at/all", "a test", 9, &err), MEGA_ERR_IO);
+    assert_non_null(strstr(err.text, "cannot open /nowhere/at/all: No such file"));
+    assert_int_equal(mega_source_read(&out, "tests", "a test", 9, &err), MEGA_ERR_IO);
+    assert_non_null(strstr(err.text, "tests is a folder; expected a file"));
+    int fd = open("/dev/null", O_WRONLY);
+    assert_int_equal(mega_source_slurp(&out, fd, "a pipe", "a test", 9, &err), MEGA_ERR_IO);
+    assert_non_null(strstr(err.text, "cannot read a pipe: Bad file descriptor"));
+    close(fd);
+    mega_buffer_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +163,8 @@ int main(void)
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_reader_fails_for_good),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_source_limits),
+        cmocka_unit_test(test_source_errors),
     };
     return cmocka_run_group_tests_name("bytes", tests, NULL, NULL);
 }

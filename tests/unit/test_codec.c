@@ -294,6 +294,90 @@ static void text_comes_back(void **state)
     mega_meta_free(words);
 }
 
+/* Through Moses and BPE, both ways; pre-tokenized text passes Moses by. */
+static void words_are_cut_and_joined(void **state)
+{
+    MegaMeta *meta = meta_with("low@@ 1\ner 1\n, 1\n", MEGA_TEXT_SYMBOLS);
+    char path[] = "/tmp/mega-codes-XXXXXX";
+    MegaCodecSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
+    MegaCodec *codec;
+    int32_t *ids;
+    size_t count;
+    (void)state;
+    close(mkstemp(path));
+    write_file(path, "#version: 0.2\nl o\nlo w\ne r</w>\n");
+    assert_int_equal(mega_codec_write(&moses, meta, NULL), 0);
+    assert_int_equal(mega_bpe_import(meta, path, NULL, NULL), 0);
+    check_round_trip(meta, "lower, lower", "lower, lower");
+    check_round_trip(meta, "  ", "");
+    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_SOURCE, NULL), 0);
+    assert_int_equal(mega_vocab_count(mega_codec_vocab(codec)), 7);
+    assert_int_equal(mega_codec_encode(codec, "lower,", 6, false, &ids, &count, NULL), 0);
+    assert_int_equal(count, 3);
+    free(ids);
+    assert_int_equal(mega_codec_encode(codec, "lower,", 6, true, &ids, &count, NULL), 0);
+    assert_int_not_equal(count, 3); /* the comma is a part of the word */
+    free(ids);
+    mega_codec_free(codec);
+    mega_meta_free(meta);
+    unlink(path);
+}
+
+static void bad_codecs_are_refused(void **state)
+{
+    MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
+    MegaCodecSettings bad = {.source_language = "\xff"};
+    MegaCodec *codec;
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_codec_write(&bad, meta, &err), MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "text.source_language"));
+    assert_int_equal(mega_meta_set_string(meta, "text.tokenizer", "spacy"), 0);
+    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), MEGA_ERR_UNSUPPORTED);
+    assert_null(codec);
+    assert_non_null(strstr(err.text, "'spacy', which this version does not know"));
+    mega_meta_free(meta);
+}
+
+/* A model's codes are no pairs, its glossary is no expression, or something is of another type. */
+static void bad_metadata_is_refused(void **state)
+{
+    static const char *const no_pair[] = {"a b", "ab"}, *const no_expression[] = {"("};
+    static const struct {
+        const char *key;
+        const char *const *values; /* NULL: a text */
+        size_t count;
+        const char *sentence;
+    } cases[] = {
+        {"bpe.codes", no_pair, 2, "'ab' is not two symbols with a blank between"},
+        {"bpe.glossaries", no_expression, 1, "glossary '('"},
+        {"bpe.codes", NULL, 0, "'bpe.codes' holds type string, expected array of string"},
+        {"bpe.glossaries", NULL, 0, "'bpe.glossaries' holds type string"},
+        {"bpe.vocabulary", NULL, 0, "'bpe.vocabulary' holds type string"},
+        {"bpe.version", no_pair, 2, "'bpe.version' holds type array of string, expected string"},
+        {"text.tokenizer", no_pair, 2, "'text.tokenizer' holds type array of string"},
+        {"text.target_language", no_pair, 2, "'text.target_language' holds type array of string"},
+    };
+    MegaCodecSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
+        MegaCodec *codec;
+        MegaError err = {0};
+        assert_int_equal(mega_codec_write(&moses, meta, NULL), 0);
+        assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", NULL, &err), 0);
+        if (cases[i].values)
+            mega_meta_set_strings(meta, cases[i].key, cases[i].values, cases[i].count);
+        else
+            mega_meta_set_string(meta, cases[i].key, "x");
+        assert_int_not_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), 0);
+        assert_null(codec);
+        if (!strstr(err.text, cases[i].sentence))
+            fail_msg("'%s' does not contain '%s'", err.text, cases[i].sentence);
+        mega_meta_free(meta);
+    }
+}
+
 static void invalid_utf8_is_replaced(void **state)
 {
     MegaBuffer out = {0};
@@ -313,7 +397,8 @@ int main(void)
         cmocka_unit_test(bpe_equals_subword_nmt),     cmocka_unit_test(bad_codes_are_refused),
         cmocka_unit_test(any_blank_separates_tokens), cmocka_unit_test(bad_glossaries_are_refused),
         cmocka_unit_test(pieces_are_joined),          cmocka_unit_test(text_comes_back),
-        cmocka_unit_test(invalid_utf8_is_replaced),
+        cmocka_unit_test(words_are_cut_and_joined),   cmocka_unit_test(bad_codecs_are_refused),
+        cmocka_unit_test(bad_metadata_is_refused),    cmocka_unit_test(invalid_utf8_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
- * test_convert.c - mega-convert on translators and language models: the committed fixtures as they
- * are, with shared tables under one of their names, and spoilt in every way that a conversion must
- * notice. A spoilt fixture is written anew as safetensors, its arguments as JSON.
+ * test_convert.c - mega-convert on the committed fixtures: translators and language models as they
+ * are, with shared tables under one of their names, and all kinds spoilt in every way that a
+ * conversion must notice. A spoilt fixture is written anew as safetensors, its arguments as JSON.
  */
 #include "support.h"
 
@@ -18,12 +18,17 @@
 #define TRANSLATOR "mt_small_chunk16"
 #define PLAIN "lm_trunc_nochunk_small"
 #define ADAPTIVE "lm_adaptive_small"
+#define TEXT "unit_cls"
+#define PIXELS "unit_syncbatchnorm_image"
+#define PATCHES "image_small_linear"
 #define MAX_CHANGES 4
 
 /* What is done to the tensors of this name, or, with a '*' at its end, that begin like this. */
 typedef struct Change {
     const char *tensor;
-    int axis, size; /* this dimension becomes so long, filled up by repetition; 0: left out */
+    int axis, size;   /* this dimension becomes so long, filled up by repetition; it may be one more
+                         than there are; 0: left out */
+    const char *name; /* that the tensor has from now on; NULL: its own */
 } Change;
 
 typedef struct Spoilt {
@@ -85,14 +90,14 @@ static void put_tensor(const MegaCheckpointTensor *tensor, const Change *change,
     json_t *shape = json_array();
     assert_non_null(values);
     mega_checkpoint_read_f32(tensor, values);
-    for (int axis = 0; axis < tensor->rank; axis++) {
+    for (int axis = 0; axis < tensor->rank || (change && axis == change->axis); axis++) {
         size_t size = change && change->axis == axis ? (size_t)change->size : tensor->shape[axis];
         json_array_append_new(shape, json_integer((json_int_t)size));
         count *= size;
     }
     for (size_t i = 0; i < count; i++)
         mega_put_bytes(data, &values[i % tensor->elements], sizeof *values);
-    json_object_set_new(header, tensor->name,
+    json_object_set_new(header, change && change->name ? change->name : tensor->name,
                         json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape,
                                   "data_offsets", (json_int_t)begin, (json_int_t)data->size));
     free(values);
@@ -105,8 +110,8 @@ static void write_tensors(const Spoilt *spoilt)
     MegaBuffer data = {0}, file = {0};
     MegaError err = {0};
     json_t *header = json_object();
-    snprintf(checkpoint_path, sizeof checkpoint_path, "tests/fixtures/%s/checkpoint.pt",
-             spoilt->fixture);
+    snprintf(checkpoint_path, sizeof checkpoint_path, "tests/fixtures/%s/checkpoint.pt%s",
+             spoilt->fixture, strcmp(spoilt->fixture, PATCHES) == 0 ? "h" : "");
     if (mega_checkpoint_open(&checkpoint, checkpoint_path, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
@@ -177,6 +182,30 @@ static void expect_refused(Spoilt spoilt, const char *sentence)
     expect_said(sentence);
 }
 
+/* A fixture with options and other arguments, and what is said; NULL: nothing. */
+typedef struct Case {
+    const char *fixture, *options, *arguments, *sentence;
+    const char *absent;
+} Case;
+
+static void expect_said_of(const Case *cases, size_t count, int status)
+{
+    for (size_t i = 0; i < count; i++) {
+        Spoilt fixture = {.fixture = cases[i].fixture, .arguments = cases[i].arguments,
+                          .absent = cases[i].absent};
+        write_tensors(&fixture);
+        write_arguments(&fixture);
+        int got = convert(cases[i].options ? cases[i].options : "");
+        if (got != status)
+            fail_msg("%s %s: status %d", cases[i].fixture, cases[i].options, got);
+        if (cases[i].sentence)
+            expect_said(cases[i].sentence);
+        MegaBuffer said = read_file("said");
+        assert_true(cases[i].sentence || said.size == 0);
+        mega_buffer_free(&said);
+    }
+}
+
 /* The bytes of the model, which opens. */
 static MegaBuffer expect_converted(Spoilt spoilt)
 {
@@ -198,9 +227,9 @@ static MegaBuffer expect_converted(Spoilt spoilt)
 
 /* ---- Tests ---------------------------------------------------------------------------------- */
 
-#define OUTPUT {"decoder.output_projection.weight", 0, 0}
-#define DECODER {"decoder.embed_tokens.weight", 0, 0}
-#define ENCODER {"encoder.embed_tokens.weight", 0, 0}
+#define OUTPUT {"decoder.output_projection.weight", 0, 0, 0}
+#define DECODER {"decoder.embed_tokens.weight", 0, 0, 0}
+#define ENCODER {"encoder.embed_tokens.weight", 0, 0, 0}
 
 /* Whichever names of shared tables there are, the model is the same to the byte. */
 static void shared_tables(void **state)
@@ -216,12 +245,12 @@ static void shared_tables(void **state)
         {{.fixture = PLAIN}, {{PLAIN, {OUTPUT}, 0, 0}, {PLAIN, {DECODER}, 0, 0}}},
         {{.fixture = ADAPTIVE},
          {{ADAPTIVE,
-           {{"decoder.adaptive_softmax.head.word_proj*", 0, 0},
-            {"decoder.adaptive_softmax.tail*", 0, 0}}, 0, 0},
+           {{"decoder.adaptive_softmax.head.word_proj*", 0, 0, 0},
+            {"decoder.adaptive_softmax.tail*", 0, 0, 0}}, 0, 0},
           {ADAPTIVE,
-           {{"decoder.embed_tokens.embeddings.0.0.weight", 0, 0},
-            {"decoder.embed_tokens.embeddings.1*", 0, 0},
-            {"decoder.embed_tokens.embeddings.2*", 0, 0}}, 0, 0}}},
+           {{"decoder.embed_tokens.embeddings.0.0.weight", 0, 0, 0},
+            {"decoder.embed_tokens.embeddings.1*", 0, 0, 0},
+            {"decoder.embed_tokens.embeddings.2*", 0, 0, 0}}, 0, 0}}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -244,13 +273,13 @@ static void tables_that_are_not_shared(void **state)
                    "there is no output: neither decoder.output_projection.weight nor");
     expect_refused((Spoilt){TRANSLATOR, {ENCODER}, "{\"share_all_embeddings\": false}", 0},
                    "there is no encoder.embed_tokens.weight, and no argument share_all_embeddings");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.0*", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.0*", 0, 0, 0}},
                             "{\"tie_adaptive_weights\": false}", 0},
                    "neither decoder.embed_tokens.weight nor decoder.embed_tokens.embeddings.0.0");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 0, 0}},
                             "{\"tie_adaptive_weights\": false}", 0},
                    "the decoder's embedding has 304 words, but its output has 120");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.0.weight", 0, 0}},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.0.weight", 0, 0, 0}},
                             "{\"tie_adaptive_proj\": false}", 0},
                    "tensor 'decoder.adaptive_softmax.tail.1.0.weight' is missing");
 }
@@ -258,32 +287,34 @@ static void tables_that_are_not_shared(void **state)
 static void shapes_that_do_not_fit(void **state)
 {
     (void)state;
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.embed_tokens.weight", 0, 208}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.embed_tokens.weight", 0, 208, 0}}, 0, 0},
                    "the decoder's embedding has 208 words, but its output has 200");
-    expect_refused((Spoilt){TRANSLATOR, {{"encoder.embed_tokens.weight", 1, 48}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"encoder.embed_tokens.weight", 1, 48, 0}}, 0, 0},
                    "tensor 'encoder.embed_tokens.weight' has shape [200, 48], but");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.mega_layer.move.omega", 0, 16}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.mega_layer.move.omega", 0, 16, 0}}, 0,
+                            0},
                    "wide, but its layers 16, and there is no decoder.project_in_dim.weight");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1.cross_attn.q_proj.weight", 0, 9}}, 0,
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1.cross_attn.q_proj.weight", 0, 9, 0}}, 0,
                             0},
                    "tensor 'decoder.layers.1.cross_attn.q_proj.weight' has shape [9, ");
     expect_refused((Spoilt){TRANSLATOR,
-                            {{"decoder.layers.1.cross_attn.rel_pos_bias.rel_pos_bias", 0, 7}}, 0,
+                            {{"decoder.layers.1.cross_attn.rel_pos_bias.rel_pos_bias", 0, 7, 0}}, 0,
                             0},
                    "rel_pos_bias' has shape [7], but");
     expect_refused((Spoilt){TRANSLATOR,
-                            {{"decoder.layers.0.mega_layer.rel_pos_bias.rel_pos_bias", 0, 30}}, 0,
-                            0},
+                            {{"decoder.layers.0.mega_layer.rel_pos_bias.rel_pos_bias", 0, 30, 0}},
+                            0, 0},
                    "the relative position bias has 30 entries, but an odd number was expected");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 180}}, 0,
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.1.2.weight", 0, 180, 0}}, 0,
                             0},
                    "the decoder's embedding has 304 words, but its output has 300");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.head.class_proj.weight", 0, 3}},
-                            0, 0},
+    expect_refused((Spoilt){ADAPTIVE,
+                            {{"decoder.adaptive_softmax.head.class_proj.weight", 0, 3, 0}}, 0, 0},
                    "has shape [3, 64], but the other tensors and arguments imply [2, 64]");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.0.0.weight", 1, 15}}, 0, 0},
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.tail.0.0.weight", 1, 15, 0}}, 0,
+                            0},
                    "has shape [64, 15], but the other tensors and arguments imply [64, 16]");
-    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.1.1.weight", 0, 63}}, 0,
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.embed_tokens.embeddings.1.1.weight", 0, 63, 0}}, 0,
                             0},
                    "has shape [63, 16], but the other tensors and arguments imply [64, 16]");
 }
@@ -291,9 +322,9 @@ static void shapes_that_do_not_fit(void **state)
 static void missing_parts(void **state)
 {
     (void)state;
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1*", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.1*", 0, 0, 0}}, 0, 0},
                    "argument decoder_layers is 2, but the number of layers in the checkpoint is 1");
-    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.cross_attn.h_proj*", 0, 0}}, 0, 0},
+    expect_refused((Spoilt){TRANSLATOR, {{"decoder.layers.0.cross_attn.h_proj*", 0, 0, 0}}, 0, 0},
                    "2 tensors of a fairseq translator are missing");
     expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"no_affine_final_norm\": false}"},
                    "tensor 'decoder.final_norm.norm.bias' is missing");
@@ -313,39 +344,147 @@ static void missing_parts(void **state)
                    "argument share_all_embeddings is [1], but a whole number");
 }
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static void classifiers_spoilt(void **state)
+{
+    (void)state;
+    expect_refused((Spoilt){TEXT, {{"encoder.encoder.embed_tokens.embed.weight", 0, 0, 0}}, 0, 0},
+                   "there is no embedding: neither encoder.encoder.embed_tokens.embed.weight nor");
+    expect_refused((Spoilt){TEXT, {{"sentence_projection_layer.weight", 0, 0, 0}}, 0, 0},
+                   "there is no sentence_projection_layer.weight: not a classifier");
+    expect_refused((Spoilt){TEXT, {{"classifier.0.0.weight", 1, 25, 0}}, 0, 0},
+                   "the classifier takes vectors of 25, but the encoder has width 24");
+    expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"sen_rep_type\": \"max\"}"},
+                   "argument sen_rep_type is 'max', which is not supported");
+    expect_refused((Spoilt){.fixture = TEXT, .absent = "sen_rep_type"},
+                   "sen_rep_type (pooling: mp or cls)");
+    expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"classifier_activation_fn\": \"x\"}"},
+                   "argument classifier_activation_fn is 'x', which is not supported");
+    expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"norm_type\": \"scalenorm\"}"},
+                   "the arguments say scalenorm, but the tensors are those of layernorm");
+    expect_refused((Spoilt){TEXT,
+                            {{"encoder.encoder.layers.0.mega_layer.v_proj.weight", 0, 0, 0}}, 0, 0},
+                   "mega_layer.v_proj.weight' is missing; a size of the model is read from it");
+    expect_refused((Spoilt){TEXT, {{"encoder.encoder.layers*", 0, 0, 0}}, 0, 0},
+                   "none of the known MEGA architectures fits");
+    expect_refused((Spoilt){PATCHES, {{"pos_embed", 1, 15, 0}}, 0, 0},
+                   "15 patches of 16 do not make a square image");
+    expect_refused((Spoilt){.fixture = PATCHES, .arguments = "{\"input_size\": 32}"},
+                   "argument input_size is 32, but the tensors are for images of 64");
+    expect_refused((Spoilt){TRANSLATOR,
+                            {{"decoder.output_projection.weight", 1, 48, 0}},
+                            "{\"share_decoder_input_output_embed\": false}", 0},
+                   "the decoder's output is 48 wide, but its layers 64");
+    expect_refused((Spoilt){ADAPTIVE, {{"decoder.adaptive_softmax.head.word_proj.weight", 0, 0, 0}},
+                            "{\"tie_adaptive_weights\": false}", 0},
+                   "there is no decoder.adaptive_softmax.head.weight and no ");
+}
+
+/* An adaptive softmax whose head is one matrix, of words and then of tails. */
+static void whole_head(void **state)
+{
+    static const char *const words = "decoder.adaptive_softmax.head.word_proj.weight",
+                            *const whole = "decoder.adaptive_softmax.head.weight",
+                            *const classes = "decoder.adaptive_softmax.head.class_proj.weight",
+                            *const untied = "{\"tie_adaptive_weights\": false}";
+    (void)state;
+    MegaBuffer model = expect_converted(
+        (Spoilt){ADAPTIVE, {{words, 0, 42, whole}, {classes, 0, 0, 0}}, untied, 0});
+    mega_buffer_free(&model);
+    expect_refused((Spoilt){ADAPTIVE, {{words, 0, 2, whole}, {classes, 0, 0, 0}}, untied, 0},
+                   "the vocabulary has more than 16 bands, or one of no words");
+    expect_refused((Spoilt){ADAPTIVE, {{words, 0, 41, whole}, {classes, 0, 0, 0}}, untied, 0},
+                   "the decoder's embedding has 304 words, but its output has 303");
+}
+
+/* A linear embedding of rank 2 takes frames of samples. */
+static void frames_are_embedded(void **state)
+{
+    static const char *const linear = "encoder.encoder.embed_tokens.weight";
+    (void)state;
+    MegaBuffer model =
+        expect_converted((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": 4}", 0});
+    mega_buffer_free(&model);
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, 0, 0},
+                   "frame_hop (samples from one frame to the next)");
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": \"4\"}", 0},
+                   "argument frame_hop is \"4\", but a whole number");
+    expect_refused((Spoilt){PIXELS, {{linear, 1, 8, 0}}, "{\"frame_hop\": 5}", 0},
+                   "embed.frame_length 8 must exceed embed.frame_hop 5 by an even number");
+}
+
 /* A dictionary of another length, and options that the model has no use for. */
 static void dictionaries_and_options(void **state)
 {
-    static const struct {
-        const char *fixture, *options, *sentence;
-    } cases[] = {
-        {TRANSLATOR, "--dict tests/fixtures/" PLAIN "/dict.txt",
-         "(four of them reserved), but the decoder's embedding has 200 rows"},
+    static const Case refused[] = {
+        {TRANSLATOR, "--dict tests/fixtures/" PLAIN "/dict.txt", 0,
+         "(four of them reserved), but the decoder's embedding has 200 rows", 0},
         {TRANSLATOR,
          "--source-dict tests/fixtures/" PLAIN "/dict.txt "
          "--target-dict tests/fixtures/" TRANSLATOR "/dict.de.txt",
-         "(four of them reserved), but the encoder's embedding has 200 rows"},
-        {ADAPTIVE, "--dict tests/fixtures/" TRANSLATOR "/dict.de.txt",
+         0, "(four of them reserved), but the encoder's embedding has 200 rows", 0},
+        {ADAPTIVE, "--dict tests/fixtures/" TRANSLATOR "/dict.de.txt", 0,
          "makes a vocabulary of 200 symbols (four of them reserved), but the decoder's embedding "
-         "has 304 rows"},
-        {PLAIN, "--source-dict x", "--source-dict is for a translator, which this is not"},
-        {PLAIN, "--bpe-threshold 5",
-         "--bpe-vocabulary, --bpe-threshold or --bpe-glossary is for a model with --bpe-codes"},
-        {PLAIN, "--labels a,b", "--labels is for a classifier, which this is not"},
+         "has 304 rows",
+         0},
+        {TEXT, "--dict tests/fixtures/" PLAIN "/dict.txt", 0, "but the embedding has 33 rows", 0},
+        {PLAIN, "--source-dict x", 0, "--source-dict is for a translator, which this is not", 0},
+        {PLAIN, "--bpe-threshold 5", 0,
+         "--bpe-vocabulary, --bpe-threshold or --bpe-glossary is for a model with --bpe-codes", 0},
+        {PLAIN, "--labels a,b", 0, "--labels is for a classifier, which this is not", 0},
+        {TRANSLATOR,
+         "--tokenizer moses --source-dict tests/fixtures/" TRANSLATOR
+         "/dict.en.txt --target-dict tests/fixtures/" TRANSLATOR "/dict.de.txt",
+         0, "the languages are not known: give --source-lang and --target-lang", "source_lang"},
+        {TEXT, "--name \377", 0, "the provenance texts cannot be stored: not UTF-8", 0},
+    };
+    static const Case noted[] = {
+        {TRANSLATOR, 0, 0,
+         "no --source-dict and --target-dict: the model takes token ids only, not text", 0},
+        {PLAIN, 0, 0, "no --dict: the model takes token ids only, not text", 0},
+        {TEXT, 0, 0, "no --dict: the model takes token ids only, not text", 0},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        Spoilt fixture = {.fixture = cases[i].fixture};
-        write_tensors(&fixture);
-        write_arguments(&fixture);
-        assert_int_equal(convert(cases[i].options), 1);
-        expect_said(cases[i].sentence);
-    }
-    Spoilt plain = {.fixture = TRANSLATOR};
-    write_tensors(&plain);
-    write_arguments(&plain);
-    assert_int_equal(convert(""), 0);
-    expect_said("no --source-dict and --target-dict: the model takes token ids only, not text");
+    expect_said_of(refused, COUNT(refused), 1);
+    expect_said_of(noted, COUNT(noted), 0);
+}
+
+static void labels_and_statistics(void **state)
+{
+    static const Case refused[] = {
+        {PIXELS, "--labels a,b,c", 0,
+         "there is no file a,b,c, and as a list of labels it has 3, but the model has 2 classes",
+         0},
+        {PIXELS, "--labels tests/fixtures/" TEXT "/dict.txt", 0,
+         "labels, but the model has 2 classes", 0},
+        {PIXELS, "--labels tests", 0, "tests", 0},
+        {PIXELS, 0, "{\"labels\": [\"a\", 2]}", "label 1 in the arguments is not a text", 0},
+        {PIXELS, 0, "{\"labels\": [\"a\"]}", "there are 1 labels, but the model has 2 classes", 0},
+        {PIXELS, "--labels a,\377", 0, "the labels cannot be stored: not UTF-8, or too long", 0},
+        {PATCHES, "--pixel-mean 0.5,0.4", 0,
+         "the pixels' mean and deviation must be one number, or 3", 0},
+        {PIXELS, "--audio-mean 0 --audio-std 1",
+         "{\"input_type\": \"audio\", \"sample_rate\": \"fast\"}",
+         "argument sample_rate is \"fast\", but a whole number", 0},
+    };
+    static const Case noted[] = {
+        {PIXELS, 0, "{\"input_type\": \"audio\"}", "cannot read recordings", 0},
+        {PIXELS, 0, "{\"max_positions\": 7}",
+         "the number of positions is no square: pictures cannot be read", 0},
+    };
+    static const Case silent[] = {
+        {PIXELS, "--labels a,b --pixel-mean 0.5 --pixel-std 0.25", 0, NULL, 0},
+        {PIXELS, "--audio-mean 0 --audio-std 1 --audio-rate 8000", "{\"input_type\": \"audio\"}",
+         NULL, 0},
+        {PIXELS, 0, "{\"labels\": [\"no\", \"yes\"], \"pixel_mean\": [0.5], \"pixel_std\": 1}",
+         NULL, 0},
+        {PATCHES, "--pixel-mean 0.5,0.4,0.3 --pixel-std 1,2,3", 0, NULL, 0},
+    };
+    (void)state;
+    expect_said_of(refused, COUNT(refused), 1);
+    expect_said_of(noted, COUNT(noted), 0);
+    expect_said_of(silent, COUNT(silent), 0);
 }
 
 static int make_folder(void **state)
@@ -369,7 +508,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_tables),          cmocka_unit_test(tables_that_are_not_shared),
         cmocka_unit_test(shapes_that_do_not_fit), cmocka_unit_test(missing_parts),
-        cmocka_unit_test(dictionaries_and_options),
+        cmocka_unit_test(classifiers_spoilt),     cmocka_unit_test(frames_are_embedded),
+        cmocka_unit_test(whole_head),             cmocka_unit_test(dictionaries_and_options),
+        cmocka_unit_test(labels_and_statistics),
     };
     return cmocka_run_group_tests_name("convert", tests, make_folder, remove_folder);
 }

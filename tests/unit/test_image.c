@@ -267,7 +267,7 @@ static void test_wrong_files(void **state)
     MegaError err = {0};
     (void)state;
     assert_int_equal(mega_image_open(&image, INPUTS "make.py", &err), MEGA_ERR_INPUT);
-    assert_non_null(strstr(err.text, "make.py is no image"));
+    assert_non_null(strstr(err.text, "make.py is a text file; expected PNG"));
     assert_int_equal(mega_image_open(&image, INPUTS, &err), MEGA_ERR_IO);
     assert_int_equal(mega_image_open(&image, INPUTS "none.png", &err), MEGA_ERR_IO);
     assert_null(image.pixels);

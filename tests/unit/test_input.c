@@ -435,7 +435,7 @@ static void test_sniff(void **state)
         {"RIFF....WAVE", INPUT_AUDIO}, {"\xff\xd8\xff\xe0..", INPUT_IMAGE},
         {"GIF89a", INPUT_IMAGE},       {"BM is a text here", INPUT_TEXT},
         {"gr\xc3\xbcn\n", INPUT_TEXT}, {"gr\xfcn", INPUT_UNKNOWN},
-        {"a\001b", INPUT_UNKNOWN},     {"\x89MEGA\r\n\r\n", INPUT_UNKNOWN},
+        {"a\001b", INPUT_UNKNOWN},     {"\x89MEGA\n\r\n", INPUT_UNKNOWN},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -116,17 +116,20 @@ static void from_memory(void **state)
     fclose(file);
 }
 
+/* The configuration of `good` after a change. */
+#define REFUSED(change, sentence)                                                                  \
+    c = good;                                                                                      \
+    change;                                                                                        \
+    assert_int_equal(mega_config_check(&c, &err), MEGA_ERR_MODEL);                                 \
+    if (!strstr(err.text, sentence))                                                               \
+    fail_msg("'%s' does not contain '%s'", err.text, sentence)
+
 static void inconsistent_configurations(void **state)
 {
     MegaConfig good = small_config(), c;
     MegaError err;
     (void)state;
     assert_int_equal(mega_config_check(&good, NULL), 0);
-#define REFUSED(change, sentence)                                                                  \
-    c = good;                                                                                      \
-    change;                                                                                        \
-    assert_int_equal(mega_config_check(&c, &err), MEGA_ERR_MODEL);                                 \
-    assert_non_null(strstr(err.text, sentence))
     REFUSED(c.encoder.layers = 0, "encoder.layers");
     REFUSED(c.encoder.layers = 257, "encoder.layers");
     REFUSED(c.encoder.width = -1, "encoder.width");
@@ -139,7 +142,82 @@ static void inconsistent_configurations(void **state)
             "even number");
     REFUSED(c.embed.kind = MEGA_EMBED_PATCHES; c.embed.patch = 5; c.embed.channels = 3;
             c.embed.width = c.embed.height = 12, "whole patches");
+}
+
+static MegaConfig small_translator(void)
+{
+    MegaConfig config = small_config();
+    config.task = MEGA_TASK_TRANSLATE;
+    config.decoder = config.encoder;
+    config.decoder.bidirectional = false;
+    config.target = (MegaTargetConfig){.vocab = 30, .pad = 1, .eos = 2, .unk = 3,
+                                       .max_positions = 64, .cross_positions = 64};
+    config.target.input = config.target.output =
+        (MegaBands){.count = 1, .end = {30}, .width = {config.decoder.width}};
+    return config;
+}
+
+static void inconsistent_decoders(void **state)
+{
+    MegaConfig good = small_translator(), c;
+    MegaError err;
+    (void)state;
+    if (mega_config_check(&good, &err))
+        fail_msg("%s", err.text);
+    REFUSED(c.target.input.count = 0, "target.input_ends has 0 elements, not 1 to 1");
+    REFUSED(c.target.output.count = 2, "target.output_ends has 2 elements, not 1 to 1");
+    REFUSED(c.target.adaptive_input = true; c.target.input.count = 2;
+            c.target.input.end[1] = 30, "target.input_ends does not rise");
+    REFUSED(c.target.input.width[0] = 0, "target.input_widths holds 0");
+    REFUSED(c.target.output.end[0] = 29, "target.output_ends ends at 29, but the vocabulary at 30");
+    REFUSED(c.target.eos = 30, "is not below target.vocab, 30");
+    REFUSED(c.target.input.width[0] = 6, "which needs a projection to decoder.width");
+    REFUSED(c.target.output.width[0] = 6, "which needs a projection from decoder.width");
+    REFUSED(c.target.output_projection = c.target.adaptive_output = true,
+            "target.output_projection needs target.split_head");
+    REFUSED(c.decoder.bidirectional = true, "a decoder cannot look ahead");
+    REFUSED(c.decoder.bias = MEGA_BIAS_ROTARY; c.decoder.zdim = 7, "decoder.zdim is 7");
+    REFUSED(c.decoder.width = c.target.input.width[0] = c.target.output.width[0] = 14,
+            "an encoder as wide as the decoder");
+}
 #undef REFUSED
+
+/* What a file may say in place of the metadata that was written. */
+static void metadata_of_another_kind(void **state)
+{
+    static const int64_t none[1] = {0}, long_one[2] = {15, 30}, many[64];
+    static const struct {
+        const char *key;
+        const int64_t *values; /* NULL: a text */
+        size_t count;
+        const char *sentence;
+    } cases[] = {
+        {"encoder.norm", NULL, 0, "metadata key 'encoder.norm' is 'strange', which this version"},
+        {"general.task", NULL, 0, "metadata key 'general.task' is 'strange', which this version"},
+        {"encoder.layers", NULL, 0, "encoder.layers"},
+        {"encoder.norm", none, 1, "encoder.norm"},
+        {"target.input_ends", NULL, 0, "'target.input_ends' must be an array of 1 to"},
+        {"target.input_ends", many, 64, "'target.input_ends' must be an array of 1 to"},
+        {"target.output_widths", none, 1, "'target.output_widths' holds 0, outside of 1 to"},
+        {"target.output_ends", long_one, 2,
+         "'target.output_ends' has 2 elements, but 'target.output_widths' has 1"},
+    };
+    MegaConfig config = small_translator(), got;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaMeta *meta = mega_meta_new();
+        MegaError err = {0};
+        assert_int_equal(mega_config_write(&config, meta, &err), 0);
+        assert_int_equal(mega_config_read(&got, meta, &err), 0);
+        if (cases[i].values)
+            mega_meta_set_ints(meta, cases[i].key, cases[i].values, cases[i].count);
+        else
+            mega_meta_set_string(meta, cases[i].key, "strange");
+        assert_int_not_equal(mega_config_read(&got, meta, &err), 0);
+        if (!strstr(err.text, cases[i].sentence))
+            fail_msg("'%s' does not contain '%s'", err.text, cases[i].sentence);
+        mega_meta_free(meta);
+    }
 }
 
 int main(void)
@@ -149,6 +227,8 @@ int main(void)
         cmocka_unit_test(types_and_encodings),
         cmocka_unit_test(from_memory),
         cmocka_unit_test(inconsistent_configurations),
+        cmocka_unit_test(inconsistent_decoders),
+        cmocka_unit_test(metadata_of_another_kind),
     };
     int fd = mkstemp(path);
     if (fd < 0)

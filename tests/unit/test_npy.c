@@ -262,7 +262,7 @@ static void test_write(void **state)
     MegaError err = {0};
     assert_int_equal(mega_npy_read(&array, "tests/no-such-file", &err), MEGA_ERR_IO);
     assert_int_equal(mega_npy_read(&array, "tests/unit/test_npy.c", &err), MEGA_ERR_FORMAT);
-    assert_non_null(strstr(err.text, "not a NumPy array"));
+    assert_non_null(strstr(err.text, "expected a NumPy array"));
     unlink(path);
     free(data);
 }

@@ -16,22 +16,20 @@
 #define ROUNDS 6
 #define TOKENS 40
 #define SAMPLES 4000
-#define MAX_CLASSES 64
+#define MAX_RESULTS 512
+#define SOURCE 8 /* tokens that are translated, or fed to a language model */
 
 /* One model, and what it says to inputs number 0 to ROUNDS - 1 when nobody else uses it. */
 typedef struct Shared {
     const MegaModel *model;
-    int classes;
-    float expected[ROUNDS][MAX_CLASSES];
+    int results; /* of a round: logits, or probabilities of the tokens of a translation */
+    float expected[ROUNDS][MAX_RESULTS];
 } Shared;
 
-/* The round's input, its logits, by a session that is made for it. */
-static int classify(const Shared *shared, int round, int threads, float *logits)
+static int classify(const Shared *shared, MegaSession *session, int round, float *logits)
 {
     int32_t tokens[TOKENS];
     float values[SAMPLES];
-    MegaSession *session = NULL;
-    MegaSessionOptions options = {.threads = threads};
     MegaInput input = {.kind = mega_model_input_kind(shared->model)};
     for (int i = 0; i < TOKENS; i++)
         tokens[i] = 4 + (i * 7 + round) % 16;
@@ -44,20 +42,72 @@ static int classify(const Shared *shared, int round, int threads, float *logits)
         input.values = values;
         input.length = SAMPLES;
     }
-    int code = mega_session_new(&session, shared->model, &options, NULL);
+    return mega_session_classify(session, &input, 1, logits, NULL);
+}
+
+/* Scores of the best translation's tokens, then zeros. */
+static int translate(MegaSession *session, int round, float *scores)
+{
+    int32_t tokens[SOURCE];
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = SOURCE};
+    MegaSearchOptions options = mega_search_defaults();
+    MegaTranslation result = {0};
+    options.max_len_b = SOURCE;
+    for (int i = 0; i < SOURCE; i++)
+        tokens[i] = i == SOURCE - 1 ? 2 : 4 + (i * 7 + round) % 16;
+    int code = mega_session_translate(session, &input, 1, &options, &result, NULL);
+    for (size_t i = 0; i < 2 * SOURCE; i++)
+        scores[i] = !code && i < result.hypotheses[0].length ? result.hypotheses[0].scores[i] : 0;
+    mega_translation_free(&result);
+    return code;
+}
+
+static int continue_text(MegaSession *session, int round, int vocab, float *logits)
+{
+    MegaDecoder *decoder = NULL;
+    int code = mega_decoder_new(&decoder, session, NULL, NULL);
     if (!code)
-        code = mega_session_classify(session, &input, 1, logits, NULL);
+        code = mega_decoder_begin(decoder, NULL, 1, NULL);
+    for (int i = 0; !code && i < SOURCE; i++) {
+        int32_t token = i ? 4 + (i * 7 + round) % (vocab - 4) : 2;
+        code = mega_decoder_step(decoder, &token, logits, NULL);
+    }
+    mega_decoder_free(decoder);
+    return code;
+}
+
+/* The round's results, by a session that is made for it. */
+static int use_once(const Shared *shared, int round, int threads, float *results)
+{
+    MegaSession *session = NULL;
+    MegaSessionOptions options = {.threads = threads};
+    int code = mega_session_new(&session, shared->model, &options, NULL);
+    if (!code && mega_model_task(shared->model) == MEGA_TASK_CLASSIFY)
+        code = classify(shared, session, round, results);
+    else if (!code && mega_model_task(shared->model) == MEGA_TASK_TRANSLATE)
+        code = translate(session, round, results);
+    else if (!code)
+        code = continue_text(session, round, shared->results, results);
     mega_session_free(session);
     return code;
+}
+
+static int result_count(const MegaModel *model)
+{
+    switch (mega_model_task(model)) {
+    case MEGA_TASK_CLASSIFY: return mega_model_class_count(model);
+    case MEGA_TASK_TRANSLATE: return 2 * SOURCE;
+    default: return mega_model_vocab_size(model);
+    }
 }
 
 static void *use_model(void *context)
 {
     const Shared *shared = context;
-    float logits[MAX_CLASSES];
+    float results[MAX_RESULTS];
     for (int round = 0; round < ROUNDS; round++)
-        if (classify(shared, round, 1 + round % 2, logits) ||
-            memcmp(logits, shared->expected[round], (size_t)shared->classes * sizeof *logits) != 0)
+        if (use_once(shared, round, 1 + round % 2, results) ||
+            memcmp(results, shared->expected[round], (size_t)shared->results * sizeof *results))
             return context; /* anything but NULL: a failure */
     return NULL;
 }
@@ -71,10 +121,10 @@ static void share(const char *path)
     if (mega_model_open(&model, path, &err))
         fail_msg("%s", err.text);
     shared.model = model;
-    shared.classes = mega_model_class_count(model);
-    assert_in_range(shared.classes, 2, MAX_CLASSES);
+    shared.results = result_count(model);
+    assert_in_range(shared.results, 2, MAX_RESULTS);
     for (int round = 0; round < ROUNDS; round++)
-        assert_int_equal(classify(&shared, round, 1, shared.expected[round]), 0);
+        assert_int_equal(use_once(&shared, round, 1, shared.expected[round]), 0);
     assert_memory_not_equal(shared.expected[0], shared.expected[1], sizeof shared.expected[0]);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, use_model, &shared), 0);
@@ -100,11 +150,25 @@ static void test_speech(void **state)
     share("models/speech-commands/speech-commands.mega");
 }
 
+static void test_translator(void **state)
+{
+    (void)state;
+    share("models/multi30k-en-de/multi30k-en-de.mega");
+}
+
+static void test_language_model(void **state)
+{
+    (void)state;
+    share("models/shakespeare-lm/shakespeare-lm.mega");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_speech),
+        cmocka_unit_test(test_translator),
+        cmocka_unit_test(test_language_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@
 #include "memory.h"
 #include "metadata.h"
 #include "progress.h"
+#include "suggest.h"
+#include "version.h"
 #include "write.h"
 
 static const char help[] =
@@ -75,18 +77,6 @@ static int usage_error(const char *format, ...)
     fputs("\nTry 'mega-convert --help'.\n", stderr);
     va_end(args);
     return 2;
-}
-
-/* getopt's '?' and ':'. Within a group such as -xq, optind has not moved on. */
-static int option_error(int option, char **argv)
-{
-    const char *text = argv[optind - 1];
-    if (option == '?' && optopt && strncmp(text, "--", 2) != 0)
-        return usage_error("option '-%c' is unknown", optopt);
-    return usage_error("option '%s' %s", text,
-                       option == ':' ? "needs a value"
-                       : optopt      ? "takes no value"
-                                     : "is unknown or ambiguous");
 }
 
 /* Exit status, after everything has been printed. */
@@ -166,6 +156,22 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
 };
+
+/* getopt's '?' and ':'. Within a group such as -xq, optind has not moved on. */
+static int option_error(int option, char **argv)
+{
+    const char *text = argv[optind - 1];
+    const int length = (int)strcspn(text, "=");
+    char reason[256];
+    if (option == ':')
+        return usage_error("option '%s' needs a value", text);
+    if (optopt && strncmp(text, "--", 2) != 0)
+        return usage_error("option '-%c' is unknown", optopt);
+    if (optopt)
+        return usage_error("option '%.*s' takes no value", length, text);
+    explain_option(text, long_options, reason, sizeof reason);
+    return usage_error("option '%.*s' %s", length, text, reason);
+}
 
 /* Whole numbers and reals, without anything behind them. */
 static bool parse_long(const char *text, long min, long max, long *out)
@@ -492,7 +498,10 @@ int main(int argc, char **argv)
     catch_lost_mapping("mega-convert", write_abandon);
     while ((option = getopt_long(argc, argv, ":o:qvh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
-            fputs(option == 'h' ? help : "mega-convert " MEGA_VERSION "\n", stdout);
+            if (option == 'h')
+                fputs(help, stdout);
+            else
+                print_version("mega-convert", NULL);
             return finish_output();
         }
         if (option == '?' || option == ':')

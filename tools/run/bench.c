@@ -419,7 +419,7 @@ int command_bench(int argc, char **argv)
         case OPT_THREADS:
         case OPT_CPU:
         case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
-        default: return option_error("bench", option, argv);
+        default: return option_error("bench", option, argv, long_options);
         }
         if (!good)
             return usage_error("bench", "'%s' is not a valid value for --%s", optarg,

@@ -364,8 +364,8 @@ static bool take_path(Classifier *c, const char *path)
     MegaError err = {0};
     InputKind kind = kind_of(c->options, path);
     Engine *engine = &c->engines[kind];
-    if (kind == INPUT_UNKNOWN && !c->options->model && access(path, R_OK) != 0) {
-        mega_fail(&err, MEGA_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    if (kind == INPUT_UNKNOWN && !c->options->model) {
+        input_fail_unknown(path, &err);
         fail_input(c, path, &err);
         return true;
     }
@@ -593,7 +593,7 @@ int command_classify(int argc, char **argv)
             return finish_output(0);
         }
         if (option == '?' || option == ':')
-            return option_error("classify", option, argv);
+            return option_error("classify", option, argv, long_options);
         if (!take_option(&options, option, optarg, &err))
             return err.code ? usage_error("classify", "--%s: %s", long_options[index].name,
                                           err.text)

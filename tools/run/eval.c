@@ -441,7 +441,7 @@ int command_eval(int argc, char **argv)
         case OPT_THREADS:
         case OPT_CPU:
         case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
-        default: return option_error("eval", option, argv);
+        default: return option_error("eval", option, argv, long_options);
         }
         if (!good)
             return usage_error("eval", "'%s' is not a valid value for --%s", optarg,

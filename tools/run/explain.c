@@ -42,8 +42,7 @@ static const char help[] =
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -h, --help              show this help\n"
     "\n"
-    "Exit status: 0 drawn, 1 the input or the model cannot be used or the picture not written,\n"
-    "2 wrong usage.\n";
+    "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong usage.\n";
 
 /* The text that an argument stands for: that of a file if there is one of that name. */
 static int read_text(const char *argument, bool line, MegaBuffer *out, const char **name,
@@ -175,7 +174,7 @@ int command_explain(int argc, char **argv)
                 return usage_error("explain", "'%s' is not a valid value for --%s", optarg,
                                    long_options[index].name);
             break;
-        default: return option_error("explain", option, argv);
+        default: return option_error("explain", option, argv, long_options);
         }
     }
     if (optind == argc)

@@ -402,7 +402,7 @@ int command_forward(int argc, char **argv)
                 return usage_error("forward", "'%s' is not a valid value for --%s", optarg,
                                    long_options[index].name);
             break;
-        default: return option_error("forward", option, argv);
+        default: return option_error("forward", option, argv, long_options);
         }
     }
     if (optind < argc)

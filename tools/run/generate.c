@@ -446,7 +446,7 @@ int command_generate(int argc, char **argv)
             return finish_output(0);
         }
         if (option == '?' || option == ':')
-            return option_error("generate", option, argv);
+            return option_error("generate", option, argv, long_options);
         if (option == OPT_STOP && options.stop_count == MAX_STOPS)
             return usage_error("generate", "--stop may be given %d times", MAX_STOPS);
         if (!take_option(&options, option, optarg))

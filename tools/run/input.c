@@ -8,6 +8,7 @@
  */
 #include "input.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "bytes.h"
 #include "features.h"
 #include "image.h"
+#include "recognize.h"
 #include "source.h"
 #include "text.h"
 
@@ -82,23 +84,16 @@ static const Magic magics[] = {
     MAGIC(0, "II*\0", INPUT_IMAGE, "a TIFF image"),
     MAGIC(0, "MM\0*", INPUT_IMAGE, "a TIFF image"),
     MAGIC(6, "\0\0\0\0", INPUT_IMAGE, "a BMP image"), /* and "BM", see find_magic */
-    MAGIC(0, "\x89MEGA\r", INPUT_UNKNOWN, "a .mega model"),
-    MAGIC(0, "PK\3\4", INPUT_UNKNOWN, "a zip archive or a PyTorch checkpoint"),
-    MAGIC(0, "\x1f\x8b", INPUT_UNKNOWN, "a gzip archive"),
-    MAGIC(0,
-          "\x7f"
-          "ELF",
-          INPUT_UNKNOWN, "a program"),
-    MAGIC(0, "%PDF", INPUT_UNKNOWN, "a PDF document"),
-    MAGIC(0, "\x93NUMPY", INPUT_UNKNOWN, "a NumPy array"),
-    MAGIC(0, "version https://git-lfs", INPUT_UNKNOWN,
-          "a git-LFS pointer (fetch the file itself with git lfs pull)"),
     MAGIC(0, "<!DOCTYPE", INPUT_TEXT, "an HTML page"),
     MAGIC(0, "<html", INPUT_TEXT, "an HTML page"),
 };
 #undef MAGIC
 
-static const Magic text_magic = {0, "", 0, INPUT_TEXT, "text"};
+typedef struct Content {
+    InputKind kind;
+    const char *name;   /* NULL: nothing that is known */
+    const char *advice; /* what to do with a file that is no input; or NULL */
+} Content;
 
 static const struct {
     const char *extension;
@@ -136,32 +131,49 @@ static const Magic *find_magic(const uint8_t *bytes, size_t size)
             continue;
         return magic;
     }
-    return looks_like_text(bytes, size) ? &text_magic : NULL;
+    return NULL;
 }
 
-/* By content; NULL if that says nothing. Only regular files are looked into: reading takes away
- * from what a pipe gives. */
-static const Magic *sniff_content(const char *path)
+/* Files that are no input: models, checkpoints, archives, ... Some look like text. */
+static Content find_content(const uint8_t *bytes, size_t size)
+{
+    const Magic *magic = find_magic(bytes, size);
+    if (magic)
+        return (Content){magic->kind, magic->name, NULL};
+    const MegaFileKind kind = mega_recognize(bytes, size);
+    switch (kind.role) {
+    case MEGA_ROLE_MODEL: return (Content){INPUT_UNKNOWN, kind.what, "give it with -m"};
+    case MEGA_ROLE_CHECKPOINT:
+        return (Content){INPUT_UNKNOWN, kind.what, "mega-convert makes a model of it"};
+    case MEGA_ROLE_INPUT: /* an array: mega-run forward takes it */
+    case MEGA_ROLE_OTHER: return (Content){INPUT_UNKNOWN, kind.what, kind.advice};
+    default: return looks_like_text(bytes, size) ? (Content){INPUT_TEXT, "text", NULL}
+                                                 : (Content){INPUT_UNKNOWN, NULL, NULL};
+    }
+}
+
+/* By content. Only regular files are looked into: reading takes away from what a pipe gives. */
+static Content sniff_content(const char *path)
 {
     uint8_t bytes[SNIFF_SIZE];
     struct stat info;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return NULL;
+        return (Content){INPUT_UNKNOWN, NULL, NULL};
     ssize_t size = -1;
     if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
         size = pread(fd, bytes, sizeof bytes, 0);
     close(fd);
-    return size > 0 ? find_magic(bytes, (size_t)size) : NULL;
+    return size > 0 ? find_content(bytes, (size_t)size) : (Content){INPUT_UNKNOWN, NULL, NULL};
 }
 
 InputKind input_sniff(const char *path)
 {
     if (strcmp(path, "-") == 0)
         return INPUT_UNKNOWN;
-    const Magic *magic = sniff_content(path);
-    if (magic)
-        return magic->kind;
+    const Content content = sniff_content(path);
+    if (content.name)
+        return content.kind;
     const size_t length = strlen(path);
     for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
         const size_t size = strlen(extensions[i].extension);
@@ -169,6 +181,24 @@ InputKind input_sniff(const char *path)
             return extensions[i].kind;
     }
     return INPUT_UNKNOWN;
+}
+
+int input_fail_unknown(const char *path, MegaError *err)
+{
+    static const char expected[] = "expected a recording, a picture or a text";
+    struct stat info;
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0)
+        return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    const Content content = sniff_content(path);
+    if (content.name)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; %s%s%s", path, content.name, expected,
+                         content.advice ? "; " : "", content.advice ? content.advice : "");
+    if (S_ISREG(info.st_mode) && info.st_size == 0)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; %s", path, expected);
+    return mega_fail(err, MEGA_ERR_INPUT,
+                     "%s: no model can be chosen, since the kind of the input is not known; name a "
+                     "model with -m",
+                     path);
 }
 
 /* ---- The reader ----------------------------------------------------------------------------- */
@@ -348,11 +378,12 @@ static int check_kind(const InputReader *reader, const char *path, MegaError *er
     };
     if (strcmp(path, "-") == 0 || reader->has_pcm)
         return 0;
-    const Magic *magic = sniff_content(path);
-    if (!magic || magic->kind == reader->kind)
+    const Content content = sniff_content(path);
+    if (!content.name || content.kind == reader->kind)
         return 0;
-    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s", path, magic->name,
-                     expected[reader->kind]);
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s", path,
+                     content.name, expected[reader->kind], content.advice ? "; " : "",
+                     content.advice ? content.advice : "");
 }
 
 int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err)

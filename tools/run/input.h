@@ -56,5 +56,8 @@ typedef enum InputKind {
     INPUT_TEXT,
 } InputKind;
 InputKind input_sniff(const char *path);
+/* The error for a path of unknown kind when a model is to be chosen by it: it cannot be opened, or
+ * what it is. */
+int input_fail_unknown(const char *path, MegaError *err);
 
 #endif

@@ -357,7 +357,7 @@ int command_inspect(int argc, char **argv)
         case 'j': json = true; break;
         case 't': tensors = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
-        default: return option_error("inspect", option, argv);
+        default: return option_error("inspect", option, argv, options);
         }
     }
     if (optind == argc)

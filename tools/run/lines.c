@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "recognize.h"
 #include "source.h"
 #include "text.h"
 
@@ -78,6 +79,16 @@ static int open_next(LineReader *reader, MegaError *err)
     return 0;
 }
 
+/* A model, a recording or an archive in place of text, by the first line. */
+static int check_kind(const LineReader *reader, MegaError *err)
+{
+    const MegaFileKind kind = mega_recognize(reader->text, reader->size);
+    if (!kind.what || kind.role == MEGA_ROLE_TEXT)
+        return 0;
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected lines of text%s%s", reader->name,
+                     kind.what, kind.advice ? "; " : "", kind.advice ? kind.advice : "");
+}
+
 int line_reader_next(LineReader *reader, MegaError *err)
 {
     for (;;) {
@@ -90,6 +101,8 @@ int line_reader_next(LineReader *reader, MegaError *err)
         }
         int more = read_line(&reader->text, &reader->capacity, &reader->size, '\n', reader->file,
                              reader->name, ++reader->number, err);
+        if (more > 0 && reader->number == 1 && check_kind(reader, err))
+            return MEGA_ERR_INPUT;
         if (more != 0)
             return more;
         fclose(reader->file);

@@ -4,21 +4,15 @@
  * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
  * does every filter.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <cairo/cairo.h>
-#include <cblas.h>
-#include <fftw3.h>
-#include <jansson.h>
-#include <pcre2.h>
 #include <signal.h>
-#include <sndfile.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
-#include "kernels.h"
 #include "mapping.h"
 #include "options.h"
+#include "suggest.h"
+#include "version.h"
 
 typedef struct Command {
     const char *name;
@@ -50,18 +44,6 @@ static void print_help(FILE *out)
     fputs("\n'mega-run help COMMAND' explains one. 'mega-run --version' shows the version.\n", out);
 }
 
-static void print_version(void)
-{
-    char pcre2[32] = "";
-    pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
-    printf("mega-run %s (kernels: %s)\n", mega_version(), mega_kernels()->name);
-    printf("compiler %s\n", __VERSION__);
-    printf("%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\ncairo-%s\n", sf_version_string(),
-           fftwf_version, openblas_get_config(), zlibVersion(), jansson_version_str(), pcre2,
-           cairo_version_string());
-    puts("MIT licence; FFTW's is the GPL, which this program is therefore distributed under");
-}
-
 static const Command *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
@@ -70,39 +52,22 @@ static const Command *find_command(const char *name)
     return NULL;
 }
 
-/* Edits (insert, delete, replace) from one short word to another. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[32], n = strlen(b);
-    if (n >= 32)
-        return 32;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
-            size_t other = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            diagonal = row[j];
-            row[j] = replace < other ? replace : other;
-        }
-    }
-    return row[n];
-}
-
 static int unknown_command(const char *name)
 {
-    const Command *near = NULL;
-    size_t least = 3;
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (edit_distance(name, commands[i].name) < least) {
-            near = &commands[i];
-            least = edit_distance(name, near->name);
+    static const char *const options[] = {"--help", "--version"};
+    const char *near = NULL, *what = name[0] == '-' ? "option" : "command";
+    size_t least = SUGGEST_MAX_EDITS + 1;
+    for (size_t i = 0; i < COMMAND_COUNT + 2; i++) {
+        const char *known = i < COMMAND_COUNT ? commands[i].name : options[i - COMMAND_COUNT];
+        size_t edits = edit_distance(name, known);
+        if (edits < least) {
+            near = known;
+            least = edits;
         }
-    fprintf(stderr, "mega-run: there is no command '%s'", name);
+    }
+    fprintf(stderr, "mega-run: there is no %s '%s'", what, name);
     if (near)
-        fprintf(stderr, "; did you mean '%s'?", near->name);
+        fprintf(stderr, "; did you mean '%s'?", near);
     fputs("\nTry 'mega-run --help'.\n", stderr);
     return 2;
 }
@@ -131,7 +96,9 @@ int main(int argc, char **argv)
     if (strcmp(name, "help") == 0)
         return help_on(argv[2]);
     if (strcmp(name, "--version") == 0) {
-        print_version();
+        char cairo[64];
+        snprintf(cairo, sizeof cairo, "cairo-%s", cairo_version_string());
+        print_version("mega-run", cairo);
         return finish_output(0);
     }
     const Command *command = find_command(name);

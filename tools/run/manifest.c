@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lines.h"
+#include "recognize.h"
 
 #define MAX_COLUMNS 256
 #define MAX_ROWS 100000000
@@ -34,9 +35,15 @@ static size_t cut(char *line, char **fields)
     return count;
 }
 
-static int read_header(const char *path, char *line, size_t *columns, MegaError *err)
+static int read_header(const char *path, char *line, size_t size, size_t *columns, MegaError *err)
 {
     char *fields[MAX_COLUMNS];
+    if (size > 0 && line[size - 1] == '\n')
+        size--;
+    const MegaFileKind kind = mega_recognize(line, size);
+    if (kind.what && kind.role != MEGA_ROLE_TEXT)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; expected a list with a line for each "
+                         "input", path, kind.what);
     size_t count = cut(line, fields);
     for (int c = 0; c < COLUMN_COUNT; c++) {
         columns[c] = SIZE_MAX;
@@ -94,7 +101,7 @@ static int read_rows(Manifest *out, FILE *file, const char *path, const char *ro
     if (more == 0)
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
     if (!code)
-        code = read_header(path, line, columns, err);
+        code = read_header(path, line, (size_t)size, columns, err);
     if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", path);
     while (!code && (limit == 0 || out->count < limit)) {

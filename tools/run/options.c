@@ -12,6 +12,7 @@
 
 #include "kernels.h"
 #include "progress.h"
+#include "suggest.h"
 
 static bool output_lost; /* a line of JSON that could not be made */
 
@@ -37,13 +38,16 @@ int usage_error(const char *command, const char *format, ...)
     return 2;
 }
 
-int option_error(const char *command, int option, char **argv)
+int option_error(const char *command, int option, char **argv, const struct option *known)
 {
     const char *text = argv[optind - 1];
+    char reason[256];
     if (option == ':')
         return usage_error(command, "option '%s' needs a value", text);
-    if (optopt == 0)
-        return usage_error(command, "option '%s' is unknown", text);
+    if (optopt == 0) {
+        explain_option(text, known, reason, sizeof reason);
+        return usage_error(command, "option '%.*s' %s", (int)strcspn(text, "="), text, reason);
+    }
     if (strncmp(text, "--", 2) == 0 && strchr(text, '='))
         return usage_error(command, "option '%.*s' takes no value", (int)strcspn(text, "="), text);
     /* within a group such as -xq, optind has not moved on */

@@ -5,6 +5,7 @@
 #ifndef RUN_OPTIONS_H
 #define RUN_OPTIONS_H
 
+#include <getopt.h>
 #include <stdbool.h>
 
 #include "json.h"
@@ -27,8 +28,9 @@ int command_verify(int argc, char **argv);
 void report(const char *format, ...) MEGA_PRINTF(1, 2);
 /* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
 int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
-/* For the default branch of a getopt_long loop over a string that begins with ':'. Returns 2. */
-int option_error(const char *command, int option, char **argv);
+/* For the default branch of a getopt_long loop over a string that begins with ':', with its long
+ * options. Returns 2. */
+int option_error(const char *command, int option, char **argv, const struct option *known);
 /* Flushes standard output: status, or 1 with a message if not everything could be written. */
 int finish_output(int status);
 

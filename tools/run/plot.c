@@ -667,7 +667,7 @@ int command_plot(int argc, char **argv)
             if (!parse_int(optarg, 0, MEGA_MAX_LAYERS, &layer))
                 return usage_error("plot", "'%s' is not a valid value for --layer", optarg);
             break;
-        default: return option_error("plot", option, argv);
+        default: return option_error("plot", option, argv, long_options);
         }
     }
     if (!model && optind < argc)

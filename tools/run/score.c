@@ -264,7 +264,7 @@ int command_score(int argc, char **argv)
         case OPT_MAX_MEMORY:
             good = parse_session_option(option, optarg, &options.score.session);
             break;
-        default: return option_error("score", option, argv);
+        default: return option_error("score", option, argv, long_options);
         }
         if (!good)
             return usage_error("score", "'%s' is not a valid value for --%s", optarg,

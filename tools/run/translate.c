@@ -483,7 +483,7 @@ int command_translate(int argc, char **argv)
             return finish_output(0);
         }
         if (option == '?' || option == ':')
-            return option_error("translate", option, argv);
+            return option_error("translate", option, argv, long_options);
         if (!take_option(&options, option, optarg))
             return usage_error("translate", "'%s' is not a valid value for --%s", optarg,
                                long_options[index].name);

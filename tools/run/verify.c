@@ -67,7 +67,7 @@ int command_verify(int argc, char **argv)
         case 'j': json = true; break;
         case 'q': quiet = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
-        default: return option_error("verify", option, argv);
+        default: return option_error("verify", option, argv, options);
         }
     }
     if (optind == argc)
