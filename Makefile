@@ -22,10 +22,10 @@ TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpcre2-8 $(LIB_LIBS)
 
 # libmega: the engine and the reader of its container
 LIB_SRC := \
-    src/error.c src/dtype.c \
+    src/error.c src/quantize.c src/dtype.c src/panels.c \
     formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
-    src/config.c src/bind.c src/model.c src/packed.c \
-    src/kernels.c src/kernels_generic.c src/threads.c src/arena.c src/quantize.c src/matmul.c \
+    src/config.c src/bind.c src/model.c \
+    src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/threads.c src/arena.c src/matmul.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
     src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
 
@@ -37,13 +37,17 @@ FORMATS_SRC := \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 
-COMMON_SRC := tools/common/progress.c tools/common/mapping.c tools/common/suggest.c tools/common/version.c
+COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c \
+    tools/common/mapping.c tools/common/suggest.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
-    tools/run/main.c tools/run/options.c tools/run/find_model.c tools/run/input.c tools/run/predict.c \
-    tools/run/classify.c tools/run/lines.c tools/run/translate.c tools/run/generate.c \
-    tools/run/scoring.c tools/run/score.c tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c \
-    tools/run/forward.c tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
+    tools/run/main.c tools/run/options.c tools/run/verbose.c tools/run/find_model.c \
+    tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
+    tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
+    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c \
+    tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
+    tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
+    tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
@@ -70,7 +74,8 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c tools/run/find_model.c
+    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
+    tools/run/find_model.c tools/run/events.c tools/run/observe.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -79,7 +84,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install clean packages packages-test \
-    faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
+    json shell faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
     coverage coverage-programs
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
@@ -104,7 +109,7 @@ $(BUILD)/libmega.so: $(PIC_OBJ)
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
 
 $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
 
 $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
 	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
@@ -190,6 +195,14 @@ unit: $(UNIT_BIN) $(BINARIES)
 cli: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/cli/run
 
+# What --json prints, against man/mega.schema.json
+json: $(BINARIES)
+	MEGA_BUILD=$(BUILD) tests/json/run
+
+# Streams, large inputs and terminals; the preloaded library makes a conversion slow
+shell: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so)
+	MEGA_BUILD=$(BUILD) tests/shell/run
+
 # Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
 $(BUILD)/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
@@ -213,7 +226,7 @@ readme: all
 	tests/readme.py $(BUILD)
 
 test: packages-test
-	$(MAKE) all unit cli fuzz-replay faults second-reader examples completion readme
+	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion readme
 
 # ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------
 
@@ -251,6 +264,7 @@ install: all
 	echo "$$PKG_CONFIG" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/mega.pc
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 man/mega.schema.json $(DESTDIR)$(PREFIX)/share/mega
 	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done
 	for c in mega-run mega-convert; do \
 	    install -D -m 644 tools/completion/mega.bash \

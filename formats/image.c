@@ -151,22 +151,46 @@ static int check_file(const uint8_t *bytes, size_t size, const char *name, MegaE
 
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-/* stb_image would allocate by the declared size: compare that with the limit, and with what so many
- * bytes can hold: nothing packs denser than 1032:1 of deflate with 1 bit a pixel. */
+static int check_limits(int64_t width, int64_t height, const char *name, MegaError *err)
+{
+    if (width <= MEGA_IMAGE_MAX_SIDE && height <= MEGA_IMAGE_MAX_SIDE &&
+        width * height <= MEGA_IMAGE_MAX_PIXELS)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s declares %lld x %lld pixels; the limits are %u pixels and a side of %d",
+                     name, (long long)width, (long long)height, MEGA_IMAGE_MAX_PIXELS,
+                     MEGA_IMAGE_MAX_SIDE);
+}
+
+/* Of a PNG or BMP header, whose sides have 32 bits: of the largest ones stb_image only says that it
+ * does not know such a file. */
+static int check_declared(const uint8_t *bytes, size_t size, const char *name, MegaError *err)
+{
+    if (size >= 24 && memcmp(bytes, PNG_SIGNATURE, 8) == 0)
+        return check_limits(__builtin_bswap32(mega_load_u32(bytes + 16)),
+                            __builtin_bswap32(mega_load_u32(bytes + 20)), name, err);
+    if (size >= 26 && memcmp(bytes, "BM", 2) == 0 && mega_load_u32(bytes + 14) >= 40)
+        return check_limits((int32_t)mega_load_u32(bytes + 18),
+                            llabs((int32_t)mega_load_u32(bytes + 22)), name, err);
+    return 0;
+}
+
+/* stb_image would allocate by the declared size: compare that with the limits, and with what so
+ * many bytes can hold: nothing packs denser than 1032:1 of deflate with 1 bit a pixel. */
 static int check_size(const uint8_t *bytes, size_t size, const char *name, MegaError *err)
 {
     int width = 0, height = 0, channels = 0;
+    int code = check_declared(bytes, size, name, err);
+    if (code)
+        return code;
     if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &channels) || width < 1 ||
         height < 1)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s has no usable image header: %s", name,
                          stbi_failure_reason());
-    const uint64_t pixels = (uint64_t)width * (uint64_t)height;
-    if (width > MEGA_IMAGE_MAX_SIDE || height > MEGA_IMAGE_MAX_SIDE ||
-        pixels > MEGA_IMAGE_MAX_PIXELS)
-        return mega_fail(err, MEGA_ERR_LIMIT,
-                         "%s declares %d x %d pixels; the limits are %u pixels and a side of %d",
-                         name, width, height, MEGA_IMAGE_MAX_PIXELS, MEGA_IMAGE_MAX_SIDE);
-    if (pixels / (1032 * 8) > size)
+    code = check_limits(width, height, name, err);
+    if (code)
+        return code;
+    if ((uint64_t)width * (uint64_t)height / (1032 * 8) > size)
         return mega_fail(err, MEGA_ERR_FORMAT,
                          "%s declares %d x %d pixels, more than its %zu bytes can hold", name,
                          width, height, size);

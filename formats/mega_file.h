@@ -30,6 +30,7 @@ typedef enum MegaEncoding {
     MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
     MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own (zlib) */
     MEGA_TIED = 2,         /* the data of another tensor of the same dtype and shape */
+    MEGA_IN_PANELS = 3,    /* a matrix as panels (panels.h), used in place from the mapping */
 } MegaEncoding;
 
 typedef struct MegaTensor {
@@ -41,7 +42,7 @@ typedef struct MegaTensor {
     uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension >= 1 */
     uint64_t elements;                /* product of shape */
     uint64_t offset, stored_size;     /* span in the file; 0, 0 when tied */
-    uint64_t size;                    /* bytes when decoded: elements * item size */
+    uint64_t size;                    /* bytes when decoded, row-major: mega_dtype_bytes */
     uint32_t crc;                     /* CRC-32 of the decoded bytes */
     int tied_to;                      /* index of the tensor that holds the data, or -1 */
     uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks; else
@@ -66,9 +67,11 @@ const MegaTensor *mega_file_tensor(const MegaFile *file, size_t index);
 /* NULL when there is none of that name. */
 const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
 
-/* The bytes of a plain tensor inside the mapping (64-byte aligned in the file), or NULL if it is
- * compressed. A tied tensor gives those of its holder. */
+/* The bytes of a plain tensor inside the mapping (64-byte aligned in the file), or NULL if it is of
+ * another encoding. A tied tensor gives those of its holder. */
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
+/* The same of a tensor in panels. */
+const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor);
 
 /* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
  * the whole tensor's too. Safe to call from several threads. A file that became shorter since it
@@ -92,15 +95,16 @@ typedef struct MegaTensorDecl {
     int rank;
     uint64_t shape[MEGA_MAX_RANK];
     int tied_to; /* index of an earlier declaration whose data this one shares, or -1 */
+    bool panels; /* where it is not compressed, MEGA_IN_PANELS rather than plain; rank 2 */
 } MegaTensorDecl;
 
 /* Starts a temporary file beside path; nothing appears under path before mega_writer_finish. meta
  * and the declarations are copied. compress: tensors of more than MEGA_DATA_ALIGNMENT bytes become
- * MEGA_ZLIB_SHUFFLE, else all are plain. */
+ * MEGA_ZLIB_SHUFFLE, else they stay as they are, plain or in panels. */
 int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
                     const MegaTensorDecl *tensors, size_t count, bool compress, MegaError *err);
-/* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype. Whole
- * tensors, in the order of the declarations. */
+/* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype,
+ * row-major. Whole tensors, in the order of the declarations. */
 int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err);
 /* Writes index and header, flushes to disk and renames. */
 int mega_writer_finish(MegaWriter *writer, MegaError *err);

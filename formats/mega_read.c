@@ -19,6 +19,7 @@
 
 #include "bytes.h"
 #include "checked.h"
+#include "panels.h"
 #include "recognize.h"
 
 #define MIN_ENTRY 42 /* bytes of the shortest index entry: a name of 1, rank 1 */
@@ -225,7 +226,7 @@ static int parse_tensor(const MegaFile *file, Walk *walk, MegaTensor *tensor, Me
         return FAIL(MEGA_ERR_UNSUPPORTED,
                     "tensor '%s' has dtype %d, which this version does not know", tensor->name,
                     dtype);
-    if (encoding > MEGA_TIED)
+    if (encoding > MEGA_IN_PANELS)
         return FAIL(MEGA_ERR_UNSUPPORTED,
                     "tensor '%s' has encoding %d, which this version does not know", tensor->name,
                     encoding);
@@ -246,12 +247,27 @@ static int parse_tensor(const MegaFile *file, Walk *walk, MegaTensor *tensor, Me
     tensor->crc = mega_get_u32(reader);
     if (reader->failed)
         return TENSOR_BAD("its entry reaches beyond the end of the index");
-    if (!mega_mul(elements, traits->item_size, &size) || size > INT64_MAX)
+    if (!mega_dtype_bytes(tensor->dtype, tensor->shape, tensor->rank, &size) || size > INT64_MAX)
         return TENSOR_BAD("its size overflows");
     if (size != tensor->size)
         return TENSOR_BAD("a size of %" PRIu64
                           " bytes is stated, but shape and dtype give %" PRIu64,
                           tensor->size, size);
+    return 0;
+}
+
+/* A matrix, stored with the rows that fill up its last panel. */
+static int check_panels(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
+{
+    uint64_t padded[2] = {0, tensor->shape[1]}, size;
+    if (tensor->rank != 2)
+        return TENSOR_BAD("it is in panels, but has %d dimensions instead of 2", tensor->rank);
+    if (!mega_align(tensor->shape[0], MEGA_PANEL, &padded[0]) ||
+        !mega_dtype_bytes(tensor->dtype, padded, 2, &size))
+        return TENSOR_BAD("its size overflows");
+    if (size != tensor->stored_size)
+        return TENSOR_BAD("%" PRIu64 " bytes are stored, but its panels take %" PRIu64,
+                          tensor->stored_size, size);
     return 0;
 }
 
@@ -273,6 +289,11 @@ static int check_span(const MegaFile *file, Walk *walk, const MegaTensor *tensor
     if (tensor->encoding == MEGA_PLAIN && tensor->stored_size != tensor->size)
         return TENSOR_BAD("it is plain, but %" PRIu64 " bytes are stored for %" PRIu64,
                           tensor->stored_size, tensor->size);
+    if (tensor->encoding == MEGA_IN_PANELS) {
+        int code = check_panels(file, tensor, err);
+        if (code)
+            return code;
+    }
     walk->end = end;
     return 0;
 }
@@ -584,6 +605,12 @@ const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor)
     return holder->encoding == MEGA_PLAIN ? file->data + holder->offset : NULL;
 }
 
+const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
+{
+    const MegaTensor *holder = &holder_of(file, tensor)->tensor;
+    return holder->encoding == MEGA_IN_PANELS ? file->data + holder->offset : NULL;
+}
+
 /* dst[i * item + b] = src[b * n + i], n items; item is a constant where this is inlined. */
 static inline void unshuffle_items(const uint8_t *src, size_t n, size_t item, uint8_t *dst)
 {
@@ -596,8 +623,10 @@ static void unshuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *d
 {
     if (item == 4)
         unshuffle_items(src, size / 4, 4, dst);
-    else
+    else if (item == 2)
         unshuffle_items(src, size / 2, 2, dst);
+    else
+        unshuffle_items(src, size / item, item, dst);
 }
 
 /* True if the stream ends with its last byte and gives exactly dst_size bytes. */
@@ -619,6 +648,16 @@ static bool inflate_exactly(const uint8_t *src, uint32_t src_size, uint8_t *dst,
     return exact;
 }
 
+/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside what
+ * came of it. They come back by themselves if they are read again. */
+static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (offset + page - 1) / page * page;
+    uint64_t end = (offset + size) / page * page;
+    if (file->fd >= 0 && begin < end)
+        madvise((void *)(uintptr_t)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
+}
+
 /* One block of a compressed entry; scratch and dst both hold its decoded size. */
 static int read_block(const MegaFile *file, const Entry *entry, uint32_t number, uint8_t *scratch,
                       uint8_t *dst, MegaError *err)
@@ -638,6 +677,7 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
                                       " bytes",
                                       number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
+    release_pages(file, block->offset, block->size);
     return 0;
 }
 
@@ -682,11 +722,39 @@ static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, M
     return code;
 }
 
+/* The rows of a tensor in panels, and that what fills up the last panel is zero. dst as above. */
+static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *dst, MegaError *err)
+{
+    size_t rows = (size_t)tensor->shape[0], columns = (size_t)tensor->shape[1];
+    size_t row_bytes = (size_t)tensor->size / rows;
+    const uint8_t *panels = file->data + tensor->offset;
+    uint8_t *scratch = malloc(row_bytes);
+    uint32_t crc = crc_of(NULL, 0);
+    int code = scratch ? check_unchanged(file, err)
+                       : FAIL(MEGA_ERR_MEMORY, "no memory for a row of a tensor");
+    for (size_t row = 0; row < rows && !code; row++) {
+        uint8_t *at = dst ? dst + row * row_bytes : scratch;
+        mega_panels_load(tensor->dtype, panels, columns, row, at);
+        crc = (uint32_t)crc32_z(crc, at, row_bytes);
+    }
+    if (!code)
+        code = check_crc(file, tensor, crc, err);
+    for (size_t row = rows; row % MEGA_PANEL != 0 && !code; row++) {
+        mega_panels_load(tensor->dtype, panels, columns, row, scratch);
+        if (!all_zero(scratch, row_bytes))
+            code = TENSOR_BAD("the padding of its last panel is not zero");
+    }
+    free(scratch);
+    return code;
+}
+
 int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err)
 {
     const Entry *entry = holder_of(file, tensor);
     if (entry->tensor.encoding == MEGA_ZLIB_SHUFFLE)
         return read_blocks(file, entry, dst, err);
+    if (entry->tensor.encoding == MEGA_IN_PANELS)
+        return read_panels(file, &entry->tensor, dst, err);
     int code = check_unchanged(file, err);
     if (code)
         return code;
@@ -707,6 +775,8 @@ int mega_file_verify(const MegaFile *file, MegaError *err)
             code = TENSOR_BAD("the padding before its data is not zero");
         if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE)
             code = read_blocks(file, &file->entries[i], NULL, err);
+        else if (!code && tensor->encoding == MEGA_IN_PANELS)
+            code = read_panels(file, tensor, NULL, err);
         else if (!code)
             code = check_crc(file, tensor, crc_of(file->data + tensor->offset, tensor->size), err);
         end = tensor->offset + tensor->stored_size;

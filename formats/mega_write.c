@@ -15,9 +15,10 @@
 #include "bytes.h"
 #include "checked.h"
 #include "output.h"
+#include "panels.h"
 
 /* The measurements behind these three are in MEGA-FORMAT.md, "Why these choices". */
-#define BLOCK_SIZE (1u << 18)
+#define BLOCK_SIZE (1u << 18) /* at most: whole items */
 #define LEVEL 6
 #define STRATEGY Z_RLE
 
@@ -111,7 +112,8 @@ static int add_entry(MegaWriter *writer, size_t index, const MegaTensorDecl *dec
         if (!mega_mul(tensor->elements, decl->shape[i], &tensor->elements))
             return FAIL(MEGA_ERR_LIMIT, "the size of tensor '%s' overflows", decl->name);
     }
-    if (!mega_mul(tensor->elements, traits->item_size, &tensor->size) || tensor->size > INT64_MAX)
+    if (!mega_dtype_bytes(decl->dtype, decl->shape, decl->rank, &tensor->size) ||
+        tensor->size > INT64_MAX)
         return FAIL(MEGA_ERR_LIMIT, "the size of tensor '%s' overflows", decl->name);
     tensor->dtype = decl->dtype;
     tensor->rank = decl->rank;
@@ -125,11 +127,17 @@ static int add_entry(MegaWriter *writer, size_t index, const MegaTensorDecl *dec
         if ((tensor->size - 1) / BLOCK_SIZE >= MEGA_MAX_INDEX / 8)
             return FAIL(MEGA_ERR_LIMIT, "tensor '%s' is too large to be compressed", decl->name);
         tensor->encoding = MEGA_ZLIB_SHUFFLE;
-        tensor->block_size = BLOCK_SIZE;
-        tensor->block_count = (uint32_t)((tensor->size - 1) / BLOCK_SIZE + 1);
+        tensor->block_size = BLOCK_SIZE / traits->item_size * traits->item_size;
+        tensor->block_count = (uint32_t)((tensor->size - 1) / tensor->block_size + 1);
         entry->blocks = calloc(tensor->block_count, sizeof *entry->blocks);
         if (!entry->blocks)
             return fail_memory(writer, err);
+    } else if (decl->panels && !compress) {
+        if (decl->rank != 2 || tensor->size > INT64_MAX / MEGA_PANEL)
+            return FAIL(MEGA_ERR_ARGUMENT,
+                        "tensor '%s' cannot be in panels: it is no matrix, or too large",
+                        decl->name);
+        tensor->encoding = MEGA_IN_PANELS;
     }
     return check_tie(writer, tensor, index, err);
 }
@@ -269,6 +277,23 @@ static int write_block(MegaWriter *writer, Entry *entry, uint32_t number, const 
     return code;
 }
 
+static int write_panels(MegaWriter *writer, const MegaTensor *tensor, const uint8_t *data,
+                        MegaError *err)
+{
+    size_t rows = (size_t)tensor->shape[0], columns = (size_t)tensor->shape[1];
+    size_t row_bytes = (size_t)tensor->size / rows, panel_bytes = row_bytes * MEGA_PANEL;
+    uint8_t *panel = malloc(panel_bytes);
+    int code = panel ? 0 : fail_memory(writer, err);
+    for (size_t row = 0; row < rows && !code; row += MEGA_PANEL) {
+        size_t count = rows - row < MEGA_PANEL ? rows - row : MEGA_PANEL;
+        mega_panels_pack(tensor->dtype, panel, data + row * row_bytes, row_bytes, count, columns);
+        code = mega_output_write_at(writer->output, writer->end, panel, panel_bytes, err);
+        writer->end += panel_bytes;
+    }
+    free(panel);
+    return code;
+}
+
 int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err)
 {
     const uint8_t *bytes = data;
@@ -291,11 +316,12 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
         code = mega_output_write_at(writer->output, writer->end, bytes, size, err);
         writer->end += size;
     }
+    if (tensor->encoding == MEGA_IN_PANELS)
+        code = write_panels(writer, tensor, bytes, err);
     for (uint32_t i = 0; i < tensor->block_count && !code; i++) {
-        size_t at = (size_t)i * BLOCK_SIZE;
-        size_t left = size - at;
+        size_t at = (size_t)i * tensor->block_size, left = size - at;
         code = write_block(writer, entry, i, bytes + at,
-                           left < BLOCK_SIZE ? (uint32_t)left : BLOCK_SIZE, err);
+                           left < tensor->block_size ? (uint32_t)left : tensor->block_size, err);
     }
     tensor->stored_size = writer->end - tensor->offset;
     writer->next++;

@@ -15,9 +15,9 @@
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
                        float *table);
 
-#define MEGA_ATTENTION_ROWS 128 /* at once, at most */
+#define MEGA_ATTENTION_ROWS 120 /* at once, at most */
 /* Keys whose values and weights stay in the caches while all rows pass over them. */
-#define MEGA_KEY_BLOCK 256
+#define MEGA_KEY_BLOCK 128
 
 /*
  * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row

@@ -56,12 +56,17 @@ typedef enum When {
     IF_OUTPUT_BIAS,
 } When;
 
+/* Flags beside a condition. */
+#define MATRIX 0x100u /* kept as panels: the slot is a MegaPacked */
+#define PARTS 0x300u  /* a matrix of three, cut behind D and Z rows */
+#define CONDITION 0xffu
+
 typedef struct Row {
     const char *name;
     const char *source[2]; /* by MegaSource; NULL: that family has no such tensor */
     size_t offset;         /* of the slot, in the struct that the table is for */
     Dim shape[2];
-    When when;
+    unsigned when; /* a When, and flags */
 } Row;
 
 #define AT_WEIGHTS(field) offsetof(MegaWeights, field)
@@ -71,22 +76,22 @@ typedef struct Row {
 /* Tokens of a translator; the others are classifiers'. */
 static const Row source_rows[] = {
     {"embed.weight", {"encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
-     {VOCAB, D}, ALWAYS},
+     {VOCAB, D}, ALWAYS | MATRIX},
 };
 
 static const Row embed_rows[] = {
     {"embed.weight", {"encoder.encoder.embed_tokens.embed.weight", NULL}, AT_WEIGHTS(embed.weight),
-     {VOCAB, D}, IF_TOKENS},
-    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
+     {VOCAB, D}, IF_TOKENS | MATRIX},
+    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed_real),
      {D, END}, IF_REAL},
     {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
      {D, END}, IF_REAL},
     {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
-     {D, FRAME}, IF_FRAMES},
+     {D, FRAME}, IF_FRAMES | MATRIX},
     {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
      {D, END}, IF_FRAMES},
     {"embed.weight", {NULL, "patch_embed.pemb.proj.weight"}, AT_WEIGHTS(embed.weight),
-     {D, PATCH}, IF_PATCHES},
+     {D, PATCH}, IF_PATCHES | MATRIX},
     {"embed.bias", {NULL, "patch_embed.pemb.proj.bias"}, AT_WEIGHTS(embed.bias),
      {D, END}, IF_PATCHES},
     {"embed.positions", {NULL, "pos_embed"}, AT_WEIGHTS(positions), {PATCHES, D}, IF_POSITIONS},
@@ -102,11 +107,11 @@ static const Row layer_rows[] = {
     {"ema.beta", SAME("mega_layer.move.beta"), AT_LAYER(ema.beta), {K, N}, ALWAYS},
     {"ema.gamma", SAME("mega_layer.move.gamma"), AT_LAYER(ema.gamma), {K, N}, ALWAYS},
     {"ema.omega", SAME("mega_layer.move.omega"), AT_LAYER(ema.omega), {D, END}, ALWAYS},
-    {"v.weight", SAME("mega_layer.v_proj.weight"), AT_LAYER(v.weight), {H, D}, ALWAYS},
+    {"v.weight", SAME("mega_layer.v_proj.weight"), AT_LAYER(v.weight), {H, D}, ALWAYS | MATRIX},
     {"v.bias", SAME("mega_layer.v_proj.bias"), AT_LAYER(v.bias), {H, END}, ALWAYS},
-    {"mx.weight", SAME("mega_layer.mx_proj.weight"), AT_LAYER(mx.weight), {MX, D}, ALWAYS},
+    {"mx.weight", SAME("mega_layer.mx_proj.weight"), AT_LAYER(mx.u), {MX, D}, ALWAYS | PARTS},
     {"mx.bias", SAME("mega_layer.mx_proj.bias"), AT_LAYER(mx.bias), {MX, END}, ALWAYS},
-    {"h.weight", SAME("mega_layer.h_proj.weight"), AT_LAYER(h.weight), {D, H}, ALWAYS},
+    {"h.weight", SAME("mega_layer.h_proj.weight"), AT_LAYER(h.weight), {D, H}, ALWAYS | MATRIX},
     {"h.bias", SAME("mega_layer.h_proj.bias"), AT_LAYER(h.bias), {D, END}, ALWAYS},
     {"gamma", SAME("mega_layer.gamma"), AT_LAYER(gamma), {TWO, Z}, ALWAYS},
     {"beta", SAME("mega_layer.beta"), AT_LAYER(beta), {TWO, Z}, ALWAYS},
@@ -115,22 +120,22 @@ static const Row layer_rows[] = {
      {Z, END}, IF_ROTARY},
     {"rotary.beta", SAME("mega_layer.rel_pos_bias.beta"), AT_LAYER(rotary_beta),
      {Z, END}, IF_ROTARY},
-    {"ffn.fc1.weight", SAME("nffn.fc1.weight"), AT_LAYER(fc1.weight), {F, D}, IF_FFN},
+    {"ffn.fc1.weight", SAME("nffn.fc1.weight"), AT_LAYER(fc1.weight), {F, D}, IF_FFN | MATRIX},
     {"ffn.fc1.bias", SAME("nffn.fc1.bias"), AT_LAYER(fc1.bias), {F, END}, IF_FFN},
-    {"ffn.fc2.weight", SAME("nffn.fc2.weight"), AT_LAYER(fc2.weight), {D, F}, IF_FFN},
+    {"ffn.fc2.weight", SAME("nffn.fc2.weight"), AT_LAYER(fc2.weight), {D, F}, IF_FFN | MATRIX},
     {"ffn.fc2.bias", SAME("nffn.fc2.bias"), AT_LAYER(fc2.bias), {D, END}, IF_FFN},
 };
 
 /* Prefixed with "decoder.layer.I.cross." / "decoder.layers.I.cross_attn.". */
 #define AT_CROSS(field) offsetof(MegaCrossWeights, field)
 static const Row cross_rows[] = {
-    {"q.weight", {"q_proj.weight", NULL}, AT_CROSS(q.weight), {Q, D}, ALWAYS},
+    {"q.weight", {"q_proj.weight", NULL}, AT_CROSS(q.weight), {Q, D}, ALWAYS | MATRIX},
     {"q.bias", {"q_proj.bias", NULL}, AT_CROSS(q.bias), {Q, END}, ALWAYS},
-    {"k.weight", {"k_proj.weight", NULL}, AT_CROSS(k.weight), {Z, D}, ALWAYS},
+    {"k.weight", {"k_proj.weight", NULL}, AT_CROSS(k.weight), {Z, D}, ALWAYS | MATRIX},
     {"k.bias", {"k_proj.bias", NULL}, AT_CROSS(k.bias), {Z, END}, ALWAYS},
-    {"v.weight", {"v_proj.weight", NULL}, AT_CROSS(v.weight), {D, D}, ALWAYS},
+    {"v.weight", {"v_proj.weight", NULL}, AT_CROSS(v.weight), {D, D}, ALWAYS | MATRIX},
     {"v.bias", {"v_proj.bias", NULL}, AT_CROSS(v.bias), {D, END}, ALWAYS},
-    {"h.weight", {"h_proj.weight", NULL}, AT_CROSS(h.weight), {D, D}, ALWAYS},
+    {"h.weight", {"h_proj.weight", NULL}, AT_CROSS(h.weight), {D, D}, ALWAYS | MATRIX},
     {"h.bias", {"h_proj.bias", NULL}, AT_CROSS(h.bias), {D, END}, ALWAYS},
     {"bias", {"rel_pos_bias.rel_pos_bias", NULL}, AT_CROSS(bias), {CROSS, END}, IF_SIMPLE},
     {"rotary.alpha", {"rel_pos_bias.alpha", NULL}, AT_CROSS(rotary_alpha), {Z, END}, IF_ROTARY},
@@ -141,58 +146,58 @@ static const Row cross_rows[] = {
  * plain table "target.0." / "decoder.". */
 #define AT_BAND(field) offsetof(MegaBandWeights, field)
 static const Row plain_table = {"weight", {"embed_tokens.weight", NULL}, AT_BAND(table),
-                                {BAND, BAND_IN}, ALWAYS};
+                                {BAND, BAND_IN}, ALWAYS | MATRIX};
 static const Row plain_projection = {"projection.weight", {"project_in_dim.weight", NULL},
-                                     AT_BAND(projection), {D, BAND_IN}, ALWAYS};
+                                     AT_BAND(projection), {D, BAND_IN}, ALWAYS | MATRIX};
 static const Row band_rows[] = {
-    {"weight", {"0.weight", NULL}, AT_BAND(table), {BAND, BAND_IN}, ALWAYS},
-    {"projection.weight", {"1.weight", NULL}, AT_BAND(projection), {D, BAND_IN}, ALWAYS},
+    {"weight", {"0.weight", NULL}, AT_BAND(table), {BAND, BAND_IN}, ALWAYS | MATRIX},
+    {"projection.weight", {"1.weight", NULL}, AT_BAND(projection), {D, BAND_IN}, ALWAYS | MATRIX},
 };
 
 /* The decoder's output: a matrix, or an adaptive softmax whose tails are prefixed with
  * "output.I." / "decoder.adaptive_softmax.tail.(I-1).". */
 static const Row output_table = {"output.0.weight", {"decoder.output_projection.weight", NULL},
-                                 AT_BAND(table), {BAND, BAND_OUT}, ALWAYS};
+                                 AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX};
 static const Row output_projection = {"output.0.projection.weight",
                                       {"decoder.project_out_dim.weight", NULL},
-                                      AT_BAND(projection), {BAND_OUT, D}, ALWAYS};
+                                      AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX};
 static const Row joint_head = {"output.0.weight", {"decoder.adaptive_softmax.head.weight", NULL},
-                               AT_BAND(table), {HEAD_ROWS, BAND_OUT}, ALWAYS};
+                               AT_BAND(table), {HEAD_ROWS, BAND_OUT}, ALWAYS | MATRIX};
 static const Row split_head = {"output.0.weight",
                                {"decoder.adaptive_softmax.head.word_proj.weight", NULL},
-                               AT_BAND(table), {BAND, BAND_OUT}, ALWAYS};
+                               AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX};
 static const Row projected_head[] = {
     {"output.0.projection.weight", {"decoder.adaptive_softmax.head.word_proj.0.weight", NULL},
-     AT_BAND(projection), {BAND_OUT, D}, ALWAYS},
+     AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX},
     {"output.0.weight", {"decoder.adaptive_softmax.head.word_proj.1.weight", NULL},
-     AT_BAND(table), {BAND, BAND_OUT}, ALWAYS},
+     AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX},
 };
 static const Row slots = {"output.slots.weight",
                           {"decoder.adaptive_softmax.head.class_proj.weight", NULL},
-                          offsetof(MegaOutputWeights, slots), {SLOTS, D}, ALWAYS};
+                          offsetof(MegaOutputWeights, slots), {SLOTS, D}, ALWAYS | MATRIX};
 static const Row tail_projection = {"projection.weight", {"0.weight", NULL}, AT_BAND(projection),
-                                    {BAND_OUT, D}, ALWAYS};
+                                    {BAND_OUT, D}, ALWAYS | MATRIX};
 static const Row transposed_projection = {"projection.weight", {"0.weight", NULL},
-                                          AT_BAND(projection), {D, BAND_OUT}, ALWAYS};
+                                          AT_BAND(transposed), {D, BAND_OUT}, ALWAYS};
 static const Row tail_table = {"weight", {"2.weight", NULL}, AT_BAND(table),
-                               {BAND, BAND_OUT}, ALWAYS};
+                               {BAND, BAND_OUT}, ALWAYS | MATRIX};
 
 static const Row projection_rows[] = {
     {"head.projection.weight", {NULL, "out_proj.fc.weight"}, AT_WEIGHTS(head_projection.weight),
-     {D, D}, IF_PROJECTION},
+     {D, D}, IF_PROJECTION | MATRIX},
     {"head.projection.bias", {NULL, "out_proj.fc.bias"}, AT_WEIGHTS(head_projection.bias),
      {D, END}, IF_PROJECTION},
 };
 
 /* Prefixed with "head.layer.I." / "classifier.I.0." / "pre_logits.fc.". */
 static const Row head_layer_rows[] = {
-    {"weight", SAME("weight"), AT_LINEAR(weight), {HEAD, HEAD_IN}, ALWAYS},
+    {"weight", SAME("weight"), AT_LINEAR(weight), {HEAD, HEAD_IN}, ALWAYS | MATRIX},
     {"bias", SAME("bias"), AT_LINEAR(bias), {HEAD, END}, ALWAYS},
 };
 
 static const Row output_rows[] = {
     {"head.output.weight", {"sentence_projection_layer.weight", "head.weight"},
-     AT_WEIGHTS(head_output.weight), {CLASSES, LAST}, ALWAYS},
+     AT_WEIGHTS(head_output.weight), {CLASSES, LAST}, ALWAYS | MATRIX},
     {"head.output.bias", {"sentence_projection_layer.bias", "head.bias"},
      AT_WEIGHTS(head_output.bias), {CLASSES, END}, IF_OUTPUT_BIAS},
 };
@@ -210,10 +215,10 @@ typedef struct Walk {
     int band;
 } Walk;
 
-static bool applies(const Walk *walk, When when)
+static bool applies(const Walk *walk, unsigned when)
 {
     const MegaConfig *config = walk->config;
-    switch (when) {
+    switch ((When)(when & CONDITION)) {
     case ALWAYS: return true;
     case IF_TOKENS: return config->embed.kind == MEGA_EMBED_TOKENS;
     case IF_REAL: return config->embed.kind == MEGA_EMBED_REAL;
@@ -269,6 +274,23 @@ static uint64_t dim_value(const Walk *walk, Dim dim)
     return 0;
 }
 
+/* Slot and cut of a matrix. */
+static void place_matrix(const Walk *walk, const Row *row, void *base, MegaTensorSpec *spec)
+{
+    uint64_t d = (uint64_t)walk->stack->width, z = (uint64_t)walk->stack->zdim;
+    spec->matrix = true;
+    spec->part_count = 1;
+    spec->part_rows[0] = spec->shape[0];
+    if ((row->when & PARTS) == PARTS) {
+        spec->part_count = 3;
+        spec->part_rows[0] = d;
+        spec->part_rows[1] = z;
+        spec->part_rows[2] = spec->shape[0] - d - z;
+    }
+    if (base)
+        spec->parts = (MegaPacked *)(void *)((char *)base + row->offset);
+}
+
 static int emit(const Walk *walk, const char *name_prefix, const char *source_prefix,
                 const Row *row, void *base)
 {
@@ -282,7 +304,9 @@ static int emit(const Walk *walk, const char *name_prefix, const char *source_pr
         spec.shape[spec.rank++] = dim_value(walk, row->shape[i]);
         spec.elements *= spec.shape[i];
     }
-    if (base)
+    if (row->when & MATRIX)
+        place_matrix(walk, row, base, &spec);
+    else if (base)
         spec.slot = (const float **)(void *)((char *)base + row->offset);
     return walk->visit(walk->context, &spec, walk->err);
 }

@@ -5,13 +5,17 @@
  * mega_bind_each walks all tensors of a MegaConfig in storage order. A spec gives the name in .mega
  * files, the name in checkpoints of the original implementation, and the shape. The engine binds
  * each to its slot of MegaWeights; mega-convert looks each up in a checkpoint and writes it.
+ *
+ * Matrices that products are made with are kept as panels (panels.h) of their type in the file;
+ * everything else becomes float32, row-major.
  */
 #ifndef MEGA_BIND_H
 #define MEGA_BIND_H
 
 #include "config.h"
+#include "panels.h"
 
-/* A weight matrix or vector as float32, row-major; NULL where the configuration has none. */
+/* NULL where the configuration has no such tensor. */
 typedef struct MegaNormWeights {
     const float *weight; /* [d]; [1] for scalenorm */
     const float *bias;   /* [d], layernorm and batchnorm */
@@ -19,9 +23,15 @@ typedef struct MegaNormWeights {
 } MegaNormWeights;
 
 typedef struct MegaLinearWeights {
-    const float *weight; /* [out][in] */
-    const float *bias;   /* [out] */
+    MegaPacked weight; /* [out][in] */
+    const float *bias; /* [out] */
 } MegaLinearWeights;
+
+/* mx_proj, d -> d + z + h + d, cut into the parts that are used apart. */
+typedef struct MegaMxWeights {
+    MegaPacked u, z, r_hx; /* r and hx side by side */
+    const float *bias;     /* [d + z + h + d] */
+} MegaMxWeights;
 
 typedef struct MegaEmaWeights {
     const float *delta, *alpha, *beta, *gamma; /* [K][N] */
@@ -43,7 +53,7 @@ typedef struct MegaLayerWeights {
     MegaNormWeights norm;
     MegaEmaWeights ema;
     MegaLinearWeights v;  /* d -> h */
-    MegaLinearWeights mx; /* d -> d + z + h + d: u, z, r, hx */
+    MegaMxWeights mx;
     MegaLinearWeights h;  /* h -> d */
     const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
     const float *bias;         /* simple: [2 M - 1] */
@@ -55,18 +65,20 @@ typedef struct MegaLayerWeights {
 
 /* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
 typedef struct MegaBandWeights {
-    const float *table;      /* [ids of the band][width] */
-    const float *projection; /* input: [d][width]; output: [width][d], or [d][width] transposed */
+    MegaPacked table;        /* [ids of the band][width] */
+    MegaPacked projection;   /* input: [d][width]; output: [width][d] */
+    const float *transposed; /* output, instead: [d][width] */
 } MegaBandWeights;
 
 typedef struct MegaOutputWeights {
     MegaBandWeights bands[MEGA_MAX_BANDS]; /* of a joint head, bands[0].table holds slots too */
-    const float *slots;                    /* split head: [bands - 1][d] */
+    MegaPacked slots;                      /* split head: [bands - 1][d] */
 } MegaOutputWeights;
 
 typedef struct MegaWeights {
-    MegaLinearWeights embed; /* tokens: weight [vocab][d]; real: [d], [d]; frames:
-                                [d][frame_length]; patches: [d][channels * patch * patch] */
+    MegaLinearWeights embed; /* tokens: weight [vocab][d]; frames: [d][frame_length]; patches:
+                                [d][channels * patch * patch]; real: bias only */
+    const float *embed_real; /* real: [d] */
     const float *positions;  /* patches: [patch count][d] */
     MegaNormWeights embed_norm;
     MegaLayerWeights *layers; /* [encoder.layers] */
@@ -81,13 +93,20 @@ typedef struct MegaWeights {
     MegaOutputWeights output;
 } MegaWeights;
 
+#define MEGA_MAX_PARTS 3
+
 typedef struct MegaTensorSpec {
     char name[96];    /* in .mega files: "encoder.layer.3.ema.delta" */
     char source[128]; /* in the original: "encoder.encoder.layers.3.mega_layer.move.delta" */
     int rank;
     uint64_t shape[4];
     uint64_t elements;
-    const float **slot; /* inside the MegaWeights that was given, else NULL */
+    bool matrix; /* kept as panels */
+    /* inside the MegaWeights that was given, else NULL: */
+    const float **slot; /* unless a matrix */
+    MegaPacked *parts;  /* [part_count] of a matrix: part_rows rows each */
+    int part_count;
+    uint64_t part_rows[MEGA_MAX_PARTS];
 } MegaTensorSpec;
 
 /* Whose names `source` follows. */

@@ -7,13 +7,15 @@
 #include "decoder.h"
 
 #include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "attention.h"
 #include "checked.h"
 #include "embed.h"
-#include "gemm.h"
+#include "matmul.h"
 
 #define MAX_SEQUENCES 65536
 #define FIRST_RESERVE 64 /* positions */
@@ -29,6 +31,15 @@ static size_t pass_rows(const MegaDecoder *decoder)
 static uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+static uint64_t widest_band(const MegaDecoder *decoder)
+{
+    const MegaBands *bands = &decoder->session->model->config.target.input;
+    int widest = 0;
+    for (int i = 0; i < bands->count; i++)
+        widest = bands->width[i] > widest ? bands->width[i] : widest;
+    return (uint64_t)widest;
 }
 
 static void take_memory(MegaDecoder *decoder, MegaArena *arena)
@@ -48,11 +59,43 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
     memory->hidden = mega_arena_floats(arena, rows * d);
     memory->wide = mega_arena_floats(arena, rows * max_u64((uint64_t)config->ffn, 2 * d + z));
+    memory->weights =
+        mega_arena_floats(arena, (uint64_t)decoder->sequences * (uint64_t)decoder->reserved);
     memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
+    memory->entry = mega_arena_floats(arena, widest_band(decoder));
     memory->scratch_stride =
         max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
     memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
     mega_logits_take(&decoder->logits, pass_rows(decoder), arena);
+}
+
+/* Bytes of all states when `reserved` positions have room. */
+static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
+{
+    const MegaStackConfig *config = &decoder->config;
+    const MegaStack *stack = &decoder->session->model->decoder;
+    uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
+    for (int i = 0; i < config->layers; i++) {
+        floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden);
+        floats += 2 * sequences * stack->layers[i].ema.states * d;
+        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
+    }
+    return (floats + 2 * sequences * reserved) * sizeof(float);
+}
+
+/* Whether states of so many positions, and a pass over them, are allowed. */
+static int check_memory(MegaDecoder *decoder, uint64_t reserved, MegaError *err)
+{
+    size_t before = decoder->reserved;
+    MegaArena dry = {0};
+    char what[96];
+    decoder->reserved = (size_t)reserved;
+    take_memory(decoder, &dry);
+    decoder->reserved = before;
+    snprintf(what, sizeof what, "decoding %zu sequences of %llu tokens", decoder->sequences,
+             (unsigned long long)reserved);
+    return mega_session_allow(decoder->session, state_bytes(decoder, reserved) + dry.used, what,
+                              err);
 }
 
 static int plan_memory(MegaDecoder *decoder, MegaError *err)
@@ -161,6 +204,7 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
     uint64_t reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * (uint64_t)decoder->reserved));
     if (chunk > 0 && reserved > chunk)
         reserved = chunk;
+    code = check_memory(decoder, reserved, err);
     for (int i = 0; i < config->layers && !code; i++) {
         MegaDecoderLayer *layer = &decoder->layers[i];
         uint64_t entries = reserved * decoder->sequences;
@@ -239,7 +283,6 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->truncate = options->truncate && decoder->config.truncation > 0;
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
-                                   .packed = model->packed,
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
                                    .pool = session->pool};
@@ -377,16 +420,7 @@ const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)
 {
-    const MegaStackConfig *config = &decoder->config;
-    const MegaStack *stack = &decoder->session->model->decoder;
-    size_t floats = 0, d = (size_t)config->width;
-    for (int i = 0; i < config->layers; i++) {
-        floats += decoder->reserved * decoder->sequences * (size_t)(config->zdim + config->hidden);
-        floats += 2 * decoder->sequences * stack->layers[i].ema.states * d;
-        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
-    }
-    return floats * sizeof(float) + decoder->arena.size +
-           2 * decoder->sequences * decoder->reserved * sizeof(int32_t);
+    return (size_t)state_bytes(decoder, decoder->reserved) + decoder->arena.size;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -402,11 +436,13 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     const MegaBandWeights *weights = &model->weights.target[band];
     size_t row = (size_t)token - (size_t)(band ? target->input.end[band - 1] : 0);
     size_t width = (size_t)target->input.width[band];
-    const float *entry = weights->table + row * width;
-    if (weights->projection)
-        mega_gemm_nt(1, d, width, entry, width, weights->projection, width, 0.0f, x, d);
-    else
-        memcpy(x, entry, d * sizeof *x);
+    if (weights->projection.panels) {
+        float *entry = decoder->memory.entry;
+        mega_packed_row(&weights->table, row, entry);
+        mega_matmul(decoder->session->kernels, &weights->projection, entry, width, 1, x, d, false);
+    } else {
+        mega_packed_row(&weights->table, row, x);
+    }
 }
 
 static void tap(const MegaDecoder *decoder, const char *stage, const float *data, size_t rows,
@@ -488,14 +524,36 @@ static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *e
     return 0;
 }
 
-static int check_finite(const float *values, size_t count, MegaError *err)
+#define CHECKED_AT_ONCE 16384
+
+typedef struct Check {
+    const float *values;
+    size_t count;
+    atomic_bool bad;
+} Check;
+
+static void check_part(void *context, size_t task, int worker)
 {
+    (void)worker;
+    Check *check = context;
+    size_t first = task * CHECKED_AT_ONCE, left = check->count - first;
     float sum = 0; /* 0 * x is NaN for infinities and NaN */
-    for (size_t i = 0; i < count; i++)
-        sum += 0.0f * values[i];
-    return sum == 0.0f ? 0
-                       : mega_fail(err, MEGA_ERR_INPUT,
-                                   "the model's numbers overflow: an output is not finite");
+    for (size_t i = 0; i < (left < CHECKED_AT_ONCE ? left : CHECKED_AT_ONCE); i++)
+        sum += 0.0f * check->values[first + i];
+    if (sum != 0.0f)
+        atomic_store(&check->bad, true);
+}
+
+static int check_finite(const MegaDecoder *decoder, const float *values, size_t count,
+                        MegaError *err)
+{
+    Check check = {.values = values, .count = count};
+    mega_pool_run(decoder->session->pool, (count + CHECKED_AT_ONCE - 1) / CHECKED_AT_ONCE,
+                  check_part, &check);
+    return atomic_load(&check.bad)
+               ? mega_fail(err, MEGA_ERR_INPUT,
+                           "the model's numbers overflow: an output is not finite")
+               : 0;
 }
 
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
@@ -511,7 +569,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
     if (code)
         return code;
     mega_logits_run(&decoder->logits, decoder->memory.x, decoder->live, logits);
-    return check_finite(logits, decoder->live * vocab, err);
+    return check_finite(decoder, logits, decoder->live * vocab, err);
 }
 
 /* Reads `count` tokens of the only live sequence and hands each pass's rows on. */
@@ -540,12 +598,12 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
         if (!code && logits) {
             float *out = logits + done * vocab;
             mega_logits_run(&decoder->logits, decoder->memory.x, rows, out);
-            code = check_finite(out, rows * vocab, err);
+            code = check_finite(decoder, out, rows * vocab, err);
         }
         if (!code && logprobs) {
             mega_logits_score(&decoder->logits, decoder->memory.x, rows, targets + done,
                               logprobs + done);
-            code = check_finite(logprobs + done, rows, err);
+            code = check_finite(decoder, logprobs + done, rows, err);
         }
         if (!code && !across) /* the last row's weights are what mega_decoder_attention shows */
             memmove(decoder->memory.cross,

@@ -37,7 +37,9 @@ typedef struct MegaPassMemory {
     float *attended;           /* [rows][max(h, d)] */
     float *hidden;             /* [rows][d] */
     float *wide;               /* [rows][max(ffn, 2 d + z)] */
+    float *weights;            /* [sequences][reserved]: attention of one position each */
     float *cross;              /* [rows][longest source]: the last layer's attention weights */
+    float *entry;              /* [widest band]: of the embedding, before its projection */
     float *scratch;            /* [threads][scratch_stride] */
     size_t scratch_stride;
 } MegaPassMemory;

@@ -179,29 +179,71 @@ static float attention_scale(const Pass *pass, size_t keys)
                                                              : 1.0f / (float)keys;
 }
 
-/* a * r for one row, ready for h_proj */
-static void reset_attended(const Pass *pass, size_t row)
+/* a * r for `columns` of a row, ready for h_proj */
+static void reset_attended(const Pass *pass, size_t row, size_t first, size_t columns)
 {
-    pass->kernels->multiply(pass->memory->attended + row * pass->h,
-                            pass->memory->mx + row * pass->mx + pass->d + pass->z, pass->h);
+    pass->kernels->multiply(pass->memory->attended + row * pass->h + first,
+                            pass->memory->mx + row * pass->mx + pass->d + pass->z + first, columns);
 }
 
-/* Sequence number `row`: its keys are its ancestors'. */
-static void attend_across(void *context, size_t row, int worker)
+/* One position of many sequences: a sequence's keys are its ancestors'. Tasks are pieces of a row:
+ * a lone sequence with a long past is work for all threads. */
+#define KEY_TASK 128
+#define VALUE_TASK 128 /* columns */
+
+static const int32_t *ancestors_of(const Pass *pass, size_t row)
 {
+    return pass->decoder->ancestors + row * pass->decoder->reserved;
+}
+
+static float *weights_of(const Pass *pass, size_t row)
+{
+    return pass->memory->weights + row * pass->decoder->reserved;
+}
+
+static void multiply_keys(void *context, size_t task, int worker)
+{
+    (void)worker;
     const Pass *pass = context;
-    const MegaDecoder *decoder = pass->decoder;
-    const MegaKernels *kernels = pass->kernels;
-    size_t keys = decoder->in_chunk + 1;
-    const int32_t *slots = decoder->ancestors + row * decoder->reserved;
-    float *s = pass->memory->scratch + (size_t)worker * pass->memory->scratch_stride;
-    kernels->attend_keys(pass->memory->q + row * pass->z, pass->state->k,
-                         decoder->sequences * pass->z, slots, keys, pass->z, s);
-    kernels->attention(pass->config->attention, s, keys, attention_scale(pass, keys),
-                       bias_center(pass) - decoder->in_chunk);
-    kernels->attend_values(s, pass->state->v, decoder->sequences * pass->h, slots, keys, pass->h,
-                           pass->memory->attended + row * pass->h);
-    reset_attended(pass, row);
+    size_t keys = pass->decoder->in_chunk + 1, pieces = tasks_of(keys, KEY_TASK);
+    size_t row = task / pieces, first = task % pieces * KEY_TASK;
+    size_t stride = pass->decoder->sequences * pass->z;
+    pass->kernels->attend_keys(pass->memory->q + row * pass->z, pass->state->k + first * stride,
+                               stride, ancestors_of(pass, row) + first,
+                               min_size(KEY_TASK, keys - first), pass->z,
+                               weights_of(pass, row) + first);
+}
+
+static void weigh_keys(void *context, size_t row, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    size_t keys = pass->decoder->in_chunk + 1;
+    pass->kernels->attention(pass->config->attention, weights_of(pass, row), keys,
+                             attention_scale(pass, keys),
+                             bias_center(pass) - pass->decoder->in_chunk);
+}
+
+static void sum_values(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    size_t pieces = tasks_of(pass->h, VALUE_TASK);
+    size_t row = task / pieces, first = task % pieces * VALUE_TASK;
+    size_t columns = min_size(VALUE_TASK, pass->h - first);
+    pass->kernels->attend_values(weights_of(pass, row), pass->state->v + first,
+                                 pass->decoder->sequences * pass->h, ancestors_of(pass, row),
+                                 pass->decoder->in_chunk + 1, pass->h, columns,
+                                 pass->memory->attended + row * pass->h + first);
+    reset_attended(pass, row, first, columns);
+}
+
+static void attend_across(Pass *pass)
+{
+    size_t keys = pass->decoder->in_chunk + 1;
+    mega_pool_run(pass->pool, pass->rows * tasks_of(keys, KEY_TASK), multiply_keys, pass);
+    mega_pool_run(pass->pool, pass->rows, weigh_keys, pass);
+    mega_pool_run(pass->pool, pass->rows * tasks_of(pass->h, VALUE_TASK), sum_values, pass);
 }
 
 /* A few positions of a block, each seeing the keys up to its own. */
@@ -225,7 +267,7 @@ static void attend_block(void *context, size_t task, int worker)
     mega_gemm_nn(rows, h, keys, s, keys, pass->state->v, sequences * h,
                  pass->memory->attended + first * h, h);
     for (size_t row = first; row < first + rows; row++)
-        reset_attended(pass, row);
+        reset_attended(pass, row, 0, pass->h);
 }
 
 /* x += u (h^ - x), and the norm of a post-norm layer */
@@ -254,25 +296,24 @@ static void attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaLayerWeights *weights = pass->weights;
     size_t d = pass->d, h = pass->h;
-    const MegaPackedLayer *packed = pass->layer->packed;
     const float *bias = weights->mx.bias;
-    linear(pass, pass->input, &packed->v, weights->v.bias, memory->v, h, false,
+    linear(pass, pass->input, &weights->v.weight, weights->v.bias, memory->v, h, false,
            pass->config->activation);
-    linear(pass, memory->moved, &packed->u, bias, memory->mx, pass->mx, false,
+    linear(pass, memory->moved, &weights->mx.u, bias, memory->mx, pass->mx, false,
            MEGA_ACTIVATION_LINEAR);
-    linear(pass, memory->moved, &packed->z, bias + d, memory->mx + d, pass->mx, false,
+    linear(pass, memory->moved, &weights->mx.z, bias + d, memory->mx + d, pass->mx, false,
            MEGA_ACTIVATION_SILU);
-    linear(pass, memory->moved, &packed->r_hx, bias + d + pass->z, memory->mx + d + pass->z,
+    linear(pass, memory->moved, &weights->mx.r_hx, bias + d + pass->z, memory->mx + d + pass->z,
            pass->mx, false, MEGA_ACTIVATION_LINEAR);
     for_rows(pass, finish_projections);
     if (pass->across)
-        mega_pool_run(pass->pool, pass->rows, attend_across, pass);
+        attend_across(pass);
     else
         for_rows(pass, attend_block);
     for (size_t row = 0; row < pass->rows; row++)
         memcpy(memory->hidden + row * d, memory->mx + row * pass->mx + d + pass->z + h,
                d * sizeof(float));
-    linear(pass, memory->attended, &packed->h, weights->h.bias, memory->hidden, d, true,
+    linear(pass, memory->attended, &weights->h.weight, weights->h.bias, memory->hidden, d, true,
            pass->config->activation);
     for_rows(pass, gate_attention);
 }
@@ -303,7 +344,7 @@ static void cross_row(void *context, size_t row, int worker)
     kernels->attend_keys(q, source->keys[index], z, NULL, keys, z, s);
     kernels->attention(pass->config->attention, s, keys, attention_scale(pass, keys),
                        center - position);
-    kernels->attend_values(s, source->values[index], d, NULL, keys, d, attended);
+    kernels->attend_values(s, source->values[index], d, NULL, keys, d, d, attended);
     kernels->multiply(attended, r, d);
 }
 
@@ -330,11 +371,10 @@ static void cross_attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaCrossWeights *cross = &pass->weights->cross;
     size_t d = pass->d;
-    const MegaPackedLayer *packed = pass->layer->packed;
-    linear(pass, normed_input(pass, &pass->layer->cross_norm), &packed->cross_q, cross->q.bias,
+    linear(pass, normed_input(pass, &pass->layer->cross_norm), &cross->q.weight, cross->q.bias,
            memory->wide, 2 * d + pass->z, false, MEGA_ACTIVATION_LINEAR);
     mega_pool_run(pass->pool, pass->rows, cross_row, pass);
-    linear(pass, memory->attended, &packed->cross_h, cross->h.bias, memory->hidden, d, false,
+    linear(pass, memory->attended, &cross->h.weight, cross->h.bias, memory->hidden, d, false,
            pass->config->activation);
     for_rows(pass, gate_cross);
 }
@@ -346,10 +386,10 @@ static void feed_forward(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaNorm *norm = &pass->layer->ffn_norm;
     size_t d = pass->d, f = (size_t)pass->config->ffn;
-    const MegaPackedLayer *packed = pass->layer->packed;
-    linear(pass, normed_input(pass, norm), &packed->fc1, pass->weights->fc1.bias, memory->wide, f,
-           false, pass->config->activation);
-    linear(pass, memory->wide, &packed->fc2, pass->weights->fc2.bias, memory->x, d, true,
+    const MegaLinearWeights *fc1 = &pass->weights->fc1, *fc2 = &pass->weights->fc2;
+    linear(pass, normed_input(pass, norm), &fc1->weight, fc1->bias, memory->wide, f, false,
+           pass->config->activation);
+    linear(pass, memory->wide, &fc2->weight, fc2->bias, memory->x, d, true,
            MEGA_ACTIVATION_LINEAR);
     if (!pass->config->pre_norm)
         mega_norm_apply(norm, pass->kernels, memory->x, pass->rows, d, memory->x);

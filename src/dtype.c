@@ -9,12 +9,15 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "checked.h"
+#include "quantize.h"
 
 static const MegaDtypeTraits traits[] = {
-    {MEGA_F32, "f32", 4, true},    {MEGA_F16, "f16", 2, true},  {MEGA_BF16, "bf16", 2, true},
-    {MEGA_F64, "f64", 8, false},   {MEGA_I64, "i64", 8, false}, {MEGA_I32, "i32", 4, false},
-    {MEGA_I16, "i16", 2, false},   {MEGA_I8, "i8", 1, false},   {MEGA_U8, "u8", 1, false},
-    {MEGA_BOOL, "bool", 1, false},
+    {MEGA_F32, "f32", 4, 1, true},  {MEGA_F16, "f16", 2, 1, true},
+    {MEGA_BF16, "bf16", 2, 1, true}, {MEGA_Q8, "int8", MEGA_Q8_BYTES, MEGA_INT8_BLOCK, true},
+    {MEGA_F64, "f64", 8, 1, false}, {MEGA_I64, "i64", 8, 1, false}, {MEGA_I32, "i32", 4, 1, false},
+    {MEGA_I16, "i16", 2, 1, false}, {MEGA_I8, "i8", 1, 1, false},   {MEGA_U8, "u8", 1, 1, false},
+    {MEGA_BOOL, "bool", 1, 1, false},
 };
 
 #define TRAITS_COUNT (sizeof traits / sizeof traits[0])
@@ -33,6 +36,24 @@ int mega_dtype_by_name(const char *name)
         if (strcmp(traits[i].name, name) == 0)
             return (int)traits[i].dtype;
     return -1;
+}
+
+uint64_t mega_dtype_items(MegaDtype dtype, uint64_t elements)
+{
+    uint32_t block = mega_dtype_traits((int)dtype)->block;
+    return elements / block + (elements % block != 0);
+}
+
+bool mega_dtype_bytes(MegaDtype dtype, const uint64_t *shape, int rank, uint64_t *bytes)
+{
+    uint64_t size = mega_dtype_traits((int)dtype)->item_size;
+    if (!mega_mul(size, mega_dtype_items(dtype, shape[rank - 1]), &size))
+        return false;
+    for (int i = 0; i < rank - 1; i++)
+        if (!mega_mul(size, shape[i], &size))
+            return false;
+    *bytes = size;
+    return true;
 }
 
 static float float_of(uint32_t bits)
@@ -119,6 +140,7 @@ void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst)
     case MEGA_F32: CONVERT(4, float_of(mega_load_u32(at)));
     case MEGA_F16: CONVERT(2, float_of(f16_to_bits(mega_load_u16(at))));
     case MEGA_BF16: CONVERT(2, float_of((uint32_t)mega_load_u16(at) << 16));
+    case MEGA_Q8: mega_q8_to_f32(src, n, dst); break;
     case MEGA_F64: CONVERT(8, f64_to_f32(mega_load_u64(at)));
     case MEGA_I64: CONVERT(8, (float)(int64_t)mega_load_u64(at));
     case MEGA_I32: CONVERT(4, (float)(int32_t)mega_load_u32(at));
@@ -130,9 +152,25 @@ void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst)
 #undef CONVERT
 }
 
+void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
+                              float *dst)
+{
+    const uint8_t *at = src;
+    uint64_t rows = 1, columns = shape[rank - 1];
+    uint64_t bytes = mega_dtype_items(dtype, columns) * mega_dtype_traits((int)dtype)->item_size;
+    for (int i = 0; i < rank - 1; i++)
+        rows *= shape[i];
+    for (uint64_t row = 0; row < rows; row++, at += bytes, dst += columns)
+        mega_dtype_to_f32(dtype, at, (size_t)columns, dst);
+}
+
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst)
 {
     uint8_t *at = dst;
+    if (dtype == MEGA_Q8) {
+        mega_q8_from_f32(src, n, dst);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = bits_of(src[i]);
         if (dtype == MEGA_F32)

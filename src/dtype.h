@@ -3,6 +3,8 @@
  *
  * The numbers are those of the .mega format (formats/MEGA-FORMAT.md) and never change. Types from
  * MEGA_F64 on occur in imported checkpoints only and are never written to a .mega file.
+ *
+ * A type's unit in memory is an item: one element, or a block of them along the last dimension.
  */
 #ifndef MEGA_DTYPE_H
 #define MEGA_DTYPE_H
@@ -15,7 +17,8 @@ typedef enum MegaDtype {
     MEGA_F32 = 0,
     MEGA_F16 = 1,  /* IEEE binary16 */
     MEGA_BF16 = 2, /* upper half of a binary32 */
-    /* 3...31: room for block-quantized types */
+    MEGA_Q8 = 3,   /* blocks of integers of 8 bits with a scale, quantize.h */
+    /* 4...31: room for other quantized types */
     MEGA_F64 = 32,
     MEGA_I64 = 33,
     MEGA_I32 = 34,
@@ -29,7 +32,8 @@ typedef enum MegaDtype {
 typedef struct MegaDtypeTraits {
     MegaDtype dtype;
     const char *name;   /* "f32" */
-    uint32_t item_size; /* bytes of one element */
+    uint32_t item_size; /* bytes */
+    uint32_t block;     /* elements of an item */
     bool storable;      /* allowed in a .mega file */
 } MegaDtypeTraits;
 
@@ -37,10 +41,20 @@ const MegaDtypeTraits *mega_dtype_traits(int dtype);
 /* The type called name ("f32", "f16", ...), or -1. */
 int mega_dtype_by_name(const char *name);
 
-/* n elements at src (little-endian, any alignment) to float32. Integers and bool convert by value.
- */
+/* Items that `elements` numbers take, the last one being filled up. */
+uint64_t mega_dtype_items(MegaDtype dtype, uint64_t elements);
+/* Bytes of a tensor, row-major, every row of its last dimension in whole items; false if that
+ * overflows. rank at least 1. */
+bool mega_dtype_bytes(MegaDtype dtype, const uint64_t *shape, int rank, uint64_t *bytes);
+
+/* n elements of one row at src (little-endian, any alignment) to float32. Integers and bool convert
+ * by value. */
 void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
-/* n float32 to f32, f16 or bf16 with round-to-nearest-even; src == dst is not allowed. */
+/* A whole tensor, row-major. */
+void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
+                              float *dst);
+/* n float32, a row of them for MEGA_Q8, to a storable type, rounded to nearest; src == dst is not
+ * allowed. What becomes MEGA_Q8 must be finite. */
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst);
 
 #endif

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "matmul.h"
 
 /* ---- Checking ------------------------------------------------------------------------------- */
 
@@ -105,7 +106,6 @@ typedef struct Embed {
     const MegaLayerRun *run;
     const MegaEmbedConfig *config;
     const MegaWeights *weights;
-    const MegaPacked *packed;
     const MegaNorm *norm;
     const MegaInput *input;
 } Embed;
@@ -157,7 +157,7 @@ static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x
         else
             copy_patch(config, embed->input, first + row, scratch + row * in);
     }
-    mega_matmul(embed->run->kernels, embed->packed, scratch, in, rows, x, d, false);
+    mega_matmul(embed->run->kernels, &weights->embed.weight, scratch, in, rows, x, d, false);
     embed->run->kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->embed.bias, x, rows, d, d);
     if (weights->positions)
         embed->run->kernels->add(x, weights->positions + first * d, rows * d);
@@ -181,15 +181,15 @@ static void embed_rows(void *context, size_t task, int worker)
     switch (embed->config->kind) {
     case MEGA_EMBED_TOKENS:
         for (size_t row = 0; row < rows; row++)
-            memcpy(x + row * d, weights->weight + (size_t)embed->input->tokens[first + row] * d,
-                   d * sizeof *x);
+            mega_packed_row(&weights->weight, (size_t)embed->input->tokens[first + row],
+                            x + row * d);
         if (embed->config->scale)
             mega_embed_scale(x, rows, d);
         break;
     case MEGA_EMBED_REAL:
         for (size_t row = 0; row < rows; row++)
             for (size_t i = 0; i < d; i++)
-                x[row * d + i] = embed->input->values[first + row] * weights->weight[i] +
+                x[row * d + i] = embed->input->values[first + row] * embed->weights->embed_real[i] +
                                  weights->bias[i];
         break;
     case MEGA_EMBED_FRAMES:
@@ -202,8 +202,8 @@ static void embed_rows(void *context, size_t task, int worker)
 }
 
 void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaPacked *packed, const MegaNorm *norm, const MegaInput *input)
+                    const MegaNorm *norm, const MegaInput *input)
 {
-    Embed embed = {run, &config->embed, weights, packed, norm, input};
+    Embed embed = {run, &config->embed, weights, norm, input};
     mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), embed_rows, &embed);
 }

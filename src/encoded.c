@@ -3,6 +3,7 @@
  */
 #include "encoded.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,11 +57,10 @@ static void project(MegaSession *session, MegaEncoded *encoded, int index)
 {
     const MegaStackConfig *stack = &encoded->model->config.decoder;
     const MegaCrossWeights *cross = &encoded->model->decoder.weights[index].cross;
-    const MegaPackedLayer *packed = encoded->model->decoder.layers[index].packed;
     size_t d = (size_t)stack->width, z = (size_t)stack->zdim;
-    MegaLinear k = {.x = encoded->states, .ldx = d, .weight = &packed->cross_k,
+    MegaLinear k = {.x = encoded->states, .ldx = d, .weight = &cross->k.weight,
                     .bias = cross->k.bias, .y = encoded->keys[index], .ldy = z};
-    MegaLinear v = {.x = encoded->states, .ldx = d, .weight = &packed->cross_v,
+    MegaLinear v = {.x = encoded->states, .ldx = d, .weight = &cross->v.weight,
                     .bias = cross->v.bias, .y = encoded->values[index], .ldy = d,
                     .activation = stack->activation};
     mega_linear_run(session->pool, session->kernels, &k, encoded->length);
@@ -98,6 +98,53 @@ int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncode
         project(session, encoded, i);
     *out = encoded;
     return 0;
+}
+
+/* Sources at a time, one on each thread. */
+typedef struct Batch {
+    MegaSession *session;
+    const MegaInput *sources;
+    MegaEncoded **out;
+    pthread_mutex_t mutex;
+    size_t failed; /* the first one, so that the message does not depend on the threads */
+    int code;
+    MegaError error;
+} Batch;
+
+static void encode_one(void *context, size_t number, int worker)
+{
+    Batch *batch = context;
+    MegaError err = {0};
+    int code = mega_session_encode(batch->session->single[worker], &batch->sources[number],
+                                   &batch->out[number], &err);
+    if (!code)
+        return;
+    pthread_mutex_lock(&batch->mutex);
+    if (number < batch->failed) {
+        batch->failed = number;
+        batch->code = code;
+        batch->error = err;
+    }
+    pthread_mutex_unlock(&batch->mutex);
+}
+
+int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
+                    MegaError *err)
+{
+    int code = 0;
+    if (count == 1 || session->tap || mega_pool_threads(session->pool) == 1) {
+        for (int i = 0; i < count && !code; i++)
+            code = mega_session_encode(session, &sources[i], &out[i], err);
+        return code;
+    }
+    Batch batch = {.session = session, .sources = sources, .out = out, .failed = SIZE_MAX};
+    code = mega_session_single(session, err);
+    if (code)
+        return code;
+    pthread_mutex_init(&batch.mutex, NULL);
+    mega_pool_run(session->pool, (size_t)count, encode_one, &batch);
+    pthread_mutex_destroy(&batch.mutex);
+    return batch.code ? mega_fail(err, batch.code, "%s", batch.error.text) : 0;
 }
 
 size_t mega_encoded_length(const MegaEncoded *encoded)

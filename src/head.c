@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "matmul.h"
 
 void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
 {
@@ -19,8 +20,7 @@ void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *ar
 
 typedef struct Projection {
     const MegaLayerRun *run;
-    const MegaPacked *packed;
-    const float *bias;
+    const MegaLinearWeights *linear;
 } Projection;
 
 static void project_rows(void *context, size_t task, int worker)
@@ -32,18 +32,18 @@ static void project_rows(void *context, size_t task, int worker)
     float *out = w->moved + first * d; /* free after the last layer */
     (void)worker;
     const MegaKernels *kernels = projection->run->kernels;
-    mega_matmul(kernels, projection->packed, w->x + first * d, d, rows, out, d, false);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->bias, out, rows, d, d);
+    mega_matmul(kernels, &projection->linear->weight, w->x + first * d, d, rows, out, d, false);
+    kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->linear->bias, out, rows, d, d);
 }
 
 void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaPacked *projection, MegaHeadMemory *memory, float *pooled)
+                    MegaHeadMemory *memory, float *pooled)
 {
     const MegaWorkspace *w = run->workspace;
     size_t d = (size_t)config->encoder.width;
     const float *x = w->x;
     if (config->head.projection) {
-        Projection work = {run, projection, weights->head_projection.bias};
+        Projection work = {run, &weights->head_projection};
         mega_pool_run(run->pool, mega_row_blocks(w->length), project_rows, &work);
         x = w->moved;
     }
@@ -73,13 +73,13 @@ void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
     }
     for (int i = 0; i < head->layers; i++) {
         float *y = memory->hidden[i % 2];
-        kernels->matvec(weights->head_layers[i].weight, out, in, x, in, 1, y, out, false);
+        mega_matmul(kernels, &weights->head_layers[i].weight, x, in, 1, y, out, false);
         kernels->bias_activate(head->activation, weights->head_layers[i].bias, y, 1, out, out);
         x = y;
         in = out;
     }
     size_t classes = (size_t)head->classes;
-    kernels->matvec(weights->head_output.weight, classes, in, x, in, 1, logits, classes, false);
+    mega_matmul(kernels, &weights->head_output.weight, x, in, 1, logits, classes, false);
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->head_output.bias, logits, 1, classes,
                            classes);
 }

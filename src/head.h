@@ -19,7 +19,7 @@ void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *ar
 /* workspace->x -> pooled [d]: the per-position projection of the image model, which replaces x,
  * then the mean over positions or position 0. */
 void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaPacked *projection, MegaHeadMemory *memory, float *pooled);
+                    MegaHeadMemory *memory, float *pooled);
 /* memory->pooled -> logits [classes] */
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
                         const MegaKernels *kernels, MegaHeadMemory *memory, float *logits);

@@ -80,5 +80,5 @@ const MegaKernels *mega_kernels_by_name(const char *name)
     for (size_t i = 0; i < count; i++)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
-    return NULL;
+    return strcmp(name, "openblas") == 0 ? mega_kernels_openblas() : NULL;
 }

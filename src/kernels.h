@@ -13,38 +13,26 @@
 #define MEGA_KERNELS_H
 
 #include "config.h"
+#include "panels.h"
+#include "quantize.h"
 
 #define MEGA_EPSILON 1e-5f /* of every norm, spec section 6 */
 
 /* EMA coefficients are stored state-major with this many states at a time (absent ones are 0). */
 #define MEGA_EMA_GROUP 4
 
-/* Columns of a matrix product that are computed at once, in every tier. */
-#define MEGA_PANEL 16
-
-/* Numbers along the inner dimension that share a scale when they are integers of 8 bits. */
-#define MEGA_INT8_BLOCK 32
-
 #define MEGA_PROBE_VECTORS 12 /* sums of probe_arithmetic: a round is a multiply-add of each */
-
-/* How the elements of a weight matrix are kept. */
-typedef enum MegaWeightKind {
-    MEGA_WEIGHT_F32,
-    MEGA_WEIGHT_F16,  /* IEEE binary16 */
-    MEGA_WEIGHT_BF16, /* upper half of a binary32 */
-    MEGA_WEIGHT_INT8, /* blocks of integers with a scale, matmul.h */
-} MegaWeightKind;
 
 /* A matrix b [k][columns] in panels of MEGA_PANEL columns: row p of panel n starts at element
  * n * panel_stride + p * row_stride. MEGA_PANEL elements can be read of every row. */
 typedef struct MegaPanels {
     const void *data;
-    MegaWeightKind kind; /* not INT8 */
+    MegaDtype kind; /* not MEGA_Q8 */
     size_t panel_stride, row_stride;
 } MegaPanels;
 
 typedef struct MegaKernels {
-    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod" */
+    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas" */
     int lanes;        /* floats in a vector */
 
     /* y [rows][columns] = x [rows][k] b, or += with add. Every element is one sum over k in order,
@@ -57,11 +45,6 @@ typedef struct MegaKernels {
     void (*gemm_int8)(const int8_t *q, const float *scales, size_t rows, size_t blocks,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
                       size_t columns, bool add);
-    /* y [rows][out] = x [rows][in] weight^T, or +=, for few rows: every weight is read once for all
-     * of them. weight [out][in], row-major. A row's result does not depend on its neighbours. */
-    void (*matvec)(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
-                   size_t rows, float *y, size_t ldy, bool add);
-
     /* x += bias (NULL: none), then the activation, in place. */
     void (*bias_activate)(MegaActivation activation, const float *bias, float *x, size_t rows,
                           size_t columns, size_t stride);
@@ -92,9 +75,10 @@ typedef struct MegaKernels {
      * NULL: all 0). s [keys] */
     void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,
                         size_t keys, size_t zdim, float *s);
-    /* out [width] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width */
+    /* out [columns] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width; columns <= width,
+     * which divides the work */
     void (*attend_values)(const float *s, const float *v, size_t stride, const int32_t *slots,
-                          size_t keys, size_t width, float *out);
+                          size_t keys, size_t width, size_t columns, float *out);
     /* log sum exp x; x finite */
     double (*log_sum_exp)(const float *x, size_t n);
 
@@ -139,10 +123,13 @@ typedef struct MegaKernels {
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
 /* The best one. */
 const MegaKernels *mega_kernels(void);
-/* The tier called name, or NULL when it is unknown or the machine lacks it. */
+/* The tier called name, "openblas" too, or NULL when it is unknown or the machine lacks it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
 
 extern const MegaKernels mega_kernels_generic;
+/* The best tier of this machine, but float products by OpenBLAS: the referee, and what ours are
+ * measured against. Its results depend on the number of rows. */
+const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
 extern const MegaKernels mega_kernels_avx512;

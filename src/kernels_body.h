@@ -138,62 +138,6 @@ static inline float sum_lanes(V v)
 #include "kernels_gemm.h"
 #include "kernels_int8.h"
 
-/* ---- Matrix times vector -------------------------------------------------------------------- */
-
-/* `outs` rows of weights times `rows` rows of x, both constants. */
-INLINE void matvec_tile(const float *weight, size_t in, const float *x, size_t ldx, float *y,
-                        size_t ldy, bool add, const int outs, const int rows)
-{
-    V sum[4][8] = {{{0}}};
-    size_t i = 0;
-    for (; i + LANES <= in; i += LANES) {
-        V w[4];
-        for (int o = 0; o < outs; o++)
-            w[o] = load(weight + (size_t)o * in + i);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            V v = load(x + (size_t)r * ldx + i);
-            for (int o = 0; o < outs; o++)
-                sum[o][r] += w[o] * v;
-        }
-    }
-    for (int o = 0; o < outs; o++)
-        for (int r = 0; r < rows; r++) {
-            if (i < in)
-                sum[o][r] += load_part(weight + (size_t)o * in + i, in - i) *
-                             load_part(x + (size_t)r * ldx + i, in - i);
-            float total = sum_lanes(sum[o][r]);
-            y[(size_t)r * ldy + (size_t)o] = add ? y[(size_t)r * ldy + (size_t)o] + total : total;
-        }
-}
-
-INLINE void matvec_rows(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
-                        float *y, size_t ldy, bool add, const int outs, const int rows)
-{
-    size_t o = 0;
-    for (; o + (size_t)outs <= out; o += (size_t)outs)
-        matvec_tile(weight + o * in, in, x, ldx, y + o, ldy, add, outs, rows);
-    for (; o < out; o++)
-        matvec_tile(weight + o * in, in, x, ldx, y + o, ldy, add, 1, rows);
-}
-
-static void matvec(const float *weight, size_t out, size_t in, const float *x, size_t ldx,
-                   size_t rows, float *y, size_t ldy, bool add)
-{
-    for (; rows > 8; rows -= 8, x += 8 * ldx, y += 8 * ldy)
-        matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 8);
-    switch (rows) {
-    case 1: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 4, 1); break;
-    case 2: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 4, 2); break;
-    case 3: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 3); break;
-    case 4: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 4); break;
-    case 5: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 2, 5); break;
-    case 6: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 6); break;
-    case 7: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 7); break;
-    case 8: matvec_rows(weight, out, in, x, ldx, y, ldy, add, 1, 8); break;
-    }
-}
-
 /* ---- Elementary functions ------------------------------------------------------------------- */
 
 /* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
@@ -453,10 +397,10 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
 #define VALUE_VECTORS 8 /* sums that stay in registers */
 
 static void attend_values(const float *s, const float *v, size_t stride, const int32_t *slots,
-                          size_t keys, size_t width, float *out)
+                          size_t keys, size_t width, size_t columns, float *out)
 {
     size_t i = 0;
-    for (; i + VALUE_VECTORS * LANES <= width; i += VALUE_VECTORS * LANES) {
+    for (; i + VALUE_VECTORS * LANES <= columns; i += VALUE_VECTORS * LANES) {
         V sum[VALUE_VECTORS] = {0};
         for (size_t j = 0; j < keys; j++) {
             const float *value = v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i;
@@ -466,8 +410,8 @@ static void attend_values(const float *s, const float *v, size_t stride, const i
         for (int n = 0; n < VALUE_VECTORS; n++)
             store(out + i + n * LANES, sum[n]);
     }
-    for (; i < width; i += LANES) {
-        size_t n = width - i < LANES ? width - i : LANES;
+    for (; i < columns; i += LANES) {
+        size_t n = columns - i < LANES ? columns - i : LANES;
         V sum = {0};
         for (size_t j = 0; j < keys; j++)
             sum += s[j] * load_part(
@@ -663,7 +607,6 @@ const MegaKernels KERNELS = {
     .gemm = gemm,
     .quantize = quantize,
     .gemm_int8 = gemm_int8,
-    .matvec = matvec,
     .bias_activate = bias_activate,
     .sigmoid = sigmoid,
     .affine = affine,

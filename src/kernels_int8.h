@@ -22,6 +22,7 @@
 #define OFFSET (-0x7f7f7f80) /* 128 in each byte */
 
 typedef int16_t Words __attribute__((vector_size(VECTOR_BYTES)));
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
 /* ---- Four products a lane --------------------------------------------------------------------
  *
@@ -92,7 +93,7 @@ static float quantize_block(const float *x, size_t n, int8_t *q)
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
     V part[MEGA_INT8_BLOCK / LANES];
     I top = {0};
-    int32_t max = 0, rounded[MEGA_INT8_BLOCK];
+    int32_t max = 0;
     for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
         size_t done = v * LANES, left = n > done ? n - done : 0;
         part[v] = left >= LANES ? load(x + done) : load_part(x + done, left);
@@ -111,10 +112,9 @@ static float quantize_block(const float *x, size_t n, int8_t *q)
     float factor = 127.0f / scale;
     for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
         V shifted = part[v] * factor + round;
-        memcpy(rounded + v * LANES, &shifted, sizeof shifted);
+        Bytes low = __builtin_convertvector((I)shifted, Bytes);
+        memcpy(q + v * LANES, &low, sizeof low);
     }
-    for (int i = 0; i < MEGA_INT8_BLOCK; i++)
-        q[i] = (int8_t)(rounded[i] & 0xff);
     return scale * (1.0f / 127.0f);
 }
 
@@ -195,9 +195,9 @@ static void gemm_int8(const int8_t *q, const float *scales, size_t rows, size_t 
             switch (rows - row) {
 #if INT8_ROWS > 4
             default: INT8_TILE(INT8_ROWS);
-            case 7:
-            case 6:
-            case 5:
+            case 7: INT8_TILE(7);
+            case 6: INT8_TILE(6);
+            case 5: INT8_TILE(5);
             case 4: INT8_TILE(4);
             case 3: INT8_TILE(3);
 #elif INT8_ROWS > 2

@@ -15,11 +15,12 @@
 #include <string.h>
 
 #include "attention.h"
+#include "matmul.h"
 
 /* Many queries at once read keys, values and weights of the model less often; but a sequence is
  * cut into so many blocks at least, if it is long enough, that there is work for all threads. */
 #define QUERY_BLOCKS 16
-#define MIN_QUERY_BLOCK 16
+#define MIN_QUERY_BLOCK 12
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -81,7 +82,7 @@ void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config
     workspace->k = mega_arena_floats(arena, length * z);
     workspace->key_panels = mega_arena_floats(
         arena, blocks_of(length, workspace->chunk) *
-                   mega_packed_bytes(MEGA_WEIGHT_F32, workspace->chunk, z) / sizeof(float));
+                   mega_packed_bytes(MEGA_F32, workspace->chunk, z) / sizeof(float));
     MegaArena worker = {0};
     take_query_scratch(config, workspace, &worker);
     uint64_t floats = worker.used / sizeof(float);
@@ -127,16 +128,15 @@ static void project_values(void *context, size_t task, int worker)
     const Step *step = context;
     const MegaStackConfig *config = step->run->config;
     const MegaLayerWeights *weights = step->layer->weights;
-    const MegaPackedLayer *packed = step->layer->packed;
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
     size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
 
     float *v = w->v + first * h, *zz = w->q + first * z;
-    mega_matmul(kernels, &packed->v, step->input + first * d, d, rows, v, h, false);
+    mega_matmul(kernels, &weights->v.weight, step->input + first * d, d, rows, v, h, false);
     kernels->bias_activate(config->activation, weights->v.bias, v, rows, h, h);
-    mega_matmul(kernels, &packed->z, w->moved + first * d, d, rows, zz, z, false);
+    mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, false);
     kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d, zz, rows, z, z);
 }
 
@@ -165,8 +165,9 @@ static void pack_keys(void *context, size_t task, int worker)
     size_t start = task / per_chunk * w->chunk, keys = min_size(w->chunk, w->length - start);
     size_t first = task % per_chunk * MEGA_PANEL;
     if (first < keys)
-        mega_pack_into(MEGA_WEIGHT_F32, w->key_panels + task * MEGA_PANEL * z,
-                       w->k + (start + first) * z, z, min_size(MEGA_PANEL, keys - first), z);
+        mega_panels_pack(MEGA_F32, w->key_panels + task * MEGA_PANEL * z,
+                         w->k + (start + first) * z, z * sizeof *w->k,
+                         min_size(MEGA_PANEL, keys - first), z);
 }
 
 /* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */
@@ -181,9 +182,9 @@ static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->hidden);
         input = s->hidden;
     }
-    mega_matmul(kernels, &step->layer->packed->fc1, input, d, rows, s->inner, f, false);
+    mega_matmul(kernels, &weights->fc1.weight, input, d, rows, s->inner, f, false);
     kernels->bias_activate(config->activation, weights->fc1.bias, s->inner, rows, f, f);
-    mega_matmul(kernels, &step->layer->packed->fc2, s->inner, f, rows, x, d, true);
+    mega_matmul(kernels, &weights->fc2.weight, s->inner, f, rows, x, d, true);
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->fc2.bias, x, rows, d, d);
     if (!config->pre_norm)
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, x);
@@ -195,7 +196,6 @@ static void run_queries(void *context, size_t task, int worker)
     const Step *step = context;
     const MegaStackConfig *config = step->run->config;
     const MegaLayerWeights *weights = step->layer->weights;
-    const MegaPackedLayer *packed = step->layer->packed;
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
@@ -219,9 +219,9 @@ static void run_queries(void *context, size_t task, int worker)
 
     /* u = sigma(.), r = silu(.), hx: rows 0, d + z and d + z + h of mx_proj */
     const float *moved = w->moved + first * d;
-    mega_matmul(kernels, &packed->u, moved, d, rows, s.update, d, false);
+    mega_matmul(kernels, &weights->mx.u, moved, d, rows, s.update, d, false);
     kernels->sigmoid(weights->mx.bias, s.update, rows, d, d);
-    mega_matmul(kernels, &packed->r_hx, moved, d, rows, s.reset, h + d, false);
+    mega_matmul(kernels, &weights->mx.r_hx, moved, d, rows, s.reset, h + d, false);
     kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d + z, s.reset, rows, h, h + d);
 
     /* h^ = act(hx + h_proj(a * r)) */
@@ -231,7 +231,7 @@ static void run_queries(void *context, size_t task, int worker)
     }
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->mx.bias + d + z + h, s.hidden, rows, d,
                            d);
-    mega_matmul(kernels, &packed->h, s.attended, h, rows, s.hidden, d, true);
+    mega_matmul(kernels, &weights->h.weight, s.attended, h, rows, s.hidden, d, true);
     kernels->bias_activate(config->activation, weights->h.bias, s.hidden, rows, d, d);
 
     float *x = w->x + first * d;

@@ -6,29 +6,18 @@
 #define MEGA_LAYER_H
 
 #include "ema.h"
-#include "matmul.h"
 #include "norm.h"
-
-/* A layer's matrices, packed (model.h says when). */
-typedef struct MegaPackedLayer {
-    MegaPacked v;          /* d -> h */
-    MegaPacked u, z, r_hx; /* the parts of mx: d -> d, z, h + d */
-    MegaPacked h;          /* h -> d */
-    MegaPacked fc1, fc2;
-    MegaPacked cross_q, cross_k, cross_v, cross_h;
-} MegaPackedLayer;
 
 /* A layer ready to run: the weights as bound, and what is derived from them once per model. */
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
-    const MegaPackedLayer *packed;
     MegaNorm norm, ffn_norm, cross_norm;
     MegaEma ema;
 } MegaLayer;
 
 /* Rows that are worked on at once, everywhere outside of attention. Part of the numbers'
  * definition: results do not depend on threads because the cut depends on this alone. */
-#define MEGA_ROW_BLOCK 128
+#define MEGA_ROW_BLOCK 120
 
 /* How many blocks `length` rows make, and how many rows block number `block` has. */
 static inline size_t mega_row_blocks(size_t length)

@@ -48,19 +48,19 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
 /* What the table of a band is multiplied with: x, or x projected to the band's width. */
 static const float *project(const MegaLogits *logits, int band, const float *x, size_t rows)
 {
-    const float *projection = logits->weights->bands[band].projection;
+    const MegaBandWeights *weights = &logits->weights->bands[band];
     size_t d = logits->width, width = (size_t)logits->config->output.width[band];
-    if (!projection)
-        return x;
-    if (band == 0 || !logits->config->transposed_tails) {
-        linear(logits, x, rows, &logits->packed->output_projection[band], logits->projected, width);
+    if (weights->projection.panels) {
+        linear(logits, x, rows, &weights->projection, logits->projected, width);
         return logits->projected;
     }
+    if (!weights->transposed)
+        return x;
     /* stored [d][width]: few columns, so the rows of it are added up */
     memset(logits->projected, 0, rows * width * sizeof(float));
     for (size_t row = 0; row < rows; row++)
-        logits->kernels->attend_values(x + row * d, projection, width, NULL, d, width,
-                                       logits->projected + row * width);
+        logits->kernels->attend_values(x + row * d, weights->transposed, width, NULL, d, width,
+                                       width, logits->projected + row * width);
     return logits->projected;
 }
 
@@ -69,10 +69,10 @@ static void band_logits(const MegaLogits *logits, int band, const float *x, size
                         size_t ldo)
 {
     const MegaTargetConfig *config = logits->config;
-    const MegaPackedModel *packed = logits->packed;
-    linear(logits, project(logits, band, x, rows), rows, &packed->output[band], out, ldo);
+    linear(logits, project(logits, band, x, rows), rows, &logits->weights->bands[band].table, out,
+           ldo);
     if (band == 0 && config->split_head && slot_count(logits) > 0)
-        linear(logits, x, rows, &packed->slots, out + config->output.end[0], ldo);
+        linear(logits, x, rows, &logits->weights->slots, out + config->output.end[0], ldo);
 }
 
 static void subtract(float *x, size_t n, double amount)

@@ -17,7 +17,6 @@
 typedef struct MegaLogits {
     const MegaTargetConfig *config;
     const MegaOutputWeights *weights;
-    const MegaPackedModel *packed;
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;

@@ -104,7 +104,10 @@ MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair m
 MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
+/* A table that serves twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
+/* Bytes of weights, decoded or used in place. */
+MEGA_API uint64_t mega_model_memory(const MegaModel *model);
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
 
@@ -112,6 +115,10 @@ typedef struct MegaSession MegaSession;
 
 typedef struct MegaSessionOptions {
     int threads; /* worker threads, the caller included; 0: as many as pay on this machine */
+    const char *cpu; /* kernels: "generic", "avx2", "avx512", "avx512vnni", "dotprod", or "openblas";
+                        NULL: the best of this machine */
+    uint64_t max_memory; /* bytes of the model, the session and what is made with it; 0: no limit.
+                            What needs more is refused before it begins, MEGA_ERR_LIMIT */
 } MegaSessionOptions;
 
 /* options may be NULL. The results do not depend on the number of threads. */

@@ -1,6 +1,7 @@
 /*
  * model.c - loading: read the configuration, find every tensor it implies, decode those that are
- * not used in place, derive what the layers need. After that a model never changes.
+ * not used in place (matrices into panels), derive what the layers need. After that a model never
+ * changes.
  */
 #include "model.h"
 
@@ -19,8 +20,12 @@
 
 typedef struct Binding {
     const MegaTensor *tensor;
-    const float **slot;
-    float *decoded; /* where its values go; NULL: used in place, or those of another binding */
+    bool matrix;
+    const float **slot;                 /* floats: what points to them */
+    MegaPacked *parts;                  /* matrix: its parts, one below the other */
+    int part_count;
+    uint64_t part_rows[MEGA_MAX_PARTS];
+    void *target[MEGA_MAX_PARTS];       /* where floats, or a part, are decoded to; NULL: in place */
 } Binding;
 
 typedef struct Loader {
@@ -54,8 +59,12 @@ static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err
                          "%s: tensor '%s' has shape %s, but the configuration implies %s",
                          mega_file_name(file), spec->name, found, expected);
     }
-    loader->bindings[tensor->index] = (Binding){tensor, spec->slot, NULL};
-    loader->model->parameters += spec->elements;
+    Binding *binding = &loader->bindings[tensor->index];
+    *binding = (Binding){.tensor = tensor, .matrix = spec->matrix, .slot = spec->slot,
+                         .parts = spec->parts, .part_count = spec->part_count};
+    memcpy(binding->part_rows, spec->part_rows, sizeof binding->part_rows);
+    if (tensor->tied_to < 0)
+        loader->model->parameters += spec->elements;
     return 0;
 }
 
@@ -70,144 +79,265 @@ static int check_all_bound(const Loader *loader, MegaError *err)
     return 0;
 }
 
+/* ---- Placing: in the mapping where that is possible, else in memory of our own --------------- */
+
+static bool aligned(const void *data)
+{
+    return data && (uintptr_t)data % sizeof(float) == 0;
+}
+
+static void place_floats(const MegaFile *file, Binding *binding, MegaArena *arena)
+{
+    const MegaTensor *tensor = binding->tensor;
+    const void *data = mega_file_data(file, tensor);
+    if (tensor->dtype == MEGA_F32 && aligned(data)) {
+        *binding->slot = data;
+        return;
+    }
+    binding->target[0] = mega_arena_floats(arena, tensor->elements);
+    *binding->slot = binding->target[0];
+}
+
+static void place_matrix(const MegaFile *file, Binding *binding, MegaArena *arena)
+{
+    const MegaTensor *tensor = binding->tensor;
+    const char *panels = mega_file_panels(file, tensor);
+    uint64_t first = 0, columns = tensor->shape[1];
+    for (int i = 0; i < binding->part_count; first += binding->part_rows[i++]) {
+        uint64_t rows = binding->part_rows[i];
+        MegaPacked *part = &binding->parts[i];
+        *part = (MegaPacked){.kind = tensor->dtype, .in = (size_t)columns, .out = (size_t)rows};
+        if (aligned(panels) && first % MEGA_PANEL == 0) {
+            part->panels = panels + mega_packed_bytes(tensor->dtype, first, columns);
+            continue;
+        }
+        uint64_t bytes = mega_packed_bytes(tensor->dtype, rows, columns);
+        binding->target[i] = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
+        part->panels = binding->target[i];
+        if (binding->target[i])
+            mega_panels_fill(tensor->dtype, binding->target[i], (size_t)rows, (size_t)columns);
+    }
+}
+
+/* The binding whose data this one can share, or NULL. */
+static const Binding *shared(const Loader *loader, const Binding *binding)
+{
+    if (binding->tensor->tied_to < 0)
+        return NULL;
+    const Binding *holder = &loader->bindings[binding->tensor->tied_to];
+    bool same = holder->matrix == binding->matrix && holder->part_count == binding->part_count &&
+                binding->part_count <= 1;
+    return same ? holder : NULL;
+}
+
+/* Gives every slot its data, which is decoded later. Only counts in a dry run. */
+static void place_all(Loader *loader, MegaArena *arena)
+{
+    const MegaFile *file = loader->model->file;
+    for (size_t i = 0; i < mega_file_tensor_count(file); i++) {
+        Binding *binding = &loader->bindings[i];
+        const Binding *holder = shared(loader, binding); /* an earlier one */
+        if (holder && binding->matrix)
+            *binding->parts = *holder->parts;
+        else if (holder)
+            *binding->slot = *holder->slot;
+        else if (binding->matrix)
+            place_matrix(file, binding, arena);
+        else
+            place_floats(file, binding, arena);
+    }
+}
+
+static bool needs_decoding(const Binding *binding)
+{
+    for (int i = 0; i < MEGA_MAX_PARTS; i++)
+        if (binding->target[i])
+            return true;
+    return false;
+}
+
+static uint64_t count_in_place(const Loader *loader)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < mega_file_tensor_count(loader->model->file); i++) {
+        const Binding *binding = &loader->bindings[i];
+        if (binding->tensor->tied_to < 0 && !needs_decoding(binding))
+            bytes += binding->tensor->stored_size;
+    }
+    return bytes;
+}
+
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-static bool used_in_place(const MegaFile *file, const MegaTensor *tensor)
-{
-    const void *data = mega_file_data(file, tensor);
-    return data && tensor->dtype == MEGA_F32 && (uintptr_t)data % sizeof(float) == 0;
-}
+#define JOB_BYTES (1u << 18) /* of tensors that are not in blocks already */
 
-/* Memory for every tensor that must be decoded; only counted in a dry run. */
-static void take_decoded(Loader *loader, MegaArena *arena)
-{
-    MegaModel *model = loader->model;
-    for (size_t i = 0; i < mega_file_tensor_count(model->file); i++) {
-        Binding *binding = &loader->bindings[i];
-        if (binding->tensor->tied_to < 0 && !used_in_place(model->file, binding->tensor))
-            binding->decoded = mega_arena_floats(arena, binding->tensor->elements);
-    }
-}
-
-static void fill_slots(Loader *loader)
-{
-    MegaModel *model = loader->model;
-    for (size_t i = 0; i < mega_file_tensor_count(model->file); i++) {
-        const Binding *binding = &loader->bindings[i], *holder = binding;
-        if (binding->tensor->tied_to >= 0)
-            holder = &loader->bindings[binding->tensor->tied_to];
-        *binding->slot = holder->decoded
-                             ? holder->decoded
-                             : (const float *)mega_file_data(model->file, holder->tensor);
-    }
-}
-
-/* One block of a compressed tensor, or a whole plain one. */
+/* A block of a compressed tensor, or rows of another. */
 typedef struct Job {
     const Binding *binding;
     uint32_t block;
+    uint64_t first_row, rows;
 } Job;
 
 typedef struct Decode {
     const MegaFile *file;
-    const Job *jobs;
-    char *scratch; /* [threads][largest block], for types other than float32 */
+    Job *jobs;
+    size_t count;
+    char *scratch; /* [threads][scratch_size]: the largest block or row */
     size_t scratch_size;
     pthread_mutex_t mutex;
     size_t failed_job; /* the first one, so that the message does not depend on the threads */
     MegaError error;
 } Decode;
 
+static uint64_t columns_of(const MegaTensor *tensor)
+{
+    return tensor->shape[tensor->rank - 1];
+}
+
+/* Items of one row to where they belong. */
+static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint64_t count,
+                      const char *items)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t columns = columns_of(tensor);
+    if (!binding->matrix) {
+        uint64_t block = mega_dtype_traits((int)tensor->dtype)->block, begin = first * block;
+        uint64_t elements = count * block < columns - begin ? count * block : columns - begin;
+        mega_dtype_to_f32(tensor->dtype, items, (size_t)elements,
+                          (float *)binding->target[0] + row * columns + begin);
+        return;
+    }
+    int part = 0;
+    while (row >= binding->part_rows[part])
+        row -= binding->part_rows[part++];
+    if (binding->target[part])
+        mega_panels_store(tensor->dtype, binding->target[part], (size_t)columns, (size_t)row,
+                          (size_t)first, (size_t)count, items);
+}
+
+/* Whole items that begin at byte `begin` of the decoded tensor. */
+static void put_bytes(const Binding *binding, uint64_t begin, uint64_t size, const char *bytes)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
+    uint64_t per_row = mega_dtype_items(tensor->dtype, columns_of(tensor));
+    for (uint64_t at = begin / item, end = (begin + size) / item; at < end;) {
+        uint64_t first = at % per_row;
+        uint64_t count = per_row - first < end - at ? per_row - first : end - at;
+        put_items(binding, at / per_row, first, count, bytes);
+        bytes += count * item;
+        at += count;
+    }
+}
+
+static int decode_job(const Decode *decode, const Job *job, char *scratch, MegaError *err)
+{
+    const MegaTensor *tensor = job->binding->tensor;
+    if (tensor->block_count) {
+        uint64_t begin = (uint64_t)job->block * tensor->block_size;
+        uint64_t size = tensor->size - begin < tensor->block_size ? tensor->size - begin
+                                                                  : tensor->block_size;
+        int code = mega_file_read_block(decode->file, tensor, job->block, scratch, err);
+        if (!code)
+            put_bytes(job->binding, begin, size, scratch);
+        return code;
+    }
+    const char *plain = mega_file_data(decode->file, tensor);
+    const void *panels = mega_file_panels(decode->file, tensor);
+    uint64_t row_bytes = tensor->size / (tensor->elements / columns_of(tensor));
+    for (uint64_t row = job->first_row; row < job->first_row + job->rows; row++) {
+        if (panels)
+            mega_panels_load(tensor->dtype, panels, (size_t)columns_of(tensor), (size_t)row,
+                             scratch);
+        put_bytes(job->binding, row * row_bytes, row_bytes,
+                  panels ? scratch : plain + row * row_bytes);
+    }
+    return 0;
+}
+
 static void run_job(void *context, size_t task, int worker)
 {
     Decode *decode = context;
-    const MegaTensor *tensor = decode->jobs[task].binding->tensor;
-    float *dst = decode->jobs[task].binding->decoded;
-    uint32_t block = decode->jobs[task].block;
-    size_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
-    const void *plain = mega_file_data(decode->file, tensor);
-    if (plain) {
-        mega_dtype_to_f32(tensor->dtype, plain, (size_t)tensor->elements, dst);
-        return;
-    }
-    uint64_t begin = (uint64_t)block * tensor->block_size;
-    uint64_t bytes = tensor->size - begin < tensor->block_size ? tensor->size - begin
-                                                               : tensor->block_size;
     MegaError err = {0};
-    void *target = tensor->dtype == MEGA_F32
-                       ? (char *)dst + begin
-                       : decode->scratch + (size_t)worker * decode->scratch_size;
-    if (mega_file_read_block(decode->file, tensor, block, target, &err)) {
-        pthread_mutex_lock(&decode->mutex);
-        if (task < decode->failed_job) {
-            decode->failed_job = task;
-            decode->error = err;
-        }
-        pthread_mutex_unlock(&decode->mutex);
-    } else if (tensor->dtype != MEGA_F32) {
-        mega_dtype_to_f32(tensor->dtype, target, (size_t)(bytes / item), dst + begin / item);
+    char *scratch = decode->scratch + (size_t)worker * decode->scratch_size;
+    if (decode_job(decode, &decode->jobs[task], scratch, &err) == 0)
+        return;
+    pthread_mutex_lock(&decode->mutex);
+    if (task < decode->failed_job) {
+        decode->failed_job = task;
+        decode->error = err;
     }
+    pthread_mutex_unlock(&decode->mutex);
+}
+
+/* The jobs of one tensor; only counted where decode->jobs is NULL. */
+static void add_jobs(Decode *decode, const Binding *binding)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t rows = tensor->elements / columns_of(tensor), row_bytes = tensor->size / rows;
+    uint64_t each = row_bytes < JOB_BYTES ? JOB_BYTES / row_bytes : 1;
+    size_t count = tensor->block_count ? tensor->block_count : (size_t)((rows - 1) / each + 1);
+    size_t scratch = tensor->block_count                             ? tensor->block_size
+                     : mega_file_panels(decode->file, tensor) != NULL ? (size_t)row_bytes
+                                                                      : 0;
+    if (scratch > decode->scratch_size)
+        decode->scratch_size = scratch;
+    for (size_t i = 0; decode->jobs && i < count; i++)
+        decode->jobs[decode->count + i] =
+            (Job){.binding = binding, .block = (uint32_t)i, .first_row = i * each,
+                  .rows = rows - i * each < each ? rows - i * each : each};
+    decode->count += count;
+}
+
+static void list_jobs(Decode *decode, const Loader *loader)
+{
+    decode->count = 0;
+    for (size_t i = 0; i < mega_file_tensor_count(decode->file); i++)
+        if (needs_decoding(&loader->bindings[i]))
+            add_jobs(decode, &loader->bindings[i]);
 }
 
 /* Every block of every tensor, side by side on all processors. */
 static int decode_all(const Loader *loader, MegaError *err)
 {
-    const MegaFile *file = loader->model->file;
-    size_t count = 0, tensors = mega_file_tensor_count(file), largest = 0;
-    for (size_t i = 0; i < tensors; i++) {
-        const MegaTensor *tensor = loader->bindings[i].tensor;
-        if (!loader->bindings[i].decoded)
-            continue;
-        count += tensor->block_count ? tensor->block_count : 1;
-        if (tensor->block_size > largest)
-            largest = tensor->block_size;
-    }
-    if (count == 0)
-        return 0;
+    Decode decode = {.file = loader->model->file, .failed_job = SIZE_MAX};
     MegaPool *pool = NULL;
-    Decode decode = {.file = file, .scratch_size = largest, .failed_job = SIZE_MAX};
-    Job *jobs = calloc(count, sizeof *jobs);
+    list_jobs(&decode, loader);
+    if (decode.count == 0)
+        return 0;
+    decode.jobs = calloc(decode.count, sizeof *decode.jobs);
     int code = mega_pool_new(&pool, 0, err);
     if (code)
         goto out;
-    decode.scratch = malloc(largest * (size_t)mega_pool_threads(pool) + 1);
-    if (!jobs || !decode.scratch) {
+    decode.scratch = malloc(decode.scratch_size * (size_t)mega_pool_threads(pool) + 1);
+    if (!decode.jobs || !decode.scratch) {
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory to decode the weights");
         goto out;
     }
-    size_t next = 0;
-    for (size_t i = 0; i < tensors; i++) {
-        const Binding *binding = &loader->bindings[i];
-        uint32_t blocks = binding->tensor->block_count ? binding->tensor->block_count : 1;
-        for (uint32_t block = 0; binding->decoded && block < blocks; block++)
-            jobs[next++] = (Job){binding, block};
-    }
-    decode.jobs = jobs;
+    list_jobs(&decode, loader);
     pthread_mutex_init(&decode.mutex, NULL);
-    mega_pool_run(pool, count, run_job, &decode);
+    mega_pool_run(pool, decode.count, run_job, &decode);
     pthread_mutex_destroy(&decode.mutex);
     if (decode.failed_job != SIZE_MAX)
         code = mega_fail(err, decode.error.code, "%s", decode.error.text);
 out:
     mega_pool_free(pool);
     free(decode.scratch);
-    free(jobs);
+    free(decode.jobs);
     return code;
 }
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
 static void derive_stack(MegaStack *stack, const MegaStackConfig *config,
-                         const MegaPackedLayer *packed, bool cross,
-                         const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
-                         MegaArena *arena)
+                         bool cross, const MegaNormWeights *embed_norm,
+                         const MegaNormWeights *final_norm, MegaArena *arena)
 {
     size_t d = (size_t)config->width;
     for (int i = 0; i < config->layers; i++) {
         MegaLayer *layer = &stack->layers[i];
         const MegaLayerWeights *weights = &stack->weights[i];
         layer->weights = weights;
-        layer->packed = &packed[i];
         mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
         mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
         if (cross)
@@ -228,11 +358,11 @@ static void derive(MegaModel *model, MegaArena *arena)
     const MegaWeights *weights = &model->weights;
     bool cross = config->task == MEGA_TASK_TRANSLATE;
     if (mega_config_has_encoder(config))
-        derive_stack(&model->encoder, &config->encoder, model->packed->encoder, false,
-                     &weights->embed_norm, &weights->final_norm, arena);
+        derive_stack(&model->encoder, &config->encoder, false, &weights->embed_norm,
+                     &weights->final_norm, arena);
     if (mega_config_has_decoder(config))
-        derive_stack(&model->decoder, &config->decoder, model->packed->decoder, cross,
-                     &weights->target_norm, &weights->decoder_final_norm, arena);
+        derive_stack(&model->decoder, &config->decoder, cross, &weights->target_norm,
+                     &weights->decoder_final_norm, arena);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -262,8 +392,6 @@ static int load(MegaModel *model, MegaError *err)
         code = new_stack(&model->encoder, &model->config.encoder, err);
     if (!code && mega_config_has_decoder(&model->config))
         code = new_stack(&model->decoder, &model->config.decoder, err);
-    if (!code)
-        code = mega_packed_new(&model->packed, &model->config, err);
     if (code)
         return code;
     loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
@@ -279,15 +407,16 @@ static int load(MegaModel *model, MegaError *err)
         code = mega_file_verify(model->file, err);
     if (code)
         goto out;
-    take_decoded(&loader, &dry);
-    code = mega_arena_reserve(&model->decoded, dry.used, err);
+    place_all(&loader, &dry);
+    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
+                        : mega_arena_reserve(&model->storage, dry.used, err);
     if (code)
         goto out;
-    take_decoded(&loader, &model->decoded);
+    place_all(&loader, &model->storage);
+    model->in_place = count_in_place(&loader);
     code = decode_all(&loader, err);
     if (code)
         goto out;
-    fill_slots(&loader);
     dry = (MegaArena){0};
     derive(model, &dry);
     code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
@@ -338,9 +467,8 @@ void mega_model_free(MegaModel *model)
 {
     if (!model)
         return;
-    mega_arena_free(&model->decoded);
+    mega_arena_free(&model->storage);
     mega_arena_free(&model->derived);
-    mega_packed_free(model->packed);
     free_stack(&model->encoder);
     free_stack(&model->decoder);
     mega_file_close(model->file);
@@ -398,4 +526,9 @@ const char *mega_model_label(const MegaModel *model, int index)
 uint64_t mega_model_parameter_count(const MegaModel *model)
 {
     return model->parameters;
+}
+
+uint64_t mega_model_memory(const MegaModel *model)
+{
+    return model->storage.size + model->derived.size + model->in_place;
 }

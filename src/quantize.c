@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
-
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;

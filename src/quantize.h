@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEGA_Q8_BYTES 34 /* of a block */
+#define MEGA_INT8_BLOCK 32 /* numbers that share a scale */
+#define MEGA_Q8_BYTES 34   /* of a block */
 
 /* x [n] to ceil(n / MEGA_INT8_BLOCK) blocks; x finite. */
 void mega_q8_from_f32(const float *x, size_t n, unsigned char *blocks);

@@ -46,6 +46,14 @@ typedef struct Search {
     MegaTranslation *out;
 } Search;
 
+/* A live hypothesis of the batch: what may come next, the best 2 beam of it. */
+typedef struct Row {
+    Search *search;
+    int number; /* of the source's live hypotheses */
+    Candidate *heap; /* [2 beam] */
+    size_t count;
+} Row;
+
 typedef struct Batch {
     MegaSession *session;
     const MegaTargetConfig *target;
@@ -57,8 +65,11 @@ typedef struct Batch {
     float *logits;     /* [sequences][vocab] */
     int32_t *tokens;   /* [sequences] */
     int *parents;      /* [sequences] */
-    Candidate *heap;   /* [2 beam] */
-    int32_t *history;  /* [longest hypothesis + 1] */
+    Row *rows;         /* [sequences] */
+    Candidate *heaps;  /* [sequences][2 beam] */
+    Candidate *merged; /* [beam][2 beam] */
+    int32_t *history;  /* [threads][history_size], longest hypothesis + 2 */
+    size_t history_size;
     MegaError *err;
 } Batch;
 
@@ -71,26 +82,28 @@ MegaSearchOptions mega_search_defaults(void)
 /* ---- Scores --------------------------------------------------------------------------------- */
 
 /* The tokens of a hypothesis behind the initial </s>, in order; returns how many with it. */
-static size_t write_history(const Batch *batch, const Search *search, size_t node)
+static size_t write_history(const Batch *batch, const Search *search, size_t node,
+                            int32_t *history)
 {
     size_t length = batch->step + 1;
-    batch->history[0] = batch->target->eos;
+    history[0] = batch->target->eos;
     for (size_t i = length; i-- > 1; node = search->nodes[node].before)
-        batch->history[i] = search->nodes[node].token;
+        history[i] = search->nodes[node].token;
     return length;
 }
 
 /* Bars every token that would repeat an n-gram of the hypothesis. */
-static void bar_repeated(const Batch *batch, const Search *search, const Live *live, float *scores)
+static void bar_repeated(const Batch *batch, const Search *search, const Live *live,
+                         int32_t *history, float *scores)
 {
     size_t n = (size_t)batch->options->no_repeat_ngram;
-    size_t length = write_history(batch, search, live->node);
+    size_t length = write_history(batch, search, live->node, history);
     if (length < n)
         return;
-    const int32_t *last = batch->history + length - (n - 1);
+    const int32_t *last = history + length - (n - 1);
     for (size_t i = 0; i + n <= length; i++)
-        if (memcmp(batch->history + i, last, (n - 1) * sizeof *last) == 0)
-            scores[batch->history[i + n - 1]] = -INFINITY;
+        if (memcmp(history + i, last, (n - 1) * sizeof *last) == 0)
+            scores[history[i + n - 1]] = -INFINITY;
 }
 
 static void keep_only(float *scores, size_t vocab, int32_t token)
@@ -102,7 +115,8 @@ static void keep_only(float *scores, size_t vocab, int32_t token)
 }
 
 /* Logits of one live hypothesis to the scores of what may come next, in place. */
-static void score_row(const Batch *batch, const Search *search, const Live *live, float *scores)
+static void score_row(const Batch *batch, const Search *search, const Live *live,
+                      int32_t *history, float *scores)
 {
     const MegaTargetConfig *target = batch->target;
     const MegaSearchOptions *options = batch->options;
@@ -121,7 +135,7 @@ static void score_row(const Batch *batch, const Search *search, const Live *live
     else if (batch->step < (size_t)options->min_len)
         scores[target->eos] = -INFINITY;
     if (options->no_repeat_ngram > 0)
-        bar_repeated(batch, search, live, scores);
+        bar_repeated(batch, search, live, history, scores);
 }
 
 /* ---- Candidates ----------------------------------------------------------------------------- */
@@ -161,29 +175,43 @@ static int best_first(const void *a, const void *b)
     return worse(a, b) ? 1 : -1;
 }
 
-/* The best 2 beam continuations of a source's live hypotheses, best first; returns how many. */
-static size_t find_candidates(const Batch *batch, const Search *search, float *scores)
+/* Scores a row and finds its best continuations. Rows are divided between threads: in a large batch
+ * this is as much work as an output layer. */
+static void find_row(void *context, size_t number, int worker)
 {
-    size_t vocab = (size_t)batch->target->vocab, count = 0;
-    size_t wanted = 2 * (size_t)batch->options->beam;
-    for (int row = 0; row < search->live_count; row++, scores += vocab) {
-        const Live *live = &search->live[row];
-        score_row(batch, search, live, scores);
-        for (size_t token = 0; token < vocab; token++) {
-            Candidate candidate = {live->sum + scores[token], scores[token], row, (int32_t)token};
-            if (!(candidate.sum > -INFINITY))
-                continue;
-            if (count < wanted) {
-                batch->heap[count] = candidate;
-                sift_up(batch->heap, count++);
-            } else if (candidate.sum > batch->heap[0].sum) {
-                batch->heap[0] = candidate;
-                sift_down(batch->heap, count, 0);
-            }
+    const Batch *batch = context;
+    Row *row = &batch->rows[number];
+    size_t vocab = (size_t)batch->target->vocab, wanted = 2 * (size_t)batch->options->beam;
+    const Live *live = &row->search->live[row->number];
+    float *scores = batch->logits + number * vocab;
+    score_row(batch, row->search, live, batch->history + (size_t)worker * batch->history_size,
+              scores);
+    row->count = 0;
+    for (size_t token = 0; token < vocab; token++) {
+        float sum = live->sum + scores[token];
+        if (!(sum > (row->count < wanted ? -INFINITY : row->heap[0].sum)))
+            continue;
+        Candidate candidate = {sum, scores[token], row->number, (int32_t)token};
+        if (row->count < wanted) {
+            row->heap[row->count] = candidate;
+            sift_up(row->heap, row->count++);
+        } else {
+            row->heap[0] = candidate;
+            sift_down(row->heap, row->count, 0);
         }
     }
-    qsort(batch->heap, count, sizeof *batch->heap, best_first);
-    return count;
+}
+
+/* The best 2 beam continuations of a source's `count` rows, best first; returns how many. */
+static size_t merge_rows(const Batch *batch, const Row *rows, int count)
+{
+    size_t total = 0, wanted = 2 * (size_t)batch->options->beam;
+    for (int i = 0; i < count; i++) {
+        memcpy(batch->merged + total, rows[i].heap, rows[i].count * sizeof *rows[i].heap);
+        total += rows[i].count;
+    }
+    qsort(batch->merged, total, sizeof *batch->merged, best_first);
+    return total < wanted ? total : wanted;
 }
 
 /* ---- Hypotheses ----------------------------------------------------------------------------- */
@@ -249,15 +277,15 @@ static int finish_hypothesis(const Batch *batch, Search *search, size_t node, fl
 
 /* Turns candidates into finished and live hypotheses; parents and tokens of the latter go to the
  * end of the batch's lists. */
-static int advance(Batch *batch, Search *search, float *scores, int base, int *next)
+static int advance(Batch *batch, Search *search, int base, int *next)
 {
     int beam = batch->options->beam, live = 0, code = 0;
-    size_t count = find_candidates(batch, search, scores);
+    size_t count = merge_rows(batch, batch->rows + base, search->live_count);
     Live kept[MAX_BEAM];
     if ((code = grow_nodes(batch, search, count)))
         return code;
     for (size_t i = 0; i < count && !code; i++) {
-        const Candidate *candidate = &batch->heap[i];
+        const Candidate *candidate = &batch->merged[i];
         if (candidate->token == batch->target->eos) {
             if (i < (size_t)beam && search->out->count < beam) {
                 size_t node = add_node(batch, search, candidate, base);
@@ -292,13 +320,9 @@ static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *op
     return wanted < limit ? (size_t)wanted : (size_t)limit;
 }
 
-static int begin_search(Batch *batch, Search *search, const MegaInput *source,
-                        MegaTranslation *out)
+static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
 {
     size_t beam = (size_t)batch->options->beam;
-    int code = mega_session_encode(batch->session, source, &search->encoded, batch->err);
-    if (code)
-        return code;
     search->max_len = length_limit(&batch->session->model->config, batch->options,
                                    search->encoded->length);
     if ((size_t)batch->options->min_len > search->max_len)
@@ -323,32 +347,57 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     size_t rows = (size_t)batch->count * (size_t)options->beam, longest = 0;
     MegaDecoderOptions decoder = {.sequences = (int)rows};
     int code = 0;
+    uint64_t lists = (uint64_t)rows * (uint64_t)batch->target->vocab * sizeof(float);
+    code = mega_session_allow(batch->session, lists, "this search", batch->err);
+    if (code)
+        return code;
     batch->searches = calloc((size_t)batch->count, sizeof *batch->searches);
-    const MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
+    MegaEncoded **encoded = calloc((size_t)batch->count, sizeof *encoded);
     if (!batch->searches || !encoded) {
         free(encoded);
         return mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
     }
+    code = mega_encode_all(batch->session, sources, batch->count, encoded, batch->err);
+    for (int i = 0; i < batch->count; i++)
+        batch->searches[i].encoded = encoded[i]; /* also after an error: to be freed */
     for (int i = 0; i < batch->count && !code; i++) {
-        code = begin_search(batch, &batch->searches[i], &sources[i], &out[i]);
-        encoded[i] = batch->searches[i].encoded;
+        code = begin_search(batch, &batch->searches[i], &out[i]);
         if (batch->searches[i].max_len > longest)
             longest = batch->searches[i].max_len;
     }
     batch->logits = malloc(rows * (size_t)batch->target->vocab * sizeof *batch->logits);
     batch->tokens = malloc(rows * sizeof *batch->tokens);
     batch->parents = malloc(rows * sizeof *batch->parents);
-    batch->heap = malloc(2 * (size_t)options->beam * sizeof *batch->heap);
-    batch->history = malloc((longest + 2) * sizeof *batch->history);
-    if (!code && (!batch->logits || !batch->tokens || !batch->parents || !batch->heap ||
-                  !batch->history))
+    size_t wanted = 2 * (size_t)options->beam;
+    batch->rows = calloc(rows, sizeof *batch->rows);
+    batch->heaps = malloc(rows * wanted * sizeof *batch->heaps);
+    batch->merged = malloc((size_t)options->beam * wanted * sizeof *batch->merged);
+    batch->history_size = longest + 2;
+    batch->history = malloc(batch->history_size * sizeof *batch->history *
+                            (size_t)mega_pool_threads(batch->session->pool));
+    if (!code && (!batch->logits || !batch->tokens || !batch->parents || !batch->rows ||
+                  !batch->heaps || !batch->merged || !batch->history))
         code = mega_fail(batch->err, MEGA_ERR_MEMORY, "no memory for a search");
     if (!code)
         code = mega_decoder_new(&batch->decoder, batch->session, &decoder, batch->err);
     if (!code)
-        code = mega_decoder_begin(batch->decoder, encoded, batch->count, batch->err);
+        code = mega_decoder_begin(batch->decoder, (const MegaEncoded *const *)encoded,
+                                  batch->count, batch->err);
     free(encoded);
     return code;
+}
+
+/* All live hypotheses in the order of the decoder's sequences; returns how many. */
+static size_t list_rows(Batch *batch)
+{
+    size_t count = 0, wanted = 2 * (size_t)batch->options->beam;
+    for (int i = 0; i < batch->count; i++)
+        for (int n = 0; !batch->searches[i].done && n < batch->searches[i].live_count; n++) {
+            batch->rows[count] = (Row){.search = &batch->searches[i], .number = n,
+                                       .heap = batch->heaps + count * wanted};
+            count++;
+        }
+    return count;
 }
 
 static int run_batch(Batch *batch)
@@ -359,14 +408,14 @@ static int run_batch(Batch *batch)
     for (batch->step = 0; live > 0 && !code; batch->step++) {
         int base = 0, next = 0;
         code = mega_decoder_step(batch->decoder, batch->tokens, batch->logits, batch->err);
+        if (!code)
+            mega_pool_run(batch->session->pool, list_rows(batch), find_row, batch);
         for (int i = 0; i < batch->count && !code; i++) {
             Search *search = &batch->searches[i];
             int rows = search->live_count;
             if (search->done)
                 continue;
-            code = advance(batch, search,
-                           batch->logits + (size_t)base * (size_t)batch->target->vocab, base,
-                           &next);
+            code = advance(batch, search, base, &next);
             base += rows;
         }
         live = next;
@@ -398,7 +447,9 @@ static void free_batch(Batch *batch)
     free(batch->logits);
     free(batch->tokens);
     free(batch->parents);
-    free(batch->heap);
+    free(batch->rows);
+    free(batch->heaps);
+    free(batch->merged);
     free(batch->history);
 }
 

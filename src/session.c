@@ -4,6 +4,7 @@
 #include "session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "attention.h"
@@ -11,6 +12,33 @@
 #include "gemm.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
+
+static int choose_kernels(MegaSession *session, const char *name, MegaError *err)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    char list[128] = "";
+    session->kernels = name ? mega_kernels_by_name(name) : mega_kernels();
+    if (session->kernels)
+        return 0;
+    size_t count = mega_kernels_all(all), used = 0;
+    for (size_t i = 0; i < count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 all[i]->name);
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "this machine has no kernels '%s', but %s", name,
+                     list);
+}
+
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what, MegaError *err)
+{
+    uint64_t model = mega_model_memory(session->model);
+    uint64_t needed = model + session->arena.size + bytes;
+    if (session->max_memory == 0 || needed <= session->max_memory)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s needs %.1f MB of memory, of which %.1f MB are the model; %.1f MB are allowed",
+                     what, (double)needed / 1e6, (double)model / 1e6,
+                     (double)session->max_memory / 1e6);
+}
 
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
                      MegaError *err)
@@ -21,8 +49,10 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     if (!session)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     session->model = model;
-    session->kernels = mega_kernels();
-    int code = mega_model_prepare(model, err);
+    session->max_memory = options ? options->max_memory : 0;
+    int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code)
+        code = mega_session_allow(session, 0, "the model", err);
     if (!code)
         code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
     if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
@@ -48,12 +78,32 @@ void mega_session_free(MegaSession *session)
 {
     if (!session)
         return;
+    for (int i = 0; session->single && i < mega_pool_threads(session->pool); i++)
+        mega_session_free(session->single[i]);
+    free(session->single);
     mega_ema_plan_free(&session->ema_plan);
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
     free(session->rotary);
     free(session);
+}
+
+int mega_session_single(MegaSession *session, MegaError *err)
+{
+    int threads = mega_pool_threads(session->pool), code = 0;
+    MegaSessionOptions options = {.threads = 1, .max_memory = session->max_memory};
+    if (!session->single)
+        session->single = calloc((size_t)threads, sizeof *session->single);
+    if (!session->single)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    for (int i = 0; i < threads && !code; i++) {
+        if (!session->single[i])
+            code = mega_session_new(&session->single[i], session->model, &options, err);
+        if (!code)
+            mega_session_force(session->single[i], session->kernels, session->ema_path);
+    }
+    return code;
 }
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
@@ -69,6 +119,8 @@ size_t mega_session_memory(const MegaSession *session)
 
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path)
 {
+    if (session->kernels == kernels && session->ema_path == path)
+        return;
     session->kernels = kernels;
     session->ema_path = path;
     session->workspace.length = 0; /* plan anew */
@@ -102,9 +154,15 @@ static int plan(MegaSession *session, size_t length, MegaError *err)
     mega_workspace_shape(&shape, stack, length);
     session->workspace = shape;
     take_memory(session, &dry);
-    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
-                                    length)
-                        : mega_arena_reserve(&session->arena, dry.used, err);
+    if (dry.overflow)
+        code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long", length);
+    if (!code && dry.used > session->arena.size) {
+        char what[64];
+        snprintf(what, sizeof what, "an input of %zu positions", length);
+        code = mega_session_allow(session, dry.used - session->arena.size, what, err);
+    }
+    if (!code)
+        code = mega_arena_reserve(&session->arena, dry.used, err);
     if (code) {
         session->workspace.length = 0;
         return code;
@@ -158,7 +216,7 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *given, int n
         return code;
 
     MegaLayerRun run = layer_run(session, number);
-    mega_embed_run(&run, config, &model->weights, &model->packed->embed,
+    mega_embed_run(&run, config, &model->weights,
                    stack->embed_norm ? &model->encoder.embed_norm : NULL, &input);
     tap(session, "embed", number, w->x, *length, d);
     for (int i = 0; i < stack->layers; i++)
@@ -182,8 +240,7 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
         return code;
     MegaLayerRun run = layer_run(session, number);
     float *pooled = session->head.pooled + (size_t)number * d;
-    mega_head_pool(&run, &model->config, &model->weights,
-                   &model->packed->head_projection, &session->head, pooled);
+    mega_head_pool(&run, &model->config, &model->weights, &session->head, pooled);
     tap(session, "pooled", number, pooled, 1, d);
     return 0;
 }

@@ -14,6 +14,7 @@ struct MegaSession {
     const MegaModel *model;
     const MegaKernels *kernels;
     MegaPool *pool;
+    uint64_t max_memory; /* 0: no limit */
     MegaEmaPath ema_path; /* AUTO unless a test forces one */
     MegaEmaPlan ema_plan;
     MegaArena arena;         /* grows with the input */
@@ -21,6 +22,7 @@ struct MegaSession {
     float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
     MegaArena head_arena;
     MegaHeadMemory head; /* in head_arena */
+    struct MegaSession **single; /* [threads] sessions of one thread, or NULL: mega_session_single */
     MegaTap tap;
     void *tap_context;
 };
@@ -29,6 +31,14 @@ struct MegaSession {
  * which input this is, for taps. */
 int mega_session_run_encoder(MegaSession *session, const MegaInput *input, int number,
                              const float **states, size_t *length, MegaError *err);
+
+/* Sessions of one thread each, as many as this one has: for as many inputs at a time. Short inputs
+ * leave little to divide. Made at the first call, freed with the session. */
+int mega_session_single(MegaSession *session, MegaError *err);
+
+/* Whether `bytes` more than the model and the session's own memory are allowed; what they are for
+ * begins the message. */
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what, MegaError *err);
 
 /* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);

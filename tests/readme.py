@@ -33,7 +33,7 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 
 NOT_RUN = {
     'make test': 'runs this test',
-    'tools/bench/compare_torch.py build': 'needs PyTorch, and takes minutes',
+    'tools/bench/compare.py build': 'needs PyTorch and other engines, and takes hours',
 }
 # what README.md says in capitals
 PLACEHOLDERS = {'COMMAND': 'classify', 'MODEL': 'model.mega'}

@@ -121,8 +121,10 @@ def models():
         with tempfile.TemporaryDirectory() as folder:
             convert(name, blank(fixture, pathlib.Path(folder)), fixture, *options)
     fixture = FIXTURES / 'unit_statedict'
-    convert('statedict.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'f16',
-            '--dict', fixture / 'dict.txt')
+    for name, options in (('statedict', ('--dtype', 'f16')),
+                          ('panels', ('--dtype', 'int8', '--no-compress'))):
+        convert(name + '.mega', fixture / 'model_state.pt', 'unit_statedict', *options, '--dict',
+                fixture / 'dict.txt')
     text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():

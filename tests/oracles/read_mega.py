@@ -6,6 +6,7 @@
 
 The standard library is all it needs.
 """
+import math
 import os
 import random
 import struct
@@ -15,7 +16,8 @@ import tempfile
 import zlib
 
 MAX_BYTES, MAX_COUNT, MAX_ELEMENTS = 1 << 28, 65536, 1 << 24
-ITEM_SIZE = {0: 4, 1: 2, 2: 2}
+ITEM_SIZE = {0: 4, 1: 2, 2: 2, 3: 34}
+PANEL = 16
 
 
 class Bad(Exception):
@@ -27,8 +29,12 @@ def need(condition, message):
         raise Bad(message)
 
 
+def align(x, unit):
+    return (x + unit - 1) // unit * unit
+
+
 def align64(x):
-    return (x + 63) // 64 * 64
+    return align(x, 64)
 
 
 class Cursor:
@@ -135,6 +141,27 @@ def read_blocks(cursor, data, offset, stored, decoded, item):
     return b''.join(content)
 
 
+def row_items(dtype, columns):
+    return -(-columns // 32) if dtype == 3 else columns
+
+
+def read_panels(data, dtype, rows, columns):
+    """Row-major items of a matrix in panels; the rows that fill up the last one must be zero."""
+    item, items = ITEM_SIZE[dtype], row_items(dtype, columns)
+    out = [bytearray(items * item) for _ in range(align(rows, PANEL))]
+    at = 0
+    for first in range(0, len(out), PANEL):
+        for number in range(items):
+            pieces = [(0, 2)] + [(2 + i, 4) for i in range(0, 32, 4)] if dtype == 3 else [(0, item)]
+            for begin, size in pieces:
+                for row in out[first:first + PANEL]:
+                    to = number * item + begin
+                    row[to:to + size] = data[at:at + size]
+                    at += size
+    need(not any(any(row) for row in out[rows:]), 'rows that fill up a panel')
+    return b''.join(out[:rows])
+
+
 class Index:
     def __init__(self, data, index_offset, index_size):
         self.data = data
@@ -149,13 +176,12 @@ class Index:
         self.names.add(name)
         dtype, encoding, rank = cursor.get('BBB')
         need(dtype in ITEM_SIZE, 'dtype')
-        need(encoding <= 2, 'encoding')
+        need(encoding <= 3, 'encoding')
         need(1 <= rank <= 4, 'rank')
         shape = cursor.get(f'{rank}Q')
-        size = ITEM_SIZE[dtype]
-        for dimension in shape:
-            need(dimension >= 1, 'a dimension of zero')
-            size *= dimension
+        need(all(dimension >= 1 for dimension in shape), 'a dimension of zero')
+        row = ITEM_SIZE[dtype] * row_items(dtype, shape[-1])
+        size = row * math.prod(shape[:-1])
         offset, stored, decoded, crc = cursor.get('QQQI')
         need(decoded == size < 1 << 63, 'decoded size')
         if encoding == 2:
@@ -165,6 +191,9 @@ class Index:
             if encoding == 0:
                 need(stored == decoded, 'stored size of a plain tensor')
                 content = self.data[offset:offset + stored]
+            elif encoding == 3:
+                need(rank == 2 and stored == align(shape[0], PANEL) * row, 'size of panels')
+                content = read_panels(self.data[offset:offset + stored], dtype, *shape)
             else:
                 content = read_blocks(cursor, self.data, offset, stored, decoded, ITEM_SIZE[dtype])
             span = (offset, stored)

@@ -95,18 +95,31 @@ void reference_ema(const MegaStackConfig *config, const MegaEmaWeights *weights,
     free(kernel);
 }
 
-/* y [rows][out] = x [rows][in] weight^T + bias */
-static double *linear(const double *x, size_t rows, size_t in, size_t out, const float *weight,
-                      const float *bias)
+/* y = x [rows][in] weight^T + bias, rows of y ldy apart */
+static void linear_into(const double *x, size_t rows, const MegaPacked *weight, const float *bias,
+                        double *y, size_t ldy)
 {
-    double *y = zeros(rows * out);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t o = 0; o < out; o++) {
+    float *row = calloc(weight->in, sizeof *row);
+    if (!row)
+        abort();
+    for (size_t o = 0; o < weight->out; o++) {
+        mega_packed_row(weight, o, row);
+        for (size_t r = 0; r < rows; r++) {
             double sum = bias ? bias[o] : 0;
-            for (size_t i = 0; i < in; i++)
-                sum += x[r * in + i] * weight[o * in + i];
-            y[r * out + o] = sum;
+            for (size_t i = 0; i < weight->in; i++)
+                sum += x[r * weight->in + i] * row[i];
+            y[r * ldy + o] = sum;
         }
+    }
+    free(row);
+}
+
+/* y [rows][out] */
+static double *linear(const double *x, size_t rows, const MegaLinearWeights *weights)
+{
+    size_t out = weights->weight.out;
+    double *y = zeros(rows * out);
+    linear_into(x, rows, &weights->weight, weights->bias, y, out);
     return y;
 }
 
@@ -198,10 +211,14 @@ static void gated_attention(const MegaStackConfig *config, const MegaLayerWeight
     memcpy(normed, x, length * d * sizeof *x);
     if (config->pre_norm)
         norm_all(config, &weights->norm, normed, length);
-    double *v = linear(normed, length, d, h, weights->v.weight, weights->v.bias);
+    double *v = linear(normed, length, &weights->v);
     activate_all(config->activation, v, length * h);
     reference_ema(config, &weights->ema, normed, length, moved);
-    double *m = linear(moved, length, d, mx, weights->mx.weight, weights->mx.bias);
+    double *m = zeros(length * mx);
+    const float *bias = weights->mx.bias;
+    linear_into(moved, length, &weights->mx.u, bias, m, mx);
+    linear_into(moved, length, &weights->mx.z, bias + d, m + d, mx);
+    linear_into(moved, length, &weights->mx.r_hx, bias + d + z, m + d + z, mx);
     for (size_t t = 0; t < length; t++)
         for (size_t i = 0; i < z; i++) {
             double zz = reference_activate(MEGA_ACTIVATION_SILU, m[t * mx + d + i]);
@@ -212,7 +229,7 @@ static void gated_attention(const MegaStackConfig *config, const MegaLayerWeight
     for (size_t t = 0; t < length; t++)
         for (size_t i = 0; i < h; i++)
             a[t * h + i] *= reference_activate(MEGA_ACTIVATION_SILU, m[t * mx + d + z + i]);
-    double *candidate = linear(a, length, h, d, weights->h.weight, weights->h.bias);
+    double *candidate = linear(a, length, &weights->h);
     for (size_t t = 0; t < length; t++)
         for (size_t i = 0; i < d; i++) {
             double u = sigma(m[t * mx + i]);
@@ -240,9 +257,9 @@ static void feed_forward(const MegaStackConfig *config, const MegaLayerWeights *
     memcpy(normed, x, length * d * sizeof *x);
     if (config->pre_norm)
         norm_all(config, &weights->ffn_norm, normed, length);
-    double *inner = linear(normed, length, d, f, weights->fc1.weight, weights->fc1.bias);
+    double *inner = linear(normed, length, &weights->fc1);
     activate_all(config->activation, inner, length * f);
-    double *y = linear(inner, length, f, d, weights->fc2.weight, weights->fc2.bias);
+    double *y = linear(inner, length, &weights->fc2);
     for (size_t i = 0; i < length * d; i++)
         x[i] += y[i];
     if (!config->pre_norm)
@@ -279,21 +296,29 @@ static double *embed_input(const MegaConfig *config, const MegaWeights *weights,
         *length = (size_t)(embed->height / embed->patch) * (size_t)(embed->width / embed->patch);
     }
     double *x = zeros(*length * d);
-    for (size_t t = 0; t < *length; t++)
-        for (size_t o = 0; o < d; o++) {
+    float *row = calloc(in + d, sizeof *row);
+    if (!row)
+        abort();
+    for (size_t t = 0; t < *length && embed->kind == MEGA_EMBED_TOKENS; t++) {
+        mega_packed_row(&weights->embed.weight, (size_t)input->tokens[t], row);
+        for (size_t o = 0; o < d; o++)
+            x[t * d + o] = row[o];
+    }
+    for (size_t o = 0; o < d && embed->kind != MEGA_EMBED_TOKENS; o++) {
+        if (in > 0)
+            mega_packed_row(&weights->embed.weight, o, row);
+        for (size_t t = 0; t < *length; t++) {
             double *at = &x[t * d + o];
-            if (embed->kind == MEGA_EMBED_TOKENS) {
-                *at = weights->embed.weight[(size_t)input->tokens[t] * d + o];
-                continue;
-            }
             *at = weights->embed.bias[o];
             if (embed->kind == MEGA_EMBED_REAL)
-                *at += (double)input->values[t] * weights->embed.weight[o];
+                *at += (double)input->values[t] * weights->embed_real[o];
             for (size_t i = 0; i < in; i++)
-                *at += embed_value(embed, input, t, i) * weights->embed.weight[o * in + i];
+                *at += embed_value(embed, input, t, i) * row[i];
             if (weights->positions)
                 *at += weights->positions[t * d + o];
         }
+    }
+    free(row);
     return x;
 }
 
@@ -312,8 +337,7 @@ static double *pool(const MegaConfig *config, const MegaWeights *weights, const 
     if (stack->final_norm)
         norm_all(stack, &weights->final_norm, x, length);
     if (config->head.projection) {
-        double *y = linear(x, length, d, d, weights->head_projection.weight,
-                           weights->head_projection.bias);
+        double *y = linear(x, length, &weights->head_projection);
         activate_all(MEGA_ACTIVATION_SILU, y, length * d);
         free(x);
         x = y;
@@ -340,15 +364,13 @@ void reference_classify(const MegaConfig *config, const MegaWeights *weights,
     }
     for (int i = 0; i < head->layers; i++) {
         size_t width = (size_t)head->width;
-        double *y = linear(x, 1, in, width, weights->head_layers[i].weight,
-                           weights->head_layers[i].bias);
+        double *y = linear(x, 1, &weights->head_layers[i]);
         activate_all(head->activation, y, width);
         free(x);
         x = y;
         in = width;
     }
-    double *y = linear(x, 1, in, (size_t)head->classes, weights->head_output.weight,
-                       weights->head_output.bias);
+    double *y = linear(x, 1, &weights->head_output);
     memcpy(logits, y, (size_t)head->classes * sizeof *logits);
     free(x);
     free(y);

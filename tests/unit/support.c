@@ -82,7 +82,9 @@ static MegaTensorDecl *declare(const Specs *specs, const ModelTweak *tweak, size
         if (tweak->missing && strcmp(tweak->missing, spec->name) == 0)
             continue;
         *decl = (MegaTensorDecl){.name = spec->name, .dtype = tweak->dtype, .rank = spec->rank,
-                                 .tied_to = -1};
+                                 .tied_to = -1, .panels = tweak->panels && spec->matrix};
+        if (decl->dtype == MEGA_Q8 && !spec->matrix)
+            decl->dtype = MEGA_F32;
         memcpy(decl->shape, spec->shape, sizeof decl->shape);
         if (tweak->longer && strcmp(tweak->longer, spec->name) == 0)
             decl->shape[0]++;
@@ -104,10 +106,13 @@ static int write_tensor(MegaWriter *writer, const MegaTensorDecl *decl, Random *
         spec.elements *= decl->shape[i];
     }
     float *values = random_tensor(&spec, random);
-    size_t size = spec.elements * mega_dtype_traits((int)decl->dtype)->item_size;
-    void *stored = malloc(size);
+    uint64_t size = 0, columns = spec.shape[spec.rank - 1], rows = spec.elements / columns;
+    assert_true(mega_dtype_bytes(decl->dtype, spec.shape, spec.rank, &size));
+    char *stored = malloc(size);
     assert_non_null(stored);
-    mega_dtype_from_f32(decl->dtype, values, spec.elements, stored);
+    for (uint64_t row = 0; row < rows; row++)
+        mega_dtype_from_f32(decl->dtype, values + row * columns, columns,
+                            stored + row * (size / rows));
     int code = mega_writer_tensor(writer, stored, size, err);
     free(stored);
     free(values);

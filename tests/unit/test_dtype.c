@@ -33,19 +33,20 @@ static double f16_value(uint16_t half)
 static void test_traits(void **state)
 {
     (void)state;
-    static const char *const names[] = {"f32", "f16", "bf16", "f64", "i64",
-                                        "i32", "i16", "i8",   "u8",  "bool"};
-    static const uint32_t sizes[] = {4, 2, 2, 8, 8, 4, 2, 1, 1, 1};
-    for (size_t i = 0; i < 10; i++) {
+    static const char *const names[] = {"f32", "f16", "bf16", "int8", "f64", "i64",
+                                        "i32", "i16", "i8",   "u8",   "bool"};
+    static const uint32_t sizes[] = {4, 2, 2, 34, 8, 8, 4, 2, 1, 1, 1};
+    for (size_t i = 0; i < 11; i++) {
         int dtype = mega_dtype_by_name(names[i]);
         const MegaDtypeTraits *traits = mega_dtype_traits(dtype);
         assert_non_null(traits);
         assert_string_equal(traits->name, names[i]);
         assert_int_equal(traits->item_size, sizes[i]);
-        assert_int_equal(traits->storable, i < 3);
+        assert_int_equal(traits->storable, i < 4);
+        assert_int_equal(traits->block, i == 3 ? 32 : 1);
     }
     assert_int_equal(mega_dtype_by_name("f8"), -1);
-    assert_null(mega_dtype_traits(3));
+    assert_null(mega_dtype_traits(4));
     assert_null(mega_dtype_traits(-1));
     assert_null(mega_dtype_traits(255));
 }

@@ -99,8 +99,8 @@ static void elementary_functions(void **state)
 
 /* One product in all its forms: rows from one to beyond the largest tile, columns to beyond the
  * most panels of a tile. */
-static void matrix_product(const MegaKernels *kernels, Random *random, MegaWeightKind kind,
-                           bool add)
+static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool add,
+                           bool same_bits)
 {
     size_t rows = (size_t)random_int(random, 1, 29), k = (size_t)random_int(random, 1, 70);
     size_t out = (size_t)random_int(random, 1, 140), ldx = k + 3, ldy = out + 5;
@@ -108,18 +108,20 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaWeigh
     float *x = random_floats(random, rows * ldx, -1, 1);
     float *weight = guarded(random, out * k, -1, 1);
     float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
-    float *y = guarded(random, rows * ldy, -1, 1), *z = guarded(random, rows * ldy, 0, 0);
+    float *y = guarded(random, rows * ldy, -1, 1);
     double *expected = calloc(rows * ldy, sizeof *expected);
     uint16_t *half = malloc(out * k * sizeof *half);
     MegaPacked packed = {.panels = panels, .kind = kind, .in = k, .out = out};
     assert_true(expected && half);
-    if (kind != MEGA_WEIGHT_F32) {
-        MegaDtype dtype = kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16;
+    if (kind != MEGA_F32) {
+        MegaDtype dtype = kind == MEGA_F16 ? MEGA_F16 : MEGA_BF16;
         mega_dtype_from_f32(dtype, weight, out * k, half);
         mega_dtype_to_f32(dtype, half, out * k, weight);
     }
-    mega_pack_into(kind, panels, kind == MEGA_WEIGHT_F32 ? (void *)weight : half, k, out, k);
-    memcpy(z, y, rows * ldy * sizeof *z);
+    if (kind == MEGA_F32)
+        mega_panels_pack(kind, panels, weight, k * sizeof *weight, out, k);
+    else
+        mega_panels_pack(kind, panels, half, k * sizeof *half, out, k);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < ldy; c++) {
             expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
@@ -128,8 +130,6 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaWeigh
         }
     mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, add);
     assert_close(y, expected, rows * ldy, 1e-5);
-    kernels->matvec(weight, out, k, x, ldx, rows, z, ldy, add);
-    assert_close(z, expected, rows * ldy, 1e-5);
 
     /* a row alone, and columns alone, give the same bits as among others */
     size_t row = (size_t)random_int(random, 0, (int)rows - 1);
@@ -138,14 +138,15 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaWeigh
     float *alone = guarded(random, out, 0, 0);
     mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, false);
     mega_matmul(kernels, &packed, x + row * ldx, ldx, 1, alone, ldy, false);
-    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
+    if (same_bits)
+        assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
     mega_matmul(kernels, &part, x + row * ldx, ldx, 1, alone, ldy, false);
-    assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
+    if (same_bits)
+        assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
     release(alone, out);
     release(weight, out * k);
     release(panels, bytes / sizeof *panels);
     release(y, rows * ldy);
-    release(z, rows * ldy);
     free(x);
     free(expected);
     free(half);
@@ -157,7 +158,7 @@ static void matrix_products(void **state)
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
         for (int round = 0; round < 300; round++)
-            matrix_product(tiers[t], &random, (MegaWeightKind)(round % 3), round % 2);
+            matrix_product(tiers[t], &random, (MegaDtype)(round % 3), round % 2, true);
 }
 
 static double norm(const double *x, size_t n)
@@ -203,21 +204,17 @@ static double *to_doubles(const float *x, size_t n)
 }
 
 /* weight [out][k], as integers: packed, and what they stand for. */
-static void pack_int8(float *weight, size_t out, size_t k, void *panels, size_t bytes)
+static void pack_int8(float *weight, size_t out, size_t k, void *panels)
 {
     size_t row_bytes = (k + MEGA_INT8_BLOCK - 1) / MEGA_INT8_BLOCK * MEGA_Q8_BYTES;
     unsigned char *blocks = malloc(out * row_bytes);
-    void *again = malloc(bytes);
-    assert_true(blocks && again);
-    mega_pack_into(MEGA_WEIGHT_INT8, panels, weight, k, out, k);
+    assert_non_null(blocks);
     for (size_t c = 0; c < out; c++) {
         mega_q8_from_f32(weight + c * k, k, blocks + c * row_bytes);
         mega_q8_to_f32(blocks + c * row_bytes, k, weight + c * k);
     }
-    mega_pack_q8_into(again, blocks, out, k);
-    assert_memory_equal(again, panels, bytes);
+    mega_panels_pack(MEGA_Q8, panels, blocks, row_bytes, out, k);
     free(blocks);
-    free(again);
 }
 
 /* Products of 8 bits. worst: all numbers as large as they get, where sums would saturate. */
@@ -225,20 +222,20 @@ static void int8_product(const MegaKernels *kernels, Random *random, bool add, b
 {
     size_t rows = (size_t)random_int(random, 1, 37), k = (size_t)random_int(random, 1, 1500);
     size_t out = (size_t)random_int(random, 1, 50), ldy = out + 5;
-    size_t bytes = (size_t)mega_packed_bytes(MEGA_WEIGHT_INT8, out, k);
+    size_t bytes = (size_t)mega_packed_bytes(MEGA_Q8, out, k);
     float *x = random_floats(random, rows * k, -1, 1);
     float *weight = random_floats(random, out * k, -1, 1);
     float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
     float *y = guarded(random, rows * ldy, -1, 1), *alone = guarded(random, out, 0, 0);
     double *expected = to_doubles(y, rows * ldy), *rounded_x = malloc(rows * k * sizeof *rounded_x);
-    MegaPacked packed = {.panels = panels, .kind = MEGA_WEIGHT_INT8, .in = k, .out = out};
+    MegaPacked packed = {.panels = panels, .kind = MEGA_Q8, .in = k, .out = out};
     assert_non_null(rounded_x);
     for (size_t i = 0; worst && i < rows * k; i++)
         x[i] = i % 3 ? -1 : 1;
     for (size_t i = 0; worst && i < out * k; i++)
         weight[i] = i % 5 ? -0.5f : 0.5f;
     double *exact_x = to_doubles(x, rows * k), *exact_weight = to_doubles(weight, out * k);
-    pack_int8(weight, out, k, panels, bytes);
+    pack_int8(weight, out, k, panels);
     double *rounded_weight = to_doubles(weight, out * k);
     for (size_t r = 0; r < rows; r++)
         quantized_row(x + r * k, k, rounded_x + r * k);
@@ -280,6 +277,16 @@ static void int8_products(void **state)
             int8_product(tiers[t], &random, round % 2, round % 4 == 3);
 }
 
+static void products_by_openblas(void **state)
+{
+    Random random = {28};
+    const MegaKernels *kernels = mega_kernels_by_name("openblas");
+    (void)state;
+    assert_non_null(kernels);
+    for (int round = 0; round < 60; round++)
+        matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);
+}
+
 /* Every half there is, through a product with one. */
 static void half_weights(void **state)
 {
@@ -292,10 +299,10 @@ static void half_weights(void **state)
     for (int i = 0; i < N; i++)
         half[i] = (uint16_t)i;
     for (size_t t = 0; t < tier_count; t++)
-        for (int kind = MEGA_WEIGHT_F16; kind <= MEGA_WEIGHT_BF16; kind++) {
-            MegaPacked packed = {.panels = panels, .kind = (MegaWeightKind)kind, .in = 1, .out = N};
-            mega_dtype_to_f32(kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16, half, N, expected);
-            mega_pack_into(packed.kind, panels, half, 1, N, 1);
+        for (int kind = MEGA_F16; kind <= MEGA_BF16; kind++) {
+            MegaPacked packed = {.panels = panels, .kind = (MegaDtype)kind, .in = 1, .out = N};
+            mega_dtype_to_f32(kind == MEGA_F16 ? MEGA_F16 : MEGA_BF16, half, N, expected);
+            mega_panels_pack(packed.kind, panels, half, sizeof *half, N, 1);
             mega_matmul(tiers[t], &packed, &one, 1, 1, y, N, false);
             for (int i = 0; i < N; i++)
                 assert_true(isnan(expected[i]) ? isnan(y[i]) : y[i] == expected[i]);
@@ -428,6 +435,7 @@ int main(void)
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),
+        cmocka_unit_test(products_by_openblas),
         cmocka_unit_test(half_weights),
         cmocka_unit_test(softmax_blocks),
     };

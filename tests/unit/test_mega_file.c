@@ -185,7 +185,7 @@ static void test_read_example(void **state)
 static int write_example(const char *path, MegaError *err)
 {
     static const MegaTensorDecl decls[] = {
-        {"a", MEGA_F32, 1, {2}, -1}, {"b", MEGA_F16, 2, {2, 32}, -1}, {"c", MEGA_F32, 1, {2}, 0}};
+        {"a", MEGA_F32, 1, {2}, -1, false}, {"b", MEGA_F16, 2, {2, 32}, -1, false}, {"c", MEGA_F32, 1, {2}, 0, false}};
     static const float a[] = {1, -2};
     float b[64];
     uint8_t a_bytes[8], b_bytes[128];
@@ -323,11 +323,13 @@ static const Change changes[] = {
     {0xc2, 1, 'b', MEGA_ERR_FORMAT, "'b' occurs twice"},
     {0xc2, 1, ' ', MEGA_ERR_FORMAT, "printable"},
     {0xc2, 1, 0, MEGA_ERR_FORMAT, "printable"},
-    {0xc3, 1, 3, MEGA_ERR_UNSUPPORTED, "dtype 3"},
+    {0xc3, 1, 3, MEGA_ERR_FORMAT, "8 bytes is stated, but shape and dtype give 34"},
+    {0xc3, 1, 4, MEGA_ERR_UNSUPPORTED, "dtype 4"},
     {0xc3, 1, 32, MEGA_ERR_UNSUPPORTED, "dtype 32"},
     {0xc3, 1, 255, MEGA_ERR_UNSUPPORTED, "dtype 255"},
     {0xc3, 1, 1, MEGA_ERR_FORMAT, "8 bytes is stated, but shape and dtype give 4"},
-    {0xc4, 1, 3, MEGA_ERR_UNSUPPORTED, "encoding 3"},
+    {0xc4, 1, 3, MEGA_ERR_FORMAT, "in panels, but has 1 dimensions"},
+    {0xc4, 1, 4, MEGA_ERR_UNSUPPORTED, "encoding 4"},
     {0xc4, 1, 255, MEGA_ERR_UNSUPPORTED, "encoding 255"},
     {0xc4, 1, 2, MEGA_ERR_FORMAT, "tied, but states data"},
     {0xc5, 1, 0, MEGA_ERR_FORMAT, "0 dimensions"},
@@ -516,21 +518,26 @@ static void test_foreign_files(void **state)
 enum { BIG_ROWS = 300, BIG_COLUMNS = 1000 };
 
 static const MegaTensorDecl big_decls[] = {
-    {"f32", MEGA_F32, 2, {BIG_ROWS, BIG_COLUMNS}, -1},
-    {"tie", MEGA_F32, 2, {BIG_ROWS, BIG_COLUMNS}, 0},
-    {"f16", MEGA_F16, 4, {BIG_ROWS, 10, 10, 10}, -1},
-    {"tiny", MEGA_BF16, 1, {1}, -1},
-    {"bf16", MEGA_BF16, 1, {BIG_ROWS * BIG_COLUMNS}, -1},
-    {"edge", MEGA_F32, 1, {65536}, -1}, /* exactly one block */
+    {"f32", MEGA_F32, 2, {BIG_ROWS, BIG_COLUMNS}, -1, false},
+    {"tie", MEGA_F32, 2, {BIG_ROWS, BIG_COLUMNS}, 0, false},
+    {"f16", MEGA_F16, 4, {BIG_ROWS, 10, 10, 10}, -1, false},
+    {"tiny", MEGA_BF16, 1, {1}, -1, false},
+    {"bf16", MEGA_BF16, 1, {BIG_ROWS * BIG_COLUMNS}, -1, false},
+    {"edge", MEGA_F32, 1, {65536}, -1, false}, /* exactly one block */
+    {"panels", MEGA_F32, 2, {BIG_ROWS, 70}, -1, true},
+    {"panels_tie", MEGA_F32, 2, {BIG_ROWS, 70}, 6, true},
+    {"panels16", MEGA_F16, 2, {32, 9}, -1, true}, /* whole panels */
+    {"int8", MEGA_Q8, 2, {37, 100}, -1, true},
+    {"int8_plain", MEGA_Q8, 3, {2, 3, 31}, -1, false},
 };
 
 /* Bytes without much pattern, the same for every call. */
 static uint8_t *big_data(const MegaTensorDecl *decl, size_t *size)
 {
     uint32_t seed = (uint32_t)decl->name[0] + (uint32_t)decl->rank;
-    *size = mega_dtype_traits((int)decl->dtype)->item_size;
-    for (int i = 0; i < decl->rank; i++)
-        *size *= (size_t)decl->shape[i];
+    uint64_t bytes = 0;
+    assert_true(mega_dtype_bytes(decl->dtype, decl->shape, decl->rank, &bytes));
+    *size = (size_t)bytes;
     uint8_t *data = malloc(*size);
     for (size_t i = 0; i < *size; i++) {
         seed = seed * 1664525 + 1013904223;
@@ -593,13 +600,17 @@ static void check_big(const char *path, bool compress)
         for (int j = 0; j < decl->rank; j++)
             assert_int_equal(tensor->shape[j], decl->shape[j]);
         bool packed = compress && size > MEGA_DATA_ALIGNMENT;
-        assert_int_equal(tensor->block_count, packed ? (size + 262143) / 262144 : 0);
+        size_t block = decl->dtype == MEGA_Q8 ? 262140 : 262144;
+        assert_int_equal(tensor->block_count, packed ? (size + block - 1) / block : 0);
         uint8_t *found = malloc(size);
         assert_int_equal(mega_file_read(file, tensor, found, &err), 0);
         assert_memory_equal(found, data, size);
         if (packed) {
             assert_null(mega_file_data(file, tensor));
             check_blocks(file, tensor, data);
+        } else if (decl->panels) {
+            assert_null(mega_file_data(file, tensor));
+            assert_non_null(mega_file_panels(file, tensor));
         } else {
             assert_memory_equal(mega_file_data(file, tensor), data, size);
         }
@@ -619,6 +630,25 @@ static void test_big(void **state)
         check_big(path, compress);
         assert_int_equal(unlink(path), 0);
     }
+}
+
+/* Rows that fill up a panel must be zero, which no checksum covers. */
+static void test_panel_padding(void **state)
+{
+    (void)state;
+    MegaError err = {0};
+    MegaFile *file = NULL;
+    const char *path = path_of("big.mega");
+    write_big(path, false);
+    assert_int_equal(mega_file_open(&file, path, &err), 0);
+    const MegaTensor *tensor = mega_file_find(file, "int8");
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "\1", 1, (off_t)(tensor->offset + tensor->stored_size - 1)), 1);
+    assert_int_equal(mega_file_verify(file, &err), MEGA_ERR_FORMAT);
+    assert_message(&err, "the padding of its last panel is not zero");
+    close(fd);
+    mega_file_close(file);
+    assert_int_equal(unlink(path), 0);
 }
 
 /* Damage in the third block of the first tensor is found and named, and the other blocks still
@@ -690,20 +720,21 @@ typedef struct BadDecl {
 } BadDecl;
 
 static const BadDecl bad_decls[] = {
-    {{"a", MEGA_F32, 1, {2}, -1}, MEGA_ERR_ARGUMENT, "'a' is declared twice"},
-    {{"", MEGA_F32, 1, {2}, -1}, MEGA_ERR_ARGUMENT, "printable"},
-    {{"b c", MEGA_F32, 1, {2}, -1}, MEGA_ERR_ARGUMENT, "printable"},
-    {{"b", MEGA_F64, 1, {2}, -1}, MEGA_ERR_ARGUMENT, "dtype f64"},
-    {{"b", MEGA_F32, 0, {2}, -1}, MEGA_ERR_LIMIT, "0 dimensions"},
-    {{"b", MEGA_F32, 5, {2}, -1}, MEGA_ERR_LIMIT, "5 dimensions"},
-    {{"b", MEGA_F32, 2, {2, 0}, -1}, MEGA_ERR_ARGUMENT, "dimension 1 of tensor 'b' is zero"},
-    {{"b", MEGA_F32, 2, {MAX64, 2}, -1}, MEGA_ERR_LIMIT, "overflows"},
-    {{"b", MEGA_F32, 1, {MAX64 / 4}, -1}, MEGA_ERR_LIMIT, "overflows"},
-    {{"b", MEGA_F32, 1, {2}, 1}, MEGA_ERR_ARGUMENT, "no earlier tensor"},
-    {{"b", MEGA_F32, 1, {2}, 2}, MEGA_ERR_ARGUMENT, "tied to number 2 of 2"},
-    {{"b", MEGA_F32, 1, {3}, 0}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
-    {{"b", MEGA_F16, 1, {2}, 0}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
-    {{"b", MEGA_F32, 2, {2, 1}, 0}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
+    {{"a", MEGA_F32, 1, {2}, -1, false}, MEGA_ERR_ARGUMENT, "'a' is declared twice"},
+    {{"", MEGA_F32, 1, {2}, -1, false}, MEGA_ERR_ARGUMENT, "printable"},
+    {{"b c", MEGA_F32, 1, {2}, -1, false}, MEGA_ERR_ARGUMENT, "printable"},
+    {{"b", MEGA_F64, 1, {2}, -1, false}, MEGA_ERR_ARGUMENT, "dtype f64"},
+    {{"b", MEGA_F32, 0, {2}, -1, false}, MEGA_ERR_LIMIT, "0 dimensions"},
+    {{"b", MEGA_F32, 5, {2}, -1, false}, MEGA_ERR_LIMIT, "5 dimensions"},
+    {{"b", MEGA_F32, 2, {2, 0}, -1, false}, MEGA_ERR_ARGUMENT, "dimension 1 of tensor 'b' is zero"},
+    {{"b", MEGA_F32, 2, {MAX64, 2}, -1, false}, MEGA_ERR_LIMIT, "overflows"},
+    {{"b", MEGA_F32, 1, {MAX64 / 4}, -1, false}, MEGA_ERR_LIMIT, "overflows"},
+    {{"b", MEGA_F32, 1, {2}, 1, false}, MEGA_ERR_ARGUMENT, "no earlier tensor"},
+    {{"b", MEGA_F32, 1, {2}, 2, false}, MEGA_ERR_ARGUMENT, "tied to number 2 of 2"},
+    {{"b", MEGA_F32, 1, {3}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
+    {{"b", MEGA_F16, 1, {2}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
+    {{"b", MEGA_F32, 2, {2, 1}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
+    {{"b", MEGA_F32, 1, {2}, -1, true}, MEGA_ERR_ARGUMENT, "it is no matrix"},
 };
 
 static void test_bad_declarations(void **state)
@@ -713,7 +744,7 @@ static void test_bad_declarations(void **state)
     for (size_t i = 0; i < COUNT(bad_decls); i++) {
         MegaError err = {0};
         MegaWriter *writer = NULL;
-        MegaTensorDecl decls[2] = {{"a", MEGA_F32, 1, {2}, -1}, bad_decls[i].second};
+        MegaTensorDecl decls[2] = {{"a", MEGA_F32, 1, {2}, -1, false}, bad_decls[i].second};
         int code = mega_writer_new(&writer, path_of("bad.mega"), meta, decls, 2, false, &err);
         assert_int_equal(code, bad_decls[i].code);
         assert_message(&err, bad_decls[i].message);
@@ -729,7 +760,7 @@ static void test_wrong_data(void **state)
     MegaError err = {0};
     MegaWriter *writer = NULL;
     MegaMeta *meta = mega_meta_new();
-    static const MegaTensorDecl decl = {"a", MEGA_F32, 1, {2}, -1};
+    static const MegaTensorDecl decl = {"a", MEGA_F32, 1, {2}, -1, false};
     const char *path = path_of("wrong.mega");
     assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
     assert_int_equal(file_count(), 1); /* the temporary one */
@@ -762,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_inflate_is_exact),
         cmocka_unit_test(test_foreign_files),
         cmocka_unit_test(test_big),
+        cmocka_unit_test(test_panel_padding),
         cmocka_unit_test(test_damaged_block),
         cmocka_unit_test(test_no_tensors),
         cmocka_unit_test(test_bad_declarations),

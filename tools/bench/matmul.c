@@ -35,7 +35,7 @@ static const Shape shapes[] = {
 /* A product to time; kernels NULL: OpenBLAS. */
 typedef struct Product {
     const MegaKernels *kernels;
-    MegaWeightKind kind;
+    MegaDtype kind;
     char *weights; /* `copies` of them */
     size_t bytes, copies;
     double best; /* seconds */
@@ -59,6 +59,18 @@ static void *allocate(size_t bytes)
     return block;
 }
 
+static void pack(const Product *product, const Shape *shape, const float *weight)
+{
+    MegaDtype kind = product->kind;
+    size_t row_bytes = (size_t)mega_dtype_items(kind, shape->in) *
+                       mega_dtype_traits((int)kind)->item_size;
+    char *items = allocate(row_bytes * shape->out);
+    for (size_t row = 0; row < shape->out; row++)
+        mega_dtype_from_f32(kind, weight + row * shape->in, shape->in, items + row * row_bytes);
+    mega_panels_pack(kind, product->weights, items, row_bytes, shape->out, shape->in);
+    free(items);
+}
+
 static void fill(Product *product, const Shape *shape)
 {
     size_t count = shape->in * shape->out;
@@ -70,17 +82,10 @@ static void fill(Product *product, const Shape *shape)
                          : count * sizeof *weight;
     product->copies = shape->rows < 32 ? COPIES_BYTES / product->bytes + 1 : 1;
     product->weights = allocate(product->bytes * product->copies);
-    if (!product->kernels) {
+    if (product->kernels)
+        pack(product, shape, weight);
+    else
         memcpy(product->weights, weight, product->bytes);
-    } else if (product->kind == MEGA_WEIGHT_F16 || product->kind == MEGA_WEIGHT_BF16) {
-        uint16_t *half = allocate(count * sizeof *half);
-        mega_dtype_from_f32(product->kind == MEGA_WEIGHT_F16 ? MEGA_F16 : MEGA_BF16, weight, count,
-                            half);
-        mega_pack_into(product->kind, product->weights, half, shape->in, shape->out, shape->in);
-        free(half);
-    } else {
-        mega_pack_into(product->kind, product->weights, weight, shape->in, shape->out, shape->in);
-    }
     for (size_t i = 1; i < product->copies; i++)
         memcpy(product->weights + i * product->bytes, product->weights, product->bytes);
     free(weight);
@@ -134,7 +139,7 @@ static void run_shape(const Shape *shape, const MegaKernels *const *tiers, size_
         x[i] = (float)(rand() % 1001 - 500) * 1e-3f;
     for (size_t i = 0; i < count; i++) {
         products[i].kernels = i ? tiers[(i - 1) / KINDS] : NULL;
-        products[i].kind = i ? (MegaWeightKind)((i - 1) % KINDS) : MEGA_WEIGHT_F32;
+        products[i].kind = i ? (MegaDtype)((i - 1) % KINDS) : MEGA_F32;
         fill(&products[i], shape);
     }
     for (int turn = 0; turn < TURNS; turn++)

@@ -11,6 +11,8 @@
 #define INTERVAL (1.0 / 6)
 #define MAX_LEFT (100 * 60 * 60) /* seconds; a first guess may be anything */
 
+static bool on_screen; /* a terminal shows one bar */
+
 double clock_seconds(void)
 {
     struct timespec now;
@@ -36,15 +38,24 @@ void progress_update(Progress *progress, uint64_t done)
     int filled = (int)(part * WIDTH), left = seconds < MAX_LEFT ? (int)seconds : MAX_LEFT;
     fprintf(stderr, "\r[%.*s%*s] %3d %%", filled, "##############################", WIDTH - filled,
             "", (int)(100 * part));
-    if (progress->unit)
+    if (progress->unit && rate >= 1e6)
+        fprintf(stderr, "  %.1f M %s/s", rate / 1e6, progress->unit);
+    else if (progress->unit)
         fprintf(stderr, "  %.1f %s/s", rate, progress->unit);
     fprintf(stderr, "  %d:%02d left\033[K", left / 60, left % 60);
     fflush(stderr);
+    on_screen = true;
+}
+
+void progress_clear(void)
+{
+    if (on_screen)
+        fputs("\r\033[K", stderr);
+    on_screen = false;
 }
 
 void progress_end(Progress *progress)
 {
-    if (progress->shown)
-        fputs("\r\033[K", stderr);
+    progress_clear();
     progress->shown = false;
 }

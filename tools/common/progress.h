@@ -19,6 +19,9 @@ typedef struct Progress {
 void progress_begin(Progress *progress, uint64_t total, const char *unit, bool quiet);
 void progress_update(Progress *progress, uint64_t done);
 void progress_end(Progress *progress);
+/* Before a message on standard error: takes away the bar if one is there. It comes back with the
+ * next update that is due. */
+void progress_clear(void);
 /* Seconds since some fixed time, for rates and durations. */
 double clock_seconds(void);
 

@@ -30,7 +30,7 @@
 #define ARCHITECTURE "another architecture"
 #endif
 
-void print_version(const char *program)
+void print_version(const char *program, const char *library)
 {
     char pcre2[32] = "";
     pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
@@ -44,5 +44,7 @@ void print_version(const char *program)
     printf("%s\n%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(),
            src_get_version(), fftwf_version, openblas_get_config(), zlibVersion(),
            jansson_version_str(), pcre2);
+    if (library)
+        puts(library);
     puts("MIT licence; FFTW's is the GPL, which this program is therefore distributed under");
 }

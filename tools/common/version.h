@@ -5,7 +5,7 @@
 #ifndef COMMON_VERSION_H
 #define COMMON_VERSION_H
 
-/* On standard output. */
-void print_version(const char *program);
+/* On standard output. library: name and version of one that only this program has, or NULL. */
+void print_version(const char *program, const char *library);
 
 #endif

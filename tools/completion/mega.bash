@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="bench classify eval forward generate inspect score translate verify help"
+    local commands="bench classify eval explain forward generate inspect plot score translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -22,34 +22,47 @@ _mega_run()
         return
         ;;
     bench)
-        options="--model --length --tokens --beam --batch --repeats --breakdown --format --cpu
-            --threads --help"
+        options="--model --length --tokens --beam --batch --repeats --breakdown --format --json
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --raw --ids --files-from --null --threads
-            --time --quiet --help"
+        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
+            --files-from --null
+            --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
     eval)
-        options="--model --root --split --limit --predictions --json --threads --quiet --help"
+        options="--model --root --split --limit --predictions --json
+            --threads --cpu --max-memory --quiet
+            --verbose --help"
+        ;;
+    explain)
+        options="--model --output --raw --ids --pre-tokenized --json
+            --threads --cpu --max-memory --help"
         ;;
     forward)
-        options="--model --in --target --chunk --output --stage --input --threads --help"
+        options="--model --in --target --chunk --output --stage --input --json
+            --threads --cpu --max-memory
+            --verbose --help"
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --stop --ignore-eos --n --chunk --ids --json --threads --help"
+            --seed --stop --ignore-eos --n --chunk --ids --json
+            --threads --cpu --max-memory
+            --verbose --help"
         ;;
     inspect) options="--tensors --json --help" ;;
+    plot) options="--model --output --layer --json --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
-            --threads --quiet --help"
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
             --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
-            --ids --pre-tokenized --batch --threads --quiet --help"
+            --ids --pre-tokenized --batch
+            --threads --cpu --max-memory --quiet --verbose --help"
         ;;
-    verify) options="--quiet --help" ;;
+    verify) options="--json --quiet --help" ;;
     *) return ;;
     esac
     case $previous in
@@ -57,18 +70,19 @@ _mega_run()
     --root) COMPREPLY=($(compgen -d -- "$current")) ;;
     --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
     --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
-    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512 avx512vnni dotprod" -- "$current")) ;;
+    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threads | --split | --limit | --chunk | --stage | --input) ;;
+    --top | --window | --hop | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
+    --split | --limit | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
-        inspect,* | verify,*) _mega_files '*.mega' ;;
+        inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac
         ;;
@@ -85,7 +99,7 @@ _mega_convert()
     --dict | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses" -- "$current")) ;;
-    --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16" -- "$current")) ;;
+    --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
     --audio-length | --pixel-mean | --pixel-std | --chunk-size | --name | --license | --source) ;;
@@ -96,7 +110,7 @@ _mega_convert()
                 --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --dtype --no-compress --name
-                --license --source --list --force --quiet --help --version" -- "$current"))
+                --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

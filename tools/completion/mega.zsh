@@ -6,9 +6,11 @@ _mega_run() {
         'bench:how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
         'eval:accuracy of a model on a list of labelled files'
+        'explain:draw what a model looked at in an input'
         'forward:raw arrays in, raw arrays out'
         'generate:go on with a text, by a language model'
         'inspect:show what a model file holds'
+        'plot:draw what a model learned'
         'score:how probable a model finds texts'
         'translate:text in, text out'
         'verify:check all checksums of a model file'
@@ -34,8 +36,12 @@ _mega_run() {
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
             '--breakdown[where the time of an encoder goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
-            '--cpu=[kernels (the best of this machine)]:name:(generic avx2 avx512 avx512vnni dotprod)' \
+            '--json[as --format json]' \
+            '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
     classify)
@@ -45,13 +51,20 @@ _mega_run() {
             '--json[one JSON object a line]' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
+            '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
+            '--smooth=[windows that are averaged for events (3)]:n: ' \
+            '*--ignore=[no events of these labels]:labels: ' \
+            '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -64,7 +77,24 @@ _mega_run() {
             '--predictions=[write the prediction of every row]:file:_files' \
             '--json[one JSON object]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    explain)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
+            '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
+            '--ids[input is token ids, used as they are]' \
+            '--pre-tokenized[text is tokenised already]' \
+            '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -77,7 +107,13 @@ _mega_run() {
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
             '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
+            '--json[print what was written as JSON]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -98,6 +134,11 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -107,6 +148,15 @@ _mega_run() {
             '--json[print everything as JSON, one line for each file]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
+        ;;
+    plot)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
+            '--layer=[only layer N of each stack]:n: ' \
+            '--json[print what was drawn as JSON]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            ':model:_files -g "*.mega"'
         ;;
     score)
         _arguments -s \
@@ -119,7 +169,10 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -144,12 +197,16 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already, and stays so]' \
             '--batch=[lines that are translated together (1)]:n: ' \
             '--threads=[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
+            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
     verify)
         _arguments -s \
+            '--json[one JSON object for each file]' \
             '(-q --quiet)'{-q,--quiet}'[print nothing for a file without damage]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
@@ -179,14 +236,16 @@ _mega_convert() {
         '--pixel-mean=[mean of the training pixels]:xxx: ' \
         '--pixel-std=[standard deviation of the training pixels]:x: ' \
         '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
-        '--dtype=[of the matrices\: f32 (default), f16 or bf16]:type:(f32 f16 bf16)' \
+        '--dtype=[of the matrices\: f32 (default), f16, bf16 or int8]:type:(f32 f16 bf16 int8)' \
         '--no-compress[larger file, used in place without decoding]' \
         '--name[name of the model]' \
         '--license[licence of the model]' \
         '--source=[where the model comes from]:text: ' \
         '--list[print tensors and arguments of a checkpoint]' \
+        '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \
         '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
+        '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
         '(-h --help)'{-h,--help}'[show this help]' \
         '--version[show the version]' \
         ':checkpoint:_files'

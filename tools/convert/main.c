@@ -8,20 +8,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "mapping.h"
+#include "mega_file.h"
+#include "memory.h"
 #include "metadata.h"
+#include "progress.h"
 #include "suggest.h"
 #include "version.h"
 #include "write.h"
 
 static const char help[] =
-    "Usage: mega-convert CHECKPOINT -o MODEL.mega [options]\n"
-    "       mega-convert --list CHECKPOINT\n"
+    "Usage: mega-convert CHECKPOINT|MODEL.mega -o MODEL.mega [options]\n"
+    "       mega-convert --list [--json] CHECKPOINT\n"
     "\n"
     "Converts a MEGA checkpoint of PyTorch (zip or older format, whole fairseq checkpoint, state\n"
-    "dict or the image model) or safetensors. Nothing in the checkpoint is executed.\n"
+    "dict or the image model) or safetensors. Nothing in the checkpoint is executed. A .mega file is\n"
+    "written anew with another --dtype, or with --no-compress.\n"
     "\n"
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
@@ -37,12 +43,14 @@ static const char help[] =
     "      --audio-length N   samples of a clip; 0: any\n"
     "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
     "      --chunk-size N     other chunk size than in training; 0: none\n"
-    "      --dtype TYPE       of the matrices: f32 (default), f16 or bf16\n"
+    "      --dtype TYPE       of the matrices: f32 (default), f16, bf16 or int8\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --name, --license, --source TEXT   provenance\n"
     "      --list             print tensors and arguments of a checkpoint\n"
+    "      --json             print what was written, or is listed, as a JSON object\n"
     "      --force            overwrite the output; leave out tensors that are not understood\n"
     "  -q, --quiet            no notes and no progress\n"
+    "  -v, --verbose          say what was found and written, how fast and in what memory\n"
     "  -h, --help             show this help\n"
     "      --version          show the version\n"
     "\n"
@@ -56,7 +64,8 @@ typedef struct Options {
     const char *config;
     long chunk_size;
     const char *glossaries[MAX_GLOSSARIES];
-    bool list, force;
+    bool list, json, force, verbose;
+    const char *describes; /* an option that says something of the checkpoint's model */
 } Options;
 
 static int usage_error(const char *format, ...)
@@ -107,6 +116,7 @@ enum {
     OPT_LICENSE,
     OPT_SOURCE,
     OPT_LIST,
+    OPT_JSON,
     OPT_FORCE,
     OPT_VERSION,
 };
@@ -138,8 +148,10 @@ static const struct option long_options[] = {
     {"license", required_argument, NULL, OPT_LICENSE},
     {"source", required_argument, NULL, OPT_SOURCE},
     {"list", no_argument, NULL, OPT_LIST},
+    {"json", no_argument, NULL, OPT_JSON},
     {"force", no_argument, NULL, OPT_FORCE},
     {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
@@ -212,9 +224,13 @@ static int parse_option(Options *options, int option, const char *name, const ch
 {
     MetadataOptions *meta = &options->metadata;
     bool good = true;
+    if (option != 'o' && option != 'q' && option != 'v' && option != OPT_DTYPE &&
+        option != OPT_NO_COMPRESS && option != OPT_FORCE && option != OPT_JSON)
+        options->describes = name;
     switch (option) {
     case 'o': options->write.path = value; break;
     case 'q': options->write.quiet = meta->quiet = true; break;
+    case 'v': options->verbose = true; break;
     case OPT_CONFIG: options->config = value; break;
     case OPT_DICT: meta->dict = value; break;
     case OPT_LABELS: meta->labels = value; break;
@@ -251,8 +267,9 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
     case OPT_DTYPE: {
         int dtype = mega_dtype_by_name(value);
-        good = dtype == MEGA_F32 || dtype == MEGA_F16 || dtype == MEGA_BF16;
+        good = dtype >= 0 && mega_dtype_traits(dtype)->storable;
         options->write.dtype = (MegaDtype)(good ? dtype : MEGA_F32);
+        options->write.keep_types = false;
         break;
     }
     case OPT_NO_COMPRESS: options->write.compress = false; break;
@@ -260,6 +277,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_LICENSE: meta->license = value; break;
     case OPT_SOURCE: meta->source = value; break;
     case OPT_LIST: options->list = true; break;
+    case OPT_JSON: options->json = true; break;
     case OPT_FORCE: options->force = options->write.keep_going = true; break;
     }
     return good ? 0 : usage_error("'%s' is not a valid value for --%s", value, name);
@@ -285,6 +303,49 @@ static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args
         printf("# arguments\n%s\n", text ? text : "{}");
         free(text);
     }
+}
+
+/* One line; consumes the reference. */
+static int print_json(json_t *object, MegaError *err)
+{
+    int code = 0;
+    if (!object)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the JSON output");
+    else if (json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0)
+        putchar('\n'); /* a failed write shows in finish_output */
+    json_decref(object);
+    return code;
+}
+
+static json_t *tensor_json(const MegaCheckpointTensor *tensor)
+{
+    json_t *shape = json_array();
+    for (int axis = 0; axis < tensor->rank; axis++)
+        json_array_append_new(shape, json_integer((json_int_t)tensor->shape[axis]));
+    return json_pack("{s:o,s:s,s:o}", "name", json_text(tensor->name), "dtype",
+                     mega_dtype_traits((int)tensor->dtype)->name, "shape", shape);
+}
+
+static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t *args,
+                     MegaError *err)
+{
+    uint64_t total = 0;
+    int failed = 0;
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
+        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
+        failed |= json_array_append_new(tensors, tensor_json(tensor));
+        total += tensor->elements;
+    }
+    json_t *object =
+        json_pack("{s:o,s:s,s:I,s:o,s:O}", "checkpoint", json_text(path), "kind",
+                  mega_checkpoint_kind(checkpoint), "elements", (json_int_t)total, "tensors",
+                  tensors, "arguments", args);
+    if (failed) {
+        json_decref(object);
+        object = NULL;
+    }
+    return print_json(object, err);
 }
 
 /* ---- Converting ----------------------------------------------------------------------------- */
@@ -329,19 +390,83 @@ static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const
     return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments") : 0;
 }
 
+/* False also when it cannot be read: opening it as a checkpoint says why. */
+static bool is_model_file(const char *path)
+{
+    char begin[8];
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* a FIFO would block */
+        return false;
+    FILE *file = fopen(path, "rb");
+    bool is = file && fread(begin, 1, sizeof begin, file) == sizeof begin &&
+              memcmp(begin, MEGA_MAGIC, sizeof begin) == 0;
+    if (file)
+        fclose(file);
+    return is;
+}
+
+/* What was written, as the file itself says. */
+static int tell_result(const Options *options, const char *kind, double seconds, MegaError *err)
+{
+    MegaFile *file = NULL;
+    const char *family = "model";
+    int code = mega_file_open(&file, options->write.path, err);
+    if (code)
+        return code;
+    if (mega_meta_find(mega_file_meta(file), "general.family"))
+        mega_meta_get_string(mega_file_meta(file), "general.family", &family, NULL);
+    uint64_t parameters = 0, stored = mega_file_size(file);
+    for (size_t i = 0; i < mega_file_tensor_count(file); i++)
+        if (mega_file_tensor(file, i)->tied_to < 0)
+            parameters += mega_file_tensor(file, i)->elements;
+    if (options->verbose)
+        fprintf(stderr,
+                "mega-convert: %s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f "
+                "s, peak memory %.1f MB\n",
+                kind, family, mega_file_tensor_count(file),
+                (unsigned long long)parameters, (unsigned long long)stored, seconds,
+                peak_megabytes());
+    if (options->json)
+        code = print_json(
+            json_pack("{s:o,s:s,s:o,s:s,s:I,s:I,s:I}", "checkpoint",
+                      json_text(options->metadata.input_path), "kind", kind, "output",
+                      json_text(options->write.path), "architecture", family,
+                      "tensors", (json_int_t)mega_file_tensor_count(file), "parameters",
+                      (json_int_t)parameters, "file_size", (json_int_t)stored),
+            err);
+    mega_file_close(file);
+    return code;
+}
+
 static int convert(const Options *options, MegaError *err)
 {
     MegaCheckpoint *checkpoint = NULL;
     Architecture architecture;
     MegaMeta *meta = NULL;
     json_t *args = NULL;
-    int code = mega_checkpoint_open(&checkpoint, options->metadata.input_path, err);
+    double begun = clock_seconds();
+    const char *path = options->metadata.input_path;
+    if (!options->list && is_model_file(path)) {
+        if (options->describes)
+            return mega_fail(err, MEGA_ERR_ARGUMENT,
+                             "%s is a .mega model, of which only type and compression can be "
+                             "changed: --%s is for checkpoints",
+                             path, options->describes);
+        int failed = rewrite_model(&options->write, path, err);
+        if (!failed && (options->json || options->verbose))
+            failed = tell_result(options, "model file", clock_seconds() - begun, err);
+        return failed;
+    }
+    int code = mega_checkpoint_open(&checkpoint, path, err);
     if (!code)
         code = merge_arguments(&args, checkpoint, options->config, err);
     if (code)
         goto out;
     if (options->list) {
-        list_checkpoint(checkpoint, args);
+        if (options->json)
+            code = list_json(checkpoint, options->metadata.input_path, args, err);
+        else
+            list_checkpoint(checkpoint, args);
         goto out;
     }
     code = architecture_detect(&architecture, checkpoint, args, options->chunk_size, err);
@@ -349,6 +474,9 @@ static int convert(const Options *options, MegaError *err)
         code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
     if (!code)
         code = write_model(&options->write, &architecture, checkpoint, meta, err);
+    if (!code && (options->json || options->verbose))
+        code = tell_result(options, mega_checkpoint_kind(checkpoint), clock_seconds() - begun,
+                           err);
 out:
     mega_meta_free(meta);
     json_decref(args);
@@ -361,19 +489,19 @@ int main(int argc, char **argv)
     Options options = {
         .metadata = {.audio_rate = -1, .audio_length = -1, .audio_mean = NAN, .audio_std = NAN,
                      .text_unit = -1},
-        .write = {.dtype = MEGA_F32, .compress = true},
+        .write = {.dtype = MEGA_F32, .keep_types = true, .compress = true},
         .chunk_size = -1,
     };
     MegaError err = {0};
     int option, index = 0;
     opterr = 0;
     catch_lost_mapping("mega-convert", write_abandon);
-    while ((option = getopt_long(argc, argv, ":o:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":o:qvh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             if (option == 'h')
                 fputs(help, stdout);
             else
-                print_version("mega-convert");
+                print_version("mega-convert", NULL);
             return finish_output();
         }
         if (option == '?' || option == ':')

@@ -14,15 +14,18 @@
 
 #define MAX_REPEATED (1u << 20)
 
-/* One tensor on its way: what the model wants and where the checkpoint has it. */
+/* One tensor on its way: what the model wants and where the checkpoint, or the model file that is
+ * written anew, has it. */
 typedef struct Item {
     MegaTensorSpec spec;
     const MegaCheckpointTensor *from;
+    const MegaTensor *stored;
 } Item;
 
 typedef struct Items {
     const Architecture *architecture;
     const MegaCheckpoint *checkpoint;
+    const MegaFile *file; /* instead of these two */
     Item *items; /* [count] */
     size_t count, capacity;
     size_t missing;
@@ -58,6 +61,20 @@ static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
         snprintf(text + used, size - used, "]");
 }
 
+static int append(Items *items, const Item *item, MegaError *err)
+{
+    if (items->count == items->capacity) {
+        size_t capacity = items->capacity ? 2 * items->capacity : 256;
+        Item *grown = realloc(items->items, capacity * sizeof *grown);
+        if (!grown)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+        items->items = grown;
+        items->capacity = capacity;
+    }
+    items->items[items->count++] = *item;
+    return 0;
+}
+
 static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Items *items = context;
@@ -86,16 +103,19 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
                          "has",
                          from->name, (unsigned long long)from->elements,
                          (unsigned long long)from->storage_size);
-    if (items->count == items->capacity) {
-        size_t capacity = items->capacity ? 2 * items->capacity : 256;
-        Item *grown = realloc(items->items, capacity * sizeof *grown);
-        if (!grown)
-            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
-        items->items = grown;
-        items->capacity = capacity;
-    }
-    items->items[items->count++] = (Item){*spec, from};
-    return 0;
+    return append(items, &(Item){.spec = *spec, .from = from}, err);
+}
+
+/* The same of a model file. */
+static int add_stored(void *context, const MegaTensorSpec *spec, MegaError *err)
+{
+    Items *items = context;
+    const MegaTensor *stored = mega_file_find(items->file, spec->name);
+    if (!stored || stored->rank != spec->rank ||
+        memcmp(stored->shape, spec->shape, (size_t)spec->rank * sizeof *spec->shape) != 0)
+        return mega_fail(err, MEGA_ERR_MODEL, "%s: tensor '%s' is missing or of another shape",
+                         mega_file_name(items->file), spec->name);
+    return append(items, &(Item){.spec = *spec, .stored = stored}, err);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -150,9 +170,21 @@ static int check_leftovers(const Items *items, bool keep_going, MegaError *err)
 
 /* Matrices shrink; what is small or sensitive (norms, EMA, biases, gamma and beta) stays float32.
  */
-static MegaDtype stored_dtype(const MegaTensorSpec *spec, MegaDtype wanted)
+static MegaDtype choose_dtype(const WriteOptions *options, const Item *item)
 {
-    return spec->rank == 2 && ends_with(spec->name, "weight") ? wanted : MEGA_F32;
+    if (item->stored && options->keep_types)
+        return item->stored->dtype;
+    return item->spec.matrix ? options->dtype : MEGA_F32;
+}
+
+/* Whether the engine can use the parts of a matrix where they lie in its panels. */
+static bool panels_serve(const MegaTensorSpec *spec)
+{
+    uint64_t first = 0;
+    for (int i = 0; i < spec->part_count; first += spec->part_rows[i++])
+        if (first % MEGA_PANEL != 0)
+            return false;
+    return spec->matrix;
 }
 
 static bool contiguous(const MegaCheckpointTensor *tensor)
@@ -169,6 +201,8 @@ static bool contiguous(const MegaCheckpointTensor *tensor)
 static bool same_table(const Item *a, const Item *b)
 {
     const MegaCheckpointTensor *left = a->from, *right = b->from;
+    if (a->stored)
+        return b->stored->tied_to == (int)a->stored->index;
     size_t item = mega_dtype_traits((int)left->dtype)->item_size;
     if (mega_checkpoint_same(left, right))
         return true;
@@ -179,13 +213,15 @@ static bool same_table(const Item *a, const Item *b)
                   (size_t)left->elements * item) == 0;
 }
 
-static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
+static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
 {
     MegaTensorDecl *decls = calloc(items->count + 1, sizeof *decls);
     for (size_t i = 0; decls && i < items->count; i++) {
         const MegaTensorSpec *spec = &items->items[i].spec;
-        decls[i] = (MegaTensorDecl){.name = spec->name, .dtype = stored_dtype(spec, wanted),
-                                    .rank = spec->rank, .tied_to = -1};
+        decls[i] = (MegaTensorDecl){.name = spec->name,
+                                    .dtype = choose_dtype(options, &items->items[i]),
+                                    .rank = spec->rank, .tied_to = -1,
+                                    .panels = panels_serve(spec)};
         memcpy(decls[i].shape, spec->shape, sizeof decls[i].shape);
         for (size_t j = 0; j < i && decls[i].tied_to < 0; j++)
             if (decls[j].tied_to < 0 && decls[j].dtype == decls[i].dtype &&
@@ -197,30 +233,93 @@ static MegaTensorDecl *declare(const Items *items, MegaDtype wanted)
     return decls;
 }
 
-static int write_tensor(MegaWriter *writer, const MegaCheckpoint *checkpoint, const Item *item,
-                        MegaDtype dtype, MegaError *err)
+/* Whether a type can hold the values. */
+static int check_range(const Item *item, const float *values, MegaDtype dtype, MegaError *err)
 {
-    size_t n = (size_t)item->spec.elements, size = n * mega_dtype_traits((int)dtype)->item_size;
-    float *values = malloc(n * sizeof *values);
-    void *small = dtype == MEGA_F32 ? NULL : malloc(size);
-    int code = mega_checkpoint_verify(checkpoint, item->from, err);
-    if (!code && (!values || (dtype != MEGA_F32 && !small)))
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", item->from->name);
-    if (code)
-        goto out;
-    mega_checkpoint_read_f32(item->from, values);
-    if (small) {
-        for (size_t i = 0; i < n && dtype == MEGA_F16; i++)
-            if (fabsf(values[i]) > 65504.0f) {
-                code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                                 "tensor '%s' holds %g, too large for f16: use bf16 or f32",
-                                 item->from->name, (double)values[i]);
-                goto out;
-            }
-        mega_dtype_from_f32(dtype, values, n, small);
+    const char *name = item->from ? item->from->name : item->spec.name;
+    for (uint64_t i = 0; i < item->spec.elements; i++) {
+        if (dtype == MEGA_F16 && fabsf(values[i]) > 65504.0f)
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "tensor '%s' holds %g, too large for f16: use bf16 or f32", name,
+                             (double)values[i]);
+        if (dtype == MEGA_Q8 && !isfinite(values[i]))
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "tensor '%s' holds %g, which int8 cannot: use f32", name,
+                             (double)values[i]);
     }
-    code = mega_writer_tensor(writer, small ? small : values, size, err);
-out:
+    return 0;
+}
+
+/* Decoded bytes of a row, and how many rows there are. */
+static uint64_t row_bytes(MegaDtype dtype, const MegaTensorSpec *spec, uint64_t *rows)
+{
+    uint64_t columns = spec->shape[spec->rank - 1];
+    *rows = spec->elements / columns;
+    return mega_dtype_items(dtype, columns) * mega_dtype_traits((int)dtype)->item_size;
+}
+
+/* The bytes of a stored tensor; free them. */
+static int read_bytes(const MegaFile *file, const MegaTensor *tensor, char **data, MegaError *err)
+{
+    *data = malloc((size_t)tensor->size);
+    return *data ? mega_file_read(file, tensor, *data, err)
+                 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", tensor->name);
+}
+
+static int read_stored(const MegaFile *file, const Item *item, float *values, MegaError *err)
+{
+    const MegaTensor *tensor = item->stored;
+    char *data;
+    int code = read_bytes(file, tensor, &data, err);
+    if (!code)
+        mega_dtype_tensor_to_f32(tensor->dtype, data, tensor->shape, tensor->rank, values);
+    free(data);
+    return code;
+}
+
+static int read_values(const Items *items, const Item *item, float *values, MegaError *err)
+{
+    if (item->stored)
+        return read_stored(items->file, item, values, err);
+    int code = mega_checkpoint_verify(items->checkpoint, item->from, err);
+    if (!code)
+        mega_checkpoint_read_f32(item->from, values);
+    return code;
+}
+
+/* A stored tensor whose type stays: integers would not survive the way through floats. */
+static int copy_tensor(MegaWriter *writer, const MegaFile *file, const MegaTensor *tensor,
+                       MegaError *err)
+{
+    char *data;
+    int code = read_bytes(file, tensor, &data, err);
+    if (!code)
+        code = mega_writer_tensor(writer, data, (size_t)tensor->size, err);
+    free(data);
+    return code;
+}
+
+static int write_tensor(MegaWriter *writer, const Items *items, const Item *item, MegaDtype dtype,
+                        MegaError *err)
+{
+    if (item->stored && item->stored->dtype == dtype)
+        return copy_tensor(writer, items->file, item->stored, err);
+    const MegaTensorSpec *spec = &item->spec;
+    uint64_t rows, bytes = row_bytes(dtype, spec, &rows), columns = spec->elements / rows;
+    float *values = malloc((size_t)spec->elements * sizeof *values);
+    char *small = dtype == MEGA_F32 ? NULL : malloc((size_t)(rows * bytes));
+    int code = 0;
+    if (!values || (dtype != MEGA_F32 && !small))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", spec->name);
+    if (!code)
+        code = read_values(items, item, values, err);
+    if (!code)
+        code = check_range(item, values, dtype, err);
+    for (uint64_t row = 0; small && !code && row < rows; row++)
+        mega_dtype_from_f32(dtype, values + row * columns, (size_t)columns, small + row * bytes);
+    if (!code)
+        code = mega_writer_tensor(writer, small ? (void *)small : values, (size_t)(rows * bytes),
+                                  err);
     free(values);
     free(small);
     return code;
@@ -266,7 +365,7 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     MegaWriter *writer = NULL;
     uint64_t total = 0, done = 0;
     Progress progress;
-    MegaTensorDecl *decls = declare(items, options->dtype);
+    MegaTensorDecl *decls = declare(items, options);
     if (!decls)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
     /* a signal between the file's creation and this note of it would leave the file behind */
@@ -279,10 +378,10 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (size_t i = 0; i < items->count; i++)
         total += items->items[i].spec.elements;
-    progress_begin(&progress, total, NULL, options->quiet);
+    progress_begin(&progress, total, "parameters", options->quiet);
     for (size_t i = 0; i < items->count && !code; i++) {
         if (decls[i].tied_to < 0)
-            code = write_tensor(writer, items->checkpoint, &items->items[i], decls[i].dtype, err);
+            code = write_tensor(writer, items, &items->items[i], decls[i].dtype, err);
         done += items->items[i].spec.elements;
         progress_update(&progress, done);
     }
@@ -310,5 +409,27 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
     if (!code)
         code = write_all(options, &items, meta, err);
     free(items.items);
+    return code;
+}
+
+int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
+{
+    MegaFile *file = NULL;
+    MegaConfig config;
+    Items items = {0};
+    catch_signals();
+    int code = mega_file_open(&file, path, err);
+    if (!code)
+        code = mega_config_read(&config, mega_file_meta(file), err);
+    items.file = file;
+    if (!code)
+        code = mega_bind_each(&config, MEGA_SOURCE_FAIRSEQ, NULL, add_stored, &items, err);
+    if (!code && items.count != mega_file_tensor_count(file))
+        code = mega_fail(err, MEGA_ERR_MODEL, "%s: %zu tensors are not part of its architecture",
+                         path, mega_file_tensor_count(file) - items.count);
+    if (!code)
+        code = write_all(options, &items, mega_file_meta(file), err);
+    free(items.items);
+    mega_file_close(file);
     return code;
 }

@@ -1,5 +1,6 @@
 /*
- * write.h - the tensors of a detected architecture, from a checkpoint into a .mega file.
+ * write.h - the tensors of a detected architecture, from a checkpoint or another model file into a
+ * .mega file.
  */
 #ifndef CONVERT_WRITE_H
 #define CONVERT_WRITE_H
@@ -10,6 +11,7 @@
 typedef struct WriteOptions {
     const char *path;
     MegaDtype dtype;  /* of matrices; vectors, norms and EMA parameters stay float32 */
+    bool keep_types;  /* of a model file that is written anew, instead */
     bool compress;
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
     bool quiet;
@@ -19,6 +21,8 @@ typedef struct WriteOptions {
  * behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
+/* A model file once more, with other types or encodings; the metadata stays as it is. */
+int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
 /* For signal handlers: removes the temporary file of a write_model that is under way. */
 void write_abandon(void);
 

@@ -9,8 +9,10 @@
 
 #include "embed.h"
 #include "machine.h"
+#include "memory.h"
 #include "options.h"
 #include "progress.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run bench -m MODEL [option...]\n"
@@ -30,9 +32,13 @@ static const char help[] =
     "      --repeats N      measured runs, after one that is not (5)\n"
     "      --breakdown      where the time of an encoder goes\n"
     "      --format NAME    text (default), markdown, csv or json\n"
-    "      --cpu NAME       kernels: generic, avx2, avx512, avx512vnni; on arm64 dotprod\n"
-    "                       (the best of this machine)\n"
     "      --threads N      (as many as there are processors)\n"
+    "      --cpu NAME       kernels: generic, avx2, avx512, avx512vnni, on arm64 dotprod, or\n"
+    "                       openblas (the best of this machine)\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
+    "      --json           as --format json\n"
+    "  -q, --quiet          no progress\n"
+    "  -v, --verbose        say how the model was loaded\n"
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model cannot be run, 2 wrong usage.\n";
@@ -40,10 +46,11 @@ static const char help[] =
 typedef enum Format { TEXT, MARKDOWN, CSV, JSON, FORMAT_COUNT } Format;
 
 typedef struct Options {
-    const char *model, *cpu;
-    int length, tokens, beam, batch, repeats, threads;
+    const char *model;
+    int length, tokens, beam, batch, repeats;
+    MegaSessionOptions session;
     Format format;
-    bool breakdown;
+    bool breakdown, quiet, verbose;
 } Options;
 
 /* Parts of an encoder's time, by the stages that end them. */
@@ -166,19 +173,28 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
     return code;
 }
 
+/* Bytes of an element of the model's matrices. */
+static double weight_bytes(const MegaModel *model)
+{
+    const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
+    const MegaDtypeTraits *traits = mega_dtype_traits((int)stack->weights[0].v.weight.kind);
+    return (double)traits->item_size / traits->block;
+}
+
 /* The least time that the machine could need. */
 static double limit(const Bench *bench)
 {
     const Options *options = bench->options;
     const MegaConfig *config = mega_model_config(bench->model);
     size_t length = (size_t)options->length, tokens = (size_t)options->tokens;
+    double weight = weight_bytes(bench->model);
     if (config->task == MEGA_TASK_CLASSIFY) {
         size_t positions = length;
         if (config->embed.kind == MEGA_EMBED_FRAMES)
             positions = (length - 1) / (size_t)config->embed.frame_hop + 1;
         else if (config->embed.kind == MEGA_EMBED_PATCHES)
             positions = length / (size_t)mega_embed_fan_in(&config->embed);
-        return work_limit(&bench->machine, work_encode(config, positions)) *
+        return work_limit(&bench->machine, work_encode(config, weight, positions)) *
                mega_model_input_count(bench->model);
     }
     size_t rows = config->task == MEGA_TASK_TRANSLATE
@@ -187,44 +203,37 @@ static double limit(const Bench *bench)
     size_t begin = config->task == MEGA_TASK_TRANSLATE ? 0 : length;
     double sum = 0;
     if (config->task == MEGA_TASK_TRANSLATE)
-        sum = options->batch * work_limit(&bench->machine, work_encode(config, length));
+        sum = options->batch * work_limit(&bench->machine, work_encode(config, weight, length));
     for (size_t t = 0; t < tokens; t++)
-        sum += work_limit(&bench->machine, work_decode(config, rows, begin + t, length));
+        sum += work_limit(&bench->machine, work_decode(config, weight, rows, begin + t,
+                                                        length));
     return sum;
-}
-
-/* From the kernel's own count: getrusage would begin with the size of the process that started this
- * one. */
-static double peak_megabytes(void)
-{
-    char line[128];
-    double kilobytes = 0;
-    FILE *status = fopen("/proc/self/status", "r");
-    while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "VmHWM: %lf", &kilobytes) == 1)
-            break;
-    if (status)
-        fclose(status);
-    return kilobytes / 1e3;
 }
 
 static int measure(Bench *bench, Result *out, MegaError *err)
 {
     double sum = 0, square = 0, seconds;
+    int n = bench->options->repeats;
+    Progress progress;
+    progress_begin(&progress, (uint64_t)n + 1, "runs", bench->options->quiet);
     int code = run_once(bench, &seconds, err); /* plans and warms up */
-    if (bench->options->breakdown)
-        mega_session_set_tap(bench->session, watch, bench);
-    memset(bench->parts, 0, sizeof bench->parts);
-    for (int i = 0; i < bench->options->repeats && !code; i++) {
-        code = run_once(bench, &seconds, err);
-        sum += seconds;
-        square += seconds * seconds;
-    }
     bench->peak = peak_megabytes();
     if (!code)
         code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
                                err);
-    int n = bench->options->repeats;
+    if (bench->options->breakdown)
+        mega_session_set_tap(bench->session, watch, bench);
+    memset(bench->parts, 0, sizeof bench->parts);
+    for (int i = 0; i < n && !code; i++) {
+        progress_update(&progress, (uint64_t)i + 1);
+        code = run_once(bench, &seconds, err);
+        sum += seconds;
+        square += seconds * seconds;
+    }
+    progress_end(&progress);
+    if (!code)
+        code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
+                               err);
     out->mean = sum / n;
     out->sd = n > 1 ? sqrt(fmax(0, (square - sum * sum / n) / (n - 1))) : 0;
     out->limit = limit(bench);
@@ -245,7 +254,8 @@ static void print_json_result(const Bench *bench, const Result *r)
 {
     const Options *options = bench->options;
     json_t *object = json_pack(
-        "{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "model", options->model,
+        "{s:o,s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "model",
+        json_text(options->model),
         "task", r->what, "cpu", bench->session->kernels->name, "threads", bench->machine.threads,
         "length", options->length, "beam", options->beam, "batch", options->batch, "mean_ms",
         r->mean * 1e3, "sd_ms", r->sd * 1e3, "per_second", r->amount / r->mean, "of_limit",
@@ -332,22 +342,18 @@ static int make_input(Bench *bench, MegaError *err)
 static int run(Options *options)
 {
     Bench bench = {.options = options};
-    MegaSessionOptions session = {.threads = options->threads};
     Result result = {0};
     MegaError err = {0};
-    const MegaKernels *kernels = options->cpu ? mega_kernels_by_name(options->cpu)
-                                              : mega_kernels();
-    if (!kernels)
-        return usage_error("bench", "this machine has no kernels '%s'", options->cpu);
+    double begun = clock_seconds();
     int code = mega_model_open(&bench.model, options->model, &err);
     if (!code) {
         choose_lengths(options, mega_model_config(bench.model));
-        code = mega_session_new(&bench.session, bench.model, &session, &err);
+        code = mega_session_new(&bench.session, bench.model, &options->session, &err);
     }
-    if (!code) {
-        mega_session_force(bench.session, kernels, MEGA_EMA_AUTO);
+    if (!code)
         code = make_input(&bench, &err);
-    }
+    if (!code && options->verbose)
+        verbose_session(options->model, bench.session, clock_seconds() - begun);
     if (!code)
         code = measure(&bench, &result, &err);
     if (code)
@@ -375,7 +381,7 @@ static bool parse_format(const char *text, Format *out)
 int command_bench(int argc, char **argv)
 {
     enum { OPT_LENGTH = 256, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
-           OPT_FORMAT, OPT_CPU, OPT_THREADS };
+           OPT_FORMAT, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"length", required_argument, NULL, OPT_LENGTH},
@@ -385,18 +391,22 @@ int command_bench(int argc, char **argv)
         {"repeats", required_argument, NULL, OPT_REPEATS},
         {"breakdown", no_argument, NULL, OPT_BREAKDOWN},
         {"format", required_argument, NULL, OPT_FORMAT},
-        {"cpu", required_argument, NULL, OPT_CPU},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        {"json", no_argument, NULL, OPT_JSON},
+        SESSION_OPTIONS,
+        {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.beam = 1, .batch = 1, .repeats = 5};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:h", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.model = optarg; break;
+        case 'q': options.quiet = true; break;
+        case 'v': options.verbose = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_LENGTH: good = parse_int(optarg, 1, 1 << 26, &options.length); break;
         case OPT_TOKENS: good = parse_int(optarg, 2, 1 << 26, &options.tokens); break;
@@ -405,8 +415,10 @@ int command_bench(int argc, char **argv)
         case OPT_REPEATS: good = parse_int(optarg, 1, 10000, &options.repeats); break;
         case OPT_BREAKDOWN: options.breakdown = true; break;
         case OPT_FORMAT: good = parse_format(optarg, &options.format); break;
-        case OPT_CPU: options.cpu = optarg; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        case OPT_JSON: options.format = JSON; break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
         default: return option_error("bench", option, argv, long_options);
         }
         if (!good)

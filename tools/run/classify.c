@@ -2,22 +2,30 @@
  * classify.c - mega-run classify: names what is in each input.
  *
  * Inputs stream through one reader and one session: one bad input does not stop the others, and
- * each result is out before the next input is opened.
+ * each result is out before the next input is opened. Windows of a recording are results of their
+ * own or, with --threshold, go through events.c; either is out before more of a pipe is read.
  */
+#define _GNU_SOURCE /* strchrnul */
 #include <errno.h>
 #include <fts.h>
 #include <getopt.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "events.h"
 #include "find_model.h"
 #include "input.h"
+#include "lines.h"
 #include "options.h"
 #include "predict.h"
 #include "progress.h"
+#include "source.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run classify [-m MODEL] INPUT...\n"
@@ -27,29 +35,45 @@ static const char help[] =
     "takes its inputs two by two; a last one without partner has a TAB between its two texts.\n"
     "\n"
     "Prints label and probability; with several inputs the path before them; with --window the\n"
-    "seconds where the window begins and ends.\n"
+    "seconds where the window begins and ends. With --threshold there is one line for an event,\n"
+    "such as a word, as soon as a window has made its average probability reach P. It lasts until\n"
+    "the average is below P / 2, or below P and that of another label is larger.\n"
     "\n"
     "  -m, --model FILE        the model\n"
     "      --top K             the K best labels, one a line (1)\n"
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
+    "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
+    "      --smooth N          it is the average of the last N windows (3)\n"
+    "      --ignore LABELS     no events of these, such as _silence_,_unknown_\n"
+    "      --ends              print events when they end, with their end and highest probability\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --ids               input is token ids, used as they are\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 all inputs were classified, 1 some were not, 2 wrong usage.\n";
 
+#define MAX_IGNORES 64
+#define DEFAULT_SMOOTH 3
+
 typedef struct Options {
     const char *model, *files_from;
+    const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
+    int ignore_count;
     InputOptions input;
-    int top, threads;
-    bool json, null, time, quiet;
+    double threshold; /* 0: no events */
+    int top, smooth;
+    MegaSessionOptions session;
+    bool json, ends, null, time, quiet, verbose;
 } Options;
 
 /* One model and what runs it. */
@@ -60,6 +84,7 @@ typedef struct Engine {
     InputReader *reader;
     float *probabilities; /* [classes] */
     int *order;           /* [classes], best first */
+    Events *events;       /* NULL without --threshold */
     char *waiting;        /* the first of a pair */
 } Engine;
 
@@ -72,6 +97,7 @@ typedef struct Classifier {
     bool show_path;
     int status;
     double loading, reading, running; /* seconds */
+    uint64_t done;                    /* clips that were classified */
 } Classifier;
 
 /* ---- Results -------------------------------------------------------------------------------- */
@@ -94,29 +120,41 @@ static void rank_classes(Engine *engine, int top)
     }
 }
 
-static json_t *class_object(const Engine *engine, int index)
+static json_t *class_object(const Engine *engine, int index, double probability)
 {
     char number[16];
     return json_pack("{s:o,s:i,s:f}", "label",
                      json_text(class_name(engine->model, index, number)), "index", index,
-                     "probability", (double)engine->probabilities[index]);
+                     "probability", probability);
+}
+
+/* What the lines about an input begin with. */
+static json_t *input_object(const Engine *engine, const char *path)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "input", json_text(path));
+    json_object_set_new(object, "model", json_text(engine->path));
+    return object;
+}
+
+static void set_span(json_t *object, double start, double end)
+{
+    json_object_set_new(object, "start", json_real(start));
+    json_object_set_new(object, "end", json_real(end));
 }
 
 static void print_json(const Classifier *c, const Engine *engine, const char *path,
                        const Input *input, int top)
 {
-    json_t *object = json_object(), *list = json_array();
-    json_object_set_new(object, "input", json_text(path));
-    json_object_set_new(object, "model", json_text(engine->path));
-    if (c->options->input.window > 0) {
-        json_object_set_new(object, "start", json_real(input->start));
-        json_object_set_new(object, "end", json_real(input->end));
+    json_t *object = input_object(engine, path), *list = json_array();
+    if (c->options->input.window > 0)
+        set_span(object, input->start, input->end);
+    for (int i = 0; i < top; i++) {
+        int index = engine->order[i];
+        json_array_append_new(list, class_object(engine, index,
+                                                 (double)engine->probabilities[index]));
     }
-    json_t *best = class_object(engine, engine->order[0]);
-    json_object_update(object, best);
-    json_decref(best);
-    for (int i = 0; i < top; i++)
-        json_array_append_new(list, class_object(engine, engine->order[i]));
+    json_object_update(object, json_array_get(list, 0));
     json_object_set_new(object, "top", list);
     print_json_line(object);
 }
@@ -142,21 +180,86 @@ static void print_result(const Classifier *c, const Engine *engine, const char *
     fflush(stdout);
 }
 
+/* Where an event comes from. */
+typedef struct Heard {
+    const Classifier *c;
+    const Engine *engine;
+    const char *path;
+} Heard;
+
+static void print_event(void *context, EventMoment moment, const Event *event)
+{
+    const Heard *heard = context;
+    const Classifier *c = heard->c;
+    char number[16];
+    if (moment != (c->options->ends ? EVENT_ENDS : EVENT_BEGINS))
+        return;
+    if (c->options->json) {
+        json_t *object = input_object(heard->engine, heard->path);
+        json_t *found = class_object(heard->engine, event->label, event->probability);
+        set_span(object, event->start, event->end);
+        json_object_update(object, found);
+        json_decref(found);
+        print_json_line(object);
+        return;
+    }
+    if (c->show_path)
+        printf("%s\t", heard->path);
+    printf("%.2f\t%.2f\t%s\t%.4f\n", event->start, event->end,
+           class_name(heard->engine->model, event->label, number), event->probability);
+    fflush(stdout);
+}
+
+/* Between two events of a stream there may be hours without a write that could fail: a reader that
+ * has gone is noticed before the next window. */
+static void heed_closed_output(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) == 1 && (output.revents & POLLERR))
+        raise(SIGPIPE);
+}
+
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
     if (!c->options->quiet)
         report("%s", err->text);
     if (c->options->json)
-        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "input", json_text(path), "error", "code",
-                                  mega_error_name(err->code), "message", json_text(err->text)));
+        print_json_line(
+            json_pack("{s:o,s:o}", "input", json_text(path), "error", json_error(err)));
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
+/* The labels of --ignore. */
+static int ignore_labels(const Options *options, const Engine *engine, MegaError *err)
+{
+    for (int i = 0; i < options->ignore_count; i++) {
+        for (const char *at = options->ignores[i], *end; *at; at = *end ? end + 1 : end) {
+            end = strchrnul(at, ',');
+            int label = find_class(engine->model, at, (size_t)(end - at));
+            if (label < 0)
+                return mega_fail(err, MEGA_ERR_ARGUMENT,
+                                 "--ignore: '%.*s' is neither a class of %s nor the number of one; "
+                                 "'mega-run inspect --json' lists them",
+                                 (int)(end - at < 60 ? end - at : 60), at, engine->path);
+            events_ignore(engine->events, label);
+        }
+    }
+    return 0;
+}
+
+static int load_events(const Options *options, Engine *engine, MegaError *err)
+{
+    if (options->threshold <= 0)
+        return 0;
+    int code = events_new(&engine->events, mega_model_class_count(engine->model),
+                          options->threshold, options->smooth, err);
+    return code ? code : ignore_labels(options, engine, err);
+}
+
 static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = c->options->threads};
     double begun = clock_seconds();
     int code = 0;
     if (c->options->model)
@@ -168,7 +271,7 @@ static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError 
     if (!code)
         code = mega_model_open(&engine->model, engine->path, err);
     if (!code)
-        code = mega_session_new(&engine->session, engine->model, &session, err);
+        code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
     if (!code)
         code = input_reader_new(&engine->reader, engine->model, &c->options->input, err);
     if (!code) {
@@ -178,7 +281,12 @@ static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError 
         if (!engine->probabilities || !engine->order)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
     }
-    c->loading += clock_seconds() - begun;
+    if (!code)
+        code = load_events(c->options, engine, err);
+    const double seconds = clock_seconds() - begun;
+    c->loading += seconds;
+    if (!code && c->options->verbose)
+        verbose_session(engine->path, engine->session, seconds);
     return code;
 }
 
@@ -190,14 +298,29 @@ static void free_engine(Engine *engine)
     free(engine->path);
     free(engine->probabilities);
     free(engine->order);
+    events_free(engine->events);
     free(engine->waiting);
     *engine = (Engine){0};
+}
+
+/* The probabilities of an input become lines. */
+static void take_result(const Classifier *c, Engine *engine, Heard *heard, const Input *input)
+{
+    if (engine->events) {
+        events_add(engine->events, engine->probabilities, input->start, input->end, print_event,
+                   heard);
+        heed_closed_output();
+        return;
+    }
+    rank_classes(engine, c->options->top);
+    print_result(c, engine, heard->path, input);
 }
 
 /* One path, or a pair, through reader and session: one result, or one for each window. */
 static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
 {
     MegaError err = {0};
+    Heard heard = {c, engine, path};
     double begun = clock_seconds();
     int more = input_reader_begin(engine->reader, path, second, &err);
     for (more = more ? more : 1; more > 0;) {
@@ -209,16 +332,17 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
             int code = predict(engine->probabilities, engine->session, engine->model, &input, path,
                                &err);
             c->running += clock_seconds() - begun;
-            if (code) {
+            c->done += code == 0;
+            if (code)
                 more = code;
-            } else {
-                rank_classes(engine, c->options->top);
-                print_result(c, engine, path, &input);
-            }
+            else
+                take_result(c, engine, &heard, &input);
             begun = clock_seconds();
         }
         input_free(&input);
     }
+    if (engine->events)
+        events_finish(engine->events, print_event, &heard);
     if (more < 0)
         fail_input(c, path, &err);
 }
@@ -340,23 +464,20 @@ static void take_list(Classifier *c, const char *path)
 {
     FILE *list = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
     char *line = NULL;
-    size_t capacity = 0;
-    ssize_t length;
+    size_t capacity = 0, length = 0, number = 0;
+    MegaError err = {0};
     if (!list) {
         fail_path(c, path, strerror(errno));
         return;
     }
     bool going = true;
-    while (going &&
-           (length = getdelim(&line, &capacity, c->options->null ? '\0' : '\n', list)) > 0) {
-        while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r') &&
-               !c->options->null)
-            line[--length] = '\0';
+    int more = 1;
+    while (going && (more = read_line(&line, &capacity, &length, c->options->null ? '\0' : '\n',
+                                      list, mega_source_name(path), ++number, &err)) > 0)
         if (line[0])
             going = take_argument(c, line);
-    }
-    if (ferror(list))
-        fail_path(c, path, strerror(errno));
+    if (more < 0)
+        fail_input(c, path, &err);
     free(line);
     if (list != stdin)
         fclose(list);
@@ -377,64 +498,114 @@ static int run(const Options *options, int count, char **paths)
             classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
         free_engine(&c.engines[i]);
     }
+    if (options->verbose && c.done)
+        verbose_end(c.done, "inputs", c.reading + c.running);
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);
     return finish_output(c.status);
 }
 
+/* Options that make no sense without another; returns the exit status. */
+static int check_usage(const Options *options, bool has_input)
+{
+    const bool events = options->threshold > 0;
+    if (!has_input)
+        return usage_error("classify", "no input was given");
+    if (options->input.hop > 0 && options->input.window <= 0)
+        return usage_error("classify", "--hop needs --window");
+    if (events && options->input.window <= 0)
+        return usage_error("classify", "--threshold needs --window");
+    if (!events && (options->smooth || options->ignore_count || options->ends))
+        return usage_error("classify", "%s needs --threshold",
+                           options->smooth         ? "--smooth"
+                           : options->ignore_count ? "--ignore"
+                                                   : "--ends");
+    if (events && options->top)
+        return usage_error("classify", "--top is for windows: it does not go with --threshold");
+    return 0;
+}
+
+enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_THRESHOLD, OPT_SMOOTH, OPT_IGNORE,
+       OPT_ENDS, OPT_RAW, OPT_IDS, OPT_FILES, OPT_TIME };
+
+/* False for a bad value; *err may say why. */
+static bool take_option(Options *options, int option, const char *value, MegaError *err)
+{
+    switch (option) {
+    case 'm': options->model = value; return true;
+    case '0': options->null = true; return true;
+    case 'q': options->quiet = true; return true;
+    case 'v': options->verbose = true; return true;
+    case OPT_TOP: return parse_int(value, 1, 1 << 24, &options->top);
+    case OPT_JSON: options->json = true; return true;
+    case OPT_WINDOW: return parse_seconds(value, &options->input.window);
+    case OPT_HOP: return parse_seconds(value, &options->input.hop);
+    case OPT_THRESHOLD:
+        return parse_real(value, 0, 1, &options->threshold) && options->threshold > 0;
+    case OPT_SMOOTH: return parse_int(value, 1, EVENTS_MAX_SMOOTH, &options->smooth);
+    case OPT_IGNORE:
+        if (options->ignore_count == MAX_IGNORES)
+            return false;
+        options->ignores[options->ignore_count++] = value;
+        return true;
+    case OPT_ENDS: options->ends = true; return true;
+    case OPT_RAW:
+        options->input.has_raw = true;
+        return mega_pcm_parse(&options->input.raw, value, err) == 0;
+    case OPT_IDS: options->input.ids = true; return true;
+    case OPT_FILES: options->files_from = value; return true;
+    case OPT_TIME: options->time = true; return true;
+    default: return parse_session_option(option, value, &options->session);
+    }
+}
+
 int command_classify(int argc, char **argv)
 {
-    enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_RAW, OPT_IDS, OPT_FILES, OPT_THREADS,
-           OPT_TIME };
-    static const struct option long_options[] = {{"model", required_argument, NULL, 'm'},
-                                                 {"top", required_argument, NULL, OPT_TOP},
-                                                 {"json", no_argument, NULL, OPT_JSON},
-                                                 {"window", required_argument, NULL, OPT_WINDOW},
-                                                 {"hop", required_argument, NULL, OPT_HOP},
-                                                 {"raw", required_argument, NULL, OPT_RAW},
-                                                 {"ids", no_argument, NULL, OPT_IDS},
-                                                 {"files-from", required_argument, NULL, OPT_FILES},
-                                                 {"null", no_argument, NULL, '0'},
-                                                 {"threads", required_argument, NULL, OPT_THREADS},
-                                                 {"time", no_argument, NULL, OPT_TIME},
-                                                 {"quiet", no_argument, NULL, 'q'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {0}};
-    Options options = {.top = 1};
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"top", required_argument, NULL, OPT_TOP},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"window", required_argument, NULL, OPT_WINDOW},
+        {"hop", required_argument, NULL, OPT_HOP},
+        {"threshold", required_argument, NULL, OPT_THRESHOLD},
+        {"smooth", required_argument, NULL, OPT_SMOOTH},
+        {"ignore", required_argument, NULL, OPT_IGNORE},
+        {"ends", no_argument, NULL, OPT_ENDS},
+        {"raw", required_argument, NULL, OPT_RAW},
+        {"ids", no_argument, NULL, OPT_IDS},
+        {"files-from", required_argument, NULL, OPT_FILES},
+        {"null", no_argument, NULL, '0'},
+        SESSION_OPTIONS,
+        {"time", no_argument, NULL, OPT_TIME},
+        {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    Options options = {0};
     MegaError err = {0};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:0qh", long_options, &index)) != -1) {
-        bool good = true;
-        switch (option) {
-        case 'm': options.model = optarg; break;
-        case '0': options.null = true; break;
-        case 'q': options.quiet = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_TOP: good = parse_int(optarg, 1, 1 << 24, &options.top); break;
-        case OPT_JSON: options.json = true; break;
-        case OPT_WINDOW: good = parse_seconds(optarg, &options.input.window); break;
-        case OPT_HOP: good = parse_seconds(optarg, &options.input.hop); break;
-        case OPT_RAW:
-            options.input.has_raw = true;
-            if (mega_pcm_parse(&options.input.raw, optarg, &err))
-                return usage_error("classify", "--raw: %s", err.text);
-            break;
-        case OPT_IDS: options.input.ids = true; break;
-        case OPT_FILES: options.files_from = optarg; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
-        case OPT_TIME: options.time = true; break;
-        default: return option_error("classify", option, argv, long_options);
+    while ((option = getopt_long(argc, argv, ":m:0qvh", long_options, &index)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return finish_output(0);
         }
-        if (!good)
-            return usage_error("classify", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
+        if (option == '?' || option == ':')
+            return option_error("classify", option, argv, long_options);
+        if (!take_option(&options, option, optarg, &err))
+            return err.code ? usage_error("classify", "--%s: %s", long_options[index].name,
+                                          err.text)
+                            : usage_error("classify", "'%s' is not a valid value for --%s", optarg,
+                                          long_options[index].name);
     }
-    if (optind == argc && !options.files_from)
-        return usage_error("classify", "no input was given");
-    if (options.input.hop > 0 && options.input.window <= 0)
-        return usage_error("classify", "--hop needs --window");
+    int status = check_usage(&options, optind < argc || options.files_from);
+    if (status)
+        return status;
+    if (!options.top)
+        options.top = 1;
+    if (!options.smooth)
+        options.smooth = DEFAULT_SMOOTH;
     return run(&options, argc - optind, argv + optind);
 }

@@ -19,6 +19,7 @@
 #include "predict.h"
 #include "progress.h"
 #include "threads.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run eval -m MODEL MANIFEST.tsv\n"
@@ -38,7 +39,10 @@ static const char help[] =
     "                          the translations\n"
     "      --json              one JSON object\n"
     "      --threads N         inputs at a time (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Inputs that cannot be read count as errors and not towards the accuracy.\n"
@@ -48,8 +52,9 @@ static const char help[] =
 
 typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
-    int limit, threads;
-    bool json, quiet;
+    int limit;
+    MegaSessionOptions session; /* threads: inputs at a time */
+    bool json, quiet, verbose;
 } Options;
 
 typedef struct Row {
@@ -82,7 +87,8 @@ typedef struct Eval {
 /* A worker's reader and session are made when it gets its first row. */
 static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = 1};
+    MegaSessionOptions session = eval->options->session;
+    session.threads = 1;
     InputOptions input = {0};
     int code = 0;
     if (!worker->probabilities) {
@@ -139,17 +145,6 @@ static void run_row(void *context, size_t task, int worker)
     pthread_mutex_unlock(&eval->mutex);
 }
 
-static int find_label(const MegaModel *model, const char *text)
-{
-    int classes = mega_model_class_count(model), number;
-    for (int i = 0; i < classes; i++) {
-        const char *label = mega_model_label(model, i);
-        if (label && strcmp(label, text) == 0)
-            return i;
-    }
-    return parse_int(text, 0, classes - 1, &number) ? number : -1;
-}
-
 static int prepare(Eval *eval, MegaError *err)
 {
     const Options *options = eval->options;
@@ -160,14 +155,14 @@ static int prepare(Eval *eval, MegaError *err)
     if (code)
         return code;
     eval->rows = calloc(eval->manifest.count, sizeof *eval->rows);
-    code = mega_pool_new(&eval->pool, options->threads, err);
+    code = mega_pool_new(&eval->pool, options->session.threads, err);
     if (!code)
         eval->workers = calloc((size_t)mega_pool_threads(eval->pool), sizeof *eval->workers);
     if (!code && (!eval->rows || !eval->workers))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", eval->manifest.count);
     for (size_t i = 0; i < eval->manifest.count && !code; i++) {
         const ManifestRow *row = &eval->manifest.rows[i];
-        eval->rows[i].label = find_label(eval->model, row->label);
+        eval->rows[i].label = find_class(eval->model, row->label, strlen(row->label));
         eval->rows[i].predicted = -1;
         if (eval->rows[i].label < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,
@@ -358,8 +353,8 @@ static int run_text(const Options *options, MegaTask task)
 {
     EvalTextOptions text = {.model = options->model, .list = options->manifest,
                             .predictions = options->predictions, .limit = options->limit,
-                            .threads = options->threads, .json = options->json,
-                            .quiet = options->quiet};
+                            .session = options->session, .json = options->json,
+                            .quiet = options->quiet, .verbose = options->verbose};
     MegaError err = {0};
     if (task == MEGA_TASK_TRANSLATE && !options->predictions)
         return usage_error("eval", "where should the translations go? --predictions FILE");
@@ -390,17 +385,23 @@ static int run(const Options *options)
     Eval eval = {.options = options};
     MegaError err = {0};
     int status = 1;
+    double begun = clock_seconds();
     if (prepare(&eval, &err)) {
         report("%s", err.text);
     } else {
+        if (options->verbose)
+            verbose_model(options->model, eval.model, mega_kernels(),
+                          mega_pool_threads(eval.pool), clock_seconds() - begun);
         pthread_mutex_init(&eval.mutex, NULL);
         progress_begin(&eval.progress, eval.manifest.count, "inputs", options->quiet);
-        double begun = clock_seconds();
+        begun = clock_seconds();
         mega_pool_run(eval.pool, eval.manifest.count, run_row, &eval);
         eval.seconds = clock_seconds() - begun;
         progress_end(&eval.progress);
         pthread_mutex_destroy(&eval.mutex);
         status = report_results(&eval);
+        if (options->verbose)
+            verbose_end(eval.manifest.count, "inputs", eval.seconds);
     }
     free_eval(&eval);
     return finish_output(status);
@@ -408,7 +409,7 @@ static int run(const Options *options)
 
 int command_eval(int argc, char **argv)
 {
-    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON, OPT_THREADS };
+    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"root", required_argument, NULL, OPT_ROOT},
@@ -416,26 +417,30 @@ int command_eval(int argc, char **argv)
         {"limit", required_argument, NULL, OPT_LIMIT},
         {"predictions", required_argument, NULL, OPT_PREDICTIONS},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {0};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.model = optarg; break;
         case 'q': options.quiet = true; break;
+        case 'v': options.verbose = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_ROOT: options.root = optarg; break;
         case OPT_SPLIT: options.split = optarg; break;
         case OPT_LIMIT: good = parse_int(optarg, 1, INT32_MAX, &options.limit); break;
         case OPT_PREDICTIONS: options.predictions = optarg; break;
         case OPT_JSON: options.json = true; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
         default: return option_error("eval", option, argv, long_options);
         }
         if (!good)

@@ -16,15 +16,27 @@
 #include "progress.h"
 #include "scoring.h"
 #include "source.h"
+#include "verbose.h"
 
 static void show_progress(void *context, size_t done)
 {
     progress_update(context, done);
 }
 
+/* Behind what the objects about all evaluations begin with; consumes the reference. */
+static void print_figures(const EvalTextOptions *options, json_t *figures)
+{
+    json_t *object = json_pack("{s:o,s:o}", "model", json_text(options->model), "manifest",
+                               json_text(options->list));
+    json_object_update(object, figures);
+    json_decref(figures);
+    print_json_line(object);
+}
+
 int eval_language_model(const EvalTextOptions *options, MegaError *err)
 {
-    ScoreOptions score = {.model = options->model, .threads = options->threads};
+    ScoreOptions score = {.model = options->model, .session = options->session,
+                          .verbose = options->verbose};
     Scorer scorer = {0};
     ScoreTotal total = {0};
     MegaBuffer text = {0};
@@ -35,6 +47,7 @@ int eval_language_model(const EvalTextOptions *options, MegaError *err)
     int code = scorer_open(&scorer, &score, err);
     if (!code)
         code = mega_source_read(&text, options->list, "a text", MEGA_TEXT_MAX_SIZE, err);
+    double begun = clock_seconds();
     if (!code) {
         progress_begin(&progress, text.size, "tokens", options->quiet);
         code = score_text(&scorer, (const char *)text.data, text.size, false, &targets, &logprobs,
@@ -44,9 +57,11 @@ int eval_language_model(const EvalTextOptions *options, MegaError *err)
     if (!code) {
         score_add(&scorer, &total, logprobs, count, (const char *)text.data, text.size);
         if (options->json)
-            print_json_line(score_json(&scorer, &total));
+            print_figures(options, score_json(&scorer, &total));
         else
             score_print(&scorer, &total);
+        if (options->verbose)
+            verbose_end(count, "tokens", clock_seconds() - begun);
     }
     free(targets);
     free(logprobs);
@@ -85,7 +100,8 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
         MegaError inner = {0};
         code = mega_session_translate(pairs->session, &input, 1, NULL, &result, &inner);
         if (code == MEGA_ERR_INPUT || code == MEGA_ERR_LIMIT) {
-            report("%s, line %zu: %s", reader->name, reader->number, inner.text);
+            if (!pairs->options->quiet)
+                report("%s, line %zu: %s", reader->name, reader->number, inner.text);
             pairs->failed++;
             code = 0;
         } else if (code) {
@@ -107,14 +123,18 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
 
 static int open_translator(Pairs *pairs, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = pairs->options->threads};
+    double begun = clock_seconds();
     int code = mega_model_open(&pairs->model, pairs->options->model, err);
     if (!code)
-        code = mega_session_new(&pairs->session, pairs->model, &session, err);
+        code = mega_session_new(&pairs->session, pairs->model, &pairs->options->session, err);
     const MegaMeta *meta = code ? NULL : mega_model_meta(pairs->model);
     if (!code)
         code = mega_codec_new(&pairs->source, meta, MEGA_CODEC_SOURCE, err);
-    return code ? code : mega_codec_new(&pairs->target, meta, MEGA_CODEC_TARGET, err);
+    if (!code)
+        code = mega_codec_new(&pairs->target, meta, MEGA_CODEC_TARGET, err);
+    if (!code && pairs->options->verbose)
+        verbose_session(pairs->options->model, pairs->session, clock_seconds() - begun);
+    return code;
 }
 
 static int write_hypotheses(const Pairs *pairs, MegaError *err)
@@ -133,10 +153,11 @@ static void report_pairs(const Pairs *pairs, double seconds)
 {
     const EvalTextOptions *options = pairs->options;
     if (options->json) {
-        print_json_line(json_pack("{s:I,s:I,s:I,s:f,s:o}", "lines", (json_int_t)pairs->lines,
-                                  "failed", (json_int_t)pairs->failed, "tokens",
-                                  (json_int_t)pairs->tokens, "seconds", seconds, "hypotheses",
-                                  json_text(options->predictions)));
+        print_figures(options, json_pack("{s:I,s:I,s:I,s:f,s:o}", "lines",
+                                         (json_int_t)pairs->lines, "failed",
+                                         (json_int_t)pairs->failed, "tokens",
+                                         (json_int_t)pairs->tokens, "seconds", seconds,
+                                         "hypotheses", json_text(options->predictions)));
         return;
     }
     printf("%zu lines, %zu tokens, %.1f tokens/s\n\n", pairs->lines, pairs->tokens,
@@ -170,6 +191,8 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
         code = write_hypotheses(&pairs, err);
     if (!code)
         report_pairs(&pairs, clock_seconds() - begun);
+    if (!code && options->verbose)
+        verbose_end(pairs.lines, "lines", clock_seconds() - begun);
     if (!code && pairs.failed > 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
                          pairs.lines);

@@ -9,8 +9,9 @@
 typedef struct EvalTextOptions {
     const char *model, *list;
     const char *predictions; /* file for the translations */
-    int limit, threads;      /* limit 0: all lines */
-    bool json, quiet;
+    int limit;               /* 0: all lines */
+    MegaSessionOptions session;
+    bool json, quiet, verbose;
 } EvalTextOptions;
 
 /* list is one text. Prints nats per token, perplexity, bits per character and byte. */

@@ -10,6 +10,8 @@
 #include "model.h"
 #include "npy.h"
 #include "options.h"
+#include "progress.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run forward -m MODEL --in A.npy [--in B.npy] [--stage NAME] -o OUT.npy\n"
@@ -28,7 +30,11 @@ static const char help[] =
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
     "      --stage NAME     what to write (logits); 'list' prints the names\n"
     "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
+    "      --json           print what was written, or the list of stages, as a JSON object\n"
     "      --threads N      (as many as there are processors)\n"
+    "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
+    "  -v, --verbose        say what model runs how, how fast and in what memory\n"
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
@@ -36,7 +42,9 @@ static const char help[] =
 typedef struct Options {
     const char *model, *output, *stage, *target;
     const char *in[2];
-    int in_count, number, threads, chunk; /* chunk: as in MegaDecoderOptions */
+    int in_count, number, chunk; /* chunk: as in MegaDecoderOptions */
+    bool json, verbose;
+    MegaSessionOptions session;
 } Options;
 
 /* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
@@ -71,11 +79,12 @@ static void capture_stage(void *context, const char *stage, int input, const flo
     capture->shape[1] = columns;
 }
 
-typedef bool (*UseStage)(const char *stage, const char *wanted);
+/* With a --stage to look for or, to collect all, with a JSON array. */
+typedef bool (*UseStage)(const char *stage, void *context);
 
 /* The stages of one stack's layers; prefix "" or "decoder.". */
 static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, bool cross,
-                             UseStage use, const char *wanted)
+                             UseStage use, void *context)
 {
     static const char *const parts[] = {".ema", ".v", ".z", ".q", ".k", ".cross", ""};
     bool done = false;
@@ -85,41 +94,74 @@ static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, b
             if (!cross && strcmp(parts[p], ".cross") == 0)
                 continue;
             snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, parts[p]);
-            done = use(stage, wanted);
+            done = use(stage, context);
         }
     return done;
 }
 
 /* Calls use for every stage of a model, in order; stops at the first true. */
-static bool each_stage(const MegaModel *model, UseStage use, const char *wanted)
+static bool each_stage(const MegaModel *model, UseStage use, void *context)
 {
     const MegaConfig *config = mega_model_config(model);
     bool translator = config->task == MEGA_TASK_TRANSLATE, done = false;
     if (mega_config_has_encoder(config))
-        done = use("embed", wanted) ||
-               each_layer_stage(&config->encoder, "", false, use, wanted) ||
-               (config->encoder.final_norm && use("final", wanted));
+        done = use("embed", context) ||
+               each_layer_stage(&config->encoder, "", false, use, context) ||
+               (config->encoder.final_norm && use("final", context));
     if (!done && config->task == MEGA_TASK_CLASSIFY)
-        done = use("pooled", wanted);
+        done = use("pooled", context);
     if (!done && translator)
-        done = use("encoder", wanted);
+        done = use("encoder", context);
     if (!done && mega_config_has_decoder(config))
-        done = use("target", wanted) ||
-               each_layer_stage(&config->decoder, "decoder.", translator, use, wanted) ||
-               (config->decoder.final_norm && use("decoder.final", wanted));
-    return done || use("logits", wanted);
+        done = use("target", context) ||
+               each_layer_stage(&config->decoder, "decoder.", translator, use, context) ||
+               (config->decoder.final_norm && use("decoder.final", context));
+    return done || use("logits", context);
 }
 
-static bool print_stage(const char *stage, const char *wanted)
+static bool print_stage(const char *stage, void *context)
 {
-    (void)wanted;
+    (void)context;
     puts(stage);
     return false;
 }
 
-static bool is_stage(const char *stage, const char *wanted)
+static bool collect_stage(const char *stage, void *list)
+{
+    json_array_append_new(list, json_string(stage));
+    return false;
+}
+
+static bool is_stage(const char *stage, void *wanted)
 {
     return strcmp(stage, wanted) == 0;
+}
+
+static void list_stages(const Options *options, const MegaModel *model)
+{
+    if (!options->json) {
+        each_stage(model, print_stage, NULL);
+        return;
+    }
+    json_t *list = json_array();
+    each_stage(model, collect_stage, list);
+    print_json_line(json_pack("{s:o,s:o}", "model", json_text(options->model), "stages", list));
+}
+
+/* The stage into the output file; rank 1: the only row of it. */
+static int write_stage(const Options *options, const Capture *capture, int rank, MegaError *err)
+{
+    const uint64_t *shape = capture->shape + 2 - rank;
+    int code = mega_npy_write(options->output, capture->data, rank, shape, err);
+    if (code || !options->json)
+        return code;
+    json_t *list = json_array();
+    for (int i = 0; i < rank; i++)
+        json_array_append_new(list, json_integer((json_int_t)shape[i]));
+    print_json_line(json_pack("{s:o,s:s,s:o,s:o}", "model", json_text(options->model), "stage",
+                              options->stage, "output", json_text(options->output), "shape",
+                              list));
+    return 0;
 }
 
 static int view_array(const MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
@@ -169,10 +211,8 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     }
     if (!code && capture.failed)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
-    if (!code) {
-        int skip = is_vector(options->stage);
-        code = mega_npy_write(options->output, capture.data, 2 - skip, capture.shape + skip, err);
-    }
+    if (!code)
+        code = write_stage(options, &capture, is_vector(options->stage) ? 1 : 2, err);
     free(capture.data);
     free(logits);
     mega_npy_free(&arrays[0]);
@@ -248,7 +288,7 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     if (!code && capture.failed)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
     if (!code)
-        code = mega_npy_write(options->output, capture.data, 2, capture.shape, err);
+        code = write_stage(options, &capture, 2, err);
     free(capture.data);
     mega_encoded_free(encoded);
     mega_npy_free(&arrays[0]);
@@ -260,7 +300,7 @@ static int check_usage(const Options *options, const MegaModel *model)
 {
     bool needs_target = mega_model_task(model) == MEGA_TASK_TRANSLATE &&
                         strcmp(options->stage, "encoder") != 0;
-    if (!each_stage(model, is_stage, options->stage))
+    if (!each_stage(model, is_stage, (void *)options->stage))
         return usage_error("forward", "the model has no stage '%s'; '--stage list' prints them",
                            options->stage);
     if (options->in_count != mega_model_input_count(model))
@@ -281,10 +321,10 @@ static int run(const Options *options)
     MegaError err = {0};
     MegaModel *model = NULL;
     MegaSession *session = NULL;
-    MegaSessionOptions session_options = {.threads = options->threads};
+    double begun = clock_seconds();
     int status = 0, code = mega_model_open(&model, options->model, &err);
     if (!code && strcmp(options->stage, "list") == 0) {
-        each_stage(model, print_stage, NULL);
+        list_stages(options, model);
         goto out;
     }
     if (!code && (!options->output || options->in_count == 0)) {
@@ -295,11 +335,16 @@ static int run(const Options *options)
     if (!code)
         status = check_usage(options, model);
     if (!code && !status) {
-        code = mega_session_new(&session, model, &session_options, &err);
+        code = mega_session_new(&session, model, &options->session, &err);
+        if (!code && options->verbose)
+            verbose_session(options->model, session, clock_seconds() - begun);
+        begun = clock_seconds();
         if (!code)
             code = mega_model_task(model) == MEGA_TASK_CLASSIFY
                        ? run_classifier(options, session, model, &err)
                        : run_sequence(options, session, model, &err);
+        if (!code && options->verbose)
+            verbose_end(1, "array", clock_seconds() - begun);
     }
     if (code) {
         report("%s", err.text);
@@ -313,23 +358,27 @@ out:
 
 int command_forward(int argc, char **argv)
 {
-    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_THREADS };
+    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},   {"in", required_argument, NULL, OPT_IN},
         {"target", required_argument, NULL, OPT_TARGET},
         {"chunk", required_argument, NULL, OPT_CHUNK},
         {"output", required_argument, NULL, 'o'},  {"stage", required_argument, NULL, OPT_STAGE},
         {"input", required_argument, NULL, OPT_INPUT},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        {"json", no_argument, NULL, OPT_JSON},
+        SESSION_OPTIONS,
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},          {0}};
     Options options = {.stage = "logits"};
-    int option;
+    int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:o:vh", long_options, &index)) != -1) {
         switch (option) {
         case 'm': options.model = optarg; break;
         case 'o': options.output = optarg; break;
+        case 'v': options.verbose = true; break;
+        case OPT_JSON: options.json = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_STAGE: options.stage = optarg; break;
         case OPT_TARGET: options.target = optarg; break;
@@ -347,8 +396,11 @@ int command_forward(int argc, char **argv)
                 return usage_error("forward", "--input takes 0 or 1, not '%s'", optarg);
             break;
         case OPT_THREADS:
-            if (!parse_int(optarg, 1, 256, &options.threads))
-                return usage_error("forward", "--threads takes 1 to 256, not '%s'", optarg);
+        case OPT_CPU:
+        case OPT_MAX_MEMORY:
+            if (!parse_session_option(option, optarg, &options.session))
+                return usage_error("forward", "'%s' is not a valid value for --%s", optarg,
+                                   long_options[index].name);
             break;
         default: return option_error("forward", option, argv, long_options);
         }
@@ -357,5 +409,7 @@ int command_forward(int argc, char **argv)
         return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[optind]);
     if (!options.model)
         return usage_error("forward", "no model was given: -m MODEL");
+    if (options.json && options.output && strcmp(options.output, "-") == 0)
+        return usage_error("forward", "standard output takes the array or --json, not both");
     return run(&options);
 }

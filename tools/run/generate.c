@@ -16,6 +16,7 @@
 #include "options.h"
 #include "progress.h"
 #include "source.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run generate [-m MODEL] [PROMPT | -]\n"
@@ -38,6 +39,9 @@ static const char help[] =
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model or the prompt cannot be used, 2 wrong usage.\n";
@@ -49,8 +53,9 @@ typedef struct Options {
     const char *stops[MAX_STOPS];
     int stop_count;
     MegaSamplingOptions sampling;
-    int max_tokens, samples, threads, chunk;
-    bool seeded, ignore_eos, ids, json;
+    int max_tokens, samples, chunk;
+    MegaSessionOptions session;
+    bool seeded, ignore_eos, ids, json, verbose;
 } Options;
 
 /* One text that is being made. */
@@ -299,20 +304,22 @@ static int load_prompt(Generator *g, MegaError *err)
 
 static int load_model(Generator *g, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = g->options->threads};
     char *path = NULL;
+    double begun = clock_seconds();
     int code = g->options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
     if (!code)
         code = mega_model_open(&g->model, path ? path : g->options->model, err);
-    free(path);
     if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
         code = mega_fail(err, MEGA_ERR_MODEL,
                          "%s is no language model; 'mega-run inspect' shows what it is",
                          g->options->model);
     if (!code)
-        code = mega_session_new(&g->session, g->model, &session, err);
+        code = mega_session_new(&g->session, g->model, &g->options->session, err);
     if (!code && !g->options->ids)
         code = mega_codec_new(&g->codec, mega_model_meta(g->model), MEGA_CODEC_TARGET, err);
+    if (!code && g->options->verbose)
+        verbose_session(path ? path : g->options->model, g->session, clock_seconds() - begun);
+    free(path);
     return code;
 }
 
@@ -346,8 +353,14 @@ static int run(const Options *options)
                    .last = '\n'};
     MegaError err = {0};
     int code = load(&g, &err);
+    double begun = clock_seconds();
     if (!code)
         code = generate(&g, &err);
+    uint64_t tokens = 0;
+    for (int i = 0; g.samples && i < options->samples; i++)
+        tokens += (uint64_t)g.samples[i].count;
+    if (!code && options->verbose)
+        verbose_end(tokens, "tokens", clock_seconds() - begun);
     if (code)
         report("%s", err.text);
     for (int i = 0; g.samples && i < options->samples; i++) {
@@ -366,7 +379,7 @@ static int run(const Options *options)
 }
 
 enum { OPT_MAX_TOKENS = 256, OPT_GREEDY, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_REPETITION,
-       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON, OPT_THREADS };
+       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON };
 
 static bool parse_seed(const char *text, Options *options)
 {
@@ -382,6 +395,7 @@ static bool take_option(Options *options, int option, const char *value)
     MegaSamplingOptions *sampling = &options->sampling;
     switch (option) {
     case 'm': options->model = value; return true;
+    case 'v': options->verbose = true; return true;
     case OPT_MAX_TOKENS: return parse_int(value, 1, INT32_MAX, &options->max_tokens);
     case OPT_GREEDY: sampling->greedy = true; return true;
     case OPT_TEMPERATURE: return parse_real(value, 1e-6, 1e6, &sampling->temperature);
@@ -397,7 +411,7 @@ static bool take_option(Options *options, int option, const char *value)
     case OPT_CHUNK: return parse_chunk(value, &options->chunk);
     case OPT_IDS: options->ids = true; return true;
     case OPT_JSON: options->json = true; return true;
-    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    default: return parse_session_option(option, value, &options->session);
     }
 }
 
@@ -418,14 +432,15 @@ int command_generate(int argc, char **argv)
         {"chunk", required_argument, NULL, OPT_CHUNK},
         {"ids", no_argument, NULL, OPT_IDS},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.sampling = mega_sampling_defaults(), .max_tokens = 256, .samples = 1};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:h", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:vh", long_options, &index)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return finish_output(0);

@@ -37,6 +37,7 @@ static const char *encoding_name(MegaEncoding encoding)
     case MEGA_PLAIN: return "plain";
     case MEGA_ZLIB_SHUFFLE: return "zlib";
     case MEGA_TIED: return "tied";
+    case MEGA_IN_PANELS: return "panels";
     }
     return "unknown";
 }
@@ -239,7 +240,7 @@ static json_t *json_of_value(const MegaMetaValue *value)
     switch (value->type) {
     case MEGA_META_BOOL: return json_boolean(value->boolean);
     case MEGA_META_INT: return json_integer(value->integer);
-    case MEGA_META_FLOAT: return json_real(value->real);
+    case MEGA_META_FLOAT: return json_number(value->real);
     case MEGA_META_STRING: return json_string(value->string);
     default: break;
     }
@@ -248,7 +249,7 @@ static json_t *json_of_value(const MegaMetaValue *value)
     for (uint64_t i = 0; i < value->count; i++)
         failed |= json_array_append_new(
             array, value->type == MEGA_META_INTS     ? json_integer(value->integers[i])
-                   : value->type == MEGA_META_FLOATS ? json_real(value->reals[i])
+                   : value->type == MEGA_META_FLOATS ? json_number(value->reals[i])
                                                      : json_string(value->strings[i]));
     if (failed) {
         json_decref(array);
@@ -293,9 +294,8 @@ static json_t *json_of_file(const MegaFile *file)
     }
     for (size_t i = 0; i < mega_file_tensor_count(file); i++)
         failed |= json_array_append_new(tensors, json_of_tensor(file, mega_file_tensor(file, i)));
-    /* Linux allows any bytes in a path, JSON does not: such a name is left out. */
     json_t *object = json_pack(
-        "{s:o*, s:I, s:i, s:I, s:o, s:o}", "file", json_string(mega_file_name(file)), "file_size",
+        "{s:o, s:I, s:i, s:I, s:o, s:o}", "file", json_text(mega_file_name(file)), "file_size",
         (json_int_t)mega_file_size(file), "format_version", MEGA_FORMAT_VERSION, "parameters",
         (json_int_t)parameter_count(file), "metadata", values, "tensors", tensors);
     if (failed) {
@@ -312,8 +312,9 @@ static int print_json(const MegaFile *file)
         report("%s: no memory for the JSON output", mega_file_name(file));
         return 1;
     }
-    /* A failed write shows in ferror(), which is checked at the end. */
-    (void)json_dumpf(object, stdout, JSON_COMPACT);
+    /* All digits of the metadata's numbers, unlike print_json_line. A failed write shows in
+     * ferror(), which is checked at the end. */
+    (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
     putchar('\n');
     json_decref(object);
     return 0;
@@ -327,6 +328,9 @@ static int inspect(const char *path, bool json, bool tensors)
     MegaFile *file = NULL;
     if (mega_file_open(&file, path, &err)) {
         report("%s", err.text);
+        if (json)
+            print_json_line(
+                json_pack("{s:o,s:o}", "file", json_text(path), "error", json_error(&err)));
         return 1;
     }
     int status = 0;

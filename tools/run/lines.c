@@ -12,8 +12,51 @@
 
 #include "recognize.h"
 #include "source.h"
+#include "text.h"
 
 static char standard_input[] = "-", *standard_paths[] = {standard_input};
+
+/* Room for one more byte and the NUL behind it. */
+static int grow(char **text, size_t *capacity, size_t size, const char *name, MegaError *err)
+{
+    if (size + 2 <= *capacity)
+        return 0;
+    size_t grown = *capacity ? 2 * *capacity : 256;
+    char *moved = realloc(*text, grown);
+    if (!moved)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line of %s", name);
+    *text = moved;
+    *capacity = grown;
+    return 0;
+}
+
+int read_line(char **text, size_t *capacity, size_t *size, int delimiter, FILE *file,
+              const char *name, size_t number, MegaError *err)
+{
+    int byte, code = grow(text, capacity, 0, name, err);
+    *size = 0;
+    while (!code && (byte = getc_unlocked(file)) != EOF) {
+        if (byte == delimiter)
+            break;
+        if (*size == MEGA_TEXT_MAX_SIZE)
+            return mega_fail(err, MEGA_ERR_LIMIT,
+                             "%s, line %zu is longer than %u bytes, the limit of a line", name,
+                             number, MEGA_TEXT_MAX_SIZE);
+        code = grow(text, capacity, *size, name, err);
+        if (!code)
+            (*text)[(*size)++] = (char)byte;
+    }
+    if (code)
+        return code;
+    if (byte == EOF && ferror(file))
+        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
+    if (byte == EOF && *size == 0)
+        return 0;
+    if (delimiter == '\n' && *size > 0 && (*text)[*size - 1] == '\r')
+        (*size)--;
+    (*text)[*size] = '\0';
+    return 1;
+}
 
 void line_reader_begin(LineReader *reader, char **paths, int count)
 {
@@ -56,20 +99,12 @@ int line_reader_next(LineReader *reader, MegaError *err)
             if (code)
                 return code;
         }
-        errno = 0;
-        ssize_t size = getline(&reader->text, &reader->capacity, reader->file);
-        if (size >= 0) {
-            reader->number++;
-            reader->size = (size_t)size;
-            if (size > 0 && reader->text[size - 1] == '\n')
-                reader->size--;
-            if (reader->size > 0 && reader->text[reader->size - 1] == '\r')
-                reader->size--;
-            return reader->number > 1 || check_kind(reader, err) == 0 ? 1 : MEGA_ERR_INPUT;
-        }
-        if (ferror(reader->file) || errno == ENOMEM)
-            return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", reader->name,
-                             strerror(errno));
+        int more = read_line(&reader->text, &reader->capacity, &reader->size, '\n', reader->file,
+                             reader->name, ++reader->number, err);
+        if (more > 0 && reader->number == 1 && check_kind(reader, err))
+            return MEGA_ERR_INPUT;
+        if (more != 0)
+            return more;
         fclose(reader->file);
         reader->file = NULL;
     }

@@ -1,5 +1,5 @@
 /*
- * lines.h - text files line by line, for translate and score.
+ * lines.h - text files line by line, for translate and score, and lists of all kinds.
  */
 #ifndef RUN_LINES_H
 #define RUN_LINES_H
@@ -7,6 +7,15 @@
 #include <stdio.h>
 
 #include "mega.h"
+
+/*
+ * The next line of a file as a C string without its end, which is the delimiter and, before a line
+ * feed, a carriage return; *size of it, which NULs in the line do not end. *text grows as needed;
+ * free() it. name and number (from 1) serve the messages. 1: a line; 0: no more; < 0: an error,
+ * which a line of more than MEGA_TEXT_MAX_SIZE bytes is, too.
+ */
+int read_line(char **text, size_t *capacity, size_t *size, int delimiter, FILE *file,
+              const char *name, size_t number, MegaError *err);
 
 /* Lines of several files, one after the other; "-" is standard input. */
 typedef struct LineReader {

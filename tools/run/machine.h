@@ -12,7 +12,8 @@ typedef struct Machine {
     int threads;
 } Machine;
 
-/* Takes about a second. */
+/* Raises what *out has (zeros at first) to the best of some tries, which take a third of a second:
+ * before and after what is compared, since a machine may have other work at times. */
 int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err);
 
 /* Operations and bytes of weights, of one pass. */
@@ -20,10 +21,11 @@ typedef struct Work {
     double flops, bytes;
 } Work;
 
-/* An encoder over `length` positions, with the classifier's head. */
-Work work_encode(const MegaConfig *config, size_t length);
+/* weight_bytes: of an element of the matrices. An encoder over `length` positions: */
+Work work_encode(const MegaConfig *config, double weight_bytes, size_t length);
 /* A step of the decoder for `rows` sequences at `position`, with sources of `source` tokens. */
-Work work_decode(const MegaConfig *config, size_t rows, size_t position, size_t source);
+Work work_decode(const MegaConfig *config, double weight_bytes, size_t rows, size_t position,
+                 size_t source);
 /* Seconds that the work takes at least: it must be computed, and its weights must be read. */
 double work_limit(const Machine *machine, Work work);
 

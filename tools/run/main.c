@@ -4,6 +4,7 @@
  * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
  * does every filter.
  */
+#include <cairo/cairo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,9 +24,11 @@ static const Command commands[] = {
     {"bench", command_bench, "how fast a model runs here, and how fast it could"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
+    {"explain", command_explain, "draw what a model looked at in an input"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
+    {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},
@@ -93,7 +96,9 @@ int main(int argc, char **argv)
     if (strcmp(name, "help") == 0)
         return help_on(argv[2]);
     if (strcmp(name, "--version") == 0) {
-        print_version("mega-run");
+        char cairo[32];
+        snprintf(cairo, sizeof cairo, "cairo-%s", cairo_version_string());
+        print_version("mega-run", cairo);
         return finish_output(0);
     }
     const Command *command = find_command(name);

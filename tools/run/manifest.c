@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lines.h"
 #include "recognize.h"
 
 #define MAX_COLUMNS 256
@@ -94,19 +95,21 @@ static int read_rows(Manifest *out, FILE *file, const char *path, const char *ro
                      const char *split, size_t limit, MegaError *err)
 {
     char *line = NULL, *fields[MAX_COLUMNS];
-    size_t space = 0, capacity = 0, columns[COLUMN_COUNT], number = 1;
-    int code = 0;
-    const ssize_t size = getline(&line, &space, file);
-    if (size < 0)
-        code = ferror(file)
-                   ? mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", path, strerror(errno))
-                   : mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
+    size_t space = 0, size = 0, capacity = 0, columns[COLUMN_COUNT], number = 1;
+    int more = read_line(&line, &space, &size, '\n', file, path, number, err);
+    int code = more < 0 ? more : 0;
+    if (more == 0)
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
     if (!code)
-        code = read_header(path, line, (size_t)size, columns, err);
+        code = read_header(path, line, size, columns, err);
     if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", path);
-    while (!code && (limit == 0 || out->count < limit) && getline(&line, &space, file) >= 0) {
-        number++;
+    while (!code && (limit == 0 || out->count < limit)) {
+        more = read_line(&line, &space, &size, '\n', file, path, ++number, err);
+        if (more <= 0) {
+            code = more;
+            break;
+        }
         size_t count = cut(line, fields);
         if (count == 1 && fields[0][0] == '\0')
             continue;
@@ -120,8 +123,6 @@ static int read_rows(Manifest *out, FILE *file, const char *path, const char *ro
         if (!code && (!split || strcmp(fields[columns[COLUMN_SPLIT]], split) == 0))
             code = add_row(out, &capacity, fields, columns, root, number, err);
     }
-    if (!code && ferror(file))
-        code = mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", path, strerror(errno));
     free(line);
     return code;
 }

@@ -10,12 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "kernels.h"
+#include "progress.h"
 #include "suggest.h"
+
+static bool output_lost; /* a line of JSON that could not be made */
 
 void report(const char *format, ...)
 {
     va_list args;
+    progress_clear();
     va_start(args, format);
     fputs("mega-run: ", stderr);
     vfprintf(stderr, format, args);
@@ -56,6 +60,10 @@ int finish_output(int status)
         report("cannot write to standard output");
         return 1;
     }
+    if (output_lost) {
+        report("no memory for the JSON output");
+        return 1;
+    }
     return status;
 }
 
@@ -93,22 +101,54 @@ bool parse_seconds(const char *text, double *out)
     return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;
 }
 
-json_t *json_text(const char *text)
+/* "300M", "1.5G", "1000000": bytes. */
+static bool parse_size(const char *text, uint64_t *out)
 {
-    size_t size = strlen(text);
-    if (mega_utf8_valid(text, size))
-        return json_string(text);
-    MegaBuffer clean = {0};
-    mega_utf8_repair(text, size, &clean);
-    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
-    mega_buffer_free(&clean);
-    return value;
+    static const char units[] = "kMGT";
+    char *end;
+    double value = strtod(text, &end), factor = 1;
+    if (!is_number_start(text) || end == text)
+        return false;
+    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        factor *= 1000;
+    if ((*end && !unit) || (unit && end[1]) || !(value > 0) || value * factor > 1e18)
+        return false;
+    *out = (uint64_t)(value * factor);
+    return true;
+}
+
+static bool parse_cpu(const char *name, const char **out)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    size_t count = mega_kernels_all(all);
+    *out = name;
+    if (mega_kernels_by_name(name))
+        return true;
+    fputs("mega-run: this machine has the kernels", stderr);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, " %s,", all[i]->name);
+    fputs(" openblas\n", stderr);
+    return false;
+}
+
+bool parse_session_option(int option, const char *value, MegaSessionOptions *out)
+{
+    switch (option) {
+    case OPT_THREADS: return parse_int(value, 1, 256, &out->threads);
+    case OPT_CPU: return parse_cpu(value, &out->cpu);
+    case OPT_MAX_MEMORY: return parse_size(value, &out->max_memory);
+    default: return false;
+    }
 }
 
 void print_json_line(json_t *object)
 {
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
-    putchar('\n');
+    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9);
+    if (json_dumpf(object, stdout, flags) == 0)
+        putchar('\n');
+    else if (!ferror(stdout))
+        output_lost = true;
     fflush(stdout);
     json_decref(object);
 }
@@ -120,4 +160,19 @@ const char *class_name(const MegaModel *model, int index, char buffer[16])
         return label;
     snprintf(buffer, 16, "%d", index);
     return buffer;
+}
+
+int find_class(const MegaModel *model, const char *text, size_t size)
+{
+    const int classes = mega_model_class_count(model);
+    char word[16] = "";
+    int number;
+    for (int i = 0; i < classes; i++) {
+        const char *label = mega_model_label(model, i);
+        if (label && strlen(label) == size && memcmp(label, text, size) == 0)
+            return i;
+    }
+    if (size < sizeof word)
+        memcpy(word, text, size);
+    return parse_int(word, 0, classes - 1, &number) ? number : -1;
 }

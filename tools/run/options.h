@@ -6,18 +6,20 @@
 #define RUN_OPTIONS_H
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdbool.h>
 
+#include "json.h"
 #include "mega.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
 int command_bench(int argc, char **argv);
 int command_classify(int argc, char **argv);
 int command_eval(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
@@ -39,12 +41,21 @@ bool parse_real(const char *text, double min, double max, double *out);
 bool parse_chunk(const char *text, int *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
-/* A text for JSON whatever the bytes are: what is no UTF-8 becomes U+FFFD. */
-json_t *json_text(const char *text);
-/* One object as one line on standard output, flushed; consumes the reference. */
+/* How a session runs: options of all commands that run a model, for their tables and their switch. */
+enum { OPT_THREADS = 1024, OPT_CPU, OPT_MAX_MEMORY };
+#define SESSION_OPTIONS                                                                            \
+    {"threads", required_argument, NULL, OPT_THREADS}, {"cpu", required_argument, NULL, OPT_CPU},  \
+    {"max-memory", required_argument, NULL, OPT_MAX_MEMORY}
+/* False: not a valid value, or none of these options. */
+bool parse_session_option(int option, const char *value, MegaSessionOptions *out);
+
+/* One object as one line on standard output, flushed; consumes the reference. What there is no
+ * memory for (NULL, too) makes finish_output fail. */
 void print_json_line(json_t *object);
 
 /* The label of a class, or its number written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
+/* The class of that label or with that number; -1: none. */
+int find_class(const MegaModel *model, const char *text, size_t size);
 
 #endif

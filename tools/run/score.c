@@ -13,6 +13,7 @@
 #include "progress.h"
 #include "scoring.h"
 #include "source.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run score [-m MODEL] [FILE...]\n"
@@ -32,19 +33,23 @@ static const char help[] =
     "      --pre-tokenized     text is tokenised already\n"
     "      --json              one JSON object for each text\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 all texts were scored, 1 some were not, 2 wrong usage.\n";
 
 typedef struct Options {
     ScoreOptions score;
-    bool document, eos, per_token, json, quiet;
+    bool document, eos, per_token, json, quiet, verbose;
 } Options;
 
 typedef struct Score {
     const Options *options;
     Scorer scorer;
+    uint64_t tokens; /* of all texts */
     int status;
 } Score;
 
@@ -74,10 +79,19 @@ static json_t *tokens_json(const Score *s, const int32_t *targets, const float *
     char number[16];
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list,
-                              json_pack("{s:i,s:o,s:f}", "id", targets[i], "symbol",
+                              json_pack("{s:i,s:o,s:o}", "id", targets[i], "symbol",
                                         json_text(symbol_of(s, targets[i], number)), "logprob",
-                                        (double)logprobs[i]));
+                                        json_number((double)logprobs[i])));
     return list;
+}
+
+/* What the lines about a text begin with. */
+static json_t *text_object(const char *name, size_t line)
+{
+    json_t *object = json_pack("{s:o}", "input", json_text(name));
+    if (line)
+        json_object_set_new(object, "line", json_integer((json_int_t)line));
+    return object;
 }
 
 /* The result of one text: a line, a table, tokens, or a JSON object. */
@@ -86,10 +100,7 @@ static void print_result(const Score *s, const ScoreTotal *total, const char *na
 {
     const Options *options = s->options;
     if (options->json) {
-        json_t *object = json_pack("{s:o}", "input", json_text(name)), *figures;
-        if (line)
-            json_object_set_new(object, "line", json_integer((json_int_t)line));
-        figures = score_json(&s->scorer, total);
+        json_t *object = text_object(name, line), *figures = score_json(&s->scorer, total);
         json_object_update(object, figures);
         json_decref(figures);
         if (options->per_token)
@@ -116,12 +127,13 @@ static void fail_text(Score *s, const char *name, size_t line, const MegaError *
         report("%s, line %zu: %s", name, line, err->text);
     else
         report("%s: %s", name, err->text);
-    if (s->options->json)
-        print_json_line(json_pack("{s:o,s:i,s:{s:s,s:o}}", "input", json_text(name), "line",
-                                  (int)line, "error", "code", mega_error_name(err->code),
-                                  "message", json_text(err->text)));
-    else if (line && !s->options->per_token)
+    if (s->options->json) {
+        json_t *object = text_object(name, line);
+        json_object_set_new(object, "error", json_error(err));
+        print_json_line(object);
+    } else if (line && !s->options->per_token) {
         puts("nan\t0\tnan");
+    }
 }
 
 /* line 0: a document */
@@ -139,6 +151,7 @@ static void score_one(Score *s, const char *text, size_t size, const char *name,
         fail_text(s, name, line, &err);
     } else {
         score_add(&s->scorer, &total, logprobs, count, text, size);
+        s->tokens += count;
         print_result(s, &total, name, line, targets, logprobs, count);
     }
     free(targets);
@@ -192,6 +205,7 @@ static int run(const Options *options, char **paths, int count)
     Score s = {.options = options};
     MegaError err = {0};
     int code = scorer_open(&s.scorer, &options->score, &err);
+    double begun = clock_seconds();
     if (!code && !options->document)
         code = score_lines(&s, paths, count, &err);
     else if (!code && count == 0)
@@ -199,6 +213,8 @@ static int run(const Options *options, char **paths, int count)
     else
         for (int i = 0; i < count && !code; i++)
             code = score_document(&s, paths[i], &err);
+    if (!code && options->verbose)
+        verbose_end(s.tokens, "tokens", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
         s.status = 1;
@@ -210,7 +226,7 @@ static int run(const Options *options, char **paths, int count)
 int command_score(int argc, char **argv)
 {
     enum { OPT_DOCUMENT = 256, OPT_EOS, OPT_PER_TOKEN, OPT_CHUNK, OPT_IDS, OPT_PRE_TOKENIZED,
-           OPT_JSON, OPT_THREADS };
+           OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"document", no_argument, NULL, OPT_DOCUMENT},
@@ -220,19 +236,21 @@ int command_score(int argc, char **argv)
         {"ids", no_argument, NULL, OPT_IDS},
         {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
         {"json", no_argument, NULL, OPT_JSON},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {0};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         bool good = true;
         switch (option) {
         case 'm': options.score.model = optarg; break;
         case 'q': options.quiet = true; break;
+        case 'v': options.verbose = options.score.verbose = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
         case OPT_DOCUMENT: options.document = true; break;
         case OPT_EOS: options.eos = true; break;
@@ -241,7 +259,11 @@ int command_score(int argc, char **argv)
         case OPT_IDS: options.score.ids = true; break;
         case OPT_PRE_TOKENIZED: options.score.pre_tokenized = true; break;
         case OPT_JSON: options.json = true; break;
-        case OPT_THREADS: good = parse_int(optarg, 1, 256, &options.score.threads); break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY:
+            good = parse_session_option(option, optarg, &options.score.session);
+            break;
         default: return option_error("score", option, argv, long_options);
         }
         if (!good)

@@ -10,6 +10,8 @@
 
 #include "find_model.h"
 #include "options.h"
+#include "progress.h"
+#include "verbose.h"
 
 #define BLOCK 4096 /* tokens between two looks at the progress bar */
 
@@ -30,24 +32,26 @@ static int load_codecs(Scorer *scorer, MegaError *err)
 
 int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = options->threads};
     MegaDecoderOptions decoder = {.chunk = options->chunk};
     char *path = NULL;
+    double begun = clock_seconds();
     *scorer = (Scorer){.ids = options->ids, .pre_tokenized = options->pre_tokenized};
     int code = options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
     if (!code)
         code = mega_model_open(&scorer->model, path ? path : options->model, err);
-    free(path);
     if (!code && mega_model_task(scorer->model) == MEGA_TASK_CLASSIFY)
         code = mega_fail(err, MEGA_ERR_MODEL,
                          "%s is a classifier: language models and translators score text",
                          options->model);
     if (!code)
-        code = mega_session_new(&scorer->session, scorer->model, &session, err);
+        code = mega_session_new(&scorer->session, scorer->model, &options->session, err);
     if (!code)
         code = load_codecs(scorer, err);
     if (!code)
         code = mega_decoder_new(&scorer->decoder, scorer->session, &decoder, err);
+    if (!code && options->verbose)
+        verbose_session(path ? path : options->model, scorer->session, clock_seconds() - begun);
+    free(path);
     return code;
 }
 
@@ -200,6 +204,6 @@ json_t *score_json(const Scorer *scorer, const ScoreTotal *total)
     int count = figures(scorer, total, list);
     json_t *object = json_pack("{s:I}", "tokens", (json_int_t)total->tokens);
     for (int i = 0; i < count; i++)
-        json_object_set_new(object, list[i].key, json_real(list[i].value));
+        json_object_set_new(object, list[i].key, json_number(list[i].value));
     return object;
 }

@@ -26,8 +26,9 @@ typedef struct ScoreTotal {
 
 typedef struct ScoreOptions {
     const char *model;
-    int threads, chunk; /* chunk: as in MegaDecoderOptions */
-    bool ids, pre_tokenized;
+    MegaSessionOptions session;
+    int chunk; /* as in MegaDecoderOptions */
+    bool ids, pre_tokenized, verbose;
 } ScoreOptions;
 
 /* Free with scorer_close also after an error. */

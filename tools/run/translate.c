@@ -17,6 +17,7 @@
 #include "model.h"
 #include "options.h"
 #include "progress.h"
+#include "verbose.h"
 
 static const char help[] =
     "Usage: mega-run translate [-m MODEL] [FILE...]\n"
@@ -41,7 +42,10 @@ static const char help[] =
     "      --pre-tokenized     text is tokenised already, and stays so\n"
     "      --batch N           lines that are translated together (1)\n"
     "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong\n"
@@ -50,8 +54,9 @@ static const char help[] =
 typedef struct Options {
     const char *model, *prefix;
     MegaSearchOptions search;
-    int nbest, batch, threads;
-    bool scores, json, ids, pre_tokenized, quiet;
+    int nbest, batch;
+    MegaSessionOptions session;
+    bool scores, json, ids, pre_tokenized, quiet, verbose;
 } Options;
 
 /* One line on its way. */
@@ -72,6 +77,7 @@ typedef struct Translator {
     MegaSearchOptions search;
     int32_t *prefix;
     Line *lines; /* [batch] */
+    size_t done; /* lines */
     int status;
 } Translator;
 
@@ -182,13 +188,13 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
     json_t *object = json_object(), *ids = json_array(), *scores = json_array();
     for (size_t i = 0; i < hypothesis->length; i++) {
         json_array_append_new(ids, json_integer(hypothesis->tokens[i]));
-        json_array_append_new(scores, json_real((double)hypothesis->scores[i]));
+        json_array_append_new(scores, json_number((double)hypothesis->scores[i]));
     }
     if (t->target)
         json_object_set_new(object, "text",
                             json_stringn((const char *)text->data, text->size));
     json_object_set_new(object, "ids", ids);
-    json_object_set_new(object, "score", json_real(hypothesis->score));
+    json_object_set_new(object, "score", json_number(hypothesis->score));
     json_object_set_new(object, "token_scores", scores);
     if (t->search.alignments) {
         json_t *alignment = json_array();
@@ -211,9 +217,8 @@ static void fail_line(Translator *t, const Line *line)
     t->status = 1;
     report("%s", err.text);
     if (t->options->json)
-        print_json_line(json_pack("{s:o,s:{s:s,s:o}}", "source", source_json(line), "error",
-                                  "code", mega_error_name(err.code), "message",
-                                  json_text(err.text)));
+        print_json_line(
+            json_pack("{s:o,s:o}", "source", source_json(line), "error", json_error(&err)));
     else
         putchar('\n');
 }
@@ -313,7 +318,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
-    size_t total = count_lines(paths, count), done = 0;
+    size_t total = count_lines(paths, count);
     line_reader_begin(&reader, paths, count);
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
@@ -324,9 +329,9 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
             take_line(t, &reader, &t->lines[taken++]);
         if (taken > 0 && (taken == batch || more <= 0)) {
             code = run_lines(t, taken, err);
-            done += (size_t)taken;
+            t->done += (size_t)taken;
             taken = 0;
-            progress_update(&progress, done);
+            progress_update(&progress, t->done);
         }
     }
     progress_end(&progress);
@@ -361,19 +366,18 @@ static int load_prefix(Translator *t, MegaError *err)
 
 static int load(Translator *t, MegaError *err)
 {
-    MegaSessionOptions session = {.threads = t->options->threads};
     char *path = NULL;
+    double begun = clock_seconds();
     int code = 0;
     if (!t->options->model)
         code = find_model(&path, "translate", INPUT_TEXT, err);
     if (!code)
         code = mega_model_open(&t->model, path ? path : t->options->model, err);
-    free(path);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s is no translator; 'mega-run inspect' shows what "
                          "it is", t->options->model);
     if (!code)
-        code = mega_session_new(&t->session, t->model, &session, err);
+        code = mega_session_new(&t->session, t->model, &t->options->session, err);
     if (!code)
         code = load_codecs(t, err);
     if (!code)
@@ -381,6 +385,9 @@ static int load(Translator *t, MegaError *err)
     t->lines = calloc((size_t)t->options->batch, sizeof *t->lines);
     if (!code && !t->lines)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
+    if (!code && t->options->verbose)
+        verbose_session(path ? path : t->options->model, t->session, clock_seconds() - begun);
+    free(path);
     return code;
 }
 
@@ -389,8 +396,11 @@ static int run(const Options *options, char **paths, int count)
     Translator t = {.options = options, .search = options->search};
     MegaError err = {0};
     int code = load(&t, &err);
+    double begun = clock_seconds();
     if (!code)
         code = run_files(&t, paths, count, &err);
+    if (!code && options->verbose)
+        verbose_end(t.done, "lines", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
         t.status = 1;
@@ -406,7 +416,7 @@ static int run(const Options *options, char **paths, int count)
 
 enum { OPT_BEAM = 256, OPT_NBEST, OPT_LENPEN, OPT_UNNORMALIZED, OPT_MAX_LEN_A, OPT_MAX_LEN_B,
        OPT_MIN_LEN, OPT_NGRAM, OPT_PREFIX, OPT_UNK, OPT_TEMPERATURE, OPT_SCORES, OPT_ALIGNMENTS,
-       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH, OPT_THREADS };
+       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH };
 
 /* False for a bad value. */
 static bool take_option(Options *options, int option, const char *value)
@@ -415,6 +425,7 @@ static bool take_option(Options *options, int option, const char *value)
     switch (option) {
     case 'm': options->model = value; return true;
     case 'q': options->quiet = true; return true;
+    case 'v': options->verbose = true; return true;
     case OPT_BEAM: return parse_int(value, 1, 1024, &search->beam);
     case OPT_NBEST: return parse_int(value, 1, 1024, &options->nbest);
     case OPT_LENPEN: return parse_real(value, -100, 100, &search->length_penalty);
@@ -432,7 +443,7 @@ static bool take_option(Options *options, int option, const char *value)
     case OPT_IDS: options->ids = true; return true;
     case OPT_PRE_TOKENIZED: options->pre_tokenized = true; return true;
     case OPT_BATCH: return parse_int(value, 1, 4096, &options->batch);
-    default: return parse_int(value, 1, 256, &options->threads); /* OPT_THREADS */
+    default: return parse_session_option(option, value, &options->session);
     }
 }
 
@@ -457,15 +468,16 @@ int command_translate(int argc, char **argv)
         {"ids", no_argument, NULL, OPT_IDS},
         {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
         {"batch", required_argument, NULL, OPT_BATCH},
-        {"threads", required_argument, NULL, OPT_THREADS},
+        SESSION_OPTIONS,
         {"quiet", no_argument, NULL, 'q'},
+        {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {0}};
     Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
     int option, index = 0;
     optind = 0; /* start afresh, whatever was parsed before */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qh", long_options, &index)) != -1) {
+    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return finish_output(0);

@@ -1,0 +1,692 @@
+#!/usr/bin/env python3
+"""Compares mega-run with PyTorch, ONNX Runtime and CTranslate2, and with what the machine allows.
+
+Usage: compare.py BUILD_FOLDER [--compile] [--json FILE] [--only GROUP]... [--repeats N]
+                  [--threads N] [--quick]
+
+    pip install torch==2.13.0 numpy onnx onnxscript onnxruntime ctranslate2     # CPU builds
+    apt-get install libjemalloc2 g++                         # g++ for --compile only
+    tools/bench/compare.py build --compile --json compare.json
+
+reproduces every table, as Markdown on standard output; progress goes to standard error. Estimated,
+not measured: one to two hours on two cores, most of it batches of translation; 6 GB of memory and
+5 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
+most from company. --quick only tests that everything works, with two of the four encoders; its
+figures say nothing. --only: encoders, linear, translation, batch, language, start.
+
+What is compared:
+- Models of the original's named configurations with random weights, built in PyTorch (shapes.py),
+  imported by mega-convert. Before anything is timed, mega-run and all peers that compute the same
+  function are compared with the reference, within 1e-4 of the largest value.
+- All sides of a row alternate in one run, one at a time. The best run of each side counts, and for
+  peers the best of one and --threads threads, too.
+- Peers (peers.py) are processes with jemalloc preloaded (libjemalloc.so.2, with the settings that
+  PyTorch's tuning guide recommends), if it is installed; JEMALLOC names another one. mega-run gets
+  none.
+- "PyTorch eager" of an encoder is tools/train as it stands, which computes the weights of the
+  moving averages by lag in every pass. "Averages kept" has them as constants and the shortest
+  Fourier transform: the same model, well done for inference; "compiled" is that with torch.compile
+  and frozen weights. For decoding, which tools/train lacks, there is decoding.py, with everything
+  kept. It always is float32.
+- ONNX Runtime runs the fastest of three exportable forms of the moving average.
+- CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
+  vocabulary, and makes exactly as many tokens; the fastest of its own choice of matrix products,
+  MKL, and MKL with packed weights.
+- The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
+  the best measurement counts. "x limit" is time over that.
+"""
+
+import argparse
+import contextlib
+import ctypes.util
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TIERS = ['avx512vnni', 'avx512', 'avx2', 'dotprod', 'generic']
+PAUSE = 0.3     # seconds in which a side's idle threads fall asleep
+TOLERANCE = 1e-4
+MALLOC_CONF = ('oversize_threshold:1,background_thread:true,metadata_thp:auto,'
+               'dirty_decay_ms:-1,muzzy_decay_ms:-1')
+PRODUCTS = {  # environments of CTranslate2
+    'ctranslate2': {},
+    'ctranslate2 with MKL': {'CT2_USE_MKL': '1'},
+    'ctranslate2 with MKL, packed': {'CT2_USE_MKL': '1', 'CT2_USE_EXPERIMENTAL_PACKED_GEMM': '1'},
+}
+ENCODERS = {  # name in shapes.py: title, length, what is asked
+    'speech': ('sc_raw_base, 1 s of speech', 16000, '1.5 x limit, 10 x eager, 60 MB'),
+    'text': ('lra_imdb, 4,096 bytes, chunk 128', 4096, '2 x limit, 10 x eager'),
+    'pixels': ('lra_cifar10, 1,024 pixels', 1024, '1.6 x limit'),
+    'path': ('lra_pf128 (Path-X), 16,384 pixels, chunk 4,096', 16384, '1.6 x limit'),
+}
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(title, heads, rows):
+    print(f'\n### {title}\n')
+    print('| ' + ' | '.join(heads) + ' |')
+    print('|---' + '|---:' * (len(heads) - 1) + '|')
+    for row in rows:
+        print('| ' + ' | '.join(row) + ' |')
+    sys.stdout.flush()
+
+
+def milliseconds(value):
+    return 'n/a' if value is None else f'{value:.1f} ms' if value < 1000 else f'{value:,.0f} ms'
+
+
+def times(ours, theirs):
+    return 'n/a' if ours is None or theirs is None else f'{theirs / ours:.1f} x'
+
+
+# ---- Sides --------------------------------------------------------------------------------------
+
+class Ours:
+    """mega-run bench with some options."""
+
+    def __init__(self, compare, model, **options):
+        self.name = 'mega-run'
+        self.command = [compare.build / 'mega-run', 'bench', '-m', model, '--format', 'json']
+        for option, value in options.items():
+            self.command += [f'--{option}', str(value)]
+        self.result = None
+
+    def start(self):
+        pass
+
+    def close(self):
+        pass
+
+    def measure(self):
+        output = subprocess.run(self.command, stdout=subprocess.PIPE, check=True).stdout
+        found = json.loads(output)
+        found['limit_ms'] = found['mean_ms'] * found['of_limit']
+        if self.result is None:
+            self.result = found
+            return
+        best = self.result
+        if found['mean_ms'] < best['mean_ms']:
+            best.update(mean_ms=found['mean_ms'], per_second=found['per_second'])
+        best['limit_ms'] = min(best['limit_ms'], found['limit_ms'])
+        best['peak_mb'] = max(best['peak_mb'], found['peak_mb'])
+        for speed in ('gflops', 'gb_per_second'):
+            best[speed] = max(best[speed], found[speed])
+
+    @property
+    def ms(self):
+        return self.result and self.result['mean_ms']
+
+
+class Peer:
+    """A process of peers.py. One that fails says why, and is left out."""
+
+    def __init__(self, compare, name, environment=None, **job):
+        self.name, self.error, self.process = name, None, None
+        self.job = dict(job, folder=str(compare.folder))
+        self.job.setdefault('peer', name)
+        self.job.setdefault('threads', sorted({1, compare.threads}))
+        self.environment = {**compare.environment, **(environment or {})}
+        self.by_threads, self.peak = {}, None
+        self.log = compare.folder / f'{self.job["peer"]}.log'
+
+    def start(self):
+        say(f'    {self.name} starts')
+        with open(self.log, 'w') as log:
+            self.process = subprocess.Popen(
+                [sys.executable, HERE / 'peers.py', json.dumps(self.job)], env=self.environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        self._receive()
+
+    def _receive(self):
+        line = self.process.stdout.readline()
+        last = self.log.read_text(errors='replace').strip().rpartition('\n')[2][:300]
+        answer = json.loads(line) if line else {'error': f'the process ended: {last}'}
+        if 'error' in answer:
+            self.close()
+            self.error = answer['error']
+            say(f'    {self.name}: {self.error}')
+        return answer
+
+    def measure(self):
+        if self.error:
+            return
+        try:
+            self.process.stdin.write('run\n')
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        answer = self._receive()
+        for threads, ms in answer.get('ms', {}).items():
+            self.by_threads[threads] = min(ms, self.by_threads.get(threads, ms))
+        self.peak = answer.get('peak_mb', self.peak)
+
+    def close(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.terminate()
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = None
+
+    @property
+    def ms(self):
+        return min(self.by_threads.values()) if self.by_threads and not self.error else None
+
+    @property
+    def result(self):
+        return {'ms_by_threads': self.by_threads, 'peak_mb': self.peak, 'error': self.error,
+                'job': self.job}
+
+
+class Fastest:
+    """The fastest of several peers: all run once, then only that one goes on."""
+
+    def __init__(self, name, peers):
+        self.name, self.peers, self.best = name, peers, None
+
+    def start(self):
+        for peer in self.peers:
+            peer.start()
+            peer.measure()
+            peer.close()
+        able = [peer for peer in self.peers if peer.ms is not None]
+        if able:
+            self.best = min(able, key=lambda peer: peer.ms)
+            self.best.start()
+
+    def measure(self):
+        if self.best:
+            self.best.measure()
+
+    def close(self):
+        if self.best:
+            self.best.close()
+
+    @property
+    def ms(self):
+        return self.best and self.best.ms
+
+    @property
+    def result(self):
+        return {'best': self.best and self.best.name,
+                'all': {peer.name: peer.result for peer in self.peers}}
+
+
+# ---- The comparison -----------------------------------------------------------------------------
+
+class Compare:
+    def __init__(self, options, folder):
+        self.build, self.folder = options.build.resolve(), folder
+        self.threads, self.repeats = options.threads, options.repeats
+        self.quick, self.compile = options.quick, options.compile
+        self.environment = dict(os.environ)
+        self.allocator = None
+        self.preload()
+        self.records, self.notes, self.models = [], [], {}
+
+    def preload(self):
+        library = os.environ.get('JEMALLOC') or ctypes.util.find_library('jemalloc')
+        if library:
+            preloaded = os.environ.get('LD_PRELOAD')
+            self.environment['LD_PRELOAD'] = f'{preloaded}:{library}' if preloaded else library
+            self.environment.setdefault('MALLOC_CONF', MALLOC_CONF)
+            self.allocator = library
+
+    def note(self, text):
+        if text not in self.notes:
+            say(text)
+            self.notes.append(text)
+
+    # -- Models --
+
+    def checkpoint(self, name):
+        path = self.folder / f'{name}.pt'
+        if not path.exists():
+            say(f'  building {name}')
+            subprocess.run([sys.executable, HERE / 'shapes.py', name, self.folder], check=True)
+        return path
+
+    def model(self, name, dtype='f32', *options):
+        """Path of the converted model; None when mega-convert cannot make it."""
+        key = (name, dtype, options)
+        if key not in self.models:
+            path = self.folder / f'{name}-{dtype}{"".join(options)}.mega'
+            done = subprocess.run(
+                [self.build / 'mega-convert', '-q', '--dtype', dtype, '-o', path, *options,
+                 self.checkpoint(name)], stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                if dtype != 'int8':
+                    raise SystemExit(f'mega-convert: {done.stderr}')
+                self.note(f'{name}, {dtype}: left out, mega-convert says: '
+                          f'{done.stderr.strip().splitlines()[0]}')
+                path = None
+            elif not options:
+                self.check(name, dtype, path)
+            self.models[key] = path
+        return self.models[key]
+
+    def check(self, name, dtype, model):
+        """That mega-run computes what PyTorch does."""
+        sample = {part: self.folder / f'{name}.{part}.npy' for part in ('in', 'target', 'expected')}
+        if not sample['expected'].exists():
+            return
+        found = self.folder / 'found.npy'
+        command = [self.build / 'mega-run', 'forward', '-m', model, '--in', sample['in'],
+                   '-o', found]
+        if sample['target'].exists():
+            command += ['--target', sample['target']]
+        if name in ENCODERS:
+            command += ['--stage', 'final']
+        subprocess.run(command, check=True)
+        expected, got = numpy.load(sample['expected']), numpy.load(found)
+        difference = float(numpy.abs(got - expected).max() / numpy.abs(expected).max())
+        self.records.append({'check': name, 'dtype': dtype, 'difference': difference})
+        say(f'  {name}, {dtype}: differs from PyTorch by {difference:.1e} of the largest value')
+        if dtype == 'f32' and not difference <= TOLERANCE:
+            raise SystemExit(f'{name}: mega-run and PyTorch compute different things')
+
+    # -- Races --
+
+    def race(self, group, row, sides, repeats=None):
+        """sides: {name: Ours or Peer}; all alternate."""
+        say(f'  {group}: {row}')
+        with contextlib.ExitStack() as stack:
+            for side in sides.values():
+                stack.callback(side.close)
+                side.start()
+            for _ in range(repeats or self.repeats):
+                for side in sides.values():
+                    time.sleep(PAUSE)
+                    side.measure()
+        for name, side in sides.items():
+            self.records.append({'group': group, 'row': row, 'side': name, 'ms': side.ms,
+                                 'detail': side.result})
+            reason = getattr(side, 'error', None)
+            if reason:
+                self.note(f'{row}, {name}: {reason}')
+        return sides
+
+    def variants(self, model, **options):
+        """mega-run as it is, with one thread, and with each kind of kernels."""
+        sides = {'ours': Ours(self, model, threads=self.threads, **options)}
+        if self.threads > 1:
+            sides['one thread'] = Ours(self, model, threads=1, **options)
+        for tier in self.tiers(model):
+            sides[tier] = Ours(self, model, threads=self.threads, cpu=tier, **options)
+        return sides
+
+    def tiers(self, model):
+        if not hasattr(self, 'found_tiers'):
+            probe = [self.build / 'mega-run', 'bench', '-m', model, '--length', '8',
+                     '--tokens', '2', '--repeats', '1', '--cpu']
+            self.found_tiers = [tier for tier in TIERS if subprocess.run(
+                [*probe, tier], stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL).returncode == 0]
+        return self.found_tiers
+
+    def torch(self, *names, **job):
+        """PyTorch's sides."""
+        kinds = list(names) + (['compiled'] if self.compile else [])
+        return {f'PyTorch {kind}': Peer(self, kind, **job) for kind in kinds}
+
+    def print_kernels(self, title, races):
+        """One thread against several, and the kinds of kernels."""
+        tiers = getattr(self, 'found_tiers', [])
+        rows = []
+        for row, sides in races.items():
+            ours = sides['ours'].ms
+            cells = [milliseconds(sides[tier].ms) for tier in tiers]
+            if self.threads > 1:
+                one = sides['one thread'].ms
+                cells = [milliseconds(one), milliseconds(ours), f'{one / ours:.2f} x', *cells]
+            rows.append([row, *cells])
+        heads = ['1 thread', f'{self.threads} threads', 'gain'] if self.threads > 1 else []
+        heads += [f'{tier} (OpenBLAS)' if tier == 'generic' else tier for tier in tiers]
+        table(f'{title}: threads and kernels', ['', *heads], rows)
+
+
+def limit_cells(ours):
+    """Limit, ours, ratio, fraction."""
+    ms, limit = ours.ms, ours.result['limit_ms']
+    return [milliseconds(limit), milliseconds(ms), f'{ms / limit:.2f} x',
+            f'{100 * limit / ms:.0f} %']
+
+
+# ---- Groups -------------------------------------------------------------------------------------
+
+def encoders(compare):
+    races, rows = {}, []
+    for name, (title, length, target) in ENCODERS.items():
+        if compare.quick and name in ('speech', 'path'):
+            continue
+        model = compare.model(name)
+        job = dict(kind='encode', shape=name)
+        sides = compare.variants(model, length=length, repeats=3)
+        sides.update(compare.torch('eager', 'kept', **job))
+        sides['ONNX Runtime'] = Fastest('ONNX Runtime', [
+            Peer(compare, f'onnx-{form}', **job) for form in ('blocks', 'dft', 'convolution')])
+        races[title] = compare.race('encoders', title, sides)
+        ours = sides['ours']
+        row = [title, *limit_cells(ours), f'{ours.result["peak_mb"]:.0f} MB']
+        for side in list(sides)[list(sides).index('PyTorch eager'):]:
+            row += [milliseconds(sides[side].ms), times(ours.ms, sides[side].ms)]
+        best = sides['ONNX Runtime'].best
+        row[-2] += f' ({best.name[5:]})' if best else ''
+        if not best:
+            for peer in sides['ONNX Runtime'].peers:
+                compare.note(f'{title}, {peer.name}: {peer.error}')
+        rows.append(row + [target])
+    heads = ['float32, one at a time', 'limit', 'mega-run', 'x limit', 'of the limit',
+             'peak memory', 'PyTorch eager', 'ratio', 'averages kept', 'ratio']
+    heads += ['compiled', 'ratio'] if compare.compile else []
+    table('Encoders', heads + ['ONNX Runtime', 'ratio', 'asked for'], rows)
+    compare.print_kernels('Encoders', races)
+
+
+def slope(xs, ys):
+    """Of the line of least squares through the logarithms."""
+    xs, ys = [math.log(x) for x in xs], [math.log(y) for y in ys]
+    return statistics.linear_regression(xs, ys).slope
+
+
+def linear(compare):
+    model = compare.model('text')
+    lengths = [1024 * 4 ** i for i in range(3 if compare.quick else 5)]
+    rows, times_taken, peaks = [], [], []
+    sides = {str(length): Ours(compare, model, threads=compare.threads, length=length,
+                               repeats=max(1, 65536 // length)) for length in lengths}
+    compare.race('linear', 'lra_imdb, chunk 128', sides)
+    for length, side in zip(lengths, sides.values()):
+        times_taken.append(side.ms)
+        peaks.append(side.result['peak_mb'])
+        rows.append([f'{length:,}', milliseconds(side.ms), f'{1e3 * side.ms / length:.2f} us',
+                     f'{peaks[-1]:.1f} MB'])
+    found = []
+    for values in (times_taken, peaks):
+        steps = [slope(lengths[i:i + 2], values[i:i + 2]) for i in range(len(lengths) - 1)]
+        found.append({'all': slope(lengths, values), 'steepest': max(steps)})
+    compare.records.append({'group': 'linear', 'slopes': dict(zip(('time', 'memory'), found))})
+    for name, kind in (('log-log slope, 1.03 asked for at most', 'all'),
+                       ('slope of the steepest step', 'steepest')):
+        rows.append([name, f'{found[0][kind]:.3f}', '', f'{found[1][kind]:.3f}'])
+    table('Length: lra_imdb, chunk 128', ['positions', 'time', 'a position', 'peak memory'], rows)
+
+
+def ctranslate2(compare, dtype, **job):
+    """Its sides, for the fastest library of matrix products."""
+    compute = {'f32': 'float32', 'int8': 'int8'}[dtype]
+    return [Peer(compare, name, environment, dtype=compute, peer='ctranslate2', **job)
+            for name, environment in PRODUCTS.items()]
+
+
+def translation(compare):
+    source, tokens = 25, 5 if compare.quick else 25
+    races, rows = {}, []
+    for dtype in ('f32', 'int8'):
+        model = compare.model('translator', dtype)
+        for beam in (1, 5):
+            if not model:
+                continue
+            title = f'{"greedy" if beam == 1 else f"beam {beam}"}, {dtype}'
+            job = dict(kind='translate', batch=1, beam=beam, source=source, tokens=tokens)
+            sides = compare.variants(model, length=source, tokens=tokens, beam=beam, repeats=3)
+            sides.update(compare.torch('kept', **job))
+            sides['CTranslate2'] = Fastest('CTranslate2',
+                                           ctranslate2(compare, dtype, lines=1, **job))
+            races[title] = compare.race('translation', title, sides)
+            ours, theirs = sides['ours'], sides['CTranslate2']
+            row = [title, *limit_cells(ours), f'{1e3 * tokens / ours.ms:.0f}']
+            for side in list(sides)[list(sides).index('PyTorch kept'):]:
+                ms = sides[side].ms
+                row += ['n/a' if ms is None else f'{1e3 * tokens / ms:.0f}', times(ours.ms, ms)]
+            rows.append(row + ['60 % of the limit, 6 x PyTorch' if dtype == 'f32' else
+                               '60 % of the limit, 15 x PyTorch'])
+            if not theirs.best:
+                compare.note(f'{title}, CTranslate2: {theirs.peers[0].error}')
+    heads = ['mega_wmt_en_de, batch 1', 'limit', 'mega-run', 'x limit', 'of the limit', 'tokens/s',
+             'PyTorch eager f32', 'ratio'] + (['compiled f32', 'ratio'] if compare.compile else [])
+    table(f'Translation: {tokens} tokens from {source}; peers in tokens/s',
+          heads + ['CTranslate2, same type', 'ratio', 'asked for'], rows)
+    compare.print_kernels('Translation', races)
+
+
+def fastest_size(sizes, make):
+    """The batch size of the side with the least time per line; make(size): (side, its lines)."""
+    per_line = {}
+    for size in sizes:
+        side, lines = make(size)
+        side.start()
+        side.measure()
+        side.close()
+        if side.ms is not None:
+            per_line[size] = side.ms / lines
+    return min(per_line, key=per_line.get) if per_line else None
+
+
+def race_batches(compare, dtype, model, beam, title, lines, sizes, source, tokens):
+    """Each side with its best batch size: (ours, its size, CTranslate2 or None, its size)"""
+    def ours(size, repeats):
+        return Ours(compare, model, length=source, tokens=tokens, beam=beam, batch=size,
+                    threads=compare.threads, repeats=repeats)
+
+    def theirs(size, count):
+        return ctranslate2(compare, dtype, kind='translate', beam=beam, source=source,
+                           tokens=tokens, threads=[compare.threads], lines=count, batch=size)
+
+    few = 2 * max(sizes)
+    products = Fastest('CTranslate2', theirs(max(sizes), few))
+    products.start()
+    products.close()
+    size = fastest_size(sizes, lambda size: (ours(size, 1), size))
+    sides = {'ours': ours(size, -(-lines // size))}
+    other = None
+    if products.best:
+        best = products.peers.index(products.best)
+        other = fastest_size(sizes, lambda size: (theirs(size, few)[best], few))
+    if other:
+        sides['CTranslate2'] = theirs(other, lines)[best]
+    else:
+        compare.note(f'{title}, CTranslate2: {products.peers[0].error}')
+    compare.race('batch', title, sides, min(compare.repeats, 2))
+    return sides['ours'], size, sides.get('CTranslate2'), other
+
+
+def batch(compare):
+    source, tokens = 25, 5 if compare.quick else 25
+    lines = 16 if compare.quick else 1000
+    sizes = [8, 16] if compare.quick else [16, 32, 64, 128]
+    rows = []
+    for dtype in ('f32', 'int8'):
+        model = compare.model('translator', dtype)
+        for beam in (1, 5):
+            if not model:
+                continue
+            title = f'{"greedy" if beam == 1 else f"beam {beam}"}, {dtype}'
+            ours, size, theirs, other = race_batches(compare, dtype, model, beam, title, lines,
+                                                     sizes, source, tokens)
+            speed = 1e3 * tokens * size / ours.ms
+            row = [title, f'{size}', f'{speed:,.0f}',
+                   f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %']
+            if theirs and theirs.ms:
+                their_speed = 1e3 * tokens * lines / theirs.ms
+                row += [f'{other}', f'{their_speed:,.0f}', times(their_speed, speed)]
+            else:
+                row += ['n/a'] * 3
+            rows.append(row + ['40 % of the limit, faster' if dtype == 'f32' else 'faster'])
+    table(f'Translation of {lines:,} lines: {tokens} tokens from {source}',
+          ['mega_wmt_en_de', 'batch', 'mega-run, tokens/s', 'of the limit', 'batch',
+           'CTranslate2, tokens/s', 'ratio', 'asked for'], rows)
+
+
+def language(compare):
+    # Equal places in a chunk of 2,048, so that both attend to as many keys.
+    near = 1952
+    far = near + 2048 * (2 if compare.quick else 48)
+    tokens = 8 if compare.quick else 64
+    races, rows = {}, []
+    for dtype in ('f32', 'int8'):
+        model = compare.model('language', dtype)
+        if not model:
+            continue
+        sides = compare.variants(model, length=near, tokens=tokens, repeats=3)
+        sides.update(compare.torch('kept', kind='generate', behind=near, tokens=tokens))
+        races[f'behind {near:,} tokens, {dtype}'] = compare.race(
+            'language', f'behind {near:,}, {dtype}', sides)
+        late = {'ours': Ours(compare, model, threads=compare.threads, length=far, tokens=tokens,
+                             repeats=1)}
+        compare.race('language', f'behind {far:,}, {dtype}', late, min(compare.repeats, 2))
+        for behind, found in ((near, sides), (far, late)):
+            ours = found['ours']
+            row = [f'behind {behind:,} tokens, {dtype}',
+                   *(milliseconds(ms / tokens) for ms in (ours.result['limit_ms'], ours.ms)),
+                   f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %',
+                   f'{1e3 * tokens / ours.ms:.0f}', f'{ours.result["peak_mb"]:.1f} MB']
+            for side in ['PyTorch kept'] + (['PyTorch compiled'] if compare.compile else []):
+                ms = found[side].ms if side in found else None
+                row += [milliseconds(ms and ms / tokens), times(ours.ms, ms)]
+            rows.append(row + ['60 % of the limit' if behind == near else
+                               'speed and memory as above'])
+    heads = ['mega_lm_enwik8_base', 'limit of a token', 'mega-run', 'of the limit', 'tokens/s',
+             'peak memory', 'PyTorch eager f32', 'ratio']
+    heads += ['compiled f32', 'ratio'] if compare.compile else []
+    table('Language model', heads + ['asked for'], rows)
+    compare.print_kernels('Language model', races)
+
+
+OPENING = '''
+import ctypes, sys, time
+library, path = sys.argv[1:]
+mega = ctypes.CDLL(library)
+class Error(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_int), ('text', ctypes.c_char * 512)]
+error, model = Error(), ctypes.c_void_p()
+begun = time.perf_counter()
+code = mega.mega_model_open(ctypes.byref(model), path.encode(), ctypes.byref(error))
+took = time.perf_counter() - begun
+if code:
+    sys.exit(error.text.decode())
+print(took * 1e3)
+'''
+
+
+def start(compare):
+    runs = 3 if compare.quick else 20
+    rows, taken = [], []
+    clip = ROOT / 'models/speech-commands/yes.wav'
+    for _ in range(runs):
+        begun = time.perf_counter()
+        subprocess.run([compare.build / 'mega-run', 'classify', clip], cwd=ROOT, check=True,
+                       stdout=subprocess.DEVNULL)
+        taken.append(1e3 * (time.perf_counter() - begun))
+    rows.append(['process start to first result, shipped speech model',
+                 milliseconds(statistics.median(taken)), milliseconds(min(taken)), '60 ms'])
+    path = compare.model('language' if compare.quick else 'large', 'f32', '--no-compress')
+    opened = []
+    for _ in range(runs):
+        output = subprocess.run(
+            [sys.executable, '-c', OPENING, compare.build / 'libmega.so', path],
+            stdout=subprocess.PIPE, check=True, text=True).stdout
+        opened.append(float(output))
+    size = path.stat().st_size / 1e6
+    rows.append([f'opening a file of {size:,.0f} MB, {size / 4:.0f} M parameters, not compressed',
+                 milliseconds(statistics.median(opened)), milliseconds(min(opened)), '50 ms'])
+    compare.records.append({'group': 'start', 'classify_ms': taken, 'open_ms': opened,
+                            'file_mb': size})
+    table(f'Start, {runs} runs', ['', 'median', 'best', 'asked for at most'], rows)
+
+
+GROUPS = {'encoders': encoders, 'linear': linear, 'translation': translation, 'batch': batch,
+          'language': language, 'start': start}
+
+
+# ---- The command --------------------------------------------------------------------------------
+
+def versions():
+    found = {}
+    for package in ('torch', 'onnxruntime', 'ctranslate2'):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def processor():
+    with contextlib.suppress(OSError), open('/proc/cpuinfo') as lines:
+        for line in lines:
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.machine()
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog='The head of this file says what it compares.')
+    parser.add_argument('build', type=pathlib.Path, help='folder of mega-run and mega-convert')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--repeats', type=int, default=5,
+                        help='rounds in which all sides alternate')
+    parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
+    parser.add_argument('--only', action='append', choices=GROUPS, help='this group; repeatable')
+    parser.add_argument('--quick', action='store_true', help='only test that everything works')
+    parser.add_argument('--json', type=pathlib.Path, help='write all measurements')
+    options = parser.parse_args()
+    for program in ('mega-run', 'mega-convert', 'libmega.so'):
+        if not (options.build / program).exists():
+            parser.error(f'{options.build / program} does not exist: run make first')
+    if not versions()['torch']:
+        parser.error('PyTorch is missing: pip install torch==2.13.0')
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f'there is no folder {options.json.resolve().parent}')
+    if options.threads < 1 or options.repeats < 1:
+        parser.error('--threads and --repeats are at least 1')
+    if options.quick:
+        options.repeats = 1
+    return options
+
+
+def main():
+    options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder and the peers go, too
+    with tempfile.TemporaryDirectory(prefix='mega-compare-') as folder:
+        compare = Compare(options, pathlib.Path(folder))
+        machine = {'processor': processor(), 'processors': os.cpu_count(), **versions(),
+                   'allocator': compare.allocator, 'threads': options.threads,
+                   'quick': options.quick, 'load': os.getloadavg()[0]}
+        print(f'{machine["processor"]}, {options.threads} threads; ' + ', '.join(
+            f'{name} {version or "missing"}' for name, version in versions().items()) +
+            f'; {compare.allocator or "no jemalloc"} for the peers; best of {options.repeats} '
+            'alternating rounds' + ('; --quick: figures say nothing' if options.quick else ''))
+        if machine['load'] > 0.5:
+            compare.note(f'Others were at work: the load was {machine["load"]:.1f} at the start.')
+        try:
+            for name in options.only or GROUPS:
+                say(name)
+                GROUPS[name](compare)
+        finally:
+            if options.json:
+                options.json.write_text(json.dumps(
+                    {'machine': machine, 'notes': compare.notes, 'measurements': compare.records},
+                    indent=1, default=str) + '\n')
+        if compare.notes:
+            print('\nNotes:\n' + '\n'.join(f'- {note}' for note in compare.notes))
+
+
+if __name__ == '__main__':
+    main()

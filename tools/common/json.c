@@ -1,0 +1,32 @@
+/*
+ * json.c - see json.h.
+ */
+#include "json.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "bytes.h"
+
+json_t *json_text(const char *text)
+{
+    size_t size = strlen(text);
+    if (mega_utf8_valid(text, size))
+        return json_string(text);
+    MegaBuffer clean = {0};
+    mega_utf8_repair(text, size, &clean);
+    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
+    mega_buffer_free(&clean);
+    return value;
+}
+
+json_t *json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *json_error(const MegaError *err)
+{
+    return json_pack("{s:s,s:o}", "code", mega_error_name(err->code), "message",
+                     json_text(err->text));
+}

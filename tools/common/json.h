@@ -1,0 +1,19 @@
+/*
+ * json.h - values of the commands' JSON output that need care; man/mega.schema.json says which keys
+ * there are.
+ */
+#ifndef COMMON_JSON_H
+#define COMMON_JSON_H
+
+#include <jansson.h>
+
+#include "mega.h"
+
+/* A text whatever its bytes are: what is no UTF-8 becomes U+FFFD. */
+json_t *json_text(const char *text);
+/* null for an infinity or a NaN, which JSON does not have. */
+json_t *json_number(double value);
+/* {"code": ..., "message": ...} */
+json_t *json_error(const MegaError *err);
+
+#endif

@@ -1,0 +1,188 @@
+/*
+ * explain.c - mega-run explain: what a model looked at in one input, as a picture.
+ */
+#include "explain.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "find_model.h"
+#include "lines.h"
+#include "options.h"
+#include "source.h"
+#include "text.h"
+
+static const char help[] =
+    "Usage: mega-run explain [-m MODEL] INPUT -o FILE.svg|FILE.png\n"
+    "\n"
+    "Draws an input and what a model looked at in it.\n"
+    "\n"
+    "A classifier: the recording with its spectrogram, the picture or the text; for every layer\n"
+    "the attention that each place got, its gate, and how far the EMA reaches; the probabilities.\n"
+    "A pair model takes two inputs, or a text with a TAB.\n"
+    "A translator: which source symbols each target symbol looked at, and how sure it was.\n"
+    "A language model: how surprising each symbol was.\n"
+    "\n"
+    "For the last two INPUT is the text itself, or a file: its first line for a translator, all\n"
+    "of it for a language model. '-' is standard input. Without -m the shipped model for the kind\n"
+    "of input is taken; what is neither sound nor picture is translated.\n"
+    "\n"
+    "  -m, --model FILE        the model\n"
+    "  -o, --output FILE       the picture; its suffix says which kind\n"
+    "      --json              print what was drawn as a JSON object\n"
+    "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
+    "      --ids               input is token ids, used as they are\n"
+    "      --pre-tokenized     text is tokenised already\n"
+    "      --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 drawn, 1 the input or the model cannot be used or the picture not written,\n"
+    "2 wrong usage.\n";
+
+/* The text that an argument stands for: that of a file if there is one of that name. */
+static int read_text(const char *argument, bool line, MegaBuffer *out, const char **name,
+                     MegaError *err)
+{
+    char *paths[] = {(char *)argument};
+    LineReader reader;
+    *name = NULL;
+    if (strcmp(argument, "-") != 0 && access(argument, F_OK) != 0) {
+        mega_put_bytes(out, argument, strlen(argument));
+        return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
+    }
+    *name = mega_source_name(argument);
+    if (!line)
+        return mega_source_read(out, argument, "a text", MEGA_TEXT_MAX_SIZE, err);
+    line_reader_begin(&reader, paths, 1);
+    int more = line_reader_next(&reader, err);
+    if (more > 0)
+        mega_put_bytes(out, reader.text, reader.size);
+    line_reader_end(&reader);
+    if (more == 0)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty", *name);
+    return more < 0 ? more : out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory") : 0;
+}
+
+static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
+                   MegaError *err)
+{
+    MegaTask task = mega_model_task(model);
+    MegaSession *session = NULL;
+    MegaBuffer text = {0};
+    const char *name;
+    int code = 0;
+    if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))
+        return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
+                         inputs[count - 1]);
+    if (task != MEGA_TASK_CLASSIFY)
+        code = read_text(inputs[0], task == MEGA_TASK_TRANSLATE, &text, &name, err);
+    if (!code && task == MEGA_TASK_GENERATE) {
+        code = explain_reader(options, (const char *)text.data, text.size, name, err);
+    } else if (!code) {
+        code = mega_session_new(&session, model, &options->session, err);
+        if (!code)
+            code = task == MEGA_TASK_CLASSIFY
+                       ? explain_classifier(options, model, session, inputs, count, err)
+                       : explain_translator(options, model, session, (const char *)text.data,
+                                            text.size, err);
+    }
+    mega_session_free(session);
+    mega_buffer_free(&text);
+    return code;
+}
+
+/* Sound and pictures have shipped classifiers; everything else is a text to translate. */
+static int choose_model(const ExplainOptions *options, const char *input, char **path,
+                        MegaError *err)
+{
+    InputKind kind = options->input.has_raw ? INPUT_AUDIO : input_sniff(input);
+    if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
+        return find_model(path, "classify", kind, err);
+    return find_model(path, "translate", INPUT_TEXT, err);
+}
+
+static void print_drawn(const ExplainOptions *options, char **inputs, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_text(inputs[i]));
+    print_json_line(json_pack("{s:o,s:o,s:o}", "model", json_text(options->model), "inputs", list,
+                              "output", json_text(options->output)));
+}
+
+static int run(ExplainOptions *options, char **inputs, int count)
+{
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    char *found = NULL;
+    int code = options->model ? 0 : choose_model(options, inputs[0], &found, &err);
+    if (found)
+        options->model = found;
+    if (!code)
+        code = mega_model_open(&model, options->model, &err);
+    if (!code)
+        code = explain(options, model, inputs, count, &err);
+    mega_model_free(model);
+    if (code)
+        report("%s", err.text);
+    else if (options->json)
+        print_drawn(options, inputs, count);
+    free(found);
+    return finish_output(code ? 1 : 0);
+}
+
+int command_explain(int argc, char **argv)
+{
+    enum { OPT_RAW = 256, OPT_IDS, OPT_PRE_TOKENIZED, OPT_JSON };
+    static const struct option long_options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"output", required_argument, NULL, 'o'},
+        {"raw", required_argument, NULL, OPT_RAW},
+        {"ids", no_argument, NULL, OPT_IDS},
+        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
+        {"json", no_argument, NULL, OPT_JSON},
+        SESSION_OPTIONS,
+        {"help", no_argument, NULL, 'h'},
+        {0}};
+    ExplainOptions options = {0};
+    MegaError err = {0};
+    int option, index = 0;
+    optind = 0; /* start afresh, whatever was parsed before */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, &index)) != -1) {
+        switch (option) {
+        case 'm': options.model = optarg; break;
+        case 'o': options.output = optarg; break;
+        case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_RAW:
+            options.input.has_raw = true;
+            if (mega_pcm_parse(&options.input.raw, optarg, &err))
+                return usage_error("explain", "--raw: %s", err.text);
+            break;
+        case OPT_IDS: options.input.ids = true; break;
+        case OPT_JSON: options.json = true; break;
+        case OPT_PRE_TOKENIZED: options.pre_tokenized = true; break;
+        case OPT_THREADS:
+        case OPT_CPU:
+        case OPT_MAX_MEMORY:
+            if (!parse_session_option(option, optarg, &options.session))
+                return usage_error("explain", "'%s' is not a valid value for --%s", optarg,
+                                   long_options[index].name);
+            break;
+        default: return option_error("explain", option, argv, long_options);
+        }
+    }
+    if (optind == argc)
+        return usage_error("explain", "no input was given");
+    if (!options.output)
+        return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
+    if (canvas_check(options.output, &err))
+        return usage_error("explain", "%s", err.text);
+    return run(&options, argv + optind, argc - optind);
+}

@@ -1,0 +1,31 @@
+/*
+ * verbose.c - see verbose.h.
+ */
+#include "verbose.h"
+
+#include "memory.h"
+#include "options.h"
+
+void verbose_model(const char *path, const MegaModel *model, const MegaKernels *kernels,
+                   int threads, double seconds)
+{
+    const MegaTask task = mega_model_task(model);
+    report("%s: %s, %llu parameters, loaded in %.1f ms; kernels %s, %d thread%s", path,
+           task == MEGA_TASK_TRANSLATE  ? "translator"
+           : task == MEGA_TASK_GENERATE ? "language model"
+                                        : "classifier",
+           (unsigned long long)mega_model_parameter_count(model), 1e3 * seconds, kernels->name,
+           threads, threads == 1 ? "" : "s");
+}
+
+void verbose_session(const char *path, const MegaSession *session, double seconds)
+{
+    verbose_model(path, session->model, session->kernels, mega_pool_threads(session->pool),
+                  seconds);
+}
+
+void verbose_end(uint64_t done, const char *unit, double seconds)
+{
+    report("%llu %s in %.3f s (%.4g a second), peak memory %.1f MB", (unsigned long long)done, unit,
+           seconds, seconds > 0 ? (double)done / seconds : 0, peak_megabytes());
+}
