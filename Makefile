@@ -24,6 +24,7 @@ TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpcre2-8 $(LIB_LIBS)
 LIB_SRC := \
     src/error.c src/quantize.c src/dtype.c src/panels.c \
     formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
+    formats/mega_data.c \
     src/config.c src/bind.c src/model.c \
     src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/threads.c src/arena.c src/matmul.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \

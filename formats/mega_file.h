@@ -82,6 +82,9 @@ int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, Me
  * them or what is left of the tensor. Checks the block's checksum. */
 int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
                          MegaError *err);
+/* What must hold of the items of a tensor that mega_file_data or mega_file_panels shows, beside
+ * checksums: scales of integers are numbers. Reading checks that by itself. */
+int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err);
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
 

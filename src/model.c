@@ -414,7 +414,10 @@ static int load(MegaModel *model, MegaError *err)
         goto out;
     place_all(&loader, &model->storage);
     model->in_place = count_in_place(&loader);
-    code = decode_all(&loader, err);
+    for (size_t i = 0; i < mega_file_tensor_count(model->file) && !code; i++)
+        code = mega_file_check_items(model->file, mega_file_tensor(model->file, i), err);
+    if (!code)
+        code = decode_all(&loader, err);
     if (code)
         goto out;
     dry = (MegaArena){0};

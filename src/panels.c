@@ -108,6 +108,19 @@ void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t st
     mega_panels_fill(kind, panels, rows, columns);
 }
 
+bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns)
+{
+    size_t blocks = (size_t)mega_packed_bytes(kind, rows, columns) / BLOCK_BYTES;
+    const unsigned char *block = panels;
+    if (kind != MEGA_Q8)
+        return true;
+    for (size_t b = 0; b < blocks; b++, block += BLOCK_BYTES)
+        for (size_t lane = 0; lane < MEGA_PANEL; lane++)
+            if (!mega_q8_scale_valid(block + lane * SCALE_BYTES))
+                return false;
+    return true;
+}
+
 /* ---- Matrices ------------------------------------------------------------------------------- */
 
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out)

@@ -44,6 +44,9 @@ void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t st
 /* The items of a row, as in a row-major matrix. */
 void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t row, void *items);
 
+/* Whether what is not an element is in order: the scales of 8 bits are numbers. */
+bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns);
+
 /* A row as floats: an entry of an embedding. */
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out);
 /* Columns first ... first + count - 1 of the output; first is a multiple of MEGA_PANEL. */

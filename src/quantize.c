@@ -47,6 +47,11 @@ void mega_q8_from_f32(const float *x, size_t n, unsigned char *blocks)
         quantize_block(x + i, min_size(MEGA_INT8_BLOCK, n - i), blocks);
 }
 
+bool mega_q8_scale_valid(const unsigned char *scale)
+{
+    return (scale[1] & 0x7f) != 0x7f || !(scale[0] & 0x80); /* the exponent is not all ones */
+}
+
 void mega_q8_to_f32(const unsigned char *blocks, size_t n, float *x)
 {
     for (size_t i = 0; i < n; i++) {

@@ -9,6 +9,7 @@
 #ifndef MEGA_QUANTIZE_H
 #define MEGA_QUANTIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@
 
 /* x [n] to ceil(n / MEGA_INT8_BLOCK) blocks; x finite. */
 void mega_q8_from_f32(const float *x, size_t n, unsigned char *blocks);
+/* Whether a scale is a number: not NaN or infinite. */
+bool mega_q8_scale_valid(const unsigned char *scale);
 void mega_q8_to_f32(const unsigned char *blocks, size_t n, float *x);
 
 #endif

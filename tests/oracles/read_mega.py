@@ -198,6 +198,9 @@ class Index:
                 content = read_blocks(cursor, self.data, offset, stored, decoded, ITEM_SIZE[dtype])
             span = (offset, stored)
         need(zlib.crc32(content) == crc, 'checksum of a tensor')
+        if dtype == 3:
+            need(all(high & 0x7F != 0x7F or low < 0x80
+                     for low, high in zip(content[::34], content[1::34])), 'a scale')
         self.tensors.append((dtype, shape, content, encoding, span, crc))
         dimensions = ' '.join(map(str, shape))
         self.lines.append(f'tensor {name} {dtype} {dimensions} {crc:08x}')
