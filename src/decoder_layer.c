@@ -386,9 +386,9 @@ static void feed_forward(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaNorm *norm = &pass->layer->ffn_norm;
     size_t d = pass->d, f = (size_t)pass->config->ffn;
-    const MegaLinearWeights *fc1 = &pass->weights->fc1, *fc2 = &pass->weights->fc2;
-    linear(pass, normed_input(pass, norm), &fc1->weight, fc1->bias, memory->wide, f, false,
-           pass->config->activation);
+    const MegaLinearWeights *fc1 = &pass->layer->fc1, *fc2 = &pass->weights->fc2;
+    const float *input = pass->layer->ffn_folded ? memory->x : normed_input(pass, norm);
+    linear(pass, input, &fc1->weight, fc1->bias, memory->wide, f, false, pass->config->activation);
     linear(pass, memory->wide, &fc2->weight, fc2->bias, memory->x, d, true,
            MEGA_ACTIVATION_LINEAR);
     if (!pass->config->pre_norm)

@@ -420,6 +420,25 @@ static void attend_values(const float *s, const float *v, size_t stride, const i
     }
 }
 
+static float exp_sum(const float *x, size_t n, float *top)
+{
+    V most = splat(-INFINITY), sum = {0};
+    float max = -INFINITY, rest = 0;
+    size_t whole = n / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        most = maximum(most, load(x + i));
+    for (int lane = 0; lane < LANES; lane++)
+        max = most[lane] > max ? most[lane] : max;
+    for (size_t i = whole; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (size_t i = 0; i < whole; i += LANES)
+        sum += vector_exp(load(x + i) - max);
+    for (size_t i = whole; i < n; i++)
+        rest += vector_exp(splat(x[i] - max))[0];
+    *top = max;
+    return sum_lanes(sum) + rest;
+}
+
 /* Sums of 256 vectors in float, those in double: tens of thousands of terms keep their digits. */
 static double log_sum_exp(const float *x, size_t n)
 {
@@ -616,6 +635,7 @@ const MegaKernels KERNELS = {
     .softmax_block = softmax_block,
     .attend_keys = attend_keys,
     .attend_values = attend_values,
+    .exp_sum = exp_sum,
     .log_sum_exp = log_sum_exp,
     .multiply = multiply,
     .add = add,

@@ -178,12 +178,12 @@ static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *
     const MegaKernels *kernels = step->run->kernels;
     size_t d = (size_t)config->width, f = (size_t)config->ffn;
     const float *input = x;
-    if (config->pre_norm) {
+    if (config->pre_norm && !step->layer->ffn_folded) {
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->hidden);
         input = s->hidden;
     }
-    mega_matmul(kernels, &weights->fc1.weight, input, d, rows, s->inner, f, false);
-    kernels->bias_activate(config->activation, weights->fc1.bias, s->inner, rows, f, f);
+    mega_matmul(kernels, &step->layer->fc1.weight, input, d, rows, s->inner, f, false);
+    kernels->bias_activate(config->activation, step->layer->fc1.bias, s->inner, rows, f, f);
     mega_matmul(kernels, &weights->fc2.weight, s->inner, f, rows, x, d, true);
     kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->fc2.bias, x, rows, d, d);
     if (!config->pre_norm)

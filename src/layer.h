@@ -12,6 +12,8 @@
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
     MegaNorm norm, ffn_norm, cross_norm;
+    MegaLinearWeights fc1; /* as bound, or with ffn_norm folded in */
+    bool ffn_folded;
     MegaEma ema;
 } MegaLayer;
 

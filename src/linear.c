@@ -7,12 +7,28 @@
 #define FEW_ROWS 12
 #define TASK_PANELS(rows) ((rows) < FEW_ROWS ? 8 : 4)
 
+_Static_assert(4 * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies in one task");
+
 typedef struct Run {
     const MegaKernels *kernels;
     const MegaLinear *linear;
     size_t rows;
     const MegaQuantized *quantized; /* x, or NULL */
 } Run;
+
+/* Of columns first ... first + count - 1 of y. */
+static void sum_blocks(const Run *run, size_t first, size_t count)
+{
+    const MegaLinear *l = run->linear;
+    for (size_t row = 0; row < run->rows; row++)
+        for (size_t c = first; c < first + count; c += MEGA_LINEAR_BLOCK) {
+            size_t left = first + count - c, at = row * l->blocks + c / MEGA_LINEAR_BLOCK;
+            l->block_sum[at] = run->kernels->exp_sum(l->y + row * l->ldy + c,
+                                                     left < MEGA_LINEAR_BLOCK ? left
+                                                                              : MEGA_LINEAR_BLOCK,
+                                                     &l->block_top[at]);
+        }
+}
 
 static void run_panels(void *context, size_t task, int worker)
 {
@@ -29,6 +45,8 @@ static void run_panels(void *context, size_t task, int worker)
     if (l->bias || l->activation != MEGA_ACTIVATION_LINEAR)
         run->kernels->bias_activate(l->activation, l->bias ? l->bias + first : NULL, y, run->rows,
                                     part.out, l->ldy);
+    if (l->block_top)
+        sum_blocks(run, first, part.out);
 }
 
 static void run_rows(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,
@@ -54,5 +72,9 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
         run_rows(pool, kernels, &part, count, fits ? &x : NULL);
         part.x += count * part.ldx;
         part.y += count * part.ldy;
+        if (part.block_top) {
+            part.block_top += count * part.blocks;
+            part.block_sum += count * part.blocks;
+        }
     }
 }

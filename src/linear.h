@@ -10,6 +10,8 @@
 #include "matmul.h"
 #include "threads.h"
 
+#define MEGA_LINEAR_BLOCK 64
+
 /* y = act(x weight^T + bias), or y += x weight^T + bias before act. */
 typedef struct MegaLinear {
     const float *x; /* [rows][in], ldx floats from row to row */
@@ -20,6 +22,10 @@ typedef struct MegaLinear {
     size_t ldy;
     bool add; /* to what is in y */
     MegaActivation activation;
+    /* NULL, or [rows][blocks]: of every MEGA_LINEAR_BLOCK columns of y the largest number, and the
+     * sum of exponentials of all relative to it, found while y is in the caches */
+    float *block_top, *block_sum;
+    size_t blocks; /* ceil(out / MEGA_LINEAR_BLOCK) */
 } MegaLinear;
 
 void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,

@@ -36,6 +36,12 @@ void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena)
     logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
     logits->head = mega_arena_floats(arena, adaptive ? (uint64_t)rows * head_size(logits) : 0);
     logits->words = mega_arena_floats(arena, (uint64_t)MEGA_SCORE_ROWS * (uint64_t)largest);
+    logits->block_top = logits->block_sum = NULL;
+    logits->blocks = ((size_t)logits->config->vocab + MEGA_LINEAR_BLOCK - 1) / MEGA_LINEAR_BLOCK;
+    if (!adaptive) {
+        logits->block_top = mega_arena_floats(arena, (uint64_t)rows * logits->blocks);
+        logits->block_sum = mega_arena_floats(arena, (uint64_t)rows * logits->blocks);
+    }
 }
 
 static void linear(const MegaLogits *logits, const float *x, size_t rows, const MegaPacked *weight,
@@ -88,7 +94,11 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
     size_t vocab = (size_t)logits->config->vocab, first = (size_t)bands->end[0];
     size_t head = head_size(logits);
     if (!logits->config->adaptive_output) {
-        band_logits(logits, 0, x, rows, out, vocab);
+        const MegaPacked *table = &logits->weights->bands[0].table;
+        MegaLinear l = {.x = project(logits, 0, x, rows), .ldx = table->in, .weight = table,
+                        .y = out, .ldy = vocab, .block_top = logits->block_top,
+                        .block_sum = logits->block_sum, .blocks = logits->blocks};
+        mega_linear_run(logits->pool, logits->kernels, &l, rows);
         return;
     }
     band_logits(logits, 0, x, rows, logits->head, head);

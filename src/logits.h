@@ -25,6 +25,9 @@ typedef struct MegaLogits {
     float *projected; /* [rows][widest band] */
     float *head;      /* [rows][first band + slots] */
     float *words;     /* [MEGA_SCORE_ROWS][largest band] */
+    /* of the last mega_logits_run: as in MegaLinear; NULL with adaptive softmax */
+    float *block_top, *block_sum; /* [rows][blocks] */
+    size_t blocks;
 } MegaLogits;
 
 /* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */

@@ -342,8 +342,14 @@ static void derive_stack(MegaStack *stack, const MegaStackConfig *config,
         mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
         if (cross)
             mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
-        if (config->ffn > 0)
-            mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
+        layer->fc1 = weights->fc1;
+        if (config->ffn == 0)
+            continue;
+        mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
+        layer->ffn_folded = config->pre_norm && config->norm == MEGA_NORM_BATCH &&
+                            weights->fc1.weight.kind == MEGA_F32;
+        if (layer->ffn_folded)
+            mega_norm_fold(&layer->ffn_norm, &weights->fc1, arena, &layer->fc1);
     }
     if (config->embed_norm)
         mega_norm_prepare(&stack->embed_norm, config->norm, embed_norm, d, arena);

@@ -53,3 +53,27 @@ void mega_norm_apply(const MegaNorm *norm, const MegaKernels *kernels, const flo
         break;
     }
 }
+
+void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,
+                    MegaLinearWeights *out)
+{
+    size_t in = linear->weight.in, rows = linear->weight.out;
+    uint64_t floats = mega_packed_bytes(MEGA_F32, rows, in) / sizeof(float);
+    float *panels = mega_arena_floats(arena, floats), *bias = mega_arena_floats(arena, rows);
+    float *row = mega_arena_floats(arena, in);
+    *out = (MegaLinearWeights){.weight = linear->weight, .bias = bias};
+    out->weight.panels = panels;
+    if (!panels)
+        return; /* dry run */
+    mega_panels_fill(MEGA_F32, panels, rows, in);
+    for (size_t r = 0; r < rows; r++) {
+        double shift = linear->bias[r];
+        mega_packed_row(&linear->weight, r, row);
+        for (size_t i = 0; i < in; i++) {
+            shift += (double)row[i] * (double)norm->bias[i];
+            row[i] *= norm->weight[i];
+        }
+        mega_panels_store(MEGA_F32, panels, in, r, 0, in, row);
+        bias[r] = (float)shift;
+    }
+}

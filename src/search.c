@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "decoder.h"
+#include "linear.h"
 
 #define MAX_BEAM 1024
 #define NONE SIZE_MAX
@@ -114,28 +115,61 @@ static void keep_only(float *scores, size_t vocab, int32_t token)
     scores[token] = score;
 }
 
-/* Logits of one live hypothesis to the scores of what may come next, in place. */
-static void score_row(const Batch *batch, const Search *search, const Live *live,
-                      int32_t *history, float *scores)
+/* Logits of one row and what is known of them: a score is logit - norm. */
+typedef struct Scores {
+    float *logits;
+    double norm;
+    float *block_top; /* of every MEGA_LINEAR_BLOCK logits at least the largest; NULL: not known */
+} Scores;
+
+/* The logarithm of the sum of exponentials, from what the output layer found on its way. */
+static double norm_of_blocks(const MegaLogits *known, const float *top, const float *sum)
+{
+    float max = -INFINITY;
+    double total = 0;
+    for (size_t b = 0; b < known->blocks; b++)
+        max = top[b] > max ? top[b] : max;
+    for (size_t b = 0; b < known->blocks; b++)
+        total += (double)sum[b] * exp((double)top[b] - (double)max);
+    return (double)max + log(total);
+}
+
+/* Bars, penalties and lengths are worked into the logits. */
+static Scores score_row(const Batch *batch, const Search *search, const Live *live, size_t number,
+                        int32_t *history)
 {
     const MegaTargetConfig *target = batch->target;
     const MegaSearchOptions *options = batch->options;
+    const MegaLogits *known = &batch->decoder->logits;
     size_t vocab = (size_t)target->vocab;
+    float *logits = batch->logits + number * vocab;
     bool prefix = batch->step < options->prefix_length && batch->step < search->max_len;
+    Scores scores = {.logits = logits};
     if (options->temperature != 1.0)
         for (size_t i = 0; i < vocab; i++)
-            scores[i] = (float)(scores[i] / options->temperature);
-    mega_log_softmax(scores, (int)vocab, scores);
-    scores[target->pad] = -INFINITY;
-    scores[target->unk] -= (float)options->unk_penalty;
+            logits[i] = (float)(logits[i] / options->temperature);
+    if (options->temperature == 1.0 && known->block_top) {
+        scores.block_top = known->block_top + number * known->blocks;
+        scores.norm = norm_of_blocks(known, scores.block_top,
+                                     known->block_sum + number * known->blocks);
+    } else {
+        scores.norm = known->kernels->log_sum_exp(logits, vocab);
+    }
+    logits[target->pad] = -INFINITY;
+    logits[target->unk] -= (float)options->unk_penalty;
+    if (scores.block_top && options->unk_penalty < 0) {
+        float *top = &scores.block_top[target->unk / MEGA_LINEAR_BLOCK];
+        *top = logits[target->unk] > *top ? logits[target->unk] : *top;
+    }
     if (batch->step >= search->max_len)
-        keep_only(scores, vocab, target->eos);
+        keep_only(logits, vocab, target->eos);
     if (prefix)
-        keep_only(scores, vocab, options->prefix[batch->step]);
+        keep_only(logits, vocab, options->prefix[batch->step]);
     else if (batch->step < (size_t)options->min_len)
-        scores[target->eos] = -INFINITY;
+        logits[target->eos] = -INFINITY;
     if (options->no_repeat_ngram > 0)
-        bar_repeated(batch, search, live, history, scores);
+        bar_repeated(batch, search, live, history, logits);
+    return scores;
 }
 
 /* ---- Candidates ----------------------------------------------------------------------------- */
@@ -175,29 +209,45 @@ static int best_first(const void *a, const void *b)
     return worse(a, b) ? 1 : -1;
 }
 
+/* Whether a sum belongs to the best of a row so far. */
+static bool promises(const Batch *batch, const Row *row, float sum)
+{
+    bool full = row->count == 2 * (size_t)batch->options->beam;
+    return sum > (full ? row->heap[0].sum : -INFINITY);
+}
+
+static void keep_candidate(const Batch *batch, Row *row, Candidate candidate)
+{
+    if (row->count < 2 * (size_t)batch->options->beam) {
+        row->heap[row->count] = candidate;
+        sift_up(row->heap, row->count++);
+    } else {
+        row->heap[0] = candidate;
+        sift_down(row->heap, row->count, 0);
+    }
+}
+
 /* Scores a row and finds its best continuations. Rows are divided between threads: in a large batch
  * this is as much work as an output layer. */
 static void find_row(void *context, size_t number, int worker)
 {
     const Batch *batch = context;
     Row *row = &batch->rows[number];
-    size_t vocab = (size_t)batch->target->vocab, wanted = 2 * (size_t)batch->options->beam;
+    size_t vocab = (size_t)batch->target->vocab;
     const Live *live = &row->search->live[row->number];
-    float *scores = batch->logits + number * vocab;
-    score_row(batch, row->search, live, batch->history + (size_t)worker * batch->history_size,
-              scores);
+    Scores scores = score_row(batch, row->search, live, number,
+                              batch->history + (size_t)worker * batch->history_size);
     row->count = 0;
-    for (size_t token = 0; token < vocab; token++) {
-        float sum = live->sum + scores[token];
-        if (!(sum > (row->count < wanted ? -INFINITY : row->heap[0].sum)))
+    for (size_t first = 0; first < vocab; first += MEGA_LINEAR_BLOCK) {
+        size_t end = first + MEGA_LINEAR_BLOCK < vocab ? first + MEGA_LINEAR_BLOCK : vocab;
+        const float *top = scores.block_top ? &scores.block_top[first / MEGA_LINEAR_BLOCK] : NULL;
+        if (top && !promises(batch, row, live->sum + (float)((double)*top - scores.norm)))
             continue;
-        Candidate candidate = {sum, scores[token], row->number, (int32_t)token};
-        if (row->count < wanted) {
-            row->heap[row->count] = candidate;
-            sift_up(row->heap, row->count++);
-        } else {
-            row->heap[0] = candidate;
-            sift_down(row->heap, row->count, 0);
+        for (size_t token = first; token < end; token++) {
+            float score = (float)((double)scores.logits[token] - scores.norm);
+            if (promises(batch, row, live->sum + score))
+                keep_candidate(batch, row,
+                               (Candidate){live->sum + score, score, row->number, (int32_t)token});
         }
     }
 }

@@ -287,6 +287,28 @@ static void products_by_openblas(void **state)
         matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);
 }
 
+/* Every length around the vector width and that of an output layer's block; a NaN is not lost. */
+static void sums_of_exponentials(void **state)
+{
+    Random random = {29};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t n = 1; n <= 70; n++) {
+            float *x = random_floats(&random, n, -30, 30), top = 0, largest = -INFINITY;
+            double expected = 0;
+            for (size_t i = 0; i < n; i++)
+                largest = fmaxf(largest, x[i]);
+            for (size_t i = 0; i < n; i++)
+                expected += exp((double)x[i] - (double)largest);
+            double sum = (double)tiers[t]->exp_sum(x, n, &top);
+            assert_true(top == largest);
+            assert_true(fabs(sum - expected) <= 1e-6 * expected);
+            x[n / 2] = NAN;
+            assert_true(isnan(tiers[t]->exp_sum(x, n, &top)));
+            free(x);
+        }
+}
+
 /* Every half there is, through a product with one. */
 static void half_weights(void **state)
 {
@@ -436,6 +458,7 @@ int main(void)
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),
         cmocka_unit_test(products_by_openblas),
+        cmocka_unit_test(sums_of_exponentials),
         cmocka_unit_test(half_weights),
         cmocka_unit_test(softmax_blocks),
     };
