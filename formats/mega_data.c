@@ -103,8 +103,8 @@ static int check_items(const MegaFile *file, const MegaTensor *tensor, const uin
     return 0;
 }
 
-/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside what
- * came of it. They come back by themselves if they are read again. */
+/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside
+ * what came of it. They come back by themselves if they are read again. */
 static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (offset + page - 1) / page * page;

@@ -1,6 +1,6 @@
 /*
- * mega_read.h - an open .mega file, for the two files that read it: mega_read.c checks what is known
- * without the data, mega_data.c decodes the data.
+ * mega_read.h - an open .mega file, for the two files that read it: mega_read.c checks what is
+ * known without the data, mega_data.c decodes the data.
  */
 #ifndef MEGA_READ_H
 #define MEGA_READ_H

@@ -61,7 +61,7 @@ static void linear(const Pass *pass, const float *x, const MegaPacked *weight, c
 {
     MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .bias = bias, .y = y, .ldy = ldy,
                     .add = add, .activation = activation};
-    mega_linear_run(pass->pool, pass->kernels, &l, pass->rows);
+    mega_linear_run(pass->pool, pass->kernels, &l, 1, pass->rows);
 }
 
 /* ---- EMA ------------------------------------------------------------------------------------ */
@@ -299,12 +299,14 @@ static void attend(Pass *pass)
     const float *bias = weights->mx.bias;
     linear(pass, pass->input, &weights->v.weight, weights->v.bias, memory->v, h, false,
            pass->config->activation);
-    linear(pass, memory->moved, &weights->mx.u, bias, memory->mx, pass->mx, false,
-           MEGA_ACTIVATION_LINEAR);
-    linear(pass, memory->moved, &weights->mx.z, bias + d, memory->mx + d, pass->mx, false,
-           MEGA_ACTIVATION_SILU);
-    linear(pass, memory->moved, &weights->mx.r_hx, bias + d + pass->z, memory->mx + d + pass->z,
-           pass->mx, false, MEGA_ACTIVATION_LINEAR);
+    const MegaLinear parts[] = {
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.u, .bias = bias, .y = memory->mx,
+         .ldy = pass->mx},
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.z, .bias = bias + d,
+         .y = memory->mx + d, .ldy = pass->mx, .activation = MEGA_ACTIVATION_SILU},
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.r_hx, .bias = bias + d + pass->z,
+         .y = memory->mx + d + pass->z, .ldy = pass->mx}};
+    mega_linear_run(pass->pool, pass->kernels, parts, 3, pass->rows);
     for_rows(pass, finish_projections);
     if (pass->across)
         attend_across(pass);

@@ -58,13 +58,12 @@ static void project(MegaSession *session, MegaEncoded *encoded, int index)
     const MegaStackConfig *stack = &encoded->model->config.decoder;
     const MegaCrossWeights *cross = &encoded->model->decoder.weights[index].cross;
     size_t d = (size_t)stack->width, z = (size_t)stack->zdim;
-    MegaLinear k = {.x = encoded->states, .ldx = d, .weight = &cross->k.weight,
-                    .bias = cross->k.bias, .y = encoded->keys[index], .ldy = z};
-    MegaLinear v = {.x = encoded->states, .ldx = d, .weight = &cross->v.weight,
-                    .bias = cross->v.bias, .y = encoded->values[index], .ldy = d,
-                    .activation = stack->activation};
-    mega_linear_run(session->pool, session->kernels, &k, encoded->length);
-    mega_linear_run(session->pool, session->kernels, &v, encoded->length);
+    const MegaLinear both[] = {
+        {.x = encoded->states, .ldx = d, .weight = &cross->k.weight, .bias = cross->k.bias,
+         .y = encoded->keys[index], .ldy = z},
+        {.x = encoded->states, .ldx = d, .weight = &cross->v.weight, .bias = cross->v.bias,
+         .y = encoded->values[index], .ldy = d, .activation = stack->activation}};
+    mega_linear_run(session->pool, session->kernels, both, 2, encoded->length);
 }
 
 int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncoded **out,

@@ -75,8 +75,8 @@ typedef struct MegaKernels {
      * NULL: all 0). s [keys] */
     void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,
                         size_t keys, size_t zdim, float *s);
-    /* out [columns] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width; columns <= width,
-     * which divides the work */
+    /* out [columns] = sum_j s_j v_j, value j at v + j * stride + slots[j] * width; columns <=
+     * width, so that the work can be divided */
     void (*attend_values)(const float *s, const float *v, size_t stride, const int32_t *slots,
                           size_t keys, size_t width, size_t columns, float *out);
     /* sum_i e^(x_i - *top), *top the largest of x [n] */

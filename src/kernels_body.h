@@ -480,15 +480,17 @@ static void gate(float *restrict x, const float *restrict u, const float *restri
 
 /* ---- EMA ------------------------------------------------------------------------------------ */
 
-/* One group of states over the whole length; the states stay in registers. full: count == LANES.
- * Inlined with constant flags, so that each combination becomes a loop of its own. */
+/* One group of states over some steps, from `begin` on; the states stay in registers. full: count
+ * == LANES. Inlined with constant flags, so that each combination becomes a loop of its own. */
 INLINE void
-ema_group(const float *x, float *y, size_t length, size_t width, size_t count, const V *q,
-          const V *w, const V *qt, size_t truncation, bool backward, bool shifted, bool store_first,
-          bool full)
+ema_group(const float *x, float *y, size_t length, size_t begin, size_t end, size_t width,
+          size_t count, const V *q, const V *w, const V *qt, V *states, size_t truncation,
+          bool backward, bool shifted, bool store_first, bool full)
 {
-    V state[MEGA_EMA_GROUP] = {0};
-    for (size_t step = 0; step < length; step++) {
+    V state[MEGA_EMA_GROUP];
+    for (int n = 0; n < MEGA_EMA_GROUP; n++)
+        state[n] = states[n];
+    for (size_t step = begin; step < end; step++) {
         size_t t = backward ? length - 1 - step : step;
         const float *xt = x + t * width;
         float *yt = y + t * width;
@@ -516,39 +518,51 @@ ema_group(const float *x, float *y, size_t length, size_t width, size_t count, c
         else
             store_part(yt, out, count);
     }
+    for (int n = 0; n < MEGA_EMA_GROUP; n++)
+        states[n] = state[n];
 }
+
+/* All groups of states pass over so many steps before the next ones come, which then still lie in
+ * the caches. */
+#define EMA_STEPS 512
 
 static void ema(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
                 const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
                 size_t truncation, bool backward, bool shifted)
 {
+    V state[MEGA_MAX_NDIM];
+    for (size_t n = 0; n < states; n++)
+        state[n] = splat(0);
     if (truncation >= length)
         truncation = 0;
     x += first;
     y += first;
-    for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
-        V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {0};
-        for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
-            vq[k] = load_part(q + (n + k) * ema_stride, count);
-            vw[k] = load_part(w + (n + k) * ema_stride, count);
-            if (truncation)
-                vqt[k] = load_part(qt + (n + k) * ema_stride, count);
+    for (size_t begin = 0; begin < length; begin += EMA_STEPS)
+        for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
+            V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {{0}};
+            for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
+                vq[k] = load_part(q + (n + k) * ema_stride, count);
+                vw[k] = load_part(w + (n + k) * ema_stride, count);
+                if (truncation)
+                    vqt[k] = load_part(qt + (n + k) * ema_stride, count);
+            }
+            const size_t end = length - begin < EMA_STEPS ? length : begin + EMA_STEPS;
+            const bool store_first = n == 0 && !backward;
+#define EMA_GROUP(tap, ahead, shift, first_one, whole)                                             \
+    ema_group(x, y, length, begin, end, width, count, vq, vw, vqt, state + n, tap, ahead, shift,   \
+              first_one, whole)
+            if (count == LANES && !truncation && !backward)
+                EMA_GROUP(0, false, false, store_first, true);
+            else if (count == LANES && !truncation && !shifted)
+                EMA_GROUP(0, true, false, false, true);
+            else if (count == LANES && !backward)
+                EMA_GROUP(truncation, false, false, store_first, true);
+            else if (count == LANES)
+                EMA_GROUP(truncation, true, shifted, false, true);
+            else
+                EMA_GROUP(truncation, backward, shifted, store_first, false);
+#undef EMA_GROUP
         }
-        bool store_first = n == 0 && !backward;
-        if (count == LANES && !truncation && !backward)
-            ema_group(x, y, length, width, count, vq, vw, vqt, 0, false, false, store_first, true);
-        else if (count == LANES && !truncation && !shifted)
-            ema_group(x, y, length, width, count, vq, vw, vqt, 0, true, false, false, true);
-        else if (count == LANES && !backward)
-            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, false, false,
-                      store_first, true);
-        else if (count == LANES)
-            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, true, shifted, false,
-                      true);
-        else
-            ema_group(x, y, length, width, count, vq, vw, vqt, truncation, backward, shifted,
-                      store_first, false);
-    }
 }
 
 static void ema_step(const float *x, const float *gone, float *y, size_t rows, size_t width,

@@ -8,8 +8,8 @@
 
 #define PANEL_VECTORS (MEGA_PANEL / LANES)
 
-/* Bytes that few rows ask for ahead of their use, of every panel: a sixth more bandwidth at five rows
- * than without. */
+/* Bytes that few rows ask for ahead of their use, of every panel: a sixth more bandwidth at five
+ * rows than without. */
 #define AHEAD 1024
 
 /* The largest tile. Few rows take several panels at once, so that enough sums are under way to hide
@@ -212,7 +212,7 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
         const float *from = x;
         float *to = y + first * MEGA_PANEL;
 #define GEMM_ROWS(count)                                                                           \
-    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, row == TILE_ROWS, kind, count);                           \
+    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, row == TILE_ROWS, kind, count);         \
     done = count;                                                                                  \
     break
         for (size_t row = 0, done; row < rows; row += done, from += done * ldx, to += done * ldy)

@@ -3,6 +3,8 @@
  */
 #include "linear.h"
 
+#include <string.h>
+
 /* Panels of a task. Few rows are worked on with 8 at once; many rows make more work of each. */
 #define FEW_ROWS 12
 #define TASK_PANELS(rows) ((rows) < FEW_ROWS ? 8 : 4)
@@ -11,15 +13,20 @@ _Static_assert(4 * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies in one tas
 
 typedef struct Run {
     const MegaKernels *kernels;
-    const MegaLinear *linear;
-    size_t rows;
+    const MegaLinear *linears; /* [count], of the same rows x */
+    size_t count, rows;
     const MegaQuantized *quantized; /* x, or NULL */
 } Run;
 
-/* Of columns first ... first + count - 1 of y. */
-static void sum_blocks(const Run *run, size_t first, size_t count)
+static size_t tasks_of(const MegaLinear *linear, size_t rows)
 {
-    const MegaLinear *l = run->linear;
+    size_t columns = TASK_PANELS(rows) * MEGA_PANEL;
+    return (linear->weight->out + columns - 1) / columns;
+}
+
+/* Of columns first ... first + count - 1 of y. */
+static void sum_blocks(const Run *run, const MegaLinear *l, size_t first, size_t count)
+{
     for (size_t row = 0; row < run->rows; row++)
         for (size_t c = first; c < first + count; c += MEGA_LINEAR_BLOCK) {
             size_t left = first + count - c, at = row * l->blocks + c / MEGA_LINEAR_BLOCK;
@@ -34,7 +41,9 @@ static void run_panels(void *context, size_t task, int worker)
 {
     (void)worker;
     const Run *run = context;
-    const MegaLinear *l = run->linear;
+    const MegaLinear *l = run->linears;
+    while (task >= tasks_of(l, run->rows))
+        task -= tasks_of(l++, run->rows);
     size_t columns = TASK_PANELS(run->rows) * MEGA_PANEL, first = task * columns;
     MegaPacked part = mega_packed_columns(l->weight, first, columns);
     float *y = l->y + first;
@@ -46,35 +55,50 @@ static void run_panels(void *context, size_t task, int worker)
         run->kernels->bias_activate(l->activation, l->bias ? l->bias + first : NULL, y, run->rows,
                                     part.out, l->ldy);
     if (l->block_top)
-        sum_blocks(run, first, part.out);
+        sum_blocks(run, l, first, part.out);
 }
 
-static void run_rows(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,
-                     size_t rows, const MegaQuantized *quantized)
+static void run_rows(MegaPool *pool, const Run *run)
 {
-    Run run = {kernels, linear, rows, quantized};
-    size_t columns = TASK_PANELS(rows) * MEGA_PANEL;
-    mega_pool_run(pool, (linear->weight->out + columns - 1) / columns, run_panels, &run);
+    size_t tasks = 0;
+    for (size_t i = 0; i < run->count; i++)
+        tasks += tasks_of(&run->linears[i], run->rows);
+    mega_pool_run(pool, tasks, run_panels, (void *)(uintptr_t)run);
 }
 
-void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,
-                     size_t rows)
+/* On to the rows behind the first `count`. */
+static void skip_rows(MegaLinear *linear, size_t count)
 {
-    MegaLinear part = *linear;
-    if (linear->weight->kind != MEGA_Q8) {
-        run_rows(pool, kernels, linear, rows, NULL);
+    linear->x += count * linear->ldx;
+    linear->y += count * linear->ldy;
+    if (linear->block_top) {
+        linear->block_top += count * linear->blocks;
+        linear->block_sum += count * linear->blocks;
+    }
+}
+
+void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linears,
+                     size_t count, size_t rows)
+{
+    Run run = {.kernels = kernels, .linears = linears, .count = count, .rows = rows};
+    const MegaPacked *weight = linears[0].weight;
+    bool integers = true; /* all of them */
+    for (size_t i = 0; i < count; i++)
+        integers &= linears[i].weight->kind == MEGA_Q8;
+    if (!integers) {
+        run_rows(pool, &run);
         return;
     }
-    for (size_t count; rows > 0; rows -= count) {
+    MegaLinear parts[MEGA_MAX_LINEARS];
+    memcpy(parts, linears, count * sizeof *parts);
+    run.linears = parts;
+    for (; rows > 0; rows -= run.rows) {
         MegaQuantized x;
-        count = rows < MEGA_QUANTIZED_ROWS ? rows : MEGA_QUANTIZED_ROWS;
-        bool fits = mega_quantize_rows(kernels, part.x, part.ldx, count, part.weight->in, &x);
-        run_rows(pool, kernels, &part, count, fits ? &x : NULL);
-        part.x += count * part.ldx;
-        part.y += count * part.ldy;
-        if (part.block_top) {
-            part.block_top += count * part.blocks;
-            part.block_sum += count * part.blocks;
-        }
+        run.rows = rows < MEGA_QUANTIZED_ROWS ? rows : MEGA_QUANTIZED_ROWS;
+        bool fits = mega_quantize_rows(kernels, parts[0].x, parts[0].ldx, run.rows, weight->in, &x);
+        run.quantized = fits ? &x : NULL;
+        run_rows(pool, &run);
+        for (size_t i = 0; i < count; i++)
+            skip_rows(&parts[i], run.rows);
     }
 }

@@ -28,7 +28,11 @@ typedef struct MegaLinear {
     size_t blocks; /* ceil(out / MEGA_LINEAR_BLOCK) */
 } MegaLinear;
 
-void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linear,
-                     size_t rows);
+#define MEGA_MAX_LINEARS 4
+
+/* `count` layers of the same x, at most MEGA_MAX_LINEARS, whose y are apart: the work of all is
+ * divided at once. */
+void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linears,
+                     size_t count, size_t rows);
 
 #endif

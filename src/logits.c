@@ -48,7 +48,7 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
                    float *y, size_t ldy)
 {
     MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .y = y, .ldy = ldy};
-    mega_linear_run(logits->pool, logits->kernels, &l, rows);
+    mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
 }
 
 /* What the table of a band is multiplied with: x, or x projected to the band's width. */
@@ -98,7 +98,7 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
         MegaLinear l = {.x = project(logits, 0, x, rows), .ldx = table->in, .weight = table,
                         .y = out, .ldy = vocab, .block_top = logits->block_top,
                         .block_sum = logits->block_sum, .blocks = logits->blocks};
-        mega_linear_run(logits->pool, logits->kernels, &l, rows);
+        mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
         return;
     }
     band_logits(logits, 0, x, rows, logits->head, head);

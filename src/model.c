@@ -21,11 +21,11 @@
 typedef struct Binding {
     const MegaTensor *tensor;
     bool matrix;
-    const float **slot;                 /* floats: what points to them */
-    MegaPacked *parts;                  /* matrix: its parts, one below the other */
+    const float **slot; /* floats: what points to them */
+    MegaPacked *parts;  /* matrix: its parts, one below the other */
     int part_count;
     uint64_t part_rows[MEGA_MAX_PARTS];
-    void *target[MEGA_MAX_PARTS];       /* where floats, or a part, are decoded to; NULL: in place */
+    void *target[MEGA_MAX_PARTS]; /* where floats, or a part, are decoded to; NULL: in place */
 } Binding;
 
 typedef struct Loader {

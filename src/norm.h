@@ -22,8 +22,8 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
 void mega_norm_apply(const MegaNorm *norm, const MegaKernels *kernels, const float *x, size_t rows,
                      size_t width, float *out);
 
-/* A batchnorm in front of a linear layer is part of it: W (s x + t) + b = (W s) x + (W t + b). Memory
- * from the arena; only counts it in a dry run. linear is [out][in], float32. */
+/* A batchnorm in front of a linear layer is part of it: W (s x + t) + b = (W s) x + (W t + b).
+ * Memory from the arena; only counts it in a dry run. linear is [out][in], float32. */
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,
                     MegaLinearWeights *out);
 

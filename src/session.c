@@ -28,14 +28,16 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
                      list);
 }
 
-int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what, MegaError *err)
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
+                       MegaError *err)
 {
     uint64_t model = mega_model_memory(session->model);
     uint64_t needed = model + session->arena.size + bytes;
     if (session->max_memory == 0 || needed <= session->max_memory)
         return 0;
     return mega_fail(err, MEGA_ERR_LIMIT,
-                     "%s needs %.1f MB of memory, of which %.1f MB are the model; %.1f MB are allowed",
+                     "%s needs %.1f MB of memory, of which %.1f MB are the model; %.1f MB are "
+                     "allowed",
                      what, (double)needed / 1e6, (double)model / 1e6,
                      (double)session->max_memory / 1e6);
 }

@@ -22,7 +22,7 @@ struct MegaSession {
     float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
     MegaArena head_arena;
     MegaHeadMemory head; /* in head_arena */
-    struct MegaSession **single; /* [threads] sessions of one thread, or NULL: mega_session_single */
+    struct MegaSession **single; /* [threads] or NULL: mega_session_single */
     MegaTap tap;
     void *tap_context;
 };
@@ -38,7 +38,8 @@ int mega_session_single(MegaSession *session, MegaError *err);
 
 /* Whether `bytes` more than the model and the session's own memory are allowed; what they are for
  * begins the message. */
-int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what, MegaError *err);
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
+                       MegaError *err);
 
 /* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);

@@ -33,7 +33,7 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 
 NOT_RUN = {
     'make test': 'runs this test',
-    'tools/bench/compare.py build': 'needs PyTorch, and takes minutes',
+    'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
 }
 # what README.md says in capitals
 PLACEHOLDERS = {'COMMAND': 'classify', 'MODEL': 'model.mega'}

@@ -1,5 +1,5 @@
 /*
- * openblas.c - in the place of src/kernels_openblas.c, as there is no OpenBLAS for the cross compiler.
+ * openblas.c - in the place of src/kernels_openblas.c: the cross compiler has no OpenBLAS.
  */
 #include "kernels.h"
 

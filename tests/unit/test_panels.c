@@ -3,6 +3,7 @@
  */
 #include "support.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,11 +105,44 @@ static void bad_scales_are_refused(void **state)
     unlink(path);
 }
 
+/* Rows that fill up a panel must be zero, which no checksum covers. */
+static void padding_is_zero(void **state)
+{
+    MegaTensorDecl decl = {"w", MEGA_F32, 2, {20, 4}, -1, true};
+    const float data[20 * 4] = {0};
+    char path[] = "/tmp/mega-test-XXXXXX";
+    int fd = mkstemp(path);
+    MegaError err = {0};
+    MegaWriter *writer;
+    MegaFile *file;
+    MegaMeta *meta = mega_meta_new();
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
+    assert_int_equal(mega_writer_tensor(writer, data, sizeof data, &err), 0);
+    assert_int_equal(mega_writer_finish(writer, &err), 0);
+    mega_writer_free(writer);
+    mega_meta_free(meta);
+    assert_int_equal(mega_file_open(&file, path, &err), 0);
+    assert_int_equal(mega_file_verify(file, &err), 0);
+    const MegaTensor *tensor = mega_file_tensor(file, 0);
+    assert_int_equal(tensor->stored_size, 32 * 4 * sizeof(float));
+    fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "\1", 1, (off_t)(tensor->offset + tensor->stored_size - 1)), 1);
+    close(fd);
+    assert_int_equal(mega_file_verify(file, &err), MEGA_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "the padding of its last panel is not zero"));
+    mega_file_close(file);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_go_in_and_out),
         cmocka_unit_test(bad_scales_are_refused),
+        cmocka_unit_test(padding_is_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

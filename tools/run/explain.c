@@ -42,7 +42,8 @@ static const char help[] =
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -h, --help              show this help\n"
     "\n"
-    "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong usage.\n";
+    "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"
+    "usage.\n";
 
 /* The text that an argument stands for: that of a file if there is one of that name. */
 static int read_text(const char *argument, bool line, MegaBuffer *out, const char **name,

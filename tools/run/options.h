@@ -41,7 +41,8 @@ bool parse_real(const char *text, double min, double max, double *out);
 bool parse_chunk(const char *text, int *out);
 bool parse_seconds(const char *text, double *out); /* > 0 */
 
-/* How a session runs: options of all commands that run a model, for their tables and their switch. */
+/* How a session runs: options of all commands that run a model, for their tables and their switch.
+ */
 enum { OPT_THREADS = 1024, OPT_CPU, OPT_MAX_MEMORY };
 #define SESSION_OPTIONS                                                                            \
     {"threads", required_argument, NULL, OPT_THREADS}, {"cpu", required_argument, NULL, OPT_CPU},  \
