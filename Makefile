@@ -132,7 +132,7 @@ export PKG_CONFIG
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
-bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul $(BUILD)/bench/forward
+bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul
 
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)

@@ -21,7 +21,7 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
 
 /*
  * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row
- * `first`; key_panels holds k [keys][z] in packed panels (matmul.h); v [keys][h], behind which
+ * `first`; key_panels holds k [keys][z] in panels (panels.h); v [keys][h], behind which
  * MEGA_PANEL more floats can be read; bias points at the entry of j = i. weights is scratch
  * of mega_attention_scratch, out [rows][h]. rows <= MEGA_ATTENTION_ROWS. No more weights exist at a
  * time than of one block of keys.

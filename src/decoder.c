@@ -84,14 +84,13 @@ static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
 }
 
 /* Whether states of so many positions, and a pass over them, are allowed. */
-static int check_memory(MegaDecoder *decoder, uint64_t reserved, MegaError *err)
+static int check_memory(const MegaDecoder *decoder, uint64_t reserved, MegaError *err)
 {
-    size_t before = decoder->reserved;
+    MegaDecoder planned = *decoder; /* which goes on as it is when this is refused */
     MegaArena dry = {0};
     char what[96];
-    decoder->reserved = (size_t)reserved;
-    take_memory(decoder, &dry);
-    decoder->reserved = before;
+    planned.reserved = (size_t)reserved;
+    take_memory(&planned, &dry);
     snprintf(what, sizeof what, "decoding %zu sequences of %llu tokens", decoder->sequences,
              (unsigned long long)reserved);
     return mega_session_allow(decoder->session, state_bytes(decoder, reserved) + dry.used, what,
@@ -102,10 +101,12 @@ static int plan_memory(MegaDecoder *decoder, MegaError *err)
 {
     MegaArena dry = {0};
     take_memory(decoder, &dry);
-    if (dry.overflow)
-        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
-    int code = mega_arena_reserve(&decoder->arena, dry.used, err);
-    if (!code)
+    int code = dry.overflow
+                   ? mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large")
+                   : mega_arena_reserve(&decoder->arena, dry.used, err);
+    if (code)
+        decoder->reserved = 0; /* nothing runs before it is planned again */
+    else
         take_memory(decoder, &decoder->arena);
     return code;
 }
