@@ -41,16 +41,11 @@ typedef struct Rows {
     float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
 } Rows;
 
-/* Weights [rows][count] from products with keys j ... j + count - 1; earlier output follows. */
-static void weigh(const MegaKernels *kernels, MegaAttentionKind kind, size_t rows, size_t count,
-                  size_t hidden, float scale, const float *bias, Rows *softmax, bool first_block,
-                  float *weights, float *out)
+/* Weights [rows][count] of softmax from products with a block of keys; earlier output follows. */
+static void weigh(const MegaKernels *kernels, size_t rows, size_t count, size_t hidden, float scale,
+                  const float *bias, Rows *softmax, bool first_block, float *weights, float *out)
 {
     for (size_t row = 0; row < rows; row++, weights += count, out += hidden) {
-        if (kind != MEGA_ATTENTION_SOFTMAX) {
-            kernels->attention(kind, weights, count, scale, bias - row);
-            continue;
-        }
         float shrink = kernels->softmax_block(weights, count, scale, bias - row,
                                               &softmax->top[row], &softmax->sum[row]);
         if (shrink != 1.0f && !first_block)
@@ -60,27 +55,43 @@ static void weigh(const MegaKernels *kernels, MegaAttentionKind kind, size_t row
 
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
                     const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
-                    size_t zdim, size_t hidden, const float *bias, float *weights, float *out)
+                    size_t zdim, size_t hidden, const float *bias, const float *factor,
+                    size_t ld_factor, float *weights, float *out)
 {
     MegaPacked packed = {.panels = key_panels, .in = zdim, .out = keys};
-    bool normalized = kind == MEGA_ATTENTION_SOFTMAX;
-    float scale = normalized ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
-    Rows softmax;
+    bool softmax = kind == MEGA_ATTENTION_SOFTMAX;
+    float scale = softmax ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
+    Rows sums;
     for (size_t row = 0; row < rows; row++) {
-        softmax.top[row] = -INFINITY;
-        softmax.sum[row] = 0;
+        sums.top[row] = -INFINITY;
+        sums.sum[row] = 0;
     }
     for (size_t j = 0; j < keys; j += MEGA_KEY_BLOCK) {
         MegaPacked block = mega_packed_columns(&packed, j, MEGA_KEY_BLOCK);
         MegaPanels values = {.data = v + j * hidden, .panel_stride = MEGA_PANEL,
                              .row_stride = hidden};
-        mega_matmul(kernels, &block, q, zdim, rows, weights, block.out, false);
-        weigh(kernels, kind, rows, block.out, hidden, scale, bias + j - first, &softmax, j == 0,
-              weights, out);
-        kernels->gemm(weights, block.out, rows, &values, block.out, out, hidden, hidden, j > 0);
+        MegaEpilogue weigh_block = {.function = kind == MEGA_ATTENTION_LAPLACE
+                                                    ? MEGA_FUNCTION_LAPLACE
+                                                    : MEGA_FUNCTION_RELU2,
+                                    .scale = scale, .bias = bias + j - first, .bias_step = -1};
+        MegaEpilogue add_up = {0};
+        if (j > 0)
+            add_up = mega_epilogue_add(out, hidden);
+        if (!softmax && j + block.out == keys) {
+            add_up.factor = factor;
+            add_up.ld_factor = ld_factor;
+        }
+        mega_matmul(kernels, &block, q, zdim, rows, weights, block.out,
+                    softmax ? &(MegaEpilogue){0} : &weigh_block);
+        if (softmax)
+            weigh(kernels, rows, block.out, hidden, scale, bias + j - first, &sums, j == 0,
+                  weights, out);
+        kernels->gemm(weights, block.out, rows, &values, block.out, out, hidden, hidden, &add_up);
     }
-    for (size_t row = 0; normalized && row < rows; row++)
-        kernels->scale(out + row * hidden, hidden, 1.0f / softmax.sum[row]);
+    for (size_t row = 0; softmax && row < rows; row++) {
+        kernels->scale(out + row * hidden, hidden, 1.0f / sums.sum[row]);
+        kernels->multiply(out + row * hidden, factor + row * ld_factor, hidden);
+    }
 }
 
 size_t mega_attention_scratch(size_t rows, size_t keys)

@@ -23,12 +23,14 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
  * Rows first ... first + rows - 1 of one chunk of `keys` positions. q [rows][z] starts at row
  * `first`; key_panels holds k [keys][z] in panels (panels.h); v [keys][h], behind which
  * MEGA_PANEL more floats can be read; bias points at the entry of j = i. weights is scratch
- * of mega_attention_scratch, out [rows][h]. rows <= MEGA_ATTENTION_ROWS. No more weights exist at a
- * time than of one block of keys.
+ * of mega_attention_scratch. rows <= MEGA_ATTENTION_ROWS. No more weights exist at a time than of
+ * one block of keys. out [rows][h] is what the weights make of the values, times factor [rows][h],
+ * whose rows are ld_factor floats apart.
  */
 void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
                     const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
-                    size_t zdim, size_t hidden, const float *bias, float *weights, float *out);
+                    size_t zdim, size_t hidden, const float *bias, const float *factor,
+                    size_t ld_factor, float *weights, float *out);
 /* Floats. */
 size_t mega_attention_scratch(size_t rows, size_t keys);
 

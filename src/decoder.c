@@ -53,12 +53,11 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->normed = mega_arena_floats(arena, rows * d);
     memory->moved = mega_arena_floats(arena, rows * d);
     memory->gone = mega_arena_floats(arena, decoder->truncate ? rows * d : 0);
-    memory->v = mega_arena_floats(arena, rows * h);
     memory->mx = mega_arena_floats(arena, rows * (2 * d + z + h));
     memory->q = mega_arena_floats(arena, rows * z);
     memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
-    memory->hidden = mega_arena_floats(arena, rows * d);
-    memory->wide = mega_arena_floats(arena, rows * max_u64((uint64_t)config->ffn, 2 * d + z));
+    memory->wide =
+        mega_arena_floats(arena, rows * max_u64(max_u64((uint64_t)config->ffn, 2 * d + z), h));
     memory->weights =
         mega_arena_floats(arena, (uint64_t)decoder->sequences * (uint64_t)decoder->reserved);
     memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
@@ -440,7 +439,8 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     if (weights->projection.panels) {
         float *entry = decoder->memory.entry;
         mega_packed_row(&weights->table, row, entry);
-        mega_matmul(decoder->session->kernels, &weights->projection, entry, width, 1, x, d, false);
+        mega_matmul(decoder->session->kernels, &weights->projection, entry, width, 1, x, d,
+                    &(MegaEpilogue){0});
     } else {
         mega_packed_row(&weights->table, row, x);
     }

@@ -31,12 +31,10 @@ typedef struct MegaDecoderLayer {
 typedef struct MegaPassMemory {
     float *x, *normed, *moved; /* [rows][d] */
     float *gone;               /* [rows][d]: x of T positions ago; with truncation */
-    float *v;                  /* [rows][h] */
     float *mx;                 /* [rows][MX]: u, z, r, hx */
     float *q;                  /* [rows][z] */
     float *attended;           /* [rows][max(h, d)] */
-    float *hidden;             /* [rows][d] */
-    float *wide;               /* [rows][max(ffn, 2 d + z)] */
+    float *wide;               /* [rows][max(ffn, 2 d + z, h)] */
     float *weights;            /* [sequences][reserved]: attention of one position each */
     float *cross;              /* [rows][longest source]: the last layer's attention weights */
     float *entry;              /* [widest band]: of the embedding, before its projection */

@@ -56,11 +56,11 @@ static size_t task_rows(const Pass *pass, size_t task)
 }
 
 /* y rows lie ldy floats apart. */
-static void linear(const Pass *pass, const float *x, const MegaPacked *weight, const float *bias,
-                   float *y, size_t ldy, bool add, MegaActivation activation)
+static void linear(const Pass *pass, const float *x, const MegaPacked *weight, float *y, size_t ldy,
+                   MegaEpilogue epilogue)
 {
-    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .bias = bias, .y = y, .ldy = ldy,
-                    .add = add, .activation = activation};
+    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .y = y, .ldy = ldy,
+                    .epilogue = epilogue};
     mega_linear_run(pass->pool, pass->kernels, &l, 1, pass->rows);
 }
 
@@ -119,7 +119,7 @@ static void ema_channels(void *context, size_t task, int worker)
             kernels->ema_step(pass->input, gone, y, pass->rows, d, c, count, ema->q + c,
                               ema->w + c, qt, ema->states, ema->channels,
                               from + decoder->parents[0] * size, to);
-        kernels->ema_output(pass->input, y, pass->rows, d, c, count, ema->omega);
+        kernels->ema_output(pass->input, NULL, NULL, y, pass->rows, d, c, count, ema->omega);
     }
 }
 
@@ -134,34 +134,33 @@ static void run_ema(Pass *pass)
 
 /* ---- Attention ------------------------------------------------------------------------------ */
 
-/* The rows' own entries in the tables of keys and values. */
-static size_t entry_of(const Pass *pass, size_t row)
+/* The rows' own entries in the tables of keys and values; from one row's to the next's it is
+ * entry_stride. */
+static size_t first_entry(const Pass *pass)
 {
-    const MegaDecoder *decoder = pass->decoder;
-    return pass->across ? decoder->in_chunk * decoder->sequences + row
-                        : (decoder->in_chunk + row) * decoder->sequences;
+    return pass->decoder->in_chunk * pass->decoder->sequences;
 }
 
-/* u and r from mx; q and k from z; k and v to the tables */
-static void finish_projections(void *context, size_t task, int worker)
+static size_t entry_stride(const Pass *pass)
+{
+    return pass->across ? 1 : pass->decoder->sequences;
+}
+
+/* q and k from z, k to its table */
+static void make_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
     const Pass *pass = context;
     const MegaKernels *kernels = pass->kernels;
     const MegaLayerWeights *weights = pass->weights;
     const MegaPassMemory *memory = pass->memory;
-    size_t first = task * MEGA_QUERY_ROWS, rows = task_rows(pass, task);
-    size_t d = pass->d, h = pass->h, z = pass->z;
-    float *mx = memory->mx + first * pass->mx;
-    kernels->sigmoid(NULL, mx, rows, d, pass->mx);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, mx + d + z, rows, h, pass->mx);
+    size_t first = task * MEGA_QUERY_ROWS, rows = task_rows(pass, task), z = pass->z;
     for (size_t row = first; row < first + rows; row++) {
-        const float *zz = memory->mx + row * pass->mx + d;
-        size_t entry = entry_of(pass, row);
+        const float *zz = memory->mx + row * pass->mx + pass->d;
+        size_t entry = first_entry(pass) + row * entry_stride(pass);
         kernels->affine(zz, 1, z, weights->gamma, weights->beta, memory->q + row * z);
         kernels->affine(zz, 1, z, weights->gamma + z, weights->beta + z,
                         pass->state->k + entry * z);
-        memcpy(pass->state->v + entry * h, memory->v + row * h, h * sizeof(float));
     }
 }
 
@@ -270,54 +269,44 @@ static void attend_block(void *context, size_t task, int worker)
         reset_attended(pass, row, 0, pass->h);
 }
 
-/* x += u (h^ - x), and the norm of a post-norm layer */
-static void gate_rows(const Pass *pass, const float *update, size_t stride, const MegaNorm *norm,
-                      size_t first, size_t rows)
+/* x + u (h^ - x) with h^ = act(addend + h_proj(a * r)), and the norm of a post-norm layer */
+static void gate(const Pass *pass, const MegaLinearWeights *h, const float *u, size_t ld_u,
+                 const float *addend, size_t ld_addend, const MegaNorm *norm)
 {
-    size_t d = pass->d;
-    float *x = pass->memory->x + first * d;
-    for (size_t row = 0; row < rows; row++)
-        pass->kernels->gate(x + row * d, update + (first + row) * stride,
-                            pass->memory->hidden + (first + row) * d, d);
+    float *x = pass->memory->x;
+    linear(pass, pass->memory->attended, &h->weight, x, pass->d,
+           (MegaEpilogue){.function = (MegaFunction)pass->config->activation, .bias = h->bias,
+                          .addend = addend, .ld_addend = ld_addend, .gate = u, .ld_gate = ld_u});
     if (!pass->config->pre_norm)
-        mega_norm_apply(norm, pass->kernels, x, rows, d, x);
-}
-
-static void gate_attention(void *context, size_t task, int worker)
-{
-    (void)worker;
-    const Pass *pass = context;
-    gate_rows(pass, pass->memory->mx, pass->mx, &pass->layer->norm, task * MEGA_QUERY_ROWS,
-              task_rows(pass, task));
+        mega_norm_apply(norm, pass->kernels, x, pass->rows, pass->d, x);
 }
 
 static void attend(Pass *pass)
 {
     const MegaPassMemory *memory = pass->memory;
     const MegaLayerWeights *weights = pass->weights;
-    size_t d = pass->d, h = pass->h;
+    size_t d = pass->d, h = pass->h, z = pass->z;
     const float *bias = weights->mx.bias;
-    linear(pass, pass->input, &weights->v.weight, weights->v.bias, memory->v, h, false,
-           pass->config->activation);
+    linear(pass, pass->input, &weights->v.weight, pass->state->v + first_entry(pass) * h,
+           entry_stride(pass) * h,
+           (MegaEpilogue){.function = (MegaFunction)pass->config->activation,
+                          .bias = weights->v.bias});
     const MegaLinear parts[] = {
-        {.x = memory->moved, .ldx = d, .weight = &weights->mx.u, .bias = bias, .y = memory->mx,
-         .ldy = pass->mx},
-        {.x = memory->moved, .ldx = d, .weight = &weights->mx.z, .bias = bias + d,
-         .y = memory->mx + d, .ldy = pass->mx, .activation = MEGA_ACTIVATION_SILU},
-        {.x = memory->moved, .ldx = d, .weight = &weights->mx.r_hx, .bias = bias + d + pass->z,
-         .y = memory->mx + d + pass->z, .ldy = pass->mx}};
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.u, .y = memory->mx, .ldy = pass->mx,
+         .epilogue = {.function = MEGA_FUNCTION_SIGMOID, .bias = bias}},
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.z, .y = memory->mx + d,
+         .ldy = pass->mx, .epilogue = {.function = MEGA_FUNCTION_SILU, .bias = bias + d}},
+        {.x = memory->moved, .ldx = d, .weight = &weights->mx.r_hx, .y = memory->mx + d + z,
+         .ldy = pass->mx,
+         .epilogue = {.function = MEGA_FUNCTION_SILU, .linear_from = h, .bias = bias + d + z}}};
     mega_linear_run(pass->pool, pass->kernels, parts, 3, pass->rows);
-    for_rows(pass, finish_projections);
+    for_rows(pass, make_queries_and_keys);
     if (pass->across)
         attend_across(pass);
     else
         for_rows(pass, attend_block);
-    for (size_t row = 0; row < pass->rows; row++)
-        memcpy(memory->hidden + row * d, memory->mx + row * pass->mx + d + pass->z + h,
-               d * sizeof(float));
-    linear(pass, memory->attended, &weights->h.weight, weights->h.bias, memory->hidden, d, true,
-           pass->config->activation);
-    for_rows(pass, gate_attention);
+    gate(pass, &weights->h, memory->mx, pass->mx, memory->mx + d + z + h, pass->mx,
+         &pass->layer->norm);
 }
 
 /* ---- Cross attention ------------------------------------------------------------------------ */
@@ -341,21 +330,13 @@ static void cross_row(void *context, size_t row, int worker)
     float *s = pass->last ? memory->cross + row * decoder->longest_source
                           : memory->scratch + (size_t)worker * memory->scratch_stride;
     float *attended = memory->attended + row * d;
-    kernels->sigmoid(NULL, u, 1, d, d);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, NULL, r, 1, d, d);
+    kernels->finish(u, d, 1, d, u, d, &(MegaEpilogue){.function = MEGA_FUNCTION_SIGMOID});
+    kernels->finish(r, d, 1, d, r, d, &(MegaEpilogue){.function = MEGA_FUNCTION_SILU});
     kernels->attend_keys(q, source->keys[index], z, NULL, keys, z, s);
     kernels->attention(pass->config->attention, s, keys, attention_scale(pass, keys),
                        center - position);
     kernels->attend_values(s, source->values[index], d, NULL, keys, d, d, attended);
     kernels->multiply(attended, r, d);
-}
-
-static void gate_cross(void *context, size_t task, int worker)
-{
-    (void)worker;
-    const Pass *pass = context;
-    gate_rows(pass, pass->memory->wide, 2 * pass->d + pass->z, &pass->layer->cross_norm,
-              task * MEGA_QUERY_ROWS, task_rows(pass, task));
 }
 
 /* x, or its norm in a pre-norm layer */
@@ -373,12 +354,10 @@ static void cross_attend(Pass *pass)
     const MegaPassMemory *memory = pass->memory;
     const MegaCrossWeights *cross = &pass->weights->cross;
     size_t d = pass->d;
-    linear(pass, normed_input(pass, &pass->layer->cross_norm), &cross->q.weight, cross->q.bias,
-           memory->wide, 2 * d + pass->z, false, MEGA_ACTIVATION_LINEAR);
+    linear(pass, normed_input(pass, &pass->layer->cross_norm), &cross->q.weight, memory->wide,
+           2 * d + pass->z, (MegaEpilogue){.bias = cross->q.bias});
     mega_pool_run(pass->pool, pass->rows, cross_row, pass);
-    linear(pass, memory->attended, &cross->h.weight, cross->h.bias, memory->hidden, d, false,
-           pass->config->activation);
-    for_rows(pass, gate_cross);
+    gate(pass, &cross->h, memory->wide, 2 * d + pass->z, NULL, 0, &pass->layer->cross_norm);
 }
 
 /* ---- Feed-forward --------------------------------------------------------------------------- */
@@ -390,16 +369,18 @@ static void feed_forward(Pass *pass)
     size_t d = pass->d, f = (size_t)pass->config->ffn;
     const MegaLinearWeights *fc1 = &pass->layer->fc1, *fc2 = &pass->weights->fc2;
     const float *input = pass->layer->ffn_folded ? memory->x : normed_input(pass, norm);
-    linear(pass, input, &fc1->weight, fc1->bias, memory->wide, f, false, pass->config->activation);
-    linear(pass, memory->wide, &fc2->weight, fc2->bias, memory->x, d, true,
-           MEGA_ACTIVATION_LINEAR);
+    MegaEpilogue residual = mega_epilogue_add(memory->x, d);
+    residual.bias = fc2->bias;
+    linear(pass, input, &fc1->weight, memory->wide, f,
+           (MegaEpilogue){.function = (MegaFunction)pass->config->activation, .bias = fc1->bias});
+    linear(pass, memory->wide, &fc2->weight, memory->x, d, residual);
     if (!pass->config->pre_norm)
         mega_norm_apply(norm, pass->kernels, memory->x, pass->rows, d, memory->x);
 }
 
 /* ---- The layer ------------------------------------------------------------------------------ */
 
-/* Shows [rows][columns] that lie `stride` floats apart, through memory.hidden or wide. */
+/* Shows [rows][columns] that lie `stride` floats apart, through memory.wide. */
 static void tap(const Pass *pass, int index, const char *part, const float *data, size_t columns,
                 size_t stride)
 {
@@ -424,17 +405,16 @@ void mega_decoder_layer_run(MegaDecoder *decoder, size_t rows, bool across, int 
                  .state = &decoder->layers[index], .rows = rows, .across = across,
                  .last = index == config->layers - 1, .d = (size_t)config->width,
                  .h = (size_t)config->hidden, .z = (size_t)config->zdim};
-    size_t entry = decoder->in_chunk * decoder->sequences;
-    size_t entry_stride = across ? 1 : decoder->sequences;
     pass.mx = 2 * pass.d + pass.z + pass.h;
     pass.input = normed_input(&pass, &pass.layer->norm);
     run_ema(&pass);
     tap(&pass, index, ".ema", decoder->memory.moved, pass.d, pass.d);
     attend(&pass);
-    tap(&pass, index, ".v", decoder->memory.v, pass.h, pass.h);
+    size_t entry = first_entry(&pass), stride = entry_stride(&pass);
+    tap(&pass, index, ".v", pass.state->v + entry * pass.h, pass.h, stride * pass.h);
     tap(&pass, index, ".z", decoder->memory.mx + pass.d, pass.z, pass.mx);
     tap(&pass, index, ".q", decoder->memory.q, pass.z, pass.z);
-    tap(&pass, index, ".k", pass.state->k + entry * pass.z, pass.z, entry_stride * pass.z);
+    tap(&pass, index, ".k", pass.state->k + entry * pass.z, pass.z, stride * pass.z);
     if (decoder->session->model->config.task == MEGA_TASK_TRANSLATE) {
         cross_attend(&pass);
         tap(&pass, index, ".cross", decoder->memory.x, pass.d, pass.d);

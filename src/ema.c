@@ -205,7 +205,8 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
     fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)kernel);
 
     for (size_t t = 0; t < length; t++)
-        signal[t] = run->x[t * d + channel];
+        signal[t] = ema->scale ? run->x[t * d + channel] * ema->scale[channel] + ema->shift[channel]
+                               : run->x[t * d + channel];
     memset(signal + length, 0, (size - length) * sizeof *signal);
     fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)spectrum);
 
@@ -235,14 +236,16 @@ static void run_channels(void *context, size_t task, int worker)
             convolve_channel(run, c, scratch);
     } else {
         const float *qt = ema->qt ? ema->qt + first : NULL;
-        kernels->ema(run->x, run->y, length, d, first, count, ema->q + first, ema->w + first, qt,
-                     ema->states, ema->channels, ema->truncation, false, false);
+        kernels->ema(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
+                     ema->q + first, ema->w + first, qt, ema->states, ema->channels,
+                     ema->truncation, false, false);
         if (ema->bidirectional)
-            kernels->ema(run->x, run->y, length, d, first, count, ema->q + d + first,
-                         ema->w + d + first, qt ? qt + d : NULL, ema->states, ema->channels,
-                         ema->truncation, true, ema->shifted);
+            kernels->ema(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
+                         ema->q + d + first, ema->w + d + first, qt ? qt + d : NULL, ema->states,
+                         ema->channels, ema->truncation, true, ema->shifted);
     }
-    kernels->ema_output(run->x, run->y, length, d, first, count, ema->omega);
+    kernels->ema_output(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
+                        ema->omega);
 }
 
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,

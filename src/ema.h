@@ -25,6 +25,7 @@ typedef struct MegaEma {
     bool bidirectional, shifted;
     const float *q, *w, *qt; /* [states][K]; qt = q^T, NULL without truncation */
     const float *omega;      /* [d] */
+    const float *scale, *shift; /* [d], or NULL: what x goes through first, a batchnorm */
 } MegaEma;
 
 /* Takes the coefficients' memory from the arena; only counts it in a dry run. */

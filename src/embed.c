@@ -157,10 +157,12 @@ static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x
         else
             copy_patch(config, embed->input, first + row, scratch + row * in);
     }
-    mega_matmul(embed->run->kernels, &weights->embed.weight, scratch, in, rows, x, d, false);
-    embed->run->kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->embed.bias, x, rows, d, d);
-    if (weights->positions)
-        embed->run->kernels->add(x, weights->positions + first * d, rows * d);
+    MegaEpilogue epilogue = {.bias = weights->embed.bias};
+    if (weights->positions) {
+        epilogue.addend = weights->positions + first * d;
+        epilogue.ld_addend = d;
+    }
+    mega_matmul(embed->run->kernels, &weights->embed.weight, scratch, in, rows, x, d, &epilogue);
 }
 
 void mega_embed_scale(float *x, size_t rows, size_t width)

@@ -59,10 +59,11 @@ static void project(MegaSession *session, MegaEncoded *encoded, int index)
     const MegaCrossWeights *cross = &encoded->model->decoder.weights[index].cross;
     size_t d = (size_t)stack->width, z = (size_t)stack->zdim;
     const MegaLinear both[] = {
-        {.x = encoded->states, .ldx = d, .weight = &cross->k.weight, .bias = cross->k.bias,
-         .y = encoded->keys[index], .ldy = z},
-        {.x = encoded->states, .ldx = d, .weight = &cross->v.weight, .bias = cross->v.bias,
-         .y = encoded->values[index], .ldy = d, .activation = stack->activation}};
+        {.x = encoded->states, .ldx = d, .weight = &cross->k.weight,
+         .y = encoded->keys[index], .ldy = z, .epilogue = {.bias = cross->k.bias}},
+        {.x = encoded->states, .ldx = d, .weight = &cross->v.weight,
+         .y = encoded->values[index], .ldy = d,
+         .epilogue = {.function = (MegaFunction)stack->activation, .bias = cross->v.bias}}};
     mega_linear_run(session->pool, session->kernels, both, 2, encoded->length);
 }
 

@@ -31,9 +31,9 @@ static void project_rows(void *context, size_t task, int worker)
     size_t rows = mega_block_rows(w->length, task);
     float *out = w->moved + first * d; /* free after the last layer */
     (void)worker;
-    const MegaKernels *kernels = projection->run->kernels;
-    mega_matmul(kernels, &projection->linear->weight, w->x + first * d, d, rows, out, d, false);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, projection->linear->bias, out, rows, d, d);
+    MegaEpilogue silu = {.function = MEGA_FUNCTION_SILU, .bias = projection->linear->bias};
+    mega_matmul(projection->run->kernels, &projection->linear->weight, w->x + first * d, d, rows,
+                out, d, &silu);
 }
 
 void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
@@ -73,15 +73,15 @@ void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
     }
     for (int i = 0; i < head->layers; i++) {
         float *y = memory->hidden[i % 2];
-        mega_matmul(kernels, &weights->head_layers[i].weight, x, in, 1, y, out, false);
-        kernels->bias_activate(head->activation, weights->head_layers[i].bias, y, 1, out, out);
+        MegaEpilogue activate = {.function = (MegaFunction)head->activation,
+                                 .bias = weights->head_layers[i].bias};
+        mega_matmul(kernels, &weights->head_layers[i].weight, x, in, 1, y, out, &activate);
         x = y;
         in = out;
     }
     size_t classes = (size_t)head->classes;
-    mega_matmul(kernels, &weights->head_output.weight, x, in, 1, logits, classes, false);
-    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->head_output.bias, logits, 1, classes,
-                           classes);
+    MegaEpilogue bias = {.bias = weights->head_output.bias};
+    mega_matmul(kernels, &weights->head_output.weight, x, in, 1, logits, classes, &bias);
 }
 
 void mega_softmax(const float *logits, int count, float *probabilities)

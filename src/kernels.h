@@ -12,7 +12,7 @@
 #ifndef MEGA_KERNELS_H
 #define MEGA_KERNELS_H
 
-#include "config.h"
+#include "epilogue.h"
 #include "panels.h"
 #include "quantize.h"
 
@@ -35,20 +35,19 @@ typedef struct MegaKernels {
     const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas" */
     int lanes;        /* floats in a vector */
 
-    /* y [rows][columns] = x [rows][k] b, or += with add. Every element is one sum over k in order,
+    /* y [rows][columns] = x [rows][k] b, through the epilogue. Every sum is one over k in order,
      * whatever the number of rows: a row's result does not depend on its neighbours. */
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
-                 size_t ldy, size_t columns, bool add);
+                 size_t ldy, size_t columns, const MegaEpilogue *epilogue);
     /* Rows of x as integers: q [rows][k rounded up to whole blocks], scales [rows][blocks]. */
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, int8_t *q, float *scales);
     /* The same product of such rows and weights of 8 bits; panels lie panel_stride bytes apart. */
     void (*gemm_int8)(const int8_t *q, const float *scales, size_t rows, size_t blocks,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, bool add);
-    /* x += bias (NULL: none), then the activation, in place. */
-    void (*bias_activate)(MegaActivation activation, const float *bias, float *x, size_t rows,
-                          size_t columns, size_t stride);
-    void (*sigmoid)(const float *bias, float *x, size_t rows, size_t columns, size_t stride);
+                      size_t columns, const MegaEpilogue *epilogue);
+    /* An epilogue by itself, of sums [rows][columns], which may be y. */
+    void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
+                   size_t ldy, const MegaEpilogue *epilogue);
 
     /* out = x * scale + shift by column (batchnorm; queries and keys) */
     void (*affine)(const float *x, size_t rows, size_t columns, const float *scale,
@@ -87,20 +86,20 @@ typedef struct MegaKernels {
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
-    /* x += u * (h - x): the gate of spec section 2 */
-    void (*gate)(float *x, const float *u, const float *h, size_t n);
 
     /*
      * The recurrence of spec section 1 for channels first ... first + count - 1, count <= lanes:
-     *   s_n(t) = q_n s_n(t -+ 1) + x(t) - qt_n x(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
-     * over rows t = 0 ... length - 1 of x and y [length][width]. Looking back it stores to y;
-     * looking ahead (backward) it runs from the end and adds to y; shifted, y(t) takes the state of
-     * t + 1. Coefficients [states][ema_stride] start at the first channel's; states is a multiple
-     * of MEGA_EMA_GROUP. truncation 0: none, qt unused.
+     *   s_n(t) = q_n s_n(t -+ 1) + x^(t) - qt_n x^(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
+     * over rows t = 0 ... length - 1 of x and y [length][width], with x^ = x * scale + shift
+     * ([width]; NULL: x^ = x), a batchnorm. Looking back it stores to y; looking ahead (backward)
+     * it runs from the end and adds to y; shifted, y(t) takes the state of t + 1. Coefficients
+     * [states][ema_stride] start at the first channel's; states is a multiple of MEGA_EMA_GROUP.
+     * truncation 0: none, qt unused.
      */
-    void (*ema)(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
-                const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
-                size_t truncation, bool backward, bool shifted);
+    void (*ema)(const float *x, const float *scale, const float *shift, float *y, size_t length,
+                size_t width, size_t first, size_t count, const float *q, const float *w,
+                const float *qt, size_t states, size_t ema_stride, size_t truncation,
+                bool backward, bool shifted);
     /*
      * The same recurrence looking back, from given states [states][width] to new ones (another
      * array), over rows of x and y that go on where the last call ended. gone [rows][width] holds
@@ -114,9 +113,10 @@ typedef struct MegaKernels {
      * keep them alive. */
     float (*probe_arithmetic)(size_t rounds, float factor);
     float (*probe_memory)(const float *x, size_t n);
-    /* y = silu(y + omega x) for the same channels */
-    void (*ema_output)(const float *x, float *y, size_t length, size_t width, size_t first,
-                       size_t count, const float *omega);
+    /* y = silu(y + omega x^) for the same channels */
+    void (*ema_output)(const float *x, const float *scale, const float *shift, float *y,
+                       size_t length, size_t width, size_t first, size_t count,
+                       const float *omega);
 } MegaKernels;
 
 #define MEGA_MOST_TIERS 4

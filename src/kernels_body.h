@@ -135,111 +135,12 @@ static inline float sum_lanes(V v)
 
 #define INLINE static inline __attribute__((always_inline))
 
+#include "kernels_math.h"
+#include "kernels_epilogue.h"
 #include "kernels_gemm.h"
 #include "kernels_int8.h"
 
-/* ---- Elementary functions ------------------------------------------------------------------- */
-
-/* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
- * Below -87 the result is 0, above 88 it stays at e^88. NaN stays NaN. */
-static inline V vector_exp(V x)
-{
-    const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    V clamped = maximum(splat(-87.0f), minimum(splat(88.0f), x));
-    V n = (clamped * 1.44269504f + round) - round;
-    V r = clamped - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    V p = splat(1.3926175888627768e-3f);
-    p = p * r + 8.363173343241215e-3f;
-    p = p * r + 4.1666556149721146e-2f;
-    p = p * r + 0.16666577756404877f;
-    p = p * r + 0.5f;
-    p = p * (r * r) + r + 1.0f;
-    V power = (V)((__builtin_convertvector(n, I) + 127) << 23);
-    return choose(x < -87.0f, splat(0.0f), p * power);
-}
-
-static inline V vector_sigmoid(V x)
-{
-    return 1.0f / (1.0f + vector_exp(-x));
-}
-
-/* erf(x) = x P(x^2) / Q(x^2) on [-3.92, 3.92], a minimax fit of degrees 6 and 5 (1.4e-9 in exact
- * arithmetic); beyond it is constant. NaN stays NaN. */
-static inline V vector_erf(V x)
-{
-    V u = minimum(splat(3.92f), maximum(splat(-3.92f), x)), t = u * u;
-    V p = splat(-1.3337246862477059e-8f);
-    p = p * t + 4.718048330687452e-6f;
-    p = p * t + 3.803801955655217e-4f;
-    p = p * t + 3.832397982478142e-3f;
-    p = p * t + 5.427852272987366e-2f;
-    p = p * t + 0.18470098078250885f;
-    p = p * t + 1.128379225730896f;
-    V q = splat(6.342134292935953e-5f);
-    q = q * t + 1.3050449779257178e-3f;
-    q = q * t + 1.5431014820933342e-2f;
-    q = q * t + 0.11377568542957306f;
-    q = q * t + 0.49702051281929016f;
-    q = q * t + 1.0f;
-    return u * p / q;
-}
-
-static inline V vector_tanh(V x)
-{
-    return 1.0f - 2.0f / (vector_exp(2.0f * x) + 1.0f);
-}
-
-static inline V activate(MegaActivation activation, V x)
-{
-    switch (activation) {
-    case MEGA_ACTIVATION_LINEAR: return x;
-    case MEGA_ACTIVATION_SILU: return x * vector_sigmoid(x);
-    case MEGA_ACTIVATION_RELU: return choose(x < 0.0f, splat(0.0f), x);
-    case MEGA_ACTIVATION_GELU: return 0.5f * x * (1.0f + vector_erf(x * 0.70710678f));
-    case MEGA_ACTIVATION_GELU_TANH:
-        return 0.5f * x * (1.0f + vector_tanh(0.79788456f * (x + 0.044715f * x * x * x)));
-    case MEGA_ACTIVATION_TANH: return vector_tanh(x);
-    }
-    return x;
-}
-
 /* ---- Rows ----------------------------------------------------------------------------------- */
-
-/* Applies an expression in v (and b, the same columns of bias) to every element of a matrix. A
- * macro, because each use must become a loop of its own with the expression inlined. */
-#define FOR_EACH_WITH_BIAS(expression)                                                             \
-    for (size_t row = 0; row < rows; row++, x += stride) {                                         \
-        size_t i = 0;                                                                              \
-        for (; i + LANES <= columns; i += LANES) {                                                 \
-            V v = load(x + i) + (bias ? load(bias + i) : splat(0.0f));                             \
-            store(x + i, expression);                                                              \
-        }                                                                                          \
-        if (i < columns) {                                                                         \
-            V v = load_part(x + i, columns - i) +                                                  \
-                  (bias ? load_part(bias + i, columns - i) : splat(0.0f));                         \
-            store_part(x + i, expression, columns - i);                                            \
-        }                                                                                          \
-    }
-
-static void bias_activate(MegaActivation activation, const float *bias, float *x, size_t rows,
-                          size_t columns, size_t stride)
-{
-    switch (activation) { /* outside of the loops, so that each is specialised */
-    case MEGA_ACTIVATION_LINEAR: FOR_EACH_WITH_BIAS(v) break;
-    case MEGA_ACTIVATION_SILU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_SILU, v)) break;
-    case MEGA_ACTIVATION_RELU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_RELU, v)) break;
-    case MEGA_ACTIVATION_GELU: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_GELU, v)) break;
-    case MEGA_ACTIVATION_GELU_TANH:
-        FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_GELU_TANH, v)) break;
-    case MEGA_ACTIVATION_TANH: FOR_EACH_WITH_BIAS(activate(MEGA_ACTIVATION_TANH, v)) break;
-    }
-}
-
-static void sigmoid(const float *bias, float *x, size_t rows, size_t columns, size_t stride)
-{
-    FOR_EACH_WITH_BIAS(vector_sigmoid(v))
-}
 
 static void affine(const float *x, size_t rows, size_t columns, const float *scale,
                    const float *shift, float *out)
@@ -343,18 +244,6 @@ static void softmax_row(float *s, size_t keys, float factor, const float *bias)
     float top = -INFINITY, sum = 0;
     softmax_block(s, keys, factor, bias, &top, &sum);
     multiply_by(s, keys, 1.0f / sum);
-}
-
-/* The rounded constants are the original's. */
-static inline V laplace(V v)
-{
-    return 0.5f * (1.0f + vector_erf((v - 0.707107f) * (1.0f / (0.282095f * 1.41421356f))));
-}
-
-static inline V relu2(V v)
-{
-    V positive = choose(v < 0.0f, splat(0.0f), v);
-    return positive * positive;
 }
 
 #define FOR_EACH_KEY(function)                                                                     \
@@ -472,97 +361,115 @@ static void add(float *restrict x, const float *restrict y, size_t n)
         x[i] += y[i];
 }
 
-static void gate(float *restrict x, const float *restrict u, const float *restrict h, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] += u[i] * (h[i] - x[i]);
-}
-
 /* ---- EMA ------------------------------------------------------------------------------------ */
 
-/* One group of states over some steps, from `begin` on; the states stay in registers. full: count
- * == LANES. Inlined with constant flags, so that each combination becomes a loop of its own. */
-INLINE void
-ema_group(const float *x, float *y, size_t length, size_t begin, size_t end, size_t width,
-          size_t count, const V *q, const V *w, const V *qt, V *states, size_t truncation,
-          bool backward, bool shifted, bool store_first, bool full)
+/* Steps that are worked on at once: x, x of T steps ago and y of as many channels as a vector has
+ * lanes lie side by side in the first cache while all groups of states pass over them. */
+#define EMA_STEPS 128
+
+typedef struct EmaBlock {
+    V x[EMA_STEPS], gone[EMA_STEPS], y[EMA_STEPS];
+} EmaBlock;
+
+/* Rows of a matrix in the order of steps, of the channels that a vector holds. */
+typedef struct EmaRows {
+    size_t length, width, count;
+    bool backward;
+} EmaRows;
+
+INLINE size_t row_of(const EmaRows *rows, size_t step)
+{
+    return (rows->backward ? rows->length - 1 - step : step) * rows->width;
+}
+
+INLINE V load_step(const EmaRows *rows, const float *x, size_t step)
+{
+    const float *at = x + row_of(rows, step);
+    return rows->count == LANES ? load(at) : load_part(at, rows->count);
+}
+
+/* Steps begin ... begin + count - 1 of x * scale + shift; what lies before the first step is 0. */
+INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bool affine,
+                       ptrdiff_t begin, size_t count, V *out)
+{
+    size_t i = 0;
+    for (; i < count && begin + (ptrdiff_t)i < 0; i++)
+        out[i] = splat(0);
+    for (; i < count; i++) {
+        V v = load_step(rows, x, (size_t)(begin + (ptrdiff_t)i));
+        out[i] = affine ? v * scale + shift : v;
+    }
+}
+
+/* One group of states over a block; the states stay in registers. Inlined with constant flags, so
+ * that each combination becomes a loop of its own. */
+INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, const V *qt, V *states,
+                      const bool truncated, const bool shifted)
 {
     V state[MEGA_EMA_GROUP];
     for (int n = 0; n < MEGA_EMA_GROUP; n++)
         state[n] = states[n];
-    for (size_t step = begin; step < end; step++) {
-        size_t t = backward ? length - 1 - step : step;
-        const float *xt = x + t * width;
-        float *yt = y + t * width;
-        V in = full ? load(xt) : load_part(xt, count);
-        V out = {0};
-        if (!store_first)
-            out = full ? load(yt) : load_part(yt, count);
-        if (shifted)
-            for (int n = 0; n < MEGA_EMA_GROUP; n++)
-                out += w[n] * state[n];
-        if (truncation && step >= truncation) {
-            const float *gone = backward ? xt + truncation * width : xt - truncation * width;
-            V old = full ? load(gone) : load_part(gone, count);
-            for (int n = 0; n < MEGA_EMA_GROUP; n++)
-                state[n] = q[n] * state[n] + (in - qt[n] * old);
-        } else {
-            for (int n = 0; n < MEGA_EMA_GROUP; n++)
-                state[n] = q[n] * state[n] + in;
+    for (size_t i = 0; i < count; i++) {
+        V out = block->y[i];
+        for (int n = 0; n < MEGA_EMA_GROUP && shifted; n++)
+            out += w[n] * state[n];
+        for (int n = 0; n < MEGA_EMA_GROUP; n++) {
+            V in = block->x[i];
+            if (truncated)
+                in -= qt[n] * block->gone[i];
+            state[n] = q[n] * state[n] + in;
         }
-        if (!shifted)
-            for (int n = 0; n < MEGA_EMA_GROUP; n++)
-                out += w[n] * state[n];
-        if (full)
-            store(yt, out);
-        else
-            store_part(yt, out, count);
+        for (int n = 0; n < MEGA_EMA_GROUP && !shifted; n++)
+            out += w[n] * state[n];
+        block->y[i] = out;
     }
     for (int n = 0; n < MEGA_EMA_GROUP; n++)
         states[n] = state[n];
 }
 
-/* All groups of states pass over so many steps before the next ones come, which then still lie in
- * the caches. */
-#define EMA_STEPS 512
-
-static void ema(const float *x, float *y, size_t length, size_t width, size_t first, size_t count,
-                const float *q, const float *w, const float *qt, size_t states, size_t ema_stride,
-                size_t truncation, bool backward, bool shifted)
+static void ema(const float *x, const float *scale, const float *shift, float *y, size_t length,
+                size_t width, size_t first, size_t count, const float *q, const float *w,
+                const float *qt, size_t states, size_t ema_stride, size_t truncation, bool backward,
+                bool shifted)
 {
+    const EmaRows rows = {length, width, count, backward};
+    const V factor = scale ? load_part(scale + first, count) : splat(1);
+    const V offset = scale ? load_part(shift + first, count) : splat(0);
+    EmaBlock block;
     V state[MEGA_MAX_NDIM];
     for (size_t n = 0; n < states; n++)
         state[n] = splat(0);
-    if (truncation >= length)
-        truncation = 0;
     x += first;
     y += first;
-    for (size_t begin = 0; begin < length; begin += EMA_STEPS)
+    for (size_t begin = 0, steps; begin < length; begin += steps) {
+        steps = length - begin < EMA_STEPS ? length - begin : EMA_STEPS;
+        const bool truncated = truncation && begin + steps > truncation;
+        load_steps(&rows, x, factor, offset, scale, (ptrdiff_t)begin, steps, block.x);
+        if (truncated)
+            load_steps(&rows, x, factor, offset, scale, (ptrdiff_t)begin - (ptrdiff_t)truncation,
+                       steps, block.gone);
+        for (size_t i = 0; i < steps; i++)
+            block.y[i] = backward ? load_step(&rows, y, begin + i) : splat(0);
         for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
             V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {{0}};
             for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
                 vq[k] = load_part(q + (n + k) * ema_stride, count);
                 vw[k] = load_part(w + (n + k) * ema_stride, count);
-                if (truncation)
+                if (truncated)
                     vqt[k] = load_part(qt + (n + k) * ema_stride, count);
             }
-            const size_t end = length - begin < EMA_STEPS ? length : begin + EMA_STEPS;
-            const bool store_first = n == 0 && !backward;
-#define EMA_GROUP(tap, ahead, shift, first_one, whole)                                             \
-    ema_group(x, y, length, begin, end, width, count, vq, vw, vqt, state + n, tap, ahead, shift,   \
-              first_one, whole)
-            if (count == LANES && !truncation && !backward)
-                EMA_GROUP(0, false, false, store_first, true);
-            else if (count == LANES && !truncation && !shifted)
-                EMA_GROUP(0, true, false, false, true);
-            else if (count == LANES && !backward)
-                EMA_GROUP(truncation, false, false, store_first, true);
-            else if (count == LANES)
-                EMA_GROUP(truncation, true, shifted, false, true);
+            if (truncated && shifted)
+                ema_group(&block, steps, vq, vw, vqt, state + n, true, true);
+            else if (truncated)
+                ema_group(&block, steps, vq, vw, vqt, state + n, true, false);
+            else if (shifted)
+                ema_group(&block, steps, vq, vw, vqt, state + n, false, true);
             else
-                EMA_GROUP(truncation, backward, shifted, store_first, false);
-#undef EMA_GROUP
+                ema_group(&block, steps, vq, vw, vqt, state + n, false, false);
         }
+        for (size_t i = 0; i < steps; i++)
+            store_part(y + row_of(&rows, begin + i), block.y[i], count);
+    }
 }
 
 static void ema_step(const float *x, const float *gone, float *y, size_t rows, size_t width,
@@ -596,15 +503,19 @@ static void ema_step(const float *x, const float *gone, float *y, size_t rows, s
     }
 }
 
-static void ema_output(const float *x, float *y, size_t length, size_t width, size_t first,
-                       size_t count, const float *omega)
+static void ema_output(const float *x, const float *scale, const float *shift, float *y,
+                       size_t length, size_t width, size_t first, size_t count, const float *omega)
 {
-    V scale = load_part(omega + first, count);
+    const V residual = load_part(omega + first, count);
+    const V factor = scale ? load_part(scale + first, count) : splat(1);
+    const V offset = scale ? load_part(shift + first, count) : splat(0);
     x += first;
     y += first;
     for (size_t t = 0; t < length; t++, x += width, y += width) {
-        V v = activate(MEGA_ACTIVATION_SILU, load_part(y, count) + scale * load_part(x, count));
-        store_part(y, v, count);
+        V in = load_part(x, count);
+        if (scale)
+            in = in * factor + offset;
+        store_part(y, silu(load_part(y, count) + residual * in), count);
     }
 }
 
@@ -640,8 +551,7 @@ const MegaKernels KERNELS = {
     .gemm = gemm,
     .quantize = quantize,
     .gemm_int8 = gemm_int8,
-    .bias_activate = bias_activate,
-    .sigmoid = sigmoid,
+    .finish = finish,
     .affine = affine,
     .layer_norm = layer_norm,
     .rms_norm = rms_norm,
@@ -654,7 +564,6 @@ const MegaKernels KERNELS = {
     .multiply = multiply,
     .add = add,
     .scale = multiply_by,
-    .gate = gate,
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,

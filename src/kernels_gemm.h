@@ -36,6 +36,9 @@
 #define MOST_PANELS 4
 #endif
 
+/* No tile has more sums, in floats. */
+#define MOST_SUMS (REGISTERS * LANES)
+
 /* ---- 16 bits to 32 -------------------------------------------------------------------------- */
 
 typedef uint16_t Half __attribute__((vector_size(VECTOR_BYTES / 2)));
@@ -114,35 +117,65 @@ INLINE V load_weights(const void *b, size_t index, const MegaDtype kind)
 
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
-/* A panel of which fewer columns exist. Not inlined: it would take most of the code. */
-static __attribute__((noinline)) void store_columns(float *y, const float *whole, size_t columns,
-                                                    bool add)
+/* Where tiles go. */
+typedef struct Target {
+    float *y;
+    size_t ldy;
+    const MegaEpilogue *epilogue;
+    bool direct; /* the sums are stored as they are, or added to y */
+} Target;
+
+INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
 {
-    for (size_t c = 0; c < columns; c++)
-        y[c] = add ? y[c] + whole[c] : whole[c];
+    return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy)};
 }
 
-INLINE void store_panel(float *y, const V *sum, size_t columns, bool add)
+/* Sums of some rows and panels, of which `columns` columns exist, whose place begins at `row` and
+ * `column`. Not inlined, as it would take most of the code. */
+static __attribute__((noinline)) void store_tile(const Target *target, const float *sums,
+                                                 size_t ld_sums, size_t rows, size_t columns,
+                                                 size_t row, size_t column)
 {
-    if (columns >= MEGA_PANEL) {
-        for (int v = 0; v < PANEL_VECTORS; v++)
-            store(y + v * LANES, add ? load(y + v * LANES) + sum[v] : sum[v]);
+    MegaEpilogue part = mega_epilogue_at(target->epilogue, row, column);
+    finish(sums, ld_sums, rows, columns, target->y + row * target->ldy + column, target->ldy,
+           &part);
+}
+
+INLINE void store_sums(const Target *target, const V *sum, const size_t stride, const int rows,
+                       const int panels, size_t columns, size_t row, size_t column)
+{
+    const int vectors = panels * PANEL_VECTORS;
+    if (target->direct && columns >= (size_t)panels * MEGA_PANEL) {
+        float *y = target->y + row * target->ldy + column;
+        bool add = target->epilogue->addend;
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++, y += target->ldy)
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++)
+                store(y + v * LANES, add ? load(y + v * LANES) + sum[(size_t)r * stride + v]
+                                         : sum[(size_t)r * stride + v]);
         return;
     }
-    float whole[MEGA_PANEL];
-    for (int v = 0; v < PANEL_VECTORS; v++)
-        store(whole + v * LANES, sum[v]);
-    store_columns(y, whole, columns, add);
+    float sums[MOST_SUMS];
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++)
+            store(sums + (r * vectors + v) * LANES, sum[(size_t)r * stride + v]);
+    store_tile(target, sums, (size_t)panels * MEGA_PANEL, (size_t)rows,
+               columns < (size_t)panels * MEGA_PANEL ? columns : (size_t)panels * MEGA_PANEL, row,
+               column);
 }
 
-INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, bool fetch,
+INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k, bool fetch,
+                      const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows, const int panels)
 {
     V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
-    size_t index = first * b->panel_stride, ld = b->row_stride, stride = b->panel_stride;
+    size_t ld = b->row_stride, stride = b->panel_stride, index = column / MEGA_PANEL * stride;
+    x += row * ldx;
     for (size_t p = 0; p < k; p++, index += ld) {
-        V row[MOST_PANELS * PANEL_VECTORS];
+        V weights[MOST_PANELS * PANEL_VECTORS];
         if (rows < TILE_ROWS)
             for (int n = 0; n < panels; n++)
                 __builtin_prefetch((const char *)b->data +
@@ -153,22 +186,17 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
                                    (index + (size_t)n * stride) * weight_bytes(kind), 0, 2);
 #pragma GCC unroll 16
         for (int v = 0; v < panels * PANEL_VECTORS; v++)
-            row[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
-                                               (size_t)(v % PANEL_VECTORS) * LANES, kind);
+            weights[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
+                                                   (size_t)(v % PANEL_VECTORS) * LANES, kind);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             V factor = splat(x[(size_t)r * ldx + p]);
 #pragma GCC unroll 16
             for (int v = 0; v < panels * PANEL_VECTORS; v++)
-                sum[r][v] += factor * row[v];
+                sum[r][v] += factor * weights[v];
         }
     }
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int n = 0; n < panels; n++)
-            store_panel(y + (size_t)r * ldy + n * MEGA_PANEL, sum[r] + n * PANEL_VECTORS,
-                        columns - (size_t)n * MEGA_PANEL, add);
+    store_sums(target, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
 }
 
 /* Whether a tile's sums leave registers for a row of b and a factor, or for a vector of b and all
@@ -179,43 +207,37 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t fi
              (PANEL_VECTORS * (panels) < (rows) ? PANEL_VECTORS * (panels) : (rows)) <=            \
          REGISTERS)
 
-/* `rows` rows times all panels of a group. */
-INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t first, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, bool fetch,
+/* `rows` rows times all panels of a group, which begins at `column` and has `columns` of them. */
+INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k, bool fetch,
+                      const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows)
 {
     /* a power of two, so that tiles fill a group */
     const int panels = FITS(rows, 8) ? 8 : FITS(rows, 4) ? 4 : FITS(rows, 2) ? 2 : 1;
-    size_t left = columns;
-    while (left > 0) {
+    for (size_t end = column + columns; column < end;) {
+        size_t left = end - column;
         /* of the last tile's last panel, some columns may not be there */
         const bool whole = panels > 1 && left > (size_t)(panels - 1) * MEGA_PANEL;
         if (whole)
-            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, fetch, kind, rows, panels);
+            gemm_tile(x, ldx, b, k, fetch, target, row, column, left, kind, rows, panels);
         else
-            gemm_tile(x, ldx, b, first, k, y, ldy, left, add, fetch, kind, rows, 1);
-        size_t done = (size_t)(whole ? panels : 1) * MEGA_PANEL;
-        first += done / MEGA_PANEL;
-        y += done;
-        left -= done < left ? done : left;
+            gemm_tile(x, ldx, b, k, fetch, target, row, column, left, kind, rows, 1);
+        column += (size_t)(whole ? panels : 1) * MEGA_PANEL;
     }
 }
 
 /* Columns of a group stay in the caches while all rows pass over them. */
 INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
-                      float *y, size_t ldy, size_t columns, bool add, const MegaDtype kind)
+                      const Target *target, size_t columns, const MegaDtype kind)
 {
-    size_t group = rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS;
-    for (size_t first = 0; first * MEGA_PANEL < columns; first += group) {
-        size_t left = columns - first * MEGA_PANEL;
-        size_t width = left < group * MEGA_PANEL ? left : group * MEGA_PANEL;
-        const float *from = x;
-        float *to = y + first * MEGA_PANEL;
+    size_t group = (rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS) * MEGA_PANEL;
+    for (size_t column = 0; column < columns; column += group) {
+        size_t width = columns - column < group ? columns - column : group;
 #define GEMM_ROWS(count)                                                                           \
-    gemm_rows(from, ldx, b, first, k, to, ldy, width, add, row == TILE_ROWS, kind, count);         \
-    done = count;                                                                                  \
+    gemm_rows(x, ldx, b, k, row == TILE_ROWS, target, row, column, width, kind, count);            \
+    row += count;                                                                                  \
     break
-        for (size_t row = 0, done; row < rows; row += done, from += done * ldx, to += done * ldy)
+        for (size_t row = 0; row < rows;)
             switch (rows - row) {
 #if TILE_ROWS > 3
             default: GEMM_ROWS(TILE_ROWS);
@@ -241,15 +263,12 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
 }
 
 static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
-                 size_t ldy, size_t columns, bool add)
+                 size_t ldy, size_t columns, const MegaEpilogue *epilogue)
 {
+    const Target target = make_target(y, ldy, epilogue);
     switch (b->kind) { /* outside of the loops, so that each is specialised */
-    case MEGA_F16:
-        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_F16);
-        break;
-    case MEGA_BF16:
-        gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_BF16);
-        break;
-    default: gemm_kind(x, ldx, rows, b, k, y, ldy, columns, add, MEGA_F32); break;
+    case MEGA_F16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F16); break;
+    case MEGA_BF16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_BF16); break;
+    default: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F32); break;
     }
 }

@@ -141,10 +141,13 @@ INLINE I load_quad(const int8_t *p)
 
 /* `rows` rows times one panel. Few rows have two sums each, exact ones, to hide their latency. */
 INLINE void int8_tile(const int8_t *q, const float *scales, size_t blocks, const char *panel,
-                      float *y, size_t ldy, size_t columns, bool add, const int rows)
+                      const Target *target, size_t row, size_t column, size_t columns,
+                      const int rows)
 {
     const int chains = rows * PANEL_VECTORS <= 4 ? 2 : 1;
     V sum[INT8_ROWS][PANEL_VECTORS] = {{{0}}};
+    q += row * blocks * MEGA_INT8_BLOCK;
+    scales += row * blocks;
     for (size_t b = 0; b < blocks; b++) {
         I total[INT8_ROWS][PANEL_VECTORS][2] = {{{{0}}}}, offset[PANEL_VECTORS] = {{0}};
         const char *weights = panel + SCALE_BYTES;
@@ -174,21 +177,18 @@ INLINE void int8_tile(const int8_t *q, const float *scales, size_t blocks, const
             }
         panel = weights;
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        store_panel(y + (size_t)r * ldy, sum[r], columns, add);
+    store_sums(target, sum[0], PANEL_VECTORS, rows, 1, columns, row, column);
 }
 
 static void gemm_int8(const int8_t *q, const float *scales, size_t rows, size_t blocks,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, bool add)
+                      size_t columns, const MegaEpilogue *epilogue)
 {
-    for (size_t c = 0; c < columns; c += MEGA_PANEL) {
-        const char *panel = (const char *)panels + c / MEGA_PANEL * panel_stride;
-        size_t part = columns - c < MEGA_PANEL ? columns - c : MEGA_PANEL;
+    const Target target = make_target(y, ldy, epilogue);
+    for (size_t column = 0; column < columns; column += MEGA_PANEL) {
+        const char *panel = (const char *)panels + column / MEGA_PANEL * panel_stride;
 #define INT8_TILE(count)                                                                           \
-    int8_tile(q + row * blocks * MEGA_INT8_BLOCK, scales + row * blocks, blocks, panel,            \
-              y + row * ldy + c, ldy, part, add, count);                                           \
+    int8_tile(q, scales, blocks, panel, &target, row, column, columns - column, count);            \
     row += count;                                                                                  \
     break
         for (size_t row = 0; row < rows;)

@@ -2,7 +2,7 @@
  * kernels_openblas.c - the best tier of this machine with its float products replaced by OpenBLAS.
  *
  * OpenBLAS wants rows of a whole matrix, so panels are copied into such rows on the stack, some
- * columns at a time, which costs one pass over the weights for all rows of x.
+ * columns at a time, which costs one pass over the weights for every 128 rows of x.
  */
 #include <pthread.h>
 #include <string.h>
@@ -29,25 +29,32 @@ static void copy_panels(const MegaPanels *b, size_t first, size_t count, size_t 
                               MEGA_PANEL, out);
 }
 
-static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
-                 size_t ldy, size_t columns, bool add)
+static size_t min_size(size_t a, size_t b)
 {
-    enum { MOST_ROWS = BLOCK_FLOATS / MEGA_PANEL };
-    float weights[BLOCK_FLOATS];
-    size_t panels = (columns + MEGA_PANEL - 1) / MEGA_PANEL;
-    for (size_t from = 0; from < k; from += MOST_ROWS) {
-        size_t part = k - from < MOST_ROWS ? k - from : MOST_ROWS;
-        size_t most = BLOCK_FLOATS / (part * MEGA_PANEL);
-        for (size_t first = 0; first < panels; first += most) {
-            size_t count = panels - first < most ? panels - first : most;
-            size_t begin = first * MEGA_PANEL, width = count * MEGA_PANEL;
-            copy_panels(b, first, count, from, part, weights);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows,
-                        (int)(columns - begin < width ? columns - begin : width), (int)part, 1.0f,
-                        x + from, (int)ldx, weights, (int)width, add || from > 0 ? 1.0f : 0.0f,
-                        y + begin, (int)ldy);
+    return a < b ? a : b;
+}
+
+static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
+                 size_t ldy, size_t columns, const MegaEpilogue *epilogue)
+{
+    enum { MOST_ROWS = 128, MOST_COLUMNS = 512, MOST_K = BLOCK_FLOATS / MEGA_PANEL };
+    float weights[BLOCK_FLOATS], sums[MOST_ROWS * MOST_COLUMNS];
+    size_t step = BLOCK_FLOATS / min_size(k, MOST_K) / MEGA_PANEL * MEGA_PANEL;
+    step = min_size(step, MOST_COLUMNS);
+    for (size_t column = 0; column < columns; column += step)
+        for (size_t row = 0; row < rows; row += MOST_ROWS) {
+            size_t count = min_size(MOST_ROWS, rows - row), width = min_size(step, columns - column);
+            size_t panels = (width + MEGA_PANEL - 1) / MEGA_PANEL;
+            for (size_t from = 0; from < k; from += MOST_K) {
+                size_t part = min_size(MOST_K, k - from);
+                copy_panels(b, column / MEGA_PANEL, panels, from, part, weights);
+                cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)width,
+                            (int)part, 1.0f, x + row * ldx + from, (int)ldx, weights,
+                            (int)(panels * MEGA_PANEL), from > 0 ? 1.0f : 0.0f, sums, (int)width);
+            }
+            MegaEpilogue end = mega_epilogue_at(epilogue, row, column);
+            table.finish(sums, width, count, width, y + row * ldy + column, ldy, &end);
         }
-    }
 }
 
 static void make_table(void)

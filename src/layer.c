@@ -1,7 +1,7 @@
 /*
  * layer.c - see layer.h. Four steps, each parallel over what does not depend on one another:
  *
- *   norm      blocks of rows          x -> normed (pre-norm only)
+ *   norm      blocks of rows          x -> normed (pre-norm only, unless folded into what follows)
  *   EMA       blocks of channels      normed -> moved, the one step that crosses chunks
  *   values    blocks of rows          normed -> v; moved -> z, then q and k
  *   queries   blocks of queries       attention inside a chunk, gates, feed-forward: x -> x
@@ -46,10 +46,10 @@ void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, siz
 /* One worker's memory in the query step. */
 typedef struct QueryScratch {
     float *weights;  /* of mega_attention */
-    float *attended; /* [rows][h] */
-    float *update;   /* [rows][d] */
+    float *attended; /* [rows][h]: a * r */
+    float *update;   /* [rows][d]: u */
     float *reset;    /* [rows][h + d]: r, then hx, as mx_proj puts them side by side */
-    float *hidden;   /* [rows][d] */
+    float *normed;   /* [rows][d], input of the feed-forward block */
     float *inner;    /* [rows][ffn] */
 } QueryScratch;
 
@@ -64,18 +64,18 @@ static QueryScratch take_query_scratch(const MegaStackConfig *config,
     scratch.attended = mega_arena_floats(arena, rows * h);
     scratch.update = mega_arena_floats(arena, rows * d);
     scratch.reset = mega_arena_floats(arena, rows * (h + d));
-    scratch.hidden = mega_arena_floats(arena, rows * d);
+    scratch.normed = mega_arena_floats(arena, rows * d);
     scratch.inner = mega_arena_floats(arena, rows * (uint64_t)config->ffn);
     return scratch;
 }
 
-void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, int threads,
-                         uint64_t least_scratch, MegaArena *arena)
+void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, bool normed,
+                         int threads, uint64_t least_scratch, MegaArena *arena)
 {
     uint64_t length = workspace->length;
     uint64_t d = (uint64_t)config->width, z = (uint64_t)config->zdim;
     workspace->x = mega_arena_floats(arena, length * d);
-    workspace->normed = config->pre_norm ? mega_arena_floats(arena, length * d) : NULL;
+    workspace->normed = normed ? mega_arena_floats(arena, length * d) : NULL;
     workspace->moved = mega_arena_floats(arena, length * d);
     workspace->v = mega_arena_floats(arena, length * (uint64_t)config->hidden + MEGA_PANEL);
     workspace->q = mega_arena_floats(arena, length * z);
@@ -99,7 +99,7 @@ typedef struct Step {
     const MegaLayerRun *run;
     const MegaLayer *layer;
     const float *bias;  /* of the queries step */
-    const float *input; /* what v and EMA see: normed, or x for post-norm */
+    const float *input; /* what v and EMA see: normed, or x (post-norm; norm folded) */
     const MegaNorm *norm; /* of the norm step */
     float *normed;
 } Step;
@@ -133,11 +133,12 @@ static void project_values(void *context, size_t task, int worker)
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
     size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
 
+    const MegaLinearWeights *v_proj = &step->layer->v;
     float *v = w->v + first * h, *zz = w->q + first * z;
-    mega_matmul(kernels, &weights->v.weight, step->input + first * d, d, rows, v, h, false);
-    kernels->bias_activate(config->activation, weights->v.bias, v, rows, h, h);
-    mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, false);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d, zz, rows, z, z);
+    MegaEpilogue v_end = {.function = (MegaFunction)config->activation, .bias = v_proj->bias};
+    MegaEpilogue z_end = {.function = MEGA_FUNCTION_SILU, .bias = weights->mx.bias + d};
+    mega_matmul(kernels, &v_proj->weight, step->input + first * d, d, rows, v, h, &v_end);
+    mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, &z_end);
 }
 
 /* q = z gamma[0] + beta[0], k = z gamma[1] + beta[1] */
@@ -179,13 +180,15 @@ static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *
     size_t d = (size_t)config->width, f = (size_t)config->ffn;
     const float *input = x;
     if (config->pre_norm && !step->layer->ffn_folded) {
-        mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->hidden);
-        input = s->hidden;
+        mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, s->normed);
+        input = s->normed;
     }
-    mega_matmul(kernels, &step->layer->fc1.weight, input, d, rows, s->inner, f, false);
-    kernels->bias_activate(config->activation, step->layer->fc1.bias, s->inner, rows, f, f);
-    mega_matmul(kernels, &weights->fc2.weight, s->inner, f, rows, x, d, true);
-    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->fc2.bias, x, rows, d, d);
+    MegaEpilogue inner = {.function = (MegaFunction)config->activation,
+                          .bias = step->layer->fc1.bias};
+    MegaEpilogue residual = mega_epilogue_add(x, d);
+    residual.bias = weights->fc2.bias;
+    mega_matmul(kernels, &step->layer->fc1.weight, input, d, rows, s->inner, f, &inner);
+    mega_matmul(kernels, &weights->fc2.weight, s->inner, f, rows, x, d, &residual);
     if (!config->pre_norm)
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, x);
 }
@@ -212,30 +215,25 @@ static void run_queries(void *context, size_t task, int worker)
                         .size = w->scratch_stride * sizeof(float)};
     QueryScratch s = take_query_scratch(config, w, &memory);
 
+    /* u = sigma(.), r = silu(.), hx: rows 0, d + z and d + z + h of mx_proj */
+    const float *moved = w->moved + first * d;
+    MegaEpilogue u_end = {.function = MEGA_FUNCTION_SIGMOID, .bias = weights->mx.bias};
+    MegaEpilogue r_hx_end = {.function = MEGA_FUNCTION_SILU, .linear_from = h,
+                             .bias = weights->mx.bias + d + z};
+    mega_matmul(kernels, &weights->mx.u, moved, d, rows, s.update, d, &u_end);
+    mega_matmul(kernels, &weights->mx.r_hx, moved, d, rows, s.reset, h + d, &r_hx_end);
+
     const float *panels =
         w->key_panels + task / per_chunk * blocks_of(w->chunk, MEGA_PANEL) * MEGA_PANEL * z;
     mega_attention(kernels, config->attention, w->q + first * z, panels, w->v + start * h, in_chunk,
-                   rows, keys, z, h, step->bias, s.weights, s.attended);
+                   rows, keys, z, h, step->bias, s.reset, h + d, s.weights, s.attended);
 
-    /* u = sigma(.), r = silu(.), hx: rows 0, d + z and d + z + h of mx_proj */
-    const float *moved = w->moved + first * d;
-    mega_matmul(kernels, &weights->mx.u, moved, d, rows, s.update, d, false);
-    kernels->sigmoid(weights->mx.bias, s.update, rows, d, d);
-    mega_matmul(kernels, &weights->mx.r_hx, moved, d, rows, s.reset, h + d, false);
-    kernels->bias_activate(MEGA_ACTIVATION_SILU, weights->mx.bias + d + z, s.reset, rows, h, h + d);
-
-    /* h^ = act(hx + h_proj(a * r)) */
-    for (size_t row = 0; row < rows; row++) {
-        kernels->multiply(s.attended + row * h, s.reset + row * (h + d), h);
-        memcpy(s.hidden + row * d, s.reset + row * (h + d) + h, d * sizeof *s.hidden);
-    }
-    kernels->bias_activate(MEGA_ACTIVATION_LINEAR, weights->mx.bias + d + z + h, s.hidden, rows, d,
-                           d);
-    mega_matmul(kernels, &weights->h.weight, s.attended, h, rows, s.hidden, d, true);
-    kernels->bias_activate(config->activation, weights->h.bias, s.hidden, rows, d, d);
-
+    /* x + u (h^ - x) with h^ = act(hx + h_proj(a * r)) */
     float *x = w->x + first * d;
-    kernels->gate(x, s.update, s.hidden, rows * d);
+    MegaEpilogue gate = {.function = (MegaFunction)config->activation, .bias = weights->h.bias,
+                         .addend = s.reset + h, .ld_addend = h + d, .gate = s.update,
+                         .ld_gate = d};
+    mega_matmul(kernels, &weights->h.weight, s.attended, h, rows, x, d, &gate);
     if (!config->pre_norm)
         mega_norm_apply(&step->layer->norm, kernels, x, rows, d, x);
     if (config->ffn > 0)
@@ -261,9 +259,10 @@ void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, 
     size_t d = (size_t)config->width, z = (size_t)config->zdim;
     size_t row_blocks = mega_row_blocks(w->length);
     Step step = {.run = run, .layer = layer, .bias = bias};
-    step.input = config->pre_norm ? w->normed : w->x;
+    bool norm = config->pre_norm && !layer->folded;
+    step.input = norm ? w->normed : w->x;
 
-    if (config->pre_norm)
+    if (norm)
         mega_workspace_norm(run, &layer->norm, w->normed);
     mega_ema_run(run->ema_plan, &layer->ema, run->kernels, run->pool, step.input, w->moved,
                  w->scratch, w->scratch_stride);

@@ -12,8 +12,8 @@
 typedef struct MegaLayer {
     const MegaLayerWeights *weights;
     MegaNorm norm, ffn_norm, cross_norm;
-    MegaLinearWeights fc1; /* as bound, or with ffn_norm folded in */
-    bool ffn_folded;
+    MegaLinearWeights v, fc1; /* as bound, or with norm and ffn_norm folded in */
+    bool folded, ffn_folded;  /* folded: into ema as well */
     MegaEma ema;
 } MegaLayer;
 
@@ -39,7 +39,7 @@ typedef struct MegaWorkspace {
     size_t chunk;        /* positions that attend to each other: C, or L without chunks */
     size_t query_block;  /* rows of the queries step */
     float *x;            /* [L][d] residual stream, in and out */
-    float *normed;       /* [L][d] norm(x); NULL for post-norm */
+    float *normed;       /* [L][d] norm(x); NULL where no layer needs it */
     float *moved;        /* [L][d] silu(EMA(.) + omega .) */
     float *v;            /* [L][h], and MEGA_PANEL floats more that are read but do not count */
     float *q, *k;        /* [L][z] */
@@ -50,9 +50,10 @@ typedef struct MegaWorkspace {
 
 /* Length and cut into chunks and blocks. Needs nothing but the configuration. */
 void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, size_t length);
-/* Takes memory; least_scratch: floats per worker that others (EMA, embedding) need. */
-void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, int threads,
-                         uint64_t least_scratch, MegaArena *arena);
+/* Takes memory. normed: some layer's norm is a step of its own. least_scratch: floats per worker
+ * that others (EMA, embedding) need. */
+void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, bool normed,
+                         int threads, uint64_t least_scratch, MegaArena *arena);
 
 /* What stays the same from layer to layer. */
 typedef struct MegaLayerRun {

@@ -46,14 +46,12 @@ static void run_panels(void *context, size_t task, int worker)
         task -= tasks_of(l++, run->rows);
     size_t columns = TASK_PANELS(run->rows) * MEGA_PANEL, first = task * columns;
     MegaPacked part = mega_packed_columns(l->weight, first, columns);
+    MegaEpilogue epilogue = mega_epilogue_at(&l->epilogue, 0, first);
     float *y = l->y + first;
     if (run->quantized)
-        mega_matmul_quantized(run->kernels, &part, run->quantized, run->rows, y, l->ldy, l->add);
+        mega_matmul_quantized(run->kernels, &part, run->quantized, run->rows, y, l->ldy, &epilogue);
     else
-        mega_matmul(run->kernels, &part, l->x, l->ldx, run->rows, y, l->ldy, l->add);
-    if (l->bias || l->activation != MEGA_ACTIVATION_LINEAR)
-        run->kernels->bias_activate(l->activation, l->bias ? l->bias + first : NULL, y, run->rows,
-                                    part.out, l->ldy);
+        mega_matmul(run->kernels, &part, l->x, l->ldx, run->rows, y, l->ldy, &epilogue);
     if (l->block_top)
         sum_blocks(run, l, first, part.out);
 }
@@ -71,6 +69,7 @@ static void skip_rows(MegaLinear *linear, size_t count)
 {
     linear->x += count * linear->ldx;
     linear->y += count * linear->ldy;
+    linear->epilogue = mega_epilogue_at(&linear->epilogue, count, 0);
     if (linear->block_top) {
         linear->block_top += count * linear->blocks;
         linear->block_sum += count * linear->blocks;

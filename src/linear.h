@@ -12,16 +12,14 @@
 
 #define MEGA_LINEAR_BLOCK 64
 
-/* y = act(x weight^T + bias), or y += x weight^T + bias before act. */
+/* y = x weight^T, through the epilogue. */
 typedef struct MegaLinear {
     const float *x; /* [rows][in], ldx floats from row to row */
     size_t ldx;
     const MegaPacked *weight;
-    const float *bias; /* [out] or NULL */
-    float *y;          /* [rows][out], ldy floats from row to row */
+    float *y; /* [rows][out], ldy floats from row to row */
     size_t ldy;
-    bool add; /* to what is in y */
-    MegaActivation activation;
+    MegaEpilogue epilogue;
     /* NULL, or [rows][blocks]: of every MEGA_LINEAR_BLOCK columns of y the largest number, and the
      * sum of exponentials of all relative to it, found while y is in the caches */
     float *block_top, *block_sum;

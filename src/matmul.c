@@ -3,11 +3,6 @@
  */
 #include "matmul.h"
 
-/* A sum runs over so many blocks, then joins the sum of those before. */
-#define CHUNK_BLOCKS 32
-
-#define PANEL_BLOCK_BYTES ((size_t)MEGA_PANEL * MEGA_Q8_BYTES)
-
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -18,36 +13,51 @@ static size_t blocks_of(size_t in)
     return (size_t)mega_dtype_items(MEGA_Q8, in);
 }
 
-/* Elements of rows that blocks `first` ... cover. */
-static void quantize_chunk(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
-                           size_t in, size_t first, int8_t *q, float *scales)
+/* Blocks first ... first + count - 1 of all rows; q and scales hold these alone. */
+static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight, const int8_t *q,
+                            const float *scales, size_t rows, size_t first, size_t count, float *y,
+                            size_t ldy, const MegaEpilogue *epilogue)
 {
-    size_t begin = first * MEGA_INT8_BLOCK;
-    kernels->quantize(x + begin, ldx, rows, min_size(CHUNK_BLOCKS * MEGA_INT8_BLOCK, in - begin), q,
-                      scales);
+    const size_t block = (size_t)MEGA_PANEL * MEGA_Q8_BYTES;
+    kernels->gemm_int8(q, scales, rows, count, (const char *)weight->panels + first * block,
+                       blocks_of(weight->in) * block, y, ldy, weight->out, epilogue);
 }
 
-static void multiply_chunk(const MegaKernels *kernels, const MegaPacked *weight, const int8_t *q,
-                           const float *scales, size_t rows, size_t first, float *y, size_t ldy,
-                           bool add)
+/* Rows longer than `x` are worked on piece by piece; their sums meet in y. */
+static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
+                          size_t ldx, size_t rows, float *y, size_t ldy,
+                          const MegaEpilogue *epilogue, MegaQuantized *quantized)
 {
-    size_t blocks = blocks_of(weight->in);
-    kernels->gemm_int8(q, scales, rows, min_size(CHUNK_BLOCKS, blocks - first),
-                       (const char *)weight->panels + first * PANEL_BLOCK_BYTES,
-                       blocks * PANEL_BLOCK_BYTES, y, ldy, weight->out, add || first > 0);
+    size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_BLOCKS / rows;
+    for (size_t first = 0; first < blocks; first += most) {
+        size_t begin = first * MEGA_INT8_BLOCK, count = min_size(most, blocks - first);
+        bool last = first + count == blocks;
+        MegaEpilogue piece = last ? *epilogue : (MegaEpilogue){0};
+        if (first > 0 || !last) {
+            piece.addend = first > 0 ? y : epilogue->addend;
+            piece.ld_addend = first > 0 ? ldy : epilogue->ld_addend;
+        }
+        kernels->quantize(x + begin, ldx, rows,
+                          min_size(count * MEGA_INT8_BLOCK, weight->in - begin), quantized->q,
+                          quantized->scales);
+        multiply_blocks(kernels, weight, quantized->q, quantized->scales, rows, first, count, y,
+                        ldy, &piece);
+    }
 }
 
 static void multiply_int8(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
-                          size_t ldx, size_t rows, float *y, size_t ldy, bool add)
+                          size_t ldx, size_t rows, float *y, size_t ldy,
+                          const MegaEpilogue *epilogue)
 {
-    int8_t q[MEGA_QUANTIZED_ROWS * CHUNK_BLOCKS * MEGA_INT8_BLOCK];
-    float scales[MEGA_QUANTIZED_ROWS * CHUNK_BLOCKS];
-    for (size_t row = 0; row < rows; row += MEGA_QUANTIZED_ROWS)
-        for (size_t b = 0; b < blocks_of(weight->in); b += CHUNK_BLOCKS) {
-            size_t count = min_size(MEGA_QUANTIZED_ROWS, rows - row);
-            quantize_chunk(kernels, x + row * ldx, ldx, count, weight->in, b, q, scales);
-            multiply_chunk(kernels, weight, q, scales, count, b, y + row * ldy, ldy, add);
-        }
+    MegaQuantized quantized;
+    size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_ROWS;
+    if (blocks * most > MEGA_QUANTIZED_BLOCKS)
+        most = blocks < MEGA_QUANTIZED_BLOCKS ? MEGA_QUANTIZED_BLOCKS / blocks : 1;
+    for (size_t row = 0; row < rows; row += most) {
+        MegaEpilogue part = mega_epilogue_at(epilogue, row, 0);
+        multiply_rows(kernels, weight, x + row * ldx, ldx, min_size(most, rows - row),
+                      y + row * ldy, ldy, &part, &quantized);
+    }
 }
 
 bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
@@ -55,28 +65,27 @@ bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, 
 {
     if (rows > MEGA_QUANTIZED_ROWS || rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
         return false;
-    for (size_t b = 0; b < blocks_of(in); b += CHUNK_BLOCKS)
-        quantize_chunk(kernels, x, ldx, rows, in, b, out->q + rows * b * MEGA_INT8_BLOCK,
-                       out->scales + rows * b);
+    kernels->quantize(x, ldx, rows, in, out->q, out->scales);
     return true;
 }
 
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
-                           const MegaQuantized *x, size_t rows, float *y, size_t ldy, bool add)
+                           const MegaQuantized *x, size_t rows, float *y, size_t ldy,
+                           const MegaEpilogue *epilogue)
 {
-    for (size_t b = 0; b < blocks_of(weight->in); b += CHUNK_BLOCKS)
-        multiply_chunk(kernels, weight, x->q + rows * b * MEGA_INT8_BLOCK, x->scales + rows * b,
-                       rows, b, y, ldy, add);
+    multiply_blocks(kernels, weight, x->q, x->scales, rows, 0, blocks_of(weight->in), y, ldy,
+                    epilogue);
 }
 
 void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,
-                 size_t rows, float *y, size_t ldy, bool add)
+                 size_t rows, float *y, size_t ldy, const MegaEpilogue *epilogue)
 {
     if (weight->kind == MEGA_Q8) {
-        multiply_int8(kernels, weight, x, ldx, rows, y, ldy, add);
+        multiply_int8(kernels, weight, x, ldx, rows, y, ldy, epilogue);
         return;
     }
     MegaPanels panels = {.data = weight->panels, .kind = weight->kind,
                          .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
-    kernels->gemm(x, ldx, rows, &panels, weight->in, y, ldy, weight->out, add);
+    kernels->gemm(x, ldx, rows, &panels, weight->in, y, ldy, weight->out,
+                  epilogue);
 }

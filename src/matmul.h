@@ -10,9 +10,9 @@
 
 #include "kernels.h"
 
-/* y [rows][out] = x [rows][in] weight^T, or +=. */
+/* y [rows][out] = x [rows][in] weight^T, through the epilogue. */
 void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,
-                 size_t rows, float *y, size_t ldy, bool add);
+                 size_t rows, float *y, size_t ldy, const MegaEpilogue *epilogue);
 
 /* Rows of 8 bits for several products of the same rows: what threads do with parts of one weight
  * matrix. Rows that are too many for it are quantized by every mega_matmul again. */
@@ -28,6 +28,7 @@ bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, 
                         size_t in, MegaQuantized *out);
 /* mega_matmul of such rows: the same bits. */
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
-                           const MegaQuantized *x, size_t rows, float *y, size_t ldy, bool add);
+                           const MegaQuantized *x, size_t rows, float *y, size_t ldy,
+                           const MegaEpilogue *epilogue);
 
 #endif

@@ -329,27 +329,45 @@ out:
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
-static void derive_stack(MegaStack *stack, const MegaStackConfig *config,
-                         bool cross, const MegaNormWeights *embed_norm,
-                         const MegaNormWeights *final_norm, MegaArena *arena)
+/* A batchnorm in front of float32 weights becomes part of them. */
+static bool folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
+{
+    return config->pre_norm && config->norm == MEGA_NORM_BATCH &&
+           behind->weight.kind == MEGA_F32;
+}
+
+static void derive_layer(MegaLayer *layer, const MegaLayerWeights *weights,
+                         const MegaStackConfig *config, bool decoder, bool cross, MegaArena *arena)
 {
     size_t d = (size_t)config->width;
+    *layer = (MegaLayer){.weights = weights, .v = weights->v, .fc1 = weights->fc1};
+    mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
+    mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
+    layer->folded = !decoder && folds(config, &weights->v);
+    if (layer->folded) {
+        mega_norm_fold(&layer->norm, &weights->v, arena, &layer->v);
+        layer->ema.scale = layer->norm.weight;
+        layer->ema.shift = layer->norm.bias;
+    }
+    if (cross)
+        mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
+    if (config->ffn == 0)
+        return;
+    mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
+    layer->ffn_folded = folds(config, &weights->fc1);
+    if (layer->ffn_folded)
+        mega_norm_fold(&layer->ffn_norm, &weights->fc1, arena, &layer->fc1);
+}
+
+static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool decoder, bool cross,
+                         const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
+                         MegaArena *arena)
+{
+    size_t d = (size_t)config->width;
+    stack->norms = false;
     for (int i = 0; i < config->layers; i++) {
-        MegaLayer *layer = &stack->layers[i];
-        const MegaLayerWeights *weights = &stack->weights[i];
-        layer->weights = weights;
-        mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
-        mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
-        if (cross)
-            mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
-        layer->fc1 = weights->fc1;
-        if (config->ffn == 0)
-            continue;
-        mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
-        layer->ffn_folded = config->pre_norm && config->norm == MEGA_NORM_BATCH &&
-                            weights->fc1.weight.kind == MEGA_F32;
-        if (layer->ffn_folded)
-            mega_norm_fold(&layer->ffn_norm, &weights->fc1, arena, &layer->fc1);
+        derive_layer(&stack->layers[i], &stack->weights[i], config, decoder, cross, arena);
+        stack->norms |= config->pre_norm && !stack->layers[i].folded;
     }
     if (config->embed_norm)
         mega_norm_prepare(&stack->embed_norm, config->norm, embed_norm, d, arena);
@@ -364,10 +382,10 @@ static void derive(MegaModel *model, MegaArena *arena)
     const MegaWeights *weights = &model->weights;
     bool cross = config->task == MEGA_TASK_TRANSLATE;
     if (mega_config_has_encoder(config))
-        derive_stack(&model->encoder, &config->encoder, false, &weights->embed_norm,
+        derive_stack(&model->encoder, &config->encoder, false, false, &weights->embed_norm,
                      &weights->final_norm, arena);
     if (mega_config_has_decoder(config))
-        derive_stack(&model->decoder, &config->decoder, cross, &weights->target_norm,
+        derive_stack(&model->decoder, &config->decoder, true, cross, &weights->target_norm,
                      &weights->decoder_final_norm, arena);
 }
 

@@ -13,6 +13,7 @@ typedef struct MegaStack {
     MegaLayerWeights *weights; /* [layers] */
     MegaLayer *layers;         /* [layers] */
     MegaNorm embed_norm, final_norm;
+    bool norms; /* some layer's first norm is a step of its own */
 } MegaStack;
 
 struct MegaModel {

@@ -135,8 +135,8 @@ static void take_memory(MegaSession *session, MegaArena *arena)
     const MegaConfig *config = &session->model->config;
     const MegaStackConfig *stack = &config->encoder;
     uint64_t ema = mega_ema_scratch(&session->ema_plan), embed = mega_embed_scratch(config);
-    mega_workspace_take(&session->workspace, stack, mega_pool_threads(session->pool),
-                        ema > embed ? ema : embed, arena);
+    mega_workspace_take(&session->workspace, stack, session->model->encoder.norms,
+                        mega_pool_threads(session->pool), ema > embed ? ema : embed, arena);
     for (int i = 0; session->rotary && i < stack->layers; i++)
         session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)session->workspace.chunk - 1);
 }

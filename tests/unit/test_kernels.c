@@ -39,26 +39,121 @@ static void release(float *x, size_t n)
     free(x - GUARD);
 }
 
-static void activations(void **state)
+static double apply(MegaFunction function, double x)
+{
+    switch (function) {
+    case MEGA_FUNCTION_SIGMOID: return 1 / (1 + exp(-x));
+    case MEGA_FUNCTION_LAPLACE: return 0.5 * (1 + erf((x - 0.707107) / (0.282095 * sqrt(2.0))));
+    case MEGA_FUNCTION_RELU2: return x > 0 ? x * x : 0;
+    default: return reference_activate((MegaActivation)function, x);
+    }
+}
+
+/* An epilogue of random parts for y [rows][columns], and the memory of these. */
+typedef struct Ending {
+    MegaEpilogue epilogue;
+    float *bias, *addend, *factor, *gate;
+    bool adds_to_y;
+} Ending;
+
+static float *random_part(Random *random, size_t rows, size_t columns, size_t *ld)
+{
+    *ld = columns + (size_t)random_int(random, 0, 3);
+    return random_floats(random, rows * *ld, -1, 1);
+}
+
+static Ending random_ending(Random *random, size_t rows, size_t columns, const float *y, size_t ldy)
+{
+    Ending out = {0};
+    MegaEpilogue *e = &out.epilogue;
+    size_t ld;
+    e->function = (MegaFunction)random_int(random, 0, MEGA_FUNCTION_RELU2);
+    if (e->function == MEGA_FUNCTION_LAPLACE || e->function == MEGA_FUNCTION_RELU2)
+        e->scale = 0.7f;
+    if (random_int(random, 0, 2) == 0)
+        e->linear_from = (size_t)random_int(random, 0, (int)columns);
+    if (random_int(random, 0, 1)) {
+        e->bias_step = random_int(random, -1, 0);
+        out.bias = random_floats(random, rows + columns, -1, 1);
+        e->bias = out.bias + rows;
+    }
+    if (random_int(random, 0, 3) == 0) {
+        out.adds_to_y = true;
+        e->addend = y;
+        e->ld_addend = ldy;
+    } else if (random_int(random, 0, 1)) {
+        e->addend = out.addend = random_part(random, rows, columns, &ld);
+        e->ld_addend = ld;
+    }
+    if (random_int(random, 0, 1)) {
+        e->factor = out.factor = random_part(random, rows, columns, &ld);
+        e->ld_factor = ld;
+    }
+    if (random_int(random, 0, 1)) {
+        e->gate = out.gate = random_part(random, rows, columns, &ld);
+        e->ld_gate = ld;
+    }
+    return out;
+}
+
+static void free_ending(Ending *ending)
+{
+    free(ending->bias);
+    free(ending->addend);
+    free(ending->factor);
+    free(ending->gate);
+}
+
+/* What becomes of a sum at a row and column whose y was `old`. */
+static double end_sum(const Ending *ending, size_t row, size_t column, double sum, double old)
+{
+    const MegaEpilogue *e = &ending->epilogue;
+    bool linear = e->linear_from > 0 && column >= e->linear_from;
+    double v = sum;
+    if (e->addend)
+        v += ending->adds_to_y ? old : (double)e->addend[row * e->ld_addend + column];
+    if (!linear && (e->function == MEGA_FUNCTION_LAPLACE || e->function == MEGA_FUNCTION_RELU2))
+        v *= (double)e->scale;
+    if (e->bias)
+        v += (double)e->bias[(ptrdiff_t)row * e->bias_step + (ptrdiff_t)column];
+    if (!linear)
+        v = apply(e->function, v);
+    if (e->factor)
+        v *= (double)e->factor[row * e->ld_factor + column];
+    return e->gate ? old + (double)e->gate[row * e->ld_gate + column] * (v - old) : v;
+}
+
+/* Of one row, whose place is `y` now. */
+static MegaEpilogue ending_of_row(const Ending *ending, size_t row, const float *y)
+{
+    MegaEpilogue part = mega_epilogue_at(&ending->epilogue, row, 0);
+    if (ending->adds_to_y)
+        part.addend = y;
+    return part;
+}
+
+/* Every function at all row lengths around the vector width, alone and with all other parts. */
+static void epilogues(void **state)
 {
     Random random = {21};
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
-        for (int a = 0; a <= MEGA_ACTIVATION_TANH; a++)
-            for (size_t columns = 1; columns <= MAX_COLUMNS; columns++) {
-                float *x = guarded(&random, 3 * columns, -12, 12);
-                float *bias = random_floats(&random, columns, -1, 1);
-                double *expected = calloc(3 * columns, sizeof *expected);
-                assert_non_null(expected);
-                for (size_t i = 0; i < 3 * columns; i++)
-                    expected[i] = reference_activate((MegaActivation)a,
-                                                     (double)(x[i] + bias[i % columns]));
-                tiers[t]->bias_activate((MegaActivation)a, bias, x, 3, columns, columns);
-                assert_close(x, expected, 3 * columns, 1e-6);
-                release(x, 3 * columns);
-                free(bias);
-                free(expected);
-            }
+        for (int round = 0; round < 1000; round++) {
+            size_t rows = (size_t)random_int(&random, 1, 4);
+            size_t columns = (size_t)random_int(&random, 1, MAX_COLUMNS), n = rows * columns;
+            float *y = guarded(&random, n, -2, 2), *sums = random_floats(&random, n, -12, 12);
+            double *expected = calloc(n, sizeof *expected);
+            Ending ending = random_ending(&random, rows, columns, y, columns);
+            assert_non_null(expected);
+            for (size_t i = 0; i < n; i++)
+                expected[i] = end_sum(&ending, i / columns, i % columns, sums[i], y[i]);
+            tiers[t]->finish(sums, columns, rows, columns, y, columns, &ending.epilogue);
+            assert_close(y, expected, n, 1e-6);
+            release(y, n);
+            free_ending(&ending);
+            free(sums);
+            free(expected);
+        }
 }
 
 /* Over the whole range of arguments: erf by gelu, exp by sigmoid, and the extremes. */
@@ -67,6 +162,7 @@ static void elementary_functions(void **state)
     enum { N = 200001 };
     float *x = malloc(N * sizeof *x);
     double *expected = malloc(N * sizeof *expected);
+    const MegaEpilogue sigmoid = {.function = MEGA_FUNCTION_SIGMOID};
     (void)state;
     assert_true(x && expected);
     for (size_t t = 0; t < tier_count; t++) {
@@ -74,10 +170,10 @@ static void elementary_functions(void **state)
             x[i] = -100 + 200.0f * (float)i / N;
             expected[i] = 1 / (1 + exp(-(double)x[i]));
         }
-        tiers[t]->sigmoid(NULL, x, 1, N, N);
+        tiers[t]->finish(x, N, 1, N, x, N, &sigmoid);
         assert_close(x, expected, N, 2e-7);
         float extremes[] = {INFINITY, -INFINITY, 1e30f, -1e30f, NAN, 0};
-        tiers[t]->sigmoid(NULL, extremes, 1, 6, 6);
+        tiers[t]->finish(extremes, 6, 1, 6, extremes, 6, &sigmoid);
         const double limits[] = {1, 0, 1, 0, 0, 0.5};
         assert_true(isnan(extremes[4]));
         extremes[4] = 0;
@@ -99,7 +195,7 @@ static void elementary_functions(void **state)
 
 /* One product in all its forms: rows from one to beyond the largest tile, columns to beyond the
  * most panels of a tile. */
-static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool add,
+static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool ending,
                            bool same_bits)
 {
     size_t rows = (size_t)random_int(random, 1, 29), k = (size_t)random_int(random, 1, 70);
@@ -122,27 +218,36 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
         mega_panels_pack(kind, panels, weight, k * sizeof *weight, out, k);
     else
         mega_panels_pack(kind, panels, half, k * sizeof *half, out, k);
+    Ending end = ending ? random_ending(random, rows, out, y, ldy) : (Ending){0};
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < ldy; c++) {
-            expected[r * ldy + c] = add || c >= out ? y[r * ldy + c] : 0;
+            double sum = 0;
             for (size_t p = 0; p < k && c < out; p++)
-                expected[r * ldy + c] += (double)x[r * ldx + p] * weight[c * k + p];
+                sum += (double)x[r * ldx + p] * weight[c * k + p];
+            expected[r * ldy + c] = c < out ? end_sum(&end, r, c, sum, y[r * ldy + c])
+                                            : y[r * ldy + c];
         }
-    mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, add);
-    assert_close(y, expected, rows * ldy, 1e-5);
 
     /* a row alone, and columns alone, give the same bits as among others */
     size_t row = (size_t)random_int(random, 0, (int)rows - 1);
     size_t first = (size_t)random_int(random, 0, (int)out - 1) / MEGA_PANEL * MEGA_PANEL;
     MegaPacked part = mega_packed_columns(&packed, first, 2 * MEGA_PANEL);
-    float *alone = guarded(random, out, 0, 0);
-    mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, false);
-    mega_matmul(kernels, &packed, x + row * ldx, ldx, 1, alone, ldy, false);
-    if (same_bits)
+    float *alone = guarded(random, out, 0, 0), *some = guarded(random, part.out, 0, 0);
+    memcpy(alone, y + row * ldy, out * sizeof *y);
+    memcpy(some, y + row * ldy + first, part.out * sizeof *y);
+    MegaEpilogue end_alone = ending_of_row(&end, row, alone);
+    MegaEpilogue end_some = ending_of_row(&end, row, some - first);
+    end_some = mega_epilogue_at(&end_some, 0, first);
+    mega_matmul(kernels, &packed, x, ldx, rows, y, ldy, &end.epilogue);
+    assert_close(y, expected, rows * ldy, 1e-5);
+    mega_matmul(kernels, &packed, x + row * ldx, ldx, 1, alone, ldy, &end_alone);
+    mega_matmul(kernels, &part, x + row * ldx, ldx, 1, some, ldy, &end_some);
+    if (same_bits) {
         assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
-    mega_matmul(kernels, &part, x + row * ldx, ldx, 1, alone, ldy, false);
-    if (same_bits)
-        assert_memory_equal(alone, y + row * ldy + first, part.out * sizeof *alone);
+        assert_memory_equal(some, y + row * ldy + first, part.out * sizeof *some);
+    }
+    release(some, part.out);
+    free_ending(&end);
     release(alone, out);
     release(weight, out * k);
     release(panels, bytes / sizeof *panels);
@@ -218,9 +323,11 @@ static void pack_int8(float *weight, size_t out, size_t k, void *panels)
 }
 
 /* Products of 8 bits. worst: all numbers as large as they get, where sums would saturate. */
-static void int8_product(const MegaKernels *kernels, Random *random, bool add, bool worst)
+static void int8_product(const MegaKernels *kernels, Random *random, size_t most_rows,
+                         size_t most_k, bool ending, bool worst)
 {
-    size_t rows = (size_t)random_int(random, 1, 37), k = (size_t)random_int(random, 1, 1500);
+    size_t rows = (size_t)random_int(random, 1, (int)most_rows);
+    size_t k = (size_t)random_int(random, (int)most_k / 2, (int)most_k);
     size_t out = (size_t)random_int(random, 1, 50), ldy = out + 5;
     size_t bytes = (size_t)mega_packed_bytes(MEGA_Q8, out, k);
     float *x = random_floats(random, rows * k, -1, 1);
@@ -241,21 +348,26 @@ static void int8_product(const MegaKernels *kernels, Random *random, bool add, b
         quantized_row(x + r * k, k, rounded_x + r * k);
     double *exact = plain_product(exact_x, exact_weight, rows, k, out);
     double *rounded = plain_product(rounded_x, rounded_weight, rows, k, out);
+    Ending end = ending ? random_ending(random, rows, out, y, ldy) : (Ending){0};
+    if (k > 65536)
+        end.epilogue.gate = NULL;
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < out; c++)
-            expected[r * ldy + c] = (add ? expected[r * ldy + c] : 0) + rounded[r * out + c];
-    mega_matmul(kernels, &packed, x, k, rows, y, ldy, add);
+            expected[r * ldy + c] = end_sum(&end, r, c, rounded[r * out + c], y[r * ldy + c]);
+    size_t row = (size_t)random_int(random, 0, (int)rows - 1);
+    memcpy(alone, y + row * ldy, out * sizeof *y);
+    MegaEpilogue end_alone = ending_of_row(&end, row, alone);
+    mega_matmul(kernels, &packed, x, k, rows, y, ldy, &end.epilogue);
     assert_close(y, expected, rows * ldy, 1e-2); /* x between two integers may go to either */
+    mega_matmul(kernels, &packed, x + row * k, k, 1, alone, ldy, &end_alone);
+    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
+    free_ending(&end);
 
     double size = norm(exact, rows * out);
     for (size_t i = 0; i < rows * out; i++)
         exact[i] -= rounded[i];
     assert_true(rows * out < 100 || norm(exact, rows * out) <= 8e-3 * size);
 
-    size_t row = (size_t)random_int(random, 0, (int)rows - 1);
-    mega_matmul(kernels, &packed, x, k, rows, y, ldy, false);
-    mega_matmul(kernels, &packed, x + row * k, k, 1, alone, ldy, false);
-    assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
     release(alone, out);
     release(panels, bytes / sizeof *panels);
     release(y, rows * ldy);
@@ -274,7 +386,10 @@ static void int8_products(void **state)
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
         for (int round = 0; round < 40; round++)
-            int8_product(tiers[t], &random, round % 2, round % 4 == 3);
+            int8_product(tiers[t], &random, 37, round % 3 ? 1500 : 2, round % 2, round % 4 == 3);
+    for (size_t t = 0; t < tier_count; t++) /* rows that are quantized in pieces */
+        for (int round = 0; round < 4; round++)
+            int8_product(tiers[t], &random, 2, 140000, round % 2, false);
 }
 
 static void products_by_openblas(void **state)
@@ -325,7 +440,7 @@ static void half_weights(void **state)
             MegaPacked packed = {.panels = panels, .kind = (MegaDtype)kind, .in = 1, .out = N};
             mega_dtype_to_f32(kind == MEGA_F16 ? MEGA_F16 : MEGA_BF16, half, N, expected);
             mega_panels_pack(packed.kind, panels, half, sizeof *half, N, 1);
-            mega_matmul(tiers[t], &packed, &one, 1, 1, y, N, false);
+            mega_matmul(tiers[t], &packed, &one, 1, 1, y, N, &(MegaEpilogue){0});
             for (int i = 0; i < N; i++)
                 assert_true(isnan(expected[i]) ? isnan(y[i]) : y[i] == expected[i]);
         }
@@ -437,10 +552,6 @@ static void element_wise(void **state)
             tiers[t]->multiply(x, h, n);
             tiers[t]->add(x, u, n);
             assert_close(x, expected, n, 1e-6);
-            for (size_t i = 0; i < n; i++)
-                expected[i] = x[i] + u[i] * ((double)h[i] - x[i]);
-            tiers[t]->gate(x, u, h, n);
-            assert_close(x, expected, n, 1e-6);
             release(x, n);
             free(u);
             free(h);
@@ -453,7 +564,7 @@ int main(void)
     for (size_t i = 0; i < tier_count; i++)
         printf("tier %s\n", tiers[i]->name);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations), cmocka_unit_test(elementary_functions),
+        cmocka_unit_test(epilogues), cmocka_unit_test(elementary_functions),
         cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
         cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),

@@ -102,7 +102,8 @@ static void multiply(const Product *product, size_t copy, const Shape *shape, co
     }
     MegaPacked packed = {.panels = weights, .kind = product->kind, .in = shape->in,
                          .out = shape->out};
-    mega_matmul(product->kernels, &packed, x, shape->in, shape->rows, y, shape->out, false);
+    mega_matmul(product->kernels, &packed, x, shape->in, shape->rows, y, shape->out,
+                &(MegaEpilogue){0});
 }
 
 static void take_turn(Product *product, const Shape *shape, const float *x, float *y)

@@ -244,6 +244,7 @@ static int take_memory(Observer *observer, Observed *observed, size_t length)
 static int pool_gate(Observer *observer, int layer, const float *moved, size_t length, float *out)
 {
     const MegaKernels *kernels = mega_kernels();
+    MegaEpilogue sigmoid = {.function = MEGA_FUNCTION_SIGMOID};
     size_t d = (size_t)observer->model->config.encoder.width, count;
     float *weight = NULL, *bias = NULL, *gate = malloc(ROWS * d * sizeof *gate);
     char name[64];
@@ -253,10 +254,11 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
     snprintf(name, sizeof name, "encoder.layer.%d.mx.bias", layer);
     if (!code)
         code = observe_tensor(observer->model, name, &bias, &count, &observer->err);
+    sigmoid.bias = bias;
     for (size_t first = 0; first < length && !code; first += ROWS) {
         size_t rows = length - first < ROWS ? length - first : ROWS;
         mega_gemm_nt(rows, d, d, moved + first * d, d, weight, d, 0, gate, d);
-        kernels->sigmoid(bias, gate, rows, d, d);
+        kernels->finish(gate, d, rows, d, gate, d, &sigmoid);
         for (size_t row = 0; row < rows; row++) {
             double sum = 0;
             for (size_t c = 0; c < d; c++)
