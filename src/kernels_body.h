@@ -135,6 +135,32 @@ static inline float sum_lanes(V v)
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* The largest tile. Few rows take several panels at once, so that enough sums are under way to hide
+ * the latency of a multiply-add. */
+#if VECTOR_BYTES == 64
+#define REGISTERS 32
+#define TILE_ROWS 12
+#define TILE_PANELS 2
+#define MOST_PANELS 8
+#elif VECTOR_BYTES == 32
+#define REGISTERS 16
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define MOST_PANELS 4
+#elif defined(__aarch64__)
+#define REGISTERS 32
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define MOST_PANELS 4
+#else
+#define REGISTERS 16
+#define TILE_ROWS 3
+#define TILE_PANELS 1
+#define MOST_PANELS 4
+#endif
+#define PANEL_VECTORS (MEGA_PANEL / LANES)
+#define TILE_COLUMNS (TILE_PANELS * MEGA_PANEL)
+
 #include "kernels_math.h"
 #include "kernels_epilogue.h"
 #include "kernels_gemm.h"

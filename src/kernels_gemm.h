@@ -6,35 +6,9 @@
  * over p = 0 ... k - 1, so neither the number of rows nor the cut into tiles shows in a result.
  */
 
-#define PANEL_VECTORS (MEGA_PANEL / LANES)
-
 /* Bytes that few rows ask for ahead of their use, of every panel: a sixth more bandwidth at five
  * rows than without. */
 #define AHEAD 1024
-
-/* The largest tile. Few rows take several panels at once, so that enough sums are under way to hide
- * the latency of a multiply-add. */
-#if VECTOR_BYTES == 64
-#define REGISTERS 32
-#define TILE_ROWS 12
-#define TILE_PANELS 2
-#define MOST_PANELS 8
-#elif VECTOR_BYTES == 32
-#define REGISTERS 16
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#elif defined(__aarch64__)
-#define REGISTERS 32
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#else
-#define REGISTERS 16
-#define TILE_ROWS 3
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#endif
 
 /* No tile has more sums, in floats. */
 #define MOST_SUMS (REGISTERS * LANES)
@@ -122,12 +96,13 @@ typedef struct Target {
     float *y;
     size_t ldy;
     const MegaEpilogue *epilogue;
-    bool direct; /* the sums are stored as they are, or added to y */
+    bool direct;   /* the sums are stored as they are, or added to y */
+    bool activate; /* only_activates */
 } Target;
 
 INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
 {
-    return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy)};
+    return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
 /* Sums of some rows and panels, of which `columns` columns exist, whose place begins at `row` and
@@ -136,9 +111,17 @@ static __attribute__((noinline)) void store_tile(const Target *target, const flo
                                                  size_t ld_sums, size_t rows, size_t columns,
                                                  size_t row, size_t column)
 {
-    MegaEpilogue part = mega_epilogue_at(target->epilogue, row, column);
-    finish(sums, ld_sums, rows, columns, target->y + row * target->ldy + column, target->ldy,
-           &part);
+    const MegaEpilogue *e = target->epilogue;
+    float *y = target->y + row * target->ldy + column;
+    bool linear = e->linear_from > 0 && column >= e->linear_from;
+    bool alike = linear || e->linear_from == 0 || column + columns <= e->linear_from;
+    if (target->activate && alike && columns == TILE_COLUMNS && ld_sums == TILE_COLUMNS) {
+        activate_tile(linear ? MEGA_FUNCTION_LINEAR : e->function, sums, rows, y, target->ldy,
+                      e->bias + (ptrdiff_t)row * e->bias_step + (ptrdiff_t)column, e);
+        return;
+    }
+    MegaEpilogue part = mega_epilogue_at(e, row, column);
+    finish(sums, ld_sums, rows, columns, y, target->ldy, &part);
 }
 
 INLINE void store_sums(const Target *target, const V *sum, const size_t stride, const int rows,
