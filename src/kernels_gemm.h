@@ -150,7 +150,11 @@ INLINE void store_sums(const Target *target, const V *sum, const size_t stride, 
                column);
 }
 
-INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k, bool fetch,
+/* What a tile prefetches: its own weights, AHEAD of their use; the next group's, once they are
+ * likely to stay; or none, as they are in the caches. */
+typedef enum Fetch { FETCH_AHEAD, FETCH_NEXT, FETCH_NOTHING } Fetch;
+
+INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
                       const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows, const int panels)
 {
@@ -159,11 +163,11 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
     x += row * ldx;
     for (size_t p = 0; p < k; p++, index += ld) {
         V weights[MOST_PANELS * PANEL_VECTORS];
-        if (rows < TILE_ROWS)
+        if (fetch == FETCH_AHEAD)
             for (int n = 0; n < panels; n++)
                 __builtin_prefetch((const char *)b->data +
                                    (index + (size_t)n * stride) * weight_bytes(kind) + AHEAD);
-        else if (fetch)
+        else if (fetch == FETCH_NEXT)
             for (int n = panels; n < 2 * panels; n++)
                 __builtin_prefetch((const char *)b->data +
                                    (index + (size_t)n * stride) * weight_bytes(kind), 0, 2);
@@ -191,7 +195,7 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
          REGISTERS)
 
 /* `rows` rows times all panels of a group, which begins at `column` and has `columns` of them. */
-INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k, bool fetch,
+INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
                       const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows)
 {
@@ -209,39 +213,42 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k,
     }
 }
 
-/* Columns of a group stay in the caches while all rows pass over them. */
+/* Columns of a group stay in the caches while all rows pass over them, in tiles of equal height: a
+ * last one of a row or two would take the time of several. */
 INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
                       const Target *target, size_t columns, const MegaDtype kind)
 {
     size_t group = (rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS) * MEGA_PANEL;
     for (size_t column = 0; column < columns; column += group) {
         size_t width = columns - column < group ? columns - column : group;
+        size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+        for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
+            height = (rows - row + tiles - tile - 1) / (tiles - tile);
+            Fetch fetch = tiles == 1 ? FETCH_AHEAD : tile == 1 ? FETCH_NEXT : FETCH_NOTHING;
 #define GEMM_ROWS(count)                                                                           \
-    gemm_rows(x, ldx, b, k, row == TILE_ROWS, target, row, column, width, kind, count);            \
-    row += count;                                                                                  \
-    break
-        for (size_t row = 0; row < rows;)
-            switch (rows - row) {
-#if TILE_ROWS > 3
-            default: GEMM_ROWS(TILE_ROWS);
+    case count:                                                                                    \
+        gemm_rows(x, ldx, b, k, fetch, target, row, column, width, kind, count);                   \
+        break
+            switch (height) {
 #if TILE_ROWS > 6
-            case 11:
-            case 10:
-            case 9:
-            case 8:
-            case 7:
-            case 6: GEMM_ROWS(6);
+                GEMM_ROWS(12);
+                GEMM_ROWS(11);
+                GEMM_ROWS(10);
+                GEMM_ROWS(9);
+                GEMM_ROWS(8);
+                GEMM_ROWS(7);
 #endif
-            case 5: GEMM_ROWS(5);
-            case 4: GEMM_ROWS(4);
-            case 3: GEMM_ROWS(3);
-#else
-            default: GEMM_ROWS(3);
+#if TILE_ROWS > 3
+                GEMM_ROWS(6);
+                GEMM_ROWS(5);
+                GEMM_ROWS(4);
 #endif
-            case 2: GEMM_ROWS(2);
-            case 1: GEMM_ROWS(1);
+                GEMM_ROWS(3);
+                GEMM_ROWS(2);
+                GEMM_ROWS(1);
             }
 #undef GEMM_ROWS
+        }
     }
 }
 
