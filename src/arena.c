@@ -10,21 +10,31 @@
 
 #define ALIGNMENT 64
 
-float *mega_arena_floats(MegaArena *arena, uint64_t count)
+void *mega_arena_take(MegaArena *arena, uint64_t bytes)
 {
-    uint64_t bytes, end;
-    if (!mega_mul(count, sizeof(float), &bytes) || !mega_align(bytes, ALIGNMENT, &bytes) ||
-        !mega_add(arena->used, bytes, &end) || end > SIZE_MAX) {
+    uint64_t end;
+    if (!mega_align(bytes, ALIGNMENT, &bytes) || !mega_add(arena->used, bytes, &end) ||
+        end > SIZE_MAX) {
         arena->overflow = true;
         return NULL;
     }
-    float *memory = NULL;
+    void *memory = NULL;
     if (arena->base) {
         assert(end <= arena->size); /* the dry run counted the same allocations */
-        memory = (float *)(void *)(arena->base + arena->used);
+        memory = arena->base + arena->used;
     }
     arena->used = (size_t)end;
     return memory;
+}
+
+float *mega_arena_floats(MegaArena *arena, uint64_t count)
+{
+    uint64_t bytes;
+    if (!mega_mul(count, sizeof(float), &bytes)) {
+        arena->overflow = true;
+        return NULL;
+    }
+    return mega_arena_take(arena, bytes);
 }
 
 int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)

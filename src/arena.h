@@ -16,7 +16,9 @@ typedef struct MegaArena {
     bool overflow; /* the sizes do not fit into a size_t */
 } MegaArena;
 
-/* count floats, 64-byte aligned and not initialised; NULL in a dry run. */
+/* Memory for anything, 64-byte aligned and not initialised; NULL in a dry run. */
+void *mega_arena_take(MegaArena *arena, uint64_t bytes);
+/* The same for count floats. */
 float *mega_arena_floats(MegaArena *arena, uint64_t count);
 /* Makes room for `size` bytes, keeping a block that is large enough; nothing is handed out yet. */
 int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err);

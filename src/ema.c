@@ -98,6 +98,11 @@ static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
     return recurrent <= fft ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
 }
 
+bool mega_ema_recurs(const MegaStackConfig *config, size_t length)
+{
+    return choose_path(config, length) == MEGA_EMA_RECURRENT;
+}
+
 int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t length, MegaEmaPath path,
                   MegaError *err)
 {
@@ -160,6 +165,7 @@ typedef struct Run {
     const MegaEmaPlan *plan;
     const MegaEma *ema;
     const MegaKernels *kernels;
+    const size_t *begin; /* of the sequences */
     const float *x;
     float *y;
     float *scratch;
@@ -222,36 +228,39 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
         run->y[t * d + channel] = signal[t];
 }
 
-/* One task: as many channels as a vector has lanes, all positions. */
+/* One task: as many channels as a vector has lanes, all positions of a sequence. */
 static void run_channels(void *context, size_t task, int worker)
 {
     const Run *run = context;
     const MegaEma *ema = run->ema;
     const MegaKernels *kernels = run->kernels;
-    size_t length = run->plan->length, d = ema->width, lanes = (size_t)kernels->lanes;
-    size_t first = task * lanes, count = d - first < lanes ? d - first : lanes;
+    size_t d = ema->width, lanes = (size_t)kernels->lanes, tasks = (d + lanes - 1) / lanes;
+    size_t begin = run->begin[task / tasks], length = run->begin[task / tasks + 1] - begin;
+    size_t first = task % tasks * lanes, count = d - first < lanes ? d - first : lanes;
+    const float *x = run->x + begin * d;
+    float *y = run->y + begin * d;
     if (run->plan->path == MEGA_EMA_FFT) {
         float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
         for (size_t c = first; c < first + count; c++)
             convolve_channel(run, c, scratch);
     } else {
         const float *qt = ema->qt ? ema->qt + first : NULL;
-        kernels->ema(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
+        kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count,
                      ema->q + first, ema->w + first, qt, ema->states, ema->channels,
                      ema->truncation, false, false);
         if (ema->bidirectional)
-            kernels->ema(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
+            kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count,
                          ema->q + d + first, ema->w + d + first, qt ? qt + d : NULL, ema->states,
                          ema->channels, ema->truncation, true, ema->shifted);
     }
-    kernels->ema_output(run->x, ema->scale, ema->shift, run->y, length, d, first, count,
-                        ema->omega);
+    kernels->ema_output(x, ema->scale, ema->shift, y, length, d, first, count, ema->omega);
 }
 
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
-                  MegaPool *pool, const float *x, float *y, float *scratch, size_t scratch_stride)
+                  MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
+                  float *scratch, size_t scratch_stride)
 {
-    Run run = {plan, ema, kernels, x, y, scratch, scratch_stride};
+    Run run = {plan, ema, kernels, begin, x, y, scratch, scratch_stride};
     size_t lanes = (size_t)kernels->lanes;
-    mega_pool_run(pool, (ema->width + lanes - 1) / lanes, run_channels, &run);
+    mega_pool_run(pool, count * ((ema->width + lanes - 1) / lanes), run_channels, &run);
 }

@@ -53,9 +53,13 @@ void mega_ema_plan_free(MegaEmaPlan *plan);
 /* Floats of scratch memory that each worker needs, 64-byte aligned. */
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
-/* x [length][d] -> y [length][d], not the same memory. Worker w uses scratch + w * scratch_stride.
- */
+/* Whether AUTO takes the recurrence. */
+bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
+/* x -> y, not the same memory: `count` sequences one behind the other, number i being rows begin[i]
+ * ... begin[i + 1] - 1, d wide. By FFT only one, of the planned length. Worker w uses scratch + w *
+ * scratch_stride. */
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
-                  MegaPool *pool, const float *x, float *y, float *scratch, size_t scratch_stride);
+                  MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
+                  float *scratch, size_t scratch_stride);
 
 #endif

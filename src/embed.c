@@ -108,6 +108,7 @@ typedef struct Embed {
     const MegaWeights *weights;
     const MegaNorm *norm;
     const MegaInput *input;
+    size_t begin, length; /* its positions in the workspace */
 } Embed;
 
 uint64_t mega_embed_fan_in(const MegaEmbedConfig *config)
@@ -178,8 +179,9 @@ static void embed_rows(void *context, size_t task, int worker)
     const MegaWorkspace *w = embed->run->workspace;
     const MegaLinearWeights *weights = &embed->weights->embed;
     size_t d = (size_t)embed->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = mega_block_rows(w->length, task);
-    float *x = w->x + first * d;
+    size_t rows = embed->length - first;
+    rows = rows < MEGA_ROW_BLOCK ? rows : MEGA_ROW_BLOCK;
+    float *x = w->x + (embed->begin + first) * d;
     switch (embed->config->kind) {
     case MEGA_EMBED_TOKENS:
         for (size_t row = 0; row < rows; row++)
@@ -204,8 +206,8 @@ static void embed_rows(void *context, size_t task, int worker)
 }
 
 void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaNorm *norm, const MegaInput *input)
+                    const MegaNorm *norm, const MegaInput *input, size_t begin, size_t length)
 {
-    Embed embed = {run, &config->embed, weights, norm, input};
-    mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), embed_rows, &embed);
+    Embed embed = {run, &config->embed, weights, norm, input, begin, length};
+    mega_pool_run(run->pool, (length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK, embed_rows, &embed);
 }

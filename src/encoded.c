@@ -3,13 +3,14 @@
  */
 #include "encoded.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "embed.h"
-#include "linear.h"
+#include "matmul.h"
 #include "session.h"
+
+/* ---- Memory --------------------------------------------------------------------------------- */
 
 static void take_memory(MegaEncoded *encoded, MegaArena *arena)
 {
@@ -53,99 +54,111 @@ void mega_encoded_free(MegaEncoded *encoded)
     free(encoded);
 }
 
-static void project(MegaSession *session, MegaEncoded *encoded, int index)
+/* ---- Encoding ------------------------------------------------------------------------------- */
+
+/* Positions of the sources that go through the encoder together, unless a source has more. Short
+ * ones would read all weights for a few rows each. */
+#define GROUP_POSITIONS 2048
+
+typedef struct Projection {
+    const MegaSession *session;
+    MegaEncoded **sources;
+    size_t count;
+} Projection;
+
+/* Keys and values of one source for one decoder layer. */
+static void project(void *context, size_t task, int worker)
 {
+    (void)worker;
+    const Projection *p = context;
+    const MegaKernels *kernels = p->session->kernels;
+    MegaEncoded *encoded = p->sources[task % p->count];
+    size_t index = task / p->count;
     const MegaStackConfig *stack = &encoded->model->config.decoder;
     const MegaCrossWeights *cross = &encoded->model->decoder.weights[index].cross;
     size_t d = (size_t)stack->width, z = (size_t)stack->zdim;
-    const MegaLinear both[] = {
-        {.x = encoded->states, .ldx = d, .weight = &cross->k.weight,
-         .y = encoded->keys[index], .ldy = z, .epilogue = {.bias = cross->k.bias}},
-        {.x = encoded->states, .ldx = d, .weight = &cross->v.weight,
-         .y = encoded->values[index], .ldy = d,
-         .epilogue = {.function = (MegaFunction)stack->activation, .bias = cross->v.bias}}};
-    mega_linear_run(session->pool, session->kernels, both, 2, encoded->length);
+    MegaEpilogue key = {.bias = cross->k.bias};
+    MegaEpilogue value = {.function = (MegaFunction)stack->activation, .bias = cross->v.bias};
+    mega_matmul(kernels, &cross->k.weight, encoded->states, d, encoded->length,
+                encoded->keys[index], z, &key);
+    mega_matmul(kernels, &cross->v.weight, encoded->states, d, encoded->length,
+                encoded->values[index], d, &value);
 }
 
-int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncoded **out,
-                        MegaError *err)
+static int encode_group(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                        size_t count, MegaEncoded **out, MegaError *err)
 {
     const MegaConfig *config = &session->model->config;
+    size_t d = (size_t)config->encoder.width;
     const float *states;
-    size_t length;
-    *out = NULL;
-    if (config->task != MEGA_TASK_TRANSLATE)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
-    MegaInput checked = *input;
-    int code = mega_embed_check(config, &checked, &length, err);
+    int code = mega_session_run_encoder(session, inputs, lengths, count, 0, &states, err);
+    for (size_t i = 0; i < count && !code; i++) {
+        out[i] = new_encoded(session->model, lengths[i]);
+        if (!out[i])
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an encoded source of %zu tokens",
+                             lengths[i]);
+        memcpy(out[i]->states, states, lengths[i] * d * sizeof *states);
+        states += lengths[i] * d;
+    }
     if (code)
         return code;
-    /* before the encoder spends time and memory on it */
-    if (config->decoder.bias == MEGA_BIAS_SIMPLE &&
-        length > (size_t)config->target.cross_positions)
-        return mega_fail(err, MEGA_ERR_INPUT,
-                         "the source has %zu tokens, but the model was made for at most %d", length,
-                         config->target.cross_positions);
-    code = mega_session_run_encoder(session, &checked, 0, &states, &length, err);
-    if (code)
-        return code;
-    MegaEncoded *encoded = new_encoded(session->model, length);
-    if (!encoded)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an encoded source of %zu tokens",
-                         length);
-    memcpy(encoded->states, states, length * (size_t)config->encoder.width * sizeof *states);
-    for (int i = 0; i < config->decoder.layers; i++)
-        project(session, encoded, i);
-    *out = encoded;
+    Projection projection = {session, out, count};
+    mega_pool_run(session->pool, count * (size_t)config->decoder.layers, project, &projection);
     return 0;
 }
 
-/* Sources at a time, one on each thread. */
-typedef struct Batch {
-    MegaSession *session;
-    const MegaInput *sources;
-    MegaEncoded **out;
-    pthread_mutex_t mutex;
-    size_t failed; /* the first one, so that the message does not depend on the threads */
-    int code;
-    MegaError error;
-} Batch;
-
-static void encode_one(void *context, size_t number, int worker)
+/* Before the encoder spends time and memory on it. */
+static int check_source(const MegaConfig *config, MegaInput *source, size_t *length, MegaError *err)
 {
-    Batch *batch = context;
-    MegaError err = {0};
-    int code = mega_session_encode(batch->session->single[worker], &batch->sources[number],
-                                   &batch->out[number], &err);
-    if (!code)
-        return;
-    pthread_mutex_lock(&batch->mutex);
-    if (number < batch->failed) {
-        batch->failed = number;
-        batch->code = code;
-        batch->error = err;
-    }
-    pthread_mutex_unlock(&batch->mutex);
+    int code = mega_embed_check(config, source, length, err);
+    if (!code && config->decoder.bias == MEGA_BIAS_SIMPLE &&
+        *length > (size_t)config->target.cross_positions)
+        code = mega_fail(err, MEGA_ERR_INPUT,
+                         "the source has %zu tokens, but the model was made for at most %d",
+                         *length, config->target.cross_positions);
+    return code;
 }
 
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err)
 {
+    const MegaConfig *config = &session->model->config;
+    size_t total = (size_t)count;
     int code = 0;
-    if (count == 1 || session->tap || mega_pool_threads(session->pool) == 1) {
-        for (int i = 0; i < count && !code; i++)
-            code = mega_session_encode(session, &sources[i], &out[i], err);
-        return code;
+    memset(out, 0, total * sizeof *out);
+    if (config->task != MEGA_TASK_TRANSLATE)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
+    MegaInput *inputs = malloc(total * sizeof *inputs);
+    size_t *lengths = malloc(total * sizeof *lengths);
+    if (!inputs || !lengths)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d sources", count);
+    for (size_t i = 0; i < total && !code; i++) {
+        inputs[i] = sources[i];
+        code = check_source(config, &inputs[i], &lengths[i], err);
     }
-    Batch batch = {.session = session, .sources = sources, .out = out, .failed = SIZE_MAX};
-    code = mega_session_single(session, err);
-    if (code)
-        return code;
-    pthread_mutex_init(&batch.mutex, NULL);
-    mega_pool_run(session->pool, (size_t)count, encode_one, &batch);
-    pthread_mutex_destroy(&batch.mutex);
-    return batch.code ? mega_fail(err, batch.code, "%s", batch.error.text) : 0;
+    for (size_t first = 0, some; first < total && !code; first += some) {
+        size_t positions = lengths[first];
+        bool packs = !session->tap && mega_session_packs(session, positions);
+        for (some = 1; packs && first + some < total; some++) {
+            size_t length = lengths[first + some];
+            if (positions + length > GROUP_POSITIONS || !mega_session_packs(session, length))
+                break;
+            positions += length;
+        }
+        code = encode_group(session, inputs + first, lengths + first, some, out + first, err);
+    }
+    free(inputs);
+    free(lengths);
+    return code;
 }
+
+int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncoded **out,
+                        MegaError *err)
+{
+    return mega_encode_all(session, input, 1, out, err);
+}
+
+/* ---- Looking inside ------------------------------------------------------------------------- */
 
 size_t mega_encoded_length(const MegaEncoded *encoded)
 {

@@ -16,8 +16,8 @@ struct MegaEncoded {
     MegaArena arena;
 };
 
-/* Encodes `count` sources, side by side where there are several; out [count], of which some may be
- * there after an error. */
+/* Encodes `count` sources, many at a time; out [count], of which some may be there after an error.
+ */
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err);
 

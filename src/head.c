@@ -15,7 +15,7 @@ void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *ar
     out->joined = mega_arena_floats(arena, inputs * d);
     out->hidden[0] = mega_arena_floats(arena, (uint64_t)config->head.width);
     out->hidden[1] = mega_arena_floats(arena, (uint64_t)config->head.width);
-    out->sums = (double *)(void *)mega_arena_floats(arena, 2 * d);
+    out->sums = mega_arena_take(arena, d * sizeof *out->sums);
 }
 
 typedef struct Projection {
@@ -27,8 +27,8 @@ static void project_rows(void *context, size_t task, int worker)
 {
     const Projection *projection = context;
     const MegaWorkspace *w = projection->run->workspace;
-    size_t d = (size_t)projection->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = mega_block_rows(w->length, task);
+    size_t d = (size_t)projection->run->config->width, first = task * w->row_block;
+    size_t rows = mega_block_rows(w, task);
     float *out = w->moved + first * d; /* free after the last layer */
     (void)worker;
     MegaEpilogue silu = {.function = MEGA_FUNCTION_SILU, .bias = projection->linear->bias};
@@ -44,7 +44,7 @@ void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const Meg
     const float *x = w->x;
     if (config->head.projection) {
         Projection work = {run, &weights->head_projection};
-        mega_pool_run(run->pool, mega_row_blocks(w->length), project_rows, &work);
+        mega_pool_run(run->pool, mega_row_blocks(w), project_rows, &work);
         x = w->moved;
     }
     if (config->head.pooling == MEGA_POOL_FIRST) {

@@ -4,7 +4,7 @@
  *   norm      blocks of rows          x -> normed (pre-norm only, unless folded into what follows)
  *   EMA       blocks of channels      normed -> moved, the one step that crosses chunks
  *   values    blocks of rows          normed -> v; moved -> z, then q and k
- *   queries   blocks of queries       attention inside a chunk, gates, feed-forward: x -> x
+ *   queries   blocks of rows          attention inside a span, gates, feed-forward: x -> x
  *
  * Only a block of queries ever sees its attention weights, and only those of a block of keys at a
  * time: never L x L.
@@ -17,10 +17,10 @@
 #include "attention.h"
 #include "matmul.h"
 
-/* Many queries at once read keys, values and weights of the model less often; but a sequence is
- * cut into so many blocks at least, if it is long enough, that there is work for all threads. */
-#define QUERY_BLOCKS 16
-#define MIN_QUERY_BLOCK 12
+/* Blocks that a sequence is cut into at least, if it is long enough, so that there is work for all
+ * threads; and rows of a block at least. */
+#define LEAST_BLOCKS 16
+#define LEAST_ROWS 12
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -34,13 +34,33 @@ static size_t blocks_of(size_t total, size_t block)
 
 /* ---- Shapes and memory ---------------------------------------------------------------------- */
 
-void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, size_t length)
+/* Cuts sequences into chunks; spans may be NULL. */
+static void cut(MegaWorkspace *out, const MegaStackConfig *config, const size_t *lengths,
+                size_t count, MegaSpan *spans)
 {
-    *out = (MegaWorkspace){.length = length};
-    out->chunk = config->chunk > 0 ? min_size((size_t)config->chunk, length) : length;
-    size_t rows = length / QUERY_BLOCKS / MIN_QUERY_BLOCK * MIN_QUERY_BLOCK;
-    out->query_block =
-        rows < MIN_QUERY_BLOCK ? MIN_QUERY_BLOCK : min_size(rows, MEGA_ATTENTION_ROWS);
+    out->length = out->span_count = out->longest_span = out->panel_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t chunk = config->chunk > 0 ? min_size((size_t)config->chunk, lengths[i]) : lengths[i];
+        for (size_t first = 0, length; first < lengths[i]; first += length) {
+            length = min_size(chunk, lengths[i] - first);
+            if (spans)
+                spans[out->span_count] = (MegaSpan){out->length + first, length, out->panel_count};
+            out->span_count++;
+            out->panel_count += blocks_of(length, MEGA_PANEL);
+            if (length > out->longest_span)
+                out->longest_span = length;
+        }
+        out->length += lengths[i];
+    }
+}
+
+void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, const size_t *lengths,
+                          size_t count)
+{
+    *out = (MegaWorkspace){.sequences = count};
+    cut(out, config, lengths, count, NULL);
+    size_t blocks = min_size(out->length / LEAST_ROWS, LEAST_BLOCKS);
+    out->row_block = min_size(blocks_of(out->length, blocks ? blocks : 1), MEGA_ROW_BLOCK);
 }
 
 /* One worker's memory in the query step. */
@@ -56,11 +76,11 @@ typedef struct QueryScratch {
 static QueryScratch take_query_scratch(const MegaStackConfig *config,
                                        const MegaWorkspace *workspace, MegaArena *arena)
 {
-    uint64_t rows = workspace->query_block;
+    uint64_t rows = workspace->row_block;
     uint64_t d = (uint64_t)config->width, h = (uint64_t)config->hidden;
     QueryScratch scratch;
     scratch.weights = mega_arena_floats(
-        arena, mega_attention_scratch(workspace->query_block, workspace->chunk));
+        arena, mega_attention_scratch(workspace->row_block, workspace->longest_span));
     scratch.attended = mega_arena_floats(arena, rows * h);
     scratch.update = mega_arena_floats(arena, rows * d);
     scratch.reset = mega_arena_floats(arena, rows * (h + d));
@@ -69,20 +89,28 @@ static QueryScratch take_query_scratch(const MegaStackConfig *config,
     return scratch;
 }
 
-void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, bool normed,
-                         int threads, uint64_t least_scratch, MegaArena *arena)
+void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config,
+                         const size_t *lengths, bool normed, int threads, uint64_t least_scratch,
+                         MegaArena *arena)
 {
-    uint64_t length = workspace->length;
+    uint64_t length = workspace->length, sequences = workspace->sequences;
     uint64_t d = (uint64_t)config->width, z = (uint64_t)config->zdim;
+    workspace->begin = mega_arena_take(arena, (sequences + 1) * sizeof *workspace->begin);
+    workspace->spans = mega_arena_take(arena, workspace->span_count * sizeof *workspace->spans);
+    if (workspace->begin) {
+        cut(workspace, config, lengths, sequences, workspace->spans);
+        workspace->begin[0] = 0;
+        for (size_t i = 0; i < sequences; i++)
+            workspace->begin[i + 1] = workspace->begin[i] + lengths[i];
+    }
     workspace->x = mega_arena_floats(arena, length * d);
     workspace->normed = normed ? mega_arena_floats(arena, length * d) : NULL;
     workspace->moved = mega_arena_floats(arena, length * d);
     workspace->v = mega_arena_floats(arena, length * (uint64_t)config->hidden + MEGA_PANEL);
     workspace->q = mega_arena_floats(arena, length * z);
     workspace->k = mega_arena_floats(arena, length * z);
-    workspace->key_panels = mega_arena_floats(
-        arena, blocks_of(length, workspace->chunk) *
-                   mega_packed_bytes(MEGA_F32, workspace->chunk, z) / sizeof(float));
+    workspace->key_panels =
+        mega_arena_floats(arena, workspace->panel_count * MEGA_PANEL * z);
     MegaArena worker = {0};
     take_query_scratch(config, workspace, &worker);
     uint64_t floats = worker.used / sizeof(float);
@@ -109,8 +137,8 @@ static void norm_rows(void *context, size_t task, int worker)
     (void)worker;
     const Step *step = context;
     const MegaWorkspace *w = step->run->workspace;
-    size_t d = (size_t)step->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = mega_block_rows(w->length, task);
+    size_t d = (size_t)step->run->config->width, first = task * w->row_block;
+    size_t rows = mega_block_rows(w, task);
     mega_norm_apply(step->norm, step->run->kernels, w->x + first * d, rows, d,
                     step->normed + first * d);
 }
@@ -118,7 +146,7 @@ static void norm_rows(void *context, size_t task, int worker)
 void mega_workspace_norm(const MegaLayerRun *run, const MegaNorm *norm, float *out)
 {
     Step step = {.run = run, .norm = norm, .normed = out};
-    mega_pool_run(run->pool, mega_row_blocks(run->workspace->length), norm_rows, &step);
+    mega_pool_run(run->pool, mega_row_blocks(run->workspace), norm_rows, &step);
 }
 
 /* v = act(v_proj(x^)), z = silu(the z rows of mx_proj(m)), which is left in q for now */
@@ -131,7 +159,7 @@ static void project_values(void *context, size_t task, int worker)
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
-    size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
+    size_t first = task * w->row_block, rows = mega_block_rows(w, task);
 
     const MegaLinearWeights *v_proj = &step->layer->v;
     float *v = w->v + first * h, *zz = w->q + first * z;
@@ -141,7 +169,26 @@ static void project_values(void *context, size_t task, int worker)
     mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, &z_end);
 }
 
-/* q = z gamma[0] + beta[0], k = z gamma[1] + beta[1] */
+/* The span of a position. */
+static const MegaSpan *find_span(const MegaWorkspace *w, size_t position)
+{
+    size_t low = 0, high = w->span_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (w->spans[middle].first <= position)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &w->spans[low];
+}
+
+static float *key_panels_of(const MegaWorkspace *w, const MegaSpan *span, size_t z)
+{
+    return w->key_panels + span->panels * MEGA_PANEL * z;
+}
+
+/* q = z gamma[0] + beta[0], k = z gamma[1] + beta[1], which goes to its panel as well */
 static void make_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -150,25 +197,18 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t z = (size_t)step->run->config->zdim;
-    size_t first = task * MEGA_ROW_BLOCK, rows = mega_block_rows(w->length, task);
+    size_t first = task * w->row_block, rows = mega_block_rows(w, task);
     float *q = w->q + first * z, *k = w->k + first * z;
     kernels->affine(q, rows, z, weights->gamma + z, weights->beta + z, k);
     kernels->affine(q, rows, z, weights->gamma, weights->beta, q);
-}
-
-/* A panel of keys of one chunk; positions that the last chunk lacks are zero. */
-static void pack_keys(void *context, size_t task, int worker)
-{
-    (void)worker;
-    const Step *step = context;
-    const MegaWorkspace *w = step->run->workspace;
-    size_t z = (size_t)step->run->config->zdim, per_chunk = blocks_of(w->chunk, MEGA_PANEL);
-    size_t start = task / per_chunk * w->chunk, keys = min_size(w->chunk, w->length - start);
-    size_t first = task % per_chunk * MEGA_PANEL;
-    if (first < keys)
-        mega_panels_pack(MEGA_F32, w->key_panels + task * MEGA_PANEL * z,
-                         w->k + (start + first) * z, z * sizeof *w->k,
-                         min_size(MEGA_PANEL, keys - first), z);
+    const MegaSpan *span = find_span(w, first);
+    for (size_t row = first; row < first + rows; row++, k += z) {
+        span += row == span->first + span->length;
+        float *panels = key_panels_of(w, span, z);
+        mega_panels_store(MEGA_F32, panels, z, row - span->first, 0, z, k);
+        if (row + 1 == span->first + span->length)
+            mega_panels_fill(MEGA_F32, panels, span->length, z);
+    }
 }
 
 /* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */
@@ -193,7 +233,7 @@ static void feed_forward(const Step *step, float *x, size_t rows, QueryScratch *
         mega_norm_apply(&step->layer->ffn_norm, kernels, x, rows, d, x);
 }
 
-/* One block of queries of one chunk, from attention to the layer's output. */
+/* One block of rows, from attention to the layer's output. */
 static void run_queries(void *context, size_t task, int worker)
 {
     const Step *step = context;
@@ -202,15 +242,7 @@ static void run_queries(void *context, size_t task, int worker)
     const MegaKernels *kernels = step->run->kernels;
     const MegaWorkspace *w = step->run->workspace;
     size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
-
-    size_t per_chunk = blocks_of(w->chunk, w->query_block);
-    size_t start = task / per_chunk * w->chunk; /* of the chunk */
-    size_t keys = min_size(w->chunk, w->length - start);
-    size_t in_chunk = task % per_chunk * w->query_block;
-    if (in_chunk >= keys)
-        return; /* the last chunk may be short */
-    size_t rows = min_size(w->query_block, keys - in_chunk), first = start + in_chunk;
-
+    size_t first = task * w->row_block, rows = mega_block_rows(w, task);
     MegaArena memory = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
                         .size = w->scratch_stride * sizeof(float)};
     QueryScratch s = take_query_scratch(config, w, &memory);
@@ -223,10 +255,15 @@ static void run_queries(void *context, size_t task, int worker)
     mega_matmul(kernels, &weights->mx.u, moved, d, rows, s.update, d, &u_end);
     mega_matmul(kernels, &weights->mx.r_hx, moved, d, rows, s.reset, h + d, &r_hx_end);
 
-    const float *panels =
-        w->key_panels + task / per_chunk * blocks_of(w->chunk, MEGA_PANEL) * MEGA_PANEL * z;
-    mega_attention(kernels, config->attention, w->q + first * z, panels, w->v + start * h, in_chunk,
-                   rows, keys, z, h, step->bias, s.reset, h + d, s.weights, s.attended);
+    const MegaSpan *span = find_span(w, first);
+    for (size_t row = 0, count; row < rows; row += count, span++) {
+        size_t in_span = first + row - span->first;
+        count = min_size(rows - row, span->length - in_span);
+        mega_attention(kernels, config->attention, w->q + (first + row) * z,
+                       key_panels_of(w, span, z), w->v + span->first * h, in_span, count,
+                       span->length, z, h, step->bias, s.reset + row * (h + d), h + d, s.weights,
+                       s.attended + row * h);
+    }
 
     /* x + u (h^ - x) with h^ = act(hx + h_proj(a * r)) */
     float *x = w->x + first * d;
@@ -257,15 +294,15 @@ void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, 
     const MegaStackConfig *config = run->config;
     const MegaWorkspace *w = run->workspace;
     size_t d = (size_t)config->width, z = (size_t)config->zdim;
-    size_t row_blocks = mega_row_blocks(w->length);
+    size_t row_blocks = mega_row_blocks(w);
     Step step = {.run = run, .layer = layer, .bias = bias};
     bool norm = config->pre_norm && !layer->folded;
     step.input = norm ? w->normed : w->x;
 
     if (norm)
         mega_workspace_norm(run, &layer->norm, w->normed);
-    mega_ema_run(run->ema_plan, &layer->ema, run->kernels, run->pool, step.input, w->moved,
-                 w->scratch, w->scratch_stride);
+    mega_ema_run(run->ema_plan, &layer->ema, run->kernels, run->pool, w->begin, w->sequences,
+                 step.input, w->moved, w->scratch, w->scratch_stride);
     tap(run, index, ".ema", w->moved, d);
     mega_pool_run(run->pool, row_blocks, project_values, &step);
     tap(run, index, ".v", w->v, (size_t)config->hidden);
@@ -273,8 +310,6 @@ void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, 
     mega_pool_run(run->pool, row_blocks, make_queries_and_keys, &step);
     tap(run, index, ".q", w->q, z);
     tap(run, index, ".k", w->k, z);
-    size_t chunks = blocks_of(w->length, w->chunk);
-    mega_pool_run(run->pool, chunks * blocks_of(w->chunk, MEGA_PANEL), pack_keys, &step);
-    mega_pool_run(run->pool, chunks * blocks_of(w->chunk, w->query_block), run_queries, &step);
+    mega_pool_run(run->pool, row_blocks, run_queries, &step);
     tap(run, index, "", w->x, d);
 }

@@ -17,43 +17,55 @@ typedef struct MegaLayer {
     MegaEma ema;
 } MegaLayer;
 
-/* Rows that are worked on at once, everywhere outside of attention. Part of the numbers'
- * definition: results do not depend on threads because the cut depends on this alone. */
+/* Most rows that are worked on at once. Few rows read weights of the model, keys and values more
+ * often. No result depends on the cut. */
 #define MEGA_ROW_BLOCK 120
 
-/* How many blocks `length` rows make, and how many rows block number `block` has. */
-static inline size_t mega_row_blocks(size_t length)
-{
-    return (length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK;
-}
+/* Positions that attend to one another: a chunk of a sequence, or a whole one. */
+typedef struct MegaSpan {
+    size_t first, length;
+    size_t panels; /* of the keys of earlier spans */
+} MegaSpan;
 
-static inline size_t mega_block_rows(size_t length, size_t block)
-{
-    size_t rest = length - block * MEGA_ROW_BLOCK;
-    return rest < MEGA_ROW_BLOCK ? rest : MEGA_ROW_BLOCK;
-}
-
-/* The states of one input on their way through the stack, in the session's arena; L positions. */
+/* The states of one or several sequences on their way through the stack, one sequence behind the
+ * other, in the session's arena; L positions in all. */
 typedef struct MegaWorkspace {
-    size_t length;       /* L */
-    size_t chunk;        /* positions that attend to each other: C, or L without chunks */
-    size_t query_block;  /* rows of the queries step */
-    float *x;            /* [L][d] residual stream, in and out */
-    float *normed;       /* [L][d] norm(x); NULL where no layer needs it */
-    float *moved;        /* [L][d] silu(EMA(.) + omega .) */
-    float *v;            /* [L][h], and MEGA_PANEL floats more that are read but do not count */
-    float *q, *k;        /* [L][z] */
-    float *key_panels;   /* [chunks][panels of C][z][MEGA_PANEL]: k, packed chunk by chunk */
-    float *scratch;      /* [threads][scratch_stride] */
+    size_t length;    /* L */
+    size_t sequences;
+    size_t *begin;    /* [sequences + 1]: the first position of each, and L */
+    MegaSpan *spans;  /* [span_count], in order */
+    size_t span_count, longest_span, panel_count;
+    size_t row_block; /* rows of a block, <= MEGA_ROW_BLOCK */
+    float *x;         /* [L][d] residual stream, in and out */
+    float *normed;    /* [L][d] norm(x); NULL where no layer needs it */
+    float *moved;     /* [L][d] silu(EMA(.) + omega .) */
+    float *v;         /* [L][h], and MEGA_PANEL floats more that are read but do not count */
+    float *q, *k;     /* [L][z] */
+    float *key_panels; /* [panel_count][z][MEGA_PANEL]: k, packed span by span */
+    float *scratch;   /* [threads][scratch_stride] */
     size_t scratch_stride;
 } MegaWorkspace;
 
-/* Length and cut into chunks and blocks. Needs nothing but the configuration. */
-void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, size_t length);
-/* Takes memory. normed: some layer's norm is a step of its own. least_scratch: floats per worker
- * that others (EMA, embedding) need. */
-void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config, bool normed,
-                         int threads, uint64_t least_scratch, MegaArena *arena);
+/* How many blocks the rows make, and how many rows block number `block` has. */
+static inline size_t mega_row_blocks(const MegaWorkspace *workspace)
+{
+    return (workspace->length + workspace->row_block - 1) / workspace->row_block;
+}
+
+static inline size_t mega_block_rows(const MegaWorkspace *workspace, size_t block)
+{
+    size_t rest = workspace->length - block * workspace->row_block;
+    return rest < workspace->row_block ? rest : workspace->row_block;
+}
+
+/* How sequences of these lengths are cut. Needs nothing but the configuration. */
+void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, const size_t *lengths,
+                          size_t count);
+/* Takes memory, and describes the sequences in it. normed: some layer's norm is a step of its own.
+ * least_scratch: floats per worker that others (EMA, embedding) need. */
+void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config,
+                         const size_t *lengths, bool normed, int threads, uint64_t least_scratch,
+                         MegaArena *arena);
 
 /* What stays the same from layer to layer. */
 typedef struct MegaLayerRun {

@@ -80,32 +80,12 @@ void mega_session_free(MegaSession *session)
 {
     if (!session)
         return;
-    for (int i = 0; session->single && i < mega_pool_threads(session->pool); i++)
-        mega_session_free(session->single[i]);
-    free(session->single);
     mega_ema_plan_free(&session->ema_plan);
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
     free(session->rotary);
     free(session);
-}
-
-int mega_session_single(MegaSession *session, MegaError *err)
-{
-    int threads = mega_pool_threads(session->pool), code = 0;
-    MegaSessionOptions options = {.threads = 1, .max_memory = session->max_memory};
-    if (!session->single)
-        session->single = calloc((size_t)threads, sizeof *session->single);
-    if (!session->single)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
-    for (int i = 0; i < threads && !code; i++) {
-        if (!session->single[i])
-            code = mega_session_new(&session->single[i], session->model, &options, err);
-        if (!code)
-            mega_session_force(session->single[i], session->kernels, session->ema_path);
-    }
-    return code;
 }
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
@@ -130,37 +110,49 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
-static void take_memory(MegaSession *session, MegaArena *arena)
+static void take_memory(MegaSession *session, const size_t *lengths, MegaArena *arena)
 {
     const MegaConfig *config = &session->model->config;
     const MegaStackConfig *stack = &config->encoder;
+    MegaWorkspace *w = &session->workspace;
     uint64_t ema = mega_ema_scratch(&session->ema_plan), embed = mega_embed_scratch(config);
-    mega_workspace_take(&session->workspace, stack, session->model->encoder.norms,
+    mega_workspace_take(w, stack, lengths, session->model->encoder.norms,
                         mega_pool_threads(session->pool), ema > embed ? ema : embed, arena);
     for (int i = 0; session->rotary && i < stack->layers; i++)
-        session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)session->workspace.chunk - 1);
+        session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)w->longest_span - 1);
 }
 
-static int plan(MegaSession *session, size_t length, MegaError *err)
+static bool planned(const MegaSession *session, const size_t *lengths, size_t count)
+{
+    const MegaWorkspace *w = &session->workspace;
+    bool same = w->length > 0 && w->sequences == count;
+    for (size_t i = 0; same && i < count; i++)
+        same = w->begin[i + 1] - w->begin[i] == lengths[i];
+    return same;
+}
+
+static int plan(MegaSession *session, const size_t *lengths, size_t count, MegaError *err)
 {
     const MegaModel *model = session->model;
     const MegaStackConfig *stack = &model->config.encoder;
     MegaArena dry = {0};
-    if (session->workspace.length == length)
+    if (planned(session, lengths, count))
         return 0;
     session->workspace.length = 0; /* no plan, should anything fail */
-    int code = mega_ema_plan(&session->ema_plan, stack, length, session->ema_path, err);
+    int code = mega_ema_plan(&session->ema_plan, stack, lengths[0],
+                             count > 1 ? MEGA_EMA_RECURRENT : session->ema_path, err);
     if (code)
         return code;
     MegaWorkspace shape;
-    mega_workspace_shape(&shape, stack, length);
+    mega_workspace_shape(&shape, stack, lengths, count);
     session->workspace = shape;
-    take_memory(session, &dry);
+    take_memory(session, lengths, &dry);
     if (dry.overflow)
-        code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long", length);
+        code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
+                         shape.length);
     if (!code && dry.used > session->arena.size) {
         char what[64];
-        snprintf(what, sizeof what, "an input of %zu positions", length);
+        snprintf(what, sizeof what, "an input of %zu positions", shape.length);
         code = mega_session_allow(session, dry.used - session->arena.size, what, err);
     }
     if (!code)
@@ -169,11 +161,11 @@ static int plan(MegaSession *session, size_t length, MegaError *err)
         session->workspace.length = 0;
         return code;
     }
-    take_memory(session, &session->arena);
+    take_memory(session, lengths, &session->arena);
     for (int i = 0; session->rotary && i < stack->layers; i++)
         mega_rotary_table(model->encoder.weights[i].rotary_alpha,
                           model->encoder.weights[i].rotary_beta, (size_t)stack->zdim,
-                          session->workspace.chunk, session->rotary[i]);
+                          session->workspace.longest_span, session->rotary[i]);
     return 0;
 }
 
@@ -182,7 +174,7 @@ static const float *bias_center(const MegaSession *session, int index)
 {
     const MegaStackConfig *stack = &session->model->config.encoder;
     if (session->rotary)
-        return session->rotary[index] + session->workspace.chunk - 1;
+        return session->rotary[index] + session->workspace.longest_span - 1;
     return session->model->encoder.weights[index].bias + mega_bias_positions(stack) - 1;
 }
 
@@ -202,30 +194,36 @@ static MegaLayerRun layer_run(const MegaSession *session, int number)
                           session->tap_context, number};
 }
 
-int mega_session_run_encoder(MegaSession *session, const MegaInput *given, int number,
-                             const float **states, size_t *length, MegaError *err)
+bool mega_session_packs(const MegaSession *session, size_t length)
+{
+    return session->ema_path == MEGA_EMA_RECURRENT ||
+           (session->ema_path == MEGA_EMA_AUTO &&
+            mega_ema_recurs(&session->model->config.encoder, length));
+}
+
+int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                             size_t count, int number, const float **states, MegaError *err)
 {
     const MegaModel *model = session->model;
     const MegaConfig *config = &model->config;
     const MegaStackConfig *stack = &config->encoder;
     MegaWorkspace *w = &session->workspace;
-    MegaInput input = *given;
     size_t d = (size_t)stack->width;
-    int code = mega_embed_check(config, &input, length, err);
-    if (!code)
-        code = plan(session, *length, err);
+    int code = plan(session, lengths, count, err);
     if (code)
         return code;
 
     MegaLayerRun run = layer_run(session, number);
-    mega_embed_run(&run, config, &model->weights,
-                   stack->embed_norm ? &model->encoder.embed_norm : NULL, &input);
-    tap(session, "embed", number, w->x, *length, d);
+    for (size_t i = 0; i < count; i++)
+        mega_embed_run(&run, config, &model->weights,
+                       stack->embed_norm ? &model->encoder.embed_norm : NULL, &inputs[i],
+                       w->begin[i], lengths[i]);
+    tap(session, "embed", number, w->x, w->length, d);
     for (int i = 0; i < stack->layers; i++)
         mega_layer_run(&run, &model->encoder.layers[i], i, bias_center(session, i));
     if (stack->final_norm) {
         mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
-        tap(session, "final", number, w->x, *length, d);
+        tap(session, "final", number, w->x, w->length, d);
     }
     *states = w->x;
     return 0;
@@ -237,7 +235,10 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
     const MegaModel *model = session->model;
     size_t length, d = (size_t)model->config.encoder.width;
     const float *states;
-    int code = mega_session_run_encoder(session, input, number, &states, &length, err);
+    MegaInput checked = *input;
+    int code = mega_embed_check(&model->config, &checked, &length, err);
+    if (!code)
+        code = mega_session_run_encoder(session, &checked, &length, 1, number, &states, err);
     if (code)
         return code;
     MegaLayerRun run = layer_run(session, number);

@@ -22,19 +22,17 @@ struct MegaSession {
     float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
     MegaArena head_arena;
     MegaHeadMemory head; /* in head_arena */
-    struct MegaSession **single; /* [threads] or NULL: mega_session_single */
     MegaTap tap;
     void *tap_context;
 };
 
-/* Embedding and encoder. *states [*length][d] are borrowed until the session runs again. number:
- * which input this is, for taps. */
-int mega_session_run_encoder(MegaSession *session, const MegaInput *input, int number,
-                             const float **states, size_t *length, MegaError *err);
-
-/* Sessions of one thread each, as many as this one has: for as many inputs at a time. Short inputs
- * leave little to divide. Made at the first call, freed with the session. */
-int mega_session_single(MegaSession *session, MegaError *err);
+/* Embedding and encoder of inputs that mega_embed_check has passed, and their lengths. *states, one
+ * input's behind the other's, are borrowed until the session runs again. number: which input this
+ * is, for taps. */
+int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                             size_t count, int number, const float **states, MegaError *err);
+/* Whether an input of this length may be one of several: the same bits as alone. */
+bool mega_session_packs(const MegaSession *session, size_t length);
 
 /* Whether `bytes` more than the model and the session's own memory are allowed; what they are for
  * begins the message. */

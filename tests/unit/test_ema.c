@@ -34,7 +34,7 @@ static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, 
     assert_int_equal(mega_arena_reserve(&scratch, bytes, NULL), 0);
     float *y = calloc((size_t)(c->length * c->width), sizeof *y);
     assert_non_null(y);
-    mega_ema_run(&plan, &ema, kernels, pool, x, y, (float *)(void *)scratch.base, stride);
+    mega_ema_run(&plan, &ema, kernels, pool, (size_t[]){0, (size_t)c->length}, 1, x, y, (float *)(void *)scratch.base, stride);
     mega_ema_plan_free(&plan);
     mega_pool_free(pool);
     mega_arena_free(&arena);

@@ -47,7 +47,8 @@ static double measure(const MegaStackConfig *config, size_t length, MegaEmaPath 
     double until = seconds() + 0.1;
     do {
         double begin = seconds();
-        mega_ema_run(&plan, &ema, mega_kernels(), pool, x, y, (float *)(void *)scratch.base, 0);
+        mega_ema_run(&plan, &ema, mega_kernels(), pool, (size_t[]){0, length}, 1, x, y,
+                     (float *)(void *)scratch.base, 0);
         double took = seconds() - begin;
         best = took < best ? took : best;
     } while (seconds() < until);
