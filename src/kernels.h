@@ -31,6 +31,13 @@ typedef struct MegaPanels {
     size_t panel_stride, row_stride;
 } MegaPanels;
 
+/* Rows as integers, in blocks of MEGA_INT8_BLOCK along k. */
+typedef struct MegaInt8Rows {
+    int8_t *q;       /* [rows][blocks][MEGA_INT8_BLOCK] */
+    float *scales;   /* [rows][blocks] */
+    int32_t *starts; /* [rows][blocks]: what a block's product starts from, the tier's affair */
+} MegaInt8Rows;
+
 typedef struct MegaKernels {
     const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas" */
     int lanes;        /* floats in a vector */
@@ -39,12 +46,11 @@ typedef struct MegaKernels {
      * whatever the number of rows: a row's result does not depend on its neighbours. */
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue);
-    /* Rows of x as integers: q [rows][k rounded up to whole blocks], scales [rows][blocks]. */
-    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, int8_t *q, float *scales);
+    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
     /* The same product of such rows and weights of 8 bits; panels lie panel_stride bytes apart. */
-    void (*gemm_int8)(const int8_t *q, const float *scales, size_t rows, size_t blocks,
-                      const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, const MegaEpilogue *epilogue);
+    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
+                      size_t panel_stride, float *y, size_t ldy, size_t columns,
+                      const MegaEpilogue *epilogue);
     /* An epilogue by itself, of sums [rows][columns], which may be y. */
     void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
                    size_t ldy, const MegaEpilogue *epilogue);

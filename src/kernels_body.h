@@ -124,16 +124,48 @@ static inline void store_part(float *p, V v, size_t n)
 }
 #endif
 
-/* Fixed order, whatever the length: lane by lane. */
-static inline float sum_lanes(V v)
+#define INLINE static inline __attribute__((always_inline))
+
+/* Reductions of all lanes, by halves. */
+#if VECTOR_BYTES == 64
+INLINE float sum_lanes(V v)
 {
-    float sum = 0;
-    for (int i = 0; i < LANES; i++)
-        sum += v[i];
-    return sum;
+    return _mm512_reduce_add_ps((__m512)v);
 }
 
-#define INLINE static inline __attribute__((always_inline))
+INLINE float top_lane(V v)
+{
+    return _mm512_reduce_max_ps((__m512)v);
+}
+
+INLINE int32_t sum_integers(I v)
+{
+    return _mm512_reduce_add_epi32((__m512i)v);
+}
+
+INLINE int32_t top_integer(I v)
+{
+    return _mm512_reduce_max_epi32((__m512i)v);
+}
+#else
+#define REDUCE(name, Scalar, Vector, combined)                                                     \
+    INLINE Scalar name(Vector v)                                                                   \
+    {                                                                                              \
+        Scalar x[LANES];                                                                           \
+        memcpy(x, &v, sizeof v);                                                                   \
+        for (int half = LANES / 2; half > 0; half /= 2)                                            \
+            for (int i = 0; i < half; i++) {                                                       \
+                const Scalar a = x[i], b = x[i + half];                                            \
+                x[i] = combined;                                                                   \
+            }                                                                                      \
+        return x[0];                                                                               \
+    }
+REDUCE(sum_lanes, float, V, a + b)
+REDUCE(top_lane, float, V, b > a ? b : a)
+REDUCE(sum_integers, int32_t, I, a + b)
+REDUCE(top_integer, int32_t, I, b > a ? b : a)
+#undef REDUCE
+#endif
 
 /* The largest tile. Few rows take several panels at once, so that enough sums are under way to hide
  * the latency of a multiply-add. */
@@ -234,9 +266,7 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
         store(s + i, v);
         most = maximum(v, most);
     }
-    float max = *top;
-    for (int lane = 0; lane < LANES; lane++)
-        max = most[lane] > max ? most[lane] : max;
+    float max = top_lane(most) > *top ? top_lane(most) : *top;
     for (size_t j = i; j < keys; j++) {
         s[j] = s[j] * scale + bias[j];
         max = s[j] > max ? s[j] : max;
@@ -338,12 +368,11 @@ static void attend_values(const float *s, const float *v, size_t stride, const i
 static float exp_sum(const float *x, size_t n, float *top)
 {
     V most = splat(-INFINITY), sum = {0};
-    float max = -INFINITY, rest = 0;
+    float rest = 0;
     size_t whole = n / LANES * LANES;
     for (size_t i = 0; i < whole; i += LANES)
         most = maximum(most, load(x + i));
-    for (int lane = 0; lane < LANES; lane++)
-        max = most[lane] > max ? most[lane] : max;
+    float max = top_lane(most);
     for (size_t i = whole; i < n; i++)
         max = x[i] > max ? x[i] : max;
     for (size_t i = 0; i < whole; i += LANES)

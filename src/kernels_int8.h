@@ -10,34 +10,39 @@
 #define SCALE_BYTES (MEGA_PANEL * 2) /* bf16, in front of a block */
 #define QUAD_BYTES (MEGA_PANEL * 4)
 
-/* Rows of a tile, limited by the sums in registers. */
+/* Rows and panels of the largest tile, limited by the sums in registers; and most rows of a single
+ * panel: few rows take one after the other, as they lie in memory. */
 #if VECTOR_BYTES == 64
-#define INT8_ROWS 8
+#define INT8_ROWS 6
+#define INT8_PANELS 2
+#define INT8_FEW 8
 #elif VECTOR_BYTES == 32 || defined(__aarch64__)
 #define INT8_ROWS 4
+#define INT8_PANELS 1
+#define INT8_FEW 4
 #else
 #define INT8_ROWS 2
+#define INT8_PANELS 1
+#define INT8_FEW 2
 #endif
-
-#define OFFSET (-0x7f7f7f80) /* 128 in each byte */
 
 typedef int16_t Words __attribute__((vector_size(VECTOR_BYTES)));
 typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
 /* ---- Four products a lane --------------------------------------------------------------------
  *
- * Every lane of w and x holds four numbers -127 ... 127; dot4 adds the sum of their products. With
- * an offset dot4 sums (x + 128) w, and the caller takes 128 w off again.
+ * Every lane of w and x holds four numbers -127 ... 127; dot4 adds the sum of their products. Where
+ * weights are unsigned, they are w + 128, and a sum starts at -128 times that of x.
  */
 
 #if defined(__AVX512VNNI__)
-#define DOT4_OFFSET 1
+#define UNSIGNED_WEIGHTS 1
 INLINE I dot4(I sum, I w, I x)
 {
-    return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+    return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 }
 #elif defined(__AVX2__) && VECTOR_BYTES == 32
-#define DOT4_OFFSET 0
+#define UNSIGNED_WEIGHTS 0
 /* |x| times w with the sign of x: a pair of products is at most 2 * 127^2, which fits. */
 INLINE I dot4(I sum, I w, I x)
 {
@@ -46,7 +51,7 @@ INLINE I dot4(I sum, I w, I x)
     return sum + (I)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 #elif defined(__AVX512BW__) && VECTOR_BYTES == 64
-#define DOT4_OFFSET 0
+#define UNSIGNED_WEIGHTS 0
 /* The same; there is no instruction for the sign, but masks. */
 INLINE I dot4(I sum, I w, I x)
 {
@@ -56,13 +61,13 @@ INLINE I dot4(I sum, I w, I x)
     return sum + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 #elif defined(__ARM_FEATURE_DOTPROD)
-#define DOT4_OFFSET 0
+#define UNSIGNED_WEIGHTS 0
 INLINE I dot4(I sum, I w, I x)
 {
     return (I)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)x);
 }
 #elif defined(__aarch64__)
-#define DOT4_OFFSET 0
+#define UNSIGNED_WEIGHTS 0
 INLINE I dot4(I sum, I w, I x)
 {
     int16x8_t low = vmull_s8(vget_low_s8((int8x16_t)w), vget_low_s8((int8x16_t)x));
@@ -70,7 +75,7 @@ INLINE I dot4(I sum, I w, I x)
     return (I)vpadalq_s16((int32x4_t)sum, vpaddq_s16(low, high));
 }
 #else
-#define DOT4_OFFSET 0
+#define UNSIGNED_WEIGHTS 0
 /* Products of words: the even numbers of a lane, then the odd ones. */
 INLINE I add_products(I sum, Words a, Words b)
 {
@@ -88,12 +93,11 @@ INLINE I dot4(I sum, I w, I x)
 
 /* 32 numbers, those behind n being 0. The largest magnitude becomes 127. What is too small for
  * the reciprocal of the scale is 0; NaN and infinity end in the scale. */
-static float quantize_block(const float *x, size_t n, int8_t *q)
+INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *start)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
     V part[MEGA_INT8_BLOCK / LANES];
-    I top = {0};
-    int32_t max = 0;
+    I top = {0}, sum = {0};
     for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
         size_t done = v * LANES, left = n > done ? n - done : 0;
         part[v] = left >= LANES ? load(x + done) : load_part(x + done, left);
@@ -101,114 +105,151 @@ static float quantize_block(const float *x, size_t n, int8_t *q)
         I larger = magnitude > top;
         top = (magnitude & larger) | (top & ~larger);
     }
-    for (int lane = 0; lane < LANES; lane++)
-        max = top[lane] > max ? top[lane] : max;
-    float scale;
-    memcpy(&scale, &max, sizeof scale);
-    if (scale < 1e-30f) {
+    int32_t max = top_integer(top);
+    memcpy(scale, &max, sizeof *scale);
+    if (*scale < 1e-30f) {
         memset(q, 0, MEGA_INT8_BLOCK);
-        return 0;
+        *scale = 0;
+        *start = 0;
+        return;
     }
-    float factor = 127.0f / scale;
+    float factor = 127.0f / *scale;
     for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
-        V shifted = part[v] * factor + round;
-        Bytes low = __builtin_convertvector((I)shifted, Bytes);
+        I bits = (I)(part[v] * factor + round);
+        Bytes low = __builtin_convertvector(bits, Bytes);
         memcpy(q + v * LANES, &low, sizeof low);
+        sum += bits - (I)splat(round);
     }
-    return scale * (1.0f / 127.0f);
+    *scale *= 1.0f / 127.0f;
+    *start = UNSIGNED_WEIGHTS ? -128 * sum_integers(sum) : 0;
 }
 
-static void quantize(const float *x, size_t ldx, size_t rows, size_t k, int8_t *q, float *scales)
+static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out)
 {
+    int8_t *q = out->q;
+    size_t blocks = (k + MEGA_INT8_BLOCK - 1) / MEGA_INT8_BLOCK;
     for (size_t row = 0; row < rows; row++, x += ldx)
-        for (size_t i = 0; i < k; i += MEGA_INT8_BLOCK, q += MEGA_INT8_BLOCK) {
-            size_t left = k - i;
-            *scales++ = quantize_block(x + i, left < MEGA_INT8_BLOCK ? left : MEGA_INT8_BLOCK, q);
+        for (size_t b = 0; b < blocks; b++, q += MEGA_INT8_BLOCK) {
+            size_t left = k - b * MEGA_INT8_BLOCK, at = row * blocks + b;
+            quantize_block(x + b * MEGA_INT8_BLOCK, left < MEGA_INT8_BLOCK ? left : MEGA_INT8_BLOCK,
+                           q, &out->scales[at], &out->starts[at]);
         }
 }
 
 /* ---- Products ------------------------------------------------------------------------------- */
 
+INLINE I splat_bits(int32_t x)
+{
+    return x - (I){0};
+}
+
 INLINE I load_quad(const int8_t *p)
 {
     int32_t quad;
     memcpy(&quad, p, sizeof quad);
-#if DOT4_OFFSET
-    quad ^= OFFSET;
-#endif
-    return quad - (I){0};
+    return splat_bits(quad);
 }
 
-/* `rows` rows times one panel. Few rows have two sums each, exact ones, to hide their latency. */
-INLINE void int8_tile(const int8_t *q, const float *scales, size_t blocks, const char *panel,
-                      const Target *target, size_t row, size_t column, size_t columns,
-                      const int rows)
+INLINE I load_weights_int8(const char *p)
 {
-    const int chains = rows * PANEL_VECTORS <= 4 ? 2 : 1;
-    V sum[INT8_ROWS][PANEL_VECTORS] = {{{0}}};
-    q += row * blocks * MEGA_INT8_BLOCK;
-    scales += row * blocks;
-    for (size_t b = 0; b < blocks; b++) {
-        I total[INT8_ROWS][PANEL_VECTORS][2] = {{{{0}}}}, offset[PANEL_VECTORS] = {{0}};
-        const char *weights = panel + SCALE_BYTES;
+    I w;
+    memcpy(&w, p, sizeof w);
+    return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
+}
+
+/* `rows` rows times `panels` panels. A single sum each would wait for its latency where there are
+ * few, so that these have two, exact ones. fetch: weights come from memory. */
+INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights, size_t stride,
+                      bool fetch, const Target *target, size_t row, size_t column, size_t columns,
+                      const int rows, const int panels)
+{
+    const int chains = rows * panels * PANEL_VECTORS <= 4 ? 2 : 1;
+    const int8_t *q = x->q + row * blocks * MEGA_INT8_BLOCK;
+    const float *scales = x->scales + row * blocks;
+    const int32_t *starts = x->starts + row * blocks;
+    const int vectors = panels * PANEL_VECTORS;
+    V sum[INT8_FEW][INT8_PANELS * PANEL_VECTORS] = {{{0}}};
+    for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + QUADS * QUAD_BYTES) {
+        I total[INT8_FEW][INT8_PANELS * PANEL_VECTORS][2] = {{{{0}}}};
 #pragma GCC unroll 8
-        for (int quad = 0; quad < QUADS; quad++, weights += QUAD_BYTES) {
-            I w[PANEL_VECTORS];
-            for (int v = 0; v < PANEL_VECTORS; v++) {
-                memcpy(&w[v], weights + v * VECTOR_BYTES, sizeof w[v]);
-                if (DOT4_OFFSET)
-                    offset[v] = dot4(offset[v], w[v], OFFSET - (I){0});
-            }
-            __builtin_prefetch(weights + AHEAD);
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
+                total[r][v][0] = splat_bits(starts[(size_t)r * blocks + b]);
+#pragma GCC unroll 8
+        for (int quad = 0; quad < QUADS; quad++) {
+            I w[INT8_PANELS * PANEL_VECTORS];
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++)
+                w[v] = load_weights_int8(weights + (size_t)(v / PANEL_VECTORS) * stride +
+                                         SCALE_BYTES + quad * QUAD_BYTES +
+                                         v % PANEL_VECTORS * VECTOR_BYTES);
+            for (int n = 0; n < panels && fetch; n++)
+                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES + AHEAD);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                I x = load_quad(q + ((size_t)r * blocks + b) * MEGA_INT8_BLOCK + quad * 4);
-                for (int v = 0; v < PANEL_VECTORS; v++)
-                    total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], x);
+                I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_INT8_BLOCK + quad * 4);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; v++)
+                    total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], four);
             }
         }
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < PANEL_VECTORS; v++) {
-                Half scale = load_half((const uint16_t *)(const void *)panel + v * LANES);
-                I exact = total[r][v][0] + total[r][v][1] - offset[v];
+        for (int v = 0; v < vectors; v++) {
+            V scale = from_bf16(load_half((const uint16_t *)(const void *)(
+                weights + (size_t)(v / PANEL_VECTORS) * stride) + v % PANEL_VECTORS * LANES));
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                I exact = chains > 1 ? total[r][v][0] + total[r][v][1] : total[r][v][0];
                 sum[r][v] += __builtin_convertvector(exact, V) *
-                             (scales[(size_t)r * blocks + b] * from_bf16(scale));
+                             (scales[(size_t)r * blocks + b] * scale);
             }
-        panel = weights;
+        }
     }
-    store_sums(target, sum[0], PANEL_VECTORS, rows, 1, columns, row, column);
+    store_sums(target, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
 }
 
-static void gemm_int8(const int8_t *q, const float *scales, size_t rows, size_t blocks,
-                      const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, const MegaEpilogue *epilogue)
+static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
+                      size_t panel_stride, float *y, size_t ldy, size_t columns,
+                      const MegaEpilogue *epilogue)
 {
     const Target target = make_target(y, ldy, epilogue);
-    for (size_t column = 0; column < columns; column += MEGA_PANEL) {
-        const char *panel = (const char *)panels + column / MEGA_PANEL * panel_stride;
-#define INT8_TILE(count)                                                                           \
-    int8_tile(q, scales, blocks, panel, &target, row, column, columns - column, count);            \
-    row += count;                                                                                  \
-    break
-        for (size_t row = 0; row < rows;)
-            switch (rows - row) {
-#if INT8_ROWS > 4
-            default: INT8_TILE(INT8_ROWS);
-            case 7: INT8_TILE(7);
-            case 6: INT8_TILE(6);
-            case 5: INT8_TILE(5);
-            case 4: INT8_TILE(4);
-            case 3: INT8_TILE(3);
-#elif INT8_ROWS > 2
-            default: INT8_TILE(INT8_ROWS);
-            case 3: INT8_TILE(3);
-#else
-            default: INT8_TILE(INT8_ROWS);
+    const size_t most = rows <= INT8_FEW ? INT8_FEW : INT8_ROWS, tiles = (rows + most - 1) / most;
+    const size_t at_once = rows <= INT8_FEW ? 1 : INT8_PANELS;
+    for (size_t column = 0; column < columns; column += at_once * MEGA_PANEL) {
+        const char *weights = (const char *)panels + column / MEGA_PANEL * panel_stride;
+        for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
+            height = (rows - row + tiles - tile - 1) / (tiles - tile);
+#define INT8_TILE(count, panels)                                                                   \
+    int8_tile(x, blocks, weights, panel_stride, tile == 0, &target, row, column,                   \
+              columns - column, count, panels)
+#define INT8_FEW_ROWS(count)                                                                       \
+    case count: INT8_TILE(count, 1); break
+#define INT8_ROWS_OF(count)                                                                        \
+    case count:                                                                                    \
+        if (at_once > 1 && columns - column > MEGA_PANEL)                                          \
+            INT8_TILE(count, INT8_PANELS);                                                         \
+        else                                                                                       \
+            INT8_TILE(count, 1);                                                                   \
+        break
+            switch (height) {
+#if INT8_FEW > 4
+                INT8_FEW_ROWS(8);
+                INT8_FEW_ROWS(7);
+                INT8_ROWS_OF(6);
+                INT8_ROWS_OF(5);
+                INT8_ROWS_OF(4);
+                INT8_ROWS_OF(3);
+#elif INT8_FEW > 2
+                INT8_FEW_ROWS(4);
+                INT8_FEW_ROWS(3);
 #endif
-            case 2: INT8_TILE(2);
-            case 1: INT8_TILE(1);
+                INT8_FEW_ROWS(2);
+                INT8_FEW_ROWS(1);
             }
+#undef INT8_ROWS_OF
+#undef INT8_FEW_ROWS
 #undef INT8_TILE
+        }
     }
 }

@@ -15,7 +15,7 @@ typedef struct Run {
     const MegaKernels *kernels;
     const MegaLinear *linears; /* [count], of the same rows x */
     size_t count, rows;
-    const MegaQuantized *quantized; /* x, or NULL */
+    MegaQuantized *quantized; /* x, or NULL */
 } Run;
 
 static size_t tasks_of(const MegaLinear *linear, size_t rows)
@@ -91,9 +91,10 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
     MegaLinear parts[MEGA_MAX_LINEARS];
     memcpy(parts, linears, count * sizeof *parts);
     run.linears = parts;
+    const size_t most = mega_quantized_rows(weight->in);
     for (; rows > 0; rows -= run.rows) {
         MegaQuantized x;
-        run.rows = rows < MEGA_QUANTIZED_ROWS ? rows : MEGA_QUANTIZED_ROWS;
+        run.rows = rows < most ? rows : most;
         bool fits = mega_quantize_rows(kernels, parts[0].x, parts[0].ldx, run.rows, weight->in, &x);
         run.quantized = fits ? &x : NULL;
         run_rows(pool, &run);

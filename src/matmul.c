@@ -13,20 +13,20 @@ static size_t blocks_of(size_t in)
     return (size_t)mega_dtype_items(MEGA_Q8, in);
 }
 
-/* Blocks first ... first + count - 1 of all rows; q and scales hold these alone. */
-static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight, const int8_t *q,
-                            const float *scales, size_t rows, size_t first, size_t count, float *y,
-                            size_t ldy, const MegaEpilogue *epilogue)
+/* Blocks first ... first + count - 1 of all rows; x holds these alone. */
+static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight,
+                            const MegaInt8Rows *x, size_t rows, size_t first, size_t count,
+                            float *y, size_t ldy, const MegaEpilogue *epilogue)
 {
     const size_t block = (size_t)MEGA_PANEL * MEGA_Q8_BYTES;
-    kernels->gemm_int8(q, scales, rows, count, (const char *)weight->panels + first * block,
+    kernels->gemm_int8(x, rows, count, (const char *)weight->panels + first * block,
                        blocks_of(weight->in) * block, y, ldy, weight->out, epilogue);
 }
 
 /* Rows longer than `x` are worked on piece by piece; their sums meet in y. */
 static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
                           size_t ldx, size_t rows, float *y, size_t ldy,
-                          const MegaEpilogue *epilogue, MegaQuantized *quantized)
+                          const MegaEpilogue *epilogue, const MegaInt8Rows *quantized)
 {
     size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_BLOCKS / rows;
     for (size_t first = 0; first < blocks; first += most) {
@@ -38,10 +38,8 @@ static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, 
             piece.ld_addend = first > 0 ? ldy : epilogue->ld_addend;
         }
         kernels->quantize(x + begin, ldx, rows,
-                          min_size(count * MEGA_INT8_BLOCK, weight->in - begin), quantized->q,
-                          quantized->scales);
-        multiply_blocks(kernels, weight, quantized->q, quantized->scales, rows, first, count, y,
-                        ldy, &piece);
+                          min_size(count * MEGA_INT8_BLOCK, weight->in - begin), quantized);
+        multiply_blocks(kernels, weight, quantized, rows, first, count, y, ldy, &piece);
     }
 }
 
@@ -49,10 +47,9 @@ static void multiply_int8(const MegaKernels *kernels, const MegaPacked *weight, 
                           size_t ldx, size_t rows, float *y, size_t ldy,
                           const MegaEpilogue *epilogue)
 {
-    MegaQuantized quantized;
-    size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_ROWS;
-    if (blocks * most > MEGA_QUANTIZED_BLOCKS)
-        most = blocks < MEGA_QUANTIZED_BLOCKS ? MEGA_QUANTIZED_BLOCKS / blocks : 1;
+    MegaQuantized memory;
+    MegaInt8Rows quantized = {memory.q, memory.scales, memory.starts};
+    size_t most = mega_quantized_rows(weight->in);
     for (size_t row = 0; row < rows; row += most) {
         MegaEpilogue part = mega_epilogue_at(epilogue, row, 0);
         multiply_rows(kernels, weight, x + row * ldx, ldx, min_size(most, rows - row),
@@ -60,20 +57,27 @@ static void multiply_int8(const MegaKernels *kernels, const MegaPacked *weight, 
     }
 }
 
+size_t mega_quantized_rows(size_t in)
+{
+    size_t blocks = blocks_of(in);
+    return blocks < MEGA_QUANTIZED_BLOCKS ? MEGA_QUANTIZED_BLOCKS / blocks : 1;
+}
+
 bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
                         size_t in, MegaQuantized *out)
 {
-    if (rows > MEGA_QUANTIZED_ROWS || rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
+    if (rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
         return false;
-    kernels->quantize(x, ldx, rows, in, out->q, out->scales);
+    kernels->quantize(x, ldx, rows, in, &(MegaInt8Rows){out->q, out->scales, out->starts});
     return true;
 }
 
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
-                           const MegaQuantized *x, size_t rows, float *y, size_t ldy,
+                           MegaQuantized *x, size_t rows, float *y, size_t ldy,
                            const MegaEpilogue *epilogue)
 {
-    multiply_blocks(kernels, weight, x->q, x->scales, rows, 0, blocks_of(weight->in), y, ldy,
+    const MegaInt8Rows quantized = {x->q, x->scales, x->starts};
+    multiply_blocks(kernels, weight, &quantized, rows, 0, blocks_of(weight->in), y, ldy,
                     epilogue);
 }
 

@@ -16,19 +16,21 @@ void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const flo
 
 /* Rows of 8 bits for several products of the same rows: what threads do with parts of one weight
  * matrix. Rows that are too many for it are quantized by every mega_matmul again. */
-#define MEGA_QUANTIZED_ROWS 16
 #define MEGA_QUANTIZED_BLOCKS 2048 /* of all rows together */
 typedef struct MegaQuantized {
     int8_t q[MEGA_QUANTIZED_BLOCKS * MEGA_INT8_BLOCK];
     float scales[MEGA_QUANTIZED_BLOCKS];
+    int32_t starts[MEGA_QUANTIZED_BLOCKS];
 } MegaQuantized;
 
+/* How many rows of `in` numbers fit; at least one, which may have to be cut. */
+size_t mega_quantized_rows(size_t in);
 /* False: too many. */
 bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
                         size_t in, MegaQuantized *out);
 /* mega_matmul of such rows: the same bits. */
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
-                           const MegaQuantized *x, size_t rows, float *y, size_t ldy,
+                           MegaQuantized *x, size_t rows, float *y, size_t ldy,
                            const MegaEpilogue *epilogue);
 
 #endif
