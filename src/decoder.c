@@ -76,7 +76,8 @@ static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
     uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
     for (int i = 0; i < config->layers; i++) {
         floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden);
-        floats += 2 * sequences * stack->layers[i].ema.states * d;
+        floats += 2 * sequences *
+                  mega_ema_state_floats((size_t)config->width, stack->layers[i].ema.states);
         floats += decoder->history_rows * d + 2 * decoder->bias_positions;
     }
     return (floats + 2 * sequences * reserved) * sizeof(float);
@@ -251,7 +252,8 @@ static int new_states(MegaDecoder *decoder, MegaError *err)
         !decoder->next_sources)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
     for (int i = 0; i < decoder->config.layers; i++) {
-        uint64_t floats = stack->layers[i].ema.states * (uint64_t)decoder->config.width;
+        uint64_t floats =
+            mega_ema_state_floats((size_t)decoder->config.width, stack->layers[i].ema.states);
         for (int side = 0; side < 2; side++) {
             int code = grow(&decoder->layers[i].ema[side], sequences, floats, sizeof(float), err);
             if (code)
@@ -364,7 +366,8 @@ int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, 
             return code;
     }
     for (int i = 0; i < decoder->config.layers; i++) {
-        size_t states = model->decoder.layers[i].ema.states * (size_t)decoder->config.width;
+        size_t states = mega_ema_state_floats((size_t)decoder->config.width,
+                                              model->decoder.layers[i].ema.states);
         memset(decoder->layers[i].ema[decoder->current], 0,
                (size_t)count * states * sizeof(float));
     }

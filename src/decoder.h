@@ -21,7 +21,7 @@
 
 typedef struct MegaDecoderLayer {
     float *k, *v;      /* [reserved][sequences][z], [reserved][sequences][h] */
-    float *ema[2];     /* [sequences][states][d] */
+    float *ema[2];     /* [sequences][mega_ema_state_floats] */
     float *history;    /* [history_rows][d]: x of position t at row t mod T */
     float *bias;       /* rotary: [2 bias_positions - 1] */
     float *cross_bias; /* rotary: likewise */

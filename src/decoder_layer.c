@@ -106,19 +106,15 @@ static void ema_channels(void *context, size_t task, int worker)
     const float *gone = decoder->truncate ? pass->memory->gone : NULL;
     const float *from = pass->state->ema[decoder->current];
     float *to = pass->state->ema[!decoder->current], *y = pass->memory->moved;
-    size_t d = pass->d, size = ema->states * d;
-    size_t end = min_size((task + 1) * EMA_CHANNELS, d);
+    size_t d = pass->d, end = min_size((task + 1) * EMA_CHANNELS, d);
+    const size_t *parents = pass->decoder->parents;
+    if (!pass->across)
+        from += parents[0] * mega_ema_state_floats(d, ema->states);
     for (size_t c = task * EMA_CHANNELS; c < end; c += (size_t)kernels->lanes) {
         size_t count = min_size((size_t)kernels->lanes, end - c);
-        const float *qt = gone ? ema->qt + c : NULL;
-        for (size_t row = 0; pass->across && row < pass->rows; row++)
-            kernels->ema_step(pass->input + row * d, gone, y + row * d, 1, d, c, count, ema->q + c,
-                              ema->w + c, qt, ema->states, ema->channels,
-                              from + decoder->parents[row] * size, to + row * size);
-        if (!pass->across)
-            kernels->ema_step(pass->input, gone, y, pass->rows, d, c, count, ema->q + c,
-                              ema->w + c, qt, ema->states, ema->channels,
-                              from + decoder->parents[0] * size, to);
+        kernels->ema_step(pass->input, gone, y, pass->rows, d, c, count, ema->q + c, ema->w + c,
+                          gone ? ema->qt + c : NULL, ema->states, ema->channels, from, to,
+                          pass->across ? parents : NULL);
         kernels->ema_output(pass->input, NULL, NULL, y, pass->rows, d, c, count, ema->omega);
     }
 }

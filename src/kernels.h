@@ -31,6 +31,11 @@ typedef struct MegaPanels {
     size_t panel_stride, row_stride;
 } MegaPanels;
 
+static inline size_t mega_ema_state_floats(size_t width, size_t states)
+{
+    return (width + MEGA_PANEL - 1) / MEGA_PANEL * MEGA_PANEL * states;
+}
+
 /* Rows as integers, in blocks of MEGA_INT8_BLOCK along k. */
 typedef struct MegaInt8Rows {
     int8_t *q;       /* [rows][blocks][MEGA_INT8_BLOCK] */
@@ -107,13 +112,16 @@ typedef struct MegaKernels {
                 const float *qt, size_t states, size_t ema_stride, size_t truncation,
                 bool backward, bool shifted);
     /*
-     * The same recurrence looking back, from given states [states][width] to new ones (another
-     * array), over rows of x and y that go on where the last call ended. gone [rows][width] holds
-     * x(t - truncation), or is NULL without truncation.
+     * The same recurrence looking back, one step for every row of x and y, from states to new ones
+     * (another array). parents NULL: the rows are a sequence that goes on where the last call
+     * ended. Otherwise row r is a sequence of its own, which goes on from that number parents[r].
+     * gone [rows][width] holds x(t - truncation), or is NULL without truncation. States of a
+     * sequence: mega_ema_state_floats, channels in blocks of MEGA_PANEL: [blocks][states][MEGA_PANEL]
      */
     void (*ema_step)(const float *x, const float *gone, float *y, size_t rows, size_t width,
                      size_t first, size_t count, const float *q, const float *w, const float *qt,
-                     size_t states, size_t ema_stride, const float *state_in, float *state_out);
+                     size_t states, size_t ema_stride, const float *from, float *to,
+                     const size_t *parents);
     /* Probes of the machine, for the benchmark: `rounds` multiply-adds of each of
      * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only
      * keep them alive. */

@@ -529,32 +529,40 @@ static void ema(const float *x, const float *scale, const float *shift, float *y
 
 static void ema_step(const float *x, const float *gone, float *y, size_t rows, size_t width,
                      size_t first, size_t count, const float *q, const float *w, const float *qt,
-                     size_t states, size_t ema_stride, const float *state_in, float *state_out)
+                     size_t states, size_t ema_stride, const float *from, float *to,
+                     const size_t *parents)
 {
+    const size_t size = mega_ema_state_floats(width, states);
     x += first;
     y += first;
     gone = gone ? gone + first : NULL;
+    from += first / MEGA_PANEL * states * MEGA_PANEL + first % MEGA_PANEL;
+    to += first / MEGA_PANEL * states * MEGA_PANEL + first % MEGA_PANEL;
     for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
-        V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {0}, state[MEGA_EMA_GROUP];
+        V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {{0}};
+        V state[MEGA_EMA_GROUP] = {{0}};
         for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
             vq[k] = load_part(q + (n + k) * ema_stride, count);
             vw[k] = load_part(w + (n + k) * ema_stride, count);
-            state[k] = load_part(state_in + (n + k) * width + first, count);
             if (gone)
                 vqt[k] = load_part(qt + (n + k) * ema_stride, count);
         }
         for (size_t t = 0; t < rows; t++) {
+            const bool loads = parents || t == 0, stores = parents || t + 1 == rows;
+            const float *old = from + (parents ? parents[t] * size : 0) + n * MEGA_PANEL;
+            float *new = to + (parents ? t * size : 0) + n * MEGA_PANEL;
             V in = load_part(x + t * width, count);
-            V old = gone ? load_part(gone + t * width, count) : splat(0.0f);
+            V past = gone ? load_part(gone + t * width, count) : splat(0.0f);
             V out = n ? load_part(y + t * width, count) : splat(0.0f);
             for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
-                state[k] = vq[k] * state[k] + (in - vqt[k] * old);
+                state[k] = vq[k] * (loads ? load(old + k * MEGA_PANEL) : state[k]) +
+                           (in - vqt[k] * past);
                 out += vw[k] * state[k];
+                if (stores)
+                    store(new + k * MEGA_PANEL, state[k]);
             }
             store_part(y + t * width, out, count);
         }
-        for (size_t k = 0; k < MEGA_EMA_GROUP; k++)
-            store_part(state_out + (n + k) * width + first, state[k], count);
     }
 }
 

@@ -91,6 +91,25 @@ INLINE I dot4(I sum, I w, I x)
 
 /* ---- Quantizing rows ------------------------------------------------------------------------ */
 
+/* The low byte of each lane; the compiler's own conversion takes the vector apart. */
+INLINE void store_low_bytes(int8_t *q, I bits)
+{
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8((__m512i)bits));
+#elif defined(__AVX2__)
+    const __m256i first = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           -1, -1);
+    __m256i quads = _mm256_shuffle_epi8((__m256i)bits, first);
+    __m128i low = _mm_unpacklo_epi32(_mm256_castsi256_si128(quads),
+                                     _mm256_extracti128_si256(quads, 1));
+    _mm_storel_epi64((__m128i *)q, low);
+#else
+    Bytes low = __builtin_convertvector(bits, Bytes);
+    memcpy(q, &low, sizeof low);
+#endif
+}
+
 /* 32 numbers, those behind n being 0. The largest magnitude becomes 127. What is too small for
  * the reciprocal of the scale is 0; NaN and infinity end in the scale. */
 INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *start)
@@ -116,8 +135,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
     float factor = 127.0f / *scale;
     for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
         I bits = (I)(part[v] * factor + round);
-        Bytes low = __builtin_convertvector(bits, Bytes);
-        memcpy(q + v * LANES, &low, sizeof low);
+        store_low_bytes(q + v * LANES, bits);
         sum += bits - (I)splat(round);
     }
     *scale *= 1.0f / 127.0f;

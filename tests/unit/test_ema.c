@@ -1,5 +1,6 @@
 /*
- * test_ema.c - recurrence = FFT = direct sum, over shapes, both tiers, any number of threads.
+ * test_ema.c - recurrence = FFT = direct sum, over shapes, all tiers, any number of threads, for one
+ * sequence and for several, with and without a batchnorm in front.
  */
 #include "support.h"
 
@@ -8,15 +9,14 @@
 
 #include "reference.h"
 
-static const char *const tiers[] = {"generic", "avx2"};
-
 typedef struct Case {
     int width, ndim, length, truncation;
     bool bidirectional, shift;
 } Case;
 
-static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, MegaEmaPath path,
-                  const MegaKernels *kernels, int threads)
+/* scale, shift: of the batchnorm, or NULL */
+static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, const float *scale,
+                  const float *shift, MegaEmaPath path, const MegaKernels *kernels, int threads)
 {
     MegaStackConfig config = {.width = c->width, .ndim = c->ndim, .truncation = c->truncation,
                               .bidirectional = c->bidirectional, .ema_shift = c->shift};
@@ -32,9 +32,20 @@ static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, 
     uint64_t stride = (mega_ema_scratch(&plan) + 15) / 16 * 16;
     size_t bytes = stride * sizeof(float) * (size_t)threads;
     assert_int_equal(mega_arena_reserve(&scratch, bytes, NULL), 0);
-    float *y = calloc((size_t)(c->length * c->width), sizeof *y);
-    assert_non_null(y);
-    mega_ema_run(&plan, &ema, kernels, pool, (size_t[]){0, (size_t)c->length}, 1, x, y, (float *)(void *)scratch.base, stride);
+    ema.scale = scale;
+    ema.shift = shift;
+    size_t length = (size_t)c->length, n = length * (size_t)c->width;
+    size_t count = path == MEGA_EMA_RECURRENT ? 2 : 1; /* the same sequence twice */
+    const size_t begin[] = {0, length, 2 * length};
+    float *twice = malloc(2 * n * sizeof *twice), *y = calloc(2 * n, sizeof *y);
+    assert_true(twice && y);
+    memcpy(twice, x, n * sizeof *x);
+    memcpy(twice + n, x, n * sizeof *x);
+    mega_ema_run(&plan, &ema, kernels, pool, begin, count, twice, y, (float *)(void *)scratch.base,
+                 stride);
+    if (count == 2)
+        assert_memory_equal(y, y + n, n * sizeof *y);
+    free(twice);
     mega_ema_plan_free(&plan);
     mega_pool_free(pool);
     mega_arena_free(&arena);
@@ -56,16 +67,17 @@ static void check_case(const Case *c, Random *random)
                               .bidirectional = c->bidirectional, .ema_shift = c->shift};
     double *wide = calloc(length * d, sizeof *wide), *expected = calloc(length * d, sizeof *wide);
     assert_true(wide && expected);
+    const bool norm = random_bits(random) % 2;
+    float *scale = random_floats(random, d, 0.5f, 2), *shift = random_floats(random, d, -1, 1);
     for (size_t i = 0; i < length * d; i++)
-        wide[i] = x[i];
+        wide[i] = norm ? (double)x[i] * scale[i % d] + shift[i % d] : x[i];
     reference_ema(&config, &weights, wide, length, expected);
-    for (size_t t = 0; t < sizeof tiers / sizeof tiers[0]; t++) {
-        const MegaKernels *kernels = mega_kernels_by_name(tiers[t]);
-        if (!kernels)
-            continue; /* not on this machine */
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    size_t tier_count = mega_kernels_all(tiers);
+    for (size_t t = 0; t < tier_count; t++) {
         for (MegaEmaPath path = MEGA_EMA_RECURRENT; path <= MEGA_EMA_FFT; path++) {
-            float *one = run(c, &weights, x, path, kernels, 1);
-            float *three = run(c, &weights, x, path, kernels, 3);
+            float *one = run(c, &weights, x, norm ? scale : NULL, shift, path, tiers[t], 1);
+            float *three = run(c, &weights, x, norm ? scale : NULL, shift, path, tiers[t], 3);
             assert_close(one, expected, length * d, 2e-5);
             assert_memory_equal(one, three, length * d * sizeof *one);
             free(one);
@@ -77,6 +89,8 @@ static void check_case(const Case *c, Random *random)
     free(beta);
     free(gamma);
     free(omega);
+    free(scale);
+    free(shift);
     free(x);
     free(wide);
     free(expected);
@@ -128,8 +142,8 @@ static void slow_decay(void **state)
     const int truncations[] = {0, 1000};
     for (int i = 0; i < 2; i++) {
         Case c = {WIDTH, 2, LENGTH, truncations[i], true, false};
-        float *recurrent = run(&c, &weights, x, MEGA_EMA_RECURRENT, mega_kernels(), 1);
-        float *fft = run(&c, &weights, x, MEGA_EMA_FFT, mega_kernels(), 1);
+        float *recurrent = run(&c, &weights, x, NULL, NULL, MEGA_EMA_RECURRENT, mega_kernels(), 1);
+        float *fft = run(&c, &weights, x, NULL, NULL, MEGA_EMA_FFT, mega_kernels(), 1);
         assert_close_f32(recurrent, fft, LENGTH * WIDTH, 2e-5);
         free(recurrent);
         free(fft);

@@ -558,20 +558,87 @@ static void element_wise(void **state)
         }
 }
 
+/* One step of `rows` sequences that go on from others, or of one sequence over `rows` steps. */
+static void ema_step_case(const MegaKernels *kernels, Random *random, size_t width, bool across,
+                          bool truncated)
+{
+    enum { STATES = 2 * MEGA_EMA_GROUP, ROWS = 3 };
+    size_t size = mega_ema_state_floats(width, STATES), n = STATES * width, y_size = ROWS * width;
+    float *q = random_floats(random, n, 0.2f, 0.9f), *w = random_floats(random, n, -1, 1);
+    float *qt = random_floats(random, n, 0, 0.5f), *x = random_floats(random, y_size, -1, 1);
+    float *gone = random_floats(random, y_size, -1, 1), *y = guarded(random, y_size, -1, 1);
+    float *from = calloc(ROWS * size, sizeof *from), *to = guarded(random, ROWS * size, -1, 1);
+    double *expected = calloc(y_size, sizeof *expected), *states = calloc(ROWS * n, sizeof *states);
+    const size_t parents[ROWS] = {2, 0, 2};
+    assert_true(from && expected && states);
+#define PLACE(row, c, s) ((row) * size + ((c) / MEGA_PANEL * STATES + (s)) * MEGA_PANEL + (c) % MEGA_PANEL)
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t c = 0; c < width; c++)
+            for (size_t s = 0; s < STATES; s++)
+                from[PLACE(row, c, s)] = (float)random_int(random, -100, 100) / 50;
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t c = 0; c < width; c++)
+            for (size_t s = 0; s < STATES; s++) {
+                double old = across || row == 0 ? (double)from[PLACE(across ? parents[row] : 0, c, s)]
+                                                : states[((row - 1) * width + c) * STATES + s];
+                double in = (double)x[row * width + c] -
+                            (truncated ? (double)qt[s * width + c] * gone[row * width + c] : 0);
+                double new = q[s * width + c] * old + in;
+                states[(row * width + c) * STATES + s] = new;
+                expected[row * width + c] += w[s * width + c] * new;
+            }
+    for (size_t first = 0; first < width; first += (size_t)kernels->lanes) {
+        size_t left = width - first, lanes = (size_t)kernels->lanes;
+        kernels->ema_step(x, truncated ? gone : NULL, y, ROWS, width, first,
+                          left < lanes ? left : lanes, q + first, w + first,
+                          truncated ? qt + first : NULL, STATES, width, from, to,
+                          across ? parents : NULL);
+    }
+    assert_close(y, expected, y_size, 2e-6);
+    for (size_t row = across ? 0 : ROWS - 1; row < ROWS; row++)
+        for (size_t c = 0; c < width; c++)
+            for (size_t s = 0; s < STATES; s++) {
+                double new = states[(row * width + c) * STATES + s];
+                assert_true(fabs((double)to[PLACE(across ? row : 0, c, s)] - new) <= 1e-5);
+            }
+#undef PLACE
+    release(y, y_size);
+    release(to, ROWS * size);
+    float *const floats[] = {q, w, qt, x, gone, from};
+    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++)
+        free(floats[i]);
+    free(expected);
+    free(states);
+}
+
+static void ema_steps(void **state)
+{
+    Random random = {30};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t width = 1; width <= MAX_COLUMNS; width++)
+            for (int kind = 0; kind < 4; kind++)
+                ema_step_case(tiers[t], &random, width, kind % 2, kind / 2);
+}
+
 int main(void)
 {
     tier_count = mega_kernels_all(tiers);
     for (size_t i = 0; i < tier_count; i++)
         printf("tier %s\n", tiers[i]->name);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(epilogues), cmocka_unit_test(elementary_functions),
-        cmocka_unit_test(norms),       cmocka_unit_test(attention_rows),
-        cmocka_unit_test(element_wise), cmocka_unit_test(matrix_products),
+        cmocka_unit_test(epilogues),
+        cmocka_unit_test(elementary_functions),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(attention_rows),
+        cmocka_unit_test(element_wise),
+        cmocka_unit_test(matrix_products),
         cmocka_unit_test(int8_products),
         cmocka_unit_test(products_by_openblas),
         cmocka_unit_test(sums_of_exponentials),
         cmocka_unit_test(half_weights),
         cmocka_unit_test(softmax_blocks),
+        cmocka_unit_test(ema_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
