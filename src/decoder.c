@@ -55,6 +55,8 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     memory->gone = mega_arena_floats(arena, decoder->truncate ? rows * d : 0);
     memory->mx = mega_arena_floats(arena, rows * (2 * d + z + h));
     memory->q = mega_arena_floats(arena, rows * z);
+    memory->key_panels = mega_arena_floats(
+        arena, mega_packed_bytes(MEGA_F32, (uint64_t)decoder->reserved, z) / sizeof(float));
     memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
     memory->wide =
         mega_arena_floats(arena, rows * max_u64(max_u64((uint64_t)config->ffn, 2 * d + z), h));
@@ -75,7 +77,7 @@ static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
     const MegaStack *stack = &decoder->session->model->decoder;
     uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
     for (int i = 0; i < config->layers; i++) {
-        floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden);
+        floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden) + MEGA_PANEL;
         floats += 2 * sequences *
                   mega_ema_state_floats((size_t)config->width, stack->layers[i].ema.states);
         floats += decoder->history_rows * d + 2 * decoder->bias_positions;
@@ -205,13 +207,15 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
     uint64_t reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * (uint64_t)decoder->reserved));
     if (chunk > 0 && reserved > chunk)
         reserved = chunk;
+    /* values behind the last, of which kernels may read MEGA_PANEL floats */
+    uint64_t behind = (MEGA_PANEL + (uint64_t)config->hidden - 1) / (uint64_t)config->hidden;
     code = check_memory(decoder, reserved, err);
     for (int i = 0; i < config->layers && !code; i++) {
         MegaDecoderLayer *layer = &decoder->layers[i];
         uint64_t entries = reserved * decoder->sequences;
         code = grow(&layer->k, entries, (uint64_t)config->zdim, sizeof(float), err);
         if (!code)
-            code = grow(&layer->v, entries, (uint64_t)config->hidden, sizeof(float), err);
+            code = grow(&layer->v, entries + behind, (uint64_t)config->hidden, sizeof(float), err);
     }
     if (!code)
         code = grow_ancestors(decoder, (size_t)reserved, err);

@@ -33,6 +33,7 @@ typedef struct MegaPassMemory {
     float *gone;               /* [rows][d]: x of T positions ago; with truncation */
     float *mx;                 /* [rows][MX]: u, z, r, hx */
     float *q;                  /* [rows][z] */
+    float *key_panels;         /* [reserved, in whole panels][z]: of a pass over a block */
     float *attended;           /* [rows][max(h, d)] */
     float *wide;               /* [rows][max(ffn, 2 d + z, h)] */
     float *weights;            /* [sequences][reserved]: attention of one position each */
@@ -65,8 +66,8 @@ struct MegaDecoder {
     MegaLogits logits;
 };
 
-/* Positions between two attention rows of a task; blocks are cut here. */
-#define MEGA_QUERY_ROWS 16
+/* Rows of a task. */
+#define MEGA_QUERY_ROWS 32
 
 /* Runs layer number `index` on memory.x of `rows` rows. */
 void mega_decoder_layer_run(MegaDecoder *decoder, size_t rows, bool across, int index);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gemm.h"
 #include "linear.h"
 
 #define EMA_CHANNELS 64 /* of a task */
@@ -174,13 +173,6 @@ static float attention_scale(const Pass *pass, size_t keys)
                                                              : 1.0f / (float)keys;
 }
 
-/* a * r for `columns` of a row, ready for h_proj */
-static void reset_attended(const Pass *pass, size_t row, size_t first, size_t columns)
-{
-    pass->kernels->multiply(pass->memory->attended + row * pass->h + first,
-                            pass->memory->mx + row * pass->mx + pass->d + pass->z + first, columns);
-}
-
 /* One position of many sequences: a sequence's keys are its ancestors'. Tasks are pieces of a row:
  * a lone sequence with a long past is work for all threads. */
 #define KEY_TASK 128
@@ -219,6 +211,7 @@ static void weigh_keys(void *context, size_t row, int worker)
                              bias_center(pass) - pass->decoder->in_chunk);
 }
 
+/* a * r */
 static void sum_values(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -230,7 +223,8 @@ static void sum_values(void *context, size_t task, int worker)
                                  pass->decoder->sequences * pass->h, ancestors_of(pass, row),
                                  pass->decoder->in_chunk + 1, pass->h, columns,
                                  pass->memory->attended + row * pass->h + first);
-    reset_attended(pass, row, first, columns);
+    pass->kernels->multiply(pass->memory->attended + row * pass->h + first,
+                            pass->memory->mx + row * pass->mx + pass->d + pass->z + first, columns);
 }
 
 static void attend_across(Pass *pass)
@@ -241,17 +235,32 @@ static void attend_across(Pass *pass)
     mega_pool_run(pass->pool, pass->rows * tasks_of(pass->h, VALUE_TASK), sum_values, pass);
 }
 
+static void pack_keys(void *context, size_t panel, int worker)
+{
+    (void)worker;
+    const Pass *pass = context;
+    size_t z = pass->z, stride = pass->decoder->sequences * z, first = panel * MEGA_PANEL;
+    size_t keys = pass->decoder->in_chunk + pass->rows;
+    mega_panels_pack(MEGA_F32, pass->memory->key_panels + first * z, pass->state->k + first * stride,
+                     stride * sizeof(float), min_size(MEGA_PANEL, keys - first), z);
+}
+
 /* A few positions of a block, each seeing the keys up to its own. */
-static void attend_block(void *context, size_t task, int worker)
+static void attend_rows(void *context, size_t task, int worker)
 {
     const Pass *pass = context;
     const MegaDecoder *decoder = pass->decoder;
     size_t first = task * MEGA_QUERY_ROWS, rows = task_rows(pass, task);
     size_t keys = decoder->in_chunk + first + rows; /* of the last row */
-    size_t z = pass->z, h = pass->h, sequences = decoder->sequences;
+    size_t z = pass->z, h = pass->h;
+    MegaPacked packed = {.panels = pass->memory->key_panels, .in = z, .out = keys};
+    MegaPanels values = {.data = pass->state->v, .panel_stride = MEGA_PANEL,
+                         .row_stride = decoder->sequences * h};
+    MegaEpilogue reset = {.factor = pass->memory->mx + first * pass->mx + pass->d + z,
+                          .ld_factor = pass->mx};
     float *s = pass->memory->scratch + (size_t)worker * pass->memory->scratch_stride;
-    mega_gemm_nt(rows, keys, z, pass->memory->q + first * z, z, pass->state->k, sequences * z, 0.0f,
-                 s, keys);
+    mega_matmul(pass->kernels, &packed, pass->memory->q + first * z, z, rows, s, keys,
+                &(MegaEpilogue){0});
     for (size_t row = 0; row < rows; row++) {
         size_t seen = decoder->in_chunk + first + row + 1;
         float *weights = s + row * keys;
@@ -259,10 +268,16 @@ static void attend_block(void *context, size_t task, int worker)
                                  attention_scale(pass, seen), bias_center(pass) - (seen - 1));
         memset(weights + seen, 0, (keys - seen) * sizeof *weights);
     }
-    mega_gemm_nn(rows, h, keys, s, keys, pass->state->v, sequences * h,
-                 pass->memory->attended + first * h, h);
-    for (size_t row = first; row < first + rows; row++)
-        reset_attended(pass, row, 0, pass->h);
+    pass->kernels->gemm(s, keys, rows, &values, keys, pass->memory->attended + first * h, h, h,
+                        &reset);
+}
+
+/* Many positions of one sequence. */
+static void attend_block(Pass *pass)
+{
+    mega_pool_run(pass->pool, tasks_of(pass->decoder->in_chunk + pass->rows, MEGA_PANEL), pack_keys,
+                  pass);
+    for_rows(pass, attend_rows);
 }
 
 /* x + u (h^ - x) with h^ = act(addend + h_proj(a * r)), and the norm of a post-norm layer */
@@ -300,7 +315,7 @@ static void attend(Pass *pass)
     if (pass->across)
         attend_across(pass);
     else
-        for_rows(pass, attend_block);
+        attend_block(pass);
     gate(pass, &weights->h, memory->mx, pass->mx, memory->mx + d + z + h, pass->mx,
          &pass->layer->norm);
 }
