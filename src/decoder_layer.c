@@ -176,7 +176,7 @@ static float attention_scale(const Pass *pass, size_t keys)
 /* One position of many sequences: a sequence's keys are its ancestors'. Tasks are pieces of a row:
  * a lone sequence with a long past is work for all threads. */
 #define KEY_TASK 128
-#define VALUE_TASK 128 /* columns */
+#define VALUE_TASK 512 /* columns */
 
 static const int32_t *ancestors_of(const Pass *pass, size_t row)
 {

@@ -339,29 +339,39 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
     }
 }
 
-#define VALUE_VECTORS 8 /* sums that stay in registers */
+#define VALUE_ROWS 8 /* that are summed up at once, side by side as they lie in memory */
+
+/* out += the sum over `count` values; both constant where inlined. */
+INLINE void add_values(const float *s, const float *const *values, const int count, size_t columns,
+                       bool first, float *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= columns; i += LANES) {
+        V sum = first ? splat(0) : load(out + i);
+        for (int j = 0; j < count; j++)
+            sum += s[j] * load(values[j] + i);
+        store(out + i, sum);
+    }
+    if (i < columns) {
+        V sum = first ? splat(0) : load_part(out + i, columns - i);
+        for (int j = 0; j < count; j++)
+            sum += s[j] * load_part(values[j] + i, columns - i);
+        store_part(out + i, sum, columns - i);
+    }
+}
 
 static void attend_values(const float *s, const float *v, size_t stride, const int32_t *slots,
                           size_t keys, size_t width, size_t columns, float *out)
 {
-    size_t i = 0;
-    for (; i + VALUE_VECTORS * LANES <= columns; i += VALUE_VECTORS * LANES) {
-        V sum[VALUE_VECTORS] = {0};
-        for (size_t j = 0; j < keys; j++) {
-            const float *value = v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i;
-            for (int n = 0; n < VALUE_VECTORS; n++)
-                sum[n] += s[j] * load(value + n * LANES);
-        }
-        for (int n = 0; n < VALUE_VECTORS; n++)
-            store(out + i + n * LANES, sum[n]);
-    }
-    for (; i < columns; i += LANES) {
-        size_t n = columns - i < LANES ? columns - i : LANES;
-        V sum = {0};
-        for (size_t j = 0; j < keys; j++)
-            sum += s[j] * load_part(
-                              v + j * stride + (slots ? (size_t)slots[j] * width : 0) + i, n);
-        store_part(out + i, sum, n);
+    const float *values[VALUE_ROWS];
+    for (size_t j = 0, count; j < keys; j += count) {
+        count = keys - j < VALUE_ROWS ? 1 : VALUE_ROWS;
+        for (size_t n = 0; n < count; n++)
+            values[n] = v + (j + n) * stride + (slots ? (size_t)slots[j + n] * width : 0);
+        if (count == VALUE_ROWS)
+            add_values(s + j, values, VALUE_ROWS, columns, j == 0, out);
+        else
+            add_values(s + j, values, 1, columns, j == 0, out);
     }
 }
 
