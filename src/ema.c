@@ -243,17 +243,17 @@ static void run_channels(void *context, size_t task, int worker)
         float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
         for (size_t c = first; c < first + count; c++)
             convolve_channel(run, c, scratch);
-    } else {
-        const float *qt = ema->qt ? ema->qt + first : NULL;
-        kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count,
-                     ema->q + first, ema->w + first, qt, ema->states, ema->channels,
-                     ema->truncation, false, false);
-        if (ema->bidirectional)
-            kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count,
-                         ema->q + d + first, ema->w + d + first, qt ? qt + d : NULL, ema->states,
-                         ema->channels, ema->truncation, true, ema->shifted);
+        kernels->ema_output(x, ema->scale, ema->shift, y, length, d, first, count, ema->omega);
+        return;
     }
-    kernels->ema_output(x, ema->scale, ema->shift, y, length, d, first, count, ema->omega);
+    const float *qt = ema->qt ? ema->qt + first : NULL;
+    kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count, ema->q + first,
+                 ema->w + first, qt, ema->states, ema->channels, ema->truncation, false, false,
+                 ema->bidirectional ? NULL : ema->omega);
+    if (ema->bidirectional)
+        kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count, ema->q + d + first,
+                     ema->w + d + first, qt ? qt + d : NULL, ema->states, ema->channels,
+                     ema->truncation, true, ema->shifted, ema->omega);
 }
 
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,

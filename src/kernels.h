@@ -105,12 +105,12 @@ typedef struct MegaKernels {
      * ([width]; NULL: x^ = x), a batchnorm. Looking back it stores to y; looking ahead (backward)
      * it runs from the end and adds to y; shifted, y(t) takes the state of t + 1. Coefficients
      * [states][ema_stride] start at the first channel's; states is a multiple of MEGA_EMA_GROUP.
-     * truncation 0: none, qt unused.
+     * truncation 0: none, qt unused. omega ([width]; NULL: not yet): y = silu(y + omega x^), last.
      */
     void (*ema)(const float *x, const float *scale, const float *shift, float *y, size_t length,
                 size_t width, size_t first, size_t count, const float *q, const float *w,
                 const float *qt, size_t states, size_t ema_stride, size_t truncation,
-                bool backward, bool shifted);
+                bool backward, bool shifted, const float *omega);
     /*
      * The same recurrence looking back, one step for every row of x and y, from states to new ones
      * (another array). parents NULL: the rows are a sequence that goes on where the last call
@@ -127,7 +127,7 @@ typedef struct MegaKernels {
      * keep them alive. */
     float (*probe_arithmetic)(size_t rounds, float factor);
     float (*probe_memory)(const float *x, size_t n);
-    /* y = silu(y + omega x^) for the same channels */
+    /* y = silu(y + omega x^) alone */
     void (*ema_output)(const float *x, const float *scale, const float *shift, float *y,
                        size_t length, size_t width, size_t first, size_t count,
                        const float *omega);

@@ -495,11 +495,12 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
 static void ema(const float *x, const float *scale, const float *shift, float *y, size_t length,
                 size_t width, size_t first, size_t count, const float *q, const float *w,
                 const float *qt, size_t states, size_t ema_stride, size_t truncation, bool backward,
-                bool shifted)
+                bool shifted, const float *omega)
 {
     const EmaRows rows = {length, width, count, backward};
     const V factor = scale ? load_part(scale + first, count) : splat(1);
     const V offset = scale ? load_part(shift + first, count) : splat(0);
+    const V residual = omega ? load_part(omega + first, count) : splat(0);
     EmaBlock block;
     V state[MEGA_MAX_NDIM];
     for (size_t n = 0; n < states; n++)
@@ -532,6 +533,8 @@ static void ema(const float *x, const float *scale, const float *shift, float *y
             else
                 ema_group(&block, steps, vq, vw, vqt, state + n, false, false);
         }
+        for (size_t i = 0; i < steps && omega; i++)
+            block.y[i] = silu(block.y[i] + residual * block.x[i]);
         for (size_t i = 0; i < steps; i++)
             store_part(y + row_of(&rows, begin + i), block.y[i], count);
     }

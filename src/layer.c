@@ -1,7 +1,8 @@
 /*
- * layer.c - see layer.h. Four steps, each parallel over what does not depend on one another:
+ * layer.c - see layer.h. Steps that are parallel over what does not depend on one another:
  *
- *   norm      blocks of rows          x -> normed (pre-norm only, unless folded into what follows)
+ *   norm      blocks of rows          x -> normed (pre-norm only, unless folded into what follows);
+ *                                     of all but the first layer the end of the one before
  *   EMA       blocks of channels      normed -> moved, the one step that crosses chunks
  *   values    blocks of rows          normed -> v; moved -> z, then q and k
  *   queries   blocks of rows          attention inside a span, gates, feed-forward: x -> x
@@ -127,6 +128,7 @@ typedef struct Step {
     const MegaLayerRun *run;
     const MegaLayer *layer;
     const float *bias;  /* of the queries step */
+    const MegaLayer *next; /* whose norm that step makes, or NULL */
     const float *input; /* what v and EMA see: normed, or x (post-norm; norm folded) */
     const MegaNorm *norm; /* of the norm step */
     float *normed;
@@ -147,26 +149,6 @@ void mega_workspace_norm(const MegaLayerRun *run, const MegaNorm *norm, float *o
 {
     Step step = {.run = run, .norm = norm, .normed = out};
     mega_pool_run(run->pool, mega_row_blocks(run->workspace), norm_rows, &step);
-}
-
-/* v = act(v_proj(x^)), z = silu(the z rows of mx_proj(m)), which is left in q for now */
-static void project_values(void *context, size_t task, int worker)
-{
-    (void)worker;
-    const Step *step = context;
-    const MegaStackConfig *config = step->run->config;
-    const MegaLayerWeights *weights = step->layer->weights;
-    const MegaKernels *kernels = step->run->kernels;
-    const MegaWorkspace *w = step->run->workspace;
-    size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
-    size_t first = task * w->row_block, rows = mega_block_rows(w, task);
-
-    const MegaLinearWeights *v_proj = &step->layer->v;
-    float *v = w->v + first * h, *zz = w->q + first * z;
-    MegaEpilogue v_end = {.function = (MegaFunction)config->activation, .bias = v_proj->bias};
-    MegaEpilogue z_end = {.function = MEGA_FUNCTION_SILU, .bias = weights->mx.bias + d};
-    mega_matmul(kernels, &v_proj->weight, step->input + first * d, d, rows, v, h, &v_end);
-    mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, &z_end);
 }
 
 /* The span of a position. */
@@ -209,6 +191,27 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
         if (row + 1 == span->first + span->length)
             mega_panels_fill(MEGA_F32, panels, span->length, z);
     }
+}
+
+/* v = act(v_proj(x^)), z = silu(the z rows of mx_proj(m)), which for a tap is left in q for now */
+static void project_values(void *context, size_t task, int worker)
+{
+    const Step *step = context;
+    const MegaStackConfig *config = step->run->config;
+    const MegaLayerWeights *weights = step->layer->weights;
+    const MegaKernels *kernels = step->run->kernels;
+    const MegaWorkspace *w = step->run->workspace;
+    size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
+    size_t first = task * w->row_block, rows = mega_block_rows(w, task);
+
+    const MegaLinearWeights *v_proj = &step->layer->v;
+    float *v = w->v + first * h, *zz = w->q + first * z;
+    MegaEpilogue v_end = {.function = (MegaFunction)config->activation, .bias = v_proj->bias};
+    MegaEpilogue z_end = {.function = MEGA_FUNCTION_SILU, .bias = weights->mx.bias + d};
+    mega_matmul(kernels, &v_proj->weight, step->input + first * d, d, rows, v, h, &v_end);
+    mega_matmul(kernels, &weights->mx.z, w->moved + first * d, d, rows, zz, z, &z_end);
+    if (!step->run->tap)
+        make_queries_and_keys(context, task, worker);
 }
 
 /* x + fc2(act(fc1(norm(x)))), or norm(x + fc2(act(fc1(x)))) */
@@ -275,6 +278,8 @@ static void run_queries(void *context, size_t task, int worker)
         mega_norm_apply(&step->layer->norm, kernels, x, rows, d, x);
     if (config->ffn > 0)
         feed_forward(step, x, rows, &s);
+    if (step->next)
+        mega_norm_apply(&step->next->norm, kernels, x, rows, d, w->normed + first * d);
 }
 
 /* ---- The layer ------------------------------------------------------------------------------ */
@@ -289,25 +294,36 @@ static void tap(const MegaLayerRun *run, int index, const char *part, const floa
     run->tap(run->tap_context, stage, run->tap_input, data, run->workspace->length, columns);
 }
 
-void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, int index, const float *bias)
+/* Whether the layer's first norm is a step of its own. */
+static bool has_norm(const MegaStackConfig *config, const MegaLayer *layer)
+{
+    return config->pre_norm && !layer->folded;
+}
+
+void mega_layer_begin(const MegaLayerRun *run, const MegaLayer *first)
+{
+    if (has_norm(run->config, first))
+        mega_workspace_norm(run, &first->norm, run->workspace->normed);
+}
+
+void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, const MegaLayer *next,
+                    int index, const float *bias)
 {
     const MegaStackConfig *config = run->config;
     const MegaWorkspace *w = run->workspace;
     size_t d = (size_t)config->width, z = (size_t)config->zdim;
     size_t row_blocks = mega_row_blocks(w);
     Step step = {.run = run, .layer = layer, .bias = bias};
-    bool norm = config->pre_norm && !layer->folded;
-    step.input = norm ? w->normed : w->x;
-
-    if (norm)
-        mega_workspace_norm(run, &layer->norm, w->normed);
+    step.next = next && has_norm(config, next) ? next : NULL;
+    step.input = has_norm(config, layer) ? w->normed : w->x;
     mega_ema_run(run->ema_plan, &layer->ema, run->kernels, run->pool, w->begin, w->sequences,
                  step.input, w->moved, w->scratch, w->scratch_stride);
     tap(run, index, ".ema", w->moved, d);
     mega_pool_run(run->pool, row_blocks, project_values, &step);
     tap(run, index, ".v", w->v, (size_t)config->hidden);
     tap(run, index, ".z", w->q, z);
-    mega_pool_run(run->pool, row_blocks, make_queries_and_keys, &step);
+    if (run->tap)
+        mega_pool_run(run->pool, row_blocks, make_queries_and_keys, &step);
     tap(run, index, ".q", w->q, z);
     tap(run, index, ".k", w->k, z);
     mega_pool_run(run->pool, row_blocks, run_queries, &step);

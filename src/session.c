@@ -219,8 +219,11 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
                        stack->embed_norm ? &model->encoder.embed_norm : NULL, &inputs[i],
                        w->begin[i], lengths[i]);
     tap(session, "embed", number, w->x, w->length, d);
+    const MegaLayer *layers = model->encoder.layers;
+    mega_layer_begin(&run, layers);
     for (int i = 0; i < stack->layers; i++)
-        mega_layer_run(&run, &model->encoder.layers[i], i, bias_center(session, i));
+        mega_layer_run(&run, &layers[i], i + 1 < stack->layers ? &layers[i + 1] : NULL, i,
+                       bias_center(session, i));
     if (stack->final_norm) {
         mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
         tap(session, "final", number, w->x, w->length, d);
