@@ -118,10 +118,10 @@ static void finish(const float *sums, size_t ld_sums, size_t rows, size_t column
     }
 }
 
-/* Whether all that happens is that y, or nothing, is added: done without a detour. */
+/* Whether all that happens is that y, a bias or nothing is added: done without a detour. */
 INLINE bool only_adds(const MegaEpilogue *e, const float *y, size_t ldy)
 {
-    return e->function == MEGA_FUNCTION_LINEAR && !e->bias && !e->factor && !e->gate &&
+    return e->function == MEGA_FUNCTION_LINEAR && e->bias_step == 0 && !e->factor && !e->gate &&
            (!e->addend || (e->addend == y && e->ld_addend == ldy));
 }
 

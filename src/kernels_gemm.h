@@ -96,7 +96,7 @@ typedef struct Target {
     float *y;
     size_t ldy;
     const MegaEpilogue *epilogue;
-    bool direct;   /* the sums are stored as they are, or added to y */
+    bool direct;   /* only_adds */
     bool activate; /* only_activates */
 } Target;
 
@@ -105,20 +105,43 @@ INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
     return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
+/* A tile of which some columns do not exist, activated in place. */
+static void activate_part(MegaFunction function, float *sums, size_t rows, size_t columns, float *y,
+                          size_t ldy, const float *bias, const MegaEpilogue *e)
+{
+    float padded[TILE_COLUMNS] = {0};
+    memcpy(padded, bias, columns * sizeof *bias);
+    activate_tile(function, sums, rows, sums, TILE_COLUMNS, padded, e);
+    for (size_t r = 0; r < rows; r++, sums += TILE_COLUMNS, y += ldy) {
+        size_t i = 0;
+        for (; i + LANES <= columns; i += LANES)
+            store(y + i, load(sums + i));
+        if (i < columns)
+            store_part(y + i, load(sums + i), columns - i);
+    }
+}
+
 /* Sums of some rows and panels, of which `columns` columns exist, whose place begins at `row` and
- * `column`. Not inlined, as it would take most of the code. */
-static __attribute__((noinline)) void store_tile(const Target *target, const float *sums,
-                                                 size_t ld_sums, size_t rows, size_t columns,
-                                                 size_t row, size_t column)
+ * `column`; they are overwritten. Not inlined, as it would take most of the code. */
+static __attribute__((noinline)) void store_tile(const Target *target, float *sums, size_t ld_sums,
+                                                 size_t rows, size_t columns, size_t row,
+                                                 size_t column)
 {
     const MegaEpilogue *e = target->epilogue;
     float *y = target->y + row * target->ldy + column;
     bool linear = e->linear_from > 0 && column >= e->linear_from;
     bool alike = linear || e->linear_from == 0 || column + columns <= e->linear_from;
-    if (target->activate && alike && columns == TILE_COLUMNS && ld_sums == TILE_COLUMNS) {
-        activate_tile(linear ? MEGA_FUNCTION_LINEAR : e->function, sums, rows, y, target->ldy,
-                      e->bias + (ptrdiff_t)row * e->bias_step + (ptrdiff_t)column, e);
-        return;
+    if (target->activate && alike && ld_sums == TILE_COLUMNS) {
+        MegaFunction function = linear ? MEGA_FUNCTION_LINEAR : e->function;
+        const float *bias = e->bias + (ptrdiff_t)row * e->bias_step + (ptrdiff_t)column;
+        if (columns == TILE_COLUMNS) {
+            activate_tile(function, sums, rows, y, target->ldy, bias, e);
+            return;
+        }
+        if (e->bias_step == 0) {
+            activate_part(function, sums, rows, columns, y, target->ldy, bias, e);
+            return;
+        }
     }
     MegaEpilogue part = mega_epilogue_at(e, row, column);
     finish(sums, ld_sums, rows, columns, y, target->ldy, &part);
@@ -130,13 +153,16 @@ INLINE void store_sums(const Target *target, const V *sum, const size_t stride, 
     const int vectors = panels * PANEL_VECTORS;
     if (target->direct && columns >= (size_t)panels * MEGA_PANEL) {
         float *y = target->y + row * target->ldy + column;
+        const float *bias = target->epilogue->bias ? target->epilogue->bias + column : NULL;
         bool add = target->epilogue->addend;
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++, y += target->ldy)
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; v++)
-                store(y + v * LANES, add ? load(y + v * LANES) + sum[(size_t)r * stride + v]
-                                         : sum[(size_t)r * stride + v]);
+            for (int v = 0; v < vectors; v++) {
+                V all = sum[(size_t)r * stride + v];
+                all = add ? load(y + v * LANES) + all : all;
+                store(y + v * LANES, bias ? all + load(bias + v * LANES) : all);
+            }
         return;
     }
     float sums[MOST_SUMS];
