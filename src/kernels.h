@@ -126,6 +126,8 @@ typedef struct MegaKernels {
      * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only
      * keep them alive. */
     float (*probe_arithmetic)(size_t rounds, float factor);
+    /* The same of integers: a round is four multiply-adds in each lane of as many vectors. */
+    int32_t (*probe_integers)(size_t rounds, int32_t factors);
     float (*probe_memory)(const float *x, size_t n);
     /* y = silu(y + omega x^) alone */
     void (*ema_output)(const float *x, const float *scale, const float *shift, float *y,

@@ -611,6 +611,22 @@ static float probe_arithmetic(size_t rounds, float factor)
     return sum_lanes(sum[0]);
 }
 
+static int32_t probe_integers(size_t rounds, int32_t factors)
+{
+    I sum[MEGA_PROBE_VECTORS], w[MEGA_PROBE_VECTORS], x = splat_bits(factors);
+    for (int v = 0; v < MEGA_PROBE_VECTORS; v++) {
+        sum[v] = splat_bits(v);
+        w[v] = splat_bits(v * 0x01010101);
+    }
+    for (size_t i = 0; i < rounds; i++, x ^= 1)
+#pragma GCC unroll 12
+        for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
+            sum[v] = dot4(sum[v], w[v], x);
+    for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
+        sum[0] += sum[v];
+    return sum_integers(sum[0]);
+}
+
 static float probe_memory(const float *x, size_t n)
 {
     V sum[4] = {{0}};
@@ -644,5 +660,6 @@ const MegaKernels KERNELS = {
     .ema_step = ema_step,
     .ema_output = ema_output,
     .probe_arithmetic = probe_arithmetic,
+    .probe_integers = probe_integers,
     .probe_memory = probe_memory,
 };

@@ -17,8 +17,8 @@
 static const char help[] =
     "Usage: mega-run bench -m MODEL [option...]\n"
     "\n"
-    "Measures the model on random input and what the machine can do (float32 arithmetic and\n"
-    "memory reads of the chosen threads), and prints time, speed, and which part of the possible\n"
+    "Measures the model on random input and what the machine can do (arithmetic and memory\n"
+    "reads of the chosen threads), and prints time, speed, and which part of the possible\n"
     "speed that is. A classifier runs whole inputs; a translator translates sources of --length\n"
     "tokens, of which it makes --tokens each; a language model makes --tokens tokens behind\n"
     "--length others.\n"
@@ -173,12 +173,12 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
     return code;
 }
 
-/* Bytes of an element of the model's matrices. */
-static double weight_bytes(const MegaModel *model)
+static WeightType weight_type(const MegaModel *model)
 {
     const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
-    const MegaDtypeTraits *traits = mega_dtype_traits((int)stack->weights[0].v.weight.kind);
-    return (double)traits->item_size / traits->block;
+    MegaDtype kind = stack->weights[0].v.weight.kind;
+    const MegaDtypeTraits *traits = mega_dtype_traits((int)kind);
+    return (WeightType){(double)traits->item_size / traits->block, kind == MEGA_Q8};
 }
 
 /* The least time that the machine could need. */
@@ -187,14 +187,14 @@ static double limit(const Bench *bench)
     const Options *options = bench->options;
     const MegaConfig *config = mega_model_config(bench->model);
     size_t length = (size_t)options->length, tokens = (size_t)options->tokens;
-    double weight = weight_bytes(bench->model);
+    WeightType weight = weight_type(bench->model);
     if (config->task == MEGA_TASK_CLASSIFY) {
         size_t positions = length;
         if (config->embed.kind == MEGA_EMBED_FRAMES)
             positions = (length - 1) / (size_t)config->embed.frame_hop + 1;
         else if (config->embed.kind == MEGA_EMBED_PATCHES)
             positions = length / (size_t)mega_embed_fan_in(&config->embed);
-        return work_limit(&bench->machine, work_encode(config, weight, positions)) *
+        return work_limit(&bench->machine, work_encode(config, weight, positions, 1)) *
                mega_model_input_count(bench->model);
     }
     size_t rows = config->task == MEGA_TASK_TRANSLATE
@@ -203,7 +203,8 @@ static double limit(const Bench *bench)
     size_t begin = config->task == MEGA_TASK_TRANSLATE ? 0 : length;
     double sum = 0;
     if (config->task == MEGA_TASK_TRANSLATE)
-        sum = options->batch * work_limit(&bench->machine, work_encode(config, weight, length));
+        sum = work_limit(&bench->machine,
+                         work_encode(config, weight, length, (size_t)options->batch));
     for (size_t t = 0; t < tokens; t++)
         sum += work_limit(&bench->machine, work_decode(config, weight, rows, begin + t,
                                                         length));
@@ -254,13 +255,13 @@ static void print_json_result(const Bench *bench, const Result *r)
 {
     const Options *options = bench->options;
     json_t *object = json_pack(
-        "{s:o,s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "model",
+        "{s:o,s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "model",
         json_text(options->model),
         "task", r->what, "cpu", bench->session->kernels->name, "threads", bench->machine.threads,
         "length", options->length, "beam", options->beam, "batch", options->batch, "mean_ms",
         r->mean * 1e3, "sd_ms", r->sd * 1e3, "per_second", r->amount / r->mean, "of_limit",
         r->limit / r->mean, "peak_mb", bench->peak, "gflops", bench->machine.flops / 1e9,
-        "gb_per_second", bench->machine.bandwidth / 1e9);
+        "int8_gops", bench->machine.int8_ops / 1e9, "gb_per_second", bench->machine.bandwidth / 1e9);
     if (options->breakdown) {
         json_t *parts = json_object();
         for (int i = 0; i < PART_COUNT; i++)
@@ -283,7 +284,8 @@ static void print_result(const Bench *bench, const Result *r)
         return;
     }
     if (options->format == TEXT)
-        printf("machine: %.1f GFLOP/s, %.1f GB/s with %d threads\n", bench->machine.flops / 1e9,
+        printf("machine: %.1f GFLOP/s, %.1f GOP/s with 8 bits, %.1f GB/s with %d threads\n",
+               bench->machine.flops / 1e9, bench->machine.int8_ops / 1e9,
                bench->machine.bandwidth / 1e9, bench->machine.threads);
     else if (options->format == MARKDOWN)
         puts("| model | task | kernels | threads | ms | speed | of the limit | peak memory |\n"

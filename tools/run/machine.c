@@ -28,6 +28,13 @@ static void probe_arithmetic(void *context, size_t task, int worker)
     probe->sink = probe->kernels->probe_arithmetic(PROBE_ROUNDS, 0.5f + 1e-9f * (float)task);
 }
 
+static void probe_integers(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker;
+    probe->sink = (float)probe->kernels->probe_integers(PROBE_ROUNDS, 0x01020304 + (int32_t)task);
+}
+
 static void probe_memory(void *context, size_t task, int worker)
 {
     Probe *probe = context;
@@ -61,9 +68,12 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
     double per_task = 2.0 * PROBE_ROUNDS * MEGA_PROBE_VECTORS * kernels->lanes;
     out->threads = (int)threads;
     double flops = per_task * (double)threads / fastest(pool, threads, probe_arithmetic, &probe);
+    double int8_ops =
+        4 * per_task * (double)threads / fastest(pool, threads, probe_integers, &probe);
     double bandwidth = (double)(probe.floats * 4 * threads * sizeof(float)) /
                        fastest(pool, 4 * threads, probe_memory, &probe);
     out->flops = flops > out->flops ? flops : out->flops;
+    out->int8_ops = int8_ops > out->int8_ops ? int8_ops : out->int8_ops;
     out->bandwidth = bandwidth > out->bandwidth ? bandwidth : out->bandwidth;
     free(memory);
     return 0;
@@ -89,15 +99,23 @@ static double attention(const MegaStackConfig *s, double keys)
     return keys * (s->zdim + s->hidden);
 }
 
-Work work_encode(const MegaConfig *config, double weight_bytes, size_t length)
+/* products: with weights; rest: without. Both are multiply-adds. */
+static Work make_work(WeightType weight, double products, double rest, double bytes)
+{
+    return (Work){.flops = 2 * (weight.integers ? rest : rest + products),
+                  .int8_ops = weight.integers ? 2 * products : 0,
+                  .bytes = bytes};
+}
+
+Work work_encode(const MegaConfig *config, WeightType weight, size_t length, size_t count)
 {
     const MegaStackConfig *s = &config->encoder;
     double keys = s->chunk > 0 && (size_t)s->chunk < length ? s->chunk : (double)length;
-    double per_position = s->layers * (layer_products(s) + layer_ema(s) + attention(s, keys));
-    double weights = s->layers * layer_products(s);
+    double weights = s->layers * layer_products(s), positions = (double)length * (double)count;
+    double rest = s->layers * (layer_ema(s) + attention(s, keys)), products = weights;
     if (config->embed.kind == MEGA_EMBED_FRAMES || config->embed.kind == MEGA_EMBED_PATCHES)
-        per_position += (double)mega_embed_fan_in(&config->embed) * s->width;
-    return (Work){2 * per_position * (double)length, weight_bytes * weights};
+        products += (double)mega_embed_fan_in(&config->embed) * s->width;
+    return make_work(weight, products * positions, rest * positions, weight.bytes * weights);
 }
 
 static double output_weights(const MegaTargetConfig *target)
@@ -108,7 +126,7 @@ static double output_weights(const MegaTargetConfig *target)
     return sum;
 }
 
-Work work_decode(const MegaConfig *config, double weight_bytes, size_t rows, size_t position,
+Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
                  size_t source)
 {
     const MegaStackConfig *s = &config->decoder;
@@ -121,12 +139,13 @@ Work work_decode(const MegaConfig *config, double weight_bytes, size_t rows, siz
         products += s->layers * (d * (2 * d + z) + d * d);
         rest += s->layers * (double)source * (z + d);
     }
-    return (Work){2 * (double)rows * (products + rest),
-                  weight_bytes * products + sizeof(float) * (double)rows * states};
+    return make_work(weight, (double)rows * products, (double)rows * rest,
+                     weight.bytes * products + sizeof(float) * (double)rows * states);
 }
 
 double work_limit(const Machine *machine, Work work)
 {
-    double compute = work.flops / machine->flops, memory = work.bytes / machine->bandwidth;
+    double compute = work.flops / machine->flops + work.int8_ops / machine->int8_ops;
+    double memory = work.bytes / machine->bandwidth;
     return compute > memory ? compute : memory;
 }
