@@ -58,9 +58,10 @@ CONVERT_SRC := $(COMMON_SRC) \
 # The files that are built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-TIERS := avx2 avx512 avx512vnni
+TIERS := avx2 avx2vnni avx512 avx512vnni
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 $(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/%/kernels_avx2vnni.o: ALL_CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
 $(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += $(AVX512)
 $(BUILD)/%/kernels_avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
 else ifeq ($(ARCH),aarch64)

@@ -241,8 +241,9 @@ static void pack_keys(void *context, size_t panel, int worker)
     const Pass *pass = context;
     size_t z = pass->z, stride = pass->decoder->sequences * z, first = panel * MEGA_PANEL;
     size_t keys = pass->decoder->in_chunk + pass->rows;
-    mega_panels_pack(MEGA_F32, pass->memory->key_panels + first * z, pass->state->k + first * stride,
-                     stride * sizeof(float), min_size(MEGA_PANEL, keys - first), z);
+    mega_panels_pack(MEGA_F32, pass->memory->key_panels + first * z,
+                     pass->state->k + first * stride, stride * sizeof(float),
+                     min_size(MEGA_PANEL, keys - first), z);
 }
 
 /* A few positions of a block, each seeing the keys up to its own. */

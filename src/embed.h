@@ -24,8 +24,8 @@ uint64_t mega_embed_fan_in(const MegaEmbedConfig *config);
 uint64_t mega_embed_scratch(const MegaConfig *config);
 /* x *= sqrt(width): the scale of embeddings in translators and language models. */
 void mega_embed_scale(float *x, size_t rows, size_t width);
-/* A checked input -> positions begin ... begin + length - 1 of workspace->x; norm is the embedding's
- * or NULL. */
+/* A checked input -> positions begin ... begin + length - 1 of workspace->x; norm is the
+ * embedding's or NULL. */
 void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
                     const MegaNorm *norm, const MegaInput *input, size_t begin, size_t length);
 

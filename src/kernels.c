@@ -4,7 +4,9 @@
 #include "kernels.h"
 
 #include <string.h>
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -19,6 +21,13 @@ typedef struct Tier {
 static bool has_avx2(void)
 {
     return HAS("avx2") && HAS("fma"); /* every processor with these has F16C */
+}
+
+/* Not every compiler knows this one by name. */
+static bool has_avx2vnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
 }
 
 static bool has_avx512(void)
@@ -46,6 +55,7 @@ static const Tier best_first[] = {
 #if defined(__x86_64__)
     {&mega_kernels_avx512vnni, has_vnni},
     {&mega_kernels_avx512, has_avx512},
+    {&mega_kernels_avx2vnni, has_avx2vnni},
     {&mega_kernels_avx2, has_avx2},
 #elif defined(__aarch64__)
     {&mega_kernels_dotprod, has_dotprod},

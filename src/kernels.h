@@ -44,7 +44,8 @@ typedef struct MegaInt8Rows {
 } MegaInt8Rows;
 
 typedef struct MegaKernels {
-    const char *name; /* "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas" */
+    const char *name; /* "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod" or
+                         "openblas" */
     int lanes;        /* floats in a vector */
 
     /* y [rows][columns] = x [rows][k] b, through the epilogue. Every sum is one over k in order,
@@ -116,7 +117,7 @@ typedef struct MegaKernels {
      * (another array). parents NULL: the rows are a sequence that goes on where the last call
      * ended. Otherwise row r is a sequence of its own, which goes on from that number parents[r].
      * gone [rows][width] holds x(t - truncation), or is NULL without truncation. States of a
-     * sequence: mega_ema_state_floats, channels in blocks of MEGA_PANEL: [blocks][states][MEGA_PANEL]
+     * sequence, mega_ema_state_floats: [blocks of MEGA_PANEL channels][states][MEGA_PANEL].
      */
     void (*ema_step)(const float *x, const float *gone, float *y, size_t rows, size_t width,
                      size_t first, size_t count, const float *q, const float *w, const float *qt,
@@ -135,7 +136,7 @@ typedef struct MegaKernels {
                        const float *omega);
 } MegaKernels;
 
-#define MEGA_MOST_TIERS 4
+#define MEGA_MOST_TIERS 5
 
 /* The tiers that this machine runs, best first; returns their number. */
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
@@ -150,6 +151,7 @@ extern const MegaKernels mega_kernels_generic;
 const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
+extern const MegaKernels mega_kernels_avx2vnni;
 extern const MegaKernels mega_kernels_avx512;
 extern const MegaKernels mega_kernels_avx512vnni;
 #elif defined(__aarch64__)

@@ -41,6 +41,12 @@ INLINE I dot4(I sum, I w, I x)
 {
     return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
 }
+#elif defined(__AVXVNNI__)
+#define UNSIGNED_WEIGHTS 1
+INLINE I dot4(I sum, I w, I x)
+{
+    return (I)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
+}
 #elif defined(__AVX2__) && VECTOR_BYTES == 32
 #define UNSIGNED_WEIGHTS 0
 /* |x| times w with the sign of x: a pair of products is at most 2 * 127^2, which fits. */

@@ -43,7 +43,8 @@ static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, s
     step = min_size(step, MOST_COLUMNS);
     for (size_t column = 0; column < columns; column += step)
         for (size_t row = 0; row < rows; row += MOST_ROWS) {
-            size_t count = min_size(MOST_ROWS, rows - row), width = min_size(step, columns - column);
+            size_t count = min_size(MOST_ROWS, rows - row);
+            size_t width = min_size(step, columns - column);
             size_t panels = (width + MEGA_PANEL - 1) / MEGA_PANEL;
             for (size_t from = 0; from < k; from += MOST_K) {
                 size_t part = min_size(MOST_K, k - from);

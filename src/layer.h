@@ -82,8 +82,8 @@ typedef struct MegaLayerRun {
 /* What the first layer needs before it runs: its norm of workspace->x. */
 void mega_layer_begin(const MegaLayerRun *run, const MegaLayer *first);
 /* Runs layer number `index`, workspace->x -> workspace->x. bias points at the entry of j = i of the
- * layer's relative bias table (attention.h). next, the layer behind or NULL, has its norm made while
- * its input is in the caches. */
+ * layer's relative bias table (attention.h). next, the layer behind or NULL, has its norm made
+ * while its input is in the caches. */
 void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, const MegaLayer *next,
                     int index, const float *bias);
 

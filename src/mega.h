@@ -115,8 +115,8 @@ typedef struct MegaSession MegaSession;
 
 typedef struct MegaSessionOptions {
     int threads; /* worker threads, the caller included; 0: as many as pay on this machine */
-    const char *cpu; /* kernels: "generic", "avx2", "avx512", "avx512vnni", "dotprod", "openblas";
-                        NULL: the best of this machine */
+    const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod"
+                        or "openblas"; NULL: the best of this machine */
     uint64_t max_memory; /* bytes of the model, the session and what is made with it; 0: no limit.
                             What needs more is refused before it begins, MEGA_ERR_LIMIT */
 } MegaSessionOptions;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoded.h"
 #include "session.h"
 
 #define LENGTH 150
@@ -301,6 +302,51 @@ static void misuse_is_refused(void **state)
     mega_model_free(model);
 }
 
+/* ---- Sources -------------------------------------------------------------------------------- */
+
+static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
+                                const MegaEncoded *b)
+{
+    size_t d = (size_t)config->decoder.width, z = (size_t)config->decoder.zdim;
+    assert_int_equal(a->length, b->length);
+    assert_memory_equal(a->states, b->states, a->length * d * sizeof(float));
+    for (int i = 0; i < config->decoder.layers; i++) {
+        assert_memory_equal(a->keys[i], b->keys[i], a->length * z * sizeof(float));
+        assert_memory_equal(a->values[i], b->values[i], a->length * d * sizeof(float));
+    }
+}
+
+/* Short and long sources, more than go through the encoder at once. */
+static void sources_are_the_same_together(void **state)
+{
+    enum { COUNT = 24, LONGEST = 300 };
+    Random random = {30};
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        MegaConfig config = translator(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 3);
+        MegaInput inputs[COUNT];
+        MegaEncoded *together[COUNT], *alone;
+        int32_t *tokens = malloc(COUNT * LONGEST * sizeof *tokens);
+        assert_non_null(tokens);
+        random_tokens(&random, tokens, COUNT * LONGEST, 33);
+        for (int i = 0; i < COUNT; i++)
+            inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens + i * LONGEST,
+                                    .length = (size_t)random_int(&random, 1, i % 3 ? 40 : LONGEST)};
+        assert_int_equal(mega_encode_all(session, inputs, COUNT, together, NULL), 0);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(mega_session_encode(session, &inputs[i], &alone, NULL), 0);
+            assert_same_encoded(&config, together[i], alone);
+            mega_encoded_free(alone);
+            mega_encoded_free(together[i]);
+        }
+        free(tokens);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
 /* ---- Search and sampling -------------------------------------------------------------------- */
 
 static void batches_equal_single_sources(void **state)
@@ -495,6 +541,7 @@ int main(void)
         cmocka_unit_test(selected_sequences_keep_their_past),
         cmocka_unit_test(chunked_state_does_not_grow),
         cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(sources_are_the_same_together),
         cmocka_unit_test(batches_equal_single_sources),
         cmocka_unit_test(prefixes_are_kept),
         cmocka_unit_test(impossible_searches_are_refused),

@@ -1,6 +1,6 @@
 /*
- * test_ema.c - recurrence = FFT = direct sum, over shapes, all tiers, any number of threads, for one
- * sequence and for several, with and without a batchnorm in front.
+ * test_ema.c - recurrence = FFT = direct sum, over shapes, all tiers, any number of threads, for
+ * one sequence and for several, with and without a batchnorm in front.
  */
 #include "support.h"
 

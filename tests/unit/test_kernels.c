@@ -571,7 +571,8 @@ static void ema_step_case(const MegaKernels *kernels, Random *random, size_t wid
     double *expected = calloc(y_size, sizeof *expected), *states = calloc(ROWS * n, sizeof *states);
     const size_t parents[ROWS] = {2, 0, 2};
     assert_true(from && expected && states);
-#define PLACE(row, c, s) ((row) * size + ((c) / MEGA_PANEL * STATES + (s)) * MEGA_PANEL + (c) % MEGA_PANEL)
+#define PLACE(row, c, s)                                                                           \
+    ((row) * size + ((c) / MEGA_PANEL * STATES + (s)) * MEGA_PANEL + (c) % MEGA_PANEL)
     for (size_t row = 0; row < ROWS; row++)
         for (size_t c = 0; c < width; c++)
             for (size_t s = 0; s < STATES; s++)
@@ -579,8 +580,10 @@ static void ema_step_case(const MegaKernels *kernels, Random *random, size_t wid
     for (size_t row = 0; row < ROWS; row++)
         for (size_t c = 0; c < width; c++)
             for (size_t s = 0; s < STATES; s++) {
-                double old = across || row == 0 ? (double)from[PLACE(across ? parents[row] : 0, c, s)]
-                                                : states[((row - 1) * width + c) * STATES + s];
+                double old = across ? (double)from[PLACE(parents[row], c, s)]
+                             : row == 0
+                                 ? (double)from[PLACE(0, c, s)]
+                                 : states[((row - 1) * width + c) * STATES + s];
                 double in = (double)x[row * width + c] -
                             (truncated ? (double)qt[s * width + c] * gone[row * width + c] : 0);
                 double new = q[s * width + c] * old + in;

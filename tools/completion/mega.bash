@@ -70,7 +70,7 @@ _mega_run()
     --root) COMPREPLY=($(compgen -d -- "$current")) ;;
     --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
     --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
-    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx512 avx512vnni dotprod openblas" -- "$current")) ;;
+    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;

@@ -40,7 +40,7 @@ _mega_run() {
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
@@ -60,7 +60,7 @@ _mega_run() {
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
@@ -77,7 +77,7 @@ _mega_run() {
             '--predictions=[write the prediction of every row]:file:_files' \
             '--json[one JSON object]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -92,7 +92,7 @@ _mega_run() {
             '--ids[input is token ids, used as they are]' \
             '--pre-tokenized[text is tokenised already]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -109,10 +109,10 @@ _mega_run() {
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
             '--json[print what was written as JSON]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -134,10 +134,10 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -169,7 +169,7 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -197,7 +197,7 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already, and stays so]' \
             '--batch=[lines that are translated together (1)]:n: ' \
             '--threads=[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
