@@ -261,7 +261,8 @@ static void print_json_result(const Bench *bench, const Result *r)
         "length", options->length, "beam", options->beam, "batch", options->batch, "mean_ms",
         r->mean * 1e3, "sd_ms", r->sd * 1e3, "per_second", r->amount / r->mean, "of_limit",
         r->limit / r->mean, "peak_mb", bench->peak, "gflops", bench->machine.flops / 1e9,
-        "int8_gops", bench->machine.int8_ops / 1e9, "gb_per_second", bench->machine.bandwidth / 1e9);
+        "int8_gops", bench->machine.int8_ops / 1e9, "gb_per_second",
+        bench->machine.bandwidth / 1e9);
     if (options->breakdown) {
         json_t *parts = json_object();
         for (int i = 0; i < PART_COUNT; i++)
