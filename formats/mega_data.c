@@ -97,8 +97,9 @@ static int fail_scale(const MegaFile *file, const MegaTensor *tensor, MegaError 
 static int check_items(const MegaFile *file, const MegaTensor *tensor, const uint8_t *items,
                        uint64_t size, MegaError *err)
 {
-    for (uint64_t at = 0; tensor->dtype == MEGA_Q8 && at < size; at += MEGA_Q8_BYTES)
-        if (!mega_q8_scale_valid(items + at))
+    const uint64_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
+    for (uint64_t at = 0; mega_dtype_quantized(tensor->dtype) && at < size; at += item)
+        if (!mega_scale_valid(items + at))
             return fail_scale(file, tensor, err);
     return 0;
 }

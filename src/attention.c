@@ -77,10 +77,6 @@ void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const fl
         MegaEpilogue add_up = {0};
         if (j > 0)
             add_up = mega_epilogue_add(out, hidden);
-        if (!softmax && j + block.out == keys) {
-            add_up.factor = factor;
-            add_up.ld_factor = ld_factor;
-        }
         mega_matmul(kernels, &block, q, zdim, rows, weights, block.out,
                     softmax ? &(MegaEpilogue){0} : &weigh_block);
         if (softmax)
@@ -88,8 +84,9 @@ void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const fl
                   weights, out);
         kernels->gemm(weights, block.out, rows, &values, block.out, out, hidden, hidden, &add_up);
     }
-    for (size_t row = 0; softmax && row < rows; row++) {
-        kernels->scale(out + row * hidden, hidden, 1.0f / sums.sum[row]);
+    for (size_t row = 0; row < rows; row++) {
+        if (softmax)
+            kernels->scale(out + row * hidden, hidden, 1.0f / sums.sum[row]);
         kernels->multiply(out + row * hidden, factor + row * ld_factor, hidden);
     }
 }

@@ -14,7 +14,9 @@
 
 static const MegaDtypeTraits traits[] = {
     {MEGA_F32, "f32", 4, 1, true},  {MEGA_F16, "f16", 2, 1, true},
-    {MEGA_BF16, "bf16", 2, 1, true}, {MEGA_Q8, "int8", MEGA_Q8_BYTES, MEGA_INT8_BLOCK, true},
+    {MEGA_BF16, "bf16", 2, 1, true},
+    {MEGA_Q8, "int8", MEGA_Q8_BYTES, MEGA_SCALE_BLOCK, true},
+    {MEGA_Q4, "int4", MEGA_Q4_BYTES, MEGA_SCALE_BLOCK, true},
     {MEGA_F64, "f64", 8, 1, false}, {MEGA_I64, "i64", 8, 1, false}, {MEGA_I32, "i32", 4, 1, false},
     {MEGA_I16, "i16", 2, 1, false}, {MEGA_I8, "i8", 1, 1, false},   {MEGA_U8, "u8", 1, 1, false},
     {MEGA_BOOL, "bool", 1, 1, false},
@@ -141,6 +143,7 @@ void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst)
     case MEGA_F16: CONVERT(2, float_of(f16_to_bits(mega_load_u16(at))));
     case MEGA_BF16: CONVERT(2, float_of((uint32_t)mega_load_u16(at) << 16));
     case MEGA_Q8: mega_q8_to_f32(src, n, dst); break;
+    case MEGA_Q4: mega_q4_to_f32(src, n, dst); break;
     case MEGA_F64: CONVERT(8, f64_to_f32(mega_load_u64(at)));
     case MEGA_I64: CONVERT(8, (float)(int64_t)mega_load_u64(at));
     case MEGA_I32: CONVERT(4, (float)(int32_t)mega_load_u32(at));
@@ -167,10 +170,12 @@ void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst)
 {
     uint8_t *at = dst;
-    if (dtype == MEGA_Q8) {
+    if (dtype == MEGA_Q8)
         mega_q8_from_f32(src, n, dst);
+    if (dtype == MEGA_Q4)
+        mega_q4_from_f32(src, n, dst);
+    if (mega_dtype_quantized(dtype))
         return;
-    }
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = bits_of(src[i]);
         if (dtype == MEGA_F32)

@@ -18,7 +18,8 @@ typedef enum MegaDtype {
     MEGA_F16 = 1,  /* IEEE binary16 */
     MEGA_BF16 = 2, /* upper half of a binary32 */
     MEGA_Q8 = 3,   /* blocks of integers of 8 bits with a scale, quantize.h */
-    /* 4...31: room for other quantized types */
+    MEGA_Q4 = 4,   /* the same of 4 bits */
+    /* 5...31: room for other quantized types */
     MEGA_F64 = 32,
     MEGA_I64 = 33,
     MEGA_I32 = 34,
@@ -38,6 +39,13 @@ typedef struct MegaDtypeTraits {
 } MegaDtypeTraits;
 
 const MegaDtypeTraits *mega_dtype_traits(int dtype);
+
+/* Whether items are integers with a scale. */
+static inline bool mega_dtype_quantized(MegaDtype dtype)
+{
+    return dtype == MEGA_Q8 || dtype == MEGA_Q4;
+}
+
 /* The type called name ("f32", "f16", ...), or -1. */
 int mega_dtype_by_name(const char *name);
 
@@ -53,8 +61,8 @@ void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
 /* A whole tensor, row-major. */
 void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
                               float *dst);
-/* n float32, a row of them for MEGA_Q8, to a storable type, rounded to nearest; src == dst is not
- * allowed. What becomes MEGA_Q8 must be finite. */
+/* n float32, a row of them for quantized types, to a storable type, rounded to nearest; src == dst
+ * is not allowed. What is quantized must be finite. */
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst);
 
 #endif

@@ -37,7 +37,7 @@ typedef struct MegaEpilogue {
     size_t ld_addend;
     const float *factor;
     size_t ld_factor;
-    const float *gate; /* spec section 2; with weights of 8 bits for at most 65,536 inputs */
+    const float *gate; /* spec section 2; with quantized weights for at most 65,536 inputs */
     size_t ld_gate;
 } MegaEpilogue;
 

@@ -27,7 +27,7 @@
  * n * panel_stride + p * row_stride. MEGA_PANEL elements can be read of every row. */
 typedef struct MegaPanels {
     const void *data;
-    MegaDtype kind; /* not MEGA_Q8 */
+    MegaDtype kind; /* not quantized */
     size_t panel_stride, row_stride;
 } MegaPanels;
 
@@ -36,11 +36,11 @@ static inline size_t mega_ema_state_floats(size_t width, size_t states)
     return (width + MEGA_PANEL - 1) / MEGA_PANEL * MEGA_PANEL * states;
 }
 
-/* Rows as integers, in blocks of MEGA_INT8_BLOCK along k. */
+/* Rows as integers, in blocks of MEGA_SCALE_BLOCK along k. */
 typedef struct MegaInt8Rows {
-    int8_t *q;       /* [rows][blocks][MEGA_INT8_BLOCK] */
+    int8_t *q;       /* [rows][blocks][MEGA_SCALE_BLOCK] */
     float *scales;   /* [rows][blocks] */
-    int32_t *starts; /* [rows][blocks]: what a block's product starts from, the tier's affair */
+    int32_t *sums;   /* [rows][blocks]: of q, or 0 where the tier has no use for it */
 } MegaInt8Rows;
 
 typedef struct MegaKernels {
@@ -53,10 +53,11 @@ typedef struct MegaKernels {
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue);
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
-    /* The same product of such rows and weights of 8 bits; panels lie panel_stride bytes apart. */
-    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
-                      size_t panel_stride, float *y, size_t ldy, size_t columns,
-                      const MegaEpilogue *epilogue);
+    /* The same product of such rows and weights of 8 or 4 bits; panels lie panel_stride bytes apart.
+     */
+    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
+                      const void *panels, size_t panel_stride, float *y, size_t ldy,
+                      size_t columns, const MegaEpilogue *epilogue);
     /* An epilogue by itself, of sums [rows][columns], which may be y. */
     void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
                    size_t ldy, const MegaEpilogue *epilogue);

@@ -121,6 +121,19 @@ static void activate_part(MegaFunction function, float *sums, size_t rows, size_
     }
 }
 
+/* A tile of which some columns do not exist, stored as it is or added up. */
+static void add_part(const float *sums, size_t rows, size_t columns, size_t ld_sums, float *y,
+                     size_t ldy, const float *bias, bool add)
+{
+    for (size_t r = 0; r < rows; r++, sums += ld_sums, y += ldy)
+        for (size_t i = 0; i < columns; i += LANES) {
+            const size_t n = columns - i < LANES ? columns - i : LANES;
+            V all = load(sums + i);
+            all = add ? load_part(y + i, n) + all : all;
+            store_part(y + i, bias ? all + load_part(bias + i, n) : all, n);
+        }
+}
+
 /* Sums of some rows and panels, of which `columns` columns exist, whose place begins at `row` and
  * `column`; they are overwritten. Not inlined, as it would take most of the code. */
 static __attribute__((noinline)) void store_tile(const Target *target, float *sums, size_t ld_sums,
@@ -129,6 +142,11 @@ static __attribute__((noinline)) void store_tile(const Target *target, float *su
 {
     const MegaEpilogue *e = target->epilogue;
     float *y = target->y + row * target->ldy + column;
+    if (target->direct) {
+        add_part(sums, rows, columns, ld_sums, y, target->ldy, e->bias ? e->bias + column : NULL,
+                 e->addend);
+        return;
+    }
     bool linear = e->linear_from > 0 && column >= e->linear_from;
     bool alike = linear || e->linear_from == 0 || column + columns <= e->linear_from;
     if (target->activate && alike && ld_sums == TILE_COLUMNS) {

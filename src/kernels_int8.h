@@ -1,14 +1,14 @@
 /*
- * kernels_int8.h - part of kernels_body.h: products of weights and activations of 8 bits.
+ * kernels_int8.h - part of kernels_body.h: products of activations of 8 bits and weights of 8 or 4.
  *
- * Both are cut into blocks of MEGA_INT8_BLOCK along k, each with a scale; a block's sum is exact
+ * Both are cut into blocks of MEGA_SCALE_BLOCK along k, each with a scale; a block's sum is exact
  * in 32 bits and joins a sum of floats, block after block. So an element is the same whatever the
- * number of rows. Layout of the weights: matmul.h.
+ * number of rows. Layout of the weights: panels.h.
  */
 
-#define QUADS (MEGA_INT8_BLOCK / 4)
+#define QUADS (MEGA_SCALE_BLOCK / 4)
 #define SCALE_BYTES (MEGA_PANEL * 2) /* bf16, in front of a block */
-#define QUAD_BYTES (MEGA_PANEL * 4)
+#define QUAD_BYTES (MEGA_PANEL * 4)  /* four bytes of every row of a panel */
 
 /* Rows and panels of the largest tile, limited by the sums in registers; and most rows of a single
  * panel: few rows take one after the other, as they lie in memory. */
@@ -32,7 +32,8 @@ typedef int8_t Bytes __attribute__((vector_size(LANES)));
 /* ---- Four products a lane --------------------------------------------------------------------
  *
  * Every lane of w and x holds four numbers -127 ... 127; dot4 adds the sum of their products. Where
- * weights are unsigned, they are w + 128, and a sum starts at -128 times that of x.
+ * weights are unsigned, they are w + 128, or w + 8 of 4 bits, and a sum starts at -128 or -8 times
+ * that of x.
  */
 
 #if defined(__AVX512VNNI__)
@@ -118,12 +119,12 @@ INLINE void store_low_bytes(int8_t *q, I bits)
 
 /* 32 numbers, those behind n being 0. The largest magnitude becomes 127. What is too small for
  * the reciprocal of the scale is 0; NaN and infinity end in the scale. */
-INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *start)
+INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *all)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
-    V part[MEGA_INT8_BLOCK / LANES];
+    V part[MEGA_SCALE_BLOCK / LANES];
     I top = {0}, sum = {0};
-    for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
+    for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
         size_t done = v * LANES, left = n > done ? n - done : 0;
         part[v] = left >= LANES ? load(x + done) : load_part(x + done, left);
         I magnitude = (I)part[v] & 0x7fffffff; /* ordered like the numbers, NaN at the top */
@@ -133,30 +134,30 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
     int32_t max = top_integer(top);
     memcpy(scale, &max, sizeof *scale);
     if (*scale < 1e-30f) {
-        memset(q, 0, MEGA_INT8_BLOCK);
+        memset(q, 0, MEGA_SCALE_BLOCK);
         *scale = 0;
-        *start = 0;
+        *all = 0;
         return;
     }
     float factor = 127.0f / *scale;
-    for (size_t v = 0; v < MEGA_INT8_BLOCK / LANES; v++) {
+    for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
         I bits = (I)(part[v] * factor + round);
         store_low_bytes(q + v * LANES, bits);
         sum += bits - (I)splat(round);
     }
     *scale *= 1.0f / 127.0f;
-    *start = UNSIGNED_WEIGHTS ? -128 * sum_integers(sum) : 0;
+    *all = UNSIGNED_WEIGHTS ? sum_integers(sum) : 0;
 }
 
 static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out)
 {
     int8_t *q = out->q;
-    size_t blocks = (k + MEGA_INT8_BLOCK - 1) / MEGA_INT8_BLOCK;
+    size_t blocks = (k + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
     for (size_t row = 0; row < rows; row++, x += ldx)
-        for (size_t b = 0; b < blocks; b++, q += MEGA_INT8_BLOCK) {
-            size_t left = k - b * MEGA_INT8_BLOCK, at = row * blocks + b;
-            quantize_block(x + b * MEGA_INT8_BLOCK, left < MEGA_INT8_BLOCK ? left : MEGA_INT8_BLOCK,
-                           q, &out->scales[at], &out->starts[at]);
+        for (size_t b = 0; b < blocks; b++, q += MEGA_SCALE_BLOCK) {
+            size_t left = k - b * MEGA_SCALE_BLOCK, at = row * blocks + b;
+            quantize_block(x + b * MEGA_SCALE_BLOCK, left < MEGA_SCALE_BLOCK ? left : MEGA_SCALE_BLOCK,
+                           q, &out->scales[at], &out->sums[at]);
         }
 }
 
@@ -174,10 +175,19 @@ INLINE I load_quad(const int8_t *p)
     return splat_bits(quad);
 }
 
-INLINE I load_weights_int8(const char *p)
+typedef int8_t AllBytes __attribute__((vector_size(VECTOR_BYTES)));
+
+/* Quad number `quad` of a panel's block: of 4 bits, two share their bytes. */
+INLINE I load_quad_weights(const char *block, const int quad, const int vector,
+                           const MegaDtype kind)
 {
+    const int stored = kind == MEGA_Q4 ? quad % (QUADS / 2) : quad;
     I w;
-    memcpy(&w, p, sizeof w);
+    memcpy(&w, block + SCALE_BYTES + stored * QUAD_BYTES + vector * VECTOR_BYTES, sizeof w);
+    if (kind == MEGA_Q4) {
+        w = (quad < QUADS / 2 ? w : w >> 4) & 0x0f0f0f0f;
+        return UNSIGNED_WEIGHTS ? w : (I)((AllBytes)w - 8);
+    }
     return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
 }
 
@@ -185,34 +195,35 @@ INLINE I load_weights_int8(const char *p)
  * few, so that these have two, exact ones. fetch: weights come from memory. */
 INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights, size_t stride,
                       bool fetch, const Target *target, size_t row, size_t column, size_t columns,
-                      const int rows, const int panels)
+                      const MegaDtype kind, const int rows, const int panels)
 {
+    const int stored_quads = kind == MEGA_Q4 ? QUADS / 2 : QUADS;
     const int chains = rows * panels * PANEL_VECTORS <= 4 ? 2 : 1;
-    const int8_t *q = x->q + row * blocks * MEGA_INT8_BLOCK;
+    const int8_t *q = x->q + row * blocks * MEGA_SCALE_BLOCK;
     const float *scales = x->scales + row * blocks;
-    const int32_t *starts = x->starts + row * blocks;
+    const int32_t *sums = x->sums + row * blocks;
     const int vectors = panels * PANEL_VECTORS;
     V sum[INT8_FEW][INT8_PANELS * PANEL_VECTORS] = {{{0}}};
-    for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + QUADS * QUAD_BYTES) {
+    for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + stored_quads * QUAD_BYTES) {
         I total[INT8_FEW][INT8_PANELS * PANEL_VECTORS][2] = {{{{0}}}};
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
             for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
-                total[r][v][0] = splat_bits(starts[(size_t)r * blocks + b]);
+                total[r][v][0] =
+                    -splat_bits(sums[(size_t)r * blocks + b]) << (kind == MEGA_Q4 ? 3 : 7);
 #pragma GCC unroll 8
         for (int quad = 0; quad < QUADS; quad++) {
             I w[INT8_PANELS * PANEL_VECTORS];
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; v++)
-                w[v] = load_weights_int8(weights + (size_t)(v / PANEL_VECTORS) * stride +
-                                         SCALE_BYTES + quad * QUAD_BYTES +
-                                         v % PANEL_VECTORS * VECTOR_BYTES);
-            for (int n = 0; n < panels && fetch; n++)
+                w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
+                                         v % PANEL_VECTORS, kind);
+            for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
                 __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES + AHEAD);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_INT8_BLOCK + quad * 4);
+                I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);
 #pragma GCC unroll 8
                 for (int v = 0; v < vectors; v++)
                     total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], four);
@@ -233,11 +244,10 @@ INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights,
     store_sums(target, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
 }
 
-static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
-                      size_t panel_stride, float *y, size_t ldy, size_t columns,
-                      const MegaEpilogue *epilogue)
+INLINE void gemm_blocks(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
+                        size_t panel_stride, const Target *target, size_t columns,
+                        const MegaDtype kind)
 {
-    const Target target = make_target(y, ldy, epilogue);
     const size_t most = rows <= INT8_FEW ? INT8_FEW : INT8_ROWS, tiles = (rows + most - 1) / most;
     const size_t at_once = rows <= INT8_FEW ? 1 : INT8_PANELS;
     for (size_t column = 0; column < columns; column += at_once * MEGA_PANEL) {
@@ -245,8 +255,8 @@ static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, const v
         for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
             height = (rows - row + tiles - tile - 1) / (tiles - tile);
 #define INT8_TILE(count, panels)                                                                   \
-    int8_tile(x, blocks, weights, panel_stride, tile == 0, &target, row, column,                   \
-              columns - column, count, panels)
+    int8_tile(x, blocks, weights, panel_stride, tile == 0, target, row, column, columns - column,  \
+              kind, count, panels)
 #define INT8_FEW_ROWS(count)                                                                       \
     case count: INT8_TILE(count, 1); break
 #define INT8_ROWS_OF(count)                                                                        \
@@ -276,4 +286,15 @@ static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, const v
 #undef INT8_TILE
         }
     }
+}
+
+static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
+                      const void *panels, size_t panel_stride, float *y, size_t ldy,
+                      size_t columns, const MegaEpilogue *epilogue)
+{
+    const Target target = make_target(y, ldy, epilogue);
+    if (kind == MEGA_Q4)
+        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q4);
+    else
+        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q8);
 }

@@ -23,6 +23,8 @@
 #define LEAST_BLOCKS 16
 #define LEAST_ROWS 12
 
+_Static_assert(MEGA_ROW_BLOCK <= MEGA_ATTENTION_ROWS, "a block attends at once");
+
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;

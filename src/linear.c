@@ -83,7 +83,7 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
     const MegaPacked *weight = linears[0].weight;
     bool integers = true; /* all of them */
     for (size_t i = 0; i < count; i++)
-        integers &= linears[i].weight->kind == MEGA_Q8;
+        integers &= mega_dtype_quantized(linears[i].weight->kind);
     if (!integers) {
         run_rows(pool, &run);
         return;

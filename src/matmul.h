@@ -1,9 +1,9 @@
 /*
  * matmul.h - matrix products over weights in panels (panels.h).
  *
- * With weights of 8 bits the rows of x are quantized on the way, each block with a scale of its
- * own, and multiplied in integers. The result differs from the product of the floats by 0.8 % of
- * its norm, for numbers of normal distribution and any size.
+ * With weights of 8 or 4 bits the rows of x are quantized to 8 bits on the way, each block with a
+ * scale of its own, and multiplied in integers. The result differs from the product of the floats by
+ * 0.8 % of its norm, for numbers of normal distribution and any size; with 4 bits by 8 %.
  */
 #ifndef MEGA_MATMUL_H
 #define MEGA_MATMUL_H
@@ -18,9 +18,9 @@ void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const flo
  * matrix. Rows that are too many for it are quantized by every mega_matmul again. */
 #define MEGA_QUANTIZED_BLOCKS 2048 /* of all rows together */
 typedef struct MegaQuantized {
-    int8_t q[MEGA_QUANTIZED_BLOCKS * MEGA_INT8_BLOCK];
+    int8_t q[MEGA_QUANTIZED_BLOCKS * MEGA_SCALE_BLOCK];
     float scales[MEGA_QUANTIZED_BLOCKS];
-    int32_t starts[MEGA_QUANTIZED_BLOCKS];
+    int32_t sums[MEGA_QUANTIZED_BLOCKS];
 } MegaQuantized;
 
 /* How many rows of `in` numbers fit; at least one, which may have to be cut. */

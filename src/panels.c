@@ -7,7 +7,6 @@
 
 #include "quantize.h"
 
-#define BLOCK_BYTES ((size_t)MEGA_PANEL * MEGA_Q8_BYTES) /* a block of all rows of a panel */
 #define SCALE_BYTES 2
 
 uint64_t mega_packed_bytes(MegaDtype kind, uint64_t rows, uint64_t columns)
@@ -25,26 +24,28 @@ static size_t panel_offset(MegaDtype kind, size_t columns, size_t row)
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
+/* Blocks of `item` bytes, of which those of all rows of a panel lie together: the scales, then four
+ * bytes of each row, and so on. */
 static void store_blocks(unsigned char *panel, size_t lane, size_t first, size_t count,
-                         const unsigned char *items)
+                         const unsigned char *items, size_t item)
 {
-    for (size_t b = first; b < first + count; b++, items += MEGA_Q8_BYTES) {
-        unsigned char *block = panel + b * BLOCK_BYTES;
+    for (size_t b = first; b < first + count; b++, items += item) {
+        unsigned char *block = panel + b * MEGA_PANEL * item;
         unsigned char *quads = block + MEGA_PANEL * SCALE_BYTES + lane * 4;
         memcpy(block + lane * SCALE_BYTES, items, SCALE_BYTES);
-        for (size_t i = 0; i < MEGA_INT8_BLOCK; i += 4)
+        for (size_t i = 0; i < item - SCALE_BYTES; i += 4)
             memcpy(quads + i * MEGA_PANEL, items + SCALE_BYTES + i, 4);
     }
 }
 
 static void load_blocks(const unsigned char *panel, size_t lane, size_t first, size_t count,
-                        unsigned char *items)
+                        unsigned char *items, size_t item)
 {
-    for (size_t b = first; b < first + count; b++, items += MEGA_Q8_BYTES) {
-        const unsigned char *block = panel + b * BLOCK_BYTES;
+    for (size_t b = first; b < first + count; b++, items += item) {
+        const unsigned char *block = panel + b * MEGA_PANEL * item;
         const unsigned char *quads = block + MEGA_PANEL * SCALE_BYTES + lane * 4;
         memcpy(items, block + lane * SCALE_BYTES, SCALE_BYTES);
-        for (size_t i = 0; i < MEGA_INT8_BLOCK; i += 4)
+        for (size_t i = 0; i < item - SCALE_BYTES; i += 4)
             memcpy(items + SCALE_BYTES + i, quads + i * MEGA_PANEL, 4);
     }
 }
@@ -62,8 +63,8 @@ void mega_panels_store(MegaDtype kind, void *panels, size_t columns, size_t row,
 {
     unsigned char *panel = (unsigned char *)panels + panel_offset(kind, columns, row);
     size_t lane = row % MEGA_PANEL;
-    if (kind == MEGA_Q8)
-        store_blocks(panel, lane, first, count, items);
+    if (mega_dtype_quantized(kind))
+        store_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
     else if (kind == MEGA_F32)
         copy_items(panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, items, 4, count, 4);
     else
@@ -76,8 +77,8 @@ static void load_items(MegaDtype kind, const void *panels, size_t columns, size_
     const unsigned char *panel =
         (const unsigned char *)panels + panel_offset(kind, columns, row);
     size_t lane = row % MEGA_PANEL;
-    if (kind == MEGA_Q8)
-        load_blocks(panel, lane, first, count, items);
+    if (mega_dtype_quantized(kind))
+        load_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
     else if (kind == MEGA_F32)
         copy_items(items, 4, panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, count, 4);
     else
@@ -110,13 +111,14 @@ void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t st
 
 bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns)
 {
-    size_t blocks = (size_t)mega_packed_bytes(kind, rows, columns) / BLOCK_BYTES;
-    const unsigned char *block = panels;
-    if (kind != MEGA_Q8)
+    if (!mega_dtype_quantized(kind))
         return true;
-    for (size_t b = 0; b < blocks; b++, block += BLOCK_BYTES)
+    size_t bytes = (size_t)MEGA_PANEL * mega_dtype_traits((int)kind)->item_size;
+    size_t blocks = (size_t)mega_packed_bytes(kind, rows, columns) / bytes;
+    const unsigned char *block = panels;
+    for (size_t b = 0; b < blocks; b++, block += bytes)
         for (size_t lane = 0; lane < MEGA_PANEL; lane++)
-            if (!mega_q8_scale_valid(block + lane * SCALE_BYTES))
+            if (!mega_scale_valid(block + lane * SCALE_BYTES))
                 return false;
     return true;
 }
@@ -125,7 +127,7 @@ bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t c
 
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out)
 {
-    enum { PART = 2 * MEGA_INT8_BLOCK }; /* elements at a time */
+    enum { PART = 2 * MEGA_SCALE_BLOCK }; /* elements at a time */
     unsigned char items[PART * sizeof(float)];
     for (size_t first = 0; first < packed->in; first += PART) {
         size_t count = packed->in - first < PART ? packed->in - first : PART;

@@ -7,11 +7,11 @@
  *
  *     element 0 of rows 0 ... 15 | element 1 of rows 0 ... 15 | ...
  *
- * Weights of 16 bits stay such in memory and become floats in registers. Of 8 bits, a panel is a
- * row of blocks of MEGA_INT8_BLOCK elements:
+ * Weights of 16 bits stay such in memory and become floats in registers. Of 8 and 4 bits, a panel is
+ * a row of blocks of MEGA_SCALE_BLOCK elements (quantize.h):
  *
- *     scales of the 16 rows, bf16 | elements 0 - 3 of row 0, of row 1 ... | elements 4 - 7 ...
- *     32 bytes                    | 64 bytes                              | 64 bytes, 8 in all
+ *     scales of the 16 rows, bf16 | bytes 0 - 3 of row 0, of row 1 ... | bytes 4 - 7 ...
+ *     32 bytes                    | 64 bytes                           | 64 bytes, 8 or 4 in all
  */
 #ifndef MEGA_PANELS_H
 #define MEGA_PANELS_H
@@ -44,7 +44,7 @@ void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t st
 /* The items of a row, as in a row-major matrix. */
 void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t row, void *items);
 
-/* Whether what is not an element is in order: the scales of 8 bits are numbers. */
+/* Whether what is not an element is in order: scales are numbers. */
 bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns);
 
 /* A row as floats: an entry of an embedding. */

@@ -16,7 +16,8 @@ import tempfile
 import zlib
 
 MAX_BYTES, MAX_COUNT, MAX_ELEMENTS = 1 << 28, 65536, 1 << 24
-ITEM_SIZE = {0: 4, 1: 2, 2: 2, 3: 34}
+ITEM_SIZE = {0: 4, 1: 2, 2: 2, 3: 34, 4: 18}
+QUANTIZED = (3, 4)
 PANEL = 16
 
 
@@ -142,7 +143,7 @@ def read_blocks(cursor, data, offset, stored, decoded, item):
 
 
 def row_items(dtype, columns):
-    return -(-columns // 32) if dtype == 3 else columns
+    return -(-columns // 32) if dtype in QUANTIZED else columns
 
 
 def read_panels(data, dtype, rows, columns):
@@ -152,7 +153,9 @@ def read_panels(data, dtype, rows, columns):
     at = 0
     for first in range(0, len(out), PANEL):
         for number in range(items):
-            pieces = [(0, 2)] + [(2 + i, 4) for i in range(0, 32, 4)] if dtype == 3 else [(0, item)]
+            pieces = [(0, item)]
+            if dtype in QUANTIZED:
+                pieces = [(0, 2)] + [(at_byte, 4) for at_byte in range(2, item, 4)]
             for begin, size in pieces:
                 for row in out[first:first + PANEL]:
                     to = number * item + begin
@@ -198,9 +201,10 @@ class Index:
                 content = read_blocks(cursor, self.data, offset, stored, decoded, ITEM_SIZE[dtype])
             span = (offset, stored)
         need(zlib.crc32(content) == crc, 'checksum of a tensor')
-        if dtype == 3:
+        if dtype in QUANTIZED:
+            item = ITEM_SIZE[dtype]
             need(all(high & 0x7F != 0x7F or low < 0x80
-                     for low, high in zip(content[::34], content[1::34])), 'a scale')
+                     for low, high in zip(content[::item], content[1::item])), 'a scale')
         self.tensors.append((dtype, shape, content, encoding, span, crc))
         dimensions = ' '.join(map(str, shape))
         self.lines.append(f'tensor {name} {dtype} {dimensions} {crc:08x}')

@@ -26,7 +26,7 @@ float *random_floats(Random *random, size_t n, float low, float high); /* free()
  * difference. */
 typedef struct ModelTweak {
     bool compress, panels; /* panels: matrices that are not compressed */
-    MegaDtype dtype;       /* MEGA_Q8: of matrices only */
+    MegaDtype dtype;       /* quantized: of matrices only */
     const char *missing; /* tensor that is left out */
     const char *longer;  /* tensor whose first dimension is one more */
     const char *extra;   /* tensor of three numbers that is added */

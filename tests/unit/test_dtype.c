@@ -1,17 +1,15 @@
 /*
  * test_dtype.c - element types and their conversion (src/dtype.h).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "bytes.h"
 #include "dtype.h"
+#include "quantize.h"
 
 static uint32_t bits_of(float value)
 {
@@ -33,20 +31,20 @@ static double f16_value(uint16_t half)
 static void test_traits(void **state)
 {
     (void)state;
-    static const char *const names[] = {"f32", "f16", "bf16", "int8", "f64", "i64",
-                                        "i32", "i16", "i8",   "u8",   "bool"};
-    static const uint32_t sizes[] = {4, 2, 2, 34, 8, 8, 4, 2, 1, 1, 1};
-    for (size_t i = 0; i < 11; i++) {
+    static const char *const names[] = {"f32", "f16", "bf16", "int8", "int4", "f64",
+                                        "i64", "i32", "i16",  "i8",   "u8",   "bool"};
+    static const uint32_t sizes[] = {4, 2, 2, 34, 18, 8, 8, 4, 2, 1, 1, 1};
+    for (size_t i = 0; i < 12; i++) {
         int dtype = mega_dtype_by_name(names[i]);
         const MegaDtypeTraits *traits = mega_dtype_traits(dtype);
         assert_non_null(traits);
         assert_string_equal(traits->name, names[i]);
         assert_int_equal(traits->item_size, sizes[i]);
-        assert_int_equal(traits->storable, i < 4);
-        assert_int_equal(traits->block, i == 3 ? 32 : 1);
+        assert_int_equal(traits->storable, i < 5);
+        assert_int_equal(traits->block, i == 3 || i == 4 ? 32 : 1);
     }
     assert_int_equal(mega_dtype_by_name("f8"), -1);
-    assert_null(mega_dtype_traits(4));
+    assert_null(mega_dtype_traits(5));
     assert_null(mega_dtype_traits(-1));
     assert_null(mega_dtype_traits(255));
 }
@@ -171,13 +169,43 @@ static void test_other_types(void **state)
     assert_memory_equal(stored, "\0\0\xc0\x3f\0\0\0\x80", 8);
 }
 
+/* Rows that end inside a block; zeros, and what once was made of 4 bits, stay as they are. */
+static void test_quantized(void **state)
+{
+    enum { N = 75 };
+    const MegaDtype types[] = {MEGA_Q8, MEGA_Q4};
+    Random random = {51};
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        MegaDtype type = types[round % 2];
+        float x[N], back[N], size = ldexpf(1, random_int(&random, -60, 60));
+        unsigned char blocks[3 * MEGA_Q8_BYTES], again[3 * MEGA_Q8_BYTES];
+        for (int i = 0; i < N; i++)
+            x[i] = round % 8 < 2 ? 0 : random_uniform(&random, -size, size);
+        mega_dtype_from_f32(type, x, N, blocks);
+        mega_dtype_to_f32(type, blocks, N, back);
+        for (int begin = 0; begin < N; begin += 32) {
+            float most = 0;
+            for (int i = begin; i < N && i < begin + 32; i++)
+                most = fmaxf(most, fabsf(x[i]));
+            for (int i = begin; i < N && i < begin + 32; i++)
+                assert_true(fabsf(back[i] - x[i]) <= most * (type == MEGA_Q8 ? 1.0f / 252 : 0.13f));
+        }
+        if (type == MEGA_Q8)
+            continue;
+        mega_dtype_from_f32(type, back, N, again); /* the largest number is -8 times the scale */
+        mega_dtype_to_f32(type, again, N, x);
+        assert_memory_equal(x, back, sizeof x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_traits),          cmocka_unit_test(test_f16_round_trip),
         cmocka_unit_test(test_bf16_round_trip), cmocka_unit_test(test_f16_rounding),
         cmocka_unit_test(test_bf16_rounding),   cmocka_unit_test(test_small_nan),
-        cmocka_unit_test(test_other_types),
+        cmocka_unit_test(test_other_types),     cmocka_unit_test(test_quantized),
     };
     return cmocka_run_group_tests_name("dtype", tests, NULL, NULL);
 }

@@ -326,7 +326,7 @@ static const Change changes[] = {
     {0xc2, 1, ' ', MEGA_ERR_FORMAT, "printable"},
     {0xc2, 1, 0, MEGA_ERR_FORMAT, "printable"},
     {0xc3, 1, 3, MEGA_ERR_FORMAT, "8 bytes is stated, but shape and dtype give 34"},
-    {0xc3, 1, 4, MEGA_ERR_UNSUPPORTED, "dtype 4"},
+    {0xc3, 1, 5, MEGA_ERR_UNSUPPORTED, "dtype 5"},
     {0xc3, 1, 32, MEGA_ERR_UNSUPPORTED, "dtype 32"},
     {0xc3, 1, 255, MEGA_ERR_UNSUPPORTED, "dtype 255"},
     {0xc3, 1, 1, MEGA_ERR_FORMAT, "8 bytes is stated, but shape and dtype give 4"},
@@ -531,6 +531,8 @@ static const MegaTensorDecl big_decls[] = {
     {"panels16", MEGA_F16, 2, {32, 9}, -1, true}, /* whole panels */
     {"int8", MEGA_Q8, 2, {37, 100}, -1, true},
     {"int8_plain", MEGA_Q8, 3, {2, 3, 31}, -1, false},
+    {"int4", MEGA_Q4, 2, {37, 100}, -1, true},
+    {"int4_plain", MEGA_Q4, 3, {2, 3, 31}, -1, false},
 };
 
 /* Bytes without much pattern, the same for every call. */
@@ -602,7 +604,8 @@ static void check_big(const char *path, bool compress)
         for (int j = 0; j < decl->rank; j++)
             assert_int_equal(tensor->shape[j], decl->shape[j]);
         bool packed = compress && size > MEGA_DATA_ALIGNMENT;
-        size_t block = decl->dtype == MEGA_Q8 ? 262140 : 262144;
+        size_t item = mega_dtype_traits((int)decl->dtype)->item_size;
+        size_t block = 262144 / item * item;
         assert_int_equal(tensor->block_count, packed ? (size + block - 1) / block : 0);
         uint8_t *found = malloc(size);
         assert_int_equal(mega_file_read(file, tensor, found, &err), 0);

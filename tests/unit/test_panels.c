@@ -23,7 +23,7 @@ static void rows_go_in_and_out(void **state)
     Random random = {41};
     (void)state;
     for (int round = 0; round < 200; round++) {
-        MegaDtype kind = (MegaDtype)(round % 4);
+        MegaDtype kind = (MegaDtype)(round % (MEGA_Q4 + 1));
         size_t rows = (size_t)random_int(&random, 1, 40);
         size_t columns = (size_t)random_int(&random, 1, 150), bytes = row_bytes(kind, columns);
         size_t items = (size_t)mega_dtype_items(kind, columns);
@@ -72,22 +72,24 @@ static void bad_scales_are_refused(void **state)
 {
     static const unsigned char scales[][2] = {
         {0x80, 0x7f}, {0x80, 0xff}, {0xc0, 0x7f}, {0xff, 0xff}};
-    enum { ROWS = 20, COLUMNS = 40, SIZE = ROWS * 2 * 34 };
+    enum { ROWS = 20, COLUMNS = 40, MOST = ROWS * 2 * 34 };
     char path[] = "/tmp/mega-test-XXXXXX";
     int fd = mkstemp(path);
     (void)state;
     assert_true(fd >= 0);
     close(fd);
-    for (size_t s = 0; s < 4 * 3; s++) {
-        MegaTensorDecl decl = {"w", MEGA_Q8, 2, {ROWS, COLUMNS}, -1, s % 3 == 1};
-        unsigned char data[SIZE] = {0}, back[SIZE];
+    for (size_t s = 0; s < 2 * 4 * 3; s++) {
+        MegaDtype kind = s < 4 * 3 ? MEGA_Q8 : MEGA_Q4;
+        MegaTensorDecl decl = {"w", kind, 2, {ROWS, COLUMNS}, -1, s % 3 == 1};
+        size_t item = mega_dtype_traits((int)kind)->item_size;
+        unsigned char data[MOST] = {0}, back[MOST];
         MegaError err = {0};
         MegaWriter *writer;
         MegaFile *file;
         MegaMeta *meta = mega_meta_new();
-        memcpy(data + 34 * 33, scales[s / 3], 2);
+        memcpy(data + item * 33, scales[s / 3 % 4], 2);
         assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, s % 3 == 2, &err), 0);
-        assert_int_equal(mega_writer_tensor(writer, data, sizeof data, &err), 0);
+        assert_int_equal(mega_writer_tensor(writer, data, ROWS * 2 * item, &err), 0);
         assert_int_equal(mega_writer_finish(writer, &err), 0);
         mega_writer_free(writer);
         mega_meta_free(meta);

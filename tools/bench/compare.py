@@ -30,8 +30,8 @@ What is compared:
   kept. It always is float32.
 - ONNX Runtime runs the fastest of three exportable forms of the moving average.
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
-  vocabulary, and makes exactly as many tokens; the fastest of its own choice of matrix products,
-  MKL, and MKL with packed weights.
+  vocabulary, and makes exactly as many tokens, of int8 beside our int4; the fastest of its own
+  choice of matrix products, MKL, and MKL with packed weights.
 - The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
   the best measurement counts. "x limit" is time over that.
 """
@@ -430,15 +430,18 @@ def linear(compare):
 
 def ctranslate2(compare, dtype, **job):
     """Its sides, for the fastest library of matrix products."""
-    compute = {'f32': 'float32', 'int8': 'int8'}[dtype]
+    compute = {'f32': 'float32', 'int8': 'int8', 'int4': 'int8'}[dtype]  # it has no int4
     return [Peer(compare, name, environment, dtype=compute, peer='ctranslate2', **job)
             for name, environment in PRODUCTS.items()]
+
+
+ASKED = {'f32': '60 % of the limit, 6 x PyTorch', 'int8': '60 % of the limit, 15 x PyTorch'}
 
 
 def translation(compare):
     source, tokens = 25, 5 if compare.quick else 25
     races, rows = {}, []
-    for dtype in ('f32', 'int8'):
+    for dtype in ('f32', 'int8', 'int4'):
         model = compare.model('translator', dtype)
         for beam in (1, 5):
             if not model:
@@ -455,14 +458,13 @@ def translation(compare):
             for side in list(sides)[list(sides).index('PyTorch kept'):]:
                 ms = sides[side].ms
                 row += ['n/a' if ms is None else f'{1e3 * tokens / ms:.0f}', times(ours.ms, ms)]
-            rows.append(row + ['60 % of the limit, 6 x PyTorch' if dtype == 'f32' else
-                               '60 % of the limit, 15 x PyTorch'])
+            rows.append(row + [ASKED.get(dtype, '')])
             if not theirs.best:
                 compare.note(f'{title}, CTranslate2: {theirs.peers[0].error}')
     heads = ['mega_wmt_en_de, batch 1', 'limit', 'mega-run', 'x limit', 'of the limit', 'tokens/s',
              'PyTorch eager f32', 'ratio'] + (['compiled f32', 'ratio'] if compare.compile else [])
     table(f'Translation: {tokens} tokens from {source}; peers in tokens/s',
-          heads + ['CTranslate2, same type', 'ratio', 'asked for'], rows)
+          heads + ['CTranslate2, same type (int8 for int4)', 'ratio', 'asked for'], rows)
     compare.print_kernels('Translation', races)
 
 
@@ -540,7 +542,7 @@ def language(compare):
     far = near + 2048 * (2 if compare.quick else 48)
     tokens = 8 if compare.quick else 64
     races, rows, warm = {}, [], {}
-    for dtype in ('f32', 'int8'):
+    for dtype in ('f32', 'int8', 'int4'):
         model = compare.model('language', dtype)
         if not model:
             continue

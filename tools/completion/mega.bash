@@ -22,7 +22,7 @@ _mega_run()
         return
         ;;
     bench)
-        options="--model --length --tokens --beam --batch --repeats --breakdown --format --json
+        options="--model --input --length --tokens --beam --batch --repeats --breakdown --format --json
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
@@ -99,7 +99,7 @@ _mega_convert()
     --dict | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses" -- "$current")) ;;
-    --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8" -- "$current")) ;;
+    --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
     --audio-length | --pixel-mean | --pixel-std | --chunk-size | --name | --license | --source) ;;

@@ -19,6 +19,7 @@ complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -l version -
 complete -c mega-run -n '__fish_seen_subcommand_from help' -f -a "$commands"
 
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -s m -l model -r -F -d 'the model'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l input -r -F -d 'a recording, picture or text'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l length -x -d 'samples, pixels or tokens'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l tokens -x -d 'that are made (25; 64 of a language model)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l beam -x -d 'of a translator (1)'
@@ -193,7 +194,7 @@ complete -c mega-convert -l audio-length -x -d 'samples of a clip; 0: any'
 complete -c mega-convert -l pixel-mean -x -d 'mean of the training pixels'
 complete -c mega-convert -l pixel-std -x -d 'standard deviation of the training pixels'
 complete -c mega-convert -l chunk-size -x -d 'other chunk size than in training; 0: none'
-complete -c mega-convert -l dtype -x -a 'f32 f16 bf16 int8' -d 'of the matrices: f32 (default), f16, bf16 or int8'
+complete -c mega-convert -l dtype -x -a 'f32 f16 bf16 int8 int4' -d 'of the matrices: f32 (default), f16, bf16, int8 or int4'
 complete -c mega-convert -l no-compress -d 'larger file, used in place without decoding'
 complete -c mega-convert -l name -d 'name of the model'
 complete -c mega-convert -l license -d 'licence of the model'

@@ -29,6 +29,7 @@ _mega_run() {
     bench)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--input=[a recording, picture or text]:file:_files' \
             '--length=[samples, pixels or tokens]:n: ' \
             '--tokens=[that are made (25; 64 of a language model)]:n: ' \
             '--beam=[of a translator (1)]:n: ' \
@@ -236,7 +237,7 @@ _mega_convert() {
         '--pixel-mean=[mean of the training pixels]:xxx: ' \
         '--pixel-std=[standard deviation of the training pixels]:x: ' \
         '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
-        '--dtype=[of the matrices\: f32 (default), f16, bf16 or int8]:type:(f32 f16 bf16 int8)' \
+        '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
         '--no-compress[larger file, used in place without decoding]' \
         '--name[name of the model]' \
         '--license[licence of the model]' \

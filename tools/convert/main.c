@@ -43,7 +43,7 @@ static const char help[] =
     "      --audio-length N   samples of a clip; 0: any\n"
     "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
     "      --chunk-size N     other chunk size than in training; 0: none\n"
-    "      --dtype TYPE       of the matrices: f32 (default), f16, bf16 or int8\n"
+    "      --dtype TYPE       of the matrices: f32 (default), f16, bf16, int8 or int4\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --name, --license, --source TEXT   provenance\n"
     "      --list             print tensors and arguments of a checkpoint\n"

@@ -242,10 +242,10 @@ static int check_range(const Item *item, const float *values, MegaDtype dtype, M
             return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                              "tensor '%s' holds %g, too large for f16: use bf16 or f32", name,
                              (double)values[i]);
-        if (dtype == MEGA_Q8 && !isfinite(values[i]))
+        if (mega_dtype_quantized(dtype) && !isfinite(values[i]))
             return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                             "tensor '%s' holds %g, which int8 cannot: use f32", name,
-                             (double)values[i]);
+                             "tensor '%s' holds %g, which %s cannot: use f32", name,
+                             (double)values[i], mega_dtype_traits((int)dtype)->name);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "embed.h"
+#include "input.h"
 #include "machine.h"
 #include "memory.h"
 #include "options.h"
@@ -24,6 +25,8 @@ static const char help[] =
     "--length others.\n"
     "\n"
     "  -m, --model FILE     the model\n"
+    "      --input FILE     of a classifier: a recording, picture or text that every run reads anew,\n"
+    "                       instead of random numbers\n"
     "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 of a\n"
     "                       translator)\n"
     "      --tokens N       that are made (25; 64 of a language model)\n"
@@ -46,22 +49,23 @@ static const char help[] =
 typedef enum Format { TEXT, MARKDOWN, CSV, JSON, FORMAT_COUNT } Format;
 
 typedef struct Options {
-    const char *model;
+    const char *model, *input;
     int length, tokens, beam, batch, repeats;
     MegaSessionOptions session;
     Format format;
     bool breakdown, quiet, verbose;
 } Options;
 
-/* Parts of an encoder's time, by the stages that end them. */
-enum { EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
+/* Parts of a classifier's time: reading an input, and of the encoder by the stages that end them. */
+enum { READ, EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
 static const char *const part_names[PART_COUNT] = {
-    "embed", "norm and EMA", "projections of v, q, k", "attention, gates, feed-forward", "head"};
+    "decode and features", "embed", "norm and EMA", "projections of v, q, k", "attention, gates, feed-forward", "head"};
 
 typedef struct Bench {
     const Options *options;
     MegaModel *model;
     MegaSession *session;
+    InputReader *reader; /* of --input, or NULL */
     Machine machine;
     int32_t *tokens;
     float *values;
@@ -96,6 +100,21 @@ static void watch(void *context, const char *stage, int input, const float *data
     bench->last = clock_seconds();
 }
 
+/* The first clip of --input. */
+static int read_input(Bench *bench, Input *out, MegaError *err)
+{
+    double begun = clock_seconds();
+    int code = input_reader_begin(bench->reader, bench->options->input, NULL, err);
+    if (!code) {
+        code = input_reader_next(bench->reader, out, err);
+        code = code == 0 ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing to classify",
+                                     bench->options->input)
+                         : code > 0 ? 0 : code;
+    }
+    bench->parts[READ] += clock_seconds() - begun;
+    return code;
+}
+
 static int classify_once(Bench *bench, MegaError *err)
 {
     const MegaEmbedConfig *embed = &mega_model_config(bench->model)->embed;
@@ -104,12 +123,18 @@ static int classify_once(Bench *bench, MegaError *err)
                        .channels = embed->channels, .height = embed->height,
                        .width = embed->width};
     MegaInput inputs[2] = {input, input};
+    Input clip = {0};
     float *logits = malloc((size_t)mega_model_class_count(bench->model) * sizeof *logits);
-    if (!logits)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    if (!code && bench->reader) {
+        code = read_input(bench, &clip, err);
+        memcpy(inputs, clip.views, sizeof inputs);
+    }
     bench->last = clock_seconds();
-    int code = mega_session_classify(bench->session, inputs, mega_model_input_count(bench->model),
-                                     logits, err);
+    if (!code)
+        code = mega_session_classify(bench->session, inputs,
+                                     mega_model_input_count(bench->model), logits, err);
+    input_free(&clip);
     free(logits);
     return code;
 }
@@ -178,7 +203,7 @@ static WeightType weight_type(const MegaModel *model)
     const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
     MegaDtype kind = stack->weights[0].v.weight.kind;
     const MegaDtypeTraits *traits = mega_dtype_traits((int)kind);
-    return (WeightType){(double)traits->item_size / traits->block, kind == MEGA_Q8};
+    return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(kind)};
 }
 
 /* The least time that the machine could need. */
@@ -251,6 +276,11 @@ static int measure(Bench *bench, Result *out, MegaError *err)
 
 /* ---- Output --------------------------------------------------------------------------------- */
 
+static int first_part(const Options *options)
+{
+    return options->input ? READ : EMBED;
+}
+
 static void print_json_result(const Bench *bench, const Result *r)
 {
     const Options *options = bench->options;
@@ -265,7 +295,7 @@ static void print_json_result(const Bench *bench, const Result *r)
         bench->machine.bandwidth / 1e9);
     if (options->breakdown) {
         json_t *parts = json_object();
-        for (int i = 0; i < PART_COUNT; i++)
+        for (int i = first_part(options); i < PART_COUNT; i++)
             json_object_set_new(parts, part_names[i],
                                 json_real(bench->parts[i] / options->repeats * 1e3));
         json_object_set_new(object, "parts_ms", parts);
@@ -296,7 +326,7 @@ static void print_result(const Bench *bench, const Result *r)
     printf(format[options->format], options->model, r->what, bench->session->kernels->name,
            bench->machine.threads, r->mean * 1e3, r->sd * 1e3, r->amount / r->mean, r->unit,
            100 * r->limit / r->mean, bench->peak);
-    for (int i = 0; options->breakdown && i < PART_COUNT; i++)
+    for (int i = first_part(options); options->breakdown && i < PART_COUNT; i++)
         printf("%s%-32s %8.2f ms\n", options->format == CSV ? "# " : "  ", part_names[i],
                bench->parts[i] / options->repeats * 1e3);
 }
@@ -342,6 +372,21 @@ static int make_input(Bench *bench, MegaError *err)
     return 0;
 }
 
+/* --input instead: its length is what counts. */
+static int open_input(Bench *bench, Options *options, MegaError *err)
+{
+    Input clip = {0};
+    int code = input_reader_new(&bench->reader, bench->model, &(InputOptions){0}, err);
+    if (!code)
+        code = read_input(bench, &clip, err);
+    if (!code)
+        options->length = clip.views[0].kind == MEGA_INPUT_IMAGE
+                              ? clip.views[0].channels * clip.views[0].height * clip.views[0].width
+                              : (int)clip.views[0].length;
+    input_free(&clip);
+    return code;
+}
+
 static int run(Options *options)
 {
     Bench bench = {.options = options};
@@ -353,8 +398,11 @@ static int run(Options *options)
         choose_lengths(options, mega_model_config(bench.model));
         code = mega_session_new(&bench.session, bench.model, &options->session, &err);
     }
-    if (!code)
-        code = make_input(&bench, &err);
+    if (!code && options->input && mega_model_task(bench.model) != MEGA_TASK_CLASSIFY)
+        code = mega_fail(&err, MEGA_ERR_ARGUMENT, "%s: --input is for classifiers, which this "
+                         "model is not", options->model);
+    else if (!code)
+        code = options->input ? open_input(&bench, options, &err) : make_input(&bench, &err);
     if (!code && options->verbose)
         verbose_session(options->model, bench.session, clock_seconds() - begun);
     if (!code)
@@ -365,6 +413,7 @@ static int run(Options *options)
         print_result(&bench, &result);
     free(bench.tokens);
     free(bench.values);
+    input_reader_free(bench.reader);
     mega_session_free(bench.session);
     mega_model_free(bench.model);
     return finish_output(code ? 1 : 0);
@@ -383,11 +432,12 @@ static bool parse_format(const char *text, Format *out)
 
 int command_bench(int argc, char **argv)
 {
-    enum { OPT_LENGTH = 256, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
+    enum { OPT_LENGTH = 256, OPT_INPUT, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
            OPT_FORMAT, OPT_JSON };
     static const struct option long_options[] = {
         {"model", required_argument, NULL, 'm'},
         {"length", required_argument, NULL, OPT_LENGTH},
+        {"input", required_argument, NULL, OPT_INPUT},
         {"tokens", required_argument, NULL, OPT_TOKENS},
         {"beam", required_argument, NULL, OPT_BEAM},
         {"batch", required_argument, NULL, OPT_BATCH},
@@ -411,6 +461,7 @@ int command_bench(int argc, char **argv)
         case 'q': options.quiet = true; break;
         case 'v': options.verbose = true; break;
         case 'h': fputs(help, stdout); return finish_output(0);
+        case OPT_INPUT: options.input = optarg; break;
         case OPT_LENGTH: good = parse_int(optarg, 1, 1 << 26, &options.length); break;
         case OPT_TOKENS: good = parse_int(optarg, 2, 1 << 26, &options.tokens); break;
         case OPT_BEAM: good = parse_int(optarg, 1, 1024, &options.beam); break;
