@@ -53,8 +53,7 @@ typedef struct MegaKernels {
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue);
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
-    /* The same product of such rows and weights of 8 or 4 bits; panels lie panel_stride bytes apart.
-     */
+    /* The same product of such rows and quantized weights; panels lie panel_stride bytes apart. */
     void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
                       size_t columns, const MegaEpilogue *epilogue);

@@ -165,6 +165,8 @@ static __attribute__((noinline)) void store_tile(const Target *target, float *su
     finish(sums, ld_sums, rows, columns, y, target->ldy, &part);
 }
 
+/* A tile to where it goes: from registers where the sums are only added, else by way of the first
+ * cache. Those of a row are `stride` vectors apart. */
 INLINE void store_sums(const Target *target, const V *sum, const size_t stride, const int rows,
                        const int panels, size_t columns, size_t row, size_t column)
 {

@@ -155,9 +155,9 @@ static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const Me
     size_t blocks = (k + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
     for (size_t row = 0; row < rows; row++, x += ldx)
         for (size_t b = 0; b < blocks; b++, q += MEGA_SCALE_BLOCK) {
-            size_t left = k - b * MEGA_SCALE_BLOCK, at = row * blocks + b;
-            quantize_block(x + b * MEGA_SCALE_BLOCK, left < MEGA_SCALE_BLOCK ? left : MEGA_SCALE_BLOCK,
-                           q, &out->scales[at], &out->sums[at]);
+            size_t first = b * MEGA_SCALE_BLOCK, left = k - first, at = row * blocks + b;
+            quantize_block(x + first, left < MEGA_SCALE_BLOCK ? left : MEGA_SCALE_BLOCK, q,
+                           &out->scales[at], &out->sums[at]);
         }
 }
 

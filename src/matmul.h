@@ -2,8 +2,8 @@
  * matmul.h - matrix products over weights in panels (panels.h).
  *
  * With weights of 8 or 4 bits the rows of x are quantized to 8 bits on the way, each block with a
- * scale of its own, and multiplied in integers. The result differs from the product of the floats by
- * 0.8 % of its norm, for numbers of normal distribution and any size; with 4 bits by 8 %.
+ * scale of its own, and multiplied in integers. The result differs from the product of the floats
+ * by 0.8 % of its norm, for numbers of normal distribution and any size; with 4 bits by 8 %.
  */
 #ifndef MEGA_MATMUL_H
 #define MEGA_MATMUL_H

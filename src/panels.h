@@ -7,8 +7,8 @@
  *
  *     element 0 of rows 0 ... 15 | element 1 of rows 0 ... 15 | ...
  *
- * Weights of 16 bits stay such in memory and become floats in registers. Of 8 and 4 bits, a panel is
- * a row of blocks of MEGA_SCALE_BLOCK elements (quantize.h):
+ * Weights of 16 bits stay such in memory and become floats in registers. Of 8 and 4 bits, a panel
+ * is a row of blocks of MEGA_SCALE_BLOCK elements (quantize.h):
  *
  *     scales of the 16 rows, bf16 | bytes 0 - 3 of row 0, of row 1 ... | bytes 4 - 7 ...
  *     32 bytes                    | 64 bytes                           | 64 bytes, 8 or 4 in all

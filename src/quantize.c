@@ -19,8 +19,8 @@ static float scale_value(const unsigned char *block)
     return scale;
 }
 
-/* The least bf16 whose magnitude is not below that of x, so that no quotient exceeds what an integer
- * holds; into a block, and back as a float. */
+/* The least bf16 whose magnitude is not below that of x, so that no quotient exceeds what an
+ * integer holds; into a block, and back as a float. */
 static float store_scale(float x, unsigned char *block)
 {
     uint32_t bits;

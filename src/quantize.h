@@ -1,13 +1,14 @@
 /*
  * quantize.h - rows of weights as integers of 8 or 4 bits: blocks of MEGA_SCALE_BLOCK numbers, each
  *
- *     8 bits: scale, bf16, little-endian (2 bytes) | q_0 ... q_31 (1 byte each)    w_i = scale * q_i
+ *     8 bits: scale, bf16, little-endian (2 bytes) | q_0 ... q_31 (1 byte each)
  *     4 bits: scale | 16 bytes, number i in the lower half of byte i, number 16 + i in the upper
  *             half of byte i, as q + 8
  *
- * with -127 <= q <= 127, or -8 <= q <= 7 and a scale of either sign; the last block of a row is
- * filled up with q = 0. An error is at most half a scale: of 8 bits 1/252 of the largest magnitude
- * of its block, of 4 bits 1/16. Numbers nearly as large with the other sign may lose 1/8.
+ * w_i = scale * q_i with -127 <= q <= 127, or -8 <= q <= 7 and a scale of either sign; the last
+ * block of a row is filled up with q = 0. An error is at most half a scale: of 8 bits 1/252 of the
+ * largest magnitude of its block, of 4 bits 1/16. Numbers nearly as large with the other sign may
+ * lose 1/8.
  */
 #ifndef MEGA_QUANTIZE_H
 #define MEGA_QUANTIZE_H

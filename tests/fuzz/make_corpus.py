@@ -123,8 +123,9 @@ def models():
     fixture = FIXTURES / 'unit_statedict'
     convert('statedict.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'f16',
             '--dict', fixture / 'dict.txt')
-    convert('panels.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'int8',
-            '--no-compress', '--dict', fixture / 'dict.txt')
+    for name, dtype in (('panels.mega', 'int8'), ('panels4.mega', 'int4')):
+        convert(name, fixture / 'model_state.pt', 'unit_statedict', '--dtype', dtype,
+                '--no-compress', '--dict', fixture / 'dict.txt')
     text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():

@@ -25,8 +25,8 @@ static const char help[] =
     "--length others.\n"
     "\n"
     "  -m, --model FILE     the model\n"
-    "      --input FILE     of a classifier: a recording, picture or text that every run reads anew,\n"
-    "                       instead of random numbers\n"
+    "      --input FILE     of a classifier: a recording, picture or text, which every run reads\n"
+    "                       anew, instead of random numbers\n"
     "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 of a\n"
     "                       translator)\n"
     "      --tokens N       that are made (25; 64 of a language model)\n"
@@ -56,10 +56,11 @@ typedef struct Options {
     bool breakdown, quiet, verbose;
 } Options;
 
-/* Parts of a classifier's time: reading an input, and of the encoder by the stages that end them. */
+/* Parts of a classifier's time: reading, and those of the encoder by the stages that end them. */
 enum { READ, EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
 static const char *const part_names[PART_COUNT] = {
-    "decode and features", "embed", "norm and EMA", "projections of v, q, k", "attention, gates, feed-forward", "head"};
+    "decode and features", "embed", "norm and EMA", "projections of v, q, k",
+    "attention, gates, feed-forward", "head"};
 
 typedef struct Bench {
     const Options *options;
