@@ -54,6 +54,8 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
     }
 }
 
+#define MOST_VECTORS 8 /* of channels, in a task */
+
 /* ---- Planning ------------------------------------------------------------------------------- */
 
 /* The planner of FFTW is not thread-safe; its execution is. */
@@ -109,7 +111,9 @@ int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t lengt
     if (path == MEGA_EMA_AUTO)
         path = choose_path(config, length);
     mega_ema_plan_free(plan);
-    *plan = (MegaEmaPlan){.path = path, .length = length};
+    size_t states = ((size_t)config->ndim + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
+    *plan = (MegaEmaPlan){.path = path, .length = length,
+                          .state_floats = MOST_VECTORS * MEGA_PANEL * states};
     if (path != MEGA_EMA_FFT)
         return 0;
     plan->fft_size = good_fft_size(length + effective_truncation(config, length));
@@ -155,7 +159,7 @@ static size_t spectrum_floats(const MegaEmaPlan *plan)
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
 {
     if (plan->path != MEGA_EMA_FFT)
-        return 0;
+        return plan->state_floats;
     return (uint64_t)real_floats(plan) + 2 * (uint64_t)spectrum_floats(plan);
 }
 
@@ -165,6 +169,7 @@ typedef struct Run {
     const MegaEmaPlan *plan;
     const MegaEma *ema;
     const MegaKernels *kernels;
+    size_t channels;     /* of a task */
     const size_t *begin; /* of the sequences */
     const float *x;
     float *y;
@@ -228,39 +233,57 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
         run->y[t * d + channel] = signal[t];
 }
 
-/* One task: as many channels as a vector has lanes, all positions of a sequence. */
+/* Channels of a task, so that every thread has one: those of vectors that lie side by side are read
+ * together. Every channel is computed by itself, so the cut does not show. */
+static size_t task_channels(const MegaEmaPlan *plan, const MegaKernels *kernels, size_t width,
+                            size_t threads)
+{
+    size_t lanes = (size_t)kernels->lanes, vectors = (width + lanes - 1) / lanes;
+    size_t each = (vectors + threads - 1) / threads;
+    size_t pieces = (each + MOST_VECTORS - 1) / MOST_VECTORS;
+    return plan->path == MEGA_EMA_FFT ? lanes : (each + pieces - 1) / pieces * lanes;
+}
+
+/* One task: some channels, all positions of a sequence. */
 static void run_channels(void *context, size_t task, int worker)
 {
     const Run *run = context;
     const MegaEma *ema = run->ema;
     const MegaKernels *kernels = run->kernels;
-    size_t d = ema->width, lanes = (size_t)kernels->lanes, tasks = (d + lanes - 1) / lanes;
+    size_t d = ema->width, tasks = (d + run->channels - 1) / run->channels;
     size_t begin = run->begin[task / tasks], length = run->begin[task / tasks + 1] - begin;
-    size_t first = task % tasks * lanes, count = d - first < lanes ? d - first : lanes;
-    const float *x = run->x + begin * d;
-    float *y = run->y + begin * d;
+    size_t first = task % tasks * run->channels;
+    size_t count = d - first < run->channels ? d - first : run->channels;
+    float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
+    MegaEmaPass pass = {.x = run->x + begin * d, .scale = ema->scale, .shift = ema->shift,
+                        .y = run->y + begin * d, .length = length, .width = d, .q = ema->q,
+                        .w = ema->w, .qt = ema->qt, .states = ema->states,
+                        .ema_stride = ema->channels, .truncation = ema->truncation,
+                        .omega = ema->bidirectional ? NULL : ema->omega};
     if (run->plan->path == MEGA_EMA_FFT) {
-        float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
         for (size_t c = first; c < first + count; c++)
             convolve_channel(run, c, scratch);
-        kernels->ema_output(x, ema->scale, ema->shift, y, length, d, first, count, ema->omega);
+        kernels->ema_output(pass.x, ema->scale, ema->shift, pass.y, length, d, first, count,
+                            ema->omega);
         return;
     }
-    const float *qt = ema->qt ? ema->qt + first : NULL;
-    kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count, ema->q + first,
-                 ema->w + first, qt, ema->states, ema->channels, ema->truncation, false, false,
-                 ema->bidirectional ? NULL : ema->omega);
-    if (ema->bidirectional)
-        kernels->ema(x, ema->scale, ema->shift, y, length, d, first, count, ema->q + d + first,
-                     ema->w + d + first, qt ? qt + d : NULL, ema->states, ema->channels,
-                     ema->truncation, true, ema->shifted, ema->omega);
+    kernels->ema(&pass, first, count, scratch);
+    if (!ema->bidirectional)
+        return;
+    pass.q += d;
+    pass.w += d;
+    pass.qt += ema->qt ? d : 0;
+    pass.backward = true;
+    pass.shifted = ema->shifted;
+    pass.omega = ema->omega;
+    kernels->ema(&pass, first, count, scratch);
 }
 
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
                   MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
                   float *scratch, size_t scratch_stride)
 {
-    Run run = {plan, ema, kernels, begin, x, y, scratch, scratch_stride};
-    size_t lanes = (size_t)kernels->lanes;
-    mega_pool_run(pool, count * ((ema->width + lanes - 1) / lanes), run_channels, &run);
+    size_t channels = task_channels(plan, kernels, ema->width, (size_t)mega_pool_threads(pool));
+    Run run = {plan, ema, kernels, channels, begin, x, y, scratch, scratch_stride};
+    mega_pool_run(pool, count * ((ema->width + channels - 1) / channels), run_channels, &run);
 }

@@ -42,6 +42,7 @@ typedef enum MegaEmaPath {
 typedef struct MegaEmaPlan {
     MegaEmaPath path; /* never AUTO after planning */
     size_t length;
+    size_t state_floats;     /* of a worker, for the recurrence */
     size_t fft_size;         /* >= length + min(T, length) */
     void *forward, *inverse; /* FFTW plans */
 } MegaEmaPlan;

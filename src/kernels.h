@@ -43,6 +43,24 @@ typedef struct MegaInt8Rows {
     int32_t *sums;   /* [rows][blocks]: of q, or 0 where the tier has no use for it */
 } MegaInt8Rows;
 
+/*
+ * The recurrence of spec section 1 in one direction, over rows t = 0 ... length - 1:
+ *   s_n(t) = q_n s_n(t -+ 1) + x^(t) - qt_n x^(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
+ * Looking back it stores to y; looking ahead (backward) it runs from the end and adds to y; shifted,
+ * y(t) takes the state of t + 1.
+ */
+typedef struct MegaEmaPass {
+    const float *x;             /* [length][width] */
+    const float *scale, *shift; /* [width]: x^ = x * scale + shift, a batchnorm; NULL: x^ = x */
+    float *y;                   /* [length][width] */
+    size_t length, width;
+    const float *q, *w, *qt; /* [states][ema_stride]; states a multiple of MEGA_EMA_GROUP */
+    size_t states, ema_stride;
+    size_t truncation; /* 0: none, qt unused */
+    bool backward, shifted;
+    const float *omega; /* [width], or NULL: y = silu(y + omega x^) in the end */
+} MegaEmaPass;
+
 typedef struct MegaKernels {
     const char *name; /* "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod" or
                          "openblas" */
@@ -99,19 +117,9 @@ typedef struct MegaKernels {
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
 
-    /*
-     * The recurrence of spec section 1 for channels first ... first + count - 1, count <= lanes:
-     *   s_n(t) = q_n s_n(t -+ 1) + x^(t) - qt_n x^(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
-     * over rows t = 0 ... length - 1 of x and y [length][width], with x^ = x * scale + shift
-     * ([width]; NULL: x^ = x), a batchnorm. Looking back it stores to y; looking ahead (backward)
-     * it runs from the end and adds to y; shifted, y(t) takes the state of t + 1. Coefficients
-     * [states][ema_stride] start at the first channel's; states is a multiple of MEGA_EMA_GROUP.
-     * truncation 0: none, qt unused. omega ([width]; NULL: not yet): y = silu(y + omega x^), last.
-     */
-    void (*ema)(const float *x, const float *scale, const float *shift, float *y, size_t length,
-                size_t width, size_t first, size_t count, const float *q, const float *w,
-                const float *qt, size_t states, size_t ema_stride, size_t truncation,
-                bool backward, bool shifted, const float *omega);
+    /* A pass for channels first ... first + count - 1, first a multiple of lanes. state is memory for
+     * count, rounded up to lanes, times states floats, 64-byte aligned. */
+    void (*ema)(const MegaEmaPass *pass, size_t first, size_t count, float *state);
     /*
      * The same recurrence looking back, one step for every row of x and y, from states to new ones
      * (another array). parents NULL: the rows are a sequence that goes on where the last call

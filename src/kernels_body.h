@@ -468,12 +468,12 @@ INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bo
 
 /* One group of states over a block; the states stay in registers. Inlined with constant flags, so
  * that each combination becomes a loop of its own. */
-INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, const V *qt, V *states,
-                      const bool truncated, const bool shifted)
+INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, const V *qt,
+                      float *states, const bool truncated, const bool shifted)
 {
     V state[MEGA_EMA_GROUP];
     for (int n = 0; n < MEGA_EMA_GROUP; n++)
-        state[n] = states[n];
+        state[n] = load(states + n * LANES);
     for (size_t i = 0; i < count; i++) {
         V out = block->y[i];
         for (int n = 0; n < MEGA_EMA_GROUP && shifted; n++)
@@ -489,54 +489,62 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
         block->y[i] = out;
     }
     for (int n = 0; n < MEGA_EMA_GROUP; n++)
-        states[n] = state[n];
+        store(states + n * LANES, state[n]);
 }
 
-static void ema(const float *x, const float *scale, const float *shift, float *y, size_t length,
-                size_t width, size_t first, size_t count, const float *q, const float *w,
-                const float *qt, size_t states, size_t ema_stride, size_t truncation, bool backward,
-                bool shifted, const float *omega)
+/* Steps begin ... begin + steps - 1 of at most LANES channels. */
+static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_t begin,
+                      size_t steps, float *state)
 {
-    const EmaRows rows = {length, width, count, backward};
-    const V factor = scale ? load_part(scale + first, count) : splat(1);
-    const V offset = scale ? load_part(shift + first, count) : splat(0);
-    const V residual = omega ? load_part(omega + first, count) : splat(0);
+    const EmaRows rows = {pass->length, pass->width, count, pass->backward};
+    const V scale = pass->scale ? load_part(pass->scale + first, count) : splat(1);
+    const V shift = pass->scale ? load_part(pass->shift + first, count) : splat(0);
+    const V omega = pass->omega ? load_part(pass->omega + first, count) : splat(0);
+    const bool truncated = pass->truncation && begin + steps > pass->truncation;
+    const float *x = pass->x + first;
+    float *y = pass->y + first;
     EmaBlock block;
-    V state[MEGA_MAX_NDIM];
-    for (size_t n = 0; n < states; n++)
-        state[n] = splat(0);
-    x += first;
-    y += first;
-    for (size_t begin = 0, steps; begin < length; begin += steps) {
-        steps = length - begin < EMA_STEPS ? length - begin : EMA_STEPS;
-        const bool truncated = truncation && begin + steps > truncation;
-        load_steps(&rows, x, factor, offset, scale, (ptrdiff_t)begin, steps, block.x);
-        if (truncated)
-            load_steps(&rows, x, factor, offset, scale, (ptrdiff_t)begin - (ptrdiff_t)truncation,
-                       steps, block.gone);
-        for (size_t i = 0; i < steps; i++)
-            block.y[i] = backward ? load_step(&rows, y, begin + i) : splat(0);
-        for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
-            V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {{0}};
-            for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
-                vq[k] = load_part(q + (n + k) * ema_stride, count);
-                vw[k] = load_part(w + (n + k) * ema_stride, count);
-                if (truncated)
-                    vqt[k] = load_part(qt + (n + k) * ema_stride, count);
-            }
-            if (truncated && shifted)
-                ema_group(&block, steps, vq, vw, vqt, state + n, true, true);
-            else if (truncated)
-                ema_group(&block, steps, vq, vw, vqt, state + n, true, false);
-            else if (shifted)
-                ema_group(&block, steps, vq, vw, vqt, state + n, false, true);
-            else
-                ema_group(&block, steps, vq, vw, vqt, state + n, false, false);
+    load_steps(&rows, x, scale, shift, pass->scale, (ptrdiff_t)begin, steps, block.x);
+    if (truncated)
+        load_steps(&rows, x, scale, shift, pass->scale,
+                   (ptrdiff_t)begin - (ptrdiff_t)pass->truncation, steps, block.gone);
+    for (size_t i = 0; i < steps; i++)
+        block.y[i] = pass->backward ? load_step(&rows, y, begin + i) : splat(0);
+    for (size_t n = 0; n < pass->states; n += MEGA_EMA_GROUP, state += MEGA_EMA_GROUP * LANES) {
+        V q[MEGA_EMA_GROUP], w[MEGA_EMA_GROUP], qt[MEGA_EMA_GROUP] = {{0}};
+        for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
+            size_t at = (n + k) * pass->ema_stride + first;
+            q[k] = load_part(pass->q + at, count);
+            w[k] = load_part(pass->w + at, count);
+            if (truncated)
+                qt[k] = load_part(pass->qt + at, count);
         }
-        for (size_t i = 0; i < steps && omega; i++)
-            block.y[i] = silu(block.y[i] + residual * block.x[i]);
-        for (size_t i = 0; i < steps; i++)
-            store_part(y + row_of(&rows, begin + i), block.y[i], count);
+        if (truncated && pass->shifted)
+            ema_group(&block, steps, q, w, qt, state, true, true);
+        else if (truncated)
+            ema_group(&block, steps, q, w, qt, state, true, false);
+        else if (pass->shifted)
+            ema_group(&block, steps, q, w, qt, state, false, true);
+        else
+            ema_group(&block, steps, q, w, qt, state, false, false);
+    }
+    for (size_t i = 0; i < steps && pass->omega; i++)
+        block.y[i] = silu(block.y[i] + omega * block.x[i]);
+    for (size_t i = 0; i < steps; i++)
+        store_part(y + row_of(&rows, begin + i), block.y[i], count);
+}
+
+static void ema(const MegaEmaPass *pass, size_t first, size_t count, float *state)
+{
+    const size_t vectors = (count + LANES - 1) / LANES;
+    memset(state, 0, vectors * pass->states * LANES * sizeof *state);
+    for (size_t begin = 0, steps; begin < pass->length; begin += steps) {
+        steps = pass->length - begin < EMA_STEPS ? pass->length - begin : EMA_STEPS;
+        for (size_t v = 0; v < vectors; v++) {
+            size_t left = count - v * LANES;
+            ema_block(pass, first + v * LANES, left < LANES ? left : LANES, begin, steps,
+                      state + v * pass->states * LANES);
+        }
     }
 }
 

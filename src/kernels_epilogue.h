@@ -95,15 +95,23 @@ INLINE void finish_as(const MegaFunction function, const bool gated, const float
 static void finish_strip(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
                          size_t ldy, const MegaEpilogue *e)
 {
+#define FINISH_COLUMNS(function, count)                                                            \
+    if (e->gate)                                                                                   \
+        finish_as(function, true, sums, ld_sums, rows, count, y, ldy, e);                          \
+    else                                                                                           \
+        finish_as(function, false, sums, ld_sums, rows, count, y, ldy, e)
+/* the columns of a tile as a constant */
 #define FINISH(function)                                                                           \
     case function:                                                                                 \
-        if (e->gate)                                                                               \
-            finish_as(function, true, sums, ld_sums, rows, columns, y, ldy, e);                    \
-        else                                                                                       \
-            finish_as(function, false, sums, ld_sums, rows, columns, y, ldy, e);                   \
+        if (columns == TILE_COLUMNS) {                                                             \
+            FINISH_COLUMNS(function, TILE_COLUMNS);                                                \
+        } else {                                                                                   \
+            FINISH_COLUMNS(function, columns);                                                     \
+        }                                                                                          \
         break
     EACH_FUNCTION(e->function, FINISH)
 #undef FINISH
+#undef FINISH_COLUMNS
 }
 
 static void finish(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
