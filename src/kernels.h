@@ -135,7 +135,8 @@ typedef struct MegaKernels {
      * MEGA_PROBE_VECTORS vectors in registers; the sum of n floats, read once. The results only
      * keep them alive. */
     float (*probe_arithmetic)(size_t rounds, float factor);
-    /* The same of integers: a round is four multiply-adds in each lane of as many vectors. */
+    /* The same of integers: a round is four multiply-adds in each lane of as many vectors. factors
+     * 0 keep the sums from overflowing, and are as much work. */
     int32_t (*probe_integers)(size_t rounds, int32_t factors);
     float (*probe_memory)(const float *x, size_t n);
     /* y = silu(y + omega x^) alone */

@@ -621,10 +621,10 @@ static float probe_arithmetic(size_t rounds, float factor)
 
 static int32_t probe_integers(size_t rounds, int32_t factors)
 {
-    I sum[MEGA_PROBE_VECTORS], w[MEGA_PROBE_VECTORS], x = splat_bits(factors);
+    I sum[MEGA_PROBE_VECTORS], w[MEGA_PROBE_VECTORS], x = splat_bits(0x01020304);
     for (int v = 0; v < MEGA_PROBE_VECTORS; v++) {
         sum[v] = splat_bits(v);
-        w[v] = splat_bits(v * 0x01010101);
+        w[v] = splat_bits(v * factors);
     }
     for (size_t i = 0; i < rounds; i++, x ^= 1)
 #pragma GCC unroll 12
