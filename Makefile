@@ -70,9 +70,10 @@ $(BUILD)/%/kernels_dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
 endif
 LIB_SRC += $(TIERS:%=src/kernels_%.c)
 # The kernels' plain loops are written to be vectorised by the compiler. With sanitizers that takes
-# minutes.
+# minutes, and fuzzers, which are after parsers, go without these here.
 $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
-    $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math
+    $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
+    $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=all)
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \

@@ -46,8 +46,8 @@ typedef struct MegaInt8Rows {
 /*
  * The recurrence of spec section 1 in one direction, over rows t = 0 ... length - 1:
  *   s_n(t) = q_n s_n(t -+ 1) + x^(t) - qt_n x^(t -+ truncation),  y(t) (+)= sum_n w_n s_n(t)
- * Looking back it stores to y; looking ahead (backward) it runs from the end and adds to y; shifted,
- * y(t) takes the state of t + 1.
+ * Looking back it stores to y; looking ahead (backward) it runs from the end and adds to y;
+ * shifted, y(t) takes the state of t + 1.
  */
 typedef struct MegaEmaPass {
     const float *x;             /* [length][width] */
@@ -117,8 +117,8 @@ typedef struct MegaKernels {
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
 
-    /* A pass for channels first ... first + count - 1, first a multiple of lanes. state is memory for
-     * count, rounded up to lanes, times states floats, 64-byte aligned. */
+    /* A pass for channels first ... first + count - 1, first a multiple of lanes. state is memory
+     * for count, rounded up to lanes, times states floats, 64-byte aligned. */
     void (*ema)(const MegaEmaPass *pass, size_t first, size_t count, float *state);
     /*
      * The same recurrence looking back, one step for every row of x and y, from states to new ones
