@@ -176,7 +176,8 @@ static float attention_scale(const Pass *pass, size_t keys)
 /* One position of many sequences: a sequence's keys are its ancestors'. Tasks are pieces of a row:
  * a lone sequence with a long past is work for all threads. */
 #define KEY_TASK 128
-#define VALUE_TASK 512 /* columns */
+#define MOST_VALUE_COLUMNS 512 /* of a task: long pieces of a value are read fastest */
+#define LEAST_VALUE_COLUMNS 64
 
 static const int32_t *ancestors_of(const Pass *pass, size_t row)
 {
@@ -211,14 +212,22 @@ static void weigh_keys(void *context, size_t row, int worker)
                              bias_center(pass) - pass->decoder->in_chunk);
 }
 
+/* Columns of a task. Each is summed up by itself, so the cut does not show. */
+static size_t value_columns(const Pass *pass)
+{
+    size_t threads = (size_t)mega_pool_threads(pass->pool), pieces = tasks_of(threads, pass->rows);
+    size_t blocks = tasks_of(tasks_of(pass->h, pieces), LEAST_VALUE_COLUMNS);
+    return min_size(blocks * LEAST_VALUE_COLUMNS, MOST_VALUE_COLUMNS);
+}
+
 /* a * r */
 static void sum_values(void *context, size_t task, int worker)
 {
     (void)worker;
     const Pass *pass = context;
-    size_t pieces = tasks_of(pass->h, VALUE_TASK);
-    size_t row = task / pieces, first = task % pieces * VALUE_TASK;
-    size_t columns = min_size(VALUE_TASK, pass->h - first);
+    size_t most = value_columns(pass), pieces = tasks_of(pass->h, most);
+    size_t row = task / pieces, first = task % pieces * most;
+    size_t columns = min_size(most, pass->h - first);
     pass->kernels->attend_values(weights_of(pass, row), pass->state->v + first,
                                  pass->decoder->sequences * pass->h, ancestors_of(pass, row),
                                  pass->decoder->in_chunk + 1, pass->h, columns,
@@ -232,7 +241,8 @@ static void attend_across(Pass *pass)
     size_t keys = pass->decoder->in_chunk + 1;
     mega_pool_run(pass->pool, pass->rows * tasks_of(keys, KEY_TASK), multiply_keys, pass);
     mega_pool_run(pass->pool, pass->rows, weigh_keys, pass);
-    mega_pool_run(pass->pool, pass->rows * tasks_of(pass->h, VALUE_TASK), sum_values, pass);
+    mega_pool_run(pass->pool, pass->rows * tasks_of(pass->h, value_columns(pass)), sum_values,
+                  pass);
 }
 
 static void pack_keys(void *context, size_t panel, int worker)

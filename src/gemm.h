@@ -1,7 +1,6 @@
 /*
- * gemm.h - matrix products by OpenBLAS with one thread: parallelism is ours (threads.h). Weights go
- * through matmul.h instead; this is for operands that are not packed: blocks of a decoder's keys
- * and values, which lie apart.
+ * gemm.h - matrix products by OpenBLAS with one thread: parallelism is ours (threads.h). The engine
+ * goes through matmul.h instead; this is for operands that are not packed, outside of it.
  *
  * OpenBLAS counts its threads per process; mega_session_new sets that to 1. Row-major; ld* are the
  * distances between rows. Shapes are bounded by the caps of config.c and the input, so that they
@@ -19,14 +18,6 @@ static inline void mega_gemm_nt(size_t m, size_t n, size_t k, const float *a, si
 {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda,
                 b, (int)ldb, beta, c, (int)ldc);
-}
-
-/* C [m][n] = A [m][k] B [k][n] */
-static inline void mega_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda,
-                                const float *b, size_t ldb, float *c, size_t ldc)
-{
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a,
-                (int)lda, b, (int)ldb, 0.0f, c, (int)ldc);
 }
 
 #endif

@@ -75,7 +75,7 @@ typedef struct MegaKernels {
     void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
                       const void *panels, size_t panel_stride, float *y, size_t ldy,
                       size_t columns, const MegaEpilogue *epilogue);
-    /* An epilogue by itself, of sums [rows][columns], which may be y. */
+    /* An epilogue by itself, of sums [rows][columns], which may be y unless there is a gate. */
     void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
                    size_t ldy, const MegaEpilogue *epilogue);
 

@@ -266,7 +266,8 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
         store(s + i, v);
         most = maximum(v, most);
     }
-    float max = top_lane(most) > *top ? top_lane(most) : *top;
+    float max = top_lane(most);
+    max = max > *top ? max : *top;
     for (size_t j = i; j < keys; j++) {
         s[j] = s[j] * scale + bias[j];
         max = s[j] > max ? s[j] : max;

@@ -395,6 +395,34 @@ static void integer_products(void **state)
                             false);
 }
 
+/* Numbers that no integer stands for make a row's results no numbers, and leave other rows alone. */
+static void not_a_number(void **state)
+{
+    enum { K = 70, OUT = 20 };
+    const float wrong[] = {NAN, -NAN, INFINITY, -INFINITY};
+    Random random = {31};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t i = 0; i < 2 * 4; i++) {
+            MegaDtype kind = i < 4 ? MEGA_Q8 : MEGA_Q4;
+            float *weight = random_floats(&random, OUT * K, -1, 1);
+            float *x = random_floats(&random, 2 * K, -1, 1), y[2 * OUT], alone[OUT];
+            void *panels = malloc((size_t)mega_packed_bytes(kind, OUT, K));
+            MegaPacked packed = {.panels = panels, .kind = kind, .in = K, .out = OUT};
+            assert_non_null(panels);
+            pack_integers(kind, weight, OUT, K, panels);
+            x[40] = wrong[i % 4];
+            mega_matmul(tiers[t], &packed, x, K, 2, y, OUT, &(MegaEpilogue){0});
+            mega_matmul(tiers[t], &packed, x + K, K, 1, alone, OUT, &(MegaEpilogue){0});
+            for (size_t c = 0; c < OUT; c++)
+                assert_false(isfinite(y[c]));
+            assert_memory_equal(y + OUT, alone, sizeof alone);
+            free(weight);
+            free(x);
+            free(panels);
+        }
+}
+
 static void products_by_openblas(void **state)
 {
     Random random = {28};
@@ -640,6 +668,7 @@ int main(void)
         cmocka_unit_test(element_wise),
         cmocka_unit_test(matrix_products),
         cmocka_unit_test(integer_products),
+        cmocka_unit_test(not_a_number),
         cmocka_unit_test(products_by_openblas),
         cmocka_unit_test(sums_of_exponentials),
         cmocka_unit_test(half_weights),
