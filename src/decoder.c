@@ -280,6 +280,8 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     if (options->sequences < 0 || options->sequences > MAX_SEQUENCES)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; 1 to %d are possible",
                          options->sequences, MAX_SEQUENCES);
+    if (options->best < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the best %d logits", options->best);
     MegaDecoder *decoder = calloc(1, sizeof *decoder);
     if (!decoder)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
@@ -292,6 +294,8 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
                                    .pool = session->pool};
+    if (options->best < model->config.target.vocab)
+        decoder->logits.best = (size_t)options->best;
     int code = choose_chunk(&decoder->config, options->chunk, err);
     if (!code && decoder->truncate && decoder->sequences > 1)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,

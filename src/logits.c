@@ -3,6 +3,8 @@
  */
 #include "logits.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "linear.h"
@@ -35,6 +37,8 @@ void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena)
     logits->gathered = mega_arena_floats(arena, adaptive ? rows * logits->width : 0);
     logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
     logits->head = mega_arena_floats(arena, adaptive ? (uint64_t)rows * head_size(logits) : 0);
+    logits->best_known = mega_arena_floats(arena, adaptive ? (uint64_t)rows * logits->best : 0);
+    logits->chosen = mega_arena_take(arena, adaptive ? rows * sizeof *logits->chosen : 0);
     logits->words = mega_arena_floats(arena, (uint64_t)MEGA_SCORE_ROWS * (uint64_t)largest);
     logits->block_top = logits->block_sum = NULL;
     logits->blocks = ((size_t)logits->config->vocab + MEGA_LINEAR_BLOCK - 1) / MEGA_LINEAR_BLOCK;
@@ -87,36 +91,122 @@ static void subtract(float *x, size_t n, double amount)
         x[i] = (float)(x[i] - amount);
 }
 
-void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out)
+/* ---- All words, or the best of them ---------------------------------------------------------- */
+
+/* Rows in work, a band after the other; out [rows][vocab]. */
+typedef struct Rows {
+    const MegaLogits *logits;
+    int band;
+    float *out;
+} Rows;
+
+/* heap [n], n > 0: the n largest so far, the least of them first. */
+static void keep_largest(float *heap, size_t n, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+        if (!(x[i] > heap[0]))
+            continue;
+        for (size_t child; (child = 2 * at + 1) < n; at = child) {
+            if (child + 1 < n && heap[child + 1] < heap[child])
+                child++;
+            if (heap[child] >= x[i])
+                break;
+            heap[at] = heap[child];
+        }
+        heap[at] = x[i];
+    }
+}
+
+static void note_known(const MegaLogits *logits, size_t row, const float *x, size_t count)
+{
+    if (logits->best > 0)
+        keep_largest(logits->best_known + row * logits->best, logits->best, x, count);
+}
+
+/* Whether a word of the band may be among the best of the row; always where a number is NaN. */
+static bool needs_band(const MegaLogits *logits, int band, size_t row)
+{
+    float slot = logits->head[row * head_size(logits) + (size_t)logits->config->output.end[0] +
+                              (size_t)band - 1];
+    float most = slot + 1e-4f * (1 + fabsf(slot)); /* the words' sum is 1 but for rounding */
+    return logits->best == 0 || !(most < logits->best_known[row * logits->best]);
+}
+
+static void finish_head(void *context, size_t row, int worker)
+{
+    const Rows *rows = context;
+    const MegaLogits *logits = rows->logits;
+    size_t head = head_size(logits), first = (size_t)logits->config->output.end[0];
+    float *scores = logits->head + row * head;
+    (void)worker;
+    subtract(scores, head, logits->kernels->log_sum_exp(scores, head));
+    memcpy(rows->out + row * (size_t)logits->config->vocab, scores, first * sizeof *scores);
+    for (size_t i = 0; i < logits->best; i++)
+        logits->best_known[row * logits->best + i] = -INFINITY;
+    note_known(logits, row, scores, first);
+}
+
+static void finish_tail(void *context, size_t row, int worker)
+{
+    const Rows *rows = context;
+    const MegaLogits *logits = rows->logits;
+    const MegaBands *bands = &logits->config->output;
+    size_t words = (size_t)mega_band_size(bands, rows->band);
+    size_t slot = (size_t)bands->end[0] + (size_t)rows->band - 1;
+    float *out = rows->out + row * (size_t)logits->config->vocab + bands->end[rows->band - 1];
+    (void)worker;
+    if (needs_band(logits, rows->band, row)) {
+        subtract(out, words, logits->kernels->log_sum_exp(out, words) -
+                                 logits->head[row * head_size(logits) + slot]);
+        note_known(logits, row, out, words);
+    } else {
+        for (size_t i = 0; i < words; i++)
+            out[i] = -FLT_MAX;
+    }
+}
+
+/* Logits of a tail's words, for the rows that need it. */
+static void tail_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out)
 {
     const MegaBands *bands = &logits->config->output;
-    const MegaKernels *kernels = logits->kernels;
-    size_t vocab = (size_t)logits->config->vocab, first = (size_t)bands->end[0];
-    size_t head = head_size(logits);
+    size_t d = logits->width, vocab = (size_t)logits->config->vocab, count = 0;
+    size_t words = (size_t)mega_band_size(bands, band);
+    out += bands->end[band - 1];
+    for (size_t row = 0; row < rows; row++)
+        if (needs_band(logits, band, row))
+            logits->chosen[count++] = (int32_t)row;
+    if (count < rows)
+        for (size_t i = 0; i < count; i++)
+            memcpy(logits->gathered + i * d, x + (size_t)logits->chosen[i] * d, d * sizeof *x);
+    if (count > 0)
+        band_logits(logits, band, count < rows ? logits->gathered : x, count, out, vocab);
+    for (size_t i = count; i-- > 0;) /* to its row, which is not before its place here */
+        if ((size_t)logits->chosen[i] != i)
+            memcpy(out + (size_t)logits->chosen[i] * vocab, out + i * vocab, words * sizeof *out);
+}
+
+void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out)
+{
+    Rows work = {.logits = logits, .out = out};
     if (!logits->config->adaptive_output) {
         const MegaPacked *table = &logits->weights->bands[0].table;
         MegaLinear l = {.x = project(logits, 0, x, rows), .ldx = table->in, .weight = table,
-                        .y = out, .ldy = vocab, .block_top = logits->block_top,
-                        .block_sum = logits->block_sum, .blocks = logits->blocks};
+                        .y = out, .ldy = (size_t)logits->config->vocab,
+                        .block_top = logits->block_top, .block_sum = logits->block_sum,
+                        .blocks = logits->blocks};
         mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
         return;
     }
-    band_logits(logits, 0, x, rows, logits->head, head);
-    for (size_t row = 0; row < rows; row++) {
-        float *scores = logits->head + row * head;
-        subtract(scores, head, kernels->log_sum_exp(scores, head));
-        memcpy(out + row * vocab, scores, first * sizeof *out);
-    }
-    for (int band = 1; band < bands->count; band++) {
-        size_t words = (size_t)mega_band_size(bands, band);
-        float *to = out + bands->end[band - 1];
-        band_logits(logits, band, x, rows, to, vocab);
-        for (size_t row = 0; row < rows; row++, to += vocab)
-            subtract(to, words,
-                     kernels->log_sum_exp(to, words) -
-                         logits->head[row * head + first + (size_t)band - 1]);
+    band_logits(logits, 0, x, rows, logits->head, head_size(logits));
+    mega_pool_run(logits->pool, rows, finish_head, &work);
+    for (work.band = 1; work.band < logits->config->output.count; work.band++) {
+        tail_logits(logits, work.band, x, rows, out);
+        mega_pool_run(logits->pool, rows, finish_tail, &work);
     }
 }
+
+/* ---- Scores of given words ------------------------------------------------------------------ */
 
 /* Log-probabilities within a band of chosen rows: x [rows][d] in order, targets counted from the
  * band's first word; `size` of them are summed over. */

@@ -20,11 +20,14 @@ typedef struct MegaLogits {
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;
+    size_t best; /* of every row so many of the largest are wanted; 0: all */
     /* scratch, from mega_logits_take */
-    float *gathered;  /* [rows][d] */
-    float *projected; /* [rows][widest band] */
-    float *head;      /* [rows][first band + slots] */
-    float *words;     /* [MEGA_SCORE_ROWS][largest band] */
+    float *gathered;   /* [rows][d] */
+    float *projected;  /* [rows][widest band] */
+    float *head;       /* [rows][first band + slots] */
+    float *best_known; /* [rows][best] */
+    int32_t *chosen;   /* [rows] */
+    float *words;      /* [MEGA_SCORE_ROWS][largest band] */
     /* of the last mega_logits_run: as in MegaLinear; NULL with adaptive softmax */
     float *block_top, *block_sum; /* [rows][blocks] */
     size_t blocks;
@@ -32,7 +35,9 @@ typedef struct MegaLogits {
 
 /* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
 void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena);
-/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. */
+/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word of
+ * a band is more probable than its slot; so where the slot is below the `best` largest known, the
+ * band is left out for that row, and -FLT_MAX stands for its words. */
 void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
 /* log-probabilities [rows] of one target each */
 void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,

@@ -169,6 +169,9 @@ typedef struct MegaDecoderOptions {
     int chunk;     /* 0: the model's; -1: none; else another size, for a rotary bias only */
     bool truncate; /* EMA with the model's truncation, as the original's full passes have it; false:
                       without, as its generator and evaluator (spec section 1) */
+    int best;      /* 0: all logits are right; else so many largest ones of each sequence are, and
+                      others may be as low as -FLT_MAX: an adaptive softmax leaves out tails that
+                      hold none of the best. How many a draw needs: mega_sampling_best */
 } MegaDecoderOptions;
 
 /* options may be NULL. */
@@ -266,6 +269,8 @@ typedef struct MegaSamplingOptions {
 } MegaSamplingOptions;
 
 MEGA_API MegaSamplingOptions mega_sampling_defaults(void);
+/* How many of the largest logits a draw may need, for MegaDecoderOptions; 0: all. */
+MEGA_API int mega_sampling_best(const MegaSamplingOptions *options);
 
 /* The same seed gives the same tokens on every machine whose logits are equal: xoshiro256**. */
 typedef struct MegaSampler MegaSampler;

@@ -1,6 +1,7 @@
 /*
  * sample.c - drawing the next token.
  */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,14 @@ struct MegaSampler {
 MegaSamplingOptions mega_sampling_defaults(void)
 {
     return (MegaSamplingOptions){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+}
+
+int mega_sampling_best(const MegaSamplingOptions *options)
+{
+    if (options->repetition_penalty != 1.0) /* may put any of the tokens seen behind the others */
+        return 0;
+    int drawn = options->greedy ? 1 : options->top_k;
+    return drawn > 0 && drawn < INT_MAX ? drawn + 1 : 0; /* and <pad>, which is never drawn */
 }
 
 /* ---- Random numbers: xoshiro256** of Blackman and Vigna, seeded by splitmix64 ---------------- */

@@ -152,9 +152,9 @@ static Scores score_row(const Batch *batch, const Search *search, const Live *li
         scores.block_top = known->block_top + number * known->blocks;
         scores.norm = norm_of_blocks(known, scores.block_top,
                                      known->block_sum + number * known->blocks);
-    } else {
+    } else if (options->temperature != 1.0 || !target->adaptive_output) {
         scores.norm = known->kernels->log_sum_exp(logits, vocab);
-    }
+    } /* else they are log-probabilities, which tails that were left out do not change */
     logits[target->pad] = -INFINITY;
     logits[target->unk] -= (float)options->unk_penalty;
     if (scores.block_top && options->unk_penalty < 0) {
@@ -391,11 +391,22 @@ static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
     return 0;
 }
 
+/* How many of a row's largest logits the search may need, 0 being all: it takes the best 2 beam,
+ * and passes over <pad>, <unk> and </s> where they are barred or fined. */
+static int best_needed(const MegaTargetConfig *target, const MegaSearchOptions *options)
+{
+    bool any = options->no_repeat_ngram > 0 || options->prefix_length > 0;
+    bool changed = options->temperature != 1.0 || options->unk_penalty < 0;
+    bool apart = target->eos >= target->output.end[0]; /* where length ends all, </s> is the best */
+    return any || changed || apart ? 0 : 2 * options->beam + 3;
+}
+
 static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *out)
 {
     const MegaSearchOptions *options = batch->options;
     size_t rows = (size_t)batch->count * (size_t)options->beam, longest = 0;
-    MegaDecoderOptions decoder = {.sequences = (int)rows};
+    MegaDecoderOptions decoder = {.sequences = (int)rows,
+                                  .best = best_needed(batch->target, options)};
     int code = 0;
     uint64_t lists = (uint64_t)rows * (uint64_t)batch->target->vocab * sizeof(float);
     code = mega_session_allow(batch->session, lists, "this search", batch->err);

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,18 @@
 #include "session.h"
 
 #define LENGTH 150
+
+/* Adaptive softmax and input, of three bands. */
+static void make_adaptive(MegaTargetConfig *target, Random *random, int first, int second,
+                          int vocab)
+{
+    target->vocab = vocab;
+    target->adaptive_input = target->input_projection = target->adaptive_output = true;
+    target->split_head = random_int(random, 0, 1);
+    target->output_projection = target->split_head && random_int(random, 0, 1);
+    target->transposed_tails = random_int(random, 0, 1);
+    target->input = target->output = (MegaBands){3, {first, second, vocab}, {12, 6, 3}};
+}
 
 static MegaConfig language_model(Random *random)
 {
@@ -30,15 +43,8 @@ static MegaConfig language_model(Random *random)
     config.decoder.bias = (MegaBiasKind)random_int(random, 0, 1);
     config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
     config.decoder.embed_norm = random_int(random, 0, 1);
-    if (random_int(random, 0, 1)) { /* adaptive softmax and input */
-        config.target.adaptive_input = config.target.input_projection = true;
-        config.target.adaptive_output = true;
-        config.target.split_head = random_int(random, 0, 1);
-        config.target.output_projection = config.target.split_head && random_int(random, 0, 1);
-        config.target.transposed_tails = random_int(random, 0, 1);
-        config.target.input = (MegaBands){3, {10, 25, 40}, {12, 6, 3}};
-        config.target.output = (MegaBands){3, {10, 25, 40}, {12, 6, 3}};
-    }
+    if (random_int(random, 0, 1))
+        make_adaptive(&config.target, random, 10, 25, 40);
     return config;
 }
 
@@ -231,6 +237,137 @@ static void selected_sequences_keep_their_past(void **state)
     }
 }
 
+/* ---- Tails of an adaptive softmax ----------------------------------------------------------- */
+
+/* How often a tail was left out, for some rows of a step but not for others, and how often the
+ * best word was in one. */
+typedef struct Left {
+    int out, in_part, best;
+} Left;
+
+static int larger_first(const void *a, const void *b)
+{
+    const float *left = a, *right = b;
+    return *left < *right ? 1 : *left > *right ? -1 : 0;
+}
+
+/* some: logits of which the `best` largest are right, as they are in all; both [rows][vocab] */
+static void check_best(const MegaTargetConfig *target, const float *some, const float *all,
+                       size_t rows, size_t best, Left *left)
+{
+    size_t vocab = (size_t)target->vocab, left_out[3] = {0};
+    float sorted[2][100];
+    for (size_t row = 0; row < rows; row++, some += vocab, all += vocab) {
+        for (int band = 0; band < 3; band++) {
+            size_t begin = band > 0 ? (size_t)target->output.end[band - 1] : 0;
+            size_t words = (size_t)mega_band_size(&target->output, band);
+            if (some[begin] == -FLT_MAX) {
+                for (size_t i = 0; i < words; i++)
+                    assert_true(some[begin + i] == -FLT_MAX);
+                left_out[band]++;
+            } else {
+                assert_memory_equal(some + begin, all + begin, words * sizeof *some);
+            }
+        }
+        memcpy(sorted[0], some, vocab * sizeof *some);
+        memcpy(sorted[1], all, vocab * sizeof *all);
+        for (int i = 0; i < 2; i++)
+            qsort(sorted[i], vocab, sizeof(float), larger_first);
+        assert_memory_equal(sorted[0], sorted[1], best * sizeof(float));
+        bool of_tail = true;
+        for (size_t i = 0; i < (size_t)target->output.end[0]; i++)
+            of_tail = of_tail && all[i] < sorted[1][0];
+        left->best += of_tail;
+    }
+    assert_int_equal(left_out[0], 0);
+    for (int band = 1; band < 3; band++) {
+        left->out += left_out[band] > 0;
+        left->in_part += left_out[band] > 0 && left_out[band] < rows;
+    }
+}
+
+static void the_best_do_not_need_all_tails(void **state)
+{
+    enum { VOCAB = 25 };
+    const int best[] = {1, 2, 7, 21, VOCAB - 1, VOCAB, VOCAB + 1};
+    Random random = {61};
+    Left left[sizeof best / sizeof best[0]] = {0};
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        MegaConfig config = language_model(&random);
+        make_adaptive(&config.target, &random, 20, 21, VOCAB);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 2);
+        for (size_t i = 0; i < sizeof best / sizeof best[0]; i++) {
+            MegaDecoderOptions options = {.sequences = SEQUENCES};
+            MegaDecoder *all, *some;
+            static float logits[2][LENGTH * VOCAB];
+            int32_t tokens[LENGTH];
+            assert_int_equal(mega_decoder_new(&all, session, &options, NULL), 0);
+            options.best = best[i];
+            assert_int_equal(mega_decoder_new(&some, session, &options, NULL), 0);
+            MegaDecoder *both[] = {all, some};
+            size_t wanted = (size_t)(best[i] < VOCAB ? best[i] : VOCAB);
+            for (int n = 0; n < 2; n++)
+                assert_int_equal(mega_decoder_begin(both[n], NULL, SEQUENCES, NULL), 0);
+            for (int step = 0; step < STEPS; step++) {
+                random_tokens(&random, tokens, SEQUENCES, VOCAB);
+                for (int n = 0; n < 2; n++)
+                    assert_int_equal(mega_decoder_step(both[n], tokens, logits[n], NULL), 0);
+                check_best(&config.target, logits[1], logits[0], SEQUENCES, wanted, &left[i]);
+            }
+            random_tokens(&random, tokens, LENGTH, VOCAB);
+            for (int n = 0; n < 2; n++) {
+                assert_int_equal(mega_decoder_begin(both[n], NULL, 1, NULL), 0);
+                assert_int_equal(mega_decoder_feed(both[n], tokens, LENGTH, logits[n], NULL), 0);
+                mega_decoder_free(both[n]);
+            }
+            check_best(&config.target, logits[1], logits[0], LENGTH, wanted, &left[i]);
+        }
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+    assert_true(left[0].out > 0 && left[0].in_part > 0 && left[0].best > 0 && left[2].out > 0);
+    assert_int_equal(left[4].out, 0);
+}
+
+/* A ban on very long n-grams bars nothing, but asks for all words. */
+static void searches_do_not_need_all_tails(void **state)
+{
+    Random random = {62};
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        MegaConfig config = translator(&random);
+        make_adaptive(&config.target, &random, 32, 33, 40);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 2);
+        MegaSearchOptions options = mega_search_defaults();
+        MegaTranslation some, all;
+        int32_t tokens[20];
+        MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens,
+                           .length = (size_t)random_int(&random, 1, 20)};
+        random_tokens(&random, tokens, input.length, 33);
+        options.beam = random_int(&random, 1, 6);
+        options.max_len_b = random_int(&random, 5, 40);
+        options.min_len = random_int(&random, 0, 5);
+        options.unk_penalty = random_int(&random, -1, 2);
+        assert_int_equal(mega_session_translate(session, &input, 1, &options, &some, NULL), 0);
+        options.no_repeat_ngram = 1000;
+        assert_int_equal(mega_session_translate(session, &input, 1, &options, &all, NULL), 0);
+        assert_int_equal(some.count, all.count);
+        for (int n = 0; n < all.count; n++) {
+            const MegaHypothesis *a = &some.hypotheses[n], *b = &all.hypotheses[n];
+            assert_int_equal(a->length, b->length);
+            assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
+            assert_memory_equal(a->scores, b->scores, a->length * sizeof *a->scores);
+        }
+        mega_translation_free(&some);
+        mega_translation_free(&all);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
 /* ---- Limits and misuse ---------------------------------------------------------------------- */
 
 static void chunked_state_does_not_grow(void **state)
@@ -277,6 +414,8 @@ static void misuse_is_refused(void **state)
                      MEGA_ERR_ARGUMENT);
     assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.sequences = -1},
                                       &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.best = -1}, &err),
+                     MEGA_ERR_ARGUMENT);
     MegaDecoderOptions many = {.sequences = 2, .truncate = true};
     assert_int_equal(mega_decoder_new(&decoder, session, &many, &err), MEGA_ERR_ARGUMENT);
     assert_int_equal(mega_decoder_new(&decoder, session, NULL, &err), 0);
@@ -504,6 +643,44 @@ static void samplers_follow_the_distribution(void **state)
     mega_model_free(model);
 }
 
+/* A draw from the logits that mega_sampling_best asks for is that from all of them. */
+static void samplers_know_what_they_need(void **state)
+{
+    Random random = {6};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    (void)state;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    options.top_p = 0.9;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    for (int top = 0; top < 6; top++) {
+        MegaSampler *all, *some;
+        options.greedy = top == 0;
+        options.top_k = top;
+        options.temperature = 1.3;
+        size_t best = (size_t)mega_sampling_best(&options);
+        assert_in_range(best, 2, 7);
+        assert_int_equal(mega_sampler_new(&all, model, &options, NULL), 0);
+        assert_int_equal(mega_sampler_new(&some, model, &options, NULL), 0);
+        for (int draw = 0; draw < 200; draw++) {
+            float logits[40], sorted[40];
+            for (int i = 0; i < 40; i++)
+                logits[i] = sorted[i] = -0.1f * (float)random_int(&random, 1, 90);
+            int32_t token = mega_sampler_next(all, logits);
+            qsort(sorted, 40, sizeof *sorted, larger_first);
+            for (int i = 0; i < 40; i++)
+                logits[i] = logits[i] < sorted[best - 1] ? -FLT_MAX : logits[i];
+            assert_int_equal(mega_sampler_next(some, logits), token);
+        }
+        mega_sampler_free(all);
+        mega_sampler_free(some);
+    }
+    options.repetition_penalty = 1.1;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    mega_model_free(model);
+}
+
 static void samplers_pass_over_what_is_no_number(void **state)
 {
     Random random = {5};
@@ -539,6 +716,8 @@ int main(void)
         cmocka_unit_test(pieces_equal_the_whole),
         cmocka_unit_test(truncation_begins_at_its_length),
         cmocka_unit_test(selected_sequences_keep_their_past),
+        cmocka_unit_test(the_best_do_not_need_all_tails),
+        cmocka_unit_test(searches_do_not_need_all_tails),
         cmocka_unit_test(chunked_state_does_not_grow),
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(sources_are_the_same_together),
@@ -546,6 +725,7 @@ int main(void)
         cmocka_unit_test(prefixes_are_kept),
         cmocka_unit_test(impossible_searches_are_refused),
         cmocka_unit_test(samplers_follow_the_distribution),
+        cmocka_unit_test(samplers_know_what_they_need),
         cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

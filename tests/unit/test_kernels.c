@@ -395,7 +395,7 @@ static void integer_products(void **state)
                             false);
 }
 
-/* Numbers that no integer stands for make a row's results no numbers, and leave other rows alone. */
+/* Numbers that no integer stands for make a row's results no numbers; other rows stay right. */
 static void not_a_number(void **state)
 {
     enum { K = 70, OUT = 20 };

@@ -326,7 +326,8 @@ static int load_model(Generator *g, MegaError *err)
 static int load(Generator *g, MegaError *err)
 {
     const Options *options = g->options;
-    MegaDecoderOptions decoder = {.sequences = options->samples, .chunk = options->chunk};
+    MegaDecoderOptions decoder = {.sequences = options->samples, .chunk = options->chunk,
+                                  .best = mega_sampling_best(&options->sampling)};
     int code = load_model(g, err);
     if (!code)
         code = load_prompt(g, err);

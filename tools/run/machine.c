@@ -120,10 +120,9 @@ Work work_encode(const MegaConfig *config, WeightType weight, size_t length, siz
 
 static double output_weights(const MegaTargetConfig *target)
 {
-    double sum = 0;
-    for (int i = 0; i < target->output.count; i++)
-        sum += (double)mega_band_size(&target->output, i) * target->output.width[i];
-    return sum;
+    const MegaBands *bands = &target->output;
+    double slots = target->adaptive_output ? bands->count - 1 : 0;
+    return (bands->end[0] + slots) * bands->width[0]; /* tails can be left out */
 }
 
 Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
