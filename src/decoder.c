@@ -541,6 +541,7 @@ static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *e
 typedef struct Check {
     const float *values;
     size_t count;
+    bool gaps; /* where -INFINITY stands for what was left out */
     atomic_bool bad;
 } Check;
 
@@ -550,8 +551,10 @@ static void check_part(void *context, size_t task, int worker)
     Check *check = context;
     size_t first = task * CHECKED_AT_ONCE, left = check->count - first;
     float sum = 0; /* 0 * x is NaN for infinities and NaN */
-    for (size_t i = 0; i < (left < CHECKED_AT_ONCE ? left : CHECKED_AT_ONCE); i++)
-        sum += 0.0f * check->values[first + i];
+    for (size_t i = 0; i < (left < CHECKED_AT_ONCE ? left : CHECKED_AT_ONCE); i++) {
+        float value = check->values[first + i];
+        sum += 0.0f * (check->gaps && value == -INFINITY ? 0.0f : value);
+    }
     if (sum != 0.0f)
         atomic_store(&check->bad, true);
 }
@@ -559,7 +562,9 @@ static void check_part(void *context, size_t task, int worker)
 static int check_finite(const MegaDecoder *decoder, const float *values, size_t count,
                         MegaError *err)
 {
-    Check check = {.values = values, .count = count};
+    const MegaLogits *logits = &decoder->logits;
+    Check check = {.values = values, .count = count,
+                   .gaps = logits->best > 0 && logits->config->adaptive_output};
     mega_pool_run(decoder->session->pool, (count + CHECKED_AT_ONCE - 1) / CHECKED_AT_ONCE,
                   check_part, &check);
     return atomic_load(&check.bad)

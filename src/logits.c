@@ -3,7 +3,6 @@
  */
 #include "logits.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -162,7 +161,7 @@ static void finish_tail(void *context, size_t row, int worker)
         note_known(logits, row, out, words);
     } else {
         for (size_t i = 0; i < words; i++)
-            out[i] = -FLT_MAX;
+            out[i] = -INFINITY;
     }
 }
 

@@ -37,7 +37,7 @@ typedef struct MegaLogits {
 void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena);
 /* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word of
  * a band is more probable than its slot; so where the slot is below the `best` largest known, the
- * band is left out for that row, and -FLT_MAX stands for its words. */
+ * band is left out for that row, and -INFINITY stands for its words. */
 void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
 /* log-probabilities [rows] of one target each */
 void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,

@@ -170,8 +170,8 @@ typedef struct MegaDecoderOptions {
     bool truncate; /* EMA with the model's truncation, as the original's full passes have it; false:
                       without, as its generator and evaluator (spec section 1) */
     int best;      /* 0: all logits are right; else so many largest ones of each sequence are, and
-                      others may be as low as -FLT_MAX: an adaptive softmax leaves out tails that
-                      hold none of the best. How many a draw needs: mega_sampling_best */
+                      others may be -INFINITY: an adaptive softmax leaves out tails that hold none
+                      of the best. How many a draw needs: mega_sampling_best */
 } MegaDecoderOptions;
 
 /* options may be NULL. */

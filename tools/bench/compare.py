@@ -536,6 +536,16 @@ def batch(compare):
            'CTranslate2, tokens/s', 'ratio', 'asked for'], rows)
 
 
+def language_row(compare, title, ours, sides, tokens, target):
+    row = [title, *(milliseconds(ms / tokens) for ms in (ours.result['limit_ms'], ours.ms)),
+           f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %', f'{1e3 * tokens / ours.ms:.0f}',
+           f'{ours.result["peak_mb"]:.1f} MB']
+    for side in ['PyTorch kept'] + (['PyTorch compiled'] if compare.compile else []):
+        ms = sides[side].ms if side in sides else None
+        row += [milliseconds(ms and ms / tokens), times(ours.ms, ms)]
+    return row + [target]
+
+
 def language(compare):
     # Equal places in a chunk of 2,048, so that both attend to as many keys.
     near = 1952
@@ -547,7 +557,8 @@ def language(compare):
         if not model:
             continue
         sides = compare.variants(model, length=near, tokens=tokens, repeats=3)
-        sides.update(compare.torch('kept', kind='generate', behind=near, tokens=tokens))
+        sides.update(compare.torch('kept', kind='generate', shape='language', behind=near,
+                                   tokens=tokens))
         races[f'behind {near:,} tokens, {dtype}'] = compare.race(
             'language', f'behind {near:,}, {dtype}', sides)
         # Reading so many tokens takes half a minute, after which a processor is not as fast as
@@ -558,25 +569,38 @@ def language(compare):
                              repeats=1)}
         compare.race('language', f'behind {far:,}, {dtype}', late, min(compare.repeats, 2))
         warm[dtype] = late['near'].ms / tokens
-        for behind, found in ((near, sides), (far, late)):
-            ours = found['ours']
-            row = [f'behind {behind:,} tokens, {dtype}',
-                   *(milliseconds(ms / tokens) for ms in (ours.result['limit_ms'], ours.ms)),
-                   f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %',
-                   f'{1e3 * tokens / ours.ms:.0f}', f'{ours.result["peak_mb"]:.1f} MB']
-            for side in ['PyTorch kept'] + (['PyTorch compiled'] if compare.compile else []):
-                ms = found[side].ms if side in found else None
-                row += [milliseconds(ms and ms / tokens), times(ours.ms, ms)]
-            rows.append(row + ['60 % of the limit' if behind == near else
-                               'speed and memory as above'])
-    heads = ['mega_lm_enwik8_base', 'limit of a token', 'mega-run', 'of the limit', 'tokens/s',
-             'peak memory', 'PyTorch eager f32', 'ratio']
+        rows.append(language_row(compare, f'behind {near:,} tokens, {dtype}', sides['ours'], sides,
+                                 tokens, '60 % of the limit'))
+        rows.append(language_row(compare, f'behind {far:,} tokens, {dtype}', late['ours'], late,
+                                 tokens, 'speed and memory as above'))
+    heads = ['limit of a token', 'mega-run', 'of the limit', 'tokens/s', 'peak memory',
+             'PyTorch eager f32', 'ratio']
     heads += ['compiled f32', 'ratio'] if compare.compile else []
-    table('Language model', heads + ['asked for'], rows)
+    heads += ['asked for']
+    table('Language model', ['mega_lm_enwik8_base', *heads], rows)
     for dtype, ms in warm.items():
         compare.note(f'language model, {dtype}: right after {far:,} tokens, a token behind '
                      f'{near:,} takes {milliseconds(ms)}.')
     compare.print_kernels('Language model', races)
+    if not compare.quick:
+        words(compare, heads)
+
+
+def words(compare, heads):
+    """An adaptive softmax whose tails are left out, as those of random weights always can be."""
+    behind, tokens, rows = 500, 64, []
+    for dtype in ('f32', 'int8'):
+        model = compare.model('adaptive', dtype)
+        if not model:
+            continue
+        sides = {'ours': Ours(compare, model, threads=compare.threads, length=behind,
+                              tokens=tokens, repeats=3)}
+        sides.update(compare.torch('kept', kind='generate', shape='adaptive', behind=behind,
+                                   tokens=tokens))
+        compare.race('language', f'words, behind {behind:,}, {dtype}', sides)
+        rows.append(language_row(compare, f'behind {behind:,} tokens, {dtype}', sides['ours'],
+                                 sides, tokens, ''))
+    table('Language model of 267,744 words', ['mega_lm_adaptive_big', *heads], rows)
 
 
 OPENING = '''

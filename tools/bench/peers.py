@@ -70,13 +70,16 @@ def torch_translate(job, peer):
 
 def torch_generate(job, peer):
     compiled = peer == 'compiled'
-    small, _ = shapes.language_model(d=64, h=128, ffn=128, z=32, layers=2, chunk=16,
-                                     vocabulary=100)
-    model, _ = shapes.language_model()
+    build, vocabulary, few = {
+        'language': (shapes.language_model, shapes.CHARACTERS, {'vocabulary': 100}),
+        'adaptive': (shapes.adaptive_language_model, shapes.WORDS, {'ends': (20, 50, 100)}),
+    }[job['shape']]
+    small, _ = build(d=64, h=128, ffn=128, z=32, layers=2, chunk=16, **few)
+    model, _ = build()
     check_decoding(decoding.check(small, 100, 48, compiled=compiled),
-                   decoding.check(model, shapes.CHARACTERS, 12))
+                   decoding.check(model, vocabulary, 12))
     decoder = decoding.IncrementalDecoder(model.decoder, 1, 0, compiled)
-    ids = torch.randint(shapes.FIRST_ID, shapes.CHARACTERS, (job['tokens'], 1))
+    ids = torch.randint(shapes.FIRST_ID, vocabulary, (job['tokens'], 1))
     def run(threads):
         decoder.stand_behind(job['behind'])
         begun = time.monotonic()

@@ -21,6 +21,7 @@ import sequence  # noqa: E402
 from mega import MovingAverage, SequenceClassifier, SequenceNorm  # noqa: E402
 
 VOCABULARY = 32768  # of the translators, both sides' joint table
+WORDS = 267744      # of the language model with adaptive softmax, as many as WikiText-103 gives
 BYTES = 260         # of the text classifier: 256 bytes and four symbols
 CHARACTERS = 208    # of the language model: bytes of enwik8 and four symbols
 FIRST_ID = 4        # lower ids are symbols with a meaning
@@ -157,6 +158,64 @@ def language_model(d=512, h=1024, ffn=1024, z=128, n=16, layers=12, chunk=2048, 
     return sequence.LanguageModel(args, vocabulary).eval(), args
 
 
+class _AdaptiveEmbedding(nn.Module):
+    """Spec section 7: bands of words, each with a table as wide as it needs."""
+
+    def __init__(self, ends, dim, factor):
+        super().__init__()
+        self.embedding_dim, self.begins, self.ends = dim, [0, *ends[:-1]], ends
+        widths = [dim // factor ** band for band in range(len(ends))]
+        self.embeddings = nn.ModuleList(
+            nn.Sequential(nn.Embedding(end - begin, width), nn.Linear(width, dim, bias=False))
+            for begin, end, width in zip(self.begins, self.ends, widths))
+        for table, projection in self.embeddings:
+            nn.init.normal_(table.weight, std=table.embedding_dim ** -0.5)
+            nn.init.xavier_uniform_(projection.weight)
+
+    def forward(self, ids):
+        x = torch.zeros(*ids.shape, self.embedding_dim)
+        for begin, end, embed in zip(self.begins, self.ends, self.embeddings):
+            inside = (ids >= begin) & (ids < end)
+            x[inside] = embed(ids[inside] - begin)
+        return x
+
+
+class _AdaptiveSoftmax(nn.Module):
+    """Spec section 8: log-probabilities, with the tables and projections of the embedding."""
+
+    def __init__(self, embedding):
+        super().__init__()
+        self.tied = [embedding]  # in a list, so that it has no second name in the state
+        slots = nn.Linear(embedding.embedding_dim, len(embedding.ends) - 1, bias=False)
+        self.head = nn.ModuleDict({'class_proj': slots})
+
+    def forward(self, x):
+        (words, _), *tails = self.tied[0].embeddings
+        head = torch.cat([F.linear(x, words.weight), self.head['class_proj'](x)], dim=-1)
+        first, slots = head.log_softmax(dim=-1).split([len(words.weight), len(tails)], dim=-1)
+        return torch.cat([first, *(
+            slot + F.linear(x @ projection.weight, table.weight).log_softmax(dim=-1)
+            for (table, projection), slot in zip(tails, slots.split(1, dim=-1)))], dim=-1)
+
+
+def adaptive_language_model(d=1024, h=2048, ffn=2048, z=256, layers=16, chunk=1024,
+                            ends=(20000, 60000, WORDS)):
+    """mega_lm_adaptive_big: (model, arguments)"""
+    model, args = language_model(d, h, ffn, z, layers=layers, chunk=chunk, vocabulary=FIRST_ID)
+    decoder = model.decoder
+    decoder.embed_tokens = _AdaptiveEmbedding(list(ends), d, 4)
+    decoder.output_projection = None
+    decoder.adaptive_softmax = _AdaptiveSoftmax(decoder.embed_tokens)
+    decoder.__dict__['output_projection'] = decoder.adaptive_softmax  # by its other name
+    vars(args).update(arch='mega_lm_adaptive_big', adaptive_input=True, adaptive_input_factor=4,
+                      adaptive_softmax_factor=4, tie_adaptive_weights=True,
+                      tie_adaptive_proj=True, tokens_per_sample=1024,
+                      share_decoder_input_output_embed=False, max_target_positions=8096,
+                      adaptive_input_cutoff=','.join(map(str, ends[:-1])),
+                      adaptive_softmax_cutoff=','.join(map(str, ends[:-1])))
+    return model.eval(), args
+
+
 def large_language_model():
     """About 250 million parameters, for the time that a large file takes to open."""
     return language_model(d=1024, h=2048, ffn=2048, z=256, layers=16, chunk=1024,
@@ -279,7 +338,8 @@ def keep_averages(model, length, form=None):
 # ---- Files --------------------------------------------------------------------------------------
 
 BUILDERS = {name: (lambda shape=shape: classifier(shape)) for name, shape in ENCODERS.items()}
-BUILDERS.update(translator=translator, language=language_model, large=large_language_model)
+BUILDERS.update(translator=translator, language=language_model, large=large_language_model,
+                adaptive=adaptive_language_model)
 
 
 @torch.inference_mode()
@@ -296,6 +356,9 @@ def write_sample(name, model, folder):
         arrays['expected'] = model(arrays['in'], arrays['target'])
     elif name == 'language':
         arrays['in'] = torch.randint(FIRST_ID, CHARACTERS, (1, 48))
+        arrays['expected'] = model(arrays['in'])
+    elif name == 'adaptive':
+        arrays['in'] = torch.randint(FIRST_ID, WORDS, (1, 12))
         arrays['expected'] = model(arrays['in'])
     for part, array in arrays.items():
         numpy.save(folder / f'{name}.{part}.npy', array[0].numpy())
