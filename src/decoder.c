@@ -573,9 +573,18 @@ static int check_finite(const MegaDecoder *decoder, const float *values, size_t 
                : 0;
 }
 
+/* logits [rows][vocab] of the pass's rows, all finite */
+static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, MegaError *err)
+{
+    const MegaLogits *output = &decoder->logits;
+    mega_logits_run(output, decoder->memory.x, rows, logits);
+    if (output->block_sum) /* a sum of numbers that are not finite is none */
+        return check_finite(decoder, output->block_sum, rows * output->blocks, err);
+    return check_finite(decoder, logits, rows * (size_t)output->config->vocab, err);
+}
+
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
 {
-    size_t vocab = (size_t)decoder->session->model->config.target.vocab;
     if (decoder->live == 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "no sequence was begun");
     int code = check_tokens(decoder, tokens, decoder->live, err);
@@ -585,8 +594,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
         code = run_pass(decoder, tokens, decoder->live, true, err);
     if (code)
         return code;
-    mega_logits_run(&decoder->logits, decoder->memory.x, decoder->live, logits);
-    return check_finite(decoder, logits, decoder->live * vocab, err);
+    return run_logits(decoder, decoder->live, logits, err);
 }
 
 /* Reads `count` tokens of the only live sequence and hands each pass's rows on. */
@@ -612,11 +620,8 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
         if (across)
             rows = 1;
         code = run_pass(decoder, tokens + done, rows, across, err);
-        if (!code && logits) {
-            float *out = logits + done * vocab;
-            mega_logits_run(&decoder->logits, decoder->memory.x, rows, out);
-            code = check_finite(decoder, out, rows * vocab, err);
-        }
+        if (!code && logits)
+            code = run_logits(decoder, rows, logits + done * vocab, err);
         if (!code && logprobs) {
             mega_logits_score(&decoder->logits, decoder->memory.x, rows, targets + done,
                               logprobs + done);

@@ -108,7 +108,7 @@ typedef struct MegaKernels {
      * width, so that the work can be divided */
     void (*attend_values)(const float *s, const float *v, size_t stride, const int32_t *slots,
                           size_t keys, size_t width, size_t columns, float *out);
-    /* sum_i e^(x_i - *top), *top the largest of x [n] */
+    /* sum_i e^(x_i - *top), *top the largest of x [n]; NaN where one of them is not finite */
     float (*exp_sum)(const float *x, size_t n, float *top);
     /* log sum exp x; x finite */
     double (*log_sum_exp)(const float *x, size_t n);

@@ -386,10 +386,10 @@ static float exp_sum(const float *x, size_t n, float *top)
     float max = top_lane(most);
     for (size_t i = whole; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < whole; i += LANES)
-        sum += vector_exp(load(x + i) - max);
+    for (size_t i = 0; i < whole; i += LANES) /* 0 * x is NaN for infinities */
+        sum += vector_exp(load(x + i) - max) + 0.0f * load(x + i);
     for (size_t i = whole; i < n; i++)
-        rest += vector_exp(splat(x[i] - max))[0];
+        rest += vector_exp(splat(x[i] - max))[0] + 0.0f * x[i];
     *top = max;
     return sum_lanes(sum) + rest;
 }

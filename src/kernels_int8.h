@@ -10,6 +10,10 @@
 #define SCALE_BYTES (MEGA_PANEL * 2) /* bf16, in front of a block */
 #define QUAD_BYTES (MEGA_PANEL * 4)  /* four bytes of every row of a panel */
 
+/* Bytes from what is used to what is fetched: as far as kernels of floats with their 8 panels side
+ * by side, since few rows take one panel after the other here. */
+#define INT8_AHEAD (8 * AHEAD)
+
 /* Rows and panels of the largest tile, limited by the sums in registers; and most rows of a single
  * panel: few rows take one after the other, as they lie in memory. */
 #if VECTOR_BYTES == 64
@@ -220,7 +224,8 @@ INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights,
                 w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
                                          v % PANEL_VECTORS, kind);
             for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
-                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES + AHEAD);
+                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES +
+                                   INT8_AHEAD);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);

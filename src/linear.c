@@ -5,23 +5,41 @@
 
 #include <string.h>
 
-/* Panels of a task. Few rows are worked on with 8 at once; many rows make more work of each. */
+/* Panels of a task. Many rows make enough work of a few. Few rows, which wait for memory, read it
+ * fastest in long pieces, as long as there is one for each thread; so many panels go through a
+ * kernel at once. */
 #define FEW_ROWS 12
-#define TASK_PANELS(rows) ((rows) < FEW_ROWS ? 8 : 4)
+#define LEAST_PANELS 4
+#define PANELS_AT_ONCE 8
+#define TASK_BYTES (288 << 10)
 
-_Static_assert(4 * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies in one task");
+_Static_assert(LEAST_PANELS * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies in one task");
 
 typedef struct Run {
     const MegaKernels *kernels;
     const MegaLinear *linears; /* [count], of the same rows x */
     size_t count, rows;
+    size_t columns; /* of a task */
     MegaQuantized *quantized; /* x, or NULL */
 } Run;
 
-static size_t tasks_of(const MegaLinear *linear, size_t rows)
+static size_t tasks_of(const MegaLinear *linear, size_t columns)
 {
-    size_t columns = TASK_PANELS(rows) * MEGA_PANEL;
     return (linear->weight->out + columns - 1) / columns;
+}
+
+static size_t task_panels(const Run *run, int threads)
+{
+    const MegaPacked *weight = run->linears[0].weight;
+    size_t bytes = (size_t)mega_packed_bytes(weight->kind, MEGA_PANEL, weight->in), panels = 0;
+    if (run->rows >= FEW_ROWS)
+        return LEAST_PANELS;
+    for (size_t i = 0; i < run->count; i++)
+        panels += tasks_of(&run->linears[i], MEGA_PANEL);
+    panels /= (size_t)threads;
+    if (panels > TASK_BYTES / bytes)
+        panels = TASK_BYTES / bytes;
+    return panels < PANELS_AT_ONCE ? PANELS_AT_ONCE : panels / PANELS_AT_ONCE * PANELS_AT_ONCE;
 }
 
 /* Of columns first ... first + count - 1 of y. */
@@ -42,10 +60,10 @@ static void run_panels(void *context, size_t task, int worker)
     (void)worker;
     const Run *run = context;
     const MegaLinear *l = run->linears;
-    while (task >= tasks_of(l, run->rows))
-        task -= tasks_of(l++, run->rows);
-    size_t columns = TASK_PANELS(run->rows) * MEGA_PANEL, first = task * columns;
-    MegaPacked part = mega_packed_columns(l->weight, first, columns);
+    while (task >= tasks_of(l, run->columns))
+        task -= tasks_of(l++, run->columns);
+    size_t first = task * run->columns;
+    MegaPacked part = mega_packed_columns(l->weight, first, run->columns);
     MegaEpilogue epilogue = mega_epilogue_at(&l->epilogue, 0, first);
     float *y = l->y + first;
     if (run->quantized)
@@ -56,12 +74,13 @@ static void run_panels(void *context, size_t task, int worker)
         sum_blocks(run, l, first, part.out);
 }
 
-static void run_rows(MegaPool *pool, const Run *run)
+static void run_rows(MegaPool *pool, Run *run)
 {
     size_t tasks = 0;
+    run->columns = task_panels(run, mega_pool_threads(pool)) * MEGA_PANEL;
     for (size_t i = 0; i < run->count; i++)
-        tasks += tasks_of(&run->linears[i], run->rows);
-    mega_pool_run(pool, tasks, run_panels, (void *)(uintptr_t)run);
+        tasks += tasks_of(&run->linears[i], run->columns);
+    mega_pool_run(pool, tasks, run_panels, run);
 }
 
 /* On to the rows behind the first `count`. */

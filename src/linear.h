@@ -2,7 +2,7 @@
  * linear.h - linear layers over few rows, in parallel over output columns.
  *
  * A decoder's step has as many rows as sequences, far fewer than weights: so the weights are what
- * is divided between the threads. The cut depends on the shape alone.
+ * is divided between the threads. A column is the same whatever the cut.
  */
 #ifndef MEGA_LINEAR_H
 #define MEGA_LINEAR_H

@@ -1,7 +1,7 @@
 /*
  * threads.h - one pool of worker threads, one level of parallelism.
  *
- * Work is cut into tasks by its shape alone, never by the number of threads, and no task reads what
+ * A number is computed in one task, in the same order wherever work is cut, and no task reads what
  * another of the same run writes; so results are the same bits for any number of threads.
  */
 #ifndef MEGA_THREADS_H

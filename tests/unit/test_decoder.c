@@ -440,6 +440,37 @@ static void misuse_is_refused(void **state)
     mega_model_free(model);
 }
 
+/* A weight that is no number, in the first or the last word's row of the output. */
+static void overflows_are_reported(void **state)
+{
+    Random random = {63};
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        MegaConfig config = language_model(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1);
+        MegaDecoder *decoder;
+        MegaError err = {0};
+        int32_t tokens[3] = {2, 5, 7};
+        float logits[3 * 40];
+        const MegaPacked *table =
+            &model->weights.output.bands[round % 2 ? config.target.output.count - 1 : 0].table;
+        size_t at = round % 2 ? (table->out - 1) / MEGA_PANEL * MEGA_PANEL * table->in +
+                                    (table->out - 1) % MEGA_PANEL
+                              : 0;
+        assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+        assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 3, logits, &err), 0);
+        ((float *)(uintptr_t)table->panels)[at] = round / 2 % 2 ? INFINITY : NAN;
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 3, logits, &err), MEGA_ERR_INPUT);
+        assert_non_null(strstr(err.text, "not finite"));
+        assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_INPUT);
+        mega_decoder_free(decoder);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
 /* ---- Sources -------------------------------------------------------------------------------- */
 
 static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
@@ -719,6 +750,7 @@ int main(void)
         cmocka_unit_test(searches_do_not_need_all_tails),
         cmocka_unit_test(chunked_state_does_not_grow),
         cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(overflows_are_reported),
         cmocka_unit_test(sources_are_the_same_together),
         cmocka_unit_test(batches_equal_single_sources),
         cmocka_unit_test(prefixes_are_kept),

@@ -433,7 +433,8 @@ static void products_by_openblas(void **state)
         matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);
 }
 
-/* Every length around the vector width and that of an output layer's block; a NaN is not lost. */
+/* Every length around the vector width and that of an output layer's block; nothing that is not
+ * finite is lost. */
 static void sums_of_exponentials(void **state)
 {
     Random random = {29};
@@ -449,8 +450,11 @@ static void sums_of_exponentials(void **state)
             double sum = (double)tiers[t]->exp_sum(x, n, &top);
             assert_true(top == largest);
             assert_true(fabs(sum - expected) <= 1e-6 * expected);
-            x[n / 2] = NAN;
-            assert_true(isnan(tiers[t]->exp_sum(x, n, &top)));
+            const float wrong[] = {NAN, INFINITY, -INFINITY};
+            for (int i = 0; i < 3; i++) {
+                x[n / 2] = wrong[i];
+                assert_true(isnan(tiers[t]->exp_sum(x, n, &top)));
+            }
             free(x);
         }
 }
