@@ -10,7 +10,7 @@ Usage: compare.py BUILD_FOLDER [--compile] [--json FILE] [--only GROUP]... [--re
 
 reproduces every table, as Markdown on standard output; progress goes to standard error. Estimated,
 not measured: one to two hours on two cores, most of it batches of translation; 6 GB of memory and
-5 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
+8 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
 most from company. --quick only tests that everything works, with two of the four encoders; its
 figures say nothing. --only: encoders, linear, translation, batch, language, start.
 
@@ -32,6 +32,9 @@ What is compared:
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
   vocabulary, and makes exactly as many tokens, of int8 beside our int4; the fastest of its own
   choice of matrix products, MKL, and MKL with packed weights.
+- The language model of 267,744 words has an adaptive softmax. PyTorch computes all of it; mega-run
+  makes tokens as its greedy generation does, without the tails that cannot hold the best word. Of
+  random weights no tail ever can: of trained ones some will be needed, which costs up to a tenth.
 - The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
   the best measurement counts. "x limit" is time over that.
 """
