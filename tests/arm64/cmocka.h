@@ -32,6 +32,7 @@ static inline int run_tests(const struct CMUnitTest *tests, size_t count)
 }
 
 #define assert_true(condition) fail_unless((condition) != 0, #condition, __FILE__, __LINE__)
+#define assert_false(condition) assert_true(!(condition))
 #define assert_non_null(pointer) assert_true((pointer) != NULL)
 #define assert_int_equal(a, b) assert_true((a) == (b))
 #define assert_memory_equal(a, b, n) assert_true(memcmp(a, b, n) == 0)

@@ -34,7 +34,7 @@ What is compared:
   choice of matrix products, MKL, and MKL with packed weights.
 - The language model of 267,744 words has an adaptive softmax. PyTorch computes all of it; mega-run
   makes tokens as its greedy generation does, without the tails that cannot hold the best word. Of
-  random weights no tail ever can: of trained ones some will be needed, which costs up to a tenth.
+  random weights none can; of trained ones some do. To compute all would take a tenth longer.
 - The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
   the best measurement counts. "x limit" is time over that.
 """
