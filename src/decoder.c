@@ -559,12 +559,10 @@ static void check_part(void *context, size_t task, int worker)
         atomic_store(&check->bad, true);
 }
 
-static int check_finite(const MegaDecoder *decoder, const float *values, size_t count,
+static int check_finite(const MegaDecoder *decoder, const float *values, size_t count, bool gaps,
                         MegaError *err)
 {
-    const MegaLogits *logits = &decoder->logits;
-    Check check = {.values = values, .count = count,
-                   .gaps = logits->best > 0 && logits->config->adaptive_output};
+    Check check = {.values = values, .count = count, .gaps = gaps};
     mega_pool_run(decoder->session->pool, (count + CHECKED_AT_ONCE - 1) / CHECKED_AT_ONCE,
                   check_part, &check);
     return atomic_load(&check.bad)
@@ -573,14 +571,15 @@ static int check_finite(const MegaDecoder *decoder, const float *values, size_t 
                : 0;
 }
 
-/* logits [rows][vocab] of the pass's rows, all finite */
+/* logits [rows][vocab] of the pass's rows, finite but for what was left out */
 static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, MegaError *err)
 {
     const MegaLogits *output = &decoder->logits;
     mega_logits_run(output, decoder->memory.x, rows, logits);
     if (output->block_sum) /* a sum of numbers that are not finite is none */
-        return check_finite(decoder, output->block_sum, rows * output->blocks, err);
-    return check_finite(decoder, logits, rows * (size_t)output->config->vocab, err);
+        return check_finite(decoder, output->block_sum, rows * output->blocks, false, err);
+    return check_finite(decoder, logits, rows * (size_t)output->config->vocab, output->best > 0,
+                        err);
 }
 
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
@@ -625,7 +624,7 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
         if (!code && logprobs) {
             mega_logits_score(&decoder->logits, decoder->memory.x, rows, targets + done,
                               logprobs + done);
-            code = check_finite(decoder, logprobs + done, rows, err);
+            code = check_finite(decoder, logprobs + done, rows, false, err);
         }
         if (!code && !across) /* the last row's weights are what mega_decoder_attention shows */
             memmove(decoder->memory.cross,

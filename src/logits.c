@@ -123,11 +123,17 @@ static void note_known(const MegaLogits *logits, size_t row, const float *x, siz
         keep_largest(logits->best_known + row * logits->best, logits->best, x, count);
 }
 
+/* log p of all words of a tail together */
+static float slot_score(const MegaLogits *logits, int band, size_t row)
+{
+    size_t first = (size_t)logits->config->output.end[0];
+    return logits->head[row * head_size(logits) + first + (size_t)band - 1];
+}
+
 /* Whether a word of the band may be among the best of the row; always where a number is NaN. */
 static bool needs_band(const MegaLogits *logits, int band, size_t row)
 {
-    float slot = logits->head[row * head_size(logits) + (size_t)logits->config->output.end[0] +
-                              (size_t)band - 1];
+    float slot = slot_score(logits, band, row);
     float most = slot + 1e-4f * (1 + fabsf(slot)); /* the words' sum is 1 but for rounding */
     return logits->best == 0 || !(most < logits->best_known[row * logits->best]);
 }
@@ -152,12 +158,11 @@ static void finish_tail(void *context, size_t row, int worker)
     const MegaLogits *logits = rows->logits;
     const MegaBands *bands = &logits->config->output;
     size_t words = (size_t)mega_band_size(bands, rows->band);
-    size_t slot = (size_t)bands->end[0] + (size_t)rows->band - 1;
     float *out = rows->out + row * (size_t)logits->config->vocab + bands->end[rows->band - 1];
     (void)worker;
     if (needs_band(logits, rows->band, row)) {
         subtract(out, words, logits->kernels->log_sum_exp(out, words) -
-                                 logits->head[row * head_size(logits) + slot]);
+                                 slot_score(logits, rows->band, row));
         note_known(logits, row, out, words);
     } else {
         for (size_t i = 0; i < words; i++)
