@@ -58,10 +58,12 @@ static bool accept(Parser *parser, const char *token)
     return true;
 }
 
-/* A string in single or double quotes without escapes. */
+/* A string in single or double quotes without escapes; Python 2 may have put a u in front. */
 static bool accept_string(Parser *parser, char *text, size_t size)
 {
     skip_blanks(parser);
+    if (parser->end - parser->at > 1 && *parser->at == 'u')
+        parser->at++;
     if (parser->at == parser->end || (*parser->at != '\'' && *parser->at != '"'))
         return false;
     char quote = *parser->at++;
@@ -117,6 +119,8 @@ static int parse_shape(Parser *parser, MegaNpy *array, MegaError *err)
             if (!mega_mul(value, 10, &value) ||
                 !mega_add(value, (uint64_t)(*parser->at - '0'), &value))
                 return BAD("a dimension overflows");
+        if (parser->at < parser->end && *parser->at == 'L') /* Python 2 wrote longs: (5L,) */
+            parser->at++;
         if (value == 0)
             return BAD("dimension %d is zero: the array is empty", array->rank);
         if (array->rank == MEGA_NPY_MAX_RANK)

@@ -147,11 +147,20 @@ static bool cut_field(Line *line, const char **field, size_t *length)
     return true;
 }
 
-static bool all_digits(const char *text, size_t length)
+/* A count is what int() of Python takes, since fairseq reads it so and forgets it: with a sign, with
+ * single underscores between digits, and with white space around it. */
+static bool is_count(const char *text, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
-        if (text[i] < '0' || text[i] > '9')
+    mega_utf8_trim(&text, &length);
+    if (length && (*text == '-' || *text == '+')) {
+        text++;
+        length--;
+    }
+    for (size_t i = 0; i < length; i++) {
+        const bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!digit && (text[i] != '_' || i == 0 || i + 1 == length || text[i + 1] == '_'))
             return false;
+    }
     return length > 0;
 }
 
@@ -184,7 +193,7 @@ static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaEr
     const bool overwrite = length == strlen(OVERWRITE) && memcmp(field, OVERWRITE, length) == 0;
     if (overwrite && !cut_field(&line, &field, &length))
         return bad_line(&line, "has no count before " OVERWRITE, err);
-    if (!all_digits(field, length))
+    if (!is_count(field, length))
         return bad_line(&line, "does not end in a whole number", err);
     if (!line.length)
         return bad_line(&line, "has no symbol", err);

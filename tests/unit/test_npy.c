@@ -141,6 +141,13 @@ static void test_shapes(void **state)
     array = read_good("{\"shape\":(1,12),\"fortran_order\":False,\"descr\":\"|u1\"}", ramp, 12);
     assert_int_equal(array.shape[1], 12);
     mega_npy_free(&array);
+    /* as Python 2 writes it */
+    array = read_good("{u'descr': u'|u1', u'fortran_order': False, u'shape': (2L, 6L), }", ramp, 12);
+    assert_int_equal(array.shape[1], 6);
+    mega_npy_free(&array);
+    array = read_good(HEADER("|u1", "False", "(12L,)"), ramp, 12);
+    assert_int_equal(array.shape[0], 12);
+    mega_npy_free(&array);
     for (int major = 2; major <= 3; major++) {
         MegaBuffer bytes = build(major, HEADER("|u1", "False", "(12,)"), ramp, 12);
         assert_int_equal(parse(&array, bytes.data, bytes.size, NULL), 0);
@@ -186,6 +193,9 @@ static void test_headers(void **state)
     expect_error(HEADER("<f4", "False", "1"), 4, bad, "not a tuple");
     expect_error(HEADER("<f4", "False", "(-1,)"), 4, bad, "not a tuple");
     expect_error(HEADER("<f4", "False", "(1 1)"), 4, bad, "not a tuple");
+    expect_error(HEADER("<f4", "False", "(1LL,)"), 4, bad, "not a tuple");
+    expect_error(HEADER("<f4", "False", "(L,)"), 4, bad, "not a tuple");
+    expect_error(HEADER("<f4", "False", "(0L,)"), 0, bad, "is zero");
     expect_error(HEADER("<f4", "False", "(0,)"), 0, bad, "is zero");
     expect_error(HEADER("<f4", "False", "(99999999999999999999,)"), 4, bad, "overflows");
     expect_error(HEADER("<f4", "False", "(4294967296, 4294967296)"), 4, bad, "overflows");

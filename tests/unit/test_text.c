@@ -99,6 +99,19 @@ static void test_overwrite(void **state)
     mega_vocab_free(vocab);
 }
 
+/* Counts of every form that int() of Python takes; they mean nothing. */
+static void test_odd_counts(void **state)
+{
+    (void)state;
+    MegaVocab *vocab = read_vocab("a -1\nb +2\nc 1_000\nd 007\ne -0\nf \t3\n"
+                                  "g 99999999999999999999999\na -7 #fairseq:overwrite\n",
+                                  false);
+    assert_int_equal(mega_vocab_count(vocab), 12);
+    assert_string_equal(mega_vocab_symbol(vocab, 9), "f");
+    assert_int_equal(mega_vocab_find(vocab, "a", 1), 11);
+    mega_vocab_free(vocab);
+}
+
 static void test_bad_dictionaries(void **state)
 {
     static const struct {
@@ -111,6 +124,9 @@ static void test_bad_dictionaries(void **state)
         {"red 1x\n", 7, "line 1"},          {"red -\n", 6, "line 1"},
         {"red 1 #fairseq\n", 15, "line 1"}, {"r\xff 1\n", 5, "line 1"},
         {"r\0d 1\n", 6, "line 1"},          {" 1\n", 3, "line 1"},
+        {"red --1\n", 8, "line 1"},         {"red 1__0\n", 9, "line 1"},
+        {"red 1_\n", 7, "line 1"},          {"red _1\n", 7, "line 1"},
+        {"red 1.0\n", 8, "line 1"},         {"red +\n", 6, "line 1"},
         {"PK\3\4\0\0\0\0", 8, "line 1"},
     };
     (void)state;
@@ -344,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dictionary),
         cmocka_unit_test(test_overwrite),
+        cmocka_unit_test(test_odd_counts),
         cmocka_unit_test(test_bad_dictionaries),
         cmocka_unit_test(test_symbols),
         cmocka_unit_test(test_characters),
