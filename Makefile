@@ -42,8 +42,8 @@ COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c 
     tools/common/mapping.c tools/common/suggest.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
-    tools/run/main.c tools/run/options.c tools/run/verbose.c tools/run/find_model.c \
-    tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
+    tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
+    tools/run/find_model.c tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
     tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
     tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c \
     tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \

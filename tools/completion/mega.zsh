@@ -40,7 +40,7 @@ _mega_run() {
             '--json[as --format json]' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
@@ -60,7 +60,7 @@ _mega_run() {
             '--ids[input is token ids, used as they are]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
@@ -77,7 +77,7 @@ _mega_run() {
             '--limit=[only the first N rows or lines]:n: ' \
             '--predictions=[write the prediction of every row]:file:_files' \
             '--json[one JSON object]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
@@ -92,7 +92,7 @@ _mega_run() {
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
             '--pre-tokenized[text is tokenised already]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--json[print what was drawn as JSON]' \
@@ -109,7 +109,7 @@ _mega_run() {
             '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
             '--json[print what was written as JSON]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -134,7 +134,7 @@ _mega_run() {
             '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -169,7 +169,7 @@ _mega_run() {
             '--ids[texts are token ids, nothing added at their end]' \
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
@@ -197,7 +197,7 @@ _mega_run() {
             '--ids[token ids in and out, nothing added or removed]' \
             '--pre-tokenized[text is tokenised already, and stays so]' \
             '--batch=[lines that are translated together (1)]:n: ' \
-            '--threads=[number of threads]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \

@@ -1,12 +1,12 @@
 /*
  * bench.c - mega-run bench: how fast a model runs here, against what the machine allows.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
 #include "embed.h"
 #include "input.h"
 #include "machine.h"
@@ -35,7 +35,7 @@ static const char help[] =
     "      --repeats N      measured runs, after one that is not (5)\n"
     "      --breakdown      where the time of an encoder goes\n"
     "      --format NAME    text (default), markdown, csv or json\n"
-    "      --threads N      (as many as there are processors)\n"
+    "  -t, --threads N      (as many as there are processors)\n"
     "      --cpu NAME       kernels: generic, avx2, avx2vnni, avx512, avx512vnni, on arm64\n"
     "                       dotprod, or openblas (the best of this machine)\n"
     "      --max-memory SIZE  refuse what needs more, such as 300M\n"
@@ -423,69 +423,49 @@ static int run(Options *options)
     return finish_output(code ? 1 : 0);
 }
 
-static bool parse_format(const char *text, Format *out)
+static int take_format(const CommandOption *option, const char *value, MegaError *err)
 {
     static const char *const names[FORMAT_COUNT] = {"text", "markdown", "csv", "json"};
     for (int i = 0; i < FORMAT_COUNT; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *out = (Format)i;
-            return true;
+        if (strcmp(value, names[i]) == 0) {
+            *(Format *)option->out = (Format)i;
+            return 0;
         }
-    return false;
+    return refuse_value(option, value, err, "text, markdown, csv or json");
 }
 
 int command_bench(int argc, char **argv)
 {
-    enum { OPT_LENGTH = 256, OPT_INPUT, OPT_TOKENS, OPT_BEAM, OPT_BATCH, OPT_REPEATS, OPT_BREAKDOWN,
-           OPT_FORMAT, OPT_JSON };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"length", required_argument, NULL, OPT_LENGTH},
-        {"input", required_argument, NULL, OPT_INPUT},
-        {"tokens", required_argument, NULL, OPT_TOKENS},
-        {"beam", required_argument, NULL, OPT_BEAM},
-        {"batch", required_argument, NULL, OPT_BATCH},
-        {"repeats", required_argument, NULL, OPT_REPEATS},
-        {"breakdown", no_argument, NULL, OPT_BREAKDOWN},
-        {"format", required_argument, NULL, OPT_FORMAT},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {.beam = 1, .batch = 1, .repeats = 5};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
-        bool good = true;
-        switch (option) {
-        case 'm': options.model = optarg; break;
-        case 'q': options.quiet = true; break;
-        case 'v': options.verbose = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_INPUT: options.input = optarg; break;
-        case OPT_LENGTH: good = parse_int(optarg, 1, 1 << 26, &options.length); break;
-        case OPT_TOKENS: good = parse_int(optarg, 2, 1 << 26, &options.tokens); break;
-        case OPT_BEAM: good = parse_int(optarg, 1, 1024, &options.beam); break;
-        case OPT_BATCH: good = parse_int(optarg, 1, 4096, &options.batch); break;
-        case OPT_REPEATS: good = parse_int(optarg, 1, 10000, &options.repeats); break;
-        case OPT_BREAKDOWN: options.breakdown = true; break;
-        case OPT_FORMAT: good = parse_format(optarg, &options.format); break;
-        case OPT_JSON: options.format = JSON; break;
-        case OPT_THREADS:
-        case OPT_CPU:
-        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
-        default: return option_error("bench", option, argv, long_options);
-        }
-        if (!good)
-            return usage_error("bench", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
-    }
+    bool json = false;
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "input", .letter = 'i', .also = "file", .take = take_text, .out = &options.input},
+        {.name = "length", .hints = "p", .take = take_int, .out = &options.length, .least = 1,
+         .most = 1 << 26},
+        {.name = "tokens", .hints = "n", .take = take_int, .out = &options.tokens, .least = 2,
+         .most = 1 << 26},
+        {.name = "beam", .also = "beam-size", .take = take_int, .out = &options.beam, .least = 1,
+         .most = 1024},
+        {.name = "batch", .also = "batch-size", .take = take_int, .out = &options.batch,
+         .least = 1, .most = 4096},
+        {.name = "repeats", .hints = "n", .take = take_int, .out = &options.repeats, .least = 1,
+         .most = 10000},
+        {.name = "breakdown", .take = take_flag, .out = &options.breakdown},
+        {.name = "format", .hints = "o", .take = take_format, .out = &options.format},
+        JSON_OPTION(&json),
+        SESSION_OPTIONS(&options.session),
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&options.verbose),
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"bench", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (json)
+        options.format = JSON;
     if (!options.model)
         return usage_error("bench", "no model was given: -m MODEL");
-    if (optind < argc)
-        return usage_error("bench", "'%s' is too much", argv[optind]);
+    if (inputs)
+        return usage_error("bench", "'%s' is too much", argv[1]);
     return run(&options);
 }

@@ -8,7 +8,6 @@
 #define _GNU_SOURCE /* strchrnul */
 #include <errno.h>
 #include <fts.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command_line.h"
 #include "events.h"
 #include "find_model.h"
 #include "input.h"
@@ -52,7 +52,7 @@ static const char help[] =
     "      --ids               input is token ids, used as they are\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
-    "      --threads N         (as many as there are processors)\n"
+    "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
@@ -526,86 +526,50 @@ static int check_usage(const Options *options, bool has_input)
     return 0;
 }
 
-enum { OPT_TOP = 256, OPT_JSON, OPT_WINDOW, OPT_HOP, OPT_THRESHOLD, OPT_SMOOTH, OPT_IGNORE,
-       OPT_ENDS, OPT_RAW, OPT_IDS, OPT_FILES, OPT_TIME };
-
-/* False for a bad value; *err may say why. */
-static bool take_option(Options *options, int option, const char *value, MegaError *err)
+static int take_ignore(const CommandOption *option, const char *value, MegaError *err)
 {
-    switch (option) {
-    case 'm': options->model = value; return true;
-    case '0': options->null = true; return true;
-    case 'q': options->quiet = true; return true;
-    case 'v': options->verbose = true; return true;
-    case OPT_TOP: return parse_int(value, 1, 1 << 24, &options->top);
-    case OPT_JSON: options->json = true; return true;
-    case OPT_WINDOW: return parse_seconds(value, &options->input.window);
-    case OPT_HOP: return parse_seconds(value, &options->input.hop);
-    case OPT_THRESHOLD:
-        return parse_real(value, 0, 1, &options->threshold) && options->threshold > 0;
-    case OPT_SMOOTH: return parse_int(value, 1, EVENTS_MAX_SMOOTH, &options->smooth);
-    case OPT_IGNORE:
-        if (options->ignore_count == MAX_IGNORES)
-            return false;
-        options->ignores[options->ignore_count++] = value;
-        return true;
-    case OPT_ENDS: options->ends = true; return true;
-    case OPT_RAW:
-        options->input.has_raw = true;
-        return mega_pcm_parse(&options->input.raw, value, err) == 0;
-    case OPT_IDS: options->input.ids = true; return true;
-    case OPT_FILES: options->files_from = value; return true;
-    case OPT_TIME: options->time = true; return true;
-    default: return parse_session_option(option, value, &options->session);
-    }
+    Options *options = option->out;
+    if (options->ignore_count == MAX_IGNORES)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--ignore may be given %d times", MAX_IGNORES);
+    options->ignores[options->ignore_count++] = value;
+    return 0;
 }
 
 int command_classify(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"top", required_argument, NULL, OPT_TOP},
-        {"json", no_argument, NULL, OPT_JSON},
-        {"window", required_argument, NULL, OPT_WINDOW},
-        {"hop", required_argument, NULL, OPT_HOP},
-        {"threshold", required_argument, NULL, OPT_THRESHOLD},
-        {"smooth", required_argument, NULL, OPT_SMOOTH},
-        {"ignore", required_argument, NULL, OPT_IGNORE},
-        {"ends", no_argument, NULL, OPT_ENDS},
-        {"raw", required_argument, NULL, OPT_RAW},
-        {"ids", no_argument, NULL, OPT_IDS},
-        {"files-from", required_argument, NULL, OPT_FILES},
-        {"null", no_argument, NULL, '0'},
-        SESSION_OPTIONS,
-        {"time", no_argument, NULL, OPT_TIME},
-        {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {0};
-    MegaError err = {0};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:0qvh", long_options, &index)) != -1) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return finish_output(0);
-        }
-        if (option == '?' || option == ':')
-            return option_error("classify", option, argv, long_options);
-        if (!take_option(&options, option, optarg, &err))
-            return err.code ? usage_error("classify", "--%s: %s", long_options[index].name,
-                                          err.text)
-                            : usage_error("classify", "'%s' is not a valid value for --%s", optarg,
-                                          long_options[index].name);
-    }
-    int status = check_usage(&options, optind < argc || options.files_from);
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "top", .also = "top-k topk", .hints = "n", .take = take_int, .out = &options.top,
+         .least = 1, .most = 1 << 24},
+        JSON_OPTION(&options.json),
+        {.name = "window", .take = take_seconds, .out = &options.input.window},
+        {.name = "hop", .take = take_seconds, .out = &options.input.hop},
+        {.name = "threshold", .take = take_probability, .out = &options.threshold},
+        {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
+         .most = EVENTS_MAX_SMOOTH},
+        {.name = "ignore", .take = take_ignore, .out = &options},
+        {.name = "ends", .take = take_flag, .out = &options.ends},
+        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},
+        {.name = "null", .letter = '0', .take = take_flag, .out = &options.null},
+        SESSION_OPTIONS(&options.session),
+        {.name = "time", .take = take_flag, .out = &options.time},
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&options.verbose),
+        {.name = "input", .letter = 'i', .also = "file", .hints = "f", .take = take_input},
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"classify", help, table}, argc, argv, &inputs,
+                           &status))
+        return status;
+    status = check_usage(&options, inputs || options.files_from);
     if (status)
         return status;
     if (!options.top)
         options.top = 1;
     if (!options.smooth)
         options.smooth = DEFAULT_SMOOTH;
-    return run(&options, argc - optind, argv + optind);
+    return run(&options, inputs, argv + 1);
 }

@@ -4,12 +4,12 @@
  * Parallel over inputs: each worker has a reader and a session of one thread, all share the model.
  * Rows land in an array by number, so the report does not depend on the threads.
  */
-#include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
 #include "eval_text.h"
 #include "input.h"
 #include "manifest.h"
@@ -38,7 +38,7 @@ static const char help[] =
     "      --predictions FILE  write path, label, prediction and probability of every row, or\n"
     "                          the translations\n"
     "      --json              one JSON object\n"
-    "      --threads N         inputs at a time (as many as there are processors)\n"
+    "  -t, --threads N         inputs at a time (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
@@ -409,49 +409,27 @@ static int run(const Options *options)
 
 int command_eval(int argc, char **argv)
 {
-    enum { OPT_ROOT = 256, OPT_SPLIT, OPT_LIMIT, OPT_PREDICTIONS, OPT_JSON };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"root", required_argument, NULL, OPT_ROOT},
-        {"split", required_argument, NULL, OPT_SPLIT},
-        {"limit", required_argument, NULL, OPT_LIMIT},
-        {"predictions", required_argument, NULL, OPT_PREDICTIONS},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {0};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
-        bool good = true;
-        switch (option) {
-        case 'm': options.model = optarg; break;
-        case 'q': options.quiet = true; break;
-        case 'v': options.verbose = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_ROOT: options.root = optarg; break;
-        case OPT_SPLIT: options.split = optarg; break;
-        case OPT_LIMIT: good = parse_int(optarg, 1, INT32_MAX, &options.limit); break;
-        case OPT_PREDICTIONS: options.predictions = optarg; break;
-        case OPT_JSON: options.json = true; break;
-        case OPT_THREADS:
-        case OPT_CPU:
-        case OPT_MAX_MEMORY: good = parse_session_option(option, optarg, &options.session); break;
-        default: return option_error("eval", option, argv, long_options);
-        }
-        if (!good)
-            return usage_error("eval", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
-    }
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "root", .take = take_text, .out = &options.root},
+        {.name = "split", .take = take_text, .out = &options.split},
+        {.name = "limit", .hints = "n", .take = take_int, .out = &options.limit, .least = 1,
+         .most = INT32_MAX},
+        {.name = "predictions", .hints = "o", .take = take_text, .out = &options.predictions},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&options.verbose),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"eval", help, table}, argc, argv, &inputs, &status))
+        return status;
     if (!options.model)
         return usage_error("eval", "no model was given: -m MODEL");
-    if (optind + 1 != argc)
-        return usage_error("eval",
-                           optind == argc ? "no list was given" : "one list at a time, please");
-    options.manifest = argv[optind];
+    if (inputs != 1)
+        return usage_error("eval", inputs ? "one list at a time, please" : "no list was given");
+    options.manifest = argv[1];
     return run(&options);
 }

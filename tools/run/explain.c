@@ -4,12 +4,12 @@
 #include "explain.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "command_line.h"
 #include "find_model.h"
 #include "lines.h"
 #include "options.h"
@@ -37,7 +37,7 @@ static const char help[] =
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --ids               input is token ids, used as they are\n"
     "      --pre-tokenized     text is tokenised already\n"
-    "      --threads N         (as many as there are processors)\n"
+    "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -h, --help              show this help\n"
@@ -139,50 +139,26 @@ static int run(ExplainOptions *options, char **inputs, int count)
 
 int command_explain(int argc, char **argv)
 {
-    enum { OPT_RAW = 256, OPT_IDS, OPT_PRE_TOKENIZED, OPT_JSON };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"output", required_argument, NULL, 'o'},
-        {"raw", required_argument, NULL, OPT_RAW},
-        {"ids", no_argument, NULL, OPT_IDS},
-        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     ExplainOptions options = {0};
     MegaError err = {0};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, &index)) != -1) {
-        switch (option) {
-        case 'm': options.model = optarg; break;
-        case 'o': options.output = optarg; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_RAW:
-            options.input.has_raw = true;
-            if (mega_pcm_parse(&options.input.raw, optarg, &err))
-                return usage_error("explain", "--raw: %s", err.text);
-            break;
-        case OPT_IDS: options.input.ids = true; break;
-        case OPT_JSON: options.json = true; break;
-        case OPT_PRE_TOKENIZED: options.pre_tokenized = true; break;
-        case OPT_THREADS:
-        case OPT_CPU:
-        case OPT_MAX_MEMORY:
-            if (!parse_session_option(option, optarg, &options.session))
-                return usage_error("explain", "'%s' is not a valid value for --%s", optarg,
-                                   long_options[index].name);
-            break;
-        default: return option_error("explain", option, argv, long_options);
-        }
-    }
-    if (optind == argc)
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        OUTPUT_OPTION(&options.output),
+        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"explain", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs == 0)
         return usage_error("explain", "no input was given");
     if (!options.output)
         return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
     if (canvas_check(options.output, &err))
         return usage_error("explain", "%s", err.text);
-    return run(&options, argv + optind, argc - optind);
+    return run(&options, argv + 1, inputs);
 }

@@ -2,11 +2,11 @@
  * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage
  * out. To check a conversion against the original, and to take embeddings.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
 #include "model.h"
 #include "npy.h"
 #include "options.h"
@@ -28,10 +28,10 @@ static const char help[] =
     "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
     "      --chunk N        another chunk of a rotary decoder; 0: none\n"
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
-    "      --stage NAME     what to write (logits); 'list' prints the names\n"
+    "  -s, --stage NAME     what to write (logits); 'list' prints the names\n"
     "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
     "      --json           print what was written, or the list of stages, as a JSON object\n"
-    "      --threads N      (as many as there are processors)\n"
+    "  -t, --threads N      (as many as there are processors)\n"
     "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "  -v, --verbose        say what model runs how, how fast and in what memory\n"
@@ -356,57 +356,35 @@ out:
     return finish_output(status);
 }
 
+static int take_array(const CommandOption *option, const char *value, MegaError *err)
+{
+    Options *options = option->out;
+    if (options->in_count == 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "more than two inputs");
+    options->in[options->in_count++] = value;
+    return 0;
+}
+
 int command_forward(int argc, char **argv)
 {
-    enum { OPT_IN = 256, OPT_TARGET, OPT_CHUNK, OPT_STAGE, OPT_INPUT, OPT_JSON };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},   {"in", required_argument, NULL, OPT_IN},
-        {"target", required_argument, NULL, OPT_TARGET},
-        {"chunk", required_argument, NULL, OPT_CHUNK},
-        {"output", required_argument, NULL, 'o'},  {"stage", required_argument, NULL, OPT_STAGE},
-        {"input", required_argument, NULL, OPT_INPUT},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},          {0}};
     Options options = {.stage = "logits"};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:o:vh", long_options, &index)) != -1) {
-        switch (option) {
-        case 'm': options.model = optarg; break;
-        case 'o': options.output = optarg; break;
-        case 'v': options.verbose = true; break;
-        case OPT_JSON: options.json = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_STAGE: options.stage = optarg; break;
-        case OPT_TARGET: options.target = optarg; break;
-        case OPT_CHUNK:
-            if (!parse_chunk(optarg, &options.chunk))
-                return usage_error("forward", "--chunk takes 0 or more, not '%s'", optarg);
-            break;
-        case OPT_IN:
-            if (options.in_count == 2)
-                return usage_error("forward", "more than two inputs");
-            options.in[options.in_count++] = optarg;
-            break;
-        case OPT_INPUT:
-            if (!parse_int(optarg, 0, 1, &options.number))
-                return usage_error("forward", "--input takes 0 or 1, not '%s'", optarg);
-            break;
-        case OPT_THREADS:
-        case OPT_CPU:
-        case OPT_MAX_MEMORY:
-            if (!parse_session_option(option, optarg, &options.session))
-                return usage_error("forward", "'%s' is not a valid value for --%s", optarg,
-                                   long_options[index].name);
-            break;
-        default: return option_error("forward", option, argv, long_options);
-        }
-    }
-    if (optind < argc)
-        return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[optind]);
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "in", .hints = "i", .take = take_array, .out = &options},
+        {.name = "target", .take = take_text, .out = &options.target},
+        {.name = "chunk", .take = take_chunk, .out = &options.chunk},
+        OUTPUT_OPTION(&options.output),
+        {.name = "stage", .letter = 's', .take = take_text, .out = &options.stage},
+        {.name = "input", .take = take_int, .out = &options.number, .most = 1},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        VERBOSE_OPTION(&options.verbose),
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"forward", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs)
+        return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[1]);
     if (!options.model)
         return usage_error("forward", "no model was given: -m MODEL");
     if (options.json && options.output && strcmp(options.output, "-") == 0)

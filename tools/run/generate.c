@@ -5,12 +5,12 @@
  * cannot change any more is printed at once, so that memory does not grow with the text.
  */
 #define _GNU_SOURCE /* memmem */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
+#include "command_line.h"
 #include "find_model.h"
 #include "model.h"
 #include "options.h"
@@ -31,14 +31,14 @@ static const char help[] =
     "      --top-k K           only the K most probable tokens (off)\n"
     "      --top-p P           only the most probable tokens, of mass P (off)\n"
     "      --repetition-penalty X   makes tokens that were there less probable (1: off)\n"
-    "      --seed N            the same seed gives the same text (drawn anew each time)\n"
+    "  -s, --seed N            the same seed gives the same text (drawn anew each time)\n"
     "      --stop TEXT         ends before TEXT; may be given several times\n"
     "      --ignore-eos        does not end at </s>\n"
     "      --n N               N samples, one after the other (1)\n"
     "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
-    "      --threads N         (as many as there are processors)\n"
+    "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
@@ -379,90 +379,67 @@ static int run(const Options *options)
     return finish_output(code ? 1 : 0);
 }
 
-enum { OPT_MAX_TOKENS = 256, OPT_GREEDY, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_REPETITION,
-       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_N, OPT_CHUNK, OPT_IDS, OPT_JSON };
-
-static bool parse_seed(const char *text, Options *options)
+static int take_stop(const CommandOption *option, const char *value, MegaError *err)
 {
-    char *end;
-    options->sampling.seed = strtoull(text, &end, 10);
-    options->seeded = true;
-    return *text >= '0' && *text <= '9' && *end == '\0';
+    Options *options = option->out;
+    if (options->stop_count == MAX_STOPS)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--stop may be given %d times", MAX_STOPS);
+    if (*value == '\0')
+        return refuse_value(option, value, err, "a text");
+    options->stops[options->stop_count++] = value;
+    return 0;
 }
 
-/* False for a bad value. */
-static bool take_option(Options *options, int option, const char *value)
+/* A seed that was given. */
+static int take_own_seed(const CommandOption *option, const char *value, MegaError *err)
 {
-    MegaSamplingOptions *sampling = &options->sampling;
-    switch (option) {
-    case 'm': options->model = value; return true;
-    case 'v': options->verbose = true; return true;
-    case OPT_MAX_TOKENS: return parse_int(value, 1, INT32_MAX, &options->max_tokens);
-    case OPT_GREEDY: sampling->greedy = true; return true;
-    case OPT_TEMPERATURE: return parse_real(value, 1e-6, 1e6, &sampling->temperature);
-    case OPT_TOP_K: return parse_int(value, 0, 1 << 24, &sampling->top_k);
-    case OPT_TOP_P: return parse_real(value, 1e-9, 1, &sampling->top_p);
-    case OPT_REPETITION: return parse_real(value, 1e-6, 1e6, &sampling->repetition_penalty);
-    case OPT_SEED: return parse_seed(value, options);
-    case OPT_STOP:
-        options->stops[options->stop_count++] = value;
-        return *value != '\0';
-    case OPT_IGNORE_EOS: options->ignore_eos = true; return true;
-    case OPT_N: return parse_int(value, 1, 4096, &options->samples);
-    case OPT_CHUNK: return parse_chunk(value, &options->chunk);
-    case OPT_IDS: options->ids = true; return true;
-    case OPT_JSON: options->json = true; return true;
-    default: return parse_session_option(option, value, &options->session);
-    }
+    Options *options = option->out;
+    options->seeded = true;
+    return take_seed(&(CommandOption){.name = option->name, .out = &options->sampling.seed}, value,
+                     err);
 }
 
 int command_generate(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"max-tokens", required_argument, NULL, OPT_MAX_TOKENS},
-        {"greedy", no_argument, NULL, OPT_GREEDY},
-        {"temperature", required_argument, NULL, OPT_TEMPERATURE},
-        {"top-k", required_argument, NULL, OPT_TOP_K},
-        {"top-p", required_argument, NULL, OPT_TOP_P},
-        {"repetition-penalty", required_argument, NULL, OPT_REPETITION},
-        {"seed", required_argument, NULL, OPT_SEED},
-        {"stop", required_argument, NULL, OPT_STOP},
-        {"ignore-eos", no_argument, NULL, OPT_IGNORE_EOS},
-        {"n", required_argument, NULL, OPT_N},
-        {"chunk", required_argument, NULL, OPT_CHUNK},
-        {"ids", no_argument, NULL, OPT_IDS},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {.sampling = mega_sampling_defaults(), .max_tokens = 256, .samples = 1};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:vh", long_options, &index)) != -1) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return finish_output(0);
-        }
-        if (option == '?' || option == ':')
-            return option_error("generate", option, argv, long_options);
-        if (option == OPT_STOP && options.stop_count == MAX_STOPS)
-            return usage_error("generate", "--stop may be given %d times", MAX_STOPS);
-        if (!take_option(&options, option, optarg))
-            return usage_error("generate", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
-    }
-    if (optind + 1 < argc)
+    MegaSamplingOptions *sampling = &options.sampling;
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "max-tokens", .also = "max-new-tokens n-predict", .hints = "n", .take = take_int,
+         .out = &options.max_tokens, .least = 1, .most = INT32_MAX},
+        {.name = "greedy", .take = take_flag, .out = &sampling->greedy},
+        {.name = "temperature", .take = take_real, .out = &sampling->temperature, .least = 1e-6,
+         .most = 1e6},
+        {.name = "top-k", .also = "topk", .take = take_int, .out = &sampling->top_k,
+         .most = 1 << 24},
+        {.name = "top-p", .also = "topp", .take = take_probability,
+         .out = &sampling->top_p},
+        {.name = "repetition-penalty", .also = "repeat-penalty", .take = take_real,
+         .out = &sampling->repetition_penalty, .least = 1e-6, .most = 1e6},
+        {.name = "seed", .letter = 's', .take = take_own_seed, .out = &options},
+        {.name = "stop", .take = take_stop, .out = &options},
+        {.name = "ignore-eos", .take = take_flag, .out = &options.ignore_eos},
+        {.name = "n", .also = "num-samples", .take = take_int, .out = &options.samples, .least = 1,
+         .most = 4096},
+        {.name = "chunk", .take = take_chunk, .out = &options.chunk},
+        {.name = "ids", .take = take_flag, .out = &options.ids},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        VERBOSE_OPTION(&options.verbose),
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"generate", help, table}, argc, argv, &inputs,
+                           &status))
+        return status;
+    if (inputs > 1)
         return usage_error("generate", "'%s' is too much: a prompt with blanks needs quotes",
-                           argv[optind + 1]);
-    options.prompt = optind < argc ? argv[optind] : NULL;
+                           argv[2]);
+    options.prompt = inputs ? argv[1] : NULL;
     if (options.ids && !options.prompt)
         return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
     if (options.ids && options.stop_count > 0)
         return usage_error("generate", "--stop is a text: it does not go with --ids");
     if (!options.seeded)
-        options.sampling.seed = (uint64_t)(clock_seconds() * 1e9);
+        sampling->seed = (uint64_t)(clock_seconds() * 1e9);
     return run(&options);
 }

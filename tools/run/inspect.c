@@ -4,7 +4,6 @@
  * Nothing here knows particular metadata keys: they are printed as they are, grouped by the part
  * before the first dot, so that a key that is added later shows up by itself.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <jansson.h>
 
 #include "bytes.h"
+#include "command_line.h"
 #include "mega_file.h"
 #include "options.h"
 
@@ -344,26 +344,19 @@ static int inspect(const char *path, bool json, bool tensors)
 
 int command_inspect(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"tensors", no_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
     bool json = false, tensors = false;
-    int status = 0, option;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        switch (option) {
-        case 'j': json = true; break;
-        case 't': tensors = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        default: return option_error("inspect", option, argv, options);
-        }
-    }
-    if (optind == argc)
+    const CommandOption table[] = {{.name = "model", .letter = 'm', .take = take_input},
+                                   {.name = "tensors", .take = take_flag, .out = &tensors},
+                                   JSON_OPTION(&json),
+                                   INPUT_OPTIONS,
+                                   {0}};
+    int inputs, status = 0;
+    if (!read_command_line(&(CommandSyntax){"inspect", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs == 0)
         return usage_error("inspect", "no file was given");
-    for (int i = optind; i < argc; i++) {
-        if (i > optind && !json)
+    for (int i = 1; i <= inputs; i++) {
+        if (i > 1 && !json)
             putchar('\n');
         if (inspect(argv[i], json, tensors) != 0)
             status = 1;

@@ -3,16 +3,12 @@
  */
 #include "options.h"
 
-#include <getopt.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "command_line.h"
 #include "progress.h"
-#include "suggest.h"
 
 static bool output_lost; /* a line of JSON that could not be made */
 
@@ -38,22 +34,6 @@ int usage_error(const char *command, const char *format, ...)
     return 2;
 }
 
-int option_error(const char *command, int option, char **argv, const struct option *known)
-{
-    const char *text = argv[optind - 1];
-    char reason[256];
-    if (option == ':')
-        return usage_error(command, "option '%s' needs a value", text);
-    if (optopt == 0) {
-        explain_option(text, known, reason, sizeof reason);
-        return usage_error(command, "option '%.*s' %s", (int)strcspn(text, "="), text, reason);
-    }
-    if (strncmp(text, "--", 2) == 0 && strchr(text, '='))
-        return usage_error(command, "option '%.*s' takes no value", (int)strcspn(text, "="), text);
-    /* within a group such as -xq, optind has not moved on */
-    return usage_error(command, "option '-%c' is unknown", optopt);
-}
-
 int finish_output(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -65,81 +45,6 @@ int finish_output(int status)
         return 1;
     }
     return status;
-}
-
-/* strtol and strtod would skip blanks, and take "inf". */
-static bool is_number_start(const char *text)
-{
-    return text[0] != '\0' && strchr("0123456789.-", text[0]);
-}
-
-bool parse_int(const char *text, long min, long max, int *out)
-{
-    char *end;
-    long value = strtol(text, &end, 10);
-    *out = (int)value;
-    return is_number_start(text) && end != text && *end == '\0' && value >= min && value <= max;
-}
-
-bool parse_real(const char *text, double min, double max, double *out)
-{
-    char *end;
-    *out = strtod(text, &end);
-    return is_number_start(text) && end != text && *end == '\0' && *out >= min && *out <= max;
-}
-
-bool parse_chunk(const char *text, int *out)
-{
-    bool good = parse_int(text, 0, 1 << 26, out);
-    if (*out == 0)
-        *out = -1;
-    return good;
-}
-
-bool parse_seconds(const char *text, double *out)
-{
-    return parse_real(text, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0;
-}
-
-/* "300M", "1.5G", "1000000": bytes. */
-static bool parse_size(const char *text, uint64_t *out)
-{
-    static const char units[] = "kMGT";
-    char *end;
-    double value = strtod(text, &end), factor = 1;
-    if (!is_number_start(text) || end == text)
-        return false;
-    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
-    for (const char *u = units; unit && u <= unit; u++)
-        factor *= 1000;
-    if ((*end && !unit) || (unit && end[1]) || !(value > 0) || value * factor > 1e18)
-        return false;
-    *out = (uint64_t)(value * factor);
-    return true;
-}
-
-static bool parse_cpu(const char *name, const char **out)
-{
-    const MegaKernels *all[MEGA_MOST_TIERS];
-    size_t count = mega_kernels_all(all);
-    *out = name;
-    if (mega_kernels_by_name(name))
-        return true;
-    fputs("mega-run: this machine has the kernels", stderr);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, " %s,", all[i]->name);
-    fputs(" openblas\n", stderr);
-    return false;
-}
-
-bool parse_session_option(int option, const char *value, MegaSessionOptions *out)
-{
-    switch (option) {
-    case OPT_THREADS: return parse_int(value, 1, 256, &out->threads);
-    case OPT_CPU: return parse_cpu(value, &out->cpu);
-    case OPT_MAX_MEMORY: return parse_size(value, &out->max_memory);
-    default: return false;
-    }
 }
 
 void print_json_line(json_t *object)

@@ -1,11 +1,9 @@
 /*
- * options.h - what the commands of mega-run share: messages, numbers, and the options that mean the
- * same everywhere.
+ * options.h - what the commands of mega-run share: messages, JSON lines and names of classes.
  */
 #ifndef RUN_OPTIONS_H
 #define RUN_OPTIONS_H
 
-#include <getopt.h>
 #include <stdbool.h>
 
 #include "json.h"
@@ -28,27 +26,8 @@ int command_verify(int argc, char **argv);
 void report(const char *format, ...) MEGA_PRINTF(1, 2);
 /* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
 int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
-/* For the default branch of a getopt_long loop over a string that begins with ':', with its long
- * options. Returns 2. */
-int option_error(const char *command, int option, char **argv, const struct option *known);
 /* Flushes standard output: status, or 1 with a message if not everything could be written. */
 int finish_output(int status);
-
-/* The whole text must be a number in the range. */
-bool parse_int(const char *text, long min, long max, int *out);
-bool parse_real(const char *text, double min, double max, double *out);
-/* --chunk of a decoder, as MegaDecoderOptions has it: 0 (none) becomes -1. */
-bool parse_chunk(const char *text, int *out);
-bool parse_seconds(const char *text, double *out); /* > 0 */
-
-/* How a session runs: options of all commands that run a model, for their tables and their switch.
- */
-enum { OPT_THREADS = 1024, OPT_CPU, OPT_MAX_MEMORY };
-#define SESSION_OPTIONS                                                                            \
-    {"threads", required_argument, NULL, OPT_THREADS}, {"cpu", required_argument, NULL, OPT_CPU},  \
-    {"max-memory", required_argument, NULL, OPT_MAX_MEMORY}
-/* False: not a valid value, or none of these options. */
-bool parse_session_option(int option, const char *value, MegaSessionOptions *out);
 
 /* One object as one line on standard output, flushed; consumes the reference. What there is no
  * memory for (NULL, too) makes finish_output fail. */

@@ -4,13 +4,13 @@
  * A row for each layer: EMA kernels, their middle, the half-lives of their states, the attention's
  * bias and the weight matrices. All numbers are made first (views), then drawn.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chart.h"
+#include "command_line.h"
 #include "observe.h"
 #include "options.h"
 
@@ -644,36 +644,23 @@ static int run(const char *path, const char *output, int layer, bool json)
 
 int command_plot(int argc, char **argv)
 {
-    enum { OPT_LAYER = 256, OPT_JSON };
-    static const struct option long_options[] = {{"model", required_argument, NULL, 'm'},
-                                                 {"output", required_argument, NULL, 'o'},
-                                                 {"layer", required_argument, NULL, OPT_LAYER},
-                                                 {"json", no_argument, NULL, OPT_JSON},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {0}};
     const char *model = NULL, *output = NULL;
     bool json = false;
+    int layer = -1, inputs, status;
+    const CommandOption table[] = {
+        MODEL_OPTION(&model),
+        OUTPUT_OPTION(&output),
+        {.name = "layer", .take = take_int, .out = &layer, .least = 0, .most = MEGA_MAX_LAYERS},
+        JSON_OPTION(&json),
+        INPUT_OPTIONS,
+        {0}};
     MegaError err = {0};
-    int option, layer = -1;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:o:h", long_options, NULL)) != -1) {
-        switch (option) {
-        case 'm': model = optarg; break;
-        case 'o': output = optarg; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_JSON: json = true; break;
-        case OPT_LAYER:
-            if (!parse_int(optarg, 0, MEGA_MAX_LAYERS, &layer))
-                return usage_error("plot", "'%s' is not a valid value for --layer", optarg);
-            break;
-        default: return option_error("plot", option, argv, long_options);
-        }
-    }
-    if (!model && optind < argc)
-        model = argv[optind++];
-    if (optind < argc)
-        return usage_error("plot", "'%s' is too much: one model, one picture", argv[optind]);
+    if (!read_command_line(&(CommandSyntax){"plot", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs > !model)
+        return usage_error("plot", "'%s' is too much: one model, one picture", argv[inputs]);
+    if (inputs == 1)
+        model = argv[1];
     if (!model)
         return usage_error("plot", "no model was given");
     if (!output)

@@ -1,13 +1,13 @@
 /*
  * score.c - mega-run score: how probable a model finds texts, line by line or as a whole.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "command_line.h"
 #include "lines.h"
 #include "options.h"
 #include "progress.h"
@@ -32,7 +32,7 @@ static const char help[] =
     "      --ids               texts are token ids, nothing added at their end\n"
     "      --pre-tokenized     text is tokenised already\n"
     "      --json              one JSON object for each text\n"
-    "      --threads N         (as many as there are processors)\n"
+    "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
@@ -43,7 +43,7 @@ static const char help[] =
 
 typedef struct Options {
     ScoreOptions score;
-    bool document, eos, per_token, json, quiet, verbose;
+    bool document, eos, per_token, json, quiet;
 } Options;
 
 typedef struct Score {
@@ -213,7 +213,7 @@ static int run(const Options *options, char **paths, int count)
     else
         for (int i = 0; i < count && !code; i++)
             code = score_document(&s, paths[i], &err);
-    if (!code && options->verbose)
+    if (!code && options->score.verbose)
         verbose_end(s.tokens, "tokens", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
@@ -225,50 +225,24 @@ static int run(const Options *options, char **paths, int count)
 
 int command_score(int argc, char **argv)
 {
-    enum { OPT_DOCUMENT = 256, OPT_EOS, OPT_PER_TOKEN, OPT_CHUNK, OPT_IDS, OPT_PRE_TOKENIZED,
-           OPT_JSON };
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"document", no_argument, NULL, OPT_DOCUMENT},
-        {"eos", no_argument, NULL, OPT_EOS},
-        {"per-token", no_argument, NULL, OPT_PER_TOKEN},
-        {"chunk", required_argument, NULL, OPT_CHUNK},
-        {"ids", no_argument, NULL, OPT_IDS},
-        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
-        {"json", no_argument, NULL, OPT_JSON},
-        SESSION_OPTIONS,
-        {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {0};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
-        bool good = true;
-        switch (option) {
-        case 'm': options.score.model = optarg; break;
-        case 'q': options.quiet = true; break;
-        case 'v': options.verbose = options.score.verbose = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        case OPT_DOCUMENT: options.document = true; break;
-        case OPT_EOS: options.eos = true; break;
-        case OPT_PER_TOKEN: options.per_token = true; break;
-        case OPT_CHUNK: good = parse_chunk(optarg, &options.score.chunk); break;
-        case OPT_IDS: options.score.ids = true; break;
-        case OPT_PRE_TOKENIZED: options.score.pre_tokenized = true; break;
-        case OPT_JSON: options.json = true; break;
-        case OPT_THREADS:
-        case OPT_CPU:
-        case OPT_MAX_MEMORY:
-            good = parse_session_option(option, optarg, &options.score.session);
-            break;
-        default: return option_error("score", option, argv, long_options);
-        }
-        if (!good)
-            return usage_error("score", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
-    }
-    return run(&options, argv + optind, argc - optind);
+    ScoreOptions *score = &options.score;
+    const CommandOption table[] = {
+        MODEL_OPTION(&score->model),
+        {.name = "document", .take = take_flag, .out = &options.document},
+        {.name = "eos", .take = take_flag, .out = &options.eos},
+        {.name = "per-token", .take = take_flag, .out = &options.per_token},
+        {.name = "chunk", .take = take_chunk, .out = &score->chunk},
+        {.name = "ids", .take = take_flag, .out = &score->ids},
+        {.name = "pre-tokenized", .take = take_flag, .out = &score->pre_tokenized},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&score->session),
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&score->verbose),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"score", help, table}, argc, argv, &inputs, &status))
+        return status;
+    return run(&options, argv + 1, inputs);
 }

@@ -4,7 +4,6 @@
  * Lines are taken up to --batch at a time and searched together; results come in the order of the
  * lines and are the same as one by one.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "codec.h"
+#include "command_line.h"
 #include "find_model.h"
 #include "lines.h"
 #include "model.h"
@@ -41,7 +41,7 @@ static const char help[] =
     "      --ids               token ids in and out, nothing added or removed\n"
     "      --pre-tokenized     text is tokenised already, and stays so\n"
     "      --batch N           lines that are translated together (1)\n"
-    "      --threads N         (as many as there are processors)\n"
+    "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress\n"
@@ -414,85 +414,50 @@ static int run(const Options *options, char **paths, int count)
     return finish_output(t.status);
 }
 
-enum { OPT_BEAM = 256, OPT_NBEST, OPT_LENPEN, OPT_UNNORMALIZED, OPT_MAX_LEN_A, OPT_MAX_LEN_B,
-       OPT_MIN_LEN, OPT_NGRAM, OPT_PREFIX, OPT_UNK, OPT_TEMPERATURE, OPT_SCORES, OPT_ALIGNMENTS,
-       OPT_JSON, OPT_IDS, OPT_PRE_TOKENIZED, OPT_BATCH };
-
-/* False for a bad value. */
-static bool take_option(Options *options, int option, const char *value)
-{
-    MegaSearchOptions *search = &options->search;
-    switch (option) {
-    case 'm': options->model = value; return true;
-    case 'q': options->quiet = true; return true;
-    case 'v': options->verbose = true; return true;
-    case OPT_BEAM: return parse_int(value, 1, 1024, &search->beam);
-    case OPT_NBEST: return parse_int(value, 1, 1024, &options->nbest);
-    case OPT_LENPEN: return parse_real(value, -100, 100, &search->length_penalty);
-    case OPT_UNNORMALIZED: search->unnormalized = true; return true;
-    case OPT_MAX_LEN_A: return parse_real(value, 0, 1e6, &search->max_len_a);
-    case OPT_MAX_LEN_B: return parse_int(value, 0, 1 << 26, &search->max_len_b);
-    case OPT_MIN_LEN: return parse_int(value, 0, 1 << 26, &search->min_len);
-    case OPT_NGRAM: return parse_int(value, 0, 1 << 20, &search->no_repeat_ngram);
-    case OPT_PREFIX: options->prefix = value; return true;
-    case OPT_UNK: return parse_real(value, -1e6, 1e6, &search->unk_penalty);
-    case OPT_TEMPERATURE: return parse_real(value, 1e-6, 1e6, &search->temperature);
-    case OPT_SCORES: options->scores = true; return true;
-    case OPT_ALIGNMENTS: search->alignments = true; return true;
-    case OPT_JSON: options->json = true; return true;
-    case OPT_IDS: options->ids = true; return true;
-    case OPT_PRE_TOKENIZED: options->pre_tokenized = true; return true;
-    case OPT_BATCH: return parse_int(value, 1, 4096, &options->batch);
-    default: return parse_session_option(option, value, &options->session);
-    }
-}
-
 int command_translate(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"model", required_argument, NULL, 'm'},
-        {"beam", required_argument, NULL, OPT_BEAM},
-        {"nbest", required_argument, NULL, OPT_NBEST},
-        {"lenpen", required_argument, NULL, OPT_LENPEN},
-        {"unnormalized", no_argument, NULL, OPT_UNNORMALIZED},
-        {"max-len-a", required_argument, NULL, OPT_MAX_LEN_A},
-        {"max-len-b", required_argument, NULL, OPT_MAX_LEN_B},
-        {"min-len", required_argument, NULL, OPT_MIN_LEN},
-        {"no-repeat-ngram", required_argument, NULL, OPT_NGRAM},
-        {"prefix", required_argument, NULL, OPT_PREFIX},
-        {"unk-penalty", required_argument, NULL, OPT_UNK},
-        {"temperature", required_argument, NULL, OPT_TEMPERATURE},
-        {"scores", no_argument, NULL, OPT_SCORES},
-        {"alignments", no_argument, NULL, OPT_ALIGNMENTS},
-        {"json", no_argument, NULL, OPT_JSON},
-        {"ids", no_argument, NULL, OPT_IDS},
-        {"pre-tokenized", no_argument, NULL, OPT_PRE_TOKENIZED},
-        {"batch", required_argument, NULL, OPT_BATCH},
-        SESSION_OPTIONS,
-        {"quiet", no_argument, NULL, 'q'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
-    int option, index = 0;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":m:qvh", long_options, &index)) != -1) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return finish_output(0);
-        }
-        if (option == '?' || option == ':')
-            return option_error("translate", option, argv, long_options);
-        if (!take_option(&options, option, optarg))
-            return usage_error("translate", "'%s' is not a valid value for --%s", optarg,
-                               long_options[index].name);
-    }
-    if (options.nbest > options.search.beam)
+    MegaSearchOptions *search = &options.search;
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "beam", .also = "beam-size num-beams", .take = take_int, .out = &search->beam,
+         .least = 1, .most = 1024},
+        {.name = "nbest", .also = "n-best", .take = take_int, .out = &options.nbest, .least = 1,
+         .most = 1024},
+        {.name = "lenpen", .also = "length-penalty", .take = take_real,
+         .out = &search->length_penalty, .least = -100, .most = 100},
+        {.name = "unnormalized", .take = take_flag, .out = &search->unnormalized},
+        {.name = "max-len-a", .take = take_real, .out = &search->max_len_a, .most = 1e6},
+        {.name = "max-len-b", .take = take_int, .out = &search->max_len_b, .most = 1 << 26},
+        {.name = "min-len", .take = take_int, .out = &search->min_len, .most = 1 << 26},
+        {.name = "no-repeat-ngram", .also = "no-repeat-ngram-size", .take = take_int,
+         .out = &search->no_repeat_ngram, .most = 1 << 20},
+        {.name = "prefix", .take = take_text, .out = &options.prefix},
+        {.name = "unk-penalty", .also = "unkpen", .take = take_real, .out = &search->unk_penalty,
+         .least = -1e6, .most = 1e6},
+        {.name = "temperature", .take = take_real, .out = &search->temperature, .least = 1e-6,
+         .most = 1e6},
+        {.name = "scores", .take = take_flag, .out = &options.scores},
+        {.name = "alignments", .take = take_flag, .out = &search->alignments},
+        JSON_OPTION(&options.json),
+        {.name = "ids", .take = take_flag, .out = &options.ids},
+        {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
+        {.name = "batch", .also = "batch-size", .take = take_int, .out = &options.batch,
+         .least = 1, .most = 4096},
+        SESSION_OPTIONS(&options.session),
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&options.verbose),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"translate", help, table}, argc, argv, &inputs,
+                           &status))
+        return status;
+    if (options.nbest > search->beam)
         return usage_error("translate", "--nbest %d needs at least --beam %d", options.nbest,
                            options.nbest);
-    if (options.search.max_len_a == 0 && options.search.min_len > options.search.max_len_b)
+    if (search->max_len_a == 0 && search->min_len > search->max_len_b)
         return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
-                           options.search.min_len, options.search.min_len);
-    return run(&options, argv + optind, argc - optind);
+                           search->min_len, search->min_len);
+    return run(&options, argv + 1, inputs);
 }

@@ -1,10 +1,10 @@
 /*
  * verify.c - mega-run verify: checks every checksum of .mega files.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "command_line.h"
 #include "mega_file.h"
 #include "options.h"
 
@@ -53,26 +53,18 @@ static int verify(const char *path, bool json, bool quiet)
 
 int command_verify(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, 'h'},
-        {0}};
     bool json = false, quiet = false;
-    int status = 0, option;
-    optind = 0; /* start afresh, whatever was parsed before */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
-        switch (option) {
-        case 'j': json = true; break;
-        case 'q': quiet = true; break;
-        case 'h': fputs(help, stdout); return finish_output(0);
-        default: return option_error("verify", option, argv, options);
-        }
-    }
-    if (optind == argc)
+    const CommandOption table[] = {{.name = "model", .letter = 'm', .take = take_input},
+                                   JSON_OPTION(&json),
+                                   QUIET_OPTION(&quiet),
+                                   INPUT_OPTIONS,
+                                   {0}};
+    int inputs, status = 0;
+    if (!read_command_line(&(CommandSyntax){"verify", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs == 0)
         return usage_error("verify", "no file was given");
-    for (int i = optind; i < argc; i++)
+    for (int i = 1; i <= inputs; i++)
         if (verify(argv[i], json, quiet) != 0)
             status = 1;
     return finish_output(status);

@@ -1,0 +1,351 @@
+/*
+ * command_line.c - see command_line.h.
+ */
+#include "command_line.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "input.h"
+#include "kernels.h"
+#include "options.h"
+#include "suggest.h"
+
+#define MOST_OPTIONS 64 /* of a command */
+#define MOST_NAME 32
+#define OPT_ROW 256 /* what getopt_long gives for the long name of row 0 */
+
+/* ---- Values --------------------------------------------------------------------------------- */
+
+int refuse_value(const CommandOption *option, const char *value, MegaError *err,
+                 const char *expected, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, expected);
+    vsnprintf(text, sizeof text, expected, args);
+    va_end(args);
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "'%.80s' is not a valid value for --%s; it takes %s",
+                     value, option->name, text);
+}
+
+/* strtol and strtod would skip blanks, and take "inf". */
+static bool is_number_start(const char *text)
+{
+    return text[0] != '\0' && strchr("0123456789.-", text[0]);
+}
+
+bool parse_int(const char *text, long min, long max, int *out)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    *out = (int)value;
+    return is_number_start(text) && end != text && *end == '\0' && value >= min && value <= max;
+}
+
+static bool parse_real(const char *text, double min, double max, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return is_number_start(text) && end != text && *end == '\0' && *out >= min && *out <= max;
+}
+
+int take_flag(const CommandOption *option, const char *value, MegaError *err)
+{
+    (void)value, (void)err;
+    *(bool *)option->out = true;
+    return 0;
+}
+
+int take_text(const CommandOption *option, const char *value, MegaError *err)
+{
+    (void)err;
+    *(const char **)option->out = value;
+    return 0;
+}
+
+int take_input(const CommandOption *option, const char *value, MegaError *err)
+{
+    (void)option, (void)value, (void)err; /* read_command_line puts it where inputs are */
+    return 0;
+}
+
+int take_int(const CommandOption *option, const char *value, MegaError *err)
+{
+    if (parse_int(value, (long)option->least, (long)option->most, option->out))
+        return 0;
+    return refuse_value(option, value, err, "a whole number from %.0f to %.0f", option->least,
+                        option->most);
+}
+
+int take_real(const CommandOption *option, const char *value, MegaError *err)
+{
+    if (parse_real(value, option->least, option->most, option->out))
+        return 0;
+    return refuse_value(option, value, err, "a number from %g to %g", option->least,
+                        option->most);
+}
+
+int take_seconds(const CommandOption *option, const char *value, MegaError *err)
+{
+    double *out = option->out;
+    if (parse_real(value, 0, HUGE_VAL, out) && isfinite(*out) && *out > 0)
+        return 0;
+    return refuse_value(option, value, err, "seconds, more than 0");
+}
+
+int take_probability(const CommandOption *option, const char *value, MegaError *err)
+{
+    double *out = option->out;
+    if (parse_real(value, 0, 1, out) && *out > 0)
+        return 0;
+    return refuse_value(option, value, err, "a number above 0, at most 1");
+}
+
+int take_seed(const CommandOption *option, const char *value, MegaError *err)
+{
+    char *end;
+    errno = 0;
+    *(uint64_t *)option->out = strtoull(value, &end, 10);
+    if (*value >= '0' && *value <= '9' && *end == '\0' && errno == 0)
+        return 0;
+    return refuse_value(option, value, err, "a whole number from 0 to %llu",
+                        (unsigned long long)UINT64_MAX);
+}
+
+int take_chunk(const CommandOption *option, const char *value, MegaError *err)
+{
+    int *out = option->out;
+    if (!parse_int(value, 0, 1 << 26, out))
+        return refuse_value(option, value, err, "a whole number from 0 (no chunks) to %d", 1 << 26);
+    if (*out == 0)
+        *out = -1;
+    return 0;
+}
+
+/* "300M", "1.5G", "1000000": bytes. */
+int take_size(const CommandOption *option, const char *value, MegaError *err)
+{
+    static const char units[] = "kMGT";
+    char *end;
+    double number = strtod(value, &end), factor = 1;
+    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        factor *= 1000;
+    if (!is_number_start(value) || end == value || (*end && !unit) || (unit && end[1]) ||
+        !(number > 0) || number * factor > 1e18)
+        return refuse_value(option, value, err, "bytes, such as 300M or 1.5G");
+    *(uint64_t *)option->out = (uint64_t)(number * factor);
+    return 0;
+}
+
+int take_cpu(const CommandOption *option, const char *value, MegaError *err)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    const size_t count = mega_kernels_all(all);
+    char names[200] = "";
+    size_t used = 0;
+    *(const char **)option->out = value;
+    if (mega_kernels_by_name(value))
+        return 0;
+    for (size_t i = 0; i < count && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s, ", all[i]->name);
+    return refuse_value(option, value, err, "the kernels that this machine has: %sopenblas", names);
+}
+
+int take_raw(const CommandOption *option, const char *value, MegaError *err)
+{
+    InputOptions *out = option->out;
+    MegaError inner = {0};
+    out->has_raw = true;
+    if (mega_pcm_parse(&out->raw, value, &inner))
+        return mega_fail(err, inner.code, "--raw: %s", inner.text);
+    return 0;
+}
+
+/* ---- What was not taken --------------------------------------------------------------------- */
+
+/* Options that this program has no need for, by letter and long name. */
+static const struct {
+    char letter;
+    const char *name, *advice;
+} foreign[] = {
+    {'o', "output", "results go to standard output: put '> FILE' at the end"},
+    {'f', "file", "inputs are named without an option"},
+    {'i', "input", "inputs are named without an option"},
+    {'p', "prompt", "inputs are named without an option"},
+    {0, "text", "inputs are files; '-' reads standard input"},
+};
+
+static const char *foreign_advice(char letter, const char *name)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if ((letter && foreign[i].letter == letter) || strcmp(foreign[i].name, name) == 0)
+            return foreign[i].advice;
+    return NULL;
+}
+
+/* "is unknown", and what the letter could have meant. */
+static int unknown_letter(const CommandSyntax *syntax, char letter)
+{
+    char list[200] = "";
+    size_t used = 0;
+    const CommandOption *option = syntax->options;
+    for (; option->name && used < sizeof list; option++)
+        if (option->name[0] == letter || (option->hints && strchr(option->hints, letter)))
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s'--%s'",
+                                     used ? " or " : "; did you mean ", option->name);
+    const char *advice = used ? NULL : foreign_advice(letter, "");
+    return usage_error(syntax->command, "option '-%c' is unknown%s%s%s", letter, list,
+                       used ? "?" : advice ? "; " : "", advice ? advice : "");
+}
+
+static int option_error(const CommandSyntax *syntax, int option, char **argv,
+                        const struct option *known)
+{
+    const char *text = argv[optind - 1];
+    const int length = (int)strcspn(text, "=");
+    char reason[256], name[MOST_NAME];
+    if (option == ':')
+        return usage_error(syntax->command, "option '%s' needs a value", text);
+    if (optopt == 0) {
+        snprintf(name, sizeof name, "%.*s", length - 2, text + 2);
+        const char *advice = foreign_advice(0, name);
+        explain_option(text, known, reason, sizeof reason);
+        return advice ? usage_error(syntax->command, "option '--%s' is unknown; %s", name, advice)
+                      : usage_error(syntax->command, "option '%.*s' %s", length, text, reason);
+    }
+    if (strncmp(text, "--", 2) == 0 && text[length])
+        return usage_error(syntax->command, "option '%.*s' takes no value", length, text);
+    /* within a group such as -xq, optind has not moved on */
+    return unknown_letter(syntax, (char)optopt);
+}
+
+/* ---- The loop ------------------------------------------------------------------------------- */
+
+/* What getopt_long wants. */
+typedef struct Tables {
+    struct option names[MOST_OPTIONS];
+    char letters[2 * MOST_OPTIONS];
+} Tables;
+
+static void make_tables(Tables *t, const CommandOption *options)
+{
+    char *letter = t->letters;
+    int count = 0;
+    letter += sprintf(letter, "-:h"); /* inputs come in their places; ':' for a missing value */
+    for (; options[count].name; count++) {
+        const CommandOption *option = &options[count];
+        const bool flag = option->take == take_flag;
+        t->names[count] = (struct option){option->name, flag ? no_argument : required_argument,
+                                          NULL, OPT_ROW + count};
+        if (option->letter)
+            letter += sprintf(letter, "%c%s", option->letter, flag ? "" : ":");
+    }
+    t->names[count] = (struct option){"help", no_argument, NULL, 'h'};
+}
+
+/* The row that getopt_long means. */
+static const CommandOption *find_option(const CommandOption *options, int value)
+{
+    if (value >= OPT_ROW)
+        return &options[value - OPT_ROW];
+    while (options->letter != value)
+        options++;
+    return options;
+}
+
+/* Is word, with '_' for '-', one of the names, which blanks separate? */
+static bool is_among(const char *word, size_t length, const char *names)
+{
+    for (const char *at = names; at && *at; at += strspn(at, " ")) {
+        const size_t size = strcspn(at, " ");
+        size_t same = 0;
+        while (size == length && same < size &&
+               (word[same] == at[same] || (word[same] == '_' && at[same] == '-')))
+            same++;
+        if (same == length)
+            return true;
+        at += size;
+    }
+    return false;
+}
+
+/* Takes argv[optind] if it is a long option that is written out, perhaps by another name:
+ * "--beam_size=3", or "--beam_size" before "3". Abbreviations are left to getopt_long, which would
+ * take "--file" for one of "--files-from". *value: NULL when there is none. */
+static const CommandOption *take_long_name(const CommandOption *options, int argc, char **argv,
+                                           char **value)
+{
+    char *text = optind < argc ? argv[optind] : "";
+    const size_t length = strcspn(text, "=");
+    if (length < 3 || strncmp(text, "--", 2) != 0)
+        return NULL;
+    while (options->name && !is_among(text + 2, length - 2, options->name) &&
+           !is_among(text + 2, length - 2, options->also))
+        options++;
+    if (!options->name)
+        return NULL;
+    optind++;
+    *value = text[length] ? text + length + 1 : NULL;
+    if (!*value && options->take != take_flag && optind < argc)
+        *value = argv[optind++];
+    return options;
+}
+
+/* Hands the value over. Returns 0, or the exit status after a message. */
+static int use_option(const CommandSyntax *syntax, const CommandOption *option, char *value,
+                      char **argv, int *inputs)
+{
+    MegaError err = {0};
+    if (!option || option->take == take_input)
+        argv[++*inputs] = value; /* a place that getopt_long has left behind */
+    else if (option->take(option, value, &err))
+        return usage_error(syntax->command, "%s", err.text);
+    return 0;
+}
+
+bool read_command_line(const CommandSyntax *syntax, int argc, char **argv, int *inputs, int *status)
+{
+    Tables tables = {0};
+    int found;
+    *inputs = *status = 0;
+    make_tables(&tables, syntax->options);
+    opterr = 0;
+    for (;;) {
+        const char *text = argv[optind < argc ? optind : 0];
+        char *value = NULL;
+        const CommandOption *option = take_long_name(syntax->options, argc, argv, &value);
+        if (option && (option->take == take_flag) == (value != NULL)) {
+            *status = usage_error(syntax->command, "option '%.*s' %s", (int)strcspn(text, "="),
+                                  text, value ? "takes no value" : "needs a value");
+        } else if (!option) {
+            found = getopt_long(argc, argv, tables.letters, tables.names, NULL);
+            if (found == -1)
+                break;
+            if (found == 'h') {
+                fputs(syntax->help, stdout);
+                *status = finish_output(0);
+                return false;
+            }
+            value = optarg;
+            if (found == '?' || found == ':')
+                *status = option_error(syntax, found, argv, tables.names);
+            else if (found != 1)
+                option = find_option(syntax->options, found);
+        }
+        if (!*status)
+            *status = use_option(syntax, option, value, argv, inputs);
+        if (*status)
+            return false;
+    }
+    while (optind < argc)
+        argv[++*inputs] = argv[optind++];
+    return true;
+}
