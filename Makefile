@@ -3,11 +3,20 @@
 # Everything is built below $(BUILD). Variants get a folder of their own:
 #   make BUILD=build/asan SANITIZE=address,undefined test
 #   make BUILD=build/clang CC=clang WERROR=1
+# Each file is announced by one short line; V=1 shows the commands themselves.
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
+
+ifeq ($(V),1)
+Q   :=
+say := @:
+else
+Q   := @
+say := @printf '%-4s %s\n'
+endif
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
@@ -86,36 +95,49 @@ PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
-.PHONY: all demo test unit cli bench install clean packages packages-test \
+.PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
-    coverage coverage-programs
+    coverage coverage-programs install-test
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-$(BUILD)/obj/%.o: %.c
+# Says which packages are missing before the compiler says it in a hundred lines; asked once.
+$(BUILD)/headers-found: tools/install-packages
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@CC="$(CC)" tools/install-packages --check
+	@touch $@
 
-$(BUILD)/pic/%.o: %.c
+$(BUILD)/obj/%.o: %.c | $(BUILD)/headers-found
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/pic/%.o: %.c | $(BUILD)/headers-found
+	@mkdir -p $(@D)
+	$(say) CC "$< (shared)"
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
 
 $(BUILD)/libmega.a: $(LIB_OBJ)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC))
-	rm -f $@ && $(AR) rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/libmega.so: $(PIC_OBJ)
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
 
 $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
 
 $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 # Written when it is installed, since PREFIX may be another than when building.
 define PKG_CONFIG
@@ -138,13 +160,15 @@ bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul
 
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 # ---- Oracles: programs that tests/oracles/*.py compare with others -------------------------------------
 
 $(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 # ---- Fuzzing: every target over its corpus, by libFuzzer or (replay) by any compiler ------------------
 
@@ -156,19 +180,22 @@ SECONDS ?= 60
 FUZZ    ?= $(FUZZ_NAMES)
 
 $(BUILD)/libfuzz.a: $(FUZZ_SUPPORT)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/obj/tests/fuzz/fuzz_config.o: ALL_CFLAGS += -iquote tools/convert
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o \
         $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o \
         $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 fuzz-replay: $(REPLAY_BIN)
 	@for n in $(FUZZ_NAMES); do \
@@ -186,11 +213,13 @@ fuzz:
 # ---- Tests -----------------------------------------------------------------------------------------
 
 $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
-	rm -f $@ && $(AR) rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
-	$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
 
 unit: $(UNIT_BIN) $(BINARIES)
 	@for t in $(UNIT_BIN); do MEGA_BUILD=$(BUILD) $$t || exit 1; done
@@ -209,7 +238,8 @@ shell: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so)
 # Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
 $(BUILD)/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fno-builtin -shared -o $@ $<
+	$(say) LINK $@
+	$(Q)$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fno-builtin -shared -o $@ $<
 
 faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 	MEGA_BUILD=$(BUILD) tests/faults/run
@@ -224,12 +254,17 @@ completion: $(BINARIES)
 examples: $(BUILD)/libmega.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
+# what a newcomer meets: missing packages, short lines, installation and removal
+install-test: all
+	MEGA_BUILD=$(BUILD) tests/install/run
+
 # every command of README.md and of the manual pages
 readme: all
 	tests/readme.py $(BUILD)
 
 test: packages-test
-	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion readme
+	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion install-test \
+	    readme
 
 # ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------
 
@@ -247,35 +282,59 @@ packages:
 packages-test:
 	@tools/install-packages build test
 
+# The programs look for models beside themselves; with BUILD elsewhere these are not there.
+SHIPPED := $(if $(filter-out build,$(BUILD)),MEGA_MODELS=$(CURDIR)/models)
+
 demo: packages
 	$(MAKE) all
 	@echo
-	$(BUILD)/mega-run classify models/speech-commands/yes.wav
-	echo 'Two dogs are playing in the snow.' | $(BUILD)/mega-run translate
-	$(BUILD)/mega-run generate --seed 3 --max-tokens 200 --temperature 0.7 'ROMEO:'
+	$(SHIPPED) $(BUILD)/mega-run classify models/speech-commands/yes.wav
+	echo 'Two dogs are playing in the snow.' | $(SHIPPED) $(BUILD)/mega-run translate
+	$(SHIPPED) $(BUILD)/mega-run generate --seed 3 --max-tokens 200 --temperature 0.7 'ROMEO:'
+
+# ---- Installation ----------------------------------------------------------------------------------
+
+bindir     := $(DESTDIR)$(PREFIX)/bin
+libdir     := $(DESTDIR)$(PREFIX)/lib
+includedir := $(DESTDIR)$(PREFIX)/include
+datadir    := $(DESTDIR)$(PREFIX)/share
+MODELS     := $(wildcard models/*/*.mega)
+COMMANDS   := $(notdir $(BINARIES))
+# Files that the commands share, and what they are called where they are installed.
+completion = $(datadir)/bash-completion/completions/$(1) \
+    $(datadir)/zsh/vendor-completions/_$(1) $(datadir)/fish/vendor_completions.d/$(1).fish
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	    $(DESTDIR)$(PREFIX)/share/mega
-	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 src/mega.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 $(BUILD)/libmega.a $(DESTDIR)$(PREFIX)/lib
-	install -m 755 $(BUILD)/libmega.so $(DESTDIR)$(PREFIX)/lib/libmega.so.$(VERSION)
-	ln -sf libmega.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libmega.so.0
-	ln -sf libmega.so.0 $(DESTDIR)$(PREFIX)/lib/libmega.so
-	echo "$$PKG_CONFIG" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/mega.pc
-	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 man/mega.schema.json $(DESTDIR)$(PREFIX)/share/mega
-	for m in models/*/*.mega; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/mega; done
-	for c in mega-run mega-convert; do \
+	install -d $(bindir) $(includedir) $(libdir)/pkgconfig $(datadir)/man/man1 $(datadir)/man/man5 \
+	    $(datadir)/mega
+	install -m 755 $(BINARIES) $(bindir)
+	install -m 644 src/mega.h $(includedir)
+	install -m 644 $(BUILD)/libmega.a $(libdir)
+	install -m 755 $(BUILD)/libmega.so $(libdir)/libmega.so.$(VERSION)
+	ln -sf libmega.so.$(VERSION) $(libdir)/libmega.so.0
+	ln -sf libmega.so.0 $(libdir)/libmega.so
+	@echo "$$PKG_CONFIG" > $(libdir)/pkgconfig/mega.pc
+	install -m 644 man/*.1 $(datadir)/man/man1
+	install -m 644 man/*.5 $(datadir)/man/man5
+	install -m 644 man/mega.schema.json $(MODELS) $(datadir)/mega
+	@for c in $(COMMANDS); do \
 	    install -D -m 644 tools/completion/mega.bash \
-	        $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c && \
-	    install -D -m 644 tools/completion/mega.zsh \
-	        $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_$$c && \
+	        $(datadir)/bash-completion/completions/$$c && \
+	    install -D -m 644 tools/completion/mega.zsh $(datadir)/zsh/vendor-completions/_$$c && \
 	    install -D -m 644 tools/completion/mega.fish \
-	        $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$c.fish || exit 1; done
+	        $(datadir)/fish/vendor_completions.d/$$c.fish || exit 1; done
+	@$(if $(DESTDIR),,tools/after-install $(PREFIX))
+
+# Removes what install puts there, and the folders that were made for it alone.
+uninstall:
+	rm -f $(COMMANDS:%=$(bindir)/%) $(includedir)/mega.h $(libdir)/libmega.a \
+	    $(libdir)/libmega.so $(libdir)/libmega.so.0 $(libdir)/libmega.so.$(VERSION) \
+	    $(libdir)/pkgconfig/mega.pc $(patsubst man/%,$(datadir)/man/man1/%,$(wildcard man/*.1)) \
+	    $(patsubst man/%,$(datadir)/man/man5/%,$(wildcard man/*.5)) \
+	    $(datadir)/mega/mega.schema.json $(addprefix $(datadir)/mega/,$(notdir $(MODELS))) \
+	    $(foreach c,$(COMMANDS),$(call completion,$(c)))
+	-rmdir --ignore-fail-on-non-empty $(datadir)/mega
+	@$(if $(DESTDIR),,tools/after-install $(PREFIX) removed)
 
 # A Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
 deb: all
