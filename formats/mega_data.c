@@ -114,20 +114,28 @@ static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
         madvise((void *)(uintptr_t)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
 }
 
-/* One block of a compressed entry; scratch and dst both hold its decoded size. */
+static size_t block_scratch(const Entry *entry, uint32_t number)
+{
+    return (size_t)block_decoded(&entry->tensor, number) + entry->blocks[number].size;
+}
+
+/* One block of a compressed entry. dst holds its decoded size, and scratch that and its stored
+ * size behind it: the stored bytes are copied, so that those which are checked are inflated. */
 static int read_block(const MegaFile *file, const Entry *entry, uint32_t number, uint8_t *scratch,
                       uint8_t *dst, MegaError *err)
 {
     const MegaTensor *tensor = &entry->tensor;
     const Block *block = &entry->blocks[number];
     uint32_t size = block_decoded(tensor, number);
+    uint8_t *stored = scratch + size;
     bool no_memory;
     int code = check_unchanged(file, err);
     if (code)
         return code;
-    if (crc_of(file->data + block->offset, block->size) != block->crc)
+    memcpy(stored, file->data + block->offset, block->size);
+    if (crc_of(stored, block->size) != block->crc)
         return TENSOR_BAD("block %" PRIu32 " is damaged: its checksum does not match", number);
-    if (!inflate_exactly(file->data + block->offset, block->size, scratch, size, &no_memory))
+    if (!inflate_exactly(stored, block->size, scratch, size, &no_memory))
         return no_memory ? FAIL(MEGA_ERR_MEMORY, "no memory for decompression")
                          : TENSOR_BAD("block %" PRIu32 " does not decompress to exactly %" PRIu32
                                       " bytes",
@@ -143,7 +151,7 @@ int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_
     const Entry *entry = holder_of(file, tensor);
     if (block >= entry->tensor.block_count)
         return FAIL(MEGA_ERR_ARGUMENT, "tensor '%s' has no block %" PRIu32, tensor->name, block);
-    uint8_t *scratch = malloc(block_decoded(&entry->tensor, block));
+    uint8_t *scratch = malloc(block_scratch(entry, block));
     int code = scratch ? read_block(file, entry, block, scratch, dst, err)
                        : FAIL(MEGA_ERR_MEMORY, "no memory for decompression");
     free(scratch);
@@ -159,8 +167,10 @@ static int check_crc(const MegaFile *file, const MegaTensor *tensor, uint32_t cr
 static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, MegaError *err)
 {
     const MegaTensor *tensor = &entry->tensor;
-    size_t room = block_decoded(tensor, 0);
-    uint8_t *scratch = malloc(room), *block = dst ? NULL : malloc(room);
+    size_t room = 0;
+    for (uint32_t i = 0; i < tensor->block_count; i++)
+        room = block_scratch(entry, i) > room ? block_scratch(entry, i) : room;
+    uint8_t *scratch = malloc(room), *block = dst ? NULL : malloc(block_decoded(tensor, 0));
     uint32_t crc = crc_of(NULL, 0);
     int code = 0;
     if (!scratch || (!dst && !block))

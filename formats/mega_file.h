@@ -33,6 +33,11 @@ typedef enum MegaEncoding {
     MEGA_IN_PANELS = 3,    /* a matrix as panels (panels.h), used in place from the mapping */
 } MegaEncoding;
 
+/* The reader refuses an encoding of this number or above, and tables indexed by an encoding have
+ * this many entries, so that no file reaches beyond them. */
+#define MEGA_ENCODING_COUNT 4
+_Static_assert(MEGA_IN_PANELS + 1 == MEGA_ENCODING_COUNT, "an encoding was added");
+
 typedef struct MegaTensor {
     const char *name;
     size_t index; /* in the file: mega_file_tensor(file, index) is this one */

@@ -51,6 +51,7 @@ static int fail_kind(const MegaFile *file, MegaError *err)
 
 static int parse_header(MegaFile *file, MegaError *err)
 {
+    uint8_t header[MEGA_HEADER_SIZE];
     if (file->size == 0)
         return BAD("the file is empty");
     if (file->size < 8 || memcmp(file->data, MEGA_MAGIC, 8) != 0)
@@ -60,7 +61,8 @@ static int parse_header(MegaFile *file, MegaError *err)
                    " bytes are less than its header of 64; "
                    "fetch it again",
                    file->size);
-    MegaReader reader = mega_reader(file->data, MEGA_HEADER_SIZE);
+    memcpy(header, file->data, sizeof header); /* what is checked is what is used */
+    MegaReader reader = mega_reader(header, sizeof header);
     mega_reader_seek(&reader, 8);
     uint32_t version = mega_get_u32(&reader);
     uint32_t flags = mega_get_u32(&reader);
@@ -71,7 +73,7 @@ static int parse_header(MegaFile *file, MegaError *err)
     file->meta_crc = mega_get_u32(&reader);
     file->index_crc = mega_get_u32(&reader);
     file->count = mega_get_u32(&reader);
-    if (mega_get_u32(&reader) != crc_of(file->data, MEGA_HEADER_SIZE - 4))
+    if (mega_get_u32(&reader) != crc_of(header, MEGA_HEADER_SIZE - 4))
         return BAD("the header is damaged: its checksum does not match; fetch the file again");
     if (version != MEGA_FORMAT_VERSION)
         return FAIL(MEGA_ERR_UNSUPPORTED,
@@ -92,10 +94,10 @@ static int parse_header(MegaFile *file, MegaError *err)
     return 0;
 }
 
-/* Where metadata and index lie, and that nothing but zeros lies around them. */
+/* Where metadata and index lie. */
 static int check_sections(const MegaFile *file, MegaError *err)
 {
-    uint64_t meta_end, expected, index_end, padded;
+    uint64_t meta_end, expected, index_end;
     if (file->meta_size > MEGA_META_MAX_SIZE)
         return FAIL(MEGA_ERR_LIMIT, "metadata of %" PRIu64 " bytes exceeds the limit of %u",
                     file->meta_size, MEGA_META_MAX_SIZE);
@@ -114,10 +116,13 @@ static int check_sections(const MegaFile *file, MegaError *err)
     if (index_end > file->size)
         return BAD("metadata and index are said to end at byte %" PRIu64 " of a file of %" PRIu64,
                    index_end, file->size);
-    if (crc_of(file->data + MEGA_HEADER_SIZE, file->meta_size) != file->meta_crc)
-        return BAD("the metadata is damaged: its checksum does not match; fetch the file again");
-    if (crc_of(file->data + file->index_offset, file->index_size) != file->index_crc)
-        return BAD("the index is damaged: its checksum does not match; fetch the file again");
+    return 0;
+}
+
+static int check_padding(const MegaFile *file, MegaError *err)
+{
+    uint64_t meta_end = MEGA_HEADER_SIZE + file->meta_size, padded;
+    uint64_t index_end = file->index_offset + file->index_size;
     if (!all_zero(file->data + meta_end, file->index_offset - meta_end))
         return BAD("the padding behind the metadata is not zero");
     if (!mega_align(index_end, MEGA_DATA_ALIGNMENT, &padded))
@@ -129,17 +134,37 @@ static int check_sections(const MegaFile *file, MegaError *err)
     return 0;
 }
 
-static int parse_meta(MegaFile *file, MegaError *err)
+/* Metadata and index, copied. The file may be written to while we read it, so checksums are
+ * computed of, and everything is parsed from, the same bytes. */
+typedef struct Sections {
+    uint8_t *meta, *index;
+} Sections;
+
+static int copy_sections(const MegaFile *file, Sections *out, MegaError *err)
+{
+    out->meta = malloc((size_t)file->meta_size + 1);
+    out->index = malloc((size_t)file->index_size + 1);
+    if (!out->meta || !out->index)
+        return FAIL(MEGA_ERR_MEMORY, "no memory for metadata and index");
+    memcpy(out->meta, file->data + MEGA_HEADER_SIZE, (size_t)file->meta_size);
+    memcpy(out->index, file->data + file->index_offset, (size_t)file->index_size);
+    if (crc_of(out->meta, file->meta_size) != file->meta_crc)
+        return BAD("the metadata is damaged: its checksum does not match; fetch the file again");
+    if (crc_of(out->index, file->index_size) != file->index_crc)
+        return BAD("the index is damaged: its checksum does not match; fetch the file again");
+    return 0;
+}
+
+static int parse_meta(MegaFile *file, const Sections *sections, MegaError *err)
 {
     MegaError inner = {0};
-    int code = mega_meta_decode(&file->meta, file->data + MEGA_HEADER_SIZE, (size_t)file->meta_size,
-                                &inner);
+    int code = mega_meta_decode(&file->meta, sections->meta, (size_t)file->meta_size, &inner);
     return code ? FAIL(code, "%s", inner.text) : 0;
 }
 
 /* ---- Index ---------------------------------------------------------------------------------- */
 
-/* What is filled while the index is walked. */
+/* What is filled while the index is walked; the reader walks a copy. */
 typedef struct Walk {
     MegaReader reader;
     char *name;   /* where the next name goes */
@@ -170,18 +195,17 @@ static int parse_tensor(const MegaFile *file, Walk *walk, MegaTensor *tensor, Me
 {
     MegaReader *reader = &walk->reader;
     int dtype = mega_get_u8(reader), encoding = mega_get_u8(reader);
-    const MegaDtypeTraits *traits = mega_dtype_traits(dtype);
     tensor->dtype = (MegaDtype)dtype;
     tensor->encoding = (MegaEncoding)encoding;
     tensor->rank = mega_get_u8(reader);
     tensor->tied_to = -1;
     if (reader->failed)
         return TENSOR_BAD("its entry reaches beyond the end of the index");
-    if (!traits || !traits->storable)
+    if (!mega_dtype_storable(dtype))
         return FAIL(MEGA_ERR_UNSUPPORTED,
                     "tensor '%s' has dtype %d, which this version does not know", tensor->name,
                     dtype);
-    if (encoding > MEGA_IN_PANELS)
+    if (encoding >= MEGA_ENCODING_COUNT)
         return FAIL(MEGA_ERR_UNSUPPORTED,
                     "tensor '%s' has encoding %d, which this version does not know", tensor->name,
                     encoding);
@@ -340,7 +364,7 @@ static int sort_entries(MegaFile *file, MegaError *err)
     return 0;
 }
 
-static int parse_index(MegaFile *file, MegaError *err)
+static int parse_index(MegaFile *file, const Sections *sections, MegaError *err)
 {
     if (file->count > file->index_size / MIN_ENTRY)
         return BAD("%" PRIu32 " tensors do not fit into an index of %" PRIu64 " bytes", file->count,
@@ -353,7 +377,7 @@ static int parse_index(MegaFile *file, MegaError *err)
     if (!file->entries || !file->sorted || !file->names || !file->blocks)
         return FAIL(MEGA_ERR_MEMORY, "no memory for the index");
     Walk walk = {
-        .reader = mega_reader(file->data + file->index_offset, (size_t)file->index_size),
+        .reader = mega_reader(sections->index, (size_t)file->index_size),
         .name = file->names,
         .block = file->blocks,
         .end = file->index_offset + file->index_size,
@@ -384,13 +408,20 @@ static int parse_index(MegaFile *file, MegaError *err)
 
 static int parse(MegaFile *file, MegaError *err)
 {
+    Sections sections = {0};
     int code = parse_header(file, err);
     if (!code)
         code = check_sections(file, err);
     if (!code)
-        code = parse_meta(file, err);
+        code = copy_sections(file, &sections, err);
     if (!code)
-        code = parse_index(file, err);
+        code = check_padding(file, err);
+    if (!code)
+        code = parse_meta(file, &sections, err);
+    if (!code)
+        code = parse_index(file, &sections, err);
+    free(sections.meta);
+    free(sections.index);
     return code;
 }
 

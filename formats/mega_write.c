@@ -98,7 +98,7 @@ static int add_entry(MegaWriter *writer, size_t index, const MegaTensorDecl *dec
         return FAIL(MEGA_ERR_ARGUMENT,
                     "the name of tensor %zu must be 1 to %d bytes of printable ASCII", index,
                     MEGA_MAX_NAME);
-    if (!traits || !traits->storable)
+    if (!mega_dtype_storable((int)decl->dtype))
         return FAIL(MEGA_ERR_ARGUMENT, "tensor '%s' has dtype %s, which a .mega file cannot hold",
                     decl->name, traits ? traits->name : "unknown");
     if (decl->rank < 1 || decl->rank > MEGA_MAX_RANK)

@@ -35,8 +35,9 @@ static char *folder_of(const char *path)
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
-/* Creates a file of a new name in the target's folder. 0666 is narrowed by the umask. */
-static int create_temporary(MegaOutput *output, MegaError *err)
+/* Creates a file of a new name in the target's folder, of no more rights than `mode`: at no moment
+ * can somebody open it who could not open the file that it replaces. */
+static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
 {
     int code = MEGA_ERR_MEMORY;
     size_t size = 0;
@@ -53,7 +54,7 @@ static int create_temporary(MegaOutput *output, MegaError *err)
             number = (uint64_t)getpid() << 32 | (unsigned)attempt;
         snprintf(output->temporary, size, "%s/.mega-%016llx.tmp", folder,
                  (unsigned long long)number);
-        output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (output->fd >= 0 || errno != EEXIST)
             break;
     }
@@ -95,8 +96,9 @@ int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
         if (output->fd < 0)
             code = fail_write(output, err);
     } else {
-        code = create_temporary(output, err);
-        /* The file that is replaced may be private. */
+        /* The umask narrows the rights of a new file. A file that replaces another gets the
+         * owner's rights first and then all of them, which the umask has no say in. */
+        code = create_temporary(output, exists ? info.st_mode & 0600 : 0666, err);
         if (!code && exists && fchmod(output->fd, info.st_mode & 0777) != 0)
             code = fail_write(output, err);
     }

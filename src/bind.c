@@ -256,8 +256,8 @@ static uint64_t dim_value(const Walk *walk, Dim dim)
     case BIAS: return 2 * (uint64_t)mega_bias_positions(stack) - 1;
     case VOCAB: return (uint64_t)embed->vocab;
     case FRAME: return (uint64_t)embed->frame_length;
-    case PATCH: return (uint64_t)embed->channels * (uint64_t)embed->patch * (uint64_t)embed->patch;
-    case PATCHES: return (uint64_t)(embed->height / embed->patch) * (embed->width / embed->patch);
+    case PATCH: return mega_embed_fan_in(embed);
+    case PATCHES: return mega_image_patches(embed);
     case POOLED: return pooled;
     case HEAD: return (uint64_t)head->width;
     case HEAD_IN: return walk->head_layer == 0 ? pooled : (uint64_t)head->width;

@@ -367,6 +367,34 @@ static int check_stack(const MegaStackConfig *stack, const char *name, MegaError
     return 0;
 }
 
+uint64_t mega_config_input_length(const MegaConfig *config)
+{
+    const MegaEmbedConfig *embed = &config->embed;
+    uint64_t length = (uint64_t)config->encoder.max_positions;
+    if (embed->kind == MEGA_EMBED_PATCHES)
+        return mega_image_values(embed);
+    if (embed->kind == MEGA_EMBED_FRAMES)
+        length *= (uint64_t)embed->frame_hop;
+    return length < MEGA_MAX_LENGTH ? length : MEGA_MAX_LENGTH;
+}
+
+static int check_patches(const MegaEmbedConfig *embed, MegaError *err)
+{
+    if (embed->height % embed->patch || embed->width % embed->patch)
+        return mega_fail(err, MEGA_ERR_MODEL, "an image of %d x %d is not whole patches of %d",
+                         embed->width, embed->height, embed->patch);
+    if (mega_image_values(embed) > MEGA_MAX_IMAGE_VALUES)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "images of %d x %d x %d values (channels x height x width) exceed the "
+                         "limit of %d values",
+                         embed->channels, embed->height, embed->width, MEGA_MAX_IMAGE_VALUES);
+    if (mega_embed_fan_in(embed) > MEGA_MAX_FAN_IN)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "patches of %d x %d x %d values exceed the limit of %d values",
+                         embed->channels, embed->patch, embed->patch, MEGA_MAX_FAN_IN);
+    return 0;
+}
+
 static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
 {
     if (embed->kind == MEGA_EMBED_TOKENS && embed->pad >= embed->vocab)
@@ -377,11 +405,7 @@ static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "embed.frame_length %d must exceed embed.frame_hop %d by an even number",
                          embed->frame_length, embed->frame_hop);
-    if (embed->kind == MEGA_EMBED_PATCHES &&
-        (embed->height % embed->patch || embed->width % embed->patch))
-        return mega_fail(err, MEGA_ERR_MODEL, "an image of %d x %d is not whole patches of %d",
-                         embed->width, embed->height, embed->patch);
-    return 0;
+    return embed->kind == MEGA_EMBED_PATCHES ? check_patches(embed, err) : 0;
 }
 
 static int check_bands(const MegaBands *bands, int vocab, bool many, const char *name,

@@ -17,6 +17,10 @@
 #define MEGA_MAX_HEAD_LAYERS 16
 #define MEGA_MAX_NDIM 1024
 #define MEGA_MAX_BANDS 16
+/* Limits of products. */
+#define MEGA_MAX_IMAGE_VALUES (1 << 28)
+#define MEGA_MAX_FAN_IN (1 << 24)
+#define MEGA_MAX_LENGTH (1 << 24) /* samples, numbers or tokens that fill a model */
 
 typedef enum MegaEmbedKind {
     MEGA_EMBED_TOKENS, /* table lookup */
@@ -178,6 +182,37 @@ static inline int mega_band_size(const MegaBands *bands, int band)
 {
     return bands->end[band] - (band ? bands->end[band - 1] : 0);
 }
+
+/* Products of hyper-parameters. They are computed here only, in 64 bits, and mega_config_check
+ * keeps them below the limits that stand behind. */
+
+/* Values of an image, [channels][height][width]: MEGA_MAX_IMAGE_VALUES. */
+static inline uint64_t mega_image_values(const MegaEmbedConfig *embed)
+{
+    return (uint64_t)embed->channels * (uint64_t)embed->height * (uint64_t)embed->width;
+}
+
+/* Patches of an image, which are its positions: no more than it has values. */
+static inline uint64_t mega_image_patches(const MegaEmbedConfig *embed)
+{
+    return (uint64_t)(embed->height / embed->patch) * (uint64_t)(embed->width / embed->patch);
+}
+
+/* Values that a linear embedding makes one position of, a frame or a patch, else 0:
+ * MEGA_MAX_FAN_IN. */
+static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
+{
+    if (embed->kind == MEGA_EMBED_FRAMES)
+        return (uint64_t)embed->frame_length;
+    if (embed->kind == MEGA_EMBED_PATCHES)
+        return (uint64_t)embed->channels * (uint64_t)embed->patch * (uint64_t)embed->patch;
+    return 0;
+}
+
+/* The length of an input (MegaInput.length) that fills what a classifier was made for: an image,
+ * or as many samples, numbers or tokens as its encoder has positions. At most
+ * MEGA_MAX_LENGTH, however many positions a model states. */
+uint64_t mega_config_input_length(const MegaConfig *config);
 
 /* M of spec section 3: the simple bias has 2 M - 1 entries. */
 static inline int mega_bias_positions(const MegaStackConfig *stack)

@@ -13,13 +13,18 @@
 #include "quantize.h"
 
 static const MegaDtypeTraits traits[] = {
-    {MEGA_F32, "f32", 4, 1, true},  {MEGA_F16, "f16", 2, 1, true},
-    {MEGA_BF16, "bf16", 2, 1, true},
-    {MEGA_Q8, "int8", MEGA_Q8_BYTES, MEGA_SCALE_BLOCK, true},
-    {MEGA_Q4, "int4", MEGA_Q4_BYTES, MEGA_SCALE_BLOCK, true},
-    {MEGA_F64, "f64", 8, 1, false}, {MEGA_I64, "i64", 8, 1, false}, {MEGA_I32, "i32", 4, 1, false},
-    {MEGA_I16, "i16", 2, 1, false}, {MEGA_I8, "i8", 1, 1, false},   {MEGA_U8, "u8", 1, 1, false},
-    {MEGA_BOOL, "bool", 1, 1, false},
+    {MEGA_F32, "f32", 4, 1},
+    {MEGA_F16, "f16", 2, 1},
+    {MEGA_BF16, "bf16", 2, 1},
+    {MEGA_Q8, "int8", MEGA_Q8_BYTES, MEGA_SCALE_BLOCK},
+    {MEGA_Q4, "int4", MEGA_Q4_BYTES, MEGA_SCALE_BLOCK},
+    {MEGA_F64, "f64", 8, 1},
+    {MEGA_I64, "i64", 8, 1},
+    {MEGA_I32, "i32", 4, 1},
+    {MEGA_I16, "i16", 2, 1},
+    {MEGA_I8, "i8", 1, 1},
+    {MEGA_U8, "u8", 1, 1},
+    {MEGA_BOOL, "bool", 1, 1},
 };
 
 #define TRAITS_COUNT (sizeof traits / sizeof traits[0])

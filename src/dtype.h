@@ -29,16 +29,26 @@ typedef enum MegaDtype {
     MEGA_BOOL = 38,
 } MegaDtype;
 
+/* Types below this number may stand in a .mega file, and tables indexed by the type of a tensor of
+ * such a file have this many entries. */
+#define MEGA_STORABLE_DTYPES 5
+_Static_assert(MEGA_Q4 + 1 == MEGA_STORABLE_DTYPES, "a type that files may hold was added");
+
 /* Properties of a type, or NULL for a number that is none. */
 typedef struct MegaDtypeTraits {
     MegaDtype dtype;
     const char *name;   /* "f32" */
     uint32_t item_size; /* bytes */
     uint32_t block;     /* elements of an item */
-    bool storable;      /* allowed in a .mega file */
 } MegaDtypeTraits;
 
 const MegaDtypeTraits *mega_dtype_traits(int dtype);
+
+/* Whether a number is that of a type which a .mega file may hold. */
+static inline bool mega_dtype_storable(int dtype)
+{
+    return dtype >= 0 && dtype < MEGA_STORABLE_DTYPES;
+}
 
 /* Whether items are integers with a scale. */
 static inline bool mega_dtype_quantized(MegaDtype dtype)

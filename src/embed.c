@@ -63,6 +63,11 @@ static int check_image(const MegaEmbedConfig *embed, const MegaInput *input, Meg
                          "model takes %d x %d x %d",
                          input->channels, input->height, input->width, embed->channels,
                          embed->height, embed->width);
+    if (input->length != mega_image_values(embed))
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "an image of %d x %d x %d values (channels x height x width) was given "
+                         "with %zu values",
+                         input->channels, input->height, input->width, input->length);
     return 0;
 }
 
@@ -88,7 +93,7 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
     if (embed->kind == MEGA_EMBED_FRAMES)
         *length = (input->length - 1) / (size_t)embed->frame_hop + 1;
     else if (embed->kind == MEGA_EMBED_PATCHES)
-        *length = (size_t)(embed->height / embed->patch) * (size_t)(embed->width / embed->patch);
+        *length = (size_t)mega_image_patches(embed);
     if (stack->bias == MEGA_BIAS_SIMPLE && stack->chunk == 0 &&
         *length > (size_t)stack->max_positions)
         return mega_fail(err, MEGA_ERR_INPUT,
@@ -110,15 +115,6 @@ typedef struct Embed {
     const MegaInput *input;
     size_t begin, length; /* its positions in the workspace */
 } Embed;
-
-uint64_t mega_embed_fan_in(const MegaEmbedConfig *config)
-{
-    if (config->kind == MEGA_EMBED_FRAMES)
-        return (uint64_t)config->frame_length;
-    if (config->kind == MEGA_EMBED_PATCHES)
-        return (uint64_t)config->channels * (uint64_t)config->patch * (uint64_t)config->patch;
-    return 0;
-}
 
 uint64_t mega_embed_scratch(const MegaConfig *config)
 {

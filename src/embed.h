@@ -18,8 +18,6 @@ MegaInputKind mega_embed_input_kind(const MegaEmbedConfig *embed);
 /* Checks an input against the model and drops padding ids at both ends of a token sequence, which
  * does not change any result (spec section 1, last point). *length: positions in the stack. */
 int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length, MegaError *err);
-/* Values of one position for the linear kinds (frames and patches), else 0. */
-uint64_t mega_embed_fan_in(const MegaEmbedConfig *config);
 /* Floats of scratch memory per worker. */
 uint64_t mega_embed_scratch(const MegaConfig *config);
 /* x *= sqrt(width): the scale of embeddings in translators and language models. */

@@ -7,7 +7,7 @@
 
 #include "audio.h"
 
-#define MAX_CLIP INT32_MAX /* samples */
+#define MAX_CLIP (1 << 26) /* samples: 70 minutes at 16 kHz */
 #define MAX_SCALE 1e9      /* of a mean or standard deviation */
 #define MIN_STD 1e-9
 
@@ -150,6 +150,11 @@ static int check_image(const MegaImageFeatures *features, MegaError *err)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata image.channels is %d, expected 1 (gray) or 3 (RGB)",
                          features->channels);
+    if ((uint64_t)features->width * (uint64_t)features->height > MEGA_IMAGE_MAX_PIXELS)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata image.width and image.height are %d x %d pixels; the limit is "
+                         "%u pixels",
+                         features->width, features->height, MEGA_IMAGE_MAX_PIXELS);
     if (features->fit == MEGA_FIT_CROP &&
         (features->resize < features->width || features->resize < features->height))
         return mega_fail(err, MEGA_ERR_MODEL,

@@ -40,13 +40,16 @@ static void test_traits(void **state)
         assert_non_null(traits);
         assert_string_equal(traits->name, names[i]);
         assert_int_equal(traits->item_size, sizes[i]);
-        assert_int_equal(traits->storable, i < 5);
+        assert_int_equal(mega_dtype_storable(dtype), i < 5);
         assert_int_equal(traits->block, i == 3 || i == 4 ? 32 : 1);
     }
     assert_int_equal(mega_dtype_by_name("f8"), -1);
     assert_null(mega_dtype_traits(5));
     assert_null(mega_dtype_traits(-1));
     assert_null(mega_dtype_traits(255));
+    assert_false(mega_dtype_storable(-1));
+    for (int dtype = 0; dtype < MEGA_STORABLE_DTYPES; dtype++)
+        assert_non_null(mega_dtype_traits(dtype));
 }
 
 /* All values of a short type to float32 and back give the same bits, NaNs included. */

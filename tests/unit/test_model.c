@@ -144,6 +144,30 @@ static void inconsistent_configurations(void **state)
             c.embed.width = c.embed.height = 12, "whole patches");
 }
 
+/* Every factor is allowed, but not all of them together. */
+static void products_have_limits(void **state)
+{
+    MegaConfig good = small_config(), c;
+    MegaError err;
+    (void)state;
+    good.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_PATCHES, .pad = -1, .patch = 64,
+                                   .channels = 4, .height = 8192, .width = 8192};
+    assert_int_equal(mega_config_check(&good, NULL), 0);
+    assert_int_equal(mega_config_input_length(&good), 1 << 28);
+    REFUSED(c.embed.width = 8256, "exceed the limit of 268435456 values");
+    REFUSED(c.embed.channels = 3; c.embed.height = 65536; c.embed.width = 21888,
+            "3 x 65536 x 21888"); /* whose product is 2^32 and some */
+    REFUSED(c.embed.patch = 4096, "patches of 4 x 4096 x 4096 values exceed");
+    c = small_config();
+    c.encoder.max_positions = 1 << 26;
+    assert_int_equal(mega_config_input_length(&c), MEGA_MAX_LENGTH);
+    c.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_FRAMES, .pad = -1, .frame_length = 1 << 20,
+                                .frame_hop = 1 << 20};
+    assert_int_equal(mega_config_input_length(&c), MEGA_MAX_LENGTH);
+    c.encoder.max_positions = 3;
+    assert_int_equal(mega_config_input_length(&c), 3 << 20);
+}
+
 static MegaConfig small_translator(void)
 {
     MegaConfig config = small_config();
@@ -227,6 +251,7 @@ int main(void)
         cmocka_unit_test(types_and_encodings),
         cmocka_unit_test(from_memory),
         cmocka_unit_test(inconsistent_configurations),
+        cmocka_unit_test(products_have_limits),
         cmocka_unit_test(inconsistent_decoders),
         cmocka_unit_test(metadata_of_another_kind),
     };

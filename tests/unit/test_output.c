@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -151,6 +152,16 @@ static void test_special_files(void **state)
     unlink(path);
 }
 
+/* Stands in for the system's: what rights the file had before it was given others. */
+static mode_t rights_before;
+int fchmod(int fd, mode_t mode)
+{
+    struct stat info;
+    if (fstat(fd, &info) == 0)
+        rights_before = info.st_mode & 0777;
+    return (int)syscall(SYS_fchmod, fd, mode);
+}
+
 static mode_t mode_of(const char *name)
 {
     struct stat info;
@@ -171,8 +182,12 @@ static void test_permissions_and_links(void **state)
     assert_int_equal(mode_of(path), 0640);
     assert_int_equal(chmod(path, 0600), 0);
     assert_int_equal(symlink("text", link_path), 0);
+    before = umask(0);
+    rights_before = 0777;
     assert_int_equal(write_text(link_path, "second", &err), 0);
+    umask(before);
     assert_int_equal(mode_of(path), 0600);
+    assert_int_equal(rights_before & 077, 0); /* not for a moment */
     assert_int_equal(lstat(link_path, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     assert_content(path, "second");

@@ -214,6 +214,25 @@ static void wrong_inputs_are_refused(void **state)
     mega_model_free(model);
 }
 
+/* Sides that fit, with fewer or more values than they make. */
+static void images_have_all_their_values(void **state)
+{
+    Random random = {18};
+    MegaConfig config = small_config();
+    const float values[49] = {0};
+    (void)state;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_PATCHES, .pad = -1, .patch = 2,
+                                     .channels = 3, .height = 4, .width = 4};
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session;
+    assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 47, 3, 4, 4},
+                 "3 x 4 x 4 values (channels x height x width) was given with 47 values");
+    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 49, 3, 4, 4}, "49 values");
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
 /* Real numbers near the end of float32 overflow inside, which must not pass for a result. */
 static void overflow_is_an_error(void **state)
 {
@@ -239,6 +258,7 @@ int main(void)
         cmocka_unit_test(chunk_as_long_as_the_input_is_no_chunk),
         cmocka_unit_test(padding_at_the_ends_changes_nothing),
         cmocka_unit_test(wrong_inputs_are_refused),
+        cmocka_unit_test(images_have_all_their_values),
         cmocka_unit_test(overflow_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,7 +235,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_DICT: meta->dict = value; break;
     case OPT_LABELS: meta->labels = value; break;
     case OPT_AUDIO_RATE: good = parse_long(value, 1, 1000000, &meta->audio_rate); break;
-    case OPT_AUDIO_LENGTH: good = parse_long(value, 0, 1L << 30, &meta->audio_length); break;
+    case OPT_AUDIO_LENGTH: good = parse_long(value, 0, 1L << 26, &meta->audio_length); break;
     case OPT_AUDIO_MEAN: good = parse_double(value, &meta->audio_mean, '\0', NULL); break;
     case OPT_AUDIO_STD:
         good = parse_double(value, &meta->audio_std, '\0', NULL) && meta->audio_std > 0;
@@ -267,7 +267,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
     case OPT_DTYPE: {
         int dtype = mega_dtype_by_name(value);
-        good = dtype >= 0 && mega_dtype_traits(dtype)->storable;
+        good = mega_dtype_storable(dtype);
         options->write.dtype = (MegaDtype)(good ? dtype : MEGA_F32);
         options->write.keep_types = false;
         break;

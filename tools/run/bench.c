@@ -342,15 +342,14 @@ static void choose_lengths(Options *options, const MegaConfig *config)
 {
     const MegaEmbedConfig *embed = &config->embed;
     bool translator = config->task == MEGA_TASK_TRANSLATE;
-    if (config->task == MEGA_TASK_CLASSIFY && embed->kind == MEGA_EMBED_PATCHES)
-        options->length = embed->channels * embed->height * embed->width;
+    bool classifier = config->task == MEGA_TASK_CLASSIFY;
+    bool states_length = embed->kind == MEGA_EMBED_FRAMES || config->encoder.chunk == 0;
+    if (classifier && embed->kind == MEGA_EMBED_PATCHES)
+        options->length = (int)mega_config_input_length(config);
     else if (options->length == 0 && translator)
         options->length = 25;
-    else if (options->length == 0 && config->task == MEGA_TASK_CLASSIFY && embed->frame_hop > 0)
-        options->length = config->encoder.max_positions * embed->frame_hop;
-    else if (options->length == 0 && config->task == MEGA_TASK_CLASSIFY &&
-             config->encoder.chunk == 0)
-        options->length = config->encoder.max_positions;
+    else if (options->length == 0 && classifier && states_length)
+        options->length = (int)mega_config_input_length(config);
     else if (options->length == 0)
         options->length = 1024;
     if (options->tokens == 0)
@@ -363,15 +362,21 @@ static int make_input(Bench *bench, MegaError *err)
     const MegaConfig *config = mega_model_config(bench->model);
     int vocab = config->task == MEGA_TASK_GENERATE ? config->target.vocab : config->embed.vocab;
     size_t count = (size_t)bench->options->length + (size_t)bench->options->batch + 1024;
+    bool ids = mega_model_input_kind(bench->model) == MEGA_INPUT_TOKENS;
     uint32_t state = 1;
-    bench->tokens = malloc(count * sizeof *bench->tokens);
-    bench->values = malloc(count * sizeof *bench->values);
-    if (!bench->tokens || !bench->values)
+    int code = mega_session_allow(bench->session, count * sizeof(float), "the input", err);
+    if (code)
+        return code;
+    bench->tokens = ids ? malloc(count * sizeof *bench->tokens) : NULL;
+    bench->values = ids ? NULL : malloc(count * sizeof *bench->values);
+    if (!bench->tokens && !bench->values)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu random numbers", count);
     for (size_t i = 0; i < count; i++) {
         state = state * 1664525u + 1013904223u;
-        bench->tokens[i] = vocab > 4 ? 4 + (int32_t)((state >> 8) % (uint32_t)(vocab - 4)) : 0;
-        bench->values[i] = (float)(state >> 8) / (float)(1 << 23) - 1.0f;
+        if (ids)
+            bench->tokens[i] = vocab > 4 ? 4 + (int32_t)((state >> 8) % (uint32_t)(vocab - 4)) : 0;
+        else
+            bench->values[i] = (float)(state >> 8) / (float)(1 << 23) - 1.0f;
     }
     return 0;
 }

@@ -176,15 +176,15 @@ static void print_total(const char *dtype, const char *encoding, const Total *to
 /* By dtype and encoding. */
 static void print_totals(const MegaFile *file)
 {
-    Total by_kind[MEGA_BF16 + 1][MEGA_TIED + 1] = {0}, all = {0};
+    Total by_kind[MEGA_STORABLE_DTYPES][MEGA_ENCODING_COUNT] = {0}, all = {0};
     for (size_t i = 0; i < mega_file_tensor_count(file); i++) {
         const MegaTensor *tensor = mega_file_tensor(file, i);
         add_tensor(&by_kind[tensor->dtype][tensor->encoding], tensor);
         add_tensor(&all, tensor);
     }
     printf("tensors                  parameters       size     stored  ratio\n");
-    for (int dtype = MEGA_F32; dtype <= MEGA_BF16; dtype++)
-        for (int encoding = MEGA_PLAIN; encoding <= MEGA_TIED; encoding++)
+    for (int dtype = 0; dtype < MEGA_STORABLE_DTYPES; dtype++)
+        for (int encoding = 0; encoding < MEGA_ENCODING_COUNT; encoding++)
             if (by_kind[dtype][encoding].tensors)
                 print_total(dtype_name((MegaDtype)dtype), encoding_name((MegaEncoding)encoding),
                             &by_kind[dtype][encoding]);
