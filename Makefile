@@ -25,7 +25,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
-TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpcre2-8 $(LIB_LIBS)
+TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpng -ljpeg -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
 
@@ -41,7 +41,9 @@ LIB_SRC := \
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
-    formats/source.c formats/audio.c formats/image.c formats/npy.c src/features.c \
+    formats/source.c formats/audio.c formats/image_exif.c formats/image_png.c \
+    formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
+    formats/npy.c src/features.c \
     formats/text.c formats/moses_prefixes.c formats/moses.c formats/bpe.c formats/codec.c \
     formats/zip.c formats/pickle_globals.c formats/pickle.c \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \

@@ -251,12 +251,14 @@ int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const ch
         return mega_fail(err, MEGA_ERR_INPUT,
                          "%s is %d x %d pixels; this model takes images of exactly %d x %d", name,
                          image->width, image->height, features->width, features->height);
-    int code = mega_image_convert(image, features->channels, err);
+    /* Gray is made before resizing, as the original does. Three channels of a gray picture are the
+     * same before and after, and take less memory after. */
+    int code = features->channels == 1 ? mega_image_convert(image, 1, err) : 0;
     if (!code && features->fit == MEGA_FIT_STRETCH)
         code = mega_image_resize(image, features->width, features->height, err);
     if (!code && features->fit == MEGA_FIT_CROP)
         code = fit_crop(features, image, name, err);
-    return code;
+    return code ? code : mega_image_convert(image, features->channels, err);
 }
 
 void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out)

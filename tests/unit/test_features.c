@@ -282,7 +282,7 @@ static void test_images_of_the_original(void **state)
             MegaImage image = {0};
             MegaError err = {0};
             snprintf(path, sizeof path, "%s/%s/in.%d.png", fixtures(), cases[i].name, input);
-            if (mega_image_open(&image, path, &err) ||
+            if (mega_image_open(&image, path, NULL, &err) ||
                 mega_image_fit(&features, &image, path, &err))
                 fail_msg("%s", err.text);
             const size_t count = (size_t)(cases[i].channels * cases[i].size * cases[i].size);

@@ -35,6 +35,7 @@ struct InputReader {
     bool ids;
     MegaAudioFeatures audio;
     MegaImageFeatures image;
+    MegaImageOptions image_options;
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL with ids */
     MegaPcm pcm;
@@ -520,7 +521,7 @@ static int next_image(InputReader *reader, Input *out, MegaError *err)
 {
     const MegaImageFeatures *features = &reader->image;
     MegaImage image = {0};
-    int code = mega_image_open(&image, reader->path, err);
+    int code = mega_image_open(&image, reader->path, &reader->image_options, err);
     if (!code)
         code = mega_image_fit(features, &image, mega_source_name(reader->path), err);
     const size_t length =

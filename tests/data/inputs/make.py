@@ -16,6 +16,13 @@ def save(name, image, expected=None, **options):
         expected.save(name.rsplit('.', 1)[0] + '.rgb.png')
 
 
+def on_white(image):
+    """A picture with opacity, as mega-run reads it: laid on white, rounded."""
+    samples = numpy.asarray(image.convert('RGBA')).astype(int)
+    colours, opacity = samples[..., :3], samples[..., 3:]
+    return Image.fromarray(((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(numpy.uint8))
+
+
 noise = Image.fromarray(random.integers(0, 256, (23, 37, 3), dtype=numpy.uint8))
 save('noise.png', noise)
 for width, height in ((16, 16), (50, 40), (37, 5), (1, 1)):
@@ -23,9 +30,9 @@ for width, height in ((16, 16), (50, 40), (37, 5), (1, 1)):
 save('noise.gray.png', noise.convert('L'))
 
 rgba = Image.fromarray(random.integers(0, 256, (5, 7, 4), dtype=numpy.uint8), 'RGBA')
-save('rgba.png', rgba, rgba.convert('RGB'))
+save('rgba.png', rgba, on_white(rgba))
 gray_alpha = rgba.convert('LA')
-save('gray-alpha.png', gray_alpha, gray_alpha.convert('RGB'))
+save('gray-alpha.png', gray_alpha, on_white(gray_alpha))
 palette = noise.resize((9, 6)).quantize(11)
 save('palette.png', palette, palette.convert('RGB'))
 bits = noise.convert('1').crop((0, 0, 13, 4))
@@ -38,6 +45,13 @@ smooth = Image.fromarray(numpy.stack([x * 6, y * 10, 255 - x * 3 - y * 4], 2).as
 for name, options in (('baseline', {}), ('progressive', {'progressive': True})):
     smooth.save(name + '.jpg', quality=90, **options)
     Image.open(name + '.jpg').convert('RGB').save(name + '.rgb.png')
+smooth.convert('CMYK').save('cmyk.jpg', quality=90)
+Image.open('cmyk.jpg').convert('RGB').save('cmyk.rgb.png')
+# The same samples under the marker of YCCK: Pillow cannot write that, but reads it.
+content = open('cmyk.jpg', 'rb').read()
+transform = content.index(b'Adobe') + 11
+open('ycck.jpg', 'wb').write(content[:transform] + b'\2' + content[transform + 1:])
+Image.open('ycck.jpg').convert('RGB').save('ycck.rgb.png')
 gray = smooth.convert('L')
 gray.save('gray.jpg', quality=90)
 Image.open('gray.jpg').convert('RGB').save('gray.rgb.png')
