@@ -68,6 +68,9 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
     switch (kind.role) {
     case MEGA_ROLE_MODEL:
         return FAIL(MEGA_ERR_FORMAT, "this is a .mega model already; use it with mega-run");
+    case MEGA_ROLE_SOUND:
+    case MEGA_ROLE_PICTURE:
+    case MEGA_ROLE_UNREAD:
     case MEGA_ROLE_INPUT: return FAIL(MEGA_ERR_FORMAT, "this is %s; " EXPECTED, kind.what);
     case MEGA_ROLE_CHECKPOINT:
         return FAIL(MEGA_ERR_FORMAT,

@@ -36,6 +36,9 @@ static int fail_kind(const MegaFile *file, MegaError *err)
     case MEGA_ROLE_CHECKPOINT:
         return BAD("this is %s; convert it first: mega-convert CHECKPOINT -o MODEL.mega",
                    kind.what);
+    case MEGA_ROLE_SOUND:
+    case MEGA_ROLE_PICTURE:
+    case MEGA_ROLE_UNREAD:
     case MEGA_ROLE_INPUT:
         return BAD("this is %s; give it as an input, not as the model", kind.what);
     case MEGA_ROLE_TEXT:

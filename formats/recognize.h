@@ -13,7 +13,10 @@ typedef enum MegaFileRole {
     MEGA_ROLE_OTHER,      /* advice says what to do */
     MEGA_ROLE_MODEL,      /* a .mega file */
     MEGA_ROLE_CHECKPOINT, /* a file for mega-convert */
-    MEGA_ROLE_INPUT,      /* a recording, picture or array */
+    MEGA_ROLE_SOUND,      /* a recording of a format that audio.h reads */
+    MEGA_ROLE_PICTURE,    /* an image, whether image.h reads its format or not */
+    MEGA_ROLE_UNREAD,     /* a recording or film of a format that is not read; advice converts it */
+    MEGA_ROLE_INPUT,      /* an array */
     MEGA_ROLE_TEXT,       /* text or a web page; advice as for OTHER */
     MEGA_ROLE_UNKNOWN,    /* what and advice are NULL */
 } MegaFileRole;
@@ -21,7 +24,7 @@ typedef enum MegaFileRole {
 typedef struct MegaFileKind {
     MegaFileRole role;
     const char *what;   /* completes "this is ..." */
-    const char *advice; /* for MEGA_ROLE_OTHER and _TEXT; NULL where only the caller knows better */
+    const char *advice; /* for MEGA_ROLE_OTHER, _UNREAD and _TEXT; NULL where only the caller knows better */
 } MegaFileKind;
 
 /* Looks at the first 512 bytes at most. They may be a first line without its end. */

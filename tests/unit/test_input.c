@@ -431,9 +431,12 @@ static void test_sniff(void **state)
         const char *content;
         InputKind kind;
     } cases[] = {
-        {"fLaC....", INPUT_AUDIO},     {"\xff\xfb\x90....", INPUT_AUDIO},
-        {"RIFF....WAVE", INPUT_AUDIO}, {"\xff\xd8\xff\xe0..", INPUT_IMAGE},
-        {"GIF89a", INPUT_IMAGE},       {"BM is a text here", INPUT_TEXT},
+        {"fLaC\1...", INPUT_AUDIO},     {"\xff\xfb\x90....", INPUT_AUDIO},
+        {"RIFF\1...WAVE", INPUT_AUDIO}, {"\xff\xd8\xff\xe0..", INPUT_IMAGE},
+        {"GIF89a\1", INPUT_IMAGE},      {"BM is a text here", INPUT_TEXT},
+        {"NIST_1A\n   1024\n", INPUT_AUDIO}, {"ID3 tags are old", INPUT_TEXT},
+        {"Creative Voice File\x1a", INPUT_AUDIO}, {"\x64\xa3\1", INPUT_UNKNOWN},
+        {" paf\1", INPUT_AUDIO},        {"#!AMR\n", INPUT_UNKNOWN},
         {"gr\xc3\xbcn\n", INPUT_TEXT}, {"gr\xfcn", INPUT_UNKNOWN},
         {"a\001b", INPUT_UNKNOWN},     {"\x89MEGA\n\r\n", INPUT_UNKNOWN},
     };
@@ -447,7 +450,7 @@ static void test_sniff(void **state)
     assert_int_equal(input_sniff("/nonexistent/a.txt"), INPUT_TEXT);
     assert_int_equal(input_sniff("/nonexistent/a"), INPUT_UNKNOWN);
     assert_int_equal(input_sniff(folder), INPUT_UNKNOWN);
-    assert_int_equal(input_sniff("-"), INPUT_UNKNOWN);
+    assert_int_equal(input_sniff("/dev/zero"), INPUT_UNKNOWN);
 }
 
 static void write_model(const char *name, const char *task, const char *key)

@@ -347,13 +347,12 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
         fail_input(c, path, &err);
 }
 
-/* Which engine an input needs, when no model was named. A pipe shows nothing before it is read; it
- * is taken for sound. */
+/* Which engine an input needs, when no model was named. */
 static InputKind kind_of(const Options *options, const char *path)
 {
     if (options->model)
         return INPUT_UNKNOWN;
-    if (options->input.has_raw || strcmp(path, "-") == 0)
+    if (options->input.has_raw)
         return INPUT_AUDIO;
     return options->input.ids ? INPUT_TEXT : input_sniff(path);
 }

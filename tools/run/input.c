@@ -8,8 +8,6 @@
  */
 #include "input.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,46 +52,11 @@ struct InputReader {
 
 /* ---- What a file holds ---------------------------------------------------------------------- */
 
-typedef struct Magic {
-    size_t offset;
-    const char *bytes;
-    size_t size;
-    InputKind kind;
-    const char *name;
-} Magic;
-
-#define MAGIC(offset, bytes, kind, name)                                                           \
-    {                                                                                              \
-        offset, bytes, sizeof(bytes) - 1, kind, name                                               \
-    }
-static const Magic magics[] = {
-    MAGIC(8, "WAVE", INPUT_AUDIO, "a wav recording"),
-    MAGIC(0, "fLaC", INPUT_AUDIO, "a FLAC recording"),
-    MAGIC(0, "OggS", INPUT_AUDIO, "an Ogg recording"),
-    MAGIC(0, "ID3", INPUT_AUDIO, "an MP3 recording"),
-    MAGIC(0, "\xff\xfb", INPUT_AUDIO, "an MP3 recording"),
-    MAGIC(0, "\xff\xf3", INPUT_AUDIO, "an MP3 recording"),
-    MAGIC(0, "\xff\xf2", INPUT_AUDIO, "an MP3 recording"),
-    MAGIC(8, "AIF", INPUT_AUDIO, "an AIFF recording"),
-    MAGIC(0, ".snd", INPUT_AUDIO, "an AU recording"),
-    MAGIC(0, "caff", INPUT_AUDIO, "a CAF recording"),
-    MAGIC(0, "riff\x2e\x91\xcf\x11", INPUT_AUDIO, "a Wave64 recording"),
-    MAGIC(0, "\x89PNG\r\n\x1a\n", INPUT_IMAGE, "a PNG image"),
-    MAGIC(0, "\xff\xd8\xff", INPUT_IMAGE, "a JPEG image"),
-    MAGIC(0, "GIF8", INPUT_IMAGE, "a GIF image"),
-    MAGIC(8, "WEBP", INPUT_IMAGE, "a WebP image"),
-    MAGIC(0, "II*\0", INPUT_IMAGE, "a TIFF image"),
-    MAGIC(0, "MM\0*", INPUT_IMAGE, "a TIFF image"),
-    MAGIC(6, "\0\0\0\0", INPUT_IMAGE, "a BMP image"), /* and "BM", see find_magic */
-    MAGIC(0, "<!DOCTYPE", INPUT_TEXT, "an HTML page"),
-    MAGIC(0, "<html", INPUT_TEXT, "an HTML page"),
-};
-#undef MAGIC
-
 typedef struct Content {
     InputKind kind;
     const char *name;   /* NULL: nothing that is known */
     const char *advice; /* what to do with a file that is no input; or NULL */
+    bool unread;        /* sound of a format that is not read */
 } Content;
 
 static const struct {
@@ -121,57 +84,50 @@ static bool looks_like_text(const uint8_t *bytes, size_t size)
     return size && (position == size || (size == SNIFF_SIZE && size - position < 4));
 }
 
-static const Magic *find_magic(const uint8_t *bytes, size_t size)
+/* BMP files begin with "BM", as texts do; behind the size there are four zeros. */
+static bool looks_like_bmp(const uint8_t *bytes, size_t size)
 {
-    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
-        const Magic *magic = &magics[i];
-        if (magic->offset + magic->size > size ||
-            memcmp(bytes + magic->offset, magic->bytes, magic->size) != 0)
-            continue;
-        if (magic->offset == 6 && memcmp(bytes, "BM", 2) != 0)
-            continue;
-        return magic;
-    }
-    return NULL;
+    return size >= 10 && memcmp(bytes, "BM", 2) == 0 && memcmp(bytes + 6, "\0\0\0\0", 4) == 0;
 }
 
 /* Files that are no input: models, checkpoints, archives, ... Some look like text. */
 static Content find_content(const uint8_t *bytes, size_t size)
 {
-    const Magic *magic = find_magic(bytes, size);
-    if (magic)
-        return (Content){magic->kind, magic->name, NULL};
     const MegaFileKind kind = mega_recognize(bytes, size);
+    if (looks_like_bmp(bytes, size))
+        return (Content){.kind = INPUT_IMAGE, .name = "a BMP image"};
+    Content content = {.name = kind.what, .advice = kind.advice};
     switch (kind.role) {
-    case MEGA_ROLE_MODEL: return (Content){INPUT_UNKNOWN, kind.what, "give it with -m"};
-    case MEGA_ROLE_CHECKPOINT:
-        return (Content){INPUT_UNKNOWN, kind.what, "mega-convert makes a model of it"};
+    case MEGA_ROLE_MODEL: content.advice = "give it with -m"; break;
+    case MEGA_ROLE_CHECKPOINT: content.advice = "mega-convert makes a model of it"; break;
+    case MEGA_ROLE_SOUND: content.kind = INPUT_AUDIO; break;
+    case MEGA_ROLE_PICTURE: content.kind = INPUT_IMAGE; break;
+    case MEGA_ROLE_UNREAD: content.unread = true; break;
     case MEGA_ROLE_INPUT: /* an array: mega-run forward takes it */
-    case MEGA_ROLE_OTHER: return (Content){INPUT_UNKNOWN, kind.what, kind.advice};
-    default: return looks_like_text(bytes, size) ? (Content){INPUT_TEXT, "text", NULL}
-                                                 : (Content){INPUT_UNKNOWN, NULL, NULL};
+    case MEGA_ROLE_OTHER: break;
+    case MEGA_ROLE_TEXT:
+    case MEGA_ROLE_UNKNOWN:
+        if (!looks_like_text(bytes, size))
+            return (Content){.kind = INPUT_UNKNOWN};
+        content.kind = INPUT_TEXT;
+        if (!content.advice)
+            content.name = "text";
     }
+    return content;
 }
 
-/* By content. Only regular files are looked into: reading takes away from what a pipe gives. */
+/* By content, of pipes as well. */
 static Content sniff_content(const char *path)
 {
     uint8_t bytes[SNIFF_SIZE];
-    struct stat info;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return (Content){INPUT_UNKNOWN, NULL, NULL};
-    ssize_t size = -1;
-    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
-        size = pread(fd, bytes, sizeof bytes, 0);
-    close(fd);
-    return size > 0 ? find_content(bytes, (size_t)size) : (Content){INPUT_UNKNOWN, NULL, NULL};
+    size_t size = 0;
+    if (mega_source_peek(path, bytes, sizeof bytes, &size, NULL) || !size)
+        return (Content){.kind = INPUT_UNKNOWN};
+    return find_content(bytes, size);
 }
 
 InputKind input_sniff(const char *path)
 {
-    if (strcmp(path, "-") == 0)
-        return INPUT_UNKNOWN;
     const Content content = sniff_content(path);
     if (content.name)
         return content.kind;
@@ -184,22 +140,35 @@ InputKind input_sniff(const char *path)
     return INPUT_UNKNOWN;
 }
 
+static int fail_unread(const Content *content, const char *name, MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, a format that is not read; %s", name,
+                     content->name, content->advice);
+}
+
 int input_fail_unknown(const char *path, MegaError *err)
 {
     static const char expected[] = "expected a recording, a picture or a text";
+    const char *name = mega_source_name(path);
+    uint8_t byte;
+    size_t got = 0;
     struct stat info;
-    if (stat(path, &info) != 0 || access(path, R_OK) != 0)
-        return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    int code = mega_source_peek(path, &byte, 1, &got, err);
+    if (code)
+        return code;
     const Content content = sniff_content(path);
+    if (content.unread)
+        return fail_unread(&content, name, err);
     if (content.name)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; %s%s%s", path, content.name, expected,
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; %s%s%s", name, content.name, expected,
                          content.advice ? "; " : "", content.advice ? content.advice : "");
-    if (S_ISREG(info.st_mode) && info.st_size == 0)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; %s", path, expected);
+    const bool device = stat(path, &info) == 0 && S_ISCHR(info.st_mode);
+    if (!got && !device)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; %s", name, expected);
     return mega_fail(err, MEGA_ERR_INPUT,
                      "%s: no model can be chosen, since the kind of the input is not known; name a "
                      "model with -m",
-                     path);
+                     name);
 }
 
 /* ---- The reader ----------------------------------------------------------------------------- */
@@ -377,14 +346,16 @@ static int check_kind(const InputReader *reader, const char *path, MegaError *er
         [INPUT_IMAGE] = "an image",
         [INPUT_TEXT] = "text",
     };
-    if (strcmp(path, "-") == 0 || reader->has_pcm)
+    if (reader->has_pcm || reader->ids)
         return 0;
     const Content content = sniff_content(path);
     if (!content.name || content.kind == reader->kind)
         return 0;
-    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s", path,
-                     content.name, expected[reader->kind], content.advice ? "; " : "",
-                     content.advice ? content.advice : "");
+    if (content.unread && reader->kind == INPUT_AUDIO)
+        return fail_unread(&content, mega_source_name(path), err);
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s",
+                     mega_source_name(path), content.name, expected[reader->kind],
+                     content.advice ? "; " : "", content.advice ? content.advice : "");
 }
 
 int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err)
