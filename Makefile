@@ -45,7 +45,8 @@ FORMATS_SRC := \
     formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
     formats/npy.c src/features.c \
     formats/text.c formats/moses_prefixes.c formats/moses.c formats/bpe.c formats/codec.c \
-    formats/zip.c formats/pickle_globals.c formats/pickle.c \
+    formats/zip.c formats/pickle_globals.c formats/pickle_values.c formats/pickle_calls.c \
+    formats/pickle.c formats/torch_beside.c formats/torch_args.c \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 
@@ -64,7 +65,7 @@ RUN_SRC := $(COMMON_SRC) \
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
     tools/convert/classifier.c tools/convert/vision.c tools/convert/sequence.c \
-    tools/convert/metadata.c tools/convert/write.c
+    tools/convert/names.c tools/convert/metadata.c tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)

@@ -85,12 +85,12 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
     }
 }
 
-static int load(MegaCheckpoint *checkpoint, MegaError *err)
+static int load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err)
 {
     if (checkpoint->size >= 4 && memcmp(checkpoint->data, "PK\3\4", 4) == 0)
-        return mega_torch_zip_load(checkpoint, err);
+        return mega_torch_zip_load(checkpoint, weights, err);
     if (mega_torch_legacy_is(checkpoint->data, checkpoint->size))
-        return mega_torch_legacy_load(checkpoint, err);
+        return mega_torch_legacy_load(checkpoint, weights, err);
     if (is_safetensors(checkpoint))
         return mega_safetensors_load(checkpoint, err);
     return fail_kind(checkpoint, err);
@@ -118,7 +118,8 @@ static int sort_names(MegaCheckpoint *checkpoint, MegaError *err)
     return 0;
 }
 
-int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaError *err)
+int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaWeightSet weights,
+                         MegaError *err)
 {
     *out = NULL;
     MegaCheckpoint *checkpoint = calloc(1, sizeof *checkpoint);
@@ -128,7 +129,7 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaError *err)
     }
     int code = map_file(checkpoint, err);
     if (!code)
-        code = load(checkpoint, err);
+        code = load(checkpoint, weights, err);
     if (!code)
         code = sort_names(checkpoint, err);
     if (code)
@@ -158,11 +159,26 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
         checkpoint->tensors = grown;
         checkpoint->capacity = capacity;
     }
-    char *copy = strndup(name, length);
-    if (!copy)
+    /* one block: the shape, the strides, the name, the type */
+    size_t rank = tensor->rank > 0 ? (size_t)tensor->rank : 0, type = strlen(tensor->type) + 1;
+    uint64_t *shape = malloc(rank * (2 * sizeof *shape) + length + 1 + type);
+    if (!shape)
         return FAIL(MEGA_ERR_MEMORY, "no memory for the name of a tensor");
-    checkpoint->tensors[checkpoint->count] = *tensor;
-    checkpoint->tensors[checkpoint->count++].name = copy;
+    int64_t *stride = (int64_t *)(shape + rank);
+    char *copy = (char *)(stride + rank);
+    if (rank) {
+        memcpy(shape, tensor->shape, rank * sizeof *shape);
+        memcpy(stride, tensor->stride, rank * sizeof *stride);
+    }
+    memcpy(copy, name, length);
+    copy[length] = '\0';
+    memcpy(copy + length + 1, tensor->type, type);
+    MegaCheckpointTensor *added = &checkpoint->tensors[checkpoint->count++];
+    *added = *tensor;
+    added->shape = shape;
+    added->stride = stride;
+    added->name = copy;
+    added->type = copy + length + 1;
     return 0;
 }
 
@@ -171,7 +187,14 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     if (!checkpoint)
         return;
     for (size_t i = 0; i < checkpoint->count; i++)
-        free((char *)checkpoint->tensors[i].name);
+        free((uint64_t *)checkpoint->tensors[i].shape);
+    for (size_t i = 0; i < checkpoint->beside_count; i++) {
+        free(checkpoint->beside[i].name);
+        free(checkpoint->beside[i].what);
+    }
+    free(checkpoint->beside);
+    free(checkpoint->place);
+    free(checkpoint->other_place);
     free(checkpoint->tensors);
     free(checkpoint->sorted);
     json_decref(checkpoint->args);
@@ -187,6 +210,32 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint)
 {
     return checkpoint->kind;
+}
+
+const char *mega_checkpoint_place(const MegaCheckpoint *checkpoint)
+{
+    return checkpoint->place ? checkpoint->place : "";
+}
+
+bool mega_checkpoint_averaged(const MegaCheckpoint *checkpoint)
+{
+    return checkpoint->averaged;
+}
+
+const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint)
+{
+    return checkpoint->other_place;
+}
+
+size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left)
+{
+    *left = checkpoint->beside_left;
+    return checkpoint->beside_count;
+}
+
+const MegaCheckpointBeside *mega_checkpoint_beside(const MegaCheckpoint *checkpoint, size_t index)
+{
+    return index < checkpoint->beside_count ? &checkpoint->beside[index] : NULL;
 }
 
 size_t mega_checkpoint_count(const MegaCheckpoint *checkpoint)

@@ -1,6 +1,6 @@
 /*
  * checkpoint_build.h - how the readers of the single formats fill a MegaCheckpoint. Private to
- * checkpoint.c, torch_zip.c, torch_legacy.c, torch_state.c and safetensors.c.
+ * checkpoint.c, torch_*.c and safetensors.c.
  */
 #ifndef MEGA_CHECKPOINT_BUILD_H
 #define MEGA_CHECKPOINT_BUILD_H
@@ -21,6 +21,10 @@ struct MegaCheckpoint {
     size_t count, capacity;
     const MegaCheckpointTensor **sorted; /* [count], by name, once all are there */
     json_t *args;
+    bool averaged;
+    char *place, *other_place; /* NULL: "" and none */
+    MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
+    size_t beside_count, beside_left;
     MegaZip *zip; /* of a torch zip file: holds the checksums */
 };
 
@@ -28,8 +32,16 @@ struct MegaCheckpoint {
 #define MEGA_CHECKPOINT_FAIL(code, format, ...)                                                    \
     mega_fail(err, code, "%s: " format, checkpoint->name, ##__VA_ARGS__)
 
+/* What the values of the file may take in memory: in proportion to its size, so that a small file
+ * that means much is refused. */
+static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoint)
+{
+    const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 16;
+    return checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
+}
+
 /* Copies the tensor under the name, which must be 1 to MEGA_CHECKPOINT_MAX_NAME bytes of text.
- * Shape, strides and storage have been checked by the caller. */
+ * Shape, strides and type are copied, too; all but the name has been checked by the caller. */
 int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                         const char *name, size_t length, MegaError *err);
 
@@ -37,12 +49,18 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
 typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
                                const uint8_t **bytes, uint64_t *size, MegaError *err);
 /* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
-int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaStorageFind find,
-                     void *context, MegaError *err);
+int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
+                     MegaStorageFind find, void *context, MegaError *err);
+/* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
+int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
+/* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], which is the
+ * last of a chain of dicts and lists in each other. */
+int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
+                      const char *prefix, MegaError *err);
 
-int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err);
+int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
 bool mega_torch_legacy_is(const void *bytes, uint64_t size);
-int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaError *err);
+int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
 int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err);
 
 #endif

@@ -44,7 +44,8 @@ static int next_pickle(MegaCheckpoint *checkpoint, MegaReader *reader, MegaPickl
 {
     size_t length = 0;
     int code = mega_pickle_read(out, reader->data + reader->position, mega_reader_left(reader),
-                                &length, checkpoint->name, err);
+                                mega_checkpoint_allowance(checkpoint), &length, checkpoint->name,
+                                err);
     if (!code)
         mega_get_bytes(reader, length);
     return code;
@@ -103,7 +104,7 @@ static int collect_keys(Context *context, const MegaPickle *value, MegaError *er
         const Record *record = &context->records[i];
         if (kept && by_key(record, &context->records[kept - 1]) == 0) {
             const MegaPickleStorage *first = context->records[kept - 1].storage;
-            if (first->dtype != record->storage->dtype ||
+            if (strcmp(first->type, record->storage->type) != 0 ||
                 first->elements != record->storage->elements)
                 return MEGA_CHECKPOINT_FAIL(
                     MEGA_ERR_FORMAT, "storage '%.100s' is described in two ways", first->key);
@@ -124,13 +125,17 @@ static int place_storage(Context *context, const MegaPickleValue *key, MegaReade
     if (!record || record->bytes)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "a listed storage %s",
                                     record ? "occurs twice" : "is none that the checkpoint uses");
-    const MegaDtypeTraits *traits = mega_dtype_traits((int)record->storage->dtype);
     uint64_t elements = mega_get_u64(reader);
     if (!reader->failed && elements != record->storage->elements)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT,
                                     "storage '%.100s' has %" PRIu64 " elements, expected %" PRIu64,
                                     record->storage->key, elements, record->storage->elements);
-    if (!mega_mul(elements, traits->item_size, &record->size))
+    if (!record->storage->item_size)
+        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
+                                    "storage '%.100s' has elements of type %.60s, whose size is not "
+                                    "known; the data behind it cannot be found",
+                                    record->storage->key, record->storage->type);
+    if (!mega_mul(elements, record->storage->item_size, &record->size))
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "the size of storage '%.100s' overflows",
                                     record->storage->key);
     record->bytes = mega_get_bytes(reader, record->size);
@@ -154,9 +159,12 @@ static int place_storages(Context *context, const MegaPickleValue *keys, MegaRea
         if (code)
             return code;
     }
-    if (mega_reader_left(reader))
-        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "%zu bytes follow the last storage",
-                                    mega_reader_left(reader));
+    /* zeros, which some copies fill up with, mean nothing */
+    const uint8_t *rest = reader->data + reader->position;
+    for (size_t i = 0; i < mega_reader_left(reader); i++)
+        if (rest[i])
+            return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "%zu bytes follow the last storage",
+                                        mega_reader_left(reader));
     return 0;
 }
 
@@ -174,7 +182,7 @@ static int find_storage(void *opaque, const MegaPickleStorage *storage, const ui
     return 0;
 }
 
-int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaError *err)
+int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err)
 {
     MegaReader reader = mega_reader(checkpoint->data, (size_t)checkpoint->size);
     MegaPickle *value = NULL, *keys = NULL;
@@ -191,7 +199,8 @@ int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaError *err)
     if (!code)
         code = place_storages(&context, mega_pickle_root(keys), &reader, err);
     if (!code)
-        code = mega_torch_state(checkpoint, mega_pickle_root(value), find_storage, &context, err);
+        code = mega_torch_state(checkpoint, mega_pickle_root(value), weights, find_storage,
+                                &context, err);
     free(context.records);
     mega_pickle_free(value);
     mega_pickle_free(keys);

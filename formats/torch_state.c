@@ -1,172 +1,206 @@
 /*
  * torch_state.c - from the value that torch.save stored to named tensors and arguments.
  *
- * What is stored is a state dict (name -> tensor), or a dict with one under a usual key beside
- * arguments and the state of the training run. Of the latter nothing is looked at.
+ * What is stored is a state dict (name -> tensor), or dicts in dicts with one somewhere, beside
+ * arguments and the state of the training run. Of the latter nothing is looked at. A dict under a
+ * name such as model_ema holds averaged weights; those are taken when they are asked for or when
+ * there are no others.
  */
 #include "checkpoint_build.h"
 
+#include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH 32       /* of arguments */
-#define MAX_NODES 1000000u /* in them; values may be shared, so that few bytes can mean very many  \
-                            */
+#define MAX_DEPTH 5       /* of dicts in dicts */
+#define MAX_WORK 4000000u /* values looked at; they may be shared and contain themselves */
+#define MAX_PATH 256
 
-/* ---- Arguments to JSON ---------------------------------------------------------------------- */
+/* ---- Finding -------------------------------------------------------------------------------- */
 
-static json_t *to_json(const MegaPickleValue *value, int depth, unsigned *nodes);
+typedef struct Candidate {
+    const MegaPickleValue *chain[MAX_DEPTH + 1]; /* from the root to the dict */
+    int depth;
+    int rank; /* of its key at the root: less is likelier */
+    size_t tensors;
+    char path[MAX_PATH]; /* "model", "ema.module"; "": the root itself */
+} Candidate;
 
-static json_t *described(const MegaPickleValue *value)
+typedef struct Search {
+    Candidate at, model, averaged;
+    unsigned work;
+} Search;
+
+/* In small or large letters, and no part of a longer word. */
+static bool contains_word(const char *text, size_t length, const char *word)
 {
-    return json_sprintf("<%s>", mega_pickle_describe(value));
-}
-
-static json_t *array_to_json(const MegaPickleValue *value, int depth, unsigned *nodes)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; array && i < value->list.count; i++)
-        if (json_array_append_new(array, to_json(value->list.items[i], depth + 1, nodes)) != 0) {
-            json_decref(array);
-            array = NULL;
-        }
-    return array;
-}
-
-/* Keys that are no text, such as numbers, are written as Python prints them or left out. */
-static bool key_text(const MegaPickleValue *key, char *text, size_t size)
-{
-    if (key->type == MEGA_PICKLE_INT)
-        return snprintf(text, size, "%lld", (long long)key->integer) > 0;
-    if (!mega_pickle_is_text(key) || key->text.size >= size)
-        return false;
-    memcpy(text, key->text.data, key->text.size + 1);
-    return true;
-}
-
-static json_t *dict_to_json(const MegaPickleValue *value, int depth, unsigned *nodes)
-{
-    char key[1024];
-    json_t *object = json_object();
-    for (size_t i = 0; object && i < value->list.count; i += 2)
-        if (key_text(value->list.items[i], key, sizeof key) &&
-            json_object_set_new(object, key, to_json(value->list.items[i + 1], depth + 1, nodes)) !=
-                0) {
-            json_decref(object);
-            object = NULL;
-        }
-    return object;
-}
-
-/* NULL if there is no memory or if the value is too deep or too large. */
-static json_t *to_json(const MegaPickleValue *value, int depth, unsigned *nodes)
-{
-    const MegaPickleValue *attributes = mega_pickle_namespace(value);
-    if (depth > MAX_DEPTH || ++*nodes > MAX_NODES)
-        return NULL;
-    if (attributes)
-        return dict_to_json(attributes, depth, nodes);
-    switch (value->type) {
-    case MEGA_PICKLE_NONE: return json_null();
-    case MEGA_PICKLE_BOOL: return json_boolean(value->integer);
-    case MEGA_PICKLE_INT: return json_integer(value->integer);
-    case MEGA_PICKLE_FLOAT: {
-        json_t *real = json_real(value->real);
-        return real ? real : json_sprintf("%g", value->real); /* JSON has no infinity and no NaN */
+    size_t size = strlen(word);
+    for (size_t i = 0; i + size <= length; i++) {
+        size_t same = 0;
+        while (same < size && (text[i + same] | 0x20) == word[same])
+            same++;
+        bool begins = i == 0 || !isalpha((unsigned char)text[i - 1]);
+        bool ends = i + size == length || !isalpha((unsigned char)text[i + size]);
+        if (same == size && begins && ends)
+            return true;
     }
-    case MEGA_PICKLE_STRING:
-        return mega_pickle_is_text(value) ? json_stringn(value->text.data, value->text.size)
-                                          : described(value);
-    case MEGA_PICKLE_TUPLE:
-    case MEGA_PICKLE_LIST:
-    case MEGA_PICKLE_SET: return array_to_json(value, depth, nodes);
-    case MEGA_PICKLE_DICT: return dict_to_json(value, depth, nodes);
-    default: return described(value);
-    }
+    return false;
 }
 
-/* `args`, or `cfg.model` of newer fairseq; a Namespace or a dict. */
-static int take_args(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err)
+bool mega_checkpoint_is_average(const char *name, size_t length)
 {
-    const MegaPickleValue *args = mega_pickle_get(root, "args");
-    const MegaPickleValue *cfg = mega_pickle_get(root, "cfg");
-    unsigned nodes = 0;
-    if ((!args || args->type == MEGA_PICKLE_NONE) && cfg) {
-        const MegaPickleValue *attributes = mega_pickle_namespace(cfg);
-        args = mega_pickle_get(attributes ? attributes : cfg, "model");
-    }
-    if (!args || (args->type != MEGA_PICKLE_DICT && !mega_pickle_namespace(args)))
-        return 0;
-    checkpoint->args = to_json(args, 0, &nodes);
-    if (!checkpoint->args)
-        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_LIMIT,
-                                    "the arguments are nested more than %d deep or have more than "
-                                    "%u values",
-                                    MAX_DEPTH, MAX_NODES);
-    return 0;
-}
-
-/* ---- Tensors -------------------------------------------------------------------------------- */
-
-static bool has_tensors(const MegaPickleValue *value)
-{
-    if (!value || value->type != MEGA_PICKLE_DICT)
-        return false;
-    for (size_t i = 1; i < value->list.count; i += 2)
-        if (value->list.items[i]->type == MEGA_PICKLE_TENSOR)
+    static const char *const words[] = {"ema",    "averaged", "average", "swa",
+                                        "shadow", "teacher",  "avg"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (contains_word(name, length, words[i]))
             return true;
     return false;
 }
 
-static const MegaPickleValue *find_state_dict(const MegaPickleValue *root)
+/* State of optimizers holds tensors too, but under numbers and names of its own. */
+static bool is_training_state(const char *key)
+{
+    return strstr(key, "optim") || strstr(key, "scheduler") || strstr(key, "scaler");
+}
+
+static int rank_of(const Search *search)
 {
     static const char *const keys[] = {"model", "state_dict", "model_state_dict"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const MegaPickleValue *state = mega_pickle_get(root, keys[i]);
-        if (has_tensors(state))
-            return state;
-    }
-    return has_tensors(root) ? root : NULL;
+    const char *path = search->at.path;
+    int count = sizeof keys / sizeof keys[0], rank = 0;
+    while (rank < count && (strncmp(path, keys[rank], strlen(keys[rank])) != 0 ||
+                            (path[strlen(keys[rank])] && path[strlen(keys[rank])] != '.')))
+        rank++;
+    return rank;
 }
+
+static bool better(const Candidate *a, const Candidate *b)
+{
+    if (!b->tensors || a->rank != b->rank)
+        return !b->tensors || a->rank < b->rank;
+    return a->tensors > b->tensors;
+}
+
+static void consider(Search *search, const MegaPickleValue *dict)
+{
+    Candidate *at = &search->at;
+    at->tensors = 0;
+    for (size_t i = 0; i < dict->list.count && search->work < MAX_WORK; i += 2, search->work++)
+        if (dict->list.items[i + 1]->type == MEGA_PICKLE_TENSOR &&
+            mega_pickle_is_text(dict->list.items[i]))
+            at->tensors++;
+    at->rank = rank_of(search);
+    Candidate *best =
+        mega_checkpoint_is_average(at->path, strlen(at->path)) ? &search->averaged : &search->model;
+    if (at->tensors && better(at, best))
+        *best = *at;
+}
+
+/* Looks at value, whose chain and path end with it, and at what it holds. */
+static void look(Search *search, const MegaPickleValue *value)
+{
+    Candidate *at = &search->at;
+    const MegaPickleValue *dict = mega_pickle_mapping(value), *values = dict ? dict : value;
+    size_t step = dict ? 2 : 1, length = strlen(at->path);
+    if (!dict && value->type != MEGA_PICKLE_LIST && value->type != MEGA_PICKLE_TUPLE)
+        return;
+    at->chain[at->depth] = value;
+    if (dict)
+        consider(search, dict);
+    if (at->depth == MAX_DEPTH)
+        return;
+    for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
+        const MegaPickleValue *key = dict ? values->list.items[i] : NULL;
+        char number[24];
+        const char *text = number;
+        search->work++;
+        if (key && key->type != MEGA_PICKLE_INT && !mega_pickle_is_text(key))
+            continue;
+        if (key && key->type != MEGA_PICKLE_INT)
+            text = key->text.data;
+        else
+            snprintf(number, sizeof number, "%" PRId64, key ? key->integer : (int64_t)i);
+        if (is_training_state(text) || length + strlen(text) + 2 > MAX_PATH)
+            continue;
+        snprintf(at->path + length, MAX_PATH - length, "%s%s", length ? "." : "", text);
+        at->depth++;
+        look(search, values->list.items[i + step - 1]);
+        at->depth--;
+        at->path[length] = '\0';
+    }
+}
+
+/* ---- Taking --------------------------------------------------------------------------------- */
 
 static int take_tensor(MegaCheckpoint *checkpoint, const MegaPickleValue *name,
                        const MegaPickleTensor *have, MegaStorageFind find, void *context,
                        MegaError *err)
 {
-    MegaCheckpointTensor tensor = {.dtype = have->storage->dtype,
+    MegaCheckpointTensor tensor = {.type = have->type,
+                                   .readable =
+                                       have->readable && have->rank <= MEGA_CHECKPOINT_MAX_RANK,
+                                   .dtype = have->dtype,
                                    .rank = have->rank,
+                                   .shape = have->shape,
+                                   .stride = have->stride,
                                    .elements = have->elements,
                                    .offset = have->offset};
     const uint8_t *bytes = NULL;
-    memcpy(tensor.shape, have->shape, sizeof tensor.shape);
-    memcpy(tensor.stride, have->stride, sizeof tensor.stride);
-    if (!mega_pickle_is_text(name))
-        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "the name of a tensor is %s, expected text",
-                                    mega_pickle_describe(name));
-    int code = find(context, have->storage, &bytes, &tensor.storage_size, err);
+    int code = 0;
+    if (tensor.readable)
+        code = find(context, have->storage, &bytes, &tensor.storage_size, err);
     if (code)
         return code;
     tensor.storage = bytes;
     return mega_checkpoint_add(checkpoint, &tensor, name->text.data, name->text.size, err);
 }
 
-int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaStorageFind find,
-                     void *context, MegaError *err)
+static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaStorageFind find,
+                      void *context, MegaError *err)
 {
-    const MegaPickleValue *state = find_state_dict(root);
-    if (!state)
-        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_MODEL,
-                                    "no tensors were found: the checkpoint holds %s; expected a "
-                                    "state dict, or a dict with one as 'model', 'state_dict' or "
-                                    "'model_state_dict'",
-                                    mega_pickle_describe(root));
-    for (size_t i = 0; i < state->list.count; i += 2) {
-        const MegaPickleValue *value = state->list.items[i + 1];
-        int code = 0;
-        if (value->type == MEGA_PICKLE_TENSOR)
-            code = take_tensor(checkpoint, state->list.items[i], value->tensor, find, context, err);
-        if (code)
-            return code;
+    const MegaPickleValue *state = mega_pickle_mapping(found->chain[found->depth]);
+    int code = 0;
+    for (size_t i = 0; i < state->list.count && !code; i += 2) {
+        const MegaPickleValue *name = state->list.items[i], *value = state->list.items[i + 1];
+        if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
+            code = take_tensor(checkpoint, name, value->tensor, find, context, err);
     }
-    return take_args(checkpoint, root, err);
+    if (!code)
+        code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
+    /* arguments lie beside the state dict or further out */
+    for (int i = found->depth; i >= 0 && !code; i--)
+        code = mega_torch_arguments(checkpoint, found->chain[i], err);
+    return code;
+}
+
+int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
+                     MegaStorageFind find, void *context, MegaError *err)
+{
+    Search *search = calloc(1, sizeof *search);
+    if (!search)
+        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
+    look(search, root);
+    Candidate *model = &search->model, *averaged = &search->averaged;
+    bool take_average = averaged->tensors && (weights == MEGA_WEIGHTS_EMA || !model->tensors);
+    const Candidate *found = take_average ? averaged : model,
+                    *other = take_average ? model : averaged;
+    int code = 0;
+    if (!found->tensors)
+        code = MEGA_CHECKPOINT_FAIL(
+            MEGA_ERR_MODEL,
+            "no tensors were found: the checkpoint holds %s; expected a state dict, or a dict with "
+            "one as 'model', 'state_dict' or 'model_state_dict'%s",
+            mega_pickle_describe(root),
+            mega_pickle_attributes(root) ? "; save the model's state_dict" : "");
+    checkpoint->averaged = take_average;
+    checkpoint->place = code ? NULL : strdup(found->path);
+    checkpoint->other_place = !code && other->tensors ? strdup(other->path) : NULL;
+    if (!code && (!checkpoint->place || (other->tensors && !checkpoint->other_place)))
+        code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
+    if (!code)
+        code = take_state(checkpoint, found, find, context, err);
+    free(search);
+    return code;
 }

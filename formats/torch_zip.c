@@ -56,7 +56,6 @@ static int find_storage(void *opaque, const MegaPickleStorage *storage, const ui
     const Context *context = opaque;
     const MegaCheckpoint *checkpoint = context->checkpoint;
     const MegaZipEntry *entry = find_record(context, "data/", storage->key);
-    const MegaDtypeTraits *traits = mega_dtype_traits((int)storage->dtype);
     uint64_t expected;
     if (!entry)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT,
@@ -67,11 +66,11 @@ static int find_storage(void *opaque, const MegaPickleStorage *storage, const ui
                                     "record 'data/%.100s' is compressed; repack the file without "
                                     "compression or save it again with torch.save",
                                     storage->key);
-    if (!mega_mul(storage->elements, traits->item_size, &expected) || expected != entry->size)
+    if (!mega_mul(storage->elements, storage->item_size, &expected) || expected != entry->size)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT,
                                     "record 'data/%.100s' has %" PRIu64 " bytes, but its storage is"
                                     " %" PRIu64 " elements of %s",
-                                    storage->key, entry->size, storage->elements, traits->name);
+                                    storage->key, entry->size, storage->elements, storage->type);
     *bytes = entry->data;
     *size = entry->size;
     return 0;
@@ -101,9 +100,12 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
 {
     MegaBuffer bytes = {0};
     size_t length = 0;
-    int code = mega_zip_read(checkpoint->zip, entry, MEGA_PICKLE_MAX_SIZE, &bytes, err);
+    uint64_t allowance = mega_checkpoint_allowance(checkpoint);
+    uint64_t limit = allowance < MEGA_PICKLE_MAX_SIZE ? allowance : MEGA_PICKLE_MAX_SIZE;
+    int code = mega_zip_read(checkpoint->zip, entry, limit, &bytes, err);
     if (!code)
-        code = mega_pickle_read(out, bytes.data, bytes.size, &length, checkpoint->name, err);
+        code = mega_pickle_read(out, bytes.data, bytes.size, allowance, &length, checkpoint->name,
+                                err);
     if (!code && length != bytes.size)
         code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "%zu bytes follow the pickle",
                                     bytes.size - length);
@@ -129,7 +131,7 @@ static int check_other_records(const Context *context, MegaError *err)
     return code;
 }
 
-int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err)
+int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err)
 {
     MegaPickle *pickle = NULL;
     checkpoint->kind = "torch zip";
@@ -151,7 +153,8 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaError *err)
     if (!code)
         code = read_pickle(checkpoint, entry, &pickle, err);
     if (!code)
-        code = mega_torch_state(checkpoint, mega_pickle_root(pickle), find_storage, &context, err);
+        code = mega_torch_state(checkpoint, mega_pickle_root(pickle), weights, find_storage,
+                                &context, err);
     mega_pickle_free(pickle);
     return code;
 }

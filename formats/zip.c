@@ -50,15 +50,28 @@ struct MegaZip {
 
 /* ---- End records ---------------------------------------------------------------------------- */
 
-/* The record whose comment ends with the file. */
+/* The record whose comment ends with the file, or with zeros behind it, which some copies fill up
+ * with. */
 static const uint8_t *find_end(const MegaZip *zip)
 {
-    for (uint64_t back = END_SIZE; back <= zip->size && back <= END_SIZE + MAX_COMMENT; back++) {
-        const uint8_t *at = zip->data + zip->size - back;
-        if (mega_load_u32(at) == END_SIGNATURE && mega_load_u16(at + 20) == back - END_SIZE)
-            return at;
+    uint64_t end = zip->size; /* of what is not zero */
+    while (end && zip->data[end - 1] == 0)
+        end--;
+    uint64_t last = zip->size < END_SIZE ? 0 : zip->size - END_SIZE;
+    if (end < 4 || zip->size < END_SIZE)
+        return NULL;
+    if (last > end - 4)
+        last = end - 4;
+    for (uint64_t at = last;; at--) {
+        const uint8_t *record = zip->data + at;
+        if (mega_load_u32(record) == END_SIGNATURE) {
+            uint64_t after = at + END_SIZE + mega_load_u16(record + 20);
+            if (after <= zip->size && after >= end)
+                return record;
+        }
+        if (at == 0 || end - at > END_SIZE + MAX_COMMENT)
+            return NULL;
     }
-    return NULL;
 }
 
 /* Where the 32-bit record holds a value, it must be the 64-bit one. */

@@ -18,12 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!path)
         return 0;
     mega_recognize(data, size);
-    int code = mega_checkpoint_open(&checkpoint, path, &err);
+    int code = mega_checkpoint_open(&checkpoint, path, MEGA_WEIGHTS_ANY, &err);
     fuzz_check_error(code, err.text);
     for (size_t i = 0; !code && i < mega_checkpoint_count(checkpoint) && i < 1000; i++) {
         const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
         fuzz_check_error(mega_checkpoint_verify(checkpoint, tensor, &err), err.text);
-        if (tensor->elements <= MAX_ELEMENTS) {
+        if (tensor->readable && tensor->elements <= MAX_ELEMENTS) {
             float *values = malloc((tensor->elements + 1) * sizeof *values);
             if (values)
                 mega_checkpoint_read_f32(tensor, values);

@@ -33,7 +33,8 @@ static const MegaCheckpoint *open_checkpoint(int index)
 {
     static MegaCheckpoint *opened[CHECKPOINT_COUNT];
     MegaError err;
-    if (!opened[index] && mega_checkpoint_open(&opened[index], checkpoints[index].path, &err))
+    if (!opened[index] && mega_checkpoint_open(&opened[index], checkpoints[index].path, MEGA_WEIGHTS_ANY,
+                                               &err))
         __builtin_trap();
     return opened[index];
 }
@@ -116,13 +117,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Architecture architecture;
     MegaMeta *meta = NULL;
     int code = architecture_detect(&architecture, checkpoint, args,
-                                   json_is_integer(chunk) ? json_integer_value(chunk) : -1, &err);
+                                   json_is_integer(chunk) ? json_integer_value(chunk) : -1,
+                                   MEGA_WEIGHTS_ANY, &err);
     if (!code)
         code = build_metadata(&meta, &options, &architecture, checkpoint, args, &err);
     fuzz_check_error(code, err.text);
     if (!code)
         read_back(meta, text ? text : "Don't lower (the newest) 3.5 % wider.");
     mega_meta_free(meta);
+    architecture_free(&architecture);
     json_decref(whole);
     return 0;
 }

@@ -22,15 +22,22 @@ static void walk(const MegaPickleValue *value, int depth, int *work)
             walk(value->list.items[i], depth + 1, work);
         break;
     case MEGA_PICKLE_OBJECT:
-        walk(mega_pickle_namespace(value), depth + 1, work);
-        walk(value->object.state, depth + 1, work);
+        walk(mega_pickle_attributes(value), depth + 1, work);
+        walk(value->object->arguments, depth + 1, work);
+        walk(value->object->state, depth + 1, work);
+        walk(value->object->items, depth + 1, work);
         break;
     case MEGA_PICKLE_TENSOR: {
         const MegaPickleTensor *tensor = value->tensor;
         uint64_t last = tensor->offset;
+        if (!tensor->type || tensor->rank > MEGA_PICKLE_MAX_RANK)
+            __builtin_trap();
+        if (!tensor->readable)
+            break;
         for (int axis = 0; tensor->elements && axis < tensor->rank; axis++)
             last += (tensor->shape[axis] - 1) * (uint64_t)tensor->stride[axis];
-        if (tensor->elements && last >= tensor->storage->elements)
+        if (tensor->elements && last >= tensor->storage->elements * tensor->storage->item_size /
+                                            mega_dtype_traits((int)tensor->dtype)->item_size)
             __builtin_trap();
         break;
     }
@@ -43,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MegaError err = {0};
     MegaPickle *pickle = NULL;
     size_t length = 0;
-    int code = mega_pickle_read(&pickle, data, size, &length, "fuzz.pkl", &err), work = 100000;
+    int work = 100000;
+    int code = mega_pickle_read(&pickle, data, size, UINT64_C(64) << 20, &length, "fuzz.pkl", &err);
     fuzz_check_error(code, err.text);
     if (!code) {
         if (length > size)

@@ -327,11 +327,25 @@ static void test_end_records(void **state)
         MegaBuffer bytes = build(&spec, 1);
         for (size_t size = 0; size < bytes.size; size++)
             assert_int_equal(open_all(bytes.data, size, &err), MEGA_ERR_FORMAT);
-        mega_put_u8(&bytes, 0); /* trailing data */
+        for (int zeros = 0; zeros < 70000; zeros++) { /* which mean nothing, however many */
+            mega_put_u8(&bytes, 0);
+            if (zeros < 100 || zeros % 10000 == 0)
+                assert_int_equal(open_all(bytes.data, bytes.size, &err), 0);
+        }
+        mega_put_u8(&bytes, 1); /* trailing data */
         assert_int_equal(open_all(bytes.data, bytes.size, &err), MEGA_ERR_FORMAT);
         mega_buffer_free(&bytes);
     }
+    /* a comment that ends in zeros, and zeros behind it; one that is cut short */
     MegaBuffer bytes = build(&spec, 1);
+    mega_store_u16(bytes.data + bytes.size - 2, 6);
+    mega_put_bytes(&bytes, "one\0\0\0\0", 7);
+    assert_int_equal(open_all(bytes.data, bytes.size, &err), 0);
+    assert_int_equal(open_all(bytes.data, bytes.size - 2, &err), MEGA_ERR_FORMAT);
+    mega_buffer_free(&bytes);
+    uint8_t zeros[64] = {0};
+    assert_int_equal(open_all(zeros, sizeof zeros, &err), MEGA_ERR_FORMAT);
+    bytes = build(&spec, 1);
     mega_store_u64(bytes.data + bytes.size - 22 - 20 - 56 + 32, UINT64_C(1) << 40); /* entries */
     assert_true(open_all(bytes.data, bytes.size, &err) != 0);
     mega_buffer_free(&bytes);

@@ -99,6 +99,7 @@ _mega_convert()
     --dict | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses" -- "$current")) ;;
+    --weights) COMPREPLY=($(compgen -W "model ema" -- "$current")) ;;
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
@@ -109,8 +110,8 @@ _mega_convert()
             COMPREPLY=($(compgen -W "--output --config --dict --source-dict --target-dict
                 --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
-                --audio-length --pixel-mean --pixel-std --chunk-size --dtype --no-compress --name
-                --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
+                --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
+                --no-compress --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

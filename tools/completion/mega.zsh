@@ -237,6 +237,8 @@ _mega_convert() {
         '--pixel-mean=[mean of the training pixels]:xxx: ' \
         '--pixel-std=[standard deviation of the training pixels]:x: ' \
         '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
+        '--weights=[where there are both\: model (default), or ema, their average]:which:(model ema)' \
+        '--allow-non-finite[convert weights that are NaN or infinite]' \
         '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
         '--no-compress[larger file, used in place without decoding]' \
         '--name[name of the model]' \

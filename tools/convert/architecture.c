@@ -55,14 +55,6 @@ int argument_integer(const json_t *args, const char *name, const char *other_nam
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-static const MegaCheckpointTensor *find_stored(const Architecture *architecture,
-                                               const MegaCheckpoint *checkpoint, const char *name)
-{
-    char full[256];
-    snprintf(full, sizeof full, "%s%s", architecture->prefix, name);
-    return mega_checkpoint_find(checkpoint, full);
-}
-
 enum {
     SHARE_OUTPUT = 1, /* the decoder's embedding is its output */
     SHARE_ALL = 2,    /* and the encoder's embedding */
@@ -92,21 +84,19 @@ static const struct {
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* Under the other name, if name is one of the two. */
-static const MegaCheckpointTensor *find_other(const Architecture *architecture,
-                                              const MegaCheckpoint *checkpoint, const char *name,
+static const MegaCheckpointTensor *find_other(const Architecture *architecture, const char *name,
                                               const char *one, const char *two)
 {
     const char *other = strcmp(name, one) == 0 ? two : strcmp(name, two) == 0 ? one : NULL;
-    return other ? find_stored(architecture, checkpoint, other) : NULL;
+    return other ? names_get(&architecture->names, other) : NULL;
 }
 
-const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
-                                              const MegaCheckpoint *checkpoint, const char *name)
+const MegaCheckpointTensor *architecture_find(const Architecture *architecture, const char *name)
 {
-    const MegaCheckpointTensor *tensor = find_stored(architecture, checkpoint, name);
+    const MegaCheckpointTensor *tensor = names_get(&architecture->names, name);
     for (size_t i = 0; i < COUNT(shared) && !tensor; i++)
         if (architecture->sharing & shared[i].when)
-            tensor = find_other(architecture, checkpoint, name, shared[i].name, shared[i].other);
+            tensor = find_other(architecture, name, shared[i].name, shared[i].other);
     for (size_t i = 0; i < COUNT(shared_bands); i++)
         for (int tail = 0; tail < MEGA_MAX_BANDS - 1 && !tensor; tail++) {
             char band[80], of_tail[80];
@@ -116,7 +106,7 @@ const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
                      shared_bands[i].end);
             snprintf(of_tail, sizeof of_tail, "decoder.adaptive_softmax.tail.%d.%s", tail,
                      shared_bands[i].tail_end);
-            tensor = find_other(architecture, checkpoint, name, band, of_tail);
+            tensor = find_other(architecture, name, band, of_tail);
         }
     return tensor;
 }
@@ -163,41 +153,77 @@ static const Family families[] = {
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
 };
 
-/* Prefixes that wrappers such as DataParallel put in front of every name. */
-static const char *const prefixes[] = {"", "module.", "model."};
+/* Weights of the kind that was asked for must be there: in a dict of their own, or behind a prefix. */
+static int check_weights(const Architecture *architecture, const MegaCheckpoint *checkpoint,
+                         MegaWeightSet weights, MegaError *err)
+{
+    bool averaged = mega_checkpoint_averaged(checkpoint) || architecture->names.averaged;
+    if (weights == MEGA_WEIGHTS_EMA && !averaged)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the checkpoint has no averaged weights: neither a dict nor a prefix of its "
+                         "tensors has a name such as 'ema'");
+    if (weights == MEGA_WEIGHTS_MODEL && averaged)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the checkpoint has averaged weights only, in '%s%s%s'; --weights ema takes "
+                         "them",
+                         mega_checkpoint_place(checkpoint),
+                         *mega_checkpoint_place(checkpoint) && *architecture->names.prefix ? "."
+                                                                                          : "",
+                         architecture->names.prefix);
+    return 0;
+}
+
+/* An error that may come from a tensor without a shape, or of a kind that was not looked for. */
+static int name_unreadable(const Architecture *architecture, int code, MegaError *err)
+{
+    const Names *names = &architecture->names;
+    MegaError first = *err;
+    for (size_t i = 0; code && i < names->count; i++)
+        if (!names->items[i].tensor->readable)
+            return mega_fail(err, code, "%s; note that tensor '%s' is %s, which cannot be read",
+                             first.text, names->items[i].tensor->name,
+                             names->items[i].tensor->type);
+    return code;
+}
 
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
-                        long chunk_size, MegaError *err)
+                        long chunk_size, MegaWeightSet weights, MegaError *err)
 {
-    Detection detection = {.out = out, .checkpoint = checkpoint, .args = args,
-                           .chunk_size = chunk_size, .err = err};
-    const Family *family = NULL;
+    Detection detection = {.out = out, .args = args, .chunk_size = chunk_size, .err = err};
+    const char *marks[COUNT(families)];
+    int found;
     *out = (Architecture){0};
-    for (size_t p = 0; p < COUNT(prefixes) && !family; p++) {
-        out->prefix = prefixes[p];
-        for (size_t f = 0; f < COUNT(families) && !family; f++)
-            if (find(&detection, families[f].mark))
-                family = &families[f];
-    }
-    if (!family)
+    for (size_t f = 0; f < COUNT(families); f++)
+        marks[f] = families[f].mark;
+    int code = names_find(&out->names, checkpoint, marks, COUNT(families), weights, &found, err);
+    if (code)
+        return code;
+    if (found < 0)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "none of the known MEGA architectures fits the %zu tensors of this "
                          "checkpoint; --list shows them",
                          mega_checkpoint_count(checkpoint));
+    if ((code = check_weights(out, checkpoint, weights, err)))
+        return code;
+    const Family *family = &families[found];
     out->source = family->source;
     out->config.task = family->task;
     out->family = family->name;
-    int code = 0;
     if (mega_config_has_decoder(&out->config))
         code = detect_sharing(&detection);
     if (!code)
         code = family->detect(&detection);
-    if (code)
-        return code;
-    if (detection.missing[0])
-        return mega_fail(err, MEGA_ERR_MODEL,
+    if (!code && detection.missing[0])
+        code = mega_fail(err, MEGA_ERR_MODEL,
                          "the tensors do not tell everything; give these arguments of the original "
                          "with --config FILE.json: %s",
                          detection.missing);
-    return mega_config_check(&out->config, err);
+    if (!code)
+        code = mega_config_check(&out->config, err);
+    return name_unreadable(out, code, err);
+}
+
+void architecture_free(Architecture *architecture)
+{
+    names_free(&architecture->names);
 }

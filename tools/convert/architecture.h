@@ -9,24 +9,25 @@
 #define CONVERT_ARCHITECTURE_H
 
 #include "bind.h"
-#include "checkpoint.h"
+#include "names.h"
 
 typedef struct Architecture {
     MegaConfig config;
     MegaSource source;   /* whose tensor names */
     const char *family;  /* for messages and metadata */
-    const char *prefix;  /* in front of every name in this checkpoint, "" or such as "module." */
+    Names names;         /* the model's tensors in this checkpoint */
     unsigned sharing;    /* what the arguments say is one tensor; for architecture_find */
 } Architecture;
 
-/* args may be NULL. chunk_size overrides the checkpoint's when >= 0 (0: no chunks). */
+/* args may be NULL. chunk_size overrides the checkpoint's when >= 0 (0: no chunks). The checkpoint
+ * must outlive *out, which is to be freed in any case. */
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
-                        long chunk_size, MegaError *err);
+                        long chunk_size, MegaWeightSet weights, MegaError *err);
+void architecture_free(Architecture *architecture);
 
 /* The tensor that the original calls name, whatever prefix this checkpoint has; or NULL. Tensors
  * that the model shares may be stored under one of their names only. */
-const MegaCheckpointTensor *architecture_find(const Architecture *architecture,
-                                              const MegaCheckpoint *checkpoint, const char *name);
+const MegaCheckpointTensor *architecture_find(const Architecture *architecture, const char *name);
 
 /* ---- Arguments of the original, by the first of these names that is there ------------------- */
 

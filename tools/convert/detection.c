@@ -10,7 +10,7 @@
 
 const MegaCheckpointTensor *find(const Detection *detection, const char *name)
 {
-    return architecture_find(detection->out, detection->checkpoint, name);
+    return architecture_find(detection->out, name);
 }
 
 /* The original's name of a tensor of a layer, without the checkpoint's prefix. */
@@ -46,7 +46,7 @@ static int layer_size(const Detection *detection, const char *name, int axis, in
     if (!tensor)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "tensor '%s%s' is missing; a size of the model is read from it",
-                         detection->out->prefix, full);
+                         detection->out->names.prefix, full);
     return mega_fail(detection->err, MEGA_ERR_MODEL,
                      "tensor '%s' has %d dimensions or a size out of range; dimension %d is a size "
                      "of the model",
@@ -182,7 +182,7 @@ static int check_count(const Detection *detection, int layers)
         code = mega_fail(detection->err, MEGA_ERR_MODEL,
                          "argument %s is %d, but the number of layers in the checkpoint is %d "
                          "(tensors '%s%sN.mega_layer.move.omega')",
-                         name, said, layers, detection->out->prefix, detection->names->layers);
+                         name, said, layers, detection->out->names.prefix, detection->names->layers);
     return code;
 }
 

@@ -19,7 +19,6 @@ typedef struct StackNames {
 
 typedef struct Detection {
     Architecture *out;
-    const MegaCheckpoint *checkpoint;
     const json_t *args;
     long chunk_size;         /* given by the user; < 0: not */
     const StackNames *names; /* of the stack that is being detected */

@@ -43,6 +43,8 @@ static const char help[] =
     "      --audio-length N   samples of a clip; 0: any\n"
     "      --pixel-mean X[,X,X], --pixel-std X[,X,X]   the same for pixels in [0, 1]\n"
     "      --chunk-size N     other chunk size than in training; 0: none\n"
+    "      --weights WHICH    where there are both: model (default), or ema, their average\n"
+    "      --allow-non-finite   convert weights that are NaN or infinite\n"
     "      --dtype TYPE       of the matrices: f32 (default), f16, bf16, int8 or int4\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --name, --license, --source TEXT   provenance\n"
@@ -63,6 +65,7 @@ typedef struct Options {
     WriteOptions write;
     const char *config;
     long chunk_size;
+    MegaWeightSet weights;
     const char *glossaries[MAX_GLOSSARIES];
     bool list, json, force, verbose;
     const char *describes; /* an option that says something of the checkpoint's model */
@@ -110,6 +113,8 @@ enum {
     OPT_BPE_THRESHOLD,
     OPT_BPE_GLOSSARY,
     OPT_CHUNK_SIZE,
+    OPT_WEIGHTS,
+    OPT_ALLOW_NON_FINITE,
     OPT_DTYPE,
     OPT_NO_COMPRESS,
     OPT_NAME,
@@ -142,6 +147,8 @@ static const struct option long_options[] = {
     {"bpe-threshold", required_argument, NULL, OPT_BPE_THRESHOLD},
     {"bpe-glossary", required_argument, NULL, OPT_BPE_GLOSSARY},
     {"chunk-size", required_argument, NULL, OPT_CHUNK_SIZE},
+    {"weights", required_argument, NULL, OPT_WEIGHTS},
+    {"allow-non-finite", no_argument, NULL, OPT_ALLOW_NON_FINITE},
     {"dtype", required_argument, NULL, OPT_DTYPE},
     {"no-compress", no_argument, NULL, OPT_NO_COMPRESS},
     {"name", required_argument, NULL, OPT_NAME},
@@ -225,7 +232,8 @@ static int parse_option(Options *options, int option, const char *name, const ch
     MetadataOptions *meta = &options->metadata;
     bool good = true;
     if (option != 'o' && option != 'q' && option != 'v' && option != OPT_DTYPE &&
-        option != OPT_NO_COMPRESS && option != OPT_FORCE && option != OPT_JSON)
+        option != OPT_NO_COMPRESS && option != OPT_FORCE && option != OPT_JSON &&
+        option != OPT_ALLOW_NON_FINITE)
         options->describes = name;
     switch (option) {
     case 'o': options->write.path = value; break;
@@ -265,6 +273,11 @@ static int parse_option(Options *options, int option, const char *name, const ch
         meta->bpe.glossaries = options->glossaries;
         break;
     case OPT_CHUNK_SIZE: good = parse_long(value, 0, 1L << 26, &options->chunk_size); break;
+    case OPT_WEIGHTS:
+        good = strcmp(value, "ema") == 0 || strcmp(value, "model") == 0;
+        options->weights = *value == 'e' ? MEGA_WEIGHTS_EMA : MEGA_WEIGHTS_MODEL;
+        break;
+    case OPT_ALLOW_NON_FINITE: options->write.allow_non_finite = true; break;
     case OPT_DTYPE: {
         int dtype = mega_dtype_by_name(value);
         good = mega_dtype_storable(dtype);
@@ -285,12 +298,25 @@ static int parse_option(Options *options, int option, const char *name, const ch
 
 /* ---- Listing -------------------------------------------------------------------------------- */
 
+static void list_beside(const MegaCheckpoint *checkpoint)
+{
+    size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
+    if (count)
+        printf("# beside the tensors\n");
+    for (size_t i = 0; i < count; i++) {
+        const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
+        printf("%s\t%s\n", beside->name, beside->what);
+    }
+    if (left)
+        printf("# and %zu more\n", left);
+}
+
 static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
         const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
-        printf("%s\t%s\t[", tensor->name, mega_dtype_traits((int)tensor->dtype)->name);
+        printf("%s\t%s\t[%s", tensor->name, tensor->type, tensor->rank < 0 ? "?" : "");
         for (int axis = 0; axis < tensor->rank; axis++)
             printf("%s%llu", axis ? ", " : "", (unsigned long long)tensor->shape[axis]);
         printf("]\n");
@@ -298,6 +324,7 @@ static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args
     }
     printf("# %s, %zu tensors, %llu elements\n", mega_checkpoint_kind(checkpoint),
            mega_checkpoint_count(checkpoint), (unsigned long long)total);
+    list_beside(checkpoint);
     if (args) {
         char *text = json_dumps(args, JSON_INDENT(2) | JSON_ENSURE_ASCII);
         printf("# arguments\n%s\n", text ? text : "{}");
@@ -319,11 +346,26 @@ static int print_json(json_t *object, MegaError *err)
 
 static json_t *tensor_json(const MegaCheckpointTensor *tensor)
 {
-    json_t *shape = json_array();
+    json_t *shape = tensor->rank < 0 ? json_null() : json_array();
     for (int axis = 0; axis < tensor->rank; axis++)
         json_array_append_new(shape, json_integer((json_int_t)tensor->shape[axis]));
     return json_pack("{s:o,s:s,s:o}", "name", json_text(tensor->name), "dtype",
-                     mega_dtype_traits((int)tensor->dtype)->name, "shape", shape);
+                     tensor->type, "shape", shape);
+}
+
+static json_t *beside_json(const MegaCheckpoint *checkpoint)
+{
+    size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
+    json_t *rows = json_array();
+    for (size_t i = 0; rows && i < count; i++) {
+        const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
+        if (json_array_append_new(rows, json_pack("{s:o,s:o}", "name", json_text(beside->name),
+                                                  "value", json_text(beside->what)))) {
+            json_decref(rows);
+            rows = NULL;
+        }
+    }
+    return rows;
 }
 
 static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t *args,
@@ -338,9 +380,10 @@ static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t 
         total += tensor->elements;
     }
     json_t *object =
-        json_pack("{s:o,s:s,s:I,s:o,s:O}", "checkpoint", json_text(path), "kind",
-                  mega_checkpoint_kind(checkpoint), "elements", (json_int_t)total, "tensors",
-                  tensors, "arguments", args);
+        json_pack("{s:o,s:s,s:o,s:I,s:o,s:o,s:O}", "checkpoint", json_text(path), "kind",
+                  mega_checkpoint_kind(checkpoint), "place",
+                  json_text(mega_checkpoint_place(checkpoint)), "elements", (json_int_t)total,
+                  "tensors", tensors, "beside", beside_json(checkpoint), "arguments", args);
     if (failed) {
         json_decref(object);
         object = NULL;
@@ -438,10 +481,40 @@ static int tell_result(const Options *options, const char *kind, double seconds,
     return code;
 }
 
+/* Which of two sets of weights was taken, and that there is another: in another dict, or in the same
+ * one with another prefix. */
+static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
+{
+    bool by_prefix = names->averaged || names->has_other;
+    bool averaged = names->averaged || mega_checkpoint_averaged(checkpoint);
+    const char *place = by_prefix ? names->prefix : mega_checkpoint_place(checkpoint);
+    const char *other = names->has_other ? names->other : mega_checkpoint_other_place(checkpoint);
+    if (averaged && other && !*other)
+        fprintf(stderr,
+                "mega-convert: note: these are the averaged weights, of '%s'; the model's own have no "
+                "such name\n",
+                place);
+    else if (averaged && other)
+        fprintf(stderr,
+                "mega-convert: note: these are the averaged weights, of '%s'; the model's own are in "
+                "'%s'\n",
+                place, other);
+    else if (averaged)
+        fprintf(stderr,
+                "mega-convert: note: these are averaged weights, of '%s'; the checkpoint has no "
+                "others\n",
+                place);
+    else if (other)
+        fprintf(stderr,
+                "mega-convert: note: the checkpoint has averaged weights as well, in '%s'; --weights "
+                "ema takes them\n",
+                other);
+}
+
 static int convert(const Options *options, MegaError *err)
 {
     MegaCheckpoint *checkpoint = NULL;
-    Architecture architecture;
+    Architecture architecture = {0};
     MegaMeta *meta = NULL;
     json_t *args = NULL;
     double begun = clock_seconds();
@@ -457,7 +530,7 @@ static int convert(const Options *options, MegaError *err)
             failed = tell_result(options, "model file", clock_seconds() - begun, err);
         return failed;
     }
-    int code = mega_checkpoint_open(&checkpoint, path, err);
+    int code = mega_checkpoint_open(&checkpoint, path, options->weights, err);
     if (!code)
         code = merge_arguments(&args, checkpoint, options->config, err);
     if (code)
@@ -469,7 +542,10 @@ static int convert(const Options *options, MegaError *err)
             list_checkpoint(checkpoint, args);
         goto out;
     }
-    code = architecture_detect(&architecture, checkpoint, args, options->chunk_size, err);
+    code = architecture_detect(&architecture, checkpoint, args, options->chunk_size,
+                               options->weights, err);
+    if (!code && !options->write.quiet)
+        tell_weights(checkpoint, &architecture.names);
     if (!code)
         code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
     if (!code)
@@ -480,6 +556,7 @@ static int convert(const Options *options, MegaError *err)
 out:
     mega_meta_free(meta);
     json_decref(args);
+    architecture_free(&architecture);
     mega_checkpoint_close(checkpoint);
     return code;
 }

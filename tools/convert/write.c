@@ -53,7 +53,7 @@ static bool shape_fits(const MegaTensorSpec *spec, const MegaCheckpointTensor *t
 
 static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
 {
-    size_t used = (size_t)snprintf(text, size, "[");
+    size_t used = (size_t)snprintf(text, size, rank < 0 ? "[?" : "[");
     for (int i = 0; i < rank && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? ", " : "",
                                  (unsigned long long)shape[i]);
@@ -79,16 +79,22 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Items *items = context;
     const MegaCheckpointTensor *from =
-        spec->source[0] ? architecture_find(items->architecture, items->checkpoint, spec->source)
-                        : NULL;
+        spec->source[0] ? architecture_find(items->architecture, spec->source) : NULL;
     if (!from) { /* all are listed before the conversion stops */
-        fprintf(stderr, "mega-convert: tensor '%s%s' is missing\n", items->architecture->prefix,
+        fprintf(stderr, "mega-convert: tensor '%s%s' is missing\n", items->architecture->names.prefix,
                 spec->source[0] ? spec->source : spec->name);
         items->missing++;
         return 0;
     }
+    char found[128], expected[128];
+    if (!from->readable) {
+        shape_text(from->shape, from->rank, found, sizeof found);
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model needs tensor '%s', but it is %s %s; expected numbers of f32, "
+                         "f16, bf16 or f64 with at most %d dimensions",
+                         from->name, from->type, found, MEGA_CHECKPOINT_MAX_RANK);
+    }
     if (!shape_fits(spec, from)) {
-        char found[128], expected[128];
         shape_text(from->shape, from->rank, found, sizeof found);
         shape_text(spec->shape, spec->rank, expected, sizeof expected);
         return mega_fail(err, MEGA_ERR_MODEL,
@@ -137,28 +143,42 @@ static int compare_pointers(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
-static int check_leftovers(const Items *items, bool keep_going, MegaError *err)
+/* Numbers that cannot be weights: counters, masks, and what cannot be read at all. */
+static bool is_inert(const MegaCheckpointTensor *tensor)
+{
+    return !tensor->readable || (tensor->dtype != MEGA_F32 && tensor->dtype != MEGA_F16 &&
+                                 tensor->dtype != MEGA_BF16 && tensor->dtype != MEGA_F64);
+}
+
+static int check_leftovers(const Items *items, const WriteOptions *options, MegaError *err)
 {
     size_t unknown = 0;
     const char *first = NULL;
+    const Names *names = &items->architecture->names;
     const MegaCheckpointTensor **used = calloc(items->count + 1, sizeof *used);
     if (!used)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
     for (size_t i = 0; i < items->count; i++)
         used[i] = items->items[i].from;
     qsort(used, items->count, sizeof *used, compare_pointers);
-    for (size_t i = 0; i < mega_checkpoint_count(items->checkpoint); i++) {
-        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(items->checkpoint, i);
+    for (size_t i = 0; i < names->count; i++) {
+        const MegaCheckpointTensor *tensor = names->items[i].tensor;
         if (ignorable(tensor->name) ||
             bsearch(&tensor, used, items->count, sizeof *used, compare_pointers))
             continue;
+        if (is_inert(tensor)) {
+            if (!options->quiet)
+                fprintf(stderr, "mega-convert: note: tensor '%s' of type %s is left out\n",
+                        tensor->name, tensor->type);
+            continue;
+        }
         fprintf(stderr, "mega-convert: tensor '%s' is not part of a %s\n", tensor->name,
                 items->architecture->family);
         first = first ? first : tensor->name;
         unknown++;
     }
     free(used);
-    if (unknown && !keep_going)
+    if (unknown && !options->keep_going)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "%zu tensors, such as '%s', are not part of this architecture; the result "
                          "would not equal the original (--force converts all the same)",
@@ -233,19 +253,38 @@ static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
     return decls;
 }
 
-/* Whether a type can hold the values. */
-static int check_range(const Item *item, const float *values, MegaDtype dtype, MegaError *err)
+/* "[0, 3]": where an element lies in its tensor. */
+static void index_text(const MegaTensorSpec *spec, uint64_t element, char *text, size_t size)
+{
+    uint64_t index[MEGA_MAX_RANK];
+    for (int i = spec->rank - 1; i >= 0; i--) {
+        index[i] = element % spec->shape[i];
+        element /= spec->shape[i];
+    }
+    shape_text(index, spec->rank, text, size);
+}
+
+/* Whether the values are numbers, and a type can hold them. */
+static int check_values(const WriteOptions *options, const Item *item, const float *values,
+                        MegaDtype dtype, MegaError *err)
 {
     const char *name = item->from ? item->from->name : item->spec.name;
+    bool finite = !options->allow_non_finite || mega_dtype_quantized(dtype);
+    char at[128];
     for (uint64_t i = 0; i < item->spec.elements; i++) {
-        if (dtype == MEGA_F16 && fabsf(values[i]) > 65504.0f)
+        if (finite && !isfinite(values[i])) {
+            index_text(&item->spec, i, at, sizeof at);
+            return mega_fail(err, MEGA_ERR_MODEL, "tensor '%s' holds %g at %s: %s", name,
+                             (double)values[i], at,
+                             options->allow_non_finite
+                                 ? "int8 and int4 cannot hold that; use f32"
+                                 : "the training run has failed, or the file is damaged "
+                                   "(--allow-non-finite converts all the same)");
+        }
+        if (dtype == MEGA_F16 && isfinite(values[i]) && fabsf(values[i]) > 65504.0f)
             return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                              "tensor '%s' holds %g, too large for f16: use bf16 or f32", name,
                              (double)values[i]);
-        if (mega_dtype_quantized(dtype) && !isfinite(values[i]))
-            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                             "tensor '%s' holds %g, which %s cannot: use f32", name,
-                             (double)values[i], mega_dtype_traits((int)dtype)->name);
     }
     return 0;
 }
@@ -299,8 +338,8 @@ static int copy_tensor(MegaWriter *writer, const MegaFile *file, const MegaTenso
     return code;
 }
 
-static int write_tensor(MegaWriter *writer, const Items *items, const Item *item, MegaDtype dtype,
-                        MegaError *err)
+static int write_tensor(MegaWriter *writer, const WriteOptions *options, const Items *items,
+                        const Item *item, MegaDtype dtype, MegaError *err)
 {
     if (item->stored && item->stored->dtype == dtype)
         return copy_tensor(writer, items->file, item->stored, err);
@@ -314,7 +353,7 @@ static int write_tensor(MegaWriter *writer, const Items *items, const Item *item
     if (!code)
         code = read_values(items, item, values, err);
     if (!code)
-        code = check_range(item, values, dtype, err);
+        code = check_values(options, item, values, dtype, err);
     for (uint64_t row = 0; small && !code && row < rows; row++)
         mega_dtype_from_f32(dtype, values + row * columns, (size_t)columns, small + row * bytes);
     if (!code)
@@ -381,7 +420,8 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     progress_begin(&progress, total, "parameters", options->quiet);
     for (size_t i = 0; i < items->count && !code; i++) {
         if (decls[i].tied_to < 0)
-            code = write_tensor(writer, items, &items->items[i], decls[i].dtype, err);
+            code = write_tensor(writer, options, items, &items->items[i], decls[i].dtype,
+                                err);
         done += items->items[i].spec.elements;
         progress_update(&progress, done);
     }
@@ -405,7 +445,7 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
         code = mega_fail(err, MEGA_ERR_MODEL, "%zu tensors of a %s are missing", items.missing,
                          architecture->family);
     if (!code)
-        code = check_leftovers(&items, options->keep_going, err);
+        code = check_leftovers(&items, options, err);
     if (!code)
         code = write_all(options, &items, meta, err);
     free(items.items);

@@ -14,6 +14,7 @@ typedef struct WriteOptions {
     bool keep_types;  /* of a model file that is written anew, instead */
     bool compress;
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
+    bool allow_non_finite; /* weights that are infinite or NaN are converted as they are */
     bool quiet;
 } WriteOptions;
 
