@@ -25,7 +25,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
-TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -lpng -ljpeg -lpcre2-8 $(LIB_LIBS)
+TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
 

@@ -2,7 +2,7 @@
  * image.h - pictures as 8-bit pixels, gray or RGB, and the few operations that preparing them
  * takes.
  *
- * Decodes PNG with libpng, JPEG with libjpeg and BMP itself. The pixels are those that Pillow
+ * Decodes PNG with stb_image, JPEG with libjpeg and BMP itself. The pixels are those that Pillow
  * reads: 16-bit samples are reduced to their upper 8 bits, palettes are expanded, CMYK and YCCK
  * become RGB. In two things a viewer is followed instead: what is transparent lies on white, and
  * a picture is turned upright as its Exif data say, unless the options refuse that. Files that end

@@ -1,11 +1,11 @@
 /*
- * image_png.c - PNG by libpng; see image_file.h.
+ * image_png.c - PNG by stb_image; see image_file.h.
  *
- * libpng has been told to leave out every chunk that does not bear on the pixels. Checksums and
- * the end are looked at here first, for a message that says where the damage is.
+ * stb_image looks at no checksum, fills what a short file lacks with black, inflates whatever a
+ * file holds and leaves the colours behind the end of a palette undefined. So the file is checked
+ * here first: its chunks, and by zlib, in a small window, that it inflates to what its pixels need.
+ * Then stb_image gets a file of the chunks that bear on the pixels and nothing else.
  */
-#include <png.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -13,187 +13,375 @@
 #include "bytes.h"
 #include "image_file.h"
 
+/* Zeroed memory: what a damaged file leaves undecoded is then at least the same every time. */
+#define STBI_MALLOC(size) calloc(1, size)
+#define STBI_REALLOC(memory, size) realloc(memory, size)
+#define STBI_FREE(memory) free(memory)
+#define STBI_MAX_DIMENSIONS MEGA_IMAGE_MAX_SIDE
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_FAILURE_USERMSG
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+/* Reported at the end of the file, where a pop would have ended it. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
 #define SIGNATURE 8 /* bytes */
+#define HEADER 13
+#define PALETTE 768
+#define COLOUR_PALETTE 3
+/* Some encoders write a little more than their rows. More than this is refused unseen. */
+#define MOST_SURPLUS 65536
+#define LEAST_IDAT 4096 /* what stb_image allocates for compressed data at least */
+
+/* What the chunks say. */
+typedef struct Png {
+    MegaImageFile *file;
+    uint32_t width, height;
+    unsigned depth, colour; /* bits a sample; 0 gray, 2 RGB, 3 palette, 4 and 6 with opacity */
+    bool interlaced;
+    const uint8_t *header, *palette, *opacity; /* data of IHDR, PLTE and tRNS; NULL: none */
+    uint32_t palette_size, opacity_size;
+    uint64_t compressed; /* bytes of all IDAT chunks */
+    uint64_t rows;       /* bytes that they must inflate to: filter types and samples */
+} Png;
+
+static uint32_t load_be32(const uint8_t *bytes)
+{
+    return __builtin_bswap32(mega_load_u32(bytes));
+}
+
+static bool is_type(const uint8_t *type, const char *name)
+{
+    return memcmp(type, name, 4) == 0;
+}
+
+/* ---- Chunks --------------------------------------------------------------------------------- */
 
 /* Exif data, or an XMP packet where there are none. */
 static void note_orientation(MegaImageFile *file, const uint8_t *type, const uint8_t *data,
                              size_t size)
 {
     static const char keyword[] = "XML:com.adobe.xmp";
-    if (memcmp(type, "eXIf", 4) == 0)
+    if (is_type(type, "eXIf"))
         mega_image_note_exif(file, data, size);
-    else if (memcmp(type, "iTXt", 4) == 0 && size > sizeof keyword &&
+    else if (is_type(type, "iTXt") && size > sizeof keyword &&
              memcmp(data, keyword, sizeof keyword) == 0)
         mega_image_note_xmp(file, data, size);
 }
 
-/* Chunks of length, type, data and CRC-32 of type and data, up to IEND. Finds the orientation, and
- * how many bytes of compressed pixels there are. */
-static int check_chunks(MegaImageFile *file, uint64_t *compressed, MegaError *err)
+static unsigned samples_of(const Png *png)
 {
+    return (png->colour & 2 && png->colour != COLOUR_PALETTE ? 3 : 1) + (png->colour & 4 ? 1 : 0);
+}
+
+/* Bytes of rows of `width` pixels, each behind the byte of its filter type. */
+static uint64_t row_bytes(const Png *png, uint64_t width, uint64_t height)
+{
+    return width && height ? height * (1 + (width * samples_of(png) * png->depth + 7) / 8) : 0;
+}
+
+/* The seven passes of an interlaced picture are pictures of their own. */
+static uint64_t count_row_bytes(const Png *png)
+{
+    static const uint8_t x[] = {0, 4, 0, 2, 0, 1, 0}, dx[] = {8, 8, 4, 4, 2, 2, 1};
+    static const uint8_t y[] = {0, 0, 4, 0, 2, 0, 1}, dy[] = {8, 8, 8, 4, 4, 2, 2};
+    uint64_t bytes = 0;
+    if (!png->interlaced)
+        return row_bytes(png, png->width, png->height);
+    for (int pass = 0; pass < 7; pass++)
+        bytes += row_bytes(png, ((uint64_t)png->width + dx[pass] - 1 - x[pass]) / dx[pass],
+                           ((uint64_t)png->height + dy[pass] - 1 - y[pass]) / dy[pass]);
+    return bytes;
+}
+
+static int take_header(Png *png, const uint8_t *data, uint32_t length, MegaError *err)
+{
+    if (length != HEADER || png->header)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s has no usable image header", png->file->name);
+    png->header = data;
+    png->width = load_be32(data);
+    png->height = load_be32(data + 4);
+    png->depth = data[8];
+    png->colour = data[9];
+    png->interlaced = data[12];
+    if ((png->width | png->height) >> 31) /* sides have 31 bits */
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s has no usable image header: it declares %u x %u pixels",
+                         png->file->name, png->width, png->height);
+    static const uint32_t depths[] = {/* a bit for each depth that a colour type may have */
+                                      [0] = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16,
+                                      [2] = 1 << 8 | 1 << 16,
+                                      [3] = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8,
+                                      [4] = 1 << 8 | 1 << 16,
+                                      [6] = 1 << 8 | 1 << 16};
+    if (png->colour >= sizeof depths / sizeof depths[0] || png->depth > 16 ||
+        !(depths[png->colour] >> png->depth & 1) || data[10] || data[11] || data[12] > 1)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s has no usable image header: it declares colours of type %u with %u "
+                         "bits, compression %u, filter %u and interlacing %u",
+                         png->file->name, png->colour, png->depth, data[10], data[11], data[12]);
+    return 0;
+}
+
+/* A transparent colour, or an opacity for each colour of a palette. Others have no meaning, and are
+ * passed over as libpng does. */
+static bool is_opacity(const Png *png, uint32_t length)
+{
+    if (png->opacity || png->compressed)
+        return false;
+    if (png->colour == COLOUR_PALETTE)
+        return png->palette && length && length <= PALETTE / 3;
+    return !(png->colour & 4) && length == 2 * samples_of(png);
+}
+
+/* Keeps what bears on the pixels. A chunk whose first letter is a capital does, known or not. */
+static int take_chunk(Png *png, const uint8_t *type, const uint8_t *data, uint32_t length,
+                      MegaError *err)
+{
+    if (is_type(type, "IHDR"))
+        return take_header(png, data, length, err);
+    if (!png->header)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s has no usable image header: another chunk "
+                         "stands first",
+                         png->file->name);
+    if (is_type(type, "PLTE") && !png->palette && length && length % 3 == 0 && length <= PALETTE) {
+        png->palette = data;
+        png->palette_size = length;
+    } else if (is_type(type, "tRNS") && is_opacity(png, length)) {
+        png->opacity = data;
+        png->opacity_size = length;
+    } else if (is_type(type, "IDAT")) {
+        png->compressed += length;
+    } else if (!(type[0] & 0x20)) {
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s cannot be decoded: its chunk '%.4s' is unknown or not allowed there",
+                         png->file->name, (const char *)type);
+    }
+    note_orientation(png->file, type, data, length);
+    return 0;
+}
+
+/* Chunks are length, type, data and CRC-32 of type and data, up to IEND. */
+static int read_chunks(Png *png, MegaError *err)
+{
+    MegaImageFile *file = png->file;
     MegaReader reader = mega_reader(file->bytes, file->size);
     mega_get_bytes(&reader, SIGNATURE);
     for (;;) {
         const uint8_t *head = mega_get_bytes(&reader, 8);
-        const uint32_t length = head ? __builtin_bswap32(mega_load_u32(head)) : 0;
+        const uint32_t length = head ? load_be32(head) : 0;
         const uint8_t *data = mega_get_bytes(&reader, length);
         const uint8_t *sum = mega_get_bytes(&reader, 4);
         if (!head || !data || !sum)
             return mega_image_truncated(file, "PNG", "the end chunk is missing", err);
-        if (crc32(0, head + 4, length + 4) != __builtin_bswap32(mega_load_u32(sum)))
+        if (crc32(0, head + 4, length + 4) != load_be32(sum))
             return mega_fail(err, MEGA_ERR_FORMAT,
                              "%s is a damaged PNG file: the checksum of the chunk at byte %zu does "
                              "not fit its content",
                              file->name, (size_t)(head - file->bytes));
-        if (memcmp(head + 4, "IEND", 4) == 0)
-            return 0;
-        if (memcmp(head + 4, "IDAT", 4) == 0)
-            *compressed += length;
-        note_orientation(file, head + 4, data, length);
+        if (is_type(head + 4, "IEND"))
+            break;
+        int code = take_chunk(png, head + 4, data, length, err);
+        if (code)
+            return code;
+    }
+    if (!png->header || !png->compressed)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s has no pixels", file->name);
+    if (png->colour == COLOUR_PALETTE && !png->palette)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s has no palette", file->name);
+    return 0;
+}
+
+/* ---- Compressed rows ------------------------------------------------------------------------ */
+
+/* The IDAT chunks one after the other: *reader stands behind the last one that was given. */
+static bool next_data(MegaReader *reader, const uint8_t **data, uint32_t *length)
+{
+    for (;;) {
+        const uint8_t *head = mega_get_bytes(reader, 8);
+        if (!head || is_type(head + 4, "IEND"))
+            return false;
+        *length = load_be32(head);
+        *data = mega_get_bytes(reader, *length);
+        mega_get_bytes(reader, 4);
+        if (is_type(head + 4, "IDAT"))
+            return true;
     }
 }
 
-/* ---- libpng --------------------------------------------------------------------------------- */
-
-typedef struct PngReader {
-    png_structp png;
-    png_infop info;
-    MegaReader bytes;
-    bool no_memory;
-    char message[256];
-} PngReader;
-
-static void keep_error(png_structp png, png_const_charp message)
+static MegaReader first_data(const Png *png)
 {
-    PngReader *reader = png_get_error_ptr(png);
-    snprintf(reader->message, sizeof reader->message, "%s", message);
-    png_longjmp(png, 1);
+    MegaReader reader = mega_reader(png->file->bytes, png->file->size);
+    mega_get_bytes(&reader, SIGNATURE);
+    return reader;
 }
 
-static void ignore_warning(png_structp png, png_const_charp message)
+/* Inflates everything into a window, and counts. *inflated ends beyond the limit when there is
+ * more. */
+static int count_inflated(const Png *png, uint64_t limit, uint64_t *inflated, MegaError *err)
 {
-    (void)png;
-    (void)message;
+    MegaReader reader = first_data(png);
+    z_stream stream = {0};
+    uint8_t window[16384];
+    const uint8_t *data;
+    uint32_t length;
+    *inflated = 0;
+    if (inflateInit(&stream) != Z_OK)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", png->file->name);
+    int status = Z_OK;
+    while (status == Z_OK && *inflated <= limit) {
+        if (!stream.avail_in && next_data(&reader, &data, &length)) {
+            stream.next_in = (Bytef *)data;
+            stream.avail_in = length;
+            continue; /* an IDAT chunk may be empty */
+        }
+        stream.next_out = window;
+        stream.avail_out = sizeof window;
+        status = inflate(&stream, Z_NO_FLUSH);
+        *inflated += sizeof window - stream.avail_out;
+    }
+    inflateEnd(&stream);
+    if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
+        return 0; /* too much, or all there is: the caller compares */
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s is a damaged PNG file: its pixels do not inflate",
+                     png->file->name);
 }
 
-static png_voidp allocate(png_structp png, png_alloc_size_t size)
+static int check_rows(const Png *png, uint64_t *inflated, MegaError *err)
 {
-    void *memory = malloc(size);
-    PngReader *reader = png_get_mem_ptr(png);
-    reader->no_memory |= !memory;
-    return memory;
-}
-
-static void release(png_structp png, png_voidp memory)
-{
-    (void)png;
-    free(memory);
-}
-
-static void read_bytes(png_structp png, png_bytep out, size_t size)
-{
-    PngReader *reader = png_get_io_ptr(png);
-    const uint8_t *bytes = mega_get_bytes(&reader->bytes, size);
-    if (!bytes)
-        png_error(png, "the file ends");
-    memcpy(out, bytes, size);
-}
-
-/* Gray or RGB of 8 bits, with opacity where there is any. */
-static bool read_header(PngReader *reader)
-{
-    if (setjmp(png_jmpbuf(reader->png)))
-        return false;
-    png_set_read_fn(reader->png, reader, read_bytes);
-    png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    /* The size is ours to judge: libpng's own limit would be met first, with a poorer message. */
-    png_set_user_limits(reader->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-    png_read_info(reader->png, reader->info);
-    png_set_expand(reader->png);
-    png_set_strip_16(reader->png);
-    return true;
-}
-
-static bool read_pixels(PngReader *reader, uint8_t *pixels, size_t row_size, size_t height)
-{
-    if (setjmp(png_jmpbuf(reader->png)))
-        return false;
-    const int passes = png_set_interlace_handling(reader->png);
-    png_read_update_info(reader->png, reader->info);
-    for (int pass = 0; pass < passes; pass++)
-        for (size_t y = 0; y < height; y++)
-            png_read_row(reader->png, pixels + y * row_size, NULL);
-    return true;
-}
-
-static int channels_of(const PngReader *reader)
-{
-    const int colour = png_get_color_type(reader->png, reader->info);
-    const bool opacity =
-        colour & PNG_COLOR_MASK_ALPHA || png_get_valid(reader->png, reader->info, PNG_INFO_tRNS);
-    return (colour & PNG_COLOR_MASK_COLOR ? 3 : 1) + (opacity ? 1 : 0);
-}
-
-/* Deflate packs by 1032 : 1 at best, so that a small file cannot hold many pixels. */
-static int check_density(const PngReader *reader, const MegaImageFile *file, uint64_t compressed,
-                         MegaError *err)
-{
-    const uint64_t width = png_get_image_width(reader->png, reader->info);
-    const uint64_t height = png_get_image_height(reader->png, reader->info);
-    const unsigned bits = png_get_channels(reader->png, reader->info) *
-                          (unsigned)png_get_bit_depth(reader->png, reader->info);
-    if (width * bits / 8 * height / 1032 <= compressed)
-        return 0;
-    return mega_fail(err, MEGA_ERR_FORMAT,
-                     "%s declares %llu x %llu pixels, more than its %zu bytes can hold", file->name,
-                     (unsigned long long)width, (unsigned long long)height, file->size);
-}
-
-static int decode(PngReader *reader, MegaImage *out, MegaImageFile *file, uint64_t compressed,
-                  MegaError *err)
-{
-    if (!read_header(reader))
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s has no usable image header: %s", file->name,
-                         reader->message);
-    const int64_t width = png_get_image_width(reader->png, reader->info);
-    const int64_t height = png_get_image_height(reader->png, reader->info);
-    const int channels = channels_of(reader);
-    /* sides have 31 bits, and the product is only looked at when they are small */
-    int code = mega_image_check_size(file, width, height,
-                                     (uint64_t)width * (uint64_t)height * (uint64_t)channels, err);
-    if (!code)
-        code = check_density(reader, file, compressed, err);
+    int code = count_inflated(png, png->rows + MOST_SURPLUS, inflated, err);
     if (code)
         return code;
-    const size_t count = (size_t)(width * height), row_size = (size_t)width * (size_t)channels;
-    out->pixels = malloc(count * (size_t)channels);
-    if (!out->pixels)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %lld x %lld pixels of %s",
-                         (long long)width, (long long)height, file->name);
-    if (!read_pixels(reader, out->pixels, row_size, (size_t)height))
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be decoded: %s", file->name,
-                         reader->message);
-    mega_image_lay_on_white(out->pixels, count, channels);
-    out->width = (int)width;
-    out->height = (int)height;
+    if (*inflated < png->rows)
+        return mega_fail(
+            err, MEGA_ERR_FORMAT, "%s is a damaged PNG file: of %llu bytes of pixels it holds %llu",
+            png->file->name, (unsigned long long)png->rows, (unsigned long long)*inflated);
+    if (*inflated > png->rows + MOST_SURPLUS)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s is a damaged PNG file: it holds far more than the %llu bytes of its "
+                         "pixels",
+                         png->file->name, (unsigned long long)png->rows);
+    return 0;
+}
+
+/* ---- stb_image ------------------------------------------------------------------------------ */
+
+/* Channels of what stb_image makes. */
+static unsigned channels_of(const Png *png)
+{
+    const unsigned samples = png->colour == COLOUR_PALETTE ? 3 : samples_of(png);
+    return samples + (png->opacity ? 1 : 0);
+}
+
+/* What is held at once: the chunks twice, what they inflate to, and the pixels, which a picture of
+ * 16 bits, of passes or with a palette has in two forms for a while. */
+static uint64_t memory_of(const Png *png, uint64_t inflated)
+{
+    const uint64_t count = (uint64_t)png->width * png->height;
+    const uint64_t chunks = png->compressed + PALETTE + LEAST_IDAT;
+    uint64_t pixels = count * channels_of(png) * (png->depth == 16 ? 2 : 1);
+    if (png->colour == COLOUR_PALETTE)
+        pixels += count;
+    if (png->interlaced)
+        pixels += pixels / 2;
+    return 2 * chunks + (inflated > png->rows ? 2 : 1) * png->rows + pixels;
+}
+
+static void put_be32(MegaBuffer *out, uint32_t value)
+{
+    mega_put_u32(out, __builtin_bswap32(value));
+}
+
+/* Without a checksum, at which stb_image does not look. */
+static void put_chunk(MegaBuffer *out, const char *type, const uint8_t *data, uint32_t length)
+{
+    put_be32(out, length);
+    mega_put_bytes(out, type, 4);
+    mega_put_bytes(out, data, length);
+    put_be32(out, 0);
+}
+
+/* The file that stb_image gets. A palette has all 256 colours, black where it ended before. */
+static int put_file(MegaBuffer *out, const Png *png, MegaError *err)
+{
+    uint8_t palette[PALETTE] = {0};
+    MegaReader reader = first_data(png);
+    const uint8_t *data;
+    uint32_t length;
+    mega_put_bytes(out, png->file->bytes, SIGNATURE);
+    put_chunk(out, "IHDR", png->header, HEADER);
+    if (png->colour == COLOUR_PALETTE) {
+        memcpy(palette, png->palette, png->palette_size);
+        put_chunk(out, "PLTE", palette, PALETTE);
+    }
+    if (png->opacity)
+        put_chunk(out, "tRNS", png->opacity, png->opacity_size);
+    put_be32(out, (uint32_t)png->compressed);
+    mega_put_bytes(out, "IDAT", 4);
+    while (next_data(&reader, &data, &length))
+        mega_put_bytes(out, data, length);
+    put_be32(out, 0);
+    put_chunk(out, "IEND", palette, 0);
+    if (out->failed)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", png->file->name);
+    return 0;
+}
+
+static int decode(MegaImage *out, const Png *png, MegaError *err)
+{
+    MegaBuffer file = {0};
+    int code = put_file(&file, png, err);
+    if (code) {
+        mega_buffer_free(&file);
+        return code;
+    }
+    int width = 0, height = 0, channels = 0;
+    out->pixels = stbi_load_from_memory(file.data, (int)file.size, &width, &height, &channels, 0);
+    mega_buffer_free(&file);
+    if (!out->pixels) {
+        const char *reason = stbi_failure_reason();
+        if (strcmp(reason, "Out of memory") == 0)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %u x %u pixels of %s",
+                             png->width, png->height, png->file->name);
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be decoded: %s", png->file->name, reason);
+    }
+    mega_image_lay_on_white(out->pixels, (size_t)width * (size_t)height, channels);
+    out->width = width;
+    out->height = height;
     out->channels = channels >= 3 ? 3 : 1;
     return 0;
 }
 
 int mega_image_decode_png(MegaImage *out, MegaImageFile *file, MegaError *err)
 {
-    uint64_t compressed = 0;
-    int code = check_chunks(file, &compressed, err);
+    Png png = {.file = file};
+    uint64_t inflated = 0;
+    int code = read_chunks(&png, err);
+    if (!code) /* the memory of an honest file first, so that nothing is inflated in vain */
+        code = mega_image_check_size(file, png.width, png.height, 0, err);
     if (code)
         return code;
-    PngReader reader = {.bytes = mega_reader(file->bytes, file->size)};
-    reader.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, keep_error,
-                                          ignore_warning, &reader, allocate, release);
-    reader.info = reader.png ? png_create_info_struct(reader.png) : NULL;
-    if (reader.info)
-        code = decode(&reader, out, file, compressed, err);
-    if (!reader.info || (code && reader.no_memory))
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", file->name);
-    png_destroy_read_struct(&reader.png, &reader.info, NULL);
-    return code;
+    png.rows = count_row_bytes(&png);
+    /* Deflate packs by 1032 : 1 at best, so that a small file cannot hold many pixels. */
+    if (png.rows / 1032 > png.compressed)
+        return mega_fail(err, MEGA_ERR_FORMAT,
+                         "%s declares %u x %u pixels, more than its %zu bytes can hold", file->name,
+                         png.width, png.height, file->size);
+    code = mega_image_check_size(file, png.width, png.height, memory_of(&png, png.rows), err);
+    if (!code)
+        code = check_rows(&png, &inflated, err);
+    if (!code)
+        code = mega_image_check_size(file, png.width, png.height, memory_of(&png, inflated), err);
+    return code ? code : decode(out, &png, err);
 }
