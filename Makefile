@@ -178,7 +178,7 @@ $(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/replay_%)
 LIBFUZZER_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
-FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
+FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c tests/fuzz/pickle_mutator.c $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
 SECONDS ?= 60
 FUZZ    ?= $(FUZZ_NAMES)
 
@@ -186,7 +186,7 @@ $(BUILD)/libfuzz.a: $(FUZZ_SUPPORT)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/obj/tests/fuzz/fuzz_config.o: ALL_CFLAGS += -iquote tools/convert
+$(BUILD)/obj/tests/fuzz/fuzz_config.o $(BUILD)/obj/tests/fuzz/fuzz_torch.o: ALL_CFLAGS += -iquote tools/convert
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o \
         $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a

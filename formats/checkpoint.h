@@ -74,8 +74,8 @@ const MegaCheckpointTensor *mega_checkpoint_tensor(const MegaCheckpoint *checkpo
 const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoint,
                                                  const char *name);
 /* Arguments (`args`, `cfg.model`, Lightning's `hyper_parameters`, ...): a JSON object, borrowed;
- * NULL when the file has none. Tuples become arrays, instances of classes of options and OmegaConf's
- * trees objects; what JSON cannot hold becomes a string such as "<torch.device>". */
+ * NULL when the file has none. Tuples become arrays, instances of classes of options and trees of
+ * OmegaConf objects; what JSON cannot hold becomes a string such as "<torch.device>". */
 const json_t *mega_checkpoint_args(const MegaCheckpoint *checkpoint);
 /* Compares the bytes of the tensor's storage with the checksum that the file has for it, if it has
  * one; reading a damaged storage without this gives wrong numbers. */

@@ -54,7 +54,7 @@ typedef struct MegaPickleStorage {
 typedef struct MegaPickleTensor {
     const MegaPickleStorage *storage; /* NULL if it has none, as on the device "meta" */
     const char *type;                 /* of the elements, or how they lie: "sparse" */
-    bool readable;                    /* dtype, stride and offset hold, and it lies in its storage */
+    bool readable; /* dtype, stride and offset hold, and it lies in its storage */
     MegaDtype dtype;
     int rank;        /* -1: its shape is not known */
     uint64_t *shape; /* [rank] */

@@ -147,8 +147,8 @@ static bool cut_field(Line *line, const char **field, size_t *length)
     return true;
 }
 
-/* A count is what int() of Python takes, since fairseq reads it so and forgets it: with a sign, with
- * single underscores between digits, and with white space around it. */
+/* A count is what int() of Python takes, since fairseq reads it so and forgets it: with a sign,
+ * single underscores between digits, and white space around it. */
 static bool is_count(const char *text, size_t length)
 {
     mega_utf8_trim(&text, &length);

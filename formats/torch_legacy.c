@@ -132,8 +132,8 @@ static int place_storage(Context *context, const MegaPickleValue *key, MegaReade
                                     record->storage->key, elements, record->storage->elements);
     if (!record->storage->item_size)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
-                                    "storage '%.100s' has elements of type %.60s, whose size is not "
-                                    "known; the data behind it cannot be found",
+                                    "storage '%.100s' has elements of type %.60s, whose size is "
+                                    "not known; the data behind it cannot be found",
                                     record->storage->key, record->storage->type);
     if (!mega_mul(elements, record->storage->item_size, &record->size))
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "the size of storage '%.100s' overflows",

@@ -13,6 +13,7 @@ import datetime
 import decimal
 import enum
 import functools
+import io
 import json
 import os
 import pathlib
@@ -143,13 +144,19 @@ class Colour(enum.Enum):
     RED = 1
 
 
-def main(out, expression, protocol='2'):
+def fixture():
+    """State dict and arguments."""
     with zipfile.ZipFile(os.path.join(FIXTURE, 'model_state.pt')) as archive:
         name = [entry for entry in archive.namelist() if entry.endswith('data.pkl')][0]
         with archive.open(name) as file:
             sd = Reader(file, archive, name[:-len('/data.pkl')]).load()
     with open(os.path.join(FIXTURE, 'meta.json'), encoding='utf-8') as file:
-        args = json.load(file)['args']
+        return sd, json.load(file)['args']
+
+
+def dump(expression, protocol=2):
+    """The pickle of what the expression says, and its storages."""
+    sd, args = fixture()
 
     def spoil(name, index, value):
         struct.pack_into('<f', sd[name].args[0].data, 4 * index, value)
@@ -158,15 +165,19 @@ def main(out, expression, protocol='2'):
     def prefixed(prefix):
         return {prefix + key: value for key, value in sd.items()}
 
-    with zipfile.ZipFile(out, 'w') as archive, open(out + '.pkl', 'w+b') as file:
-        writer = Writer(file, int(protocol))
-        writer.dump(eval(expression, {**globals(), **locals()}))
-        file.seek(0)
-        archive.writestr('archive/data.pkl', file.read())
+    file = io.BytesIO()
+    writer = Writer(file, int(protocol))
+    writer.dump(eval(expression, {**globals(), **locals()}))
+    return file.getvalue(), writer.storages
+
+
+def main(out, expression, protocol=2):
+    content, storages = dump(expression, protocol)
+    with zipfile.ZipFile(out, 'w') as archive:
+        archive.writestr('archive/data.pkl', content)
         archive.writestr('archive/version', '3\n')
-        for number, storage in enumerate(writer.storages):
+        for number, storage in enumerate(storages):
             archive.writestr(f'archive/data/{number}', bytes(storage.data))
-    os.remove(out + '.pkl')
 
 
 if __name__ == '__main__':

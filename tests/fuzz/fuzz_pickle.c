@@ -3,6 +3,7 @@
  */
 #include "fuzz.h"
 #include "pickle.h"
+#include "pickle_mutator.h"
 
 /* Values may be shared and contain themselves: depth and work are bounded. */
 static void walk(const MegaPickleValue *value, int depth, int *work)
@@ -43,6 +44,11 @@ static void walk(const MegaPickleValue *value, int depth, int *work)
     }
     default: break;
     }
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return fuzz_mutate_pickle(data, size, max_size, seed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

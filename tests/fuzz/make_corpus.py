@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import wave
 import zipfile
@@ -72,6 +73,42 @@ def checkpoints():
     for protocol in (2, 3, 4, 5):
         put('pickle', f'plain-{protocol}.pkl', pickle.dumps(values, protocol))
     put('pickle', 'ordered.pkl', pickle.dumps(OrderedDict(a=1, b=2), 2))
+
+
+def training_runs():
+    """Pickles of what training runs save beside the model, for a target that adds the archive."""
+    sys.path.insert(0, 'tests/cli')
+    from checkpoint import dump
+    some = ('few = {k: v for k, v in sd.items() if "layers.0.mega_layer.move" in k or "norm" in k}, '
+            'short = {k: args[k] for k in list(args)[:9]}')
+    for name, expression in {
+            'whole': "{'model': sd, 'args': argparse.Namespace(**args)}",
+            'lightning': "{'state_dict': few, 'hyper_parameters': omega({'cfg': {'model': short}})}",
+            'averages': "{'model': {'m.' + k: v for k, v in few.items()}, 'model_ema': few, 'n': 1}",
+            'prefixes': "{**{'ema.module.' + k: v for k, v in few.items()},"
+                        " **{'model._orig_mod.' + k: v for k, v in few.items()}}",
+            'nested': "[{'a': {'net': few, 'x': {1: 'y', None: b'z'}}}, {'optimizer': few}]",
+            'objects': "{'model': few, 'args': Call(name_of('m', 'C'), (), (None, short)), 'x': ["
+                       "Call(name_of('m', 'D'), (), None, {'a': 1}), collections.Counter('ab'),"
+                       " collections.defaultdict(list, a=[1]), collections.deque([1]), {1, 2},"
+                       " frozenset([3]), 1j, bytearray(b'ab'), 2**90, -5, 1.5, True,"
+                       " name_of('builtins', 'getattr')(name_of('m', 'E'), 'F'),"
+                       " name_of('copyreg', '_reconstructor')(name_of('m', 'C'), 0, None)]}",
+            'numbers': "{'model': few, 'args': {c: name_of('numpy.core.multiarray', 'scalar')("
+                       "Call(name_of('numpy', 'dtype'), (c, False, True), (3, o)), b'a' * int(c[1]))"
+                       " for o in '<>' for c in ('f2', 'f4', 'f8', 'i1', 'i4', 'u8', 'b1', 'f1')}}",
+            'tensors': "{'model': {**few, 'a': tensor('ComplexFloat', (2, 3), item=8), 'b':"
+                       " untyped('uint16', (4,)), 'c': untyped('float32', (4,)), 'd': tensor('Float',"
+                       " [1] * 9), 'e': tensor('Future', (2,), item=3), 'f': name_of('torch._utils',"
+                       " '_rebuild_sparse_tensor')('l', ()), 'g': name_of('torch._utils',"
+                       " '_rebuild_meta_tensor_no_storage')(0, (2, 3), (3, 1), False), 'h':"
+                       " name_of('torch._tensor', '_rebuild_from_type_v2')(few[list(few)[0]].function,"
+                       " name_of('m', 'T'), few[list(few)[0]].args, {}), 'i': name_of('torch._utils',"
+                       " '_rebuild_parameter')(few[list(few)[0]], True, {}), 5: few[list(few)[0]]},"
+                       " 's': few[list(few)[0]].args[0]}"}.items():
+        expression = f'(lambda few, short: {expression})(**dict({some}))'
+        for protocol in (2, 4) if name == 'objects' else (2,):
+            put('torch', f'{name}-{protocol}.pkl', dump(expression, protocol)[0])
 
 
 def blank(fixture, folder):
@@ -211,8 +248,8 @@ if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
         if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
-    for make in (archives, checkpoints, foreign, models, recordings, texts, configurations,
-                 others):
+    for make in (archives, checkpoints, training_runs, foreign, models, recordings, texts,
+                 configurations, others):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)

@@ -142,7 +142,8 @@ static void test_shapes(void **state)
     assert_int_equal(array.shape[1], 12);
     mega_npy_free(&array);
     /* as Python 2 writes it */
-    array = read_good("{u'descr': u'|u1', u'fortran_order': False, u'shape': (2L, 6L), }", ramp, 12);
+    array = read_good("{u'descr': u'|u1', u'fortran_order': False, u'shape': (2L, 6L), }", ramp,
+                      12);
     assert_int_equal(array.shape[1], 6);
     mega_npy_free(&array);
     array = read_good(HEADER("|u1", "False", "(12L,)"), ramp, 12);

@@ -153,23 +153,21 @@ static const Family families[] = {
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
 };
 
-/* Weights of the kind that was asked for must be there: in a dict of their own, or behind a prefix. */
+/* Weights of the kind that was asked for must be there, in a dict of their own or behind a prefix. */
 static int check_weights(const Architecture *architecture, const MegaCheckpoint *checkpoint,
                          MegaWeightSet weights, MegaError *err)
 {
     bool averaged = mega_checkpoint_averaged(checkpoint) || architecture->names.averaged;
     if (weights == MEGA_WEIGHTS_EMA && !averaged)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "the checkpoint has no averaged weights: neither a dict nor a prefix of its "
-                         "tensors has a name such as 'ema'");
+                         "the checkpoint has no averaged weights: neither a dict nor a prefix of "
+                         "its tensors has a name such as 'ema'");
+    const char *place = mega_checkpoint_place(checkpoint), *prefix = architecture->names.prefix;
     if (weights == MEGA_WEIGHTS_MODEL && averaged)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "the checkpoint has averaged weights only, in '%s%s%s'; --weights ema takes "
-                         "them",
-                         mega_checkpoint_place(checkpoint),
-                         *mega_checkpoint_place(checkpoint) && *architecture->names.prefix ? "."
-                                                                                          : "",
-                         architecture->names.prefix);
+                         "the checkpoint has averaged weights only, in '%s%s%s'; --weights ema "
+                         "takes them",
+                         place, *place && *prefix ? "." : "", prefix);
     return 0;
 }
 

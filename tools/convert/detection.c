@@ -182,7 +182,8 @@ static int check_count(const Detection *detection, int layers)
         code = mega_fail(detection->err, MEGA_ERR_MODEL,
                          "argument %s is %d, but the number of layers in the checkpoint is %d "
                          "(tensors '%s%sN.mega_layer.move.omega')",
-                         name, said, layers, detection->out->names.prefix, detection->names->layers);
+                         name, said, layers, detection->out->names.prefix,
+                         detection->names->layers);
     return code;
 }
 

@@ -481,8 +481,8 @@ static int tell_result(const Options *options, const char *kind, double seconds,
     return code;
 }
 
-/* Which of two sets of weights was taken, and that there is another: in another dict, or in the same
- * one with another prefix. */
+/* Which of two sets of weights was taken, and that there is another: in another dict, or in the
+ * same one with another prefix. */
 static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
 {
     bool by_prefix = names->averaged || names->has_other;
@@ -491,13 +491,13 @@ static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
     const char *other = names->has_other ? names->other : mega_checkpoint_other_place(checkpoint);
     if (averaged && other && !*other)
         fprintf(stderr,
-                "mega-convert: note: these are the averaged weights, of '%s'; the model's own have no "
-                "such name\n",
+                "mega-convert: note: these are the averaged weights, of '%s'; the model's own have "
+                "no such name\n",
                 place);
     else if (averaged && other)
         fprintf(stderr,
-                "mega-convert: note: these are the averaged weights, of '%s'; the model's own are in "
-                "'%s'\n",
+                "mega-convert: note: these are the averaged weights, of '%s'; the model's own are "
+                "in '%s'\n",
                 place, other);
     else if (averaged)
         fprintf(stderr,
@@ -506,8 +506,8 @@ static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
                 place);
     else if (other)
         fprintf(stderr,
-                "mega-convert: note: the checkpoint has averaged weights as well, in '%s'; --weights "
-                "ema takes them\n",
+                "mega-convert: note: the checkpoint has averaged weights as well, in '%s'; "
+                "--weights ema takes them\n",
                 other);
 }
 

@@ -77,6 +77,7 @@ typedef struct Prefix {
     char text[NAMES_MAX_PREFIX];
     int mark; /* the first one that stands behind it */
     int parts;
+    bool within; /* a part of it could be the model's: "encoder." */
     bool usual, averaged;
 } Prefix;
 
@@ -91,8 +92,7 @@ static void add_prefix(Prefixes *prefixes, const char *name, size_t length, int 
     if (length >= sizeof new.text)
         return;
     memcpy(new.text, name, length);
-    if (!all_parts(new.text, is_no_part_of_model, &new.parts))
-        return;
+    new.within = !all_parts(new.text, is_no_part_of_model, &new.parts);
     for (size_t i = 0; i < prefixes->count; i++)
         if (strcmp(prefixes->items[i].text, new.text) == 0) {
             if (mark < prefixes->items[i].mark)
@@ -120,9 +120,14 @@ static void collect(Prefixes *prefixes, const Names *names, const char *const *m
         }
 }
 
-/* Negative if a is the likelier one: made of usual parts, then the one with fewer. */
+/* Negative if a is the likelier one: not with a part of the model, or else with the longer mark
+ * behind it; made of usual parts; then the one with fewer. */
 static int compare_prefixes(const Prefix *a, const Prefix *b)
 {
+    if (a->within != b->within)
+        return a->within ? 1 : -1;
+    if (a->within && a->mark != b->mark)
+        return a->mark - b->mark;
     if (a->usual != b->usual)
         return a->usual ? -1 : 1;
     return a->parts - b->parts;
@@ -173,7 +178,7 @@ static bool has_other_prefix(const Prefixes *prefixes, const Prefix *chosen, con
 {
     for (size_t i = 0; i < prefixes->count; i++) {
         const Prefix *other = &prefixes->items[i];
-        if (strlen(other->text) > strlen(chosen->text) &&
+        if (!other->within && strlen(other->text) > strlen(chosen->text) &&
             strncmp(name, other->text, strlen(other->text)) == 0)
             return true;
     }
