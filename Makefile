@@ -55,10 +55,11 @@ COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c 
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/lines.c tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
-    tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
-    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c \
-    tools/run/observe.c tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
+    tools/run/find_model.c tools/run/models.c tools/run/lines.c tools/run/input.c \
+    tools/run/predict.c tools/run/events.c tools/run/classify.c tools/run/translate.c \
+    tools/run/generate.c tools/run/scoring.c tools/run/score.c tools/run/manifest.c \
+    tools/run/eval_text.c tools/run/eval.c tools/run/forward.c tools/run/observe.c \
+    tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
     tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
     tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
 
@@ -90,7 +91,7 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
-    tools/run/find_model.c tools/run/events.c tools/run/observe.c
+    tools/run/find_model.c tools/run/events.c tools/run/observe.c tools/common/suggest.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))

@@ -492,18 +492,19 @@ static void test_find_model(void **state)
     }
     snprintf(list, sizeof list, "/nonexistent::%s", folder);
     assert_int_equal(setenv("MEGA_MODELS", list, 1), 0);
-    assert_int_equal(find_model(&found, "classify", INPUT_AUDIO, &err), 0);
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_AUDIO, &err), 0);
     snprintf(name, sizeof name, "%s/b/speech.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, "classify", INPUT_IMAGE, &err), 0);
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_IMAGE, &err), 0);
     snprintf(name, sizeof name, "%s/a/image.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, "fold", INPUT_TEXT, &err), MEGA_ERR_IO);
+    assert_int_equal(find_model(&found, MEGA_TASK_TRANSLATE, INPUT_TEXT, &err), MEGA_ERR_IO);
     assert_null(found);
     assert_non_null(strstr(err.text, folder));
-    assert_int_equal(find_model(&found, "classify", INPUT_UNKNOWN, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_UNKNOWN, &err),
+                     MEGA_ERR_ARGUMENT);
     unsetenv("MEGA_MODELS");
     for (int i = 0; i < 6; i++) {
         snprintf(name, sizeof name, "%s/%s", folder, names[i]);

@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="bench classify eval explain forward generate inspect plot score translate verify help"
+    local commands="bench classify eval explain forward generate inspect models plot score translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -51,6 +51,7 @@ _mega_run()
             --verbose --help"
         ;;
     inspect) options="--tensors --json --help" ;;
+    models) options="--json --help" ;;
     plot) options="--model --output --layer --json --help" ;;
     score)
         options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
@@ -82,6 +83,7 @@ _mega_run()
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
+        models,*) ;;
         inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac

@@ -1,6 +1,6 @@
 # fish completion of mega-run and mega-convert.
 
-set -l commands bench classify eval explain forward generate inspect plot score translate verify help
+set -l commands bench classify eval explain forward generate inspect models plot score translate verify help
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -f
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a bench -d 'how fast a model runs here, and how fast it could'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a classify -d 'name what is in recordings, pictures and texts'
@@ -9,6 +9,7 @@ complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a explain -
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a forward -d 'raw arrays in, raw arrays out'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a generate -d 'go on with a text, by a language model'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'show what a model file holds'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a models -d 'list the models that are found'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a plot -d 'draw what a model learned'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a score -d 'how probable a model finds texts'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a translate -d 'text in, text out'
@@ -124,6 +125,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l tensors -d 'lis
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l json -d 'print everything as JSON, one line for each file'
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -s h -l help -d 'show this help'
 
+complete -c mega-run -n '__fish_seen_subcommand_from models' -l json -d 'one JSON object a line'
+complete -c mega-run -n '__fish_seen_subcommand_from models' -s h -l help -d 'show this help'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s o -l output -r -F -d 'the picture, .svg or .png'
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -l layer -x -d 'only layer N of each stack'

@@ -10,6 +10,7 @@ _mega_run() {
         'forward:raw arrays in, raw arrays out'
         'generate:go on with a text, by a language model'
         'inspect:show what a model file holds'
+        'models:list the models that are found'
         'plot:draw what a model learned'
         'score:how probable a model finds texts'
         'translate:text in, text out'
@@ -149,6 +150,9 @@ _mega_run() {
             '--json[print everything as JSON, one line for each file]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:model:_files -g "*.mega"'
+        ;;
+    models)
+        _arguments -s '--json[one JSON object a line]' '(-h --help)'{-h,--help}'[show this help]'
         ;;
     plot)
         _arguments -s \

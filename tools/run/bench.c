@@ -8,6 +8,7 @@
 
 #include "command_line.h"
 #include "embed.h"
+#include "find_model.h"
 #include "input.h"
 #include "machine.h"
 #include "memory.h"
@@ -16,7 +17,7 @@
 #include "verbose.h"
 
 static const char help[] =
-    "Usage: mega-run bench -m MODEL [option...]\n"
+    "Usage: mega-run bench [-m MODEL] [option...]\n"
     "\n"
     "Measures the model on random input and what the machine can do (arithmetic and memory\n"
     "reads of the chosen threads), and prints time, speed, and which part of the possible\n"
@@ -24,7 +25,7 @@ static const char help[] =
     "tokens, of which it makes --tokens each; a language model makes --tokens tokens behind\n"
     "--length others.\n"
     "\n"
-    "  -m, --model FILE     the model\n"
+    "  -m, --model FILE     the model (that for the kind of --input, or all that are found)\n"
     "      --input FILE     of a classifier: a recording, picture or text, which every run reads\n"
     "                       anew, instead of random numbers\n"
     "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 of a\n"
@@ -54,6 +55,7 @@ typedef struct Options {
     MegaSessionOptions session;
     Format format;
     bool breakdown, quiet, verbose;
+    bool is_next; /* of several models: what comes before the first is printed already */
 } Options;
 
 /* Parts of a classifier's time: reading, and those of the encoder by the stages that end them. */
@@ -318,14 +320,14 @@ static void print_result(const Bench *bench, const Result *r)
         print_json_result(bench, r);
         return;
     }
-    if (options->format == TEXT)
+    if (options->format == TEXT && !options->is_next)
         printf("machine: %.1f GFLOP/s, %.1f GOP/s with 8 bits, %.1f GB/s with %d threads\n",
                bench->machine.flops / 1e9, bench->machine.int8_ops / 1e9,
                bench->machine.bandwidth / 1e9, bench->machine.threads);
-    else if (options->format == MARKDOWN)
+    else if (options->format == MARKDOWN && !options->is_next)
         puts("| model | task | kernels | threads | ms | speed | of the limit | peak memory |\n"
              "|---|---|---|---:|---:|---:|---:|---:|");
-    else
+    else if (!options->is_next)
         puts("model,task,kernels,threads,ms,sd,per_second,unit,percent_of_limit,peak_mb");
     printf(format[options->format], options->model, r->what, bench->session->kernels->name,
            bench->machine.threads, r->mean * 1e3, r->sd * 1e3, r->amount / r->mean, r->unit,
@@ -402,7 +404,10 @@ static int run(Options *options)
     Result result = {0};
     MegaError err = {0};
     double begun = clock_seconds();
-    int code = mega_model_open(&bench.model, options->model, &err);
+    char *path = NULL;
+    int code = open_model(&bench.model, &path, options->model, MEGA_TASK_CLASSIFY,
+                          options->input ? input_sniff(options->input) : INPUT_UNKNOWN, &err);
+    options->model = path;
     if (!code) {
         choose_lengths(options, mega_model_config(bench.model));
         code = mega_session_new(&bench.session, bench.model, &options->session, &err);
@@ -425,7 +430,29 @@ static int run(Options *options)
     input_reader_free(bench.reader);
     mega_session_free(bench.session);
     mega_model_free(bench.model);
+    free(path);
     return finish_output(code ? 1 : 0);
+}
+
+/* Without -m and --input: every model that is found. */
+static int run_all(const Options *options)
+{
+    ModelList list;
+    MegaError err = {0};
+    int status = 0;
+    if (model_list_read(&list, &err) || list.count == 0) {
+        report("%s", err.code ? err.text : "no model was found; name one with -m");
+        status = 1;
+    }
+    for (size_t i = 0; i < list.count && !err.code; i++) {
+        Options one = *options;
+        one.model = list.models[i].path;
+        one.is_next = i > 0;
+        if (run(&one))
+            status = 1;
+    }
+    model_list_free(&list);
+    return status;
 }
 
 static int take_format(const CommandOption *option, const char *value, MegaError *err)
@@ -468,9 +495,9 @@ int command_bench(int argc, char **argv)
         return status;
     if (json)
         options.format = JSON;
-    if (!options.model)
-        return usage_error("bench", "no model was given: -m MODEL");
+    if (inputs > !options.model)
+        return usage_error("bench", "'%s' is too much", argv[inputs]);
     if (inputs)
-        return usage_error("bench", "'%s' is too much", argv[1]);
-    return run(&options);
+        options.model = argv[1];
+    return options.model || options.input ? run(&options) : run_all(&options);
 }

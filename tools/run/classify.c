@@ -258,18 +258,21 @@ static int load_events(const Options *options, Engine *engine, MegaError *err)
     return code ? code : ignore_labels(options, engine, err);
 }
 
+static int fail_other_model(const Engine *engine, InputKind kind, MegaError *err)
+{
+    char purpose[32];
+    snprintf(purpose, sizeof purpose, "for %s", kind_name(kind));
+    return fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind, err);
+}
+
+/* kind: of the first input. */
 static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
     double begun = clock_seconds();
-    int code = 0;
-    if (c->options->model)
-        engine->path = strdup(c->options->model);
-    else
-        code = find_model(&engine->path, "classify", kind, err);
-    if (!code && !engine->path)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
-    if (!code)
-        code = mega_model_open(&engine->model, engine->path, err);
+    int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
+                          kind, err);
+    if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
+        code = fail_other_model(engine, kind, err);
     if (!code)
         code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
     if (!code)
@@ -323,6 +326,9 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
     Heard heard = {c, engine, path};
     double begun = clock_seconds();
     int more = input_reader_begin(engine->reader, path, second, &err);
+    if (more == MEGA_ERR_INPUT && c->options->model && strcmp(path, "-") != 0 &&
+        input_sniff(path) != model_kind(engine->model))
+        advise_classifier(input_sniff(path), &err);
     for (more = more ? more : 1; more > 0;) {
         Input input = {0};
         more = input_reader_next(engine->reader, &input, &err);
@@ -347,11 +353,9 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
         fail_input(c, path, &err);
 }
 
-/* Which engine an input needs, when no model was named. */
+/* What an input is. */
 static InputKind kind_of(const Options *options, const char *path)
 {
-    if (options->model)
-        return INPUT_UNKNOWN;
     if (options->input.has_raw)
         return INPUT_AUDIO;
     return options->input.ids ? INPUT_TEXT : input_sniff(path);
@@ -361,8 +365,8 @@ static InputKind kind_of(const Options *options, const char *path)
 static bool take_path(Classifier *c, const char *path)
 {
     MegaError err = {0};
-    InputKind kind = kind_of(c->options, path);
-    Engine *engine = &c->engines[kind];
+    const InputKind kind = kind_of(c->options, path);
+    Engine *engine = &c->engines[c->options->model ? INPUT_UNKNOWN : kind];
     if (kind == INPUT_UNKNOWN && !c->options->model) {
         input_fail_unknown(path, &err);
         fail_input(c, path, &err);

@@ -11,6 +11,7 @@
 
 #include "command_line.h"
 #include "eval_text.h"
+#include "find_model.h"
 #include "input.h"
 #include "manifest.h"
 #include "mega_file.h"
@@ -22,7 +23,7 @@
 #include "verbose.h"
 
 static const char help[] =
-    "Usage: mega-run eval -m MODEL MANIFEST.tsv\n"
+    "Usage: mega-run eval [-m MODEL] MANIFEST.tsv\n"
     "\n"
     "Classifies every file of a tab-separated list whose first line names the columns: 'path',\n"
     "'label' (name or number of a class), for pair models 'path2'; others are ignored. Paths are\n"
@@ -31,7 +32,7 @@ static const char help[] =
     "translator it has lines source<TAB>reference: the translations go to --predictions, and the\n"
     "command that measures BLEU and chrF with sacreBLEU is printed.\n"
     "\n"
-    "  -m, --model FILE        the model\n"
+    "  -m, --model FILE        the model (the shipped one for the first file of the list)\n"
     "      --root DIR          what paths are relative to (the list's folder)\n"
     "      --split NAME        only rows whose column 'split' is NAME\n"
     "      --limit N           only the first N rows or lines\n"
@@ -377,11 +378,8 @@ static MegaTask task_of(const char *path)
     return config.task;
 }
 
-static int run(const Options *options)
+static int run_classifier(const Options *options)
 {
-    MegaTask task = task_of(options->model);
-    if (task != MEGA_TASK_CLASSIFY)
-        return run_text(options, task);
     Eval eval = {.options = options};
     MegaError err = {0};
     int status = 1;
@@ -407,6 +405,35 @@ static int run(const Options *options)
     return finish_output(status);
 }
 
+/* The model of -m, or the one for what the list names first. */
+static int choose_model(const Options *options, char **path, MegaError *err)
+{
+    Manifest manifest = {0};
+    if (options->model)
+        return named_model(path, options->model, err);
+    int code = manifest_read(&manifest, options->manifest, options->root, options->split, 1, err);
+    if (!code)
+        code = find_model(path, MEGA_TASK_CLASSIFY, input_sniff(manifest.rows[0].path), err);
+    manifest_free(&manifest);
+    return code;
+}
+
+static int run(Options *options)
+{
+    MegaError err = {0};
+    char *path = NULL;
+    int status = 1;
+    if (choose_model(options, &path, &err)) {
+        report("%s", err.text);
+    } else {
+        options->model = path;
+        const MegaTask task = task_of(path);
+        status = task == MEGA_TASK_CLASSIFY ? run_classifier(options) : run_text(options, task);
+    }
+    free(path);
+    return status;
+}
+
 int command_eval(int argc, char **argv)
 {
     Options options = {0};
@@ -426,10 +453,10 @@ int command_eval(int argc, char **argv)
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"eval", help, table}, argc, argv, &inputs, &status))
         return status;
-    if (!options.model)
-        return usage_error("eval", "no model was given: -m MODEL");
     if (inputs != 1)
         return usage_error("eval", inputs ? "one list at a time, please" : "no list was given");
     options.manifest = argv[1];
+    if (!options.model && strcmp(options.manifest, "-") == 0)
+        return usage_error("eval", "a list from standard input needs -m MODEL");
     return run(&options);
 }

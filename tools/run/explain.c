@@ -92,19 +92,22 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
                        : explain_translator(options, model, session, (const char *)text.data,
                                             text.size, err);
     }
+    if (code == MEGA_ERR_INPUT && task == MEGA_TASK_CLASSIFY && strcmp(inputs[0], "-") != 0 &&
+        input_sniff(inputs[0]) != model_kind(model))
+        advise_classifier(input_sniff(inputs[0]), err);
     mega_session_free(session);
     mega_buffer_free(&text);
     return code;
 }
 
 /* Sound and pictures have shipped classifiers; everything else is a text to translate. */
-static int choose_model(const ExplainOptions *options, const char *input, char **path,
-                        MegaError *err)
+static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
+                        char **path, MegaError *err)
 {
-    InputKind kind = options->input.has_raw ? INPUT_AUDIO : input_sniff(input);
+    const InputKind kind = options->input.has_raw ? INPUT_AUDIO : input_sniff(input);
     if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
-        return find_model(path, "classify", kind, err);
-    return find_model(path, "translate", INPUT_TEXT, err);
+        return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind, err);
+    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT, err);
 }
 
 static void print_drawn(const ExplainOptions *options, char **inputs, int count)
@@ -121,11 +124,8 @@ static int run(ExplainOptions *options, char **inputs, int count)
     MegaError err = {0};
     MegaModel *model = NULL;
     char *found = NULL;
-    int code = options->model ? 0 : choose_model(options, inputs[0], &found, &err);
-    if (found)
-        options->model = found;
-    if (!code)
-        code = mega_model_open(&model, options->model, &err);
+    int code = choose_model(options, inputs[0], &model, &found, &err);
+    options->model = found;
     if (!code)
         code = explain(options, model, inputs, count, &err);
     mega_model_free(model);

@@ -1,5 +1,5 @@
 /*
- * find_model.c - search the usual folders for a model; see find_model.h. Reads headers and metadata
+ * find_model.c - search the usual folders for models; see find_model.h. Reads headers and metadata
  * only; a file that is no readable model is passed over.
  */
 #define _GNU_SOURCE /* asprintf */
@@ -9,32 +9,135 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bytes.h"
 #include "mega_file.h"
+#include "suggest.h"
 
 #define SUFFIX ".mega"
 
+static const char *const task_names[] = {
+    [MEGA_TASK_CLASSIFY] = "classify",
+    [MEGA_TASK_TRANSLATE] = "translate",
+    [MEGA_TASK_GENERATE] = "generate",
+};
+#define TASK_COUNT (sizeof task_names / sizeof task_names[0])
+
+const char *task_name(MegaTask task)
+{
+    return task_names[task];
+}
+
+static const struct {
+    const char *key; /* metadata of a model for that kind */
+    const char *name;
+} kinds[] = {
+    [INPUT_UNKNOWN] = {NULL, "inputs"},
+    [INPUT_AUDIO] = {"audio.sample_rate", "sound"},
+    [INPUT_IMAGE] = {"image.width", "pictures"},
+    [INPUT_TEXT] = {"text.unit", "texts"},
+};
+
+const char *kind_name(InputKind kind)
+{
+    return kinds[kind].name;
+}
+
+/* ---- What a file is ------------------------------------------------------------------------- */
+
+static InputKind kind_of_meta(const MegaMeta *meta)
+{
+    InputKind kind = INPUT_TEXT;
+    while (kind != INPUT_UNKNOWN && !mega_meta_find(meta, kinds[kind].key))
+        kind--;
+    return kind;
+}
+
+/* "dir/cifar10.mega" is cifar10; NULL without memory. */
+static char *name_of_path(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const size_t length = strlen(name), suffix = strlen(SUFFIX);
+    const bool has_suffix = length > suffix && strcmp(name + length - suffix, SUFFIX) == 0;
+    return strndup(name, has_suffix ? length - suffix : length);
+}
+
+static char *copy_of(const MegaMeta *meta, const char *key)
+{
+    const char *text = "";
+    if (mega_meta_find(meta, key) && mega_meta_get_string(meta, key, &text, NULL))
+        text = "";
+    return strdup(text);
+}
+
+/* False: no model. */
+static bool read_task(const MegaMeta *meta, MegaTask *task)
+{
+    const char *text = "";
+    size_t i = 0;
+    if (mega_meta_get_string(meta, "general.task", &text, NULL))
+        return false;
+    while (i < TASK_COUNT && strcmp(text, task_names[i]) != 0)
+        i++;
+    *task = (MegaTask)i;
+    return i < TASK_COUNT;
+}
+
+static void free_found(FoundModel *found)
+{
+    free(found->path);
+    free(found->name);
+    free(found->title);
+    free(found->license);
+}
+
+/* ---- Searching ------------------------------------------------------------------------------ */
+
 typedef struct Search {
-    const char *task;
-    const char *key;   /* metadata that a model of the right kind has */
-    char *found;       /* a path */
-    MegaBuffer places; /* where it looked, for the message: "A, B, C" */
-    bool failed;       /* no memory */
+    ModelList list;
+    size_t capacity;
+    MegaBuffer places;
+    bool failed; /* no memory */
 } Search;
 
-static bool is_match(const char *path, const Search *search)
+static bool is_listed(const Search *search, const char *path)
+{
+    for (size_t i = 0; i < search->list.count; i++)
+        if (strcmp(search->list.models[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+static void add_model(const char *path, Search *search)
 {
     MegaFile *file = NULL;
-    const char *task = NULL;
-    if (mega_file_open(&file, path, NULL))
-        return false;
+    FoundModel found = {0};
+    if (is_listed(search, path) || mega_file_open(&file, path, NULL))
+        return;
     const MegaMeta *meta = mega_file_meta(file);
-    const bool match = !mega_meta_get_string(meta, "general.task", &task, NULL) &&
-                       strcmp(task, search->task) == 0 && mega_meta_find(meta, search->key);
+    if (!read_task(meta, &found.task))
+        goto out;
+    if (search->list.count == search->capacity) {
+        const size_t capacity = 2 * search->capacity + 8;
+        FoundModel *grown = realloc(search->list.models, capacity * sizeof *grown);
+        if (!grown) {
+            search->failed = true;
+            goto out;
+        }
+        search->list.models = grown;
+        search->capacity = capacity;
+    }
+    found.kind = kind_of_meta(meta);
+    found.path = strdup(path);
+    found.name = name_of_path(path);
+    found.title = copy_of(meta, "general.name");
+    found.license = copy_of(meta, "general.license");
+    search->failed = !found.path || !found.name || !found.title || !found.license;
+    search->list.models[search->list.count++] = found;
+out:
     mega_file_close(file);
-    return match;
 }
 
 static int is_model_name(const struct dirent *entry)
@@ -54,7 +157,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Calls visit with the path of every entry that filter lets through, until one is found. */
+/* Calls visit with the path of every entry that filter lets through. */
 static void visit_entries(const char *folder, int (*filter)(const struct dirent *),
                           void (*visit)(const char *path, Search *search), Search *search)
 {
@@ -62,40 +165,31 @@ static void visit_entries(const char *folder, int (*filter)(const struct dirent 
     const int count = scandir(folder, &entries, filter, by_name);
     for (int i = 0; i < count; i++) {
         char *path = NULL;
-        if (!search->found && !search->failed) {
-            if (asprintf(&path, "%s/%s", folder, entries[i]->d_name) >= 0) {
-                visit(path, search);
-                free(path);
-            } else {
-                search->failed = true;
-            }
+        if (!search->failed && asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0) {
+            path = NULL;
+            search->failed = true;
         }
+        if (path)
+            visit(path, search);
+        free(path);
         free(entries[i]);
     }
     free(entries);
 }
 
-static void visit_model(const char *path, Search *search)
-{
-    if (!is_match(path, search))
-        return;
-    search->found = strdup(path);
-    search->failed = !search->found;
-}
-
 static void visit_subfolder(const char *path, Search *search)
 {
-    visit_entries(path, is_model_name, visit_model, search);
+    visit_entries(path, is_model_name, add_model, search);
 }
 
 static void search_folder(const char *folder, Search *search)
 {
-    if (search->found || search->failed || !*folder)
+    if (search->failed || !*folder)
         return;
     if (search->places.size)
         mega_put_bytes(&search->places, ", ", 2);
     mega_put_bytes(&search->places, folder, strlen(folder));
-    visit_entries(folder, is_model_name, visit_model, search);
+    visit_entries(folder, is_model_name, add_model, search);
     visit_entries(folder, is_visible, visit_subfolder, search);
 }
 
@@ -113,53 +207,166 @@ static void search_environment(Search *search)
 /* Beside the program: where it was built, or where it was installed. */
 static void search_beside(Search *search)
 {
-    static const char *const places[] = {"", "/../share/mega", "/../models"};
+    static const char *const places[] = {"/share/mega", "/models"};
     char program[4096], folder[4096 + 32];
     const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0)
         return;
-    program[length] = '\0';
-    char *slash = strrchr(program, '/');
-    if (!slash)
-        return;
-    *slash = '\0';
+    program[length] = '\0'; /* a whole path without ".." */
+    for (int above = 0; above < 2; above++) {
+        char *slash = strrchr(program, '/');
+        if (!slash)
+            return;
+        *slash = '\0';
+        if (above == 0)
+            search_folder(program, search);
+    }
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         snprintf(folder, sizeof folder, "%s%s", program, places[i]);
         search_folder(folder, search);
     }
 }
 
-int find_model(char **path, const char *task, InputKind kind, MegaError *err)
+int model_list_read(ModelList *out, MegaError *err)
 {
-    static const struct {
-        const char *key, *name;
-    } kinds[] = {
-        [INPUT_AUDIO] = {"audio.sample_rate", "audio"},
-        [INPUT_IMAGE] = {"image.width", "images"},
-        [INPUT_TEXT] = {"text.unit", "text"},
-    };
+    Search search = {0};
+    search_environment(&search);
+    search_beside(&search);
+    mega_put_u8(&search.places, '\0');
+    search.list.places = strdup(search.places.failed ? "" : (char *)search.places.data);
+    *out = search.list;
+    const bool failed = search.failed || search.places.failed || !out->places;
+    mega_buffer_free(&search.places);
+    return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for looking for a model") : 0;
+}
+
+void model_list_free(ModelList *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free_found(&list->models[i]);
+    free(list->models);
+    free(list->places);
+    *list = (ModelList){0};
+}
+
+/* ---- Choosing ------------------------------------------------------------------------------- */
+
+/* The first one for a task; NULL: there is none. */
+static const FoundModel *choose(const ModelList *list, MegaTask task, InputKind kind)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->models[i].task == task && list->models[i].kind == kind)
+            return &list->models[i];
+    return NULL;
+}
+
+int find_model(char **path, MegaTask task, InputKind kind, MegaError *err)
+{
+    ModelList list;
     *path = NULL;
     if (kind == INPUT_UNKNOWN)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "no model can be chosen, since the kind of the input is not known; name a "
                          "model with -m");
-    Search search = {.task = task, .key = kinds[kind].key};
-    search_environment(&search);
-    search_beside(&search);
-    mega_put_u8(&search.places, '\0');
-    int code = 0;
-    if (search.failed || search.places.failed)
+    int code = model_list_read(&list, err);
+    const FoundModel *found = code ? NULL : choose(&list, task, kind);
+    if (found && !(*path = strdup(found->path)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for looking for a model");
-    else if (!search.found)
+    else if (!code && !found)
         code = mega_fail(err, MEGA_ERR_IO,
                          "no model to %s %s was found in %s; name one with -m or its folder in "
                          "MEGA_MODELS",
-                         task, kinds[kind].name, (const char *)search.places.data);
-    mega_buffer_free(&search.places);
-    if (code) {
-        free(search.found);
-        return code;
+                         task_names[task], kinds[kind].name, list.places);
+    model_list_free(&list);
+    return code;
+}
+
+/* The model of that name, or *near: one whose name is like it. */
+static const FoundModel *find_name(const ModelList *list, const char *name,
+                                   const FoundModel **near)
+{
+    size_t least = SUGGEST_MAX_EDITS + 1;
+    *near = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        const FoundModel *model = &list->models[i];
+        const size_t edits = edit_distance(name, model->name);
+        if (strcmp(name, model->name) == 0)
+            return model;
+        const bool begins = *name && strncmp(model->name, name, strlen(name)) == 0;
+        if (edits < least || (begins && !*near)) {
+            *near = model;
+            least = begins ? least : edits;
+        }
     }
-    *path = search.found;
-    return 0;
+    return NULL;
+}
+
+int named_model(char **path, const char *given, MegaError *err)
+{
+    ModelList list = {0};
+    struct stat info;
+    const FoundModel *near = NULL, *found = NULL;
+    char *name = NULL;
+    const bool there = stat(given, &info) == 0;
+    int code = 0;
+    *path = NULL;
+    if ((!there || S_ISDIR(info.st_mode)) && *given && !strchr(given, '/')) {
+        name = name_of_path(given);
+        code = model_list_read(&list, err);
+        found = code || !name ? NULL : find_name(&list, name, &near);
+        if (!code && name && !found && !there && strcmp(name, given) == 0)
+            code = mega_fail(err, MEGA_ERR_IO,
+                             "there is no model '%s'; %s%s%s'mega-run models' lists them", given,
+                             near ? "did you mean '" : "", near ? near->name : "",
+                             near ? "'? " : "");
+    }
+    if (!code && !(*path = strdup(found ? found->path : given)))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
+    free(name);
+    model_list_free(&list);
+    return code;
+}
+
+int open_model(MegaModel **model, char **path, const char *given, MegaTask task, InputKind kind,
+               MegaError *err)
+{
+    int code = given ? named_model(path, given, err) : find_model(path, task, kind, err);
+    return code ? code : mega_model_open(model, *path, err);
+}
+
+InputKind model_kind(const MegaModel *model)
+{
+    return mega_model_task(model) == MEGA_TASK_CLASSIFY ? kind_of_meta(mega_model_meta(model))
+                                                        : INPUT_TEXT;
+}
+
+void advise_classifier(InputKind kind, MegaError *err)
+{
+    ModelList list = {0};
+    const FoundModel *other =
+        model_list_read(&list, NULL) ? NULL : choose(&list, MEGA_TASK_CLASSIFY, kind);
+    if (other) {
+        const MegaError before = *err;
+        mega_fail(err, before.code, "%s; for %s use %s", before.text, kind_name(kind), other->name);
+    }
+    model_list_free(&list);
+}
+
+int fail_wrong_model(const MegaModel *model, const char *path, const char *purpose, MegaTask task,
+                     InputKind kind, MegaError *err)
+{
+    static const char *const does[] = {
+        [MEGA_TASK_CLASSIFY] = "classifies",
+        [MEGA_TASK_TRANSLATE] = "translates",
+        [MEGA_TASK_GENERATE] = "continues",
+    };
+    ModelList list = {0};
+    char *name = name_of_path(path);
+    const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
+    int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
+                         does[mega_model_task(model)], kind_name(model_kind(model)), other ? purpose : "'mega-run models' lists others",
+                         other ? " use " : "", other ? other->name : "");
+    free(name);
+    model_list_free(&list);
+    return code;
 }

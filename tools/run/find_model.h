@@ -1,5 +1,9 @@
 /*
- * find_model.h - the shipped model that fits an input, for commands without -m.
+ * find_model.h - models by what they do or by name, and the messages when they do not fit.
+ *
+ * *.mega files are looked for in, one after the other, the folders of MEGA_MODELS (separated by
+ * colons), the folder of the running program, share/mega and models in the folder above it; in each
+ * first in the folder itself, then in the folders in it, sorted by name.
  */
 #ifndef RUN_FIND_MODEL_H
 #define RUN_FIND_MODEL_H
@@ -7,12 +11,44 @@
 #include "input.h"
 #include "mega.h"
 
-/*
- * Looks for *.mega files in, one after the other, the folders of MEGA_MODELS (separated by colons),
- * the folder of the running program, ../share/mega and ../models from there; in each first in the
- * folder itself, then in the folders in it, sorted by name. The first file with that general.task
- * ("classify") and a preprocessing description for that kind of input wins. *path: free().
- */
-int find_model(char **path, const char *task, InputKind kind, MegaError *err);
+typedef struct FoundModel {
+    char *path;
+    char *name;     /* of the file without .mega: -m takes it */
+    char *title;    /* general.name, or empty */
+    char *license;  /* or empty */
+    MegaTask task;
+    InputKind kind; /* of raw inputs that it takes; INPUT_UNKNOWN: none is described */
+} FoundModel;
+
+typedef struct ModelList {
+    FoundModel *models; /* [count] */
+    size_t count;
+    char *places; /* where they were looked for: "A, B, C" */
+} ModelList;
+
+/* All models in the order above. Free *out in any case. */
+int model_list_read(ModelList *out, MegaError *err);
+void model_list_free(ModelList *list);
+
+/* The first one of that task for that kind of input. *path: free(). */
+int find_model(char **path, MegaTask task, InputKind kind, MegaError *err);
+/* What -m stands for: a file, or the name of a model that is found. *path: free(). */
+int named_model(char **path, const char *given, MegaError *err);
+/* Opens what -m names or, if given is NULL, what find_model finds. *path: free(), also after an
+ * error. */
+int open_model(MegaModel **model, char **path, const char *given, MegaTask task, InputKind kind,
+               MegaError *err);
+
+/* "classify", as general.task has it. */
+const char *task_name(MegaTask task);
+/* "sound", "pictures", "texts"; "inputs" of INPUT_UNKNOWN. */
+const char *kind_name(InputKind kind);
+InputKind model_kind(const MegaModel *model);
+/* Adds to a message which classifier to take for that kind of input, if there is one. */
+void advise_classifier(InputKind kind, MegaError *err);
+/* What a model does, by its file's name, and which one to take instead for a task and a kind of
+ * input. purpose: "for sound", "to translate". */
+int fail_wrong_model(const MegaModel *model, const char *path, const char *purpose, MegaTask task,
+                     InputKind kind, MegaError *err);
 
 #endif

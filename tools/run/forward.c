@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command_line.h"
+#include "find_model.h"
 #include "model.h"
 #include "npy.h"
 #include "options.h"
@@ -316,13 +317,18 @@ static int check_usage(const Options *options, const MegaModel *model)
     return 0;
 }
 
-static int run(const Options *options)
+static int run(Options *options)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
     MegaSession *session = NULL;
+    char *path = NULL;
     double begun = clock_seconds();
-    int status = 0, code = mega_model_open(&model, options->model, &err);
+    int status = 0, code = named_model(&path, options->model, &err);
+    if (!code) {
+        options->model = path;
+        code = mega_model_open(&model, path, &err);
+    }
     if (!code && strcmp(options->stage, "list") == 0) {
         list_stages(options, model);
         goto out;
@@ -353,6 +359,7 @@ static int run(const Options *options)
 out:
     mega_session_free(session);
     mega_model_free(model);
+    free(path);
     return finish_output(status);
 }
 
@@ -386,7 +393,7 @@ int command_forward(int argc, char **argv)
     if (inputs)
         return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[1]);
     if (!options.model)
-        return usage_error("forward", "no model was given: -m MODEL");
+        return usage_error("forward", "no model was given: -m MODEL; 'mega-run models' lists them");
     if (options.json && options.output && strcmp(options.output, "-") == 0)
         return usage_error("forward", "standard output takes the array or --json, not both");
     return run(&options);

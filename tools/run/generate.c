@@ -306,19 +306,17 @@ static int load_model(Generator *g, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = g->options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
-    if (!code)
-        code = mega_model_open(&g->model, path ? path : g->options->model, err);
+    int code = open_model(&g->model, &path, g->options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
+                          err);
     if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
-        code = mega_fail(err, MEGA_ERR_MODEL,
-                         "%s is no language model; 'mega-run inspect' shows what it is",
-                         g->options->model);
+        code = fail_wrong_model(g->model, path, "to continue texts", MEGA_TASK_GENERATE,
+                                INPUT_TEXT, err);
     if (!code)
         code = mega_session_new(&g->session, g->model, &g->options->session, err);
     if (!code && !g->options->ids)
         code = mega_codec_new(&g->codec, mega_model_meta(g->model), MEGA_CODEC_TARGET, err);
     if (!code && g->options->verbose)
-        verbose_session(path ? path : g->options->model, g->session, clock_seconds() - begun);
+        verbose_session(path, g->session, clock_seconds() - begun);
     free(path);
     return code;
 }

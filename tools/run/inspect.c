@@ -13,6 +13,7 @@
 
 #include "bytes.h"
 #include "command_line.h"
+#include "find_model.h"
 #include "mega_file.h"
 #include "options.h"
 
@@ -322,15 +323,20 @@ static int print_json(const MegaFile *file)
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
-static int inspect(const char *path, bool json, bool tensors)
+static int inspect(const char *given, bool json, bool tensors)
 {
     MegaError err = {0};
     MegaFile *file = NULL;
-    if (mega_file_open(&file, path, &err)) {
+    char *path = NULL;
+    int code = named_model(&path, given, &err);
+    if (!code)
+        code = mega_file_open(&file, path, &err);
+    free(path);
+    if (code) {
         report("%s", err.text);
         if (json)
             print_json_line(
-                json_pack("{s:o,s:o}", "file", json_text(path), "error", json_error(&err)));
+                json_pack("{s:o,s:o}", "file", json_text(given), "error", json_error(&err)));
         return 1;
     }
     int status = 0;

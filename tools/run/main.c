@@ -5,10 +5,14 @@
  * does every filter.
  */
 #include <cairo/cairo.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "input.h"
 #include "mapping.h"
 #include "options.h"
 #include "suggest.h"
@@ -28,6 +32,7 @@ static const Command commands[] = {
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
+    {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
     {"translate", command_translate, "text in, text out"},
@@ -41,7 +46,9 @@ static void print_help(FILE *out)
     fputs("Usage: mega-run COMMAND [OPTION]... [INPUT]...\n\nRuns MEGA sequence models.\n\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n'mega-run help COMMAND' explains one. 'mega-run --version' shows the version.\n", out);
+    fputs("\n'mega-run FILE' classifies a recording or a picture. 'mega-run help COMMAND' explains a\n"
+          "command. 'mega-run --version' shows the version.\n",
+          out);
 }
 
 static const Command *find_command(const char *name)
@@ -79,6 +86,65 @@ static int help_on(const char *name)
     return command ? command->run(2, argv) : unknown_command(name);
 }
 
+/* ---- Without a command ---------------------------------------------------------------------- */
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* A recording, a picture, a folder of them, or standard input. */
+static bool can_be_classified(const char *path)
+{
+    if (strcmp(path, "-") == 0)
+        return true;
+    if (access(path, F_OK) != 0)
+        return false;
+    const InputKind kind = input_sniff(path);
+    return kind == INPUT_AUDIO || kind == INPUT_IMAGE || is_folder(path);
+}
+
+/* What can be done with a file that is there, but is neither. */
+static int suggest_for_file(const char *path)
+{
+    MegaError err = {0};
+    if (input_sniff(path) == INPUT_TEXT) {
+        report("%s is a text. What should become of it?", path);
+        fprintf(stderr,
+                "  mega-run translate %1$s\n"
+                "  mega-run generate %1$s              goes on with it\n"
+                "  mega-run score %1$s                 how probable it is, line by line\n"
+                "  mega-run explain %1$s -o FILE.png   what the translator looks at\n"
+                "  mega-run classify -m MODEL %1$s\n",
+                path);
+        return 2;
+    }
+    input_fail_unknown(path, &err);
+    report("%s", err.text);
+    const size_t length = strlen(path);
+    if (length > 5 && strcmp(path + length - 5, ".mega") == 0)
+        fprintf(stderr, "'mega-run inspect %s' shows what it holds.\n", path);
+    return 1;
+}
+
+/* "mega-run yes.wav" classifies; options may stand before it. */
+static int run_on_inputs(int argc, char **argv)
+{
+    const char *first = argv[1];
+    const bool has_option = first[0] == '-' && first[1];
+    for (int i = 1; i < (has_option ? argc : 2); i++)
+        if (can_be_classified(argv[i]))
+            return command_classify(argc, argv);
+    if (access(first, F_OK) == 0)
+        return suggest_for_file(first);
+    if (!has_option && (strchr(first, '/') || strchr(first, '.'))) {
+        report("cannot open %s: %s", first, strerror(errno));
+        return 1;
+    }
+    return unknown_command(first);
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_DFL);
@@ -102,5 +168,5 @@ int main(int argc, char **argv)
         return finish_output(0);
     }
     const Command *command = find_command(name);
-    return command ? command->run(argc - 1, argv + 1) : unknown_command(name);
+    return command ? command->run(argc - 1, argv + 1) : run_on_inputs(argc, argv);
 }

@@ -17,6 +17,7 @@ int command_explain(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_models(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_translate(int argc, char **argv);

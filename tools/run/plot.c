@@ -11,6 +11,7 @@
 
 #include "chart.h"
 #include "command_line.h"
+#include "find_model.h"
 #include "observe.h"
 #include "options.h"
 
@@ -617,13 +618,15 @@ static double draw_picture(Canvas *canvas, const void *context)
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
-static int run(const char *path, const char *output, int layer, bool json)
+static int run(const char *given, const char *output, int layer, bool json)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
     Picture picture = {0};
-    char title[400], name[256];
-    int code = mega_model_open(&model, path, &err);
+    char title[400], name[256], *path = NULL;
+    int code = named_model(&path, given, &err);
+    if (!code)
+        code = mega_model_open(&model, path, &err);
     if (!code) {
         picture.model = model;
         snprintf(title, sizeof title, "%s: what it learned", observe_model_name(model, name));
@@ -639,6 +642,7 @@ static int run(const char *path, const char *output, int layer, bool json)
     else if (json)
         print_json_line(json_pack("{s:o,s:o}", "model", json_text(path), "output",
                                   json_text(output)));
+    free(path);
     return finish_output(code ? 1 : 0);
 }
 

@@ -36,13 +36,11 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     char *path = NULL;
     double begun = clock_seconds();
     *scorer = (Scorer){.ids = options->ids, .pre_tokenized = options->pre_tokenized};
-    int code = options->model ? 0 : find_model(&path, "generate", INPUT_TEXT, err);
-    if (!code)
-        code = mega_model_open(&scorer->model, path ? path : options->model, err);
+    int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
+                          err);
     if (!code && mega_model_task(scorer->model) == MEGA_TASK_CLASSIFY)
-        code = mega_fail(err, MEGA_ERR_MODEL,
-                         "%s is a classifier: language models and translators score text",
-                         options->model);
+        code = fail_wrong_model(scorer->model, path, "to score texts", MEGA_TASK_GENERATE,
+                                INPUT_TEXT, err);
     if (!code)
         code = mega_session_new(&scorer->session, scorer->model, &options->session, err);
     if (!code)
@@ -50,7 +48,7 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     if (!code)
         code = mega_decoder_new(&scorer->decoder, scorer->session, &decoder, err);
     if (!code && options->verbose)
-        verbose_session(path ? path : options->model, scorer->session, clock_seconds() - begun);
+        verbose_session(path, scorer->session, clock_seconds() - begun);
     free(path);
     return code;
 }

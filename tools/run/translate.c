@@ -368,14 +368,11 @@ static int load(Translator *t, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = 0;
-    if (!t->options->model)
-        code = find_model(&path, "translate", INPUT_TEXT, err);
-    if (!code)
-        code = mega_model_open(&t->model, path ? path : t->options->model, err);
+    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
+                          err);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
-        code = mega_fail(err, MEGA_ERR_MODEL, "%s is no translator; 'mega-run inspect' shows what "
-                         "it is", t->options->model);
+        code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE, INPUT_TEXT,
+                                err);
     if (!code)
         code = mega_session_new(&t->session, t->model, &t->options->session, err);
     if (!code)
@@ -386,7 +383,7 @@ static int load(Translator *t, MegaError *err)
     if (!code && !t->lines)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
     if (!code && t->options->verbose)
-        verbose_session(path ? path : t->options->model, t->session, clock_seconds() - begun);
+        verbose_session(path, t->session, clock_seconds() - begun);
     free(path);
     return code;
 }

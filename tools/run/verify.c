@@ -3,8 +3,10 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "command_line.h"
+#include "find_model.h"
 #include "mega_file.h"
 #include "options.h"
 
@@ -33,11 +35,15 @@ static void print_json(const char *path, const MegaFile *file, const MegaError *
     print_json_line(object);
 }
 
-static int verify(const char *path, bool json, bool quiet)
+static int verify(const char *given, bool json, bool quiet)
 {
     MegaError err = {0};
     MegaFile *file = NULL;
-    int code = mega_file_open(&file, path, &err);
+    char *found = NULL;
+    int code = named_model(&found, given, &err);
+    const char *path = found ? found : given;
+    if (!code)
+        code = mega_file_open(&file, path, &err);
     if (!code)
         code = mega_file_verify(file, &err);
     if (code)
@@ -48,6 +54,7 @@ static int verify(const char *path, bool json, bool quiet)
         printf("%s: sound, %zu tensors in %" PRIu64 " bytes\n", path, mega_file_tensor_count(file),
                mega_file_size(file));
     mega_file_close(file);
+    free(found);
     return code;
 }
 
