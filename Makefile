@@ -44,7 +44,8 @@ FORMATS_SRC := \
     formats/source.c formats/audio.c formats/image_exif.c formats/image_png.c \
     formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
     formats/npy.c src/features.c \
-    formats/text.c formats/moses_prefixes.c formats/moses.c formats/bpe.c formats/codec.c \
+    formats/text.c formats/moses_prefixes.c formats/moses.c formats/glossary.c formats/bpe.c \
+    formats/codec.c \
     formats/zip.c formats/pickle_globals.c formats/pickle_values.c formats/pickle_calls.c \
     formats/pickle.c formats/torch_beside.c formats/torch_args.c \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \

@@ -2,13 +2,12 @@
  * bpe.c - see bpe.h. Symbols are numbered; a word is a linked list of them, and a heap holds the
  * merges that are possible in it, best first.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "bpe.h"
 
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "glossary.h"
 #include "source.h"
 
 #define END_OF_WORD "</w>"
@@ -28,9 +27,8 @@ struct MegaBpe {
     uint32_t *split;         /* [symbol_count]: the best merge that makes it, or NONE */
     const char **vocabulary; /* [vocabulary_count], sorted; into text. NULL: none */
     size_t vocabulary_count;
-    pcre2_code **glossaries; /* [glossary_count] */
-    size_t glossary_count;
-    MegaBuffer text; /* strings with their NUL */
+    MegaGlossary *glossary; /* NULL: none */
+    MegaBuffer text;        /* strings with their NUL */
 };
 
 #define NONE UINT32_MAX
@@ -142,14 +140,23 @@ static int import_lines(MegaMeta *meta, const char *key, Import *import, LineVis
     return code;
 }
 
+/* Whether they could be used, before a model is written that has them. */
+static int check_glossaries(const MegaBpeOptions *options, MegaError *err)
+{
+    MegaGlossary *glossary;
+    int code = mega_glossary_new(&glossary, options->glossaries, options->glossary_count, err);
+    if (!code)
+        mega_glossary_free(glossary);
+    return code;
+}
+
 int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *options,
                     MegaError *err)
 {
     Import merges = {.path = codes, .version = "0.1"};
-    if (options && options->glossary_count > MEGA_BPE_MAX_GLOSSARIES)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%zu glossaries; at most %d can be stored",
-                         options->glossary_count, MEGA_BPE_MAX_GLOSSARIES);
-    int code = import_lines(meta, "bpe.codes", &merges, visit_code, err);
+    int code = options ? check_glossaries(options, err) : 0;
+    if (!code)
+        code = import_lines(meta, "bpe.codes", &merges, visit_code, err);
     if (!code)
         code = mega_meta_set_string(meta, "bpe.version", merges.version);
     if (!code && options && options->vocabulary) {
@@ -293,38 +300,6 @@ static int load_vocabulary(MegaBpe *bpe, const MegaMetaValue *pieces, MegaError 
     return 0;
 }
 
-static pcre2_code *compile(const char *pattern, MegaError *err)
-{
-    int number;
-    size_t offset;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                                     PCRE2_UTF | PCRE2_UCP, &number, &offset, NULL);
-    if (!code) {
-        char text[128] = "";
-        pcre2_get_error_message(number, (PCRE2_UCHAR *)text, sizeof text);
-        mega_fail(err, MEGA_ERR_ARGUMENT, "glossary '%.60s': %s", pattern, text);
-    }
-    return code;
-}
-
-static int load_glossaries(MegaBpe *bpe, const MegaMetaValue *glossaries, MegaError *err)
-{
-    if (!glossaries)
-        return 0;
-    if (glossaries->count > MEGA_BPE_MAX_GLOSSARIES)
-        return mega_fail(err, MEGA_ERR_LIMIT,
-                         "metadata bpe.glossaries has more than %d regular expressions",
-                         MEGA_BPE_MAX_GLOSSARIES);
-    bpe->glossaries = calloc((size_t)glossaries->count + 1, sizeof(pcre2_code *));
-    if (!bpe->glossaries)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the glossaries");
-    for (uint64_t i = 0; i < glossaries->count; i++, bpe->glossary_count++) {
-        if (!(bpe->glossaries[i] = compile(glossaries->strings[i], err)))
-            return MEGA_ERR_ARGUMENT;
-    }
-    return 0;
-}
-
 int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *codes, *version, *vocabulary, *glossaries;
@@ -347,8 +322,9 @@ int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
         code = build_merges(bpe, codes, err);
     if (!code)
         code = load_vocabulary(bpe, vocabulary, err);
-    if (!code)
-        code = load_glossaries(bpe, glossaries, err);
+    if (!code && glossaries)
+        code = mega_glossary_new(&bpe->glossary, glossaries->strings, (size_t)glossaries->count,
+                                 err);
     if (code)
         mega_bpe_free(bpe);
     else
@@ -360,9 +336,7 @@ void mega_bpe_free(MegaBpe *bpe)
 {
     if (!bpe)
         return;
-    for (size_t i = 0; i < bpe->glossary_count; i++)
-        pcre2_code_free(bpe->glossaries[i]);
-    free(bpe->glossaries);
+    mega_glossary_free(bpe->glossary);
     free(bpe->vocabulary);
     free(bpe->merges);
     free(bpe->split);
@@ -497,22 +471,37 @@ static void put_piece(const char *text, size_t size, MegaBuffer *out)
     mega_put_bytes(out, CONTINUATION, strlen(CONTINUATION));
 }
 
-/* A piece, or what its merges were made of, as far as the vocabulary knows none of it. Depth is
- * bounded by the piece's length. A merge of nothing but the end of word is not undone: subword-nmt
+/* How many bytes the left half of a piece has, or 0 for one that is left as it is: the vocabulary
+ * knows it, or no merge made it. A merge of nothing but the end of word is not undone: subword-nmt
  * leaves an empty piece then. */
-static void put_known(const MegaBpe *bpe, const char *text, size_t size, bool final,
-                      MegaBuffer *out)
+static size_t left_half(const MegaBpe *bpe, const char *text, size_t size, bool final)
 {
     bool known = !bpe->vocabulary || in_vocabulary(bpe, text, size, final);
     uint32_t symbol = known ? NONE : find_symbol(bpe, text, size, final ? END_OF_WORD : "");
     uint32_t split = symbol == NONE ? NONE : bpe->split[symbol];
     size_t left = split == NONE ? size : strlen(bpe->symbols[bpe->merges[split].left]);
-    if (left >= size) {
-        put_piece(text, size, out);
-        return;
+    return left < size ? left : 0;
+}
+
+/* A piece, or what its merges were made of, as far as the vocabulary knows none of it. Merges of a
+ * hostile model may nest as deep as the piece is long, so the ends of right halves that wait are
+ * kept in a buffer, not on the stack. */
+static void put_known(const MegaBpe *bpe, const char *text, size_t size, bool final,
+                      MegaBuffer *waiting, MegaBuffer *out)
+{
+    size_t begin = 0, end = size, left;
+    for (;;) {
+        while ((left = left_half(bpe, text + begin, end - begin, final && end == size)) > 0) {
+            mega_put_u64(waiting, end);
+            end = begin + left;
+        }
+        put_piece(text + begin, end - begin, out);
+        if (end == size || waiting->failed)
+            return;
+        begin = end;
+        waiting->size -= 8;
+        end = (size_t)mega_load_u64(waiting->data + waiting->size);
     }
-    put_known(bpe, text, left, false, out);
-    put_known(bpe, text + left, size - left, final, out);
 }
 
 /* One symbol a character, and the end of the word; returns how many. */
@@ -546,6 +535,7 @@ static int cut(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *ou
     Word word = {.nodes = malloc(capacity * sizeof(Node)),
                  .heap = malloc(3 * capacity * sizeof(Candidate))};
     Candidate *batch = malloc(3 * capacity * sizeof *batch);
+    MegaBuffer waiting = {0};
     int code = 0;
     if (!word.nodes || !word.heap || !batch) {
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a word of %zu bytes", size);
@@ -558,86 +548,86 @@ static int cut(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *ou
     for (uint32_t i = 0; i != NONE && word.nodes[i].start < size; i = word.nodes[i].next) {
         uint32_t next = word.nodes[i].next;
         size_t end = next == NONE ? size : word.nodes[next].start;
-        put_known(bpe, text + word.nodes[i].start, end - word.nodes[i].start, end == size, out);
+        put_known(bpe, text + word.nodes[i].start, end - word.nodes[i].start, end == size,
+                  &waiting, out);
     }
+    if (waiting.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a word of %zu bytes", size);
 out:
+    mega_buffer_free(&waiting);
     free(word.nodes);
     free(word.heap);
     free(batch);
     return code;
 }
 
-/* Whether a glossary matches text (all of it, or somewhere from `at` on), or an error. */
-static int match_glossary(const MegaBpe *bpe, size_t index, const char *text, size_t size,
-                          size_t at, bool all, pcre2_match_data *match, MegaError *err)
-{
-    int count = pcre2_match(bpe->glossaries[index], (PCRE2_SPTR)text, size, at,
-                            PCRE2_NO_UTF_CHECK | (all ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0),
-                            match, NULL);
-    if (count < PCRE2_ERROR_NOMATCH)
-        return mega_fail(err, MEGA_ERR_LIMIT,
-                         "glossary number %zu takes too long to match '%.*s'; give a simpler "
-                         "regular expression",
-                         index + 1, (int)(size < 40 ? size : 40), text);
-    return count >= 0;
-}
-
-static int is_glossary(const MegaBpe *bpe, const char *text, size_t size, pcre2_match_data *match,
+/* Whether one of the glossaries matches all of text. */
+static int is_glossary(MegaGlossarySearch *search, size_t count, const char *text, size_t size,
                        MegaError *err)
 {
     int found = 0;
-    for (size_t i = 0; i < bpe->glossary_count && found == 0; i++)
-        found = match_glossary(bpe, i, text, size, 0, true, match, err);
+    for (size_t i = 0; i < count && found == 0; i++)
+        found = mega_glossary_is_match(search, i, text, size, err);
     return found;
 }
 
 /* Pieces of a word from glossary number `index` on: each cuts out what it matches from the parts
- * that the ones before have left. */
-static int isolate(const MegaBpe *bpe, size_t index, const char *text, size_t size,
-                   pcre2_match_data *match, MegaBuffer *out, MegaError *err)
+ * that the ones before have left. Depth is bounded by the number of glossaries. */
+static int isolate(const MegaBpe *bpe, MegaGlossarySearch *search, size_t index, const char *text,
+                   size_t size, MegaBuffer *out, MegaError *err)
 {
+    const size_t count = search ? mega_glossary_count(bpe->glossary) : 0;
     size_t at = 0;
     int found, code = 0;
-    if (index == bpe->glossary_count) {
-        found = is_glossary(bpe, text, size, match, err);
+    if (index == count) {
+        found = is_glossary(search, count, text, size, err);
         if (found == 1)
             put_piece(text, size, out);
         return found == 0 ? cut(bpe, text, size, out, err) : found < 0 ? found : 0;
     }
-    found = match_glossary(bpe, index, text, size, 0, true, match, err);
+    found = mega_glossary_is_match(search, index, text, size, err);
     if (found < 0)
         return found;
     if (found)
-        return isolate(bpe, index + 1, text, size, match, out, err);
+        return isolate(bpe, search, index + 1, text, size, out, err);
     while (at < size && !code) {
-        found = match_glossary(bpe, index, text, size, at, false, match, err);
+        MegaGlossaryMatch match;
+        found = mega_glossary_find(search, index, text, size, at, &match, err);
         if (found < 0)
             return found;
-        const size_t *range = pcre2_get_ovector_pointer(match);
-        bool any = found && range[1] > range[0]; /* not an empty match */
-        size_t begin = any ? range[0] : size, end = any ? range[1] : size;
+        const bool any = found && match.end > match.begin; /* not an empty match */
+        const size_t begin = any ? match.begin : size, end = any ? match.end : size;
         if (begin > at)
-            code = isolate(bpe, index + 1, text + at, begin - at, match, out, err);
+            code = isolate(bpe, search, index + 1, text + at, begin - at, out, err);
         if (any && !code)
-            code = isolate(bpe, index + 1, text + begin, end - begin, match, out, err);
+            code = isolate(bpe, search, index + 1, text + begin, end - begin, out, err);
         at = end;
     }
     return code;
 }
 
-int mega_bpe_apply(const MegaBpe *bpe, const char *word, size_t size, MegaBuffer *out,
+int mega_bpe_apply(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *out,
                    MegaError *err)
 {
-    if (size == 0)
-        return 0;
-    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
-    int code = match ? isolate(bpe, 0, word, size, match, out, err)
-                     : mega_fail(err, MEGA_ERR_MEMORY, "no memory to match a glossary");
-    if (!code && out->failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pieces of a word");
-    if (!code)
-        out->size -= strlen(CONTINUATION);
-    pcre2_match_data_free(match);
+    MegaGlossarySearch *search = NULL;
+    const char *at = text, *word;
+    bool first = true;
+    int code = 0;
+    if (!mega_utf8_valid(text, size))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a text for byte pair encoding is not UTF-8");
+    if (bpe->glossary)
+        code = mega_glossary_search_new(&search, bpe->glossary, size, err);
+    for (size_t length; !code && mega_utf8_next_word(&at, text + size, &word, &length);) {
+        if (!first)
+            mega_put_u8(out, ' ');
+        first = false;
+        code = isolate(bpe, search, 0, word, length, out, err);
+        if (!code && out->failed)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pieces of a text");
+        if (!code)
+            out->size -= strlen(CONTINUATION);
+    }
+    mega_glossary_search_free(search);
     return code;
 }
 

@@ -13,7 +13,6 @@
 #include "meta.h"
 
 #define MEGA_BPE_MAX_FILE (1u << 27) /* bytes */
-#define MEGA_BPE_MAX_GLOSSARIES 1000
 #define MEGA_BPE_SEPARATOR "@@"
 
 typedef struct MegaBpe MegaBpe;
@@ -23,7 +22,7 @@ typedef struct MegaBpeOptions {
     const char *vocabulary;        /* file "piece count": pieces that are not in it are cut on */
     long threshold;                /* ... nor those with a smaller count */
     const char *const *glossaries; /* [glossary_count] regular expressions that are never cut */
-    size_t glossary_count;
+    size_t glossary_count;         /* glossary.h has the limits */
 } MegaBpeOptions;
 
 /* Puts codes and options into metadata: "bpe.codes", "bpe.version", "bpe.vocabulary",
@@ -34,9 +33,9 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
 int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err);
 void mega_bpe_free(MegaBpe *bpe);
 
-/* Appends the pieces of a word, separated by blanks. word is well-formed UTF-8 without blanks. What
- * a glossary matches is a piece of its own, unless a later one cuts it again. */
-int mega_bpe_apply(const MegaBpe *bpe, const char *word, size_t size, MegaBuffer *out,
+/* Appends the pieces of all words of a text, with a blank between them. text is well-formed UTF-8.
+ * What a glossary matches is a piece of its own, unless a later one cuts it again. */
+int mega_bpe_apply(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *out,
                    MegaError *err);
 /* Appends text without its "@@ ", and without a "@@" at its end. */
 void mega_bpe_join(const char *text, size_t size, MegaBuffer *out);

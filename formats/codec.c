@@ -35,6 +35,17 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
     return mega_moses_new(&codec->moses, language ? language->string : "en", err);
 }
 
+/* Moses and BPE cut between characters; bytes that are no UTF-8 have none. */
+static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
+{
+    if (unit != MEGA_TEXT_BYTES || (!moses && !bpe))
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL,
+                     "the vocabulary is one of bytes, which %s cannot cut; only symbols and "
+                     "characters go with it",
+                     moses ? "the tokeniser of Moses" : "byte pair encoding");
+}
+
 int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
 {
     const char *key = side == MEGA_CODEC_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
@@ -50,6 +61,8 @@ int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, Me
         code = load_tokenizer(codec, meta, side, err);
     if (!code)
         code = mega_bpe_from_meta(&codec->bpe, meta, err);
+    if (!code)
+        code = check_unit(codec->features.unit, codec->moses, codec->bpe, err);
     codec->features.cls = codec->features.eos = -1; /* the caller's business here */
     if (code)
         mega_codec_free(codec);
@@ -98,16 +111,10 @@ static int tokenize(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
 static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer pieces = {0};
-    const char *at = (const char *)text->data, *end = at + text->size, *word;
-    int code = 0;
-    for (size_t length; !code && mega_utf8_next_word(&at, end, &word, &length);) {
-        if (pieces.size)
-            mega_put_u8(&pieces, ' ');
-        code = mega_bpe_apply(codec->bpe, word, length, &pieces, err);
-    }
+    int code = mega_bpe_apply(codec->bpe, (const char *)text->data, text->size, &pieces, err);
     mega_buffer_free(text);
     *text = pieces;
-    return code ? code : pieces.failed ? no_memory(err) : 0;
+    return code;
 }
 
 int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
@@ -196,7 +203,9 @@ int mega_codec_write(const MegaCodecSettings *settings, MegaMeta *meta, MegaErro
         {"text.source_language", settings->source_language},
         {"text.target_language", settings->target_language},
     };
-    int code = mega_text_features_write(&features, meta, err);
+    int code = check_unit(settings->unit, settings->moses, settings->bpe, err);
+    if (!code)
+        code = mega_text_features_write(&features, meta, err);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
         if (texts[i].value && mega_meta_set_string(meta, texts[i].key, texts[i].value))
             code = mega_fail(err, MEGA_ERR_ARGUMENT, "'%.60s' cannot be stored as %s",

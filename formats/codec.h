@@ -9,6 +9,7 @@
  *   bpe.*            byte pair encoding (bpe.h)
  *
  * encode: repair UTF-8 -> normalise punctuation -> tokenise -> BPE -> ids; decode the other way.
+ * A vocabulary of bytes takes them as they are and goes with neither tokeniser nor BPE.
  * With `pre_tokenized` text is what lies between tokeniser and BPE. A codec is immutable.
  */
 #ifndef MEGA_CODEC_H
@@ -43,7 +44,7 @@ void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, Mega
 
 typedef struct MegaCodecSettings {
     MegaTextUnit unit;
-    bool moses;
+    bool moses, bpe; /* neither goes with bytes */
     const char *source_language, *target_language; /* NULL: not known */
 } MegaCodecSettings;
 

@@ -354,12 +354,22 @@ static int finish(int code, MegaBuffer *text, MegaBuffer *out, MegaError *err)
     return code;
 }
 
+/* A copy to work on. The rules skip PCRE2's check of UTF-8, which they would repeat each time. */
+static int begin(MegaBuffer *work, const char *text, size_t size, MegaError *err)
+{
+    if (!mega_utf8_valid(text, size))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a text to tokenise is not UTF-8");
+    mega_put_bytes(work, text, size);
+    return work->failed ? failed(err) : 0;
+}
+
 int mega_moses_normalize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
                          MegaError *err)
 {
     MegaBuffer work = {0};
-    mega_put_bytes(&work, text, size);
-    int code = work.failed ? failed(err) : apply(moses, PUNCT, &work, err);
+    int code = begin(&work, text, size, err);
+    if (!code)
+        code = apply(moses, PUNCT, &work, err);
     if (!code)
         code = apply(moses, PUNCT_LANGUAGE, &work, err);
     if (!code)
@@ -485,8 +495,9 @@ int mega_moses_tokenize(const MegaMoses *moses, const char *text, size_t size, M
                         MegaError *err)
 {
     MegaBuffer work = {0};
-    mega_put_bytes(&work, text, size);
-    int code = work.failed ? failed(err) : apply(moses, CLEAN, &work, err);
+    int code = begin(&work, text, size, err);
+    if (!code)
+        code = apply(moses, CLEAN, &work, err);
     if (!code)
         code = trim(&work, err);
     if (!code)
@@ -633,6 +644,8 @@ int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size,
     MegaBuffer work = {0}, joined = {0};
     Joiner joiner = {.moses = moses, .out = &joined, .blank = true};
     const char *at = text, *end = text + size, *word;
+    if (!mega_utf8_valid(text, size))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a text to join is not UTF-8");
     mega_put_u8(&work, ' ');
     for (size_t length; mega_utf8_next_word(&at, end, &word, &length); mega_put_u8(&work, ' '))
         mega_put_bytes(&work, word, length);

@@ -192,6 +192,14 @@ def texts():
     put('dict', 'no-end.txt', b'a 1\nb')
     copy('bpe', DATA / 'bpe/codes', DATA / 'bpe/codes.old')
     put('bpe', 'with-text.bpe', b'#version: 0.2\nl o\nlo w\nlow e\ne r</w>\n\0lower \xc3\xa4lower')
+    codes = b'#version: 0.2\nl o\nlo w\nlow e\ne r</w>\n'
+    for name, pieces, glossaries, text in (
+            ('vocabulary', b'low@@\ner', b'', b'lower low lowest'),
+            ('glossary', b'lo@@\nw@@', b'low\n\\d+\n[^b]', b'lower 12low3 ab\xf0\x9f\x98\x80'),
+            ('passed', b'', b'(?<=(?&k)..)(?(DEFINE)(?<k>a\\K))\na*\n(?=ab\\K)', b'abcabcab lower'),
+            ('half-characters', b'', b'\\C\n(?:\\C\\C)+', 'lowärü'.encode()),
+            ('nested', b'', b'(a+)+[bd]\n(?:a' + b'()' * 200 + b'|b)*c', b'a' * 300 + b'c')):
+        put('bpe', name + '.bpe', b'\0'.join((codes, pieces, glossaries, text)))
     copy('text', DATA / 'moses/raw.txt')
     put('text', 'ids.txt', b'1 22 333 4\n')
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')

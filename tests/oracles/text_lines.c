@@ -11,19 +11,6 @@
 #include "bpe.h"
 #include "moses.h"
 
-static int apply_bpe(const MegaBpe *bpe, const char *line, size_t size, MegaBuffer *out,
-                     MegaError *err)
-{
-    const char *at = line, *word;
-    int code = 0;
-    for (size_t length; !code && mega_utf8_next_word(&at, line + size, &word, &length);) {
-        if (out->size)
-            mega_put_u8(out, ' ');
-        code = mega_bpe_apply(bpe, word, length, out, err);
-    }
-    return code;
-}
-
 int main(int argc, char **argv)
 {
     MegaMoses *moses = NULL;
@@ -51,7 +38,7 @@ int main(int argc, char **argv)
                          &text);
         const char *data = (const char *)text.data;
         if (bpe)
-            code = apply_bpe(bpe, data, text.size, &out, &err);
+            code = mega_bpe_apply(bpe, data, text.size, &out, &err);
         else if (strcmp(argv[1], "normalize") == 0)
             code = mega_moses_normalize(moses, data, text.size, &out, &err);
         else if (strcmp(argv[1], "tokenize") == 0)

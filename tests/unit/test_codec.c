@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "codec.h"
+#include "glossary.h"
 
 typedef int (*Step)(const void *object, const char *text, size_t size, MegaBuffer *out,
                     MegaError *err);
@@ -123,14 +124,7 @@ static void moses_is_linear(void **state)
 
 static int segment(const void *bpe, const char *text, size_t size, MegaBuffer *out, MegaError *err)
 {
-    const char *at = text, *word;
-    int code = 0;
-    for (size_t length; !code && mega_utf8_next_word(&at, text + size, &word, &length);) {
-        if (out->size)
-            mega_put_u8(out, ' ');
-        code = mega_bpe_apply(bpe, word, length, out, err);
-    }
-    return code;
+    return mega_bpe_apply(bpe, text, size, out, err);
 }
 
 static void check_bpe(const char *codes, const MegaBpeOptions *options, const char *expected)
@@ -162,38 +156,163 @@ static void bpe_equals_subword_nmt(void **state)
     check_bpe("tests/data/bpe/codes", &threshold, "tests/data/bpe/both.txt");
 }
 
-/* A model may come from a stranger: neither recursion nor matching may run away. */
-static void bad_glossaries_are_refused(void **state)
+/* What comes of cutting `text` by merges of "l o" with one glossary, or of reading the glossary. */
+static int apply_glossary(const char *expression, const char *text, size_t size, MegaError *err)
 {
-    static const char word[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac";
-    const char *expression = "(a+)+[bd]",
-               **many = calloc(MEGA_BPE_MAX_GLOSSARIES + 1, sizeof *many);
+    static const char *const merges[] = {"l o"};
     MegaMeta *meta = mega_meta_new();
-    MegaBpe *bpe;
+    MegaBpe *bpe = NULL;
     MegaBuffer out = {0};
-    MegaError err = {0};
-    (void)state;
-    for (int i = 0; i <= MEGA_BPE_MAX_GLOSSARIES; i++)
-        many[i] = "a";
-    MegaBpeOptions too_many = {.glossaries = many, .glossary_count = MEGA_BPE_MAX_GLOSSARIES + 1};
-    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &too_many, &err),
-                     MEGA_ERR_LIMIT);
-    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", NULL, &err), 0);
-    assert_int_equal(mega_meta_set_strings(meta, "bpe.glossaries", many, too_many.glossary_count),
-                     0);
-    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), MEGA_ERR_LIMIT);
-    assert_null(bpe);
-    mega_meta_free(meta);
-    meta = mega_meta_new();
-    MegaBpeOptions slow = {.glossaries = &expression, .glossary_count = 1};
-    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &slow, &err), 0);
-    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), 0);
-    assert_int_equal(mega_bpe_apply(bpe, word, strlen(word), &out, &err), MEGA_ERR_LIMIT);
-    assert_non_null(strstr(err.text, "glossary number 1"));
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.codes", merges, 1), 0);
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.glossaries", &expression, 1), 0);
+    int code = mega_bpe_from_meta(&bpe, meta, err);
+    if (!code)
+        code = mega_bpe_apply(bpe, text, size, &out, err);
     mega_buffer_free(&out);
     mega_bpe_free(bpe);
     mega_meta_free(meta);
+    return code;
+}
+
+static void repeat(MegaBuffer *text, const char *unit, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mega_put_bytes(text, unit, strlen(unit));
+}
+
+/* A model may come from a stranger: neither recursion nor matching may run away. */
+static void bad_glossaries_are_refused(void **state)
+{
+    MegaBuffer captures = {0};
+    mega_put_bytes(&captures, "(?:a", 4);
+    repeat(&captures, "()", 2000);
+    mega_put_bytes(&captures, "|b)*c", 6); /* and NUL */
+    const struct {
+        const char *expression, *unit;
+        size_t count;
+        int code;
+        const char *says;
+    } cases[] = {
+        {"(", "a", 1, MEGA_ERR_ARGUMENT, "glossary '('"},
+        {"a\\C", "a", 1, MEGA_ERR_ARGUMENT, "glossary 'a\\C'"},
+        /* exponential in a word, in each of many words */
+        {"(a+)+[bd]", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac ", 1, MEGA_ERR_LIMIT, "'(a+)+[bd]'"},
+        {"(a+)+[bd]", "aaaaaaaaaaaac ", 10000, MEGA_ERR_LIMIT, "'(a+)+[bd]' takes too long"},
+        /* quadratic without backtracking, and with a compiler that finds no literal to look for */
+        {"[^b]*+[bc]", "a", 20000, MEGA_ERR_LIMIT, "'[^b]*+[bc]' takes too long"},
+        {"(?=a*[bc])a", "a", 20000, MEGA_ERR_LIMIT, "'(?=a*[bc])a' takes too long"},
+        {"(?R)?[bc]|a(?R)", "a", 20000, MEGA_ERR_ARGUMENT, "'(?R)?[bc]|a(?R)' cannot match"},
+        /* memory: 32 KB for each character */
+        {(const char *)captures.data, "a", 20000, MEGA_ERR_LIMIT, "takes more than 32 MB"},
+        /* a match in front of where the search began */
+        {"(?<=(?&k)..)(?(DEFINE)(?<k>a\\K))", "abcabcab", 1, MEGA_ERR_ARGUMENT, "'(?<=(?&k)..)"},
+        /* a match that is nothing, and what honest models have */
+        {"x*", "abc ", 10000, 0, NULL},
+        {"\\d+", "in 1984, 12 of ", 10000, 0, NULL},
+        {"(?:Berlin|Paris)", "aBerlinb Par ", 10000, 0, NULL},
+        {"<[^<>\\s]+>", "a<b>c < > <<x>> ", 10000, 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaBuffer text = {0};
+        MegaError err = {0};
+        repeat(&text, cases[i].unit, cases[i].count);
+        const int code =
+            apply_glossary(cases[i].expression, (const char *)text.data, text.size, &err);
+        if (code != cases[i].code || (code && !strstr(err.text, cases[i].says)))
+            fail_msg("%.60s: %d, '%s'; expected %d, '%s'", cases[i].expression, code, err.text,
+                     cases[i].code, cases[i].says ? cases[i].says : "");
+        mega_buffer_free(&text);
+    }
+    mega_buffer_free(&captures);
+}
+
+static void limits_of_glossaries(void **state)
+{
+    const char **many = calloc(MEGA_GLOSSARY_MAX_COUNT + 1, sizeof *many);
+    char *large = calloc(1, MEGA_GLOSSARY_MAX_SIZE + 2);
+    MegaMeta *meta = mega_meta_new();
+    MegaBpe *bpe;
+    MegaError err = {0};
+    (void)state;
+    for (int i = 0; i <= MEGA_GLOSSARY_MAX_COUNT; i++)
+        many[i] = "a";
+    memset(large, 'a', MEGA_GLOSSARY_MAX_SIZE + 1);
+    MegaBpeOptions options = {.glossaries = many, .glossary_count = MEGA_GLOSSARY_MAX_COUNT + 1};
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &options, &err),
+                     MEGA_ERR_LIMIT);
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", NULL, &err), 0);
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.glossaries", many, options.glossary_count),
+                     0);
+    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), MEGA_ERR_LIMIT);
+    assert_null(bpe);
+    options = (MegaBpeOptions){.glossaries = (const char *const *)&large, .glossary_count = 1};
+    assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", &options, &err),
+                     MEGA_ERR_ARGUMENT);
+    mega_meta_free(meta);
     free(many);
+    free(large);
+}
+
+/* Merges that nest as deep as a piece is long: nothing may recurse into them. */
+static void deep_merges_are_undone(void **state)
+{
+    enum { DEPTH = 4000 };
+    static const char *const vocabulary[] = {"x"};
+    char *longest = malloc(DEPTH + 3), **merges = calloc(DEPTH, sizeof *merges);
+    MegaMeta *meta = mega_meta_new();
+    MegaBpe *bpe;
+    MegaBuffer out = {0}, expected = {0};
+    MegaError err = {0};
+    (void)state;
+    memset(longest, 'b', DEPTH + 2);
+    longest[0] = 'a';
+    for (size_t i = 0; i < DEPTH; i++) { /* "a b", "ab b", "abb b", ... */
+        memcpy(longest + i + 1, " b", 3);
+        merges[i] = strdup(longest);
+        memcpy(longest + i + 1, "bb", 2);
+    }
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.codes", (const char *const *)merges, DEPTH),
+                     0);
+    assert_int_equal(mega_meta_set_strings(meta, "bpe.vocabulary", vocabulary, 1), 0);
+    assert_int_equal(mega_meta_set_string(meta, "bpe.version", "0.2"), 0);
+    assert_int_equal(mega_bpe_from_meta(&bpe, meta, &err), 0);
+    longest[DEPTH + 1] = 'c';
+    assert_int_equal(mega_bpe_apply(bpe, longest, DEPTH + 2, &out, &err), 0);
+    mega_put_bytes(&expected, "a@@ ", 4);
+    repeat(&expected, "b@@ ", DEPTH);
+    mega_put_u8(&expected, 'c');
+    assert_int_equal(out.size, expected.size);
+    assert_memory_equal(out.data, expected.data, expected.size);
+    for (size_t i = 0; i < DEPTH; i++)
+        free(merges[i]);
+    free(merges);
+    free(longest);
+    mega_buffer_free(&out);
+    mega_buffer_free(&expected);
+    mega_bpe_free(bpe);
+    mega_meta_free(meta);
+}
+
+/* Neither BPE nor Moses takes bytes that are no UTF-8. */
+static void broken_text_is_refused(void **state)
+{
+    static const char *const texts[] = {"a\xff", "\xf0\x9f", "\xed\xa0\x80", "\xf7\xbf\xbf\xbf\xbf"};
+    MegaMoses *moses;
+    (void)state;
+    assert_int_equal(mega_moses_new(&moses, "de", NULL), 0);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        MegaError err = {0};
+        MegaBuffer out = {0};
+        const size_t size = strlen(texts[i]);
+        assert_int_equal(apply_glossary("[^b]", texts[i], size, &err), MEGA_ERR_ARGUMENT);
+        const Step steps[] = {normalize, tokenize, detokenize};
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(steps[k](moses, texts[i], size, &out, &err), MEGA_ERR_ARGUMENT);
+        assert_int_equal(out.size, 0);
+        mega_buffer_free(&out);
+    }
+    mega_moses_free(moses);
 }
 
 static void write_file(const char *path, const char *text)
@@ -323,6 +442,30 @@ static void words_are_cut_and_joined(void **state)
     unlink(path);
 }
 
+/* A model of bytes with BPE or Moses, as files could say, would match unrepaired bytes. */
+static void bytes_are_not_cut(void **state)
+{
+    static const char *const merges[] = {"l o"};
+    const MegaCodecSettings settings[] = {{.unit = MEGA_TEXT_BYTES, .moses = true},
+                                          {.unit = MEGA_TEXT_BYTES, .bpe = true}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        MegaMeta *meta = meta_with("97 1\n", MEGA_TEXT_BYTES);
+        MegaCodec *codec;
+        MegaError err = {0};
+        assert_int_equal(mega_codec_write(&settings[i], meta, &err), MEGA_ERR_MODEL);
+        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), 0);
+        mega_codec_free(codec);
+        assert_int_equal(i ? mega_meta_set_strings(meta, "bpe.codes", merges, 1)
+                           : mega_meta_set_string(meta, "text.tokenizer", "moses"),
+                         0);
+        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), MEGA_ERR_MODEL);
+        assert_null(codec);
+        assert_non_null(strstr(err.text, "the vocabulary is one of bytes"));
+        mega_meta_free(meta);
+    }
+}
+
 static void bad_codecs_are_refused(void **state)
 {
     MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
@@ -399,6 +542,8 @@ int main(void)
         cmocka_unit_test(pieces_are_joined),          cmocka_unit_test(text_comes_back),
         cmocka_unit_test(words_are_cut_and_joined),   cmocka_unit_test(bad_codecs_are_refused),
         cmocka_unit_test(bad_metadata_is_refused),    cmocka_unit_test(invalid_utf8_is_replaced),
+        cmocka_unit_test(limits_of_glossaries),       cmocka_unit_test(deep_merges_are_undone),
+        cmocka_unit_test(broken_text_is_refused),     cmocka_unit_test(bytes_are_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -327,6 +327,7 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
     MegaCodecSettings settings = {
         .unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit : MEGA_TEXT_SYMBOLS,
         .moses = options->moses,
+        .bpe = options->bpe_codes != NULL,
         .source_language = options->source_lang ? options->source_lang
                                                 : argument_string(args, "source_lang", NULL),
         .target_language = options->target_lang ? options->target_lang
