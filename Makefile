@@ -41,7 +41,7 @@ LIB_SRC := \
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
-    formats/source.c formats/audio.c formats/image_exif.c formats/image_png.c \
+    formats/source.c formats/text_input.c formats/audio.c formats/image_exif.c formats/image_png.c \
     formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
     formats/npy.c src/features.c \
     formats/text.c formats/moses_prefixes.c formats/moses.c formats/glossary.c formats/bpe.c \
@@ -92,7 +92,8 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
-    tools/run/find_model.c tools/run/events.c tools/run/observe.c tools/common/suggest.c
+    tools/run/find_model.c tools/run/events.c tools/run/observe.c tools/common/suggest.c \
+    tools/run/lines.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))

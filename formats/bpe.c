@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "glossary.h"
-#include "source.h"
+#include "text_input.h"
 
 #define END_OF_WORD "</w>"
 #define CONTINUATION MEGA_BPE_SEPARATOR " "
@@ -35,15 +35,13 @@ struct MegaBpe {
 
 /* ---- Import --------------------------------------------------------------------------------- */
 
-/* Cuts a file's lines in place and hands them on; lines are NUL-terminated, without CR. */
+/* Cuts a file's lines in place and hands them on; lines are NUL-terminated. */
 typedef int (*LineVisit)(void *context, char *line, size_t number, MegaError *err);
 
 static int each_line(MegaBuffer *file, const char *path, LineVisit visit, void *context,
                      MegaError *err)
 {
     int code = 0;
-    if (!mega_utf8_valid(file->data, file->size))
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s: not UTF-8 text", path);
     mega_put_u8(file, '\0');
     if (file->failed)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", path);
@@ -53,7 +51,7 @@ static int each_line(MegaBuffer *file, const char *path, LineVisit visit, void *
         stop = stop ? stop : end;
         *stop = '\0';
         size_t length = (size_t)(stop - line);
-        while (length > 0 && (line[length - 1] == '\r' || line[length - 1] == ' '))
+        while (length > 0 && line[length - 1] == ' ')
             line[--length] = '\0';
         code = visit(context, line, number, err);
         line = stop + 1;
@@ -62,7 +60,7 @@ static int each_line(MegaBuffer *file, const char *path, LineVisit visit, void *
 }
 
 typedef struct Import {
-    const char *path;
+    const char *path, *what;
     const char *version;
     long threshold;
     const char **lines;
@@ -129,8 +127,9 @@ static int visit_piece(void *context, char *line, size_t number, MegaError *err)
 static int import_lines(MegaMeta *meta, const char *key, Import *import, LineVisit visit,
                         MegaError *err)
 {
+    const MegaTextRules rules = {.what = import->what, .limit = MEGA_BPE_MAX_FILE};
     MegaBuffer file = {0};
-    int code = mega_source_read(&file, import->path, "BPE codes", MEGA_BPE_MAX_FILE, err);
+    int code = mega_text_read(&file, import->path, &rules, NULL, err);
     if (!code)
         code = each_line(&file, import->path, visit, import, err);
     if (!code && mega_meta_set_strings(meta, key, import->lines, import->count))
@@ -153,14 +152,15 @@ static int check_glossaries(const MegaBpeOptions *options, MegaError *err)
 int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *options,
                     MegaError *err)
 {
-    Import merges = {.path = codes, .version = "0.1"};
+    Import merges = {.path = codes, .what = "BPE codes", .version = "0.1"};
     int code = options ? check_glossaries(options, err) : 0;
     if (!code)
         code = import_lines(meta, "bpe.codes", &merges, visit_code, err);
     if (!code)
         code = mega_meta_set_string(meta, "bpe.version", merges.version);
     if (!code && options && options->vocabulary) {
-        Import pieces = {.path = options->vocabulary, .threshold = options->threshold};
+        Import pieces = {.path = options->vocabulary, .what = "a BPE vocabulary",
+                         .threshold = options->threshold};
         code = import_lines(meta, "bpe.vocabulary", &pieces, visit_piece, err);
     }
     if (!code && options && options->glossary_count > 0 &&

@@ -240,3 +240,13 @@ void mega_utf8_trim(const char **text, size_t *size)
         *size = begin;
     }
 }
+
+char *mega_utf8_strip(char *text)
+{
+    const char *begin = text;
+    size_t size = strlen(text);
+    mega_utf8_trim(&begin, &size);
+    text += begin - text;
+    text[size] = '\0';
+    return text;
+}

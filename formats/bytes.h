@@ -110,5 +110,7 @@ bool mega_utf8_is_space(uint32_t code);
 bool mega_utf8_next_word(const char **at, const char *end, const char **word, size_t *length);
 /* Leaves out white space at both ends. */
 void mega_utf8_trim(const char **text, size_t *size);
+/* The same for a string, in place: its first character that is no white space. */
+char *mega_utf8_strip(char *text);
 
 #endif

@@ -46,15 +46,19 @@ static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
                      moses ? "the tokeniser of Moses" : "byte pair encoding");
 }
 
-int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+static const char *vocab_key(const MegaMeta *meta, MegaCodecSide side)
 {
     const char *key = side == MEGA_CODEC_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
+    return mega_meta_find(meta, key) ? key : MEGA_VOCAB_KEY;
+}
+
+int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+{
     *out = NULL;
     MegaCodec *codec = calloc(1, sizeof *codec);
     if (!codec)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a codec");
-    int code = mega_vocab_from_meta(&codec->vocab, meta,
-                                    mega_meta_find(meta, key) ? key : MEGA_VOCAB_KEY, err);
+    int code = mega_vocab_from_meta(&codec->vocab, meta, vocab_key(meta, side), err);
     if (!code)
         code = mega_text_features_read(&codec->features, meta, err);
     if (!code)
@@ -84,6 +88,30 @@ void mega_codec_free(MegaCodec *codec)
 const MegaVocab *mega_codec_vocab(const MegaCodec *codec)
 {
     return codec->vocab;
+}
+
+/* Whether CR is a symbol: itself, or for bytes its number. */
+static bool has_cr(const MegaMetaValue *symbols, MegaTextUnit unit)
+{
+    for (uint64_t i = 0; symbols->type == MEGA_META_STRINGS && i < symbols->count; i++)
+        if (strcmp(symbols->strings[i], "\r") == 0 ||
+            (unit == MEGA_TEXT_BYTES && strcmp(symbols->strings[i], "13") == 0))
+            return true;
+    return false;
+}
+
+MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
+                                    const char *what)
+{
+    MegaTextRules rules = {.what = what, .limit = MEGA_TEXT_MAX_SIZE, .marks_inside = true};
+    MegaTextFeatures features;
+    if (ids || mega_text_features_read(&features, meta, NULL))
+        return rules;
+    const MegaMetaValue *symbols = mega_meta_find(meta, vocab_key(meta, side));
+    rules.bytes = features.unit == MEGA_TEXT_BYTES ? MEGA_TEXT_BINARY : MEGA_TEXT_REPAIRED;
+    rules.marks_inside = features.unit != MEGA_TEXT_BYTES;
+    rules.keep_cr = symbols && features.unit != MEGA_TEXT_SYMBOLS && has_cr(symbols, features.unit);
+    return rules;
 }
 
 /* ---- Encoding ------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "bpe.h"
 #include "moses.h"
 #include "text.h"
+#include "text_input.h"
 
 typedef enum MegaCodecSide {
     MEGA_CODEC_SOURCE, /* of a translator */
@@ -29,6 +30,12 @@ typedef struct MegaCodec MegaCodec;
 int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err);
 void mega_codec_free(MegaCodec *codec);
 const MegaVocab *mega_codec_vocab(const MegaCodec *codec);
+
+/* How a file is read that holds text for this side of a model, or token ids; what is expected of it
+ * serves the messages. Bytes that are no UTF-8 are left to a vocabulary of bytes, and so are line
+ * ends to a vocabulary that has CR; else they become U+FFFD and LF. */
+MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
+                                    const char *what);
 
 /* Ids of a text, nothing added at its ends; an empty text has none. *ids by malloc. */
 int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,

@@ -3,13 +3,14 @@
  */
 #include "recognize.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
+#include "bytes.h"
 #include "mega_file.h"
 
+#define HEAD_SIZE 512
 #define CONVERT_SOUND "convert it first: ffmpeg -i FILE sound.wav"
 #define RENDER_NOTES "it holds notes, not sound; play them into a file first: timidity -Ow FILE"
 #define DAMAGED "fetch it again without conversion of text (binary mode)"
@@ -179,7 +180,7 @@ static bool looks_like_html(const uint8_t *data, size_t size)
 
 static bool looks_like_text(const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < size && i < 512; i++)
+    for (size_t i = 0; i < size && i < HEAD_SIZE; i++)
         if (data[i] < ' ' && !(data[i] >= '\t' && data[i] <= '\r'))
             return false;
     return size > 0;
@@ -192,6 +193,97 @@ static bool fits(const Kind *kind, bool text, const uint8_t *data, size_t size)
            memcmp(data + kind->offset, kind->magic, kind->length) == 0;
 }
 
+/* ---- Encodings of text ---------------------------------------------------------------------- */
+
+typedef struct Encoding {
+    const char *name;      /* as iconv knows it */
+    const char *mark;
+    size_t mark_size, unit; /* bytes */
+    bool big;               /* the most significant byte comes first */
+} Encoding;
+
+/* The mark of UTF-32LE begins with that of UTF-16LE. */
+static const Encoding encodings[] = {
+    {"UTF-32LE", "\xff\xfe\0", 4, 4, false}, /* and the literal's NUL */
+    {"UTF-32BE", "\0\0\xfe\xff", 4, 4, true},
+    {"UTF-16LE", "\xff\xfe", 2, 2, false},
+    {"UTF-16BE", "\xfe\xff", 2, 2, true},
+};
+
+static uint32_t load_unit(const Encoding *encoding, const uint8_t *at)
+{
+    uint32_t value = 0;
+    for (size_t i = 0; i < encoding->unit; i++)
+        value = value << 8 | at[encoding->big ? i : encoding->unit - 1 - i];
+    return value;
+}
+
+static bool is_text_character(uint32_t code)
+{
+    if (code < ' ')
+        return code >= '\t' && code <= '\r';
+    return code <= 0x10ffff && (code & 0xfffe) != 0xfffe && (code < 0x7f || code > 0x9f);
+}
+
+/* Whether all whole units are characters of a text. A last one may be cut, as may be a pair. */
+static bool decodes(const Encoding *encoding, const uint8_t *data, size_t size)
+{
+    for (size_t at = 0; at + encoding->unit <= size; at += encoding->unit) {
+        const uint32_t code = load_unit(encoding, data + at);
+        if ((code & ~0x7ffu) != 0xd800) {
+            if (!is_text_character(code))
+                return false;
+            continue;
+        }
+        if (encoding->unit == 4 || code >= 0xdc00)
+            return false;
+        at += 2;
+        if (at + 2 <= size && (load_unit(encoding, data + at) & ~0x3ffu) != 0xdc00)
+            return false;
+    }
+    return true;
+}
+
+/* Without a mark. Zeros in the upper bytes of most units are Latin letters. A text of other letters
+ * has some, of its blanks and line ends; it is not one in UTF-8, nor mostly ASCII, as one of Latin-1
+ * in which there is a NUL. */
+static bool looks_encoded(const Encoding *encoding, const uint8_t *data, size_t size)
+{
+    size_t high = 0, low = 0, ascii = 0, units = size / encoding->unit;
+    uint32_t code = 0;
+    bool utf8 = true;
+    for (size_t i = 0; i < units * encoding->unit; i++) {
+        const bool upper = encoding->big ? i % encoding->unit == 0
+                                         : i % encoding->unit == encoding->unit - 1;
+        high += upper && !data[i];
+        low += !upper && !data[i];
+        ascii += data[i] >= ' ' && data[i] < 0x7f;
+    }
+    for (size_t at = 0, length; at < size && size - at >= 4 && utf8; at += length) {
+        length = mega_utf8_decode(data + at, size - at, &code);
+        utf8 = length > 0 && (code == 0 || is_text_character(code));
+    }
+    if (encoding->unit == 4)
+        return units >= 2 && high == units;
+    return units >= 2 && high > low && (2 * high > units || (!utf8 && 4 * ascii < 3 * (size - high - low)));
+}
+
+const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)
+{
+    const uint8_t *data = bytes;
+    for (size_t i = 0; i < sizeof encodings / sizeof encodings[0]; i++) {
+        const Encoding *encoding = &encodings[i];
+        const size_t mark = encoding->mark_size;
+        if (size >= mark && memcmp(data, encoding->mark, mark) == 0 &&
+            decodes(encoding, data + mark, size - mark) &&
+            (!binary || memchr(data + mark, 0, size - mark)))
+            return encoding->unit == 4 ? "UTF-32" : "UTF-16";
+        if (!binary && looks_encoded(encoding, data, size) && decodes(encoding, data, size))
+            return encoding->name;
+    }
+    return NULL;
+}
+
 MegaFileKind mega_recognize(const void *bytes, size_t size)
 {
     const uint8_t *data = bytes;
@@ -201,6 +293,9 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;
+    if (mega_recognize_encoding(bytes, size < HEAD_SIZE ? size : HEAD_SIZE, true))
+        return (MegaFileKind){MEGA_ROLE_OTHER, "UTF-16 or UTF-32 text",
+                              "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"};
     if (looks_like_html(data, size))
         return (MegaFileKind){MEGA_ROLE_TEXT, "a web page",
                               "fetch the file itself, not the page about it"};

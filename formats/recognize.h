@@ -7,6 +7,7 @@
 #ifndef MEGA_RECOGNIZE_H
 #define MEGA_RECOGNIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum MegaFileRole {
@@ -26,6 +27,11 @@ typedef struct MegaFileKind {
     const char *what;   /* completes "this is ..." */
     const char *advice; /* for MEGA_ROLE_OTHER, _UNREAD and _TEXT; NULL where only the caller knows better */
 } MegaFileKind;
+
+/* "UTF-16", "UTF-32" or, without a byte order mark, "UTF-16LE" and so on, if that is how a text is
+ * encoded whose first bytes these are; else NULL. binary: any bytes may be meant, so that only what
+ * has a mark as well as zeros is such a text. */
+const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary);
 
 /* Looks at the first 512 bytes at most. They may be a first line without its end. */
 MegaFileKind mega_recognize(const void *bytes, size_t size);

@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "source.h"
+#include "text_input.h"
 
 #define OVERWRITE "#fairseq:overwrite"
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, the space of SentencePiece */
@@ -186,8 +187,6 @@ static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaEr
     if (vocab->count >= MEGA_VOCAB_MAX_SYMBOLS)
         return mega_fail(err, MEGA_ERR_LIMIT, "%s holds more than %d symbols", line.file,
                          MEGA_VOCAB_MAX_SYMBOLS);
-    if (!mega_utf8_valid(line.text, line.length))
-        return bad_line(&line, "is not UTF-8 text", err);
     if (!cut_field(&line, &field, &length))
         return bad_line(&line, "has no space before a count", err);
     const bool overwrite = length == strlen(OVERWRITE) && memcmp(field, OVERWRITE, length) == 0;
@@ -260,12 +259,13 @@ int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaErro
 {
     static const char *const specials[] = {"<s>", "<pad>", "</s>", "<unk>"};
     const char *name = mega_source_name(path);
+    const MegaTextRules rules = {.what = "a dictionary", .limit = MEGA_VOCAB_MAX_FILE};
     MegaBuffer file = {0}, overwritten = {0};
     *out = NULL;
     MegaVocab *vocab = calloc(1, sizeof *vocab);
     int code = vocab ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");
     if (!code)
-        code = mega_source_read(&file, path, "a dictionary", MEGA_VOCAB_MAX_FILE, err);
+        code = mega_text_read(&file, path, &rules, NULL, err);
     if (code)
         goto out;
     for (size_t i = 0; i < 4; i++)

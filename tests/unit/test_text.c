@@ -86,6 +86,24 @@ static void test_dictionary(void **state)
     }
 }
 
+/* As other systems and editors write the file. A mark that is not at its beginning is a symbol. */
+static void test_dictionary_of_other_systems(void **state)
+{
+    static const char *const symbols[] = {"<s>",  "<pad>", "</s>",
+                                          "<unk>", "the",   "\xef\xbb\xbf" "a", "\xef\xbb\xbf"};
+    static const char *const dictionaries[] = {
+        "the 10\n\xef\xbb\xbf" "a 9\n\xef\xbb\xbf 8\n",
+        "\xef\xbb\xbfthe 10\r\n\xef\xbb\xbf" "a 9\r\n\xef\xbb\xbf 8",
+        "\xef\xbb\xbfthe 10\r\xef\xbb\xbf" "a 9\r\xef\xbb\xbf 8\r",
+    };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        MegaVocab *vocab = read_vocab(dictionaries[i], false);
+        assert_symbols(vocab, symbols, 7);
+        mega_vocab_free(vocab);
+    }
+}
+
 /* Of a symbol that is given twice on purpose, the second id is the one that text gets. */
 static void test_overwrite(void **state)
 {
@@ -127,7 +145,10 @@ static void test_bad_dictionaries(void **state)
         {"red --1\n", 8, "line 1"},         {"red 1__0\n", 9, "line 1"},
         {"red 1_\n", 7, "line 1"},          {"red _1\n", 7, "line 1"},
         {"red 1.0\n", 8, "line 1"},         {"red +\n", 6, "line 1"},
-        {"PK\3\4\0\0\0\0", 8, "line 1"},
+        {"\xef\xbb\xbf", 3, "is empty"},
+        {"red 1\nr\xff 1\n", 11, "line 2 is not UTF-8 at byte 2 (0xff)"},
+        {"\xff\xfer\0 \0001\0\n\0", 10, "UTF-16"},
+        {"PK\3\4\0\0\0\0", 8, "zip archive; expected a dictionary"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_dictionary),
         cmocka_unit_test(test_overwrite),
         cmocka_unit_test(test_odd_counts),
+        cmocka_unit_test(test_dictionary_of_other_systems),
         cmocka_unit_test(test_bad_dictionaries),
         cmocka_unit_test(test_symbols),
         cmocka_unit_test(test_characters),

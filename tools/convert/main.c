@@ -18,6 +18,7 @@
 #include "metadata.h"
 #include "progress.h"
 #include "suggest.h"
+#include "text_input.h"
 #include "version.h"
 #include "write.h"
 
@@ -59,6 +60,7 @@ static const char help[] =
     "Exit status: 0 converted, 1 the checkpoint cannot be converted, 2 wrong usage.\n";
 
 #define MAX_GLOSSARIES 64
+#define MAX_CONFIG (1u << 26) /* bytes */
 
 typedef struct Options {
     MetadataOptions metadata;
@@ -394,25 +396,32 @@ static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t 
 /* ---- Converting ----------------------------------------------------------------------------- */
 
 /* --config: an object of arguments, or a file that has such an object as "args". */
-static json_t *load_config(const char *path, MegaError *err)
+static int load_config(json_t **out, const char *path, MegaError *err)
 {
+    const MegaTextRules rules = {.what = "arguments in JSON", .limit = MAX_CONFIG};
     json_error_t error;
-    json_t *whole = json_load_file(path, 0, &error), *inner;
+    MegaBuffer text = {0};
+    json_t *whole = NULL, *inner;
+    int code = mega_text_read(&text, path, &rules, NULL, err);
+    if (!code)
+        whole = json_loadb(text.size ? (const char *)text.data : "", text.size, 0, &error);
+    mega_buffer_free(&text);
+    if (code)
+        return code;
+    if (!whole && error.line > 0)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s: line %d: %s", path, error.line, error.text);
     if (!json_is_object(whole)) {
         json_decref(whole);
-        if (error.line > 0)
-            mega_fail(err, MEGA_ERR_FORMAT, "%s: line %d: %s", path, error.line, error.text);
-        else
-            mega_fail(err, MEGA_ERR_FORMAT, "%s: %s", path,
-                      whole ? "not a JSON object" : error.text);
-        return NULL;
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s: %s", path,
+                         whole ? "not a JSON object" : error.text);
     }
     inner = json_object_get(whole, "args");
+    *out = whole;
     if (!json_is_object(inner))
-        return whole;
-    json_incref(inner);
+        return 0;
+    *out = json_incref(inner);
     json_decref(whole);
-    return inner;
+    return 0;
 }
 
 /* The checkpoint's own arguments, overridden by those of --config. */
@@ -425,9 +434,10 @@ static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments");
     if (!config)
         return 0;
-    json_t *given = load_config(config, err);
-    if (!given)
-        return MEGA_ERR_FORMAT;
+    json_t *given = NULL;
+    int code = load_config(&given, config, err);
+    if (code)
+        return code;
     int failed = json_object_update(*out, given);
     json_decref(given);
     return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments") : 0;

@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "source.h"
 #include "text.h"
+#include "text_input.h"
 
 #define MAX_LABELS_FILE (1u << 24)
 
@@ -49,18 +50,48 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
 
 /* ---- Labels --------------------------------------------------------------------------------- */
 
-/* Splits text in place at every separator; empty parts are dropped. Returns the number of parts. */
+/* Splits text in place at every separator, and trims the parts; empty ones are dropped. Returns the
+ * number of parts. */
 static size_t split(char *text, const char *separators, const char **parts, size_t capacity)
 {
     size_t count = 0;
     char *rest = NULL;
     for (char *part = strtok_r(text, separators, &rest); part;
          part = strtok_r(NULL, separators, &rest)) {
-        if (count < capacity)
-            parts[count] = part;
-        count++;
+        part = mega_utf8_strip(part);
+        if (*part && count++ < capacity)
+            parts[count - 1] = part;
     }
     return count;
+}
+
+typedef struct Label {
+    const char *text;
+    size_t number; /* from 1 */
+} Label;
+
+static int compare_labels(const void *a, const void *b)
+{
+    const Label *left = a, *right = b;
+    const int order = strcmp(left->text, right->text);
+    return order ? order : (left->number > right->number) - (left->number < right->number);
+}
+
+/* A label names one class: two classes of one name could not be told apart. */
+static int check_doubles(const char *const *labels, size_t count, MegaError *err)
+{
+    Label *sorted = calloc(count + 1, sizeof *sorted);
+    int code = sorted ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    for (size_t i = 0; i < count && !code; i++)
+        sorted[i] = (Label){labels[i], i + 1};
+    if (!code)
+        qsort(sorted, count, sizeof *sorted, compare_labels);
+    for (size_t i = 1; i < count && !code; i++)
+        if (strcmp(sorted[i - 1].text, sorted[i].text) == 0)
+            code = mega_fail(err, MEGA_ERR_MODEL, "labels %zu and %zu are both \"%.60s\"",
+                             sorted[i - 1].number, sorted[i].number, sorted[i].text);
+    free(sorted);
+    return code;
 }
 
 /* missing_file: what was given in place of a file, or NULL. */
@@ -75,18 +106,22 @@ static int set_labels(MegaMeta *meta, const char **labels, size_t count, size_t 
     if (count != classes)
         return mega_fail(err, MEGA_ERR_MODEL, "there are %zu labels, but the model has %zu classes",
                          count, classes);
-    int code = mega_meta_set_strings(meta, "labels", labels, count);
+    int code = check_doubles(labels, count, err);
+    if (code)
+        return code;
+    code = mega_meta_set_strings(meta, "labels", labels, count);
     return code ? mega_fail(err, code, "the labels cannot be stored: not UTF-8, or too long") : 0;
 }
 
 static int labels_from_option(MegaMeta *meta, const char *option, size_t classes, MegaError *err)
 {
+    const MegaTextRules rules = {
+        .what = "a list of labels", .marks_inside = true, .limit = MAX_LABELS_FILE};
     MegaBuffer text = {0};
-    FILE *file = fopen(option, "r");
+    const bool file = access(option, R_OK) == 0;
     int code = 0;
     if (file) {
-        fclose(file);
-        code = mega_source_read(&text, option, "a list of labels", MAX_LABELS_FILE, err);
+        code = mega_text_read(&text, option, &rules, NULL, err);
     } else {
         mega_put_bytes(&text, option, strlen(option));
     }
@@ -95,7 +130,7 @@ static int labels_from_option(MegaMeta *meta, const char *option, size_t classes
     if (!code && (text.failed || !labels))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
     if (!code) {
-        size_t count = split((char *)text.data, file ? "\r\n" : ",", labels, classes);
+        size_t count = split((char *)text.data, file ? "\n" : ",", labels, classes);
         code = set_labels(meta, labels, count, classes, file ? NULL : option, err);
     }
     free(labels);
@@ -106,16 +141,26 @@ static int labels_from_option(MegaMeta *meta, const char *option, size_t classes
 static int labels_from_args(MegaMeta *meta, const json_t *array, size_t classes, MegaError *err)
 {
     size_t count = json_array_size(array);
-    const char **labels = calloc(count + 1, sizeof *labels);
+    char **labels = calloc(count + 1, sizeof *labels);
     int code = labels ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    const char **trimmed = calloc(count + 1, sizeof *trimmed);
+    if (!trimmed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
     for (size_t i = 0; i < count && !code; i++) {
-        labels[i] = json_string_value(json_array_get(array, i));
-        if (!labels[i])
+        const char *label = json_string_value(json_array_get(array, i));
+        if (!label)
             code = mega_fail(err, MEGA_ERR_FORMAT, "label %zu in the arguments is not a text", i);
+        else if (!(labels[i] = strdup(label)))
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+        else
+            trimmed[i] = mega_utf8_strip(labels[i]);
     }
     if (!code)
-        code = set_labels(meta, labels, count, classes, NULL, err);
+        code = set_labels(meta, trimmed, count, classes, NULL, err);
+    for (size_t i = 0; labels && i < count; i++)
+        free(labels[i]);
     free(labels);
+    free(trimmed);
     return code;
 }
 

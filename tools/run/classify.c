@@ -24,7 +24,6 @@
 #include "options.h"
 #include "predict.h"
 #include "progress.h"
-#include "source.h"
 #include "verbose.h"
 
 static const char help[] =
@@ -269,14 +268,16 @@ static int fail_other_model(const Engine *engine, InputKind kind, MegaError *err
 static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
 {
     double begun = clock_seconds();
+    InputOptions input = c->options->input;
     int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
                           kind, err);
     if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
         code = fail_other_model(engine, kind, err);
+    input.warn = c->options->quiet ? NULL : report_warning;
     if (!code)
         code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
     if (!code)
-        code = input_reader_new(&engine->reader, engine->model, &c->options->input, err);
+        code = input_reader_new(&engine->reader, engine->model, &input, err);
     if (!code) {
         size_t classes = (size_t)mega_model_class_count(engine->model);
         engine->probabilities = malloc(classes * sizeof *engine->probabilities);
@@ -465,25 +466,20 @@ static bool take_argument(Classifier *c, const char *path)
 
 static void take_list(Classifier *c, const char *path)
 {
-    FILE *list = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-    char *line = NULL;
-    size_t capacity = 0, length = 0, number = 0;
+    const MegaTextRules rules = {
+        .what = "a list of files without --null", .bytes = MEGA_TEXT_PATHS, .marks_inside = true};
+    char *paths[] = {(char *)path};
+    LineReader reader;
     MegaError err = {0};
-    if (!list) {
-        fail_path(c, path, strerror(errno));
-        return;
-    }
     bool going = true;
-    int more = 1;
-    while (going && (more = read_line(&line, &capacity, &length, c->options->null ? '\0' : '\n',
-                                      list, mega_source_name(path), ++number, &err)) > 0)
-        if (line[0])
-            going = take_argument(c, line);
+    int more = line_reader_begin(&reader, paths, 1, &rules, &err) ? -1 : 1;
+    reader.null = c->options->null;
+    while (going && more > 0 && (more = line_reader_next(&reader, &err)) > 0)
+        if (reader.size > 0)
+            going = take_argument(c, reader.text);
     if (more < 0)
         fail_input(c, path, &err);
-    free(line);
-    if (list != stdin)
-        fclose(list);
+    line_reader_end(&reader);
 }
 
 static int run(const Options *options, int count, char **paths)

@@ -13,6 +13,7 @@
 #include "eval_text.h"
 #include "find_model.h"
 #include "input.h"
+#include "lines.h"
 #include "manifest.h"
 #include "mega_file.h"
 #include "model.h"
@@ -90,7 +91,7 @@ static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
 {
     MegaSessionOptions session = eval->options->session;
     session.threads = 1;
-    InputOptions input = {0};
+    InputOptions input = {.warn = report_warning};
     int code = 0;
     if (!worker->probabilities) {
         size_t classes = (size_t)mega_model_class_count(eval->model);

@@ -15,7 +15,6 @@
 #include "output.h"
 #include "progress.h"
 #include "scoring.h"
-#include "source.h"
 #include "verbose.h"
 
 static void show_progress(void *context, size_t done)
@@ -46,7 +45,7 @@ int eval_language_model(const EvalTextOptions *options, MegaError *err)
     size_t count = 0;
     int code = scorer_open(&scorer, &score, err);
     if (!code)
-        code = mega_source_read(&text, options->list, "a text", MEGA_TEXT_MAX_SIZE, err);
+        code = scorer_read(&scorer, options->list, &text, err);
     double begun = clock_seconds();
     if (!code) {
         progress_begin(&progress, text.size, "tokens", options->quiet);
@@ -170,12 +169,15 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
 {
     Pairs pairs = {.options = options};
     char *list[] = {(char *)options->list};
-    LineReader reader;
+    LineReader reader = {.fd = -1};
     Progress progress;
     int more = 1, code = open_translator(&pairs, err);
     double begun = clock_seconds();
-    size_t total = count_lines(list, 1);
-    line_reader_begin(&reader, list, 1);
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(pairs.model),
+                                                      MEGA_CODEC_SOURCE, false, "lines of text");
+    size_t total = count_lines(list, 1, &rules);
+    if (!code)
+        code = line_reader_begin(&reader, list, 1, &rules, err);
     progress_begin(&progress, total, "lines", options->quiet || total == 0);
     while (!code && more > 0 && (more = line_reader_next(&reader, err)) > 0 &&
            !(options->limit && pairs.lines == (size_t)options->limit)) {

@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codec.h"
 #include "command_line.h"
 #include "find_model.h"
 #include "lines.h"
 #include "options.h"
 #include "source.h"
-#include "text.h"
 
 static const char help[] =
     "Usage: mega-run explain [-m MODEL] INPUT -o FILE.svg|FILE.png\n"
@@ -46,9 +46,11 @@ static const char help[] =
     "usage.\n";
 
 /* The text that an argument stands for: that of a file if there is one of that name. */
-static int read_text(const char *argument, bool line, MegaBuffer *out, const char **name,
-                     MegaError *err)
+static int read_text(const char *argument, bool line, MegaTextRules rules, MegaBuffer *out,
+                     const char **name, MegaError *err)
 {
+    MegaTextFlaw flaw;
+    int code;
     char *paths[] = {(char *)argument};
     LineReader reader;
     *name = NULL;
@@ -57,10 +59,14 @@ static int read_text(const char *argument, bool line, MegaBuffer *out, const cha
         return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
     }
     *name = mega_source_name(argument);
-    if (!line)
-        return mega_source_read(out, argument, "a text", MEGA_TEXT_MAX_SIZE, err);
-    line_reader_begin(&reader, paths, 1);
-    int more = line_reader_next(&reader, err);
+    if (!line) {
+        code = mega_text_read(out, argument, &rules, &flaw, err);
+        if (!code)
+            warn_of_flaw(&flaw, *name, &rules);
+        return code;
+    }
+    code = line_reader_begin(&reader, paths, 1, &rules, err);
+    int more = code ? code : line_reader_next(&reader, err);
     if (more > 0)
         mega_put_bytes(out, reader.text, reader.size);
     line_reader_end(&reader);
@@ -81,7 +87,10 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
     if (task != MEGA_TASK_CLASSIFY)
-        code = read_text(inputs[0], task == MEGA_TASK_TRANSLATE, &text, &name, err);
+        code = read_text(inputs[0], task == MEGA_TASK_TRANSLATE,
+                         mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
+                                               options->input.ids, "a text"),
+                         &text, &name, err);
     if (!code && task == MEGA_TASK_GENERATE) {
         code = explain_reader(options, (const char *)text.data, text.size, name, err);
     } else if (!code) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "explain.h"
+#include "lines.h"
 #include "options.h"
 #include "predict.h"
 #include "text.h"
@@ -424,7 +425,9 @@ static int read_input(Subject *subject, const ExplainOptions *options, char **pa
                       MegaError *err)
 {
     InputReader *reader = NULL;
-    int code = input_reader_new(&reader, subject->model, &options->input, err);
+    InputOptions input = options->input;
+    input.warn = report_warning;
+    int code = input_reader_new(&reader, subject->model, &input, err);
     if (!code)
         code = input_reader_begin(reader, paths[0], count > 1 ? paths[1] : NULL, err);
     if (!code) {

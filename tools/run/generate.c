@@ -12,6 +12,7 @@
 #include "codec.h"
 #include "command_line.h"
 #include "find_model.h"
+#include "lines.h"
 #include "model.h"
 #include "options.h"
 #include "progress.h"
@@ -295,7 +296,12 @@ static int load_prompt(Generator *g, MegaError *err)
         return parse_prompt(g, "", 0, err);
     if (strcmp(prompt, "-") != 0)
         return parse_prompt(g, prompt, strlen(prompt), err);
-    code = mega_source_read(&input, "-", "a prompt", MEGA_TEXT_MAX_SIZE, err);
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
+                                                      g->options->ids, "a prompt");
+    MegaTextFlaw flaw;
+    code = mega_text_read(&input, "-", &rules, &flaw, err);
+    if (!code)
+        warn_of_flaw(&flaw, mega_source_name("-"), &rules);
     if (!code)
         code = parse_prompt(g, (const char *)input.data, input.size, err);
     mega_buffer_free(&input);

@@ -17,6 +17,7 @@
 
 #include "audio.h"
 #include "bytes.h"
+#include "codec.h"
 #include "features.h"
 #include "image.h"
 #include "recognize.h"
@@ -36,6 +37,7 @@ struct InputReader {
     MegaImageOptions image_options;
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL with ids */
+    void (*warn)(const char *sentence);
     MegaPcm pcm;
     bool has_pcm;
     size_t window, hop; /* samples; hop 0: one clip per recording */
@@ -296,6 +298,7 @@ int input_reader_new(InputReader **out, const MegaModel *model, const InputOptio
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading inputs");
     reader->model = model;
     reader->ids = options->ids;
+    reader->warn = options->warn;
     int code = read_features(reader, err);
     if (!code)
         code = set_options(reader, options, err);
@@ -536,13 +539,28 @@ static int encode(const InputReader *reader, const uint8_t *text, size_t size, c
     return code;
 }
 
+static int read_text(const InputReader *reader, const char *path, MegaBuffer *text,
+                     MegaError *err)
+{
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model),
+                                                      MEGA_CODEC_TARGET, reader->ids, "a text");
+    MegaTextFlaw flaw;
+    MegaError warning;
+    int code = mega_text_read(text, path, &rules, &flaw, err);
+    if (!code && flaw.line && reader->warn) {
+        mega_text_fail_flaw(&flaw, mega_source_name(path), &rules, &warning);
+        reader->warn(warning.text);
+    }
+    return code;
+}
+
 static int next_text(InputReader *reader, Input *out, MegaError *err)
 {
     const bool pair = mega_model_input_count(reader->model) == 2;
     MegaBuffer first = {0}, second = {0};
-    int code = mega_source_read(&first, reader->path, "a text", MEGA_TEXT_MAX_SIZE, err);
+    int code = read_text(reader, reader->path, &first, err);
     if (!code && reader->second)
-        code = mega_source_read(&second, reader->second, "a text", MEGA_TEXT_MAX_SIZE, err);
+        code = read_text(reader, reader->second, &second, err);
     if (code)
         goto out;
     if (!pair || reader->second) {

@@ -25,6 +25,7 @@ typedef struct InputOptions {
     bool has_raw;       /* headerless PCM */
     MegaPcm raw;        /* its format */
     double window, hop; /* seconds; window 0: one clip per recording, hop 0: as window */
+    void (*warn)(const char *sentence); /* of bytes in a text that are no UTF-8; or NULL */
 } InputOptions;
 
 /* One thing to classify. views points into the owned buffers. */

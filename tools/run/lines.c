@@ -1,147 +1,238 @@
 /*
  * lines.c - see lines.h.
  */
-#define _GNU_SOURCE
 #include "lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "recognize.h"
+#include "options.h"
 #include "source.h"
 #include "text.h"
 
+#define BLOCK 65536
+#define HEAD 4 /* bytes that tell in which encoding a text is, if a pipe gives few at first */
+
 static char standard_input[] = "-", *standard_paths[] = {standard_input};
 
-/* Room for one more byte and the NUL behind it. */
-static int grow(char **text, size_t *capacity, size_t size, const char *name, MegaError *err)
+int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
+                      MegaError *err)
 {
-    if (size + 2 <= *capacity)
-        return 0;
-    size_t grown = *capacity ? 2 * *capacity : 256;
-    char *moved = realloc(*text, grown);
-    if (!moved)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line of %s", name);
-    *text = moved;
-    *capacity = grown;
-    return 0;
+    *reader = (LineReader){.paths = count ? paths : standard_paths, .count = count ? count : 1,
+                           .rules = *rules, .fd = -1};
+    reader->block = malloc(BLOCK);
+    return reader->block ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory to read lines");
 }
 
-int read_line(char **text, size_t *capacity, size_t *size, int delimiter, FILE *file,
-              const char *name, size_t number, MegaError *err)
+static void close_file(LineReader *reader)
 {
-    int byte, code = grow(text, capacity, 0, name, err);
-    *size = 0;
-    while (!code && (byte = getc_unlocked(file)) != EOF) {
-        if (byte == delimiter)
-            break;
-        if (*size == MEGA_TEXT_MAX_SIZE)
-            return mega_fail(err, MEGA_ERR_LIMIT,
-                             "%s, line %zu is longer than %u bytes, the limit of a line", name,
-                             number, MEGA_TEXT_MAX_SIZE);
-        code = grow(text, capacity, *size, name, err);
-        if (!code)
-            (*text)[(*size)++] = (char)byte;
-    }
-    if (code)
-        return code;
-    if (byte == EOF && ferror(file))
-        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
-    if (byte == EOF && *size == 0)
-        return 0;
-    if (delimiter == '\n' && *size > 0 && (*text)[*size - 1] == '\r')
-        (*size)--;
-    (*text)[*size] = '\0';
-    return 1;
+    if (reader->fd >= 0)
+        close(reader->fd);
+    reader->fd = -1;
 }
 
-void line_reader_begin(LineReader *reader, char **paths, int count)
+void line_reader_end(LineReader *reader)
 {
-    *reader = (LineReader){.paths = count ? paths : standard_paths, .count = count ? count : 1};
+    close_file(reader);
+    free(reader->block);
+    free(reader->text);
+    *reader = (LineReader){.fd = -1};
+}
+
+/* ---- Blocks --------------------------------------------------------------------------------- */
+
+/* Adds what the file gives next to the block; 1: some, 0: its end, or an error. */
+static int read_more(LineReader *reader, MegaError *err)
+{
+    ssize_t got;
+    do
+        got = read(reader->fd, reader->block + reader->filled, BLOCK - reader->filled);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", reader->name, strerror(errno));
+    reader->filled += (size_t)got;
+    return got > 0;
+}
+
+static int next_block(LineReader *reader, MegaError *err)
+{
+    reader->at = reader->filled = 0;
+    return read_more(reader, err);
 }
 
 static int open_next(LineReader *reader, MegaError *err)
 {
     const char *path = reader->paths[reader->next++];
-    int fd, code = mega_source_open(&fd, path, err);
+    int code = mega_source_open(&reader->fd, path, err);
     if (code)
         return code;
     reader->name = mega_source_name(path);
     reader->number = 0;
-    reader->file = fdopen(fd, "r");
-    if (!reader->file) {
-        close(fd);
-        return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    reader->after_cr = false;
+    reader->flaw = (MegaTextFlaw){0};
+    reader->at = reader->filled = 0;
+    int more = 1;
+    while (more > 0 && reader->filled < HEAD && !memchr(reader->block, '\n', reader->filled))
+        more = read_more(reader, err);
+    if (more < 0)
+        return more;
+    /* paths that end in NUL look like UTF-16 when they are short */
+    if (reader->null || !reader->filled)
+        return 0;
+    return mega_text_check_head(reader->block, reader->filled, reader->name, &reader->rules, err);
+}
+
+/* ---- Lines ---------------------------------------------------------------------------------- */
+
+static bool ends_line(const LineReader *reader, uint8_t byte)
+{
+    if (reader->null)
+        return byte == 0;
+    return byte == '\n' || (byte == '\r' && !reader->rules.keep_cr);
+}
+
+/* Appends bytes of the block to the line, and NUL. */
+static int append(LineReader *reader, const uint8_t *bytes, size_t size, MegaError *err)
+{
+    if (size > MEGA_TEXT_MAX_SIZE - reader->size)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s, line %zu is longer than %u bytes, the limit of a line", reader->name,
+                         reader->number, MEGA_TEXT_MAX_SIZE);
+    if (reader->size + size + 1 > reader->capacity) {
+        size_t grown = reader->capacity ? reader->capacity : 256;
+        while (grown < reader->size + size + 1)
+            grown *= 2;
+        char *moved = realloc(reader->text, grown);
+        if (!moved)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line of %s", reader->name);
+        reader->text = moved;
+        reader->capacity = grown;
     }
+    memcpy(reader->text + reader->size, bytes, size);
+    reader->size += size;
+    reader->text[reader->size] = '\0';
     return 0;
 }
 
-/* A model, a recording or an archive in place of text, by the first line. */
-static int check_kind(const LineReader *reader, MegaError *err)
+/* The bytes of the next line and of its end: 1, 0 at the end of the file, or an error. */
+static int take_line(LineReader *reader, MegaError *err)
 {
-    const MegaFileKind kind = mega_recognize(reader->text, reader->size);
-    if (!kind.what || kind.role == MEGA_ROLE_TEXT)
-        return 0;
-    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected lines of text%s%s", reader->name,
-                     kind.what, kind.advice ? "; " : "", kind.advice ? kind.advice : "");
+    bool any = false;
+    int code;
+    reader->size = 0;
+    for (;;) {
+        int more = reader->at < reader->filled ? 1 : next_block(reader, err);
+        if (more <= 0)
+            return more < 0 ? more : any;
+        const uint8_t *block = reader->block;
+        if (reader->after_cr) {
+            reader->after_cr = false;
+            reader->at += block[reader->at] == '\n';
+            continue;
+        }
+        size_t end = reader->at;
+        while (end < reader->filled && !ends_line(reader, block[end]))
+            end++;
+        if ((code = append(reader, block + reader->at, end - reader->at, err)))
+            return code;
+        any = true;
+        reader->at = end;
+        if (end == reader->filled)
+            continue;
+        reader->after_cr = block[end] == '\r';
+        reader->at++;
+        return 1;
+    }
+}
+
+void report_warning(const char *sentence)
+{
+    report("warning: %s", sentence);
+}
+
+void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules)
+{
+    MegaError err;
+    if (!flaw->line)
+        return;
+    mega_text_fail_flaw(flaw, name, rules, &err);
+    report_warning(err.text);
+}
+
+/* Checks a line, warns of it, and takes byte order marks off. */
+static int clean_line(LineReader *reader, MegaError *err)
+{
+    const bool flawed = reader->flaw.line > 0;
+    if (reader->rules.keep_cr && !reader->null && reader->size > 0 &&
+        reader->text[reader->size - 1] == '\r')
+        reader->size--;
+    int code = reader->null ? 0
+                            : mega_text_check_line(reader->text, reader->size, reader->number,
+                                                   reader->name, &reader->rules, &reader->flaw,
+                                                   err);
+    if (code)
+        return code;
+    if (!flawed)
+        warn_of_flaw(&reader->flaw, reader->name, &reader->rules);
+    const size_t mark =
+        mega_text_mark(reader->text, reader->size, reader->number, &reader->rules);
+    reader->size -= mark;
+    memmove(reader->text, reader->text + mark, reader->size);
+    reader->text[reader->size] = '\0';
+    return 0;
 }
 
 int line_reader_next(LineReader *reader, MegaError *err)
 {
     for (;;) {
-        if (!reader->file) {
+        if (reader->fd < 0) {
             if (reader->next == reader->count)
                 return 0;
             int code = open_next(reader, err);
             if (code)
                 return code;
         }
-        int more = read_line(&reader->text, &reader->capacity, &reader->size, '\n', reader->file,
-                             reader->name, ++reader->number, err);
-        if (more > 0 && reader->number == 1 && check_kind(reader, err))
-            return MEGA_ERR_INPUT;
-        if (more != 0)
+        reader->number++;
+        int more = take_line(reader, err);
+        if (more > 0) {
+            int code = clean_line(reader, err);
+            return code ? code : 1;
+        }
+        if (more < 0)
             return more;
-        fclose(reader->file);
-        reader->file = NULL;
+        close_file(reader);
     }
 }
 
-void line_reader_end(LineReader *reader)
-{
-    if (reader->file)
-        fclose(reader->file);
-    free(reader->text);
-    *reader = (LineReader){0};
-}
+/* ---- Counting ------------------------------------------------------------------------------- */
 
-static size_t count_in(const char *path)
+static size_t count_in(const char *path, const MegaTextRules *rules)
 {
     struct stat info;
-    char block[65536], last = '\n';
-    size_t lines = 0, got;
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+    LineReader reader;
+    char *paths[] = {(char *)path};
+    size_t lines = 0;
+    int more = 1;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) ||
+        line_reader_begin(&reader, paths, 1, rules, NULL))
         return 0;
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return 0;
-    while ((got = fread(block, 1, sizeof block, file)) > 0) {
-        for (const char *at = block; (at = memchr(at, '\n', (size_t)(block + got - at))); at++)
-            lines++;
-        last = block[got - 1];
-    }
-    fclose(file);
-    return lines + (last != '\n');
+    if (open_next(&reader, NULL))
+        more = 0;
+    while (more > 0 && (more = take_line(&reader, NULL)) > 0)
+        lines++;
+    line_reader_end(&reader);
+    return lines;
 }
 
-size_t count_lines(char **paths, int count)
+size_t count_lines(char **paths, int count, const MegaTextRules *rules)
 {
     size_t total = 0;
     for (int i = 0; i < count; i++) {
-        size_t lines = count_in(paths[i]);
+        size_t lines = count_in(paths[i], rules);
         if (lines == 0)
             return 0;
         total += lines;

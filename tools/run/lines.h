@@ -1,39 +1,46 @@
 /*
  * lines.h - text files line by line, for translate and score, and lists of all kinds.
+ *
+ * Lines are what formats/text_input.h takes for lines of a text. They are read in blocks, and a line
+ * is given out as soon as its end has arrived, so that a program at the other end of a pipe may wait
+ * for the answer to a line before it writes the next.
  */
 #ifndef RUN_LINES_H
 #define RUN_LINES_H
 
-#include <stdio.h>
-
 #include "mega.h"
-
-/*
- * The next line of a file as a C string without its end, which is the delimiter and, before a line
- * feed, a carriage return; *size of it, which NULs in the line do not end. *text grows as needed;
- * free() it. name and number (from 1) serve the messages. 1: a line; 0: no more; < 0: an error,
- * which a line of more than MEGA_TEXT_MAX_SIZE bytes is, too.
- */
-int read_line(char **text, size_t *capacity, size_t *size, int delimiter, FILE *file,
-              const char *name, size_t number, MegaError *err);
+#include "text_input.h"
 
 /* Lines of several files, one after the other; "-" is standard input. */
 typedef struct LineReader {
+    MegaTextRules rules;
+    bool null; /* lines end in NUL and nothing else */
     char **paths; /* [count] */
     int count, next;
-    FILE *file; /* the open one, or NULL */
+    int fd;         /* of the open file, or -1 */
+    uint8_t *block; /* [filled] bytes read from it, of which [at] were given out */
+    size_t at, filled;
+    bool after_cr; /* the last line ended in CR: a LF that follows belongs to it */
     const char *name; /* of it, for messages */
     size_t number;    /* of the line in it, from 1 */
-    char *text;       /* the line without its end; may hold NULs */
+    char *text;       /* the line without its end and a NUL behind it; may hold NULs */
     size_t size, capacity;
+    MegaTextFlaw flaw; /* the first one of this file */
 } LineReader;
 
-/* No paths: standard input. */
-void line_reader_begin(LineReader *reader, char **paths, int count);
-/* 1: *reader holds a line; 0: no more; < 0: an error. */
+/* No paths: standard input. rules->what is what is expected: "lines of text". */
+int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
+                      MegaError *err);
+/* 1: *reader holds a line; 0: no more; < 0: an error, which a line of more than MEGA_TEXT_MAX_SIZE
+ * bytes is, too. Warns of the first flaw of a file that is to be repaired. */
 int line_reader_next(LineReader *reader, MegaError *err);
 void line_reader_end(LineReader *reader);
 /* How many lines the files have, for a progress bar; 0 when one of them cannot be read twice. */
-size_t count_lines(char **paths, int count);
+size_t count_lines(char **paths, int count, const MegaTextRules *rules);
+
+/* "mega-run: warning: SENTENCE" on standard error. */
+void report_warning(const char *sentence);
+/* Tells on standard error what is not UTF-8 in a text that was read, if anything. */
+void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules);
 
 #endif

@@ -4,13 +4,12 @@
 #define _GNU_SOURCE
 #include "manifest.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "lines.h"
-#include "recognize.h"
 
 #define MAX_COLUMNS 256
 #define MAX_ROWS 100000000
@@ -29,26 +28,19 @@ static const char *const column_names[COLUMN_COUNT] = {"path", "label", "path2",
 static size_t cut(char *line, char **fields)
 {
     size_t count = 0;
-    line[strcspn(line, "\r\n")] = '\0';
     for (char *field; (field = strsep(&line, "\t")) && count < MAX_COLUMNS;)
         fields[count++] = field;
     return count;
 }
 
-static int read_header(const char *path, char *line, size_t size, size_t *columns, MegaError *err)
+static int read_header(const char *path, char *line, size_t *columns, MegaError *err)
 {
     char *fields[MAX_COLUMNS];
-    if (size > 0 && line[size - 1] == '\n')
-        size--;
-    const MegaFileKind kind = mega_recognize(line, size);
-    if (kind.what && kind.role != MEGA_ROLE_TEXT)
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; expected a list with a line for each "
-                         "input", path, kind.what);
     size_t count = cut(line, fields);
     for (int c = 0; c < COLUMN_COUNT; c++) {
         columns[c] = SIZE_MAX;
         for (size_t i = 0; i < count; i++)
-            if (strcmp(fields[i], column_names[c]) == 0)
+            if (strcmp(mega_utf8_strip(fields[i]), column_names[c]) == 0)
                 columns[c] = i;
     }
     if (columns[COLUMN_PATH] == SIZE_MAX || columns[COLUMN_LABEL] == SIZE_MAX)
@@ -83,7 +75,7 @@ static int add_row(Manifest *out, size_t *capacity, char **fields, const size_t 
     ManifestRow *row = &out->rows[out->count++];
     *row = (ManifestRow){.line = line};
     row->path = join(root, fields[columns[COLUMN_PATH]]);
-    row->label = strdup(fields[columns[COLUMN_LABEL]]);
+    row->label = strdup(mega_utf8_strip(fields[columns[COLUMN_LABEL]]));
     if (columns[COLUMN_PATH2] != SIZE_MAX)
         row->path2 = join(root, fields[columns[COLUMN_PATH2]]);
     if (!row->path || !row->label || (columns[COLUMN_PATH2] != SIZE_MAX && !row->path2))
@@ -91,59 +83,72 @@ static int add_row(Manifest *out, size_t *capacity, char **fields, const size_t 
     return 0;
 }
 
-static int read_rows(Manifest *out, FILE *file, const char *path, const char *root,
-                     const char *split, size_t limit, MegaError *err)
+/* The fields of a row that are needed, of those of a line. */
+static int check_row(const LineReader *reader, char **fields, size_t count, const size_t *columns,
+                     MegaError *err)
 {
-    char *line = NULL, *fields[MAX_COLUMNS];
-    size_t space = 0, size = 0, capacity = 0, columns[COLUMN_COUNT], number = 1;
-    int more = read_line(&line, &space, &size, '\n', file, path, number, err);
+    for (int c = 0; c < COLUMN_COUNT; c++)
+        if (columns[c] != SIZE_MAX && columns[c] >= count)
+            return mega_fail(err, MEGA_ERR_FORMAT,
+                             "%s: line %zu has %zu columns, too few for '%s'", reader->name,
+                             reader->number, count, column_names[c]);
+    const char *label = fields[columns[COLUMN_LABEL]];
+    if (!mega_utf8_valid(label, strlen(label)))
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s: line %zu: label '%.60s' is not UTF-8",
+                         reader->name, reader->number, label);
+    return 0;
+}
+
+static int read_rows(Manifest *out, LineReader *reader, const char *root, const char *split,
+                     size_t limit, MegaError *err)
+{
+    char *fields[MAX_COLUMNS];
+    size_t capacity = 0, columns[COLUMN_COUNT];
+    int more = line_reader_next(reader, err);
     int code = more < 0 ? more : 0;
     if (more == 0)
-        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", path);
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", reader->name);
     if (!code)
-        code = read_header(path, line, (size_t)size, columns, err);
+        code = read_header(reader->name, reader->text, columns, err);
     if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
-        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", path);
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", reader->name);
     while (!code && (limit == 0 || out->count < limit)) {
-        more = read_line(&line, &space, &size, '\n', file, path, ++number, err);
-        if (more <= 0) {
-            code = more;
-            break;
-        }
-        size_t count = cut(line, fields);
+        more = line_reader_next(reader, err);
+        if (more <= 0)
+            return more;
+        size_t count = cut(reader->text, fields);
         if (count == 1 && fields[0][0] == '\0')
             continue;
-        for (int c = 0; c < COLUMN_COUNT && !code; c++)
-            if (columns[c] != SIZE_MAX && columns[c] >= count)
-                code = mega_fail(err, MEGA_ERR_FORMAT,
-                                 "%s: line %zu has %zu columns, too few for '%s'", path, number,
-                                 count, column_names[c]);
+        code = check_row(reader, fields, count, columns, err);
         if (!code && out->count >= MAX_ROWS)
-            code = mega_fail(err, MEGA_ERR_LIMIT, "%s: more than %d rows", path, MAX_ROWS);
-        if (!code && (!split || strcmp(fields[columns[COLUMN_SPLIT]], split) == 0))
-            code = add_row(out, &capacity, fields, columns, root, number, err);
+            code = mega_fail(err, MEGA_ERR_LIMIT, "%s: more than %d rows", reader->name, MAX_ROWS);
+        if (!code &&
+            (!split || strcmp(mega_utf8_strip(fields[columns[COLUMN_SPLIT]]), split) == 0))
+            code = add_row(out, &capacity, fields, columns, root, reader->number, err);
     }
-    free(line);
     return code;
 }
 
 int manifest_read(Manifest *out, const char *path, const char *root, const char *split,
                   size_t limit, MegaError *err)
 {
+    const MegaTextRules rules = {.what = "a list with a line for each input",
+                                 .bytes = MEGA_TEXT_PATHS, .marks_inside = true};
+    char *paths[] = {(char *)path};
+    LineReader reader;
     *out = (Manifest){0};
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return mega_fail(err, MEGA_ERR_IO, "%s: %s", path, strerror(errno));
+    int code = line_reader_begin(&reader, paths, 1, &rules, err);
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
-    int code = folder ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
+    if (!code && !folder)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
     if (!code)
-        code = read_rows(out, file, path, root ? root : folder, split, limit, err);
+        code = read_rows(out, &reader, root ? root : folder, split, limit, err);
     if (!code && out->count == 0)
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there are no rows%s%s", path,
                          split ? " of split " : "", split ? split : "");
     free(folder);
-    fclose(file);
+    line_reader_end(&reader);
     return code;
 }
 

@@ -162,9 +162,13 @@ static int score_lines(Score *s, char **paths, int count, MegaError *err)
 {
     LineReader reader;
     Progress progress;
-    size_t total = count_lines(paths, count), done = 0;
-    int more = 1;
-    line_reader_begin(&reader, paths, count);
+    const MegaTextRules rules =
+        mega_codec_text_rules(mega_model_meta(s->scorer.model), MEGA_CODEC_TARGET, s->scorer.ids,
+                              "lines of text");
+    size_t total = count_lines(paths, count, &rules), done = 0;
+    int more = 1, code = line_reader_begin(&reader, paths, count, &rules, err);
+    if (code)
+        return code;
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
@@ -189,7 +193,7 @@ static int score_document(Score *s, const char *path, MegaError *err)
 {
     MegaBuffer text = {0};
     Progress progress;
-    int code = mega_source_read(&text, path, "a text", MEGA_TEXT_MAX_SIZE, err);
+    int code = scorer_read(&s->scorer, path, &text, err);
     if (!code) { /* tokens are at most bytes, and as many for characters */
         progress_begin(&progress, text.size, "tokens", s->options->quiet);
         score_one(s, (const char *)text.data, text.size, mega_source_name(path), 0, show_progress,

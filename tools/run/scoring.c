@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "find_model.h"
+#include "lines.h"
 #include "options.h"
 #include "progress.h"
+#include "source.h"
 #include "verbose.h"
 
 #define BLOCK 4096 /* tokens between two looks at the progress bar */
@@ -60,6 +62,17 @@ void scorer_close(Scorer *scorer)
     mega_codec_free(scorer->target);
     mega_session_free(scorer->session);
     mega_model_free(scorer->model);
+}
+
+int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err)
+{
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(scorer->model),
+                                                      MEGA_CODEC_TARGET, scorer->ids, "a text");
+    MegaTextFlaw flaw;
+    int code = mega_text_read(text, path, &rules, &flaw, err);
+    if (!code)
+        warn_of_flaw(&flaw, mega_source_name(path), &rules);
+    return code;
 }
 
 /* ---- Scoring -------------------------------------------------------------------------------- */

@@ -35,6 +35,8 @@ typedef struct ScoreOptions {
 int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err);
 void scorer_close(Scorer *scorer);
 
+/* A whole text of a file, or "-"; warns of what is not UTF-8 in it. */
+int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err);
 /*
  * A language model: the text's symbols from </s> on, and </s> itself at the end when `eos`. A
  * translator: text is "source<TAB>target", and the target with its final </s> is scored. *targets

@@ -318,8 +318,10 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
-    size_t total = count_lines(paths, count);
-    line_reader_begin(&reader, paths, count);
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
+                                                      t->options->ids, "lines of text");
+    size_t total = count_lines(paths, count, &rules);
+    code = line_reader_begin(&reader, paths, count, &rules, err);
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
