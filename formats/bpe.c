@@ -615,6 +615,8 @@ int mega_bpe_apply(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer
     int code = 0;
     if (!mega_utf8_valid(text, size))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a text for byte pair encoding is not UTF-8");
+    if (size == 0)
+        return 0;
     if (bpe->glossary)
         code = mega_glossary_search_new(&search, bpe->glossary, size, err);
     for (size_t length; !code && mega_utf8_next_word(&at, text + size, &word, &length);) {

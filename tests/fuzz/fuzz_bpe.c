@@ -54,9 +54,11 @@ static void check_pieces(const MegaBuffer *text, const MegaBuffer *pieces)
 {
     MegaBuffer joined = {0};
     const char *at = (const char *)text->data, *end = at + text->size, *word;
-    mega_bpe_join((const char *)pieces->data, pieces->size, &joined);
-    const char *other = (const char *)joined.data, *other_end = other + joined.size;
-    if (joined.failed || memmem(text->data, text->size, MEGA_BPE_SEPARATOR, 2) || !joined.size)
+    if (pieces->size)
+        mega_bpe_join((const char *)pieces->data, pieces->size, &joined);
+    const char *other = joined.data ? (const char *)joined.data : "";
+    const char *other_end = other + joined.size;
+    if (joined.failed || memmem(text->data, text->size, MEGA_BPE_SEPARATOR, 2))
         at = end; /* a separator in the text is taken for one of ours */
     for (size_t length; at < end && mega_utf8_next_word(&at, end, &word, &length);) {
         const char *piece;
