@@ -104,9 +104,7 @@ def main():
     parser.add_argument('--shift', type=int, default=3, help='largest shift of the augmentation')
     parser.add_argument('--plain-start', action='store_true', help='no informed initialisation')
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+    training.prepare(options)
     parts = load_images(options.data, options.out.parent / 'cifar10_images.npz')
     images, labels = parts['train']
     normalise = Normaliser(images)

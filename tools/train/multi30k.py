@@ -114,9 +114,7 @@ def main():
     parser.add_argument('--positions', type=int, default=256)
     parser.add_argument('--dropout', type=float, default=0.2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+    training.prepare(options)
     texts = {(part, language): read(options.data, part, language)
              for part in ('train', 'val', 'test_2016_flickr') for language in ('en', 'de')}
     bpe, symbols = learn(texts['train', 'en'][0] + texts['train', 'de'][0], options.merges,

@@ -106,9 +106,7 @@ def main():
     if options.with_valid and not options.logit_scale:
         parser.error('--with-valid leaves no text to find the factor of the logits on; '
                      'give --logit-scale, 1 or what a run without --with-valid has found')
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+    training.prepare(options)
     text = read(options.data)
     characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
     ids = torch.tensor([characters[c] for c in text])

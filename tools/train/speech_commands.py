@@ -272,9 +272,7 @@ def main():
     parser.add_argument('--synthetic', type=int, default=24, help='synthetic clips per command')
     parser.add_argument('--synthetic-other', type=int, default=4, help='... per other word')
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+    training.prepare(options)
     parts = load_clips(options.data, options.out.parent / 'speech_clips.npz')
     clips, labels = parts['train']
     noise = clips[labels == SILENCE]

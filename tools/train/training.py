@@ -1,18 +1,34 @@
-"""What the recipes share: optimisers, schedule, averaged weights, checkpoints, the loop.
+"""What the recipes share: options, optimisers, schedule, averaged weights, checkpoints, the loop.
 
 The schedule follows the clock: ``--minutes`` is the budget, the learning rate rises briefly, stays,
-then falls linearly to zero at the end of the budget. Writing another number into the file
+then falls linearly to zero at the end of the budget. Without a budget it stays, and a later
+``--resume --minutes ... --decay-minutes ...`` lets it fall. Writing another number into the file
 ``minutes`` of the output folder moves the end of a run that is under way.
+
+``--processes 2`` trains one model with two processes: parameters, gradients and the optimisers'
+state are in shared memory, every process computes the gradient of its own batch, and every process
+updates its share of the parameters with the mean of the gradients.
 """
 
 import argparse
+import collections
 import copy
+import ctypes.util
+import itertools
+import math
+import multiprocessing
 import os
 import pathlib
+import signal
+import sys
 import time
+import traceback
 
 import torch
 from torch.nn import functional as F
+
+MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight', 'h_proj.weight',
+            'fc1.weight', 'fc2.weight')
 
 
 def common_options(description):
@@ -23,93 +39,190 @@ def common_options(description):
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.pt')
     parser.add_argument('--minutes', type=float, default=1e9, help='end after this training time')
     parser.add_argument('--epochs', type=float, default=1e9, help='end after this many epochs')
+    parser.add_argument('--steps', type=int, default=10 ** 12, help='end after this many steps')
+    parser.add_argument('--save-minutes', type=float, default=5.0, help='between checkpoints')
+    parser.add_argument('--valid-minutes', type=float, default=1e9,
+                        help='between validations, besides those at the end of an epoch')
+    parser.add_argument('--processes', type=int, default=1, help='that train the model together')
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--lr', type=float, default=2e-3, help='AdamW rate, for everything else')
     parser.add_argument('--muon-lr', type=float, default=4e-3, help='Muon rate, for the matrices')
     parser.add_argument('--weight-decay', type=float, default=0.1, help='of the matrices')
     parser.add_argument('--warmup', type=int, default=200, help='steps of rising rate')
     parser.add_argument('--decay-part', type=float, default=0.7, help='of the budget, falling rate')
+    parser.add_argument('--decay-minutes', type=float, help='of falling rate, instead of a part')
     parser.add_argument('--average', type=float, default=0.998, help='decay of the weight average')
     parser.add_argument('--smoothing', type=float, default=0.1, help='label smoothing')
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--threads', type=int, default=1, help='of each process')
     parser.add_argument('--no-compile', action='store_true', help='run without torch.compile')
     return parser
 
 
+def prepare(options):
+    """Settings of PyTorch for a recipe; restarts Python once if jemalloc is not there yet.
+
+    PyTorch spends much of its time in fresh memory. An allocator that never gives pages back, and
+    large pages, make the recipes 1.4 times as fast.
+    """
+    library = ctypes.util.find_library('jemalloc')
+    if library and 'MALLOC_CONF' not in os.environ:
+        os.environ.update(
+            OMP_NUM_THREADS=str(options.threads), LD_PRELOAD=library,
+            MALLOC_CONF='thp:always,metadata_thp:auto,oversize_threshold:0,'
+                        'dirty_decay_ms:-1,muzzy_decay_ms:-1')
+        os.execv(sys.executable, sys.orig_argv)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+
 def orthogonalise(matrices):
-    """Nearly orthogonal matrices of the same singular vectors, (count, rows, columns).
+    """Nearly orthogonal matrices of the same singular vectors, for a list of one shape.
 
     Five Newton-Schulz steps of the quintic used by Muon; singular values end within 0.7 ... 1.2.
+    The products are in bfloat16 where the processor has it: the range of values stays the same.
     """
-    tall = matrices.size(1) > matrices.size(2)
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = torch.bmm(x, x.mT)
-        x = 3.4445 * x + torch.bmm(torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x)
-    return x.mT if tall else x
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose update of every matrix is orthogonalised first (Jordan et al. 2024).
-
-    On these small models it needs about half the epochs of AdamW. Updates are scaled to the size
-    AdamW's would have, so that similar learning rates suit both.
-    """
-
-    def __init__(self, params, lr, momentum=0.95, weight_decay=0.0):
-        super().__init__(params, {'lr': lr, 'momentum': momentum, 'weight_decay': weight_decay})
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            by_shape = {}
-            for param in group['params']:
-                by_shape.setdefault(param.shape, []).append(param)
-            for shape, params in by_shape.items():
-                updates = []
-                for param in params:
-                    state = self.state[param]
-                    if not state:
-                        state['momentum'] = torch.zeros_like(param)
-                    state['momentum'].lerp_(param.grad, 1 - group['momentum'])
-                    updates.append(param.grad.lerp(state['momentum'], group['momentum']))
-                scale = 0.2 * max(shape) ** 0.5
-                for param, update in zip(params, orthogonalise(torch.stack(updates))):
-                    param.mul_(1 - group['lr'] * group['weight_decay'])
-                    param.add_(update, alpha=-group['lr'] * scale)
-
-
-MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight', 'h_proj.weight',
-            'fc1.weight', 'fc2.weight')
-
-
-def make_optimisers(model, options):
-    """Muon for the matrices of the layers, AdamW without decay for all other parameters."""
-    matrices, others = [], []
-    for name, param in model.named_parameters():
-        (matrices if name.endswith(MATRICES) else others).append(param)
-    return [Muon(matrices, options.muon_lr, weight_decay=options.weight_decay),
-            torch.optim.AdamW(others, options.lr, betas=(0.9, 0.98), weight_decay=0.0)]
+    kind = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    results = []
+    for matrix in matrices:
+        tall = matrix.size(0) > matrix.size(1)
+        x = matrix.mT if tall else matrix
+        x = (x / (x.norm() + 1e-7)).to(kind).contiguous()
+        for _ in range(5):
+            gram = x @ x.mT
+            quadratic = (gram @ gram).mul_(2.0315).add_(gram, alpha=-4.7750)
+            quadratic.diagonal().add_(3.4445)
+            x = quadratic @ x
+        results.append((x.mT if tall else x).float())
+    return results
 
 
 def rate_factor(step, progress, options):
-    """Trapezoid: up to 1 in ``warmup`` steps, then level, then to 0 over ``decay_part``."""
-    return max(0.0, min(1.0, (step + 1) / options.warmup, (1.0 - progress) / options.decay_part))
+    """Trapezoid: up to 1 in ``warmup`` steps, then level, then to 0 over the decay's part."""
+    part = options.decay_part
+    if options.decay_minutes is not None:
+        part = 60.0 * options.decay_minutes / _budget(options)
+    return max(0.0, min(1.0, (step + 1) / options.warmup, (1.0 - progress) / max(part, 1e-12)))
 
 
-class WeightAverage:
-    """Exponential moving average of the weights, which is what gets evaluated and exported."""
+class Optimiser:
+    """Muon for the matrices of the layers, AdamW without decay for all other parameters.
 
-    def __init__(self, model, decay):
-        self.model = copy.deepcopy(model).eval()
-        self.decay = decay
+    Muon is momentum whose update of every matrix is orthogonalised first (Jordan et al. 2024). On
+    these small models it needs about half the epochs of AdamW. Updates are scaled to the size
+    AdamW's would have, so that similar learning rates suit both. ``state`` maps the names of
+    moments to tensors by the parameters' names.
+    """
+
+    MOMENTUM, FIRST, SECOND, EPSILON = 0.95, 0.9, 0.98, 1e-8
+
+    def __init__(self, model, options):
+        self.params = dict(model.named_parameters())
+        self.options = options
+        self.state = {'momentum': {}, 'first': {}, 'second': {}}
+        for name, param in self.params.items():
+            for moment in ('momentum',) if name.endswith(MATRICES) else ('first', 'second'):
+                self.state[moment][name] = torch.zeros_like(param).detach()
 
     @torch.no_grad()
-    def update(self, model, step):
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
+    def step(self, gradients, factor, count):
+        """The ``count``-th update, of the parameters that ``gradients`` has."""
+        by_shape, others = collections.defaultdict(list), []
+        for name in gradients:
+            if name in self.state['momentum']:
+                by_shape[self.params[name].shape].append(name)
+            else:
+                others.append(name)
+        for shape, names in by_shape.items():
+            self._muon(shape, names, gradients, self.options.muon_lr * factor)
+        if others:
+            self._adam(others, gradients, self.options.lr * factor, count)
+
+    def _muon(self, shape, names, gradients, rate):
+        params, grads = [self.params[n] for n in names], [gradients[n] for n in names]
+        momenta = [self.state['momentum'][n] for n in names]
+        torch._foreach_lerp_(momenta, grads, 1 - self.MOMENTUM)
+        updates = orthogonalise(torch._foreach_lerp(grads, momenta, self.MOMENTUM))
+        torch._foreach_mul_(params, 1 - rate * self.options.weight_decay)
+        torch._foreach_add_(params, updates, alpha=-rate * 0.2 * max(shape) ** 0.5)
+
+    def _adam(self, names, gradients, rate, count):
+        params, grads = [self.params[n] for n in names], [gradients[n] for n in names]
+        first, second = ([self.state[moment][n] for n in names] for moment in ('first', 'second'))
+        torch._foreach_lerp_(first, grads, 1 - self.FIRST)
+        torch._foreach_mul_(second, self.SECOND)
+        torch._foreach_addcmul_(second, grads, grads, 1 - self.SECOND)
+        scale = torch._foreach_sqrt(second)
+        torch._foreach_div_(scale, math.sqrt(1 - self.SECOND ** count))
+        torch._foreach_add_(scale, self.EPSILON)
+        torch._foreach_addcdiv_(params, first, scale, -rate / (1 - self.FIRST ** count))
+
+    def cost(self, name):
+        """How long the update of a parameter takes, in no particular unit."""
+        size = self.params[name].numel()
+        if name in self.state['momentum']:
+            return size * (30 + min(self.params[name].shape))
+        return 100 + size
+
+    def shares(self, count):
+        """Divide the parameters' names between processes, the dearest first."""
+        shares, loads = [[] for _ in range(count)], [0] * count
+        for name in sorted(self.params, key=lambda name: (-self.cost(name), name)):
+            least = loads.index(min(loads))
+            shares[least].append(name)
+            loads[least] += self.cost(name)
+        return shares
+
+
+class Team:
+    """The processes that train one model together, and the numbers they tell each other."""
+
+    PATIENCE = 3600.0  # seconds; compiling on a busy machine takes minutes
+
+    def __init__(self, size):
+        self.size, self.rank, self.children = size, 0, []
+        self.barrier = multiprocessing.get_context('fork').Barrier(size)
+        self.numbers = torch.zeros(4, size, dtype=torch.float64).share_memory_()
+
+    def fork(self):
+        """Start the others. Each of them returns from here with a rank of its own.
+
+        Threads of a pool do not survive a fork, so that every process has one thread.
+        """
+        if self.size > 1 and torch.get_num_threads() > 1:
+            raise ValueError('several processes have one thread each; leave --threads at 1')
+        for rank in range(1, self.size):
+            child = os.fork()
+            if child == 0:
+                self.rank, self.children = rank, []
+                return
+            self.children.append(child)
+
+    def wait(self):
+        if self.size > 1:
+            self.barrier.wait(self.PATIENCE)
+
+    def exchange(self, first, *values):
+        """Everybody's values, a row for each value and a column for each process.
+
+        They are told in the rows from ``first`` on, which are free again after the next wait.
+        """
+        rows = slice(first, first + len(values))
+        self.numbers[rows, self.rank] = torch.tensor(values, dtype=torch.float64)
+        self.wait()
+        return self.numbers[rows].clone()
+
+    def finish(self, failed):
+        """Children end here; the first process waits for them."""
+        if failed:
+            self.barrier.abort()
+        if self.rank > 0:
+            sys.stdout.flush()
+            os._exit(1 if failed else 0)
+        for child in self.children:
+            os.waitpid(child, 0)
 
 
 def save_atomically(data, path):
@@ -131,67 +244,214 @@ def accuracy(logits, labels):
     return 100.0 * (logits.argmax(1) == labels).float().mean().item()
 
 
-def fit(model, options, epoch_batches, steps_per_epoch, validate, export, ignored=-100):
+def dense_loss(model, options, ignored=-100):
+    """The usual loss: ``batch`` is (inputs, targets), the inputs are a tensor or a tuple of them.
+
+    Targets are distributions or numbers of classes, of which ``ignored`` does not count.
+    """
+    forward = model if options.no_compile else torch.compile(model, dynamic=False)
+
+    def loss(batch):
+        inputs, targets = batch
+        logits = forward(*inputs) if isinstance(inputs, tuple) else forward(inputs)
+        if logits.dim() == 3:  # of every position
+            logits = logits.transpose(1, 2)
+        return F.cross_entropy(logits, targets, label_smoothing=options.smoothing,
+                               ignore_index=ignored)
+
+    return loss
+
+
+class Run:
+    """One training run: the model, its average, the optimiser's state and how far it has come.
+
+    ``epoch`` and ``batch`` say which batch comes next. Random numbers depend on the seed and the
+    step alone, so that a resumed run goes on as if it had never stopped.
+    """
+
+    COUNTERS = ('step', 'epoch', 'batch', 'elapsed')
+
+    def __init__(self, model, options):
+        self.model, self.options = model, options
+        self.average = copy.deepcopy(model).eval()
+        self.optimiser = Optimiser(model, options)
+        self.step = self.epoch = self.batch = 0
+        self.elapsed = 0.0
+
+    def save(self, path):
+        save_atomically({'model': self.model.state_dict(), 'average': self.average.state_dict(),
+                         'optimiser': self.optimiser.state,
+                         **{name: getattr(self, name) for name in self.COUNTERS}}, path)
+
+    def load(self, path):
+        saved = torch.load(path)
+        self.model.load_state_dict(saved['model'])
+        self.average.load_state_dict(saved['average'])
+        for moment, tensors in self.optimiser.state.items():
+            for name, tensor in tensors.items():
+                tensor.copy_(saved['optimiser'][moment][name])
+        for name in self.COUNTERS:
+            setattr(self, name, saved[name])
+
+    def share_memory(self):
+        self.model.share_memory()
+        self.average.share_memory()
+        for tensors in self.optimiser.state.values():
+            for tensor in tensors.values():
+                tensor.share_memory_()
+
+    def progress(self, batches_per_epoch):
+        """The part of the budget that is spent, by the clock, the steps or the epochs."""
+        options = self.options
+        return max(self.elapsed / _budget(options), self.step / options.steps,
+                   (self.epoch + self.batch / batches_per_epoch) / options.epochs)
+
+
+class _Loop:
+    """The steps of one process. All processes decide alike, on numbers that they have exchanged."""
+
+    def __init__(self, run, team, loss):
+        self.run, self.team, self.loss = run, team, loss
+        self.gradients = [{name: torch.zeros_like(param).detach().share_memory_()
+                           for name, param in run.optimiser.params.items()}
+                          for _ in range(team.size)]
+        self.stopping, self.first = False, True
+        self.losses, self.norm = [], 0.0
+
+    def begin(self):
+        """After the fork: this process's gradients, and its share of the updates."""
+        run, team = self.run, self.team
+        for name, param in run.optimiser.params.items():
+            param.grad = self.gradients[team.rank][name]
+        names = run.optimiser.shares(team.size)[team.rank]
+        averages = dict(run.average.named_parameters())
+        self.mean = {name: torch.zeros_like(run.optimiser.params[name]) for name in names}
+        self.mine = [run.optimiser.params[name] for name in names]
+        self.averages = [averages[name] for name in names]
+        self.mark = time.monotonic()
+
+    def step(self, group, progress):
+        """Train on one batch in each process."""
+        run, team = self.run, self.team
+        run.model.train()
+        torch.manual_seed((run.options.seed * 1000003 + run.step) * 64 + team.rank)
+        batch = group[team.rank]
+        loss = self.loss(batch() if callable(batch) else batch)
+        loss.backward()
+        now = time.monotonic()
+        # The first step's compilation is no training time.
+        spent = 0.0 if self.first and not run.options.no_compile else now - self.mark
+        self.mark, self.first = now, False
+        told = team.exchange(0, spent, float(self.stopping), loss.item())
+        run.elapsed += told[0, 0].item()
+        self.stopping = bool(told[1].any())
+        self.losses.append(told[2].mean().item())
+        self.update(rate_factor(run.step, progress, run.options))
+        run.batch += team.size
+        team.wait()
+
+    @torch.no_grad()
+    def update(self, factor):
+        """Apply the mean of all gradients, clipped; every process changes its own parameters."""
+        run, team = self.run, self.team
+        mean = list(self.mean.values())
+        torch._foreach_copy_(mean, [self.gradients[0][name] for name in self.mean])
+        for others in self.gradients[1:]:
+            torch._foreach_add_(mean, [others[name] for name in self.mean])
+        torch._foreach_mul_(mean, 1.0 / team.size)
+        squares = torch.stack(torch._foreach_norm(mean)).square().sum().item()
+        self.norm = math.sqrt(team.exchange(3, squares).sum().item())
+        torch._foreach_zero_(list(self.gradients[team.rank].values()))
+        torch._foreach_mul_(mean, min(1.0, 1.0 / (self.norm + 1e-6)))
+        run.step += 1
+        run.optimiser.step(self.mean, factor, run.step)
+        decay = min(run.options.average, (1 + run.step) / (10 + run.step))
+        torch._foreach_lerp_(self.averages, self.mine, 1 - decay)
+
+    def pause(self, work):
+        """Let the first process do something that is no training time."""
+        if self.team.rank == 0:
+            work()
+        self.team.wait()
+        self.mark = time.monotonic()
+
+
+def _groups(batches, skipped, size):
+    """Groups of ``size`` batches; those of an epoch's end that make no group are left out."""
+    batches = itertools.islice(batches, skipped, None)
+    while len(group := list(itertools.islice(batches, size))) == size:
+        yield group
+
+
+def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=None, ignored=-100):
     """Train until the budget is spent; return the averaged model and the number of epochs.
 
-    ``epoch_batches(epoch)`` yields (inputs, targets): a tensor or a tuple of them, and class
-    distributions or numbers of classes, of which ``ignored`` does not count. ``validate(model)``
-    gives a figure for the log, ``export(model, path)`` writes a checkpoint for conversion.
+    ``epoch_batches(epoch)`` yields batches, or functions that make them, always the same ones for
+    an epoch; about ``steps_per_epoch`` of them. ``loss(batch)`` is the mean loss of a batch, by
+    default that of ``dense_loss``. ``validate(model)`` gives a figure or a text for the log, and
+    ``export(model, path)`` writes a checkpoint for conversion.
+
+    SIGTERM ends a run after its step, with a checkpoint.
     """
-    options.out.mkdir(parents=True, exist_ok=True)
-    optimisers = make_optimisers(model, options)
-    average = WeightAverage(model, options.average)
-    step, elapsed = 0, 0.0
+    run = Run(model, options)
     last = options.out / 'last.pt'
     if options.resume and last.exists():
-        saved = torch.load(last)
-        model.load_state_dict(saved['model'])
-        average.model.load_state_dict(saved['average'])
-        for optimiser, state in zip(optimisers, saved['optimisers']):
-            optimiser.load_state_dict(state)
-        step, elapsed = saved['step'], saved['elapsed']
-    forward = model if options.no_compile else torch.compile(model, dynamic=False)
-    compiling = not options.no_compile
-    clock = time.monotonic() - elapsed
-    while True:
-        epoch = step // steps_per_epoch
-        losses, began, budget = [], time.monotonic(), _budget(options)
-        progress = 0.0
-        model.train()
-        for inputs, targets in epoch_batches(epoch):
-            elapsed = time.monotonic() - clock
-            progress = max(elapsed / budget, step / (options.epochs * steps_per_epoch))
-            if progress >= 1.0:
+        run.load(last)
+    loop = _Loop(run, Team(options.processes), loss or dense_loss(model, options, ignored))
+    run.share_memory()
+    loop.team.fork()
+    failed = True
+    before = signal.signal(signal.SIGTERM, lambda *_: setattr(loop, 'stopping', True))
+    try:
+        _train(loop, epoch_batches, steps_per_epoch, validate, export)
+        failed = False
+    except Exception:
+        if loop.team.rank > 0:  # where nobody else reports it
+            traceback.print_exc()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        loop.team.finish(failed)
+    return run.average, run.epoch + run.batch / steps_per_epoch
+
+
+def _train(loop, epoch_batches, steps_per_epoch, validate, export):
+    run, options = loop.run, loop.run.options
+    due = {'valid': run.elapsed + 60 * options.valid_minutes,
+           'save': run.elapsed + 60 * options.save_minutes}
+
+    def report():
+        valid = validate(run.average)
+        valid = valid if isinstance(valid, str) else f'{valid:.4f}'
+        losses = loop.losses
+        print(f'epoch {run.epoch + run.batch / steps_per_epoch:.2f} step {run.step} '
+              f'loss {sum(losses) / max(len(losses), 1):.4f} valid {valid} norm {loop.norm:.2f} '
+              f'minutes {run.elapsed / 60:.1f} progress {progress:.3f}', flush=True)
+        export(run.average, options.out / ('preview' + export.suffix))
+        run.save(options.out / 'last.pt')
+
+    loop.begin()
+    progress = run.progress(steps_per_epoch)
+    while progress < 1.0 and not loop.stopping:
+        for group in _groups(epoch_batches(run.epoch), run.batch, loop.team.size):
+            loop.step(group, progress)
+            progress = run.progress(steps_per_epoch)
+            if progress >= 1.0 or loop.stopping:
                 break
-            factor = rate_factor(step, progress, options)
-            for optimiser, rate in zip(optimisers, (options.muon_lr, options.lr)):
-                optimiser.param_groups[0]['lr'] = rate * factor
-            logits = forward(*inputs) if isinstance(inputs, tuple) else forward(inputs)
-            if logits.dim() == 3:  # of every position
-                logits = logits.transpose(1, 2)
-            loss = F.cross_entropy(logits, targets, label_smoothing=options.smoothing,
-                                   ignore_index=ignored)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimiser in optimisers:
-                optimiser.step()
-                optimiser.zero_grad()
-            losses.append(loss.item())
-            step += 1
-            average.update(model, step)
-            if compiling:  # The first step's compilation is no training time.
-                clock += time.monotonic() - clock - elapsed
-                compiling = False
-        valid = validate(average.model)
-        print(f'epoch {step / steps_per_epoch:.2f} loss {sum(losses) / max(len(losses), 1):.4f} '
-              f'valid {valid:.4f} seconds {time.monotonic() - began:.0f} '
-              f'progress {progress:.3f}', flush=True)
-        export(average.model, options.out / ('preview' + export.suffix))
-        save_atomically({'model': model.state_dict(), 'average': average.model.state_dict(),
-                         'optimisers': [optimiser.state_dict() for optimiser in optimisers],
-                         'step': step, 'elapsed': elapsed}, last)
-        if progress >= 1.0:
-            return average.model, step / steps_per_epoch
+            if run.elapsed >= due['valid']:
+                loop.pause(report)
+                loop.losses = []
+                due['valid'] = run.elapsed + 60 * options.valid_minutes
+            elif run.elapsed >= due['save']:
+                loop.pause(lambda: run.save(options.out / 'last.pt'))
+                due['save'] = run.elapsed + 60 * options.save_minutes
+        else:
+            if run.batch == 0:
+                raise ValueError('an epoch has fewer batches than there are processes')
+            run.epoch, run.batch = run.epoch + 1, 0
+            progress = run.progress(steps_per_epoch)
+        loop.pause(report)
+        loop.losses = []
 
 
 def _budget(options):

@@ -1,0 +1,461 @@
+// Operators that walk the sequences of a flat batch: all tokens of all sequences are the rows of
+// one matrix, and offsets say where each sequence begins. Values are float32 or bfloat16, sums
+// float32.
+//
+// Vectors are GCC's vector extension, as wide as the processor's registers, so that one source
+// serves AVX2, AVX-512 and others. flat.py compiles this file on first use and calls it through
+// ctypes: without PyTorch's headers that takes seconds. A process has one thread.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace
+{
+
+#if defined(__AVX512F__)
+constexpr int BYTES = 64;
+#elif defined(__AVX__)
+constexpr int BYTES = 32;
+#else
+constexpr int BYTES = 16;
+#endif
+constexpr int W = BYTES / 4; // floats in a vector
+
+typedef float Vec __attribute__((vector_size(BYTES)));
+typedef float Loose __attribute__((vector_size(BYTES), aligned(4), may_alias));
+typedef uint32_t Bits __attribute__((vector_size(BYTES)));
+typedef int32_t Ints __attribute__((vector_size(BYTES)));
+typedef uint16_t Half __attribute__((vector_size(BYTES / 2)));
+typedef uint16_t LooseHalf __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
+
+struct Brain { // bfloat16, the upper half of a float
+    uint16_t bits;
+};
+
+Vec splat(float x)
+{
+    return x - Vec{};
+}
+
+Vec load(const float *p)
+{
+    return *(const Loose *)p;
+}
+
+Vec load(const Brain *p)
+{
+    Half half = *(const LooseHalf *)p;
+    return (Vec)(__builtin_convertvector(half, Bits) << 16);
+}
+
+void store(float *p, Vec v)
+{
+    *(Loose *)p = v;
+}
+
+// Round to the nearest bfloat16, ties to even. No value is NaN.
+void store(Brain *p, Vec v)
+{
+    Bits bits = (Bits)v;
+    bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    *(LooseHalf *)p = __builtin_convertvector(bits, Half);
+}
+
+float sum(Vec v)
+{
+    float parts[W];
+    memcpy(parts, &v, sizeof v);
+    for (int width = W / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            parts[i] += parts[i + width];
+    return parts[0];
+}
+
+float greatest(Vec v)
+{
+    float most = v[0];
+    for (int i = 1; i < W; i++)
+        most = std::max(most, v[i]);
+    return most;
+}
+
+Vec larger(Vec a, Vec b)
+{
+    return a > b ? a : b;
+}
+
+// e to the power of values that are at most 0 or so, within 3e-7; nearly 0 below -87.
+Vec exponential(Vec x)
+{
+    x = larger(x, splat(-87.0f));
+    const Vec shift = splat(12582912.0f); // adding it rounds to whole numbers
+    Vec n = (x * 1.44269504f + shift) - shift;
+    Vec r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    Vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    return p * (Vec)((__builtin_convertvector(n, Ints) + 127) << 23);
+}
+
+// ---- Moving average ----
+//
+// y[t] = sum over s of taps[limit - 1 + t - s] * x[s], s and t in one sequence; `taps` has
+// 2 limit - 1 rows, by lag. A causal average leaves out s > t. Transposed, s and t change places in
+// the lag: the gradient.
+
+struct Average {
+    const float *taps;
+    int64_t limit, dim;
+    bool causal;
+};
+
+constexpr int ROWS = 4; // of the output, summed together
+
+// Add to `rows` outputs from t0 on what the input s gives them.
+template <bool transposed>
+inline void average_one(const Average &a, Vec v, int64_t s, int64_t t0, int rows, int64_t c,
+                        Vec *acc)
+{
+    for (int i = 0; i < rows; i++) {
+        int64_t lag = transposed ? s - t0 - i : t0 + i - s;
+        if (!a.causal || lag >= 0)
+            acc[i] += v * load(a.taps + (a.limit - 1 + lag) * a.dim + c);
+    }
+}
+
+template <bool transposed, class T>
+void average_sequence(const Average &a, const T *x, T *y, int64_t length)
+{
+    for (int64_t c = 0; c < a.dim; c += W) {
+        for (int64_t t0 = 0; t0 < length; t0 += ROWS) {
+            int rows = (int)std::min<int64_t>(ROWS, length - t0);
+            int64_t begin = a.causal && transposed ? t0 : 0;
+            int64_t end = a.causal && !transposed ? t0 + rows : length;
+            Vec acc[ROWS] = {};
+            // Inputs that reach every row of a full block need no questions.
+            int64_t free_begin = a.causal && transposed ? std::min(t0 + ROWS - 1, end) : begin;
+            int64_t free_end = a.causal && !transposed ? std::min(t0 + 1, end) : end;
+            if (rows < ROWS)
+                free_begin = free_end = begin;
+            for (int64_t s = begin; s < free_begin; s++)
+                average_one<transposed>(a, load(x + s * a.dim + c), s, t0, rows, c, acc);
+            for (int64_t s = free_begin; s < free_end; s++) {
+                Vec v = load(x + s * a.dim + c);
+                const float *tap =
+                    a.taps + (a.limit - 1 + (transposed ? s - t0 : t0 - s)) * a.dim + c;
+                for (int i = 0; i < ROWS; i++)
+                    acc[i] += v * load(tap + (transposed ? -i : i) * a.dim);
+            }
+            for (int64_t s = std::max(free_begin, free_end); s < end; s++)
+                average_one<transposed>(a, load(x + s * a.dim + c), s, t0, rows, c, acc);
+            for (int i = 0; i < rows; i++)
+                store(y + (t0 + i) * a.dim + c, acc[i]);
+        }
+    }
+}
+
+template <class T>
+void average(const Average &a, const T *x, T *y, const int32_t *at, int64_t count, bool transposed)
+{
+    for (int64_t i = 0; i < count; i++) {
+        int64_t begin = at[i] * a.dim, length = at[i + 1] - at[i];
+        if (transposed)
+            average_sequence<true>(a, x + begin, y + begin, length);
+        else
+            average_sequence<false>(a, x + begin, y + begin, length);
+    }
+}
+
+// Gradient of the taps of channels c to c + W: products of x and y's gradient at every lag.
+template <class T>
+void average_taps(const T *x, const T *dy, float *taps, int64_t limit, int64_t dim, int64_t c,
+                  const int32_t *at, int64_t count, bool causal)
+{
+    for (int64_t i = 0; i < count; i++) {
+        int64_t length = at[i + 1] - at[i];
+        const T *u = x + at[i] * dim + c, *g = dy + at[i] * dim + c;
+        for (int64_t lag = causal ? 0 : 1 - length; lag < length; lag++) {
+            int64_t s = std::max<int64_t>(0, -lag), end = std::min(length, length - lag);
+            Vec even = {}, odd = {};
+            for (; s + 1 < end; s += 2) {
+                even += load(u + s * dim) * load(g + (s + lag) * dim);
+                odd += load(u + (s + 1) * dim) * load(g + (s + 1 + lag) * dim);
+            }
+            if (s < end)
+                even += load(u + s * dim) * load(g + (s + lag) * dim);
+            float *p = taps + (limit - 1 + lag) * dim + c;
+            store(p, load(p) + (even + odd));
+        }
+    }
+}
+
+// ---- Attention ----
+
+template <class T> const float *widen(const T *in, int64_t n, std::vector<float> &out)
+{
+    out.resize(n);
+    for (int64_t i = 0; i < n; i += W) // rows are whole vectors
+        store(out.data() + i, load(in + i));
+    return out.data();
+}
+
+// c (n, m) = a (n, k) times b (m, k) transposed; k is a multiple of W.
+void product_transposed(const float *a, const float *b, float *c, int64_t n, int64_t m, int64_t k)
+{
+    constexpr int A = 2, B = 4;
+    for (int64_t i = 0; i < n; i += A) {
+        for (int64_t j = 0; j < m; j += B) {
+            int rows = (int)std::min<int64_t>(A, n - i), columns = (int)std::min<int64_t>(B, m - j);
+            // Rows past the end are read from the last one, and their sums are dropped.
+            const float *pa[A], *pb[B];
+            for (int x = 0; x < A; x++)
+                pa[x] = a + (i + std::min(x, rows - 1)) * k;
+            for (int y = 0; y < B; y++)
+                pb[y] = b + (j + std::min(y, columns - 1)) * k;
+            Vec acc[A][B] = {};
+            for (int64_t l = 0; l < k; l += W)
+                for (int x = 0; x < A; x++)
+                    for (int y = 0; y < B; y++)
+                        acc[x][y] += load(pa[x] + l) * load(pb[y] + l);
+            for (int x = 0; x < rows; x++)
+                for (int y = 0; y < columns; y++)
+                    c[(i + x) * m + j + y] = sum(acc[x][y]);
+        }
+    }
+}
+
+// A matrix of weights whose element (i, j) is at i * row + j * column.
+struct Weights {
+    const float *at;
+    int64_t row, column;
+};
+
+template <int rows, class T>
+void product_rows(Weights w, const float *b, T *c, int64_t m, int64_t k)
+{
+    for (int64_t l = 0; l < k; l += W) {
+        Vec acc[rows] = {};
+        for (int64_t j = 0; j < m; j++) {
+            Vec v = load(b + j * k + l);
+            for (int x = 0; x < rows; x++)
+                acc[x] += w.at[x * w.row + j * w.column] * v;
+        }
+        for (int x = 0; x < rows; x++)
+            store(c + x * k + l, acc[x]);
+    }
+}
+
+// c (n, k) = w (n, m) times b (m, k).
+template <class T> void product(Weights w, const float *b, T *c, int64_t n, int64_t m, int64_t k)
+{
+    int64_t i = 0;
+    for (; i + 6 <= n; i += 6)
+        product_rows<6>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+    for (; i + 2 <= n; i += 2)
+        product_rows<2>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+    for (; i < n; i++)
+        product_rows<1>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+}
+
+// Scores of one query become weights, in place; keys past `visible` get none. `bias` is by
+// distance, and points at that of the first key.
+void softmax_row(float *row, int64_t visible, int64_t length, float scale, const float *bias)
+{
+    float most = -INFINITY, total = 0.0f;
+    for (int64_t j = 0; j < visible; j++) {
+        row[j] = row[j] * scale + bias[j];
+        most = std::max(most, row[j]);
+    }
+    for (int64_t j = 0; j < visible; j += W) {
+        float part[W];
+        int64_t n = std::min<int64_t>(W, visible - j);
+        for (int64_t i = 0; i < W; i++)
+            part[i] = i < n ? row[j + i] - most : -INFINITY;
+        store(part, exponential(load(part)));
+        for (int64_t i = 0; i < n; i++) {
+            row[j + i] = part[i];
+            total += part[i];
+        }
+    }
+    for (int64_t j = 0; j < length; j++)
+        row[j] = j < visible ? row[j] / total : 0.0f;
+}
+
+// Queries (N, z), keys (M, z) and values (M, h) of `count` sequences. A sequence's weights follow
+// those of the one before it.
+struct Attention {
+    const int32_t *queries, *keys; // offsets
+    int64_t count, z, h, biases;
+    float scale() const
+    {
+        return 1.0f / std::sqrt((float)z);
+    }
+};
+
+template <class T>
+void attend(const Attention &a, const T *q, const T *k, const T *v, const float *bias, bool causal,
+            T *out, float *weights)
+{
+    std::vector<float> queries, keys, values;
+    for (int64_t s = 0; s < a.count; s++) {
+        int64_t n = a.queries[s + 1] - a.queries[s], m = a.keys[s + 1] - a.keys[s];
+        const float *fq = widen(q + a.queries[s] * a.z, n * a.z, queries);
+        const float *fk = widen(k + a.keys[s] * a.z, m * a.z, keys);
+        const float *fv = widen(v + a.keys[s] * a.h, m * a.h, values);
+        product_transposed(fq, fk, weights, n, m, a.z);
+        for (int64_t i = 0; i < n; i++)
+            softmax_row(weights + i * m, causal ? i + 1 : m, m, a.scale(), bias + a.biases / 2 - i);
+        product(Weights{weights, m, 1}, fv, out + a.queries[s] * a.h, n, m, a.h);
+        weights += n * m;
+    }
+}
+
+// Gradients of weights become those of scores, divided by the root of z, in place.
+void softmax_gradient(const float *weights, float *grad, int64_t n, int64_t m, float scale,
+                      float *bias)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = weights + i * m;
+        float *drow = grad + i * m, *dbias = bias - i, mean = 0.0f;
+        for (int64_t j = 0; j < m; j++)
+            mean += row[j] * drow[j];
+        for (int64_t j = 0; j < m; j++) {
+            float score = row[j] * (drow[j] - mean);
+            dbias[j] += score;
+            drow[j] = score * scale;
+        }
+    }
+}
+
+template <class T> struct Gradients {
+    T *q, *k, *v;
+    float *bias;
+};
+
+template <class T>
+void attend_backward(const Attention &a, const T *grad, const T *q, const T *k, const T *v,
+                     const float *weights, Gradients<T> d)
+{
+    std::vector<float> queries, keys, values, grads, scores;
+    for (int64_t s = 0; s < a.count; s++) {
+        int64_t n = a.queries[s + 1] - a.queries[s], m = a.keys[s + 1] - a.keys[s];
+        const float *fq = widen(q + a.queries[s] * a.z, n * a.z, queries);
+        const float *fk = widen(k + a.keys[s] * a.z, m * a.z, keys);
+        const float *fv = widen(v + a.keys[s] * a.h, m * a.h, values);
+        const float *fg = widen(grad + a.queries[s] * a.h, n * a.h, grads);
+        scores.resize(n * m);
+        float *ds = scores.data();
+        product(Weights{weights, 1, m}, fg, d.v + a.keys[s] * a.h, m, n, a.h);
+        product_transposed(fg, fv, ds, n, m, a.h);
+        softmax_gradient(weights, ds, n, m, a.scale(), d.bias + a.biases / 2);
+        product(Weights{ds, m, 1}, fk, d.q + a.queries[s] * a.z, n, m, a.z);
+        product(Weights{ds, 1, m}, fq, d.k + a.keys[s] * a.z, m, n, a.z);
+        weights += n * m;
+    }
+}
+
+// ---- Cross-entropy ----
+
+struct Loss {
+    double smoothed, plain;
+};
+
+// Loss of one row of logits, which become its gradient times `scale`.
+template <class T>
+Loss row_loss(T *row, int64_t size, int64_t target, float smoothing, float scale, float *buffer)
+{
+    Vec most = splat(-INFINITY), sums = {};
+    for (int64_t j = 0; j < size; j += W) {
+        Vec v = load(row + j);
+        store(buffer + j, v);
+        most = larger(most, v);
+        sums += v;
+    }
+    float top = greatest(most), chosen = buffer[target];
+    Vec exps = {};
+    for (int64_t j = 0; j < size; j += W) {
+        Vec e = exponential(load(buffer + j) - top);
+        store(buffer + j, e);
+        exps += e;
+    }
+    float total = sum(exps), uniform = scale * smoothing / (float)size;
+    buffer[target] -= total * (1.0f - smoothing);
+    for (int64_t j = 0; j < size; j += W)
+        store(row + j, load(buffer + j) * (scale / total) - uniform);
+    double log_sum = top + std::log((double)total);
+    double plain = log_sum - chosen, spread = log_sum - sum(sums) / (double)size;
+    return {(1.0 - smoothing) * plain + smoothing * spread, plain};
+}
+
+template <class T>
+void cross_entropy(T *logits, int64_t rows, int64_t size, const int64_t *targets, int64_t ignored,
+                   float smoothing, float scale, double *losses)
+{
+    std::vector<float> buffer(size);
+    for (int64_t i = 0; i < rows; i++) {
+        T *row = logits + i * size;
+        if (targets[i] == ignored) {
+            memset((void *)row, 0, size * sizeof(T));
+            continue;
+        }
+        Loss loss = row_loss(row, size, targets[i], smoothing, scale, buffer.data());
+        losses[0] += loss.smoothed;
+        losses[1] += loss.plain;
+    }
+}
+
+} // namespace
+
+// What flat.py calls: each function once for float32 and once for bfloat16.
+
+extern "C" int flat_width(void)
+{
+    return W;
+}
+
+#define EXPORT(suffix, T)                                                                          \
+    extern "C" void flat_average_##suffix(const T *x, const float *taps, T *y, const int32_t *at,  \
+                                          int64_t count, int64_t limit, int64_t dim, int causal,   \
+                                          int transposed)                                          \
+    {                                                                                              \
+        average(Average{taps, limit, dim, causal != 0}, x, y, at, count, transposed != 0);         \
+    }                                                                                              \
+    extern "C" void flat_average_taps_##suffix(const T *x, const T *dy, float *taps,               \
+                                               const int32_t *at, int64_t count, int64_t limit,    \
+                                               int64_t dim, int causal)                            \
+    {                                                                                              \
+        for (int64_t c = 0; c < dim; c += W)                                                       \
+            average_taps(x, dy, taps, limit, dim, c, at, count, causal != 0);                      \
+    }                                                                                              \
+    extern "C" void flat_attend_##suffix(const T *q, const T *k, const T *v, const float *bias,    \
+                                         T *out, float *weights, const int32_t *queries,           \
+                                         const int32_t *keys, int64_t count, int64_t z, int64_t h, \
+                                         int64_t biases, int causal)                               \
+    {                                                                                              \
+        attend(Attention{queries, keys, count, z, h, biases}, q, k, v, bias, causal != 0, out,     \
+               weights);                                                                           \
+    }                                                                                              \
+    extern "C" void flat_attend_backward_##suffix(                                                 \
+        const T *grad, const T *q, const T *k, const T *v, const float *weights, T *dq, T *dk,     \
+        T *dv, float *dbias, const int32_t *queries, const int32_t *keys, int64_t count,           \
+        int64_t z, int64_t h, int64_t biases)                                                      \
+    {                                                                                              \
+        attend_backward(Attention{queries, keys, count, z, h, biases}, grad, q, k, v, weights,     \
+                        Gradients<T>{dq, dk, dv, dbias});                                          \
+    }                                                                                              \
+    extern "C" void flat_cross_entropy_##suffix(T *logits, const int64_t *targets, double *losses, \
+                                                int64_t rows, int64_t size, int64_t ignored,       \
+                                                float smoothing, float scale)                      \
+    {                                                                                              \
+        cross_entropy(logits, rows, size, targets, ignored, smoothing, scale, losses);             \
+    }
+
+EXPORT(float, float)
+EXPORT(bfloat16, Brain)

@@ -1,0 +1,261 @@
+"""Flat batches compute the model of sequence.py: losses, gradients, and training that goes on."""
+
+import argparse
+import os
+import pathlib
+import random
+import sys
+import tempfile
+import unittest
+
+os.environ['OMP_NUM_THREADS'] = '1'  # processes that fork have one thread
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import torch  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+import flat  # noqa: E402
+from multi30k import model_args  # noqa: E402
+from sequence import EOS, PAD, TranslationModel  # noqa: E402
+import training  # noqa: E402
+
+SYMBOLS = 64
+
+
+def make_model(dropout=0.0):
+    torch.manual_seed(3)
+    args = model_args(argparse.Namespace(dim=32, hidden=64, ffn=64, z_dim=32, n_dim=4, layers=2,
+                                         positions=64, dropout=dropout))
+    return TranslationModel(args, SYMBOLS)
+
+
+def make_pairs(count, longest=21):
+    chance = random.Random(5)
+
+    def sentence():
+        return [chance.randrange(4, SYMBOLS) for _ in range(chance.randrange(longest))] + [EOS]
+
+    return [(sentence(), sentence()) for _ in range(count)]
+
+
+def plain_loss(model, pairs, smoothing):
+    """The loss by the padded model of sequence.py."""
+    def padded(sentences):
+        return torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, sentences)), True, PAD)
+
+    logits = model(padded([a for a, _ in pairs]), padded([[EOS] + b[:-1] for _, b in pairs]))
+    return F.cross_entropy(logits.transpose(1, 2), padded([b for _, b in pairs]),
+                           label_smoothing=smoothing, ignore_index=PAD)
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: param.grad.clone() for name, param in model.named_parameters()}
+
+
+class FlatModel(unittest.TestCase):
+    def compare(self, kind, tolerance):
+        """Gradients are compared with the largest one of the parameter's layer."""
+        model, pairs = make_model(), make_pairs(14) + [([EOS], [EOS]), ([5] * 39 + [EOS], [EOS])]
+        shape = flat.Shape(384, 384, 48, 40)
+        translator = flat.FlatTranslator(model, shape, 0.0, kind, compiled=False)
+        loss = translator.loss(shape.lay(pairs), 0.1)
+        expected = plain_loss(model, pairs, 0.1)
+        self.assertAlmostEqual(loss.item(), expected.item(), delta=tolerance * expected.item())
+        ours, theirs = gradients(model, loss), gradients(model, expected)
+        for name, gradient in theirs.items():
+            error = (ours[name] - gradient).norm() / max(gradient.norm(), 1e-2)
+            self.assertLess(error, tolerance * 10, name)
+
+    def test_float32_equals_the_padded_model(self):
+        self.compare(torch.float32, 1e-5)
+
+    def test_bfloat16_is_near_the_padded_model(self):
+        self.compare(torch.bfloat16, 1e-2)
+
+    def test_validation_loss_counts_every_target_once(self):
+        model, pairs = make_model().eval(), make_pairs(40)
+        translator = flat.FlatTranslator(model, flat.Shape(128, 128, 24, 24), 0.3, torch.float32,
+                                         compiled=False)
+        self.assertAlmostEqual(translator.mean_loss(pairs), plain_loss(model, pairs, 0.0).item(),
+                               delta=1e-4)
+
+    def test_gradient_of_dropout_has_the_mask_of_its_output(self):
+        x = torch.ones(400, 50, requires_grad=True)
+        seed = torch.tensor(12345, dtype=torch.int32)
+        y = flat.Dropout.apply(x, seed, seed.clone(), 2, 0.25)
+        y.sum().backward()
+        self.assertTrue(torch.equal(x.grad, y))
+        self.assertAlmostEqual((y == 0).float().mean().item(), 0.25, delta=0.02)
+        other = flat.Dropout.apply(x, seed + 1, seed + 1, 2, 0.25)
+        both = ((y == 0) & (other == 0)).float().mean().item()
+        self.assertAlmostEqual(both, 0.25 ** 2, delta=0.02)
+
+    def test_channels_that_fill_no_vector_are_refused(self):
+        offsets = torch.tensor([0, 2], dtype=torch.int32)
+        with self.assertRaisesRegex(ValueError, '7 channels are no multiple'):
+            flat.average(torch.zeros(2, 7), torch.zeros(3, 7), offsets, True, False)
+
+    def test_weights_beyond_the_buffer_are_refused(self):
+        offsets = torch.tensor([0, 4], dtype=torch.int32)
+        x = torch.zeros(4, 16)
+        with self.assertRaisesRegex(ValueError, '16 weights of attention do not fit 15'):
+            flat.attend(x, x, x, torch.zeros(15), offsets, offsets, True, 15)
+
+
+class Batches(unittest.TestCase):
+    def test_every_pair_is_in_one_batch(self):
+        pairs, shape = make_pairs(200), flat.Shape(128, 96, 24, 24)
+        groups = list(shape.group(pairs))
+        self.assertEqual(sum(groups, []), pairs)
+        for group in groups:
+            batch = shape.lay(group)
+            self.assertEqual(batch.source.numel(), 128)
+            self.assertEqual(batch.target.numel(), 96)
+            self.assertEqual(batch.source_offsets.numel(), batch.target_offsets.numel())
+            self.assertEqual(batch.source_offsets[-1], 128)
+            self.assertEqual(batch.target_offsets[-1], 96)
+            self.assertEqual(batch.count, sum(len(b) for _, b in group))
+
+    def test_sentences_that_are_too_long_are_left_out(self):
+        shape = flat.Shape(128, 96, 24, 24)
+        self.assertEqual(list(shape.group([([4] * 25, [4]), ([4], [4] * 25)])), [])
+
+
+class Fit(unittest.TestCase):
+    def train(self, folder, steps, resume=False, processes=1):
+        """Weights, average and losses after ``steps`` steps with dropout."""
+        parser = training.common_options('')
+        options = parser.parse_args(['--data', '.', '--out', folder, '--steps', str(steps),
+                                     '--processes', str(processes), '--no-compile', '--warmup', '2',
+                                     '--decay-part', '0', '--seed', '7']
+                                    + ['--resume'] * resume)
+        model, shape = make_model(0.1), flat.Shape(64, 64, 20, 24)
+        translator = flat.FlatTranslator(model, shape, 0.1, torch.float32, compiled=False)
+
+        def epoch_batches(epoch):
+            pairs = make_pairs(60, 12)
+            random.Random(epoch).shuffle(pairs)
+            for group in shape.group(pairs):
+                yield lambda: shape.lay(group)
+
+        def export(average, path):
+            torch.save(average.state_dict(), path)
+
+        export.suffix = '.pt'
+        average, _ = training.fit(model, options, epoch_batches, 10, lambda model: 0.0, export,
+                                  loss=lambda batch: translator.loss(batch, 0.1))
+        return model.state_dict() | {f'average {k}': v for k, v in average.state_dict().items()}
+
+    def assert_equal(self, first, second):
+        for name, tensor in first.items():
+            self.assertTrue(torch.equal(tensor, second[name]), name)
+
+    def test_a_resumed_run_equals_an_unbroken_one(self):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            unbroken = self.train(one, 17)
+            self.train(two, 4)
+            self.train(two, 13, resume=True)
+            self.assert_equal(unbroken, self.train(two, 17, resume=True))
+
+    def test_two_processes_average_their_gradients_and_resume(self):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            unbroken = self.train(one, 6, processes=2)
+            self.train(two, 3, processes=2)
+            self.assert_equal(unbroken, self.train(two, 6, resume=True, processes=2))
+
+    def test_dense_batches_and_their_own_loss(self):
+        """The loop as the recipes of pictures and sounds use it."""
+        torch.manual_seed(2)
+        inputs, labels = torch.randn(64, 8), torch.randint(0, 3, (64,))
+        model = torch.nn.Linear(8, 3)
+        before = F.cross_entropy(model(inputs), labels).item()
+        with tempfile.TemporaryDirectory() as folder:
+            options = training.common_options('').parse_args(
+                ['--data', '.', '--out', folder, '--epochs', '20', '--no-compile', '--lr', '0.02'])
+
+            def export(average, path):
+                torch.save(average.state_dict(), path)
+
+            export.suffix = '.pt'
+            _, epochs = training.fit(model, options,
+                                     lambda epoch: zip(inputs.split(16), labels.split(16)), 4,
+                                     lambda model: 'fine', export)
+        self.assertEqual(epochs, 20)
+        self.assertLess(F.cross_entropy(model(inputs), labels).item(), before - 0.1)
+
+    def test_an_epoch_without_batches_is_an_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            options = training.common_options('').parse_args(
+                ['--data', '.', '--out', folder, '--epochs', '1', '--no-compile'])
+            with self.assertRaisesRegex(ValueError, 'fewer batches than there are processes'):
+                training.fit(torch.nn.Linear(2, 2), options, lambda epoch: iter(()), 1,
+                             lambda model: 0.0, None)
+
+    def test_training_lowers_the_loss(self):
+        with tempfile.TemporaryDirectory() as folder:
+            trained, model = self.train(folder, 40), make_model()
+            pairs = make_pairs(60, 12)
+            before = plain_loss(model, pairs, 0.0).item()
+            model.load_state_dict({k: v for k, v in trained.items() if 'average' not in k})
+            self.assertLess(plain_loss(model, pairs, 0.0).item(), before - 0.3)
+
+
+class Optimiser(unittest.TestCase):
+    def test_orthogonalised_matrices_keep_their_singular_vectors(self):
+        torch.manual_seed(1)
+        for rows, columns in ((24, 60), (60, 24), (32, 32)):
+            matrix = torch.randn(rows, columns)
+            result, = training.orthogonalise([matrix])
+            values = torch.linalg.svdvals(result)
+            self.assertLess(values.max(), 1.3)
+            self.assertGreater(values[:-2].min(), 0.6)
+            u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+            rotated = u.T @ result @ v.T
+            self.assertLess((rotated - rotated.diagonal().diag()).abs().max(), 0.05)
+
+    def test_other_parameters_follow_adamw(self):
+        model = make_model()
+        options = argparse.Namespace(lr=2e-3, muon_lr=4e-3, weight_decay=0.1)
+        ours = training.Optimiser(model, options)
+        name = 'decoder.final_norm.norm.weight'
+        copy = model.decoder.final_norm.norm.weight.detach().clone().requires_grad_()
+        reference = torch.optim.AdamW([copy], 2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+        for step in range(1, 6):
+            copy.grad = torch.randn_like(copy)
+            ours.step({name: copy.grad}, 1.0, step)
+            reference.step()
+            self.assertTrue(torch.allclose(ours.params[name], copy, atol=1e-7))
+
+    def test_shares_hold_every_parameter_once(self):
+        ours = training.Optimiser(make_model(), argparse.Namespace())
+        shares = ours.shares(3)
+        self.assertEqual(sorted(sum(shares, [])), sorted(ours.params))
+        loads = [sum(map(ours.cost, share)) for share in shares]
+        self.assertLess(max(loads), 1.2 * min(loads))
+
+
+class Schedule(unittest.TestCase):
+    def factor(self, step, progress, **changes):
+        options = argparse.Namespace(warmup=10, decay_part=0.5, decay_minutes=None, minutes=100.0,
+                                     out=pathlib.Path('/nonexistent'))
+        vars(options).update(changes)
+        return training.rate_factor(step, progress, options)
+
+    def test_rates_rise_stay_and_fall(self):
+        self.assertAlmostEqual(self.factor(0, 0.0), 0.1)
+        self.assertEqual(self.factor(50, 0.3), 1.0)
+        self.assertAlmostEqual(self.factor(50, 0.75), 0.5)
+        self.assertEqual(self.factor(50, 1.0), 0.0)
+
+    def test_minutes_of_decay_replace_the_part(self):
+        self.assertEqual(self.factor(50, 0.75, decay_minutes=20.0), 1.0)
+        self.assertAlmostEqual(self.factor(50, 0.9, decay_minutes=20.0), 0.5)
+
+    def test_without_decay_the_rate_stays(self):
+        self.assertEqual(self.factor(50, 0.999, decay_part=0.0), 1.0)
+
+
+if __name__ == '__main__':
+    unittest.main()
