@@ -36,7 +36,7 @@ struct MegaCheckpoint {
  * that means much is refused. */
 static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoint)
 {
-    const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 16;
+    const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 24;
     return checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
 }
 

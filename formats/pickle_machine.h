@@ -10,7 +10,7 @@
 #include "pickle.h"
 #include "pickle_globals.h"
 
-#define MEGA_PICKLE_MAX_MARKS 256
+#define MEGA_PICKLE_MAX_MARKS 4096 /* Python itself nests values some hundreds deep */
 #define MEGA_PICKLE_SMALL 256 /* integers below are shared */
 
 /* A growing array of pointers. */

@@ -14,6 +14,7 @@
 #include "pickle_globals.h"
 
 #define MAX_DEPTH 32
+#define MAX_STEPS 8   /* of an interpolation that leads to another */
 #define NODE_BYTES 64 /* about what a value of JSON takes beside its text */
 
 /* Values may be shared, so that few bytes can mean very much: memory that is left for JSON. */
@@ -139,6 +140,60 @@ static json_t *numpy_scalar(const MegaPickleObject *object)
     return number_of(code->text.data[0], size, bytes);
 }
 
+/* ---- Interpolations of OmegaConf ------------------------------------------------------------ */
+
+/* The value at "a.b.c" below root, if it is none that holds others; else NULL. */
+static json_t *look_up(json_t *root, const char *path)
+{
+    json_t *value = root;
+    while (value && *path) {
+        size_t length = strcspn(path, ".");
+        value = json_object_getn(value, path, length);
+        path += length + (path[length] == '.');
+    }
+    return json_is_object(value) || json_is_array(value) ? NULL : value;
+}
+
+/* A string "${a.b}" stands for another value of the tree, which may be such a string itself. */
+static json_t *resolved(json_t *root, json_t *value)
+{
+    for (int steps = 0; steps < MAX_STEPS && json_is_string(value); steps++) {
+        const char *text = json_string_value(value);
+        size_t length = strlen(text);
+        char path[256];
+        if (length < 4 || length >= sizeof path || strncmp(text, "${", 2) != 0 ||
+            text[length - 1] != '}')
+            return value;
+        memcpy(path, text + 2, length - 3);
+        path[length - 3] = '\0';
+        json_t *found = look_up(root, path);
+        if (!found)
+            return value;
+        value = found;
+    }
+    return value;
+}
+
+static void resolve(json_t *root, json_t *node, int depth)
+{
+    size_t index;
+    json_t *value, *found;
+    void *next;
+    if (depth > MAX_DEPTH)
+        return;
+    for (void *at = json_object_iter(node); at; at = next) {
+        next = json_object_iter_next(node, at);
+        value = json_object_iter_value(at);
+        if ((found = resolved(root, value)) != value)
+            json_object_iter_set(node, at, found);
+        else
+            resolve(root, value, depth + 1);
+    }
+    json_array_foreach(node, index, value) if ((found = resolved(root, value)) != value)
+        json_array_set(node, index, found);
+    else resolve(root, value, depth + 1);
+}
+
 /* ---- Objects -------------------------------------------------------------------------------- */
 
 /* A member of an enumeration and the like: an unknown class of one plain value. */
@@ -180,8 +235,13 @@ static json_t *object_to_json(const MegaPickleValue *value, int depth, Budget *b
         inner = mega_pickle_get(attributes, "_val");                      /* and leaves */
     if (!inner)
         inner = only_value(object);
-    if (inner)
-        return to_json(inner, depth + 1, budget);
+    if (inner) {
+        json_t *json = to_json(inner, depth + 1, budget);
+        const MegaPickleValue *parent = attributes ? mega_pickle_get(attributes, "_parent") : NULL;
+        if (json && parent && parent->type == MEGA_PICKLE_NONE) /* the root of its tree */
+            resolve(json, json, 0);
+        return json;
+    }
     return attributes ? dict_to_json(attributes, depth, budget) : described(value);
 }
 

@@ -83,7 +83,8 @@ def training_runs():
             'short = {k: args[k] for k in list(args)[:9]}')
     for name, expression in {
             'whole': "{'model': sd, 'args': argparse.Namespace(**args)}",
-            'lightning': "{'state_dict': few, 'hyper_parameters': omega({'cfg': {'model': short}})}",
+            'lightning': "{'state_dict': few, 'hyper_parameters': omega({'cfg': {'model': short},"
+                         " 'a': ['${cfg.model}', '${b}', '${c.d}'], 'b': '${c.d}', 'c': {'d': 1}})}",
             'averages': "{'model': {'m.' + k: v for k, v in few.items()}, 'model_ema': few, 'n': 1}",
             'prefixes': "{**{'ema.module.' + k: v for k, v in few.items()},"
                         " **{'model._orig_mod.' + k: v for k, v in few.items()}}",

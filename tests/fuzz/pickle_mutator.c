@@ -88,10 +88,11 @@ static void put_integer(MegaBuffer *out)
     static const int64_t odd[] = {0,         1,         -1,        2,         255,       65535,
                                   65536,     INT32_MAX, INT32_MIN, 1LL << 32, 1LL << 62, INT64_MAX,
                                   INT64_MIN, 12,        3,         7};
-    int64_t value = odd[(size_t)rand() % COUNT(odd)] + (rand() % 4 ? 0 : rand() % 16);
+    uint64_t value = (uint64_t)odd[(size_t)rand() % COUNT(odd)];
+    value += rand() % 4 ? 0 : (uint64_t)rand() % 16; /* or near it */
     mega_put_u8(out, 0x8a);
     mega_put_u8(out, 8);
-    mega_put_u64(out, (uint64_t)value);
+    mega_put_u64(out, value);
 }
 
 static void put_string(MegaBuffer *out)

@@ -367,7 +367,14 @@ static void test_bombs(void **state)
     mega_put_bytes(&bytes, "\x80\2", 2);
     for (int i = 0; i < 100000; i++)
         mega_put_u8(&bytes, '(');
-    expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "nested more than 256 deep");
+    expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "nested more than 4096 deep");
+    bytes.size = 2;
+    for (int i = 0; i < 2000; i++) /* what Python may have written, though */
+        mega_put_bytes(&bytes, "](", 2);
+    for (int i = 0; i < 2000; i++)
+        mega_put_u8(&bytes, 'e');
+    mega_put_u8(&bytes, '.');
+    read_good(bytes.data, bytes.size);
     bytes.size = 2;
     for (int i = 0; i < (1 << 20) + 1; i++)
         mega_put_u8(&bytes, 'N');
