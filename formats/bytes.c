@@ -188,6 +188,30 @@ void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out)
     }
 }
 
+bool mega_utf8_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0x200e ||
+           code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+void mega_utf8_hide_controls(char *text)
+{
+    char *to = text;
+    for (size_t left = strlen(text), length; left > 0; left -= length, text += length) {
+        uint32_t code = (uint8_t)*text;
+        length = mega_utf8_decode(text, left, &code);
+        const bool hidden = mega_utf8_is_control(code);
+        length = length ? length : 1;
+        if (hidden)
+            *to++ = '?';
+        else
+            memmove(to, text, length);
+        to += hidden ? 0 : length;
+    }
+    *to = '\0';
+}
+
 bool mega_utf8_is_space(uint32_t code)
 {
     return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||

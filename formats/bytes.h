@@ -104,6 +104,12 @@ bool mega_utf8_valid(const void *text, size_t size);
 /* Appends text with U+FFFD in the place of every byte that is not part of a well-formed character,
  * and of NUL. */
 void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out);
+/* What steers a terminal or the order of what it shows: C0, DEL, C1, separators of lines and the
+ * marks of bidirectional texts. */
+bool mega_utf8_is_control(uint32_t code);
+/* Puts a '?' in the place of every such character of a string, and of a byte 0x80 to 0x9f that is
+ * part of no character, which terminals may take for C1. */
+void mega_utf8_hide_controls(char *text);
 /* White space as Python's str.isspace has it. */
 bool mega_utf8_is_space(uint32_t code);
 /* The next word between white space from *at on, in place; false at the end. */

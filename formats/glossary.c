@@ -49,10 +49,10 @@ static int compile(MegaGlossary *glossary, const char *expression, pcre2_compile
     int number;
     size_t offset;
     strncpy(glossary->names[glossary->count], expression, SHOWN - 1);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED,
-                                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C |
-                                         PCRE2_AUTO_CALLOUT,
-                                     &number, &offset, context);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT, &number,
+                      &offset, context);
     if (!code) {
         char text[128] = "";
         pcre2_get_error_message(number, (PCRE2_UCHAR *)text, sizeof text);
@@ -190,11 +190,11 @@ static int search_from(MegaGlossarySearch *search, size_t index, const char *wor
 {
     const MegaGlossary *glossary = search->glossary;
     search->position = at;
-    const int count = take_steps(search, STEPS_OF_A_SEARCH)
-                          ? pcre2_match(glossary->codes[index], (PCRE2_SPTR)word, size, at,
-                                        PCRE2_NO_UTF_CHECK | options, search->match,
-                                        search->context)
-                          : PCRE2_ERROR_CALLOUT;
+    const int count =
+        take_steps(search, STEPS_OF_A_SEARCH)
+            ? pcre2_match(glossary->codes[index], (PCRE2_SPTR)word, size, at,
+                          PCRE2_NO_UTF_CHECK | options, search->match, search->context)
+            : PCRE2_ERROR_CALLOUT;
     if (count < PCRE2_ERROR_NOMATCH)
         return fail(count, glossary->names[index], word, size, err);
     return count != PCRE2_ERROR_NOMATCH;

@@ -643,9 +643,11 @@ int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size,
 {
     MegaBuffer work = {0}, joined = {0};
     Joiner joiner = {.moses = moses, .out = &joined, .blank = true};
-    const char *at = text, *end = text + size, *word;
     if (!mega_utf8_valid(text, size))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a text to join is not UTF-8");
+    if (size == 0) /* text may be NULL */
+        return 0;
+    const char *at = text, *end = text + size, *word;
     mega_put_u8(&work, ' ');
     for (size_t length; mega_utf8_next_word(&at, end, &word, &length); mega_put_u8(&work, ' '))
         mega_put_bytes(&work, word, length);

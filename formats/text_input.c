@@ -75,8 +75,8 @@ int mega_text_check_head(const void *head, size_t size, const char *name,
                                                    rules->bytes == MEGA_TEXT_BINARY);
     if (encoding)
         return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s is %s text; expected UTF-8: convert it with iconv -f %s -t UTF-8", name,
-                         encoding, encoding);
+                         "%s is %s text; expected UTF-8: convert it with iconv -f %s -t UTF-8",
+                         name, encoding, encoding);
     const MegaFileKind kind = mega_recognize(head, size);
     if (!kind.what || kind.role == MEGA_ROLE_TEXT)
         return 0;

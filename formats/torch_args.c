@@ -263,8 +263,9 @@ static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
         return real ? real : json_sprintf("%g", value->real); /* JSON has no infinity and no NaN */
     }
     case MEGA_PICKLE_STRING:
-        return mega_pickle_is_text(value) ? json_stringn(value->text.data, value->text.size)
-                                          : described(value);
+        return mega_pickle_is_text(value)
+                   ? json_stringn(value->text.size ? value->text.data : "", value->text.size)
+                   : described(value);
     case MEGA_PICKLE_TUPLE:
     case MEGA_PICKLE_LIST:
     case MEGA_PICKLE_SET: return array_to_json(value, depth, budget);

@@ -4,15 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "bytes.h"
 #include "mega.h"
-
-/* Names and texts of strangers may hold control characters, which a terminal would obey. */
-static void replace_controls(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
 
 int mega_fail(MegaError *err, int code, const char *format, ...)
 {
@@ -21,7 +14,7 @@ int mega_fail(MegaError *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        replace_controls(err->text);
+        mega_utf8_hide_controls(err->text); /* of names and texts of strangers */
         err->code = code;
     }
     return code;

@@ -1,12 +1,15 @@
 /*
- * fuzz_text.c - texts from outside: repaired, normalised, tokenised and joined again in English,
- * German and by the general rules; and read as token ids.
+ * fuzz_text.c - texts from outside: read with their marks, line ends and encodings by all rules;
+ * repaired, normalised, tokenised and joined again in English, German and by the general rules; and
+ * read as token ids.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 #include "moses.h"
 #include "text.h"
+#include "text_input.h"
 
 #define LANGUAGES 3
 
@@ -36,6 +39,31 @@ static void tokenize(const MegaMoses *moses, const MegaBuffer *text)
     mega_buffer_free(&joined);
 }
 
+/* What is left of a text is as the rules say, and does not change when it is read again. */
+static void clean(const uint8_t *data, size_t size, const MegaTextRules *rules)
+{
+    MegaError err = {0};
+    MegaTextFlaw flaw;
+    MegaBuffer text = {0};
+    mega_put_bytes(&text, data, size);
+    int code = mega_text_clean(&text, "fuzz.txt", rules, &flaw, &err);
+    fuzz_check_error(code, err.text);
+    if (!code && text.size) {
+        if (text.size > size || (!rules->keep_cr && memchr(text.data, '\r', text.size)))
+            __builtin_trap();
+        const bool utf8 = rules->bytes == MEGA_TEXT_ONLY_UTF8 ||
+                          (rules->bytes == MEGA_TEXT_REPAIRED && !flaw.line);
+        if (utf8 && !mega_utf8_valid(text.data, text.size))
+            __builtin_trap();
+        const size_t once = text.size;
+        code = mega_text_clean(&text, "fuzz.txt", rules, &flaw, &err);
+        fuzz_check_error(code, err.text);
+        if (!code && text.size != once)
+            __builtin_trap();
+    }
+    mega_buffer_free(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const languages[LANGUAGES] = {"en", "de", "xx"};
@@ -50,6 +78,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (ids[i] < 0 || ids[i] >= 1000)
             __builtin_trap();
     free(ids);
+    for (int i = 0; i < 16; i++) {
+        const MegaTextRules rules = {.what = "a text",
+                                     .bytes = (MegaTextBytes)(i % 4),
+                                     .marks_inside = i & 4,
+                                     .keep_cr = i & 8};
+        clean(data, size, &rules);
+    }
     mega_utf8_repair(data, size, &text);
     for (size_t i = 0; i < text.size; i++)
         if (text.data[i] == '\n')

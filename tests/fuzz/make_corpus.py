@@ -203,6 +203,8 @@ def texts():
         put('bpe', name + '.bpe', b'\0'.join((codes, pieces, glossaries, text)))
     copy('text', DATA / 'moses/raw.txt')
     put('text', 'ids.txt', b'1 22 333 4\n')
+    for encoding in ('utf-16', 'utf-16-be', 'utf-32', 'utf-8-sig', 'latin-1'):
+        put('text', encoding + '.txt', 'Fähre\r\nÜber\rGrün \x00\n'.encode(encoding))
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')
 
 

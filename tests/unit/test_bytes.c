@@ -156,6 +156,31 @@ static void test_source_errors(void **state)
     mega_buffer_free(&out);
 }
 
+/* Nothing that steers a terminal is left, and no letter is lost. */
+static void test_controls(void **state)
+{
+    static const char *const texts[][2] = {
+        {"", ""},
+        {"gr\xc3\xbcn \xe6\x97\xa5 \xf0\x9f\x98\x80 caf\xe9", "gr\xc3\xbcn \xe6\x97\xa5 \xf0\x9f\x98\x80 caf\xe9"},
+        {"a\x1b[31m\r\n\t\x7f", "a?[31m????"},
+        {"\xc2\x9b" "2J\xc2\x80\xc2\x9f\xc2\xa0", "?2J??\xc2\xa0"},  /* C1, and no-break space */
+        {"\x9b" "2J\x80\x9f\xa0\xc2", "?2J??\xa0\xc2"},                /* bytes of Latin-1 */
+        {"\xe2\x80\xae" "txt\xe2\x80\xac\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8", "?txt????"},
+        {"\xe2\x80\x8b\xe2\x81\xa5\xef\xbb\xbf", "\xe2\x80\x8b\xe2\x81\xa5\xef\xbb\xbf"},
+        {"\xe2\x80", "\xe2?"}, /* cut */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char text[64];
+        MegaError err = {0};
+        snprintf(text, sizeof text, "%s", texts[i][0]);
+        mega_utf8_hide_controls(text);
+        assert_string_equal(text, texts[i][1]);
+        mega_fail(&err, MEGA_ERR_INPUT, "%s", texts[i][0]);
+        assert_string_equal(err.text, texts[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_reader_fails_for_good),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_controls),
         cmocka_unit_test(test_source_limits),
         cmocka_unit_test(test_source_errors),
     };

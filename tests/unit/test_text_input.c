@@ -91,7 +91,8 @@ static void flaws_are_named(void **state)
         {"a\n\nb\0c\n", 7, MEGA_TEXT_ONLY_UTF8, 3, 2, 0, "line 3 holds NUL at byte 2"},
         {"\xed\xa0\x80", 3, MEGA_TEXT_ONLY_UTF8, 1, 1, 0xed, "line 1"},
         {"abc\xf0\x9f", 5, MEGA_TEXT_ONLY_UTF8, 1, 4, 0xf0, "byte 4"},
-        {"a/\xe9t\xe9/menu\nb\0/carte\0", 19, MEGA_TEXT_PATHS, 2, 2, 0, "line 2 holds NUL at byte 2"},
+        {"a/\xe9t\xe9/menu\nb\0/carte\0", 19, MEGA_TEXT_PATHS, 2, 2, 0,
+         "line 2 holds NUL at byte 2"},
         {"a\n\xe9t\xe9 is \0summer", 16, MEGA_TEXT_REPAIRED, 2, 1, 0xe9, "it is read as U+FFFD"},
         {"hello\0world\n", 12, MEGA_TEXT_REPAIRED, 1, 6, 0, "it is read as U+FFFD"},
         {"a\0\xff", 3, MEGA_TEXT_BINARY, 0, 0, 0, NULL},
@@ -144,8 +145,9 @@ static void encode(const char *text, size_t unit, bool big, bool mark, MegaBuffe
 
 static void other_encodings_are_named(void **state)
 {
-    static const char *const texts[] = {"A man.\n", "path\tlabel\r\na.wav\tyes\r\n", "Ümläut, ß\n",
-                                        "你好。\n再见。\n", "\U0001f600 ok\n", "Привет, мир\n"};
+    static const char *const texts[] = {"A man.\n",        "path\tlabel\r\na.wav\tyes\r\n",
+                                        "Ümläut, ß\n",     "你好。\n再见。\n",
+                                        "\U0001f600 ok\n", "Привет, мир\n"};
     (void)state;
     for (size_t i = 0; i < 8 * (sizeof texts / sizeof texts[0]); i++) {
         const char *text = texts[i / 8];
@@ -170,8 +172,7 @@ static void other_encodings_are_named(void **state)
             const MegaTextRules rules = {.what = "a text", .bytes = (MegaTextBytes)bytes};
             MegaBuffer copy = {0};
             mega_put_bytes(&copy, in.data, in.size);
-            assert_int_equal(mega_text_clean(&copy, "in.txt", &rules, NULL, &err),
-                             MEGA_ERR_FORMAT);
+            assert_int_equal(mega_text_clean(&copy, "in.txt", &rules, NULL, &err), MEGA_ERR_FORMAT);
             assert_non_null(strstr(err.text, name));
             assert_non_null(strstr(err.text, "iconv -f UTF-"));
             mega_buffer_free(&copy);
@@ -265,7 +266,8 @@ static void assert_lines(int count, MegaTextRules rules, bool null, const char *
     MegaError err = {0};
     if (read_lines(count, rules, null, &out, &err))
         fail_msg("%s", err.text);
-    if (out.size != strlen(expected) || memcmp(out.size ? (char *)out.data : "", expected, out.size))
+    if (out.size != strlen(expected) ||
+        memcmp(out.size ? (char *)out.data : "", expected, out.size))
         fail_msg("got '%.*s', expected '%s'", (int)out.size, out.size ? (char *)out.data : "",
                  expected);
     mega_buffer_free(&out);
@@ -344,7 +346,10 @@ static void flaws_of_lines(void **state)
     assert_int_equal(read_lines(1, (MegaTextRules){.bytes = MEGA_TEXT_PATHS}, false, &out, &err),
                      MEGA_ERR_FORMAT);
     assert_non_null(strstr(err.text, "line 2 holds NUL at byte 2"));
-    write_file(0, "\xff\xfe" "a\0\n\0", 6);
+    write_file(0,
+               "\xff\xfe"
+               "a\0\n\0",
+               6);
     assert_int_equal(read_lines(1, (MegaTextRules){.bytes = MEGA_TEXT_REPAIRED}, false, &out, &err),
                      MEGA_ERR_FORMAT);
     assert_non_null(strstr(err.text, "is UTF-16 text"));

@@ -8,16 +8,22 @@
 
 #include "bytes.h"
 
-json_t *json_text(const char *text)
+json_t *json_bytes(const void *text, size_t size)
 {
-    size_t size = strlen(text);
-    if (mega_utf8_valid(text, size))
-        return json_string(text);
     MegaBuffer clean = {0};
+    if (size == 0) /* text may be NULL, which jansson refuses */
+        return json_string("");
+    if (mega_utf8_valid(text, size))
+        return json_stringn(text, size);
     mega_utf8_repair(text, size, &clean);
     json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
     mega_buffer_free(&clean);
     return value;
+}
+
+json_t *json_text(const char *text)
+{
+    return json_bytes(text, strlen(text));
 }
 
 json_t *json_number(double value)

@@ -9,7 +9,8 @@
 
 #include "mega.h"
 
-/* A text whatever its bytes are: what is no UTF-8 becomes U+FFFD. */
+/* A text whatever its bytes are: what is no UTF-8 becomes U+FFFD. An empty one may be NULL. */
+json_t *json_bytes(const void *text, size_t size);
 json_t *json_text(const char *text);
 /* null for an infinity or a NaN, which JSON does not have. */
 json_t *json_number(double value);

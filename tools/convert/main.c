@@ -18,6 +18,7 @@
 #include "metadata.h"
 #include "progress.h"
 #include "suggest.h"
+#include "terminal.h"
 #include "text_input.h"
 #include "version.h"
 #include "write.h"
@@ -78,10 +79,20 @@ static int usage_error(const char *format, ...)
     va_list args;
     va_start(args, format);
     fputs("mega-convert: ", stderr);
-    vfprintf(stderr, format, args);
+    put_message(format, args);
     fputs("\nTry 'mega-convert --help'.\n", stderr);
     va_end(args);
     return 2;
+}
+
+static void report(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("mega-convert: ", stderr);
+    put_message(format, args);
+    fputc('\n', stderr);
+    va_end(args);
 }
 
 /* Exit status, after everything has been printed. */
@@ -89,7 +100,7 @@ static int finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    fputs("mega-convert: cannot write to standard output\n", stderr);
+    report("cannot write to standard output");
     return 1;
 }
 
@@ -583,6 +594,7 @@ int main(int argc, char **argv)
     int option, index = 0;
     opterr = 0;
     catch_lost_mapping("mega-convert", write_abandon);
+    guard_terminal();
     while ((option = getopt_long(argc, argv, ":o:qvh", long_options, &index)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             if (option == 'h')
@@ -604,12 +616,11 @@ int main(int argc, char **argv)
     if (!options.list && !options.write.path)
         return usage_error("no output was given: -o MODEL.mega");
     if (!options.list && !options.force && access(options.write.path, F_OK) == 0) {
-        fprintf(stderr, "mega-convert: %s exists already; --force overwrites it\n",
-                options.write.path);
+        report("%s exists already; --force overwrites it", options.write.path);
         return 1;
     }
     if (convert(&options, &err)) {
-        fprintf(stderr, "mega-convert: %s\n", err.text);
+        report("%s", err.text);
         return 1;
     }
     return finish_output();

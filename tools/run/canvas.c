@@ -407,7 +407,7 @@ static void describe_svg(const Canvas *canvas, const MegaBuffer *file, const cha
                          MegaBuffer *out)
 {
     const char *begin = (const char *)file->data, *end = begin + file->size;
-    const char *tag = memmem(begin, file->size, "<svg", 4);
+    const char *tag = file->size ? memmem(begin, file->size, "<svg", 4) : NULL;
     const char *close = tag ? memchr(tag, '>', (size_t)(end - tag)) : NULL;
     size_t head = close ? (size_t)(close + 1 - begin) : 0;
     mega_put_bytes(out, begin, head);

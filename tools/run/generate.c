@@ -124,7 +124,8 @@ static bool cut_at_stop(const Generator *g, MegaBuffer *text)
     bool found = false;
     for (int i = 0; i < g->options->stop_count; i++) {
         const char *stop = g->options->stops[i];
-        const uint8_t *at = memmem(text->data, text->size, stop, strlen(stop));
+        const uint8_t *at =
+            text->size ? memmem(text->data, text->size, stop, strlen(stop)) : NULL;
         if (at) {
             text->size = (size_t)(at - text->data);
             found = true;
@@ -163,13 +164,8 @@ static void print_sample_json(const Generator *g, const Sample *sample)
         json_array_append_new(ids, json_integer(mega_load_u32(sample->ids.data + at)));
     json_t *object = json_pack("{s:s,s:o,s:i}", "finish", sample->reason, "ids", ids, "tokens",
                                sample->count);
-    if (g->codec) {
-        MegaBuffer clean = {0};
-        mega_utf8_repair(sample->text.data, sample->text.size, &clean);
-        json_object_set_new(object, "text",
-                            json_stringn((const char *)clean.data, clean.size));
-        mega_buffer_free(&clean);
-    }
+    if (g->codec)
+        json_object_set_new(object, "text", json_bytes(sample->text.data, sample->text.size));
     print_json_line(object);
 }
 

@@ -22,8 +22,10 @@ static char standard_input[] = "-", *standard_paths[] = {standard_input};
 int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
                       MegaError *err)
 {
-    *reader = (LineReader){.paths = count ? paths : standard_paths, .count = count ? count : 1,
-                           .rules = *rules, .fd = -1};
+    *reader = (LineReader){.paths = count ? paths : standard_paths,
+                           .count = count ? count : 1,
+                           .rules = *rules,
+                           .fd = -1};
     reader->block = malloc(BLOCK);
     return reader->block ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory to read lines");
 }
@@ -170,16 +172,15 @@ static int clean_line(LineReader *reader, MegaError *err)
     if (reader->rules.keep_cr && !reader->null && reader->size > 0 &&
         reader->text[reader->size - 1] == '\r')
         reader->size--;
-    int code = reader->null ? 0
-                            : mega_text_check_line(reader->text, reader->size, reader->number,
-                                                   reader->name, &reader->rules, &reader->flaw,
-                                                   err);
+    int code = reader->null
+                   ? 0
+                   : mega_text_check_line(reader->text, reader->size, reader->number, reader->name,
+                                          &reader->rules, &reader->flaw, err);
     if (code)
         return code;
     if (!flawed)
         warn_of_flaw(&reader->flaw, reader->name, &reader->rules);
-    const size_t mark =
-        mega_text_mark(reader->text, reader->size, reader->number, &reader->rules);
+    const size_t mark = mega_text_mark(reader->text, reader->size, reader->number, &reader->rules);
     reader->size -= mark;
     memmove(reader->text, reader->text + mark, reader->size);
     reader->text[reader->size] = '\0';

@@ -1,9 +1,9 @@
 /*
  * lines.h - text files line by line, for translate and score, and lists of all kinds.
  *
- * Lines are what formats/text_input.h takes for lines of a text. They are read in blocks, and a line
- * is given out as soon as its end has arrived, so that a program at the other end of a pipe may wait
- * for the answer to a line before it writes the next.
+ * Lines are what formats/text_input.h takes for lines of a text. They are read in blocks, and a
+ * line is given out as soon as its end has arrived, so that a program at the other end of a pipe
+ * may wait for the answer to a line before it writes the next.
  */
 #ifndef RUN_LINES_H
 #define RUN_LINES_H
@@ -14,13 +14,13 @@
 /* Lines of several files, one after the other; "-" is standard input. */
 typedef struct LineReader {
     MegaTextRules rules;
-    bool null; /* lines end in NUL and nothing else */
+    bool null;    /* lines end in NUL and nothing else */
     char **paths; /* [count] */
     int count, next;
     int fd;         /* of the open file, or -1 */
     uint8_t *block; /* [filled] bytes read from it, of which [at] were given out */
     size_t at, filled;
-    bool after_cr; /* the last line ended in CR: a LF that follows belongs to it */
+    bool after_cr;    /* the last line ended in CR: a LF that follows belongs to it */
     const char *name; /* of it, for messages */
     size_t number;    /* of the line in it, from 1 */
     char *text;       /* the line without its end and a NUL behind it; may hold NULs */

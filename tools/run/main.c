@@ -16,6 +16,7 @@
 #include "mapping.h"
 #include "options.h"
 #include "suggest.h"
+#include "terminal.h"
 #include "version.h"
 
 typedef struct Command {
@@ -149,6 +150,7 @@ int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_DFL);
     catch_lost_mapping("mega-run", NULL);
+    guard_terminal();
     if (argc < 2) {
         print_help(stderr);
         return 2;

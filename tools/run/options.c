@@ -9,6 +9,7 @@
 
 #include "command_line.h"
 #include "progress.h"
+#include "terminal.h"
 
 static bool output_lost; /* a line of JSON that could not be made */
 
@@ -18,7 +19,7 @@ void report(const char *format, ...)
     progress_clear();
     va_start(args, format);
     fputs("mega-run: ", stderr);
-    vfprintf(stderr, format, args);
+    put_message(format, args);
     fputc('\n', stderr);
     va_end(args);
 }
@@ -28,7 +29,7 @@ int usage_error(const char *command, const char *format, ...)
     va_list args;
     va_start(args, format);
     fprintf(stderr, "mega-run %s: ", command);
-    vfprintf(stderr, format, args);
+    put_message(format, args);
     fprintf(stderr, "\nTry 'mega-run %s --help'.\n", command);
     va_end(args);
     return 2;

@@ -166,11 +166,6 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     putchar('\n');
 }
 
-static json_t *source_json(const Line *line)
-{
-    return json_stringn(line->text.size ? (const char *)line->text.data : "", line->text.size);
-}
-
 static json_t *symbols_json(const MegaCodec *codec, const int32_t *ids, size_t count)
 {
     json_t *list = json_array();
@@ -191,8 +186,7 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
         json_array_append_new(scores, json_number((double)hypothesis->scores[i]));
     }
     if (t->target)
-        json_object_set_new(object, "text",
-                            json_stringn((const char *)text->data, text->size));
+        json_object_set_new(object, "text", json_bytes(text->data, text->size));
     json_object_set_new(object, "ids", ids);
     json_object_set_new(object, "score", json_number(hypothesis->score));
     json_object_set_new(object, "token_scores", scores);
@@ -218,7 +212,8 @@ static void fail_line(Translator *t, const Line *line)
     report("%s", err.text);
     if (t->options->json)
         print_json_line(
-            json_pack("{s:o,s:o}", "source", source_json(line), "error", json_error(&err)));
+            json_pack("{s:o,s:o}", "source", json_bytes(line->text.data, line->text.size), "error",
+                      json_error(&err)));
     else
         putchar('\n');
 }
@@ -244,7 +239,9 @@ static int print_line(Translator *t, const Line *line, const MegaTranslation *re
     if (!list && (!result || result->count == 0))
         putchar('\n');
     if (list) {
-        json_t *object = json_pack("{s:o,s:o}", "source", source_json(line), "hypotheses", list);
+        json_t *object =
+            json_pack("{s:o,s:o}", "source", json_bytes(line->text.data, line->text.size),
+                      "hypotheses", list);
         if (t->search.alignments && t->source && line->count > 0)
             json_object_set_new(object, "source_symbols",
                                 symbols_json(t->source, line->ids, line->count));

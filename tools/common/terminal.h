@@ -1,0 +1,21 @@
+/*
+ * terminal.h - what the commands show a person.
+ *
+ * Labels, paths, texts and metadata may be a stranger's and hold what steers a terminal: other
+ * colours, another title, keys that are pressed. Where the output is a terminal it is escaped, all
+ * in one place; files and pipes get it as it is.
+ */
+#ifndef COMMON_TERMINAL_H
+#define COMMON_TERMINAL_H
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Puts stdout behind a filter if it is a terminal: of control characters (mega_utf8_is_control) only
+ * tabs and line ends pass, others become \x1b or \u009b. To be called before anything is printed. */
+void guard_terminal(void);
+
+/* One message on standard error, with '?' in the place of control characters. */
+void put_message(const char *format, va_list args);
+
+#endif
