@@ -54,8 +54,14 @@ static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaErro
     return 0;
 }
 
-static int check_image(const MegaEmbedConfig *embed, const MegaInput *input, MegaError *err)
+/* A shape that was not given is the model's. */
+static int check_image(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
 {
+    if (input->channels == 0 && input->height == 0 && input->width == 0) {
+        input->channels = embed->channels;
+        input->height = embed->height;
+        input->width = embed->width;
+    }
     if (input->channels != embed->channels || input->height != embed->height ||
         input->width != embed->width)
         return mega_fail(err, MEGA_ERR_INPUT,
@@ -68,6 +74,15 @@ static int check_image(const MegaEmbedConfig *embed, const MegaInput *input, Meg
                          "an image of %d x %d x %d values (channels x height x width) was given "
                          "with %zu values",
                          input->channels, input->height, input->width, input->length);
+    return 0;
+}
+
+static int check_values(const MegaInput *input, MegaError *err)
+{
+    for (size_t i = 0; i < input->length; i++)
+        if (!isfinite(input->values[i]))
+            return mega_fail(err, MEGA_ERR_INPUT, "value %zu of the input is %s", i,
+                             isnan(input->values[i]) ? "NaN, not a number" : "infinite");
     return 0;
 }
 
@@ -84,6 +99,8 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
         code = check_tokens(embed, input, err);
     else if (expected == MEGA_INPUT_IMAGE)
         code = check_image(embed, input, err);
+    if (!code && expected != MEGA_INPUT_TOKENS)
+        code = check_values(input, err);
     if (code)
         return code;
     if (input->length == 0)

@@ -131,7 +131,7 @@ typedef struct MegaInput {
     const int32_t *tokens; /* [length] for MEGA_INPUT_TOKENS: used as they are, nothing appended */
     const float *values;   /* [length] normalised samples, or [channels][height][width] pixels */
     size_t length;         /* tokens or samples; channels*height*width for an image */
-    int channels, height, width; /* images only */
+    int channels, height, width; /* of an image; all 0: those that the model takes */
 } MegaInput;
 
 /* inputs: mega_model_input_count() of them. logits [class count], before softmax (spec section 8).
@@ -225,7 +225,7 @@ typedef struct MegaSearchOptions {
     double unk_penalty;        /* 0: taken from the log-probability of <unk> */
     double temperature;        /* 1: logits are divided by it */
     bool unnormalized;         /* score = sum */
-    const int32_t *prefix;     /* tokens that every result begins with */
+    const int32_t *prefix;     /* tokens that every result begins with, at most its limit */
     size_t prefix_length;
     bool alignments;           /* keep the cross attention */
 } MegaSearchOptions;

@@ -380,6 +380,11 @@ static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
                          "a translation should have at least %d tokens, but at most %zu are "
                          "possible; change the smallest or the largest length",
                          batch->options->min_len, search->max_len);
+    if (batch->options->prefix_length > search->max_len)
+        return mega_fail(batch->err, MEGA_ERR_ARGUMENT,
+                         "the prefix has %zu tokens, but a translation may have at most %zu here; "
+                         "allow more, or give a shorter prefix",
+                         batch->options->prefix_length, search->max_len);
     search->out = out;
     out->source_length = search->encoded->length;
     search->live = calloc(beam, sizeof *search->live);

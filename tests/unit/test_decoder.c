@@ -570,6 +570,7 @@ static void prefixes_are_kept(void **state)
     int32_t source[] = {9, 8, 2}, prefix[] = {11, 7};
     MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3};
     MegaTranslation result;
+    MegaError err = {0};
     (void)state;
     options.prefix = prefix;
     options.prefix_length = 2;
@@ -579,6 +580,15 @@ static void prefixes_are_kept(void **state)
     for (int i = 0; i < result.count; i++)
         assert_memory_equal(result.hypotheses[i].tokens, prefix, sizeof prefix);
     mega_translation_free(&result);
+    options.max_len_b = 2; /* nothing but the prefix */
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
+    assert_memory_equal(result.hypotheses[0].tokens, prefix, sizeof prefix);
+    assert_int_equal(result.hypotheses[0].length, 3);
+    mega_translation_free(&result);
+    options.max_len_b = 1;
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "the prefix has 2 tokens"));
     mega_session_free(session);
     mega_model_free(model);
 }

@@ -238,13 +238,62 @@ static void overflow_is_an_error(void **state)
 {
     Random random = {17};
     MegaConfig config = small_config();
-    const float values[] = {3e38f, -3e38f, NAN, 1};
+    const float values[] = {3e38f, -3e38f, 3e38f, 1};
     (void)state;
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
     MegaModel *model = random_model(&config, &random);
     MegaSession *session;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
     expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0}, "finite");
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* What is no number comes from the input, not from an overflow: it is named with its place. */
+static void values_must_be_finite(void **state)
+{
+    Random random = {18};
+    MegaConfig config = small_config();
+    const float nan[] = {0, 1, NAN, 1}, infinite[] = {-INFINITY, 1};
+    (void)state;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session;
+    assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0}, "value 2 of");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0}, "NaN");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, infinite, 2, 0, 0, 0},
+                 "value 0 of the input is infinite");
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* An image without a shape has the model's; one of other sizes is refused. */
+static void images_may_leave_out_their_shape(void **state)
+{
+    Random random = {19};
+    MegaConfig config = small_config();
+    float values[3 * 8 * 4], logits[2][16];
+    (void)state;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_PATCHES, .pad = -1, .patch = 4,
+                                     .channels = 3, .height = 8, .width = 4};
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session;
+    for (size_t i = 0; i < 96; i++)
+        values[i] = (float)i / 96;
+    MegaInput with = {MEGA_INPUT_IMAGE, NULL, values, 96, 3, 8, 4}, without = with, wrong = with;
+    without.channels = without.height = without.width = 0;
+    assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+    assert_true(mega_model_class_count(model) <= 16);
+    assert_int_equal(mega_session_classify(session, &with, 1, logits[0], NULL), 0);
+    assert_int_equal(mega_session_classify(session, &without, 1, logits[1], NULL), 0);
+    assert_memory_equal(logits[0], logits[1],
+                        (size_t)mega_model_class_count(model) * sizeof logits[0][0]);
+    without.length = wrong.length = 95;
+    expect_error(session, without, "95 values");
+    expect_error(session, wrong, "95 values");
+    wrong.height = 4;
+    expect_error(session, wrong, "3 x 4 x 4");
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -260,6 +309,8 @@ int main(void)
         cmocka_unit_test(wrong_inputs_are_refused),
         cmocka_unit_test(images_have_all_their_values),
         cmocka_unit_test(overflow_is_an_error),
+        cmocka_unit_test(values_must_be_finite),
+        cmocka_unit_test(images_may_leave_out_their_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

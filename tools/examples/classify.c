@@ -1,8 +1,8 @@
 /*
  * classify.c - an example of the C interface: classify MODEL.mega < NUMBERS
  *
- * The numbers, separated by white space, are what the model is fed: token ids or samples,
- * normalised.
+ * The numbers, separated by white space, are what the model is fed: token ids, or samples or pixels
+ * (channels x height x width), normalised.
  * Prints the label and probability of every class, the best first.
  *
  *     cc classify.c -o classify $(pkg-config --cflags --libs mega)
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     }
     input.kind = mega_model_input_kind(model);
     input.tokens = tokens;
-    input.values = numbers;
+    input.values = numbers; /* an image's shape is the model's, since none is given */
     if (mega_session_classify(session, &input, 1, logits, &err))
         goto out;
     mega_softmax(logits, mega_model_class_count(model), logits);

@@ -1,6 +1,7 @@
 """The C interface from Python, with ctypes and nothing else: classify.py MODEL.mega < NUMBERS
 
-The numbers, separated by white space, are what the model is fed: token ids or normalised samples.
+The numbers, separated by white space, are what the model is fed: token ids, or samples or pixels
+(channels x height x width), normalised.
 Prints the label and probability of every class, the best first. MEGA_LIBRARY may name the library.
 """
 import ctypes
@@ -79,6 +80,7 @@ class Classifier:
         if kind == TOKENS:
             given.tokens = (ctypes.c_int32 * len(numbers))(*map(int, numbers))
         else:
+            # an image's shape is the model's, since none is given
             given.values = (ctypes.c_float * len(numbers))(*numbers)
         logits = (ctypes.c_float * classes)()
         check(lib.mega_session_classify, self.session, ctypes.byref(given), 1, logits)

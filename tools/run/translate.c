@@ -360,6 +360,12 @@ static int load_prefix(Translator *t, MegaError *err)
                    : mega_codec_encode(t->target, text, strlen(text), t->options->pre_tokenized,
                                        &t->prefix, &t->search.prefix_length, err);
     t->search.prefix = t->prefix;
+    if (!code && t->search.max_len_a == 0 &&
+        t->search.prefix_length > (size_t)t->search.max_len_b)
+        code = mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "--prefix has %zu tokens, but --max-len-b allows a translation of %d; "
+                         "give more, or a shorter prefix",
+                         t->search.prefix_length, t->search.max_len_b);
     return code;
 }
 
