@@ -181,6 +181,50 @@ static void test_clip_is_padded_cut_or_whole(void **state)
     }
 }
 
+/* Long recordings are given in windows that overlap when that is wanted, else their first clip says
+ * that it is not all; a hundredth more than a clip is none of them. */
+static void test_long_recordings(void **state)
+{
+    static const struct {
+        size_t recorded;
+        bool scan, is_cut;
+        size_t clips[5][2];
+    } cases[] = {
+        {250, false, true, {{0, 100}}},
+        {101, false, false, {{0, 100}}},
+        {101, true, false, {{0, 100}}},
+        {102, false, true, {{0, 100}}},
+        {102, true, false, {{0, 100}, {25, 77}}},
+        {160, true, false, {{0, 100}, {25, 100}, {50, 100}, {75, 85}}},
+        {60, true, false, {{0, 60}}},
+    };
+    MegaModel *model = audio_model(100);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        InputReader *reader = new_reader(model, &(InputOptions){.scan = cases[i].scan});
+        const bool scanned = cases[i].clips[1][1] > 0;
+        Input input;
+        write_ramp(path, cases[i].recorded);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
+            for (size_t c = 0; cases[i].clips[c][1]; c++) {
+                assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+                assert_clip(&input, cases[i].clips[c][0], cases[i].clips[c][1], 100);
+                assert_int_equal(input.is_cut, cases[i].is_cut);
+                assert_int_equal(input.scanned, scanned);
+                input_free(&input);
+            }
+            if (cases[i].is_cut)
+                assert_true(fabs(input_reader_length(reader) -
+                                 (double)cases[i].recorded / RATE) < 1e-9);
+            assert_int_equal(input_reader_next(reader, &input, NULL), 0);
+        }
+        assert_true(fabs(input_reader_clip(reader) - 0.1) < 1e-9);
+        input_reader_free(reader);
+    }
+    mega_model_free(model);
+}
+
 static void test_windows(void **state)
 {
     /* window, hop, model's length in samples -> the clips (first, used), ended by used = 0 */
@@ -520,6 +564,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clip_is_padded_cut_or_whole),
+        cmocka_unit_test(test_long_recordings),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_audio_refuses),

@@ -24,6 +24,7 @@
 #include "options.h"
 #include "predict.h"
 #include "progress.h"
+#include "source.h"
 #include "verbose.h"
 
 static const char help[] =
@@ -36,7 +37,9 @@ static const char help[] =
     "Prints label and probability; with several inputs the path before them; with --window the\n"
     "seconds where the window begins and ends. With --threshold there is one line for an event,\n"
     "such as a word, as soon as a window has made its average probability reach P. It lasts until\n"
-    "the average is below P / 2, or below P and that of another label is larger.\n"
+    "the average is below P / 2, or below P and that of another label is larger. A recording that\n"
+    "is longer than the model's clip gives events by itself: windows of a clip, a quarter of it\n"
+    "apart, P 0.5, none of labels like _silence_; --top and --json look at the first clip only.\n"
     "\n"
     "  -m, --model FILE        the model\n"
     "      --top K             the K best labels, one a line (1)\n"
@@ -63,6 +66,7 @@ static const char help[] =
 
 #define MAX_IGNORES 64
 #define DEFAULT_SMOOTH 3
+#define SCAN_THRESHOLD 0.5 /* of events in long recordings */
 
 typedef struct Options {
     const char *model, *files_from;
@@ -83,7 +87,8 @@ typedef struct Engine {
     InputReader *reader;
     float *probabilities; /* [classes] */
     int *order;           /* [classes], best first */
-    Events *events;       /* NULL without --threshold */
+    Events *events;       /* NULL without --threshold, and before a long recording comes */
+    double *sums;         /* [classes] of the probabilities of a long recording's windows */
     char *waiting;        /* the first of a pair */
 } Engine;
 
@@ -91,6 +96,7 @@ typedef struct Engine {
 
 typedef struct Classifier {
     const Options *options;
+    bool explained; /* what is printed of a long recording */
     Engine engines[KIND_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
                                    the first one serves all */
     bool show_path;
@@ -146,7 +152,7 @@ static void print_json(const Classifier *c, const Engine *engine, const char *pa
                        const Input *input, int top)
 {
     json_t *object = input_object(engine, path), *list = json_array();
-    if (c->options->input.window > 0)
+    if (c->options->input.window > 0 || input->is_cut)
         set_span(object, input->start, input->end);
     for (int i = 0; i < top; i++) {
         int index = engine->order[i];
@@ -184,15 +190,19 @@ typedef struct Heard {
     const Classifier *c;
     const Engine *engine;
     const char *path;
+    size_t windows; /* of a long recording */
+    double end;     /* of the last one, seconds */
+    int events;     /* that were printed */
 } Heard;
 
 static void print_event(void *context, EventMoment moment, const Event *event)
 {
-    const Heard *heard = context;
+    Heard *heard = context;
     const Classifier *c = heard->c;
     char number[16];
-    if (moment != (c->options->ends ? EVENT_ENDS : EVENT_BEGINS))
+    if (moment != (c->options->ends || heard->windows ? EVENT_ENDS : EVENT_BEGINS))
         return;
+    heard->events++;
     if (c->options->json) {
         json_t *object = input_object(heard->engine, heard->path);
         json_t *found = class_object(heard->engine, event->label, event->probability);
@@ -302,15 +312,74 @@ static void free_engine(Engine *engine)
     free(engine->path);
     free(engine->probabilities);
     free(engine->order);
+    free(engine->sums);
     events_free(engine->events);
     free(engine->waiting);
     *engine = (Engine){0};
 }
 
+/* ---- Recordings longer than a clip ---------------------------------------------------------- */
+
+/* Labels such as _silence_ are no events. */
+static bool is_background(const char *label)
+{
+    const size_t length = label ? strlen(label) : 0;
+    return length > 2 && label[0] == '_' && label[length - 1] == '_';
+}
+
+static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError *err)
+{
+    const int classes = mega_model_class_count(engine->model);
+    if (!engine->sums && !(engine->sums = calloc((size_t)classes, sizeof *engine->sums)))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
+    memset(engine->sums, 0, (size_t)classes * sizeof *engine->sums);
+    if (!engine->events) {
+        int code = events_new(&engine->events, classes, SCAN_THRESHOLD, DEFAULT_SMOOTH, err);
+        if (code)
+            return code;
+        for (int i = 0; i < classes; i++)
+            if (is_background(mega_model_label(engine->model, i)))
+                events_ignore(engine->events, i);
+    }
+    const double clip = input_reader_clip(engine->reader);
+    if (!c->options->quiet && !c->explained)
+        report("%s is longer than the model's clip of %g s: printed are the seconds where "
+               "something begins and ends; --window %g shows every window",
+               mega_source_name(path), clip, clip);
+    c->explained = true;
+    return 0;
+}
+
+static void add_window(Engine *engine, Heard *heard, const Input *input)
+{
+    heard->windows++;
+    heard->end = input->end;
+    for (int i = 0; i < mega_model_class_count(engine->model); i++)
+        engine->sums[i] += (double)engine->probabilities[i];
+}
+
+/* A long recording without an event: what it is on average. */
+static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
+{
+    Event whole = {.end = heard->end};
+    if (!heard->windows || heard->events)
+        return;
+    for (int i = 0; i < mega_model_class_count(engine->model); i++)
+        if (engine->sums[i] > engine->sums[whole.label])
+            whole.label = i;
+    whole.probability = engine->sums[whole.label] / (double)heard->windows;
+    if (!c->options->quiet)
+        report("%s: nothing reached probability %g; the line is the average of the recording",
+               mega_source_name(heard->path), SCAN_THRESHOLD);
+    print_event(heard, EVENT_ENDS, &whole);
+}
+
 /* The probabilities of an input become lines. */
 static void take_result(const Classifier *c, Engine *engine, Heard *heard, const Input *input)
 {
-    if (engine->events) {
+    if (input->scanned)
+        add_window(engine, heard, input);
+    if (c->options->threshold > 0 || input->scanned) {
         events_add(engine->events, engine->probabilities, input->start, input->end, print_event,
                    heard);
         heed_closed_output();
@@ -318,13 +387,15 @@ static void take_result(const Classifier *c, Engine *engine, Heard *heard, const
     }
     rank_classes(engine, c->options->top);
     print_result(c, engine, heard->path, input);
+    if (input->is_cut && !c->options->quiet)
+        report_cut(engine->reader, heard->path, input, "--window");
 }
 
 /* One path, or a pair, through reader and session: one result, or one for each window. */
 static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
 {
     MegaError err = {0};
-    Heard heard = {c, engine, path};
+    Heard heard = {.c = c, .engine = engine, .path = path};
     double begun = clock_seconds();
     int more = input_reader_begin(engine->reader, path, second, &err);
     if (more == MEGA_ERR_INPUT && c->options->model && strcmp(path, "-") != 0 &&
@@ -340,6 +411,8 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
                                &err);
             c->running += clock_seconds() - begun;
             c->done += code == 0;
+            if (!code && input.scanned && !heard.windows)
+                code = begin_scan(c, engine, path, &err);
             if (code)
                 more = code;
             else
@@ -350,6 +423,8 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
     }
     if (engine->events)
         events_finish(engine->events, print_event, &heard);
+    if (more == 0)
+        finish_scan(c, engine, &heard);
     if (more < 0)
         fail_input(c, path, &err);
 }
@@ -566,6 +641,8 @@ int command_classify(int argc, char **argv)
     status = check_usage(&options, inputs || options.files_from);
     if (status)
         return status;
+    /* one result an input, where a program may count on it */
+    options.input.scan = !options.json && !options.top && options.input.window == 0;
     if (!options.top)
         options.top = 1;
     if (!options.smooth)

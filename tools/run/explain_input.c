@@ -436,6 +436,8 @@ static int read_input(Subject *subject, const ExplainOptions *options, char **pa
         if (more == 0)
             code = mega_fail(err, MEGA_ERR_INPUT, "%s holds nothing", paths[0]);
     }
+    if (!code && subject->input.is_cut)
+        report_cut(reader, paths[0], &subject->input, "'mega-run classify' with --window");
     input_reader_free(reader);
     return code;
 }

@@ -26,6 +26,8 @@
 
 #define MAX_CLIP (1u << 26) /* samples of one clip: 70 minutes at 16 kHz */
 #define STEP 65536          /* samples per read */
+#define SCAN_PARTS 4        /* windows that begin within a clip of a long recording */
+#define SLACK 100           /* a part of a clip by which a recording may be longer */
 #define SNIFF_SIZE 512      /* bytes */
 
 struct InputReader {
@@ -41,10 +43,12 @@ struct InputReader {
     MegaPcm pcm;
     bool has_pcm;
     size_t window, hop; /* samples; hop 0: one clip per recording */
+    bool scan;
 
     /* The current path. */
     char *path, *second;
     bool started;
+    bool scanning; /* this recording is a long one */
     MegaAudio *stream;
     bool ended;     /* stream is */
     float *samples; /* from sample number `base` of the recording on */
@@ -299,6 +303,7 @@ int input_reader_new(InputReader **out, const MegaModel *model, const InputOptio
     reader->model = model;
     reader->ids = options->ids;
     reader->warn = options->warn;
+    reader->scan = options->scan;
     int code = read_features(reader, err);
     if (!code)
         code = set_options(reader, options, err);
@@ -318,7 +323,7 @@ static void finish(InputReader *reader)
     free(reader->second);
     reader->stream = NULL;
     reader->path = reader->second = NULL;
-    reader->started = reader->ended = false;
+    reader->started = reader->ended = reader->scanning = false;
     reader->count = 0;
     reader->base = 0;
 }
@@ -438,7 +443,7 @@ static int skip(InputReader *reader, size_t n, MegaError *err)
 /* The first `used` samples of the buffer as a clip, with silence up to the model's length. */
 static int make_clip(const InputReader *reader, size_t used, Input *out, MegaError *err)
 {
-    size_t length = reader->hop ? reader->window : used;
+    size_t length = reader->hop ? reader->window : used; /* of a model without a length */
     if (reader->audio.length)
         length = (size_t)reader->audio.length;
     out->values = calloc(length, sizeof *out->values);
@@ -455,38 +460,78 @@ static int make_clip(const InputReader *reader, size_t used, Input *out, MegaErr
     return 0;
 }
 
+/* From one window to the next; 0: there is just one clip. */
+static size_t hop_of(const InputReader *reader)
+{
+    return reader->scanning ? (reader->window + SCAN_PARTS - 1) / SCAN_PARTS : reader->hop;
+}
+
+/* Is the recording longer than one clip? A little more may come of another rate. */
+static int look_behind(InputReader *reader, bool *is_longer, MegaError *err)
+{
+    const size_t most = reader->audio.length ? reader->window + reader->window / SLACK
+                                             : reader->window;
+    int code = fill(reader, most + 1, err);
+    *is_longer = reader->count > most;
+    if (!code && *is_longer && !reader->audio.length)
+        code = mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s is longer than %g s, the limit of a single clip; classify it in "
+                         "pieces with --window",
+                         mega_source_name(reader->path),
+                         floor((double)MAX_CLIP / reader->audio.sample_rate));
+    return code;
+}
+
 static int next_clip(InputReader *reader, Input *out, MegaError *err)
 {
     const bool first = !reader->started;
+    bool is_longer = false;
     int code = 0;
-    if (!first && !reader->hop)
+    if (!first && !hop_of(reader))
         return 0;
     if (!first) { /* another window only if the one before did not reach the end */
         code = fill(reader, reader->window + 1, err);
         if (code || reader->count <= reader->window)
             return code;
-        code = skip(reader, reader->hop, err);
+        code = skip(reader, hop_of(reader), err);
     }
     if (!code)
         code = fill(reader, reader->window, err);
-    if (!code && first && !reader->hop && !reader->audio.length) {
-        code = fill(reader, reader->window + 1, err);
-        if (!code && reader->count > reader->window)
-            code = mega_fail(err, MEGA_ERR_LIMIT,
-                             "%s is longer than %g s, the limit of a single clip; classify it in "
-                             "pieces with --window",
-                             mega_source_name(reader->path),
-                             floor((double)MAX_CLIP / reader->audio.sample_rate));
-    }
+    if (!code && first && !reader->hop)
+        code = look_behind(reader, &is_longer, err);
     if (!code && first && !reader->count)
         code = mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples; expected a recording",
                          mega_source_name(reader->path));
     if (code || !reader->count)
         return code;
     reader->started = true;
+    reader->scanning |= is_longer && reader->scan;
     code = make_clip(reader, reader->count < reader->window ? reader->count : reader->window, out,
                      err);
+    out->is_cut = is_longer && !reader->scan;
+    out->scanned = reader->scanning;
     return code ? code : 1;
+}
+
+double input_reader_length(InputReader *reader)
+{
+    struct stat info;
+    if (!reader->path || reader->kind != INPUT_AUDIO || stat(reader->path, &info) != 0 ||
+        !S_ISREG(info.st_mode))
+        return 0;
+    while (!reader->ended) {
+        reader->base += reader->count;
+        reader->count = 0;
+        if (fill(reader, STEP, NULL))
+            return 0;
+    }
+    return (double)(reader->base + reader->count) / reader->audio.sample_rate;
+}
+
+double input_reader_clip(const InputReader *reader)
+{
+    return reader->kind == INPUT_AUDIO ? (double)reader->audio.length / reader->audio.sample_rate
+                                       : 0;
 }
 
 /* ---- Images --------------------------------------------------------------------------------- */

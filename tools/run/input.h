@@ -5,7 +5,9 @@
  * window, several. Messages name the file, what was found in it and what the model expects.
  *
  * Audio without a window: one clip per recording. Where the model has a clip length (audio.length),
- * a longer recording is cut and a shorter one padded with zero samples, before normalisation.
+ * a shorter recording is padded with zero samples, before normalisation. Of one that is longer, by
+ * more than a hundredth, the first clip is given, which says so (is_cut); with `scan` all of it, as
+ * with a window of one clip and a hop of a quarter.
  * Audio with a window: one clip every hop, from the start of the recording, until a window reaches
  * its end. The last one may be partial: it is padded with zero samples to the window, and to the
  * model's length, while its `end` is that of the recording. A window longer than the model's clips
@@ -26,6 +28,7 @@ typedef struct InputOptions {
     MegaPcm raw;        /* its format */
     double window, hop; /* seconds; window 0: one clip per recording, hop 0: as window */
     void (*warn)(const char *sentence); /* of bytes in a text that are no UTF-8; or NULL */
+    bool scan;          /* without a window: long recordings in windows all the same */
 } InputOptions;
 
 /* One thing to classify. views points into the owned buffers. */
@@ -33,6 +36,8 @@ typedef struct Input {
     MegaInput views[2]; /* second one for pair models */
     int count;
     double start, end; /* audio: seconds within the recording */
+    bool is_cut;       /* of a longer recording, the rest of which is not looked at */
+    bool scanned;      /* a window of a long recording, though none was asked for */
     float *values;
     int32_t *tokens[2];
 } Input;
@@ -48,6 +53,11 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
 /* The next clip: 1 and *out, 0 at the end, or a negative error. Free each with input_free. */
 int input_reader_next(InputReader *reader, Input *out, MegaError *err);
 void input_free(Input *input);
+/* Behind a clip that is_cut: how long the recording is, in seconds. 0: a pipe, which may have no end,
+ * or the rest cannot be read. Reads it to its end. */
+double input_reader_length(InputReader *reader);
+/* Seconds of the model's clips; 0: they have any length, or it does not take sound. */
+double input_reader_clip(const InputReader *reader);
 
 /* What a file holds, by content first and name second; for choosing a model and for messages. */
 typedef enum InputKind {

@@ -3,6 +3,21 @@
  */
 #include "predict.h"
 
+#include <stdio.h>
+
+#include "options.h"
+#include "source.h"
+
+void report_cut(InputReader *reader, const char *path, const Input *input, const char *way)
+{
+    char whole[40] = "";
+    const double length = input_reader_length(reader);
+    if (length > 0)
+        snprintf(whole, sizeof whole, " of %.2f", length);
+    report("%s: looked at the first %.2f%s s; %s %g looks at all of it", mega_source_name(path),
+           input->end, whole, way, input_reader_clip(reader));
+}
+
 int predict(float *probabilities, MegaSession *session, const MegaModel *model, const Input *input,
             const char *path, MegaError *err)
 {
