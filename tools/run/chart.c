@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MARGIN 40.0 /* of a picture */
 #define TICK_SIZE 10.5
 #define MOST_TICKS 24
 
@@ -218,13 +218,49 @@ void chart_key(Canvas *canvas, double x, double y, double width, ColourMap map, 
     canvas_text(canvas, x + left + width + 6, y + 9, style, "%s", high);
 }
 
+/* The first line of a text: so many bytes, up to a blank if there is one within `width`, at least a
+ * character. */
+static size_t first_line(Canvas *canvas, double width, TextStyle style, const char *text)
+{
+    char line[512];
+    size_t fitting = 0, blank = 0;
+    for (size_t n = 1; n < sizeof line; n++) {
+        if (((unsigned char)text[n] & 0xc0) == 0x80) /* inside of a character */
+            continue;
+        memcpy(line, text, n);
+        line[n] = '\0';
+        if (fitting && canvas_text_width(canvas, style, line) > width)
+            break;
+        fitting = n;
+        if (text[n] == ' ' || text[n] == '\0')
+            blank = n;
+        if (text[n] == '\0')
+            break;
+    }
+    return blank ? blank : fitting;
+}
+
+double chart_lines(Canvas *canvas, double x, double y, double width, double pitch, TextStyle style,
+                   const char *text)
+{
+    while (*text) {
+        const size_t length = first_line(canvas, width, style, text);
+        canvas_text(canvas, x, y, style, "%.*s", (int)length, text);
+        text += length;
+        while (*text == ' ')
+            text++;
+        y += pitch;
+    }
+    return y;
+}
+
 void chart_title(Canvas *canvas, double width, const char *title, const char *subtitle)
 {
-    TextStyle bold = {.size = 21, .bold = true, .room = width - 2 * MARGIN};
+    TextStyle bold = {.size = 21, .bold = true, .room = width - 2 * CHART_MARGIN};
     while (bold.size > 15 && canvas_text_width(canvas, bold, title) > bold.room)
         bold.size -= 1;
-    canvas_text(canvas, MARGIN, 40, bold, "%s", title);
-    canvas_text(canvas, MARGIN, 62,
-                (TextStyle){.size = 13, .colour = COLOUR_GREY, .room = width - 2 * MARGIN}, "%s",
-                subtitle);
+    canvas_text(canvas, CHART_MARGIN, 40, bold, "%s", title);
+    canvas_text(canvas, CHART_MARGIN, 62,
+                (TextStyle){.size = 13, .colour = COLOUR_GREY, .room = width - 2 * CHART_MARGIN},
+                "%s", subtitle);
 }

@@ -49,7 +49,13 @@ void chart_key(Canvas *canvas, double x, double y, double width, ColourMap map, 
                const char *high);
 /* What the picture is: the line at its top, and a smaller one below. Ends at CHART_TOP. */
 #define CHART_TOP 78.0
+#define CHART_MARGIN 50.0 /* where titles, and most of what is below them, begin */
 void chart_title(Canvas *canvas, double width, const char *title, const char *subtitle);
+
+/* A text in lines of at most `width`, broken at blanks, the first one's base line at y. Returns
+ * that of the line behind the last one. */
+double chart_lines(Canvas *canvas, double x, double y, double width, double pitch, TextStyle style,
+                   const char *text);
 
 /* The label of a number, such as "0.01" or "20k". */
 const char *chart_number(double value, char text[16]);

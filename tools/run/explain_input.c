@@ -15,13 +15,14 @@
 #include "text.h"
 
 #define WIDTH 1400.0
-#define LEFT 130.0   /* of what has names to its left */
-#define MAIN 830.0   /* width of the input and its strips */
-#define SIDE 1020.0  /* of the right column */
+#define LEFT 130.0  /* of what has names to its left */
+#define MAIN 830.0  /* width of the input and its strips */
+#define SIDE 1020.0 /* of the right column */
 #define SIDE_WIDTH 330.0
 #define MOST_BARS 10
-#define FFT 512      /* samples of a spectrum */
-#define DECIBELS 65.0 /* from the loudest to white */
+#define FFT 512          /* samples of a spectrum */
+#define DECIBELS 65.0    /* from white to black */
+#define LEAST_LOUD -30.0 /* dB that black stands for at least, so that silence stays white */
 #define TEXT_LINES 28
 
 typedef struct Subject {
@@ -34,11 +35,12 @@ typedef struct Subject {
     char title[400], subtitle[400];
     /* a recording */
     MegaAudioFeatures audio;
-    float *samples, *spectrogram; /* [FFT / 2][columns], high frequencies first; 1 is loudest */
+    float *samples, *spectrogram; /* [FFT / 2][columns], high frequencies first; 1 is black */
     size_t columns;
+    double loudest; /* what black stands for, in dB of a sine of amplitude 1 */
     /* a picture */
     MegaImageFeatures image;
-    float *pixels; /* [height][width][3] */
+    float *pixels;               /* [height][width][3] */
     int grid_width, grid_height; /* positions */
     /* texts */
     Tokens tokens[2];
@@ -111,8 +113,8 @@ static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double
         return;
     for (size_t start = (size_t)chunk; start < length; start += (size_t)chunk) {
         double at = x + width * (double)start / (double)length;
-        canvas_line(canvas, at, y - 3, at, bottom, (LineStyle){.colour = COLOUR_GREY,
-                                                               .dashed = true});
+        canvas_line(canvas, at, y - 3, at, bottom,
+                    (LineStyle){.colour = COLOUR_GREY, .dashed = true});
     }
 }
 
@@ -150,7 +152,8 @@ static double draw_side(const Subject *subject, Canvas *canvas, double y, double
 
 /* ---- Recordings ----------------------------------------------------------------------------- */
 
-/* Power spectra of windows of FFT samples around `columns` places, in dB below the loudest. */
+/* Power spectra of windows of FFT samples around `columns` places, in dB of a sine of amplitude 1,
+ * from DECIBELS below `loudest` (0) up to it (1). */
 static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 {
     const size_t bins = FFT / 2, columns = (size_t)MAIN;
@@ -176,9 +179,12 @@ static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
             subject->spectrogram[(bins - 1 - b) * columns + c] = power;
         }
     }
+    /* Under the window such a sine has the power (FFT / 4)^2. Steps of 5 dB make a round scale. */
+    const double full = 20 * log10(FFT / 4.0);
+    subject->loudest = fmax(5 * ceil((10 * log10((double)largest) - full) / 5), LEAST_LOUD);
     for (size_t i = 0; i < bins * columns && !code; i++) {
-        double level = 10 * log10(fmax((double)subject->spectrogram[i] / (double)largest, 1e-12));
-        subject->spectrogram[i] = (float)fmax(0, 1 + level / DECIBELS);
+        double level = 10 * log10(fmax((double)subject->spectrogram[i], 1e-12)) - full;
+        subject->spectrogram[i] = (float)fmax(0, 1 + (level - subject->loudest) / DECIBELS);
     }
     if (plan)
         fftwf_destroy_plan(plan);
@@ -197,8 +203,8 @@ static int prepare_recording(Subject *subject, MegaError *err)
     if (!subject->samples)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a recording");
     for (size_t i = 0; i < view->length; i++) /* mega_audio_normalize, undone */
-        subject->samples[i] = (float)((double)view->values[i] * (subject->audio.std + 1e-5) +
-                                      subject->audio.mean);
+        subject->samples[i] =
+            (float)((double)view->values[i] * (subject->audio.std + 1e-5) + subject->audio.mean);
     return make_spectrogram(subject, view->length, err);
 }
 
@@ -225,19 +231,35 @@ static void draw_wave(Canvas *canvas, const Plot *plot, const float *samples, si
     free(ys);
 }
 
+/* The colours of the spectrogram; ends at x. */
+static void draw_loudness(const Subject *subject, Canvas *canvas, double x, double y)
+{
+    char low[32], high[64];
+    snprintf(low, sizeof low, "%.0f", subject->loudest - DECIBELS);
+    snprintf(high, sizeof high, "%.0f dB of a full-scale sine", subject->loudest);
+    TextStyle style = {.size = 11};
+    x -= canvas_text_width(canvas, style, low) + canvas_text_width(canvas, style, high) + 102;
+    chart_key(canvas, x, y, 90, MAP_GREY, low, high);
+}
+
 static double draw_recording(Canvas *canvas, const void *context)
 {
     const Subject *subject = context;
     const MegaEmbedConfig *embed = &mega_model_config(subject->model)->embed;
     size_t length = subject->input.views[0].length;
-    double rate = subject->audio.sample_rate, seconds = (double)length / rate, loudest = 1e-3;
+    double rate = subject->audio.sample_rate, seconds = (double)length / rate, loudest = 0.1;
     double end = subject->input.end - subject->input.start;
     for (size_t i = 0; i < length; i++)
         loudest = fmax(loudest, fabs((double)subject->samples[i]));
-    Plot wave = {canvas, LEFT, CHART_TOP + 12, MAIN, 90, {0, seconds, AXIS_PLAIN},
+    Plot wave = {canvas,
+                 LEFT,
+                 CHART_TOP + 12,
+                 MAIN,
+                 90,
+                 {0, seconds, AXIS_PLAIN},
                  {-1.1 * loudest, 1.1 * loudest, AXIS_PLAIN}};
-    Plot spectrum = {canvas, LEFT, wave.y + 98, MAIN, 150, wave.across,
-                     {0, rate / 2000, AXIS_PLAIN}};
+    Plot spectrum = {
+        canvas, LEFT, wave.y + 98, MAIN, 150, wave.across, {0, rate / 2000, AXIS_PLAIN}};
     chart_title(canvas, WIDTH, subject->title, subject->subtitle);
     plot_ground(&wave);
     draw_wave(canvas, &wave, subject->samples, length);
@@ -247,6 +269,7 @@ static double draw_recording(Canvas *canvas, const void *context)
     canvas_frame(canvas, spectrum.x, spectrum.y, spectrum.width, spectrum.height, COLOUR_LIGHT);
     plot_up(&spectrum);
     plot_across(&spectrum, "seconds");
+    draw_loudness(subject, canvas, spectrum.x + spectrum.width, spectrum.y + spectrum.height + 22);
     TextStyle turned = {.size = 11.5, .align = 0.5, .angle = -90};
     canvas_text(canvas, LEFT - 50, spectrum.y + spectrum.height / 2, turned, "kHz");
     canvas_text(canvas, LEFT - 50, wave.y + wave.height / 2, turned, "samples");
@@ -313,16 +336,16 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
     }
     for (size_t i = 0; i < width * height; i++) {
         const float *pixel = subject->pixels + 3 * i;
-        size_t cell = i / width / cell_height * (size_t)subject->grid_width +
-                      i % width / cell_width;
+        size_t cell =
+            i / width / cell_height * (size_t)subject->grid_width + i % width / cell_width;
         if (!values) {
             memcpy(mixed + 3 * i, pixel, 3 * sizeof *mixed);
             continue;
         }
         double grey = 0.3 * (double)pixel[0] + 0.59 * (double)pixel[1] + 0.11 * (double)pixel[2];
         grey = 0.4 + 0.6 * grey; /* dark places are not to be taken for attention */
-        Colour colour = map_colour(map, ((double)values[cell] - scale.low) /
-                                            (scale.high - scale.low));
+        Colour colour =
+            map_colour(map, ((double)values[cell] - scale.low) / (scale.high - scale.low));
         double share = 0.62;
         mixed[3 * i] = (float)(share * colour.red + (1 - share) * grey);
         mixed[3 * i + 1] = (float)(share * colour.green + (1 - share) * grey);
@@ -334,54 +357,74 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
     free(mixed);
 }
 
-/* A map for each layer, PER_ROW side by side; where they end. */
-static double draw_maps(const Subject *subject, Canvas *canvas, double y, const float *values,
-                        Scale scale, ColourMap map)
+/* The picture and a map for each layer. */
+typedef struct Maps {
+    const char *title, *text, *unit;
+    const float *values; /* [layers][positions] */
+    Scale scale;
+    ColourMap map;
+} Maps;
+
+#define GAP 24.0
+#define MOST_PER_ROW 7
+
+/* All of them with their heading, over the width of the page; where they end. */
+static double draw_maps(const Subject *subject, Canvas *canvas, double y, const Maps *maps)
 {
-    enum { PER_ROW = 6 };
-    const double size = 190, gap = 26;
-    size_t length = subject->observer.inputs[0].length;
-    double tall = size * subject->image.height / subject->image.width;
-    for (int i = 0; i < subject->reach.layers; i++) {
-        double x = 50 + (size + gap) * (i % PER_ROW);
-        double top = y + (tall + 28) * (i / PER_ROW);
-        canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", i);
-        draw_map(subject, canvas, x, top + 18, size, values + (size_t)i * length, scale, map);
+    const double room = WIDTH - 2 * CHART_MARGIN;
+    const double shape = (double)subject->image.height / subject->image.width;
+    const int cells = subject->reach.layers + 1;
+    const int rows = (cells + MOST_PER_ROW - 1) / MOST_PER_ROW, per_row = (cells + rows - 1) / rows;
+    const size_t length = subject->observer.inputs[0].length;
+    const double size = fmin((room - GAP * (per_row - 1)) / per_row, 300 / fmin(shape, 1));
+    const double tall = size * shape;
+    draw_heading(canvas, CHART_MARGIN, y + 14, maps->title, maps->text);
+    draw_scale(canvas, CHART_MARGIN + per_row * (size + GAP) - GAP, y + 4, true, maps->scale,
+               maps->map, maps->unit);
+    y += 26;
+    for (int i = 0; i < cells; i++) {
+        const double x = CHART_MARGIN + (size + GAP) * (i % per_row);
+        const double top = y + (tall + 28) * (i / per_row);
+        if (i == 0)
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "the picture");
+        else
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", i - 1);
+        draw_map(subject, canvas, x, top + 18, size,
+                 i ? maps->values + (size_t)(i - 1) * length : NULL, maps->scale, maps->map);
     }
-    return y + (tall + 28) * ((subject->reach.layers + PER_ROW - 1) / PER_ROW);
+    return y + (tall + 28) * rows;
 }
 
 static double draw_picture(Canvas *canvas, const void *context)
 {
     const Subject *subject = context;
     const Observed *observed = &subject->observer.inputs[0];
-    size_t cells = (size_t)subject->reach.layers * observed->length;
-    Scale attention = scale_of(observed->attention, cells, false);
-    Scale combined = scale_of(observed->combined, observed->length, false);
-    Scale gate = scale_of(observed->gate, cells, true);
-    const double size = 270, top = CHART_TOP + 8;
-    double tall = size * subject->image.height / subject->image.width;
+    const size_t cells = (size_t)subject->reach.layers * observed->length;
+    const Scale combined = scale_of(observed->combined, observed->length, false);
+    const Maps attention = {
+        "Attention",         received(subject, observed->length),         " x the layer's mean",
+        observed->attention, scale_of(observed->attention, cells, false), MAP_HEAT};
+    const Maps gate = {"Update gate",  "mean over channels: how much is made new", "",
+                       observed->gate, scale_of(observed->gate, cells, true),      MAP_BLUE};
+    const double size = 270, top = CHART_TOP + 8, second = CHART_MARGIN + size + GAP;
+    const double tall = size * subject->image.height / subject->image.width;
+    const TextStyle bold = {.size = 14, .bold = true};
     char unit[48];
     chart_title(canvas, WIDTH, subject->title, subject->subtitle);
-    canvas_text(canvas, 50, top + 14, (TextStyle){.size = 14, .bold = true}, "What the model sees");
-    draw_map(subject, canvas, 50, top + 24, size, NULL, combined, MAP_HEAT);
-    canvas_text(canvas, 350, top + 14, (TextStyle){.size = 14, .bold = true},
-                "Attention, all layers");
-    draw_map(subject, canvas, 350, top + 24, size, observed->combined, combined, MAP_HEAT);
-    draw_scale(canvas, 350, top + 32 + tall, false, combined, MAP_HEAT, " x the mean");
+    canvas_text(canvas, CHART_MARGIN, top + 14, bold, "What the model sees");
+    draw_map(subject, canvas, CHART_MARGIN, top + 24, size, NULL, combined, MAP_HEAT);
+    canvas_text(canvas, second, top + 14, bold, "Attention, all layers");
+    draw_map(subject, canvas, second, top + 24, size, observed->combined, combined, MAP_HEAT);
+    draw_scale(canvas, second, top + 32 + tall, false, combined, MAP_HEAT, " x the mean");
     double bars = draw_classes(subject, canvas, 660, top);
-    canvas_text(canvas, SIDE, top + 14, (TextStyle){.size = 14, .bold = true}, "Reach of the EMA");
+    canvas_text(canvas, SIDE, top + 14, bold, "Reach of the EMA");
     snprintf(unit, sizeof unit, "%s back and ahead, row by row",
              observe_unit(subject->model, false));
     draw_reach(canvas, SIDE, top + 24, SIDE_WIDTH, &subject->reach, 1, unit);
     double y = fmax(fmax(top + tall + 66, bars + 26),
                     top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
-    draw_heading(canvas, 50, y + 14, "Attention", received(subject, observed->length));
-    draw_scale(canvas, 500, y + 4, false, attention, MAP_HEAT, " x the layer's mean");
-    y = draw_maps(subject, canvas, y + 26, observed->attention, attention, MAP_HEAT) + 16;
-    draw_heading(canvas, 50, y + 14, "Update gate", "mean over channels: how much is made new");
-    draw_scale(canvas, 500, y + 4, false, gate, MAP_BLUE, "");
-    return draw_maps(subject, canvas, y + 26, observed->gate, gate, MAP_BLUE) + 24;
+    y = draw_maps(subject, canvas, y, &attention) + 16;
+    return draw_maps(subject, canvas, y, &gate) + 24;
 }
 
 /* ---- Texts ---------------------------------------------------------------------------------- */
@@ -411,7 +454,12 @@ static double draw_texts(Canvas *canvas, const void *context)
         if (n == 0)
             side = draw_side(subject, canvas, fmax(y, side), 1, reach);
         y = draw_layers(subject, canvas, n, LEFT, y, MAIN);
-        Plot axis = {canvas, LEFT, y - 2, MAIN, 0, {0, (double)observed->length, AXIS_WHOLE},
+        Plot axis = {canvas,
+                     LEFT,
+                     y - 2,
+                     MAIN,
+                     0,
+                     {0, (double)observed->length, AXIS_WHOLE},
                      {0, 1, AXIS_PLAIN}};
         plot_across(&axis, unit);
         y += 56;
@@ -455,8 +503,8 @@ static void describe(Subject *subject, char **paths, int count)
     used = snprintf(subject->subtitle, sizeof subject->subtitle, "%s \xc2\xb7 ",
                     observe_model_name(subject->model, name));
     char *rest = subject->subtitle + used;
-    size_t room = used < (int)sizeof subject->subtitle ? sizeof subject->subtitle - (size_t)used
-                                                       : 0;
+    size_t room =
+        used < (int)sizeof subject->subtitle ? sizeof subject->subtitle - (size_t)used : 0;
     if (room == 0)
         return;
     if (subject->samples)
@@ -484,8 +532,8 @@ static void free_subject(Subject *subject)
     tokens_free(&subject->tokens[1]);
 }
 
-int explain_classifier(const ExplainOptions *options, const MegaModel *model,
-                       MegaSession *session, char **paths, int count, MegaError *err)
+int explain_classifier(const ExplainOptions *options, const MegaModel *model, MegaSession *session,
+                       char **paths, int count, MegaError *err)
 {
     Subject subject = {.model = model};
     const MegaStackConfig *stack = &mega_model_config(model)->encoder;

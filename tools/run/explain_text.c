@@ -13,7 +13,8 @@
 
 /* ---- Translators ---------------------------------------------------------------------------- */
 
-#define MOST_CELLS 72 /* symbols of a side that are drawn */
+#define MOST_LABEL 190.0 /* width of a symbol */
+#define MOST_CELLS 400   /* symbols of a side that are drawn */
 
 typedef struct Alignment {
     const MegaModel *model;
@@ -21,10 +22,10 @@ typedef struct Alignment {
     const MegaHypothesis *hypothesis;
     Observer observer;
     ReachRows reach;
-    char title[1100], subtitle[400];
-    double cell;                 /* edge of the matrix's cells */
-    double left, width;          /* of the matrix, of the picture */
-    size_t columns, rows;        /* that are drawn */
+    char *title, *subtitle; /* by malloc */
+    double cell;            /* edge of the matrix's cells */
+    double left, width;     /* of the matrix, of the picture */
+    size_t columns, rows;   /* that are drawn */
 } Alignment;
 
 /* The widest of the first `count` texts. */
@@ -65,6 +66,15 @@ static Scale draw_matrix(const Alignment *a, Canvas *canvas, double y)
     return scale;
 }
 
+/* The source below, or above, the columns that begin at y; angle: degrees, clockwise. */
+static void draw_source(const Alignment *a, Canvas *canvas, double y, double angle)
+{
+    const TextStyle label = {.size = 13, .angle = angle, .room = MOST_LABEL};
+    for (size_t j = 0; j < a->columns; j++)
+        canvas_text(canvas, a->left + a->cell * ((double)j + 0.5) + (angle < 0 ? 4 : -4), y, label,
+                    "%s", a->source.texts[j]);
+}
+
 /* Target symbols to the left of their rows, bars of their probabilities to the right. */
 static void draw_target(const Alignment *a, Canvas *canvas, double y, double bars)
 {
@@ -73,11 +83,10 @@ static void draw_target(const Alignment *a, Canvas *canvas, double y, double bar
         double middle = y + a->cell * ((double)i + 0.5);
         double probability = exp((double)a->hypothesis->scores[i]);
         canvas_text(canvas, a->left - 8, middle + 4.5, label, "%s", a->target.texts[i]);
-        canvas_fill(canvas, bars, middle - a->cell * 0.3, fmax(120 * probability, 1),
-                    a->cell * 0.6, map_colour(MAP_BLUE, 0.6));
+        canvas_fill(canvas, bars, middle - a->cell * 0.3, fmax(120 * probability, 1), a->cell * 0.6,
+                    map_colour(MAP_BLUE, 0.6));
         canvas_text(canvas, bars + 120 * probability + 6, middle + 4,
-                    (TextStyle){.size = 11.5, .colour = COLOUR_GREY}, "%.0f %%",
-                    100 * probability);
+                    (TextStyle){.size = 11.5, .colour = COLOUR_GREY}, "%.0f %%", 100 * probability);
     }
 }
 
@@ -116,15 +125,19 @@ static double draw_encoder(const Alignment *a, Canvas *canvas, double y, double 
 static double draw_alignment(Canvas *canvas, const void *context)
 {
     const Alignment *a = context;
-    TextStyle label = {.size = 13, .angle = -55};
-    double width = a->cell * (double)a->columns, bars = a->left + width + 24;
-    double tall = fmin(widest(canvas, &a->source, a->columns, label), 190);
-    double y = CHART_TOP + 40 + tall * 0.82; /* sin 55 degrees */
-    label.room = 190;
-    chart_title(canvas, a->width, a->title, a->subtitle);
-    for (size_t j = 0; j < a->columns; j++)
-        canvas_text(canvas, a->left + a->cell * ((double)j + 0.5) + 4, y - 7, label, "%s",
-                    a->source.texts[j]);
+    const double width = a->cell * (double)a->columns, bars = a->left + width + 24;
+    const double room = a->width - 2 * CHART_MARGIN;
+    TextStyle label = {.size = 13}, title = {.size = 21, .bold = true};
+    if (canvas_text_width(canvas, title, a->title) > room)
+        title.size = 17;
+    double y =
+        chart_lines(canvas, CHART_MARGIN, 40, room, fmax(title.size + 5, 24), title, a->title);
+    y = chart_lines(canvas, CHART_MARGIN, y - 4, room, 18,
+                    (TextStyle){.size = 13, .colour = COLOUR_GREY}, a->subtitle);
+    /* sin 55 degrees */
+    const double tall = 0.82 * fmin(widest(canvas, &a->source, a->columns, label), MOST_LABEL);
+    y += 38 + tall;
+    draw_source(a, canvas, y - 7, -55);
     canvas_text(canvas, bars, y - 26, (TextStyle){.size = 14, .bold = true}, "Probability");
     canvas_text(canvas, bars, y - 9, (TextStyle){.size = 11.5, .colour = COLOUR_GREY},
                 "of each symbol, given those before");
@@ -136,7 +149,9 @@ static double draw_alignment(Canvas *canvas, const void *context)
         canvas_text(canvas, bars, y + 20, (TextStyle){.size = 12, .colour = COLOUR_GREY},
                     "the first %zu x %zu of %zu x %zu symbols", a->columns, a->rows,
                     a->source.count, a->target.count);
-    return draw_encoder(a, canvas, y + 44, fmax(bars, a->left + 330)) + 36;
+    y = draw_encoder(a, canvas, y + 44, fmax(bars, a->left + 300));
+    draw_source(a, canvas, y + 12, 55);
+    return y + 12 + tall + 24;
 }
 
 static void lay_out(Alignment *a)
@@ -145,7 +160,7 @@ static void lay_out(Alignment *a)
     a->rows = a->target.count < MOST_CELLS ? a->target.count : MOST_CELLS;
     a->cell = fmax(16, fmin(34, floor(820 / (double)a->columns)));
     a->left = 190;
-    a->width = fmax(a->left + a->cell * (double)a->columns + 24 + 335, 900);
+    a->width = fmax(a->left + a->cell * (double)a->columns + 24 + 355, 860);
 }
 
 /* A text as ids, with the final </s> that a source ends in. */
@@ -167,34 +182,43 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
     return code;
 }
 
-/* Source and translation as readable texts, for the title. */
+/* Translation and source as readable texts, for the head of the page. */
 static int entitle(Alignment *a, const ExplainOptions *options, const char *text, size_t size,
                    MegaError *err)
 {
     MegaCodec *codec = NULL;
-    MegaBuffer out = {0};
-    char name[256];
+    MegaBuffer title = {0}, subtitle = {0};
+    char line[300], name[256];
     int code = 0;
     if (options->input.ids) {
-        snprintf(a->title, sizeof a->title, "%zu ids, translated", a->source.count);
+        snprintf(line, sizeof line, "%zu ids, translated", a->source.count);
+        mega_put_bytes(&title, line, strlen(line));
     } else {
         code = mega_codec_new(&codec, mega_model_meta(a->model), MEGA_CODEC_TARGET, err);
         if (!code)
             code = mega_codec_decode(codec, a->hypothesis->tokens, a->hypothesis->length,
-                                     options->pre_tokenized, &out, err);
-        if (!code)
-            snprintf(a->title, sizeof a->title, "%.*s", (int)out.size,
-                     out.size ? (const char *)out.data : "");
-        mega_buffer_free(&out);
+                                     options->pre_tokenized, &title, err);
         mega_codec_free(codec);
     }
-    snprintf(a->subtitle, sizeof a->subtitle, "%s \xc2\xb7 from: %.*s",
-             observe_model_name(a->model, name), (int)(size < 300 ? size : 300), text);
-    return code;
+    snprintf(line, sizeof line, "%s \xc2\xb7 from: ", observe_model_name(a->model, name));
+    mega_put_bytes(&subtitle, line, strlen(line));
+    mega_put_bytes(&subtitle, text, size);
+    mega_put_u8(&title, '\0');
+    mega_put_u8(&subtitle, '\0');
+    if (!code && (title.failed || subtitle.failed))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a title");
+    if (code) {
+        mega_buffer_free(&title);
+        mega_buffer_free(&subtitle);
+        return code;
+    }
+    a->title = (char *)title.data;
+    a->subtitle = (char *)subtitle.data;
+    return 0;
 }
 
-int explain_translator(const ExplainOptions *options, const MegaModel *model,
-                       MegaSession *session, const char *text, size_t size, MegaError *err)
+int explain_translator(const ExplainOptions *options, const MegaModel *model, MegaSession *session,
+                       const char *text, size_t size, MegaError *err)
 {
     Alignment a = {.model = model, .observer = {.model = model}};
     MegaSearchOptions search = mega_search_defaults();
@@ -231,6 +255,8 @@ int explain_translator(const ExplainOptions *options, const MegaModel *model,
         code = canvas_write(options->output, a.title, a.width, draw_alignment, &a, err);
     }
     free(ids);
+    free(a.title);
+    free(a.subtitle);
     tokens_free(&a.source);
     tokens_free(&a.target);
     observer_free(&a.observer);
@@ -240,10 +266,16 @@ int explain_translator(const ExplainOptions *options, const MegaModel *model,
 
 /* ---- Language models ------------------------------------------------------------------------ */
 
-#define READER_WIDTH 1450.0
-#define READER_LINES 34
+#define LEAST_COLUMN 340.0 /* width of a column of text */
+#define MOST_COLUMN 490.0
+#define COLUMN_GAP 20.0
+#define MOST_LINES 34 /* of a column */
+#define HALF_PAGE 17  /* lines as tall as what stands beside them */
+#define FEW_LINES 6   /* have room for something below them */
+#define READER_SIDE 340.0
 #define MOST_BITS 12.0 /* darkest */
 #define SURPRISES 10
+#define MOST_TRIES 200
 
 typedef struct Reading {
     const MegaModel *model;
@@ -253,42 +285,92 @@ typedef struct Reading {
     int bar_count;
     ReachRows reach;
     char title[400], subtitle[400];
+    int columns;          /* of the text */
+    int lines;            /* of the first column, about as many as it has */
+    double column, width; /* of a column, of the picture */
 } Reading;
+
+/* The whole text in columns; where it ends. */
+static double draw_text(const Reading *r, Canvas *canvas, double y)
+{
+    const Scale scale = {0, MOST_BITS};
+    double bottom = y;
+    size_t drawn = 0;
+    for (int i = 0; i < r->columns; i++) {
+        const double x = CHART_MARGIN + (r->column + COLUMN_GAP) * i;
+        double end = draw_tokens(canvas, x, y, r->column, &r->tokens, r->bits, scale, MAP_HEAT,
+                                 i + 1 == r->columns ? MOST_LINES : r->lines, &drawn);
+        if (i + 1 == r->columns && drawn < r->tokens.count) {
+            draw_rest(canvas, x, end, &r->tokens, drawn);
+            end += 20;
+        }
+        bottom = fmax(bottom, end);
+    }
+    return bottom;
+}
 
 static double draw_reading(Canvas *canvas, const void *context)
 {
     const Reading *r = context;
-    Scale scale = {0, MOST_BITS};
-    const double side = 1065, column = 490, top = CHART_TOP + 8;
-    double text = 0;
-    size_t drawn = 0;
-    chart_title(canvas, READER_WIDTH, r->title, r->subtitle);
-    draw_heading(canvas, 50, top + 14, "Surprise", "bits that each symbol needs, -log2 p");
-    chart_key(canvas, 800, top + 4, 120, MAP_HEAT, "0: certain", "12 bits");
-    for (int i = 0; i < 2; i++) {
-        double x = 50 + (column + 10) * i;
-        double end = draw_tokens(canvas, x, top + 28, column, &r->tokens, r->bits, scale, MAP_HEAT,
-                                 READER_LINES, &drawn);
-        text = fmax(text, end);
-        if (i == 1)
-            draw_rest(canvas, x, end, &r->tokens, drawn);
-    }
+    const double top = CHART_TOP + 8, text = r->columns * (r->column + COLUMN_GAP) - COLUMN_GAP;
+    const double side = CHART_MARGIN + text + 45;
+    char unit[48];
+    chart_title(canvas, r->width, r->title, r->subtitle);
+    draw_heading(canvas, CHART_MARGIN, top + 14, "Surprise",
+                 "bits that each symbol needs, -log2 p");
+    double y = draw_text(r, canvas, top + 28);
+    chart_key(canvas, CHART_MARGIN, y + 10, 120, MAP_HEAT, "0: certain", "12 bits");
     canvas_text(canvas, side, top + 14, (TextStyle){.size = 14, .bold = true},
                 "Most surprising, with what stood before");
-    double y = draw_bars(canvas, side, top + 28, 190, 90, r->bars, r->bar_count,
-                         fmax(r->bars[0].value, 1), 1, " bits") + 20;
-    draw_heading(canvas, side, y + 14, "Reach of the EMA", "by layer");
-    char unit[48];
+    double next = draw_bars(canvas, side, top + 28, 190, 90, r->bars, r->bar_count,
+                            fmax(r->bars[0].value, 1), 1, " bits") +
+                  20;
+    const bool below = r->columns == 1 && r->lines <= FEW_LINES;
+    const double reach_x = below ? CHART_MARGIN : side;
+    if (below)
+        next = y + 50;
+    draw_heading(canvas, reach_x, next + 14, "Reach of the EMA", "by layer");
     snprintf(unit, sizeof unit, "%s back", observe_unit(r->model, true));
-    draw_reach(canvas, side, y + 24, 330, &r->reach, 1, unit);
-    y += 24 + STRIP_PITCH * r->reach.layers + REACH_FOOT;
-    return fmax(text + 20, y) + 24;
+    draw_reach(canvas, reach_x, next + 24, READER_SIDE, &r->reach, 1, unit);
+    next += 24 + STRIP_PITCH * r->reach.layers + REACH_FOOT;
+    const double bars = top + 28 + 22 * r->bar_count;
+    return fmax(fmax(y + 30, bars), next) + 24;
+}
+
+/* How many lines the text takes, estimated before there is a canvas to measure it on, and what the
+ * page looks like for it. The last column takes what goes beyond the estimate. */
+static void lay_out_reading(Reading *r)
+{
+    const bool characters = r->tokens.characters;
+    double lines = 0, at = 0, longest = 0;
+    for (size_t i = 0; i < r->tokens.count; i++) {
+        const char *text = r->tokens.texts[i];
+        const double wide = (characters ? 7.9 : 7) * (double)strlen(text) + (characters ? 0 : 10);
+        if (at + wide > MOST_COLUMN) {
+            lines++;
+            at = 0;
+        }
+        at += wide;
+        longest = fmax(longest, at);
+        if (strcmp(text, "\n") == 0) {
+            lines++;
+            at = 0;
+        }
+    }
+    lines += at > 0;
+    r->columns = lines > MOST_LINES ? 2 : 1;
+    if (r->columns == 2)
+        lines = fmax(HALF_PAGE, ceil(lines / 2));
+    r->lines = (int)fmin(lines, MOST_LINES);
+    r->column = fmin(fmax(1.1 * longest, LEAST_COLUMN), MOST_COLUMN);
+    r->width = 2 * CHART_MARGIN + (r->column + COLUMN_GAP) * r->columns + 25 + READER_SIDE;
 }
 
 /* The token in brackets, with a few before it: "thou art [m]". */
 static void name_surprise(const Reading *r, size_t index, Bar *bar)
 {
-    const size_t room = 18; /* bytes of those before */
+    const size_t most = 20, own = strlen(r->tokens.texts[index]); /* bytes that there is room for */
+    const size_t room = own < most ? most - own : 0;
     char *const *texts = r->tokens.texts;
     size_t first = index, used = 0;
     while (first > 0 && (used += strlen(texts[first - 1]) + !r->tokens.characters) <= room)
@@ -297,15 +379,28 @@ static void name_surprise(const Reading *r, size_t index, Bar *bar)
     for (size_t i = first; i <= index && used < sizeof bar->name; i++) {
         const char *text = strcmp(texts[i], "\n") == 0 ? LINE_END : texts[i];
         used += (size_t)snprintf(bar->name + used, sizeof bar->name - used,
-                                 i == index ? "[%s]" : r->tokens.characters ? "%s" : "%s ", text);
+                                 i == index             ? "[%s]"
+                                 : r->tokens.characters ? "%s"
+                                                        : "%s ",
+                                 text);
     }
+}
+
+/* Whether a row with that name is there already: the same symbol after the same ones. */
+static bool is_listed(const Reading *r, const Bar *bar)
+{
+    for (int i = 0; i < r->bar_count; i++)
+        if (strcmp(r->bars[i].name, bar->name) == 0)
+            return true;
+    return false;
 }
 
 static void find_surprises(Reading *r)
 {
     double last = INFINITY;
     size_t last_index = 0;
-    while (r->bar_count < SURPRISES) { /* the next one, by bits and place */
+    /* the next one, by bits and place; a text that only repeats itself has few of them */
+    for (int tries = 0; r->bar_count < SURPRISES && tries < MOST_TRIES; tries++) {
         size_t best = r->tokens.count;
         for (size_t i = 0; i < r->tokens.count; i++) {
             double bits = (double)r->bits[i];
@@ -316,9 +411,11 @@ static void find_surprises(Reading *r)
         }
         if (best == r->tokens.count)
             return;
-        Bar *bar = &r->bars[r->bar_count++];
-        name_surprise(r, best, bar);
-        bar->value = last = (double)r->bits[best];
+        Bar bar = {.value = (double)r->bits[best]};
+        name_surprise(r, best, &bar);
+        if (!is_listed(r, &bar))
+            r->bars[r->bar_count++] = bar;
+        last = bar.value;
         last_index = best;
     }
 }
@@ -333,15 +430,17 @@ static void entitle_reading(Reading *r, const char *name)
     snprintf(r->title, sizeof r->title, "%s: %.2f bits a %s", name ? base_name(name) : "A text",
              mean, r->tokens.characters ? "character" : "token");
     snprintf(r->subtitle, sizeof r->subtitle, "%s \xc2\xb7 %zu %s, perplexity %.3g",
-             observe_model_name(r->model, model), r->tokens.count,
-             observe_unit(r->model, true), exp2(mean));
+             observe_model_name(r->model, model), r->tokens.count, observe_unit(r->model, true),
+             exp2(mean));
 }
 
 int explain_reader(const ExplainOptions *options, const char *text, size_t size, const char *name,
                    MegaError *err)
 {
-    ScoreOptions score = {.model = options->model, .session = options->session,
-                          .ids = options->input.ids, .pre_tokenized = options->pre_tokenized};
+    ScoreOptions score = {.model = options->model,
+                          .session = options->session,
+                          .ids = options->input.ids,
+                          .pre_tokenized = options->pre_tokenized};
     Scorer scorer;
     Reading r = {0};
     int32_t *targets = NULL;
@@ -361,12 +460,13 @@ int explain_reader(const ExplainOptions *options, const char *text, size_t size,
         for (size_t i = 0; i < count; i++)
             logprobs[i] /= -0.69314718f;
         find_surprises(&r);
+        lay_out_reading(&r);
         entitle_reading(&r, name);
         code = reach_of(&r.model->config.decoder, &r.model->decoder, count < 2 ? 2 : count,
                         &r.reach, err);
     }
     if (!code)
-        code = canvas_write(options->output, r.title, READER_WIDTH, draw_reading, &r, err);
+        code = canvas_write(options->output, r.title, r.width, draw_reading, &r, err);
     tokens_free(&r.tokens);
     free(targets);
     free(logprobs);

@@ -37,7 +37,7 @@ static const char help[] =
 #define MOST_MATRICES 12 /* of a layer */
 
 typedef struct Matrix {
-    char name[24];
+    char name[48];
     MatrixStats stats;
 } Matrix;
 
@@ -208,6 +208,13 @@ static void view_spectrum(View *view, const MegaEma *ema)
 
 /* ---- Bias and matrices ---------------------------------------------------------------------- */
 
+/* As far as kernels are looked at: a rotary bias goes on for as many positions as the model file
+ * says, which may be any number. */
+static size_t drawn_positions(size_t stored)
+{
+    return stored > MOST_LAGS ? MOST_LAGS : stored;
+}
+
 static int view_bias(View *view, const Picture *picture, const char *prefix, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(picture->model);
@@ -216,14 +223,16 @@ static int view_bias(View *view, const Picture *picture, const char *prefix, Meg
     char cross[64];
     if (stored < 2 && rotary)
         stored = MOST_LAGS;
-    view->positions = stored;
-    int code = observe_bias(picture->model, view->stack, prefix, stored, stored, &view->bias, err);
+    view->positions = drawn_positions(stored);
+    int code = observe_bias(picture->model, view->stack, prefix, stored, view->positions,
+                            &view->bias, err);
     if (code || !view->decoder || config->task != MEGA_TASK_TRANSLATE)
         return code;
-    view->cross_positions = (size_t)config->target.cross_positions;
+    stored = (size_t)config->target.cross_positions;
+    view->cross_positions = drawn_positions(stored);
     snprintf(cross, sizeof cross, "%s.cross", prefix);
-    return observe_bias(picture->model, view->stack, cross, view->cross_positions,
-                        view->cross_positions, &view->cross, err);
+    return observe_bias(picture->model, view->stack, cross, stored, view->cross_positions,
+                        &view->cross, err);
 }
 
 /* A matrix "PREFIX.name.weight", or one outside of all layers for prefix NULL. */
@@ -577,6 +586,49 @@ static void draw_view(Canvas *canvas, const Picture *picture, const View *view, 
                          y + (tall < TALL ? TALL : tall));
 }
 
+/* What the names of matrices mean, of those that are shown, and the marks; where it ends. */
+static double draw_explanation(Canvas *canvas, const Picture *picture, double x, double y)
+{
+    static const struct {
+        const char *name, *shown, *text;
+    } meanings[] = {
+        {"v", "v", "from the layer's input: the values that attention mixes"},
+        {"mx", "mx", "from the averaged input (EMA): update gate u, reset gate r, what queries and "
+                     "keys are made of, candidate"},
+        {"h", "h", "from what attention gave, reset by r, to the candidate"},
+        {"fc1", "fc1, fc2", "into the feed-forward block, and out of it"},
+        {"cross q", "cross q, k, v, h", "attention to the source: gates and queries, keys, values, "
+                                        "result"},
+    };
+    const TextStyle small = {.size = 11.5}, grey = {.size = 11.5, .colour = COLOUR_GREY};
+    const double pitch = 17, text = x + 110;
+    canvas_text(canvas, x, y + 14, (TextStyle){.size = 13, .bold = true}, "The weights and marks");
+    y += 34;
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        for (int view = 0, found = 0; view < picture->count && !found; view++)
+            for (int m = 0; m < picture->views[view].matrix_count && !found; m++) {
+                found = strcmp(picture->views[view].matrices[m].name, meanings[i].name) == 0;
+                if (!found)
+                    continue;
+                canvas_text(canvas, x, y, small, "%s", meanings[i].shown);
+                canvas_text(canvas, text, y, grey, "%s", meanings[i].text);
+                y += pitch;
+            }
+    canvas_fill(canvas, x, y - 9, 40, 9, map_colour(MAP_BLUE, 0.55));
+    canvas_text(canvas, text, y, grey, "root mean square of the weights of a matrix");
+    canvas_dot(canvas, x + 20, y + pitch - 4, 3, COLOUR_ORANGE);
+    canvas_text(canvas, text, y + pitch, grey, "the largest weight");
+    canvas_text(canvas, x, y + 2 * pitch, small, "8 %%");
+    canvas_text(canvas, text, y + 2 * pitch, grey,
+                "share of weights near zero: below a tenth of the root mean square; 8 %% where they "
+                "are spread normally");
+    canvas_line(canvas, x + 20, y + 2 * pitch + 5, x + 20, y + 3 * pitch + 3,
+                (LineStyle){.colour = COLOUR_GREY, .width = 1.2, .dashed = true});
+    canvas_text(canvas, text, y + 3 * pitch, grey,
+                "of a kernel: where the EMA is cut off; of a bias: the size of a chunk");
+    return y + 3 * pitch;
+}
+
 static double draw_picture(Canvas *canvas, const void *context)
 {
     const Picture *picture = context;
@@ -604,6 +656,7 @@ static double draw_picture(Canvas *canvas, const void *context)
         draw_view(canvas, picture, &picture->views[i], y, last);
         y += PITCH + (last ? 16 : 0);
     }
+    double end = draw_explanation(canvas, picture, columns[SPECTRUM].x, y);
     if (picture->other_count) {
         canvas_text(canvas, columns[0].x, y + 14, (TextStyle){.size = 13, .bold = true},
                     "Outside the layers");
@@ -613,7 +666,7 @@ static double draw_picture(Canvas *canvas, const void *context)
         draw_matrix_axis(canvas, picture, columns[0].x + 160, 260, y);
         y += 20;
     }
-    return y + 24;
+    return fmax(y, end) + 24;
 }
 
 /* ---- The command ---------------------------------------------------------------------------- */
