@@ -1,6 +1,7 @@
 /*
  * recognize.c - names of file kinds by their first bytes; see recognize.h.
  */
+#define _GNU_SOURCE /* memmem */
 #include "recognize.h"
 
 #include <stdint.h>
@@ -12,6 +13,9 @@
 
 #define HEAD_SIZE 512
 #define CONVERT_SOUND "convert it first: ffmpeg -i FILE sound.wav"
+#define CONVERT_PICTURE "convert it first: ffmpeg -i FILE -frames:v 1 picture.png"
+#define CONVERT_HEIF "convert it first: heif-convert FILE picture.png"
+#define CONVERT_JXL "convert it first: djxl FILE picture.png"
 #define RENDER_NOTES "it holds notes, not sound; play them into a file first: timidity -Ow FILE"
 #define DAMAGED "fetch it again without conversion of text (binary mode)"
 
@@ -146,11 +150,40 @@ static const Kind kinds[] = {
     KIND("\0\0\1\xb3", 0, UNREAD, "an MPEG film", CONVERT_SOUND),
     KIND("\x89PNG", 0, PICTURE, "a PNG image", NULL),
     KIND("\xff\xd8\xff", 0, PICTURE, "a JPEG image", NULL),
-    KIND("GIF8", 0, PICTURE, "a GIF image", NULL),
-    KIND("WEBP", 8, PICTURE, "a WebP image", NULL),
+    SURE("GIF87a", 0, PICTURE, "a GIF image", CONVERT_PICTURE),
+    SURE("GIF89a", 0, PICTURE, "a GIF image", CONVERT_PICTURE),
+    KIND("WEBP", 8, PICTURE, "a WebP image", CONVERT_PICTURE),
     KIND("RIFF", 0, OTHER, "a RIFF file", NULL),
-    KIND("II*\0", 0, PICTURE, "a TIFF image", NULL),
-    KIND("MM\0*", 0, PICTURE, "a TIFF image", NULL),
+    KIND("II*\0", 0, PICTURE, "a TIFF image", CONVERT_PICTURE),
+    KIND("MM\0*", 0, PICTURE, "a TIFF image", CONVERT_PICTURE),
+    KIND("II+\0", 0, PICTURE, "a TIFF image", CONVERT_PICTURE),
+    KIND("MM\0+", 0, PICTURE, "a TIFF image", CONVERT_PICTURE),
+    KIND("ftypavi", 4, PICTURE, "an AVIF image", "convert it first: avifdec FILE picture.png"),
+    KIND("ftyphe", 4, PICTURE, "a HEIC image", CONVERT_HEIF),
+    KIND("ftypmif", 4, PICTURE, "a HEIF image", CONVERT_HEIF),
+    KIND("ftypmsf", 4, PICTURE, "a HEIF image", CONVERT_HEIF),
+    KIND("\0\0\0\x0cJXL \r\n\x87\n", 0, PICTURE, "a JPEG XL image", CONVERT_JXL),
+    KIND("\xff\x0a", 0, PICTURE, "a JPEG XL image", CONVERT_JXL),
+    KIND("\0\0\0\x0cjP  \r\n\x87\n", 0, PICTURE, "a JPEG 2000 image", CONVERT_PICTURE),
+    KIND("\xff\x4f\xff\x51", 0, PICTURE, "a JPEG 2000 image", CONVERT_PICTURE),
+    KIND("\0\0\1\0", 0, PICTURE, "an icon (ICO)", CONVERT_PICTURE),
+    KIND("\0\0\2\0", 0, PICTURE, "a TGA image or a cursor", CONVERT_PICTURE),
+    KIND("\0\0\3\0\0\0\0\0", 0, PICTURE, "a TGA image", CONVERT_PICTURE),
+    KIND("\0\0\x0a\0\0\0\0\0", 0, PICTURE, "a TGA image", CONVERT_PICTURE),
+    KIND("\1\xda\0", 0, PICTURE, "an SGI image", CONVERT_PICTURE),
+    KIND("\1\xda\1", 0, PICTURE, "an SGI image", CONVERT_PICTURE),
+    KIND("8BPS", 0, PICTURE, "a Photoshop image", CONVERT_PICTURE),
+    KIND("gimp xcf", 0, PICTURE, "a GIMP image", "export it as PNG"),
+    KIND("qoif", 0, PICTURE, "a QOI image", CONVERT_PICTURE),
+    KIND("\x0a\5\1", 0, PICTURE, "a PCX image", CONVERT_PICTURE),
+    KIND("\x76\x2f\x31\1", 0, PICTURE, "an OpenEXR image", CONVERT_PICTURE),
+    SURE("#?RADIANCE\n", 0, PICTURE, "a Radiance HDR image", CONVERT_PICTURE),
+    KIND("DDS ", 0, PICTURE, "a DDS image", CONVERT_PICTURE),
+    KIND("\x59\xa6\x6a\x95", 0, PICTURE, "a Sun raster image", CONVERT_PICTURE),
+    KIND("DICM", 128, PICTURE, "a DICOM image", "convert it first: dcm2pnm +on FILE picture.png"),
+    KIND("PF\n", 0, PICTURE, "a PFM image", CONVERT_PICTURE),
+    KIND("Pf\n", 0, PICTURE, "a PFM image", CONVERT_PICTURE),
+    SURE("P7\nWIDTH", 0, PICTURE, "a PAM image", CONVERT_PICTURE),
     KIND("\x93NUMPY", 0, INPUT, "a NumPy array", NULL),
     KIND("\x89HDF", 0, OTHER, "an HDF5 file", NULL),
     SURE("%PDF", 0, OTHER, "a PDF document", NULL),
@@ -176,6 +209,54 @@ static bool looks_like_html(const uint8_t *data, size_t size)
     return size - at >= 5 && (strncasecmp((const char *)data + at, "<html", 5) == 0 ||
                               strncasecmp((const char *)data + at, "<!doc", 5) == 0 ||
                               strncasecmp((const char *)data + at, "<?xml", 5) == 0);
+}
+
+/* Behind white space and comments, a number with white space behind it. */
+static bool skip_number(const uint8_t *data, size_t size, size_t *at)
+{
+    const size_t begin = *at;
+    for (bool comment = false; *at < size; ++*at) {
+        if (data[*at] == '#')
+            comment = true;
+        else if (data[*at] == '\n')
+            comment = false;
+        else if (!comment && !memchr(" \t\r", data[*at], 3))
+            break;
+    }
+    const size_t number = *at;
+    while (*at < size && data[*at] >= '0' && data[*at] <= '9')
+        ++*at;
+    return number > begin && *at > number && *at < size && memchr(" \t\r\n", data[*at], 4);
+}
+
+/* PBM, PGM and PPM: "P1" to "P6", width, height and, except of bits, the largest value. */
+static bool looks_like_pnm(const uint8_t *data, size_t size)
+{
+    size_t at = 2;
+    return size > 2 && data[0] == 'P' && data[1] >= '1' && data[1] <= '6' &&
+           skip_number(data, size, &at) && skip_number(data, size, &at) &&
+           (data[1] == '1' || data[1] == '4' || skip_number(data, size, &at));
+}
+
+/* The four bytes behind the file's size and four more are the position of the pixels; then comes
+ * the size of a header, which is small, while a text has letters there. */
+static bool looks_like_bmp(const uint8_t *data, size_t size)
+{
+    return size >= 18 && data[0] == 'B' && data[1] == 'M' && data[14] >= 12 && data[14] <= 124 &&
+           !data[15] && !data[16] && !data[17];
+}
+
+/* "<svg", perhaps behind a declaration and comments. */
+static bool looks_like_svg(const uint8_t *data, size_t size)
+{
+    if (size < 4)
+        return false;
+    const char *root = memmem(data, size < HEAD_SIZE ? size : HEAD_SIZE, "<svg", 4);
+    size_t at = 0;
+    while (at < size && (data[at] <= ' ' || data[at] >= 0x80)) /* blanks, byte order mark */
+        at++;
+    return root && at < size && data[at] == '<' &&
+           !memmem(data, (size_t)(root - (const char *)data), "<html", 5);
 }
 
 static bool looks_like_text(const uint8_t *data, size_t size)
@@ -296,6 +377,13 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
     if (mega_recognize_encoding(bytes, size < HEAD_SIZE ? size : HEAD_SIZE, true))
         return (MegaFileKind){MEGA_ROLE_OTHER, "UTF-16 or UTF-32 text",
                               "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"};
+    if (looks_like_bmp(data, size))
+        return (MegaFileKind){MEGA_ROLE_PICTURE, "a BMP image", NULL};
+    if (looks_like_pnm(data, size))
+        return (MegaFileKind){MEGA_ROLE_PICTURE, "a PBM, PGM or PPM image", CONVERT_PICTURE};
+    if (looks_like_svg(data, size))
+        return (MegaFileKind){MEGA_ROLE_PICTURE, "an SVG drawing",
+                              "convert it first: rsvg-convert -o picture.png FILE"};
     if (looks_like_html(data, size))
         return (MegaFileKind){MEGA_ROLE_TEXT, "a web page",
                               "fetch the file itself, not the page about it"};

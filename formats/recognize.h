@@ -15,7 +15,7 @@ typedef enum MegaFileRole {
     MEGA_ROLE_MODEL,      /* a .mega file */
     MEGA_ROLE_CHECKPOINT, /* a file for mega-convert */
     MEGA_ROLE_SOUND,      /* a recording of a format that audio.h reads */
-    MEGA_ROLE_PICTURE,    /* an image, whether image.h reads its format or not */
+    MEGA_ROLE_PICTURE,    /* an image; advice converts it if image.h does not read its format */
     MEGA_ROLE_UNREAD,     /* a recording or film of a format that is not read; advice converts it */
     MEGA_ROLE_INPUT,      /* an array */
     MEGA_ROLE_TEXT,       /* text or a web page; advice as for OTHER */
@@ -25,7 +25,7 @@ typedef enum MegaFileRole {
 typedef struct MegaFileKind {
     MegaFileRole role;
     const char *what;   /* completes "this is ..." */
-    const char *advice; /* for MEGA_ROLE_OTHER, _UNREAD and _TEXT; NULL where only the caller knows better */
+    const char *advice; /* NULL where there is none, or where only the caller knows better */
 } MegaFileKind;
 
 /* "UTF-16", "UTF-32" or, without a byte order mark, "UTF-16LE" and so on, if that is how a text is

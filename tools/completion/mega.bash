@@ -27,16 +27,16 @@ _mega_run()
         ;;
     classify)
         options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
-            --files-from --null
+            --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
     eval)
-        options="--model --root --split --limit --predictions --json
+        options="--model --root --split --limit --predictions --json --no-orient
             --threads --cpu --max-memory --quiet
             --verbose --help"
         ;;
     explain)
-        options="--model --output --raw --ids --pre-tokenized --json
+        options="--model --output --raw --ids --no-orient --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)

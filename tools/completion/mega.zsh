@@ -59,6 +59,7 @@ _mega_run() {
             '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
+            '--no-orient[pictures as they are stored]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             {-t,--threads=}'[number of threads]:n: ' \
@@ -78,6 +79,7 @@ _mega_run() {
             '--limit=[only the first N rows or lines]:n: ' \
             '--predictions=[write the prediction of every row]:file:_files' \
             '--json[one JSON object]' \
+            '--no-orient[pictures as they are stored]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
@@ -92,6 +94,7 @@ _mega_run() {
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--ids[input is token ids, used as they are]' \
+            '--no-orient[a picture as it is stored]' \
             '--pre-tokenized[text is tokenised already]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \

@@ -387,7 +387,8 @@ static int make_input(Bench *bench, MegaError *err)
 static int open_input(Bench *bench, Options *options, MegaError *err)
 {
     Input clip = {0};
-    int code = input_reader_new(&bench->reader, bench->model, &(InputOptions){0}, err);
+    const InputOptions input = {.max_memory = options->session.max_memory};
+    int code = input_reader_new(&bench->reader, bench->model, &input, err);
     if (!code)
         code = read_input(bench, &clip, err);
     if (!code)

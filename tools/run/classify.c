@@ -52,6 +52,7 @@ static const char help[] =
     "      --ends              print events when they end, with their end and highest probability\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --ids               input is token ids, used as they are\n"
+    "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
     "  -t, --threads N         (as many as there are processors)\n"
@@ -626,6 +627,7 @@ int command_classify(int argc, char **argv)
         {.name = "ends", .take = take_flag, .out = &options.ends},
         {.name = "raw", .take = take_raw, .out = &options.input},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
         {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},
         {.name = "null", .letter = '0', .take = take_flag, .out = &options.null},
         SESSION_OPTIONS(&options.session),
@@ -647,5 +649,6 @@ int command_classify(int argc, char **argv)
         options.top = 1;
     if (!options.smooth)
         options.smooth = DEFAULT_SMOOTH;
+    options.input.max_memory = options.session.max_memory;
     return run(&options, inputs, argv + 1);
 }

@@ -40,6 +40,7 @@ static const char help[] =
     "      --predictions FILE  write path, label, prediction and probability of every row, or\n"
     "                          the translations\n"
     "      --json              one JSON object\n"
+    "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "  -t, --threads N         inputs at a time (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
@@ -56,7 +57,7 @@ typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
     int limit;
     MegaSessionOptions session; /* threads: inputs at a time */
-    bool json, quiet, verbose;
+    bool no_orient, json, quiet, verbose;
 } Options;
 
 typedef struct Row {
@@ -91,7 +92,9 @@ static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
 {
     MegaSessionOptions session = eval->options->session;
     session.threads = 1;
-    InputOptions input = {.warn = report_warning};
+    const InputOptions input = {.no_orient = eval->options->no_orient,
+                                .max_memory = session.max_memory,
+                                .warn = report_warning};
     int code = 0;
     if (!worker->probabilities) {
         size_t classes = (size_t)mega_model_class_count(eval->model);
@@ -353,10 +356,14 @@ static void free_eval(Eval *eval)
 /* Models that make text have their own ways of evaluation. */
 static int run_text(const Options *options, MegaTask task)
 {
-    EvalTextOptions text = {.model = options->model, .list = options->manifest,
-                            .predictions = options->predictions, .limit = options->limit,
-                            .session = options->session, .json = options->json,
-                            .quiet = options->quiet, .verbose = options->verbose};
+    EvalTextOptions text = {.model = options->model,
+                            .list = options->manifest,
+                            .predictions = options->predictions,
+                            .limit = options->limit,
+                            .session = options->session,
+                            .json = options->json,
+                            .quiet = options->quiet,
+                            .verbose = options->verbose};
     MegaError err = {0};
     if (task == MEGA_TASK_TRANSLATE && !options->predictions)
         return usage_error("eval", "where should the translations go? --predictions FILE");
@@ -389,8 +396,8 @@ static int run_classifier(const Options *options)
         report("%s", err.text);
     } else {
         if (options->verbose)
-            verbose_model(options->model, eval.model, mega_kernels(),
-                          mega_pool_threads(eval.pool), clock_seconds() - begun);
+            verbose_model(options->model, eval.model, mega_kernels(), mega_pool_threads(eval.pool),
+                          clock_seconds() - begun);
         pthread_mutex_init(&eval.mutex, NULL);
         progress_begin(&eval.progress, eval.manifest.count, "inputs", options->quiet);
         begun = clock_seconds();
@@ -442,10 +449,15 @@ int command_eval(int argc, char **argv)
         MODEL_OPTION(&options.model),
         {.name = "root", .take = take_text, .out = &options.root},
         {.name = "split", .take = take_text, .out = &options.split},
-        {.name = "limit", .hints = "n", .take = take_int, .out = &options.limit, .least = 1,
+        {.name = "limit",
+         .hints = "n",
+         .take = take_int,
+         .out = &options.limit,
+         .least = 1,
          .most = INT32_MAX},
         {.name = "predictions", .hints = "o", .take = take_text, .out = &options.predictions},
         JSON_OPTION(&options.json),
+        {.name = "no-orient", .take = take_flag, .out = &options.no_orient},
         SESSION_OPTIONS(&options.session),
         QUIET_OPTION(&options.quiet),
         VERBOSE_OPTION(&options.verbose),

@@ -36,6 +36,7 @@ static const char help[] =
     "      --json              print what was drawn as a JSON object\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --ids               input is token ids, used as they are\n"
+    "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
     "      --pre-tokenized     text is tokenised already\n"
     "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
@@ -155,6 +156,7 @@ int command_explain(int argc, char **argv)
         OUTPUT_OPTION(&options.output),
         {.name = "raw", .take = take_raw, .out = &options.input},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
         {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
         JSON_OPTION(&options.json),
         SESSION_OPTIONS(&options.session),
@@ -169,5 +171,6 @@ int command_explain(int argc, char **argv)
         return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
     if (canvas_check(options.output, &err))
         return usage_error("explain", "%s", err.text);
+    options.input.max_memory = options.session.max_memory;
     return run(&options, argv + 1, inputs);
 }

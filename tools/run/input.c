@@ -90,24 +90,19 @@ static bool looks_like_text(const uint8_t *bytes, size_t size)
     return size && (position == size || (size == SNIFF_SIZE && size - position < 4));
 }
 
-/* BMP files begin with "BM", as texts do; behind the size there are four zeros. */
-static bool looks_like_bmp(const uint8_t *bytes, size_t size)
-{
-    return size >= 10 && memcmp(bytes, "BM", 2) == 0 && memcmp(bytes + 6, "\0\0\0\0", 4) == 0;
-}
-
 /* Files that are no input: models, checkpoints, archives, ... Some look like text. */
 static Content find_content(const uint8_t *bytes, size_t size)
 {
     const MegaFileKind kind = mega_recognize(bytes, size);
-    if (looks_like_bmp(bytes, size))
-        return (Content){.kind = INPUT_IMAGE, .name = "a BMP image"};
     Content content = {.name = kind.what, .advice = kind.advice};
     switch (kind.role) {
     case MEGA_ROLE_MODEL: content.advice = "give it with -m"; break;
     case MEGA_ROLE_CHECKPOINT: content.advice = "mega-convert makes a model of it"; break;
     case MEGA_ROLE_SOUND: content.kind = INPUT_AUDIO; break;
-    case MEGA_ROLE_PICTURE: content.kind = INPUT_IMAGE; break;
+    case MEGA_ROLE_PICTURE:
+        content.kind = INPUT_IMAGE;
+        content.unread = kind.advice != NULL;
+        break;
     case MEGA_ROLE_UNREAD: content.unread = true; break;
     case MEGA_ROLE_INPUT: /* an array: mega-run forward takes it */
     case MEGA_ROLE_OTHER: break;
@@ -284,6 +279,8 @@ static int set_options(InputReader *reader, const InputOptions *options, MegaErr
     if (options->ids && reader->kind != INPUT_TEXT)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
                          audio ? "audio" : "images");
+    reader->image_options = (MegaImageOptions){.keep_orientation = options->no_orient,
+                                               .max_memory = options->max_memory};
     reader->has_pcm = options->has_raw;
     reader->pcm = options->raw;
     if (!audio)
@@ -357,13 +354,16 @@ static int check_kind(const InputReader *reader, const char *path, MegaError *er
     if (reader->has_pcm || reader->ids)
         return 0;
     const Content content = sniff_content(path);
-    if (!content.name || content.kind == reader->kind)
-        return 0;
-    if (content.unread && reader->kind == INPUT_AUDIO)
+    const bool fits = content.kind == reader->kind;
+    if (content.unread && (fits || (!content.kind && reader->kind == INPUT_AUDIO)))
         return fail_unread(&content, mega_source_name(path), err);
+    if (!content.name || fits)
+        return 0;
+    /* Converting a picture makes no recording of it. */
+    const char *advice = content.kind == INPUT_IMAGE ? NULL : content.advice;
     return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s",
                      mega_source_name(path), content.name, expected[reader->kind],
-                     content.advice ? "; " : "", content.advice ? content.advice : "");
+                     advice ? "; " : "", advice ? advice : "");
 }
 
 int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err)
