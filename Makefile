@@ -228,6 +228,20 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libsupport.a $(BUILD)/lib
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
 
+# What test_growth counts the steps of: each function tells when it is called, and PCRE2 counts.
+COUNTED_OBJ := $(patsubst %,$(BUILD)/counted/%.o,bytes text_input text moses glossary bpe)
+$(BUILD)/counted/%.o: formats/%.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -finstrument-functions -D_GNU_SOURCE= -include tests/unit/count_steps.h \
+	    -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/test_growth: $(BUILD)/obj/tests/unit/test_growth.o $(COUNTED_OBJ) \
+        $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
+
 unit: $(UNIT_BIN) $(BINARIES)
 	@for t in $(UNIT_BIN); do MEGA_BUILD=$(BUILD) $$t || exit 1; done
 

@@ -25,10 +25,12 @@
 #define STEPS_OF_A_TEXT 2000000
 #define STEPS_OF_A_BYTE 64 /* and expression */
 #define STEPS_OF_A_SEARCH 16
-#define BYTES_OF_A_STEP 16 /* passed over between two items */
+#define BYTES_OF_A_STEP 16    /* passed over between two items */
+#define BYTES_OF_A_FRAME 1024 /* that are copied for backtracking: it grows with the captures */
 
 struct MegaGlossary {
     pcre2_code **codes;   /* [count] */
+    uint32_t *weights;    /* [count]: of one item, in steps */
     char (*names)[SHOWN]; /* [count]: the expressions' beginnings */
     size_t count;
 };
@@ -39,6 +41,7 @@ struct MegaGlossarySearch {
     pcre2_match_context *context;
     uint64_t steps_left;
     size_t position; /* of the last callout */
+    uint32_t weight; /* of an item of the expression that is searched for */
 };
 
 /* ---- Compiling ------------------------------------------------------------------------------ */
@@ -59,6 +62,9 @@ static int compile(MegaGlossary *glossary, const char *expression, pcre2_compile
         return mega_fail(err, MEGA_ERR_ARGUMENT, "glossary '%s': %s",
                          glossary->names[glossary->count], text);
     }
+    size_t frame = 0;
+    pcre2_pattern_info(code, PCRE2_INFO_FRAMESIZE, &frame);
+    glossary->weights[glossary->count] = (uint32_t)(1 + frame / BYTES_OF_A_FRAME);
     glossary->codes[glossary->count++] = code;
     return 0;
 }
@@ -74,10 +80,11 @@ int mega_glossary_new(MegaGlossary **out, const char *const *expressions, size_t
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     if (glossary) {
         glossary->codes = calloc(count + 1, sizeof *glossary->codes);
+        glossary->weights = calloc(count + 1, sizeof *glossary->weights);
         glossary->names = calloc(count + 1, sizeof *glossary->names);
     }
     int code = 0;
-    if (!context || !glossary || !glossary->codes || !glossary->names)
+    if (!context || !glossary || !glossary->codes || !glossary->weights || !glossary->names)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the glossaries");
     else
         pcre2_set_max_pattern_length(context, MEGA_GLOSSARY_MAX_SIZE);
@@ -98,6 +105,7 @@ void mega_glossary_free(MegaGlossary *glossary)
     for (size_t i = 0; i < glossary->count; i++)
         pcre2_code_free(glossary->codes[i]);
     free(glossary->codes);
+    free(glossary->weights);
     free(glossary->names);
     free(glossary);
 }
@@ -123,7 +131,7 @@ static int count_steps(pcre2_callout_block *block, void *context)
     const size_t here = block->current_position, before = search->position;
     search->position = here;
     const size_t passed = here > before ? here - before : before - here;
-    return take_steps(search, 1 + passed / BYTES_OF_A_STEP) ? 0 : PCRE2_ERROR_CALLOUT;
+    return take_steps(search, search->weight + passed / BYTES_OF_A_STEP) ? 0 : PCRE2_ERROR_CALLOUT;
 }
 
 int mega_glossary_search_new(MegaGlossarySearch **out, const MegaGlossary *glossary,
@@ -190,6 +198,7 @@ static int search_from(MegaGlossarySearch *search, size_t index, const char *wor
 {
     const MegaGlossary *glossary = search->glossary;
     search->position = at;
+    search->weight = glossary->weights[index];
     const int count =
         take_steps(search, STEPS_OF_A_SEARCH)
             ? pcre2_match(glossary->codes[index], (PCRE2_SPTR)word, size, at,

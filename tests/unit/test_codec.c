@@ -98,28 +98,6 @@ static void any_blank_separates_tokens(void **state)
     mega_moses_free(moses);
 }
 
-/* Lines that make backtracking patterns slow: a megabyte must take no time worth mentioning. */
-static void moses_is_linear(void **state)
-{
-    static const char *const units[] = {".",    "a",     " ", "\" ", "'",     "word, ",
-                                        ".\" ", "&amp;", "(", ",",   "\u3000"};
-    (void)state;
-    for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
-        MegaMoses *moses;
-        MegaBuffer text = {0}, out = {0};
-        while (text.size < 1000000)
-            mega_put_bytes(&text, units[u], strlen(units[u]));
-        assert_int_equal(mega_moses_new(&moses, u % 2 ? "en" : "de", NULL), 0);
-        const char *line = (const char *)text.data;
-        assert_int_equal(mega_moses_normalize(moses, line, text.size, &out, NULL), 0);
-        assert_int_equal(mega_moses_tokenize(moses, line, text.size, &out, NULL), 0);
-        assert_int_equal(mega_moses_detokenize(moses, line, text.size, &out, NULL), 0);
-        mega_buffer_free(&text);
-        mega_buffer_free(&out);
-        mega_moses_free(moses);
-    }
-}
-
 /* ---- BPE ------------------------------------------------------------------------------------ */
 
 static int segment(const void *bpe, const char *text, size_t size, MegaBuffer *out, MegaError *err)
@@ -536,7 +514,7 @@ static void invalid_utf8_is_replaced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moses_equals_sacremoses),    cmocka_unit_test(moses_is_linear),
+        cmocka_unit_test(moses_equals_sacremoses),
         cmocka_unit_test(bpe_equals_subword_nmt),     cmocka_unit_test(bad_codes_are_refused),
         cmocka_unit_test(any_blank_separates_tokens), cmocka_unit_test(bad_glossaries_are_refused),
         cmocka_unit_test(pieces_are_joined),          cmocka_unit_test(text_comes_back),
