@@ -25,7 +25,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
-TOOL_LIBS  := -ljansson -lsndfile -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
+TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
 
@@ -41,7 +41,9 @@ LIB_SRC := \
 
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
-    formats/source.c formats/text_input.c formats/audio.c formats/image_exif.c formats/image_png.c \
+    formats/source.c formats/text_input.c formats/audio_parts.c formats/audio_chunks.c \
+    formats/audio_flac.c formats/audio_ogg.c formats/audio_mpeg.c formats/audio.c \
+    formats/image_exif.c formats/image_png.c \
     formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
     formats/npy.c src/features.c \
     formats/text.c formats/moses_prefixes.c formats/moses.c formats/glossary.c formats/bpe.c \
@@ -92,7 +94,8 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tools/run/input.c \
+    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
+    tools/run/input.c \
     tools/run/find_model.c tools/run/events.c tools/run/observe.c tools/common/suggest.c \
     tools/run/lines.c
 

@@ -1,10 +1,11 @@
 /*
  * audio.c - decode, mix down and resample, block by block; see audio.h.
  *
- *   file or pipe -> frames (libsndfile, or our own PCM reader) -> mono -> libsamplerate -> caller
+ *   file or pipe -> parts (audio_parts.h) -> frames (libsndfile, libmpg123, or our own PCM reader)
+ *        -> mono -> libsamplerate -> caller
  *
- * libsndfile sees a virtual file: a regular file is read in place, a pipe from memory. Nothing is
- * allocated by what a header declares beyond the checked number of channels.
+ * Decoders see the parts as virtual files. Nothing is allocated by what a header declares beyond
+ * the checked number of channels.
  */
 #include "audio.h"
 
@@ -19,203 +20,83 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audio_parts.h"
 #include "bytes.h"
 #include "recognize.h"
 #include "source.h"
 
 #define BLOCK 4096              /* frames per step */
 #define MAX_FRAMES_A_BYTE 65536 /* no format packs silence denser */
-#define MAX_CHUNKS 1024         /* of a wav or aiff file before its samples */
 
 struct MegaAudio {
     char *name;
-    int fd;          /* -1: not open */
-    MegaBuffer pipe; /* content of a pipe */
-    bool piped;
-    uint64_t base, size, at; /* the virtual file: start in fd, bytes, position */
-    SNDFILE *decoder;        /* NULL: headerless PCM */
+    MegaAudioFile file; /* fd -1: not open */
+    MegaAudioParts parts;
+    size_t part;          /* the current one */
+    MegaAudioView view;   /* of it, for libsndfile */
+    SNDFILE *decoder;     /* the current part's, */
+    MegaMpeg *mpeg;       /* or this one; neither: headerless PCM */
+    uint64_t part_frames; /* read of it so far */
+    char cut[512];        /* the sentence about a recording that is cut short, or "" */
     MegaPcm pcm;
     uint8_t *bytes;       /* PCM: [BLOCK] frames as they arrive */
     size_t pending;       /* bytes of an incomplete frame */
-    int rate, channels;   /* of the recording */
-    uint64_t announced;   /* frames by a header that can be trusted to be exact, else 0 */
-    uint64_t frames;      /* read so far */
-    bool ended;           /* no more frames */
-    float *block;         /* [BLOCK][channels] */
+    int channels;         /* of the current part */
+    int part_rate;        /* of the current part, which may be the first of another rate */
+    int rate;             /* of what is being given out */
+    int block_channels;   /* that block has room for */
+    double before;        /* seconds of the parts of other rates before */
+    uint64_t frames;      /* read so far, of this rate */
+    bool ended;           /* no more frames of this rate */
+    float *block;         /* [BLOCK][block_channels] */
     float *mono;          /* [BLOCK] */
     size_t first, left;   /* unused part of mono */
     int target;           /* rate of what is given out */
     SRC_STATE *converter; /* NULL: rates agree */
-    uint64_t given;       /* samples given out */
+    uint64_t given;       /* samples given out, of this rate */
 };
 
-/* ---- The virtual file ----------------------------------------------------------------------- */
-
-/* Reads up to `size` bytes at an offset; fewer at the end or on an error. */
-static size_t read_at(const MegaAudio *audio, uint64_t offset, void *out, size_t size)
-{
-    if (offset >= audio->size)
-        return 0;
-    if (size > audio->size - offset)
-        size = (size_t)(audio->size - offset);
-    if (audio->piped) {
-        memcpy(out, audio->pipe.data + offset, size);
-        return size;
-    }
-    size_t got = 0;
-    while (got < size) {
-        ssize_t n =
-            pread(audio->fd, (char *)out + got, size - got, (off_t)(audio->base + offset + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        got += (size_t)n;
-    }
-    return got;
-}
-
-static sf_count_t file_length(void *context)
-{
-    return (sf_count_t)((MegaAudio *)context)->size;
-}
-
-static sf_count_t file_tell(void *context)
-{
-    return (sf_count_t)((MegaAudio *)context)->at;
-}
-
-static sf_count_t file_seek(sf_count_t offset, int whence, void *context)
-{
-    MegaAudio *audio = context;
-    const sf_count_t from = whence == SEEK_SET   ? 0
-                            : whence == SEEK_CUR ? (sf_count_t)audio->at
-                                                 : (sf_count_t)audio->size;
-    sf_count_t to = 0;
-    if (__builtin_add_overflow(from, offset, &to) || to < 0)
-        return -1;
-    audio->at = (uint64_t)to;
-    return to;
-}
-
-static sf_count_t file_read(void *out, sf_count_t size, void *context)
-{
-    MegaAudio *audio = context;
-    const size_t got = size > 0 ? read_at(audio, audio->at, out, (size_t)size) : 0;
-    audio->at += got;
-    return (sf_count_t)got;
-}
-
-static sf_count_t file_write(const void *data, sf_count_t size, void *context)
-{
-    (void)data;
-    (void)size;
-    (void)context;
-    return 0;
-}
+/* ---- Opening -------------------------------------------------------------------------------- */
 
 /* Regular files stay where they are, everything else is read to its end. */
 static int open_file(MegaAudio *audio, MegaError *err)
 {
     struct stat info;
-    if (fstat(audio->fd, &info) == 0 && S_ISREG(info.st_mode)) {
-        const off_t at = lseek(audio->fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
-        const uint64_t whole = (uint64_t)info.st_size;
-        audio->base = at > 0 ? (uint64_t)at : 0;
-        audio->size = whole > audio->base ? whole - audio->base : 0;
-    } else {
-        audio->piped = true;
-        int code = mega_source_slurp(&audio->pipe, audio->fd, audio->name,
-                                     "a recording on a pipe (headerless samples, given with "
-                                     "--raw, have none)",
-                                     MEGA_AUDIO_MAX_PIPE, err);
-        if (code)
-            return code;
-        audio->size = audio->pipe.size;
-    }
-    if (!audio->size)
+    MegaAudioFile *file = &audio->file;
+    int code = mega_source_make_seekable(&file->fd, audio->name, err);
+    if (code)
+        return code;
+    file->name = audio->name;
+    file->cache = malloc(MEGA_AUDIO_CACHE);
+    if (!file->cache)
+        return MEGA_ERR_MEMORY;
+    if (fstat(file->fd, &info) != 0)
+        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", audio->name, strerror(errno));
+    const off_t at = lseek(file->fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
+    const uint64_t whole = (uint64_t)info.st_size;
+    file->base = at > 0 ? (uint64_t)at : 0;
+    file->size = whole > file->base ? whole - file->base : 0;
+    if (!file->size)
         return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected a recording", audio->name);
     return 0;
 }
 
-/* ---- Opening -------------------------------------------------------------------------------- */
-
-/* Writers that cannot go back to fill in the size of the samples leave one of these. On a pipe any
- * huge size counts as one. */
-static bool is_placeholder(uint32_t size, bool piped)
-{
-    return size == 0xffffffff || size == 0x7ffff000 || (piped && size > 0x7ffff000);
-}
-
-/* libsndfile takes what is there of a truncated wav or aiff file without a word: look at the chunk
- * that holds the samples. */
-static int check_size(const MegaAudio *audio, MegaError *err)
-{
-    uint8_t head[12];
-    if (read_at(audio, 0, head, 12) != 12)
-        return 0;
-    const bool wav = memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WAVE", 4) == 0;
-    const bool aiff = memcmp(head, "FORM", 4) == 0 && memcmp(head + 8, "AIF", 3) == 0;
-    uint64_t at = 12;
-    for (int i = 0; i < MAX_CHUNKS && (wav || aiff) && read_at(audio, at, head, 8) == 8; i++) {
-        const uint32_t little = mega_load_u32(head + 4);
-        const uint32_t size = wav ? little : __builtin_bswap32(little);
-        const uint64_t left = audio->size - at - 8;
-        if (memcmp(head, wav ? "data" : "SSND", 4) == 0) {
-            if (size <= left || is_placeholder(size, audio->piped))
-                return 0;
-            return mega_fail(err, MEGA_ERR_FORMAT,
-                             "%s is truncated: its header announces %" PRIu32
-                             " bytes of samples, %" PRIu64 " are there; fetch or record it again",
-                             audio->name, size, left);
-        }
-        at += 8 + (uint64_t)size + (size & 1);
-    }
-    return 0;
-}
-
 /* What libsndfile does not take: a file of another kind, or a damaged one. */
-static int fail_format(const MegaAudio *audio, int number, const char *reason, MegaError *err)
+static int fail_format(MegaAudio *audio, int number, const char *reason, MegaError *err)
 {
     static const char expected[] =
         "expected WAV, FLAC, Ogg, MP3, AIFF or AU, or headerless samples with --raw";
     uint8_t head[512];
-    const MegaFileKind kind = mega_recognize(head, read_at(audio, 0, head, sizeof head));
+    const MegaFileKind kind =
+        mega_recognize(head, mega_audio_file_read(&audio->file, 0, head, sizeof head));
+    if (kind.role == MEGA_ROLE_UNREAD)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s, a format that is not read; %s",
+                         audio->name, kind.what, kind.advice);
     if (kind.what && number == SF_ERR_UNRECOGNISED_FORMAT)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; %s", audio->name, kind.what, expected);
     return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s",
                      audio->name, (int)strcspn(reason, "."), reason, expected);
 }
-
-static int open_decoder(MegaAudio *audio, MegaError *err)
-{
-    SF_VIRTUAL_IO io = {file_length, file_seek, file_read, file_write, file_tell};
-    int code = open_file(audio, err);
-    if (!code)
-        code = check_size(audio, err);
-    if (code)
-        return code;
-    SF_INFO info = {0};
-    audio->decoder = sf_open_virtual(&io, SFM_READ, &info, audio);
-    if (!audio->decoder)
-        return fail_format(audio, sf_error(NULL), sf_strerror(NULL), err);
-    audio->rate = info.samplerate;
-    audio->channels = info.channels;
-    if ((info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC && info.frames > 0 &&
-        info.frames < SF_COUNT_MAX)
-        audio->announced = (uint64_t)info.frames;
-    return 0;
-}
-
-/* Bytes of a sample and how text names it, by MegaPcmFormat. */
-static const struct {
-    const char *name;
-    size_t size;
-} pcm_formats[] = {
-    [MEGA_PCM_U8] = {"u8", 1},       [MEGA_PCM_S16LE] = {"s16le", 2},
-    [MEGA_PCM_S16BE] = {"s16be", 2}, [MEGA_PCM_S24LE] = {"s24le", 3},
-    [MEGA_PCM_S32LE] = {"s32le", 4}, [MEGA_PCM_F32LE] = {"f32le", 4},
-};
 
 static int check_format(const char *name, int rate, int channels, MegaError *err)
 {
@@ -228,6 +109,112 @@ static int check_format(const char *name, int rate, int channels, MegaError *err
                          MEGA_AUDIO_MIN_RATE, MEGA_AUDIO_MAX_RATE);
     return 0;
 }
+
+/* Room for a block of the current part. */
+static int make_block(MegaAudio *audio, MegaError *err)
+{
+    int code = check_format(audio->name, audio->part_rate, audio->channels, err);
+    if (code || audio->channels <= audio->block_channels)
+        return code;
+    free(audio->block);
+    audio->block = malloc(BLOCK * (size_t)audio->channels * sizeof *audio->block);
+    audio->block_channels = audio->block ? audio->channels : 0;
+    return audio->block ? 0
+                        : mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", audio->name);
+}
+
+static void close_part(MegaAudio *audio)
+{
+    if (audio->decoder)
+        sf_close(audio->decoder);
+    mega_mpeg_close(audio->mpeg);
+    audio->decoder = NULL;
+    audio->mpeg = NULL;
+}
+
+static int open_part(MegaAudio *audio, size_t index, MegaError *err)
+{
+    const MegaAudioPart *part = &audio->parts.list[index];
+    SF_INFO info;
+    close_part(audio);
+    audio->part = index;
+    audio->part_frames = 0;
+    if (part->mpeg) {
+        int code = mega_mpeg_open(&audio->mpeg, &audio->file, part, &audio->part_rate,
+                                  &audio->channels, err);
+        return code ? code : make_block(audio, err);
+    }
+    audio->view = (MegaAudioView){.part = part, .file = &audio->file};
+    audio->decoder = mega_audio_view_open(&audio->view, &info);
+    if (!audio->decoder)
+        return fail_format(audio, sf_error(NULL), sf_strerror(NULL), err);
+    audio->part_rate = info.samplerate;
+    audio->channels = info.channels;
+    return make_block(audio, err);
+}
+
+/* ---- Recordings that are cut short ---------------------------------------------------------- */
+
+/* How many frames libsndfile finds in a part. */
+static uint64_t count_frames(MegaAudio *audio, const MegaAudioPart *part, int *rate)
+{
+    MegaAudioView view = {.part = part, .file = &audio->file};
+    SF_INFO info;
+    SNDFILE *decoder = mega_audio_view_open(&view, &info);
+    if (!decoder)
+        return 0;
+    sf_close(decoder);
+    *rate = info.samplerate;
+    const uint64_t frames = info.frames > 0 ? (uint64_t)info.frames : 0;
+    return frames < part->frames ? frames : part->frames;
+}
+
+static double count_seconds(MegaAudio *audio)
+{
+    double seconds = 0;
+    for (size_t i = 0; i < audio->parts.count; i++) {
+        const MegaAudioPart *part = &audio->parts.list[i];
+        int rate = 0;
+        const uint64_t frames = part->mpeg ? 0 : count_frames(audio, part, &rate);
+        seconds += part->mpeg ? part->seconds : rate > 0 ? (double)frames / rate : 0;
+    }
+    return seconds;
+}
+
+/* The one rule for all formats: an error, or with `partial` a sentence to warn with. */
+static int check_cut(MegaAudio *audio, bool partial, MegaError *err)
+{
+    if (!audio->parts.cut)
+        return 0;
+    snprintf(audio->cut, sizeof audio->cut, "%.380s ends after %.1f s, in the middle of %s",
+             audio->name, count_seconds(audio), audio->parts.cut);
+    if (!partial || !audio->parts.count)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s; fetch or record it again%s", audio->cut,
+                         audio->parts.count ? ", or take what is there with --partial" : "");
+    return 0;
+}
+
+static int open_decoder(MegaAudio *audio, bool partial, MegaError *err)
+{
+    int code = open_file(audio, err);
+    if (!code)
+        code = mega_audio_find_parts(&audio->parts, &audio->file, err);
+    if (!code)
+        code = check_cut(audio, partial, err);
+    return code ? code : open_part(audio, 0, err);
+}
+
+/* ---- Headerless PCM and rates --------------------------------------------------------------- */
+
+/* Bytes of a sample and how text names it, by MegaPcmFormat. */
+static const struct {
+    const char *name;
+    size_t size;
+} pcm_formats[] = {
+    [MEGA_PCM_U8] = {"u8", 1},       [MEGA_PCM_S16LE] = {"s16le", 2},
+    [MEGA_PCM_S16BE] = {"s16be", 2}, [MEGA_PCM_S24LE] = {"s24le", 3},
+    [MEGA_PCM_S32LE] = {"s32le", 4}, [MEGA_PCM_F32LE] = {"f32le", 4},
+};
 
 int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err)
 {
@@ -248,10 +235,19 @@ int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err)
                      text);
 }
 
-static int open_converter(MegaAudio *audio, MegaError *err)
+/* Begins to give out samples that have the rate of the current part. */
+static int begin_rate(MegaAudio *audio, MegaError *err)
 {
-    const double ratio = (double)audio->target / audio->rate;
+    const double ratio = (double)audio->target / audio->part_rate;
     int error = 0;
+    if (audio->converter)
+        src_delete(audio->converter);
+    audio->converter = NULL;
+    audio->before += audio->frames ? (double)audio->frames / audio->rate : 0;
+    audio->rate = audio->part_rate;
+    audio->frames = audio->given = 0;
+    audio->left = 0;
+    audio->ended = false;
     if (audio->rate == audio->target)
         return 0;
     if (!src_is_valid_ratio(ratio))
@@ -265,36 +261,33 @@ static int open_converter(MegaAudio *audio, MegaError *err)
     return 0;
 }
 
-int mega_audio_open(MegaAudio **out, const char *path, const MegaPcm *pcm, int rate, MegaError *err)
+static int open_pcm(MegaAudio *audio, const MegaPcm *pcm, MegaError *err)
+{
+    audio->pcm = *pcm;
+    audio->part_rate = pcm->rate;
+    audio->channels = pcm->channels;
+    audio->bytes = malloc(BLOCK * (size_t)pcm->channels * pcm_formats[pcm->format].size);
+    return audio->bytes ? make_block(audio, err) : MEGA_ERR_MEMORY;
+}
+
+int mega_audio_open(MegaAudio **out, const char *path, const MegaAudioOptions *options,
+                    MegaError *err)
 {
     *out = NULL;
     MegaAudio *audio = calloc(1, sizeof *audio);
     if (!audio)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", mega_source_name(path));
-    audio->fd = -1;
-    audio->target = rate;
+    audio->file.fd = -1;
+    audio->target = options->rate;
     audio->name = strdup(mega_source_name(path));
-    int code = audio->name ? mega_source_open(&audio->fd, path, err) : MEGA_ERR_MEMORY;
-    if (!code && pcm) {
-        audio->pcm = *pcm;
-        audio->rate = pcm->rate;
-        audio->channels = pcm->channels;
-    } else if (!code) {
-        code = open_decoder(audio, err);
-    }
-    if (!code)
-        code = check_format(audio->name, audio->rate, audio->channels, err);
-    if (code)
-        goto out;
-    const size_t frame = (size_t)audio->channels;
     audio->mono = malloc(BLOCK * sizeof *audio->mono);
-    audio->block = malloc(BLOCK * frame * sizeof *audio->block);
-    audio->bytes = pcm ? malloc(BLOCK * frame * pcm_formats[pcm->format].size) : NULL;
-    if (!audio->mono || !audio->block || (pcm && !audio->bytes))
-        code = MEGA_ERR_MEMORY;
-    else
-        code = open_converter(audio, err);
-out:
+    int code =
+        audio->name && audio->mono ? mega_source_open(&audio->file.fd, path, err) : MEGA_ERR_MEMORY;
+    if (!code)
+        code = options->pcm ? open_pcm(audio, options->pcm, err)
+                            : open_decoder(audio, options->partial, err);
+    if (!code)
+        code = begin_rate(audio, err);
     if (code == MEGA_ERR_MEMORY)
         mega_fail(err, code, "no memory for reading %s", mega_source_name(path));
     if (code)
@@ -308,18 +301,23 @@ void mega_audio_close(MegaAudio *audio)
 {
     if (!audio)
         return;
-    if (audio->decoder)
-        sf_close(audio->decoder);
+    close_part(audio);
     if (audio->converter)
         src_delete(audio->converter);
-    if (audio->fd >= 0)
-        close(audio->fd);
-    mega_buffer_free(&audio->pipe);
+    if (audio->file.fd >= 0)
+        close(audio->file.fd);
+    mega_audio_parts_free(&audio->parts);
+    free(audio->file.cache);
     free(audio->bytes);
     free(audio->block);
     free(audio->mono);
     free(audio->name);
     free(audio);
+}
+
+const char *mega_audio_cut(const MegaAudio *audio)
+{
+    return audio->cut[0] ? audio->cut : NULL;
 }
 
 int mega_audio_source_rate(const MegaAudio *audio)
@@ -363,7 +361,7 @@ static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
     *count = 0;
     while (audio->pending < frame) {
         const size_t room = BLOCK * frame - audio->pending;
-        ssize_t got = read(audio->fd, audio->bytes + audio->pending, room);
+        ssize_t got = read(audio->file.fd, audio->bytes + audio->pending, room);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -380,29 +378,56 @@ static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
     return 0;
 }
 
-static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
+/* The next frames of the current part; none at its end. */
+static int read_part(MegaAudio *audio, size_t *count, MegaError *err)
 {
-    const sf_count_t got = sf_readf_float(audio->decoder, audio->block, BLOCK);
-    *count = got > 0 ? (size_t)got : 0;
-    if (got < BLOCK && sf_error(audio->decoder))
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged after %" PRIu64 " samples: %s",
-                         audio->name, audio->frames + *count, sf_strerror(audio->decoder));
-    const uint64_t frames = audio->frames + *count;
-    if (!*count && frames < audio->announced)
-        return mega_fail(err, MEGA_ERR_FORMAT,
-                         "%s is truncated: its header announces %" PRIu64 " samples, %" PRIu64
-                         " are there; fetch or record it again",
-                         audio->name, audio->announced, frames);
-    if (frames / MAX_FRAMES_A_BYTE > audio->size)
+    const uint64_t left = audio->parts.list[audio->part].frames - audio->part_frames;
+    const size_t wanted = left < BLOCK ? (size_t)left : BLOCK;
+    int code = 0;
+    *count = 0;
+    if (audio->mpeg) {
+        code = mega_mpeg_read(audio->mpeg, audio->block, wanted, count, err);
+    } else {
+        const sf_count_t got = sf_readf_float(audio->decoder, audio->block, (sf_count_t)wanted);
+        *count = got > 0 ? (size_t)got : 0;
+        const bool exact = audio->parts.list[audio->part].frames != MEGA_AUDIO_ALL;
+        const int error = sf_error(audio->decoder);
+        if (*count < wanted && (error || exact))
+            return mega_fail(err, MEGA_ERR_FORMAT, "%s is damaged after %.1f s: %s", audio->name,
+                             audio->before + (double)(audio->frames + *count) / audio->rate,
+                             error ? sf_strerror(audio->decoder) : "samples are missing");
+    }
+    audio->part_frames += *count;
+    return code;
+}
+
+static int check_length(const MegaAudio *audio, uint64_t frames, MegaError *err)
+{
+    if (frames / MAX_FRAMES_A_BYTE > audio->file.size)
         return mega_fail(err, MEGA_ERR_FORMAT,
                          "%s is damaged: its %" PRIu64 " bytes cannot hold the %" PRIu64
                          " samples it claims",
-                         audio->name, audio->size, frames);
-    if (frames / (MEGA_AUDIO_MAX_HOURS * 3600) >= (uint64_t)audio->rate)
+                         audio->name, audio->file.size, frames);
+    if (audio->before + (double)frames / audio->rate >= MEGA_AUDIO_MAX_HOURS * 3600)
         return mega_fail(err, MEGA_ERR_LIMIT,
                          "%s is longer than %d hours, the limit of a recording; cut it",
                          audio->name, MEGA_AUDIO_MAX_HOURS);
     return 0;
+}
+
+/* The next frames of the file. Where the rate changes, as between the links of a radio's stream,
+ * there are none until begin_rate is called. */
+static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
+{
+    *count = 0;
+    int code = audio->part_rate == audio->rate ? read_part(audio, count, err) : 0;
+    while (!code && !*count && audio->part + 1 < audio->parts.count &&
+           audio->part_rate == audio->rate) {
+        code = open_part(audio, audio->part + 1, err);
+        if (!code && audio->part_rate == audio->rate)
+            code = read_part(audio, count, err);
+    }
+    return code ? code : check_length(audio, audio->frames + *count, err);
 }
 
 /* The mean of the channels of each frame. */
@@ -425,7 +450,7 @@ static int mix_down(MegaAudio *audio, size_t count, MegaError *err)
 static int next_block(MegaAudio *audio, MegaError *err)
 {
     size_t count = 0;
-    int code = audio->decoder ? read_decoder(audio, &count, err) : read_pcm(audio, &count, err);
+    int code = audio->parts.count ? read_decoder(audio, &count, err) : read_pcm(audio, &count, err);
     if (!code)
         code = mix_down(audio, count, err);
     if (code)
@@ -434,20 +459,20 @@ static int next_block(MegaAudio *audio, MegaError *err)
     audio->first = 0;
     audio->left = count;
     audio->ended = count == 0;
-    if (!audio->frames)
+    if (!audio->frames && !(audio->before > 0) && audio->part_rate == audio->rate)
         return mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples", audio->name);
     return 0;
 }
 
 /* ---- Samples -------------------------------------------------------------------------------- */
 
-/* How many samples the whole recording becomes: round(frames * target / rate), at least one. */
+/* How many samples the frames of this rate become: round(frames * target / rate), at least one. */
 static uint64_t whole_length(const MegaAudio *audio)
 {
     const uint64_t from = (uint64_t)audio->rate, to = (uint64_t)audio->target;
     const uint64_t length =
         audio->frames / from * to + (audio->frames % from * to + from / 2) / from;
-    return length ? length : 1;
+    return length || !audio->frames ? length : 1;
 }
 
 static void take(MegaAudio *audio, float *samples, size_t capacity, size_t *count)
@@ -496,8 +521,14 @@ int mega_audio_read(MegaAudio *audio, float *samples, size_t capacity, size_t *c
     while (!code && !*count && capacity) {
         if (!audio->left && !audio->ended)
             code = next_block(audio, err);
-        if (code || (audio->ended && (!audio->converter || audio->given >= whole_length(audio))))
+        if (code)
             break;
+        if (audio->ended && (!audio->converter || audio->given >= whole_length(audio))) {
+            if (audio->part_rate == audio->rate)
+                break;
+            code = begin_rate(audio, err);
+            continue;
+        }
         if (audio->converter)
             code = convert(audio, samples, capacity, count, err);
         else

@@ -27,7 +27,7 @@ const char *mega_source_name(const char *path)
  * what mega_source_peek has read waits here, under the path, for mega_source_open. */
 typedef struct Kept {
     struct Kept *next;
-    int fd; /* a file in memory */
+    int fd; /* a file in memory; -1 once it was taken */
     char path[];
 } Kept;
 
@@ -49,21 +49,18 @@ static int keep(const char *path, int fd, MegaError *err)
     return 0;
 }
 
-/* The file that is kept for a path, -1 if there is none. */
-static int find_kept(const char *path, bool take)
+/* The file that is kept for a path; -1 if there is none, or (*was_taken) not any more. */
+static int find_kept(const char *path, bool take, bool *was_taken)
 {
     int fd = -1;
     pthread_mutex_lock(&kept_lock);
-    for (Kept **at = &kept; *at; at = &(*at)->next) {
-        Kept *entry = *at;
+    for (Kept *entry = kept; entry && fd < 0; entry = entry->next) {
         if (strcmp(entry->path, path) != 0)
             continue;
         fd = entry->fd;
-        if (take) {
-            *at = entry->next;
-            free(entry);
-        }
-        break;
+        *was_taken = fd < 0;
+        if (take)
+            entry->fd = -1;
     }
     pthread_mutex_unlock(&kept_lock);
     return fd;
@@ -75,7 +72,8 @@ int mega_source_open(int *fd, const char *path, MegaError *err)
 {
     struct stat info;
     const char *name = mega_source_name(path);
-    *fd = find_kept(path, true);
+    bool was_taken = false;
+    *fd = find_kept(path, true, &was_taken);
     if (*fd >= 0)
         return 0;
     *fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
@@ -163,9 +161,12 @@ static bool can_peek(int fd)
 int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err)
 {
     struct stat info;
-    int fd = find_kept(path, false);
+    bool was_taken = false;
+    int fd = find_kept(path, false, &was_taken);
     const bool is_kept = fd >= 0;
     *got = 0;
+    if (was_taken) /* nothing is left, and a terminal would be waited for again */
+        return 0;
     int code = is_kept ? 0 : mega_source_open(&fd, path, err);
     if (code)
         return code;

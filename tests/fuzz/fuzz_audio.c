@@ -20,7 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *path = fuzz_path(data, size);
     if (!path)
         return 0;
-    int code = mega_audio_open(&audio, path, raw ? &pcm : NULL, 16000, &err);
+    const MegaAudioOptions options = {
+        .rate = 16000, .pcm = raw ? &pcm : NULL, .partial = size % 2 == 0};
+    int code = mega_audio_open(&audio, path, &options, &err);
     while (!code && total < MAX_SAMPLES) {
         code = mega_audio_read(audio, samples, sizeof samples / sizeof samples[0], &count, &err);
         if (code || count == 0)

@@ -238,7 +238,7 @@ static void test_recordings_of_the_original(void **state)
         MegaError err = {0};
         size_t count = 0, got = 1;
         snprintf(path, sizeof path, "%s/sc_raw_base/in.%d.wav", fixtures(), input);
-        if (mega_audio_open(&audio, path, NULL, 16000, &err))
+        if (mega_audio_open(&audio, path, &(MegaAudioOptions){.rate = 16000}, &err))
             fail_msg("%s", err.text);
         float *samples = malloc((values.elements + 1) * sizeof *samples);
         assert_non_null(samples);

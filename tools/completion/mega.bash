@@ -26,17 +26,17 @@ _mega_run()
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw --ids
-            --no-orient --files-from --null
+        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw
+            --partial --ids --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
     eval)
-        options="--model --root --split --limit --predictions --json --no-orient
+        options="--model --root --split --limit --predictions --partial --json --no-orient
             --threads --cpu --max-memory --quiet
             --verbose --help"
         ;;
     explain)
-        options="--model --output --raw --ids --no-orient --pre-tokenized --json
+        options="--model --output --raw --partial --ids --no-orient --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)

@@ -58,6 +58,7 @@ _mega_run() {
             '*--ignore=[no events of these labels]:labels: ' \
             '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
+            '--partial[take what is there of a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
             '--no-orient[pictures as they are stored]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
@@ -78,6 +79,7 @@ _mega_run() {
             '--split=[only rows whose column '\''split'\'' is NAME]:name: ' \
             '--limit=[only the first N rows or lines]:n: ' \
             '--predictions=[write the prediction of every row]:file:_files' \
+            '--partial[take what is there of recordings that are cut short]' \
             '--json[one JSON object]' \
             '--no-orient[pictures as they are stored]' \
             {-t,--threads=}'[number of threads]:n: ' \
@@ -93,6 +95,7 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
+            '--partial[take what is there of a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
             '--no-orient[a picture as it is stored]' \
             '--pre-tokenized[text is tokenised already]' \

@@ -51,6 +51,7 @@ static const char help[] =
     "      --ignore LABELS     no events of these, such as _silence_,_unknown_\n"
     "      --ends              print events when they end, with their end and highest probability\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
+    "      --partial           take what is there of a recording that is cut short\n"
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
@@ -626,6 +627,7 @@ int command_classify(int argc, char **argv)
         {.name = "ignore", .take = take_ignore, .out = &options},
         {.name = "ends", .take = take_flag, .out = &options.ends},
         {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
         {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
         {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},

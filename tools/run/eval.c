@@ -39,6 +39,7 @@ static const char help[] =
     "      --limit N           only the first N rows or lines\n"
     "      --predictions FILE  write path, label, prediction and probability of every row, or\n"
     "                          the translations\n"
+    "      --partial           take what is there of recordings that are cut short\n"
     "      --json              one JSON object\n"
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "  -t, --threads N         inputs at a time (as many as there are processors)\n"
@@ -57,7 +58,7 @@ typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
     int limit;
     MegaSessionOptions session; /* threads: inputs at a time */
-    bool no_orient, json, quiet, verbose;
+    bool no_orient, partial, json, quiet, verbose;
 } Options;
 
 typedef struct Row {
@@ -94,7 +95,8 @@ static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
     session.threads = 1;
     const InputOptions input = {.no_orient = eval->options->no_orient,
                                 .max_memory = session.max_memory,
-                                .warn = report_warning};
+                                .partial = eval->options->partial,
+                                .warn = eval->options->quiet ? NULL : report_warning};
     int code = 0;
     if (!worker->probabilities) {
         size_t classes = (size_t)mega_model_class_count(eval->model);
@@ -456,6 +458,7 @@ int command_eval(int argc, char **argv)
          .least = 1,
          .most = INT32_MAX},
         {.name = "predictions", .hints = "o", .take = take_text, .out = &options.predictions},
+        {.name = "partial", .take = take_flag, .out = &options.partial},
         JSON_OPTION(&options.json),
         {.name = "no-orient", .take = take_flag, .out = &options.no_orient},
         SESSION_OPTIONS(&options.session),

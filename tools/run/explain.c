@@ -35,6 +35,7 @@ static const char help[] =
     "  -o, --output FILE       the picture; its suffix says which kind\n"
     "      --json              print what was drawn as a JSON object\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
+    "      --partial           take what is there of a recording that is cut short\n"
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
     "      --pre-tokenized     text is tokenised already\n"
@@ -155,6 +156,7 @@ int command_explain(int argc, char **argv)
         MODEL_OPTION(&options.model),
         OUTPUT_OPTION(&options.output),
         {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
         {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
         {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},

@@ -41,7 +41,7 @@ struct InputReader {
     MegaVocab *vocab; /* NULL with ids */
     void (*warn)(const char *sentence);
     MegaPcm pcm;
-    bool has_pcm;
+    bool has_pcm, partial;
     size_t window, hop; /* samples; hop 0: one clip per recording */
     bool scan;
 
@@ -301,6 +301,7 @@ int input_reader_new(InputReader **out, const MegaModel *model, const InputOptio
     reader->ids = options->ids;
     reader->warn = options->warn;
     reader->scan = options->scan;
+    reader->partial = options->partial;
     int code = read_features(reader, err);
     if (!code)
         code = set_options(reader, options, err);
@@ -366,6 +367,18 @@ static int check_kind(const InputReader *reader, const char *path, MegaError *er
                      advice ? "; " : "", advice ? advice : "");
 }
 
+static int open_stream(InputReader *reader, const char *path, MegaError *err)
+{
+    const MegaAudioOptions options = {.rate = reader->audio.sample_rate,
+                                      .pcm = reader->has_pcm ? &reader->pcm : NULL,
+                                      .partial = reader->partial};
+    int code = mega_audio_open(&reader->stream, path, &options, err);
+    const char *cut = code ? NULL : mega_audio_cut(reader->stream);
+    if (cut && reader->warn)
+        reader->warn(cut);
+    return code;
+}
+
 int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err)
 {
     finish(reader);
@@ -377,8 +390,7 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
     if (!code && second)
         code = check_kind(reader, second, err);
     if (!code && reader->kind == INPUT_AUDIO)
-        code = mega_audio_open(&reader->stream, path, reader->has_pcm ? &reader->pcm : NULL,
-                               reader->audio.sample_rate, err);
+        code = open_stream(reader, path, err);
     if (code)
         return code;
     reader->path = strdup(path);

@@ -26,11 +26,12 @@ typedef struct InputOptions {
     bool ids;            /* text holds numbers: token ids used as they are */
     bool has_raw;        /* headerless PCM */
     MegaPcm raw;         /* its format */
+    bool partial;        /* take what is there of a recording that is cut short, with a warning */
     double window, hop;  /* seconds; window 0: one clip per recording, hop 0: as window */
     bool no_orient;      /* pictures as they lie in their files, whatever Exif says */
     uint64_t max_memory; /* bytes that reading a picture may take; 0: no limit */
-    void (*warn)(const char *sentence); /* of bytes in a text that are no UTF-8; or NULL */
-    bool scan;          /* without a window: long recordings in windows all the same */
+    void (*warn)(const char *sentence); /* of what is taken although it is not right; or NULL */
+    bool scan;           /* without a window: long recordings in windows all the same */
 } InputOptions;
 
 /* One thing to classify. views points into the owned buffers. */
