@@ -49,7 +49,7 @@ FORMATS_SRC := \
     formats/text.c formats/moses_prefixes.c formats/moses.c formats/glossary.c formats/bpe.c \
     formats/codec.c \
     formats/zip.c formats/pickle_globals.c formats/pickle_values.c formats/pickle_calls.c \
-    formats/pickle.c formats/torch_beside.c formats/torch_args.c \
+    formats/pickle.c formats/torch_beside.c formats/torch_args.c formats/torch_module.c \
     formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
     formats/checkpoint.c formats/mega_write.c formats/output.c
 

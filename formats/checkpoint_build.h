@@ -51,6 +51,13 @@ typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
 /* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
 int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
                      MegaStorageFind find, void *context, MegaError *err);
+/* torch_module.c: whether it is a module of torch.nn, and a call for each of its tensors with the name
+ * that its state dict would have; one that fails ends it. */
+typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
+                               MegaError *err);
+bool mega_torch_is_module(const MegaPickleValue *value);
+int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit, void *context,
+                           MegaError *err);
 /* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
 int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
 /* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], which is the

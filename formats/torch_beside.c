@@ -106,6 +106,8 @@ int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *
 {
     const MegaPickleValue *dict = mega_pickle_mapping(chain[0]), *values = dict ? dict : chain[0];
     size_t step = dict ? 2 : 1;
+    if (!dict && values->type == MEGA_PICKLE_OBJECT) /* a module; its attributes say nothing */
+        return 0;
     for (size_t i = 0; i + step <= values->list.count; i += step) {
         const MegaPickleValue *value = values->list.items[i + step - 1];
         const MegaPickleValue *key = dict ? values->list.items[i] : NULL;

@@ -1,10 +1,10 @@
 /*
  * torch_state.c - from the value that torch.save stored to named tensors and arguments.
  *
- * What is stored is a state dict (name -> tensor), or dicts in dicts with one somewhere, beside
- * arguments and the state of the training run. Of the latter nothing is looked at. A dict under a
- * name such as model_ema holds averaged weights; those are taken when they are asked for or when
- * there are no others.
+ * What is stored is a state dict (name -> tensor) or a whole module, or dicts in dicts with one
+ * somewhere, beside arguments and the state of the training run. Of the latter nothing is looked
+ * at. A dict under a name such as model_ema holds averaged weights; those are taken when they are
+ * asked for or when there are no others.
  */
 #include "checkpoint_build.h"
 
@@ -83,14 +83,31 @@ static bool better(const Candidate *a, const Candidate *b)
     return a->tensors > b->tensors;
 }
 
+static int count_tensor(void *context, const char *name, const MegaPickleTensor *tensor,
+                        MegaError *err)
+{
+    Search *search = context;
+    (void)name;
+    (void)tensor;
+    (void)err;
+    search->at.tensors++;
+    search->work++;
+    return 0;
+}
+
+/* dict NULL: a module */
 static void consider(Search *search, const MegaPickleValue *dict)
 {
     Candidate *at = &search->at;
     at->tensors = 0;
-    for (size_t i = 0; i < dict->list.count && search->work < MAX_WORK; i += 2, search->work++)
+    if (!dict)
+        mega_torch_module_each(at->chain[at->depth], count_tensor, search, NULL);
+    for (size_t i = 0; dict && i < dict->list.count && search->work < MAX_WORK; i += 2) {
+        search->work++;
         if (dict->list.items[i + 1]->type == MEGA_PICKLE_TENSOR &&
             mega_pickle_is_text(dict->list.items[i]))
             at->tensors++;
+    }
     at->rank = rank_of(search);
     Candidate *best =
         mega_checkpoint_is_average(at->path, strlen(at->path)) ? &search->averaged : &search->model;
@@ -104,12 +121,13 @@ static void look(Search *search, const MegaPickleValue *value)
     Candidate *at = &search->at;
     const MegaPickleValue *dict = mega_pickle_mapping(value), *values = dict ? dict : value;
     size_t step = dict ? 2 : 1, length = strlen(at->path);
-    if (!dict && value->type != MEGA_PICKLE_LIST && value->type != MEGA_PICKLE_TUPLE)
+    bool module = !dict && mega_torch_is_module(value);
+    if (!dict && !module && value->type != MEGA_PICKLE_LIST && value->type != MEGA_PICKLE_TUPLE)
         return;
     at->chain[at->depth] = value;
-    if (dict)
+    if (dict || module)
         consider(search, dict);
-    if (at->depth == MAX_DEPTH)
+    if (module || at->depth == MAX_DEPTH)
         return;
     for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
         const MegaPickleValue *key = dict ? values->list.items[i] : NULL;
@@ -134,10 +152,15 @@ static void look(Search *search, const MegaPickleValue *value)
 
 /* ---- Taking --------------------------------------------------------------------------------- */
 
-static int take_tensor(MegaCheckpoint *checkpoint, const MegaPickleValue *name,
-                       const MegaPickleTensor *have, MegaStorageFind find, void *context,
-                       MegaError *err)
+typedef struct Taking {
+    MegaCheckpoint *checkpoint;
+    MegaStorageFind find;
+    void *context;
+} Taking;
+
+static int take_tensor(void *opaque, const char *name, const MegaPickleTensor *have, MegaError *err)
 {
+    const Taking *taking = opaque;
     MegaCheckpointTensor tensor = {.type = have->type,
                                    .readable =
                                        have->readable && have->rank <= MEGA_CHECKPOINT_MAX_RANK,
@@ -150,22 +173,24 @@ static int take_tensor(MegaCheckpoint *checkpoint, const MegaPickleValue *name,
     const uint8_t *bytes = NULL;
     int code = 0;
     if (tensor.readable)
-        code = find(context, have->storage, &bytes, &tensor.storage_size, err);
+        code = taking->find(taking->context, have->storage, &bytes, &tensor.storage_size, err);
     if (code)
         return code;
     tensor.storage = bytes;
-    return mega_checkpoint_add(checkpoint, &tensor, name->text.data, name->text.size, err);
+    return mega_checkpoint_add(taking->checkpoint, &tensor, name, strlen(name), err);
 }
 
 static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaStorageFind find,
                       void *context, MegaError *err)
 {
-    const MegaPickleValue *state = mega_pickle_mapping(found->chain[found->depth]);
-    int code = 0;
-    for (size_t i = 0; i < state->list.count && !code; i += 2) {
+    Taking taking = {.checkpoint = checkpoint, .find = find, .context = context};
+    const MegaPickleValue *holder = found->chain[found->depth];
+    const MegaPickleValue *state = mega_pickle_mapping(holder);
+    int code = state ? 0 : mega_torch_module_each(holder, take_tensor, &taking, err);
+    for (size_t i = 0; state && i < state->list.count && !code; i += 2) {
         const MegaPickleValue *name = state->list.items[i], *value = state->list.items[i + 1];
         if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
-            code = take_tensor(checkpoint, name, value->tensor, find, context, err);
+            code = take_tensor(&taking, name->text.data, value->tensor, err);
     }
     if (!code)
         code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
@@ -191,9 +216,8 @@ int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
         code = MEGA_CHECKPOINT_FAIL(
             MEGA_ERR_MODEL,
             "no tensors were found: the checkpoint holds %s; expected a state dict, or a dict with "
-            "one as 'model', 'state_dict' or 'model_state_dict'%s",
-            mega_pickle_describe(root),
-            mega_pickle_attributes(root) ? "; save the model's state_dict" : "");
+            "one as 'model', 'state_dict' or 'model_state_dict'",
+            mega_pickle_describe(root));
     checkpoint->averaged = take_average;
     checkpoint->place = code ? NULL : strdup(found->path);
     checkpoint->other_place = !code && other->tensors ? strdup(other->path) : NULL;

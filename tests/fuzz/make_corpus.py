@@ -95,6 +95,7 @@ def training_runs():
                        " frozenset([3]), 1j, bytearray(b'ab'), 2**90, -5, 1.5, True,"
                        " name_of('builtins', 'getattr')(name_of('m', 'E'), 'F'),"
                        " name_of('copyreg', '_reconstructor')(name_of('m', 'C'), 0, None)]}",
+            'module': "{'a': module({'m.' + k: v for k, v in few.items()}), 'b': [module(few)]}",
             'numbers': "{'model': few, 'args': {c: name_of('numpy.core.multiarray', 'scalar')("
                        "Call(name_of('numpy', 'dtype'), (c, False, True), (3, o)), b'a' * int(c[1]))"
                        " for o in '<>' for c in ('f2', 'f4', 'f8', 'i1', 'i4', 'u8', 'b1', 'f1')}}",

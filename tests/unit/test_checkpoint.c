@@ -226,6 +226,19 @@ static void test_bare(void **state)
     mega_checkpoint_close(checkpoint);
 }
 
+/* A module that was saved as a whole has the names of its state dict. */
+static void test_module(void **state)
+{
+    (void)state;
+    MegaCheckpoint *checkpoint = open_good(DATA "module.pt");
+    assert_int_equal(mega_checkpoint_count(checkpoint), 2);
+    const MegaCheckpointTensor *tensor = mega_checkpoint_find(checkpoint, "weight");
+    assert_non_null(tensor);
+    assert_int_equal(tensor->rank, 2);
+    assert_non_null(mega_checkpoint_find(checkpoint, "bias"));
+    mega_checkpoint_close(checkpoint);
+}
+
 static void test_safetensors(void **state)
 {
     (void)state;
@@ -244,8 +257,6 @@ static void test_refused(void **state)
     (void)state;
     expect_error(DATA "attack.pt", MEGA_ERR_MODEL, "no tensors were found");
     assert_int_not_equal(access("/tmp/mega-was-here", F_OK), 0);
-    expect_error(DATA "module.pt", MEGA_ERR_MODEL, "holds torch.nn.modules.linear.Linear");
-    expect_error(DATA "module.pt", MEGA_ERR_MODEL, "save the model's state_dict");
     expect_error(DATA "no_tensors.pt", MEGA_ERR_MODEL, "no tensors were found");
     expect_error(DATA "deflated_data.pt", MEGA_ERR_UNSUPPORTED, "'data/0' is compressed");
     expect_error(DATA "big_endian.pt", MEGA_ERR_UNSUPPORTED, "big-endian");
@@ -567,6 +578,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torch),           cmocka_unit_test(test_shared),
         cmocka_unit_test(test_arguments),       cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_module),
         cmocka_unit_test(test_safetensors),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_foreign),         cmocka_unit_test(test_safetensors_header),
         cmocka_unit_test(test_odd_safetensors), cmocka_unit_test(test_header_bombs),
