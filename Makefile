@@ -185,7 +185,8 @@ $(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/replay_%)
 LIBFUZZER_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
-FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c tests/fuzz/pickle_mutator.c $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
+FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c tests/fuzz/pickle_mutator.c tests/fuzz/random_model.c \
+    $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
 SECONDS ?= 60
 FUZZ    ?= $(FUZZ_NAMES)
 
@@ -225,6 +226,10 @@ fuzz:
 $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# Its allocations fail when it wants them to.
+$(BUILD)/tests/test_going_on: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+    -Wl,--wrap=aligned_alloc
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)

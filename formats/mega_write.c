@@ -43,6 +43,7 @@ struct MegaWriter {
     bool deflating;             /* `deflate` is initialised */
     uint8_t *filtered, *packed; /* one block before and after deflate */
     size_t packed_size;
+    bool failed; /* a tensor could not be written: there will be no file */
 };
 
 #define FAIL(code, format, ...)                                                                    \
@@ -51,6 +52,11 @@ struct MegaWriter {
 static int fail_memory(const MegaWriter *writer, MegaError *err)
 {
     return FAIL(MEGA_ERR_MEMORY, "no memory");
+}
+
+static int fail_earlier(const MegaWriter *writer, MegaError *err)
+{
+    return FAIL(MEGA_ERR_ARGUMENT, "a tensor before could not be written");
 }
 
 static uint32_t crc_of(const void *data, size_t size)
@@ -298,6 +304,8 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
 {
     const uint8_t *bytes = data;
     int code = 0;
+    if (writer->failed)
+        return fail_earlier(writer, err);
     while (writer->next < writer->count && writer->entries[writer->next].tensor.tied_to >= 0)
         writer->next++;
     if (writer->next == writer->count)
@@ -325,6 +333,7 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
     }
     tensor->stored_size = writer->end - tensor->offset;
     writer->next++;
+    writer->failed = code != 0;
     return code;
 }
 
@@ -378,6 +387,8 @@ static int write_header(MegaWriter *writer, uint32_t index_crc, MegaError *err)
 int mega_writer_finish(MegaWriter *writer, MegaError *err)
 {
     MegaBuffer index = {0};
+    if (writer->failed)
+        return fail_earlier(writer, err);
     while (writer->next < writer->count && writer->entries[writer->next].tensor.tied_to >= 0)
         writer->next++;
     if (writer->next < writer->count)

@@ -99,17 +99,19 @@ static int check_memory(const MegaDecoder *decoder, uint64_t reserved, MegaError
                               err);
 }
 
+/* The arena for passes of the decoder as it is now; without memory it has none, and the next pass
+ * plans anew. */
 static int plan_memory(MegaDecoder *decoder, MegaError *err)
 {
     MegaArena dry = {0};
+    if (decoder->planned)
+        return 0;
     take_memory(decoder, &dry);
-    int code = dry.overflow
-                   ? mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large")
-                   : mega_arena_reserve(&decoder->arena, dry.used, err);
-    if (code)
-        decoder->reserved = 0; /* nothing runs before it is planned again */
-    else
-        take_memory(decoder, &decoder->arena);
+    if (dry.overflow)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
+    int code = mega_arena_reserve(&decoder->arena, dry.used, err);
+    take_memory(decoder, &decoder->arena); /* NULL everywhere after an error */
+    decoder->planned = code == 0;
     return code;
 }
 
@@ -129,102 +131,150 @@ static int grow(void *array, uint64_t count, uint64_t each, uint64_t size, MegaE
     return 0;
 }
 
-/* Rotary biases of both attentions, for |j - i| < positions. */
-static int make_bias_tables(MegaDecoder *decoder, size_t positions, MegaError *err)
+/* Everything that grows with positions. To grow, all memory is made first and sizes are committed
+ * last: when some of it cannot be had the decoder goes on with the sizes that it had, which any
+ * larger memory serves as well. */
+typedef struct Sizes {
+    size_t reserved, history_rows, bias_positions;
+} Sizes;
+
+static bool has_cross(const MegaDecoder *decoder)
 {
-    const MegaModel *model = decoder->session->model;
-    size_t z = (size_t)decoder->config.zdim;
-    bool cross = model->config.task == MEGA_TASK_TRANSLATE;
-    if (decoder->config.bias != MEGA_BIAS_ROTARY || positions <= decoder->bias_positions)
-        return 0;
+    return decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
+}
+
+/* Rotary biases of both attentions, for |j - i| < bias_positions. */
+static void fill_bias_tables(MegaDecoder *decoder)
+{
+    size_t z = (size_t)decoder->config.zdim, positions = decoder->bias_positions;
     for (int i = 0; i < decoder->config.layers; i++) {
         MegaDecoderLayer *layer = &decoder->layers[i];
-        const MegaLayerWeights *weights = &model->decoder.weights[i];
-        int code = grow(&layer->bias, 2 * (uint64_t)positions, 1, sizeof(float), err);
-        if (!code && cross)
-            code = grow(&layer->cross_bias, 2 * (uint64_t)positions, 1, sizeof(float), err);
-        if (code)
-            return code;
+        const MegaLayerWeights *weights = &decoder->session->model->decoder.weights[i];
         mega_rotary_table(weights->rotary_alpha, weights->rotary_beta, z, positions, layer->bias);
-        if (cross)
+        if (has_cross(decoder))
             mega_rotary_table(weights->cross.rotary_alpha, weights->cross.rotary_beta, z, positions,
                               layer->cross_bias);
     }
-    decoder->bias_positions = positions;
-    return 0;
 }
 
-/* The lists of ancestors in rows of `reserved` entries. */
-static int grow_ancestors(MegaDecoder *decoder, size_t reserved, MegaError *err)
+static int grow_layer(MegaDecoder *decoder, MegaDecoderLayer *layer, const Sizes *sizes,
+                      MegaError *err)
 {
-    int32_t *moved = NULL;
-    int code = grow(&moved, decoder->sequences, reserved, sizeof *moved, err);
-    if (!code)
-        code = grow(&decoder->next_ancestors, decoder->sequences, reserved, sizeof *moved, err);
-    if (code) {
-        free(moved);
-        return code;
-    }
-    for (size_t i = 0; i < decoder->live && decoder->reserved; i++)
-        memcpy(moved + i * reserved, decoder->ancestors + i * decoder->reserved,
-               decoder->in_chunk * sizeof *moved);
-    free(decoder->ancestors);
-    decoder->ancestors = moved;
-    return 0;
-}
-
-static int grow_history(MegaDecoder *decoder, uint64_t positions, MegaError *err)
-{
-    uint64_t truncation = (uint64_t)decoder->config.truncation, rows = decoder->history_rows;
+    const MegaStackConfig *config = &decoder->config;
+    uint64_t hidden = (uint64_t)config->hidden, entries = sizes->reserved * decoder->sequences;
+    /* values behind the last, of which kernels may read MEGA_PANEL floats */
+    uint64_t behind = (MEGA_PANEL + hidden - 1) / hidden;
     int code = 0;
-    if (!decoder->truncate || rows >= positions || rows == truncation)
-        return 0;
-    rows = max_u64(2 * rows, max_u64(positions, FIRST_RESERVE));
-    rows = rows < truncation ? rows : truncation;
-    for (int i = 0; i < decoder->config.layers && !code; i++)
-        code = grow(&decoder->layers[i].history, rows, (uint64_t)decoder->config.width,
-                    sizeof(float), err);
-    if (!code)
-        decoder->history_rows = (size_t)rows;
+    if (sizes->reserved > decoder->reserved)
+        code = grow(&layer->k, entries, (uint64_t)config->zdim, sizeof(float), err);
+    if (!code && sizes->reserved > decoder->reserved)
+        code = grow(&layer->v, entries + behind, hidden, sizeof(float), err);
+    if (!code && sizes->history_rows > decoder->history_rows)
+        code = grow(&layer->history, sizes->history_rows, (uint64_t)config->width, sizeof(float),
+                    err);
+    if (!code && sizes->bias_positions > decoder->bias_positions)
+        code = grow(&layer->bias, 2 * (uint64_t)sizes->bias_positions, 1, sizeof(float), err);
+    if (!code && sizes->bias_positions > decoder->bias_positions && has_cross(decoder))
+        code = grow(&layer->cross_bias, 2 * (uint64_t)sizes->bias_positions, 1, sizeof(float),
+                    err);
     return code;
 }
 
-/* Room for `more` further positions in the chunk. */
+/* Two lists of ancestors in rows of `reserved` entries, the first with what the old one has. */
+static int new_ancestors(const MegaDecoder *decoder, size_t reserved, int32_t *out[2],
+                         MegaError *err)
+{
+    out[0] = out[1] = NULL;
+    int code = grow(&out[0], decoder->sequences, reserved, sizeof *out[0], err);
+    if (!code)
+        code = grow(&out[1], decoder->sequences, reserved, sizeof *out[1], err);
+    if (code) {
+        free(out[0]);
+        return code;
+    }
+    for (size_t i = 0; i < decoder->live; i++)
+        memcpy(out[0] + i * reserved, decoder->ancestors + i * decoder->reserved,
+               decoder->in_chunk * sizeof *out[0]);
+    return 0;
+}
+
+/* Makes room for `sizes`, none of which is less than the decoder has. */
+static int resize(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
+{
+    bool longer = sizes->reserved > decoder->reserved;
+    bool farther = sizes->bias_positions > decoder->bias_positions;
+    int32_t *ancestors[2] = {NULL, NULL};
+    int code = 0;
+    if (!longer && !farther && sizes->history_rows == decoder->history_rows)
+        return 0;
+    code = check_memory(decoder, sizes->reserved, err);
+    for (int i = 0; i < decoder->config.layers && !code; i++)
+        code = grow_layer(decoder, &decoder->layers[i], sizes, err);
+    if (!code && longer)
+        code = new_ancestors(decoder, sizes->reserved, ancestors, err);
+    if (code)
+        return code;
+    if (longer) {
+        free(decoder->ancestors);
+        free(decoder->next_ancestors);
+        decoder->ancestors = ancestors[0];
+        decoder->next_ancestors = ancestors[1];
+        decoder->reserved = sizes->reserved;
+        decoder->planned = false;
+    }
+    decoder->history_rows = sizes->history_rows;
+    decoder->bias_positions = sizes->bias_positions;
+    if (farther)
+        fill_bias_tables(decoder);
+    return 0;
+}
+
+/* As many rows of history as `positions` need. */
+static size_t history_for(const MegaDecoder *decoder, uint64_t positions)
+{
+    uint64_t truncation = (uint64_t)decoder->config.truncation, rows = decoder->history_rows;
+    if (!decoder->truncate || rows >= positions)
+        return (size_t)rows;
+    rows = max_u64(2 * rows, max_u64(positions, FIRST_RESERVE));
+    return (size_t)(rows < truncation ? rows : truncation);
+}
+
+/* Room for `more` further positions in the chunk, and memory for a pass over them. */
 static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 {
     const MegaStackConfig *config = &decoder->config;
     uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)config->chunk;
-    uint64_t end = (uint64_t)decoder->position + more;
-    int code = grow_history(decoder, end, err);
-    bool translator = decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
-    if (!code && translator && config->bias == MEGA_BIAS_ROTARY && end > decoder->bias_positions)
-        code = make_bias_tables(decoder, 2 * (size_t)end, err);
-    if (code || needed <= decoder->reserved)
-        return code;
+    uint64_t end = (uint64_t)decoder->position + more, reserved = decoder->reserved;
+    bool rotary = config->bias == MEGA_BIAS_ROTARY;
     if (needed > MAX_RESERVE)
         return mega_fail(err, MEGA_ERR_LIMIT, "more than %u positions without a chunk",
                          MAX_RESERVE);
-    uint64_t reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * (uint64_t)decoder->reserved));
-    if (chunk > 0 && reserved > chunk)
-        reserved = chunk;
-    /* values behind the last, of which kernels may read MEGA_PANEL floats */
-    uint64_t behind = (MEGA_PANEL + (uint64_t)config->hidden - 1) / (uint64_t)config->hidden;
-    code = check_memory(decoder, reserved, err);
-    for (int i = 0; i < config->layers && !code; i++) {
-        MegaDecoderLayer *layer = &decoder->layers[i];
-        uint64_t entries = reserved * decoder->sequences;
-        code = grow(&layer->k, entries, (uint64_t)config->zdim, sizeof(float), err);
-        if (!code)
-            code = grow(&layer->v, entries + behind, (uint64_t)config->hidden, sizeof(float), err);
+    if (needed > reserved) {
+        reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * reserved));
+        reserved = chunk > 0 && reserved > chunk ? chunk : reserved;
     }
-    if (!code)
-        code = grow_ancestors(decoder, (size_t)reserved, err);
-    if (!code)
-        code = make_bias_tables(decoder, (size_t)reserved, err);
-    if (code)
-        return code;
-    decoder->reserved = (size_t)reserved;
-    return plan_memory(decoder, err);
+    Sizes sizes = {.reserved = (size_t)reserved, .history_rows = history_for(decoder, end),
+                   .bias_positions = decoder->bias_positions};
+    if (rotary && sizes.bias_positions < reserved)
+        sizes.bias_positions = (size_t)reserved;
+    if (rotary && has_cross(decoder) && sizes.bias_positions < end)
+        sizes.bias_positions = 2 * (size_t)end;
+    int code = resize(decoder, &sizes, err);
+    return code ? code : plan_memory(decoder, err);
+}
+
+/* Room for sources of up to `length` positions. */
+static int reserve_source(MegaDecoder *decoder, size_t length, MegaError *err)
+{
+    Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions};
+    if (decoder->config.bias == MEGA_BIAS_ROTARY && sizes.bias_positions < length)
+        sizes.bias_positions = length;
+    int code = resize(decoder, &sizes, err);
+    if (!code && length > decoder->longest_source) {
+        decoder->longest_source = length;
+        decoder->planned = false;
+    }
+    return code ? code : plan_memory(decoder, err);
 }
 
 /* ---- Making --------------------------------------------------------------------------------- */
@@ -365,14 +415,9 @@ int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, 
     decoder->position = 0;
     decoder->in_chunk = 0;
     decoder->straight = count == 1;
-    if (longest > decoder->longest_source) {
-        decoder->longest_source = longest;
-        int code = make_bias_tables(decoder, longest, err);
-        if (!code)
-            code = plan_memory(decoder, err);
-        if (code)
-            return code;
-    }
+    int code = reserve_source(decoder, longest, err);
+    if (code)
+        return code;
     for (int i = 0; i < decoder->config.layers; i++) {
         size_t states = mega_ema_state_floats((size_t)decoder->config.width,
                                               model->decoder.layers[i].ema.states);
@@ -426,7 +471,8 @@ int64_t mega_decoder_position(const MegaDecoder *decoder)
 
 const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 {
-    return decoder->memory.cross + (size_t)sequence * decoder->longest_source;
+    return decoder->planned ? decoder->memory.cross + (size_t)sequence * decoder->longest_source
+                            : NULL;
 }
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)

@@ -61,6 +61,7 @@ struct MegaDecoder {
     const MegaEncoded **sources, **next_sources; /* [sequences] */
     int32_t *ancestors, *next_ancestors;         /* [sequences][reserved] */
     MegaDecoderLayer *layers;
+    bool planned; /* memory has room for `reserved` positions and the longest source */
     MegaArena arena;
     MegaPassMemory memory;
     MegaLogits logits;

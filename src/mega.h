@@ -203,7 +203,7 @@ MEGA_API int mega_decoder_select(MegaDecoder *decoder, const int *parents, int c
 MEGA_API int mega_decoder_live(const MegaDecoder *decoder);
 MEGA_API int64_t mega_decoder_position(const MegaDecoder *decoder); /* tokens read so far */
 /* The cross attention of the last layer, from the last step or the last token fed: weights of live
- * sequence `sequence` over the positions of its source. Valid until the next call. */
+ * sequence `sequence` over its source; NULL after want of memory. Valid until the next call. */
 MEGA_API const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence);
 /* Bytes of all states. */
 MEGA_API size_t mega_decoder_memory(const MegaDecoder *decoder);

@@ -1,0 +1,322 @@
+/*
+ * fuzz_model.c - valid models of every configuration, type and encoding (random_model.h), and all
+ * that the library does with them: text and pictures become inputs, classifiers classify,
+ * decoders step, feed, score and select in any order, translators search, samplers draw. What is
+ * refused is gone on from, as a caller may: objects stay fit for the next call.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "features.h"
+#include "fuzz.h"
+#include "kernels.h"
+#include "model.h"
+#include "random_model.h"
+
+#define MOST_LENGTH 300
+#define MOST_SEQUENCES 7
+#define MOST_FED 80
+
+typedef struct Run {
+    Dice *dice;
+    const MegaModel *model;
+    const MegaConfig *config;
+    MegaSession *session;
+} Run;
+
+/* ---- What comes in -------------------------------------------------------------------------- */
+
+static void use_text(const Run *run, MegaCodecSide side)
+{
+    static const char *const texts[] = {
+        "The \"newest\" lower, don't 3.5 %", "s1 s2 s 1 \xf0\x9f\x98\x80", "", " \n",
+        "aaaaaaaaaaaaaaaaaaaa\xf0", "\xe2\x96\x81 &quot; <x@y.z> http://a.b/c 1,000"};
+    const MegaMeta *meta = mega_model_meta(run->model);
+    const char *text = texts[roll(run->dice, 6)];
+    bool cut = flip(run->dice);
+    MegaError err = {0};
+    MegaCodec *codec = NULL;
+    MegaBuffer out = {0};
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int code = mega_codec_new(&codec, meta, side, &err);
+    if (!code)
+        code = mega_codec_encode(codec, text, strlen(text), cut, &ids, &count, &err);
+    for (size_t i = 0; !code && i < count; i++) {
+        if (ids[i] < 0 || ids[i] >= mega_vocab_count(mega_codec_vocab(codec)))
+            abort();
+        mega_codec_decode_next(codec, ids[i], i == 0, &out);
+    }
+    if (!code)
+        code = mega_codec_decode(codec, ids, count, cut, &out, &err);
+    fuzz_check_error(code, err.text);
+    mega_buffer_free(&out);
+    free(ids);
+    mega_codec_free(codec);
+}
+
+static void use_picture(const Run *run)
+{
+    MegaImageFeatures features;
+    MegaError err = {0};
+    MegaImage image = {.width = 1 + roll(run->dice, 90), .height = 1 + roll(run->dice, 90),
+                       .channels = PICK(run->dice, 1, 3)};
+    int code = mega_image_features_read(&features, mega_model_meta(run->model), &err);
+    fuzz_check_error(code, err.text);
+    if (code)
+        return;
+    size_t size = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
+    image.pixels = malloc(size);
+    memset(image.pixels, roll(run->dice, 256), size);
+    code = mega_image_fit(&features, &image, "picture", &err);
+    fuzz_check_error(code, err.text);
+    if (!code) {
+        size_t values = (size_t)features.width * (size_t)features.height;
+        float *out = malloc(values * (size_t)features.channels * sizeof *out);
+        mega_image_normalize(&features, image.pixels, out);
+        free(out);
+    }
+    mega_image_free(&image);
+}
+
+/* The memory of an input. */
+typedef struct Made {
+    MegaInput input;
+    int32_t *tokens;
+    float *values;
+} Made;
+
+static Made make_input(const Run *run)
+{
+    const MegaEmbedConfig *embed = &run->config->embed;
+    size_t length = (size_t)PICK(run->dice, 1, 2, 3, 15, 16, 17, 31, 33, 50, 120, MOST_LENGTH);
+    Numbers numbers = roll_numbers(run->dice);
+    if (mega_model_input_kind(run->model) == MEGA_INPUT_IMAGE)
+        length = (size_t)mega_image_values(embed);
+    Made made = {.tokens = malloc(length * sizeof *made.tokens),
+                 .values = malloc(length * sizeof *made.values)};
+    int vocab = embed->kind == MEGA_EMBED_TOKENS ? embed->vocab : 1;
+    for (size_t i = 0; i < length; i++) {
+        int32_t token = (int32_t)(fabsf(roll_number(run->dice, NUMBERS_SMALL)) * 1e6f) % vocab;
+        made.tokens[i] = token == embed->pad ? (token + 1) % vocab : token;
+        made.values[i] = roll_number(run->dice, numbers);
+    }
+    made.input = (MegaInput){.kind = mega_model_input_kind(run->model), .tokens = made.tokens,
+                             .values = made.values, .length = length,
+                             .channels = embed->channels, .height = embed->height,
+                             .width = embed->width};
+    return made;
+}
+
+static void free_input(Made *made)
+{
+    free(made->tokens);
+    free(made->values);
+}
+
+/* ---- Tasks ---------------------------------------------------------------------------------- */
+
+static void classify(const Run *run, const MegaInput *inputs)
+{
+    MegaError err = {0};
+    size_t classes = (size_t)run->config->head.classes;
+    float *logits = malloc(classes * sizeof *logits);
+    int code = mega_session_classify(run->session, inputs, mega_model_input_count(run->model),
+                                     logits, &err);
+    fuzz_check_error(code, err.text);
+    for (size_t i = 0; !code && i < classes; i++)
+        if (!isfinite(logits[i]))
+            abort();
+    free(logits);
+}
+
+/* One call of a decoder, of any kind that is possible now. */
+static int call_decoder(const Run *run, MegaDecoder *decoder, int sequences, MegaError *err)
+{
+    int32_t tokens[MOST_FED], targets[MOST_FED];
+    int vocab = run->config->target.vocab, live = mega_decoder_live(decoder), code;
+    size_t count = (size_t)PICK(run->dice, 1, 2, 3, 16, 17, 40, MOST_FED - 1);
+    float *logits = malloc((size_t)vocab * MOST_FED * sizeof *logits);
+    for (int i = 0; i < MOST_FED; i++) {
+        tokens[i] = roll(run->dice, vocab + (i == 0 && roll(run->dice, 16) == 0));
+        targets[i] = roll(run->dice, vocab);
+    }
+    switch (roll(run->dice, 4)) {
+    case 0: code = mega_decoder_step(decoder, tokens, logits, err); break;
+    case 1:
+        code = mega_decoder_feed(decoder, tokens, count, flip(run->dice) ? logits : NULL, err);
+        break;
+    case 2: code = mega_decoder_score(decoder, tokens, targets, count, logits, err); break;
+    default: {
+        int parents[MOST_SEQUENCES], chosen = 1 + roll(run->dice, sequences);
+        for (int i = 0; i < chosen; i++)
+            parents[i] = roll(run->dice, live ? live : 1);
+        code = mega_decoder_select(decoder, parents, chosen, err);
+        break;
+    }
+    }
+    free(logits);
+    return code;
+}
+
+static void decode(const Run *run, MegaEncoded *const encoded[2])
+{
+    MegaError err = {0};
+    MegaDecoder *decoder = NULL;
+    int sequences = PICK(run->dice, 1, 1, 2, 3, MOST_SEQUENCES);
+    MegaDecoderOptions options = {.sequences = sequences,
+                                  .chunk = PICK(run->dice, 0, 0, 0, -1, 1, 2, 7, 100),
+                                  .truncate = flip(run->dice),
+                                  .best = PICK(run->dice, 0, 0, 1, 2, 5)};
+    int code = mega_decoder_new(&decoder, run->session, &options, &err);
+    fuzz_check_error(code, err.text);
+    for (int begun = 0; !code && begun < 3; begun++) {
+        const MegaEncoded *sources[MOST_SEQUENCES];
+        for (int i = 0; i < MOST_SEQUENCES; i++)
+            sources[i] = encoded[roll(run->dice, 2)];
+        fuzz_check_error(mega_decoder_begin(decoder, encoded[0] ? sources : NULL,
+                                            1 + roll(run->dice, sequences), &err),
+                         err.text);
+        for (int step = 0; step < 6; step++)
+            fuzz_check_error(call_decoder(run, decoder, sequences, &err), err.text);
+    }
+    mega_decoder_free(decoder);
+}
+
+static void search(const Run *run, const Made *made)
+{
+    MegaError err = {0};
+    MegaTranslation out[5];
+    int vocab = run->config->target.vocab, count = 1 + roll(run->dice, 5);
+    const int32_t prefix[3] = {roll(run->dice, vocab), roll(run->dice, vocab), 0};
+    const MegaInput sources[5] = {made[0].input, made[1].input, made[1].input, made[0].input,
+                                  made[1].input};
+    MegaSearchOptions options = mega_search_defaults();
+    options.beam = PICK(run->dice, 1, 2, 3, 5, 11);
+    options.max_len_a = flip(run->dice) ? 0 : 1.5;
+    options.max_len_b = PICK(run->dice, 0, 1, 2, 10, 30);
+    options.min_len = roll(run->dice, 3);
+    options.no_repeat_ngram = PICK(run->dice, 0, 0, 1, 2, 3, 50);
+    options.unk_penalty = PICK(run->dice, 0, 0, 1, -1000, 1000000000);
+    options.temperature = PICK(run->dice, 1, 1, 2) == 1 ? 1 : flip(run->dice) ? 1e-30 : 1e30;
+    options.length_penalty = PICK(run->dice, 1, 1, 0, -1000, 1000);
+    options.prefix = prefix;
+    options.prefix_length = (size_t)PICK(run->dice, 0, 0, 1, 3);
+    options.alignments = flip(run->dice);
+    options.unnormalized = flip(run->dice);
+    int code = mega_session_translate(run->session, sources, count, &options, out, &err);
+    fuzz_check_error(code, err.text);
+    for (int i = 0; !code && i < count; i++) {
+        for (int h = 0; h < out[i].count; h++)
+            for (size_t t = 0; t < out[i].hypotheses[h].length; t++)
+                if (out[i].hypotheses[h].tokens[t] < 0 || out[i].hypotheses[h].tokens[t] >= vocab)
+                    abort();
+        mega_translation_free(&out[i]);
+    }
+}
+
+static void sample(const Run *run)
+{
+    MegaError err = {0};
+    MegaSampler *sampler = NULL;
+    int vocab = run->config->target.vocab;
+    MegaSamplingOptions options = {.greedy = roll(run->dice, 4) == 0,
+                                   .top_k = PICK(run->dice, 0, 0, 1, 3, 100000),
+                                   .top_p = PICK(run->dice, 1, 1, 0) ? 1 : 1e-9,
+                                   .temperature = flip(run->dice) ? 1 : 1e-6,
+                                   .repetition_penalty = flip(run->dice) ? 1 : 1e6};
+    float *logits = malloc((size_t)vocab * sizeof *logits);
+    int code = mega_sampler_new(&sampler, run->model, &options, &err);
+    fuzz_check_error(code, err.text);
+    for (int draw = 0; !code && draw < 4; draw++) {
+        Numbers numbers = roll_numbers(run->dice);
+        for (int i = 0; i < vocab; i++)
+            logits[i] = roll_number(run->dice, numbers);
+        int32_t token = mega_sampler_next(sampler, logits);
+        if (token < -1 || token >= vocab || token == run->config->target.pad)
+            abort();
+    }
+    mega_sampler_free(sampler);
+    free(logits);
+}
+
+/* ---- All of it ------------------------------------------------------------------------------ */
+
+static void touch(void *context, const char *stage, int input, const float *data, size_t rows,
+                  size_t columns)
+{
+    volatile float sum = 0;
+    (void)context, (void)stage, (void)input;
+    for (size_t i = 0; i < rows * columns; i++)
+        sum = sum + data[i];
+}
+
+static void run_session(const Run *run)
+{
+    Made made[2] = {make_input(run), make_input(run)};
+    const MegaInput inputs[2] = {made[0].input, made[1].input};
+    MegaEncoded *encoded[2] = {NULL, NULL};
+    MegaError err = {0};
+    int code = 0;
+    if (run->config->task == MEGA_TASK_CLASSIFY) {
+        classify(run, inputs);
+    } else {
+        for (int i = 0; i < 2 && !code && run->config->task == MEGA_TASK_TRANSLATE; i++)
+            code = mega_session_encode(run->session, &inputs[i], &encoded[i], &err);
+        fuzz_check_error(code, err.text);
+        if (!code)
+            decode(run, encoded);
+        if (run->config->task == MEGA_TASK_TRANSLATE)
+            search(run, made);
+        sample(run);
+    }
+    mega_encoded_free(encoded[0]);
+    mega_encoded_free(encoded[1]);
+    free_input(&made[0]);
+    free_input(&made[1]);
+}
+
+static void use_model(Dice *dice, const MegaModel *model)
+{
+    MegaError err = {0};
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    size_t count = mega_kernels_all(tiers);
+    Run run = {.dice = dice, .model = model, .config = mega_model_config(model)};
+    MegaSessionOptions options = {.threads = 1 + roll(dice, 3),
+                                  .cpu = tiers[roll(dice, (int)count)]->name};
+    if (roll(dice, 4) == 0)
+        options.max_memory = mega_model_memory(model) + (uint64_t)roll(dice, 1 << 20);
+    use_text(&run, MEGA_CODEC_SOURCE);
+    use_text(&run, MEGA_CODEC_TARGET);
+    use_picture(&run);
+    int code = mega_session_new(&run.session, model, &options, &err);
+    fuzz_check_error(code, err.text);
+    if (code)
+        return;
+    if (roll(dice, 4) == 0)
+        mega_session_set_tap(run.session, touch, NULL);
+    run_session(&run);
+    run_session(&run);
+    mega_session_free(run.session);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    Dice dice = dice_new(data, size);
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    size_t bytes = 0;
+    uint8_t *file = random_model_bytes(&dice, &bytes);
+    if (!file)
+        return 0;
+    int code = mega_model_from_memory(&model, file, bytes, &err);
+    if (code && code != MEGA_ERR_MODEL) /* every model made here can be opened */
+        fuzz_check_error(1, err.text);
+    if (!code)
+        use_model(&dice, model);
+    mega_model_free(model);
+    free(file);
+    return 0;
+}

@@ -1,0 +1,515 @@
+/*
+ * random_model.c - see random_model.h.
+ */
+#include "random_model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "bind.h"
+#include "bytes.h"
+#include "fuzz.h"
+#include "mega_file.h"
+#include "panels.h"
+
+#define MOST_ELEMENTS 100000 /* of a tensor */
+#define MOST_BLOCKS 500      /* of a compressed tensor */
+
+/* ---- Choices -------------------------------------------------------------------------------- */
+
+Dice dice_new(const uint8_t *bytes, size_t size)
+{
+    Dice dice = {bytes, size, 0xcbf29ce484222325u};
+    for (size_t i = 0; i < size; i++)
+        dice.state = (dice.state ^ bytes[i]) * 0x100000001b3u;
+    dice.state |= 1;
+    return dice;
+}
+
+static uint32_t next_bits(Dice *dice)
+{
+    dice->state ^= dice->state >> 12;
+    dice->state ^= dice->state << 25;
+    dice->state ^= dice->state >> 27;
+    return (uint32_t)(dice->state * 0x2545f4914f6cdd1du >> 32);
+}
+
+int roll(Dice *dice, int count)
+{
+    uint32_t value = 0;
+    int taken = 0;
+    for (int range = count - 1; range > 0 && dice->left > 0; range >>= 8, taken++) {
+        value = value << 8 | *dice->bytes++;
+        dice->left--;
+    }
+    if (taken == 0)
+        value = next_bits(dice);
+    return count > 1 ? (int)(value % (uint32_t)count) : 0;
+}
+
+bool flip(Dice *dice)
+{
+    return roll(dice, 2) != 0;
+}
+
+int pick_of(Dice *dice, const int *values, int count)
+{
+    return values[roll(dice, count)];
+}
+
+Numbers roll_numbers(Dice *dice)
+{
+    int kind = roll(dice, 2 * NUMBERS_KINDS);
+    return kind < NUMBERS_KINDS ? (Numbers)kind : NUMBERS_SMALL;
+}
+
+float roll_number(Dice *dice, Numbers numbers)
+{
+    uint32_t bits = next_bits(dice);
+    float unit = (float)(bits >> 8) / (float)(1 << 23) - 1.0f;
+    bool rare = bits % 64 == 0;
+    switch (numbers) {
+    case NUMBERS_SMALL: return 0.3f * unit;
+    case NUMBERS_LARGE: return 20.0f * unit;
+    case NUMBERS_ZERO: return 0;
+    case NUMBERS_HUGE: return rare ? 3e38f * unit : unit;
+    case NUMBERS_NAN: return rare ? NAN : unit;
+    case NUMBERS_INFINITE: return rare ? INFINITY : unit;
+    case NUMBERS_SUBNORMAL: return 1e-39f * unit;
+    case NUMBERS_OPPOSED: return unit < 0 ? -1e30f : 1e30f;
+    case NUMBERS_KINDS: break;
+    }
+    return unit;
+}
+
+/* ---- Configuration -------------------------------------------------------------------------- */
+
+static MegaStackConfig random_stack(Dice *dice, bool decoder)
+{
+    MegaStackConfig s = {
+        .layers = PICK(dice, 1, 1, 2, 3),
+        .width = PICK(dice, 1, 2, 3, 7, 8, 15, 16, 17, 24, 33, 48, 65, 96),
+        .hidden = PICK(dice, 1, 2, 5, 16, 17, 32, 33, 64, 70),
+        .ffn = PICK(dice, 0, 0, 1, 3, 16, 40, 65),
+        .zdim = PICK(dice, 1, 2, 3, 4, 8, 12, 16, 17, 32, 34),
+        .ndim = PICK(dice, 1, 2, 3, 4, 5, 8, 16, 17, 33),
+        .chunk = PICK(dice, 0, 0, 1, 2, 3, 15, 16, 17, 32, 100),
+        .truncation = PICK(dice, 0, 0, 1, 2, 5, 16, 17, 1024, 1 << 26),
+        .max_positions = PICK(dice, 1, 17, 50, 300, 300, 300),
+        .bidirectional = !decoder && flip(dice),
+        .ema_shift = !decoder && flip(dice),
+        .pre_norm = flip(dice),
+        .final_norm = flip(dice),
+        .norm_affine = flip(dice),
+        .final_norm_affine = flip(dice),
+        .embed_norm = flip(dice),
+        .norm = (MegaNormKind)roll(dice, MEGA_NORM_BATCH + 1),
+        .attention = (MegaAttentionKind)roll(dice, MEGA_ATTENTION_LAPLACE + 1),
+        .bias = (MegaBiasKind)roll(dice, MEGA_BIAS_ROTARY + 1),
+        .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1)};
+    if (s.bias == MEGA_BIAS_ROTARY)
+        s.zdim += s.zdim % 2;
+    return s;
+}
+
+/* The vocabulary in up to four bands. first: the width of the first one, or 0 for any. */
+static MegaBands random_bands(Dice *dice, int vocab, bool many, int first)
+{
+    MegaBands bands = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
+    for (int i = 0, end = 0; i < bands.count; i++) {
+        int left = vocab - end - (bands.count - 1 - i); /* every later band has an id */
+        end = i + 1 == bands.count ? vocab : end + 1 + roll(dice, left);
+        bands.end[i] = end;
+        bands.width[i] = first > 0 && i == 0 ? first : PICK(dice, 1, 2, 4, 5, 16, 17, 40);
+    }
+    return bands;
+}
+
+static MegaTargetConfig random_target(Dice *dice, int width)
+{
+    MegaTargetConfig t = {.vocab = PICK(dice, 1, 2, 5, 17, 40, 300, 1100)};
+    t.pad = roll(dice, t.vocab);
+    t.eos = roll(dice, t.vocab);
+    t.unk = roll(dice, t.vocab);
+    t.scale = flip(dice);
+    t.adaptive_input = flip(dice);
+    t.input_projection = t.adaptive_input || flip(dice);
+    t.adaptive_output = flip(dice);
+    t.split_head = flip(dice);
+    t.output_projection = flip(dice) && (!t.adaptive_output || t.split_head);
+    t.transposed_tails = flip(dice);
+    t.input = random_bands(dice, t.vocab, t.adaptive_input, t.input_projection ? 0 : width);
+    t.output = random_bands(dice, t.vocab, t.adaptive_output, t.output_projection ? 0 : width);
+    t.max_positions = PICK(dice, 1, 2, 5, 20, 60);
+    t.cross_positions = PICK(dice, 1, 30, 300, 300, 300);
+    return t;
+}
+
+static MegaConfig random_config(Dice *dice)
+{
+    MegaConfig c = {.task = (MegaTask)roll(dice, MEGA_TASK_GENERATE + 1)};
+    bool translator = c.task == MEGA_TASK_TRANSLATE;
+    c.encoder = random_stack(dice, false);
+    c.decoder = random_stack(dice, true);
+    if (translator)
+        c.encoder.width = c.decoder.width;
+    c.embed.kind = translator ? MEGA_EMBED_TOKENS : (MegaEmbedKind)roll(dice, 4);
+    c.embed.vocab = PICK(dice, 1, 2, 5, 16, 33, 100);
+    c.embed.pad = roll(dice, c.embed.vocab + 1) - 1;
+    c.embed.frame_hop = PICK(dice, 1, 2, 3, 10, 160);
+    c.embed.frame_length = c.embed.frame_hop + 2 * PICK(dice, 0, 1, 5, 100);
+    c.embed.patch = PICK(dice, 1, 2, 4, 8);
+    c.embed.channels = PICK(dice, 1, 3, 2, 4);
+    c.embed.height = c.embed.patch * PICK(dice, 1, 2, 3, 5);
+    c.embed.width = c.embed.patch * PICK(dice, 1, 2, 3, 5, 9);
+    c.embed.positions = flip(dice);
+    c.embed.scale = translator && flip(dice);
+    c.head = (MegaHeadConfig){.projection = flip(dice),
+                              .pooling = (MegaPooling)roll(dice, MEGA_POOL_FIRST + 1),
+                              .pair = roll(dice, 3) == 0,
+                              .layers = PICK(dice, 0, 0, 1, 2, MEGA_MAX_HEAD_LAYERS),
+                              .width = PICK(dice, 1, 2, 16, 17, 40),
+                              .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1),
+                              .output_bias = flip(dice),
+                              .classes = PICK(dice, 1, 2, 3, 10, 17, 300)};
+    c.target = random_target(dice, c.decoder.width);
+    return c;
+}
+
+/* ---- Metadata beside the configuration ------------------------------------------------------ */
+
+static const char *const odd_texts[] = {
+    "", " ", "\x1b]0;x\x07", "a", "b", "lo", "w@@", "</w>", "@@", "\xe2\x96\x81", "\xc2\x9b[31m",
+    "10", "255", "e", "t", "h", "x\ty", "\n", "\"", "&quot;", "<", "'"};
+#define ODD_COUNT ((int)(sizeof odd_texts / sizeof odd_texts[0]))
+
+static void set_symbols(Dice *dice, MegaMeta *meta, const char *key, int count)
+{
+    static char names[1200][8];
+    const char **list = calloc((size_t)count + 1, sizeof *list);
+    for (int i = 0; list && i < count; i++) {
+        snprintf(names[i % 1200], sizeof names[0], "s%d", i % 1200);
+        list[i] = next_bits(dice) % 8 ? names[i % 1200] : odd_texts[roll(dice, ODD_COUNT)];
+    }
+    if (list)
+        mega_meta_set_strings(meta, key, list, (size_t)count);
+    free(list);
+}
+
+static void set_text(Dice *dice, MegaMeta *meta)
+{
+    static const char *const units[] = {"symbols", "characters", "bytes"};
+    static const char *const codes[] = {"l o", "lo w</w>", "a b", "@@ @@", "s 1"};
+    static const char *const glossaries[] = {"\\d+", "s.", "[^b]c"};
+    mega_meta_set_string(meta, "text.unit", units[roll(dice, 3)]);
+    mega_meta_set_int(meta, "text.cls", PICK(dice, -1, -1, 0, 1, 2));
+    mega_meta_set_int(meta, "text.eos", PICK(dice, -1, 2, 0, 1));
+    mega_meta_set_int(meta, "text.unk", PICK(dice, 0, 3, 1));
+    if (roll(dice, 3) == 0) {
+        mega_meta_set_string(meta, "text.tokenizer", "moses");
+        mega_meta_set_string(meta, "text.source_language", flip(dice) ? "de" : "longlanguage");
+        mega_meta_set_string(meta, "text.target_language", flip(dice) ? "en" : "fr");
+    }
+    if (roll(dice, 3) == 0) {
+        mega_meta_set_strings(meta, "bpe.codes", codes, 5);
+        mega_meta_set_string(meta, "bpe.version", flip(dice) ? "0.1" : "0.2");
+        if (flip(dice))
+            mega_meta_set_strings(meta, "bpe.vocabulary", odd_texts, 8);
+        if (flip(dice))
+            mega_meta_set_strings(meta, "bpe.glossaries", glossaries, 3);
+    }
+}
+
+static void set_image(Dice *dice, MegaMeta *meta, const MegaEmbedConfig *embed)
+{
+    static const char *const fits[] = {"exact", "stretch", "crop"};
+    static const double mean[4] = {0.5, -1e9, 0, 1}, std[4] = {1e-9, 1e9, 1, 1};
+    bool patches = embed->kind == MEGA_EMBED_PATCHES;
+    int channels = patches ? embed->channels : 1;
+    mega_meta_set_int(meta, "image.channels", channels);
+    mega_meta_set_int(meta, "image.width", patches ? embed->width : PICK(dice, 1, 2, 16));
+    mega_meta_set_int(meta, "image.height", patches ? embed->height : PICK(dice, 1, 2, 16));
+    mega_meta_set_string(meta, "image.fit", fits[roll(dice, 3)]);
+    mega_meta_set_int(meta, "image.resize", PICK(dice, 72, 100, 65536));
+    mega_meta_set_floats(meta, "image.mean", mean, (size_t)channels);
+    mega_meta_set_floats(meta, "image.std", std, (size_t)channels);
+}
+
+static void set_metadata(Dice *dice, MegaMeta *meta, const MegaConfig *config)
+{
+    set_symbols(dice, meta, "vocab.symbols",
+                config->task == MEGA_TASK_CLASSIFY ? config->embed.vocab : config->target.vocab);
+    if (config->task == MEGA_TASK_TRANSLATE && flip(dice)) {
+        set_symbols(dice, meta, "vocab.source", config->embed.vocab);
+        set_symbols(dice, meta, "vocab.target", config->target.vocab);
+    }
+    set_symbols(dice, meta, "labels", roll(dice, config->head.classes + 3));
+    set_text(dice, meta);
+    set_image(dice, meta, &config->embed);
+    mega_meta_set_int(meta, "audio.sample_rate", PICK(dice, 8000, 16000, 100, 1000000));
+    mega_meta_set_float(meta, "audio.mean", PICK(dice, 0, 0, 1000000000));
+    mega_meta_set_float(meta, "audio.std", flip(dice) ? 1 : 1e-9);
+    mega_meta_set_int(meta, "audio.length", PICK(dice, 0, 0, 1, 100, 16000));
+}
+
+/* ---- Tensors -------------------------------------------------------------------------------- */
+
+typedef struct Tensor {
+    MegaTensorSpec spec;
+    MegaDtype dtype;
+    MegaEncoding encoding;
+    uint8_t *data, *span; /* row-major, and as it lies in the file; NULL where it is tied */
+    size_t size, span_size;
+    size_t tied_to;
+    uint32_t block_size, block_count, *blocks; /* stored sizes */
+} Tensor;
+
+typedef struct Tensors {
+    Dice *dice;
+    Tensor *list;
+    size_t count;
+    Numbers numbers;
+    int dtype, encoding; /* -1: a choice for each */
+} Tensors;
+
+/* Some of the integers and scales become any that are allowed. */
+static void scramble(Dice *dice, MegaDtype dtype, uint8_t *row, size_t size)
+{
+    size_t item = mega_dtype_traits((int)dtype)->item_size;
+    for (uint8_t *at = row; at < row + size; at += item) {
+        if (next_bits(dice) % 3)
+            continue;
+        for (size_t i = 2; i < item; i++)
+            at[i] = (uint8_t)next_bits(dice);
+        if (next_bits(dice) % 3 == 0) { /* a binary16 whose exponent is not that of infinity */
+            at[0] = (uint8_t)next_bits(dice);
+            at[1] = (uint8_t)(next_bits(dice) % 0x7c | (next_bits(dice) & 0x80));
+        }
+    }
+}
+
+static void fill_tensor(Tensors *all, Tensor *t)
+{
+    uint64_t columns = t->spec.shape[t->spec.rank - 1], rows = t->spec.elements / columns;
+    size_t row_size = t->size / rows;
+    bool variance = strstr(t->spec.name, "running_var") != NULL;
+    float *row = malloc(columns * sizeof *row);
+    for (uint64_t r = 0; row && r < rows; r++) {
+        for (uint64_t c = 0; c < columns; c++) {
+            float value = roll_number(all->dice, all->numbers);
+            if (mega_dtype_quantized(t->dtype) && !(fabsf(value) < 1e37f))
+                value = 1;
+            row[c] = variance ? fabsf(value) : value;
+        }
+        mega_dtype_from_f32(t->dtype, row, columns, t->data + r * row_size);
+        if (mega_dtype_quantized(t->dtype) && all->numbers != NUMBERS_SMALL)
+            scramble(all->dice, t->dtype, t->data + r * row_size, row_size);
+    }
+    free(row);
+}
+
+static void deflate_block(Tensor *t, uint32_t number, uint8_t *shuffled)
+{
+    size_t item = mega_dtype_traits((int)t->dtype)->item_size;
+    size_t begin = (size_t)number * t->block_size;
+    size_t size = t->size - begin < t->block_size ? t->size - begin : t->block_size;
+    for (size_t i = 0; i < size / item; i++)
+        for (size_t b = 0; b < item; b++)
+            shuffled[b * (size / item) + i] = t->data[begin + i * item + b];
+    z_stream z = {.next_in = shuffled, .avail_in = (unsigned)size,
+                  .next_out = t->span + t->span_size, .avail_out = 1u << 30};
+    deflateInit2(&z, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
+    deflate(&z, Z_FINISH);
+    t->blocks[number] = (uint32_t)z.total_out;
+    t->span_size += z.total_out;
+    deflateEnd(&z);
+}
+
+/* The bytes of the file. */
+static void encode_tensor(Dice *dice, Tensor *t)
+{
+    uint32_t item = mega_dtype_traits((int)t->dtype)->item_size;
+    size_t rows = (size_t)t->spec.shape[0];
+    if (t->encoding == MEGA_IN_PANELS) {
+        size_t columns = (size_t)t->spec.shape[1];
+        t->span_size = (size_t)mega_packed_bytes(t->dtype, rows, columns);
+        t->span = calloc(1, t->span_size);
+        mega_panels_pack(t->dtype, t->span, t->data, t->size / rows, rows, columns);
+    } else if (t->encoding == MEGA_ZLIB_SHUFFLE) {
+        t->block_size = item * (uint32_t)PICK(dice, 1, 2, 3, 7, 64, 1000);
+        if (t->size / t->block_size >= MOST_BLOCKS)
+            t->block_size = item * 5000;
+        t->block_count = (uint32_t)((t->size - 1) / t->block_size + 1);
+        t->blocks = calloc(t->block_count, sizeof *t->blocks);
+        t->span = malloc(2 * t->size + 64 * (size_t)t->block_count);
+        uint8_t *shuffled = malloc(t->block_size);
+        for (uint32_t b = 0; b < t->block_count; b++)
+            deflate_block(t, b, shuffled);
+        free(shuffled);
+    } else {
+        t->span_size = t->size;
+        t->span = malloc(t->size);
+        memcpy(t->span, t->data, t->size);
+    }
+}
+
+/* Some tensors share the data of an earlier one of the same shape. */
+static bool tie(const Tensors *all, Tensor *t)
+{
+    for (size_t i = all->count; i-- > 0;) {
+        const Tensor *holder = &all->list[i];
+        if (holder->encoding == MEGA_TIED || holder->spec.rank != t->spec.rank ||
+            memcmp(holder->spec.shape, t->spec.shape, sizeof t->spec.shape) != 0)
+            continue;
+        t->tied_to = i;
+        t->dtype = holder->dtype;
+        t->encoding = MEGA_TIED;
+        return true;
+    }
+    return false;
+}
+
+static int add_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
+{
+    Tensors *all = context;
+    uint64_t size = 0;
+    if (spec->elements > MOST_ELEMENTS)
+        return mega_fail(err, MEGA_ERR_LIMIT, "tensor '%s' is too large to fuzz with", spec->name);
+    all->list = realloc(all->list, (all->count + 1) * sizeof *all->list);
+    Tensor *t = &all->list[all->count];
+    *t = (Tensor){.spec = *spec};
+    t->dtype = (MegaDtype)(all->dtype < 0 ? roll(all->dice, MEGA_STORABLE_DTYPES) : all->dtype);
+    t->encoding = (MegaEncoding)(all->encoding < 0
+                                     ? PICK(all->dice, MEGA_PLAIN, MEGA_ZLIB_SHUFFLE, MEGA_IN_PANELS)
+                                     : all->encoding);
+    if (t->encoding == MEGA_IN_PANELS && spec->rank != 2)
+        t->encoding = MEGA_PLAIN;
+    bool tied = next_bits(all->dice) % 12 == 0 && tie(all, t);
+    mega_dtype_bytes(t->dtype, spec->shape, spec->rank, &size);
+    t->size = (size_t)size;
+    all->count++;
+    if (tied)
+        return 0;
+    t->data = calloc(1, t->size);
+    fill_tensor(all, t);
+    encode_tensor(all->dice, t);
+    return 0;
+}
+
+static void free_tensors(Tensors *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        free(all->list[i].data);
+        free(all->list[i].span);
+        free(all->list[i].blocks);
+    }
+    free(all->list);
+}
+
+/* ---- The file (MEGA-FORMAT.md, "Layout") ---------------------------------------------------- */
+
+static size_t align(size_t position)
+{
+    return (position + MEGA_DATA_ALIGNMENT - 1) / MEGA_DATA_ALIGNMENT * MEGA_DATA_ALIGNMENT;
+}
+
+static uint32_t crc_of(const void *bytes, size_t size)
+{
+    return (uint32_t)crc32_z(0, bytes, size);
+}
+
+static void put_entry(MegaBuffer *index, const Tensors *all, const Tensor *t, uint64_t offset)
+{
+    const Tensor *holder = t->encoding == MEGA_TIED ? &all->list[t->tied_to] : t;
+    size_t length = strlen(t->spec.name), at = 0;
+    mega_put_u16(index, (uint16_t)length);
+    mega_put_bytes(index, t->spec.name, length);
+    mega_put_u8(index, (uint8_t)t->dtype);
+    mega_put_u8(index, (uint8_t)t->encoding);
+    mega_put_u8(index, (uint8_t)t->spec.rank);
+    for (int i = 0; i < t->spec.rank; i++)
+        mega_put_u64(index, t->spec.shape[i]);
+    mega_put_u64(index, offset);
+    mega_put_u64(index, t->span_size);
+    mega_put_u64(index, t->size);
+    mega_put_u32(index, crc_of(holder->data, holder->size));
+    if (t->encoding == MEGA_ZLIB_SHUFFLE) {
+        mega_put_u32(index, t->block_size);
+        mega_put_u32(index, t->block_count);
+        for (uint32_t b = 0; b < t->block_count; at += t->blocks[b++]) {
+            mega_put_u32(index, t->blocks[b]);
+            mega_put_u32(index, crc_of(t->span + at, t->blocks[b]));
+        }
+    }
+    if (t->encoding == MEGA_TIED)
+        mega_put_u32(index, (uint32_t)t->tied_to);
+}
+
+/* The index, with the data beginning behind it; its size does not depend on where that is. *end is
+ * where the file ends. */
+static MegaBuffer make_index(const Tensors *all, size_t behind, size_t *offsets, size_t *end)
+{
+    MegaBuffer index = {0};
+    *end = behind;
+    for (size_t i = 0; i < all->count; i++) {
+        const Tensor *t = &all->list[i];
+        offsets[i] = t->encoding == MEGA_TIED ? 0 : align(*end);
+        *end = t->encoding == MEGA_TIED ? *end : offsets[i] + t->span_size;
+        put_entry(&index, all, t, offsets[i]);
+    }
+    return index;
+}
+
+static uint8_t *write_file(const Tensors *all, const uint8_t *meta, size_t meta_size, size_t *size)
+{
+    size_t place = align(MEGA_HEADER_SIZE + meta_size);
+    size_t *offsets = calloc(all->count + 1, sizeof *offsets);
+    MegaBuffer index = make_index(all, place, offsets, size);
+    size_t behind = place + index.size;
+    mega_buffer_free(&index);
+    index = make_index(all, behind, offsets, size);
+    uint8_t *file = calloc(1, *size);
+    memcpy(file, MEGA_MAGIC, 8);
+    mega_store_u32(file + 8, MEGA_FORMAT_VERSION);
+    mega_store_u64(file + 16, *size);
+    mega_store_u64(file + 24, meta_size);
+    mega_store_u64(file + 32, place);
+    mega_store_u64(file + 40, index.size);
+    mega_store_u32(file + 48, crc_of(meta, meta_size));
+    mega_store_u32(file + 52, crc_of(index.data, index.size));
+    mega_store_u32(file + 56, (uint32_t)all->count);
+    mega_store_u32(file + 60, crc_of(file, 60));
+    memcpy(file + MEGA_HEADER_SIZE, meta, meta_size);
+    memcpy(file + place, index.data, index.size);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->list[i].span)
+            memcpy(file + offsets[i], all->list[i].span, all->list[i].span_size);
+    mega_buffer_free(&index);
+    free(offsets);
+    return file;
+}
+
+uint8_t *random_model_bytes(Dice *dice, size_t *size)
+{
+    MegaError err = {0};
+    MegaConfig config = random_config(dice);
+    MegaMeta *meta = mega_meta_new();
+    Tensors all = {.dice = dice, .numbers = roll_numbers(dice),
+                   .dtype = roll(dice, MEGA_STORABLE_DTYPES + 1) - 1,
+                   .encoding = PICK(dice, -1, -1, MEGA_PLAIN, MEGA_ZLIB_SHUFFLE, MEGA_IN_PANELS)};
+    uint8_t *bytes = NULL, *file = NULL;
+    size_t meta_size = 0;
+    if (mega_config_write(&config, meta, &err)) /* every configuration made here is valid */
+        fuzz_check_error(1, err.text);
+    set_metadata(dice, meta, &config);
+    if (mega_bind_each(&config, MEGA_SOURCE_FAIRSEQ, NULL, add_tensor, &all, &err) == 0 &&
+        mega_meta_encode(meta, &bytes, &meta_size, &err) == 0)
+        file = write_file(&all, bytes, meta_size, size);
+    free(bytes);
+    free_tensors(&all);
+    mega_meta_free(meta);
+    return file;
+}
