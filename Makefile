@@ -23,7 +23,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS := -std=gnu11 -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
+ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 

@@ -126,6 +126,63 @@ static inline void store_part(float *p, V v, size_t n)
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* a * b + c and c - a * b, rounded once wherever the processor can, also without optimisation. The
+ * Makefile forbids the compiler to contract: it would do so in one tile and not in the next, and a
+ * row alone would have other bits than in a batch. multiply_add_1 is for the rest of a row. */
+#if VECTOR_BYTES == 64
+INLINE V multiply_add(V a, V b, V c)
+{
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+
+INLINE V subtract_product(V c, V a, V b)
+{
+    return (V)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+#elif VECTOR_BYTES == 32
+INLINE V multiply_add(V a, V b, V c)
+{
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+
+INLINE V subtract_product(V c, V a, V b)
+{
+    return (V)_mm256_fnmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+#elif defined(__aarch64__)
+INLINE V multiply_add(V a, V b, V c)
+{
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+
+INLINE V subtract_product(V c, V a, V b)
+{
+    return (V)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+#else
+INLINE V multiply_add(V a, V b, V c)
+{
+    return a * b + c;
+}
+
+INLINE V subtract_product(V c, V a, V b)
+{
+    return c - a * b;
+}
+#endif
+
+#if defined(__FMA__) || defined(__aarch64__)
+INLINE float multiply_add_1(float a, float b, float c)
+{
+    return __builtin_fmaf(a, b, c);
+}
+#else
+INLINE float multiply_add_1(float a, float b, float c)
+{
+    return a * b + c;
+}
+#endif
+
 /* Reductions of all lanes, by halves. */
 #if VECTOR_BYTES == 64
 INLINE float sum_lanes(V v)
@@ -206,9 +263,9 @@ static void affine(const float *x, size_t rows, size_t columns, const float *sca
     for (size_t row = 0; row < rows; row++, x += columns, out += columns) {
         size_t i = 0;
         for (; i + LANES <= columns; i += LANES)
-            store(out + i, load(x + i) * load(scale + i) + load(shift + i));
+            store(out + i, multiply_add(load(x + i), load(scale + i), load(shift + i)));
         for (; i < columns; i++)
-            out[i] = x[i] * scale[i] + shift[i];
+            out[i] = multiply_add_1(x[i], scale[i], shift[i]);
     }
 }
 
@@ -219,12 +276,12 @@ static float sum_row(const float *x, size_t n, float center, bool squared)
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         V v = load(x + i) - center;
-        sum += squared ? v * v : v;
+        sum = squared ? multiply_add(v, v, sum) : sum + v;
     }
     float total = sum_lanes(sum);
     for (; i < n; i++) {
         float v = x[i] - center;
-        total += squared ? v * v : v;
+        total = squared ? multiply_add_1(v, v, total) : total + v;
     }
     return total;
 }
@@ -238,7 +295,7 @@ static void layer_norm(const float *x, size_t rows, size_t columns, const float 
         float scale = 1.0f / sqrtf(variance + MEGA_EPSILON);
         for (size_t i = 0; i < columns; i++) {
             float v = (x[i] - mean) * scale;
-            out[i] = weight ? v * weight[i] + bias[i] : v;
+            out[i] = weight ? multiply_add_1(v, weight[i], bias[i]) : v;
         }
     }
 }
@@ -262,14 +319,14 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
     V most = splat(-INFINITY);
     size_t i = 0;
     for (; i + LANES <= keys; i += LANES) {
-        V v = load(s + i) * scale + load(bias + i);
+        V v = multiply_add(load(s + i), splat(scale), load(bias + i));
         store(s + i, v);
         most = maximum(v, most);
     }
     float max = top_lane(most);
     max = max > *top ? max : *top;
     for (size_t j = i; j < keys; j++) {
-        s[j] = s[j] * scale + bias[j];
+        s[j] = multiply_add_1(s[j], scale, bias[j]);
         max = s[j] > max ? s[j] : max;
     }
     V total = {0};
@@ -285,7 +342,7 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
             total[0] += s[j];
     }
     float shrink = max > *top ? vector_exp(splat(*top - max))[0] : 1.0f;
-    *sum = *sum * shrink + sum_lanes(total);
+    *sum = multiply_add_1(*sum, shrink, sum_lanes(total));
     *top = max;
     return shrink;
 }
@@ -305,11 +362,12 @@ static void softmax_row(float *s, size_t keys, float factor, const float *bias)
 
 #define FOR_EACH_KEY(function)                                                                     \
     for (; i + LANES <= keys; i += LANES)                                                          \
-        store(s + i, function(load(s + i) * scale + load(bias + i)));                              \
+        store(s + i, function(multiply_add(load(s + i), splat(scale), load(bias + i))));           \
     if (i < keys)                                                                                  \
-        store_part(                                                                                \
-            s + i, function(load_part(s + i, keys - i) * scale + load_part(bias + i, keys - i)),   \
-            keys - i);
+        store_part(s + i,                                                                          \
+                   function(multiply_add(load_part(s + i, keys - i), splat(scale),                 \
+                                         load_part(bias + i, keys - i))),                          \
+                   keys - i);
 
 static void attention(MegaAttentionKind kind, float *s, size_t keys, float scale, const float *bias)
 {
@@ -329,12 +387,12 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
         V even = {0}, odd = {0};
         size_t i = 0;
         for (; i + 2 * LANES <= zdim; i += 2 * LANES) {
-            even += load(q + i) * load(key + i);
-            odd += load(q + i + LANES) * load(key + i + LANES);
+            even = multiply_add(load(q + i), load(key + i), even);
+            odd = multiply_add(load(q + i + LANES), load(key + i + LANES), odd);
         }
         for (; i < zdim; i += LANES) {
             size_t n = zdim - i < LANES ? zdim - i : LANES;
-            even += load_part(q + i, n) * load_part(key + i, n);
+            even = multiply_add(load_part(q + i, n), load_part(key + i, n), even);
         }
         s[j] = sum_lanes(even + odd);
     }
@@ -350,13 +408,13 @@ INLINE void add_values(const float *s, const float *const *values, const int cou
     for (; i + LANES <= columns; i += LANES) {
         V sum = first ? splat(0) : load(out + i);
         for (int j = 0; j < count; j++)
-            sum += s[j] * load(values[j] + i);
+            sum = multiply_add(splat(s[j]), load(values[j] + i), sum);
         store(out + i, sum);
     }
     if (i < columns) {
         V sum = first ? splat(0) : load_part(out + i, columns - i);
         for (int j = 0; j < count; j++)
-            sum += s[j] * load_part(values[j] + i, columns - i);
+            sum = multiply_add(splat(s[j]), load_part(values[j] + i, columns - i), sum);
         store_part(out + i, sum, columns - i);
     }
 }
@@ -387,7 +445,7 @@ static float exp_sum(const float *x, size_t n, float *top)
     for (size_t i = whole; i < n; i++)
         max = x[i] > max ? x[i] : max;
     for (size_t i = 0; i < whole; i += LANES) /* 0 * x is NaN for infinities */
-        sum += vector_exp(load(x + i) - max) + 0.0f * load(x + i);
+        sum += multiply_add(splat(0), load(x + i), vector_exp(load(x + i) - max));
     for (size_t i = whole; i < n; i++)
         rest += vector_exp(splat(x[i] - max))[0] + 0.0f * x[i];
     *top = max;
@@ -463,7 +521,7 @@ INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bo
         out[i] = splat(0);
     for (; i < count; i++) {
         V v = load_step(rows, x, (size_t)(begin + (ptrdiff_t)i));
-        out[i] = affine ? v * scale + shift : v;
+        out[i] = affine ? multiply_add(v, scale, shift) : v;
     }
 }
 
@@ -478,15 +536,15 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
     for (size_t i = 0; i < count; i++) {
         V out = block->y[i];
         for (int n = 0; n < MEGA_EMA_GROUP && shifted; n++)
-            out += w[n] * state[n];
+            out = multiply_add(w[n], state[n], out);
         for (int n = 0; n < MEGA_EMA_GROUP; n++) {
             V in = block->x[i];
             if (truncated)
-                in -= qt[n] * block->gone[i];
-            state[n] = q[n] * state[n] + in;
+                in = subtract_product(in, qt[n], block->gone[i]);
+            state[n] = multiply_add(q[n], state[n], in);
         }
         for (int n = 0; n < MEGA_EMA_GROUP && !shifted; n++)
-            out += w[n] * state[n];
+            out = multiply_add(w[n], state[n], out);
         block->y[i] = out;
     }
     for (int n = 0; n < MEGA_EMA_GROUP; n++)
@@ -530,7 +588,7 @@ static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_
             ema_group(&block, steps, q, w, qt, state, false, false);
     }
     for (size_t i = 0; i < steps && pass->omega; i++)
-        block.y[i] = silu(block.y[i] + omega * block.x[i]);
+        block.y[i] = silu(multiply_add(omega, block.x[i], block.y[i]));
     for (size_t i = 0; i < steps; i++)
         store_part(y + row_of(&rows, begin + i), block.y[i], count);
 }
@@ -577,9 +635,9 @@ static void ema_step(const float *x, const float *gone, float *y, size_t rows, s
             V past = gone ? load_part(gone + t * width, count) : splat(0.0f);
             V out = n ? load_part(y + t * width, count) : splat(0.0f);
             for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
-                state[k] = vq[k] * (loads ? load(old + k * MEGA_PANEL) : state[k]) +
-                           (in - vqt[k] * past);
-                out += vw[k] * state[k];
+                V before = loads ? load(old + k * MEGA_PANEL) : state[k];
+                state[k] = multiply_add(vq[k], before, subtract_product(in, vqt[k], past));
+                out = multiply_add(vw[k], state[k], out);
                 if (stores)
                     store(new + k * MEGA_PANEL, state[k]);
             }
@@ -599,8 +657,8 @@ static void ema_output(const float *x, const float *scale, const float *shift, f
     for (size_t t = 0; t < length; t++, x += width, y += width) {
         V in = load_part(x, count);
         if (scale)
-            in = in * factor + offset;
-        store_part(y, silu(load_part(y, count) + residual * in), count);
+            in = multiply_add(in, factor, offset);
+        store_part(y, silu(multiply_add(residual, in, load_part(y, count))), count);
     }
 }
 
@@ -614,7 +672,7 @@ static float probe_arithmetic(size_t rounds, float factor)
     for (size_t i = 0; i < rounds; i++)
 #pragma GCC unroll 12
         for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
-            sum[v] = sum[v] * f + f;
+            sum[v] = multiply_add(sum[v], f, f);
     for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
         sum[0] += sum[v];
     return sum_lanes(sum[0]);

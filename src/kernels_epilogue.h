@@ -12,8 +12,8 @@ INLINE V apply(const MegaFunction function, V v, V bias, V scale)
     case MEGA_FUNCTION_GELU_TANH: return gelu_tanh(v + bias);
     case MEGA_FUNCTION_TANH: return vector_tanh(v + bias);
     case MEGA_FUNCTION_SIGMOID: return vector_sigmoid(v + bias);
-    case MEGA_FUNCTION_LAPLACE: return laplace(v * scale + bias);
-    case MEGA_FUNCTION_RELU2: return relu2(v * scale + bias);
+    case MEGA_FUNCTION_LAPLACE: return laplace(multiply_add(v, scale, bias));
+    case MEGA_FUNCTION_RELU2: return relu2(multiply_add(v, scale, bias));
     }
     return v;
 }
@@ -41,7 +41,7 @@ INLINE void finish_vector(const MegaFunction function, V v, float *y, const floa
         load_columns(factor, n);
     if (gate) {
         V old = load_columns(y, n);
-        v = old + load_columns(gate, n) * (v - old);
+        v = multiply_add(load_columns(gate, n), v - old, old);
     }
     if (n == LANES)
         store(y, v);

@@ -226,7 +226,7 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
             V factor = splat(x[(size_t)r * ldx + p]);
 #pragma GCC unroll 16
             for (int v = 0; v < panels * PANEL_VECTORS; v++)
-                sum[r][v] += factor * weights[v];
+                sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
         }
     }
     store_sums(target, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);

@@ -145,7 +145,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
     }
     float factor = 127.0f / *scale;
     for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
-        I bits = (I)(part[v] * factor + round);
+        I bits = (I)multiply_add(part[v], splat(factor), splat(round));
         store_low_bytes(q + v * LANES, bits);
         sum += bits << 24 >> 24; /* what was stored, whatever x was */
     }
@@ -241,8 +241,8 @@ INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights,
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 I exact = chains > 1 ? total[r][v][0] + total[r][v][1] : total[r][v][0];
-                sum[r][v] += __builtin_convertvector(exact, V) *
-                             (scales[(size_t)r * blocks + b] * scale);
+                sum[r][v] = multiply_add(__builtin_convertvector(exact, V),
+                                         scales[(size_t)r * blocks + b] * scale, sum[r][v]);
             }
         }
     }

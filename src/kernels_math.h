@@ -8,7 +8,7 @@ INLINE V reciprocal(V x)
 {
 #if VECTOR_BYTES == 64
     V y = (V)_mm512_rcp14_ps((__m512)x);
-    return y + y * (1.0f - x * y);
+    return multiply_add(y, subtract_product(splat(1), x, y), y);
 #else
     return 1.0f / x;
 #endif
@@ -20,15 +20,15 @@ INLINE V vector_exp(V x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     V clamped = maximum(splat(-87.0f), minimum(splat(88.0f), x));
-    V n = (clamped * 1.44269504f + round) - round;
-    V r = clamped - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
+    V n = multiply_add(clamped, splat(1.44269504f), splat(round)) - round;
+    V r = subtract_product(clamped, n, splat(0.693359375f));
+    r = subtract_product(r, n, splat(-2.12194440e-4f));
     V p = splat(1.3926175888627768e-3f);
-    p = p * r + 8.363173343241215e-3f;
-    p = p * r + 4.1666556149721146e-2f;
-    p = p * r + 0.16666577756404877f;
-    p = p * r + 0.5f;
-    p = p * (r * r) + r + 1.0f;
+    p = multiply_add(p, r, splat(8.363173343241215e-3f));
+    p = multiply_add(p, r, splat(4.1666556149721146e-2f));
+    p = multiply_add(p, r, splat(0.16666577756404877f));
+    p = multiply_add(p, r, splat(0.5f));
+    p = multiply_add(p, r * r, r) + 1.0f;
 #if VECTOR_BYTES == 64
     p = (V)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
@@ -42,30 +42,30 @@ INLINE V vector_sigmoid(V x)
     return reciprocal(1.0f + vector_exp(-x));
 }
 
-/* erf(x) = x P(x^2) / Q(x^2) on [-3.92, 3.92], a minimax fit of degrees 6 and 5 (1.4e-9 in exact
- * arithmetic); beyond it is constant. NaN stays NaN. */
-INLINE V vector_erf(V x)
+/* 1 + erf(x), with erf(x) = x P(x^2) / Q(x^2) on [-3.92, 3.92], a minimax fit of degrees 6 and 5
+ * (1.4e-9 in exact arithmetic); beyond it is constant. NaN stays NaN. */
+INLINE V one_plus_erf(V x)
 {
     V u = minimum(splat(3.92f), maximum(splat(-3.92f), x)), t = u * u;
     V p = splat(-1.3337246862477059e-8f);
-    p = p * t + 4.718048330687452e-6f;
-    p = p * t + 3.803801955655217e-4f;
-    p = p * t + 3.832397982478142e-3f;
-    p = p * t + 5.427852272987366e-2f;
-    p = p * t + 0.18470098078250885f;
-    p = p * t + 1.128379225730896f;
+    p = multiply_add(p, t, splat(4.718048330687452e-6f));
+    p = multiply_add(p, t, splat(3.803801955655217e-4f));
+    p = multiply_add(p, t, splat(3.832397982478142e-3f));
+    p = multiply_add(p, t, splat(5.427852272987366e-2f));
+    p = multiply_add(p, t, splat(0.18470098078250885f));
+    p = multiply_add(p, t, splat(1.128379225730896f));
     V q = splat(6.342134292935953e-5f);
-    q = q * t + 1.3050449779257178e-3f;
-    q = q * t + 1.5431014820933342e-2f;
-    q = q * t + 0.11377568542957306f;
-    q = q * t + 0.49702051281929016f;
-    q = q * t + 1.0f;
-    return u * p * reciprocal(q);
+    q = multiply_add(q, t, splat(1.3050449779257178e-3f));
+    q = multiply_add(q, t, splat(1.5431014820933342e-2f));
+    q = multiply_add(q, t, splat(0.11377568542957306f));
+    q = multiply_add(q, t, splat(0.49702051281929016f));
+    q = multiply_add(q, t, splat(1.0f));
+    return multiply_add(u * p, reciprocal(q), splat(1));
 }
 
 INLINE V vector_tanh(V x)
 {
-    return 1.0f - 2.0f * reciprocal(vector_exp(2.0f * x) + 1.0f);
+    return subtract_product(splat(1), splat(2), reciprocal(vector_exp(2.0f * x) + 1.0f));
 }
 
 INLINE V silu(V x)
@@ -80,12 +80,13 @@ INLINE V relu(V x)
 
 INLINE V gelu(V x)
 {
-    return 0.5f * x * (1.0f + vector_erf(x * 0.70710678f));
+    return 0.5f * x * one_plus_erf(x * 0.70710678f);
 }
 
 INLINE V gelu_tanh(V x)
 {
-    return 0.5f * x * (1.0f + vector_tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    V cubic = multiply_add(0.044715f * x * x, x, x);
+    return 0.5f * x * (1.0f + vector_tanh(0.79788456f * cubic));
 }
 
 /* 0.5 (1 + erf((v - mu) / (sigma sqrt 2))); the rounded constants are the original's. */
@@ -94,7 +95,7 @@ INLINE V gelu_tanh(V x)
 #if VECTOR_BYTES == 64
 /* With u = (v - mu) / (sigma sqrt 2), by polynomials of degree 4 in 4 |u| - n for erf(|u|) / 2, n =
  * round(4 |u|) being 0 ... 15: beyond, nothing changes. Chebyshev fits, 1e-7 with all rounding, of
- * which a register holds the coefficients of one degree. A third of the time of vector_erf. */
+ * which a register holds the coefficients of one degree. A third of the time of one_plus_erf. */
 static const float laplace_table[5][16] = {
     {0.0f, 0.138163194f, 0.260249943f, 0.355577826f, 0.42135039f, 0.46145007f, 0.483052582f,
      0.493335843f, 0.497661144f, 0.499268651f, 0.49979651f, 0.499949694f, 0.499988943f,
@@ -120,18 +121,19 @@ INLINE V laplace(V v)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves n in the low bits */
     const I minus = (I){0} + INT32_MIN;
-    V t = v * (4 * LAPLACE_SCALE) - 4 * LAPLACE_SCALE * LAPLACE_MU;
+    V t = multiply_add(v, splat(4 * LAPLACE_SCALE), splat(-4 * LAPLACE_SCALE * LAPLACE_MU));
     V size = minimum(splat(15.49f), (V)((I)t & ~minus));
     V n = size + round, r = size - (n - round);
     V p = (V)_mm512_permutexvar_ps((__m512i)n, (__m512)load(laplace_table[4]));
     for (int i = 3; i >= 0; i--)
-        p = p * r + (V)_mm512_permutexvar_ps((__m512i)n, (__m512)load(laplace_table[i]));
+        p = multiply_add(p, r,
+                         (V)_mm512_permutexvar_ps((__m512i)n, (__m512)load(laplace_table[i])));
     return 0.5f + (V)((I)p | ((I)t & minus));
 }
 #else
 INLINE V laplace(V v)
 {
-    return 0.5f * (1.0f + vector_erf((v - LAPLACE_MU) * LAPLACE_SCALE));
+    return 0.5f * one_plus_erf((v - LAPLACE_MU) * LAPLACE_SCALE);
 }
 #endif
 
