@@ -1,18 +1,27 @@
 /*
  * kernels_openblas.c - the best tier of this machine with its float products replaced by OpenBLAS.
  *
+ * OpenBLAS is loaded when somebody asks for it, not before: as soon as it is there it starts a
+ * thread per processor, of which each needs 128 MB of address space and tries for ever where it
+ * does not get them, also while the process exits. So it is refused under a limit of memory. With
+ * one thread, since parallelism is ours (threads.h); OpenBLAS counts its threads per process.
+ *
  * OpenBLAS wants rows of a whole matrix, so panels are copied into such rows on the stack, some
  * columns at a time, which costs one pass over the weights for every 128 rows of x.
  */
+#include <cblas.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#include "gemm.h"
 #include "kernels.h"
 
 #define BLOCK_FLOATS 65536 /* of copied weights */
 
 static MegaKernels table;
+static bool usable;
+static __typeof__(cblas_sgemm) *sgemm;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Rows of panels first ... first + count - 1, for rows `from` ... `from + k - 1`, to out
@@ -49,17 +58,44 @@ static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, s
             for (size_t from = 0; from < k; from += MOST_K) {
                 size_t part = min_size(MOST_K, k - from);
                 copy_panels(b, column / MEGA_PANEL, panels, from, part, weights);
-                cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)width,
-                            (int)part, 1.0f, x + row * ldx + from, (int)ldx, weights,
-                            (int)(panels * MEGA_PANEL), from > 0 ? 1.0f : 0.0f, sums, (int)width);
+                sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)width, (int)part,
+                      1.0f, x + row * ldx + from, (int)ldx, weights, (int)(panels * MEGA_PANEL),
+                      from > 0 ? 1.0f : 0.0f, sums, (int)width);
             }
             MegaEpilogue end = mega_epilogue_at(epilogue, row, column);
             table.finish(sums, width, count, width, y + row * ldy + column, ldy, &end);
         }
 }
 
+static bool is_limited(int resource)
+{
+    struct rlimit limit;
+    return getrlimit((__rlimit_resource_t)resource, &limit) == 0 &&
+           limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* The library stays loaded. */
+static bool load_openblas(void)
+{
+    if (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA))
+        return false;
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return false;
+    void *product = dlsym(library, "cblas_sgemm");
+    void *limit = dlsym(library, "openblas_set_num_threads");
+    __typeof__(openblas_set_num_threads) *set_threads;
+    if (!product || !limit)
+        return false;
+    memcpy(&sgemm, &product, sizeof sgemm); /* C has no cast from a pointer to data */
+    memcpy(&set_threads, &limit, sizeof set_threads);
+    set_threads(1);
+    return true;
+}
+
 static void make_table(void)
 {
+    usable = load_openblas();
     table = *mega_kernels();
     table.name = "openblas";
     table.gemm = gemm;
@@ -68,5 +104,5 @@ static void make_table(void)
 const MegaKernels *mega_kernels_openblas(void)
 {
     pthread_once(&once, make_table);
-    return &table;
+    return usable ? &table : NULL;
 }

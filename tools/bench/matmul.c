@@ -9,13 +9,13 @@
  * that does other things as well. OpenBLAS has the same tier forced on it where it can be:
  * OPENBLAS_CORETYPE=Haswell for avx2, SkylakeX for the others.
  */
+#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "dtype.h"
-#include "gemm.h"
 #include "matmul.h"
 
 #define COPIES_BYTES ((size_t)96 << 20) /* weights of few rows come from memory, not from caches */
@@ -96,8 +96,9 @@ static void multiply(const Product *product, size_t copy, const Shape *shape, co
 {
     const void *weights = product->weights + copy * product->bytes;
     if (!product->kernels) {
-        mega_gemm_nt(shape->rows, shape->out, shape->in, x, shape->in, weights, shape->in, 0.0f, y,
-                     shape->out);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)shape->rows, (int)shape->out,
+                    (int)shape->in, 1.0f, x, (int)shape->in, weights, (int)shape->in, 0.0f, y,
+                    (int)shape->out);
         return;
     }
     MegaPacked packed = {.panels = weights, .kind = product->kind, .in = shape->in,

@@ -30,6 +30,13 @@
 #define ARCHITECTURE "another architecture"
 #endif
 
+/* As of building: the library is loaded for --cpu openblas alone. */
+#ifdef OPENBLAS_VERSION
+static const char openblas[] = OPENBLAS_VERSION;
+#else
+static const char openblas[] = " OpenBLAS ";
+#endif
+
 void print_version(const char *program, const char *more)
 {
     char pcre2[32] = "";
@@ -41,8 +48,8 @@ void print_version(const char *program, const char *more)
 #else
            "");
 #endif
-    printf("%s\n%s\n%s\n%s\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(),
-           src_get_version(), fftwf_version, openblas_get_config(), zlibVersion(),
+    printf("%s\n%s\n%s\n%sfor --cpu openblas\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(),
+           src_get_version(), fftwf_version, openblas + 1, zlibVersion(),
            jansson_version_str(), pcre2);
     if (more)
         puts(more);

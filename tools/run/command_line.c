@@ -152,8 +152,8 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
     char names[200] = "";
     size_t used = 0;
     *(const char **)option->out = value;
-    if (mega_kernels_by_name(value))
-        return 0;
+    if (strcmp(value, "openblas") == 0 || mega_kernels_by_name(value))
+        return 0; /* OpenBLAS is loaded with the session, which says what is wrong with it */
     for (size_t i = 0; i < count && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s, ", all[i]->name);
     return refuse_value(option, value, err, "the kernels that this machine has: %sopenblas", names);

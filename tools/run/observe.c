@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "attention.h"
-#include "gemm.h"
 
 #define NEGLIGIBLE 1e-9 /* of a kernel's term, against its start */
 #define ROWS 128        /* queries at a time */
@@ -200,9 +199,9 @@ static void pool_chunk(const MegaStackConfig *stack, const float *q, const float
     float scale = softmax ? 1.0f / sqrtf((float)z) : 1.0f / (float)keys;
     for (size_t first = 0; first < keys; first += ROWS) {
         size_t rows = keys - first < ROWS ? keys - first : ROWS;
-        mega_gemm_nt(rows, keys, z, q + first * z, z, k, z, 0, scores, keys);
         for (size_t row = 0; row < rows; row++) {
             float *weights = scores + row * keys;
+            kernels->attend_keys(q + (first + row) * z, k, z, NULL, keys, z, weights);
             kernels->attention(stack->attention, weights, keys, scale, bias - first - row);
             kernels->add(pooled, weights, keys);
         }
@@ -257,7 +256,8 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
     sigmoid.bias = bias;
     for (size_t first = 0; first < length && !code; first += ROWS) {
         size_t rows = length - first < ROWS ? length - first : ROWS;
-        mega_gemm_nt(rows, d, d, moved + first * d, d, weight, d, 0, gate, d);
+        for (size_t row = 0; row < rows; row++)
+            kernels->attend_keys(moved + (first + row) * d, weight, d, NULL, d, d, gate + row * d);
         kernels->finish(gate, d, rows, d, gate, d, &sigmoid);
         for (size_t row = 0; row < rows; row++) {
             double sum = 0;
