@@ -24,7 +24,7 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
-LIB_LIBS   := -lopenblas -lfftw3f -lz -lpthread -lm
+LIB_LIBS   := -lfftw3f -lz -ldl -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
@@ -35,7 +35,8 @@ LIB_SRC := \
     formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
     formats/mega_data.c \
     src/config.c src/bind.c src/model.c \
-    src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/threads.c src/arena.c src/matmul.c \
+    src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/processors.c src/threads.c \
+    src/arena.c src/matmul.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
     src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
 
@@ -171,7 +172,7 @@ bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lopenblas $(LIB_LIBS)
 
 # ---- Oracles: programs that tests/oracles/*.py compare with others -------------------------------------
 

@@ -114,14 +114,17 @@ MEGA_API uint64_t mega_model_memory(const MegaModel *model);
 typedef struct MegaSession MegaSession;
 
 typedef struct MegaSessionOptions {
-    int threads; /* worker threads, the caller included; 0: as many as pay on this machine */
+    int threads; /* worker threads, the caller included; 0: as many as affinity and the quota of
+                    the control group pay for */
     const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod"
-                        or "openblas"; NULL: the best of this machine */
+                        or "openblas", which is loaded for it; NULL: the best of this machine */
     uint64_t max_memory; /* bytes of the model, the session and what is made with it; 0: no limit.
                             What needs more is refused before it begins, MEGA_ERR_LIMIT */
 } MegaSessionOptions;
 
 /* options may be NULL. The results do not depend on the number of threads. */
+/* A child of fork() may use and free what its parent made, if no call was under way: it computes in
+ * the calling thread alone. */
 MEGA_API int mega_session_new(MegaSession **out, const MegaModel *model,
                               const MegaSessionOptions *options, MegaError *err);
 MEGA_API void mega_session_free(MegaSession *session);

@@ -6,10 +6,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "attention.h"
 #include "embed.h"
-#include "gemm.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
@@ -20,6 +20,10 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
     session->kernels = name ? mega_kernels_by_name(name) : mega_kernels();
     if (session->kernels)
         return 0;
+    if (strcmp(name, "openblas") == 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "OpenBLAS cannot be loaded: libopenblas.so.0 is not installed, or memory "
+                         "is limited, which OpenBLAS does not bear");
     size_t count = mega_kernels_all(all), used = 0;
     for (size_t i = 0; i < count && used < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
@@ -71,7 +75,6 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         return code;
     }
     mega_head_take(&session->head, &model->config, &session->head_arena);
-    openblas_set_num_threads(1);
     *out = session;
     return 0;
 }

@@ -8,14 +8,18 @@
  *
  * A worker joins a run while it is open. The caller closes it when no task is left, and waits only
  * for those that joined: a worker that the system keeps waiting holds nobody up.
+ *
+ * A forked child has none of the workers, and mutex and conditions as they were at that moment,
+ * possibly locked. It works without them, and leaves them alone when it frees the pool.
  */
-#define _GNU_SOURCE
 #include "threads.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include "float_mode.h"
+#include "processors.h"
 
 #define MAX_THREADS 256
 #define PATIENCE 2000 /* looks before sleeping: some ten microseconds */
@@ -30,6 +34,8 @@ typedef struct Worker {
 struct MegaPool {
     int threads;  /* the caller included */
     int started;  /* workers that run: threads - 1 unless creation failed */
+    int patience; /* looks before sleeping: none where threads share a processor */
+    unsigned forks; /* of this process and those before it, when the pool was made */
     Worker *workers;
     pthread_mutex_t mutex; /* for sleeping only */
     pthread_cond_t begin, end;
@@ -44,6 +50,26 @@ struct MegaPool {
     size_t tasks;
     atomic_size_t next;
 };
+
+/* How often this process is the child of a fork; a process that forks does not count. */
+static atomic_uint forks;
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+static int watch_failure;
+
+static void count_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void)
+{
+    watch_failure = pthread_atfork(NULL, NULL, count_fork);
+}
+
+static bool has_workers(const MegaPool *pool)
+{
+    return pool->started > 0 && pool->forks == atomic_load_explicit(&forks, memory_order_relaxed);
+}
 
 static inline void relax(void)
 {
@@ -64,7 +90,7 @@ static void take_tasks(MegaPool *pool, int worker)
 /* Returns when the generation is no longer `seen`. */
 static void await_run(MegaPool *pool, unsigned seen)
 {
-    for (int i = 0; i < PATIENCE; i++) {
+    for (int i = 0; i < pool->patience; i++) {
         if (atomic_load(&pool->generation) != seen)
             return;
         relax();
@@ -91,7 +117,7 @@ static void announce_run(MegaPool *pool)
 static void close_run(MegaPool *pool)
 {
     atomic_fetch_or(&pool->inside, CLOSED);
-    for (int i = 0; i < PATIENCE; i++) {
+    for (int i = 0; i < pool->patience; i++) {
         if (atomic_load(&pool->inside) == CLOSED)
             return;
         relax();
@@ -117,6 +143,7 @@ static void *work(void *argument)
 {
     Worker *worker = argument;
     MegaPool *pool = worker->pool;
+    mega_set_float_mode(MEGA_FLOAT_MODE);
     for (unsigned seen = 0;;) {
         await_run(pool, seen);
         seen = atomic_load(&pool->generation);
@@ -130,13 +157,10 @@ static void *work(void *argument)
     }
 }
 
-static int usable_processors(void)
+/* A quota of one and a half processors pays for one thread. */
+static int threads_that_pay(double processors)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : count;
+    return processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : (int)processors;
 }
 
 int mega_pool_new(MegaPool **out, int threads, MegaError *err)
@@ -145,16 +169,20 @@ int mega_pool_new(MegaPool **out, int threads, MegaError *err)
     if (threads < 0 || threads > MAX_THREADS)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d threads asked for, but 0 to %d are possible",
                          threads, MAX_THREADS);
+    const double processors = mega_processors();
     if (threads == 0)
-        threads = usable_processors() < MAX_THREADS ? usable_processors() : MAX_THREADS;
+        threads = threads_that_pay(processors);
+    pthread_once(&watch_once, watch_forks);
     MegaPool *pool = calloc(1, sizeof *pool);
     Worker *workers = calloc((size_t)threads, sizeof *workers);
-    if (!pool || !workers) {
+    if (!pool || !workers || watch_failure) {
         free(pool);
         free(workers);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d threads", threads);
     }
     pool->threads = threads;
+    pool->patience = threads <= processors ? PATIENCE : 0;
+    pool->forks = atomic_load(&forks);
     pool->workers = workers;
     atomic_store(&pool->inside, CLOSED);
     pthread_mutex_init(&pool->mutex, NULL);
@@ -177,14 +205,16 @@ void mega_pool_free(MegaPool *pool)
 {
     if (!pool)
         return;
-    pool->stop = true;
-    atomic_fetch_and(&pool->inside, ~CLOSED); /* a run that stays open */
-    announce_run(pool);
-    for (int i = 0; i < pool->started; i++)
-        pthread_join(pool->workers[i].thread, NULL);
-    pthread_cond_destroy(&pool->begin);
-    pthread_cond_destroy(&pool->end);
-    pthread_mutex_destroy(&pool->mutex);
+    if (has_workers(pool)) {
+        pool->stop = true;
+        atomic_fetch_and(&pool->inside, ~CLOSED); /* a run that stays open */
+        announce_run(pool);
+        for (int i = 0; i < pool->started; i++)
+            pthread_join(pool->workers[i].thread, NULL);
+        pthread_cond_destroy(&pool->begin);
+        pthread_cond_destroy(&pool->end);
+        pthread_mutex_destroy(&pool->mutex);
+    }
     free(pool->workers);
     free(pool);
 }
@@ -194,13 +224,8 @@ int mega_pool_threads(const MegaPool *pool)
     return pool->threads;
 }
 
-void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
+static void run_with_workers(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
 {
-    if (tasks <= 1 || pool->started == 0) { /* not worth waking anybody */
-        for (size_t task = 0; task < tasks; task++)
-            run(context, task, 0);
-        return;
-    }
     pool->run = run;
     pool->context = context;
     pool->tasks = tasks;
@@ -209,4 +234,16 @@ void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context
     announce_run(pool);
     take_tasks(pool, 0);
     close_run(pool);
+}
+
+void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
+{
+    const MegaFloatMode own = mega_float_mode();
+    mega_set_float_mode(MEGA_FLOAT_MODE);
+    if (tasks > 1 && has_workers(pool))
+        run_with_workers(pool, tasks, run, context);
+    else /* not worth waking anybody */
+        for (size_t task = 0; task < tasks; task++)
+            run(context, task, 0);
+    mega_set_float_mode(own);
 }
