@@ -1,7 +1,7 @@
 /*
  * source.c - open and read inputs; see source.h.
  */
-#define _GNU_SOURCE /* memfd_create */
+#define _GNU_SOURCE /* memfd_create, O_PATH */
 #include "source.h"
 
 #include <errno.h>
@@ -80,6 +80,13 @@ int mega_source_open(int *fd, const char *path, MegaError *err)
                                  : open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", name, strerror(errno));
+    int flags = fcntl(*fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY || (flags & O_PATH)) {
+        close(*fd);
+        *fd = -1;
+        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: it is closed, or open for writing only",
+                         name);
+    }
     if (fstat(*fd, &info) == 0 && S_ISDIR(info.st_mode)) {
         close(*fd);
         *fd = -1;

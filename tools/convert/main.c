@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "json.h"
 #include "mapping.h"
 #include "mega_file.h"

@@ -178,7 +178,8 @@ static int write_labels(MegaMeta *meta, const MetadataOptions *options,
 
 /* ---- Preprocessing -------------------------------------------------------------------------- */
 
-/* Numbers of an argument: one, or one for each channel. Returns how many, 0 if it has none. */
+/* Numbers of an argument: one, or one for each channel. Returns how many, 0 if it has none, -1 if
+ * they are more than `capacity` or not all numbers. */
 static int numbers(const json_t *value, double *out, int capacity)
 {
     if (json_is_number(value)) {
@@ -187,9 +188,13 @@ static int numbers(const json_t *value, double *out, int capacity)
     }
     int count = (int)json_array_size(value);
     if (count > capacity)
-        return 0;
-    for (int i = 0; i < count; i++)
-        out[i] = json_number_value(json_array_get(value, (size_t)i));
+        return -1;
+    for (int i = 0; i < count; i++) {
+        const json_t *item = json_array_get(value, (size_t)i);
+        if (!json_is_number(item))
+            return -1;
+        out[i] = json_number_value(item);
+    }
     return count;
 }
 
@@ -220,19 +225,23 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
     return mega_audio_features_write(&audio, meta, err);
 }
 
+/* Options come first, then the checkpoint's arguments, then the defaults, one for each channel. */
 static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options, const json_t *args,
                        const double *mean, const double *std)
 {
     double means[4] = {mean[0], mean[1], mean[2]}, stds[4] = {std[0], std[1], std[2]}, pair[2];
-    int mean_count = 3, std_count = 3, found;
-    if (numbers(argument(args, "pixel_normalization", NULL), pair, 2) == 2) {
+    int mean_count = image->channels, std_count = image->channels;
+    int found = numbers(argument(args, "pixel_normalization", NULL), pair, 2);
+    if (found == 2) {
         means[0] = pair[0];
         stds[0] = pair[1];
         mean_count = std_count = 1;
+    } else if (found != 0) {
+        return -1;
     }
-    if ((found = numbers(argument(args, "pixel_mean", NULL), means, 4)) > 0)
+    if ((found = numbers(argument(args, "pixel_mean", NULL), means, 4)) != 0)
         mean_count = found;
-    if ((found = numbers(argument(args, "pixel_std", NULL), stds, 4)) > 0)
+    if ((found = numbers(argument(args, "pixel_std", NULL), stds, 4)) != 0)
         std_count = found;
     if (options->pixel_mean_count > 0) {
         memcpy(means, options->pixel_mean, sizeof means);
@@ -242,8 +251,8 @@ static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options,
         memcpy(stds, options->pixel_std, sizeof stds);
         std_count = options->pixel_std_count;
     }
-    if ((mean_count != 1 && mean_count < image->channels) ||
-        (std_count != 1 && std_count < image->channels))
+    if ((mean_count != 1 && mean_count != image->channels) ||
+        (std_count != 1 && std_count != image->channels))
         return -1;
     for (int c = 0; c < image->channels; c++) {
         image->mean[c] = (float)means[mean_count == 1 ? 0 : c];

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "input.h"
 #include "mapping.h"
 #include "options.h"
@@ -148,6 +149,7 @@ static int run_on_inputs(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    secure_descriptors();
     signal(SIGPIPE, SIG_DFL);
     catch_lost_mapping("mega-run", NULL);
     guard_terminal();
