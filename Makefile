@@ -107,7 +107,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
-    json shell faults second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
+    json shell faults matrix second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
     coverage coverage-programs install-test
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
@@ -274,6 +274,10 @@ $(BUILD)/faults/preload.so: tests/faults/preload.c
 faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 	MEGA_BUILD=$(BUILD) tests/faults/run
 
+# Every command on every type of model
+matrix: $(BINARIES)
+	MEGA_BUILD=$(BUILD) tests/matrix/run
+
 # formats/MEGA-FORMAT.md read twice: by our reader and by one in Python
 second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
@@ -293,7 +297,7 @@ readme: all
 	tests/readme.py $(BUILD)
 
 test: packages-test
-	$(MAKE) all unit cli json shell fuzz-replay faults second-reader examples completion install-test \
+	$(MAKE) all unit cli json shell fuzz-replay faults matrix second-reader examples completion install-test \
 	    readme
 
 # ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------

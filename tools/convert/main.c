@@ -593,6 +593,7 @@ int main(int argc, char **argv)
     };
     MegaError err = {0};
     int option, index = 0;
+    secure_descriptors();
     opterr = 0;
     catch_lost_mapping("mega-convert", write_abandon);
     guard_terminal();

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 
 #include "bytes.h"
 #include "output.h"
 
 #define FONT "DejaVu Sans" /* another one where it is not installed */
 #define FONT_MONO "DejaVu Sans Mono"
+#define FONT_BYTES ((size_t)16 << 20)
 #define MAX_SIDE 30000 /* pixels; cairo's limit is 32767 */
 #define ELLIPSIS "\xe2\x80\xa6"
 
@@ -453,6 +455,17 @@ static double run_draw(Canvas *canvas, cairo_surface_t *surface, CanvasDraw draw
     return height;
 }
 
+/* Whether the address space has room for fonts: cairo, when it ends an SVG file and cannot load one
+ * for lack of memory, reads through a null pointer instead of failing. */
+static bool has_room_for_fonts(void)
+{
+    void *room = mmap(NULL, FONT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return false;
+    munmap(room, FONT_BYTES);
+    return true;
+}
+
 int canvas_write(const char *path, const char *title, double width, CanvasDraw draw,
                  const void *context, MegaError *err)
 {
@@ -467,6 +480,8 @@ int canvas_write(const char *path, const char *title, double width, CanvasDraw d
     if (!code && (width > MAX_SIDE || height > MAX_SIDE))
         code = mega_fail(err, MEGA_ERR_LIMIT, "a picture of %.0f x %.0f pixels is too large", width,
                          height);
+    if (!code && !has_room_for_fonts())
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for drawing %s", path);
     if (code)
         goto out;
     canvas.detail = svg ? 2 : 1;

@@ -11,13 +11,16 @@
 #include "progress.h"
 
 #define PROBE_BYTES (128u << 20) /* beyond every cache */
-#define PROBE_ROUNDS 2000000
 #define REPEATS 20
+#define LEAST_REPEATS 3
+#define PROBE_SECONDS 0.3    /* for all repeats, unless the least number takes longer */
+#define ROUNDS_SECONDS 0.005 /* of one repeat: with sanitizers or an emulator fewer rounds fill it */
 
 typedef struct Probe {
     const MegaKernels *kernels;
     const float *memory;
     size_t floats; /* of a task */
+    size_t rounds; /* of arithmetic */
     volatile float sink;
 } Probe;
 
@@ -25,14 +28,14 @@ static void probe_arithmetic(void *context, size_t task, int worker)
 {
     Probe *probe = context;
     (void)worker;
-    probe->sink = probe->kernels->probe_arithmetic(PROBE_ROUNDS, 0.5f + 1e-9f * (float)task);
+    probe->sink = probe->kernels->probe_arithmetic(probe->rounds, 0.5f + 1e-9f * (float)task);
 }
 
 static void probe_integers(void *context, size_t task, int worker)
 {
     Probe *probe = context;
     (void)worker, (void)task;
-    probe->sink = (float)probe->kernels->probe_integers(PROBE_ROUNDS, 0);
+    probe->sink = (float)probe->kernels->probe_integers(probe->rounds, 0);
 }
 
 static void probe_memory(void *context, size_t task, int worker)
@@ -46,14 +49,29 @@ static void probe_memory(void *context, size_t task, int worker)
 /* Seconds of the fastest of some runs of `tasks` tasks. */
 static double fastest(MegaPool *pool, size_t tasks, MegaPoolTask run, Probe *probe)
 {
-    double best = 0;
-    for (int i = 0; i < REPEATS; i++) {
+    double best = 0, all = 0;
+    for (int i = 0; i < REPEATS && (i < LEAST_REPEATS || all < PROBE_SECONDS); i++) {
         double begun = clock_seconds();
         mega_pool_run(pool, tasks, run, probe);
         double took = clock_seconds() - begun;
+        all += took;
         best = i == 0 || took < best ? took : best;
     }
     return best;
+}
+
+/* Operations a second, of which every lane does `per_lane` a round. */
+static double operations(MegaPool *pool, MegaPoolTask run, Probe *probe, double per_lane)
+{
+    size_t tasks = (size_t)mega_pool_threads(pool);
+    double took = 0;
+    for (probe->rounds = 1000; took < ROUNDS_SECONDS; probe->rounds *= 2) {
+        double begun = clock_seconds();
+        mega_pool_run(pool, tasks, run, probe);
+        took = clock_seconds() - begun;
+    }
+    return per_lane * MEGA_PROBE_VECTORS * probe->kernels->lanes * (double)probe->rounds *
+           (double)tasks / fastest(pool, tasks, run, probe);
 }
 
 int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err)
@@ -65,11 +83,9 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
     if (!memory)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory to measure its speed");
     memset(memory, 1, PROBE_BYTES);
-    double per_task = 2.0 * PROBE_ROUNDS * MEGA_PROBE_VECTORS * kernels->lanes;
     out->threads = (int)threads;
-    double flops = per_task * (double)threads / fastest(pool, threads, probe_arithmetic, &probe);
-    double int8_ops =
-        4 * per_task * (double)threads / fastest(pool, threads, probe_integers, &probe);
+    double flops = operations(pool, probe_arithmetic, &probe, 2);
+    double int8_ops = operations(pool, probe_integers, &probe, 8);
     double bandwidth = (double)(probe.floats * 4 * threads * sizeof(float)) /
                        fastest(pool, 4 * threads, probe_memory, &probe);
     out->flops = flops > out->flops ? flops : out->flops;
