@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     MegaError err = {0};
     MegaImage image = {0};
-    MegaImageOptions options = {.max_memory = 32u << 20,
+    MegaImageOptions options = {.max_memory = 8u << 20,
                                 .keep_orientation = size && data[size - 1] & 1};
     uint8_t *bytes = malloc(size ? size : 1);
     if (!bytes)

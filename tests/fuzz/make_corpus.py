@@ -14,6 +14,7 @@ import sys
 import tempfile
 import wave
 import zipfile
+import zlib
 from collections import OrderedDict
 
 TOP = pathlib.Path('tests/fuzz/corpus')
@@ -245,13 +246,57 @@ def configurations():
     put('config', 'small.json', b'{"activation_fn": "silu", "encoder_layers": 2, "a": [1, null]}')
 
 
+def bitmap(name, bits, pixels, compression=0, height=5, header=40, extra=b''):
+    """7 pixels wide; extra: masks or a palette."""
+    head = struct.pack('<IiiHHIIiiII', 40, 7, height, 1, bits, compression, 0, 0, 0, 0, 0)
+    head = struct.pack('<I', header) + head[4:] + extra
+    put('image', name, b'BM' + struct.pack('<III', 0, 0, 14 + len(head)) + head + pixels)
+
+
+def bitmaps():
+    """What stands for each depth, and both kinds of runs."""
+    count = bytes(range(7 * 5 * 4))
+    colours = bytes(range(64))
+    bitmap('top-down.bmp', 24, count + bytes(20), height=-5)
+    bitmap('masks.bmp', 32, count, 3, 5, 56,
+           struct.pack('<IIII', 0xff0000, 0xff00, 0xff, 0xff000000))
+    bitmap('sixteen.bmp', 16, count[:80], 3, 5, 40, struct.pack('<III', 0xf800, 0x7e0, 0x1f))
+    for bits in 1, 2, 4:
+        bitmap(f'palette-{bits}.bmp', bits, bytes(20), extra=colours[:4 << bits])
+    bitmap('rle8.bmp', 8, b'\7\1\0\0\0\5\1\2\3\4\5\0\2\0\0\0\0\2\2\1\3\2\0\1', 1,
+           extra=colours * 16)
+    bitmap('rle4.bmp', 4, b'\7\x12\0\0\0\5\x12\x34\x50\0\2\0\0\0\0\2\2\1\3\x22\0\1', 2,
+           extra=colours)
+    old = struct.pack('<IHHHH', 12, 7, 5, 1, 4) + colours[:48]
+    put('image', 'os2.bmp', b'BM' + struct.pack('<III', 0, 0, 14 + len(old)) + old + bytes(20))
+
+
+def turned():
+    """Orientations in Exif data of both orders of bytes, and in an XMP packet."""
+    exif = b'II*\0\x08\0\0\0' + struct.pack('<HHHII', 1, 0x112, 3, 1, 6) + bytes(4)
+    other = b'MM\0*\0\0\0\x08' + struct.pack('>HHHII', 1, 0x112, 4, 1, 3) + bytes(4)
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<a tiff:Orientation="8"/>'
+    jpeg = (DATA / 'inputs/gray.jpg').read_bytes()
+    for name, body in (('exif.jpg', b'Exif\0\0' + exif), ('exif-big.jpg', b'Exif\0\0' + other),
+                       ('xmp.jpg', xmp)):
+        segment = b'\xff\xe1' + struct.pack('>H', len(body) + 2) + body
+        put('image', name, jpeg[:2] + segment + jpeg[2:])
+    png = (DATA / 'inputs/one-bit.png').read_bytes()
+    chunk = struct.pack('>I', len(exif)) + b'eXIf' + exif
+    chunk += struct.pack('>I', zlib.crc32(chunk[4:]))
+    put('image', 'exif.png', png[:33] + chunk + png[33:])
+
+
 def others():
     import_npy = FIXTURES / 'unit_cls'
     copy('npy', import_npy / 'in.0.tokens.npy', import_npy / 'out.0.logits.npy')
     header = b"{'descr': '>f8', 'fortran_order': True, 'shape': (2, 3), }"
     put('npy', 'fortran.npy', b'\x93NUMPY\2\0' + struct.pack('<I', len(header) + 1) + header +
         b'\n' + struct.pack('>6d', *range(6)))
-    for name in ('baseline.jpg', 'progressive.jpg', 'gray.jpg', 'colour.bmp', 'gray-16.png',
+    bitmaps()
+    turned()
+    for name in ('baseline.jpg', 'progressive.jpg', 'gray.jpg', 'cmyk.jpg', 'ycck.jpg',
+                 'colour.bmp', 'gray-16.png',
                  'palette.png', 'one-bit.png', 'rgba.png', 'gray-alpha.png'):
         copy('image', DATA / 'inputs' / name)
 
