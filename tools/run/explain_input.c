@@ -357,42 +357,69 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
     free(mixed);
 }
 
-/* The picture and a map for each layer. */
+/* A map for each layer, and the picture before them. */
 typedef struct Maps {
     const char *title, *text, *unit;
     const float *values; /* [layers][positions] */
     Scale scale;
     ColourMap map;
+    bool with_picture;
 } Maps;
 
 #define GAP 24.0
 #define MOST_PER_ROW 7
+#define LARGEST_MAP 300.0
 
-/* All of them with their heading, over the width of the page; where they end. */
-static double draw_maps(const Subject *subject, Canvas *canvas, double y, const Maps *maps)
+/* Cells as wide as `columns` of them fill the page, but not huge. */
+static double cell_size(const Subject *subject, int columns)
 {
     const double room = WIDTH - 2 * CHART_MARGIN;
     const double shape = (double)subject->image.height / subject->image.width;
-    const int cells = subject->reach.layers + 1;
-    const int rows = (cells + MOST_PER_ROW - 1) / MOST_PER_ROW, per_row = (cells + rows - 1) / rows;
+    return fmin((room - GAP * (columns - 1)) / columns, LARGEST_MAP / fmax(shape, 1));
+}
+
+/* All of them with their heading, so many in a row; where they end. */
+static double draw_maps(const Subject *subject, Canvas *canvas, double left, double y, double size,
+                        int per_row, const Maps *maps)
+{
+    const double tall = size * subject->image.height / subject->image.width;
+    const int pictures = maps->with_picture, cells = subject->reach.layers + pictures;
     const size_t length = subject->observer.inputs[0].length;
-    const double size = fmin((room - GAP * (per_row - 1)) / per_row, 300 / fmin(shape, 1));
-    const double tall = size * shape;
-    draw_heading(canvas, CHART_MARGIN, y + 14, maps->title, maps->text);
-    draw_scale(canvas, CHART_MARGIN + per_row * (size + GAP) - GAP, y + 4, true, maps->scale,
-               maps->map, maps->unit);
+    draw_heading(canvas, left, y + 14, maps->title, maps->text);
+    draw_scale(canvas, left + per_row * (size + GAP) - GAP, y + 4, true, maps->scale, maps->map,
+               maps->unit);
     y += 26;
     for (int i = 0; i < cells; i++) {
-        const double x = CHART_MARGIN + (size + GAP) * (i % per_row);
+        const double x = left + (size + GAP) * (i % per_row);
         const double top = y + (tall + 28) * (i / per_row);
-        if (i == 0)
+        const int layer = i - pictures; /* -1: the picture */
+        if (layer < 0)
             canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "the picture");
         else
-            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", i - 1);
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", layer);
         draw_map(subject, canvas, x, top + 18, size,
-                 i ? maps->values + (size_t)(i - 1) * length : NULL, maps->scale, maps->map);
+                 layer < 0 ? NULL : maps->values + (size_t)layer * length, maps->scale, maps->map);
     }
-    return y + (tall + 28) * rows;
+    return y + (tall + 28) * ((cells + per_row - 1) / per_row);
+}
+
+/* Attention and gates: one below the other, or side by side where there are few layers. */
+static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, Maps attention,
+                             Maps gate)
+{
+    const int layers = subject->reach.layers, beside = layers <= 2 ? 2 * layers + 1 : 0;
+    if (beside) {
+        const double size = cell_size(subject, beside);
+        const double right = CHART_MARGIN + (size + GAP) * (layers + 1);
+        gate.with_picture = false;
+        gate.text = layers > 1 ? "mean over channels" : ""; /* the scale is in the same line */
+        draw_maps(subject, canvas, CHART_MARGIN, y, size, layers + 1, &attention);
+        return draw_maps(subject, canvas, right, y, size, layers, &gate);
+    }
+    const int rows = layers / MOST_PER_ROW + 1, per_row = layers / rows + 1;
+    const double size = cell_size(subject, per_row);
+    y = draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &attention) + 16;
+    return draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &gate);
 }
 
 static double draw_picture(Canvas *canvas, const void *context)
@@ -401,11 +428,20 @@ static double draw_picture(Canvas *canvas, const void *context)
     const Observed *observed = &subject->observer.inputs[0];
     const size_t cells = (size_t)subject->reach.layers * observed->length;
     const Scale combined = scale_of(observed->combined, observed->length, false);
-    const Maps attention = {
-        "Attention",         received(subject, observed->length),         " x the layer's mean",
-        observed->attention, scale_of(observed->attention, cells, false), MAP_HEAT};
-    const Maps gate = {"Update gate",  "mean over channels: how much is made new", "",
-                       observed->gate, scale_of(observed->gate, cells, true),      MAP_BLUE};
+    const Maps attention = {.title = "Attention",
+                            .text = received(subject, observed->length),
+                            .unit = " x the layer's mean",
+                            .values = observed->attention,
+                            .scale = scale_of(observed->attention, cells, false),
+                            .map = MAP_HEAT,
+                            .with_picture = true};
+    const Maps gate = {.title = "Update gate",
+                       .text = "mean over channels: how much is made new",
+                       .unit = "",
+                       .values = observed->gate,
+                       .scale = scale_of(observed->gate, cells, true),
+                       .map = MAP_BLUE,
+                       .with_picture = true};
     const double size = 270, top = CHART_TOP + 8, second = CHART_MARGIN + size + GAP;
     const double tall = size * subject->image.height / subject->image.width;
     const TextStyle bold = {.size = 14, .bold = true};
@@ -423,8 +459,7 @@ static double draw_picture(Canvas *canvas, const void *context)
     draw_reach(canvas, SIDE, top + 24, SIDE_WIDTH, &subject->reach, 1, unit);
     double y = fmax(fmax(top + tall + 66, bars + 26),
                     top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
-    y = draw_maps(subject, canvas, y, &attention) + 16;
-    return draw_maps(subject, canvas, y, &gate) + 24;
+    return draw_both_maps(subject, canvas, y, attention, gate) + 24;
 }
 
 /* ---- Texts ---------------------------------------------------------------------------------- */
