@@ -1,7 +1,7 @@
 /*
  * fuzz_torch.c - checkpoints around a pickle: the input is data.pkl, and around it stands a sound
- * archive with a record of the right size for every storage that it names. Then everything that
- * mega-convert does up to writing: listing, arguments, names, the architecture.
+ * archive with a record of the right size for every storage that it names, or nearly so. Then
+ * everything that mega-convert does up to writing: listing, arguments, names, the architecture.
  */
 #include <math.h>
 #include <stdio.h>
@@ -70,16 +70,31 @@ static int find_records(const uint8_t *data, size_t size, Record *records)
     return count;
 }
 
+/* Of some inputs one record is missing, has another name or another size. */
+static int spoil(Record *records, int count, size_t choice)
+{
+    Record *record = &records[choice / 16 % (size_t)count];
+    switch (choice % 16) {
+    case 1: *record = records[--count]; break;
+    case 2: record->name[strlen(record->name) - 1] ^= 1; break;
+    case 3: record->size += record->size < MAX_RECORD && record != records; break;
+    case 4: record->size /= record != records ? 2 : 1; break;
+    default: break;
+    }
+    return count;
+}
+
 static void build(const uint8_t *data, size_t size, MegaBuffer *out)
 {
     Record records[MAX_RECORDS];
-    int count = find_records(data, size, records);
+    int count = spoil(records, find_records(data, size, records), size);
     for (int i = 0; i < count; i++) {
         records[i].offset = out->size;
+        bool pickle = strncmp(records[i].name, "a/data/", 7) != 0;
         put_header(out, &records[i], false);
-        if (i == 0)
+        if (pickle)
             mega_put_bytes(out, data, size);
-        for (size_t byte = 0; i > 0 && byte < records[i].size; byte++)
+        for (size_t byte = 0; !pickle && byte < records[i].size; byte++)
             mega_put_u8(out, (uint8_t)(byte % 4 == 3 ? 0x3c : byte));
     }
     size_t directory = out->size;
