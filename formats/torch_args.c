@@ -176,7 +176,6 @@ static json_t *resolved(json_t *root, json_t *value)
 
 static void resolve(json_t *root, json_t *node, int depth)
 {
-    size_t index;
     json_t *value, *found;
     void *next;
     if (depth > MAX_DEPTH)
@@ -189,9 +188,13 @@ static void resolve(json_t *root, json_t *node, int depth)
         else
             resolve(root, value, depth + 1);
     }
-    json_array_foreach(node, index, value) if ((found = resolved(root, value)) != value)
-        json_array_set(node, index, found);
-    else resolve(root, value, depth + 1);
+    for (size_t i = 0; i < json_array_size(node); i++) {
+        value = json_array_get(node, i);
+        if ((found = resolved(root, value)) != value)
+            json_array_set(node, i, found);
+        else
+            resolve(root, value, depth + 1);
+    }
 }
 
 /* ---- Objects -------------------------------------------------------------------------------- */

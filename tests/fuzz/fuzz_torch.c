@@ -70,16 +70,17 @@ static int find_records(const uint8_t *data, size_t size, Record *records)
     return count;
 }
 
-/* Of some inputs one record is missing, has another name or another size. */
-static int spoil(Record *records, int count, size_t choice)
+/* Of pickles of protocol 5 one record is missing, has another name or another size. */
+static int spoil(Record *records, int count, const uint8_t *data, size_t choice)
 {
-    Record *record = &records[choice / 16 % (size_t)count];
-    switch (choice % 16) {
-    case 1: *record = records[--count]; break;
-    case 2: record->name[strlen(record->name) - 1] ^= 1; break;
-    case 3: record->size += record->size < MAX_RECORD && record != records; break;
-    case 4: record->size /= record != records ? 2 : 1; break;
-    default: break;
+    if (choice < 2 || data[1] != 5)
+        return count;
+    Record *record = &records[choice / 4 % (size_t)count];
+    switch (choice % 4) {
+    case 0: *record = records[--count]; break;
+    case 1: record->name[strlen(record->name) - 1] ^= 1; break;
+    case 2: record->size += record->size < MAX_RECORD && record != records; break;
+    case 3: record->size /= record != records ? 2 : 1; break;
     }
     return count;
 }
@@ -87,7 +88,7 @@ static int spoil(Record *records, int count, size_t choice)
 static void build(const uint8_t *data, size_t size, MegaBuffer *out)
 {
     Record records[MAX_RECORDS];
-    int count = spoil(records, find_records(data, size, records), size);
+    int count = spoil(records, find_records(data, size, records), data, size);
     for (int i = 0; i < count; i++) {
         records[i].offset = out->size;
         bool pickle = strncmp(records[i].name, "a/data/", 7) != 0;

@@ -86,18 +86,25 @@ def training_runs():
             'whole': "{'model': sd, 'args': argparse.Namespace(**args)}",
             'lightning': "{'state_dict': few, 'hyper_parameters': omega({'cfg': {'model': short},"
                          " 'a': ['${cfg.model}', '${b}', '${c.d}'], 'b': '${c.d}', 'c': {'d': 1}})}",
-            'averages': "{'model': {'m.' + k: v for k, v in few.items()}, 'model_ema': few, 'n': 1}",
+            'averages': "{'model': {'m.' + k: v for k, v in few.items()}, 'model_ema': few, 'n': 1,"
+                        " 'yes': True, 'half': 0.5, 'raw': b'ab', 'long': 'x' * 99,"
+                        " 'steering': '\\x1b\\x9b'}",
+            'several': "{**{p + k: v for k, v in few.items() for p in ('a.', 'b.')}}",
+            'equal': "{**few, **{'module.' + k: v for k, v in few.items()}}",
             'prefixes': "{**{'ema.module.' + k: v for k, v in few.items()},"
                         " **{'model._orig_mod.' + k: v for k, v in few.items()}}",
             'nested': "[{'a': {'net': few, 'x': {1: 'y', None: b'z'}}}, {'optimizer': few}]",
-            'objects': "{'model': few, 'args': Call(name_of('m', 'C'), (), (None, short)), 'x': ["
+            'objects': "{'model': few, 'args': Call(name_of('m', 'C'), (), (None, {**short, 5: 5,"
+                       " 'a': Call(name_of('m', 'D'), (), None, {'a': 1}), 'b': collections.deque([1]),"
+                       " 'c': name_of('builtins', 'getattr')(name_of('m', 'E'), 'F'), 'd': name_of("
+                       "'m', 'E')('x'), 'e': name_of('m', 'E')(1), 'f': 0.5, 'g': float('inf')})), 'x': ["
                        "Call(name_of('m', 'D'), (), None, {'a': 1}), collections.Counter('ab'),"
                        " collections.defaultdict(list, a=[1]), collections.deque([1]), {1, 2},"
                        " frozenset([3]), 1j, bytearray(b'ab'), 2**90, -5, 1.5, True,"
                        " name_of('builtins', 'getattr')(name_of('m', 'E'), 'F'),"
                        " name_of('copyreg', '_reconstructor')(name_of('m', 'C'), 0, None)]}",
             'module': "{'a': module({'m.' + k: v for k, v in few.items()}), 'b': [module(few)]}",
-            'numbers': "{'model': few, 'args': {c: name_of('numpy.core.multiarray', 'scalar')("
+            'numbers': "{'model': few, 'args': {o + c: name_of('numpy.core.multiarray', 'scalar')("
                        "Call(name_of('numpy', 'dtype'), (c, False, True), (3, o)), b'a' * int(c[1]))"
                        " for o in '<>' for c in ('f2', 'f4', 'f8', 'i1', 'i4', 'u8', 'b1', 'f1')}}",
             'tensors': "{'model': {**few, 'a': tensor('ComplexFloat', (2, 3), item=8), 'b':"
@@ -110,7 +117,7 @@ def training_runs():
                        " '_rebuild_parameter')(few[list(few)[0]], True, {}), 5: few[list(few)[0]]},"
                        " 's': few[list(few)[0]].args[0]}"}.items():
         expression = f'(lambda few, short: {expression})(**dict({some}))'
-        for protocol in (2, 4) if name == 'objects' else (2,):
+        for protocol in (2, 4, 5) if name in ('objects', 'numbers') else (2,):
             put('torch', f'{name}-{protocol}.pkl', dump(expression, protocol)[0])
 
 
