@@ -60,10 +60,10 @@ COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c 
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/models.c tools/run/lines.c tools/run/input.c \
-    tools/run/predict.c tools/run/events.c tools/run/classify.c tools/run/translate.c \
-    tools/run/generate.c tools/run/scoring.c tools/run/score.c tools/run/manifest.c \
-    tools/run/eval_text.c tools/run/eval.c tools/run/forward.c tools/run/observe.c \
+    tools/run/find_model.c tools/run/models.c tools/run/lines.c tools/run/text_argument.c \
+    tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
+    tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
+    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c tools/run/observe.c \
     tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
     tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
     tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c

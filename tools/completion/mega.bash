@@ -36,7 +36,7 @@ _mega_run()
             --verbose --help"
         ;;
     explain)
-        options="--model --output --raw --partial --ids --no-orient --pre-tokenized --json
+        options="--model --output --text --raw --partial --ids --no-orient --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)
@@ -46,7 +46,7 @@ _mega_run()
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --stop --ignore-eos --n --chunk --ids --json
+            --seed --text --echo --stop --ignore-eos --n --chunk --ids --json
             --threads --cpu --max-memory
             --verbose --help"
         ;;
@@ -54,12 +54,12 @@ _mega_run()
     models) options="--json --help" ;;
     plot) options="--model --output --layer --json --help" ;;
     score)
-        options="--model --document --eos --per-token --chunk --ids --pre-tokenized --json
+        options="--model --text --document --eos --per-token --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
-            --no-repeat-ngram --prefix --unk-penalty --temperature --scores --alignments --json
+            --no-repeat-ngram --text --prefix --unk-penalty --temperature --scores --alignments --json
             --ids --pre-tokenized --batch
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
@@ -78,7 +78,7 @@ _mega_run()
     --top | --window | --hop | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
     --split | --limit | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
-    --stop | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
+    --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in

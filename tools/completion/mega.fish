@@ -78,6 +78,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from eval' -s h -l help -d 'show
 
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -s o -l output -r -F -d 'the picture, .svg or .png'
+complete -c mega-run -n '__fish_seen_subcommand_from explain' -l text -x -d 'the input itself, whatever it looks like'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l raw -x -a 's16le:16000:1 f32le:16000:1' -d 'input is headerless PCM, such as s16le:16000:1'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l partial -d 'take what is there of a recording that is cut short'
 complete -c mega-run -n '__fish_seen_subcommand_from explain' -l ids -d 'input is token ids, used as they are'
@@ -113,6 +114,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from generate' -l top-k -x -d 'o
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l top-p -x -d 'only the most probable tokens, of mass P (off)'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l repetition-penalty -x -d 'makes tokens that were there less probable (1: off)'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s s -l seed -x -d 'the same seed gives the same text (drawn anew each time)'
+complete -c mega-run -n '__fish_seen_subcommand_from generate' -s p -l text -x -d 'the prompt, whatever it looks like'
+complete -c mega-run -n '__fish_seen_subcommand_from generate' -l echo -d 'print the prompt, too'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l stop -x -d 'ends before TEXT; may be given several times'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l ignore-eos -d 'does not end at </s>'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l n -x -d 'N samples, one after the other (1)'
@@ -140,6 +143,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from plot' -l json -d 'print wha
 complete -c mega-run -n '__fish_seen_subcommand_from plot' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s m -l model -r -F -d 'the model (the shipped language model)'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l text -x -d 'score this text, whatever it looks like'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l document -d 'each file is one text'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l eos -d '</s> at the end of a text is scored too'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l per-token -d 'every symbol and its log-probability, one a line'
@@ -163,6 +167,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from translate' -l max-len-a -x 
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l max-len-b -x -d 'most tokens besides'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l min-len -x -d 'at least N tokens (1)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l no-repeat-ngram -x -d 'never repeat N tokens in a row (off)'
+complete -c mega-run -n '__fish_seen_subcommand_from translate' -l text -x -d 'translate this text, whatever it looks like'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l prefix -x -d 'every translation begins with TEXT'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l unk-penalty -x -d 'taken from the score of unknown words (0)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l temperature -x -d 'divides the logits (1)'

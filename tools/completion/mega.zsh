@@ -94,6 +94,7 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
+            '--text=[the input itself, whatever it looks like]:text: ' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--partial[take what is there of a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
@@ -135,6 +136,8 @@ _mega_run() {
             '--top-p=[only the most probable tokens, of mass P (off)]:p: ' \
             '--repetition-penalty=[makes tokens that were there less probable (1\: off)]:x: ' \
             '--seed=[the same seed gives the same text (drawn anew each time)]:n: ' \
+            {-p,--text=}'[the prompt, whatever it looks like]:text: ' \
+            '--echo[print the prompt, too]' \
             '*--stop=[ends before TEXT; may be given several times]:text: ' \
             '--ignore-eos[does not end at </s>]' \
             '--n=[N samples, one after the other (1)]:n: ' \
@@ -172,6 +175,7 @@ _mega_run() {
     score)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
+            '--text=[score this text, whatever it looks like]:text: ' \
             '--document[each file is one text]' \
             '--eos[</s> at the end of a text is scored too]' \
             '--per-token[every symbol and its log-probability, one a line]' \
@@ -198,6 +202,7 @@ _mega_run() {
             '--max-len-b=[most tokens besides]:n: ' \
             '--min-len=[at least N tokens (1)]:n: ' \
             '--no-repeat-ngram=[never repeat N tokens in a row (off)]:n: ' \
+            '--text=[translate this text, whatever it looks like]:text: ' \
             '--prefix=[every translation begins with TEXT]:text: ' \
             '--unk-penalty=[taken from the score of unknown words (0)]:x: ' \
             '--temperature=[divides the logits (1)]:x: ' \

@@ -309,28 +309,39 @@ static void print_json_result(const Bench *bench, const Result *r)
     print_json_line(object);
 }
 
+/* The limit is what probes of the machine found before and after the runs. */
+static void explain_excess(const Result *r)
+{
+    if (r->limit > r->mean)
+        report("%.0f %% of the limit: the runs were faster than the probes of the machine, because "
+               "weights stayed in its caches, or because it was busier while it was probed",
+               100 * r->limit / r->mean);
+}
+
 static void print_result(const Bench *bench, const Result *r)
 {
     const Options *options = bench->options;
     const char *format[] = {
-        "%s: %s, %s, %d threads: %.2f ms +- %.2f, %.0f %s/s, %.0f %% of the limit, peak %.1f MB\n",
-        "| %s | %s | %s | %d | %.2f ± %.2f | %.0f %s/s | %.0f %% | %.1f MB |\n",
-        "%s,%s,%s,%d,%.3f,%.3f,%.1f,%s,%.1f,%.1f\n"};
+        "%s: %s, %s, %d thread%s: %.2f ms +- %.2f, %.0f %s/s, %.0f %% of the limit, peak %.1f MB\n",
+        "| %s | %s | %s | %d%.0s | %.2f ± %.2f | %.0f %s/s | %.0f %% | %.1f MB |\n",
+        "%s,%s,%s,%d%.0s,%.3f,%.3f,%.1f,%s,%.1f,%.1f\n"};
     if (options->format == JSON) {
         print_json_result(bench, r);
         return;
     }
     if (options->format == TEXT && !options->is_next)
-        printf("machine: %.1f GFLOP/s, %.1f GOP/s with 8 bits, %.1f GB/s with %d threads\n",
+        printf("machine: %.1f GFLOP/s, %.1f GOP/s with 8 bits, %.1f GB/s with %d thread%s\n",
                bench->machine.flops / 1e9, bench->machine.int8_ops / 1e9,
-               bench->machine.bandwidth / 1e9, bench->machine.threads);
+               bench->machine.bandwidth / 1e9, bench->machine.threads,
+               bench->machine.threads == 1 ? "" : "s");
     else if (options->format == MARKDOWN && !options->is_next)
         puts("| model | task | kernels | threads | ms | speed | of the limit | peak memory |\n"
              "|---|---|---|---:|---:|---:|---:|---:|");
     else if (!options->is_next)
         puts("model,task,kernels,threads,ms,sd,per_second,unit,percent_of_limit,peak_mb");
     printf(format[options->format], options->model, r->what, bench->session->kernels->name,
-           bench->machine.threads, r->mean * 1e3, r->sd * 1e3, r->amount / r->mean, r->unit,
+           bench->machine.threads, bench->machine.threads == 1 ? "" : "s", r->mean * 1e3,
+           r->sd * 1e3, r->amount / r->mean, r->unit,
            100 * r->limit / r->mean, bench->peak);
     for (int i = first_part(options); options->breakdown && i < PART_COUNT; i++)
         printf("%s%-32s %8.2f ms\n", options->format == CSV ? "# " : "  ", part_names[i],
@@ -426,6 +437,8 @@ static int run(Options *options)
         report("%s", err.text);
     else
         print_result(&bench, &result);
+    if (!code && !options->quiet && options->format == TEXT)
+        explain_excess(&result);
     free(bench.tokens);
     free(bench.values);
     input_reader_free(bench.reader);

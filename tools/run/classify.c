@@ -538,6 +538,7 @@ static bool is_folder(const char *path)
 
 static bool take_argument(Classifier *c, const char *path)
 {
+    tell_of_terminal(path);
     return is_folder(path) ? take_folder(c, path) : take_path(c, path);
 }
 
@@ -575,7 +576,7 @@ static int run(const Options *options, int count, char **paths)
         free_engine(&c.engines[i]);
     }
     if (options->verbose && c.done)
-        verbose_end(c.done, "inputs", c.reading + c.running);
+        verbose_end(c.done, "input", c.reading + c.running);
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "command_line.h"
+#include "bytes.h"
 #include "eval_text.h"
 #include "find_model.h"
 #include "input.h"
@@ -244,8 +245,48 @@ static int count_rows(const Eval *eval, Counts *counts)
         counts->confusion[row->label * counts->classes + row->predicted]++;
     }
     if (!eval->options->quiet && counts->errors > MAX_REPORTED)
-        report("... and %zu more inputs failed", counts->errors - MAX_REPORTED);
+        report("... and %zu more input%s failed", counts->errors - MAX_REPORTED,
+               counts->errors - MAX_REPORTED == 1 ? "" : "s");
     return 0;
+}
+
+#define NONE "\xe2\x80\x93" /* a dash for a figure that there is none of */
+#define CELL 6 /* columns of the confusion matrix: a blank and a number, or what of a label fits */
+
+/* A figure of nothing (no input of the class, or none that was taken for it) is no figure. */
+static void print_figure(double value, bool exists, int width)
+{
+    if (exists)
+        printf(" %*.3f", width, value);
+    else
+        printf(" %*s" NONE, width - 1, "");
+}
+
+/* The beginning of a label, in so many columns with a blank before it. */
+static void print_head(const char *label)
+{
+    int shown = 0;
+    size_t left = strlen(label), used = 0, length;
+    while (shown < CELL - 1 && (length = mega_utf8_decode(label + used, left - used, NULL)) > 0) {
+        used += length;
+        shown++;
+    }
+    printf("%*s%.*s", CELL - shown, "", (int)used, label);
+}
+
+static void print_confusion(const Eval *eval, const Counts *counts)
+{
+    char number[16];
+    printf("\nconfusion (rows: label, columns: prediction)\n%-16s", "");
+    for (int i = 0; i < counts->classes; i++)
+        print_head(class_name(eval->model, i, number));
+    putchar('\n');
+    for (int i = 0; i < counts->classes; i++) {
+        printf("%-16s", class_name(eval->model, i, number));
+        for (int j = 0; j < counts->classes; j++)
+            printf(" %*zu", CELL - 1, counts->confusion[i * counts->classes + j]);
+        putchar('\n');
+    }
 }
 
 static void print_text(const Eval *eval, const Counts *counts)
@@ -254,23 +295,20 @@ static void print_text(const Eval *eval, const Counts *counts)
     printf("accuracy %.4f  (%zu of %zu)", ratio((double)counts->correct, (double)counts->n),
            counts->correct, counts->n);
     if (counts->errors)
-        printf("  %zu errors", counts->errors);
+        printf("  %zu error%s", counts->errors, counts->errors == 1 ? "" : "s");
     printf("  %.1f inputs/s\n\n%-16s %7s %9s %7s %7s\n", ratio((double)counts->n, eval->seconds),
            "class", "n", "precision", "recall", "F1");
     for (int i = 0; i < counts->classes; i++) {
         ClassScore score = score_class(counts, i);
-        printf("%-16s %7zu %9.3f %7.3f %7.3f\n", class_name(eval->model, i, number), score.n,
-               score.precision, score.recall, score.f1);
-    }
-    if (counts->classes > 100)
-        return; /* no one reads such a matrix; --json has it */
-    printf("\nconfusion (rows: label, columns: prediction, in the order above)\n");
-    for (int i = 0; i < counts->classes; i++) {
-        printf("%-16s", class_name(eval->model, i, number));
-        for (int j = 0; j < counts->classes; j++)
-            printf(" %5zu", counts->confusion[i * counts->classes + j]);
+        const bool taken = sum_column(counts, i) > 0;
+        printf("%-16s %7zu", class_name(eval->model, i, number), score.n);
+        print_figure(score.precision, taken, 9);
+        print_figure(score.recall, score.n > 0, 7);
+        print_figure(score.f1, score.n > 0 || taken, 7);
         putchar('\n');
     }
+    if (counts->classes <= 100) /* no one reads a larger matrix; --json has it */
+        print_confusion(eval, counts);
 }
 
 static void print_json(const Eval *eval, const Counts *counts)
@@ -409,7 +447,7 @@ static int run_classifier(const Options *options)
         pthread_mutex_destroy(&eval.mutex);
         status = report_results(&eval);
         if (options->verbose)
-            verbose_end(eval.manifest.count, "inputs", eval.seconds);
+            verbose_end(eval.manifest.count, "input", eval.seconds);
     }
     free_eval(&eval);
     return finish_output(status);

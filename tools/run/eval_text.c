@@ -60,7 +60,7 @@ int eval_language_model(const EvalTextOptions *options, MegaError *err)
         else
             score_print(&scorer, &total);
         if (options->verbose)
-            verbose_end(count, "tokens", clock_seconds() - begun);
+            verbose_end(count, "token", clock_seconds() - begun);
     }
     free(targets);
     free(logprobs);
@@ -194,7 +194,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
     if (!code)
         report_pairs(&pairs, clock_seconds() - begun);
     if (!code && options->verbose)
-        verbose_end(pairs.lines, "lines", clock_seconds() - begun);
+        verbose_end(pairs.lines, "line", clock_seconds() - begun);
     if (!code && pairs.failed > 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
                          pairs.lines);

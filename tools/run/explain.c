@@ -15,6 +15,7 @@
 #include "lines.h"
 #include "options.h"
 #include "source.h"
+#include "text_argument.h"
 
 static const char help[] =
     "Usage: mega-run explain [-m MODEL] INPUT -o FILE.svg|FILE.png\n"
@@ -34,6 +35,7 @@ static const char help[] =
     "  -m, --model FILE        the model\n"
     "  -o, --output FILE       the picture; its suffix says which kind\n"
     "      --json              print what was drawn as a JSON object\n"
+    "      --text TEXT         the input is TEXT, whatever it looks like\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --partial           take what is there of a recording that is cut short\n"
     "      --ids               input is token ids, used as they are\n"
@@ -47,33 +49,23 @@ static const char help[] =
     "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"
     "usage.\n";
 
-/* The text that an argument stands for: that of a file if there is one of that name. */
-static int read_text(const char *argument, bool line, MegaTextRules rules, MegaBuffer *out,
-                     const char **name, MegaError *err)
+/* The text that the input stands for; of a file for a translator its first line. */
+static int read_text(const ExplainOptions *options, const char *input, bool line,
+                     const MegaTextRules *rules, MegaBuffer *out, const char **name, MegaError *err)
 {
-    MegaTextFlaw flaw;
-    int code;
-    char *paths[] = {(char *)argument};
+    if (!line)
+        return read_text_argument(out, input, options->text, rules, name, err);
+    char *paths[] = {(char *)input};
     LineReader reader;
-    *name = NULL;
-    if (strcmp(argument, "-") != 0 && access(argument, F_OK) != 0) {
-        mega_put_bytes(out, argument, strlen(argument));
-        return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
-    }
-    *name = mega_source_name(argument);
-    if (!line) {
-        code = mega_text_read(out, argument, &rules, &flaw, err);
-        if (!code)
-            warn_of_flaw(&flaw, *name, &rules);
-        return code;
-    }
-    code = line_reader_begin(&reader, paths, 1, &rules, err);
+    int code = line_reader_begin(&reader, paths, 1, rules, err);
+    reader.arguments = options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
     int more = code ? code : line_reader_next(&reader, err);
     if (more > 0)
         mega_put_bytes(out, reader.text, reader.size);
-    line_reader_end(&reader);
     if (more == 0)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty", *name);
+        more = mega_fail(err, MEGA_ERR_INPUT, "%s is empty",
+                         reader.name ? reader.name : mega_source_name(input));
+    line_reader_end(&reader);
     return more < 0 ? more : out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory") : 0;
 }
 
@@ -83,16 +75,20 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     MegaTask task = mega_model_task(model);
     MegaSession *session = NULL;
     MegaBuffer text = {0};
-    const char *name;
+    const char *name = NULL;
     int code = 0;
+    if (options->text && task == MEGA_TASK_CLASSIFY)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
     if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
+                                                      options->input.ids, "a text");
     if (task != MEGA_TASK_CLASSIFY)
-        code = read_text(inputs[0], task == MEGA_TASK_TRANSLATE,
-                         mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
-                                               options->input.ids, "a text"),
-                         &text, &name, err);
+        code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
+                         err);
+    else
+        tell_of_terminal(inputs[0]);
     if (!code && task == MEGA_TASK_GENERATE) {
         code = explain_reader(options, (const char *)text.data, text.size, name, err);
     } else if (!code) {
@@ -115,7 +111,9 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
 static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
                         char **path, MegaError *err)
 {
-    const InputKind kind = options->input.has_raw ? INPUT_AUDIO : input_sniff(input);
+    const InputKind kind = options->input.has_raw ? INPUT_AUDIO
+                           : options->text        ? INPUT_TEXT
+                                                  : input_sniff(input);
     if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
         return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind, err);
     return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT, err);
@@ -155,6 +153,7 @@ int command_explain(int argc, char **argv)
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
         OUTPUT_OPTION(&options.output),
+        {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
         {.name = "raw", .take = take_raw, .out = &options.input},
         {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
@@ -167,12 +166,15 @@ int command_explain(int argc, char **argv)
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"explain", help, table}, argc, argv, &inputs, &status))
         return status;
-    if (inputs == 0)
+    if (options.text && inputs)
+        return usage_error("explain", "--text or an input, not both");
+    if (inputs == 0 && !options.text)
         return usage_error("explain", "no input was given");
     if (!options.output)
         return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
     if (canvas_check(options.output, &err))
         return usage_error("explain", "%s", err.text);
     options.input.max_memory = options.session.max_memory;
-    return run(&options, argv + 1, inputs);
+    char *text[] = {(char *)options.text};
+    return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }

@@ -11,6 +11,7 @@
 
 typedef struct ExplainOptions {
     const char *model, *output;
+    const char *text; /* --text: the only input */
     InputOptions input; /* no windows */
     bool pre_tokenized;
     bool json;

@@ -364,7 +364,8 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
     char *name = name_of_path(path);
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
     int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
-                         does[mega_model_task(model)], kind_name(model_kind(model)), other ? purpose : "'mega-run models' lists others",
+                         does[mega_model_task(model)], kind_name(model_kind(model)),
+                         other ? purpose : "'mega-run models' lists others",
                          other ? " use " : "", other ? other->name : "");
     free(name);
     model_list_free(&list);

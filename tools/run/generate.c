@@ -16,23 +16,25 @@
 #include "model.h"
 #include "options.h"
 #include "progress.h"
-#include "source.h"
+#include "text_argument.h"
 #include "verbose.h"
 
 static const char help[] =
-    "Usage: mega-run generate [-m MODEL] [PROMPT | -]\n"
+    "Usage: mega-run generate [-m MODEL] [PROMPT | FILE]\n"
     "\n"
-    "Goes on with a text, as a language model sees fit, and prints what it makes. Without a\n"
-    "prompt it begins a text; '-' reads the prompt from standard input.\n"
+    "Goes on with a text, as a language model sees fit, and prints what it makes. The text is the\n"
+    "argument, or that of a file of this name; '-' is standard input. Without one it begins a line.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped language model)\n"
     "      --max-tokens N      at most N tokens (256)\n"
     "      --greedy            always the most probable token\n"
-    "      --temperature X     below 1 bolder words become rarer (1)\n"
+    "      --temperature X     below 1 bolder words become rarer, 0 is --greedy (1)\n"
     "      --top-k K           only the K most probable tokens (off)\n"
     "      --top-p P           only the most probable tokens, of mass P (off)\n"
     "      --repetition-penalty X   makes tokens that were there less probable (1: off)\n"
     "  -s, --seed N            the same seed gives the same text (drawn anew each time)\n"
+    "  -p, --text TEXT         the prompt, whatever it looks like\n"
+    "      --echo              print the prompt, too\n"
     "      --stop TEXT         ends before TEXT; may be given several times\n"
     "      --ignore-eos        does not end at </s>\n"
     "      --n N               N samples, one after the other (1)\n"
@@ -42,7 +44,7 @@ static const char help[] =
     "  -t, --threads N         (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
-    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
+    "  -v, --verbose           say what model runs how, how fast, in what memory and with what seed\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model or the prompt cannot be used, 2 wrong usage.\n";
@@ -50,13 +52,13 @@ static const char help[] =
 #define MAX_STOPS 16
 
 typedef struct Options {
-    const char *model, *prompt;
+    const char *model, *prompt; /* prompt: an argument, or with `literal` a text */
     const char *stops[MAX_STOPS];
     int stop_count;
     MegaSamplingOptions sampling;
     int max_tokens, samples, chunk;
     MegaSessionOptions session;
-    bool seeded, ignore_eos, ids, json, verbose;
+    bool literal, echo, seeded, ignore_eos, ids, json, verbose;
 } Options;
 
 /* One text that is being made. */
@@ -74,6 +76,7 @@ typedef struct Generator {
     MegaSession *session;
     MegaCodec *codec; /* NULL with --ids */
     MegaDecoder *decoder;
+    MegaBuffer prompt_text; /* as it was given */
     int32_t *prompt;
     size_t prompt_count;
     Sample *samples; /* [options->samples] */
@@ -157,6 +160,18 @@ static void take_token(Generator *g, Sample *sample, int32_t token)
                    sample->text.size - (sample->reason ? 0 : undecided(g, &sample->text)));
 }
 
+/* The prompt, before what follows it. */
+static void echo_prompt(Generator *g)
+{
+    const MegaBuffer *text = &g->prompt_text;
+    if (!g->options->echo || text->size == 0)
+        return;
+    fwrite(text->data, 1, text->size, stdout);
+    if (g->options->ids)
+        putchar(' ');
+    g->last = text->data[text->size - 1];
+}
+
 static void print_sample_json(const Generator *g, const Sample *sample)
 {
     json_t *ids = json_array();
@@ -164,6 +179,9 @@ static void print_sample_json(const Generator *g, const Sample *sample)
         json_array_append_new(ids, json_integer(mega_load_u32(sample->ids.data + at)));
     json_t *object = json_pack("{s:s,s:o,s:i}", "finish", sample->reason, "ids", ids, "tokens",
                                sample->count);
+    if (g->options->echo)
+        json_object_set_new(object, "prompt",
+                            json_bytes(g->prompt_text.data, g->prompt_text.size));
     if (g->codec)
         json_object_set_new(object, "text", json_bytes(sample->text.data, sample->text.size));
     print_json_line(object);
@@ -175,6 +193,8 @@ static void print_sample(Generator *g, Sample *sample)
         print_sample_json(g, sample);
         return;
     }
+    if (!g->streams)
+        echo_prompt(g);
     for (size_t at = 0; g->options->ids && !g->streams && at < sample->ids.size; at += 4)
         printf("%s%u", at ? " " : "", mega_load_u32(sample->ids.data + at));
     flush_text(g, &sample->text, g->codec ? sample->text.size : 0);
@@ -251,6 +271,8 @@ static int generate(Generator *g, MegaError *err)
     int code = read_prompt(g, err);
     if (!code && (!live || !parents || !tokens))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples", samples);
+    if (!code && g->streams)
+        echo_prompt(g);
     if (!code)
         code = draw(g, live, tokens, parents, err);
     for (size_t i = 0; i < samples && !code; i++)
@@ -283,24 +305,35 @@ static int parse_prompt(Generator *g, const char *text, size_t size, MegaError *
     return 0;
 }
 
+/* Without a prompt a model that knows line ends begins behind one, and not in the middle of a line:
+ * "\n" for the prompt, else nothing. */
+static int begin_with_line(Generator *g, MegaError *err)
+{
+    const int32_t unk = mega_model_config(g->model)->target.unk;
+    int code = parse_prompt(g, "\n", 1, err);
+    if (code || g->prompt_count < 2 || g->prompt[1] != unk)
+        return code;
+    g->prompt_count = 1;
+    return 0;
+}
+
 static int load_prompt(Generator *g, MegaError *err)
 {
-    const char *prompt = g->options->prompt;
-    MegaBuffer input = {0};
-    int code = 0;
-    if (!prompt)
-        return parse_prompt(g, "", 0, err);
-    if (strcmp(prompt, "-") != 0)
-        return parse_prompt(g, prompt, strlen(prompt), err);
+    const Options *options = g->options;
     const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
-                                                      g->options->ids, "a prompt");
-    MegaTextFlaw flaw;
-    code = mega_text_read(&input, "-", &rules, &flaw, err);
+                                                      options->ids, "a prompt");
+    const char *name = NULL;
+    MegaBuffer *text = &g->prompt_text;
+    int code = 0;
+    if (options->prompt)
+        code = read_text_argument(text, options->prompt, options->literal, &rules, &name, err);
+    if (!code && text->size == 0 && !options->ids)
+        return begin_with_line(g, err);
     if (!code)
-        warn_of_flaw(&flaw, mega_source_name("-"), &rules);
-    if (!code)
-        code = parse_prompt(g, (const char *)input.data, input.size, err);
-    mega_buffer_free(&input);
+        code = parse_prompt(g, text->size ? (const char *)text->data : "", text->size, err);
+    if (!code && !options->ids) /* behind </s> */
+        warn_of_unknown(g->prompt + 1, g->prompt_count - 1,
+                        mega_model_config(g->model)->target.unk, name ? name : "the prompt", 0);
     return code;
 }
 
@@ -317,8 +350,11 @@ static int load_model(Generator *g, MegaError *err)
         code = mega_session_new(&g->session, g->model, &g->options->session, err);
     if (!code && !g->options->ids)
         code = mega_codec_new(&g->codec, mega_model_meta(g->model), MEGA_CODEC_TARGET, err);
-    if (!code && g->options->verbose)
+    if (!code && g->options->verbose) {
         verbose_session(path, g->session, clock_seconds() - begun);
+        if (!g->options->sampling.greedy)
+            report("seed %llu", (unsigned long long)g->options->sampling.seed);
+    }
     free(path);
     return code;
 }
@@ -361,7 +397,7 @@ static int run(const Options *options)
     for (int i = 0; g.samples && i < options->samples; i++)
         tokens += (uint64_t)g.samples[i].count;
     if (!code && options->verbose)
-        verbose_end(tokens, "tokens", clock_seconds() - begun);
+        verbose_end(tokens, "token", clock_seconds() - begun);
     if (code)
         report("%s", err.text);
     for (int i = 0; g.samples && i < options->samples; i++) {
@@ -372,6 +408,7 @@ static int run(const Options *options)
     free(g.samples);
     free(g.logits);
     free(g.prompt);
+    mega_buffer_free(&g.prompt_text);
     mega_decoder_free(g.decoder);
     mega_codec_free(g.codec);
     mega_session_free(g.session);
@@ -399,6 +436,29 @@ static int take_own_seed(const CommandOption *option, const char *value, MegaErr
                      err);
 }
 
+/* --text is the prompt itself. */
+static int take_literal(const CommandOption *option, const char *value, MegaError *err)
+{
+    Options *options = option->out;
+    (void)err;
+    options->prompt = value;
+    options->literal = true;
+    return 0;
+}
+
+/* 0 is the limit of ever smaller ones: the most probable token. */
+static int take_temperature(const CommandOption *option, const char *value, MegaError *err)
+{
+    MegaSamplingOptions *sampling = option->out;
+    double temperature;
+    const CommandOption number = {.name = option->name, .out = &temperature, .most = 1e6};
+    int code = take_real(&number, value, err);
+    if (!code && temperature > 0)
+        sampling->temperature = temperature;
+    sampling->greedy |= !code && temperature == 0;
+    return code;
+}
+
 int command_generate(int argc, char **argv)
 {
     Options options = {.sampling = mega_sampling_defaults(), .max_tokens = 256, .samples = 1};
@@ -408,8 +468,7 @@ int command_generate(int argc, char **argv)
         {.name = "max-tokens", .also = "max-new-tokens n-predict", .hints = "n", .take = take_int,
          .out = &options.max_tokens, .least = 1, .most = INT32_MAX},
         {.name = "greedy", .take = take_flag, .out = &sampling->greedy},
-        {.name = "temperature", .take = take_real, .out = &sampling->temperature, .least = 1e-6,
-         .most = 1e6},
+        {.name = "temperature", .take = take_temperature, .out = sampling},
         {.name = "top-k", .also = "topk", .take = take_int, .out = &sampling->top_k,
          .most = 1 << 24},
         {.name = "top-p", .also = "topp", .take = take_probability,
@@ -417,6 +476,8 @@ int command_generate(int argc, char **argv)
         {.name = "repetition-penalty", .also = "repeat-penalty", .take = take_real,
          .out = &sampling->repetition_penalty, .least = 1e-6, .most = 1e6},
         {.name = "seed", .letter = 's', .take = take_own_seed, .out = &options},
+        {.name = "text", .letter = 'p', .also = "prompt", .take = take_literal, .out = &options},
+        {.name = "echo", .take = take_flag, .out = &options.echo},
         {.name = "stop", .take = take_stop, .out = &options},
         {.name = "ignore-eos", .take = take_flag, .out = &options.ignore_eos},
         {.name = "n", .also = "num-samples", .take = take_int, .out = &options.samples, .least = 1,
@@ -431,10 +492,12 @@ int command_generate(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"generate", help, table}, argc, argv, &inputs,
                            &status))
         return status;
-    if (inputs > 1)
-        return usage_error("generate", "'%s' is too much: a prompt with blanks needs quotes",
-                           argv[2]);
-    options.prompt = inputs ? argv[1] : NULL;
+    if (inputs > !options.literal)
+        return usage_error("generate", "'%s' is too much: %s", argv[inputs],
+                           options.literal ? "--text is the prompt"
+                                           : "a prompt with blanks needs quotes");
+    if (inputs)
+        options.prompt = argv[1];
     if (options.ids && !options.prompt)
         return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
     if (options.ids && options.stop_count > 0)

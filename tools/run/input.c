@@ -590,6 +590,15 @@ static int encode(const InputReader *reader, const uint8_t *text, size_t size, c
                                          ids, &count, err)
                    : mega_text_encode(reader->vocab, &reader->text, characters, size, name, ids,
                                       &count, err);
+    size_t unknown = 0;
+    for (size_t i = 0; !code && !reader->ids && i < count; i++)
+        unknown += (*ids)[i] == reader->text.unk;
+    if (2 * unknown > count && reader->warn) {
+        MegaError warning;
+        mega_fail(&warning, MEGA_OK, "%s: the model does not know %zu of its %zu symbols", name,
+                  unknown, count);
+        reader->warn(warning.text);
+    }
     if (!code)
         out->views[out->count++] =
             (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = *ids, .length = count};

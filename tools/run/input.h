@@ -56,8 +56,8 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
 /* The next clip: 1 and *out, 0 at the end, or a negative error. Free each with input_free. */
 int input_reader_next(InputReader *reader, Input *out, MegaError *err);
 void input_free(Input *input);
-/* Behind a clip that is_cut: how long the recording is, in seconds. 0: a pipe, which may have no end,
- * or the rest cannot be read. Reads it to its end. */
+/* Behind a clip that is_cut: how long the recording is, in seconds. 0: a pipe, which may have no
+ * end, or the rest cannot be read. Reads it to its end. */
 double input_reader_length(InputReader *reader);
 /* Seconds of the model's clips; 0: they have any length, or it does not take sound. */
 double input_reader_clip(const InputReader *reader);

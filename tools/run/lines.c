@@ -13,6 +13,7 @@
 #include "options.h"
 #include "source.h"
 #include "text.h"
+#include "text_argument.h"
 
 #define BLOCK 65536
 #define HEAD 4 /* bytes that tell in which encoding a text is, if a pipe gives few at first */
@@ -69,10 +70,18 @@ static int next_block(LineReader *reader, MegaError *err)
 static int open_next(LineReader *reader, MegaError *err)
 {
     const char *path = reader->paths[reader->next++];
-    int code = mega_source_open(&reader->fd, path, err);
+    bool is_text = reader->arguments == ARGUMENTS_ARE_TEXTS;
+    int code = 0;
+    if (reader->arguments == ARGUMENTS_MAY_BE_TEXTS)
+        code = is_text_argument(path, &is_text, err);
+    if (!is_text)
+        tell_of_terminal(path);
+    if (!code)
+        code = is_text ? open_text(&reader->fd, path, err)
+                       : mega_source_open(&reader->fd, path, err);
     if (code)
         return code;
-    reader->name = mega_source_name(path);
+    reader->name = is_text ? "the text" : mega_source_name(path);
     reader->number = 0;
     reader->after_cr = false;
     reader->flaw = (MegaTextFlaw){0};

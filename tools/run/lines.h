@@ -11,10 +11,17 @@
 #include "mega.h"
 #include "text_input.h"
 
+typedef enum ArgumentKind {
+    ARGUMENTS_ARE_FILES,
+    ARGUMENTS_MAY_BE_TEXTS, /* text_argument.h decides */
+    ARGUMENTS_ARE_TEXTS,
+} ArgumentKind;
+
 /* Lines of several files, one after the other; "-" is standard input. */
 typedef struct LineReader {
     MegaTextRules rules;
     bool null;    /* lines end in NUL and nothing else */
+    ArgumentKind arguments;
     char **paths; /* [count] */
     int count, next;
     int fd;         /* of the open file, or -1 */

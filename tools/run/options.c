@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command_line.h"
 #include "progress.h"
@@ -22,6 +23,15 @@ void report(const char *format, ...)
     put_message(format, args);
     fputc('\n', stderr);
     va_end(args);
+}
+
+void tell_of_terminal(const char *path)
+{
+    static bool told;
+    if (told || strcmp(path, "-") != 0 || !isatty(STDIN_FILENO))
+        return;
+    told = true;
+    report("reading from the terminal; Ctrl-D on a line of its own ends the input");
 }
 
 int usage_error(const char *command, const char *format, ...)

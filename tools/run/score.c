@@ -12,19 +12,20 @@
 #include "options.h"
 #include "progress.h"
 #include "scoring.h"
-#include "source.h"
+#include "text_argument.h"
 #include "verbose.h"
 
 static const char help[] =
-    "Usage: mega-run score [-m MODEL] [FILE...]\n"
+    "Usage: mega-run score [-m MODEL] [FILE | TEXT]...\n"
     "\n"
-    "Prints log-probability (natural), number of tokens and perplexity of each line, separated by\n"
-    "TABs; for a translator lines are source<TAB>target, and the target is scored. Every text\n"
-    "begins behind </s>; of a translation the final </s> counts too. With --document a file is\n"
-    "one text, whose context goes on across chunks; nats per token, perplexity, and bits per\n"
-    "character and byte are printed.\n"
+    "Prints log-probability (natural), number of tokens and perplexity, separated by TABs, of each\n"
+    "line of files, texts in quotes or standard input; for a translator lines are source<TAB>target,\n"
+    "and the target is scored. Every text begins behind </s>; of a translation the final </s> counts\n"
+    "too. With --document a file is one text, whose context goes on across chunks; nats per token,\n"
+    "perplexity, and bits per character and byte are printed.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped language model)\n"
+    "      --text TEXT         score TEXT, whatever it looks like\n"
     "      --document          each file is one text\n"
     "      --eos               </s> at the end of a text is scored too\n"
     "      --per-token         every symbol and its log-probability, one a line\n"
@@ -43,6 +44,7 @@ static const char help[] =
 
 typedef struct Options {
     ScoreOptions score;
+    const char *text;
     bool document, eos, per_token, json, quiet;
 } Options;
 
@@ -150,6 +152,9 @@ static void score_one(Score *s, const char *text, size_t size, const char *name,
     if (code) {
         fail_text(s, name, line, &err);
     } else {
+        if (!s->options->score.ids && !s->options->quiet)
+            warn_of_unknown(targets, count, mega_model_config(s->scorer.model)->target.unk, name,
+                            line);
         score_add(&s->scorer, &total, logprobs, count, text, size);
         s->tokens += count;
         print_result(s, &total, name, line, targets, logprobs, count);
@@ -162,13 +167,12 @@ static int score_lines(Score *s, char **paths, int count, MegaError *err)
 {
     LineReader reader;
     Progress progress;
-    const MegaTextRules rules =
-        mega_codec_text_rules(mega_model_meta(s->scorer.model), MEGA_CODEC_TARGET, s->scorer.ids,
-                              "lines of text");
+    const MegaTextRules rules = scorer_rules(&s->scorer, "lines of text");
     size_t total = count_lines(paths, count, &rules), done = 0;
     int more = 1, code = line_reader_begin(&reader, paths, count, &rules, err);
     if (code)
         return code;
+    reader.arguments = s->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
@@ -193,10 +197,12 @@ static int score_document(Score *s, const char *path, MegaError *err)
 {
     MegaBuffer text = {0};
     Progress progress;
-    int code = scorer_read(&s->scorer, path, &text, err);
+    const char *name;
+    const MegaTextRules rules = scorer_rules(&s->scorer, "a text");
+    int code = read_text_argument(&text, path, s->options->text, &rules, &name, err);
     if (!code) { /* tokens are at most bytes, and as many for characters */
         progress_begin(&progress, text.size, "tokens", s->options->quiet);
-        score_one(s, (const char *)text.data, text.size, mega_source_name(path), 0, show_progress,
+        score_one(s, (const char *)text.data, text.size, name ? name : "the text", 0, show_progress,
                   &progress);
         progress_end(&progress);
     }
@@ -218,7 +224,7 @@ static int run(const Options *options, char **paths, int count)
         for (int i = 0; i < count && !code; i++)
             code = score_document(&s, paths[i], &err);
     if (!code && options->score.verbose)
-        verbose_end(s.tokens, "tokens", clock_seconds() - begun);
+        verbose_end(s.tokens, "token", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
         s.status = 1;
@@ -233,6 +239,7 @@ int command_score(int argc, char **argv)
     ScoreOptions *score = &options.score;
     const CommandOption table[] = {
         MODEL_OPTION(&score->model),
+        {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
         {.name = "document", .take = take_flag, .out = &options.document},
         {.name = "eos", .take = take_flag, .out = &options.eos},
         {.name = "per-token", .take = take_flag, .out = &options.per_token},
@@ -248,5 +255,8 @@ int command_score(int argc, char **argv)
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"score", help, table}, argc, argv, &inputs, &status))
         return status;
-    return run(&options, argv + 1, inputs);
+    if (options.text && inputs)
+        return usage_error("score", "--text or files, not both");
+    char *text[] = {(char *)options.text};
+    return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }

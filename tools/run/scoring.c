@@ -64,10 +64,15 @@ void scorer_close(Scorer *scorer)
     mega_model_free(scorer->model);
 }
 
+MegaTextRules scorer_rules(const Scorer *scorer, const char *what)
+{
+    return mega_codec_text_rules(mega_model_meta(scorer->model), MEGA_CODEC_TARGET, scorer->ids,
+                                 what);
+}
+
 int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err)
 {
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(scorer->model),
-                                                      MEGA_CODEC_TARGET, scorer->ids, "a text");
+    const MegaTextRules rules = scorer_rules(scorer, "a text");
     MegaTextFlaw flaw;
     int code = mega_text_read(text, path, &rules, &flaw, err);
     if (!code)

@@ -35,6 +35,8 @@ typedef struct ScoreOptions {
 int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err);
 void scorer_close(Scorer *scorer);
 
+/* How texts for it are read; what: "lines of text". */
+MegaTextRules scorer_rules(const Scorer *scorer, const char *what);
 /* A whole text of a file, or "-"; warns of what is not UTF-8 in it. */
 int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err);
 /*

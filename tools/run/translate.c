@@ -17,12 +17,13 @@
 #include "model.h"
 #include "options.h"
 #include "progress.h"
+#include "text_argument.h"
 #include "verbose.h"
 
 static const char help[] =
-    "Usage: mega-run translate [-m MODEL] [FILE...]\n"
+    "Usage: mega-run translate [-m MODEL] [FILE | TEXT]...\n"
     "\n"
-    "Translates files, or standard input, line by line; an empty line stays an empty line.\n"
+    "Translates files, texts in quotes, or standard input, line by line; an empty line stays one.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped translator)\n"
     "      --beam N            hypotheses that are followed (5)\n"
@@ -32,6 +33,7 @@ static const char help[] =
     "      --max-len-a X, --max-len-b N   at most X * source length + N tokens (0, 200)\n"
     "      --min-len N         at least N tokens (1)\n"
     "      --no-repeat-ngram N never repeat N tokens in a row (off)\n"
+    "      --text TEXT         translate TEXT, whatever it looks like\n"
     "      --prefix TEXT       every translation begins with TEXT\n"
     "      --unk-penalty X     taken from the score of unknown words (0)\n"
     "      --temperature X     divides the logits (1)\n"
@@ -52,7 +54,7 @@ static const char help[] =
     "usage.\n";
 
 typedef struct Options {
-    const char *model, *prefix;
+    const char *model, *prefix, *text;
     MegaSearchOptions search;
     int nbest, batch;
     MegaSessionOptions session;
@@ -98,6 +100,8 @@ static int read_text(const Translator *t, const LineReader *reader, Line *line, 
 {
     int code = mega_codec_encode(t->source, reader->text, reader->size, t->options->pre_tokenized,
                                  &line->ids, &line->count, err);
+    if (!code && !t->options->quiet)
+        warn_of_unknown(line->ids, line->count, MEGA_ID_UNK, reader->name, reader->number);
     if (!code && line->count > 0) /* mega_text_encode leaves room for it */
         line->ids[line->count++] = MEGA_ID_EOS;
     return code;
@@ -319,6 +323,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
                                                       t->options->ids, "lines of text");
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
+    reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
     /* on one terminal the bar would stand in the way of the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
@@ -402,7 +407,7 @@ static int run(const Options *options, char **paths, int count)
     if (!code)
         code = run_files(&t, paths, count, &err);
     if (!code && options->verbose)
-        verbose_end(t.done, "lines", clock_seconds() - begun);
+        verbose_end(t.done, "line", clock_seconds() - begun);
     if (code) {
         report("%s", err.text);
         t.status = 1;
@@ -435,6 +440,7 @@ int command_translate(int argc, char **argv)
         {.name = "no-repeat-ngram", .also = "no-repeat-ngram-size", .take = take_int,
          .out = &search->no_repeat_ngram, .most = 1 << 20},
         {.name = "prefix", .take = take_text, .out = &options.prefix},
+        {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
         {.name = "unk-penalty", .also = "unkpen", .take = take_real, .out = &search->unk_penalty,
          .least = -1e6, .most = 1e6},
         {.name = "temperature", .take = take_real, .out = &search->temperature, .least = 1e-6,
@@ -461,5 +467,8 @@ int command_translate(int argc, char **argv)
     if (search->max_len_a == 0 && search->min_len > search->max_len_b)
         return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
                            search->min_len, search->min_len);
-    return run(&options, argv + 1, inputs);
+    if (options.text && inputs)
+        return usage_error("translate", "--text or files, not both");
+    char *text[] = {(char *)options.text};
+    return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }

@@ -26,6 +26,7 @@ void verbose_session(const char *path, const MegaSession *session, double second
 
 void verbose_end(uint64_t done, const char *unit, double seconds)
 {
-    report("%llu %s in %.3f s (%.4g a second), peak memory %.1f MB", (unsigned long long)done, unit,
-           seconds, seconds > 0 ? (double)done / seconds : 0, peak_megabytes());
+    report("%llu %s%s in %.3f s (%.4g a second), peak memory %.1f MB",
+           (unsigned long long)done, unit, done == 1 ? "" : "s", seconds,
+           seconds > 0 ? (double)done / seconds : 0, peak_megabytes());
 }

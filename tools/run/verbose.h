@@ -11,7 +11,7 @@ void verbose_model(const char *path, const MegaModel *model, const MegaKernels *
                    int threads, double seconds);
 /* The same of a session. */
 void verbose_session(const char *path, const MegaSession *session, double seconds);
-/* At the end: `done` of what unit names ("lines"), and the seconds since loading. */
+/* At the end: `done` of what unit names ("line"), and the seconds since loading. */
 void verbose_end(uint64_t done, const char *unit, double seconds);
 
 #endif

@@ -1,0 +1,26 @@
+/*
+ * text_argument.h - an argument of translate, score, generate and explain: a file, or a text itself.
+ *
+ * "-" and whatever exists is a file. Of the rest, what looks like a path (a word with a '/', or with
+ * an ending such as ".txt", or anything that begins with "/", "./", "../" or "~/") is a file that is
+ * missing: an error. Everything else is a text. --text gives a text whatever it looks like.
+ */
+#ifndef RUN_TEXT_ARGUMENT_H
+#define RUN_TEXT_ARGUMENT_H
+
+#include "lines.h"
+
+/* Decides which. An error: a folder, or a file that is missing. */
+int is_text_argument(const char *argument, bool *is_text, MegaError *err);
+/* A file that holds a text and nothing else; *fd is the caller's to close. */
+int open_text(int *fd, const char *text, MegaError *err);
+/* The whole text that an argument stands for; literal: it is a text, as with --text. *name: of its
+ * file, for messages, or NULL. Free *out also after an error. */
+int read_text_argument(MegaBuffer *out, const char *argument, bool literal,
+                       const MegaTextRules *rules, const char **name, MegaError *err);
+
+/* Warns, once a run, if most symbols of a text are unknown to the model. where: its name, and its
+ * line, or 0. */
+void warn_of_unknown(const int32_t *ids, size_t count, int32_t unk, const char *where, size_t line);
+
+#endif
