@@ -17,6 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 TOEPLITZ_LIMIT = 512  # longest sequence whose moving average is computed as a matrix product
+TRANSFORM_LIMIT = 1024  # longest one for the Fourier transform; beyond, states are carried
+CHUNK = 64  # positions after which they are
 
 
 class ScaleNorm(nn.Module):
@@ -56,6 +58,33 @@ class SequenceNorm(nn.Module):
         return self.norm(x)
 
 
+def exponential_average(x, log_decay, weight):
+    """y[t] = sum over s <= t and states n of weight[n] exp((t - s) log_decay[n]) x[s].
+
+    x is (batch, length, channels), the other two (channels, states). Inside a chunk of positions this
+    is one matrix per channel; what comes from before the chunk is in states, which are carried from
+    chunk to chunk. That takes time proportional to the length, with products that processors like.
+    """
+    batch, length, dim = x.shape
+    chunk, count = CHUNK, -(-length // CHUNK)
+    position = torch.arange(chunk)
+    lag = position[:, None] - position[None, :]
+    kernel = torch.einsum('kn,knl->kl', weight, torch.exp(log_decay.unsqueeze(-1) * position))
+    inside = kernel[:, lag.clamp(min=0)] * (lag >= 0)
+    into = torch.exp(log_decay.unsqueeze(-1) * (chunk - 1 - position))
+    out = torch.exp(log_decay.unsqueeze(1) * (position[:, None] + 1)) * weight.unsqueeze(1)
+    chunks = F.pad(x, (0, 0, 0, count * chunk - length)).view(batch, count, chunk, dim)
+    chunks = chunks.permute(3, 2, 1, 0).reshape(dim, chunk, count * batch)
+    y = torch.bmm(inside, chunks)
+    added = torch.bmm(into, chunks).view(dim, -1, count, batch).unbind(2)
+    decay = torch.exp(log_decay * chunk).unsqueeze(-1)
+    states = [torch.zeros_like(added[0])]
+    for more in added[:-1]:
+        states.append(decay * states[-1] + more)
+    y = y + torch.bmm(out, torch.stack(states, 2).view(dim, -1, count * batch))
+    return y.view(dim, chunk, count, batch).permute(3, 2, 1, 0).reshape(batch, -1, dim)[:, :length]
+
+
 class MovingAverage(nn.Module):
     """Damped multi-dimensional exponential moving average, in both directions.
 
@@ -80,21 +109,42 @@ class MovingAverage(nn.Module):
         self.gamma = nn.Parameter(torch.empty(2 * dim, n_dim).normal_())
         self.omega = nn.Parameter(torch.empty(dim).normal_())
 
-    def kernel(self, length):
-        """Weights by lag, (2 dim, length): the first half looks back, the second ahead."""
+    def exponentials(self):
+        """Logarithms of the decay, and weights, both (channels, states)."""
         p, damping = torch.sigmoid(self.delta), torch.sigmoid(self.alpha)
         if self.vision:
             p, damping = damping, p
-        lag = torch.arange(length, dtype=p.dtype)
-        powers = torch.exp(torch.log1p(-p * damping) * lag)
         scale = math.sqrt(1.0 / self.gamma.size(1))
-        kernel = torch.einsum('kn,knl->kl', (p * self.beta).squeeze(-1) * self.gamma * scale, powers)
+        weight = (p * self.beta).squeeze(-1) * self.gamma * scale
+        return torch.log1p(-p * damping).squeeze(-1), weight
+
+    def kernel(self, length):
+        """Weights by lag, (2 dim, length): the first half looks back, the second ahead."""
+        log_decay, weight = self.exponentials()
+        lag = torch.arange(length, dtype=weight.dtype)
+        kernel = torch.einsum('kn,knl->kl', weight, torch.exp(log_decay.unsqueeze(-1) * lag))
         if self.truncation is not None and 0 < self.truncation < length:
             kernel = kernel * (lag < self.truncation)
         return kernel
 
+    def is_exponential(self, length):
+        """Whether a sequence is long enough for chunks, and nothing of the average is cut off."""
+        return length > TRANSFORM_LIMIT and not 0 < (self.truncation or 0) < length
+
+    def by_chunks(self, x):
+        """Both halves of the average, by chunks with states."""
+        dim = x.size(2)
+        (back, ahead), (from_back, from_ahead) = (t.split(dim) for t in self.exponentials())
+        y = exponential_average(x, back, from_back)
+        other = exponential_average(x.flip(1), ahead, from_ahead).flip(1)
+        if self.vision:  # it starts at the next position
+            other = F.pad(other[:, 1:], (0, 0, 0, 1))
+        return y + other
+
     def forward(self, x):
         length, dim = x.size(1), x.size(2)
+        if self.is_exponential(length):
+            return F.silu(self.by_chunks(x) + self.omega * x)
         back, ahead = self.kernel(length).split(dim)
         # One two-sided kernel: `both[:, length - 1 + lag]` weighs the input at t - lag.
         ahead = ahead.flip(1)

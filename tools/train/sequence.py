@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mega import FeedForward, MovingAverage, SequenceNorm, SimpleRelativeBias, _initialise
+from mega import (FeedForward, MovingAverage, SequenceNorm, SimpleRelativeBias, _initialise,
+                  exponential_average)
 
 TOEPLITZ_LIMIT = 320
 
@@ -26,6 +27,8 @@ class CausalAverage(MovingAverage):
 
     def forward(self, x):
         length = x.size(1)
+        if self.is_exponential(length):
+            return F.silu(exponential_average(x, *self.exponentials()) + self.omega * x)
         kernel = self.kernel(length)
         if length <= TOEPLITZ_LIMIT:
             lag = torch.arange(length)[:, None] - torch.arange(length)[None, :]

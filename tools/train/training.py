@@ -31,11 +31,12 @@ MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight',
             'fc1.weight', 'fc2.weight')
 
 
-def common_options(description):
-    """The command-line options that every recipe has."""
+def common_options(description, files=True):
+    """The command-line options that every recipe has; without ``files`` it reads and writes none."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('--data', type=pathlib.Path, required=True, help='data set, see README.md')
-    parser.add_argument('--out', type=pathlib.Path, required=True, help='folder for checkpoints')
+    if files:
+        parser.add_argument('--data', type=pathlib.Path, required=True, help='data set, see README')
+        parser.add_argument('--out', type=pathlib.Path, required=True, help='folder of checkpoints')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.pt')
     parser.add_argument('--minutes', type=float, default=1e9, help='end after this training time')
     parser.add_argument('--epochs', type=float, default=1e9, help='end after this many epochs')
@@ -75,7 +76,8 @@ def prepare(options):
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if 'out' in options:
+        options.out.mkdir(parents=True, exist_ok=True)
 
 
 def orthogonalise(matrices):
