@@ -100,18 +100,22 @@ def words_of(text):
     return tuple(re.findall(r'\w+', text.lower()))
 
 
-def is_sane(english, german):
-    """Whether a pair can be a translation: lengths that fit, letters of the two languages."""
+def is_sane(english, german, latin=True):
+    """Whether a pair can be a translation: lengths that fit, no control characters.
+
+    With ``latin``, letters are those of Europe's west and middle.
+    """
     lengths = sorted((len(english.split()), len(german.split())))
     if lengths[0] == 0 or lengths[1] > MOST_WORDS:
         return False
     if lengths[1] > 4 and lengths[1] > 2.2 * lengths[0]:
         return False
-    return not any(unicodedata.category(c)[0] == 'C' or ord(c) > 0x2122 or 0x250 <= ord(c) < 0x2000
+    return not any(unicodedata.category(c) == 'Cc' or
+                   latin and (ord(c) > 0x2122 or 0x250 <= ord(c) < 0x2000 or c == '\xad')
                    for c in english + german)
 
 
-def clean(pairs, held_out, least_words=1):
+def clean(pairs, held_out, least_words=1, latin=True):
     """Pairs without duplicates, nonsense, and sentences of ``held_out`` on either side.
 
     A held-out text of fewer than ``least_words`` words does not count: a dictionary may explain a
@@ -123,7 +127,7 @@ def clean(pairs, held_out, least_words=1):
     for english, german in pairs:
         pair = english.strip(), german.strip()
         keys = [words_of(text) for text in pair]
-        if pair in seen or not all(keys) or not is_sane(*pair):
+        if pair in seen or not all(keys) or not is_sane(*pair, latin):
             continue
         if any(key in known for key, known in zip(keys, held)):
             continue
@@ -145,10 +149,10 @@ class Tokeniser:
         return self.tokenise(self.normalise(text), escape=False, return_str=True).split()
 
 
-def tokenise(pairs):
+def tokenise(pairs, languages=LANGUAGES):
     """Pairs of lists of tokens."""
-    english, german = (Tokeniser(language) for language in LANGUAGES)
-    return [(english(a), german(b)) for a, b in pairs]
+    first, second = map(Tokeniser, languages)
+    return [(first(a), second(b)) for a, b in pairs]
 
 
 class Vocabulary:
@@ -292,12 +296,12 @@ def vary_numbers(chance, english, german):
     return [others.get(t, t) for t in english], [others.get(t, t) for t in german]
 
 
-def join(chance, english, german, sentences, most=55):
+def join(chance, english, german, sentences, names, most=55):
     """Add one to three sentences in the same line."""
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         more_en, more_de = chance.choice(sentences)
         if max(len(english) + len(more_en), len(german) + len(more_de)) <= most:
-            more_en, more_de = vary_names(chance, more_en, more_de, 0.4)
+            more_en, more_de = vary_names(chance, more_en, more_de, names)
             english, german = english + more_en, german + more_de
     return english, german
 
@@ -319,18 +323,18 @@ def misspell(chance, tokens):
     return tokens[:place] + [word] + tokens[place + 1:]
 
 
-def vary(chance, pair, sentences, source):
+def vary(chance, pair, sentences, source, names=0.4):
     """A variation of a pair: names, numbers, joined lines, capitals, missing ends, typing errors.
 
     ``source`` is 0 or 1, the side that the translator reads: typing errors and lost capitals are
-    there alone. ``sentences`` are whole sentences to join.
+    there alone. ``sentences`` are whole sentences to join, ``names`` is the part of names to change.
     """
-    english, german = vary_names(chance, *pair, 0.4)
+    english, german = vary_names(chance, *pair, names)
     if chance.random() < 0.4:
         english, german = vary_numbers(chance, english, german)
     ended = english[-1] in ENDS and german[-1] == english[-1]
     if ended and chance.random() < 0.10:
-        english, german = join(chance, english, german, sentences)
+        english, german = join(chance, english, german, sentences, names)
         ended = english[-1] in ENDS and german[-1] == english[-1]
     kind = chance.random()
     if ended and kind < 0.07 and min(len(english), len(german)) > 1:
@@ -356,8 +360,8 @@ def vary(chance, pair, sentences, source):
 class Corpus:
     """Training pairs of tokens: whole texts, and a part of the short ones in every epoch."""
 
-    def __init__(self, whole, short, part, vocabulary, source):
-        self.whole, self.short, self.part = whole, short, part
+    def __init__(self, whole, short, part, vocabulary, source, names=0.4):
+        self.whole, self.short, self.part, self.names = whole, short, part, names
         self.vocabulary, self.source = vocabulary, source
         self.sentences = [pair for pair in whole
                           if pair[0][-1] in ENDS and pair[1][-1] in ENDS and len(pair[0]) < 25]
@@ -379,4 +383,4 @@ class Corpus:
         chance.shuffle(rows)
         for row in rows:
             pair = self.whole[row] if row < len(self.whole) else self.short[row - len(self.whole)]
-            yield self.encode(vary(chance, pair, self.sentences, self.source))
+            yield self.encode(vary(chance, pair, self.sentences, self.source, self.names))

@@ -24,6 +24,9 @@ from sequence import EOS, PAD, TranslationModel
 import training
 
 
+WARMING = 2  # steps that compile, and that get memory
+
+
 def sentences(count, symbols):
     """Pairs of random numbers; lengths as in Tatoeba, mean 9 or so and seldom more than 25."""
     chance = random.Random(1)
@@ -62,13 +65,13 @@ def measure(name, model, loss, batches, options):
     """Print speeds of whole steps; the first ones compile."""
     optimiser = training.Optimiser(model, options)
     spent = tokens = work = 0.0
-    for step, (batch, source, target) in enumerate(batches[:options.steps + 4]):
+    for step, (batch, source, target) in enumerate(batches[:options.steps + WARMING]):
         began = time.process_time()
         loss(batch).backward()
         gradients = {n: p.grad for n, p in model.named_parameters()}
         optimiser.step(gradients, 1.0, step + 1)
         model.zero_grad()
-        if step >= 4:
+        if step >= WARMING:
             spent += time.process_time() - began
             tokens += source + target
             work += operations(model, source, target)
@@ -91,7 +94,7 @@ def translators(options):
     shape = flat.Shape.of(tokens)
     for kind in kinds:
         model = fresh()
-        translator = flat.FlatTranslator(model, shape, 0.1, kind)
+        translator = flat.FlatTranslator(model, shape, 0.1, kind, not options.no_compile)
         batches = [(batch, batch.tokens - batch.count, batch.count)
                    for batch in map(shape.lay, shape.group(pairs))]
         measure(f'flat, {kind}'.replace('torch.', ''), model,

@@ -10,6 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import pairs  # noqa: E402
+import translate  # noqa: E402
 
 
 class Ding(unittest.TestCase):
@@ -59,6 +60,23 @@ class Cleaning(unittest.TestCase):
         for english, german in (('', 'Hund'), ('a b c d e f', 'a b'), ('x ' * 61, 'x ' * 61),
                                 ('слово', 'Wort'), ('a\x07b', 'ab'), ('...', '...')):
             self.assertEqual(pairs.clean([(english, german)], []), [], (english, german))
+
+
+class Split(unittest.TestCase):
+    def test_a_part_is_held_out_with_all_its_translations(self):
+        given = [(f'sentence {i}', f'Satz {form} {i}') for i in range(2000) for form in 'ab']
+        train, valid = translate.split(given)
+        self.assertEqual(sorted(train + valid), sorted(given))
+        self.assertTrue(40 < len(valid) < 140)
+        self.assertFalse({a for a, _ in train} & {a for a, _ in valid})
+        self.assertEqual((train, valid), translate.split(given))
+
+    def test_at_most_a_thousand_pairs_are_held_out(self):
+        self.assertEqual(len(translate.split([(f'{i} words', f'{i} Wörter')
+                                              for i in range(3000)], 2)[1]), 1000)
+
+    def test_other_alphabets_are_kept(self):
+        self.assertEqual(pairs.clean([('слово', 'λέξη')], [], latin=False), [('слово', 'λέξη')])
 
 
 class Words(unittest.TestCase):

@@ -1,0 +1,62 @@
+"""Train a translator on pairs of one's own.
+
+Usage: translate.py --data PAIRS.tsv --languages en fr --out FOLDER --minutes 60 --decay-minutes 20
+PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A part of them is held out, by a hash
+of the text, to show how good the translator is; --valid FILE.tsv names others instead.
+
+Writes OUT/codes (BPE) and OUT/dict.txt, OUT/last.pt after some minutes, OUT/preview.pt at every
+validation, and OUT/final.pt and OUT/final.mega at the end.
+"""
+
+import collections
+import hashlib
+import pathlib
+
+import pairs as texts
+import training
+import translation
+
+MOST_HELD_OUT = 1000
+
+
+def split(pairs, part=50):
+    """Training and validation data: one of ``part`` pairs is held out, at most 1,000.
+
+    Pairs of one source text stay together.
+    """
+    def number(pair):
+        return int.from_bytes(hashlib.sha256(pair[0].encode()).digest()[:8])
+
+    held = [pair for pair in pairs if number(pair) % part == 0]
+    held = sorted(held, key=number)[:MOST_HELD_OUT]
+    return texts.clean(pairs, held, latin=False), texts.clean(held, [], latin=False)
+
+
+def main():
+    parser = training.common_options(__doc__.splitlines()[0])
+    translation.add_options(parser)
+    parser.add_argument('--languages', nargs=2, default=texts.LANGUAGES, metavar='LANGUAGE',
+                        help='codes of source and target, for the rules of Moses')
+    parser.add_argument('--valid', type=pathlib.Path, help='pairs that are not trained on')
+    options = parser.parse_args()
+    training.prepare(options)
+    train, valid = texts.read_tsv(options.data), None
+    if options.valid:
+        valid = texts.clean(texts.read_tsv(options.valid), [], latin=False)
+        train = texts.clean(train, valid, latin=False)
+    else:
+        train, valid = split(train)
+    if not train or not valid:
+        parser.error(f'{options.data} has too few pairs: {len(train)} to train on, '
+                     f'{len(valid)} held out')
+    tokens = texts.tokenise(train, options.languages)
+    if not (options.out / 'dict.txt').exists():
+        counts = collections.Counter(token for pair in tokens for side in pair for token in side)
+        texts.Vocabulary.learn(counts, options.merges, options.out)
+    corpus = texts.Corpus(tokens, [], 0.0, texts.Vocabulary(options.out), 0, names=0.0)
+    checks = {'held-out': (texts.tokenise(valid, options.languages), valid)}
+    translation.train(options, corpus, checks, options.languages)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,103 @@
+"""What the recipes of translators share: options, the model, validation, the run and its result."""
+
+import pathlib
+import shutil
+import subprocess
+
+import sacrebleu
+from sacremoses import MosesDetokenizer
+import torch
+
+from flat import FlatTranslator, Shape
+from multi30k import greedy, model_args
+import pairs as texts
+from sequence import TranslationModel
+import training
+
+
+def add_options(parser):
+    parser.set_defaults(decay_part=0.0, average=0.998, batch=2048, warmup=100, valid_minutes=10.0)
+    parser.add_argument('--merges', type=int, default=8000, help='of the joint BPE')
+    parser.add_argument('--dim', type=int, default=256)
+    parser.add_argument('--hidden', type=int, default=512)
+    parser.add_argument('--ffn', type=int, default=512)
+    parser.add_argument('--z-dim', type=int, default=64)
+    parser.add_argument('--n-dim', type=int, default=16)
+    parser.add_argument('--layers', type=int, default=6, help='of the encoder')
+    parser.add_argument('--decoder-layers', type=int, default=3)
+    parser.add_argument('--positions', type=int, default=256)
+    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--bleu', type=int, default=200, help='validation sentences to translate')
+    parser.add_argument('--convert', type=pathlib.Path, default=shutil.which('mega-convert'),
+                        help='mega-convert, which makes OUT/final.mega at the end')
+
+
+def checkpoint_args(options, languages):
+    """The checkpoint's options, under the original's names. ``languages`` are source and target."""
+    args = model_args(options)
+    args.decoder_layers = options.decoder_layers
+    args.source_lang, args.target_lang = languages
+    return args
+
+
+def bleu(model, corpus, language, tokens, references):
+    """sacreBLEU of greedy translations, detokenised."""
+    detokenise = MosesDetokenizer(language).detokenize
+    sources = [torch.tensor(corpus.encode(pair)[0]) for pair in tokens]
+    lines = [detokenise(corpus.vocabulary.decode(ids).split()) for ids in greedy(model, sources)]
+    return sacrebleu.corpus_bleu(lines, [[pair[1 - corpus.source] for pair in references]]).score
+
+
+def convert(options):
+    """Make OUT/final.mega of OUT/final.pt, or say how to."""
+    out = options.out
+    arguments = [out / 'final.pt', '--dtype', 'f16', '--tokenizer', 'moses', '--source-dict',
+                 out / 'dict.txt', '--target-dict', out / 'dict.txt', '--bpe-codes', out / 'codes',
+                 '-o', out / 'final.mega']
+    command = list(map(str, [options.convert or 'mega-convert', *arguments]))
+    if options.convert:
+        subprocess.run(command, check=True)
+    else:
+        print('mega-convert is not installed; to convert:', ' '.join(command), flush=True)
+
+
+def train(options, corpus, checks, languages):
+    """Train a translator on ``corpus`` from the first language to the second.
+
+    ``checks`` maps names of validation data to (pairs of tokens, pairs of texts).
+    """
+    vocabulary = corpus.vocabulary
+    args = checkpoint_args(options, languages)
+    model = TranslationModel(args, len(vocabulary.symbols))
+    shape = Shape.of(options.batch)
+    compiled = not options.no_compile
+    flat = FlatTranslator(model, shape, options.dropout, compiled=compiled)
+    print(f'{sum(p.numel() for p in model.parameters())} parameters, '
+          f'{len(vocabulary.symbols)} symbols, {len(corpus)} pairs an epoch, products in '
+          f'{flat.kind}', flush=True)
+
+    def epoch_batches(epoch):
+        for group in shape.group(corpus.epoch(options.seed * 100000 + epoch)):
+            yield lambda group=group: shape.lay(group)
+
+    def validate(average):
+        evaluated = FlatTranslator(average, shape, 0.0, compiled=compiled)
+        figures = []
+        for name, (tokens, references) in checks.items():
+            loss = evaluated.mean_loss(map(corpus.encode, tokens))
+            score = bleu(average, corpus, languages[1], tokens[:options.bleu],
+                         references[:options.bleu])
+            figures.append(f'{name} {loss:.4f} nats {score:.2f} BLEU')
+        return ', '.join(figures)
+
+    def export(average, path):
+        training.save_atomically({'model': average.state_dict(), 'args': args}, path)
+
+    export.suffix = '.pt'
+    # A batch ends when one side is full. Epochs are counted exactly; this is for --epochs.
+    steps = max(1, len(corpus) * 12 // options.batch)
+    average, epochs = training.fit(model, options, epoch_batches, steps, validate, export,
+                                   loss=lambda batch: flat.loss(batch, options.smoothing))
+    export(average, options.out / 'final.pt')
+    print(f'{epochs:.1f} epochs', flush=True)
+    convert(options)
