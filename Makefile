@@ -43,7 +43,7 @@ LIB_SRC := \
 # what only the tools need: decoders of inputs, other programs' checkpoints, the writer
 FORMATS_SRC := \
     formats/source.c formats/text_input.c formats/audio_parts.c formats/audio_chunks.c \
-    formats/audio_flac.c formats/audio_ogg.c formats/audio_mpeg.c formats/audio.c \
+    formats/audio_flac.c formats/audio_ogg.c formats/audio_mpeg.c formats/audio_rarer.c formats/audio.c \
     formats/image_exif.c formats/image_png.c \
     formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
     formats/npy.c src/features.c \

@@ -94,8 +94,11 @@ static int fail_format(MegaAudio *audio, int number, const char *reason, MegaErr
                          audio->name, kind.what, kind.advice);
     if (kind.what && number == SF_ERR_UNRECOGNISED_FORMAT)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; %s", audio->name, kind.what, expected);
-    return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s",
-                     audio->name, (int)strcspn(reason, "."), reason, expected);
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s%s",
+                     audio->name, (int)strcspn(reason, "."), reason, expected,
+                     number == SF_ERR_UNSUPPORTED_ENCODING
+                         ? "; convert it first: ffmpeg -i FILE sound.wav"
+                         : "");
 }
 
 static int check_format(const char *name, int rate, int channels, MegaError *err)

@@ -42,6 +42,9 @@ int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
 
 typedef struct MegaAudio MegaAudio;
 
+/* True if a recording seems to begin in these first bytes of a file, behind tags, zeros or junk. */
+bool mega_audio_recognize(const void *bytes, size_t size);
+
 typedef struct MegaAudioOptions {
     int rate;           /* of the samples that mega_audio_read gives, Hz */
     const MegaPcm *pcm; /* NULL: a file with a header */

@@ -95,17 +95,22 @@ static bool read_header(const Stream *stream, const uint8_t *h, FlacFrame *out)
 
 /* ---- The last frame ------------------------------------------------------------------------- */
 
+void mega_flac_set_total(uint8_t info[34], uint64_t total)
+{
+    memset(info + 4, 0, 6); /* the sizes of frames */
+    info[13] = (uint8_t)((info[13] & 0xf0) | (total >> 32 & 15));
+    for (int i = 0; i < 4; i++)
+        info[14 + i] = (uint8_t)(total >> (24 - 8 * i));
+    memset(info + 18, 0, 16); /* the sum over all samples */
+}
+
 /* A file of the header, with another count of samples, and what follows from an offset. */
 static void build(MegaAudioParts *parts, MegaAudioPart *part, const Stream *stream, uint64_t total,
                   uint64_t at, uint64_t end)
 {
     uint8_t head[42] = {'f', 'L', 'a', 'C', 0x80, 0, 0, 34};
     memcpy(head + 8, stream->info, 34);
-    memset(head + 12, 0, 6); /* the sizes of frames */
-    head[21] = (uint8_t)((head[21] & 0xf0) | (total >> 32 & 15));
-    for (int i = 0; i < 4; i++)
-        head[22 + i] = (uint8_t)(total >> (24 - 8 * i));
-    memset(head + 26, 0, 16); /* the sum over all samples */
+    mega_flac_set_total(head + 8, total);
     mega_audio_add_bytes(parts, part, head, sizeof head);
     mega_audio_add_range(parts, part, at, end - at);
 }

@@ -85,7 +85,7 @@ bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least)
             !read_frame(file, at, &frame) || (count && frame.kind != first.kind))
             return count && count >= least && mega_audio_skip_tags(file, at) == file->size;
         if (!count && (frame.kind >> 4 & 15) == 1)
-            least = 3; /* a text in UTF-16 begins like a frame of layer I */
+            least = least > 8 ? least : 8; /* UTF-16 and soft sound look like frames of layer I */
         if (!count)
             first = frame;
         at += frame.size;

@@ -77,41 +77,32 @@ static uint64_t find_page(MegaAudioFile *file, uint64_t at)
     }
 }
 
-/* FLAC in Ogg: the header's count of samples becomes what the last page says, as libsndfile reads
- * no more than that. The page's check sum is made anew. */
-static void correct_flac(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart *part,
-                         uint64_t total)
+/* FLAC in Ogg, of which libsndfile refuses most files, is a FLAC file once the pages' headers are
+ * left out. Frames begin on a page of their own, behind those of the metadata. The last page knows
+ * how many samples there are. */
+static void begin_flac(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart *part,
+                       uint64_t total)
 {
-    uint8_t page[27 + 255 + 255];
-    const uint64_t at = part->pieces[0].at, first = part->pieces[0].size;
-    Page head;
-    if (!read_page(file, at, &head) || head.size > sizeof page || head.size > first ||
-        head.size < head.header + 51 ||
-        memcmp(head.packet,
-               "\x7f"
-               "FLAC",
-               5) != 0)
-        return;
-    mega_audio_file_read(file, at, page, (size_t)head.size);
-    uint8_t *count = page + head.header + 17 + 13; /* 36 bits, of STREAMINFO */
-    count[0] = (uint8_t)((count[0] & 0xf0) | (total >> 32 & 15));
-    for (int i = 0; i < 4; i++)
-        count[1 + i] = (uint8_t)(total >> (24 - 8 * i));
-    uint32_t sum = 0;
-    memset(page + 22, 0, 4);
-    for (uint64_t i = 0; i < head.size; i++) {
-        sum ^= (uint32_t)page[i] << 24;
-        for (int bit = 0; bit < 8; bit++)
-            sum = sum << 1 ^ (sum >> 31 ? 0x04c11db7u : 0);
+    MegaAudioPart flac = {.frames = MEGA_AUDIO_ALL};
+    uint8_t head[51];
+    uint8_t *info = head + 17;
+    size_t first = part->count;
+    if (part->count && mega_audio_file_read(file, part->pieces[0].at, head, 51) == 51) {
+        mega_flac_set_total(info, total);
+        mega_audio_add_bytes(parts, &flac, "fLaC\x80\0\0\x22", 8);
+        mega_audio_add_bytes(parts, &flac, info, 34);
+        flac.frames = total ? total : MEGA_AUDIO_ALL;
+        first = 1;
     }
-    mega_store_u32(page + 22, sum);
-    MegaAudioPart corrected = {.frames = MEGA_AUDIO_ALL};
-    mega_audio_add_bytes(parts, &corrected, page, (size_t)head.size);
-    mega_audio_add_range(parts, &corrected, at + head.size, first - head.size);
-    for (size_t i = 1; i < part->count; i++)
-        mega_audio_add_range(parts, &corrected, part->pieces[i].at, part->pieces[i].size);
+    for (bool begun = false; first < part->count; first++) {
+        uint8_t sync[2] = {0};
+        mega_audio_file_read(file, part->pieces[first].at, sync, 2);
+        begun |= sync[0] == 0xff && (sync[1] & 0xfe) == 0xf8;
+        if (begun)
+            mega_audio_add_range(parts, &flac, part->pieces[first].at, part->pieces[first].size);
+    }
     mega_audio_part_free(part);
-    *part = corrected;
+    *part = flac;
 }
 
 /* The pages of one link, of which those of its first stream of sound become a part. */
@@ -144,7 +135,8 @@ uint64_t mega_audio_scan_ogg(MegaAudioParts *parts, MegaAudioFile *file, uint64_
             inside = true;
         }
         if (part && page.serial == serial) {
-            mega_audio_add_range(parts, part, at, page.size);
+            const uint64_t header = is_flac ? page.header : 0;
+            mega_audio_add_range(parts, part, at + header, page.size - header);
             last = page.flags & LAST_PAGE;
             if (page.position != UINT64_MAX)
                 total = page.position;
@@ -153,7 +145,7 @@ uint64_t mega_audio_scan_ogg(MegaAudioParts *parts, MegaAudioFile *file, uint64_
     }
     if (part && !parts->cut && at >= file->size && !last)
         parts->cut = "the recording";
-    if (part && is_flac && part->count && !parts->failed)
-        correct_flac(parts, file, part, total);
+    if (part && is_flac && !parts->failed)
+        begin_flac(parts, file, part, total);
     return at;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audio.h"
 #include "recognize.h"
 
 #define MAX_PARTS 65536       /* of a file */
@@ -327,7 +328,7 @@ static Format search(MegaAudioFile *file, uint64_t *at)
         for (size_t i = 0; i < got; i++) {
             if (!memchr("\xffRFOBfr.dc", bytes[i], 10))
                 continue;
-            const Format format = format_at(file, from + i, 3);
+            const Format format = format_at(file, from + i, 5);
             if (format) {
                 *at = from + i;
                 return format;
@@ -348,6 +349,19 @@ static bool looks_like_mpeg(MegaAudioFile *file)
     return got == 3 && (memcmp(head, "ID3", 3) == 0 || (head[0] == 0xff && head[1] >= 0xe0));
 }
 
+/* Whether libsndfile takes all of a file for a recording. */
+static bool is_rarer(MegaAudioFile *file)
+{
+    MegaAudioPiece piece = {.size = file->size};
+    const MegaAudioPart part = {.pieces = &piece, .count = 1, .size = file->size};
+    MegaAudioView view = {.part = &part, .file = file};
+    SF_INFO info;
+    SNDFILE *decoder = mega_audio_view_open(&view, &info);
+    if (decoder)
+        sf_close(decoder);
+    return decoder;
+}
+
 /* Sound at the start, or behind tags, zeros and junk. Not behind what is a file of another kind,
  * such as a film with sound in it, or of a format that has no scanner. */
 static Format find_first(MegaAudioFile *file, uint64_t *at)
@@ -361,6 +375,8 @@ static Format find_first(MegaAudioFile *file, uint64_t *at)
     const bool tagged = tag_size(file, 0) > 0;
     if (*at && (format = format_at(file, *at, tagged ? 1 : 3)))
         return format;
+    if (!looks_like_mpeg(file) && is_rarer(file))
+        return NO_FORMAT;
     const MegaFileKind kind =
         mega_recognize(head, mega_audio_file_read(file, 0, head, sizeof head));
     if (!looks_like_mpeg(file) && kind.role != MEGA_ROLE_UNKNOWN && kind.role != MEGA_ROLE_TEXT)
@@ -396,6 +412,8 @@ int mega_audio_find_parts(MegaAudioParts *out, MegaAudioFile *file, MegaError *e
     if (!out->count && !out->cut) {
         MegaAudioPart *part = mega_audio_add_part(out);
         mega_audio_add_range(out, part, 0, file->size);
+        if (mega_audio_is_cut(file))
+            out->cut = "its samples";
         if (part)
             part->mpeg = looks_like_mpeg(file); /* damaged: libsndfile does not silence libmpg123 */
     }

@@ -76,10 +76,6 @@ typedef struct MegaAudioParts {
  * with all of the file, for libsndfile to judge. */
 int mega_audio_find_parts(MegaAudioParts *out, MegaAudioFile *file, MegaError *err);
 void mega_audio_parts_free(MegaAudioParts *parts);
-/* True if sound of a format that mega_audio_find_parts knows begins in these first bytes of a file,
- * behind tags, zeros or junk. */
-bool mega_audio_recognize(const void *bytes, size_t size);
-
 /* ---- For the scanners of formats ------------------------------------------------------------ */
 
 /* A new part at the end of the list, NULL without memory. */
@@ -98,6 +94,8 @@ bool mega_audio_begins(MegaAudioFile *file, uint64_t at);
 /* Each adds the part, or parts, that begin at an offset, and returns the offset behind them. */
 uint64_t mega_audio_scan_chunks(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
 uint64_t mega_audio_scan_flac(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
+/* Puts the count of samples into a STREAMINFO, and takes out what depends on the frames. */
+void mega_flac_set_total(uint8_t info[34], uint64_t total);
 uint64_t mega_audio_scan_ogg(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
 uint64_t mega_audio_scan_mpeg(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
 
@@ -106,6 +104,9 @@ uint64_t mega_audio_scan_mpeg(MegaAudioParts *parts, MegaAudioFile *file, uint64
 bool mega_audio_is_chunks(const uint8_t head[16]);
 /* Frames of MPEG audio follow one another from there: at least `least`, or up to the end. */
 bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least);
+
+/* Whether a file of a rarer format ends before its samples, as far as its header tells. */
+bool mega_audio_is_cut(MegaAudioFile *file);
 
 /* ---- Decoding MPEG audio (libmpg123) -------------------------------------------------------- */
 

@@ -70,6 +70,7 @@ static const Kind kinds[] = {
     KIND("AVI ", 8, UNREAD, "an AVI film", CONVERT_SOUND),
     KIND("RMID", 8, UNREAD, "a MIDI file", RENDER_NOTES),
     KIND("fLaC", 0, SOUND, "a FLAC recording", NULL),
+    KIND("Speex   ", 28, UNREAD, "a Speex recording", CONVERT_SOUND),
     KIND("OggS", 0, SOUND, "an Ogg recording", NULL),
     KIND("ID3", 0, SOUND, "an MP3 recording", NULL),
     KIND("\xff\xfb", 0, SOUND, "an MP3 recording", NULL),
@@ -103,6 +104,8 @@ static const Kind kinds[] = {
     KIND("\0\3\xa3\x64", 0, SOUND, "an IRCAM recording", NULL),
     KIND("\0\4\xa3\x64", 0, SOUND, "an IRCAM recording", NULL),
     SURE("PVF1\n", 0, SOUND, "a PVF recording", NULL),
+    KIND("Extended Instrument: ", 0, SOUND, "an XI recording", NULL),
+    KIND("\xf0\x7e", 0, SOUND, "an SDS recording", NULL),
     KIND("2BIT", 0, SOUND, "an AVR recording", NULL),
     KIND("ALawSoundFile**", 0, SOUND, "a Psion recording", NULL),
     KIND("\x1a\x45\xdf\xa3", 0, UNREAD, "a WebM or Matroska file", CONVERT_SOUND),
@@ -198,6 +201,13 @@ static bool looks_like_onnx(const uint8_t *data, size_t size)
 {
     return size > 4 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&
            (data[2] == 0x12 || data[2] == 0x1a || data[2] == 0x3a);
+}
+
+/* HTK: counts of samples and of units of 100 ns from one to the next, then two bytes each, waveform. */
+static bool looks_like_htk(const uint8_t *data, size_t size)
+{
+    return size > 12 && memcmp(data + 8, "\0\2\0\0", 4) == 0 && !data[4] && !data[5] && data[6] &&
+           !(data[0] & 0x80);
 }
 
 static bool looks_like_html(const uint8_t *data, size_t size)
@@ -387,6 +397,8 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
     if (looks_like_html(data, size))
         return (MegaFileKind){MEGA_ROLE_TEXT, "a web page",
                               "fetch the file itself, not the page about it"};
+    if (looks_like_htk(data, size))
+        return (MegaFileKind){MEGA_ROLE_SOUND, "an HTK recording", NULL};
     if (looks_like_onnx(data, size))
         return (MegaFileKind){MEGA_ROLE_OTHER, "an ONNX model",
                               "use the PyTorch checkpoint it was exported from, with mega-convert"};

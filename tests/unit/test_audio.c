@@ -344,14 +344,16 @@ static void test_truncated_anywhere(void **state)
 {
     static const struct {
         int format;
-        bool detected;
+        int spare; /* bytes at the end that may be missing; -1: does not notice */
     } cases[] = {
-        {SF_FORMAT_WAV | SF_FORMAT_PCM_16, true},    {SF_FORMAT_FLAC | SF_FORMAT_PCM_16, true},
-        {SF_FORMAT_AIFF | SF_FORMAT_PCM_16, true},   {SF_FORMAT_AU | SF_FORMAT_PCM_16, true},
-        {SF_FORMAT_OGG | SF_FORMAT_VORBIS, true},    {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, true},
-        {SF_FORMAT_OGG | SF_FORMAT_OPUS, true},      {SF_FORMAT_CAF | SF_FORMAT_PCM_16, true},
-        {SF_FORMAT_W64 | SF_FORMAT_PCM_16, true},    {SF_FORMAT_RF64 | SF_FORMAT_PCM_16, true},
-        {SF_FORMAT_IRCAM | SF_FORMAT_PCM_16, false}, {SF_FORMAT_PAF | SF_FORMAT_PCM_16, false},
+        {SF_FORMAT_WAV | SF_FORMAT_PCM_16, 0},    {SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 0},
+        {SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 0},   {SF_FORMAT_AU | SF_FORMAT_PCM_16, 0},
+        {SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0},    {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, 0},
+        {SF_FORMAT_OGG | SF_FORMAT_OPUS, 0},      {SF_FORMAT_CAF | SF_FORMAT_PCM_16, 0},
+        {SF_FORMAT_W64 | SF_FORMAT_PCM_16, 0},    {SF_FORMAT_RF64 | SF_FORMAT_PCM_16, 0},
+        {SF_FORMAT_NIST | SF_FORMAT_PCM_16, 0},   {SF_FORMAT_VOC | SF_FORMAT_PCM_16, 1},
+        {SF_FORMAT_SVX | SF_FORMAT_PCM_16, 0},    {SF_FORMAT_AVR | SF_FORMAT_PCM_16, 0},
+        {SF_FORMAT_IRCAM | SF_FORMAT_PCM_16, -1}, {SF_FORMAT_PAF | SF_FORMAT_PCM_16, -1},
     };
     static float tone[400];
     (void)state;
@@ -371,7 +373,7 @@ static void test_truncated_anywhere(void **state)
             const int code = read_all(test_path, &options, 1000, &samples, &count, NULL);
             free(samples);
             assert_true(count <= whole);
-            if (cases[f].detected && !code)
+            if (cases[f].spare >= 0 && cut + (size_t)cases[f].spare < size && !code)
                 fail_msg("format %#x, %zu of %zu bytes: not noticed", (unsigned)cases[f].format,
                          cut, size);
         }

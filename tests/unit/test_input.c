@@ -225,6 +225,33 @@ static void test_long_recordings(void **state)
     mega_model_free(model);
 }
 
+/* The samples of a window, and of a clip that the model wants longer, count against the limit. */
+static void test_clips_within_memory(void **state)
+{
+    static const struct {
+        int64_t length;
+        uint64_t limit;
+        int code;
+    } cases[] = {{1 << 26, 100 << 20, MEGA_ERR_LIMIT}, {1000, 100 << 20, 1}, {0, 1000, MEGA_ERR_LIMIT},
+                 {0, 0, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaModel *model = audio_model(cases[i].length);
+        InputReader *reader =
+            new_reader(model, &(InputOptions){.max_memory = cases[i].limit});
+        Input input;
+        MegaError err = {0};
+        write_ramp(path, 500);
+        assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
+        assert_int_equal(input_reader_next(reader, &input, &err), cases[i].code);
+        if (cases[i].code < 0)
+            assert_non_null(strstr(err.text, "MB of memory for"));
+        input_free(&input);
+        input_reader_free(reader);
+        mega_model_free(model);
+    }
+}
+
 static void test_windows(void **state)
 {
     /* window, hop, model's length in samples -> the clips (first, used), ended by used = 0 */
@@ -497,6 +524,31 @@ static void test_sniff(void **state)
     assert_int_equal(input_sniff("/dev/zero"), INPUT_UNKNOWN);
 }
 
+/* Sound that does not begin within the first bytes, and HTK, which has no magic. */
+static void test_sniff_sound_behind_something(void **state)
+{
+    MegaBuffer file = {0};
+    (void)state;
+    mega_put_bytes(&file, "\0\0\2\1\0\0\2\x71\0\2\0\0\0\0", 14);
+    write_file(path, file.data, file.size);
+    assert_int_equal(input_sniff(path), INPUT_AUDIO);
+    for (int zeros = 0; zeros < 2; zeros++) {
+        file.size = 0;
+        for (int i = 0; i < 1000; i++)
+            mega_put_bytes(&file, zeros ? "\0" : "header: 1\n", zeros ? 1 : 10);
+        write_file(path, file.data, file.size);
+        assert_int_equal(input_sniff(path), zeros ? INPUT_UNKNOWN : INPUT_TEXT);
+        for (int i = 0; i < 6; i++) { /* frames of MPEG 1 layer III, of 417 bytes */
+            mega_put_bytes(&file, "\xff\xfb\x90\0", 4);
+            for (int j = 0; j < 413; j++)
+                mega_put_u8(&file, 0);
+        }
+        write_file(path, file.data, file.size);
+        assert_int_equal(input_sniff(path), INPUT_AUDIO);
+    }
+    mega_buffer_free(&file);
+}
+
 static void write_model(const char *name, const char *task, const char *key)
 {
     const MegaTensorDecl decl = {
@@ -565,6 +617,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clip_is_padded_cut_or_whole),
         cmocka_unit_test(test_long_recordings),
+        cmocka_unit_test(test_clips_within_memory),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_raw),
         cmocka_unit_test(test_audio_refuses),
@@ -574,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_vocabulary_must_fit),
         cmocka_unit_test(test_sniff),
+        cmocka_unit_test(test_sniff_sound_behind_something),
         cmocka_unit_test(test_find_model),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

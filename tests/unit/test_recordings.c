@@ -240,14 +240,10 @@ static void test_chained(void **state)
     static const struct {
         int format;
         float most;
-    } cases[] = {
-        {VORBIS, 0.05f}, {OPUS, 0.05f}, {FLAC, 1e-4f}, {MP3, 0.05f}, {SF_FORMAT_OGG | FLAC, 1e-4f}};
+    } cases[] = {{VORBIS, 0.05f}, {OPUS, 0.05f}, {FLAC, 1e-4f}, {MP3, 0.05f}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char what[32];
-        SF_INFO info = {.samplerate = RATE, .channels = 1, .format = cases[i].format};
-        if (!sf_format_check(&info))
-            continue;
         snprintf(what, sizeof what, "format %#x", (unsigned)cases[i].format);
         MegaBuffer one = encoded(cases[i].format);
         assert_tones(what, &one, LENGTH, cases[i].most);
@@ -255,6 +251,79 @@ static void test_chained(void **state)
         assert_tones(what, &three, 3 * LENGTH, cases[i].most);
         mega_buffer_free(&three);
         mega_buffer_free(&one);
+    }
+}
+
+/* Appends a page of Ogg with its check sum. */
+static void put_page(MegaBuffer *out, uint8_t flags, uint64_t position, uint32_t number,
+                     const uint8_t *packet, size_t size)
+{
+    const size_t start = out->size;
+    uint32_t sum = 0;
+    mega_put_bytes(out, "OggS", 5);
+    mega_put_u8(out, flags);
+    mega_put_u64(out, position);
+    mega_put_u32(out, 77);
+    mega_put_u32(out, number);
+    mega_put_u32(out, 0);
+    mega_put_u8(out, (uint8_t)(size / 255 + 1));
+    for (size_t left = size;; left -= 255) {
+        mega_put_u8(out, left < 255 ? (uint8_t)left : 255);
+        if (left < 255)
+            break;
+    }
+    mega_put_bytes(out, packet, size);
+    for (size_t i = start; i < out->size; i++) {
+        sum ^= (uint32_t)out->data[i] << 24;
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum << 1 ^ (sum >> 31 ? 0x04c11db7u : 0);
+    }
+    mega_store_u32(out->data + start + 22, sum);
+}
+
+/* FLAC in Ogg, as flac and ffmpeg write it: a page for the header, one for the comments, then pages
+ * that need not end with a frame. Its count of samples may be missing. */
+static MegaBuffer flac_in_ogg(uint32_t total)
+{
+    MegaBuffer flac = encoded(FLAC), out = {0}, first = {0};
+    size_t at = 42;
+    uint32_t number = 0;
+    mega_store_u32(flac.data + 22, __builtin_bswap32(total));
+    mega_put_bytes(&first,
+                   "\x7f"
+                   "FLAC\1\0\0\1",
+                   9);
+    mega_put_bytes(&first, flac.data, 42);
+    put_page(&out, 2, 0, number++, first.data, first.size);
+    const size_t comment = 4 + ((size_t)flac.data[at + 2] << 8 | flac.data[at + 3]);
+    put_page(&out, 0, 0, number++, flac.data + at, comment);
+    for (at += comment; flac.data[at] != 0xff; at++)
+        continue; /* padding */
+    while (at < flac.size) {
+        const size_t size = flac.size - at < 60000 ? flac.size - at : 60000;
+        const bool last = at + size == flac.size;
+        put_page(&out, last ? 4 : 0, last ? LENGTH : UINT64_MAX, number++, flac.data + at, size);
+        at += size;
+    }
+    mega_buffer_free(&flac);
+    mega_buffer_free(&first);
+    assert_false(out.failed);
+    return out;
+}
+
+static void test_flac_in_ogg(void **state)
+{
+    static const uint32_t totals[] = {LENGTH, 0, LENGTH / 2, 2 * LENGTH};
+    (void)state;
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++) {
+        MegaBuffer file = flac_in_ogg(totals[i]);
+        assert_tones("FLAC in Ogg", &file, LENGTH, 1e-4f);
+        MegaBuffer two = join(copy_of(&file), copy_of(&file));
+        assert_tones("chained FLAC in Ogg", &two, 2 * LENGTH, 1e-4f);
+        write_file(two.data, two.size - 100);
+        assert_refused(NULL, RATE, MEGA_ERR_FORMAT, "in the middle of an Ogg page");
+        mega_buffer_free(&two);
+        mega_buffer_free(&file);
     }
 }
 
@@ -485,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_rf64),
         cmocka_unit_test(test_chunks_around_the_samples),
         cmocka_unit_test(test_chained),
+        cmocka_unit_test(test_flac_in_ogg),
         cmocka_unit_test(test_links_of_other_rates),
         cmocka_unit_test(test_flac_totals),
         cmocka_unit_test(test_tags_and_junk),

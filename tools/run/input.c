@@ -8,6 +8,7 @@
  */
 #include "input.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #define SCAN_PARTS 4        /* windows that begin within a clip of a long recording */
 #define SLACK 100           /* a part of a clip by which a recording may be longer */
 #define SNIFF_SIZE 512      /* bytes */
+#define SEARCH_SIZE 65536   /* bytes in which sound behind something else is looked for */
 
 struct InputReader {
     const MegaModel *model;
@@ -87,12 +89,13 @@ static bool looks_like_text(const uint8_t *bytes, size_t size)
             return false;
         position += length;
     }
-    return size && (position == size || (size == SNIFF_SIZE && size - position < 4));
+    return size && (position == size || (size >= SNIFF_SIZE && size - position < 4));
 }
 
 /* Files that are no input: models, checkpoints, archives, ... Some look like text. */
 static Content find_content(const uint8_t *bytes, size_t size)
 {
+    const bool is_text = looks_like_text(bytes, size < SNIFF_SIZE ? size : SNIFF_SIZE);
     const MegaFileKind kind = mega_recognize(bytes, size);
     Content content = {.name = kind.what, .advice = kind.advice};
     switch (kind.role) {
@@ -108,7 +111,9 @@ static Content find_content(const uint8_t *bytes, size_t size)
     case MEGA_ROLE_OTHER: break;
     case MEGA_ROLE_TEXT:
     case MEGA_ROLE_UNKNOWN:
-        if (!looks_like_text(bytes, size))
+        if ((!is_text || !looks_like_text(bytes, size)) && mega_audio_recognize(bytes, size))
+            return (Content){.kind = INPUT_AUDIO, .name = "a recording"}; /* behind something */
+        if (!is_text)
             return (Content){.kind = INPUT_UNKNOWN};
         content.kind = INPUT_TEXT;
         if (!content.advice)
@@ -120,7 +125,7 @@ static Content find_content(const uint8_t *bytes, size_t size)
 /* By content, of pipes as well. */
 static Content sniff_content(const char *path)
 {
-    uint8_t bytes[SNIFF_SIZE];
+    uint8_t bytes[SEARCH_SIZE];
     size_t size = 0;
     if (mega_source_peek(path, bytes, sizeof bytes, &size, NULL) || !size)
         return (Content){.kind = INPUT_UNKNOWN};
@@ -402,6 +407,19 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
 
 /* ---- Audio ---------------------------------------------------------------------------------- */
 
+/* A recording's samples count against the limit of memory. */
+static int check_memory(const InputReader *reader, uint64_t samples, MegaError *err)
+{
+    const uint64_t limit = reader->image_options.max_memory, needed = samples * sizeof(float);
+    if (!limit || needed <= limit)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s needs %.1f MB of memory for %" PRIu64 " samples, more than the limit of "
+                     "%.1f MB; shorter windows (--window) need less",
+                     mega_source_name(reader->path), (double)needed / 1e6, samples,
+                     (double)limit / 1e6);
+}
+
 static int grow(InputReader *reader, size_t needed, MegaError *err)
 {
     if (needed <= reader->capacity)
@@ -409,6 +427,9 @@ static int grow(InputReader *reader, size_t needed, MegaError *err)
     size_t capacity = reader->capacity ? reader->capacity : STEP;
     while (capacity < needed)
         capacity *= 2;
+    int code = check_memory(reader, capacity, err);
+    if (code)
+        return code;
     float *samples = realloc(reader->samples, capacity * sizeof *samples);
     if (!samples)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", capacity,
@@ -458,6 +479,9 @@ static int make_clip(const InputReader *reader, size_t used, Input *out, MegaErr
     size_t length = reader->hop ? reader->window : used; /* of a model without a length */
     if (reader->audio.length)
         length = (size_t)reader->audio.length;
+    int code = check_memory(reader, (uint64_t)reader->capacity + length, err);
+    if (code)
+        return code;
     out->values = calloc(length, sizeof *out->values);
     if (!out->values)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", length,
