@@ -623,7 +623,13 @@ int mega_bpe_apply(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer
         if (!first)
             mega_put_u8(out, ' ');
         first = false;
-        code = isolate(bpe, search, 0, word, length, out, err);
+        if (length > MEGA_BPE_MAX_WORD)
+            code =
+                mega_fail(err, MEGA_ERR_LIMIT,
+                          "a word of %zu bytes is longer than %u, the limit of byte pair encoding",
+                          length, MEGA_BPE_MAX_WORD);
+        else
+            code = isolate(bpe, search, 0, word, length, out, err);
         if (!code && out->failed)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pieces of a text");
         if (!code)

@@ -13,6 +13,7 @@
 #include "meta.h"
 
 #define MEGA_BPE_MAX_FILE (1u << 27) /* bytes */
+#define MEGA_BPE_MAX_WORD (1u << 20) /* bytes; merging takes a hundred times as many */
 #define MEGA_BPE_SEPARATOR "@@"
 
 typedef struct MegaBpe MegaBpe;

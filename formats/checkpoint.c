@@ -145,10 +145,14 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
     if (length == 0 || length > MEGA_CHECKPOINT_MAX_NAME)
         return FAIL(MEGA_ERR_LIMIT, "the name of a tensor has %zu bytes, expected 1 to %d", length,
                     MEGA_CHECKPOINT_MAX_NAME);
-    for (size_t i = 0; i < length; i++) /* --list would send them to a terminal, and NUL ends it */
-        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+    uint32_t character;
+    for (size_t i = 0, size; i < length; i += size ? size : 1) { /* of messages, and NUL ends it */
+        character = (unsigned char)name[i];
+        size = mega_utf8_decode(name + i, length - i, &character);
+        if (mega_utf8_is_control(character))
             return FAIL(MEGA_ERR_FORMAT, "the name of tensor %zu holds a control character",
                         checkpoint->count);
+    }
     if (checkpoint->count == MEGA_CHECKPOINT_MAX_TENSORS)
         return FAIL(MEGA_ERR_LIMIT, "more than %d tensors", MEGA_CHECKPOINT_MAX_TENSORS);
     if (checkpoint->count == checkpoint->capacity) {

@@ -71,12 +71,7 @@ static char *cleaned(char text[MAX_TEXT])
     while (size && !mega_utf8_valid(text, size))
         size--;
     text[size] = '\0';
-    for (unsigned char *at = (unsigned char *)text; *at; at++)
-        if (*at < ' ' || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0)) {
-            if (*at == 0xc2) /* U+0080 to U+009F */
-                at[1] = '?';
-            *at = '?';
-        }
+    mega_utf8_hide_controls(text);
     return strdup(text);
 }
 

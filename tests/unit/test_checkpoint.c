@@ -334,6 +334,10 @@ static void test_safetensors_header(void **state)
     expect_header("{" TENSOR("", "F32", "[2]", 0, 8) "}", 8, MEGA_ERR_LIMIT, "the name");
     expect_header("{" TENSOR("a\\u001b[31m", "F32", "[2]", 0, 8) "}", 8, bad,
                   "the name of tensor 0 holds a control character");
+    expect_header("{" TENSOR("a\\u009b31m", "F32", "[2]", 0, 8) "}", 8, bad,
+                  "the name of tensor 0 holds a control character");
+    expect_header("{" TENSOR("a\\u202eb", "F32", "[2]", 0, 8) "}", 8, bad,
+                  "the name of tensor 0 holds a control character");
     expect_header("{\"a\":1}", 8, bad, "expected dtype");
     expect_header("{", 8, bad, "JSON");
     expect_header("{}", 0, MEGA_ERR_MODEL, "no tensors");

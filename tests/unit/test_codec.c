@@ -272,6 +272,22 @@ static void deep_merges_are_undone(void **state)
     mega_meta_free(meta);
 }
 
+static void words_have_a_limit(void **state)
+{
+    MegaBuffer text = {0};
+    MegaError err = {0};
+    (void)state;
+    repeat(&text, "a", MEGA_BPE_MAX_WORD);
+    assert_int_equal(apply_glossary("x", (const char *)text.data, text.size, &err), 0);
+    repeat(&text, " lo", 1);
+    assert_int_equal(apply_glossary("x", (const char *)text.data, text.size, &err), 0);
+    text.size -= 3;
+    repeat(&text, "a", 1);
+    assert_int_equal(apply_glossary("x", (const char *)text.data, text.size, &err), MEGA_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "a word of 1048577 bytes is longer than 1048576"));
+    mega_buffer_free(&text);
+}
+
 /* Neither BPE nor Moses takes bytes that are no UTF-8. */
 static void broken_text_is_refused(void **state)
 {
@@ -515,13 +531,21 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moses_equals_sacremoses),
-        cmocka_unit_test(bpe_equals_subword_nmt),     cmocka_unit_test(bad_codes_are_refused),
-        cmocka_unit_test(any_blank_separates_tokens), cmocka_unit_test(bad_glossaries_are_refused),
-        cmocka_unit_test(pieces_are_joined),          cmocka_unit_test(text_comes_back),
-        cmocka_unit_test(words_are_cut_and_joined),   cmocka_unit_test(bad_codecs_are_refused),
-        cmocka_unit_test(bad_metadata_is_refused),    cmocka_unit_test(invalid_utf8_is_replaced),
-        cmocka_unit_test(limits_of_glossaries),       cmocka_unit_test(deep_merges_are_undone),
-        cmocka_unit_test(broken_text_is_refused),     cmocka_unit_test(bytes_are_not_cut),
+        cmocka_unit_test(bpe_equals_subword_nmt),
+        cmocka_unit_test(bad_codes_are_refused),
+        cmocka_unit_test(any_blank_separates_tokens),
+        cmocka_unit_test(bad_glossaries_are_refused),
+        cmocka_unit_test(pieces_are_joined),
+        cmocka_unit_test(text_comes_back),
+        cmocka_unit_test(words_are_cut_and_joined),
+        cmocka_unit_test(bad_codecs_are_refused),
+        cmocka_unit_test(bad_metadata_is_refused),
+        cmocka_unit_test(invalid_utf8_is_replaced),
+        cmocka_unit_test(limits_of_glossaries),
+        cmocka_unit_test(deep_merges_are_undone),
+        cmocka_unit_test(words_have_a_limit),
+        cmocka_unit_test(broken_text_is_refused),
+        cmocka_unit_test(bytes_are_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

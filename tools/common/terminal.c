@@ -111,3 +111,13 @@ void put_message(const char *format, va_list args)
     fputs(text, stderr);
     free(text);
 }
+
+void print_message(const char *program, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: ", program);
+    put_message(format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}

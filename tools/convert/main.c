@@ -86,22 +86,12 @@ static int usage_error(const char *format, ...)
     return 2;
 }
 
-static void report(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("mega-convert: ", stderr);
-    put_message(format, args);
-    fputc('\n', stderr);
-    va_end(args);
-}
-
 /* Exit status, after everything has been printed. */
 static int finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    report("cannot write to standard output");
+    print_message("mega-convert", "cannot write to standard output");
     return 1;
 }
 
@@ -485,12 +475,11 @@ static int tell_result(const Options *options, const char *kind, double seconds,
         if (mega_file_tensor(file, i)->tied_to < 0)
             parameters += mega_file_tensor(file, i)->elements;
     if (options->verbose)
-        fprintf(stderr,
-                "mega-convert: %s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f "
-                "s, peak memory %.1f MB\n",
-                kind, family, mega_file_tensor_count(file),
-                (unsigned long long)parameters, (unsigned long long)stored, seconds,
-                peak_megabytes());
+        print_message("mega-convert",
+                      "%s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f "
+                      "s, peak memory %.1f MB",
+                      kind, family, mega_file_tensor_count(file), (unsigned long long)parameters,
+                      (unsigned long long)stored, seconds, peak_megabytes());
     if (options->json)
         code = print_json(
             json_pack("{s:o,s:s,s:o,s:s,s:I,s:I,s:I}", "checkpoint",
@@ -512,25 +501,25 @@ static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
     const char *place = by_prefix ? names->prefix : mega_checkpoint_place(checkpoint);
     const char *other = names->has_other ? names->other : mega_checkpoint_other_place(checkpoint);
     if (averaged && other && !*other)
-        fprintf(stderr,
-                "mega-convert: note: these are the averaged weights, of '%s'; the model's own have "
-                "no such name\n",
-                place);
+        print_message("mega-convert",
+                      "note: these are the averaged weights, of '%s'; the model's own have "
+                      "no such name",
+                      place);
     else if (averaged && other)
-        fprintf(stderr,
-                "mega-convert: note: these are the averaged weights, of '%s'; the model's own are "
-                "in '%s'\n",
-                place, other);
+        print_message("mega-convert",
+                      "note: these are the averaged weights, of '%s'; the model's own are "
+                      "in '%s'",
+                      place, other);
     else if (averaged)
-        fprintf(stderr,
-                "mega-convert: note: these are averaged weights, of '%s'; the checkpoint has no "
-                "others\n",
-                place);
+        print_message("mega-convert",
+                      "note: these are averaged weights, of '%s'; the checkpoint has no "
+                      "others",
+                      place);
     else if (other)
-        fprintf(stderr,
-                "mega-convert: note: the checkpoint has averaged weights as well, in '%s'; "
-                "--weights ema takes them\n",
-                other);
+        print_message("mega-convert",
+                      "note: the checkpoint has averaged weights as well, in '%s'; "
+                      "--weights ema takes them",
+                      other);
 }
 
 static int convert(const Options *options, MegaError *err)
@@ -618,11 +607,12 @@ int main(int argc, char **argv)
     if (!options.list && !options.write.path)
         return usage_error("no output was given: -o MODEL.mega");
     if (!options.list && !options.force && access(options.write.path, F_OK) == 0) {
-        report("%s exists already; --force overwrites it", options.write.path);
+        print_message("mega-convert", "%s exists already; --force overwrites it",
+                      options.write.path);
         return 1;
     }
     if (convert(&options, &err)) {
-        report("%s", err.text);
+        print_message("mega-convert", "%s", err.text);
         return 1;
     }
     return finish_output();

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "terminal.h"
 #include "text.h"
 #include "text_input.h"
 
@@ -17,7 +18,7 @@
 static void warn(const MetadataOptions *options, const char *sentence)
 {
     if (!options->quiet)
-        fprintf(stderr, "mega-convert: note: %s\n", sentence);
+        print_message("mega-convert", "note: %s", sentence);
 }
 
 /* ---- Provenance ----------------------------------------------------------------------------- */

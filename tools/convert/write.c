@@ -11,6 +11,7 @@
 
 #include "mega_file.h"
 #include "progress.h"
+#include "terminal.h"
 
 #define MAX_REPEATED (1u << 20)
 
@@ -81,8 +82,8 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
     const MegaCheckpointTensor *from =
         spec->source[0] ? architecture_find(items->architecture, spec->source) : NULL;
     if (!from) { /* all are listed before the conversion stops */
-        fprintf(stderr, "mega-convert: tensor '%s%s' is missing\n",
-                items->architecture->names.prefix, spec->source[0] ? spec->source : spec->name);
+        print_message("mega-convert", "tensor '%s%s' is missing", items->architecture->names.prefix,
+                      spec->source[0] ? spec->source : spec->name);
         items->missing++;
         return 0;
     }
@@ -168,12 +169,12 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
             continue;
         if (is_inert(tensor)) {
             if (!options->quiet)
-                fprintf(stderr, "mega-convert: note: tensor '%s' of type %s is left out\n",
-                        tensor->name, tensor->type);
+                print_message("mega-convert", "note: tensor '%s' of type %s is left out",
+                              tensor->name, tensor->type);
             continue;
         }
-        fprintf(stderr, "mega-convert: tensor '%s' is not part of a %s\n", tensor->name,
-                items->architecture->family);
+        print_message("mega-convert", "tensor '%s' is not part of a %s", tensor->name,
+                      items->architecture->family);
         first = first ? first : tensor->name;
         unknown++;
     }
