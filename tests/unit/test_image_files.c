@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "image.h"
+#include "pictures.h"
 #include "source.h"
 
 #define INPUTS "tests/data/inputs/"
@@ -477,21 +478,53 @@ static void test_ends_of_jpeg(void **state)
     }
 }
 
+/* A progressive file may repeat its first scan, but not for ever: each goes over all blocks. */
+static void test_scans_without_end(void **state)
+{
+    (void)state;
+    MegaBuffer file = read_file("progressive.jpg"), scans = {0};
+    MegaImage expected = image_of("progressive.jpg");
+    const size_t begin = find_segment(&file, 0xda);
+    size_t end = begin + 4;
+    while (file.data[end] != 0xff || file.data[end + 1] == 0)
+        end++;
+    for (int i = 0; i < 400; i++)
+        mega_put_bytes(&scans, file.data + begin, end - begin);
+    file = replaced(file, begin, 0, scans.data, scans.size);
+    file = replaced(file, begin, 0, scans.data, scans.size);
+    assert_refused("scans", file, MEGA_ERR_LIMIT, "more than 500 scans");
+    file = read_file("progressive.jpg");
+    file = replaced(file, begin, 0, scans.data, scans.size);
+    assert_pixels("fewer scans", file, &expected);
+    mega_image_free(&expected);
+    mega_buffer_free(&scans);
+}
+
+static void test_jpegs_that_are_refused(void **state)
+{
+    (void)state;
+    MegaBuffer file = read_file("baseline.jpg");
+    size_t frame = find_segment(&file, 0xc0);
+    file.data[frame + 1] = 0xc3;
+    assert_refused("lossless", file, MEGA_ERR_FORMAT, "cannot be decoded");
+    file = read_file("baseline.jpg");
+    file.data[frame + 4] = 12;
+    assert_refused("12 bits", file, MEGA_ERR_FORMAT, "cannot be decoded");
+    file = read_file("baseline.jpg");
+    file.data[frame + 3] = 8 + 3 * 2;
+    file.data[frame + 9] = 2;
+    file = replaced(file, frame + 10 + 6, 3, NULL, 0);
+    const size_t scan = find_segment(&file, 0xda);
+    file.data[scan + 3] = 6 + 2 * 2;
+    file.data[scan + 4] = 2;
+    file = replaced(file, scan + 5 + 4, 2, NULL, 0);
+    assert_refused("two components", file, MEGA_ERR_UNSUPPORTED, "of 2 components");
+    file = read_file("baseline.jpg");
+    file.data[frame + 5] = 0xf0; /* a height of 61,440 */
+    assert_refused("too tall", file, MEGA_ERR_FORMAT, "bytes can hold");
+}
+
 /* ---- PNG ------------------------------------------------------------------------------------ */
-
-static void put_u32_be(MegaBuffer *out, size_t value)
-{
-    mega_put_u32(out, __builtin_bswap32((uint32_t)value));
-}
-
-static void put_chunk(MegaBuffer *out, const char *type, const void *data, size_t size)
-{
-    const size_t start = out->size + 4;
-    put_u32_be(out, size);
-    mega_put_bytes(out, type, 4);
-    mega_put_bytes(out, data, size);
-    put_u32_be(out, crc32(0, out->data + start, (unsigned)size + 4));
-}
 
 /* 8-bit gray, all 0, whose compressed rows are `held` bytes. */
 static MegaBuffer black_png(unsigned side, size_t held)
@@ -513,7 +546,7 @@ static MegaBuffer black_png(unsigned side, size_t held)
     uLongf packed = compressBound(held);
     uint8_t *rows = calloc(1, held), *bytes = malloc(packed);
     assert_true(rows && bytes && compress(bytes, &packed, rows, held) == Z_OK);
-    mega_put_bytes(&out, "\x89PNG\r\n\x1a\n", 8);
+    mega_put_bytes(&out, PNG_SIGNATURE, 8);
     put_chunk(&out, "IHDR", head, sizeof head);
     put_chunk(&out, "IDAT", bytes, packed);
     put_chunk(&out, "IEND", "", 0);
@@ -729,6 +762,8 @@ int main(void)
         cmocka_unit_test(test_bitmaps_that_are_refused),
         cmocka_unit_test(test_cmyk),
         cmocka_unit_test(test_ends_of_jpeg),
+        cmocka_unit_test(test_scans_without_end),
+        cmocka_unit_test(test_jpegs_that_are_refused),
         cmocka_unit_test(test_ends_of_png),
         cmocka_unit_test(test_orientations),
         cmocka_unit_test(test_damaged_exif),
