@@ -329,6 +329,37 @@ static void lines_across_blocks(void **state)
     mega_buffer_free(&expected);
 }
 
+/* A line is there as soon as its end is, before the writer goes on. */
+static void lines_come_at_once(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+        bool null;
+    } cases[] = {{"a\n", 2, false}, {"a\r", 2, false}, {"a\0", 2, true}, {"\n", 1, false}};
+    const MegaTextRules rules = {.what = "lines of text"};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int ends[2];
+        char name[32], *paths[] = {name};
+        LineReader reader;
+        MegaError err = {0};
+        assert_int_equal(pipe(ends), 0);
+        snprintf(name, sizeof name, "/proc/self/fd/%d", ends[0]);
+        assert_int_equal(write(ends[1], cases[i].text, cases[i].size), cases[i].size);
+        assert_int_equal(line_reader_begin(&reader, paths, 1, &rules, &err), 0);
+        reader.null = cases[i].null;
+        alarm(60); /* it would wait for ever */
+        assert_int_equal(line_reader_next(&reader, &err), 1);
+        assert_int_equal(reader.size, cases[i].size - 1);
+        close(ends[1]);
+        assert_int_equal(line_reader_next(&reader, &err), 0);
+        alarm(0);
+        line_reader_end(&reader);
+        close(ends[0]);
+    }
+}
+
 static void flaws_of_lines(void **state)
 {
     MegaBuffer out = {0};
@@ -366,6 +397,7 @@ int main(void)
         cmocka_unit_test(lines_of_files),
         cmocka_unit_test(lines_across_blocks),
         cmocka_unit_test(flaws_of_lines),
+        cmocka_unit_test(lines_come_at_once),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

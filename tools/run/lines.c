@@ -67,6 +67,21 @@ static int next_block(LineReader *reader, MegaError *err)
     return read_more(reader, err);
 }
 
+static bool ends_line(const LineReader *reader, uint8_t byte)
+{
+    if (reader->null)
+        return byte == 0;
+    return byte == '\n' || (byte == '\r' && !reader->rules.keep_cr);
+}
+
+static bool holds_line_end(const LineReader *reader)
+{
+    size_t at = 0;
+    while (at < reader->filled && !ends_line(reader, reader->block[at]))
+        at++;
+    return at < reader->filled;
+}
+
 static int open_next(LineReader *reader, MegaError *err)
 {
     const char *path = reader->paths[reader->next++];
@@ -87,7 +102,7 @@ static int open_next(LineReader *reader, MegaError *err)
     reader->flaw = (MegaTextFlaw){0};
     reader->at = reader->filled = 0;
     int more = 1;
-    while (more > 0 && reader->filled < HEAD && !memchr(reader->block, '\n', reader->filled))
+    while (more > 0 && reader->filled < HEAD && !holds_line_end(reader))
         more = read_more(reader, err);
     if (more < 0)
         return more;
@@ -98,13 +113,6 @@ static int open_next(LineReader *reader, MegaError *err)
 }
 
 /* ---- Lines ---------------------------------------------------------------------------------- */
-
-static bool ends_line(const LineReader *reader, uint8_t byte)
-{
-    if (reader->null)
-        return byte == 0;
-    return byte == '\n' || (byte == '\r' && !reader->rules.keep_cr);
-}
 
 /* Appends bytes of the block to the line, and NUL. */
 static int append(LineReader *reader, const uint8_t *bytes, size_t size, MegaError *err)
