@@ -36,7 +36,7 @@ LIB_SRC := \
     formats/mega_data.c \
     src/config.c src/bind.c src/model.c \
     src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/processors.c src/threads.c \
-    src/arena.c src/matmul.c \
+    src/arena.c src/ledger.c src/matmul.c \
     src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
     src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
 

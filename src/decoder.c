@@ -70,33 +70,57 @@ static void take_memory(MegaDecoder *decoder, MegaArena *arena)
     mega_logits_take(&decoder->logits, pass_rows(decoder), arena);
 }
 
-/* Bytes of all states when `reserved` positions have room. */
-static uint64_t state_bytes(const MegaDecoder *decoder, uint64_t reserved)
+/* Everything that grows with positions and sources. To grow, all memory is made first and sizes are
+ * committed last: when some of it cannot be had the decoder goes on with the sizes that it had,
+ * which any larger memory serves as well. */
+typedef struct Sizes {
+    size_t reserved, history_rows, bias_positions, longest_source;
+} Sizes;
+
+static bool has_cross(const MegaDecoder *decoder)
+{
+    return decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
+}
+
+/* Bytes of all states. */
+static uint64_t state_bytes(const MegaDecoder *decoder, const Sizes *sizes)
 {
     const MegaStackConfig *config = &decoder->config;
     const MegaStack *stack = &decoder->session->model->decoder;
     uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
+    uint64_t reserved = sizes->reserved, tables = has_cross(decoder) ? 2 : 1;
     for (int i = 0; i < config->layers; i++) {
         floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden) + MEGA_PANEL;
         floats += 2 * sequences *
                   mega_ema_state_floats((size_t)config->width, stack->layers[i].ema.states);
-        floats += decoder->history_rows * d + 2 * decoder->bias_positions;
+        floats += sizes->history_rows * d + tables * 2 * sizes->bias_positions;
     }
     return (floats + 2 * sequences * reserved) * sizeof(float);
 }
 
-/* Whether states of so many positions, and a pass over them, are allowed. */
-static int check_memory(const MegaDecoder *decoder, uint64_t reserved, MegaError *err)
+/* Counts states of these sizes, and a pass over them, if that much memory is allowed. While they
+ * grow, one array of them and the lists of ancestors are there twice. */
+static int count_memory(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
 {
+    const MegaStackConfig *config = &decoder->config;
     MegaDecoder planned = *decoder; /* which goes on as it is when this is refused */
     MegaArena dry = {0};
     char what[96];
-    planned.reserved = (size_t)reserved;
+    uint64_t widest = max_u64((uint64_t)config->zdim, (uint64_t)config->hidden) + 2;
+    uint64_t copies = decoder->reserved * decoder->sequences * widest * sizeof(float);
+    planned.reserved = sizes->reserved;
+    planned.longest_source = sizes->longest_source;
     take_memory(&planned, &dry);
-    snprintf(what, sizeof what, "decoding %zu sequences of %llu tokens", decoder->sequences,
-             (unsigned long long)reserved);
-    return mega_session_allow(decoder->session, state_bytes(decoder, reserved) + dry.used, what,
-                              err);
+    if (dry.overflow)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
+    snprintf(what, sizeof what, "decoding %zu sequences of %zu tokens", decoder->sequences,
+             sizes->reserved);
+    uint64_t bytes = state_bytes(decoder, sizes) + dry.used;
+    int code = mega_ledger_change(decoder->ledger, decoder->counted, bytes + copies, what, err);
+    if (code)
+        return code;
+    decoder->counted = bytes;
+    return mega_ledger_change(decoder->ledger, bytes + copies, bytes, NULL, NULL);
 }
 
 /* The arena for passes of the decoder as it is now; without memory it has none, and the next pass
@@ -129,18 +153,6 @@ static int grow(void *array, uint64_t count, uint64_t each, uint64_t size, MegaE
                          (double)bytes / 1e6);
     memcpy(array, &new, sizeof new);
     return 0;
-}
-
-/* Everything that grows with positions. To grow, all memory is made first and sizes are committed
- * last: when some of it cannot be had the decoder goes on with the sizes that it had, which any
- * larger memory serves as well. */
-typedef struct Sizes {
-    size_t reserved, history_rows, bias_positions;
-} Sizes;
-
-static bool has_cross(const MegaDecoder *decoder)
-{
-    return decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
 }
 
 /* Rotary biases of both attentions, for |j - i| < bias_positions. */
@@ -205,9 +217,10 @@ static int resize(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
     bool farther = sizes->bias_positions > decoder->bias_positions;
     int32_t *ancestors[2] = {NULL, NULL};
     int code = 0;
-    if (!longer && !farther && sizes->history_rows == decoder->history_rows)
+    bool wider = sizes->longest_source > decoder->longest_source;
+    if (!longer && !farther && !wider && sizes->history_rows == decoder->history_rows)
         return 0;
-    code = check_memory(decoder, sizes->reserved, err);
+    code = count_memory(decoder, sizes, err);
     for (int i = 0; i < decoder->config.layers && !code; i++)
         code = grow_layer(decoder, &decoder->layers[i], sizes, err);
     if (!code && longer)
@@ -219,9 +232,11 @@ static int resize(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
         free(decoder->next_ancestors);
         decoder->ancestors = ancestors[0];
         decoder->next_ancestors = ancestors[1];
-        decoder->reserved = sizes->reserved;
-        decoder->planned = false;
     }
+    if (longer || wider)
+        decoder->planned = false;
+    decoder->reserved = sizes->reserved;
+    decoder->longest_source = sizes->longest_source;
     decoder->history_rows = sizes->history_rows;
     decoder->bias_positions = sizes->bias_positions;
     if (farther)
@@ -254,7 +269,8 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
         reserved = chunk > 0 && reserved > chunk ? chunk : reserved;
     }
     Sizes sizes = {.reserved = (size_t)reserved, .history_rows = history_for(decoder, end),
-                   .bias_positions = decoder->bias_positions};
+                   .bias_positions = decoder->bias_positions,
+                   .longest_source = decoder->longest_source};
     if (rotary && sizes.bias_positions < reserved)
         sizes.bias_positions = (size_t)reserved;
     if (rotary && has_cross(decoder) && sizes.bias_positions < end)
@@ -266,14 +282,13 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 /* Room for sources of up to `length` positions. */
 static int reserve_source(MegaDecoder *decoder, size_t length, MegaError *err)
 {
-    Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions};
+    Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions,
+                   decoder->longest_source};
+    if (length > sizes.longest_source)
+        sizes.longest_source = length;
     if (decoder->config.bias == MEGA_BIAS_ROTARY && sizes.bias_positions < length)
         sizes.bias_positions = length;
     int code = resize(decoder, &sizes, err);
-    if (!code && length > decoder->longest_source) {
-        decoder->longest_source = length;
-        decoder->planned = false;
-    }
     return code ? code : plan_memory(decoder, err);
 }
 
@@ -336,6 +351,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     if (!decoder)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
     decoder->session = session;
+    decoder->ledger = mega_ledger_hold(session->ledger);
     decoder->config = model->config.decoder;
     decoder->sequences = options->sequences ? (size_t)options->sequences : 1;
     decoder->truncate = options->truncate && decoder->config.truncation > 0;
@@ -385,6 +401,8 @@ void mega_decoder_free(MegaDecoder *decoder)
     free(decoder->ancestors);
     free(decoder->next_ancestors);
     mega_arena_free(&decoder->arena);
+    mega_ledger_change(decoder->ledger, decoder->counted, 0, NULL, NULL);
+    mega_ledger_drop(decoder->ledger);
     free(decoder);
 }
 
@@ -477,7 +495,9 @@ const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)
 {
-    return (size_t)state_bytes(decoder, decoder->reserved) + decoder->arena.size;
+    const Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions,
+                         decoder->longest_source};
+    return (size_t)state_bytes(decoder, &sizes) + decoder->arena.size;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -564,17 +584,31 @@ static int check_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_
     return 0;
 }
 
+int64_t mega_decoder_positions(const MegaConfig *model, int chunk)
+{
+    const MegaTargetConfig *target = &model->target;
+    int64_t limit = INT64_MAX;
+    if (model->decoder.bias != MEGA_BIAS_SIMPLE)
+        return limit;
+    if (chunk == 0)
+        limit = model->decoder.max_positions;
+    if (model->task == MEGA_TASK_TRANSLATE && target->cross_positions < limit)
+        limit = target->cross_positions;
+    return limit;
+}
+
+bool mega_decoder_full(const MegaDecoder *decoder)
+{
+    return decoder->position >= mega_decoder_positions(&decoder->session->model->config,
+                                                       decoder->config.chunk);
+}
+
 /* Whether `more` positions fit the model's tables. */
 static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *err)
 {
-    const MegaStackConfig *config = &decoder->config;
-    const MegaConfig *model = &decoder->session->model->config;
-    int64_t limit = INT64_MAX, end = decoder->position + (int64_t)more;
-    if (config->bias == MEGA_BIAS_SIMPLE && config->chunk == 0)
-        limit = config->max_positions;
-    if (config->bias == MEGA_BIAS_SIMPLE && model->task == MEGA_TASK_TRANSLATE &&
-        model->target.cross_positions < limit)
-        limit = model->target.cross_positions;
+    int64_t end = decoder->position + (int64_t)more;
+    int64_t limit = mega_decoder_positions(&decoder->session->model->config,
+                                           decoder->config.chunk);
     if (end > limit)
         return mega_fail(err, MEGA_ERR_INPUT,
                          "the sequence has %lld tokens, but the model was made for at most %lld",

@@ -62,10 +62,18 @@ struct MegaDecoder {
     int32_t *ancestors, *next_ancestors;         /* [sequences][reserved] */
     MegaDecoderLayer *layers;
     bool planned; /* memory has room for `reserved` positions and the longest source */
+    MegaLedger *ledger;
+    uint64_t counted; /* bytes in it */
     MegaArena arena;
     MegaPassMemory memory;
     MegaLogits logits;
 };
+
+/* How many tokens a decoder with that chunk can read: as many as the tables of a simple bias have
+ * positions, else any number. */
+int64_t mega_decoder_positions(const MegaConfig *model, int chunk);
+/* Whether it has read all of them. */
+bool mega_decoder_full(const MegaDecoder *decoder);
 
 /* Rows of a task. */
 #define MEGA_QUERY_ROWS 32

@@ -272,7 +272,8 @@ static void run_channels(void *context, size_t task, int worker)
         return;
     pass.q += d;
     pass.w += d;
-    pass.qt += ema->qt ? d : 0;
+    if (ema->qt)
+        pass.qt += d;
     pass.backward = true;
     pass.shifted = ema->shifted;
     pass.omega = ema->omega;

@@ -133,9 +133,18 @@ typedef struct Embed {
     size_t begin, length; /* its positions in the workspace */
 } Embed;
 
+/* Rows that are embedded at once: MEGA_ROW_BLOCK, and fewer of frames and patches so large that as
+ * many of them would take more than BLOCK_FLOATS. No result depends on it. */
+#define BLOCK_FLOATS (1u << 22)
+static size_t block_rows(const MegaEmbedConfig *config)
+{
+    uint64_t rows = BLOCK_FLOATS / (mega_embed_fan_in(config) + 1);
+    return rows < 1 ? 1 : rows < MEGA_ROW_BLOCK ? (size_t)rows : MEGA_ROW_BLOCK;
+}
+
 uint64_t mega_embed_scratch(const MegaConfig *config)
 {
-    return mega_embed_fan_in(&config->embed) * MEGA_ROW_BLOCK;
+    return mega_embed_fan_in(&config->embed) * block_rows(&config->embed);
 }
 
 static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
@@ -191,9 +200,9 @@ static void embed_rows(void *context, size_t task, int worker)
     const Embed *embed = context;
     const MegaWorkspace *w = embed->run->workspace;
     const MegaLinearWeights *weights = &embed->weights->embed;
-    size_t d = (size_t)embed->run->config->width, first = task * MEGA_ROW_BLOCK;
-    size_t rows = embed->length - first;
-    rows = rows < MEGA_ROW_BLOCK ? rows : MEGA_ROW_BLOCK;
+    size_t d = (size_t)embed->run->config->width, most = block_rows(embed->config);
+    size_t first = task * most, rows = embed->length - first;
+    rows = rows < most ? rows : most;
     float *x = w->x + (embed->begin + first) * d;
     switch (embed->config->kind) {
     case MEGA_EMBED_TOKENS:
@@ -222,5 +231,6 @@ void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const Meg
                     const MegaNorm *norm, const MegaInput *input, size_t begin, size_t length)
 {
     Embed embed = {run, &config->embed, weights, norm, input, begin, length};
-    mega_pool_run(run->pool, (length + MEGA_ROW_BLOCK - 1) / MEGA_ROW_BLOCK, embed_rows, &embed);
+    size_t most = block_rows(&config->embed);
+    mega_pool_run(run->pool, (length + most - 1) / most, embed_rows, &embed);
 }

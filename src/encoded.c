@@ -3,6 +3,7 @@
  */
 #include "encoded.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,25 +24,41 @@ static void take_memory(MegaEncoded *encoded, MegaArena *arena)
     }
 }
 
-static MegaEncoded *new_encoded(const MegaModel *model, size_t length)
+static int new_encoded(MegaEncoded **out, const MegaSession *session, size_t length,
+                       MegaError *err)
 {
+    const MegaModel *model = session->model;
+    char what[64];
+    size_t layers = (size_t)model->config.decoder.layers;
+    MegaArena dry = {0};
+    *out = NULL;
+    snprintf(what, sizeof what, "an encoded source of %zu tokens", length);
     MegaEncoded *encoded = calloc(1, sizeof *encoded);
     if (!encoded)
-        return NULL;
-    size_t layers = (size_t)model->config.decoder.layers;
-    *encoded = (MegaEncoded){.model = model, .length = length};
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", what);
+    *encoded = (MegaEncoded){.model = model, .length = length,
+                             .ledger = mega_ledger_hold(session->ledger)};
     encoded->keys = calloc(layers, sizeof *encoded->keys);
     encoded->values = calloc(layers, sizeof *encoded->values);
-    MegaArena dry = {0};
-    if (encoded->keys && encoded->values) {
+    int code = encoded->keys && encoded->values
+                   ? 0
+                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", what);
+    if (!code) {
         take_memory(encoded, &dry);
-        if (!dry.overflow && mega_arena_reserve(&encoded->arena, dry.used, NULL) == 0) {
-            take_memory(encoded, &encoded->arena);
-            return encoded;
-        }
+        code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "%s is too long", what)
+                            : mega_ledger_change(encoded->ledger, 0, dry.used, what, err);
     }
-    mega_encoded_free(encoded);
-    return NULL;
+    if (!code) {
+        encoded->counted = dry.used;
+        code = mega_arena_reserve(&encoded->arena, dry.used, err);
+    }
+    if (code) {
+        mega_encoded_free(encoded);
+        return code;
+    }
+    take_memory(encoded, &encoded->arena);
+    *out = encoded;
+    return 0;
 }
 
 void mega_encoded_free(MegaEncoded *encoded)
@@ -49,6 +66,8 @@ void mega_encoded_free(MegaEncoded *encoded)
     if (!encoded)
         return;
     mega_arena_free(&encoded->arena);
+    mega_ledger_change(encoded->ledger, encoded->counted, 0, NULL, NULL);
+    mega_ledger_drop(encoded->ledger);
     free(encoded->keys);
     free(encoded->values);
     free(encoded);
@@ -93,10 +112,9 @@ static int encode_group(MegaSession *session, const MegaInput *inputs, const siz
     const float *states;
     int code = mega_session_run_encoder(session, inputs, lengths, count, 0, &states, err);
     for (size_t i = 0; i < count && !code; i++) {
-        out[i] = new_encoded(session->model, lengths[i]);
-        if (!out[i])
-            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an encoded source of %zu tokens",
-                             lengths[i]);
+        code = new_encoded(&out[i], session, lengths[i], err);
+        if (code)
+            break;
         memcpy(out[i]->states, states, lengths[i] * d * sizeof *states);
         states += lengths[i] * d;
     }

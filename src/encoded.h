@@ -6,6 +6,7 @@
 #define MEGA_ENCODED_H
 
 #include "arena.h"
+#include "ledger.h"
 
 struct MegaEncoded {
     const MegaModel *model;
@@ -14,6 +15,8 @@ struct MegaEncoded {
     float **keys;   /* [decoder layers] of [S][z] */
     float **values; /* [decoder layers] of [S][d] */
     MegaArena arena;
+    MegaLedger *ledger;
+    uint64_t counted; /* bytes in the ledger */
 };
 
 /* Encodes `count` sources, many at a time; out [count], of which some may be there after an error.

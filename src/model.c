@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "embed.h"
+#include "ledger.h"
 
 /* Plain tensors are used from the mapping without reading them first. Files up to this size have
  * their checksums verified all the same, since that costs a few milliseconds. */
@@ -25,6 +27,7 @@ typedef struct Binding {
     MegaPacked *parts;  /* matrix: its parts, one below the other */
     int part_count;
     uint64_t part_rows[MEGA_MAX_PARTS];
+    bool copied;        /* at least a part is not used in place */
     void *target[MEGA_MAX_PARTS]; /* where floats, or a part, are decoded to; NULL: in place */
 } Binding;
 
@@ -94,6 +97,7 @@ static void place_floats(const MegaFile *file, Binding *binding, MegaArena *aren
         *binding->slot = data;
         return;
     }
+    binding->copied = true;
     binding->target[0] = mega_arena_floats(arena, tensor->elements);
     *binding->slot = binding->target[0];
 }
@@ -112,6 +116,7 @@ static void place_matrix(const MegaFile *file, Binding *binding, MegaArena *aren
             continue;
         }
         uint64_t bytes = mega_packed_bytes(tensor->dtype, rows, columns);
+        binding->copied = true;
         binding->target[i] = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
         part->panels = binding->target[i];
         if (binding->target[i])
@@ -161,7 +166,7 @@ static uint64_t count_in_place(const Loader *loader)
     uint64_t bytes = 0;
     for (size_t i = 0; i < mega_file_tensor_count(loader->model->file); i++) {
         const Binding *binding = &loader->bindings[i];
-        if (binding->tensor->tied_to < 0 && !needs_decoding(binding))
+        if (binding->tensor->tied_to < 0 && !binding->copied)
             bytes += binding->tensor->stored_size;
     }
     return bytes;
@@ -407,7 +412,56 @@ static void free_stack(MegaStack *stack)
     free(stack->layers);
 }
 
-static int load(MegaModel *model, MegaError *err)
+/* What a model may need when no limit is given. Weights that a compressed file holds come out a few
+ * times larger; only a file made for it says a gigabyte in a megabyte. */
+#define TRUSTED_BYTES (256ull << 20)
+#define TRUSTED_RATIO 64
+
+/* Bytes of an input whose size the metadata states: a clip of sound, or a picture and its values.
+ * What is not stated, or not as it must be, is none of the loader's business. */
+static uint64_t stated_input(const MegaMeta *meta)
+{
+    int64_t length = 0, width = 0, height = 0, channels = 0;
+    if (mega_meta_get_int(meta, "audio.length", 0, INT32_MAX, &length, NULL) == 0)
+        return (uint64_t)length * sizeof(float);
+    if (mega_meta_get_int(meta, "image.width", 1, 65536, &width, NULL) ||
+        mega_meta_get_int(meta, "image.height", 1, 65536, &height, NULL) ||
+        mega_meta_get_int(meta, "image.channels", 1, 4, &channels, NULL))
+        return 0;
+    return (uint64_t)(width * height * channels) * (sizeof(float) + 1);
+}
+
+/* Before memory is taken for the weights: whether that and an input are allowed. */
+static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_memory,
+                        MegaError *err)
+{
+    MegaModel *model = loader->model;
+    const char *name = mega_file_name(model->file);
+    MegaArena dry = {0};
+    uint64_t size = mega_file_size(model->file), trusted, needed = 0;
+    uint64_t input = stated_input(mega_file_meta(model->file));
+    derive(model, &dry);
+    bool fits = !dry.overflow && mega_add(storage, dry.used, &needed) &&
+                mega_add(needed, count_in_place(loader), &needed);
+    if (!fits || needed > UINT64_MAX - input)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s: the model is too large", name);
+    if (max_memory && needed > max_memory)
+        return mega_ledger_fail(needed, needed, max_memory, "the model", err);
+    if (max_memory && needed + input > max_memory)
+        return mega_ledger_fail(needed + input, needed, max_memory, "an input of the model", err);
+    trusted = size < (UINT64_MAX - TRUSTED_BYTES) / TRUSTED_RATIO
+                  ? TRUSTED_BYTES + TRUSTED_RATIO * size
+                  : UINT64_MAX;
+    if (!max_memory && needed + input > trusted)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s: the model needs %.1f MB of memory, more than the %.1f MB that a file "
+                         "of %llu bytes is trusted with; a limit of memory (--max-memory) allows it",
+                         name, (double)(needed + input) / 1e6, (double)trusted / 1e6,
+                         (unsigned long long)size);
+    return 0;
+}
+
+static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
 {
     Loader loader = {.model = model};
     MegaArena dry = {0};
@@ -427,13 +481,15 @@ static int load(MegaModel *model, MegaError *err)
                           &loader, err);
     if (!code)
         code = check_all_bound(&loader, err);
-    if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
-        code = mega_file_verify(model->file, err);
     if (code)
         goto out;
     place_all(&loader, &dry);
     code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
-                        : mega_arena_reserve(&model->storage, dry.used, err);
+                        : check_memory(&loader, dry.used, max_memory, err);
+    if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
+        code = mega_file_verify(model->file, err);
+    if (!code)
+        code = mega_arena_reserve(&model->storage, dry.used, err);
     if (code)
         goto out;
     place_all(&loader, &model->storage);
@@ -456,7 +512,7 @@ out:
 }
 
 /* Takes over the file. */
-static int model_new(MegaModel **out, MegaFile *file, MegaError *err)
+static int model_new(MegaModel **out, MegaFile *file, uint64_t max_memory, MegaError *err)
 {
     MegaModel *model = calloc(1, sizeof *model);
     *out = NULL;
@@ -465,7 +521,7 @@ static int model_new(MegaModel **out, MegaFile *file, MegaError *err)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
     }
     model->file = file;
-    int code = load(model, err);
+    int code = load(model, max_memory, err);
     if (code) {
         mega_model_free(model);
         return code;
@@ -474,12 +530,18 @@ static int model_new(MegaModel **out, MegaFile *file, MegaError *err)
     return 0;
 }
 
-int mega_model_open(MegaModel **out, const char *path, MegaError *err)
+int mega_model_open_with(MegaModel **out, const char *path, const MegaModelOptions *options,
+                         MegaError *err)
 {
     MegaFile *file;
     *out = NULL;
     int code = mega_file_open(&file, path, err);
-    return code ? code : model_new(out, file, err);
+    return code ? code : model_new(out, file, options ? options->max_memory : 0, err);
+}
+
+int mega_model_open(MegaModel **out, const char *path, MegaError *err)
+{
+    return mega_model_open_with(out, path, NULL, err);
 }
 
 int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size, MegaError *err)
@@ -487,7 +549,7 @@ int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size, Mega
     MegaFile *file;
     *out = NULL;
     int code = mega_file_from_memory(&file, bytes, size, "(memory)", err);
-    return code ? code : model_new(out, file, err);
+    return code ? code : model_new(out, file, 0, err);
 }
 
 void mega_model_free(MegaModel *model)

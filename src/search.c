@@ -71,6 +71,7 @@ typedef struct Batch {
     Candidate *merged; /* [beam][2 beam] */
     int32_t *history;  /* [threads][history_size], longest hypothesis + 2 */
     size_t history_size;
+    uint64_t counted; /* bytes in the session's ledger */
     MegaError *err;
 } Batch;
 
@@ -266,12 +267,25 @@ static size_t merge_rows(const Batch *batch, const Row *rows, int count)
 
 /* ---- Hypotheses ----------------------------------------------------------------------------- */
 
-static int grow_nodes(const Batch *batch, Search *search, size_t more)
+/* Counts more memory of the search, if that much is allowed. */
+static int count_memory(Batch *batch, uint64_t bytes)
+{
+    int code = mega_ledger_change(batch->session->ledger, batch->counted, batch->counted + bytes,
+                                  "this search", batch->err);
+    batch->counted += code ? 0 : bytes;
+    return code;
+}
+
+static int grow_nodes(Batch *batch, Search *search, size_t more)
 {
     size_t length = search->encoded->length, needed = search->node_count + more;
     if (needed <= search->node_capacity)
         return 0;
     size_t capacity = 2 * needed;
+    uint64_t each = sizeof(Node) + (batch->options->alignments ? length * sizeof(float) : 0);
+    int code = count_memory(batch, (capacity - search->node_capacity) * each);
+    if (code)
+        return code;
     Node *nodes = realloc(search->nodes, capacity * sizeof *nodes);
     if (nodes)
         search->nodes = nodes;
@@ -300,10 +314,14 @@ static size_t add_node(const Batch *batch, Search *search, const Candidate *cand
     return number;
 }
 
-static int finish_hypothesis(const Batch *batch, Search *search, size_t node, float sum)
+static int finish_hypothesis(Batch *batch, Search *search, size_t node, float sum)
 {
     MegaTranslation *out = search->out;
     size_t length = batch->step + 1, source = search->encoded->length;
+    size_t attention = batch->options->alignments ? length * source : 0;
+    int code = count_memory(batch, (2 * (uint64_t)length + attention) * sizeof(float));
+    if (code)
+        return code;
     MegaHypothesis *hypothesis = &out->hypotheses[out->count++];
     *hypothesis = (MegaHypothesis){.length = length, .score = sum};
     if (!batch->options->unnormalized)
@@ -365,8 +383,8 @@ static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *op
     double wanted = options->max_len_a * (double)source_length + options->max_len_b;
     double limit = config->target.max_positions - 1;
     /* what the decoder's tables allow counts the initial </s> */
-    if (config->decoder.bias == MEGA_BIAS_SIMPLE && config->target.cross_positions - 1 < limit)
-        limit = config->target.cross_positions - 1;
+    double tables = (double)mega_decoder_positions(config, config->decoder.chunk) - 1;
+    limit = tables < limit ? tables : limit;
     return wanted < limit ? (size_t)wanted : (size_t)limit;
 }
 
@@ -413,8 +431,10 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     MegaDecoderOptions decoder = {.sequences = (int)rows,
                                   .best = best_needed(batch->target, options)};
     int code = 0;
-    uint64_t lists = (uint64_t)rows * (uint64_t)batch->target->vocab * sizeof(float);
-    code = mega_session_allow(batch->session, lists, "this search", batch->err);
+    uint64_t each = (uint64_t)batch->target->vocab * sizeof(float) +
+                    2 * (uint64_t)options->beam * sizeof(Candidate) + sizeof(Row);
+    code = count_memory(batch, rows * each + 2 * (uint64_t)options->beam *
+                                                 (uint64_t)options->beam * sizeof(Candidate));
     if (code)
         return code;
     batch->searches = calloc((size_t)batch->count, sizeof *batch->searches);
@@ -509,6 +529,7 @@ static void free_batch(Batch *batch)
         free(batch->searches[i].attention);
         free(batch->searches[i].live);
     }
+    mega_ledger_change(batch->session->ledger, batch->counted, 0, NULL, NULL);
     free(batch->searches);
     free(batch->logits);
     free(batch->tokens);

@@ -35,15 +35,7 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
 int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
                        MegaError *err)
 {
-    uint64_t model = mega_model_memory(session->model);
-    uint64_t needed = model + session->arena.size + bytes;
-    if (session->max_memory == 0 || needed <= session->max_memory)
-        return 0;
-    return mega_fail(err, MEGA_ERR_LIMIT,
-                     "%s needs %.1f MB of memory, of which %.1f MB are the model; %.1f MB are "
-                     "allowed",
-                     what, (double)needed / 1e6, (double)model / 1e6,
-                     (double)session->max_memory / 1e6);
+    return mega_ledger_check(session->ledger, bytes, what, err);
 }
 
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
@@ -55,7 +47,12 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     if (!session)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     session->model = model;
-    session->max_memory = options ? options->max_memory : 0;
+    session->ledger =
+        mega_ledger_new(mega_model_memory(model), options ? options->max_memory : 0);
+    if (!session->ledger) {
+        mega_session_free(session);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    }
     int code = choose_kernels(session, options ? options->cpu : NULL, err);
     if (!code)
         code = mega_session_allow(session, 0, "the model", err);
@@ -68,8 +65,10 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     }
     if (!code) {
         mega_head_take(&session->head, &model->config, &dry);
-        code = mega_arena_reserve(&session->head_arena, dry.used, err);
+        code = mega_ledger_change(session->ledger, 0, dry.used, "a session", err);
     }
+    if (!code)
+        code = mega_arena_reserve(&session->head_arena, dry.used, err);
     if (code) {
         mega_session_free(session);
         return code;
@@ -87,6 +86,7 @@ void mega_session_free(MegaSession *session)
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
+    mega_ledger_drop(session->ledger);
     free(session->rotary);
     free(session);
 }
@@ -134,6 +134,23 @@ static bool planned(const MegaSession *session, const size_t *lengths, size_t co
     return same;
 }
 
+/* Room for `size` bytes in the arena, and in the ledger. */
+static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
+{
+    char what[64];
+    size_t before = session->arena.size;
+    if (size > before) {
+        snprintf(what, sizeof what, "an input of %zu positions", session->workspace.length);
+        int code = mega_ledger_change(session->ledger, before, size, what, err);
+        if (code)
+            return code;
+    }
+    int code = mega_arena_reserve(&session->arena, size, err);
+    if (code) /* the arena is gone */
+        mega_ledger_change(session->ledger, size > before ? size : before, 0, NULL, NULL);
+    return code;
+}
+
 static int plan(MegaSession *session, const size_t *lengths, size_t count, MegaError *err)
 {
     const MegaModel *model = session->model;
@@ -153,13 +170,8 @@ static int plan(MegaSession *session, const size_t *lengths, size_t count, MegaE
     if (dry.overflow)
         code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
                          shape.length);
-    if (!code && dry.used > session->arena.size) {
-        char what[64];
-        snprintf(what, sizeof what, "an input of %zu positions", shape.length);
-        code = mega_session_allow(session, dry.used - session->arena.size, what, err);
-    }
     if (!code)
-        code = mega_arena_reserve(&session->arena, dry.used, err);
+        code = reserve_arena(session, dry.used, err);
     if (code) {
         session->workspace.length = 0;
         return code;

@@ -8,13 +8,14 @@
 #define MEGA_SESSION_H
 
 #include "head.h"
+#include "ledger.h"
 #include "model.h"
 
 struct MegaSession {
     const MegaModel *model;
     const MegaKernels *kernels;
     MegaPool *pool;
-    uint64_t max_memory; /* 0: no limit */
+    MegaLedger *ledger;
     MegaEmaPath ema_path; /* AUTO unless a test forces one */
     MegaEmaPlan ema_plan;
     MegaArena arena;         /* grows with the input */
@@ -34,7 +35,7 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
 /* Whether an input of this length may be one of several: the same bits as alone. */
 bool mega_session_packs(const MegaSession *session, size_t length);
 
-/* Whether `bytes` more than the model and the session's own memory are allowed; what they are for
+/* Whether `bytes` more than all that was made with the session are allowed; what they are for
  * begins the message. */
 int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
                        MegaError *err);

@@ -418,7 +418,8 @@ static int run(Options *options)
     double begun = clock_seconds();
     char *path = NULL;
     int code = open_model(&bench.model, &path, options->model, MEGA_TASK_CLASSIFY,
-                          options->input ? input_sniff(options->input) : INPUT_UNKNOWN, &err);
+                          options->input ? input_sniff(options->input) : INPUT_UNKNOWN,
+                          options->session.max_memory, &err);
     options->model = path;
     if (!code) {
         choose_lengths(options, mega_model_config(bench.model));

@@ -282,7 +282,7 @@ static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError 
     double begun = clock_seconds();
     InputOptions input = c->options->input;
     int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
-                          kind, err);
+                          kind, c->options->session.max_memory, err);
     if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
         code = fail_other_model(engine, kind, err);
     input.warn = c->options->quiet ? NULL : report_warning;

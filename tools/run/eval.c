@@ -156,7 +156,9 @@ static void run_row(void *context, size_t task, int worker)
 static int prepare(Eval *eval, MegaError *err)
 {
     const Options *options = eval->options;
-    int code = mega_model_open(&eval->model, options->model, err);
+    int code = mega_model_open_with(
+        &eval->model, options->model,
+        &(MegaModelOptions){.max_memory = options->session.max_memory}, err);
     if (!code)
         code = manifest_read(&eval->manifest, options->manifest, options->root, options->split,
                              (size_t)options->limit, err);

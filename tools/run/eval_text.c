@@ -123,7 +123,9 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
 static int open_translator(Pairs *pairs, MegaError *err)
 {
     double begun = clock_seconds();
-    int code = mega_model_open(&pairs->model, pairs->options->model, err);
+    int code = mega_model_open_with(
+        &pairs->model, pairs->options->model,
+        &(MegaModelOptions){.max_memory = pairs->options->session.max_memory}, err);
     if (!code)
         code = mega_session_new(&pairs->session, pairs->model, &pairs->options->session, err);
     const MegaMeta *meta = code ? NULL : mega_model_meta(pairs->model);

@@ -115,8 +115,10 @@ static int choose_model(const ExplainOptions *options, const char *input, MegaMo
                            : options->text        ? INPUT_TEXT
                                                   : input_sniff(input);
     if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
-        return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind, err);
-    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT, err);
+        return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind,
+                          options->session.max_memory, err);
+    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
+                      options->session.max_memory, err);
 }
 
 static void print_drawn(const ExplainOptions *options, char **inputs, int count)

@@ -328,10 +328,11 @@ int named_model(char **path, const char *given, MegaError *err)
 }
 
 int open_model(MegaModel **model, char **path, const char *given, MegaTask task, InputKind kind,
-               MegaError *err)
+               uint64_t max_memory, MegaError *err)
 {
+    const MegaModelOptions options = {.max_memory = max_memory};
     int code = given ? named_model(path, given, err) : find_model(path, task, kind, err);
-    return code ? code : mega_model_open(model, *path, err);
+    return code ? code : mega_model_open_with(model, *path, &options, err);
 }
 
 InputKind model_kind(const MegaModel *model)

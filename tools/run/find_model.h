@@ -34,10 +34,10 @@ void model_list_free(ModelList *list);
 int find_model(char **path, MegaTask task, InputKind kind, MegaError *err);
 /* What -m stands for: a file, or the name of a model that is found. *path: free(). */
 int named_model(char **path, const char *given, MegaError *err);
-/* Opens what -m names or, if given is NULL, what find_model finds. *path: free(), also after an
- * error. */
+/* Opens what -m names or, if given is NULL, what find_model finds. max_memory as in
+ * MegaModelOptions. *path: free(), also after an error. */
 int open_model(MegaModel **model, char **path, const char *given, MegaTask task, InputKind kind,
-               MegaError *err);
+               uint64_t max_memory, MegaError *err);
 
 /* "classify", as general.task has it. */
 const char *task_name(MegaTask task);

@@ -327,7 +327,8 @@ static int run(Options *options)
     int status = 0, code = named_model(&path, options->model, &err);
     if (!code) {
         options->model = path;
-        code = mega_model_open(&model, path, &err);
+        code = mega_model_open_with(
+            &model, path, &(MegaModelOptions){.max_memory = options->session.max_memory}, &err);
     }
     if (!code && strcmp(options->stage, "list") == 0) {
         list_stages(options, model);

@@ -11,6 +11,7 @@
 
 #include "codec.h"
 #include "command_line.h"
+#include "decoder.h"
 #include "find_model.h"
 #include "lines.h"
 #include "model.h"
@@ -153,7 +154,7 @@ static void take_token(Generator *g, Sample *sample, int32_t token)
         sample->reason = "end";
     else if (cut_at_stop(g, &sample->text))
         sample->reason = "stop";
-    else if (sample->count == g->options->max_tokens)
+    else if (sample->count == g->options->max_tokens || mega_decoder_full(g->decoder))
         sample->reason = "length";
     if (g->streams && g->codec)
         flush_text(g, &sample->text,
@@ -342,7 +343,7 @@ static int load_model(Generator *g, MegaError *err)
     char *path = NULL;
     double begun = clock_seconds();
     int code = open_model(&g->model, &path, g->options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
-                          err);
+                          g->options->session.max_memory, err);
     if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
         code = fail_wrong_model(g->model, path, "to continue texts", MEGA_TASK_GENERATE,
                                 INPUT_TEXT, err);

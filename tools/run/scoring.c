@@ -39,7 +39,7 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     double begun = clock_seconds();
     *scorer = (Scorer){.ids = options->ids, .pre_tokenized = options->pre_tokenized};
     int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
-                          err);
+                          options->session.max_memory, err);
     if (!code && mega_model_task(scorer->model) == MEGA_TASK_CLASSIFY)
         code = fail_wrong_model(scorer->model, path, "to score texts", MEGA_TASK_GENERATE,
                                 INPUT_TEXT, err);

@@ -379,7 +379,7 @@ static int load(Translator *t, MegaError *err)
     char *path = NULL;
     double begun = clock_seconds();
     int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
-                          err);
+                          t->options->session.max_memory, err);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
         code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE, INPUT_TEXT,
                                 err);
