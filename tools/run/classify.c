@@ -99,6 +99,7 @@ typedef struct Engine {
 typedef struct Classifier {
     const Options *options;
     bool explained; /* what is printed of a long recording */
+    InputKind kind; /* of the input that came last */
     Engine engines[KIND_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
                                    the first one serves all */
     bool show_path;
@@ -400,9 +401,8 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
     Heard heard = {.c = c, .engine = engine, .path = path};
     double begun = clock_seconds();
     int more = input_reader_begin(engine->reader, path, second, &err);
-    if (more == MEGA_ERR_INPUT && c->options->model && strcmp(path, "-") != 0 &&
-        input_sniff(path) != model_kind(engine->model))
-        advise_classifier(input_sniff(path), &err);
+    if (more == MEGA_ERR_INPUT && c->options->model && c->kind != model_kind(engine->model))
+        advise_classifier(c->kind, &err);
     for (more = more ? more : 1; more > 0;) {
         Input input = {0};
         more = input_reader_next(engine->reader, &input, &err);
@@ -443,7 +443,7 @@ static InputKind kind_of(const Options *options, const char *path)
 static bool take_path(Classifier *c, const char *path)
 {
     MegaError err = {0};
-    const InputKind kind = kind_of(c->options, path);
+    const InputKind kind = c->kind = kind_of(c->options, path);
     Engine *engine = &c->engines[c->options->model ? INPUT_UNKNOWN : kind];
     if (kind == INPUT_UNKNOWN && !c->options->model) {
         input_fail_unknown(path, &err);
@@ -454,7 +454,7 @@ static bool take_path(Classifier *c, const char *path)
         free_engine(engine);
         if (!c->options->model) { /* another kind of input may have a model */
             MegaError inner = err;
-            mega_fail(&err, inner.code, "%s: %s", path, inner.text);
+            mega_fail(&err, inner.code, "%s: %s", mega_source_name(path), inner.text);
             fail_input(c, path, &err);
             return true;
         }

@@ -462,8 +462,12 @@ static int choose_model(const Options *options, char **path, MegaError *err)
     if (options->model)
         return named_model(path, options->model, err);
     int code = manifest_read(&manifest, options->manifest, options->root, options->split, 1, err);
-    if (!code)
+    if (!code) {
         code = find_model(path, MEGA_TASK_CLASSIFY, input_sniff(manifest.rows[0].path), err);
+    } else if (code == MEGA_ERR_INPUT || code == MEGA_ERR_FORMAT) {
+        const MegaError inner = *err;
+        mega_fail(err, code, "%s; a text, or pairs of sentences, need a model: -m", inner.text);
+    }
     manifest_free(&manifest);
     return code;
 }

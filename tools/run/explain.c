@@ -87,8 +87,6 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     if (task != MEGA_TASK_CLASSIFY)
         code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
                          err);
-    else
-        tell_of_terminal(inputs[0]);
     if (!code && task == MEGA_TASK_GENERATE) {
         code = explain_reader(options, (const char *)text.data, text.size, name, err);
     } else if (!code) {
@@ -135,6 +133,8 @@ static int run(ExplainOptions *options, char **inputs, int count)
     MegaError err = {0};
     MegaModel *model = NULL;
     char *found = NULL;
+    if (!options->text)
+        tell_of_terminal(inputs[0]);
     int code = choose_model(options, inputs[0], &model, &found, &err);
     options->model = found;
     if (!code)

@@ -324,6 +324,8 @@ static int run(Options *options)
     MegaSession *session = NULL;
     char *path = NULL;
     double begun = clock_seconds();
+    for (int i = 0; i < options->in_count; i++)
+        tell_of_terminal(options->in[i]);
     int status = 0, code = named_model(&path, options->model, &err);
     if (!code) {
         options->model = path;
