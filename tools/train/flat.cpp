@@ -411,6 +411,129 @@ void cross_entropy(T *logits, int64_t rows, int64_t size, const int64_t *targets
     }
 }
 
+// ---- Gates and dropout ----
+//
+// Matrices of `rows` rows; `stride` floats lie between the rows of those that are columns of a
+// wider one. Dropout keeps an element by a hash of its place and the seed, so that the backward
+// pass finds the same ones again.
+
+struct Drop {
+    uint32_t seed, threshold;
+    float scale;
+    Drop(int64_t seed_, float rate)
+        : seed((uint32_t)seed_), threshold((uint32_t)(rate * 4294967296.0)),
+          scale(1.0f / (1.0f - rate))
+    {
+    }
+    // Keep or drop the elements from `index` on.
+    Vec operator()(Vec v, int64_t index) const
+    {
+        if (threshold == 0)
+            return v;
+        Bits h;
+        for (int i = 0; i < W; i++)
+            h[i] = (uint32_t)i;
+        h = (h + (uint32_t)index) * 2654435761u + seed;
+        h = (h ^ (h >> 15)) * 2246822519u;
+        h = (h ^ (h >> 13)) * 3266489917u;
+        h = h ^ (h >> 16);
+        return (Vec)((Ints)(v * scale) & (Ints)(h >= threshold));
+    }
+};
+
+Vec sigmoid(Vec x)
+{
+    Vec small = exponential(x > 0.0f ? -x : x), whole = 1.0f / (1.0f + small);
+    return x > 0.0f ? whole : small * whole;
+}
+
+Vec silu_slope(Vec x)
+{
+    Vec s = sigmoid(x);
+    return s + x * s * (1.0f - s);
+}
+
+struct Size {
+    int64_t rows, dim;
+};
+
+// Call f(row, column, index) for every vector of a matrix.
+template <class F> inline void for_vectors(Size size, F f)
+{
+    for (int64_t row = 0; row < size.rows; row++)
+        for (int64_t column = 0; column < size.dim; column += W)
+            f(row, column, row * size.dim + column);
+}
+
+// y = drop(x)
+template <class In, class Out> void drop(const In *x, Out *y, Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t, int64_t, int64_t i) { store(y + i, drop(load(x + i), i)); });
+}
+
+// y = drop(silu(x))
+template <class T> void silu(const float *x, T *y, Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t, int64_t, int64_t i) {
+        Vec v = load(x + i);
+        store(y + i, drop(v * sigmoid(v), i));
+    });
+}
+
+template <class T>
+void silu_backward(const T *grad, const float *x, float *dx, Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t, int64_t, int64_t i) {
+        store(dx + i, drop(load(grad + i), i) * silu_slope(load(x + i)));
+    });
+}
+
+// y = drop(a * silu(r))
+template <class T> void gate(const T *a, const float *r, int64_t stride, T *y, Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t row, int64_t column, int64_t i) {
+        Vec v = load(r + row * stride + column);
+        store(y + i, drop(load(a + i) * v * sigmoid(v), i));
+    });
+}
+
+template <class T>
+void gate_backward(const T *grad, const T *a, const float *r, int64_t stride, T *da, float *dr,
+                   Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t row, int64_t column, int64_t i) {
+        Vec v = load(r + row * stride + column), g = drop(load(grad + i), i);
+        store(da + i, g * v * sigmoid(v));
+        store(dr + i, g * load(a + i) * silu_slope(v));
+    });
+}
+
+// y = x + sigmoid(u) * (drop(silu(c)) - x)
+void mix(const float *x, const float *u, int64_t stride, const float *c, float *y, Size size,
+         Drop drop)
+{
+    for_vectors(size, [=](int64_t row, int64_t column, int64_t i) {
+        Vec v = load(c + i), in = load(x + i), update = sigmoid(load(u + row * stride + column));
+        store(y + i, in + update * (drop(v * sigmoid(v), i) - in));
+    });
+}
+
+struct MixGradients {
+    float *x, *u, *c;
+};
+
+void mix_backward(const float *grad, const float *x, const float *u, int64_t stride, const float *c,
+                  MixGradients d, Size size, Drop drop)
+{
+    for_vectors(size, [=](int64_t row, int64_t column, int64_t i) {
+        Vec v = load(c + i), in = load(x + i), g = load(grad + i);
+        Vec update = sigmoid(load(u + row * stride + column));
+        store(d.x + i, g - g * update);
+        store(d.u + i, g * (drop(v * sigmoid(v), i) - in) * update * (1.0f - update));
+        store(d.c + i, drop(g * update, i) * silu_slope(v));
+    });
+}
+
 } // namespace
 
 // What flat.py calls: each function once for float32 and once for bfloat16.
@@ -456,6 +579,58 @@ extern "C" int flat_width(void)
     {                                                                                              \
         cross_entropy(logits, rows, size, targets, ignored, smoothing, scale, losses);             \
     }
+
+#define EXPORT_GATES(suffix, T)                                                                    \
+    extern "C" void flat_drop_##suffix(const float *x, T *y, int64_t rows, int64_t dim,            \
+                                       int64_t seed, float rate)                                   \
+    {                                                                                              \
+        drop(x, y, Size{rows, dim}, Drop(seed, rate));                                             \
+    }                                                                                              \
+    extern "C" void flat_drop_backward_##suffix(const T *x, float *y, int64_t rows, int64_t dim,   \
+                                                int64_t seed, float rate)                          \
+    {                                                                                              \
+        drop(x, y, Size{rows, dim}, Drop(seed, rate));                                             \
+    }                                                                                              \
+    extern "C" void flat_silu_##suffix(const float *x, T *y, int64_t rows, int64_t dim,            \
+                                       int64_t seed, float rate)                                   \
+    {                                                                                              \
+        silu(x, y, Size{rows, dim}, Drop(seed, rate));                                             \
+    }                                                                                              \
+    extern "C" void flat_silu_backward_##suffix(const T *grad, const float *x, float *dx,          \
+                                                int64_t rows, int64_t dim, int64_t seed,           \
+                                                float rate)                                        \
+    {                                                                                              \
+        silu_backward(grad, x, dx, Size{rows, dim}, Drop(seed, rate));                             \
+    }                                                                                              \
+    extern "C" void flat_gate_##suffix(const T *a, const float *r, T *y, int64_t stride,           \
+                                       int64_t rows, int64_t dim, int64_t seed, float rate)        \
+    {                                                                                              \
+        gate(a, r, stride, y, Size{rows, dim}, Drop(seed, rate));                                  \
+    }                                                                                              \
+    extern "C" void flat_gate_backward_##suffix(const T *grad, const T *a, const float *r, T *da,  \
+                                                float *dr, int64_t stride, int64_t rows,           \
+                                                int64_t dim, int64_t seed, float rate)             \
+    {                                                                                              \
+        gate_backward(grad, a, r, stride, da, dr, Size{rows, dim}, Drop(seed, rate));              \
+    }
+
+EXPORT_GATES(float, float)
+EXPORT_GATES(bfloat16, Brain)
+
+extern "C" void flat_mix_float(const float *x, const float *u, const float *c, float *y,
+                               int64_t stride, int64_t rows, int64_t dim, int64_t seed, float rate)
+{
+    mix(x, u, stride, c, y, Size{rows, dim}, Drop(seed, rate));
+}
+
+extern "C" void flat_mix_backward_float(const float *grad, const float *x, const float *u,
+                                        const float *c, float *dx, float *du, float *dc,
+                                        int64_t stride, int64_t rows, int64_t dim, int64_t seed,
+                                        float rate)
+{
+    mix_backward(grad, x, u, stride, c, MixGradients{dx, du, dc}, Size{rows, dim},
+                 Drop(seed, rate));
+}
 
 EXPORT(float, float)
 EXPORT(bfloat16, Brain)

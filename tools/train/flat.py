@@ -8,7 +8,6 @@ sums and the loss are float32 in either case.
 
 import ctypes
 import hashlib
-import math
 import os
 import pathlib
 import platform
@@ -81,108 +80,143 @@ def _check_channels(*counts):
 
 
 # ---- Operators ----
+#
+# Functions of PyTorch whose work is done in flat.cpp. Matrices are contiguous where nothing else is
+# said. `seed` and `rate` are those of dropout, which keeps elements by a hash of seed and place: no
+# mask is stored, and no generator is asked for every element.
 
-def _empty(x):
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@torch.library.custom_op('flat::average', mutates_args=())
-def average(x: Tensor, taps: Tensor, offsets: Tensor, causal: bool, transposed: bool) -> Tensor:
+class Average(torch.autograd.Function):
     """Moving average of every sentence; ``taps`` (2 limit - 1, channels) are weights by lag."""
-    _check_channels(x.size(1))
-    x, taps, y = x.contiguous(), taps.contiguous(), _empty(x)
-    _call('average', x, x, taps, y, offsets, offsets.numel() - 1, (taps.size(0) + 1) // 2,
-          x.size(1), causal, transposed)
-    return y
+
+    @staticmethod
+    def forward(ctx, x, taps, offsets, causal):
+        _check_channels(x.size(1))
+        ctx.save_for_backward(x, taps, offsets)
+        ctx.causal = causal
+        return Average.run(x, taps, offsets, causal, False)
+
+    @staticmethod
+    def run(x, taps, offsets, causal, transposed):
+        y = torch.empty_like(x)
+        _call('average', x, x, taps, y, offsets, offsets.numel() - 1, (taps.size(0) + 1) // 2,
+              x.size(1), causal, transposed)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, taps, offsets = ctx.saved_tensors
+        grad, dtaps = grad.contiguous(), torch.zeros_like(taps)
+        _call('average_taps', x, x, grad, dtaps, offsets, offsets.numel() - 1,
+              (taps.size(0) + 1) // 2, x.size(1), ctx.causal)
+        return Average.run(grad, taps, offsets, ctx.causal, True), dtaps, None, None
 
 
-@average.register_fake
-def _(x, taps, offsets, causal, transposed):
-    return _empty(x)
+class Attend(torch.autograd.Function):
+    """Softmax attention inside every sentence.
 
-
-@torch.library.custom_op('flat::average_taps', mutates_args=())
-def average_taps(grad: Tensor, x: Tensor, offsets: Tensor, rows: int, causal: bool) -> Tensor:
-    grad, x = grad.contiguous(), x.contiguous()
-    taps = torch.zeros(rows, x.size(1))
-    _call('average_taps', x, x, grad, taps, offsets, offsets.numel() - 1, (rows + 1) // 2,
-          x.size(1), causal)
-    return taps
-
-
-@average_taps.register_fake
-def _(grad, x, offsets, rows, causal):
-    return torch.empty(rows, x.size(1))
-
-
-def _average_setup(ctx, inputs, output):
-    x, taps, offsets, ctx.causal, _ = inputs
-    ctx.save_for_backward(x, taps, offsets)
-
-
-def _average_backward(ctx, grad):
-    x, taps, offsets = ctx.saved_tensors
-    return (torch.ops.flat.average(grad, taps, offsets, ctx.causal, True),
-            torch.ops.flat.average_taps(grad, x, offsets, taps.size(0), ctx.causal),
-            None, None, None)
-
-
-average.register_autograd(_average_backward, setup_context=_average_setup)
-
-
-@torch.library.custom_op('flat::attend', mutates_args=())
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, queries: Tensor, keys: Tensor,
-           causal: bool, capacity: int) -> tuple[Tensor, Tensor]:
-    """Softmax attention inside every sentence; also returns the weights, for the gradient.
-
-    ``bias`` is by distance; ``queries`` and ``keys`` are offsets; all weights of the batch fit
-    ``capacity`` numbers.
+    ``bias`` is by distance; ``queries`` and ``keys`` are offsets.
     """
-    _check_channels(q.size(1), v.size(1))
-    used = ((queries[1:] - queries[:-1]).long() * (keys[1:] - keys[:-1]).long()).sum().item()
-    if used > capacity:
-        raise ValueError(f'{used} weights of attention do not fit {capacity}')
-    q, k, v, bias = q.contiguous(), k.contiguous(), v.contiguous(), bias.contiguous()
-    out, weights = v.new_empty(q.size(0), v.size(1)), torch.empty(capacity)
-    _call('attend', q, q, k, v, bias, out, weights, queries, keys, queries.numel() - 1, q.size(1),
-          v.size(1), bias.numel(), causal)
-    return out, weights
+
+    @staticmethod
+    def forward(ctx, q, k, v, bias, queries, keys, causal):
+        _check_channels(q.size(1), v.size(1))
+        lengths = (queries[1:] - queries[:-1]).long(), (keys[1:] - keys[:-1]).long()
+        if max(length.max().item() for length in lengths) > (bias.numel() + 1) // 2:
+            raise ValueError('a sentence is longer than the distances that have a bias')
+        weights = torch.empty((lengths[0] * lengths[1]).sum().item())
+        out = v.new_empty(q.size(0), v.size(1))
+        _call('attend', q, q, k, v, bias, out, weights, queries, keys, queries.numel() - 1,
+              q.size(1), v.size(1), bias.numel(), causal)
+        ctx.save_for_backward(q, k, v, bias, weights, queries, keys)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        q, k, v, bias, weights, queries, keys = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        dbias = torch.zeros_like(bias)
+        _call('attend_backward', q, grad.contiguous(), q, k, v, weights, dq, dk, dv, dbias, queries,
+              keys, queries.numel() - 1, q.size(1), v.size(1), bias.numel())
+        return dq, dk, dv, dbias, None, None, None
 
 
-@attend.register_fake
-def _(q, k, v, bias, queries, keys, causal, capacity):
-    return v.new_empty(q.size(0), v.size(1)), q.new_empty(capacity, dtype=torch.float32)
+class Drop(torch.autograd.Function):
+    """Dropout of a float32 matrix, and a change of its type."""
+
+    @staticmethod
+    def forward(ctx, x, kind, seed, rate):
+        _check_channels(x.size(1))
+        ctx.drop = seed, rate
+        y = torch.empty_like(x, dtype=kind)
+        _call('drop', y, x, y, *x.shape, seed, rate)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        dx = torch.empty_like(grad, dtype=torch.float32)
+        _call('drop_backward', grad, grad.contiguous(), dx, *grad.shape, *ctx.drop)
+        return dx, None, None, None
 
 
-@torch.library.custom_op('flat::attend_backward', mutates_args=())
-def attend_backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor,
-                    queries: Tensor, keys: Tensor,
-                    biases: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    grad, q, k, v = grad.contiguous(), q.contiguous(), k.contiguous(), v.contiguous()
-    dq, dk, dv, dbias = _empty(q), _empty(k), _empty(v), torch.zeros(biases)
-    _call('attend_backward', q, grad, q, k, v, weights, dq, dk, dv, dbias, queries, keys,
-          queries.numel() - 1, q.size(1), v.size(1), biases)
-    return dq, dk, dv, dbias
+class Silu(torch.autograd.Function):
+    """drop(silu(x)) of a float32 matrix, in another type."""
+
+    @staticmethod
+    def forward(ctx, x, kind, seed=0, rate=0.0):
+        _check_channels(x.size(1))
+        x, y = x.contiguous(), torch.empty(x.shape, dtype=kind)
+        _call('silu', y, x, y, *x.shape, seed, rate)
+        ctx.save_for_backward(x)
+        ctx.drop = seed, rate
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, = ctx.saved_tensors
+        dx = torch.empty_like(x)
+        _call('silu_backward', grad, grad.contiguous(), x, dx, *x.shape, *ctx.drop)
+        return dx, None, None, None
 
 
-@attend_backward.register_fake
-def _(grad, q, k, v, weights, queries, keys, biases):
-    return _empty(q), _empty(k), _empty(v), q.new_empty(biases, dtype=torch.float32)
+class Gate(torch.autograd.Function):
+    """drop(a * silu(r)) in the type of ``a``; ``r`` may be columns of a wider float32 matrix."""
+
+    @staticmethod
+    def forward(ctx, a, r, seed, rate):
+        _check_channels(a.size(1))
+        y = torch.empty_like(a)
+        _call('gate', a, a, r, y, r.stride(0), *a.shape, seed, rate)
+        ctx.save_for_backward(a, r)
+        ctx.drop = seed, rate
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, r = ctx.saved_tensors
+        da, dr = torch.empty_like(a), torch.empty(a.shape)
+        _call('gate_backward', a, grad.contiguous(), a, r, da, dr, r.stride(0), *a.shape, *ctx.drop)
+        return da, dr, None, None
 
 
-def _attend_setup(ctx, inputs, output):
-    q, k, v, bias, queries, keys, _, _ = inputs
-    ctx.biases = bias.numel()
-    ctx.save_for_backward(q, k, v, output[1], queries, keys)
+class Mix(torch.autograd.Function):
+    """x + sigmoid(u) * (drop(silu(c)) - x) in float32; ``u`` may be columns of a wider matrix."""
 
+    @staticmethod
+    def forward(ctx, x, u, c, seed, rate):
+        _check_channels(x.size(1))
+        y = torch.empty_like(x)
+        _call('mix', x, x, u, c, y, u.stride(0), *x.shape, seed, rate)
+        ctx.save_for_backward(x, u, c)
+        ctx.drop = seed, rate
+        return y
 
-def _attend_backward(ctx, grad, _):
-    q, k, v, weights, queries, keys = ctx.saved_tensors
-    return (*torch.ops.flat.attend_backward(grad, q, k, v, weights, queries, keys, ctx.biases),
-            None, None, None, None)
-
-
-attend.register_autograd(_attend_backward, setup_context=_attend_setup)
+    @staticmethod
+    def backward(ctx, grad):
+        x, u, c = ctx.saved_tensors
+        dx, du, dc = (torch.empty(x.shape) for _ in range(3))
+        _call('mix_backward', x, grad.contiguous(), x, u, c, dx, du, dc, u.stride(0), *x.shape,
+              *ctx.drop)
+        return dx, du, dc, None, None
 
 
 class OutputLoss(torch.autograd.Function):
@@ -230,7 +264,9 @@ class Linear(torch.autograd.Function):
     def forward(ctx, x, weight, bias):
         weight = weight.to(x.dtype)
         ctx.save_for_backward(x, weight)
-        return (x @ weight.t()).float() + bias
+        if x.dtype == torch.float32:
+            return torch.addmm(bias, x, weight.t())
+        return (x @ weight.t()).float().add_(bias)
 
     @staticmethod
     def backward(ctx, grad):
@@ -238,35 +274,6 @@ class Linear(torch.autograd.Function):
         grad = grad.to(x.dtype)
         ones = torch.ones(1, x.size(0), dtype=x.dtype)
         return grad @ weight, (grad.t() @ x).float(), (ones @ grad).float().view(-1)
-
-
-def _kept(shape, seed, site, rate):
-    """Which elements dropout keeps: a hash of their index, the step's seed and the place."""
-    h = torch.arange(math.prod(shape), dtype=torch.int32).view(shape) * -1640531535
-    h = h + (seed + site * 374761393)
-    h = (h ^ (h >> 15)) * -2048144789
-    h = (h ^ (h >> 13)) * -1028477387
-    return h >= int((rate - 0.5) * 2 ** 32)
-
-
-class Dropout(torch.autograd.Function):
-    """Dropout whose mask is computed again in the backward pass.
-
-    The seed comes twice. With one seed the compiler sees that both masks are equal and stores the
-    first as bytes, in a scalar loop.
-    """
-
-    @staticmethod
-    def forward(ctx, x, seed, same_seed, site, rate):
-        ctx.save_for_backward(same_seed)
-        ctx.site, ctx.rate = site, rate
-        return torch.where(_kept(x.shape, seed, site, rate), x * (1 / (1 - rate)), 0.0)
-
-    @staticmethod
-    def backward(ctx, grad):
-        seed, = ctx.saved_tensors
-        kept = _kept(grad.shape, seed, ctx.site, ctx.rate)
-        return torch.where(kept, grad * (1 / (1 - ctx.rate)), 0.0), None, None, None, None
 
 
 # ---- Batches ----
@@ -284,7 +291,7 @@ class Batch(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The size of every batch. It never changes, so that the compiler sees one shape."""
+    """The size of every batch. It never changes, so that memory is used again and again."""
 
     source: int
     target: int
@@ -339,20 +346,15 @@ class Shape(NamedTuple):
 
 # ---- Layers ----
 
-class Context(NamedTuple):
-    """What the layers of one batch share; the seed of dropout comes twice (see Dropout)."""
+class Dropout:
+    """The rate of dropout in one pass through the model, and a new seed for each place."""
 
-    seed: Tensor
-    same_seed: Tensor
-    rate: float
-    kind: torch.dtype
-    longest: int
-    capacity: int
+    def __init__(self, rate):
+        self.rate = rate
 
-    def drop(self, x, site):
-        if not self.rate:
-            return x
-        return Dropout.apply(x, self.seed, self.same_seed, site, self.rate)
+    def __call__(self):
+        seed = torch.randint(2 ** 31, ()).item() if self.rate else 0
+        return seed, self.rate
 
 
 def _linear(x, layer):
@@ -370,91 +372,68 @@ def _taps(move, longest, causal):
     return torch.cat([ahead, centre + move.omega[:, None], back], dim=1).t().contiguous()
 
 
-def _gated_attention(layer, x, offsets, causal, context):
-    kind = context.kind
+def _gated_attention(layer, x, offsets, longest, causal, kind, drop):
     normed = layer.norm(x).to(kind)
-    v = F.silu(_linear(normed, layer.v_proj)).to(kind)
-    taps = _taps(layer.move, context.longest, causal)
-    m = F.silu(torch.ops.flat.average(normed, taps, offsets, causal, False).float()).to(kind)
+    v = Silu.apply(_linear(normed, layer.v_proj), kind)
+    m = F.silu(Average.apply(normed, _taps(layer.move, longest, causal), offsets, causal))
     update, z, reset, candidate = _linear(m, layer.mx_proj).split(layer.sizes, dim=-1)
     z = F.silu(z)
     q, k = ((z * layer.gamma[i] + layer.beta[i]).to(kind) for i in range(2))
-    attended, _ = torch.ops.flat.attend(q, k, v, layer.rel_pos_bias.rel_pos_bias, offsets, offsets,
-                                        causal, context.capacity)
-    gated = context.drop(attended.float() * F.silu(reset), 1).to(kind)
-    h = context.drop(F.silu(candidate + _linear(gated, layer.h_proj)), 2)
-    return x + torch.sigmoid(update) * (h - x)
+    attended = Attend.apply(q, k, v, layer.rel_pos_bias.rel_pos_bias, offsets, offsets, causal)
+    h = _linear(Gate.apply(attended, reset, *drop()), layer.h_proj)
+    return Mix.apply(x, update, candidate + h, *drop())
 
 
-def _cross_attention(layer, x, encoded, queries, keys, context):
-    kind = context.kind
+def _cross_attention(layer, x, encoded, queries, keys, kind, drop):
     update, reset, q = _linear(layer.norm(x).to(kind), layer.q_proj).split(layer.sizes, dim=-1)
-    k, v = _linear(encoded, layer.k_proj).to(kind), F.silu(_linear(encoded, layer.v_proj)).to(kind)
-    attended, _ = torch.ops.flat.attend(q.to(kind), k, v, layer.rel_pos_bias.rel_pos_bias, queries,
-                                        keys, False, context.capacity)
-    gated = context.drop(attended.float() * F.silu(reset), 3).to(kind)
-    h = context.drop(F.silu(_linear(gated, layer.h_proj)), 4)
-    return x + torch.sigmoid(update) * (h - x)
+    k, v = _linear(encoded, layer.k_proj).to(kind), Silu.apply(_linear(encoded, layer.v_proj), kind)
+    attended = Attend.apply(q.to(kind).contiguous(), k, v, layer.rel_pos_bias.rel_pos_bias, queries,
+                            keys, False)
+    h = _linear(Gate.apply(attended, reset, *drop()), layer.h_proj)
+    return Mix.apply(x, update, h, *drop())
 
 
-def _feed_forward(layer, x, context):
-    hidden = F.silu(_linear(layer.norm(x).to(context.kind), layer.fc1))
-    return x + _linear(context.drop(hidden, 5).to(context.kind), layer.fc2)
-
-
-def _encoder_layer(layer, x, offsets, context):
-    x = _gated_attention(layer.mega_layer, x, offsets, False, context)
-    return _feed_forward(layer.nffn, x, context)
-
-
-def _decoder_layer(layer, x, encoded, queries, keys, context):
-    x = _gated_attention(layer.mega_layer, x, queries, True, context)
-    x = _cross_attention(layer.cross_attn, x, encoded, queries, keys, context)
-    return _feed_forward(layer.nffn, x, context)
-
-
-def _embed(table, tokens, context):
-    return context.drop(F.embedding(tokens, table) * table.size(1) ** 0.5, 6)
-
-
-def _finish(norm, x, context):
-    return context.drop(norm(x), 7).to(context.kind)
+def _feed_forward(layer, x, kind, drop):
+    hidden = _linear(layer.norm(x).to(kind), layer.fc1)
+    return x + _linear(Silu.apply(hidden, kind, *drop()), layer.fc2)
 
 
 class FlatTranslator:
-    """Loss of a TranslationModel on flat batches; the model keeps the parameters.
+    """Loss of a TranslationModel on flat batches; the model keeps the parameters."""
 
-    Layers are compiled one by one: four small graphs instead of a large one, and half of the time.
-    """
-
-    def __init__(self, model, shape, rate, kind=None, compiled=True):
+    def __init__(self, model, shape, rate, kind=None):
         self.model, self.shape, self.rate, self.kind = model, shape, rate, kind or fast_type()
-        steps = (_encoder_layer, _decoder_layer, _embed, _finish)
-        if compiled:
-            steps = [torch.compile(step, dynamic=False) for step in steps]
-        self.encoder_layer, self.decoder_layer, self.embed, self.finish = steps
 
-    def context(self, rate):
-        """The next layer's context, with a seed of its own."""
-        seed = torch.randint(-2 ** 31, 2 ** 31 - 1, (), dtype=torch.int32)
-        shape = self.shape
-        return Context(seed, seed.clone(), rate, self.kind, shape.longest,
-                       max(shape.source, shape.target) * shape.longest)
+    def embed(self, tokens, drop):
+        table = self.model.encoder.embed_tokens.weight
+        return Drop.apply(F.embedding(tokens, table) * table.size(1) ** 0.5, torch.float32, *drop())
+
+    def encode(self, batch, drop):
+        encoder, kind = self.model.encoder, self.kind
+        x = self.embed(batch.source, drop)
+        for layer in encoder.layers:
+            x = _gated_attention(layer.mega_layer, x, batch.source_offsets, self.shape.longest,
+                                 False, kind, drop)
+            x = _feed_forward(layer.nffn, x, kind, drop)
+        return encoder.final_norm(x).to(kind)
+
+    def decode(self, batch, encoded, drop):
+        decoder, kind = self.model.decoder, self.kind
+        x = self.embed(batch.previous, drop)
+        for layer in decoder.layers:
+            x = _gated_attention(layer.mega_layer, x, batch.target_offsets, self.shape.longest,
+                                 True, kind, drop)
+            x = _cross_attention(layer.cross_attn, x, encoded, batch.target_offsets,
+                                 batch.source_offsets, kind, drop)
+            x = _feed_forward(layer.nffn, x, kind, drop)
+        return Drop.apply(decoder.final_norm(x), kind, *drop())
 
     def loss(self, batch, smoothing=0.0, training=True):
         """Mean loss of the batch's real targets."""
-        model, rate = self.model, self.rate if training else 0.0
-        table = model.encoder.embed_tokens.weight
-        x = self.embed(table, batch.source, self.context(rate))
-        for layer in model.encoder.layers:
-            x = self.encoder_layer(layer, x, batch.source_offsets, self.context(rate))
-        encoded = self.finish(model.encoder.final_norm, x, self.context(0.0))
-        x = self.embed(table, batch.previous, self.context(rate))
-        for layer in model.decoder.layers:
-            x = self.decoder_layer(layer, x, encoded, batch.target_offsets, batch.source_offsets,
-                                   self.context(rate))
-        x = self.finish(model.decoder.final_norm, x, self.context(rate))
-        return OutputLoss.apply(x, table, batch.target, batch.count, smoothing)
+        drop = Dropout(self.rate if training else 0.0)
+        x = self.decode(batch, self.encode(batch, drop), drop)
+        return OutputLoss.apply(x, self.model.encoder.embed_tokens.weight, batch.target,
+                                batch.count, smoothing)
 
     @torch.no_grad()
     def mean_loss(self, pairs):

@@ -94,7 +94,7 @@ def translators(options):
     shape = flat.Shape.of(tokens)
     for kind in kinds:
         model = fresh()
-        translator = flat.FlatTranslator(model, shape, 0.1, kind, not options.no_compile)
+        translator = flat.FlatTranslator(model, shape, 0.1, kind)
         batches = [(batch, batch.tokens - batch.count, batch.count)
                    for batch in map(shape.lay, shape.group(pairs))]
         measure(f'flat, {kind}'.replace('torch.', ''), model,

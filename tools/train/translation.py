@@ -70,8 +70,7 @@ def train(options, corpus, checks, languages):
     args = checkpoint_args(options, languages)
     model = TranslationModel(args, len(vocabulary.symbols))
     shape = Shape.of(options.batch)
-    compiled = not options.no_compile
-    flat = FlatTranslator(model, shape, options.dropout, compiled=compiled)
+    flat = FlatTranslator(model, shape, options.dropout)
     print(f'{sum(p.numel() for p in model.parameters())} parameters, '
           f'{len(vocabulary.symbols)} symbols, {len(corpus)} pairs an epoch, products in '
           f'{flat.kind}', flush=True)
@@ -81,7 +80,7 @@ def train(options, corpus, checks, languages):
             yield lambda group=group: shape.lay(group)
 
     def validate(average):
-        evaluated = FlatTranslator(average, shape, 0.0, compiled=compiled)
+        evaluated = FlatTranslator(average, shape, 0.0)
         figures = []
         for name, (tokens, references) in checks.items():
             loss = evaluated.mean_loss(map(corpus.encode, tokens))

@@ -59,7 +59,7 @@ class FlatModel(unittest.TestCase):
         """Gradients are compared with the largest one of the parameter's layer."""
         model, pairs = make_model(), make_pairs(14) + [([EOS], [EOS]), ([5] * 39 + [EOS], [EOS])]
         shape = flat.Shape(384, 384, 48, 40)
-        translator = flat.FlatTranslator(model, shape, 0.0, kind, compiled=False)
+        translator = flat.FlatTranslator(model, shape, 0.0, kind)
         loss = translator.loss(shape.lay(pairs), 0.1)
         expected = plain_loss(model, pairs, 0.1)
         self.assertAlmostEqual(loss.item(), expected.item(), delta=tolerance * expected.item())
@@ -76,32 +76,61 @@ class FlatModel(unittest.TestCase):
 
     def test_validation_loss_counts_every_target_once(self):
         model, pairs = make_model().eval(), make_pairs(40)
-        translator = flat.FlatTranslator(model, flat.Shape(128, 128, 24, 24), 0.3, torch.float32,
-                                         compiled=False)
+        translator = flat.FlatTranslator(model, flat.Shape(128, 128, 24, 24), 0.3, torch.float32)
         self.assertAlmostEqual(translator.mean_loss(pairs), plain_loss(model, pairs, 0.0).item(),
                                delta=1e-4)
 
-    def test_gradient_of_dropout_has_the_mask_of_its_output(self):
-        x = torch.ones(400, 50, requires_grad=True)
-        seed = torch.tensor(12345, dtype=torch.int32)
-        y = flat.Dropout.apply(x, seed, seed.clone(), 2, 0.25)
-        y.sum().backward()
-        self.assertTrue(torch.equal(x.grad, y))
-        self.assertAlmostEqual((y == 0).float().mean().item(), 0.25, delta=0.02)
-        other = flat.Dropout.apply(x, seed + 1, seed + 1, 2, 0.25)
-        both = ((y == 0) & (other == 0)).float().mean().item()
-        self.assertAlmostEqual(both, 0.25 ** 2, delta=0.02)
+    def test_gates_equal_their_formulas(self):
+        """Values and gradients, without dropout, with columns of a wider matrix as gates."""
+        torch.manual_seed(4)
+        wide = (torch.randn(9, 80) * 8).requires_grad_()
+        x, c = torch.randn(9, 32, requires_grad=True), torch.randn(9, 32, requires_grad=True)
+        u = wide[:, 16:48]
+        cases = ((flat.Silu.apply(c, torch.float32), F.silu(c)),
+                 (flat.Gate.apply(x, u, 0, 0.0), x * F.silu(u)),
+                 (flat.Mix.apply(x, u, c, 0, 0.0), x + torch.sigmoid(u) * (F.silu(c) - x)),
+                 (flat.Drop.apply(x, torch.float32, 0, 0.0), x))
+        towards = torch.randn(9, 32)
+        for ours, theirs in cases:
+            self.assertTrue(torch.allclose(ours, theirs, atol=2e-6), (ours - theirs).abs().max())
+            for one, other in zip(*(torch.autograd.grad((y * towards).sum(), (x, c, wide),
+                                                        retain_graph=True, materialize_grads=True)
+                                    for y in (ours, theirs))):
+                self.assertTrue(torch.allclose(one, other, atol=2e-6))
+
+    def test_far_gates_are_closed_or_open(self):
+        u = torch.tensor([[-1e30, -200.0, -90.0, 90.0, 200.0, 1e30, 0.0, 1.0] * 2])
+        y = flat.Mix.apply(torch.ones(1, 16), u, torch.zeros(1, 16), 0, 0.0)
+        self.assertTrue(torch.allclose(y, 1 - torch.sigmoid(u), atol=1e-6))
+
+    def test_dropout_drops_the_same_in_its_gradient(self):
+        x = torch.ones(400, 64, requires_grad=True)
+        u, c = torch.full((400, 64), 40.0), torch.full((400, 64), 40.0)
+        for kind in (torch.float32, torch.bfloat16):
+            for function, last in ((lambda s: flat.Drop.apply(x, kind, s, 0.25), 1.0),
+                                   (lambda s: flat.Silu.apply(x * 40, kind, s, 0.25), 40.0),
+                                   (lambda s: flat.Gate.apply(x.to(kind), u, s, 0.25), 40.0),
+                                   (lambda s: flat.Mix.apply(x, u, c * x, s, 0.25), 40.0)):
+                y = function(123)
+                grad, = torch.autograd.grad(y.float().sum(), x)
+                self.assertTrue(torch.allclose(grad, y.float(), rtol=1e-2))
+                self.assertAlmostEqual(y.max().item(), last / 0.75, delta=last / 100)
+                self.assertTrue(torch.equal(y, function(123)))
+                dropped, other = y == 0, function(124) == 0
+                self.assertAlmostEqual(dropped.float().mean().item(), 0.25, delta=0.02)
+                both = (dropped & other).float().mean().item()
+                self.assertAlmostEqual(both, 0.25 ** 2, delta=0.02)
 
     def test_channels_that_fill_no_vector_are_refused(self):
         offsets = torch.tensor([0, 2], dtype=torch.int32)
         with self.assertRaisesRegex(ValueError, '7 channels are no multiple'):
-            flat.average(torch.zeros(2, 7), torch.zeros(3, 7), offsets, True, False)
+            flat.Average.apply(torch.zeros(2, 7), torch.zeros(3, 7), offsets, True)
 
-    def test_weights_beyond_the_buffer_are_refused(self):
+    def test_distances_without_a_bias_are_refused(self):
         offsets = torch.tensor([0, 4], dtype=torch.int32)
         x = torch.zeros(4, 16)
-        with self.assertRaisesRegex(ValueError, '16 weights of attention do not fit 15'):
-            flat.attend(x, x, x, torch.zeros(15), offsets, offsets, True, 15)
+        with self.assertRaisesRegex(ValueError, 'longer than the distances'):
+            flat.Attend.apply(x, x, x, torch.zeros(5), offsets, offsets, True)
 
 
 class Batches(unittest.TestCase):
@@ -132,7 +161,7 @@ class Fit(unittest.TestCase):
                                      '--decay-part', '0', '--seed', '7']
                                     + ['--resume'] * resume)
         model, shape = make_model(0.1), flat.Shape(64, 64, 20, 24)
-        translator = flat.FlatTranslator(model, shape, 0.1, torch.float32, compiled=False)
+        translator = flat.FlatTranslator(model, shape, 0.1, torch.float32)
 
         def epoch_batches(epoch):
             pairs = make_pairs(60, 12)
