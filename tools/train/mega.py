@@ -61,9 +61,9 @@ class SequenceNorm(nn.Module):
 def exponential_average(x, log_decay, weight):
     """y[t] = sum over s <= t and states n of weight[n] exp((t - s) log_decay[n]) x[s].
 
-    x is (batch, length, channels), the other two (channels, states). Inside a chunk of positions this
-    is one matrix per channel; what comes from before the chunk is in states, which are carried from
-    chunk to chunk. That takes time proportional to the length, with products that processors like.
+    x is (batch, length, channels), the other two (channels, states). Inside a chunk of positions
+    this is one matrix per channel; what comes from before the chunk is in states, which are carried
+    from chunk to chunk. That takes time proportional to the length.
     """
     batch, length, dim = x.shape
     chunk, count = CHUNK, -(-length // CHUNK)

@@ -26,10 +26,19 @@ LETTERS = ('äöüÄÖÜßéèêëàáâãåæçíìîïñóòôõøúùûýÿÉ
 
 
 def read_tsv(path):
-    """Pairs of a file of lines `english TAB german`, which may be gzipped."""
-    opener = gzip.open if path.suffix == '.gz' else open
-    with opener(path, 'rt', encoding='utf-8', newline='\n') as file:
-        return [tuple(line.rstrip('\n').split('\t')[:2]) for line in file]
+    """Pairs of a file of lines `english TAB german`, which may be gzipped.
+
+    Empty lines and more columns do not count.
+    """
+    opener, pairs = gzip.open if path.suffix == '.gz' else open, []
+    with opener(path, 'rt', encoding='utf-8-sig', newline='\n') as file:
+        for number, line in enumerate(file, 1):
+            columns = line.rstrip('\r\n').split('\t')
+            if len(columns) >= 2:
+                pairs.append((columns[0], columns[1]))
+            elif line.strip():
+                raise ValueError(f'{path}: line {number} has no tab between two texts')
+    return pairs
 
 
 def read_lines(folder, part):
@@ -327,7 +336,8 @@ def vary(chance, pair, sentences, source, names=0.4):
     """A variation of a pair: names, numbers, joined lines, capitals, missing ends, typing errors.
 
     ``source`` is 0 or 1, the side that the translator reads: typing errors and lost capitals are
-    there alone. ``sentences`` are whole sentences to join, ``names`` is the part of names to change.
+    there alone. ``sentences`` are whole sentences to join, ``names`` is the part of names that
+    change.
     """
     english, german = vary_names(chance, *pair, names)
     if chance.random() < 0.4:

@@ -1,6 +1,8 @@
 """Train the character-level language model: MEGA-chunk with a rotary bias.
 
-Usage: shakespeare.py --data input.txt.gz --out FOLDER --minutes 90
+Usage: shakespeare.py --data TEXT --out FOLDER --minutes 90
+TEXT is the plays' input.txt.gz or any other text in UTF-8, which may be gzipped.
+
 Writes OUT/dict.txt, and OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the
 fairseq family. The first 90 % of the text train; their last part chooses; the last 10 % measure.
 """
@@ -19,7 +21,8 @@ SYMBOLS = {' ': '▁', '\n': '⏎'}  # a dictionary's lines are cut at blanks
 
 
 def read(path):
-    with gzip.open(path, 'rt', encoding='utf-8') as file:
+    opener = gzip.open if path.suffix == '.gz' else open
+    with opener(path, 'rt', encoding='utf-8') as file:
         return file.read()
 
 
@@ -111,7 +114,10 @@ def main():
     characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
     ids = torch.tensor([characters[c] for c in text])
     train_end = len(text) * 9 // 10
-    valid_begin = train_end - 50000
+    valid_begin = train_end - min(50000, train_end // 10)
+    if train_end - valid_begin < 2 * options.length:
+        parser.error(f'{options.data} has {len(text)} characters; a held-out part of two windows '
+                     f'needs {25 * options.length} or so, or a smaller --length')
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
     if options.with_valid:
         train = ids[:train_end]

@@ -32,7 +32,7 @@ MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight',
 
 
 def common_options(description, files=True):
-    """The command-line options that every recipe has; without ``files`` it reads and writes none."""
+    """The options that every recipe has; without ``files`` it reads and writes none."""
     parser = argparse.ArgumentParser(description=description)
     if files:
         parser.add_argument('--data', type=pathlib.Path, required=True, help='data set, see README')
@@ -306,7 +306,7 @@ class Run:
         """The part of the budget that is spent, by the clock, the steps or the epochs."""
         options = self.options
         return max(self.elapsed / _budget(options), self.step / options.steps,
-                   (self.epoch + self.batch / batches_per_epoch) / options.epochs)
+                   (self.epoch + min(1.0, self.batch / batches_per_epoch)) / options.epochs)
 
 
 class _Loop:

@@ -1,8 +1,8 @@
 """Train a translator on pairs of one's own.
 
 Usage: translate.py --data PAIRS.tsv --languages en fr --out FOLDER --minutes 60 --decay-minutes 20
-PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A part of them is held out, by a hash
-of the text, to show how good the translator is; --valid FILE.tsv names others instead.
+PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A part of them is held out, by a
+hash of the text, to show how good the translator is; --valid FILE.tsv names others instead.
 
 Writes OUT/codes (BPE) and OUT/dict.txt, OUT/last.pt after some minutes, OUT/preview.pt at every
 validation, and OUT/final.pt and OUT/final.mega at the end.
@@ -40,12 +40,16 @@ def main():
     parser.add_argument('--valid', type=pathlib.Path, help='pairs that are not trained on')
     options = parser.parse_args()
     training.prepare(options)
-    train, valid = texts.read_tsv(options.data), None
-    if options.valid:
-        valid = texts.clean(texts.read_tsv(options.valid), [], latin=False)
-        train = texts.clean(train, valid, latin=False)
-    else:
+    try:
+        train = texts.read_tsv(options.data)
+        valid = texts.read_tsv(options.valid) if options.valid else None
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if valid is None:
         train, valid = split(train)
+    else:
+        valid = texts.clean(valid, [], latin=False)
+        train = texts.clean(train, valid, latin=False)
     if not train or not valid:
         parser.error(f'{options.data} has too few pairs: {len(train)} to train on, '
                      f'{len(valid)} held out')

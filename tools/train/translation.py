@@ -10,7 +10,6 @@ import torch
 
 from flat import FlatTranslator, Shape
 from multi30k import greedy, model_args
-import pairs as texts
 from sequence import TranslationModel
 import training
 

@@ -1,6 +1,7 @@
 """Texts of translators: the dictionary's lines, cleaning, BPE, variations."""
 
 import collections
+import gzip
 import pathlib
 import random
 import sys
@@ -60,6 +61,27 @@ class Cleaning(unittest.TestCase):
         for english, german in (('', 'Hund'), ('a b c d e f', 'a b'), ('x ' * 61, 'x ' * 61),
                                 ('слово', 'Wort'), ('a\x07b', 'ab'), ('...', '...')):
             self.assertEqual(pairs.clean([(english, german)], []), [], (english, german))
+
+
+class Reading(unittest.TestCase):
+    def read(self, data, name='pairs.tsv'):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, name)
+            path.write_bytes(data)
+            return pairs.read_tsv(path)
+
+    def test_lines_of_all_systems(self):
+        self.assertEqual(self.read('\ufeffa\tä\r\n\nb\tß\tsource 7\nc\tc'.encode()),
+                         [('a', 'ä'), ('b', 'ß'), ('c', 'c')])
+        self.assertEqual(self.read(gzip.compress(b'a\tb\n'), 'pairs.tsv.gz'), [('a', 'b')])
+
+    def test_a_line_without_a_tab_is_named(self):
+        with self.assertRaisesRegex(ValueError, 'line 2 has no tab between two texts'):
+            self.read(b'a\tb\na b\n')
+
+    def test_what_is_no_text_is_an_error(self):
+        with self.assertRaises(ValueError):
+            self.read(b'a\t\xff\xfe\n')
 
 
 class Split(unittest.TestCase):
