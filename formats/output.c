@@ -19,10 +19,12 @@ struct MegaOutput {
     int fd;            /* -1 when closed */
     uint64_t position; /* of the next mega_output_write */
     bool committed;
+    bool failed; /* a part was not written: there will be no file */
 };
 
-static int fail_write(const MegaOutput *output, MegaError *err)
+static int fail_write(MegaOutput *output, MegaError *err)
 {
+    output->failed = true;
     return mega_fail(err, MEGA_ERR_IO, "cannot write %s: %s", output->path, strerror(errno));
 }
 
@@ -137,10 +139,12 @@ int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, 
         ssize_t written = pwrite(output->fd, at, size < INT_MAX ? size : INT_MAX, (off_t)offset);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written < 0 && errno == ESPIPE)
+        if (written < 0 && errno == ESPIPE) {
+            output->failed = true;
             return mega_fail(err, MEGA_ERR_IO,
                              "cannot write %s: it is a pipe, and this format needs a file",
                              output->path);
+        }
         if (written <= 0)
             return fail_write(output, err);
         at += written;
@@ -165,6 +169,9 @@ static void sync_folder(const char *path)
 int mega_output_commit(MegaOutput *output, MegaError *err)
 {
     int fd = output->fd;
+    if (output->failed)
+        return mega_fail(err, MEGA_ERR_IO, "cannot write %s: a part of it could not be written",
+                         output->path);
     if (output->temporary && fsync(fd) != 0)
         return fail_write(output, err);
     output->fd = -1;

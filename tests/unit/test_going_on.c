@@ -13,6 +13,7 @@
 
 #include "support.h"
 
+#include "../../tools/run/input.h"
 #include "codec.h"
 #include "mega_file.h"
 #include "session.h"
@@ -72,6 +73,7 @@ typedef struct World {
     MegaMeta *meta;
     MegaWriter *writer;
     MegaCodec *codec;
+    InputReader *reader;
     float logits[MOST_LOGITS];
     uint64_t digest;
 } World;
@@ -103,6 +105,7 @@ static void end_world(World *world)
     mega_session_free(world->session);
     mega_model_free(world->model);
     mega_codec_free(world->codec);
+    input_reader_free(world->reader);
     mega_writer_free(world->writer);
     mega_meta_free(world->meta);
 }
@@ -437,10 +440,30 @@ static int codec_call(World *world, int number, MegaError *err)
     return code;
 }
 
+static int reader_call(World *world, int number, MegaError *err)
+{
+    Input input = {0};
+    if (number == 0)
+        return input_reader_new(&world->reader, world->model, &(InputOptions){.ids = true}, err);
+    int code = input_reader_begin(world->reader, path, NULL, err); /* an error ends a path */
+    if (!code)
+        code = input_reader_next(world->reader, &input, err);
+    if (code > 0)
+        digest(world, input.views[0].tokens, input.views[0].length * sizeof(int32_t));
+    input_free(&input);
+    return code > 0 ? 0 : code;
+}
+
 static void files_go_on(void **state)
 {
     MegaConfig none = small_config();
     (void)state;
+    FILE *ids = fopen(path, "w");
+    assert_non_null(ids);
+    for (int i = 0; i < 3000; i++)
+        fprintf(ids, "%d ", 4 + i % 20);
+    fclose(ids);
+    go_on(&(Script){"input reader", 3, reader_call, none, true, false});
     go_on(&(Script){"metadata", 100, meta_call, none, false, false});
     go_on(&(Script){"writer", 5, writer_call, none, false, true});
     go_on(&(Script){"codec", 4, codec_call, none, false, false});

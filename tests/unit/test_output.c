@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -126,6 +128,30 @@ static void test_bad_targets(void **state)
     assert_int_equal(file_count(), 0);
 }
 
+/* A caller that goes on after a write that failed gets no file with a hole in it. */
+static void test_failed_part(void **state)
+{
+    (void)state;
+    MegaError err = {0};
+    MegaOutput *output = NULL;
+    struct rlimit before, small;
+    assert_int_equal(mega_output_open(&output, path, &err), 0);
+    assert_int_equal(mega_output_write(output, "four", 4, &err), 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 4;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(mega_output_write(output, "more", 4, &err), MEGA_ERR_IO);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(mega_output_write(output, "rest", 4, &err), 0);
+    assert_int_equal(mega_output_commit(output, &err), MEGA_ERR_IO);
+    assert_non_null(strstr(err.text, "a part of it could not be written"));
+    mega_output_free(output);
+    assert_int_equal(file_count(), 0);
+}
+
 /* What is no regular file is written to, not replaced. */
 static void test_special_files(void **state)
 {
@@ -202,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_not_committed),
         cmocka_unit_test(test_bad_targets),
+        cmocka_unit_test(test_failed_part),
         cmocka_unit_test(test_special_files),
         cmocka_unit_test(test_permissions_and_links),
     };

@@ -53,7 +53,8 @@ void input_reader_free(InputReader *reader);
 
 /* Begins a path ("-": standard input). second is the other path of a pair model, else NULL. */
 int input_reader_begin(InputReader *reader, const char *path, const char *second, MegaError *err);
-/* The next clip: 1 and *out, 0 at the end, or a negative error. Free each with input_free. */
+/* The next clip: 1 and *out, 0 at the end, or a negative error, after which the path is
+ * over. Free each with input_free. */
 int input_reader_next(InputReader *reader, Input *out, MegaError *err);
 void input_free(Input *input);
 /* Behind a clip that is_cut: how long the recording is, in seconds. 0: a pipe, which may have no
