@@ -90,11 +90,11 @@ static void test_dictionary(void **state)
 static void test_dictionary_of_other_systems(void **state)
 {
     static const char *const symbols[] = {"<s>",  "<pad>", "</s>",
-                                          "<unk>", "the",   "\xef\xbb\xbf" "a", "\xef\xbb\xbf"};
+                                          "<unk>", "the",   ("\xef\xbb\xbf" "a"), "\xef\xbb\xbf"};
     static const char *const dictionaries[] = {
-        "the 10\n\xef\xbb\xbf" "a 9\n\xef\xbb\xbf 8\n",
-        "\xef\xbb\xbfthe 10\r\n\xef\xbb\xbf" "a 9\r\n\xef\xbb\xbf 8",
-        "\xef\xbb\xbfthe 10\r\xef\xbb\xbf" "a 9\r\xef\xbb\xbf 8\r",
+        ("the 10\n\xef\xbb\xbf" "a 9\n\xef\xbb\xbf 8\n"),
+        ("\xef\xbb\xbfthe 10\r\n\xef\xbb\xbf" "a 9\r\n\xef\xbb\xbf 8"),
+        ("\xef\xbb\xbfthe 10\r\xef\xbb\xbf" "a 9\r\xef\xbb\xbf 8\r"),
     };
     (void)state;
     for (size_t i = 0; i < 3; i++) {
