@@ -622,6 +622,11 @@ static double draw_explanation(Canvas *canvas, const Picture *picture, double x,
     canvas_text(canvas, text, y + 2 * pitch, grey,
                 "share of weights near zero: below a tenth of the root mean square; 8 %% where they "
                 "are spread normally");
+    bool dashed = false;
+    for (int view = 0; view < picture->count; view++)
+        dashed |= picture->views[view].stack->truncation > 0 || picture->views[view].stack->chunk > 0;
+    if (!dashed)
+        return y + 2 * pitch;
     canvas_line(canvas, x + 20, y + 2 * pitch + 5, x + 20, y + 3 * pitch + 3,
                 (LineStyle){.colour = COLOUR_GREY, .width = 1.2, .dashed = true});
     canvas_text(canvas, text, y + 3 * pitch, grey,
