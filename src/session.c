@@ -275,8 +275,9 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
                          model->config.task == MEGA_TASK_TRANSLATE ? "translates"
                                                                    : "generates text");
     if (count != mega_model_input_count(model))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d inputs at a time, not %d",
-                         mega_model_input_count(model), count);
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d input%s at a time, not %d",
+                         mega_model_input_count(model),
+                         mega_model_input_count(model) == 1 ? "" : "s", count);
     for (int i = 0; i < count; i++) {
         int code = encode(session, &inputs[i], i, err);
         if (code)

@@ -114,7 +114,7 @@ _mega_run() {
             '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
             '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
-            '--stage=[what to write (logits); '\''list'\'' prints the names]:name: ' \
+            {-s,--stage=}'[what to write (logits); '\''list'\'' prints the names]:name: ' \
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
             '--json[print what was written as JSON]' \
             {-t,--threads=}'[number of threads]:n: ' \
@@ -135,7 +135,7 @@ _mega_run() {
             '--top-k=[only the K most probable tokens (off)]:k: ' \
             '--top-p=[only the most probable tokens, of mass P (off)]:p: ' \
             '--repetition-penalty=[makes tokens that were there less probable (1\: off)]:x: ' \
-            '--seed=[the same seed gives the same text (drawn anew each time)]:n: ' \
+            {-s,--seed=}'[the same seed gives the same text (drawn anew each time)]:n: ' \
             {-p,--text=}'[the prompt, whatever it looks like]:text: ' \
             '--echo[print the prompt, too]' \
             '*--stop=[ends before TEXT; may be given several times]:text: ' \

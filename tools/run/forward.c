@@ -305,8 +305,9 @@ static int check_usage(const Options *options, const MegaModel *model)
         return usage_error("forward", "the model has no stage '%s'; '--stage list' prints them",
                            options->stage);
     if (options->in_count != mega_model_input_count(model))
-        return usage_error("forward", "the model takes %d inputs (--in), not %d",
-                           mega_model_input_count(model), options->in_count);
+        return usage_error("forward", "the model takes %d input%s (--in), not %d",
+                           mega_model_input_count(model),
+                           mega_model_input_count(model) == 1 ? "" : "s", options->in_count);
     if (needs_target != (options->target != NULL))
         return usage_error("forward", needs_target
                                           ? "a translator needs --target FILE.npy, what its "
