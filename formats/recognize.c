@@ -211,7 +211,7 @@ static bool looks_like_onnx(const uint8_t *data, size_t size)
            (data[2] == 0x12 || data[2] == 0x1a || data[2] == 0x3a);
 }
 
-/* HTK: counts of samples and of units of 100 ns from one to the next, then two bytes each, waveform. */
+/* HTK: counts of samples and of units of 100 ns between them; two bytes each, a waveform. */
 static bool looks_like_htk(const uint8_t *data, size_t size)
 {
     return size > 12 && memcmp(data + 8, "\0\2\0\0", 4) == 0 && !data[4] && !data[5] && data[6] &&

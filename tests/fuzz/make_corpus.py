@@ -193,6 +193,10 @@ def recordings():
     body = b'AIFFCOMM' + struct.pack('>I', 18) + comm + b'SSND' + struct.pack('>III', 88, 0, 0)
     put('audio', 'tone.aiff', b'FORM' + struct.pack('>I', len(body) + 80) + body + frames)
     put('audio', 'raw.pcm', bytes(1) + bytes(range(120)))
+    put('audio', 'frames.mp3', b'ID3\3\0\0\0\0\0\4abcd' + (b'\xff\xf3\x18\xc4' + bytes(68)) * 5 + b'TAG')
+    form = b'WAVEfmt ' + struct.pack('<IHHIIHH', 16, 1, 1, 8000, 16000, 2, 16)
+    put('audio', 'placeholder.wav', b'RIFF\xff\xff\xff\xff' + form + b'data\0\0\0\0' + bytes(range(64)))
+    put('audio', 'two.wav', b'RIFF\x6c\0\0\0' + form + (b'data\x20\0\0\0' + bytes(32)) * 2)
 
 
 def texts():

@@ -232,13 +232,14 @@ static void test_clips_within_memory(void **state)
         int64_t length;
         uint64_t limit;
         int code;
-    } cases[] = {{1 << 26, 100 << 20, MEGA_ERR_LIMIT}, {1000, 100 << 20, 1}, {0, 1000, MEGA_ERR_LIMIT},
+    } cases[] = {{1 << 26, 100 << 20, MEGA_ERR_LIMIT},
+                 {1000, 100 << 20, 1},
+                 {0, 1000, MEGA_ERR_LIMIT},
                  {0, 0, 1}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaModel *model = audio_model(cases[i].length);
-        InputReader *reader =
-            new_reader(model, &(InputOptions){.max_memory = cases[i].limit});
+        InputReader *reader = new_reader(model, &(InputOptions){.max_memory = cases[i].limit});
         Input input;
         MegaError err = {0};
         write_ramp(path, 500);
