@@ -460,6 +460,45 @@ static void bytes_are_not_cut(void **state)
     }
 }
 
+/* How files for a model are read: bytes stay bytes, and CR stays where it is a symbol. */
+static void rules_follow_the_vocabulary(void **state)
+{
+    static const struct {
+        const char *symbol;
+        MegaTextUnit unit;
+        bool ids;
+        MegaTextBytes bytes;
+        bool marks_inside, keep_cr;
+    } cases[] = {
+        {"a", MEGA_TEXT_SYMBOLS, false, MEGA_TEXT_REPAIRED, true, false},
+        {"\r", MEGA_TEXT_SYMBOLS, false, MEGA_TEXT_REPAIRED, true, false},
+        {"a", MEGA_TEXT_CHARACTERS, false, MEGA_TEXT_REPAIRED, true, false},
+        {"13", MEGA_TEXT_CHARACTERS, false, MEGA_TEXT_REPAIRED, true, false},
+        {"\r", MEGA_TEXT_CHARACTERS, false, MEGA_TEXT_REPAIRED, true, true},
+        {"97", MEGA_TEXT_BYTES, false, MEGA_TEXT_BINARY, false, false},
+        {"13", MEGA_TEXT_BYTES, false, MEGA_TEXT_BINARY, false, true},
+        {"\r", MEGA_TEXT_BYTES, false, MEGA_TEXT_BINARY, false, true},
+        {"13", MEGA_TEXT_BYTES, true, MEGA_TEXT_ONLY_UTF8, true, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const symbols[] = {"<s>", "<pad>", "</s>", "<unk>", cases[i].symbol};
+        const MegaCodecSettings settings = {.unit = cases[i].unit};
+        MegaMeta *meta = mega_meta_new();
+        assert_int_equal(mega_codec_write(&settings, meta, NULL), 0);
+        assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 5), 0);
+        for (int side = MEGA_CODEC_SOURCE; side <= MEGA_CODEC_TARGET; side++) {
+            const MegaTextRules rules =
+                mega_codec_text_rules(meta, (MegaCodecSide)side, cases[i].ids, "a text");
+            assert_int_equal(rules.bytes, cases[i].bytes);
+            assert_int_equal(rules.marks_inside, cases[i].marks_inside);
+            assert_int_equal(rules.keep_cr, cases[i].keep_cr);
+            assert_int_equal(rules.limit, MEGA_TEXT_MAX_SIZE);
+        }
+        mega_meta_free(meta);
+    }
+}
+
 static void bad_codecs_are_refused(void **state)
 {
     MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
@@ -546,6 +585,7 @@ int main(void)
         cmocka_unit_test(words_have_a_limit),
         cmocka_unit_test(broken_text_is_refused),
         cmocka_unit_test(bytes_are_not_cut),
+        cmocka_unit_test(rules_follow_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
