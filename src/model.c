@@ -175,6 +175,8 @@ static uint64_t count_in_place(const Loader *loader)
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
 #define JOB_BYTES (1u << 18) /* of tensors that are not in blocks already */
+#define SCRATCH_BYTES (1u << 24) /* of all workers, unless one alone needs more */
+#define BLOCK_COPIES 3 /* of a block: as it is stored, shuffled, and in order */
 
 /* A block of a compressed tensor, or rows of another. */
 typedef struct Job {
@@ -302,7 +304,18 @@ static void list_jobs(Decode *decode, const Loader *loader)
             add_jobs(decode, &loader->bindings[i]);
 }
 
-/* Every block of every tensor, side by side on all processors. */
+/* As many workers as the machine has, as long as their blocks take no more than SCRATCH_BYTES. */
+static int decode_pool(MegaPool **out, size_t scratch_size, MegaError *err)
+{
+    size_t most = SCRATCH_BYTES / (BLOCK_COPIES * scratch_size + 1);
+    int code = mega_pool_new(out, 0, err);
+    if (code || (size_t)mega_pool_threads(*out) <= most || mega_pool_threads(*out) == 1)
+        return code;
+    mega_pool_free(*out);
+    return mega_pool_new(out, most > 1 ? (int)most : 1, err);
+}
+
+/* Every block of every tensor, side by side. */
 static int decode_all(const Loader *loader, MegaError *err)
 {
     Decode decode = {.file = loader->model->file, .failed_job = SIZE_MAX};
@@ -311,7 +324,7 @@ static int decode_all(const Loader *loader, MegaError *err)
     if (decode.count == 0)
         return 0;
     decode.jobs = calloc(decode.count, sizeof *decode.jobs);
-    int code = mega_pool_new(&pool, 0, err);
+    int code = decode_pool(&pool, decode.scratch_size, err);
     if (code)
         goto out;
     decode.scratch = malloc(decode.scratch_size * (size_t)mega_pool_threads(pool) + 1);
