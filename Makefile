@@ -96,9 +96,7 @@ $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
-    tools/run/input.c \
-    tools/run/find_model.c tools/run/events.c tools/run/observe.c tools/common/suggest.c \
-    tools/run/lines.c
+    $(filter-out tools/run/main.c,$(RUN_SRC))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
@@ -130,13 +128,14 @@ $(BUILD)/pic/%.o: %.c | $(BUILD)/headers-found
 	$(say) CC "$< (shared)"
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
 
-$(BUILD)/libmega.a: $(LIB_OBJ)
+# An archive whose list of sources has changed is made anew: hence the Makefile among what it needs.
+$(BUILD)/libmega.a: $(LIB_OBJ) Makefile
 	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC))
+$(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC)) Makefile
 	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/libmega.so: $(PIC_OBJ)
 	$(say) LINK $@
@@ -191,9 +190,9 @@ FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c tests/fuzz/pickle_mutator.c test
 SECONDS ?= 60
 FUZZ    ?= $(FUZZ_NAMES)
 
-$(BUILD)/libfuzz.a: $(FUZZ_SUPPORT)
+$(BUILD)/libfuzz.a: $(FUZZ_SUPPORT) Makefile
 	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/obj/tests/fuzz/fuzz_config.o $(BUILD)/obj/tests/fuzz/fuzz_torch.o: ALL_CFLAGS += -iquote tools/convert
 
@@ -224,9 +223,9 @@ fuzz:
 
 # ---- Tests -----------------------------------------------------------------------------------------
 
-$(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC))
+$(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC)) Makefile
 	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 # Its allocations fail when it wants them to.
 $(BUILD)/tests/test_going_on: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \

@@ -25,6 +25,7 @@
 #include "predict.h"
 #include "progress.h"
 #include "source.h"
+#include "text_argument.h"
 #include "verbose.h"
 
 static const char help[] =

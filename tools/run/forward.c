@@ -12,6 +12,7 @@
 #include "npy.h"
 #include "options.h"
 #include "progress.h"
+#include "text_argument.h"
 #include "verbose.h"
 
 static const char help[] =

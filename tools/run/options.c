@@ -25,15 +25,6 @@ void report(const char *format, ...)
     va_end(args);
 }
 
-void tell_of_terminal(const char *path)
-{
-    static bool told;
-    if (told || strcmp(path, "-") != 0 || !isatty(STDIN_FILENO))
-        return;
-    told = true;
-    report("reading from the terminal; Ctrl-D on a line of its own ends the input");
-}
-
 int usage_error(const char *command, const char *format, ...)
 {
     va_list args;

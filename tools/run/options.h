@@ -25,8 +25,6 @@ int command_verify(int argc, char **argv);
 
 /* "mega-run: SENTENCE" on standard error. */
 void report(const char *format, ...) MEGA_PRINTF(1, 2);
-/* Before "-" is read: says, once a run, that a terminal is waited for. */
-void tell_of_terminal(const char *path);
 /* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
 int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
 /* Flushes standard output: status, or 1 with a message if not everything could be written. */

@@ -15,6 +15,15 @@
 #include "options.h"
 #include "source.h"
 
+void tell_of_terminal(const char *path)
+{
+    static bool told;
+    if (told || strcmp(path, "-") != 0 || !isatty(STDIN_FILENO))
+        return;
+    told = true;
+    report("reading from the terminal; Ctrl-D on a line of its own ends the input");
+}
+
 #define LEAST_ENDING 2 /* letters and digits of ".gz" ... ".jsonl" */
 #define MOST_ENDING 5
 

@@ -10,6 +10,8 @@
 
 #include "lines.h"
 
+/* Before "-" is read: says, once a run, that a terminal is waited for. */
+void tell_of_terminal(const char *path);
 /* Decides which. An error: a folder, or a file that is missing. */
 int is_text_argument(const char *argument, bool *is_text, MegaError *err);
 /* A file that holds a text and nothing else; *fd is the caller's to close. */
