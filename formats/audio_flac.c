@@ -11,8 +11,9 @@
 
 #include "audio_parts.h"
 
-#define MAX_TRIES 256    /* places that look like a frame, from the end */
-#define MAX_BLOCKS 65536 /* of metadata before the first frame */
+#define MAX_TRIES 256       /* places that look like a frame, from the end */
+#define MAX_ALL_TRIES 16384 /* of all FLAC files behind one another */
+#define MAX_BLOCKS 65536    /* of metadata before the first frame */
 #define MAX_FRAME_HEADER 16
 
 /* What all frames have in common. */
@@ -160,6 +161,8 @@ static End find_end(MegaAudioParts *parts, MegaAudioFile *file, const Stream *st
         for (size_t i = (size_t)(to - from); i-- > 0 && tries < MAX_TRIES;) {
             if (bytes[i] != 0xff || !read_header(stream, bytes + i, &frame))
                 continue;
+            if (++parts->tries > MAX_ALL_TRIES)
+                return (End){.cut = true};
             if (decodes(parts, file, stream, &frame, from + i, end)) {
                 End found = {.samples = frame.first + frame.count,
                              .is_last = stream->block && frame.count < stream->block};

@@ -70,6 +70,7 @@ typedef struct MegaAudioParts {
     size_t count, capacity;
     const char *cut; /* in the middle of what the file ends; NULL: it is whole */
     bool failed;     /* no memory */
+    int tries;       /* frames of FLAC that were decoded to find ends */
 } MegaAudioParts;
 
 /* Finds the parts of a file. One that is no recording, or of a rarer format, becomes a single part
