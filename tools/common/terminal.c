@@ -112,7 +112,7 @@ void put_message(const char *format, va_list args)
     free(text);
 }
 
-void print_message(const char *program, const char *format, ...)
+void print_diagnostic(const char *program, const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -19,7 +19,7 @@ void guard_terminal(void);
 
 /* A message on standard error, with '?' in the place of control characters: "PROGRAM: MESSAGE" and a
  * line end, or the message alone. */
-void print_message(const char *program, const char *format, ...) MEGA_PRINTF(2, 3);
+void print_diagnostic(const char *program, const char *format, ...) MEGA_PRINTF(2, 3);
 void put_message(const char *format, va_list args);
 
 #endif

@@ -91,7 +91,7 @@ static int finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    print_message("mega-convert", "cannot write to standard output");
+    print_diagnostic("mega-convert", "cannot write to standard output");
     return 1;
 }
 
@@ -475,7 +475,7 @@ static int tell_result(const Options *options, const char *kind, double seconds,
         if (mega_file_tensor(file, i)->tied_to < 0)
             parameters += mega_file_tensor(file, i)->elements;
     if (options->verbose)
-        print_message("mega-convert",
+        print_diagnostic("mega-convert",
                       "%s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f "
                       "s, peak memory %.1f MB",
                       kind, family, mega_file_tensor_count(file), (unsigned long long)parameters,
@@ -501,22 +501,22 @@ static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
     const char *place = by_prefix ? names->prefix : mega_checkpoint_place(checkpoint);
     const char *other = names->has_other ? names->other : mega_checkpoint_other_place(checkpoint);
     if (averaged && other && !*other)
-        print_message("mega-convert",
+        print_diagnostic("mega-convert",
                       "note: these are the averaged weights, of '%s'; the model's own have "
                       "no such name",
                       place);
     else if (averaged && other)
-        print_message("mega-convert",
+        print_diagnostic("mega-convert",
                       "note: these are the averaged weights, of '%s'; the model's own are "
                       "in '%s'",
                       place, other);
     else if (averaged)
-        print_message("mega-convert",
+        print_diagnostic("mega-convert",
                       "note: these are averaged weights, of '%s'; the checkpoint has no "
                       "others",
                       place);
     else if (other)
-        print_message("mega-convert",
+        print_diagnostic("mega-convert",
                       "note: the checkpoint has averaged weights as well, in '%s'; "
                       "--weights ema takes them",
                       other);
@@ -607,12 +607,12 @@ int main(int argc, char **argv)
     if (!options.list && !options.write.path)
         return usage_error("no output was given: -o MODEL.mega");
     if (!options.list && !options.force && access(options.write.path, F_OK) == 0) {
-        print_message("mega-convert", "%s exists already; --force overwrites it",
+        print_diagnostic("mega-convert", "%s exists already; --force overwrites it",
                       options.write.path);
         return 1;
     }
     if (convert(&options, &err)) {
-        print_message("mega-convert", "%s", err.text);
+        print_diagnostic("mega-convert", "%s", err.text);
         return 1;
     }
     return finish_output();

@@ -18,7 +18,7 @@
 static void warn(const MetadataOptions *options, const char *sentence)
 {
     if (!options->quiet)
-        print_message("mega-convert", "note: %s", sentence);
+        print_diagnostic("mega-convert", "note: %s", sentence);
 }
 
 /* ---- Provenance ----------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
     const MegaCheckpointTensor *from =
         spec->source[0] ? architecture_find(items->architecture, spec->source) : NULL;
     if (!from) { /* all are listed before the conversion stops */
-        print_message("mega-convert", "tensor '%s%s' is missing", items->architecture->names.prefix,
+        print_diagnostic("mega-convert", "tensor '%s%s' is missing", items->architecture->names.prefix,
                       spec->source[0] ? spec->source : spec->name);
         items->missing++;
         return 0;
@@ -169,11 +169,11 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
             continue;
         if (is_inert(tensor)) {
             if (!options->quiet)
-                print_message("mega-convert", "note: tensor '%s' of type %s is left out",
+                print_diagnostic("mega-convert", "note: tensor '%s' of type %s is left out",
                               tensor->name, tensor->type);
             continue;
         }
-        print_message("mega-convert", "tensor '%s' is not part of a %s", tensor->name,
+        print_diagnostic("mega-convert", "tensor '%s' is not part of a %s", tensor->name,
                       items->architecture->family);
         first = first ? first : tensor->name;
         unknown++;
