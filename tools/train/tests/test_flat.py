@@ -1,9 +1,11 @@
 """Flat batches compute the model of sequence.py: losses, gradients, and training that goes on."""
 
 import argparse
+import itertools
 import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import unittest
@@ -153,8 +155,11 @@ class Batches(unittest.TestCase):
 
 
 class Fit(unittest.TestCase):
-    def train(self, folder, steps, resume=False, processes=1):
-        """Weights, average and losses after ``steps`` steps with dropout."""
+    def train(self, folder, steps, resume=False, processes=1, told_in=None):
+        """Weights and average after ``steps`` steps with dropout.
+
+        The process is told to end while it makes the ``told_in``-th batch.
+        """
         parser = training.common_options('')
         options = parser.parse_args(['--data', '.', '--out', folder, '--steps', str(steps),
                                      '--processes', str(processes), '--no-compile', '--warmup', '2',
@@ -167,7 +172,14 @@ class Fit(unittest.TestCase):
             pairs = make_pairs(60, 12)
             random.Random(epoch).shuffle(pairs)
             for group in shape.group(pairs):
-                yield lambda: shape.lay(group)
+                yield lambda: lay(group)
+
+        batches = itertools.count(1)
+
+        def lay(group):
+            if next(batches) == told_in:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return shape.lay(group)
 
         def export(average, path):
             torch.save(average.state_dict(), path)
@@ -187,6 +199,14 @@ class Fit(unittest.TestCase):
             self.train(two, 4)
             self.train(two, 13, resume=True)
             self.assert_equal(unbroken, self.train(two, 17, resume=True))
+
+    def test_a_run_that_is_told_to_end_goes_on_later(self):
+        for processes in (1, 2):
+            with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+                unbroken = self.train(one, 5, processes=processes)
+                self.train(two, 5, processes=processes, told_in=2)
+                self.assertEqual(torch.load(pathlib.Path(two, 'last.pt'))['step'], 2)
+                self.assert_equal(unbroken, self.train(two, 5, resume=True, processes=processes))
 
     def test_two_processes_average_their_gradients_and_resume(self):
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
