@@ -6,6 +6,7 @@
  * here first: its chunks, and by zlib, in a small window, that it inflates to what its pixels need.
  * Then stb_image gets a file of the chunks that bear on the pixels and nothing else.
  */
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -13,10 +14,66 @@
 #include "bytes.h"
 #include "image_file.h"
 
-/* Zeroed memory: what a damaged file leaves undecoded is then at least the same every time. */
-#define STBI_MALLOC(size) calloc(1, size)
-#define STBI_REALLOC(memory, size) realloc(memory, size)
-#define STBI_FREE(memory) free(memory)
+/* stb_image does not look at the result of each allocation. So one that fails leaves stb_image
+ * altogether, and what it has allocated is freed here. */
+#define MOST_BLOCKS 16 /* stb_image holds fewer at once for a PNG file */
+
+typedef struct Decoding {
+    jmp_buf no_memory;
+    void *blocks[MOST_BLOCKS]; /* what stb_image holds; NULL: free */
+    uint8_t *pixels;           /* NULL: no memory, or a reason */
+    int width, height, channels;
+    const char *reason;
+} Decoding;
+
+static _Thread_local Decoding *decoding; /* of the call of stb_image that this thread is in */
+
+static void swap_block(void *from, void *to)
+{
+    for (int i = 0; i < MOST_BLOCKS; i++) {
+        if (decoding->blocks[i] == from) {
+            decoding->blocks[i] = to;
+            return;
+        }
+    }
+}
+
+static void leave_without_memory(void)
+{
+    for (int i = 0; i < MOST_BLOCKS; i++)
+        free(decoding->blocks[i]);
+    longjmp(decoding->no_memory, 1);
+}
+
+/* Zeroed: what a damaged file leaves undecoded is then at least the same every time. */
+static void *allocate(size_t size)
+{
+    void *block = calloc(1, size);
+    if (!block)
+        leave_without_memory();
+    swap_block(NULL, block);
+    return block;
+}
+
+static void *reallocate(void *block, size_t size)
+{
+    void *larger = realloc(block, size);
+    if (!larger)
+        leave_without_memory();
+    swap_block(block, larger);
+    return larger;
+}
+
+static void release(void *block)
+{
+    if (block)
+        swap_block(block, NULL);
+    free(block);
+}
+
+#define STBI_MALLOC(size) allocate(size)
+#define STBI_REALLOC(memory, size) reallocate(memory, size)
+#define STBI_FREE(memory) release(memory)
 #define STBI_MAX_DIMENSIONS MEGA_IMAGE_MAX_SIDE
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
@@ -338,28 +395,44 @@ static int put_file(MegaBuffer *out, const Png *png, MegaError *err)
     return 0;
 }
 
+/* A function of its own, so that no variable lives on across the jump. */
+static void __attribute__((noinline)) call_stb_image(const MegaBuffer *file)
+{
+    Decoding *here = decoding;
+    here->pixels = stbi_load_from_memory(file->data, (int)file->size, &here->width, &here->height,
+                                         &here->channels, 0);
+    here->reason = here->pixels ? NULL : stbi_failure_reason();
+}
+
+static void load(Decoding *here, const MegaBuffer *file)
+{
+    decoding = here;
+    if (setjmp(here->no_memory) == 0)
+        call_stb_image(file);
+    decoding = NULL;
+}
+
 static int decode(MegaImage *out, const Png *png, MegaError *err)
 {
     MegaBuffer file = {0};
+    Decoding here = {0};
     int code = put_file(&file, png, err);
-    if (code) {
-        mega_buffer_free(&file);
-        return code;
-    }
-    int width = 0, height = 0, channels = 0;
-    out->pixels = stbi_load_from_memory(file.data, (int)file.size, &width, &height, &channels, 0);
+    if (!code)
+        load(&here, &file);
     mega_buffer_free(&file);
-    if (!out->pixels) {
-        const char *reason = stbi_failure_reason();
-        if (strcmp(reason, "Out of memory") == 0)
-            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %u x %u pixels of %s",
-                             png->width, png->height, png->file->name);
-        return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be decoded: %s", png->file->name, reason);
-    }
-    mega_image_lay_on_white(out->pixels, (size_t)width * (size_t)height, channels);
-    out->width = width;
-    out->height = height;
-    out->channels = channels >= 3 ? 3 : 1;
+    if (code)
+        return code;
+    if (here.reason)
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be decoded: %s", png->file->name,
+                         here.reason);
+    if (!here.pixels)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %u x %u pixels of %s", png->width,
+                         png->height, png->file->name);
+    out->pixels = here.pixels;
+    out->width = here.width;
+    out->height = here.height;
+    mega_image_lay_on_white(out->pixels, (size_t)out->width * (size_t)out->height, here.channels);
+    out->channels = here.channels >= 3 ? 3 : 1;
     return 0;
 }
 
