@@ -27,16 +27,6 @@ struct MegaModel {
     uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };
 
-typedef struct MegaModelOptions {
-    uint64_t max_memory; /* bytes of the model, of what loads it, and of an input whose size the
-                            model states; 0: as much as a file of its size may need without being
-                            a trap, 256 MiB and 64 times its bytes. MEGA_ERR_LIMIT */
-} MegaModelOptions;
-
-/* mega_model_open with options, which may be NULL. */
-MEGA_API int mega_model_open_with(MegaModel **out, const char *path,
-                                  const MegaModelOptions *options, MegaError *err);
-
 /* For the tools, which also read labels, vocabulary and preprocessing. Borrowed. */
 const MegaMeta *mega_model_meta(const MegaModel *model);
 const MegaConfig *mega_model_config(const MegaModel *model);
