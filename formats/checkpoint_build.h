@@ -51,8 +51,8 @@ typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
 /* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
 int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
                      MegaStorageFind find, void *context, MegaError *err);
-/* torch_module.c: whether it is a module of torch.nn, and a call for each of its tensors with the name
- * that its state dict would have; one that fails ends it. */
+/* torch_module.c: whether it is a module of torch.nn, and a call for each of its tensors with the
+ * name that its state dict would have; one that fails ends it. */
 typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
                                MegaError *err);
 bool mega_torch_is_module(const MegaPickleValue *value);

@@ -34,8 +34,8 @@ typedef struct MegaGlossaryMatch {
     size_t begin, end; /* bytes of the word; at <= begin <= end <= size */
 } MegaGlossaryMatch;
 
-/* Whether expression number `index` matches all of a word (1) or not (0); < 0: an error, which names
- * the expression. A word is well-formed UTF-8. */
+/* Whether expression number `index` matches all of a word (1) or not (0); < 0: an error, which
+ * names the expression. A word is well-formed UTF-8. */
 int mega_glossary_is_match(MegaGlossarySearch *search, size_t index, const char *word, size_t size,
                            MegaError *err);
 /* The first match at or behind byte `at` of a word, which may be empty. */

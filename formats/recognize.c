@@ -344,8 +344,8 @@ static bool decodes(const Encoding *encoding, const uint8_t *data, size_t size)
 }
 
 /* Without a mark. Zeros in the upper bytes of most units are Latin letters. A text of other letters
- * has some, of its blanks and line ends; it is not one in UTF-8, nor mostly ASCII, as one of Latin-1
- * in which there is a NUL. */
+ * has some, of its blanks and line ends; it is not one in UTF-8, nor mostly ASCII, as one of
+ * Latin-1 in which there is a NUL. */
 static bool looks_encoded(const Encoding *encoding, const uint8_t *data, size_t size)
 {
     size_t high = 0, low = 0, ascii = 0, units = size / encoding->unit;
@@ -364,7 +364,8 @@ static bool looks_encoded(const Encoding *encoding, const uint8_t *data, size_t 
     }
     if (encoding->unit == 4)
         return units >= 2 && high == units;
-    return units >= 2 && high > low && (2 * high > units || (!utf8 && 4 * ascii < 3 * (size - high - low)));
+    return units >= 2 && high > low &&
+           (2 * high > units || (!utf8 && 4 * ascii < 3 * (size - high - low)));
 }
 
 const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)

@@ -156,7 +156,8 @@ const MegaKernels *mega_kernels_by_name(const char *name);
 
 extern const MegaKernels mega_kernels_generic;
 /* The best tier of this machine, but float products by OpenBLAS, which is loaded for it: the
- * referee, whose results depend on the number of rows. NULL: not installed, or memory is limited. */
+ * referee, whose results depend on the number of rows. NULL: not installed, or memory is limited.
+ */
 const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;

@@ -81,6 +81,7 @@ typedef struct MegaModel MegaModel;
 
 /* Maps and checks the file, then binds its tensors. On success *out owns the mapping. */
 MEGA_API int mega_model_open(MegaModel **out, const char *path, MegaError *err);
+
 typedef struct MegaModelOptions {
     uint64_t max_memory; /* bytes of the model, of what loads it, and of an input whose size the
                             model states; 0: as much as a file of its size may need without being
@@ -90,7 +91,8 @@ typedef struct MegaModelOptions {
 /* mega_model_open with options, which may be NULL. */
 MEGA_API int mega_model_open_with(MegaModel **out, const char *path,
                                   const MegaModelOptions *options, MegaError *err);
-/* mega_model_open for a file that lies in memory; bytes must outlive the model and is not written to. */
+/* mega_model_open for a file that lies in memory; bytes must outlive the model and is not written
+ * to. */
 MEGA_API int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size,
                                     MegaError *err);
 MEGA_API void mega_model_free(MegaModel *model);

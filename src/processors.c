@@ -66,7 +66,8 @@ static double least_quota(char *folder, size_t root, bool version_2)
     }
 }
 
-/* ---- Where groups are mounted ----------------------------------------------------------------- */
+/* ---- Where groups are mounted -----------------------------------------------------------------
+ */
 
 /* A field of mountinfo, in which blanks and backslashes are written as octal numbers. */
 static void unescape(char *text)

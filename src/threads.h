@@ -19,8 +19,8 @@ typedef void (*MegaPoolTask)(void *context, size_t task, int worker);
 int mega_pool_new(MegaPool **out, int threads, MegaError *err);
 void mega_pool_free(MegaPool *pool);
 int mega_pool_threads(const MegaPool *pool);
-/* Runs run(context, 0 ... tasks - 1, ...), all in the mode of float_mode.h, and returns when all are
- * done. From one thread at a time. */
+/* Runs run(context, 0 ... tasks - 1, ...), all in the mode of float_mode.h, and returns when all
+ * are done. From one thread at a time. */
 void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context);
 
 #endif

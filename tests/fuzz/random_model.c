@@ -382,9 +382,9 @@ static int add_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
     Tensor *t = &all->list[all->count];
     *t = (Tensor){.spec = *spec};
     t->dtype = (MegaDtype)(all->dtype < 0 ? roll(all->dice, MEGA_STORABLE_DTYPES) : all->dtype);
-    t->encoding = (MegaEncoding)(all->encoding < 0
-                                     ? PICK(all->dice, MEGA_PLAIN, MEGA_ZLIB_SHUFFLE, MEGA_IN_PANELS)
-                                     : all->encoding);
+    t->encoding = (MegaEncoding)(all->encoding < 0 ? PICK(all->dice, MEGA_PLAIN, MEGA_ZLIB_SHUFFLE,
+                                                          MEGA_IN_PANELS)
+                                                   : all->encoding);
     if (t->encoding == MEGA_IN_PANELS && spec->rank != 2)
         t->encoding = MEGA_PLAIN;
     bool tied = next_bits(all->dice) % 12 == 0 && tie(all, t);

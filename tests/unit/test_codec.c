@@ -291,7 +291,8 @@ static void words_have_a_limit(void **state)
 /* Neither BPE nor Moses takes bytes that are no UTF-8. */
 static void broken_text_is_refused(void **state)
 {
-    static const char *const texts[] = {"a\xff", "\xf0\x9f", "\xed\xa0\x80", "\xf7\xbf\xbf\xbf\xbf"};
+    static const char *const texts[] = {"a\xff", "\xf0\x9f", "\xed\xa0\x80",
+                                        "\xf7\xbf\xbf\xbf\xbf"};
     MegaMoses *moses;
     (void)state;
     assert_int_equal(mega_moses_new(&moses, "de", NULL), 0);

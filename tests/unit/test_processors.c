@@ -67,7 +67,8 @@ static void version_2(void **state)
     put("v2/none/cpu.max", "max 100000\n");
     put("v2/odd/cpu.max", "0 100000\n");
     put("v2/odd/two/cpu.max", "nonsense");
-    assert_true(paid("0::/user/shell/job\n", mounts) == 1.5); /* the one around it is the smallest */
+    assert_true(paid("0::/user/shell/job\n", mounts) ==
+                1.5); /* the one around it is the smallest */
     assert_true(paid("0::/user/shell\n", mounts) == 1.5);
     assert_true(paid("0::/half\n", mounts) == 0.5);
     assert_true(isinf(paid("0::/none\n", mounts)));

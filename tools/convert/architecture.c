@@ -153,7 +153,8 @@ static const Family families[] = {
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
 };
 
-/* Weights of the kind that was asked for must be there, in a dict of their own or behind a prefix. */
+/* Weights of the kind that was asked for must be there, in a dict of their own or behind a prefix.
+ */
 static int check_weights(const Architecture *architecture, const MegaCheckpoint *checkpoint,
                          MegaWeightSet weights, MegaError *err)
 {

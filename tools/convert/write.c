@@ -82,8 +82,9 @@ static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
     const MegaCheckpointTensor *from =
         spec->source[0] ? architecture_find(items->architecture, spec->source) : NULL;
     if (!from) { /* all are listed before the conversion stops */
-        print_diagnostic("mega-convert", "tensor '%s%s' is missing", items->architecture->names.prefix,
-                      spec->source[0] ? spec->source : spec->name);
+        print_diagnostic("mega-convert", "tensor '%s%s' is missing",
+                         items->architecture->names.prefix,
+                         spec->source[0] ? spec->source : spec->name);
         items->missing++;
         return 0;
     }

@@ -8,8 +8,8 @@
  *         {0}};
  *
  * Options and inputs may stand in any order; "--" ends the options. A long option may be
- * abbreviated and have '_' for '-'. What is mistyped, or is called otherwise in other programs, is answered by
- * what it could have been.
+ * abbreviated and have '_' for '-'. What is mistyped, or is called otherwise in other programs, is
+ * answered by what it could have been.
  */
 #ifndef RUN_COMMAND_LINE_H
 #define RUN_COMMAND_LINE_H

@@ -14,7 +14,8 @@
 #define REPEATS 20
 #define LEAST_REPEATS 3
 #define PROBE_SECONDS 0.3    /* for all repeats, unless the least number takes longer */
-#define ROUNDS_SECONDS 0.005 /* of one repeat: with sanitizers or an emulator fewer rounds fill it */
+#define ROUNDS_SECONDS                                                                             \
+    0.005 /* of one repeat: with sanitizers or an emulator fewer rounds fill it */
 
 typedef struct Probe {
     const MegaKernels *kernels;

@@ -48,7 +48,8 @@ static void print_help(FILE *out)
     fputs("Usage: mega-run COMMAND [OPTION]... [INPUT]...\n\nRuns MEGA sequence models.\n\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n'mega-run FILE' classifies a recording or a picture. 'mega-run help COMMAND' explains a\n"
+    fputs("\n'mega-run FILE' classifies a recording or a picture. 'mega-run help COMMAND' explains "
+          "a\n"
           "command. 'mega-run --version' shows the version.\n",
           out);
 }

@@ -11,7 +11,8 @@
 static const char help[] =
     "Usage: mega-run models [--json]\n"
     "\n"
-    "Lists the models that are found: their name, which -m takes in place of a file, what they are\n"
+    "Lists the models that are found: their name, which -m takes in place of a file, what they "
+    "are\n"
     "for, a line about them, and their file. They are looked for in the folders of MEGA_MODELS,\n"
     "in the folder of the program, and in ../share/mega and ../models from there. Without -m the\n"
     "first one for the task and the kind of the input is taken.\n"

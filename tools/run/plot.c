@@ -619,12 +619,14 @@ static double draw_explanation(Canvas *canvas, const Picture *picture, double x,
     canvas_dot(canvas, x + 20, y + pitch - 4, 3, COLOUR_ORANGE);
     canvas_text(canvas, text, y + pitch, grey, "the largest weight");
     canvas_text(canvas, x, y + 2 * pitch, small, "8 %%");
-    canvas_text(canvas, text, y + 2 * pitch, grey,
-                "share of weights near zero: below a tenth of the root mean square; 8 %% where they "
-                "are spread normally");
+    canvas_text(
+        canvas, text, y + 2 * pitch, grey,
+        "share of weights near zero: below a tenth of the root mean square; 8 %% where they "
+        "are spread normally");
     bool dashed = false;
     for (int view = 0; view < picture->count; view++)
-        dashed |= picture->views[view].stack->truncation > 0 || picture->views[view].stack->chunk > 0;
+        dashed |=
+            picture->views[view].stack->truncation > 0 || picture->views[view].stack->chunk > 0;
     if (!dashed)
         return y + 2 * pitch;
     canvas_line(canvas, x + 20, y + 2 * pitch + 5, x + 20, y + 3 * pitch + 3,

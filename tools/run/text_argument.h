@@ -1,9 +1,10 @@
 /*
- * text_argument.h - an argument of translate, score, generate and explain: a file, or a text itself.
+ * text_argument.h - an argument of translate, score, generate and explain: a file, or a text
+ * itself.
  *
- * "-" and whatever exists is a file. Of the rest, what looks like a path (a word with a '/', or with
- * an ending such as ".txt", or anything that begins with "/", "./", "../" or "~/") is a file that is
- * missing: an error. Everything else is a text. --text gives a text whatever it looks like.
+ * "-" and whatever exists is a file. Of the rest, what looks like a path (a word with a '/', or
+ * with an ending such as ".txt", or anything that begins with "/", "./", "../" or "~/") is a file
+ * that is missing: an error. Everything else is a text. --text gives a text whatever it looks like.
  */
 #ifndef RUN_TEXT_ARGUMENT_H
 #define RUN_TEXT_ARGUMENT_H
