@@ -75,6 +75,8 @@ static int decode(MegaImage *out, MegaImageFile *file, MegaError *err)
         return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected an image", file->name);
     if (size >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0)
         return mega_image_decode_png(out, file, err);
+    if (size >= 4 && size < 8 && memcmp(bytes, "\x89PNG\r\n\x1a", size) == 0)
+        return mega_image_truncated(file, "PNG", "it ends in its signature", err);
     if (size >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0)
         return mega_image_decode_jpeg(out, file, err);
     if (size >= 2 && memcmp(bytes, "BM", 2) == 0)

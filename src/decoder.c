@@ -15,6 +15,7 @@
 #include "attention.h"
 #include "checked.h"
 #include "embed.h"
+#include "float_mode.h"
 #include "matmul.h"
 
 #define MAX_SEQUENCES 65536
@@ -411,6 +412,7 @@ void mega_decoder_free(MegaDecoder *decoder)
 int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, int count,
                        MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = decoder->session->model;
     bool translator = model->config.task == MEGA_TASK_TRANSLATE;
     decoder->live = 0;
@@ -664,6 +666,7 @@ static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, Me
 
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     if (decoder->live == 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "no sequence was begun");
     int code = check_tokens(decoder, tokens, decoder->live, err);
@@ -680,6 +683,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
 static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_t *targets,
                        size_t count, float *logits, float *logprobs, MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     size_t vocab = (size_t)decoder->session->model->config.target.vocab;
     size_t chunk = (size_t)decoder->config.chunk;
     if (decoder->live != 1)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "embed.h"
+#include "float_mode.h"
 #include "matmul.h"
 #include "session.h"
 
@@ -140,6 +141,7 @@ static int check_source(const MegaConfig *config, MegaInput *source, size_t *len
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     const MegaConfig *config = &session->model->config;
     size_t total = (size_t)count;
     int code = 0;

@@ -4,7 +4,7 @@
  *
  * The states of a moving average decay into them after silence, and on many processors an
  * instruction that meets one takes a hundred cycles and more. A thread of our own keeps the mode, a
- * caller has it for the time of a run and gets its own back, so that a result depends neither on
+ * caller has it for the time of a call and gets its own back, so that a result depends neither on
  * the caller's mode nor on which thread computes it.
  */
 #ifndef MEGA_FLOAT_MODE_H
@@ -56,5 +56,22 @@ static inline void mega_set_float_mode(MegaFloatMode mode)
     (void)mode;
 }
 #endif
+
+static inline MegaFloatMode mega_enter_float_mode(void)
+{
+    const MegaFloatMode own = mega_float_mode();
+    mega_set_float_mode(MEGA_FLOAT_MODE);
+    return own;
+}
+
+static inline void mega_leave_float_mode(const MegaFloatMode *own)
+{
+    mega_set_float_mode(*own);
+}
+
+/* At the head of a function that computes: the engine's mode until it returns, on whatever path. */
+#define MEGA_WITH_FLOAT_MODE                                                                       \
+    __attribute__((cleanup(mega_leave_float_mode), unused)) const MegaFloatMode callers_mode =     \
+        mega_enter_float_mode()
 
 #endif

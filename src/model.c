@@ -12,6 +12,7 @@
 
 #include "checked.h"
 #include "embed.h"
+#include "float_mode.h"
 #include "ledger.h"
 
 /* Plain tensors are used from the mapping without reading them first. Files up to this size have
@@ -476,6 +477,7 @@ static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_mem
 
 static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     Loader loader = {.model = model};
     MegaArena dry = {0};
     int code = mega_config_read(&model->config, mega_file_meta(model->file), err);

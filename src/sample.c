@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "float_mode.h"
+
 #include "model.h"
 
 typedef struct Choice {
@@ -161,6 +163,7 @@ static int restrict_choices(MegaSampler *sampler, int count, double *total)
 
 int32_t mega_sampler_next(MegaSampler *sampler, const float *logits)
 {
+    MEGA_WITH_FLOAT_MODE;
     double best = -INFINITY, total = 0;
     int32_t token = -1;
     int count = 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "decoder.h"
+#include "float_mode.h"
 #include "linear.h"
 
 #define MAX_BEAM 1024
@@ -562,6 +563,7 @@ static int check_options(const MegaSearchOptions *options, int vocab, MegaError 
 int mega_session_translate(MegaSession *session, const MegaInput *sources, int count,
                            const MegaSearchOptions *options, MegaTranslation *out, MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     MegaSearchOptions defaults = mega_search_defaults();
     const MegaConfig *config = &session->model->config;
     Batch batch = {.session = session, .target = &config->target, .count = count, .err = err};

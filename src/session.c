@@ -10,6 +10,7 @@
 
 #include "attention.h"
 #include "embed.h"
+#include "float_mode.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
@@ -41,6 +42,7 @@ int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *w
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
                      MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     MegaArena dry = {0};
     *out = NULL;
     MegaSession *session = calloc(1, sizeof *session);
@@ -269,6 +271,7 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
 int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
                           MegaError *err)
 {
+    MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = session->model;
     if (model->config.task != MEGA_TASK_CLASSIFY)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",

@@ -238,12 +238,10 @@ static void run_with_workers(MegaPool *pool, size_t tasks, MegaPoolTask run, voi
 
 void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
 {
-    const MegaFloatMode own = mega_float_mode();
-    mega_set_float_mode(MEGA_FLOAT_MODE);
+    MEGA_WITH_FLOAT_MODE;
     if (tasks > 1 && has_workers(pool))
         run_with_workers(pool, tasks, run, context);
     else /* not worth waking anybody */
         for (size_t task = 0; task < tasks; task++)
             run(context, task, 0);
-    mega_set_float_mode(own);
 }

@@ -212,6 +212,9 @@ static void test_refused(void **state)
     put_chunk(&out, "IEND", "", 0);
     assert_refused(out, "no pixels");
     out = (MegaBuffer){0};
+    mega_put_bytes(&out, "\x89PNG\r", 5);
+    assert_refused(out, "ends in its signature");
+    out = (MegaBuffer){0};
     mega_put_bytes(&out, PNG_SIGNATURE, 8);
     put_chunk(&out, "IHDR", "\0\0\0\2\0\0\0\2\x08\0\0\0\0", 13);
     put_chunk(&out, "IDAT", "\x78\x9c no deflate", 13);

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,9 +299,36 @@ static void images_may_leave_out_their_shape(void **state)
     mega_model_free(model);
 }
 
+/* A caller that rounds upward gets the same bits, and still rounds upward afterwards. */
+static void the_callers_float_mode_is_its_own(void **state)
+{
+    Random random = {20};
+    MegaConfig config = small_config();
+    float logits[2][MAX_CLASSES];
+    (void)state;
+    MegaModel *model = random_model(&config, &random);
+    MegaInput inputs[2];
+    for (int i = 0; i < 2; i++)
+        inputs[i] = random_input(mega_model_config(model), 40, &random);
+    assert_true(mega_model_class_count(model) <= MAX_CLASSES);
+    const MegaKernels *generic = mega_kernels_by_name("generic");
+    classify(model, inputs, 1, generic, MEGA_EMA_RECURRENT, logits[0]);
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+    classify(model, inputs, 1, generic, MEGA_EMA_RECURRENT, logits[1]);
+    const int mode = fegetround();
+    fesetround(FE_TONEAREST);
+    assert_int_equal(mode, FE_UPWARD);
+    assert_memory_equal(logits[0], logits[1],
+                        (size_t)mega_model_class_count(model) * sizeof logits[0][0]);
+    for (int i = 0; i < 2; i++)
+        free_input(&inputs[i]);
+    mega_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_callers_float_mode_is_its_own),
         cmocka_unit_test(random_models),
         cmocka_unit_test(every_embedding),
         cmocka_unit_test(long_inputs),
