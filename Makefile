@@ -105,7 +105,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
-    json shell faults matrix second-reader examples completion readme deb fuzz fuzz-replay libfuzzer \
+    json shell faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
     coverage coverage-programs install-test
 all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DEFAULT_GOAL := all
@@ -220,6 +220,16 @@ fuzz:
 	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined \
 	    CFLAGS='-O1 -g' libfuzzer
 	BUILD=$(BUILD)/libfuzzer tests/fuzz/run $(SECONDS) $(FUZZ)
+
+$(BUILD)/fuzz/dump_models: $(BUILD)/obj/tests/fuzz/dump_models.o $(BUILD)/libfuzz.a \
+        $(BUILD)/libformats.a $(BUILD)/libmega.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
+
+# every command on random models; with SANITIZE, and BUILD for it, what they do to memory shows
+fuzz-commands: $(BINARIES) $(BUILD)/fuzz/dump_models
+	MEGA_BUILD=$(BUILD) tests/fuzz/commands $(SECONDS) $(FIRST)
 
 # ---- Tests -----------------------------------------------------------------------------------------
 
