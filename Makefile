@@ -23,6 +23,10 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# fontconfig, below cairo, never gives back the fonts that it found.
+ifneq ($(SANITIZE),)
+export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
+endif
 ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lfftw3f -lz -ldl -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
