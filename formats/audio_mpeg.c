@@ -266,7 +266,8 @@ static int fail_mpeg(const MegaMpeg *mpeg, int code, MegaError *err)
                      mpeg->handle ? mpg123_strerror(mpeg->handle) : mpg123_plain_strerror(code));
 }
 
-/* QUIET: libmpg123 would tell standard error of every bit that it misses. */
+/* QUIET: libmpg123 would tell standard error of every bit that it misses. SKIP_ID3V2: it would
+ * allocate as much as a tag says that it has, up to 256 MB. */
 static int set_up(MegaMpeg *mpeg, int *rate, MegaError *err)
 {
     int code = MPG123_OK, encoding = 0;
@@ -274,7 +275,8 @@ static int set_up(MegaMpeg *mpeg, int *rate, MegaError *err)
     mpeg->handle = mpg123_new(NULL, &code);
     if (!mpeg->handle)
         return fail_mpeg(mpeg, MPG123_OUT_OF_MEM, err);
-    const long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_GAPLESS | MPG123_NO_PEEK_END;
+    const long flags =
+        MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_GAPLESS | MPG123_NO_PEEK_END | MPG123_SKIP_ID3V2;
     code = mpg123_param(mpeg->handle, MPG123_ADD_FLAGS, flags, 0);
     if (!code)
         code = mpg123_param(mpeg->handle, MPG123_REMOVE_FLAGS,
