@@ -192,6 +192,7 @@ static void limits_are_kept(void **state)
     assert_int_equal(mega_session_translate(session, &input, 1, &search, out, &err), 0);
     mega_translation_free(&out[0]);
     assert_int_equal(mega_session_encode(session, &input, &encoded[0], &err), 0);
+    free((void *)input.tokens);
     mega_session_free(session);
     mega_encoded_free(encoded[0]); /* after its session */
     mega_model_free(model);
