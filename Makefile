@@ -27,77 +27,95 @@ SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fn
 ifneq ($(SANITIZE),)
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
 endif
-ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote src -iquote formats -iquote tools/common $(WARN) $(SAN) $(CFLAGS)
+ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote . \
+    $(WARN) $(SAN) $(CFLAGS)
 LIB_LIBS   := -lfftw3f -lz -ldl -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
-# ---- Sources, in the order of the data flow: input -> decode -> features -> embed -> layers -> head
+# ---- Sources, in the order of the data flow; tests/directions.py says which room may use which
 
-# libmega: the engine and the reader of its container
+# formats: bytes outside <-> values inside. Those that libmega needs to open a model ...
 LIB_SRC := \
-    src/error.c src/quantize.c src/dtype.c src/panels.c \
-    formats/bytes.c formats/recognize.c formats/meta.c formats/mega_read.c \
-    formats/mega_data.c \
-    src/config.c src/bind.c src/model.c \
-    src/kernels.c src/kernels_generic.c src/kernels_openblas.c src/processors.c src/threads.c \
-    src/arena.c src/ledger.c src/matmul.c \
-    src/embed.c src/norm.c src/ema.c src/attention.c src/layer.c src/head.c src/session.c \
-    src/linear.c src/logits.c src/encoded.c src/decoder_layer.c src/decoder.c src/search.c src/sample.c
+    src/base/error.c src/base/utf8.c \
+    formats/base/bytes.c formats/base/sniff.c \
+    formats/tensor/quantize.c formats/tensor/dtype.c formats/tensor/panels.c \
+    formats/mega/meta.c formats/mega/read.c formats/mega/data.c
 
-# what only the tools need: decoders of inputs, other programs' checkpoints, the writer
+# ... the engine ...
+LIB_SRC += \
+    src/base/arena.c src/base/ledger.c src/base/processors.c src/base/threads.c \
+    src/kernels/dispatch.c src/kernels/generic.c src/kernels/openblas.c src/kernels/matmul.c \
+    src/kernels/linear.c \
+    src/model/config.c src/model/tensors.c src/model/model.c \
+    src/layers/embed.c src/layers/norm.c src/layers/ema.c src/layers/attention.c \
+    src/layers/layer.c src/layers/head.c \
+    src/encode/session.c \
+    src/decode/logits.c src/decode/sources.c src/decode/decoder_layer.c src/decode/decoder.c \
+    src/decode/search.c src/decode/sample.c
+
+# ... and what only the tools need: inputs of all kinds, other programs' checkpoints, the writer.
 FORMATS_SRC := \
-    formats/source.c formats/text_input.c formats/audio_parts.c formats/audio_chunks.c \
-    formats/audio_flac.c formats/audio_ogg.c formats/audio_mpeg.c formats/audio_rarer.c formats/audio.c \
-    formats/image_exif.c formats/image_png.c \
-    formats/image_jpeg.c formats/image_bmp.c formats/image.c formats/image_operations.c \
-    formats/npy.c src/features.c \
-    formats/text.c formats/moses_prefixes.c formats/moses.c formats/glossary.c formats/bpe.c \
-    formats/codec.c \
-    formats/zip.c formats/pickle_globals.c formats/pickle_values.c formats/pickle_calls.c \
-    formats/pickle.c formats/torch_beside.c formats/torch_args.c formats/torch_module.c \
-    formats/torch_state.c formats/torch_zip.c formats/torch_legacy.c formats/safetensors.c \
-    formats/checkpoint.c formats/mega_write.c formats/output.c
+    formats/base/input_stream.c formats/base/atomic_file.c \
+    formats/media/audio_parts.c formats/media/audio_chunks.c formats/media/audio_flac.c \
+    formats/media/audio_ogg.c formats/media/audio_mpeg.c formats/media/audio_rarer.c \
+    formats/media/audio.c \
+    formats/media/image_exif.c formats/media/image_png.c formats/media/image_jpeg.c \
+    formats/media/image_bmp.c formats/media/image.c formats/media/image_operations.c \
+    formats/media/npy.c \
+    formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
+    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c formats/text/tokenizer.c \
+    src/pipeline/preprocess.c \
+    formats/checkpoint/zip.c formats/checkpoint/pickle_globals.c \
+    formats/checkpoint/pickle_values.c formats/checkpoint/pickle_calls.c \
+    formats/checkpoint/pickle.c formats/checkpoint/torch_beside.c \
+    formats/checkpoint/torch_args.c formats/checkpoint/torch_module.c \
+    formats/checkpoint/torch_state.c formats/checkpoint/torch_zip.c \
+    formats/checkpoint/torch_legacy.c formats/checkpoint/safetensors.c \
+    formats/checkpoint/checkpoint.c \
+    formats/mega/write.c
 
-COMMON_SRC := tools/common/progress.c tools/common/memory.c tools/common/json.c \
+COMMON_SRC := \
+    tools/common/progress.c tools/common/memory.c tools/common/json.c \
     tools/common/descriptors.c tools/common/mapping.c tools/common/suggest.c \
     tools/common/terminal.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/models.c tools/run/lines.c tools/run/text_argument.c \
-    tools/run/input.c tools/run/predict.c tools/run/events.c tools/run/classify.c \
-    tools/run/translate.c tools/run/generate.c tools/run/scoring.c tools/run/score.c \
-    tools/run/manifest.c tools/run/eval_text.c tools/run/eval.c tools/run/forward.c tools/run/observe.c \
-    tools/run/canvas.c tools/run/chart.c tools/run/plot.c tools/run/explain.c \
-    tools/run/explain_input.c tools/run/explain_text.c tools/run/explain_parts.c \
-    tools/run/machine.c tools/run/bench.c tools/run/inspect.c tools/run/verify.c
+    tools/run/find_model.c tools/run/lines.c tools/run/text_argument.c tools/run/input.c \
+    tools/run/predict.c tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
+    tools/run/eval_text.c tools/run/roofline.c \
+    tools/run/pictures/observe.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
+    tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
+    tools/run/pictures/explain_parts.c \
+    $(sort $(wildcard tools/run/commands/*.c))
 
 CONVERT_SRC := $(COMMON_SRC) \
-    tools/convert/main.c tools/convert/architecture.c tools/convert/detection.c \
-    tools/convert/classifier.c tools/convert/vision.c tools/convert/sequence.c \
-    tools/convert/names.c tools/convert/metadata.c tools/convert/write.c
+    tools/convert/main.c tools/convert/architecture.c \
+    tools/convert/families/detection.c tools/convert/families/classifier.c \
+    tools/convert/families/vision.c tools/convert/families/sequence.c \
+    tools/convert/names/names.c tools/convert/metadata.c tools/convert/write.c
 
-# The files that are built for a particular processor; chosen at run time by src/kernels.c.
+# The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
-TIERS := avx2 avx2vnni avx512 avx512vnni
+TIERS := x86/avx2 x86/avx2vnni x86/avx512 x86/avx512vnni
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
-$(BUILD)/%/kernels_avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
-$(BUILD)/%/kernels_avx2vnni.o: ALL_CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
-$(BUILD)/%/kernels_avx512.o: ALL_CFLAGS += $(AVX512)
-$(BUILD)/%/kernels_avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
+$(BUILD)/%/x86/avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/%/x86/avx2vnni.o: ALL_CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
+$(BUILD)/%/x86/avx512.o: ALL_CFLAGS += $(AVX512)
+$(BUILD)/%/x86/avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
 else ifeq ($(ARCH),aarch64)
-TIERS := dotprod
-$(BUILD)/%/kernels_dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
+TIERS := arm/dotprod
+$(BUILD)/%/arm/dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
 endif
-LIB_SRC += $(TIERS:%=src/kernels_%.c)
+LIB_SRC += $(TIERS:%=src/kernels/%.c)
 # The kernels' plain loops are written to be vectorised by the compiler. With all sanitizers that
 # takes minutes; fuzzers look for bytes out of bounds only, here.
-$(foreach tier,generic $(TIERS),$(BUILD)/%/kernels_$(tier).o): ALL_CFLAGS += \
+$(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o): ALL_CFLAGS += \
     $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)
 
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
     $(filter-out tools/run/main.c,$(RUN_SRC))
@@ -105,7 +123,7 @@ TEST_SUPPORT_SRC := \
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
 PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
-UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+UNIT_BIN := $(addprefix $(BUILD)/tests/,$(basename $(notdir $(UNIT_SRC))))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
@@ -198,8 +216,6 @@ $(BUILD)/libfuzz.a: $(FUZZ_SUPPORT) Makefile
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/obj/tests/fuzz/fuzz_config.o $(BUILD)/obj/tests/fuzz/fuzz_torch.o: ALL_CFLAGS += -iquote tools/convert
-
 $(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o \
         $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
@@ -245,24 +261,26 @@ $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC)) Makefile
 $(BUILD)/tests/test_going_on: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
     -Wl,--wrap=aligned_alloc
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+# Tests lie in folders named as the rooms that they test, their programs in one.
+$(foreach source,$(UNIT_SRC),$(eval $(BUILD)/tests/$(basename $(notdir $(source))): $(call obj,$(source))))
+$(BUILD)/tests/%: $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(TOOL_LIBS)
 
 # What test_growth counts the steps of: each function tells when it is called, and PCRE2 counts.
-COUNTED_OBJ := $(patsubst %,$(BUILD)/counted/%.o,bytes text_input text moses glossary bpe)
+COUNTED_OBJ := $(patsubst %,$(BUILD)/counted/%.o,base/bytes text/text_input text/vocab text/moses \
+    text/glossary text/bpe)
 $(BUILD)/counted/%.o: formats/%.c
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -finstrument-functions -D_GNU_SOURCE= -include tests/unit/count_steps.h \
 	    -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_growth: $(BUILD)/obj/tests/unit/test_growth.o $(COUNTED_OBJ) \
-        $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/tests/test_growth: $(COUNTED_OBJ) $(BUILD)/libformats.a $(BUILD)/libmega.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(TOOL_LIBS)
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(TOOL_LIBS)
 
 unit: $(UNIT_BIN) $(BINARIES)
 	@for t in $(UNIT_BIN); do MEGA_BUILD=$(BUILD) $$t || exit 1; done
@@ -291,7 +309,7 @@ faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 matrix: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/matrix/run
 
-# formats/MEGA-FORMAT.md read twice: by our reader and by one in Python
+# formats/mega/MEGA-FORMAT.md read twice: by our reader and by one in Python
 second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
 

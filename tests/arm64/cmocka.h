@@ -2,8 +2,8 @@
  * cmocka.h - the little of cmocka that a test of the kernels needs: Debian's own is not at hand for
  * a foreign architecture. A failure ends the program.
  */
-#ifndef CMOCKA_H
-#define CMOCKA_H
+#ifndef MEGA_CMOCKA_H
+#define MEGA_CMOCKA_H
 
 #include <stdio.h>
 #include <stdlib.h>

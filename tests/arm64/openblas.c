@@ -1,7 +1,7 @@
 /*
- * openblas.c - in the place of src/kernels_openblas.c: the cross compiler has no OpenBLAS.
+ * openblas.c - in the place of src/kernels/openblas.c: the cross compiler has no OpenBLAS.
  */
-#include "kernels.h"
+#include "src/kernels/kernels.h"
 
 const MegaKernels *mega_kernels_openblas(void)
 {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random_model.h"
+#include "tests/fuzz/random_model.h"
 
 static int write_model(const char *folder, unsigned number)
 {

@@ -5,8 +5,8 @@
  * bytes that it made up; corpus/NAME holds the files it starts from and those that once broke
  * something. Linked with replay.c instead of libFuzzer a target runs over given files.
  */
-#ifndef FUZZ_H
-#define FUZZ_H
+#ifndef MEGA_FUZZ_H
+#define MEGA_FUZZ_H
 
 #include <stddef.h>
 #include <stdint.h>

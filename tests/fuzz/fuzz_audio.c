@@ -4,8 +4,8 @@
  */
 #include <math.h>
 
-#include "audio.h"
-#include "fuzz.h"
+#include "formats/media/audio.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_SAMPLES (1u << 18)
 

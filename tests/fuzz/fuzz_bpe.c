@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpe.h"
-#include "fuzz.h"
+#include "formats/text/bpe.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_PARTS 4
 #define MAX_GLOSSARIES 16

@@ -4,9 +4,9 @@
  */
 #include <stdlib.h>
 
-#include "checkpoint.h"
-#include "fuzz.h"
-#include "recognize.h"
+#include "formats/base/sniff.h"
+#include "formats/checkpoint/checkpoint.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_ELEMENTS (1u << 18)
 

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz.h"
-#include "metadata.h"
+#include "tests/fuzz/fuzz.h"
+#include "tools/convert/metadata.h"
 
 #define FIXTURES "tests/fixtures/"
 

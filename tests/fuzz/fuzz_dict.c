@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
-#include "fuzz.h"
-#include "text.h"
+#include "formats/text/vocab.h"
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "bytes.h"
-#include "fuzz.h"
-#include "image.h"
+#include "formats/base/bytes.h"
+#include "formats/media/image.h"
+#include "tests/fuzz/fuzz.h"
 
 static void mend_checksums(uint8_t *bytes, size_t size)
 {

@@ -8,13 +8,13 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "bytes.h"
-#include "codec.h"
-#include "features.h"
-#include "fuzz.h"
-#include "mega_file.h"
-#include "model.h"
-#include "recognize.h"
+#include "formats/base/bytes.h"
+#include "formats/base/sniff.h"
+#include "formats/mega/mega_file.h"
+#include "formats/text/tokenizer.h"
+#include "src/model/model.h"
+#include "src/pipeline/preprocess.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_DECODED (1u << 22)
 #define INPUT_LENGTH 24

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
-#include "features.h"
-#include "fuzz.h"
-#include "kernels.h"
-#include "model.h"
-#include "random_model.h"
+#include "formats/text/tokenizer.h"
+#include "src/kernels/kernels.h"
+#include "src/model/model.h"
+#include "src/pipeline/preprocess.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/random_model.h"
 
 #define MOST_LENGTH 300
 #define MOST_SEQUENCES 7

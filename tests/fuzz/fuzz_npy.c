@@ -1,8 +1,8 @@
 /*
  * fuzz_npy.c - NumPy arrays.
  */
-#include "fuzz.h"
-#include "npy.h"
+#include "formats/media/npy.h"
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

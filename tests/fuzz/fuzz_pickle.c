@@ -1,9 +1,9 @@
 /*
  * fuzz_pickle.c - the data-only pickle machine, and a bounded walk over what it built.
  */
-#include "fuzz.h"
-#include "pickle.h"
-#include "pickle_mutator.h"
+#include "formats/checkpoint/pickle.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/pickle_mutator.h"
 
 /* Values may be shared and contain themselves: depth and work are bounded. */
 static void walk(const MegaPickleValue *value, int depth, int *work)

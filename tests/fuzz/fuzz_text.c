@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz.h"
-#include "moses.h"
-#include "text.h"
-#include "text_input.h"
+#include "formats/text/moses.h"
+#include "formats/text/text_input.h"
+#include "formats/text/vocab.h"
+#include "tests/fuzz/fuzz.h"
 
 #define LANGUAGES 3
 

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "architecture.h"
-#include "bytes.h"
-#include "fuzz.h"
-#include "pickle.h"
-#include "pickle_mutator.h"
+#include "formats/base/bytes.h"
+#include "formats/checkpoint/pickle.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/pickle_mutator.h"
+#include "tools/convert/architecture.h"
 
 #define MAX_RECORD 65536u
 #define MAX_RECORDS 64

@@ -1,8 +1,8 @@
 /*
  * fuzz_zip.c - zip archives: opened, every entry read and verified.
  */
-#include "fuzz.h"
-#include "zip.h"
+#include "formats/checkpoint/zip.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MAX_CONTENT (1u << 20)
 

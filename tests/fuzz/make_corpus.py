@@ -173,7 +173,7 @@ def models():
     for name, dtype in (('panels.mega', 'int8'), ('panels4.mega', 'int4')):
         convert(name, fixture / 'model_state.pt', 'unit_statedict', '--dtype', dtype,
                 '--no-compress', '--dict', fixture / 'dict.txt')
-    text = pathlib.Path('formats/MEGA-FORMAT.md').read_text()
+    text = pathlib.Path('formats/mega/MEGA-FORMAT.md').read_text()
     dump = bytearray()
     for line in text[text.index('## Worked example'):].splitlines():
         if line.startswith('    ') and line[4:7].isalnum() and line[7:9] == '  ':

@@ -2,12 +2,12 @@
  * pickle_mutator.c - changes whole opcodes of a pickle, where bytes changed at random would mostly
  * end the machine at once; see pickle_mutator.h.
  */
-#include "pickle_mutator.h"
+#include "tests/fuzz/pickle_mutator.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "formats/base/bytes.h"
 
 #define MAX_OPS 4096
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

@@ -1,8 +1,8 @@
 /*
  * pickle_mutator.h - mutations that know the opcodes of a pickle, for targets whose input is one.
  */
-#ifndef FUZZ_PICKLE_MUTATOR_H
-#define FUZZ_PICKLE_MUTATOR_H
+#ifndef MEGA_PICKLE_MUTATOR_H
+#define MEGA_PICKLE_MUTATOR_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /*
  * random_model.c - see random_model.h.
  */
-#include "random_model.h"
+#include "tests/fuzz/random_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,11 +9,12 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "bind.h"
-#include "bytes.h"
-#include "fuzz.h"
-#include "mega_file.h"
-#include "panels.h"
+#include "formats/base/bytes.h"
+#include "formats/base/sniff.h"
+#include "formats/mega/mega_file.h"
+#include "formats/tensor/panels.h"
+#include "src/model/tensors.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MOST_ELEMENTS 100000 /* of a tensor */
 #define MOST_BLOCKS 500      /* of a compressed tensor */

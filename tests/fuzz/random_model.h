@@ -2,10 +2,10 @@
  * random_model.h - valid models made of a fuzzer's bytes: a configuration, metadata that fits it
  * more or less, and tensors of every type and encoding, as the bytes of a .mega file.
  */
-#ifndef FUZZ_RANDOM_MODEL_H
-#define FUZZ_RANDOM_MODEL_H
+#ifndef MEGA_RANDOM_MODEL_H
+#define MEGA_RANDOM_MODEL_H
 
-#include "config.h"
+#include "src/model/config.h"
 
 /* Choices come of the fuzzer's bytes as long as there are any, so that a mutated byte changes one
  * choice; behind them they come of a generator that all the bytes have seeded. */

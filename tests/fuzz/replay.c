@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "bytes.h"
-#include "fuzz.h"
+#include "formats/base/bytes.h"
+#include "tests/fuzz/fuzz.h"
 
 static int replay_file(const char *path)
 {

@@ -2,7 +2,7 @@
  * support.c - what the fuzz targets share: a file in memory, a check of errors.
  */
 #define _GNU_SOURCE
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "checkpoint.h"
+#include "formats/checkpoint/checkpoint.h"
 
 #define MAX_ELEMENTS (1u << 24)
 

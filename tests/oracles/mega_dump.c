@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "mega_file.h"
+#include "formats/mega/mega_file.h"
 
 /* Numbers as their bits, strings in hexadecimal: nothing depends on how a language prints them. */
 static void print_bits(const void *value)

@@ -1,4 +1,4 @@
-"""A second reader of .mega, written from formats/MEGA-FORMAT.md alone, to hold against the first.
+"""A second reader of .mega, written from formats/mega/MEGA-FORMAT.md alone, to hold against the first.
 
     read_mega.py FILE                    prints what is in it, as mega_dump does
     read_mega.py --compare DUMP FILE...  runs DUMP (mega_dump) on each file; both must agree

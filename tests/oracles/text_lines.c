@@ -1,6 +1,6 @@
 /*
- * text_lines.c - applies one step of formats/moses.h or formats/bpe.h to every line of standard
- * input, for tests/oracles/text.py: text_lines normalize|tokenize|detokenize LANGUAGE, or
+ * text_lines.c - applies one step of formats/text/moses.h or formats/text/bpe.h to every line of
+ * standard input, for tests/oracles/text.py: text_lines normalize|tokenize|detokenize LANGUAGE, or
  * text_lines bpe CODES [VOCABULARY THRESHOLD [GLOSSARY...]]; VOCABULARY "-" is none.
  */
 #define _GNU_SOURCE
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpe.h"
-#include "moses.h"
+#include "formats/text/bpe.h"
+#include "formats/text/moses.h"
 
 int main(int argc, char **argv)
 {

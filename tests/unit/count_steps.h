@@ -3,8 +3,8 @@
  * the work of: PCRE2 goes through functions that count what its matches look at. The functions of
  * the files themselves are counted by the compiler (-finstrument-functions).
  */
-#ifndef COUNT_STEPS_H
-#define COUNT_STEPS_H
+#ifndef MEGA_COUNT_STEPS_H
+#define MEGA_COUNT_STEPS_H
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,7 +1,7 @@
 /*
  * golden.c - see golden.h.
  */
-#include "golden.h"
+#include "tests/unit/golden.h"
 
 #include <dirent.h>
 #include <math.h>

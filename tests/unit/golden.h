@@ -2,15 +2,15 @@
  * golden.h - checkpoints of the original implementation with its results: tests/fixtures, and all
  * of the project's fixtures where they are at hand ($MEGA_FIXTURES, else ../shared/fixtures).
  */
-#ifndef TEST_GOLDEN_H
-#define TEST_GOLDEN_H
+#ifndef MEGA_GOLDEN_H
+#define MEGA_GOLDEN_H
 
-#include "support.h"
+#include "tests/unit/support.h"
 
 #include <jansson.h>
 
-#include "npy.h"
-#include "session.h"
+#include "formats/media/npy.h"
+#include "src/encode/session.h"
 
 /* Bound of the fixtures: relative to the largest expected value, and absolute. */
 #define GOLDEN_TOLERANCE 1e-4

@@ -1,12 +1,12 @@
 /*
  * pictures.h - what the tests of pictures share: chunks of PNG files.
  */
-#ifndef TEST_PICTURES_H
-#define TEST_PICTURES_H
+#ifndef MEGA_PICTURES_H
+#define MEGA_PICTURES_H
 
 #include <zlib.h>
 
-#include "bytes.h"
+#include "formats/base/bytes.h"
 
 #define PNG_SIGNATURE "\x89PNG\r\n\x1a\n" /* 8 bytes */
 

@@ -1,7 +1,7 @@
 /*
  * recordings.c - see recordings.h.
  */
-#include "recordings.h"
+#include "tests/unit/recordings.h"
 
 #include <sndfile.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * recordings.h - files that the tests of sound make, and how they read them.
  */
-#ifndef TEST_RECORDINGS_H
-#define TEST_RECORDINGS_H
+#ifndef MEGA_RECORDINGS_H
+#define MEGA_RECORDINGS_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "audio.h"
-#include "bytes.h"
+#include "formats/base/bytes.h"
+#include "formats/media/audio.h"
 
 /* A folder for a group of tests, and the name of the recording in it. */
 extern char test_path[128];

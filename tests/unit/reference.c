@@ -1,7 +1,7 @@
 /*
  * reference.c - see reference.h.
  */
-#include "reference.h"
+#include "tests/unit/reference.h"
 
 #include <math.h>
 #include <stdlib.h>

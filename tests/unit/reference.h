@@ -5,10 +5,10 @@
  * Slow and obvious: this is what the engine is tested against on random shapes, beside the goldens
  * of the original. Nothing here is shared with src/ but the configuration and the bound weights.
  */
-#ifndef TEST_REFERENCE_H
-#define TEST_REFERENCE_H
+#ifndef MEGA_REFERENCE_H
+#define MEGA_REFERENCE_H
 
-#include "bind.h"
+#include "src/model/tensors.h"
 
 /* One number of softmax, relu2 or laplace attention is a row function: s -> weights, in place. */
 void reference_attention_row(MegaAttentionKind kind, double *s, size_t keys);

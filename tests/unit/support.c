@@ -1,7 +1,7 @@
 /*
  * support.c - see support.h.
  */
-#include "support.h"
+#include "tests/unit/support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * support.h - what several unit tests share: random numbers, random models, comparison.
  */
-#ifndef TEST_SUPPORT_H
-#define TEST_SUPPORT_H
+#ifndef MEGA_SUPPORT_H
+#define MEGA_SUPPORT_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "model.h"
+#include "src/model/model.h"
 
 /* xorshift64*: the same numbers on every machine. */
 typedef struct Random {

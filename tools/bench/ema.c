@@ -1,6 +1,7 @@
 /*
  * ema.c - times both ways through the EMA over lengths and truncations, one thread, and marks the
- * one that the planner takes. The constants of choose_path in src/ema.c come from this table.
+ * one that the planner takes. The constants of choose_path in src/layers/ema.c come from this
+ * table.
  *
  *     make bench && build/bench/ema
  */
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ema.h"
+#include "src/layers/ema.h"
 
 #define WIDTH 64
 

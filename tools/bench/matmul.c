@@ -15,8 +15,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "dtype.h"
-#include "matmul.h"
+#include "formats/tensor/dtype.h"
+#include "src/kernels/matmul.h"
 
 #define COPIES_BYTES ((size_t)96 << 20) /* weights of few rows come from memory, not from caches */
 #define TURNS 25

@@ -2,7 +2,7 @@
  * descriptors.c - see descriptors.h.
  */
 #define _GNU_SOURCE
-#include "descriptors.h"
+#include "tools/common/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>

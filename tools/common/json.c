@@ -1,12 +1,12 @@
 /*
  * json.c - see json.h.
  */
-#include "json.h"
+#include "tools/common/json.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "formats/base/bytes.h"
 
 json_t *json_bytes(const void *text, size_t size)
 {

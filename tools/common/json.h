@@ -2,12 +2,12 @@
  * json.h - values of the commands' JSON output that need care; man/mega.schema.json says which keys
  * there are.
  */
-#ifndef COMMON_JSON_H
-#define COMMON_JSON_H
+#ifndef MEGA_JSON_H
+#define MEGA_JSON_H
 
 #include <jansson.h>
 
-#include "mega.h"
+#include "src/mega.h"
 
 /* A text whatever its bytes are: what is no UTF-8 becomes U+FFFD. An empty one may be NULL. */
 json_t *json_bytes(const void *text, size_t size);

@@ -1,7 +1,7 @@
 /*
  * mapping.c - see mapping.h.
  */
-#include "mapping.h"
+#include "tools/common/mapping.h"
 
 #include <signal.h>
 #include <string.h>

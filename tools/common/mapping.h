@@ -5,8 +5,8 @@
  * the next access; the commands then end with a sentence and status 1 instead of a crash. The
  * library itself installs no handlers.
  */
-#ifndef COMMON_MAPPING_H
-#define COMMON_MAPPING_H
+#ifndef MEGA_MAPPING_H
+#define MEGA_MAPPING_H
 
 /* program: begins the sentence. clean_up, which may be NULL, runs in the signal handler and has to
  * be async-signal-safe. */

@@ -1,7 +1,7 @@
 /*
  * memory.c - see memory.h.
  */
-#include "memory.h"
+#include "tools/common/memory.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /*
  * progress.c - see progress.h.
  */
-#include "progress.h"
+#include "tools/common/progress.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -2,8 +2,8 @@
  * progress.h - a progress bar on standard error: on a terminal only, at most six times a second,
  * with rate and time left. It disappears when it is done.
  */
-#ifndef COMMON_PROGRESS_H
-#define COMMON_PROGRESS_H
+#ifndef MEGA_PROGRESS_H
+#define MEGA_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /*
  * suggest.c - see suggest.h.
  */
-#include "suggest.h"
+#include "tools/common/suggest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * suggest.h - what somebody may have meant who mistyped a command or an option.
  */
-#ifndef COMMON_SUGGEST_H
-#define COMMON_SUGGEST_H
+#ifndef MEGA_SUGGEST_H
+#define MEGA_SUGGEST_H
 
 #include <getopt.h>
 #include <stddef.h>

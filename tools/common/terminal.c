@@ -2,7 +2,7 @@
  * terminal.c - see terminal.h.
  */
 #define _GNU_SOURCE /* fopencookie, vasprintf */
-#include "terminal.h"
+#include "tools/common/terminal.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bytes.h"
+#include "formats/base/bytes.h"
 
 /* ---- Standard output ------------------------------------------------------------------------ */
 

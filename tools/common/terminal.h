@@ -5,13 +5,13 @@
  * colours, another title, keys that are pressed. Where the output is a terminal it is escaped, all
  * in one place; files and pipes get it as it is.
  */
-#ifndef COMMON_TERMINAL_H
-#define COMMON_TERMINAL_H
+#ifndef MEGA_TERMINAL_H
+#define MEGA_TERMINAL_H
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "mega.h"
+#include "src/mega.h"
 
 /* Puts stdout behind a filter if it is a terminal: of control characters (mega_utf8_is_control)
  * only tabs and line ends pass, others become \x1b or \u009b. To be called before anything is

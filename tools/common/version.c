@@ -2,7 +2,7 @@
  * version.c - see version.h. The libraries are those that run, not those of the build.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "version.h"
+#include "tools/common/version.h"
 
 #include <cblas.h>
 #include <fftw3.h>
@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <zlib.h>
 
-#include "kernels.h"
-#include "mega.h"
+#include "src/kernels/kernels.h"
+#include "src/mega.h"
 
 #ifdef __clang__
 #define COMPILER __VERSION__ /* has the name in it */

@@ -1,14 +1,14 @@
 /*
  * architecture.c - see architecture.h.
  */
-#include "architecture.h"
+#include "tools/convert/architecture.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "detection.h"
+#include "tools/convert/families/detection.h"
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
 

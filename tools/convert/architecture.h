@@ -5,11 +5,11 @@
  * such as the attention function. A new family of models is one more row of the table in
  * architecture.c.
  */
-#ifndef CONVERT_ARCHITECTURE_H
-#define CONVERT_ARCHITECTURE_H
+#ifndef MEGA_ARCHITECTURE_H
+#define MEGA_ARCHITECTURE_H
 
-#include "bind.h"
-#include "names.h"
+#include "src/model/tensors.h"
+#include "tools/convert/names/names.h"
 
 typedef struct Architecture {
     MegaConfig config;

@@ -11,18 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "json.h"
-#include "mapping.h"
-#include "mega_file.h"
-#include "memory.h"
-#include "metadata.h"
-#include "progress.h"
-#include "suggest.h"
-#include "terminal.h"
-#include "text_input.h"
-#include "version.h"
-#include "write.h"
+#include "formats/base/sniff.h"
+#include "formats/mega/mega_file.h"
+#include "formats/text/text_input.h"
+#include "tools/common/descriptors.h"
+#include "tools/common/json.h"
+#include "tools/common/mapping.h"
+#include "tools/common/memory.h"
+#include "tools/common/progress.h"
+#include "tools/common/suggest.h"
+#include "tools/common/terminal.h"
+#include "tools/common/version.h"
+#include "tools/convert/metadata.h"
+#include "tools/convert/write.h"
 
 static const char help[] =
     "Usage: mega-convert CHECKPOINT|MODEL.mega -o MODEL.mega [options]\n"

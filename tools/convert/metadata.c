@@ -1,7 +1,7 @@
 /*
  * metadata.c - see metadata.h. Options of the command line go before arguments of the checkpoint.
  */
-#include "metadata.h"
+#include "tools/convert/metadata.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "terminal.h"
-#include "text.h"
-#include "text_input.h"
+#include "formats/text/text_input.h"
+#include "formats/text/vocab.h"
+#include "tools/common/terminal.h"
 
 #define MAX_LABELS_FILE (1u << 24)
 

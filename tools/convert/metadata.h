@@ -2,13 +2,13 @@
  * metadata.h - everything of a .mega file that is not a tensor: configuration, provenance, labels,
  * vocabulary and how to prepare an input.
  */
-#ifndef CONVERT_METADATA_H
-#define CONVERT_METADATA_H
+#ifndef MEGA_METADATA_H
+#define MEGA_METADATA_H
 
-#include "architecture.h"
-#include "codec.h"
-#include "features.h"
-#include "meta.h"
+#include "formats/mega/meta.h"
+#include "formats/text/tokenizer.h"
+#include "src/pipeline/preprocess.h"
+#include "tools/convert/architecture.h"
 
 /* What the command line says; NULL, NAN and negative numbers where it says nothing. */
 typedef struct MetadataOptions {

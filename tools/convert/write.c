@@ -1,7 +1,7 @@
 /*
  * write.c - see write.h.
  */
-#include "write.h"
+#include "tools/convert/write.h"
 
 #include <math.h>
 #include <signal.h>
@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mega_file.h"
-#include "progress.h"
-#include "terminal.h"
+#include "formats/mega/mega_file.h"
+#include "tools/common/progress.h"
+#include "tools/common/terminal.h"
 
 #define MAX_REPEATED (1u << 20)
 

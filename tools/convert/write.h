@@ -2,11 +2,11 @@
  * write.h - the tensors of a detected architecture, from a checkpoint or another model file into a
  * .mega file.
  */
-#ifndef CONVERT_WRITE_H
-#define CONVERT_WRITE_H
+#ifndef MEGA_WRITE_H
+#define MEGA_WRITE_H
 
-#include "architecture.h"
-#include "meta.h"
+#include "formats/mega/meta.h"
+#include "tools/convert/architecture.h"
 
 typedef struct WriteOptions {
     const char *path;

@@ -1,7 +1,7 @@
 /*
  * command_line.c - see command_line.h.
  */
-#include "command_line.h"
+#include "tools/run/command_line.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "input.h"
-#include "kernels.h"
-#include "options.h"
-#include "suggest.h"
+#include "src/kernels/kernels.h"
+#include "tools/common/suggest.h"
+#include "tools/run/input.h"
+#include "tools/run/options.h"
 
 #define MOST_OPTIONS 64 /* of a command */
 #define MOST_NAME 32

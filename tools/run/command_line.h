@@ -11,12 +11,12 @@
  * abbreviated and have '_' for '-'. What is mistyped, or is called otherwise in other programs, is
  * answered by what it could have been.
  */
-#ifndef RUN_COMMAND_LINE_H
-#define RUN_COMMAND_LINE_H
+#ifndef MEGA_COMMAND_LINE_H
+#define MEGA_COMMAND_LINE_H
 
 #include <stdbool.h>
 
-#include "mega.h"
+#include "src/mega.h"
 
 typedef struct CommandOption CommandOption;
 struct CommandOption {

@@ -3,19 +3,19 @@
  * translations of a list of sentence pairs. BLEU is left to sacreBLEU, whose tokenisation defines
  * it.
  */
-#include "eval_text.h"
+#include "tools/run/eval_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec.h"
-#include "lines.h"
-#include "options.h"
-#include "output.h"
-#include "progress.h"
-#include "scoring.h"
-#include "verbose.h"
+#include "formats/base/atomic_file.h"
+#include "formats/text/tokenizer.h"
+#include "tools/common/progress.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/scoring.h"
+#include "tools/run/verbose.h"
 
 static void show_progress(void *context, size_t done)
 {

@@ -1,10 +1,10 @@
 /*
  * eval_text.h - the parts of mega-run eval for language models and translators.
  */
-#ifndef RUN_EVAL_TEXT_H
-#define RUN_EVAL_TEXT_H
+#ifndef MEGA_EVAL_TEXT_H
+#define MEGA_EVAL_TEXT_H
 
-#include "mega.h"
+#include "src/mega.h"
 
 typedef struct EvalTextOptions {
     const char *model, *list;

@@ -1,7 +1,7 @@
 /*
  * events.c - see events.h. Between prediction and output of mega-run classify --threshold.
  */
-#include "events.h"
+#include "tools/run/events.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,10 +8,10 @@
  * one. A word that fills several windows is therefore one event, and so is one whose probability
  * flickers around the threshold. Memory does not grow with the number of windows.
  */
-#ifndef RUN_EVENTS_H
-#define RUN_EVENTS_H
+#ifndef MEGA_EVENTS_H
+#define MEGA_EVENTS_H
 
-#include "mega.h"
+#include "src/mega.h"
 
 #define EVENTS_MAX_SMOOTH 1000
 

@@ -3,7 +3,7 @@
  * only; a file that is no readable model is passed over.
  */
 #define _GNU_SOURCE /* asprintf */
-#include "find_model.h"
+#include "tools/run/find_model.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bytes.h"
-#include "mega_file.h"
-#include "suggest.h"
+#include "formats/base/bytes.h"
+#include "formats/mega/mega_file.h"
+#include "tools/common/suggest.h"
 
 #define SUFFIX ".mega"
 

@@ -5,11 +5,11 @@
  * colons), the folder of the running program, share/mega and models in the folder above it; in each
  * first in the folder itself, then in the folders in it, sorted by name.
  */
-#ifndef RUN_FIND_MODEL_H
-#define RUN_FIND_MODEL_H
+#ifndef MEGA_FIND_MODEL_H
+#define MEGA_FIND_MODEL_H
 
-#include "input.h"
-#include "mega.h"
+#include "src/mega.h"
+#include "tools/run/input.h"
 
 typedef struct FoundModel {
     char *path;

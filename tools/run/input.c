@@ -1,12 +1,12 @@
 /*
  * input.c - decode, prepare and cut inputs for a model; see input.h.
  *
- *   path -> formats/audio.c, image.c or text.c -> src/features.c -> Input
+ *   path -> formats/media/audio.c, image.c or vocab.c -> src/pipeline/preprocess.c -> Input
  *
  * Audio passes through a buffer that holds one window, so that memory does not grow with the length
  * of a recording.
  */
-#include "input.h"
+#include "tools/run/input.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,14 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audio.h"
-#include "bytes.h"
-#include "codec.h"
-#include "features.h"
-#include "image.h"
-#include "recognize.h"
-#include "source.h"
-#include "text.h"
+#include "formats/base/bytes.h"
+#include "formats/base/input_stream.h"
+#include "formats/base/sniff.h"
+#include "formats/media/audio.h"
+#include "formats/media/image.h"
+#include "formats/text/tokenizer.h"
+#include "formats/text/vocab.h"
+#include "src/pipeline/preprocess.h"
 
 #define MAX_CLIP (1u << 26) /* samples of one clip: 70 minutes at 16 kHz */
 #define STEP 65536          /* samples per read */

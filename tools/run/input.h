@@ -1,5 +1,6 @@
 /*
- * input.h - from a path to what the model is fed: decode (formats/) and features (src/features.h).
+ * input.h - from a path to what the model is fed: decode (formats/) and features
+ * (src/pipeline/preprocess.h).
  *
  * An InputReader is made once per model and thread; a path then gives one clip or, for audio with a
  * window, several. Messages name the file, what was found in it and what the model expects.
@@ -15,12 +16,12 @@
  *
  * Pair models read two paths, or one text with a TAB between the two.
  */
-#ifndef RUN_INPUT_H
-#define RUN_INPUT_H
+#ifndef MEGA_INPUT_H
+#define MEGA_INPUT_H
 
-#include "audio.h"
-#include "mega.h"
-#include "model.h"
+#include "formats/media/audio.h"
+#include "src/mega.h"
+#include "src/model/model.h"
 
 typedef struct InputOptions {
     bool ids;            /* text holds numbers: token ids used as they are */

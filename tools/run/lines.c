@@ -1,7 +1,7 @@
 /*
  * lines.c - see lines.h.
  */
-#include "lines.h"
+#include "tools/run/lines.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "options.h"
-#include "source.h"
-#include "text.h"
-#include "text_argument.h"
+#include "formats/base/input_stream.h"
+#include "formats/text/vocab.h"
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
 
 #define BLOCK 65536
 #define HEAD 4 /* bytes that tell in which encoding a text is, if a pipe gives few at first */

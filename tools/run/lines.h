@@ -1,15 +1,15 @@
 /*
  * lines.h - text files line by line, for translate and score, and lists of all kinds.
  *
- * Lines are what formats/text_input.h takes for lines of a text. They are read in blocks, and a
- * line is given out as soon as its end has arrived, so that a program at the other end of a pipe
+ * Lines are what formats/text/text_input.h takes for lines of a text. They are read in blocks, and
+ * a line is given out as soon as its end has arrived, so that a program at the other end of a pipe
  * may wait for the answer to a line before it writes the next.
  */
-#ifndef RUN_LINES_H
-#define RUN_LINES_H
+#ifndef MEGA_LINES_H
+#define MEGA_LINES_H
 
-#include "mega.h"
-#include "text_input.h"
+#include "formats/text/text_input.h"
+#include "src/mega.h"
 
 typedef enum ArgumentKind {
     ARGUMENTS_ARE_FILES,

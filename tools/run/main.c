@@ -12,13 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "descriptors.h"
-#include "input.h"
-#include "mapping.h"
-#include "options.h"
-#include "suggest.h"
-#include "terminal.h"
-#include "version.h"
+#include "tools/common/descriptors.h"
+#include "tools/common/mapping.h"
+#include "tools/common/suggest.h"
+#include "tools/common/terminal.h"
+#include "tools/common/version.h"
+#include "tools/run/input.h"
+#include "tools/run/options.h"
 
 typedef struct Command {
     const char *name;

@@ -2,14 +2,14 @@
  * manifest.c - see manifest.h.
  */
 #define _GNU_SOURCE
-#include "manifest.h"
+#include "tools/run/manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
-#include "lines.h"
+#include "formats/base/bytes.h"
+#include "tools/run/lines.h"
 
 #define MAX_COLUMNS 256
 #define MAX_ROWS 100000000

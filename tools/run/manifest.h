@@ -4,10 +4,10 @@
  * Columns `path` and `label` are needed, `path2` (second input of a pair) and `split` are known,
  * all others are ignored. Paths are relative to the manifest's folder unless a root is given.
  */
-#ifndef RUN_MANIFEST_H
-#define RUN_MANIFEST_H
+#ifndef MEGA_MANIFEST_H
+#define MEGA_MANIFEST_H
 
-#include "mega.h"
+#include "src/mega.h"
 
 typedef struct ManifestRow {
     char *path, *path2; /* path2: NULL without that column */

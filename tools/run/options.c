@@ -1,16 +1,16 @@
 /*
  * options.c - see options.h.
  */
-#include "options.h"
+#include "tools/run/options.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "command_line.h"
-#include "progress.h"
-#include "terminal.h"
+#include "tools/common/progress.h"
+#include "tools/common/terminal.h"
+#include "tools/run/command_line.h"
 
 static bool output_lost; /* a line of JSON that could not be made */
 

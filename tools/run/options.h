@@ -1,13 +1,13 @@
 /*
  * options.h - what the commands of mega-run share: messages, JSON lines and names of classes.
  */
-#ifndef RUN_OPTIONS_H
-#define RUN_OPTIONS_H
+#ifndef MEGA_OPTIONS_H
+#define MEGA_OPTIONS_H
 
 #include <stdbool.h>
 
-#include "json.h"
-#include "mega.h"
+#include "src/mega.h"
+#include "tools/common/json.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
 int command_bench(int argc, char **argv);

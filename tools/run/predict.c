@@ -1,12 +1,12 @@
 /*
  * predict.c - see predict.h. Shared by classify and eval, so that both judge an input alike.
  */
-#include "predict.h"
+#include "tools/run/predict.h"
 
 #include <stdio.h>
 
-#include "options.h"
-#include "source.h"
+#include "formats/base/input_stream.h"
+#include "tools/run/options.h"
 
 void report_cut(InputReader *reader, const char *path, const Input *input, const char *way)
 {

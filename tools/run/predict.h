@@ -1,11 +1,11 @@
 /*
  * predict.h - one input through a session: the probabilities of the classes.
  */
-#ifndef RUN_PREDICT_H
-#define RUN_PREDICT_H
+#ifndef MEGA_PREDICT_H
+#define MEGA_PREDICT_H
 
-#include "input.h"
-#include "mega.h"
+#include "src/mega.h"
+#include "tools/run/input.h"
 
 /* Of a recording whose first clip alone was looked at: how much that is of how much, and the way to
  * look at all of it, "--window", which gets the length of a clip. */

@@ -1,19 +1,19 @@
 /*
  * scoring.c - see scoring.h.
  */
-#include "scoring.h"
+#include "tools/run/scoring.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "find_model.h"
-#include "lines.h"
-#include "options.h"
-#include "progress.h"
-#include "source.h"
-#include "verbose.h"
+#include "formats/base/input_stream.h"
+#include "tools/common/progress.h"
+#include "tools/run/find_model.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/verbose.h"
 
 #define BLOCK 4096 /* tokens between two looks at the progress bar */
 

@@ -1,13 +1,13 @@
 /*
  * scoring.h - log-probabilities of texts, for score and eval.
  */
-#ifndef RUN_SCORING_H
-#define RUN_SCORING_H
+#ifndef MEGA_SCORING_H
+#define MEGA_SCORING_H
 
 #include <jansson.h>
 
-#include "codec.h"
-#include "model.h"
+#include "formats/text/tokenizer.h"
+#include "src/model/model.h"
 
 /* A model that scores, and its way from text to ids. */
 typedef struct Scorer {

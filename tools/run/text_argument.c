@@ -2,7 +2,7 @@
  * text_argument.c - see text_argument.h.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "text_argument.h"
+#include "tools/run/text_argument.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "options.h"
-#include "source.h"
+#include "formats/base/input_stream.h"
+#include "tools/run/options.h"
 
 void tell_of_terminal(const char *path)
 {

@@ -6,10 +6,10 @@
  * with an ending such as ".txt", or anything that begins with "/", "./", "../" or "~/") is a file
  * that is missing: an error. Everything else is a text. --text gives a text whatever it looks like.
  */
-#ifndef RUN_TEXT_ARGUMENT_H
-#define RUN_TEXT_ARGUMENT_H
+#ifndef MEGA_TEXT_ARGUMENT_H
+#define MEGA_TEXT_ARGUMENT_H
 
-#include "lines.h"
+#include "tools/run/lines.h"
 
 /* Before "-" is read: says, once a run, that a terminal is waited for. */
 void tell_of_terminal(const char *path);

@@ -1,10 +1,10 @@
 /*
  * verbose.c - see verbose.h.
  */
-#include "verbose.h"
+#include "tools/run/verbose.h"
 
-#include "memory.h"
-#include "options.h"
+#include "tools/common/memory.h"
+#include "tools/run/options.h"
 
 void verbose_model(const char *path, const MegaModel *model, const MegaKernels *kernels,
                    int threads, double seconds)

@@ -1,10 +1,10 @@
 /*
  * verbose.h - what --verbose says on standard error: which model, how it is run, how long it took.
  */
-#ifndef RUN_VERBOSE_H
-#define RUN_VERBOSE_H
+#ifndef MEGA_VERBOSE_H
+#define MEGA_VERBOSE_H
 
-#include "session.h"
+#include "src/encode/session.h"
 
 /* After loading, which took so many seconds. threads: that work at a time. */
 void verbose_model(const char *path, const MegaModel *model, const MegaKernels *kernels,

@@ -1,0 +1,206 @@
+/*
+ * atomic_file.c - write to a temporary file, then rename; see atomic_file.h.
+ */
+#include "formats/base/atomic_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct MegaOutput {
+    char *path;        /* the target, symbolic links resolved */
+    char *temporary;   /* NULL: the target is written directly */
+    int fd;            /* -1 when closed */
+    uint64_t position; /* of the next mega_output_write */
+    bool committed;
+    bool failed; /* a part was not written: there will be no file */
+};
+
+static int fail_write(MegaOutput *output, MegaError *err)
+{
+    output->failed = true;
+    return mega_fail(err, MEGA_ERR_IO, "cannot write %s: %s", output->path, strerror(errno));
+}
+
+/* The folder of path as a string of its own: everything before the last slash, or ".". */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* Creates a file of a new name in the target's folder, of no more rights than `mode`: at no moment
+ * can somebody open it who could not open the file that it replaces. */
+static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
+{
+    int code = MEGA_ERR_MEMORY;
+    size_t size = 0;
+    char *folder = folder_of(output->path);
+    if (!folder)
+        goto out;
+    size = strlen(folder) + sizeof "/.mega-0123456789abcdef.tmp";
+    output->temporary = malloc(size);
+    if (!output->temporary)
+        goto out;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        uint64_t number = 0;
+        if (getrandom(&number, sizeof number, 0) != sizeof number)
+            number = (uint64_t)getpid() << 32 | (unsigned)attempt;
+        snprintf(output->temporary, size, "%s/.mega-%016llx.tmp", folder,
+                 (unsigned long long)number);
+        output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (output->fd >= 0 || errno != EEXIST)
+            break;
+    }
+    code = output->fd >= 0
+               ? 0
+               : mega_fail(err, MEGA_ERR_IO, "cannot create %s: no file can be made in %s: %s",
+                           output->path, folder, strerror(errno));
+    if (code) { /* it is not ours to remove */
+        free(output->temporary);
+        output->temporary = NULL;
+    }
+out:
+    if (code == MEGA_ERR_MEMORY)
+        mega_fail(err, code, "no memory for writing %s", output->path);
+    free(folder);
+    return code;
+}
+
+int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
+{
+    struct stat info;
+    int code = 0;
+    *out = NULL;
+    MegaOutput *output = calloc(1, sizeof *output);
+    if (!output)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
+    output->fd = -1;
+    bool exists = stat(path, &info) == 0;
+    bool regular = exists && S_ISREG(info.st_mode);
+    output->path = regular ? realpath(path, NULL) : NULL;
+    if (!output->path)
+        output->path = strdup(path);
+    if (!output->path) {
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
+    } else if (exists && S_ISDIR(info.st_mode)) {
+        code = mega_fail(err, MEGA_ERR_IO, "cannot write %s: it is a directory; name a file", path);
+    } else if (exists && !regular) {
+        output->fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (output->fd < 0)
+            code = fail_write(output, err);
+    } else {
+        /* The umask narrows the rights of a new file. A file that replaces another gets the
+         * owner's rights first and then all of them, which the umask has no say in. */
+        code = create_temporary(output, exists ? info.st_mode & 0600 : 0666, err);
+        if (!code && exists && fchmod(output->fd, info.st_mode & 0777) != 0)
+            code = fail_write(output, err);
+    }
+    if (code)
+        mega_output_free(output);
+    else
+        *out = output;
+    return code;
+}
+
+int mega_output_write(MegaOutput *output, const void *data, size_t size, MegaError *err)
+{
+    const char *at = data;
+    if (output->temporary) {
+        int code = mega_output_write_at(output, output->position, data, size, err);
+        output->position += size;
+        return code;
+    }
+    while (size) {
+        ssize_t written = write(output->fd, at, size < INT_MAX ? size : INT_MAX);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return fail_write(output, err);
+        at += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, size_t size,
+                         MegaError *err)
+{
+    const char *at = data;
+    while (size) {
+        ssize_t written = pwrite(output->fd, at, size < INT_MAX ? size : INT_MAX, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && errno == ESPIPE) {
+            output->failed = true;
+            return mega_fail(err, MEGA_ERR_IO,
+                             "cannot write %s: it is a pipe, and this format needs a file",
+                             output->path);
+        }
+        if (written <= 0)
+            return fail_write(output, err);
+        at += written;
+        offset += (uint64_t)written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+/* So that the new name survives a power failure too. Not every file system can do it. */
+static void sync_folder(const char *path)
+{
+    char *folder = folder_of(path);
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+int mega_output_commit(MegaOutput *output, MegaError *err)
+{
+    int fd = output->fd;
+    if (output->failed)
+        return mega_fail(err, MEGA_ERR_IO, "cannot write %s: a part of it could not be written",
+                         output->path);
+    if (output->temporary && fsync(fd) != 0)
+        return fail_write(output, err);
+    output->fd = -1;
+    if (close(fd) != 0)
+        return fail_write(output, err);
+    if (output->temporary) {
+        if (rename(output->temporary, output->path) != 0)
+            return fail_write(output, err);
+        sync_folder(output->path);
+    }
+    output->committed = true;
+    return 0;
+}
+
+void mega_output_free(MegaOutput *output)
+{
+    if (!output)
+        return;
+    if (output->fd >= 0)
+        close(output->fd);
+    if (!output->committed)
+        mega_output_abandon(output);
+    free(output->temporary);
+    free(output->path);
+    free(output);
+}
+
+void mega_output_abandon(const MegaOutput *output)
+{
+    if (output && output->temporary)
+        unlink(output->temporary);
+}

@@ -1,0 +1,147 @@
+/*
+ * bytes.c - the bounded reader, the growing buffer and UTF-8; see bytes.h.
+ */
+#include "formats/base/bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+const uint8_t *mega_get_bytes(MegaReader *reader, uint64_t size)
+{
+    if (reader->failed || size > reader->size - reader->position) {
+        reader->failed = true;
+        return NULL;
+    }
+    const uint8_t *at = reader->data + reader->position;
+    reader->position += (size_t)size;
+    return at;
+}
+
+uint8_t mega_get_u8(MegaReader *reader)
+{
+    const uint8_t *at = mega_get_bytes(reader, 1);
+    return at ? *at : 0;
+}
+
+uint16_t mega_get_u16(MegaReader *reader)
+{
+    const uint8_t *at = mega_get_bytes(reader, 2);
+    return at ? mega_load_u16(at) : 0;
+}
+
+uint32_t mega_get_u32(MegaReader *reader)
+{
+    const uint8_t *at = mega_get_bytes(reader, 4);
+    return at ? mega_load_u32(at) : 0;
+}
+
+uint64_t mega_get_u64(MegaReader *reader)
+{
+    const uint8_t *at = mega_get_bytes(reader, 8);
+    return at ? mega_load_u64(at) : 0;
+}
+
+double mega_get_f64(MegaReader *reader)
+{
+    uint64_t bits = mega_get_u64(reader);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+bool mega_reader_seek(MegaReader *reader, uint64_t position)
+{
+    if (reader->failed || position > reader->size) {
+        reader->failed = true;
+        return false;
+    }
+    reader->position = (size_t)position;
+    return true;
+}
+
+/* ---- Building ------------------------------------------------------------------------------- */
+
+/* Room for `size` more bytes, which are counted at once; NULL without memory. */
+static uint8_t *extend(MegaBuffer *buffer, size_t size)
+{
+    if (buffer->failed)
+        return NULL;
+    if (size > buffer->capacity - buffer->size) {
+        size_t capacity = buffer->capacity ? buffer->capacity : 256;
+        while (capacity < SIZE_MAX / 2 && capacity - buffer->size < size)
+            capacity *= 2;
+        uint8_t *data = capacity - buffer->size < size ? NULL : realloc(buffer->data, capacity);
+        if (!data) {
+            buffer->failed = true;
+            return NULL;
+        }
+        buffer->data = data;
+        buffer->capacity = capacity;
+    }
+    uint8_t *at = buffer->data + buffer->size;
+    buffer->size += size;
+    return at;
+}
+
+void mega_put_bytes(MegaBuffer *buffer, const void *data, size_t size)
+{
+    uint8_t *at = size ? extend(buffer, size) : NULL;
+    if (at)
+        memcpy(at, data, size);
+}
+
+void mega_put_u8(MegaBuffer *buffer, uint8_t value)
+{
+    mega_put_bytes(buffer, &value, 1);
+}
+
+void mega_put_u16(MegaBuffer *buffer, uint16_t value)
+{
+    uint8_t *at = extend(buffer, 2);
+    if (at)
+        mega_store_u16(at, value);
+}
+
+void mega_put_u32(MegaBuffer *buffer, uint32_t value)
+{
+    uint8_t *at = extend(buffer, 4);
+    if (at)
+        mega_store_u32(at, value);
+}
+
+void mega_put_u64(MegaBuffer *buffer, uint64_t value)
+{
+    uint8_t *at = extend(buffer, 8);
+    if (at)
+        mega_store_u64(at, value);
+}
+
+void mega_put_f64(MegaBuffer *buffer, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    mega_put_u64(buffer, bits);
+}
+
+void mega_buffer_free(MegaBuffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (MegaBuffer){0};
+}
+
+void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out)
+{
+    const uint8_t *at = text;
+    while (size) {
+        size_t length = *at ? mega_utf8_decode(at, size, NULL) : 0;
+        if (length)
+            mega_put_bytes(out, at, length);
+        else
+            mega_put_bytes(out, "\xef\xbf\xbd", 3);
+        length = length ? length : 1;
+        at += length;
+        size -= length;
+    }
+}

@@ -1,0 +1,246 @@
+/*
+ * input_stream.c - open and read inputs; see input_stream.h.
+ */
+#define _GNU_SOURCE /* memfd_create, O_PATH */
+#include "formats/base/input_stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STEP 65536 /* bytes per read */
+
+const char *mega_source_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard input" : path;
+}
+
+/* ---- Pipes that were looked into ------------------------------------------------------------ */
+
+/* A pipe can be opened a second time (/dev/stdin, /dev/fd/63), but what was read of it is gone. So
+ * what mega_source_peek has read waits here, under the path, for mega_source_open. */
+typedef struct Kept {
+    struct Kept *next;
+    int fd; /* a file in memory; -1 once it was taken */
+    char path[];
+} Kept;
+
+static Kept *kept;
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int keep(const char *path, int fd, MegaError *err)
+{
+    const size_t size = strlen(path) + 1;
+    Kept *entry = malloc(sizeof *entry + size);
+    if (!entry)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", path);
+    entry->fd = fd;
+    memcpy(entry->path, path, size);
+    pthread_mutex_lock(&kept_lock);
+    entry->next = kept;
+    kept = entry;
+    pthread_mutex_unlock(&kept_lock);
+    return 0;
+}
+
+/* The file that is kept for a path; -1 if there is none, or (*was_taken) not any more. */
+static int find_kept(const char *path, bool take, bool *was_taken)
+{
+    int fd = -1;
+    pthread_mutex_lock(&kept_lock);
+    for (Kept *entry = kept; entry && fd < 0; entry = entry->next) {
+        if (strcmp(entry->path, path) != 0)
+            continue;
+        fd = entry->fd;
+        *was_taken = fd < 0;
+        if (take)
+            entry->fd = -1;
+    }
+    pthread_mutex_unlock(&kept_lock);
+    return fd;
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+int mega_source_open(int *fd, const char *path, MegaError *err)
+{
+    struct stat info;
+    const char *name = mega_source_name(path);
+    bool was_taken = false;
+    *fd = find_kept(path, true, &was_taken);
+    if (*fd >= 0)
+        return 0;
+    *fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                 : open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", name, strerror(errno));
+    int flags = fcntl(*fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY || (flags & O_PATH)) {
+        close(*fd);
+        *fd = -1;
+        return mega_fail(err, MEGA_ERR_IO, "cannot read %s: it is closed, or open for writing only",
+                         name);
+    }
+    if (fstat(*fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+        close(*fd);
+        *fd = -1;
+        return mega_fail(err, MEGA_ERR_IO, "%s is a folder; expected a file", name);
+    }
+    return 0;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size) {
+        const ssize_t put = write(fd, bytes, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return -1;
+        bytes += put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+/* Copies all that is left of one file to the end of another. */
+static int copy_rest(int to, int from, uint8_t *block, const char *name, MegaError *err)
+{
+    for (uint64_t size = 0;;) {
+        const ssize_t got = read(from, block, STEP);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
+        if (got == 0)
+            return 0;
+        size += (uint64_t)got;
+        if (size > MEGA_SOURCE_MAX_PIPE)
+            return mega_fail(err, MEGA_ERR_LIMIT,
+                             "%s is larger than %u bytes, the limit of a pipe (headerless samples, "
+                             "given with --raw, have none)",
+                             name, MEGA_SOURCE_MAX_PIPE);
+        if (write_all(to, block, (size_t)got))
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", name);
+    }
+}
+
+int mega_source_make_seekable(int *fd, const char *name, MegaError *err)
+{
+    struct stat info;
+    if (fstat(*fd, &info) == 0 && S_ISREG(info.st_mode))
+        return 0;
+    uint8_t *block = malloc(STEP);
+    const int copy = memfd_create("mega-pipe", MFD_CLOEXEC);
+    int code = 0;
+    if (!block || copy < 0)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", name);
+    else
+        code = copy_rest(copy, *fd, block, name, err);
+    free(block);
+    if (!code && lseek(copy, 0, SEEK_SET) != 0)
+        code = mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
+    if (code) {
+        if (copy >= 0)
+            close(copy);
+        return code;
+    }
+    close(*fd);
+    *fd = copy;
+    return 0;
+}
+
+/* Devices such as /dev/zero have no end, so that they are not looked into; but a terminal has. */
+static bool can_peek(int fd)
+{
+    struct stat info;
+    return fstat(fd, &info) == 0 &&
+           (S_ISREG(info.st_mode) || S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) ||
+            (S_ISCHR(info.st_mode) && isatty(fd)));
+}
+
+int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err)
+{
+    struct stat info;
+    bool was_taken = false;
+    int fd = find_kept(path, false, &was_taken);
+    const bool is_kept = fd >= 0;
+    *got = 0;
+    if (was_taken) /* nothing is left, and a terminal would be waited for again */
+        return 0;
+    int code = is_kept ? 0 : mega_source_open(&fd, path, err);
+    if (code)
+        return code;
+    if (!is_kept && !can_peek(fd)) {
+        close(fd);
+        return 0;
+    }
+    const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (!regular)
+        code = mega_source_make_seekable(&fd, mega_source_name(path), err);
+    const off_t at = code ? 0 : lseek(fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
+    while (!code && *got < size) {
+        const ssize_t n = pread(fd, (char *)out + *got, size - *got, at + (off_t)*got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            code = mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", mega_source_name(path),
+                             strerror(errno));
+        if (n <= 0)
+            break;
+        *got += (size_t)n;
+    }
+    if (!code && !regular && !(code = keep(path, fd, err)))
+        return 0;
+    if (!is_kept)
+        close(fd);
+    return code;
+}
+
+int mega_source_slurp(MegaBuffer *out, int fd, const char *name, const char *what, uint64_t limit,
+                      MegaError *err)
+{
+    int code = 0;
+    uint8_t *block = malloc(STEP);
+    if (!block)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", name);
+    for (;;) {
+        ssize_t got = read(fd, block, STEP);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            code = mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
+        if (got <= 0)
+            break;
+        if (out->size + (size_t)got > limit) {
+            code = mega_fail(err, MEGA_ERR_LIMIT, "%s is larger than %llu bytes, the limit of %s",
+                             name, (unsigned long long)limit, what);
+            break;
+        }
+        mega_put_bytes(out, block, (size_t)got);
+        if (out->failed) {
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", name);
+            break;
+        }
+    }
+    free(block);
+    return code;
+}
+
+int mega_source_read(MegaBuffer *out, const char *path, const char *what, uint64_t limit,
+                     MegaError *err)
+{
+    int fd = -1;
+    int code = mega_source_open(&fd, path, err);
+    if (code)
+        return code;
+    code = mega_source_slurp(out, fd, mega_source_name(path), what, limit, err);
+    close(fd);
+    return code;
+}

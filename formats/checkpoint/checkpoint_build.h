@@ -1,0 +1,73 @@
+/*
+ * checkpoint_build.h - how the readers of the single formats fill a MegaCheckpoint. Private to
+ * checkpoint.c, torch_*.c and safetensors.c.
+ */
+#ifndef MEGA_CHECKPOINT_BUILD_H
+#define MEGA_CHECKPOINT_BUILD_H
+
+#include "formats/checkpoint/checkpoint.h"
+#include "formats/checkpoint/pickle.h"
+#include "formats/checkpoint/zip.h"
+
+#define MEGA_CHECKPOINT_MAX_TENSORS 65536
+#define MEGA_CHECKPOINT_MAX_NAME 512
+
+struct MegaCheckpoint {
+    char *name;
+    const char *kind;
+    const uint8_t *data; /* the mapped file */
+    uint64_t size;
+    MegaCheckpointTensor *tensors; /* [count]; names are owned */
+    size_t count, capacity;
+    const MegaCheckpointTensor **sorted; /* [count], by name, once all are there */
+    json_t *args;
+    bool averaged;
+    char *place, *other_place; /* NULL: "" and none */
+    MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
+    size_t beside_count, beside_left;
+    MegaZip *zip; /* of a torch zip file: holds the checksums */
+};
+
+/* Begins a message with the name of the file. */
+#define MEGA_CHECKPOINT_FAIL(code, format, ...)                                                    \
+    mega_fail(err, code, "%s: " format, checkpoint->name, ##__VA_ARGS__)
+
+/* What the values of the file may take in memory: in proportion to its size, so that a small file
+ * that means much is refused. */
+static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoint)
+{
+    const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 24;
+    return checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
+}
+
+/* Copies the tensor under the name, which must be 1 to MEGA_CHECKPOINT_MAX_NAME bytes of text.
+ * Shape, strides and type are copied, too; all but the name has been checked by the caller. */
+int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
+                        const char *name, size_t length, MegaError *err);
+
+/* Bytes of a storage in the mapped file, exactly elements * item size of them. */
+typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
+                               const uint8_t **bytes, uint64_t *size, MegaError *err);
+/* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
+int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
+                     MegaStorageFind find, void *context, MegaError *err);
+/* torch_module.c: whether it is a module of torch.nn, and a call for each of its tensors with the
+ * name that its state dict would have; one that fails ends it. */
+typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
+                               MegaError *err);
+bool mega_torch_is_module(const MegaPickleValue *value);
+int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit, void *context,
+                           MegaError *err);
+/* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
+int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
+/* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], which is the
+ * last of a chain of dicts and lists in each other. */
+int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
+                      const char *prefix, MegaError *err);
+
+int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
+bool mega_torch_legacy_is(const void *bytes, uint64_t size);
+int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
+int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * pickle_values.c - memory and stack of the machine that reads pickles, and looking at its values;
+ * see pickle.h and pickle_machine.h.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/checkpoint/pickle_machine.h"
+
+#define FAIL MEGA_PICKLE_FAIL
+#define BAD MEGA_PICKLE_BAD
+#define MAX_STACK (1u << 20)
+#define FIRST_CAPACITY 64 /* of stack, memo and storages */
+#define ARENA_BLOCK 65536
+
+typedef struct MegaPickleBlock {
+    struct MegaPickleBlock *next;
+    size_t used, size;
+    max_align_t data[];
+} Block;
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+int mega_pickle_no_memory(const MegaPickleMachine *m)
+{
+    return mega_fail(m->err, MEGA_ERR_MEMORY, "%s: no memory for the values of the pickle",
+                     m->name);
+}
+
+/* Takes bytes off what the values may use. */
+static int account(MegaPickleMachine *m, uint64_t bytes)
+{
+    MegaPickle *pickle = m->pickle;
+    pickle->memory += bytes;
+    if (pickle->memory > pickle->max_memory)
+        return FAIL(MEGA_ERR_LIMIT,
+                    "the values need more than %" PRIu64
+                    " MB of memory, out of proportion to the file,",
+                    pickle->max_memory >> 20);
+    return 0;
+}
+
+int mega_pickle_allocate(MegaPickleMachine *m, void **out, size_t size)
+{
+    MegaPickle *pickle = m->pickle;
+    size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    Block *block = pickle->blocks;
+    if (!block || block->size - block->used < size) {
+        size_t room = size > ARENA_BLOCK ? size : ARENA_BLOCK;
+        int code = account(m, room);
+        if (code)
+            return code;
+        block = calloc(1, sizeof *block + room);
+        if (!block)
+            return mega_pickle_no_memory(m);
+        block->size = room;
+        block->next = pickle->blocks;
+        pickle->blocks = block;
+    }
+    *out = (char *)block->data + block->used;
+    block->used += size;
+    return 0;
+}
+
+int mega_pickle_append(MegaPickleMachine *m, MegaPickleValues *values, MegaPickleValue *value)
+{
+    if (values->count == values->capacity) {
+        size_t capacity = values->capacity ? values->capacity * 2 : FIRST_CAPACITY;
+        int code = account(m, (capacity - values->capacity) * sizeof(MegaPickleValue *));
+        if (code)
+            return code;
+        MegaPickleValue **items = realloc(values->items, capacity * sizeof *items);
+        if (!items)
+            return mega_pickle_no_memory(m);
+        values->items = items;
+        values->capacity = capacity;
+    }
+    values->items[values->count++] = value;
+    return 0;
+}
+
+int mega_pickle_push(MegaPickleMachine *m, MegaPickleValue *value)
+{
+    if (m->stack.count == MAX_STACK)
+        return FAIL(MEGA_ERR_LIMIT, "the stack exceeds the limit of %u values", MAX_STACK);
+    return mega_pickle_append(m, &m->stack, value);
+}
+
+int mega_pickle_make(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out)
+{
+    void *value, *object = NULL;
+    int code = mega_pickle_allocate(m, &value, sizeof **out);
+    if (!code && type == MEGA_PICKLE_OBJECT)
+        code = mega_pickle_allocate(m, &object, sizeof(MegaPickleObject));
+    if (code)
+        return code;
+    *out = value;
+    (*out)->type = type;
+    if (object)
+        (*out)->object = object;
+    return 0;
+}
+
+int mega_pickle_push_new(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out)
+{
+    int code = mega_pickle_make(m, type, out);
+    return code ? code : mega_pickle_push(m, *out);
+}
+
+int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleValue *const *items,
+                       size_t count)
+{
+    size_t needed = list->list.count + count; /* both bounded by the pickle's size */
+    if (needed > list->list.capacity) {
+        size_t capacity = list->list.capacity * 2 > needed ? list->list.capacity * 2 : needed;
+        void *grown;
+        int code = mega_pickle_allocate(m, &grown, capacity * sizeof *items);
+        if (code)
+            return code;
+        if (list->list.count)
+            memcpy(grown, list->list.items, list->list.count * sizeof *items);
+        list->list.items = grown;
+        list->list.capacity = capacity;
+    }
+    if (count)
+        memcpy(list->list.items + list->list.count, items, count * sizeof *items);
+    list->list.count = needed;
+    return 0;
+}
+
+/* ---- Stack ---------------------------------------------------------------------------------- */
+
+int mega_pickle_need(MegaPickleMachine *m, size_t count)
+{
+    return m->stack.count - m->base < count ? BAD("the stack is empty") : 0;
+}
+
+MegaPickleValue *mega_pickle_top(const MegaPickleMachine *m, size_t depth)
+{
+    return m->stack.items[m->stack.count - 1 - depth];
+}
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+void mega_pickle_free(MegaPickle *pickle)
+{
+    if (!pickle)
+        return;
+    while (pickle->blocks) {
+        Block *next = pickle->blocks->next;
+        free(pickle->blocks);
+        pickle->blocks = next;
+    }
+    free(pickle->storages.items);
+    free(pickle);
+}
+
+const MegaPickleValue *mega_pickle_root(const MegaPickle *pickle)
+{
+    return pickle->root;
+}
+
+size_t mega_pickle_storage_count(const MegaPickle *pickle)
+{
+    return pickle->storages.count;
+}
+
+const MegaPickleStorage *mega_pickle_storage(const MegaPickle *pickle, size_t index)
+{
+    return pickle->storages.items[index]->storage;
+}
+
+const MegaPickleValue *mega_pickle_mapping(const MegaPickleValue *value)
+{
+    if (value->type == MEGA_PICKLE_OBJECT && value->object->items)
+        value = value->object->items;
+    return value->type == MEGA_PICKLE_DICT ? value : NULL;
+}
+
+const MegaPickleValue *mega_pickle_get(const MegaPickleValue *value, const char *key)
+{
+    const MegaPickleValue *dict = mega_pickle_mapping(value);
+    size_t length = strlen(key);
+    for (size_t i = dict ? dict->list.count : 0; i > 0; i -= 2) {
+        const MegaPickleValue *have = dict->list.items[i - 2];
+        if (have->type == MEGA_PICKLE_STRING && have->text.size == length &&
+            memcmp(have->text.data, key, length) == 0)
+            return dict->list.items[i - 1];
+    }
+    return NULL;
+}
+
+const MegaPickleValue *mega_pickle_attributes(const MegaPickleValue *value)
+{
+    const MegaPickleValue *state = value->type == MEGA_PICKLE_OBJECT ? value->object->state : NULL;
+    /* a class with __slots__ gives a pair: the dict, and another one of its slots */
+    for (size_t i = 0; state && state->type == MEGA_PICKLE_TUPLE && i < state->list.count; i++)
+        if (state->list.items[i]->type == MEGA_PICKLE_DICT)
+            return state->list.items[i];
+    return state && state->type == MEGA_PICKLE_DICT ? state : NULL;
+}
+
+bool mega_pickle_is_text(const MegaPickleValue *value)
+{
+    return value->type == MEGA_PICKLE_STRING && mega_utf8_valid(value->text.data, value->text.size);
+}
+
+const char *mega_pickle_describe(const MegaPickleValue *value)
+{
+    static const char *const names[] = {
+        "None",     "a bool",  "an integer", "an integer", "a float",
+        "a string", "bytes",   "a tuple",    "a list",     "a set",
+        "a dict",   "a class", "an object",  "a storage",  "a tensor",
+    };
+    if (value->type == MEGA_PICKLE_GLOBAL)
+        return value->global->qualified_name;
+    if (value->type == MEGA_PICKLE_OBJECT)
+        return value->object->class->qualified_name;
+    return names[value->type];
+}

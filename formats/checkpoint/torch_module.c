@@ -1,0 +1,81 @@
+/*
+ * torch_module.c - the tensors of a module that was saved as a whole, torch.save(model), instead of
+ * its state dict. The class means nothing to us, but every module keeps its parameters, buffers and
+ * parts in attributes of the same names, of which Module.state_dict() makes the names of tensors.
+ */
+#include "formats/checkpoint/checkpoint_build.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_DEPTH 64      /* of modules in modules */
+#define MAX_WORK 1000000u /* modules and tensors; they may contain themselves */
+
+typedef struct Walk {
+    char name[MEGA_CHECKPOINT_MAX_NAME + 1]; /* of the module or tensor that is looked at */
+    unsigned work;
+    MegaModuleVisit visit;
+    void *context;
+} Walk;
+
+static const MegaPickleValue *attribute(const MegaPickleValue *module, const char *name)
+{
+    const MegaPickleValue *attributes = mega_pickle_attributes(module);
+    const MegaPickleValue *value = attributes ? mega_pickle_get(attributes, name) : NULL;
+    return value ? mega_pickle_mapping(value) : NULL;
+}
+
+bool mega_torch_is_module(const MegaPickleValue *value)
+{
+    return attribute(value, "_parameters") && attribute(value, "_modules");
+}
+
+static bool is_temporary(const MegaPickleValue *module, const char *buffer)
+{
+    const MegaPickleValue *set =
+        mega_pickle_get(mega_pickle_attributes(module), "_non_persistent_buffers_set");
+    for (size_t i = 0; set && set->type == MEGA_PICKLE_SET && i < set->list.count; i++)
+        if (mega_pickle_is_text(set->list.items[i]) &&
+            strcmp(set->list.items[i]->text.data, buffer) == 0)
+            return true;
+    return false;
+}
+
+/* Appends a part to the name, which had `length` bytes; false if it is too long or no text. */
+static bool extend_name(Walk *walk, size_t length, const MegaPickleValue *part)
+{
+    if (!mega_pickle_is_text(part) || length + part->text.size + 2 > sizeof walk->name)
+        return false;
+    snprintf(walk->name + length, sizeof walk->name - length, "%s%s", length ? "." : "",
+             part->text.data);
+    return true;
+}
+
+static int visit_module(Walk *walk, const MegaPickleValue *module, int depth, MegaError *err)
+{
+    static const char *const kinds[] = {"_parameters", "_buffers", "_modules"};
+    size_t length = strlen(walk->name);
+    int code = 0;
+    for (size_t kind = 0; kind < 3; kind++) {
+        const MegaPickleValue *dict = attribute(module, kinds[kind]);
+        for (size_t i = 0; dict && !code && i < dict->list.count; i += 2) {
+            const MegaPickleValue *part = dict->list.items[i], *value = dict->list.items[i + 1];
+            if (++walk->work > MAX_WORK || !extend_name(walk, length, part))
+                continue;
+            if (kind == 2 && depth < MAX_DEPTH && mega_torch_is_module(value))
+                code = visit_module(walk, value, depth + 1, err);
+            else if (kind < 2 && value->type == MEGA_PICKLE_TENSOR &&
+                     !(kind == 1 && is_temporary(module, part->text.data)))
+                code = walk->visit(walk->context, walk->name, value->tensor, err);
+        }
+        walk->name[length] = '\0';
+    }
+    return code;
+}
+
+int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit, void *context,
+                           MegaError *err)
+{
+    Walk walk = {.visit = visit, .context = context};
+    return visit_module(&walk, module, 0, err);
+}

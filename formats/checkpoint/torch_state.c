@@ -1,0 +1,230 @@
+/*
+ * torch_state.c - from the value that torch.save stored to named tensors and arguments.
+ *
+ * What is stored is a state dict (name -> tensor) or a whole module, or dicts in dicts with one
+ * somewhere, beside arguments and the state of the training run. Of the latter nothing is looked
+ * at. A dict under a name such as model_ema holds averaged weights; those are taken when they are
+ * asked for or when there are no others.
+ */
+#include "formats/checkpoint/checkpoint_build.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_DEPTH 5       /* of dicts in dicts */
+#define MAX_WORK 4000000u /* values looked at; they may be shared and contain themselves */
+#define MAX_PATH 256
+
+/* ---- Finding -------------------------------------------------------------------------------- */
+
+typedef struct Candidate {
+    const MegaPickleValue *chain[MAX_DEPTH + 1]; /* from the root to the dict */
+    int depth;
+    int rank; /* of its key at the root: less is likelier */
+    size_t tensors;
+    char path[MAX_PATH]; /* "model", "ema.module"; "": the root itself */
+} Candidate;
+
+typedef struct Search {
+    Candidate at, model, averaged;
+    unsigned work;
+} Search;
+
+/* In small or large letters, and no part of a longer word. */
+static bool contains_word(const char *text, size_t length, const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i + size <= length; i++) {
+        size_t same = 0;
+        while (same < size && (text[i + same] | 0x20) == word[same])
+            same++;
+        bool begins = i == 0 || !isalpha((unsigned char)text[i - 1]);
+        bool ends = i + size == length || !isalpha((unsigned char)text[i + size]);
+        if (same == size && begins && ends)
+            return true;
+    }
+    return false;
+}
+
+bool mega_checkpoint_is_average(const char *name, size_t length)
+{
+    static const char *const words[] = {"ema",    "averaged", "average", "swa",
+                                        "shadow", "teacher",  "avg"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (contains_word(name, length, words[i]))
+            return true;
+    return false;
+}
+
+/* State of optimizers holds tensors too, but under numbers and names of its own. */
+static bool is_training_state(const char *key)
+{
+    return strstr(key, "optim") || strstr(key, "scheduler") || strstr(key, "scaler");
+}
+
+static int rank_of(const Search *search)
+{
+    static const char *const keys[] = {"model", "state_dict", "model_state_dict"};
+    const char *path = search->at.path;
+    int count = sizeof keys / sizeof keys[0], rank = 0;
+    while (rank < count && (strncmp(path, keys[rank], strlen(keys[rank])) != 0 ||
+                            (path[strlen(keys[rank])] && path[strlen(keys[rank])] != '.')))
+        rank++;
+    return rank;
+}
+
+static bool better(const Candidate *a, const Candidate *b)
+{
+    if (!b->tensors || a->rank != b->rank)
+        return !b->tensors || a->rank < b->rank;
+    return a->tensors > b->tensors;
+}
+
+static int count_tensor(void *context, const char *name, const MegaPickleTensor *tensor,
+                        MegaError *err)
+{
+    Search *search = context;
+    (void)name;
+    (void)tensor;
+    (void)err;
+    search->at.tensors++;
+    search->work++;
+    return 0;
+}
+
+/* dict NULL: a module */
+static void consider(Search *search, const MegaPickleValue *dict)
+{
+    Candidate *at = &search->at;
+    at->tensors = 0;
+    if (!dict)
+        mega_torch_module_each(at->chain[at->depth], count_tensor, search, NULL);
+    for (size_t i = 0; dict && i < dict->list.count && search->work < MAX_WORK; i += 2) {
+        search->work++;
+        if (dict->list.items[i + 1]->type == MEGA_PICKLE_TENSOR &&
+            mega_pickle_is_text(dict->list.items[i]))
+            at->tensors++;
+    }
+    at->rank = rank_of(search);
+    Candidate *best =
+        mega_checkpoint_is_average(at->path, strlen(at->path)) ? &search->averaged : &search->model;
+    if (at->tensors && better(at, best))
+        *best = *at;
+}
+
+/* Looks at value, whose chain and path end with it, and at what it holds. */
+static void look(Search *search, const MegaPickleValue *value)
+{
+    Candidate *at = &search->at;
+    const MegaPickleValue *dict = mega_pickle_mapping(value), *values = dict ? dict : value;
+    size_t step = dict ? 2 : 1, length = strlen(at->path);
+    bool module = !dict && mega_torch_is_module(value);
+    if (!dict && !module && value->type != MEGA_PICKLE_LIST && value->type != MEGA_PICKLE_TUPLE)
+        return;
+    at->chain[at->depth] = value;
+    if (dict || module)
+        consider(search, dict);
+    if (module || at->depth == MAX_DEPTH)
+        return;
+    for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
+        const MegaPickleValue *key = dict ? values->list.items[i] : NULL;
+        char number[24];
+        const char *text = number;
+        search->work++;
+        if (key && key->type != MEGA_PICKLE_INT && !mega_pickle_is_text(key))
+            continue;
+        if (key && key->type != MEGA_PICKLE_INT)
+            text = key->text.data;
+        else
+            snprintf(number, sizeof number, "%" PRId64, key ? key->integer : (int64_t)i);
+        if (is_training_state(text) || length + strlen(text) + 2 > MAX_PATH)
+            continue;
+        snprintf(at->path + length, MAX_PATH - length, "%s%s", length ? "." : "", text);
+        at->depth++;
+        look(search, values->list.items[i + step - 1]);
+        at->depth--;
+        at->path[length] = '\0';
+    }
+}
+
+/* ---- Taking --------------------------------------------------------------------------------- */
+
+typedef struct Taking {
+    MegaCheckpoint *checkpoint;
+    MegaStorageFind find;
+    void *context;
+} Taking;
+
+static int take_tensor(void *opaque, const char *name, const MegaPickleTensor *have, MegaError *err)
+{
+    const Taking *taking = opaque;
+    MegaCheckpointTensor tensor = {.type = have->type,
+                                   .readable =
+                                       have->readable && have->rank <= MEGA_CHECKPOINT_MAX_RANK,
+                                   .dtype = have->dtype,
+                                   .rank = have->rank,
+                                   .shape = have->shape,
+                                   .stride = have->stride,
+                                   .elements = have->elements,
+                                   .offset = have->offset};
+    const uint8_t *bytes = NULL;
+    int code = 0;
+    if (tensor.readable)
+        code = taking->find(taking->context, have->storage, &bytes, &tensor.storage_size, err);
+    if (code)
+        return code;
+    tensor.storage = bytes;
+    return mega_checkpoint_add(taking->checkpoint, &tensor, name, strlen(name), err);
+}
+
+static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaStorageFind find,
+                      void *context, MegaError *err)
+{
+    Taking taking = {.checkpoint = checkpoint, .find = find, .context = context};
+    const MegaPickleValue *holder = found->chain[found->depth];
+    const MegaPickleValue *state = mega_pickle_mapping(holder);
+    int code = state ? 0 : mega_torch_module_each(holder, take_tensor, &taking, err);
+    for (size_t i = 0; state && i < state->list.count && !code; i += 2) {
+        const MegaPickleValue *name = state->list.items[i], *value = state->list.items[i + 1];
+        if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
+            code = take_tensor(&taking, name->text.data, value->tensor, err);
+    }
+    if (!code)
+        code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
+    /* arguments lie beside the state dict or further out */
+    for (int i = found->depth; i >= 0 && !code; i--)
+        code = mega_torch_arguments(checkpoint, found->chain[i], err);
+    return code;
+}
+
+int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
+                     MegaStorageFind find, void *context, MegaError *err)
+{
+    Search *search = calloc(1, sizeof *search);
+    if (!search)
+        return MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
+    look(search, root);
+    Candidate *model = &search->model, *averaged = &search->averaged;
+    bool take_average = averaged->tensors && (weights == MEGA_WEIGHTS_EMA || !model->tensors);
+    const Candidate *found = take_average ? averaged : model,
+                    *other = take_average ? model : averaged;
+    int code = 0;
+    if (!found->tensors)
+        code = MEGA_CHECKPOINT_FAIL(
+            MEGA_ERR_MODEL,
+            "no tensors were found: the checkpoint holds %s; expected a state dict, or a dict with "
+            "one as 'model', 'state_dict' or 'model_state_dict'",
+            mega_pickle_describe(root));
+    checkpoint->averaged = take_average;
+    checkpoint->place = code ? NULL : strdup(found->path);
+    checkpoint->other_place = !code && other->tensors ? strdup(other->path) : NULL;
+    if (!code && (!checkpoint->place || (other->tensors && !checkpoint->other_place)))
+        code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
+    if (!code)
+        code = take_state(checkpoint, found, find, context, err);
+    free(search);
+    return code;
+}

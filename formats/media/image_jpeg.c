@@ -1,0 +1,281 @@
+/*
+ * image_jpeg.c - JPEG by libjpeg; see image_file.h.
+ *
+ * libjpeg itself fills up what a file lacks with gray and only warns. A file counts as whole when
+ * every block of every component was coded in it; the end mark alone may be missing. Zeros at the
+ * end of a file are taken away before: they would pass for codes where the file was cut and filled
+ * up.
+ *
+ * Four components are CMYK, or YCCK if the Adobe marker says so, and stored inverted, as Adobe's
+ * programs do and Pillow assumes of all.
+ */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include "formats/media/image_file.h"
+
+#define MAX_SCANS 500 /* progressive files of honest programs have some ten */
+#define KEPT_ZEROS 8  /* at the end: image data may end with some */
+
+typedef struct JpegReader {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    jmp_buf on_error;
+    bool at_end;   /* the bytes are used up; end marks follow */
+    bool cut;      /* a block lacks bits */
+    bool too_long; /* MAX_SCANS were exceeded */
+    char message[JMSG_LENGTH_MAX];
+} JpegReader;
+
+/* ---- What libjpeg calls --------------------------------------------------------------------- */
+
+static JpegReader *reader_of(j_common_ptr jpeg)
+{
+    return jpeg->client_data;
+}
+
+static void leave(j_common_ptr jpeg)
+{
+    JpegReader *reader = reader_of(jpeg);
+    jpeg->err->format_message(jpeg, reader->message);
+    longjmp(reader->on_error, 1);
+}
+
+/* Warnings, with level -1, tell of damage; what is only unusual goes on. */
+static void note_message(j_common_ptr jpeg, int level)
+{
+    const int code = jpeg->err->msg_code;
+    if (level >= 0 || code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM ||
+        code == JWRN_JFIF_MAJOR || code == JWRN_JPEG_EOF || code == JWRN_BOGUS_PROGRESSION ||
+        code == JWRN_NOT_SEQUENTIAL || code == JWRN_BOGUS_ICC)
+        return;
+    if (code == JWRN_HIT_MARKER && reader_of(jpeg)->at_end)
+        reader_of(jpeg)->cut = true;
+    leave(jpeg);
+}
+
+static void print_nothing(j_common_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+static void count_scans(j_common_ptr jpeg)
+{
+    JpegReader *reader = reader_of(jpeg);
+    if (reader->jpeg.input_scan_number <= MAX_SCANS)
+        return;
+    reader->too_long = true;
+    longjmp(reader->on_error, 1);
+}
+
+static void begin_source(j_decompress_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+/* An end mark, as often as it is asked for. */
+static boolean fill_source(j_decompress_ptr jpeg)
+{
+    static const JOCTET end_mark[] = {0xff, JPEG_EOI};
+    reader_of((j_common_ptr)jpeg)->at_end = true;
+    jpeg->src->next_input_byte = end_mark;
+    jpeg->src->bytes_in_buffer = sizeof end_mark;
+    return TRUE;
+}
+
+static void skip_source(j_decompress_ptr jpeg, long count)
+{
+    struct jpeg_source_mgr *source = jpeg->src;
+    if (count <= 0)
+        return;
+    if ((unsigned long)count > source->bytes_in_buffer) {
+        fill_source(jpeg);
+        return;
+    }
+    source->next_input_byte += count;
+    source->bytes_in_buffer -= (size_t)count;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------- */
+
+static void begin(JpegReader *reader, const MegaImageFile *file)
+{
+    size_t size = file->size;
+    while (size && file->bytes[size - 1] == 0)
+        size--;
+    size = file->size - size > KEPT_ZEROS ? size + KEPT_ZEROS : file->size;
+    reader->jpeg.err = jpeg_std_error(&reader->errors);
+    reader->jpeg.client_data = reader;
+    reader->errors.error_exit = leave;
+    reader->errors.emit_message = note_message;
+    reader->errors.output_message = print_nothing;
+    reader->progress.progress_monitor = count_scans;
+    reader->source = (struct jpeg_source_mgr){
+        .next_input_byte = file->bytes,
+        .bytes_in_buffer = size,
+        .init_source = begin_source,
+        .fill_input_buffer = fill_source,
+        .skip_input_data = skip_source,
+        .resync_to_restart = jpeg_resync_to_restart,
+        .term_source = begin_source,
+    };
+}
+
+/* Segments that are kept for their orientation. */
+static void note_orientation(MegaImageFile *file, const struct jpeg_decompress_struct *jpeg)
+{
+    static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/";
+    for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next) {
+        const size_t size = marker->data_length;
+        if (size > sizeof exif && memcmp(marker->data, exif, sizeof exif) == 0)
+            mega_image_note_exif(file, marker->data + sizeof exif, size - sizeof exif);
+        else if (size > sizeof xmp && memcmp(marker->data, xmp, sizeof xmp) == 0)
+            mega_image_note_xmp(file, marker->data + sizeof xmp, size - sizeof xmp);
+    }
+}
+
+/* What libjpeg holds of a file of several scans are all coefficients, 16 bits each, of the blocks
+ * that all components need; of a file of one scan it is a few rows. */
+static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
+{
+    uint64_t blocks = 0;
+    const uint64_t rows = 8u * (unsigned)jpeg->max_v_samp_factor;
+    const uint64_t columns = 8u * (unsigned)jpeg->max_h_samp_factor;
+    if (!jpeg_has_multiple_scans(jpeg))
+        return 0;
+    for (int i = 0; i < jpeg->num_components; i++) {
+        const jpeg_component_info *component = &jpeg->comp_info[i];
+        blocks += (jpeg->image_width + columns - 1) / columns * (uint64_t)component->h_samp_factor *
+                  ((jpeg->image_height + rows - 1) / rows) * (uint64_t)component->v_samp_factor;
+    }
+    return blocks * sizeof(JBLOCK);
+}
+
+/* A block has two codes of a bit at least, one in the first scan of a progressive file; only
+ * arithmetic codes are shorter. */
+static int check_density(const struct jpeg_decompress_struct *jpeg, const MegaImageFile *file,
+                         MegaError *err)
+{
+    const uint64_t pixels = (uint64_t)jpeg->image_width * jpeg->image_height;
+    if (pixels / (jpeg->arith_code ? 16 * 512 : 512) <= file->size)
+        return 0;
+    return mega_fail(err, MEGA_ERR_FORMAT,
+                     "%s declares %u x %u pixels, more than its %zu bytes can hold", file->name,
+                     jpeg->image_width, jpeg->image_height, file->size);
+}
+
+static int read_header(JpegReader *reader, MegaImageFile *file, MegaError *err)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    jpeg_create_decompress(jpeg);
+    jpeg->src = &reader->source;
+    jpeg->progress = &reader->progress;
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
+    jpeg_read_header(jpeg, TRUE);
+    note_orientation(file, jpeg);
+    if (jpeg->num_components != 1 && jpeg->num_components != 3 && jpeg->num_components != 4)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "%s is a JPEG file of %d components; expected gray, colour or CMYK",
+                         file->name, jpeg->num_components);
+    jpeg->out_color_space = jpeg->num_components == 1   ? JCS_GRAYSCALE
+                            : jpeg->num_components == 3 ? JCS_RGB
+                                                        : JCS_CMYK;
+    const uint64_t pixels = (uint64_t)jpeg->image_width * jpeg->image_height;
+    int code = mega_image_check_size(
+        file, jpeg->image_width, jpeg->image_height,
+        pixels * (jpeg->num_components == 1 ? 1 : 3) + coefficient_bytes(jpeg), err);
+    return code ? code : check_density(jpeg, file, err);
+}
+
+/* Inverted ink on white: v k / 255, rounded. */
+static void cmyk_to_rgb(const uint8_t *from, uint8_t *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t c = 0; c < 3; c++) {
+            const unsigned product = from[4 * i + c] * (unsigned)from[4 * i + 3] + 128;
+            to[3 * i + c] = (uint8_t)((product + (product >> 8)) >> 8);
+        }
+}
+
+/* Whether the scans held every component and, where no end mark says that this was all, every bit:
+ * libjpeg shows whatever it has. */
+static bool complete(const JpegReader *reader)
+{
+    const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    for (int i = 0; i < jpeg->num_components; i++) {
+        if (!jpeg->comp_info[i].quant_table) /* it is noted with the component's first scan */
+            return false;
+        for (int k = 0; reader->at_end && jpeg->progressive_mode && k < DCTSIZE2; k++)
+            if (jpeg->coef_bits[i][k] != 0) /* bits that are still to come; -1 for all of them */
+                return false;
+    }
+    return true;
+}
+
+static int read_pixels(JpegReader *reader, MegaImage *out, const MegaImageFile *file,
+                       MegaError *err)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    const int channels = jpeg->num_components == 1 ? 1 : 3;
+    const size_t width = jpeg->image_width, height = jpeg->image_height;
+    out->width = (int)width;
+    out->height = (int)height;
+    out->channels = channels;
+    out->pixels = malloc(width * height * (size_t)channels);
+    if (!out->pixels)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %zu x %zu pixels of %s", width,
+                         height, file->name);
+    jpeg_start_decompress(jpeg);
+    if (!complete(reader))
+        return mega_image_truncated(file, "JPEG", "scans are missing", err);
+    JSAMPARRAY ink = NULL;
+    if (jpeg->num_components == 4)
+        ink = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, (JDIMENSION)(4 * width), 1);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        JSAMPROW row = out->pixels + (size_t)jpeg->output_scanline * width * (size_t)channels;
+        jpeg_read_scanlines(jpeg, ink ? ink : &row, 1);
+        if (ink)
+            cmyk_to_rgb(ink[0], row, width);
+    }
+    return 0;
+}
+
+static int fail(const JpegReader *reader, const MegaImageFile *file, MegaError *err)
+{
+    if (reader->too_long)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s is a JPEG file of more than %d scans, the limit",
+                         file->name, MAX_SCANS);
+    if (reader->cut)
+        return mega_image_truncated(file, "JPEG", "its image data end too early", err);
+    if (reader->at_end)
+        return mega_image_truncated(file, "JPEG", "it ends before its image data", err);
+    if (reader->errors.msg_code == JERR_OUT_OF_MEMORY)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pixels of %s", file->name);
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s cannot be decoded: %s", file->name, reader->message);
+}
+
+int mega_image_decode_jpeg(MegaImage *out, MegaImageFile *file, MegaError *err)
+{
+    JpegReader *reader = calloc(1, sizeof *reader);
+    int code;
+    if (!reader)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", file->name);
+    begin(reader, file);
+    if (setjmp(reader->on_error)) {
+        code = fail(reader, file, err);
+    } else {
+        code = read_header(reader, file, err);
+        if (!code)
+            code = read_pixels(reader, out, file, err);
+    }
+    jpeg_destroy_decompress(&reader->jpeg);
+    free(reader);
+    return code;
+}

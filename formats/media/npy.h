@@ -1,0 +1,32 @@
+/*
+ * npy.h - NumPy arrays (.npy versions 1.0 to 3.0): C or Fortran order in, C order out.
+ */
+#ifndef MEGA_NPY_H
+#define MEGA_NPY_H
+
+#include "src/mega.h"
+
+#define MEGA_NPY_MAX_RANK 8
+
+typedef enum MegaNpyType { MEGA_NPY_F32, MEGA_NPY_I32 } MegaNpyType;
+
+/* An array as the engine takes it: float16/32/64 became float32, every integer type and bool became
+ * int32 (a value that does not fit is an error). Big-endian files are converted. */
+typedef struct MegaNpy {
+    MegaNpyType type;
+    int rank;
+    uint64_t shape[MEGA_NPY_MAX_RANK];
+    uint64_t elements;
+    float *f32;   /* [elements], or NULL */
+    int32_t *i32; /* [elements], or NULL */
+} MegaNpy;
+
+/* path "-" reads standard input. *out is freed with mega_npy_free. */
+int mega_npy_read(MegaNpy *out, const char *path, MegaError *err);
+int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *name, MegaError *err);
+void mega_npy_free(MegaNpy *array);
+/* float32, C order, version 1.0; written to a temporary file and renamed; "-" is stdout. */
+int mega_npy_write(const char *path, const float *data, int rank, const uint64_t *shape,
+                   MegaError *err);
+
+#endif

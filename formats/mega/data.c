@@ -1,0 +1,271 @@
+/*
+ * data.c - the tensors' data of an open .mega file: decoding, checksums, and what must hold of
+ * the bytes. The layout is MEGA-FORMAT.md; offsets and sizes were checked by read.c.
+ */
+#include "formats/mega/read.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/tensor/panels.h"
+#include "formats/tensor/quantize.h"
+
+/* ---- Data ----------------------------------------------------------------------------------- */
+
+/* The entry that has the data. */
+static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)
+{
+    return tensor->tied_to >= 0 ? &file->entries[tensor->tied_to] : (const Entry *)tensor;
+}
+
+/* Touching a page of the mapping behind the end of a file that was cut short raises SIGBUS. */
+static int check_unchanged(const MegaFile *file, MegaError *err)
+{
+    struct stat info;
+    if (file->fd < 0)
+        return 0;
+    if (fstat(file->fd, &info) != 0)
+        return FAIL(MEGA_ERR_IO, "cannot read: %s", strerror(errno));
+    if ((uint64_t)info.st_size < file->size)
+        return FAIL(MEGA_ERR_IO,
+                    "the file was cut short from %" PRIu64 " to %" PRIu64
+                    " bytes while it is in use",
+                    file->size, (uint64_t)info.st_size);
+    return 0;
+}
+
+const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor)
+{
+    const MegaTensor *holder = &holder_of(file, tensor)->tensor;
+    return holder->encoding == MEGA_PLAIN ? file->data + holder->offset : NULL;
+}
+
+const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
+{
+    const MegaTensor *holder = &holder_of(file, tensor)->tensor;
+    return holder->encoding == MEGA_IN_PANELS ? file->data + holder->offset : NULL;
+}
+
+/* dst[i * item + b] = src[b * n + i], n items; item is a constant where this is inlined. */
+static inline void unshuffle_items(const uint8_t *src, size_t n, size_t item, uint8_t *dst)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t b = 0; b < item; b++)
+            dst[i * item + b] = src[b * n + i];
+}
+
+static void unshuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *dst)
+{
+    if (item == 4)
+        unshuffle_items(src, size / 4, 4, dst);
+    else if (item == 2)
+        unshuffle_items(src, size / 2, 2, dst);
+    else
+        unshuffle_items(src, size / item, item, dst);
+}
+
+/* True if the stream ends with its last byte and gives exactly dst_size bytes. */
+static bool inflate_exactly(const uint8_t *src, uint32_t src_size, uint8_t *dst, uint32_t dst_size,
+                            bool *no_memory)
+{
+    z_stream stream = {0};
+    *no_memory = inflateInit2(&stream, -15) != Z_OK;
+    if (*no_memory)
+        return false;
+    stream.next_in = (Bytef *)(uintptr_t)src;
+    stream.avail_in = src_size;
+    stream.next_out = dst;
+    stream.avail_out = dst_size;
+    int result = inflate(&stream, Z_FINISH);
+    bool exact = result == Z_STREAM_END && stream.avail_in == 0 && stream.avail_out == 0;
+    *no_memory = result == Z_MEM_ERROR;
+    inflateEnd(&stream);
+    return exact;
+}
+
+static int fail_scale(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
+{
+    return TENSOR_BAD("a scale of its integers is NaN or infinite");
+}
+
+/* What must hold of decoded items: whole ones of any part of a tensor. */
+static int check_items(const MegaFile *file, const MegaTensor *tensor, const uint8_t *items,
+                       uint64_t size, MegaError *err)
+{
+    const uint64_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
+    for (uint64_t at = 0; mega_dtype_quantized(tensor->dtype) && at < size; at += item)
+        if (!mega_scale_valid(items + at))
+            return fail_scale(file, tensor, err);
+    return 0;
+}
+
+/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside
+ * what came of it. They come back by themselves if they are read again. */
+static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (offset + page - 1) / page * page;
+    uint64_t end = (offset + size) / page * page;
+    if (file->fd >= 0 && begin < end)
+        madvise((void *)(uintptr_t)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
+}
+
+static size_t block_scratch(const Entry *entry, uint32_t number)
+{
+    return (size_t)block_decoded(&entry->tensor, number) + entry->blocks[number].size;
+}
+
+/* One block of a compressed entry. dst holds its decoded size, and scratch that and its stored
+ * size behind it: the stored bytes are copied, so that those which are checked are inflated. */
+static int read_block(const MegaFile *file, const Entry *entry, uint32_t number, uint8_t *scratch,
+                      uint8_t *dst, MegaError *err)
+{
+    const MegaTensor *tensor = &entry->tensor;
+    const Block *block = &entry->blocks[number];
+    uint32_t size = block_decoded(tensor, number);
+    uint8_t *stored = scratch + size;
+    bool no_memory;
+    int code = check_unchanged(file, err);
+    if (code)
+        return code;
+    memcpy(stored, file->data + block->offset, block->size);
+    if (crc_of(stored, block->size) != block->crc)
+        return TENSOR_BAD("block %" PRIu32 " is damaged: its checksum does not match", number);
+    if (!inflate_exactly(stored, block->size, scratch, size, &no_memory))
+        return no_memory ? FAIL(MEGA_ERR_MEMORY, "no memory for decompression")
+                         : TENSOR_BAD("block %" PRIu32 " does not decompress to exactly %" PRIu32
+                                      " bytes",
+                                      number, size);
+    unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
+    release_pages(file, block->offset, block->size);
+    return check_items(file, tensor, dst, size, err);
+}
+
+int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
+                         MegaError *err)
+{
+    const Entry *entry = holder_of(file, tensor);
+    if (block >= entry->tensor.block_count)
+        return FAIL(MEGA_ERR_ARGUMENT, "tensor '%s' has no block %" PRIu32, tensor->name, block);
+    uint8_t *scratch = malloc(block_scratch(entry, block));
+    int code = scratch ? read_block(file, entry, block, scratch, dst, err)
+                       : FAIL(MEGA_ERR_MEMORY, "no memory for decompression");
+    free(scratch);
+    return code;
+}
+
+static int check_crc(const MegaFile *file, const MegaTensor *tensor, uint32_t crc, MegaError *err)
+{
+    return crc == tensor->crc ? 0 : TENSOR_BAD("its data is damaged: the checksum does not match");
+}
+
+/* Walks the decoded bytes of a compressed entry. dst is the whole tensor, or NULL to check only. */
+static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, MegaError *err)
+{
+    const MegaTensor *tensor = &entry->tensor;
+    size_t room = 0;
+    for (uint32_t i = 0; i < tensor->block_count; i++)
+        room = block_scratch(entry, i) > room ? block_scratch(entry, i) : room;
+    uint8_t *scratch = malloc(room), *block = dst ? NULL : malloc(block_decoded(tensor, 0));
+    uint32_t crc = crc_of(NULL, 0);
+    int code = 0;
+    if (!scratch || (!dst && !block))
+        code = FAIL(MEGA_ERR_MEMORY, "no memory for decompression");
+    for (uint32_t i = 0; i < tensor->block_count && !code; i++) {
+        uint8_t *at = dst ? dst + (size_t)i * tensor->block_size : block;
+        code = read_block(file, entry, i, scratch, at, err);
+        if (!code)
+            crc = (uint32_t)crc32_z(crc, at, block_decoded(tensor, i));
+    }
+    if (!code)
+        code = check_crc(file, tensor, crc, err);
+    free(scratch);
+    free(block);
+    return code;
+}
+
+/* The rows of a tensor in panels, and that what fills up the last panel is zero. dst as above. */
+static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *dst, MegaError *err)
+{
+    size_t rows = (size_t)tensor->shape[0], columns = (size_t)tensor->shape[1];
+    size_t row_bytes = (size_t)tensor->size / rows;
+    const uint8_t *panels = file->data + tensor->offset;
+    uint8_t *scratch = malloc(row_bytes);
+    uint32_t crc = crc_of(NULL, 0);
+    int code = scratch ? check_unchanged(file, err)
+                       : FAIL(MEGA_ERR_MEMORY, "no memory for a row of a tensor");
+    for (size_t row = 0; row < rows && !code; row++) {
+        uint8_t *at = dst ? dst + row * row_bytes : scratch;
+        mega_panels_load(tensor->dtype, panels, columns, row, at);
+        crc = (uint32_t)crc32_z(crc, at, row_bytes);
+        code = check_items(file, tensor, at, row_bytes, err);
+    }
+    if (!code)
+        code = check_crc(file, tensor, crc, err);
+    for (size_t row = rows; row % MEGA_PANEL != 0 && !code; row++) {
+        mega_panels_load(tensor->dtype, panels, columns, row, scratch);
+        if (!all_zero(scratch, row_bytes))
+            code = TENSOR_BAD("the padding of its last panel is not zero");
+    }
+    free(scratch);
+    return code;
+}
+
+int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err)
+{
+    const Entry *entry = holder_of(file, tensor);
+    if (entry->tensor.encoding == MEGA_ZLIB_SHUFFLE)
+        return read_blocks(file, entry, dst, err);
+    if (entry->tensor.encoding == MEGA_IN_PANELS)
+        return read_panels(file, &entry->tensor, dst, err);
+    int code = check_unchanged(file, err);
+    if (code)
+        return code;
+    memcpy(dst, file->data + entry->tensor.offset, (size_t)entry->tensor.size);
+    code = check_crc(file, &entry->tensor, crc_of(dst, entry->tensor.size), err);
+    return code ? code : check_items(file, &entry->tensor, dst, entry->tensor.size, err);
+}
+
+int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
+{
+    const void *plain = mega_file_data(file, tensor), *panels = mega_file_panels(file, tensor);
+    if (plain)
+        return check_items(file, tensor, plain, tensor->size, err);
+    if (panels && !mega_panels_valid(tensor->dtype, panels, (size_t)tensor->shape[0],
+                                     (size_t)tensor->shape[1]))
+        return fail_scale(file, tensor, err);
+    return 0;
+}
+
+static int check_plain(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
+{
+    const uint8_t *data = file->data + tensor->offset;
+    int code = check_crc(file, tensor, crc_of(data, tensor->size), err);
+    return code ? code : check_items(file, tensor, data, tensor->size, err);
+}
+
+int mega_file_verify(const MegaFile *file, MegaError *err)
+{
+    uint64_t end = file->index_offset + file->index_size;
+    int code = 0;
+    for (uint32_t i = 0; i < file->count && !code; i++) {
+        const MegaTensor *tensor = &file->entries[i].tensor;
+        if (tensor->encoding == MEGA_TIED)
+            continue; /* it has the checksum of its holder */
+        code = check_unchanged(file, err);
+        if (!code && !all_zero(file->data + end, tensor->offset - end))
+            code = TENSOR_BAD("the padding before its data is not zero");
+        if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE)
+            code = read_blocks(file, &file->entries[i], NULL, err);
+        else if (!code && tensor->encoding == MEGA_IN_PANELS)
+            code = read_panels(file, tensor, NULL, err);
+        else if (!code)
+            code = check_plain(file, tensor, err);
+        end = tensor->offset + tensor->stored_size;
+    }
+    return code;
+}

@@ -1,0 +1,123 @@
+/*
+ * mega_file.h - the .mega container: reading and writing. The byte layout is
+ * formats/mega/MEGA-FORMAT.md.
+ *
+ * A file is a list of typed metadata values (meta.h) and a list of named tensors. Reading maps the
+ * file, checks header, metadata, index, spans and sizes, and leaves the tensor data alone until it
+ * is asked for. Nothing here knows what the metadata or the tensors mean.
+ */
+#ifndef MEGA_FILE_H
+#define MEGA_FILE_H
+
+#include "formats/mega/meta.h"
+#include "formats/tensor/dtype.h"
+#include "src/mega.h"
+
+#define MEGA_MAX_RANK 4
+#define MEGA_MAX_TENSORS 65536
+#define MEGA_MAX_NAME 255
+#define MEGA_DATA_ALIGNMENT 64
+
+/* The layout, for reader and writer. */
+#define MEGA_FORMAT_VERSION 1
+#define MEGA_HEADER_SIZE 64
+#define MEGA_MAX_INDEX (1u << 28)      /* bytes */
+#define MEGA_MAX_BLOCK_SIZE (1u << 24) /* decoded bytes */
+#define MEGA_MAX_DEFLATE_RATIO 1032    /* what deflate can reach at most */
+
+typedef enum MegaEncoding {
+    MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
+    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own (zlib) */
+    MEGA_TIED = 2,         /* the data of another tensor of the same dtype and shape */
+    MEGA_IN_PANELS = 3,    /* a matrix as panels (panels.h), used in place from the mapping */
+} MegaEncoding;
+
+/* The reader refuses an encoding of this number or above, and tables indexed by an encoding have
+ * this many entries, so that no file reaches beyond them. */
+#define MEGA_ENCODING_COUNT 4
+_Static_assert(MEGA_IN_PANELS + 1 == MEGA_ENCODING_COUNT, "an encoding was added");
+
+typedef struct MegaTensor {
+    const char *name;
+    size_t index; /* in the file: mega_file_tensor(file, index) is this one */
+    MegaDtype dtype;
+    MegaEncoding encoding;
+    int rank;
+    uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension >= 1 */
+    uint64_t elements;                /* product of shape */
+    uint64_t offset, stored_size;     /* span in the file; 0, 0 when tied */
+    uint64_t size;                    /* bytes when decoded, row-major: mega_dtype_bytes */
+    uint32_t crc;                     /* CRC-32 of the decoded bytes */
+    int tied_to;                      /* index of the tensor that holds the data, or -1 */
+    uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks; else
+                                         0. A tied tensor has those of its holder */
+} MegaTensor;
+
+typedef struct MegaFile MegaFile;
+
+/* Opens and checks; *out is closed with mega_file_close. path is kept for messages. A file of
+ * another kind is recognised by its content and named in the message. */
+int mega_file_open(MegaFile **out, const char *path, MegaError *err);
+/* The same for bytes in memory, which must outlive the file. name serves the messages. */
+int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const char *name,
+                          MegaError *err);
+void mega_file_close(MegaFile *file);
+
+const char *mega_file_name(const MegaFile *file);
+uint64_t mega_file_size(const MegaFile *file);
+const MegaMeta *mega_file_meta(const MegaFile *file);
+size_t mega_file_tensor_count(const MegaFile *file);
+const MegaTensor *mega_file_tensor(const MegaFile *file, size_t index);
+/* NULL when there is none of that name. */
+const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
+
+/* The bytes of a plain tensor inside the mapping (64-byte aligned in the file), or NULL if it is of
+ * another encoding. A tied tensor gives those of its holder. */
+const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
+/* The same of a tensor in panels. */
+const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor);
+
+/* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
+ * the whole tensor's too. Safe to call from several threads. A file that became shorter since it
+ * was opened is an error, up to a race with the writer (MEGA-FORMAT.md, last section). */
+int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, MegaError *err);
+/* Decodes block number `block` of a compressed tensor (or of one tied to it) so that a caller can
+ * spread the blocks over threads: dst takes the bytes from block * block_size on, block_size of
+ * them or what is left of the tensor. Checks the block's checksum. */
+int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
+                         MegaError *err);
+/* What must hold of the items of a tensor that mega_file_data or mega_file_panels shows, beside
+ * checksums: scales of integers are numbers. Reading checks that by itself. */
+int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err);
+/* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
+int mega_file_verify(const MegaFile *file, MegaError *err);
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+typedef struct MegaWriter MegaWriter;
+
+typedef struct MegaTensorDecl {
+    const char *name;
+    MegaDtype dtype;
+    int rank;
+    uint64_t shape[MEGA_MAX_RANK];
+    int tied_to; /* index of an earlier declaration whose data this one shares, or -1 */
+    bool panels; /* where it is not compressed, MEGA_IN_PANELS rather than plain; rank 2 */
+} MegaTensorDecl;
+
+/* Starts a temporary file beside path; nothing appears under path before mega_writer_finish. meta
+ * and the declarations are copied. compress: tensors of more than MEGA_DATA_ALIGNMENT bytes become
+ * MEGA_ZLIB_SHUFFLE, else they stay as they are, plain or in panels. */
+int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
+                    const MegaTensorDecl *tensors, size_t count, bool compress, MegaError *err);
+/* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype,
+ * row-major. Whole tensors, in the order of the declarations. */
+int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err);
+/* Writes index and header, flushes to disk and renames. */
+int mega_writer_finish(MegaWriter *writer, MegaError *err);
+/* Frees; removes the temporary file unless mega_writer_finish succeeded. */
+void mega_writer_free(MegaWriter *writer);
+/* For signal handlers and exits: unlinks the temporary file, async-signal-safe. */
+void mega_writer_abandon(const MegaWriter *writer);
+
+#endif

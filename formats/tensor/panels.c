@@ -1,0 +1,148 @@
+/*
+ * panels.c - see panels.h.
+ */
+#include "formats/tensor/panels.h"
+
+#include <string.h>
+
+#include "formats/tensor/quantize.h"
+
+#define SCALE_BYTES 2
+
+uint64_t mega_packed_bytes(MegaDtype kind, uint64_t rows, uint64_t columns)
+{
+    uint64_t panels = (rows + MEGA_PANEL - 1) / MEGA_PANEL;
+    return panels * MEGA_PANEL * mega_dtype_items(kind, columns) *
+           mega_dtype_traits((int)kind)->item_size;
+}
+
+/* The panel of a row. */
+static size_t panel_offset(MegaDtype kind, size_t columns, size_t row)
+{
+    return (size_t)mega_packed_bytes(kind, row / MEGA_PANEL * MEGA_PANEL, columns);
+}
+
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+/* Blocks of `item` bytes, of which those of all rows of a panel lie together: the scales, then four
+ * bytes of each row, and so on. */
+static void store_blocks(unsigned char *panel, size_t lane, size_t first, size_t count,
+                         const unsigned char *items, size_t item)
+{
+    for (size_t b = first; b < first + count; b++, items += item) {
+        unsigned char *block = panel + b * MEGA_PANEL * item;
+        unsigned char *quads = block + MEGA_PANEL * SCALE_BYTES + lane * 4;
+        memcpy(block + lane * SCALE_BYTES, items, SCALE_BYTES);
+        for (size_t i = 0; i < item - SCALE_BYTES; i += 4)
+            memcpy(quads + i * MEGA_PANEL, items + SCALE_BYTES + i, 4);
+    }
+}
+
+static void load_blocks(const unsigned char *panel, size_t lane, size_t first, size_t count,
+                        unsigned char *items, size_t item)
+{
+    for (size_t b = first; b < first + count; b++, items += item) {
+        const unsigned char *block = panel + b * MEGA_PANEL * item;
+        const unsigned char *quads = block + MEGA_PANEL * SCALE_BYTES + lane * 4;
+        memcpy(items, block + lane * SCALE_BYTES, SCALE_BYTES);
+        for (size_t i = 0; i < item - SCALE_BYTES; i += 4)
+            memcpy(items + SCALE_BYTES + i, quads + i * MEGA_PANEL, 4);
+    }
+}
+
+/* `size` bytes each, steps of to and from apart. */
+static inline void copy_items(unsigned char *to, size_t to_step, const unsigned char *from,
+                              size_t from_step, size_t count, const size_t size)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * to_step, from + i * from_step, size);
+}
+
+void mega_panels_store(MegaDtype kind, void *panels, size_t columns, size_t row, size_t first,
+                       size_t count, const void *items)
+{
+    unsigned char *panel = (unsigned char *)panels + panel_offset(kind, columns, row);
+    size_t lane = row % MEGA_PANEL;
+    if (mega_dtype_quantized(kind))
+        store_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
+    else if (kind == MEGA_F32)
+        copy_items(panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, items, 4, count, 4);
+    else
+        copy_items(panel + (first * MEGA_PANEL + lane) * 2, MEGA_PANEL * 2, items, 2, count, 2);
+}
+
+static void load_items(MegaDtype kind, const void *panels, size_t columns, size_t row, size_t first,
+                       size_t count, void *items)
+{
+    const unsigned char *panel =
+        (const unsigned char *)panels + panel_offset(kind, columns, row);
+    size_t lane = row % MEGA_PANEL;
+    if (mega_dtype_quantized(kind))
+        load_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
+    else if (kind == MEGA_F32)
+        copy_items(items, 4, panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, count, 4);
+    else
+        copy_items(items, 2, panel + (first * MEGA_PANEL + lane) * 2, MEGA_PANEL * 2, count, 2);
+}
+
+void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t row, void *items)
+{
+    load_items(kind, panels, columns, row, 0, (size_t)mega_dtype_items(kind, columns), items);
+}
+
+void mega_panels_fill(MegaDtype kind, void *panels, size_t rows, size_t columns)
+{
+    static const unsigned char zeros[MEGA_Q8_BYTES]; /* the largest item */
+    size_t items = (size_t)mega_dtype_items(kind, columns);
+    for (size_t row = rows; row % MEGA_PANEL != 0; row++)
+        for (size_t i = 0; i < items; i++)
+            mega_panels_store(kind, panels, columns, row, i, 1, zeros);
+}
+
+void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t stride, size_t rows,
+                      size_t columns)
+{
+    size_t count = (size_t)mega_dtype_items(kind, columns);
+    for (size_t row = 0; row < rows; row++)
+        mega_panels_store(kind, panels, columns, row, 0, count,
+                          (const char *)items + row * stride);
+    mega_panels_fill(kind, panels, rows, columns);
+}
+
+bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns)
+{
+    if (!mega_dtype_quantized(kind))
+        return true;
+    size_t bytes = (size_t)MEGA_PANEL * mega_dtype_traits((int)kind)->item_size;
+    size_t blocks = (size_t)mega_packed_bytes(kind, rows, columns) / bytes;
+    const unsigned char *block = panels;
+    for (size_t b = 0; b < blocks; b++, block += bytes)
+        for (size_t lane = 0; lane < MEGA_PANEL; lane++)
+            if (!mega_scale_valid(block + lane * SCALE_BYTES))
+                return false;
+    return true;
+}
+
+/* ---- Matrices ------------------------------------------------------------------------------- */
+
+void mega_packed_row(const MegaPacked *packed, size_t row, float *out)
+{
+    enum { PART = 2 * MEGA_SCALE_BLOCK }; /* elements at a time */
+    unsigned char items[PART * sizeof(float)];
+    for (size_t first = 0; first < packed->in; first += PART) {
+        size_t count = packed->in - first < PART ? packed->in - first : PART;
+        load_items(packed->kind, packed->panels, packed->in, row,
+                   (size_t)mega_dtype_items(packed->kind, first),
+                   (size_t)mega_dtype_items(packed->kind, count), items);
+        mega_dtype_to_f32(packed->kind, items, count, out + first);
+    }
+}
+
+MegaPacked mega_packed_columns(const MegaPacked *packed, size_t first, size_t count)
+{
+    MegaPacked part = *packed;
+    part.panels =
+        (const char *)packed->panels + mega_packed_bytes(packed->kind, first, packed->in);
+    part.out = count < packed->out - first ? count : packed->out - first;
+    return part;
+}

@@ -1,0 +1,86 @@
+/*
+ * vocab.h - vocabularies and text to token ids.
+ *
+ * A dictionary of the fairseq family is a text file with one "symbol count" a line, split at the
+ * last space. Ids 0 to 3 are <s> <pad> </s> <unk>, the first line is id 4. A model file holds the
+ * whole list as the metadata "vocab.symbols", and text.* says how to apply it (MegaTextFeatures).
+ */
+#ifndef MEGA_VOCAB_H
+#define MEGA_VOCAB_H
+
+#include "formats/base/bytes.h"
+#include "formats/mega/meta.h"
+#include "src/mega.h"
+
+#define MEGA_VOCAB_MAX_SYMBOLS 4000000
+#define MEGA_VOCAB_MAX_SYMBOL 65536    /* bytes of one */
+#define MEGA_VOCAB_MAX_FILE (1u << 28) /* bytes */
+#define MEGA_TEXT_MAX_SIZE (1u << 26)  /* bytes of one text */
+#define MEGA_VOCAB_KEY "vocab.symbols"
+/* of a translator whose two sides differ */
+#define MEGA_VOCAB_SOURCE_KEY "vocab.source"
+#define MEGA_VOCAB_TARGET_KEY "vocab.target"
+
+enum {
+    MEGA_ID_BOS = 0,
+    MEGA_ID_PAD = 1,
+    MEGA_ID_EOS = 2,
+    MEGA_ID_UNK = 3,
+};
+
+typedef enum MegaTextUnit {
+    MEGA_TEXT_SYMBOLS,    /* separated by whitespace */
+    MEGA_TEXT_CHARACTERS, /* Unicode code points of UTF-8 */
+    MEGA_TEXT_BYTES,
+} MegaTextUnit;
+
+/* text.unit, text.cls (id put in front, -1: none), text.eos (id appended, -1: none), text.unk */
+typedef struct MegaTextFeatures {
+    MegaTextUnit unit;
+    int cls, eos, unk;
+} MegaTextFeatures;
+
+int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err);
+
+typedef struct MegaVocab MegaVocab;
+
+/* Reads a dictionary file; append_cls adds <CLS> as the last id, as the LRA text task does. Line
+ * and cause are named in errors: no count, a duplicate without " #fairseq:overwrite", not UTF-8. */
+int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaError *err);
+/* From the metadata of a model file; key: MEGA_VOCAB_KEY or one of the others. */
+int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key, MegaError *err);
+int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, const char *key, MegaError *err);
+/* Whether both list the same symbols in the same order. */
+bool mega_vocab_equal(const MegaVocab *a, const MegaVocab *b);
+void mega_vocab_free(MegaVocab *vocab);
+
+int mega_vocab_count(const MegaVocab *vocab);
+const char *mega_vocab_symbol(const MegaVocab *vocab, int id); /* NULL out of range */
+/* The id of a symbol, -1 if there is none. Of several equal symbols the last one counts. */
+int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length);
+
+/*
+ * [cls] + ids of the text + [eos], *count of them; *ids by malloc. Symbols that the vocabulary does
+ * not have become features->unk.
+ *   MEGA_TEXT_SYMBOLS     separated by whitespace, Unicode's included
+ *   MEGA_TEXT_CHARACTERS  code points; a byte that is no UTF-8 is unknown; a space and a line end
+ *                         that are not in the vocabulary are looked up as U+2581 and U+23CE
+ *   MEGA_TEXT_BYTES       if the vocabulary has any of the symbols "10" to "255", bytes are decimal
+ *                         numbers, else characters U+0000 to U+00FF, the space as above
+ * One final line end is not part of the text. An empty text is an error; name serves the messages.
+ */
+int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
+                     size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err);
+/* The same with a final line end as part of the text. */
+int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
+                         size_t size, const char *name, int32_t **ids, size_t *count,
+                         MegaError *err);
+/* The other direction: appends the text of a symbol, which for MEGA_TEXT_BYTES may be a byte. */
+void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *vocab,
+                          const char *symbol, MegaBuffer *out);
+/* Decimal ids separated by whitespace, each below vocab_size; nothing is added. */
+int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const char *name,
+                        int32_t **ids, size_t *count, MegaError *err);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * processors.c - see processors.h.
+ *
+ * A process is in one control group of every hierarchy. Version 2 has a single hierarchy and a file
+ * cpu.max, "QUOTA PERIOD" or "max PERIOD"; version 1 has one with the controller "cpu" and two
+ * files, cpu.cfs_quota_us (-1 without quota) and cpu.cfs_period_us. A group gets no more than any
+ * group around it, so all up to the mount point count. Cpusets are part of the affinity mask.
+ */
+#define _GNU_SOURCE
+#include "src/base/processors.h"
+
+#include <limits.h>
+#include <math.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_PROCESSORS 65536 /* that a mask of the system may have bits for */
+
+/* ---- Quotas --------------------------------------------------------------------------------- */
+
+static bool read_line(const char *folder, const char *name, char *line, int size)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return false;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    bool ok = fgets(line, size, file);
+    fclose(file);
+    return ok;
+}
+
+/* What one group pays for. */
+static double quota_of(const char *folder, bool version_2)
+{
+    char line[128];
+    double quota = 0, period = 0;
+    if (version_2) {
+        if (!read_line(folder, "cpu.max", line, sizeof line) ||
+            sscanf(line, "%lf %lf", &quota, &period) != 2)
+            return INFINITY;
+    } else {
+        if (!read_line(folder, "cpu.cfs_quota_us", line, sizeof line) ||
+            sscanf(line, "%lf", &quota) != 1 ||
+            !read_line(folder, "cpu.cfs_period_us", line, sizeof line) ||
+            sscanf(line, "%lf", &period) != 1)
+            return INFINITY;
+    }
+    return quota > 0 && period > 0 ? quota / period : INFINITY;
+}
+
+/* The smallest quota from `folder`, which is overwritten, up to its first `root` bytes. */
+static double least_quota(char *folder, size_t root, bool version_2)
+{
+    double least = INFINITY;
+    for (;;) {
+        least = fmin(least, quota_of(folder, version_2));
+        char *slash = strrchr(folder, '/');
+        if (strlen(folder) <= root || !slash || (size_t)(slash - folder) < root)
+            return least;
+        *slash = '\0';
+    }
+}
+
+/* ---- Where groups are mounted -----------------------------------------------------------------
+ */
+
+/* A field of mountinfo, in which blanks and backslashes are written as octal numbers. */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *in = text; *in; out++) {
+        unsigned code;
+        if (in[0] == '\\' && sscanf(in + 1, "%3o", &code) == 1 && strlen(in) >= 4) {
+            *out = (char)code;
+            in += 4;
+        } else {
+            *out = *in++;
+        }
+    }
+    *out = '\0';
+}
+
+/* Whether a list separated by commas has this word. */
+static bool lists(const char *list, const char *word)
+{
+    size_t size = strlen(word);
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, word, size) == 0 && strchr(",\n", at[size]))
+            return true;
+    }
+    return false;
+}
+
+/* One line of mountinfo. `group` is the path of the process's group in that hierarchy, `at` the
+ * part of the hierarchy that the mount point shows: of a container it is the container's own group.
+ * Returns what the groups pay for that can be seen there. */
+static double quota_of_mount(char *line, const char *group, bool version_2)
+{
+    char *rest = strstr(line, " - "), *fields[5] = {line}, *type;
+    if (!rest)
+        return INFINITY;
+    *rest = '\0';
+    rest += 3;
+    for (int i = 1; i < 5; i++) {
+        fields[i] = strchr(fields[i - 1], ' ');
+        if (!fields[i])
+            return INFINITY;
+        *fields[i]++ = '\0';
+    }
+    char *at = fields[3], *mount = fields[4];
+    mount[strcspn(mount, " ")] = '\0';
+    type = rest;
+    const char *options = strrchr(rest, ' ');
+    type[strcspn(type, " ")] = '\0';
+    if (strcmp(type, version_2 ? "cgroup2" : "cgroup") != 0 ||
+        (!version_2 && (!options || !lists(options + 1, "cpu"))))
+        return INFINITY;
+    unescape(at);
+    unescape(mount);
+    size_t shown = strcmp(at, "/") == 0 ? 0 : strlen(at);
+    bool inside = strncmp(group, at, shown) == 0 && (group[shown] == '/' || !group[shown]);
+    char folder[PATH_MAX];
+    const char *below = inside ? group + shown : "";
+    if (strcmp(below, "/") == 0 || strncmp(below, "/..", 3) == 0)
+        below = "";
+    if (snprintf(folder, sizeof folder, "%s%s", mount, below) >= (int)sizeof folder)
+        return INFINITY;
+    return least_quota(folder, strlen(mount), version_2);
+}
+
+static double quota_of_hierarchy(const char *mountinfo_file, const char *group, bool version_2)
+{
+    FILE *file = fopen(mountinfo_file, "re");
+    char *line = NULL;
+    size_t size = 0;
+    double least = INFINITY;
+    while (file && getline(&line, &size, file) > 0)
+        least = fmin(least, quota_of_mount(line, group, version_2));
+    free(line);
+    if (file)
+        fclose(file);
+    return least;
+}
+
+double mega_processors_paid(const char *cgroup_file, const char *mountinfo_file)
+{
+    FILE *file = fopen(cgroup_file, "re");
+    char *line = NULL;
+    size_t size = 0;
+    double least = INFINITY;
+    while (file && getline(&line, &size, file) > 0) { /* number:controllers:path */
+        char *controllers = strchr(line, ':');
+        char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path)
+            continue;
+        controllers++;
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        bool version_2 = *controllers == '\0';
+        if (version_2 || lists(controllers, "cpu"))
+            least = fmin(least, quota_of_hierarchy(mountinfo_file, path, version_2));
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return least;
+}
+
+/* ---- Affinity -------------------------------------------------------------------------------- */
+
+/* The system refuses a mask that is smaller than its own. */
+static int allowed_processors(void)
+{
+    for (size_t bits = 1024; bits <= MOST_PROCESSORS; bits *= 4) {
+        cpu_set_t *set = CPU_ALLOC(bits);
+        size_t bytes = CPU_ALLOC_SIZE(bits);
+        int count = 0;
+        if (set && sched_getaffinity(0, bytes, set) == 0)
+            count = CPU_COUNT_S(bytes, set);
+        CPU_FREE(set);
+        if (count > 0)
+            return count;
+    }
+    return 1;
+}
+
+double mega_processors(void)
+{
+    return fmin(allowed_processors(), mega_processors_paid("/proc/self/cgroup",
+                                                           "/proc/self/mountinfo"));
+}

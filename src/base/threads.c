@@ -1,0 +1,247 @@
+/*
+ * threads.c - the pool: workers take task numbers from an atomic counter.
+ *
+ * A decoder's step is some hundred short runs, so both sides look for each other for a while before
+ * they sleep: waking a thread takes longer than such a run. Who sleeps says so first and looks once
+ * more, and who has news looks for sleepers afterwards; both in sequential order, so that one of
+ * them sees the other.
+ *
+ * A worker joins a run while it is open. The caller closes it when no task is left, and waits only
+ * for those that joined: a worker that the system keeps waiting holds nobody up.
+ *
+ * A forked child has none of the workers, and mutex and conditions as they were at that moment,
+ * possibly locked. It works without them, and leaves them alone when it frees the pool.
+ */
+#include "src/base/threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "src/base/float_mode.h"
+#include "src/base/processors.h"
+
+#define MAX_THREADS 256
+#define PATIENCE 2000 /* looks before sleeping: some ten microseconds */
+#define CLOSED (1u << 31)
+
+typedef struct Worker {
+    MegaPool *pool;
+    pthread_t thread;
+    int number;
+} Worker;
+
+struct MegaPool {
+    int threads;  /* the caller included */
+    int started;  /* workers that run: threads - 1 unless creation failed */
+    int patience; /* looks before sleeping: none where threads share a processor */
+    unsigned forks; /* of this process and those before it, when the pool was made */
+    Worker *workers;
+    pthread_mutex_t mutex; /* for sleeping only */
+    pthread_cond_t begin, end;
+    atomic_uint generation; /* counts runs; the last one is the sign to stop */
+    atomic_uint inside;     /* workers that joined the run, and CLOSED */
+    atomic_int sleepers;    /* workers in `begin` */
+    atomic_bool waiting;    /* the caller in `end` */
+    /* the run at hand, written while it is closed */
+    bool stop;
+    MegaPoolTask run;
+    void *context;
+    size_t tasks;
+    atomic_size_t next;
+};
+
+/* How often this process is the child of a fork; a process that forks does not count. */
+static atomic_uint forks;
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+static int watch_failure;
+
+static void count_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void)
+{
+    watch_failure = pthread_atfork(NULL, NULL, count_fork);
+}
+
+static bool has_workers(const MegaPool *pool)
+{
+    return pool->started > 0 && pool->forks == atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void take_tasks(MegaPool *pool, int worker)
+{
+    size_t task;
+    while ((task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < pool->tasks)
+        pool->run(pool->context, task, worker);
+}
+
+/* Returns when the generation is no longer `seen`. */
+static void await_run(MegaPool *pool, unsigned seen)
+{
+    for (int i = 0; i < pool->patience; i++) {
+        if (atomic_load(&pool->generation) != seen)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->generation) == seen)
+        pthread_cond_wait(&pool->begin, &pool->mutex);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void announce_run(MegaPool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->begin);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Lets nobody join any more; returns when all who did have finished. */
+static void close_run(MegaPool *pool)
+{
+    atomic_fetch_or(&pool->inside, CLOSED);
+    for (int i = 0; i < pool->patience; i++) {
+        if (atomic_load(&pool->inside) == CLOSED)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->waiting, true);
+    while (atomic_load(&pool->inside) != CLOSED)
+        pthread_cond_wait(&pool->end, &pool->mutex);
+    atomic_store(&pool->waiting, false);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void leave_run(MegaPool *pool)
+{
+    if (atomic_fetch_sub(&pool->inside, 1) != (CLOSED | 1) || !atomic_load(&pool->waiting))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_signal(&pool->end);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void *work(void *argument)
+{
+    Worker *worker = argument;
+    MegaPool *pool = worker->pool;
+    mega_set_float_mode(MEGA_FLOAT_MODE);
+    for (unsigned seen = 0;;) {
+        await_run(pool, seen);
+        seen = atomic_load(&pool->generation);
+        bool open = !(atomic_fetch_add(&pool->inside, 1) & CLOSED);
+        bool stop = open && pool->stop;
+        if (open && !stop)
+            take_tasks(pool, worker->number);
+        leave_run(pool);
+        if (stop)
+            return NULL;
+    }
+}
+
+/* A quota of one and a half processors pays for one thread. */
+static int threads_that_pay(double processors)
+{
+    return processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : (int)processors;
+}
+
+int mega_pool_new(MegaPool **out, int threads, MegaError *err)
+{
+    *out = NULL;
+    if (threads < 0 || threads > MAX_THREADS)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d threads asked for, but 0 to %d are possible",
+                         threads, MAX_THREADS);
+    const double processors = mega_processors();
+    if (threads == 0)
+        threads = threads_that_pay(processors);
+    pthread_once(&watch_once, watch_forks);
+    MegaPool *pool = calloc(1, sizeof *pool);
+    Worker *workers = calloc((size_t)threads, sizeof *workers);
+    if (!pool || !workers || watch_failure) {
+        free(pool);
+        free(workers);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d threads", threads);
+    }
+    pool->threads = threads;
+    pool->patience = threads <= processors ? PATIENCE : 0;
+    pool->forks = atomic_load(&forks);
+    pool->workers = workers;
+    atomic_store(&pool->inside, CLOSED);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->begin, NULL);
+    pthread_cond_init(&pool->end, NULL);
+    for (int i = 0; i < threads - 1; i++) {
+        workers[i] = (Worker){.pool = pool, .number = i + 1};
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
+            mega_pool_free(pool);
+            return mega_fail(err, MEGA_ERR_MEMORY,
+                             "the system allows no more than %d of %d threads", i + 1, threads);
+        }
+        pool->started++;
+    }
+    *out = pool;
+    return 0;
+}
+
+void mega_pool_free(MegaPool *pool)
+{
+    if (!pool)
+        return;
+    if (has_workers(pool)) {
+        pool->stop = true;
+        atomic_fetch_and(&pool->inside, ~CLOSED); /* a run that stays open */
+        announce_run(pool);
+        for (int i = 0; i < pool->started; i++)
+            pthread_join(pool->workers[i].thread, NULL);
+        pthread_cond_destroy(&pool->begin);
+        pthread_cond_destroy(&pool->end);
+        pthread_mutex_destroy(&pool->mutex);
+    }
+    free(pool->workers);
+    free(pool);
+}
+
+int mega_pool_threads(const MegaPool *pool)
+{
+    return pool->threads;
+}
+
+static void run_with_workers(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
+{
+    pool->run = run;
+    pool->context = context;
+    pool->tasks = tasks;
+    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_fetch_and(&pool->inside, ~CLOSED);
+    announce_run(pool);
+    take_tasks(pool, 0);
+    close_run(pool);
+}
+
+void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context)
+{
+    MEGA_WITH_FLOAT_MODE;
+    if (tasks > 1 && has_workers(pool))
+        run_with_workers(pool, tasks, run, context);
+    else /* not worth waking anybody */
+        for (size_t task = 0; task < tasks; task++)
+            run(context, task, 0);
+}

@@ -1,0 +1,133 @@
+/*
+ * utf8.c - see utf8.h.
+ */
+#include "src/base/utf8.h"
+
+#include <string.h>
+
+size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
+{
+    /* By length: marker and mask of the first byte, and the smallest value that needs the length.
+     */
+    static const struct {
+        uint8_t mask, marker;
+        uint32_t least;
+    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    const uint8_t *at = text;
+    for (size_t length = 1; length <= 4 && length <= size; length++) {
+        if ((at[0] & forms[length - 1].mask) != forms[length - 1].marker)
+            continue;
+        uint32_t value = at[0] & (uint8_t)~forms[length - 1].mask;
+        for (size_t i = 1; i < length; i++) {
+            if ((at[i] & 0xc0) != 0x80)
+                return 0;
+            value = value << 6 | (at[i] & 0x3f);
+        }
+        if (value < forms[length - 1].least || value > 0x10ffff || (value & ~0x7ffu) == 0xd800)
+            return 0;
+        if (code)
+            *code = value;
+        return length;
+    }
+    return 0;
+}
+
+bool mega_utf8_valid(const void *text, size_t size)
+{
+    const uint8_t *at = text;
+    while (size) {
+        size_t length = *at ? mega_utf8_decode(at, size, NULL) : 0;
+        if (!length)
+            return false;
+        at += length;
+        size -= length;
+    }
+    return true;
+}
+
+bool mega_utf8_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0x200e ||
+           code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+void mega_utf8_hide_controls(char *text)
+{
+    char *to = text;
+    for (size_t left = strlen(text), length; left > 0; left -= length, text += length) {
+        uint32_t code = (uint8_t)*text;
+        length = mega_utf8_decode(text, left, &code);
+        const bool hidden = mega_utf8_is_control(code);
+        length = length ? length : 1;
+        if (hidden)
+            *to++ = '?';
+        else
+            memmove(to, text, length);
+        to += hidden ? 0 : length;
+    }
+    *to = '\0';
+}
+
+bool mega_utf8_is_space(uint32_t code)
+{
+    return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
+           code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
+}
+
+/* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
+static size_t step(const char *text, size_t size, bool *space)
+{
+    uint32_t code = 0;
+    const size_t length = mega_utf8_decode(text, size, &code);
+    *space = length && mega_utf8_is_space(code);
+    return length ? length : 1;
+}
+
+bool mega_utf8_next_word(const char **at, const char *end, const char **word, size_t *length)
+{
+    bool space = true;
+    size_t size = 0;
+    for (; *at < end && space; *at += space ? size : 0)
+        size = step(*at, (size_t)(end - *at), &space);
+    *word = *at;
+    while (*at < end && !space) {
+        size = step(*at, (size_t)(end - *at), &space);
+        *at += space ? 0 : size;
+    }
+    *length = (size_t)(*at - *word);
+    return *length > 0;
+}
+
+void mega_utf8_trim(const char **text, size_t *size)
+{
+    bool space = true;
+    size_t length;
+    while (*size > 0) {
+        length = step(*text, *size, &space);
+        if (!space)
+            break;
+        *text += length;
+        *size -= length;
+    }
+    while (*size > 0) {
+        size_t begin = *size - 1;
+        while (begin > 0 && *size - begin < 4 && ((uint8_t)(*text)[begin] & 0xc0) == 0x80)
+            begin--;
+        length = step(*text + begin, *size - begin, &space);
+        if (!space || begin + length != *size)
+            break;
+        *size = begin;
+    }
+}
+
+char *mega_utf8_strip(char *text)
+{
+    const char *begin = text;
+    size_t size = strlen(text);
+    mega_utf8_trim(&begin, &size);
+    text += begin - text;
+    text[size] = '\0';
+    return text;
+}

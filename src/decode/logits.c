@@ -1,0 +1,283 @@
+/*
+ * logits.c - see logits.h.
+ */
+#include "src/decode/logits.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "src/kernels/linear.h"
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t slot_count(const MegaLogits *logits)
+{
+    return logits->config->adaptive_output ? (size_t)logits->config->output.count - 1 : 0;
+}
+
+/* Words of the first band and slots: what the head's softmax runs over. */
+static size_t head_size(const MegaLogits *logits)
+{
+    return (size_t)logits->config->output.end[0] + slot_count(logits);
+}
+
+void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena)
+{
+    const MegaBands *bands = &logits->config->output;
+    int widest = 0, largest = 0;
+    for (int i = 0; i < bands->count; i++) {
+        widest = bands->width[i] > widest ? bands->width[i] : widest;
+        largest = mega_band_size(bands, i) > largest ? mega_band_size(bands, i) : largest;
+    }
+    bool adaptive = logits->config->adaptive_output;
+    logits->gathered = mega_arena_floats(arena, adaptive ? rows * logits->width : 0);
+    logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
+    logits->head = mega_arena_floats(arena, adaptive ? (uint64_t)rows * head_size(logits) : 0);
+    logits->best_known = mega_arena_floats(arena, adaptive ? (uint64_t)rows * logits->best : 0);
+    logits->chosen = mega_arena_take(arena, adaptive ? rows * sizeof *logits->chosen : 0);
+    logits->words = mega_arena_floats(arena, (uint64_t)MEGA_SCORE_ROWS * (uint64_t)largest);
+    logits->block_top = logits->block_sum = NULL;
+    logits->blocks = ((size_t)logits->config->vocab + MEGA_LINEAR_BLOCK - 1) / MEGA_LINEAR_BLOCK;
+    if (!adaptive) {
+        logits->block_top = mega_arena_floats(arena, (uint64_t)rows * logits->blocks);
+        logits->block_sum = mega_arena_floats(arena, (uint64_t)rows * logits->blocks);
+    }
+}
+
+static void linear(const MegaLogits *logits, const float *x, size_t rows, const MegaPacked *weight,
+                   float *y, size_t ldy)
+{
+    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .y = y, .ldy = ldy};
+    mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
+}
+
+/* What the table of a band is multiplied with: x, or x projected to the band's width. */
+static const float *project(const MegaLogits *logits, int band, const float *x, size_t rows)
+{
+    const MegaBandWeights *weights = &logits->weights->bands[band];
+    size_t d = logits->width, width = (size_t)logits->config->output.width[band];
+    if (weights->projection.panels) {
+        linear(logits, x, rows, &weights->projection, logits->projected, width);
+        return logits->projected;
+    }
+    if (!weights->transposed)
+        return x;
+    /* stored [d][width]: few columns, so the rows of it are added up */
+    memset(logits->projected, 0, rows * width * sizeof(float));
+    for (size_t row = 0; row < rows; row++)
+        logits->kernels->attend_values(x + row * d, weights->transposed, width, NULL, d, width,
+                                       width, logits->projected + row * width);
+    return logits->projected;
+}
+
+/* Logits of a band's words. The first band of an adaptive softmax has slots behind its words. */
+static void band_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out,
+                        size_t ldo)
+{
+    const MegaTargetConfig *config = logits->config;
+    linear(logits, project(logits, band, x, rows), rows, &logits->weights->bands[band].table, out,
+           ldo);
+    if (band == 0 && config->split_head && slot_count(logits) > 0)
+        linear(logits, x, rows, &logits->weights->slots, out + config->output.end[0], ldo);
+}
+
+static void subtract(float *x, size_t n, double amount)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(x[i] - amount);
+}
+
+/* ---- All words, or the best of them ---------------------------------------------------------- */
+
+/* Rows in work, a band after the other; out [rows][vocab]. */
+typedef struct Rows {
+    const MegaLogits *logits;
+    int band;
+    float *out;
+} Rows;
+
+/* heap [n], n > 0: the n largest so far, the least of them first. */
+static void keep_largest(float *heap, size_t n, const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+        if (!(x[i] > heap[0]))
+            continue;
+        for (size_t child; (child = 2 * at + 1) < n; at = child) {
+            if (child + 1 < n && heap[child + 1] < heap[child])
+                child++;
+            if (heap[child] >= x[i])
+                break;
+            heap[at] = heap[child];
+        }
+        heap[at] = x[i];
+    }
+}
+
+static void note_known(const MegaLogits *logits, size_t row, const float *x, size_t count)
+{
+    if (logits->best > 0)
+        keep_largest(logits->best_known + row * logits->best, logits->best, x, count);
+}
+
+/* log p of all words of a tail together */
+static float slot_score(const MegaLogits *logits, int band, size_t row)
+{
+    size_t first = (size_t)logits->config->output.end[0];
+    return logits->head[row * head_size(logits) + first + (size_t)band - 1];
+}
+
+/* Whether a word of the band may be among the best of the row; always where a number is NaN. */
+static bool needs_band(const MegaLogits *logits, int band, size_t row)
+{
+    float slot = slot_score(logits, band, row);
+    float most = slot + 1e-4f * (1 + fabsf(slot)); /* the words' sum is 1 but for rounding */
+    return logits->best == 0 || !(most < logits->best_known[row * logits->best]);
+}
+
+static void finish_head(void *context, size_t row, int worker)
+{
+    const Rows *rows = context;
+    const MegaLogits *logits = rows->logits;
+    size_t head = head_size(logits), first = (size_t)logits->config->output.end[0];
+    float *scores = logits->head + row * head;
+    (void)worker;
+    subtract(scores, head, logits->kernels->log_sum_exp(scores, head));
+    memcpy(rows->out + row * (size_t)logits->config->vocab, scores, first * sizeof *scores);
+    for (size_t i = 0; i < logits->best; i++)
+        logits->best_known[row * logits->best + i] = -INFINITY;
+    note_known(logits, row, scores, first);
+}
+
+static void finish_tail(void *context, size_t row, int worker)
+{
+    const Rows *rows = context;
+    const MegaLogits *logits = rows->logits;
+    const MegaBands *bands = &logits->config->output;
+    size_t words = (size_t)mega_band_size(bands, rows->band);
+    float *out = rows->out + row * (size_t)logits->config->vocab + bands->end[rows->band - 1];
+    (void)worker;
+    if (needs_band(logits, rows->band, row)) {
+        subtract(out, words, logits->kernels->log_sum_exp(out, words) -
+                                 slot_score(logits, rows->band, row));
+        note_known(logits, row, out, words);
+    } else {
+        for (size_t i = 0; i < words; i++)
+            out[i] = -INFINITY;
+    }
+}
+
+/* Logits of a tail's words, for the rows that need it. */
+static void tail_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out)
+{
+    const MegaBands *bands = &logits->config->output;
+    size_t d = logits->width, vocab = (size_t)logits->config->vocab, count = 0;
+    size_t words = (size_t)mega_band_size(bands, band);
+    out += bands->end[band - 1];
+    for (size_t row = 0; row < rows; row++)
+        if (needs_band(logits, band, row))
+            logits->chosen[count++] = (int32_t)row;
+    if (count < rows)
+        for (size_t i = 0; i < count; i++)
+            memcpy(logits->gathered + i * d, x + (size_t)logits->chosen[i] * d, d * sizeof *x);
+    if (count > 0)
+        band_logits(logits, band, count < rows ? logits->gathered : x, count, out, vocab);
+    for (size_t i = count; i-- > 0;) /* to its row, which is not before its place here */
+        if ((size_t)logits->chosen[i] != i)
+            memcpy(out + (size_t)logits->chosen[i] * vocab, out + i * vocab, words * sizeof *out);
+}
+
+void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out)
+{
+    Rows work = {.logits = logits, .out = out};
+    if (!logits->config->adaptive_output) {
+        const MegaPacked *table = &logits->weights->bands[0].table;
+        MegaLinear l = {.x = project(logits, 0, x, rows), .ldx = table->in, .weight = table,
+                        .y = out, .ldy = (size_t)logits->config->vocab,
+                        .block_top = logits->block_top, .block_sum = logits->block_sum,
+                        .blocks = logits->blocks};
+        mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
+        return;
+    }
+    band_logits(logits, 0, x, rows, logits->head, head_size(logits));
+    mega_pool_run(logits->pool, rows, finish_head, &work);
+    for (work.band = 1; work.band < logits->config->output.count; work.band++) {
+        tail_logits(logits, work.band, x, rows, out);
+        mega_pool_run(logits->pool, rows, finish_tail, &work);
+    }
+}
+
+/* ---- Scores of given words ------------------------------------------------------------------ */
+
+/* Log-probabilities within a band of chosen rows: x [rows][d] in order, targets counted from the
+ * band's first word; `size` of them are summed over. */
+static void score_band(const MegaLogits *logits, int band, const float *x, size_t rows,
+                       size_t size, const int32_t *targets, float *logprobs)
+{
+    for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS) {
+        size_t count = min_size(MEGA_SCORE_ROWS, rows - begin);
+        band_logits(logits, band, x + begin * logits->width, count, logits->words, size);
+        for (size_t row = 0; row < count; row++) {
+            const float *scores = logits->words + row * size;
+            logprobs[begin + row] = (float)(scores[targets[begin + row]] -
+                                            logits->kernels->log_sum_exp(scores, size));
+        }
+    }
+}
+
+/* Rows whose target lies in the band, in order. */
+static size_t gather_band(const MegaLogits *logits, int band, const float *x, size_t rows,
+                          const int32_t *targets, int32_t *inside, int32_t *from)
+{
+    const MegaBands *bands = &logits->config->output;
+    size_t count = 0, d = logits->width;
+    for (size_t row = 0; row < rows; row++) {
+        if (targets[row] < bands->end[band - 1] || targets[row] >= bands->end[band])
+            continue;
+        memcpy(logits->gathered + count * d, x + row * d, d * sizeof *x);
+        inside[count] = targets[row] - bands->end[band - 1];
+        from[count++] = (int32_t)row;
+    }
+    return count;
+}
+
+static void score_block(const MegaLogits *logits, const float *x, size_t rows,
+                        const int32_t *targets, float *logprobs)
+{
+    const MegaBands *bands = &logits->config->output;
+    size_t head = head_size(logits), first = (size_t)bands->end[0];
+    int32_t inside[MEGA_SCORE_ROWS], from[MEGA_SCORE_ROWS];
+    float tail[MEGA_SCORE_ROWS];
+    band_logits(logits, 0, x, rows, logits->head, head);
+    for (size_t row = 0; row < rows; row++) {
+        float *scores = logits->head + row * head;
+        size_t entry = (size_t)targets[row];
+        for (int band = 1; band < bands->count; band++)
+            if (targets[row] >= bands->end[band - 1])
+                entry = first + (size_t)band - 1;
+        logprobs[row] =
+            (float)(scores[entry] - logits->kernels->log_sum_exp(scores, head));
+    }
+    for (int band = 1; band < bands->count; band++) {
+        size_t count = gather_band(logits, band, x, rows, targets, inside, from);
+        score_band(logits, band, logits->gathered, count, (size_t)mega_band_size(bands, band),
+                   inside, tail);
+        for (size_t i = 0; i < count; i++)
+            logprobs[from[i]] += tail[i];
+    }
+}
+
+void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
+                       const int32_t *targets, float *logprobs)
+{
+    if (!logits->config->adaptive_output) {
+        score_band(logits, 0, x, rows, (size_t)logits->config->vocab, targets, logprobs);
+        return;
+    }
+    for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS)
+        score_block(logits, x + begin * logits->width, min_size(MEGA_SCORE_ROWS, rows - begin),
+                    targets + begin, logprobs + begin);
+}

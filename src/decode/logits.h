@@ -1,0 +1,46 @@
+/*
+ * logits.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax (spec section
+ * 8).
+ *
+ * Adaptive softmax: the head covers the first band and one slot for every other band i;
+ *   log p(word of band i) = log p(slot i) + log-softmax inside the band.
+ */
+#ifndef MEGA_LOGITS_H
+#define MEGA_LOGITS_H
+
+#include "src/base/threads.h"
+#include "src/model/model.h"
+
+/* Rows whose whole vocabulary is held at once when only some log-probabilities are wanted. */
+#define MEGA_SCORE_ROWS 16
+
+typedef struct MegaLogits {
+    const MegaTargetConfig *config;
+    const MegaOutputWeights *weights;
+    size_t width; /* d */
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    size_t best; /* of every row so many of the largest are wanted; 0: all */
+    /* scratch, from mega_logits_take */
+    float *gathered;   /* [rows][d] */
+    float *projected;  /* [rows][widest band] */
+    float *head;       /* [rows][first band + slots] */
+    float *best_known; /* [rows][best] */
+    int32_t *chosen;   /* [rows] */
+    float *words;      /* [MEGA_SCORE_ROWS][largest band] */
+    /* of the last mega_logits_run: as in MegaLinear; NULL with adaptive softmax */
+    float *block_top, *block_sum; /* [rows][blocks] */
+    size_t blocks;
+} MegaLogits;
+
+/* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
+void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena);
+/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word of
+ * a band is more probable than its slot; so where the slot is below the `best` largest known, the
+ * band is left out for that row, and -INFINITY stands for its words. */
+void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
+/* log-probabilities [rows] of one target each */
+void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
+                       const int32_t *targets, float *logprobs);
+
+#endif

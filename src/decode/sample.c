@@ -1,0 +1,200 @@
+/*
+ * sample.c - drawing the next token.
+ */
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/float_mode.h"
+
+#include "src/model/model.h"
+
+typedef struct Choice {
+    double weight; /* proportional to the probability */
+    int32_t token;
+} Choice;
+
+struct MegaSampler {
+    MegaSamplingOptions options;
+    int vocab, pad;
+    uint64_t state[4];
+    bool *seen;      /* [vocab] */
+    Choice *choices; /* [vocab] */
+};
+
+MegaSamplingOptions mega_sampling_defaults(void)
+{
+    return (MegaSamplingOptions){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+}
+
+int mega_sampling_best(const MegaSamplingOptions *options)
+{
+    if (options->repetition_penalty != 1.0) /* may put any of the tokens seen behind the others */
+        return 0;
+    int drawn = options->greedy ? 1 : options->top_k;
+    return drawn > 0 && drawn < INT_MAX ? drawn + 1 : 0; /* and <pad>, which is never drawn */
+}
+
+/* ---- Random numbers: xoshiro256** of Blackman and Vigna, seeded by splitmix64 ---------------- */
+
+static uint64_t splitmix(uint64_t *seed)
+{
+    uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t rotate(uint64_t x, int by)
+{
+    return x << by | x >> (64 - by);
+}
+
+/* Uniform in [0, 1), 53 bits. */
+static double uniform(uint64_t state[4])
+{
+    uint64_t result = rotate(state[1] * 5, 7) * 9, shifted = state[1] << 17;
+    state[2] ^= state[0];
+    state[3] ^= state[1];
+    state[1] ^= state[2];
+    state[0] ^= state[3];
+    state[2] ^= shifted;
+    state[3] = rotate(state[3], 45);
+    return (double)(result >> 11) * 0x1p-53;
+}
+
+/* ---- The sampler ---------------------------------------------------------------------------- */
+
+int mega_sampler_new(MegaSampler **out, const MegaModel *model, const MegaSamplingOptions *options,
+                     MegaError *err)
+{
+    MegaSamplingOptions defaults = mega_sampling_defaults();
+    const MegaTargetConfig *target = &model->config.target;
+    *out = NULL;
+    options = options ? options : &defaults;
+    if (!mega_config_has_decoder(&model->config))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is a classifier: it generates nothing");
+    if (!(options->temperature > 0) || !(options->top_p > 0) || options->top_p > 1 ||
+        options->top_k < 0 || !(options->repetition_penalty > 0) ||
+        !isfinite(options->temperature) || !isfinite(options->repetition_penalty))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an option of the sampler is out of range");
+    MegaSampler *sampler = calloc(1, sizeof *sampler);
+    if (sampler) {
+        sampler->seen = calloc((size_t)target->vocab, sizeof *sampler->seen);
+        sampler->choices = malloc((size_t)target->vocab * sizeof *sampler->choices);
+    }
+    if (!sampler || !sampler->seen || !sampler->choices) {
+        mega_sampler_free(sampler);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a sampler");
+    }
+    sampler->options = *options;
+    sampler->vocab = target->vocab;
+    sampler->pad = target->pad;
+    uint64_t seed = options->seed;
+    for (int i = 0; i < 4; i++)
+        sampler->state[i] = splitmix(&seed);
+    *out = sampler;
+    return 0;
+}
+
+void mega_sampler_free(MegaSampler *sampler)
+{
+    if (!sampler)
+        return;
+    free(sampler->seen);
+    free(sampler->choices);
+    free(sampler);
+}
+
+void mega_sampler_note(MegaSampler *sampler, int32_t token)
+{
+    if (token >= 0 && token < sampler->vocab)
+        sampler->seen[token] = true;
+}
+
+static double penalised(const MegaSampler *sampler, const float *logits, int token)
+{
+    double logit = logits[token], penalty = sampler->options.repetition_penalty;
+    if (penalty == 1.0 || !sampler->seen[token])
+        return logit;
+    return logit > 0 ? logit / penalty : logit * penalty;
+}
+
+static int heavier_first(const void *a, const void *b)
+{
+    const Choice *left = a, *right = b;
+    if (left->weight != right->weight)
+        return left->weight < right->weight ? 1 : -1;
+    return left->token < right->token ? -1 : 1;
+}
+
+/* Leaves the choices that top-k and top-p allow; returns how many, and their total weight. */
+static int restrict_choices(MegaSampler *sampler, int count, double *total)
+{
+    Choice *choices = sampler->choices;
+    const MegaSamplingOptions *options = &sampler->options;
+    bool nucleus = options->top_p < 1.0;
+    if (options->top_k == 0 && !nucleus)
+        return count;
+    if (nucleus && options->top_k == 0) { /* all below this weight have less than 1 - p together */
+        double least = (1.0 - options->top_p) * *total / count;
+        int kept = 0;
+        for (int i = 0; i < count; i++)
+            if (choices[i].weight >= least)
+                choices[kept++] = choices[i];
+        count = kept;
+    }
+    qsort(choices, (size_t)count, sizeof *choices, heavier_first);
+    if (options->top_k > 0 && options->top_k < count)
+        count = options->top_k;
+    double whole = *total, sum = 0;
+    if (options->top_k > 0) {
+        whole = 0;
+        for (int i = 0; i < count; i++)
+            whole += choices[i].weight;
+    }
+    int kept = 0;
+    while (kept < count && (kept == 0 || !nucleus || sum < options->top_p * whole))
+        sum += choices[kept++].weight;
+    *total = sum;
+    return kept;
+}
+
+int32_t mega_sampler_next(MegaSampler *sampler, const float *logits)
+{
+    MEGA_WITH_FLOAT_MODE;
+    double best = -INFINITY, total = 0;
+    int32_t token = -1;
+    int count = 0;
+    for (int i = 0; i < sampler->vocab; i++) {
+        double logit = penalised(sampler, logits, i);
+        if (i != sampler->pad && logit > best) {
+            best = logit;
+            token = i;
+        }
+    }
+    if (!isfinite(best)) /* nothing but infinities and NaN, or an infinity among them */
+        return -1;
+    if (!sampler->options.greedy) {
+        for (int i = 0; i < sampler->vocab; i++) {
+            double logit = penalised(sampler, logits, i) - best;
+            if (i == sampler->pad || isnan(logit))
+                continue;
+            sampler->choices[count] = (Choice){exp(logit / sampler->options.temperature), i};
+            total += sampler->choices[count++].weight;
+        }
+        count = restrict_choices(sampler, count, &total);
+        double rest = uniform(sampler->state) * total;
+        token = sampler->choices[count - 1].token;
+        for (int i = 0; i < count; i++) {
+            if (rest < sampler->choices[i].weight) {
+                token = sampler->choices[i].token;
+                break;
+            }
+            rest -= sampler->choices[i].weight;
+        }
+    }
+    mega_sampler_note(sampler, token);
+    return token;
+}

@@ -1,0 +1,297 @@
+/*
+ * session.c - plan, embed, layers, head: the forward pass from end to end.
+ */
+#include "src/encode/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/float_mode.h"
+#include "src/layers/attention.h"
+#include "src/layers/embed.h"
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+static int choose_kernels(MegaSession *session, const char *name, MegaError *err)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    char list[128] = "";
+    session->kernels = name ? mega_kernels_by_name(name) : mega_kernels();
+    if (session->kernels)
+        return 0;
+    if (strcmp(name, "openblas") == 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "OpenBLAS cannot be loaded: libopenblas.so.0 is not installed, or memory "
+                         "is limited, which OpenBLAS does not bear");
+    size_t count = mega_kernels_all(all), used = 0;
+    for (size_t i = 0; i < count && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 all[i]->name);
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "this machine has no kernels '%s', but %s", name,
+                     list);
+}
+
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
+                       MegaError *err)
+{
+    return mega_ledger_check(session->ledger, bytes, what, err);
+}
+
+int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
+                     MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    MegaArena dry = {0};
+    *out = NULL;
+    MegaSession *session = calloc(1, sizeof *session);
+    if (!session)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    session->model = model;
+    session->ledger =
+        mega_ledger_new(mega_model_memory(model), options ? options->max_memory : 0);
+    if (!session->ledger) {
+        mega_session_free(session);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    }
+    int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code)
+        code = mega_session_allow(session, 0, "the model", err);
+    if (!code)
+        code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
+    if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
+        session->rotary = calloc((size_t)model->config.encoder.layers, sizeof *session->rotary);
+        if (!session->rotary)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
+    }
+    if (!code) {
+        mega_head_take(&session->head, &model->config, &dry);
+        code = mega_ledger_change(session->ledger, 0, dry.used, "a session", err);
+    }
+    if (!code)
+        code = mega_arena_reserve(&session->head_arena, dry.used, err);
+    if (code) {
+        mega_session_free(session);
+        return code;
+    }
+    mega_head_take(&session->head, &model->config, &session->head_arena);
+    *out = session;
+    return 0;
+}
+
+void mega_session_free(MegaSession *session)
+{
+    if (!session)
+        return;
+    mega_ema_plan_free(&session->ema_plan);
+    mega_pool_free(session->pool);
+    mega_arena_free(&session->arena);
+    mega_arena_free(&session->head_arena);
+    mega_ledger_drop(session->ledger);
+    free(session->rotary);
+    free(session);
+}
+
+void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
+{
+    session->tap = tap;
+    session->tap_context = context;
+}
+
+size_t mega_session_memory(const MegaSession *session)
+{
+    return session->arena.size;
+}
+
+void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path)
+{
+    if (session->kernels == kernels && session->ema_path == path)
+        return;
+    session->kernels = kernels;
+    session->ema_path = path;
+    session->workspace.length = 0; /* plan anew */
+}
+
+/* ---- Planning ------------------------------------------------------------------------------- */
+
+static void take_memory(MegaSession *session, const size_t *lengths, MegaArena *arena)
+{
+    const MegaConfig *config = &session->model->config;
+    const MegaStackConfig *stack = &config->encoder;
+    MegaWorkspace *w = &session->workspace;
+    uint64_t ema = mega_ema_scratch(&session->ema_plan), embed = mega_embed_scratch(config);
+    mega_workspace_take(w, stack, lengths, session->model->encoder.norms,
+                        mega_pool_threads(session->pool), ema > embed ? ema : embed, arena);
+    for (int i = 0; session->rotary && i < stack->layers; i++)
+        session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)w->longest_span - 1);
+}
+
+static bool planned(const MegaSession *session, const size_t *lengths, size_t count)
+{
+    const MegaWorkspace *w = &session->workspace;
+    bool same = w->length > 0 && w->sequences == count;
+    for (size_t i = 0; same && i < count; i++)
+        same = w->begin[i + 1] - w->begin[i] == lengths[i];
+    return same;
+}
+
+/* Room for `size` bytes in the arena, and in the ledger. */
+static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
+{
+    char what[64];
+    size_t before = session->arena.size;
+    if (size > before) {
+        snprintf(what, sizeof what, "an input of %zu positions", session->workspace.length);
+        int code = mega_ledger_change(session->ledger, before, size, what, err);
+        if (code)
+            return code;
+    }
+    int code = mega_arena_reserve(&session->arena, size, err);
+    if (code) /* the arena is gone */
+        mega_ledger_change(session->ledger, size > before ? size : before, 0, NULL, NULL);
+    return code;
+}
+
+static int plan(MegaSession *session, const size_t *lengths, size_t count, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    const MegaStackConfig *stack = &model->config.encoder;
+    MegaArena dry = {0};
+    if (planned(session, lengths, count))
+        return 0;
+    session->workspace.length = 0; /* no plan, should anything fail */
+    int code = mega_ema_plan(&session->ema_plan, stack, lengths[0],
+                             count > 1 ? MEGA_EMA_RECURRENT : session->ema_path, err);
+    if (code)
+        return code;
+    MegaWorkspace shape;
+    mega_workspace_shape(&shape, stack, lengths, count);
+    session->workspace = shape;
+    take_memory(session, lengths, &dry);
+    if (dry.overflow)
+        code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
+                         shape.length);
+    if (!code)
+        code = reserve_arena(session, dry.used, err);
+    if (code) {
+        session->workspace.length = 0;
+        return code;
+    }
+    take_memory(session, lengths, &session->arena);
+    for (int i = 0; session->rotary && i < stack->layers; i++)
+        mega_rotary_table(model->encoder.weights[i].rotary_alpha,
+                          model->encoder.weights[i].rotary_beta, (size_t)stack->zdim,
+                          session->workspace.longest_span, session->rotary[i]);
+    return 0;
+}
+
+/* The entry of j = i in layer number index's bias table. */
+static const float *bias_center(const MegaSession *session, int index)
+{
+    const MegaStackConfig *stack = &session->model->config.encoder;
+    if (session->rotary)
+        return session->rotary[index] + session->workspace.longest_span - 1;
+    return session->model->encoder.weights[index].bias + mega_bias_positions(stack) - 1;
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+static void tap(const MegaSession *session, const char *stage, int input, const float *data,
+                size_t rows, size_t columns)
+{
+    if (session->tap)
+        session->tap(session->tap_context, stage, input, data, rows, columns);
+}
+
+static MegaLayerRun layer_run(const MegaSession *session, int number)
+{
+    return (MegaLayerRun){&session->model->config.encoder, session->kernels, session->pool,
+                          &session->ema_plan, &session->workspace, session->tap,
+                          session->tap_context, number};
+}
+
+bool mega_session_packs(const MegaSession *session, size_t length)
+{
+    return session->ema_path == MEGA_EMA_RECURRENT ||
+           (session->ema_path == MEGA_EMA_AUTO &&
+            mega_ema_recurs(&session->model->config.encoder, length));
+}
+
+int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                             size_t count, int number, const float **states, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    const MegaConfig *config = &model->config;
+    const MegaStackConfig *stack = &config->encoder;
+    MegaWorkspace *w = &session->workspace;
+    size_t d = (size_t)stack->width;
+    int code = plan(session, lengths, count, err);
+    if (code)
+        return code;
+
+    MegaLayerRun run = layer_run(session, number);
+    for (size_t i = 0; i < count; i++)
+        mega_embed_run(&run, config, &model->weights,
+                       stack->embed_norm ? &model->encoder.embed_norm : NULL, &inputs[i],
+                       w->begin[i], lengths[i]);
+    tap(session, "embed", number, w->x, w->length, d);
+    const MegaLayer *layers = model->encoder.layers;
+    mega_layer_begin(&run, layers);
+    for (int i = 0; i < stack->layers; i++)
+        mega_layer_run(&run, &layers[i], i + 1 < stack->layers ? &layers[i + 1] : NULL, i,
+                       bias_center(session, i));
+    if (stack->final_norm) {
+        mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
+        tap(session, "final", number, w->x, w->length, d);
+    }
+    *states = w->x;
+    return 0;
+}
+
+/* One input to one pooled vector. */
+static int encode(MegaSession *session, const MegaInput *input, int number, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    size_t length, d = (size_t)model->config.encoder.width;
+    const float *states;
+    MegaInput checked = *input;
+    int code = mega_embed_check(&model->config, &checked, &length, err);
+    if (!code)
+        code = mega_session_run_encoder(session, &checked, &length, 1, number, &states, err);
+    if (code)
+        return code;
+    MegaLayerRun run = layer_run(session, number);
+    float *pooled = session->head.pooled + (size_t)number * d;
+    mega_head_pool(&run, &model->config, &model->weights, &session->head, pooled);
+    tap(session, "pooled", number, pooled, 1, d);
+    return 0;
+}
+
+int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
+                          MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    const MegaModel *model = session->model;
+    if (model->config.task != MEGA_TASK_CLASSIFY)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",
+                         model->config.task == MEGA_TASK_TRANSLATE ? "translates"
+                                                                   : "generates text");
+    if (count != mega_model_input_count(model))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d input%s at a time, not %d",
+                         mega_model_input_count(model),
+                         mega_model_input_count(model) == 1 ? "" : "s", count);
+    for (int i = 0; i < count; i++) {
+        int code = encode(session, &inputs[i], i, err);
+        if (code)
+            return code;
+    }
+    mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
+    tap(session, "logits", 0, logits, 1, (size_t)model->config.head.classes);
+    for (int i = 0; i < model->config.head.classes; i++)
+        if (!isfinite(logits[i]))
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "the model's numbers overflow on this input: logit %d is not finite",
+                             i);
+    return 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * session.h - the forward pass as a whole; the public side is in mega.h.
+ *
+ * Before an input runs it is planned: shapes, the way through the EMA, one arena for all of it. The
+ * pass itself allocates nothing. A session keeps its plan and memory for the next input.
+ */
+#ifndef MEGA_SESSION_H
+#define MEGA_SESSION_H
+
+#include "src/base/ledger.h"
+#include "src/layers/head.h"
+#include "src/model/model.h"
+
+struct MegaSession {
+    const MegaModel *model;
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    MegaLedger *ledger;
+    MegaEmaPath ema_path; /* AUTO unless a test forces one */
+    MegaEmaPlan ema_plan;
+    MegaArena arena;         /* grows with the input */
+    MegaWorkspace workspace; /* in arena */
+    float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
+    MegaArena head_arena;
+    MegaHeadMemory head; /* in head_arena */
+    MegaTap tap;
+    void *tap_context;
+};
+
+/* Embedding and encoder of inputs that mega_embed_check has passed, and their lengths. *states, one
+ * input's behind the other's, are borrowed until the session runs again. number: which input this
+ * is, for taps. */
+int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                             size_t count, int number, const float **states, MegaError *err);
+/* Whether an input of this length may be one of several: the same bits as alone. */
+bool mega_session_packs(const MegaSession *session, size_t length);
+
+/* Whether `bytes` more than all that was made with the session are allowed; what they are for
+ * begins the message. */
+int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
+                       MegaError *err);
+
+/* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
+void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * dispatch.c - which tier of the kernels this machine runs.
+ */
+#include "src/kernels/kernels.h"
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+#define HAS(feature) (__builtin_cpu_supports(feature) != 0)
+
+typedef struct Tier {
+    const MegaKernels *kernels;
+    bool (*supported)(void);
+} Tier;
+
+#if defined(__x86_64__)
+static bool has_avx2(void)
+{
+    return HAS("avx2") && HAS("fma"); /* every processor with these has F16C */
+}
+
+/* Not every compiler knows this one by name. */
+static bool has_avx2vnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+}
+
+static bool has_avx512(void)
+{
+    return HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
+}
+
+static bool has_vnni(void)
+{
+    return has_avx512() && HAS("avx512vnni");
+}
+#elif defined(__aarch64__)
+static bool has_dotprod(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+#endif
+
+static bool always(void)
+{
+    return true;
+}
+
+static const Tier best_first[] = {
+#if defined(__x86_64__)
+    {&mega_kernels_avx512vnni, has_vnni},
+    {&mega_kernels_avx512, has_avx512},
+    {&mega_kernels_avx2vnni, has_avx2vnni},
+    {&mega_kernels_avx2, has_avx2},
+#elif defined(__aarch64__)
+    {&mega_kernels_dotprod, has_dotprod},
+#endif
+    {&mega_kernels_generic, always},
+};
+
+#define TIERS (sizeof best_first / sizeof best_first[0])
+
+_Static_assert(TIERS <= MEGA_MOST_TIERS, "mega_kernels_all would write beyond its array");
+
+size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < TIERS; i++)
+        if (best_first[i].supported())
+            out[count++] = best_first[i].kernels;
+    return count;
+}
+
+const MegaKernels *mega_kernels(void)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    mega_kernels_all(all);
+    return all[0];
+}
+
+const MegaKernels *mega_kernels_by_name(const char *name)
+{
+    const MegaKernels *all[MEGA_MOST_TIERS];
+    size_t count = mega_kernels_all(all);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    return strcmp(name, "openblas") == 0 ? mega_kernels_openblas() : NULL;
+}

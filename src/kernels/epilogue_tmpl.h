@@ -1,0 +1,163 @@
+/*
+ * epilogue_tmpl.h - part of body_tmpl.h: from the sums of a tile to y, see epilogue.h.
+ */
+
+INLINE V apply(const MegaFunction function, V v, V bias, V scale)
+{
+    switch (function) {
+    case MEGA_FUNCTION_LINEAR: return v + bias;
+    case MEGA_FUNCTION_SILU: return silu(v + bias);
+    case MEGA_FUNCTION_RELU: return relu(v + bias);
+    case MEGA_FUNCTION_GELU: return gelu(v + bias);
+    case MEGA_FUNCTION_GELU_TANH: return gelu_tanh(v + bias);
+    case MEGA_FUNCTION_TANH: return vector_tanh(v + bias);
+    case MEGA_FUNCTION_SIGMOID: return vector_sigmoid(v + bias);
+    case MEGA_FUNCTION_LAPLACE: return laplace(multiply_add(v, scale, bias));
+    case MEGA_FUNCTION_RELU2: return relu2(multiply_add(v, scale, bias));
+    }
+    return v;
+}
+
+/* Columns that finish works on at once, and rows of a matrix that is left out. */
+#define STRIP 64
+static const float zeros[STRIP];
+static const float ones[STRIP] = {
+#define EIGHT 1, 1, 1, 1, 1, 1, 1, 1
+    EIGHT, EIGHT, EIGHT, EIGHT, EIGHT, EIGHT, EIGHT, EIGHT
+#undef EIGHT
+};
+
+INLINE V load_columns(const float *p, const size_t n)
+{
+    return n == LANES ? load(p) : load_part(p, n);
+}
+
+/* A vector, of which n columns exist. */
+INLINE void finish_vector(const MegaFunction function, V v, float *y, const float *bias,
+                          const float *addend, const float *factor, const float *gate, V scale,
+                          const size_t n)
+{
+    v = apply(function, v + load_columns(addend, n), load_columns(bias, n), scale) *
+        load_columns(factor, n);
+    if (gate) {
+        V old = load_columns(y, n);
+        v = multiply_add(load_columns(gate, n), v - old, old);
+    }
+    if (n == LANES)
+        store(y, v);
+    else
+        store_part(y, v, n);
+}
+
+/* A switch with case_of(F) for every function. */
+#define EACH_FUNCTION(function, case_of)                                                           \
+    switch (function) {                                                                            \
+        case_of(MEGA_FUNCTION_LINEAR);                                                             \
+        case_of(MEGA_FUNCTION_SILU);                                                               \
+        case_of(MEGA_FUNCTION_RELU);                                                               \
+        case_of(MEGA_FUNCTION_GELU);                                                               \
+        case_of(MEGA_FUNCTION_GELU_TANH);                                                          \
+        case_of(MEGA_FUNCTION_TANH);                                                               \
+        case_of(MEGA_FUNCTION_SIGMOID);                                                            \
+        case_of(MEGA_FUNCTION_LAPLACE);                                                            \
+        case_of(MEGA_FUNCTION_RELU2);                                                              \
+    }
+
+/* At most STRIP columns. Inlined once per function, so that each becomes a loop of its own. */
+INLINE void finish_as(const MegaFunction function, const bool gated, const float *sums,
+                      size_t ld_sums, size_t rows, size_t columns, float *y, size_t ldy,
+                      const MegaEpilogue *e)
+{
+    const size_t whole = columns / LANES * LANES;
+    const V scale = splat(e->scale);
+    const float *bias = e->bias ? e->bias : zeros, *addend = e->addend ? e->addend : zeros;
+    const float *factor = e->factor ? e->factor : ones, *gate = e->gate;
+    const ptrdiff_t bias_step = e->bias ? e->bias_step : 0;
+    const size_t ld_addend = e->addend ? e->ld_addend : 0, ld_factor = e->factor ? e->ld_factor : 0;
+    for (size_t r = 0; r < rows; r++) {
+        size_t i = 0;
+        for (; i < whole; i += LANES)
+            finish_vector(function, load(sums + i), y + i, bias + i, addend + i, factor + i,
+                          gated ? gate + i : NULL, scale, LANES);
+        if (i < columns)
+            finish_vector(function, load_part(sums + i, columns - i), y + i, bias + i, addend + i,
+                          factor + i, gated ? gate + i : NULL, scale, columns - i);
+        sums += ld_sums;
+        y += ldy;
+        bias += bias_step;
+        addend += ld_addend;
+        factor += ld_factor;
+        if (gated)
+            gate += e->ld_gate;
+    }
+}
+
+static void finish_strip(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
+                         size_t ldy, const MegaEpilogue *e)
+{
+#define FINISH_COLUMNS(function, count)                                                            \
+    if (e->gate)                                                                                   \
+        finish_as(function, true, sums, ld_sums, rows, count, y, ldy, e);                          \
+    else                                                                                           \
+        finish_as(function, false, sums, ld_sums, rows, count, y, ldy, e)
+/* the columns of a tile as a constant */
+#define FINISH(function)                                                                           \
+    case function:                                                                                 \
+        if (columns == TILE_COLUMNS) {                                                             \
+            FINISH_COLUMNS(function, TILE_COLUMNS);                                                \
+        } else {                                                                                   \
+            FINISH_COLUMNS(function, columns);                                                     \
+        }                                                                                          \
+        break
+    EACH_FUNCTION(e->function, FINISH)
+#undef FINISH
+#undef FINISH_COLUMNS
+}
+
+static void finish(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
+                   size_t ldy, const MegaEpilogue *epilogue)
+{
+    for (size_t column = 0, count; column < columns; column += count) {
+        MegaEpilogue part = mega_epilogue_at(epilogue, 0, column);
+        count = columns - column < STRIP ? columns - column : STRIP;
+        if (part.linear_from > 0 && part.linear_from < count)
+            count = part.linear_from; /* the next strip goes without the function */
+        finish_strip(sums + column, ld_sums, rows, count, y + column, ldy, &part);
+    }
+}
+
+/* Whether all that happens is that y, a bias or nothing is added: done without a detour. */
+INLINE bool only_adds(const MegaEpilogue *e, const float *y, size_t ldy)
+{
+    return e->function == MEGA_FUNCTION_LINEAR && e->bias_step == 0 && !e->factor && !e->gate &&
+           (!e->addend || (e->addend == y && e->ld_addend == ldy));
+}
+
+/* Whether there is nothing but bias and function: the most frequent kind. */
+INLINE bool only_activates(const MegaEpilogue *e)
+{
+    return e->bias && !e->addend && !e->factor && !e->gate;
+}
+
+INLINE void activate_as(const MegaFunction function, const float *sums, size_t rows, float *y,
+                        size_t ldy, const float *bias, ptrdiff_t bias_step, V scale)
+{
+    for (size_t r = 0; r < rows; r++, sums += TILE_COLUMNS, bias += bias_step, y += ldy)
+#pragma GCC unroll 4
+        for (int i = 0; i < TILE_COLUMNS; i += LANES)
+            store(y + i, apply(function, load(sums + i), load(bias + i), scale));
+}
+
+/* finish for an epilogue that only activates and the columns of a largest tile, whose number is
+ * constant: rows of two vectors would take more time for the loop than for the function. */
+static __attribute__((noinline)) void activate_tile(MegaFunction function, const float *sums,
+                                                    size_t rows, float *y, size_t ldy,
+                                                    const float *bias, const MegaEpilogue *e)
+{
+#define ACTIVATE(function)                                                                         \
+    case function:                                                                                 \
+        activate_as(function, sums, rows, y, ldy, bias, e->bias_step, splat(e->scale));            \
+        break
+    EACH_FUNCTION(function, ACTIVATE)
+#undef ACTIVATE
+}

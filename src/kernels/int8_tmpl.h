@@ -1,0 +1,305 @@
+/*
+ * int8_tmpl.h - part of body_tmpl.h: products of activations of 8 bits and weights of 8 or 4.
+ *
+ * Both are cut into blocks of MEGA_SCALE_BLOCK along k, each with a scale; a block's sum is exact
+ * in 32 bits and joins a sum of floats, block after block. So an element is the same whatever the
+ * number of rows. Layout of the weights: panels.h.
+ */
+
+#define QUADS (MEGA_SCALE_BLOCK / 4)
+#define SCALE_BYTES (MEGA_PANEL * 2) /* bf16, in front of a block */
+#define QUAD_BYTES (MEGA_PANEL * 4)  /* four bytes of every row of a panel */
+
+/* Bytes from what is used to what is fetched: as far as kernels of floats with their 8 panels side
+ * by side, since few rows take one panel after the other here. */
+#define INT8_AHEAD (8 * AHEAD)
+
+/* Rows and panels of the largest tile, limited by the sums in registers; and most rows of a single
+ * panel: few rows take one after the other, as they lie in memory. */
+#if VECTOR_BYTES == 64
+#define INT8_ROWS 6
+#define INT8_PANELS 2
+#define INT8_FEW 8
+#elif VECTOR_BYTES == 32 || defined(__aarch64__)
+#define INT8_ROWS 4
+#define INT8_PANELS 1
+#define INT8_FEW 4
+#else
+#define INT8_ROWS 2
+#define INT8_PANELS 1
+#define INT8_FEW 2
+#endif
+
+typedef int16_t Words __attribute__((vector_size(VECTOR_BYTES)));
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
+
+/* ---- Four products a lane --------------------------------------------------------------------
+ *
+ * Every lane of w and x holds four numbers -127 ... 127; dot4 adds the sum of their products. Where
+ * weights are unsigned, they are w + 128, or w + 8 of 4 bits, and a sum starts at -128 or -8 times
+ * that of x.
+ */
+
+#if defined(__AVX512VNNI__)
+#define UNSIGNED_WEIGHTS 1
+INLINE I dot4(I sum, I w, I x)
+{
+    return (I)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
+}
+#elif defined(__AVXVNNI__)
+#define UNSIGNED_WEIGHTS 1
+INLINE I dot4(I sum, I w, I x)
+{
+    return (I)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x);
+}
+#elif defined(__AVX2__) && VECTOR_BYTES == 32
+#define UNSIGNED_WEIGHTS 0
+/* |x| times w with the sign of x: a pair of products is at most 2 * 127^2, which fits. */
+INLINE I dot4(I sum, I w, I x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)x),
+                                         _mm256_sign_epi8((__m256i)w, (__m256i)x));
+    return sum + (I)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#elif defined(__AVX512BW__) && VECTOR_BYTES == 64
+#define UNSIGNED_WEIGHTS 0
+/* The same; there is no instruction for the sign, but masks. */
+INLINE I dot4(I sum, I w, I x)
+{
+    __m512i turned = _mm512_mask_sub_epi8((__m512i)w, _mm512_movepi8_mask((__m512i)x),
+                                          _mm512_setzero_si512(), (__m512i)w);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8((__m512i)x), turned);
+    return sum + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define UNSIGNED_WEIGHTS 0
+INLINE I dot4(I sum, I w, I x)
+{
+    return (I)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)x);
+}
+#elif defined(__aarch64__)
+#define UNSIGNED_WEIGHTS 0
+INLINE I dot4(I sum, I w, I x)
+{
+    int16x8_t low = vmull_s8(vget_low_s8((int8x16_t)w), vget_low_s8((int8x16_t)x));
+    int16x8_t high = vmull_high_s8((int8x16_t)w, (int8x16_t)x);
+    return (I)vpadalq_s16((int32x4_t)sum, vpaddq_s16(low, high));
+}
+#else
+#define UNSIGNED_WEIGHTS 0
+/* Products of words: the even numbers of a lane, then the odd ones. */
+INLINE I add_products(I sum, Words a, Words b)
+{
+    return sum + (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
+}
+
+INLINE I dot4(I sum, I w, I x)
+{
+    sum = add_products(sum, (Words)w << 8 >> 8, (Words)x << 8 >> 8);
+    return add_products(sum, (Words)w >> 8, (Words)x >> 8);
+}
+#endif
+
+/* ---- Quantizing rows ------------------------------------------------------------------------ */
+
+/* The low byte of each lane; the compiler's own conversion takes the vector apart. */
+INLINE void store_low_bytes(int8_t *q, I bits)
+{
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8((__m512i)bits));
+#elif defined(__AVX2__)
+    const __m256i first = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           -1, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                           -1, -1);
+    __m256i quads = _mm256_shuffle_epi8((__m256i)bits, first);
+    __m128i low = _mm_unpacklo_epi32(_mm256_castsi256_si128(quads),
+                                     _mm256_extracti128_si256(quads, 1));
+    _mm_storel_epi64((__m128i *)q, low);
+#else
+    Bytes low = __builtin_convertvector(bits, Bytes);
+    memcpy(q, &low, sizeof low);
+#endif
+}
+
+/* 32 numbers, those behind n being 0. The largest magnitude becomes 127. What is too small for
+ * the reciprocal of the scale is 0; NaN and infinity end in the scale. */
+INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *all)
+{
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
+    V part[MEGA_SCALE_BLOCK / LANES];
+    I top = {0}, sum = {0};
+    for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
+        size_t done = v * LANES, left = n > done ? n - done : 0;
+        part[v] = left >= LANES ? load(x + done) : load_part(x + done, left);
+        I magnitude = (I)part[v] & 0x7fffffff; /* ordered like the numbers, NaN at the top */
+        I larger = magnitude > top;
+        top = (magnitude & larger) | (top & ~larger);
+    }
+    int32_t max = top_integer(top);
+    memcpy(scale, &max, sizeof *scale);
+    if (*scale < 1e-30f) {
+        memset(q, 0, MEGA_SCALE_BLOCK);
+        *scale = 0;
+        *all = 0;
+        return;
+    }
+    float factor = 127.0f / *scale;
+    for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
+        I bits = (I)multiply_add(part[v], splat(factor), splat(round));
+        store_low_bytes(q + v * LANES, bits);
+        sum += bits << 24 >> 24; /* what was stored, whatever x was */
+    }
+    *scale *= 1.0f / 127.0f;
+    *all = UNSIGNED_WEIGHTS ? sum_integers(sum) : 0;
+}
+
+static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out)
+{
+    int8_t *q = out->q;
+    size_t blocks = (k + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
+    for (size_t row = 0; row < rows; row++, x += ldx)
+        for (size_t b = 0; b < blocks; b++, q += MEGA_SCALE_BLOCK) {
+            size_t first = b * MEGA_SCALE_BLOCK, left = k - first, at = row * blocks + b;
+            quantize_block(x + first, left < MEGA_SCALE_BLOCK ? left : MEGA_SCALE_BLOCK, q,
+                           &out->scales[at], &out->sums[at]);
+        }
+}
+
+/* ---- Products ------------------------------------------------------------------------------- */
+
+INLINE I splat_bits(int32_t x)
+{
+    return x - (I){0};
+}
+
+INLINE I load_quad(const int8_t *p)
+{
+    int32_t quad;
+    memcpy(&quad, p, sizeof quad);
+    return splat_bits(quad);
+}
+
+typedef int8_t AllBytes __attribute__((vector_size(VECTOR_BYTES)));
+
+/* Quad number `quad` of a panel's block: of 4 bits, two share their bytes. */
+INLINE I load_quad_weights(const char *block, const int quad, const int vector,
+                           const MegaDtype kind)
+{
+    const int stored = kind == MEGA_Q4 ? quad % (QUADS / 2) : quad;
+    I w;
+    memcpy(&w, block + SCALE_BYTES + stored * QUAD_BYTES + vector * VECTOR_BYTES, sizeof w);
+    if (kind == MEGA_Q4) {
+        w = (quad < QUADS / 2 ? w : w >> 4) & 0x0f0f0f0f;
+        return UNSIGNED_WEIGHTS ? w : (I)((AllBytes)w - 8);
+    }
+    return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
+}
+
+/* `rows` rows times `panels` panels. A single sum each would wait for its latency where there are
+ * few, so that these have two, exact ones. fetch: weights come from memory. */
+INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights, size_t stride,
+                      bool fetch, const Target *target, size_t row, size_t column, size_t columns,
+                      const MegaDtype kind, const int rows, const int panels)
+{
+    const int stored_quads = kind == MEGA_Q4 ? QUADS / 2 : QUADS;
+    const int chains = rows * panels * PANEL_VECTORS <= 4 ? 2 : 1;
+    const int8_t *q = x->q + row * blocks * MEGA_SCALE_BLOCK;
+    const float *scales = x->scales + row * blocks;
+    const int32_t *sums = x->sums + row * blocks;
+    const int vectors = panels * PANEL_VECTORS;
+    V sum[INT8_FEW][INT8_PANELS * PANEL_VECTORS] = {{{0}}};
+    for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + stored_quads * QUAD_BYTES) {
+        I total[INT8_FEW][INT8_PANELS * PANEL_VECTORS][2] = {{{{0}}}};
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
+                total[r][v][0] =
+                    -splat_bits(sums[(size_t)r * blocks + b]) << (kind == MEGA_Q4 ? 3 : 7);
+#pragma GCC unroll 8
+        for (int quad = 0; quad < QUADS; quad++) {
+            I w[INT8_PANELS * PANEL_VECTORS];
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++)
+                w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
+                                         v % PANEL_VECTORS, kind);
+            for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
+                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES +
+                                   INT8_AHEAD);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; v++)
+                    total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], four);
+            }
+        }
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            V scale = from_bf16(load_half((const uint16_t *)(const void *)(
+                weights + (size_t)(v / PANEL_VECTORS) * stride) + v % PANEL_VECTORS * LANES));
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                I exact = chains > 1 ? total[r][v][0] + total[r][v][1] : total[r][v][0];
+                sum[r][v] = multiply_add(__builtin_convertvector(exact, V),
+                                         scales[(size_t)r * blocks + b] * scale, sum[r][v]);
+            }
+        }
+    }
+    store_sums(target, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
+}
+
+INLINE void gemm_blocks(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
+                        size_t panel_stride, const Target *target, size_t columns,
+                        const MegaDtype kind)
+{
+    const size_t most = rows <= INT8_FEW ? INT8_FEW : INT8_ROWS, tiles = (rows + most - 1) / most;
+    const size_t at_once = rows <= INT8_FEW ? 1 : INT8_PANELS;
+    for (size_t column = 0; column < columns; column += at_once * MEGA_PANEL) {
+        const char *weights = (const char *)panels + column / MEGA_PANEL * panel_stride;
+        for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
+            height = (rows - row + tiles - tile - 1) / (tiles - tile);
+#define INT8_TILE(count, panels)                                                                   \
+    int8_tile(x, blocks, weights, panel_stride, tile == 0, target, row, column, columns - column,  \
+              kind, count, panels)
+#define INT8_FEW_ROWS(count)                                                                       \
+    case count: INT8_TILE(count, 1); break
+#define INT8_ROWS_OF(count)                                                                        \
+    case count:                                                                                    \
+        if (at_once > 1 && columns - column > MEGA_PANEL)                                          \
+            INT8_TILE(count, INT8_PANELS);                                                         \
+        else                                                                                       \
+            INT8_TILE(count, 1);                                                                   \
+        break
+            switch (height) {
+#if INT8_FEW > 4
+                INT8_FEW_ROWS(8);
+                INT8_FEW_ROWS(7);
+                INT8_ROWS_OF(6);
+                INT8_ROWS_OF(5);
+                INT8_ROWS_OF(4);
+                INT8_ROWS_OF(3);
+#elif INT8_FEW > 2
+                INT8_FEW_ROWS(4);
+                INT8_FEW_ROWS(3);
+#endif
+                INT8_FEW_ROWS(2);
+                INT8_FEW_ROWS(1);
+            }
+#undef INT8_ROWS_OF
+#undef INT8_FEW_ROWS
+#undef INT8_TILE
+        }
+    }
+}
+
+static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
+                      const void *panels, size_t panel_stride, float *y, size_t ldy,
+                      size_t columns, const MegaEpilogue *epilogue)
+{
+    const Target target = make_target(y, ldy, epilogue);
+    if (kind == MEGA_Q4)
+        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q4);
+    else
+        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q8);
+}

@@ -1,0 +1,123 @@
+/*
+ * linear.c - see linear.h.
+ */
+#include "src/kernels/linear.h"
+
+#include <string.h>
+
+/* Panels of a task. Many rows make enough work of a few. Few rows, which wait for memory, read it
+ * fastest in long pieces, as long as there is one for each thread; so many panels go through a
+ * kernel at once. */
+#define FEW_ROWS 12
+#define LEAST_PANELS 4
+#define PANELS_AT_ONCE 8
+#define TASK_BYTES (288 << 10)
+
+_Static_assert(LEAST_PANELS * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies in one task");
+
+typedef struct Run {
+    const MegaKernels *kernels;
+    const MegaLinear *linears; /* [count], of the same rows x */
+    size_t count, rows;
+    size_t columns; /* of a task */
+    MegaQuantized *quantized; /* x, or NULL */
+} Run;
+
+static size_t tasks_of(const MegaLinear *linear, size_t columns)
+{
+    return (linear->weight->out + columns - 1) / columns;
+}
+
+static size_t task_panels(const Run *run, int threads)
+{
+    const MegaPacked *weight = run->linears[0].weight;
+    size_t bytes = (size_t)mega_packed_bytes(weight->kind, MEGA_PANEL, weight->in), panels = 0;
+    if (run->rows >= FEW_ROWS)
+        return LEAST_PANELS;
+    for (size_t i = 0; i < run->count; i++)
+        panels += tasks_of(&run->linears[i], MEGA_PANEL);
+    panels /= (size_t)threads;
+    if (panels > TASK_BYTES / bytes)
+        panels = TASK_BYTES / bytes;
+    return panels < PANELS_AT_ONCE ? PANELS_AT_ONCE : panels / PANELS_AT_ONCE * PANELS_AT_ONCE;
+}
+
+/* Of columns first ... first + count - 1 of y. */
+static void sum_blocks(const Run *run, const MegaLinear *l, size_t first, size_t count)
+{
+    for (size_t row = 0; row < run->rows; row++)
+        for (size_t c = first; c < first + count; c += MEGA_LINEAR_BLOCK) {
+            size_t left = first + count - c, at = row * l->blocks + c / MEGA_LINEAR_BLOCK;
+            l->block_sum[at] = run->kernels->exp_sum(l->y + row * l->ldy + c,
+                                                     left < MEGA_LINEAR_BLOCK ? left
+                                                                              : MEGA_LINEAR_BLOCK,
+                                                     &l->block_top[at]);
+        }
+}
+
+static void run_panels(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Run *run = context;
+    const MegaLinear *l = run->linears;
+    while (task >= tasks_of(l, run->columns))
+        task -= tasks_of(l++, run->columns);
+    size_t first = task * run->columns;
+    MegaPacked part = mega_packed_columns(l->weight, first, run->columns);
+    MegaEpilogue epilogue = mega_epilogue_at(&l->epilogue, 0, first);
+    float *y = l->y + first;
+    if (run->quantized)
+        mega_matmul_quantized(run->kernels, &part, run->quantized, run->rows, y, l->ldy, &epilogue);
+    else
+        mega_matmul(run->kernels, &part, l->x, l->ldx, run->rows, y, l->ldy, &epilogue);
+    if (l->block_top)
+        sum_blocks(run, l, first, part.out);
+}
+
+static void run_rows(MegaPool *pool, Run *run)
+{
+    size_t tasks = 0;
+    run->columns = task_panels(run, mega_pool_threads(pool)) * MEGA_PANEL;
+    for (size_t i = 0; i < run->count; i++)
+        tasks += tasks_of(&run->linears[i], run->columns);
+    mega_pool_run(pool, tasks, run_panels, run);
+}
+
+/* On to the rows behind the first `count`. */
+static void skip_rows(MegaLinear *linear, size_t count)
+{
+    linear->x += count * linear->ldx;
+    linear->y += count * linear->ldy;
+    linear->epilogue = mega_epilogue_at(&linear->epilogue, count, 0);
+    if (linear->block_top) {
+        linear->block_top += count * linear->blocks;
+        linear->block_sum += count * linear->blocks;
+    }
+}
+
+void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linears,
+                     size_t count, size_t rows)
+{
+    Run run = {.kernels = kernels, .linears = linears, .count = count, .rows = rows};
+    const MegaPacked *weight = linears[0].weight;
+    bool integers = true; /* all of them */
+    for (size_t i = 0; i < count; i++)
+        integers &= mega_dtype_quantized(linears[i].weight->kind);
+    if (!integers) {
+        run_rows(pool, &run);
+        return;
+    }
+    MegaLinear parts[MEGA_MAX_LINEARS];
+    memcpy(parts, linears, count * sizeof *parts);
+    run.linears = parts;
+    const size_t most = mega_quantized_rows(weight->in);
+    for (; rows > 0; rows -= run.rows) {
+        MegaQuantized x;
+        run.rows = rows < most ? rows : most;
+        bool fits = mega_quantize_rows(kernels, parts[0].x, parts[0].ldx, run.rows, weight->in, &x);
+        run.quantized = fits ? &x : NULL;
+        run_rows(pool, &run);
+        for (size_t i = 0; i < count; i++)
+            skip_rows(&parts[i], run.rows);
+    }
+}

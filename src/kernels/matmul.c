@@ -1,0 +1,95 @@
+/*
+ * matmul.c - see matmul.h.
+ */
+#include "src/kernels/matmul.h"
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t blocks_of(size_t in)
+{
+    return (in + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
+}
+
+/* Blocks first ... first + count - 1 of all rows; x holds these alone. */
+static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight,
+                            const MegaInt8Rows *x, size_t rows, size_t first, size_t count,
+                            float *y, size_t ldy, const MegaEpilogue *epilogue)
+{
+    const size_t block = (size_t)MEGA_PANEL * mega_dtype_traits((int)weight->kind)->item_size;
+    kernels->gemm_int8(x, rows, count, weight->kind, (const char *)weight->panels + first * block,
+                       blocks_of(weight->in) * block, y, ldy, weight->out, epilogue);
+}
+
+/* Rows longer than `x` are worked on piece by piece; their sums meet in y. */
+static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
+                          size_t ldx, size_t rows, float *y, size_t ldy,
+                          const MegaEpilogue *epilogue, const MegaInt8Rows *quantized)
+{
+    size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_BLOCKS / rows;
+    for (size_t first = 0; first < blocks; first += most) {
+        size_t begin = first * MEGA_SCALE_BLOCK, count = min_size(most, blocks - first);
+        bool last = first + count == blocks;
+        MegaEpilogue piece = last ? *epilogue : (MegaEpilogue){0};
+        if (first > 0 || !last) {
+            piece.addend = first > 0 ? y : epilogue->addend;
+            piece.ld_addend = first > 0 ? ldy : epilogue->ld_addend;
+        }
+        kernels->quantize(x + begin, ldx, rows,
+                          min_size(count * MEGA_SCALE_BLOCK, weight->in - begin), quantized);
+        multiply_blocks(kernels, weight, quantized, rows, first, count, y, ldy, &piece);
+    }
+}
+
+static void multiply_quantized(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
+                          size_t ldx, size_t rows, float *y, size_t ldy,
+                          const MegaEpilogue *epilogue)
+{
+    MegaQuantized memory;
+    MegaInt8Rows quantized = {memory.q, memory.scales, memory.sums};
+    size_t most = mega_quantized_rows(weight->in);
+    for (size_t row = 0; row < rows; row += most) {
+        MegaEpilogue part = mega_epilogue_at(epilogue, row, 0);
+        multiply_rows(kernels, weight, x + row * ldx, ldx, min_size(most, rows - row),
+                      y + row * ldy, ldy, &part, &quantized);
+    }
+}
+
+size_t mega_quantized_rows(size_t in)
+{
+    size_t blocks = blocks_of(in);
+    return blocks < MEGA_QUANTIZED_BLOCKS ? MEGA_QUANTIZED_BLOCKS / blocks : 1;
+}
+
+bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
+                        size_t in, MegaQuantized *out)
+{
+    if (rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
+        return false;
+    kernels->quantize(x, ldx, rows, in, &(MegaInt8Rows){out->q, out->scales, out->sums});
+    return true;
+}
+
+void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
+                           MegaQuantized *x, size_t rows, float *y, size_t ldy,
+                           const MegaEpilogue *epilogue)
+{
+    const MegaInt8Rows quantized = {x->q, x->scales, x->sums};
+    multiply_blocks(kernels, weight, &quantized, rows, 0, blocks_of(weight->in), y, ldy,
+                    epilogue);
+}
+
+void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,
+                 size_t rows, float *y, size_t ldy, const MegaEpilogue *epilogue)
+{
+    if (mega_dtype_quantized(weight->kind)) {
+        multiply_quantized(kernels, weight, x, ldx, rows, y, ldy, epilogue);
+        return;
+    }
+    MegaPanels panels = {.data = weight->panels, .kind = weight->kind,
+                         .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
+    kernels->gemm(x, ldx, rows, &panels, weight->in, y, ldy, weight->out,
+                  epilogue);
+}

@@ -1,0 +1,66 @@
+/*
+ * ema.h - damped multi-dimensional EMA, the "move" of a layer (paper section 3.1, spec section 1).
+ *
+ *   p = sigma(delta)   q = 1 - sigma(delta) sigma(alpha)   kernel[c, t] = sum_n w[c,n] q[c,n]^t
+ *   w[c,n] = p beta gamma / sqrt(N),  t = 0 ... min(T, L) - 1
+ *   y[t, c] = sum_j kernel[c, j] x[t-j, c] + (bidirectional) sum_j kernel[d+c, j] x[t+j(+1), c]
+ *   out = silu(y + omega x)
+ *
+ * Two ways to the same numbers: a recurrence over time, vectorised over channels, and a convolution
+ * by FFT, channel by channel. The plan chooses by cost.
+ */
+#ifndef MEGA_EMA_H
+#define MEGA_EMA_H
+
+#include "src/base/arena.h"
+#include "src/base/threads.h"
+#include "src/kernels/kernels.h"
+#include "src/model/tensors.h"
+
+/* Coefficients of one layer. States are padded to a multiple of MEGA_EMA_GROUP with w = 0. */
+typedef struct MegaEma {
+    size_t width, channels; /* d, K */
+    size_t states;
+    size_t truncation; /* T, 0: none */
+    bool bidirectional, shifted;
+    const float *q, *w, *qt; /* [states][K]; qt = q^T, NULL without truncation */
+    const float *omega;      /* [d] */
+    const float *scale, *shift; /* [d], or NULL: what x goes through first, a batchnorm */
+} MegaEma;
+
+/* Takes the coefficients' memory from the arena; only counts it in a dry run. */
+void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
+                      MegaArena *arena);
+
+typedef enum MegaEmaPath {
+    MEGA_EMA_AUTO,
+    MEGA_EMA_RECURRENT,
+    MEGA_EMA_FFT,
+} MegaEmaPath;
+
+/* What depends on the length alone; shared by all layers of a stack. */
+typedef struct MegaEmaPlan {
+    MegaEmaPath path; /* never AUTO after planning */
+    size_t length;
+    size_t state_floats;     /* of a worker, for the recurrence */
+    size_t fft_size;         /* >= length + min(T, length) */
+    void *forward, *inverse; /* FFTW plans */
+} MegaEmaPlan;
+
+/* Replaces *plan, which is zero or an earlier plan. */
+int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t length, MegaEmaPath path,
+                  MegaError *err);
+void mega_ema_plan_free(MegaEmaPlan *plan);
+/* Floats of scratch memory that each worker needs, 64-byte aligned. */
+uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
+
+/* Whether AUTO takes the recurrence. */
+bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
+/* x -> y, not the same memory: `count` sequences one behind the other, number i being rows begin[i]
+ * ... begin[i + 1] - 1, d wide. By FFT only one, of the planned length. Worker w uses scratch + w *
+ * scratch_stride. */
+void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
+                  MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
+                  float *scratch, size_t scratch_stride);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * embed.c - see embed.h.
+ */
+#include "src/layers/embed.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "src/kernels/matmul.h"
+
+/* ---- Checking ------------------------------------------------------------------------------- */
+
+static const char *kind_name(MegaInputKind kind)
+{
+    switch (kind) {
+    case MEGA_INPUT_TOKENS: return "token ids";
+    case MEGA_INPUT_SAMPLES: return "real numbers";
+    case MEGA_INPUT_IMAGE: return "an image";
+    }
+    return "an unknown kind of input";
+}
+
+MegaInputKind mega_embed_input_kind(const MegaEmbedConfig *embed)
+{
+    switch (embed->kind) {
+    case MEGA_EMBED_TOKENS: return MEGA_INPUT_TOKENS;
+    case MEGA_EMBED_PATCHES: return MEGA_INPUT_IMAGE;
+    case MEGA_EMBED_REAL:
+    case MEGA_EMBED_FRAMES: break;
+    }
+    return MEGA_INPUT_SAMPLES;
+}
+
+static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
+{
+    while (input->length > 0 && input->tokens[0] == embed->pad) {
+        input->tokens++;
+        input->length--;
+    }
+    while (input->length > 0 && input->tokens[input->length - 1] == embed->pad)
+        input->length--;
+    for (size_t i = 0; i < input->length; i++) {
+        int32_t token = input->tokens[i];
+        if (token < 0 || token >= embed->vocab)
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "token id %d at position %zu is not in the vocabulary of 0 to %d",
+                             token, i, embed->vocab - 1);
+        if (token == embed->pad)
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "padding id %d stands inside the sequence, at position %zu; it may "
+                             "stand at its ends only",
+                             token, i);
+    }
+    return 0;
+}
+
+/* A shape that was not given is the model's. */
+static int check_image(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
+{
+    if (input->channels == 0 && input->height == 0 && input->width == 0) {
+        input->channels = embed->channels;
+        input->height = embed->height;
+        input->width = embed->width;
+    }
+    if (input->channels != embed->channels || input->height != embed->height ||
+        input->width != embed->width)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "the image has %d x %d x %d values (channels x height x width), but the "
+                         "model takes %d x %d x %d",
+                         input->channels, input->height, input->width, embed->channels,
+                         embed->height, embed->width);
+    if (input->length != mega_image_values(embed))
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "an image of %d x %d x %d values (channels x height x width) was given "
+                         "with %zu values",
+                         input->channels, input->height, input->width, input->length);
+    return 0;
+}
+
+static int check_values(const MegaInput *input, MegaError *err)
+{
+    for (size_t i = 0; i < input->length; i++)
+        if (!isfinite(input->values[i]))
+            return mega_fail(err, MEGA_ERR_INPUT, "value %zu of the input is %s", i,
+                             isnan(input->values[i]) ? "NaN, not a number" : "infinite");
+    return 0;
+}
+
+int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length, MegaError *err)
+{
+    const MegaEmbedConfig *embed = &config->embed;
+    const MegaStackConfig *stack = &config->encoder;
+    MegaInputKind expected = mega_embed_input_kind(embed);
+    int code = 0;
+    if (input->kind != expected)
+        return mega_fail(err, MEGA_ERR_INPUT, "the model takes %s, but was given %s",
+                         kind_name(expected), kind_name(input->kind));
+    if (expected == MEGA_INPUT_TOKENS)
+        code = check_tokens(embed, input, err);
+    else if (expected == MEGA_INPUT_IMAGE)
+        code = check_image(embed, input, err);
+    if (!code && expected != MEGA_INPUT_TOKENS)
+        code = check_values(input, err);
+    if (code)
+        return code;
+    if (input->length == 0)
+        return mega_fail(err, MEGA_ERR_INPUT, "the input is empty");
+
+    *length = input->length;
+    if (embed->kind == MEGA_EMBED_FRAMES)
+        *length = (input->length - 1) / (size_t)embed->frame_hop + 1;
+    else if (embed->kind == MEGA_EMBED_PATCHES)
+        *length = (size_t)mega_image_patches(embed);
+    if (stack->bias == MEGA_BIAS_SIMPLE && stack->chunk == 0 &&
+        *length > (size_t)stack->max_positions)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "the input has %zu positions, but the model was made for at most %d",
+                         *length, stack->max_positions);
+    if (*length > INT32_MAX / 4)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the input has %zu positions; the limit is %d",
+                         *length, INT32_MAX / 4);
+    return 0;
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+typedef struct Embed {
+    const MegaLayerRun *run;
+    const MegaEmbedConfig *config;
+    const MegaWeights *weights;
+    const MegaNorm *norm;
+    const MegaInput *input;
+    size_t begin, length; /* its positions in the workspace */
+} Embed;
+
+/* Rows that are embedded at once: MEGA_ROW_BLOCK, and fewer of frames and patches so large that as
+ * many of them would take more than BLOCK_FLOATS. No result depends on it. */
+#define BLOCK_FLOATS (1u << 22)
+static size_t block_rows(const MegaEmbedConfig *config)
+{
+    uint64_t rows = BLOCK_FLOATS / (mega_embed_fan_in(config) + 1);
+    return rows < 1 ? 1 : rows < MEGA_ROW_BLOCK ? (size_t)rows : MEGA_ROW_BLOCK;
+}
+
+uint64_t mega_embed_scratch(const MegaConfig *config)
+{
+    return mega_embed_fan_in(&config->embed) * block_rows(&config->embed);
+}
+
+static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
+                       float *frame)
+{
+    int64_t hop = config->frame_hop, size = config->frame_length;
+    int64_t begin = (int64_t)t * hop - (size - hop) / 2, total = (int64_t)input->length;
+    int64_t from = begin < 0 ? 0 : begin, to = begin + size > total ? total : begin + size;
+    memset(frame, 0, (size_t)size * sizeof *frame);
+    if (from < to)
+        memcpy(frame + (from - begin), input->values + from, (size_t)(to - from) * sizeof *frame);
+}
+
+static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
+                       float *patch)
+{
+    size_t edge = (size_t)config->patch, width = (size_t)config->width;
+    size_t per_row = width / edge, plane = width * (size_t)config->height;
+    const float *corner = input->values + t / per_row * edge * width + t % per_row * edge;
+    for (size_t c = 0; c < (size_t)config->channels; c++)
+        for (size_t row = 0; row < edge; row++, patch += edge)
+            memcpy(patch, corner + c * plane + row * width, edge * sizeof *patch);
+}
+
+static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x, float *scratch)
+{
+    const MegaEmbedConfig *config = embed->config;
+    const MegaWeights *weights = embed->weights;
+    size_t d = (size_t)embed->run->config->width, in = (size_t)mega_embed_fan_in(config);
+    for (size_t row = 0; row < rows; row++) {
+        if (config->kind == MEGA_EMBED_FRAMES)
+            copy_frame(config, embed->input, first + row, scratch + row * in);
+        else
+            copy_patch(config, embed->input, first + row, scratch + row * in);
+    }
+    MegaEpilogue epilogue = {.bias = weights->embed.bias};
+    if (weights->positions) {
+        epilogue.addend = weights->positions + first * d;
+        epilogue.ld_addend = d;
+    }
+    mega_matmul(embed->run->kernels, &weights->embed.weight, scratch, in, rows, x, d, &epilogue);
+}
+
+void mega_embed_scale(float *x, size_t rows, size_t width)
+{
+    float scale = sqrtf((float)width);
+    for (size_t i = 0; i < rows * width; i++)
+        x[i] *= scale;
+}
+
+static void embed_rows(void *context, size_t task, int worker)
+{
+    const Embed *embed = context;
+    const MegaWorkspace *w = embed->run->workspace;
+    const MegaLinearWeights *weights = &embed->weights->embed;
+    size_t d = (size_t)embed->run->config->width, most = block_rows(embed->config);
+    size_t first = task * most, rows = embed->length - first;
+    rows = rows < most ? rows : most;
+    float *x = w->x + (embed->begin + first) * d;
+    switch (embed->config->kind) {
+    case MEGA_EMBED_TOKENS:
+        for (size_t row = 0; row < rows; row++)
+            mega_packed_row(&weights->weight, (size_t)embed->input->tokens[first + row],
+                            x + row * d);
+        if (embed->config->scale)
+            mega_embed_scale(x, rows, d);
+        break;
+    case MEGA_EMBED_REAL:
+        for (size_t row = 0; row < rows; row++)
+            for (size_t i = 0; i < d; i++)
+                x[row * d + i] = embed->input->values[first + row] * embed->weights->embed_real[i] +
+                                 weights->bias[i];
+        break;
+    case MEGA_EMBED_FRAMES:
+    case MEGA_EMBED_PATCHES:
+        embed_linear(embed, first, rows, x, w->scratch + (size_t)worker * w->scratch_stride);
+        break;
+    }
+    if (embed->norm)
+        mega_norm_apply(embed->norm, embed->run->kernels, x, rows, d, x);
+}
+
+void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
+                    const MegaNorm *norm, const MegaInput *input, size_t begin, size_t length)
+{
+    Embed embed = {run, &config->embed, weights, norm, input, begin, length};
+    size_t most = block_rows(&config->embed);
+    mega_pool_run(run->pool, (length + most - 1) / most, embed_rows, &embed);
+}

@@ -1,0 +1,99 @@
+/*
+ * head.c - see head.h.
+ */
+#include "src/layers/head.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "src/kernels/matmul.h"
+
+void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
+{
+    uint64_t d = (uint64_t)config->encoder.width, inputs = config->head.pair ? 2 : 1;
+    out->pooled = mega_arena_floats(arena, inputs * d);
+    out->joined = mega_arena_floats(arena, inputs * d);
+    out->hidden[0] = mega_arena_floats(arena, (uint64_t)config->head.width);
+    out->hidden[1] = mega_arena_floats(arena, (uint64_t)config->head.width);
+    out->sums = mega_arena_take(arena, d * sizeof *out->sums);
+}
+
+typedef struct Projection {
+    const MegaLayerRun *run;
+    const MegaLinearWeights *linear;
+} Projection;
+
+static void project_rows(void *context, size_t task, int worker)
+{
+    const Projection *projection = context;
+    const MegaWorkspace *w = projection->run->workspace;
+    size_t d = (size_t)projection->run->config->width, first = task * w->row_block;
+    size_t rows = mega_block_rows(w, task);
+    float *out = w->moved + first * d; /* free after the last layer */
+    (void)worker;
+    MegaEpilogue silu = {.function = MEGA_FUNCTION_SILU, .bias = projection->linear->bias};
+    mega_matmul(projection->run->kernels, &projection->linear->weight, w->x + first * d, d, rows,
+                out, d, &silu);
+}
+
+void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
+                    MegaHeadMemory *memory, float *pooled)
+{
+    const MegaWorkspace *w = run->workspace;
+    size_t d = (size_t)config->encoder.width;
+    const float *x = w->x;
+    if (config->head.projection) {
+        Projection work = {run, &weights->head_projection};
+        mega_pool_run(run->pool, mega_row_blocks(w), project_rows, &work);
+        x = w->moved;
+    }
+    if (config->head.pooling == MEGA_POOL_FIRST) {
+        memcpy(pooled, x, d * sizeof *pooled);
+        return;
+    }
+    memset(memory->sums, 0, d * sizeof *memory->sums);
+    for (size_t t = 0; t < w->length; t++)
+        for (size_t i = 0; i < d; i++)
+            memory->sums[i] += x[t * d + i];
+    for (size_t i = 0; i < d; i++)
+        pooled[i] = (float)(memory->sums[i] / (double)w->length);
+}
+
+void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
+                        const MegaKernels *kernels, MegaHeadMemory *memory, float *logits)
+{
+    const MegaHeadConfig *head = &config->head;
+    size_t d = (size_t)config->encoder.width, in = d, out = (size_t)head->width;
+    const float *x = memory->pooled;
+    if (head->pair) {
+        memcpy(memory->joined, memory->pooled + d, d * sizeof *x);
+        memcpy(memory->joined + d, memory->pooled, d * sizeof *x);
+        x = memory->joined;
+        in = 2 * d;
+    }
+    for (int i = 0; i < head->layers; i++) {
+        float *y = memory->hidden[i % 2];
+        MegaEpilogue activate = {.function = (MegaFunction)head->activation,
+                                 .bias = weights->head_layers[i].bias};
+        mega_matmul(kernels, &weights->head_layers[i].weight, x, in, 1, y, out, &activate);
+        x = y;
+        in = out;
+    }
+    size_t classes = (size_t)head->classes;
+    MegaEpilogue bias = {.bias = weights->head_output.bias};
+    mega_matmul(kernels, &weights->head_output.weight, x, in, 1, logits, classes, &bias);
+}
+
+void mega_softmax(const float *logits, int count, float *probabilities)
+{
+    float max = -INFINITY;
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        max = logits[i] > max ? logits[i] : max;
+    for (int i = 0; i < count; i++) {
+        probabilities[i] = expf(logits[i] - max);
+        sum += probabilities[i];
+    }
+    for (int i = 0; i < count; i++)
+        probabilities[i] = (float)(probabilities[i] / sum);
+}

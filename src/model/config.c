@@ -1,0 +1,484 @@
+/*
+ * config.c - MegaConfig <-> metadata, by one table; and what must hold between its fields.
+ */
+#include "src/model/config.h"
+
+#include <string.h>
+
+/* ---- Names of kinds ------------------------------------------------------------------------- */
+
+typedef struct Name {
+    const char *text;
+    int value;
+} Name;
+
+/* The first name of a value is the one that is written; later ones are accepted on import. */
+static const Name task_names[] = {{"classify", MEGA_TASK_CLASSIFY},
+                                  {"translate", MEGA_TASK_TRANSLATE},
+                                  {"generate", MEGA_TASK_GENERATE},
+                                  {NULL, -1}};
+static const Name embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
+                                   {"real", MEGA_EMBED_REAL},
+                                   {"frames", MEGA_EMBED_FRAMES},
+                                   {"patches", MEGA_EMBED_PATCHES},
+                                   {NULL, -1}};
+static const Name norm_names[] = {
+    {"layernorm", MEGA_NORM_LAYER}, {"scalenorm", MEGA_NORM_SCALE},     {"rmsnorm", MEGA_NORM_RMS},
+    {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
+static const Name attention_names[] = {{"softmax", MEGA_ATTENTION_SOFTMAX},
+                                       {"relu2", MEGA_ATTENTION_RELU2},
+                                       {"laplace", MEGA_ATTENTION_LAPLACE},
+                                       {NULL, -1}};
+static const Name bias_names[] = {
+    {"simple", MEGA_BIAS_SIMPLE}, {"rotary", MEGA_BIAS_ROTARY}, {NULL, -1}};
+static const Name activation_names[] = {{"linear", MEGA_ACTIVATION_LINEAR},
+                                        {"silu", MEGA_ACTIVATION_SILU},
+                                        {"swish", MEGA_ACTIVATION_SILU},
+                                        {"relu", MEGA_ACTIVATION_RELU},
+                                        {"gelu", MEGA_ACTIVATION_GELU},
+                                        {"gelu_tanh", MEGA_ACTIVATION_GELU_TANH},
+                                        {"gelu_fast", MEGA_ACTIVATION_GELU_TANH},
+                                        {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
+                                        {"tanh", MEGA_ACTIVATION_TANH},
+                                        {NULL, -1}};
+static const Name pooling_names[] = {
+    {"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST}, {NULL, -1}};
+
+static const char *name_of(const Name *names, int value)
+{
+    while (names->text && names->value != value)
+        names++;
+    return names->text;
+}
+
+static int value_of(const Name *names, const char *text)
+{
+    while (names->text && strcmp(names->text, text) != 0)
+        names++;
+    return names->value;
+}
+
+const char *mega_norm_name(MegaNormKind kind)
+{
+    return name_of(norm_names, (int)kind);
+}
+
+int mega_norm_by_name(const char *name)
+{
+    return value_of(norm_names, name);
+}
+
+const char *mega_attention_name(MegaAttentionKind kind)
+{
+    return name_of(attention_names, (int)kind);
+}
+
+int mega_attention_by_name(const char *name)
+{
+    return value_of(attention_names, name);
+}
+
+const char *mega_bias_name(MegaBiasKind kind)
+{
+    return name_of(bias_names, (int)kind);
+}
+
+int mega_bias_by_name(const char *name)
+{
+    return value_of(bias_names, name);
+}
+
+const char *mega_activation_name(MegaActivation kind)
+{
+    return name_of(activation_names, (int)kind);
+}
+
+int mega_activation_by_name(const char *name)
+{
+    return value_of(activation_names, name);
+}
+
+const char *mega_pooling_name(MegaPooling kind)
+{
+    return name_of(pooling_names, (int)kind);
+}
+
+const char *mega_embed_name(MegaEmbedKind kind)
+{
+    return name_of(embed_names, (int)kind);
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+typedef enum FieldType {
+    FIELD_INT,
+    FIELD_BOOL,
+    FIELD_NAME, /* an enum, stored by its name */
+} FieldType;
+
+/* Fields that only some kinds of embedding have: bits 1 << MegaEmbedKind. */
+#define TOKENS (1u << MEGA_EMBED_TOKENS)
+#define FRAMES (1u << MEGA_EMBED_FRAMES)
+#define PATCHES (1u << MEGA_EMBED_PATCHES)
+#define ALL (~0u)
+
+/* Fields that only some tasks have: bits 1 << MegaTask. */
+#define CLASSIFIER (1u << MEGA_TASK_CLASSIFY)
+#define TRANSLATOR (1u << MEGA_TASK_TRANSLATE)
+#define GENERATOR (1u << MEGA_TASK_GENERATE)
+#define ENCODER (CLASSIFIER | TRANSLATOR)
+#define DECODER (TRANSLATOR | GENERATOR)
+
+typedef struct Field {
+    const char *key;
+    FieldType type;
+    size_t offset; /* in MegaConfig; every field is an int, a bool or an enum */
+    unsigned tasks, embeds;
+    int64_t min, max;  /* FIELD_INT */
+    const Name *names; /* FIELD_NAME */
+} Field;
+
+#define INT(key, field, tasks, embeds, min, max)                                                   \
+    {key, FIELD_INT, offsetof(MegaConfig, field), tasks, embeds, min, max, NULL}
+#define BOOL(key, field, tasks, embeds)                                                            \
+    {key, FIELD_BOOL, offsetof(MegaConfig, field), tasks, embeds, 0, 0, NULL}
+#define NAME(key, field, tasks, names)                                                             \
+    {key, FIELD_NAME, offsetof(MegaConfig, field), tasks, ALL, 0, 0, names}
+
+/* The caps keep every product of two of them inside 64 bits and every width inside an int. */
+#define MAX_WIDTH 65536
+#define MAX_POSITIONS (1 << 26)
+#define MAX_VOCAB (1 << 24)
+
+/* A stack's fields under its name, which is that of the struct's member. */
+#define STACK(stack, tasks)                                                                        \
+    INT(#stack ".layers", stack.layers, tasks, ALL, 1, MEGA_MAX_LAYERS),                           \
+        INT(#stack ".width", stack.width, tasks, ALL, 1, MAX_WIDTH),                               \
+        INT(#stack ".hidden", stack.hidden, tasks, ALL, 1, MAX_WIDTH),                             \
+        INT(#stack ".ffn", stack.ffn, tasks, ALL, 0, 4 * MAX_WIDTH),                               \
+        INT(#stack ".zdim", stack.zdim, tasks, ALL, 1, MAX_WIDTH),                                 \
+        INT(#stack ".ndim", stack.ndim, tasks, ALL, 1, MEGA_MAX_NDIM),                             \
+        INT(#stack ".chunk", stack.chunk, tasks, ALL, 0, MAX_POSITIONS),                           \
+        INT(#stack ".truncation", stack.truncation, tasks, ALL, 0, MAX_POSITIONS),                 \
+        INT(#stack ".max_positions", stack.max_positions, tasks, ALL, 1, MAX_POSITIONS),           \
+        BOOL(#stack ".bidirectional", stack.bidirectional, tasks, ALL),                            \
+        BOOL(#stack ".ema_shift", stack.ema_shift, tasks, ALL),                                    \
+        BOOL(#stack ".pre_norm", stack.pre_norm, tasks, ALL),                                      \
+        BOOL(#stack ".final_norm", stack.final_norm, tasks, ALL),                                  \
+        BOOL(#stack ".norm_affine", stack.norm_affine, tasks, ALL),                                \
+        BOOL(#stack ".final_norm_affine", stack.final_norm_affine, tasks, ALL),                    \
+        BOOL(#stack ".embed_norm", stack.embed_norm, tasks, ALL),                                  \
+        NAME(#stack ".norm", stack.norm, tasks, norm_names),                                       \
+        NAME(#stack ".attention", stack.attention, tasks, attention_names),                        \
+        NAME(#stack ".bias", stack.bias, tasks, bias_names),                                       \
+        NAME(#stack ".activation", stack.activation, tasks, activation_names)
+
+/* general.task and embed.kind come before all that depends on them. */
+static const Field fields[] = {
+    NAME("general.task", task, ALL, task_names),
+    NAME("embed.kind", embed.kind, ENCODER, embed_names),
+    INT("embed.vocab", embed.vocab, ENCODER, TOKENS, 1, MAX_VOCAB),
+    INT("embed.pad", embed.pad, ENCODER, TOKENS, -1, MAX_VOCAB),
+    INT("embed.frame_length", embed.frame_length, ENCODER, FRAMES, 1, 1 << 20),
+    INT("embed.frame_hop", embed.frame_hop, ENCODER, FRAMES, 1, 1 << 20),
+    INT("embed.patch", embed.patch, ENCODER, PATCHES, 1, 4096),
+    INT("embed.channels", embed.channels, ENCODER, PATCHES, 1, 4),
+    INT("embed.height", embed.height, ENCODER, PATCHES, 1, 65536),
+    INT("embed.width", embed.width, ENCODER, PATCHES, 1, 65536),
+    BOOL("embed.positions", embed.positions, ENCODER, PATCHES),
+    BOOL("embed.scale", embed.scale, TRANSLATOR, ALL),
+    STACK(encoder, ENCODER),
+    BOOL("head.projection", head.projection, CLASSIFIER, ALL),
+    NAME("head.pooling", head.pooling, CLASSIFIER, pooling_names),
+    BOOL("head.pair", head.pair, CLASSIFIER, ALL),
+    INT("head.layers", head.layers, CLASSIFIER, ALL, 0, MEGA_MAX_HEAD_LAYERS),
+    INT("head.width", head.width, CLASSIFIER, ALL, 0, MAX_WIDTH),
+    NAME("head.activation", head.activation, CLASSIFIER, activation_names),
+    BOOL("head.output_bias", head.output_bias, CLASSIFIER, ALL),
+    INT("head.classes", head.classes, CLASSIFIER, ALL, 1, MAX_VOCAB),
+    INT("target.vocab", target.vocab, DECODER, ALL, 1, MAX_VOCAB),
+    INT("target.pad", target.pad, DECODER, ALL, 0, MAX_VOCAB),
+    INT("target.eos", target.eos, DECODER, ALL, 0, MAX_VOCAB),
+    INT("target.unk", target.unk, DECODER, ALL, 0, MAX_VOCAB),
+    BOOL("target.scale", target.scale, DECODER, ALL),
+    BOOL("target.adaptive_input", target.adaptive_input, DECODER, ALL),
+    BOOL("target.input_projection", target.input_projection, DECODER, ALL),
+    BOOL("target.adaptive_output", target.adaptive_output, DECODER, ALL),
+    BOOL("target.output_projection", target.output_projection, DECODER, ALL),
+    BOOL("target.split_head", target.split_head, DECODER, ALL),
+    BOOL("target.transposed_tails", target.transposed_tails, DECODER, ALL),
+    INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
+    INT("target.cross_positions", target.cross_positions, TRANSLATOR, ALL, 1, MAX_POSITIONS),
+    STACK(decoder, DECODER),
+};
+
+#define FIELD_COUNT (sizeof fields / sizeof fields[0])
+
+static bool has_field(const MegaConfig *config, const Field *field)
+{
+    bool task = field->tasks == ALL || (field->tasks & (1u << config->task));
+    return task && (field->embeds == ALL || (field->embeds & (1u << config->embed.kind)));
+}
+
+static int read_field(MegaConfig *config, const Field *field, const MegaMeta *meta, MegaError *err)
+{
+    char *at = (char *)config + field->offset;
+    if (field->type == FIELD_BOOL)
+        return mega_meta_get_bool(meta, field->key, (bool *)at, err);
+    int value;
+    if (field->type == FIELD_INT) {
+        int64_t wide;
+        int code = mega_meta_get_int(meta, field->key, field->min, field->max, &wide, err);
+        if (code)
+            return code;
+        value = (int)wide;
+    } else {
+        const char *text;
+        int code = mega_meta_get_string(meta, field->key, &text, err);
+        if (code)
+            return code;
+        value = value_of(field->names, text);
+        if (value < 0)
+            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "metadata key '%s' is '%.60s', which this version does not know",
+                             field->key, text);
+    }
+    memcpy(at, &value, sizeof value);
+    return 0;
+}
+
+/* ---- Bands, which are arrays ---------------------------------------------------------------- */
+
+static int read_ints(const MegaMeta *meta, const char *key, int *out, int *count, MegaError *err)
+{
+    const MegaMetaValue *value = mega_meta_find(meta, key);
+    if (!value || value->type != MEGA_META_INTS || value->count < 1 ||
+        value->count > MEGA_MAX_BANDS)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata key '%s' must be an array of 1 to %d int for this task", key,
+                         MEGA_MAX_BANDS);
+    for (uint64_t i = 0; i < value->count; i++) {
+        if (value->integers[i] < 1 || value->integers[i] > MAX_VOCAB)
+            return mega_fail(err, MEGA_ERR_MODEL,
+                             "metadata key '%s' holds %lld, outside of 1 to %d", key,
+                             (long long)value->integers[i], MAX_VOCAB);
+        out[i] = (int)value->integers[i];
+    }
+    *count = (int)value->count;
+    return 0;
+}
+
+static int read_bands(MegaBands *bands, const MegaMeta *meta, const char *ends, const char *widths,
+                      MegaError *err)
+{
+    int count = 0, code = read_ints(meta, ends, bands->end, &bands->count, err);
+    if (!code)
+        code = read_ints(meta, widths, bands->width, &count, err);
+    if (!code && count != bands->count)
+        code = mega_fail(err, MEGA_ERR_MODEL, "'%s' has %d elements, but '%s' has %d", ends,
+                         bands->count, widths, count);
+    return code;
+}
+
+static int write_bands(const MegaBands *bands, MegaMeta *meta, const char *ends,
+                       const char *widths, MegaError *err)
+{
+    int64_t end[MEGA_MAX_BANDS], width[MEGA_MAX_BANDS];
+    for (int i = 0; i < bands->count; i++) {
+        end[i] = bands->end[i];
+        width[i] = bands->width[i];
+    }
+    int code = mega_meta_set_ints(meta, ends, end, (size_t)bands->count);
+    if (!code)
+        code = mega_meta_set_ints(meta, widths, width, (size_t)bands->count);
+    return code ? mega_fail(err, code, "no memory for metadata key '%s'", ends) : 0;
+}
+
+/* ---- Both ways ------------------------------------------------------------------------------ */
+
+int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
+{
+    int code = 0;
+    *out = (MegaConfig){.embed.pad = -1};
+    for (size_t i = 0; i < FIELD_COUNT && !code; i++)
+        if (has_field(out, &fields[i]))
+            code = read_field(out, &fields[i], meta, err);
+    if (!code && mega_config_has_decoder(out))
+        code = read_bands(&out->target.input, meta, "target.input_ends", "target.input_widths",
+                          err);
+    if (!code && mega_config_has_decoder(out))
+        code = read_bands(&out->target.output, meta, "target.output_ends", "target.output_widths",
+                          err);
+    return code ? code : mega_config_check(out, err);
+}
+
+int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
+{
+    int code = mega_config_check(config, err);
+    for (size_t i = 0; i < FIELD_COUNT && !code; i++) {
+        const Field *field = &fields[i];
+        const char *at = (const char *)config + field->offset;
+        int value;
+        if (!has_field(config, field))
+            continue;
+        if (field->type == FIELD_BOOL) {
+            code = mega_meta_set_bool(meta, field->key, *(const bool *)at);
+        } else {
+            memcpy(&value, at, sizeof value);
+            code = field->type == FIELD_INT
+                       ? mega_meta_set_int(meta, field->key, value)
+                       : mega_meta_set_string(meta, field->key, name_of(field->names, value));
+        }
+        if (code)
+            mega_fail(err, code, "no memory for metadata key '%s'", field->key);
+    }
+    if (!code && mega_config_has_decoder(config))
+        code = write_bands(&config->target.input, meta, "target.input_ends", "target.input_widths",
+                           err);
+    if (!code && mega_config_has_decoder(config))
+        code = write_bands(&config->target.output, meta, "target.output_ends",
+                           "target.output_widths", err);
+    return code;
+}
+
+/* ---- Consistency ---------------------------------------------------------------------------- */
+
+static int check_ranges(const MegaConfig *config, MegaError *err)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const Field *field = &fields[i];
+        int value;
+        if (field->type == FIELD_BOOL || !has_field(config, field))
+            continue;
+        memcpy(&value, (const char *)config + field->offset, sizeof value);
+        if (field->type == FIELD_NAME ? !name_of(field->names, value)
+                                      : value < field->min || value > field->max)
+            return mega_fail(err, MEGA_ERR_MODEL, "%s is %d, outside of what this version can run",
+                             field->key, value);
+    }
+    return 0;
+}
+
+static int check_stack(const MegaStackConfig *stack, const char *name, MegaError *err)
+{
+    if (stack->bias == MEGA_BIAS_ROTARY && stack->zdim % 2)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "%s.zdim is %d, but a rotary bias needs an even one", name, stack->zdim);
+    return 0;
+}
+
+uint64_t mega_config_input_length(const MegaConfig *config)
+{
+    const MegaEmbedConfig *embed = &config->embed;
+    uint64_t length = (uint64_t)config->encoder.max_positions;
+    if (embed->kind == MEGA_EMBED_PATCHES)
+        return mega_image_values(embed);
+    if (embed->kind == MEGA_EMBED_FRAMES)
+        length *= (uint64_t)embed->frame_hop;
+    return length < MEGA_MAX_LENGTH ? length : MEGA_MAX_LENGTH;
+}
+
+static int check_patches(const MegaEmbedConfig *embed, MegaError *err)
+{
+    if (embed->height % embed->patch || embed->width % embed->patch)
+        return mega_fail(err, MEGA_ERR_MODEL, "an image of %d x %d is not whole patches of %d",
+                         embed->width, embed->height, embed->patch);
+    if (mega_image_values(embed) > MEGA_MAX_IMAGE_VALUES)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "images of %d x %d x %d values (channels x height x width) exceed the "
+                         "limit of %d values",
+                         embed->channels, embed->height, embed->width, MEGA_MAX_IMAGE_VALUES);
+    if (mega_embed_fan_in(embed) > MEGA_MAX_FAN_IN)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "patches of %d x %d x %d values exceed the limit of %d values",
+                         embed->channels, embed->patch, embed->patch, MEGA_MAX_FAN_IN);
+    return 0;
+}
+
+static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
+{
+    if (embed->kind == MEGA_EMBED_TOKENS && embed->pad >= embed->vocab)
+        return mega_fail(err, MEGA_ERR_MODEL, "embed.pad is %d, but the vocabulary has %d entries",
+                         embed->pad, embed->vocab);
+    if (embed->kind == MEGA_EMBED_FRAMES &&
+        (embed->frame_length < embed->frame_hop || (embed->frame_length - embed->frame_hop) % 2))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "embed.frame_length %d must exceed embed.frame_hop %d by an even number",
+                         embed->frame_length, embed->frame_hop);
+    return embed->kind == MEGA_EMBED_PATCHES ? check_patches(embed, err) : 0;
+}
+
+static int check_bands(const MegaBands *bands, int vocab, bool many, const char *name,
+                       MegaError *err)
+{
+    if (bands->count < 1 || bands->count > (many ? MEGA_MAX_BANDS : 1))
+        return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends has %d elements, not 1 to %d", name,
+                         bands->count, many ? MEGA_MAX_BANDS : 1);
+    for (int i = 0; i < bands->count; i++) {
+        if (bands->end[i] <= (i ? bands->end[i - 1] : 0))
+            return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends does not rise", name);
+        if (bands->width[i] < 1 || bands->width[i] > MAX_WIDTH)
+            return mega_fail(err, MEGA_ERR_MODEL, "target.%s_widths holds %d, not 1 to %d", name,
+                             bands->width[i], MAX_WIDTH);
+    }
+    if (bands->end[bands->count - 1] != vocab)
+        return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends ends at %d, but the vocabulary at %d",
+                         name, bands->end[bands->count - 1], vocab);
+    return 0;
+}
+
+static int check_target(const MegaConfig *config, MegaError *err)
+{
+    const MegaTargetConfig *target = &config->target;
+    int d = config->decoder.width, vocab = target->vocab;
+    int code = check_bands(&target->input, vocab, target->adaptive_input, "input", err);
+    if (!code)
+        code = check_bands(&target->output, vocab, target->adaptive_output, "output", err);
+    if (code)
+        return code;
+    if (target->pad >= vocab || target->eos >= vocab || target->unk >= vocab)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.pad, target.eos or target.unk is not below target.vocab, %d",
+                         vocab);
+    if (!target->input_projection && (target->adaptive_input || target->input.width[0] != d))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.input_widths begins with %d, which needs a projection to "
+                         "decoder.width %d",
+                         target->input.width[0], d);
+    if (!target->output_projection && target->output.width[0] != d)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.output_widths begins with %d, which needs a projection from "
+                         "decoder.width %d",
+                         target->output.width[0], d);
+    if (target->output_projection && target->adaptive_output && !target->split_head)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.output_projection needs target.split_head");
+    if (config->decoder.bidirectional || config->decoder.ema_shift)
+        return mega_fail(err, MEGA_ERR_MODEL, "a decoder cannot look ahead");
+    return 0;
+}
+
+int mega_config_check(const MegaConfig *config, MegaError *err)
+{
+    const MegaHeadConfig *head = &config->head;
+    int code = check_ranges(config, err);
+    if (!code && mega_config_has_encoder(config)) {
+        code = check_stack(&config->encoder, "encoder", err);
+        if (!code)
+            code = check_embed(&config->embed, err);
+    }
+    if (!code && config->task == MEGA_TASK_CLASSIFY && head->layers > 0 && head->width < 1)
+        code = mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
+                         head->layers);
+    if (!code && mega_config_has_decoder(config)) {
+        code = check_stack(&config->decoder, "decoder", err);
+        if (!code)
+            code = check_target(config, err);
+    }
+    if (!code && config->task == MEGA_TASK_TRANSLATE &&
+        (config->embed.kind != MEGA_EMBED_TOKENS || config->encoder.width != config->decoder.width))
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "a translator needs embed.kind tokens and an encoder as wide as the "
+                         "decoder");
+    return code;
+}

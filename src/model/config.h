@@ -1,0 +1,209 @@
+/*
+ * config.h - every hyper-parameter of a model, as plain numbers.
+ *
+ * One table in config.c {metadata key, field, type, range} reads a MegaConfig from the metadata of
+ * a .mega file and writes it there, so that the two cannot drift apart. mega_config_check states
+ * what must hold between fields. Symbols follow the specification: d width, h hidden (value) width,
+ * z shared query/key width, N EMA states per channel.
+ */
+#ifndef MEGA_CONFIG_H
+#define MEGA_CONFIG_H
+
+#include "formats/mega/meta.h"
+#include "src/kernels/kernels.h"
+#include "src/mega.h"
+
+/* Caps that fixed-size arrays rely on; mega_config_check enforces them. */
+#define MEGA_MAX_LAYERS 256
+#define MEGA_MAX_HEAD_LAYERS 16
+#define MEGA_MAX_NDIM 1024
+#define MEGA_MAX_BANDS 16
+/* Limits of products. */
+#define MEGA_MAX_IMAGE_VALUES (1 << 28)
+#define MEGA_MAX_FAN_IN (1 << 24)
+#define MEGA_MAX_LENGTH (1 << 24) /* samples, numbers or tokens that fill a model */
+
+typedef enum MegaEmbedKind {
+    MEGA_EMBED_TOKENS, /* table lookup */
+    MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number a position */
+    MEGA_EMBED_FRAMES, /* linear map of frame_length consecutive samples, a frame every frame_hop */
+    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
+} MegaEmbedKind;
+
+typedef enum MegaNormKind {
+    MEGA_NORM_LAYER,
+    MEGA_NORM_SCALE,
+    MEGA_NORM_RMS,
+    MEGA_NORM_BATCH,
+} MegaNormKind;
+
+typedef enum MegaBiasKind {
+    MEGA_BIAS_SIMPLE,
+    MEGA_BIAS_ROTARY,
+} MegaBiasKind;
+
+typedef enum MegaPooling {
+    MEGA_POOL_MEAN,
+    MEGA_POOL_FIRST, /* position 0, the <CLS> token */
+} MegaPooling;
+
+/* A stack of MEGA layers: gated attention (spec section 2) and feed-forward blocks (section 5). */
+typedef struct MegaStackConfig {
+    int layers;
+    int width;  /* d */
+    int hidden; /* h */
+    int ffn;    /* inner width of the feed-forward block; 0: no block */
+    int zdim;   /* z */
+    int ndim;   /* N */
+    int chunk;         /* C; 0: one chunk over the whole sequence */
+    int truncation;    /* T; 0: none */
+    int max_positions; /* M of the simple bias when there are no chunks */
+    bool bidirectional;
+    bool ema_shift;  /* the look-ahead half of the EMA starts at lag 1 (image code) */
+    bool pre_norm;
+    bool final_norm; /* after the stack */
+    bool norm_affine, final_norm_affine; /* false: no weight and bias */
+    bool embed_norm; /* norm right after the embedding */
+    MegaNormKind norm;
+    MegaAttentionKind attention;
+    MegaBiasKind bias;
+    MegaActivation activation; /* of v, of the candidate and of the feed-forward block */
+} MegaStackConfig;
+
+typedef struct MegaEmbedConfig {
+    MegaEmbedKind kind;
+    int vocab;        /* rows of the token table */
+    int pad;          /* padding id, -1: none */
+    int frame_length, frame_hop;
+    int patch;        /* edge of a patch */
+    int channels, height, width; /* of an image, for patches */
+    bool positions;   /* patches: learned position embedding */
+    bool scale;       /* translation: times sqrt(d) */
+} MegaEmbedConfig;
+
+/* From the states of the encoder to logits (spec section 8):
+ * [Linear d->d + silu] -> pooling -> layers x (Linear + activation) -> Linear. */
+typedef struct MegaHeadConfig {
+    bool projection;  /* the per-position Linear + silu of the image model */
+    MegaPooling pooling;
+    bool pair;        /* two inputs, pooled vectors concatenated second first */
+    int layers, width; /* hidden layers after pooling and their width */
+    MegaActivation activation;
+    bool output_bias;
+    int classes;
+} MegaHeadConfig;
+
+/* A vocabulary cut by id: band i holds the ids end[i - 1] ... end[i] - 1 in tables width[i] wide. A
+ * plain table is one band. The last end is the size of the vocabulary. */
+typedef struct MegaBands {
+    int count;
+    int end[MEGA_MAX_BANDS];
+    int width[MEGA_MAX_BANDS];
+} MegaBands;
+
+/* What a decoder reads and predicts (spec sections 7 and 8). */
+typedef struct MegaTargetConfig {
+    int vocab;
+    int pad, eos, unk; /* ids; eos also begins every sequence */
+    bool scale;        /* embeddings times sqrt(d) */
+    bool adaptive_input;
+    bool input_projection; /* tables are projected to d; always so for adaptive input */
+    MegaBands input;
+    bool adaptive_output;   /* adaptive softmax: the output is log-probabilities, not logits */
+    bool output_projection; /* d is projected to the width of the (first) output table first */
+    bool split_head; /* adaptive: words and slots of the head are two tables (tied embeddings) */
+    bool transposed_tails; /* adaptive: tail projections are stored [d][width] (tied projections) */
+    MegaBands output;
+    int max_positions;   /* most tokens that a search may make */
+    int cross_positions; /* M of the cross attention's simple bias */
+} MegaTargetConfig;
+
+/* By task: a classifier has embed, encoder and head; a translator embed, encoder, target and
+ * decoder; a language model target and decoder. */
+typedef struct MegaConfig {
+    MegaTask task;
+    MegaEmbedConfig embed;
+    MegaStackConfig encoder;
+    MegaHeadConfig head;
+    MegaTargetConfig target;
+    MegaStackConfig decoder; /* never bidirectional */
+} MegaConfig;
+
+static inline bool mega_config_has_encoder(const MegaConfig *config)
+{
+    return config->task != MEGA_TASK_GENERATE;
+}
+
+static inline bool mega_config_has_decoder(const MegaConfig *config)
+{
+    return config->task != MEGA_TASK_CLASSIFY;
+}
+
+int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
+int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
+/* Ranges and what must hold between fields; MEGA_ERR_MODEL with the offending key. */
+int mega_config_check(const MegaConfig *config, MegaError *err);
+
+/* Names as they stand in the metadata, which are those of the original's arguments where it has one
+ * ("laplace", "layernorm", "simple", "silu"). -1 for an unknown name. */
+const char *mega_norm_name(MegaNormKind kind);
+int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
+const char *mega_attention_name(MegaAttentionKind kind);
+int mega_attention_by_name(const char *name);
+const char *mega_bias_name(MegaBiasKind kind);
+int mega_bias_by_name(const char *name);
+const char *mega_activation_name(MegaActivation kind);
+int mega_activation_by_name(const char *name); /* "swish", "gelu_fast" ... too */
+const char *mega_pooling_name(MegaPooling kind);
+const char *mega_embed_name(MegaEmbedKind kind);
+
+/* K of spec section 1: rows of the EMA parameters. */
+static inline int mega_ema_channels(const MegaStackConfig *stack)
+{
+    return stack->bidirectional ? 2 * stack->width : stack->width;
+}
+
+/* Ids of a band. */
+static inline int mega_band_size(const MegaBands *bands, int band)
+{
+    return bands->end[band] - (band ? bands->end[band - 1] : 0);
+}
+
+/* Products of hyper-parameters. They are computed here only, in 64 bits, and mega_config_check
+ * keeps them below the limits that stand behind. */
+
+/* Values of an image, [channels][height][width]: MEGA_MAX_IMAGE_VALUES. */
+static inline uint64_t mega_image_values(const MegaEmbedConfig *embed)
+{
+    return (uint64_t)embed->channels * (uint64_t)embed->height * (uint64_t)embed->width;
+}
+
+/* Patches of an image, which are its positions: no more than it has values. */
+static inline uint64_t mega_image_patches(const MegaEmbedConfig *embed)
+{
+    return (uint64_t)(embed->height / embed->patch) * (uint64_t)(embed->width / embed->patch);
+}
+
+/* Values that a linear embedding makes one position of, a frame or a patch, else 0:
+ * MEGA_MAX_FAN_IN. */
+static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
+{
+    if (embed->kind == MEGA_EMBED_FRAMES)
+        return (uint64_t)embed->frame_length;
+    if (embed->kind == MEGA_EMBED_PATCHES)
+        return (uint64_t)embed->channels * (uint64_t)embed->patch * (uint64_t)embed->patch;
+    return 0;
+}
+
+/* The length of an input (MegaInput.length) that fills what a classifier was made for: an image,
+ * or as many samples, numbers or tokens as its encoder has positions. At most
+ * MEGA_MAX_LENGTH, however many positions a model states. */
+uint64_t mega_config_input_length(const MegaConfig *config);
+
+/* M of spec section 3: the simple bias has 2 M - 1 entries. */
+static inline int mega_bias_positions(const MegaStackConfig *stack)
+{
+    return stack->chunk > 0 ? stack->chunk : stack->max_positions;
+}
+
+#endif

@@ -1,0 +1,638 @@
+/*
+ * model.c - loading: read the configuration, find every tensor it implies, decode those that are
+ * not used in place (matrices into panels), derive what the layers need. After that a model never
+ * changes.
+ */
+#include "src/model/model.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/checked.h"
+#include "src/base/float_mode.h"
+#include "src/base/ledger.h"
+#include "src/layers/embed.h"
+
+/* Plain tensors are used from the mapping without reading them first. Files up to this size have
+ * their checksums verified all the same, since that costs a few milliseconds. */
+#define VERIFY_UP_TO (16u << 20)
+
+/* ---- Binding -------------------------------------------------------------------------------- */
+
+typedef struct Binding {
+    const MegaTensor *tensor;
+    bool matrix;
+    const float **slot; /* floats: what points to them */
+    MegaPacked *parts;  /* matrix: its parts, one below the other */
+    int part_count;
+    uint64_t part_rows[MEGA_MAX_PARTS];
+    bool copied;        /* at least a part is not used in place */
+    void *target[MEGA_MAX_PARTS]; /* where floats, or a part, are decoded to; NULL: in place */
+} Binding;
+
+typedef struct Loader {
+    MegaModel *model;
+    Binding *bindings; /* [tensor count], by tensor index */
+} Loader;
+
+static void describe_shape(const uint64_t *shape, int rank, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? " x " : "",
+                                 (unsigned long long)shape[i]);
+}
+
+static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
+{
+    Loader *loader = context;
+    const MegaFile *file = loader->model->file;
+    const MegaTensor *tensor = mega_file_find(file, spec->name);
+    if (!tensor)
+        return mega_fail(err, MEGA_ERR_MODEL, "%s: tensor '%s' is missing", mega_file_name(file),
+                         spec->name);
+    if (tensor->rank != spec->rank ||
+        memcmp(tensor->shape, spec->shape, (size_t)spec->rank * sizeof *spec->shape) != 0) {
+        char found[96], expected[96];
+        describe_shape(tensor->shape, tensor->rank, found, sizeof found);
+        describe_shape(spec->shape, spec->rank, expected, sizeof expected);
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "%s: tensor '%s' has shape %s, but the configuration implies %s",
+                         mega_file_name(file), spec->name, found, expected);
+    }
+    Binding *binding = &loader->bindings[tensor->index];
+    *binding = (Binding){.tensor = tensor, .matrix = spec->matrix, .slot = spec->slot,
+                         .parts = spec->parts, .part_count = spec->part_count};
+    memcpy(binding->part_rows, spec->part_rows, sizeof binding->part_rows);
+    if (tensor->tied_to < 0)
+        loader->model->parameters += spec->elements;
+    return 0;
+}
+
+static int check_all_bound(const Loader *loader, MegaError *err)
+{
+    const MegaFile *file = loader->model->file;
+    for (size_t i = 0; i < mega_file_tensor_count(file); i++)
+        if (!loader->bindings[i].tensor)
+            return mega_fail(err, MEGA_ERR_MODEL,
+                             "%s: tensor '%s' is not part of this architecture",
+                             mega_file_name(file), mega_file_tensor(file, i)->name);
+    return 0;
+}
+
+/* ---- Placing: in the mapping where that is possible, else in memory of our own --------------- */
+
+static bool aligned(const void *data)
+{
+    return data && (uintptr_t)data % sizeof(float) == 0;
+}
+
+static void place_floats(const MegaFile *file, Binding *binding, MegaArena *arena)
+{
+    const MegaTensor *tensor = binding->tensor;
+    const void *data = mega_file_data(file, tensor);
+    if (tensor->dtype == MEGA_F32 && aligned(data)) {
+        *binding->slot = data;
+        return;
+    }
+    binding->copied = true;
+    binding->target[0] = mega_arena_floats(arena, tensor->elements);
+    *binding->slot = binding->target[0];
+}
+
+static void place_matrix(const MegaFile *file, Binding *binding, MegaArena *arena)
+{
+    const MegaTensor *tensor = binding->tensor;
+    const char *panels = mega_file_panels(file, tensor);
+    uint64_t first = 0, columns = tensor->shape[1];
+    for (int i = 0; i < binding->part_count; first += binding->part_rows[i++]) {
+        uint64_t rows = binding->part_rows[i];
+        MegaPacked *part = &binding->parts[i];
+        *part = (MegaPacked){.kind = tensor->dtype, .in = (size_t)columns, .out = (size_t)rows};
+        if (aligned(panels) && first % MEGA_PANEL == 0) {
+            part->panels = panels + mega_packed_bytes(tensor->dtype, first, columns);
+            continue;
+        }
+        uint64_t bytes = mega_packed_bytes(tensor->dtype, rows, columns);
+        binding->copied = true;
+        binding->target[i] = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
+        part->panels = binding->target[i];
+        if (binding->target[i])
+            mega_panels_fill(tensor->dtype, binding->target[i], (size_t)rows, (size_t)columns);
+    }
+}
+
+/* The binding whose data this one can share, or NULL. */
+static const Binding *shared(const Loader *loader, const Binding *binding)
+{
+    if (binding->tensor->tied_to < 0)
+        return NULL;
+    const Binding *holder = &loader->bindings[binding->tensor->tied_to];
+    bool same = holder->matrix == binding->matrix && holder->part_count == binding->part_count &&
+                binding->part_count <= 1;
+    return same ? holder : NULL;
+}
+
+/* Gives every slot its data, which is decoded later. Only counts in a dry run. */
+static void place_all(Loader *loader, MegaArena *arena)
+{
+    const MegaFile *file = loader->model->file;
+    for (size_t i = 0; i < mega_file_tensor_count(file); i++) {
+        Binding *binding = &loader->bindings[i];
+        const Binding *holder = shared(loader, binding); /* an earlier one */
+        if (holder && binding->matrix)
+            *binding->parts = *holder->parts;
+        else if (holder)
+            *binding->slot = *holder->slot;
+        else if (binding->matrix)
+            place_matrix(file, binding, arena);
+        else
+            place_floats(file, binding, arena);
+    }
+}
+
+static bool needs_decoding(const Binding *binding)
+{
+    for (int i = 0; i < MEGA_MAX_PARTS; i++)
+        if (binding->target[i])
+            return true;
+    return false;
+}
+
+static uint64_t count_in_place(const Loader *loader)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < mega_file_tensor_count(loader->model->file); i++) {
+        const Binding *binding = &loader->bindings[i];
+        if (binding->tensor->tied_to < 0 && !binding->copied)
+            bytes += binding->tensor->stored_size;
+    }
+    return bytes;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------- */
+
+#define JOB_BYTES (1u << 18) /* of tensors that are not in blocks already */
+#define SCRATCH_BYTES (1u << 24) /* of all workers, unless one alone needs more */
+#define BLOCK_COPIES 3 /* of a block: as it is stored, shuffled, and in order */
+
+/* A block of a compressed tensor, or rows of another. */
+typedef struct Job {
+    const Binding *binding;
+    uint32_t block;
+    uint64_t first_row, rows;
+} Job;
+
+typedef struct Decode {
+    const MegaFile *file;
+    Job *jobs;
+    size_t count;
+    char *scratch; /* [threads][scratch_size]: the largest block or row */
+    size_t scratch_size;
+    pthread_mutex_t mutex;
+    size_t failed_job; /* the first one, so that the message does not depend on the threads */
+    MegaError error;
+} Decode;
+
+static uint64_t columns_of(const MegaTensor *tensor)
+{
+    return tensor->shape[tensor->rank - 1];
+}
+
+/* Items of one row to where they belong. */
+static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint64_t count,
+                      const char *items)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t columns = columns_of(tensor);
+    if (!binding->matrix) {
+        uint64_t block = mega_dtype_traits((int)tensor->dtype)->block, begin = first * block;
+        uint64_t elements = count * block < columns - begin ? count * block : columns - begin;
+        mega_dtype_to_f32(tensor->dtype, items, (size_t)elements,
+                          (float *)binding->target[0] + row * columns + begin);
+        return;
+    }
+    int part = 0;
+    while (row >= binding->part_rows[part])
+        row -= binding->part_rows[part++];
+    if (binding->target[part])
+        mega_panels_store(tensor->dtype, binding->target[part], (size_t)columns, (size_t)row,
+                          (size_t)first, (size_t)count, items);
+}
+
+/* Whole items that begin at byte `begin` of the decoded tensor. */
+static void put_bytes(const Binding *binding, uint64_t begin, uint64_t size, const char *bytes)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t item = mega_dtype_traits((int)tensor->dtype)->item_size;
+    uint64_t per_row = mega_dtype_items(tensor->dtype, columns_of(tensor));
+    for (uint64_t at = begin / item, end = (begin + size) / item; at < end;) {
+        uint64_t first = at % per_row;
+        uint64_t count = per_row - first < end - at ? per_row - first : end - at;
+        put_items(binding, at / per_row, first, count, bytes);
+        bytes += count * item;
+        at += count;
+    }
+}
+
+static int decode_job(const Decode *decode, const Job *job, char *scratch, MegaError *err)
+{
+    const MegaTensor *tensor = job->binding->tensor;
+    if (tensor->block_count) {
+        uint64_t begin = (uint64_t)job->block * tensor->block_size;
+        uint64_t size = tensor->size - begin < tensor->block_size ? tensor->size - begin
+                                                                  : tensor->block_size;
+        int code = mega_file_read_block(decode->file, tensor, job->block, scratch, err);
+        if (!code)
+            put_bytes(job->binding, begin, size, scratch);
+        return code;
+    }
+    const char *plain = mega_file_data(decode->file, tensor);
+    const void *panels = mega_file_panels(decode->file, tensor);
+    uint64_t row_bytes = tensor->size / (tensor->elements / columns_of(tensor));
+    for (uint64_t row = job->first_row; row < job->first_row + job->rows; row++) {
+        if (panels)
+            mega_panels_load(tensor->dtype, panels, (size_t)columns_of(tensor), (size_t)row,
+                             scratch);
+        put_bytes(job->binding, row * row_bytes, row_bytes,
+                  panels ? scratch : plain + row * row_bytes);
+    }
+    return 0;
+}
+
+static void run_job(void *context, size_t task, int worker)
+{
+    Decode *decode = context;
+    MegaError err = {0};
+    char *scratch = decode->scratch + (size_t)worker * decode->scratch_size;
+    if (decode_job(decode, &decode->jobs[task], scratch, &err) == 0)
+        return;
+    pthread_mutex_lock(&decode->mutex);
+    if (task < decode->failed_job) {
+        decode->failed_job = task;
+        decode->error = err;
+    }
+    pthread_mutex_unlock(&decode->mutex);
+}
+
+/* The jobs of one tensor; only counted where decode->jobs is NULL. */
+static void add_jobs(Decode *decode, const Binding *binding)
+{
+    const MegaTensor *tensor = binding->tensor;
+    uint64_t rows = tensor->elements / columns_of(tensor), row_bytes = tensor->size / rows;
+    uint64_t each = row_bytes < JOB_BYTES ? JOB_BYTES / row_bytes : 1;
+    size_t count = tensor->block_count ? tensor->block_count : (size_t)((rows - 1) / each + 1);
+    size_t scratch = tensor->block_count                             ? tensor->block_size
+                     : mega_file_panels(decode->file, tensor) != NULL ? (size_t)row_bytes
+                                                                      : 0;
+    if (scratch > decode->scratch_size)
+        decode->scratch_size = scratch;
+    for (size_t i = 0; decode->jobs && i < count; i++)
+        decode->jobs[decode->count + i] =
+            (Job){.binding = binding, .block = (uint32_t)i, .first_row = i * each,
+                  .rows = rows - i * each < each ? rows - i * each : each};
+    decode->count += count;
+}
+
+static void list_jobs(Decode *decode, const Loader *loader)
+{
+    decode->count = 0;
+    for (size_t i = 0; i < mega_file_tensor_count(decode->file); i++)
+        if (needs_decoding(&loader->bindings[i]))
+            add_jobs(decode, &loader->bindings[i]);
+}
+
+/* As many workers as the machine has, as long as their blocks take no more than SCRATCH_BYTES. */
+static int decode_pool(MegaPool **out, size_t scratch_size, MegaError *err)
+{
+    size_t most = SCRATCH_BYTES / (BLOCK_COPIES * scratch_size + 1);
+    int code = mega_pool_new(out, 0, err);
+    if (code || (size_t)mega_pool_threads(*out) <= most || mega_pool_threads(*out) == 1)
+        return code;
+    mega_pool_free(*out);
+    return mega_pool_new(out, most > 1 ? (int)most : 1, err);
+}
+
+/* Every block of every tensor, side by side. */
+static int decode_all(const Loader *loader, MegaError *err)
+{
+    Decode decode = {.file = loader->model->file, .failed_job = SIZE_MAX};
+    MegaPool *pool = NULL;
+    list_jobs(&decode, loader);
+    if (decode.count == 0)
+        return 0;
+    decode.jobs = calloc(decode.count, sizeof *decode.jobs);
+    int code = decode_pool(&pool, decode.scratch_size, err);
+    if (code)
+        goto out;
+    decode.scratch = malloc(decode.scratch_size * (size_t)mega_pool_threads(pool) + 1);
+    if (!decode.jobs || !decode.scratch) {
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory to decode the weights");
+        goto out;
+    }
+    list_jobs(&decode, loader);
+    pthread_mutex_init(&decode.mutex, NULL);
+    mega_pool_run(pool, decode.count, run_job, &decode);
+    pthread_mutex_destroy(&decode.mutex);
+    if (decode.failed_job != SIZE_MAX)
+        code = mega_fail(err, decode.error.code, "%s", decode.error.text);
+out:
+    mega_pool_free(pool);
+    free(decode.scratch);
+    free(decode.jobs);
+    return code;
+}
+
+/* ---- Deriving ------------------------------------------------------------------------------- */
+
+/* A batchnorm in front of float32 weights becomes part of them. */
+static bool folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
+{
+    return config->pre_norm && config->norm == MEGA_NORM_BATCH &&
+           behind->weight.kind == MEGA_F32;
+}
+
+static void derive_layer(MegaLayer *layer, const MegaLayerWeights *weights,
+                         const MegaStackConfig *config, bool decoder, bool cross, MegaArena *arena)
+{
+    size_t d = (size_t)config->width;
+    *layer = (MegaLayer){.weights = weights, .v = weights->v, .fc1 = weights->fc1};
+    mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
+    mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
+    layer->folded = !decoder && folds(config, &weights->v);
+    if (layer->folded) {
+        mega_norm_fold(&layer->norm, &weights->v, arena, &layer->v);
+        layer->ema.scale = layer->norm.weight;
+        layer->ema.shift = layer->norm.bias;
+    }
+    if (cross)
+        mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
+    if (config->ffn == 0)
+        return;
+    mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
+    layer->ffn_folded = folds(config, &weights->fc1);
+    if (layer->ffn_folded)
+        mega_norm_fold(&layer->ffn_norm, &weights->fc1, arena, &layer->fc1);
+}
+
+static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool decoder, bool cross,
+                         const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
+                         MegaArena *arena)
+{
+    size_t d = (size_t)config->width;
+    stack->norms = false;
+    for (int i = 0; i < config->layers; i++) {
+        derive_layer(&stack->layers[i], &stack->weights[i], config, decoder, cross, arena);
+        stack->norms |= config->pre_norm && !stack->layers[i].folded;
+    }
+    if (config->embed_norm)
+        mega_norm_prepare(&stack->embed_norm, config->norm, embed_norm, d, arena);
+    if (config->final_norm)
+        mega_norm_prepare(&stack->final_norm, config->norm, final_norm, d, arena);
+}
+
+/* Everything that the layers need beside the weights; only counts in a dry run. */
+static void derive(MegaModel *model, MegaArena *arena)
+{
+    const MegaConfig *config = &model->config;
+    const MegaWeights *weights = &model->weights;
+    bool cross = config->task == MEGA_TASK_TRANSLATE;
+    if (mega_config_has_encoder(config))
+        derive_stack(&model->encoder, &config->encoder, false, false, &weights->embed_norm,
+                     &weights->final_norm, arena);
+    if (mega_config_has_decoder(config))
+        derive_stack(&model->decoder, &config->decoder, true, cross, &weights->target_norm,
+                     &weights->decoder_final_norm, arena);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+static int new_stack(MegaStack *stack, const MegaStackConfig *config, MegaError *err)
+{
+    size_t layers = (size_t)config->layers;
+    stack->weights = calloc(layers, sizeof *stack->weights);
+    stack->layers = calloc(layers, sizeof *stack->layers);
+    if (!stack->weights || !stack->layers)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model of %zu layers", layers);
+    return 0;
+}
+
+static void free_stack(MegaStack *stack)
+{
+    free(stack->weights);
+    free(stack->layers);
+}
+
+/* What a model may need when no limit is given. Weights that a compressed file holds come out a few
+ * times larger; only a file made for it says a gigabyte in a megabyte. */
+#define TRUSTED_BYTES (256ull << 20)
+#define TRUSTED_RATIO 64
+
+/* Bytes of an input whose size the metadata states: a clip of sound, or a picture and its values.
+ * What is not stated, or not as it must be, is none of the loader's business. */
+static uint64_t stated_input(const MegaMeta *meta)
+{
+    int64_t length = 0, width = 0, height = 0, channels = 0;
+    if (mega_meta_get_int(meta, "audio.length", 0, INT32_MAX, &length, NULL) == 0)
+        return (uint64_t)length * sizeof(float);
+    if (mega_meta_get_int(meta, "image.width", 1, 65536, &width, NULL) ||
+        mega_meta_get_int(meta, "image.height", 1, 65536, &height, NULL) ||
+        mega_meta_get_int(meta, "image.channels", 1, 4, &channels, NULL))
+        return 0;
+    return (uint64_t)(width * height * channels) * (sizeof(float) + 1);
+}
+
+/* Before memory is taken for the weights: whether that and an input are allowed. */
+static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_memory,
+                        MegaError *err)
+{
+    MegaModel *model = loader->model;
+    const char *name = mega_file_name(model->file);
+    MegaArena dry = {0};
+    uint64_t size = mega_file_size(model->file), trusted, needed = 0;
+    uint64_t input = stated_input(mega_file_meta(model->file));
+    derive(model, &dry);
+    bool fits = !dry.overflow && mega_add(storage, dry.used, &needed) &&
+                mega_add(needed, count_in_place(loader), &needed);
+    if (!fits || needed > UINT64_MAX - input)
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s: the model is too large", name);
+    if (max_memory && needed > max_memory)
+        return mega_ledger_fail(needed, needed, max_memory, "the model", err);
+    if (max_memory && needed + input > max_memory)
+        return mega_ledger_fail(needed + input, needed, max_memory, "an input of the model", err);
+    trusted = size < (UINT64_MAX - TRUSTED_BYTES) / TRUSTED_RATIO
+                  ? TRUSTED_BYTES + TRUSTED_RATIO * size
+                  : UINT64_MAX;
+    if (!max_memory && needed + input > trusted)
+        return mega_fail(
+            err, MEGA_ERR_LIMIT,
+            "%s: the model needs %.1f MB of memory, more than the %.1f MB that a file "
+            "of %llu bytes is trusted with; a limit of memory (--max-memory) allows it",
+            name, (double)(needed + input) / 1e6, (double)trusted / 1e6, (unsigned long long)size);
+    return 0;
+}
+
+static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    Loader loader = {.model = model};
+    MegaArena dry = {0};
+    int code = mega_config_read(&model->config, mega_file_meta(model->file), err);
+    if (!code && mega_config_has_encoder(&model->config))
+        code = new_stack(&model->encoder, &model->config.encoder, err);
+    if (!code && mega_config_has_decoder(&model->config))
+        code = new_stack(&model->decoder, &model->config.decoder, err);
+    if (code)
+        return code;
+    loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
+    if (!loader.bindings)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+    model->weights.layers = model->encoder.weights;
+    model->weights.decoder_layers = model->decoder.weights;
+    code = mega_bind_each(&model->config, MEGA_SOURCE_FAIRSEQ, &model->weights, bind_tensor,
+                          &loader, err);
+    if (!code)
+        code = check_all_bound(&loader, err);
+    if (code)
+        goto out;
+    place_all(&loader, &dry);
+    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
+                        : check_memory(&loader, dry.used, max_memory, err);
+    if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
+        code = mega_file_verify(model->file, err);
+    if (!code)
+        code = mega_arena_reserve(&model->storage, dry.used, err);
+    if (code)
+        goto out;
+    place_all(&loader, &model->storage);
+    model->in_place = count_in_place(&loader);
+    for (size_t i = 0; i < mega_file_tensor_count(model->file) && !code; i++)
+        code = mega_file_check_items(model->file, mega_file_tensor(model->file, i), err);
+    if (!code)
+        code = decode_all(&loader, err);
+    if (code)
+        goto out;
+    dry = (MegaArena){0};
+    derive(model, &dry);
+    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
+                        : mega_arena_reserve(&model->derived, dry.used, err);
+    if (!code)
+        derive(model, &model->derived);
+out:
+    free(loader.bindings);
+    return code;
+}
+
+/* Takes over the file. */
+static int model_new(MegaModel **out, MegaFile *file, uint64_t max_memory, MegaError *err)
+{
+    MegaModel *model = calloc(1, sizeof *model);
+    *out = NULL;
+    if (!model) {
+        mega_file_close(file);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
+    }
+    model->file = file;
+    int code = load(model, max_memory, err);
+    if (code) {
+        mega_model_free(model);
+        return code;
+    }
+    *out = model;
+    return 0;
+}
+
+int mega_model_open_with(MegaModel **out, const char *path, const MegaModelOptions *options,
+                         MegaError *err)
+{
+    MegaFile *file;
+    *out = NULL;
+    int code = mega_file_open(&file, path, err);
+    return code ? code : model_new(out, file, options ? options->max_memory : 0, err);
+}
+
+int mega_model_open(MegaModel **out, const char *path, MegaError *err)
+{
+    return mega_model_open_with(out, path, NULL, err);
+}
+
+int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size, MegaError *err)
+{
+    MegaFile *file;
+    *out = NULL;
+    int code = mega_file_from_memory(&file, bytes, size, "(memory)", err);
+    return code ? code : model_new(out, file, 0, err);
+}
+
+void mega_model_free(MegaModel *model)
+{
+    if (!model)
+        return;
+    mega_arena_free(&model->storage);
+    mega_arena_free(&model->derived);
+    free_stack(&model->encoder);
+    free_stack(&model->decoder);
+    mega_file_close(model->file);
+    free(model);
+}
+
+/* ---- Questions ------------------------------------------------------------------------------ */
+
+const MegaMeta *mega_model_meta(const MegaModel *model)
+{
+    return mega_file_meta(model->file);
+}
+
+const MegaConfig *mega_model_config(const MegaModel *model)
+{
+    return &model->config;
+}
+
+MegaTask mega_model_task(const MegaModel *model)
+{
+    return model->config.task;
+}
+
+MegaInputKind mega_model_input_kind(const MegaModel *model)
+{
+    if (!mega_config_has_encoder(&model->config))
+        return MEGA_INPUT_TOKENS;
+    return mega_embed_input_kind(&model->config.embed);
+}
+
+int mega_model_input_count(const MegaModel *model)
+{
+    return model->config.head.pair ? 2 : 1;
+}
+
+int mega_model_class_count(const MegaModel *model)
+{
+    return model->config.head.classes;
+}
+
+int mega_model_vocab_size(const MegaModel *model)
+{
+    return model->config.target.vocab;
+}
+
+const char *mega_model_label(const MegaModel *model, int index)
+{
+    const MegaMetaValue *labels = mega_meta_find(mega_model_meta(model), "labels");
+    if (!labels || labels->type != MEGA_META_STRINGS || index < 0 ||
+        (uint64_t)index >= labels->count)
+        return NULL;
+    return labels->strings[index];
+}
+
+uint64_t mega_model_parameter_count(const MegaModel *model)
+{
+    return model->parameters;
+}
+
+uint64_t mega_model_memory(const MegaModel *model)
+{
+    return model->storage.size + model->derived.size + model->in_place;
+}

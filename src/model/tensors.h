@@ -1,0 +1,125 @@
+/*
+ * tensors.h - which tensors a configuration implies: one table drives loading, checking and
+ * conversion.
+ *
+ * mega_bind_each walks all tensors of a MegaConfig in storage order. A spec gives the name in .mega
+ * files, the name in checkpoints of the original implementation, and the shape. The engine binds
+ * each to its slot of MegaWeights; mega-convert looks each up in a checkpoint and writes it.
+ *
+ * Matrices that products are made with are kept as panels (panels.h) of their type in the file;
+ * everything else becomes float32, row-major.
+ */
+#ifndef MEGA_TENSORS_H
+#define MEGA_TENSORS_H
+
+#include "formats/tensor/panels.h"
+#include "src/model/config.h"
+
+/* NULL where the configuration has no such tensor. */
+typedef struct MegaNormWeights {
+    const float *weight; /* [d]; [1] for scalenorm */
+    const float *bias;   /* [d], layernorm and batchnorm */
+    const float *mean, *variance; /* [d], batchnorm */
+} MegaNormWeights;
+
+typedef struct MegaLinearWeights {
+    MegaPacked weight; /* [out][in] */
+    const float *bias; /* [out] */
+} MegaLinearWeights;
+
+/* mx_proj, d -> d + z + h + d, cut into the parts that are used apart. */
+typedef struct MegaMxWeights {
+    MegaPacked u, z, r_hx; /* r and hx side by side */
+    const float *bias;     /* [d + z + h + d] */
+} MegaMxWeights;
+
+typedef struct MegaEmaWeights {
+    const float *delta, *alpha, *beta, *gamma; /* [K][N] */
+    const float *omega;                        /* [d] */
+} MegaEmaWeights;
+
+/* Gated cross attention, spec section 4. */
+typedef struct MegaCrossWeights {
+    MegaNormWeights norm;
+    MegaLinearWeights q; /* d -> d + d + z: u, r, q */
+    MegaLinearWeights k; /* d -> z, of the encoder's states */
+    MegaLinearWeights v; /* d -> d, of the encoder's states */
+    MegaLinearWeights h; /* d -> d */
+    const float *bias;   /* simple: [2 M - 1] */
+    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
+} MegaCrossWeights;
+
+typedef struct MegaLayerWeights {
+    MegaNormWeights norm;
+    MegaEmaWeights ema;
+    MegaLinearWeights v;  /* d -> h */
+    MegaMxWeights mx;
+    MegaLinearWeights h;  /* h -> d */
+    const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
+    const float *bias;         /* simple: [2 M - 1] */
+    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
+    MegaCrossWeights cross;    /* decoder of a translator */
+    MegaNormWeights ffn_norm;
+    MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
+} MegaLayerWeights;
+
+/* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
+typedef struct MegaBandWeights {
+    MegaPacked table;        /* [ids of the band][width] */
+    MegaPacked projection;   /* input: [d][width]; output: [width][d] */
+    const float *transposed; /* output, instead: [d][width] */
+} MegaBandWeights;
+
+typedef struct MegaOutputWeights {
+    MegaBandWeights bands[MEGA_MAX_BANDS]; /* of a joint head, bands[0].table holds slots too */
+    MegaPacked slots;                      /* split head: [bands - 1][d] */
+} MegaOutputWeights;
+
+typedef struct MegaWeights {
+    MegaLinearWeights embed; /* tokens: weight [vocab][d]; frames: [d][frame_length]; patches:
+                                [d][channels * patch * patch]; real: bias only */
+    const float *embed_real; /* real: [d] */
+    const float *positions;  /* patches: [patch count][d] */
+    MegaNormWeights embed_norm;
+    MegaLayerWeights *layers; /* [encoder.layers] */
+    MegaNormWeights final_norm;
+    MegaLinearWeights head_projection;               /* d -> d */
+    MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */
+    MegaLinearWeights head_output;                   /* -> classes */
+    MegaBandWeights target[MEGA_MAX_BANDS];          /* the decoder's embedding */
+    MegaNormWeights target_norm;
+    MegaLayerWeights *decoder_layers; /* [decoder.layers] */
+    MegaNormWeights decoder_final_norm;
+    MegaOutputWeights output;
+} MegaWeights;
+
+#define MEGA_MAX_PARTS 3
+
+typedef struct MegaTensorSpec {
+    char name[96];    /* in .mega files: "encoder.layer.3.ema.delta" */
+    char source[128]; /* in the original: "encoder.encoder.layers.3.mega_layer.move.delta" */
+    int rank;
+    uint64_t shape[4];
+    uint64_t elements;
+    bool matrix; /* kept as panels */
+    /* inside the MegaWeights that was given, else NULL: */
+    const float **slot; /* unless a matrix */
+    MegaPacked *parts;  /* [part_count] of a matrix: part_rows rows each */
+    int part_count;
+    uint64_t part_rows[MEGA_MAX_PARTS];
+} MegaTensorSpec;
+
+/* Whose names `source` follows. */
+typedef enum MegaSource {
+    MEGA_SOURCE_FAIRSEQ, /* the fairseq family: classifiers, translation, language models */
+    MEGA_SOURCE_VISION,  /* the ImageNet model */
+} MegaSource;
+
+/* Calls visit for every tensor; stops at the first non-zero result and returns it. weights may be
+ * NULL; otherwise weights->layers must have config->encoder.layers elements, and decoder_layers
+ * config->decoder.layers, as far as the task has them. */
+typedef int (*MegaBindVisit)(void *context, const MegaTensorSpec *spec, MegaError *err);
+int mega_bind_each(const MegaConfig *config, MegaSource source, MegaWeights *weights,
+                   MegaBindVisit visit, void *context, MegaError *err);
+
+#endif

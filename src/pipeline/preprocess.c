@@ -1,0 +1,242 @@
+/*
+ * preprocess.c - preprocessing as a model file describes it; see preprocess.h.
+ */
+#include "src/pipeline/preprocess.h"
+
+#include <string.h>
+
+#include "formats/media/audio.h"
+
+#define MAX_CLIP (1 << 26) /* samples: 70 minutes at 16 kHz */
+#define MAX_SCALE 1e9      /* of a mean or standard deviation */
+#define MIN_STD 1e-9
+
+static const char *const fit_names[] = {
+    [MEGA_FIT_EXACT] = "exact",
+    [MEGA_FIT_STRETCH] = "stretch",
+    [MEGA_FIT_CROP] = "crop",
+};
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int get_int(const MegaMeta *meta, const char *key, int64_t min, int64_t max, int *out,
+                   MegaError *err)
+{
+    int64_t value = 0;
+    int code = mega_meta_get_int(meta, key, min, max, &value, err);
+    *out = (int)value;
+    return code;
+}
+
+/* Values are around [-1, 1]; what is far beyond would overflow float32. */
+static int check_mean(const char *key, double mean, MegaError *err)
+{
+    if (mean >= -MAX_SCALE && mean <= MAX_SCALE)
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL, "metadata %s is %g, expected at most +-%g", key, mean,
+                     MAX_SCALE);
+}
+
+static int check_std(const char *key, double std, MegaError *err)
+{
+    if (std >= MIN_STD && std <= MAX_SCALE)
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL,
+                     "metadata %s is %g, expected a standard deviation from %g to %g", key, std,
+                     MIN_STD, MAX_SCALE);
+}
+
+/* An array of one number per channel. */
+static int get_channels(const MegaMeta *meta, const char *key, int channels,
+                        int (*check)(const char *key, double value, MegaError *err), float *out,
+                        MegaError *err)
+{
+    const MegaMetaValue *value = mega_meta_find(meta, key);
+    if (!value)
+        return mega_fail(err, MEGA_ERR_MODEL, "metadata %s is missing", key);
+    if (value->type != MEGA_META_FLOATS || value->count != (uint64_t)channels)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata %s is %s of %llu elements, expected array of float of %d, one "
+                         "per channel",
+                         key, mega_meta_type_name(value->type), (unsigned long long)value->count,
+                         channels);
+    for (int i = 0; i < channels; i++) {
+        int code = check(key, value->reals[i], err);
+        if (code)
+            return code;
+        out[i] = (float)value->reals[i];
+    }
+    return 0;
+}
+
+/* ---- Audio ---------------------------------------------------------------------------------- */
+
+int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err)
+{
+    MegaAudioFeatures features = {0};
+    int code = get_int(meta, "audio.sample_rate", MEGA_AUDIO_MIN_RATE, MEGA_AUDIO_MAX_RATE,
+                       &features.sample_rate, err);
+    if (!code)
+        code = mega_meta_get_float(meta, "audio.mean", &features.mean, err);
+    if (!code)
+        code = check_mean("audio.mean", features.mean, err);
+    if (!code)
+        code = mega_meta_get_float(meta, "audio.std", &features.std, err);
+    if (!code)
+        code = check_std("audio.std", features.std, err);
+    if (!code)
+        code = mega_meta_get_int(meta, "audio.length", 0, MAX_CLIP, &features.length, err);
+    *out = features;
+    return code;
+}
+
+int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta, MegaError *err)
+{
+    int code = mega_meta_set_int(meta, "audio.sample_rate", features->sample_rate);
+    if (!code)
+        code = mega_meta_set_float(meta, "audio.mean", features->mean);
+    if (!code)
+        code = mega_meta_set_float(meta, "audio.std", features->std);
+    if (!code)
+        code = mega_meta_set_int(meta, "audio.length", features->length);
+    return mega_meta_set_result(code, "audio", err);
+}
+
+void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
+                          float *out)
+{
+    const float mean = (float)features->mean;
+    const float divisor = (float)(features->std + 1e-5);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (samples[i] - mean) / divisor;
+}
+
+/* ---- Images --------------------------------------------------------------------------------- */
+
+static int check_image(const MegaImageFeatures *features, MegaError *err)
+{
+    if (features->channels != 1 && features->channels != 3)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata image.channels is %d, expected 1 (gray) or 3 (RGB)",
+                         features->channels);
+    if ((uint64_t)features->width * (uint64_t)features->height > MEGA_IMAGE_MAX_PIXELS)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata image.width and image.height are %d x %d pixels; the limit is "
+                         "%u pixels",
+                         features->width, features->height, MEGA_IMAGE_MAX_PIXELS);
+    if (features->fit == MEGA_FIT_CROP &&
+        (features->resize < features->width || features->resize < features->height))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata image.resize is %d, smaller than the crop of %d x %d pixels",
+                         features->resize, features->width, features->height);
+    return 0;
+}
+
+int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err)
+{
+    MegaImageFeatures features = {0};
+    int fit = 0;
+    int code = get_int(meta, "image.channels", 1, 3, &features.channels, err);
+    if (!code)
+        code = get_int(meta, "image.width", 1, MEGA_IMAGE_MAX_SIDE, &features.width, err);
+    if (!code)
+        code = get_int(meta, "image.height", 1, MEGA_IMAGE_MAX_SIDE, &features.height, err);
+    if (!code)
+        code = mega_meta_get_name(meta, "image.fit", fit_names, COUNT(fit_names), &fit, err);
+    features.fit = (MegaImageFit)fit;
+    if (!code && features.fit == MEGA_FIT_CROP)
+        code = get_int(meta, "image.resize", 1, MEGA_IMAGE_MAX_SIDE, &features.resize, err);
+    if (!code)
+        code = check_image(&features, err);
+    if (!code)
+        code = get_channels(meta, "image.mean", features.channels, check_mean, features.mean, err);
+    if (!code)
+        code = get_channels(meta, "image.std", features.channels, check_std, features.std, err);
+    *out = features;
+    return code;
+}
+
+int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err)
+{
+    double mean[3] = {0}, std[3] = {0};
+    int code = check_image(features, err);
+    if (code)
+        return code;
+    const size_t channels = (size_t)features->channels;
+    for (size_t i = 0; i < channels; i++) {
+        mean[i] = (double)features->mean[i];
+        std[i] = (double)features->std[i];
+    }
+    code = mega_meta_set_int(meta, "image.channels", features->channels);
+    if (!code)
+        code = mega_meta_set_int(meta, "image.width", features->width);
+    if (!code)
+        code = mega_meta_set_int(meta, "image.height", features->height);
+    if (!code)
+        code = mega_meta_set_string(meta, "image.fit", fit_names[features->fit]);
+    if (!code && features->fit == MEGA_FIT_CROP)
+        code = mega_meta_set_int(meta, "image.resize", features->resize);
+    if (!code)
+        code = mega_meta_set_floats(meta, "image.mean", mean, channels);
+    if (!code)
+        code = mega_meta_set_floats(meta, "image.std", std, channels);
+    return mega_meta_set_result(code, "image", err);
+}
+
+/* round(x / 2) as Python does it: halves go to the even neighbour. */
+static int half_to_even(int x)
+{
+    const int half = x / 2;
+    return x % 2 ? half + half % 2 : half;
+}
+
+static int fit_crop(const MegaImageFeatures *features, MegaImage *image, const char *name,
+                    MegaError *err)
+{
+    const bool wide = image->width > image->height;
+    const int64_t from = wide ? image->height : image->width;
+    const int64_t to = features->resize;
+    const int64_t width = wide ? to * image->width / from : to;
+    const int64_t height = wide ? to : to * image->height / from;
+    if ((uint64_t)(width * height) > MEGA_IMAGE_MAX_PIXELS || width > MEGA_IMAGE_MAX_SIDE ||
+        height > MEGA_IMAGE_MAX_SIDE)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "%s is %d x %d pixels, too long and thin to be resized to a short side "
+                         "of %d; cut it to the part that matters",
+                         name, image->width, image->height, features->resize);
+    int code = mega_image_resize(image, (int)width, (int)height, err);
+    if (code)
+        return code;
+    return mega_image_crop(image, half_to_even((int)width - features->width),
+                           half_to_even((int)height - features->height), features->width,
+                           features->height, err);
+}
+
+int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
+                   MegaError *err)
+{
+    if (features->fit == MEGA_FIT_EXACT &&
+        (image->width != features->width || image->height != features->height))
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "%s is %d x %d pixels; this model takes images of exactly %d x %d", name,
+                         image->width, image->height, features->width, features->height);
+    /* Gray is made before resizing, as the original does. Three channels of a gray picture are the
+     * same before and after, and take less memory after. */
+    int code = features->channels == 1 ? mega_image_convert(image, 1, err) : 0;
+    if (!code && features->fit == MEGA_FIT_STRETCH)
+        code = mega_image_resize(image, features->width, features->height, err);
+    if (!code && features->fit == MEGA_FIT_CROP)
+        code = fit_crop(features, image, name, err);
+    return code ? code : mega_image_convert(image, features->channels, err);
+}
+
+void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out)
+{
+    const size_t channels = (size_t)features->channels;
+    const size_t count = (size_t)features->width * (size_t)features->height;
+    for (size_t c = 0; c < channels; c++) {
+        for (size_t i = 0; i < count; i++) {
+            const float value = (float)pixels[i * channels + c] / 255.0f;
+            out[c * count + i] = (value - features->mean[c]) / features->std[c];
+        }
+    }
+}

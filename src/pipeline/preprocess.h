@@ -1,0 +1,57 @@
+/*
+ * preprocess.h - from decoded input to what a model is fed: the step between decoding and
+ * embedding.
+ *
+ * How to prepare an input is part of a model file (metadata "audio.*", "image.*", "text.*"); this
+ * reads that description and applies it. Decoding itself (wav, png, ...) is in formats/.
+ */
+#ifndef MEGA_PREPROCESS_H
+#define MEGA_PREPROCESS_H
+
+#include "formats/media/image.h"
+#include "formats/mega/meta.h"
+#include "src/mega.h"
+
+/* audio.sample_rate, audio.mean, audio.std, audio.length; spec section 9 */
+typedef struct MegaAudioFeatures {
+    int sample_rate; /* Hz */
+    double mean, std; /* of samples in [-1, 1) */
+    int64_t
+        length; /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
+} MegaAudioFeatures;
+
+typedef enum MegaImageFit {
+    MEGA_FIT_EXACT,   /* the size must match */
+    MEGA_FIT_STRETCH, /* resize to width x height */
+    MEGA_FIT_CROP,    /* resize the short side to image.resize (bicubic), then crop the centre */
+} MegaImageFit;
+
+/* image.channels, .width, .height, .mean, .std, .fit, .resize */
+typedef struct MegaImageFeatures {
+    int channels; /* 1 gray, 3 RGB */
+    int width, height;
+    MegaImageFit fit;
+    int resize;
+    float mean[4], std[4]; /* of values in [0, 1] */
+} MegaImageFeatures;
+
+int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta, MegaError *err);
+int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err);
+int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err);
+
+/* Gray or RGB as the model says, then resized or cropped to its size: by convert, resize and crop
+ * of image.h. name serves the messages. MEGA_FIT_CROP follows torchvision: the long side becomes
+ * resize * long / short, rounded down, the crop starts at round((size - crop) / 2), ties to even.
+ */
+int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
+                   MegaError *err);
+
+/* (x - mean) / (std + 1e-5), in float32 as the original does it; in place allowed. */
+void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
+                          float *out);
+/* pixels [height][width][channels] of 0...255 to (v/255 - mean)/std: planar
+ * [channels][height][width]. */
+void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
+
+#endif

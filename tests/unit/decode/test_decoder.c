@@ -1,0 +1,773 @@
+/*
+ * test_decoder.c - decoding on random models: a text is the same token by token, in pieces and at
+ * once; sequences side by side are the same as alone, whatever is selected; threads change nothing.
+ */
+#include "tests/unit/support.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/decode/sources.h"
+#include "src/encode/session.h"
+
+#define LENGTH 150
+
+/* Adaptive softmax and input, of three bands. */
+static void make_adaptive(MegaTargetConfig *target, Random *random, int first, int second,
+                          int vocab)
+{
+    target->vocab = vocab;
+    target->adaptive_input = target->input_projection = target->adaptive_output = true;
+    target->split_head = random_int(random, 0, 1);
+    target->output_projection = target->split_head && random_int(random, 0, 1);
+    target->transposed_tails = random_int(random, 0, 1);
+    target->input = target->output = (MegaBands){3, {first, second, vocab}, {12, 6, 3}};
+}
+
+static MegaConfig language_model(Random *random)
+{
+    MegaStackConfig stack = {.layers = 2, .width = 12, .hidden = 20, .ffn = 16, .zdim = 6,
+                             .ndim = 3, .max_positions = 400, .norm_affine = true,
+                             .final_norm_affine = true, .final_norm = true, .pre_norm = true,
+                             .activation = MEGA_ACTIVATION_SILU};
+    MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = stack};
+    config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3, .scale = true,
+                                       .max_positions = 400, .cross_positions = 400};
+    config.target.input = config.target.output = (MegaBands){1, {40}, {12}};
+    config.decoder.chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
+    config.decoder.truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
+    config.decoder.attention = (MegaAttentionKind)random_int(random, 0, 2);
+    config.decoder.bias = (MegaBiasKind)random_int(random, 0, 1);
+    config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
+    config.decoder.embed_norm = random_int(random, 0, 1);
+    if (random_int(random, 0, 1))
+        make_adaptive(&config.target, random, 10, 25, 40);
+    return config;
+}
+
+static MegaConfig translator(Random *random)
+{
+    MegaConfig config = language_model(random);
+    config.task = MEGA_TASK_TRANSLATE;
+    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1,
+                                     .scale = true};
+    config.encoder = config.decoder;
+    config.encoder.bidirectional = true;
+    return config;
+}
+
+static void random_tokens(Random *random, int32_t *tokens, size_t count, int vocab)
+{
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = random_int(random, 2, vocab - 1);
+}
+
+static MegaSession *new_session(const MegaModel *model, int threads)
+{
+    MegaSession *session;
+    MegaSessionOptions options = {.threads = threads};
+    assert_int_equal(mega_session_new(&session, model, &options, NULL), 0);
+    return session;
+}
+
+static MegaEncoded *random_source(MegaSession *session, Random *random)
+{
+    int32_t tokens[30];
+    MegaEncoded *encoded;
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens,
+                       .length = (size_t)random_int(random, 1, 30)};
+    random_tokens(random, tokens, input.length, 33);
+    assert_int_equal(mega_session_encode(session, &input, &encoded, NULL), 0);
+    return encoded;
+}
+
+/* Logits of all tokens, fed in pieces of at most `piece`; 0: by single steps. */
+static float *read_in_pieces(MegaSession *session, const MegaDecoderOptions *options,
+                             const MegaEncoded *source, const int32_t *tokens, size_t piece)
+{
+    MegaDecoder *decoder;
+    MegaError err = {0};
+    size_t vocab = 40;
+    float *logits = malloc(LENGTH * vocab * sizeof *logits);
+    assert_int_equal(mega_decoder_new(&decoder, session, options, &err), 0);
+    if (mega_decoder_begin(decoder, source ? &source : NULL, 1, &err))
+        fail_msg("%s", err.text);
+    for (size_t done = 0, now; done < LENGTH; done += now) {
+        now = piece == 0 ? 1 : LENGTH - done < piece ? LENGTH - done : piece;
+        int code = piece == 0
+                       ? mega_decoder_step(decoder, tokens + done, logits + done * vocab, &err)
+                       : mega_decoder_feed(decoder, tokens + done, now, logits + done * vocab,
+                                           &err);
+        if (code)
+            fail_msg("%s", err.text);
+    }
+    assert_int_equal(mega_decoder_position(decoder), LENGTH);
+    mega_decoder_free(decoder);
+    return logits;
+}
+
+static void check_pieces(const MegaConfig *config, Random *random)
+{
+    const size_t pieces[] = {0, 1, 3, 17, 64, LENGTH};
+    MegaModel *model = random_model(config, random);
+    MegaSession *one = new_session(model, 1), *three = new_session(model, 3);
+    MegaEncoded *source =
+        config->task == MEGA_TASK_TRANSLATE ? random_source(one, random) : NULL;
+    int32_t tokens[LENGTH];
+    random_tokens(random, tokens, LENGTH, 40);
+    for (int truncate = 0; truncate < 2; truncate++) {
+        MegaDecoderOptions options = {.truncate = truncate};
+        float *whole = read_in_pieces(one, &options, source, tokens, LENGTH);
+        for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+            float *other = read_in_pieces(three, &options, source, tokens, pieces[i]);
+            assert_close_f32(other, whole, LENGTH * 40, 2e-5);
+            free(other);
+        }
+        float *again = read_in_pieces(three, &options, source, tokens, LENGTH);
+        assert_memory_equal(again, whole, LENGTH * 40 * sizeof *whole); /* threads: to the bit */
+        free(again);
+        free(whole);
+    }
+    mega_encoded_free(source);
+    mega_session_free(one);
+    mega_session_free(three);
+    mega_model_free(model);
+}
+
+static void pieces_equal_the_whole(void **state)
+{
+    Random random = {77};
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        MegaConfig config = i % 2 ? translator(&random) : language_model(&random);
+        check_pieces(&config, &random);
+    }
+}
+
+/* Without truncation, or before it sets in, both modes agree; beyond it they differ. */
+static void truncation_begins_at_its_length(void **state)
+{
+    Random random = {5};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.truncation = 40;
+    config.decoder.chunk = 0;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 2);
+    int32_t tokens[LENGTH];
+    random_tokens(&random, tokens, LENGTH, 40);
+    float *cut = read_in_pieces(session, &(MegaDecoderOptions){.truncate = true}, NULL, tokens, 9);
+    float *plain = read_in_pieces(session, NULL, NULL, tokens, 9);
+    double difference = 0;
+    assert_close_f32(cut, plain, 40 * 40, 1e-5);
+    for (size_t i = 40 * 40; i < LENGTH * 40; i++)
+        difference = fmax(difference, fabs((double)cut[i] - plain[i]));
+    assert_true(difference > 1e-5);
+    free(cut);
+    free(plain);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* ---- Side by side --------------------------------------------------------------------------- */
+
+#define SEQUENCES 5
+#define STEPS 60
+
+/* Random selections at every step; each sequence's logits are those of its own history alone. */
+static void check_selection(const MegaConfig *config, Random *random)
+{
+    MegaModel *model = random_model(config, random);
+    MegaSession *session = new_session(model, 2);
+    bool cross = config->task == MEGA_TASK_TRANSLATE;
+    MegaEncoded *sources[SEQUENCES] = {0};
+    const MegaEncoded *begin[SEQUENCES], *of[SEQUENCES];
+    MegaDecoder *many, *alone;
+    int32_t history[SEQUENCES][STEPS], next[SEQUENCES][STEPS], tokens[SEQUENCES];
+    float logits[SEQUENCES * 40], expected[STEPS * 40];
+    int live = 3, parents[SEQUENCES];
+    for (int i = 0; i < SEQUENCES; i++)
+        of[i] = begin[i] = sources[i] = cross ? random_source(session, random) : NULL;
+    assert_int_equal(mega_decoder_new(&many, session,
+                                      &(MegaDecoderOptions){.sequences = SEQUENCES}, NULL), 0);
+    assert_int_equal(mega_decoder_new(&alone, session, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(many, cross ? begin : NULL, live, NULL), 0);
+    for (size_t step = 0; step < STEPS; step++) {
+        random_tokens(random, tokens, (size_t)live, 40);
+        for (int i = 0; i < live; i++)
+            history[i][step] = tokens[i];
+        assert_int_equal(mega_decoder_step(many, tokens, logits, NULL), 0);
+        if (step % 7 == 6 || step + 1 == STEPS)
+            for (int i = 0; i < live; i++) {
+                assert_int_equal(mega_decoder_begin(alone, cross ? &of[i] : NULL, 1, NULL), 0);
+                assert_int_equal(
+                    mega_decoder_feed(alone, history[i], step + 1, expected, NULL), 0);
+                assert_close_f32(logits + i * 40, expected + step * 40, 40, 2e-5);
+            }
+        int count = random_int(random, 1, SEQUENCES);
+        const MegaEncoded *next_of[SEQUENCES];
+        for (int i = 0; i < count; i++) {
+            parents[i] = random_int(random, 0, live - 1);
+            memcpy(next[i], history[parents[i]], sizeof next[i]);
+            next_of[i] = of[parents[i]];
+        }
+        memcpy(history, next, sizeof history);
+        memcpy(of, next_of, (size_t)count * sizeof *of);
+        assert_int_equal(mega_decoder_select(many, parents, count, NULL), 0);
+        live = count;
+    }
+    mega_decoder_free(many);
+    mega_decoder_free(alone);
+    for (int i = 0; i < SEQUENCES; i++)
+        mega_encoded_free(sources[i]);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void selected_sequences_keep_their_past(void **state)
+{
+    Random random = {9};
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        MegaConfig config = i % 2 ? translator(&random) : language_model(&random);
+        check_selection(&config, &random);
+    }
+}
+
+/* ---- Tails of an adaptive softmax ----------------------------------------------------------- */
+
+/* How often a tail was left out, for some rows of a step but not for others, and how often the
+ * best word was in one. */
+typedef struct Left {
+    int out, in_part, best;
+} Left;
+
+static int larger_first(const void *a, const void *b)
+{
+    const float *left = a, *right = b;
+    return *left < *right ? 1 : *left > *right ? -1 : 0;
+}
+
+/* some: logits of which the `best` largest are right, as they are in all; both [rows][vocab] */
+static void check_best(const MegaTargetConfig *target, const float *some, const float *all,
+                       size_t rows, size_t best, Left *left)
+{
+    size_t vocab = (size_t)target->vocab, left_out[3] = {0};
+    float sorted[2][100];
+    for (size_t row = 0; row < rows; row++, some += vocab, all += vocab) {
+        for (int band = 0; band < 3; band++) {
+            size_t begin = band > 0 ? (size_t)target->output.end[band - 1] : 0;
+            size_t words = (size_t)mega_band_size(&target->output, band);
+            if (some[begin] == -INFINITY) {
+                for (size_t i = 0; i < words; i++)
+                    assert_true(some[begin + i] == -INFINITY);
+                left_out[band]++;
+            } else {
+                assert_memory_equal(some + begin, all + begin, words * sizeof *some);
+            }
+        }
+        memcpy(sorted[0], some, vocab * sizeof *some);
+        memcpy(sorted[1], all, vocab * sizeof *all);
+        for (int i = 0; i < 2; i++)
+            qsort(sorted[i], vocab, sizeof(float), larger_first);
+        assert_memory_equal(sorted[0], sorted[1], best * sizeof(float));
+        bool of_tail = true;
+        for (size_t i = 0; i < (size_t)target->output.end[0]; i++)
+            of_tail = of_tail && all[i] < sorted[1][0];
+        left->best += of_tail;
+    }
+    assert_int_equal(left_out[0], 0);
+    for (int band = 1; band < 3; band++) {
+        left->out += left_out[band] > 0;
+        left->in_part += left_out[band] > 0 && left_out[band] < rows;
+    }
+}
+
+static void the_best_do_not_need_all_tails(void **state)
+{
+    enum { VOCAB = 25 };
+    const int best[] = {1, 2, 7, 21, VOCAB - 1, VOCAB, VOCAB + 1};
+    Random random = {61};
+    Left left[sizeof best / sizeof best[0]] = {0};
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        MegaConfig config = language_model(&random);
+        make_adaptive(&config.target, &random, 20, 21, VOCAB);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 2);
+        for (size_t i = 0; i < sizeof best / sizeof best[0]; i++) {
+            MegaDecoderOptions options = {.sequences = SEQUENCES};
+            MegaDecoder *all, *some;
+            static float logits[2][LENGTH * VOCAB];
+            int32_t tokens[LENGTH];
+            assert_int_equal(mega_decoder_new(&all, session, &options, NULL), 0);
+            options.best = best[i];
+            assert_int_equal(mega_decoder_new(&some, session, &options, NULL), 0);
+            MegaDecoder *both[] = {all, some};
+            size_t wanted = (size_t)(best[i] < VOCAB ? best[i] : VOCAB);
+            for (int n = 0; n < 2; n++)
+                assert_int_equal(mega_decoder_begin(both[n], NULL, SEQUENCES, NULL), 0);
+            for (int step = 0; step < STEPS; step++) {
+                random_tokens(&random, tokens, SEQUENCES, VOCAB);
+                for (int n = 0; n < 2; n++)
+                    assert_int_equal(mega_decoder_step(both[n], tokens, logits[n], NULL), 0);
+                check_best(&config.target, logits[1], logits[0], SEQUENCES, wanted, &left[i]);
+            }
+            random_tokens(&random, tokens, LENGTH, VOCAB);
+            for (int n = 0; n < 2; n++) {
+                assert_int_equal(mega_decoder_begin(both[n], NULL, 1, NULL), 0);
+                assert_int_equal(mega_decoder_feed(both[n], tokens, LENGTH, logits[n], NULL), 0);
+                mega_decoder_free(both[n]);
+            }
+            check_best(&config.target, logits[1], logits[0], LENGTH, wanted, &left[i]);
+        }
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+    assert_true(left[0].out > 0 && left[0].in_part > 0 && left[0].best > 0 && left[2].out > 0);
+    assert_int_equal(left[4].out, 0);
+}
+
+/* A ban on very long n-grams bars nothing, but asks for all words. */
+static void searches_do_not_need_all_tails(void **state)
+{
+    Random random = {62};
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        MegaConfig config = translator(&random);
+        make_adaptive(&config.target, &random, 32, 33, 40);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 2);
+        MegaSearchOptions options = mega_search_defaults();
+        MegaTranslation some, all;
+        int32_t tokens[20];
+        MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens,
+                           .length = (size_t)random_int(&random, 1, 20)};
+        random_tokens(&random, tokens, input.length, 33);
+        options.beam = random_int(&random, 1, 6);
+        options.max_len_b = random_int(&random, 5, 40);
+        options.min_len = random_int(&random, 0, 5);
+        options.unk_penalty = random_int(&random, -1, 2);
+        assert_int_equal(mega_session_translate(session, &input, 1, &options, &some, NULL), 0);
+        options.no_repeat_ngram = 1000;
+        assert_int_equal(mega_session_translate(session, &input, 1, &options, &all, NULL), 0);
+        assert_int_equal(some.count, all.count);
+        for (int n = 0; n < all.count; n++) {
+            const MegaHypothesis *a = &some.hypotheses[n], *b = &all.hypotheses[n];
+            assert_int_equal(a->length, b->length);
+            assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
+            assert_memory_equal(a->scores, b->scores, a->length * sizeof *a->scores);
+        }
+        mega_translation_free(&some);
+        mega_translation_free(&all);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
+/* ---- Limits and misuse ---------------------------------------------------------------------- */
+
+static void chunked_state_does_not_grow(void **state)
+{
+    Random random = {21};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.chunk = 16;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaDecoder *decoder;
+    int32_t tokens[1000];
+    random_tokens(&random, tokens, 1000, 40);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 100, NULL, NULL), 0);
+    size_t memory = mega_decoder_memory(decoder);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 1000, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_memory(decoder), memory);
+    mega_decoder_free(decoder);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void misuse_is_refused(void **state)
+{
+    Random random = {3};
+    MegaConfig config = language_model(&random);
+    (void)state;
+    config.decoder.bias = MEGA_BIAS_SIMPLE;
+    config.decoder.chunk = 0;
+    config.decoder.max_positions = 20;
+    config.decoder.truncation = 8;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaDecoder *decoder;
+    int32_t tokens[30] = {2};
+    float logits[40];
+    int parent = 1;
+    MegaError err = {0};
+    random_tokens(&random, tokens, 30, 40);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.chunk = 5}, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.sequences = -1},
+                                      &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.best = -1}, &err),
+                     MEGA_ERR_ARGUMENT);
+    MegaDecoderOptions many = {.sequences = 2, .truncate = true};
+    assert_int_equal(mega_decoder_new(&decoder, session, &many, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, &err), 0);
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 2, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, &err), 0);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 21, NULL, &err), MEGA_ERR_INPUT);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 20, NULL, &err), 0);
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_INPUT);
+    assert_int_equal(mega_decoder_select(decoder, &parent, 1, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, &err), 0);
+    tokens[1] = 40;
+    assert_int_equal(mega_decoder_feed(decoder, tokens, 2, NULL, &err), MEGA_ERR_INPUT);
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = 1};
+    MegaEncoded *encoded;
+    MegaTranslation translation;
+    assert_int_equal(mega_session_encode(session, &input, &encoded, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_session_translate(session, &input, 1, NULL, &translation, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_session_classify(session, &input, 1, logits, &err), MEGA_ERR_ARGUMENT);
+    mega_decoder_free(decoder);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* A weight that is no number, in the first or the last word's row of the output. */
+static void overflows_are_reported(void **state)
+{
+    Random random = {63};
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        MegaConfig config = language_model(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1);
+        MegaDecoder *decoder;
+        MegaError err = {0};
+        int32_t tokens[3] = {2, 5, 7};
+        float logits[3 * 40];
+        const MegaPacked *table =
+            &model->weights.output.bands[round % 2 ? config.target.output.count - 1 : 0].table;
+        size_t at = round % 2 ? (table->out - 1) / MEGA_PANEL * MEGA_PANEL * table->in +
+                                    (table->out - 1) % MEGA_PANEL
+                              : 0;
+        assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+        assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 3, logits, &err), 0);
+        ((float *)(uintptr_t)table->panels)[at] = round / 2 % 2 ? INFINITY : NAN;
+        assert_int_equal(mega_decoder_feed(decoder, tokens, 3, logits, &err), MEGA_ERR_INPUT);
+        assert_non_null(strstr(err.text, "not finite"));
+        assert_int_equal(mega_decoder_step(decoder, tokens, logits, &err), MEGA_ERR_INPUT);
+        mega_decoder_free(decoder);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
+/* ---- Sources -------------------------------------------------------------------------------- */
+
+static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
+                                const MegaEncoded *b)
+{
+    size_t d = (size_t)config->decoder.width, z = (size_t)config->decoder.zdim;
+    assert_int_equal(a->length, b->length);
+    assert_memory_equal(a->states, b->states, a->length * d * sizeof(float));
+    for (int i = 0; i < config->decoder.layers; i++) {
+        assert_memory_equal(a->keys[i], b->keys[i], a->length * z * sizeof(float));
+        assert_memory_equal(a->values[i], b->values[i], a->length * d * sizeof(float));
+    }
+}
+
+/* Short and long sources, more than go through the encoder at once. */
+static void sources_are_the_same_together(void **state)
+{
+    enum { COUNT = 24, LONGEST = 300 };
+    Random random = {30};
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        MegaConfig config = translator(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 3);
+        MegaInput inputs[COUNT];
+        MegaEncoded *together[COUNT], *alone;
+        int32_t *tokens = malloc(COUNT * LONGEST * sizeof *tokens);
+        assert_non_null(tokens);
+        random_tokens(&random, tokens, COUNT * LONGEST, 33);
+        for (int i = 0; i < COUNT; i++)
+            inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens + i * LONGEST,
+                                    .length = (size_t)random_int(&random, 1, i % 3 ? 40 : LONGEST)};
+        assert_int_equal(mega_encode_all(session, inputs, COUNT, together, NULL), 0);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(mega_session_encode(session, &inputs[i], &alone, NULL), 0);
+            assert_same_encoded(&config, together[i], alone);
+            mega_encoded_free(alone);
+            mega_encoded_free(together[i]);
+        }
+        free(tokens);
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
+/* ---- Search and sampling -------------------------------------------------------------------- */
+
+static void batches_equal_single_sources(void **state)
+{
+    enum { COUNT = 6 };
+    Random random = {31};
+    (void)state;
+    for (int round = 0; round < 6; round++) {
+        MegaConfig config = translator(&random);
+        MegaModel *model = random_model(&config, &random);
+        MegaSession *session = new_session(model, 1 + round % 3);
+        MegaSearchOptions options = mega_search_defaults();
+        MegaTranslation together[COUNT], alone;
+        MegaInput inputs[COUNT];
+        int32_t tokens[COUNT][20];
+        options.beam = random_int(&random, 1, 6);
+        options.max_len_b = random_int(&random, 1, 40);
+        options.no_repeat_ngram = 2 * random_int(&random, 0, 1); /* 1 would bar </s> itself */
+        for (int i = 0; i < COUNT; i++) {
+            inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens[i],
+                                    .length = (size_t)random_int(&random, 1, 20)};
+            random_tokens(&random, tokens[i], inputs[i].length, 33);
+        }
+        assert_int_equal(
+            mega_session_translate(session, inputs, COUNT, &options, together, NULL), 0);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(
+                mega_session_translate(session, &inputs[i], 1, &options, &alone, NULL), 0);
+            assert_int_equal(alone.count, together[i].count);
+            assert_true(alone.count > 0);
+            for (int n = 0; n < alone.count; n++) {
+                const MegaHypothesis *a = &alone.hypotheses[n], *b = &together[i].hypotheses[n];
+                assert_int_equal(a->length, b->length);
+                assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
+                assert_int_equal(a->tokens[a->length - 1], 2);
+            }
+            mega_translation_free(&alone);
+            mega_translation_free(&together[i]);
+        }
+        mega_session_free(session);
+        mega_model_free(model);
+    }
+}
+
+static void prefixes_are_kept(void **state)
+{
+    Random random = {8};
+    MegaConfig config = translator(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    MegaSearchOptions options = mega_search_defaults();
+    int32_t source[] = {9, 8, 2}, prefix[] = {11, 7};
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3};
+    MegaTranslation result;
+    MegaError err = {0};
+    (void)state;
+    options.prefix = prefix;
+    options.prefix_length = 2;
+    options.max_len_b = 10;
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
+    assert_true(result.count > 0);
+    for (int i = 0; i < result.count; i++)
+        assert_memory_equal(result.hypotheses[i].tokens, prefix, sizeof prefix);
+    mega_translation_free(&result);
+    options.max_len_b = 2; /* nothing but the prefix */
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
+    assert_memory_equal(result.hypotheses[0].tokens, prefix, sizeof prefix);
+    assert_int_equal(result.hypotheses[0].length, 3);
+    mega_translation_free(&result);
+    options.max_len_b = 1;
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "the prefix has 2 tokens"));
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* Where nothing is allowed there is an error, and no result without hypotheses. */
+static void impossible_searches_are_refused(void **state)
+{
+    Random random = {14};
+    MegaConfig config = translator(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    int32_t source[] = {9, 8, 2};
+    MegaInput inputs[] = {{.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3},
+                          {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3}};
+    MegaTranslation results[2];
+    MegaError err = {0};
+    MegaSearchOptions options = mega_search_defaults();
+    (void)state;
+    options.min_len = 6;
+    options.max_len_b = 5;
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "at least 6 tokens, but at most 5"));
+    options.max_len_b = 6; /* just enough: six tokens and </s> */
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(results[i].count > 0);
+        for (int n = 0; n < results[i].count; n++)
+            assert_int_equal(results[i].hypotheses[n].length, 7);
+        mega_translation_free(&results[i]);
+    }
+    options = mega_search_defaults();
+    options.no_repeat_ngram = 1; /* bars </s>, which begins every history */
+    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
+                     MEGA_ERR_INPUT);
+    assert_null(results[0].hypotheses);
+    options = mega_search_defaults();
+    options.beam = 1024;
+    int count = INT_MAX / 1024 + 1;
+    MegaTranslation *many = malloc((size_t)count * sizeof *many);
+    assert_non_null(many);
+    assert_int_equal(mega_session_translate(session, inputs, count, &options, many, &err),
+                     MEGA_ERR_LIMIT);
+    free(many);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void samplers_follow_the_distribution(void **state)
+{
+    Random random = {4};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    MegaSampler *sampler, *same;
+    float logits[40];
+    int seen[40] = {0};
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        logits[i] = -20;
+    logits[1] = 50; /* <pad>, never drawn */
+    logits[5] = logf(0.5f);
+    logits[6] = logf(0.3f);
+    logits[7] = logf(0.2f);
+    options.seed = 12;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_new(&same, model, &options, NULL), 0);
+    for (int i = 0; i < 20000; i++) {
+        int32_t token = mega_sampler_next(sampler, logits);
+        assert_int_equal(token, mega_sampler_next(same, logits));
+        seen[token]++;
+    }
+    assert_true(abs(seen[5] - 10000) < 300 && abs(seen[6] - 6000) < 300 && seen[1] == 0);
+    mega_sampler_free(sampler);
+    mega_sampler_free(same);
+    options.top_p = 0.7; /* 5 and 6 */
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_in_range(mega_sampler_next(sampler, logits), 5, 6);
+    mega_sampler_free(sampler);
+    options.top_k = 1;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    mega_sampler_free(sampler);
+    options = mega_sampling_defaults();
+    options.greedy = true;
+    options.repetition_penalty = 3;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 was there: penalised */
+    mega_sampler_free(sampler);
+    mega_model_free(model);
+}
+
+/* A draw from the logits that mega_sampling_best asks for is that from all of them. */
+static void samplers_know_what_they_need(void **state)
+{
+    Random random = {6};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    (void)state;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    options.top_p = 0.9;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    for (int top = 0; top < 6; top++) {
+        MegaSampler *all, *some;
+        options.greedy = top == 0;
+        options.top_k = top;
+        options.temperature = 1.3;
+        size_t best = (size_t)mega_sampling_best(&options);
+        assert_in_range(best, 2, 7);
+        assert_int_equal(mega_sampler_new(&all, model, &options, NULL), 0);
+        assert_int_equal(mega_sampler_new(&some, model, &options, NULL), 0);
+        for (int draw = 0; draw < 200; draw++) {
+            float logits[40], sorted[40];
+            for (int i = 0; i < 40; i++)
+                logits[i] = sorted[i] = -0.1f * (float)random_int(&random, 1, 90);
+            int32_t token = mega_sampler_next(all, logits);
+            qsort(sorted, 40, sizeof *sorted, larger_first);
+            for (int i = 0; i < 40; i++)
+                logits[i] = logits[i] < sorted[best - 1] ? -INFINITY : logits[i];
+            assert_int_equal(mega_sampler_next(some, logits), token);
+        }
+        mega_sampler_free(all);
+        mega_sampler_free(some);
+    }
+    options.repetition_penalty = 1.1;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    mega_model_free(model);
+}
+
+static void samplers_pass_over_what_is_no_number(void **state)
+{
+    Random random = {5};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options[3];
+    float logits[40];
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        options[i] = mega_sampling_defaults();
+    options[1].greedy = true;
+    options[2].top_p = 0.5;
+    for (int i = 0; i < 3; i++) {
+        MegaSampler *sampler;
+        assert_int_equal(mega_sampler_new(&sampler, model, &options[i], NULL), 0);
+        for (int k = 0; k < 40; k++)
+            logits[k] = NAN;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        logits[9] = -3;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[10] = -INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[11] = INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        mega_sampler_free(sampler);
+    }
+    mega_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_equal_the_whole),
+        cmocka_unit_test(truncation_begins_at_its_length),
+        cmocka_unit_test(selected_sequences_keep_their_past),
+        cmocka_unit_test(the_best_do_not_need_all_tails),
+        cmocka_unit_test(searches_do_not_need_all_tails),
+        cmocka_unit_test(chunked_state_does_not_grow),
+        cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(overflows_are_reported),
+        cmocka_unit_test(sources_are_the_same_together),
+        cmocka_unit_test(batches_equal_single_sources),
+        cmocka_unit_test(prefixes_are_kept),
+        cmocka_unit_test(impossible_searches_are_refused),
+        cmocka_unit_test(samplers_follow_the_distribution),
+        cmocka_unit_test(samplers_know_what_they_need),
+        cmocka_unit_test(samplers_pass_over_what_is_no_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+/*
+ * test_golden.c - classifiers of the original implementation, stage by stage.
+ */
+#include "tests/unit/golden.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The running input's stages are compared with the arrays of these names. */
+typedef struct Watch {
+    Golden *golden;
+    int input;        /* N of in.N and out.N */
+    char debug[32];   /* prefix of its dbg arrays: "dbg.0" or "dbg.L23" */
+} Watch;
+
+/* "layer.0.ema" -> "layer0.ema", "layer.3" -> "layer3.out" */
+static void debug_name(const char *stage, char *out, size_t size)
+{
+    char part[16] = "";
+    int index;
+    if (sscanf(stage, "layer.%d.%15s", &index, part) >= 1)
+        snprintf(out, size, "layer%d.%s", index, part[0] ? part : "out");
+    else
+        snprintf(out, size, "%s", stage);
+}
+
+static void watch_stage(void *context, const char *stage, int number, const float *data,
+                        size_t rows, size_t columns)
+{
+    const Watch *watch = context;
+    char part[64], name[128];
+    MegaNpy positions = {0};
+    if (strcmp(stage, "pooled") == 0) {
+        snprintf(name, sizeof name, number ? "out.%d.rep1" : "out.%d.rep", watch->input);
+        golden_compare(watch->golden, name, data, 1, columns, NULL);
+        if (!mega_model_config(watch->golden->model)->head.layers) {
+            snprintf(name, sizeof name, "out.%d.features", watch->input);
+            golden_compare(watch->golden, name, data, 1, columns, NULL);
+        }
+        return;
+    }
+    debug_name(stage, part, sizeof part);
+    snprintf(name, sizeof name, "%s.positions", watch->debug);
+    bool sampled = golden_read(watch->golden, name, &positions);
+    snprintf(name, sizeof name, "%s.%s", watch->debug, part);
+    golden_compare(watch->golden, name, data, rows, columns, sampled ? &positions : NULL);
+    if (sampled)
+        mega_npy_free(&positions);
+}
+
+static bool load_input(const Golden *golden, int number, const char *suffix, MegaNpy *array,
+                       MegaInput *input)
+{
+    char name[64];
+    snprintf(name, sizeof name, "in.%d.%s", number, suffix);
+    if (!golden_read(golden, name, array))
+        return false;
+    *input = (MegaInput){.length = array->elements};
+    if (array->type == MEGA_NPY_I32) {
+        input->kind = MEGA_INPUT_TOKENS;
+        input->tokens = array->i32;
+    } else {
+        input->kind = array->rank == 3 ? MEGA_INPUT_IMAGE : MEGA_INPUT_SAMPLES;
+        input->values = array->f32;
+    }
+    if (array->rank == 3) {
+        input->channels = (int)array->shape[0];
+        input->height = (int)array->shape[1];
+        input->width = (int)array->shape[2];
+    }
+    return true;
+}
+
+static void check_input(Golden *golden, MegaSession *session, int number)
+{
+    MegaNpy arrays[2] = {{0}, {0}};
+    MegaInput inputs[2];
+    Watch watch = {.golden = golden, .input = number};
+    MegaError err = {0};
+    char name[64];
+    int count = mega_model_input_count(golden->model);
+    bool tokens = load_input(golden, number, "tokens", &arrays[0], &inputs[0]);
+    if (!tokens)
+        assert_true(load_input(golden, number, "values", &arrays[0], &inputs[0]));
+    if (count == 2)
+        assert_true(load_input(golden, number, "tokens1", &arrays[1], &inputs[1]));
+    if (tokens)
+        snprintf(watch.debug, sizeof watch.debug, "dbg.L%zu", inputs[0].length);
+    else
+        snprintf(watch.debug, sizeof watch.debug, "dbg.%d", number);
+    float *logits = calloc((size_t)mega_model_class_count(golden->model), sizeof *logits);
+    assert_non_null(logits);
+    mega_session_set_tap(session, watch_stage, &watch);
+    if (mega_session_classify(session, inputs, count, logits, &err))
+        fail_msg("%s: input %d: %s", golden->name, number, err.text);
+    snprintf(name, sizeof name, "out.%d.logits", number);
+    size_t before = golden->compared;
+    golden_compare(golden, name, logits, 1, (size_t)mega_model_class_count(golden->model), NULL);
+    assert_int_equal(golden->compared, before + 1);
+    free(logits);
+    mega_npy_free(&arrays[0]);
+    mega_npy_free(&arrays[1]);
+}
+
+static void check_case(Golden *golden, MegaSession *session)
+{
+    char name[1024];
+    int number = 0;
+    for (;; number++) {
+        snprintf(name, sizeof name, "%s/out.%d.logits.npy", golden->folder, number);
+        if (access(name, R_OK) != 0)
+            break;
+        check_input(golden, session, number);
+    }
+    assert_true(number > 0);
+}
+
+static const char *const kinds[] = {"lra_text", "lra_image", "sc_raw", "vision_mega", NULL};
+
+static void committed_fixtures(void **state)
+{
+    (void)state;
+    golden_committed(kinds, check_case);
+}
+
+static void all_fixtures(void **state)
+{
+    (void)state;
+    golden_all(kinds, check_case);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(committed_fixtures),
+        cmocka_unit_test(all_fixtures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,259 @@
+/*
+ * detection.c - see detection.h.
+ */
+#include "tools/convert/families/detection.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Tensors and arguments ------------------------------------------------------------------ */
+
+const MegaCheckpointTensor *find(const Detection *detection, const char *name)
+{
+    return architecture_find(detection->out, name);
+}
+
+/* The original's name of a tensor of a layer, without the checkpoint's prefix. */
+static void layer_name(const Detection *detection, int layer, const char *name, char out[256])
+{
+    snprintf(out, 256, "%s%d.%s", detection->names->layers, layer, name);
+}
+
+static const MegaCheckpointTensor *find_in_layer(const Detection *detection, int layer,
+                                                 const char *name)
+{
+    char full[256];
+    layer_name(detection, layer, name, full);
+    return find(detection, full);
+}
+
+int dimension(const MegaCheckpointTensor *tensor, int axis)
+{
+    if (!tensor || axis >= tensor->rank || tensor->shape[axis] > INT32_MAX)
+        return 0;
+    return (int)tensor->shape[axis];
+}
+
+/* A size of the model, read from a tensor of layer 0 that every checkpoint has. */
+static int layer_size(const Detection *detection, const char *name, int axis, int *out)
+{
+    const MegaCheckpointTensor *tensor = find_in_layer(detection, 0, name);
+    char full[256];
+    *out = dimension(tensor, axis);
+    if (*out > 0)
+        return 0;
+    layer_name(detection, 0, name, full);
+    if (!tensor)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "tensor '%s%s' is missing; a size of the model is read from it",
+                         detection->out->names.prefix, full);
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "tensor '%s' has %d dimensions or a size out of range; dimension %d is a size "
+                     "of the model",
+                     tensor->name, tensor->rank, axis);
+}
+
+void need(Detection *detection, const char *name, const char *what)
+{
+    size_t used = strlen(detection->missing);
+    char text[128];
+    snprintf(text, sizeof text, "%s (%s)", name, what);
+    if (strstr(detection->missing, text)) /* an encoder and a decoder need the same ones */
+        return;
+    snprintf(detection->missing + used, sizeof detection->missing - used, "%s%s",
+             used ? ", " : "", text);
+}
+
+int named(Detection *detection, const char *name, const char *other_name, const char *what,
+                 int (*by_name)(const char *), int fallback, int *out)
+{
+    const json_t *value = argument(detection->args, name, other_name);
+    if (!json_is_string(value)) {
+        *out = fallback;
+        if (fallback < 0)
+            need(detection, name, what);
+        return 0;
+    }
+    *out = by_name(json_string_value(value));
+    if (*out < 0)
+        return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
+                         "argument %s is '%.60s', which is not supported",
+                         json_object_get(detection->args, name) ? name : other_name,
+                         json_string_value(value));
+    return 0;
+}
+
+int length_argument(Detection *detection, const char *name, const char *other_name,
+                           const char *what, int *out)
+{
+    if (!argument(detection->args, name, other_name))
+        need(detection, name, what);
+    int code = argument_integer(detection->args, name, other_name, 0, out, detection->err);
+    if (*out < 0)
+        *out = 0;
+    return code;
+}
+
+int flag_argument(const Detection *detection, const char *name, const char *other_name,
+                         bool *out)
+{
+    const json_t *value = argument(detection->args, name, other_name);
+    int number = 0, code = 0;
+    *out = json_is_true(value);
+    if (json_is_boolean(value))
+        return 0;
+    code = argument_integer(detection->args, name, other_name, 0, &number, detection->err);
+    *out = number != 0;
+    return code;
+}
+
+/* ---- The stack ------------------------------------------------------------------------------ */
+
+/* From the tensors of a norm; -1 when there are none. */
+static int norm_of_tensors(const Detection *detection, const char *prefix)
+{
+    char name[160];
+    const char *const parts[] = {"running_mean", "scalar", "bias", "weight"};
+    const int kinds[] = {MEGA_NORM_BATCH, MEGA_NORM_SCALE, MEGA_NORM_LAYER, MEGA_NORM_RMS};
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%snorm.%s", prefix, parts[i]);
+        if (find_in_layer(detection, 0, name))
+            return kinds[i];
+    }
+    return -1;
+}
+
+static int detect_norm(Detection *detection, MegaStackConfig *stack)
+{
+    const char *final = detection->names->final_norm;
+    int found = norm_of_tensors(detection, "mega_layer.norm."), said;
+    int code = named(detection, "norm_type", "normalization_type", "kind of normalisation",
+                     mega_norm_by_name, found, &said);
+    if (code)
+        return code;
+    if (found >= 0 && said >= 0 && found != said)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "the arguments say %s, but the tensors are those of %s",
+                         mega_norm_name((MegaNormKind)said), mega_norm_name((MegaNormKind)found));
+    stack->norm = said >= 0 ? (MegaNormKind)said : MEGA_NORM_LAYER;
+    char weight[96], scalar[96], mean[96];
+    snprintf(weight, sizeof weight, "%s.weight", final);
+    snprintf(scalar, sizeof scalar, "%s.scalar", final);
+    snprintf(mean, sizeof mean, "%s.running_mean", final);
+    stack->norm_affine = find_in_layer(detection, 0, "mega_layer.norm.norm.weight") ||
+                         find_in_layer(detection, 0, "mega_layer.norm.norm.scalar");
+    stack->final_norm_affine = find(detection, weight) || find(detection, scalar);
+    stack->final_norm = stack->final_norm_affine || find(detection, mean) != NULL;
+    return 0;
+}
+
+int detect_bias(Detection *detection, MegaStackConfig *stack)
+{
+    const MegaCheckpointTensor *table =
+        find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
+    int length = dimension(table, 0), positions = length / 2 + 1;
+    stack->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
+    if (!table)
+        return argument_integer(detection->args, detection->names->positions,
+                                detection->names->other_positions, 1024, &stack->max_positions,
+                                detection->err);
+    if (length % 2 == 0)
+        return mega_fail(
+            detection->err, MEGA_ERR_MODEL,
+            "the relative position bias has %d entries, but an odd number was expected", length);
+    if (stack->chunk > 0 && positions != stack->chunk)
+        return mega_fail(
+            detection->err, MEGA_ERR_MODEL,
+            "the relative position bias has %d entries, which suits a chunk size of %d, "
+            "not %d",
+            length, positions, stack->chunk);
+    stack->max_positions = positions;
+    return 0;
+}
+
+/* The last layers of a damaged checkpoint may be missing. */
+static int check_count(const Detection *detection, int layers)
+{
+    const char *name = detection->names->count;
+    int said = layers;
+    int code =
+        name ? argument_integer(detection->args, name, NULL, layers, &said, detection->err) : 0;
+    if (!code && said != layers)
+        code = mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "argument %s is %d, but the number of layers in the checkpoint is %d "
+                         "(tensors '%s%sN.mega_layer.move.omega')",
+                         name, said, layers, detection->out->names.prefix,
+                         detection->names->layers);
+    return code;
+}
+
+int detect_layers(Detection *detection, MegaStackConfig *stack)
+{
+    int attention = 0, activation = 0;
+    int code = named(detection, "activation_fn", NULL, "activation function",
+                     mega_activation_by_name, MEGA_ACTIVATION_SILU, &activation);
+    if (!code && detection->out->source == MEGA_SOURCE_FAIRSEQ)
+        code = named(detection, "attention_activation_fn", NULL, "attention function",
+                     mega_attention_by_name, -1, &attention);
+    if (code)
+        return code;
+    stack->activation = (MegaActivation)activation;
+    stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
+    while (find_in_layer(detection, stack->layers, "mega_layer.move.omega"))
+        stack->layers++;
+    if ((code = check_count(detection, stack->layers)))
+        return code;
+    const struct {
+        const char *tensor;
+        int axis, *to;
+    } sizes[] = {
+        {"mega_layer.move.omega", 0, &stack->width},
+        {"mega_layer.v_proj.weight", 0, &stack->hidden},
+        {"mega_layer.gamma", 1, &stack->zdim},
+        {"mega_layer.move.gamma", 1, &stack->ndim},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if ((code = layer_size(detection, sizes[i].tensor, sizes[i].axis, sizes[i].to)))
+            return code;
+    stack->ffn = dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
+    int channels = dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
+    stack->bidirectional = channels / 2 == stack->width && channels % 2 == 0;
+    return detect_norm(detection, stack);
+}
+
+int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
+{
+    const StackNames *names = detection->names;
+    bool embed_norm = false, no_affine = false;
+    char weight[96], scalar[96];
+    int code = detect_layers(detection, stack);
+    if (!code)
+        code = length_argument(detection, "truncation_length", NULL, "EMA truncation",
+                               &stack->truncation);
+    if (!code && detection->chunk_size < 0)
+        code = length_argument(detection, names->chunk, names->other_chunk, "chunk size",
+                               &stack->chunk);
+    if (!code)
+        code = flag_argument(detection, "encoder_normalize_before", "normalize_before",
+                             &stack->pre_norm);
+    if (!code)
+        code = flag_argument(detection, "normalize_embedding", NULL, &embed_norm);
+    if (!code)
+        code = flag_argument(detection, "no_affine_final_norm", NULL, &no_affine);
+    if (code)
+        return code;
+    if (detection->chunk_size >= 0)
+        stack->chunk = (int)detection->chunk_size;
+    if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
+        need(detection, "normalize_before", "pre-norm or post-norm");
+    stack->final_norm |= stack->pre_norm;
+    if (stack->pre_norm && !stack->final_norm_affine) {
+        stack->final_norm_affine = !no_affine; /* its tensors are missing then */
+        if (!argument(detection->args, "no_affine_final_norm", NULL))
+            need(detection, "no_affine_final_norm", "whether the final norm has no weights");
+    }
+    snprintf(weight, sizeof weight, "%s.weight", names->embed_norm);
+    snprintf(scalar, sizeof scalar, "%s.scalar", names->embed_norm);
+    stack->embed_norm = embed_norm || find(detection, weight) || find(detection, scalar);
+    return detect_bias(detection, stack);
+}

@@ -1,0 +1,658 @@
+/*
+ * classify.c - mega-run classify: names what is in each input.
+ *
+ * Inputs stream through one reader and one session: one bad input does not stop the others, and
+ * each result is out before the next input is opened. Windows of a recording are results of their
+ * own or, with --threshold, go through events.c; either is out before more of a pipe is read.
+ */
+#define _GNU_SOURCE /* strchrnul */
+#include <errno.h>
+#include <fts.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/base/input_stream.h"
+#include "tools/common/progress.h"
+#include "tools/run/command_line.h"
+#include "tools/run/events.h"
+#include "tools/run/find_model.h"
+#include "tools/run/input.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/predict.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/verbose.h"
+
+static const char help[] =
+    "Usage: mega-run classify [-m MODEL] INPUT...\n"
+    "\n"
+    "Names what is in recordings, pictures or texts. A folder stands for all files in it, '-' for\n"
+    "standard input. Without -m the shipped model for that kind of input is taken. A pair model\n"
+    "takes its inputs two by two; a last one without partner has a TAB between its two texts.\n"
+    "\n"
+    "Prints label and probability; with several inputs the path before them; with --window the\n"
+    "seconds where the window begins and ends. With --threshold there is one line for an event,\n"
+    "such as a word, as soon as a window has made its average probability reach P. It lasts until\n"
+    "the average is below P / 2, or below P and that of another label is larger. A recording that\n"
+    "is longer than the model's clip gives events by itself: windows of a clip, a quarter of it\n"
+    "apart, P 0.5, none of labels like _silence_; --top and --json look at the first clip only.\n"
+    "\n"
+    "  -m, --model FILE        the model\n"
+    "      --top K             the K best labels, one a line (1)\n"
+    "      --json              one JSON object a line\n"
+    "      --window S          classify windows of S seconds of a recording\n"
+    "      --hop S             from one window to the next (the window's length)\n"
+    "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
+    "      --smooth N          it is the average of the last N windows (3)\n"
+    "      --ignore LABELS     no events of these, such as _silence_,_unknown_\n"
+    "      --ends              print events when they end, with their end and highest probability\n"
+    "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
+    "      --partial           take what is there of a recording that is cut short\n"
+    "      --ids               input is token ids, used as they are\n"
+    "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
+    "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
+    "  -0, --null              the paths of --files-from end in NUL\n"
+    "  -t, --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
+    "      --time              print how long loading, reading and running took\n"
+    "  -q, --quiet             no message about inputs that fail\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 all inputs were classified, 1 some were not, 2 wrong usage.\n";
+
+#define MAX_IGNORES 64
+#define DEFAULT_SMOOTH 3
+#define SCAN_THRESHOLD 0.5 /* of events in long recordings */
+
+typedef struct Options {
+    const char *model, *files_from;
+    const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
+    int ignore_count;
+    InputOptions input;
+    double threshold; /* 0: no events */
+    int top, smooth;
+    MegaSessionOptions session;
+    bool json, ends, null, time, quiet, verbose;
+} Options;
+
+/* One model and what runs it. */
+typedef struct Engine {
+    char *path;
+    MegaModel *model;
+    MegaSession *session;
+    InputReader *reader;
+    float *probabilities; /* [classes] */
+    int *order;           /* [classes], best first */
+    Events *events;       /* NULL without --threshold, and before a long recording comes */
+    double *sums;         /* [classes] of the probabilities of a long recording's windows */
+    char *waiting;        /* the first of a pair */
+} Engine;
+
+#define KIND_COUNT (INPUT_TEXT + 1)
+
+typedef struct Classifier {
+    const Options *options;
+    bool explained; /* what is printed of a long recording */
+    InputKind kind; /* of the input that came last */
+    Engine engines[KIND_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
+                                   the first one serves all */
+    bool show_path;
+    int status;
+    double loading, reading, running; /* seconds */
+    uint64_t done;                    /* clips that were classified */
+} Classifier;
+
+/* ---- Results -------------------------------------------------------------------------------- */
+
+/* The first `top` entries of order become the best classes; equal ones by their number. */
+static void rank_classes(Engine *engine, int top)
+{
+    int classes = mega_model_class_count(engine->model);
+    for (int i = 0; i < classes; i++)
+        engine->order[i] = i;
+    for (int i = 0; i < top && i < classes; i++) {
+        int best = i;
+        for (int j = i + 1; j < classes; j++)
+            if (engine->probabilities[engine->order[j]] >
+                engine->probabilities[engine->order[best]])
+                best = j;
+        int index = engine->order[best];
+        memmove(engine->order + i + 1, engine->order + i, (size_t)(best - i) * sizeof index);
+        engine->order[i] = index;
+    }
+}
+
+static json_t *class_object(const Engine *engine, int index, double probability)
+{
+    char number[16];
+    return json_pack("{s:o,s:i,s:f}", "label",
+                     json_text(class_name(engine->model, index, number)), "index", index,
+                     "probability", probability);
+}
+
+/* What the lines about an input begin with. */
+static json_t *input_object(const Engine *engine, const char *path)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "input", json_text(path));
+    json_object_set_new(object, "model", json_text(engine->path));
+    return object;
+}
+
+static void set_span(json_t *object, double start, double end)
+{
+    json_object_set_new(object, "start", json_real(start));
+    json_object_set_new(object, "end", json_real(end));
+}
+
+static void print_json(const Classifier *c, const Engine *engine, const char *path,
+                       const Input *input, int top)
+{
+    json_t *object = input_object(engine, path), *list = json_array();
+    if (c->options->input.window > 0 || input->is_cut)
+        set_span(object, input->start, input->end);
+    for (int i = 0; i < top; i++) {
+        int index = engine->order[i];
+        json_array_append_new(list, class_object(engine, index,
+                                                 (double)engine->probabilities[index]));
+    }
+    json_object_update(object, json_array_get(list, 0));
+    json_object_set_new(object, "top", list);
+    print_json_line(object);
+}
+
+static void print_result(const Classifier *c, const Engine *engine, const char *path,
+                         const Input *input)
+{
+    int classes = mega_model_class_count(engine->model);
+    int top = c->options->top < classes ? c->options->top : classes;
+    if (c->options->json) {
+        print_json(c, engine, path, input, top);
+        return;
+    }
+    for (int i = 0; i < top; i++) {
+        char number[16];
+        if (c->show_path)
+            printf("%s\t", path);
+        if (c->options->input.window > 0)
+            printf("%.2f\t%.2f\t", input->start, input->end);
+        printf("%s\t%.4f\n", class_name(engine->model, engine->order[i], number),
+               (double)engine->probabilities[engine->order[i]]);
+    }
+    fflush(stdout);
+}
+
+/* Where an event comes from. */
+typedef struct Heard {
+    const Classifier *c;
+    const Engine *engine;
+    const char *path;
+    size_t windows; /* of a long recording */
+    double end;     /* of the last one, seconds */
+    int events;     /* that were printed */
+} Heard;
+
+static void print_event(void *context, EventMoment moment, const Event *event)
+{
+    Heard *heard = context;
+    const Classifier *c = heard->c;
+    char number[16];
+    if (moment != (c->options->ends || heard->windows ? EVENT_ENDS : EVENT_BEGINS))
+        return;
+    heard->events++;
+    if (c->options->json) {
+        json_t *object = input_object(heard->engine, heard->path);
+        json_t *found = class_object(heard->engine, event->label, event->probability);
+        set_span(object, event->start, event->end);
+        json_object_update(object, found);
+        json_decref(found);
+        print_json_line(object);
+        return;
+    }
+    if (c->show_path)
+        printf("%s\t", heard->path);
+    printf("%.2f\t%.2f\t%s\t%.4f\n", event->start, event->end,
+           class_name(heard->engine->model, event->label, number), event->probability);
+    fflush(stdout);
+}
+
+/* Between two events of a stream there may be hours without a write that could fail: a reader that
+ * has gone is noticed before the next window. */
+static void heed_closed_output(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) == 1 && (output.revents & POLLERR))
+        raise(SIGPIPE);
+}
+
+static void fail_input(Classifier *c, const char *path, const MegaError *err)
+{
+    c->status = 1;
+    if (!c->options->quiet)
+        report("%s", err->text);
+    if (c->options->json)
+        print_json_line(
+            json_pack("{s:o,s:o}", "input", json_text(path), "error", json_error(err)));
+}
+
+/* ---- Running -------------------------------------------------------------------------------- */
+
+/* The labels of --ignore. */
+static int ignore_labels(const Options *options, const Engine *engine, MegaError *err)
+{
+    for (int i = 0; i < options->ignore_count; i++) {
+        for (const char *at = options->ignores[i], *end; *at; at = *end ? end + 1 : end) {
+            end = strchrnul(at, ',');
+            int label = find_class(engine->model, at, (size_t)(end - at));
+            if (label < 0)
+                return mega_fail(err, MEGA_ERR_ARGUMENT,
+                                 "--ignore: '%.*s' is neither a class of %s nor the number of one; "
+                                 "'mega-run inspect --json' lists them",
+                                 (int)(end - at < 60 ? end - at : 60), at, engine->path);
+            events_ignore(engine->events, label);
+        }
+    }
+    return 0;
+}
+
+static int load_events(const Options *options, Engine *engine, MegaError *err)
+{
+    if (options->threshold <= 0)
+        return 0;
+    int code = events_new(&engine->events, mega_model_class_count(engine->model),
+                          options->threshold, options->smooth, err);
+    return code ? code : ignore_labels(options, engine, err);
+}
+
+static int fail_other_model(const Engine *engine, InputKind kind, MegaError *err)
+{
+    char purpose[32];
+    snprintf(purpose, sizeof purpose, "for %s", kind_name(kind));
+    return fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind, err);
+}
+
+/* kind: of the first input. */
+static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
+{
+    double begun = clock_seconds();
+    InputOptions input = c->options->input;
+    int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
+                          kind, c->options->session.max_memory, err);
+    if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
+        code = fail_other_model(engine, kind, err);
+    input.warn = c->options->quiet ? NULL : report_warning;
+    if (!code)
+        code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
+    if (!code)
+        code = input_reader_new(&engine->reader, engine->model, &input, err);
+    if (!code) {
+        size_t classes = (size_t)mega_model_class_count(engine->model);
+        engine->probabilities = malloc(classes * sizeof *engine->probabilities);
+        engine->order = malloc(classes * sizeof *engine->order);
+        if (!engine->probabilities || !engine->order)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
+    }
+    if (!code)
+        code = load_events(c->options, engine, err);
+    const double seconds = clock_seconds() - begun;
+    c->loading += seconds;
+    if (!code && c->options->verbose)
+        verbose_session(engine->path, engine->session, seconds);
+    return code;
+}
+
+static void free_engine(Engine *engine)
+{
+    input_reader_free(engine->reader);
+    mega_session_free(engine->session);
+    mega_model_free(engine->model);
+    free(engine->path);
+    free(engine->probabilities);
+    free(engine->order);
+    free(engine->sums);
+    events_free(engine->events);
+    free(engine->waiting);
+    *engine = (Engine){0};
+}
+
+/* ---- Recordings longer than a clip ---------------------------------------------------------- */
+
+/* Labels such as _silence_ are no events. */
+static bool is_background(const char *label)
+{
+    const size_t length = label ? strlen(label) : 0;
+    return length > 2 && label[0] == '_' && label[length - 1] == '_';
+}
+
+static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError *err)
+{
+    const int classes = mega_model_class_count(engine->model);
+    if (!engine->sums && !(engine->sums = calloc((size_t)classes, sizeof *engine->sums)))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
+    memset(engine->sums, 0, (size_t)classes * sizeof *engine->sums);
+    if (!engine->events) {
+        int code = events_new(&engine->events, classes, SCAN_THRESHOLD, DEFAULT_SMOOTH, err);
+        if (code)
+            return code;
+        for (int i = 0; i < classes; i++)
+            if (is_background(mega_model_label(engine->model, i)))
+                events_ignore(engine->events, i);
+    }
+    const double clip = input_reader_clip(engine->reader);
+    if (!c->options->quiet && !c->explained)
+        report("%s is longer than the model's clip of %g s: printed are the seconds where "
+               "something begins and ends; --window %g shows every window",
+               mega_source_name(path), clip, clip);
+    c->explained = true;
+    return 0;
+}
+
+static void add_window(Engine *engine, Heard *heard, const Input *input)
+{
+    heard->windows++;
+    heard->end = input->end;
+    for (int i = 0; i < mega_model_class_count(engine->model); i++)
+        engine->sums[i] += (double)engine->probabilities[i];
+}
+
+/* A long recording without an event: what it is on average. */
+static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
+{
+    Event whole = {.end = heard->end};
+    if (!heard->windows || heard->events)
+        return;
+    for (int i = 0; i < mega_model_class_count(engine->model); i++)
+        if (engine->sums[i] > engine->sums[whole.label])
+            whole.label = i;
+    whole.probability = engine->sums[whole.label] / (double)heard->windows;
+    if (!c->options->quiet)
+        report("%s: nothing reached probability %g; the line is the average of the recording",
+               mega_source_name(heard->path), SCAN_THRESHOLD);
+    print_event(heard, EVENT_ENDS, &whole);
+}
+
+/* The probabilities of an input become lines. */
+static void take_result(const Classifier *c, Engine *engine, Heard *heard, const Input *input)
+{
+    if (input->scanned)
+        add_window(engine, heard, input);
+    if (c->options->threshold > 0 || input->scanned) {
+        events_add(engine->events, engine->probabilities, input->start, input->end, print_event,
+                   heard);
+        heed_closed_output();
+        return;
+    }
+    rank_classes(engine, c->options->top);
+    print_result(c, engine, heard->path, input);
+    if (input->is_cut && !c->options->quiet)
+        report_cut(engine->reader, heard->path, input, "--window");
+}
+
+/* One path, or a pair, through reader and session: one result, or one for each window. */
+static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
+{
+    MegaError err = {0};
+    Heard heard = {.c = c, .engine = engine, .path = path};
+    double begun = clock_seconds();
+    int more = input_reader_begin(engine->reader, path, second, &err);
+    if (more == MEGA_ERR_INPUT && c->options->model && c->kind != model_kind(engine->model))
+        advise_classifier(c->kind, &err);
+    for (more = more ? more : 1; more > 0;) {
+        Input input = {0};
+        more = input_reader_next(engine->reader, &input, &err);
+        c->reading += clock_seconds() - begun;
+        begun = clock_seconds();
+        if (more > 0) {
+            int code = predict(engine->probabilities, engine->session, engine->model, &input, path,
+                               &err);
+            c->running += clock_seconds() - begun;
+            c->done += code == 0;
+            if (!code && input.scanned && !heard.windows)
+                code = begin_scan(c, engine, path, &err);
+            if (code)
+                more = code;
+            else
+                take_result(c, engine, &heard, &input);
+            begun = clock_seconds();
+        }
+        input_free(&input);
+    }
+    if (engine->events)
+        events_finish(engine->events, print_event, &heard);
+    if (more == 0)
+        finish_scan(c, engine, &heard);
+    if (more < 0)
+        fail_input(c, path, &err);
+}
+
+/* What an input is. */
+static InputKind kind_of(const Options *options, const char *path)
+{
+    if (options->input.has_raw)
+        return INPUT_AUDIO;
+    return options->input.ids ? INPUT_TEXT : input_sniff(path);
+}
+
+/* Pair models hold the first of two paths back. Returns false when nothing further can work. */
+static bool take_path(Classifier *c, const char *path)
+{
+    MegaError err = {0};
+    const InputKind kind = c->kind = kind_of(c->options, path);
+    Engine *engine = &c->engines[c->options->model ? INPUT_UNKNOWN : kind];
+    if (kind == INPUT_UNKNOWN && !c->options->model) {
+        input_fail_unknown(path, &err);
+        fail_input(c, path, &err);
+        return true;
+    }
+    if (!engine->model && load_engine(c, engine, kind, &err)) {
+        free_engine(engine);
+        if (!c->options->model) { /* another kind of input may have a model */
+            MegaError inner = err;
+            mega_fail(&err, inner.code, "%s: %s", mega_source_name(path), inner.text);
+            fail_input(c, path, &err);
+            return true;
+        }
+        report("%s", err.text);
+        c->status = 1;
+        return false;
+    }
+    if (mega_model_input_count(engine->model) == 1) {
+        classify_path(c, engine, path, NULL);
+    } else if (engine->waiting) {
+        classify_path(c, engine, engine->waiting, path);
+        free(engine->waiting);
+        engine->waiting = NULL;
+    } else {
+        engine->waiting = strdup(path);
+    }
+    return !ferror(stdout);
+}
+
+/* ---- Where paths come from ------------------------------------------------------------------ */
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+/* Something that was named, but of which nothing can be read. */
+static void fail_path(Classifier *c, const char *path, const char *reason)
+{
+    MegaError err = {0};
+    mega_fail(&err, MEGA_ERR_IO, "cannot read %s: %s", path, reason);
+    fail_input(c, path, &err);
+}
+
+static bool take_entry(Classifier *c, FTS *walk, FTSENT *entry, size_t *files)
+{
+    const bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden)
+            fts_set(walk, entry, FTS_SKIP);
+        return true;
+    case FTS_F:
+        *files += !hidden;
+        return hidden || take_path(c, entry->fts_path);
+    case FTS_SLNONE:
+        *files += !hidden;
+        if (!hidden)
+            fail_path(c, entry->fts_path, "a link that leads nowhere");
+        return true;
+    case FTS_ERR:
+    case FTS_DNR:
+    case FTS_NS: fail_path(c, entry->fts_path, strerror(entry->fts_errno)); return true;
+    default: return true; /* the way back up, loops of links, devices */
+    }
+}
+
+static bool take_folder(Classifier *c, const char *path)
+{
+    char *const roots[] = {(char *)path, NULL};
+    FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
+    bool going = true;
+    size_t files = 0;
+    if (!walk) {
+        fail_path(c, path, strerror(errno));
+        return true;
+    }
+    for (FTSENT *entry; going && (entry = fts_read(walk));)
+        going = take_entry(c, walk, entry, &files);
+    fts_close(walk);
+    if (going && files == 0)
+        fail_path(c, path, "there is no file in this folder");
+    return going;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return strcmp(path, "-") != 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static bool take_argument(Classifier *c, const char *path)
+{
+    tell_of_terminal(path);
+    return is_folder(path) ? take_folder(c, path) : take_path(c, path);
+}
+
+static void take_list(Classifier *c, const char *path)
+{
+    const MegaTextRules rules = {
+        .what = "a list of files without --null", .bytes = MEGA_TEXT_PATHS, .marks_inside = true};
+    char *paths[] = {(char *)path};
+    LineReader reader;
+    MegaError err = {0};
+    bool going = true;
+    int more = line_reader_begin(&reader, paths, 1, &rules, &err) ? -1 : 1;
+    reader.null = c->options->null;
+    while (going && more > 0 && (more = line_reader_next(&reader, &err)) > 0)
+        if (reader.size > 0)
+            going = take_argument(c, reader.text);
+    if (more < 0)
+        fail_input(c, path, &err);
+    line_reader_end(&reader);
+}
+
+static int run(const Options *options, int count, char **paths)
+{
+    Classifier c = {.options = options};
+    c.show_path = count > 1 || options->files_from || is_folder(paths[0]);
+    bool going = true;
+    for (int i = 0; i < count && going; i++)
+        going = take_argument(&c, paths[i]);
+    if (going && options->files_from)
+        take_list(&c, options->files_from);
+    for (int i = 0; i < KIND_COUNT; i++) {
+        /* a pair model's last path without a partner must hold both texts */
+        if (c.engines[i].waiting)
+            classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
+        free_engine(&c.engines[i]);
+    }
+    if (options->verbose && c.done)
+        verbose_end(c.done, "input", c.reading + c.running);
+    if (options->time)
+        fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
+                1e3 * c.reading, 1e3 * c.running);
+    return finish_output(c.status);
+}
+
+/* Options that make no sense without another; returns the exit status. */
+static int check_usage(const Options *options, bool has_input)
+{
+    const bool events = options->threshold > 0;
+    if (!has_input)
+        return usage_error("classify", "no input was given");
+    if (options->input.hop > 0 && options->input.window <= 0)
+        return usage_error("classify", "--hop needs --window");
+    if (events && options->input.window <= 0)
+        return usage_error("classify", "--threshold needs --window");
+    if (!events && (options->smooth || options->ignore_count || options->ends))
+        return usage_error("classify", "%s needs --threshold",
+                           options->smooth         ? "--smooth"
+                           : options->ignore_count ? "--ignore"
+                                                   : "--ends");
+    if (events && options->top)
+        return usage_error("classify", "--top is for windows: it does not go with --threshold");
+    return 0;
+}
+
+static int take_ignore(const CommandOption *option, const char *value, MegaError *err)
+{
+    Options *options = option->out;
+    if (options->ignore_count == MAX_IGNORES)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--ignore may be given %d times", MAX_IGNORES);
+    options->ignores[options->ignore_count++] = value;
+    return 0;
+}
+
+int command_classify(int argc, char **argv)
+{
+    Options options = {0};
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "top", .also = "top-k topk", .hints = "n", .take = take_int, .out = &options.top,
+         .least = 1, .most = 1 << 24},
+        JSON_OPTION(&options.json),
+        {.name = "window", .take = take_seconds, .out = &options.input.window},
+        {.name = "hop", .take = take_seconds, .out = &options.input.hop},
+        {.name = "threshold", .take = take_probability, .out = &options.threshold},
+        {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
+         .most = EVENTS_MAX_SMOOTH},
+        {.name = "ignore", .take = take_ignore, .out = &options},
+        {.name = "ends", .take = take_flag, .out = &options.ends},
+        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "partial", .take = take_flag, .out = &options.input.partial},
+        {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
+        {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},
+        {.name = "null", .letter = '0', .take = take_flag, .out = &options.null},
+        SESSION_OPTIONS(&options.session),
+        {.name = "time", .take = take_flag, .out = &options.time},
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&options.verbose),
+        {.name = "input", .letter = 'i', .also = "file", .hints = "f", .take = take_input},
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"classify", help, table}, argc, argv, &inputs,
+                           &status))
+        return status;
+    status = check_usage(&options, inputs || options.files_from);
+    if (status)
+        return status;
+    /* one result an input, where a program may count on it */
+    options.input.scan = !options.json && !options.top && options.input.window == 0;
+    if (!options.top)
+        options.top = 1;
+    if (!options.smooth)
+        options.smooth = DEFAULT_SMOOTH;
+    options.input.max_memory = options.session.max_memory;
+    return run(&options, inputs, argv + 1);
+}

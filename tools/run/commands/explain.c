@@ -1,0 +1,182 @@
+/*
+ * explain.c - mega-run explain: what a model looked at in one input, as a picture.
+ */
+#include "tools/run/pictures/explain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/base/input_stream.h"
+#include "formats/text/tokenizer.h"
+#include "tools/run/command_line.h"
+#include "tools/run/find_model.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
+
+static const char help[] =
+    "Usage: mega-run explain [-m MODEL] INPUT -o FILE.svg|FILE.png\n"
+    "\n"
+    "Draws an input and what a model looked at in it.\n"
+    "\n"
+    "A classifier: the recording with its spectrogram, the picture or the text; for every layer\n"
+    "the attention that each place got, its gate, and how far the EMA reaches; the probabilities.\n"
+    "A pair model takes two inputs, or a text with a TAB.\n"
+    "A translator: which source symbols each target symbol looked at, and how sure it was.\n"
+    "A language model: how surprising each symbol was.\n"
+    "\n"
+    "For the last two INPUT is the text itself, or a file: its first line for a translator, all\n"
+    "of it for a language model. '-' is standard input. Without -m the shipped model for the kind\n"
+    "of input is taken; what is neither sound nor picture is translated.\n"
+    "\n"
+    "  -m, --model FILE        the model\n"
+    "  -o, --output FILE       the picture; its suffix says which kind\n"
+    "      --json              print what was drawn as a JSON object\n"
+    "      --text TEXT         the input is TEXT, whatever it looks like\n"
+    "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
+    "      --partial           take what is there of a recording that is cut short\n"
+    "      --ids               input is token ids, used as they are\n"
+    "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
+    "      --pre-tokenized     text is tokenised already\n"
+    "  -t, --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"
+    "usage.\n";
+
+/* The text that the input stands for; of a file for a translator its first line. */
+static int read_text(const ExplainOptions *options, const char *input, bool line,
+                     const MegaTextRules *rules, MegaBuffer *out, const char **name, MegaError *err)
+{
+    if (!line)
+        return read_text_argument(out, input, options->text, rules, name, err);
+    char *paths[] = {(char *)input};
+    LineReader reader;
+    int code = line_reader_begin(&reader, paths, 1, rules, err);
+    reader.arguments = options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
+    int more = code ? code : line_reader_next(&reader, err);
+    if (more > 0)
+        mega_put_bytes(out, reader.text, reader.size);
+    if (more == 0)
+        more = mega_fail(err, MEGA_ERR_INPUT, "%s is empty",
+                         reader.name ? reader.name : mega_source_name(input));
+    line_reader_end(&reader);
+    return more < 0 ? more : out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory") : 0;
+}
+
+static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
+                   MegaError *err)
+{
+    MegaTask task = mega_model_task(model);
+    MegaSession *session = NULL;
+    MegaBuffer text = {0};
+    const char *name = NULL;
+    int code = 0;
+    if (options->text && task == MEGA_TASK_CLASSIFY)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
+    if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))
+        return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
+                         inputs[count - 1]);
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
+                                                      options->input.ids, "a text");
+    if (task != MEGA_TASK_CLASSIFY)
+        code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
+                         err);
+    if (!code && task == MEGA_TASK_GENERATE) {
+        code = explain_reader(options, (const char *)text.data, text.size, name, err);
+    } else if (!code) {
+        code = mega_session_new(&session, model, &options->session, err);
+        if (!code)
+            code = task == MEGA_TASK_CLASSIFY
+                       ? explain_classifier(options, model, session, inputs, count, err)
+                       : explain_translator(options, model, session, (const char *)text.data,
+                                            text.size, err);
+    }
+    if (code == MEGA_ERR_INPUT && task == MEGA_TASK_CLASSIFY && strcmp(inputs[0], "-") != 0 &&
+        input_sniff(inputs[0]) != model_kind(model))
+        advise_classifier(input_sniff(inputs[0]), err);
+    mega_session_free(session);
+    mega_buffer_free(&text);
+    return code;
+}
+
+/* Sound and pictures have shipped classifiers; everything else is a text to translate. */
+static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
+                        char **path, MegaError *err)
+{
+    const InputKind kind = options->input.has_raw ? INPUT_AUDIO
+                           : options->text        ? INPUT_TEXT
+                                                  : input_sniff(input);
+    if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
+        return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind,
+                          options->session.max_memory, err);
+    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
+                      options->session.max_memory, err);
+}
+
+static void print_drawn(const ExplainOptions *options, char **inputs, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_text(inputs[i]));
+    print_json_line(json_pack("{s:o,s:o,s:o}", "model", json_text(options->model), "inputs", list,
+                              "output", json_text(options->output)));
+}
+
+static int run(ExplainOptions *options, char **inputs, int count)
+{
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    char *found = NULL;
+    if (!options->text)
+        tell_of_terminal(inputs[0]);
+    int code = choose_model(options, inputs[0], &model, &found, &err);
+    options->model = found;
+    if (!code)
+        code = explain(options, model, inputs, count, &err);
+    mega_model_free(model);
+    if (code)
+        report("%s", err.text);
+    else if (options->json)
+        print_drawn(options, inputs, count);
+    free(found);
+    return finish_output(code ? 1 : 0);
+}
+
+int command_explain(int argc, char **argv)
+{
+    ExplainOptions options = {0};
+    MegaError err = {0};
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        OUTPUT_OPTION(&options.output),
+        {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
+        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "partial", .take = take_flag, .out = &options.input.partial},
+        {.name = "ids", .take = take_flag, .out = &options.input.ids},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
+        {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"explain", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (options.text && inputs)
+        return usage_error("explain", "--text or an input, not both");
+    if (inputs == 0 && !options.text)
+        return usage_error("explain", "no input was given");
+    if (!options.output)
+        return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
+    if (canvas_check(options.output, &err))
+        return usage_error("explain", "%s", err.text);
+    options.input.max_memory = options.session.max_memory;
+    char *text[] = {(char *)options.text};
+    return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
+}

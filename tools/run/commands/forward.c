@@ -1,0 +1,405 @@
+/*
+ * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage
+ * out. To check a conversion against the original, and to take embeddings.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/media/npy.h"
+#include "src/model/model.h"
+#include "tools/common/progress.h"
+#include "tools/run/command_line.h"
+#include "tools/run/find_model.h"
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/verbose.h"
+
+static const char help[] =
+    "Usage: mega-run forward -m MODEL --in A.npy [--in B.npy] [--stage NAME] -o OUT.npy\n"
+    "\n"
+    "Runs one sequence through a model. Input: integers are token ids, used as they are; a vector\n"
+    "of reals is samples or pixels, normalised already; reals of three dimensions are an image,\n"
+    "channels x height x width. A pair model takes two. A translator takes the source and, as\n"
+    "--target, what its decoder reads, </s> first; a language model what it reads. Their logits\n"
+    "are length x vocabulary, log-probabilities with adaptive softmax; EMA truncation is applied,\n"
+    "as in the original's full passes. '-' reads standard input.\n"
+    "\n"
+    "  -m, --model FILE     the model\n"
+    "      --in FILE        input array (.npy)\n"
+    "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
+    "      --chunk N        another chunk of a rotary decoder; 0: none\n"
+    "  -o, --output FILE    output array, float32; '-' is standard output\n"
+    "  -s, --stage NAME     what to write (logits); 'list' prints the names\n"
+    "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
+    "      --json           print what was written, or the list of stages, as a JSON object\n"
+    "  -t, --threads N      (as many as there are processors)\n"
+    "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
+    "  -v, --verbose        say what model runs how, how fast and in what memory\n"
+    "  -h, --help           show this help\n"
+    "\n"
+    "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
+
+typedef struct Options {
+    const char *model, *output, *stage, *target;
+    const char *in[2];
+    int in_count, number, chunk; /* chunk: as in MegaDecoderOptions */
+    bool json, verbose;
+    MegaSessionOptions session;
+} Options;
+
+/* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
+typedef struct Capture {
+    const Options *options;
+    float *data;
+    uint64_t shape[2];
+    bool failed;
+} Capture;
+
+static bool is_vector(const char *stage)
+{
+    return strcmp(stage, "logits") == 0 || strcmp(stage, "pooled") == 0;
+}
+
+static void capture_stage(void *context, const char *stage, int input, const float *data,
+                          size_t rows, size_t columns)
+{
+    Capture *capture = context;
+    if (strcmp(stage, capture->options->stage) != 0 ||
+        (input != capture->options->number && strcmp(stage, "logits") != 0))
+        return;
+    size_t have = (size_t)(capture->shape[0] * capture->shape[1]);
+    float *grown = realloc(capture->data, (have + rows * columns) * sizeof *data);
+    if (!grown) {
+        capture->failed = true;
+        return;
+    }
+    memcpy(grown + have, data, rows * columns * sizeof *data);
+    capture->data = grown;
+    capture->shape[0] += rows;
+    capture->shape[1] = columns;
+}
+
+/* With a --stage to look for or, to collect all, with a JSON array. */
+typedef bool (*UseStage)(const char *stage, void *context);
+
+/* The stages of one stack's layers; prefix "" or "decoder.". */
+static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, bool cross,
+                             UseStage use, void *context)
+{
+    static const char *const parts[] = {".ema", ".v", ".z", ".q", ".k", ".cross", ""};
+    bool done = false;
+    for (int i = 0; i < stack->layers; i++)
+        for (size_t p = 0; p < sizeof parts / sizeof parts[0] && !done; p++) {
+            char stage[48];
+            if (!cross && strcmp(parts[p], ".cross") == 0)
+                continue;
+            snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, parts[p]);
+            done = use(stage, context);
+        }
+    return done;
+}
+
+/* Calls use for every stage of a model, in order; stops at the first true. */
+static bool each_stage(const MegaModel *model, UseStage use, void *context)
+{
+    const MegaConfig *config = mega_model_config(model);
+    bool translator = config->task == MEGA_TASK_TRANSLATE, done = false;
+    if (mega_config_has_encoder(config))
+        done = use("embed", context) ||
+               each_layer_stage(&config->encoder, "", false, use, context) ||
+               (config->encoder.final_norm && use("final", context));
+    if (!done && config->task == MEGA_TASK_CLASSIFY)
+        done = use("pooled", context);
+    if (!done && translator)
+        done = use("encoder", context);
+    if (!done && mega_config_has_decoder(config))
+        done = use("target", context) ||
+               each_layer_stage(&config->decoder, "decoder.", translator, use, context) ||
+               (config->decoder.final_norm && use("decoder.final", context));
+    return done || use("logits", context);
+}
+
+static bool print_stage(const char *stage, void *context)
+{
+    (void)context;
+    puts(stage);
+    return false;
+}
+
+static bool collect_stage(const char *stage, void *list)
+{
+    json_array_append_new(list, json_string(stage));
+    return false;
+}
+
+static bool is_stage(const char *stage, void *wanted)
+{
+    return strcmp(stage, wanted) == 0;
+}
+
+static void list_stages(const Options *options, const MegaModel *model)
+{
+    if (!options->json) {
+        each_stage(model, print_stage, NULL);
+        return;
+    }
+    json_t *list = json_array();
+    each_stage(model, collect_stage, list);
+    print_json_line(json_pack("{s:o,s:o}", "model", json_text(options->model), "stages", list));
+}
+
+/* The stage into the output file; rank 1: the only row of it. */
+static int write_stage(const Options *options, const Capture *capture, int rank, MegaError *err)
+{
+    const uint64_t *shape = capture->shape + 2 - rank;
+    int code = mega_npy_write(options->output, capture->data, rank, shape, err);
+    if (code || !options->json)
+        return code;
+    json_t *list = json_array();
+    for (int i = 0; i < rank; i++)
+        json_array_append_new(list, json_integer((json_int_t)shape[i]));
+    print_json_line(json_pack("{s:o,s:s,s:o,s:o}", "model", json_text(options->model), "stage",
+                              options->stage, "output", json_text(options->output), "shape",
+                              list));
+    return 0;
+}
+
+static int view_array(const MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
+{
+    *out = (MegaInput){.length = array->elements};
+    if (array->rank == 1 && array->type == MEGA_NPY_I32) {
+        out->kind = MEGA_INPUT_TOKENS;
+        out->tokens = array->i32;
+        return 0;
+    }
+    out->values = array->f32;
+    out->kind = MEGA_INPUT_SAMPLES;
+    if (array->rank == 1)
+        return 0;
+    if (array->rank != 3 || array->type == MEGA_NPY_I32 || array->shape[0] > 64 ||
+        array->shape[1] > 65536 || array->shape[2] > 65536)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "%s: an array of %d dimensions of %s is no input: token ids and samples "
+                         "have one dimension, images are reals of channels x height x width",
+                         path, array->rank, array->type == MEGA_NPY_I32 ? "integers" : "reals");
+    out->kind = MEGA_INPUT_IMAGE;
+    out->channels = (int)array->shape[0];
+    out->height = (int)array->shape[1];
+    out->width = (int)array->shape[2];
+    return 0;
+}
+
+static int run_classifier(const Options *options, MegaSession *session, const MegaModel *model,
+                          MegaError *err)
+{
+    MegaNpy arrays[2] = {{0}, {0}};
+    MegaInput inputs[2];
+    Capture capture = {.options = options};
+    float *logits = malloc((size_t)mega_model_class_count(model) * sizeof *logits);
+    int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    for (int i = 0; i < options->in_count && !code; i++) {
+        code = mega_npy_read(&arrays[i], options->in[i], err);
+        if (!code)
+            code = view_array(&arrays[i], options->in[i], &inputs[i], err);
+    }
+    mega_session_set_tap(session, capture_stage, &capture);
+    if (!code) {
+        MegaError inner = {0};
+        code = mega_session_classify(session, inputs, options->in_count, logits, &inner);
+        if (code)
+            mega_fail(err, code, "%s: %s", options->in[0], inner.text);
+    }
+    if (!code && capture.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
+    if (!code)
+        code = write_stage(options, &capture, is_vector(options->stage) ? 1 : 2, err);
+    free(capture.data);
+    free(logits);
+    mega_npy_free(&arrays[0]);
+    mega_npy_free(&arrays[1]);
+    return code;
+}
+
+/* A vector of token ids. */
+static int read_tokens(MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
+{
+    int code = mega_npy_read(array, path, err);
+    if (!code)
+        code = view_array(array, path, out, err);
+    if (!code && out->kind != MEGA_INPUT_TOKENS)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s: reals, but the model takes token ids", path);
+    if (!code && out->length == 0)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s: there is no token", path);
+    return code;
+}
+
+/* Teacher-forced: all tokens at once, EMA truncated. encoded: NULL for a language model. */
+static int run_decoder(const Options *options, MegaSession *session, const MegaModel *model,
+                       const MegaEncoded *encoded, const MegaInput *tokens, Capture *capture,
+                       MegaError *err)
+{
+    MegaDecoderOptions decoder_options = {.truncate = true, .chunk = options->chunk};
+    size_t vocab = (size_t)mega_model_vocab_size(model);
+    MegaDecoder *decoder = NULL;
+    float *logits = NULL;
+    int code = mega_decoder_new(&decoder, session, &decoder_options, err);
+    if (!code)
+        code = mega_decoder_begin(decoder, encoded ? &encoded : NULL, 1, err);
+    if (!code && strcmp(options->stage, "logits") == 0) {
+        logits = calloc(tokens->length, vocab * sizeof *logits);
+        if (!logits)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    }
+    if (!code)
+        code = mega_decoder_feed(decoder, tokens->tokens, tokens->length, logits, err);
+    if (!code && logits) {
+        capture->data = logits;
+        capture->shape[0] = tokens->length;
+        capture->shape[1] = vocab;
+    } else {
+        free(logits);
+    }
+    mega_decoder_free(decoder);
+    return code;
+}
+
+static int run_sequence(const Options *options, MegaSession *session, const MegaModel *model,
+                        MegaError *err)
+{
+    bool translator = mega_model_task(model) == MEGA_TASK_TRANSLATE;
+    bool encoder_only = strcmp(options->stage, "encoder") == 0;
+    MegaNpy arrays[2] = {{0}, {0}};
+    MegaInput input, target;
+    MegaEncoded *encoded = NULL;
+    Capture capture = {.options = options};
+    int code = read_tokens(&arrays[0], options->in[0], &input, err);
+    if (!code && translator && !encoder_only)
+        code = read_tokens(&arrays[1], options->target, &target, err);
+    mega_session_set_tap(session, capture_stage, &capture);
+    if (!code && translator)
+        code = mega_session_encode(session, &input, &encoded, err);
+    if (!code && encoder_only)
+        capture_stage(&capture, "encoder", 0, mega_encoded_states(encoded),
+                      mega_encoded_length(encoded),
+                      (size_t)mega_model_config(model)->encoder.width);
+    else if (!code)
+        code = run_decoder(options, session, model, encoded, translator ? &target : &input,
+                           &capture, err);
+    if (!code && capture.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
+    if (!code)
+        code = write_stage(options, &capture, 2, err);
+    free(capture.data);
+    mega_encoded_free(encoded);
+    mega_npy_free(&arrays[0]);
+    mega_npy_free(&arrays[1]);
+    return code;
+}
+
+static int check_usage(const Options *options, const MegaModel *model)
+{
+    bool needs_target = mega_model_task(model) == MEGA_TASK_TRANSLATE &&
+                        strcmp(options->stage, "encoder") != 0;
+    if (!each_stage(model, is_stage, (void *)options->stage))
+        return usage_error("forward", "the model has no stage '%s'; '--stage list' prints them",
+                           options->stage);
+    if (options->in_count != mega_model_input_count(model))
+        return usage_error("forward", "the model takes %d input%s (--in), not %d",
+                           mega_model_input_count(model),
+                           mega_model_input_count(model) == 1 ? "" : "s", options->in_count);
+    if (needs_target != (options->target != NULL))
+        return usage_error("forward", needs_target
+                                          ? "a translator needs --target FILE.npy, what its "
+                                            "decoder reads"
+                                          : "--target is for the decoder of a translator");
+    if (options->number >= options->in_count)
+        return usage_error("forward", "--input %d, but there is just one input", options->number);
+    return 0;
+}
+
+static int run(Options *options)
+{
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    MegaSession *session = NULL;
+    char *path = NULL;
+    double begun = clock_seconds();
+    for (int i = 0; i < options->in_count; i++)
+        tell_of_terminal(options->in[i]);
+    int status = 0, code = named_model(&path, options->model, &err);
+    if (!code) {
+        options->model = path;
+        code = mega_model_open_with(
+            &model, path, &(MegaModelOptions){.max_memory = options->session.max_memory}, &err);
+    }
+    if (!code && strcmp(options->stage, "list") == 0) {
+        list_stages(options, model);
+        goto out;
+    }
+    if (!code && (!options->output || options->in_count == 0)) {
+        status = usage_error("forward", options->output ? "no input was given: --in FILE.npy"
+                                                        : "no output was given: -o FILE.npy");
+        goto out;
+    }
+    if (!code)
+        status = check_usage(options, model);
+    if (!code && !status) {
+        code = mega_session_new(&session, model, &options->session, &err);
+        if (!code && options->verbose)
+            verbose_session(options->model, session, clock_seconds() - begun);
+        begun = clock_seconds();
+        if (!code)
+            code = mega_model_task(model) == MEGA_TASK_CLASSIFY
+                       ? run_classifier(options, session, model, &err)
+                       : run_sequence(options, session, model, &err);
+        if (!code && options->verbose)
+            verbose_end(1, "array", clock_seconds() - begun);
+    }
+    if (code) {
+        report("%s", err.text);
+        status = 1;
+    }
+out:
+    mega_session_free(session);
+    mega_model_free(model);
+    free(path);
+    return finish_output(status);
+}
+
+static int take_array(const CommandOption *option, const char *value, MegaError *err)
+{
+    Options *options = option->out;
+    if (options->in_count == 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "more than two inputs");
+    options->in[options->in_count++] = value;
+    return 0;
+}
+
+int command_forward(int argc, char **argv)
+{
+    Options options = {.stage = "logits"};
+    const CommandOption table[] = {
+        MODEL_OPTION(&options.model),
+        {.name = "in", .hints = "i", .take = take_array, .out = &options},
+        {.name = "target", .take = take_text, .out = &options.target},
+        {.name = "chunk", .take = take_chunk, .out = &options.chunk},
+        OUTPUT_OPTION(&options.output),
+        {.name = "stage", .letter = 's', .take = take_text, .out = &options.stage},
+        {.name = "input", .take = take_int, .out = &options.number, .most = 1},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&options.session),
+        VERBOSE_OPTION(&options.verbose),
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"forward", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (inputs)
+        return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[1]);
+    if (!options.model)
+        return usage_error("forward", "no model was given: -m MODEL; 'mega-run models' lists them");
+    if (options.json && options.output && strcmp(options.output, "-") == 0)
+        return usage_error("forward", "standard output takes the array or --json, not both");
+    return run(&options);
+}

@@ -1,0 +1,266 @@
+/*
+ * score.c - mega-run score: how probable a model finds texts, line by line or as a whole.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/common/progress.h"
+#include "tools/run/command_line.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/scoring.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/verbose.h"
+
+static const char help[] =
+    "Usage: mega-run score [-m MODEL] [FILE | TEXT]...\n"
+    "\n"
+    "Prints log-probability (natural), number of tokens and perplexity, separated by TABs, of "
+    "each\n"
+    "line of files, texts in quotes or standard input; for a translator lines are "
+    "source<TAB>target,\n"
+    "and the target is scored. Every text begins behind </s>; of a translation the final </s> "
+    "counts\n"
+    "too. With --document a file is one text, whose context goes on across chunks; nats per "
+    "token,\n"
+    "perplexity, and bits per character and byte are printed.\n"
+    "\n"
+    "  -m, --model FILE        the model (the shipped language model)\n"
+    "      --text TEXT         score TEXT, whatever it looks like\n"
+    "      --document          each file is one text\n"
+    "      --eos               </s> at the end of a text is scored too\n"
+    "      --per-token         every symbol and its log-probability, one a line\n"
+    "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
+    "      --ids               texts are token ids, nothing added at their end\n"
+    "      --pre-tokenized     text is tokenised already\n"
+    "      --json              one JSON object for each text\n"
+    "  -t, --threads N         (as many as there are processors)\n"
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "  -q, --quiet             no progress\n"
+    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
+    "  -h, --help              show this help\n"
+    "\n"
+    "Exit status: 0 all texts were scored, 1 some were not, 2 wrong usage.\n";
+
+typedef struct Options {
+    ScoreOptions score;
+    const char *text;
+    bool document, eos, per_token, json, quiet;
+} Options;
+
+typedef struct Score {
+    const Options *options;
+    Scorer scorer;
+    uint64_t tokens; /* of all texts */
+    int status;
+} Score;
+
+static const char *symbol_of(const Score *s, int32_t id, char number[16])
+{
+    const char *symbol = NULL;
+    if (s->scorer.target && !s->options->score.ids)
+        symbol = mega_vocab_symbol(mega_codec_vocab(s->scorer.target), id);
+    if (symbol)
+        return symbol;
+    snprintf(number, 16, "%d", id);
+    return number;
+}
+
+static void print_tokens(const Score *s, const int32_t *targets, const float *logprobs,
+                         size_t count)
+{
+    char number[16];
+    for (size_t i = 0; i < count; i++)
+        printf("%s\t%.4f\n", symbol_of(s, targets[i], number), (double)logprobs[i]);
+}
+
+static json_t *tokens_json(const Score *s, const int32_t *targets, const float *logprobs,
+                           size_t count)
+{
+    json_t *list = json_array();
+    char number[16];
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:i,s:o,s:o}", "id", targets[i], "symbol",
+                                        json_text(symbol_of(s, targets[i], number)), "logprob",
+                                        json_number((double)logprobs[i])));
+    return list;
+}
+
+/* What the lines about a text begin with. */
+static json_t *text_object(const char *name, size_t line)
+{
+    json_t *object = json_pack("{s:o}", "input", json_text(name));
+    if (line)
+        json_object_set_new(object, "line", json_integer((json_int_t)line));
+    return object;
+}
+
+/* The result of one text: a line, a table, tokens, or a JSON object. */
+static void print_result(const Score *s, const ScoreTotal *total, const char *name, size_t line,
+                         const int32_t *targets, const float *logprobs, size_t count)
+{
+    const Options *options = s->options;
+    if (options->json) {
+        json_t *object = text_object(name, line), *figures = score_json(&s->scorer, total);
+        json_object_update(object, figures);
+        json_decref(figures);
+        if (options->per_token)
+            json_object_set_new(object, "token_scores",
+                                tokens_json(s, targets, logprobs, count));
+        print_json_line(object);
+    } else if (options->per_token) {
+        print_tokens(s, targets, logprobs, count);
+        if (line)
+            putchar('\n');
+    } else if (line) {
+        double nats = total->tokens ? -total->logprob / (double)total->tokens : 0;
+        printf("%.4f\t%llu\t%.4f\n", total->logprob, (unsigned long long)total->tokens, exp(nats));
+    } else {
+        score_print(&s->scorer, total);
+    }
+    fflush(stdout);
+}
+
+static void fail_text(Score *s, const char *name, size_t line, const MegaError *err)
+{
+    s->status = 1;
+    if (line)
+        report("%s, line %zu: %s", name, line, err->text);
+    else
+        report("%s: %s", name, err->text);
+    if (s->options->json) {
+        json_t *object = text_object(name, line);
+        json_object_set_new(object, "error", json_error(err));
+        print_json_line(object);
+    } else if (line && !s->options->per_token) {
+        puts("nan\t0\tnan");
+    }
+}
+
+/* line 0: a document */
+static void score_one(Score *s, const char *text, size_t size, const char *name, size_t line,
+                      void (*progress)(void *context, size_t done), void *context)
+{
+    ScoreTotal total = {0};
+    int32_t *targets = NULL;
+    float *logprobs = NULL;
+    size_t count = 0;
+    MegaError err = {0};
+    int code = score_text(&s->scorer, text, size, s->options->eos, &targets, &logprobs, &count,
+                          progress, context, &err);
+    if (code) {
+        fail_text(s, name, line, &err);
+    } else {
+        if (!s->options->score.ids && !s->options->quiet)
+            warn_of_unknown(targets, count, mega_model_config(s->scorer.model)->target.unk, name,
+                            line);
+        score_add(&s->scorer, &total, logprobs, count, text, size);
+        s->tokens += count;
+        print_result(s, &total, name, line, targets, logprobs, count);
+    }
+    free(targets);
+    free(logprobs);
+}
+
+static int score_lines(Score *s, char **paths, int count, MegaError *err)
+{
+    LineReader reader;
+    Progress progress;
+    const MegaTextRules rules = scorer_rules(&s->scorer, "lines of text");
+    size_t total = count_lines(paths, count, &rules), done = 0;
+    int more = 1, code = line_reader_begin(&reader, paths, count, &rules, err);
+    if (code)
+        return code;
+    reader.arguments = s->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
+    /* on one terminal the bar would stand in the way of the lines */
+    bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
+    progress_begin(&progress, total, "lines", hidden);
+    while (more > 0 && !ferror(stdout)) {
+        more = line_reader_next(&reader, err);
+        if (more <= 0)
+            break;
+        score_one(s, reader.text, reader.size, reader.name, reader.number, NULL, NULL);
+        progress_update(&progress, ++done);
+    }
+    progress_end(&progress);
+    line_reader_end(&reader);
+    return more < 0 ? more : 0;
+}
+
+static void show_progress(void *context, size_t done)
+{
+    progress_update(context, done);
+}
+
+static int score_document(Score *s, const char *path, MegaError *err)
+{
+    MegaBuffer text = {0};
+    Progress progress;
+    const char *name;
+    const MegaTextRules rules = scorer_rules(&s->scorer, "a text");
+    int code = read_text_argument(&text, path, s->options->text, &rules, &name, err);
+    if (!code) { /* tokens are at most bytes, and as many for characters */
+        progress_begin(&progress, text.size, "tokens", s->options->quiet);
+        score_one(s, (const char *)text.data, text.size, name ? name : "the text", 0, show_progress,
+                  &progress);
+        progress_end(&progress);
+    }
+    mega_buffer_free(&text);
+    return code;
+}
+
+static int run(const Options *options, char **paths, int count)
+{
+    Score s = {.options = options};
+    MegaError err = {0};
+    int code = scorer_open(&s.scorer, &options->score, &err);
+    double begun = clock_seconds();
+    if (!code && !options->document)
+        code = score_lines(&s, paths, count, &err);
+    else if (!code && count == 0)
+        code = score_document(&s, "-", &err);
+    else
+        for (int i = 0; i < count && !code; i++)
+            code = score_document(&s, paths[i], &err);
+    if (!code && options->score.verbose)
+        verbose_end(s.tokens, "token", clock_seconds() - begun);
+    if (code) {
+        report("%s", err.text);
+        s.status = 1;
+    }
+    scorer_close(&s.scorer);
+    return finish_output(s.status);
+}
+
+int command_score(int argc, char **argv)
+{
+    Options options = {0};
+    ScoreOptions *score = &options.score;
+    const CommandOption table[] = {
+        MODEL_OPTION(&score->model),
+        {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
+        {.name = "document", .take = take_flag, .out = &options.document},
+        {.name = "eos", .take = take_flag, .out = &options.eos},
+        {.name = "per-token", .take = take_flag, .out = &options.per_token},
+        {.name = "chunk", .take = take_chunk, .out = &score->chunk},
+        {.name = "ids", .take = take_flag, .out = &score->ids},
+        {.name = "pre-tokenized", .take = take_flag, .out = &score->pre_tokenized},
+        JSON_OPTION(&options.json),
+        SESSION_OPTIONS(&score->session),
+        QUIET_OPTION(&options.quiet),
+        VERBOSE_OPTION(&score->verbose),
+        INPUT_OPTIONS,
+        {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"score", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (options.text && inputs)
+        return usage_error("score", "--text or files, not both");
+    char *text[] = {(char *)options.text};
+    return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
+}

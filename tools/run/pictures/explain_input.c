@@ -1,0 +1,606 @@
+/*
+ * explain_input.c - explain for classifiers: recordings, pictures and texts with the attention that
+ * each place got, gates, reach and the probabilities of the classes.
+ */
+#include <fftw3.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/text/vocab.h"
+#include "src/pipeline/preprocess.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/pictures/explain.h"
+#include "tools/run/predict.h"
+
+#define WIDTH 1400.0
+#define LEFT 130.0  /* of what has names to its left */
+#define MAIN 830.0  /* width of the input and its strips */
+#define SIDE 1020.0 /* of the right column */
+#define SIDE_WIDTH 330.0
+#define MOST_BARS 10
+#define FFT 512          /* samples of a spectrum */
+#define DECIBELS 65.0    /* from white to black */
+#define LEAST_LOUD -30.0 /* dB that black stands for at least, so that silence stays white */
+#define TEXT_LINES 28
+
+typedef struct Subject {
+    const MegaModel *model;
+    Observer observer;
+    Input input;
+    Bar bars[MOST_BARS];
+    int bar_count;
+    ReachRows reach;
+    char title[400], subtitle[400];
+    /* a recording */
+    MegaAudioFeatures audio;
+    float *samples, *spectrogram; /* [FFT / 2][columns], high frequencies first; 1 is black */
+    size_t columns;
+    double loudest; /* what black stands for, in dB of a sine of amplitude 1 */
+    /* a picture */
+    MegaImageFeatures image;
+    float *pixels;               /* [height][width][3] */
+    int grid_width, grid_height; /* positions */
+    /* texts */
+    Tokens tokens[2];
+} Subject;
+
+/* ---- Probabilities -------------------------------------------------------------------------- */
+
+static void rank(Subject *subject, const float *probabilities, int classes)
+{
+    char number[16];
+    bool *taken = calloc((size_t)classes, sizeof *taken);
+    for (int i = 0; taken && i < classes && i < MOST_BARS; i++) {
+        int best = -1;
+        for (int j = 0; j < classes; j++)
+            if (!taken[j] && (best < 0 || probabilities[j] > probabilities[best]))
+                best = j;
+        taken[best] = true;
+        Bar *bar = &subject->bars[subject->bar_count++];
+        snprintf(bar->name, sizeof bar->name, "%s", class_name(subject->model, best, number));
+        bar->value = 100 * (double)probabilities[best];
+        bar->marked = i == 0;
+    }
+    free(taken);
+}
+
+static int classify(Subject *subject, MegaSession *session, const char *path, MegaError *err)
+{
+    int classes = mega_model_class_count(subject->model);
+    float *probabilities = malloc((size_t)classes * sizeof *probabilities);
+    if (!probabilities)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
+    subject->observer.model = subject->model;
+    mega_session_set_tap(session, observe_tap, &subject->observer);
+    int code = predict(probabilities, session, subject->model, &subject->input, path, err);
+    mega_session_set_tap(session, NULL, NULL);
+    if (!code)
+        code = observe_finish(&subject->observer, err);
+    if (!code)
+        rank(subject, probabilities, classes);
+    if (!code && subject->bar_count == 0)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
+    free(probabilities);
+    return code;
+}
+
+/* ---- Common parts --------------------------------------------------------------------------- */
+
+static double draw_classes(const Subject *subject, Canvas *canvas, double x, double y)
+{
+    canvas_text(canvas, x, y + 14, (TextStyle){.size = 14, .bold = true}, "Probabilities");
+    return draw_bars(canvas, x, y + 26, 110, SIDE_WIDTH - 175, subject->bars, subject->bar_count,
+                     100, 1, " %");
+}
+
+/* What a strip of attention shows. */
+static const char *received(const Subject *subject, size_t length)
+{
+    int chunk = mega_model_config(subject->model)->encoder.chunk;
+    return chunk > 0 && (size_t)chunk < length ? "that each place got within its chunk"
+                                               : "that each place got from all the others";
+}
+
+/* Where chunks begin, over the strips of attention; not when they stand too close. */
+static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double y, double width,
+                        size_t length)
+{
+    int chunk = mega_model_config(subject->model)->encoder.chunk;
+    double bottom = y + STRIP_PITCH * (subject->reach.layers + 1) - 2;
+    if (chunk <= 0 || (double)length / chunk > 40)
+        return;
+    for (size_t start = (size_t)chunk; start < length; start += (size_t)chunk) {
+        double at = x + width * (double)start / (double)length;
+        canvas_line(canvas, at, y - 3, at, bottom,
+                    (LineStyle){.colour = COLOUR_GREY, .dashed = true});
+    }
+}
+
+/* Attention and gates of one input, its positions from x on over `width`; where it ends. */
+static double draw_layers(const Subject *subject, Canvas *canvas, int number, double x, double y,
+                          double width)
+{
+    const Observed *observed = &subject->observer.inputs[number];
+    int layers = subject->reach.layers;
+    size_t cells = (size_t)layers * observed->length;
+    Scale attention = scale_of(observed->attention, cells, false);
+    Scale gate = scale_of(observed->gate, cells, true);
+    draw_heading(canvas, x, y + 14, "Attention", received(subject, observed->length));
+    draw_scale(canvas, x + width, y + 4, true, attention, MAP_HEAT, " x the layer's mean");
+    draw_strips(canvas, x, y + 24, width, observed->attention, layers, observed->length,
+                observed->combined, attention, MAP_HEAT);
+    draw_chunks(subject, canvas, x, y + 24, width, observed->length);
+    y += 24 + STRIP_PITCH * (layers + 1) + 16;
+    draw_heading(canvas, x, y + 14, "Update gate",
+                 "mean over channels: how much of the place is made new");
+    draw_scale(canvas, x + width, y + 4, true, gate, MAP_BLUE, "");
+    draw_strips(canvas, x, y + 24, width, observed->gate, layers, observed->length, NULL, gate,
+                MAP_BLUE);
+    return y + 24 + STRIP_PITCH * layers;
+}
+
+/* In the right column; where it ends. */
+static double draw_side(const Subject *subject, Canvas *canvas, double y, double factor,
+                        const char *unit)
+{
+    draw_heading(canvas, SIDE, y + 14, "Reach of the EMA", "");
+    draw_reach(canvas, SIDE, y + 24, SIDE_WIDTH, &subject->reach, factor, unit);
+    return y + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT;
+}
+
+/* ---- Recordings ----------------------------------------------------------------------------- */
+
+/* Power spectra of windows of FFT samples around `columns` places, in dB of a sine of amplitude 1,
+ * from DECIBELS below `loudest` (0) up to it (1). */
+static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
+{
+    const size_t bins = FFT / 2, columns = (size_t)MAIN;
+    float *in = fftwf_alloc_real(FFT), largest = 1e-12f;
+    fftwf_complex *out = fftwf_alloc_complex(FFT / 2 + 1);
+    fftwf_plan plan = in && out ? fftwf_plan_dft_r2c_1d(FFT, in, out, FFTW_ESTIMATE) : NULL;
+    subject->spectrogram = malloc(bins * columns * sizeof *subject->spectrogram);
+    subject->columns = columns;
+    int code = plan && subject->spectrogram
+                   ? 0
+                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a spectrogram");
+    for (size_t c = 0; c < columns && !code; c++) {
+        double middle = ((double)c + 0.5) * (double)length / (double)columns;
+        for (int i = 0; i < FFT; i++) {
+            double at = floor(middle) + i - FFT / 2;
+            double hann = 0.5 - 0.5 * cos(2 * 3.14159265358979323846 * (i + 0.5) / FFT);
+            in[i] = at >= 0 && at < (double)length ? subject->samples[(size_t)at] * (float)hann : 0;
+        }
+        fftwf_execute(plan);
+        for (size_t b = 0; b < bins; b++) {
+            float power = out[b][0] * out[b][0] + out[b][1] * out[b][1];
+            largest = fmaxf(largest, power);
+            subject->spectrogram[(bins - 1 - b) * columns + c] = power;
+        }
+    }
+    /* Under the window such a sine has the power (FFT / 4)^2. Steps of 5 dB make a round scale. */
+    const double full = 20 * log10(FFT / 4.0);
+    subject->loudest = fmax(5 * ceil((10 * log10((double)largest) - full) / 5), LEAST_LOUD);
+    for (size_t i = 0; i < bins * columns && !code; i++) {
+        double level = 10 * log10(fmax((double)subject->spectrogram[i], 1e-12)) - full;
+        subject->spectrogram[i] = (float)fmax(0, 1 + (level - subject->loudest) / DECIBELS);
+    }
+    if (plan)
+        fftwf_destroy_plan(plan);
+    fftwf_free(in);
+    fftwf_free(out);
+    return code;
+}
+
+static int prepare_recording(Subject *subject, MegaError *err)
+{
+    const MegaInput *view = &subject->input.views[0];
+    int code = mega_audio_features_read(&subject->audio, mega_model_meta(subject->model), err);
+    if (code)
+        return code;
+    subject->samples = malloc(view->length * sizeof *subject->samples);
+    if (!subject->samples)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a recording");
+    for (size_t i = 0; i < view->length; i++) /* mega_audio_normalize, undone */
+        subject->samples[i] =
+            (float)((double)view->values[i] * (subject->audio.std + 1e-5) + subject->audio.mean);
+    return make_spectrogram(subject, view->length, err);
+}
+
+static void draw_wave(Canvas *canvas, const Plot *plot, const float *samples, size_t length)
+{
+    size_t columns = (size_t)plot->width;
+    double *xs = malloc(2 * columns * sizeof *xs), *ys = malloc(2 * columns * sizeof *ys);
+    for (size_t c = 0; xs && ys && c < columns; c++) {
+        size_t from = c * length / columns, to = (c + 1) * length / columns;
+        float least = samples[from], most = least;
+        for (size_t i = from; i < to || i == from; i++) {
+            least = fminf(least, samples[i]);
+            most = fmaxf(most, samples[i]);
+        }
+        xs[2 * c] = xs[2 * c + 1] = plot->x + (double)c + 0.5;
+        ys[2 * c] = plot_y(plot, (double)least);
+        ys[2 * c + 1] = plot_y(plot, (double)most);
+    }
+    if (xs && ys)
+        canvas_path(canvas, xs, ys, 2 * columns, (LineStyle){.colour = COLOUR_BLUE});
+    else
+        canvas_no_memory(canvas);
+    free(xs);
+    free(ys);
+}
+
+/* The colours of the spectrogram; ends at x. */
+static void draw_loudness(const Subject *subject, Canvas *canvas, double x, double y)
+{
+    char low[32], high[64];
+    snprintf(low, sizeof low, "%.0f", subject->loudest - DECIBELS);
+    snprintf(high, sizeof high, "%.0f dB of a full-scale sine", subject->loudest);
+    TextStyle style = {.size = 11};
+    x -= canvas_text_width(canvas, style, low) + canvas_text_width(canvas, style, high) + 102;
+    chart_key(canvas, x, y, 90, MAP_GREY, low, high);
+}
+
+static double draw_recording(Canvas *canvas, const void *context)
+{
+    const Subject *subject = context;
+    const MegaEmbedConfig *embed = &mega_model_config(subject->model)->embed;
+    size_t length = subject->input.views[0].length;
+    double rate = subject->audio.sample_rate, seconds = (double)length / rate, loudest = 0.1;
+    double end = subject->input.end - subject->input.start;
+    for (size_t i = 0; i < length; i++)
+        loudest = fmax(loudest, fabs((double)subject->samples[i]));
+    Plot wave = {canvas,
+                 LEFT,
+                 CHART_TOP + 12,
+                 MAIN,
+                 90,
+                 {0, seconds, AXIS_PLAIN},
+                 {-1.1 * loudest, 1.1 * loudest, AXIS_PLAIN}};
+    Plot spectrum = {
+        canvas, LEFT, wave.y + 98, MAIN, 150, wave.across, {0, rate / 2000, AXIS_PLAIN}};
+    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+    plot_ground(&wave);
+    draw_wave(canvas, &wave, subject->samples, length);
+    plot_up(&wave);
+    canvas_heat(canvas, spectrum.x, spectrum.y, spectrum.width, spectrum.height,
+                subject->spectrogram, FFT / 2, subject->columns, MAP_GREY);
+    canvas_frame(canvas, spectrum.x, spectrum.y, spectrum.width, spectrum.height, COLOUR_LIGHT);
+    plot_up(&spectrum);
+    plot_across(&spectrum, "seconds");
+    draw_loudness(subject, canvas, spectrum.x + spectrum.width, spectrum.y + spectrum.height + 22);
+    TextStyle turned = {.size = 11.5, .align = 0.5, .angle = -90};
+    canvas_text(canvas, LEFT - 50, spectrum.y + spectrum.height / 2, turned, "kHz");
+    canvas_text(canvas, LEFT - 50, wave.y + wave.height / 2, turned, "samples");
+    if (end < seconds - 0.001) { /* the rest was added to reach the model's length */
+        plot_mark(&wave, end);
+        plot_mark(&spectrum, end);
+        bool room = end < 0.8 * seconds; /* to the right of the mark, above the frame */
+        canvas_text(canvas, plot_x(&wave, end) + (room ? -4 : 4), wave.y - 4,
+                    (TextStyle){.size = 11, .align = room ? 0 : 1, .colour = COLOUR_GREY},
+                    "end; the rest is padding");
+    }
+    draw_classes(subject, canvas, SIDE, CHART_TOP + 8);
+
+    /* position t has the samples from t * hop on in its middle */
+    double hop = embed->kind == MEGA_EMBED_FRAMES ? embed->frame_hop : 1;
+    double covered = hop * (double)subject->observer.inputs[0].length / rate;
+    double y = spectrum.y + spectrum.height + 52;
+    draw_side(subject, canvas, y, 1000 * hop / rate, "milliseconds back and ahead");
+    return draw_layers(subject, canvas, 0, LEFT, y, plot_x(&wave, covered) - LEFT) + 40;
+}
+
+/* ---- Pictures ------------------------------------------------------------------------------- */
+
+static int prepare_picture(Subject *subject, MegaError *err)
+{
+    const MegaEmbedConfig *embed = &mega_model_config(subject->model)->embed;
+    const MegaInput *view = &subject->input.views[0];
+    MegaImageFeatures *image = &subject->image;
+    int code = mega_image_features_read(image, mega_model_meta(subject->model), err);
+    if (code)
+        return code;
+    size_t count = (size_t)image->width * (size_t)image->height;
+    int patch = embed->kind == MEGA_EMBED_PATCHES ? embed->patch : 1;
+    subject->grid_width = image->width / patch;
+    subject->grid_height = image->height / patch;
+    subject->pixels = malloc(3 * count * sizeof *subject->pixels);
+    if (!subject->pixels)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a picture");
+    for (size_t i = 0; i < count; i++)
+        for (int c = 0; c < 3; c++) { /* mega_image_normalize, undone */
+            int channel = image->channels == 3 ? c : 0;
+            subject->pixels[3 * i + (size_t)c] =
+                view->values[(size_t)channel * count + i] * image->std[channel] +
+                image->mean[channel];
+        }
+    if ((size_t)subject->grid_width * (size_t)subject->grid_height !=
+        subject->observer.inputs[0].length)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model's description of its images does not fit its positions");
+    return 0;
+}
+
+/* The picture in light grey under the colours of values [grid]; NULL: the picture itself. */
+static void draw_map(const Subject *subject, Canvas *canvas, double x, double y, double size,
+                     const float *values, Scale scale, ColourMap map)
+{
+    size_t width = (size_t)subject->image.width, height = (size_t)subject->image.height;
+    size_t cell_width = width / (size_t)subject->grid_width;
+    size_t cell_height = height / (size_t)subject->grid_height;
+    float *mixed = malloc(3 * width * height * sizeof *mixed);
+    if (!mixed) {
+        canvas_no_memory(canvas);
+        return;
+    }
+    for (size_t i = 0; i < width * height; i++) {
+        const float *pixel = subject->pixels + 3 * i;
+        size_t cell =
+            i / width / cell_height * (size_t)subject->grid_width + i % width / cell_width;
+        if (!values) {
+            memcpy(mixed + 3 * i, pixel, 3 * sizeof *mixed);
+            continue;
+        }
+        double grey = 0.3 * (double)pixel[0] + 0.59 * (double)pixel[1] + 0.11 * (double)pixel[2];
+        grey = 0.4 + 0.6 * grey; /* dark places are not to be taken for attention */
+        Colour colour =
+            map_colour(map, ((double)values[cell] - scale.low) / (scale.high - scale.low));
+        double share = 0.62;
+        mixed[3 * i] = (float)(share * colour.red + (1 - share) * grey);
+        mixed[3 * i + 1] = (float)(share * colour.green + (1 - share) * grey);
+        mixed[3 * i + 2] = (float)(share * colour.blue + (1 - share) * grey);
+    }
+    double tall = size * (double)height / (double)width;
+    canvas_image(canvas, x, y, size, tall, mixed, height, width);
+    canvas_frame(canvas, x, y, size, tall, COLOUR_LIGHT);
+    free(mixed);
+}
+
+/* A map for each layer, and the picture before them. */
+typedef struct Maps {
+    const char *title, *text, *unit;
+    const float *values; /* [layers][positions] */
+    Scale scale;
+    ColourMap map;
+    bool with_picture;
+} Maps;
+
+#define GAP 24.0
+#define MOST_PER_ROW 7
+#define LARGEST_MAP 300.0
+
+/* Cells as wide as `columns` of them fill the page, but not huge. */
+static double cell_size(const Subject *subject, int columns)
+{
+    const double room = WIDTH - 2 * CHART_MARGIN;
+    const double shape = (double)subject->image.height / subject->image.width;
+    return fmin((room - GAP * (columns - 1)) / columns, LARGEST_MAP / fmax(shape, 1));
+}
+
+/* All of them with their heading, so many in a row; where they end. */
+static double draw_maps(const Subject *subject, Canvas *canvas, double left, double y, double size,
+                        int per_row, const Maps *maps)
+{
+    const double tall = size * subject->image.height / subject->image.width;
+    const int pictures = maps->with_picture, cells = subject->reach.layers + pictures;
+    const size_t length = subject->observer.inputs[0].length;
+    draw_heading(canvas, left, y + 14, maps->title, maps->text);
+    draw_scale(canvas, left + per_row * (size + GAP) - GAP, y + 4, true, maps->scale, maps->map,
+               maps->unit);
+    y += 26;
+    for (int i = 0; i < cells; i++) {
+        const double x = left + (size + GAP) * (i % per_row);
+        const double top = y + (tall + 28) * (i / per_row);
+        const int layer = i - pictures; /* -1: the picture */
+        if (layer < 0)
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "the picture");
+        else
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", layer);
+        draw_map(subject, canvas, x, top + 18, size,
+                 layer < 0 ? NULL : maps->values + (size_t)layer * length, maps->scale, maps->map);
+    }
+    return y + (tall + 28) * ((cells + per_row - 1) / per_row);
+}
+
+/* Attention and gates: one below the other, or side by side where there are few layers. */
+static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, Maps attention,
+                             Maps gate)
+{
+    const int layers = subject->reach.layers, beside = layers <= 2 ? 2 * layers + 1 : 0;
+    if (beside) {
+        const double size = cell_size(subject, beside);
+        const double right = CHART_MARGIN + (size + GAP) * (layers + 1);
+        gate.with_picture = false;
+        gate.text = layers > 1 ? "mean over channels" : ""; /* the scale is in the same line */
+        draw_maps(subject, canvas, CHART_MARGIN, y, size, layers + 1, &attention);
+        return draw_maps(subject, canvas, right, y, size, layers, &gate);
+    }
+    const int rows = layers / MOST_PER_ROW + 1, per_row = layers / rows + 1;
+    const double size = cell_size(subject, per_row);
+    y = draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &attention) + 16;
+    return draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &gate);
+}
+
+static double draw_picture(Canvas *canvas, const void *context)
+{
+    const Subject *subject = context;
+    const Observed *observed = &subject->observer.inputs[0];
+    const size_t cells = (size_t)subject->reach.layers * observed->length;
+    const Scale combined = scale_of(observed->combined, observed->length, false);
+    const Maps attention = {.title = "Attention",
+                            .text = received(subject, observed->length),
+                            .unit = " x the layer's mean",
+                            .values = observed->attention,
+                            .scale = scale_of(observed->attention, cells, false),
+                            .map = MAP_HEAT,
+                            .with_picture = true};
+    const Maps gate = {.title = "Update gate",
+                       .text = "mean over channels: how much is made new",
+                       .unit = "",
+                       .values = observed->gate,
+                       .scale = scale_of(observed->gate, cells, true),
+                       .map = MAP_BLUE,
+                       .with_picture = true};
+    const double size = 270, top = CHART_TOP + 8, second = CHART_MARGIN + size + GAP;
+    const double tall = size * subject->image.height / subject->image.width;
+    const TextStyle bold = {.size = 14, .bold = true};
+    char unit[48];
+    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+    canvas_text(canvas, CHART_MARGIN, top + 14, bold, "What the model sees");
+    draw_map(subject, canvas, CHART_MARGIN, top + 24, size, NULL, combined, MAP_HEAT);
+    canvas_text(canvas, second, top + 14, bold, "Attention, all layers");
+    draw_map(subject, canvas, second, top + 24, size, observed->combined, combined, MAP_HEAT);
+    draw_scale(canvas, second, top + 32 + tall, false, combined, MAP_HEAT, " x the mean");
+    double bars = draw_classes(subject, canvas, 660, top);
+    canvas_text(canvas, SIDE, top + 14, bold, "Reach of the EMA");
+    snprintf(unit, sizeof unit, "%s back and ahead, row by row",
+             observe_unit(subject->model, false));
+    draw_reach(canvas, SIDE, top + 24, SIDE_WIDTH, &subject->reach, 1, unit);
+    double y = fmax(fmax(top + tall + 66, bars + 26),
+                    top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
+    return draw_both_maps(subject, canvas, y, attention, gate) + 24;
+}
+
+/* ---- Texts ---------------------------------------------------------------------------------- */
+
+static double draw_texts(Canvas *canvas, const void *context)
+{
+    const Subject *subject = context;
+    const char *unit = observe_unit(subject->model, false);
+    int count = subject->input.count;
+    double y = CHART_TOP + 8, side = y;
+    char reach[64], heading[64];
+    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+    snprintf(reach, sizeof reach, "%s back and ahead", unit);
+    for (int n = 0; n < count; n++) {
+        const Observed *observed = &subject->observer.inputs[n];
+        Scale scale = scale_of(observed->combined, observed->length, false);
+        snprintf(heading, sizeof heading, count > 1 ? "Text %d" : "Text", n + 1);
+        draw_heading(canvas, LEFT, y + 14, heading, "shaded by attention, all layers");
+        draw_scale(canvas, LEFT + MAIN, y + 4, true, scale, MAP_HEAT, " x the mean");
+        if (n == 0)
+            side = draw_classes(subject, canvas, SIDE, y) + 12;
+        size_t drawn = 0;
+        y = draw_tokens(canvas, LEFT, y + 26, MAIN, &subject->tokens[n], observed->combined, scale,
+                        MAP_HEAT, TEXT_LINES, &drawn);
+        draw_rest(canvas, LEFT, y, &subject->tokens[n], drawn);
+        y += drawn < subject->tokens[n].count ? 36 : 14;
+        if (n == 0)
+            side = draw_side(subject, canvas, fmax(y, side), 1, reach);
+        y = draw_layers(subject, canvas, n, LEFT, y, MAIN);
+        Plot axis = {canvas,
+                     LEFT,
+                     y - 2,
+                     MAIN,
+                     0,
+                     {0, (double)observed->length, AXIS_WHOLE},
+                     {0, 1, AXIS_PLAIN}};
+        plot_across(&axis, unit);
+        y += 56;
+    }
+    return fmax(y, side + 24);
+}
+
+/* ---- The whole ------------------------------------------------------------------------------ */
+
+static int read_input(Subject *subject, const ExplainOptions *options, char **paths, int count,
+                      MegaError *err)
+{
+    InputReader *reader = NULL;
+    InputOptions input = options->input;
+    input.warn = report_warning;
+    int code = input_reader_new(&reader, subject->model, &input, err);
+    if (!code)
+        code = input_reader_begin(reader, paths[0], count > 1 ? paths[1] : NULL, err);
+    if (!code) {
+        int more = input_reader_next(reader, &subject->input, err);
+        code = more < 0 ? more : 0;
+        if (more == 0)
+            code = mega_fail(err, MEGA_ERR_INPUT, "%s holds nothing", paths[0]);
+    }
+    if (!code && subject->input.is_cut)
+        report_cut(reader, paths[0], &subject->input, "'mega-run classify' with --window");
+    input_reader_free(reader);
+    return code;
+}
+
+static void describe(Subject *subject, char **paths, int count)
+{
+    char name[256];
+    const Bar *best = &subject->bars[0];
+    size_t length = subject->observer.inputs[0].length;
+    const char *unit = observe_unit(subject->model, false);
+    int used = snprintf(subject->title, sizeof subject->title, "%s%s%s: %s, %.1f %%",
+                        base_name(paths[0]), count > 1 ? " and " : "",
+                        count > 1 ? base_name(paths[1]) : "", best->name, best->value);
+    (void)used; /* a long name is cut */
+    used = snprintf(subject->subtitle, sizeof subject->subtitle, "%s \xc2\xb7 ",
+                    observe_model_name(subject->model, name));
+    char *rest = subject->subtitle + used;
+    size_t room =
+        used < (int)sizeof subject->subtitle ? sizeof subject->subtitle - (size_t)used : 0;
+    if (room == 0)
+        return;
+    if (subject->samples)
+        snprintf(rest, room, "%.2f s of sound, %zu %s", subject->input.end - subject->input.start,
+                 length, unit);
+    else if (subject->pixels && subject->grid_width < subject->image.width)
+        snprintf(rest, room, "%d x %d pixels, %d x %d %s", subject->image.width,
+                 subject->image.height, subject->grid_width, subject->grid_height, unit);
+    else if (subject->pixels)
+        snprintf(rest, room, "%d x %d pixels", subject->image.width, subject->image.height);
+    else if (subject->input.count > 1)
+        snprintf(rest, room, "%zu and %zu %s", length, subject->observer.inputs[1].length, unit);
+    else
+        snprintf(rest, room, "%zu %s", length, unit);
+}
+
+static void free_subject(Subject *subject)
+{
+    observer_free(&subject->observer);
+    input_free(&subject->input);
+    free(subject->samples);
+    free(subject->spectrogram);
+    free(subject->pixels);
+    tokens_free(&subject->tokens[0]);
+    tokens_free(&subject->tokens[1]);
+}
+
+int explain_classifier(const ExplainOptions *options, const MegaModel *model, MegaSession *session,
+                       char **paths, int count, MegaError *err)
+{
+    Subject subject = {.model = model};
+    const MegaStackConfig *stack = &mega_model_config(model)->encoder;
+    bool sound = mega_meta_find(mega_model_meta(model), "audio.sample_rate");
+    CanvasDraw draw = draw_texts;
+    size_t longest = 0;
+    int code = read_input(&subject, options, paths, count, err);
+    if (!code)
+        code = classify(&subject, session, paths[0], err);
+    for (int n = 0; n < subject.input.count && !code; n++) {
+        const MegaInput *view = &subject.input.views[n];
+        size_t length = subject.observer.inputs[n].length;
+        longest = length > longest ? length : longest;
+        if (view->kind == MEGA_INPUT_TOKENS) {
+            MegaInput text = without_padding(view, mega_model_config(model)->embed.pad);
+            code = tokens_of(&subject.tokens[n], model, MEGA_VOCAB_KEY, text.tokens, text.length,
+                             options->input.ids, err);
+        } else {
+            code = sound ? prepare_recording(&subject, err) : prepare_picture(&subject, err);
+        }
+    }
+    if (!code)
+        code = reach_of(stack, &model->encoder, longest, &subject.reach, err);
+    if (!code) {
+        if (subject.samples)
+            draw = draw_recording;
+        else if (subject.pixels)
+            draw = draw_picture;
+        describe(&subject, paths, count);
+        code = canvas_write(options->output, subject.title, WIDTH, draw, &subject, err);
+    }
+    free_subject(&subject);
+    return code;
+}

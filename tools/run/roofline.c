@@ -1,0 +1,167 @@
+/*
+ * roofline.c - see roofline.h. The counts follow spec sections 1 to 8; what is not a matrix
+ * product, an EMA state or an attention weight is left out, so that the limit is never too high.
+ */
+#include "tools/run/roofline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/layers/embed.h"
+#include "tools/common/progress.h"
+
+#define PROBE_BYTES (128u << 20) /* beyond every cache */
+#define REPEATS 20
+#define LEAST_REPEATS 3
+#define PROBE_SECONDS 0.3    /* for all repeats, unless the least number takes longer */
+#define ROUNDS_SECONDS                                                                             \
+    0.005 /* of one repeat: with sanitizers or an emulator fewer rounds fill it */
+
+typedef struct Probe {
+    const MegaKernels *kernels;
+    const float *memory;
+    size_t floats; /* of a task */
+    size_t rounds; /* of arithmetic */
+    volatile float sink;
+} Probe;
+
+static void probe_arithmetic(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker;
+    probe->sink = probe->kernels->probe_arithmetic(probe->rounds, 0.5f + 1e-9f * (float)task);
+}
+
+static void probe_integers(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker, (void)task;
+    probe->sink = (float)probe->kernels->probe_integers(probe->rounds, 0);
+}
+
+static void probe_memory(void *context, size_t task, int worker)
+{
+    Probe *probe = context;
+    (void)worker;
+    probe->sink = probe->kernels->probe_memory(probe->memory + task * probe->floats,
+                                               probe->floats);
+}
+
+/* Seconds of the fastest of some runs of `tasks` tasks. */
+static double fastest(MegaPool *pool, size_t tasks, MegaPoolTask run, Probe *probe)
+{
+    double best = 0, all = 0;
+    for (int i = 0; i < REPEATS && (i < LEAST_REPEATS || all < PROBE_SECONDS); i++) {
+        double begun = clock_seconds();
+        mega_pool_run(pool, tasks, run, probe);
+        double took = clock_seconds() - begun;
+        all += took;
+        best = i == 0 || took < best ? took : best;
+    }
+    return best;
+}
+
+/* Operations a second, of which every lane does `per_lane` a round. */
+static double operations(MegaPool *pool, MegaPoolTask run, Probe *probe, double per_lane)
+{
+    size_t tasks = (size_t)mega_pool_threads(pool);
+    double took = 0;
+    for (probe->rounds = 1000; took < ROUNDS_SECONDS; probe->rounds *= 2) {
+        double begun = clock_seconds();
+        mega_pool_run(pool, tasks, run, probe);
+        took = clock_seconds() - begun;
+    }
+    return per_lane * MEGA_PROBE_VECTORS * probe->kernels->lanes * (double)probe->rounds *
+           (double)tasks / fastest(pool, tasks, run, probe);
+}
+
+int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err)
+{
+    size_t threads = (size_t)mega_pool_threads(pool);
+    float *memory = malloc(PROBE_BYTES);
+    Probe probe = {.kernels = kernels, .memory = memory,
+                   .floats = PROBE_BYTES / sizeof(float) / (4 * threads)};
+    if (!memory)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory to measure its speed");
+    memset(memory, 1, PROBE_BYTES);
+    out->threads = (int)threads;
+    double flops = operations(pool, probe_arithmetic, &probe, 2);
+    double int8_ops = operations(pool, probe_integers, &probe, 8);
+    double bandwidth = (double)(probe.floats * 4 * threads * sizeof(float)) /
+                       fastest(pool, 4 * threads, probe_memory, &probe);
+    out->flops = flops > out->flops ? flops : out->flops;
+    out->int8_ops = int8_ops > out->int8_ops ? int8_ops : out->int8_ops;
+    out->bandwidth = bandwidth > out->bandwidth ? bandwidth : out->bandwidth;
+    free(memory);
+    return 0;
+}
+
+/* ---- Counting ------------------------------------------------------------------------------- */
+
+/* Multiply-adds of a layer's matrices for one position. */
+static double layer_products(const MegaStackConfig *s)
+{
+    double d = s->width, h = s->hidden, z = s->zdim, f = s->ffn;
+    return d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
+}
+
+/* EMA: a multiply-add for the state and one for the output, of every state. */
+static double layer_ema(const MegaStackConfig *s)
+{
+    return 2.0 * mega_ema_channels(s) * s->ndim;
+}
+
+static double attention(const MegaStackConfig *s, double keys)
+{
+    return keys * (s->zdim + s->hidden);
+}
+
+/* products: with weights; rest: without. Both are multiply-adds. */
+static Work make_work(WeightType weight, double products, double rest, double bytes)
+{
+    return (Work){.flops = 2 * (weight.integers ? rest : rest + products),
+                  .int8_ops = weight.integers ? 2 * products : 0,
+                  .bytes = bytes};
+}
+
+Work work_encode(const MegaConfig *config, WeightType weight, size_t length, size_t count)
+{
+    const MegaStackConfig *s = &config->encoder;
+    double keys = s->chunk > 0 && (size_t)s->chunk < length ? s->chunk : (double)length;
+    double weights = s->layers * layer_products(s), positions = (double)length * (double)count;
+    double rest = s->layers * (layer_ema(s) + attention(s, keys)), products = weights;
+    if (config->embed.kind == MEGA_EMBED_FRAMES || config->embed.kind == MEGA_EMBED_PATCHES)
+        products += (double)mega_embed_fan_in(&config->embed) * s->width;
+    return make_work(weight, products * positions, rest * positions, weight.bytes * weights);
+}
+
+static double output_weights(const MegaTargetConfig *target)
+{
+    const MegaBands *bands = &target->output;
+    double slots = target->adaptive_output ? bands->count - 1 : 0;
+    return (bands->end[0] + slots) * bands->width[0]; /* tails can be left out */
+}
+
+Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
+                 size_t source)
+{
+    const MegaStackConfig *s = &config->decoder;
+    double d = s->width, z = s->zdim;
+    double keys = s->chunk > 0 ? (double)(position % (size_t)s->chunk) + 1 : (double)position + 1;
+    double products = s->layers * layer_products(s) + output_weights(&config->target);
+    double rest = s->layers * (layer_ema(s) + attention(s, keys));
+    double states = s->layers * attention(s, keys); /* keys and values; the rest stays in caches */
+    if (config->task == MEGA_TASK_TRANSLATE) {
+        products += s->layers * (d * (2 * d + z) + d * d);
+        rest += s->layers * (double)source * (z + d);
+    }
+    return make_work(weight, (double)rows * products, (double)rows * rest,
+                     weight.bytes * products + sizeof(float) * (double)rows * states);
+}
+
+double work_limit(const Machine *machine, Work work)
+{
+    double compute = work.flops / machine->flops + work.int8_ops / machine->int8_ops;
+    double memory = work.bytes / machine->bandwidth;
+    return compute > memory ? compute : memory;
+}
