@@ -14,6 +14,7 @@
 #include "formats/media/audio.h"
 #include "formats/media/image.h"
 #include "formats/media/npy.h"
+#include "formats/text/vocab.h"
 #include "src/pipeline/preprocess.h"
 
 static const MegaImageFeatures imagenet = {
