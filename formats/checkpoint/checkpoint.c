@@ -118,8 +118,8 @@ static int sort_names(MegaCheckpoint *checkpoint, MegaError *err)
     return 0;
 }
 
-int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaWeightSet weights,
-                         MegaError *err)
+int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
+                         const MegaCheckpointOptions *options, MegaError *err)
 {
     *out = NULL;
     MegaCheckpoint *checkpoint = calloc(1, sizeof *checkpoint);
@@ -127,9 +127,10 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaWeightSet w
         free(checkpoint);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for opening %s", path);
     }
+    checkpoint->max_memory = options->max_memory;
     int code = map_file(checkpoint, err);
     if (!code)
-        code = load(checkpoint, weights, err);
+        code = load(checkpoint, options->weights, err);
     if (!code)
         code = sort_names(checkpoint, err);
     if (code)
@@ -177,6 +178,8 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
     memcpy(copy, name, length);
     copy[length] = '\0';
     memcpy(copy + length + 1, tensor->type, type);
+    checkpoint->memory += sizeof *tensor + sizeof *checkpoint->sorted +
+                          rank * (2 * sizeof *shape) + length + 1 + type;
     MegaCheckpointTensor *added = &checkpoint->tensors[checkpoint->count++];
     *added = *tensor;
     added->shape = shape;
@@ -210,6 +213,29 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
 }
 
 /* ---- Looking -------------------------------------------------------------------------------- */
+
+uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint)
+{
+    return checkpoint->memory;
+}
+
+uint64_t mega_checkpoint_json_cost(const char *text, uint64_t length)
+{
+    const uint64_t of_container = 200, of_value = 48;
+    uint64_t cost = length;
+    bool quoted = false;
+    for (uint64_t i = 0; i < length; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && (text[i] == '[' || text[i] == '{'))
+            cost += of_container;
+        else if (!quoted && (text[i] == ',' || text[i] == ':'))
+            cost += of_value;
+    }
+    return cost;
+}
 
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint)
 {
@@ -280,7 +306,7 @@ bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTen
 
 /* Pages of the mapping that have been used count as ours until they are given back; that keeps the
  * memory near the largest tensor. They come back from the file when they are needed again. */
-static void release_pages(const MegaCheckpointTensor *tensor)
+void mega_checkpoint_release(const MegaCheckpointTensor *tensor)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t begin = (uintptr_t)tensor->storage, end = begin + (uintptr_t)tensor->storage_size;
@@ -297,11 +323,23 @@ int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpoin
         const MegaZipEntry *entry = mega_zip_entry(checkpoint->zip, i);
         if (entry->data == tensor->storage && entry->size == tensor->storage_size) {
             int code = mega_zip_verify(checkpoint->zip, entry, err);
-            release_pages(tensor);
+            mega_checkpoint_release(tensor);
             return code;
         }
     }
     return 0;
+}
+
+uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
+                                 const MegaCheckpointTensor *tensor)
+{
+    uint64_t span = tensor->elements ? 1 : 0; /* elements of the storage from first to last */
+    for (int i = 0; span && i < tensor->rank; i++)
+        span += (tensor->shape[i] - 1) * (uint64_t)tensor->stride[i];
+    const uint64_t reading = span * mega_dtype_traits((int)tensor->dtype)->item_size +
+                             tensor->elements * sizeof(float);
+    const uint64_t verifying = checkpoint->zip ? tensor->storage_size : 0;
+    return reading > verifying ? reading : verifying;
 }
 
 /* Elements that follow each other at the end of the shape form a run, which is converted at once.
@@ -325,5 +363,5 @@ void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst)
             position[i] = 0;
         }
     }
-    release_pages(tensor);
+    mega_checkpoint_release(tensor);
 }

@@ -49,12 +49,22 @@ typedef enum MegaWeightSet {
     MEGA_WEIGHTS_EMA,
 } MegaWeightSet;
 
-/* Of two sets in separate dicts the one that `weights` names is taken, of one set that one;
- * mega_checkpoint_averaged tells which it is. */
-int mega_checkpoint_open(MegaCheckpoint **out, const char *path, MegaWeightSet weights,
-                         MegaError *err);
+typedef struct MegaCheckpointOptions {
+    /* Of two sets in separate dicts the one that this names is taken, of one set that one;
+     * mega_checkpoint_averaged tells which it is. */
+    MegaWeightSet weights;
+    uint64_t max_memory; /* bytes that opening may take beside the mapped file; 0: what is in
+                            proportion to the file, which is never exceeded */
+} MegaCheckpointOptions;
+
+int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
+                         const MegaCheckpointOptions *options, MegaError *err);
 void mega_checkpoint_close(MegaCheckpoint *checkpoint);
 
+/* Bytes that opening has taken beside the mapped file. */
+uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint);
+/* About what the JSON library takes for a text: it makes a value of every few bytes. */
+uint64_t mega_checkpoint_json_cost(const char *text, uint64_t length);
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint); /* "torch zip", ... */
 /* Where the state dict lies: "model", "ema.module"; "": at the top. */
 const char *mega_checkpoint_place(const MegaCheckpoint *checkpoint);
@@ -81,6 +91,12 @@ const json_t *mega_checkpoint_args(const MegaCheckpoint *checkpoint);
  * one; reading a damaged storage without this gives wrong numbers. */
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                            MegaError *err);
+/* The most bytes that mega_checkpoint_verify and then mega_checkpoint_read_f32 take at once: pages of
+ * the mapped file, and dst as it is filled. The pages have been given back afterwards. */
+uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
+                                 const MegaCheckpointTensor *tensor);
+/* Gives back the pages of the mapped file that looking at a tensor's storage has taken. */
+void mega_checkpoint_release(const MegaCheckpointTensor *tensor);
 /* Gathers any strides and converts to float32; dst [tensor->elements], row-major. Of readable
  * tensors only. */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst);

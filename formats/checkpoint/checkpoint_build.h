@@ -17,6 +17,8 @@ struct MegaCheckpoint {
     const char *kind;
     const uint8_t *data; /* the mapped file */
     uint64_t size;
+    uint64_t max_memory; /* of the options */
+    uint64_t memory;     /* bytes taken beside the mapping */
     MegaCheckpointTensor *tensors; /* [count]; names are owned */
     size_t count, capacity;
     const MegaCheckpointTensor **sorted; /* [count], by name, once all are there */
@@ -33,11 +35,14 @@ struct MegaCheckpoint {
     mega_fail(err, code, "%s: " format, checkpoint->name, ##__VA_ARGS__)
 
 /* What the values of the file may take in memory: in proportion to its size, so that a small file
- * that means much is refused. */
+ * that means much is refused, and no more than the caller allows. */
 static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoint)
 {
     const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 24;
-    return checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
+    const uint64_t trusted =
+        checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
+    return checkpoint->max_memory && checkpoint->max_memory < trusted ? checkpoint->max_memory
+                                                                      : trusted;
 }
 
 /* Copies the tensor under the name, which must be 1 to MEGA_CHECKPOINT_MAX_NAME bytes of text.

@@ -482,6 +482,11 @@ static int run_all(Machine *m)
 
 /* ---- Interface ------------------------------------------------------------------------------ */
 
+uint64_t mega_pickle_memory(const MegaPickle *pickle)
+{
+    return pickle->memory;
+}
+
 int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, uint64_t max_memory,
                      size_t *length, const char *name, MegaError *err)
 {

@@ -97,6 +97,8 @@ typedef struct MegaPickle MegaPickle;
  * more than MEGA_PICKLE_MAX_MEMORY: that is MEGA_ERR_LIMIT. */
 int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, uint64_t max_memory,
                      size_t *length, const char *name, MegaError *err);
+/* Bytes that reading has taken for the values. */
+uint64_t mega_pickle_memory(const MegaPickle *pickle);
 void mega_pickle_free(MegaPickle *pickle);
 const MegaPickleValue *mega_pickle_root(const MegaPickle *pickle);
 /* Every storage that the pickle names, used or not, in the order in which they appear. */

@@ -2,7 +2,6 @@
  * pickle_values.c - memory and stack of the machine that reads pickles, and looking at its values;
  * see pickle.h and pickle_machine.h.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,9 +34,9 @@ static int account(MegaPickleMachine *m, uint64_t bytes)
     pickle->memory += bytes;
     if (pickle->memory > pickle->max_memory)
         return FAIL(MEGA_ERR_LIMIT,
-                    "the values need more than %" PRIu64
-                    " MB of memory, out of proportion to the file,",
-                    pickle->max_memory >> 20);
+                    "the values need more than %.1f MB of memory, the most that this file may "
+                    "take,",
+                    (double)pickle->max_memory / 1e6);
     return 0;
 }
 

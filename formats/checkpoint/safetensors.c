@@ -208,25 +208,6 @@ out:
     return code;
 }
 
-/* About what the JSON library takes for the header: it makes a value of every few bytes. */
-static uint64_t header_cost(const char *text, uint64_t length)
-{
-    const uint64_t of_container = 200, of_value = 48;
-    uint64_t cost = length;
-    bool quoted = false;
-    for (uint64_t i = 0; i < length; i++) {
-        if (quoted && text[i] == '\\')
-            i++;
-        else if (text[i] == '"')
-            quoted = !quoted;
-        else if (!quoted && (text[i] == '[' || text[i] == '{'))
-            cost += of_container;
-        else if (!quoted && (text[i] == ',' || text[i] == ':'))
-            cost += of_value;
-    }
-    return cost;
-}
-
 int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err)
 {
     MegaReader reader = mega_reader(checkpoint->data, (size_t)checkpoint->size);
@@ -241,12 +222,13 @@ int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err)
         return BAD("the header is said to have %" PRIu64 " bytes, more than the file: it is "
                    "truncated; fetch it again",
                    length);
-    if (header_cost(text, length) > mega_checkpoint_allowance(checkpoint))
+    const uint64_t allowance = mega_checkpoint_allowance(checkpoint);
+    checkpoint->memory = mega_checkpoint_json_cost(text, length);
+    if (checkpoint->memory > allowance)
         return FAIL(MEGA_ERR_LIMIT,
-                    "the header would need more than %" PRIu64
-                    " MB of memory, out of proportion to "
-                    "the file",
-                    mega_checkpoint_allowance(checkpoint) >> 20);
+                    "the header would need more than %.1f MB of memory, the most that this file "
+                    "may take",
+                    (double)allowance / 1e6);
     json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &problem);
     if (!header)
         return BAD("its header is no valid JSON: %s", problem.text);

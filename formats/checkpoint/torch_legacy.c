@@ -46,8 +46,10 @@ static int next_pickle(MegaCheckpoint *checkpoint, MegaReader *reader, MegaPickl
     int code = mega_pickle_read(out, reader->data + reader->position, mega_reader_left(reader),
                                 mega_checkpoint_allowance(checkpoint), &length, checkpoint->name,
                                 err);
-    if (!code)
+    if (!code) {
+        checkpoint->memory += mega_pickle_memory(*out);
         mega_get_bytes(reader, length);
+    }
     return code;
 }
 

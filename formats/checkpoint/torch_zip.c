@@ -103,9 +103,11 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     uint64_t allowance = mega_checkpoint_allowance(checkpoint);
     uint64_t limit = allowance < MEGA_PICKLE_MAX_SIZE ? allowance : MEGA_PICKLE_MAX_SIZE;
     int code = mega_zip_read(checkpoint->zip, entry, limit, &bytes, err);
+    if (!code) /* at most `limit` bytes, which is within the allowance */
+        code = mega_pickle_read(out, bytes.data, bytes.size, allowance - bytes.size, &length,
+                                checkpoint->name, err);
     if (!code)
-        code = mega_pickle_read(out, bytes.data, bytes.size, allowance, &length, checkpoint->name,
-                                err);
+        checkpoint->memory += bytes.size + mega_pickle_memory(*out);
     if (!code && length != bytes.size)
         code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "%zu bytes follow the pickle",
                                     bytes.size - length);

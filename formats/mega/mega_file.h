@@ -23,6 +23,7 @@
 #define MEGA_HEADER_SIZE 64
 #define MEGA_MAX_INDEX (1u << 28)      /* bytes */
 #define MEGA_MAX_BLOCK_SIZE (1u << 24) /* decoded bytes */
+#define MEGA_WRITER_MEMORY (1u << 20)  /* bytes that compressing takes, beside the tensor */
 #define MEGA_MAX_DEFLATE_RATIO 1032    /* what deflate can reach at most */
 
 typedef enum MegaEncoding {

@@ -34,7 +34,7 @@ static const MegaCheckpoint *open_checkpoint(int index)
     static MegaCheckpoint *opened[CHECKPOINT_COUNT];
     MegaError err;
     if (!opened[index] && mega_checkpoint_open(&opened[index], checkpoints[index].path,
-                                               MEGA_WEIGHTS_ANY, &err))
+                                               &(MegaCheckpointOptions){0}, &err))
         __builtin_trap();
     return opened[index];
 }

@@ -154,7 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MegaError err = {0};
         MegaCheckpoint *checkpoint = NULL;
         Architecture architecture;
-        int code = mega_checkpoint_open(&checkpoint, path, (MegaWeightSet)weights, &err);
+        int code = mega_checkpoint_open(
+            &checkpoint, path, &(MegaCheckpointOptions){.weights = (MegaWeightSet)weights}, &err);
         fuzz_check_error(code, err.text);
         if (code)
             break;

@@ -46,7 +46,7 @@ static void dump(const char *path)
 {
     MegaError err = {0};
     MegaCheckpoint *checkpoint = NULL;
-    int code = mega_checkpoint_open(&checkpoint, path, MEGA_WEIGHTS_ANY, &err);
+    int code = mega_checkpoint_open(&checkpoint, path, &(MegaCheckpointOptions){0}, &err);
     if (!code)
         puts("ok");
     for (size_t i = 0; !code && i < mega_checkpoint_count(checkpoint); i++)

@@ -105,7 +105,8 @@ _mega_convert()
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
-    --audio-length | --pixel-mean | --pixel-std | --chunk-size | --name | --license | --source) ;;
+    --audio-length | --pixel-mean | --pixel-std | --chunk-size | --max-memory) ;;
+    --name | --license | --source) ;;
     *)
         case $current in
         -*)
@@ -113,7 +114,7 @@ _mega_convert()
                 --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
-                --no-compress --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
+                --no-compress --max-memory --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

@@ -212,6 +212,7 @@ complete -c mega-convert -l weights -x -a 'model ema' -d 'where there are both: 
 complete -c mega-convert -l allow-non-finite -d 'convert weights that are NaN or infinite'
 complete -c mega-convert -l dtype -x -a 'f32 f16 bf16 int8 int4' -d 'of the matrices: f32 (default), f16, bf16, int8 or int4'
 complete -c mega-convert -l no-compress -d 'larger file, used in place without decoding'
+complete -c mega-convert -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-convert -l name -d 'name of the model'
 complete -c mega-convert -l license -d 'licence of the model'
 complete -c mega-convert -l source -x -d 'where the model comes from'

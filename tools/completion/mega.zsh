@@ -256,6 +256,7 @@ _mega_convert() {
         '--allow-non-finite[convert weights that are NaN or infinite]' \
         '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
         '--no-compress[larger file, used in place without decoding]' \
+        '--max-memory=[refuse what needs more, such as 300M]:size: ' \
         '--name[name of the model]' \
         '--license[licence of the model]' \
         '--source=[where the model comes from]:text: ' \

@@ -51,6 +51,7 @@ static const char help[] =
     "      --allow-non-finite   convert weights that are NaN or infinite\n"
     "      --dtype TYPE       of the matrices: f32 (default), f16, bf16, int8 or int4\n"
     "      --no-compress      larger file, used in place without decoding\n"
+    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "      --name, --license, --source TEXT   provenance\n"
     "      --list             print tensors and arguments of a checkpoint\n"
     "      --json             print what was written, or is listed, as a JSON object\n"
@@ -64,6 +65,8 @@ static const char help[] =
 
 #define MAX_GLOSSARIES 64
 #define MAX_CONFIG (1u << 26) /* bytes */
+#define MAX_CONFIG_MEMORY (UINT64_C(1) << 28)
+#define TEXT_COPIES 4
 
 typedef struct Options {
     MetadataOptions metadata;
@@ -122,6 +125,7 @@ enum {
     OPT_ALLOW_NON_FINITE,
     OPT_DTYPE,
     OPT_NO_COMPRESS,
+    OPT_MAX_MEMORY,
     OPT_NAME,
     OPT_LICENSE,
     OPT_SOURCE,
@@ -156,6 +160,7 @@ static const struct option long_options[] = {
     {"allow-non-finite", no_argument, NULL, OPT_ALLOW_NON_FINITE},
     {"dtype", required_argument, NULL, OPT_DTYPE},
     {"no-compress", no_argument, NULL, OPT_NO_COMPRESS},
+    {"max-memory", required_argument, NULL, OPT_MAX_MEMORY},
     {"name", required_argument, NULL, OPT_NAME},
     {"license", required_argument, NULL, OPT_LICENSE},
     {"source", required_argument, NULL, OPT_SOURCE},
@@ -238,7 +243,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     bool good = true;
     if (option != 'o' && option != 'q' && option != 'v' && option != OPT_DTYPE &&
         option != OPT_NO_COMPRESS && option != OPT_FORCE && option != OPT_JSON &&
-        option != OPT_ALLOW_NON_FINITE)
+        option != OPT_ALLOW_NON_FINITE && option != OPT_MAX_MEMORY)
         options->describes = name;
     switch (option) {
     case 'o': options->write.path = value; break;
@@ -291,6 +296,11 @@ static int parse_option(Options *options, int option, const char *name, const ch
         break;
     }
     case OPT_NO_COMPRESS: options->write.compress = false; break;
+    case OPT_MAX_MEMORY:
+        if (!parse_size(value, &options->write.max_memory))
+            return usage_error("'%s' is not a valid value for --max-memory; it takes " SIZE_EXPECTED,
+                               value);
+        break;
     case OPT_NAME: meta->name = value; break;
     case OPT_LICENSE: meta->license = value; break;
     case OPT_SOURCE: meta->source = value; break;
@@ -398,14 +408,51 @@ static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t 
 
 /* ---- Converting ----------------------------------------------------------------------------- */
 
+/* The texts of the command line, and what is made of them, before they are read: a line of a
+ * dictionary is there as text, as a symbol and as metadata. */
+static int check_texts(const Options *options, MegaError *err)
+{
+    const MetadataOptions *meta = &options->metadata;
+    const char *const paths[] = {meta->dict,   meta->source_dict, meta->target_dict,
+                                 meta->labels, meta->bpe_codes,   meta->bpe.vocabulary};
+    const uint64_t limit = options->write.max_memory;
+    uint64_t size = 0;
+    struct stat info;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (paths[i] && stat(paths[i], &info) == 0 && S_ISREG(info.st_mode))
+            size += (uint64_t)info.st_size;
+    if (!limit || size <= limit / TEXT_COPIES)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "the dictionaries, labels and codes need %.1f MB of memory; %.1f MB are "
+                     "allowed",
+                     (double)size * TEXT_COPIES / 1e6, (double)limit / 1e6);
+}
+
+/* Few bytes of JSON can become much memory. */
+static int check_config(const char *path, const MegaBuffer *text, uint64_t max_memory,
+                        MegaError *err)
+{
+    const uint64_t cost = mega_checkpoint_json_cost((const char *)text->data, text->size);
+    const uint64_t limit =
+        max_memory && max_memory < MAX_CONFIG_MEMORY ? max_memory : MAX_CONFIG_MEMORY;
+    if (cost <= limit)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s: the arguments need %.1f MB of memory; %.1f MB are allowed", path,
+                     (double)cost / 1e6, (double)limit / 1e6);
+}
+
 /* --config: an object of arguments, or a file that has such an object as "args". */
-static int load_config(json_t **out, const char *path, MegaError *err)
+static int load_config(json_t **out, const char *path, uint64_t max_memory, MegaError *err)
 {
     const MegaTextRules rules = {.what = "arguments in JSON", .limit = MAX_CONFIG};
     json_error_t error;
     MegaBuffer text = {0};
     json_t *whole = NULL, *inner;
     int code = mega_text_read(&text, path, &rules, NULL, err);
+    if (!code)
+        code = check_config(path, &text, max_memory, err);
     if (!code)
         whole = json_loadb(text.size ? (const char *)text.data : "", text.size, 0, &error);
     mega_buffer_free(&text);
@@ -428,17 +475,17 @@ static int load_config(json_t **out, const char *path, MegaError *err)
 }
 
 /* The checkpoint's own arguments, overridden by those of --config. */
-static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const char *config,
+static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const Options *options,
                            MegaError *err)
 {
     const json_t *own = mega_checkpoint_args(checkpoint);
     *out = own ? json_copy((json_t *)own) : json_object();
     if (!*out)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments");
-    if (!config)
+    if (!options->config)
         return 0;
     json_t *given = NULL;
-    int code = load_config(&given, config, err);
+    int code = load_config(&given, options->config, options->write.max_memory, err);
     if (code)
         return code;
     int failed = json_object_update(*out, given);
@@ -542,9 +589,13 @@ static int convert(const Options *options, MegaError *err)
             failed = tell_result(options, "model file", clock_seconds() - begun, err);
         return failed;
     }
-    int code = mega_checkpoint_open(&checkpoint, path, options->weights, err);
+    const MegaCheckpointOptions opening = {.weights = options->weights,
+                                           .max_memory = options->write.max_memory};
+    int code = check_texts(options, err);
     if (!code)
-        code = merge_arguments(&args, checkpoint, options->config, err);
+        code = mega_checkpoint_open(&checkpoint, path, &opening, err);
+    if (!code)
+        code = merge_arguments(&args, checkpoint, options, err);
     if (code)
         goto out;
     if (options->list) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "formats/mega/mega_file.h"
+#include "formats/tensor/panels.h"
 #include "tools/common/progress.h"
 #include "tools/common/terminal.h"
 
@@ -228,11 +229,14 @@ static bool same_table(const Item *a, const Item *b)
     size_t item = mega_dtype_traits((int)left->dtype)->item_size;
     if (mega_checkpoint_same(left, right))
         return true;
-    return a->spec.rank == 2 && left->dtype == right->dtype && contiguous(left) &&
-           contiguous(right) &&
-           memcmp((const char *)left->storage + left->offset * item,
-                  (const char *)right->storage + right->offset * item,
-                  (size_t)left->elements * item) == 0;
+    if (a->spec.rank != 2 || left->dtype != right->dtype || !contiguous(left) || !contiguous(right))
+        return false;
+    const bool same = memcmp((const char *)left->storage + left->offset * item,
+                             (const char *)right->storage + right->offset * item,
+                             (size_t)left->elements * item) == 0;
+    mega_checkpoint_release(left);
+    mega_checkpoint_release(right);
+    return same;
 }
 
 static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
@@ -243,7 +247,7 @@ static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
         decls[i] = (MegaTensorDecl){.name = spec->name,
                                     .dtype = choose_dtype(options, &items->items[i]),
                                     .rank = spec->rank, .tied_to = -1,
-                                    .panels = panels_serve(spec)};
+                                    .panels = !options->compress && panels_serve(spec)};
         memcpy(decls[i].shape, spec->shape, sizeof decls[i].shape);
         for (size_t j = 0; j < i && decls[i].tied_to < 0; j++)
             if (decls[j].tied_to < 0 && decls[j].dtype == decls[i].dtype &&
@@ -298,6 +302,77 @@ static uint64_t row_bytes(MegaDtype dtype, const MegaTensorSpec *spec, uint64_t 
     *rows = spec->elements / columns;
     return mega_dtype_items(dtype, columns) * mega_dtype_traits((int)dtype)->item_size;
 }
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The most bytes that write_tensor takes at once. The pages of a model file stay taken, all those
+ * `before` and this tensor's; those of a checkpoint have been given back when its floats are there. */
+static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTensorDecl *decl,
+                              uint64_t before)
+{
+    const MegaTensorSpec *spec = &item->spec;
+    const MegaTensor *stored = item->stored;
+    uint64_t rows, row = row_bytes(decl->dtype, spec, &rows), floats = spec->elements * sizeof(float);
+    const uint64_t panel = decl->panels ? row * MEGA_PANEL : 0;
+    const uint64_t encoded = decl->dtype == MEGA_F32 ? 0 : rows * row;
+    const uint64_t writing = floats + encoded + panel;
+    if (!stored)
+        return larger(mega_checkpoint_reading(items->checkpoint, item->from), writing);
+    before += stored->stored_size;
+    if (stored->dtype == decl->dtype)
+        return before + stored->size + larger(stored->block_size, panel);
+    return before + larger(stored->size + stored->block_size + floats, writing);
+}
+
+/* What the conversion holds from beginning to end: what opening took, metadata, lists of tensors. */
+static int constant_memory(uint64_t *out, const Items *items, const WriteOptions *options,
+                           const MegaMeta *meta, MegaError *err)
+{
+    const size_t copies = 3; /* the values, their serialised form while it grows */
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int code = mega_meta_encode(meta, &bytes, &size, err);
+    free(bytes);
+    *out = size * copies + items->count * (sizeof(Item) + sizeof(MegaTensorDecl)) +
+           (items->checkpoint ? mega_checkpoint_memory(items->checkpoint) : 0) +
+           (options->compress ? MEGA_WRITER_MEMORY : 0);
+    return code;
+}
+
+/* Before anything is written: whether every tensor is within the limit. */
+static int check_memory(const Items *items, const WriteOptions *options,
+                        const MegaTensorDecl *decls, const MegaMeta *meta, MegaError *err)
+{
+    uint64_t constant, most = 0, before = 0;
+    const char *name = "";
+    if (!options->max_memory)
+        return 0;
+    int code = constant_memory(&constant, items, options, meta, err);
+    for (size_t i = 0; i < items->count && !code; i++) {
+        const Item *item = &items->items[i];
+        const uint64_t needed =
+            decls[i].tied_to < 0 ? tensor_memory(items, item, &decls[i], before) : 0;
+        if (needed > most) {
+            most = needed;
+            name = item->from ? item->from->name : item->spec.name;
+        }
+        before += item->stored ? item->stored->stored_size : 0;
+    }
+    if (code || most + constant <= options->max_memory)
+        return code;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "converting tensor '%s' needs %.1f MB of memory, of which %.1f MB are for all "
+                     "tensors; %.1f MB are allowed",
+                     name, (double)(most + constant) / 1e6, (double)constant / 1e6,
+                     (double)options->max_memory / 1e6);
+}
+
+/* ---- Tensors -------------------------------------------------------------------------------- */
 
 /* The bytes of a stored tensor; free them. */
 static int read_bytes(const MegaFile *file, const MegaTensor *tensor, char **data, MegaError *err)
@@ -409,11 +484,16 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     MegaTensorDecl *decls = declare(items, options);
     if (!decls)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+    int code = check_memory(items, options, decls, meta, err);
+    if (code) {
+        free(decls);
+        return code;
+    }
     /* a signal between the file's creation and this note of it would leave the file behind */
     sigset_t signals, before;
     fill_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
-    int code = mega_writer_new(&writer, options->path, meta, decls, items->count, options->compress,
+    code = mega_writer_new(&writer, options->path, meta, decls, items->count, options->compress,
                                err);
     active_writer = writer;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

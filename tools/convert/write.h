@@ -16,6 +16,7 @@ typedef struct WriteOptions {
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
     bool allow_non_finite; /* weights that are infinite or NaN are converted as they are */
     bool quiet;
+    uint64_t max_memory; /* bytes that the conversion may take; 0: no limit */
 } WriteOptions;
 
 /* Memory stays near the largest tensor. A failure, or an interrupting signal, leaves nothing

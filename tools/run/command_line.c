@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "src/kernels/kernels.h"
+#include "tools/common/memory.h"
 #include "tools/common/suggest.h"
 #include "tools/run/input.h"
 #include "tools/run/options.h"
@@ -132,16 +133,8 @@ int take_chunk(const CommandOption *option, const char *value, MegaError *err)
 /* "300M", "1.5G", "1000000": bytes. */
 int take_size(const CommandOption *option, const char *value, MegaError *err)
 {
-    static const char units[] = "kMGT";
-    char *end;
-    double number = strtod(value, &end), factor = 1;
-    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
-    for (const char *u = units; unit && u <= unit; u++)
-        factor *= 1000;
-    if (!is_number_start(value) || end == value || (*end && !unit) || (unit && end[1]) ||
-        !(number > 0) || number * factor > 1e18)
-        return refuse_value(option, value, err, "bytes, such as 300M or 1.5G");
-    *(uint64_t *)option->out = (uint64_t)(number * factor);
+    if (!parse_size(value, option->out))
+        return refuse_value(option, value, err, SIZE_EXPECTED);
     return 0;
 }
 

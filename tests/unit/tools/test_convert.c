@@ -112,7 +112,7 @@ static void write_tensors(const Spoilt *spoilt)
     json_t *header = json_object();
     snprintf(checkpoint_path, sizeof checkpoint_path, "tests/fixtures/%s/checkpoint.pt%s",
              spoilt->fixture, strcmp(spoilt->fixture, PATCHES) == 0 ? "h" : "");
-    if (mega_checkpoint_open(&checkpoint, checkpoint_path, MEGA_WEIGHTS_ANY, &err))
+    if (mega_checkpoint_open(&checkpoint, checkpoint_path, &(MegaCheckpointOptions){0}, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
         const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
