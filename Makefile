@@ -27,8 +27,9 @@ SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fn
 ifneq ($(SANITIZE),)
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
 endif
-ALL_CFLAGS := -std=gnu11 -ffp-contract=off -fvisibility=hidden -pthread -iquote . \
-    $(WARN) $(SAN) $(CFLAGS)
+OWN_CFLAGS := $(CFLAGS)
+ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -iquote . \
+    $(WARN) $(SAN) $(OWN_CFLAGS)
 LIB_LIBS   := -lfftw3f -lz -ldl -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
@@ -109,10 +110,12 @@ TIERS := arm/dotprod
 $(BUILD)/%/arm/dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
 endif
 LIB_SRC += $(TIERS:%=src/kernels/%.c)
-# The kernels' plain loops are written to be vectorised by the compiler. With all sanitizers that
-# takes minutes; fuzzers look for bytes out of bounds only, here.
-$(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o): ALL_CFLAGS += \
-    $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
+# The kernels' plain loops are written to be vectorised by the compiler, so they are optimised in
+# every build, also in one without optimisation. With all sanitizers that takes minutes; fuzzers look
+# for bytes out of bounds only, here.
+KERNELS := $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o)
+$(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
+$(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
@@ -122,7 +125,6 @@ TEST_SUPPORT_SRC := \
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
-PIC_OBJ := $(patsubst %.c,$(BUILD)/pic/%.o,$(LIB_SRC))
 UNIT_BIN := $(addprefix $(BUILD)/tests/,$(basename $(notdir $(UNIT_SRC))))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
@@ -145,11 +147,6 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/headers-found
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/pic/%.o: %.c | $(BUILD)/headers-found
-	@mkdir -p $(@D)
-	$(say) CC "$< (shared)"
-	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
-
 # An archive whose list of sources has changed is made anew: hence the Makefile among what it needs.
 $(BUILD)/libmega.a: $(LIB_OBJ) Makefile
 	$(say) AR $@
@@ -159,7 +156,7 @@ $(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC)) Makefile
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libmega.so: $(PIC_OBJ)
+$(BUILD)/libmega.so: $(LIB_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
 
