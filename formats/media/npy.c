@@ -270,6 +270,21 @@ static uint64_t next_place(const Parser *parser, const MegaNpy *array, uint64_t 
     return place;
 }
 
+/* Whether the elements may be taken beside the file itself, which has `size` bytes. */
+static int check_memory(const Parser *parser, const MegaNpy *array, uint64_t size,
+                        uint64_t max_memory, MegaError *err)
+{
+    uint64_t needed;
+    if (!mega_mul(array->elements, 4, &needed) || !mega_add(needed, size, &needed))
+        return BAD("its size overflows");
+    if (needed <= max_memory)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s: reading %" PRIu64 " elements needs %.1f MB of memory; the limit leaves "
+                     "%.1f MB",
+                     parser->name, array->elements, (double)needed / 1e6, (double)max_memory / 1e6);
+}
+
 static int convert(const Parser *parser, MegaNpy *array, MegaError *err)
 {
     uint64_t position[MEGA_NPY_MAX_RANK] = {0}, stride[MEGA_NPY_MAX_RANK] = {0}, size, place = 0;
@@ -298,11 +313,14 @@ static int convert(const Parser *parser, MegaNpy *array, MegaError *err)
     return 0;
 }
 
-int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *name, MegaError *err)
+static int parse(MegaNpy *out, const void *bytes, size_t size, const char *name,
+                 uint64_t max_memory, MegaError *err)
 {
     Parser parser = {.name = name};
     *out = (MegaNpy){0};
     int code = parse_file(&parser, out, bytes, size, err);
+    if (!code)
+        code = check_memory(&parser, out, size, max_memory, err);
     if (!code)
         code = convert(&parser, out, err);
     if (code)
@@ -310,15 +328,27 @@ int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *nam
     return code;
 }
 
-int mega_npy_read(MegaNpy *out, const char *path, MegaError *err)
+int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *name, MegaError *err)
 {
+    return parse(out, bytes, size, name, UINT64_MAX, err);
+}
+
+int mega_npy_read_within(MegaNpy *out, const char *path, uint64_t max_memory, MegaError *err)
+{
+    const bool is_limited = max_memory < MAX_FILE;
     MegaBuffer buffer = {0};
     *out = (MegaNpy){0};
-    int code = mega_source_read(&buffer, path, "an array", MAX_FILE, err);
+    int code = mega_source_read(&buffer, path, is_limited ? "memory" : "an array",
+                                is_limited ? max_memory : MAX_FILE, err);
     if (!code)
-        code = mega_npy_parse(out, buffer.data, buffer.size, mega_source_name(path), err);
+        code = parse(out, buffer.data, buffer.size, mega_source_name(path), max_memory, err);
     mega_buffer_free(&buffer);
     return code;
+}
+
+int mega_npy_read(MegaNpy *out, const char *path, MegaError *err)
+{
+    return mega_npy_read_within(out, path, UINT64_MAX, err);
 }
 
 void mega_npy_free(MegaNpy *array)

@@ -53,6 +53,14 @@ int mega_ledger_check(const MegaLedger *ledger, uint64_t bytes, const char *what
     return mega_ledger_fail(needed, ledger->model, ledger->limit, what, err);
 }
 
+uint64_t mega_ledger_left(const MegaLedger *ledger)
+{
+    const uint64_t used = ledger->model + atomic_load(&ledger->taken);
+    if (ledger->limit == 0)
+        return UINT64_MAX;
+    return used < ledger->limit ? ledger->limit - used : 0;
+}
+
 int mega_ledger_change(MegaLedger *ledger, uint64_t from, uint64_t to, const char *what,
                        MegaError *err)
 {

@@ -17,6 +17,8 @@ void mega_ledger_drop(MegaLedger *ledger);
 
 /* Whether `bytes` more are allowed; what they are for begins the message. MEGA_ERR_LIMIT. */
 int mega_ledger_check(const MegaLedger *ledger, uint64_t bytes, const char *what, MegaError *err);
+/* How many bytes may still be taken; UINT64_MAX: any. */
+uint64_t mega_ledger_left(const MegaLedger *ledger);
 /* What took `from` bytes takes `to` from now on, unless that is not allowed. Less always is. */
 int mega_ledger_change(MegaLedger *ledger, uint64_t from, uint64_t to, const char *what,
                        MegaError *err);

@@ -39,6 +39,17 @@ int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *w
     return mega_ledger_check(session->ledger, bytes, what, err);
 }
 
+int mega_session_count(MegaSession *session, uint64_t from, uint64_t to, const char *what,
+                       MegaError *err)
+{
+    return mega_ledger_change(session->ledger, from, to, what, err);
+}
+
+uint64_t mega_session_left(const MegaSession *session)
+{
+    return mega_ledger_left(session->ledger);
+}
+
 int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessionOptions *options,
                      MegaError *err)
 {

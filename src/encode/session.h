@@ -40,6 +40,13 @@ bool mega_session_packs(const MegaSession *session, size_t length);
 int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
                        MegaError *err);
 
+/* What a caller keeps beside the session, inputs and results, counts against the session's limit,
+ * too: what took `from` bytes takes `to` from now on. */
+int mega_session_count(MegaSession *session, uint64_t from, uint64_t to, const char *what,
+                       MegaError *err);
+/* How many bytes the limit leaves; UINT64_MAX: there is none. */
+uint64_t mega_session_left(const MegaSession *session);
+
 /* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);
 

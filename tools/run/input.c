@@ -39,6 +39,7 @@ struct InputReader {
     MegaAudioFeatures audio;
     MegaImageFeatures image;
     MegaImageOptions image_options;
+    uint64_t left; /* bytes that the limit of memory leaves beside the model; 0: no limit */
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL with ids */
     void (*warn)(const char *sentence);
@@ -284,8 +285,10 @@ static int set_options(InputReader *reader, const InputOptions *options, MegaErr
     if (options->ids && reader->kind != INPUT_TEXT)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
                          audio ? "audio" : "images");
+    const uint64_t model = mega_model_memory(reader->model), limit = options->max_memory;
+    reader->left = limit == 0 ? 0 : limit > model ? limit - model : 1;
     reader->image_options = (MegaImageOptions){.keep_orientation = options->no_orient,
-                                               .max_memory = options->max_memory};
+                                               .max_memory = reader->left};
     reader->has_pcm = options->has_raw;
     reader->pcm = options->raw;
     if (!audio)
@@ -410,14 +413,14 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
 /* A recording's samples count against the limit of memory. */
 static int check_memory(const InputReader *reader, uint64_t samples, MegaError *err)
 {
-    const uint64_t limit = reader->image_options.max_memory, needed = samples * sizeof(float);
-    if (!limit || needed <= limit)
+    const uint64_t needed = samples * sizeof(float);
+    if (!reader->left || needed <= reader->left)
         return 0;
     return mega_fail(err, MEGA_ERR_LIMIT,
-                     "%s needs %.1f MB of memory for %" PRIu64 " samples, more than the limit of "
-                     "%.1f MB; shorter windows (--window) need less",
+                     "%s needs %.1f MB of memory for %" PRIu64 " samples; the limit leaves %.1f MB "
+                     "beside the model; shorter windows (--window) need less",
                      mega_source_name(reader->path), (double)needed / 1e6, samples,
-                     (double)limit / 1e6);
+                     (double)reader->left / 1e6);
 }
 
 static int grow(InputReader *reader, size_t needed, MegaError *err)
@@ -632,8 +635,11 @@ static int encode(const InputReader *reader, const uint8_t *text, size_t size, c
 static int read_text(const InputReader *reader, const char *path, MegaBuffer *text,
                      MegaError *err)
 {
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model),
-                                                      MEGA_CODEC_TARGET, reader->ids, "a text");
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model), MEGA_CODEC_TARGET,
+                                                reader->ids, "a text");
+    const uint64_t most = reader->left / (1 + sizeof(int32_t)); /* a byte may become an id */
+    if (reader->left && most < rules.limit)
+        rules.limit = most;
     MegaTextFlaw flaw;
     MegaError warning;
     int code = mega_text_read(text, path, &rules, &flaw, err);
@@ -695,5 +701,8 @@ int input_reader_next(InputReader *reader, Input *out, MegaError *err)
         input_free(out);
     if (code <= 0)
         finish(reader);
+    out->memory = reader->capacity * sizeof *reader->samples;
+    for (int i = 0; code > 0 && i < out->count; i++)
+        out->memory += out->views[i].length * sizeof(float);
     return code;
 }

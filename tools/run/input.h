@@ -30,7 +30,7 @@ typedef struct InputOptions {
     bool partial;        /* take what is there of a recording that is cut short, with a warning */
     double window, hop;  /* seconds; window 0: one clip per recording, hop 0: as window */
     bool no_orient;      /* pictures as they lie in their files, whatever Exif says */
-    uint64_t max_memory; /* bytes that reading a picture may take; 0: no limit */
+    uint64_t max_memory; /* bytes that the model and reading an input may take; 0: no limit */
     void (*warn)(const char *sentence); /* of what is taken although it is not right; or NULL */
     bool scan;           /* without a window: long recordings in windows all the same */
 } InputOptions;
@@ -44,6 +44,7 @@ typedef struct Input {
     bool scanned;      /* a window of a long recording, though none was asked for */
     float *values;
     int32_t *tokens[2];
+    uint64_t memory; /* bytes of it, and of the recording that its reader holds */
 } Input;
 
 typedef struct InputReader InputReader;

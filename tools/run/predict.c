@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "formats/base/input_stream.h"
+#include "src/encode/session.h"
 #include "tools/run/options.h"
 
 void report_cut(InputReader *reader, const char *path, const Input *input, const char *way)
@@ -22,7 +23,11 @@ int predict(float *probabilities, MegaSession *session, const MegaModel *model, 
             const char *path, MegaError *err)
 {
     MegaError inner = {0};
-    int code = mega_session_classify(session, input->views, input->count, probabilities, &inner);
+    int code = mega_session_count(session, 0, input->memory, "the input", &inner);
+    if (!code) {
+        code = mega_session_classify(session, input->views, input->count, probabilities, &inner);
+        mega_session_count(session, input->memory, 0, NULL, NULL);
+    }
     if (code)
         return mega_fail(err, code, "%s: %s", path, inner.text);
     mega_softmax(probabilities, mega_model_class_count(model), probabilities);

@@ -13,6 +13,7 @@
 
 #include "formats/mega/mega_file.h"
 #include "src/encode/session.h"
+#include "tools/run/predict.h"
 
 static char path[] = "/tmp/mega-test-XXXXXX";
 
@@ -198,6 +199,44 @@ static void limits_are_kept(void **state)
     mega_model_free(model);
 }
 
+/* What a caller keeps beside a session, and says so, is missing for the session. */
+static void inputs_count(void **state)
+{
+    Random random = {4};
+    MegaConfig config = wide_config(MEGA_TASK_CLASSIFY);
+    MegaModel *model = random_model(&config, &random);
+    MegaInput view = tokens_of(300);
+    Input input = {.views = {view}, .count = 1};
+    MegaSession *session;
+    MegaError err = {0};
+    float *probabilities = malloc((size_t)mega_model_class_count(model) * sizeof *probabilities);
+    (void)state;
+    MegaSessionOptions options = {.threads = 1, .max_memory = mega_model_memory(model) + 40000000};
+    assert_non_null(probabilities);
+    assert_int_equal(mega_session_new(&session, model, &options, &err), 0);
+    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err), 0);
+    const uint64_t left = mega_session_left(session);
+    assert_true(left > 0 && left < 40000000);
+    input.memory = left + 1;
+    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err),
+                     MEGA_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "a text: the input needs "));
+    input.memory = left;
+    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err), 0);
+    assert_int_equal(mega_session_left(session), left);
+    assert_int_equal(mega_session_count(session, 0, left, "an array", &err), 0);
+    assert_int_equal(mega_session_left(session), 0);
+    MegaInput longer = tokens_of(3000); /* for which the session would have to grow */
+    input = (Input){.views = {longer}, .count = 1};
+    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err),
+                     MEGA_ERR_LIMIT);
+    free((void *)longer.tokens);
+    free((void *)view.tokens);
+    free(probabilities);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
 /* ---- Opening -------------------------------------------------------------------------------- */
 
 typedef struct Declared {
@@ -288,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counted_is_taken),
         cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(inputs_count),
         cmocka_unit_test(small_files_do_not_take_much),
     };
     int fd = mkstemp(path);

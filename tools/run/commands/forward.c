@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/media/npy.h"
+#include "src/encode/session.h"
 #include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
@@ -52,9 +53,11 @@ typedef struct Options {
 /* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
 typedef struct Capture {
     const Options *options;
+    MegaSession *session; /* whose memory the copy counts to */
     float *data;
     uint64_t shape[2];
-    bool failed;
+    int code; /* why there is no copy */
+    MegaError err;
 } Capture;
 
 static bool is_vector(const char *stage)
@@ -70,9 +73,15 @@ static void capture_stage(void *context, const char *stage, int input, const flo
         (input != capture->options->number && strcmp(stage, "logits") != 0))
         return;
     size_t have = (size_t)(capture->shape[0] * capture->shape[1]);
-    float *grown = realloc(capture->data, (have + rows * columns) * sizeof *data);
+    const size_t need = have + rows * columns;
+    if (!capture->code)
+        capture->code = mega_session_count(capture->session, have * sizeof *data,
+                                           need * sizeof *data, "the array of the stage", &capture->err);
+    if (capture->code)
+        return;
+    float *grown = realloc(capture->data, need * sizeof *data);
     if (!grown) {
-        capture->failed = true;
+        capture->code = mega_fail(&capture->err, MEGA_ERR_MEMORY, "no memory for stage %s", stage);
         return;
     }
     memcpy(grown + have, data, rows * columns * sizeof *data);
@@ -191,16 +200,24 @@ static int view_array(const MegaNpy *array, const char *path, MegaInput *out, Me
     return 0;
 }
 
+/* An array, which counts to the session's memory from now on. */
+static int read_array(MegaNpy *array, MegaSession *session, const char *path, MegaError *err)
+{
+    int code = mega_npy_read_within(array, path, mega_session_left(session), err);
+    return code ? code
+                : mega_session_count(session, 0, array->elements * sizeof(float), path, err);
+}
+
 static int run_classifier(const Options *options, MegaSession *session, const MegaModel *model,
                           MegaError *err)
 {
     MegaNpy arrays[2] = {{0}, {0}};
     MegaInput inputs[2];
-    Capture capture = {.options = options};
+    Capture capture = {.options = options, .session = session};
     float *logits = malloc((size_t)mega_model_class_count(model) * sizeof *logits);
     int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     for (int i = 0; i < options->in_count && !code; i++) {
-        code = mega_npy_read(&arrays[i], options->in[i], err);
+        code = read_array(&arrays[i], session, options->in[i], err);
         if (!code)
             code = view_array(&arrays[i], options->in[i], &inputs[i], err);
     }
@@ -211,8 +228,8 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
         if (code)
             mega_fail(err, code, "%s: %s", options->in[0], inner.text);
     }
-    if (!code && capture.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
+    if (!code && capture.code)
+        code = mega_fail(err, capture.code, "%s", capture.err.text);
     if (!code)
         code = write_stage(options, &capture, is_vector(options->stage) ? 1 : 2, err);
     free(capture.data);
@@ -223,9 +240,10 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
 }
 
 /* A vector of token ids. */
-static int read_tokens(MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
+static int read_tokens(MegaNpy *array, MegaSession *session, const char *path, MegaInput *out,
+                       MegaError *err)
 {
-    int code = mega_npy_read(array, path, err);
+    int code = read_array(array, session, path, err);
     if (!code)
         code = view_array(array, path, out, err);
     if (!code && out->kind != MEGA_INPUT_TOKENS)
@@ -247,7 +265,11 @@ static int run_decoder(const Options *options, MegaSession *session, const MegaM
     int code = mega_decoder_new(&decoder, session, &decoder_options, err);
     if (!code)
         code = mega_decoder_begin(decoder, encoded ? &encoded : NULL, 1, err);
-    if (!code && strcmp(options->stage, "logits") == 0) {
+    const bool wants_logits = strcmp(options->stage, "logits") == 0;
+    if (!code && wants_logits)
+        code = mega_session_count(session, 0, (uint64_t)tokens->length * vocab * sizeof *logits,
+                                  "the array of logits", err);
+    if (!code && wants_logits) {
         logits = calloc(tokens->length, vocab * sizeof *logits);
         if (!logits)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
@@ -273,10 +295,10 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     MegaNpy arrays[2] = {{0}, {0}};
     MegaInput input, target;
     MegaEncoded *encoded = NULL;
-    Capture capture = {.options = options};
-    int code = read_tokens(&arrays[0], options->in[0], &input, err);
+    Capture capture = {.options = options, .session = session};
+    int code = read_tokens(&arrays[0], session, options->in[0], &input, err);
     if (!code && translator && !encoder_only)
-        code = read_tokens(&arrays[1], options->target, &target, err);
+        code = read_tokens(&arrays[1], session, options->target, &target, err);
     mega_session_set_tap(session, capture_stage, &capture);
     if (!code && translator)
         code = mega_session_encode(session, &input, &encoded, err);
@@ -287,8 +309,8 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     else if (!code)
         code = run_decoder(options, session, model, encoded, translator ? &target : &input,
                            &capture, err);
-    if (!code && capture.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for stage %s", options->stage);
+    if (!code && capture.code)
+        code = mega_fail(err, capture.code, "%s", capture.err.text);
     if (!code)
         code = write_stage(options, &capture, 2, err);
     free(capture.data);
