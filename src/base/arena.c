@@ -10,8 +10,8 @@
 #include "src/base/checked.h"
 
 #define ALIGNMENT 64
-/* Blocks of this size are put into large pages: weights that are read from end to end for every
- * token cost 1 to 8 % less. */
+/* Blocks of this size or more go into large pages. Weights that are read from end to end for every
+ * token then take 1 to 8 % less time. */
 #define LARGE (16u << 20)
 #define LARGE_PAGE (2u << 20)
 
@@ -25,7 +25,7 @@ void *mega_arena_take(MegaArena *arena, uint64_t bytes)
     }
     void *memory = NULL;
     if (arena->base) {
-        assert(end <= arena->size); /* the dry run counted the same allocations */
+        assert(end <= arena->size); /* the dry run counted the same requests */
         memory = arena->base + arena->used;
     }
     arena->used = (size_t)end;
@@ -59,7 +59,8 @@ int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %.1f MB that this input needs",
                          (double)size / 1e6);
     if (large)
-        madvise(arena->base, size, MADV_HUGEPAGE); /* where the system has none, it is as it was */
+        madvise(arena->base, size, MADV_HUGEPAGE); /* only a hint: a system without large pages
+                                                    * ignores it */
     arena->size = size;
     return 0;
 }

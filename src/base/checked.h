@@ -1,6 +1,7 @@
 /*
  * checked.h - size arithmetic on numbers that come from outside. Every product, sum and alignment
- * of a length read from a file goes through here; false means overflow and leaves *out unspecified.
+ * of a length that was read from a file goes through these functions. They return false on
+ * overflow, and then *out is unspecified.
  */
 #ifndef MEGA_CHECKED_H
 #define MEGA_CHECKED_H
@@ -18,7 +19,7 @@ static inline bool mega_add(uint64_t a, uint64_t b, uint64_t *out)
     return !__builtin_add_overflow(a, b, out);
 }
 
-/* Rounds a up to a multiple of alignment, a power of two. */
+/* Rounds `a` up to a multiple of `alignment`, which must be a power of two. */
 static inline bool mega_align(uint64_t a, uint64_t alignment, uint64_t *out)
 {
     if (__builtin_add_overflow(a, alignment - 1, out))

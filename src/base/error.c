@@ -1,5 +1,5 @@
 /*
- * error.c - filling the caller's MegaError, and names of the codes.
+ * error.c - fills the caller's MegaError, and knows the names of the codes.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@ int mega_fail(MegaError *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        mega_utf8_hide_controls(err->text); /* of names and texts of strangers */
+        mega_utf8_hide_controls(err->text); /* the text may quote file names and contents that a
+                                             * stranger wrote */
         err->code = code;
     }
     return code;

@@ -1,11 +1,11 @@
 /*
- * float_mode.h - how the processor computes while the engine does: rounding to nearest, without
- * traps, and with subnormal numbers (below 1.2e-38) as 0, read and written.
+ * float_mode.h - the floating-point mode in which the engine computes: it rounds to nearest, traps
+ * nothing, and reads and writes subnormal numbers (below 1.2e-38) as 0.
  *
- * The states of a moving average decay into them after silence, and on many processors an
- * instruction that meets one takes a hundred cycles and more. A thread of our own keeps the mode, a
- * caller has it for the time of a call and gets its own back, so that a result depends neither on
- * the caller's mode nor on which thread computes it.
+ * The states of a moving average decay into subnormal numbers after silence, and on many processors
+ * an instruction that meets one takes a hundred cycles or more. The pool's threads keep the mode. A
+ * caller's thread has it during a call and then gets its own back. A result therefore depends
+ * neither on the caller's mode nor on the thread that computes it.
  */
 #ifndef MEGA_FLOAT_MODE_H
 #define MEGA_FLOAT_MODE_H
@@ -69,7 +69,8 @@ static inline void mega_leave_float_mode(const MegaFloatMode *own)
     mega_set_float_mode(*own);
 }
 
-/* At the head of a function that computes: the engine's mode until it returns, on whatever path. */
+/* Stands at the head of a function that computes. The engine's mode holds until that function
+ * returns, whichever way it does. */
 #define MEGA_WITH_FLOAT_MODE                                                                       \
     __attribute__((cleanup(mega_leave_float_mode), unused)) const MegaFloatMode callers_mode =     \
         mega_enter_float_mode()

@@ -8,7 +8,7 @@
 
 struct MegaLedger {
     atomic_int owners;
-    atomic_uint_fast64_t taken, peak; /* bytes beside the model's */
+    atomic_uint_fast64_t taken, peak; /* bytes that are not the model's */
     uint64_t model, limit;
 };
 

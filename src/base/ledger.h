@@ -1,7 +1,7 @@
 /*
- * ledger.h - how much memory a session and all that is made with it take and may take: its arena,
- * decoders, encoded sources, searches, and the tools' inputs. Whoever has memory in a ledger holds
- * it, since an encoded source may be freed after its session.
+ * ledger.h - counts the memory of a session and of everything made with it, and limits it: the
+ * arena, decoders, encoded sources, searches and the tools' inputs. Every object with memory in a
+ * ledger owns a reference to it, since an encoded source may be freed after its session.
  */
 #ifndef MEGA_LEDGER_H
 #define MEGA_LEDGER_H
@@ -10,22 +10,25 @@
 
 typedef struct MegaLedger MegaLedger;
 
-/* model: bytes that are taken from the beginning. limit: of all bytes; 0: none. NULL: no memory. */
+/* `model` bytes count as taken from the start. `limit` caps all bytes together; 0 means no limit.
+ * Returns NULL if there is no memory. */
 MegaLedger *mega_ledger_new(uint64_t model, uint64_t limit);
 MegaLedger *mega_ledger_hold(MegaLedger *ledger);
 void mega_ledger_drop(MegaLedger *ledger);
 
-/* Whether `bytes` more are allowed; what they are for begins the message. MEGA_ERR_LIMIT. */
+/* Returns MEGA_ERR_LIMIT if `bytes` more would exceed the limit. The message begins with `what`,
+ * which says what they are for. */
 int mega_ledger_check(const MegaLedger *ledger, uint64_t bytes, const char *what, MegaError *err);
-/* How many bytes may still be taken; UINT64_MAX: any. */
+/* Returns how many bytes may still be taken, or UINT64_MAX if there is no limit. */
 uint64_t mega_ledger_left(const MegaLedger *ledger);
-/* What took `from` bytes takes `to` from now on, unless that is not allowed. Less always is. */
+/* Changes an object's share from `from` to `to` bytes, or fails as mega_ledger_check does. Giving
+ * bytes back never fails. */
 int mega_ledger_change(MegaLedger *ledger, uint64_t from, uint64_t to, const char *what,
                        MegaError *err);
-/* The most bytes that were taken at once, the model's among them. */
+/* Returns the most bytes that were taken at one time, the model's included. */
 uint64_t mega_ledger_peak(const MegaLedger *ledger);
 
-/* The message for `needed` bytes, of which `model` are the model's. */
+/* Writes the message for `needed` bytes, of which `model` belong to the model. */
 int mega_ledger_fail(uint64_t needed, uint64_t model, uint64_t limit, const char *what,
                      MegaError *err);
 

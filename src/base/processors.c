@@ -1,10 +1,11 @@
 /*
  * processors.c - see processors.h.
  *
- * A process is in one control group of every hierarchy. Version 2 has a single hierarchy and a file
- * cpu.max, "QUOTA PERIOD" or "max PERIOD"; version 1 has one with the controller "cpu" and two
- * files, cpu.cfs_quota_us (-1 without quota) and cpu.cfs_period_us. A group gets no more than any
- * group around it, so all up to the mount point count. Cpusets are part of the affinity mask.
+ * A process belongs to one control group in every hierarchy. Version 2 has a single hierarchy and a
+ * file cpu.max, which says "QUOTA PERIOD" or "max PERIOD". Version 1 has a hierarchy with the
+ * controller "cpu" and two files, cpu.cfs_quota_us (-1 without a quota) and cpu.cfs_period_us. A
+ * group never gets more than the groups around it, so every group up to the mount point counts.
+ * Cpusets already show in the affinity mask.
  */
 #define _GNU_SOURCE
 #include "src/base/processors.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_PROCESSORS 65536 /* that a mask of the system may have bits for */
+#define MOST_PROCESSORS 65536 /* most bits that we expect in the system's affinity mask */
 
 /* ---- Quotas --------------------------------------------------------------------------------- */
 
@@ -34,7 +35,7 @@ static bool read_line(const char *folder, const char *name, char *line, int size
     return ok;
 }
 
-/* What one group pays for. */
+/* Returns the processors that one group's quota pays for. */
 static double quota_of(const char *folder, bool version_2)
 {
     char line[128];
@@ -53,7 +54,8 @@ static double quota_of(const char *folder, bool version_2)
     return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-/* The smallest quota from `folder`, which is overwritten, up to its first `root` bytes. */
+/* Returns the smallest quota from `folder` up to its first `root` bytes, which name the mount
+ * point. It overwrites `folder`. */
 static double least_quota(char *folder, size_t root, bool version_2)
 {
     double least = INFINITY;
@@ -66,10 +68,9 @@ static double least_quota(char *folder, size_t root, bool version_2)
     }
 }
 
-/* ---- Where groups are mounted -----------------------------------------------------------------
- */
+/* ---- Where groups are mounted --------------------------------------------------------------- */
 
-/* A field of mountinfo, in which blanks and backslashes are written as octal numbers. */
+/* Decodes a field of mountinfo in place; it writes blanks and backslashes as octal numbers. */
 static void unescape(char *text)
 {
     char *out = text;
@@ -85,7 +86,7 @@ static void unescape(char *text)
     *out = '\0';
 }
 
-/* Whether a list separated by commas has this word. */
+/* Returns whether a comma-separated list contains the word. */
 static bool lists(const char *list, const char *word)
 {
     size_t size = strlen(word);
@@ -97,9 +98,9 @@ static bool lists(const char *list, const char *word)
     return false;
 }
 
-/* One line of mountinfo. `group` is the path of the process's group in that hierarchy, `at` the
- * part of the hierarchy that the mount point shows: of a container it is the container's own group.
- * Returns what the groups pay for that can be seen there. */
+/* Returns the smallest quota that one line of mountinfo makes visible. `group` is the path of the
+ * process's group in that hierarchy. `at` is the part of the hierarchy that the mount point shows;
+ * in a container that is the container's own group. */
 static double quota_of_mount(char *line, const char *group, bool version_2)
 {
     char *rest = strstr(line, " - "), *fields[5] = {line}, *type;
@@ -154,7 +155,7 @@ double mega_processors_paid(const char *cgroup_file, const char *mountinfo_file)
     char *line = NULL;
     size_t size = 0;
     double least = INFINITY;
-    while (file && getline(&line, &size, file) > 0) { /* number:controllers:path */
+    while (file && getline(&line, &size, file) > 0) { /* a line is number:controllers:path */
         char *controllers = strchr(line, ':');
         char *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!path)
@@ -174,7 +175,7 @@ double mega_processors_paid(const char *cgroup_file, const char *mountinfo_file)
 
 /* ---- Affinity -------------------------------------------------------------------------------- */
 
-/* The system refuses a mask that is smaller than its own. */
+/* The system refuses a mask that is smaller than its own, so this tries larger ones. */
 static int allowed_processors(void)
 {
     for (size_t bits = 1024; bits <= MOST_PROCESSORS; bits *= 4) {

@@ -1,16 +1,17 @@
 /*
  * threads.c - the pool: workers take task numbers from an atomic counter.
  *
- * A decoder's step is some hundred short runs, so both sides look for each other for a while before
- * they sleep: waking a thread takes longer than such a run. Who sleeps says so first and looks once
- * more, and who has news looks for sleepers afterwards; both in sequential order, so that one of
- * them sees the other.
+ * One step of a decoder is some hundred short runs, and waking a thread takes longer than such a
+ * run. Both sides therefore spin for a while before they sleep. A worker that goes to sleep first
+ * announces itself in `sleepers`, then rereads `generation`. A caller first bumps `generation`,
+ * then reads `sleepers`. Both are seq_cst, so at least one sees the other: no wake-up is lost.
  *
- * A worker joins a run while it is open. The caller closes it when no task is left, and waits only
- * for those that joined: a worker that the system keeps waiting holds nobody up.
+ * A worker joins a run while it is open. The caller closes the run when no task is left and waits
+ * only for the workers that joined. A worker that the system has not scheduled yet holds nobody up.
  *
- * A forked child has none of the workers, and mutex and conditions as they were at that moment,
- * possibly locked. It works without them, and leaves them alone when it frees the pool.
+ * A forked child inherits none of the workers, and its mutex and conditions may be locked, as they
+ * were at that moment. It computes in the calling thread and does not touch them, not even when it
+ * frees the pool.
  */
 #include "src/base/threads.h"
 
@@ -22,7 +23,7 @@
 #include "src/base/processors.h"
 
 #define MAX_THREADS 256
-#define PATIENCE 2000 /* looks before sleeping: some ten microseconds */
+#define PATIENCE 2000 /* spins before sleeping; together they take some ten microseconds */
 #define CLOSED (1u << 31)
 
 typedef struct Worker {
@@ -32,18 +33,18 @@ typedef struct Worker {
 } Worker;
 
 struct MegaPool {
-    int threads;  /* the caller included */
-    int started;  /* workers that run: threads - 1 unless creation failed */
-    int patience; /* looks before sleeping: none where threads share a processor */
-    unsigned forks; /* of this process and those before it, when the pool was made */
+    int threads;  /* number of threads, with the caller's */
+    int started;  /* workers that run: threads - 1, or fewer if creating one failed */
+    int patience; /* spins before sleeping; 0 if threads have to share a processor */
+    unsigned forks; /* value of the global `forks` when the pool was made */
     Worker *workers;
-    pthread_mutex_t mutex; /* for sleeping only */
+    pthread_mutex_t mutex; /* serves only to sleep and to wake */
     pthread_cond_t begin, end;
-    atomic_uint generation; /* counts runs; the last one is the sign to stop */
-    atomic_uint inside;     /* workers that joined the run, and CLOSED */
-    atomic_int sleepers;    /* workers in `begin` */
-    atomic_bool waiting;    /* the caller in `end` */
-    /* the run at hand, written while it is closed */
+    atomic_uint generation; /* counts runs; the last run tells workers to stop */
+    atomic_uint inside;     /* number of workers that joined the run, and the flag CLOSED */
+    atomic_int sleepers;    /* number of workers that wait for `begin` */
+    atomic_bool waiting;    /* whether the caller waits for `end` */
+    /* The current run. These change only while it is closed. */
     bool stop;
     MegaPoolTask run;
     void *context;
@@ -51,7 +52,7 @@ struct MegaPool {
     atomic_size_t next;
 };
 
-/* How often this process is the child of a fork; a process that forks does not count. */
+/* How many forks lie between the first process and this one. A fork counts only in the child. */
 static atomic_uint forks;
 static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
 static int watch_failure;
@@ -87,7 +88,7 @@ static void take_tasks(MegaPool *pool, int worker)
         pool->run(pool->context, task, worker);
 }
 
-/* Returns when the generation is no longer `seen`. */
+/* Waits until the generation is no longer `seen`. */
 static void await_run(MegaPool *pool, unsigned seen)
 {
     for (int i = 0; i < pool->patience; i++) {
@@ -113,7 +114,7 @@ static void announce_run(MegaPool *pool)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* Lets nobody join any more; returns when all who did have finished. */
+/* Lets no further worker join, then waits until all that joined have finished. */
 static void close_run(MegaPool *pool)
 {
     atomic_fetch_or(&pool->inside, CLOSED);
@@ -157,7 +158,7 @@ static void *work(void *argument)
     }
 }
 
-/* A quota of one and a half processors pays for one thread. */
+/* Rounds down: a quota of one and a half processors pays for one thread. */
 static int threads_that_pay(double processors)
 {
     return processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : (int)processors;
@@ -207,7 +208,8 @@ void mega_pool_free(MegaPool *pool)
         return;
     if (has_workers(pool)) {
         pool->stop = true;
-        atomic_fetch_and(&pool->inside, ~CLOSED); /* a run that stays open */
+        atomic_fetch_and(&pool->inside, ~CLOSED); /* this run stays open, so that every worker can
+                                                   * join and stop */
         announce_run(pool);
         for (int i = 0; i < pool->started; i++)
             pthread_join(pool->workers[i].thread, NULL);
@@ -241,7 +243,7 @@ void mega_pool_run(MegaPool *pool, size_t tasks, MegaPoolTask run, void *context
     MEGA_WITH_FLOAT_MODE;
     if (tasks > 1 && has_workers(pool))
         run_with_workers(pool, tasks, run, context);
-    else /* not worth waking anybody */
+    else /* a single task is not worth a wake-up */
         for (size_t task = 0; task < tasks; task++)
             run(context, task, 0);
 }

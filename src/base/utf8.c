@@ -7,8 +7,8 @@
 
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
 {
-    /* By length: marker and mask of the first byte, and the smallest value that needs the length.
-     */
+    /* For each length: mask and marker of the first byte, and the smallest code point that needs
+     * it. */
     static const struct {
         uint8_t mask, marker;
         uint32_t least;
@@ -76,7 +76,8 @@ bool mega_utf8_is_space(uint32_t code)
            code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
 }
 
-/* Length of the character at text, or 1 for a byte that is none; *space tells if it separates. */
+/* Returns the length of the character at `text`, or 1 for a byte that belongs to none. *space tells
+ * whether it is white space. */
 static size_t step(const char *text, size_t size, bool *space)
 {
     uint32_t code = 0;

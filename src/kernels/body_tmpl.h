@@ -1,11 +1,13 @@
 /*
- * body_tmpl.h - the body of every kernel tier. Included once per tier, with
- *   VECTOR_BYTES  width of a vector
- *   KERNELS       name of the table, KERNELS_NAME its name as text
+ * body_tmpl.h - the body of every kernel tier. Each tier's file includes it once and defines
  *
- * V is a vector of floats of the compiler, I one of integers; comparisons give all-ones masks. The
- * last vector of a row goes through load_part and store_part, so no byte outside of a row is
- * touched.
+ *   VECTOR_BYTES   the width of a vector
+ *   KERNELS        the name of its table
+ *   KERNELS_NAME   the same name as text
+ *
+ * V is the compiler's vector of floats, I its vector of 32-bit integers; a comparison yields a mask
+ * of all ones or all zeros per lane. load_part and store_part handle the last vector of a row, so
+ * that no byte outside the row is touched.
  */
 #include "src/kernels/kernels.h"
 
@@ -38,8 +40,9 @@ static inline V splat(float x)
     return x - (V){0};
 }
 
-/* Single instructions where the compiler makes several of the plain form. maximum and minimum give
- * b when one of the two is NaN. load_part and store_part touch n < LANES floats, or all. */
+/* These use single instructions where the compiler would make several from the plain form. maximum
+ * and minimum return b if either argument is NaN. load_part and store_part touch the first n
+ * floats, n <= LANES; load_part fills the rest with 0. */
 #if VECTOR_BYTES == 64
 static inline V choose(I mask, V yes, V no)
 {
@@ -126,9 +129,10 @@ static inline void store_part(float *p, V v, size_t n)
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* a * b + c and c - a * b, rounded once wherever the processor can, also without optimisation. The
- * Makefile forbids the compiler to contract: it would do so in one tile and not in the next, and a
- * row alone would have other bits than in a batch. multiply_add_1 is for the rest of a row. */
+/* a * b + c and c - a * b, rounded once wherever the processor can, also in builds without
+ * optimisation. The Makefile forbids the compiler to contract products and sums by itself: it would
+ * do so in one tile and not in another, and a row computed alone would differ from the same row in
+ * a batch. multiply_add_1 serves the scalar remainder of a row. */
 #if VECTOR_BYTES == 64
 INLINE V multiply_add(V a, V b, V c)
 {
@@ -183,7 +187,7 @@ INLINE float multiply_add_1(float a, float b, float c)
 }
 #endif
 
-/* Reductions of all lanes, by halves. */
+/* These reduce all lanes to one number by combining halves. */
 #if VECTOR_BYTES == 64
 INLINE float sum_lanes(V v)
 {
@@ -224,8 +228,8 @@ REDUCE(top_integer, int32_t, I, b > a ? b : a)
 #undef REDUCE
 #endif
 
-/* The largest tile. Few rows take several panels at once, so that enough sums are under way to hide
- * the latency of a multiply-add. */
+/* Size of the largest tile. With few rows a tile spans several panels instead, so that enough sums
+ * are in flight to hide the latency of a multiply-add. */
 #if VECTOR_BYTES == 64
 #define REGISTERS 32
 #define TILE_ROWS 12
@@ -269,7 +273,7 @@ static void affine(const float *x, size_t rows, size_t columns, const float *sca
     }
 }
 
-/* sum of (x - center)^2, or of x when not squared */
+/* Returns the sum of (x - center)^2, or of x - center if not `squared`. */
 static float sum_row(const float *x, size_t n, float center, bool squared)
 {
     V sum = {0};
@@ -398,9 +402,11 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
     }
 }
 
-#define VALUE_ROWS 8 /* that are summed up at once, side by side as they lie in memory */
+#define VALUE_ROWS 8 /* values summed in one pass over out; each of them lies contiguously in
+                      * memory */
 
-/* out += the sum over `count` values; both constant where inlined. */
+/* out += sum_j s_j values_j over `count` values; with `first` it starts from 0 instead of out.
+ * `count` is a constant where this is inlined, so that the inner loop is unrolled. */
 INLINE void add_values(const float *s, const float *const *values, const int count, size_t columns,
                        bool first, float *out)
 {
@@ -444,7 +450,7 @@ static float exp_sum(const float *x, size_t n, float *top)
     float max = top_lane(most);
     for (size_t i = whole; i < n; i++)
         max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < whole; i += LANES) /* 0 * x is NaN for infinities */
+    for (size_t i = 0; i < whole; i += LANES) /* adding 0 * x turns infinities into NaN */
         sum += multiply_add(splat(0), load(x + i), vector_exp(load(x + i) - max));
     for (size_t i = whole; i < n; i++)
         rest += vector_exp(splat(x[i] - max))[0] + 0.0f * x[i];
@@ -452,7 +458,8 @@ static float exp_sum(const float *x, size_t n, float *top)
     return sum_lanes(sum) + rest;
 }
 
-/* Sums of 256 vectors in float, those in double: tens of thousands of terms keep their digits. */
+/* Adds 256 vectors in float, then adds these partial sums in double, so that a sum of tens of
+ * thousands of terms keeps its digits. */
 static double log_sum_exp(const float *x, size_t n)
 {
     float max = -INFINITY;
@@ -512,7 +519,8 @@ INLINE V load_step(const EmaRows *rows, const float *x, size_t step)
     return rows->count == LANES ? load(at) : load_part(at, rows->count);
 }
 
-/* Steps begin ... begin + count - 1 of x * scale + shift; what lies before the first step is 0. */
+/* Loads steps begin ... begin + count - 1 of x * scale + shift. Steps before the first row are
+ * 0. */
 INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bool affine,
                        ptrdiff_t begin, size_t count, V *out)
 {
@@ -525,8 +533,8 @@ INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bo
     }
 }
 
-/* One group of states over a block; the states stay in registers. Inlined with constant flags, so
- * that each combination becomes a loop of its own. */
+/* Runs one group of states over a block; the states stay in registers. The flags are constants
+ * where this is inlined, so that each combination becomes a loop of its own. */
 INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, const V *qt,
                       float *states, const bool truncated, const bool shifted)
 {
@@ -551,7 +559,7 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
         store(states + n * LANES, state[n]);
 }
 
-/* Steps begin ... begin + steps - 1 of at most LANES channels. */
+/* Runs steps begin ... begin + steps - 1 of `count` channels, at most LANES. */
 static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_t begin,
                       size_t steps, float *state)
 {

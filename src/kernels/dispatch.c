@@ -1,5 +1,5 @@
 /*
- * dispatch.c - which tier of the kernels this machine runs.
+ * dispatch.c - chooses the tier of kernels that this machine can run.
  */
 #include "src/kernels/kernels.h"
 
@@ -20,10 +20,10 @@ typedef struct Tier {
 #if defined(__x86_64__)
 static bool has_avx2(void)
 {
-    return HAS("avx2") && HAS("fma"); /* every processor with these has F16C */
+    return HAS("avx2") && HAS("fma"); /* every processor with both also has F16C */
 }
 
-/* Not every compiler knows this one by name. */
+/* Asks cpuid itself, since not every compiler that we support knows "avxvnni" by name. */
 static bool has_avx2vnni(void)
 {
     unsigned a, b, c, d;

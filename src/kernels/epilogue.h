@@ -1,28 +1,30 @@
 /*
- * epilogue.h - what a matrix product's sums go through before they are stored, while they still are
- * in registers or the first cache: no pass over memory of its own.
+ * epilogue.h - what happens to the sums of a matrix product before they are stored. It runs while
+ * the sums are still in registers or in the first-level cache, which saves a pass over memory:
  *
  *     v = f(sum + addend + bias) * factor          y = v, or y + gate * (v - y)
  *
- * Matrices have the shape of y [rows][columns], `ld_` floats from row to row. What is NULL is left
- * out; {0} stores the sums. A row's result does not depend on its neighbours.
+ * All matrices have the shape of y [rows][columns] and `ld_` floats from row to row. A term that is
+ * NULL is left out, so that {0} just stores the sums. A row's result does not depend on other rows.
  */
 #ifndef MEGA_EPILOGUE_H
 #define MEGA_EPILOGUE_H
 
 #include <stddef.h>
 
-/* What a model applies between two linear maps. */
+/* The activation that a model's configuration names. */
 typedef enum MegaActivation {
     MEGA_ACTIVATION_LINEAR,
     MEGA_ACTIVATION_SILU,
     MEGA_ACTIVATION_RELU,
-    MEGA_ACTIVATION_GELU,      /* exact, erf */
-    MEGA_ACTIVATION_GELU_TANH, /* gelu_fast, gelu_accurate */
+    MEGA_ACTIVATION_GELU,      /* the exact form, with erf */
+    MEGA_ACTIVATION_GELU_TANH, /* fairseq's gelu_fast and gelu_accurate */
     MEGA_ACTIVATION_TANH,
 } MegaActivation;
 
-/* An activation of spec section 2, or the gate's or an attention function (section 3). */
+/* All functions that an epilogue can apply: the activations, the gates' sigmoid
+ * (MODEL.md, "Gated attention") and the element-wise attention functions
+ * (MODEL.md, "Attention"). */
 typedef enum MegaFunction {
     MEGA_FUNCTION_LINEAR = MEGA_ACTIVATION_LINEAR,
     MEGA_FUNCTION_SILU = MEGA_ACTIVATION_SILU,
@@ -37,25 +39,26 @@ typedef enum MegaFunction {
 
 typedef struct MegaEpilogue {
     MegaFunction function;
-    size_t linear_from; /* columns from this one on go without the function; 0: none does */
-    float scale;        /* LAPLACE and RELU2 alone: sums (and addend) are multiplied with it */
+    size_t linear_from; /* columns from here on skip the function; 0 means that none does */
+    float scale;        /* LAPLACE and RELU2 multiply sum + addend by it; others ignore it */
     const float *bias;  /* [columns] */
-    ptrdiff_t bias_step; /* row r takes bias + r * bias_step: -1 for a bias by column - row */
-    const float *addend; /* may be y itself: products add up */
+    ptrdiff_t bias_step; /* row r uses bias + r * bias_step; -1 gives a bias that depends on column
+                          * - row */
+    const float *addend; /* may be y itself, so that products add up */
     size_t ld_addend;
     const float *factor;
     size_t ld_factor;
-    const float *gate; /* spec section 2; with quantized weights for at most 65,536 inputs */
+    const float *gate; /* the gate u of MODEL.md; quantized weights allow it up to 65,536 inputs */
     size_t ld_gate;
 } MegaEpilogue;
 
-/* y += product */
+/* Returns an epilogue that does y += product. */
 static inline MegaEpilogue mega_epilogue_add(const float *y, size_t ldy)
 {
     return (MegaEpilogue){.addend = y, .ld_addend = ldy};
 }
 
-/* The same for a part of y that begins at this row and column. */
+/* Returns the epilogue for the part of y that begins at this row and column. */
 static inline MegaEpilogue mega_epilogue_at(const MegaEpilogue *whole, size_t row, size_t column)
 {
     MegaEpilogue part = *whole;

@@ -1,5 +1,6 @@
 /*
- * epilogue_tmpl.h - part of body_tmpl.h: from the sums of a tile to y, see epilogue.h.
+ * epilogue_tmpl.h - part of body_tmpl.h: takes the sums of a tile through the epilogue
+ * (epilogue.h).
  */
 
 INLINE V apply(const MegaFunction function, V v, V bias, V scale)
@@ -18,7 +19,8 @@ INLINE V apply(const MegaFunction function, V v, V bias, V scale)
     return v;
 }
 
-/* Columns that finish works on at once, and rows of a matrix that is left out. */
+/* `finish` works on strips of this many columns. A term that the epilogue leaves out reads these
+ * rows instead, which spares the inner loop a branch. */
 #define STRIP 64
 static const float zeros[STRIP];
 static const float ones[STRIP] = {
@@ -32,7 +34,7 @@ INLINE V load_columns(const float *p, const size_t n)
     return n == LANES ? load(p) : load_part(p, n);
 }
 
-/* A vector, of which n columns exist. */
+/* Finishes one vector, of which n columns exist. */
 INLINE void finish_vector(const MegaFunction function, V v, float *y, const float *bias,
                           const float *addend, const float *factor, const float *gate, V scale,
                           const size_t n)
@@ -49,7 +51,7 @@ INLINE void finish_vector(const MegaFunction function, V v, float *y, const floa
         store_part(y, v, n);
 }
 
-/* A switch with case_of(F) for every function. */
+/* Makes a switch that expands case_of(F) for every function F. */
 #define EACH_FUNCTION(function, case_of)                                                           \
     switch (function) {                                                                            \
         case_of(MEGA_FUNCTION_LINEAR);                                                             \
@@ -63,7 +65,8 @@ INLINE void finish_vector(const MegaFunction function, V v, float *y, const floa
         case_of(MEGA_FUNCTION_RELU2);                                                              \
     }
 
-/* At most STRIP columns. Inlined once per function, so that each becomes a loop of its own. */
+/* Finishes at most STRIP columns. It is inlined once per function and with a constant `gated`, so
+ * that each combination becomes a loop of its own. */
 INLINE void finish_as(const MegaFunction function, const bool gated, const float *sums,
                       size_t ld_sums, size_t rows, size_t columns, float *y, size_t ldy,
                       const MegaEpilogue *e)
@@ -100,7 +103,7 @@ static void finish_strip(const float *sums, size_t ld_sums, size_t rows, size_t 
         finish_as(function, true, sums, ld_sums, rows, count, y, ldy, e);                          \
     else                                                                                           \
         finish_as(function, false, sums, ld_sums, rows, count, y, ldy, e)
-/* the columns of a tile as a constant */
+/* The most frequent number of columns is passed as a constant, so that its loops are unrolled. */
 #define FINISH(function)                                                                           \
     case function:                                                                                 \
         if (columns == TILE_COLUMNS) {                                                             \
@@ -121,19 +124,19 @@ static void finish(const float *sums, size_t ld_sums, size_t rows, size_t column
         MegaEpilogue part = mega_epilogue_at(epilogue, 0, column);
         count = columns - column < STRIP ? columns - column : STRIP;
         if (part.linear_from > 0 && part.linear_from < count)
-            count = part.linear_from; /* the next strip goes without the function */
+            count = part.linear_from; /* the next strip starts where the function stops */
         finish_strip(sums + column, ld_sums, rows, count, y + column, ldy, &part);
     }
 }
 
-/* Whether all that happens is that y, a bias or nothing is added: done without a detour. */
+/* Returns whether the epilogue adds y, a bias or nothing, which store_sums does from registers. */
 INLINE bool only_adds(const MegaEpilogue *e, const float *y, size_t ldy)
 {
     return e->function == MEGA_FUNCTION_LINEAR && e->bias_step == 0 && !e->factor && !e->gate &&
            (!e->addend || (e->addend == y && e->ld_addend == ldy));
 }
 
-/* Whether there is nothing but bias and function: the most frequent kind. */
+/* Returns whether the epilogue consists of a bias and a function, the most frequent case. */
 INLINE bool only_activates(const MegaEpilogue *e)
 {
     return e->bias && !e->addend && !e->factor && !e->gate;
@@ -148,8 +151,8 @@ INLINE void activate_as(const MegaFunction function, const float *sums, size_t r
             store(y + i, apply(function, load(sums + i), load(bias + i), scale));
 }
 
-/* finish for an epilogue that only activates and the columns of a largest tile, whose number is
- * constant: rows of two vectors would take more time for the loop than for the function. */
+/* Finishes a full-width tile whose epilogue only activates. The number of columns is a constant
+ * here: with rows of two vectors, a general loop would take longer than the function itself. */
 static __attribute__((noinline)) void activate_tile(MegaFunction function, const float *sums,
                                                     size_t rows, float *y, size_t ldy,
                                                     const float *bias, const MegaEpilogue *e)

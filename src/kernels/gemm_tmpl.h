@@ -1,16 +1,17 @@
 /*
  * gemm_tmpl.h - part of body_tmpl.h: matrix products with weights of 32 and 16 bits.
  *
- * A tile is `rows` rows of x times `panels` panels of b, its sums in registers. Both numbers are
- * constants where the tile is inlined. Whatever the tile, an element is one chain of multiply-adds
- * over p = 0 ... k - 1, so neither the number of rows nor the cut into tiles shows in a result.
+ * A tile multiplies `rows` rows of x by `panels` panels of b and keeps its sums in registers. Both
+ * numbers are constants where the tile is inlined. Whatever the tile, each element of y is one
+ * chain of multiply-adds over p = 0 ... k - 1. Therefore neither the number of rows nor the cut
+ * into tiles changes a result.
  */
 
-/* Bytes that few rows ask for ahead of their use, of every panel: a sixth more bandwidth at five
- * rows than without. */
+/* Prefetch distance in bytes, for each panel, when few rows make the product wait for memory. At
+ * five rows it yields a sixth more bandwidth than no prefetching. */
 #define AHEAD 1024
 
-/* No tile has more sums, in floats. */
+/* most floats that the sums of any tile take */
 #define MOST_SUMS (REGISTERS * LANES)
 
 /* ---- 16 bits to 32 -------------------------------------------------------------------------- */
@@ -24,7 +25,7 @@ INLINE Half load_half(const uint16_t *p)
     return half;
 }
 
-/* The compiler's own conversion takes the vector apart. */
+/* These use intrinsics, since the compiler's own conversion splits the vector into single lanes. */
 #if defined(__AVX512F__)
 INLINE I widen(Half half)
 {
@@ -63,8 +64,8 @@ INLINE V from_f16(Half half)
     return (V)vcvt_f32_f16((float16x4_t)half);
 }
 #else
-/* The bits of a half, moved to where a float has them, are 2^-112 times its value; infinities and
- * NaN need the largest exponent. */
+/* The bits of a half-precision number, moved to their places in a float, give 2^-112 times its
+ * value. Infinities and NaN need the largest exponent in addition. */
 INLINE V from_f16(Half half)
 {
     I bits = widen(half);
@@ -91,13 +92,13 @@ INLINE V load_weights(const void *b, size_t index, const MegaDtype kind)
 
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
-/* Where tiles go. */
+/* Where a product's tiles are stored. */
 typedef struct Target {
     float *y;
     size_t ldy;
     const MegaEpilogue *epilogue;
-    bool direct;   /* only_adds */
-    bool activate; /* only_activates */
+    bool direct;   /* result of only_adds */
+    bool activate; /* result of only_activates */
 } Target;
 
 INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
@@ -105,7 +106,7 @@ INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
     return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
-/* A tile of which some columns do not exist, activated in place. */
+/* Activates a tile that sticks out of the matrix in place, then stores the columns that exist. */
 static void activate_part(MegaFunction function, float *sums, size_t rows, size_t columns, float *y,
                           size_t ldy, const float *bias, const MegaEpilogue *e)
 {
@@ -121,7 +122,7 @@ static void activate_part(MegaFunction function, float *sums, size_t rows, size_
     }
 }
 
-/* A tile of which some columns do not exist, stored as it is or added up. */
+/* Stores, or adds to y, those columns of a tile that exist. */
 static void add_part(const float *sums, size_t rows, size_t columns, size_t ld_sums, float *y,
                      size_t ldy, const float *bias, bool add)
 {
@@ -134,8 +135,9 @@ static void add_part(const float *sums, size_t rows, size_t columns, size_t ld_s
         }
 }
 
-/* Sums of some rows and panels, of which `columns` columns exist, whose place begins at `row` and
- * `column`; they are overwritten. Not inlined, as it would take most of the code. */
+/* Stores the sums of a tile whose place in y begins at `row` and `column`; only `columns` of its
+ * columns exist. It overwrites `sums`. It is not inlined, since the many copies would make up most
+ * of the code. */
 static __attribute__((noinline)) void store_tile(const Target *target, float *sums, size_t ld_sums,
                                                  size_t rows, size_t columns, size_t row,
                                                  size_t column)
@@ -165,8 +167,8 @@ static __attribute__((noinline)) void store_tile(const Target *target, float *su
     finish(sums, ld_sums, rows, columns, y, target->ldy, &part);
 }
 
-/* A tile to where it goes: from registers where the sums are only added, else by way of the first
- * cache. Those of a row are `stride` vectors apart. */
+/* Stores a tile: directly from registers if the sums are only added, otherwise through a buffer
+ * that stays in the first-level cache. Rows of `sum` are `stride` vectors apart. */
 INLINE void store_sums(const Target *target, const V *sum, const size_t stride, const int rows,
                        const int panels, size_t columns, size_t row, size_t column)
 {
@@ -196,8 +198,10 @@ INLINE void store_sums(const Target *target, const V *sum, const size_t stride, 
                column);
 }
 
-/* What a tile prefetches: its own weights, AHEAD of their use; the next group's, once they are
- * likely to stay; or none, as they are in the caches. */
+/* What a tile prefetches. A product with a single row of tiles fetches its own weights AHEAD of
+ * their use. With more, the second row fetches the weights of the next group of panels, which are
+ * then likely to stay in the cache; the others fetch nothing, since their weights are there
+ * already. */
 typedef enum Fetch { FETCH_AHEAD, FETCH_NEXT, FETCH_NOTHING } Fetch;
 
 INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
@@ -232,24 +236,24 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
     store_sums(target, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
 }
 
-/* Whether a tile's sums leave registers for a row of b and a factor, or for a vector of b and all
- * factors. */
+/* Whether the sums of a tile leave enough registers, either for one row of b and one factor of x or
+ * for one vector of b and all factors. */
 #define FITS(rows, panels)                                                                         \
     ((panels) <= MOST_PANELS &&                                                                    \
      (rows) * PANEL_VECTORS * (panels) + 1 +                                                       \
              (PANEL_VECTORS * (panels) < (rows) ? PANEL_VECTORS * (panels) : (rows)) <=            \
          REGISTERS)
 
-/* `rows` rows times all panels of a group, which begins at `column` and has `columns` of them. */
+/* Multiplies `rows` rows by a group of panels that begins at `column` and has `columns` columns. */
 INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
                       const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows)
 {
-    /* a power of two, so that tiles fill a group */
+    /* a power of two, so that tiles fill the group */
     const int panels = FITS(rows, 8) ? 8 : FITS(rows, 4) ? 4 : FITS(rows, 2) ? 2 : 1;
     for (size_t end = column + columns; column < end;) {
         size_t left = end - column;
-        /* of the last tile's last panel, some columns may not be there */
+        /* some columns of the last tile's last panel may not exist */
         const bool whole = panels > 1 && left > (size_t)(panels - 1) * MEGA_PANEL;
         if (whole)
             gemm_tile(x, ldx, b, k, fetch, target, row, column, left, kind, rows, panels);
@@ -259,8 +263,8 @@ INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k,
     }
 }
 
-/* Columns of a group stay in the caches while all rows pass over them, in tiles of equal height: a
- * last one of a row or two would take the time of several. */
+/* A group of columns stays in the cache while all rows pass over it. The rows are divided into
+ * tiles of nearly equal height: a last tile of one or two rows would take as long as several. */
 INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
                       const Target *target, size_t columns, const MegaDtype kind)
 {
@@ -302,7 +306,7 @@ static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, s
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue)
 {
     const Target target = make_target(y, ldy, epilogue);
-    switch (b->kind) { /* outside of the loops, so that each is specialised */
+    switch (b->kind) { /* switches here and not in the loops, so that each is specialised */
     case MEGA_F16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F16); break;
     case MEGA_BF16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_BF16); break;
     default: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F32); break;

@@ -1,21 +1,23 @@
 /*
- * int8_tmpl.h - part of body_tmpl.h: products of activations of 8 bits and weights of 8 or 4.
+ * int8_tmpl.h - part of body_tmpl.h: products of 8-bit activations with weights of 8 or 4 bits.
  *
- * Both are cut into blocks of MEGA_SCALE_BLOCK along k, each with a scale; a block's sum is exact
- * in 32 bits and joins a sum of floats, block after block. So an element is the same whatever the
- * number of rows. Layout of the weights: panels.h.
+ * Both are cut into blocks of MEGA_SCALE_BLOCK along k, and each block has a scale. The sum over a
+ * block is exact in 32 bits; it is then scaled and added to a float sum, block after block.
+ * Therefore the number of rows does not change an element. panels.h describes the layout of the
+ * weights.
  */
 
 #define QUADS (MEGA_SCALE_BLOCK / 4)
-#define SCALE_BYTES (MEGA_PANEL * 2) /* bf16, in front of a block */
+#define SCALE_BYTES (MEGA_PANEL * 2) /* scales of a block, stored as bf16 in front of it */
 #define QUAD_BYTES (MEGA_PANEL * 4)  /* four bytes of every row of a panel */
 
-/* Bytes from what is used to what is fetched: as far as kernels of floats with their 8 panels side
- * by side, since few rows take one panel after the other here. */
+/* Prefetch distance. The float kernels run 8 panels side by side, each AHEAD bytes ahead; with few
+ * rows this kernel runs one panel at a time, so it looks 8 times as far. */
 #define INT8_AHEAD (8 * AHEAD)
 
-/* Rows and panels of the largest tile, limited by the sums in registers; and most rows of a single
- * panel: few rows take one after the other, as they lie in memory. */
+/* INT8_ROWS and INT8_PANELS are the size of the largest tile, limited by the registers for its
+ * sums. Up to INT8_FEW rows are multiplied by one panel at a time, in the order in which panels lie
+ * in memory. */
 #if VECTOR_BYTES == 64
 #define INT8_ROWS 6
 #define INT8_PANELS 2
@@ -35,10 +37,9 @@ typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
 /* ---- Four products a lane --------------------------------------------------------------------
  *
- * Every lane of w and x holds four numbers -127 ... 127; dot4 adds the sum of their products. Where
- * weights are unsigned, they are w + 128, or w + 8 of 4 bits, and a sum starts at -128 or -8 times
- * that of x.
- */
+ * Every lane of w and x holds four numbers -127 ... 127, and dot4 adds the sum of their products.
+ * Some instructions want unsigned weights. They get w + 128, or w + 8 with 4 bits, and a sum starts
+ * at -128 or -8 times the sum of x to make up for it. */
 
 #if defined(__AVX512VNNI__)
 #define UNSIGNED_WEIGHTS 1
@@ -54,7 +55,8 @@ INLINE I dot4(I sum, I w, I x)
 }
 #elif defined(__AVX2__) && VECTOR_BYTES == 32
 #define UNSIGNED_WEIGHTS 0
-/* |x| times w with the sign of x: a pair of products is at most 2 * 127^2, which fits. */
+/* Multiplies |x| by w with the sign of x. A pair of products is at most 2 * 127^2, so it fits into
+ * 16 bits. */
 INLINE I dot4(I sum, I w, I x)
 {
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)x),
@@ -63,7 +65,7 @@ INLINE I dot4(I sum, I w, I x)
 }
 #elif defined(__AVX512BW__) && VECTOR_BYTES == 64
 #define UNSIGNED_WEIGHTS 0
-/* The same; there is no instruction for the sign, but masks. */
+/* Does the same as AVX2. AVX-512 has no instruction that copies a sign, so a mask negates w. */
 INLINE I dot4(I sum, I w, I x)
 {
     __m512i turned = _mm512_mask_sub_epi8((__m512i)w, _mm512_movepi8_mask((__m512i)x),
@@ -87,7 +89,7 @@ INLINE I dot4(I sum, I w, I x)
 }
 #else
 #define UNSIGNED_WEIGHTS 0
-/* Products of words: the even numbers of a lane, then the odd ones. */
+/* Multiplies 16-bit numbers: the even bytes of a lane in a first call, the odd ones in a second. */
 INLINE I add_products(I sum, Words a, Words b)
 {
     return sum + (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
@@ -102,7 +104,8 @@ INLINE I dot4(I sum, I w, I x)
 
 /* ---- Quantizing rows ------------------------------------------------------------------------ */
 
-/* The low byte of each lane; the compiler's own conversion takes the vector apart. */
+/* Stores the low byte of each lane. It uses intrinsics, since the compiler's own conversion splits
+ * the vector into single lanes. */
 INLINE void store_low_bytes(int8_t *q, I bits)
 {
 #if defined(__AVX512F__)
@@ -121,8 +124,9 @@ INLINE void store_low_bytes(int8_t *q, I bits)
 #endif
 }
 
-/* 32 numbers, those behind n being 0. The largest magnitude becomes 127. What is too small for
- * the reciprocal of the scale is 0; NaN and infinity end in the scale. */
+/* Quantizes a block of 32 numbers, of which those from n on count as 0. The largest magnitude
+ * becomes 127. A block that is too small for the reciprocal of its scale becomes 0. NaN and
+ * infinities end up in the scale, so that they are not lost. */
 INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *all)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
@@ -131,7 +135,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
     for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
         size_t done = v * LANES, left = n > done ? n - done : 0;
         part[v] = left >= LANES ? load(x + done) : load_part(x + done, left);
-        I magnitude = (I)part[v] & 0x7fffffff; /* ordered like the numbers, NaN at the top */
+        I magnitude = (I)part[v] & 0x7fffffff; /* bits order like the numbers, with NaN above all */
         I larger = magnitude > top;
         top = (magnitude & larger) | (top & ~larger);
     }
@@ -147,7 +151,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
     for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
         I bits = (I)multiply_add(part[v], splat(factor), splat(round));
         store_low_bytes(q + v * LANES, bits);
-        sum += bits << 24 >> 24; /* what was stored, whatever x was */
+        sum += bits << 24 >> 24; /* sums the bytes as stored, even if x was not finite */
     }
     *scale *= 1.0f / 127.0f;
     *all = UNSIGNED_WEIGHTS ? sum_integers(sum) : 0;
@@ -181,7 +185,8 @@ INLINE I load_quad(const int8_t *p)
 
 typedef int8_t AllBytes __attribute__((vector_size(VECTOR_BYTES)));
 
-/* Quad number `quad` of a panel's block: of 4 bits, two share their bytes. */
+/* Returns quad number `quad` of a panel's block. With 4 bits, quads q and q + QUADS / 2 share their
+ * bytes. */
 INLINE I load_quad_weights(const char *block, const int quad, const int vector,
                            const MegaDtype kind)
 {
@@ -195,8 +200,9 @@ INLINE I load_quad_weights(const char *block, const int quad, const int vector,
     return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
 }
 
-/* `rows` rows times `panels` panels. A single sum each would wait for its latency where there are
- * few, so that these have two, exact ones. fetch: weights come from memory. */
+/* Multiplies `rows` rows by `panels` panels. A small tile has too few sums to hide the latency of
+ * dot4, so it splits each into two, which are exact and add up to the same. `fetch` is set if the
+ * weights come from memory and not from the cache. */
 INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights, size_t stride,
                       bool fetch, const Target *target, size_t row, size_t column, size_t columns,
                       const MegaDtype kind, const int rows, const int panels)

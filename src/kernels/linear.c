@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-/* Panels of a task. Many rows make enough work of a few. Few rows, which wait for memory, read it
- * fastest in long pieces, as long as there is one for each thread; so many panels go through a
- * kernel at once. */
+/* How many panels one task takes. With FEW_ROWS or more, LEAST_PANELS are enough work. With fewer,
+ * the product is bound by memory, so a task reads one long run of weights (up to TASK_BYTES), as
+ * long as every thread still gets a task. That run is a multiple of PANELS_AT_ONCE, the most panels
+ * that a kernel takes side by side. */
 #define FEW_ROWS 12
 #define LEAST_PANELS 4
 #define PANELS_AT_ONCE 8
@@ -17,10 +18,10 @@ _Static_assert(LEAST_PANELS * MEGA_PANEL % MEGA_LINEAR_BLOCK == 0, "a block lies
 
 typedef struct Run {
     const MegaKernels *kernels;
-    const MegaLinear *linears; /* [count], of the same rows x */
+    const MegaLinear *linears; /* [count], all of the same x and rows */
     size_t count, rows;
-    size_t columns; /* of a task */
-    MegaQuantized *quantized; /* x, or NULL */
+    size_t columns; /* columns of one task */
+    MegaQuantized *quantized; /* x in 8 bits, or NULL if weights are floats or x does not fit */
 } Run;
 
 static size_t tasks_of(const MegaLinear *linear, size_t columns)
@@ -42,7 +43,7 @@ static size_t task_panels(const Run *run, int threads)
     return panels < PANELS_AT_ONCE ? PANELS_AT_ONCE : panels / PANELS_AT_ONCE * PANELS_AT_ONCE;
 }
 
-/* Of columns first ... first + count - 1 of y. */
+/* Fills block_top and block_sum for columns first ... first + count - 1 of y. */
 static void sum_blocks(const Run *run, const MegaLinear *l, size_t first, size_t count)
 {
     for (size_t row = 0; row < run->rows; row++)
@@ -83,7 +84,7 @@ static void run_rows(MegaPool *pool, Run *run)
     mega_pool_run(pool, tasks, run_panels, run);
 }
 
-/* On to the rows behind the first `count`. */
+/* Moves the layer's pointers behind its first `count` rows. */
 static void skip_rows(MegaLinear *linear, size_t count)
 {
     linear->x += count * linear->ldx;
@@ -100,7 +101,7 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
 {
     Run run = {.kernels = kernels, .linears = linears, .count = count, .rows = rows};
     const MegaPacked *weight = linears[0].weight;
-    bool integers = true; /* all of them */
+    bool integers = true; /* true only if the weights of all layers are quantized */
     for (size_t i = 0; i < count; i++)
         integers &= mega_dtype_quantized(linears[i].weight->kind);
     if (!integers) {

@@ -1,8 +1,9 @@
 /*
- * linear.h - linear layers over few rows, in parallel over output columns.
+ * linear.h - linear layers over few rows, parallel over output columns.
  *
- * A decoder's step has as many rows as sequences, far fewer than weights: so the weights are what
- * is divided between the threads. A column is the same whatever the cut.
+ * A step of the decoder has one row per sequence, far fewer rows than the weights have columns.
+ * Therefore the columns are divided between the threads. Every column is computed in one piece, so
+ * the division does not change a result.
  */
 #ifndef MEGA_LINEAR_H
 #define MEGA_LINEAR_H
@@ -12,7 +13,7 @@
 
 #define MEGA_LINEAR_BLOCK 64
 
-/* y = x weight^T, through the epilogue. */
+/* y = x weight^T, then the epilogue. */
 typedef struct MegaLinear {
     const float *x; /* [rows][in], ldx floats from row to row */
     size_t ldx;
@@ -20,16 +21,18 @@ typedef struct MegaLinear {
     float *y; /* [rows][out], ldy floats from row to row */
     size_t ldy;
     MegaEpilogue epilogue;
-    /* NULL, or [rows][blocks]: of every MEGA_LINEAR_BLOCK columns of y the largest number, and the
-     * sum of exponentials of all relative to it, found while y is in the caches */
+    /* [rows][blocks], or NULL. For every MEGA_LINEAR_BLOCK columns of y they receive the largest
+     * number, and the sum of the exponentials relative to it. Both cost little here, while y is in
+     * the cache. */
     float *block_top, *block_sum;
     size_t blocks; /* ceil(out / MEGA_LINEAR_BLOCK) */
 } MegaLinear;
 
 #define MEGA_MAX_LINEARS 4
 
-/* `count` layers of the same x, at most MEGA_MAX_LINEARS, whose y are apart: the work of all is
- * divided at once. */
+/* Runs `count` layers, at most MEGA_MAX_LINEARS, that read the same x and write to different y.
+ * Their tasks go to the pool together, so that threads wait for each other once and not once a
+ * layer. */
 void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linears,
                      size_t count, size_t rows);
 

@@ -1,9 +1,10 @@
 /*
- * math_tmpl.h - part of body_tmpl.h: elementary functions of vectors.
+ * math_tmpl.h - part of body_tmpl.h: elementary functions on vectors.
  */
 
-/* 1 / x; with AVX-512 by an estimate of 14 bits and a step of Newton's, within 2 units in the last
- * place: half the time of a division. x is neither infinite nor 0. */
+/* 1 / x, for finite x other than 0. With AVX-512 it takes a 14-bit estimate and one step of
+ * Newton's method: the result is within 2 units in the last place and takes half the time of a
+ * division. */
 INLINE V reciprocal(V x)
 {
 #if VECTOR_BYTES == 64
@@ -14,8 +15,8 @@ INLINE V reciprocal(V x)
 #endif
 }
 
-/* e^x = 2^n e^r with |r| <= ln 2 / 2; e^r by a degree 6 polynomial (Chebyshev fit, 9e-8 relative).
- * Below -87 the result is 0, above 88 it stays at e^88. NaN stays NaN. */
+/* e^x = 2^n e^r with |r| <= ln 2 / 2. A polynomial of degree 6 computes e^r (Chebyshev fit, 9e-8
+ * relative). The result is 0 below x = -87 and stays at e^88 above 88. NaN stays NaN. */
 INLINE V vector_exp(V x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
@@ -42,8 +43,8 @@ INLINE V vector_sigmoid(V x)
     return reciprocal(1.0f + vector_exp(-x));
 }
 
-/* 1 + erf(x), with erf(x) = x P(x^2) / Q(x^2) on [-3.92, 3.92], a minimax fit of degrees 6 and 5
- * (1.4e-9 in exact arithmetic); beyond it is constant. NaN stays NaN. */
+/* 1 + erf(x). On [-3.92, 3.92], erf(x) = x P(x^2) / Q(x^2) with a minimax fit of degrees 6 and 5,
+ * which is within 1.4e-9 in exact arithmetic; outside, erf is constant. NaN stays NaN. */
 INLINE V one_plus_erf(V x)
 {
     V u = minimum(splat(3.92f), maximum(splat(-3.92f), x)), t = u * u;
@@ -89,13 +90,15 @@ INLINE V gelu_tanh(V x)
     return 0.5f * x * (1.0f + vector_tanh(0.79788456f * cubic));
 }
 
-/* 0.5 (1 + erf((v - mu) / (sigma sqrt 2))); the rounded constants are the original's. */
+/* laplace(v) = 0.5 (1 + erf((v - mu) / (sigma sqrt 2))), with the constants rounded as the original
+ * has them. */
 #define LAPLACE_MU 0.707107f
 #define LAPLACE_SCALE (1.0f / (0.282095f * 1.41421356f))
 #if VECTOR_BYTES == 64
-/* With u = (v - mu) / (sigma sqrt 2), by polynomials of degree 4 in 4 |u| - n for erf(|u|) / 2, n =
- * round(4 |u|) being 0 ... 15: beyond, nothing changes. Chebyshev fits, 1e-7 with all rounding, of
- * which a register holds the coefficients of one degree. A third of the time of one_plus_erf. */
+/* With u = (v - mu) / (sigma sqrt 2) and n = round(4 |u|), which is at most 15 since nothing
+ * changes beyond, a polynomial of degree 4 in 4 |u| - n gives erf(|u|) / 2. The coefficients are
+ * Chebyshev fits, within 1e-7 with all rounding. One register holds the 16 coefficients of one
+ * degree, so a permutation looks them up. It takes a third of the time of one_plus_erf. */
 static const float laplace_table[5][16] = {
     {0.0f, 0.138163194f, 0.260249943f, 0.355577826f, 0.42135039f, 0.46145007f, 0.483052582f,
      0.493335843f, 0.497661144f, 0.499268651f, 0.49979651f, 0.499949694f, 0.499988943f,

@@ -13,7 +13,8 @@ static size_t blocks_of(size_t in)
     return (in + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
 }
 
-/* Blocks first ... first + count - 1 of all rows; x holds these alone. */
+/* Multiplies by blocks first ... first + count - 1 of every weight row; x holds just these
+ * blocks. */
 static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight,
                             const MegaInt8Rows *x, size_t rows, size_t first, size_t count,
                             float *y, size_t ldy, const MegaEpilogue *epilogue)
@@ -23,7 +24,8 @@ static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight
                        blocks_of(weight->in) * block, y, ldy, weight->out, epilogue);
 }
 
-/* Rows longer than `x` are worked on piece by piece; their sums meet in y. */
+/* Rows with more blocks than `quantized` can hold are multiplied piece by piece: each piece adds
+ * its sums to y, and the last one applies the epilogue. */
 static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
                           size_t ldx, size_t rows, float *y, size_t ldy,
                           const MegaEpilogue *epilogue, const MegaInt8Rows *quantized)

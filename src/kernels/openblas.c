@@ -1,13 +1,14 @@
 /*
- * openblas.c - the best tier of this machine with its float products replaced by OpenBLAS.
+ * openblas.c - the machine's best tier with its float products replaced by OpenBLAS.
  *
- * OpenBLAS is loaded when somebody asks for it, not before: as soon as it is there it starts a
- * thread per processor, of which each needs 128 MB of address space and tries for ever where it
- * does not get them, also while the process exits. So it is refused under a limit of memory. With
- * one thread, since parallelism is ours (threads.h); OpenBLAS counts its threads per process.
+ * OpenBLAS is loaded only when it is asked for. As soon as it is loaded, it starts one thread per
+ * processor, each of which needs 128 MB of address space; where it does not get them it retries for
+ * ever, even while the process exits. Therefore we refuse to load it under a memory limit. We set
+ * it to one thread, since the parallelism is ours (threads.h); the setting holds for the whole
+ * process.
  *
- * OpenBLAS wants rows of a whole matrix, so panels are copied into such rows on the stack, some
- * columns at a time, which costs one pass over the weights for every 128 rows of x.
+ * OpenBLAS expects the rows of a plain matrix. Panels are therefore copied into such rows on the
+ * stack, a few columns at a time. This costs one pass over the weights for every 128 rows of x.
  */
 #include <cblas.h>
 #include <dlfcn.h>
@@ -17,15 +18,15 @@
 
 #include "src/kernels/kernels.h"
 
-#define BLOCK_FLOATS 65536 /* of copied weights */
+#define BLOCK_FLOATS 65536 /* size of the buffer for copied weights */
 
 static MegaKernels table;
 static bool usable;
 static __typeof__(cblas_sgemm) *sgemm;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* Rows of panels first ... first + count - 1, for rows `from` ... `from + k - 1`, to out
- * [k][count * MEGA_PANEL] */
+/* Copies rows `from` ... `from + k - 1` of panels first ... first + count - 1 to out
+ * [k][count * MEGA_PANEL]. */
 static void copy_panels(const MegaPanels *b, size_t first, size_t count, size_t from, size_t k,
                         float *out)
 {
@@ -74,7 +75,7 @@ static bool is_limited(int resource)
            limit.rlim_cur != RLIM_INFINITY;
 }
 
-/* The library stays loaded. */
+/* Loads OpenBLAS, which then stays loaded until the process ends. */
 static bool load_openblas(void)
 {
     if (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA))
@@ -87,7 +88,8 @@ static bool load_openblas(void)
     __typeof__(openblas_set_num_threads) *set_threads;
     if (!product || !limit)
         return false;
-    memcpy(&sgemm, &product, sizeof sgemm); /* C has no cast from a pointer to data */
+    memcpy(&sgemm, &product, sizeof sgemm); /* C has no cast from a data pointer to a function
+                                             * pointer */
     memcpy(&set_threads, &limit, sizeof set_threads);
     set_threads(1);
     return true;
