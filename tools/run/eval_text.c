@@ -11,6 +11,7 @@
 
 #include "formats/base/atomic_file.h"
 #include "formats/text/tokenizer.h"
+#include "src/encode/session.h"
 #include "tools/common/progress.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
@@ -175,11 +176,13 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
     Progress progress;
     int more = 1, code = open_translator(&pairs, err);
     double begun = clock_seconds();
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(pairs.model),
-                                                      MEGA_CODEC_SOURCE, false, "lines of text");
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(pairs.model), MEGA_CODEC_SOURCE,
+                                                false, "lines of text");
     size_t total = count_lines(list, 1, &rules);
-    if (!code)
+    if (!code) {
+        limit_text(&rules, mega_session_left(pairs.session));
         code = line_reader_begin(&reader, list, 1, &rules, err);
+    }
     progress_begin(&progress, total, "lines", options->quiet || total == 0);
     while (!code && more > 0 && (more = line_reader_next(&reader, err)) > 0 &&
            !(options->limit && pairs.lines == (size_t)options->limit)) {

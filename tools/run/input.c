@@ -24,6 +24,7 @@
 #include "formats/text/tokenizer.h"
 #include "formats/text/vocab.h"
 #include "src/pipeline/preprocess.h"
+#include "tools/run/lines.h"
 
 #define MAX_CLIP (1u << 26) /* samples of one clip: 70 minutes at 16 kHz */
 #define STEP 65536          /* samples per read */
@@ -39,7 +40,7 @@ struct InputReader {
     MegaAudioFeatures audio;
     MegaImageFeatures image;
     MegaImageOptions image_options;
-    uint64_t left; /* bytes that the limit of memory leaves beside the model; 0: no limit */
+    uint64_t left; /* bytes that the limit of memory leaves beside the model; or UINT64_MAX */
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL with ids */
     void (*warn)(const char *sentence);
@@ -286,9 +287,9 @@ static int set_options(InputReader *reader, const InputOptions *options, MegaErr
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
                          audio ? "audio" : "images");
     const uint64_t model = mega_model_memory(reader->model), limit = options->max_memory;
-    reader->left = limit == 0 ? 0 : limit > model ? limit - model : 1;
+    reader->left = limit == 0 ? UINT64_MAX : limit > model ? limit - model : 1;
     reader->image_options = (MegaImageOptions){.keep_orientation = options->no_orient,
-                                               .max_memory = reader->left};
+                                               .max_memory = limit ? reader->left : 0};
     reader->has_pcm = options->has_raw;
     reader->pcm = options->raw;
     if (!audio)
@@ -414,7 +415,7 @@ int input_reader_begin(InputReader *reader, const char *path, const char *second
 static int check_memory(const InputReader *reader, uint64_t samples, MegaError *err)
 {
     const uint64_t needed = samples * sizeof(float);
-    if (!reader->left || needed <= reader->left)
+    if (needed <= reader->left)
         return 0;
     return mega_fail(err, MEGA_ERR_LIMIT,
                      "%s needs %.1f MB of memory for %" PRIu64 " samples; the limit leaves %.1f MB "
@@ -637,9 +638,7 @@ static int read_text(const InputReader *reader, const char *path, MegaBuffer *te
 {
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model), MEGA_CODEC_TARGET,
                                                 reader->ids, "a text");
-    const uint64_t most = reader->left / (1 + sizeof(int32_t)); /* a byte may become an id */
-    if (reader->left && most < rules.limit)
-        rules.limit = most;
+    limit_text(&rules, reader->left);
     MegaTextFlaw flaw;
     MegaError warning;
     int code = mega_text_read(text, path, &rules, &flaw, err);

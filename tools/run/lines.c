@@ -112,15 +112,23 @@ static int open_next(LineReader *reader, MegaError *err)
     return mega_text_check_head(reader->block, reader->filled, reader->name, &reader->rules, err);
 }
 
+void limit_text(MegaTextRules *rules, uint64_t left)
+{
+    const uint64_t most = left / (1 + sizeof(int32_t));
+    if (most < rules->limit)
+        rules->limit = most ? most : 1;
+}
+
 /* ---- Lines ---------------------------------------------------------------------------------- */
 
 /* Appends bytes of the block to the line, and NUL. */
 static int append(LineReader *reader, const uint8_t *bytes, size_t size, MegaError *err)
 {
-    if (size > MEGA_TEXT_MAX_SIZE - reader->size)
+    const uint64_t limit = reader->rules.limit ? reader->rules.limit : MEGA_TEXT_MAX_SIZE;
+    if (size > limit - reader->size)
         return mega_fail(err, MEGA_ERR_LIMIT,
-                         "%s, line %zu is longer than %u bytes, the limit of a line", reader->name,
-                         reader->number, MEGA_TEXT_MAX_SIZE);
+                         "%s, line %zu is longer than %llu bytes, the limit of a line",
+                         reader->name, reader->number, (unsigned long long)limit);
     if (reader->size + size + 1 > reader->capacity) {
         size_t grown = reader->capacity ? reader->capacity : 256;
         while (grown < reader->size + size + 1)

@@ -38,8 +38,12 @@ typedef struct LineReader {
 /* No paths: standard input. rules->what is what is expected: "lines of text". */
 int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
                       MegaError *err);
-/* 1: *reader holds a line; 0: no more; < 0: an error, which a line of more than MEGA_TEXT_MAX_SIZE
- * bytes is, too. Warns of the first flaw of a file that is to be repaired. */
+/* Lowers the limit of a text to what `left` bytes of memory have room for, UINT64_MAX being any:
+ * every byte may become a token id, and stays until then. */
+void limit_text(MegaTextRules *rules, uint64_t left);
+
+/* 1: *reader holds a line; 0: no more; < 0: an error, which a line longer than rules.limit (0:
+ * MEGA_TEXT_MAX_SIZE bytes) is, too. Warns of the first flaw of a file that is to be repaired. */
 int line_reader_next(LineReader *reader, MegaError *err);
 void line_reader_end(LineReader *reader);
 /* How many lines the files have, for a progress bar; 0 when one of them cannot be read twice. */

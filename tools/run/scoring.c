@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "formats/base/input_stream.h"
+#include "src/encode/session.h"
 #include "tools/common/progress.h"
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
@@ -66,8 +67,10 @@ void scorer_close(Scorer *scorer)
 
 MegaTextRules scorer_rules(const Scorer *scorer, const char *what)
 {
-    return mega_codec_text_rules(mega_model_meta(scorer->model), MEGA_CODEC_TARGET, scorer->ids,
-                                 what);
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(scorer->model), MEGA_CODEC_TARGET,
+                                                scorer->ids, what);
+    limit_text(&rules, mega_session_left(scorer->session));
+    return rules;
 }
 
 int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err)

@@ -82,8 +82,10 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
-                                                      options->input.ids, "a text");
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
+                                                options->input.ids, "a text");
+    if (options->session.max_memory)
+        limit_text(&rules, options->session.max_memory);
     if (task != MEGA_TASK_CLASSIFY)
         code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
                          err);

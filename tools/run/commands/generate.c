@@ -11,6 +11,7 @@
 
 #include "formats/text/tokenizer.h"
 #include "src/decode/decoder.h"
+#include "src/encode/session.h"
 #include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
@@ -323,8 +324,9 @@ static int begin_with_line(Generator *g, MegaError *err)
 static int load_prompt(Generator *g, MegaError *err)
 {
     const Options *options = g->options;
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
-                                                      options->ids, "a prompt");
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
+                                                options->ids, "a prompt");
+    limit_text(&rules, mega_session_left(g->session));
     const char *name = NULL;
     MegaBuffer *text = &g->prompt_text;
     int code = 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "formats/text/tokenizer.h"
+#include "src/encode/session.h"
 #include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
@@ -319,8 +320,9 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
-                                                      t->options->ids, "lines of text");
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
+                                                t->options->ids, "lines of text");
+    limit_text(&rules, mega_session_left(t->session));
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
