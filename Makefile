@@ -64,7 +64,9 @@ FORMATS_SRC := \
     formats/media/image_bmp.c formats/media/image.c formats/media/image_operations.c \
     formats/media/npy.c \
     formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
-    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c formats/text/tokenizer.c \
+    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c \
+    formats/text/unicode_classes.c formats/text/added_tokens.c formats/text/tokens.c \
+    formats/text/byte_bpe_merges.c formats/text/byte_bpe.c formats/text/tokenizer.c \
     src/pipeline/preprocess.c \
     formats/checkpoint/zip.c formats/checkpoint/pickle_globals.c \
     formats/checkpoint/pickle_values.c formats/checkpoint/pickle_calls.c \
@@ -94,7 +96,8 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c \
     tools/convert/families/detection.c tools/convert/families/classifier.c \
     tools/convert/families/vision.c tools/convert/families/sequence.c \
-    tools/convert/names/names.c tools/convert/metadata.c tools/convert/write.c
+    tools/convert/names/names.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
+    tools/convert/metadata.c tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
@@ -121,7 +124,8 @@ $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trappin
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
-    $(filter-out tools/run/main.c,$(RUN_SRC))
+    $(filter-out tools/run/main.c,$(RUN_SRC)) \
+    tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))

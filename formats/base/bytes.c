@@ -145,3 +145,43 @@ void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out)
         size -= length;
     }
 }
+
+/* How many bytes at the beginning of a text could begin a well-formed character, at least one: what
+ * a decoder replaces at once. */
+static size_t broken_length(const uint8_t *at, size_t size)
+{
+    static const struct {
+        uint8_t first, last, low, high; /* of the second byte */
+        size_t length;
+    } forms[] = {
+        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+        {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (at[0] < forms[i].first || at[0] > forms[i].last)
+            continue;
+        size_t good = 1;
+        if (size > 1 && at[1] >= forms[i].low && at[1] <= forms[i].high)
+            for (good = 2; good < size && good < forms[i].length && (at[good] & 0xc0) == 0x80;)
+                good++;
+        return good;
+    }
+    return 1;
+}
+
+void mega_utf8_replace(const void *text, size_t size, MegaBuffer *out)
+{
+    const uint8_t *at = text;
+    while (size) {
+        size_t length = mega_utf8_decode(at, size, NULL);
+        if (length) {
+            mega_put_bytes(out, at, length);
+        } else {
+            mega_put_bytes(out, "\xef\xbf\xbd", 3);
+            length = broken_length(at, size);
+        }
+        at += length;
+        size -= length;
+    }
+}

@@ -99,5 +99,9 @@ void mega_buffer_free(MegaBuffer *buffer);
 /* Appends text with U+FFFD in the place of every byte that is not part of a well-formed character,
  * and of NUL. */
 void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out);
+/* Appends text with one U+FFFD in the place of each longest run of bytes that begins a character
+ * and does not end it, and of each other byte that is none; as Python's errors="replace" does. NUL
+ * stays. */
+void mega_utf8_replace(const void *text, size_t size, MegaBuffer *out);
 
 #endif

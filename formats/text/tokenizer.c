@@ -6,11 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/text/byte_bpe.h"
+
 struct MegaCodec {
     MegaVocab *vocab;
     MegaTextFeatures features;
-    MegaMoses *moses; /* NULL: text is tokens already */
-    MegaBpe *bpe;     /* NULL: a word is a symbol */
+    MegaMoses *moses;      /* NULL: text is tokens already */
+    MegaBpe *bpe;          /* NULL: a word is a symbol */
+    MegaByteBpe *byte_bpe; /* does everything, if it is there */
+    MegaPostProcessor post;
+    bool types;
 };
 
 /* ---- Making --------------------------------------------------------------------------------- */
@@ -22,6 +27,8 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
     int code = mega_meta_get_optional(meta, "text.tokenizer", MEGA_META_STRING, &kind, err);
     if (code || !kind)
         return code;
+    if (strcmp(kind->string, "byte_bpe") == 0)
+        return mega_byte_bpe_from_meta(&codec->byte_bpe, meta, codec->vocab, err);
     code = mega_meta_get_optional(
         meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language",
         MEGA_META_STRING, &language, err);
@@ -46,6 +53,31 @@ static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
                      moses ? "the tokeniser of Moses" : "byte pair encoding");
 }
 
+/* Templates of the metadata, or else what "text.cls" and "text.eos" put around a text; a language
+ * model is given texts as they are. */
+static int load_post_processor(MegaCodec *codec, const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *types, *task;
+    MegaTemplate *single = &codec->post.single;
+    int code = mega_post_processor_read(&codec->post, meta, mega_vocab_count(codec->vocab), err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.token_types", MEGA_META_BOOL, &types, err);
+    if (code)
+        return code;
+    codec->types = types && types->boolean;
+    task = mega_meta_find(meta, "general.task");
+    if (single->count || codec->byte_bpe)
+        return 0;
+    const bool bare =
+        task && task->type == MEGA_META_STRING && strcmp(task->string, "generate") == 0;
+    if (!bare && codec->features.cls >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = codec->features.cls};
+    single->pieces[single->count++] = (MegaTemplatePiece){.piece = MEGA_PIECE_A};
+    if (!bare && codec->features.eos >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = codec->features.eos};
+    return 0;
+}
+
 static const char *vocab_key(const MegaMeta *meta, MegaCodecSide side)
 {
     const char *key = side == MEGA_CODEC_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
@@ -67,6 +99,8 @@ int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, Me
         code = mega_bpe_from_meta(&codec->bpe, meta, err);
     if (!code)
         code = check_unit(codec->features.unit, codec->moses, codec->bpe, err);
+    if (!code)
+        code = load_post_processor(codec, meta, err);
     codec->features.cls = codec->features.eos = -1; /* the caller's business here */
     if (code)
         mega_codec_free(codec);
@@ -82,6 +116,7 @@ void mega_codec_free(MegaCodec *codec)
     mega_vocab_free(codec->vocab);
     mega_moses_free(codec->moses);
     mega_bpe_free(codec->bpe);
+    mega_byte_bpe_free(codec->byte_bpe);
     free(codec);
 }
 
@@ -108,6 +143,14 @@ MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bo
     if (ids || mega_text_features_read(&features, meta, NULL))
         return rules;
     const MegaMetaValue *symbols = mega_meta_find(meta, vocab_key(meta, side));
+    const MegaMetaValue *tokenizer = mega_meta_find(meta, "text.tokenizer");
+    if (tokenizer && tokenizer->type == MEGA_META_STRING &&
+        strcmp(tokenizer->string, "byte_bpe") == 0) {
+        rules.bytes = MEGA_TEXT_BINARY; /* the tokenizer names a byte that is no UTF-8 */
+        rules.marks_inside = false;
+        rules.keep_cr = true;
+        return rules;
+    }
     rules.bytes = features.unit == MEGA_TEXT_BYTES ? MEGA_TEXT_BINARY : MEGA_TEXT_REPAIRED;
     rules.marks_inside = features.unit != MEGA_TEXT_BYTES;
     rules.keep_cr = symbols && features.unit != MEGA_TEXT_SYMBOLS && has_cr(symbols, features.unit);
@@ -125,11 +168,11 @@ static int no_memory(MegaError *err)
 static int tokenize(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer normal = {0}, tokens = {0};
-    int code = mega_moses_normalize(codec->moses, (const char *)text->data, text->size, &normal,
-                                    err);
+    int code =
+        mega_moses_normalize(codec->moses, (const char *)text->data, text->size, &normal, err);
     if (!code)
-        code = mega_moses_tokenize(codec->moses, (const char *)normal.data, normal.size, &tokens,
-                                   err);
+        code =
+            mega_moses_tokenize(codec->moses, (const char *)normal.data, normal.size, &tokens, err);
     mega_buffer_free(&normal);
     mega_buffer_free(text);
     *text = tokens;
@@ -145,6 +188,22 @@ static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
     return code;
 }
 
+static int encode_bytes(const MegaCodec *codec, const char *text, size_t size, int32_t **ids,
+                        size_t *count, MegaError *err)
+{
+    MegaTokens tokens = {0};
+    int code = mega_byte_bpe_encode(codec->byte_bpe, text, size, &tokens, err);
+    if (!code && tokens.count > 0) {
+        *ids = malloc(tokens.count * sizeof **ids);
+        code = *ids ? 0 : no_memory(err);
+    }
+    for (size_t i = 0; i < tokens.count && !code; i++)
+        (*ids)[i] = tokens.data[i].id;
+    *count = code ? 0 : tokens.count;
+    mega_tokens_free(&tokens);
+    return code;
+}
+
 int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
                       int32_t **ids, size_t *count, MegaError *err)
 {
@@ -152,6 +211,8 @@ int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, boo
     int code = 0;
     *ids = NULL;
     *count = 0;
+    if (codec->byte_bpe)
+        return encode_bytes(codec, text, size, ids, count, err);
     if (codec->features.unit == MEGA_TEXT_BYTES)
         mega_put_bytes(&work, text, size);
     else
@@ -190,6 +251,11 @@ static bool is_silent(int32_t id)
 
 void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, MegaBuffer *out)
 {
+    if (codec->byte_bpe) {
+        if (!mega_byte_bpe_is_special(codec->byte_bpe, id))
+            mega_byte_bpe_put_bytes(codec->byte_bpe, id, out);
+        return;
+    }
     if (is_silent(id))
         return;
     if (codec->features.unit == MEGA_TEXT_SYMBOLS && !first)
@@ -202,6 +268,8 @@ int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, 
 {
     MegaBuffer symbols = {0}, words = {0};
     int code = 0;
+    if (codec->byte_bpe)
+        return mega_codec_decode_text(codec, ids, count, &(MegaDecodeOptions){0}, out, err);
     for (size_t i = 0; i < count; i++)
         mega_codec_decode_next(codec, ids[i], symbols.size == 0, &symbols);
     if (codec->bpe)
@@ -216,6 +284,186 @@ int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, 
     mega_buffer_free(&symbols);
     mega_buffer_free(&words);
     return code ? code : out->failed ? no_memory(err) : 0;
+}
+
+/* What a clean-up removes or replaces, one after the other, each in the whole text. */
+static const struct {
+    const char *from, *to;
+} clean_ups[] = {
+    {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+    {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+};
+
+static void clean_up(MegaBuffer *text)
+{
+    for (size_t i = 0; i < sizeof clean_ups / sizeof clean_ups[0]; i++) {
+        const size_t from = strlen(clean_ups[i].from), to = strlen(clean_ups[i].to);
+        size_t at = 0, end = 0;
+        while (at < text->size) {
+            if (text->size - at >= from && memcmp(text->data + at, clean_ups[i].from, from) == 0) {
+                memcpy(text->data + end, clean_ups[i].to, to); /* never longer */
+                at += from;
+                end += to;
+            } else {
+                text->data[end++] = text->data[at++];
+            }
+        }
+        text->size = end;
+    }
+}
+
+int mega_codec_decode_text(const MegaCodec *codec, const int32_t *ids, size_t count,
+                           const MegaDecodeOptions *options, MegaBuffer *out, MegaError *err)
+{
+    MegaBuffer bytes = {0}, text = {0};
+    int code = 0;
+    if (!codec->byte_bpe && !options->keep_special)
+        code = mega_codec_decode(codec, ids, count, false, &bytes, err);
+    for (size_t i = 0; i < count && !code; i++)
+        if (codec->byte_bpe) {
+            if (options->keep_special || !mega_byte_bpe_is_special(codec->byte_bpe, ids[i]))
+                mega_byte_bpe_put_bytes(codec->byte_bpe, ids[i], &bytes);
+        } else if (options->keep_special) {
+            if (codec->features.unit == MEGA_TEXT_SYMBOLS && i > 0)
+                mega_put_u8(&bytes, ' ');
+            put_symbol(codec, ids[i], &bytes);
+        }
+    if (!code)
+        mega_utf8_replace(bytes.data, bytes.size, &text);
+    if (!code && options->clean_up && !text.failed)
+        clean_up(&text);
+    mega_put_bytes(out, text.data, text.size);
+    if (!code && (bytes.failed || text.failed || out->failed))
+        code = no_memory(err);
+    mega_buffer_free(&bytes);
+    mega_buffer_free(&text);
+    return code;
+}
+
+/* ---- Tokens with their places --------------------------------------------------------------- */
+
+bool mega_codec_has_places(const MegaCodec *codec)
+{
+    return !codec->moses;
+}
+
+bool mega_codec_has_types(const MegaCodec *codec)
+{
+    return codec->types;
+}
+
+/* A token for each character of a text, or for each byte of one. */
+static void place_units(const int32_t *ids, size_t count, const char *text, bool bytes,
+                        MegaTokens *out)
+{
+    uint32_t characters = 0;
+    for (size_t i = 0; i < count; i++) {
+        /* a byte within a character has the place of all of it */
+        const bool inside = bytes && i > 0 && ((uint8_t)text[i] & 0xc0) == 0x80;
+        characters += !inside;
+        mega_tokens_add(out, &(MegaToken){.id = ids[i],
+                                          .word = (int32_t)characters - 1,
+                                          .start = characters - 1,
+                                          .end = characters});
+    }
+}
+
+/* The length of a piece at the beginning of *left bytes of pieces, and without the mark that the
+ * word goes on; *left moves behind it. */
+static size_t next_piece(const char **at, const char *end, bool *goes_on)
+{
+    const char *word;
+    size_t length = 0, mark = strlen(MEGA_BPE_SEPARATOR);
+    if (!mega_utf8_next_word(at, end, &word, &length))
+        return 0;
+    *goes_on = length > mark && memcmp(word + length - mark, MEGA_BPE_SEPARATOR, mark) == 0;
+    return *goes_on ? length - mark : length;
+}
+
+static uint32_t count_characters(const char *text, size_t size)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += ((uint8_t)text[i] & 0xc0) != 0x80;
+    return count;
+}
+
+/* Tokens of words between white space; pieces: what byte pair encoding made of them, or the text
+ * itself. */
+static void place_words(const int32_t *ids, size_t count, const char *text, size_t size,
+                        const MegaBuffer *pieces, MegaTokens *out)
+{
+    const char *at = text, *end = text + size, *word, *before = text;
+    const char *piece = (const char *)pieces->data, *last = piece + pieces->size;
+    uint32_t start = 0;
+    size_t length, next = 0;
+    int32_t number = 0;
+    for (; mega_utf8_next_word(&at, end, &word, &length); number++) {
+        start += count_characters(before, (size_t)(word - before));
+        before = word;
+        bool goes_on = true;
+        for (size_t done = 0; goes_on && next < count;) {
+            size_t part = next_piece(&piece, last, &goes_on);
+            part = part < length - done ? part : length - done;
+            const uint32_t from = start + count_characters(word, done);
+            const uint32_t to = from + count_characters(word + done, part);
+            mega_tokens_add(
+                out, &(MegaToken){.id = ids[next++], .word = number, .start = from, .end = to});
+            done += part;
+        }
+    }
+}
+
+/* Ids of Moses's tokens, which are not traced back to the text. */
+static void place_nowhere(const int32_t *ids, size_t count, MegaTokens *out)
+{
+    for (size_t i = 0; i < count; i++)
+        mega_tokens_add(out, &(MegaToken){.id = ids[i], .word = (int32_t)i});
+}
+
+static int encode_places(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
+                         MegaError *err)
+{
+    int32_t *ids = NULL;
+    size_t count = 0;
+    MegaBuffer whole = {0}, pieces = {0};
+    int code = mega_codec_encode(codec, text, size, false, &ids, &count, err);
+    if (!code && codec->features.unit != MEGA_TEXT_BYTES)
+        mega_utf8_repair(text, size, &whole);
+    mega_put_bytes(&pieces, whole.data, whole.size);
+    if (!code && codec->bpe && !codec->moses)
+        code = cut_words(codec, &pieces, err);
+    if (!code && (whole.failed || pieces.failed))
+        code = no_memory(err);
+    if (!code && codec->moses)
+        place_nowhere(ids, count, out);
+    else if (!code && codec->features.unit == MEGA_TEXT_SYMBOLS)
+        place_words(ids, count, (const char *)whole.data, whole.size, &pieces, out);
+    else if (!code)
+        place_units(ids, count, text, codec->features.unit == MEGA_TEXT_BYTES, out);
+    if (!code && out->failed)
+        code = no_memory(err);
+    free(ids);
+    mega_buffer_free(&whole);
+    mega_buffer_free(&pieces);
+    return code;
+}
+
+static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
+                           MegaError *err)
+{
+    return codec->byte_bpe ? mega_byte_bpe_encode(codec->byte_bpe, text, size, out, err)
+                           : encode_places(codec, text, size, out, err);
+}
+
+int mega_codec_encode_texts(const MegaCodec *codec, const MegaTexts *texts,
+                            const MegaEncodeOptions *options, MegaTokenized *out, MegaError *err)
+{
+    *out = (MegaTokenized){.count = texts->second ? 2 : 1, .post = &codec->post};
+    int code = encode_sequence(codec, texts->first, texts->first_size, &out->sequences[0], err);
+    if (!code && texts->second)
+        code = encode_sequence(codec, texts->second, texts->second_size, &out->sequences[1], err);
+    return code ? code : mega_tokenized_plan(out, options, err);
 }
 
 /* ---- Writing -------------------------------------------------------------------------------- */

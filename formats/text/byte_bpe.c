@@ -1,0 +1,619 @@
+/*
+ * byte_bpe.c - see byte_bpe.h. Texts are mostly words that were there before: a table of words and
+ * their tokens answers for these.
+ */
+#include "formats/text/byte_bpe.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/text/byte_bpe_merges.h"
+
+#define BLANK 0x120 /* the character of a blank */
+#define FIRST_SHIFTED 0x100
+#define SHIFTED 68 /* bytes that are written as other characters */
+
+/* ---- Bytes as characters -------------------------------------------------------------------- */
+
+static bool is_itself(unsigned byte)
+{
+    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+}
+
+uint32_t mega_byte_bpe_character(uint8_t byte)
+{
+    uint32_t shifted = FIRST_SHIFTED;
+    if (is_itself(byte))
+        return byte;
+    for (unsigned other = 0; other < byte; other++)
+        shifted += !is_itself(other);
+    return shifted;
+}
+
+/* All of the 256 characters have one or two bytes in UTF-8. */
+static size_t write_character(uint32_t code, char text[2])
+{
+    if (code < 0x80) {
+        text[0] = (char)code;
+        return 1;
+    }
+    text[0] = (char)(0xc0 | code >> 6);
+    text[1] = (char)(0x80 | (code & 0x3f));
+    return 2;
+}
+
+/* ---- Words that are remembered -------------------------------------------------------------- */
+
+#define WORDS 65536
+#define MAX_WORD 64 /* bytes of a word that is remembered */
+#define PROBES 4
+
+typedef struct Word {
+    uint64_t hash;
+    uint32_t size, count;
+    int32_t ids[]; /* [count], then the word's bytes */
+} Word;
+
+static uint64_t hash_word(const char *word, size_t size)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ size, block;
+    for (; size >= sizeof block; word += sizeof block, size -= sizeof block) {
+        memcpy(&block, word, sizeof block);
+        hash = (hash ^ block) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    block = 0;
+    memcpy(&block, word, size);
+    hash = (hash ^ block) * UINT64_C(0xbf58476d1ce4e5b9);
+    return hash ^ hash >> 29;
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+/* What is known of each token from its text. */
+typedef struct TokenInfo {
+    uint32_t characters, leading, trailing;
+} TokenInfo;
+
+struct MegaByteBpe {
+    const MegaVocab *vocab;
+    MegaUnicodeClasses *classes;
+    MegaAddedTokens *added;
+    MegaMergeTable *merges;
+    TokenInfo *info;                          /* [vocabulary] */
+    int32_t of_byte[256];                     /* the token of each byte, or -1 */
+    uint8_t width[256];                       /* bytes of its character in UTF-8 */
+    int16_t byte_of[FIRST_SHIFTED + SHIFTED]; /* of each character, or -1 */
+    int missing;                              /* bytes without a token */
+    int32_t unknown;                          /* or -1 */
+    bool fuse_unknown, add_prefix_space;
+    _Atomic(Word *) *words; /* [WORDS]; a word that is there stays */
+};
+
+static void make_alphabet(MegaByteBpe *bpe)
+{
+    char text[2];
+    memset(bpe->byte_of, 0xff, sizeof bpe->byte_of);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const uint32_t code = mega_byte_bpe_character((uint8_t)byte);
+        bpe->width[byte] = (uint8_t)write_character(code, text);
+        bpe->byte_of[code] = (int16_t)byte;
+        bpe->of_byte[byte] = mega_vocab_find(bpe->vocab, text, bpe->width[byte]);
+        bpe->missing += bpe->of_byte[byte] < 0;
+    }
+}
+
+/* Blanks at both ends of a text: white space, and the character of a blank. */
+static TokenInfo look_at(const MegaUnicodeClasses *classes, const char *text, size_t size)
+{
+    TokenInfo info = {0};
+    uint32_t code = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        length = mega_utf8_decode(text + at, size - at, &code);
+        const bool blank = code == BLANK || mega_unicode_class(classes, code) == MEGA_CLASS_WHITE;
+        info.leading += blank && info.leading == info.characters;
+        info.trailing = blank ? info.trailing + 1 : 0;
+        info.characters++;
+    }
+    return info;
+}
+
+/* The tokens' texts must fit, or places in a text would not. */
+static int check_merge(const MegaVocab *vocab, const MegaMerge *merge, MegaError *err)
+{
+    const char *left = mega_vocab_symbol(vocab, merge->left);
+    const char *right = mega_vocab_symbol(vocab, merge->right);
+    const char *merged = mega_vocab_symbol(vocab, merge->merged);
+    const size_t size = left ? strlen(left) : 0;
+    if (left && right && merged && *left && *right && strncmp(merged, left, size) == 0 &&
+        strcmp(merged + size, right) == 0)
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL,
+                     "metadata key 'byte_bpe.merges' makes token %d of %d and %d, whose texts do "
+                     "not add up to it",
+                     merge->merged, merge->left, merge->right);
+}
+
+static int load_merges(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *value;
+    int code = mega_meta_get_optional(meta, "byte_bpe.merges", MEGA_META_INTS, &value, err);
+    if (code)
+        return code;
+    const size_t count = value ? value->count / 3 : 0;
+    if (value && value->count % 3)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata key 'byte_bpe.merges' has %" PRIu64 " numbers; expected three "
+                         "for each merge",
+                         value->count);
+    MegaMerge *merges = malloc((count + 1) * sizeof *merges);
+    if (!merges)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu merges", count);
+    for (size_t i = 0; i < count && !code; i++) {
+        const int64_t *from = value->integers + 3 * i;
+        for (int k = 0; k < 3 && !code; k++)
+            if (from[k] < 0 || from[k] >= mega_vocab_count(bpe->vocab))
+                code = mega_fail(err, MEGA_ERR_MODEL,
+                                 "metadata key 'byte_bpe.merges' has token %" PRId64
+                                 ", which the vocabulary of %d does not",
+                                 from[k], mega_vocab_count(bpe->vocab));
+        if (code)
+            break;
+        merges[i] = (MegaMerge){(int32_t)from[0], (int32_t)from[1], (int32_t)from[2]};
+        code = check_merge(bpe->vocab, &merges[i], err);
+    }
+    if (!code && !(bpe->merges = mega_merge_table_new(merges, count)))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu merges", count);
+    free(merges);
+    return code;
+}
+
+static int load_added(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *ids, *flags;
+    int code = mega_meta_get_optional(meta, "text.added", MEGA_META_INTS, &ids, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.added_flags", MEGA_META_INTS, &flags, err);
+    if (code)
+        return code;
+    const size_t count = ids ? ids->count : 0;
+    if (count != (flags ? flags->count : 0) || count > MEGA_ADDED_MAX)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata keys 'text.added' and 'text.added_flags' have to be of the same "
+                         "length, at most %d",
+                         MEGA_ADDED_MAX);
+    MegaAddedToken *tokens = calloc(count + 1, sizeof *tokens);
+    if (!tokens)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu added tokens", count);
+    for (size_t i = 0; i < count && !code; i++) {
+        const int64_t id = ids->integers[i], flag = flags->integers[i];
+        if (id < 0 || id >= mega_vocab_count(bpe->vocab) || flag < 0 || flag > MEGA_ADDED_ALL)
+            code = mega_fail(err, MEGA_ERR_MODEL,
+                             "metadata key 'text.added' has token %" PRId64 " with flags %" PRId64
+                             "; expected one of the vocabulary, and flags up to %d",
+                             id, flag, MEGA_ADDED_ALL);
+        else
+            tokens[i] = (MegaAddedToken){(int32_t)id, mega_vocab_symbol(bpe->vocab, (int)id),
+                                         (unsigned)flag};
+    }
+    if (!code)
+        code = mega_added_tokens_new(&bpe->added, tokens, count, bpe->classes, err);
+    free(tokens);
+    return code;
+}
+
+static int load_flags(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *unknown, *fuse, *prefix;
+    int code = mega_meta_get_optional(meta, "byte_bpe.unknown", MEGA_META_INT, &unknown, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "byte_bpe.fuse_unknown", MEGA_META_BOOL, &fuse, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.add_prefix_space", MEGA_META_BOOL, &prefix, err);
+    if (code)
+        return code;
+    bpe->unknown = -1;
+    bpe->fuse_unknown = fuse && fuse->boolean;
+    bpe->add_prefix_space = prefix && prefix->boolean;
+    if (!unknown)
+        return 0;
+    if (unknown->integer < 0 || unknown->integer >= mega_vocab_count(bpe->vocab))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata key 'byte_bpe.unknown' is %" PRId64
+                         ", which the vocabulary of %d does not have",
+                         unknown->integer, mega_vocab_count(bpe->vocab));
+    bpe->unknown = (int32_t)unknown->integer;
+    return 0;
+}
+
+int mega_byte_bpe_from_meta(MegaByteBpe **out, const MegaMeta *meta, const MegaVocab *vocab,
+                            MegaError *err)
+{
+    const int count = mega_vocab_count(vocab);
+    MegaByteBpe *bpe = calloc(1, sizeof *bpe);
+    *out = NULL;
+    if (bpe) {
+        bpe->info = calloc((size_t)count + 1, sizeof *bpe->info);
+        bpe->words = calloc(WORDS, sizeof *bpe->words);
+    }
+    int code = 0;
+    if (!bpe || !bpe->info || !bpe->words)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer of %d tokens", count);
+    if (!code)
+        code = mega_unicode_classes_new(&bpe->classes, err);
+    if (!code) {
+        bpe->vocab = vocab;
+        make_alphabet(bpe);
+        for (int id = 0; id < count; id++) {
+            const char *symbol = mega_vocab_symbol(vocab, id);
+            bpe->info[id] = look_at(bpe->classes, symbol, strlen(symbol));
+        }
+        code = load_flags(bpe, meta, err);
+    }
+    if (!code)
+        code = load_merges(bpe, meta, err);
+    if (!code)
+        code = load_added(bpe, meta, err);
+    if (code)
+        mega_byte_bpe_free(bpe);
+    else
+        *out = bpe;
+    return code;
+}
+
+void mega_byte_bpe_free(MegaByteBpe *bpe)
+{
+    if (!bpe)
+        return;
+    for (size_t i = 0; bpe->words && i < WORDS; i++)
+        free(atomic_load(&bpe->words[i]));
+    free(bpe->words);
+    free(bpe->info);
+    free(bpe->classes);
+    mega_merge_table_free(bpe->merges);
+    mega_added_tokens_free(bpe->added);
+    free(bpe);
+}
+
+int mega_byte_bpe_missing_bytes(const MegaByteBpe *bpe)
+{
+    return bpe->missing;
+}
+
+/* ---- Encoding a word ------------------------------------------------------------------------ */
+
+/* A text that is being encoded. */
+typedef struct Encoder {
+    const MegaByteBpe *bpe;
+    const char *text;
+    size_t size;
+    size_t counted; /* bytes of the text, and how many characters begin in them */
+    uint32_t characters;
+    int32_t word;        /* number of the next one */
+    MegaSymbol *symbols; /* [capacity] */
+    size_t capacity;
+    MegaMergeWork work;
+    MegaBuffer piece; /* with a blank before it */
+    MegaTokens *out;
+    MegaError *err;
+} Encoder;
+
+static bool begins_character(char byte)
+{
+    return ((uint8_t)byte & 0xc0) != 0x80;
+}
+
+/* How many characters begin before a byte of the text. Goes back only by what a token has. */
+static uint32_t characters_before(Encoder *e, size_t at)
+{
+    while (e->counted < at)
+        e->characters += begins_character(e->text[e->counted++]);
+    while (e->counted > at)
+        e->characters -= begins_character(e->text[--e->counted]);
+    return e->characters;
+}
+
+/* The token of the bytes [start, end) of the text. A part of a character has the place of all of
+ * it. */
+static void put_token(Encoder *e, int32_t id, size_t start, size_t end, const TokenInfo *info)
+{
+    MegaToken token = {.id = id,
+                       .word = e->word,
+                       .start = characters_before(e, start),
+                       .leading = info->leading,
+                       .trailing = info->trailing};
+    if (start < e->size)
+        token.start -= !begins_character(e->text[start]);
+    token.end = characters_before(e, end);
+    mega_tokens_add(e->out, &token);
+}
+
+/* A word is bytes of the text from `origin` on, or a blank and bytes from there on. */
+typedef struct Place {
+    size_t origin;
+    bool blank;
+} Place;
+
+/* The blank has the place of the character that it is put before. */
+static size_t byte_at(Place place, size_t index)
+{
+    return place.origin + (place.blank && index > 0 ? index - 1 : index);
+}
+
+static void put_part(Encoder *e, Place place, int32_t id, size_t from, size_t to)
+{
+    put_token(e, id, byte_at(place, from), byte_at(place, to - 1) + 1, &e->bpe->info[id]);
+}
+
+static void put_ids(Encoder *e, Place place, const int32_t *ids, size_t count)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t end = at + e->bpe->info[ids[i]].characters;
+        put_part(e, place, ids[i], at, end);
+        at = end;
+    }
+}
+
+static int reserve_symbols(Encoder *e, size_t count)
+{
+    if (count <= e->capacity)
+        return 0;
+    const size_t grown = count + count / 2 + MAX_WORD;
+    MegaSymbol *moved = realloc(e->symbols, grown * sizeof *moved);
+    if (!moved)
+        return mega_fail(e->err, MEGA_ERR_MEMORY, "no memory for a word of %zu bytes", count);
+    e->symbols = moved;
+    e->capacity = grown;
+    return 0;
+}
+
+/* Symbols of a word some of whose bytes are no token. Widths count bytes of their characters. */
+static size_t symbols_with_unknown(const Encoder *e, const char *word, size_t size)
+{
+    size_t count = 0;
+    bool was_unknown = false;
+    for (size_t i = 0; i < size; i++) {
+        const uint8_t byte = (uint8_t)word[i];
+        const bool is_unknown = e->bpe->of_byte[byte] < 0;
+        const int32_t id = is_unknown ? e->bpe->unknown : e->bpe->of_byte[byte];
+        if (id < 0)
+            continue;
+        if (is_unknown && was_unknown && e->bpe->fuse_unknown)
+            e->symbols[count - 1].width += e->bpe->width[byte];
+        else
+            e->symbols[count++] = (MegaSymbol){id, e->bpe->width[byte]};
+        was_unknown = is_unknown;
+    }
+    return count;
+}
+
+/* A vocabulary that lacks bytes. The reference counts places in the word as it is written with
+ * characters, and does not count what was left out: tokens behind that move to the left. */
+static int encode_with_unknown(Encoder *e, Place place, const char *word, size_t size)
+{
+    size_t count = symbols_with_unknown(e, word, size), byte = 0, reached = 0, done = 0;
+    int code = mega_merge_symbols(e->bpe->merges, e->symbols, &count, &e->work, e->err);
+    if (code)
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        while (reached + e->bpe->width[(uint8_t)word[byte]] <= done)
+            reached += e->bpe->width[(uint8_t)word[byte++]];
+        const size_t from = byte;
+        done += e->symbols[i].width;
+        while (reached + e->bpe->width[(uint8_t)word[byte]] < done)
+            reached += e->bpe->width[(uint8_t)word[byte++]];
+        put_part(e, place, e->symbols[i].id, from, byte + 1);
+    }
+    return 0;
+}
+
+static int encode_new_word(Encoder *e, Place place, const char *word, size_t size, uint64_t hash,
+                           _Atomic(Word *) *slot)
+{
+    int code = reserve_symbols(e, size);
+    if (code)
+        return code;
+    for (size_t i = 0; i < size; i++) {
+        const int32_t id = e->bpe->of_byte[(uint8_t)word[i]];
+        if (id < 0)
+            return encode_with_unknown(e, place, word, size);
+        e->symbols[i] = (MegaSymbol){id, 1};
+    }
+    size_t count = size, at = 0;
+    code = mega_merge_symbols(e->bpe->merges, e->symbols, &count, &e->work, e->err);
+    if (code)
+        return code;
+    Word *kept = slot ? malloc(sizeof *kept + count * sizeof *kept->ids + size) : NULL;
+    if (kept) {
+        *kept = (Word){.hash = hash, .size = (uint32_t)size, .count = (uint32_t)count};
+        for (size_t i = 0; i < count; i++)
+            kept->ids[i] = e->symbols[i].id;
+        memcpy(kept->ids + count, word, size);
+    }
+    Word *none = NULL;
+    if (kept && !atomic_compare_exchange_strong(slot, &none, kept))
+        free(kept); /* another thread was there first */
+    for (size_t i = 0; i < count; at += e->symbols[i++].width)
+        put_part(e, place, e->symbols[i].id, at, at + e->symbols[i].width);
+    return 0;
+}
+
+static int encode_word(Encoder *e, Place place, const char *word, size_t size)
+{
+    _Atomic(Word *) *free_slot = NULL;
+    const uint64_t hash = size <= MAX_WORD ? hash_word(word, size) : 0;
+    for (size_t i = 0; size <= MAX_WORD && i < PROBES; i++) {
+        _Atomic(Word *) *slot = &e->bpe->words[(hash + i) % WORDS];
+        const Word *known = atomic_load_explicit(slot, memory_order_acquire);
+        if (!known) {
+            free_slot = slot;
+            break;
+        }
+        if (known->hash == hash && known->size == size &&
+            memcmp(known->ids + known->count, word, size) == 0) {
+            put_ids(e, place, known->ids, known->count);
+            e->word++;
+            return 0;
+        }
+    }
+    int code = encode_new_word(e, place, word, size, hash, free_slot);
+    e->word++;
+    return code;
+}
+
+/* ---- Cutting a piece into words ------------------------------------------------------------- */
+
+/* The class of the character at a place, which is well formed, and its length. */
+static unsigned class_at(const MegaUnicodeClasses *classes, const char *at, size_t *length)
+{
+    const uint8_t *b = (const uint8_t *)at;
+    uint32_t code;
+    if (b[0] < 0x80) {
+        *length = 1;
+        return classes->of[b[0]] & MEGA_CLASS_MASK;
+    }
+    if (b[0] < 0xe0) {
+        *length = 2;
+        code = (b[0] & 0x1fu) << 6 | (b[1] & 0x3fu);
+    } else if (b[0] < 0xf0) {
+        *length = 3;
+        code = (b[0] & 0xfu) << 12 | (b[1] & 0x3fu) << 6 | (b[2] & 0x3fu);
+    } else {
+        *length = 4;
+        code = (b[0] & 7u) << 18 | (b[1] & 0x3fu) << 12 | (b[2] & 0x3fu) << 6 | (b[3] & 0x3fu);
+    }
+    return mega_unicode_class(classes, code);
+}
+
+/* Bytes of an English ending behind an apostrophe, or 0. */
+static size_t ending_length(const char *text, size_t size)
+{
+    static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        const size_t length = strlen(endings[i]);
+        if (length <= size && memcmp(text, endings[i], length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+/* Bytes of the word at the beginning of a text that is not empty. */
+static size_t word_length(const MegaUnicodeClasses *classes, const char *text, size_t size)
+{
+    size_t at = 0, length, last = 0, ending = text[0] == '\'' ? ending_length(text, size) : 0;
+    if (ending)
+        return ending;
+    unsigned class = class_at(classes, text, &length);
+    if (text[0] == ' ' && size > 1) {
+        size_t next;
+        const unsigned behind = class_at(classes, text + 1, &next);
+        if (behind != MEGA_CLASS_WHITE) {
+            class = behind;
+            at = 1;
+            length = next;
+        }
+    }
+    do {
+        last = at;
+        at += length;
+    } while (at < size && class_at(classes, text + at, &length) == class);
+    /* white space before something else leaves its last character to that */
+    return class == MEGA_CLASS_WHITE && at < size && last > 0 ? last : at;
+}
+
+static int encode_piece(Encoder *e, size_t start, size_t end)
+{
+    const char *piece = e->text + start;
+    size_t size = end - start;
+    const bool blank = e->bpe->add_prefix_space && piece[0] != ' ';
+    if (blank) {
+        e->piece.size = 0;
+        mega_put_u8(&e->piece, ' ');
+        mega_put_bytes(&e->piece, piece, size++);
+        if (e->piece.failed)
+            return mega_fail(e->err, MEGA_ERR_MEMORY, "no memory for a text");
+        piece = (const char *)e->piece.data;
+    }
+    int code = 0;
+    for (size_t at = 0, length; at < size && !code; at += length) {
+        length = word_length(e->bpe->classes, piece + at, size - at);
+        const Place place = {start + (blank && at > 0 ? at - 1 : at), blank && at == 0};
+        code = encode_word(e, place, piece + at, length);
+    }
+    return code;
+}
+
+static int encode_part(void *context, const MegaTextPart *part)
+{
+    Encoder *e = context;
+    if (part->id < 0)
+        return encode_piece(e, part->start, part->end);
+    const TokenInfo info = look_at(e->bpe->classes, e->text + part->start, part->end - part->start);
+    put_token(e, part->id, part->start, part->end, &info);
+    e->word++;
+    return 0;
+}
+
+/* The first byte that is not UTF-8; size: there is none. */
+static size_t find_flaw(const char *text, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        const size_t length =
+            (uint8_t)text[at] < 0x80 ? 1 : mega_utf8_decode(text + at, size - at, NULL);
+        if (!length)
+            break;
+        at += length;
+    }
+    return at;
+}
+
+int mega_byte_bpe_encode(const MegaByteBpe *bpe, const char *text, size_t size, MegaTokens *out,
+                         MegaError *err)
+{
+    Encoder e = {.bpe = bpe, .text = text, .size = size, .out = out, .err = err};
+    const size_t flaw = find_flaw(text, size);
+    if (flaw < size)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "the text is not UTF-8 at byte %zu (0x%02x); a text in Latin-1 can be "
+                         "converted: iconv -f LATIN1 -t UTF-8",
+                         flaw, (uint8_t)text[flaw]);
+    if (size > MEGA_TEXT_MAX_SIZE)
+        return mega_fail(err, MEGA_ERR_LIMIT, "the text has %zu bytes; at most %u are taken", size,
+                         MEGA_TEXT_MAX_SIZE);
+    int code = mega_added_tokens_split(bpe->added, text, size, encode_part, &e);
+    free(e.symbols);
+    mega_merge_work_free(&e.work);
+    mega_buffer_free(&e.piece);
+    if (!code && out->failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of a text");
+    return code;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------- */
+
+void mega_byte_bpe_put_bytes(const MegaByteBpe *bpe, int32_t id, MegaBuffer *out)
+{
+    const char *symbol = mega_vocab_symbol(bpe->vocab, id);
+    if (!symbol)
+        return;
+    const size_t size = strlen(symbol), before = out->size;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t code = 0;
+        length = mega_utf8_decode(symbol + at, size - at, &code);
+        if (code >= FIRST_SHIFTED + SHIFTED || bpe->byte_of[code] < 0) {
+            out->size = before; /* one character is none of the 256: the token is its own text */
+            mega_put_bytes(out, symbol, size);
+            return;
+        }
+        mega_put_u8(out, (uint8_t)bpe->byte_of[code]);
+    }
+}
+
+bool mega_byte_bpe_is_special(const MegaByteBpe *bpe, int32_t id)
+{
+    return mega_added_tokens_is_special(bpe->added, id);
+}

@@ -1,0 +1,201 @@
+/*
+ * byte_bpe_merges.c - see byte_bpe_merges.h.
+ *
+ * Pairs that may be merged wait in a heap, by rank and then by place. A pair whose symbols changed
+ * in the meantime is dropped when its turn comes, unless the symbols that stand there now make the
+ * same token: then it is merged with the rank of the old pair, as the reference does it.
+ */
+#include "formats/text/byte_bpe_merges.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE UINT32_MAX
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+typedef struct Slot {
+    int32_t left, right; /* left -1: free */
+    int32_t merged;
+    uint32_t rank;
+} Slot;
+
+struct MegaMergeTable {
+    Slot *slots; /* [mask + 1], open addressing */
+    size_t mask;
+};
+
+static size_t hash_pair(int32_t left, int32_t right)
+{
+    uint64_t value = ((uint64_t)(uint32_t)left << 32) | (uint32_t)right;
+    value *= UINT64_C(0x9e3779b97f4a7c15);
+    value ^= value >> 29;
+    value *= UINT64_C(0xbf58476d1ce4e5b9);
+    return (size_t)(value ^ value >> 32);
+}
+
+/* The slot of a pair, or the free one where it belongs. */
+static Slot *find_slot(const MegaMergeTable *table, int32_t left, int32_t right)
+{
+    size_t at = hash_pair(left, right) & table->mask;
+    while (table->slots[at].left >= 0 &&
+           (table->slots[at].left != left || table->slots[at].right != right))
+        at = (at + 1) & table->mask;
+    return &table->slots[at];
+}
+
+MegaMergeTable *mega_merge_table_new(const MegaMerge *merges, size_t count)
+{
+    size_t size = 16;
+    while (size < 2 * count)
+        size *= 2;
+    MegaMergeTable *table = calloc(1, sizeof *table);
+    if (!table || !(table->slots = malloc(size * sizeof *table->slots))) {
+        free(table);
+        return NULL;
+    }
+    table->mask = size - 1;
+    memset(table->slots, 0xff, size * sizeof *table->slots);
+    for (size_t i = 0; i < count; i++)
+        *find_slot(table, merges[i].left, merges[i].right) =
+            (Slot){merges[i].left, merges[i].right, merges[i].merged, (uint32_t)i};
+    return table;
+}
+
+void mega_merge_table_free(MegaMergeTable *table)
+{
+    if (!table)
+        return;
+    free(table->slots);
+    free(table);
+}
+
+/* ---- One word ------------------------------------------------------------------------------- */
+
+typedef struct Pair {
+    uint32_t rank, place; /* of the left symbol */
+    int32_t merged;
+} Pair;
+
+typedef struct Links {
+    uint32_t before, after;
+} Links;
+
+/* A word's symbols as a list, and the heap. */
+typedef struct Word {
+    const MegaMergeTable *table;
+    MegaSymbol *symbols; /* width 0: merged into one before it */
+    Links *links;
+    Pair *heap;
+    size_t waiting;
+} Word;
+
+static bool comes_first(const Pair *a, const Pair *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->place < b->place;
+}
+
+static void heap_push(Word *word, Pair pair)
+{
+    size_t at = word->waiting++;
+    for (size_t above; at > 0 && comes_first(&pair, &word->heap[above = (at - 1) / 2]); at = above)
+        word->heap[at] = word->heap[above];
+    word->heap[at] = pair;
+}
+
+static Pair heap_pop(Word *word)
+{
+    const Pair first = word->heap[0], last = word->heap[--word->waiting];
+    size_t at = 0;
+    for (size_t below; (below = 2 * at + 1) < word->waiting; at = below) {
+        if (below + 1 < word->waiting && comes_first(&word->heap[below + 1], &word->heap[below]))
+            below++;
+        if (!comes_first(&word->heap[below], &last))
+            break;
+        word->heap[at] = word->heap[below];
+    }
+    word->heap[at] = last;
+    return first;
+}
+
+/* Puts the pair of a symbol and the one after it in the heap, if it can be merged. */
+static void push_pair(Word *word, uint32_t place)
+{
+    if (place == NONE || word->links[place].after == NONE)
+        return;
+    const Slot *slot =
+        find_slot(word->table, word->symbols[place].id, word->symbols[word->links[place].after].id);
+    if (slot->left >= 0)
+        heap_push(word, (Pair){slot->rank, place, slot->merged});
+}
+
+static void merge_pair(Word *word, const Pair *pair)
+{
+    MegaSymbol *left = &word->symbols[pair->place];
+    const uint32_t next = word->links[pair->place].after;
+    if (left->width == 0 || next == NONE)
+        return;
+    MegaSymbol *right = &word->symbols[next];
+    const Slot *slot = find_slot(word->table, left->id, right->id);
+    if (slot->left < 0 || slot->merged != pair->merged)
+        return;
+    left->id = pair->merged;
+    left->width += right->width;
+    right->width = 0;
+    word->links[pair->place].after = word->links[next].after;
+    if (word->links[next].after != NONE)
+        word->links[word->links[next].after].before = pair->place;
+    push_pair(word, word->links[pair->place].before);
+    push_pair(word, pair->place);
+}
+
+/* A word of n symbols has at most n - 1 pairs at first, and each of at most n - 1 merges adds two.
+ */
+#define PAIRS_PER_SYMBOL 3
+
+static bool reserve(MegaMergeWork *work, size_t count)
+{
+    if (count <= work->capacity)
+        return true;
+    const size_t grown = count + count / 2 + 64;
+    const size_t each = sizeof(Links) + PAIRS_PER_SYMBOL * sizeof(Pair);
+    void *memory = grown <= SIZE_MAX / each ? malloc(grown * each) : NULL;
+    if (!memory)
+        return false;
+    free(work->memory);
+    work->memory = memory;
+    work->capacity = grown;
+    return true;
+}
+
+int mega_merge_symbols(const MegaMergeTable *table, MegaSymbol *symbols, size_t *count,
+                       MegaMergeWork *work, MegaError *err)
+{
+    const size_t n = *count;
+    if (n < 2)
+        return 0;
+    if (n >= NONE || !reserve(work, n))
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory to merge a word of %zu bytes", n);
+    Word word = {.table = table, .symbols = symbols, .links = work->memory};
+    word.heap = (Pair *)(void *)(word.links + work->capacity);
+    for (uint32_t i = 0; i < n; i++)
+        word.links[i] = (Links){i ? i - 1 : NONE, i + 1 < n ? i + 1 : NONE};
+    for (uint32_t i = 0; i < n; i++)
+        push_pair(&word, i);
+    while (word.waiting > 0) {
+        const Pair pair = heap_pop(&word);
+        merge_pair(&word, &pair);
+    }
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (symbols[i].width > 0)
+            symbols[left++] = symbols[i];
+    *count = left;
+    return 0;
+}
+
+void mega_merge_work_free(MegaMergeWork *work)
+{
+    free(work->memory);
+    *work = (MegaMergeWork){0};
+}
