@@ -3,12 +3,22 @@
 # Everything is built below $(BUILD). Variants get a folder of their own:
 #   make BUILD=build/asan SANITIZE=address,undefined test
 #   make BUILD=build/clang CC=clang WERROR=1
+#   make BUILD=build/own WITH_OPENBLAS=0 WITH_FFTW=0      the kernels and the EMA are our own
 # Each file is announced by one short line; V=1 shows the commands themselves.
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
+
+# Libraries that a build can do without: 1 or 0. OpenBLAS is --cpu openblas, to compare with; FFTW
+# makes the EMA of models with hundreds of states faster.
+WITH_OPENBLAS ?= 1
+WITH_FFTW     ?= 1
+ifneq ($(filter-out 00 01 10 11,$(WITH_OPENBLAS)$(WITH_FFTW)),)
+$(error WITH_OPENBLAS and WITH_FFTW are 1 or 0)
+endif
+export WITH_OPENBLAS WITH_FFTW
 
 ifeq ($(V),1)
 Q   :=
@@ -27,10 +37,11 @@ SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fn
 ifneq ($(SANITIZE),)
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
 endif
-OWN_CFLAGS := $(CFLAGS)
+OWN_CFLAGS := $(CFLAGS) $(if $(filter 0,$(WITH_OPENBLAS)),-DMEGA_WITH_OPENBLAS=0) \
+    $(if $(filter 0,$(WITH_FFTW)),-DMEGA_WITH_FFTW=0)
 ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -iquote . \
     $(WARN) $(SAN) $(OWN_CFLAGS)
-LIB_LIBS   := -lfftw3f -lz -ldl -lpthread -lm
+LIB_LIBS   := $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
 TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow; tests/directions.py says which room may use which
@@ -45,11 +56,12 @@ LIB_SRC := \
 # ... the engine ...
 LIB_SRC += \
     src/base/arena.c src/base/ledger.c src/base/processors.c src/base/threads.c \
-    src/kernels/dispatch.c src/kernels/generic.c src/kernels/openblas.c src/kernels/matmul.c \
-    src/kernels/linear.c \
+    src/kernels/dispatch.c src/kernels/generic.c \
+    $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
+    src/kernels/matmul.c src/kernels/linear.c \
     src/model/config.c src/model/tensors.c src/model/model.c \
-    src/layers/embed.c src/layers/norm.c src/layers/ema.c src/layers/attention.c \
-    src/layers/layer.c src/layers/head.c \
+    src/layers/embed.c src/layers/norm.c src/layers/fft_convolution.c src/layers/ema.c \
+    src/layers/attention.c src/layers/layer.c src/layers/head.c \
     src/encode/session.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder_layer.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c
@@ -87,7 +99,7 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/find_model.c tools/run/lines.c tools/run/text_argument.c tools/run/input.c \
     tools/run/predict.c tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
-    tools/run/pictures/observe.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
+    tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
     tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
     tools/run/pictures/explain_parts.c \
     $(sort $(wildcard tools/run/commands/*.c))
@@ -140,19 +152,27 @@ all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 
+# What was built with other libraries is built anew: this file changes with the two switches.
+SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW)
+$(BUILD)/switches: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' >$@
+.PHONY: FORCE
+FORCE:
+
 # Says which packages are missing before the compiler says it in a hundred lines; asked once.
-$(BUILD)/headers-found: tools/install-packages
+$(BUILD)/headers-found: tools/install-packages $(BUILD)/switches
 	@mkdir -p $(@D)
 	@CC="$(CC)" tools/install-packages --check
 	@touch $@
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/headers-found
+$(BUILD)/obj/%.o: %.c $(BUILD)/switches | $(BUILD)/headers-found
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # An archive whose list of sources has changed is made anew: hence the Makefile among what it needs.
-$(BUILD)/libmega.a: $(LIB_OBJ) Makefile
+$(BUILD)/libmega.a: $(LIB_OBJ) $(BUILD)/switches Makefile
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
@@ -160,9 +180,9 @@ $(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC)) Makefile
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libmega.so: $(LIB_OBJ)
+$(BUILD)/libmega.so: $(LIB_OBJ) $(BUILD)/switches
 	$(say) LINK $@
-	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $(filter %.o,$^) $(LIB_LIBS)
 
 $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
 	$(say) LINK $@
@@ -189,7 +209,9 @@ export PKG_CONFIG
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
-bench: $(BUILD)/bench/ema $(BUILD)/bench/matmul
+# Each compares with a library: without it there is nothing to measure.
+bench: $(if $(filter 1,$(WITH_FFTW)),$(BUILD)/bench/ema) \
+    $(if $(filter 1,$(WITH_OPENBLAS)),$(BUILD)/bench/matmul)
 
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 	@mkdir -p $(@D)

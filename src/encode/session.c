@@ -21,6 +21,8 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
     session->kernels = name ? mega_kernels_by_name(name) : mega_kernels();
     if (session->kernels)
         return 0;
+    if (strcmp(name, "openblas") == 0 && !MEGA_WITH_OPENBLAS)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "this build has no OpenBLAS");
     if (strcmp(name, "openblas") == 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "OpenBLAS cannot be loaded: libopenblas.so.0 is not installed, or memory "

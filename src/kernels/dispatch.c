@@ -83,6 +83,13 @@ const MegaKernels *mega_kernels(void)
     return all[0];
 }
 
+#if !MEGA_WITH_OPENBLAS
+const MegaKernels *mega_kernels_openblas(void)
+{
+    return NULL;
+}
+#endif
+
 const MegaKernels *mega_kernels_by_name(const char *name)
 {
     const MegaKernels *all[MEGA_MOST_TIERS];

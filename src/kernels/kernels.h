@@ -182,7 +182,11 @@ const MegaKernels *mega_kernels_by_name(const char *name);
 extern const MegaKernels mega_kernels_generic;
 /* Returns the machine's best tier with its float products replaced by OpenBLAS, which is loaded by
  * this call. It serves as a referee in tests and benchmarks; its results depend on the number of
- * rows. Returns NULL if OpenBLAS is not installed or the process has a memory limit. */
+ * rows. Returns NULL if OpenBLAS is not installed, if the process has a memory limit, and in a build
+ * without OpenBLAS (make WITH_OPENBLAS=0). */
+#ifndef MEGA_WITH_OPENBLAS
+#define MEGA_WITH_OPENBLAS 1
+#endif
 const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;

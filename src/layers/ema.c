@@ -3,9 +3,7 @@
  */
 #include "src/layers/ema.h"
 
-#include <fftw3.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 /* ---- Coefficients --------------------------------------------------------------------------- */
@@ -58,29 +56,10 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
-/* The planner of FFTW is not thread-safe; its execution is. */
-static pthread_mutex_t planner_mutex = PTHREAD_MUTEX_INITIALIZER;
-
 static size_t effective_truncation(const MegaStackConfig *config, size_t length)
 {
     size_t truncation = (size_t)config->truncation;
     return truncation && truncation < length ? truncation : length;
-}
-
-/* The next even number >= least whose prime factors are 2, 3 and 5: FFTW is fast on those. */
-static size_t good_fft_size(size_t least)
-{
-    for (size_t n = (least + 1) / 2 * 2;; n += 2) {
-        size_t rest = n;
-        while (rest % 2 == 0)
-            rest /= 2;
-        while (rest % 3 == 0)
-            rest /= 3;
-        while (rest % 5 == 0)
-            rest /= 5;
-        if (rest == 1)
-            return n;
-    }
 }
 
 /* Cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine: only the ratio
@@ -92,12 +71,12 @@ static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
     size_t taps = effective_truncation(config, length);
     double directions = config->bidirectional ? 2 : 1;
     double steps = taps < length ? 1.8 : 1.0; /* the truncation tap */
-    double size = (double)good_fft_size(length + taps);
+    double size = (double)mega_fft_size(length + taps);
     double recurrent =
         directions * (double)length * (per_position + per_state * steps * config->ndim);
     double fft = 3 * per_butterfly * size * log2(size) +
                  per_kernel_step * directions * (double)taps * config->ndim;
-    return recurrent <= fft ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
+    return recurrent <= fft || !MEGA_WITH_FFTW ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
 }
 
 bool mega_ema_recurs(const MegaStackConfig *config, size_t length)
@@ -116,51 +95,19 @@ int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t lengt
                           .state_floats = MOST_VECTORS * MEGA_PANEL * states};
     if (path != MEGA_EMA_FFT)
         return 0;
-    plan->fft_size = good_fft_size(length + effective_truncation(config, length));
-    size_t bins = plan->fft_size / 2 + 1;
-    float *real = fftwf_alloc_real(plan->fft_size);
-    fftwf_complex *spectrum = fftwf_alloc_complex(bins);
-    if (real && spectrum) {
-        pthread_mutex_lock(&planner_mutex);
-        plan->forward = fftwf_plan_dft_r2c_1d((int)plan->fft_size, real, spectrum, FFTW_ESTIMATE);
-        plan->inverse = fftwf_plan_dft_c2r_1d((int)plan->fft_size, spectrum, real, FFTW_ESTIMATE);
-        pthread_mutex_unlock(&planner_mutex);
-    }
-    fftwf_free(real);
-    fftwf_free(spectrum);
-    if (plan->forward && plan->inverse)
-        return 0;
-    mega_ema_plan_free(plan);
-    return mega_fail(err, MEGA_ERR_MEMORY, "no memory for an FFT over %zu positions", length);
+    return mega_fft_plan(&plan->fft, mega_fft_size(length + effective_truncation(config, length)),
+                         err);
 }
 
 void mega_ema_plan_free(MegaEmaPlan *plan)
 {
-    if (plan->forward || plan->inverse) {
-        pthread_mutex_lock(&planner_mutex);
-        fftwf_destroy_plan(plan->forward);
-        fftwf_destroy_plan(plan->inverse);
-        pthread_mutex_unlock(&planner_mutex);
-    }
+    mega_fft_free(&plan->fft);
     *plan = (MegaEmaPlan){0};
-}
-
-/* Floats of one real signal, and of one spectrum, each rounded up to whole cache lines. */
-static size_t real_floats(const MegaEmaPlan *plan)
-{
-    return (plan->fft_size + 15) / 16 * 16;
-}
-
-static size_t spectrum_floats(const MegaEmaPlan *plan)
-{
-    return (plan->fft_size + 2 + 15) / 16 * 16;
 }
 
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
 {
-    if (plan->path != MEGA_EMA_FFT)
-        return plan->state_floats;
-    return (uint64_t)real_floats(plan) + 2 * (uint64_t)spectrum_floats(plan);
+    return plan->path == MEGA_EMA_FFT ? mega_fft_scratch(&plan->fft) : plan->state_floats;
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
@@ -176,6 +123,8 @@ typedef struct Run {
     float *scratch;
     size_t scratch_stride;
 } Run;
+
+#if MEGA_WITH_FFTW
 
 /* Adds one direction's kernel of a channel: lag j to index (start + j * step) mod size. In double,
  * because thousands of products in a row would cost float32 its last digits. */
@@ -203,35 +152,28 @@ static void add_kernel(const MegaEma *ema, size_t channel, size_t taps, float *s
 static void convolve_channel(const Run *run, size_t channel, float *scratch)
 {
     const MegaEma *ema = run->ema;
-    size_t length = run->plan->length, size = run->plan->fft_size, d = ema->width;
+    const MegaFft *fft = &run->plan->fft;
+    const MegaFftBuffers buffers = mega_fft_buffers(fft, scratch);
+    size_t length = run->plan->length, size = fft->size, d = ema->width;
     size_t taps = ema->truncation && ema->truncation < length ? ema->truncation : length;
-    float *signal = scratch;
-    float *kernel = signal + real_floats(run->plan);
-    float *spectrum = kernel + spectrum_floats(run->plan);
+    float *signal = buffers.signal;
 
     memset(signal, 0, size * sizeof *signal);
     add_kernel(ema, channel, taps, signal, size, 0, false);
     if (ema->bidirectional)
         add_kernel(ema, d + channel, taps, signal, size, ema->shifted ? size - 1 : 0, true);
-    fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)kernel);
+    mega_fft_take_kernel(fft, &buffers);
 
     for (size_t t = 0; t < length; t++)
         signal[t] = ema->scale ? run->x[t * d + channel] * ema->scale[channel] + ema->shift[channel]
                                : run->x[t * d + channel];
     memset(signal + length, 0, (size - length) * sizeof *signal);
-    fftwf_execute_dft_r2c(run->plan->forward, signal, (fftwf_complex *)spectrum);
-
-    float scale = 1.0f / (float)size;
-    for (size_t i = 0; i < size + 2; i += 2) {
-        float re = spectrum[i] * kernel[i] - spectrum[i + 1] * kernel[i + 1];
-        float im = spectrum[i] * kernel[i + 1] + spectrum[i + 1] * kernel[i];
-        spectrum[i] = re * scale;
-        spectrum[i + 1] = im * scale;
-    }
-    fftwf_execute_dft_c2r(run->plan->inverse, (fftwf_complex *)spectrum, signal);
+    mega_fft_convolve(fft, &buffers);
     for (size_t t = 0; t < length; t++)
         run->y[t * d + channel] = signal[t];
 }
+
+#endif
 
 /* Channels of a task, so that every thread has one: those of vectors that lie side by side are read
  * together. Every channel is computed by itself, so the cut does not show. */
@@ -260,6 +202,7 @@ static void run_channels(void *context, size_t task, int worker)
                         .w = ema->w, .qt = ema->qt, .states = ema->states,
                         .ema_stride = ema->channels, .truncation = ema->truncation,
                         .omega = ema->bidirectional ? NULL : ema->omega};
+#if MEGA_WITH_FFTW
     if (run->plan->path == MEGA_EMA_FFT) {
         for (size_t c = first; c < first + count; c++)
             convolve_channel(run, c, scratch);
@@ -267,6 +210,7 @@ static void run_channels(void *context, size_t task, int worker)
                             ema->omega);
         return;
     }
+#endif
     kernels->ema(&pass, first, count, scratch);
     if (!ema->bidirectional)
         return;

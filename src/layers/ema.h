@@ -7,7 +7,7 @@
  *   out = silu(y + omega x)
  *
  * Two ways to the same numbers: a recurrence over time, vectorised over channels, and a convolution
- * by FFT, channel by channel. The plan chooses by cost.
+ * by FFT, channel by channel. The plan chooses by cost; a build without FFTW has the recurrence only.
  */
 #ifndef MEGA_EMA_H
 #define MEGA_EMA_H
@@ -15,6 +15,7 @@
 #include "src/base/arena.h"
 #include "src/base/threads.h"
 #include "src/kernels/kernels.h"
+#include "src/layers/fft_convolution.h"
 #include "src/model/tensors.h"
 
 /* Coefficients of one layer. States are padded to a multiple of MEGA_EMA_GROUP with w = 0. */
@@ -43,8 +44,7 @@ typedef struct MegaEmaPlan {
     MegaEmaPath path; /* never AUTO after planning */
     size_t length;
     size_t state_floats;     /* of a worker, for the recurrence */
-    size_t fft_size;         /* >= length + min(T, length) */
-    void *forward, *inverse; /* FFTW plans */
+    MegaFft fft;             /* of size >= length + min(T, length), for path FFT */
 } MegaEmaPlan;
 
 /* Replaces *plan, which is zero or an earlier plan. */

@@ -4,8 +4,6 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "tools/common/version.h"
 
-#include <cblas.h>
-#include <fftw3.h>
 #include <jansson.h>
 #include <pcre2.h>
 #include <samplerate.h>
@@ -14,7 +12,15 @@
 #include <zlib.h>
 
 #include "src/kernels/kernels.h"
+#include "src/layers/fft_convolution.h"
 #include "src/mega.h"
+
+#if MEGA_WITH_OPENBLAS
+#include <cblas.h>
+#endif
+#if MEGA_WITH_FFTW
+#include <fftw3.h>
+#endif
 
 #ifdef __clang__
 #define COMPILER __VERSION__ /* has the name in it */
@@ -30,12 +36,17 @@
 #define ARCHITECTURE "another architecture"
 #endif
 
-/* As of building: the library is loaded for --cpu openblas alone. */
-#ifdef OPENBLAS_VERSION
-static const char openblas[] = OPENBLAS_VERSION;
+/* OpenBLAS is named by the version of the build, since it is loaded for --cpu openblas alone. */
+static void print_openblas(void)
+{
+#if !MEGA_WITH_OPENBLAS
+    puts("without OpenBLAS");
+#elif defined OPENBLAS_VERSION
+    printf("%sfor --cpu openblas\n", OPENBLAS_VERSION + 1); /* it begins and ends with a blank */
 #else
-static const char openblas[] = " OpenBLAS ";
+    puts("OpenBLAS for --cpu openblas");
 #endif
+}
 
 void print_version(const char *program, const char *more)
 {
@@ -48,10 +59,17 @@ void print_version(const char *program, const char *more)
 #else
            "");
 #endif
-    printf("%s\n%s\n%s\n%sfor --cpu openblas\nzlib-%s\njansson-%s\nPCRE2-%s\n", sf_version_string(),
-           src_get_version(), fftwf_version, openblas + 1, zlibVersion(),
-           jansson_version_str(), pcre2);
+    printf("%s\n%s\n", sf_version_string(), src_get_version());
+#if MEGA_WITH_FFTW
+    puts(fftwf_version);
+#else
+    puts("without FFTW");
+#endif
+    print_openblas();
+    printf("zlib-%s\njansson-%s\nPCRE2-%s\n", zlibVersion(), jansson_version_str(), pcre2);
     if (more)
         puts(more);
-    puts("MIT licence; FFTW's is the GPL, which this program is therefore distributed under");
+    puts(MEGA_WITH_FFTW ? "MIT licence; FFTW's is the GPL, which this program is therefore "
+                          "distributed under"
+                        : "MIT licence");
 }

@@ -145,11 +145,14 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
     char names[200] = "";
     size_t used = 0;
     *(const char **)option->out = value;
-    if (strcmp(value, "openblas") == 0 || mega_kernels_by_name(value))
-        return 0; /* OpenBLAS is loaded with the session, which says what is wrong with it */
+    /* OpenBLAS is loaded with the session, which says what is wrong with it. */
+    if ((MEGA_WITH_OPENBLAS && strcmp(value, "openblas") == 0) || mega_kernels_by_name(value))
+        return 0;
     for (size_t i = 0; i < count && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s, ", all[i]->name);
-    return refuse_value(option, value, err, "the kernels that this machine has: %sopenblas", names);
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                                 all[i]->name);
+    return refuse_value(option, value, err, "the kernels that this machine has: %s%s", names,
+                        MEGA_WITH_OPENBLAS ? ", openblas" : "");
 }
 
 int take_raw(const CommandOption *option, const char *value, MegaError *err)

@@ -428,6 +428,10 @@ static void products_by_openblas(void **state)
     Random random = {28};
     const MegaKernels *kernels = mega_kernels_by_name("openblas");
     (void)state;
+    if (!MEGA_WITH_OPENBLAS) {
+        assert_null(kernels);
+        skip();
+    }
     assert_non_null(kernels);
     for (int round = 0; round < 60; round++)
         matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);

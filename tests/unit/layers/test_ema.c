@@ -9,6 +9,9 @@
 
 #include "tests/unit/reference.h"
 
+/* In a build without FFTW there is one way only. */
+static const MegaEmaPath last_path = MEGA_WITH_FFTW ? MEGA_EMA_FFT : MEGA_EMA_RECURRENT;
+
 typedef struct Case {
     int width, ndim, length, truncation;
     bool bidirectional, shift;
@@ -75,7 +78,7 @@ static void check_case(const Case *c, Random *random)
     const MegaKernels *tiers[MEGA_MOST_TIERS];
     size_t tier_count = mega_kernels_all(tiers);
     for (size_t t = 0; t < tier_count; t++) {
-        for (MegaEmaPath path = MEGA_EMA_RECURRENT; path <= MEGA_EMA_FFT; path++) {
+        for (MegaEmaPath path = MEGA_EMA_RECURRENT; path <= last_path; path++) {
             float *one = run(c, &weights, x, norm ? scale : NULL, shift, path, tiers[t], 1);
             float *three = run(c, &weights, x, norm ? scale : NULL, shift, path, tiers[t], 3);
             assert_close(one, expected, length * d, 2e-5);
@@ -127,6 +130,8 @@ static void random_shapes(void **state)
 /* Very slow decay: 1 - q is near its own rounding, states remember thousands of positions. */
 static void slow_decay(void **state)
 {
+    if (!MEGA_WITH_FFTW)
+        skip();
     enum { LENGTH = 4000, WIDTH = 8, STATES = 2 * WIDTH * 2 };
     Random random = {3};
     float delta[STATES], alpha[STATES], beta[STATES], gamma[STATES], omega[WIDTH] = {0};
@@ -151,12 +156,69 @@ static void slow_decay(void **state)
     free(x);
 }
 
+/* The convolution itself against the sum that it stands for. */
+static void circular_convolution(void **state)
+{
+#if MEGA_WITH_FFTW
+    Random random = {4};
+    for (size_t least = 1; least < 70; least += 3) {
+        const size_t n = mega_fft_size(least);
+        MegaFft fft = {0};
+        assert_in_range(n, least, 2 * least + 1);
+        assert_int_equal(mega_fft_plan(&fft, n, NULL), 0);
+        float *scratch = aligned_alloc(64, mega_fft_scratch(&fft) * sizeof *scratch);
+        float *x = random_floats(&random, n, -1, 1), *kernel = random_floats(&random, n, -1, 1);
+        assert_non_null(scratch);
+        MegaFftBuffers buffers = mega_fft_buffers(&fft, scratch);
+        memcpy(buffers.signal, kernel, n * sizeof *x);
+        mega_fft_take_kernel(&fft, &buffers);
+        memcpy(buffers.signal, x, n * sizeof *x);
+        mega_fft_convolve(&fft, &buffers);
+        for (size_t t = 0; t < n; t++) {
+            double sum = 0;
+            for (size_t j = 0; j < n; j++)
+                sum += (double)kernel[j] * (double)x[(t + n - j) % n];
+            assert_float_equal(buffers.signal[t], sum, 1e-5);
+        }
+        mega_fft_free(&fft);
+        free(scratch);
+        free(x);
+        free(kernel);
+    }
+    (void)state;
+#else
+    (void)state;
+    skip();
+#endif
+}
+
+/* A build without FFTW takes the recurrence where another would not, and says what it lacks when it
+ * is told to take the FFT. */
+static void without_fftw(void **state)
+{
+    MegaStackConfig config = {.width = 4, .ndim = 512, .truncation = 100, .bidirectional = true};
+    MegaEmaPlan plan = {0};
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_ema_plan(&plan, &config, 4000, MEGA_EMA_AUTO, NULL), 0);
+    assert_int_equal(plan.path, last_path);
+    assert_int_equal(mega_ema_recurs(&config, 4000), !MEGA_WITH_FFTW);
+    int code = mega_ema_plan(&plan, &config, 4000, MEGA_EMA_FFT, &err);
+    assert_int_equal(code, MEGA_WITH_FFTW ? 0 : MEGA_ERR_UNSUPPORTED);
+    if (!MEGA_WITH_FFTW)
+        assert_string_equal(err.text, "an FFT of 4320 positions was asked for, but this build has no "
+                                      "FFTW");
+    mega_ema_plan_free(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chosen_shapes),
         cmocka_unit_test(random_shapes),
         cmocka_unit_test(slow_decay),
+        cmocka_unit_test(circular_convolution),
+        cmocka_unit_test(without_fftw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,8 @@ static void language_model(void **state)
 static void openblas(void **state)
 {
     (void)state;
+    if (!MEGA_WITH_OPENBLAS)
+        skip();
     fork_with("models/speech-commands/speech-commands.mega", "openblas");
 }
 

@@ -2,7 +2,6 @@
  * explain_input.c - explain for classifiers: recordings, pictures and texts with the attention that
  * each place got, gates, reach and the probabilities of the classes.
  */
-#include <fftw3.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
 #include "tools/run/pictures/explain.h"
+#include "tools/run/pictures/spectrum.h"
 #include "tools/run/predict.h"
 
 #define WIDTH 1400.0
@@ -158,40 +158,33 @@ static double draw_side(const Subject *subject, Canvas *canvas, double y, double
 static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 {
     const size_t bins = FFT / 2, columns = (size_t)MAIN;
-    float *in = fftwf_alloc_real(FFT), largest = 1e-12f;
-    fftwf_complex *out = fftwf_alloc_complex(FFT / 2 + 1);
-    fftwf_plan plan = in && out ? fftwf_plan_dft_r2c_1d(FFT, in, out, FFTW_ESTIMATE) : NULL;
+    float window[FFT], powers[FFT / 2], largest = 1e-12f;
     subject->spectrogram = malloc(bins * columns * sizeof *subject->spectrogram);
     subject->columns = columns;
-    int code = plan && subject->spectrogram
-                   ? 0
-                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a spectrogram");
-    for (size_t c = 0; c < columns && !code; c++) {
+    if (!subject->spectrogram)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a spectrogram");
+    for (size_t c = 0; c < columns; c++) {
         double middle = ((double)c + 0.5) * (double)length / (double)columns;
         for (int i = 0; i < FFT; i++) {
             double at = floor(middle) + i - FFT / 2;
             double hann = 0.5 - 0.5 * cos(2 * 3.14159265358979323846 * (i + 0.5) / FFT);
-            in[i] = at >= 0 && at < (double)length ? subject->samples[(size_t)at] * (float)hann : 0;
+            window[i] =
+                at >= 0 && at < (double)length ? subject->samples[(size_t)at] * (float)hann : 0;
         }
-        fftwf_execute(plan);
+        power_spectrum(window, FFT, powers);
         for (size_t b = 0; b < bins; b++) {
-            float power = out[b][0] * out[b][0] + out[b][1] * out[b][1];
-            largest = fmaxf(largest, power);
-            subject->spectrogram[(bins - 1 - b) * columns + c] = power;
+            largest = fmaxf(largest, powers[b]);
+            subject->spectrogram[(bins - 1 - b) * columns + c] = powers[b];
         }
     }
     /* Under the window such a sine has the power (FFT / 4)^2. Steps of 5 dB make a round scale. */
     const double full = 20 * log10(FFT / 4.0);
     subject->loudest = fmax(5 * ceil((10 * log10((double)largest) - full) / 5), LEAST_LOUD);
-    for (size_t i = 0; i < bins * columns && !code; i++) {
+    for (size_t i = 0; i < bins * columns; i++) {
         double level = 10 * log10(fmax((double)subject->spectrogram[i], 1e-12)) - full;
         subject->spectrogram[i] = (float)fmax(0, 1 + (level - subject->loudest) / DECIBELS);
     }
-    if (plan)
-        fftwf_destroy_plan(plan);
-    fftwf_free(in);
-    fftwf_free(out);
-    return code;
+    return 0;
 }
 
 static int prepare_recording(Subject *subject, MegaError *err)

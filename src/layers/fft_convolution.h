@@ -1,0 +1,51 @@
+/*
+ * fft_convolution.h - circular convolutions of real signals, y[t] = sum_j kernel[j] x[t - j mod n],
+ * by FFTW in single precision.
+ *
+ * A build without FFTW (make WITH_FFTW=0) cannot plan one: MEGA_WITH_FFTW is 0, mega_fft_plan fails,
+ * and the functions that need a plan do not exist.
+ */
+#ifndef MEGA_FFT_CONVOLUTION_H
+#define MEGA_FFT_CONVOLUTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/mega.h"
+
+#ifndef MEGA_WITH_FFTW
+#define MEGA_WITH_FFTW 1
+#endif
+
+/* How signals of one size are transformed; read by any number of threads at once. */
+typedef struct MegaFft {
+    size_t size;             /* floats of a signal; even */
+    void *forward, *inverse; /* FFTW's plans, NULL before mega_fft_plan */
+} MegaFft;
+
+/* The smallest even size >= least whose prime factors are 2, 3 and 5: FFTW is fast on those. */
+size_t mega_fft_size(size_t least);
+
+/* Plans for signals of `size` floats; *fft is zero before. MEGA_ERR_MEMORY, or
+ * MEGA_ERR_UNSUPPORTED in a build without FFTW. */
+int mega_fft_plan(MegaFft *fft, size_t size, MegaError *err);
+void mega_fft_free(MegaFft *fft);
+
+/* Scratch floats that mega_fft_convolve needs. */
+uint64_t mega_fft_scratch(const MegaFft *fft);
+
+#if MEGA_WITH_FFTW
+/* The parts of such scratch memory. Each begins a cache line if the whole does. */
+typedef struct MegaFftBuffers {
+    float *signal;                     /* [size]     first the kernel, then the input */
+    float *kernel_spectrum, *spectrum; /* [size + 2] complex numbers */
+} MegaFftBuffers;
+MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch);
+
+/* Transforms the kernel in buffers->signal; the signal is then free for an input. */
+void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers);
+/* Convolves buffers->signal with the kernel taken last, in place. */
+void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers);
+#endif
+
+#endif
