@@ -55,15 +55,17 @@ LIB_SRC := \
 
 # ... the engine ...
 LIB_SRC += \
-    src/base/arena.c src/base/ledger.c src/base/processors.c src/base/threads.c \
+    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/processors.c src/base/threads.c \
     src/kernels/dispatch.c src/kernels/generic.c \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
-    src/model/config.c src/model/tensors.c src/model/model.c \
-    src/layers/embed.c src/layers/norm.c src/layers/fft_convolution.c src/layers/ema.c \
-    src/layers/attention.c src/layers/layer.c src/layers/head.c \
+    src/model/config.c src/model/tensors.c src/model/fold.c src/model/model.c \
+    src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
+    src/layers/embed.c src/layers/fft_convolution.c src/layers/ema.c src/layers/ema_step.c \
+    src/layers/attention.c src/layers/cross_attention.c src/layers/feed_forward.c \
+    src/layers/mega.c src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
-    src/decode/logits.c src/decode/sources.c src/decode/decoder_layer.c src/decode/decoder.c \
+    src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c
 
 # ... and what only the tools need: inputs of all kinds, other programs' checkpoints, the writer.

@@ -7,6 +7,7 @@
 #define MEGA_CHECKED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline bool mega_mul(uint64_t a, uint64_t b, uint64_t *out)
@@ -26,6 +27,22 @@ static inline bool mega_align(uint64_t a, uint64_t alignment, uint64_t *out)
         return false;
     *out &= ~(alignment - 1);
     return true;
+}
+
+static inline size_t mega_min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t mega_max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* How many pieces of `each` a total makes, the last of which may be smaller. */
+static inline size_t mega_pieces(size_t total, size_t each)
+{
+    return (total + each - 1) / each;
 }
 
 #endif

@@ -15,24 +15,14 @@
 #include "src/base/checked.h"
 #include "src/base/float_mode.h"
 #include "src/kernels/matmul.h"
-#include "src/layers/attention.h"
 #include "src/layers/embed.h"
+#include "src/layers/norm.h"
 
 #define MAX_SEQUENCES 65536
 #define FIRST_RESERVE 64 /* positions */
 #define MAX_RESERVE (1u << 26)
 
 /* ---- Memory --------------------------------------------------------------------------------- */
-
-static size_t pass_rows(const MegaDecoder *decoder)
-{
-    return decoder->sequences > MEGA_PASS_ROWS ? decoder->sequences : MEGA_PASS_ROWS;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 static uint64_t widest_band(const MegaDecoder *decoder)
 {
@@ -43,81 +33,69 @@ static uint64_t widest_band(const MegaDecoder *decoder)
     return (uint64_t)widest;
 }
 
-static void take_memory(MegaDecoder *decoder, MegaArena *arena)
+static const MegaStack *stack_of(const MegaDecoder *decoder)
 {
-    const MegaStackConfig *config = &decoder->config;
+    return &decoder->session->model->decoder;
+}
+
+/* Places the memory of a pass of these sizes; only counts it in a dry run. */
+static void pass_layout(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaArena *arena)
+{
+    const MegaStack *stack = stack_of(decoder);
     MegaPassMemory *memory = &decoder->memory;
-    uint64_t rows = pass_rows(decoder), d = (uint64_t)config->width, h = (uint64_t)config->hidden;
-    uint64_t z = (uint64_t)config->zdim;
-    uint64_t threads = (uint64_t)mega_pool_threads(decoder->session->pool);
-    memory->x = mega_arena_floats(arena, rows * d);
-    memory->normed = mega_arena_floats(arena, rows * d);
-    memory->moved = mega_arena_floats(arena, rows * d);
-    memory->gone = mega_arena_floats(arena, decoder->truncate ? rows * d : 0);
-    memory->mx = mega_arena_floats(arena, rows * (2 * d + z + h));
-    memory->q = mega_arena_floats(arena, rows * z);
-    memory->key_panels = mega_arena_floats(
-        arena, mega_packed_bytes(MEGA_F32, (uint64_t)decoder->reserved, z) / sizeof(float));
-    memory->attended = mega_arena_floats(arena, rows * max_u64(h, d));
-    memory->wide =
-        mega_arena_floats(arena, rows * max_u64(max_u64((uint64_t)config->ffn, 2 * d + z), h));
-    memory->weights =
-        mega_arena_floats(arena, (uint64_t)decoder->sequences * (uint64_t)decoder->reserved);
-    memory->cross = mega_arena_floats(arena, rows * decoder->longest_source);
+    uint64_t rows = sizes->rows;
+    memory->x = mega_arena_floats(arena, rows * (uint64_t)decoder->config.width);
+    memory->cross = mega_arena_floats(arena, rows * sizes->source);
     memory->entry = mega_arena_floats(arena, widest_band(decoder));
-    memory->scratch_stride =
-        max_u64(MEGA_QUERY_ROWS * (uint64_t)decoder->reserved, decoder->longest_source);
-    memory->scratch = mega_arena_floats(arena, memory->scratch_stride * threads);
-    mega_logits_take(&decoder->logits, pass_rows(decoder), arena);
+    memory->layers = stack->kind->step_layout(stack, sizes, arena);
+    mega_logits_layout(&decoder->logits, sizes->rows, arena);
 }
 
-/* Everything that grows with positions and sources. To grow, all memory is made first and sizes are
- * committed last: when some of it cannot be had the decoder goes on with the sizes that it had,
- * which any larger memory serves as well. */
-typedef struct Sizes {
-    size_t reserved, history_rows, bias_positions, longest_source;
-} Sizes;
-
-static bool has_cross(const MegaDecoder *decoder)
+/* Walks the states of all layers for these sizes: to count them, or to have them. Adds their bytes
+ * to *bytes; *copied is the most that has to be there twice while they grow. */
+static int walk_states(MegaDecoder *decoder, const MegaDecoderSizes *sizes, bool dry,
+                       uint64_t *bytes, uint64_t *copied, MegaError *err)
 {
-    return decoder->session->model->config.task == MEGA_TASK_TRANSLATE;
-}
-
-/* Bytes of all states. */
-static uint64_t state_bytes(const MegaDecoder *decoder, const Sizes *sizes)
-{
-    const MegaStackConfig *config = &decoder->config;
-    const MegaStack *stack = &decoder->session->model->decoder;
-    uint64_t floats = 0, d = (uint64_t)config->width, sequences = decoder->sequences;
-    uint64_t reserved = sizes->reserved, tables = has_cross(decoder) ? 2 : 1;
-    for (int i = 0; i < config->layers; i++) {
-        floats += reserved * sequences * (uint64_t)(config->zdim + config->hidden) + MEGA_PANEL;
-        floats += 2 * sequences *
-                  mega_ema_state_floats((size_t)config->width, stack->layers[i].ema.states);
-        floats += sizes->history_rows * d + tables * 2 * sizes->bias_positions;
+    const MegaStack *stack = stack_of(decoder);
+    for (int i = 0; i < decoder->config.layers; i++) {
+        MegaGrowing *growing = &decoder->growing[i];
+        mega_growing_begin(growing, dry);
+        void *state = stack->kind->state_layout(stack, i, sizes, growing);
+        if (!dry)
+            decoder->states[i] = state;
+        if (growing->overflow || !mega_add(*bytes, growing->bytes, bytes))
+            return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
+        if (growing->failed)
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %.1f MB of decoding state",
+                             (double)growing->bytes / 1e6);
+        *copied = mega_max_u64(*copied, growing->copied);
     }
-    return (floats + 2 * sequences * reserved) * sizeof(float);
+    return 0;
+}
+
+static uint64_t ancestor_bytes(const MegaDecoderSizes *sizes)
+{
+    return 2 * (uint64_t)sizes->sequences * sizes->reserved * sizeof(int32_t);
 }
 
 /* Counts states of these sizes, and a pass over them, if that much memory is allowed. While they
  * grow, one array of them and the lists of ancestors are there twice. */
-static int count_memory(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
+static int count_memory(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
-    const MegaStackConfig *config = &decoder->config;
     MegaDecoder planned = *decoder; /* which goes on as it is when this is refused */
     MegaArena dry = {0};
     char what[96];
-    uint64_t widest = max_u64((uint64_t)config->zdim, (uint64_t)config->hidden) + 2;
-    uint64_t copies = decoder->reserved * decoder->sequences * widest * sizeof(float);
-    planned.reserved = sizes->reserved;
-    planned.longest_source = sizes->longest_source;
-    take_memory(&planned, &dry);
-    if (dry.overflow)
+    uint64_t bytes = ancestor_bytes(sizes), copies = 0;
+    int code = walk_states(decoder, sizes, true, &bytes, &copies, err);
+    if (code)
+        return code;
+    pass_layout(&planned, sizes, &dry);
+    if (dry.overflow || !mega_add(bytes, dry.used, &bytes) ||
+        !mega_add(copies, ancestor_bytes(&decoder->sizes), &copies) || bytes > UINT64_MAX - copies)
         return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
-    snprintf(what, sizeof what, "decoding %zu sequences of %zu tokens", decoder->sequences,
+    snprintf(what, sizeof what, "decoding %zu sequences of %zu tokens", sizes->sequences,
              sizes->reserved);
-    uint64_t bytes = state_bytes(decoder, sizes) + dry.used;
-    int code = mega_ledger_change(decoder->ledger, decoder->counted, bytes + copies, what, err);
+    code = mega_ledger_change(decoder->ledger, decoder->counted, bytes + copies, what, err);
     if (code)
         return code;
     decoder->counted = bytes;
@@ -131,151 +109,83 @@ static int plan_memory(MegaDecoder *decoder, MegaError *err)
     MegaArena dry = {0};
     if (decoder->planned)
         return 0;
-    take_memory(decoder, &dry);
+    pass_layout(decoder, &decoder->sizes, &dry);
     if (dry.overflow)
         return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
     int code = mega_arena_reserve(&decoder->arena, dry.used, err);
-    take_memory(decoder, &decoder->arena); /* NULL everywhere after an error */
+    pass_layout(decoder, &decoder->sizes, &decoder->arena); /* NULL everywhere after an error */
     decoder->planned = code == 0;
     return code;
 }
 
-/* Makes *array `count` elements of `size` bytes long, keeping what is there. */
-static int grow(void *array, uint64_t count, uint64_t each, uint64_t size, MegaError *err)
+static int32_t *new_list(const MegaDecoderSizes *sizes, MegaError *err)
 {
-    uint64_t bytes;
-    void *old, *new;
-    memcpy(&old, array, sizeof old);
-    if (!mega_mul(count, each, &bytes) || !mega_mul(bytes, size, &bytes) || bytes > SIZE_MAX / 2)
-        return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
-    new = realloc(old, bytes ? (size_t)bytes : 1);
-    if (!new)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %.1f MB of decoding state",
-                         (double)bytes / 1e6);
-    memcpy(array, &new, sizeof new);
-    return 0;
+    uint64_t bytes = ancestor_bytes(sizes) / 2;
+    int32_t *list = bytes <= SIZE_MAX / 2 ? malloc(bytes ? (size_t)bytes : 1) : NULL;
+    if (!list)
+        mega_fail(err, MEGA_ERR_MEMORY, "no memory for %.1f MB of decoding state",
+                  (double)bytes / 1e6);
+    return list;
 }
 
-/* Rotary biases of both attentions, for |j - i| < bias_positions. */
-static void fill_bias_tables(MegaDecoder *decoder)
+/* Two lists of ancestors in rows of sizes->reserved entries, the first with what the old one
+ * has. */
+static int grow_ancestors(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
-    size_t z = (size_t)decoder->config.zdim, positions = decoder->bias_positions;
-    for (int i = 0; i < decoder->config.layers; i++) {
-        MegaDecoderLayer *layer = &decoder->layers[i];
-        const MegaLayerWeights *weights = &decoder->session->model->decoder.weights[i];
-        mega_rotary_table(weights->rotary_alpha, weights->rotary_beta, z, positions, layer->bias);
-        if (has_cross(decoder))
-            mega_rotary_table(weights->cross.rotary_alpha, weights->cross.rotary_beta, z, positions,
-                              layer->cross_bias);
-    }
-}
-
-static int grow_layer(MegaDecoder *decoder, MegaDecoderLayer *layer, const Sizes *sizes,
-                      MegaError *err)
-{
-    const MegaStackConfig *config = &decoder->config;
-    uint64_t hidden = (uint64_t)config->hidden, entries = sizes->reserved * decoder->sequences;
-    /* values behind the last, of which kernels may read MEGA_PANEL floats */
-    uint64_t behind = (MEGA_PANEL + hidden - 1) / hidden;
-    int code = 0;
-    if (sizes->reserved > decoder->reserved)
-        code = grow(&layer->k, entries, (uint64_t)config->zdim, sizeof(float), err);
-    if (!code && sizes->reserved > decoder->reserved)
-        code = grow(&layer->v, entries + behind, hidden, sizeof(float), err);
-    if (!code && sizes->history_rows > decoder->history_rows)
-        code = grow(&layer->history, sizes->history_rows, (uint64_t)config->width, sizeof(float),
-                    err);
-    if (!code && sizes->bias_positions > decoder->bias_positions)
-        code = grow(&layer->bias, 2 * (uint64_t)sizes->bias_positions, 1, sizeof(float), err);
-    if (!code && sizes->bias_positions > decoder->bias_positions && has_cross(decoder))
-        code = grow(&layer->cross_bias, 2 * (uint64_t)sizes->bias_positions, 1, sizeof(float),
-                    err);
-    return code;
-}
-
-/* Two lists of ancestors in rows of `reserved` entries, the first with what the old one has. */
-static int new_ancestors(const MegaDecoder *decoder, size_t reserved, int32_t *out[2],
-                         MegaError *err)
-{
-    out[0] = out[1] = NULL;
-    int code = grow(&out[0], decoder->sequences, reserved, sizeof *out[0], err);
-    if (!code)
-        code = grow(&out[1], decoder->sequences, reserved, sizeof *out[1], err);
-    if (code) {
-        free(out[0]);
-        return code;
+    int32_t *list = new_list(sizes, err), *next = list ? new_list(sizes, err) : NULL;
+    if (!next) {
+        free(list);
+        return MEGA_ERR_MEMORY;
     }
     for (size_t i = 0; i < decoder->live; i++)
-        memcpy(out[0] + i * reserved, decoder->ancestors + i * decoder->reserved,
-               decoder->in_chunk * sizeof *out[0]);
+        memcpy(list + i * sizes->reserved, decoder->ancestors + i * decoder->sizes.reserved,
+               decoder->in_chunk * sizeof *list);
+    free(decoder->ancestors);
+    free(decoder->next_ancestors);
+    decoder->ancestors = list;
+    decoder->next_ancestors = next;
     return 0;
 }
 
-/* Makes room for `sizes`, none of which is less than the decoder has. */
-static int resize(MegaDecoder *decoder, const Sizes *sizes, MegaError *err)
+/* Makes room for `sizes`, none of which is less than the decoder has. All memory is made first and
+ * the sizes are committed last: when some of it cannot be had the decoder goes on with the sizes
+ * that it had, which any larger memory serves as well. */
+static int resize(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
-    bool longer = sizes->reserved > decoder->reserved;
-    bool farther = sizes->bias_positions > decoder->bias_positions;
-    int32_t *ancestors[2] = {NULL, NULL};
-    int code = 0;
-    bool wider = sizes->longest_source > decoder->longest_source;
-    if (!longer && !farther && !wider && sizes->history_rows == decoder->history_rows)
+    const MegaDecoderSizes *old = &decoder->sizes;
+    uint64_t bytes = 0, copied = 0;
+    bool longer = sizes->reserved > old->reserved;
+    if (!longer && sizes->positions == old->positions && sizes->source == old->source)
         return 0;
-    code = count_memory(decoder, sizes, err);
-    for (int i = 0; i < decoder->config.layers && !code; i++)
-        code = grow_layer(decoder, &decoder->layers[i], sizes, err);
+    int code = count_memory(decoder, sizes, err);
+    if (!code)
+        code = walk_states(decoder, sizes, false, &bytes, &copied, err);
     if (!code && longer)
-        code = new_ancestors(decoder, sizes->reserved, ancestors, err);
+        code = grow_ancestors(decoder, sizes, err);
     if (code)
         return code;
-    if (longer) {
-        free(decoder->ancestors);
-        free(decoder->next_ancestors);
-        decoder->ancestors = ancestors[0];
-        decoder->next_ancestors = ancestors[1];
-    }
-    if (longer || wider)
+    if (longer || sizes->source > old->source)
         decoder->planned = false;
-    decoder->reserved = sizes->reserved;
-    decoder->longest_source = sizes->longest_source;
-    decoder->history_rows = sizes->history_rows;
-    decoder->bias_positions = sizes->bias_positions;
-    if (farther)
-        fill_bias_tables(decoder);
+    decoder->sizes = *sizes;
     return 0;
-}
-
-/* As many rows of history as `positions` need. */
-static size_t history_for(const MegaDecoder *decoder, uint64_t positions)
-{
-    uint64_t truncation = (uint64_t)decoder->config.truncation, rows = decoder->history_rows;
-    if (!decoder->truncate || rows >= positions)
-        return (size_t)rows;
-    rows = max_u64(2 * rows, max_u64(positions, FIRST_RESERVE));
-    return (size_t)(rows < truncation ? rows : truncation);
 }
 
 /* Room for `more` further positions in the chunk, and memory for a pass over them. */
 static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 {
-    const MegaStackConfig *config = &decoder->config;
-    uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)config->chunk;
-    uint64_t end = (uint64_t)decoder->position + more, reserved = decoder->reserved;
-    bool rotary = config->bias == MEGA_BIAS_ROTARY;
+    uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)decoder->config.chunk;
+    uint64_t end = (uint64_t)decoder->position + more;
+    MegaDecoderSizes sizes = decoder->sizes;
     if (needed > MAX_RESERVE)
         return mega_fail(err, MEGA_ERR_LIMIT, "more than %u positions without a chunk",
                          MAX_RESERVE);
-    if (needed > reserved) {
-        reserved = max_u64(needed, max_u64(FIRST_RESERVE, 2 * reserved));
-        reserved = chunk > 0 && reserved > chunk ? chunk : reserved;
+    if (needed > sizes.reserved) {
+        uint64_t reserved = mega_max_u64(needed, mega_max_u64(FIRST_RESERVE, 2 * sizes.reserved));
+        sizes.reserved = (size_t)(chunk > 0 && reserved > chunk ? chunk : reserved);
     }
-    Sizes sizes = {.reserved = (size_t)reserved, .history_rows = history_for(decoder, end),
-                   .bias_positions = decoder->bias_positions,
-                   .longest_source = decoder->longest_source};
-    if (rotary && sizes.bias_positions < reserved)
-        sizes.bias_positions = (size_t)reserved;
-    if (rotary && has_cross(decoder) && sizes.bias_positions < end)
-        sizes.bias_positions = 2 * (size_t)end;
+    if (end > sizes.positions)
+        sizes.positions =
+            (size_t)mega_max_u64(end, mega_max_u64(FIRST_RESERVE, 2 * sizes.positions));
     int code = resize(decoder, &sizes, err);
     return code ? code : plan_memory(decoder, err);
 }
@@ -283,12 +193,9 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 /* Room for sources of up to `length` positions. */
 static int reserve_source(MegaDecoder *decoder, size_t length, MegaError *err)
 {
-    Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions,
-                   decoder->longest_source};
-    if (length > sizes.longest_source)
-        sizes.longest_source = length;
-    if (decoder->config.bias == MEGA_BIAS_ROTARY && sizes.bias_positions < length)
-        sizes.bias_positions = length;
+    MegaDecoderSizes sizes = decoder->sizes;
+    if (length > sizes.source)
+        sizes.source = length;
     int code = resize(decoder, &sizes, err);
     return code ? code : plan_memory(decoder, err);
 }
@@ -309,27 +216,18 @@ static int choose_chunk(MegaStackConfig *config, int chunk, MegaError *err)
     return 0;
 }
 
-static int new_states(MegaDecoder *decoder, MegaError *err)
+static int new_lists(MegaDecoder *decoder, MegaError *err)
 {
-    const MegaStack *stack = &decoder->session->model->decoder;
-    uint64_t sequences = decoder->sequences;
-    decoder->layers = calloc((size_t)decoder->config.layers, sizeof *decoder->layers);
-    decoder->parents = calloc(decoder->sequences, sizeof *decoder->parents);
-    decoder->next_parents = calloc(decoder->sequences, sizeof *decoder->parents);
-    decoder->sources = calloc(decoder->sequences, sizeof *decoder->sources);
-    decoder->next_sources = calloc(decoder->sequences, sizeof *decoder->sources);
-    if (!decoder->layers || !decoder->parents || !decoder->next_parents || !decoder->sources ||
-        !decoder->next_sources)
+    size_t sequences = decoder->sizes.sequences, layers = (size_t)decoder->config.layers;
+    decoder->growing = calloc(layers, sizeof *decoder->growing);
+    decoder->states = calloc(layers, sizeof *decoder->states);
+    decoder->parents = calloc(sequences, sizeof *decoder->parents);
+    decoder->next_parents = calloc(sequences, sizeof *decoder->parents);
+    decoder->sources = calloc(sequences, sizeof *decoder->sources);
+    decoder->next_sources = calloc(sequences, sizeof *decoder->sources);
+    if (!decoder->growing || !decoder->states || !decoder->parents || !decoder->next_parents ||
+        !decoder->sources || !decoder->next_sources)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
-    for (int i = 0; i < decoder->config.layers; i++) {
-        uint64_t floats =
-            mega_ema_state_floats((size_t)decoder->config.width, stack->layers[i].ema.states);
-        for (int side = 0; side < 2; side++) {
-            int code = grow(&decoder->layers[i].ema[side], sequences, floats, sizeof(float), err);
-            if (code)
-                return code;
-        }
-    }
     return 0;
 }
 
@@ -354,8 +252,12 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->session = session;
     decoder->ledger = mega_ledger_hold(session->ledger);
     decoder->config = model->config.decoder;
-    decoder->sequences = options->sequences ? (size_t)options->sequences : 1;
-    decoder->truncate = options->truncate && decoder->config.truncation > 0;
+    size_t sequences = options->sequences ? (size_t)options->sequences : 1;
+    decoder->sizes = (MegaDecoderSizes){
+        .sequences = sequences,
+        .rows = sequences > MEGA_PASS_ROWS ? sequences : MEGA_PASS_ROWS,
+        .threads = mega_pool_threads(session->pool),
+        .truncate = options->truncate && decoder->config.truncation > 0};
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
                                    .width = (size_t)decoder->config.width,
@@ -364,12 +266,11 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     if (options->best < model->config.target.vocab)
         decoder->logits.best = (size_t)options->best;
     int code = choose_chunk(&decoder->config, options->chunk, err);
-    if (!code && decoder->truncate && decoder->sequences > 1)
+    if (!code && decoder->sizes.truncate && sequences > 1)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "EMA truncation is for one sequence at a time, not %zu",
-                         decoder->sequences);
+                         "EMA truncation is for one sequence at a time, not %zu", sequences);
     if (!code)
-        code = new_states(decoder, err);
+        code = new_lists(decoder, err);
     if (!code)
         code = reserve(decoder, 1, err);
     if (code) {
@@ -384,17 +285,10 @@ void mega_decoder_free(MegaDecoder *decoder)
 {
     if (!decoder)
         return;
-    for (int i = 0; decoder->layers && i < decoder->config.layers; i++) {
-        MegaDecoderLayer *layer = &decoder->layers[i];
-        free(layer->k);
-        free(layer->v);
-        free(layer->ema[0]);
-        free(layer->ema[1]);
-        free(layer->history);
-        free(layer->bias);
-        free(layer->cross_bias);
-    }
-    free(decoder->layers);
+    for (int i = 0; decoder->growing && i < decoder->config.layers; i++)
+        mega_growing_free(&decoder->growing[i]);
+    free(decoder->growing);
+    free(decoder->states);
     free(decoder->parents);
     free(decoder->next_parents);
     free(decoder->sources);
@@ -414,16 +308,16 @@ int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, 
 {
     MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = decoder->session->model;
-    bool translator = model->config.task == MEGA_TASK_TRANSLATE;
+    bool translator = model->decoder.has_cross;
     decoder->live = 0;
-    if (count < 1 || (size_t)count > decoder->sequences)
+    if (count < 1 || (size_t)count > decoder->sizes.sequences)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences, but there is room for 1 to %zu",
-                         count, decoder->sequences);
+                         count, decoder->sizes.sequences);
     if (translator != (sources != NULL))
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          translator ? "a translator needs a source for every sequence"
                                     : "a language model has no source");
-    size_t longest = decoder->longest_source;
+    size_t longest = decoder->sizes.source;
     for (int i = 0; i < count; i++) {
         decoder->parents[i] = (size_t)i;
         decoder->sources[i] = sources ? sources[i] : NULL;
@@ -434,26 +328,20 @@ int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, 
     }
     decoder->position = 0;
     decoder->in_chunk = 0;
-    decoder->straight = count == 1;
+    decoder->contiguous = count == 1;
     int code = reserve_source(decoder, longest, err);
     if (code)
         return code;
-    for (int i = 0; i < decoder->config.layers; i++) {
-        size_t states = mega_ema_state_floats((size_t)decoder->config.width,
-                                              model->decoder.layers[i].ema.states);
-        memset(decoder->layers[i].ema[decoder->current], 0,
-               (size_t)count * states * sizeof(float));
-    }
     decoder->live = (size_t)count;
     return 0;
 }
 
 int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count, MegaError *err)
 {
-    size_t stride = decoder->reserved;
-    if (count < 1 || (size_t)count > decoder->sequences)
+    size_t stride = decoder->sizes.reserved;
+    if (count < 1 || (size_t)count > decoder->sizes.sequences)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences, but there is room for 1 to %zu",
-                         count, decoder->sequences);
+                         count, decoder->sizes.sequences);
     for (int i = 0; i < count; i++)
         if (parents[i] < 0 || (size_t)parents[i] >= decoder->live)
             return mega_fail(err, MEGA_ERR_ARGUMENT, "sequence %d is not live", parents[i]);
@@ -473,8 +361,8 @@ int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count, Meg
     decoder->next_parents = old_parents;
     decoder->next_sources = old_sources;
     decoder->next_ancestors = old_ancestors;
-    decoder->straight = count == 1 && (decoder->in_chunk == 0 ||
-                                       (decoder->straight && parents[0] == 0));
+    decoder->contiguous = count == 1 && (decoder->in_chunk == 0 ||
+                                       (decoder->contiguous && parents[0] == 0));
     decoder->live = (size_t)count;
     return 0;
 }
@@ -491,15 +379,16 @@ int64_t mega_decoder_position(const MegaDecoder *decoder)
 
 const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 {
-    return decoder->planned ? decoder->memory.cross + (size_t)sequence * decoder->longest_source
+    return decoder->planned ? decoder->memory.cross + (size_t)sequence * decoder->sizes.source
                             : NULL;
 }
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)
 {
-    const Sizes sizes = {decoder->reserved, decoder->history_rows, decoder->bias_positions,
-                         decoder->longest_source};
-    return (size_t)state_bytes(decoder, &sizes) + decoder->arena.size;
+    uint64_t bytes = ancestor_bytes(&decoder->sizes);
+    for (int i = 0; i < decoder->config.layers; i++)
+        bytes += mega_growing_size(&decoder->growing[i]);
+    return (size_t)bytes + decoder->arena.size;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -525,43 +414,60 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     }
 }
 
-static void tap(const MegaDecoder *decoder, const char *stage, const float *data, size_t rows,
-                size_t columns)
-{
-    const MegaSession *session = decoder->session;
-    if (session->tap)
-        session->tap(session->tap_context, stage, 0, data, rows, columns);
-}
-
-/* The rows' tokens through the whole stack, into memory.x. */
-static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, bool across,
-                    MegaError *err)
+/* The tokens' embeddings, into memory.x. */
+static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t rows)
 {
     const MegaModel *model = decoder->session->model;
-    const MegaStack *stack = &model->decoder;
-    const MegaStackConfig *config = &decoder->config;
-    const MegaKernels *kernels = decoder->session->kernels;
-    size_t d = (size_t)config->width, positions = across ? 1 : rows;
-    int code = reserve(decoder, positions, err);
-    if (code)
-        return code;
     float *x = decoder->memory.x;
+    size_t d = (size_t)decoder->config.width;
     for (size_t row = 0; row < rows; row++)
         embed_token(decoder, tokens[row], x + row * d);
     if (model->config.target.scale)
         mega_embed_scale(x, rows, d);
-    if (config->embed_norm)
-        mega_norm_apply(&stack->embed_norm, kernels, x, rows, d, x);
-    tap(decoder, "target", x, rows, d);
-    for (size_t i = 0; i < (across ? rows : 1); i++)
-        for (size_t t = 0; t < positions; t++)
-            decoder->ancestors[i * decoder->reserved + decoder->in_chunk + t] = (int32_t)i;
+    if (decoder->config.embed_norm)
+        mega_norm_apply(&model->decoder.embed_norm, decoder->session->kernels, x, rows, d, x);
+}
+
+/* The rows of memory.x through all layers and the final norm. */
+static void run_stack(MegaDecoder *decoder, size_t rows, MegaRowsAre rows_are)
+{
+    const MegaStack *stack = stack_of(decoder);
+    const MegaStackConfig *config = &decoder->config;
+    float *x = decoder->memory.x;
+    size_t d = (size_t)config->width;
+    MegaPass pass = {.stack = stack, .config = config, .kernels = decoder->session->kernels,
+                     .pool = decoder->session->pool, .tap = decoder->session->tap};
+    MegaStep step = {.sizes = &decoder->sizes, .rows = rows, .rows_are = rows_are, .x = x,
+                     .position = decoder->position, .in_chunk = decoder->in_chunk,
+                     .current = decoder->current, .parents = decoder->parents,
+                     .ancestors = decoder->ancestors, .sources = decoder->sources,
+                     .states = decoder->states, .memory = decoder->memory.layers,
+                     .cross_weights = decoder->memory.cross};
+    pass.tap.stack = "decoder.";
+    mega_tap(&pass.tap, "target", x, rows, d);
     for (int i = 0; i < config->layers; i++)
-        mega_decoder_layer_run(decoder, rows, across, i);
+        stack->kind->step(&pass, &step, i);
     if (config->final_norm) {
-        mega_norm_apply(&stack->final_norm, kernels, x, rows, d, x);
-        tap(decoder, "decoder.final", x, rows, d);
+        mega_norm_apply(&stack->final_norm, pass.kernels, x, rows, d, x);
+        mega_tap(&pass.tap, "decoder.final", x, rows, d);
     }
+}
+
+/* The rows' tokens through embedding and stack, into memory.x. */
+static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, MegaRowsAre rows_are,
+                    MegaError *err)
+{
+    const MegaStackConfig *config = &decoder->config;
+    bool sequences = rows_are == MEGA_ROWS_ARE_SEQUENCES;
+    size_t positions = sequences ? 1 : rows;
+    int code = reserve(decoder, positions, err);
+    if (code)
+        return code;
+    embed_tokens(decoder, tokens, rows);
+    for (size_t i = 0; i < (sequences ? rows : 1); i++)
+        for (size_t t = 0; t < positions; t++)
+            decoder->ancestors[i * decoder->sizes.reserved + decoder->in_chunk + t] = (int32_t)i;
+    run_stack(decoder, rows, rows_are);
     decoder->current = !decoder->current;
     for (size_t i = 0; i < decoder->live; i++)
         decoder->parents[i] = i;
@@ -569,7 +475,7 @@ static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, bo
     decoder->in_chunk += positions;
     if (config->chunk > 0 && decoder->in_chunk == (size_t)config->chunk) {
         decoder->in_chunk = 0;
-        decoder->straight = decoder->live == 1;
+        decoder->contiguous = decoder->live == 1;
     }
     return 0;
 }
@@ -673,7 +579,7 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
     if (!code)
         code = check_positions(decoder, 1, err);
     if (!code)
-        code = run_pass(decoder, tokens, decoder->live, true, err);
+        code = run_pass(decoder, tokens, decoder->live, MEGA_ROWS_ARE_SEQUENCES, err);
     if (code)
         return code;
     return run_logits(decoder, decoder->live, logits, err);
@@ -696,13 +602,14 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
     if (!code)
         code = check_positions(decoder, count, err);
     for (size_t done = 0, rows; done < count && !code; done += rows) {
-        bool across = !decoder->straight;
+        MegaRowsAre rows_are =
+            decoder->contiguous ? MEGA_ROWS_ARE_POSITIONS : MEGA_ROWS_ARE_SEQUENCES;
         rows = count - done < MEGA_PASS_ROWS ? count - done : MEGA_PASS_ROWS;
         if (chunk > 0 && rows > chunk - decoder->in_chunk)
             rows = chunk - decoder->in_chunk;
-        if (across)
+        if (rows_are == MEGA_ROWS_ARE_SEQUENCES)
             rows = 1;
-        code = run_pass(decoder, tokens + done, rows, across, err);
+        code = run_pass(decoder, tokens + done, rows, rows_are, err);
         if (!code && logits)
             code = run_logits(decoder, rows, logits + done * vocab, err);
         if (!code && logprobs) {
@@ -710,10 +617,10 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
                               logprobs + done);
             code = check_finite(decoder, logprobs + done, rows, false, err);
         }
-        if (!code && !across) /* the last row's weights are what mega_decoder_attention shows */
+        if (!code && rows_are == MEGA_ROWS_ARE_POSITIONS) /* the last row's weights are what mega_decoder_attention shows */
             memmove(decoder->memory.cross,
-                    decoder->memory.cross + (rows - 1) * decoder->longest_source,
-                    decoder->longest_source * sizeof(float));
+                    decoder->memory.cross + (rows - 1) * decoder->sizes.source,
+                    decoder->sizes.source * sizeof(float));
     }
     return code;
 }

@@ -24,7 +24,7 @@ static size_t head_size(const MegaLogits *logits)
     return (size_t)logits->config->output.end[0] + slot_count(logits);
 }
 
-void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena)
+void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena)
 {
     const MegaBands *bands = &logits->config->output;
     int widest = 0, largest = 0;

@@ -21,7 +21,7 @@ typedef struct MegaLogits {
     const MegaKernels *kernels;
     MegaPool *pool;
     size_t best; /* of every row so many of the largest are wanted; 0: all */
-    /* scratch, from mega_logits_take */
+    /* scratch, from mega_logits_layout */
     float *gathered;   /* [rows][d] */
     float *projected;  /* [rows][widest band] */
     float *head;       /* [rows][first band + slots] */
@@ -34,7 +34,7 @@ typedef struct MegaLogits {
 } MegaLogits;
 
 /* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
-void mega_logits_take(MegaLogits *logits, size_t rows, MegaArena *arena);
+void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena);
 /* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word of
  * a band is more probable than its slot; so where the slot is below the `best` largest known, the
  * band is left out for that row, and -INFINITY stands for its words. */

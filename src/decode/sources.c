@@ -9,20 +9,17 @@
 
 #include "src/base/float_mode.h"
 #include "src/encode/session.h"
-#include "src/kernels/matmul.h"
 #include "src/layers/embed.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-static void take_memory(MegaEncoded *encoded, MegaArena *arena)
+static void layout(MegaEncoded *encoded, MegaArena *arena)
 {
-    const MegaStackConfig *stack = &encoded->model->config.decoder;
-    uint64_t length = encoded->length, d = (uint64_t)stack->width, z = (uint64_t)stack->zdim;
-    encoded->states = mega_arena_floats(arena, length * d);
-    for (int i = 0; i < stack->layers; i++) {
-        encoded->keys[i] = mega_arena_floats(arena, length * z);
-        encoded->values[i] = mega_arena_floats(arena, length * d);
-    }
+    const MegaStack *stack = &encoded->model->decoder;
+    uint64_t d = (uint64_t)stack->config->width;
+    encoded->states = mega_arena_floats(arena, encoded->length * d);
+    for (int i = 0; i < stack->config->layers; i++)
+        stack->kind->source_layout(stack->config, encoded->length, &encoded->layers[i], arena);
 }
 
 static int new_encoded(MegaEncoded **out, const MegaSession *session, size_t length,
@@ -39,13 +36,10 @@ static int new_encoded(MegaEncoded **out, const MegaSession *session, size_t len
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", what);
     *encoded = (MegaEncoded){.model = model, .length = length,
                              .ledger = mega_ledger_hold(session->ledger)};
-    encoded->keys = calloc(layers, sizeof *encoded->keys);
-    encoded->values = calloc(layers, sizeof *encoded->values);
-    int code = encoded->keys && encoded->values
-                   ? 0
-                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", what);
+    encoded->layers = calloc(layers, sizeof *encoded->layers);
+    int code = encoded->layers ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", what);
     if (!code) {
-        take_memory(encoded, &dry);
+        layout(encoded, &dry);
         code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "%s is too long", what)
                             : mega_ledger_change(encoded->ledger, 0, dry.used, what, err);
     }
@@ -57,7 +51,7 @@ static int new_encoded(MegaEncoded **out, const MegaSession *session, size_t len
         mega_encoded_free(encoded);
         return code;
     }
-    take_memory(encoded, &encoded->arena);
+    layout(encoded, &encoded->arena);
     *out = encoded;
     return 0;
 }
@@ -69,8 +63,7 @@ void mega_encoded_free(MegaEncoded *encoded)
     mega_arena_free(&encoded->arena);
     mega_ledger_change(encoded->ledger, encoded->counted, 0, NULL, NULL);
     mega_ledger_drop(encoded->ledger);
-    free(encoded->keys);
-    free(encoded->values);
+    free(encoded->layers);
     free(encoded);
 }
 
@@ -80,29 +73,19 @@ void mega_encoded_free(MegaEncoded *encoded)
  * ones would read all weights for a few rows each. */
 #define GROUP_POSITIONS 2048
 
-typedef struct Projection {
-    const MegaSession *session;
+typedef struct Reading {
+    MegaPass pass;
     MegaEncoded **sources;
     size_t count;
-} Projection;
+} Reading;
 
-/* Keys and values of one source for one decoder layer. */
-static void project(void *context, size_t task, int worker)
+/* One decoder layer reads one source. */
+static void read_source(void *context, size_t task, int worker)
 {
     (void)worker;
-    const Projection *p = context;
-    const MegaKernels *kernels = p->session->kernels;
-    MegaEncoded *encoded = p->sources[task % p->count];
-    size_t index = task / p->count;
-    const MegaStackConfig *stack = &encoded->model->config.decoder;
-    const MegaCrossWeights *cross = &encoded->model->decoder.weights[index].cross;
-    size_t d = (size_t)stack->width, z = (size_t)stack->zdim;
-    MegaEpilogue key = {.bias = cross->k.bias};
-    MegaEpilogue value = {.function = (MegaFunction)stack->activation, .bias = cross->v.bias};
-    mega_matmul(kernels, &cross->k.weight, encoded->states, d, encoded->length,
-                encoded->keys[index], z, &key);
-    mega_matmul(kernels, &cross->v.weight, encoded->states, d, encoded->length,
-                encoded->values[index], d, &value);
+    const Reading *reading = context;
+    reading->pass.stack->kind->read_source(&reading->pass, (int)(task / reading->count),
+                                           reading->sources[task % reading->count]);
 }
 
 static int encode_group(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
@@ -121,8 +104,10 @@ static int encode_group(MegaSession *session, const MegaInput *inputs, const siz
     }
     if (code)
         return code;
-    Projection projection = {session, out, count};
-    mega_pool_run(session->pool, count * (size_t)config->decoder.layers, project, &projection);
+    Reading reading = {.sources = out, .count = count,
+                       .pass = {.stack = &session->model->decoder, .config = &config->decoder,
+                                .kernels = session->kernels, .pool = session->pool}};
+    mega_pool_run(session->pool, count * (size_t)config->decoder.layers, read_source, &reading);
     return 0;
 }
 
@@ -158,10 +143,11 @@ int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, M
     }
     for (size_t first = 0, some; first < total && !code; first += some) {
         size_t positions = lengths[first];
-        bool packs = !session->tap && mega_session_packs(session, positions);
-        for (some = 1; packs && first + some < total; some++) {
+        bool can_batch = !session->tap.tap && mega_session_can_batch(session, positions);
+        for (some = 1; can_batch && first + some < total; some++) {
             size_t length = lengths[first + some];
-            if (positions + length > GROUP_POSITIONS || !mega_session_packs(session, length))
+            if (positions + length > GROUP_POSITIONS ||
+                !mega_session_can_batch(session, length))
                 break;
             positions += length;
         }

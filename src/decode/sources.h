@@ -1,23 +1,10 @@
 /*
- * sources.h - a source sequence as the decoder sees it: encoder states, and the keys and values
- * that each decoder layer's cross attention makes of them (spec section 4), computed once.
+ * sources.h - makes sources as a decoder sees them (MegaEncoded in layer.h) of inputs.
  */
 #ifndef MEGA_SOURCES_H
 #define MEGA_SOURCES_H
 
-#include "src/base/arena.h"
-#include "src/base/ledger.h"
-
-struct MegaEncoded {
-    const MegaModel *model;
-    size_t length;  /* S */
-    float *states;  /* [S][d] */
-    float **keys;   /* [decoder layers] of [S][z] */
-    float **values; /* [decoder layers] of [S][d] */
-    MegaArena arena;
-    MegaLedger *ledger;
-    uint64_t counted; /* bytes in the ledger */
-};
+#include "src/layers/layer.h"
 
 /* Encodes `count` sources, many at a time; out [count], of which some may be there after an error.
  */

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "src/base/float_mode.h"
-#include "src/layers/attention.h"
 #include "src/layers/embed.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
@@ -35,8 +34,8 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
                      list);
 }
 
-int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
-                       MegaError *err)
+int mega_session_check_memory(const MegaSession *session, uint64_t bytes, const char *what,
+                              MegaError *err)
 {
     return mega_ledger_check(session->ledger, bytes, what, err);
 }
@@ -70,16 +69,11 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     }
     int code = choose_kernels(session, options ? options->cpu : NULL, err);
     if (!code)
-        code = mega_session_allow(session, 0, "the model", err);
+        code = mega_session_check_memory(session, 0, "the model", err);
     if (!code)
         code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
-    if (!code && model->config.encoder.bias == MEGA_BIAS_ROTARY) {
-        session->rotary = calloc((size_t)model->config.encoder.layers, sizeof *session->rotary);
-        if (!session->rotary)
-            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
-    }
     if (!code) {
-        mega_head_take(&session->head, &model->config, &dry);
+        mega_head_layout(&session->head, &model->config, &dry);
         code = mega_ledger_change(session->ledger, 0, dry.used, "a session", err);
     }
     if (!code)
@@ -88,7 +82,7 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         mega_session_free(session);
         return code;
     }
-    mega_head_take(&session->head, &model->config, &session->head_arena);
+    mega_head_layout(&session->head, &model->config, &session->head_arena);
     *out = session;
     return 0;
 }
@@ -97,19 +91,18 @@ void mega_session_free(MegaSession *session)
 {
     if (!session)
         return;
-    mega_ema_plan_free(&session->ema_plan);
+    if (session->workspace.plan)
+        session->model->encoder.kind->plan_free(session->workspace.plan);
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
     mega_ledger_drop(session->ledger);
-    free(session->rotary);
     free(session);
 }
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
 {
-    session->tap = tap;
-    session->tap_context = context;
+    session->tap = (MegaTapping){.tap = tap, .context = context, .stack = ""};
 }
 
 size_t mega_session_memory(const MegaSession *session)
@@ -128,16 +121,11 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
-static void take_memory(MegaSession *session, const size_t *lengths, MegaArena *arena)
+static void layout(MegaSession *session, const MegaBatch *batch, MegaArena *arena)
 {
-    const MegaConfig *config = &session->model->config;
-    const MegaStackConfig *stack = &config->encoder;
-    MegaWorkspace *w = &session->workspace;
-    uint64_t ema = mega_ema_scratch(&session->ema_plan), embed = mega_embed_scratch(config);
-    mega_workspace_take(w, stack, lengths, session->model->encoder.norms,
-                        mega_pool_threads(session->pool), ema > embed ? ema : embed, arena);
-    for (int i = 0; session->rotary && i < stack->layers; i++)
-        session->rotary[i] = mega_arena_floats(arena, 2 * (uint64_t)w->longest_span - 1);
+    mega_workspace_layout(&session->workspace, &session->model->encoder, batch,
+                          mega_pool_threads(session->pool),
+                          mega_embed_scratch(&session->model->config), arena);
 }
 
 static bool planned(const MegaSession *session, const size_t *lengths, size_t count)
@@ -166,69 +154,49 @@ static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
     return code;
 }
 
-static int plan(MegaSession *session, const size_t *lengths, size_t count, MegaError *err)
+/* Memory and plan for a batch, unless they are there from the one before. */
+static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
 {
-    const MegaModel *model = session->model;
-    const MegaStackConfig *stack = &model->config.encoder;
+    const MegaStack *stack = &session->model->encoder;
     MegaArena dry = {0};
-    if (planned(session, lengths, count))
+    int code = 0;
+    if (planned(session, batch->lengths, batch->count))
         return 0;
     session->workspace.length = 0; /* no plan, should anything fail */
-    int code = mega_ema_plan(&session->ema_plan, stack, lengths[0],
-                             count > 1 ? MEGA_EMA_RECURRENT : session->ema_path, err);
+    if (stack->kind->plan)
+        code = stack->kind->plan(stack->config, batch, &session->workspace.plan, err);
     if (code)
         return code;
-    MegaWorkspace shape;
-    mega_workspace_shape(&shape, stack, lengths, count);
-    session->workspace = shape;
-    take_memory(session, lengths, &dry);
+    layout(session, batch, &dry);
     if (dry.overflow)
         code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
-                         shape.length);
+                         session->workspace.length);
     if (!code)
         code = reserve_arena(session, dry.used, err);
     if (code) {
         session->workspace.length = 0;
         return code;
     }
-    take_memory(session, lengths, &session->arena);
-    for (int i = 0; session->rotary && i < stack->layers; i++)
-        mega_rotary_table(model->encoder.weights[i].rotary_alpha,
-                          model->encoder.weights[i].rotary_beta, (size_t)stack->zdim,
-                          session->workspace.longest_span, session->rotary[i]);
+    layout(session, batch, &session->arena);
     return 0;
-}
-
-/* The entry of j = i in layer number index's bias table. */
-static const float *bias_center(const MegaSession *session, int index)
-{
-    const MegaStackConfig *stack = &session->model->config.encoder;
-    if (session->rotary)
-        return session->rotary[index] + session->workspace.longest_span - 1;
-    return session->model->encoder.weights[index].bias + mega_bias_positions(stack) - 1;
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-static void tap(const MegaSession *session, const char *stage, int input, const float *data,
-                size_t rows, size_t columns)
+static MegaPass encoder_pass(MegaSession *session, int number)
 {
-    if (session->tap)
-        session->tap(session->tap_context, stage, input, data, rows, columns);
+    MegaPass pass = {.stack = &session->model->encoder, .config = &session->model->config.encoder,
+                     .kernels = session->kernels, .pool = session->pool,
+                     .workspace = &session->workspace, .tap = session->tap};
+    pass.tap.input = number;
+    return pass;
 }
 
-static MegaLayerRun layer_run(const MegaSession *session, int number)
+bool mega_session_can_batch(const MegaSession *session, size_t length)
 {
-    return (MegaLayerRun){&session->model->config.encoder, session->kernels, session->pool,
-                          &session->ema_plan, &session->workspace, session->tap,
-                          session->tap_context, number};
-}
-
-bool mega_session_packs(const MegaSession *session, size_t length)
-{
-    return session->ema_path == MEGA_EMA_RECURRENT ||
-           (session->ema_path == MEGA_EMA_AUTO &&
-            mega_ema_recurs(&session->model->config.encoder, length));
+    const MegaStack *stack = &session->model->encoder;
+    return !stack->kind->can_batch ||
+           stack->kind->can_batch(stack->config, session->ema_path, length);
 }
 
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
@@ -239,24 +207,20 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
     const MegaStackConfig *stack = &config->encoder;
     MegaWorkspace *w = &session->workspace;
     size_t d = (size_t)stack->width;
-    int code = plan(session, lengths, count, err);
+    int code = plan(session, &(MegaBatch){lengths, count, session->ema_path}, err);
     if (code)
         return code;
 
-    MegaLayerRun run = layer_run(session, number);
+    MegaPass pass = encoder_pass(session, number);
     for (size_t i = 0; i < count; i++)
-        mega_embed_run(&run, config, &model->weights,
-                       stack->embed_norm ? &model->encoder.embed_norm : NULL, &inputs[i],
-                       w->begin[i], lengths[i]);
-    tap(session, "embed", number, w->x, w->length, d);
-    const MegaLayer *layers = model->encoder.layers;
-    mega_layer_begin(&run, layers);
+        mega_embed_run(&pass, &(MegaEmbed){&config->embed, &model->weights, &inputs[i],
+                                           w->begin[i], lengths[i]});
+    mega_tap(&pass.tap, "embed", w->x, w->length, d);
     for (int i = 0; i < stack->layers; i++)
-        mega_layer_run(&run, &layers[i], i + 1 < stack->layers ? &layers[i + 1] : NULL, i,
-                       bias_center(session, i));
+        model->encoder.kind->forward(&pass, i);
     if (stack->final_norm) {
-        mega_workspace_norm(&run, &model->encoder.final_norm, w->x);
-        tap(session, "final", number, w->x, w->length, d);
+        mega_workspace_norm(&pass, &model->encoder.final_norm, w->x);
+        mega_tap(&pass.tap, "final", w->x, w->length, d);
     }
     *states = w->x;
     return 0;
@@ -274,10 +238,10 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
         code = mega_session_run_encoder(session, &checked, &length, 1, number, &states, err);
     if (code)
         return code;
-    MegaLayerRun run = layer_run(session, number);
+    MegaPass pass = encoder_pass(session, number);
     float *pooled = session->head.pooled + (size_t)number * d;
-    mega_head_pool(&run, &model->config, &model->weights, &session->head, pooled);
-    tap(session, "pooled", number, pooled, 1, d);
+    mega_head_pool(&pass, &model->config, &model->weights, &session->head, pooled);
+    mega_tap(&pass.tap, "pooled", pooled, 1, d);
     return 0;
 }
 
@@ -300,7 +264,7 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
             return code;
     }
     mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
-    tap(session, "logits", 0, logits, 1, (size_t)model->config.head.classes);
+    mega_tap(&session->tap, "logits", logits, 1, (size_t)model->config.head.classes);
     for (int i = 0; i < model->config.head.classes; i++)
         if (!isfinite(logits[i]))
             return mega_fail(err, MEGA_ERR_INPUT,

@@ -1,7 +1,7 @@
 /*
  * session.h - the forward pass as a whole; the public side is in mega.h.
  *
- * Before an input runs it is planned: shapes, the way through the EMA, one arena for all of it. The
+ * Before an input runs it is planned: shapes, what the kind of layer plans, one arena for all of it. The
  * pass itself allocates nothing. A session keeps its plan and memory for the next input.
  */
 #ifndef MEGA_SESSION_H
@@ -17,14 +17,11 @@ struct MegaSession {
     MegaPool *pool;
     MegaLedger *ledger;
     MegaEmaPath ema_path; /* AUTO unless a test forces one */
-    MegaEmaPlan ema_plan;
     MegaArena arena;         /* grows with the input */
-    MegaWorkspace workspace; /* in arena */
-    float **rotary;          /* [layers] tables in arena, or NULL for the simple bias */
+    MegaWorkspace workspace; /* in arena, but for its plan */
     MegaArena head_arena;
     MegaHeadMemory head; /* in head_arena */
-    MegaTap tap;
-    void *tap_context;
+    MegaTapping tap;
 };
 
 /* Embedding and encoder of inputs that mega_embed_check has passed, and their lengths. *states, one
@@ -32,13 +29,13 @@ struct MegaSession {
  * is, for taps. */
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err);
-/* Whether an input of this length may be one of several: the same bits as alone. */
-bool mega_session_packs(const MegaSession *session, size_t length);
+/* Whether an input of this length gives the same bits among others as alone. */
+bool mega_session_can_batch(const MegaSession *session, size_t length);
 
-/* Whether `bytes` more than all that was made with the session are allowed; what they are for
- * begins the message. */
-int mega_session_allow(const MegaSession *session, uint64_t bytes, const char *what,
-                       MegaError *err);
+/* Fails unless the session's limit leaves room for `bytes` more than everything that was made with
+ * it takes. What they are for begins the message. */
+int mega_session_check_memory(const MegaSession *session, uint64_t bytes, const char *what,
+                              MegaError *err);
 
 /* What a caller keeps beside the session, inputs and results, counts against the session's limit,
  * too: what took `from` bytes takes `to` from now on. */
@@ -47,7 +44,7 @@ int mega_session_count(MegaSession *session, uint64_t from, uint64_t to, const c
 /* How many bytes the limit leaves; UINT64_MAX: there is none. */
 uint64_t mega_session_left(const MegaSession *session);
 
-/* For tests and benchmarks: forces a tier of kernels and a way through the EMA. */
+/* For tests and benchmarks: forces a tier of kernels and a way through the moving average. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);
 
 #endif

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/checked.h"
 #include "src/kernels/matmul.h"
 
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
@@ -30,68 +31,195 @@ void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_
     }
 }
 
-static size_t min_size(size_t a, size_t b)
+float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
 {
-    return a < b ? a : b;
+    return kind == MEGA_ATTENTION_SOFTMAX ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
 }
 
-/* Softmax needs the largest product of a row before the first weight, and the sum of all weights.
- * It takes the largest so far, and brings what it has of a row to the new one when that grows. */
-typedef struct Rows {
-    float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
-} Rows;
+/* ---- A whole chunk -------------------------------------------------------------------------- */
 
-/* Weights [rows][count] of softmax from products with a block of keys; earlier output follows. */
-static void weigh(const MegaKernels *kernels, size_t rows, size_t count, size_t hidden, float scale,
-                  const float *bias, Rows *softmax, bool first_block, float *weights, float *out)
+/* Softmax needs the largest product of a row before the first weight, and the sum of all weights.
+ * It takes the largest so far, and scales what a row has summed up to the new one when that
+ * grows. */
+typedef struct Softmax {
+    float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
+} Softmax;
+
+/* Makes softmax weights [rows][keys] of products with the block of keys that begins at `from`, and
+ * scales what earlier blocks left in out. */
+static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
+                        size_t keys, Softmax *softmax, float *weights, float *out)
 {
-    for (size_t row = 0; row < rows; row++, weights += count, out += hidden) {
-        float shrink = kernels->softmax_block(weights, count, scale, bias - row,
-                                              &softmax->top[row], &softmax->sum[row]);
-        if (shrink != 1.0f && !first_block)
-            kernels->scale(out, hidden, shrink);
+    float scale = mega_attention_scale(a->kind, a->zdim, a->keys);
+    const float *bias = a->bias + from - a->first;
+    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->hidden) {
+        float shrink = kernels->softmax_block(weights, keys, scale, bias - row, &softmax->top[row],
+                                              &softmax->sum[row]);
+        if (shrink != 1.0f && from > 0)
+            kernels->scale(out, a->hidden, shrink);
     }
 }
 
-void mega_attention(const MegaKernels *kernels, MegaAttentionKind kind, const float *q,
-                    const float *key_panels, const float *v, size_t first, size_t rows, size_t keys,
-                    size_t zdim, size_t hidden, const float *bias, const float *factor,
-                    size_t ld_factor, float *weights, float *out)
+/* Adds what the keys of one block, beginning at `from`, contribute to out. */
+static void attend_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
+                         Softmax *softmax, float *weights, float *out)
 {
-    MegaPacked packed = {.panels = key_panels, .in = zdim, .out = keys};
-    bool softmax = kind == MEGA_ATTENTION_SOFTMAX;
-    float scale = softmax ? 1.0f / sqrtf((float)zdim) : 1.0f / (float)keys;
-    Rows sums;
-    for (size_t row = 0; row < rows; row++) {
+    MegaPacked packed = {.panels = a->key_panels, .in = a->zdim, .out = a->keys};
+    MegaPacked block = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK);
+    MegaPanels values = {.data = a->v + from * a->hidden, .panel_stride = MEGA_PANEL,
+                         .row_stride = a->hidden};
+    MegaEpilogue weigh = {.function = a->kind == MEGA_ATTENTION_LAPLACE ? MEGA_FUNCTION_LAPLACE
+                                                                        : MEGA_FUNCTION_RELU2,
+                          .scale = mega_attention_scale(a->kind, a->zdim, a->keys),
+                          .bias = a->bias + from - a->first, .bias_step = -1};
+    MegaEpilogue add_up = {0};
+    if (from > 0)
+        add_up = mega_epilogue_add(out, a->hidden);
+    mega_matmul(kernels, &block, a->q, a->zdim, a->rows, weights, block.out,
+                softmax ? &(MegaEpilogue){0} : &weigh);
+    if (softmax)
+        weigh_block(kernels, a, from, block.out, softmax, weights, out);
+    kernels->gemm(weights, block.out, a->rows, &values, block.out, out, a->hidden, a->hidden,
+                  &add_up);
+}
+
+void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *scratch, float *out)
+{
+    Softmax sums, *softmax = a->kind == MEGA_ATTENTION_SOFTMAX ? &sums : NULL;
+    for (size_t row = 0; row < a->rows; row++) {
         sums.top[row] = -INFINITY;
         sums.sum[row] = 0;
     }
-    for (size_t j = 0; j < keys; j += MEGA_KEY_BLOCK) {
-        MegaPacked block = mega_packed_columns(&packed, j, MEGA_KEY_BLOCK);
-        MegaPanels values = {.data = v + j * hidden, .panel_stride = MEGA_PANEL,
-                             .row_stride = hidden};
-        MegaEpilogue weigh_block = {.function = kind == MEGA_ATTENTION_LAPLACE
-                                                    ? MEGA_FUNCTION_LAPLACE
-                                                    : MEGA_FUNCTION_RELU2,
-                                    .scale = scale, .bias = bias + j - first, .bias_step = -1};
-        MegaEpilogue add_up = {0};
-        if (j > 0)
-            add_up = mega_epilogue_add(out, hidden);
-        mega_matmul(kernels, &block, q, zdim, rows, weights, block.out,
-                    softmax ? &(MegaEpilogue){0} : &weigh_block);
+    for (size_t from = 0; from < a->keys; from += MEGA_KEY_BLOCK)
+        attend_block(kernels, a, from, softmax, scratch, out);
+    for (size_t row = 0; row < a->rows; row++) {
         if (softmax)
-            weigh(kernels, rows, block.out, hidden, scale, bias + j - first, &sums, j == 0,
-                  weights, out);
-        kernels->gemm(weights, block.out, rows, &values, block.out, out, hidden, hidden, &add_up);
-    }
-    for (size_t row = 0; row < rows; row++) {
-        if (softmax)
-            kernels->scale(out + row * hidden, hidden, 1.0f / sums.sum[row]);
-        kernels->multiply(out + row * hidden, factor + row * ld_factor, hidden);
+            kernels->scale(out + row * a->hidden, a->hidden, 1.0f / sums.sum[row]);
+        kernels->multiply(out + row * a->hidden, a->factor + row * a->ld_factor, a->hidden);
     }
 }
 
 size_t mega_attention_scratch(size_t rows, size_t keys)
 {
-    return rows * min_size(keys, MEGA_KEY_BLOCK);
+    return rows * mega_min_size(keys, MEGA_KEY_BLOCK);
+}
+
+/* ---- Decoded rows --------------------------------------------------------------------------- */
+
+typedef struct Decoded {
+    const MegaKernels *kernels;
+    const MegaDecodedAttention *a;
+    size_t value_columns; /* of a task */
+} Decoded;
+
+/* One position of many sequences. Tasks are pieces of a row: a lone sequence with a long past is
+ * work for all threads. */
+#define KEY_TASK 128
+#define MOST_VALUE_COLUMNS 512 /* of a task: long pieces of a value are read fastest */
+#define LEAST_VALUE_COLUMNS 64
+
+static const int32_t *ancestors_of(const MegaDecodedAttention *a, size_t row)
+{
+    return a->ancestors + row * a->reserved;
+}
+
+static void multiply_keys(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Decoded *decoded = context;
+    const MegaDecodedAttention *a = decoded->a;
+    size_t keys = a->past + 1, pieces = mega_pieces(keys, KEY_TASK);
+    size_t row = task / pieces, first = task % pieces * KEY_TASK;
+    size_t stride = a->sequences * a->zdim;
+    decoded->kernels->attend_keys(a->q + row * a->zdim, a->k + first * stride, stride,
+                                  ancestors_of(a, row) + first,
+                                  mega_min_size(KEY_TASK, keys - first), a->zdim,
+                                  a->weights + row * a->reserved + first);
+}
+
+static void weigh_keys(void *context, size_t row, int worker)
+{
+    (void)worker;
+    const Decoded *decoded = context;
+    const MegaDecodedAttention *a = decoded->a;
+    size_t keys = a->past + 1;
+    decoded->kernels->attention(a->kind, a->weights + row * a->reserved, keys,
+                                mega_attention_scale(a->kind, a->zdim, keys), a->bias - a->past);
+}
+
+/* Columns of a task. Each is summed up by itself, so the cut does not show. */
+static size_t value_columns(const MegaDecodedAttention *a, size_t threads)
+{
+    size_t pieces = mega_pieces(threads, a->rows);
+    size_t blocks = mega_pieces(mega_pieces(a->hidden, pieces), LEAST_VALUE_COLUMNS);
+    return mega_min_size(blocks * LEAST_VALUE_COLUMNS, MOST_VALUE_COLUMNS);
+}
+
+static void sum_values(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Decoded *decoded = context;
+    const MegaDecodedAttention *a = decoded->a;
+    size_t most = decoded->value_columns, pieces = mega_pieces(a->hidden, most);
+    size_t row = task / pieces, first = task % pieces * most;
+    size_t columns = mega_min_size(most, a->hidden - first);
+    float *out = a->out + row * a->hidden + first;
+    decoded->kernels->attend_values(a->weights + row * a->reserved, a->v + first,
+                                    a->sequences * a->hidden, ancestors_of(a, row), a->past + 1,
+                                    a->hidden, columns, out);
+    decoded->kernels->multiply(out, a->factor + row * a->ld_factor + first, columns);
+}
+
+void mega_attend_sequences(MegaPool *pool, const MegaKernels *kernels,
+                           const MegaDecodedAttention *a)
+{
+    Decoded decoded = {kernels, a, value_columns(a, (size_t)mega_pool_threads(pool))};
+    mega_pool_run(pool, a->rows * mega_pieces(a->past + 1, KEY_TASK), multiply_keys, &decoded);
+    mega_pool_run(pool, a->rows, weigh_keys, &decoded);
+    mega_pool_run(pool, a->rows * mega_pieces(a->hidden, decoded.value_columns), sum_values,
+                  &decoded);
+}
+
+static void pack_keys(void *context, size_t panel, int worker)
+{
+    (void)worker;
+    const Decoded *decoded = context;
+    const MegaDecodedAttention *a = decoded->a;
+    size_t z = a->zdim, stride = a->sequences * z, first = panel * MEGA_PANEL;
+    mega_panels_pack(MEGA_F32, a->key_panels + first * z, a->k + first * stride,
+                     stride * sizeof(float), mega_min_size(MEGA_PANEL, a->past + a->rows - first),
+                     z);
+}
+
+/* A few positions of a block. */
+static void attend_rows(void *context, size_t task, int worker)
+{
+    const Decoded *decoded = context;
+    const MegaKernels *kernels = decoded->kernels;
+    const MegaDecodedAttention *a = decoded->a;
+    size_t first = task * MEGA_QUERY_ROWS, rows = mega_min_size(MEGA_QUERY_ROWS, a->rows - first);
+    size_t keys = a->past + first + rows; /* of the last row */
+    size_t z = a->zdim, h = a->hidden;
+    MegaPacked packed = {.panels = a->key_panels, .in = z, .out = keys};
+    MegaPanels values = {.data = a->v, .panel_stride = MEGA_PANEL,
+                         .row_stride = a->sequences * h};
+    MegaEpilogue factor = {.factor = a->factor + first * a->ld_factor, .ld_factor = a->ld_factor};
+    float *s = a->scratch + (size_t)worker * a->scratch_stride;
+    mega_matmul(kernels, &packed, a->q + first * z, z, rows, s, keys, &(MegaEpilogue){0});
+    for (size_t row = 0; row < rows; row++) {
+        size_t seen = a->past + first + row + 1;
+        float *weights = s + row * keys;
+        kernels->attention(a->kind, weights, seen, mega_attention_scale(a->kind, z, seen),
+                           a->bias - (seen - 1));
+        memset(weights + seen, 0, (keys - seen) * sizeof *weights);
+    }
+    kernels->gemm(s, keys, rows, &values, keys, a->out + first * h, h, h, &factor);
+}
+
+void mega_attend_positions(MegaPool *pool, const MegaKernels *kernels,
+                           const MegaDecodedAttention *a)
+{
+    Decoded decoded = {.kernels = kernels, .a = a};
+    mega_pool_run(pool, mega_pieces(a->past + a->rows, MEGA_PANEL), pack_keys, &decoded);
+    mega_pool_run(pool, mega_pieces(a->rows, MEGA_QUERY_ROWS), attend_rows, &decoded);
 }

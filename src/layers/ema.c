@@ -115,13 +115,8 @@ uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
 typedef struct Run {
     const MegaEmaPlan *plan;
     const MegaEma *ema;
-    const MegaKernels *kernels;
-    size_t channels;     /* of a task */
-    const size_t *begin; /* of the sequences */
-    const float *x;
-    float *y;
-    float *scratch;
-    size_t scratch_stride;
+    const MegaEmaRun *what;
+    size_t channels; /* of a task */
 } Run;
 
 #if MEGA_WITH_FFTW
@@ -155,6 +150,7 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
     const MegaFft *fft = &run->plan->fft;
     const MegaFftBuffers buffers = mega_fft_buffers(fft, scratch);
     size_t length = run->plan->length, size = fft->size, d = ema->width;
+    const float *x = run->what->x;
     size_t taps = ema->truncation && ema->truncation < length ? ema->truncation : length;
     float *signal = buffers.signal;
 
@@ -165,12 +161,12 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
     mega_fft_take_kernel(fft, &buffers);
 
     for (size_t t = 0; t < length; t++)
-        signal[t] = ema->scale ? run->x[t * d + channel] * ema->scale[channel] + ema->shift[channel]
-                               : run->x[t * d + channel];
+        signal[t] = ema->scale ? x[t * d + channel] * ema->scale[channel] + ema->shift[channel]
+                               : x[t * d + channel];
     memset(signal + length, 0, (size - length) * sizeof *signal);
     mega_fft_convolve(fft, &buffers);
     for (size_t t = 0; t < length; t++)
-        run->y[t * d + channel] = signal[t];
+        run->what->y[t * d + channel] = signal[t];
 }
 
 #endif
@@ -191,14 +187,15 @@ static void run_channels(void *context, size_t task, int worker)
 {
     const Run *run = context;
     const MegaEma *ema = run->ema;
-    const MegaKernels *kernels = run->kernels;
+    const MegaEmaRun *what = run->what;
+    const MegaKernels *kernels = what->kernels;
     size_t d = ema->width, tasks = (d + run->channels - 1) / run->channels;
-    size_t begin = run->begin[task / tasks], length = run->begin[task / tasks + 1] - begin;
+    size_t begin = what->begin[task / tasks], length = what->begin[task / tasks + 1] - begin;
     size_t first = task % tasks * run->channels;
     size_t count = d - first < run->channels ? d - first : run->channels;
-    float *scratch = run->scratch + (size_t)worker * run->scratch_stride;
-    MegaEmaPass pass = {.x = run->x + begin * d, .scale = ema->scale, .shift = ema->shift,
-                        .y = run->y + begin * d, .length = length, .width = d, .q = ema->q,
+    float *scratch = what->scratch + (size_t)worker * what->scratch_stride;
+    MegaEmaPass pass = {.x = what->x + begin * d, .scale = ema->scale, .shift = ema->shift,
+                        .y = what->y + begin * d, .length = length, .width = d, .q = ema->q,
                         .w = ema->w, .qt = ema->qt, .states = ema->states,
                         .ema_stride = ema->channels, .truncation = ema->truncation,
                         .omega = ema->bidirectional ? NULL : ema->omega};
@@ -224,11 +221,11 @@ static void run_channels(void *context, size_t task, int worker)
     kernels->ema(&pass, first, count, scratch);
 }
 
-void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
-                  MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
-                  float *scratch, size_t scratch_stride)
+void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaEmaRun *what)
 {
-    size_t channels = task_channels(plan, kernels, ema->width, (size_t)mega_pool_threads(pool));
-    Run run = {plan, ema, kernels, channels, begin, x, y, scratch, scratch_stride};
-    mega_pool_run(pool, count * ((ema->width + channels - 1) / channels), run_channels, &run);
+    size_t threads = (size_t)mega_pool_threads(what->pool);
+    size_t channels = task_channels(plan, what->kernels, ema->width, threads);
+    Run run = {plan, ema, what, channels};
+    mega_pool_run(what->pool, what->sequences * ((ema->width + channels - 1) / channels),
+                  run_channels, &run);
 }

@@ -1,5 +1,5 @@
 /*
- * ema.h - damped multi-dimensional EMA, the "move" of a layer (paper section 3.1, spec section 1).
+ * ema.h - damped multi-dimensional EMA, of a layer (MODEL.md, "Moving average"; paper, section 3.1).
  *
  *   p = sigma(delta)   q = 1 - sigma(delta) sigma(alpha)   kernel[c, t] = sum_n w[c,n] q[c,n]^t
  *   w[c,n] = p beta gamma / sqrt(N),  t = 0 ... min(T, L) - 1
@@ -12,11 +12,10 @@
 #ifndef MEGA_EMA_H
 #define MEGA_EMA_H
 
-#include "src/base/arena.h"
 #include "src/base/threads.h"
 #include "src/kernels/kernels.h"
 #include "src/layers/fft_convolution.h"
-#include "src/model/tensors.h"
+#include "src/model/layer_kind.h"
 
 /* Coefficients of one layer. States are padded to a multiple of MEGA_EMA_GROUP with w = 0. */
 typedef struct MegaEma {
@@ -32,12 +31,6 @@ typedef struct MegaEma {
 /* Takes the coefficients' memory from the arena; only counts it in a dry run. */
 void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
                       MegaArena *arena);
-
-typedef enum MegaEmaPath {
-    MEGA_EMA_AUTO,
-    MEGA_EMA_RECURRENT,
-    MEGA_EMA_FFT,
-} MegaEmaPath;
 
 /* What depends on the length alone; shared by all layers of a stack. */
 typedef struct MegaEmaPlan {
@@ -56,11 +49,19 @@ uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
 /* Whether AUTO takes the recurrence. */
 bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
-/* x -> y, not the same memory: `count` sequences one behind the other, number i being rows begin[i]
- * ... begin[i + 1] - 1, d wide. By FFT only one, of the planned length. Worker w uses scratch + w *
- * scratch_stride. */
-void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaKernels *kernels,
-                  MegaPool *pool, const size_t *begin, size_t count, const float *x, float *y,
-                  float *scratch, size_t scratch_stride);
+/* Whole sequences, one behind the other. */
+typedef struct MegaEmaRun {
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    const size_t *begin; /* [sequences + 1]: number i is rows begin[i] ... begin[i + 1] - 1 */
+    size_t sequences;    /* by FFT only one, of the planned length */
+    const float *x;      /* [rows][d] */
+    float *y;            /* [rows][d], not x */
+    float *scratch;      /* [threads][scratch_stride] */
+    size_t scratch_stride; /* >= mega_ema_scratch */
+} MegaEmaRun;
+
+/* y = silu(EMA(x) + omega x) */
+void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaEmaRun *run);
 
 #endif

@@ -6,7 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/checked.h"
 #include "src/kernels/matmul.h"
+#include "src/layers/norm.h"
 
 /* ---- Checking ------------------------------------------------------------------------------- */
 
@@ -18,17 +20,6 @@ static const char *kind_name(MegaInputKind kind)
     case MEGA_INPUT_IMAGE: return "an image";
     }
     return "an unknown kind of input";
-}
-
-MegaInputKind mega_embed_input_kind(const MegaEmbedConfig *embed)
-{
-    switch (embed->kind) {
-    case MEGA_EMBED_TOKENS: return MEGA_INPUT_TOKENS;
-    case MEGA_EMBED_PATCHES: return MEGA_INPUT_IMAGE;
-    case MEGA_EMBED_REAL:
-    case MEGA_EMBED_FRAMES: break;
-    }
-    return MEGA_INPUT_SAMPLES;
 }
 
 static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
@@ -90,7 +81,7 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
 {
     const MegaEmbedConfig *embed = &config->embed;
     const MegaStackConfig *stack = &config->encoder;
-    MegaInputKind expected = mega_embed_input_kind(embed);
+    MegaInputKind expected = mega_config_input_kind(config);
     int code = 0;
     if (input->kind != expected)
         return mega_fail(err, MEGA_ERR_INPUT, "the model takes %s, but was given %s",
@@ -124,14 +115,10 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-typedef struct Embed {
-    const MegaLayerRun *run;
-    const MegaEmbedConfig *config;
-    const MegaWeights *weights;
-    const MegaNorm *norm;
-    const MegaInput *input;
-    size_t begin, length; /* its positions in the workspace */
-} Embed;
+typedef struct Work {
+    const MegaPass *pass;
+    const MegaEmbed *embed;
+} Work;
 
 /* Rows that are embedded at once: MEGA_ROW_BLOCK, and fewer of frames and patches so large that as
  * many of them would take more than BLOCK_FLOATS. No result depends on it. */
@@ -169,11 +156,12 @@ static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, si
             memcpy(patch, corner + c * plane + row * width, edge * sizeof *patch);
 }
 
-static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x, float *scratch)
+static void embed_linear(const MegaPass *pass, const MegaEmbed *embed, size_t first, size_t rows,
+                         float *x, float *scratch)
 {
     const MegaEmbedConfig *config = embed->config;
     const MegaWeights *weights = embed->weights;
-    size_t d = (size_t)embed->run->config->width, in = (size_t)mega_embed_fan_in(config);
+    size_t d = (size_t)pass->config->width, in = (size_t)mega_embed_fan_in(config);
     for (size_t row = 0; row < rows; row++) {
         if (config->kind == MEGA_EMBED_FRAMES)
             copy_frame(config, embed->input, first + row, scratch + row * in);
@@ -185,7 +173,7 @@ static void embed_linear(const Embed *embed, size_t first, size_t rows, float *x
         epilogue.addend = weights->positions + first * d;
         epilogue.ld_addend = d;
     }
-    mega_matmul(embed->run->kernels, &weights->embed.weight, scratch, in, rows, x, d, &epilogue);
+    mega_matmul(pass->kernels, &weights->embed.weight, scratch, in, rows, x, d, &epilogue);
 }
 
 void mega_embed_scale(float *x, size_t rows, size_t width)
@@ -197,10 +185,12 @@ void mega_embed_scale(float *x, size_t rows, size_t width)
 
 static void embed_rows(void *context, size_t task, int worker)
 {
-    const Embed *embed = context;
-    const MegaWorkspace *w = embed->run->workspace;
+    const Work *work = context;
+    const MegaPass *pass = work->pass;
+    const MegaEmbed *embed = work->embed;
+    const MegaWorkspace *w = pass->workspace;
     const MegaLinearWeights *weights = &embed->weights->embed;
-    size_t d = (size_t)embed->run->config->width, most = block_rows(embed->config);
+    size_t d = (size_t)pass->config->width, most = block_rows(embed->config);
     size_t first = task * most, rows = embed->length - first;
     rows = rows < most ? rows : most;
     float *x = w->x + (embed->begin + first) * d;
@@ -220,17 +210,16 @@ static void embed_rows(void *context, size_t task, int worker)
         break;
     case MEGA_EMBED_FRAMES:
     case MEGA_EMBED_PATCHES:
-        embed_linear(embed, first, rows, x, w->scratch + (size_t)worker * w->scratch_stride);
+        embed_linear(pass, embed, first, rows, x, w->scratch + (size_t)worker * w->scratch_stride);
         break;
     }
-    if (embed->norm)
-        mega_norm_apply(embed->norm, embed->run->kernels, x, rows, d, x);
+    if (pass->config->embed_norm)
+        mega_norm_apply(&pass->stack->embed_norm, pass->kernels, x, rows, d, x);
 }
 
-void mega_embed_run(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
-                    const MegaNorm *norm, const MegaInput *input, size_t begin, size_t length)
+void mega_embed_run(const MegaPass *pass, const MegaEmbed *embed)
 {
-    Embed embed = {run, &config->embed, weights, norm, input, begin, length};
-    size_t most = block_rows(&config->embed);
-    mega_pool_run(run->pool, (length + most - 1) / most, embed_rows, &embed);
+    Work work = {pass, embed};
+    size_t most = block_rows(embed->config);
+    mega_pool_run(pass->pool, mega_pieces(embed->length, most), embed_rows, &work);
 }

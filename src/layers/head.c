@@ -8,7 +8,7 @@
 
 #include "src/kernels/matmul.h"
 
-void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
+void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
 {
     uint64_t d = (uint64_t)config->encoder.width, inputs = config->head.pair ? 2 : 1;
     out->pooled = mega_arena_floats(arena, inputs * d);
@@ -19,33 +19,33 @@ void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *ar
 }
 
 typedef struct Projection {
-    const MegaLayerRun *run;
+    const MegaPass *pass;
     const MegaLinearWeights *linear;
 } Projection;
 
 static void project_rows(void *context, size_t task, int worker)
 {
     const Projection *projection = context;
-    const MegaWorkspace *w = projection->run->workspace;
-    size_t d = (size_t)projection->run->config->width, first = task * w->row_block;
+    const MegaWorkspace *w = projection->pass->workspace;
+    size_t d = (size_t)projection->pass->config->width, first = task * w->row_block;
     size_t rows = mega_block_rows(w, task);
-    float *out = w->moved + first * d; /* free after the last layer */
+    float *out = w->spare + first * d;
     (void)worker;
     MegaEpilogue silu = {.function = MEGA_FUNCTION_SILU, .bias = projection->linear->bias};
-    mega_matmul(projection->run->kernels, &projection->linear->weight, w->x + first * d, d, rows,
+    mega_matmul(projection->pass->kernels, &projection->linear->weight, w->x + first * d, d, rows,
                 out, d, &silu);
 }
 
-void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
+void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled)
 {
-    const MegaWorkspace *w = run->workspace;
+    const MegaWorkspace *w = pass->workspace;
     size_t d = (size_t)config->encoder.width;
     const float *x = w->x;
     if (config->head.projection) {
-        Projection work = {run, &weights->head_projection};
-        mega_pool_run(run->pool, mega_row_blocks(w), project_rows, &work);
-        x = w->moved;
+        Projection work = {pass, &weights->head_projection};
+        mega_pool_run(pass->pool, mega_row_blocks(w), project_rows, &work);
+        x = w->spare;
     }
     if (config->head.pooling == MEGA_POOL_FIRST) {
         memcpy(pooled, x, d * sizeof *pooled);

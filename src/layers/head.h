@@ -14,11 +14,11 @@ typedef struct MegaHeadMemory {
     double *sums;    /* [d] */
 } MegaHeadMemory;
 
-void mega_head_take(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
+void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
 
 /* workspace->x -> pooled [d]: the per-position projection of the image model, which replaces x,
  * then the mean over positions or position 0. */
-void mega_head_pool(const MegaLayerRun *run, const MegaConfig *config, const MegaWeights *weights,
+void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled);
 /* memory->pooled -> logits [classes] */
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,

@@ -1,50 +1,48 @@
 /*
- * layer.h - one MEGA layer: gated attention (spec section 2), then the feed-forward block (section
- * 5).
+ * layer.h - what the layers of a pass share, whatever their kind: the sequences that go through an
+ * encoder, or the rows that go through a decoder.
+ *
+ * A kind's own memory hangs on these as `own`, `memory` and `states`, placed by its layouts
+ * (src/model/layer_kind.h).
  */
 #ifndef MEGA_LAYER_H
 #define MEGA_LAYER_H
 
-#include "src/layers/ema.h"
-#include "src/layers/norm.h"
+#include "src/base/ledger.h"
+#include "src/base/threads.h"
+#include "src/layers/tap.h"
+#include "src/model/layer_kind.h"
 
-/* A layer ready to run: the weights as bound, and what is derived from them once per model. */
-typedef struct MegaLayer {
-    const MegaLayerWeights *weights;
-    MegaNorm norm, ffn_norm, cross_norm;
-    MegaLinearWeights v, fc1; /* as bound, or with norm and ffn_norm folded in */
-    bool folded, ffn_folded;  /* folded: into ema as well */
-    MegaEma ema;
-} MegaLayer;
-
-/* Most rows that are worked on at once. Few rows read weights of the model, keys and values more
- * often. No result depends on the cut. */
+/* Most rows in one block. Smaller blocks reread weights, keys and values more often; the size never
+ * changes a result. */
 #define MEGA_ROW_BLOCK 120
 
-/* Positions that attend to one another: a chunk of a sequence, or a whole one. */
-typedef struct MegaSpan {
-    size_t first, length;
-    size_t panels; /* of the keys of earlier spans */
-} MegaSpan;
+/* What stays the same from layer to layer. */
+struct MegaPass {
+    const MegaStack *stack;
+    const MegaStackConfig *config; /* the stack's, but for the chunk that a decoder was asked for */
+    const MegaKernels *kernels;
+    MegaPool *pool;
+    MegaWorkspace *workspace; /* of whole sequences; NULL in a decoder's step */
+    MegaTapping tap;
+};
+
+/* ---- Whole sequences ------------------------------------------------------------------------ */
 
 /* The states of one or several sequences on their way through the stack, one sequence behind the
- * other, in the session's arena; L positions in all. */
-typedef struct MegaWorkspace {
+ * other; L positions in all. In the session's arena. */
+struct MegaWorkspace {
     size_t length;    /* L */
     size_t sequences;
     size_t *begin;    /* [sequences + 1]: the first position of each, and L */
-    MegaSpan *spans;  /* [span_count], in order */
-    size_t span_count, longest_span, panel_count;
     size_t row_block; /* rows of a block, <= MEGA_ROW_BLOCK */
     float *x;         /* [L][d] residual stream, in and out */
-    float *normed;    /* [L][d] norm(x); NULL where no layer needs it */
-    float *moved;     /* [L][d] silu(EMA(.) + omega .) */
-    float *v;         /* [L][h], and MEGA_PANEL floats more that are read but do not count */
-    float *q, *k;     /* [L][z] */
-    float *key_panels; /* [panel_count][z][MEGA_PANEL]: k, packed span by span */
+    float *spare;     /* [L][d] free between layers */
     float *scratch;   /* [threads][scratch_stride] */
     size_t scratch_stride;
-} MegaWorkspace;
+    void *own;        /* of the kind of layer */
+    void *plan;       /* likewise; the session keeps it from input to input */
+};
 
 /* How many blocks the rows make, and how many rows block number `block` has. */
 static inline size_t mega_row_blocks(const MegaWorkspace *workspace)
@@ -58,36 +56,63 @@ static inline size_t mega_block_rows(const MegaWorkspace *workspace, size_t bloc
     return rest < workspace->row_block ? rest : workspace->row_block;
 }
 
-/* How sequences of these lengths are cut. Needs nothing but the configuration. */
-void mega_workspace_shape(MegaWorkspace *out, const MegaStackConfig *config, const size_t *lengths,
-                          size_t count);
-/* Takes memory, and describes the sequences in it. normed: some layer's norm is a step of its own.
- * least_scratch: floats per worker that others (EMA, embedding) need. */
-void mega_workspace_take(MegaWorkspace *workspace, const MegaStackConfig *config,
-                         const size_t *lengths, bool normed, int threads, uint64_t least_scratch,
-                         MegaArena *arena);
-
-/* What stays the same from layer to layer. */
-typedef struct MegaLayerRun {
-    const MegaStackConfig *config;
-    const MegaKernels *kernels;
-    MegaPool *pool;
-    const MegaEmaPlan *ema_plan;
-    const MegaWorkspace *workspace;
-    MegaTap tap; /* may be NULL */
-    void *tap_context;
-    int tap_input;
-} MegaLayerRun;
-
-/* What the first layer needs before it runs: its norm of workspace->x. */
-void mega_layer_begin(const MegaLayerRun *run, const MegaLayer *first);
-/* Runs layer number `index`, workspace->x -> workspace->x. bias points at the entry of j = i of the
- * layer's relative bias table (attention.h). next, the layer behind or NULL, has its norm made
- * while its input is in the caches. */
-void mega_layer_run(const MegaLayerRun *run, const MegaLayer *layer, const MegaLayer *next,
-                    int index, const float *bias);
+/* Places everything that these sequences need on their way through the stack; only counts it in a
+ * dry run. least_scratch is how many floats of scratch a worker needs for other things (the
+ * embedding). workspace->plan is there already, and is kept. */
+void mega_workspace_layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
+                           int threads, uint64_t least_scratch, MegaArena *arena);
 
 /* Norms all rows of the workspace in parallel, x -> out (which may be x). */
-void mega_workspace_norm(const MegaLayerRun *run, const MegaNorm *norm, float *out);
+void mega_workspace_norm(const MegaPass *pass, const MegaNorm *norm, float *out);
+
+/* ---- Decoded rows --------------------------------------------------------------------------- */
+
+/* What one decoder layer's cross attention made of a source; S positions. */
+struct MegaSourceLayer {
+    float *keys;   /* [S][width of a key] */
+    float *values; /* [S][width of a value] */
+};
+
+/* A source sequence as the decoder sees it: encoder states, and the keys and values that each
+ * decoder layer's cross attention makes of them (MODEL.md, "Cross attention"), computed once. */
+struct MegaEncoded {
+    const MegaModel *model;
+    size_t length;           /* S */
+    float *states;           /* [S][d] */
+    MegaSourceLayer *layers; /* [decoder layers] */
+    MegaArena arena;
+    MegaLedger *ledger;
+    uint64_t counted; /* bytes in the ledger */
+};
+
+/* What the rows of a step are. */
+typedef enum MegaRowsAre {
+    MEGA_ROWS_ARE_POSITIONS, /* consecutive ones of the only sequence, inside one chunk */
+    MEGA_ROWS_ARE_SEQUENCES, /* the next position of each */
+} MegaRowsAre;
+
+/* One step of a decoder: `rows` rows, and where they stand in their sequences.
+ *
+ * What is kept between steps in two buffers used in turn (states of an average) is read from the
+ * buffer `current`, where live sequence i left it as number parents[i], and written to the other as
+ * number i: so choosing sequences moves nothing. What is kept for each position (keys, values) is
+ * written once as [position][sequence] and never moved; `ancestors` says for each live sequence
+ * whose entry counts at each position of the chunk. */
+struct MegaStep {
+    const MegaDecoderSizes *sizes;
+    size_t rows;
+    MegaRowsAre rows_are;
+    float *x;         /* [rows][d] residual stream, in and out */
+    int64_t position; /* of the first row in its sequence */
+    size_t in_chunk;  /* and in its chunk */
+    int current;
+    const size_t *parents;             /* [live] */
+    const int32_t *ancestors;          /* [live][sizes->reserved] */
+    const MegaEncoded *const *sources; /* [live] */
+    void *const *states;               /* [layers], by the kind's state_layout */
+    void *memory;                      /* by its step_layout */
+    float *cross_weights; /* [rows][sizes->source]: where the last layer leaves the weights of its
+                             cross attention */
+};
 
 #endif

@@ -482,3 +482,18 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
                          "decoder");
     return code;
 }
+
+/* ---- Questions ------------------------------------------------------------------------------ */
+
+MegaInputKind mega_config_input_kind(const MegaConfig *config)
+{
+    if (!mega_config_has_encoder(config))
+        return MEGA_INPUT_TOKENS;
+    switch (config->embed.kind) {
+    case MEGA_EMBED_TOKENS: return MEGA_INPUT_TOKENS;
+    case MEGA_EMBED_PATCHES: return MEGA_INPUT_IMAGE;
+    case MEGA_EMBED_REAL:
+    case MEGA_EMBED_FRAMES: break;
+    }
+    return MEGA_INPUT_SAMPLES;
+}

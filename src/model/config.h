@@ -139,6 +139,9 @@ static inline bool mega_config_has_decoder(const MegaConfig *config)
     return config->task != MEGA_TASK_CLASSIFY;
 }
 
+/* What kind of input a model takes: its decoder's when it has no encoder. */
+MegaInputKind mega_config_input_kind(const MegaConfig *config);
+
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
 /* Ranges and what must hold between fields; MEGA_ERR_MODEL with the offending key. */

@@ -13,7 +13,7 @@
 #include "src/base/checked.h"
 #include "src/base/float_mode.h"
 #include "src/base/ledger.h"
-#include "src/layers/embed.h"
+#include "src/base/threads.h"
 
 /* Plain tensors are used from the mapping without reading them first. Files up to this size have
  * their checksums verified all the same, since that costs a few milliseconds. */
@@ -348,46 +348,13 @@ out:
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
-/* A batchnorm in front of float32 weights becomes part of them. */
-static bool folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
+static void derive_stack(MegaStack *stack, const MegaNormWeights *embed_norm,
+                         const MegaNormWeights *final_norm, MegaArena *arena)
 {
-    return config->pre_norm && config->norm == MEGA_NORM_BATCH &&
-           behind->weight.kind == MEGA_F32;
-}
-
-static void derive_layer(MegaLayer *layer, const MegaLayerWeights *weights,
-                         const MegaStackConfig *config, bool decoder, bool cross, MegaArena *arena)
-{
+    const MegaStackConfig *config = stack->config;
     size_t d = (size_t)config->width;
-    *layer = (MegaLayer){.weights = weights, .v = weights->v, .fc1 = weights->fc1};
-    mega_norm_prepare(&layer->norm, config->norm, &weights->norm, d, arena);
-    mega_ema_prepare(&layer->ema, config, &weights->ema, arena);
-    layer->folded = !decoder && folds(config, &weights->v);
-    if (layer->folded) {
-        mega_norm_fold(&layer->norm, &weights->v, arena, &layer->v);
-        layer->ema.scale = layer->norm.weight;
-        layer->ema.shift = layer->norm.bias;
-    }
-    if (cross)
-        mega_norm_prepare(&layer->cross_norm, config->norm, &weights->cross.norm, d, arena);
-    if (config->ffn == 0)
-        return;
-    mega_norm_prepare(&layer->ffn_norm, config->norm, &weights->ffn_norm, d, arena);
-    layer->ffn_folded = folds(config, &weights->fc1);
-    if (layer->ffn_folded)
-        mega_norm_fold(&layer->ffn_norm, &weights->fc1, arena, &layer->fc1);
-}
-
-static void derive_stack(MegaStack *stack, const MegaStackConfig *config, bool decoder, bool cross,
-                         const MegaNormWeights *embed_norm, const MegaNormWeights *final_norm,
-                         MegaArena *arena)
-{
-    size_t d = (size_t)config->width;
-    stack->norms = false;
-    for (int i = 0; i < config->layers; i++) {
-        derive_layer(&stack->layers[i], &stack->weights[i], config, decoder, cross, arena);
-        stack->norms |= config->pre_norm && !stack->layers[i].folded;
-    }
+    for (int i = 0; i < config->layers; i++)
+        stack->layers[i] = stack->kind->derive(stack, i, arena);
     if (config->embed_norm)
         mega_norm_prepare(&stack->embed_norm, config->norm, embed_norm, d, arena);
     if (config->final_norm)
@@ -399,13 +366,10 @@ static void derive(MegaModel *model, MegaArena *arena)
 {
     const MegaConfig *config = &model->config;
     const MegaWeights *weights = &model->weights;
-    bool cross = config->task == MEGA_TASK_TRANSLATE;
     if (mega_config_has_encoder(config))
-        derive_stack(&model->encoder, &config->encoder, false, false, &weights->embed_norm,
-                     &weights->final_norm, arena);
+        derive_stack(&model->encoder, &weights->embed_norm, &weights->final_norm, arena);
     if (mega_config_has_decoder(config))
-        derive_stack(&model->decoder, &config->decoder, true, cross, &weights->target_norm,
-                     &weights->decoder_final_norm, arena);
+        derive_stack(&model->decoder, &weights->target_norm, &weights->decoder_final_norm, arena);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -413,6 +377,8 @@ static void derive(MegaModel *model, MegaArena *arena)
 static int new_stack(MegaStack *stack, const MegaStackConfig *config, MegaError *err)
 {
     size_t layers = (size_t)config->layers;
+    stack->kind = mega_layer_kinds[0];
+    stack->config = config;
     stack->weights = calloc(layers, sizeof *stack->weights);
     stack->layers = calloc(layers, sizeof *stack->layers);
     if (!stack->weights || !stack->layers)
@@ -487,6 +453,9 @@ static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
         code = new_stack(&model->decoder, &model->config.decoder, err);
     if (code)
         return code;
+    model->decoder.is_decoder = true;
+    model->decoder.has_cross = model->config.task == MEGA_TASK_TRANSLATE;
+    model->decoder.cross_positions = model->config.target.cross_positions;
     loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
     if (!loader.bindings)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
@@ -598,9 +567,7 @@ MegaTask mega_model_task(const MegaModel *model)
 
 MegaInputKind mega_model_input_kind(const MegaModel *model)
 {
-    if (!mega_config_has_encoder(&model->config))
-        return MEGA_INPUT_TOKENS;
-    return mega_embed_input_kind(&model->config.embed);
+    return mega_config_input_kind(&model->config);
 }
 
 int mega_model_input_count(const MegaModel *model)

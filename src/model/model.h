@@ -6,15 +6,7 @@
 #define MEGA_MODEL_H
 
 #include "formats/mega/mega_file.h"
-#include "src/layers/layer.h"
-
-/* An encoder's or a decoder's layers, ready to run; nothing where the task has no such stack. */
-typedef struct MegaStack {
-    MegaLayerWeights *weights; /* [layers] */
-    MegaLayer *layers;         /* [layers] */
-    MegaNorm embed_norm, final_norm;
-    bool norms; /* some layer's first norm is a step of its own */
-} MegaStack;
+#include "src/model/layer_kind.h"
 
 struct MegaModel {
     MegaFile *file;
@@ -22,7 +14,7 @@ struct MegaModel {
     MegaWeights weights;
     MegaStack encoder, decoder;
     MegaArena storage; /* weights that are not used in place from the file */
-    MegaArena derived; /* EMA coefficients, folded norms */
+    MegaArena derived; /* what the kinds of layers make of them, folded norms */
     uint64_t parameters;
     uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };

@@ -48,8 +48,10 @@ static double measure(const MegaStackConfig *config, size_t length, MegaEmaPath 
     double until = seconds() + 0.1;
     do {
         double begin = seconds();
-        mega_ema_run(&plan, &ema, mega_kernels(), pool, (size_t[]){0, length}, 1, x, y,
-                     (float *)(void *)scratch.base, 0);
+        mega_ema_run(&plan, &ema,
+                     &(MegaEmaRun){.kernels = mega_kernels(), .pool = pool,
+                                   .begin = (size_t[]){0, length}, .sequences = 1, .x = x, .y = y,
+                                   .scratch = (float *)(void *)scratch.base});
         double took = seconds() - begin;
         best = took < best ? took : best;
     } while (seconds() < until);

@@ -480,8 +480,9 @@ static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
     assert_int_equal(a->length, b->length);
     assert_memory_equal(a->states, b->states, a->length * d * sizeof(float));
     for (int i = 0; i < config->decoder.layers; i++) {
-        assert_memory_equal(a->keys[i], b->keys[i], a->length * z * sizeof(float));
-        assert_memory_equal(a->values[i], b->values[i], a->length * d * sizeof(float));
+        const MegaSourceLayer *left = &a->layers[i], *right = &b->layers[i];
+        assert_memory_equal(left->keys, right->keys, a->length * z * sizeof(float));
+        assert_memory_equal(left->values, right->values, a->length * d * sizeof(float));
     }
 }
 

@@ -32,7 +32,7 @@ static void classify(const MegaModel *model, const MegaInput *inputs, int thread
 static MegaInput random_input(const MegaConfig *config, size_t length, Random *random)
 {
     const MegaEmbedConfig *embed = &config->embed;
-    MegaInput input = {.kind = mega_embed_input_kind(embed), .length = length};
+    MegaInput input = {.kind = mega_config_input_kind(config), .length = length};
     if (input.kind == MEGA_INPUT_TOKENS) {
         int32_t *tokens = malloc((length + 1) * sizeof *tokens);
         assert_non_null(tokens);

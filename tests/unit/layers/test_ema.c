@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/layers/ema.h"
 #include "tests/unit/reference.h"
 
 /* In a build without FFTW there is one way only. */
@@ -44,8 +45,11 @@ static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, 
     assert_true(twice && y);
     memcpy(twice, x, n * sizeof *x);
     memcpy(twice + n, x, n * sizeof *x);
-    mega_ema_run(&plan, &ema, kernels, pool, begin, count, twice, y, (float *)(void *)scratch.base,
-                 stride);
+    mega_ema_run(&plan, &ema,
+                 &(MegaEmaRun){.kernels = kernels, .pool = pool, .begin = begin,
+                               .sequences = count, .x = twice, .y = y,
+                               .scratch = (float *)(void *)scratch.base,
+                               .scratch_stride = stride});
     if (count == 2)
         assert_memory_equal(y, y + n, n * sizeof *y);
     free(twice);

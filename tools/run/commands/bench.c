@@ -377,7 +377,7 @@ static int make_input(Bench *bench, MegaError *err)
     size_t count = (size_t)bench->options->length + (size_t)bench->options->batch + 1024;
     bool ids = mega_model_input_kind(bench->model) == MEGA_INPUT_TOKENS;
     uint32_t state = 1;
-    int code = mega_session_allow(bench->session, count * sizeof(float), "the input", err);
+    int code = mega_session_check_memory(bench->session, count * sizeof(float), "the input", err);
     if (code)
         return code;
     bench->tokens = ids ? malloc(count * sizeof *bench->tokens) : NULL;

@@ -297,8 +297,8 @@ static int make_view(Picture *picture, bool decoder, int index, MegaError *err)
     *view = (View){.stack = decoder ? &model->config.decoder : &model->config.encoder,
                    .decoder = decoder, .index = index};
     snprintf(prefix, sizeof prefix, "%s.layer.%d", decoder ? "decoder" : "encoder", index);
-    view_spectrum(view, &stack->layers[index].ema);
-    int code = view_kernels(view, &stack->layers[index].ema, err);
+    view_spectrum(view, &mega_layer(stack, index)->ema);
+    int code = view_kernels(view, &mega_layer(stack, index)->ema, err);
     if (!code)
         code = view_bias(view, picture, prefix, err);
     if (!code)

@@ -8,6 +8,7 @@
 #ifndef MEGA_OBSERVE_H
 #define MEGA_OBSERVE_H
 
+#include "src/layers/mega.h"
 #include "src/model/model.h"
 
 /* "frames", "samples", "pixels", "patches", "characters" or "tokens": what the positions of the

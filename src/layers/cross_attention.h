@@ -1,0 +1,39 @@
+/*
+ * cross_attention.h - gated cross attention of a translator's decoder (MODEL.md, "Cross
+ * attention"), and where each line runs:
+ *
+ *   k = Wk enc,  v = act(Wv enc)            mega_cross_read_source, once per source
+ *   u, r, q = Wq norm(x)                    mega_cross_attend
+ *   u = sigmoid(u), r = silu(r)             attend_row
+ *   a = attention(q, k) v                   attend_row
+ *   x += u (act(Wh (a r)) - x)              mega_rows_gate
+ * A post-norm layer norms x at the end instead.
+ */
+#ifndef MEGA_CROSS_ATTENTION_H
+#define MEGA_CROSS_ATTENTION_H
+
+#include "src/layers/layer.h"
+#include "src/layers/rows.h"
+
+void mega_cross_source_layout(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
+                              MegaArena *arena);
+void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weights,
+                            const MegaEncoded *source, int index);
+
+/* One layer's cross attention over the rows of a step. */
+typedef struct MegaCrossAttention {
+    const MegaCrossWeights *weights;
+    const MegaNorm *norm;
+    const float *bias; /* the entry of j = i */
+    int index;         /* of the layer */
+    float *normed;     /* [rows][d] scratch */
+    float *projected;  /* [rows][2 d + z] scratch: u, r, q */
+    float *attended;   /* [rows][d] scratch */
+    float *scratch;    /* [threads][scratch_stride >= positions of a source] */
+    size_t scratch_stride;
+} MegaCrossAttention;
+
+void mega_cross_attend(const MegaPass *pass, const MegaStep *step, const MegaRows *rows,
+                       const MegaCrossAttention *cross);
+
+#endif

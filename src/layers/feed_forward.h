@@ -1,0 +1,28 @@
+/*
+ * feed_forward.h - the feed-forward block behind the attention of a layer (MODEL.md, "Feed-forward
+ * block").
+ *
+ *   pre-norm    x += fc2(act(fc1(norm(x))))
+ *   post-norm   x = norm(x + fc2(act(fc1(x))))
+ */
+#ifndef MEGA_FEED_FORWARD_H
+#define MEGA_FEED_FORWARD_H
+
+#include "src/layers/rows.h"
+
+typedef struct MegaFeedForward {
+    MegaNorm norm;
+    bool folded;                     /* the norm is part of fc1 */
+    MegaLinearWeights fc1;           /* d -> ffn */
+    const MegaLinearWeights *fc2;    /* ffn -> d */
+} MegaFeedForward;
+
+/* What is made of the weights once per model; memory as in fold.h. */
+void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *config,
+                              const MegaNormWeights *norm, const MegaLinearWeights *fc1,
+                              const MegaLinearWeights *fc2, MegaArena *arena);
+/* normed [rows][d] and inner [rows][ffn] are scratch. */
+void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *rows, float *normed,
+                           float *inner);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * rows.h - some rows of a layer's residual stream, and who works on them: what the parts of a layer
+ * are written for, so that they run in an encoder and in a decoder.
+ */
+#ifndef MEGA_ROWS_H
+#define MEGA_ROWS_H
+
+#include "src/kernels/linear.h"
+#include "src/layers/norm.h"
+
+/* A block of an encoder's rows is a task among many, and one thread takes it from end to end. A
+ * decoder's rows are few, and each product of them is divided between all threads by output
+ * columns. Both give the same bits. */
+typedef struct MegaRows {
+    const MegaStackConfig *config;
+    const MegaKernels *kernels;
+    MegaPool *pool; /* NULL: the calling thread alone */
+    float *x;       /* [count][d] residual stream */
+    size_t count;
+} MegaRows;
+
+/* What a sub-block sees of x: norm(x), made in `normed`, in a pre-norm stack; else x itself. */
+const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *normed);
+/* The end of a sub-block: x = norm(x) in a post-norm stack. */
+void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm);
+
+/* Linear maps of the same x, at most MEGA_MAX_LINEARS. */
+void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count);
+
+/* The end of gated attention (MODEL.md, "Gated attention"):
+ *   x += u (act(addend + Wh (a r) + bias) - x), and x = norm(x) in a post-norm stack */
+typedef struct MegaGate {
+    const float *attended; /* [rows][in]: a r */
+    const MegaLinearWeights *h;
+    const float *u; /* [rows][d], ld_u floats from row to row */
+    size_t ld_u;
+    const float *addend; /* [rows][d], or NULL */
+    size_t ld_addend;
+    const MegaNorm *norm;
+} MegaGate;
+
+void mega_rows_gate(const MegaRows *rows, const MegaGate *gate);
+
+#endif
