@@ -393,7 +393,7 @@ static void test_bombs(void **state)
     for (int i = 0; i < 1000; i++)
         mega_put_bytes(&bytes, "h\0h\1R0", 6);
     mega_put_u8(&bytes, '.');
-    expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "more than 256 MB of memory");
+    expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "more than 268.4 MB of memory");
     /* numbers and constants take no memory of their own */
     bytes.size = 2;
     mega_put_u8(&bytes, '(');
