@@ -98,7 +98,7 @@ COMMON_SRC := \
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/lines.c tools/run/text_argument.c tools/run/input.c \
+    tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/input.c \
     tools/run/predict.c tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
@@ -111,7 +111,7 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/families/detection.c tools/convert/families/classifier.c \
     tools/convert/families/vision.c tools/convert/families/sequence.c \
     tools/convert/names/names.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
-    tools/convert/metadata.c tools/convert/write.c
+    tools/convert/tokenizer_only.c tools/convert/metadata.c tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)

@@ -99,6 +99,7 @@ STAND_INS = {
     'dict.de.txt': TRANSLATOR / 'dict.de.txt',
     'codes': DATA / 'bpe/codes',
     'lm.pt': FIXTURES / 'lm_adaptive_small/checkpoint.pt',
+    'folder': {name: FIXTURES / 'hf_tokenizer' / name for name in ('vocab.json', 'merges.txt')},
     'yes.wav': SPEECH,
     'recordings': {f.name: f for f in sorted(SPEECH.parent.glob('*.wav'))},
     'meeting.flac': recording(2.5),

@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="bench classify eval explain forward generate inspect models plot score translate verify help"
+    local commands="bench classify detokenize eval explain forward generate inspect models plot score tokenize translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -30,6 +30,7 @@ _mega_run()
             --partial --ids --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
+    detokenize) options="--model --lines --special --clean-up --side --json --help" ;;
     eval)
         options="--model --root --split --limit --predictions --partial --json --no-orient
             --threads --cpu --max-memory --quiet
@@ -57,6 +58,10 @@ _mega_run()
         options="--model --text --document --eos --per-token --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
+    tokenize)
+        options="--model --text --pair --lines --no-special --max-length --truncate --stride --bytes
+            --side --json --help"
+        ;;
     translate)
         options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
             --no-repeat-ngram --text --prefix --unk-penalty --temperature --scores --alignments --json
@@ -71,6 +76,8 @@ _mega_run()
     --root) COMPREPLY=($(compgen -d -- "$current")) ;;
     --raw) COMPREPLY=($(compgen -W "s16le:16000:1 f32le:16000:1" -- "$current")) ;;
     --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
+    --side) COMPREPLY=($(compgen -W "source target" -- "$current")) ;;
+    --truncate) COMPREPLY=($(compgen -W "longest first second" -- "$current")) ;;
     --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
@@ -79,11 +86,12 @@ _mega_run()
     --split | --limit | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
+    --pair | --max-length | --stride) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
-        models,*) ;;
+        models,* | detokenize,*) ;;
         inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac
@@ -111,7 +119,7 @@ _mega_convert()
         case $current in
         -*)
             COMPREPLY=($(compgen -W "--output --config --dict --source-dict --target-dict
-                --tokenizer --source-lang --target-lang --bpe-codes --bpe-vocabulary
+                --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
                 --no-compress --max-memory --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))

@@ -1,9 +1,10 @@
 # fish completion of mega-run and mega-convert.
 
-set -l commands bench classify eval explain forward generate inspect models plot score translate verify help
+set -l commands bench classify detokenize eval explain forward generate inspect models plot score tokenize translate verify help
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -f
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a bench -d 'how fast a model runs here, and how fast it could'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a classify -d 'name what is in recordings, pictures and texts'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a detokenize -d 'the text of tokens'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a eval -d 'accuracy of a model on a list of labelled files'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a explain -d 'draw what a model looked at in an input'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a forward -d 'raw arrays in, raw arrays out'
@@ -12,6 +13,7 @@ complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a inspect -
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a models -d 'list the models that are found'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a plot -d 'draw what a model learned'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a score -d 'how probable a model finds texts'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a tokenize -d 'the tokens that a model reads of a text'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a translate -d 'text in, text out'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a verify -d 'check all checksums of a model file'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a help -d 'explain a command'
@@ -61,6 +63,13 @@ complete -c mega-run -n '__fish_seen_subcommand_from classify' -s q -l quiet -d 
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from classify' -s h -l help -d 'show this help'
 
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -s m -l model -r -F -d 'the model (the shipped language model)'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -l lines -d 'each line of standard input is a text of its own'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -l special -d 'special tokens are a part of the text'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -l clean-up -d 'leave out blanks before punctuation and English endings'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -l side -x -a 'source target' -d 'of a translator'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -l json -d 'one JSON object for each text'
+complete -c mega-run -n '__fish_seen_subcommand_from detokenize' -s h -l help -d 'show this help'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -s m -l model -r -F -d 'the model'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l root -x -a '(__fish_complete_directories)' -d 'what paths are relative to (the list\'s folder)'
 complete -c mega-run -n '__fish_seen_subcommand_from eval' -l split -x -d 'only rows whose column \'split\' is NAME'
@@ -158,6 +167,18 @@ complete -c mega-run -n '__fish_seen_subcommand_from score' -s q -l quiet -d 'no
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s v -l verbose -d 'say what model runs how and how fast'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s h -l help -d 'show this help'
 
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -s m -l model -r -F -d 'the model (the shipped language model)'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l text -x -d 'tokenize this text, whatever it looks like'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l pair -x -d 'a second text, of models that take two'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l lines -d 'each line is a text'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l no-special -d 'no special tokens around the text'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l max-length -x -d 'cut to N tokens, special ones included'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l truncate -x -a 'longest first second' -d 'which of two texts is cut'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l stride -x -d 'do not cut but print windows that overlap by N tokens'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l bytes -d 'places count bytes'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l side -x -a 'source target' -d 'of a translator'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -l json -d 'one JSON object for each text'
+complete -c mega-run -n '__fish_seen_subcommand_from tokenize' -s h -l help -d 'show this help'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -s m -l model -r -F -d 'the model (the shipped translator)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l beam -x -d 'hypotheses that are followed (5)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l nbest -x -d 'print the K best, one a line (1)'
@@ -193,6 +214,7 @@ complete -c mega-convert -l config -r -F -d 'arguments of the original as JSON, 
 complete -c mega-convert -l dict -r -F -d 'dictionary of a text model'
 complete -c mega-convert -l source-dict -r -F -d 'dictionary of the source side'
 complete -c mega-convert -l target-dict -r -F -d 'dictionary of the target side'
+complete -c mega-convert -l tokenizer-only -d 'only the tokenizer of a folder of the Hugging Face hub'
 complete -c mega-convert -l tokenizer -x -a 'space word char byte moses' -d 'of raw text: space (default), word, char, byte or moses'
 complete -c mega-convert -l source-lang -x -a 'de en' -d 'source language, for moses'
 complete -c mega-convert -l target-lang -x -a 'de en' -d 'target language, for moses'

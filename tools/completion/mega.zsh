@@ -5,6 +5,7 @@ _mega_run() {
     local -a commands=(
         'bench:how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
+        'detokenize:the text of tokens'
         'eval:accuracy of a model on a list of labelled files'
         'explain:draw what a model looked at in an input'
         'forward:raw arrays in, raw arrays out'
@@ -13,6 +14,7 @@ _mega_run() {
         'models:list the models that are found'
         'plot:draw what a model learned'
         'score:how probable a model finds texts'
+        'tokenize:the tokens that a model reads of a text'
         'translate:text in, text out'
         'verify:check all checksums of a model file'
         'help:explain a command'
@@ -71,6 +73,17 @@ _mega_run() {
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
+        ;;
+    detokenize)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
+            '--lines[each line of standard input is a text of its own]' \
+            '--special[special tokens are a part of the text]' \
+            '--clean-up[leave out blanks before punctuation and English endings]' \
+            '--side=[of a translator]:side:(source target)' \
+            '--json[one JSON object for each text]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:id: '
         ;;
     eval)
         _arguments -s \
@@ -191,6 +204,22 @@ _mega_run() {
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
+    tokenize)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
+            '--text=[tokenize this text, whatever it looks like]:text: ' \
+            '--pair=[a second text, of models that take two]:text: ' \
+            '--lines[each line is a text]' \
+            '--no-special[no special tokens around the text]' \
+            '--max-length=[cut to N tokens, special ones included]:n: ' \
+            '--truncate=[which of two texts is cut]:which:(longest first second)' \
+            '--stride=[do not cut but print windows that overlap by N tokens]:n: ' \
+            '--bytes[places count bytes]' \
+            '--side=[of a translator]:side:(source target)' \
+            '--json[one JSON object for each text]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
     translate)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped translator)]:file:_files -g "*.mega"' \
@@ -237,6 +266,7 @@ _mega_convert() {
         '--dict=[dictionary of a text model]:file:_files' \
         '--source-dict=[dictionary of the source side]:file:_files' \
         '--target-dict=[dictionary of the target side]:file:_files' \
+        '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
         '--tokenizer=[of raw text\: space (default), word, char, byte or moses]:name:(space word char byte moses)' \
         '--source-lang=[source language, for moses]:xx,:(de en)' \
         '--target-lang=[target language, for moses]:xx:(de en)' \

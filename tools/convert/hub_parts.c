@@ -252,7 +252,7 @@ static const json_t *part_value(const Hub *hub, const char *part, const char *ke
 static int refuse_value(const Hub *hub, const char *part, const char *key, const char *expected,
                         MegaError *err)
 {
-    char *value = json_dumps(part_value(hub, part, key), JSON_ENCODE_ANY);
+    char *value = json_dumps(part_value(hub, part, key), JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     mega_fail(err, MEGA_ERR_UNSUPPORTED, "%s: %s with %s %.60s is not supported; expected %s",
               hub->files[HUB_TOKENIZER].name, part, key, value ? value : "", expected);
     free(value);

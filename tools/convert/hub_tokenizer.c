@@ -50,6 +50,8 @@ static int add_special(Hub *hub, const char *name, const json_t *value, int32_t 
     const bool is_mask = strcmp(name, "mask_token") == 0;
     HubAdded added = {.flags = MEGA_ADDED_SPECIAL | (is_mask ? MEGA_ADDED_LSTRIP : 0),
                       .text = json_string_value(value)};
+    if (!is_mask && !hub->json[HUB_TOKENIZER])
+        added.flags |= MEGA_ADDED_NORMALIZED; /* as RobertaTokenizer has them */
     if (json_is_object(value)) {
         int code = hub_read_added(value, hub->files[HUB_CONFIG].name, &added, err);
         if (code)

@@ -23,11 +23,13 @@
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
 #include "tools/convert/metadata.h"
+#include "tools/convert/tokenizer_only.h"
 #include "tools/convert/write.h"
 
 static const char help[] =
     "Usage: mega-convert CHECKPOINT|MODEL.mega -o MODEL.mega [options]\n"
     "       mega-convert --list [--json] CHECKPOINT\n"
+    "       mega-convert --tokenizer-only FOLDER -o TOKENIZER.mega\n"
     "\n"
     "Converts a MEGA checkpoint of PyTorch (zip or older format, whole fairseq checkpoint, state\n"
     "dict or the image model) or safetensors. Nothing in the checkpoint is executed. A .mega file\n"
@@ -38,6 +40,8 @@ static const char help[] =
     "      --dict FILE        dictionary of a text model\n"
     "      --source-dict FILE, --target-dict FILE   those of a translator\n"
     "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses\n"
+    "      --tokenizer-only   only the tokenizer of a folder of the Hugging Face hub, for\n"
+    "                         'mega-run tokenize': tokenizer.json, or vocab.json and merges.txt\n"
     "      --source-lang XX, --target-lang XX   for moses, where the checkpoint has none\n"
     "      --bpe-codes FILE   merges of subword-nmt\n"
     "      --bpe-vocabulary FILE, --bpe-threshold N, --bpe-glossary REGEX   as subword-nmt\n"
@@ -75,7 +79,7 @@ typedef struct Options {
     long chunk_size;
     MegaWeightSet weights;
     const char *glossaries[MAX_GLOSSARIES];
-    bool list, json, force, verbose;
+    bool list, json, force, verbose, tokenizer_only;
     const char *describes; /* an option that says something of the checkpoint's model */
 } Options;
 
@@ -114,6 +118,7 @@ enum {
     OPT_SOURCE_DICT,
     OPT_TARGET_DICT,
     OPT_TOKENIZER,
+    OPT_TOKENIZER_ONLY,
     OPT_SOURCE_LANG,
     OPT_TARGET_LANG,
     OPT_BPE_CODES,
@@ -149,6 +154,7 @@ static const struct option long_options[] = {
     {"source-dict", required_argument, NULL, OPT_SOURCE_DICT},
     {"target-dict", required_argument, NULL, OPT_TARGET_DICT},
     {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
+    {"tokenizer-only", no_argument, NULL, OPT_TOKENIZER_ONLY},
     {"source-lang", required_argument, NULL, OPT_SOURCE_LANG},
     {"target-lang", required_argument, NULL, OPT_TARGET_LANG},
     {"bpe-codes", required_argument, NULL, OPT_BPE_CODES},
@@ -271,6 +277,7 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_SOURCE_DICT: meta->source_dict = value; break;
     case OPT_TARGET_DICT: meta->target_dict = value; break;
     case OPT_TOKENIZER: good = parse_tokenizer(meta, value); break;
+    case OPT_TOKENIZER_ONLY: options->tokenizer_only = true; break;
     case OPT_SOURCE_LANG: meta->source_lang = value; break;
     case OPT_TARGET_LANG: meta->target_lang = value; break;
     case OPT_BPE_CODES: meta->bpe_codes = value; break;
@@ -591,6 +598,12 @@ static int convert(const Options *options, MegaError *err)
     }
     const MegaCheckpointOptions opening = {.weights = options->weights,
                                            .max_memory = options->write.max_memory};
+    if (options->tokenizer_only) {
+        int failed = convert_tokenizer(&options->metadata, options->write.path, err);
+        if (!failed && (options->json || options->verbose))
+            failed = tell_result(options, "tokenizer folder", clock_seconds() - begun, err);
+        return failed;
+    }
     int code = check_texts(options, err);
     if (!code)
         code = mega_checkpoint_open(&checkpoint, path, &opening, err);
@@ -656,6 +669,8 @@ int main(int argc, char **argv)
         return usage_error(optind == argc ? "no checkpoint was given"
                                           : "one checkpoint at a time, please");
     options.metadata.input_path = argv[optind];
+    if (options.list && options.tokenizer_only)
+        return usage_error("--list or --tokenizer-only, not both");
     if (!options.list && !options.write.path)
         return usage_error("no output was given: -o MODEL.mega");
     if (!options.list && !options.force && access(options.write.path, F_OK) == 0) {

@@ -29,6 +29,7 @@ typedef struct Command {
 static const Command commands[] = {
     {"bench", command_bench, "how fast a model runs here, and how fast it could"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
+    {"detokenize", command_detokenize, "the text of tokens"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
     {"explain", command_explain, "draw what a model looked at in an input"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
@@ -37,6 +38,7 @@ static const Command commands[] = {
     {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
+    {"tokenize", command_tokenize, "the tokens that a model reads of a text"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},
 };

@@ -12,6 +12,7 @@
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
 int command_bench(int argc, char **argv);
 int command_classify(int argc, char **argv);
+int command_detokenize(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_forward(int argc, char **argv);
@@ -20,6 +21,7 @@ int command_inspect(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
+int command_tokenize(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
 

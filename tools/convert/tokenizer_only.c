@@ -1,0 +1,61 @@
+/*
+ * tokenizer_only.c - see tokenizer_only.h.
+ */
+#include "tools/convert/tokenizer_only.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/mega/mega_file.h"
+#include "tools/common/terminal.h"
+#include "tools/convert/hub_tokenizer.h"
+
+static void warn(const char *sentence)
+{
+    print_diagnostic("mega-convert", "warning: %s", sentence);
+}
+
+static int set_provenance(MegaMeta *meta, const MetadataOptions *options, MegaError *err)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {
+        {"general.task", "tokenize"},
+        {"general.family", "tokenizer"},
+        {"general.name", options->name},
+        {"general.license", options->license},
+        {"general.source", options->source},
+        {"general.source_format", "tokenizer folder"},
+        {"general.converter", "mega-convert " MEGA_VERSION},
+    };
+    int code = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
+        if (texts[i].value)
+            code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
+    return mega_meta_set_result(code, "general", err);
+}
+
+int convert_tokenizer(const MetadataOptions *options, const char *output, MegaError *err)
+{
+    struct stat info;
+    MegaWriter *writer = NULL;
+    MegaMeta *meta = mega_meta_new();
+    int code = meta ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer");
+    if (!code && (stat(options->input_path, &info) != 0 || !S_ISDIR(info.st_mode)))
+        code = mega_fail(err, MEGA_ERR_INPUT,
+                         "%s is not a folder; --tokenizer-only takes a folder with tokenizer.json, "
+                         "or vocab.json and merges.txt",
+                         options->input_path);
+    if (!code)
+        code = set_provenance(meta, options, err);
+    if (!code)
+        code = hub_tokenizer_import(meta, options->input_path, options->quiet ? NULL : warn, err);
+    if (!code)
+        code = mega_writer_new(&writer, output, meta, NULL, 0, false, err);
+    if (!code)
+        code = mega_writer_finish(writer, err);
+    mega_writer_free(writer);
+    mega_meta_free(meta);
+    return code;
+}

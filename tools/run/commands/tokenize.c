@@ -1,0 +1,329 @@
+/*
+ * tokenize.c - mega-run tokenize: a text to the tokens that a model reads, with their places.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/base/input_stream.h"
+#include "tools/run/command_line.h"
+#include "tools/run/lines.h"
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/tokenizer_file.h"
+
+static const char help[] =
+    "Usage: mega-run tokenize [-m MODEL] [FILE | TEXT]...\n"
+    "\n"
+    "Prints the tokens that a model reads of a text: number, token, and where it begins and ends\n"
+    "in the text, in characters, separated by TABs. Special tokens around the text are printed,\n"
+    "too. Each file, text in quotes or standard input (-) is one text, byte for byte. The model "
+    "is\n"
+    "any that takes texts, or a file of mega-convert --tokenizer-only.\n"
+    "\n"
+    "  -m, --model FILE       the model (the shipped language model)\n"
+    "      --text TEXT        tokenize TEXT, whatever it looks like\n"
+    "      --pair TEXT        a second text, of models that take two\n"
+    "      --lines            each line is a text; an empty line is printed between two of them\n"
+    "      --no-special       no special tokens around the text\n"
+    "      --max-length N     cut to N tokens, special ones included\n"
+    "      --truncate WHICH   of two texts: longest (default), first or second is cut\n"
+    "      --stride N         do not cut but print windows that overlap by N tokens\n"
+    "      --bytes            places count bytes\n"
+    "      --side SIDE        of a translator: source (default) or target\n"
+    "      --json             one JSON object for each text\n"
+    "  -h, --help             show this help\n"
+    "\n"
+    "Exit status: 0 all texts were tokenized, 1 one was not, 2 wrong usage.\n";
+
+typedef struct Options {
+    const char *model, *text, *pair;
+    bool lines, bytes, json;
+    MegaCodecSide side;
+    int max_length, stride; /* stride -1: no windows */
+    MegaEncodeOptions encode;
+} Options;
+
+typedef struct Tokenize {
+    const Options *options;
+    TokenizerFile tokenizer;
+    MegaTokens tokens; /* of one window */
+    bool any;          /* something was printed */
+    int status;
+} Tokenize;
+
+static int take_truncation(const CommandOption *option, const char *value, MegaError *err)
+{
+    static const char *const names[] = {"longest", "first", "second"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(names[i], value) == 0) {
+            *(MegaTruncation *)option->out = (MegaTruncation)i;
+            return 0;
+        }
+    return refuse_value(option, value, err, "longest, first or second");
+}
+
+/* ---- Places in bytes ------------------------------------------------------------------------ */
+
+/* A place in a text: bytes and characters before it. */
+typedef struct Cursor {
+    const char *text;
+    size_t size, byte;
+    uint32_t character;
+} Cursor;
+
+/* The byte where a character begins; characters are asked for more or less in order. */
+static size_t byte_of(Cursor *cursor, uint32_t character)
+{
+    if (character < cursor->character)
+        cursor->byte = cursor->character = 0;
+    for (; cursor->character < character && cursor->byte < cursor->size; cursor->character++) {
+        const size_t length =
+            mega_utf8_decode(cursor->text + cursor->byte, cursor->size - cursor->byte, NULL);
+        cursor->byte += length ? length : 1;
+    }
+    return cursor->byte;
+}
+
+/* Turns places of characters into places of bytes. */
+static void count_bytes(MegaTokens *tokens, const MegaTexts *texts)
+{
+    Cursor starts[2] = {{.text = texts->first, .size = texts->first_size},
+                        {.text = texts->second, .size = texts->second_size}};
+    Cursor ends[2] = {starts[0], starts[1]};
+    for (size_t i = 0; i < tokens->count; i++) {
+        MegaToken *token = &tokens->data[i];
+        if (token->sequence < 0)
+            continue;
+        token->start = (uint32_t)byte_of(&starts[token->sequence], token->start);
+        token->end = (uint32_t)byte_of(&ends[token->sequence], token->end);
+    }
+}
+
+/* ---- Printing ------------------------------------------------------------------------------- */
+
+static const char *symbol_of(const Tokenize *t, int32_t id)
+{
+    const char *symbol = mega_vocab_symbol(mega_codec_vocab(t->tokenizer.codec), id);
+    return symbol ? symbol : "";
+}
+
+/* A token on one line: control characters, which would begin another one, as \uXXXX. */
+static void print_symbol(const char *symbol)
+{
+    uint32_t code;
+    for (size_t left = strlen(symbol), length; left > 0; symbol += length, left -= length) {
+        length = mega_utf8_decode(symbol, left, &code);
+        if (length && mega_utf8_is_control(code))
+            printf("\\u%04" PRIx32, code);
+        else
+            fwrite(symbol, 1, length ? length : 1, stdout);
+        length = length ? length : 1;
+    }
+}
+
+static void print_lines(const Tokenize *t)
+{
+    const bool places = mega_codec_has_places(t->tokenizer.codec);
+    for (size_t i = 0; i < t->tokens.count; i++) {
+        const MegaToken *token = &t->tokens.data[i];
+        printf("%" PRId32 "\t", token->id);
+        print_symbol(symbol_of(t, token->id));
+        if (places)
+            printf("\t%" PRIu32 "\t%" PRIu32, token->start, token->end);
+        putchar('\n');
+    }
+}
+
+/* Written as it comes: a text of millions of tokens would take gigabytes as JSON in memory. */
+static void print_json(const Tokenize *t, const MegaTokenized *tokenized, size_t window)
+{
+    const MegaTokens *tokens = &t->tokens;
+    printf("{\"input_ids\":[");
+    for (size_t i = 0; i < tokens->count; i++)
+        printf("%s%" PRId32, i ? "," : "", tokens->data[i].id);
+    printf("],\"tokens\":[");
+    for (size_t i = 0; i < tokens->count; i++) {
+        json_t *symbol = json_text(symbol_of(t, tokens->data[i].id));
+        if (i)
+            putchar(',');
+        json_dumpf(symbol, stdout, JSON_ENCODE_ANY);
+        json_decref(symbol);
+    }
+    const bool places = mega_codec_has_places(t->tokenizer.codec);
+    printf("],\"offset_mapping\":%s", places ? "[" : "null");
+    for (size_t i = 0; places && i < tokens->count; i++)
+        printf("%s[%" PRIu32 ",%" PRIu32 "]", i ? "," : "", tokens->data[i].start,
+               tokens->data[i].end);
+    if (places)
+        putchar(']');
+    if (mega_codec_has_types(t->tokenizer.codec)) {
+        printf(",\"token_type_ids\":[");
+        for (size_t i = 0; i < tokens->count; i++)
+            printf("%s%d", i ? "," : "", tokens->data[i].type);
+        putchar(']');
+    }
+    if (tokenized->windows > 1)
+        printf(",\"window\":%zu", window);
+    puts("}");
+}
+
+static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
+{
+    const Options *options = t->options;
+    const MegaTexts texts = {.first = text ? text : "",
+                             .first_size = size,
+                             .second = options->pair && *options->pair ? options->pair : NULL,
+                             .second_size = options->pair ? strlen(options->pair) : 0};
+    MegaTokenized tokenized;
+    int code =
+        mega_codec_encode_texts(t->tokenizer.codec, &texts, &options->encode, &tokenized, err);
+    for (size_t i = 0; !code && i < tokenized.windows; i++) {
+        t->tokens.count = 0;
+        code = mega_tokenized_window(&tokenized, i, &t->tokens, err);
+        if (!code && options->bytes)
+            count_bytes(&t->tokens, &texts);
+        if (code)
+            break;
+        if (options->json) {
+            print_json(t, &tokenized, i);
+        } else {
+            if (t->any)
+                putchar('\n');
+            print_lines(t);
+        }
+        t->any = true;
+    }
+    mega_tokenized_free(&tokenized);
+    return code;
+}
+
+/* ---- Texts ---------------------------------------------------------------------------------- */
+
+/* Reports why a text failed. line 0: it is a whole file. */
+static void report_failure(Tokenize *t, const char *name, size_t line, const MegaError *err)
+{
+    t->status = 1;
+    if (line)
+        report("%s, line %zu: %s", name, line, err->text);
+    else
+        report("%s: %s", name, err->text);
+    if (!t->options->json)
+        return;
+    json_t *object = json_pack("{s:o}", "input", json_text(name));
+    if (line)
+        json_object_set_new(object, "line", json_integer((json_int_t)line));
+    json_object_set_new(object, "error", json_error(err));
+    print_json_line(object);
+}
+
+static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
+{
+    const MegaTextRules rules = mega_codec_text_rules(mega_file_meta(t->tokenizer.file),
+                                                      t->tokenizer.side, false, "lines of text");
+    LineReader lines;
+    int code = line_reader_begin(&lines, paths, count, &rules, err), more = 0;
+    lines.arguments = ARGUMENTS_MAY_BE_TEXTS;
+    while (!code && (more = line_reader_next(&lines, err)) > 0) {
+        MegaError failure = {0};
+        if (tokenize(t, lines.text, lines.size, &failure))
+            report_failure(t, lines.name, lines.number, &failure);
+        fflush(stdout);
+    }
+    line_reader_end(&lines);
+    return code ? code : more;
+}
+
+/* One text: an argument that is one, or a whole file as it is. */
+static void tokenize_argument(Tokenize *t, const char *argument, bool literal)
+{
+    MegaBuffer text = {0};
+    MegaError err = {0};
+    bool is_text = literal;
+    int code = literal ? 0 : is_text_argument(argument, &is_text, &err);
+    if (!code && !is_text) {
+        tell_of_terminal(argument);
+        code = mega_source_read(&text, argument, "a text", MEGA_TEXT_MAX_SIZE, &err);
+    }
+    if (code) {
+        report("%s", err.text);
+        t->status = 1;
+        return;
+    }
+    if (is_text)
+        code = tokenize(t, argument, strlen(argument), &err);
+    else
+        code = tokenize(t, (const char *)text.data, text.size, &err);
+    if (code)
+        report_failure(t, is_text ? "the text" : mega_source_name(argument), 0, &err);
+    mega_buffer_free(&text);
+}
+
+static int run(const Options *options, char **inputs, int count)
+{
+    Tokenize t = {.options = options};
+    MegaError err = {0};
+    int code = tokenizer_file_open(&t.tokenizer, options->model, options->side, &err);
+    if (!code && options->text)
+        tokenize_argument(&t, options->text, true);
+    else if (!code && options->lines)
+        code = tokenize_lines(&t, inputs, count, &err);
+    else if (!code && count == 0)
+        tokenize_argument(&t, "-", false);
+    for (int i = 0; !code && !options->lines && i < count; i++)
+        tokenize_argument(&t, inputs[i], false);
+    if (code) {
+        report("%s", err.text);
+        t.status = 1;
+    }
+    mega_tokens_free(&t.tokens);
+    tokenizer_file_close(&t.tokenizer);
+    return finish_output(t.status);
+}
+
+int command_tokenize(int argc, char **argv)
+{
+    Options options = {.stride = -1};
+    MegaEncodeOptions *encode = &options.encode;
+    const CommandOption table[] = {MODEL_OPTION(&options.model),
+                                   {.name = "text", .take = take_text, .out = &options.text},
+                                   {.name = "pair", .take = take_text, .out = &options.pair},
+                                   {.name = "lines", .take = take_flag, .out = &options.lines},
+                                   {.name = "no-special",
+                                    .also = "no-special-tokens",
+                                    .take = take_flag,
+                                    .out = &encode->no_special},
+                                   {.name = "max-length",
+                                    .take = take_int,
+                                    .out = &options.max_length,
+                                    .least = 1,
+                                    .most = MEGA_TEXT_MAX_SIZE},
+                                   {.name = "truncate",
+                                    .also = "truncation",
+                                    .take = take_truncation,
+                                    .out = &encode->truncation},
+                                   {.name = "stride",
+                                    .take = take_int,
+                                    .out = &options.stride,
+                                    .least = 0,
+                                    .most = MEGA_TEXT_MAX_SIZE},
+                                   {.name = "bytes", .take = take_flag, .out = &options.bytes},
+                                   {.name = "side", .take = take_side, .out = &options.side},
+                                   JSON_OPTION(&options.json),
+                                   INPUT_OPTIONS,
+                                   {0}};
+    int inputs, status;
+    if (!read_command_line(&(CommandSyntax){"tokenize", help, table}, argc, argv, &inputs, &status))
+        return status;
+    if (options.text && (inputs || options.lines))
+        return usage_error("tokenize", "--text or %s, not both", inputs ? "files" : "--lines");
+    if (options.pair && (options.lines || inputs > 1))
+        return usage_error("tokenize", "--pair goes with one text");
+    if (options.stride >= 0 && !options.max_length)
+        return usage_error("tokenize", "--stride goes with --max-length");
+    encode->max_length = (size_t)options.max_length;
+    encode->windows = options.stride >= 0;
+    encode->stride = encode->windows ? (size_t)options.stride : 0;
+    return run(&options, argv + 1, inputs);
+}
