@@ -577,6 +577,32 @@ static void test_fixture_values(void **state)
     }
 }
 
+/* What opening and reading take is told, and opening keeps within a limit. */
+static void test_memory(void **state)
+{
+    const char *path = "tests/fixtures/unit_statedict/model_state.pt";
+    MegaCheckpoint *checkpoint = open_good(path), *again;
+    const uint64_t memory = mega_checkpoint_memory(checkpoint);
+    MegaError err = {0};
+    (void)state;
+    for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
+        const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
+        const uint64_t bytes = mega_checkpoint_reading(checkpoint, tensor);
+        assert_true(bytes >= 8 * tensor->elements); /* as they are in the file, and as floats */
+        assert_true(bytes <= tensor->storage_size + 4 * tensor->elements);
+    }
+    assert_true(memory > 1000 && memory < 1000000);
+    mega_checkpoint_close(checkpoint);
+    assert_int_equal(mega_checkpoint_open(&again, path,
+                                          &(MegaCheckpointOptions){.max_memory = memory}, &err),
+                     0);
+    mega_checkpoint_close(again);
+    assert_int_equal(mega_checkpoint_open(&again, path,
+                                          &(MegaCheckpointOptions){.max_memory = memory / 4}, &err),
+                     MEGA_ERR_LIMIT);
+    assert_null(again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,7 +614,7 @@ int main(void)
         cmocka_unit_test(test_odd_safetensors), cmocka_unit_test(test_header_bombs),
         cmocka_unit_test(test_truncated),       cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_checksum),        cmocka_unit_test(test_all_fixtures),
-        cmocka_unit_test(test_fixture_values),
+        cmocka_unit_test(test_fixture_values),  cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_temporary, remove_temporary);
 }
