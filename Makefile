@@ -41,17 +41,24 @@ OWN_CFLAGS := $(CFLAGS) $(if $(filter 0,$(WITH_OPENBLAS)),-DMEGA_WITH_OPENBLAS=0
     $(if $(filter 0,$(WITH_FFTW)),-DMEGA_WITH_FFTW=0)
 ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -iquote . \
     $(WARN) $(SAN) $(OWN_CFLAGS)
-LIB_LIBS   := $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
-TOOL_LIBS  := -ljansson -lsndfile -lmpg123 -lsamplerate -ljpeg -lpcre2-8 $(LIB_LIBS)
+LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
+MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
+TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
 
 # ---- Sources, in the order of the data flow; tests/directions.py says which room may use which
 
-# formats: bytes outside <-> values inside. Those that libmega needs to open a model ...
+# formats: bytes outside <-> values inside. Those that libmega needs to open a model, and to make
+# answers of raw text, samples and pixels ...
+BASE_SRC := src/base/utf8.c formats/base/bytes.c formats/base/sniff.c formats/base/input_stream.c
 LIB_SRC := \
-    src/base/error.c src/base/utf8.c \
-    formats/base/bytes.c formats/base/sniff.c \
+    src/base/error.c $(BASE_SRC) \
     formats/tensor/quantize.c formats/tensor/dtype.c formats/tensor/panels.c \
-    formats/mega/meta.c formats/mega/read.c formats/mega/data.c
+    formats/mega/meta.c formats/mega/read.c formats/mega/data.c \
+    formats/media/pcm.c formats/media/image_operations.c \
+    formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
+    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c \
+    formats/text/unicode_classes.c formats/text/added_tokens.c formats/text/tokens.c \
+    formats/text/byte_bpe_merges.c formats/text/byte_bpe.c formats/text/tokenizer.c
 
 # ... the engine ...
 LIB_SRC += \
@@ -66,30 +73,30 @@ LIB_SRC += \
     src/layers/mega.c src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
-    src/decode/search.c src/decode/sample.c
+    src/decode/search.c src/decode/sample.c \
+    src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c src/pipeline/input.c \
+    src/pipeline/pipeline.c src/pipeline/classify.c src/pipeline/embed.c \
+    src/pipeline/translate.c src/pipeline/generate.c src/pipeline/score.c
 
-# ... and what only the tools need: inputs of all kinds, other programs' checkpoints, the writer.
-FORMATS_SRC := \
-    formats/base/input_stream.c formats/base/atomic_file.c \
+# ... libmega-media, which opens files of sound and pictures ...
+MEDIA_SRC := \
     formats/media/audio_parts.c formats/media/audio_chunks.c formats/media/audio_flac.c \
     formats/media/audio_ogg.c formats/media/audio_mpeg.c formats/media/audio_rarer.c \
     formats/media/audio.c \
     formats/media/image_exif.c formats/media/image_png.c formats/media/image_jpeg.c \
-    formats/media/image_bmp.c formats/media/image.c formats/media/image_operations.c \
-    formats/media/npy.c \
-    formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
-    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c \
-    formats/text/unicode_classes.c formats/text/added_tokens.c formats/text/tokens.c \
-    formats/text/byte_bpe_merges.c formats/text/byte_bpe.c formats/text/tokenizer.c \
-    src/pipeline/preprocess.c \
+    formats/media/image_bmp.c formats/media/image.c \
+    formats/media/media.c
+
+# ... and what only the tools need: files that they write, arrays, other programs' checkpoints.
+FORMATS_SRC := \
+    formats/base/atomic_file.c formats/media/npy.c formats/mega/write.c \
     formats/checkpoint/zip.c formats/checkpoint/pickle_globals.c \
     formats/checkpoint/pickle_values.c formats/checkpoint/pickle_calls.c \
     formats/checkpoint/pickle.c formats/checkpoint/torch_beside.c \
     formats/checkpoint/torch_args.c formats/checkpoint/torch_module.c \
     formats/checkpoint/torch_state.c formats/checkpoint/torch_zip.c \
     formats/checkpoint/torch_legacy.c formats/checkpoint/safetensors.c \
-    formats/checkpoint/checkpoint.c \
-    formats/mega/write.c
+    formats/checkpoint/checkpoint.c
 
 COMMON_SRC := \
     tools/common/progress.c tools/common/memory.c tools/common/json.c \
@@ -98,8 +105,8 @@ COMMON_SRC := \
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/input.c \
-    tools/run/predict.c tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
+    tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c \
+    tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
     tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
@@ -149,7 +156,10 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
     coverage coverage-programs install-test
-all: $(BINARIES) $(BUILD)/libmega.a $(BUILD)/libmega.so
+LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
+# What programs of this tree are linked with; each may use those behind it.
+OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
+all: $(BINARIES) $(LIBRARIES:%=$(BUILD)/%)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -174,23 +184,31 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/switches | $(BUILD)/headers-found
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # An archive whose list of sources has changed is made anew: hence the Makefile among what it needs.
-$(BUILD)/libmega.a: $(LIB_OBJ) $(BUILD)/switches Makefile
-	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
-
-$(BUILD)/libformats.a: $(call obj,$(FORMATS_SRC)) Makefile
-	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+define ARCHIVE
+$(BUILD)/$(1).a: $(call obj,$(2)) $(BUILD)/switches Makefile
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+$(eval $(call ARCHIVE,libmega,$(LIB_SRC)))
+$(eval $(call ARCHIVE,libmega-media,$(MEDIA_SRC)))
+$(eval $(call ARCHIVE,libformats,$(FORMATS_SRC)))
 
 $(BUILD)/libmega.so: $(LIB_OBJ) $(BUILD)/switches
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $(filter %.o,$^) $(LIB_LIBS)
 
-$(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
+# It has the few files of libmega that it needs once more, hidden, and the public functions of it.
+$(BUILD)/libmega-media.so: $(call obj,$(MEDIA_SRC) $(BASE_SRC) formats/media/pcm.c \
+        formats/media/image_operations.c) $(BUILD)/libmega.so
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega-media.so.0 -o $@ $^ \
+	    $(MEDIA_LIBS)
+
+$(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(OWN_LIBS)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
 
-$(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(OWN_LIBS)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
@@ -207,7 +225,18 @@ Cflags: -I$${includedir}
 Libs: -L$${libdir} -lmega
 Libs.private: $(LIB_LIBS)
 endef
-export PKG_CONFIG
+define PKG_CONFIG_MEDIA
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+
+Name: mega-media
+Description: opens files of sound and pictures for mega
+Version: $(VERSION)
+Requires: mega
+Libs: -L$${libdir} -lmega-media
+Libs.private: $(MEDIA_LIBS)
+endef
+export PKG_CONFIG PKG_CONFIG_MEDIA
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
@@ -222,7 +251,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
 
 # ---- Oracles: programs that tests/oracles/*.py compare with others -------------------------------------
 
-$(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/oracles/%: $(BUILD)/obj/tests/oracles/%.o $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
@@ -242,13 +271,13 @@ $(BUILD)/libfuzz.a: $(FUZZ_SUPPORT) Makefile
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o \
-        $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+        $(BUILD)/libfuzz.a $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o \
-        $(BUILD)/libfuzz.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+        $(BUILD)/libfuzz.a $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
@@ -267,7 +296,7 @@ fuzz:
 	BUILD=$(BUILD)/libfuzzer tests/fuzz/run $(SECONDS) $(FUZZ)
 
 $(BUILD)/fuzz/dump_models: $(BUILD)/obj/tests/fuzz/dump_models.o $(BUILD)/libfuzz.a \
-        $(BUILD)/libformats.a $(BUILD)/libmega.a
+        $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
@@ -288,7 +317,7 @@ $(BUILD)/tests/test_going_on: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=
 
 # Tests lie in folders named as the rooms that they test, their programs in one.
 $(foreach source,$(UNIT_SRC),$(eval $(BUILD)/tests/$(basename $(notdir $(source))): $(call obj,$(source))))
-$(BUILD)/tests/%: $(BUILD)/libsupport.a $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/tests/%: $(BUILD)/libsupport.a $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(TOOL_LIBS)
@@ -302,7 +331,7 @@ $(BUILD)/counted/%.o: formats/%.c
 	$(Q)$(CC) $(ALL_CFLAGS) -finstrument-functions -D_GNU_SOURCE= -include tests/unit/count_steps.h \
 	    -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_growth: $(COUNTED_OBJ) $(BUILD)/libformats.a $(BUILD)/libmega.a
+$(BUILD)/tests/test_growth: $(COUNTED_OBJ) $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(TOOL_LIBS)
@@ -341,7 +370,7 @@ second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 completion: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tools/completion/test
 
-examples: $(BUILD)/libmega.so $(BUILD)/mega-run
+examples: $(BUILD)/libmega-media.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
 # what a newcomer meets: missing packages, short lines, installation and removal
@@ -399,11 +428,13 @@ install: all
 	    $(datadir)/mega
 	install -m 755 $(BINARIES) $(bindir)
 	install -m 644 src/mega.h $(includedir)
-	install -m 644 $(BUILD)/libmega.a $(libdir)
-	install -m 755 $(BUILD)/libmega.so $(libdir)/libmega.so.$(VERSION)
-	ln -sf libmega.so.$(VERSION) $(libdir)/libmega.so.0
-	ln -sf libmega.so.0 $(libdir)/libmega.so
+	@for l in libmega libmega-media; do \
+	    install -m 644 $(BUILD)/$$l.a $(libdir) && \
+	    install -m 755 $(BUILD)/$$l.so $(libdir)/$$l.so.$(VERSION) && \
+	    ln -sf $$l.so.$(VERSION) $(libdir)/$$l.so.0 && \
+	    ln -sf $$l.so.0 $(libdir)/$$l.so || exit 1; done
 	@echo "$$PKG_CONFIG" > $(libdir)/pkgconfig/mega.pc
+	@echo "$$PKG_CONFIG_MEDIA" > $(libdir)/pkgconfig/mega-media.pc
 	install -m 644 man/*.1 $(datadir)/man/man1
 	install -m 644 man/*.5 $(datadir)/man/man5
 	install -m 644 man/mega.schema.json $(MODELS) $(datadir)/mega
@@ -417,9 +448,10 @@ install: all
 
 # Removes what install puts there, and the folders that were made for it alone.
 uninstall:
-	rm -f $(COMMANDS:%=$(bindir)/%) $(includedir)/mega.h $(libdir)/libmega.a \
-	    $(libdir)/libmega.so $(libdir)/libmega.so.0 $(libdir)/libmega.so.$(VERSION) \
-	    $(libdir)/pkgconfig/mega.pc $(patsubst man/%,$(datadir)/man/man1/%,$(wildcard man/*.1)) \
+	rm -f $(COMMANDS:%=$(bindir)/%) $(includedir)/mega.h \
+	    $(foreach l,$(LIBRARIES),$(libdir)/$(l)) \
+	    $(foreach l,$(filter %.so,$(LIBRARIES)),$(libdir)/$(l).0 $(libdir)/$(l).$(VERSION)) \
+	    $(libdir)/pkgconfig/mega.pc $(libdir)/pkgconfig/mega-media.pc $(patsubst man/%,$(datadir)/man/man1/%,$(wildcard man/*.1)) \
 	    $(patsubst man/%,$(datadir)/man/man5/%,$(wildcard man/*.5)) \
 	    $(datadir)/mega/mega.schema.json $(addprefix $(datadir)/mega/,$(notdir $(MODELS))) \
 	    $(foreach c,$(COMMANDS),$(call completion,$(c)))

@@ -2,7 +2,12 @@
  * mega.h - the public interface of libmega, an inference engine for MEGA sequence models
  * ("Moving Average Equipped Gated Attention", arXiv 2209.10655).
  *
- * Three objects, in the order in which they are made:
+ * Most programs need two objects:
+ *
+ *   MegaModel     what a .mega file holds
+ *   MegaPipeline  sound, pictures or text in; labels, translations, texts, scores or embeddings out
+ *
+ * Below the pipeline, which is made of them, are three, in the order in which they are made:
  *
  *   MegaModel    weights and configuration, read from a .mega file. Immutable after loading; any
  *                number of threads and sessions may share one. Free it after its sessions.
@@ -43,6 +48,7 @@ extern "C" {
 #define MEGA_API
 #define MEGA_PRINTF(fmt, args)
 #endif
+#define MEGA_MEDIA_API MEGA_API /* a function of libmega-media */
 
 #define MEGA_VERSION "0.1.0"
 
@@ -252,6 +258,8 @@ typedef struct MegaHypothesis {
     float *attention; /* [length][source length] of the last layer, or NULL */
     size_t length;
     double score;
+    char *text; /* of text_size bytes and a NUL, from mega_pipeline_translate; else NULL */
+    size_t text_size;
 } MegaHypothesis;
 
 /* What the search found for one source, best first: up to `beam` hypotheses. */
@@ -259,6 +267,7 @@ typedef struct MegaTranslation {
     MegaHypothesis *hypotheses; /* [count] */
     int count;
     size_t source_length;
+    int32_t *source; /* [source_length] token ids, from mega_pipeline_translate; else NULL */
 } MegaTranslation;
 
 /* Translates `count` sources together; each gets the result that it gets alone. out [count] is
@@ -297,6 +306,289 @@ MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
 /* Draws from logits [vocab], or log-probabilities; <pad> and what is no number are never drawn. -1:
  * the logits leave nothing to draw, as those of a damaged model. */
 MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
+
+/* ---- Pipelines: raw input to answer ----------------------------------------------------------- */
+
+/*
+ * A pipeline owns a session and what stands in a model file beside the weights: its tokenizer and
+ * its preprocessing. It takes sound, pictures and text as they come and gives labels, translations,
+ * texts, scores or embeddings. One pipeline serves one calling thread; any number of them may share
+ * a model. After an error it takes the next input as if nothing had been.
+ *
+ *       MegaPipeline *pipeline = NULL;
+ *       MegaClassification heard = {0};
+ *       MegaRaw sound = {.kind = MEGA_RAW_PCM, .data = samples, .size = bytes,
+ *                        .pcm = {MEGA_PCM_S16LE, 44100, 2}};
+ *       if (mega_pipeline_new(&pipeline, model, NULL, &err) ||
+ *           mega_pipeline_classify(pipeline, &sound, 1, &heard, &err))
+ *           fprintf(stderr, "%s\n", err.text);
+ *       else
+ *           puts(mega_model_label(model, heard.order[0]));
+ *       mega_classification_free(&heard);
+ *       mega_pipeline_free(pipeline);
+ */
+typedef struct MegaPipeline MegaPipeline;
+
+typedef enum MegaPcmFormat {
+    MEGA_PCM_U8,
+    MEGA_PCM_S16LE,
+    MEGA_PCM_S16BE,
+    MEGA_PCM_S24LE,
+    MEGA_PCM_S32LE,
+    MEGA_PCM_F32LE, /* in [-1, 1] */
+} MegaPcmFormat;
+
+/* How samples lie in bytes: frames of one sample a channel, one frame after the other. */
+typedef struct MegaPcm {
+    MegaPcmFormat format;
+    int rate;     /* Hz, 100 to 1000000; it is converted to the model's */
+    int channels; /* 1 to 64; they are mixed to their mean */
+} MegaPcm;
+
+typedef enum MegaRawKind {
+    MEGA_RAW_TEXT,   /* UTF-8; the two texts of a pair may be one, with a TAB between them */
+    MEGA_RAW_PCM,    /* samples as `pcm` says */
+    MEGA_RAW_PIXELS, /* 8 bits each, [height][width][channels] */
+    MEGA_RAW_PATH,   /* a file of any of these, "-": standard input. A text is read by the library
+                        itself, sound and pictures by MegaPipelineOptions.media */
+} MegaRawKind;
+
+/* An input as a program has it. It is only read, and not needed after the call. */
+typedef struct MegaRaw {
+    MegaRawKind kind;
+    const void *data; /* text, samples, pixels, or a path that ends in NUL */
+    size_t size;      /* bytes of data; 0 for a path */
+    MegaPcm pcm;
+    int width, height, channels; /* of pixels; channels 1: gray, 3: RGB */
+    const char *name;            /* begins messages about the input; NULL: "the text", ... */
+} MegaRaw;
+
+typedef struct MegaMedia MegaMedia;
+
+/* Zero is a good value for every field. */
+typedef struct MegaPipelineOptions {
+    MegaSessionOptions session; /* max_memory holds for the samples or pixels of an input, too */
+    const MegaMedia *media;     /* opens files of sound and pictures: mega_media(); NULL: a path to
+                                   one is an error */
+    void (*warn)(void *context, const char *sentence); /* of inputs that are taken although something
+                                                          is wrong with them; or NULL */
+    void *warn_context;
+    bool ids;              /* a text holds decimal token ids, used as they are */
+    bool pre_tokenized;    /* a text is tokenised already; BPE is still applied */
+    const MegaPcm *raw;    /* sound in files has no header but is this; or NULL */
+    bool partial;          /* take what is there of a recording that is cut short, with a warning */
+    bool keep_orientation; /* pictures as they lie in their files, whatever their Exif data say */
+    double window, hop;    /* seconds: sound in windows, for mega_pipeline_next; window 0: one clip
+                              of a recording, hop 0: as window */
+    bool scan;             /* without a window: what is longer than the model's clip comes in windows
+                              of a clip, a quarter of it apart */
+    int chunk;             /* of decoders, as in MegaDecoderOptions */
+} MegaPipelineOptions;
+
+/* options may be NULL. MEGA_ERR_MODEL: the file says too little of its inputs. */
+MEGA_API int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
+                               const MegaPipelineOptions *options, MegaError *err);
+MEGA_API void mega_pipeline_free(MegaPipeline *pipeline);
+/* The session that it owns, for a tap and for calls that take token ids or samples of the model's
+ * own. */
+MEGA_API MegaSession *mega_pipeline_session(MegaPipeline *pipeline);
+
+/* ---- Labels */
+
+typedef struct MegaClassification {
+    float *probabilities; /* [count], by class */
+    int *order;           /* [count]: the classes, the most probable one first */
+    int count;
+    double start, end;       /* of sound: where it lies in the recording, in seconds */
+    bool is_cut;             /* the recording is longer; this is its first clip */
+    bool is_scanned;         /* one window of several, by MegaPipelineOptions.scan */
+    double reading, running; /* seconds that it took to read and prepare the input, and to run it */
+} MegaClassification;
+
+/* inputs: one, or both of a pair model. Of a long recording the first clip is looked at. */
+MEGA_API int mega_pipeline_classify(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
+                                    MegaClassification *out, MegaError *err);
+/* The same for what may have several windows: begin, then next until it returns 0. 1: *out holds a
+ * window, to be freed; negative: an error, with which the input is over. Sound on a pipe is answered
+ * as it arrives. The inputs must stay as they are until the end. */
+MEGA_API int mega_pipeline_begin(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
+                                 MegaError *err);
+MEGA_API int mega_pipeline_next(MegaPipeline *pipeline, MegaClassification *out, MegaError *err);
+MEGA_API void mega_classification_free(MegaClassification *classification);
+/* Seconds of the model's clips; 0: they have any length, or it does not take sound. */
+MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
+/* Seconds of the recording whose clip is_cut, read to its end for it; 0: that is not known, as of a
+ * pipe. */
+MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
+
+/* ---- Texts */
+
+/* Bytes with a NUL behind them; UTF-8, except from a vocabulary of bytes. */
+typedef struct MegaText {
+    char *data;
+    size_t size;
+} MegaText;
+
+MEGA_API void mega_text_free(MegaText *text);
+
+/* Translates `count` texts together; each gets the result that it gets alone. Hypotheses have their
+ * text. out [count] is filled and each of it freed with mega_translation_free; an empty text has no
+ * hypothesis. errors [count]: a text that cannot be translated has its error there and does not
+ * stop the others. Returns 0, or the first error. options may be NULL. */
+MEGA_API int mega_pipeline_translate(MegaPipeline *pipeline, const MegaRaw *texts, int count,
+                                     const MegaSearchOptions *options, MegaTranslation *out,
+                                     MegaError *errors);
+
+typedef enum MegaFinish {
+    MEGA_FINISH_END,     /* </s> */
+    MEGA_FINISH_STOP,    /* one of the stops */
+    MEGA_FINISH_LENGTH,  /* max_tokens, or the model has no position left */
+    MEGA_FINISH_REFUSED, /* the sink wants no more */
+} MegaFinish;
+
+/* Sees a text while it is made: a token, and the bytes that are certain by now: they hold whole
+ * characters, and nothing that may become a stop. token -1: the prompt was read, nothing is made
+ * yet. Returns whether to go on. */
+typedef bool (*MegaTextSink)(void *context, int sample, int32_t token, const char *bytes,
+                             size_t size);
+
+/* Start from mega_generate_defaults, which gives the values that stand first. */
+typedef struct MegaGenerateOptions {
+    MegaSamplingOptions sampling; /* sample i is drawn with seed + i */
+    int max_tokens;               /* 256 */
+    int samples;                  /* 1: texts that are made side by side */
+    bool ignore_eos;              /* does not end at </s> */
+    const char *const *stops;     /* [stop_count]: the text ends before the first of them */
+    int stop_count;
+    MegaTextSink sink; /* or NULL */
+    void *context;
+} MegaGenerateOptions;
+
+MEGA_API MegaGenerateOptions mega_generate_defaults(void);
+
+typedef struct MegaGeneration {
+    MegaText text;
+    int32_t *tokens; /* [count], with the final </s> */
+    size_t count;
+    MegaFinish finish;
+} MegaGeneration;
+
+/* Goes on with a text. prompt NULL, or an empty text: begins a line. out: [options->samples], each
+ * to be freed with mega_generation_free, or NULL if a sink sees all: memory does not grow with the
+ * text then. */
+MEGA_API int mega_pipeline_generate(MegaPipeline *pipeline, const MegaRaw *prompt,
+                                    const MegaGenerateOptions *options, MegaGeneration *out,
+                                    MegaError *err);
+MEGA_API void mega_generation_free(MegaGeneration *generation);
+
+/* ---- Scores and embeddings */
+
+typedef struct MegaScoreOptions {
+    bool eos; /* </s> at the end of a language model's text is scored, too */
+    void (*progress)(void *context, size_t done); /* tokens so far; or NULL */
+    void *context;
+} MegaScoreOptions;
+
+typedef struct MegaScore {
+    int32_t *tokens;         /* [count] */
+    float *logprobs;         /* [count] natural logarithms of their probabilities */
+    size_t count;
+    double logprob;          /* the sum */
+    size_t characters, bytes; /* of the text that was scored */
+} MegaScore;
+
+/* How probable a text is, from </s> on. A translator's text is "source<TAB>target", and the target
+ * with its final </s> is scored. options may be NULL. */
+MEGA_API int mega_pipeline_score(MegaPipeline *pipeline, const MegaRaw *text,
+                                 const MegaScoreOptions *options, MegaScore *out, MegaError *err);
+MEGA_API void mega_score_free(MegaScore *score);
+/* Makes what scoring needs now, and not with the first text, so that want of memory shows early. */
+MEGA_API int mega_pipeline_prepare_score(MegaPipeline *pipeline, MegaError *err);
+
+typedef enum MegaVectorKind {
+    MEGA_VECTOR_OWN,  /* a classifier's own, what its head sees; else the mean */
+    MEGA_VECTOR_MEAN, /* of the last layer's states, after the final norm, over all positions */
+} MegaVectorKind;
+
+typedef struct MegaEmbedding {
+    float *values; /* [width] */
+    int width;
+    size_t positions; /* that the input became */
+} MegaEmbedding;
+
+/* The vector that a model makes of one input: the encoder's, or a language model's. */
+MEGA_API int mega_pipeline_embed(MegaPipeline *pipeline, const MegaRaw *input, MegaVectorKind kind,
+                                 MegaEmbedding *out, MegaError *err);
+MEGA_API void mega_embedding_free(MegaEmbedding *embedding);
+
+/* ---- Tokens */
+
+typedef enum MegaSide {
+    MEGA_SIDE_INPUT,  /* what a classifier reads, and a translator's source */
+    MEGA_SIDE_OUTPUT, /* a translator's target; the only side of a language model */
+} MegaSide;
+
+typedef struct MegaIds {
+    int32_t *ids; /* [count] */
+    size_t count;
+} MegaIds;
+
+/* Ids of a text as the model reads it, with what it has at its ends: a classifier's <CLS>, </s>
+ * behind a source, </s> before a language model's text. */
+MEGA_API int mega_pipeline_tokenize(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
+                                    MegaIds *out, MegaError *err);
+MEGA_API void mega_ids_free(MegaIds *tokens);
+/* The text of ids; <s>, <pad> and </s> are left out. */
+MEGA_API int mega_pipeline_detokenize(const MegaPipeline *pipeline, MegaSide side,
+                                      const int32_t *ids, size_t count, MegaText *out,
+                                      MegaError *err);
+/* A symbol of the vocabulary; NULL: the model has none, or the id is not in it. */
+MEGA_API const char *mega_pipeline_symbol(const MegaPipeline *pipeline, MegaSide side, int32_t id);
+
+/* ---- Files of sound and pictures: libmega-media ---------------------------------------------- */
+
+/* An opened recording. */
+typedef struct MegaAudio MegaAudio;
+
+typedef struct MegaAudioOptions {
+    int rate;           /* of the samples that are given out, Hz */
+    const MegaPcm *pcm; /* NULL: a file with a header */
+    bool partial;       /* take what is there of a recording that is cut short */
+} MegaAudioOptions;
+
+typedef struct MegaImageOptions {
+    bool keep_orientation; /* pixels as they lie in the file, whatever its Exif data say */
+    uint64_t max_memory;   /* bytes of the file and of all that is made of it; 0: no limit */
+} MegaImageOptions;
+
+typedef struct MegaImage {
+    int width, height;
+    int channels;        /* 1 gray, 3 RGB */
+    uint8_t *pixels;     /* [height][width][channels], by malloc */
+    uint64_t max_memory; /* of the options; what is done to the picture later keeps to it, too */
+} MegaImage;
+
+/* What opens files of sound and pictures for pipelines. libmega has none of it, so that a program
+ * which brings its own samples and pixels needs no decoder; mega_media() is one, and a program may
+ * fill in another. */
+struct MegaMedia {
+    /* Whether a recording seems to begin in the first bytes of a file. */
+    bool (*is_sound)(const void *bytes, size_t size);
+    int (*open_sound)(MegaAudio **out, const char *path, const MegaAudioOptions *options,
+                      MegaError *err);
+    /* The next mono samples in [-1, 1): at least one and at most capacity; *count 0 at the end. */
+    int (*read_sound)(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
+                      MegaError *err);
+    /* Of a recording that is cut short, a sentence on that, else NULL. */
+    const char *(*sound_cut)(const MegaAudio *audio);
+    void (*close_sound)(MegaAudio *audio);
+    int (*open_picture)(MegaImage *out, const char *path, const MegaImageOptions *options,
+                        MegaError *err);
+};
+
+/* The one function of libmega-media, which is linked only by who calls it (-lmega-media): WAV, FLAC,
+ * Ogg, MP3, AIFF, AU and more by libsndfile and libmpg123, PNG, JPEG and BMP. */
+MEGA_MEDIA_API const MegaMedia *mega_media(void);
 
 /* ---- Looking inside ------------------------------------------------------------------------- */
 

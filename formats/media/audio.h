@@ -4,9 +4,7 @@
  * Reads what libsndfile reads (wav, flac, ogg, aiff, au, ...), mp3 and headerless PCM, from a path
  * or from "-", standard input. A recording ends where its samples end, whatever its header says,
  * and recordings behind one another are read as one; tags, zeros and junk before and behind the
- * sound are left out. Channels are mixed to their mean, the rate is converted by libsamplerate
- * without delay: n frames at rate a become round(n * b / a) samples at rate b, but at least one.
- * When the rates agree nothing is filtered, and 16-bit samples become exactly value / 32768.
+ * sound are left out. Channels are mixed and the rate is converted by pcm.h.
  *
  * Memory does not grow with the length of a recording, except that a compressed or wav stream on a
  * pipe is first read whole, up to MEGA_SOURCE_MAX_PIPE bytes. Headerless PCM is never held back:
@@ -17,39 +15,10 @@
 
 #include "src/mega.h"
 
-#define MEGA_AUDIO_MAX_CHANNELS 64
-#define MEGA_AUDIO_MIN_RATE 100     /* Hz */
-#define MEGA_AUDIO_MAX_RATE 1000000 /* Hz */
-#define MEGA_AUDIO_MAX_HOURS 24     /* of one file; headerless PCM may run for ever */
-
-typedef enum MegaPcmFormat {
-    MEGA_PCM_U8,
-    MEGA_PCM_S16LE,
-    MEGA_PCM_S16BE,
-    MEGA_PCM_S24LE,
-    MEGA_PCM_S32LE,
-    MEGA_PCM_F32LE,
-} MegaPcmFormat;
-
-/* Headerless PCM: interleaved channels. */
-typedef struct MegaPcm {
-    MegaPcmFormat format;
-    int rate, channels;
-} MegaPcm;
-
-/* Parses "s16le:16000:1", format:rate:channels. */
-int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
-
-typedef struct MegaAudio MegaAudio;
+#define MEGA_AUDIO_MAX_HOURS 24 /* of one file; headerless PCM may run for ever */
 
 /* True if a recording seems to begin in these first bytes of a file, behind tags, zeros or junk. */
 bool mega_audio_recognize(const void *bytes, size_t size);
-
-typedef struct MegaAudioOptions {
-    int rate;           /* of the samples that mega_audio_read gives, Hz */
-    const MegaPcm *pcm; /* NULL: a file with a header */
-    bool partial;       /* take what is there of a recording that is cut short */
-} MegaAudioOptions;
 
 /* A recording that is cut short, of whatever format, is an error here, unless partial is set. */
 int mega_audio_open(MegaAudio **out, const char *path, const MegaAudioOptions *options,
@@ -65,9 +34,5 @@ int mega_audio_read(MegaAudio *audio, float *samples, size_t capacity, size_t *c
 /* "PATH ends after 12.3 s, in the middle of ..." where a recording is cut short and partial was
  * set, else NULL. */
 const char *mega_audio_cut(const MegaAudio *audio);
-
-/* Of the recording itself, for messages; of its first part, if it changes. */
-int mega_audio_source_rate(const MegaAudio *audio);
-int mega_audio_source_channels(const MegaAudio *audio);
 
 #endif

@@ -13,12 +13,6 @@
 #include "formats/base/sniff.h"
 #include "formats/media/image_file.h"
 
-void mega_image_free(MegaImage *image)
-{
-    free(image->pixels);
-    *image = (MegaImage){0};
-}
-
 /* ---- For the decoders ----------------------------------------------------------------------- */
 
 int mega_image_truncated(const MegaImageFile *file, const char *kind, const char *missing,

@@ -18,18 +18,6 @@
 #define MEGA_IMAGE_MAX_SIDE 65536
 #define MEGA_IMAGE_MAX_FILE (1u << 29) /* bytes */
 
-typedef struct MegaImageOptions {
-    bool keep_orientation; /* pixels as they lie in the file, whatever its Exif data say */
-    uint64_t max_memory;   /* bytes of the file and of all that is made of it; 0: no limit */
-} MegaImageOptions;
-
-typedef struct MegaImage {
-    int width, height;
-    int channels;        /* 1 gray, 3 RGB */
-    uint8_t *pixels;     /* [height][width][channels]; mega_image_free */
-    uint64_t max_memory; /* of the options; the operations below keep to it, too */
-} MegaImage;
-
 /* path may be "-", options NULL for the defaults. Channels are those of the file;
  * mega_image_convert gives those of a model. A picture that would take more than max_memory is
  * MEGA_ERR_LIMIT before it is decoded. */

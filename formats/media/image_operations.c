@@ -13,6 +13,12 @@
 
 /* ---- Operations ----------------------------------------------------------------------------- */
 
+void mega_image_free(MegaImage *image)
+{
+    free(image->pixels);
+    *image = (MegaImage){0};
+}
+
 static size_t bytes_of(int width, int height, int channels)
 {
     return (size_t)width * (size_t)height * (size_t)channels;

@@ -84,6 +84,13 @@ int mega_text_check_head(const void *head, size_t size, const char *name,
                      rules->what, kind.advice ? "; " : "", kind.advice ? kind.advice : "");
 }
 
+void mega_text_limit(MegaTextRules *rules, uint64_t left)
+{
+    const uint64_t most = left / (1 + sizeof(int32_t));
+    if (most < rules->limit)
+        rules->limit = most ? most : 1;
+}
+
 /* ---- Whole texts ---------------------------------------------------------------------------- */
 
 static size_t line_size(const uint8_t *text, size_t size, bool keep_cr)

@@ -36,6 +36,10 @@ typedef struct MegaTextFlaw {
     uint8_t value;
 } MegaTextFlaw;
 
+/* Lowers the limit of a text to what `left` bytes of memory have room for, UINT64_MAX being any:
+ * every byte may become a token id, and stays until then. */
+void mega_text_limit(MegaTextRules *rules, uint64_t left);
+
 /* Reads all of a path ("-": standard input): without the mark, and with LF as the only line end.
  * flaw may be NULL. Free *out also after an error. */
 int mega_text_read(MegaBuffer *out, const char *path, const MegaTextRules *rules,

@@ -604,7 +604,9 @@ void mega_translation_free(MegaTranslation *translation)
         free(translation->hypotheses[i].tokens);
         free(translation->hypotheses[i].scores);
         free(translation->hypotheses[i].attention);
+        free(translation->hypotheses[i].text);
     }
     free(translation->hypotheses);
+    free(translation->source);
     *translation = (MegaTranslation){0};
 }

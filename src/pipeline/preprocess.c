@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "formats/media/audio.h"
+#include "formats/media/pcm.h"
 
 #define MAX_CLIP (1 << 26) /* samples: 70 minutes at 16 kHz */
 #define MAX_SCALE 1e9      /* of a mean or standard deviation */

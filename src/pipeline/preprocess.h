@@ -14,7 +14,7 @@
 
 /* audio.sample_rate, audio.mean, audio.std, audio.length; spec section 9 */
 typedef struct MegaAudioFeatures {
-    int sample_rate; /* Hz */
+    int sample_rate;  /* Hz */
     double mean, std; /* of samples in [-1, 1) */
     int64_t
         length; /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */

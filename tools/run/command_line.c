@@ -15,7 +15,7 @@
 #include "src/kernels/kernels.h"
 #include "tools/common/memory.h"
 #include "tools/common/suggest.h"
-#include "tools/run/input.h"
+#include "formats/media/pcm.h"
 #include "tools/run/options.h"
 
 #define MOST_OPTIONS 64 /* of a command */
@@ -157,10 +157,8 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
 
 int take_raw(const CommandOption *option, const char *value, MegaError *err)
 {
-    InputOptions *out = option->out;
     MegaError inner = {0};
-    out->has_raw = true;
-    if (mega_pcm_parse(&out->raw, value, &inner))
+    if (mega_pcm_parse(option->out, value, &inner))
         return mega_fail(err, inner.code, "--raw: %s", inner.text);
     return 0;
 }

@@ -45,7 +45,7 @@ int take_input(const CommandOption *option, const char *value, MegaError *err);
 int take_cpu(const CommandOption *option, const char *value, MegaError *err);
 int take_size(const CommandOption *option, const char *value, MegaError *err);
 
-/* --raw into an InputOptions. */
+/* --raw into a MegaPcm, whose rate is 0 without it. */
 int take_raw(const CommandOption *option, const char *value, MegaError *err);
 
 /* For custom take functions: "'VALUE' is not a valid value for --NAME; it takes EXPECTED". */

@@ -180,7 +180,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
                                                 false, "lines of text");
     size_t total = count_lines(list, 1, &rules);
     if (!code) {
-        limit_text(&rules, mega_session_left(pairs.session));
+        mega_text_limit(&rules, mega_session_left(pairs.session));
         code = line_reader_begin(&reader, list, 1, &rules, err);
     }
     progress_begin(&progress, total, "lines", options->quiet || total == 0);

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include "formats/base/bytes.h"
+#include "formats/base/input_stream.h"
 #include "formats/mega/mega_file.h"
+#include "src/model/model.h"
 #include "tools/common/suggest.h"
 
 #define SUFFIX ".mega"
@@ -34,23 +36,23 @@ static const struct {
     const char *key; /* metadata of a model for that kind */
     const char *name;
 } kinds[] = {
-    [INPUT_UNKNOWN] = {NULL, "inputs"},
-    [INPUT_AUDIO] = {"audio.sample_rate", "sound"},
-    [INPUT_IMAGE] = {"image.width", "pictures"},
-    [INPUT_TEXT] = {"text.unit", "texts"},
+    [MEGA_CONTENT_UNKNOWN] = {NULL, "inputs"},
+    [MEGA_CONTENT_SOUND] = {"audio.sample_rate", "sound"},
+    [MEGA_CONTENT_PICTURE] = {"image.width", "pictures"},
+    [MEGA_CONTENT_TEXT] = {"text.unit", "texts"},
 };
 
-const char *kind_name(InputKind kind)
+const char *kind_name(MegaContentKind kind)
 {
     return kinds[kind].name;
 }
 
 /* ---- What a file is ------------------------------------------------------------------------- */
 
-static InputKind kind_of_meta(const MegaMeta *meta)
+static MegaContentKind kind_of_meta(const MegaMeta *meta)
 {
-    InputKind kind = INPUT_TEXT;
-    while (kind != INPUT_UNKNOWN && !mega_meta_find(meta, kinds[kind].key))
+    MegaContentKind kind = MEGA_CONTENT_TEXT;
+    while (kind != MEGA_CONTENT_UNKNOWN && !mega_meta_find(meta, kinds[kind].key))
         kind--;
     return kind;
 }
@@ -252,7 +254,7 @@ void model_list_free(ModelList *list)
 /* ---- Choosing ------------------------------------------------------------------------------- */
 
 /* The first one for a task; NULL: there is none. */
-static const FoundModel *choose(const ModelList *list, MegaTask task, InputKind kind)
+static const FoundModel *choose(const ModelList *list, MegaTask task, MegaContentKind kind)
 {
     for (size_t i = 0; i < list->count; i++)
         if (list->models[i].task == task && list->models[i].kind == kind)
@@ -260,11 +262,11 @@ static const FoundModel *choose(const ModelList *list, MegaTask task, InputKind 
     return NULL;
 }
 
-int find_model(char **path, MegaTask task, InputKind kind, MegaError *err)
+int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
 {
     ModelList list;
     *path = NULL;
-    if (kind == INPUT_UNKNOWN)
+    if (kind == MEGA_CONTENT_UNKNOWN)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "no model can be chosen, since the kind of the input is not known; name a "
                          "model with -m");
@@ -327,7 +329,7 @@ int named_model(char **path, const char *given, MegaError *err)
     return code;
 }
 
-int open_model(MegaModel **model, char **path, const char *given, MegaTask task, InputKind kind,
+int open_model(MegaModel **model, char **path, const char *given, MegaTask task, MegaContentKind kind,
                uint64_t max_memory, MegaError *err)
 {
     const MegaModelOptions options = {.max_memory = max_memory};
@@ -335,13 +337,13 @@ int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
     return code ? code : mega_model_open_with(model, *path, &options, err);
 }
 
-InputKind model_kind(const MegaModel *model)
+MegaContentKind model_kind(const MegaModel *model)
 {
     return mega_model_task(model) == MEGA_TASK_CLASSIFY ? kind_of_meta(mega_model_meta(model))
-                                                        : INPUT_TEXT;
+                                                        : MEGA_CONTENT_TEXT;
 }
 
-void advise_classifier(InputKind kind, MegaError *err)
+void advise_classifier(MegaContentKind kind, MegaError *err)
 {
     ModelList list = {0};
     const FoundModel *other =
@@ -354,7 +356,7 @@ void advise_classifier(InputKind kind, MegaError *err)
 }
 
 int fail_wrong_model(const MegaModel *model, const char *path, const char *purpose, MegaTask task,
-                     InputKind kind, MegaError *err)
+                     MegaContentKind kind, MegaError *err)
 {
     static const char *const does[] = {
         [MEGA_TASK_CLASSIFY] = "classifies",
@@ -371,4 +373,36 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
     free(name);
     model_list_free(&list);
     return code;
+}
+
+/* ---- Inputs --------------------------------------------------------------------------------- */
+
+MegaContentKind content_of_path(const char *path)
+{
+    return mega_content_of_path(path, mega_media());
+}
+
+int fail_unknown_content(const char *path, MegaError *err)
+{
+    static const char expected[] = "expected a recording, a picture or a text";
+    const char *name = mega_source_name(path);
+    uint8_t byte;
+    size_t got = 0;
+    struct stat info;
+    int code = mega_source_peek(path, &byte, 1, &got, err);
+    if (code)
+        return code;
+    const MegaContent content = mega_content_read(path, mega_media());
+    if (content.unread)
+        return mega_content_fail_unread(&content, name, err);
+    if (content.name)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; %s%s%s", name, content.name, expected,
+                         content.advice ? "; " : "", content.advice ? content.advice : "");
+    const bool device = stat(path, &info) == 0 && S_ISCHR(info.st_mode);
+    if (!got && !device)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; %s", name, expected);
+    return mega_fail(err, MEGA_ERR_INPUT,
+                     "%s: no model can be chosen, since the kind of the input is not known; name a "
+                     "model with -m",
+                     name);
 }

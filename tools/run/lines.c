@@ -112,13 +112,6 @@ static int open_next(LineReader *reader, MegaError *err)
     return mega_text_check_head(reader->block, reader->filled, reader->name, &reader->rules, err);
 }
 
-void limit_text(MegaTextRules *rules, uint64_t left)
-{
-    const uint64_t most = left / (1 + sizeof(int32_t));
-    if (most < rules->limit)
-        rules->limit = most ? most : 1;
-}
-
 /* ---- Lines ---------------------------------------------------------------------------------- */
 
 /* Appends bytes of the block to the line, and NUL. */
@@ -176,8 +169,9 @@ static int take_line(LineReader *reader, MegaError *err)
     }
 }
 
-void report_warning(const char *sentence)
+void report_warning(void *context, const char *sentence)
 {
+    (void)context;
     report("warning: %s", sentence);
 }
 
@@ -187,7 +181,7 @@ void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRule
     if (!flaw->line)
         return;
     mega_text_fail_flaw(flaw, name, rules, &err);
-    report_warning(err.text);
+    report_warning(NULL, err.text);
 }
 
 /* Checks a line, warns of it, and takes byte order marks off. */

@@ -38,10 +38,6 @@ typedef struct LineReader {
 /* No paths: standard input. rules->what is what is expected: "lines of text". */
 int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
                       MegaError *err);
-/* Lowers the limit of a text to what `left` bytes of memory have room for, UINT64_MAX being any:
- * every byte may become a token id, and stays until then. */
-void limit_text(MegaTextRules *rules, uint64_t left);
-
 /* 1: *reader holds a line; 0: no more; < 0: an error, which a line longer than rules.limit (0:
  * MEGA_TEXT_MAX_SIZE bytes) is, too. Warns of the first flaw of a file that is to be repaired. */
 int line_reader_next(LineReader *reader, MegaError *err);
@@ -49,8 +45,8 @@ void line_reader_end(LineReader *reader);
 /* How many lines the files have, for a progress bar; 0 when one of them cannot be read twice. */
 size_t count_lines(char **paths, int count, const MegaTextRules *rules);
 
-/* "mega-run: warning: SENTENCE" on standard error. */
-void report_warning(const char *sentence);
+/* "mega-run: warning: SENTENCE" on standard error; as MegaPipelineOptions.warn. */
+void report_warning(void *context, const char *sentence);
 /* Tells on standard error what is not UTF-8 in a text that was read, if anything. */
 void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules);
 

@@ -17,7 +17,7 @@
 #include "tools/common/suggest.h"
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
-#include "tools/run/input.h"
+#include "tools/run/find_model.h"
 #include "tools/run/options.h"
 
 typedef struct Command {
@@ -106,15 +106,15 @@ static bool can_be_classified(const char *path)
         return true;
     if (access(path, F_OK) != 0)
         return false;
-    const InputKind kind = input_sniff(path);
-    return kind == INPUT_AUDIO || kind == INPUT_IMAGE || is_folder(path);
+    const MegaContentKind kind = content_of_path(path);
+    return kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE || is_folder(path);
 }
 
 /* What can be done with a file that is there, but is neither. */
 static int suggest_for_file(const char *path)
 {
     MegaError err = {0};
-    if (input_sniff(path) == INPUT_TEXT) {
+    if (content_of_path(path) == MEGA_CONTENT_TEXT) {
         report("%s is a text. What should become of it?", path);
         fprintf(stderr,
                 "  mega-run translate %1$s\n"
@@ -125,7 +125,7 @@ static int suggest_for_file(const char *path)
                 path);
         return 2;
     }
-    input_fail_unknown(path, &err);
+    fail_unknown_content(path, &err);
     report("%s", err.text);
     const size_t length = strlen(path);
     if (length > 5 && strcmp(path + length - 5, ".mega") == 0)

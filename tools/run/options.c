@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
 #include "tools/common/terminal.h"
 #include "tools/run/command_line.h"
@@ -23,6 +24,15 @@ void report(const char *format, ...)
     put_message(format, args);
     fputc('\n', stderr);
     va_end(args);
+}
+
+void report_cut(const char *path, double end, double length, double clip, const char *way)
+{
+    char whole[40] = "";
+    if (length > 0)
+        snprintf(whole, sizeof whole, " of %.2f", length);
+    report("%s: looked at the first %.2f%s s; %s %g looks at all of it", mega_source_name(path),
+           end, whole, way, clip);
 }
 
 int usage_error(const char *command, const char *format, ...)

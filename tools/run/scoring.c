@@ -39,11 +39,11 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     char *path = NULL;
     double begun = clock_seconds();
     *scorer = (Scorer){.ids = options->ids, .pre_tokenized = options->pre_tokenized};
-    int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
+    int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE, MEGA_CONTENT_TEXT,
                           options->session.max_memory, err);
     if (!code && mega_model_task(scorer->model) == MEGA_TASK_CLASSIFY)
         code = fail_wrong_model(scorer->model, path, "to score texts", MEGA_TASK_GENERATE,
-                                INPUT_TEXT, err);
+                                MEGA_CONTENT_TEXT, err);
     if (!code)
         code = mega_session_new(&scorer->session, scorer->model, &options->session, err);
     if (!code)
@@ -69,7 +69,7 @@ MegaTextRules scorer_rules(const Scorer *scorer, const char *what)
 {
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(scorer->model), MEGA_CODEC_TARGET,
                                                 scorer->ids, what);
-    limit_text(&rules, mega_session_left(scorer->session));
+    mega_text_limit(&rules, mega_session_left(scorer->session));
     return rules;
 }
 

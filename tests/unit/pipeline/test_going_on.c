@@ -16,7 +16,7 @@
 #include "formats/mega/mega_file.h"
 #include "formats/text/tokenizer.h"
 #include "src/encode/session.h"
-#include "tools/run/input.h"
+#include "src/pipeline/input.h"
 
 /* ---- Allocations that fail ------------------------------------------------------------------ */
 
@@ -73,7 +73,7 @@ typedef struct World {
     MegaMeta *meta;
     MegaWriter *writer;
     MegaCodec *codec;
-    InputReader *reader;
+    MegaInputReader *reader;
     float logits[MOST_LOGITS];
     uint64_t digest;
 } World;
@@ -105,7 +105,7 @@ static void end_world(World *world)
     mega_session_free(world->session);
     mega_model_free(world->model);
     mega_codec_free(world->codec);
-    input_reader_free(world->reader);
+    mega_input_reader_free(world->reader);
     mega_writer_free(world->writer);
     mega_meta_free(world->meta);
 }
@@ -442,15 +442,15 @@ static int codec_call(World *world, int number, MegaError *err)
 
 static int reader_call(World *world, int number, MegaError *err)
 {
-    Input input = {0};
+    MegaPrepared input = {0};
     if (number == 0)
-        return input_reader_new(&world->reader, world->model, &(InputOptions){.ids = true}, err);
-    int code = input_reader_begin(world->reader, path, NULL, err); /* an error ends a path */
+        return mega_input_reader_new(&world->reader, world->model, &(MegaPipelineOptions){.ids = true}, err);
+    int code = mega_input_reader_open(world->reader, path, NULL, err); /* an error ends a path */
     if (!code)
-        code = input_reader_next(world->reader, &input, err);
+        code = mega_input_reader_next(world->reader, &input, err);
     if (code > 0)
         digest(world, input.views[0].tokens, input.views[0].length * sizeof(int32_t));
-    input_free(&input);
+    mega_prepared_free(&input);
     return code > 0 ? 0 : code;
 }
 

@@ -13,7 +13,7 @@
 
 #include "formats/mega/mega_file.h"
 #include "src/encode/session.h"
-#include "tools/run/predict.h"
+#include "src/pipeline/input.h"
 
 static char path[] = "/tmp/mega-test-XXXXXX";
 
@@ -206,7 +206,7 @@ static void inputs_count(void **state)
     MegaConfig config = wide_config(MEGA_TASK_CLASSIFY);
     MegaModel *model = random_model(&config, &random);
     MegaInput view = tokens_of(300);
-    Input input = {.views = {view}, .count = 1};
+    MegaPrepared input = {.views = {view}, .count = 1};
     MegaSession *session;
     MegaError err = {0};
     float *probabilities = malloc((size_t)mega_model_class_count(model) * sizeof *probabilities);
@@ -214,21 +214,21 @@ static void inputs_count(void **state)
     MegaSessionOptions options = {.threads = 1, .max_memory = mega_model_memory(model) + 40000000};
     assert_non_null(probabilities);
     assert_int_equal(mega_session_new(&session, model, &options, &err), 0);
-    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err), 0);
+    assert_int_equal(mega_prepared_run(&input, session, probabilities, &err), 0);
     const uint64_t left = mega_session_left(session);
     assert_true(left > 0 && left < 40000000);
     input.memory = left + 1;
-    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err),
+    assert_int_equal(mega_prepared_run(&input, session, probabilities, &err),
                      MEGA_ERR_LIMIT);
-    assert_non_null(strstr(err.text, "a text: the input needs "));
+    assert_non_null(strstr(err.text, "the input needs "));
     input.memory = left;
-    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err), 0);
+    assert_int_equal(mega_prepared_run(&input, session, probabilities, &err), 0);
     assert_int_equal(mega_session_left(session), left);
     assert_int_equal(mega_session_count(session, 0, left, "an array", &err), 0);
     assert_int_equal(mega_session_left(session), 0);
     MegaInput longer = tokens_of(3000); /* for which the session would have to grow */
-    input = (Input){.views = {longer}, .count = 1};
-    assert_int_equal(predict(probabilities, session, model, &input, "a text", &err),
+    input = (MegaPrepared){.views = {longer}, .count = 1};
+    assert_int_equal(mega_prepared_run(&input, session, probabilities, &err),
                      MEGA_ERR_LIMIT);
     free((void *)longer.tokens);
     free((void *)view.tokens);

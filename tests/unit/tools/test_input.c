@@ -1,5 +1,5 @@
 /*
- * test_input.c - from a path to what a model is fed (tools/run/input.h), and choosing a model by
+ * test_input.c - from a path to what a model is fed (src/pipeline/input.h), and choosing a model by
  * the kind of input (tools/run/find_model.h).
  */
 #include "tests/unit/support.h"
@@ -15,7 +15,7 @@
 #include "formats/text/vocab.h"
 #include "src/pipeline/preprocess.h"
 #include "tools/run/find_model.h"
-#include "tools/run/input.h"
+#include "src/pipeline/input.h"
 
 #define RATE 1000
 
@@ -115,27 +115,29 @@ static MegaModel *text_model(bool pair)
     return model;
 }
 
-static InputReader *new_reader(const MegaModel *model, const InputOptions *options)
+static MegaInputReader *new_reader(const MegaModel *model, const MegaPipelineOptions *options)
 {
     MegaError err = {0};
-    InputReader *reader = NULL;
-    if (input_reader_new(&reader, model, options, &err))
+    MegaInputReader *reader = NULL;
+    MegaPipelineOptions with_media = *options;
+    with_media.media = mega_media();
+    if (mega_input_reader_new(&reader, model, &with_media, &err))
         fail_msg("%s", err.text);
     return reader;
 }
 
 /* Expects that reading path (and second) fails with a sentence that contains text. */
-static void assert_refused(InputReader *reader, const char *second, int code, const char *text)
+static void assert_refused(MegaInputReader *reader, const char *second, int code, const char *text)
 {
     MegaError err = {0};
-    Input input;
-    int got = input_reader_begin(reader, path, second, &err);
+    MegaPrepared input;
+    int got = mega_input_reader_open(reader, path, second, &err);
     if (!got)
-        got = input_reader_next(reader, &input, &err);
+        got = mega_input_reader_next(reader, &input, &err);
     assert_int_equal(got, code);
     if (!strstr(err.text, text))
         fail_msg("\"%s\" does not say \"%s\"", err.text, text);
-    assert_int_equal(input_reader_next(reader, &input, &err), 0);
+    assert_int_equal(mega_input_reader_next(reader, &input, &err), 0);
 }
 
 /* ---- Audio ---------------------------------------------------------------------------------- */
@@ -145,7 +147,7 @@ static float normalised(size_t number)
     return ((float)number / 32768.0f - 0.25f) / (float)(0.5 + 1e-5);
 }
 
-static void assert_clip(const Input *input, size_t first, size_t used, size_t length)
+static void assert_clip(const MegaPrepared *input, size_t first, size_t used, size_t length)
 {
     assert_int_equal(input->count, 1);
     assert_int_equal(input->views[0].kind, MEGA_INPUT_SAMPLES);
@@ -166,17 +168,17 @@ static void test_clip_is_padded_cut_or_whole(void **state)
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         MegaModel *model = audio_model((int64_t)cases[i].model);
-        InputReader *reader = new_reader(model, &(InputOptions){0});
-        Input input;
+        MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
+        MegaPrepared input;
         write_ramp(path, cases[i].recorded);
         for (int again = 0; again < 2; again++) { /* a reader takes any number of paths */
-            assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-            assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+            assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+            assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
             assert_clip(&input, 0, cases[i].used, cases[i].length);
-            input_free(&input);
-            assert_int_equal(input_reader_next(reader, &input, NULL), 0);
+            mega_prepared_free(&input);
+            assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
         }
-        input_reader_free(reader);
+        mega_input_reader_free(reader);
         mega_model_free(model);
     }
 }
@@ -201,26 +203,26 @@ static void test_long_recordings(void **state)
     MegaModel *model = audio_model(100);
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        InputReader *reader = new_reader(model, &(InputOptions){.scan = cases[i].scan});
+        MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){.scan = cases[i].scan});
         const bool scanned = cases[i].clips[1][1] > 0;
-        Input input;
+        MegaPrepared input;
         write_ramp(path, cases[i].recorded);
         for (int again = 0; again < 2; again++) {
-            assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
+            assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
             for (size_t c = 0; cases[i].clips[c][1]; c++) {
-                assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+                assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
                 assert_clip(&input, cases[i].clips[c][0], cases[i].clips[c][1], 100);
                 assert_int_equal(input.is_cut, cases[i].is_cut);
                 assert_int_equal(input.scanned, scanned);
-                input_free(&input);
+                mega_prepared_free(&input);
             }
             if (cases[i].is_cut)
-                assert_true(fabs(input_reader_length(reader) -
+                assert_true(fabs(mega_input_reader_length(reader) -
                                  (double)cases[i].recorded / RATE) < 1e-9);
-            assert_int_equal(input_reader_next(reader, &input, NULL), 0);
+            assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
         }
-        assert_true(fabs(input_reader_clip(reader) - 0.1) < 1e-9);
-        input_reader_free(reader);
+        assert_true(fabs(mega_input_reader_clip(reader) - 0.1) < 1e-9);
+        mega_input_reader_free(reader);
     }
     mega_model_free(model);
 }
@@ -239,16 +241,16 @@ static void test_clips_within_memory(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaModel *model = audio_model(cases[i].length);
-        InputReader *reader = new_reader(model, &(InputOptions){.max_memory = cases[i].limit});
-        Input input;
+        MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){.session.max_memory = cases[i].limit});
+        MegaPrepared input;
         MegaError err = {0};
         write_ramp(path, 500);
-        assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-        assert_int_equal(input_reader_next(reader, &input, &err), cases[i].code);
+        assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+        assert_int_equal(mega_input_reader_next(reader, &input, &err), cases[i].code);
         if (cases[i].code < 0)
             assert_non_null(strstr(err.text, "MB of memory for"));
-        input_free(&input);
-        input_reader_free(reader);
+        mega_prepared_free(&input);
+        mega_input_reader_free(reader);
         mega_model_free(model);
     }
 }
@@ -271,18 +273,18 @@ static void test_windows(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaModel *model = audio_model((int64_t)cases[i].model);
-        InputReader *reader =
-            new_reader(model, &(InputOptions){.window = cases[i].window, .hop = cases[i].hop});
-        Input input;
+        MegaInputReader *reader =
+            new_reader(model, &(MegaPipelineOptions){.window = cases[i].window, .hop = cases[i].hop});
+        MegaPrepared input;
         write_ramp(path, cases[i].recorded);
-        assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
+        assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
         for (size_t c = 0; cases[i].clips[c][1]; c++) {
-            assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+            assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
             assert_clip(&input, cases[i].clips[c][0], cases[i].clips[c][1], cases[i].length);
-            input_free(&input);
+            mega_prepared_free(&input);
         }
-        assert_int_equal(input_reader_next(reader, &input, NULL), 0);
-        input_reader_free(reader);
+        assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
+        mega_input_reader_free(reader);
         mega_model_free(model);
     }
 }
@@ -292,15 +294,15 @@ static void test_raw(void **state)
     static const uint8_t samples[] = {0x01, 0x00, 0x02, 0x00, 0x03, 0x00};
     (void)state;
     MegaModel *model = audio_model(0);
-    InputReader *reader =
-        new_reader(model, &(InputOptions){.has_raw = true, .raw = {MEGA_PCM_S16LE, 1000, 1}});
-    Input input;
+    MegaInputReader *reader =
+        new_reader(model, &(MegaPipelineOptions){.raw = &(MegaPcm){MEGA_PCM_S16LE, 1000, 1}});
+    MegaPrepared input;
     write_file(path, samples, sizeof samples);
-    assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+    assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
     assert_clip(&input, 0, 3, 3);
-    input_free(&input);
-    input_reader_free(reader);
+    mega_prepared_free(&input);
+    mega_input_reader_free(reader);
     mega_model_free(model);
 }
 
@@ -308,7 +310,7 @@ static void test_audio_refuses(void **state)
 {
     (void)state;
     MegaModel *model = audio_model(100);
-    InputReader *reader = new_reader(model, &(InputOptions){0});
+    MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
     write_text(path, "");
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "is empty");
     write_text(path, "good morning");
@@ -325,13 +327,13 @@ static void test_audio_refuses(void **state)
     assert_int_equal(mkdir(path, 0777), 0);
     assert_refused(reader, NULL, MEGA_ERR_IO, "is a folder");
     assert_int_equal(rmdir(path), 0);
-    input_reader_free(reader);
+    mega_input_reader_free(reader);
     mega_model_free(model);
 }
 
 static void test_options_refused(void **state)
 {
-    static const InputOptions wrong[] = {
+    static const MegaPipelineOptions wrong[] = {
         {.hop = 0.1},
         {.window = 0.2}, /* longer than the model's clips */
         {.window = -1},
@@ -341,15 +343,15 @@ static void test_options_refused(void **state)
     };
     (void)state;
     MegaModel *model = audio_model(100), *text = text_model(false), *bare = samples_model();
-    InputReader *reader = NULL;
+    MegaInputReader *reader = NULL;
     MegaError err = {0};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_int_equal(input_reader_new(&reader, model, &wrong[i], &err), MEGA_ERR_ARGUMENT);
+        assert_int_equal(mega_input_reader_new(&reader, model, &wrong[i], &err), MEGA_ERR_ARGUMENT);
         assert_null(reader);
     }
-    assert_int_equal(input_reader_new(&reader, text, &(InputOptions){.window = 1}, &err),
+    assert_int_equal(mega_input_reader_new(&reader, text, &(MegaPipelineOptions){.window = 1}, &err),
                      MEGA_ERR_ARGUMENT);
-    assert_int_equal(input_reader_new(&reader, bare, &(InputOptions){0}, &err), MEGA_ERR_MODEL);
+    assert_int_equal(mega_input_reader_new(&reader, bare, &(MegaPipelineOptions){0}, &err), MEGA_ERR_MODEL);
     assert_non_null(strstr(err.text, "no description of preprocessing"));
     mega_model_free(model);
     mega_model_free(text);
@@ -387,28 +389,28 @@ static void test_image_as_samples(void **state)
     MegaImageFeatures features = {
         .channels = 1, .width = 2, .height = 2, .mean = {0.5f}, .std = {0.25f}};
     assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
-    InputReader *reader = new_reader(model, &(InputOptions){0});
-    Input input;
+    MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
+    MegaPrepared input;
     write_bmp(path);
-    assert_int_equal(input_sniff(path), INPUT_IMAGE);
-    assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+    assert_int_equal(mega_content_of_path(path, mega_media()), MEGA_CONTENT_PICTURE);
+    assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
     assert_int_equal(input.views[0].kind, MEGA_INPUT_SAMPLES);
     assert_int_equal(input.views[0].length, 4);
     assert_close_f32(input.values, (float[]){-2.0f, -1.2f, -0.4f, 2.0f}, 4, 1e-6);
-    input_free(&input);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 0);
-    input_reader_free(reader);
+    mega_prepared_free(&input);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
+    mega_input_reader_free(reader);
 
     features.width = 3;
     assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
-    reader = new_reader(model, &(InputOptions){0});
+    reader = new_reader(model, &(MegaPipelineOptions){0});
     assert_refused(reader, NULL, MEGA_ERR_INPUT,
                    "2 x 2 pixels; this model takes images of exactly");
     write_ramp(path, 10);
     assert_refused(reader, NULL, MEGA_ERR_INPUT,
                    "is a wav recording, but this model takes an image");
-    input_reader_free(reader);
+    mega_input_reader_free(reader);
     mega_model_free(model);
 }
 
@@ -425,29 +427,29 @@ static void test_text_and_ids(void **state)
 {
     (void)state;
     MegaModel *model = text_model(false);
-    InputReader *reader = new_reader(model, &(InputOptions){0});
-    Input input;
+    MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
+    MegaPrepared input;
     write_text(path, "green red blue\n");
-    assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+    assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
     assert_tokens(&input.views[0], (int32_t[]){5, 4, 3, 2}, 4);
-    input_free(&input);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 0);
+    mega_prepared_free(&input);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
     write_text(path, " \n");
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "is empty");
     write_ramp(path, 10);
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "a wav recording, but this model takes text");
-    input_reader_free(reader);
+    mega_input_reader_free(reader);
 
-    reader = new_reader(model, &(InputOptions){.ids = true});
+    reader = new_reader(model, &(MegaPipelineOptions){.ids = true});
     write_text(path, "29 0\n");
-    assert_int_equal(input_reader_begin(reader, path, NULL, NULL), 0);
-    assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+    assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
+    assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
     assert_tokens(&input.views[0], (int32_t[]){29, 0}, 2);
-    input_free(&input);
+    mega_prepared_free(&input);
     write_text(path, "30\n"); /* the model has 30 embeddings */
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "30");
-    input_reader_free(reader);
+    mega_input_reader_free(reader);
     mega_model_free(model);
 }
 
@@ -455,24 +457,24 @@ static void test_pairs(void **state)
 {
     (void)state;
     MegaModel *model = text_model(true);
-    InputReader *reader = new_reader(model, &(InputOptions){0});
+    MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
     write_text(path, "red\tgreen green\n");
     write_text(other, "green green");
     for (int two = 0; two < 2; two++) {
-        Input input;
-        assert_int_equal(input_reader_begin(reader, path, two ? other : NULL, NULL), 0);
-        assert_int_equal(input_reader_next(reader, &input, NULL), 1);
+        MegaPrepared input;
+        assert_int_equal(mega_input_reader_open(reader, path, two ? other : NULL, NULL), 0);
+        assert_int_equal(mega_input_reader_next(reader, &input, NULL), 1);
         assert_int_equal(input.count, 2);
         assert_tokens(&input.views[0], (int32_t[]){4, 2}, 2);
         assert_tokens(&input.views[1], (int32_t[]){5, 5, 2}, 3);
-        input_free(&input);
-        assert_int_equal(input_reader_next(reader, &input, NULL), 0);
+        mega_prepared_free(&input);
+        assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
         write_text(path, "red");
     }
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "expected a TAB");
     write_text(path, "red\t\n");
     assert_refused(reader, NULL, MEGA_ERR_INPUT, "is empty");
-    input_reader_free(reader);
+    mega_input_reader_free(reader);
     mega_model_free(model);
 }
 
@@ -486,12 +488,12 @@ static void test_vocabulary_must_fit(void **state)
         list[i] = symbols[i];
     }
     MegaModel *model = text_model(false);
-    InputReader *reader = NULL;
+    MegaInputReader *reader = NULL;
     assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, list, 31), 0);
-    assert_int_equal(input_reader_new(&reader, model, &(InputOptions){0}, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL), MEGA_ERR_MODEL);
     assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, list, 30), 0);
     assert_int_equal(mega_meta_set_int(meta_of(model), "text.eos", 30), 0);
-    assert_int_equal(input_reader_new(&reader, model, &(InputOptions){0}, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL), MEGA_ERR_MODEL);
     mega_model_free(model);
 }
 
@@ -501,28 +503,28 @@ static void test_sniff(void **state)
 {
     static const struct {
         const char *content;
-        InputKind kind;
+        MegaContentKind kind;
     } cases[] = {
-        {"fLaC\1...", INPUT_AUDIO},     {"\xff\xfb\x90....", INPUT_AUDIO},
-        {"RIFF\1...WAVE", INPUT_AUDIO}, {"\xff\xd8\xff\xe0..", INPUT_IMAGE},
-        {"GIF89a\1", INPUT_IMAGE},      {"BM is a text here", INPUT_TEXT},
-        {"NIST_1A\n   1024\n", INPUT_AUDIO}, {"ID3 tags are old", INPUT_TEXT},
-        {"Creative Voice File\x1a", INPUT_AUDIO}, {"\x64\xa3\1", INPUT_UNKNOWN},
-        {" paf\1", INPUT_AUDIO},        {"#!AMR\n", INPUT_UNKNOWN},
-        {"gr\xc3\xbcn\n", INPUT_TEXT}, {"gr\xfcn", INPUT_UNKNOWN},
-        {"a\001b", INPUT_UNKNOWN},     {"\x89MEGA\n\r\n", INPUT_UNKNOWN},
+        {"fLaC\1...", MEGA_CONTENT_SOUND},     {"\xff\xfb\x90....", MEGA_CONTENT_SOUND},
+        {"RIFF\1...WAVE", MEGA_CONTENT_SOUND}, {"\xff\xd8\xff\xe0..", MEGA_CONTENT_PICTURE},
+        {"GIF89a\1", MEGA_CONTENT_PICTURE},      {"BM is a text here", MEGA_CONTENT_TEXT},
+        {"NIST_1A\n   1024\n", MEGA_CONTENT_SOUND}, {"ID3 tags are old", MEGA_CONTENT_TEXT},
+        {"Creative Voice File\x1a", MEGA_CONTENT_SOUND}, {"\x64\xa3\1", MEGA_CONTENT_UNKNOWN},
+        {" paf\1", MEGA_CONTENT_SOUND},        {"#!AMR\n", MEGA_CONTENT_UNKNOWN},
+        {"gr\xc3\xbcn\n", MEGA_CONTENT_TEXT}, {"gr\xfcn", MEGA_CONTENT_UNKNOWN},
+        {"a\001b", MEGA_CONTENT_UNKNOWN},     {"\x89MEGA\n\r\n", MEGA_CONTENT_UNKNOWN},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         write_text(path, cases[i].content);
-        if (input_sniff(path) != cases[i].kind)
-            fail_msg("\"%s\" was taken for kind %d", cases[i].content, (int)input_sniff(path));
+        if (mega_content_of_path(path, mega_media()) != cases[i].kind)
+            fail_msg("\"%s\" was taken for kind %d", cases[i].content, (int)mega_content_of_path(path, mega_media()));
     }
-    assert_int_equal(input_sniff("/nonexistent/a.WAV"), INPUT_AUDIO);
-    assert_int_equal(input_sniff("/nonexistent/a.txt"), INPUT_TEXT);
-    assert_int_equal(input_sniff("/nonexistent/a"), INPUT_UNKNOWN);
-    assert_int_equal(input_sniff(folder), INPUT_UNKNOWN);
-    assert_int_equal(input_sniff("/dev/zero"), INPUT_UNKNOWN);
+    assert_int_equal(mega_content_of_path("/nonexistent/a.WAV", mega_media()), MEGA_CONTENT_SOUND);
+    assert_int_equal(mega_content_of_path("/nonexistent/a.txt", mega_media()), MEGA_CONTENT_TEXT);
+    assert_int_equal(mega_content_of_path("/nonexistent/a", mega_media()), MEGA_CONTENT_UNKNOWN);
+    assert_int_equal(mega_content_of_path(folder, mega_media()), MEGA_CONTENT_UNKNOWN);
+    assert_int_equal(mega_content_of_path("/dev/zero", mega_media()), MEGA_CONTENT_UNKNOWN);
 }
 
 /* Sound that does not begin within the first bytes, and HTK, which has no magic. */
@@ -532,20 +534,20 @@ static void test_sniff_sound_behind_something(void **state)
     (void)state;
     mega_put_bytes(&file, "\0\0\2\1\0\0\2\x71\0\2\0\0\0\0", 14);
     write_file(path, file.data, file.size);
-    assert_int_equal(input_sniff(path), INPUT_AUDIO);
+    assert_int_equal(mega_content_of_path(path, mega_media()), MEGA_CONTENT_SOUND);
     for (int zeros = 0; zeros < 2; zeros++) {
         file.size = 0;
         for (int i = 0; i < 1000; i++)
             mega_put_bytes(&file, zeros ? "\0" : "header: 1\n", zeros ? 1 : 10);
         write_file(path, file.data, file.size);
-        assert_int_equal(input_sniff(path), zeros ? INPUT_UNKNOWN : INPUT_TEXT);
+        assert_int_equal(mega_content_of_path(path, mega_media()), zeros ? MEGA_CONTENT_UNKNOWN : MEGA_CONTENT_TEXT);
         for (int i = 0; i < 6; i++) { /* frames of MPEG 1 layer III, of 417 bytes */
             mega_put_bytes(&file, "\xff\xfb\x90\0", 4);
             for (int j = 0; j < 413; j++)
                 mega_put_u8(&file, 0);
         }
         write_file(path, file.data, file.size);
-        assert_int_equal(input_sniff(path), INPUT_AUDIO);
+        assert_int_equal(mega_content_of_path(path, mega_media()), MEGA_CONTENT_SOUND);
     }
     mega_buffer_free(&file);
 }
@@ -589,18 +591,18 @@ static void test_find_model(void **state)
     }
     snprintf(list, sizeof list, "/nonexistent::%s", folder);
     assert_int_equal(setenv("MEGA_MODELS", list, 1), 0);
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_AUDIO, &err), 0);
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_SOUND, &err), 0);
     snprintf(name, sizeof name, "%s/b/speech.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_IMAGE, &err), 0);
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_PICTURE, &err), 0);
     snprintf(name, sizeof name, "%s/a/image.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, MEGA_TASK_TRANSLATE, INPUT_TEXT, &err), MEGA_ERR_IO);
+    assert_int_equal(find_model(&found, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT, &err), MEGA_ERR_IO);
     assert_null(found);
     assert_non_null(strstr(err.text, folder));
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, INPUT_UNKNOWN, &err),
+    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_UNKNOWN, &err),
                      MEGA_ERR_ARGUMENT);
     unsetenv("MEGA_MODELS");
     for (int i = 0; i < 6; i++) {

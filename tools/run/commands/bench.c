@@ -11,7 +11,7 @@
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
-#include "tools/run/input.h"
+#include "src/pipeline/input.h"
 #include "tools/run/options.h"
 #include "tools/run/roofline.h"
 #include "tools/run/verbose.h"
@@ -68,7 +68,7 @@ typedef struct Bench {
     const Options *options;
     MegaModel *model;
     MegaSession *session;
-    InputReader *reader; /* of --input, or NULL */
+    MegaInputReader *reader; /* of --input, or NULL */
     Machine machine;
     int32_t *tokens;
     float *values;
@@ -104,12 +104,12 @@ static void watch(void *context, const char *stage, int input, const float *data
 }
 
 /* The first clip of --input. */
-static int read_input(Bench *bench, Input *out, MegaError *err)
+static int read_input(Bench *bench, MegaPrepared *out, MegaError *err)
 {
     double begun = clock_seconds();
-    int code = input_reader_begin(bench->reader, bench->options->input, NULL, err);
+    int code = mega_input_reader_open(bench->reader, bench->options->input, NULL, err);
     if (!code) {
-        code = input_reader_next(bench->reader, out, err);
+        code = mega_input_reader_next(bench->reader, out, err);
         code = code == 0 ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing to classify",
                                      bench->options->input)
                          : code > 0 ? 0 : code;
@@ -126,7 +126,7 @@ static int classify_once(Bench *bench, MegaError *err)
                        .channels = embed->channels, .height = embed->height,
                        .width = embed->width};
     MegaInput inputs[2] = {input, input};
-    Input clip = {0};
+    MegaPrepared clip = {0};
     float *logits = malloc((size_t)mega_model_class_count(bench->model) * sizeof *logits);
     int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     if (!code && bench->reader) {
@@ -137,7 +137,7 @@ static int classify_once(Bench *bench, MegaError *err)
     if (!code)
         code = mega_session_classify(bench->session, inputs,
                                      mega_model_input_count(bench->model), logits, err);
-    input_free(&clip);
+    mega_prepared_free(&clip);
     free(logits);
     return code;
 }
@@ -397,16 +397,16 @@ static int make_input(Bench *bench, MegaError *err)
 /* --input instead: its length is what counts. */
 static int open_input(Bench *bench, Options *options, MegaError *err)
 {
-    Input clip = {0};
-    const InputOptions input = {.max_memory = options->session.max_memory};
-    int code = input_reader_new(&bench->reader, bench->model, &input, err);
+    MegaPrepared clip = {0};
+    const MegaPipelineOptions input = {.session = options->session, .media = mega_media()};
+    int code = mega_input_reader_new(&bench->reader, bench->model, &input, err);
     if (!code)
         code = read_input(bench, &clip, err);
     if (!code)
         options->length = clip.views[0].kind == MEGA_INPUT_IMAGE
                               ? clip.views[0].channels * clip.views[0].height * clip.views[0].width
                               : (int)clip.views[0].length;
-    input_free(&clip);
+    mega_prepared_free(&clip);
     return code;
 }
 
@@ -418,7 +418,7 @@ static int run(Options *options)
     double begun = clock_seconds();
     char *path = NULL;
     int code = open_model(&bench.model, &path, options->model, MEGA_TASK_CLASSIFY,
-                          options->input ? input_sniff(options->input) : INPUT_UNKNOWN,
+                          options->input ? content_of_path(options->input) : MEGA_CONTENT_UNKNOWN,
                           options->session.max_memory, &err);
     options->model = path;
     if (!code) {
@@ -442,7 +442,7 @@ static int run(Options *options)
         explain_excess(&result);
     free(bench.tokens);
     free(bench.values);
-    input_reader_free(bench.reader);
+    mega_input_reader_free(bench.reader);
     mega_session_free(bench.session);
     mega_model_free(bench.model);
     free(path);

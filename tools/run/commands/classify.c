@@ -1,7 +1,7 @@
 /*
  * classify.c - mega-run classify: names what is in each input.
  *
- * Inputs stream through one reader and one session: one bad input does not stop the others, and
+ * Inputs stream through one pipeline: one bad input does not stop the others, and
  * each result is out before the next input is opened. Windows of a recording are results of their
  * own or, with --threshold, go through events.c; either is out before more of a pipe is read.
  */
@@ -21,10 +21,8 @@
 #include "tools/run/command_line.h"
 #include "tools/run/events.h"
 #include "tools/run/find_model.h"
-#include "tools/run/input.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
-#include "tools/run/predict.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -75,10 +73,10 @@ typedef struct Options {
     const char *model, *files_from;
     const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
     int ignore_count;
-    InputOptions input;
+    MegaPipelineOptions input; /* its session, too */
+    MegaPcm raw;               /* rate 0: files have headers */
     double threshold; /* 0: no events */
     int top, smooth;
-    MegaSessionOptions session;
     bool json, ends, null, time, quiet, verbose;
 } Options;
 
@@ -86,21 +84,18 @@ typedef struct Options {
 typedef struct Engine {
     char *path;
     MegaModel *model;
-    MegaSession *session;
-    InputReader *reader;
-    float *probabilities; /* [classes] */
-    int *order;           /* [classes], best first */
-    Events *events;       /* NULL without --threshold, and before a long recording comes */
-    double *sums;         /* [classes] of the probabilities of a long recording's windows */
-    char *waiting;        /* the first of a pair */
+    MegaPipeline *pipeline;
+    Events *events; /* NULL without --threshold, and before a long recording comes */
+    double *sums;   /* [classes] of the probabilities of a long recording's windows */
+    char *waiting;  /* the first of a pair */
 } Engine;
 
-#define KIND_COUNT (INPUT_TEXT + 1)
+#define KIND_COUNT (MEGA_CONTENT_TEXT + 1)
 
 typedef struct Classifier {
     const Options *options;
     bool explained; /* what is printed of a long recording */
-    InputKind kind; /* of the input that came last */
+    MegaContentKind kind; /* of the input that came last */
     Engine engines[KIND_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
                                    the first one serves all */
     bool show_path;
@@ -110,24 +105,6 @@ typedef struct Classifier {
 } Classifier;
 
 /* ---- Results -------------------------------------------------------------------------------- */
-
-/* The first `top` entries of order become the best classes; equal ones by their number. */
-static void rank_classes(Engine *engine, int top)
-{
-    int classes = mega_model_class_count(engine->model);
-    for (int i = 0; i < classes; i++)
-        engine->order[i] = i;
-    for (int i = 0; i < top && i < classes; i++) {
-        int best = i;
-        for (int j = i + 1; j < classes; j++)
-            if (engine->probabilities[engine->order[j]] >
-                engine->probabilities[engine->order[best]])
-                best = j;
-        int index = engine->order[best];
-        memmove(engine->order + i + 1, engine->order + i, (size_t)(best - i) * sizeof index);
-        engine->order[i] = index;
-    }
-}
 
 static json_t *class_object(const Engine *engine, int index, double probability)
 {
@@ -153,15 +130,15 @@ static void set_span(json_t *object, double start, double end)
 }
 
 static void print_json(const Classifier *c, const Engine *engine, const char *path,
-                       const Input *input, int top)
+                       const MegaClassification *found, int top)
 {
     json_t *object = input_object(engine, path), *list = json_array();
-    if (c->options->input.window > 0 || input->is_cut)
-        set_span(object, input->start, input->end);
+    if (c->options->input.window > 0 || found->is_cut)
+        set_span(object, found->start, found->end);
     for (int i = 0; i < top; i++) {
-        int index = engine->order[i];
+        const int index = found->order[i];
         json_array_append_new(list, class_object(engine, index,
-                                                 (double)engine->probabilities[index]));
+                                                 (double)found->probabilities[index]));
     }
     json_object_update(object, json_array_get(list, 0));
     json_object_set_new(object, "top", list);
@@ -169,12 +146,11 @@ static void print_json(const Classifier *c, const Engine *engine, const char *pa
 }
 
 static void print_result(const Classifier *c, const Engine *engine, const char *path,
-                         const Input *input)
+                         const MegaClassification *found)
 {
-    int classes = mega_model_class_count(engine->model);
-    int top = c->options->top < classes ? c->options->top : classes;
+    const int top = c->options->top < found->count ? c->options->top : found->count;
     if (c->options->json) {
-        print_json(c, engine, path, input, top);
+        print_json(c, engine, path, found, top);
         return;
     }
     for (int i = 0; i < top; i++) {
@@ -182,9 +158,9 @@ static void print_result(const Classifier *c, const Engine *engine, const char *
         if (c->show_path)
             printf("%s\t", path);
         if (c->options->input.window > 0)
-            printf("%.2f\t%.2f\t", input->start, input->end);
-        printf("%s\t%.4f\n", class_name(engine->model, engine->order[i], number),
-               (double)engine->probabilities[engine->order[i]]);
+            printf("%.2f\t%.2f\t", found->start, found->end);
+        printf("%s\t%.4f\n", class_name(engine->model, found->order[i], number),
+               (double)found->probabilities[found->order[i]]);
     }
     fflush(stdout);
 }
@@ -271,7 +247,7 @@ static int load_events(const Options *options, Engine *engine, MegaError *err)
     return code ? code : ignore_labels(options, engine, err);
 }
 
-static int fail_other_model(const Engine *engine, InputKind kind, MegaError *err)
+static int fail_other_model(const Engine *engine, MegaContentKind kind, MegaError *err)
 {
     char purpose[32];
     snprintf(purpose, sizeof purpose, "for %s", kind_name(kind));
@@ -279,43 +255,33 @@ static int fail_other_model(const Engine *engine, InputKind kind, MegaError *err
 }
 
 /* kind: of the first input. */
-static int load_engine(Classifier *c, Engine *engine, InputKind kind, MegaError *err)
+static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, MegaError *err)
 {
     double begun = clock_seconds();
-    InputOptions input = c->options->input;
+    MegaPipelineOptions input = c->options->input;
     int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
-                          kind, c->options->session.max_memory, err);
+                          kind, c->options->input.session.max_memory, err);
     if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
         code = fail_other_model(engine, kind, err);
     input.warn = c->options->quiet ? NULL : report_warning;
+    input.media = mega_media();
+    input.raw = c->options->raw.rate ? &c->options->raw : NULL;
     if (!code)
-        code = mega_session_new(&engine->session, engine->model, &c->options->session, err);
-    if (!code)
-        code = input_reader_new(&engine->reader, engine->model, &input, err);
-    if (!code) {
-        size_t classes = (size_t)mega_model_class_count(engine->model);
-        engine->probabilities = malloc(classes * sizeof *engine->probabilities);
-        engine->order = malloc(classes * sizeof *engine->order);
-        if (!engine->probabilities || !engine->order)
-            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
-    }
+        code = mega_pipeline_new(&engine->pipeline, engine->model, &input, err);
     if (!code)
         code = load_events(c->options, engine, err);
     const double seconds = clock_seconds() - begun;
     c->loading += seconds;
     if (!code && c->options->verbose)
-        verbose_session(engine->path, engine->session, seconds);
+        verbose_session(engine->path, mega_pipeline_session(engine->pipeline), seconds);
     return code;
 }
 
 static void free_engine(Engine *engine)
 {
-    input_reader_free(engine->reader);
-    mega_session_free(engine->session);
+    mega_pipeline_free(engine->pipeline);
     mega_model_free(engine->model);
     free(engine->path);
-    free(engine->probabilities);
-    free(engine->order);
     free(engine->sums);
     events_free(engine->events);
     free(engine->waiting);
@@ -345,7 +311,7 @@ static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError
             if (is_background(mega_model_label(engine->model, i)))
                 events_ignore(engine->events, i);
     }
-    const double clip = input_reader_clip(engine->reader);
+    const double clip = mega_pipeline_clip(engine->pipeline);
     if (!c->options->quiet && !c->explained)
         report("%s is longer than the model's clip of %g s: printed are the seconds where "
                "something begins and ends; --window %g shows every window",
@@ -354,12 +320,12 @@ static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError
     return 0;
 }
 
-static void add_window(Engine *engine, Heard *heard, const Input *input)
+static void add_window(Engine *engine, Heard *heard, const MegaClassification *found)
 {
     heard->windows++;
-    heard->end = input->end;
+    heard->end = found->end;
     for (int i = 0; i < mega_model_class_count(engine->model); i++)
-        engine->sums[i] += (double)engine->probabilities[i];
+        engine->sums[i] += (double)found->probabilities[i];
 }
 
 /* A long recording without an event: what it is on average. */
@@ -379,50 +345,48 @@ static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
 }
 
 /* The probabilities of an input become lines. */
-static void take_result(const Classifier *c, Engine *engine, Heard *heard, const Input *input)
+static void take_result(const Classifier *c, Engine *engine, Heard *heard,
+                        const MegaClassification *found)
 {
-    if (input->scanned)
-        add_window(engine, heard, input);
-    if (c->options->threshold > 0 || input->scanned) {
-        events_add(engine->events, engine->probabilities, input->start, input->end, print_event,
+    if (found->is_scanned)
+        add_window(engine, heard, found);
+    if (c->options->threshold > 0 || found->is_scanned) {
+        events_add(engine->events, found->probabilities, found->start, found->end, print_event,
                    heard);
         heed_closed_output();
         return;
     }
-    rank_classes(engine, c->options->top);
-    print_result(c, engine, heard->path, input);
-    if (input->is_cut && !c->options->quiet)
-        report_cut(engine->reader, heard->path, input, "--window");
+    print_result(c, engine, heard->path, found);
+    if (found->is_cut && !c->options->quiet)
+        report_cut(heard->path, found->end, mega_pipeline_length(engine->pipeline),
+                   mega_pipeline_clip(engine->pipeline), "--window");
 }
 
-/* One path, or a pair, through reader and session: one result, or one for each window. */
+/* One path, or a pair, through the pipeline: one result, or one for each window. */
 static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
 {
+    const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = path},
+                              {.kind = MEGA_RAW_PATH, .data = second}};
     MegaError err = {0};
+    MegaClassification found;
     Heard heard = {.c = c, .engine = engine, .path = path};
-    double begun = clock_seconds();
-    int more = input_reader_begin(engine->reader, path, second, &err);
+    int more = mega_pipeline_begin(engine->pipeline, inputs, second ? 2 : 1, &err);
     if (more == MEGA_ERR_INPUT && c->options->model && c->kind != model_kind(engine->model))
         advise_classifier(c->kind, &err);
     for (more = more ? more : 1; more > 0;) {
-        Input input = {0};
-        more = input_reader_next(engine->reader, &input, &err);
-        c->reading += clock_seconds() - begun;
-        begun = clock_seconds();
-        if (more > 0) {
-            int code = predict(engine->probabilities, engine->session, engine->model, &input, path,
-                               &err);
-            c->running += clock_seconds() - begun;
-            c->done += code == 0;
-            if (!code && input.scanned && !heard.windows)
-                code = begin_scan(c, engine, path, &err);
-            if (code)
-                more = code;
-            else
-                take_result(c, engine, &heard, &input);
-            begun = clock_seconds();
-        }
-        input_free(&input);
+        more = mega_pipeline_next(engine->pipeline, &found, &err);
+        if (more <= 0)
+            break;
+        c->reading += found.reading;
+        c->running += found.running;
+        c->done++;
+        const int code =
+            found.is_scanned && !heard.windows ? begin_scan(c, engine, path, &err) : 0;
+        if (code)
+            more = code;
+        else
+            take_result(c, engine, &heard, &found);
+        mega_classification_free(&found);
     }
     if (engine->events)
         events_finish(engine->events, print_event, &heard);
@@ -433,21 +397,21 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
 }
 
 /* What an input is. */
-static InputKind kind_of(const Options *options, const char *path)
+static MegaContentKind kind_of(const Options *options, const char *path)
 {
-    if (options->input.has_raw)
-        return INPUT_AUDIO;
-    return options->input.ids ? INPUT_TEXT : input_sniff(path);
+    if (options->raw.rate)
+        return MEGA_CONTENT_SOUND;
+    return options->input.ids ? MEGA_CONTENT_TEXT : content_of_path(path);
 }
 
 /* Pair models hold the first of two paths back. Returns false when nothing further can work. */
 static bool take_path(Classifier *c, const char *path)
 {
     MegaError err = {0};
-    const InputKind kind = c->kind = kind_of(c->options, path);
-    Engine *engine = &c->engines[c->options->model ? INPUT_UNKNOWN : kind];
-    if (kind == INPUT_UNKNOWN && !c->options->model) {
-        input_fail_unknown(path, &err);
+    const MegaContentKind kind = c->kind = kind_of(c->options, path);
+    Engine *engine = &c->engines[c->options->model ? MEGA_CONTENT_UNKNOWN : kind];
+    if (kind == MEGA_CONTENT_UNKNOWN && !c->options->model) {
+        fail_unknown_content(path, &err);
         fail_input(c, path, &err);
         return true;
     }
@@ -628,13 +592,13 @@ int command_classify(int argc, char **argv)
          .most = EVENTS_MAX_SMOOTH},
         {.name = "ignore", .take = take_ignore, .out = &options},
         {.name = "ends", .take = take_flag, .out = &options.ends},
-        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "raw", .take = take_raw, .out = &options.raw},
         {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
-        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.keep_orientation},
         {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},
         {.name = "null", .letter = '0', .take = take_flag, .out = &options.null},
-        SESSION_OPTIONS(&options.session),
+        SESSION_OPTIONS(&options.input.session),
         {.name = "time", .take = take_flag, .out = &options.time},
         QUIET_OPTION(&options.quiet),
         VERBOSE_OPTION(&options.verbose),
@@ -653,6 +617,5 @@ int command_classify(int argc, char **argv)
         options.top = 1;
     if (!options.smooth)
         options.smooth = DEFAULT_SMOOTH;
-    options.input.max_memory = options.session.max_memory;
     return run(&options, inputs, argv + 1);
 }

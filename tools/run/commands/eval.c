@@ -1,7 +1,7 @@
 /*
  * eval.c - mega-run eval: accuracy of a classifier on a manifest of labelled files.
  *
- * Parallel over inputs: each worker has a reader and a session of one thread, all share the model.
+ * Parallel over inputs: each worker has a pipeline of one thread, all share the model.
  * Rows land in an array by number, so the report does not depend on the threads.
  */
 #include <pthread.h>
@@ -17,11 +17,9 @@
 #include "tools/run/command_line.h"
 #include "tools/run/eval_text.h"
 #include "tools/run/find_model.h"
-#include "tools/run/input.h"
 #include "tools/run/lines.h"
 #include "tools/run/manifest.h"
 #include "tools/run/options.h"
-#include "tools/run/predict.h"
 #include "tools/run/verbose.h"
 
 static const char help[] =
@@ -68,18 +66,12 @@ typedef struct Row {
     char *error; /* of a failed row */
 } Row;
 
-typedef struct Worker {
-    InputReader *reader;
-    MegaSession *session;
-    float *probabilities; /* [classes] */
-} Worker;
-
 typedef struct Eval {
     const Options *options;
     MegaModel *model;
     Manifest manifest;
-    Row *rows;       /* [manifest.count] */
-    Worker *workers; /* [threads] */
+    Row *rows; /* [manifest.count] */
+    MegaPipeline **workers; /* [threads], each made when it gets its first row */
     MegaPool *pool;
     pthread_mutex_t mutex; /* guards done and progress */
     size_t done;
@@ -89,55 +81,32 @@ typedef struct Eval {
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* A worker's reader and session are made when it gets its first row. */
-static int prepare_worker(Eval *eval, Worker *worker, MegaError *err)
+static int make_worker(const Eval *eval, MegaPipeline **worker, MegaError *err)
 {
-    MegaSessionOptions session = eval->options->session;
-    session.threads = 1;
-    const InputOptions input = {.no_orient = eval->options->no_orient,
-                                .max_memory = session.max_memory,
-                                .partial = eval->options->partial,
-                                .warn = eval->options->quiet ? NULL : report_warning};
-    int code = 0;
-    if (!worker->probabilities) {
-        size_t classes = (size_t)mega_model_class_count(eval->model);
-        worker->probabilities = malloc(classes * sizeof *worker->probabilities);
-        if (!worker->probabilities)
-            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", classes);
-    }
-    if (!code && !worker->session)
-        code = mega_session_new(&worker->session, eval->model, &session, err);
-    if (!code && !worker->reader)
-        code = input_reader_new(&worker->reader, eval->model, &input, err);
-    return code;
+    const Options *options = eval->options;
+    MegaPipelineOptions pipeline = {.session = options->session,
+                                    .media = mega_media(),
+                                    .keep_orientation = options->no_orient,
+                                    .partial = options->partial,
+                                    .warn = options->quiet ? NULL : report_warning};
+    pipeline.session.threads = 1;
+    return mega_pipeline_new(worker, eval->model, &pipeline, err);
 }
 
-static int classify_row(Eval *eval, Worker *worker, const ManifestRow *from, Row *row,
+static int classify_row(Eval *eval, MegaPipeline **worker, const ManifestRow *from, Row *row,
                         MegaError *err)
 {
-    Input input = {0};
-    int classes = mega_model_class_count(eval->model);
-    int code = prepare_worker(eval, worker, err);
+    const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = from->path},
+                              {.kind = MEGA_RAW_PATH, .data = from->path2}};
+    MegaClassification found;
+    int code = *worker ? 0 : make_worker(eval, worker, err);
     if (!code)
-        code = input_reader_begin(worker->reader, from->path, from->path2, err);
-    if (!code) {
-        int more = input_reader_next(worker->reader, &input, err);
-        code = more > 0 ? 0
-               : more == 0
-                   ? mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing in it", from->path)
-                   : more;
-    }
-    if (!code)
-        code =
-            predict(worker->probabilities, worker->session, eval->model, &input, from->path, err);
-    input_free(&input);
+        code = mega_pipeline_classify(*worker, inputs, from->path2 ? 2 : 1, &found, err);
     if (code)
         return code;
-    row->predicted = 0;
-    for (int i = 1; i < classes; i++)
-        if (worker->probabilities[i] > worker->probabilities[row->predicted])
-            row->predicted = i;
-    row->probability = worker->probabilities[row->predicted];
+    row->predicted = found.order[0];
+    row->probability = found.probabilities[row->predicted];
+    mega_classification_free(&found);
     return 0;
 }
 
@@ -381,11 +350,8 @@ static int report_results(const Eval *eval)
 
 static void free_eval(Eval *eval)
 {
-    for (int i = 0; eval->workers && i < mega_pool_threads(eval->pool); i++) {
-        input_reader_free(eval->workers[i].reader);
-        mega_session_free(eval->workers[i].session);
-        free(eval->workers[i].probabilities);
-    }
+    for (int i = 0; eval->workers && i < mega_pool_threads(eval->pool); i++)
+        mega_pipeline_free(eval->workers[i]);
     for (size_t i = 0; eval->rows && i < eval->manifest.count; i++)
         free(eval->rows[i].error);
     free(eval->workers);
@@ -463,7 +429,7 @@ static int choose_model(const Options *options, char **path, MegaError *err)
         return named_model(path, options->model, err);
     int code = manifest_read(&manifest, options->manifest, options->root, options->split, 1, err);
     if (!code) {
-        code = find_model(path, MEGA_TASK_CLASSIFY, input_sniff(manifest.rows[0].path), err);
+        code = find_model(path, MEGA_TASK_CLASSIFY, content_of_path(manifest.rows[0].path), err);
     } else if (code == MEGA_ERR_INPUT || code == MEGA_ERR_FORMAT) {
         const MegaError inner = *err;
         mega_fail(err, code, "%s; a text, or pairs of sentences, need a model: -m", inner.text);

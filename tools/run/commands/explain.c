@@ -85,7 +85,7 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
                                                 options->input.ids, "a text");
     if (options->session.max_memory)
-        limit_text(&rules, options->session.max_memory);
+        mega_text_limit(&rules, options->session.max_memory);
     if (task != MEGA_TASK_CLASSIFY)
         code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
                          err);
@@ -100,8 +100,8 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
                                             text.size, err);
     }
     if (code == MEGA_ERR_INPUT && task == MEGA_TASK_CLASSIFY && strcmp(inputs[0], "-") != 0 &&
-        input_sniff(inputs[0]) != model_kind(model))
-        advise_classifier(input_sniff(inputs[0]), err);
+        content_of_path(inputs[0]) != model_kind(model))
+        advise_classifier(content_of_path(inputs[0]), err);
     mega_session_free(session);
     mega_buffer_free(&text);
     return code;
@@ -111,13 +111,13 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
 static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
                         char **path, MegaError *err)
 {
-    const InputKind kind = options->input.has_raw ? INPUT_AUDIO
-                           : options->text        ? INPUT_TEXT
-                                                  : input_sniff(input);
-    if (kind == INPUT_AUDIO || kind == INPUT_IMAGE)
+    const MegaContentKind kind = options->raw.rate ? MEGA_CONTENT_SOUND
+                           : options->text        ? MEGA_CONTENT_TEXT
+                                                  : content_of_path(input);
+    if (kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE)
         return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind,
                           options->session.max_memory, err);
-    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
+    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
                       options->session.max_memory, err);
 }
 
@@ -158,10 +158,10 @@ int command_explain(int argc, char **argv)
         MODEL_OPTION(&options.model),
         OUTPUT_OPTION(&options.output),
         {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
-        {.name = "raw", .take = take_raw, .out = &options.input},
+        {.name = "raw", .take = take_raw, .out = &options.raw},
         {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
-        {.name = "no-orient", .take = take_flag, .out = &options.input.no_orient},
+        {.name = "no-orient", .take = take_flag, .out = &options.input.keep_orientation},
         {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
         JSON_OPTION(&options.json),
         SESSION_OPTIONS(&options.session),
@@ -178,7 +178,9 @@ int command_explain(int argc, char **argv)
         return usage_error("explain", "no output was given: -o FILE.svg or -o FILE.png");
     if (canvas_check(options.output, &err))
         return usage_error("explain", "%s", err.text);
-    options.input.max_memory = options.session.max_memory;
+    options.input.session = options.session;
+    options.input.media = mega_media();
+    options.input.raw = options.raw.rate ? &options.raw : NULL;
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }

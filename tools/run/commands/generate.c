@@ -326,7 +326,7 @@ static int load_prompt(Generator *g, MegaError *err)
     const Options *options = g->options;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
                                                 options->ids, "a prompt");
-    limit_text(&rules, mega_session_left(g->session));
+    mega_text_limit(&rules, mega_session_left(g->session));
     const char *name = NULL;
     MegaBuffer *text = &g->prompt_text;
     int code = 0;
@@ -346,11 +346,11 @@ static int load_model(Generator *g, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = open_model(&g->model, &path, g->options->model, MEGA_TASK_GENERATE, INPUT_TEXT,
+    int code = open_model(&g->model, &path, g->options->model, MEGA_TASK_GENERATE, MEGA_CONTENT_TEXT,
                           g->options->session.max_memory, err);
     if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
         code = fail_wrong_model(g->model, path, "to continue texts", MEGA_TASK_GENERATE,
-                                INPUT_TEXT, err);
+                                MEGA_CONTENT_TEXT, err);
     if (!code)
         code = mega_session_new(&g->session, g->model, &g->options->session, err);
     if (!code && !g->options->ids)

@@ -322,7 +322,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
                                                 t->options->ids, "lines of text");
-    limit_text(&rules, mega_session_left(t->session));
+    mega_text_limit(&rules, mega_session_left(t->session));
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
@@ -380,10 +380,10 @@ static int load(Translator *t, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE, INPUT_TEXT,
+    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
                           t->options->session.max_memory, err);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
-        code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE, INPUT_TEXT,
+        code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
                                 err);
     if (!code)
         code = mega_session_new(&t->session, t->model, &t->options->session, err);

@@ -5,14 +5,15 @@
 #ifndef MEGA_EXPLAIN_H
 #define MEGA_EXPLAIN_H
 
-#include "tools/run/input.h"
+#include "src/pipeline/input.h"
 #include "tools/run/pictures/chart.h"
 #include "tools/run/pictures/observe.h"
 
 typedef struct ExplainOptions {
     const char *model, *output;
     const char *text; /* --text: the only input */
-    InputOptions input; /* no windows */
+    MegaPipelineOptions input; /* no windows */
+    MegaPcm raw;               /* --raw; rate 0: without */
     bool pre_tokenized;
     bool json;
     MegaSessionOptions session;

@@ -13,7 +13,6 @@
 #include "tools/run/options.h"
 #include "tools/run/pictures/explain.h"
 #include "tools/run/pictures/spectrum.h"
-#include "tools/run/predict.h"
 
 #define WIDTH 1400.0
 #define LEFT 130.0  /* of what has names to its left */
@@ -29,7 +28,7 @@
 typedef struct Subject {
     const MegaModel *model;
     Observer observer;
-    Input input;
+    MegaPrepared input;
     Bar bars[MOST_BARS];
     int bar_count;
     ReachRows reach;
@@ -75,8 +74,13 @@ static int classify(Subject *subject, MegaSession *session, const char *path, Me
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
     subject->observer.model = subject->model;
     mega_session_set_tap(session, observe_tap, &subject->observer);
-    int code = predict(probabilities, session, subject->model, &subject->input, path, err);
+    MegaError inner = {0};
+    int code = mega_prepared_run(&subject->input, session, probabilities, &inner);
     mega_session_set_tap(session, NULL, NULL);
+    if (code)
+        mega_fail(err, code, "%s: %s", path, inner.text);
+    else
+        mega_softmax(probabilities, classes, probabilities);
     if (!code)
         code = observe_finish(&subject->observer, err);
     if (!code)
@@ -501,21 +505,22 @@ static double draw_texts(Canvas *canvas, const void *context)
 static int read_input(Subject *subject, const ExplainOptions *options, char **paths, int count,
                       MegaError *err)
 {
-    InputReader *reader = NULL;
-    InputOptions input = options->input;
+    MegaInputReader *reader = NULL;
+    MegaPipelineOptions input = options->input;
     input.warn = report_warning;
-    int code = input_reader_new(&reader, subject->model, &input, err);
+    int code = mega_input_reader_new(&reader, subject->model, &input, err);
     if (!code)
-        code = input_reader_begin(reader, paths[0], count > 1 ? paths[1] : NULL, err);
+        code = mega_input_reader_open(reader, paths[0], count > 1 ? paths[1] : NULL, err);
     if (!code) {
-        int more = input_reader_next(reader, &subject->input, err);
+        int more = mega_input_reader_next(reader, &subject->input, err);
         code = more < 0 ? more : 0;
         if (more == 0)
             code = mega_fail(err, MEGA_ERR_INPUT, "%s holds nothing", paths[0]);
     }
     if (!code && subject->input.is_cut)
-        report_cut(reader, paths[0], &subject->input, "'mega-run classify' with --window");
-    input_reader_free(reader);
+        report_cut(paths[0], subject->input.end, mega_input_reader_length(reader),
+                   mega_input_reader_clip(reader), "'mega-run classify' with --window");
+    mega_input_reader_free(reader);
     return code;
 }
 
@@ -553,7 +558,7 @@ static void describe(Subject *subject, char **paths, int count)
 static void free_subject(Subject *subject)
 {
     observer_free(&subject->observer);
-    input_free(&subject->input);
+    mega_prepared_free(&subject->input);
     free(subject->samples);
     free(subject->spectrogram);
     free(subject->pixels);

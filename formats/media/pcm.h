@@ -1,0 +1,51 @@
+/*
+ * pcm.h - samples of any rate and number of channels to mono samples of the rate a model wants.
+ *
+ *   frames -> the mean of their channels -> libsamplerate -> caller
+ *
+ * n frames at rate a become round(n * b / a) samples at rate b, but at least one, without delay.
+ * When the rates agree nothing is filtered, and 16-bit samples become exactly value / 32768.
+ */
+#ifndef MEGA_PCM_H
+#define MEGA_PCM_H
+
+#include "src/mega.h"
+
+#define MEGA_PCM_BLOCK 4096 /* most frames that a source gives at once */
+#define MEGA_AUDIO_MAX_CHANNELS 64
+#define MEGA_AUDIO_MIN_RATE 100     /* Hz */
+#define MEGA_AUDIO_MAX_RATE 1000000 /* Hz */
+
+/* Parses "s16le:16000:1", format:rate:channels. */
+int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
+/* Whether rate and number of channels are within the limits above; name begins the message. */
+int mega_pcm_check(const char *name, int rate, int channels, MegaError *err);
+/* Bytes of one sample. */
+size_t mega_pcm_size(MegaPcmFormat format);
+/* Converts `count` samples to units of full scale: n-bit integers are divided by 2^(n-1). */
+void mega_pcm_decode(MegaPcmFormat format, const uint8_t *bytes, size_t count, float *out);
+
+/* A block of frames of one rate. */
+typedef struct MegaFrames {
+    const float *samples; /* [count][channels], valid until the source is asked again */
+    size_t count;         /* at most MEGA_PCM_BLOCK */
+    int rate, channels;
+} MegaFrames;
+
+/* Gives the next block. count 0 with another rate than before says that frames of that rate follow,
+ * as between the links of a radio's stream; count 0 with the rate of before is the end. */
+typedef int (*MegaFrameSource)(void *context, MegaFrames *out, MegaError *err);
+
+typedef struct MegaResampler MegaResampler;
+
+/* rate: of the source's first frames; target: of the samples that are given out. name, which begins
+ * messages, and context must outlive the resampler. */
+int mega_resampler_new(MegaResampler **out, const char *name, int rate, int target,
+                       MegaFrameSource source, void *context, MegaError *err);
+void mega_resampler_free(MegaResampler *resampler);
+/* The next mono samples: at least one and at most capacity, *count of them, 0 at the end. A sample
+ * that is no finite number is an error. */
+int mega_resampler_read(MegaResampler *resampler, float *samples, size_t capacity, size_t *count,
+                        MegaError *err);
+
+#endif

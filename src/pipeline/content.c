@@ -1,0 +1,101 @@
+/*
+ * content.c - see content.h.
+ */
+#include "src/pipeline/content.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "formats/base/input_stream.h"
+#include "formats/base/sniff.h"
+#include "src/base/utf8.h"
+
+#define SNIFF_SIZE 512    /* bytes */
+#define SEARCH_SIZE 65536 /* bytes in which sound behind something else is looked for */
+
+static const struct {
+    const char *extension;
+    MegaContentKind kind;
+} extensions[] = {
+    {".wav", MEGA_CONTENT_SOUND},   {".flac", MEGA_CONTENT_SOUND},   {".ogg", MEGA_CONTENT_SOUND},
+    {".opus", MEGA_CONTENT_SOUND},  {".mp3", MEGA_CONTENT_SOUND},    {".aif", MEGA_CONTENT_SOUND},
+    {".aiff", MEGA_CONTENT_SOUND},  {".au", MEGA_CONTENT_SOUND},     {".png", MEGA_CONTENT_PICTURE},
+    {".jpg", MEGA_CONTENT_PICTURE}, {".jpeg", MEGA_CONTENT_PICTURE}, {".bmp", MEGA_CONTENT_PICTURE},
+    {".txt", MEGA_CONTENT_TEXT},    {".text", MEGA_CONTENT_TEXT},
+};
+
+/* UTF-8 without control characters; the last character may be cut off by the end of the sample. */
+static bool looks_like_text(const uint8_t *bytes, size_t size)
+{
+    size_t position = 0;
+    while (position < size) {
+        const size_t length = mega_utf8_decode(bytes + position, size - position, NULL);
+        if (!length)
+            break;
+        if (bytes[position] < ' ' && !memchr("\t\n\r\f", bytes[position], 4))
+            return false;
+        position += length;
+    }
+    return size && (position == size || (size >= SNIFF_SIZE && size - position < 4));
+}
+
+/* Files that are no input: models, checkpoints, archives, ... Some look like text. */
+static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMedia *media)
+{
+    const bool is_text = looks_like_text(bytes, size < SNIFF_SIZE ? size : SNIFF_SIZE);
+    const MegaFileKind kind = mega_recognize(bytes, size);
+    MegaContent content = {.name = kind.what, .advice = kind.advice};
+    switch (kind.role) {
+    case MEGA_ROLE_MODEL: content.advice = "give it with -m"; break;
+    case MEGA_ROLE_CHECKPOINT: content.advice = "mega-convert makes a model of it"; break;
+    case MEGA_ROLE_SOUND: content.kind = MEGA_CONTENT_SOUND; break;
+    case MEGA_ROLE_PICTURE:
+        content.kind = MEGA_CONTENT_PICTURE;
+        content.unread = kind.advice != NULL;
+        break;
+    case MEGA_ROLE_UNREAD: content.unread = true; break;
+    case MEGA_ROLE_INPUT: /* an array: mega-run forward takes it */
+    case MEGA_ROLE_OTHER: break;
+    case MEGA_ROLE_TEXT:
+    case MEGA_ROLE_UNKNOWN:
+        if ((!is_text || !looks_like_text(bytes, size)) && media && media->is_sound(bytes, size))
+            return (MegaContent){.kind = MEGA_CONTENT_SOUND,
+                                 .name = "a recording"}; /* behind something */
+        if (!is_text)
+            return (MegaContent){.kind = MEGA_CONTENT_UNKNOWN};
+        content.kind = MEGA_CONTENT_TEXT;
+        if (!content.advice)
+            content.name = "text";
+    }
+    return content;
+}
+
+/* By content, of pipes as well. */
+MegaContent mega_content_read(const char *path, const MegaMedia *media)
+{
+    uint8_t bytes[SEARCH_SIZE];
+    size_t size = 0;
+    if (mega_source_peek(path, bytes, sizeof bytes, &size, NULL) || !size)
+        return (MegaContent){.kind = MEGA_CONTENT_UNKNOWN};
+    return find_content(bytes, size, media);
+}
+
+MegaContentKind mega_content_of_path(const char *path, const MegaMedia *media)
+{
+    const MegaContent content = mega_content_read(path, media);
+    if (content.name)
+        return content.kind;
+    const size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+        const size_t size = strlen(extensions[i].extension);
+        if (length > size && strcasecmp(path + length - size, extensions[i].extension) == 0)
+            return extensions[i].kind;
+    }
+    return MEGA_CONTENT_UNKNOWN;
+}
+
+int mega_content_fail_unread(const MegaContent *content, const char *name, MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, a format that is not read; %s", name,
+                     content->name, content->advice);
+}

@@ -1,0 +1,763 @@
+/*
+ * input.c - decode, prepare and cut inputs for a model; see input.h.
+ *
+ *   path -> MegaMedia ----> src/pipeline/preprocess.c -> MegaPrepared
+ *   samples -> pcm.c ---|
+ *   pixels -------------|
+ *
+ * Sound passes through a buffer that holds one window, so that memory does not grow with the length
+ * of a recording.
+ */
+#include "src/pipeline/input.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/base/bytes.h"
+#include "formats/base/input_stream.h"
+#include "formats/media/image.h"
+#include "formats/media/pcm.h"
+#include "formats/text/tokenizer.h"
+#include "formats/text/vocab.h"
+#include "src/encode/session.h"
+#include "src/pipeline/content.h"
+#include "src/pipeline/preprocess.h"
+#include "src/pipeline/raw.h"
+
+#define MAX_CLIP (1u << 26) /* samples of one clip: 70 minutes at 16 kHz */
+#define STEP 65536          /* samples per read */
+#define SCAN_PARTS 4        /* windows that begin within a clip of a long recording */
+#define SLACK 100           /* a part of a clip by which a recording may be longer */
+
+struct MegaInputReader {
+    const MegaModel *model;
+    MegaContentKind kind; /* what the model is fed from */
+    bool ids, partial, scan;
+    MegaAudioFeatures audio;
+    MegaImageFeatures image;
+    MegaImageOptions image_options;
+    uint64_t left; /* bytes that the limit of memory leaves beside the model; or UINT64_MAX */
+    MegaTextFeatures text;
+    MegaVocab *vocab; /* NULL with ids */
+    const MegaMedia *media;
+    MegaWarning warning;
+    MegaPcm pcm;
+    bool has_pcm;       /* files of sound are headerless */
+    size_t window, hop; /* samples; hop 0: one clip per recording */
+
+    /* The current input. */
+    MegaRaw raw[2]; /* second one for pair models */
+    int count_raw;  /* 0: there is none */
+    char *path[2];  /* copies that raw points to */
+    bool started;
+    bool scanning;            /* this recording is a long one */
+    MegaAudio *stream;        /* of a path, */
+    MegaResampler *resampler; /* or of samples, of which so many bytes were given out */
+    size_t taken;
+    float *block;   /* [MEGA_PCM_BLOCK][channels] */
+    bool ended;     /* the recording is */
+    float *samples; /* from sample number `base` of the recording on */
+    size_t count, capacity;
+    uint64_t base;
+};
+
+/* ---- The reader ----------------------------------------------------------------------------- */
+
+static int read_text_features(MegaInputReader *reader, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(reader->model);
+    const int rows = reader->model->config.embed.vocab;
+    if (reader->ids)
+        return 0;
+    int code = mega_vocab_from_meta(&reader->vocab, meta, MEGA_VOCAB_KEY, err);
+    if (!code)
+        code = mega_text_features_read(&reader->text, meta, err);
+    if (code)
+        return code;
+    const MegaTextFeatures *text = &reader->text;
+    if (mega_vocab_count(reader->vocab) > rows || text->cls >= rows || text->eos >= rows ||
+        text->unk >= rows)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model's vocabulary (%d symbols) or the ids of text.cls, text.eos and "
+                         "text.unk (%d, %d, %d) go beyond its %d embeddings",
+                         mega_vocab_count(reader->vocab), text->cls, text->eos, text->unk, rows);
+    return 0;
+}
+
+static int read_image_features(MegaInputReader *reader, MegaError *err)
+{
+    const MegaEmbedConfig *embed = &reader->model->config.embed;
+    int code = mega_image_features_read(&reader->image, mega_model_meta(reader->model), err);
+    if (code)
+        return code;
+    if (embed->kind == MEGA_EMBED_PATCHES
+            ? reader->image.channels != embed->channels || reader->image.width != embed->width ||
+                  reader->image.height != embed->height
+            : reader->image.channels != 1)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "the model's description of its images (%d x %d pixels, %d channels) does "
+                         "not fit its embedding",
+                         reader->image.width, reader->image.height, reader->image.channels);
+    return 0;
+}
+
+static int read_features(MegaInputReader *reader, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(reader->model);
+    const MegaInputKind kind = mega_model_input_kind(reader->model);
+    if (kind == MEGA_INPUT_TOKENS) {
+        reader->kind = MEGA_CONTENT_TEXT;
+        return read_text_features(reader, err);
+    }
+    if (mega_model_input_count(reader->model) > 1)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "this model compares two inputs that are not text; only mega-run forward "
+                         "can feed it");
+    if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
+        reader->kind = MEGA_CONTENT_SOUND;
+        return mega_audio_features_read(&reader->audio, meta, err);
+    }
+    if (mega_meta_find(meta, "image.width")) {
+        reader->kind = MEGA_CONTENT_PICTURE;
+        return read_image_features(reader, err);
+    }
+    return mega_fail(
+        err, MEGA_ERR_MODEL,
+        "the model file has no description of preprocessing: convert it again with %s, "
+        "or feed it with mega-run forward",
+        kind == MEGA_INPUT_IMAGE ? "--pixel-mean and --pixel-std"
+                                 : "--audio-mean and --audio-std, or --pixel-mean and --pixel-std");
+}
+
+/* Seconds to samples; 0 if that makes no sense. */
+static size_t seconds_to_samples(double seconds, int rate)
+{
+    const double samples = round(seconds * rate);
+    return samples >= 1 && samples <= (double)MAX_CLIP ? (size_t)samples : 0;
+}
+
+static int set_window(MegaInputReader *reader, const MegaPipelineOptions *options, MegaError *err)
+{
+    const int rate = reader->audio.sample_rate;
+    const double window = options->window, hop = options->hop != 0 ? options->hop : window;
+    if (options->window == 0)
+        return options->hop == 0
+                   ? 0
+                   : mega_fail(err, MEGA_ERR_ARGUMENT, "--hop needs --window as well");
+    reader->window = seconds_to_samples(window, rate);
+    reader->hop = seconds_to_samples(hop, rate);
+    if (!reader->window || !reader->hop)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a window of %g s every %g s makes no sense; expected times above 0 and "
+                         "at most %g s",
+                         window, hop, floor((double)MAX_CLIP / rate));
+    if (reader->audio.length && reader->window > (uint64_t)reader->audio.length)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a window of %g s is too long: this model takes clips of at most %g s",
+                         window, (double)reader->audio.length / rate);
+    return 0;
+}
+
+static int set_options(MegaInputReader *reader, const MegaPipelineOptions *options, MegaError *err)
+{
+    const bool audio = reader->kind == MEGA_CONTENT_SOUND;
+    if (!audio && (options->window != 0 || options->hop != 0 || options->raw))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "--window, --hop and --raw are for audio, but this model takes %s",
+                         reader->kind == MEGA_CONTENT_PICTURE ? "images" : "text");
+    if (options->ids && reader->kind != MEGA_CONTENT_TEXT)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
+                         audio ? "audio" : "images");
+    const uint64_t model = mega_model_memory(reader->model), limit = options->session.max_memory;
+    reader->left = limit == 0 ? UINT64_MAX : limit > model ? limit - model : 1;
+    reader->image_options = (MegaImageOptions){.keep_orientation = options->keep_orientation,
+                                               .max_memory = limit ? reader->left : 0};
+    reader->has_pcm = options->raw != NULL;
+    if (options->raw)
+        reader->pcm = *options->raw;
+    if (!audio)
+        return 0;
+    /* Without --window: one clip of the model's length, or of any. */
+    reader->window = reader->audio.length ? (size_t)reader->audio.length : MAX_CLIP;
+    return set_window(reader, options, err);
+}
+
+int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
+                          const MegaPipelineOptions *options, MegaError *err)
+{
+    *out = NULL;
+    MegaInputReader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading inputs");
+    reader->model = model;
+    reader->ids = options->ids;
+    reader->media = options->media;
+    reader->warning = (MegaWarning){options->warn, options->warn_context};
+    reader->scan = options->scan;
+    reader->partial = options->partial;
+    int code = read_features(reader, err);
+    if (!code)
+        code = set_options(reader, options, err);
+    if (code) {
+        mega_input_reader_free(reader);
+        return code;
+    }
+    *out = reader;
+    return 0;
+}
+
+/* Ends the current input. */
+static void finish(MegaInputReader *reader)
+{
+    if (reader->stream)
+        reader->media->close_sound(reader->stream);
+    mega_resampler_free(reader->resampler);
+    free(reader->block);
+    for (int i = 0; i < 2; i++) {
+        free(reader->path[i]);
+        reader->path[i] = NULL;
+    }
+    reader->stream = NULL;
+    reader->resampler = NULL;
+    reader->block = NULL;
+    reader->count_raw = 0;
+    reader->started = reader->ended = reader->scanning = false;
+    reader->count = reader->taken = 0;
+    reader->base = 0;
+}
+
+void mega_input_reader_free(MegaInputReader *reader)
+{
+    if (!reader)
+        return;
+    finish(reader);
+    mega_vocab_free(reader->vocab);
+    free(reader->samples);
+    free(reader);
+}
+
+int mega_prepared_run(const MegaPrepared *input, MegaSession *session, float *logits,
+                      MegaError *err)
+{
+    int code = mega_session_count(session, 0, input->memory, "the input", err);
+    if (code)
+        return code;
+    code = mega_session_classify(session, input->views, input->count, logits, err);
+    mega_session_count(session, input->memory, 0, NULL, NULL);
+    return code;
+}
+
+void mega_prepared_free(MegaPrepared *input)
+{
+    free(input->values);
+    free(input->tokens[0]);
+    free(input->tokens[1]);
+    *input = (MegaPrepared){0};
+}
+
+static const char *const expected[] = {
+    [MEGA_CONTENT_SOUND] = "a recording",
+    [MEGA_CONTENT_PICTURE] = "an image",
+    [MEGA_CONTENT_TEXT] = "text",
+};
+
+/* An image given to a speech model and the like; what cannot be told is left to the decoders. */
+static int check_path(const MegaInputReader *reader, const char *path, MegaError *err)
+{
+    if (reader->has_pcm || reader->ids)
+        return 0;
+    const MegaContent content = mega_content_read(path, reader->media);
+    const bool fits = content.kind == reader->kind;
+    if (content.unread && (fits || (!content.kind && reader->kind == MEGA_CONTENT_SOUND)))
+        return mega_content_fail_unread(&content, mega_source_name(path), err);
+    if (!content.name || fits)
+        return 0;
+    /* Converting a picture makes no recording of it. */
+    const char *advice = content.kind == MEGA_CONTENT_PICTURE ? NULL : content.advice;
+    return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s",
+                     mega_source_name(path), content.name, expected[reader->kind],
+                     advice ? "; " : "", advice ? advice : "");
+}
+
+/* The input is one that the program has in memory, or a path. */
+static int check_raw(const MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
+{
+    static const MegaContentKind kinds[] = {
+        [MEGA_RAW_TEXT] = MEGA_CONTENT_TEXT,
+        [MEGA_RAW_PCM] = MEGA_CONTENT_SOUND,
+        [MEGA_RAW_PIXELS] = MEGA_CONTENT_PICTURE,
+    };
+    if (raw->kind < MEGA_RAW_TEXT || raw->kind > MEGA_RAW_PATH ||
+        (!raw->data && (raw->size || raw->kind == MEGA_RAW_PATH)))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an input has no data, or no kind");
+    if (raw->kind == MEGA_RAW_PATH) {
+        int code = check_path(reader, raw->data, err);
+        if (!code && reader->kind != MEGA_CONTENT_TEXT && !reader->media)
+            code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                             "%s cannot be opened: this program reads no files of sound and "
+                             "pictures, since it gives the pipeline no MegaMedia",
+                             mega_raw_name(raw));
+        return code;
+    }
+    if (kinds[raw->kind] != reader->kind)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s",
+                         mega_raw_name(raw), expected[kinds[raw->kind]], expected[reader->kind]);
+    return 0;
+}
+
+static int open_stream(MegaInputReader *reader, const char *path, MegaError *err)
+{
+    const MegaAudioOptions options = {.rate = reader->audio.sample_rate,
+                                      .pcm = reader->has_pcm ? &reader->pcm : NULL,
+                                      .partial = reader->partial};
+    int code = reader->media->open_sound(&reader->stream, path, &options, err);
+    const char *cut = code ? NULL : reader->media->sound_cut(reader->stream);
+    if (cut)
+        mega_warn(&reader->warning, cut);
+    return code;
+}
+
+/* The next frames of samples in memory. */
+static int give_frames(void *context, MegaFrames *out, MegaError *err)
+{
+    MegaInputReader *reader = context;
+    const MegaRaw *raw = &reader->raw[0];
+    const size_t channels = (size_t)raw->pcm.channels;
+    const size_t frame = mega_pcm_size(raw->pcm.format) * channels;
+    const size_t left = (raw->size - reader->taken) / frame;
+    const size_t count = left < MEGA_PCM_BLOCK ? left : MEGA_PCM_BLOCK;
+    (void)err;
+    if (count)
+        mega_pcm_decode(raw->pcm.format, (const uint8_t *)raw->data + reader->taken,
+                        count * channels, reader->block);
+    reader->taken += count * frame;
+    *out = (MegaFrames){reader->block, count, raw->pcm.rate, raw->pcm.channels};
+    return 0;
+}
+
+static int open_samples(MegaInputReader *reader, MegaError *err)
+{
+    const MegaRaw *raw = &reader->raw[0];
+    const char *name = mega_raw_name(raw);
+    if (raw->pcm.format < MEGA_PCM_U8 || raw->pcm.format > MEGA_PCM_F32LE)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%s has samples of an unknown format", name);
+    int code = mega_pcm_check(name, raw->pcm.rate, raw->pcm.channels, err);
+    if (code)
+        return code;
+    reader->block = malloc(MEGA_PCM_BLOCK * (size_t)raw->pcm.channels * sizeof *reader->block);
+    if (!reader->block)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", name);
+    return mega_resampler_new(&reader->resampler, name, raw->pcm.rate, reader->audio.sample_rate,
+                              give_frames, reader, err);
+}
+
+/* Paths are kept: who gave them may change them before the next clip. */
+static int keep_raw(MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
+{
+    const int i = reader->count_raw;
+    reader->raw[i] = *raw;
+    if (raw->kind == MEGA_RAW_PATH) {
+        reader->path[i] = strdup(raw->data);
+        if (!reader->path[i])
+            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s",
+                             (const char *)raw->data);
+        reader->raw[i].data = reader->path[i];
+    }
+    reader->count_raw++;
+    return 0;
+}
+
+int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int count,
+                            MegaError *err)
+{
+    finish(reader);
+    if (count < 1 || count > 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d inputs at a time; expected one, or a pair",
+                         count);
+    if (count > 1 && mega_model_input_count(reader->model) < 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "%s was given as the second of a pair, but this model takes single inputs",
+                         mega_raw_name(&inputs[1]));
+    int code = 0;
+    for (int i = 0; i < count && !code; i++)
+        code = check_raw(reader, &inputs[i], err);
+    for (int i = 0; i < count && !code; i++)
+        code = keep_raw(reader, &inputs[i], err);
+    if (!code && reader->kind == MEGA_CONTENT_SOUND)
+        code = inputs[0].kind == MEGA_RAW_PATH ? open_stream(reader, reader->path[0], err)
+                                               : open_samples(reader, err);
+    if (code)
+        finish(reader);
+    return code;
+}
+
+int mega_input_reader_open(MegaInputReader *reader, const char *path, const char *second,
+                           MegaError *err)
+{
+    const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = path},
+                              {.kind = MEGA_RAW_PATH, .data = second}};
+    return mega_input_reader_begin(reader, inputs, second ? 2 : 1, err);
+}
+
+static const char *current_name(const MegaInputReader *reader)
+{
+    return mega_raw_name(&reader->raw[0]);
+}
+
+/* ---- Audio ---------------------------------------------------------------------------------- */
+
+/* A recording's samples count against the limit of memory. */
+static int check_memory(const MegaInputReader *reader, uint64_t samples, MegaError *err)
+{
+    const uint64_t needed = samples * sizeof(float);
+    if (needed <= reader->left)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "%s needs %.1f MB of memory for %" PRIu64 " samples; the limit leaves %.1f MB "
+                     "beside the model; shorter windows (--window) need less",
+                     current_name(reader), (double)needed / 1e6, samples,
+                     (double)reader->left / 1e6);
+}
+
+static int grow(MegaInputReader *reader, size_t needed, MegaError *err)
+{
+    if (needed <= reader->capacity)
+        return 0;
+    size_t capacity = reader->capacity ? reader->capacity : STEP;
+    while (capacity < needed)
+        capacity *= 2;
+    int code = check_memory(reader, capacity, err);
+    if (code)
+        return code;
+    float *samples = realloc(reader->samples, capacity * sizeof *samples);
+    if (!samples)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", capacity,
+                         current_name(reader));
+    reader->samples = samples;
+    reader->capacity = capacity;
+    return 0;
+}
+
+static int read_samples(MegaInputReader *reader, float *samples, size_t capacity, size_t *count,
+                        MegaError *err)
+{
+    return reader->stream ? reader->media->read_sound(reader->stream, samples, capacity, count, err)
+                          : mega_resampler_read(reader->resampler, samples, capacity, count, err);
+}
+
+/* Reads until the buffer holds `wanted` samples or the recording ends. */
+static int fill(MegaInputReader *reader, size_t wanted, MegaError *err)
+{
+    int code = 0;
+    while (!code && !reader->ended && reader->count < wanted) {
+        const size_t left = wanted - reader->count, step = left < STEP ? left : STEP;
+        size_t got = 0;
+        code = grow(reader, reader->count + step, err);
+        if (!code)
+            code = read_samples(reader, reader->samples + reader->count, step, &got, err);
+        reader->count += got;
+        reader->ended = !code && got == 0;
+    }
+    return code;
+}
+
+/* Moves the start of the buffer on by n samples, which may be more than it holds. */
+static int skip(MegaInputReader *reader, size_t n, MegaError *err)
+{
+    while (n) {
+        int code = reader->count ? 0 : fill(reader, n < STEP ? n : STEP, err);
+        if (code || !reader->count)
+            return code;
+        const size_t dropped = n < reader->count ? n : reader->count;
+        reader->count -= dropped;
+        memmove(reader->samples, reader->samples + dropped,
+                reader->count * sizeof *reader->samples);
+        reader->base += dropped;
+        n -= dropped;
+    }
+    return 0;
+}
+
+/* The first `used` samples of the buffer as a clip, with silence up to the model's length. */
+static int make_clip(const MegaInputReader *reader, size_t used, MegaPrepared *out, MegaError *err)
+{
+    size_t length = reader->hop ? reader->window : used; /* of a model without a length */
+    if (reader->audio.length)
+        length = (size_t)reader->audio.length;
+    int code = check_memory(reader, (uint64_t)reader->capacity + length, err);
+    if (code)
+        return code;
+    out->values = calloc(length, sizeof *out->values);
+    if (!out->values)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu samples of %s", length,
+                         current_name(reader));
+    memcpy(out->values, reader->samples, used * sizeof *out->values);
+    mega_audio_normalize(&reader->audio, out->values, length, out->values);
+    out->views[0] =
+        (MegaInput){.kind = MEGA_INPUT_SAMPLES, .values = out->values, .length = length};
+    out->count = 1;
+    out->start = (double)reader->base / reader->audio.sample_rate;
+    out->end = (double)(reader->base + used) / reader->audio.sample_rate;
+    return 0;
+}
+
+/* From one window to the next; 0: there is just one clip. */
+static size_t hop_of(const MegaInputReader *reader)
+{
+    return reader->scanning ? (reader->window + SCAN_PARTS - 1) / SCAN_PARTS : reader->hop;
+}
+
+/* Is the recording longer than one clip? A little more may come of another rate. */
+static int look_behind(MegaInputReader *reader, bool *is_longer, MegaError *err)
+{
+    const size_t most =
+        reader->audio.length ? reader->window + reader->window / SLACK : reader->window;
+    int code = fill(reader, most + 1, err);
+    *is_longer = reader->count > most;
+    if (!code && *is_longer && !reader->audio.length)
+        code = mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s is longer than %g s, the limit of a single clip; classify it in "
+                         "pieces with --window",
+                         current_name(reader), floor((double)MAX_CLIP / reader->audio.sample_rate));
+    return code;
+}
+
+static int next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
+{
+    const bool first = !reader->started;
+    bool is_longer = false;
+    int code = 0;
+    if (!first && !hop_of(reader))
+        return 0;
+    if (!first) { /* another window only if the one before did not reach the end */
+        code = fill(reader, reader->window + 1, err);
+        if (code || reader->count <= reader->window)
+            return code;
+        code = skip(reader, hop_of(reader), err);
+    }
+    if (!code)
+        code = fill(reader, reader->window, err);
+    if (!code && first && !reader->hop)
+        code = look_behind(reader, &is_longer, err);
+    if (!code && first && !reader->count)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples; expected a recording",
+                         current_name(reader));
+    if (code || !reader->count)
+        return code;
+    reader->started = true;
+    reader->scanning |= is_longer && reader->scan;
+    code = make_clip(reader, reader->count < reader->window ? reader->count : reader->window, out,
+                     err);
+    out->is_cut = is_longer && !reader->scan;
+    out->scanned = reader->scanning;
+    return code ? code : 1;
+}
+
+double mega_input_reader_length(MegaInputReader *reader)
+{
+    struct stat info;
+    if (!reader->count_raw || reader->kind != MEGA_CONTENT_SOUND)
+        return 0;
+    if (reader->path[0] && (stat(reader->path[0], &info) != 0 || !S_ISREG(info.st_mode)))
+        return 0;
+    while (!reader->ended) {
+        reader->base += reader->count;
+        reader->count = 0;
+        if (fill(reader, STEP, NULL))
+            return 0;
+    }
+    return (double)(reader->base + reader->count) / reader->audio.sample_rate;
+}
+
+double mega_input_reader_clip(const MegaInputReader *reader)
+{
+    return reader->kind == MEGA_CONTENT_SOUND
+               ? (double)reader->audio.length / reader->audio.sample_rate
+               : 0;
+}
+
+/* ---- Images --------------------------------------------------------------------------------- */
+
+/* A copy of pixels in memory, since preparing replaces them. */
+static int copy_pixels(const MegaInputReader *reader, const MegaRaw *raw, MegaImage *out,
+                       MegaError *err)
+{
+    const char *name = mega_raw_name(raw);
+    const uint64_t pixels = (uint64_t)raw->width * (uint64_t)raw->height;
+    const uint64_t limit = reader->left;
+    if (raw->channels != 1 && raw->channels != 3)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s has %d channels; expected 1 (gray) or 3 (RGB)",
+                         name, raw->channels);
+    if (raw->width < 1 || raw->height < 1 || raw->width > MEGA_IMAGE_MAX_SIDE ||
+        raw->height > MEGA_IMAGE_MAX_SIDE || pixels > MEGA_IMAGE_MAX_PIXELS)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s has %d x %d pixels; the limits are 1 to %u pixels and a side of %d",
+                         name, raw->width, raw->height, MEGA_IMAGE_MAX_PIXELS, MEGA_IMAGE_MAX_SIDE);
+    const size_t size = (size_t)pixels * (size_t)raw->channels;
+    if (raw->size != size)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "%s has %zu bytes, but %d x %d pixels of %d channels have %zu", name,
+                         raw->size, raw->width, raw->height, raw->channels, size);
+    if (size > limit)
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s has %d x %d pixels; preparing it takes %.1f MB of memory, and the "
+                         "limit is %.1f MB",
+                         name, raw->width, raw->height, (double)size / 1e6, (double)limit / 1e6);
+    *out = (MegaImage){.width = raw->width,
+                       .height = raw->height,
+                       .channels = raw->channels,
+                       .pixels = malloc(size),
+                       .max_memory = reader->image_options.max_memory};
+    if (!out->pixels)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pixels of %s", name);
+    memcpy(out->pixels, raw->data, size);
+    return 0;
+}
+
+static int next_image(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
+{
+    const MegaImageFeatures *features = &reader->image;
+    const MegaRaw *raw = &reader->raw[0];
+    MegaImage image = {0};
+    int code = raw->kind == MEGA_RAW_PATH
+                   ? reader->media->open_picture(&image, raw->data, &reader->image_options, err)
+                   : copy_pixels(reader, raw, &image, err);
+    if (!code)
+        code = mega_image_fit(features, &image, current_name(reader), err);
+    const size_t length =
+        (size_t)features->channels * (size_t)features->width * (size_t)features->height;
+    if (!code && !(out->values = malloc(length * sizeof *out->values)))
+        code =
+            mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pixels of %s", current_name(reader));
+    if (!code) {
+        mega_image_normalize(features, image.pixels, out->values);
+        out->views[0] = (MegaInput){
+            .kind = mega_model_input_kind(reader->model),
+            .values = out->values,
+            .length = length,
+            .channels = features->channels,
+            .height = features->height,
+            .width = features->width,
+        };
+        out->count = 1;
+    }
+    mega_image_free(&image);
+    return code ? code : 1;
+}
+
+/* ---- Text ----------------------------------------------------------------------------------- */
+
+static int encode(const MegaInputReader *reader, const uint8_t *text, size_t size, const char *name,
+                  MegaPrepared *out, MegaError *err)
+{
+    const char *characters = size ? (const char *)text : "";
+    int32_t **ids = &out->tokens[out->count];
+    size_t count = 0;
+    int code = reader->ids
+                   ? mega_text_parse_ids(characters, size, reader->model->config.embed.vocab, name,
+                                         ids, &count, err)
+                   : mega_text_encode(reader->vocab, &reader->text, characters, size, name, ids,
+                                      &count, err);
+    if (code)
+        return code;
+    if (!reader->ids)
+        mega_warn_of_unknown(&reader->warning, *ids, count, reader->text.unk, name);
+    out->views[out->count++] =
+        (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = *ids, .length = count};
+    return 0;
+}
+
+static MegaTextRules text_rules(const MegaInputReader *reader)
+{
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model), MEGA_CODEC_TARGET,
+                                                reader->ids, "a text");
+    mega_text_limit(&rules, reader->left);
+    return rules;
+}
+
+int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaIds *out,
+                             MegaError *err)
+{
+    const MegaTextRules rules = text_rules(reader);
+    MegaPrepared prepared = {0};
+    MegaBuffer bytes = {0};
+    int code = reader->kind == MEGA_CONTENT_TEXT
+                   ? mega_raw_read_text(text, &rules, &reader->warning, &bytes, err)
+                   : mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %s, which has no tokens",
+                               expected[reader->kind]);
+    if (!code)
+        code = encode(reader, bytes.data, bytes.size, mega_raw_name(text), &prepared, err);
+    mega_buffer_free(&bytes);
+    if (code)
+        mega_prepared_free(&prepared);
+    else
+        *out = (MegaIds){prepared.tokens[0], prepared.views[0].length};
+    return code;
+}
+
+const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader)
+{
+    return reader->vocab;
+}
+
+static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
+{
+    const MegaTextRules rules = text_rules(reader);
+    const bool pair = mega_model_input_count(reader->model) == 2;
+    const char *name = current_name(reader);
+    MegaBuffer text[2] = {0};
+    int code = 0;
+    for (int i = 0; i < reader->count_raw && !code; i++)
+        code = mega_raw_read_text(&reader->raw[i], &rules, &reader->warning, &text[i], err);
+    const uint8_t *whole = text[0].data;
+    const size_t size = text[0].size;
+    if (!code && (!pair || reader->count_raw == 2)) {
+        code = encode(reader, whole, size, name, out, err);
+        if (!code && pair)
+            code = encode(reader, text[1].data, text[1].size, mega_raw_name(&reader->raw[1]), out,
+                          err);
+    } else if (!code) {
+        const uint8_t *tab = size ? memchr(whole, '\t', size) : NULL;
+        const size_t head = tab ? (size_t)(tab - whole) : 0;
+        if (!tab)
+            code = mega_fail(err, MEGA_ERR_INPUT,
+                             "%s holds one text, but this model compares two; expected a TAB "
+                             "between them, or two paths",
+                             name);
+        if (!code)
+            code = encode(reader, whole, head, name, out, err);
+        if (!code)
+            code = encode(reader, tab + 1, size - head - 1, name, out, err);
+    }
+    mega_buffer_free(&text[0]);
+    mega_buffer_free(&text[1]);
+    return code ? code : 1;
+}
+
+int mega_input_reader_next(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
+{
+    *out = (MegaPrepared){0};
+    if (!reader->count_raw)
+        return 0;
+    int code;
+    if (reader->kind == MEGA_CONTENT_SOUND) {
+        code = next_clip(reader, out, err);
+    } else if (reader->started) {
+        code = 0;
+    } else {
+        reader->started = true;
+        code = reader->kind == MEGA_CONTENT_PICTURE ? next_image(reader, out, err)
+                                                    : next_text(reader, out, err);
+    }
+    if (code < 0)
+        mega_prepared_free(out);
+    if (code <= 0)
+        finish(reader);
+    out->memory = reader->capacity * sizeof *reader->samples;
+    for (int i = 0; code > 0 && i < out->count; i++)
+        out->memory += out->views[i].length * sizeof(float);
+    return code;
+}

@@ -1,0 +1,247 @@
+/*
+ * pipeline.c - making a pipeline, and its tokens; see pipeline.h.
+ */
+#include "src/pipeline/pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+/* Models that make text need dictionaries only when texts are no ids. */
+static int load_codecs(MegaPipeline *p, MegaError *err)
+{
+    const MegaMeta *meta = mega_model_meta(p->model);
+    const bool has_text =
+        mega_meta_find(meta, MEGA_VOCAB_KEY) || mega_meta_find(meta, MEGA_VOCAB_TARGET_KEY);
+    int code = 0;
+    if (p->ids && !has_text)
+        return 0;
+    if (p->task == MEGA_TASK_TRANSLATE)
+        code = mega_codec_new(&p->source, meta, MEGA_CODEC_SOURCE, err);
+    return code ? code : mega_codec_new(&p->target, meta, MEGA_CODEC_TARGET, err);
+}
+
+int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
+                      const MegaPipelineOptions *options, MegaError *err)
+{
+    static const MegaPipelineOptions defaults;
+    *out = NULL;
+    if (!options)
+        options = &defaults;
+    MegaPipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a pipeline");
+    *p = (MegaPipeline){.model = model,
+                        .task = mega_model_task(model),
+                        .warning = {options->warn, options->warn_context},
+                        .ids = options->ids,
+                        .pre_tokenized = options->pre_tokenized,
+                        .chunk = options->chunk};
+    int code = mega_session_new(&p->session, model, &options->session, err);
+    if (!code)
+        code = p->task == MEGA_TASK_CLASSIFY
+                   ? mega_input_reader_new(&p->reader, model, options, err)
+                   : load_codecs(p, err);
+    if (code)
+        mega_pipeline_free(p);
+    else
+        *out = p;
+    return code;
+}
+
+void mega_pipeline_free(MegaPipeline *p)
+{
+    if (!p)
+        return;
+    mega_input_reader_free(p->reader);
+    mega_decoder_free(p->scorer);
+    mega_codec_free(p->source);
+    mega_codec_free(p->target);
+    mega_session_free(p->session);
+    free(p->current_path);
+    free(p);
+}
+
+MegaSession *mega_pipeline_session(MegaPipeline *pipeline)
+{
+    return pipeline->session;
+}
+
+int mega_pipeline_need_task(const MegaPipeline *p, MegaTask task, const char *what, MegaError *err)
+{
+    static const char *const does[] = {
+        [MEGA_TASK_CLASSIFY] = "classifies",
+        [MEGA_TASK_TRANSLATE] = "translates",
+        [MEGA_TASK_GENERATE] = "generates text",
+    };
+    if (p->task == task)
+        return 0;
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "the model cannot %s: it %s", what, does[p->task]);
+}
+
+/* ---- Texts and tokens ----------------------------------------------------------------------- */
+
+void mega_text_free(MegaText *text)
+{
+    free(text->data);
+    *text = (MegaText){0};
+}
+
+void mega_ids_free(MegaIds *tokens)
+{
+    free(tokens->ids);
+    *tokens = (MegaIds){0};
+}
+
+int mega_text_take(MegaText *out, MegaBuffer *buffer, MegaError *err)
+{
+    mega_put_u8(buffer, 0);
+    if (buffer->failed) {
+        mega_buffer_free(buffer);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text");
+    }
+    *out = (MegaText){(char *)buffer->data, buffer->size - 1};
+    *buffer = (MegaBuffer){0};
+    return 0;
+}
+
+static MegaCodec *codec_of(const MegaPipeline *p, MegaSide side)
+{
+    return side == MEGA_SIDE_INPUT && p->source ? p->source : p->target;
+}
+
+int mega_pipeline_read_text(const MegaPipeline *p, MegaSide side, const MegaRaw *raw,
+                            const char *what, MegaBuffer *out, MegaError *err)
+{
+    const MegaCodecSide codec = side == MEGA_SIDE_INPUT ? MEGA_CODEC_SOURCE : MEGA_CODEC_TARGET;
+    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(p->model), codec, p->ids, what);
+    mega_text_limit(&rules, mega_session_left(p->session));
+    return mega_raw_read_text(raw, &rules, &p->warning, out, err);
+}
+
+/* One more id at an index. */
+static int insert_id(MegaIds *tokens, size_t at, int32_t id, MegaError *err)
+{
+    int32_t *grown = realloc(tokens->ids, (tokens->count + 1) * sizeof *grown);
+    if (!grown)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text");
+    memmove(grown + at + 1, grown + at, (tokens->count - at) * sizeof *grown);
+    grown[at] = id;
+    tokens->ids = grown;
+    tokens->count++;
+    return 0;
+}
+
+int mega_pipeline_encode(const MegaPipeline *p, MegaSide side, const char *name, const char *text,
+                         size_t size, bool eos, MegaIds *out, MegaError *err)
+{
+    const MegaConfig *config = mega_model_config(p->model);
+    const bool is_source = side == MEGA_SIDE_INPUT && p->task == MEGA_TASK_TRANSLATE;
+    *out = (MegaIds){0};
+    int code = p->ids ? mega_text_parse_ids(text, size,
+                                            is_source ? config->embed.vocab : config->target.vocab,
+                                            name, &out->ids, &out->count, err)
+                      : mega_codec_encode(codec_of(p, side), text, size, p->pre_tokenized,
+                                          &out->ids, &out->count, err);
+    if (!code && !p->ids && eos && (out->count > 0 || !is_source))
+        code = insert_id(out, out->count, is_source ? MEGA_ID_EOS : config->target.eos, err);
+    if (code)
+        mega_ids_free(out);
+    return code;
+}
+
+int mega_pipeline_tokenize(MegaPipeline *p, MegaSide side, const MegaRaw *text, MegaIds *out,
+                           MegaError *err)
+{
+    MegaBuffer bytes = {0};
+    *out = (MegaIds){0};
+    if (p->task == MEGA_TASK_CLASSIFY)
+        return mega_input_reader_tokens(p->reader, text, out, err);
+    if (p->task == MEGA_TASK_GENERATE)
+        return mega_pipeline_encode_prompt(p, text, out, err);
+    int code = mega_pipeline_read_text(p, side, text, "a text", &bytes, err);
+    if (!code)
+        code =
+            mega_pipeline_encode(p, side, mega_raw_name(text), bytes.size ? (char *)bytes.data : "",
+                                 bytes.size, true, out, err);
+    mega_buffer_free(&bytes);
+    return code;
+}
+
+int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t *ids, size_t count,
+                             MegaText *out, MegaError *err)
+{
+    const MegaCodec *codec = codec_of(p, side);
+    MegaBuffer bytes = {0};
+    char number[16];
+    int code = 0;
+    *out = (MegaText){0};
+    if (codec && !p->ids)
+        code = mega_codec_decode(codec, ids, count, p->pre_tokenized, &bytes, err);
+    else if (p->task == MEGA_TASK_CLASSIFY && !p->ids)
+        code = mega_fail(err, MEGA_ERR_UNSUPPORTED, "a classifier's tokens have no text");
+    else
+        for (size_t i = 0; i < count; i++)
+            mega_put_bytes(&bytes, number,
+                           (size_t)snprintf(number, sizeof number, "%s%d", i ? " " : "", ids[i]));
+    if (code) {
+        mega_buffer_free(&bytes);
+        return code;
+    }
+    return mega_text_take(out, &bytes, err);
+}
+
+const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t id)
+{
+    const MegaVocab *vocab = p->reader           ? mega_input_reader_vocab(p->reader)
+                             : codec_of(p, side) ? mega_codec_vocab(codec_of(p, side))
+                                                 : NULL;
+    return vocab ? mega_vocab_symbol(vocab, id) : NULL;
+}
+
+/* ---- Prompts -------------------------------------------------------------------------------- */
+
+/* Every text of a language model begins behind </s>. */
+static int encode_behind_eos(const MegaPipeline *p, const char *text, size_t size, MegaIds *out,
+                             MegaError *err)
+{
+    const MegaConfig *config = mega_model_config(p->model);
+    *out = (MegaIds){0};
+    int code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the prompt", text, size, false, out, err);
+    if (!code && !p->ids)
+        code = insert_id(out, 0, config->target.eos, err);
+    if (code)
+        mega_ids_free(out);
+    return code;
+}
+
+/* Without a prompt a model that knows line ends begins behind one, and not in the middle of a line:
+ * "\n" for the prompt, else nothing. */
+static int begin_with_line(const MegaPipeline *p, MegaIds *out, MegaError *err)
+{
+    int code = encode_behind_eos(p, "\n", 1, out, err);
+    if (!code && out->count >= 2 && out->ids[1] == mega_model_config(p->model)->target.unk)
+        out->count = 1;
+    return code;
+}
+
+int mega_pipeline_encode_prompt(const MegaPipeline *p, const MegaRaw *prompt, MegaIds *out,
+                                MegaError *err)
+{
+    const MegaConfig *config = mega_model_config(p->model);
+    MegaBuffer text = {0};
+    *out = (MegaIds){0};
+    int code =
+        prompt ? mega_pipeline_read_text(p, MEGA_SIDE_OUTPUT, prompt, "a prompt", &text, err) : 0;
+    if (!code && text.size == 0 && !p->ids)
+        code = begin_with_line(p, out, err);
+    else if (!code)
+        code = encode_behind_eos(p, text.size ? (const char *)text.data : "", text.size, out, err);
+    if (!code && !p->ids && text.size)
+        mega_warn_of_unknown(&p->warning, out->ids + 1, out->count - 1, config->target.unk,
+                             prompt->name ? prompt->name : "the prompt");
+    mega_buffer_free(&text);
+    return code;
+}

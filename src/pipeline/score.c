@@ -1,0 +1,115 @@
+/*
+ * score.c - how probable a model finds texts.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/pipeline/pipeline.h"
+
+#define BLOCK 4096 /* tokens between two calls of progress */
+
+void mega_score_free(MegaScore *score)
+{
+    free(score->tokens);
+    free(score->logprobs);
+    *score = (MegaScore){0};
+}
+
+int mega_pipeline_prepare_score(MegaPipeline *p, MegaError *err)
+{
+    const MegaDecoderOptions options = {.chunk = p->chunk};
+    if (p->task == MEGA_TASK_CLASSIFY)
+        return mega_pipeline_need_task(p, MEGA_TASK_GENERATE, "score texts", err);
+    return p->scorer ? 0 : mega_decoder_new(&p->scorer, p->session, &options, err);
+}
+
+/* The source before the TAB, encoded; *text moves behind it. */
+static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaEncoded **out,
+                         MegaError *err)
+{
+    const char *tab = memchr(*text, '\t', *size);
+    MegaIds tokens = {0};
+    if (!tab)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "there is no TAB; a translator scores source<TAB>target");
+    int code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the line", *text, (size_t)(tab - *text),
+                                    true, &tokens, err);
+    const MegaInput input = {
+        .kind = MEGA_INPUT_TOKENS, .tokens = tokens.ids, .length = tokens.count};
+    if (!code)
+        code = mega_session_encode(p->session, &input, out, err);
+    mega_ids_free(&tokens);
+    *size -= (size_t)(tab + 1 - *text);
+    *text = tab + 1;
+    return code;
+}
+
+static int score_tokens(MegaPipeline *p, const MegaEncoded *source, const MegaScoreOptions *options,
+                        MegaScore *score, MegaError *err)
+{
+    const size_t count = score->count;
+    int32_t *read = malloc(count * sizeof *read);
+    score->logprobs = malloc(count * sizeof *score->logprobs);
+    if (!read || !score->logprobs) {
+        free(read);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text of %zu tokens", count);
+    }
+    read[0] = mega_model_config(p->model)->target.eos;
+    memcpy(read + 1, score->tokens, (count - 1) * sizeof *read);
+    int code = mega_decoder_begin(p->scorer, source ? &source : NULL, 1, err);
+    for (size_t done = 0, now; done < count && !code; done += now) {
+        now = count - done < BLOCK ? count - done : BLOCK;
+        code = mega_decoder_score(p->scorer, read + done, score->tokens + done, now,
+                                  score->logprobs + done, err);
+        if (options->progress)
+            options->progress(options->context, done + now);
+    }
+    free(read);
+    return code;
+}
+
+static void add_up(MegaScore *score, const char *text, size_t size)
+{
+    for (size_t i = 0; i < score->count; i++)
+        score->logprob += (double)score->logprobs[i];
+    score->bytes = size;
+    for (size_t i = 0; i < size; i++) /* all but continuation bytes of UTF-8 */
+        score->characters += ((uint8_t)text[i] & 0xc0) != 0x80;
+}
+
+int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOptions *options,
+                        MegaScore *out, MegaError *err)
+{
+    static const MegaScoreOptions defaults;
+    const bool translator = p->task == MEGA_TASK_TRANSLATE;
+    MegaEncoded *encoded = NULL;
+    MegaBuffer bytes = {0};
+    MegaIds targets = {0};
+    *out = (MegaScore){0};
+    if (!options)
+        options = &defaults;
+    int code = mega_pipeline_prepare_score(p, err);
+    if (!code)
+        code = mega_pipeline_read_text(p, MEGA_SIDE_OUTPUT, raw, "a text", &bytes, err);
+    const char *text = bytes.size ? (const char *)bytes.data : "";
+    size_t size = bytes.size;
+    if (!code && translator)
+        code = encode_source(p, &text, &size, &encoded, err);
+    if (!code)
+        code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the line", text, size,
+                                    options->eos || translator, &targets, err);
+    out->tokens = targets.ids;
+    out->count = targets.count;
+    if (!code && out->count > 0)
+        code = score_tokens(p, encoded, options, out, err);
+    if (!code)
+        add_up(out, text, size);
+    if (!code && !p->ids)
+        mega_warn_of_unknown(&p->warning, out->tokens, out->count,
+                             mega_model_config(p->model)->target.unk, mega_raw_name(raw));
+    if (code)
+        mega_score_free(out);
+    mega_encoded_free(encoded);
+    mega_buffer_free(&bytes);
+    return code;
+}
