@@ -6,10 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+#include "src/base/checked.h"
 
 static float scale_value(const unsigned char *block)
 {
@@ -63,13 +60,13 @@ static void quantize_4(const float *x, size_t n, unsigned char *block)
 void mega_q8_from_f32(const float *x, size_t n, unsigned char *blocks)
 {
     for (size_t i = 0; i < n; i += MEGA_SCALE_BLOCK, blocks += MEGA_Q8_BYTES)
-        quantize_8(x + i, min_size(MEGA_SCALE_BLOCK, n - i), blocks);
+        quantize_8(x + i, mega_min_size(MEGA_SCALE_BLOCK, n - i), blocks);
 }
 
 void mega_q4_from_f32(const float *x, size_t n, unsigned char *blocks)
 {
     for (size_t i = 0; i < n; i += MEGA_SCALE_BLOCK, blocks += MEGA_Q4_BYTES)
-        quantize_4(x + i, min_size(MEGA_SCALE_BLOCK, n - i), blocks);
+        quantize_4(x + i, mega_min_size(MEGA_SCALE_BLOCK, n - i), blocks);
 }
 
 void mega_q8_to_f32(const unsigned char *blocks, size_t n, float *x)

@@ -500,7 +500,7 @@ int64_t mega_decoder_positions(const MegaConfig *model, int chunk)
         return limit;
     if (chunk == 0)
         limit = model->decoder.max_positions;
-    if (model->task == MEGA_TASK_TRANSLATE && target->cross_positions < limit)
+    if (mega_config_has_cross(model) && target->cross_positions < limit)
         limit = target->cross_positions;
     return limit;
 }

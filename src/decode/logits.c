@@ -6,12 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/checked.h"
 #include "src/kernels/linear.h"
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 static size_t slot_count(const MegaLogits *logits)
 {
@@ -218,7 +214,7 @@ static void score_band(const MegaLogits *logits, int band, const float *x, size_
                        size_t size, const int32_t *targets, float *logprobs)
 {
     for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS) {
-        size_t count = min_size(MEGA_SCORE_ROWS, rows - begin);
+        size_t count = mega_min_size(MEGA_SCORE_ROWS, rows - begin);
         band_logits(logits, band, x + begin * logits->width, count, logits->words, size);
         for (size_t row = 0; row < count; row++) {
             const float *scores = logits->words + row * size;
@@ -278,6 +274,6 @@ void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
         return;
     }
     for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS)
-        score_block(logits, x + begin * logits->width, min_size(MEGA_SCORE_ROWS, rows - begin),
+        score_block(logits, x + begin * logits->width, mega_min_size(MEGA_SCORE_ROWS, rows - begin),
                     targets + begin, logprobs + begin);
 }

@@ -569,7 +569,7 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
     Batch batch = {.session = session, .target = &config->target, .count = count, .err = err};
     batch.options = options ? options : &defaults;
     memset(out, 0, (size_t)(count > 0 ? count : 0) * sizeof *out);
-    if (config->task != MEGA_TASK_TRANSLATE)
+    if (!mega_config_has_cross(config))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
     if (count < 1)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sources to translate", count);

@@ -131,7 +131,7 @@ int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, M
     size_t total = (size_t)count;
     int code = 0;
     memset(out, 0, total * sizeof *out);
-    if (config->task != MEGA_TASK_TRANSLATE)
+    if (!mega_config_has_cross(config))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
     MegaInput *inputs = malloc(total * sizeof *inputs);
     size_t *lengths = malloc(total * sizeof *lengths);

@@ -250,10 +250,9 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
 {
     MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = session->model;
-    if (model->config.task != MEGA_TASK_CLASSIFY)
+    if (!mega_config_has_head(&model->config))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",
-                         model->config.task == MEGA_TASK_TRANSLATE ? "translates"
-                                                                   : "generates text");
+                         mega_task_traits(model->config.task)->does);
     if (count != mega_model_input_count(model))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d input%s at a time, not %d",
                          mega_model_input_count(model),

@@ -499,7 +499,7 @@ static void add(float *restrict x, const float *restrict y, size_t n)
 #define EMA_STEPS 128
 
 typedef struct EmaBlock {
-    V x[EMA_STEPS], gone[EMA_STEPS], y[EMA_STEPS];
+    V x[EMA_STEPS], lagged[EMA_STEPS], y[EMA_STEPS];
 } EmaBlock;
 
 /* Rows of a matrix in the order of steps, of the channels that a vector holds. */
@@ -548,7 +548,7 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
         for (int n = 0; n < MEGA_EMA_GROUP; n++) {
             V in = block->x[i];
             if (truncated)
-                in = subtract_product(in, qt[n], block->gone[i]);
+                in = subtract_product(in, qt[n], block->lagged[i]);
             state[n] = multiply_add(q[n], state[n], in);
         }
         for (int n = 0; n < MEGA_EMA_GROUP && !shifted; n++)
@@ -574,7 +574,7 @@ static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_
     load_steps(&rows, x, scale, shift, pass->scale, (ptrdiff_t)begin, steps, block.x);
     if (truncated)
         load_steps(&rows, x, scale, shift, pass->scale,
-                   (ptrdiff_t)begin - (ptrdiff_t)pass->truncation, steps, block.gone);
+                   (ptrdiff_t)begin - (ptrdiff_t)pass->truncation, steps, block.lagged);
     for (size_t i = 0; i < steps; i++)
         block.y[i] = pass->backward ? load_step(&rows, y, begin + i) : splat(0);
     for (size_t n = 0; n < pass->states; n += MEGA_EMA_GROUP, state += MEGA_EMA_GROUP * LANES) {
@@ -615,32 +615,31 @@ static void ema(const MegaEmaPass *pass, size_t first, size_t count, float *stat
     }
 }
 
-static void ema_step(const float *x, const float *gone, float *y, size_t rows, size_t width,
-                     size_t first, size_t count, const float *q, const float *w, const float *qt,
-                     size_t states, size_t ema_stride, const float *from, float *to,
-                     const size_t *parents)
+static void ema_step(const MegaEmaStep *step, size_t first, size_t count)
 {
+    const size_t rows = step->rows, width = step->width, states = step->states;
     const size_t size = mega_ema_state_floats(width, states);
-    x += first;
-    y += first;
-    gone = gone ? gone + first : NULL;
-    from += first / MEGA_PANEL * states * MEGA_PANEL + first % MEGA_PANEL;
-    to += first / MEGA_PANEL * states * MEGA_PANEL + first % MEGA_PANEL;
+    const size_t begin = first / MEGA_PANEL * states * MEGA_PANEL + first % MEGA_PANEL;
+    const size_t *parents = step->parents;
+    const float *x = step->x + first, *from = step->from + begin;
+    const float *lagged = step->lagged ? step->lagged + first : NULL;
+    float *y = step->y + first, *to = step->to + begin;
     for (size_t n = 0; n < states; n += MEGA_EMA_GROUP) {
         V vq[MEGA_EMA_GROUP], vw[MEGA_EMA_GROUP], vqt[MEGA_EMA_GROUP] = {{0}};
         V state[MEGA_EMA_GROUP] = {{0}};
         for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
-            vq[k] = load_part(q + (n + k) * ema_stride, count);
-            vw[k] = load_part(w + (n + k) * ema_stride, count);
-            if (gone)
-                vqt[k] = load_part(qt + (n + k) * ema_stride, count);
+            const size_t at = (n + k) * step->ema_stride + first;
+            vq[k] = load_part(step->q + at, count);
+            vw[k] = load_part(step->w + at, count);
+            if (lagged)
+                vqt[k] = load_part(step->qt + at, count);
         }
         for (size_t t = 0; t < rows; t++) {
             const bool loads = parents || t == 0, stores = parents || t + 1 == rows;
             const float *old = from + (parents ? parents[t] * size : 0) + n * MEGA_PANEL;
             float *new = to + (parents ? t * size : 0) + n * MEGA_PANEL;
             V in = load_part(x + t * width, count);
-            V past = gone ? load_part(gone + t * width, count) : splat(0.0f);
+            V past = lagged ? load_part(lagged + t * width, count) : splat(0.0f);
             V out = n ? load_part(y + t * width, count) : splat(0.0f);
             for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
                 V before = loads ? load(old + k * MEGA_PANEL) : state[k];
@@ -654,17 +653,17 @@ static void ema_step(const float *x, const float *gone, float *y, size_t rows, s
     }
 }
 
-static void ema_output(const float *x, const float *scale, const float *shift, float *y,
-                       size_t length, size_t width, size_t first, size_t count, const float *omega)
+static void ema_output(const MegaEmaPass *pass, size_t first, size_t count)
 {
-    const V residual = load_part(omega + first, count);
-    const V factor = scale ? load_part(scale + first, count) : splat(1);
-    const V offset = scale ? load_part(shift + first, count) : splat(0);
-    x += first;
-    y += first;
-    for (size_t t = 0; t < length; t++, x += width, y += width) {
+    const V residual = load_part(pass->omega + first, count);
+    const V factor = pass->scale ? load_part(pass->scale + first, count) : splat(1);
+    const V offset = pass->scale ? load_part(pass->shift + first, count) : splat(0);
+    const size_t width = pass->width;
+    const float *x = pass->x + first;
+    float *y = pass->y + first;
+    for (size_t t = 0; t < pass->length; t++, x += width, y += width) {
         V in = load_part(x, count);
-        if (scale)
+        if (pass->scale)
             in = multiply_add(in, factor, offset);
         store_part(y, silu(multiply_add(residual, in, load_part(y, count))), count);
     }

@@ -302,9 +302,10 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
     }
 }
 
-static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
-                 size_t ldy, size_t columns, const MegaEpilogue *epilogue)
+static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y, size_t ldy,
+                 size_t columns, const MegaEpilogue *epilogue)
 {
+    const size_t k = b->k;
     const Target target = make_target(y, ldy, epilogue);
     switch (b->kind) { /* switches here and not in the loops, so that each is specialised */
     case MEGA_F16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F16); break;

@@ -299,13 +299,12 @@ INLINE void gemm_blocks(const MegaInt8Rows *x, size_t rows, size_t blocks, const
     }
 }
 
-static void gemm_int8(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
-                      const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, const MegaEpilogue *epilogue)
+static void gemm_int8(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
+                      size_t ldy, size_t columns, const MegaEpilogue *epilogue)
 {
     const Target target = make_target(y, ldy, epilogue);
-    if (kind == MEGA_Q4)
-        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q4);
+    if (b->kind == MEGA_Q4)
+        gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q4);
     else
-        gemm_blocks(x, rows, blocks, panels, panel_stride, &target, columns, MEGA_Q8);
+        gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q8);
 }

@@ -39,8 +39,17 @@ typedef enum MegaAttentionKind {
 typedef struct MegaPanels {
     const void *data;
     MegaDtype kind; /* a float type, never a quantized one */
+    size_t k; /* rows */
     size_t panel_stride, row_stride;
 } MegaPanels;
+
+/* Some blocks of MEGA_SCALE_BLOCK numbers of every row of a quantized matrix. */
+typedef struct MegaInt8Panels {
+    MegaDtype kind;
+    const void *data;
+    size_t panel_stride; /* bytes */
+    size_t blocks;
+} MegaInt8Panels;
 
 static inline size_t mega_ema_state_floats(size_t width, size_t states)
 {
@@ -77,6 +86,23 @@ typedef struct MegaEmaPass {
     const float *omega; /* [width]: when given, the pass ends with y = silu(y + omega x^) */
 } MegaEmaPass;
 
+/* The same recurrence looking back, one step for every row of x and y, from states to new ones. The
+ * states of a sequence are mega_ema_state_floats:
+ * [blocks of MEGA_PANEL channels][states][MEGA_PANEL]. */
+typedef struct MegaEmaStep {
+    const float *x;      /* [rows][width] */
+    const float *lagged; /* [rows][width]: x(t - truncation); NULL without truncation */
+    float *y;            /* [rows][width] */
+    size_t rows, width;
+    const float *q, *w, *qt; /* [states][ema_stride]; states a multiple of MEGA_EMA_GROUP */
+    size_t states, ema_stride;
+    const float *from; /* states; another array than `to` */
+    float *to;
+    /* NULL: the rows are one sequence, which goes on from the state at `from`. Otherwise row r is a
+     * sequence of its own, which goes on from state number parents[r]. */
+    const size_t *parents;
+} MegaEmaStep;
+
 typedef struct MegaKernels {
     const char *name; /* The tier's name as --cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
                        * "avx512vnni", "dotprod" or "openblas". */
@@ -84,14 +110,12 @@ typedef struct MegaKernels {
 
     /* y [rows][columns] = x [rows][k] b, then the epilogue. Every sum runs over k in order, however
      * many rows there are, so a row's result does not depend on the other rows of its batch. */
-    void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
+    void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue);
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
-    /* The same product for quantized activations and weights; consecutive panels lie panel_stride
-     * bytes apart. */
-    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, size_t blocks, MegaDtype kind,
-                      const void *panels, size_t panel_stride, float *y, size_t ldy,
-                      size_t columns, const MegaEpilogue *epilogue);
+    /* The same product for quantized activations and weights. */
+    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
+                      size_t ldy, size_t columns, const MegaEpilogue *epilogue);
     /* Applies an epilogue to sums [rows][columns] that already exist. sums may be y itself unless
      * the epilogue has a gate, which still reads the old y. */
     void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
@@ -144,17 +168,9 @@ typedef struct MegaKernels {
      * `state` is scratch, 64-byte aligned: `count` rounded up to lanes, times the number of
      * states. */
     void (*ema)(const MegaEmaPass *pass, size_t first, size_t count, float *state);
-    /*
-     * The same recurrence looking back, one step for every row of x and y, from states to new ones
-     * (another array). parents NULL: the rows are a sequence that goes on where the last call
-     * ended. Otherwise row r is a sequence of its own, which goes on from that number parents[r].
-     * gone [rows][width] holds x(t - truncation), or is NULL without truncation. States of a
-     * sequence, mega_ema_state_floats: [blocks of MEGA_PANEL channels][states][MEGA_PANEL].
-     */
-    void (*ema_step)(const float *x, const float *gone, float *y, size_t rows, size_t width,
-                     size_t first, size_t count, const float *q, const float *w, const float *qt,
-                     size_t states, size_t ema_stride, const float *from, float *to,
-                     const size_t *parents);
+    /* A step for channels first ... first + count - 1, at most lanes, first a multiple of
+     * lanes. */
+    void (*ema_step)(const MegaEmaStep *step, size_t first, size_t count);
     /* Probes measure the machine's peak for the roofline of `mega-run bench`; their results only
      * keep the compiler from removing the work. probe_arithmetic does `rounds` multiply-adds in
      * each of MEGA_PROBE_VECTORS vectors that stay in registers. */
@@ -164,9 +180,7 @@ typedef struct MegaKernels {
     int32_t (*probe_integers)(size_t rounds, int32_t factors);
     float (*probe_memory)(const float *x, size_t n);
     /* Computes only y = silu(y + omega x^), for a moving average that was not run by `ema`. */
-    void (*ema_output)(const float *x, const float *scale, const float *shift, float *y,
-                       size_t length, size_t width, size_t first, size_t count,
-                       const float *omega);
+    void (*ema_output)(const MegaEmaPass *pass, size_t first, size_t count);
 } MegaKernels;
 
 #define MEGA_MOST_TIERS 5

@@ -3,36 +3,33 @@
  */
 #include "src/kernels/matmul.h"
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+#include "src/base/checked.h"
 
 static size_t blocks_of(size_t in)
 {
     return (in + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
 }
 
-/* Multiplies by blocks first ... first + count - 1 of every weight row; x holds just these
- * blocks. */
-static void multiply_blocks(const MegaKernels *kernels, const MegaPacked *weight,
-                            const MegaInt8Rows *x, size_t rows, size_t first, size_t count,
-                            float *y, size_t ldy, const MegaEpilogue *epilogue)
+/* Blocks first ... first + count - 1 of every row of the weights. */
+static MegaInt8Panels int8_panels(const MegaPacked *weight, size_t first, size_t count)
 {
     const size_t block = (size_t)MEGA_PANEL * mega_dtype_traits((int)weight->kind)->item_size;
-    kernels->gemm_int8(x, rows, count, weight->kind, (const char *)weight->panels + first * block,
-                       blocks_of(weight->in) * block, y, ldy, weight->out, epilogue);
+    return (MegaInt8Panels){.kind = weight->kind,
+                            .data = (const char *)weight->panels + first * block,
+                            .panel_stride = blocks_of(weight->in) * block, .blocks = count};
 }
 
-/* Rows with more blocks than `quantized` can hold are multiplied piece by piece: each piece adds
+/* Rows with more blocks than a MegaQuantized can hold are multiplied piece by piece: each piece adds
  * its sums to y, and the last one applies the epilogue. */
 static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
                           size_t ldx, size_t rows, float *y, size_t ldy,
-                          const MegaEpilogue *epilogue, const MegaInt8Rows *quantized)
+                          const MegaEpilogue *epilogue)
 {
+    MegaQuantized memory;
+    const MegaInt8Rows quantized = {memory.q, memory.scales, memory.sums};
     size_t blocks = blocks_of(weight->in), most = MEGA_QUANTIZED_BLOCKS / rows;
     for (size_t first = 0; first < blocks; first += most) {
-        size_t begin = first * MEGA_SCALE_BLOCK, count = min_size(most, blocks - first);
+        size_t begin = first * MEGA_SCALE_BLOCK, count = mega_min_size(most, blocks - first);
         bool last = first + count == blocks;
         MegaEpilogue piece = last ? *epilogue : (MegaEpilogue){0};
         if (first > 0 || !last) {
@@ -40,8 +37,9 @@ static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, 
             piece.ld_addend = first > 0 ? ldy : epilogue->ld_addend;
         }
         kernels->quantize(x + begin, ldx, rows,
-                          min_size(count * MEGA_SCALE_BLOCK, weight->in - begin), quantized);
-        multiply_blocks(kernels, weight, quantized, rows, first, count, y, ldy, &piece);
+                          mega_min_size(count * MEGA_SCALE_BLOCK, weight->in - begin), &quantized);
+        MegaInt8Panels panels = int8_panels(weight, first, count);
+        kernels->gemm_int8(&quantized, rows, &panels, y, ldy, weight->out, &piece);
     }
 }
 
@@ -49,13 +47,11 @@ static void multiply_quantized(const MegaKernels *kernels, const MegaPacked *wei
                           size_t ldx, size_t rows, float *y, size_t ldy,
                           const MegaEpilogue *epilogue)
 {
-    MegaQuantized memory;
-    MegaInt8Rows quantized = {memory.q, memory.scales, memory.sums};
     size_t most = mega_quantized_rows(weight->in);
     for (size_t row = 0; row < rows; row += most) {
         MegaEpilogue part = mega_epilogue_at(epilogue, row, 0);
-        multiply_rows(kernels, weight, x + row * ldx, ldx, min_size(most, rows - row),
-                      y + row * ldy, ldy, &part, &quantized);
+        multiply_rows(kernels, weight, x + row * ldx, ldx, mega_min_size(most, rows - row),
+                      y + row * ldy, ldy, &part);
     }
 }
 
@@ -79,8 +75,8 @@ void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
                            const MegaEpilogue *epilogue)
 {
     const MegaInt8Rows quantized = {x->q, x->scales, x->sums};
-    multiply_blocks(kernels, weight, &quantized, rows, 0, blocks_of(weight->in), y, ldy,
-                    epilogue);
+    const MegaInt8Panels panels = int8_panels(weight, 0, blocks_of(weight->in));
+    kernels->gemm_int8(&quantized, rows, &panels, y, ldy, weight->out, epilogue);
 }
 
 void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,
@@ -91,7 +87,6 @@ void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const flo
         return;
     }
     MegaPanels panels = {.data = weight->panels, .kind = weight->kind,
-                         .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
-    kernels->gemm(x, ldx, rows, &panels, weight->in, y, ldy, weight->out,
-                  epilogue);
+                         .k = weight->in, .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
+    kernels->gemm(x, ldx, rows, &panels, y, ldy, weight->out, epilogue);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "src/base/checked.h"
 #include "src/kernels/kernels.h"
 
 #define BLOCK_FLOATS 65536 /* size of the buffer for copied weights */
@@ -39,25 +40,21 @@ static void copy_panels(const MegaPanels *b, size_t first, size_t count, size_t 
                               MEGA_PANEL, out);
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k, float *y,
-                 size_t ldy, size_t columns, const MegaEpilogue *epilogue)
+static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y, size_t ldy,
+                 size_t columns, const MegaEpilogue *epilogue)
 {
     enum { MOST_ROWS = 128, MOST_COLUMNS = 512, MOST_K = BLOCK_FLOATS / MEGA_PANEL };
     float weights[BLOCK_FLOATS], sums[MOST_ROWS * MOST_COLUMNS];
-    size_t step = BLOCK_FLOATS / min_size(k, MOST_K) / MEGA_PANEL * MEGA_PANEL;
-    step = min_size(step, MOST_COLUMNS);
+    const size_t k = b->k;
+    size_t step = BLOCK_FLOATS / mega_min_size(k, MOST_K) / MEGA_PANEL * MEGA_PANEL;
+    step = mega_min_size(step, MOST_COLUMNS);
     for (size_t column = 0; column < columns; column += step)
         for (size_t row = 0; row < rows; row += MOST_ROWS) {
-            size_t count = min_size(MOST_ROWS, rows - row);
-            size_t width = min_size(step, columns - column);
+            size_t count = mega_min_size(MOST_ROWS, rows - row);
+            size_t width = mega_min_size(step, columns - column);
             size_t panels = (width + MEGA_PANEL - 1) / MEGA_PANEL;
             for (size_t from = 0; from < k; from += MOST_K) {
-                size_t part = min_size(MOST_K, k - from);
+                size_t part = mega_min_size(MOST_K, k - from);
                 copy_panels(b, column / MEGA_PANEL, panels, from, part, weights);
                 sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)width, (int)part,
                       1.0f, x + row * ldx + from, (int)ldx, weights, (int)(panels * MEGA_PANEL),

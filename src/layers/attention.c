@@ -66,8 +66,8 @@ static void attend_block(const MegaKernels *kernels, const MegaAttention *a, siz
 {
     MegaPacked packed = {.panels = a->key_panels, .in = a->zdim, .out = a->keys};
     MegaPacked block = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK);
-    MegaPanels values = {.data = a->v + from * a->hidden, .panel_stride = MEGA_PANEL,
-                         .row_stride = a->hidden};
+    MegaPanels values = {.data = a->v + from * a->hidden, .k = block.out,
+                         .panel_stride = MEGA_PANEL, .row_stride = a->hidden};
     MegaEpilogue weigh = {.function = a->kind == MEGA_ATTENTION_LAPLACE ? MEGA_FUNCTION_LAPLACE
                                                                         : MEGA_FUNCTION_RELU2,
                           .scale = mega_attention_scale(a->kind, a->zdim, a->keys),
@@ -79,8 +79,7 @@ static void attend_block(const MegaKernels *kernels, const MegaAttention *a, siz
                 softmax ? &(MegaEpilogue){0} : &weigh);
     if (softmax)
         weigh_block(kernels, a, from, block.out, softmax, weights, out);
-    kernels->gemm(weights, block.out, a->rows, &values, block.out, out, a->hidden, a->hidden,
-                  &add_up);
+    kernels->gemm(weights, block.out, a->rows, &values, out, a->hidden, a->hidden, &add_up);
 }
 
 void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *scratch, float *out)
@@ -201,7 +200,7 @@ static void attend_rows(void *context, size_t task, int worker)
     size_t keys = a->past + first + rows; /* of the last row */
     size_t z = a->zdim, h = a->hidden;
     MegaPacked packed = {.panels = a->key_panels, .in = z, .out = keys};
-    MegaPanels values = {.data = a->v, .panel_stride = MEGA_PANEL,
+    MegaPanels values = {.data = a->v, .k = keys, .panel_stride = MEGA_PANEL,
                          .row_stride = a->sequences * h};
     MegaEpilogue factor = {.factor = a->factor + first * a->ld_factor, .ld_factor = a->ld_factor};
     float *s = a->scratch + (size_t)worker * a->scratch_stride;
@@ -213,7 +212,7 @@ static void attend_rows(void *context, size_t task, int worker)
                            a->bias - (seen - 1));
         memset(weights + seen, 0, (keys - seen) * sizeof *weights);
     }
-    kernels->gemm(s, keys, rows, &values, keys, a->out + first * h, h, h, &factor);
+    kernels->gemm(s, keys, rows, &values, a->out + first * h, h, h, &factor);
 }
 
 void mega_attend_positions(MegaPool *pool, const MegaKernels *kernels,

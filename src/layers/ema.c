@@ -203,8 +203,8 @@ static void run_channels(void *context, size_t task, int worker)
     if (run->plan->path == MEGA_EMA_FFT) {
         for (size_t c = first; c < first + count; c++)
             convolve_channel(run, c, scratch);
-        kernels->ema_output(pass.x, ema->scale, ema->shift, pass.y, length, d, first, count,
-                            ema->omega);
+        pass.omega = ema->omega;
+        kernels->ema_output(&pass, first, count);
         return;
     }
 #endif

@@ -51,17 +51,20 @@ static void step_channels(void *context, size_t task, int worker)
     const MegaEmaRows *rows = run->rows;
     const MegaEma *ema = rows->ema;
     const MegaKernels *kernels = run->pass->kernels;
-    const float *from = rows->from;
-    size_t d = ema->width, end = mega_min_size((task + 1) * TASK_CHANNELS, d);
-    bool sequences = step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
+    const size_t d = ema->width, end = mega_min_size((task + 1) * TASK_CHANNELS, d);
+    const bool sequences = step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
+    MegaEmaStep work = {.x = rows->x, .lagged = rows->lagged, .y = rows->out, .rows = step->rows,
+                        .width = d, .q = ema->q, .w = ema->w, .qt = ema->qt,
+                        .states = ema->states, .ema_stride = ema->channels, .from = rows->from,
+                        .to = rows->to, .parents = sequences ? step->parents : NULL};
+    const MegaEmaPass output = {.x = rows->x, .y = rows->out, .length = step->rows, .width = d,
+                                .omega = ema->omega};
     if (!sequences)
-        from += step->parents[0] * mega_ema_state_floats(d, ema->states);
+        work.from += step->parents[0] * mega_ema_state_floats(d, ema->states);
     for (size_t c = task * TASK_CHANNELS; c < end; c += (size_t)kernels->lanes) {
         size_t count = mega_min_size((size_t)kernels->lanes, end - c);
-        kernels->ema_step(rows->x, rows->lagged, rows->out, step->rows, d, c, count, ema->q + c,
-                          ema->w + c, rows->lagged ? ema->qt + c : NULL, ema->states,
-                          ema->channels, from, rows->to, sequences ? step->parents : NULL);
-        kernels->ema_output(rows->x, NULL, NULL, rows->out, step->rows, d, c, count, ema->omega);
+        kernels->ema_step(&work, c, count);
+        kernels->ema_output(&output, c, count);
     }
 }
 

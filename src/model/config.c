@@ -108,6 +108,22 @@ const char *mega_embed_name(MegaEmbedKind kind)
     return name_of(embed_names, (int)kind);
 }
 
+/* ---- Tasks ---------------------------------------------------------------------------------- */
+
+const MegaTaskTraits *mega_task_traits(MegaTask task)
+{
+    static const MegaTaskTraits traits[] = {
+        [MEGA_TASK_CLASSIFY] = {.does = "classifies", .has_encoder = true, .has_head = true},
+        [MEGA_TASK_TRANSLATE] = {.does = "translates", .has_encoder = true, .has_decoder = true,
+                                 .has_cross = true},
+        [MEGA_TASK_GENERATE] = {.does = "generates text", .has_decoder = true},
+    };
+    static const MegaTaskTraits unknown = {.does = "does nothing that this version knows"};
+    _Static_assert(sizeof traits / sizeof traits[0] == MEGA_TASK_GENERATE + 1,
+                   "every task has a row");
+    return (size_t)task < sizeof traits / sizeof traits[0] ? &traits[task] : &unknown;
+}
+
 /* ---- The table ------------------------------------------------------------------------------ */
 
 typedef enum FieldType {
@@ -122,28 +138,27 @@ typedef enum FieldType {
 #define PATCHES (1u << MEGA_EMBED_PATCHES)
 #define ALL (~0u)
 
-/* Fields that only some tasks have: bits 1 << MegaTask. */
-#define CLASSIFIER (1u << MEGA_TASK_CLASSIFY)
-#define TRANSLATOR (1u << MEGA_TASK_TRANSLATE)
-#define GENERATOR (1u << MEGA_TASK_GENERATE)
-#define ENCODER (CLASSIFIER | TRANSLATOR)
-#define DECODER (TRANSLATOR | GENERATOR)
+/* Fields that only tasks with one of these parts have. */
+#define ENCODER 1u
+#define HEAD 2u
+#define DECODER 4u
+#define CROSS 8u
 
 typedef struct Field {
     const char *key;
     FieldType type;
     size_t offset; /* in MegaConfig; every field is an int, a bool or an enum */
-    unsigned tasks, embeds;
+    unsigned parts, embeds;
     int64_t min, max;  /* FIELD_INT */
     const Name *names; /* FIELD_NAME */
 } Field;
 
-#define INT(key, field, tasks, embeds, min, max)                                                   \
-    {key, FIELD_INT, offsetof(MegaConfig, field), tasks, embeds, min, max, NULL}
-#define BOOL(key, field, tasks, embeds)                                                            \
-    {key, FIELD_BOOL, offsetof(MegaConfig, field), tasks, embeds, 0, 0, NULL}
-#define NAME(key, field, tasks, names)                                                             \
-    {key, FIELD_NAME, offsetof(MegaConfig, field), tasks, ALL, 0, 0, names}
+#define INT(key, field, parts, embeds, min, max)                                                   \
+    {key, FIELD_INT, offsetof(MegaConfig, field), parts, embeds, min, max, NULL}
+#define BOOL(key, field, parts, embeds)                                                            \
+    {key, FIELD_BOOL, offsetof(MegaConfig, field), parts, embeds, 0, 0, NULL}
+#define NAME(key, field, parts, names)                                                             \
+    {key, FIELD_NAME, offsetof(MegaConfig, field), parts, ALL, 0, 0, names}
 
 /* The caps keep every product of two of them inside 64 bits and every width inside an int. */
 #define MAX_WIDTH 65536
@@ -151,27 +166,27 @@ typedef struct Field {
 #define MAX_VOCAB (1 << 24)
 
 /* A stack's fields under its name, which is that of the struct's member. */
-#define STACK(stack, tasks)                                                                        \
-    INT(#stack ".layers", stack.layers, tasks, ALL, 1, MEGA_MAX_LAYERS),                           \
-        INT(#stack ".width", stack.width, tasks, ALL, 1, MAX_WIDTH),                               \
-        INT(#stack ".hidden", stack.hidden, tasks, ALL, 1, MAX_WIDTH),                             \
-        INT(#stack ".ffn", stack.ffn, tasks, ALL, 0, 4 * MAX_WIDTH),                               \
-        INT(#stack ".zdim", stack.zdim, tasks, ALL, 1, MAX_WIDTH),                                 \
-        INT(#stack ".ndim", stack.ndim, tasks, ALL, 1, MEGA_MAX_NDIM),                             \
-        INT(#stack ".chunk", stack.chunk, tasks, ALL, 0, MAX_POSITIONS),                           \
-        INT(#stack ".truncation", stack.truncation, tasks, ALL, 0, MAX_POSITIONS),                 \
-        INT(#stack ".max_positions", stack.max_positions, tasks, ALL, 1, MAX_POSITIONS),           \
-        BOOL(#stack ".bidirectional", stack.bidirectional, tasks, ALL),                            \
-        BOOL(#stack ".ema_shift", stack.ema_shift, tasks, ALL),                                    \
-        BOOL(#stack ".pre_norm", stack.pre_norm, tasks, ALL),                                      \
-        BOOL(#stack ".final_norm", stack.final_norm, tasks, ALL),                                  \
-        BOOL(#stack ".norm_affine", stack.norm_affine, tasks, ALL),                                \
-        BOOL(#stack ".final_norm_affine", stack.final_norm_affine, tasks, ALL),                    \
-        BOOL(#stack ".embed_norm", stack.embed_norm, tasks, ALL),                                  \
-        NAME(#stack ".norm", stack.norm, tasks, norm_names),                                       \
-        NAME(#stack ".attention", stack.attention, tasks, attention_names),                        \
-        NAME(#stack ".bias", stack.bias, tasks, bias_names),                                       \
-        NAME(#stack ".activation", stack.activation, tasks, activation_names)
+#define STACK(stack, parts)                                                                        \
+    INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                           \
+        INT(#stack ".width", stack.width, parts, ALL, 1, MAX_WIDTH),                               \
+        INT(#stack ".hidden", stack.hidden, parts, ALL, 1, MAX_WIDTH),                             \
+        INT(#stack ".ffn", stack.ffn, parts, ALL, 0, 4 * MAX_WIDTH),                               \
+        INT(#stack ".zdim", stack.zdim, parts, ALL, 1, MAX_WIDTH),                                 \
+        INT(#stack ".ndim", stack.ndim, parts, ALL, 1, MEGA_MAX_NDIM),                             \
+        INT(#stack ".chunk", stack.chunk, parts, ALL, 0, MAX_POSITIONS),                           \
+        INT(#stack ".truncation", stack.truncation, parts, ALL, 0, MAX_POSITIONS),                 \
+        INT(#stack ".max_positions", stack.max_positions, parts, ALL, 1, MAX_POSITIONS),           \
+        BOOL(#stack ".bidirectional", stack.bidirectional, parts, ALL),                            \
+        BOOL(#stack ".ema_shift", stack.ema_shift, parts, ALL),                                    \
+        BOOL(#stack ".pre_norm", stack.pre_norm, parts, ALL),                                      \
+        BOOL(#stack ".final_norm", stack.final_norm, parts, ALL),                                  \
+        BOOL(#stack ".norm_affine", stack.norm_affine, parts, ALL),                                \
+        BOOL(#stack ".final_norm_affine", stack.final_norm_affine, parts, ALL),                    \
+        BOOL(#stack ".embed_norm", stack.embed_norm, parts, ALL),                                  \
+        NAME(#stack ".norm", stack.norm, parts, norm_names),                                       \
+        NAME(#stack ".attention", stack.attention, parts, attention_names),                        \
+        NAME(#stack ".bias", stack.bias, parts, bias_names),                                       \
+        NAME(#stack ".activation", stack.activation, parts, activation_names)
 
 /* general.task and embed.kind come before all that depends on them. */
 static const Field fields[] = {
@@ -186,16 +201,16 @@ static const Field fields[] = {
     INT("embed.height", embed.height, ENCODER, PATCHES, 1, 65536),
     INT("embed.width", embed.width, ENCODER, PATCHES, 1, 65536),
     BOOL("embed.positions", embed.positions, ENCODER, PATCHES),
-    BOOL("embed.scale", embed.scale, TRANSLATOR, ALL),
+    BOOL("embed.scale", embed.scale, CROSS, ALL),
     STACK(encoder, ENCODER),
-    BOOL("head.projection", head.projection, CLASSIFIER, ALL),
-    NAME("head.pooling", head.pooling, CLASSIFIER, pooling_names),
-    BOOL("head.pair", head.pair, CLASSIFIER, ALL),
-    INT("head.layers", head.layers, CLASSIFIER, ALL, 0, MEGA_MAX_HEAD_LAYERS),
-    INT("head.width", head.width, CLASSIFIER, ALL, 0, MAX_WIDTH),
-    NAME("head.activation", head.activation, CLASSIFIER, activation_names),
-    BOOL("head.output_bias", head.output_bias, CLASSIFIER, ALL),
-    INT("head.classes", head.classes, CLASSIFIER, ALL, 1, MAX_VOCAB),
+    BOOL("head.projection", head.projection, HEAD, ALL),
+    NAME("head.pooling", head.pooling, HEAD, pooling_names),
+    BOOL("head.pair", head.pair, HEAD, ALL),
+    INT("head.layers", head.layers, HEAD, ALL, 0, MEGA_MAX_HEAD_LAYERS),
+    INT("head.width", head.width, HEAD, ALL, 0, MAX_WIDTH),
+    NAME("head.activation", head.activation, HEAD, activation_names),
+    BOOL("head.output_bias", head.output_bias, HEAD, ALL),
+    INT("head.classes", head.classes, HEAD, ALL, 1, MAX_VOCAB),
     INT("target.vocab", target.vocab, DECODER, ALL, 1, MAX_VOCAB),
     INT("target.pad", target.pad, DECODER, ALL, 0, MAX_VOCAB),
     INT("target.eos", target.eos, DECODER, ALL, 0, MAX_VOCAB),
@@ -208,7 +223,7 @@ static const Field fields[] = {
     BOOL("target.split_head", target.split_head, DECODER, ALL),
     BOOL("target.transposed_tails", target.transposed_tails, DECODER, ALL),
     INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
-    INT("target.cross_positions", target.cross_positions, TRANSLATOR, ALL, 1, MAX_POSITIONS),
+    INT("target.cross_positions", target.cross_positions, CROSS, ALL, 1, MAX_POSITIONS),
     STACK(decoder, DECODER),
 };
 
@@ -216,8 +231,11 @@ static const Field fields[] = {
 
 static bool has_field(const MegaConfig *config, const Field *field)
 {
-    bool task = field->tasks == ALL || (field->tasks & (1u << config->task));
-    return task && (field->embeds == ALL || (field->embeds & (1u << config->embed.kind)));
+    const MegaTaskTraits *traits = mega_task_traits(config->task);
+    unsigned parts = (traits->has_encoder ? ENCODER : 0) | (traits->has_head ? HEAD : 0) |
+                     (traits->has_decoder ? DECODER : 0) | (traits->has_cross ? CROSS : 0);
+    return (field->parts == ALL || (field->parts & parts)) &&
+           (field->embeds == ALL || (field->embeds & (1u << config->embed.kind)));
 }
 
 static int read_field(MegaConfig *config, const Field *field, const MegaMeta *meta, MegaError *err)
@@ -467,7 +485,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         if (!code)
             code = check_embed(&config->embed, err);
     }
-    if (!code && config->task == MEGA_TASK_CLASSIFY && head->layers > 0 && head->width < 1)
+    if (!code && mega_config_has_head(config) && head->layers > 0 && head->width < 1)
         code = mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
                          head->layers);
     if (!code && mega_config_has_decoder(config)) {
@@ -475,7 +493,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         if (!code)
             code = check_target(config, err);
     }
-    if (!code && config->task == MEGA_TASK_TRANSLATE &&
+    if (!code && mega_config_has_cross(config) &&
         (config->embed.kind != MEGA_EMBED_TOKENS || config->encoder.width != config->decoder.width))
         code = mega_fail(err, MEGA_ERR_MODEL,
                          "a translator needs embed.kind tokens and an encoder as wide as the "

@@ -118,8 +118,17 @@ typedef struct MegaTargetConfig {
     int cross_positions; /* M of the cross attention's simple bias */
 } MegaTargetConfig;
 
-/* By task: a classifier has embed, encoder and head; a translator embed, encoder, target and
- * decoder; a language model target and decoder. */
+/* What the models of a task are made of, and so which parts of a MegaConfig count. */
+typedef struct MegaTaskTraits {
+    const char *does; /* "classifies" */
+    bool has_encoder; /* embed and encoder */
+    bool has_head;    /* on the encoder's states */
+    bool has_decoder; /* target and decoder */
+    bool has_cross;   /* the decoder's layers look at the encoder's states of a source */
+} MegaTaskTraits;
+
+const MegaTaskTraits *mega_task_traits(MegaTask task);
+
 typedef struct MegaConfig {
     MegaTask task;
     MegaEmbedConfig embed;
@@ -131,12 +140,22 @@ typedef struct MegaConfig {
 
 static inline bool mega_config_has_encoder(const MegaConfig *config)
 {
-    return config->task != MEGA_TASK_GENERATE;
+    return mega_task_traits(config->task)->has_encoder;
 }
 
 static inline bool mega_config_has_decoder(const MegaConfig *config)
 {
-    return config->task != MEGA_TASK_CLASSIFY;
+    return mega_task_traits(config->task)->has_decoder;
+}
+
+static inline bool mega_config_has_head(const MegaConfig *config)
+{
+    return mega_task_traits(config->task)->has_head;
+}
+
+static inline bool mega_config_has_cross(const MegaConfig *config)
+{
+    return mega_task_traits(config->task)->has_cross;
 }
 
 /* What kind of input a model takes: its decoder's when it has no encoder. */

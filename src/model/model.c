@@ -454,7 +454,7 @@ static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
     if (code)
         return code;
     model->decoder.is_decoder = true;
-    model->decoder.has_cross = model->config.task == MEGA_TASK_TRANSLATE;
+    model->decoder.has_cross = mega_config_has_cross(&model->config);
     model->decoder.cross_positions = model->config.target.cross_positions;
     loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
     if (!loader.bindings)

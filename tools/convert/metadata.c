@@ -359,7 +359,7 @@ static int write_dictionaries(MegaMeta *meta, const MegaConfig *config, const ch
     MegaVocab *source = NULL, *target = NULL;
     int code = read_dictionary(&target, target_path, config->target.vocab,
                                "the decoder's embedding", err);
-    if (!code && config->task == MEGA_TASK_TRANSLATE)
+    if (!code && mega_config_has_cross(config))
         code = read_dictionary(&source, source_path, config->embed.vocab,
                                "the encoder's embedding", err);
     bool one = !source || (target && mega_vocab_equal(source, target));
@@ -387,15 +387,15 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
                                                 : argument_string(args, "source_lang", NULL),
         .target_language = options->target_lang ? options->target_lang
                                                 : argument_string(args, "target_lang", NULL)};
-    if (!target || (!source && config->task == MEGA_TASK_TRANSLATE)) {
-        warn(options, config->task == MEGA_TASK_TRANSLATE
+    if (!target || (!source && mega_config_has_cross(config))) {
+        warn(options, mega_config_has_cross(config)
                           ? "no --source-dict and --target-dict: the model takes token ids only, "
                             "not text"
                           : "no --dict: the model takes token ids only, not text");
         return 0;
     }
     if (options->moses && (!settings.target_language ||
-                           (!settings.source_language && config->task == MEGA_TASK_TRANSLATE)))
+                           (!settings.source_language && mega_config_has_cross(config))))
         return mega_fail(err, MEGA_ERR_MODEL,
                          "the languages are not known: give --source-lang and --target-lang");
     int code = write_dictionaries(meta, config, source, target, err);
@@ -429,7 +429,7 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
 static int check_options(const MetadataOptions *options, const MegaConfig *config, MegaError *err)
 {
     bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;
-    bool decoder = mega_config_has_decoder(config), pair = config->task == MEGA_TASK_TRANSLATE;
+    bool decoder = mega_config_has_decoder(config), pair = mega_config_has_cross(config);
     bool tokens = decoder || config->embed.kind == MEGA_EMBED_TOKENS;
     const struct {
         bool given, useful;

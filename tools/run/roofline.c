@@ -151,7 +151,7 @@ Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_
     double products = s->layers * layer_products(s) + output_weights(&config->target);
     double rest = s->layers * (layer_ema(s) + attention(s, keys));
     double states = s->layers * attention(s, keys); /* keys and values; the rest stays in caches */
-    if (config->task == MEGA_TASK_TRANSLATE) {
+    if (mega_config_has_cross(config)) {
         products += s->layers * (d * (2 * d + z) + d * d);
         rest += s->layers * (double)source * (z + d);
     }

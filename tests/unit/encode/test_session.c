@@ -11,6 +11,7 @@
 
 #include "src/encode/session.h"
 #include "src/layers/embed.h"
+#include "src/layers/ema.h"
 #include "tests/unit/reference.h"
 
 #define MAX_CLASSES 16

@@ -631,10 +631,11 @@ static void ema_step_case(const MegaKernels *kernels, Random *random, size_t wid
             }
     for (size_t first = 0; first < width; first += (size_t)kernels->lanes) {
         size_t left = width - first, lanes = (size_t)kernels->lanes;
-        kernels->ema_step(x, truncated ? gone : NULL, y, ROWS, width, first,
-                          left < lanes ? left : lanes, q + first, w + first,
-                          truncated ? qt + first : NULL, STATES, width, from, to,
-                          across ? parents : NULL);
+        const MegaEmaStep step = {.x = x, .lagged = truncated ? gone : NULL, .y = y, .rows = ROWS,
+                                  .width = width, .q = q, .w = w, .qt = truncated ? qt : NULL,
+                                  .states = STATES, .ema_stride = width, .from = from, .to = to,
+                                  .parents = across ? parents : NULL};
+        kernels->ema_step(&step, first, left < lanes ? left : lanes);
     }
     assert_close(y, expected, y_size, 2e-6);
     for (size_t row = across ? 0 : ROWS - 1; row < ROWS; row++)

@@ -219,7 +219,7 @@ static double limit(const Bench *bench)
     const MegaConfig *config = mega_model_config(bench->model);
     size_t length = (size_t)options->length, tokens = (size_t)options->tokens;
     WeightType weight = weight_type(bench->model);
-    if (config->task == MEGA_TASK_CLASSIFY) {
+    if (mega_config_has_head(config)) {
         size_t positions = length;
         if (config->embed.kind == MEGA_EMBED_FRAMES)
             positions = (length - 1) / (size_t)config->embed.frame_hop + 1;
@@ -228,12 +228,12 @@ static double limit(const Bench *bench)
         return work_limit(&bench->machine, work_encode(config, weight, positions, 1)) *
                mega_model_input_count(bench->model);
     }
-    size_t rows = config->task == MEGA_TASK_TRANSLATE
+    size_t rows = mega_config_has_cross(config)
                       ? (size_t)options->batch * (size_t)options->beam
                       : 1;
-    size_t begin = config->task == MEGA_TASK_TRANSLATE ? 0 : length;
+    size_t begin = mega_config_has_cross(config) ? 0 : length;
     double sum = 0;
-    if (config->task == MEGA_TASK_TRANSLATE)
+    if (mega_config_has_cross(config))
         sum = work_limit(&bench->machine,
                          work_encode(config, weight, length, (size_t)options->batch));
     for (size_t t = 0; t < tokens; t++)
@@ -354,8 +354,8 @@ static void print_result(const Bench *bench, const Result *r)
 static void choose_lengths(Options *options, const MegaConfig *config)
 {
     const MegaEmbedConfig *embed = &config->embed;
-    bool translator = config->task == MEGA_TASK_TRANSLATE;
-    bool classifier = config->task == MEGA_TASK_CLASSIFY;
+    bool translator = mega_config_has_cross(config);
+    bool classifier = mega_config_has_head(config);
     bool states_length = embed->kind == MEGA_EMBED_FRAMES || config->encoder.chunk == 0;
     if (classifier && embed->kind == MEGA_EMBED_PATCHES)
         options->length = (int)mega_config_input_length(config);

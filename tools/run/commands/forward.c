@@ -114,12 +114,12 @@ static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, b
 static bool each_stage(const MegaModel *model, UseStage use, void *context)
 {
     const MegaConfig *config = mega_model_config(model);
-    bool translator = config->task == MEGA_TASK_TRANSLATE, done = false;
+    bool translator = mega_config_has_cross(config), done = false;
     if (mega_config_has_encoder(config))
         done = use("embed", context) ||
                each_layer_stage(&config->encoder, "", false, use, context) ||
                (config->encoder.final_norm && use("final", context));
-    if (!done && config->task == MEGA_TASK_CLASSIFY)
+    if (!done && mega_config_has_head(config))
         done = use("pooled", context);
     if (!done && translator)
         done = use("encoder", context);

@@ -226,7 +226,7 @@ static int view_bias(View *view, const Picture *picture, const char *prefix, Meg
     view->positions = drawn_positions(stored);
     int code = observe_bias(picture->model, view->stack, prefix, stored, view->positions,
                             &view->bias, err);
-    if (code || !view->decoder || config->task != MEGA_TASK_TRANSLATE)
+    if (code || !view->decoder || !mega_config_has_cross(config))
         return code;
     stored = (size_t)config->target.cross_positions;
     view->cross_positions = drawn_positions(stored);
