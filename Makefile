@@ -66,7 +66,8 @@ LIB_SRC += \
     src/kernels/dispatch.c src/kernels/generic.c \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
-    src/model/config.c src/model/tensors.c src/model/fold.c src/model/model.c \
+    src/model/earlier.c src/model/config.c src/model/tensors.c src/model/stored.c \
+    src/model/fold.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/cross_attention.c src/layers/feed_forward.c \
@@ -117,8 +118,10 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/architecture.c \
     tools/convert/families/detection.c tools/convert/families/classifier.c \
     tools/convert/families/vision.c tools/convert/families/sequence.c \
-    tools/convert/names/names.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
-    tools/convert/tokenizer_only.c tools/convert/metadata.c tools/convert/write.c
+    tools/convert/names/names.c tools/convert/names/table.c tools/convert/names/fairseq.c \
+    tools/convert/names/vision.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
+    tools/convert/tokenizer_only.c tools/convert/metadata.c tools/convert/items.c \
+    tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)

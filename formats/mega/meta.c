@@ -282,6 +282,21 @@ int mega_meta_set_strings(MegaMeta *meta, const char *key, const char *const *te
     return insert(meta, value);
 }
 
+int mega_meta_set_value(MegaMeta *meta, const MegaMetaValue *value)
+{
+    const size_t count = (size_t)value->count;
+    switch (value->type) {
+    case MEGA_META_BOOL: return mega_meta_set_bool(meta, value->key, value->boolean);
+    case MEGA_META_INT: return mega_meta_set_int(meta, value->key, value->integer);
+    case MEGA_META_FLOAT: return mega_meta_set_float(meta, value->key, value->real);
+    case MEGA_META_STRING: return mega_meta_set_string(meta, value->key, value->string);
+    case MEGA_META_INTS: return mega_meta_set_ints(meta, value->key, value->integers, count);
+    case MEGA_META_FLOATS: return mega_meta_set_floats(meta, value->key, value->reals, count);
+    case MEGA_META_STRINGS: return mega_meta_set_strings(meta, value->key, value->strings, count);
+    }
+    return MEGA_ERR_ARGUMENT;
+}
+
 /* ---- Getters -------------------------------------------------------------------------------- */
 
 static int find_typed(const MegaMeta *meta, const char *key, MegaMetaType type,

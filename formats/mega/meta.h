@@ -67,6 +67,8 @@ int mega_meta_set_string(MegaMeta *meta, const char *key, const char *value);
 int mega_meta_set_ints(MegaMeta *meta, const char *key, const int64_t *values, size_t count);
 int mega_meta_set_floats(MegaMeta *meta, const char *key, const double *values, size_t count);
 int mega_meta_set_strings(MegaMeta *meta, const char *key, const char *const *values, size_t count);
+/* A copy of a value of another list, under its key. */
+int mega_meta_set_value(MegaMeta *meta, const MegaMetaValue *value);
 
 /* Makes an error of what a setter of the keys "group.*" returned, unless that is 0. */
 int mega_meta_set_result(int code, const char *group, MegaError *err);

@@ -54,19 +54,12 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
 static const float *project(const MegaLogits *logits, int band, const float *x, size_t rows)
 {
     const MegaBandWeights *weights = &logits->weights->bands[band];
-    size_t d = logits->width, width = (size_t)logits->config->output.width[band];
+    size_t width = (size_t)logits->config->output.width[band];
     if (weights->projection.panels) {
         linear(logits, x, rows, &weights->projection, logits->projected, width);
         return logits->projected;
     }
-    if (!weights->transposed)
-        return x;
-    /* stored [d][width]: few columns, so the rows of it are added up */
-    memset(logits->projected, 0, rows * width * sizeof(float));
-    for (size_t row = 0; row < rows; row++)
-        logits->kernels->attend_values(x + row * d, weights->transposed, width, NULL, d, width,
-                                       width, logits->projected + row * width);
-    return logits->projected;
+    return x;
 }
 
 /* Logits of a band's words. The first band of an adaptive softmax has slots behind its words. */

@@ -91,26 +91,26 @@ static MegaLinear value_map(const MegaStackConfig *config, const MegaLinearWeigh
 }
 
 /* z = silu(Wz m) */
-static MegaLinear z_map(const MegaMxWeights *mx, const float *m, float *y, size_t ldy)
+static MegaLinear z_map(const MegaLinearWeights *z, const float *m, float *y, size_t ldy)
 {
-    return (MegaLinear){.x = m, .ldx = mx->z.in, .weight = &mx->z, .y = y, .ldy = ldy,
-                        .epilogue = {.function = MEGA_FUNCTION_SILU, .bias = mx->bias + mx->u.out}};
+    return (MegaLinear){.x = m, .ldx = z->weight.in, .weight = &z->weight, .y = y, .ldy = ldy,
+                        .epilogue = {.function = MEGA_FUNCTION_SILU, .bias = z->bias}};
 }
 
 /* u = sigmoid(Wu m) */
-static MegaLinear update_map(const MegaMxWeights *mx, const float *m, float *y, size_t ldy)
+static MegaLinear update_map(const MegaLinearWeights *u, const float *m, float *y, size_t ldy)
 {
-    return (MegaLinear){.x = m, .ldx = mx->u.in, .weight = &mx->u, .y = y, .ldy = ldy,
-                        .epilogue = {.function = MEGA_FUNCTION_SIGMOID, .bias = mx->bias}};
+    return (MegaLinear){.x = m, .ldx = u->weight.in, .weight = &u->weight, .y = y, .ldy = ldy,
+                        .epilogue = {.function = MEGA_FUNCTION_SIGMOID, .bias = u->bias}};
 }
 
 /* r = silu(Wr m), and side by side with it the candidate's linear part c = Wc m */
-static MegaLinear reset_map(const MegaMxWeights *mx, size_t hidden, const float *m, float *y,
+static MegaLinear reset_map(const MegaLinearWeights *r_hx, size_t hidden, const float *m, float *y,
                             size_t ldy)
 {
-    return (MegaLinear){.x = m, .ldx = mx->r_hx.in, .weight = &mx->r_hx, .y = y, .ldy = ldy,
-                        .epilogue = {.function = MEGA_FUNCTION_SILU, .linear_from = hidden,
-                                     .bias = mx->bias + mx->u.out + mx->z.out}};
+    return (MegaLinear){.x = m, .ldx = r_hx->weight.in, .weight = &r_hx->weight, .y = y,
+                        .ldy = ldy, .epilogue = {.function = MEGA_FUNCTION_SILU,
+                                                 .linear_from = hidden, .bias = r_hx->bias}};
 }
 
 /* k = gamma[1] z + beta[1] and q = gamma[0] z + beta[0]; q may be z. */
@@ -298,7 +298,7 @@ static void project_values(void *context, size_t task, int worker)
     MegaLinear maps[] = {value_map(rows.config, &forward->layer->v,
                                    forward->input + first * dims->d, s->v + first * dims->h,
                                    dims->h),
-                         z_map(&forward->layer->weights->mx, s->ema_out + first * dims->d,
+                         z_map(&forward->layer->weights->z, s->ema_out + first * dims->d,
                                s->q + first * dims->z, dims->z)};
     mega_rows_linears(&rows, &maps[0], 1);
     mega_rows_linears(&rows, &maps[1], 1);
@@ -346,8 +346,8 @@ static void run_queries(void *context, size_t task, int worker)
     QueryScratch s = query_scratch_layout(dims, forward->sequences, w->row_block, &own);
     const float *m = forward->sequences->ema_out + first * dims->d;
 
-    MegaLinear update = update_map(&layer->weights->mx, m, s.update, dims->d);
-    MegaLinear reset = reset_map(&layer->weights->mx, dims->h, m, s.reset, wide);
+    MegaLinear update = update_map(&layer->weights->u, m, s.update, dims->d);
+    MegaLinear reset = reset_map(&layer->weights->r_hx, dims->h, m, s.reset, wide);
     mega_rows_linears(&rows, &update, 1);
     mega_rows_linears(&rows, &reset, 1);
     attend(forward, first, rows.count, &s);
@@ -556,15 +556,16 @@ static void run_ema(const Step *work)
 /* v to its table, and u, z, r, c side by side. */
 static void project_step(const Step *work)
 {
-    const MegaMxWeights *mx = &work->layer->weights->mx;
+    const MegaLayerWeights *weights = work->layer->weights;
     const Dims *dims = &work->dims;
     const float *m = work->memory->ema_out;
     float *u = work->memory->mx, *z = u + dims->d, *r = z + dims->z;
     MegaLinear v = value_map(work->rows.config, &work->layer->v, work->input,
                              work->state->v + first_entry(work->step) * dims->h,
                              entry_stride(work->step) * dims->h);
-    MegaLinear maps[] = {update_map(mx, m, u, work->mx), z_map(mx, m, z, work->mx),
-                         reset_map(mx, dims->h, m, r, work->mx)};
+    MegaLinear maps[] = {update_map(&weights->u, m, u, work->mx),
+                         z_map(&weights->z, m, z, work->mx),
+                         reset_map(&weights->r_hx, dims->h, m, r, work->mx)};
     mega_rows_linears(&work->rows, &v, 1);
     mega_rows_linears(&work->rows, maps, 3);
 }

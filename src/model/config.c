@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "src/model/earlier.h"
+
 /* ---- Names of kinds ------------------------------------------------------------------------- */
 
 typedef struct Name {
@@ -221,7 +223,7 @@ static const Field fields[] = {
     BOOL("target.adaptive_output", target.adaptive_output, DECODER, ALL),
     BOOL("target.output_projection", target.output_projection, DECODER, ALL),
     BOOL("target.split_head", target.split_head, DECODER, ALL),
-    BOOL("target.transposed_tails", target.transposed_tails, DECODER, ALL),
+    BOOL("target.tied_projections", target.tied_projections, DECODER, ALL),
     INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
     INT("target.cross_positions", target.cross_positions, CROSS, ALL, 1, MAX_POSITIONS),
     STACK(decoder, DECODER),
@@ -241,25 +243,27 @@ static bool has_field(const MegaConfig *config, const Field *field)
 static int read_field(MegaConfig *config, const Field *field, const MegaMeta *meta, MegaError *err)
 {
     char *at = (char *)config + field->offset;
+    const char *key = config->tensor_layout == MEGA_EARLIER_LAYOUT ? mega_earlier_key(field->key)
+                                                                   : field->key;
     if (field->type == FIELD_BOOL)
-        return mega_meta_get_bool(meta, field->key, (bool *)at, err);
+        return mega_meta_get_bool(meta, key, (bool *)at, err);
     int value;
     if (field->type == FIELD_INT) {
         int64_t wide;
-        int code = mega_meta_get_int(meta, field->key, field->min, field->max, &wide, err);
+        int code = mega_meta_get_int(meta, key, field->min, field->max, &wide, err);
         if (code)
             return code;
         value = (int)wide;
     } else {
         const char *text;
-        int code = mega_meta_get_string(meta, field->key, &text, err);
+        int code = mega_meta_get_string(meta, key, &text, err);
         if (code)
             return code;
         value = value_of(field->names, text);
         if (value < 0)
             return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                              "metadata key '%s' is '%.60s', which this version does not know",
-                             field->key, text);
+                             key, text);
     }
     memcpy(at, &value, sizeof value);
     return 0;
@@ -314,10 +318,29 @@ static int write_bands(const MegaBands *bands, MegaMeta *meta, const char *ends,
 
 /* ---- Both ways ------------------------------------------------------------------------------ */
 
+#define LAYOUT_KEY "general.tensor_layout"
+
+static int read_layout(int *out, const MegaMeta *meta, MegaError *err)
+{
+    int64_t layout;
+    *out = MEGA_EARLIER_LAYOUT;
+    if (!mega_meta_find(meta, LAYOUT_KEY))
+        return 0;
+    int code = mega_meta_get_int(meta, LAYOUT_KEY, 1, INT32_MAX, &layout, err);
+    if (!code && layout > MEGA_TENSOR_LAYOUT)
+        code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the tensors are laid out as number %d, which a later version writes; "
+                         "this version knows 1 to %d",
+                         (int)layout, MEGA_TENSOR_LAYOUT);
+    if (!code)
+        *out = (int)layout;
+    return code;
+}
+
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
 {
-    int code = 0;
     *out = (MegaConfig){.embed.pad = -1};
+    int code = read_layout(&out->tensor_layout, meta, err);
     for (size_t i = 0; i < FIELD_COUNT && !code; i++)
         if (has_field(out, &fields[i]))
             code = read_field(out, &fields[i], meta, err);
@@ -333,6 +356,8 @@ int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
 {
     int code = mega_config_check(config, err);
+    if (!code && (code = mega_meta_set_int(meta, LAYOUT_KEY, MEGA_TENSOR_LAYOUT)))
+        mega_fail(err, code, "no memory for metadata key '%s'", LAYOUT_KEY);
     for (size_t i = 0; i < FIELD_COUNT && !code; i++) {
         const Field *field = &fields[i];
         const char *at = (const char *)config + field->offset;

@@ -18,6 +18,11 @@
 #define MEGA_MAX_HEAD_LAYERS 16
 #define MEGA_MAX_NDIM 1024
 #define MEGA_MAX_BANDS 16
+
+/* What "general.tensor_layout" of a file says; files from before that key have the earlier one. */
+#define MEGA_EARLIER_LAYOUT 1 /* earlier.h */
+#define MEGA_TENSOR_LAYOUT 2  /* every tensor is as tensors.c lists it */
+
 /* Limits of products. */
 #define MEGA_MAX_IMAGE_VALUES (1 << 28)
 #define MEGA_MAX_FAN_IN (1 << 24)
@@ -112,7 +117,7 @@ typedef struct MegaTargetConfig {
     bool adaptive_output;   /* adaptive softmax: the output is log-probabilities, not logits */
     bool output_projection; /* d is projected to the width of the (first) output table first */
     bool split_head; /* adaptive: words and slots of the head are two tables (tied embeddings) */
-    bool transposed_tails; /* adaptive: tail projections are stored [d][width] (tied projections) */
+    bool tied_projections; /* adaptive: the tails' projections are the embedding's, transposed */
     MegaBands output;
     int max_positions;   /* most tokens that a search may make */
     int cross_positions; /* M of the cross attention's simple bias */
@@ -130,6 +135,7 @@ typedef struct MegaTaskTraits {
 const MegaTaskTraits *mega_task_traits(MegaTask task);
 
 typedef struct MegaConfig {
+    int tensor_layout; /* of the file it was read from (stored.h); files are written with the newest */
     MegaTask task;
     MegaEmbedConfig embed;
     MegaStackConfig encoder;

@@ -5,6 +5,7 @@
  */
 #include "src/model/model.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "src/base/float_mode.h"
 #include "src/base/ledger.h"
 #include "src/base/threads.h"
+#include "src/model/stored.h"
 
 /* Plain tensors are used from the mapping without reading them first. Files up to this size have
  * their checksums verified all the same, since that costs a few milliseconds. */
@@ -21,15 +23,24 @@
 
 /* ---- Binding -------------------------------------------------------------------------------- */
 
+/* A tensor of the model, which is a whole tensor of the file or rows of it. */
+typedef struct Part {
+    const float **slot; /* floats: what points to them */
+    MegaPacked *packed; /* a matrix */
+    uint64_t first_row, rows; /* in the file's tensor, unless that is transposed */
+    bool transposed;
+    void *target; /* where a matrix is decoded to; NULL: it is used in place */
+} Part;
+
+/* A tensor of the file. Only files of earlier versions have more than one part in any. */
+#define MAX_PARTS 3
 typedef struct Binding {
     const MegaTensor *tensor;
     bool matrix;
-    const float **slot; /* floats: what points to them */
-    MegaPacked *parts;  /* matrix: its parts, one below the other */
+    Part parts[MAX_PARTS]; /* [part_count], by first_row */
     int part_count;
-    uint64_t part_rows[MEGA_MAX_PARTS];
-    bool copied;        /* at least a part is not used in place */
-    void *target[MEGA_MAX_PARTS]; /* where floats, or a part, are decoded to; NULL: in place */
+    bool copied;   /* at least a part is not used in place */
+    float *floats; /* where anything but a matrix is decoded to, whole; NULL: it is used in place */
 } Binding;
 
 typedef struct Loader {
@@ -37,38 +48,23 @@ typedef struct Loader {
     Binding *bindings; /* [tensor count], by tensor index */
 } Loader;
 
-static void describe_shape(const uint64_t *shape, int rank, char *text, size_t size)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? " x " : "",
-                                 (unsigned long long)shape[i]);
-}
-
 static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Loader *loader = context;
-    const MegaFile *file = loader->model->file;
-    const MegaTensor *tensor = mega_file_find(file, spec->name);
-    if (!tensor)
-        return mega_fail(err, MEGA_ERR_MODEL, "%s: tensor '%s' is missing", mega_file_name(file),
-                         spec->name);
-    if (tensor->rank != spec->rank ||
-        memcmp(tensor->shape, spec->shape, (size_t)spec->rank * sizeof *spec->shape) != 0) {
-        char found[96], expected[96];
-        describe_shape(tensor->shape, tensor->rank, found, sizeof found);
-        describe_shape(spec->shape, spec->rank, expected, sizeof expected);
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "%s: tensor '%s' has shape %s, but the configuration implies %s",
-                         mega_file_name(file), spec->name, found, expected);
-    }
-    Binding *binding = &loader->bindings[tensor->index];
-    *binding = (Binding){.tensor = tensor, .matrix = spec->matrix, .slot = spec->slot,
-                         .parts = spec->parts, .part_count = spec->part_count};
-    memcpy(binding->part_rows, spec->part_rows, sizeof binding->part_rows);
-    if (tensor->tied_to < 0)
-        loader->model->parameters += spec->elements;
+    MegaModel *model = loader->model;
+    MegaStored place;
+    int code = mega_stored_find(model->file, &model->config, spec, &place, err);
+    if (code)
+        return code;
+    Binding *binding = &loader->bindings[place.tensor->index];
+    binding->tensor = place.tensor;
+    binding->matrix = spec->matrix;
+    assert(binding->part_count < MAX_PARTS);
+    binding->parts[binding->part_count++] =
+        (Part){.slot = spec->slot, .packed = spec->packed, .first_row = place.first_row,
+               .rows = spec->shape[0], .transposed = place.transposed};
+    if (place.tensor->tied_to < 0)
+        model->parameters += spec->elements;
     return 0;
 }
 
@@ -93,36 +89,36 @@ static bool aligned(const void *data)
 static void place_floats(const MegaFile *file, Binding *binding, MegaArena *arena)
 {
     const MegaTensor *tensor = binding->tensor;
-    const void *data = mega_file_data(file, tensor);
-    if (tensor->dtype == MEGA_F32 && aligned(data)) {
-        *binding->slot = data;
-        return;
+    const float *data = mega_file_data(file, tensor);
+    const uint64_t columns = tensor->elements / tensor->shape[0];
+    if (tensor->dtype != MEGA_F32 || !aligned(data)) {
+        binding->copied = true;
+        data = binding->floats = mega_arena_floats(arena, tensor->elements);
     }
-    binding->copied = true;
-    binding->target[0] = mega_arena_floats(arena, tensor->elements);
-    *binding->slot = binding->target[0];
+    for (int i = 0; i < binding->part_count; i++)
+        *binding->parts[i].slot = data ? data + binding->parts[i].first_row * columns : NULL;
 }
 
-static void place_matrix(const MegaFile *file, Binding *binding, MegaArena *arena)
+/* Rows of a tensor where they lie in the file, if its panels begin with them; else a copy. What is
+ * transposed becomes float32. */
+static void place_part(const MegaFile *file, Binding *binding, Part *part, MegaArena *arena)
 {
     const MegaTensor *tensor = binding->tensor;
     const char *panels = mega_file_panels(file, tensor);
-    uint64_t first = 0, columns = tensor->shape[1];
-    for (int i = 0; i < binding->part_count; first += binding->part_rows[i++]) {
-        uint64_t rows = binding->part_rows[i];
-        MegaPacked *part = &binding->parts[i];
-        *part = (MegaPacked){.kind = tensor->dtype, .in = (size_t)columns, .out = (size_t)rows};
-        if (aligned(panels) && first % MEGA_PANEL == 0) {
-            part->panels = panels + mega_packed_bytes(tensor->dtype, first, columns);
-            continue;
-        }
-        uint64_t bytes = mega_packed_bytes(tensor->dtype, rows, columns);
-        binding->copied = true;
-        binding->target[i] = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
-        part->panels = binding->target[i];
-        if (binding->target[i])
-            mega_panels_fill(tensor->dtype, binding->target[i], (size_t)rows, (size_t)columns);
+    MegaPacked *packed = part->packed;
+    *packed = (MegaPacked){.kind = part->transposed ? MEGA_F32 : tensor->dtype,
+                           .in = (size_t)tensor->shape[part->transposed ? 0 : 1],
+                           .out = (size_t)part->rows};
+    if (aligned(panels) && part->first_row % MEGA_PANEL == 0 && !part->transposed) {
+        packed->panels = panels + mega_packed_bytes(packed->kind, part->first_row, packed->in);
+        return;
     }
+    uint64_t bytes = mega_packed_bytes(packed->kind, packed->out, packed->in);
+    binding->copied = true;
+    part->target = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
+    packed->panels = part->target;
+    if (part->target)
+        mega_panels_fill(packed->kind, part->target, packed->out, packed->in);
 }
 
 /* The binding whose data this one can share, or NULL. */
@@ -131,8 +127,9 @@ static const Binding *shared(const Loader *loader, const Binding *binding)
     if (binding->tensor->tied_to < 0)
         return NULL;
     const Binding *holder = &loader->bindings[binding->tensor->tied_to];
-    bool same = holder->matrix == binding->matrix && holder->part_count == binding->part_count &&
-                binding->part_count <= 1;
+    bool same = holder->matrix == binding->matrix && holder->part_count == 1 &&
+                binding->part_count == 1 &&
+                holder->parts[0].transposed == binding->parts[0].transposed;
     return same ? holder : NULL;
 }
 
@@ -144,22 +141,22 @@ static void place_all(Loader *loader, MegaArena *arena)
         Binding *binding = &loader->bindings[i];
         const Binding *holder = shared(loader, binding); /* an earlier one */
         if (holder && binding->matrix)
-            *binding->parts = *holder->parts;
+            *binding->parts[0].packed = *holder->parts[0].packed;
         else if (holder)
-            *binding->slot = *holder->slot;
-        else if (binding->matrix)
-            place_matrix(file, binding, arena);
-        else
+            *binding->parts[0].slot = *holder->parts[0].slot;
+        else if (!binding->matrix)
             place_floats(file, binding, arena);
+        for (int part = 0; binding->matrix && !holder && part < binding->part_count; part++)
+            place_part(file, binding, &binding->parts[part], arena);
     }
 }
 
 static bool needs_decoding(const Binding *binding)
 {
-    for (int i = 0; i < MEGA_MAX_PARTS; i++)
-        if (binding->target[i])
+    for (int i = 0; i < binding->part_count; i++)
+        if (binding->parts[i].target)
             return true;
-    return false;
+    return binding->floats != NULL;
 }
 
 static uint64_t count_in_place(const Loader *loader)
@@ -202,6 +199,23 @@ static uint64_t columns_of(const MegaTensor *tensor)
     return tensor->shape[tensor->rank - 1];
 }
 
+/* Items of one row, which are a column of the matrix that is wanted. */
+static void put_column(const Part *part, MegaDtype dtype, uint64_t row, uint64_t first,
+                       uint64_t count, const char *items)
+{
+    const MegaDtypeTraits *traits = mega_dtype_traits((int)dtype);
+    const MegaPacked *packed = part->packed;
+    float values[MEGA_SCALE_BLOCK];
+    for (uint64_t i = first; i < first + count; i++, items += traits->item_size) {
+        size_t begin = (size_t)i * traits->block, left = packed->out - begin;
+        size_t elements = left < traits->block ? left : traits->block;
+        mega_dtype_to_f32(dtype, items, elements, values);
+        for (size_t e = 0; e < elements; e++)
+            mega_panels_store(MEGA_F32, part->target, packed->in, begin + e, (size_t)row, 1,
+                              &values[e]);
+    }
+}
+
 /* Items of one row to where they belong. */
 static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint64_t count,
                       const char *items)
@@ -212,15 +226,19 @@ static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint
         uint64_t block = mega_dtype_traits((int)tensor->dtype)->block, begin = first * block;
         uint64_t elements = count * block < columns - begin ? count * block : columns - begin;
         mega_dtype_to_f32(tensor->dtype, items, (size_t)elements,
-                          (float *)binding->target[0] + row * columns + begin);
+                          binding->floats + row * columns + begin);
         return;
     }
-    int part = 0;
-    while (row >= binding->part_rows[part])
-        row -= binding->part_rows[part++];
-    if (binding->target[part])
-        mega_panels_store(tensor->dtype, binding->target[part], (size_t)columns, (size_t)row,
-                          (size_t)first, (size_t)count, items);
+    const Part *part = binding->parts;
+    if (part->transposed) {
+        put_column(part, tensor->dtype, row, first, count, items);
+        return;
+    }
+    while (row >= part->first_row + part->rows)
+        part++;
+    if (part->target)
+        mega_panels_store(tensor->dtype, part->target, (size_t)columns,
+                          (size_t)(row - part->first_row), (size_t)first, (size_t)count, items);
 }
 
 /* Whole items that begin at byte `begin` of the decoded tensor. */
@@ -461,8 +479,7 @@ static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
     model->weights.layers = model->encoder.weights;
     model->weights.decoder_layers = model->decoder.weights;
-    code = mega_bind_each(&model->config, MEGA_SOURCE_FAIRSEQ, &model->weights, bind_tensor,
-                          &loader, err);
+    code = mega_tensors_each(&model->config, &model->weights, bind_tensor, &loader, err);
     if (!code)
         code = check_all_bound(&loader, err);
     if (code)

@@ -1,9 +1,6 @@
 /*
- * tensors.c - the table of all tensors. A row says where a tensor is bound, what it is called here
- * and in the original, its shape in symbols of the configuration, and when it is there.
- *
- * The image code of the original uses "alpha" and "delta" of the EMA in swapped roles (spec section
- * 1); the source names of the vision family undo that, so that the engine knows one meaning only.
+ * tensors.c - the table of all tensors. A row says what a tensor is called, where it is bound, its
+ * shape in symbols of the configuration, and when it is there.
  */
 #include "src/model/tensors.h"
 
@@ -20,7 +17,7 @@ typedef enum Dim {
     Z,       /* zdim */
     N,       /* ndim */
     K,       /* rows of the EMA parameters */
-    MX,      /* d + z + h + d */
+    R_HX,    /* h + d */
     F,       /* ffn */
     BIAS,    /* 2 M - 1 */
     VOCAB,
@@ -58,13 +55,12 @@ typedef enum When {
 
 /* Flags beside a condition. */
 #define MATRIX 0x100u /* kept as panels: the slot is a MegaPacked */
-#define PARTS 0x300u  /* a matrix of three, cut behind D and Z rows */
+#define EXACT 0x200u  /* a matrix that is never stored in a smaller type than float32 */
 #define CONDITION 0xffu
 
 typedef struct Row {
     const char *name;
-    const char *source[2]; /* by MegaSource; NULL: that family has no such tensor */
-    size_t offset;         /* of the slot, in the struct that the table is for */
+    size_t offset; /* of the slot, in the struct that the table is for */
     Dim shape[2];
     unsigned when; /* a When, and flags */
 } Row;
@@ -73,140 +69,118 @@ typedef struct Row {
 #define AT_LAYER(field) offsetof(MegaLayerWeights, field)
 #define AT_LINEAR(field) offsetof(MegaLinearWeights, field)
 
-/* Tokens of a translator; the others are classifiers'. */
+/* What the encoder of a translator reads; the rows below are those of classifiers. */
 static const Row source_rows[] = {
-    {"embed.weight", {"encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
+    {"embed.weight", AT_WEIGHTS(embed.weight),
      {VOCAB, D}, ALWAYS | MATRIX},
 };
 
 static const Row embed_rows[] = {
-    {"embed.weight", {"encoder.encoder.embed_tokens.embed.weight", NULL}, AT_WEIGHTS(embed.weight),
+    {"embed.weight", AT_WEIGHTS(embed.weight),
      {VOCAB, D}, IF_TOKENS | MATRIX},
-    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed_real),
+    {"embed.weight", AT_WEIGHTS(embed_real),
      {D, END}, IF_REAL},
-    {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
+    {"embed.bias", AT_WEIGHTS(embed.bias),
      {D, END}, IF_REAL},
-    {"embed.weight", {"encoder.encoder.embed_tokens.weight", NULL}, AT_WEIGHTS(embed.weight),
+    {"embed.weight", AT_WEIGHTS(embed.weight),
      {D, FRAME}, IF_FRAMES | MATRIX},
-    {"embed.bias", {"encoder.encoder.embed_tokens.bias", NULL}, AT_WEIGHTS(embed.bias),
+    {"embed.bias", AT_WEIGHTS(embed.bias),
      {D, END}, IF_FRAMES},
-    {"embed.weight", {NULL, "patch_embed.pemb.proj.weight"}, AT_WEIGHTS(embed.weight),
+    {"embed.weight", AT_WEIGHTS(embed.weight),
      {D, PATCH}, IF_PATCHES | MATRIX},
-    {"embed.bias", {NULL, "patch_embed.pemb.proj.bias"}, AT_WEIGHTS(embed.bias),
+    {"embed.bias", AT_WEIGHTS(embed.bias),
      {D, END}, IF_PATCHES},
-    {"embed.positions", {NULL, "pos_embed"}, AT_WEIGHTS(positions), {PATCHES, D}, IF_POSITIONS},
+    {"embed.positions", AT_WEIGHTS(positions), {PATCHES, D}, IF_POSITIONS},
 };
 
-/* Prefixed with "encoder.layer.I." / "encoder.encoder.layers.I." / "blocks.I." and so on. */
-#define SAME(text) {text, text}
+/* The names are prefixed with "encoder.layer.I." or "decoder.layer.I.". */
 static const Row layer_rows[] = {
-    {"ema.delta", {"mega_layer.move.delta", "mega_layer.move.alpha"}, AT_LAYER(ema.delta),
+    {"ema.delta", AT_LAYER(ema.delta),
      {K, N}, ALWAYS},
-    {"ema.alpha", {"mega_layer.move.alpha", "mega_layer.move.delta"}, AT_LAYER(ema.alpha),
+    {"ema.alpha", AT_LAYER(ema.alpha),
      {K, N}, ALWAYS},
-    {"ema.beta", SAME("mega_layer.move.beta"), AT_LAYER(ema.beta), {K, N}, ALWAYS},
-    {"ema.gamma", SAME("mega_layer.move.gamma"), AT_LAYER(ema.gamma), {K, N}, ALWAYS},
-    {"ema.omega", SAME("mega_layer.move.omega"), AT_LAYER(ema.omega), {D, END}, ALWAYS},
-    {"v.weight", SAME("mega_layer.v_proj.weight"), AT_LAYER(v.weight), {H, D}, ALWAYS | MATRIX},
-    {"v.bias", SAME("mega_layer.v_proj.bias"), AT_LAYER(v.bias), {H, END}, ALWAYS},
-    {"mx.weight", SAME("mega_layer.mx_proj.weight"), AT_LAYER(mx.u), {MX, D}, ALWAYS | PARTS},
-    {"mx.bias", SAME("mega_layer.mx_proj.bias"), AT_LAYER(mx.bias), {MX, END}, ALWAYS},
-    {"h.weight", SAME("mega_layer.h_proj.weight"), AT_LAYER(h.weight), {D, H}, ALWAYS | MATRIX},
-    {"h.bias", SAME("mega_layer.h_proj.bias"), AT_LAYER(h.bias), {D, END}, ALWAYS},
-    {"gamma", SAME("mega_layer.gamma"), AT_LAYER(gamma), {TWO, Z}, ALWAYS},
-    {"beta", SAME("mega_layer.beta"), AT_LAYER(beta), {TWO, Z}, ALWAYS},
-    {"bias", SAME("mega_layer.rel_pos_bias.rel_pos_bias"), AT_LAYER(bias), {BIAS, END}, IF_SIMPLE},
-    {"rotary.alpha", SAME("mega_layer.rel_pos_bias.alpha"), AT_LAYER(rotary_alpha),
+    {"ema.beta", AT_LAYER(ema.beta), {K, N}, ALWAYS},
+    {"ema.gamma", AT_LAYER(ema.gamma), {K, N}, ALWAYS},
+    {"ema.omega", AT_LAYER(ema.omega), {D, END}, ALWAYS},
+    {"v.weight", AT_LAYER(v.weight), {H, D}, ALWAYS | MATRIX},
+    {"v.bias", AT_LAYER(v.bias), {H, END}, ALWAYS},
+    {"u.weight", AT_LAYER(u.weight), {D, D}, ALWAYS | MATRIX},
+    {"z.weight", AT_LAYER(z.weight), {Z, D}, ALWAYS | MATRIX},
+    {"r_hx.weight", AT_LAYER(r_hx.weight), {R_HX, D}, ALWAYS | MATRIX},
+    {"u.bias", AT_LAYER(u.bias), {D, END}, ALWAYS},
+    {"z.bias", AT_LAYER(z.bias), {Z, END}, ALWAYS},
+    {"r_hx.bias", AT_LAYER(r_hx.bias), {R_HX, END}, ALWAYS},
+    {"h.weight", AT_LAYER(h.weight), {D, H}, ALWAYS | MATRIX},
+    {"h.bias", AT_LAYER(h.bias), {D, END}, ALWAYS},
+    {"gamma", AT_LAYER(gamma), {TWO, Z}, ALWAYS},
+    {"beta", AT_LAYER(beta), {TWO, Z}, ALWAYS},
+    {"bias", AT_LAYER(bias), {BIAS, END}, IF_SIMPLE},
+    {"rotary.alpha", AT_LAYER(rotary_alpha),
      {Z, END}, IF_ROTARY},
-    {"rotary.beta", SAME("mega_layer.rel_pos_bias.beta"), AT_LAYER(rotary_beta),
+    {"rotary.beta", AT_LAYER(rotary_beta),
      {Z, END}, IF_ROTARY},
-    {"ffn.fc1.weight", SAME("nffn.fc1.weight"), AT_LAYER(fc1.weight), {F, D}, IF_FFN | MATRIX},
-    {"ffn.fc1.bias", SAME("nffn.fc1.bias"), AT_LAYER(fc1.bias), {F, END}, IF_FFN},
-    {"ffn.fc2.weight", SAME("nffn.fc2.weight"), AT_LAYER(fc2.weight), {D, F}, IF_FFN | MATRIX},
-    {"ffn.fc2.bias", SAME("nffn.fc2.bias"), AT_LAYER(fc2.bias), {D, END}, IF_FFN},
+    {"ffn.fc1.weight", AT_LAYER(fc1.weight), {F, D}, IF_FFN | MATRIX},
+    {"ffn.fc1.bias", AT_LAYER(fc1.bias), {F, END}, IF_FFN},
+    {"ffn.fc2.weight", AT_LAYER(fc2.weight), {D, F}, IF_FFN | MATRIX},
+    {"ffn.fc2.bias", AT_LAYER(fc2.bias), {D, END}, IF_FFN},
 };
 
-/* Prefixed with "decoder.layer.I.cross." / "decoder.layers.I.cross_attn.". */
+/* The names are prefixed with "decoder.layer.I.cross.". */
 #define AT_CROSS(field) offsetof(MegaCrossWeights, field)
 static const Row cross_rows[] = {
-    {"q.weight", {"q_proj.weight", NULL}, AT_CROSS(q.weight), {Q, D}, ALWAYS | MATRIX},
-    {"q.bias", {"q_proj.bias", NULL}, AT_CROSS(q.bias), {Q, END}, ALWAYS},
-    {"k.weight", {"k_proj.weight", NULL}, AT_CROSS(k.weight), {Z, D}, ALWAYS | MATRIX},
-    {"k.bias", {"k_proj.bias", NULL}, AT_CROSS(k.bias), {Z, END}, ALWAYS},
-    {"v.weight", {"v_proj.weight", NULL}, AT_CROSS(v.weight), {D, D}, ALWAYS | MATRIX},
-    {"v.bias", {"v_proj.bias", NULL}, AT_CROSS(v.bias), {D, END}, ALWAYS},
-    {"h.weight", {"h_proj.weight", NULL}, AT_CROSS(h.weight), {D, D}, ALWAYS | MATRIX},
-    {"h.bias", {"h_proj.bias", NULL}, AT_CROSS(h.bias), {D, END}, ALWAYS},
-    {"bias", {"rel_pos_bias.rel_pos_bias", NULL}, AT_CROSS(bias), {CROSS, END}, IF_SIMPLE},
-    {"rotary.alpha", {"rel_pos_bias.alpha", NULL}, AT_CROSS(rotary_alpha), {Z, END}, IF_ROTARY},
-    {"rotary.beta", {"rel_pos_bias.beta", NULL}, AT_CROSS(rotary_beta), {Z, END}, IF_ROTARY},
+    {"q.weight", AT_CROSS(q.weight), {Q, D}, ALWAYS | MATRIX},
+    {"q.bias", AT_CROSS(q.bias), {Q, END}, ALWAYS},
+    {"k.weight", AT_CROSS(k.weight), {Z, D}, ALWAYS | MATRIX},
+    {"k.bias", AT_CROSS(k.bias), {Z, END}, ALWAYS},
+    {"v.weight", AT_CROSS(v.weight), {D, D}, ALWAYS | MATRIX},
+    {"v.bias", AT_CROSS(v.bias), {D, END}, ALWAYS},
+    {"h.weight", AT_CROSS(h.weight), {D, D}, ALWAYS | MATRIX},
+    {"h.bias", AT_CROSS(h.bias), {D, END}, ALWAYS},
+    {"bias", AT_CROSS(bias), {CROSS, END}, IF_SIMPLE},
+    {"rotary.alpha", AT_CROSS(rotary_alpha), {Z, END}, IF_ROTARY},
+    {"rotary.beta", AT_CROSS(rotary_beta), {Z, END}, IF_ROTARY},
 };
 
-/* The decoder's embedding, a band each: "target.I." / "decoder.embed_tokens.embeddings.I.", or of a
- * plain table "target.0." / "decoder.". */
+/* The decoder's embedding, prefixed with "target.I." for every band; a plain table is one band. */
 #define AT_BAND(field) offsetof(MegaBandWeights, field)
-static const Row plain_table = {"weight", {"embed_tokens.weight", NULL}, AT_BAND(table),
-                                {BAND, BAND_IN}, ALWAYS | MATRIX};
-static const Row plain_projection = {"projection.weight", {"project_in_dim.weight", NULL},
-                                     AT_BAND(projection), {D, BAND_IN}, ALWAYS | MATRIX};
-static const Row band_rows[] = {
-    {"weight", {"0.weight", NULL}, AT_BAND(table), {BAND, BAND_IN}, ALWAYS | MATRIX},
-    {"projection.weight", {"1.weight", NULL}, AT_BAND(projection), {D, BAND_IN}, ALWAYS | MATRIX},
-};
+static const Row band_table = {"weight", AT_BAND(table), {BAND, BAND_IN}, ALWAYS | MATRIX};
+static const Row band_projection = {
+    "projection.weight", AT_BAND(projection), {D, BAND_IN}, ALWAYS | MATRIX};
 
-/* The decoder's output: a matrix, or an adaptive softmax whose tails are prefixed with
- * "output.I." / "decoder.adaptive_softmax.tail.(I-1).". */
-static const Row output_table = {"output.0.weight", {"decoder.output_projection.weight", NULL},
-                                 AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX};
-static const Row output_projection = {"output.0.projection.weight",
-                                      {"decoder.project_out_dim.weight", NULL},
-                                      AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX};
-static const Row joint_head = {"output.0.weight", {"decoder.adaptive_softmax.head.weight", NULL},
-                               AT_BAND(table), {HEAD_ROWS, BAND_OUT}, ALWAYS | MATRIX};
-static const Row split_head = {"output.0.weight",
-                               {"decoder.adaptive_softmax.head.word_proj.weight", NULL},
-                               AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX};
-static const Row projected_head[] = {
-    {"output.0.projection.weight", {"decoder.adaptive_softmax.head.word_proj.0.weight", NULL},
-     AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX},
-    {"output.0.weight", {"decoder.adaptive_softmax.head.word_proj.1.weight", NULL},
-     AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX},
-};
-static const Row slots = {"output.slots.weight",
-                          {"decoder.adaptive_softmax.head.class_proj.weight", NULL},
-                          offsetof(MegaOutputWeights, slots), {SLOTS, D}, ALWAYS | MATRIX};
-static const Row tail_projection = {"projection.weight", {"0.weight", NULL}, AT_BAND(projection),
-                                    {BAND_OUT, D}, ALWAYS | MATRIX};
-static const Row transposed_projection = {"projection.weight", {"0.weight", NULL},
-                                          AT_BAND(transposed), {D, BAND_OUT}, ALWAYS};
-static const Row tail_table = {"weight", {"2.weight", NULL}, AT_BAND(table),
-                               {BAND, BAND_OUT}, ALWAYS | MATRIX};
+/* The decoder's output, prefixed with "output.I.": a matrix, or an adaptive softmax whose bands
+ * behind the first are its tails. Projections that are tied to those of the embedding stay float32,
+ * since that is what they are multiplied as wherever they are shared. */
+static const Row output_table = {"weight", AT_BAND(table), {BAND, BAND_OUT}, ALWAYS | MATRIX};
+static const Row output_projection = {
+    "projection.weight", AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX};
+static const Row exact_projection = {
+    "projection.weight", AT_BAND(projection), {BAND_OUT, D}, ALWAYS | MATRIX | EXACT};
+static const Row joint_head = {"weight", AT_BAND(table), {HEAD_ROWS, BAND_OUT}, ALWAYS | MATRIX};
+static const Row slots = {
+    "output.slots.weight", offsetof(MegaOutputWeights, slots), {SLOTS, D}, ALWAYS | MATRIX};
 
 static const Row projection_rows[] = {
-    {"head.projection.weight", {NULL, "out_proj.fc.weight"}, AT_WEIGHTS(head_projection.weight),
+    {"head.projection.weight", AT_WEIGHTS(head_projection.weight),
      {D, D}, IF_PROJECTION | MATRIX},
-    {"head.projection.bias", {NULL, "out_proj.fc.bias"}, AT_WEIGHTS(head_projection.bias),
+    {"head.projection.bias", AT_WEIGHTS(head_projection.bias),
      {D, END}, IF_PROJECTION},
 };
 
-/* Prefixed with "head.layer.I." / "classifier.I.0." / "pre_logits.fc.". */
+/* The names are prefixed with "head.layer.I.". */
 static const Row head_layer_rows[] = {
-    {"weight", SAME("weight"), AT_LINEAR(weight), {HEAD, HEAD_IN}, ALWAYS | MATRIX},
-    {"bias", SAME("bias"), AT_LINEAR(bias), {HEAD, END}, ALWAYS},
+    {"weight", AT_LINEAR(weight), {HEAD, HEAD_IN}, ALWAYS | MATRIX},
+    {"bias", AT_LINEAR(bias), {HEAD, END}, ALWAYS},
 };
 
 static const Row output_rows[] = {
-    {"head.output.weight", {"sentence_projection_layer.weight", "head.weight"},
-     AT_WEIGHTS(head_output.weight), {CLASSES, LAST}, ALWAYS | MATRIX},
-    {"head.output.bias", {"sentence_projection_layer.bias", "head.bias"},
-     AT_WEIGHTS(head_output.bias), {CLASSES, END}, IF_OUTPUT_BIAS},
+    {"head.output.weight", AT_WEIGHTS(head_output.weight), {CLASSES, LAST}, ALWAYS | MATRIX},
+    {"head.output.bias", AT_WEIGHTS(head_output.bias), {CLASSES, END}, IF_OUTPUT_BIAS},
 };
 
 /* One walk: what all steps share. */
 typedef struct Walk {
     const MegaConfig *config;
-    MegaSource source;
-    MegaBindVisit visit;
+    MegaTensorVisit visit;
     void *context;
     MegaError *err;
     const MegaStackConfig *stack; /* whose D, H, Z ... */
@@ -251,7 +225,7 @@ static uint64_t dim_value(const Walk *walk, Dim dim)
     case Z: return (uint64_t)stack->zdim;
     case N: return (uint64_t)stack->ndim;
     case K: return (uint64_t)mega_ema_channels(stack);
-    case MX: return 2 * d + (uint64_t)stack->zdim + (uint64_t)stack->hidden;
+    case R_HX: return (uint64_t)stack->hidden + d;
     case F: return (uint64_t)stack->ffn;
     case BIAS: return 2 * (uint64_t)mega_bias_positions(stack) - 1;
     case VOCAB: return (uint64_t)embed->vocab;
@@ -274,216 +248,155 @@ static uint64_t dim_value(const Walk *walk, Dim dim)
     return 0;
 }
 
-/* Slot and cut of a matrix. */
-static void place_matrix(const Walk *walk, const Row *row, void *base, MegaTensorSpec *spec)
-{
-    uint64_t d = (uint64_t)walk->stack->width, z = (uint64_t)walk->stack->zdim;
-    spec->matrix = true;
-    spec->part_count = 1;
-    spec->part_rows[0] = spec->shape[0];
-    if ((row->when & PARTS) == PARTS) {
-        spec->part_count = 3;
-        spec->part_rows[0] = d;
-        spec->part_rows[1] = z;
-        spec->part_rows[2] = spec->shape[0] - d - z;
-    }
-    if (base)
-        spec->parts = (MegaPacked *)(void *)((char *)base + row->offset);
-}
-
-static int emit(const Walk *walk, const char *name_prefix, const char *source_prefix,
-                const Row *row, void *base)
+/* base: the struct that the row's offset is in, or NULL. */
+static int emit(const Walk *walk, const char *prefix, const Row *row, void *base)
 {
     if (!applies(walk, row->when))
         return 0;
-    MegaTensorSpec spec = {.elements = 1};
-    snprintf(spec.name, sizeof spec.name, "%s%s", name_prefix, row->name);
-    if (row->source[walk->source])
-        snprintf(spec.source, sizeof spec.source, "%s%s", source_prefix, row->source[walk->source]);
+    MegaTensorSpec spec = {.elements = 1, .matrix = row->when & MATRIX, .exact = row->when & EXACT};
+    void *slot = base ? (char *)base + row->offset : NULL;
+    snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);
     for (int i = 0; i < 2 && row->shape[i] != END; i++) {
         spec.shape[spec.rank++] = dim_value(walk, row->shape[i]);
         spec.elements *= spec.shape[i];
     }
-    if (row->when & MATRIX)
-        place_matrix(walk, row, base, &spec);
-    else if (base)
-        spec.slot = (const float **)(void *)((char *)base + row->offset);
+    if (spec.matrix)
+        spec.packed = slot;
+    else
+        spec.slot = slot;
     return walk->visit(walk->context, &spec, walk->err);
 }
 
-static int emit_rows(const Walk *walk, const char *name_prefix, const char *source_prefix,
-                     const Row *rows, size_t count, void *base)
+static int emit_rows(const Walk *walk, const char *prefix, const Row *rows, size_t count,
+                     void *base)
 {
     int code = 0;
     for (size_t i = 0; i < count && !code; i++)
-        code = emit(walk, name_prefix, source_prefix, &rows[i], base);
+        code = emit(walk, prefix, &rows[i], base);
     return code;
 }
 
-#define EMIT_ROWS(walk, name, source, rows, base)                                                  \
-    emit_rows(walk, name, source, rows, sizeof(rows) / sizeof(rows)[0], base)
+#define EMIT_ROWS(walk, prefix, rows, base)                                                        \
+    emit_rows(walk, prefix, rows, sizeof(rows) / sizeof(rows)[0], base)
 
-/* The tensors of a norm depend on its kind: spec section 6. */
-static int emit_norm(const Walk *walk, const char *name_prefix, const char *source_prefix,
-                     bool affine, MegaNormWeights *base)
+/* The tensors of a norm depend on its kind (MODEL.md, "Norms"). */
+static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNormWeights *base)
 {
-    static const Row weight = {"weight", SAME("weight"), offsetof(MegaNormWeights, weight),
-                               {D, END}, ALWAYS};
-    static const Row scalar = {"scalar", SAME("scalar"), offsetof(MegaNormWeights, weight),
-                               {ONE, END}, ALWAYS};
-    static const Row bias = {"bias", SAME("bias"), offsetof(MegaNormWeights, bias),
-                             {D, END}, ALWAYS};
+    static const Row weight = {"weight", offsetof(MegaNormWeights, weight), {D, END}, ALWAYS};
+    static const Row scalar = {"scalar", offsetof(MegaNormWeights, weight), {ONE, END}, ALWAYS};
+    static const Row bias = {"bias", offsetof(MegaNormWeights, bias), {D, END}, ALWAYS};
     static const Row statistics[] = {
-        {"running_mean", SAME("running_mean"), offsetof(MegaNormWeights, mean), {D, END}, ALWAYS},
-        {"running_var", SAME("running_var"), offsetof(MegaNormWeights, variance),
-         {D, END}, ALWAYS}};
+        {"running_mean", offsetof(MegaNormWeights, mean), {D, END}, ALWAYS},
+        {"running_var", offsetof(MegaNormWeights, variance), {D, END}, ALWAYS}};
     MegaNormKind kind = walk->stack->norm;
     int code = 0;
     if (affine)
-        code = emit(walk, name_prefix, source_prefix, kind == MEGA_NORM_SCALE ? &scalar : &weight,
-                    base);
+        code = emit(walk, prefix, kind == MEGA_NORM_SCALE ? &scalar : &weight, base);
     if (affine && !code && (kind == MEGA_NORM_LAYER || kind == MEGA_NORM_BATCH))
-        code = emit(walk, name_prefix, source_prefix, &bias, base);
+        code = emit(walk, prefix, &bias, base);
     if (!code && kind == MEGA_NORM_BATCH)
-        code = EMIT_ROWS(walk, name_prefix, source_prefix, statistics, base);
+        code = EMIT_ROWS(walk, prefix, statistics, base);
     return code;
 }
 
-/* name: of the layer here; source: in the original, both with a final dot. */
-static int emit_layer(const Walk *walk, const char *name, const char *source,
-                      MegaLayerWeights *layer)
+/* name: of the layer, with a final dot. */
+static int emit_layer(const Walk *walk, const char *name, MegaLayerWeights *layer)
 {
     const MegaStackConfig *stack = walk->stack;
     bool cross = walk->config->task == MEGA_TASK_TRANSLATE && stack == &walk->config->decoder;
-    char part[64], source_part[128];
+    char part[64];
     snprintf(part, sizeof part, "%snorm.", name);
-    snprintf(source_part, sizeof source_part, "%smega_layer.norm.norm.", source);
-    int code = emit_norm(walk, part, source_part, stack->norm_affine, layer ? &layer->norm : NULL);
+    int code = emit_norm(walk, part, stack->norm_affine, layer ? &layer->norm : NULL);
     if (!code)
-        code = EMIT_ROWS(walk, name, source, layer_rows, layer);
+        code = EMIT_ROWS(walk, name, layer_rows, layer);
     if (!code && cross) {
         snprintf(part, sizeof part, "%scross.norm.", name);
-        snprintf(source_part, sizeof source_part, "%scross_attn.norm.norm.", source);
-        code = emit_norm(walk, part, source_part, stack->norm_affine,
-                         layer ? &layer->cross.norm : NULL);
+        code = emit_norm(walk, part, stack->norm_affine, layer ? &layer->cross.norm : NULL);
     }
     if (!code && cross) {
         snprintf(part, sizeof part, "%scross.", name);
-        snprintf(source_part, sizeof source_part, "%scross_attn.", source);
-        code = EMIT_ROWS(walk, part, source_part, cross_rows, layer ? &layer->cross : NULL);
+        code = EMIT_ROWS(walk, part, cross_rows, layer ? &layer->cross : NULL);
     }
     if (!code && stack->ffn > 0) {
         snprintf(part, sizeof part, "%sffn.norm.", name);
-        snprintf(source_part, sizeof source_part, "%snffn.norm.norm.", source);
-        code = emit_norm(walk, part, source_part, stack->norm_affine,
-                         layer ? &layer->ffn_norm : NULL);
+        code = emit_norm(walk, part, stack->norm_affine, layer ? &layer->ffn_norm : NULL);
     }
     return code;
 }
 
-/* All layers of the walk's stack and its final norm. source: what precedes "layers.I." and
- * "final_norm." in the original. */
-static int emit_stack(const Walk *walk, const char *name, const char *source,
-                      MegaLayerWeights *layers, MegaNormWeights *final_norm)
+/* All layers of the walk's stack and its final norm. */
+static int emit_stack(const Walk *walk, const char *name, MegaLayerWeights *layers,
+                      MegaNormWeights *final_norm)
 {
     const MegaStackConfig *stack = walk->stack;
-    bool vision = walk->source == MEGA_SOURCE_VISION;
-    char part[48], source_part[80];
+    char part[48];
     int code = 0;
     for (int i = 0; i < stack->layers && !code; i++) {
         snprintf(part, sizeof part, "%s.layer.%d.", name, i);
-        snprintf(source_part, sizeof source_part, vision ? "%sblocks.%d." : "%slayers.%d.", source,
-                 i);
-        code = emit_layer(walk, part, source_part, layers ? &layers[i] : NULL);
+        code = emit_layer(walk, part, layers ? &layers[i] : NULL);
     }
     if (!code && stack->final_norm) {
         snprintf(part, sizeof part, "%s.final_norm.", name);
-        snprintf(source_part, sizeof source_part, "%sfinal_norm.norm.", source);
-        code = emit_norm(walk, part, source_part, stack->final_norm_affine, final_norm);
+        code = emit_norm(walk, part, stack->final_norm_affine, final_norm);
     }
     return code;
 }
 
 static int emit_encoder(Walk *walk, MegaWeights *weights)
 {
-    bool translator = walk->config->task == MEGA_TASK_TRANSLATE;
-    const char *source = translator                           ? "encoder."
-                         : walk->source == MEGA_SOURCE_VISION ? ""
-                                                              : "encoder.encoder.";
-    char norm[64];
     walk->stack = &walk->config->encoder;
-    int code = translator ? EMIT_ROWS(walk, "", "", source_rows, weights)
-                          : EMIT_ROWS(walk, "", "", embed_rows, weights);
-    if (!code && walk->stack->embed_norm) {
-        snprintf(norm, sizeof norm, "%sembed_norm.norm.", source);
-        code = emit_norm(walk, "embed.norm.", norm, walk->stack->norm_affine,
+    int code = walk->config->task == MEGA_TASK_TRANSLATE
+                   ? EMIT_ROWS(walk, "", source_rows, weights)
+                   : EMIT_ROWS(walk, "", embed_rows, weights);
+    if (!code && walk->stack->embed_norm)
+        code = emit_norm(walk, "embed.norm.", walk->stack->norm_affine,
                          weights ? &weights->embed_norm : NULL);
-    }
     return code ? code
-                : emit_stack(walk, "encoder", source, weights ? weights->layers : NULL,
+                : emit_stack(walk, "encoder", weights ? weights->layers : NULL,
                              weights ? &weights->final_norm : NULL);
 }
 
 static int emit_target(Walk *walk, MegaWeights *weights)
 {
     const MegaTargetConfig *target = &walk->config->target;
-    char name[32], source[64];
+    char name[32];
     int code = 0;
     walk->bands = &target->input;
     for (walk->band = 0; walk->band < target->input.count && !code; walk->band++) {
         MegaBandWeights *band = weights ? &weights->target[walk->band] : NULL;
         snprintf(name, sizeof name, "target.%d.", walk->band);
-        snprintf(source, sizeof source, "decoder.embed_tokens.embeddings.%d.", walk->band);
-        if (target->adaptive_input)
-            code = EMIT_ROWS(walk, name, source, band_rows, band);
-        else
-            code = emit(walk, name, "decoder.", &plain_table, band);
-        if (!code && !target->adaptive_input && target->input_projection)
-            code = emit(walk, name, "decoder.", &plain_projection, band);
+        code = emit(walk, name, &band_table, band);
+        if (!code && target->input_projection)
+            code = emit(walk, name, &band_projection, band);
     }
     if (!code && walk->stack->embed_norm)
-        code = emit_norm(walk, "target.norm.", "decoder.embed_norm.norm.",
-                         walk->stack->norm_affine, weights ? &weights->target_norm : NULL);
+        code = emit_norm(walk, "target.norm.", walk->stack->norm_affine,
+                         weights ? &weights->target_norm : NULL);
     return code;
 }
 
-static int emit_adaptive_output(Walk *walk, MegaOutputWeights *output)
-{
-    const MegaTargetConfig *target = &walk->config->target;
-    MegaBandWeights *head = output ? &output->bands[0] : NULL;
-    char name[32], source[64];
-    int code;
-    if (!target->split_head)
-        code = emit(walk, "", "", &joint_head, head);
-    else if (target->output_projection)
-        code = EMIT_ROWS(walk, "", "", projected_head, head);
-    else
-        code = emit(walk, "", "", &split_head, head);
-    if (!code && target->split_head && target->output.count > 1)
-        code = emit(walk, "", "", &slots, output);
-    for (walk->band = 1; walk->band < target->output.count && !code; walk->band++) {
-        MegaBandWeights *band = output ? &output->bands[walk->band] : NULL;
-        snprintf(name, sizeof name, "output.%d.", walk->band);
-        snprintf(source, sizeof source, "decoder.adaptive_softmax.tail.%d.", walk->band - 1);
-        code = emit(walk, name, source,
-                    target->transposed_tails ? &transposed_projection : &tail_projection, band);
-        if (!code)
-            code = emit(walk, name, source, &tail_table, band);
-    }
-    return code;
-}
-
+/* The first band comes before the slots, which come before the tails. */
 static int emit_output(Walk *walk, MegaOutputWeights *output)
 {
     const MegaTargetConfig *target = &walk->config->target;
+    const Row *tail_projection = target->tied_projections ? &exact_projection : &output_projection;
     MegaBandWeights *head = output ? &output->bands[0] : NULL;
+    bool joint = target->adaptive_output && !target->split_head;
+    char name[32];
     walk->bands = &target->output;
     walk->band = 0;
-    if (target->adaptive_output)
-        return emit_adaptive_output(walk, output);
-    int code = emit(walk, "", "", &output_table, head);
+    int code = emit(walk, "output.0.", joint ? &joint_head : &output_table, head);
     if (!code && target->output_projection)
-        code = emit(walk, "", "", &output_projection, head);
+        code = emit(walk, "output.0.", &output_projection, head);
+    if (!code && target->adaptive_output && target->split_head && target->output.count > 1)
+        code = emit(walk, "", &slots, output);
+    for (walk->band = 1; walk->band < target->output.count && !code; walk->band++) {
+        MegaBandWeights *band = output ? &output->bands[walk->band] : NULL;
+        snprintf(name, sizeof name, "output.%d.", walk->band);
+        code = emit(walk, name, tail_projection, band);
+        if (!code)
+            code = emit(walk, name, &output_table, band);
+    }
     return code;
 }
 
@@ -492,33 +405,29 @@ static int emit_decoder(Walk *walk, MegaWeights *weights)
     walk->stack = &walk->config->decoder;
     int code = emit_target(walk, weights);
     if (!code)
-        code = emit_stack(walk, "decoder", "decoder.", weights ? weights->decoder_layers : NULL,
+        code = emit_stack(walk, "decoder", weights ? weights->decoder_layers : NULL,
                           weights ? &weights->decoder_final_norm : NULL);
     return code ? code : emit_output(walk, weights ? &weights->output : NULL);
 }
 
 static int emit_head(Walk *walk, MegaWeights *weights)
 {
-    int code = EMIT_ROWS(walk, "", "", projection_rows, weights);
+    int code = EMIT_ROWS(walk, "", projection_rows, weights);
     for (int i = 0; i < walk->config->head.layers && !code; i++) {
-        char name[32], source[32] = "pre_logits.fc.";
+        char name[32];
         snprintf(name, sizeof name, "head.layer.%d.", i);
-        if (walk->source == MEGA_SOURCE_FAIRSEQ)
-            snprintf(source, sizeof source, "classifier.%d.0.", i);
         walk->head_layer = i;
-        code = EMIT_ROWS(walk, name, source, head_layer_rows,
-                         weights ? &weights->head_layers[i] : NULL);
+        code = EMIT_ROWS(walk, name, head_layer_rows, weights ? &weights->head_layers[i] : NULL);
     }
     if (!code)
-        code = EMIT_ROWS(walk, "", "", output_rows, weights);
+        code = EMIT_ROWS(walk, "", output_rows, weights);
     return code;
 }
 
-int mega_bind_each(const MegaConfig *config, MegaSource source, MegaWeights *weights,
-                   MegaBindVisit visit, void *context, MegaError *err)
+int mega_tensors_each(const MegaConfig *config, MegaWeights *weights, MegaTensorVisit visit,
+                      void *context, MegaError *err)
 {
-    Walk walk = {
-        .config = config, .source = source, .visit = visit, .context = context, .err = err};
+    Walk walk = {.config = config, .visit = visit, .context = context, .err = err};
     int code = 0;
     if (mega_config_has_encoder(config))
         code = emit_encoder(&walk, weights);

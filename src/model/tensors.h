@@ -2,9 +2,10 @@
  * tensors.h - which tensors a configuration implies: one table drives loading, checking and
  * conversion.
  *
- * mega_bind_each walks all tensors of a MegaConfig in storage order. A spec gives the name in .mega
- * files, the name in checkpoints of the original implementation, and the shape. The engine binds
- * each to its slot of MegaWeights; mega-convert looks each up in a checkpoint and writes it.
+ * mega_tensors_each walks all tensors of a MegaConfig in storage order and tells the canonical name
+ * and shape of each. The engine binds each to its slot of MegaWeights; mega-convert looks up what a
+ * checkpoint calls it (tools/convert/names) and writes it. Files of earlier versions hold some
+ * tensors joined or transposed: stored.h finds them there.
  *
  * Matrices that products are made with are kept as panels (panels.h) of their type in the file;
  * everything else becomes float32, row-major.
@@ -27,12 +28,6 @@ typedef struct MegaLinearWeights {
     const float *bias; /* [out] */
 } MegaLinearWeights;
 
-/* mx_proj, d -> d + z + h + d, cut into the parts that are used apart. */
-typedef struct MegaMxWeights {
-    MegaPacked u, z, r_hx; /* r and hx side by side */
-    const float *bias;     /* [d + z + h + d] */
-} MegaMxWeights;
-
 typedef struct MegaEmaWeights {
     const float *delta, *alpha, *beta, *gamma; /* [K][N] */
     const float *omega;                        /* [d] */
@@ -53,7 +48,9 @@ typedef struct MegaLayerWeights {
     MegaNormWeights norm;
     MegaEmaWeights ema;
     MegaLinearWeights v;  /* d -> h */
-    MegaMxWeights mx;
+    MegaLinearWeights u;    /* d -> d, of the averaged input, as the next two */
+    MegaLinearWeights z;    /* d -> z */
+    MegaLinearWeights r_hx; /* d -> h + d: r, then the linear part of the candidate */
     MegaLinearWeights h;  /* h -> d */
     const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
     const float *bias;         /* simple: [2 M - 1] */
@@ -65,9 +62,8 @@ typedef struct MegaLayerWeights {
 
 /* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
 typedef struct MegaBandWeights {
-    MegaPacked table;        /* [ids of the band][width] */
-    MegaPacked projection;   /* input: [d][width]; output: [width][d] */
-    const float *transposed; /* output, instead: [d][width] */
+    MegaPacked table;      /* [ids of the band][width] */
+    MegaPacked projection; /* input: [d][width]; output: [width][d] */
 } MegaBandWeights;
 
 typedef struct MegaOutputWeights {
@@ -93,33 +89,23 @@ typedef struct MegaWeights {
     MegaOutputWeights output;
 } MegaWeights;
 
-#define MEGA_MAX_PARTS 3
-
 typedef struct MegaTensorSpec {
-    char name[96];    /* in .mega files: "encoder.layer.3.ema.delta" */
-    char source[128]; /* in the original: "encoder.encoder.layers.3.mega_layer.move.delta" */
+    char name[96]; /* in .mega files: "encoder.layer.3.ema.delta" */
     int rank;
     uint64_t shape[4];
     uint64_t elements;
     bool matrix; /* kept as panels */
-    /* inside the MegaWeights that was given, else NULL: */
-    const float **slot; /* unless a matrix */
-    MegaPacked *parts;  /* [part_count] of a matrix: part_rows rows each */
-    int part_count;
-    uint64_t part_rows[MEGA_MAX_PARTS];
+    bool exact;  /* a matrix that stays float32 whatever smaller type the others are stored in */
+    /* Where the loader binds it, inside the MegaWeights that was given; both NULL without one. */
+    const float **slot; /* of anything but a matrix */
+    MegaPacked *packed; /* of a matrix */
 } MegaTensorSpec;
-
-/* Whose names `source` follows. */
-typedef enum MegaSource {
-    MEGA_SOURCE_FAIRSEQ, /* the fairseq family: classifiers, translation, language models */
-    MEGA_SOURCE_VISION,  /* the ImageNet model */
-} MegaSource;
 
 /* Calls visit for every tensor; stops at the first non-zero result and returns it. weights may be
  * NULL; otherwise weights->layers must have config->encoder.layers elements, and decoder_layers
  * config->decoder.layers, as far as the task has them. */
-typedef int (*MegaBindVisit)(void *context, const MegaTensorSpec *spec, MegaError *err);
-int mega_bind_each(const MegaConfig *config, MegaSource source, MegaWeights *weights,
-                   MegaBindVisit visit, void *context, MegaError *err);
+typedef int (*MegaTensorVisit)(void *context, const MegaTensorSpec *spec, MegaError *err);
+int mega_tensors_each(const MegaConfig *config, MegaWeights *weights, MegaTensorVisit visit,
+                      void *context, MegaError *err);
 
 #endif

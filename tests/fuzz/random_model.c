@@ -141,7 +141,7 @@ static MegaTargetConfig random_target(Dice *dice, int width)
     t.adaptive_output = flip(dice);
     t.split_head = flip(dice);
     t.output_projection = flip(dice) && (!t.adaptive_output || t.split_head);
-    t.transposed_tails = flip(dice);
+    t.tied_projections = flip(dice);
     t.input = random_bands(dice, t.vocab, t.adaptive_input, t.input_projection ? 0 : width);
     t.output = random_bands(dice, t.vocab, t.adaptive_output, t.output_projection ? 0 : width);
     t.max_positions = PICK(dice, 1, 2, 5, 20, 60);
@@ -506,7 +506,7 @@ uint8_t *random_model_bytes(Dice *dice, size_t *size)
     if (mega_config_write(&config, meta, &err)) /* every configuration made here is valid */
         fuzz_check_error(1, err.text);
     set_metadata(dice, meta, &config);
-    if (mega_bind_each(&config, MEGA_SOURCE_FAIRSEQ, NULL, add_tensor, &all, &err) == 0 &&
+    if (mega_tensors_each(&config, NULL, add_tensor, &all, &err) == 0 &&
         mega_meta_encode(meta, &bytes, &meta_size, &err) == 0)
         file = write_file(&all, bytes, meta_size, size);
     free(bytes);

@@ -215,10 +215,9 @@ static void gated_attention(const MegaStackConfig *config, const MegaLayerWeight
     activate_all(config->activation, v, length * h);
     reference_ema(config, &weights->ema, normed, length, moved);
     double *m = zeros(length * mx);
-    const float *bias = weights->mx.bias;
-    linear_into(moved, length, &weights->mx.u, bias, m, mx);
-    linear_into(moved, length, &weights->mx.z, bias + d, m + d, mx);
-    linear_into(moved, length, &weights->mx.r_hx, bias + d + z, m + d + z, mx);
+    linear_into(moved, length, &weights->u.weight, weights->u.bias, m, mx);
+    linear_into(moved, length, &weights->z.weight, weights->z.bias, m + d, mx);
+    linear_into(moved, length, &weights->r_hx.weight, weights->r_hx.bias, m + d + z, mx);
     for (size_t t = 0; t < length; t++)
         for (size_t i = 0; i < z; i++) {
             double zz = reference_activate(MEGA_ACTIVATION_SILU, m[t * mx + d + i]);

@@ -130,7 +130,7 @@ void random_model_file(const char *path, const MegaConfig *config, const ModelTw
     assert_non_null(meta);
     if (mega_config_write(config, meta, &err))
         fail_msg("%s", err.text);
-    mega_bind_each(config, MEGA_SOURCE_FAIRSEQ, NULL, collect, &specs, &err);
+    mega_tensors_each(config, NULL, collect, &specs, &err);
     MegaTensorDecl *decls = declare(&specs, tweak, &count);
     int code = mega_writer_new(&writer, path, meta, decls, count, tweak->compress, &err);
     for (size_t i = 0; i < count && !code; i++)

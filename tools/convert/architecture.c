@@ -135,7 +135,7 @@ static int detect_sharing(const Detection *detection)
 
 typedef struct Family {
     const char *name;
-    MegaSource source;
+    const NameRule *tensor_names;
     MegaTask task;
     const char *mark; /* a tensor that all checkpoints of the family have, and none of later rows
                          of the table */
@@ -143,13 +143,13 @@ typedef struct Family {
 } Family;
 
 static const Family families[] = {
-    {"fairseq classifier", MEGA_SOURCE_FAIRSEQ, MEGA_TASK_CLASSIFY,
+    {"fairseq classifier", fairseq_names, MEGA_TASK_CLASSIFY,
      "encoder.encoder.layers.0.mega_layer.move.omega", detect_classifier},
-    {"image classifier", MEGA_SOURCE_VISION, MEGA_TASK_CLASSIFY, "blocks.0.mega_layer.move.omega",
+    {"image classifier", vision_names, MEGA_TASK_CLASSIFY, "blocks.0.mega_layer.move.omega",
      detect_vision},
-    {"fairseq translator", MEGA_SOURCE_FAIRSEQ, MEGA_TASK_TRANSLATE,
+    {"fairseq translator", fairseq_names, MEGA_TASK_TRANSLATE,
      "encoder.layers.0.mega_layer.move.omega", detect_translator},
-    {"fairseq language model", MEGA_SOURCE_FAIRSEQ, MEGA_TASK_GENERATE,
+    {"fairseq language model", fairseq_names, MEGA_TASK_GENERATE,
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
 };
 
@@ -205,7 +205,7 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
     if ((code = check_weights(out, checkpoint, weights, err)))
         return code;
     const Family *family = &families[found];
-    out->source = family->source;
+    out->tensor_names = family->tensor_names;
     out->config.task = family->task;
     out->family = family->name;
     if (mega_config_has_decoder(&out->config))

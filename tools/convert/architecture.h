@@ -10,13 +10,14 @@
 
 #include "src/model/tensors.h"
 #include "tools/convert/names/names.h"
+#include "tools/convert/names/table.h"
 
 typedef struct Architecture {
     MegaConfig config;
-    MegaSource source;   /* whose tensor names */
-    const char *family;  /* for messages and metadata */
-    Names names;         /* the model's tensors in this checkpoint */
-    unsigned sharing;    /* what the arguments say is one tensor; for architecture_find */
+    const NameRule *tensor_names; /* what the family calls each canonical tensor */
+    const char *family;           /* for messages and metadata */
+    Names names;                  /* the model's tensors in this checkpoint */
+    unsigned sharing; /* what the arguments say is one tensor; for architecture_find */
 } Architecture;
 
 /* args may be NULL. chunk_size overrides the checkpoint's when >= 0 (0: no chunks). The checkpoint

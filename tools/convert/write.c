@@ -11,121 +11,10 @@
 
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
+#include "src/model/earlier.h"
 #include "tools/common/progress.h"
 #include "tools/common/terminal.h"
-
-#define MAX_REPEATED (1u << 20)
-
-/* One tensor on its way: what the model wants and where the checkpoint, or the model file that is
- * written anew, has it. */
-typedef struct Item {
-    MegaTensorSpec spec;
-    const MegaCheckpointTensor *from;
-    const MegaTensor *stored;
-} Item;
-
-typedef struct Items {
-    const Architecture *architecture;
-    const MegaCheckpoint *checkpoint;
-    const MegaFile *file; /* instead of these two */
-    Item *items; /* [count] */
-    size_t count, capacity;
-    size_t missing;
-} Items;
-
-/* ---- Finding -------------------------------------------------------------------------------- */
-
-/* The same elements in the same order: leading and trailing dimensions of 1 do not count, and
- * further trailing dimensions may be flattened ([D, C, p, p] is [D, C p p]). */
-static bool shape_fits(const MegaTensorSpec *spec, const MegaCheckpointTensor *tensor)
-{
-    const uint64_t *shape = tensor->shape;
-    int rank = tensor->rank;
-    for (; rank > spec->rank && shape[0] == 1; rank--)
-        shape++;
-    while (rank > spec->rank && shape[rank - 1] == 1)
-        rank--;
-    if (rank < spec->rank || tensor->elements != spec->elements)
-        return false;
-    for (int i = 0; i < spec->rank - 1; i++)
-        if (shape[i] != spec->shape[i])
-            return false;
-    return true; /* the last dimension follows from the number of elements */
-}
-
-static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
-{
-    size_t used = (size_t)snprintf(text, size, rank < 0 ? "[?" : "[");
-    for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? ", " : "",
-                                 (unsigned long long)shape[i]);
-    if (used < size)
-        snprintf(text + used, size - used, "]");
-}
-
-static int append(Items *items, const Item *item, MegaError *err)
-{
-    if (items->count == items->capacity) {
-        size_t capacity = items->capacity ? 2 * items->capacity : 256;
-        Item *grown = realloc(items->items, capacity * sizeof *grown);
-        if (!grown)
-            return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
-        items->items = grown;
-        items->capacity = capacity;
-    }
-    items->items[items->count++] = *item;
-    return 0;
-}
-
-static int add_item(void *context, const MegaTensorSpec *spec, MegaError *err)
-{
-    Items *items = context;
-    const MegaCheckpointTensor *from =
-        spec->source[0] ? architecture_find(items->architecture, spec->source) : NULL;
-    if (!from) { /* all are listed before the conversion stops */
-        print_diagnostic("mega-convert", "tensor '%s%s' is missing",
-                         items->architecture->names.prefix,
-                         spec->source[0] ? spec->source : spec->name);
-        items->missing++;
-        return 0;
-    }
-    char found[128], expected[128];
-    if (!from->readable) {
-        shape_text(from->shape, from->rank, found, sizeof found);
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the model needs tensor '%s', but it is %s %s; expected numbers of f32, "
-                         "f16, bf16 or f64 with at most %d dimensions",
-                         from->name, from->type, found, MEGA_CHECKPOINT_MAX_RANK);
-    }
-    if (!shape_fits(spec, from)) {
-        shape_text(from->shape, from->rank, found, sizeof found);
-        shape_text(spec->shape, spec->rank, expected, sizeof expected);
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "tensor '%s' has shape %s, but the other tensors and arguments imply %s",
-                         from->name, found, expected);
-    }
-    /* a stride of 0 shows one element many times: more of them than the file can have */
-    if (from->elements > MAX_REPEATED &&
-        from->elements > from->storage_size / mega_dtype_traits((int)from->dtype)->item_size)
-        return mega_fail(err, MEGA_ERR_LIMIT,
-                         "tensor '%s' claims %llu elements, more than its storage of %llu bytes "
-                         "has",
-                         from->name, (unsigned long long)from->elements,
-                         (unsigned long long)from->storage_size);
-    return append(items, &(Item){.spec = *spec, .from = from}, err);
-}
-
-/* The same of a model file. */
-static int add_stored(void *context, const MegaTensorSpec *spec, MegaError *err)
-{
-    Items *items = context;
-    const MegaTensor *stored = mega_file_find(items->file, spec->name);
-    if (!stored || stored->rank != spec->rank ||
-        memcmp(stored->shape, spec->shape, (size_t)spec->rank * sizeof *spec->shape) != 0)
-        return mega_fail(err, MEGA_ERR_MODEL, "%s: tensor '%s' is missing or of another shape",
-                         mega_file_name(items->file), spec->name);
-    return append(items, &(Item){.spec = *spec, .stored = stored}, err);
-}
+#include "tools/convert/items.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -191,52 +80,20 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
+/* Items of integers that would be cut apart: a column of a matrix, a part of a vector. */
+static bool cuts_items(const Item *item)
+{
+    return mega_dtype_quantized(item->stored->dtype) &&
+           (item->transposed || (item->whole_rows && item->spec.rank == 1));
+}
+
 /* Matrices shrink; what is small or sensitive (norms, EMA, biases, gamma and beta) stays float32.
  */
 static MegaDtype choose_dtype(const WriteOptions *options, const Item *item)
 {
     if (item->stored && options->keep_types)
-        return item->stored->dtype;
-    return item->spec.matrix ? options->dtype : MEGA_F32;
-}
-
-/* Whether the engine can use the parts of a matrix where they lie in its panels. */
-static bool panels_serve(const MegaTensorSpec *spec)
-{
-    uint64_t first = 0;
-    for (int i = 0; i < spec->part_count; first += spec->part_rows[i++])
-        if (first % MEGA_PANEL != 0)
-            return false;
-    return spec->matrix;
-}
-
-static bool contiguous(const MegaCheckpointTensor *tensor)
-{
-    uint64_t run = 1;
-    for (int i = tensor->rank - 1; i >= 0; run *= tensor->shape[i--])
-        if (tensor->shape[i] != 1 && (uint64_t)tensor->stride[i] != run)
-            return false;
-    return true;
-}
-
-/* One table under two names: the same storage, or, where the file's format cannot tell, the same
- * bytes. */
-static bool same_table(const Item *a, const Item *b)
-{
-    const MegaCheckpointTensor *left = a->from, *right = b->from;
-    if (a->stored)
-        return b->stored->tied_to == (int)a->stored->index;
-    size_t item = mega_dtype_traits((int)left->dtype)->item_size;
-    if (mega_checkpoint_same(left, right))
-        return true;
-    if (a->spec.rank != 2 || left->dtype != right->dtype || !contiguous(left) || !contiguous(right))
-        return false;
-    const bool same = memcmp((const char *)left->storage + left->offset * item,
-                             (const char *)right->storage + right->offset * item,
-                             (size_t)left->elements * item) == 0;
-    mega_checkpoint_release(left);
-    mega_checkpoint_release(right);
-    return same;
+        return cuts_items(item) ? MEGA_F32 : item->stored->dtype;
+    return item->spec.matrix && !item->spec.exact ? options->dtype : MEGA_F32;
 }
 
 static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
@@ -247,27 +104,16 @@ static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
         decls[i] = (MegaTensorDecl){.name = spec->name,
                                     .dtype = choose_dtype(options, &items->items[i]),
                                     .rank = spec->rank, .tied_to = -1,
-                                    .panels = !options->compress && panels_serve(spec)};
+                                    .panels = !options->compress && spec->matrix};
         memcpy(decls[i].shape, spec->shape, sizeof decls[i].shape);
         for (size_t j = 0; j < i && decls[i].tied_to < 0; j++)
             if (decls[j].tied_to < 0 && decls[j].dtype == decls[i].dtype &&
                 decls[j].rank == decls[i].rank &&
                 memcmp(decls[j].shape, decls[i].shape, sizeof decls[i].shape) == 0 &&
-                same_table(&items->items[j], &items->items[i]))
+                item_same(&items->items[j], &items->items[i]))
                 decls[i].tied_to = (int)j;
     }
     return decls;
-}
-
-/* "[0, 3]": where an element lies in its tensor. */
-static void index_text(const MegaTensorSpec *spec, uint64_t element, char *text, size_t size)
-{
-    uint64_t index[MEGA_MAX_RANK];
-    for (int i = spec->rank - 1; i >= 0; i--) {
-        index[i] = element % spec->shape[i];
-        element /= spec->shape[i];
-    }
-    shape_text(index, spec->rank, text, size);
 }
 
 /* Whether the values are numbers, and a type can hold them. */
@@ -279,7 +125,7 @@ static int check_values(const WriteOptions *options, const Item *item, const flo
     char at[128];
     for (uint64_t i = 0; i < item->spec.elements; i++) {
         if (finite && !isfinite(values[i])) {
-            index_text(&item->spec, i, at, sizeof at);
+            item_place_text(item, i, at, sizeof at);
             return mega_fail(err, MEGA_ERR_MODEL, "tensor '%s' holds %g at %s: %s", name,
                              (double)values[i], at,
                              options->allow_non_finite
@@ -324,9 +170,10 @@ static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTe
     if (!stored)
         return larger(mega_checkpoint_reading(items->checkpoint, item->from), writing);
     before += stored->stored_size;
-    if (stored->dtype == decl->dtype)
+    if (stored->dtype == decl->dtype && !item->transposed)
         return before + stored->size + larger(stored->block_size, panel);
-    return before + larger(stored->size + stored->block_size + floats, writing);
+    const uint64_t whole = item_is_part(item) ? stored->elements * sizeof(float) : 0;
+    return before + larger(stored->size + stored->block_size + whole + floats, writing);
 }
 
 /* What the conversion holds from beginning to end: what opening took, metadata, lists of tensors. */
@@ -374,43 +221,14 @@ static int check_memory(const Items *items, const WriteOptions *options,
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* The bytes of a stored tensor; free them. */
-static int read_bytes(const MegaFile *file, const MegaTensor *tensor, char **data, MegaError *err)
-{
-    *data = malloc((size_t)tensor->size);
-    return *data ? mega_file_read(file, tensor, *data, err)
-                 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", tensor->name);
-}
-
-static int read_stored(const MegaFile *file, const Item *item, float *values, MegaError *err)
-{
-    const MegaTensor *tensor = item->stored;
-    char *data;
-    int code = read_bytes(file, tensor, &data, err);
-    if (!code)
-        mega_dtype_tensor_to_f32(tensor->dtype, data, tensor->shape, tensor->rank, values);
-    free(data);
-    return code;
-}
-
-static int read_values(const Items *items, const Item *item, float *values, MegaError *err)
-{
-    if (item->stored)
-        return read_stored(items->file, item, values, err);
-    int code = mega_checkpoint_verify(items->checkpoint, item->from, err);
-    if (!code)
-        mega_checkpoint_read_f32(item->from, values);
-    return code;
-}
-
-/* A stored tensor whose type stays: integers would not survive the way through floats. */
-static int copy_tensor(MegaWriter *writer, const MegaFile *file, const MegaTensor *tensor,
-                       MegaError *err)
+/* A stored item whose type stays: integers would not survive the way through floats. */
+static int copy_tensor(MegaWriter *writer, const Items *items, const Item *item, MegaError *err)
 {
     char *data;
-    int code = read_bytes(file, tensor, &data, err);
+    size_t size;
+    int code = item_read_bytes(items, item, &data, &size, err);
     if (!code)
-        code = mega_writer_tensor(writer, data, (size_t)tensor->size, err);
+        code = mega_writer_tensor(writer, data, size, err);
     free(data);
     return code;
 }
@@ -418,8 +236,9 @@ static int copy_tensor(MegaWriter *writer, const MegaFile *file, const MegaTenso
 static int write_tensor(MegaWriter *writer, const WriteOptions *options, const Items *items,
                         const Item *item, MegaDtype dtype, MegaError *err)
 {
-    if (item->stored && item->stored->dtype == dtype)
-        return copy_tensor(writer, items->file, item->stored, err);
+    const bool same_type = item->stored && item->stored->dtype == dtype;
+    if (same_type && !item->transposed)
+        return copy_tensor(writer, items, item, err);
     const MegaTensorSpec *spec = &item->spec;
     uint64_t rows, bytes = row_bytes(dtype, spec, &rows), columns = spec->elements / rows;
     float *values = malloc((size_t)spec->elements * sizeof *values);
@@ -428,8 +247,8 @@ static int write_tensor(MegaWriter *writer, const WriteOptions *options, const I
     if (!values || (dtype != MEGA_F32 && !small))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", spec->name);
     if (!code)
-        code = read_values(items, item, values, err);
-    if (!code)
+        code = item_read(items, item, values, err);
+    if (!code && !same_type)
         code = check_values(options, item, values, dtype, err);
     for (uint64_t row = 0; small && !code && row < rows; row++)
         mega_dtype_from_f32(dtype, values + row * columns, (size_t)columns, small + row * bytes);
@@ -521,11 +340,7 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
 {
     Items items = {.architecture = architecture, .checkpoint = checkpoint};
     catch_signals();
-    int code = mega_bind_each(&architecture->config, architecture->source, NULL, add_item, &items,
-                              err);
-    if (!code && items.missing)
-        code = mega_fail(err, MEGA_ERR_MODEL, "%zu tensors of a %s are missing", items.missing,
-                         architecture->family);
+    int code = items_of_checkpoint(&items, err);
     if (!code)
         code = check_leftovers(&items, options, err);
     if (!code)
@@ -534,9 +349,36 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
     return code;
 }
 
+static int copy_values(MegaMeta *to, const MegaMeta *from, bool general)
+{
+    int code = 0;
+    for (size_t i = 0; i < mega_meta_count(from) && !code; i++) {
+        const MegaMetaValue *value = mega_meta_at(from, i);
+        if ((strncmp(value->key, "general.", 8) == 0) == general &&
+            !mega_meta_find(to, value->key) && !mega_earlier_only(value->key))
+            code = mega_meta_set_value(to, value);
+    }
+    return code;
+}
+
+/* The metadata of a model file as this version writes it: the configuration anew, between what is
+ * general and the rest, and all that is no part of it as it was. */
+static int renew_metadata(MegaMeta **out, const MegaMeta *meta, const MegaConfig *config,
+                          MegaError *err)
+{
+    *out = mega_meta_new();
+    int code = *out ? copy_values(*out, meta, true) : MEGA_ERR_MEMORY;
+    if (!code && (code = mega_config_write(config, *out, err)))
+        return code;
+    if (!code)
+        code = copy_values(*out, meta, false);
+    return code ? mega_fail(err, code, "no memory for the metadata") : 0;
+}
+
 int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
 {
     MegaFile *file = NULL;
+    MegaMeta *meta = NULL;
     MegaConfig config;
     Items items = {0};
     catch_signals();
@@ -545,12 +387,12 @@ int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
         code = mega_config_read(&config, mega_file_meta(file), err);
     items.file = file;
     if (!code)
-        code = mega_bind_each(&config, MEGA_SOURCE_FAIRSEQ, NULL, add_stored, &items, err);
-    if (!code && items.count != mega_file_tensor_count(file))
-        code = mega_fail(err, MEGA_ERR_MODEL, "%s: %zu tensors are not part of its architecture",
-                         path, mega_file_tensor_count(file) - items.count);
+        code = items_of_file(&items, &config, err);
     if (!code)
-        code = write_all(options, &items, mega_file_meta(file), err);
+        code = renew_metadata(&meta, mega_file_meta(file), &config, err);
+    if (!code)
+        code = write_all(options, &items, meta, err);
+    mega_meta_free(meta);
     free(items.items);
     mega_file_close(file);
     return code;

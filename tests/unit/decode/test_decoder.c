@@ -22,7 +22,7 @@ static void make_adaptive(MegaTargetConfig *target, Random *random, int first, i
     target->adaptive_input = target->input_projection = target->adaptive_output = true;
     target->split_head = random_int(random, 0, 1);
     target->output_projection = target->split_head && random_int(random, 0, 1);
-    target->transposed_tails = random_int(random, 0, 1);
+    target->tied_projections = random_int(random, 0, 1);
     target->input = target->output = (MegaBands){3, {first, second, vocab}, {12, 6, 3}};
 }
 

@@ -268,7 +268,7 @@ static void write_zeros(const MegaConfig *config, int64_t length)
     assert_int_equal(mega_config_write(config, meta, &err), 0);
     if (length)
         assert_int_equal(mega_meta_set_int(meta, "audio.length", length), 0);
-    assert_int_equal(mega_bind_each(config, MEGA_SOURCE_FAIRSEQ, NULL, declare, &all, &err), 0);
+    assert_int_equal(mega_tensors_each(config, NULL, declare, &all, &err), 0);
     assert_int_equal(mega_writer_new(&writer, path, meta, all.list, all.count, true, &err), 0);
     for (size_t i = 0; i < all.count; i++) {
         uint64_t size = 0;

@@ -239,7 +239,7 @@ static void a_run_is_observed(void **state)
     assert_int_equal(observe_finish(&seen.observer, NULL), 0);
 
     const Observed *observed = &seen.observer.inputs[0];
-    const MegaMxWeights *mx = &model->weights.layers[1].mx;
+    const MegaLinearWeights *u_proj = &model->weights.layers[1].u;
     float row[12];
     assert_int_equal(observed->length, 150);
     assert_int_equal(seen.rows, 150);
@@ -247,8 +247,8 @@ static void a_run_is_observed(void **state)
     for (size_t t = 0; t < 150; t++) {
         expected[t] = 0;
         for (size_t c = 0; c < 12; c++) {
-            double u = (double)mx->bias[c];
-            mega_packed_row(&mx->u, c, row);
+            double u = (double)u_proj->bias[c];
+            mega_packed_row(&u_proj->weight, c, row);
             for (size_t i = 0; i < 12; i++)
                 u += (double)row[i] * (double)seen.moved[t * 12 + i];
             expected[t] += 1 / (1 + exp(-u)) / 12;
@@ -278,8 +278,8 @@ static void a_missing_tensor_is_an_error(void **state)
     MegaError err = {0};
     float *values;
     size_t count;
-    assert_int_equal(observe_tensor(model, "encoder.layer.0.mx.weight", &values, &count, &err), 0);
-    assert_int_equal(count, 12 * (12 + 6 + 20 + 12));
+    assert_int_equal(observe_tensor(model, "encoder.layer.0.r_hx.weight", &values, &count, &err), 0);
+    assert_int_equal(count, (20 + 12) * 12);
     free(values);
     assert_int_equal(observe_tensor(model, "no such", &values, &count, &err), MEGA_ERR_MODEL);
     assert_non_null(strstr(err.text, "no such"));

@@ -189,16 +189,12 @@ static int check_count(const Detection *detection, int layers)
 
 int detect_layers(Detection *detection, MegaStackConfig *stack)
 {
-    int attention = 0, activation = 0;
+    int activation = 0;
     int code = named(detection, "activation_fn", NULL, "activation function",
                      mega_activation_by_name, MEGA_ACTIVATION_SILU, &activation);
-    if (!code && detection->out->source == MEGA_SOURCE_FAIRSEQ)
-        code = named(detection, "attention_activation_fn", NULL, "attention function",
-                     mega_attention_by_name, -1, &attention);
     if (code)
         return code;
     stack->activation = (MegaActivation)activation;
-    stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
     while (find_in_layer(detection, stack->layers, "mega_layer.move.omega"))
         stack->layers++;
     if ((code = check_count(detection, stack->layers)))
@@ -226,7 +222,12 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     const StackNames *names = detection->names;
     bool embed_norm = false, no_affine = false;
     char weight[96], scalar[96];
-    int code = detect_layers(detection, stack);
+    int attention = 0;
+    int code = named(detection, "attention_activation_fn", NULL, "attention function",
+                     mega_attention_by_name, -1, &attention);
+    stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
+    if (!code)
+        code = detect_layers(detection, stack);
     if (!code)
         code = length_argument(detection, "truncation_length", NULL, "EMA truncation",
                                &stack->truncation);

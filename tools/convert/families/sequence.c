@@ -63,7 +63,7 @@ static int detect_tails(Detection *detection, MegaTargetConfig *target, int d)
         int width = dimension(table, 1);
         /* tied projections are the embedding's, from its width to d */
         if (dimension(projection, 0) == d && dimension(projection, 1) == width && width != d)
-            target->transposed_tails = true;
+            target->tied_projections = true;
         if ((code = add_band(detection, &target->output, dimension(table, 0), width)))
             return code;
     }
@@ -107,7 +107,7 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
         code = detect_tails(detection, target, d);
     /* a square projection does not show which way round it is */
     if (tied_projections && target->split_head)
-        target->transposed_tails = true;
+        target->tied_projections = true;
     return code;
 }
 

@@ -595,6 +595,8 @@ static double draw_explanation(Canvas *canvas, const Picture *picture, double x,
         {"v", "v", "from the layer's input: the values that attention mixes"},
         {"mx", "mx", "from the averaged input (EMA): update gate u, reset gate r, what queries and "
                      "keys are made of, candidate"},
+        {"u", "u, z, r_hx", "from the averaged input (EMA): update gate, what queries and keys are "
+                            "made of, reset gate and candidate"},
         {"h", "h", "from what attention gave, reset by r, to the candidate"},
         {"fc1", "fc1, fc2", "into the feed-forward block, and out of it"},
         {"cross q", "cross q, k, v, h", "attention to the source: gates and queries, keys, values, "

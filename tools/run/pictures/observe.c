@@ -239,21 +239,18 @@ static int take_memory(Observer *observer, Observed *observed, size_t length)
                : no_memory(&observer->err);
 }
 
-/* out [length]: mean over channels of u = sigma(first d rows of mx_proj) */
+/* out [length]: the mean over channels of the update gate u = sigma(Wu m) */
 static int pool_gate(Observer *observer, int layer, const float *moved, size_t length, float *out)
 {
     const MegaKernels *kernels = mega_kernels();
     MegaEpilogue sigmoid = {.function = MEGA_FUNCTION_SIGMOID};
-    size_t d = (size_t)observer->model->config.encoder.width, count;
-    float *weight = NULL, *bias = NULL, *gate = malloc(ROWS * d * sizeof *gate);
-    char name[64];
-    snprintf(name, sizeof name, "encoder.layer.%d.mx.weight", layer);
-    int code = gate ? observe_tensor(observer->model, name, &weight, &count, &observer->err)
-                    : no_memory(&observer->err);
-    snprintf(name, sizeof name, "encoder.layer.%d.mx.bias", layer);
-    if (!code)
-        code = observe_tensor(observer->model, name, &bias, &count, &observer->err);
-    sigmoid.bias = bias;
+    const MegaLinearWeights *u = &observer->model->weights.layers[layer].u;
+    size_t d = (size_t)observer->model->config.encoder.width;
+    float *weight = malloc(d * d * sizeof *weight), *gate = malloc(ROWS * d * sizeof *gate);
+    int code = weight && gate ? 0 : no_memory(&observer->err);
+    for (size_t row = 0; row < d && !code; row++)
+        mega_packed_row(&u->weight, row, weight + row * d);
+    sigmoid.bias = u->bias;
     for (size_t first = 0; first < length && !code; first += ROWS) {
         size_t rows = length - first < ROWS ? length - first : ROWS;
         for (size_t row = 0; row < rows; row++)
@@ -267,7 +264,6 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
         }
     }
     free(weight);
-    free(bias);
     free(gate);
     return code;
 }
