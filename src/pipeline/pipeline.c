@@ -117,7 +117,8 @@ int mega_pipeline_read_text(const MegaPipeline *p, MegaSide side, const MegaRaw 
 {
     const MegaCodecSide codec = side == MEGA_SIDE_INPUT ? MEGA_CODEC_SOURCE : MEGA_CODEC_TARGET;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(p->model), codec, p->ids, what);
-    mega_text_limit(&rules, mega_session_left(p->session));
+    if (raw->kind == MEGA_RAW_PATH) /* what the program has is in memory already */
+        mega_text_limit(&rules, mega_session_left(p->session));
     return mega_raw_read_text(raw, &rules, &p->warning, out, err);
 }
 

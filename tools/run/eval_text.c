@@ -12,6 +12,7 @@
 #include "formats/base/atomic_file.h"
 #include "formats/text/tokenizer.h"
 #include "src/encode/session.h"
+#include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
@@ -35,36 +36,34 @@ static void print_figures(const EvalTextOptions *options, json_t *figures)
 
 int eval_language_model(const EvalTextOptions *options, MegaError *err)
 {
-    ScoreOptions score = {.model = options->model, .session = options->session,
+    ScoreOptions score = {.model = options->model, .pipeline.session = options->session,
                           .verbose = options->verbose};
     Scorer scorer = {0};
     ScoreTotal total = {0};
     MegaBuffer text = {0};
     Progress progress;
-    int32_t *targets = NULL;
-    float *logprobs = NULL;
-    size_t count = 0;
+    MegaScore result = {0};
     int code = scorer_open(&scorer, &score, err);
     if (!code)
         code = scorer_read(&scorer, options->list, &text, err);
     double begun = clock_seconds();
     if (!code) {
         progress_begin(&progress, text.size, "tokens", options->quiet);
-        code = score_text(&scorer, (const char *)text.data, text.size, false, &targets, &logprobs,
-                          &count, show_progress, &progress, err);
+        const MegaRaw raw = {.kind = MEGA_RAW_TEXT, .data = text.data, .size = text.size};
+        const MegaScoreOptions how = {.progress = show_progress, .context = &progress};
+        code = mega_pipeline_score(scorer.pipeline, &raw, &how, &result, err);
         progress_end(&progress);
     }
     if (!code) {
-        score_add(&scorer, &total, logprobs, count, (const char *)text.data, text.size);
+        score_add(&total, &result);
         if (options->json)
             print_figures(options, score_json(&scorer, &total));
         else
             score_print(&scorer, &total);
         if (options->verbose)
-            verbose_end(count, "token", clock_seconds() - begun);
+            verbose_end(result.count, "token", clock_seconds() - begun);
     }
-    free(targets);
-    free(logprobs);
+    mega_score_free(&result);
     mega_buffer_free(&text);
     scorer_close(&scorer);
     return code;
@@ -75,8 +74,7 @@ int eval_language_model(const EvalTextOptions *options, MegaError *err)
 typedef struct Pairs {
     const EvalTextOptions *options;
     MegaModel *model;
-    MegaSession *session;
-    MegaCodec *source, *target;
+    MegaPipeline *pipeline;
     MegaBuffer hypotheses; /* lines */
     size_t lines, tokens, failed;
 } Pairs;
@@ -87,37 +85,29 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
 {
     const char *tab = memchr(reader->text, '\t', reader->size);
     MegaTranslation result = {0};
-    int32_t *ids = NULL;
-    size_t count = 0;
+    MegaError inner = {0};
     if (!tab)
         return mega_fail(err, MEGA_ERR_INPUT, "%s, line %zu: no TAB between source and reference",
                          reader->name, reader->number);
-    int code = mega_codec_encode(pairs->source, reader->text, (size_t)(tab - reader->text), false,
-                                 &ids, &count, err);
-    if (!code && count > 0) {
-        ids[count++] = MEGA_ID_EOS; /* mega_text_encode leaves room for it */
-        MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = ids, .length = count};
-        MegaError inner = {0};
-        code = mega_session_translate(pairs->session, &input, 1, NULL, &result, &inner);
-        if (code == MEGA_ERR_INPUT || code == MEGA_ERR_LIMIT) {
-            if (!pairs->options->quiet)
-                report("%s, line %zu: %s", reader->name, reader->number, inner.text);
-            pairs->failed++;
-            code = 0;
-        } else if (code) {
-            mega_fail(err, code, "%s, line %zu: %s", reader->name, reader->number, inner.text);
-        }
+    const MegaRaw source = {
+        .kind = MEGA_RAW_TEXT, .data = reader->text, .size = (size_t)(tab - reader->text)};
+    int code = mega_pipeline_translate(pairs->pipeline, &source, 1, NULL, &result, &inner);
+    if (code == MEGA_ERR_INPUT || code == MEGA_ERR_LIMIT) {
+        if (!pairs->options->quiet)
+            report("%s, line %zu: %s", reader->name, reader->number, inner.text);
+        pairs->failed++;
+        code = 0;
+    } else if (code) {
+        mega_fail(err, code, "%s, line %zu: %s", reader->name, reader->number, inner.text);
     }
-    if (!code && result.count > 0) {
+    if (result.count > 0) {
         const MegaHypothesis *best = &result.hypotheses[0];
-        code = mega_codec_decode(pairs->target, best->tokens, best->length, false,
-                                 &pairs->hypotheses, err);
+        mega_put_bytes(&pairs->hypotheses, best->text, best->text_size);
         pairs->tokens += best->length;
     }
     mega_put_u8(&pairs->hypotheses, '\n');
     pairs->lines++;
     mega_translation_free(&result);
-    free(ids);
     return code;
 }
 
@@ -127,15 +117,11 @@ static int open_translator(Pairs *pairs, MegaError *err)
     int code = mega_model_open_with(
         &pairs->model, pairs->options->model,
         &(MegaModelOptions){.max_memory = pairs->options->session.max_memory}, err);
+    const MegaPipelineOptions pipeline = {.session = pairs->options->session};
     if (!code)
-        code = mega_session_new(&pairs->session, pairs->model, &pairs->options->session, err);
-    const MegaMeta *meta = code ? NULL : mega_model_meta(pairs->model);
-    if (!code)
-        code = mega_codec_new(&pairs->source, meta, MEGA_CODEC_SOURCE, err);
-    if (!code)
-        code = mega_codec_new(&pairs->target, meta, MEGA_CODEC_TARGET, err);
+        code = mega_pipeline_new(&pairs->pipeline, pairs->model, &pipeline, err);
     if (!code && pairs->options->verbose)
-        verbose_session(pairs->options->model, pairs->session, clock_seconds() - begun);
+        verbose_session(pairs->options->model, mega_pipeline_session(pairs->pipeline), clock_seconds() - begun);
     return code;
 }
 
@@ -180,7 +166,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
                                                 false, "lines of text");
     size_t total = count_lines(list, 1, &rules);
     if (!code) {
-        mega_text_limit(&rules, mega_session_left(pairs.session));
+        mega_text_limit(&rules, mega_session_left(mega_pipeline_session(pairs.pipeline)));
         code = line_reader_begin(&reader, list, 1, &rules, err);
     }
     progress_begin(&progress, total, "lines", options->quiet || total == 0);
@@ -204,9 +190,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
         code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
                          pairs.lines);
     mega_buffer_free(&pairs.hypotheses);
-    mega_codec_free(pairs.source);
-    mega_codec_free(pairs.target);
-    mega_session_free(pairs.session);
+    mega_pipeline_free(pairs.pipeline);
     mega_model_free(pairs.model);
     return code;
 }

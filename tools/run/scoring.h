@@ -6,16 +6,14 @@
 
 #include <jansson.h>
 
-#include "formats/text/tokenizer.h"
-#include "src/model/model.h"
+#include "formats/text/text_input.h"
+#include "src/mega.h"
 
-/* A model that scores, and its way from text to ids. */
+/* A model that scores. */
 typedef struct Scorer {
     MegaModel *model;
-    MegaSession *session;
-    MegaCodec *source, *target; /* NULL without dictionaries; source only of a translator */
-    MegaDecoder *decoder;
-    bool ids, pre_tokenized;
+    MegaPipeline *pipeline;
+    bool ids;
 } Scorer;
 
 /* Sums over what was scored. */
@@ -26,9 +24,8 @@ typedef struct ScoreTotal {
 
 typedef struct ScoreOptions {
     const char *model;
-    MegaSessionOptions session;
-    int chunk; /* as in MegaDecoderOptions */
-    bool ids, pre_tokenized, verbose;
+    MegaPipelineOptions pipeline;
+    bool verbose;
 } ScoreOptions;
 
 /* Free with scorer_close also after an error. */
@@ -39,17 +36,7 @@ void scorer_close(Scorer *scorer);
 MegaTextRules scorer_rules(const Scorer *scorer, const char *what);
 /* A whole text of a file, or "-"; warns of what is not UTF-8 in it. */
 int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err);
-/*
- * A language model: the text's symbols from </s> on, and </s> itself at the end when `eos`. A
- * translator: text is "source<TAB>target", and the target with its final </s> is scored. *targets
- * and *logprobs [*count] by malloc; progress is told how many tokens are done, and may be NULL.
- */
-int score_text(Scorer *scorer, const char *text, size_t size, bool eos, int32_t **targets,
-               float **logprobs, size_t *count, void (*progress)(void *context, size_t done),
-               void *context, MegaError *err);
-/* Adds to the sums; text is what count was made of. */
-void score_add(const Scorer *scorer, ScoreTotal *total, const float *logprobs, size_t count,
-               const char *text, size_t size);
+void score_add(ScoreTotal *total, const MegaScore *score);
 /* Lines "nats per token  1.5", or those keys of a JSON object. */
 void score_print(const Scorer *scorer, const ScoreTotal *total);
 json_t *score_json(const Scorer *scorer, const ScoreTotal *total);

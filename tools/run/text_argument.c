@@ -114,18 +114,10 @@ int read_text_argument(MegaBuffer *out, const char *argument, bool literal,
     return code;
 }
 
-void warn_of_unknown(const int32_t *ids, size_t count, int32_t unk, const char *where, size_t line)
+void warn_once(void *context, const char *sentence)
 {
     static bool warned;
-    size_t unknown = 0;
-    for (size_t i = 0; i < count; i++)
-        unknown += ids[i] == unk;
-    if (warned || 2 * unknown <= count)
-        return;
+    if (!warned)
+        report_warning(context, sentence);
     warned = true;
-    char number[40] = "";
-    if (line)
-        snprintf(number, sizeof number, ", line %zu", line);
-    report("warning: %s%s: the model does not know %zu of its %zu symbols", where, number, unknown,
-           count);
 }

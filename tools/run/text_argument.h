@@ -22,8 +22,8 @@ int open_text(int *fd, const char *text, MegaError *err);
 int read_text_argument(MegaBuffer *out, const char *argument, bool literal,
                        const MegaTextRules *rules, const char **name, MegaError *err);
 
-/* Warns, once a run, if most symbols of a text are unknown to the model. where: its name, and its
- * line, or 0. */
-void warn_of_unknown(const int32_t *ids, size_t count, int32_t unk, const char *where, size_t line);
+/* Warns with the first sentence of a run and keeps the others to itself: a text whose symbols the
+ * model does not know is rarely alone. As MegaPipelineOptions.warn. */
+void warn_once(void *context, const char *sentence);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * score.c - mega-run score: how probable a model finds texts, line by line or as a whole.
  */
+#define _GNU_SOURCE /* asprintf */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,32 +63,29 @@ typedef struct Score {
 static const char *symbol_of(const Score *s, int32_t id, char number[16])
 {
     const char *symbol = NULL;
-    if (s->scorer.target && !s->options->score.ids)
-        symbol = mega_vocab_symbol(mega_codec_vocab(s->scorer.target), id);
+    if (!s->options->score.pipeline.ids)
+        symbol = mega_pipeline_symbol(s->scorer.pipeline, MEGA_SIDE_OUTPUT, id);
     if (symbol)
         return symbol;
     snprintf(number, 16, "%d", id);
     return number;
 }
 
-static void print_tokens(const Score *s, const int32_t *targets, const float *logprobs,
-                         size_t count)
+static void print_tokens(const Score *s, const MegaScore *score)
 {
     char number[16];
-    for (size_t i = 0; i < count; i++)
-        printf("%s\t%.4f\n", symbol_of(s, targets[i], number), (double)logprobs[i]);
+    for (size_t i = 0; i < score->count; i++)
+        printf("%s\t%.4f\n", symbol_of(s, score->tokens[i], number), (double)score->logprobs[i]);
 }
 
-static json_t *tokens_json(const Score *s, const int32_t *targets, const float *logprobs,
-                           size_t count)
+static json_t *tokens_json(const Score *s, const MegaScore *score)
 {
     json_t *list = json_array();
     char number[16];
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:i,s:o,s:o}", "id", targets[i], "symbol",
-                                        json_text(symbol_of(s, targets[i], number)), "logprob",
-                                        json_number((double)logprobs[i])));
+    for (size_t i = 0; i < score->count; i++)
+        json_array_append_new(list, json_pack("{s:i,s:o,s:o}", "id", score->tokens[i], "symbol",
+                                              json_text(symbol_of(s, score->tokens[i], number)),
+                                              "logprob", json_number((double)score->logprobs[i])));
     return list;
 }
 
@@ -101,27 +99,27 @@ static json_t *text_object(const char *name, size_t line)
 }
 
 /* The result of one text: a line, a table, tokens, or a JSON object. */
-static void print_result(const Score *s, const ScoreTotal *total, const char *name, size_t line,
-                         const int32_t *targets, const float *logprobs, size_t count)
+static void print_result(const Score *s, const MegaScore *score, const char *name, size_t line)
 {
+    ScoreTotal total = {0};
+    score_add(&total, score);
     const Options *options = s->options;
     if (options->json) {
-        json_t *object = text_object(name, line), *figures = score_json(&s->scorer, total);
+        json_t *object = text_object(name, line), *figures = score_json(&s->scorer, &total);
         json_object_update(object, figures);
         json_decref(figures);
         if (options->per_token)
-            json_object_set_new(object, "token_scores",
-                                tokens_json(s, targets, logprobs, count));
+            json_object_set_new(object, "token_scores", tokens_json(s, score));
         print_json_line(object);
     } else if (options->per_token) {
-        print_tokens(s, targets, logprobs, count);
+        print_tokens(s, score);
         if (line)
             putchar('\n');
     } else if (line) {
-        double nats = total->tokens ? -total->logprob / (double)total->tokens : 0;
-        printf("%.4f\t%llu\t%.4f\n", total->logprob, (unsigned long long)total->tokens, exp(nats));
+        const double nats = score->count ? -score->logprob / (double)score->count : 0;
+        printf("%.4f\t%zu\t%.4f\n", score->logprob, score->count, exp(nats));
     } else {
-        score_print(&s->scorer, total);
+        score_print(&s->scorer, &total);
     }
     fflush(stdout);
 }
@@ -146,25 +144,23 @@ static void fail_text(Score *s, const char *name, size_t line, const MegaError *
 static void score_one(Score *s, const char *text, size_t size, const char *name, size_t line,
                       void (*progress)(void *context, size_t done), void *context)
 {
-    ScoreTotal total = {0};
-    int32_t *targets = NULL;
-    float *logprobs = NULL;
-    size_t count = 0;
+    const MegaScoreOptions options = {
+        .eos = s->options->eos, .progress = progress, .context = context};
+    char *where = NULL;
+    MegaScore score = {0};
     MegaError err = {0};
-    int code = score_text(&s->scorer, text, size, s->options->eos, &targets, &logprobs, &count,
-                          progress, context, &err);
-    if (code) {
+    if (line && asprintf(&where, "%s, line %zu", name, line) < 0)
+        where = NULL;
+    const MegaRaw raw = {
+        .kind = MEGA_RAW_TEXT, .data = text, .size = size, .name = where ? where : name};
+    if (mega_pipeline_score(s->scorer.pipeline, &raw, &options, &score, &err)) {
         fail_text(s, name, line, &err);
     } else {
-        if (!s->options->score.ids && !s->options->quiet)
-            warn_of_unknown(targets, count, mega_model_config(s->scorer.model)->target.unk, name,
-                            line);
-        score_add(&s->scorer, &total, logprobs, count, text, size);
-        s->tokens += count;
-        print_result(s, &total, name, line, targets, logprobs, count);
+        s->tokens += score.count;
+        print_result(s, &score, name, line);
     }
-    free(targets);
-    free(logprobs);
+    mega_score_free(&score);
+    free(where);
 }
 
 static int score_lines(Score *s, char **paths, int count, MegaError *err)
@@ -247,11 +243,11 @@ int command_score(int argc, char **argv)
         {.name = "document", .take = take_flag, .out = &options.document},
         {.name = "eos", .take = take_flag, .out = &options.eos},
         {.name = "per-token", .take = take_flag, .out = &options.per_token},
-        {.name = "chunk", .take = take_chunk, .out = &score->chunk},
-        {.name = "ids", .take = take_flag, .out = &score->ids},
-        {.name = "pre-tokenized", .take = take_flag, .out = &score->pre_tokenized},
+        {.name = "chunk", .take = take_chunk, .out = &score->pipeline.chunk},
+        {.name = "ids", .take = take_flag, .out = &score->pipeline.ids},
+        {.name = "pre-tokenized", .take = take_flag, .out = &score->pipeline.pre_tokenized},
         JSON_OPTION(&options.json),
-        SESSION_OPTIONS(&score->session),
+        SESSION_OPTIONS(&score->pipeline.session),
         QUIET_OPTION(&options.quiet),
         VERBOSE_OPTION(&score->verbose),
         INPUT_OPTIONS,
@@ -261,6 +257,7 @@ int command_score(int argc, char **argv)
         return status;
     if (options.text && inputs)
         return usage_error("score", "--text or files, not both");
+    score->pipeline.warn = options.quiet ? NULL : warn_once;
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }

@@ -4,6 +4,7 @@
  * Lines are taken up to --batch at a time and searched together; results come in the order of the
  * lines and are the same as one by one.
  */
+#define _GNU_SOURCE /* asprintf */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,85 +65,27 @@ typedef struct Options {
 
 /* One line on its way. */
 typedef struct Line {
-    MegaBuffer text; /* as it was read, but in UTF-8; for JSON */
-    int32_t *ids;
-    size_t count; /* 0: empty, or an error */
+    MegaBuffer text;  /* as it was read */
     const char *name; /* of the file, and the line's number in it */
     size_t number;
-    MegaError err;
+    char *where; /* both, for warnings */
 } Line;
 
 typedef struct Translator {
     const Options *options;
     MegaModel *model;
-    MegaSession *session;
-    MegaCodec *source, *target; /* NULL with --ids and a model without dictionaries */
+    MegaPipeline *pipeline;
     MegaSearchOptions search;
-    int32_t *prefix;
-    Line *lines; /* [batch] */
-    size_t done; /* lines */
+    MegaIds prefix;
+    Line *lines;              /* [batch] */
+    MegaRaw *sources;         /* [batch] */
+    MegaTranslation *results; /* [batch] */
+    MegaError *errors;        /* [batch] */
+    size_t done;              /* lines */
     int status;
 } Translator;
 
-/* ---- Reading -------------------------------------------------------------------------------- */
-
-static int read_ids(const Translator *t, const LineReader *reader, Line *line, MegaError *err)
-{
-    const char *at = reader->text, *word;
-    size_t length;
-    if (!mega_utf8_next_word(&at, reader->text + reader->size, &word, &length))
-        return 0;
-    return mega_text_parse_ids(reader->text, reader->size,
-                               mega_model_config(t->model)->embed.vocab, "the ids", &line->ids,
-                               &line->count, err);
-}
-
-static int read_text(const Translator *t, const LineReader *reader, Line *line, MegaError *err)
-{
-    int code = mega_codec_encode(t->source, reader->text, reader->size, t->options->pre_tokenized,
-                                 &line->ids, &line->count, err);
-    if (!code && !t->options->quiet)
-        warn_of_unknown(line->ids, line->count, MEGA_ID_UNK, reader->name, reader->number);
-    if (!code && line->count > 0) /* mega_text_encode leaves room for it */
-        line->ids[line->count++] = MEGA_ID_EOS;
-    return code;
-}
-
-static void take_line(const Translator *t, const LineReader *reader, Line *line)
-{
-    MegaError *err = &line->err;
-    *line = (Line){.name = reader->name, .number = reader->number};
-    if (t->options->json)
-        mega_utf8_repair(reader->text, reader->size, &line->text);
-    int code = t->options->ids ? read_ids(t, reader, line, err) : read_text(t, reader, line, err);
-    if (!code && line->text.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line");
-    if (code)
-        line->count = 0;
-}
-
 /* ---- Writing -------------------------------------------------------------------------------- */
-
-static void put_ids(const MegaHypothesis *hypothesis, MegaBuffer *out)
-{
-    char number[16];
-    for (size_t i = 0; i < hypothesis->length; i++)
-        mega_put_bytes(out, number,
-                       (size_t)snprintf(number, sizeof number, "%s%d", i ? " " : "",
-                                        hypothesis->tokens[i]));
-}
-
-/* The hypothesis as a text, or as ids. */
-static int put_text(const Translator *t, const MegaHypothesis *hypothesis, MegaBuffer *out,
-                    MegaError *err)
-{
-    if (t->options->ids || !t->target) {
-        put_ids(hypothesis, out);
-        return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line") : 0;
-    }
-    return mega_codec_decode(t->target, hypothesis->tokens, hypothesis->length,
-                             t->options->pre_tokenized, out, err);
-}
 
 /* The source position that a target token looks at most. */
 static size_t aligned(const MegaHypothesis *hypothesis, size_t token, size_t source_length)
@@ -155,14 +98,13 @@ static size_t aligned(const MegaHypothesis *hypothesis, size_t token, size_t sou
     return best;
 }
 
-static void print_text(const Translator *t, const MegaTranslation *result, int rank,
-                       const MegaBuffer *text)
+static void print_text(const Translator *t, const MegaTranslation *result, int rank)
 {
     const MegaHypothesis *hypothesis = &result->hypotheses[rank];
     if (t->options->scores)
         printf("%.4f\t", hypothesis->score);
-    for (size_t i = 0; i < text->size; i++) /* one line out: no line end inside */
-        putchar(text->data[i] == '\n' ? ' ' : text->data[i]);
+    for (size_t i = 0; i < hypothesis->text_size; i++) /* one line out: no line end inside */
+        putchar(hypothesis->text[i] == '\n' ? ' ' : hypothesis->text[i]);
     if (t->search.alignments) {
         putchar('\t');
         for (size_t i = 0; i + 1 < hypothesis->length; i++)
@@ -171,27 +113,33 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     putchar('\n');
 }
 
-static json_t *symbols_json(const MegaCodec *codec, const int32_t *ids, size_t count)
+/* Whether the model has a dictionary of that side. */
+static bool has_symbols(const Translator *t, MegaSide side)
+{
+    return mega_pipeline_symbol(t->pipeline, side, 0) != NULL;
+}
+
+static json_t *symbols_json(const Translator *t, MegaSide side, const int32_t *ids, size_t count)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
-        const char *symbol = mega_vocab_symbol(mega_codec_vocab(codec), ids[i]);
+        const char *symbol = mega_pipeline_symbol(t->pipeline, side, ids[i]);
         json_array_append_new(list, json_text(symbol ? symbol : ""));
     }
     return list;
 }
 
-static json_t *hypothesis_json(const Translator *t, const MegaTranslation *result, int rank,
-                               const MegaBuffer *text)
+static json_t *hypothesis_json(const Translator *t, const MegaTranslation *result, int rank)
 {
+    const bool has_text = has_symbols(t, MEGA_SIDE_OUTPUT);
     const MegaHypothesis *hypothesis = &result->hypotheses[rank];
     json_t *object = json_object(), *ids = json_array(), *scores = json_array();
     for (size_t i = 0; i < hypothesis->length; i++) {
         json_array_append_new(ids, json_integer(hypothesis->tokens[i]));
         json_array_append_new(scores, json_number((double)hypothesis->scores[i]));
     }
-    if (t->target)
-        json_object_set_new(object, "text", json_bytes(text->data, text->size));
+    if (has_text)
+        json_object_set_new(object, "text", json_bytes(hypothesis->text, hypothesis->text_size));
     json_object_set_new(object, "ids", ids);
     json_object_set_new(object, "score", json_number(hypothesis->score));
     json_object_set_new(object, "token_scores", scores);
@@ -199,120 +147,99 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
         json_t *alignment = json_array();
         for (size_t i = 0; i < hypothesis->length; i++)
             json_array_append_new(
-                alignment,
-                json_integer((json_int_t)aligned(hypothesis, i, result->source_length)));
+                alignment, json_integer((json_int_t)aligned(hypothesis, i, result->source_length)));
         json_object_set_new(object, "alignment", alignment);
-        if (t->target)
-            json_object_set_new(object, "symbols",
-                                symbols_json(t->target, hypothesis->tokens, hypothesis->length));
+        if (has_text)
+            json_object_set_new(
+                object, "symbols",
+                symbols_json(t, MEGA_SIDE_OUTPUT, hypothesis->tokens, hypothesis->length));
     }
     return object;
 }
 
-static void fail_line(Translator *t, const Line *line)
+/* What was read, with U+FFFD for what is no UTF-8. */
+static json_t *source_json(const Line *line)
+{
+    MegaBuffer text = {0};
+    mega_utf8_repair(line->text.data, line->text.size, &text);
+    json_t *json = text.failed ? NULL : json_bytes(text.data, text.size);
+    mega_buffer_free(&text);
+    return json;
+}
+
+static void fail_line(Translator *t, const Line *line, const MegaError *inner)
 {
     MegaError err;
-    mega_fail(&err, line->err.code, "%s, line %zu: %s", line->name, line->number, line->err.text);
+    mega_fail(&err, inner->code, "%s, line %zu: %s", line->name, line->number, inner->text);
     t->status = 1;
     report("%s", err.text);
     if (t->options->json)
         print_json_line(
-            json_pack("{s:o,s:o}", "source", json_bytes(line->text.data, line->text.size), "error",
-                      json_error(&err)));
+            json_pack("{s:o,s:o}", "source", source_json(line), "error", json_error(&err)));
     else
         putchar('\n');
 }
 
-/* All hypotheses of a line that are asked for; an empty line has none. */
-static int print_line(Translator *t, const Line *line, const MegaTranslation *result,
-                      MegaError *err)
+static void print_json(const Translator *t, const Line *line, const MegaTranslation *result)
 {
-    json_t *list = t->options->json ? json_array() : NULL;
-    int wanted = t->options->nbest, code = 0;
-    for (int rank = 0; result && rank < wanted && rank < result->count && !code; rank++) {
-        MegaBuffer text = {0};
-        if (t->target || !t->options->json)
-            code = put_text(t, &result->hypotheses[rank], &text, err);
-        if (code || !t->options->json) {
-            if (!code)
-                print_text(t, result, rank, &text);
-        } else {
-            json_array_append_new(list, hypothesis_json(t, result, rank, &text));
-        }
-        mega_buffer_free(&text);
+    json_t *list = json_array();
+    for (int rank = 0; rank < t->options->nbest && rank < result->count; rank++)
+        json_array_append_new(list, hypothesis_json(t, result, rank));
+    json_t *object = json_pack("{s:o,s:o}", "source", source_json(line), "hypotheses", list);
+    if (t->search.alignments && has_symbols(t, MEGA_SIDE_INPUT) && result->source_length > 0)
+        json_object_set_new(
+            object, "source_symbols",
+            symbols_json(t, MEGA_SIDE_INPUT, result->source, result->source_length));
+    print_json_line(object);
+}
+
+/* All hypotheses of a line that are asked for; an empty line has none. */
+static void print_line(const Translator *t, const Line *line, const MegaTranslation *result)
+{
+    if (t->options->json) {
+        print_json(t, line, result);
+        return;
     }
-    if (!list && (!result || result->count == 0))
+    for (int rank = 0; rank < t->options->nbest && rank < result->count; rank++)
+        print_text(t, result, rank);
+    if (result->count == 0)
         putchar('\n');
-    if (list) {
-        json_t *object =
-            json_pack("{s:o,s:o}", "source", json_bytes(line->text.data, line->text.size),
-                      "hypotheses", list);
-        if (t->search.alignments && t->source && line->count > 0)
-            json_object_set_new(object, "source_symbols",
-                                symbols_json(t->source, line->ids, line->count));
-        print_json_line(object);
-    }
     fflush(stdout);
-    return code;
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* Searches the lines that have something in them. When the batch fails, one of its lines is to
- * blame: each is tried alone. */
-static void search_lines(Translator *t, int count, MegaTranslation *results)
+static int take_line(const LineReader *reader, Line *line, MegaError *err)
 {
-    MegaInput *sources = calloc((size_t)count, sizeof *sources);
-    MegaTranslation *found = calloc((size_t)count, sizeof *found);
-    bool memory = sources && found;
-    MegaError err = {0};
-    int used = 0;
-    if (!memory)
-        mega_fail(&err, MEGA_ERR_MEMORY, "no memory for %d lines", count);
-    for (int i = 0; memory && i < count; i++)
-        if (t->lines[i].count > 0)
-            sources[used++] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = t->lines[i].ids,
-                                          .length = t->lines[i].count};
-    bool together = memory && used > 0 &&
-                    mega_session_translate(t->session, sources, used, &t->search, found, &err) == 0;
-    for (int i = 0, next = 0; i < count; i++) {
-        Line *line = &t->lines[i];
-        if (line->count == 0)
-            continue;
-        if (together)
-            results[i] = found[next];
-        else if (!memory || used == 1)
-            line->err = err;
-        else
-            mega_session_translate(t->session, &sources[next], 1, &t->search, &results[i],
-                                   &line->err);
-        next++;
-    }
-    free(sources);
-    free(found);
+    *line = (Line){.name = reader->name, .number = reader->number};
+    if (asprintf(&line->where, "%s, line %zu", reader->name, reader->number) < 0)
+        line->where = NULL;
+    mega_put_bytes(&line->text, reader->text, reader->size);
+    return line->text.failed || !line->where
+               ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a line")
+               : 0;
 }
 
 /* Translates and prints the lines that were taken. */
-static int run_lines(Translator *t, int count, MegaError *err)
+static void run_lines(Translator *t, int count)
 {
-    MegaTranslation *results = calloc((size_t)count, sizeof *results);
-    int code = 0;
-    if (!results)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", count);
-    search_lines(t, count, results);
     for (int i = 0; i < count; i++) {
-        Line *line = &t->lines[i];
-        if (line->err.code)
-            fail_line(t, line);
-        else if (!code)
-            code = print_line(t, line, line->count ? &results[i] : NULL, err);
-        mega_translation_free(&results[i]);
-        mega_buffer_free(&line->text);
-        free(line->ids);
-        *line = (Line){0};
+        const Line *line = &t->lines[i];
+        t->sources[i] = (MegaRaw){.kind = MEGA_RAW_TEXT,
+                                  .data = line->text.data,
+                                  .size = line->text.size,
+                                  .name = line->where};
     }
-    free(results);
-    return code;
+    mega_pipeline_translate(t->pipeline, t->sources, count, &t->search, t->results, t->errors);
+    for (int i = 0; i < count; i++) {
+        if (t->errors[i].code)
+            fail_line(t, &t->lines[i], &t->errors[i]);
+        else
+            print_line(t, &t->lines[i], &t->results[i]);
+        mega_translation_free(&t->results[i]);
+        mega_buffer_free(&t->lines[i].text);
+        free(t->lines[i].where);
+    }
 }
 
 static int run_files(Translator *t, char **paths, int count, MegaError *err)
@@ -322,7 +249,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     int batch = t->options->batch, taken = 0, more = 1, code = 0;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
                                                 t->options->ids, "lines of text");
-    mega_text_limit(&rules, mega_session_left(t->session));
+    mega_text_limit(&rules, mega_session_left(mega_pipeline_session(t->pipeline)));
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
@@ -332,9 +259,9 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     while (!code && more > 0 && !ferror(stdout)) {
         more = line_reader_next(&reader, err);
         if (more > 0)
-            take_line(t, &reader, &t->lines[taken++]);
-        if (taken > 0 && (taken == batch || more <= 0)) {
-            code = run_lines(t, taken, err);
+            code = take_line(&reader, &t->lines[taken++], err);
+        if (taken > 0 && (taken == batch || more <= 0 || code)) {
+            run_lines(t, taken);
             t->done += (size_t)taken;
             taken = 0;
             progress_update(&progress, t->done);
@@ -345,30 +272,19 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     return code ? code : more < 0 ? more : 0;
 }
 
-static int load_codecs(Translator *t, MegaError *err)
-{
-    const MegaMeta *meta = mega_model_meta(t->model);
-    bool has_text = mega_meta_find(meta, MEGA_VOCAB_KEY) ||
-                    mega_meta_find(meta, MEGA_VOCAB_TARGET_KEY);
-    if (t->options->ids && !has_text)
-        return 0;
-    int code = mega_codec_new(&t->source, meta, MEGA_CODEC_SOURCE, err);
-    return code ? code : mega_codec_new(&t->target, meta, MEGA_CODEC_TARGET, err);
-}
-
 static int load_prefix(Translator *t, MegaError *err)
 {
     const char *text = t->options->prefix;
     if (!text)
         return 0;
-    int code = t->options->ids
-                   ? mega_text_parse_ids(text, strlen(text), mega_model_vocab_size(t->model),
-                                         "--prefix", &t->prefix, &t->search.prefix_length, err)
-                   : mega_codec_encode(t->target, text, strlen(text), t->options->pre_tokenized,
-                                       &t->prefix, &t->search.prefix_length, err);
-    t->search.prefix = t->prefix;
-    if (!code && t->search.max_len_a == 0 &&
-        t->search.prefix_length > (size_t)t->search.max_len_b)
+    const MegaRaw raw = {
+        .kind = MEGA_RAW_TEXT, .data = text, .size = strlen(text), .name = "--prefix"};
+    int code = mega_pipeline_tokenize(t->pipeline, MEGA_SIDE_OUTPUT, &raw, &t->prefix, err);
+    t->search.prefix = t->prefix.ids;
+    t->search.prefix_length = t->prefix.count;
+    if (!code && !t->options->ids) /* the translation goes on behind it */
+        t->search.prefix_length--;
+    if (!code && t->search.max_len_a == 0 && t->search.prefix_length > (size_t)t->search.max_len_b)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,
                          "--prefix has %zu tokens, but --max-len-b allows a translation of %d; "
                          "give more, or a shorter prefix",
@@ -380,22 +296,28 @@ static int load(Translator *t, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
-                          t->options->session.max_memory, err);
+    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE,
+                          MEGA_CONTENT_TEXT, t->options->session.max_memory, err);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
-        code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
-                                err);
+        code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE,
+                                MEGA_CONTENT_TEXT, err);
+    const MegaPipelineOptions options = {.session = t->options->session,
+                                         .ids = t->options->ids,
+                                         .pre_tokenized = t->options->pre_tokenized,
+                                         .warn = t->options->quiet ? NULL : warn_once};
     if (!code)
-        code = mega_session_new(&t->session, t->model, &t->options->session, err);
-    if (!code)
-        code = load_codecs(t, err);
+        code = mega_pipeline_new(&t->pipeline, t->model, &options, err);
     if (!code)
         code = load_prefix(t, err);
-    t->lines = calloc((size_t)t->options->batch, sizeof *t->lines);
-    if (!code && !t->lines)
+    const size_t batch = (size_t)t->options->batch;
+    t->lines = calloc(batch, sizeof *t->lines);
+    t->sources = calloc(batch, sizeof *t->sources);
+    t->results = calloc(batch, sizeof *t->results);
+    t->errors = calloc(batch, sizeof *t->errors);
+    if (!code && (!t->lines || !t->sources || !t->results || !t->errors))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
     if (!code && t->options->verbose)
-        verbose_session(path, t->session, clock_seconds() - begun);
+        verbose_session(path, mega_pipeline_session(t->pipeline), clock_seconds() - begun);
     free(path);
     return code;
 }
@@ -415,10 +337,11 @@ static int run(const Options *options, char **paths, int count)
         t.status = 1;
     }
     free(t.lines);
-    free(t.prefix);
-    mega_codec_free(t.source);
-    mega_codec_free(t.target);
-    mega_session_free(t.session);
+    free(t.sources);
+    free(t.results);
+    free(t.errors);
+    mega_ids_free(&t.prefix);
+    mega_pipeline_free(t.pipeline);
     mega_model_free(t.model);
     return finish_output(t.status);
 }
@@ -429,31 +352,57 @@ int command_translate(int argc, char **argv)
     MegaSearchOptions *search = &options.search;
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
-        {.name = "beam", .also = "beam-size num-beams", .take = take_int, .out = &search->beam,
-         .least = 1, .most = 1024},
-        {.name = "nbest", .also = "n-best", .take = take_int, .out = &options.nbest, .least = 1,
+        {.name = "beam",
+         .also = "beam-size num-beams",
+         .take = take_int,
+         .out = &search->beam,
+         .least = 1,
          .most = 1024},
-        {.name = "lenpen", .also = "length-penalty", .take = take_real,
-         .out = &search->length_penalty, .least = -100, .most = 100},
+        {.name = "nbest",
+         .also = "n-best",
+         .take = take_int,
+         .out = &options.nbest,
+         .least = 1,
+         .most = 1024},
+        {.name = "lenpen",
+         .also = "length-penalty",
+         .take = take_real,
+         .out = &search->length_penalty,
+         .least = -100,
+         .most = 100},
         {.name = "unnormalized", .take = take_flag, .out = &search->unnormalized},
         {.name = "max-len-a", .take = take_real, .out = &search->max_len_a, .most = 1e6},
         {.name = "max-len-b", .take = take_int, .out = &search->max_len_b, .most = 1 << 26},
         {.name = "min-len", .take = take_int, .out = &search->min_len, .most = 1 << 26},
-        {.name = "no-repeat-ngram", .also = "no-repeat-ngram-size", .take = take_int,
-         .out = &search->no_repeat_ngram, .most = 1 << 20},
+        {.name = "no-repeat-ngram",
+         .also = "no-repeat-ngram-size",
+         .take = take_int,
+         .out = &search->no_repeat_ngram,
+         .most = 1 << 20},
         {.name = "prefix", .take = take_text, .out = &options.prefix},
         {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
-        {.name = "unk-penalty", .also = "unkpen", .take = take_real, .out = &search->unk_penalty,
-         .least = -1e6, .most = 1e6},
-        {.name = "temperature", .take = take_real, .out = &search->temperature, .least = 1e-6,
+        {.name = "unk-penalty",
+         .also = "unkpen",
+         .take = take_real,
+         .out = &search->unk_penalty,
+         .least = -1e6,
+         .most = 1e6},
+        {.name = "temperature",
+         .take = take_real,
+         .out = &search->temperature,
+         .least = 1e-6,
          .most = 1e6},
         {.name = "scores", .take = take_flag, .out = &options.scores},
         {.name = "alignments", .take = take_flag, .out = &search->alignments},
         JSON_OPTION(&options.json),
         {.name = "ids", .take = take_flag, .out = &options.ids},
         {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
-        {.name = "batch", .also = "batch-size", .take = take_int, .out = &options.batch,
-         .least = 1, .most = 4096},
+        {.name = "batch",
+         .also = "batch-size",
+         .take = take_int,
+         .out = &options.batch,
+         .least = 1,
+         .most = 4096},
         SESSION_OPTIONS(&options.session),
         QUIET_OPTION(&options.quiet),
         VERBOSE_OPTION(&options.verbose),

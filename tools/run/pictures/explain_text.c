@@ -438,27 +438,27 @@ int explain_reader(const ExplainOptions *options, const char *text, size_t size,
                    MegaError *err)
 {
     ScoreOptions score = {.model = options->model,
-                          .session = options->session,
-                          .ids = options->input.ids,
-                          .pre_tokenized = options->pre_tokenized};
+                          .pipeline = {.session = options->session,
+                                       .ids = options->input.ids,
+                                       .pre_tokenized = options->pre_tokenized}};
+    const MegaRaw raw = {.kind = MEGA_RAW_TEXT, .data = text, .size = size};
     Scorer scorer;
+    MegaScore read = {0};
     Reading r = {0};
-    int32_t *targets = NULL;
-    float *logprobs = NULL;
-    size_t count = 0;
     int code = scorer_open(&scorer, &score, err);
     if (!code)
-        code = score_text(&scorer, text, size, false, &targets, &logprobs, &count, NULL, NULL, err);
+        code = mega_pipeline_score(scorer.pipeline, &raw, NULL, &read, err);
+    const size_t count = read.count;
     if (!code && count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text is empty");
     if (!code)
-        code = tokens_of(&r.tokens, scorer.model, MEGA_VOCAB_TARGET_KEY, targets, count,
+        code = tokens_of(&r.tokens, scorer.model, MEGA_VOCAB_TARGET_KEY, read.tokens, count,
                          options->input.ids, err);
     if (!code) {
         r.model = scorer.model;
-        r.bits = logprobs;
+        r.bits = read.logprobs;
         for (size_t i = 0; i < count; i++)
-            logprobs[i] /= -0.69314718f;
+            read.logprobs[i] /= -0.69314718f;
         find_surprises(&r);
         lay_out_reading(&r);
         entitle_reading(&r, name);
@@ -468,8 +468,7 @@ int explain_reader(const ExplainOptions *options, const char *text, size_t size,
     if (!code)
         code = canvas_write(options->output, r.title, r.width, draw_reading, &r, err);
     tokens_free(&r.tokens);
-    free(targets);
-    free(logprobs);
+    mega_score_free(&read);
     scorer_close(&scorer);
     return code;
 }
