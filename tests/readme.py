@@ -107,7 +107,7 @@ STAND_INS = {
                          FIXTURES / 'lm_adaptive_small/dict.txt'),
     'book.txt': b'It was the best of times, it was the worst of times.\n',
     'tokens.npy': CLASSIFIER / 'in.3.tokens.npy',
-    'program.c': TOP / 'tools/examples/classify.c',
+    'program.c': TOP / 'tools/examples/pipeline.c',
 }
 # what comes with a word of a command: a file that it does not name, or another one than above
 ALONG = {
