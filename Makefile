@@ -71,7 +71,7 @@ LIB_SRC += \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/cross_attention.c src/layers/feed_forward.c \
-    src/layers/mega.c src/layers/kinds.c src/layers/head.c \
+    src/layers/mega.c src/layers/mega_tensors.c src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \

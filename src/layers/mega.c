@@ -52,12 +52,17 @@ static Dims dims_of(const MegaStackConfig *config)
                   (size_t)config->ffn};
 }
 
+static const MegaLayerWeights *weights_of(const MegaStack *stack, int index)
+{
+    return (const MegaLayerWeights *)stack->weights + index;
+}
+
 /* ---- Once per model ------------------------------------------------------------------------- */
 
 static void *derive(const MegaStack *stack, int index, MegaArena *arena)
 {
     const MegaStackConfig *config = stack->config;
-    const MegaLayerWeights *weights = &stack->weights[index];
+    const MegaLayerWeights *weights = weights_of(stack, index);
     MegaLayer *out = mega_arena_take(arena, sizeof *out);
     MegaLayer layer = {.weights = weights, .v = weights->v};
     size_t d = (size_t)config->width;
@@ -205,7 +210,7 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
         return;
     out->rotary = mega_arena_take(arena, layers * sizeof *out->rotary);
     for (size_t i = 0; i < layers; i++) {
-        const MegaLayerWeights *weights = &stack->weights[i];
+        const MegaLayerWeights *weights = weights_of(stack, (int)i);
         float *table = mega_arena_floats(arena, 2 * (uint64_t)positions - 1);
         if (!table || !out->rotary)
             continue; /* dry run */
@@ -368,7 +373,7 @@ static const float *bias_center(const MegaStack *stack, const Sequences *sequenc
 {
     if (sequences->rotary)
         return sequences->rotary[index] + sequences->chunks.longest - 1;
-    return stack->weights[index].bias + mega_bias_positions(stack->config) - 1;
+    return weights_of(stack, index)->bias + mega_bias_positions(stack->config) - 1;
 }
 
 /* x', which the layer before has made already. */
@@ -436,7 +441,7 @@ static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSi
                           MegaGrowing *memory)
 {
     const MegaStackConfig *config = stack->config;
-    const MegaLayerWeights *weights = &stack->weights[index];
+    const MegaLayerWeights *weights = weights_of(stack, index);
     const Dims dims = dims_of(config);
     uint64_t entries = (uint64_t)sizes->reserved * sizes->sequences;
     uint64_t behind = mega_pieces(MEGA_PANEL, dims.h); /* values that kernels may read */
@@ -687,11 +692,13 @@ static void step_layer(const MegaPass *pass, const MegaStep *step, int index)
 
 static void read_source(const MegaPass *pass, int index, const MegaEncoded *source)
 {
-    mega_cross_read_source(pass, &pass->stack->weights[index].cross, source, index);
+    mega_cross_read_source(pass, &weights_of(pass->stack, index)->cross, source, index);
 }
 
 const MegaLayerKind mega_layer_kind_mega = {
     .name = "mega",
+    .tensors = mega_layer_tensors,
+    .weights_size = sizeof(MegaLayerWeights),
     .derive = derive,
     .can_batch = can_batch,
     .plan = plan,

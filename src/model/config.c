@@ -1,7 +1,7 @@
 /*
  * config.c - MegaConfig <-> metadata, by one table; and what must hold between its fields.
  */
-#include "src/model/config.h"
+#include "src/model/layer_kind.h"
 
 #include <string.h>
 
@@ -132,6 +132,7 @@ typedef enum FieldType {
     FIELD_INT,
     FIELD_BOOL,
     FIELD_NAME, /* an enum, stored by its name */
+    FIELD_KIND, /* a kind of layer, stored by its name, and not at all when it is the first */
 } FieldType;
 
 /* Fields that only some kinds of embedding have: bits 1 << MegaEmbedKind. */
@@ -169,7 +170,8 @@ typedef struct Field {
 
 /* A stack's fields under its name, which is that of the struct's member. */
 #define STACK(stack, parts)                                                                        \
-    INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                           \
+    {#stack ".kind", FIELD_KIND, offsetof(MegaConfig, stack.kind), parts, ALL, 0, 0, NULL},         \
+        INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                           \
         INT(#stack ".width", stack.width, parts, ALL, 1, MAX_WIDTH),                               \
         INT(#stack ".hidden", stack.hidden, parts, ALL, 1, MAX_WIDTH),                             \
         INT(#stack ".ffn", stack.ffn, parts, ALL, 0, 4 * MAX_WIDTH),                               \
@@ -240,6 +242,25 @@ static bool has_field(const MegaConfig *config, const Field *field)
            (field->embeds == ALL || (field->embeds & (1u << config->embed.kind)));
 }
 
+static int read_kind(const MegaLayerKind **out, const char *key, const MegaMeta *meta,
+                     MegaError *err)
+{
+    const char *text;
+    *out = NULL;
+    if (!mega_meta_find(meta, key))
+        return 0;
+    int code = mega_meta_get_string(meta, key, &text, err);
+    for (size_t i = 0; !code && mega_layer_kinds[i]; i++)
+        if (strcmp(mega_layer_kinds[i]->name, text) == 0) {
+            *out = i > 0 ? mega_layer_kinds[i] : NULL;
+            return 0;
+        }
+    return code ? code
+                : mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                            "metadata key '%s' is '%.60s', which this version does not know", key,
+                            text);
+}
+
 static int read_field(MegaConfig *config, const Field *field, const MegaMeta *meta, MegaError *err)
 {
     char *at = (char *)config + field->offset;
@@ -247,6 +268,8 @@ static int read_field(MegaConfig *config, const Field *field, const MegaMeta *me
                                                                    : field->key;
     if (field->type == FIELD_BOOL)
         return mega_meta_get_bool(meta, key, (bool *)at, err);
+    if (field->type == FIELD_KIND)
+        return read_kind((const MegaLayerKind **)(void *)at, field->key, meta, err);
     int value;
     if (field->type == FIELD_INT) {
         int64_t wide;
@@ -366,6 +389,10 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
             continue;
         if (field->type == FIELD_BOOL) {
             code = mega_meta_set_bool(meta, field->key, *(const bool *)at);
+        } else if (field->type == FIELD_KIND) {
+            const MegaLayerKind *kind = *(const MegaLayerKind *const *)(const void *)at;
+            if (kind && kind != mega_layer_kinds[0])
+                code = mega_meta_set_string(meta, field->key, kind->name);
         } else {
             memcpy(&value, at, sizeof value);
             code = field->type == FIELD_INT
@@ -391,7 +418,7 @@ static int check_ranges(const MegaConfig *config, MegaError *err)
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const Field *field = &fields[i];
         int value;
-        if (field->type == FIELD_BOOL || !has_field(config, field))
+        if (field->type == FIELD_BOOL || field->type == FIELD_KIND || !has_field(config, field))
             continue;
         memcpy(&value, (const char *)config + field->offset, sizeof value);
         if (field->type == FIELD_NAME ? !name_of(field->names, value)
@@ -470,6 +497,19 @@ static int check_bands(const MegaBands *bands, int vocab, bool many, const char 
     return 0;
 }
 
+/* Whether a decoder can be made of this kind of layer. */
+static int check_decoder_kind(const MegaLayerKind *kind, bool cross, MegaError *err)
+{
+    if (!kind->step)
+        return mega_fail(err, MEGA_ERR_MODEL, "layers of kind %s cannot be in a decoder",
+                         kind->name);
+    if (cross && !kind->read_source)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "layers of kind %s have no cross attention, which a translator needs",
+                         kind->name);
+    return 0;
+}
+
 static int check_target(const MegaConfig *config, MegaError *err)
 {
     const MegaTargetConfig *target = &config->target;
@@ -515,6 +555,9 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
                          head->layers);
     if (!code && mega_config_has_decoder(config)) {
         code = check_stack(&config->decoder, "decoder", err);
+        if (!code)
+            code = check_decoder_kind(mega_stack_kind(&config->decoder),
+                                      mega_config_has_cross(config), err);
         if (!code)
             code = check_target(config, err);
     }

@@ -52,8 +52,11 @@ typedef enum MegaPooling {
     MEGA_POOL_FIRST, /* position 0, the <CLS> token */
 } MegaPooling;
 
-/* A stack of MEGA layers: gated attention (spec section 2) and feed-forward blocks (section 5). */
+typedef struct MegaLayerKind MegaLayerKind;
+
+/* A stack of layers of one kind. */
 typedef struct MegaStackConfig {
+    const MegaLayerKind *kind; /* of its layers (layer_kind.h); NULL: the first, "mega" */
     int layers;
     int width;  /* d */
     int hidden; /* h */

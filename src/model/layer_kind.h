@@ -22,8 +22,6 @@ typedef struct MegaStep MegaStep;
 typedef struct MegaWorkspace MegaWorkspace;
 typedef struct MegaSourceLayer MegaSourceLayer;
 
-typedef struct MegaLayerKind MegaLayerKind;
-
 /* An encoder's or a decoder's layers, ready to run; zero where the task has no such stack. */
 typedef struct MegaStack {
     const MegaLayerKind *kind;
@@ -31,8 +29,8 @@ typedef struct MegaStack {
     bool is_decoder;
     bool has_cross;      /* the decoder of a translator */
     int cross_positions; /* M of the simple bias of its cross attention */
-    MegaLayerWeights *weights; /* [layers] */
-    void **layers;             /* [layers]: what the kind derives from them */
+    void *weights; /* [layers], each of kind->weights_size */
+    void **layers; /* [layers]: what the kind derives from them */
     MegaNorm embed_norm, final_norm;
 } MegaStack;
 
@@ -63,6 +61,8 @@ typedef struct MegaDecoderSizes {
 
 struct MegaLayerKind {
     const char *name; /* as metadata has it: "encoder.kind", "decoder.kind" */
+    const MegaTensorRow *tensors; /* of a layer; slots are in a struct of weights_size bytes */
+    size_t weights_size;
 
     /* Makes of layer number `index`'s weights what runs faster than they do (folded norms,
      * coefficients, kernels); in the arena. */
@@ -102,5 +102,10 @@ struct MegaLayerKind {
 /* All kinds, NULL behind the last; the first is that of files that name none. In
  * src/layers/kinds.c, and a program may link a table of its own instead. */
 extern const MegaLayerKind *const mega_layer_kinds[];
+
+static inline const MegaLayerKind *mega_stack_kind(const MegaStackConfig *config)
+{
+    return config->kind ? config->kind : mega_layer_kinds[0];
+}
 
 #endif

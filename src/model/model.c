@@ -395,9 +395,9 @@ static void derive(MegaModel *model, MegaArena *arena)
 static int new_stack(MegaStack *stack, const MegaStackConfig *config, MegaError *err)
 {
     size_t layers = (size_t)config->layers;
-    stack->kind = mega_layer_kinds[0];
+    stack->kind = mega_stack_kind(config);
     stack->config = config;
-    stack->weights = calloc(layers, sizeof *stack->weights);
+    stack->weights = calloc(layers, stack->kind->weights_size);
     stack->layers = calloc(layers, sizeof *stack->layers);
     if (!stack->weights || !stack->layers)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model of %zu layers", layers);

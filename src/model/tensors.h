@@ -13,81 +13,69 @@
 #ifndef MEGA_TENSORS_H
 #define MEGA_TENSORS_H
 
-#include "formats/tensor/panels.h"
-#include "src/model/config.h"
+#include "src/model/weights.h"
 
-/* NULL where the configuration has no such tensor. */
-typedef struct MegaNormWeights {
-    const float *weight; /* [d]; [1] for scalenorm */
-    const float *bias;   /* [d], layernorm and batchnorm */
-    const float *mean, *variance; /* [d], batchnorm */
-} MegaNormWeights;
+/* Dimensions in symbols of the configuration. */
+typedef enum MegaDim {
+    MEGA_DIM_END, /* no further dimension */
+    MEGA_DIM_ONE,
+    MEGA_DIM_TWO,
+    MEGA_DIM_WIDTH,  /* d */
+    MEGA_DIM_HIDDEN, /* h */
+    MEGA_DIM_Z,
+    MEGA_DIM_N,
+    MEGA_DIM_K,      /* rows of the EMA parameters */
+    MEGA_DIM_R_HX,   /* h + d */
+    MEGA_DIM_FFN,
+    MEGA_DIM_BIAS,   /* 2 M - 1 */
+    MEGA_DIM_VOCAB,
+    MEGA_DIM_FRAME,   /* frame_length */
+    MEGA_DIM_PATCH,   /* channels * patch * patch */
+    MEGA_DIM_PATCHES, /* number of patches */
+    MEGA_DIM_POOLED,  /* d, or 2 d of a pair */
+    MEGA_DIM_HEAD,    /* width of the hidden head layers */
+    MEGA_DIM_HEAD_IN, /* POOLED for the first of them, HEAD for the others */
+    MEGA_DIM_LAST,    /* width of what the output layer sees */
+    MEGA_DIM_CLASSES,
+    MEGA_DIM_Q,         /* d + d + z of cross attention */
+    MEGA_DIM_CROSS,     /* 2 M - 1 of cross attention */
+    MEGA_DIM_BAND,      /* ids of a band of the target vocabulary */
+    MEGA_DIM_BAND_IN,   /* width of a band's embedding */
+    MEGA_DIM_BAND_OUT,  /* width of a band's output table */
+    MEGA_DIM_HEAD_ROWS, /* ids of the first output band, and a slot for every other one */
+    MEGA_DIM_SLOTS,     /* output bands after the first */
+} MegaDim;
 
-typedef struct MegaLinearWeights {
-    MegaPacked weight; /* [out][in] */
-    const float *bias; /* [out] */
-} MegaLinearWeights;
+/* When a tensor is there. */
+typedef enum MegaTensorWhen {
+    MEGA_ALWAYS,
+    MEGA_IF_TOKENS,
+    MEGA_IF_REAL,
+    MEGA_IF_FRAMES,
+    MEGA_IF_PATCHES,
+    MEGA_IF_POSITIONS,
+    MEGA_IF_FFN,
+    MEGA_IF_SIMPLE,
+    MEGA_IF_ROTARY,
+    MEGA_IF_PROJECTION,
+    MEGA_IF_OUTPUT_BIAS,
+} MegaTensorWhen;
 
-typedef struct MegaEmaWeights {
-    const float *delta, *alpha, *beta, *gamma; /* [K][N] */
-    const float *omega;                        /* [d] */
-} MegaEmaWeights;
+/* Flags beside that. */
+#define MEGA_TENSOR_CONDITION 0xffu
+#define MEGA_TENSOR_MATRIX 0x100u /* kept as panels: the slot is a MegaPacked */
+#define MEGA_TENSOR_EXACT 0x200u  /* a matrix never stored in a smaller type than float32 */
+#define MEGA_TENSOR_CROSS 0x400u  /* only where the decoder has cross attention */
+#define MEGA_TENSOR_NORM 0x800u   /* the tensors of a norm: the slot is a MegaNormWeights */
 
-/* Gated cross attention, spec section 4. */
-typedef struct MegaCrossWeights {
-    MegaNormWeights norm;
-    MegaLinearWeights q; /* d -> d + d + z: u, r, q */
-    MegaLinearWeights k; /* d -> z, of the encoder's states */
-    MegaLinearWeights v; /* d -> d, of the encoder's states */
-    MegaLinearWeights h; /* d -> d */
-    const float *bias;   /* simple: [2 M - 1] */
-    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
-} MegaCrossWeights;
-
-typedef struct MegaLayerWeights {
-    MegaNormWeights norm;
-    MegaEmaWeights ema;
-    MegaLinearWeights v;  /* d -> h */
-    MegaLinearWeights u;    /* d -> d, of the averaged input, as the next two */
-    MegaLinearWeights z;    /* d -> z */
-    MegaLinearWeights r_hx; /* d -> h + d: r, then the linear part of the candidate */
-    MegaLinearWeights h;  /* h -> d */
-    const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
-    const float *bias;         /* simple: [2 M - 1] */
-    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
-    MegaCrossWeights cross;    /* decoder of a translator */
-    MegaNormWeights ffn_norm;
-    MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
-} MegaLayerWeights;
-
-/* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
-typedef struct MegaBandWeights {
-    MegaPacked table;      /* [ids of the band][width] */
-    MegaPacked projection; /* input: [d][width]; output: [width][d] */
-} MegaBandWeights;
-
-typedef struct MegaOutputWeights {
-    MegaBandWeights bands[MEGA_MAX_BANDS]; /* of a joint head, bands[0].table holds slots too */
-    MegaPacked slots;                      /* split head: [bands - 1][d] */
-} MegaOutputWeights;
-
-typedef struct MegaWeights {
-    MegaLinearWeights embed; /* tokens: weight [vocab][d]; frames: [d][frame_length]; patches:
-                                [d][channels * patch * patch]; real: bias only */
-    const float *embed_real; /* real: [d] */
-    const float *positions;  /* patches: [patch count][d] */
-    MegaNormWeights embed_norm;
-    MegaLayerWeights *layers; /* [encoder.layers] */
-    MegaNormWeights final_norm;
-    MegaLinearWeights head_projection;               /* d -> d */
-    MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */
-    MegaLinearWeights head_output;                   /* -> classes */
-    MegaBandWeights target[MEGA_MAX_BANDS];          /* the decoder's embedding */
-    MegaNormWeights target_norm;
-    MegaLayerWeights *decoder_layers; /* [decoder.layers] */
-    MegaNormWeights decoder_final_norm;
-    MegaOutputWeights output;
-} MegaWeights;
+/* A row of the table of tensors. The rows of a kind of layer end with one without a name, and their
+ * names follow "encoder.layer.I." or "decoder.layer.I.". */
+typedef struct MegaTensorRow {
+    const char *name; /* that of a norm ends with a dot */
+    size_t offset;    /* of the slot, in the struct that the rows are for */
+    MegaDim shape[2];
+    unsigned when; /* a MegaTensorWhen, and flags */
+} MegaTensorRow;
 
 typedef struct MegaTensorSpec {
     char name[96]; /* in .mega files: "encoder.layer.3.ema.delta" */
@@ -102,8 +90,8 @@ typedef struct MegaTensorSpec {
 } MegaTensorSpec;
 
 /* Calls visit for every tensor; stops at the first non-zero result and returns it. weights may be
- * NULL; otherwise weights->layers must have config->encoder.layers elements, and decoder_layers
- * config->decoder.layers, as far as the task has them. */
+ * NULL; otherwise weights->layers must have config->encoder.layers elements of its kind, and
+ * decoder_layers config->decoder.layers, as far as the task has them. */
 typedef int (*MegaTensorVisit)(void *context, const MegaTensorSpec *spec, MegaError *err);
 int mega_tensors_each(const MegaConfig *config, MegaWeights *weights, MegaTensorVisit visit,
                       void *context, MegaError *err);

@@ -324,14 +324,15 @@ static double *embed_input(const MegaConfig *config, const MegaWeights *weights,
 static double *pool(const MegaConfig *config, const MegaWeights *weights, const MegaInput *input)
 {
     const MegaStackConfig *stack = &config->encoder;
+    const MegaLayerWeights *layers = weights->layers;
     size_t length, d = (size_t)stack->width;
     double *x = embed_input(config, weights, input, &length), *pooled = zeros(d);
     if (stack->embed_norm)
         norm_all(stack, &weights->embed_norm, x, length);
     for (int i = 0; i < stack->layers; i++) {
-        gated_attention(stack, &weights->layers[i], x, length);
+        gated_attention(stack, &layers[i], x, length);
         if (stack->ffn > 0)
-            feed_forward(stack, &weights->layers[i], x, length);
+            feed_forward(stack, &layers[i], x, length);
     }
     if (stack->final_norm)
         norm_all(stack, &weights->final_norm, x, length);

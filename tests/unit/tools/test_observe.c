@@ -139,7 +139,7 @@ static void simple_bias_is_cut_from_the_middle(void **state)
     Random random = {9};
     MegaConfig config = small_config();
     MegaModel *model = random_model(&config, &random);
-    const float *stored = model->weights.layers[1].bias;
+    const float *stored = mega_layer(&model->encoder, 1)->weights->bias;
     float *table;
     assert_int_equal(
         observe_bias(model, &config.encoder, "encoder.layer.1", 300, 25, &table, NULL), 0);
@@ -173,7 +173,7 @@ static void rotary_bias_depends_on_the_distance(void **state)
     MegaConfig config = small_config();
     config.encoder.bias = MEGA_BIAS_ROTARY;
     MegaModel *model = random_model(&config, &random);
-    const MegaLayerWeights *weights = &model->weights.layers[0];
+    const MegaLayerWeights *weights = mega_layer(&model->encoder, 0)->weights;
     float *table;
     double expected[19];
     assert_int_equal(observe_bias(model, &config.encoder, "encoder.layer.0", 300, 10, &table, NULL),
@@ -239,7 +239,7 @@ static void a_run_is_observed(void **state)
     assert_int_equal(observe_finish(&seen.observer, NULL), 0);
 
     const Observed *observed = &seen.observer.inputs[0];
-    const MegaLinearWeights *u_proj = &model->weights.layers[1].u;
+    const MegaLinearWeights *u_proj = &mega_layer(&model->encoder, 1)->weights->u;
     float row[12];
     assert_int_equal(observed->length, 150);
     assert_int_equal(seen.rows, 150);

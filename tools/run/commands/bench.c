@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "src/layers/embed.h"
+#include "src/layers/mega.h"
 #include "tools/common/memory.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
@@ -207,7 +208,7 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
 static WeightType weight_type(const MegaModel *model)
 {
     const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
-    MegaDtype kind = stack->weights[0].v.weight.kind;
+    MegaDtype kind = mega_layer(stack, 0)->weights->v.weight.kind;
     const MegaDtypeTraits *traits = mega_dtype_traits((int)kind);
     return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(kind)};
 }

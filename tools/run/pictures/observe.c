@@ -244,7 +244,7 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
 {
     const MegaKernels *kernels = mega_kernels();
     MegaEpilogue sigmoid = {.function = MEGA_FUNCTION_SIGMOID};
-    const MegaLinearWeights *u = &observer->model->weights.layers[layer].u;
+    const MegaLinearWeights *u = &mega_layer(&observer->model->encoder, layer)->weights->u;
     size_t d = (size_t)observer->model->config.encoder.width;
     float *weight = malloc(d * d * sizeof *weight), *gate = malloc(ROWS * d * sizeof *gate);
     int code = weight && gate ? 0 : no_memory(&observer->err);

@@ -1,0 +1,88 @@
+/*
+ * weights.h - a model's weights as they are bound: every pointer leads into the mapped file or into
+ * the model's storage.
+ *
+ * Matrices that products are made with are panels (panels.h); everything else is float32,
+ * row-major.
+ */
+#ifndef MEGA_WEIGHTS_H
+#define MEGA_WEIGHTS_H
+
+#include "formats/tensor/panels.h"
+#include "src/model/config.h"
+
+/* NULL where the configuration has no such tensor. */
+typedef struct MegaNormWeights {
+    const float *weight; /* [d]; [1] for scalenorm */
+    const float *bias;   /* [d], layernorm and batchnorm */
+    const float *mean, *variance; /* [d], batchnorm */
+} MegaNormWeights;
+
+typedef struct MegaLinearWeights {
+    MegaPacked weight; /* [out][in] */
+    const float *bias; /* [out] */
+} MegaLinearWeights;
+
+typedef struct MegaEmaWeights {
+    const float *delta, *alpha, *beta, *gamma; /* [K][N] */
+    const float *omega;                        /* [d] */
+} MegaEmaWeights;
+
+/* Gated cross attention (MODEL.md, "Cross attention"). */
+typedef struct MegaCrossWeights {
+    MegaNormWeights norm;
+    MegaLinearWeights q; /* d -> d + d + z: u, r, q */
+    MegaLinearWeights k; /* d -> z, of the encoder's states */
+    MegaLinearWeights v; /* d -> d, of the encoder's states */
+    MegaLinearWeights h; /* d -> d */
+    const float *bias;   /* simple: [2 M - 1] */
+    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
+} MegaCrossWeights;
+
+/* A MEGA layer (MODEL.md, "Gated attention"). */
+typedef struct MegaLayerWeights {
+    MegaNormWeights norm;
+    MegaEmaWeights ema;
+    MegaLinearWeights v;  /* d -> h */
+    MegaLinearWeights u;    /* d -> d, of the averaged input, as the next two */
+    MegaLinearWeights z;    /* d -> z */
+    MegaLinearWeights r_hx; /* d -> h + d: r, then the linear part of the candidate */
+    MegaLinearWeights h;  /* h -> d */
+    const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
+    const float *bias;         /* simple: [2 M - 1] */
+    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
+    MegaCrossWeights cross;    /* decoder of a translator */
+    MegaNormWeights ffn_norm;
+    MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
+} MegaLayerWeights;
+
+/* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
+typedef struct MegaBandWeights {
+    MegaPacked table;      /* [ids of the band][width] */
+    MegaPacked projection; /* input: [d][width]; output: [width][d] */
+} MegaBandWeights;
+
+typedef struct MegaOutputWeights {
+    MegaBandWeights bands[MEGA_MAX_BANDS]; /* of a joint head, bands[0].table holds slots too */
+    MegaPacked slots;                      /* split head: [bands - 1][d] */
+} MegaOutputWeights;
+
+typedef struct MegaWeights {
+    MegaLinearWeights embed; /* tokens: weight [vocab][d]; frames: [d][frame_length]; patches:
+                                [d][channels * patch * patch]; real: bias only */
+    const float *embed_real; /* real: [d] */
+    const float *positions;  /* patches: [patch count][d] */
+    MegaNormWeights embed_norm;
+    void *layers; /* [encoder.layers], each as its kind has it */
+    MegaNormWeights final_norm;
+    MegaLinearWeights head_projection;               /* d -> d */
+    MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */
+    MegaLinearWeights head_output;                   /* -> classes */
+    MegaBandWeights target[MEGA_MAX_BANDS];          /* the decoder's embedding */
+    MegaNormWeights target_norm;
+    void *decoder_layers; /* [decoder.layers] */
+    MegaNormWeights decoder_final_norm;
+    MegaOutputWeights output;
+} MegaWeights;
+
+#endif

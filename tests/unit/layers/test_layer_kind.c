@@ -1,0 +1,314 @@
+/*
+ * test_layer_kind.c - a new kind of layer is one file: this one. The toy layer adds a bias to each
+ * position; it has a table of its own tensors and runs in encoders and decoders, alone and beside
+ * MEGA layers, with no line about it anywhere in the engine.
+ */
+#include "tests/unit/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/encode/session.h"
+#include "src/layers/mega.h"
+
+#define LAYERS 3
+#define WIDTH 12
+#define LENGTH 9
+
+/* ---- The kind: out = x + bias --------------------------------------------------------------- */
+
+typedef struct ToyWeights {
+    const float *bias; /* [d] */
+} ToyWeights;
+
+static const MegaTensorRow toy_tensors[] = {
+    {"bias", offsetof(ToyWeights, bias), {MEGA_DIM_WIDTH}, MEGA_ALWAYS},
+    {0},
+};
+
+static void *toy_derive(const MegaStack *stack, int index, MegaArena *arena)
+{
+    size_t d = (size_t)stack->config->width;
+    float *bias = mega_arena_floats(arena, d);
+    if (bias)
+        memcpy(bias, ((const ToyWeights *)stack->weights)[index].bias, d * sizeof *bias);
+    return bias;
+}
+
+static void add_bias(const MegaPass *pass, int index, float *x, size_t rows)
+{
+    size_t d = (size_t)pass->config->width;
+    for (size_t row = 0; row < rows; row++)
+        pass->kernels->add(x + row * d, pass->stack->layers[index], d);
+    mega_tap_layer(&pass->tap, index, "", x, rows, d);
+}
+
+static void toy_layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
+                       MegaArena *arena)
+{
+    (void)stack;
+    (void)batch;
+    (void)arena;
+    workspace->own = NULL;
+}
+
+static void toy_forward(const MegaPass *pass, int index)
+{
+    add_bias(pass, index, pass->workspace->x, pass->workspace->length);
+}
+
+/* What a toy layer remembers of each sequence: how many rows it has seen. */
+static void *toy_state_layout(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
+                              MegaGrowing *memory)
+{
+    (void)stack;
+    (void)index;
+    return mega_growing_floats(memory, sizes->sequences, 1);
+}
+
+static void *toy_step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes,
+                             MegaArena *arena)
+{
+    (void)stack;
+    (void)sizes;
+    (void)arena;
+    return NULL;
+}
+
+static void toy_step(const MegaPass *pass, const MegaStep *step, int index)
+{
+    float *seen = step->states[index];
+    *seen = (step->position > 0 ? *seen : 0) + (float)step->rows;
+    add_bias(pass, index, step->x, step->rows);
+}
+
+static const MegaLayerKind toy = {
+    .name = "toy",
+    .tensors = toy_tensors,
+    .weights_size = sizeof(ToyWeights),
+    .derive = toy_derive,
+    .layout = toy_layout,
+    .forward = toy_forward,
+    .state_layout = toy_state_layout,
+    .step_layout = toy_step_layout,
+    .step = toy_step,
+};
+
+static const MegaLayerKind encoder_only = {
+    .name = "encoder-only",
+    .tensors = toy_tensors,
+    .weights_size = sizeof(ToyWeights),
+    .derive = toy_derive,
+    .layout = toy_layout,
+    .forward = toy_forward,
+};
+
+/* The table of this program, in place of the library's. */
+const MegaLayerKind *const mega_layer_kinds[] = {&mega_layer_kind_mega, &toy, &encoder_only, NULL};
+
+/* ---- Models --------------------------------------------------------------------------------- */
+
+static MegaConfig classifier(const MegaLayerKind *kind)
+{
+    MegaConfig config = small_config();
+    config.encoder.kind = kind;
+    config.encoder.layers = LAYERS;
+    config.encoder.width = WIDTH;
+    return config;
+}
+
+static MegaConfig language_model(const MegaLayerKind *kind)
+{
+    MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = small_config().encoder};
+    config.decoder.bidirectional = config.decoder.ema_shift = false;
+    config.decoder.kind = kind;
+    config.decoder.layers = LAYERS;
+    config.decoder.width = WIDTH;
+    config.target = (MegaTargetConfig){.vocab = 20, .pad = 1, .eos = 2, .unk = 3,
+                                       .max_positions = 100, .cross_positions = 100};
+    config.target.input = config.target.output =
+        (MegaBands){.count = 1, .end = {20}, .width = {WIDTH}};
+    return config;
+}
+
+static MegaConfig translator(const MegaLayerKind *encoder, const MegaLayerKind *decoder)
+{
+    MegaConfig config = language_model(decoder);
+    config.task = MEGA_TASK_TRANSLATE;
+    config.embed = small_config().embed;
+    config.encoder = classifier(encoder).encoder;
+    return config;
+}
+
+/* Every layer's output, and what went into the first. */
+typedef struct Seen {
+    float stages[LAYERS + 1][LENGTH * WIDTH];
+    int count;
+} Seen;
+
+static void look(void *context, const char *stage, int input, const float *data, size_t rows,
+                 size_t columns)
+{
+    Seen *seen = context;
+    (void)input;
+    bool layer = strncmp(stage, "layer.", 6) == 0 || strncmp(stage, "decoder.layer.", 14) == 0;
+    if (!layer && strcmp(stage, "embed") != 0 && strcmp(stage, "target") != 0)
+        return;
+    assert_true(seen->count <= LAYERS && rows * columns == LENGTH * WIDTH);
+    memcpy(seen->stages[seen->count++], data, rows * columns * sizeof *data);
+}
+
+static void assert_biases_were_added(const Seen *seen, const void *weights)
+{
+    const ToyWeights *layers = weights;
+    assert_int_equal(seen->count, LAYERS + 1);
+    for (int i = 0; i < LAYERS; i++)
+        for (size_t at = 0; at < LENGTH * WIDTH; at++)
+            assert_true(seen->stages[i + 1][at] ==
+                        seen->stages[i][at] + layers[i].bias[at % WIDTH]);
+}
+
+static MegaSession *new_session(const MegaModel *model)
+{
+    MegaSession *session;
+    assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
+    return session;
+}
+
+static const int32_t tokens[LENGTH] = {4, 5, 6, 7, 8, 9, 10, 4, 5};
+static const MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = LENGTH};
+
+/* ---- Cases ---------------------------------------------------------------------------------- */
+
+static void runs_in_an_encoder(void **state)
+{
+    Random random = {1};
+    const MegaConfig config = classifier(&toy);
+    Seen seen = {0};
+    float logits[16];
+    (void)state;
+    MegaModel *model = random_model(&config, &random);
+    assert_ptr_equal(model->encoder.kind, &toy);
+    MegaSession *session = new_session(model);
+    mega_session_set_tap(session, look, &seen);
+    assert_true(config.head.classes <= 16);
+    assert_int_equal(mega_session_classify(session, &input, 1, logits, NULL), 0);
+    assert_biases_were_added(&seen, model->weights.layers);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void runs_in_a_decoder(void **state)
+{
+    Random random = {2};
+    const MegaConfig config = language_model(&toy);
+    Seen seen = {0};
+    float at_once[LENGTH * 20], one[20];
+    MegaDecoder *decoder;
+    (void)state;
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+    mega_session_set_tap(session, look, &seen);
+    assert_int_equal(mega_decoder_feed(decoder, tokens, LENGTH, at_once, NULL), 0);
+    assert_biases_were_added(&seen, model->weights.decoder_layers);
+    mega_session_set_tap(session, NULL, NULL);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+    for (size_t t = 0; t < LENGTH; t++) {
+        assert_int_equal(mega_decoder_step(decoder, tokens + t, one, NULL), 0);
+        assert_memory_equal(one, at_once + t * 20, sizeof one);
+    }
+    mega_decoder_free(decoder);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+/* A toy encoder, and a decoder of MEGA layers that look at its states. */
+static void runs_beside_another_kind(void **state)
+{
+    Random random = {3};
+    const MegaConfig config = translator(&toy, NULL);
+    Seen seen = {0};
+    MegaEncoded *source;
+    MegaDecoder *decoder;
+    float logits[20];
+    int32_t eos = 2;
+    (void)state;
+    MegaModel *model = random_model(&config, &random);
+    assert_ptr_equal(model->encoder.kind, &toy);
+    assert_ptr_equal(model->decoder.kind, &mega_layer_kind_mega);
+    MegaSession *session = new_session(model);
+    mega_session_set_tap(session, look, &seen);
+    assert_int_equal(mega_session_encode(session, &input, &source, NULL), 0);
+    assert_biases_were_added(&seen, model->weights.layers);
+    mega_session_set_tap(session, NULL, NULL);
+    assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
+    const MegaEncoded *sources[] = {source};
+    assert_int_equal(mega_decoder_begin(decoder, sources, 1, NULL), 0);
+    assert_int_equal(mega_decoder_step(decoder, &eos, logits, NULL), 0);
+    mega_decoder_free(decoder);
+    mega_encoded_free(source);
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
+static void expect_refused(const MegaConfig *config, const char *part)
+{
+    MegaError err = {0};
+    assert_int_equal(mega_config_check(config, &err), MEGA_ERR_MODEL);
+    if (!strstr(err.text, part))
+        fail_msg("'%s' does not contain '%s'", err.text, part);
+}
+
+static void refuses_what_a_kind_cannot(void **state)
+{
+    (void)state;
+    MegaConfig config = translator(NULL, &toy);
+    expect_refused(&config, "layers of kind toy have no cross attention");
+    config = translator(NULL, &encoder_only);
+    expect_refused(&config, "layers of kind encoder-only cannot be in a decoder");
+    config = language_model(&encoder_only);
+    expect_refused(&config, "layers of kind encoder-only cannot be in a decoder");
+    config = classifier(&encoder_only);
+    assert_int_equal(mega_config_check(&config, NULL), 0);
+}
+
+/* Files name the kind, but for the first, which is what files without a name have. */
+static void metadata_names_the_kind(void **state)
+{
+    const struct {
+        const MegaLayerKind *written, *read;
+        const char *name;
+    } cases[] = {{NULL, NULL, NULL}, {&mega_layer_kind_mega, NULL, NULL}, {&toy, &toy, "toy"}};
+    MegaError err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaConfig config = classifier(cases[i].written), again;
+        MegaMeta *meta = mega_meta_new();
+        const char *name = NULL;
+        assert_non_null(meta);
+        assert_int_equal(mega_config_write(&config, meta, NULL), 0);
+        assert_int_equal(mega_meta_find(meta, "encoder.kind") != NULL, cases[i].name != NULL);
+        if (cases[i].name) {
+            assert_int_equal(mega_meta_get_string(meta, "encoder.kind", &name, NULL), 0);
+            assert_string_equal(name, cases[i].name);
+        }
+        assert_int_equal(mega_config_read(&again, meta, NULL), 0);
+        assert_ptr_equal(again.encoder.kind, cases[i].read);
+        assert_int_equal(mega_meta_set_string(meta, "encoder.kind", "no such"), 0);
+        assert_int_equal(mega_config_read(&again, meta, &err), MEGA_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "'encoder.kind' is 'no such'"));
+        mega_meta_free(meta);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_in_an_encoder),       cmocka_unit_test(runs_in_a_decoder),
+        cmocka_unit_test(runs_beside_another_kind), cmocka_unit_test(refuses_what_a_kind_cannot),
+        cmocka_unit_test(metadata_names_the_kind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
