@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/media/pcm.h"
+
 /* ---- Exact samples -------------------------------------------------------------------------- */
 
 /* The same rate: every sample as it stands in the file, whatever the container. */
