@@ -59,8 +59,8 @@ int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %.1f MB that this input needs",
                          (double)size / 1e6);
     if (large)
-        madvise(arena->base, size, MADV_HUGEPAGE); /* only a hint: a system without large pages
-                                                    * ignores it */
+        /* only a hint: a system without large pages ignores it */
+        madvise(arena->base, size, MADV_HUGEPAGE);
     arena->size = size;
     return 0;
 }

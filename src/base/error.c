@@ -14,8 +14,8 @@ int mega_fail(MegaError *err, int code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        mega_utf8_hide_controls(err->text); /* the text may quote file names and contents that a
-                                             * stranger wrote */
+        /* the text may quote file names and contents that a stranger wrote */
+        mega_utf8_hide_controls(err->text);
         err->code = code;
     }
     return code;

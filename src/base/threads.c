@@ -208,8 +208,8 @@ void mega_pool_free(MegaPool *pool)
         return;
     if (has_workers(pool)) {
         pool->stop = true;
-        atomic_fetch_and(&pool->inside, ~CLOSED); /* this run stays open, so that every worker can
-                                                   * join and stop */
+        /* this run stays open, so that every worker can join and stop */
+        atomic_fetch_and(&pool->inside, ~CLOSED);
         announce_run(pool);
         for (int i = 0; i < pool->started; i++)
             pthread_join(pool->workers[i].thread, NULL);

@@ -402,8 +402,8 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
     }
 }
 
-#define VALUE_ROWS 8 /* values summed in one pass over out; each of them lies contiguously in
-                      * memory */
+/* values summed in one pass over out; each of them lies contiguously in memory */
+#define VALUE_ROWS 8
 
 /* out += sum_j s_j values_j over `count` values; with `first` it starts from 0 instead of out.
  * `count` is a constant where this is inlined, so that the inner loop is unrolled. */

@@ -42,8 +42,8 @@ typedef struct MegaEpilogue {
     size_t linear_from; /* columns from here on skip the function; 0 means that none does */
     float scale;        /* LAPLACE and RELU2 multiply sum + addend by it; others ignore it */
     const float *bias;  /* [columns] */
-    ptrdiff_t bias_step; /* row r uses bias + r * bias_step; -1 gives a bias that depends on column
-                          * - row */
+    /* row r uses bias + r * bias_step; -1 gives a bias that depends on column - row */
+    ptrdiff_t bias_step;
     const float *addend; /* may be y itself, so that products add up */
     size_t ld_addend;
     const float *factor;

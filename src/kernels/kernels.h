@@ -30,8 +30,8 @@ typedef enum MegaAttentionKind {
  * states is padded to a multiple of it with coefficients of 0. */
 #define MEGA_EMA_GROUP 4
 
-#define MEGA_PROBE_VECTORS 12 /* A round of probe_arithmetic does one multiply-add in each of these
-                               * vectors. */
+/* A round of probe_arithmetic does one multiply-add in each of these vectors. */
+#define MEGA_PROBE_VECTORS 12
 
 /* A matrix b [k][columns] cut into panels of MEGA_PANEL columns: row p of panel n starts at element
  * n * panel_stride + p * row_stride. MEGA_PANEL elements of every row must be readable, also in the
@@ -60,8 +60,8 @@ static inline size_t mega_ema_state_floats(size_t width, size_t states)
 typedef struct MegaInt8Rows {
     int8_t *q;       /* [rows][blocks][MEGA_SCALE_BLOCK] */
     float *scales;   /* [rows][blocks] */
-    int32_t *sums;   /* [rows][blocks]: the sum of each block's q; 0 where the tier does not need
-                      * it */
+    /* [rows][blocks]: the sum of each block's q; 0 where the tier does not need it */
+    int32_t *sums;
 } MegaInt8Rows;
 
 /*
@@ -75,8 +75,8 @@ typedef struct MegaInt8Rows {
  */
 typedef struct MegaEmaPass {
     const float *x;             /* [length][width] */
-    const float *scale, *shift; /* [width]: x^ = x * scale + shift folds a batchnorm into the pass;
-                                 * with NULL, x^ = x */
+    /* [width]: x^ = x * scale + shift folds a batchnorm into the pass; with NULL, x^ = x */
+    const float *scale, *shift;
     float *y;                   /* [length][width] */
     size_t length, width;
     const float *q, *w, *qt; /* [states][ema_stride]; states is a multiple of MEGA_EMA_GROUP */
@@ -104,8 +104,9 @@ typedef struct MegaEmaStep {
 } MegaEmaStep;
 
 typedef struct MegaKernels {
-    const char *name; /* The tier's name as --cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
-                       * "avx512vnni", "dotprod" or "openblas". */
+    /* The tier's name as --cpu takes it: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni",
+     * "dotprod" or "openblas". */
+    const char *name;
     int lanes;        /* number of floats in a vector */
 
     /* y [rows][columns] = x [rows][k] b, then the epilogue. Every sum runs over k in order, however

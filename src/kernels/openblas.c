@@ -85,8 +85,8 @@ static bool load_openblas(void)
     __typeof__(openblas_set_num_threads) *set_threads;
     if (!product || !limit)
         return false;
-    memcpy(&sgemm, &product, sizeof sgemm); /* C has no cast from a data pointer to a function
-                                             * pointer */
+    /* C has no cast from a data pointer to a function pointer */
+    memcpy(&sgemm, &product, sizeof sgemm);
     memcpy(&set_threads, &limit, sizeof set_threads);
     set_threads(1);
     return true;

@@ -1,6 +1,6 @@
 /*
- * ema.c - times both ways through the EMA over lengths and truncations, one thread, and marks the
- * one that the planner takes. The constants of choose_path in src/layers/ema.c come from this
+ * ema.c - times both ways through the EMA for many lengths and truncations on one thread, and marks
+ * the one that the planner takes. The constants of choose_path in src/layers/ema.c come from its
  * table.
  *
  *     make bench && build/bench/ema
@@ -21,7 +21,7 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Best of several runs, nanoseconds per channel. */
+/* Returns the best of several runs, in nanoseconds per channel. */
 static double measure(const MegaStackConfig *config, size_t length, MegaEmaPath path,
                       MegaEmaPath *taken)
 {

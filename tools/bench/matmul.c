@@ -1,12 +1,12 @@
 /*
- * matmul.c - matrix products of every tier and every kind of weight against OpenBLAS, on one
- * thread, on the shapes of MEGA models; and against what the processor can do: multiply-adds in
- * registers, and reading memory.
+ * matmul.c - times the matrix products of every tier and every type of weight on the shapes of MEGA
+ * models, on one thread. It compares them with OpenBLAS and with the processor's peak:
+ * multiply-adds in registers, and reading memory.
  *
  *     make bench && build/bench/matmul [TIER...]
  *
- * All of a shape run in turns and the best of each counts, so that the ratios hold on a machine
- * that does other things as well. OpenBLAS has the same tier forced on it where it can be:
+ * All products of a shape take turns and the best run of each counts, so the ratios also hold on a
+ * machine that does other things. OpenBLAS has the same tier forced on it where that is possible:
  * OPENBLAS_CORETYPE=Haswell for avx2, SkylakeX for the others.
  */
 #include <cblas.h>
@@ -18,7 +18,9 @@
 #include "formats/tensor/dtype.h"
 #include "src/kernels/matmul.h"
 
-#define COPIES_BYTES ((size_t)96 << 20) /* weights of few rows come from memory, not from caches */
+/* With few rows, weights come from memory and not from a cache. Copies that are larger than any
+ * cache make sure of that. */
+#define COPIES_BYTES ((size_t)96 << 20)
 #define TURNS 25
 #define TURN_SECONDS 0.004
 
@@ -32,16 +34,16 @@ static const Shape shapes[] = {
     {2, 512, 2176},    {1, 512, 2176},   {5, 512, 32768},  {1, 512, 32768},
 };
 
-/* A product to time; kernels NULL: OpenBLAS. */
+/* A product to time; kernels is NULL for OpenBLAS. */
 typedef struct Product {
     const MegaKernels *kernels;
     MegaDtype kind;
-    char *weights; /* `copies` of them */
+    char *weights; /* holds `copies` copies of them */
     size_t bytes, copies;
-    double best; /* seconds */
+    double best; /* seconds of the best run */
 } Product;
 
-/* Of this thread alone: what else runs on the machine does not count. */
+/* Returns the processor time of this thread, so that other processes do not count. */
 static double seconds(void)
 {
     struct timespec now;
@@ -157,7 +159,7 @@ static void run_shape(const Shape *shape, const MegaKernels *const *tiers, size_
     free(y);
 }
 
-/* The best of several tries: multiply-adds of registers, and a sum over memory. */
+/* Prints the best of several tries: multiply-adds in registers, and a sum over memory. */
 static void print_limits(const MegaKernels *kernels)
 {
     enum { ROUNDS = 1 << 20 };

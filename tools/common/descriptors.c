@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* open takes the lowest free number, and lower ones are occupied. The mode is the wrong one on
- * purpose: a read of standard input fails as it does when it is closed, and so does a write of the
+/* Opens take the lowest free number, and all lower ones are occupied. The access mode is wrong on
+ * purpose: reading standard input then fails as it does when it is closed, and so does writing the
  * others. O_PATH, which allows neither, is for a system without /dev. */
 void secure_descriptors(void)
 {
@@ -20,6 +20,6 @@ void secure_descriptors(void)
         if (opened < 0)
             opened = open("/", O_PATH);
         if (opened != fd)
-            _exit(1); /* there is nowhere to say why */
+            _exit(1); /* there is no descriptor left on which to say why */
     }
 }

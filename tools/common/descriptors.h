@@ -1,11 +1,12 @@
 /*
- * descriptors.h - the three standard descriptors, of which a program may be started without any.
+ * descriptors.h - guards the three standard descriptors, any of which may be closed when a program
+ * starts.
  */
 #ifndef MEGA_DESCRIPTORS_H
 #define MEGA_DESCRIPTORS_H
 
-/* Occupies those of 0 to 2 that are closed, so that no file that is opened later becomes standard
- * input or output. Reading and writing them goes on to fail. First of all in main. */
+/* Occupies those of 0 to 2 that are closed, so that no file opened later becomes standard input or
+ * output; reading and writing them still fails. main calls this before anything else. */
 void secure_descriptors(void);
 
 #endif

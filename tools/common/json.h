@@ -1,6 +1,5 @@
 /*
- * json.h - values of the commands' JSON output that need care; man/mega.schema.json says which keys
- * there are.
+ * json.h - values of the commands' JSON output that need care. man/mega.schema.json lists the keys.
  */
 #ifndef MEGA_JSON_H
 #define MEGA_JSON_H
@@ -9,12 +8,13 @@
 
 #include "src/mega.h"
 
-/* A text whatever its bytes are: what is no UTF-8 becomes U+FFFD. An empty one may be NULL. */
+/* Makes a JSON string of any bytes; bytes that are not UTF-8 become U+FFFD. `text` may be NULL if
+ * size is 0. */
 json_t *json_bytes(const void *text, size_t size);
 json_t *json_text(const char *text);
-/* null for an infinity or a NaN, which JSON does not have. */
+/* Makes a number, or null for an infinity or a NaN, which JSON does not have. */
 json_t *json_number(double value);
-/* {"code": ..., "message": ...} */
+/* Makes {"code": ..., "message": ...}. */
 json_t *json_error(const MegaError *err);
 
 #endif

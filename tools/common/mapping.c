@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Set once, before the handler is installed. */
+/* This is set once, before the handler is installed. */
 static const char *program_name;
 static void (*clean_up_first)(void);
 
@@ -21,7 +21,7 @@ static void end_program(int number)
         clean_up_first();
     if (write(STDERR_FILENO, program_name, strlen(program_name)) < 0 ||
         write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0)
-        _exit(1); /* nobody reads standard error */
+        _exit(1); /* nobody reads standard error, so nothing is left to do */
     _exit(1);
 }
 

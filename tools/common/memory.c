@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* From the kernel's own count: getrusage would begin with the size of the process that started this
- * one. */
+/* Reads the kernel's own count, since getrusage starts from the size of the process that started
+ * this one. */
 double peak_megabytes(void)
 {
     char line[128];

@@ -10,9 +10,11 @@
 
 #define SIZE_EXPECTED "bytes, such as 300M or 1.5G"
 
-/* Megabytes (10^6 bytes) of the largest resident set so far; 0 where the system does not tell. */
+/* Returns the largest resident set so far in megabytes (10^6 bytes), or 0 if the system does not
+ * tell. */
 double peak_megabytes(void);
-/* "300M", "1.5G", "1000000": the bytes, at least one. False: that is no size. */
+/* Parses a size such as "300M", "1.5G" or "1000000" into bytes, at least one. Returns false if the
+ * text is no size. */
 bool parse_size(const char *text, uint64_t *bytes);
 
 #endif

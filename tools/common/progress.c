@@ -9,9 +9,10 @@
 
 #define WIDTH 30
 #define INTERVAL (1.0 / 6)
-#define MAX_LEFT (100 * 60 * 60) /* seconds; a first guess may be anything */
+/* limit in seconds, since a first guess may be arbitrarily large */
+#define MAX_LEFT (100 * 60 * 60)
 
-static bool on_screen; /* a terminal shows one bar */
+static bool on_screen; /* whether the bar is visible; a terminal shows one at a time */
 
 double clock_seconds(void)
 {

@@ -1,6 +1,6 @@
 /*
- * progress.h - a progress bar on standard error: on a terminal only, at most six times a second,
- * with rate and time left. It disappears when it is done.
+ * progress.h - a progress bar on standard error. It appears on a terminal only, is drawn at most
+ * six times a second with rate and time left, and disappears when the work is done.
  */
 #ifndef MEGA_PROGRESS_H
 #define MEGA_PROGRESS_H
@@ -10,19 +10,19 @@
 
 typedef struct Progress {
     bool shown;
-    const char *unit; /* of the rate, "inputs"; NULL: no rate */
+    const char *unit; /* unit of the rate, such as "inputs"; NULL shows no rate */
     uint64_t total;
     double begun, last; /* seconds of the monotonic clock */
 } Progress;
 
-/* quiet, or a standard error that is no terminal: nothing will be shown. */
+/* Shows nothing if `quiet` is set or standard error is not a terminal. */
 void progress_begin(Progress *progress, uint64_t total, const char *unit, bool quiet);
 void progress_update(Progress *progress, uint64_t done);
 void progress_end(Progress *progress);
-/* Before a message on standard error: takes away the bar if one is there. It comes back with the
- * next update that is due. */
+/* Removes the bar, if there is one, before a message on standard error. The next update that is due
+ * draws it again. */
 void progress_clear(void);
-/* Seconds since some fixed time, for rates and durations. */
+/* Returns seconds since some fixed time, for rates and durations. */
 double clock_seconds(void);
 
 #endif

@@ -14,13 +14,13 @@
 
 /* ---- Standard output ------------------------------------------------------------------------ */
 
-/* The beginning of a character whose rest has not been written yet. */
+/* Holds the beginning of a character whose rest has not been written yet. */
 typedef struct Filter {
     uint8_t held[4];
     size_t count;
 } Filter;
 
-/* The process has one standard output. */
+/* A process has one standard output, so there is one filter. */
 static Filter standard_output;
 
 static bool write_all(const uint8_t *data, size_t size)
@@ -35,13 +35,13 @@ static bool write_all(const uint8_t *data, size_t size)
     return true;
 }
 
-/* How many bytes a character has that begins with this one. */
+/* Returns how many bytes a character that begins with this byte has. */
 static size_t expected_length(uint8_t first)
 {
     return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
 }
 
-/* Whether what is left of a text may be the beginning of a character. */
+/* Returns whether the rest of a text may be the beginning of a character. */
 static bool is_beginning(const uint8_t *text, size_t left)
 {
     if (left >= expected_length(text[0]))
@@ -94,7 +94,7 @@ void guard_terminal(void)
         return;
     FILE *guarded =
         fopencookie(&standard_output, "w", (cookie_io_functions_t){.write = write_filtered});
-    if (!guarded) /* without memory nothing else will work either */
+    if (!guarded) /* without memory for it, nothing else will work either */
         return;
     setvbuf(guarded, NULL, _IOLBF, BUFSIZ);
     stdout = guarded;

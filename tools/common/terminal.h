@@ -1,9 +1,9 @@
 /*
- * terminal.h - what the commands show a person.
+ * terminal.h - protects the terminal on which the commands show something.
  *
- * Labels, paths, texts and metadata may be a stranger's and hold what steers a terminal: other
- * colours, another title, keys that are pressed. Where the output is a terminal it is escaped, all
- * in one place; files and pipes get it as it is.
+ * Labels, paths, texts and metadata may come from a stranger and contain sequences that steer a
+ * terminal: that change colours or the title, or type keys. This filter escapes them, in one place,
+ * where the output is a terminal. Files and pipes get every byte as it is.
  */
 #ifndef MEGA_TERMINAL_H
 #define MEGA_TERMINAL_H
@@ -13,13 +13,13 @@
 
 #include "src/mega.h"
 
-/* Puts stdout behind a filter if it is a terminal: of control characters (mega_utf8_is_control)
- * only tabs and line ends pass, others become \x1b or \u009b. To be called before anything is
- * printed. */
+/* Puts stdout behind the filter if it is a terminal. Of the control characters
+ * (mega_utf8_is_control), only tabs and line ends pass; others become \x1b or \u009b. It must be
+ * called before anything is printed. */
 void guard_terminal(void);
 
-/* A message on standard error, with '?' in the place of control characters: "PROGRAM: MESSAGE" and
- * a line end, or the message alone. */
+/* Writes a message to standard error with '?' in place of control characters: "PROGRAM: MESSAGE"
+ * and a line end, or just the message. */
 void print_diagnostic(const char *program, const char *format, ...) MEGA_PRINTF(2, 3);
 void put_message(const char *format, va_list args);
 

@@ -1,11 +1,11 @@
 /*
- * version.h - what both programs say of themselves: version, processor tier, build, libraries,
- * licence.
+ * version.h - what both programs say about themselves: version, processor tier, build, libraries
+ * and licence.
  */
 #ifndef MEGA_VERSION_H
 #define MEGA_VERSION_H
 
-/* On standard output; more: another library of this program, or NULL. */
+/* Prints it to standard output. `more` names another library that this program uses, or is NULL. */
 void print_version(const char *program, const char *more);
 
 #endif

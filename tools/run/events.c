@@ -1,5 +1,6 @@
 /*
- * events.c - see events.h. Between prediction and output of mega-run classify --threshold.
+ * events.c - see events.h. It stands between prediction and output of mega-run classify
+ * --threshold.
  */
 #include "tools/run/events.h"
 
@@ -9,11 +10,11 @@
 struct Events {
     int classes, smooth;
     double threshold;
-    float *history;  /* [smooth][classes]: the last windows, a ring */
-    int count, next; /* windows in it; where the next one goes */
+    float *history;  /* [smooth][classes]: a ring of the last windows */
+    int count, next; /* number of windows in the ring, and the place of the next one */
     bool *ignored;   /* [classes] */
-    bool *lasting;   /* [classes] */
-    Event *current;  /* [classes], of those that last */
+    bool *lasting;   /* [classes]: whether an event of the class is open */
+    Event *current;  /* [classes]: the open events */
 };
 
 int events_new(Events **out, int classes, double threshold, int smooth, MegaError *err)
@@ -53,7 +54,8 @@ void events_ignore(Events *events, int label)
     events->ignored[label] = true;
 }
 
-/* The mean over the ring, summed afresh each time: a running sum would drift on endless streams. */
+/* Returns the mean over the ring. It is summed afresh each time, since a running sum would drift on
+ * endless streams. */
 static double average(const Events *events, int label)
 {
     double sum = 0;
@@ -82,7 +84,7 @@ static void end_event(Events *events, int label, EventSink sink, void *context)
     sink(context, EVENT_ENDS, &events->current[label]);
 }
 
-/* best: the class with the largest average now. */
+/* Continues or ends an open event; `best` is the class with the largest average now. */
 static void continue_event(Events *events, int label, int best, double end, EventSink sink,
                            void *context)
 {

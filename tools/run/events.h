@@ -1,7 +1,7 @@
 /*
- * events.h - from the probabilities of one window after the other to events: what was heard, once.
+ * events.h - turns the probabilities of consecutive windows into events: what was heard, once each.
  *
- * The probabilities of each class are averaged over the last `smooth` windows, over fewer at the
+ * The probabilities of each class are averaged over the last `smooth` windows, or over fewer at the
  * beginning of a recording. An event of a class begins with the window in which that average is the
  * largest of all and reaches the threshold. It ends when the average falls below half of the
  * threshold, or below the threshold while another class (silence between two words) has a larger
@@ -17,27 +17,28 @@
 
 typedef struct Event {
     int label;
-    double start, end; /* seconds: where the window begins in which the event began, and where the
-                          latest one ends */
-    double probability; /* highest average so far */
+    double start, end; /* seconds at which the event's first window begins and its last one ends */
+    double probability; /* the highest average so far */
 } Event;
 
-/* What is told of an event: that it begins, and at its end once more. */
+/* An event is told when it begins and again when it ends. */
 typedef enum EventMoment { EVENT_BEGINS, EVENT_ENDS } EventMoment;
 typedef void (*EventSink)(void *context, EventMoment moment, const Event *event);
 
 typedef struct Events Events;
 
-/* classes > 0; 0 < threshold <= 1; 1 <= smooth <= EVENTS_MAX_SMOOTH. */
+/* Requires classes > 0, 0 < threshold <= 1 and 1 <= smooth <= EVENTS_MAX_SMOOTH. */
 int events_new(Events **out, int classes, double threshold, int smooth, MegaError *err);
 void events_free(Events *events);
-/* A class that has no events, such as silence; it still keeps others from being the largest. */
+/* Marks a class, such as silence, that makes no events. It can still be the largest, so that others
+ * are not. */
 void events_ignore(Events *events, int label);
 
-/* The next window, from start to end seconds. probabilities: [classes]. */
+/* Adds the next window, from `start` to `end` seconds; probabilities is [classes]. */
 void events_add(Events *events, const float *probabilities, double start, double end,
                 EventSink sink, void *context);
-/* The recording is over: events that last end now, and the next window begins another one. */
+/* Ends the recording: events that are still open end now, and the next window begins another
+ * one. */
 void events_finish(Events *events, EventSink sink, void *context);
 
 #endif

@@ -16,7 +16,8 @@
 #include "tools/run/text_argument.h"
 
 #define BLOCK 65536
-#define HEAD 4 /* bytes that tell in which encoding a text is, if a pipe gives few at first */
+/* bytes that are read before the encoding is judged, since a pipe may give few at first */
+#define HEAD 4
 
 static char standard_input[] = "-", *standard_paths[] = {standard_input};
 
@@ -48,7 +49,8 @@ void line_reader_end(LineReader *reader)
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-/* Adds what the file gives next to the block; 1: some, 0: its end, or an error. */
+/* Adds what the file gives next to the block. Returns 1 if it gave something, 0 at its end, or an
+ * error. */
 static int read_more(LineReader *reader, MegaError *err)
 {
     ssize_t got;
@@ -106,7 +108,7 @@ static int open_next(LineReader *reader, MegaError *err)
         more = read_more(reader, err);
     if (more < 0)
         return more;
-    /* paths that end in NUL look like UTF-16 when they are short */
+    /* a short list of paths that end in NUL would look like UTF-16 */
     if (reader->null || !reader->filled)
         return 0;
     return mega_text_check_head(reader->block, reader->filled, reader->name, &reader->rules, err);
@@ -114,7 +116,7 @@ static int open_next(LineReader *reader, MegaError *err)
 
 /* ---- Lines ---------------------------------------------------------------------------------- */
 
-/* Appends bytes of the block to the line, and NUL. */
+/* Appends bytes of the block to the line, then a NUL. */
 static int append(LineReader *reader, const uint8_t *bytes, size_t size, MegaError *err)
 {
     const uint64_t limit = reader->rules.limit ? reader->rules.limit : MEGA_TEXT_MAX_SIZE;
@@ -138,7 +140,8 @@ static int append(LineReader *reader, const uint8_t *bytes, size_t size, MegaErr
     return 0;
 }
 
-/* The bytes of the next line and of its end: 1, 0 at the end of the file, or an error. */
+/* Takes the bytes of the next line and of its end. Returns 1, or 0 at the end of the file, or an
+ * error. */
 static int take_line(LineReader *reader, MegaError *err)
 {
     bool any = false;
@@ -184,7 +187,7 @@ void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRule
     report_warning(NULL, err.text);
 }
 
-/* Checks a line, warns of it, and takes byte order marks off. */
+/* Checks a line, warns of its flaws, and removes byte order marks. */
 static int clean_line(LineReader *reader, MegaError *err)
 {
     const bool flawed = reader->flaw.line > 0;

@@ -2,7 +2,7 @@
  * main.c - mega-run: finds the command and hands over.
  *
  * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
- * does every filter.
+ * ends every filter.
  */
 #include <cairo/cairo.h>
 #include <errno.h>
@@ -99,7 +99,7 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* A recording, a picture, a folder of them, or standard input. */
+/* Returns whether a path is a recording, a picture, a folder of them, or standard input. */
 static bool can_be_classified(const char *path)
 {
     if (strcmp(path, "-") == 0)
@@ -110,7 +110,7 @@ static bool can_be_classified(const char *path)
     return kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE || is_folder(path);
 }
 
-/* What can be done with a file that is there, but is neither. */
+/* Says what can be done with a file that exists but is none of these. */
 static int suggest_for_file(const char *path)
 {
     MegaError err = {0};
@@ -133,7 +133,7 @@ static int suggest_for_file(const char *path)
     return 1;
 }
 
-/* "mega-run yes.wav" classifies; options may stand before it. */
+/* Classifies the inputs of "mega-run yes.wav"; options may stand before them. */
 static int run_on_inputs(int argc, char **argv)
 {
     const char *first = argv[1];

@@ -24,7 +24,7 @@ typedef enum Column {
 
 static const char *const column_names[COLUMN_COUNT] = {"path", "label", "path2", "split"};
 
-/* Cuts a line at tabs, in place; returns the number of fields. */
+/* Cuts a line at its tabs, in place, and returns the number of fields. */
 static size_t cut(char *line, char **fields)
 {
     size_t count = 0;
@@ -52,7 +52,7 @@ static int read_header(const char *path, char *line, size_t *columns, MegaError 
     return 0;
 }
 
-/* root/name, or name itself when it is absolute. */
+/* Returns root/name, or a copy of name if it is absolute. */
 static char *join(const char *root, const char *name)
 {
     char *joined;
@@ -83,7 +83,7 @@ static int add_row(Manifest *out, size_t *capacity, char **fields, const size_t 
     return 0;
 }
 
-/* The fields of a row that are needed, of those of a line. */
+/* Checks that a line has all columns that the rows use, and that its label is UTF-8. */
 static int check_row(const LineReader *reader, char **fields, size_t count, const size_t *columns,
                      MegaError *err)
 {

@@ -1,8 +1,10 @@
 /*
- * manifest.h - lists of labelled files: tab-separated, with a header line that names the columns.
+ * manifest.h - reads lists of labelled files: tab-separated, with a header line that names the
+ * columns.
  *
- * Columns `path` and `label` are needed, `path2` (second input of a pair) and `split` are known,
- * all others are ignored. Paths are relative to the manifest's folder unless a root is given.
+ * The columns `path` and `label` are required, `path2` (the second input of a pair) and `split` are
+ * optional, and all others are ignored. Paths are relative to the manifest's folder unless a root
+ * is given.
  */
 #ifndef MEGA_MANIFEST_H
 #define MEGA_MANIFEST_H
@@ -10,9 +12,9 @@
 #include "src/mega.h"
 
 typedef struct ManifestRow {
-    char *path, *path2; /* path2: NULL without that column */
+    char *path, *path2; /* path2 is NULL without that column */
     char *label;
-    size_t line; /* of the file, from 1 */
+    size_t line; /* number of the row's line in the file, from 1 */
 } ManifestRow;
 
 typedef struct Manifest {
@@ -20,7 +22,8 @@ typedef struct Manifest {
     size_t count;
 } Manifest;
 
-/* root and split may be NULL; limit 0: all rows. Free with manifest_free, also after an error. */
+/* root and split may be NULL; limit 0 takes all rows. Call manifest_free afterwards, also if this
+ * fails. */
 int manifest_read(Manifest *out, const char *path, const char *root, const char *split,
                   size_t limit, MegaError *err);
 void manifest_free(Manifest *manifest);

@@ -1,6 +1,6 @@
 /*
- * roofline.c - see roofline.h. The counts follow spec sections 1 to 8; what is not a matrix
- * product, an EMA state or an attention weight is left out, so that the limit is never too high.
+ * roofline.c - see roofline.h. The counts follow MODEL.md. They leave out everything that is
+ * neither a matrix product, an EMA state nor an attention weight, so the limit is never too strict.
  */
 #include "tools/run/roofline.h"
 
@@ -10,18 +10,19 @@
 #include "src/layers/embed.h"
 #include "tools/common/progress.h"
 
-#define PROBE_BYTES (128u << 20) /* beyond every cache */
+#define PROBE_BYTES (128u << 20) /* larger than every cache */
 #define REPEATS 20
 #define LEAST_REPEATS 3
-#define PROBE_SECONDS 0.3    /* for all repeats, unless the least number takes longer */
+/* for all repeats together, unless the least number of them takes longer */
+#define PROBE_SECONDS 0.3
 #define ROUNDS_SECONDS                                                                             \
-    0.005 /* of one repeat: with sanitizers or an emulator fewer rounds fill it */
+    0.005 /* of one repeat; with sanitizers or an emulator, fewer rounds fill it */
 
 typedef struct Probe {
     const MegaKernels *kernels;
     const float *memory;
-    size_t floats; /* of a task */
-    size_t rounds; /* of arithmetic */
+    size_t floats; /* floats that one task reads */
+    size_t rounds; /* rounds of arithmetic */
     volatile float sink;
 } Probe;
 
@@ -47,7 +48,7 @@ static void probe_memory(void *context, size_t task, int worker)
                                                probe->floats);
 }
 
-/* Seconds of the fastest of some runs of `tasks` tasks. */
+/* Returns the seconds of the fastest of several runs of `tasks` tasks. */
 static double fastest(MegaPool *pool, size_t tasks, MegaPoolTask run, Probe *probe)
 {
     double best = 0, all = 0;
@@ -61,7 +62,7 @@ static double fastest(MegaPool *pool, size_t tasks, MegaPoolTask run, Probe *pro
     return best;
 }
 
-/* Operations a second, of which every lane does `per_lane` a round. */
+/* Returns operations a second, where every lane does `per_lane` operations a round. */
 static double operations(MegaPool *pool, MegaPoolTask run, Probe *probe, double per_lane)
 {
     size_t tasks = (size_t)mega_pool_threads(pool);
@@ -98,14 +99,14 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
 
 /* ---- Counting ------------------------------------------------------------------------------- */
 
-/* Multiply-adds of a layer's matrices for one position. */
+/* Returns the multiply-adds of a layer's matrices for one position. */
 static double layer_products(const MegaStackConfig *s)
 {
     double d = s->width, h = s->hidden, z = s->zdim, f = s->ffn;
     return d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
 }
 
-/* EMA: a multiply-add for the state and one for the output, of every state. */
+/* Counts two multiply-adds for each EMA state: one updates it, the other adds it to the output. */
 static double layer_ema(const MegaStackConfig *s)
 {
     return 2.0 * mega_ema_channels(s) * s->ndim;
@@ -116,7 +117,7 @@ static double attention(const MegaStackConfig *s, double keys)
     return keys * (s->zdim + s->hidden);
 }
 
-/* products: with weights; rest: without. Both are multiply-adds. */
+/* Both counts are multiply-adds: `products` are those with weights, `rest` are all others. */
 static Work make_work(WeightType weight, double products, double rest, double bytes)
 {
     return (Work){.flops = 2 * (weight.integers ? rest : rest + products),
@@ -139,7 +140,7 @@ static double output_weights(const MegaTargetConfig *target)
 {
     const MegaBands *bands = &target->output;
     double slots = target->adaptive_output ? bands->count - 1 : 0;
-    return (bands->end[0] + slots) * bands->width[0]; /* tails can be left out */
+    return (bands->end[0] + slots) * bands->width[0]; /* tail clusters can be left out */
 }
 
 Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
@@ -150,7 +151,8 @@ Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_
     double keys = s->chunk > 0 ? (double)(position % (size_t)s->chunk) + 1 : (double)position + 1;
     double products = s->layers * layer_products(s) + output_weights(&config->target);
     double rest = s->layers * (layer_ema(s) + attention(s, keys));
-    double states = s->layers * attention(s, keys); /* keys and values; the rest stays in caches */
+    /* keys and values are read from memory; the other states stay in the caches */
+    double states = s->layers * attention(s, keys);
     if (mega_config_has_cross(config)) {
         products += s->layers * (d * (2 * d + z) + d * d);
         rest += s->layers * (double)source * (z + d);

@@ -24,10 +24,10 @@ void tell_of_terminal(const char *path)
     report("reading from the terminal; Ctrl-D on a line of its own ends the input");
 }
 
-#define LEAST_ENDING 2 /* letters and digits of ".gz" ... ".jsonl" */
+#define LEAST_ENDING 2 /* endings have this many letters and digits: ".gz" to ".jsonl" */
 #define MOST_ENDING 5
 
-/* "notes.txt", but neither "Yes." nor "3.14". */
+/* Returns true for "notes.txt", but neither for "Yes." nor for "3.14". */
 static bool has_ending(const char *word)
 {
     const char *dot = strrchr(word, '.');
@@ -57,7 +57,7 @@ int is_text_argument(const char *argument, bool *is_text, MegaError *err)
     *is_text = false;
     if (strcmp(argument, "-") == 0)
         return 0;
-    if (lstat(argument, &info) == 0) { /* also a link that leads nowhere */
+    if (lstat(argument, &info) == 0) { /* lstat also finds a link that leads nowhere */
         if (stat(argument, &info) == 0 && S_ISDIR(info.st_mode))
             return mega_fail(err, MEGA_ERR_INPUT,
                              "%s is a folder; expected a text or a file with one (--text %s is the "
@@ -76,7 +76,7 @@ int is_text_argument(const char *argument, bool *is_text, MegaError *err)
 int open_text(int *fd, const char *text, MegaError *err)
 {
     if (*text == '\0')
-        text = "\n"; /* one empty line */
+        text = "\n"; /* an empty text is one empty line */
     size_t left = strlen(text);
     *fd = memfd_create("text", MFD_CLOEXEC);
     while (*fd >= 0 && left > 0) {
