@@ -52,7 +52,7 @@ extern "C" {
 
 #define MEGA_VERSION "0.1.0"
 
-/* ---- Errors --------------------------------------------------------------------------------- */
+/* The numbers are part of the interface: they never change, and new ones are added at the end. */
 
 /* The numbers are part of the interface: they never change, new ones are added at the end. */
 typedef enum MegaErrorCode {
@@ -94,11 +94,11 @@ typedef struct MegaModelOptions {
                             a trap, 256 MiB and 64 times its bytes. MEGA_ERR_LIMIT */
 } MegaModelOptions;
 
-/* mega_model_open with options, which may be NULL. */
+/* Does the same as mega_model_open with options, which may be NULL. */
 MEGA_API int mega_model_open_with(MegaModel **out, const char *path,
                                   const MegaModelOptions *options, MegaError *err);
-/* mega_model_open for a file that lies in memory; bytes must outlive the model and is not written
- * to. */
+/* Does the same for a file that lies in memory. `bytes` must outlive the model; they are only
+ * read. */
 MEGA_API int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size,
                                     MegaError *err);
 MEGA_API void mega_model_free(MegaModel *model);
@@ -121,9 +121,9 @@ MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair m
 MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
-/* A table that serves twice counts once. */
+/* Returns the number of parameters; a table that serves twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
-/* Bytes of weights, decoded or used in place. */
+/* Returns the bytes of all weights, decoded or used in place. */
 MEGA_API uint64_t mega_model_memory(const MegaModel *model);
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
@@ -139,9 +139,9 @@ typedef struct MegaSessionOptions {
                             What needs more is refused before it begins, MEGA_ERR_LIMIT */
 } MegaSessionOptions;
 
-/* options may be NULL. The results do not depend on the number of threads. */
-/* A child of fork() may use and free what its parent made, if no call was under way: it computes in
- * the calling thread alone. */
+/* Makes a session. options may be NULL. Results do not depend on the number of threads. */
+/* A child of fork() may use and free what its parent made, provided that no call was under way. It
+ * computes in the calling thread alone. */
 MEGA_API int mega_session_new(MegaSession **out, const MegaModel *model,
                               const MegaSessionOptions *options, MegaError *err);
 MEGA_API void mega_session_free(MegaSession *session);
@@ -154,47 +154,50 @@ typedef struct MegaInput {
     int channels, height, width; /* of an image; all 0: those that the model takes */
 } MegaInput;
 
-/* inputs: mega_model_input_count() of them. logits [class count], before softmax (spec section 8).
- */
+/* Computes logits [class count], before softmax (MODEL.md, "Heads"). inputs holds
+ * mega_model_input_count() of them. */
 MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count,
                                    float *logits, MegaError *err);
 
-/* p_i = exp(logits_i - max) / sum, in place allowed. */
+/* p_i = exp(logits_i - max) / sum; p may be logits. */
 MEGA_API void mega_softmax(const float *logits, int count, float *probabilities);
 
 /* ---- Decoding: translators and language models ---------------------------------------------- */
 
-/* A source sequence, encoded: the encoder's states and every decoder layer's keys and values of
- * them. Immutable; any number of decoders of the same model may read it at once. */
+/* An encoded source sequence: the encoder's states, and the keys and values that every decoder
+ * layer makes of them. It is immutable, and any number of decoders of the same model may read it at
+ * once. */
 typedef struct MegaEncoded MegaEncoded;
 
-/* input: the source's token ids with their final </s>. Free it after the decoders that read it. */
+/* Encodes the source's token ids, which end in </s>. Free *out after the decoders that read it. */
 MEGA_API int mega_session_encode(MegaSession *session, const MegaInput *input, MegaEncoded **out,
                                  MegaError *err);
 MEGA_API void mega_encoded_free(MegaEncoded *encoded);
 MEGA_API size_t mega_encoded_length(const MegaEncoded *encoded); /* S, with </s> */
-/* [S][d], after the final norm. */
+/* Returns the states [S][d] after the final norm. */
 MEGA_API const float *mega_encoded_states(const MegaEncoded *encoded);
 
 /*
  * The state of sequences that are being decoded: EMA states, and keys and values of the current
- * chunk. Sequences stand at the same position. With chunks the size does not depend on how much has
- * been read. It borrows the session (its threads and memory), which may serve other decoders in
- * between, but only one call at a time.
+ * chunk. All sequences stand at the same position. With chunks, the size does not depend on how
+ * much has been read. A decoder borrows the session's threads and memory. The session may serve
+ * other decoders in between, but only one call at a time.
  */
 typedef struct MegaDecoder MegaDecoder;
 
 typedef struct MegaDecoderOptions {
     int sequences; /* at most this many side by side; 0: one */
     int chunk;     /* 0: the model's; -1: none; else another size, for a rotary bias only */
-    bool truncate; /* EMA with the model's truncation, as the original's full passes have it; false:
-                      without, as its generator and evaluator (spec section 1) */
-    int best;      /* 0: all logits are right; else so many largest ones of each sequence are, and
-                      others may be -INFINITY: an adaptive softmax leaves out tails that hold none
-                      of the best. How many a draw needs: mega_sampling_best */
+    /* Whether the EMA truncates as the model's configuration says, which full passes of the
+     * original do. Its generator and evaluator do not (MODEL.md, "Moving average"). */
+    bool truncate;
+    /* 0 makes all logits exact. Otherwise only that many of the largest ones of each sequence are,
+     * and others may be -INFINITY: an adaptive softmax then skips tail clusters that hold none of
+     * them. mega_sampling_best tells how many a draw needs. */
+    int best;
 } MegaDecoderOptions;
 
-/* options may be NULL. */
+/* Makes a decoder. options may be NULL. */
 MEGA_API int mega_decoder_new(MegaDecoder **out, MegaSession *session,
                               const MegaDecoderOptions *options, MegaError *err);
 MEGA_API void mega_decoder_free(MegaDecoder *decoder);
@@ -203,49 +206,50 @@ MEGA_API void mega_decoder_free(MegaDecoder *decoder);
  * outlive the decoding; for a language model sources is NULL. */
 MEGA_API int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, int count,
                                 MegaError *err);
-/* Reads one token of each of the live sequences: tokens [live], logits [live][vocab]. The output of
- * a model with adaptive softmax is log-probabilities. */
+/* Reads one token of each live sequence: tokens [live], logits [live][vocab]. A model with adaptive
+ * softmax gives log-probabilities. */
 MEGA_API int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits,
                                MegaError *err);
-/* Reads many tokens of the only live sequence. Equal to as many steps, whatever the cut. logits
+/* Reads many tokens of the only live sequence, with the same results as that many steps. logits is
  * [count][vocab], or NULL if they are not wanted. */
 MEGA_API int mega_decoder_feed(MegaDecoder *decoder, const int32_t *tokens, size_t count,
                                float *logits, MegaError *err);
-/* The same, but only log-probabilities [count] of the tokens `targets`: of an adaptive softmax, no
- * more is computed than they need. */
+/* Does the same, but gives only the log-probabilities [count] of the tokens `targets`. An adaptive
+ * softmax computes no more than these need. */
 MEGA_API int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens,
                                 const int32_t *targets, size_t count, float *logprobs,
                                 MegaError *err);
-/* From now on there are `count` live sequences; number i goes on from what was number parents[i].
- * Costs next to nothing: states are moved when they are next written. */
+/* Replaces the live sequences by `count` new ones; number i continues the former number parents[i].
+ * It costs almost nothing, since states move only when they are next written. */
 MEGA_API int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count,
                                  MegaError *err);
 MEGA_API int mega_decoder_live(const MegaDecoder *decoder);
 MEGA_API int64_t mega_decoder_position(const MegaDecoder *decoder); /* tokens read so far */
-/* The cross attention of the last layer, from the last step or the last token fed: weights of live
- * sequence `sequence` over its source; NULL after want of memory. Valid until the next call. */
+/* Returns how live sequence `sequence` attends to its source in the last layer's cross attention,
+ * for the last step or the last token fed; NULL if memory ran out. It is valid until the next
+ * call. */
 MEGA_API const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence);
-/* Bytes of all states. */
+/* Returns the bytes of all states. */
 MEGA_API size_t mega_decoder_memory(const MegaDecoder *decoder);
 
-/* log p = x - log sum exp x, in place allowed; in double inside. */
+/* log p_i = x_i - log sum_j exp x_j, computed in double; log p may be x. */
 MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
 
 /* ---- Translating ---------------------------------------------------------------------------- */
 
-/* Beam search of the original (spec section 9). Start from mega_search_defaults, which gives the
- * values that stand first. */
+/* Options of the original's beam search (MODEL.md, "Sequences, inputs and search"). Start from
+ * mega_search_defaults, which sets the value that stands first in each comment. */
 typedef struct MegaSearchOptions {
     int beam;                  /* 5 */
     double length_penalty;     /* 1: score = sum / length ^ penalty */
-    double max_len_a;          /* 0: at most a * source length + b tokens ... */
+    double max_len_a;          /* 0: the limit is max_len_a * source length + max_len_b tokens */
     int max_len_b;             /* 200 */
-    int min_len;               /* 1: no </s> before that many tokens */
-    int no_repeat_ngram;       /* 0: off */
-    double unk_penalty;        /* 0: taken from the log-probability of <unk> */
+    int min_len;               /* 1: </s> is barred before that many tokens */
+    int no_repeat_ngram;       /* 0: off; otherwise no n-gram of this length appears twice */
+    double unk_penalty;        /* 0: subtracted from the log-probability of <unk> */
     double temperature;        /* 1: logits are divided by it */
-    bool unnormalized;         /* score = sum */
-    const int32_t *prefix;     /* tokens that every result begins with, at most its limit */
+    bool unnormalized;         /* the score is the sum, not divided by a power of the length */
+    const int32_t *prefix;     /* tokens that every result begins with, up to its limit */
     size_t prefix_length;
     bool alignments;           /* keep the cross attention */
 } MegaSearchOptions;
@@ -262,7 +266,7 @@ typedef struct MegaHypothesis {
     size_t text_size;
 } MegaHypothesis;
 
-/* What the search found for one source, best first: up to `beam` hypotheses. */
+/* The hypotheses that the search found for one source, at most `beam`, best first. */
 typedef struct MegaTranslation {
     MegaHypothesis *hypotheses; /* [count] */
     int count;
@@ -270,8 +274,8 @@ typedef struct MegaTranslation {
     int32_t *source; /* [source_length] token ids, from mega_pipeline_translate; else NULL */
 } MegaTranslation;
 
-/* Translates `count` sources together; each gets the result that it gets alone. out [count] is
- * filled, and freed with mega_translation_free; after an error it holds nothing. */
+/* Translates `count` sources together; each gets the result that it would get alone. Fills out
+ * [count], each of which mega_translation_free frees; after an error they hold nothing. */
 MEGA_API int mega_session_translate(MegaSession *session, const MegaInput *sources, int count,
                                     const MegaSearchOptions *options, MegaTranslation *out,
                                     MegaError *err);
@@ -279,32 +283,36 @@ MEGA_API void mega_translation_free(MegaTranslation *translation);
 
 /* ---- Sampling ------------------------------------------------------------------------------- */
 
-/* How the next token is drawn. Start from mega_sampling_defaults, which gives the values that stand
- * first. In this order: repetition penalty, temperature, top-k, top-p. */
+/* How the next token is drawn: repetition penalty, temperature, top-k and top-p apply in this
+ * order. Start from mega_sampling_defaults, which sets the value that stands first in each
+ * comment. */
 typedef struct MegaSamplingOptions {
-    bool greedy;               /* false: the most probable token, nothing is drawn */
+    bool greedy;               /* false; true takes the most probable token and draws nothing */
     double temperature;        /* 1: logits are divided by it */
-    int top_k;                 /* 0: off; only the k most probable tokens */
-    double top_p;              /* 1: off; only the most probable ones, of this mass together */
-    double repetition_penalty; /* 1: off; of tokens that were read or made, positive logits are
-                                  divided by it and negative ones multiplied */
+    int top_k;                 /* 0: off; otherwise only the k most probable tokens may be drawn */
+    /* 1: off; otherwise only the most probable tokens, which together have this probability */
+    double top_p;
+    /* 1: off; otherwise positive logits of tokens that were read or made are divided by it, and
+     * negative ones are multiplied by it */
+    double repetition_penalty;
     uint64_t seed;             /* 0 */
 } MegaSamplingOptions;
 
 MEGA_API MegaSamplingOptions mega_sampling_defaults(void);
-/* How many of the largest logits a draw may need, for MegaDecoderOptions; 0: all. */
+/* Returns how many of the largest logits a draw may need, for MegaDecoderOptions; 0 means all. */
 MEGA_API int mega_sampling_best(const MegaSamplingOptions *options);
 
-/* The same seed gives the same tokens on every machine whose logits are equal: xoshiro256**. */
+/* Draws with xoshiro256**: the same seed gives the same tokens on every machine whose logits are
+ * equal. */
 typedef struct MegaSampler MegaSampler;
 
 MEGA_API int mega_sampler_new(MegaSampler **out, const MegaModel *model,
                               const MegaSamplingOptions *options, MegaError *err);
 MEGA_API void mega_sampler_free(MegaSampler *sampler);
-/* Notes a token that was read, such as one of the prompt; drawn ones are noted by themselves. */
+/* Notes a token that was read, such as one of the prompt. The sampler notes drawn tokens itself. */
 MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
-/* Draws from logits [vocab], or log-probabilities; <pad> and what is no number are never drawn. -1:
- * the logits leave nothing to draw, as those of a damaged model. */
+/* Draws from logits, or log-probabilities, [vocab]. <pad> and tokens whose logit is NaN are never
+ * drawn. Returns -1 if the logits leave nothing to draw, as those of a damaged model may. */
 MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
 
 /* ---- Pipelines: raw input to answer ----------------------------------------------------------- */
@@ -612,7 +620,8 @@ typedef void (*MegaTap)(void *context, const char *stage, int input, const float
                         size_t columns);
 MEGA_API void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context);
 
-/* Bytes of the arena, all of the session's working memory that grows with the input. */
+/* Returns the bytes of the arena, which holds all working memory of the session that grows with the
+ * input. */
 MEGA_API size_t mega_session_memory(const MegaSession *session);
 
 #ifdef __cplusplus

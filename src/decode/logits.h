@@ -1,6 +1,6 @@
 /*
- * logits.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax (spec section
- * 8).
+ * logits.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax
+ * (MODEL.md, "Heads").
  *
  * Adaptive softmax: the head covers the first band and one slot for every other band i;
  *   log p(word of band i) = log p(slot i) + log-softmax inside the band.

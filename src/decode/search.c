@@ -1,8 +1,9 @@
 /*
- * search.c - beam search as the original does it (spec section 9), over many sources at once.
+ * search.c - the original's beam search (MODEL.md, "Sequences, inputs and search"), over many
+ * sources at once.
  *
  * All live hypotheses of all unfinished sources are sequences of one decoder, source by source. A
- * hypothesis is a chain of nodes back to its first token; nodes are written once.
+ * hypothesis is a chain of nodes back to its first token. A node is written once and never changes.
  */
 #include <limits.h>
 #include <math.h>
@@ -20,10 +21,10 @@
 typedef struct Node {
     int32_t token;
     float score;   /* its log-probability */
-    size_t before; /* the node in front of it, or NONE */
+    size_t before; /* the node before it, or NONE */
 } Node;
 
-/* A live hypothesis: its last node and the sum of its scores. */
+/* A live hypothesis, as its last node and the sum of its scores. */
 typedef struct Live {
     size_t node; /* NONE at the start */
     float sum;
@@ -31,7 +32,7 @@ typedef struct Live {
 
 typedef struct Candidate {
     float sum, score;
-    int row; /* of the source's live hypotheses */
+    int row; /* number among the source's live hypotheses */
     int32_t token;
 } Candidate;
 
@@ -40,7 +41,7 @@ typedef struct Search {
     MegaEncoded *encoded;
     size_t max_len;
     Node *nodes;
-    float *attention; /* [node_capacity][source length] with alignments */
+    float *attention; /* [node_capacity][source length], if alignments are asked for */
     size_t node_count, node_capacity;
     Live *live; /* [beam] */
     int live_count;
@@ -48,10 +49,10 @@ typedef struct Search {
     MegaTranslation *out;
 } Search;
 
-/* A live hypothesis of the batch: what may come next, the best 2 beam of it. */
+/* The best 2 beam continuations of one live hypothesis of the batch. */
 typedef struct Row {
     Search *search;
-    int number; /* of the source's live hypotheses */
+    int number; /* number among the source's live hypotheses */
     Candidate *heap; /* [2 beam] */
     size_t count;
 } Row;
@@ -70,7 +71,8 @@ typedef struct Batch {
     Row *rows;         /* [sequences] */
     Candidate *heaps;  /* [sequences][2 beam] */
     Candidate *merged; /* [beam][2 beam] */
-    int32_t *history;  /* [threads][history_size], longest hypothesis + 2 */
+    /* [threads][history_size], with room for the longest hypothesis and 2 more */
+    int32_t *history;
     size_t history_size;
     uint64_t counted; /* bytes in the session's ledger */
     MegaError *err;
@@ -84,7 +86,8 @@ MegaSearchOptions mega_search_defaults(void)
 
 /* ---- Scores --------------------------------------------------------------------------------- */
 
-/* The tokens of a hypothesis behind the initial </s>, in order; returns how many with it. */
+/* Writes the tokens of a hypothesis in order, behind the initial </s>. Returns their number with
+ * it. */
 static size_t write_history(const Batch *batch, const Search *search, size_t node,
                             int32_t *history)
 {
@@ -117,14 +120,16 @@ static void keep_only(float *scores, size_t vocab, int32_t token)
     scores[token] = score;
 }
 
-/* Logits of one row and what is known of them: a score is logit - norm. */
+/* Logits of one row with what is known about them; a token's score is logit - norm. */
 typedef struct Scores {
     float *logits;
     double norm;
-    float *block_top; /* of every MEGA_LINEAR_BLOCK logits at least the largest; NULL: not known */
+    /* an upper bound of every MEGA_LINEAR_BLOCK logits, or NULL if it is not known */
+    float *block_top;
 } Scores;
 
-/* The logarithm of the sum of exponentials, from what the output layer found on its way. */
+/* Returns the logarithm of the sum of exponentials from the blocks' sums, which the output layer
+ * found while it computed the logits. */
 static double norm_of_blocks(const MegaLogits *known, const float *top, const float *sum)
 {
     float max = -INFINITY;
@@ -136,7 +141,7 @@ static double norm_of_blocks(const MegaLogits *known, const float *top, const fl
     return (double)max + log(total);
 }
 
-/* Bars, penalties and lengths are worked into the logits. */
+/* Works bars, penalties and length limits into the logits. */
 static Scores score_row(const Batch *batch, const Search *search, const Live *live, size_t number,
                         int32_t *history)
 {
@@ -156,7 +161,7 @@ static Scores score_row(const Batch *batch, const Search *search, const Live *li
                                      known->block_sum + number * known->blocks);
     } else if (options->temperature != 1.0 || !target->adaptive_output) {
         scores.norm = known->kernels->log_sum_exp(logits, vocab);
-    } /* else they are log-probabilities, which tails that were left out do not change */
+    } /* otherwise they are log-probabilities, which tails that were left out do not change */
     logits[target->pad] = -INFINITY;
     logits[target->unk] -= (float)options->unk_penalty;
     if (scores.block_top && options->unk_penalty < 0) {
@@ -176,7 +181,7 @@ static Scores score_row(const Batch *batch, const Search *search, const Live *li
 
 /* ---- Candidates ----------------------------------------------------------------------------- */
 
-/* Whether a is worse than b; of equal ones the later is. */
+/* Returns whether a is worse than b. Of equal candidates, the later one is worse. */
 static bool worse(const Candidate *a, const Candidate *b)
 {
     if (a->sum != b->sum)
@@ -184,7 +189,7 @@ static bool worse(const Candidate *a, const Candidate *b)
     return a->row != b->row ? a->row > b->row : a->token > b->token;
 }
 
-/* heap[0] is the worst of the best. */
+/* Restores the heap, in which heap[0] is the worst of the best. */
 static void sift_down(Candidate *heap, size_t count, size_t at)
 {
     Candidate moving = heap[at];
@@ -211,7 +216,7 @@ static int best_first(const void *a, const void *b)
     return worse(a, b) ? 1 : -1;
 }
 
-/* Whether a sum belongs to the best of a row so far. */
+/* Returns whether a sum belongs to the best of a row so far. */
 static bool promises(const Batch *batch, const Row *row, float sum)
 {
     bool full = row->count == 2 * (size_t)batch->options->beam;
@@ -229,8 +234,8 @@ static void keep_candidate(const Batch *batch, Row *row, Candidate candidate)
     }
 }
 
-/* Scores a row and finds its best continuations. Rows are divided between threads: in a large batch
- * this is as much work as an output layer. */
+/* Scores a row and finds its best continuations. Threads divide the rows between them, since in a
+ * large batch this is as much work as an output layer. */
 static void find_row(void *context, size_t number, int worker)
 {
     const Batch *batch = context;
@@ -254,7 +259,8 @@ static void find_row(void *context, size_t number, int worker)
     }
 }
 
-/* The best 2 beam continuations of a source's `count` rows, best first; returns how many. */
+/* Merges the best 2 beam continuations of a source's `count` rows, best first. Returns how many
+ * there are. */
 static size_t merge_rows(const Batch *batch, const Row *rows, int count)
 {
     size_t total = 0, wanted = 2 * (size_t)batch->options->beam;
@@ -268,7 +274,7 @@ static size_t merge_rows(const Batch *batch, const Row *rows, int count)
 
 /* ---- Hypotheses ----------------------------------------------------------------------------- */
 
-/* Counts more memory of the search, if that much is allowed. */
+/* Counts more memory of the search, and fails if that much is not allowed. */
 static int count_memory(Batch *batch, uint64_t bytes)
 {
     int code = mega_ledger_change(batch->session->ledger, batch->counted, batch->counted + bytes,
@@ -302,7 +308,8 @@ static int grow_nodes(Batch *batch, Search *search, size_t more)
     return 0;
 }
 
-/* base: number of the source's first sequence in the decoder. Room was made by grow_nodes. */
+/* Adds a node, for which grow_nodes has made room. `base` is the number of the source's first
+ * sequence in the decoder. */
 static size_t add_node(const Batch *batch, Search *search, const Candidate *candidate, int base)
 {
     size_t number = search->node_count++, length = search->encoded->length;
@@ -344,7 +351,7 @@ static int finish_hypothesis(Batch *batch, Search *search, size_t node, float su
     return 0;
 }
 
-/* Turns candidates into finished and live hypotheses; parents and tokens of the latter go to the
+/* Turns candidates into finished and live hypotheses. Parents and tokens of the live ones go to the
  * end of the batch's lists. */
 static int advance(Batch *batch, Search *search, int base, int *next)
 {
@@ -383,7 +390,7 @@ static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *op
 {
     double wanted = options->max_len_a * (double)source_length + options->max_len_b;
     double limit = config->target.max_positions - 1;
-    /* what the decoder's tables allow counts the initial </s> */
+    /* the decoder's tables count the initial </s>, too */
     double tables = (double)mega_decoder_positions(config, config->decoder.chunk) - 1;
     limit = tables < limit ? tables : limit;
     return wanted < limit ? (size_t)wanted : (size_t)limit;
@@ -415,13 +422,14 @@ static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
     return 0;
 }
 
-/* How many of a row's largest logits the search may need, 0 being all: it takes the best 2 beam,
- * and passes over <pad>, <unk> and </s> where they are barred or fined. */
+/* Returns how many of a row's largest logits the search may need, with 0 for all. It takes the best
+ * 2 beam, and passes over <pad>, <unk> and </s> where they are barred or penalised. */
 static int best_needed(const MegaTargetConfig *target, const MegaSearchOptions *options)
 {
     bool any = options->no_repeat_ngram > 0 || options->prefix_length > 0;
     bool changed = options->temperature != 1.0 || options->unk_penalty < 0;
-    bool apart = target->eos >= target->output.end[0]; /* where length ends all, </s> is the best */
+    /* where the length limit ends a hypothesis, </s> is the best token */
+    bool apart = target->eos >= target->output.end[0];
     return any || changed || apart ? 0 : 2 * options->beam + 3;
 }
 
@@ -446,7 +454,8 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     }
     code = mega_encode_all(batch->session, sources, batch->count, encoded, batch->err);
     for (int i = 0; i < batch->count; i++)
-        batch->searches[i].encoded = encoded[i]; /* also after an error: to be freed */
+        /* stored also after an error, so that it is freed */
+        batch->searches[i].encoded = encoded[i];
     for (int i = 0; i < batch->count && !code; i++) {
         code = begin_search(batch, &batch->searches[i], &out[i]);
         if (batch->searches[i].max_len > longest)
@@ -474,7 +483,7 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     return code;
 }
 
-/* All live hypotheses in the order of the decoder's sequences; returns how many. */
+/* Lists all live hypotheses in the order of the decoder's sequences. Returns how many there are. */
 static size_t list_rows(Batch *batch)
 {
     size_t count = 0, wanted = 2 * (size_t)batch->options->beam;
@@ -517,7 +526,7 @@ static int by_score(const void *a, const void *b)
     const MegaHypothesis *left = a, *right = b;
     if (left->score != right->score)
         return left->score < right->score ? 1 : -1;
-    /* found earlier, that is shorter, first */
+    /* of equal scores, the one found earlier, which is shorter, comes first */
     return left->length < right->length ? -1 : left->length > right->length;
 }
 
@@ -582,7 +591,7 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
     if (!code)
         code = run_batch(&batch);
     for (int i = 0; i < count && !code; i++)
-        if (out[i].count == 0) /* everything was barred, or the logits are no numbers */
+        if (out[i].count == 0) /* every token was barred, or the logits are NaN */
             code = mega_fail(err, MEGA_ERR_INPUT,
                              "the search found no translation; %s",
                              batch.options->no_repeat_ngram > 0

@@ -116,7 +116,7 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
         return;
     session->kernels = kernels;
     session->ema_path = path;
-    session->workspace.length = 0; /* plan anew */
+    session->workspace.length = 0; /* this makes the next input plan anew */
 }
 
 /* ---- Planning ------------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ static bool planned(const MegaSession *session, const size_t *lengths, size_t co
     return same;
 }
 
-/* Room for `size` bytes in the arena, and in the ledger. */
+/* Makes room for `size` bytes in the arena and counts them in the ledger. */
 static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
 {
     char what[64];
@@ -149,12 +149,12 @@ static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
             return code;
     }
     int code = mega_arena_reserve(&session->arena, size, err);
-    if (code) /* the arena is gone */
+    if (code) /* the arena no longer exists */
         mega_ledger_change(session->ledger, size > before ? size : before, 0, NULL, NULL);
     return code;
 }
 
-/* Memory and plan for a batch, unless they are there from the one before. */
+/* Makes memory and a plan for a batch, unless those of the batch before fit. */
 static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
 {
     const MegaStack *stack = &session->model->encoder;
@@ -162,7 +162,7 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
     int code = 0;
     if (planned(session, batch->lengths, batch->count))
         return 0;
-    session->workspace.length = 0; /* no plan, should anything fail */
+    session->workspace.length = 0; /* leaves no plan, should anything fail below */
     if (stack->kind->plan)
         code = stack->kind->plan(stack->config, batch, &session->workspace.plan, err);
     if (code)
@@ -226,7 +226,7 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
     return 0;
 }
 
-/* One input to one pooled vector. */
+/* Takes one input to one pooled vector. */
 static int encode(MegaSession *session, const MegaInput *input, int number, MegaError *err)
 {
     const MegaModel *model = session->model;

@@ -1,10 +1,10 @@
 /*
  * config.h - every hyper-parameter of a model, as plain numbers.
  *
- * One table in config.c {metadata key, field, type, range} reads a MegaConfig from the metadata of
- * a .mega file and writes it there, so that the two cannot drift apart. mega_config_check states
- * what must hold between fields. Symbols follow the specification: d width, h hidden (value) width,
- * z shared query/key width, N EMA states per channel.
+ * One table in config.c {metadata key, field, type, range} both reads a MegaConfig from the
+ * metadata of a .mega file and writes it there, so that the two cannot drift apart.
+ * mega_config_check states what must hold between fields. Symbols follow MODEL.md: d width, h
+ * hidden (value) width, z shared query/key width, N EMA states per channel.
  */
 #ifndef MEGA_CONFIG_H
 #define MEGA_CONFIG_H
@@ -13,7 +13,7 @@
 #include "src/kernels/kernels.h"
 #include "src/mega.h"
 
-/* Caps that fixed-size arrays rely on; mega_config_check enforces them. */
+/* Fixed-size arrays rely on these caps; mega_config_check enforces them. */
 #define MEGA_MAX_LAYERS 256
 #define MEGA_MAX_HEAD_LAYERS 16
 #define MEGA_MAX_NDIM 1024
@@ -23,7 +23,7 @@
 #define MEGA_EARLIER_LAYOUT 1 /* earlier.h */
 #define MEGA_TENSOR_LAYOUT 2  /* every tensor is as tensors.c lists it */
 
-/* Limits of products. */
+/* Limits on products of hyper-parameters. */
 #define MEGA_MAX_IMAGE_VALUES (1 << 28)
 #define MEGA_MAX_FAN_IN (1 << 24)
 #define MEGA_MAX_LENGTH (1 << 24) /* samples, numbers or tokens that fill a model */
@@ -89,7 +89,7 @@ typedef struct MegaEmbedConfig {
     bool scale;       /* translation: times sqrt(d) */
 } MegaEmbedConfig;
 
-/* From the states of the encoder to logits (spec section 8):
+/* From the states of the encoder to logits (MODEL.md, "Heads"):
  * [Linear d->d + silu] -> pooling -> layers x (Linear + activation) -> Linear. */
 typedef struct MegaHeadConfig {
     bool projection;  /* the per-position Linear + silu of the image model */
@@ -101,15 +101,16 @@ typedef struct MegaHeadConfig {
     int classes;
 } MegaHeadConfig;
 
-/* A vocabulary cut by id: band i holds the ids end[i - 1] ... end[i] - 1 in tables width[i] wide. A
- * plain table is one band. The last end is the size of the vocabulary. */
+/* A vocabulary cut by id into clusters: cluster i holds the ids end[i - 1] ... end[i] - 1 in
+ * tables that are width[i] wide. A plain table is one cluster. The last end is the size of the
+ * vocabulary. */
 typedef struct MegaBands {
     int count;
     int end[MEGA_MAX_BANDS];
     int width[MEGA_MAX_BANDS];
 } MegaBands;
 
-/* What a decoder reads and predicts (spec sections 7 and 8). */
+/* What a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
 typedef struct MegaTargetConfig {
     int vocab;
     int pad, eos, unk; /* ids; eos also begins every sequence */
@@ -167,16 +168,17 @@ static inline bool mega_config_has_cross(const MegaConfig *config)
     return mega_task_traits(config->task)->has_cross;
 }
 
-/* What kind of input a model takes: its decoder's when it has no encoder. */
+/* Returns what kind of input a model takes; without an encoder it is the decoder's. */
 MegaInputKind mega_config_input_kind(const MegaConfig *config);
 
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
-/* Ranges and what must hold between fields; MEGA_ERR_MODEL with the offending key. */
+/* Checks ranges and what must hold between fields. Returns MEGA_ERR_MODEL and names the wrong
+ * key. */
 int mega_config_check(const MegaConfig *config, MegaError *err);
 
-/* Names as they stand in the metadata, which are those of the original's arguments where it has one
- * ("laplace", "layernorm", "simple", "silu"). -1 for an unknown name. */
+/* These names stand in the metadata. Where the original's arguments have a name, it is the same
+ * ("laplace", "layernorm", "simple", "silu"). An unknown name gives -1. */
 const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
 const char *mega_attention_name(MegaAttentionKind kind);
@@ -188,35 +190,35 @@ int mega_activation_by_name(const char *name); /* "swish", "gelu_fast" ... too *
 const char *mega_pooling_name(MegaPooling kind);
 const char *mega_embed_name(MegaEmbedKind kind);
 
-/* K of spec section 1: rows of the EMA parameters. */
+/* K of MODEL.md, "Moving average": the rows of the EMA parameters. */
 static inline int mega_ema_channels(const MegaStackConfig *stack)
 {
     return stack->bidirectional ? 2 * stack->width : stack->width;
 }
 
-/* Ids of a band. */
+/* Returns the number of ids in a cluster. */
 static inline int mega_band_size(const MegaBands *bands, int band)
 {
     return bands->end[band] - (band ? bands->end[band - 1] : 0);
 }
 
-/* Products of hyper-parameters. They are computed here only, in 64 bits, and mega_config_check
- * keeps them below the limits that stand behind. */
+/* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check
+ * keeps each below the limit that its comment names. */
 
-/* Values of an image, [channels][height][width]: MEGA_MAX_IMAGE_VALUES. */
+/* Number of values of an image [channels][height][width], at most MEGA_MAX_IMAGE_VALUES. */
 static inline uint64_t mega_image_values(const MegaEmbedConfig *embed)
 {
     return (uint64_t)embed->channels * (uint64_t)embed->height * (uint64_t)embed->width;
 }
 
-/* Patches of an image, which are its positions: no more than it has values. */
+/* Number of patches of an image, which are its positions. It never exceeds the number of values. */
 static inline uint64_t mega_image_patches(const MegaEmbedConfig *embed)
 {
     return (uint64_t)(embed->height / embed->patch) * (uint64_t)(embed->width / embed->patch);
 }
 
-/* Values that a linear embedding makes one position of, a frame or a patch, else 0:
- * MEGA_MAX_FAN_IN. */
+/* Number of values that a linear embedding combines into one position, which are a frame's or a
+ * patch's, at most MEGA_MAX_FAN_IN. Other embeddings give 0. */
 static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
 {
     if (embed->kind == MEGA_EMBED_FRAMES)
@@ -226,12 +228,12 @@ static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
     return 0;
 }
 
-/* The length of an input (MegaInput.length) that fills what a classifier was made for: an image,
- * or as many samples, numbers or tokens as its encoder has positions. At most
+/* Returns the length of an input (MegaInput.length) that fills what a classifier was made for: an
+ * image, or as many samples, numbers or tokens as its encoder has positions. It is at most
  * MEGA_MAX_LENGTH, however many positions a model states. */
 uint64_t mega_config_input_length(const MegaConfig *config);
 
-/* M of spec section 3: the simple bias has 2 M - 1 entries. */
+/* M of MODEL.md, "Attention": the simple bias has 2 M - 1 entries. */
 static inline int mega_bias_positions(const MegaStackConfig *stack)
 {
     return stack->chunk > 0 ? stack->chunk : stack->max_positions;

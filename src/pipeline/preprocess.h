@@ -12,7 +12,8 @@
 #include "formats/mega/meta.h"
 #include "src/mega.h"
 
-/* audio.sample_rate, audio.mean, audio.std, audio.length; spec section 9 */
+/* audio.sample_rate, audio.mean, audio.std and audio.length of the metadata
+ * (MODEL.md, "Sequences, inputs and search") */
 typedef struct MegaAudioFeatures {
     int sample_rate;  /* Hz */
     double mean, std; /* of samples in [-1, 1) */

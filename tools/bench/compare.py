@@ -24,9 +24,8 @@ What is compared:
   PyTorch's tuning guide recommends), if it is installed; JEMALLOC names another one. mega-run gets
   none.
 - "PyTorch eager" of an encoder is tools/train as it stands, which computes the weights of the
-  moving averages by lag in every pass. "Averages kept" has them as constants and the shortest
-  Fourier transform: the same model, well done for inference; "compiled" is that with torch.compile
-  and frozen weights. For decoding, which tools/train lacks, there is decoding.py, with everything
+  moving averages by lag in every pass. "EMA kernels cached" has them as constants and uses the
+  shortest Fourier transform that serves; "compiled" is that with torch.compile and frozen weights. For decoding, which tools/train lacks, there is decoding.py, with everything
   kept. It always is float32.
 - ONNX Runtime runs the fastest of three exportable forms of the moving average.
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
@@ -36,7 +35,7 @@ What is compared:
   makes tokens as its greedy generation does, without the tails that cannot hold the best word. Of
   random weights none can; of trained ones some do. To compute all would take a tenth longer.
 - The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
-  the best measurement counts. "x limit" is time over that.
+  the best measurement counts. "x limit" is time over that, "% of peak" its reciprocal.
 """
 
 import argparse
@@ -395,8 +394,8 @@ def encoders(compare):
             for peer in sides['ONNX Runtime'].peers:
                 compare.note(f'{title}, {peer.name}: {peer.error}')
         rows.append(row + [target])
-    heads = ['float32, one at a time', 'limit', 'mega-run', 'x limit', 'of the limit',
-             'peak memory', 'PyTorch eager', 'ratio', 'averages kept', 'ratio']
+    heads = ['float32, one at a time', 'limit', 'mega-run', 'x limit', '% of peak',
+             'peak memory', 'PyTorch eager', 'ratio', 'EMA kernels cached', 'ratio']
     heads += ['compiled', 'ratio'] if compare.compile else []
     table('Encoders', heads + ['ONNX Runtime', 'ratio', 'asked for'], rows)
     compare.print_kernels('Encoders', races)
@@ -464,7 +463,7 @@ def translation(compare):
             rows.append(row + [ASKED.get(dtype, '')])
             if not theirs.best:
                 compare.note(f'{title}, CTranslate2: {theirs.peers[0].error}')
-    heads = ['mega_wmt_en_de, batch 1', 'limit', 'mega-run', 'x limit', 'of the limit', 'tokens/s',
+    heads = ['mega_wmt_en_de, batch 1', 'limit', 'mega-run', 'x limit', '% of peak', 'tokens/s',
              'PyTorch eager f32', 'ratio'] + (['compiled f32', 'ratio'] if compare.compile else [])
     table(f'Translation: {tokens} tokens from {source}; peers in tokens/s',
           heads + ['CTranslate2, same type (int8 for int4)', 'ratio', 'asked for'], rows)
@@ -535,7 +534,7 @@ def batch(compare):
                 row += ['n/a'] * 3
             rows.append(row + ['40 % of the limit, faster' if dtype == 'f32' else 'faster'])
     table(f'Translation of {lines:,} lines: {tokens} tokens from {source}',
-          ['mega_wmt_en_de', 'batch', 'mega-run, tokens/s', 'of the limit', 'batch',
+          ['mega_wmt_en_de', 'batch', 'mega-run, tokens/s', '% of peak', 'batch',
            'CTranslate2, tokens/s', 'ratio', 'asked for'], rows)
 
 
@@ -576,7 +575,7 @@ def language(compare):
                                  tokens, '60 % of the limit'))
         rows.append(language_row(compare, f'behind {far:,} tokens, {dtype}', late['ours'], late,
                                  tokens, 'speed and memory as above'))
-    heads = ['limit of a token', 'mega-run', 'of the limit', 'tokens/s', 'peak memory',
+    heads = ['limit of a token', 'mega-run', '% of peak', 'tokens/s', 'peak memory',
              'PyTorch eager f32', 'ratio']
     heads += ['compiled f32', 'ratio'] if compare.compile else []
     heads += ['asked for']

@@ -159,7 +159,7 @@ def language_model(d=512, h=1024, ffn=1024, z=128, n=16, layers=12, chunk=2048, 
 
 
 class _AdaptiveEmbedding(nn.Module):
-    """Spec section 7: bands of words, each with a table as wide as it needs."""
+    """Clusters of words, each with a table as wide as it needs (MODEL.md, "Embeddings")."""
 
     def __init__(self, ends, dim, factor):
         super().__init__()
@@ -181,7 +181,7 @@ class _AdaptiveEmbedding(nn.Module):
 
 
 class _AdaptiveSoftmax(nn.Module):
-    """Spec section 8: log-probabilities, with the tables and projections of the embedding."""
+    """Log-probabilities by the tables and projections of the embedding (MODEL.md, "Heads")."""
 
     def __init__(self, embedding):
         super().__init__()

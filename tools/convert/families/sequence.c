@@ -1,5 +1,6 @@
 /*
- * sequence.c - the fairseq translators and language models (spec sections 4 and 7 to 9).
+ * sequence.c - the fairseq translators and language models (MODEL.md, "Cross attention"
+ * and "Embeddings" to "Sequences, inputs and search").
  *
  * Both have a decoder: its embedding, its stack, and an output that is a matrix or an adaptive
  * softmax. Embedding and output may share tensors; a checkpoint may then hold them under one name
