@@ -194,7 +194,7 @@ typedef struct MegaDecoderOptions {
     /* 0 makes all logits exact. Otherwise only that many of the largest ones of each sequence are,
      * and others may be -INFINITY: an adaptive softmax then skips tail clusters that hold none of
      * them. mega_sampling_best tells how many a draw needs. */
-    int best;
+    int exact_top;
 } MegaDecoderOptions;
 
 /* Makes a decoder. options may be NULL. */

@@ -56,7 +56,7 @@ int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)
     if (size <= SIZE_MAX - alignment)
         arena->base = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (!arena->base)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the %.1f MB that this input needs",
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a block of %.1f MB",
                          (double)size / 1e6);
     if (large)
         /* only a hint: a system without large pages ignores it */

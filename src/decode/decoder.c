@@ -24,12 +24,12 @@
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-static uint64_t widest_band(const MegaDecoder *decoder)
+static uint64_t widest_cluster(const MegaDecoder *decoder)
 {
-    const MegaBands *bands = &decoder->session->model->config.target.input;
+    const MegaClusters *clusters = &decoder->session->model->config.target.input;
     int widest = 0;
-    for (int i = 0; i < bands->count; i++)
-        widest = bands->width[i] > widest ? bands->width[i] : widest;
+    for (int i = 0; i < clusters->count; i++)
+        widest = clusters->width[i] > widest ? clusters->width[i] : widest;
     return (uint64_t)widest;
 }
 
@@ -46,7 +46,7 @@ static void pass_layout(MegaDecoder *decoder, const MegaDecoderSizes *sizes, Meg
     uint64_t rows = sizes->rows;
     memory->x = mega_arena_floats(arena, rows * (uint64_t)decoder->config.width);
     memory->cross = mega_arena_floats(arena, rows * sizes->source);
-    memory->entry = mega_arena_floats(arena, widest_band(decoder));
+    memory->entry = mega_arena_floats(arena, widest_cluster(decoder));
     memory->layers = stack->kind->step_layout(stack, sizes, arena);
     mega_logits_layout(&decoder->logits, sizes->rows, arena);
 }
@@ -244,8 +244,8 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     if (options->sequences < 0 || options->sequences > MAX_SEQUENCES)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; 1 to %d are possible",
                          options->sequences, MAX_SEQUENCES);
-    if (options->best < 0)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the best %d logits", options->best);
+    if (options->exact_top < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the best %d logits", options->exact_top);
     MegaDecoder *decoder = calloc(1, sizeof *decoder);
     if (!decoder)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");
@@ -263,8 +263,8 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
                                    .width = (size_t)decoder->config.width,
                                    .kernels = session->kernels,
                                    .pool = session->pool};
-    if (options->best < model->config.target.vocab)
-        decoder->logits.best = (size_t)options->best;
+    if (options->exact_top < model->config.target.vocab)
+        decoder->logits.exact_top = (size_t)options->exact_top;
     int code = choose_chunk(&decoder->config, options->chunk, err);
     if (!code && decoder->sizes.truncate && sequences > 1)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,
@@ -398,12 +398,12 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     const MegaModel *model = decoder->session->model;
     const MegaTargetConfig *target = &model->config.target;
     size_t d = (size_t)decoder->config.width;
-    int band = 0;
-    while (token >= target->input.end[band])
-        band++;
-    const MegaBandWeights *weights = &model->weights.target[band];
-    size_t row = (size_t)token - (size_t)(band ? target->input.end[band - 1] : 0);
-    size_t width = (size_t)target->input.width[band];
+    int cluster = 0;
+    while (token >= target->input.end[cluster])
+        cluster++;
+    const MegaClusterWeights *weights = &model->weights.target[cluster];
+    size_t row = (size_t)token - (size_t)(cluster ? target->input.end[cluster - 1] : 0);
+    size_t width = (size_t)target->input.width[cluster];
     if (weights->projection.panels) {
         float *entry = decoder->memory.entry;
         mega_packed_row(&weights->table, row, entry);
@@ -566,8 +566,8 @@ static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, Me
     mega_logits_run(output, decoder->memory.x, rows, logits);
     if (output->block_sum) /* a sum of numbers that are not finite is none */
         return check_finite(decoder, output->block_sum, rows * output->blocks, false, err);
-    return check_finite(decoder, logits, rows * (size_t)output->config->vocab, output->best > 0,
-                        err);
+    return check_finite(decoder, logits, rows * (size_t)output->config->vocab,
+                        output->exact_top > 0, err);
 }
 
 int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits, MegaError *err)
@@ -617,7 +617,8 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
                               logprobs + done);
             code = check_finite(decoder, logprobs + done, rows, false, err);
         }
-        if (!code && rows_are == MEGA_ROWS_ARE_POSITIONS) /* the last row's weights are what mega_decoder_attention shows */
+        /* the last row's weights are what mega_decoder_attention shows */
+        if (!code && rows_are == MEGA_ROWS_ARE_POSITIONS)
             memmove(decoder->memory.cross,
                     decoder->memory.cross + (rows - 1) * decoder->sizes.source,
                     decoder->sizes.source * sizeof(float));

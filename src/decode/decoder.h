@@ -20,7 +20,7 @@
 typedef struct MegaPassMemory {
     float *x;     /* [rows][d] */
     float *cross; /* [rows][longest source]: the last layer's weights of its cross attention */
-    float *entry; /* [widest band]: of the embedding, before its projection */
+    float *entry; /* [widest cluster]: of the embedding, before its projection */
     void *layers; /* what the kind of layer needs */
 } MegaPassMemory;
 

@@ -9,30 +9,32 @@
 #include "src/base/checked.h"
 #include "src/kernels/linear.h"
 
-static size_t slot_count(const MegaLogits *logits)
+static size_t tail_count(const MegaLogits *logits)
 {
     return logits->config->adaptive_output ? (size_t)logits->config->output.count - 1 : 0;
 }
 
-/* Words of the first band and slots: what the head's softmax runs over. */
+/* What the head's softmax runs over: the words of the first cluster, and one logit for each other
+ * cluster. */
 static size_t head_size(const MegaLogits *logits)
 {
-    return (size_t)logits->config->output.end[0] + slot_count(logits);
+    return (size_t)logits->config->output.end[0] + tail_count(logits);
 }
 
 void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena)
 {
-    const MegaBands *bands = &logits->config->output;
+    const MegaClusters *clusters = &logits->config->output;
     int widest = 0, largest = 0;
-    for (int i = 0; i < bands->count; i++) {
-        widest = bands->width[i] > widest ? bands->width[i] : widest;
-        largest = mega_band_size(bands, i) > largest ? mega_band_size(bands, i) : largest;
+    for (int i = 0; i < clusters->count; i++) {
+        widest = clusters->width[i] > widest ? clusters->width[i] : widest;
+        largest =
+            mega_cluster_size(clusters, i) > largest ? mega_cluster_size(clusters, i) : largest;
     }
     bool adaptive = logits->config->adaptive_output;
     logits->gathered = mega_arena_floats(arena, adaptive ? rows * logits->width : 0);
     logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
     logits->head = mega_arena_floats(arena, adaptive ? (uint64_t)rows * head_size(logits) : 0);
-    logits->best_known = mega_arena_floats(arena, adaptive ? (uint64_t)rows * logits->best : 0);
+    logits->top_known = mega_arena_floats(arena, adaptive ? (uint64_t)rows * logits->exact_top : 0);
     logits->chosen = mega_arena_take(arena, adaptive ? rows * sizeof *logits->chosen : 0);
     logits->words = mega_arena_floats(arena, (uint64_t)MEGA_SCORE_ROWS * (uint64_t)largest);
     logits->block_top = logits->block_sum = NULL;
@@ -50,11 +52,11 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
     mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
 }
 
-/* What the table of a band is multiplied with: x, or x projected to the band's width. */
-static const float *project(const MegaLogits *logits, int band, const float *x, size_t rows)
+/* What the table of a cluster is multiplied with: x, or x projected to the cluster's width. */
+static const float *project(const MegaLogits *logits, int cluster, const float *x, size_t rows)
 {
-    const MegaBandWeights *weights = &logits->weights->bands[band];
-    size_t width = (size_t)logits->config->output.width[band];
+    const MegaClusterWeights *weights = &logits->weights->clusters[cluster];
+    size_t width = (size_t)logits->config->output.width[cluster];
     if (weights->projection.panels) {
         linear(logits, x, rows, &weights->projection, logits->projected, width);
         return logits->projected;
@@ -62,15 +64,16 @@ static const float *project(const MegaLogits *logits, int band, const float *x, 
     return x;
 }
 
-/* Logits of a band's words. The first band of an adaptive softmax has slots behind its words. */
-static void band_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out,
-                        size_t ldo)
+/* Logits of a cluster's words. In an adaptive softmax, those of the other clusters stand behind the
+ * words of the first. */
+static void word_logits(const MegaLogits *logits, int cluster, const float *x, size_t rows,
+                        float *out, size_t ldo)
 {
     const MegaTargetConfig *config = logits->config;
-    linear(logits, project(logits, band, x, rows), rows, &logits->weights->bands[band].table, out,
-           ldo);
-    if (band == 0 && config->split_head && slot_count(logits) > 0)
-        linear(logits, x, rows, &logits->weights->slots, out + config->output.end[0], ldo);
+    linear(logits, project(logits, cluster, x, rows), rows,
+           &logits->weights->clusters[cluster].table, out, ldo);
+    if (cluster == 0 && config->split_head && tail_count(logits) > 0)
+        linear(logits, x, rows, &logits->weights->cluster_logits, out + config->output.end[0], ldo);
 }
 
 static void subtract(float *x, size_t n, double amount)
@@ -81,10 +84,10 @@ static void subtract(float *x, size_t n, double amount)
 
 /* ---- All words, or the best of them ---------------------------------------------------------- */
 
-/* Rows in work, a band after the other; out [rows][vocab]. */
+/* Rows in work, a cluster after the other; out [rows][vocab]. */
 typedef struct Rows {
     const MegaLogits *logits;
-    int band;
+    int cluster;
     float *out;
 } Rows;
 
@@ -108,23 +111,24 @@ static void keep_largest(float *heap, size_t n, const float *x, size_t count)
 
 static void note_known(const MegaLogits *logits, size_t row, const float *x, size_t count)
 {
-    if (logits->best > 0)
-        keep_largest(logits->best_known + row * logits->best, logits->best, x, count);
+    if (logits->exact_top > 0)
+        keep_largest(logits->top_known + row * logits->exact_top, logits->exact_top, x, count);
 }
 
 /* log p of all words of a tail together */
-static float slot_score(const MegaLogits *logits, int band, size_t row)
+static float cluster_score(const MegaLogits *logits, int cluster, size_t row)
 {
     size_t first = (size_t)logits->config->output.end[0];
-    return logits->head[row * head_size(logits) + first + (size_t)band - 1];
+    return logits->head[row * head_size(logits) + first + (size_t)cluster - 1];
 }
 
-/* Whether a word of the band may be among the best of the row; always where a number is NaN. */
-static bool needs_band(const MegaLogits *logits, int band, size_t row)
+/* Whether a word of the cluster may be among the largest of the row; always where a number is NaN.
+ */
+static bool needs_cluster(const MegaLogits *logits, int cluster, size_t row)
 {
-    float slot = slot_score(logits, band, row);
-    float most = slot + 1e-4f * (1 + fabsf(slot)); /* the words' sum is 1 but for rounding */
-    return logits->best == 0 || !(most < logits->best_known[row * logits->best]);
+    float score = cluster_score(logits, cluster, row);
+    float most = score + 1e-4f * (1 + fabsf(score)); /* the words' sum is 1 but for rounding */
+    return logits->exact_top == 0 || !(most < logits->top_known[row * logits->exact_top]);
 }
 
 static void finish_head(void *context, size_t row, int worker)
@@ -136,8 +140,8 @@ static void finish_head(void *context, size_t row, int worker)
     (void)worker;
     subtract(scores, head, logits->kernels->log_sum_exp(scores, head));
     memcpy(rows->out + row * (size_t)logits->config->vocab, scores, first * sizeof *scores);
-    for (size_t i = 0; i < logits->best; i++)
-        logits->best_known[row * logits->best + i] = -INFINITY;
+    for (size_t i = 0; i < logits->exact_top; i++)
+        logits->top_known[row * logits->exact_top + i] = -INFINITY;
     note_known(logits, row, scores, first);
 }
 
@@ -145,13 +149,14 @@ static void finish_tail(void *context, size_t row, int worker)
 {
     const Rows *rows = context;
     const MegaLogits *logits = rows->logits;
-    const MegaBands *bands = &logits->config->output;
-    size_t words = (size_t)mega_band_size(bands, rows->band);
-    float *out = rows->out + row * (size_t)logits->config->vocab + bands->end[rows->band - 1];
+    const MegaClusters *clusters = &logits->config->output;
+    size_t words = (size_t)mega_cluster_size(clusters, rows->cluster);
+    float *out = rows->out + row * (size_t)logits->config->vocab + clusters->end[rows->cluster - 1];
     (void)worker;
-    if (needs_band(logits, rows->band, row)) {
-        subtract(out, words, logits->kernels->log_sum_exp(out, words) -
-                                 slot_score(logits, rows->band, row));
+    if (needs_cluster(logits, rows->cluster, row)) {
+        subtract(out, words,
+                 logits->kernels->log_sum_exp(out, words) -
+                     cluster_score(logits, rows->cluster, row));
         note_known(logits, row, out, words);
     } else {
         for (size_t i = 0; i < words; i++)
@@ -160,20 +165,21 @@ static void finish_tail(void *context, size_t row, int worker)
 }
 
 /* Logits of a tail's words, for the rows that need it. */
-static void tail_logits(const MegaLogits *logits, int band, const float *x, size_t rows, float *out)
+static void tail_logits(const MegaLogits *logits, int cluster, const float *x, size_t rows,
+                        float *out)
 {
-    const MegaBands *bands = &logits->config->output;
+    const MegaClusters *clusters = &logits->config->output;
     size_t d = logits->width, vocab = (size_t)logits->config->vocab, count = 0;
-    size_t words = (size_t)mega_band_size(bands, band);
-    out += bands->end[band - 1];
+    size_t words = (size_t)mega_cluster_size(clusters, cluster);
+    out += clusters->end[cluster - 1];
     for (size_t row = 0; row < rows; row++)
-        if (needs_band(logits, band, row))
+        if (needs_cluster(logits, cluster, row))
             logits->chosen[count++] = (int32_t)row;
     if (count < rows)
         for (size_t i = 0; i < count; i++)
             memcpy(logits->gathered + i * d, x + (size_t)logits->chosen[i] * d, d * sizeof *x);
     if (count > 0)
-        band_logits(logits, band, count < rows ? logits->gathered : x, count, out, vocab);
+        word_logits(logits, cluster, count < rows ? logits->gathered : x, count, out, vocab);
     for (size_t i = count; i-- > 0;) /* to its row, which is not before its place here */
         if ((size_t)logits->chosen[i] != i)
             memcpy(out + (size_t)logits->chosen[i] * vocab, out + i * vocab, words * sizeof *out);
@@ -183,51 +189,55 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
 {
     Rows work = {.logits = logits, .out = out};
     if (!logits->config->adaptive_output) {
-        const MegaPacked *table = &logits->weights->bands[0].table;
-        MegaLinear l = {.x = project(logits, 0, x, rows), .ldx = table->in, .weight = table,
-                        .y = out, .ldy = (size_t)logits->config->vocab,
-                        .block_top = logits->block_top, .block_sum = logits->block_sum,
+        const MegaPacked *table = &logits->weights->clusters[0].table;
+        MegaLinear l = {.x = project(logits, 0, x, rows),
+                        .ldx = table->in,
+                        .weight = table,
+                        .y = out,
+                        .ldy = (size_t)logits->config->vocab,
+                        .block_top = logits->block_top,
+                        .block_sum = logits->block_sum,
                         .blocks = logits->blocks};
         mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
         return;
     }
-    band_logits(logits, 0, x, rows, logits->head, head_size(logits));
+    word_logits(logits, 0, x, rows, logits->head, head_size(logits));
     mega_pool_run(logits->pool, rows, finish_head, &work);
-    for (work.band = 1; work.band < logits->config->output.count; work.band++) {
-        tail_logits(logits, work.band, x, rows, out);
+    for (work.cluster = 1; work.cluster < logits->config->output.count; work.cluster++) {
+        tail_logits(logits, work.cluster, x, rows, out);
         mega_pool_run(logits->pool, rows, finish_tail, &work);
     }
 }
 
 /* ---- Scores of given words ------------------------------------------------------------------ */
 
-/* Log-probabilities within a band of chosen rows: x [rows][d] in order, targets counted from the
- * band's first word; `size` of them are summed over. */
-static void score_band(const MegaLogits *logits, int band, const float *x, size_t rows,
-                       size_t size, const int32_t *targets, float *logprobs)
+/* Log-probabilities within a cluster of chosen rows: x [rows][d] in order, targets counted from the
+ * cluster's first word; `size` of them are summed over. */
+static void score_cluster(const MegaLogits *logits, int cluster, const float *x, size_t rows,
+                          size_t size, const int32_t *targets, float *logprobs)
 {
     for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS) {
         size_t count = mega_min_size(MEGA_SCORE_ROWS, rows - begin);
-        band_logits(logits, band, x + begin * logits->width, count, logits->words, size);
+        word_logits(logits, cluster, x + begin * logits->width, count, logits->words, size);
         for (size_t row = 0; row < count; row++) {
             const float *scores = logits->words + row * size;
-            logprobs[begin + row] = (float)(scores[targets[begin + row]] -
-                                            logits->kernels->log_sum_exp(scores, size));
+            logprobs[begin + row] =
+                (float)(scores[targets[begin + row]] - logits->kernels->log_sum_exp(scores, size));
         }
     }
 }
 
-/* Rows whose target lies in the band, in order. */
-static size_t gather_band(const MegaLogits *logits, int band, const float *x, size_t rows,
-                          const int32_t *targets, int32_t *inside, int32_t *from)
+/* Rows whose target lies in the cluster, in order. */
+static size_t gather_cluster(const MegaLogits *logits, int cluster, const float *x, size_t rows,
+                             const int32_t *targets, int32_t *inside, int32_t *from)
 {
-    const MegaBands *bands = &logits->config->output;
+    const MegaClusters *clusters = &logits->config->output;
     size_t count = 0, d = logits->width;
     for (size_t row = 0; row < rows; row++) {
-        if (targets[row] < bands->end[band - 1] || targets[row] >= bands->end[band])
+        if (targets[row] < clusters->end[cluster - 1] || targets[row] >= clusters->end[cluster])
             continue;
         memcpy(logits->gathered + count * d, x + row * d, d * sizeof *x);
-        inside[count] = targets[row] - bands->end[band - 1];
+        inside[count] = targets[row] - clusters->end[cluster - 1];
         from[count++] = (int32_t)row;
     }
     return count;
@@ -236,24 +246,23 @@ static size_t gather_band(const MegaLogits *logits, int band, const float *x, si
 static void score_block(const MegaLogits *logits, const float *x, size_t rows,
                         const int32_t *targets, float *logprobs)
 {
-    const MegaBands *bands = &logits->config->output;
-    size_t head = head_size(logits), first = (size_t)bands->end[0];
+    const MegaClusters *clusters = &logits->config->output;
+    size_t head = head_size(logits), first = (size_t)clusters->end[0];
     int32_t inside[MEGA_SCORE_ROWS], from[MEGA_SCORE_ROWS];
     float tail[MEGA_SCORE_ROWS];
-    band_logits(logits, 0, x, rows, logits->head, head);
+    word_logits(logits, 0, x, rows, logits->head, head);
     for (size_t row = 0; row < rows; row++) {
         float *scores = logits->head + row * head;
         size_t entry = (size_t)targets[row];
-        for (int band = 1; band < bands->count; band++)
-            if (targets[row] >= bands->end[band - 1])
-                entry = first + (size_t)band - 1;
-        logprobs[row] =
-            (float)(scores[entry] - logits->kernels->log_sum_exp(scores, head));
+        for (int cluster = 1; cluster < clusters->count; cluster++)
+            if (targets[row] >= clusters->end[cluster - 1])
+                entry = first + (size_t)cluster - 1;
+        logprobs[row] = (float)(scores[entry] - logits->kernels->log_sum_exp(scores, head));
     }
-    for (int band = 1; band < bands->count; band++) {
-        size_t count = gather_band(logits, band, x, rows, targets, inside, from);
-        score_band(logits, band, logits->gathered, count, (size_t)mega_band_size(bands, band),
-                   inside, tail);
+    for (int cluster = 1; cluster < clusters->count; cluster++) {
+        size_t count = gather_cluster(logits, cluster, x, rows, targets, inside, from);
+        score_cluster(logits, cluster, logits->gathered, count,
+                      (size_t)mega_cluster_size(clusters, cluster), inside, tail);
         for (size_t i = 0; i < count; i++)
             logprobs[from[i]] += tail[i];
     }
@@ -263,7 +272,7 @@ void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
                        const int32_t *targets, float *logprobs)
 {
     if (!logits->config->adaptive_output) {
-        score_band(logits, 0, x, rows, (size_t)logits->config->vocab, targets, logprobs);
+        score_cluster(logits, 0, x, rows, (size_t)logits->config->vocab, targets, logprobs);
         return;
     }
     for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS)

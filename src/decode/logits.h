@@ -1,9 +1,9 @@
 /*
- * logits.h - from a decoder's states to the vocabulary: a matrix, or adaptive softmax
- * (MODEL.md, "Heads").
+ * logits.h - from a decoder's states to the vocabulary (MODEL.md, "Heads"): a matrix, or an
+ * adaptive softmax. The head of that covers the words of the first cluster, and one logit for every
+ * other cluster i:
  *
- * Adaptive softmax: the head covers the first band and one slot for every other band i;
- *   log p(word of band i) = log p(slot i) + log-softmax inside the band.
+ *   log p(word of cluster i) = log p(cluster i) + log-softmax inside the cluster
  */
 #ifndef MEGA_LOGITS_H
 #define MEGA_LOGITS_H
@@ -20,14 +20,14 @@ typedef struct MegaLogits {
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;
-    size_t best; /* of every row so many of the largest are wanted; 0: all */
+    size_t exact_top; /* how many of the largest of a row must be right; 0: all */
     /* scratch, from mega_logits_layout */
     float *gathered;   /* [rows][d] */
-    float *projected;  /* [rows][widest band] */
-    float *head;       /* [rows][first band + slots] */
-    float *best_known; /* [rows][best] */
+    float *projected;  /* [rows][widest cluster] */
+    float *head;       /* [rows][words of the first cluster, and other clusters] */
+    float *top_known;  /* [rows][exact_top] */
     int32_t *chosen;   /* [rows] */
-    float *words;      /* [MEGA_SCORE_ROWS][largest band] */
+    float *words;      /* [MEGA_SCORE_ROWS][largest cluster] */
     /* of the last mega_logits_run: as in MegaLinear; NULL with adaptive softmax */
     float *block_top, *block_sum; /* [rows][blocks] */
     size_t blocks;
@@ -35,9 +35,9 @@ typedef struct MegaLogits {
 
 /* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
 void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena);
-/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word of
- * a band is more probable than its slot; so where the slot is below the `best` largest known, the
- * band is left out for that row, and -INFINITY stands for its words. */
+/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word is
+ * more probable than its cluster; so where a cluster is below the `exact_top` largest known, it is
+ * left out for that row, and -INFINITY stands for its words. */
 void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
 /* log-probabilities [rows] of one target each */
 void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,

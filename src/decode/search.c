@@ -438,7 +438,7 @@ static int begin_batch(Batch *batch, const MegaInput *sources, MegaTranslation *
     const MegaSearchOptions *options = batch->options;
     size_t rows = (size_t)batch->count * (size_t)options->beam, longest = 0;
     MegaDecoderOptions decoder = {.sequences = (int)rows,
-                                  .best = best_needed(batch->target, options)};
+                                  .exact_top = best_needed(batch->target, options)};
     int code = 0;
     uint64_t each = (uint64_t)batch->target->vocab * sizeof(float) +
                     2 * (uint64_t)options->beam * sizeof(Candidate) + sizeof(Row);

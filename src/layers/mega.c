@@ -238,9 +238,8 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
     rotary_layout(&sequences, stack, arena);
     query_scratch_layout(&dims, &sequences, workspace->row_block, &worker);
     arena->overflow |= worker.overflow;
-    workspace->scratch_stride =
-        mega_pieces((size_t)mega_max_u64(worker.used / sizeof(float), mega_ema_scratch(workspace->plan)),
-                    16) * 16;
+    uint64_t floats = mega_max_u64(worker.used / sizeof(float), mega_ema_scratch(workspace->plan));
+    workspace->scratch_stride = (size_t)((floats + 15) / 16 * 16);
     if (out)
         *out = sequences;
     workspace->own = out;
@@ -320,20 +319,14 @@ static void attend(const Forward *forward, size_t first, size_t rows, const Quer
     for (size_t row = 0, count; row < rows; row += count, chunk++) {
         size_t in_chunk = first + row - chunk->first;
         count = mega_min_size(rows - row, chunk->length - in_chunk);
-        mega_attention(forward->pass->kernels,
-                       &(MegaAttention){.kind = forward->pass->config->attention,
-                                        .first = in_chunk,
-                                        .rows = count,
-                                        .keys = chunk->length,
-                                        .zdim = dims->z,
-                                        .hidden = dims->h,
-                                        .q = s->q + (first + row) * dims->z,
-                                        .key_panels = key_panels_of(s, chunk, dims->z),
-                                        .v = s->v + chunk->first * dims->h,
-                                        .bias = forward->bias,
-                                        .factor = scratch->reset + row * (dims->h + dims->d),
-                                        .ld_factor = dims->h + dims->d},
-                       scratch->weights, scratch->attended + row * dims->h);
+        MegaAttention attention = {
+            .kind = forward->pass->config->attention, .first = in_chunk, .rows = count,
+            .keys = chunk->length, .zdim = dims->z, .hidden = dims->h,
+            .q = s->q + (first + row) * dims->z, .key_panels = key_panels_of(s, chunk, dims->z),
+            .v = s->v + chunk->first * dims->h, .bias = forward->bias,
+            .factor = scratch->reset + row * (dims->h + dims->d), .ld_factor = dims->h + dims->d};
+        mega_attention(forward->pass->kernels, &attention, scratch->weights,
+                       scratch->attended + row * dims->h);
     }
 }
 
@@ -496,12 +489,10 @@ static void *step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, 
         arena, mega_packed_bytes(MEGA_F32, (uint64_t)sizes->reserved, z) / sizeof(float));
     memory.attended = mega_arena_floats(arena, rows * mega_max_u64(h, d));
     memory.wide = mega_arena_floats(arena, rows * mega_max_u64(mega_max_u64(dims.f, 2 * d + z), h));
-    memory.weights =
-        mega_arena_floats(arena, (uint64_t)sizes->sequences * (uint64_t)sizes->reserved);
+    memory.weights = mega_arena_floats(arena, (uint64_t)sizes->sequences * sizes->reserved);
     memory.scratch_stride =
         (size_t)mega_max_u64(MEGA_QUERY_ROWS * (uint64_t)sizes->reserved, sizes->source);
-    memory.scratch =
-        mega_arena_floats(arena, memory.scratch_stride * (uint64_t)sizes->threads);
+    memory.scratch = mega_arena_floats(arena, memory.scratch_stride * (uint64_t)sizes->threads);
     if (out)
         *out = memory;
     return out;
@@ -618,19 +609,14 @@ static void cross_attend_step(const Step *work)
 {
     const StepMemory *memory = work->memory;
     const MegaCrossWeights *weights = &work->layer->weights->cross;
-    mega_cross_attend(
-        work->pass, work->step, &work->rows,
-        &(MegaCrossAttention){.weights = weights,
-                              .norm = &work->layer->cross_norm,
-                              .bias = work->pass->config->bias == MEGA_BIAS_ROTARY
-                                          ? work->state->cross_bias
-                                          : weights->bias + work->pass->stack->cross_positions - 1,
-                              .index = work->index,
-                              .normed = memory->normed,
-                              .projected = memory->wide,
-                              .attended = memory->attended,
-                              .scratch = memory->scratch,
-                              .scratch_stride = memory->scratch_stride});
+    const bool rotary = work->pass->config->bias == MEGA_BIAS_ROTARY;
+    MegaCrossAttention cross = {
+        .weights = weights, .norm = &work->layer->cross_norm, .index = work->index,
+        .bias = rotary ? work->state->cross_bias
+                       : weights->bias + work->pass->stack->cross_positions - 1,
+        .normed = memory->normed, .projected = memory->wide, .attended = memory->attended,
+        .scratch = memory->scratch, .scratch_stride = memory->scratch_stride};
+    mega_cross_attend(work->pass, work->step, &work->rows, &cross);
 }
 
 /* ---- Decoded rows: the layer ---------------------------------------------------------------- */

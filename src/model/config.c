@@ -170,8 +170,8 @@ typedef struct Field {
 
 /* A stack's fields under its name, which is that of the struct's member. */
 #define STACK(stack, parts)                                                                        \
-    {#stack ".kind", FIELD_KIND, offsetof(MegaConfig, stack.kind), parts, ALL, 0, 0, NULL},         \
-        INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                           \
+    {#stack ".kind", FIELD_KIND, offsetof(MegaConfig, stack.kind), parts, ALL, 0, 0, NULL},        \
+        INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                       \
         INT(#stack ".width", stack.width, parts, ALL, 1, MAX_WIDTH),                               \
         INT(#stack ".hidden", stack.hidden, parts, ALL, 1, MAX_WIDTH),                             \
         INT(#stack ".ffn", stack.ffn, parts, ALL, 0, 4 * MAX_WIDTH),                               \
@@ -292,16 +292,16 @@ static int read_field(MegaConfig *config, const Field *field, const MegaMeta *me
     return 0;
 }
 
-/* ---- Bands, which are arrays ---------------------------------------------------------------- */
+/* ---- Clusters, which are arrays ------------------------------------------------------------- */
 
 static int read_ints(const MegaMeta *meta, const char *key, int *out, int *count, MegaError *err)
 {
     const MegaMetaValue *value = mega_meta_find(meta, key);
     if (!value || value->type != MEGA_META_INTS || value->count < 1 ||
-        value->count > MEGA_MAX_BANDS)
+        value->count > MEGA_MAX_CLUSTERS)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata key '%s' must be an array of 1 to %d int for this task", key,
-                         MEGA_MAX_BANDS);
+                         MEGA_MAX_CLUSTERS);
     for (uint64_t i = 0; i < value->count; i++) {
         if (value->integers[i] < 1 || value->integers[i] > MAX_VOCAB)
             return mega_fail(err, MEGA_ERR_MODEL,
@@ -313,29 +313,29 @@ static int read_ints(const MegaMeta *meta, const char *key, int *out, int *count
     return 0;
 }
 
-static int read_bands(MegaBands *bands, const MegaMeta *meta, const char *ends, const char *widths,
-                      MegaError *err)
+static int read_clusters(MegaClusters *clusters, const MegaMeta *meta, const char *ends,
+                         const char *widths, MegaError *err)
 {
-    int count = 0, code = read_ints(meta, ends, bands->end, &bands->count, err);
+    int count = 0, code = read_ints(meta, ends, clusters->end, &clusters->count, err);
     if (!code)
-        code = read_ints(meta, widths, bands->width, &count, err);
-    if (!code && count != bands->count)
+        code = read_ints(meta, widths, clusters->width, &count, err);
+    if (!code && count != clusters->count)
         code = mega_fail(err, MEGA_ERR_MODEL, "'%s' has %d elements, but '%s' has %d", ends,
-                         bands->count, widths, count);
+                         clusters->count, widths, count);
     return code;
 }
 
-static int write_bands(const MegaBands *bands, MegaMeta *meta, const char *ends,
+static int write_clusters(const MegaClusters *clusters, MegaMeta *meta, const char *ends,
                        const char *widths, MegaError *err)
 {
-    int64_t end[MEGA_MAX_BANDS], width[MEGA_MAX_BANDS];
-    for (int i = 0; i < bands->count; i++) {
-        end[i] = bands->end[i];
-        width[i] = bands->width[i];
+    int64_t end[MEGA_MAX_CLUSTERS], width[MEGA_MAX_CLUSTERS];
+    for (int i = 0; i < clusters->count; i++) {
+        end[i] = clusters->end[i];
+        width[i] = clusters->width[i];
     }
-    int code = mega_meta_set_ints(meta, ends, end, (size_t)bands->count);
+    int code = mega_meta_set_ints(meta, ends, end, (size_t)clusters->count);
     if (!code)
-        code = mega_meta_set_ints(meta, widths, width, (size_t)bands->count);
+        code = mega_meta_set_ints(meta, widths, width, (size_t)clusters->count);
     return code ? mega_fail(err, code, "no memory for metadata key '%s'", ends) : 0;
 }
 
@@ -368,11 +368,11 @@ int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
         if (has_field(out, &fields[i]))
             code = read_field(out, &fields[i], meta, err);
     if (!code && mega_config_has_decoder(out))
-        code = read_bands(&out->target.input, meta, "target.input_ends", "target.input_widths",
+        code = read_clusters(&out->target.input, meta, "target.input_ends", "target.input_widths",
                           err);
     if (!code && mega_config_has_decoder(out))
-        code = read_bands(&out->target.output, meta, "target.output_ends", "target.output_widths",
-                          err);
+        code = read_clusters(&out->target.output, meta, "target.output_ends",
+                             "target.output_widths", err);
     return code ? code : mega_config_check(out, err);
 }
 
@@ -403,10 +403,10 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
             mega_fail(err, code, "no memory for metadata key '%s'", field->key);
     }
     if (!code && mega_config_has_decoder(config))
-        code = write_bands(&config->target.input, meta, "target.input_ends", "target.input_widths",
-                           err);
+        code = write_clusters(&config->target.input, meta, "target.input_ends",
+                              "target.input_widths", err);
     if (!code && mega_config_has_decoder(config))
-        code = write_bands(&config->target.output, meta, "target.output_ends",
+        code = write_clusters(&config->target.output, meta, "target.output_ends",
                            "target.output_widths", err);
     return code;
 }
@@ -478,22 +478,22 @@ static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
     return embed->kind == MEGA_EMBED_PATCHES ? check_patches(embed, err) : 0;
 }
 
-static int check_bands(const MegaBands *bands, int vocab, bool many, const char *name,
+static int check_clusters(const MegaClusters *clusters, int vocab, bool many, const char *name,
                        MegaError *err)
 {
-    if (bands->count < 1 || bands->count > (many ? MEGA_MAX_BANDS : 1))
+    if (clusters->count < 1 || clusters->count > (many ? MEGA_MAX_CLUSTERS : 1))
         return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends has %d elements, not 1 to %d", name,
-                         bands->count, many ? MEGA_MAX_BANDS : 1);
-    for (int i = 0; i < bands->count; i++) {
-        if (bands->end[i] <= (i ? bands->end[i - 1] : 0))
+                         clusters->count, many ? MEGA_MAX_CLUSTERS : 1);
+    for (int i = 0; i < clusters->count; i++) {
+        if (clusters->end[i] <= (i ? clusters->end[i - 1] : 0))
             return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends does not rise", name);
-        if (bands->width[i] < 1 || bands->width[i] > MAX_WIDTH)
+        if (clusters->width[i] < 1 || clusters->width[i] > MAX_WIDTH)
             return mega_fail(err, MEGA_ERR_MODEL, "target.%s_widths holds %d, not 1 to %d", name,
-                             bands->width[i], MAX_WIDTH);
+                             clusters->width[i], MAX_WIDTH);
     }
-    if (bands->end[bands->count - 1] != vocab)
+    if (clusters->end[clusters->count - 1] != vocab)
         return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends ends at %d, but the vocabulary at %d",
-                         name, bands->end[bands->count - 1], vocab);
+                         name, clusters->end[clusters->count - 1], vocab);
     return 0;
 }
 
@@ -514,9 +514,9 @@ static int check_target(const MegaConfig *config, MegaError *err)
 {
     const MegaTargetConfig *target = &config->target;
     int d = config->decoder.width, vocab = target->vocab;
-    int code = check_bands(&target->input, vocab, target->adaptive_input, "input", err);
+    int code = check_clusters(&target->input, vocab, target->adaptive_input, "input", err);
     if (!code)
-        code = check_bands(&target->output, vocab, target->adaptive_output, "output", err);
+        code = check_clusters(&target->output, vocab, target->adaptive_output, "output", err);
     if (code)
         return code;
     if (target->pad >= vocab || target->eos >= vocab || target->unk >= vocab)

@@ -17,7 +17,7 @@
 #define MEGA_MAX_LAYERS 256
 #define MEGA_MAX_HEAD_LAYERS 16
 #define MEGA_MAX_NDIM 1024
-#define MEGA_MAX_BANDS 16
+#define MEGA_MAX_CLUSTERS 16
 
 /* What "general.tensor_layout" of a file says; files from before that key have the earlier one. */
 #define MEGA_EARLIER_LAYOUT 1 /* earlier.h */
@@ -104,11 +104,11 @@ typedef struct MegaHeadConfig {
 /* A vocabulary cut by id into clusters: cluster i holds the ids end[i - 1] ... end[i] - 1 in
  * tables that are width[i] wide. A plain table is one cluster. The last end is the size of the
  * vocabulary. */
-typedef struct MegaBands {
+typedef struct MegaClusters {
     int count;
-    int end[MEGA_MAX_BANDS];
-    int width[MEGA_MAX_BANDS];
-} MegaBands;
+    int end[MEGA_MAX_CLUSTERS];
+    int width[MEGA_MAX_CLUSTERS];
+} MegaClusters;
 
 /* What a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
 typedef struct MegaTargetConfig {
@@ -117,12 +117,12 @@ typedef struct MegaTargetConfig {
     bool scale;        /* embeddings times sqrt(d) */
     bool adaptive_input;
     bool input_projection; /* tables are projected to d; always so for adaptive input */
-    MegaBands input;
+    MegaClusters input;
     bool adaptive_output;   /* adaptive softmax: the output is log-probabilities, not logits */
     bool output_projection; /* d is projected to the width of the (first) output table first */
-    bool split_head; /* adaptive: words and slots of the head are two tables (tied embeddings) */
+    bool split_head; /* adaptive: words and clusters of the head are two tables (tied embeddings) */
     bool tied_projections; /* adaptive: the tails' projections are the embedding's, transposed */
-    MegaBands output;
+    MegaClusters output;
     int max_positions;   /* most tokens that a search may make */
     int cross_positions; /* M of the cross attention's simple bias */
 } MegaTargetConfig;
@@ -139,7 +139,7 @@ typedef struct MegaTaskTraits {
 const MegaTaskTraits *mega_task_traits(MegaTask task);
 
 typedef struct MegaConfig {
-    int tensor_layout; /* of the file it was read from (stored.h); files are written with the newest */
+    int tensor_layout; /* of the file it was read from (stored.h); the newest is written */
     MegaTask task;
     MegaEmbedConfig embed;
     MegaStackConfig encoder;
@@ -197,9 +197,9 @@ static inline int mega_ema_channels(const MegaStackConfig *stack)
 }
 
 /* Returns the number of ids in a cluster. */
-static inline int mega_band_size(const MegaBands *bands, int band)
+static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)
 {
-    return bands->end[band] - (band ? bands->end[band - 1] : 0);
+    return clusters->end[cluster] - (cluster ? clusters->end[cluster - 1] : 0);
 }
 
 /* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check

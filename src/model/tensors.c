@@ -12,62 +12,101 @@
 
 /* What the encoder of a translator reads; the rows below are those of classifiers. */
 static const MegaTensorRow source_rows[] = {
-    {"embed.weight", AT_WEIGHTS(embed.weight),
-     {MEGA_DIM_VOCAB, MEGA_DIM_WIDTH}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
+    {"embed.weight",
+     AT_WEIGHTS(embed.weight),
+     {MEGA_DIM_VOCAB, MEGA_DIM_WIDTH},
+     MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
 };
 
 static const MegaTensorRow embed_rows[] = {
-    {"embed.weight", AT_WEIGHTS(embed.weight),
-     {MEGA_DIM_VOCAB, MEGA_DIM_WIDTH}, MEGA_IF_TOKENS | MEGA_TENSOR_MATRIX},
-    {"embed.weight", AT_WEIGHTS(embed_real),
-     {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_REAL},
-    {"embed.bias", AT_WEIGHTS(embed.bias),
-     {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_REAL},
-    {"embed.weight", AT_WEIGHTS(embed.weight),
-     {MEGA_DIM_WIDTH, MEGA_DIM_FRAME}, MEGA_IF_FRAMES | MEGA_TENSOR_MATRIX},
-    {"embed.bias", AT_WEIGHTS(embed.bias),
-     {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_FRAMES},
-    {"embed.weight", AT_WEIGHTS(embed.weight),
-     {MEGA_DIM_WIDTH, MEGA_DIM_PATCH}, MEGA_IF_PATCHES | MEGA_TENSOR_MATRIX},
-    {"embed.bias", AT_WEIGHTS(embed.bias),
-     {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_PATCHES},
-    {"embed.positions", AT_WEIGHTS(positions), {MEGA_DIM_PATCHES, MEGA_DIM_WIDTH}, MEGA_IF_POSITIONS},
+    {"embed.weight",
+     AT_WEIGHTS(embed.weight),
+     {MEGA_DIM_VOCAB, MEGA_DIM_WIDTH},
+     MEGA_IF_TOKENS | MEGA_TENSOR_MATRIX},
+    {"embed.weight", AT_WEIGHTS(embed_real), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_REAL},
+    {"embed.bias", AT_WEIGHTS(embed.bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_REAL},
+    {"embed.weight",
+     AT_WEIGHTS(embed.weight),
+     {MEGA_DIM_WIDTH, MEGA_DIM_FRAME},
+     MEGA_IF_FRAMES | MEGA_TENSOR_MATRIX},
+    {"embed.bias", AT_WEIGHTS(embed.bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_FRAMES},
+    {"embed.weight",
+     AT_WEIGHTS(embed.weight),
+     {MEGA_DIM_WIDTH, MEGA_DIM_PATCH},
+     MEGA_IF_PATCHES | MEGA_TENSOR_MATRIX},
+    {"embed.bias", AT_WEIGHTS(embed.bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_PATCHES},
+    {"embed.positions",
+     AT_WEIGHTS(positions),
+     {MEGA_DIM_PATCHES, MEGA_DIM_WIDTH},
+     MEGA_IF_POSITIONS},
 };
 
-/* The decoder's embedding, prefixed with "target.I." for every band; a plain table is one band. */
-#define AT_BAND(field) offsetof(MegaBandWeights, field)
-static const MegaTensorRow band_table = {"weight", AT_BAND(table), {MEGA_DIM_BAND, MEGA_DIM_BAND_IN}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
-static const MegaTensorRow band_projection = {
-    "projection.weight", AT_BAND(projection), {MEGA_DIM_WIDTH, MEGA_DIM_BAND_IN}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+/* The decoder's embedding, prefixed with "target.I." for every cluster; a plain table is one
+ * cluster. */
+#define AT_CLUSTER(field) offsetof(MegaClusterWeights, field)
+static const MegaTensorRow cluster_table = {"weight",
+                                            AT_CLUSTER(table),
+                                            {MEGA_DIM_CLUSTER, MEGA_DIM_CLUSTER_IN},
+                                            MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+static const MegaTensorRow cluster_projection = {"projection.weight",
+                                                 AT_CLUSTER(projection),
+                                                 {MEGA_DIM_WIDTH, MEGA_DIM_CLUSTER_IN},
+                                                 MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
 
-/* The decoder's output, prefixed with "output.I.": a matrix, or an adaptive softmax whose bands
+/* The decoder's output, prefixed with "output.I.": a matrix, or an adaptive softmax whose clusters
  * behind the first are its tails. Projections that are tied to those of the embedding stay float32,
  * since that is what they are multiplied as wherever they are shared. */
-static const MegaTensorRow output_table = {"weight", AT_BAND(table), {MEGA_DIM_BAND, MEGA_DIM_BAND_OUT}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
-static const MegaTensorRow output_projection = {
-    "projection.weight", AT_BAND(projection), {MEGA_DIM_BAND_OUT, MEGA_DIM_WIDTH}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
-static const MegaTensorRow exact_projection = {
-    "projection.weight", AT_BAND(projection), {MEGA_DIM_BAND_OUT, MEGA_DIM_WIDTH}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX | MEGA_TENSOR_EXACT};
-static const MegaTensorRow joint_head = {"weight", AT_BAND(table), {MEGA_DIM_HEAD_ROWS, MEGA_DIM_BAND_OUT}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
-static const MegaTensorRow slots = {
-    "output.slots.weight", offsetof(MegaOutputWeights, slots), {MEGA_DIM_SLOTS, MEGA_DIM_WIDTH}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+static const MegaTensorRow output_table = {"weight",
+                                           AT_CLUSTER(table),
+                                           {MEGA_DIM_CLUSTER, MEGA_DIM_CLUSTER_OUT},
+                                           MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+static const MegaTensorRow output_projection = {"projection.weight",
+                                                AT_CLUSTER(projection),
+                                                {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_WIDTH},
+                                                MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+static const MegaTensorRow exact_projection = {"projection.weight",
+                                               AT_CLUSTER(projection),
+                                               {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_WIDTH},
+                                               MEGA_ALWAYS | MEGA_TENSOR_MATRIX |
+                                                   MEGA_TENSOR_EXACT};
+static const MegaTensorRow joint_head = {"weight",
+                                         AT_CLUSTER(table),
+                                         {MEGA_DIM_HEAD_ROWS, MEGA_DIM_CLUSTER_OUT},
+                                         MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
+static const MegaTensorRow cluster_logits = {"output.slots.weight",
+                                             offsetof(MegaOutputWeights, cluster_logits),
+                                             {MEGA_DIM_CLUSTER_LOGITS, MEGA_DIM_WIDTH},
+                                             MEGA_TENSOR_MATRIX};
 
 static const MegaTensorRow projection_rows[] = {
-    {"head.projection.weight", AT_WEIGHTS(head_projection.weight),
-     {MEGA_DIM_WIDTH, MEGA_DIM_WIDTH}, MEGA_IF_PROJECTION | MEGA_TENSOR_MATRIX},
-    {"head.projection.bias", AT_WEIGHTS(head_projection.bias),
-     {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_PROJECTION},
+    {"head.projection.weight",
+     AT_WEIGHTS(head_projection.weight),
+     {MEGA_DIM_WIDTH, MEGA_DIM_WIDTH},
+     MEGA_IF_PROJECTION | MEGA_TENSOR_MATRIX},
+    {"head.projection.bias",
+     AT_WEIGHTS(head_projection.bias),
+     {MEGA_DIM_WIDTH, MEGA_DIM_END},
+     MEGA_IF_PROJECTION},
 };
 
 /* The names are prefixed with "head.layer.I.". */
 static const MegaTensorRow head_layer_rows[] = {
-    {"weight", AT_LINEAR(weight), {MEGA_DIM_HEAD, MEGA_DIM_HEAD_IN}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
+    {"weight",
+     AT_LINEAR(weight),
+     {MEGA_DIM_HEAD, MEGA_DIM_HEAD_IN},
+     MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
     {"bias", AT_LINEAR(bias), {MEGA_DIM_HEAD, MEGA_DIM_END}, MEGA_ALWAYS},
 };
 
 static const MegaTensorRow output_rows[] = {
-    {"head.output.weight", AT_WEIGHTS(head_output.weight), {MEGA_DIM_CLASSES, MEGA_DIM_LAST}, MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
-    {"head.output.bias", AT_WEIGHTS(head_output.bias), {MEGA_DIM_CLASSES, MEGA_DIM_END}, MEGA_IF_OUTPUT_BIAS},
+    {"head.output.weight",
+     AT_WEIGHTS(head_output.weight),
+     {MEGA_DIM_CLASSES, MEGA_DIM_LAST},
+     MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
+    {"head.output.bias",
+     AT_WEIGHTS(head_output.bias),
+     {MEGA_DIM_CLASSES, MEGA_DIM_END},
+     MEGA_IF_OUTPUT_BIAS},
 };
 
 /* One walk: what all steps share. */
@@ -78,8 +117,8 @@ typedef struct Walk {
     MegaError *err;
     const MegaStackConfig *stack; /* whose D, H, Z ... */
     int head_layer;               /* the hidden head layer that HEAD_IN is for */
-    const MegaBands *bands;       /* of the target, and which of them BAND is */
-    int band;
+    const MegaClusters *clusters; /* of the target, and which of them BAND is */
+    int cluster;
 } Walk;
 
 static bool applies(const Walk *walk, unsigned when)
@@ -91,7 +130,8 @@ static bool applies(const Walk *walk, unsigned when)
     case MEGA_IF_REAL: return config->embed.kind == MEGA_EMBED_REAL;
     case MEGA_IF_FRAMES: return config->embed.kind == MEGA_EMBED_FRAMES;
     case MEGA_IF_PATCHES: return config->embed.kind == MEGA_EMBED_PATCHES;
-    case MEGA_IF_POSITIONS: return config->embed.kind == MEGA_EMBED_PATCHES && config->embed.positions;
+    case MEGA_IF_POSITIONS:
+        return config->embed.kind == MEGA_EMBED_PATCHES && config->embed.positions;
     case MEGA_IF_FFN: return walk->stack->ffn > 0;
     case MEGA_IF_SIMPLE: return walk->stack->bias == MEGA_BIAS_SIMPLE;
     case MEGA_IF_ROTARY: return walk->stack->bias == MEGA_BIAS_ROTARY;
@@ -107,7 +147,7 @@ static uint64_t dim_value(const Walk *walk, MegaDim dim)
     const MegaStackConfig *stack = walk->stack;
     const MegaEmbedConfig *embed = &walk->config->embed;
     const MegaHeadConfig *head = &walk->config->head;
-    const MegaBands *bands = walk->bands;
+    const MegaClusters *clusters = walk->clusters;
     uint64_t d = (uint64_t)stack->width, pooled = head->pair ? 2 * d : d;
     switch (dim) {
     case MEGA_DIM_END:
@@ -132,11 +172,11 @@ static uint64_t dim_value(const Walk *walk, MegaDim dim)
     case MEGA_DIM_CLASSES: return (uint64_t)head->classes;
     case MEGA_DIM_Q: return 2 * d + (uint64_t)stack->zdim;
     case MEGA_DIM_CROSS: return 2 * (uint64_t)walk->config->target.cross_positions - 1;
-    case MEGA_DIM_BAND: return (uint64_t)mega_band_size(bands, walk->band);
-    case MEGA_DIM_BAND_IN:
-    case MEGA_DIM_BAND_OUT: return (uint64_t)bands->width[walk->band];
-    case MEGA_DIM_HEAD_ROWS: return (uint64_t)bands->end[0] + (uint64_t)bands->count - 1;
-    case MEGA_DIM_SLOTS: return (uint64_t)bands->count - 1;
+    case MEGA_DIM_CLUSTER: return (uint64_t)mega_cluster_size(clusters, walk->cluster);
+    case MEGA_DIM_CLUSTER_IN:
+    case MEGA_DIM_CLUSTER_OUT: return (uint64_t)clusters->width[walk->cluster];
+    case MEGA_DIM_HEAD_ROWS: return (uint64_t)clusters->end[0] + (uint64_t)clusters->count - 1;
+    case MEGA_DIM_CLUSTER_LOGITS: return (uint64_t)clusters->count - 1;
     }
     return 0;
 }
@@ -146,7 +186,9 @@ static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, 
 {
     if (!applies(walk, row->when))
         return 0;
-    MegaTensorSpec spec = {.elements = 1, .matrix = row->when & MEGA_TENSOR_MATRIX, .exact = row->when & MEGA_TENSOR_EXACT};
+    MegaTensorSpec spec = {.elements = 1,
+                           .matrix = row->when & MEGA_TENSOR_MATRIX,
+                           .exact = row->when & MEGA_TENSOR_EXACT};
     void *slot = base ? (char *)base + row->offset : NULL;
     snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);
     for (int i = 0; i < 2 && row->shape[i] != MEGA_DIM_END; i++) {
@@ -175,12 +217,20 @@ static int emit_rows(const Walk *walk, const char *prefix, const MegaTensorRow *
 /* The tensors of a norm depend on its kind (MODEL.md, "Norms"). */
 static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNormWeights *base)
 {
-    static const MegaTensorRow weight = {"weight", offsetof(MegaNormWeights, weight), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
-    static const MegaTensorRow scalar = {"scalar", offsetof(MegaNormWeights, weight), {MEGA_DIM_ONE, MEGA_DIM_END}, MEGA_ALWAYS};
-    static const MegaTensorRow bias = {"bias", offsetof(MegaNormWeights, bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
-    static const MegaTensorRow statistics[] = {
-        {"running_mean", offsetof(MegaNormWeights, mean), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS},
-        {"running_var", offsetof(MegaNormWeights, variance), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS}};
+    static const MegaTensorRow weight = {
+        "weight", offsetof(MegaNormWeights, weight), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
+    static const MegaTensorRow scalar = {
+        "scalar", offsetof(MegaNormWeights, weight), {MEGA_DIM_ONE, MEGA_DIM_END}, MEGA_ALWAYS};
+    static const MegaTensorRow bias = {
+        "bias", offsetof(MegaNormWeights, bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
+    static const MegaTensorRow statistics[] = {{"running_mean",
+                                                offsetof(MegaNormWeights, mean),
+                                                {MEGA_DIM_WIDTH, MEGA_DIM_END},
+                                                MEGA_ALWAYS},
+                                               {"running_var",
+                                                offsetof(MegaNormWeights, variance),
+                                                {MEGA_DIM_WIDTH, MEGA_DIM_END},
+                                                MEGA_ALWAYS}};
     MegaNormKind kind = walk->stack->norm;
     int code = 0;
     if (affine)
@@ -214,17 +264,16 @@ static int emit_layer(const Walk *walk, const char *name, void *layer)
 }
 
 /* All layers of the walk's stack and its final norm. */
-static int emit_stack(const Walk *walk, const char *name, void *layers,
-                      MegaNormWeights *final_norm)
+static int emit_stack(const Walk *walk, const char *name, void *layers, MegaNormWeights *final_norm)
 {
     const MegaStackConfig *stack = walk->stack;
     char part[48];
     int code = 0;
     for (int i = 0; i < stack->layers && !code; i++) {
         snprintf(part, sizeof part, "%s.layer.%d.", name, i);
-        code = emit_layer(
-            walk, part,
-            layers ? (char *)layers + (size_t)i * mega_stack_kind(stack)->weights_size : NULL);
+        code = emit_layer(walk, part,
+                          layers ? (char *)layers + (size_t)i * mega_stack_kind(stack)->weights_size
+                                 : NULL);
     }
     if (!code && stack->final_norm) {
         snprintf(part, sizeof part, "%s.final_norm.", name);
@@ -236,9 +285,8 @@ static int emit_stack(const Walk *walk, const char *name, void *layers,
 static int emit_encoder(Walk *walk, MegaWeights *weights)
 {
     walk->stack = &walk->config->encoder;
-    int code = mega_config_has_cross(walk->config)
-                   ? EMIT_ROWS(walk, "", source_rows, weights)
-                   : EMIT_ROWS(walk, "", embed_rows, weights);
+    int code = mega_config_has_cross(walk->config) ? EMIT_ROWS(walk, "", source_rows, weights)
+                                                   : EMIT_ROWS(walk, "", embed_rows, weights);
     if (!code && walk->stack->embed_norm)
         code = emit_norm(walk, "embed.norm.", walk->stack->norm_affine,
                          weights ? &weights->embed_norm : NULL);
@@ -252,13 +300,13 @@ static int emit_target(Walk *walk, MegaWeights *weights)
     const MegaTargetConfig *target = &walk->config->target;
     char name[32];
     int code = 0;
-    walk->bands = &target->input;
-    for (walk->band = 0; walk->band < target->input.count && !code; walk->band++) {
-        MegaBandWeights *band = weights ? &weights->target[walk->band] : NULL;
-        snprintf(name, sizeof name, "target.%d.", walk->band);
-        code = emit(walk, name, &band_table, band);
+    walk->clusters = &target->input;
+    for (walk->cluster = 0; walk->cluster < target->input.count && !code; walk->cluster++) {
+        MegaClusterWeights *cluster = weights ? &weights->target[walk->cluster] : NULL;
+        snprintf(name, sizeof name, "target.%d.", walk->cluster);
+        code = emit(walk, name, &cluster_table, cluster);
         if (!code && target->input_projection)
-            code = emit(walk, name, &band_projection, band);
+            code = emit(walk, name, &cluster_projection, cluster);
     }
     if (!code && walk->stack->embed_norm)
         code = emit_norm(walk, "target.norm.", walk->stack->norm_affine,
@@ -266,27 +314,28 @@ static int emit_target(Walk *walk, MegaWeights *weights)
     return code;
 }
 
-/* The first band comes before the slots, which come before the tails. */
+/* The first cluster comes before the logits of clusters, which come before the tails. */
 static int emit_output(Walk *walk, MegaOutputWeights *output)
 {
     const MegaTargetConfig *target = &walk->config->target;
-    const MegaTensorRow *tail_projection = target->tied_projections ? &exact_projection : &output_projection;
-    MegaBandWeights *head = output ? &output->bands[0] : NULL;
+    const MegaTensorRow *tail_projection =
+        target->tied_projections ? &exact_projection : &output_projection;
+    MegaClusterWeights *head = output ? &output->clusters[0] : NULL;
     bool joint = target->adaptive_output && !target->split_head;
     char name[32];
-    walk->bands = &target->output;
-    walk->band = 0;
+    walk->clusters = &target->output;
+    walk->cluster = 0;
     int code = emit(walk, "output.0.", joint ? &joint_head : &output_table, head);
     if (!code && target->output_projection)
         code = emit(walk, "output.0.", &output_projection, head);
     if (!code && target->adaptive_output && target->split_head && target->output.count > 1)
-        code = emit(walk, "", &slots, output);
-    for (walk->band = 1; walk->band < target->output.count && !code; walk->band++) {
-        MegaBandWeights *band = output ? &output->bands[walk->band] : NULL;
-        snprintf(name, sizeof name, "output.%d.", walk->band);
-        code = emit(walk, name, tail_projection, band);
+        code = emit(walk, "", &cluster_logits, output);
+    for (walk->cluster = 1; walk->cluster < target->output.count && !code; walk->cluster++) {
+        MegaClusterWeights *cluster = output ? &output->clusters[walk->cluster] : NULL;
+        snprintf(name, sizeof name, "output.%d.", walk->cluster);
+        code = emit(walk, name, tail_projection, cluster);
         if (!code)
-            code = emit(walk, name, &output_table, band);
+            code = emit(walk, name, &output_table, cluster);
     }
     return code;
 }

@@ -39,11 +39,11 @@ typedef enum MegaDim {
     MEGA_DIM_CLASSES,
     MEGA_DIM_Q,         /* d + d + z of cross attention */
     MEGA_DIM_CROSS,     /* 2 M - 1 of cross attention */
-    MEGA_DIM_BAND,      /* ids of a band of the target vocabulary */
-    MEGA_DIM_BAND_IN,   /* width of a band's embedding */
-    MEGA_DIM_BAND_OUT,  /* width of a band's output table */
-    MEGA_DIM_HEAD_ROWS, /* ids of the first output band, and a slot for every other one */
-    MEGA_DIM_SLOTS,     /* output bands after the first */
+    MEGA_DIM_CLUSTER,      /* ids of a cluster of the target vocabulary */
+    MEGA_DIM_CLUSTER_IN,   /* width of a cluster's embedding */
+    MEGA_DIM_CLUSTER_OUT,  /* width of a cluster's output table */
+    MEGA_DIM_HEAD_ROWS, /* ids of the first output cluster, and a slot for every other one */
+    MEGA_DIM_CLUSTER_LOGITS,     /* output clusters after the first */
 } MegaDim;
 
 /* When a tensor is there. */

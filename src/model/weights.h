@@ -56,15 +56,16 @@ typedef struct MegaLayerWeights {
     MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
 } MegaLayerWeights;
 
-/* One band of a vocabulary (config.h, MegaBands): its rows, and the map between them and d. */
-typedef struct MegaBandWeights {
-    MegaPacked table;      /* [ids of the band][width] */
+/* One cluster of a vocabulary (MegaClusters in config.h): its rows, and the map between them and
+ * d. */
+typedef struct MegaClusterWeights {
+    MegaPacked table;      /* [ids of the cluster][width] */
     MegaPacked projection; /* input: [d][width]; output: [width][d] */
-} MegaBandWeights;
+} MegaClusterWeights;
 
 typedef struct MegaOutputWeights {
-    MegaBandWeights bands[MEGA_MAX_BANDS]; /* of a joint head, bands[0].table holds slots too */
-    MegaPacked slots;                      /* split head: [bands - 1][d] */
+    MegaClusterWeights clusters[MEGA_MAX_CLUSTERS]; /* [0].table of a joint head holds all */
+    MegaPacked cluster_logits;                      /* split head: [clusters - 1][d] */
 } MegaOutputWeights;
 
 typedef struct MegaWeights {
@@ -78,7 +79,7 @@ typedef struct MegaWeights {
     MegaLinearWeights head_projection;               /* d -> d */
     MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */
     MegaLinearWeights head_output;                   /* -> classes */
-    MegaBandWeights target[MEGA_MAX_BANDS];          /* the decoder's embedding */
+    MegaClusterWeights target[MEGA_MAX_CLUSTERS];          /* the decoder's embedding */
     MegaNormWeights target_norm;
     void *decoder_layers; /* [decoder.layers] */
     MegaNormWeights decoder_final_norm;

@@ -268,7 +268,7 @@ int mega_pipeline_generate(MegaPipeline *p, const MegaRaw *prompt,
     Generator g = {.pipeline = p, .options = options ? options : &defaults, .keeps = out != NULL};
     const MegaDecoderOptions decoder = {.sequences = g.options->samples,
                                         .chunk = p->chunk,
-                                        .best = mega_sampling_best(&g.options->sampling)};
+                                        .exact_top = mega_sampling_best(&g.options->sampling)};
     int code = check_options(g.options, out, err);
     if (code)
         return code;

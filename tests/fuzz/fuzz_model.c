@@ -169,7 +169,7 @@ static void decode(const Run *run, MegaEncoded *const encoded[2])
     MegaDecoderOptions options = {.sequences = sequences,
                                   .chunk = PICK(run->dice, 0, 0, 0, -1, 1, 2, 7, 100),
                                   .truncate = flip(run->dice),
-                                  .best = PICK(run->dice, 0, 0, 1, 2, 5)};
+                                  .exact_top = PICK(run->dice, 0, 0, 1, 2, 5)};
     int code = mega_decoder_new(&decoder, run->session, &options, &err);
     fuzz_check_error(code, err.text);
     for (int begun = 0; !code && begun < 3; begun++) {

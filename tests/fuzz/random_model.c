@@ -117,9 +117,9 @@ static MegaStackConfig random_stack(Dice *dice, bool decoder)
 }
 
 /* The vocabulary in up to four bands. first: the width of the first one, or 0 for any. */
-static MegaBands random_bands(Dice *dice, int vocab, bool many, int first)
+static MegaClusters random_bands(Dice *dice, int vocab, bool many, int first)
 {
-    MegaBands bands = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
+    MegaClusters bands = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
     for (int i = 0, end = 0; i < bands.count; i++) {
         int left = vocab - end - (bands.count - 1 - i); /* every later band has an id */
         end = i + 1 == bands.count ? vocab : end + 1 + roll(dice, left);

@@ -98,7 +98,7 @@ const MegaCheckpointTensor *architecture_find(const Architecture *architecture, 
         if (architecture->sharing & shared[i].when)
             tensor = find_other(architecture, name, shared[i].name, shared[i].other);
     for (size_t i = 0; i < COUNT(shared_bands); i++)
-        for (int tail = 0; tail < MEGA_MAX_BANDS - 1 && !tensor; tail++) {
+        for (int tail = 0; tail < MEGA_MAX_CLUSTERS - 1 && !tensor; tail++) {
             char band[80], of_tail[80];
             if (!(architecture->sharing & shared_bands[i].when))
                 break;

@@ -138,9 +138,9 @@ Work work_encode(const MegaConfig *config, WeightType weight, size_t length, siz
 
 static double output_weights(const MegaTargetConfig *target)
 {
-    const MegaBands *bands = &target->output;
-    double slots = target->adaptive_output ? bands->count - 1 : 0;
-    return (bands->end[0] + slots) * bands->width[0]; /* tail clusters can be left out */
+    const MegaClusters *clusters = &target->output;
+    double others = target->adaptive_output ? clusters->count - 1 : 0;
+    return (clusters->end[0] + others) * clusters->width[0]; /* tail clusters can be left out */
 }
 
 Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,

@@ -23,7 +23,7 @@ static void make_adaptive(MegaTargetConfig *target, Random *random, int first, i
     target->split_head = random_int(random, 0, 1);
     target->output_projection = target->split_head && random_int(random, 0, 1);
     target->tied_projections = random_int(random, 0, 1);
-    target->input = target->output = (MegaBands){3, {first, second, vocab}, {12, 6, 3}};
+    target->input = target->output = (MegaClusters){3, {first, second, vocab}, {12, 6, 3}};
 }
 
 static MegaConfig language_model(Random *random)
@@ -35,7 +35,7 @@ static MegaConfig language_model(Random *random)
     MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = stack};
     config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3, .scale = true,
                                        .max_positions = 400, .cross_positions = 400};
-    config.target.input = config.target.output = (MegaBands){1, {40}, {12}};
+    config.target.input = config.target.output = (MegaClusters){1, {40}, {12}};
     config.decoder.chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
     config.decoder.truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
     config.decoder.attention = (MegaAttentionKind)random_int(random, 0, 2);
@@ -259,7 +259,7 @@ static void check_best(const MegaTargetConfig *target, const float *some, const 
     for (size_t row = 0; row < rows; row++, some += vocab, all += vocab) {
         for (int band = 0; band < 3; band++) {
             size_t begin = band > 0 ? (size_t)target->output.end[band - 1] : 0;
-            size_t words = (size_t)mega_band_size(&target->output, band);
+            size_t words = (size_t)mega_cluster_size(&target->output, band);
             if (some[begin] == -INFINITY) {
                 for (size_t i = 0; i < words; i++)
                     assert_true(some[begin + i] == -INFINITY);
@@ -303,7 +303,7 @@ static void the_best_do_not_need_all_tails(void **state)
             static float logits[2][LENGTH * VOCAB];
             int32_t tokens[LENGTH];
             assert_int_equal(mega_decoder_new(&all, session, &options, NULL), 0);
-            options.best = best[i];
+            options.exact_top = best[i];
             assert_int_equal(mega_decoder_new(&some, session, &options, NULL), 0);
             MegaDecoder *both[] = {all, some};
             size_t wanted = (size_t)(best[i] < VOCAB ? best[i] : VOCAB);
@@ -413,7 +413,8 @@ static void misuse_is_refused(void **state)
                      MEGA_ERR_ARGUMENT);
     assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.sequences = -1},
                                       &err), MEGA_ERR_ARGUMENT);
-    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.best = -1}, &err),
+    const MegaDecoderOptions negative = {.exact_top = -1};
+    assert_int_equal(mega_decoder_new(&decoder, session, &negative, &err),
                      MEGA_ERR_ARGUMENT);
     MegaDecoderOptions many = {.sequences = 2, .truncate = true};
     assert_int_equal(mega_decoder_new(&decoder, session, &many, &err), MEGA_ERR_ARGUMENT);
@@ -454,7 +455,7 @@ static void overflows_are_reported(void **state)
         int32_t tokens[3] = {2, 5, 7};
         float logits[3 * 40];
         const MegaPacked *table =
-            &model->weights.output.bands[round % 2 ? config.target.output.count - 1 : 0].table;
+            &model->weights.output.clusters[round % 2 ? config.target.output.count - 1 : 0].table;
         size_t at = round % 2 ? (table->out - 1) / MEGA_PANEL * MEGA_PANEL * table->in +
                                     (table->out - 1) % MEGA_PANEL
                               : 0;

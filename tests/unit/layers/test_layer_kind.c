@@ -127,7 +127,7 @@ static MegaConfig language_model(const MegaLayerKind *kind)
     config.target = (MegaTargetConfig){.vocab = 20, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 100, .cross_positions = 100};
     config.target.input = config.target.output =
-        (MegaBands){.count = 1, .end = {20}, .width = {WIDTH}};
+        (MegaClusters){.count = 1, .end = {20}, .width = {WIDTH}};
     return config;
 }
 

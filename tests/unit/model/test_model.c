@@ -177,7 +177,7 @@ static MegaConfig small_translator(void)
     config.target = (MegaTargetConfig){.vocab = 30, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 64, .cross_positions = 64};
     config.target.input = config.target.output =
-        (MegaBands){.count = 1, .end = {30}, .width = {config.decoder.width}};
+        (MegaClusters){.count = 1, .end = {30}, .width = {config.decoder.width}};
     return config;
 }
 

@@ -173,7 +173,7 @@ static MegaConfig language_model(MegaBiasKind bias, int truncation)
     config.target = (MegaTargetConfig){.vocab = VOCAB, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 300, .cross_positions = 300};
     config.target.input = config.target.output =
-        (MegaBands){.count = 1, .end = {VOCAB}, .width = {config.decoder.width}};
+        (MegaClusters){.count = 1, .end = {VOCAB}, .width = {config.decoder.width}};
     return config;
 }
 

@@ -61,7 +61,7 @@ static MegaConfig wide_config(MegaTask task)
     config.target = (MegaTargetConfig){.vocab = 30, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 1000, .cross_positions = 1000};
     config.target.input = config.target.output =
-        (MegaBands){.count = 1, .end = {30}, .width = {config.decoder.width}};
+        (MegaClusters){.count = 1, .end = {30}, .width = {config.decoder.width}};
     return config;
 }
 

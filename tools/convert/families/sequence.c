@@ -15,13 +15,13 @@
 /* ---- Embedding ------------------------------------------------------------------------------ */
 
 /* One more band of `words` ids; what precedes it ends where it begins. */
-static int add_band(Detection *detection, MegaBands *bands, int words, int width)
+static int add_band(Detection *detection, MegaClusters *bands, int words, int width)
 {
     int begin = bands->count ? bands->end[bands->count - 1] : 0;
-    if (bands->count == MEGA_MAX_BANDS || words < 1 || begin > INT32_MAX - words)
+    if (bands->count == MEGA_MAX_CLUSTERS || words < 1 || begin > INT32_MAX - words)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "the vocabulary has more than %d bands, or one of no words",
-                         MEGA_MAX_BANDS);
+                         MEGA_MAX_CLUSTERS);
     bands->end[bands->count] = begin + words;
     bands->width[bands->count++] = width;
     return 0;
@@ -134,7 +134,7 @@ static int detect_output(Detection *detection, MegaTargetConfig *target, int d)
 /* What the tables of embedding and output say about each other and about the layers. */
 static int check_tables(const Detection *detection, const MegaTargetConfig *target, int d)
 {
-    const MegaBands *input = &target->input, *output = &target->output;
+    const MegaClusters *input = &target->input, *output = &target->output;
     int words = input->end[input->count - 1], predicted = output->end[output->count - 1];
     if (words != predicted)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
