@@ -1,13 +1,13 @@
 /*
- * sources.h - makes sources as a decoder sees them (MegaEncoded in layer.h) of inputs.
+ * sources.h - encodes inputs into sources as a decoder sees them (MegaEncoded in layer.h).
  */
 #ifndef MEGA_SOURCES_H
 #define MEGA_SOURCES_H
 
 #include "src/layers/layer.h"
 
-/* Encodes `count` sources, many at a time; out [count], of which some may be there after an error.
- */
+/* Encodes `count` sources, many at a time, into out [count]. After an error, some of them may
+ * exist. */
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err);
 

@@ -38,15 +38,15 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
 
-/* Softmax needs the largest product of a row before the first weight, and the sum of all weights.
- * It takes the largest so far, and scales what a row has summed up to the new one when that
- * grows. */
+/* Softmax needs the largest score of a row before it computes the first weight, and the sum of all
+ * weights at the end. This keeps the largest score so far, and rescales what a row has accumulated
+ * whenever it grows. */
 typedef struct Softmax {
     float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
 } Softmax;
 
-/* Makes softmax weights [rows][keys] of products with the block of keys that begins at `from`, and
- * scales what earlier blocks left in out. */
+/* Turns the products [rows][keys] with the block of keys that begins at `from` into softmax
+ * weights, and rescales what earlier blocks left in out. */
 static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
                         size_t keys, Softmax *softmax, float *weights, float *out)
 {
@@ -60,7 +60,7 @@ static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size
     }
 }
 
-/* Adds what the keys of one block, beginning at `from`, contribute to out. */
+/* Adds to out what the block of keys that begins at `from` contributes. */
 static void attend_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
                          Softmax *softmax, float *weights, float *out)
 {
@@ -108,13 +108,14 @@ size_t mega_attention_scratch(size_t rows, size_t keys)
 typedef struct Decoded {
     const MegaKernels *kernels;
     const MegaDecodedAttention *a;
-    size_t value_columns; /* of a task */
+    size_t value_columns; /* columns of one task */
 } Decoded;
 
-/* One position of many sequences. Tasks are pieces of a row: a lone sequence with a long past is
- * work for all threads. */
+/* A task computes a piece of one row's keys, so that a single sequence with a long past still gives
+ * work to all threads. */
 #define KEY_TASK 128
-#define MOST_VALUE_COLUMNS 512 /* of a task: long pieces of a value are read fastest */
+/* most columns of one task, since long pieces of a value are read fastest */
+#define MOST_VALUE_COLUMNS 512
 #define LEAST_VALUE_COLUMNS 64
 
 static const int32_t *ancestors_of(const MegaDecodedAttention *a, size_t row)
@@ -146,7 +147,8 @@ static void weigh_keys(void *context, size_t row, int worker)
                                 mega_attention_scale(a->kind, a->zdim, keys), a->bias - a->past);
 }
 
-/* Columns of a task. Each is summed up by itself, so the cut does not show. */
+/* Returns the columns of one task. Each column is summed up by itself, so the division does not
+ * change a result. */
 static size_t value_columns(const MegaDecodedAttention *a, size_t threads)
 {
     size_t pieces = mega_pieces(threads, a->rows);
@@ -190,14 +192,14 @@ static void pack_keys(void *context, size_t panel, int worker)
                      z);
 }
 
-/* A few positions of a block. */
+/* Runs one task, a few positions of a block. */
 static void attend_rows(void *context, size_t task, int worker)
 {
     const Decoded *decoded = context;
     const MegaKernels *kernels = decoded->kernels;
     const MegaDecodedAttention *a = decoded->a;
     size_t first = task * MEGA_QUERY_ROWS, rows = mega_min_size(MEGA_QUERY_ROWS, a->rows - first);
-    size_t keys = a->past + first + rows; /* of the last row */
+    size_t keys = a->past + first + rows; /* keys that the last row sees */
     size_t z = a->zdim, h = a->hidden;
     MegaPacked packed = {.panels = a->key_panels, .in = z, .out = keys};
     MegaPanels values = {.data = a->v, .k = keys, .panel_stride = MEGA_PANEL,

@@ -14,73 +14,77 @@
 #include "src/base/threads.h"
 #include "src/kernels/kernels.h"
 
-/* table [2 positions - 1]: entry positions - 1 + delta is the bias of delta = j - i. */
+/* Fills table [2 positions - 1]; entry positions - 1 + delta is the bias of delta = j - i. */
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
                        float *table);
 
-/* What the products of queries and `keys` keys are multiplied with before the bias is added. */
+/* Returns the factor of the products between queries and `keys` keys; the bias is added after
+ * it. */
 float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys);
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
 
-#define MEGA_ATTENTION_ROWS 120 /* at once, at most */
-/* Keys whose values and weights stay in the caches while all rows pass over them. */
+#define MEGA_ATTENTION_ROWS 120 /* most rows at a time */
+/* The values and weights of this many keys stay in the cache while all rows pass over them. */
 #define MEGA_KEY_BLOCK 128
 
-/* Rows first ... first + rows - 1 of one chunk of `keys` positions, each of which sees all keys. */
+/* Attention of rows first ... first + rows - 1 of one chunk of `keys` positions, where each row
+ * sees all keys. */
 typedef struct MegaAttention {
     MegaAttentionKind kind;
-    size_t first, rows, keys; /* rows <= MEGA_ATTENTION_ROWS */
+    size_t first, rows, keys; /* rows is at most MEGA_ATTENTION_ROWS */
     size_t zdim, hidden;
-    const float *q;          /* [rows][zdim], of row `first` on */
+    const float *q;          /* [rows][zdim], starting with row `first` */
     const float *key_panels; /* [keys][zdim] in panels (panels.h) */
-    const float *v;          /* [keys][hidden], and MEGA_PANEL floats behind that can be read */
-    const float *bias;       /* the entry of j = i */
+    const float *v;          /* [keys][hidden], followed by MEGA_PANEL floats that may be read */
+    const float *bias;       /* entry of the bias table for j = i */
     const float *factor;     /* [rows][hidden], ld_factor floats from row to row */
     size_t ld_factor;
 } MegaAttention;
 
-/* out [rows][hidden] = (weights . values) * factor. scratch is mega_attention_scratch floats: no
- * more weights exist at a time than of one block of keys. */
+/* out [rows][hidden] = (weights . values) * factor. scratch has mega_attention_scratch floats: only
+ * the weights of one block of keys exist at a time. */
 void mega_attention(const MegaKernels *kernels, const MegaAttention *attention, float *scratch,
                     float *out);
-/* Scratch floats that mega_attention needs for that many rows and keys. */
+/* Returns the scratch floats that mega_attention needs for that many rows and keys. */
 size_t mega_attention_scratch(size_t rows, size_t keys);
 
 /* ---- Decoded rows --------------------------------------------------------------------------- */
 
-#define MEGA_QUERY_ROWS 32 /* of a task */
+#define MEGA_QUERY_ROWS 32 /* rows of one task */
 
-/* Rows that attend to `past` positions before them and to their own. Keys and values lie
+/* Attention of rows to `past` positions before them and to their own. Keys and values lie as
  * [position][sequence], those of the rows included. */
 typedef struct MegaDecodedAttention {
     MegaAttentionKind kind;
     size_t rows, past;
-    size_t sequences; /* between one position's keys and the next one's */
+    size_t sequences; /* distance from one position's keys to the next one's, in keys */
     size_t zdim, hidden;
     const float *q;    /* [rows][zdim] */
     const float *k;    /* [past + ...][sequences][zdim] */
-    const float *v;    /* [past + ...][sequences][hidden], and MEGA_PANEL floats behind */
-    const float *bias; /* the entry of j = i */
+    /* [past + ...][sequences][hidden], followed by MEGA_PANEL floats that may be read */
+    const float *v;
+    const float *bias; /* entry of the bias table for j = i */
     const float *factor; /* [rows][hidden], ld_factor floats from row to row */
     size_t ld_factor;
     float *out; /* [rows][hidden] = (weights . values) * factor */
 
-    /* rows are sequences: */
-    const int32_t *ancestors; /* [rows][reserved]: whose key counts at each position */
+    /* These serve mega_attend_sequences: */
+    const int32_t *ancestors; /* [rows][reserved]: the sequence whose key counts at each position */
     size_t reserved;
     float *weights; /* [rows][reserved] scratch */
 
-    /* rows are positions: */
+    /* These serve mega_attend_positions: */
     float *key_panels; /* [past + rows, in whole panels][zdim] scratch */
-    float *scratch;    /* [threads][scratch_stride], MEGA_QUERY_ROWS * (past + rows) used of each */
+    /* [threads][scratch_stride], of which each thread uses MEGA_QUERY_ROWS * (past + rows) */
+    float *scratch;
     size_t scratch_stride;
 } MegaDecodedAttention;
 
-/* One position of many sequences: a sequence's keys are its ancestors'. */
+/* Each row is one position of a sequence of its own, and attends to the keys of its ancestors. */
 void mega_attend_sequences(MegaPool *pool, const MegaKernels *kernels,
                            const MegaDecodedAttention *attention);
-/* Consecutive positions of sequence 0, each seeing the keys up to its own. */
+/* The rows are consecutive positions of sequence 0, and each attends to the keys up to its own. */
 void mega_attend_positions(MegaPool *pool, const MegaKernels *kernels,
                            const MegaDecodedAttention *attention);
 

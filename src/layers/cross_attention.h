@@ -24,8 +24,8 @@ void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weight
 typedef struct MegaCrossAttention {
     const MegaCrossWeights *weights;
     const MegaNorm *norm;
-    const float *bias; /* the entry of j = i */
-    int index;         /* of the layer */
+    const float *bias; /* entry of the bias table for j = i */
+    int index;         /* number of the layer */
     float *normed;     /* [rows][d] scratch */
     float *projected;  /* [rows][2 d + z] scratch: u, r, q */
     float *attended;   /* [rows][d] scratch */

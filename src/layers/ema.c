@@ -32,7 +32,7 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
                      .qt = qt,
                      .omega = weights->omega};
     if (!q)
-        return; /* dry run */
+        return; /* a dry run only counts memory */
     for (size_t s = 0; s < states; s++) {
         for (size_t c = 0; c < k; c++) {
             size_t from = c * n + s, to = s * k + c;
@@ -41,7 +41,8 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
                 qt[to] = 0;
             if (s >= n)
                 continue;
-            /* q in float32 steps as the original: 1 - q may be as small as its rounding */
+            /* computes q in float32 steps as the original does, since 1 - q may be as small as its
+             * rounding */
             float p = sigma(weights->delta[from]);
             q[to] = 1.0f - p * sigma(weights->alpha[from]);
             w[to] = (float)((double)p * weights->beta[from] * weights->gamma[from] /
@@ -52,7 +53,7 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
     }
 }
 
-#define MOST_VECTORS 8 /* of channels, in a task */
+#define MOST_VECTORS 8 /* vectors of channels in one task */
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
@@ -62,7 +63,7 @@ static size_t effective_truncation(const MegaStackConfig *config, size_t length)
     return truncation && truncation < length ? truncation : length;
 }
 
-/* Cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine: only the ratio
+/* Cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine. Only the ratio
  * matters, and a wrong guess costs time, not accuracy. With the paper's N = 16 the recurrence wins
  * at every length; the FFT pays for models with hundreds of states. */
 static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
@@ -70,7 +71,8 @@ static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
     const double per_position = 1.0, per_state = 0.06, per_butterfly = 0.53, per_kernel_step = 0.06;
     size_t taps = effective_truncation(config, length);
     double directions = config->bidirectional ? 2 : 1;
-    double steps = taps < length ? 1.8 : 1.0; /* the truncation tap */
+    /* the term that truncation subtracts takes part of the time */
+    double steps = taps < length ? 1.8 : 1.0;
     double size = (double)mega_fft_size(length + taps);
     double recurrent =
         directions * (double)length * (per_position + per_state * steps * config->ndim);
@@ -116,13 +118,13 @@ typedef struct Run {
     const MegaEmaPlan *plan;
     const MegaEma *ema;
     const MegaEmaRun *what;
-    size_t channels; /* of a task */
+    size_t channels; /* channels of one task */
 } Run;
 
 #if MEGA_WITH_FFTW
 
-/* Adds one direction's kernel of a channel: lag j to index (start + j * step) mod size. In double,
- * because thousands of products in a row would cost float32 its last digits. */
+/* Adds one direction's kernel of a channel: lag j goes to index (start + j * step) mod size. It
+ * computes in double, because thousands of products in a row would cost float32 its last digits. */
 static void add_kernel(const MegaEma *ema, size_t channel, size_t taps, float *signal, size_t size,
                        size_t start, bool backward)
 {
@@ -143,7 +145,7 @@ static void add_kernel(const MegaEma *ema, size_t channel, size_t taps, float *s
 }
 
 /* y[., channel] = kernel * x[., channel], before omega and silu. Both directions are one circular
- * convolution; the size leaves room for all lags without wrapping onto real positions. */
+ * convolution, whose size leaves room for all lags without wrapping onto real positions. */
 static void convolve_channel(const Run *run, size_t channel, float *scratch)
 {
     const MegaEma *ema = run->ema;
@@ -171,8 +173,9 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
 
 #endif
 
-/* Channels of a task, so that every thread has one: those of vectors that lie side by side are read
- * together. Every channel is computed by itself, so the cut does not show. */
+/* Returns the channels of one task, so that every thread gets a task. Channels of neighbouring
+ * vectors are read together. Each channel is computed by itself, so the division does not change a
+ * result. */
 static size_t task_channels(const MegaEmaPlan *plan, const MegaKernels *kernels, size_t width,
                             size_t threads)
 {
@@ -182,7 +185,7 @@ static size_t task_channels(const MegaEmaPlan *plan, const MegaKernels *kernels,
     return plan->path == MEGA_EMA_FFT ? lanes : (each + pieces - 1) / pieces * lanes;
 }
 
-/* One task: some channels, all positions of a sequence. */
+/* Runs one task: some channels over all positions of a sequence. */
 static void run_channels(void *context, size_t task, int worker)
 {
     const Run *run = context;

@@ -1,6 +1,6 @@
 /*
- * ema_step.h - the moving average of a decoder: it looks back only, and goes on from states
- * (MODEL.md, "Moving average").
+ * ema_step.h - the moving average of a decoder (MODEL.md, "Moving average"). It only looks back,
+ * and continues from states instead of from earlier rows.
  */
 #ifndef MEGA_EMA_STEP_H
 #define MEGA_EMA_STEP_H
@@ -8,10 +8,10 @@
 #include "src/layers/ema.h"
 #include "src/layers/layer.h"
 
-/* One layer's average over the rows of a step. */
+/* One layer's moving average over the rows of a step. */
 typedef struct MegaEmaRows {
     const MegaEma *ema;
-    const float *x; /* [rows][d]: norm of the residual stream, or it itself */
+    const float *x; /* [rows][d]: the residual stream, or its norm */
     float *out;     /* [rows][d]: silu(EMA(x) + omega x) */
     /* states of the sequences, mega_ema_state_floats each: those that the last step wrote, and
      * those that this one writes */

@@ -45,7 +45,7 @@ static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaErro
     return 0;
 }
 
-/* A shape that was not given is the model's. */
+/* Gives an image without a shape the model's. */
 static int check_image(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
 {
     if (input->channels == 0 && input->height == 0 && input->width == 0) {

@@ -15,12 +15,13 @@
 #include "src/layers/layer.h"
 #include "src/model/tensors.h"
 
-/* Checks an input against the model and drops padding ids at both ends of a token sequence, which
- * does not change any result (MODEL.md, "Moving average"). *length: positions in the stack. */
+/* Checks an input against the model and stores in *length its positions in the stack. Drops padding
+ * ids at both ends of a token sequence, which does not change any result
+ * (MODEL.md, "Moving average"). */
 int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length, MegaError *err);
-/* Floats of scratch memory per worker. */
+/* Returns the floats of scratch memory that each worker needs. */
 uint64_t mega_embed_scratch(const MegaConfig *config);
-/* x *= sqrt(width): the scale of embeddings in translators and language models. */
+/* x *= sqrt(width), as translators and language models scale their embeddings. */
 void mega_embed_scale(float *x, size_t rows, size_t width);
 /* A checked input on its way into the workspace. */
 typedef struct MegaEmbed {
@@ -30,7 +31,7 @@ typedef struct MegaEmbed {
     size_t begin, length; /* its positions in the workspace */
 } MegaEmbed;
 
-/* The embedding, and its norm where the stack has one, -> workspace->x. */
+/* Embeds the input into workspace->x, and applies the embedding's norm where the stack has one. */
 void mega_embed_run(const MegaPass *pass, const MegaEmbed *embed);
 
 #endif

@@ -12,16 +12,16 @@
 
 typedef struct MegaFeedForward {
     MegaNorm norm;
-    bool folded;                     /* the norm is part of fc1 */
+    bool folded;                     /* the norm has become part of fc1 */
     MegaLinearWeights fc1;           /* d -> ffn */
     const MegaLinearWeights *fc2;    /* ffn -> d */
 } MegaFeedForward;
 
-/* What is made of the weights once per model; memory as in fold.h. */
+/* Computes what is derived from the weights once per model; fold.h says where it lies. */
 void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *config,
                               const MegaNormWeights *norm, const MegaLinearWeights *fc1,
                               const MegaLinearWeights *fc2, MegaArena *arena);
-/* normed [rows][d] and inner [rows][ffn] are scratch. */
+/* Runs the block. normed [rows][d] and inner [rows][ffn] are scratch. */
 void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *rows, float *normed,
                            float *inner);
 

@@ -17,13 +17,14 @@
  * changes a result. */
 #define MEGA_ROW_BLOCK 120
 
-/* What stays the same from layer to layer. */
+/* A pass over the layers of a stack: everything that stays the same from layer to layer. */
 struct MegaPass {
     const MegaStack *stack;
-    const MegaStackConfig *config; /* the stack's, but for the chunk that a decoder was asked for */
+    /* the stack's configuration, but with the chunk that a decoder was asked for */
+    const MegaStackConfig *config;
     const MegaKernels *kernels;
     MegaPool *pool;
-    MegaWorkspace *workspace; /* of whole sequences; NULL in a decoder's step */
+    MegaWorkspace *workspace; /* memory of whole sequences; NULL in a decoder's step */
     MegaTapping tap;
 };
 
@@ -35,16 +36,17 @@ struct MegaWorkspace {
     size_t length;    /* L */
     size_t sequences;
     size_t *begin;    /* [sequences + 1]: the first position of each, and L */
-    size_t row_block; /* rows of a block, <= MEGA_ROW_BLOCK */
+    size_t row_block; /* rows of one block, at most MEGA_ROW_BLOCK */
     float *x;         /* [L][d] residual stream, in and out */
     float *spare;     /* [L][d] free between layers */
     float *scratch;   /* [threads][scratch_stride] */
     size_t scratch_stride;
-    void *own;        /* of the kind of layer */
-    void *plan;       /* likewise; the session keeps it from input to input */
+    void *own;        /* memory that belongs to the kind of layer */
+    /* belongs to the kind of layer, too; the session keeps it from input to input */
+    void *plan;
 };
 
-/* How many blocks the rows make, and how many rows block number `block` has. */
+/* Return how many blocks the rows make, and how many rows block number `block` has. */
 static inline size_t mega_row_blocks(const MegaWorkspace *workspace)
 {
     return (workspace->length + workspace->row_block - 1) / workspace->row_block;
@@ -62,12 +64,12 @@ static inline size_t mega_block_rows(const MegaWorkspace *workspace, size_t bloc
 void mega_workspace_layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
                            int threads, uint64_t least_scratch, MegaArena *arena);
 
-/* Norms all rows of the workspace in parallel, x -> out (which may be x). */
+/* Norms all rows of the workspace in parallel from x to out, which may be x. */
 void mega_workspace_norm(const MegaPass *pass, const MegaNorm *norm, float *out);
 
 /* ---- Decoded rows --------------------------------------------------------------------------- */
 
-/* What one decoder layer's cross attention made of a source; S positions. */
+/* The keys and values that one decoder layer's cross attention makes of a source of S positions. */
 struct MegaSourceLayer {
     float *keys;   /* [S][width of a key] */
     float *values; /* [S][width of a value] */
@@ -82,13 +84,13 @@ struct MegaEncoded {
     MegaSourceLayer *layers; /* [decoder layers] */
     MegaArena arena;
     MegaLedger *ledger;
-    uint64_t counted; /* bytes in the ledger */
+    uint64_t counted; /* bytes that the ledger has counted */
 };
 
-/* What the rows of a step are. */
+/* Tells what the rows of a step are. */
 typedef enum MegaRowsAre {
-    MEGA_ROWS_ARE_POSITIONS, /* consecutive ones of the only sequence, inside one chunk */
-    MEGA_ROWS_ARE_SEQUENCES, /* the next position of each */
+    MEGA_ROWS_ARE_POSITIONS, /* consecutive positions of the only sequence, inside one chunk */
+    MEGA_ROWS_ARE_SEQUENCES, /* the next position of each sequence */
 } MegaRowsAre;
 
 /* One step of a decoder: `rows` rows, and where they stand in their sequences.
@@ -103,16 +105,16 @@ struct MegaStep {
     size_t rows;
     MegaRowsAre rows_are;
     float *x;         /* [rows][d] residual stream, in and out */
-    int64_t position; /* of the first row in its sequence */
-    size_t in_chunk;  /* and in its chunk */
+    int64_t position; /* position of the first row in its sequence */
+    size_t in_chunk;  /* its position in its chunk */
     int current;
     const size_t *parents;             /* [live] */
     const int32_t *ancestors;          /* [live][sizes->reserved] */
     const MegaEncoded *const *sources; /* [live] */
-    void *const *states;               /* [layers], by the kind's state_layout */
-    void *memory;                      /* by its step_layout */
-    float *cross_weights; /* [rows][sizes->source]: where the last layer leaves the weights of its
-                             cross attention */
+    void *const *states;               /* [layers]: made by the kind's state_layout */
+    void *memory;                      /* made by the kind's step_layout */
+    /* [rows][sizes->source]: the last layer leaves the weights of its cross attention here */
+    float *cross_weights;
 };
 
 #endif
