@@ -227,8 +227,9 @@ static int pass_on(const Search *search, int number, size_t start, size_t end)
     return search->part(search->context, &(MegaTextPart){.id = -1, .start = start, .end = end});
 }
 
-/* A token that is found may begin in what the one before took along at its right end; it is a part
- * all the same, and both have that white space, as in the reference. */
+/* A token that is found may begin in the white space that the one before took along at its right
+ * end. It is a part all the same, of what is left. The reference gives it that white space once
+ * more, or fails, and takes quadratic time. */
 static int search_round(const Search *search, int number, size_t from, size_t to)
 {
     const Round *round = &search->added->rounds[number];
@@ -245,12 +246,12 @@ static int search_round(const Search *search, int number, size_t from, size_t to
         at = end;
         if ((token->flags & MEGA_ADDED_SINGLE_WORD) && in_word(search, from, to, start, end))
             continue;
-        if (token->flags & MEGA_ADDED_LSTRIP) {
-            start = strip_left(search, done, start > done ? start : done);
-            start = start < end ? start : end;
-        }
-        if (token->flags & MEGA_ADDED_RSTRIP) /* what was taken along behind `end` is white */
-            end = strip_right(search, end > done ? end : done, to);
+        start = start > done ? start : done;
+        end = end > done ? end : done;
+        if (token->flags & MEGA_ADDED_LSTRIP)
+            start = strip_left(search, done, start);
+        if (token->flags & MEGA_ADDED_RSTRIP)
+            end = strip_right(search, end, to);
         int code = pass_on(search, number, done, start);
         if (!code)
             code = search->part(search->context,

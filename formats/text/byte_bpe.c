@@ -191,7 +191,8 @@ static int load_added(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
         const int64_t id = ids->integers[i], flag = flags->integers[i];
         if (id < 0 || id >= mega_vocab_count(bpe->vocab) || flag < 0 || flag > MEGA_ADDED_ALL)
             code = mega_fail(err, MEGA_ERR_MODEL,
-                             "metadata key 'text.added' has token %" PRId64 " with flags %" PRId64
+                             "metadata keys 'text.added' and 'text.added_flags' have token %" PRId64
+                             " with flags %" PRId64
                              "; expected one of the vocabulary, and flags up to %d",
                              id, flag, MEGA_ADDED_ALL);
         else

@@ -14,12 +14,15 @@
 #define LAST_SURROGATE 0xdfff
 #define FIRST_SELECTOR 0xe0100 /* variation selectors, the only marks beyond the table */
 #define LAST_SELECTOR 0xe01ef
+#define LAST_IDEOGRAPH 0x323af /* the block of letters at the table's end, in 15.0 */
+
+typedef struct Range {
+    uint32_t first, last;
+} Range;
 
 /* Letters, numbers, marks and connectors of Unicode 15.0 to 18.0; the gaps that some ranges span
  * were empty in 14.0. */
-static const struct {
-    uint32_t first, last;
-} later[] = {
+static const Range later[] = {
     {0x558, 0x558},     {0x58b, 0x58c},     {0x5c8, 0x5c9},     {0x88f, 0x88f},
     {0x897, 0x897},     {0xb53, 0xb54},     {0xc5c, 0xc5c},     {0xcdc, 0xcdc},
     {0xcf3, 0xcf3},     {0xece, 0xece},     {0x1acf, 0x1af0},   {0x1c89, 0x1c8a},
@@ -35,6 +38,17 @@ static const struct {
     {0x1d6a6, 0x1d6a6}, {0x1df1f, 0x1dfff}, {0x1e030, 0x1e08f}, {0x1e4d0, 0x1e6ff},
     {0x2b739, 0x2b73f}, {0x2b81e, 0x2b81e}, {0x2cea2, 0x2cead}, {0x2ebf0, 0x2ee5d},
     {0x31350, 0x313ff},
+};
+
+/* Those of them that go on a word: words are Unicode 15.0's, since the reference finds them by
+ * another library than it cuts texts with. */
+static const Range later_words[] = {
+    {0xcf3, 0xcf3},     {0xece, 0xece},     {0x10efd, 0x10eff},
+    {0x1123f, 0x11241}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a},
+    {0x11f3e, 0x11f42}, {0x11f50, 0x11f59}, {0x1342f, 0x1342f},
+    {0x13440, 0x13455}, {0x1b132, 0x1b132}, {0x1b155, 0x1b155},
+    {0x1df25, 0x1df2a}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
+    {0x1e4d0, 0x1e4f9}, {0x2b739, 0x2b739}, {0x31350, MEGA_CLASSES_SIZE - 1},
 };
 
 static void put_character(MegaBuffer *out, uint32_t code)
@@ -115,6 +129,9 @@ int mega_unicode_classes_new(MegaUnicodeClasses **out, MegaError *err)
     for (size_t i = 0; i < sizeof later / sizeof later[0] && !code; i++)
         for (uint32_t c = later[i].first; c <= later[i].last; c++)
             classes->of[c] = MEGA_CLASS_OTHER;
+    for (size_t i = 0; i < sizeof later_words / sizeof later_words[0] && !code; i++)
+        for (uint32_t c = later_words[i].first; c <= later_words[i].last; c++)
+            classes->of[c] = MEGA_CLASS_WORD;
     mega_buffer_free(&all);
     if (code)
         free(classes);
@@ -127,5 +144,5 @@ bool mega_unicode_is_word(const MegaUnicodeClasses *classes, uint32_t code)
 {
     if (code < MEGA_CLASSES_SIZE)
         return classes->of[code] & MEGA_CLASS_WORD;
-    return code >= FIRST_SELECTOR && code <= LAST_SELECTOR;
+    return code <= LAST_IDEOGRAPH || (code >= FIRST_SELECTOR && code <= LAST_SELECTOR);
 }

@@ -18,7 +18,8 @@ enum {
     MEGA_CLASS_NUMBER = 2, /* N* */
     MEGA_CLASS_WHITE = 3,  /* U+0009 to U+000D, U+0085 and Z* */
     MEGA_CLASS_MASK = 3,
-    MEGA_CLASS_WORD = 4, /* beside the others: letter, mark, decimal digit, connector, joiner */
+    MEGA_CLASS_WORD = 4, /* beside the others: letter, mark, decimal digit, connector, joiner of
+                            Unicode 15.0 */
 };
 
 #define MEGA_CLASSES_SIZE 0x31400 /* Unicode 14.0 has no letter, number or white space beyond */

@@ -221,6 +221,35 @@ def texts():
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')
 
 
+def hub():
+    """Files of tokenizers (fuzz_hub.c): the fixture's own, and small ones that use every part."""
+    folder = FIXTURES / 'hf_tokenizer'
+    kinds = {'tokenizer.json': b'T', 'vocab.json': b'V', 'merges.txt': b'M', 'tokenizer_config.json': b'C',
+             'special_tokens_map.json': b'S'}
+    for name, kind in kinds.items():
+        put('hub', name, kind + (folder / name).read_bytes() + b'\0Hello <mask> w\xc3\xb6rld')
+    put('hub', 'added', b'A{"<x>":11,"ab":7}\0ab<x>ab <x> ')
+    piece = '{"%s":{"id":"%s","type_id":%d}}'
+    template = ','.join(piece % p for p in (('SpecialToken', 'c', 0), ('Sequence', 'A', 0),
+                                            ('SpecialToken', 'c', 1), ('Sequence', 'B', 1)))
+    small = ('{"added_tokens":[%s],"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},'
+             '"decoder":{"type":"ByteLevel"},"post_processor":%s,"model":{"vocab":{"a":0,"b":1,"ab":2,'
+             '"u":3,"c":4,"aab":5},"merges":[["a","b"],["a","ab"]],"unk_token":"u","fuse_unk":%s}}')
+    flags = '{"content":"%s","single_word":%s,"lstrip":%s,"rstrip":true,"normalized":%s,"special":true}'
+    added = ','.join((flags % ('b b', 'true', 'true', 'false'), flags % ('x', 'false', 'true', 'true'),
+                      flags % ('xx', 'true', 'false', 'true')))
+    post = ('{"type":"TemplateProcessing","single":[%s],"pair":[%s],"special_tokens":{"c":{"id":"c",'
+            '"ids":[4,4],"tokens":["c","c"]}}}' % (template[:template.index('},{"Sp') + 1], template))
+    text = '\0aab  b b  x xx\u00e9ab \u3000x\u00a0 aaab'
+    config = b'T'
+    put('hub', 'template', config + (small % (added, post, 'true') + text).encode())
+    put('hub', 'byte-level', config + (small % (added, '{"type":"ByteLevel","trim_offsets":true}', 'false')
+                                       + text).encode())
+    put('hub', 'class', b'C{"tokenizer_class":"PreTrainedTokenizerFast","model_max_length":512}\0a b')
+    put('hub', 'decoder', b'C{"added_tokens_decoder":{"5":{"content":"a","rstrip":true}},"mask_token":'
+        b'{"content":"<m>","lstrip":true},"additional_special_tokens":["x"]}\0a  b<m>')
+
+
 def arguments(fixture):
     """Those of a fixture that mega-convert asks for."""
     sources = ''.join(f.read_text() for f in pathlib.Path('tools/convert').glob('*.c'))

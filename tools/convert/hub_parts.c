@@ -81,8 +81,22 @@ int32_t hub_find(const Hub *hub, const char *token)
     return hub_id(json_object_get(hub->ids, token), &id) ? id : -1;
 }
 
+/* A few bytes of JSON must not make us take memory for millions of ids. */
+static int check_id(const Hub *hub, const char *token, int32_t id, MegaError *err)
+{
+    const size_t limit = 2 * hub->vocab_size + HUB_MAX_HOLES;
+    if ((size_t)id < limit)
+        return 0;
+    return mega_fail(err, MEGA_ERR_LIMIT,
+                     "token '%.60s' has id %d, but a vocabulary of %zu tokens has ids below %zu",
+                     token, id, hub->vocab_size, limit);
+}
+
 static int set_symbol(Hub *hub, const char *token, int32_t id, MegaError *err)
 {
+    int code = check_id(hub, token, id, err);
+    if (code)
+        return code;
     while ((size_t)id >= hub->symbol_count) {
         void *list = hub->symbols;
         if (!grow(&list, hub->symbol_count, &hub->symbol_capacity, sizeof *hub->symbols))

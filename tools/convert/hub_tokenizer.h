@@ -15,6 +15,7 @@
 
 #define HUB_MAX_FILE (1u << 27) /* bytes */
 #define HUB_MAX_TOKENS 4000000  /* ids are below */
+#define HUB_MAX_HOLES 65536     /* ids that no token has, beside as many as there are tokens */
 
 /* Whether a folder has one of the files that a tokenizer is read from. */
 bool hub_tokenizer_exists(const char *folder);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "formats/text/tokenizer.h"
+#include "formats/text/unicode_classes.h"
 #include "tools/convert/hub_tokenizer.h"
 
 #define FOLDER "tests/fixtures/hf_tokenizer"
@@ -233,11 +234,239 @@ static void decoding(void **state)
     mega_codec_free(codec);
 }
 
+/* ---- Small tokenizers ----------------------------------------------------------------------- */
+
+#define VOCAB "{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"a\":3,\"b\":4,\"ab\":5,\"\\u0120\":6,\"c\":7}"
+#define MERGES "#version: 0.2\na b\n"
+
+/* A folder of files in memory; those that are NULL are not there. */
+static int build(MegaMeta *meta, const char *const contents[HUB_FILES], MegaError *err)
+{
+    HubFile files[HUB_FILES] = {{0}};
+    for (int i = 0; i < HUB_FILES; i++)
+        if (contents[i])
+            files[i] = (HubFile){.data = contents[i], .size = strlen(contents[i])};
+    return hub_tokenizer_build(meta, files, NULL, err);
+}
+
+static MegaMeta *small_meta(const char *vocab, const char *config)
+{
+    const char *const contents[HUB_FILES] = {
+        [HUB_VOCAB] = vocab, [HUB_MERGES] = MERGES, [HUB_CONFIG] = config};
+    MegaMeta *meta = mega_meta_new();
+    MegaError err = {0};
+    if (build(meta, contents, &err))
+        fail_msg("%s", err.text);
+    return meta;
+}
+
+static void assert_tokens(const MegaMeta *meta, const char *text, size_t size, const char *expected)
+{
+    MegaCodec *codec = codec_of((MegaMeta *)meta);
+    MegaTokenized tokenized;
+    MegaTokens tokens = {0};
+    MegaBuffer got = {0};
+    assert_int_equal(mega_codec_encode_texts(codec, &(MegaTexts){.first = text, .first_size = size},
+                                             &(MegaEncodeOptions){.no_special = true}, &tokenized,
+                                             NULL),
+                     0);
+    assert_int_equal(mega_tokenized_window(&tokenized, 0, &tokens, NULL), 0);
+    for (size_t i = 0; i < tokens.count; i++) {
+        char one[64];
+        snprintf(one, sizeof one, "%s%d:%u-%u", i ? " " : "", tokens.data[i].id,
+                 tokens.data[i].start, tokens.data[i].end);
+        mega_put_bytes(&got, one, strlen(one));
+    }
+    mega_put_u8(&got, 0);
+    assert_string_equal((const char *)got.data, expected);
+    mega_buffer_free(&got);
+    mega_tokens_free(&tokens);
+    mega_tokenized_free(&tokenized);
+    mega_codec_free(codec);
+}
+
+/* Bytes without a token are left out; the tokens behind them move to the left, as in the reference.
+ * NUL is a byte as others. */
+static void missing_bytes(void **state)
+{
+    (void)state;
+    MegaMeta *meta = small_meta(VOCAB, NULL);
+    assert_tokens(meta, "ab", 2, "5:0-2");
+    assert_tokens(meta, "azb", 3, "5:0-2");
+    assert_tokens(meta, "a\0b", 3, "3:0-1 4:2-3");
+    assert_tokens(meta, "", 0, "");
+    mega_meta_set_int(meta, "byte_bpe.unknown", 2);
+    assert_tokens(meta, "azzb", 4, "3:0-1 2:1-2 2:2-3 4:3-4");
+    mega_meta_set_bool(meta, "byte_bpe.fuse_unknown", true);
+    assert_tokens(meta, "azzb", 4, "3:0-1 2:1-3 4:3-4");
+    mega_meta_free(meta);
+}
+
+/* Flags of added tokens; the longest one of a place is taken, and those with "normalized" only in
+ * what the others left. */
+static void added_tokens(void **state)
+{
+    (void)state;
+    const struct {
+        const char *flags, *text, *expected;
+    } rows[] = {
+        {"", "ac<mask> b", "3:0-1 7:1-2 2:2-8 6:9-9 4:9-10"},
+        {"\"lstrip\":true", "a \n<mask>b", "3:0-1 2:3-9 4:9-10"},
+        {"\"rstrip\":true", "a<mask>\xe3\x80\x80 b", "3:0-1 2:1-7 4:9-10"},
+        {"\"single_word\":true", "a<mask> <mask>", "3:0-1 3:2-3 6:8-8 2:8-14"},
+        {"\"single_word\":true", "\xcc\x81<mask>.<mask>", "3:2-3 2:8-14"},
+        {"\"rstrip\":true,\"lstrip\":true", "a <mask> <mask> b", "3:0-1 2:2-8 2:9-15 4:16-17"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char config[256];
+        snprintf(config, sizeof config, "{\"mask_token\":{\"content\":\"<mask>\"%s%s}}",
+                 *rows[i].flags ? "," : "", rows[i].flags);
+        MegaMeta *meta = small_meta(VOCAB, config);
+        assert_tokens(meta, rows[i].text, strlen(rows[i].text), rows[i].expected);
+        mega_meta_free(meta);
+    }
+}
+
+/* White space that one token took is not searched again for each that stands in it. */
+static void white_space_is_taken_once(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    MegaMeta *meta = small_meta("{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"\\n\":3,\"a\":4,\"b\":5,"
+                                "\"ab\":6}",
+                                "{\"added_tokens_decoder\":{\"3\":{\"content\":\"\\n\","
+                                "\"rstrip\":true,\"lstrip\":true}}}");
+    MegaCodec *codec = codec_of(meta);
+    char *text = malloc(SIZE);
+    int32_t *ids;
+    size_t count;
+    assert_non_null(text);
+    memset(text, '\n', SIZE);
+    assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+    assert_int_equal(count, SIZE);
+    free(ids);
+    memset(text, 'a', SIZE); /* one word */
+    assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+    assert_int_equal(count, SIZE);
+    free(ids);
+    free(text);
+    mega_codec_free(codec);
+    mega_meta_free(meta);
+}
+
+/* ---- What is refused ------------------------------------------------------------------------ */
+
+static void bad_files_are_refused(void **state)
+{
+    (void)state;
+    const struct {
+        int file;
+        const char *contents, *message;
+    } rows[] = {
+        {HUB_VOCAB, "[]", "vocab.json: not a JSON object"},
+        {HUB_VOCAB, "{", "vocab.json: line 1: string or '}' expected near end of file"},
+        {HUB_VOCAB, "{\"a\":0,\"b\":0}", "the tokens 'a' and 'b' have the same id, 0"},
+        {HUB_VOCAB, "{\"a\":1.5}",
+         "vocab.json: the id of token 'a' is not a whole number from 0 to 3999999"},
+        {HUB_VOCAB, "{\"a\":3999999}",
+         "token 'a' has id 3999999, but a vocabulary of 1 tokens has ids below 65538"},
+        {HUB_VOCAB, "{\"a\":0,\"b\":1,\"ab\":2}",
+         "vocab.json: the vocabulary has no cls_token, which every text begins or ends with"},
+        {HUB_MERGES, "\na x",
+         "merges.txt: the merge in line 2 has the token 'x', which the "
+         "vocabulary does not have"},
+        {HUB_MERGES, "\na b c\n",
+         "merges.txt: line 2 is not a merge: two tokens with a blank between them"},
+        {HUB_MERGES, "\na\n",
+         "merges.txt: line 2 is not a merge: two tokens with a blank between them"},
+        {HUB_MERGES, "\n\xff b\n", "merges.txt is not UTF-8"},
+        {HUB_CONFIG, "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}",
+         "tokenizer_config.json: tokenizer_class 'PreTrainedTokenizerFast' is not supported; "
+         "expected RobertaTokenizer, or PreTrainedTokenizerFast with a tokenizer.json"},
+        {HUB_CONFIG, "{\"mask_token\":{\"lstrip\":true}}",
+         "tokenizer_config.json: an added token has no \"content\""},
+        {HUB_CONFIG, "{\"added_tokens_decoder\":{\"x\":{\"content\":\"a\"}}}",
+         "tokenizer_config.json: added_tokens_decoder has the id 'x'; expected a number below "
+         "4000000"},
+        {HUB_ADDED, "{\"n\":-1}", "added_tokens.json: token 'n' has no id"},
+        {HUB_TOKENIZER, "{}",
+         "tokenizer.json: pre_tokenizer of type 'null' is not supported; expected ByteLevel"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *contents[HUB_FILES] = {[HUB_VOCAB] = VOCAB, [HUB_MERGES] = MERGES};
+        MegaMeta *meta = mega_meta_new();
+        MegaError err = {0};
+        contents[rows[i].file] = rows[i].contents;
+        assert_true(build(meta, contents, &err) < 0);
+        assert_string_equal(err.text, rows[i].message);
+        mega_meta_free(meta);
+    }
+}
+
+static void bad_metadata_is_refused(void **state)
+{
+    (void)state;
+    const struct {
+        const char *key;
+        int64_t values[6];
+        size_t count;
+    } rows[] = {
+        {"byte_bpe.merges", {3, 4}, 2},
+        {"byte_bpe.merges", {3, 4, 8}, 3},
+        {"byte_bpe.merges", {-1, 4, 5}, 3},
+        {"byte_bpe.merges", {4, 3, 5}, 3},
+        {"text.added", {2, 9}, 2},
+        {"text.added_flags", {0, 0, 32}, 3},
+        {"text.single", {0}, 1},
+        {"text.single", {8, 0}, 2},
+        {"text.single", {-3, 0}, 2},
+        {"text.pair", {-1, 2}, 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        MegaMeta *meta = small_meta(VOCAB, NULL);
+        MegaCodec *codec = NULL;
+        MegaError err = {0};
+        mega_meta_set_ints(meta, rows[i].key, rows[i].values, rows[i].count);
+        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err) != 0, 1);
+        assert_non_null(strstr(err.text, rows[i].key));
+        mega_meta_free(meta);
+    }
+}
+
+/* ---- Characters ----------------------------------------------------------------------------- */
+
+/* As many as the reference has, whatever Unicode PCRE2 knows. */
+static void classes_are_pinned(void **state)
+{
+    (void)state;
+    MegaUnicodeClasses *classes;
+    size_t count[4] = {0}, words = 0;
+    assert_int_equal(mega_unicode_classes_new(&classes, NULL), 0);
+    for (uint32_t code = 0; code <= 0x10ffff; code++) {
+        count[mega_unicode_class(classes, code)]++;
+        words += mega_unicode_is_word(classes, code);
+    }
+    assert_int_equal(count[MEGA_CLASS_LETTER], 131756);
+    assert_int_equal(count[MEGA_CLASS_NUMBER], 1791);
+    assert_int_equal(count[MEGA_CLASS_WHITE], 25);
+    assert_int_equal(words, 139612);
+    free(classes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strings), cmocka_unit_test(pairs),    cmocka_unit_test(truncation),
-        cmocka_unit_test(windows), cmocka_unit_test(decoding),
+        cmocka_unit_test(strings),
+        cmocka_unit_test(pairs),
+        cmocka_unit_test(truncation),
+        cmocka_unit_test(windows),
+        cmocka_unit_test(decoding),
+        cmocka_unit_test(missing_bytes),
+        cmocka_unit_test(added_tokens),
+        cmocka_unit_test(white_space_is_taken_once),
+        cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(bad_metadata_is_refused),
+        cmocka_unit_test(classes_are_pinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
