@@ -51,7 +51,7 @@ TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
 # answers of raw text, samples and pixels ...
 BASE_SRC := src/base/utf8.c formats/base/bytes.c formats/base/sniff.c formats/base/input_stream.c
 LIB_SRC := \
-    src/base/error.c $(BASE_SRC) \
+    src/base/error.c $(BASE_SRC) formats/base/mapped_file.c \
     formats/tensor/quantize.c formats/tensor/dtype.c formats/tensor/panels.c \
     formats/mega/meta.c formats/mega/read.c formats/mega/data.c \
     formats/media/pcm.c formats/media/image_operations.c \
@@ -109,7 +109,8 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c \
     tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
-    tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c tools/run/pictures/chart.c \
+    tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
+    tools/run/pictures/chart.c tools/run/pictures/plot_view.c \
     tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
     tools/run/pictures/explain_parts.c \
     $(sort $(wildcard tools/run/commands/*.c))

@@ -2,7 +2,8 @@
  * plot.c - mega-run plot: what a model learned, layer by layer, as a picture.
  *
  * A row for each layer: EMA kernels, their middle, the half-lives of their states, the attention's
- * bias and the weight matrices. All numbers are made first (views), then drawn.
+ * bias and the weight matrices. plot_view.c makes all numbers
+ * first, then they are drawn.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,8 +13,7 @@
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
-#include "tools/run/pictures/chart.h"
-#include "tools/run/pictures/observe.h"
+#include "tools/run/pictures/plot_view.h"
 
 static const char help[] =
     "Usage: mega-run plot MODEL -o FILE.svg|FILE.png\n"
@@ -29,326 +29,6 @@ static const char help[] =
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 drawn, 1 the model cannot be used or the picture not written, 2 wrong usage.\n";
-
-#define COLUMNS 280      /* cells of a kernel map */
-#define BINS 36          /* of half-lives */
-#define MOST_LAYERS 48   /* rows of one picture */
-#define MOST_LAGS 16384  /* that are looked at */
-#define MOST_MATRICES 12 /* of a layer */
-
-typedef struct Matrix {
-    char name[48];
-    MatrixStats stats;
-} Matrix;
-
-/* One layer in numbers. */
-typedef struct View {
-    const MegaStackConfig *stack;
-    bool decoder;
-    int index;
-    Axis distance;                           /* of kernels and bias */
-    float *kernels;                          /* [d][COLUMNS], channels by reach; 1 is a channel's
-                                                largest */
-    double middle[COLUMNS], low[COLUMNS], high[COLUMNS]; /* of |K|: median, 10 and 90 % */
-    Axis half_life;
-    double spectrum[2][BINS];                /* back, ahead: share of |w| */
-    Reach reach[2];
-    float *bias, *cross;                     /* [2 positions - 1], cross or NULL */
-    size_t positions, cross_positions;
-    Matrix matrices[MOST_MATRICES];
-    int matrix_count;
-} View;
-
-typedef struct Picture {
-    const MegaModel *model;
-    View *views;
-    int count, left_out;  /* layers */
-    Matrix *others;       /* matrices outside of layers */
-    int other_count;
-    double least, most;   /* of all matrices' RMS and largest weights */
-    const char *title;
-} Picture;
-
-/* ---- Kernels -------------------------------------------------------------------------------- */
-
-/* Lags that matter: up to the truncation, or as far as positions go. */
-static size_t lags_of(const MegaStackConfig *stack)
-{
-    int lags = stack->truncation > 0 ? stack->truncation : mega_bias_positions(stack);
-    if (stack->truncation <= 0 && stack->max_positions > lags)
-        lags = stack->max_positions;
-    return lags < 2 ? 2 : lags > MOST_LAGS ? MOST_LAGS : (size_t)lags;
-}
-
-/* |K| of a channel at the distances -lags ... lags, both directions together, out [2 lags + 1] */
-static void both_ways(const MegaEma *ema, size_t channel, size_t lags, float *kernel, float *out)
-{
-    memset(out, 0, (2 * lags + 1) * sizeof *out);
-    observe_kernel(ema, channel, lags, kernel);
-    for (size_t t = 0; t < lags; t++)
-        out[lags - t] += kernel[t];
-    if (ema->bidirectional) {
-        observe_kernel(ema, ema->width + channel, lags, kernel);
-        for (size_t t = 0; t < lags; t++)
-            out[lags + t + ema->shifted] += kernel[t];
-    }
-    for (size_t i = 0; i <= 2 * lags; i++)
-        out[i] = fabsf(out[i]);
-}
-
-/* A row of the map from |K|: every cell the mean of its distances, divided by the largest. */
-static void fill_cells(const Axis *axis, const float *kernel, size_t lags, float *cells)
-{
-    float largest = 0;
-    for (size_t i = 0; i <= 2 * lags; i++)
-        largest = fmaxf(largest, kernel[i]);
-    for (int c = 0; c < COLUMNS; c++) {
-        double from = axis_value(axis, (double)c / COLUMNS);
-        double to = axis_value(axis, (double)(c + 1) / COLUMNS), sum = 0;
-        double first = ceil(from), last = ceil(to) - 1;
-        if (first > last) /* the cell lies between two distances: the nearer one */
-            first = last = round((from + to) / 2);
-        for (double at = first; at <= last; at++)
-            if (fabs(at) <= (double)lags)
-                sum += (double)kernel[(ptrdiff_t)lags + (ptrdiff_t)at];
-        cells[c] = largest > 0 ? (float)(sum / (last - first + 1)) / largest : 0;
-    }
-}
-
-typedef struct Channel {
-    size_t number;
-    double reach; /* mean distance */
-} Channel;
-
-static int by_reach(const void *a, const void *b)
-{
-    const Channel *x = a, *y = b;
-    if (x->reach != y->reach)
-        return x->reach > y->reach ? 1 : -1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* Median and tenths of every column of the map. column [d] is scratch. */
-static void summarize(View *view, size_t d, float *column)
-{
-    for (size_t c = 0; c < COLUMNS; c++) {
-        for (size_t i = 0; i < d; i++)
-            column[i] = view->kernels[i * COLUMNS + c];
-        qsort(column, d, sizeof *column, by_value);
-        view->low[c] = (double)column[d / 10];
-        view->middle[c] = (double)column[d / 2];
-        view->high[c] = (double)column[d - 1 - d / 10];
-    }
-}
-
-static int view_kernels(View *view, const MegaEma *ema, MegaError *err)
-{
-    size_t d = ema->width, lags = lags_of(view->stack);
-    Channel *channels = malloc(d * sizeof *channels);
-    float *kernel = malloc(lags * sizeof *kernel);
-    float *both = malloc((2 * lags + 2) * sizeof *both), *column = malloc(d * sizeof *column);
-    view->kernels = malloc(d * COLUMNS * sizeof *view->kernels);
-    view->distance = (Axis){-1.3 * (double)lags, view->stack->bidirectional ? 1.3 * (double)lags
-                                                                            : 0.5, AXIS_BENT};
-    int code = channels && kernel && both && column && view->kernels
-                   ? 0
-                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the kernels of a layer");
-    for (size_t c = 0; c < d && !code; c++) {
-        double weight = 0, moment = 0;
-        both_ways(ema, c, lags, kernel, both);
-        for (size_t i = 0; i <= 2 * lags; i++) {
-            weight += (double)both[i];
-            moment += (double)both[i] * fabs((double)i - (double)lags);
-        }
-        channels[c] = (Channel){c, weight > 0 ? moment / weight : 0};
-    }
-    if (!code)
-        qsort(channels, d, sizeof *channels, by_reach);
-    for (size_t i = 0; i < d && !code; i++) {
-        both_ways(ema, channels[i].number, lags, kernel, both);
-        fill_cells(&view->distance, both, lags, view->kernels + i * COLUMNS);
-    }
-    if (!code)
-        summarize(view, d, column);
-    for (int ahead = 0; ahead < (ema->bidirectional ? 2 : 1) && !code; ahead++)
-        code = observe_layer_reach(ema, ahead, lags, &view->reach[ahead], err);
-    free(channels);
-    free(kernel);
-    free(both);
-    free(column);
-    return code;
-}
-
-/* Half-lives log 0.5 / log q, every state counted by its |w|; the last bin takes what is longer. */
-static void view_spectrum(View *view, const MegaEma *ema)
-{
-    double longest = pow(10, ceil(log10(2 * (double)lags_of(view->stack))));
-    view->half_life = (Axis){0, longest, AXIS_BENT};
-    for (size_t ahead = 0; ahead < (ema->bidirectional ? 2 : 1); ahead++) {
-        double total = 0, *bins = view->spectrum[ahead];
-        for (size_t n = 0; n < ema->states; n++)
-            for (size_t c = 0; c < ema->width; c++) {
-                size_t at = n * ema->channels + ahead * ema->width + c;
-                double q = (double)ema->q[at], w = fabs((double)ema->w[at]);
-                double life = q <= 0 ? 0 : q >= 1 ? longest : log(0.5) / log(q);
-                int bin = (int)(axis_place(&view->half_life, fmin(life, longest)) * BINS);
-                bins[bin < BINS ? bin : BINS - 1] += w;
-                total += w;
-            }
-        for (int bin = 0; bin < BINS && total > 0; bin++)
-            bins[bin] /= total;
-    }
-}
-
-/* ---- Bias and matrices ---------------------------------------------------------------------- */
-
-/* As far as kernels are looked at: a rotary bias goes on for as many positions as the model file
- * says, which may be any number. */
-static size_t drawn_positions(size_t stored)
-{
-    return stored > MOST_LAGS ? MOST_LAGS : stored;
-}
-
-static int view_bias(View *view, const Picture *picture, const char *prefix, MegaError *err)
-{
-    const MegaConfig *config = mega_model_config(picture->model);
-    bool rotary = view->stack->bias == MEGA_BIAS_ROTARY;
-    size_t stored = (size_t)mega_bias_positions(view->stack);
-    char cross[64];
-    if (stored < 2 && rotary)
-        stored = MOST_LAGS;
-    view->positions = drawn_positions(stored);
-    int code = observe_bias(picture->model, view->stack, prefix, stored, view->positions,
-                            &view->bias, err);
-    if (code || !view->decoder || !mega_config_has_cross(config))
-        return code;
-    stored = (size_t)config->target.cross_positions;
-    view->cross_positions = drawn_positions(stored);
-    snprintf(cross, sizeof cross, "%s.cross", prefix);
-    return observe_bias(picture->model, view->stack, cross, stored, view->cross_positions,
-                        &view->cross, err);
-}
-
-/* A matrix "PREFIX.name.weight", or one outside of all layers for prefix NULL. */
-static bool is_matrix(const MegaTensor *tensor, const char *prefix)
-{
-    size_t length = prefix ? strlen(prefix) : 0, whole = strlen(tensor->name);
-    if (tensor->rank < 2 || tensor->tied_to >= 0 || strstr(tensor->name, ".ema."))
-        return false;
-    if (!prefix)
-        return !strstr(tensor->name, ".layer.");
-    return whole > length && strncmp(tensor->name, prefix, length) == 0 &&
-           tensor->name[length] == '.' && strstr(tensor->name + length, ".weight");
-}
-
-/* "encoder.layer.0.ffn.fc1.weight" is fc1. */
-static void name_matrix(Matrix *matrix, const char *name, const char *prefix)
-{
-    const char *rest = prefix ? name + strlen(prefix) + 1 : name;
-    if (strncmp(rest, "ffn.", 4) == 0)
-        rest += 4;
-    snprintf(matrix->name, sizeof matrix->name, "%s", rest);
-    char *end = strstr(matrix->name, ".weight");
-    if (end)
-        *end = '\0';
-    for (char *at = matrix->name; *at; at++)
-        *at = *at == '.' ? ' ' : *at;
-}
-
-/* The matrices of a layer, or those outside; *count of at most `most`. */
-static int view_matrices(Picture *picture, const char *prefix, Matrix *out, int most, int *count,
-                         MegaError *err)
-{
-    const MegaFile *file = picture->model->file;
-    int code = 0;
-    for (size_t i = 0; i < mega_file_tensor_count(file) && *count < most && !code; i++) {
-        const MegaTensor *tensor = mega_file_tensor(file, i);
-        float *values = NULL;
-        size_t elements;
-        if (!is_matrix(tensor, prefix))
-            continue;
-        code = observe_tensor(picture->model, tensor->name, &values, &elements, err);
-        if (!code) {
-            Matrix *matrix = &out[(*count)++];
-            name_matrix(matrix, tensor->name, prefix);
-            matrix->stats = observe_matrix(values, elements);
-            if (matrix->stats.rms > 0 && isfinite(matrix->stats.largest)) {
-                picture->least = fmin(picture->least, matrix->stats.rms);
-                picture->most = fmax(picture->most, matrix->stats.largest);
-            }
-        }
-        free(values);
-    }
-    return code;
-}
-
-static int make_view(Picture *picture, bool decoder, int index, MegaError *err)
-{
-    const MegaModel *model = picture->model;
-    const MegaStack *stack = decoder ? &model->decoder : &model->encoder;
-    View *view = &picture->views[picture->count++];
-    char prefix[48];
-    *view = (View){.stack = decoder ? &model->config.decoder : &model->config.encoder,
-                   .decoder = decoder, .index = index};
-    snprintf(prefix, sizeof prefix, "%s.layer.%d", decoder ? "decoder" : "encoder", index);
-    view_spectrum(view, &mega_layer(stack, index)->ema);
-    int code = view_kernels(view, &mega_layer(stack, index)->ema, err);
-    if (!code)
-        code = view_bias(view, picture, prefix, err);
-    if (!code)
-        code = view_matrices(picture, prefix, view->matrices, MOST_MATRICES, &view->matrix_count,
-                             err);
-    return code;
-}
-
-/* layer -1: all of them. */
-static int make_picture(Picture *picture, int layer, MegaError *err)
-{
-    const MegaConfig *config = mega_model_config(picture->model);
-    int encoder = mega_config_has_encoder(config) ? config->encoder.layers : 0;
-    int decoder = mega_config_has_decoder(config) ? config->decoder.layers : 0;
-    int code = 0, all = encoder + decoder;
-    picture->least = INFINITY;
-    picture->views = calloc((size_t)all, sizeof *picture->views);
-    picture->others = calloc(MOST_MATRICES, sizeof *picture->others);
-    if (!picture->views || !picture->others)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a picture");
-    if (layer >= 0 && layer >= encoder && layer >= decoder)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "there is no layer %d: the model has %d", layer,
-                         encoder > decoder ? encoder : decoder);
-    for (int i = 0; i < all && !code; i++) {
-        int index = i < encoder ? i : i - encoder;
-        if (layer >= 0 && index != layer)
-            continue;
-        if (picture->count == MOST_LAYERS)
-            picture->left_out++;
-        else
-            code = make_view(picture, i >= encoder, index, err);
-    }
-    if (!code)
-        code = view_matrices(picture, NULL, picture->others, MOST_MATRICES, &picture->other_count,
-                             err);
-    if (picture->most == 0) /* all weights are 0, or none is a number */
-        picture->least = picture->most = 1;
-    return code;
-}
-
-static void free_picture(Picture *picture)
-{
-    for (int i = 0; i < picture->count; i++) {
-        free(picture->views[i].kernels);
-        free(picture->views[i].bias);
-        free(picture->views[i].cross);
-    }
-    free(picture->views);
-    free(picture->others);
-}
 
 /* ---- Drawing -------------------------------------------------------------------------------- */
 
@@ -385,7 +65,7 @@ static void draw_heads(Canvas *canvas)
 }
 
 /* Where the EMA is cut off, and where a chunk ends. */
-static void draw_marks(const Plot *plot, const View *view, int mark)
+static void draw_marks(const Plot *plot, const PlotView *view, int mark)
 {
     if (mark <= 0)
         return;
@@ -394,12 +74,12 @@ static void draw_marks(const Plot *plot, const View *view, int mark)
         plot_mark(plot, mark);
 }
 
-static void draw_kernels(Canvas *canvas, const View *view, double y, const char *unit)
+static void draw_kernels(Canvas *canvas, const PlotView *view, double y, const char *unit)
 {
     const Column *column = &columns[KERNELS];
     Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1, AXIS_PLAIN}};
     canvas_heat(canvas, plot.x, plot.y, plot.width, plot.height, view->kernels,
-                (size_t)view->stack->width, COLUMNS, MAP_BLUE);
+                (size_t)view->stack->width, PLOT_COLUMNS, MAP_BLUE);
     canvas_frame(canvas, plot.x, plot.y, plot.width, plot.height, COLOUR_LIGHT);
     draw_marks(&plot, view, view->stack->truncation);
     canvas_text(canvas, plot.x - 8, y + TALL / 2,
@@ -408,42 +88,43 @@ static void draw_kernels(Canvas *canvas, const View *view, double y, const char 
     plot_across(&plot, unit);
 }
 
-static void draw_middle(Canvas *canvas, const View *view, double y, const char *unit)
+static void draw_middle(Canvas *canvas, const PlotView *view, double y, const char *unit)
 {
     const Column *column = &columns[MIDDLE];
     Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1.02, AXIS_PLAIN}};
-    double xs[COLUMNS];
-    for (int c = 0; c < COLUMNS; c++)
-        xs[c] = axis_value(&view->distance, (c + 0.5) / COLUMNS);
+    double xs[PLOT_COLUMNS];
+    for (int c = 0; c < PLOT_COLUMNS; c++)
+        xs[c] = axis_value(&view->distance, (c + 0.5) / PLOT_COLUMNS);
     plot_ground(&plot);
-    plot_band(&plot, xs, view->low, view->high, COLUMNS, COLOUR_BLUE);
-    plot_line(&plot, xs, view->middle, COLUMNS, (LineStyle){.colour = COLOUR_BLUE, .width = 2});
+    plot_band(&plot, xs, view->low, view->high, PLOT_COLUMNS, COLOUR_BLUE);
+    plot_line(&plot, xs, view->middle, PLOT_COLUMNS,
+              (LineStyle){.colour = COLOUR_BLUE, .width = 2});
     draw_marks(&plot, view, view->stack->truncation);
     plot_up(&plot);
     plot_across(&plot, unit);
 }
 
-static void draw_spectrum(Canvas *canvas, const View *view, double y, const char *unit)
+static void draw_spectrum(Canvas *canvas, const PlotView *view, double y, const char *unit)
 {
     const Column *column = &columns[SPECTRUM];
-    double most = 0, xs[2 * BINS], ys[2 * BINS];
-    for (int bin = 0; bin < BINS; bin++)
+    double most = 0, xs[2 * PLOT_BINS], ys[2 * PLOT_BINS];
+    for (int bin = 0; bin < PLOT_BINS; bin++)
         most = fmax(most, 100 * fmax(view->spectrum[0][bin], view->spectrum[1][bin]));
     Plot plot = {canvas, column->x, y, column->width, TALL, view->half_life,
                  {0, most > 0 ? 1.1 * most : 1, AXIS_PLAIN}};
     plot_ground(&plot);
-    for (int bin = 0; bin < BINS; bin++) {
-        double left = plot_x(&plot, axis_value(&plot.across, (double)bin / BINS));
+    for (int bin = 0; bin < PLOT_BINS; bin++) {
+        double left = plot_x(&plot, axis_value(&plot.across, (double)bin / PLOT_BINS));
         double top = plot_y(&plot, 100 * view->spectrum[0][bin]);
-        canvas_fill(canvas, left, top, plot.width / BINS - 0.8, y + TALL - top,
+        canvas_fill(canvas, left, top, plot.width / PLOT_BINS - 0.8, y + TALL - top,
                     map_colour(MAP_BLUE, 0.5));
         for (int side = 0; side < 2; side++) {
-            xs[2 * bin + side] = axis_value(&plot.across, (double)(bin + side) / BINS);
+            xs[2 * bin + side] = axis_value(&plot.across, (double)(bin + side) / PLOT_BINS);
             ys[2 * bin + side] = 100 * view->spectrum[1][bin];
         }
     }
     if (view->stack->bidirectional)
-        plot_line(&plot, xs, ys, 2 * BINS, (LineStyle){.colour = COLOUR_ORANGE, .width = 1.8});
+        plot_line(&plot, xs, ys, 2 * PLOT_BINS, (LineStyle){.colour = COLOUR_ORANGE, .width = 1.8});
     for (int ahead = 0; ahead < (view->stack->bidirectional ? 2 : 1); ahead++)
         canvas_text(canvas, plot.x + plot.width - 7, y + 16 + 15 * ahead,
                     (TextStyle){.size = 11, .align = 1, .bold = true,
@@ -481,7 +162,7 @@ static void widen(Axis *up, const Axis *across, const float *table, size_t posit
     }
 }
 
-static void draw_bias(Canvas *canvas, const View *view, double y, const char *unit)
+static void draw_bias(Canvas *canvas, const PlotView *view, double y, const char *unit)
 {
     const Column *column = &columns[BIAS];
     Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 0, AXIS_PLAIN}};
@@ -514,15 +195,15 @@ static void draw_bias(Canvas *canvas, const View *view, double y, const char *un
     plot_across(&plot, unit);
 }
 
-static double matrix_place(const Picture *picture, double value)
+static double matrix_place(const PlotPicture *picture, double value)
 {
     double low = log10(picture->least / 3), high = log10(picture->most * 1.2);
     double place = value > 0 ? (log10(value) - low) / (high - low) : 0;
     return place < 0 ? 0 : place < 1 ? place : 1;
 }
 
-static void draw_matrices(Canvas *canvas, const Picture *picture, const Matrix *matrices, int count,
-                          double x, double width, double y)
+static void draw_matrices(Canvas *canvas, const PlotPicture *picture, const PlotMatrix *matrices,
+                          int count, double x, double width, double y)
 {
     for (int i = 0; i < count; i++, y += MATRIX_TALL) {
         const MatrixStats *stats = &matrices[i].stats;
@@ -540,7 +221,7 @@ static void draw_matrices(Canvas *canvas, const Picture *picture, const Matrix *
 }
 
 /* The axis of bars and dots: powers of ten. */
-static void draw_matrix_axis(Canvas *canvas, const Picture *picture, double x, double width,
+static void draw_matrix_axis(Canvas *canvas, const PlotPicture *picture, double x, double width,
                              double y)
 {
     char text[16];
@@ -554,7 +235,7 @@ static void draw_matrix_axis(Canvas *canvas, const Picture *picture, double x, d
     }
 }
 
-static void draw_view(Canvas *canvas, const Picture *picture, const View *view, double y,
+static void draw_view(Canvas *canvas, const PlotPicture *picture, const PlotView *view, double y,
                       bool last)
 {
     const char *unit = observe_unit(picture->model, view->decoder);
@@ -587,7 +268,7 @@ static void draw_view(Canvas *canvas, const Picture *picture, const View *view, 
 }
 
 /* What the names of matrices mean, of those that are shown, and the marks; where it ends. */
-static double draw_explanation(Canvas *canvas, const Picture *picture, double x, double y)
+static double draw_explanation(Canvas *canvas, const PlotPicture *picture, double x, double y)
 {
     static const struct {
         const char *name, *shown, *text;
@@ -640,7 +321,7 @@ static double draw_explanation(Canvas *canvas, const Picture *picture, double x,
 
 static double draw_picture(Canvas *canvas, const void *context)
 {
-    const Picture *picture = context;
+    const PlotPicture *picture = context;
     const MegaConfig *config = mega_model_config(picture->model);
     const MegaStackConfig *stack =
         mega_config_has_encoder(config) ? &config->encoder : &config->decoder;
@@ -684,7 +365,7 @@ static int run(const char *given, const char *output, int layer, bool json)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
-    Picture picture = {0};
+    PlotPicture picture = {0};
     char title[400], name[256], *path = NULL;
     int code = named_model(&path, given, &err);
     if (!code)
@@ -693,11 +374,11 @@ static int run(const char *given, const char *output, int layer, bool json)
         picture.model = model;
         snprintf(title, sizeof title, "%s: what it learned", observe_model_name(model, name));
         picture.title = title;
-        code = make_picture(&picture, layer, &err);
+        code = plot_view_make(&picture, layer, &err);
     }
     if (!code)
         code = canvas_write(output, title, WIDTH, draw_picture, &picture, &err);
-    free_picture(&picture);
+    plot_view_free(&picture);
     mega_model_free(model);
     if (code)
         report("%s", err.text);
