@@ -114,6 +114,7 @@ typedef enum MegaTask {
     MEGA_TASK_TRANSLATE, /* a target sequence from a source sequence */
     MEGA_TASK_GENERATE,  /* a language model: the next token from those before */
 } MegaTask;
+#define MEGA_TASK_COUNT (MEGA_TASK_GENERATE + 1)
 
 MEGA_API MegaTask mega_model_task(const MegaModel *model);
 MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);

@@ -10,7 +10,6 @@
 
 #include "formats/base/bytes.h"
 
-#define HEAD_SIZE 512
 #define CONVERT_SOUND "convert it first: ffmpeg -i FILE sound.wav"
 #define CONVERT_PICTURE "convert it first: ffmpeg -i FILE -frames:v 1 picture.png"
 #define CONVERT_HEIF "convert it first: heif-convert FILE picture.png"
@@ -268,7 +267,7 @@ static bool looks_like_svg(const uint8_t *data, size_t size)
 {
     if (size < 4)
         return false;
-    const char *root = memmem(data, size < HEAD_SIZE ? size : HEAD_SIZE, "<svg", 4);
+    const char *root = memmem(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE, "<svg", 4);
     size_t at = 0;
     while (at < size && (data[at] <= ' ' || data[at] >= 0x80)) /* blanks, byte order mark */
         at++;
@@ -276,12 +275,23 @@ static bool looks_like_svg(const uint8_t *data, size_t size)
            !memmem(data, (size_t)(root - (const char *)data), "<html", 5);
 }
 
-static bool looks_like_text(const uint8_t *data, size_t size)
+/* No control characters but white space, in whatever encoding the letters are. */
+static bool has_no_controls(const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < size && i < HEAD_SIZE; i++)
+    for (size_t i = 0; i < size; i++)
         if (data[i] < ' ' && !(data[i] >= '\t' && data[i] <= '\r'))
             return false;
     return size > 0;
+}
+
+bool mega_sniff_utf8(const void *bytes, size_t size)
+{
+    const uint8_t *data = bytes;
+    size_t at = 0, length = 1;
+    for (; at < size && length; at += length)
+        length = mega_utf8_decode(data + at, size - at, NULL);
+    const bool cut = size >= MEGA_SNIFF_SIZE && size - at < 4;
+    return has_no_controls(data, at) && (at == size || cut);
 }
 
 static bool fits(const Kind *kind, bool text, const uint8_t *data, size_t size)
@@ -386,13 +396,13 @@ const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)
 MegaFileKind mega_recognize(const void *bytes, size_t size)
 {
     const uint8_t *data = bytes;
-    const bool text = looks_like_text(data, size);
+    const bool text = has_no_controls(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
     if (size == 5 && memcmp(data, MEGA_MAGIC, 5) == 0) /* its first line */
         return kinds[0].kind;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;
-    if (mega_recognize_encoding(bytes, size < HEAD_SIZE ? size : HEAD_SIZE, true))
+    if (mega_recognize_encoding(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE, true))
         return (MegaFileKind){MEGA_ROLE_OTHER, "UTF-16 or UTF-32 text",
                               "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"};
     if (looks_like_bmp(data, size))

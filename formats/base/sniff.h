@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define MEGA_SNIFF_SIZE 512 /* bytes that tell most kinds of files apart */
+
 #define MEGA_MAGIC "\x89MEGA\n\r\n" /* a .mega file begins with these 8 bytes */
 
 typedef enum MegaFileRole {
@@ -35,7 +37,11 @@ typedef struct MegaFileKind {
  * has a mark as well as zeros is such a text. */
 const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary);
 
-/* Looks at the first 512 bytes at most. They may be a first line without its end. */
+/* Whether a file that begins with these bytes is text in UTF-8 without control characters. The last
+ * character may be cut if there are MEGA_SNIFF_SIZE bytes or more. */
+bool mega_sniff_utf8(const void *bytes, size_t size);
+
+/* Looks at the first MEGA_SNIFF_SIZE bytes at most. They may be a first line without its end. */
 MegaFileKind mega_recognize(const void *bytes, size_t size);
 
 #endif

@@ -6,13 +6,8 @@
  */
 #include "formats/checkpoint/checkpoint.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/base/bytes.h"
 #include "formats/base/sniff.h"
@@ -25,46 +20,22 @@
 
 static int map_file(MegaCheckpoint *checkpoint, MegaError *err)
 {
-    struct stat info;
-    int code = 0;
-    /* A FIFO without a writer must not block us. */
-    int fd = open(checkpoint->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &info) != 0)
-        code = mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", checkpoint->name, strerror(errno));
-    else if (S_ISDIR(info.st_mode))
-        code = FAIL(MEGA_ERR_IO, "this is a directory; name the checkpoint in it");
-    else if (!S_ISREG(info.st_mode))
-        code = FAIL(MEGA_ERR_IO, "this is no regular file; a checkpoint has to be mapped into "
-                                 "memory");
-    else if (info.st_size == 0)
+    int code = mega_mapped_file_open(&checkpoint->map, checkpoint->name, "checkpoint", err);
+    if (!code && checkpoint->map.size == 0)
         code = FAIL(MEGA_ERR_FORMAT, "the file is empty; " EXPECTED);
-    else if ((uint64_t)info.st_size > SIZE_MAX)
-        code = FAIL(MEGA_ERR_LIMIT, "the file is too large for the address space");
-    if (!code) {
-        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            code =
-                mega_fail(err, MEGA_ERR_IO, "cannot map %s: %s", checkpoint->name, strerror(errno));
-        } else {
-            checkpoint->data = data;
-            checkpoint->size = (uint64_t)info.st_size;
-        }
-    }
-    if (fd >= 0)
-        close(fd);
     return code;
 }
 
 /* A length that leaves room for data, then JSON. */
 static bool is_safetensors(const MegaCheckpoint *checkpoint)
 {
-    return checkpoint->size > 8 && checkpoint->data[8] == '{' &&
-           mega_load_u64(checkpoint->data) < UINT64_C(1) << 40;
+    return checkpoint->map.size > 8 && checkpoint->map.data[8] == '{' &&
+           mega_load_u64(checkpoint->map.data) < UINT64_C(1) << 40;
 }
 
 static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
 {
-    MegaFileKind kind = mega_recognize(checkpoint->data, (size_t)checkpoint->size);
+    MegaFileKind kind = mega_recognize(checkpoint->map.data, (size_t)checkpoint->map.size);
     switch (kind.role) {
     case MEGA_ROLE_MODEL:
         return FAIL(MEGA_ERR_FORMAT, "this is a .mega model already; use it with mega-run");
@@ -87,9 +58,9 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
 
 static int load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err)
 {
-    if (checkpoint->size >= 4 && memcmp(checkpoint->data, "PK\3\4", 4) == 0)
+    if (checkpoint->map.size >= 4 && memcmp(checkpoint->map.data, "PK\3\4", 4) == 0)
         return mega_torch_zip_load(checkpoint, weights, err);
-    if (mega_torch_legacy_is(checkpoint->data, checkpoint->size))
+    if (mega_torch_legacy_is(checkpoint->map.data, checkpoint->map.size))
         return mega_torch_legacy_load(checkpoint, weights, err);
     if (is_safetensors(checkpoint))
         return mega_safetensors_load(checkpoint, err);
@@ -127,6 +98,7 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
         free(checkpoint);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for opening %s", path);
     }
+    checkpoint->map.fd = -1;
     checkpoint->max_memory = options->max_memory;
     int code = map_file(checkpoint, err);
     if (!code)
@@ -206,8 +178,7 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     free(checkpoint->sorted);
     json_decref(checkpoint->args);
     mega_zip_close(checkpoint->zip);
-    if (checkpoint->data)
-        munmap((void *)checkpoint->data, (size_t)checkpoint->size);
+    mega_mapped_file_close(&checkpoint->map);
     free(checkpoint->name);
     free(checkpoint);
 }
@@ -304,16 +275,9 @@ bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTen
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-/* Pages of the mapping that have been used count as ours until they are given back; that keeps the
- * memory near the largest tensor. They come back from the file when they are needed again. */
 void mega_checkpoint_release(const MegaCheckpointTensor *tensor)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = (uintptr_t)tensor->storage, end = begin + (uintptr_t)tensor->storage_size;
-    begin = (begin + page - 1) / page * page;
-    end = end / page * page;
-    if (begin < end)
-        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    mega_mapped_file_release(tensor->storage, tensor->storage_size);
 }
 
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,

@@ -5,6 +5,7 @@
 #ifndef MEGA_CHECKPOINT_BUILD_H
 #define MEGA_CHECKPOINT_BUILD_H
 
+#include "formats/base/mapped_file.h"
 #include "formats/checkpoint/checkpoint.h"
 #include "formats/checkpoint/pickle.h"
 #include "formats/checkpoint/zip.h"
@@ -15,8 +16,7 @@
 struct MegaCheckpoint {
     char *name;
     const char *kind;
-    const uint8_t *data; /* the mapped file */
-    uint64_t size;
+    MegaMappedFile map;
     uint64_t max_memory; /* of the options */
     uint64_t memory;     /* bytes taken beside the mapping */
     MegaCheckpointTensor *tensors; /* [count]; names are owned */
@@ -40,7 +40,7 @@ static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoin
 {
     const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 24;
     const uint64_t trusted =
-        checkpoint->size < (most - least) / factor ? least + checkpoint->size * factor : most;
+        checkpoint->map.size < (most - least) / factor ? least + checkpoint->map.size * factor : most;
     return checkpoint->max_memory && checkpoint->max_memory < trusted ? checkpoint->max_memory
                                                                       : trusted;
 }

@@ -210,7 +210,7 @@ out:
 
 int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err)
 {
-    MegaReader reader = mega_reader(checkpoint->data, (size_t)checkpoint->size);
+    MegaReader reader = mega_reader(checkpoint->map.data, (size_t)checkpoint->map.size);
     uint64_t length = mega_get_u64(&reader);
     json_error_t problem;
     checkpoint->kind = "safetensors";

@@ -186,7 +186,7 @@ static int find_storage(void *opaque, const MegaPickleStorage *storage, const ui
 
 int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err)
 {
-    MegaReader reader = mega_reader(checkpoint->data, (size_t)checkpoint->size);
+    MegaReader reader = mega_reader(checkpoint->map.data, (size_t)checkpoint->map.size);
     MegaPickle *value = NULL, *keys = NULL;
     Context context = {.checkpoint = checkpoint};
     checkpoint->kind = "torch legacy";

@@ -27,28 +27,28 @@ static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)
 static int check_unchanged(const MegaFile *file, MegaError *err)
 {
     struct stat info;
-    if (file->fd < 0)
+    if (file->map.fd < 0)
         return 0;
-    if (fstat(file->fd, &info) != 0)
+    if (fstat(file->map.fd, &info) != 0)
         return FAIL(MEGA_ERR_IO, "cannot read: %s", strerror(errno));
-    if ((uint64_t)info.st_size < file->size)
+    if ((uint64_t)info.st_size < file->map.size)
         return FAIL(MEGA_ERR_IO,
                     "the file was cut short from %" PRIu64 " to %" PRIu64
                     " bytes while it is in use",
-                    file->size, (uint64_t)info.st_size);
+                    file->map.size, (uint64_t)info.st_size);
     return 0;
 }
 
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor)
 {
     const MegaTensor *holder = &holder_of(file, tensor)->tensor;
-    return holder->encoding == MEGA_PLAIN ? file->data + holder->offset : NULL;
+    return holder->encoding == MEGA_PLAIN ? file->map.data + holder->offset : NULL;
 }
 
 const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
 {
     const MegaTensor *holder = &holder_of(file, tensor)->tensor;
-    return holder->encoding == MEGA_IN_PANELS ? file->data + holder->offset : NULL;
+    return holder->encoding == MEGA_IN_PANELS ? file->map.data + holder->offset : NULL;
 }
 
 /* dst[i * item + b] = src[b * n + i], n items; item is a constant where this is inlined. */
@@ -104,16 +104,6 @@ static int check_items(const MegaFile *file, const MegaTensor *tensor, const uin
     return 0;
 }
 
-/* Gives back the pages of bytes that were decoded: a compressed file would lie in memory beside
- * what came of it. They come back by themselves if they are read again. */
-static void release_pages(const MegaFile *file, uint64_t offset, uint64_t size)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), begin = (offset + page - 1) / page * page;
-    uint64_t end = (offset + size) / page * page;
-    if (file->fd >= 0 && begin < end)
-        madvise((void *)(uintptr_t)(file->data + begin), (size_t)(end - begin), MADV_DONTNEED);
-}
-
 static size_t block_scratch(const Entry *entry, uint32_t number)
 {
     return (size_t)block_decoded(&entry->tensor, number) + entry->blocks[number].size;
@@ -132,7 +122,7 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
     int code = check_unchanged(file, err);
     if (code)
         return code;
-    memcpy(stored, file->data + block->offset, block->size);
+    memcpy(stored, file->map.data + block->offset, block->size);
     if (crc_of(stored, block->size) != block->crc)
         return TENSOR_BAD("block %" PRIu32 " is damaged: its checksum does not match", number);
     if (!inflate_exactly(stored, block->size, scratch, size, &no_memory))
@@ -141,7 +131,9 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
                                       " bytes",
                                       number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
-    release_pages(file, block->offset, block->size);
+    /* A compressed file would otherwise lie in memory beside what came of it. */
+    if (file->map.fd >= 0)
+        mega_mapped_file_release(file->map.data + block->offset, block->size);
     return check_items(file, tensor, dst, size, err);
 }
 
@@ -193,7 +185,7 @@ static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *
 {
     size_t rows = (size_t)tensor->shape[0], columns = (size_t)tensor->shape[1];
     size_t row_bytes = (size_t)tensor->size / rows;
-    const uint8_t *panels = file->data + tensor->offset;
+    const uint8_t *panels = file->map.data + tensor->offset;
     uint8_t *scratch = malloc(row_bytes);
     uint32_t crc = crc_of(NULL, 0);
     int code = scratch ? check_unchanged(file, err)
@@ -225,7 +217,7 @@ int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, Me
     int code = check_unchanged(file, err);
     if (code)
         return code;
-    memcpy(dst, file->data + entry->tensor.offset, (size_t)entry->tensor.size);
+    memcpy(dst, file->map.data + entry->tensor.offset, (size_t)entry->tensor.size);
     code = check_crc(file, &entry->tensor, crc_of(dst, entry->tensor.size), err);
     return code ? code : check_items(file, &entry->tensor, dst, entry->tensor.size, err);
 }
@@ -243,7 +235,7 @@ int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaEr
 
 static int check_plain(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
 {
-    const uint8_t *data = file->data + tensor->offset;
+    const uint8_t *data = file->map.data + tensor->offset;
     int code = check_crc(file, tensor, crc_of(data, tensor->size), err);
     return code ? code : check_items(file, tensor, data, tensor->size, err);
 }
@@ -257,7 +249,7 @@ int mega_file_verify(const MegaFile *file, MegaError *err)
         if (tensor->encoding == MEGA_TIED)
             continue; /* it has the checksum of its holder */
         code = check_unchanged(file, err);
-        if (!code && !all_zero(file->data + end, tensor->offset - end))
+        if (!code && !all_zero(file->map.data + end, tensor->offset - end))
             code = TENSOR_BAD("the padding before its data is not zero");
         if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE)
             code = read_blocks(file, &file->entries[i], NULL, err);

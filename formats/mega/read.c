@@ -7,14 +7,9 @@
  */
 #include "formats/mega/read.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/base/bytes.h"
 #include "formats/base/sniff.h"
@@ -28,10 +23,10 @@
 /* The message for data without the magic. */
 static int fail_kind(const MegaFile *file, MegaError *err)
 {
-    if (memcmp(file->data, MEGA_MAGIC, file->size < 8 ? (size_t)file->size : 8) == 0)
+    if (memcmp(file->map.data, MEGA_MAGIC, file->map.size < 8 ? (size_t)file->map.size : 8) == 0)
         return BAD("this .mega file is truncated: it has only %" PRIu64 " bytes; fetch it again",
-                   file->size);
-    MegaFileKind kind = mega_recognize(file->data, (size_t)file->size);
+                   file->map.size);
+    MegaFileKind kind = mega_recognize(file->map.data, (size_t)file->map.size);
     switch (kind.role) {
     case MEGA_ROLE_CHECKPOINT:
         return BAD("this is %s; convert it first: mega-convert CHECKPOINT -o MODEL.mega",
@@ -55,16 +50,16 @@ static int fail_kind(const MegaFile *file, MegaError *err)
 static int parse_header(MegaFile *file, MegaError *err)
 {
     uint8_t header[MEGA_HEADER_SIZE];
-    if (file->size == 0)
+    if (file->map.size == 0)
         return BAD("the file is empty");
-    if (file->size < 8 || memcmp(file->data, MEGA_MAGIC, 8) != 0)
+    if (file->map.size < 8 || memcmp(file->map.data, MEGA_MAGIC, 8) != 0)
         return fail_kind(file, err);
-    if (file->size < MEGA_HEADER_SIZE)
+    if (file->map.size < MEGA_HEADER_SIZE)
         return BAD("this .mega file is truncated: %" PRIu64
                    " bytes are less than its header of 64; "
                    "fetch it again",
-                   file->size);
-    memcpy(header, file->data, sizeof header); /* what is checked is what is used */
+                   file->map.size);
+    memcpy(header, file->map.data, sizeof header); /* what is checked is what is used */
     MegaReader reader = mega_reader(header, sizeof header);
     mega_reader_seek(&reader, 8);
     uint32_t version = mega_get_u32(&reader);
@@ -88,11 +83,11 @@ static int parse_header(MegaFile *file, MegaError *err)
         return FAIL(MEGA_ERR_UNSUPPORTED,
                     "the file has flags 0x%" PRIx32 ", of which version %d knows none", flags,
                     MEGA_FORMAT_VERSION);
-    if (size > file->size)
+    if (size > file->map.size)
         return BAD("the file is truncated: it has %" PRIu64 " of %" PRIu64 " bytes; fetch it again",
-                   file->size, size);
-    if (size < file->size)
-        return BAD("%" PRIu64 " bytes follow the end of the model at %" PRIu64, file->size - size,
+                   file->map.size, size);
+    if (size < file->map.size)
+        return BAD("%" PRIu64 " bytes follow the end of the model at %" PRIu64, file->map.size - size,
                    size);
     return 0;
 }
@@ -116,9 +111,9 @@ static int check_sections(const MegaFile *file, MegaError *err)
                    ", but the metadata puts it at %" PRIu64,
                    file->index_offset, expected);
     index_end = file->index_offset + file->index_size;
-    if (index_end > file->size)
+    if (index_end > file->map.size)
         return BAD("metadata and index are said to end at byte %" PRIu64 " of a file of %" PRIu64,
-                   index_end, file->size);
+                   index_end, file->map.size);
     return 0;
 }
 
@@ -126,13 +121,13 @@ static int check_padding(const MegaFile *file, MegaError *err)
 {
     uint64_t meta_end = MEGA_HEADER_SIZE + file->meta_size, padded;
     uint64_t index_end = file->index_offset + file->index_size;
-    if (!all_zero(file->data + meta_end, file->index_offset - meta_end))
+    if (!all_zero(file->map.data + meta_end, file->index_offset - meta_end))
         return BAD("the padding behind the metadata is not zero");
     if (!mega_align(index_end, MEGA_DATA_ALIGNMENT, &padded))
         padded = index_end;
-    if (padded > file->size)
-        padded = file->size;
-    if (!all_zero(file->data + index_end, padded - index_end))
+    if (padded > file->map.size)
+        padded = file->map.size;
+    if (!all_zero(file->map.data + index_end, padded - index_end))
         return BAD("the padding behind the index is not zero");
     return 0;
 }
@@ -149,8 +144,8 @@ static int copy_sections(const MegaFile *file, Sections *out, MegaError *err)
     out->index = malloc((size_t)file->index_size + 1);
     if (!out->meta || !out->index)
         return FAIL(MEGA_ERR_MEMORY, "no memory for metadata and index");
-    memcpy(out->meta, file->data + MEGA_HEADER_SIZE, (size_t)file->meta_size);
-    memcpy(out->index, file->data + file->index_offset, (size_t)file->index_size);
+    memcpy(out->meta, file->map.data + MEGA_HEADER_SIZE, (size_t)file->meta_size);
+    memcpy(out->index, file->map.data + file->index_offset, (size_t)file->index_size);
     if (crc_of(out->meta, file->meta_size) != file->meta_crc)
         return BAD("the metadata is damaged: its checksum does not match; fetch the file again");
     if (crc_of(out->index, file->index_size) != file->index_crc)
@@ -263,11 +258,11 @@ static int check_span(const MegaFile *file, Walk *walk, const MegaTensor *tensor
                           tensor->offset, expected);
     if (tensor->stored_size == 0)
         return TENSOR_BAD("its stored size is zero");
-    if (!mega_add(tensor->offset, tensor->stored_size, &end) || end > file->size)
+    if (!mega_add(tensor->offset, tensor->stored_size, &end) || end > file->map.size)
         return TENSOR_BAD("its data of %" PRIu64 " bytes at %" PRIu64
                           " reaches beyond the end of the "
                           "file at %" PRIu64,
-                          tensor->stored_size, tensor->offset, file->size);
+                          tensor->stored_size, tensor->offset, file->map.size);
     if (tensor->encoding == MEGA_PLAIN && tensor->stored_size != tensor->size)
         return TENSOR_BAD("it is plain, but %" PRIu64 " bytes are stored for %" PRIu64,
                           tensor->stored_size, tensor->size);
@@ -401,9 +396,9 @@ static int parse_index(MegaFile *file, const Sections *sections, MegaError *err)
     }
     if (mega_reader_left(&walk.reader))
         return BAD("%zu bytes follow the last entry of the index", mega_reader_left(&walk.reader));
-    if (walk.end != file->size)
+    if (walk.end != file->map.size)
         return BAD("the last tensor ends at byte %" PRIu64 ", but the file has %" PRIu64, walk.end,
-                   file->size);
+                   file->map.size);
     return sort_entries(file, err);
 }
 
@@ -432,7 +427,7 @@ static MegaFile *new_file(const char *name)
 {
     MegaFile *file = calloc(1, sizeof *file);
     if (file) {
-        file->fd = -1;
+        file->map.fd = -1;
         file->name = strdup(name);
     }
     if (file && !file->name) {
@@ -442,36 +437,13 @@ static MegaFile *new_file(const char *name)
     return file;
 }
 
-static int map_file(MegaFile *file, MegaError *err)
-{
-    struct stat info;
-    /* A FIFO without a writer must not block us. */
-    file->fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->fd < 0 || fstat(file->fd, &info) != 0)
-        return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", file->name, strerror(errno));
-    if (S_ISDIR(info.st_mode))
-        return FAIL(MEGA_ERR_IO, "this is a directory; name the .mega file in it");
-    if (!S_ISREG(info.st_mode))
-        return FAIL(MEGA_ERR_IO, "this is no regular file; a model has to be mapped into memory");
-    if (info.st_size == 0)
-        return 0;
-    if ((uint64_t)info.st_size > SIZE_MAX)
-        return FAIL(MEGA_ERR_LIMIT, "the file is too large for the address space");
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file->fd, 0);
-    if (data == MAP_FAILED)
-        return mega_fail(err, MEGA_ERR_IO, "cannot map %s: %s", file->name, strerror(errno));
-    file->data = data;
-    file->size = (uint64_t)info.st_size;
-    return 0;
-}
-
 int mega_file_open(MegaFile **out, const char *path, MegaError *err)
 {
     *out = NULL;
     MegaFile *file = new_file(path);
     if (!file)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for opening %s", path);
-    int code = map_file(file, err);
+    int code = mega_mapped_file_open(&file->map, path, ".mega file", err);
     if (!code)
         code = parse(file, err);
     if (code)
@@ -488,8 +460,8 @@ int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const 
     MegaFile *file = new_file(name);
     if (!file)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for opening %s", name);
-    file->data = bytes;
-    file->size = size;
+    file->map.data = bytes;
+    file->map.size = size;
     int code = parse(file, err);
     if (code)
         mega_file_close(file);
@@ -502,11 +474,7 @@ void mega_file_close(MegaFile *file)
 {
     if (!file)
         return;
-    if (file->fd >= 0) {
-        if (file->data)
-            munmap((void *)(uintptr_t)file->data, (size_t)file->size);
-        close(file->fd);
-    }
+    mega_mapped_file_close(&file->map);
     mega_meta_free(file->meta);
     free(file->entries);
     free(file->sorted);
@@ -523,7 +491,7 @@ const char *mega_file_name(const MegaFile *file)
 
 uint64_t mega_file_size(const MegaFile *file)
 {
-    return file->size;
+    return file->map.size;
 }
 
 const MegaMeta *mega_file_meta(const MegaFile *file)

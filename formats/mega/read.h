@@ -7,6 +7,7 @@
 
 #include <zlib.h>
 
+#include "formats/base/mapped_file.h"
 #include "formats/mega/mega_file.h"
 
 typedef struct Block {
@@ -22,9 +23,7 @@ typedef struct Entry {
 
 struct MegaFile {
     char *name;
-    const uint8_t *data;
-    uint64_t size;
-    int fd; /* of a mapped file; -1 for memory */
+    MegaMappedFile map; /* its fd is -1 if the bytes are the caller's */
     MegaMeta *meta;
     uint64_t meta_size, index_offset, index_size;
     uint32_t meta_crc, index_crc;

@@ -25,6 +25,8 @@ static const char *const unit_names[] = {
     [MEGA_TEXT_CHARACTERS] = "characters",
     [MEGA_TEXT_BYTES] = "bytes",
 };
+_Static_assert(sizeof unit_names / sizeof unit_names[0] == MEGA_TEXT_UNIT_COUNT,
+               "a unit of text has no name");
 
 struct MegaVocab {
     MegaBuffer text;  /* symbols, each with its NUL */
@@ -554,7 +556,7 @@ int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaErr
     MegaTextFeatures features = {0};
     int unit = 0;
     int code = mega_meta_get_name(meta, "text.unit", unit_names,
-                                  sizeof unit_names / sizeof unit_names[0], &unit, err);
+                                  MEGA_TEXT_UNIT_COUNT, &unit, err);
     features.unit = (MegaTextUnit)unit;
     if (!code)
         code = get_id(meta, "text.cls", -1, &features.cls, err);

@@ -33,6 +33,7 @@ typedef enum MegaTextUnit {
     MEGA_TEXT_CHARACTERS, /* Unicode code points of UTF-8 */
     MEGA_TEXT_BYTES,
 } MegaTextUnit;
+#define MEGA_TEXT_UNIT_COUNT (MEGA_TEXT_BYTES + 1)
 
 /* text.unit, text.cls (id put in front, -1: none), text.eos (id appended, -1: none), text.unk */
 typedef struct MegaTextFeatures {

@@ -82,8 +82,7 @@ MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch)
 
 void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers)
 {
-    fftwf_execute_dft_r2c(fft->forward, buffers->signal,
-                          (fftwf_complex *)buffers->kernel_spectrum);
+    fftwf_execute_dft_r2c(fft->forward, buffers->signal, (fftwf_complex *)buffers->kernel_spectrum);
 }
 
 void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers)

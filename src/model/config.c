@@ -80,34 +80,9 @@ int mega_attention_by_name(const char *name)
     return value_of(attention_names, name);
 }
 
-const char *mega_bias_name(MegaBiasKind kind)
-{
-    return name_of(bias_names, (int)kind);
-}
-
-int mega_bias_by_name(const char *name)
-{
-    return value_of(bias_names, name);
-}
-
-const char *mega_activation_name(MegaActivation kind)
-{
-    return name_of(activation_names, (int)kind);
-}
-
 int mega_activation_by_name(const char *name)
 {
     return value_of(activation_names, name);
-}
-
-const char *mega_pooling_name(MegaPooling kind)
-{
-    return name_of(pooling_names, (int)kind);
-}
-
-const char *mega_embed_name(MegaEmbedKind kind)
-{
-    return name_of(embed_names, (int)kind);
 }
 
 /* ---- Tasks ---------------------------------------------------------------------------------- */
@@ -121,8 +96,7 @@ const MegaTaskTraits *mega_task_traits(MegaTask task)
         [MEGA_TASK_GENERATE] = {.does = "generates text", .has_decoder = true},
     };
     static const MegaTaskTraits unknown = {.does = "does nothing that this version knows"};
-    _Static_assert(sizeof traits / sizeof traits[0] == MEGA_TASK_GENERATE + 1,
-                   "every task has a row");
+    _Static_assert(sizeof traits / sizeof traits[0] == MEGA_TASK_COUNT, "every task has a row");
     return (size_t)task < sizeof traits / sizeof traits[0] ? &traits[task] : &unknown;
 }
 

@@ -183,12 +183,7 @@ const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
 const char *mega_attention_name(MegaAttentionKind kind);
 int mega_attention_by_name(const char *name);
-const char *mega_bias_name(MegaBiasKind kind);
-int mega_bias_by_name(const char *name);
-const char *mega_activation_name(MegaActivation kind);
 int mega_activation_by_name(const char *name); /* "swish", "gelu_fast" ... too */
-const char *mega_pooling_name(MegaPooling kind);
-const char *mega_embed_name(MegaEmbedKind kind);
 
 /* K of MODEL.md, "Moving average": the rows of the EMA parameters. */
 static inline int mega_ema_channels(const MegaStackConfig *stack)

@@ -8,9 +8,7 @@
 
 #include "formats/base/input_stream.h"
 #include "formats/base/sniff.h"
-#include "src/base/utf8.h"
 
-#define SNIFF_SIZE 512    /* bytes */
 #define SEARCH_SIZE 65536 /* bytes in which sound behind something else is looked for */
 
 static const struct {
@@ -24,25 +22,10 @@ static const struct {
     {".txt", MEGA_CONTENT_TEXT},    {".text", MEGA_CONTENT_TEXT},
 };
 
-/* UTF-8 without control characters; the last character may be cut off by the end of the sample. */
-static bool looks_like_text(const uint8_t *bytes, size_t size)
-{
-    size_t position = 0;
-    while (position < size) {
-        const size_t length = mega_utf8_decode(bytes + position, size - position, NULL);
-        if (!length)
-            break;
-        if (bytes[position] < ' ' && !memchr("\t\n\r\f", bytes[position], 4))
-            return false;
-        position += length;
-    }
-    return size && (position == size || (size >= SNIFF_SIZE && size - position < 4));
-}
-
 /* Files that are no input: models, checkpoints, archives, ... Some look like text. */
 static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMedia *media)
 {
-    const bool is_text = looks_like_text(bytes, size < SNIFF_SIZE ? size : SNIFF_SIZE);
+    const bool is_text = mega_sniff_utf8(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
     const MegaFileKind kind = mega_recognize(bytes, size);
     MegaContent content = {.name = kind.what, .advice = kind.advice};
     switch (kind.role) {
@@ -58,7 +41,7 @@ static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMed
     case MEGA_ROLE_OTHER: break;
     case MEGA_ROLE_TEXT:
     case MEGA_ROLE_UNKNOWN:
-        if ((!is_text || !looks_like_text(bytes, size)) && media && media->is_sound(bytes, size))
+        if ((!is_text || !mega_sniff_utf8(bytes, size)) && media && media->is_sound(bytes, size))
             return (MegaContent){.kind = MEGA_CONTENT_SOUND,
                                  .name = "a recording"}; /* behind something */
         if (!is_text)

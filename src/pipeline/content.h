@@ -13,6 +13,7 @@ typedef enum MegaContentKind {
     MEGA_CONTENT_PICTURE,
     MEGA_CONTENT_TEXT,
 } MegaContentKind;
+#define MEGA_CONTENT_COUNT (MEGA_CONTENT_TEXT + 1)
 
 typedef struct MegaContent {
     MegaContentKind kind;

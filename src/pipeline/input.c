@@ -263,6 +263,8 @@ static const char *const expected[] = {
     [MEGA_CONTENT_PICTURE] = "an image",
     [MEGA_CONTENT_TEXT] = "text",
 };
+_Static_assert(sizeof expected / sizeof expected[0] == MEGA_CONTENT_COUNT,
+               "a kind of input has no name");
 
 /* An image given to a speech model and the like; what cannot be told is left to the decoders. */
 static int check_path(const MegaInputReader *reader, const char *path, MegaError *err)

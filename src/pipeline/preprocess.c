@@ -17,6 +17,7 @@ static const char *const fit_names[] = {
     [MEGA_FIT_CROP] = "crop",
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+_Static_assert(COUNT(fit_names) == MEGA_FIT_COUNT, "a way to fit a picture has no name");
 
 static int get_int(const MegaMeta *meta, const char *key, int64_t min, int64_t max, int *out,
                    MegaError *err)

@@ -26,6 +26,7 @@ typedef enum MegaImageFit {
     MEGA_FIT_STRETCH, /* resize to width x height */
     MEGA_FIT_CROP,    /* resize the short side to image.resize (bicubic), then crop the centre */
 } MegaImageFit;
+#define MEGA_FIT_COUNT (MEGA_FIT_CROP + 1)
 
 /* image.channels, .width, .height, .mean, .std, .fit, .resize */
 typedef struct MegaImageFeatures {

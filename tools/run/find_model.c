@@ -26,6 +26,7 @@ static const char *const task_names[] = {
     [MEGA_TASK_GENERATE] = "generate",
 };
 #define TASK_COUNT (sizeof task_names / sizeof task_names[0])
+_Static_assert(TASK_COUNT == MEGA_TASK_COUNT, "a task has no name");
 
 const char *task_name(MegaTask task)
 {
@@ -41,6 +42,7 @@ static const struct {
     [MEGA_CONTENT_PICTURE] = {"image.width", "pictures"},
     [MEGA_CONTENT_TEXT] = {"text.unit", "texts"},
 };
+_Static_assert(sizeof kinds / sizeof kinds[0] == MEGA_CONTENT_COUNT, "a kind of input has no name");
 
 const char *kind_name(MegaContentKind kind)
 {
@@ -363,6 +365,7 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
         [MEGA_TASK_TRANSLATE] = "translates",
         [MEGA_TASK_GENERATE] = "continues",
     };
+    _Static_assert(sizeof does / sizeof does[0] == MEGA_TASK_COUNT, "a task has no verb");
     ModelList list = {0};
     char *name = name_of_path(path);
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);

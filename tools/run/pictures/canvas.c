@@ -41,6 +41,7 @@ static const Colour stops[][STOPS] = {
                   {0.02, 0.16, 0.36}},
     [MAP_GREY] = {{1, 1, 1}, {0.75, 0.75, 0.75}, {0.5, 0.5, 0.5}, {0.25, 0.25, 0.25}, {0, 0, 0}},
 };
+_Static_assert(sizeof stops / sizeof stops[0] == MAP_COUNT, "a colour map has no colours");
 
 Colour map_colour(ColourMap map, double value)
 {

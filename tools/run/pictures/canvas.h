@@ -31,6 +31,7 @@ typedef enum ColourMap {
     MAP_BLUE, /* gates, kernels */
     MAP_GREY, /* sound and pictures */
 } ColourMap;
+#define MAP_COUNT (MAP_GREY + 1)
 Colour map_colour(ColourMap map, double value); /* of 0 ... 1; beyond, the ends */
 /* Black or white, whichever can be read on it. */
 Colour colour_on(Colour background);
