@@ -94,8 +94,8 @@ typedef struct Classifier {
     const Options *options;
     bool explained; /* what is printed of a long recording */
     MegaContentKind kind; /* of the input that came last */
-    Engine engines[MEGA_CONTENT_COUNT]; /* by kind of input, loaded when the first such input comes; with -m
-                                   the first one serves all */
+    /* By kind of input, each loaded when the first such input comes; with -m the first serves all. */
+    Engine engines[MEGA_CONTENT_COUNT];
     bool show_path;
     int status;
     double loading, reading, running; /* seconds */
@@ -532,7 +532,7 @@ static int run(const Options *options, int count, char **paths)
         going = take_argument(&c, paths[i]);
     if (going && options->files_from)
         take_list(&c, options->files_from);
-    for (int i = 0; i < INPUT_MEGA_CONTENT_COUNT; i++) {
+    for (int i = 0; i < MEGA_CONTENT_COUNT; i++) {
         /* a pair model's last path without a partner must hold both texts */
         if (c.engines[i].waiting)
             classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
