@@ -83,7 +83,7 @@ static MegaTensorDecl *declare(const Specs *specs, const ModelTweak *tweak, size
             continue;
         *decl = (MegaTensorDecl){.name = spec->name, .dtype = tweak->dtype, .rank = spec->rank,
                                  .tied_to = -1, .panels = tweak->panels && spec->matrix};
-        if (mega_dtype_quantized(decl->dtype) && !spec->matrix)
+        if (spec->exact || (mega_dtype_quantized(decl->dtype) && !spec->matrix))
             decl->dtype = MEGA_F32;
         memcpy(decl->shape, spec->shape, sizeof decl->shape);
         if (tweak->longer && strcmp(tweak->longer, spec->name) == 0)

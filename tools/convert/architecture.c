@@ -122,7 +122,7 @@ static int detect_sharing(const Detection *detection)
                  {"tie_adaptive_proj", TIE_PROJECTIONS}};
     for (size_t i = 0; i < COUNT(flags); i++) {
         bool set;
-        int code = flag_argument(detection, flags[i].argument, NULL, &set);
+        int code = detection_flag(detection, flags[i].argument, NULL, &set);
         if (code)
             return code;
         if (set)

@@ -9,25 +9,26 @@
 static int detect_embedding(Detection *detection, MegaConfig *config)
 {
     const MegaCheckpointTensor *table =
-        find(detection, "encoder.encoder.embed_tokens.embed.weight");
-    const MegaCheckpointTensor *linear = find(detection, "encoder.encoder.embed_tokens.weight");
+        detection_find(detection, "encoder.encoder.embed_tokens.embed.weight");
+    const MegaCheckpointTensor *linear =
+        detection_find(detection, "encoder.encoder.embed_tokens.weight");
     MegaEmbedConfig *embed = &config->embed;
     embed->pad = -1;
     if (table) {
         embed->kind = MEGA_EMBED_TOKENS;
-        embed->vocab = dimension(table, 0);
+        embed->vocab = tensor_dimension(table, 0);
         embed->pad = embed->vocab > 1 ? 1 : -1;
     } else if (linear && linear->rank == 1) {
         embed->kind = MEGA_EMBED_REAL;
     } else if (linear && linear->rank == 2) {
         embed->kind = MEGA_EMBED_FRAMES;
-        embed->frame_length = dimension(linear, 1);
+        embed->frame_length = tensor_dimension(linear, 1);
         int code = argument_integer(detection->args, "frame_hop", NULL, 0, &embed->frame_hop,
                                     detection->err);
         if (code)
             return code;
         if (embed->frame_hop == 0)
-            need(detection, "frame_hop", "samples from one frame to the next");
+            detection_need(detection, "frame_hop", "samples from one frame to the next");
     } else {
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no embedding: neither encoder.encoder.embed_tokens.embed.weight "
@@ -39,24 +40,26 @@ static int detect_embedding(Detection *detection, MegaConfig *config)
 static int detect_head(Detection *detection, MegaConfig *config)
 {
     MegaHeadConfig *head = &config->head;
-    const MegaCheckpointTensor *output = find(detection, "sentence_projection_layer.weight");
+    const MegaCheckpointTensor *output =
+        detection_find(detection, "sentence_projection_layer.weight");
     const char *pooling = argument_string(detection->args, "sen_rep_type", NULL);
-    const MegaCheckpointTensor *first = find(detection, "classifier.0.0.weight");
-    int activation, in = dimension(first ? first : output, 1), d = config->encoder.width;
+    const MegaCheckpointTensor *first = detection_find(detection, "classifier.0.0.weight");
+    int activation, in = tensor_dimension(first ? first : output, 1), d = config->encoder.width;
     if (!output)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
                          "there is no sentence_projection_layer.weight: not a classifier");
-    int code = named(detection, "classifier_activation_fn", NULL, "activation of the classifier",
-                     mega_activation_by_name, MEGA_ACTIVATION_GELU, &activation);
+    int code =
+        detection_named(detection, "classifier_activation_fn", NULL, "activation of the classifier",
+                        mega_activation_by_name, MEGA_ACTIVATION_GELU, &activation);
     if (code)
         return code;
     head->activation = (MegaActivation)activation;
-    head->classes = dimension(output, 0);
-    head->output_bias = find(detection, "sentence_projection_layer.bias") != NULL;
-    head->width = dimension(first, 0);
+    head->classes = tensor_dimension(output, 0);
+    head->output_bias = detection_find(detection, "sentence_projection_layer.bias") != NULL;
+    head->width = tensor_dimension(first, 0);
     for (char name[64]; head->layers < MEGA_MAX_HEAD_LAYERS; head->layers++) {
         snprintf(name, sizeof name, "classifier.%d.0.weight", head->layers);
-        if (!find(detection, name))
+        if (!detection_find(detection, name))
             break;
     }
     head->pair = in % 2 == 0 && in / 2 == d;
@@ -67,7 +70,7 @@ static int detect_head(Detection *detection, MegaConfig *config)
                          in, d);
     head->pooling = MEGA_POOL_MEAN;
     if (!pooling)
-        need(detection, "sen_rep_type", "pooling: mp or cls");
+        detection_need(detection, "sen_rep_type", "pooling: mp or cls");
     else if (strcmp(pooling, "cls") == 0)
         head->pooling = MEGA_POOL_FIRST;
     else if (strcmp(pooling, "mp") != 0)

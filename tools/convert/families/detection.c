@@ -8,7 +8,7 @@
 
 /* ---- Tensors and arguments ------------------------------------------------------------------ */
 
-const MegaCheckpointTensor *find(const Detection *detection, const char *name)
+const MegaCheckpointTensor *detection_find(const Detection *detection, const char *name)
 {
     return architecture_find(detection->out, name);
 }
@@ -24,10 +24,10 @@ static const MegaCheckpointTensor *find_in_layer(const Detection *detection, int
 {
     char full[256];
     layer_name(detection, layer, name, full);
-    return find(detection, full);
+    return detection_find(detection, full);
 }
 
-int dimension(const MegaCheckpointTensor *tensor, int axis)
+int tensor_dimension(const MegaCheckpointTensor *tensor, int axis)
 {
     if (!tensor || axis >= tensor->rank || tensor->shape[axis] > INT32_MAX)
         return 0;
@@ -39,7 +39,7 @@ static int layer_size(const Detection *detection, const char *name, int axis, in
 {
     const MegaCheckpointTensor *tensor = find_in_layer(detection, 0, name);
     char full[256];
-    *out = dimension(tensor, axis);
+    *out = tensor_dimension(tensor, axis);
     if (*out > 0)
         return 0;
     layer_name(detection, 0, name, full);
@@ -53,7 +53,7 @@ static int layer_size(const Detection *detection, const char *name, int axis, in
                      tensor->name, tensor->rank, axis);
 }
 
-void need(Detection *detection, const char *name, const char *what)
+void detection_need(Detection *detection, const char *name, const char *what)
 {
     size_t used = strlen(detection->missing);
     char text[128];
@@ -64,14 +64,14 @@ void need(Detection *detection, const char *name, const char *what)
              used ? ", " : "", text);
 }
 
-int named(Detection *detection, const char *name, const char *other_name, const char *what,
-                 int (*by_name)(const char *), int fallback, int *out)
+int detection_named(Detection *detection, const char *name, const char *other_name,
+                    const char *what, int (*by_name)(const char *), int fallback, int *out)
 {
     const json_t *value = argument(detection->args, name, other_name);
     if (!json_is_string(value)) {
         *out = fallback;
         if (fallback < 0)
-            need(detection, name, what);
+            detection_need(detection, name, what);
         return 0;
     }
     *out = by_name(json_string_value(value));
@@ -83,19 +83,18 @@ int named(Detection *detection, const char *name, const char *other_name, const 
     return 0;
 }
 
-int length_argument(Detection *detection, const char *name, const char *other_name,
-                           const char *what, int *out)
+int detection_length(Detection *detection, const char *name, const char *other_name,
+                     const char *what, int *out)
 {
     if (!argument(detection->args, name, other_name))
-        need(detection, name, what);
+        detection_need(detection, name, what);
     int code = argument_integer(detection->args, name, other_name, 0, out, detection->err);
     if (*out < 0)
         *out = 0;
     return code;
 }
 
-int flag_argument(const Detection *detection, const char *name, const char *other_name,
-                         bool *out)
+int detection_flag(const Detection *detection, const char *name, const char *other_name, bool *out)
 {
     const json_t *value = argument(detection->args, name, other_name);
     int number = 0, code = 0;
@@ -127,8 +126,8 @@ static int detect_norm(Detection *detection, MegaStackConfig *stack)
 {
     const char *final = detection->names->final_norm;
     int found = norm_of_tensors(detection, "mega_layer.norm."), said;
-    int code = named(detection, "norm_type", "normalization_type", "kind of normalisation",
-                     mega_norm_by_name, found, &said);
+    int code = detection_named(detection, "norm_type", "normalization_type",
+                               "kind of normalisation", mega_norm_by_name, found, &said);
     if (code)
         return code;
     if (found >= 0 && said >= 0 && found != said)
@@ -142,8 +141,9 @@ static int detect_norm(Detection *detection, MegaStackConfig *stack)
     snprintf(mean, sizeof mean, "%s.running_mean", final);
     stack->norm_affine = find_in_layer(detection, 0, "mega_layer.norm.norm.weight") ||
                          find_in_layer(detection, 0, "mega_layer.norm.norm.scalar");
-    stack->final_norm_affine = find(detection, weight) || find(detection, scalar);
-    stack->final_norm = stack->final_norm_affine || find(detection, mean) != NULL;
+    stack->final_norm_affine =
+        detection_find(detection, weight) || detection_find(detection, scalar);
+    stack->final_norm = stack->final_norm_affine || detection_find(detection, mean) != NULL;
     return 0;
 }
 
@@ -151,7 +151,7 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
 {
     const MegaCheckpointTensor *table =
         find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
-    int length = dimension(table, 0), positions = length / 2 + 1;
+    int length = tensor_dimension(table, 0), positions = length / 2 + 1;
     stack->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
     if (!table)
         return argument_integer(detection->args, detection->names->positions,
@@ -190,8 +190,8 @@ static int check_count(const Detection *detection, int layers)
 int detect_layers(Detection *detection, MegaStackConfig *stack)
 {
     int activation = 0;
-    int code = named(detection, "activation_fn", NULL, "activation function",
-                     mega_activation_by_name, MEGA_ACTIVATION_SILU, &activation);
+    int code = detection_named(detection, "activation_fn", NULL, "activation function",
+                               mega_activation_by_name, MEGA_ACTIVATION_SILU, &activation);
     if (code)
         return code;
     stack->activation = (MegaActivation)activation;
@@ -211,8 +211,8 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if ((code = layer_size(detection, sizes[i].tensor, sizes[i].axis, sizes[i].to)))
             return code;
-    stack->ffn = dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
-    int channels = dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
+    stack->ffn = tensor_dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
+    int channels = tensor_dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
     stack->bidirectional = channels / 2 == stack->width && channels % 2 == 0;
     return detect_norm(detection, stack);
 }
@@ -223,38 +223,40 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     bool embed_norm = false, no_affine = false;
     char weight[96], scalar[96];
     int attention = 0;
-    int code = named(detection, "attention_activation_fn", NULL, "attention function",
-                     mega_attention_by_name, -1, &attention);
+    int code = detection_named(detection, "attention_activation_fn", NULL, "attention function",
+                               mega_attention_by_name, -1, &attention);
     stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
     if (!code)
         code = detect_layers(detection, stack);
     if (!code)
-        code = length_argument(detection, "truncation_length", NULL, "EMA truncation",
-                               &stack->truncation);
+        code = detection_length(detection, "truncation_length", NULL, "EMA truncation",
+                                &stack->truncation);
     if (!code && detection->chunk_size < 0)
-        code = length_argument(detection, names->chunk, names->other_chunk, "chunk size",
-                               &stack->chunk);
+        code = detection_length(detection, names->chunk, names->other_chunk, "chunk size",
+                                &stack->chunk);
     if (!code)
-        code = flag_argument(detection, "encoder_normalize_before", "normalize_before",
-                             &stack->pre_norm);
+        code = detection_flag(detection, "encoder_normalize_before", "normalize_before",
+                              &stack->pre_norm);
     if (!code)
-        code = flag_argument(detection, "normalize_embedding", NULL, &embed_norm);
+        code = detection_flag(detection, "normalize_embedding", NULL, &embed_norm);
     if (!code)
-        code = flag_argument(detection, "no_affine_final_norm", NULL, &no_affine);
+        code = detection_flag(detection, "no_affine_final_norm", NULL, &no_affine);
     if (code)
         return code;
     if (detection->chunk_size >= 0)
         stack->chunk = (int)detection->chunk_size;
     if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
-        need(detection, "normalize_before", "pre-norm or post-norm");
+        detection_need(detection, "normalize_before", "pre-norm or post-norm");
     stack->final_norm |= stack->pre_norm;
     if (stack->pre_norm && !stack->final_norm_affine) {
         stack->final_norm_affine = !no_affine; /* its tensors are missing then */
         if (!argument(detection->args, "no_affine_final_norm", NULL))
-            need(detection, "no_affine_final_norm", "whether the final norm has no weights");
+            detection_need(detection, "no_affine_final_norm",
+                           "whether the final norm has no weights");
     }
     snprintf(weight, sizeof weight, "%s.weight", names->embed_norm);
     snprintf(scalar, sizeof scalar, "%s.scalar", names->embed_norm);
-    stack->embed_norm = embed_norm || find(detection, weight) || find(detection, scalar);
+    stack->embed_norm =
+        embed_norm || detection_find(detection, weight) || detection_find(detection, scalar);
     return detect_bias(detection, stack);
 }

@@ -34,22 +34,22 @@ int detect_language_model(Detection *detection);
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-const MegaCheckpointTensor *find(const Detection *detection, const char *name);
+const MegaCheckpointTensor *detection_find(const Detection *detection, const char *name);
 /* Dimension of a tensor as an int, 0 when there is no such tensor or dimension. */
-int dimension(const MegaCheckpointTensor *tensor, int axis);
+int tensor_dimension(const MegaCheckpointTensor *tensor, int axis);
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
 
 /* Notes a needed argument that is absent; all are reported at once. */
-void need(Detection *detection, const char *name, const char *what);
+void detection_need(Detection *detection, const char *name, const char *what);
 /* An argument with one of a set of names; fallback -1: the argument is needed. */
-int named(Detection *detection, const char *name, const char *other_name, const char *what,
-          int (*by_name)(const char *), int fallback, int *out);
+int detection_named(Detection *detection, const char *name, const char *other_name,
+                    const char *what, int (*by_name)(const char *), int fallback, int *out);
 /* A needed length where None, 0 and negative mean "none", which is 0. */
-int length_argument(Detection *detection, const char *name, const char *other_name,
-                    const char *what, int *out);
+int detection_length(Detection *detection, const char *name, const char *other_name,
+                     const char *what, int *out);
 /* A flag as Python has it: a bool, or 0 or 1. Absent or None: false. */
-int flag_argument(const Detection *detection, const char *name, const char *other_name, bool *out);
+int detection_flag(const Detection *detection, const char *name, const char *other_name, bool *out);
 
 /* ---- The stack ------------------------------------------------------------------------------ */
 

@@ -29,22 +29,24 @@ static int add_band(Detection *detection, MegaClusters *bands, int words, int wi
 
 static int detect_input(Detection *detection, MegaTargetConfig *target)
 {
-    const MegaCheckpointTensor *table = find(detection, "decoder.embed_tokens.weight");
+    const MegaCheckpointTensor *table = detection_find(detection, "decoder.embed_tokens.weight");
     char name[80];
     target->adaptive_input = !table;
-    target->input_projection = !table || find(detection, "decoder.project_in_dim.weight");
+    target->input_projection = !table || detection_find(detection, "decoder.project_in_dim.weight");
     if (table)
-        return add_band(detection, &target->input, dimension(table, 0), dimension(table, 1));
+        return add_band(detection, &target->input, tensor_dimension(table, 0),
+                        tensor_dimension(table, 1));
     for (int band = 0, code = 0;; band++) {
         snprintf(name, sizeof name, "decoder.embed_tokens.embeddings.%d.0.weight", band);
-        table = find(detection, name);
+        table = detection_find(detection, name);
         if (!table && band == 0)
             return mega_fail(detection->err, MEGA_ERR_MODEL,
                              "there is no embedding: neither decoder.embed_tokens.weight nor %s",
                              name);
         if (!table)
             return 0;
-        if ((code = add_band(detection, &target->input, dimension(table, 0), dimension(table, 1))))
+        if ((code = add_band(detection, &target->input, tensor_dimension(table, 0),
+                             tensor_dimension(table, 1))))
             return code;
     }
 }
@@ -56,16 +58,17 @@ static int detect_tails(Detection *detection, MegaTargetConfig *target, int d)
     char name[80];
     for (int tail = 0, code = 0;; tail++) {
         snprintf(name, sizeof name, "decoder.adaptive_softmax.tail.%d.2.weight", tail);
-        const MegaCheckpointTensor *table = find(detection, name);
+        const MegaCheckpointTensor *table = detection_find(detection, name);
         if (!table)
             return 0;
         snprintf(name, sizeof name, "decoder.adaptive_softmax.tail.%d.0.weight", tail);
-        const MegaCheckpointTensor *projection = find(detection, name);
-        int width = dimension(table, 1);
+        const MegaCheckpointTensor *projection = detection_find(detection, name);
+        int width = tensor_dimension(table, 1);
         /* tied projections are the embedding's, from its width to d */
-        if (dimension(projection, 0) == d && dimension(projection, 1) == width && width != d)
+        if (tensor_dimension(projection, 0) == d && tensor_dimension(projection, 1) == width &&
+            width != d)
             target->tied_projections = true;
-        if ((code = add_band(detection, &target->output, dimension(table, 0), width)))
+        if ((code = add_band(detection, &target->output, tensor_dimension(table, 0), width)))
             return code;
     }
 }
@@ -75,7 +78,7 @@ static int tail_count(const Detection *detection)
     char name[80];
     for (int tail = 0;; tail++) {
         snprintf(name, sizeof name, "decoder.adaptive_softmax.tail.%d.2.weight", tail);
-        if (!find(detection, name))
+        if (!detection_find(detection, name))
             return tail;
     }
 }
@@ -85,25 +88,25 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     static const char head[] = "decoder.adaptive_softmax.head.";
     char name[80];
     snprintf(name, sizeof name, "%sweight", head);
-    const MegaCheckpointTensor *table = find(detection, name);
+    const MegaCheckpointTensor *table = detection_find(detection, name);
     bool tied_projections = false;
     target->adaptive_output = true;
     target->split_head = !table;
     if (!table) {
         snprintf(name, sizeof name, "%sword_proj.0.weight", head);
-        target->output_projection = find(detection, name) != NULL;
+        target->output_projection = detection_find(detection, name) != NULL;
         snprintf(name, sizeof name, "%sword_proj.%sweight", head,
                  target->output_projection ? "1." : "");
-        table = find(detection, name);
+        table = detection_find(detection, name);
     }
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no %sweight and no %sword_proj.weight", head, head);
     int slots = target->split_head ? 0 : tail_count(detection);
-    int code = add_band(detection, &target->output, dimension(table, 0) - slots,
-                        dimension(table, 1));
+    int code = add_band(detection, &target->output, tensor_dimension(table, 0) - slots,
+                        tensor_dimension(table, 1));
     if (!code)
-        code = flag_argument(detection, "tie_adaptive_proj", NULL, &tied_projections);
+        code = detection_flag(detection, "tie_adaptive_proj", NULL, &tied_projections);
     if (!code)
         code = detect_tails(detection, target, d);
     /* a square projection does not show which way round it is */
@@ -114,19 +117,21 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
 
 static int detect_output(Detection *detection, MegaTargetConfig *target, int d)
 {
-    const MegaCheckpointTensor *table = find(detection, "decoder.output_projection.weight");
-    if (find(detection, "decoder.adaptive_softmax.head.weight") ||
-        find(detection, "decoder.adaptive_softmax.head.class_proj.weight") ||
-        find(detection, "decoder.adaptive_softmax.head.word_proj.weight"))
+    const MegaCheckpointTensor *table =
+        detection_find(detection, "decoder.output_projection.weight");
+    if (detection_find(detection, "decoder.adaptive_softmax.head.weight") ||
+        detection_find(detection, "decoder.adaptive_softmax.head.class_proj.weight") ||
+        detection_find(detection, "decoder.adaptive_softmax.head.word_proj.weight"))
         return detect_adaptive_output(detection, target, d);
-    target->output_projection = find(detection, "decoder.project_out_dim.weight") != NULL;
+    target->output_projection = detection_find(detection, "decoder.project_out_dim.weight") != NULL;
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no output: neither decoder.output_projection.weight nor "
                          "decoder.adaptive_softmax, and no argument "
                          "share_decoder_input_output_embed or share_all_embeddings that says it "
                          "is the embedding");
-    return add_band(detection, &target->output, dimension(table, 0), dimension(table, 1));
+    return add_band(detection, &target->output, tensor_dimension(table, 0),
+                    tensor_dimension(table, 1));
 }
 
 /* ---- The decoder ---------------------------------------------------------------------------- */
@@ -172,7 +177,7 @@ static int detect_decoder(Detection *detection)
     if (!code)
         code = check_tables(detection, target, config->decoder.width);
     if (!code)
-        code = flag_argument(detection, "no_scale_embedding", NULL, &unscaled);
+        code = detection_flag(detection, "no_scale_embedding", NULL, &unscaled);
     if (!code)
         code = argument_integer(detection->args, names.positions, names.other_positions, 1024,
                                 &target->max_positions, detection->err);
@@ -195,10 +200,10 @@ int detect_language_model(Detection *detection)
 static int detect_cross(Detection *detection, int *positions)
 {
     const MegaCheckpointTensor *table =
-        find(detection, "decoder.layers.0.cross_attn.rel_pos_bias.rel_pos_bias");
+        detection_find(detection, "decoder.layers.0.cross_attn.rel_pos_bias.rel_pos_bias");
     int source, code;
     if (table) {
-        *positions = dimension(table, 0) / 2 + 1;
+        *positions = tensor_dimension(table, 0) / 2 + 1;
         return 0;
     }
     code = argument_integer(detection->args, "max_source_positions", NULL, 1024, &source,
@@ -218,7 +223,7 @@ int detect_translator(Detection *detection)
         "encoder_chunk_size", "chunk_size", "max_source_positions", "max_positions",
         "encoder_layers"};
     MegaConfig *config = &detection->out->config;
-    const MegaCheckpointTensor *table = find(detection, "encoder.embed_tokens.weight");
+    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
     detection->names = &names;
     int code = detect_fairseq_stack(detection, &config->encoder);
     if (!code)
@@ -231,7 +236,9 @@ int detect_translator(Detection *detection)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no encoder.embed_tokens.weight, and no argument "
                          "share_all_embeddings that says it is the decoder's");
-    config->embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = dimension(table, 0),
-                                      .pad = MEGA_ID_PAD, .scale = config->target.scale};
+    config->embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS,
+                                      .vocab = tensor_dimension(table, 0),
+                                      .pad = MEGA_ID_PAD,
+                                      .scale = config->target.scale};
     return 0;
 }

@@ -7,20 +7,20 @@
 
 static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patches)
 {
-    const MegaCheckpointTensor *weight = find(detection, "patch_embed.pemb.proj.weight");
+    const MegaCheckpointTensor *weight = detection_find(detection, "patch_embed.pemb.proj.weight");
     double input_size = argument_number(detection->args, "input_size", NULL, 0);
     embed->kind = MEGA_EMBED_PATCHES;
     embed->pad = -1;
-    embed->positions = find(detection, "pos_embed") != NULL;
+    embed->positions = detection_find(detection, "pos_embed") != NULL;
     if (weight && weight->rank == 4) {
-        embed->channels = dimension(weight, 1);
-        embed->patch = dimension(weight, 2);
+        embed->channels = tensor_dimension(weight, 1);
+        embed->patch = tensor_dimension(weight, 2);
     } else { /* the linear form, of RGB images */
         embed->channels = 3;
-        embed->patch = (int)lround(sqrt(dimension(weight, 1) / 3.0));
+        embed->patch = (int)lround(sqrt(tensor_dimension(weight, 1) / 3.0));
     }
     if (embed->positions)
-        patches = dimension(find(detection, "pos_embed"), 1);
+        patches = tensor_dimension(detection_find(detection, "pos_embed"), 1);
     int side = (int)lround(sqrt((double)patches));
     if (embed->patch < 1 || side < 1 || side * side != patches)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
@@ -53,11 +53,11 @@ int detect_vision(Detection *detection)
     stack->pre_norm = stack->final_norm = true;
     stack->ema_shift = true;
     head->pooling = MEGA_POOL_MEAN;
-    head->projection = find(detection, "out_proj.fc.weight") != NULL;
-    head->width = dimension(find(detection, "pre_logits.fc.weight"), 0);
+    head->projection = detection_find(detection, "out_proj.fc.weight") != NULL;
+    head->width = tensor_dimension(detection_find(detection, "pre_logits.fc.weight"), 0);
     head->layers = head->width > 0;
     head->activation = MEGA_ACTIVATION_SILU;
-    head->classes = dimension(find(detection, "head.weight"), 0);
-    head->output_bias = find(detection, "head.bias") != NULL;
+    head->classes = tensor_dimension(detection_find(detection, "head.weight"), 0);
+    head->output_bias = detection_find(detection, "head.bias") != NULL;
     return 0;
 }
