@@ -228,8 +228,8 @@ static int pass_on(const Search *search, int number, size_t start, size_t end)
 }
 
 /* A token that is found may begin in the white space that the one before took along at its right
- * end. It is a part all the same, of what is left. The reference gives it that white space once
- * more, or fails, and takes quadratic time. */
+ * end: both have it, as in the reference. One that ends in there, too, is a part of nothing; the
+ * reference fails or takes quadratic time. */
 static int search_round(const Search *search, int number, size_t from, size_t to)
 {
     const Round *round = &search->added->rounds[number];
@@ -246,10 +246,10 @@ static int search_round(const Search *search, int number, size_t from, size_t to
         at = end;
         if ((token->flags & MEGA_ADDED_SINGLE_WORD) && in_word(search, from, to, start, end))
             continue;
-        start = start > done ? start : done;
-        end = end > done ? end : done;
+        if (end <= done)
+            start = end = done;
         if (token->flags & MEGA_ADDED_LSTRIP)
-            start = strip_left(search, done, start);
+            start = strip_left(search, done, start > done ? start : done);
         if (token->flags & MEGA_ADDED_RSTRIP)
             end = strip_right(search, end, to);
         int code = pass_on(search, number, done, start);

@@ -313,6 +313,7 @@ static void added_tokens(void **state)
         {"", "ac<mask> b", "3:0-1 7:1-2 2:2-8 6:9-9 4:9-10"},
         {"\"lstrip\":true", "a \n<mask>b", "3:0-1 2:3-9 4:9-10"},
         {"\"rstrip\":true", "a<mask>\xe3\x80\x80 b", "3:0-1 2:1-7 4:9-10"},
+        {"\"rstrip\":true", "<mask>   ab<mask> ", "2:0-6 5:9-11 2:11-17"},
         {"\"single_word\":true", "a<mask> <mask>", "3:0-1 3:2-3 6:8-8 2:8-14"},
         {"\"single_word\":true", "\xcc\x81<mask>.<mask>", "3:2-3 2:8-14"},
         {"\"rstrip\":true,\"lstrip\":true", "a <mask> <mask> b", "3:0-1 2:2-8 2:9-15 4:16-17"},
