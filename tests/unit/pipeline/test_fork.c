@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "src/kernels/kernels.h"
 #include "src/mega.h"
 
 #define SECONDS 60 /* after which a child hangs */
