@@ -334,10 +334,23 @@ static int read_layout(int *out, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
+/* A file of mega-convert --tokenizer-only is no model, and says so. */
+static int refuse_tokenizer(const MegaMeta *meta, MegaError *err)
+{
+    const MegaMetaValue *task = mega_meta_find(meta, "general.task");
+    if (!task || task->type != MEGA_META_STRING || strcmp(task->string, "tokenize") != 0)
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL,
+                     "the file holds a tokenizer without a model, which only 'tokenize' and "
+                     "'detokenize' use");
+}
+
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
 {
     *out = (MegaConfig){.embed.pad = -1};
-    int code = read_layout(&out->tensor_layout, meta, err);
+    int code = refuse_tokenizer(meta, err);
+    if (!code)
+        code = read_layout(&out->tensor_layout, meta, err);
     for (size_t i = 0; i < FIELD_COUNT && !code; i++)
         if (has_field(out, &fields[i]))
             code = read_field(out, &fields[i], meta, err);
