@@ -118,8 +118,8 @@ typedef enum MegaTask {
 
 MEGA_API MegaTask mega_model_task(const MegaModel *model);
 MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);
-MEGA_API int mega_model_input_count(const MegaModel *model);   /* 2 for a pair model, else 1 */
-MEGA_API int mega_model_class_count(const MegaModel *model);   /* length of the logits */
+MEGA_API int mega_model_input_count(const MegaModel *model); /* 2 for a pair model, else 1 */
+MEGA_API int mega_model_class_count(const MegaModel *model); /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
 /* Returns the number of parameters; a table that serves twice counts once. */
@@ -132,8 +132,8 @@ MEGA_API uint64_t mega_model_memory(const MegaModel *model);
 typedef struct MegaSession MegaSession;
 
 typedef struct MegaSessionOptions {
-    int threads; /* worker threads, the caller included; 0: as many as affinity and the quota of
-                    the control group pay for */
+    int threads;     /* worker threads, the caller included; 0: as many as affinity and the quota of
+                        the control group pay for */
     const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod"
                         or "openblas", which is loaded for it; NULL: the best of this machine */
     uint64_t max_memory; /* bytes of the model, the session and what is made with it; 0: no limit.
@@ -217,9 +217,8 @@ MEGA_API int mega_decoder_feed(MegaDecoder *decoder, const int32_t *tokens, size
                                float *logits, MegaError *err);
 /* Does the same, but gives only the log-probabilities [count] of the tokens `targets`. An adaptive
  * softmax computes no more than these need. */
-MEGA_API int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens,
-                                const int32_t *targets, size_t count, float *logprobs,
-                                MegaError *err);
+MEGA_API int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens, const int32_t *targets,
+                                size_t count, float *logprobs, MegaError *err);
 /* Replaces the live sequences by `count` new ones; number i continues the former number parents[i].
  * It costs almost nothing, since states move only when they are next written. */
 MEGA_API int mega_decoder_select(MegaDecoder *decoder, const int *parents, int count,
@@ -241,25 +240,25 @@ MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
 /* Options of the original's beam search (MODEL.md, "Sequences, inputs and search"). Start from
  * mega_search_defaults, which sets the value that stands first in each comment. */
 typedef struct MegaSearchOptions {
-    int beam;                  /* 5 */
-    double length_penalty;     /* 1: score = sum / length ^ penalty */
-    double max_len_a;          /* 0: the limit is max_len_a * source length + max_len_b tokens */
-    int max_len_b;             /* 200 */
-    int min_len;               /* 1: </s> is barred before that many tokens */
-    int no_repeat_ngram;       /* 0: off; otherwise no n-gram of this length appears twice */
-    double unk_penalty;        /* 0: subtracted from the log-probability of <unk> */
-    double temperature;        /* 1: logits are divided by it */
-    bool unnormalized;         /* the score is the sum, not divided by a power of the length */
-    const int32_t *prefix;     /* tokens that every result begins with, up to its limit */
+    int beam;              /* 5 */
+    double length_penalty; /* 1: score = sum / length ^ penalty */
+    double max_len_a;      /* 0: the limit is max_len_a * source length + max_len_b tokens */
+    int max_len_b;         /* 200 */
+    int min_len;           /* 1: </s> is barred before that many tokens */
+    int no_repeat_ngram;   /* 0: off; otherwise no n-gram of this length appears twice */
+    double unk_penalty;    /* 0: subtracted from the log-probability of <unk> */
+    double temperature;    /* 1: logits are divided by it */
+    bool unnormalized;     /* the score is the sum, not divided by a power of the length */
+    const int32_t *prefix; /* tokens that every result begins with, up to its limit */
     size_t prefix_length;
-    bool alignments;           /* keep the cross attention */
+    bool alignments; /* keep the cross attention */
 } MegaSearchOptions;
 
 MEGA_API MegaSearchOptions mega_search_defaults(void);
 
 typedef struct MegaHypothesis {
-    int32_t *tokens; /* [length], with the final </s> */
-    float *scores;   /* [length] log-probabilities */
+    int32_t *tokens;  /* [length], with the final </s> */
+    float *scores;    /* [length] log-probabilities */
     float *attention; /* [length][source length] of the last layer, or NULL */
     size_t length;
     double score;
@@ -288,15 +287,15 @@ MEGA_API void mega_translation_free(MegaTranslation *translation);
  * order. Start from mega_sampling_defaults, which sets the value that stands first in each
  * comment. */
 typedef struct MegaSamplingOptions {
-    bool greedy;               /* false; true takes the most probable token and draws nothing */
-    double temperature;        /* 1: logits are divided by it */
-    int top_k;                 /* 0: off; otherwise only the k most probable tokens may be drawn */
+    bool greedy;        /* false; true takes the most probable token and draws nothing */
+    double temperature; /* 1: logits are divided by it */
+    int top_k;          /* 0: off; otherwise only the k most probable tokens may be drawn */
     /* 1: off; otherwise only the most probable tokens, which together have this probability */
     double top_p;
     /* 1: off; otherwise positive logits of tokens that were read or made are divided by it, and
      * negative ones are multiplied by it */
     double repetition_penalty;
-    uint64_t seed;             /* 0 */
+    uint64_t seed; /* 0 */
 } MegaSamplingOptions;
 
 MEGA_API MegaSamplingOptions mega_sampling_defaults(void);
@@ -316,7 +315,7 @@ MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
  * drawn. Returns -1 if the logits leave nothing to draw, as those of a damaged model may. */
 MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
 
-/* ---- Pipelines: raw input to answer ----------------------------------------------------------- */
+/* ---- Pipelines: raw input to answer --------------------------------------------------------- */
 
 /*
  * A pipeline owns a session and what stands in a model file beside the weights: its tokenizer and
@@ -355,7 +354,7 @@ typedef struct MegaPcm {
 } MegaPcm;
 
 typedef enum MegaRawKind {
-    MEGA_RAW_TEXT,   /* UTF-8; the two texts of a pair may be one, with a TAB between them */
+    MEGA_RAW_TEXT,   /* UTF-8; the two texts of a pair may stand in one, with a TAB between them */
     MEGA_RAW_PCM,    /* samples as `pcm` says */
     MEGA_RAW_PIXELS, /* 8 bits each, [height][width][channels] */
     MEGA_RAW_PATH,   /* a file of any of these, "-": standard input. A text is read by the library
@@ -379,8 +378,8 @@ typedef struct MegaPipelineOptions {
     MegaSessionOptions session; /* max_memory holds for the samples or pixels of an input, too */
     const MegaMedia *media;     /* opens files of sound and pictures: mega_media(); NULL: a path to
                                    one is an error */
-    void (*warn)(void *context, const char *sentence); /* of inputs that are taken although something
-                                                          is wrong with them; or NULL */
+    void (*warn)(void *context, const char *sentence); /* of inputs that are taken although
+                                                          something is wrong with them; or NULL */
     void *warn_context;
     bool ids;              /* a text holds decimal token ids, used as they are */
     bool pre_tokenized;    /* a text is tokenised already; BPE is still applied */
@@ -389,9 +388,9 @@ typedef struct MegaPipelineOptions {
     bool keep_orientation; /* pictures as they lie in their files, whatever their Exif data say */
     double window, hop;    /* seconds: sound in windows, for mega_pipeline_next; window 0: one clip
                               of a recording, hop 0: as window */
-    bool scan;             /* without a window: what is longer than the model's clip comes in windows
-                              of a clip, a quarter of it apart */
-    int chunk;             /* of decoders, as in MegaDecoderOptions */
+    bool scan; /* without a window: what is longer than the model's clip comes in windows
+                  of a clip, a quarter of it apart */
+    int chunk; /* of decoders, as in MegaDecoderOptions */
 } MegaPipelineOptions;
 
 /* options may be NULL. MEGA_ERR_MODEL: the file says too little of its inputs. */
@@ -417,17 +416,19 @@ typedef struct MegaClassification {
 /* inputs: one, or both of a pair model. Of a long recording the first clip is looked at. */
 MEGA_API int mega_pipeline_classify(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                     MegaClassification *out, MegaError *err);
-/* The same for what may have several windows: begin, then next until it returns 0. 1: *out holds a
- * window, to be freed; negative: an error, with which the input is over. Sound on a pipe is answered
- * as it arrives. The inputs must stay as they are until the end. */
+/* These two classify a recording in windows. Call begin once, then next until it returns 0, which
+ * is the end, or an error, with which the input is over. Where next returns 1, *out holds a window,
+ * and the caller frees it. Sound on a pipe is answered as it arrives. The inputs must not change
+ * before the end. */
 MEGA_API int mega_pipeline_begin(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                  MegaError *err);
 MEGA_API int mega_pipeline_next(MegaPipeline *pipeline, MegaClassification *out, MegaError *err);
 MEGA_API void mega_classification_free(MegaClassification *classification);
-/* Seconds of the model's clips; 0: they have any length, or it does not take sound. */
+/* Returns the length of the model's clips in seconds, or 0 if they have any length or the model
+ * does not take sound. */
 MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
-/* Seconds of the recording whose clip is_cut, read to its end for it; 0: that is not known, as of a
- * pipe. */
+/* Reads a recording whose clip is_cut to its end and returns its length in seconds, or 0 if that is
+ * not known, as it is not of a pipe. */
 MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
 
 /* ---- Texts */
@@ -442,8 +443,8 @@ MEGA_API void mega_text_free(MegaText *text);
 
 /* Translates `count` texts together; each gets the result that it gets alone. Hypotheses have their
  * text. out [count] is filled and each of it freed with mega_translation_free; an empty text has no
- * hypothesis. errors [count]: a text that cannot be translated has its error there and does not
- * stop the others. Returns 0, or the first error. options may be NULL. */
+ * hypothesis. errors [count], or NULL: a text that cannot be translated has its error there and
+ * does not stop the others. Returns 0, or the first error. options may be NULL. */
 MEGA_API int mega_pipeline_translate(MegaPipeline *pipeline, const MegaRaw *texts, int count,
                                      const MegaSearchOptions *options, MegaTranslation *out,
                                      MegaError *errors);
@@ -482,9 +483,9 @@ typedef struct MegaGeneration {
     MegaFinish finish;
 } MegaGeneration;
 
-/* Goes on with a text. prompt NULL, or an empty text: begins a line. out: [options->samples], each
- * to be freed with mega_generation_free, or NULL if a sink sees all: memory does not grow with the
- * text then. */
+/* Continues a text. Without a prompt (NULL, or an empty text) it begins a line. out has room for
+ * options->samples results, each of which is freed with mega_generation_free. It may be NULL if a
+ * sink takes the text; then memory does not grow with its length. */
 MEGA_API int mega_pipeline_generate(MegaPipeline *pipeline, const MegaRaw *prompt,
                                     const MegaGenerateOptions *options, MegaGeneration *out,
                                     MegaError *err);
@@ -499,15 +500,15 @@ typedef struct MegaScoreOptions {
 } MegaScoreOptions;
 
 typedef struct MegaScore {
-    int32_t *tokens;         /* [count] */
-    float *logprobs;         /* [count] natural logarithms of their probabilities */
+    int32_t *tokens; /* [count] */
+    float *logprobs; /* [count] natural logarithms of their probabilities */
     size_t count;
-    double logprob;          /* the sum */
+    double logprob;           /* the sum */
     size_t characters, bytes; /* of the text that was scored */
 } MegaScore;
 
-/* How probable a text is, from </s> on. A translator's text is "source<TAB>target", and the target
- * with its final </s> is scored. options may be NULL. */
+/* Computes how probable a text is that begins behind </s>. A translator's text is
+ * "source<TAB>target", and the target with its final </s> is scored. options may be NULL. */
 MEGA_API int mega_pipeline_score(MegaPipeline *pipeline, const MegaRaw *text,
                                  const MegaScoreOptions *options, MegaScore *out, MegaError *err);
 MEGA_API void mega_score_free(MegaScore *score);
@@ -525,7 +526,7 @@ typedef struct MegaEmbedding {
     size_t positions; /* that the input became */
 } MegaEmbedding;
 
-/* The vector that a model makes of one input: the encoder's, or a language model's. */
+/* Computes the vector that a model makes of one input: its encoder's, or a language model's. */
 MEGA_API int mega_pipeline_embed(MegaPipeline *pipeline, const MegaRaw *input, MegaVectorKind kind,
                                  MegaEmbedding *out, MegaError *err);
 MEGA_API void mega_embedding_free(MegaEmbedding *embedding);
@@ -595,8 +596,8 @@ struct MegaMedia {
                         MegaError *err);
 };
 
-/* The one function of libmega-media, which is linked only by who calls it (-lmega-media): WAV, FLAC,
- * Ogg, MP3, AIFF, AU and more by libsndfile and libmpg123, PNG, JPEG and BMP. */
+/* The one function of libmega-media, which is linked only by who calls it (-lmega-media): WAV,
+ * FLAC, Ogg, MP3, AIFF, AU and more by libsndfile and libmpg123, PNG, JPEG and BMP. */
 MEGA_MEDIA_API const MegaMedia *mega_media(void);
 
 /* ---- Looking inside ------------------------------------------------------------------------- */

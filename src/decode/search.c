@@ -609,6 +609,8 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
 
 void mega_translation_free(MegaTranslation *translation)
 {
+    if (!translation)
+        return;
     for (int i = 0; i < translation->count; i++) {
         free(translation->hypotheses[i].tokens);
         free(translation->hypotheses[i].scores);

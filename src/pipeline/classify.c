@@ -10,6 +10,8 @@
 
 void mega_classification_free(MegaClassification *classification)
 {
+    if (!classification)
+        return;
     free(classification->probabilities);
     free(classification->order);
     *classification = (MegaClassification){0};

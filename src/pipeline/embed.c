@@ -10,6 +10,8 @@
 
 void mega_embedding_free(MegaEmbedding *embedding)
 {
+    if (!embedding)
+        return;
     free(embedding->values);
     *embedding = (MegaEmbedding){0};
 }

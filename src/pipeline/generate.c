@@ -42,6 +42,8 @@ MegaGenerateOptions mega_generate_defaults(void)
 
 void mega_generation_free(MegaGeneration *generation)
 {
+    if (!generation)
+        return;
     mega_text_free(&generation->text);
     free(generation->tokens);
     *generation = (MegaGeneration){0};

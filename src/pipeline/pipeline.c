@@ -85,12 +85,16 @@ int mega_pipeline_need_task(const MegaPipeline *p, MegaTask task, const char *wh
 
 void mega_text_free(MegaText *text)
 {
+    if (!text)
+        return;
     free(text->data);
     *text = (MegaText){0};
 }
 
 void mega_ids_free(MegaIds *tokens)
 {
+    if (!tokens)
+        return;
     free(tokens->ids);
     *tokens = (MegaIds){0};
 }

@@ -10,6 +10,8 @@
 
 void mega_score_free(MegaScore *score)
 {
+    if (!score)
+        return;
     free(score->tokens);
     free(score->logprobs);
     *score = (MegaScore){0};

@@ -80,13 +80,17 @@ int mega_pipeline_translate(MegaPipeline *p, const MegaRaw *texts, int count,
     MegaIds *sources = NULL;
     MegaInput *inputs = NULL;
     MegaTranslation *found = NULL;
-    MegaError err = {0};
+    MegaError err = {0}, *unseen = NULL;
     int code = 0;
     memset(out, 0, (count > 0 ? room : 0) * sizeof *out);
+    if (!errors && !(errors = unseen = calloc(room, sizeof *errors)))
+        return MEGA_ERR_MEMORY;
     for (int i = 0; i < count; i++)
         errors[i] = (MegaError){0};
-    if (mega_pipeline_need_task(p, MEGA_TASK_TRANSLATE, "translate", &err))
-        return fail_all(count, errors, &err);
+    if (mega_pipeline_need_task(p, MEGA_TASK_TRANSLATE, "translate", &err)) {
+        code = fail_all(count, errors, &err);
+        goto out;
+    }
     sources = calloc(room, sizeof *sources);
     inputs = calloc(room, sizeof *inputs);
     found = calloc(room, sizeof *found);
@@ -111,5 +115,6 @@ out:
     free(sources);
     free(inputs);
     free(found);
+    free(unseen);
     return code;
 }

@@ -36,8 +36,8 @@ static void print_figures(const EvalTextOptions *options, json_t *figures)
 
 int eval_language_model(const EvalTextOptions *options, MegaError *err)
 {
-    ScoreOptions score = {.model = options->model, .pipeline.session = options->session,
-                          .verbose = options->verbose};
+    ScoreOptions score = {
+        .model = options->model, .pipeline.session = options->session, .verbose = options->verbose};
     Scorer scorer = {0};
     ScoreTotal total = {0};
     MegaBuffer text = {0};
@@ -121,7 +121,8 @@ static int open_translator(Pairs *pairs, MegaError *err)
     if (!code)
         code = mega_pipeline_new(&pairs->pipeline, pairs->model, &pipeline, err);
     if (!code && pairs->options->verbose)
-        verbose_session(pairs->options->model, mega_pipeline_session(pairs->pipeline), clock_seconds() - begun);
+        verbose_session(pairs->options->model, mega_pipeline_session(pairs->pipeline),
+                        clock_seconds() - begun);
     return code;
 }
 
@@ -141,9 +142,8 @@ static void report_pairs(const Pairs *pairs, double seconds)
 {
     const EvalTextOptions *options = pairs->options;
     if (options->json) {
-        print_figures(options, json_pack("{s:I,s:I,s:I,s:f,s:o}", "lines",
-                                         (json_int_t)pairs->lines, "failed",
-                                         (json_int_t)pairs->failed, "tokens",
+        print_figures(options, json_pack("{s:I,s:I,s:I,s:f,s:o}", "lines", (json_int_t)pairs->lines,
+                                         "failed", (json_int_t)pairs->failed, "tokens",
                                          (json_int_t)pairs->tokens, "seconds", seconds,
                                          "hypotheses", json_text(options->predictions)));
         return;

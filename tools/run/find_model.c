@@ -286,8 +286,7 @@ int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
 }
 
 /* The model of that name, or *near: one whose name is like it. */
-static const FoundModel *find_name(const ModelList *list, const char *name,
-                                   const FoundModel **near)
+static const FoundModel *find_name(const ModelList *list, const char *name, const FoundModel **near)
 {
     size_t least = SUGGEST_MAX_EDITS + 1;
     *near = NULL;
@@ -319,10 +318,9 @@ int named_model(char **path, const char *given, MegaError *err)
         code = model_list_read(&list, err);
         found = code || !name ? NULL : find_name(&list, name, &near);
         if (!code && name && !found && !there && strcmp(name, given) == 0)
-            code = mega_fail(err, MEGA_ERR_IO,
-                             "there is no model '%s'; %s%s%s'mega-run models' lists them", given,
-                             near ? "did you mean '" : "", near ? near->name : "",
-                             near ? "'? " : "");
+            code = mega_fail(
+                err, MEGA_ERR_IO, "there is no model '%s'; %s%s%s'mega-run models' lists them",
+                given, near ? "did you mean '" : "", near ? near->name : "", near ? "'? " : "");
     }
     if (!code && !(*path = strdup(found ? found->path : given)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
@@ -331,8 +329,8 @@ int named_model(char **path, const char *given, MegaError *err)
     return code;
 }
 
-int open_model(MegaModel **model, char **path, const char *given, MegaTask task, MegaContentKind kind,
-               uint64_t max_memory, MegaError *err)
+int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
+               MegaContentKind kind, uint64_t max_memory, MegaError *err)
 {
     const MegaModelOptions options = {.max_memory = max_memory};
     int code = given ? named_model(path, given, err) : find_model(path, task, kind, err);
@@ -371,8 +369,8 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
     int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
                          does[mega_model_task(model)], kind_name(model_kind(model)),
-                         other ? purpose : "'mega-run models' lists others",
-                         other ? " use " : "", other ? other->name : "");
+                         other ? purpose : "'mega-run models' lists others", other ? " use " : "",
+                         other ? other->name : "");
     free(name);
     model_list_free(&list);
     return code;

@@ -13,9 +13,9 @@
 
 typedef struct FoundModel {
     char *path;
-    char *name;     /* of the file without .mega: -m takes it */
-    char *title;    /* general.name, or empty */
-    char *license;  /* or empty */
+    char *name;    /* of the file without .mega: -m takes it */
+    char *title;   /* general.name, or empty */
+    char *license; /* or empty */
     MegaTask task;
     MegaContentKind kind; /* of raw inputs that it takes; MEGA_CONTENT_UNKNOWN: none is described */
 } FoundModel;
@@ -42,8 +42,8 @@ int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
 int named_model(char **path, const char *given, MegaError *err);
 /* Opens what -m names or, if given is NULL, what find_model finds. max_memory as in
  * MegaModelOptions. *path: free(), also after an error. */
-int open_model(MegaModel **model, char **path, const char *given, MegaTask task, MegaContentKind kind,
-               uint64_t max_memory, MegaError *err);
+int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
+               MegaContentKind kind, uint64_t max_memory, MegaError *err);
 
 /* "classify", as general.task has it. */
 const char *task_name(MegaTask task);

@@ -20,7 +20,7 @@ typedef enum ArgumentKind {
 /* Reads the lines of several files, one file after the other; "-" is standard input. */
 typedef struct LineReader {
     MegaTextRules rules;
-    bool null;    /* lines end in NUL and in nothing else */
+    bool null; /* lines end in NUL and in nothing else */
     ArgumentKind arguments;
     char **paths; /* [count] */
     int count, next;
@@ -40,8 +40,8 @@ typedef struct LineReader {
 int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
                       MegaError *err);
 /* Returns 1 if *reader holds a line, 0 at the end, and an error below 0. A line longer than
- * rules.limit (0: MEGA_TEXT_MAX_SIZE bytes) is an error, too. Warns of the first flaw of a file that
- * it repairs. */
+ * rules.limit (0: MEGA_TEXT_MAX_SIZE bytes) is an error, too. Warns of the first flaw of a file
+ * that it repairs. */
 int line_reader_next(LineReader *reader, MegaError *err);
 void line_reader_end(LineReader *reader);
 /* Returns how many lines the files have, for a progress bar, or 0 if a file cannot be read

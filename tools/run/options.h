@@ -29,8 +29,8 @@ int command_verify(int argc, char **argv);
 void report(const char *format, ...) MEGA_PRINTF(1, 2);
 /* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
 int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
-/* Of a recording whose first clip alone was looked at: that it ends at `end` of `length` seconds (0:
- * not known), and the way to look at all of it, "--window", which gets the length of a clip. */
+/* Of a recording whose first clip alone was looked at: that it ends at `end` of `length` seconds
+ * (0: not known), and the way to look at all of it, "--window", which gets the length of a clip. */
 void report_cut(const char *path, double end, double length, double clip, const char *way);
 /* Flushes standard output: status, or 1 with a message if not everything could be written. */
 int finish_output(int status);

@@ -135,8 +135,8 @@ static uint64_t run_script(const Script *script, int armed, long failing, long *
             code = script->call(&world, number, &err);
         }
         if (code && !(failed && script->refuses))
-            fail_msg("%s: call %d after allocation %ld of call %d failed: %s", script->name,
-                     number, failing, armed, err.text);
+            fail_msg("%s: call %d after allocation %ld of call %d failed: %s", script->name, number,
+                     failing, armed, err.text);
     }
     end_world(&world);
     return failed && script->refuses ? 0 : world.digest;
@@ -170,8 +170,8 @@ static MegaConfig language_model(MegaBiasKind bias, int truncation)
     config.decoder.bias = bias;
     config.decoder.chunk = 0;
     config.decoder.truncation = truncation;
-    config.target = (MegaTargetConfig){.vocab = VOCAB, .pad = 1, .eos = 2, .unk = 3,
-                                       .max_positions = 300, .cross_positions = 300};
+    config.target = (MegaTargetConfig){
+        .vocab = VOCAB, .pad = 1, .eos = 2, .unk = 3, .max_positions = 300, .cross_positions = 300};
     config.target.input = config.target.output =
         (MegaClusters){.count = 1, .end = {VOCAB}, .width = {config.decoder.width}};
     return config;
@@ -252,8 +252,8 @@ static int block_call(World *world, int number, MegaError *err)
         return begin_decoder(world, NULL, 1, err);
     if (number % 2)
         return step_decoder(world, number, err);
-    int code = mega_decoder_score(world->decoder, text.tokens, text.tokens + 1, 40, world->logits,
-                                  err);
+    int code =
+        mega_decoder_score(world->decoder, text.tokens, text.tokens + 1, 40, world->logits, err);
     if (!code)
         digest(world, world->logits, 40 * sizeof(float));
     return code;
@@ -278,8 +278,7 @@ static int classify_call(World *world, int number, MegaError *err)
         return open_session(world, err);
     int code = mega_session_classify(world->session, &input, 1, world->logits, err);
     if (!code)
-        digest(world, world->logits,
-               (size_t)mega_model_class_count(world->model) * sizeof(float));
+        digest(world, world->logits, (size_t)mega_model_class_count(world->model) * sizeof(float));
     return code;
 }
 
@@ -307,8 +306,7 @@ static int search_call(World *world, int number, MegaError *err)
     int code = mega_session_translate(world->session, sources, 2, &options, out, err);
     for (int i = 0; i < 2 && !code; i++) {
         for (int h = 0; h < out[i].count; h++)
-            digest(world, out[i].hypotheses[h].scores,
-                   out[i].hypotheses[h].length * sizeof(float));
+            digest(world, out[i].hypotheses[h].scores, out[i].hypotheses[h].length * sizeof(float));
         mega_translation_free(&out[i]);
     }
     return code;
@@ -444,7 +442,8 @@ static int reader_call(World *world, int number, MegaError *err)
 {
     MegaPrepared input = {0};
     if (number == 0)
-        return mega_input_reader_new(&world->reader, world->model, &(MegaPipelineOptions){.ids = true}, err);
+        return mega_input_reader_new(&world->reader, world->model,
+                                     &(MegaPipelineOptions){.ids = true}, err);
     int code = mega_input_reader_open(world->reader, path, NULL, err); /* an error ends a path */
     if (!code)
         code = mega_input_reader_next(world->reader, &input, err);

@@ -596,6 +596,32 @@ static void texts_go_on(void **state)
     mega_model_free(model);
 }
 
+/* As mega.h promises: every *_free takes NULL, and so does every place for an error. */
+static void nothing_is_freed(void **state)
+{
+    MegaModel *model = open_model(TRANSLATOR);
+    MegaPipeline *pipeline = new_pipeline(model, NULL);
+    const MegaRaw texts[] = {text_of("A man sleeps."), {.kind = MEGA_RAW_PIXELS}};
+    MegaTranslation found[2];
+    (void)state;
+    assert_int_equal(mega_pipeline_translate(pipeline, texts, 2, NULL, found, NULL),
+                     MEGA_ERR_INPUT);
+    assert_int_equal(found[1].count, 0);
+    assert_true(found[0].count > 0);
+    mega_translation_free(&found[0]);
+    mega_translation_free(&found[1]);
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+    mega_pipeline_free(NULL);
+    mega_classification_free(NULL);
+    mega_translation_free(NULL);
+    mega_generation_free(NULL);
+    mega_score_free(NULL);
+    mega_embedding_free(NULL);
+    mega_text_free(NULL);
+    mega_ids_free(NULL);
+}
+
 static void texts_are_scored(void **state)
 {
     MegaModel *model = open_model(LANGUAGE_MODEL), *translator = open_model(TRANSLATOR);
@@ -753,6 +779,7 @@ int main(void)
         cmocka_unit_test(bad_pixels_are_refused),
         cmocka_unit_test(texts_are_classified),
         cmocka_unit_test(texts_are_translated),
+        cmocka_unit_test(nothing_is_freed),
         cmocka_unit_test(texts_go_on),
         cmocka_unit_test(texts_are_scored),
         cmocka_unit_test(tasks_that_do_not_fit),

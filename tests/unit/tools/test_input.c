@@ -241,7 +241,8 @@ static void test_clips_within_memory(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaModel *model = audio_model(cases[i].length);
-        MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){.session.max_memory = cases[i].limit});
+        MegaInputReader *reader =
+            new_reader(model, &(MegaPipelineOptions){.session.max_memory = cases[i].limit});
         MegaPrepared input;
         MegaError err = {0};
         write_ramp(path, 500);
@@ -273,8 +274,8 @@ static void test_windows(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaModel *model = audio_model((int64_t)cases[i].model);
-        MegaInputReader *reader =
-            new_reader(model, &(MegaPipelineOptions){.window = cases[i].window, .hop = cases[i].hop});
+        MegaInputReader *reader = new_reader(
+            model, &(MegaPipelineOptions){.window = cases[i].window, .hop = cases[i].hop});
         MegaPrepared input;
         write_ramp(path, cases[i].recorded);
         assert_int_equal(mega_input_reader_open(reader, path, NULL, NULL), 0);
@@ -334,12 +335,8 @@ static void test_audio_refuses(void **state)
 static void test_options_refused(void **state)
 {
     static const MegaPipelineOptions wrong[] = {
-        {.hop = 0.1},
-        {.window = 0.2}, /* longer than the model's clips */
-        {.window = -1},
-        {.window = NAN},
-        {.window = 0.05, .hop = 1e-9},
-        {.ids = true},
+        {.hop = 0.1},   {.window = 0.2}, /* longer than the model's clips */
+        {.window = -1}, {.window = NAN}, {.window = 0.05, .hop = 1e-9}, {.ids = true},
     };
     (void)state;
     MegaModel *model = audio_model(100), *text = text_model(false), *bare = samples_model();
@@ -349,9 +346,11 @@ static void test_options_refused(void **state)
         assert_int_equal(mega_input_reader_new(&reader, model, &wrong[i], &err), MEGA_ERR_ARGUMENT);
         assert_null(reader);
     }
-    assert_int_equal(mega_input_reader_new(&reader, text, &(MegaPipelineOptions){.window = 1}, &err),
-                     MEGA_ERR_ARGUMENT);
-    assert_int_equal(mega_input_reader_new(&reader, bare, &(MegaPipelineOptions){0}, &err), MEGA_ERR_MODEL);
+    assert_int_equal(
+        mega_input_reader_new(&reader, text, &(MegaPipelineOptions){.window = 1}, &err),
+        MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_input_reader_new(&reader, bare, &(MegaPipelineOptions){0}, &err),
+                     MEGA_ERR_MODEL);
     assert_non_null(strstr(err.text, "no description of preprocessing"));
     mega_model_free(model);
     mega_model_free(text);
@@ -490,10 +489,12 @@ static void test_vocabulary_must_fit(void **state)
     MegaModel *model = text_model(false);
     MegaInputReader *reader = NULL;
     assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, list, 31), 0);
-    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL),
+                     MEGA_ERR_MODEL);
     assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, list, 30), 0);
     assert_int_equal(mega_meta_set_int(meta_of(model), "text.eos", 30), 0);
-    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_input_reader_new(&reader, model, &(MegaPipelineOptions){0}, NULL),
+                     MEGA_ERR_MODEL);
     mega_model_free(model);
 }
 
@@ -505,20 +506,29 @@ static void test_sniff(void **state)
         const char *content;
         MegaContentKind kind;
     } cases[] = {
-        {"fLaC\1...", MEGA_CONTENT_SOUND},     {"\xff\xfb\x90....", MEGA_CONTENT_SOUND},
-        {"RIFF\1...WAVE", MEGA_CONTENT_SOUND}, {"\xff\xd8\xff\xe0..", MEGA_CONTENT_PICTURE},
-        {"GIF89a\1", MEGA_CONTENT_PICTURE},      {"BM is a text here", MEGA_CONTENT_TEXT},
-        {"NIST_1A\n   1024\n", MEGA_CONTENT_SOUND}, {"ID3 tags are old", MEGA_CONTENT_TEXT},
-        {"Creative Voice File\x1a", MEGA_CONTENT_SOUND}, {"\x64\xa3\1", MEGA_CONTENT_UNKNOWN},
-        {" paf\1", MEGA_CONTENT_SOUND},        {"#!AMR\n", MEGA_CONTENT_UNKNOWN},
-        {"gr\xc3\xbcn\n", MEGA_CONTENT_TEXT}, {"gr\xfcn", MEGA_CONTENT_UNKNOWN},
-        {"a\001b", MEGA_CONTENT_UNKNOWN},     {"\x89MEGA\n\r\n", MEGA_CONTENT_UNKNOWN},
+        {"fLaC\1...", MEGA_CONTENT_SOUND},
+        {"\xff\xfb\x90....", MEGA_CONTENT_SOUND},
+        {"RIFF\1...WAVE", MEGA_CONTENT_SOUND},
+        {"\xff\xd8\xff\xe0..", MEGA_CONTENT_PICTURE},
+        {"GIF89a\1", MEGA_CONTENT_PICTURE},
+        {"BM is a text here", MEGA_CONTENT_TEXT},
+        {"NIST_1A\n   1024\n", MEGA_CONTENT_SOUND},
+        {"ID3 tags are old", MEGA_CONTENT_TEXT},
+        {"Creative Voice File\x1a", MEGA_CONTENT_SOUND},
+        {"\x64\xa3\1", MEGA_CONTENT_UNKNOWN},
+        {" paf\1", MEGA_CONTENT_SOUND},
+        {"#!AMR\n", MEGA_CONTENT_UNKNOWN},
+        {"gr\xc3\xbcn\n", MEGA_CONTENT_TEXT},
+        {"gr\xfcn", MEGA_CONTENT_UNKNOWN},
+        {"a\001b", MEGA_CONTENT_UNKNOWN},
+        {"\x89MEGA\n\r\n", MEGA_CONTENT_UNKNOWN},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         write_text(path, cases[i].content);
         if (mega_content_of_path(path, mega_media()) != cases[i].kind)
-            fail_msg("\"%s\" was taken for kind %d", cases[i].content, (int)mega_content_of_path(path, mega_media()));
+            fail_msg("\"%s\" was taken for kind %d", cases[i].content,
+                     (int)mega_content_of_path(path, mega_media()));
     }
     assert_int_equal(mega_content_of_path("/nonexistent/a.WAV", mega_media()), MEGA_CONTENT_SOUND);
     assert_int_equal(mega_content_of_path("/nonexistent/a.txt", mega_media()), MEGA_CONTENT_TEXT);
@@ -540,7 +550,8 @@ static void test_sniff_sound_behind_something(void **state)
         for (int i = 0; i < 1000; i++)
             mega_put_bytes(&file, zeros ? "\0" : "header: 1\n", zeros ? 1 : 10);
         write_file(path, file.data, file.size);
-        assert_int_equal(mega_content_of_path(path, mega_media()), zeros ? MEGA_CONTENT_UNKNOWN : MEGA_CONTENT_TEXT);
+        assert_int_equal(mega_content_of_path(path, mega_media()),
+                         zeros ? MEGA_CONTENT_UNKNOWN : MEGA_CONTENT_TEXT);
         for (int i = 0; i < 6; i++) { /* frames of MPEG 1 layer III, of 417 bytes */
             mega_put_bytes(&file, "\xff\xfb\x90\0", 4);
             for (int j = 0; j < 413; j++)
