@@ -1,14 +1,16 @@
 /*
- * checkpoint.h - checkpoints of other programs: named tensors and arguments, whatever the file is.
+ * checkpoint.h - checkpoints of other programs, as named tensors and arguments, whatever the file
+ * is.
  *
  *   torch zip        torch_zip.c + pickle.c     PyTorch >= 1.6
  *   torch legacy     torch_legacy.c + pickle.c  PyTorch < 1.6
  *   safetensors      safetensors.c
  *
  * mega_checkpoint_open recognises the kind by content. Nothing from a pickle is ever executed: a
- * data-only machine builds the values, and classes and functions that mean nothing to it are inert.
- * Tensor data is mapped and read on demand, optimizer state never. Tensors that nothing here can
- * read (complex, sparse, of more than 8 dimensions, ...) are listed all the same.
+ * machine that knows only data builds the values, and names of classes and functions that it does
+ * not know stay inert. Tensor data is mapped and read on demand; optimizer state is never read.
+ * Tensors that this code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed,
+ * too.
  */
 #ifndef MEGA_CHECKPOINT_H
 #define MEGA_CHECKPOINT_H
@@ -21,22 +23,23 @@
 #define MEGA_CHECKPOINT_MAX_RANK 8
 
 typedef struct MegaCheckpointTensor {
-    const char *name; /* as in the state dict */
-    const char *type; /* of its elements, "f32"; or why it is not readable: "complex64", "sparse" */
-    bool readable;    /* false: of what follows, only rank, shape and elements hold */
+    const char *name; /* its name in the state dict */
+    /* type of its elements, "f32", or why it cannot be read: "complex64", "sparse" */
+    const char *type;
+    bool readable;    /* if false, only rank, shape and elements hold */
     MegaDtype dtype;
-    int rank; /* at most MEGA_CHECKPOINT_MAX_RANK if it is readable; -1: its shape is not known */
+    int rank; /* at most MEGA_CHECKPOINT_MAX_RANK if readable; -1 if the shape is not known */
     const uint64_t *shape; /* [rank] */
-    const int64_t *stride; /* [rank], in elements; checked to stay inside the storage */
+    const int64_t *stride; /* [rank], in elements; it is checked to stay inside the storage */
     uint64_t elements;
-    uint64_t offset;       /* first element, in elements of the storage */
-    const void *storage;   /* mapped bytes; equal pointers mean a shared storage */
-    uint64_t storage_size; /* bytes */
+    uint64_t offset;       /* place of the first element, in elements of the storage */
+    const void *storage;   /* mapped bytes; tensors with equal pointers share a storage */
+    uint64_t storage_size; /* bytes of the storage */
 } MegaCheckpointTensor;
 
 typedef struct MegaCheckpoint MegaCheckpoint;
 
-/* Something that a checkpoint holds beside the tensors of the state dict, in words. */
+/* Describes something that a checkpoint holds beside the tensors of the state dict. */
 typedef struct MegaCheckpointBeside {
     char *name; /* "epoch", "model.version" */
     char *what; /* "12", "complex64 [2, 3]", "collections.deque" */
@@ -44,63 +47,68 @@ typedef struct MegaCheckpointBeside {
 
 /* A training run may keep two sets of weights: the model's own, and their moving average. */
 typedef enum MegaWeightSet {
-    MEGA_WEIGHTS_ANY, /* the model's, or averaged ones where there are no others */
+    MEGA_WEIGHTS_ANY, /* the model's own, or averaged ones if there are no others */
     MEGA_WEIGHTS_MODEL,
     MEGA_WEIGHTS_EMA,
 } MegaWeightSet;
 
 typedef struct MegaCheckpointOptions {
-    /* Of two sets in separate dicts the one that this names is taken, of one set that one;
+    /* Which set is taken if there are two in separate dicts. A single set is taken in any case;
      * mega_checkpoint_averaged tells which it is. */
     MegaWeightSet weights;
-    uint64_t max_memory; /* bytes that opening may take beside the mapped file; 0: what is in
-                            proportion to the file, which is never exceeded */
+    /* bytes that opening may take beside the mapped file; 0 allows what is in proportion to the
+     * file, which is a limit in any case */
+    uint64_t max_memory;
 } MegaCheckpointOptions;
 
 int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
                          const MegaCheckpointOptions *options, MegaError *err);
 void mega_checkpoint_close(MegaCheckpoint *checkpoint);
 
-/* Bytes that opening has taken beside the mapped file. */
+/* Returns the bytes that opening has taken beside the mapped file. */
 uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint);
-/* About what the JSON library takes for a text: it makes a value of every few bytes. */
+/* Estimates what the JSON library takes for a text: it makes a value of every few bytes. */
 uint64_t mega_checkpoint_json_cost(const char *text, uint64_t length);
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint); /* "torch zip", ... */
-/* Where the state dict lies: "model", "ema.module"; "": at the top. */
+/* Returns where the state dict lies: "model", "ema.module", or "" if it is at the top. */
 const char *mega_checkpoint_place(const MegaCheckpoint *checkpoint);
-/* Whether the name of its place says that it holds averages, and the place of the other set of
- * weights, or NULL. */
+/* Return whether the name of its place says that it holds averages, and the place of the other set
+ * of weights, which is NULL if there is none. */
 bool mega_checkpoint_averaged(const MegaCheckpoint *checkpoint);
 const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint);
-/* Whether a part of such a place, or of a tensor's name, stands for averages: "model_ema". */
+/* Returns whether a part of such a place, or of a tensor's name, stands for averages:
+ * "model_ema". */
 bool mega_checkpoint_is_average(const char *name, size_t length);
-/* What lies beside it; *left of it had no room in the list. */
+/* Return what the file holds beside it; *left counts what had no room in the list. */
 size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left);
 const MegaCheckpointBeside *mega_checkpoint_beside(const MegaCheckpoint *checkpoint, size_t index);
-/* The tensors of the state dict: the dict with tensors under `model`, `state_dict` or
- * `model_state_dict`, at any depth, else the largest. In the order of the file. */
+/* Return the tensors of the state dict, in the order of the file. The state dict is the dict with
+ * tensors under `model`, `state_dict` or `model_state_dict` at any depth, or else the largest
+ * one. */
 size_t mega_checkpoint_count(const MegaCheckpoint *checkpoint);
 const MegaCheckpointTensor *mega_checkpoint_tensor(const MegaCheckpoint *checkpoint, size_t index);
 const MegaCheckpointTensor *mega_checkpoint_find(const MegaCheckpoint *checkpoint,
                                                  const char *name);
-/* Arguments (`args`, `cfg.model`, Lightning's `hyper_parameters`, ...): a JSON object, borrowed;
- * NULL when the file has none. Tuples become arrays, instances of classes of options and trees of
- * OmegaConf objects; what JSON cannot hold becomes a string such as "<torch.device>". */
+/* Returns the arguments (`args`, `cfg.model`, Lightning's `hyper_parameters`, ...) as a borrowed
+ * JSON object, or NULL if the file has none. Tuples become arrays; instances of option classes and
+ * trees of OmegaConf become objects; what JSON cannot hold becomes a string such as
+ * "<torch.device>". */
 const json_t *mega_checkpoint_args(const MegaCheckpoint *checkpoint);
-/* Compares the bytes of the tensor's storage with the checksum that the file has for it, if it has
- * one; reading a damaged storage without this gives wrong numbers. */
+/* Compares the tensor's storage with the file's checksum, if it has one. Reading a damaged storage
+ * without this gives wrong numbers. */
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                            MegaError *err);
-/* The most bytes that mega_checkpoint_verify and then mega_checkpoint_read_f32 take at once: pages of
- * the mapped file, and dst as it is filled. The pages have been given back afterwards. */
+/* Returns the most bytes that mega_checkpoint_verify and then mega_checkpoint_read_f32 take at
+ * once: pages of the mapped file, and dst while it is filled. The pages are given back
+ * afterwards. */
 uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
                                  const MegaCheckpointTensor *tensor);
-/* Gives back the pages of the mapped file that looking at a tensor's storage has taken. */
+/* Gives back the pages of the mapped file that reading this tensor's storage has taken. */
 void mega_checkpoint_release(const MegaCheckpointTensor *tensor);
-/* Gathers any strides and converts to float32; dst [tensor->elements], row-major. Of readable
- * tensors only. */
+/* Gathers elements at any strides and converts them to float32 in dst [tensor->elements],
+ * row-major. The tensor must be readable. */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst);
-/* True when both show the same elements of the same storage in the same order. */
+/* Returns whether both show the same elements of the same storage in the same order. */
 bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTensor *b);
 
 #endif

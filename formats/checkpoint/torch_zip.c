@@ -5,7 +5,7 @@
  *   PREFIX/data/KEY    the bytes of one storage, stored without compression
  *   PREFIX/byteorder   "little" or "big"; absent before PyTorch 2.1
  *
- * under one prefix of any name. Other records are of no interest.
+ * under one prefix of any name. Other records are ignored.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -17,15 +17,15 @@
 #include "src/base/checked.h"
 
 #define PICKLE_NAME "data.pkl"
-#define MAX_RECORD 2048 /* bytes of a record's name */
+#define MAX_RECORD 2048 /* most bytes of a record's name */
 
 typedef struct Context {
     MegaCheckpoint *checkpoint;
     const char *prefix;
-    int prefix_length; /* with its slash */
+    int prefix_length; /* length with the slash */
 } Context;
 
-/* PREFIX/data.pkl with the shortest prefix. */
+/* Finds PREFIX/data.pkl; of several, the one with the shortest prefix counts. */
 static const MegaZipEntry *find_pickle(const MegaZip *zip)
 {
     const MegaZipEntry *found = NULL;
@@ -94,7 +94,7 @@ static int check_byte_order(const Context *context, MegaError *err)
     return code;
 }
 
-/* The pickle must be the whole record. */
+/* Reads the pickle, which must fill its record. */
 static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, MegaPickle **out,
                        MegaError *err)
 {
@@ -103,7 +103,7 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     uint64_t allowance = mega_checkpoint_allowance(checkpoint);
     uint64_t limit = allowance < MEGA_PICKLE_MAX_SIZE ? allowance : MEGA_PICKLE_MAX_SIZE;
     int code = mega_zip_read(checkpoint->zip, entry, limit, &bytes, err);
-    if (!code) /* at most `limit` bytes, which is within the allowance */
+    if (!code) /* it is at most `limit` bytes, which the allowance covers */
         code = mega_pickle_read(out, bytes.data, bytes.size, allowance - bytes.size, &length,
                                 checkpoint->name, err);
     if (!code)
@@ -115,8 +115,8 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     return code;
 }
 
-/* Records beside the tensors' are small, and compared with their checksums whether they are used or
- * not: a damaged file is damaged. */
+/* Compares all records but the tensors' with their checksums, whether they are used or not. They
+ * are small, and damage anywhere means that the file cannot be trusted. */
 static int check_other_records(const Context *context, MegaError *err)
 {
     const MegaZip *zip = context->checkpoint->zip;

@@ -1,5 +1,5 @@
 /*
- * media.c - what libmega-media gives: the decoders of this room as a table for pipelines.
+ * media.c - the table of this room's decoders that libmega-media gives to pipelines.
  */
 #include "formats/media/audio.h"
 #include "formats/media/image.h"

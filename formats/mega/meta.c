@@ -1,8 +1,8 @@
 /*
- * meta.c - typed metadata in memory and its serialised form (MEGA-FORMAT.md, section "Metadata").
+ * meta.c - typed metadata in memory and its serialised form (MEGA-FORMAT.md, "Metadata").
  *
  * Each value is one block of memory: the MegaMetaValue, its elements, then its key. Two arrays
- * point to the values: in the order of the file, and sorted by key, which keeps look-ups
+ * point to the values: one in the order of the file and one sorted by key, which keeps look-ups
  * logarithmic whatever the keys are. Everything in a MegaMeta obeys the limits of the format.
  */
 #include "formats/mega/meta.h"
@@ -19,7 +19,7 @@
 struct MegaMeta {
     MegaMetaValue **values;
     MegaMetaValue **sorted;
-    size_t count, capacity; /* of both */
+    size_t count, capacity; /* counts for both arrays */
 };
 
 MegaMeta *mega_meta_new(void)
@@ -74,7 +74,7 @@ const char *mega_meta_type_name(MegaMetaType type)
 
 /* ---- The list ------------------------------------------------------------------------------- */
 
-/* Position of key in meta->sorted, or where it belongs. */
+/* Returns the position of a key in meta->sorted, or the position where it belongs. */
 static size_t lower_bound(const MegaMeta *meta, const char *key)
 {
     size_t low = 0, high = meta->count;
@@ -110,7 +110,7 @@ static int reserve(MegaMeta *meta, size_t capacity)
     return 0;
 }
 
-/* Takes the value over, also on failure. */
+/* Takes ownership of the value, also on failure. */
 static int insert(MegaMeta *meta, MegaMetaValue *value)
 {
     size_t at = lower_bound(meta, value->key);
@@ -135,7 +135,7 @@ static int insert(MegaMeta *meta, MegaMetaValue *value)
     return 0;
 }
 
-/* A value with room for `payload` bytes of elements, aligned for any of them, at *elements. */
+/* Makes a value with room for `payload` bytes at *elements, aligned for elements of any type. */
 static MegaMetaValue *new_value(const char *key, size_t key_length, MegaMetaType type,
                                 uint64_t count, uint64_t payload, void **elements)
 {
@@ -456,7 +456,7 @@ int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaEr
 
 /* One entry while it is decoded. */
 typedef struct Entry {
-    const char *key; /* without NUL */
+    const char *key; /* without a NUL behind it */
     size_t key_length;
     MegaMetaType type;
     uint32_t count;
@@ -478,7 +478,7 @@ static int fail_memory(MegaError *err)
     return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
 }
 
-/* Fills entry; the reader stands at the first element then. */
+/* Fills *entry and leaves the reader at the first element. */
 static int read_entry(Entry *entry, MegaReader *reader, size_t number, MegaError *err)
 {
     entry->key_length = mega_get_u16(reader);
@@ -558,7 +558,7 @@ static int read_strings(MegaMetaValue **out, const Entry *entry, MegaReader *rea
     for (uint32_t i = 0; i < entry->count; i++) {
         uint32_t length = mega_get_u32(reader);
         strings[i] = memcpy(text, mega_get_bytes(reader, length), length);
-        text += (size_t)length + 1; /* the block was zeroed */
+        text += (size_t)length + 1; /* the block was zeroed, so a NUL stands there already */
     }
     if (array)
         value->strings = strings;
@@ -599,7 +599,7 @@ static int compare_values(const void *a, const void *b)
     return strcmp((*left)->key, (*right)->key);
 }
 
-/* Sorts once all values are there. */
+/* Sorts the values once all of them are there, and refuses a key that stands twice. */
 static int sort_values(MegaMeta *meta, MegaError *err)
 {
     if (meta->count < 2)

@@ -5,7 +5,7 @@
 
 #include "src/base/checked.h"
 
-/* Counts the chunks, and lists them where there is a list. */
+/* Counts the chunks, and fills the list if there is one. */
 static void cut(MegaChunks *out, const MegaStackConfig *config, const MegaBatch *batch)
 {
     size_t begin = 0;

@@ -1,6 +1,6 @@
 /*
- * chunks.h - sequences cut into the chunks inside of which positions attend to one another; without
- * a chunk length each sequence is one.
+ * chunks.h - cuts sequences into the chunks within which positions attend to one another. Without a
+ * chunk length, each sequence is one chunk.
  */
 #ifndef MEGA_CHUNKS_H
 #define MEGA_CHUNKS_H
@@ -8,8 +8,8 @@
 #include "src/model/layer_kind.h"
 
 typedef struct MegaChunk {
-    size_t first, length; /* positions of the workspace */
-    size_t panels;        /* of the keys of earlier chunks */
+    size_t first, length; /* positions in the workspace */
+    size_t panels;        /* number of panels that hold the keys of earlier chunks */
 } MegaChunk;
 
 typedef struct MegaChunks {
@@ -17,10 +17,10 @@ typedef struct MegaChunks {
     size_t count, longest, panels;
 } MegaChunks;
 
-/* Cuts a batch, and places the list of chunks; only counts them in a dry run. */
+/* Cuts a batch into chunks and places their list; a dry run only counts them. */
 void mega_chunks_layout(MegaChunks *out, const MegaStackConfig *config, const MegaBatch *batch,
                         MegaArena *arena);
-/* The chunk of a position. */
+/* Returns the chunk that contains a position. */
 const MegaChunk *mega_chunk_at(const MegaChunks *chunks, size_t position);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fft_convolution.c - see fft_convolution.h. The only file of libmega that calls FFTW.
+ * fft_convolution.c - see fft_convolution.h. No other file of libmega calls FFTW.
  */
 #include "src/layers/fft_convolution.h"
 
@@ -23,7 +23,7 @@ size_t mega_fft_size(size_t least)
     }
 }
 
-/* Floats of one real signal, and of one spectrum, each rounded up to whole cache lines. */
+/* Return the floats of one real signal and of one spectrum, rounded up to whole cache lines. */
 static size_t signal_floats(const MegaFft *fft)
 {
     return (fft->size + 15) / 16 * 16;

@@ -17,34 +17,35 @@
 #define MEGA_WITH_FFTW 1
 #endif
 
-/* How signals of one size are transformed; read by any number of threads at once. */
+/* How signals of one size are transformed. Any number of threads may use it at once. */
 typedef struct MegaFft {
-    size_t size;             /* floats of a signal; even */
+    size_t size;             /* floats of one signal, an even number */
     void *forward, *inverse; /* FFTW's plans, NULL before mega_fft_plan */
 } MegaFft;
 
-/* The smallest even size >= least whose prime factors are 2, 3 and 5: FFTW is fast on those. */
+/* Returns the smallest even size >= least whose prime factors are 2, 3 and 5, for which FFTW is
+ * fast. */
 size_t mega_fft_size(size_t least);
 
-/* Plans for signals of `size` floats; *fft is zero before. MEGA_ERR_MEMORY, or
+/* Plans transforms of `size` floats into *fft, which is zero before. Returns MEGA_ERR_MEMORY, or
  * MEGA_ERR_UNSUPPORTED in a build without FFTW. */
 int mega_fft_plan(MegaFft *fft, size_t size, MegaError *err);
 void mega_fft_free(MegaFft *fft);
 
-/* Scratch floats that mega_fft_convolve needs. */
+/* Returns the scratch floats that mega_fft_convolve needs. */
 uint64_t mega_fft_scratch(const MegaFft *fft);
 
 #if MEGA_WITH_FFTW
-/* The parts of such scratch memory. Each begins a cache line if the whole does. */
+/* The parts of this scratch memory. Each begins a cache line if the whole does. */
 typedef struct MegaFftBuffers {
     float *signal;                     /* [size]     first the kernel, then the input */
     float *kernel_spectrum, *spectrum; /* [size + 2] complex numbers */
 } MegaFftBuffers;
 MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch);
 
-/* Transforms the kernel in buffers->signal; the signal is then free for an input. */
+/* Transforms the kernel in buffers->signal, which may then hold an input. */
 void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers);
-/* Convolves buffers->signal with the kernel taken last, in place. */
+/* Convolves buffers->signal in place with the kernel that was transformed last. */
 void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers);
 #endif
 

@@ -41,7 +41,7 @@
 
 _Static_assert(MEGA_ROW_BLOCK <= MEGA_ATTENTION_ROWS, "a block attends at once");
 
-/* d, h, z and f of the formulas. */
+/* The letters d, h, z and f of the formulas. */
 typedef struct Dims {
     size_t d, h, z, f;
 } Dims;
@@ -109,7 +109,7 @@ static MegaLinear update_map(const MegaLinearWeights *u, const float *m, float *
                         .epilogue = {.function = MEGA_FUNCTION_SIGMOID, .bias = u->bias}};
 }
 
-/* r = silu(Wr m), and side by side with it the candidate's linear part c = Wc m */
+/* r = silu(Wr m), and beside it the linear part of the candidate, c = Wc m */
 static MegaLinear reset_map(const MegaLinearWeights *r_hx, size_t hidden, const float *m, float *y,
                             size_t ldy)
 {
@@ -128,12 +128,13 @@ static void queries_and_keys(const MegaKernels *kernels, const MegaLayerWeights 
 
 /* ---- Whole sequences: memory ---------------------------------------------------------------- */
 
-/* What the layers of an encoder share beside the residual stream; the workspace's `own`. */
+/* Memory that all layers of an encoder share beside the residual stream; workspace->own points
+ * here. */
 typedef struct Sequences {
     MegaChunks chunks;
-    float *normed;     /* [L][d] norm(x); NULL where no layer needs it */
+    float *normed;     /* [L][d] norm(x); NULL if no layer needs it */
     float *ema_out;    /* [L][d] m, in workspace->spare */
-    float *v;          /* [L][h], and MEGA_PANEL floats more that are read but do not count */
+    float *v;          /* [L][h], followed by MEGA_PANEL floats that are read but have no effect */
     float *q, *k;      /* [L][z] */
     float *key_panels; /* [chunks.panels][z][MEGA_PANEL]: k, packed chunk by chunk */
     float **rotary;    /* [layers] tables of a rotary bias, or NULL */
@@ -165,10 +166,10 @@ static void plan_free(void *plan)
 
 /* One worker's memory in the query step. */
 typedef struct QueryScratch {
-    float *weights;  /* of mega_attention */
+    float *weights;  /* scratch of mega_attention */
     float *attended; /* [rows][h]: a r */
     float *update;   /* [rows][d]: u */
-    float *reset;    /* [rows][h + d]: r, then c, as reset_map puts them side by side */
+    float *reset;    /* [rows][h + d]: r, then c, side by side as reset_map stores them */
     float *normed;   /* [rows][d], input of the feed-forward block */
     float *inner;    /* [rows][ffn] */
 } QueryScratch;
@@ -188,7 +189,7 @@ static QueryScratch query_scratch_layout(const Dims *dims, const Sequences *sequ
     return scratch;
 }
 
-/* Whether the layer's first norm is a step of its own. */
+/* Returns whether the layer's first norm is a step of its own. */
 static bool has_separate_norm(const MegaStackConfig *config, const MegaLayer *layer)
 {
     return config->pre_norm && !layer->folded;
@@ -213,7 +214,7 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
         const MegaLayerWeights *weights = weights_of(stack, (int)i);
         float *table = mega_arena_floats(arena, 2 * (uint64_t)positions - 1);
         if (!table || !out->rotary)
-            continue; /* dry run */
+            continue; /* a dry run only counts memory */
         out->rotary[i] = table;
         mega_rotary_table(weights->rotary_alpha, weights->rotary_beta,
                           (size_t)stack->config->zdim, positions, table);
@@ -251,13 +252,14 @@ typedef struct Forward {
     const MegaPass *pass;
     const Sequences *sequences;
     const MegaLayer *layer;
-    const MegaLayer *next; /* whose norm the queries step makes, or NULL */
+    const MegaLayer *next; /* the layer whose norm the query step computes, or NULL */
     Dims dims;
-    const float *bias;  /* the entry of j = i */
-    const float *input; /* what v and EMA see: normed, or x (post-norm; norm folded) */
+    const float *bias;  /* entry of the bias table for j = i */
+    /* input of v and EMA: normed, or x if the layer is post-norm or its norm is folded */
+    const float *input;
 } Forward;
 
-/* The rows of a block, for the parts that encoder and decoder share. */
+/* Describes the rows of a block to the parts that encoder and decoder share. */
 static MegaRows block_rows(const Forward *forward, size_t block)
 {
     const MegaWorkspace *w = forward->pass->workspace;
@@ -271,7 +273,7 @@ static float *key_panels_of(const Sequences *sequences, const MegaChunk *chunk, 
     return sequences->key_panels + chunk->panels * MEGA_PANEL * z;
 }
 
-/* q and k from z, which lies where q will be; every key goes to its panel as well. */
+/* Makes q and k from z, which lies where q will be, and stores every key in its panel as well. */
 static void make_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -291,7 +293,7 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
     }
 }
 
-/* v, and z, which is left where q will be; a tap wants to see it before q and k are made. */
+/* Computes v and z. z stays where q will be, since a tap wants to see it before q and k exist. */
 static void project_values(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -310,7 +312,7 @@ static void project_values(void *context, size_t task, int worker)
         make_queries_and_keys(context, task, worker);
 }
 
-/* a r of one block of rows, which may be of several chunks. */
+/* Computes a r for one block of rows, which may belong to several chunks. */
 static void attend(const Forward *forward, size_t first, size_t rows, const QueryScratch *scratch)
 {
     const Sequences *s = forward->sequences;
@@ -330,7 +332,7 @@ static void attend(const Forward *forward, size_t first, size_t rows, const Quer
     }
 }
 
-/* One block of rows, from attention to the layer's output. */
+/* Takes one block of rows from attention to the layer's output. */
 static void run_queries(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -361,7 +363,7 @@ static void run_queries(void *context, size_t task, int worker)
 
 /* ---- Whole sequences: the layer ------------------------------------------------------------- */
 
-/* The entry of j = i of a layer's bias table. */
+/* Returns the entry for j = i of a layer's bias table. */
 static const float *bias_center(const MegaStack *stack, const Sequences *sequences, int index)
 {
     if (sequences->rotary)
@@ -369,7 +371,7 @@ static const float *bias_center(const MegaStack *stack, const Sequences *sequenc
     return weights_of(stack, index)->bias + mega_bias_positions(stack->config) - 1;
 }
 
-/* x', which the layer before has made already. */
+/* Returns x', which the layer before may have made already. */
 static const float *normed_input(const MegaPass *pass, const Sequences *sequences, int index)
 {
     const MegaLayer *layer = mega_layer(pass->stack, index);
@@ -414,12 +416,12 @@ static void forward(const MegaPass *pass, int index)
 /* What a layer remembers of the decoder's sequences. */
 typedef struct State {
     float *k, *v;   /* [reserved][sequences][z], [reserved][sequences][h] */
-    float *ema[2];  /* [sequences][mega_ema_state_floats], used in turn */
-    float *history; /* [min(T, positions)][d]: x' of position t at row t mod T */
-    const float *bias, *cross_bias; /* the entries of j = i of rotary tables */
+    float *ema[2];  /* [sequences][mega_ema_state_floats], two buffers used in turn */
+    float *history; /* [min(T, positions)][d]: x' of position t lies in row t mod T */
+    const float *bias, *cross_bias; /* entries of rotary tables for j = i */
 } State;
 
-/* Fills a rotary table for |j - i| < positions when it has just been made longer. */
+/* Fills a rotary table for |j - i| < positions if it has just grown. */
 static void rotary_state(MegaGrowing *memory, size_t positions, size_t zdim, const float *alpha,
                          const float *beta, const float **center)
 {
@@ -437,7 +439,8 @@ static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSi
     const MegaLayerWeights *weights = weights_of(stack, index);
     const Dims dims = dims_of(config);
     uint64_t entries = (uint64_t)sizes->reserved * sizes->sequences;
-    uint64_t behind = mega_pieces(MEGA_PANEL, dims.h); /* values that kernels may read */
+    /* kernels may read past the last value by this much */
+    uint64_t behind = mega_pieces(MEGA_PANEL, dims.h);
     size_t states = mega_ema_state_floats(dims.d, mega_layer(stack, index)->ema.states);
     State counted, *out = mega_growing_take(memory, sizeof *out), *state = out ? out : &counted;
     if (out && memory->grew)
@@ -452,7 +455,7 @@ static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSi
     if (config->bias == MEGA_BIAS_ROTARY) {
         rotary_state(memory, sizes->reserved, dims.z, weights->rotary_alpha, weights->rotary_beta,
                      &state->bias);
-        if (stack->has_cross) /* between any position and any of a source */
+        if (stack->has_cross) /* cross attention relates any position to any position of a source */
             rotary_state(memory, sizes->positions > sizes->source ? sizes->positions
                                                                   : sizes->source,
                          dims.z, weights->cross.rotary_alpha, weights->cross.rotary_beta,
@@ -464,13 +467,13 @@ static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSi
 /* Memory of a step, which all layers share. */
 typedef struct StepMemory {
     float *normed, *ema_out; /* [rows][d] */
-    float *lagged;           /* [rows][d]: x' of T positions ago; NULL without truncation */
+    float *lagged;           /* [rows][d]: x' of T positions before; NULL without truncation */
     float *mx;               /* [rows][2 d + z + h]: u, z, r, c */
     float *q;                /* [rows][z] */
-    float *key_panels;       /* [reserved, in whole panels][z]: when rows are positions */
+    float *key_panels;       /* [reserved, in whole panels][z]: used if rows are positions */
     float *attended;         /* [rows][max(h, d)] */
     float *wide;             /* [rows][max(ffn, 2 d + z, h)] */
-    float *weights;          /* [sequences][reserved]: when rows are sequences */
+    float *weights;          /* [sequences][reserved]: used if rows are sequences */
     float *scratch;          /* [threads][scratch_stride] */
     size_t scratch_stride;
 } StepMemory;
@@ -508,13 +511,13 @@ typedef struct Step {
     const MegaLayer *layer;
     int index;
     Dims dims;
-    size_t mx;          /* floats of a row of memory->mx */
+    size_t mx;          /* floats of one row of memory->mx */
     MegaRows rows;
-    const float *input; /* what v and EMA see: norm(x), or x of a post-norm stack */
+    const float *input; /* input of v and EMA: norm(x), or x in a post-norm stack */
 } Step;
 
-/* Where the first row's key lies among keys, or its value among values; from one row's to the
- * next's it is entry_stride. */
+/* Returns where the first row's key lies among the keys, and its value among the values. The next
+ * row's is entry_stride further. */
 static size_t first_entry(const MegaStep *step)
 {
     return step->in_chunk * step->sizes->sequences;
@@ -525,7 +528,7 @@ static size_t entry_stride(const MegaStep *step)
     return step->rows_are == MEGA_ROWS_ARE_SEQUENCES ? 1 : step->sizes->sequences;
 }
 
-/* A new sequence begins with states of 0. */
+/* Sets the states of new sequences to 0. */
 static void clear_states(const Step *work)
 {
     size_t floats = mega_ema_state_floats(work->dims.d, work->layer->ema.states), most = 0;
@@ -549,7 +552,7 @@ static void run_ema(const Step *work)
                                  .lagged = work->memory->lagged});
 }
 
-/* v to its table, and u, z, r, c side by side. */
+/* Stores v in its table, and u, z, r and c side by side. */
 static void project_step(const Step *work)
 {
     const MegaLayerWeights *weights = work->layer->weights;
@@ -566,7 +569,7 @@ static void project_step(const Step *work)
     mega_rows_linears(&work->rows, maps, 3);
 }
 
-/* q, and k to its table */
+/* Computes q, and stores k in its table. */
 static void make_step_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -581,7 +584,7 @@ static void make_step_queries_and_keys(void *context, size_t task, int worker)
     }
 }
 
-/* a r */
+/* Computes a r. */
 static void attend_step(const Step *work)
 {
     const MegaStackConfig *config = work->pass->config;
@@ -621,7 +624,7 @@ static void cross_attend_step(const Step *work)
 
 /* ---- Decoded rows: the layer ---------------------------------------------------------------- */
 
-/* Shows [rows][columns] that lie `stride` floats apart, through memory->wide. */
+/* Shows a tap [rows][columns] that lie `stride` floats apart, by way of memory->wide. */
 static void tap_rows(const Step *work, const char *part, const float *data, size_t columns,
                      size_t stride)
 {

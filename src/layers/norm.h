@@ -12,7 +12,7 @@
 #include "src/kernels/kernels.h"
 #include "src/model/fold.h"
 
-/* x [rows][width] -> out, which may be x. */
+/* Norms x [rows][width] to out, which may be x. */
 void mega_norm_apply(const MegaNorm *norm, const MegaKernels *kernels, const float *x, size_t rows,
                      size_t width, float *out);
 

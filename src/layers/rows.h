@@ -1,6 +1,6 @@
 /*
- * rows.h - some rows of a layer's residual stream, and who works on them: what the parts of a layer
- * are written for, so that they run in an encoder and in a decoder.
+ * rows.h - some rows of a layer's residual stream, and the threads that work on them. The parts of
+ * a layer take these, so that the same code runs in an encoder and in a decoder.
  */
 #ifndef MEGA_ROWS_H
 #define MEGA_ROWS_H
@@ -14,17 +14,18 @@
 typedef struct MegaRows {
     const MegaStackConfig *config;
     const MegaKernels *kernels;
-    MegaPool *pool; /* NULL: the calling thread alone */
+    MegaPool *pool; /* NULL means that the calling thread works alone */
     float *x;       /* [count][d] residual stream */
     size_t count;
 } MegaRows;
 
-/* What a sub-block sees of x: norm(x), made in `normed`, in a pre-norm stack; else x itself. */
+/* Returns what a sub-block sees of x: in a pre-norm stack norm(x), which it stores in `normed`,
+ * else x itself. */
 const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *normed);
-/* The end of a sub-block: x = norm(x) in a post-norm stack. */
+/* Ends a sub-block: x = norm(x) in a post-norm stack. */
 void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm);
 
-/* Linear maps of the same x, at most MEGA_MAX_LINEARS. */
+/* Runs linear maps of the same x, at most MEGA_MAX_LINEARS. */
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count);
 
 /* The end of gated attention (MODEL.md, "Gated attention"):

@@ -1,5 +1,5 @@
 /*
- * tap.h - shows what is computed on the way, stage by stage, to whoever set a tap on the session.
+ * tap.h - shows intermediate results, stage by stage, to the tap that a session may have.
  */
 #ifndef MEGA_TAP_H
 #define MEGA_TAP_H
@@ -7,10 +7,10 @@
 #include "src/mega.h"
 
 typedef struct MegaTapping {
-    MegaTap tap; /* NULL: nobody looks */
+    MegaTap tap; /* NULL if there is no tap */
     void *context;
-    int input;         /* which one of the inputs is on its way */
-    const char *stack; /* what the names of a decoder's stages begin with */
+    int input;         /* number of the input that is being run */
+    const char *stack; /* prefix of the names of a decoder's stages */
 } MegaTapping;
 
 /* Shows data [rows][columns] as the stage of this name. */

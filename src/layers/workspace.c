@@ -5,8 +5,8 @@
 #include "src/layers/layer.h"
 #include "src/layers/norm.h"
 
-/* A sequence is cut into at least so many blocks of at least so many rows, if it is long enough, so
- * that there is work for all threads. */
+/* A sequence that is long enough is cut into at least LEAST_BLOCKS blocks, so that there is work
+ * for all threads, but no block has fewer than LEAST_ROWS rows. */
 #define LEAST_BLOCKS 16
 #define LEAST_ROWS 12
 

@@ -36,7 +36,7 @@ typedef struct MegaStack {
 
 /* How a long convolution over time (the moving average) is computed. */
 typedef enum MegaEmaPath {
-    MEGA_EMA_AUTO, /* what is faster */
+    MEGA_EMA_AUTO, /* the faster way */
     MEGA_EMA_RECURRENT,
     MEGA_EMA_FFT,
 } MegaEmaPath;
@@ -48,29 +48,30 @@ typedef struct MegaBatch {
     MegaEmaPath path;
 } MegaBatch;
 
-/* What the memory of a decoder depends on. */
+/* Sizes that the memory of a decoder depends on. */
 typedef struct MegaDecoderSizes {
-    size_t sequences; /* side by side, at most */
-    size_t rows;      /* of a step, at most */
+    size_t sequences; /* most sequences side by side */
+    size_t rows;      /* most rows of a step */
     size_t reserved;  /* positions of the current chunk */
-    size_t positions; /* of a sequence, at least; >= reserved */
+    size_t positions; /* positions of a sequence, at least `reserved` */
     size_t source;    /* positions of the longest source */
     int threads;
-    bool truncate;    /* the moving average forgets as a full pass does */
+    bool truncate;    /* whether the moving average truncates, as in a full pass */
 } MegaDecoderSizes;
 
 struct MegaLayerKind {
-    const char *name; /* as metadata has it: "encoder.kind", "decoder.kind" */
+    const char *name; /* its name in metadata: "encoder.kind", "decoder.kind" */
     const MegaTensorRow *tensors; /* of a layer; slots are in a struct of weights_size bytes */
     size_t weights_size;
 
-    /* Makes of layer number `index`'s weights what runs faster than they do (folded norms,
-     * coefficients, kernels); in the arena. */
+    /* Derives from the weights of layer number `index` what runs faster (folded norms,
+     * coefficients, kernels), and places it in the arena. */
     void *(*derive)(const MegaStack *stack, int index, MegaArena *arena);
 
     /* ---- Whole sequences ---- */
 
-    /* Whether a sequence of this length gives the same bits among others as alone; NULL: always. */
+    /* Returns whether a sequence of this length gives the same bits in a batch as alone. NULL means
+     * always. */
     bool (*can_batch)(const MegaStackConfig *config, MegaEmaPath path, size_t length);
     /* What depends on lengths alone and is no memory of an arena, such as a plan of an FFT library.
      * *plan is NULL or an earlier plan, which this replaces. Both NULL: the kind has none. */
@@ -90,10 +91,10 @@ struct MegaLayerKind {
     void (*source_layout)(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
                           MegaArena *arena);
     void (*read_source)(const MegaPass *pass, int index, const MegaEncoded *source);
-    /* What layer number `index` remembers of the decoder's sequences. */
+    /* Places what layer number `index` remembers of the decoder's sequences. */
     void *(*state_layout)(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
                           MegaGrowing *memory);
-    /* Memory of a step, which all layers share. */
+    /* Places the memory of a step, which all layers share. */
     void *(*step_layout)(const MegaStack *stack, const MegaDecoderSizes *sizes, MegaArena *arena);
     /* Takes step->x, the next positions of the decoder's sequences, through layer number `index`. */
     void (*step)(const MegaPass *pass, const MegaStep *step, int index);

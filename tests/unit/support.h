@@ -1,5 +1,5 @@
 /*
- * support.h - what several unit tests share: random numbers, random models, comparison.
+ * support.h - what several unit tests share: random numbers, random models and comparisons.
  */
 #ifndef MEGA_SUPPORT_H
 #define MEGA_SUPPORT_H
@@ -12,31 +12,33 @@
 
 #include "src/model/model.h"
 
-/* xorshift64*: the same numbers on every machine. */
+/* A xorshift64* generator, which gives the same numbers on every machine. */
 typedef struct Random {
-    uint64_t state; /* not 0 */
+    uint64_t state; /* never 0 */
 } Random;
 
 uint32_t random_bits(Random *random);
 float random_uniform(Random *random, float low, float high);
-int random_int(Random *random, int low, int high); /* both inclusive */
-float *random_floats(Random *random, size_t n, float low, float high); /* free() */
+int random_int(Random *random, int low, int high); /* both limits are included */
+float *random_floats(Random *random, size_t n, float low, float high); /* the caller frees it */
 
-/* How a model file differs from what its configuration implies; zero is float32, plain, no
- * difference. */
+/* How a model file differs from what its configuration implies. Zeros mean plain float32 without
+ * any difference. */
 typedef struct ModelTweak {
-    bool compress, panels; /* panels: matrices that are not compressed */
-    MegaDtype dtype;       /* quantized: of matrices only */
-    const char *missing; /* tensor that is left out */
-    const char *longer;  /* tensor whose first dimension is one more */
-    const char *extra;   /* tensor of three numbers that is added */
+    bool compress, panels; /* `panels` stores matrices in panels, without compression */
+    MegaDtype dtype;       /* a quantized type applies to matrices only */
+    const char *missing; /* this tensor is left out */
+    const char *longer;  /* this tensor's first dimension is one larger */
+    const char *extra;   /* this tensor of three numbers is added */
 } ModelTweak;
 
 void random_model_file(const char *path, const MegaConfig *config, const ModelTweak *tweak,
                        Random *random);
-/* A model of this configuration with random weights of a sensible size. Fails the test on error. */
+/* Makes a model of this configuration with random weights of sensible size; fails the test on
+ * error. */
 MegaModel *random_model(const MegaConfig *config, Random *random);
-/* A small valid configuration to start from: text, mean pooling, softmax, layernorm, post-norm. */
+/* Returns a small valid configuration to start from: text, mean pooling, softmax, layernorm,
+ * post-norm. */
 MegaConfig small_config(void);
 
 /* Fails unless |got - expected| <= tolerance * max(1, max |expected|) everywhere. */

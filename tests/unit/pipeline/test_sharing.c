@@ -17,12 +17,13 @@
 #define TOKENS 40
 #define SAMPLES 4000
 #define MAX_RESULTS 512
-#define SOURCE 8 /* tokens that are translated, or fed to a language model */
+#define SOURCE 8 /* number of tokens that are translated, or fed to a language model */
 
-/* One model, and what it says to inputs number 0 to ROUNDS - 1 when nobody else uses it. */
+/* One model, and its answers to inputs 0 to ROUNDS - 1 while nobody else uses it. */
 typedef struct Shared {
     const MegaModel *model;
-    int results; /* of a round: logits, or probabilities of the tokens of a translation */
+    /* results of one round: logits, or the log-probabilities of a translation's tokens */
+    int results;
     float expected[ROUNDS][MAX_RESULTS];
 } Shared;
 
@@ -45,7 +46,7 @@ static int classify(const Shared *shared, MegaSession *session, int round, float
     return mega_session_classify(session, &input, 1, logits, NULL);
 }
 
-/* Scores of the best translation's tokens, then zeros. */
+/* Stores the scores of the best translation's tokens, then zeros. */
 static int translate(MegaSession *session, int round, float *scores)
 {
     int32_t tokens[SOURCE];
@@ -76,7 +77,7 @@ static int continue_text(MegaSession *session, int round, int vocab, float *logi
     return code;
 }
 
-/* The round's results, by a session that is made for it. */
+/* Computes the round's results with a session that is made for it. */
 static int use_once(const Shared *shared, int round, int threads, float *results)
 {
     MegaSession *session = NULL;
@@ -108,7 +109,7 @@ static void *use_model(void *context)
     for (int round = 0; round < ROUNDS; round++)
         if (use_once(shared, round, 1 + round % 2, results) ||
             memcmp(results, shared->expected[round], (size_t)shared->results * sizeof *results))
-            return context; /* anything but NULL: a failure */
+            return context; /* any value but NULL tells of a failure */
     return NULL;
 }
 
