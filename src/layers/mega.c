@@ -2,19 +2,20 @@
  * mega.c - one MEGA layer (MODEL.md, "Gated attention"), and where each line runs: of whole
  * sequences in an encoder, and of the next positions in a decoder.
  *
- *   formula                              encoder           decoder
- *   x' = norm(x)                         normed_input      mega_rows_input
- *   m  = silu(EMA(x') + omega x')        mega_ema_run      mega_ema_step     crosses chunks
+ *   formula                              encoder           decoder           what both share
+ *   x' = norm(x)                         normed_input      mega_rows_input   mega_norm_apply
+ *   m  = silu(EMA(x') + omega x')        mega_ema_run      mega_ema_step     -
  *   v  = act(Wv x')                      project_values    project_step      value_map
  *   z  = silu(Wz m)                      project_values    project_step      z_map
- *   q, k = gamma z + beta                make_queries...   make_step_...     queries_and_keys
+ *   q, k = gamma z + beta                make_queries_..   make_step_..      queries_and_keys
  *   u  = sigmoid(Wu m)                   run_queries       project_step      update_map
  *   r  = silu(Wr m), c = Wc m            run_queries       project_step      reset_map
- *   a  = attention(q, k) v               mega_attention    mega_attend_...   inside a chunk
+ *   a  = attention(q, k) v               attend            attend_step       mega_attention_scale
  *   x += u (act(c + Wh (a r)) - x)       run_queries       step_layer        mega_rows_gate
  *   cross attention                      -                 step_layer        mega_cross_attend
  *   x += fc2(act(fc1(norm(x))))          run_queries       step_layer        mega_feed_forward_run
  *
+ * The average is the one step that crosses chunks; attention stays inside of one.
  * Post-norm layers norm x after each += instead. The two ways differ in three points: a decoder's
  * past comes from states instead of from earlier rows, its queries see no later key, and threads
  * divide weights rather than rows. In an encoder the steps are parallel over what does not depend
