@@ -217,7 +217,7 @@ static void expect_same(const MegaConfig *config, const ModelTweak *tweak, bool 
     mega_model_free(models[1]);
 }
 
-/* A language model with adaptive softmax of three bands; or a translator with it. */
+/* A language model with adaptive softmax of three clusters; or a translator with it. */
 static MegaConfig adaptive_config(bool translator, bool tied, bool split)
 {
     MegaConfig config = {.task = translator ? MEGA_TASK_TRANSLATE : MEGA_TASK_GENERATE};
@@ -231,7 +231,7 @@ static MegaConfig adaptive_config(bool translator, bool tied, bool split)
                                        .adaptive_output = true, .split_head = split,
                                        .tied_projections = tied, .max_positions = 40,
                                        .cross_positions = 40};
-    config.target.input = config.target.output = (MegaBands){3, {10, 25, 40}, {12, 6, 12}};
+    config.target.input = config.target.output = (MegaClusters){3, {10, 25, 40}, {12, 6, 12}};
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1};
     config.encoder = config.decoder;
     config.encoder.bidirectional = true;
