@@ -15,11 +15,9 @@
  *   cross attention                      -                 step_layer        mega_cross_attend
  *   x += fc2(act(fc1(norm(x))))          run_queries       step_layer        mega_feed_forward_run
  *
- * The average is the one step that crosses chunks; attention stays inside of one.
- * Post-norm layers norm x after each += instead. The two ways differ in three points: a decoder's
- * past comes from states instead of from earlier rows, its queries see no later key, and threads
- * divide weights rather than rows. In an encoder the steps are parallel over what does not depend
- * on one another:
+ * Post-norm layers norm x after each += instead. Only the average crosses chunks. In a decoder the
+ * past comes from states instead of from earlier rows, a query sees no later key, and threads divide
+ * weights rather than rows. In an encoder the steps are parallel over what is independent:
  *
  *   EMA       blocks of channels
  *   values    blocks of rows      x' -> v; m -> z, then q and k
