@@ -15,14 +15,13 @@
  *   cross attention                      -                 step_layer        mega_cross_attend
  *   x += fc2(act(fc1(norm(x))))          run_queries       step_layer        mega_feed_forward_run
  *
- * Post-norm layers norm x after each += instead. Only the average crosses chunks. In a decoder the
- * past comes from states instead of from earlier rows, a query sees no later key, and threads divide
- * weights rather than rows. In an encoder the steps are parallel over what is independent:
+ * Post-norm layers norm x after each += instead. Only the average crosses chunks. A decoder's past
+ * comes from states instead of earlier rows, its queries see no later key, and threads divide
+ * weights rather than rows. An encoder's steps are parallel over what is independent:
  *
  *   EMA       blocks of channels
  *   values    blocks of rows      x' -> v; m -> z, then q and k
- *   queries   blocks of rows      attention inside a chunk, gates, feed-forward, and the next
- *                                 layer's norm, while its input is in the caches
+ *   queries   blocks of rows      attention, gates, feed-forward, and the next layer's norm
  *
  * Only a block of queries ever sees its attention weights, and only those of a block of keys at a
  * time: never L x L.
