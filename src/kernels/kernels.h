@@ -86,20 +86,20 @@ typedef struct MegaEmaPass {
     const float *omega; /* [width]: when given, the pass ends with y = silu(y + omega x^) */
 } MegaEmaPass;
 
-/* The same recurrence looking back, one step for every row of x and y, from states to new ones. The
- * states of a sequence are mega_ema_state_floats:
- * [blocks of MEGA_PANEL channels][states][MEGA_PANEL]. */
+/* One step of the same recurrence for every row of x and y. It only looks back, and goes from old
+ * states to new ones. The states of a sequence are mega_ema_state_floats, laid out as [blocks of
+ * MEGA_PANEL channels][states][MEGA_PANEL]. */
 typedef struct MegaEmaStep {
     const float *x;      /* [rows][width] */
     const float *lagged; /* [rows][width]: x(t - truncation); NULL without truncation */
     float *y;            /* [rows][width] */
     size_t rows, width;
-    const float *q, *w, *qt; /* [states][ema_stride]; states a multiple of MEGA_EMA_GROUP */
+    const float *q, *w, *qt; /* [states][ema_stride]; states is a multiple of MEGA_EMA_GROUP */
     size_t states, ema_stride;
-    const float *from; /* states; another array than `to` */
+    const float *from; /* old states, in another array than `to` */
     float *to;
-    /* NULL: the rows are one sequence, which goes on from the state at `from`. Otherwise row r is a
-     * sequence of its own, which goes on from state number parents[r]. */
+    /* With NULL, the rows are one sequence, which continues from the state at `from`. Otherwise row
+     * r is a sequence of its own, which continues from state number parents[r]. */
     const size_t *parents;
 } MegaEmaStep;
 
@@ -169,8 +169,8 @@ typedef struct MegaKernels {
      * `state` is scratch, 64-byte aligned: `count` rounded up to lanes, times the number of
      * states. */
     void (*ema)(const MegaEmaPass *pass, size_t first, size_t count, float *state);
-    /* A step for channels first ... first + count - 1, at most lanes, first a multiple of
-     * lanes. */
+    /* Runs a step for channels first ... first + count - 1, at most lanes; first must be a multiple
+     * of lanes. */
     void (*ema_step)(const MegaEmaStep *step, size_t first, size_t count);
     /* Probes measure the machine's peak for the roofline of `mega-run bench`; their results only
      * keep the compiler from removing the work. probe_arithmetic does `rounds` multiply-adds in

@@ -34,7 +34,7 @@ static void counting_is_taking(void **state)
     Arrays counted = walk(&growing, true, 10, 5);
     assert_null(counted.first);
     assert_int_equal(growing.bytes, 45 * sizeof(float));
-    assert_int_equal(growing.copied, 0); /* nothing is there that would have to move */
+    assert_int_equal(growing.copied, 0); /* nothing exists yet that would have to move */
     assert_int_equal(mega_growing_size(&growing), 0);
     Arrays taken = walk(&growing, false, 10, 5);
     assert_true(taken.first && taken.second && taken.first_grew && taken.second_grew);
@@ -59,7 +59,7 @@ static void contents_stay(void **state)
     for (int i = 0; i < 40; i++)
         assert_true(large.first[i] == (float)i);
     assert_ptr_equal(large.second, small.second);
-    Arrays less = walk(&growing, false, 1, 1); /* nothing ever shrinks */
+    Arrays less = walk(&growing, false, 1, 1); /* arrays never shrink */
     assert_ptr_equal(less.first, large.first);
     assert_int_equal(growing.bytes, 4005 * sizeof(float));
     mega_growing_free(&growing);

@@ -1,5 +1,6 @@
 /*
- * test_processors.c - what control groups pay for, in hierarchies that are made of plain files.
+ * test_processors.c - finds what control groups pay for in hierarchies that are made of plain
+ * files.
  */
 #define _GNU_SOURCE
 #include "tests/unit/support.h"
@@ -17,7 +18,7 @@
 
 static char root[] = "/tmp/mega-groups-XXXXXX";
 
-/* A file below the root, and the folders that it needs. */
+/* Writes a file below the root, and makes the folders that it needs. */
 static void put(const char *name, const char *text)
 {
     char path[512];
@@ -33,7 +34,7 @@ static void put(const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Where a hierarchy's part `at` is mounted, as a line of mountinfo; folder may have \040 in it. */
+/* Adds the line of mountinfo that mounts a hierarchy's part `at`; folder may contain \040. */
 static void mount(char *lines, size_t size, const char *at, const char *folder, const char *type,
                   const char *options)
 {
@@ -68,7 +69,7 @@ static void version_2(void **state)
     put("v2/odd/cpu.max", "0 100000\n");
     put("v2/odd/two/cpu.max", "nonsense");
     assert_true(paid("0::/user/shell/job\n", mounts) ==
-                1.5); /* the one around it is the smallest */
+                1.5); /* the group around it has the smallest quota */
     assert_true(paid("0::/user/shell\n", mounts) == 1.5);
     assert_true(paid("0::/half\n", mounts) == 0.5);
     assert_true(isinf(paid("0::/none\n", mounts)));
@@ -95,7 +96,7 @@ static void version_1(void **state)
     put("v1/cpu/a/b/cpu.cfs_period_us", "100000\n");
     put("v1/cpu/three/cpu.cfs_quota_us", "300000\n");
     put("v1/cpu/three/cpu.cfs_period_us", "100000\n");
-    put("v1/memory/a/cpu.cfs_quota_us", "1000\n"); /* another controller's */
+    put("v1/memory/a/cpu.cfs_quota_us", "1000\n"); /* belongs to another controller */
     put("v1/memory/a/cpu.cfs_period_us", "100000\n");
     assert_true(paid("5:memory:/three\n3:cpu,cpuacct:/a\n0::/\n", mounts) == 0.2);
     assert_true(paid("3:cpuacct,cpu:/a/b\n", mounts) == 0.2);
@@ -104,7 +105,8 @@ static void version_1(void **state)
     assert_true(isinf(paid("3:cpu,cpuacct:/\n", mounts)));
 }
 
-/* A container sees its own group as the mount's root, with or without a namespace of groups. */
+/* A container sees its own group as the root of the mount, with or without a namespace of
+ * groups. */
 static void containers(void **state)
 {
     char mounts[4096] = "";
@@ -114,7 +116,8 @@ static void containers(void **state)
     put("box/inner/cpu.max", "70000 100000\n");
     assert_true(paid("0::/docker/abc\n", mounts) == 1);
     assert_true(paid("0::/docker/abc/inner\n", mounts) == 0.7);
-    assert_true(paid("0::/docker/abcdef\n", mounts) == 1); /* not below: at least the mount's own */
+    /* a group that is not below the mount gets at least the mount's own quota */
+    assert_true(paid("0::/docker/abcdef\n", mounts) == 1);
     assert_true(paid("0::/../other\n", mounts) == 1);
     char blanks[4096] = "";
     mount(blanks, sizeof blanks, "/", "my\\040groups", "cgroup2", "rw");

@@ -1,6 +1,6 @@
 /*
- * test_threads.c - the pool: every task of every run once, whatever threads sleep or come late, and
- * in which mode of floating point.
+ * test_threads.c - the pool runs every task of every run once, whichever threads sleep or come
+ * late, in the right floating-point mode.
  */
 #include "tests/unit/support.h"
 
@@ -43,7 +43,7 @@ static void every_task_runs_once(void **state)
                 assert_int_equal(count.times[i], i < tasks);
             assert_int_equal(count.worker_out_of_range, 0);
             if (run % 500 == 0)
-                usleep(2000); /* the workers fall asleep */
+                usleep(2000); /* gives the workers time to fall asleep */
         }
         mega_pool_free(pool);
     }
@@ -64,8 +64,8 @@ static void pools_come_and_go(void **state)
     assert_int_equal(mega_pool_new(&pool, -1, NULL), MEGA_ERR_ARGUMENT);
 }
 
-/* Products that would be subnormal, and what a subnormal number is worth; a third, whose last bit
- * shows the direction of rounding. */
+/* Products that would be subnormal, and the value of a subnormal number. The last bit of a third
+ * number shows the direction of rounding. */
 typedef struct Numbers {
     float product, doubled, third;
 } Numbers;
@@ -78,7 +78,7 @@ static Numbers compute(void)
 
 typedef struct Modes {
     Numbers numbers[MAX_TASKS];
-    atomic_int workers; /* that took a task */
+    atomic_int workers; /* workers that took a task */
 } Modes;
 
 static void compute_task(void *context, size_t task, int worker)
@@ -87,12 +87,12 @@ static void compute_task(void *context, size_t task, int worker)
     (void)worker;
     atomic_fetch_add(&modes->workers, 1);
     for (int i = 0; i < 1000 && atomic_load(&modes->workers) < 2; i++)
-        usleep(100); /* let others come in */
+        usleep(100); /* lets other workers join */
     modes->numbers[task] = compute();
 }
 
-/* Workers and the caller flush subnormal numbers and round to nearest, whatever mode the pool was
- * made or is called in, and the caller gets its own back. */
+/* Workers and the caller flush subnormal numbers and round to nearest, whichever mode was set when
+ * the pool was made or is called. The caller gets its own mode back. */
 static void subnormals_are_flushed(void **state)
 {
     const int roundings[] = {FE_TONEAREST, FE_UPWARD, FE_TOWARDZERO};

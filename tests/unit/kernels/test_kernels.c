@@ -1,6 +1,6 @@
 /*
- * test_kernels.c - every kernel of every tier against double precision, at all row lengths around
- * the vector width, with guard bands that must stay untouched.
+ * test_kernels.c - compares every kernel of every tier with double precision, at all row lengths
+ * around the vector width, between guard bands that must stay untouched.
  */
 #include "tests/unit/support.h"
 
@@ -21,7 +21,7 @@
 static const MegaKernels *tiers[MEGA_MOST_TIERS];
 static size_t tier_count;
 
-/* rows x columns inside guard bands; free the pointer minus GUARD. */
+/* Makes rows x columns between guard bands; free the pointer minus GUARD. */
 static float *guarded(Random *random, size_t n, float low, float high)
 {
     float *block = random_floats(random, n + 2 * GUARD, low, high);
@@ -49,7 +49,7 @@ static double apply(MegaFunction function, double x)
     }
 }
 
-/* An epilogue of random parts for y [rows][columns], and the memory of these. */
+/* An epilogue of random parts for y [rows][columns], with the memory of these parts. */
 typedef struct Ending {
     MegaEpilogue epilogue;
     float *bias, *addend, *factor, *gate;
@@ -104,7 +104,7 @@ static void free_ending(Ending *ending)
     free(ending->gate);
 }
 
-/* What becomes of a sum at a row and column whose y was `old`. */
+/* Returns what becomes of a sum at a row and column whose y was `old`. */
 static double end_sum(const Ending *ending, size_t row, size_t column, double sum, double old)
 {
     const MegaEpilogue *e = &ending->epilogue;
@@ -123,7 +123,7 @@ static double end_sum(const Ending *ending, size_t row, size_t column, double su
     return e->gate ? old + (double)e->gate[row * e->ld_gate + column] * (v - old) : v;
 }
 
-/* Of one row, whose place is `y` now. */
+/* Returns the epilogue of one row, which now lies at `y`. */
 static MegaEpilogue ending_of_row(const Ending *ending, size_t row, const float *y)
 {
     MegaEpilogue part = mega_epilogue_at(&ending->epilogue, row, 0);
@@ -132,7 +132,8 @@ static MegaEpilogue ending_of_row(const Ending *ending, size_t row, const float 
     return part;
 }
 
-/* Every function at all row lengths around the vector width, alone and with all other parts. */
+/* Tests every function at all row lengths around the vector width, alone and with all other
+ * parts. */
 static void epilogues(void **state)
 {
     Random random = {21};
@@ -156,7 +157,8 @@ static void epilogues(void **state)
         }
 }
 
-/* Over the whole range of arguments: erf by gelu, exp by sigmoid, and the extremes. */
+/* Covers the whole range of arguments, with erf tested by gelu and exp by sigmoid, and the
+ * extremes. */
 static void elementary_functions(void **state)
 {
     enum { N = 200001 };
@@ -193,8 +195,8 @@ static void elementary_functions(void **state)
     free(expected);
 }
 
-/* One product in all its forms: rows from one to beyond the largest tile, columns to beyond the
- * most panels of a tile. */
+/* Tests one product in all its forms: rows from one to beyond the largest tile, columns to beyond
+ * the most panels of a tile. */
 static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool ending,
                            bool same_bits)
 {
@@ -228,7 +230,7 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
                                             : y[r * ldy + c];
         }
 
-    /* a row alone, and columns alone, give the same bits as among others */
+    /* a row alone, and columns alone, give the same bits as in the whole product */
     size_t row = (size_t)random_int(random, 0, (int)rows - 1);
     size_t first = (size_t)random_int(random, 0, (int)out - 1) / MEGA_PANEL * MEGA_PANEL;
     MegaPacked part = mega_packed_columns(&packed, first, 2 * MEGA_PANEL);
@@ -274,7 +276,7 @@ static double norm(const double *x, size_t n)
     return sqrt(sum);
 }
 
-/* What the integers of a row stand for. */
+/* Returns the numbers that the integers of a row stand for. */
 static void quantized_row(const float *x, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -308,7 +310,7 @@ static double *to_doubles(const float *x, size_t n)
     return out;
 }
 
-/* weight [out][k], as integers: packed, and what they stand for. */
+/* Packs weight [out][k] as integers, and replaces it by the numbers that they stand for. */
 static void pack_integers(MegaDtype kind, float *weight, size_t out, size_t k, void *panels)
 {
     size_t row_bytes = (size_t)mega_dtype_items(kind, k) * mega_dtype_traits((int)kind)->item_size;
@@ -322,7 +324,8 @@ static void pack_integers(MegaDtype kind, float *weight, size_t out, size_t k, v
     free(blocks);
 }
 
-/* Products of integers. worst: all numbers as large as they get, where sums would saturate. */
+/* Tests products of integers. `worst` makes all numbers as large as they get, so that sums which
+ * saturate would show. */
 static void integer_product(const MegaKernels *kernels, Random *random, MegaDtype kind,
                             size_t most_rows, size_t most_k, bool ending, bool worst)
 {
@@ -358,7 +361,8 @@ static void integer_product(const MegaKernels *kernels, Random *random, MegaDtyp
     memcpy(alone, y + row * ldy, out * sizeof *y);
     MegaEpilogue end_alone = ending_of_row(&end, row, alone);
     mega_matmul(kernels, &packed, x, k, rows, y, ldy, &end.epilogue);
-    assert_close(y, expected, rows * ldy, 1e-2); /* x between two integers may go to either */
+    /* a number between two integers may be rounded to either */
+    assert_close(y, expected, rows * ldy, 1e-2);
     mega_matmul(kernels, &packed, x + row * k, k, 1, alone, ldy, &end_alone);
     assert_memory_equal(alone, y + row * ldy, out * sizeof *alone);
     free_ending(&end);
@@ -389,13 +393,13 @@ static void integer_products(void **state)
         for (int round = 0; round < 80; round++)
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 37,
                             round % 3 ? 1500 : 2, round / 2 % 2, round / 2 % 4 == 3);
-    for (size_t t = 0; t < tier_count; t++) /* rows that are quantized in pieces */
+    for (size_t t = 0; t < tier_count; t++) /* these rows are quantized in pieces */
         for (int round = 0; round < 4; round++)
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 2, 140000, round / 2,
                             false);
 }
 
-/* Numbers that no integer stands for make a row's results no numbers; other rows stay right. */
+/* Numbers that no integer stands for turn a row's results into NaN; other rows stay right. */
 static void not_a_number(void **state)
 {
     enum { K = 70, OUT = 20 };
@@ -437,8 +441,8 @@ static void products_by_openblas(void **state)
         matrix_product(kernels, &random, (MegaDtype)(round % 3), round % 2, false);
 }
 
-/* Every length around the vector width and that of an output layer's block; nothing that is not
- * finite is lost. */
+/* Tests every length around the vector width and around an output layer's block. Numbers that are
+ * not finite must show in the result. */
 static void sums_of_exponentials(void **state)
 {
     Random random = {29};
@@ -463,7 +467,7 @@ static void sums_of_exponentials(void **state)
         }
 }
 
-/* Every half there is, through a product with one. */
+/* Tests every half-precision number there is, by a product with one. */
 static void half_weights(void **state)
 {
     enum { N = 65536 };
@@ -548,7 +552,8 @@ static void attention_rows(void **state)
             }
 }
 
-/* A row in blocks of keys: weights of earlier blocks shrink by what the kernel says. */
+/* Takes a row in blocks of keys and shrinks earlier weights by the factor that the kernel
+ * returns. */
 static void softmax_blocks(void **state)
 {
     enum { KEYS = 100 };
@@ -597,7 +602,7 @@ static void element_wise(void **state)
         }
 }
 
-/* One step of `rows` sequences that go on from others, or of one sequence over `rows` steps. */
+/* Tests one step of `rows` sequences that continue others, or of one sequence over `rows` steps. */
 static void ema_step_case(const MegaKernels *kernels, Random *random, size_t width, bool across,
                           bool truncated)
 {
