@@ -33,6 +33,7 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 
 NOT_RUN = {
     'make test': 'runs this test',
+    'make WITH_OPENBLAS=0 WITH_FFTW=0': 'would replace the build that is tested; .ci/run has one',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
 }
 # what README.md says in capitals
