@@ -24,7 +24,8 @@ int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, 
 /* Flushes to disk and renames. Afterwards only mega_output_free is allowed. */
 int mega_output_commit(MegaOutput *output, MegaError *err);
 void mega_output_free(MegaOutput *output);
-/* For signal handlers and exits: removes the temporary file, async-signal-safe; NULL is fine. */
+/* Removes the temporary file; NULL is allowed. It is async-signal-safe, so that signal handlers may
+ * call it. */
 void mega_output_abandon(const MegaOutput *output);
 
 #endif

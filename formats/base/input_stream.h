@@ -28,7 +28,8 @@ int mega_source_peek(const char *path, void *out, size_t size, size_t *got, Mega
  * image") names the kind of input in that message. name as mega_source_name gives it. */
 int mega_source_slurp(MegaBuffer *out, int fd, const char *name, const char *what, uint64_t limit,
                       MegaError *err);
-/* Both in one: opens path, reads all of it, closes. Free *out also after an error. */
+/* Opens `path`, reads all of it like mega_source_slurp, and closes it. Free *out also after an
+ * error. */
 int mega_source_read(MegaBuffer *out, const char *path, const char *what, uint64_t limit,
                      MegaError *err);
 

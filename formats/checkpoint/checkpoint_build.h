@@ -34,13 +34,13 @@ struct MegaCheckpoint {
 #define MEGA_CHECKPOINT_FAIL(code, format, ...)                                                    \
     mega_fail(err, code, "%s: " format, checkpoint->name, ##__VA_ARGS__)
 
-/* What the values of the file may take in memory: in proportion to its size, so that a small file
- * that means much is refused, and no more than the caller allows. */
+/* Returns how much memory the values of the file may take. The limit grows with the file's size,
+ * so that a small file cannot unpack to much, and never exceeds what the caller allows. */
 static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoint)
 {
     const uint64_t least = UINT64_C(32) << 20, most = UINT64_C(1) << 30, factor = 24;
-    const uint64_t trusted =
-        checkpoint->map.size < (most - least) / factor ? least + checkpoint->map.size * factor : most;
+    const uint64_t size = checkpoint->map.size;
+    const uint64_t trusted = size < (most - least) / factor ? least + size * factor : most;
     return checkpoint->max_memory && checkpoint->max_memory < trusted ? checkpoint->max_memory
                                                                       : trusted;
 }

@@ -138,7 +138,8 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaE
     MegaPickle *pickle = NULL;
     checkpoint->kind = "torch zip";
     int code =
-        mega_zip_open(&checkpoint->zip, checkpoint->map.data, checkpoint->map.size, checkpoint->name, err);
+        mega_zip_open(&checkpoint->zip, checkpoint->map.data, checkpoint->map.size,
+                      checkpoint->name, err);
     if (code)
         return code;
     const MegaZipEntry *entry = find_pickle(checkpoint->zip);

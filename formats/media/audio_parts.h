@@ -60,7 +60,7 @@ typedef struct MegaAudioView {
 } MegaAudioView;
 
 size_t mega_audio_view_read(MegaAudioView *view, void *out, size_t size);
-/* As lseek; -1 before the start. */
+/* Moves like lseek. Returns the new position, or -1 if it would lie before the start. */
 int64_t mega_audio_view_seek(MegaAudioView *view, int64_t offset, int whence);
 /* By libsndfile, which reads the view as long as it is open. */
 SNDFILE *mega_audio_view_open(MegaAudioView *view, SF_INFO *info);
@@ -79,7 +79,7 @@ int mega_audio_find_parts(MegaAudioParts *out, MegaAudioFile *file, MegaError *e
 void mega_audio_parts_free(MegaAudioParts *parts);
 /* ---- For the scanners of formats ------------------------------------------------------------ */
 
-/* A new part at the end of the list, NULL without memory. */
+/* Appends an empty part to the list and returns it, or NULL without memory. */
 MegaAudioPart *mega_audio_add_part(MegaAudioParts *parts);
 /* Bytes of the file behind those that the part has; they may be joined with the piece before. */
 void mega_audio_add_range(MegaAudioParts *parts, MegaAudioPart *part, uint64_t at, uint64_t size);

@@ -23,7 +23,8 @@ typedef struct MegaNpy {
 
 /* path "-" reads standard input. *out is freed with mega_npy_free. */
 int mega_npy_read(MegaNpy *out, const char *path, MegaError *err);
-/* The same, where file and elements together may take max_memory bytes; UINT64_MAX: any. */
+/* Does the same, but fails if file and elements together would take more than max_memory bytes;
+ * UINT64_MAX means no limit. */
 int mega_npy_read_within(MegaNpy *out, const char *path, uint64_t max_memory, MegaError *err);
 int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *name, MegaError *err);
 void mega_npy_free(MegaNpy *array);

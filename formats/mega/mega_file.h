@@ -56,10 +56,11 @@ typedef struct MegaTensor {
 
 typedef struct MegaFile MegaFile;
 
-/* Opens and checks; *out is closed with mega_file_close. path is kept for messages. A file of
- * another kind is recognised by its content and named in the message. */
+/* Opens a file and checks all of it but the tensors' data. Messages name `path`, and say what kind
+ * of file it is if it is no .mega file. Close *out with mega_file_close. */
 int mega_file_open(MegaFile **out, const char *path, MegaError *err);
-/* The same for bytes in memory, which must outlive the file. name serves the messages. */
+/* Does the same for a file that lies in memory. The bytes must stay there until mega_file_close;
+ * messages call it `name`. */
 int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const char *name,
                           MegaError *err);
 void mega_file_close(MegaFile *file);
@@ -69,13 +70,13 @@ uint64_t mega_file_size(const MegaFile *file);
 const MegaMeta *mega_file_meta(const MegaFile *file);
 size_t mega_file_tensor_count(const MegaFile *file);
 const MegaTensor *mega_file_tensor(const MegaFile *file, size_t index);
-/* NULL when there is none of that name. */
+/* Returns the tensor called `name`, or NULL if there is none. */
 const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
 
-/* The bytes of a plain tensor inside the mapping (64-byte aligned in the file), or NULL if it is of
- * another encoding. A tied tensor gives those of its holder. */
+/* Returns where the bytes of a plain tensor lie in the mapping (64-byte aligned in the file), or
+ * NULL if it has another encoding. A tied tensor has the bytes of the tensor that it is tied to. */
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
-/* The same of a tensor in panels. */
+/* Returns the same place for a tensor that is stored in panels, or NULL if it is not. */
 const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor);
 
 /* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
@@ -87,8 +88,8 @@ int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, Me
  * them or what is left of the tensor. Checks the block's checksum. */
 int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_t block, void *dst,
                          MegaError *err);
-/* What must hold of the items of a tensor that mega_file_data or mega_file_panels shows, beside
- * checksums: scales of integers are numbers. Reading checks that by itself. */
+/* Checks that every scale of a quantized tensor is valid, which checksums do not show. Call it
+ * before using data in place (mega_file_data, mega_file_panels); mega_file_read does it, too. */
 int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err);
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
@@ -116,9 +117,9 @@ int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
 int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err);
 /* Writes index and header, flushes to disk and renames. */
 int mega_writer_finish(MegaWriter *writer, MegaError *err);
-/* Frees; removes the temporary file unless mega_writer_finish succeeded. */
+/* Frees the writer, and removes the temporary file unless mega_writer_finish succeeded. */
 void mega_writer_free(MegaWriter *writer);
-/* For signal handlers and exits: unlinks the temporary file, async-signal-safe. */
+/* Removes the temporary file. It is async-signal-safe, so that signal handlers may call it. */
 void mega_writer_abandon(const MegaWriter *writer);
 
 #endif

@@ -87,7 +87,8 @@ static int parse_header(MegaFile *file, MegaError *err)
         return BAD("the file is truncated: it has %" PRIu64 " of %" PRIu64 " bytes; fetch it again",
                    file->map.size, size);
     if (size < file->map.size)
-        return BAD("%" PRIu64 " bytes follow the end of the model at %" PRIu64, file->map.size - size,
+        return BAD("%" PRIu64 " bytes follow the end of the model at %" PRIu64,
+                   file->map.size - size,
                    size);
     return 0;
 }

@@ -38,7 +38,8 @@ void mega_panels_store(MegaDtype kind, void *panels, size_t columns, size_t row,
                        size_t count, const void *items);
 /* Zeros in the place of rows that the last panel lacks. */
 void mega_panels_fill(MegaDtype kind, void *panels, size_t rows, size_t columns);
-/* Whole rows of items, `stride` bytes apart, and mega_panels_fill. */
+/* Puts rows of items, which lie `stride` bytes apart, into panels, and fills up the last one with
+ * mega_panels_fill. */
 void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t stride, size_t rows,
                       size_t columns);
 /* The items of a row, as in a row-major matrix. */
@@ -47,7 +48,7 @@ void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t
 /* Whether what is not an element is in order: scales are numbers. */
 bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns);
 
-/* A row as floats: an entry of an embedding. */
+/* Converts one row to floats, as a lookup in an embedding needs it. */
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out);
 /* Columns first ... first + count - 1 of the output; first is a multiple of MEGA_PANEL. */
 MegaPacked mega_packed_columns(const MegaPacked *packed, size_t first, size_t count);

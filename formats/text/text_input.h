@@ -44,7 +44,7 @@ void mega_text_limit(MegaTextRules *rules, uint64_t left);
  * flaw may be NULL. Free *out also after an error. */
 int mega_text_read(MegaBuffer *out, const char *path, const MegaTextRules *rules,
                    MegaTextFlaw *flaw, MegaError *err);
-/* The same for bytes that were read already; name serves the messages. */
+/* Does the same for bytes that are in memory already; messages call them `name`. */
 int mega_text_clean(MegaBuffer *text, const char *name, const MegaTextRules *rules,
                     MegaTextFlaw *flaw, MegaError *err);
 

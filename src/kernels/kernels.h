@@ -197,7 +197,7 @@ const MegaKernels *mega_kernels_by_name(const char *name);
 extern const MegaKernels mega_kernels_generic;
 /* Returns the machine's best tier with its float products replaced by OpenBLAS, which is loaded by
  * this call. It serves as a referee in tests and benchmarks; its results depend on the number of
- * rows. Returns NULL if OpenBLAS is not installed, if the process has a memory limit, and in a build
+ * rows. Returns NULL if OpenBLAS is not installed, if its memory is limited, and in a build
  * without OpenBLAS (make WITH_OPENBLAS=0). */
 #ifndef MEGA_WITH_OPENBLAS
 #define MEGA_WITH_OPENBLAS 1

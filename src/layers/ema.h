@@ -7,7 +7,7 @@
  *   out = silu(y + omega x)
  *
  * Two ways to the same numbers: a recurrence over time, vectorised over channels, and a convolution
- * by FFT, channel by channel. The plan chooses by cost; a build without FFTW has the recurrence only.
+ * by FFT, channel by channel. The plan chooses by cost; without FFTW it takes the recurrence.
  */
 #ifndef MEGA_EMA_H
 #define MEGA_EMA_H

@@ -2,7 +2,7 @@
  * fft_convolution.h - circular convolutions of real signals, y[t] = sum_j kernel[j] x[t - j mod n],
  * by FFTW in single precision.
  *
- * A build without FFTW (make WITH_FFTW=0) cannot plan one: MEGA_WITH_FFTW is 0, mega_fft_plan fails,
+ * A build without FFTW (make WITH_FFTW=0) cannot plan one: MEGA_WITH_FFTW is 0, planning fails,
  * and the functions that need a plan do not exist.
  */
 #ifndef MEGA_FFT_CONVOLUTION_H
