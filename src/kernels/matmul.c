@@ -19,7 +19,7 @@ static MegaInt8Panels int8_panels(const MegaPacked *weight, size_t first, size_t
                             .panel_stride = blocks_of(weight->in) * block, .blocks = count};
 }
 
-/* Rows with more blocks than a MegaQuantized can hold are multiplied piece by piece: each piece adds
+/* Rows with more blocks than a MegaQuantized can hold are multiplied by pieces: each piece adds
  * its sums to y, and the last one applies the epilogue. */
 static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
                           size_t ldx, size_t rows, float *y, size_t ldy,
@@ -87,6 +87,7 @@ void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const flo
         return;
     }
     MegaPanels panels = {.data = weight->panels, .kind = weight->kind,
-                         .k = weight->in, .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
+                         .k = weight->in, .panel_stride = weight->in * MEGA_PANEL,
+                         .row_stride = MEGA_PANEL};
     kernels->gemm(x, ldx, rows, &panels, y, ldy, weight->out, epilogue);
 }

@@ -1,5 +1,5 @@
 /*
- * ema.h - damped multi-dimensional EMA, of a layer (MODEL.md, "Moving average"; paper, section 3.1).
+ * ema.h - damped multi-dimensional EMA (MODEL.md, "Moving average"; paper, section 3.1).
  *
  *   p = sigma(delta)   q = 1 - sigma(delta) sigma(alpha)   kernel[c, t] = sum_n w[c,n] q[c,n]^t
  *   w[c,n] = p beta gamma / sqrt(N),  t = 0 ... min(T, L) - 1

@@ -96,7 +96,7 @@ struct MegaLayerKind {
                           MegaGrowing *memory);
     /* Places the memory of a step, which all layers share. */
     void *(*step_layout)(const MegaStack *stack, const MegaDecoderSizes *sizes, MegaArena *arena);
-    /* Takes step->x, the next positions of the decoder's sequences, through layer number `index`. */
+    /* Takes step->x, the next positions of the decoder's sequences, through layer `index`. */
     void (*step)(const MegaPass *pass, const MegaStep *step, int index);
 };
 

@@ -157,13 +157,14 @@ static uint64_t larger(uint64_t a, uint64_t b)
 }
 
 /* The most bytes that write_tensor takes at once. The pages of a model file stay taken, all those
- * `before` and this tensor's; those of a checkpoint have been given back when its floats are there. */
+ * `before` and this tensor's; those of a checkpoint have been given back by then. */
 static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTensorDecl *decl,
                               uint64_t before)
 {
     const MegaTensorSpec *spec = &item->spec;
     const MegaTensor *stored = item->stored;
-    uint64_t rows, row = row_bytes(decl->dtype, spec, &rows), floats = spec->elements * sizeof(float);
+    uint64_t rows, row = row_bytes(decl->dtype, spec, &rows);
+    uint64_t floats = spec->elements * sizeof(float);
     const uint64_t panel = decl->panels ? row * MEGA_PANEL : 0;
     const uint64_t encoded = decl->dtype == MEGA_F32 ? 0 : rows * row;
     const uint64_t writing = floats + encoded + panel;
@@ -176,7 +177,7 @@ static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTe
     return before + larger(stored->size + stored->block_size + whole + floats, writing);
 }
 
-/* What the conversion holds from beginning to end: what opening took, metadata, lists of tensors. */
+/* What the conversion holds from beginning to end: what opening took, metadata, lists. */
 static int constant_memory(uint64_t *out, const Items *items, const WriteOptions *options,
                            const MegaMeta *meta, MegaError *err)
 {

@@ -212,8 +212,8 @@ static void without_fftw(void **state)
     int code = mega_ema_plan(&plan, &config, 4000, MEGA_EMA_FFT, &err);
     assert_int_equal(code, MEGA_WITH_FFTW ? 0 : MEGA_ERR_UNSUPPORTED);
     if (!MEGA_WITH_FFTW)
-        assert_string_equal(err.text, "an FFT of 4320 positions was asked for, but this build has no "
-                                      "FFTW");
+        assert_string_equal(err.text, "an FFT of 4320 positions was asked for, but this build has "
+                                      "no FFTW");
     mega_ema_plan_free(&plan);
 }
 

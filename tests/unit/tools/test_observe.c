@@ -278,7 +278,8 @@ static void a_missing_tensor_is_an_error(void **state)
     MegaError err = {0};
     float *values;
     size_t count;
-    assert_int_equal(observe_tensor(model, "encoder.layer.0.r_hx.weight", &values, &count, &err), 0);
+    assert_int_equal(observe_tensor(model, "encoder.layer.0.r_hx.weight", &values, &count, &err),
+                     0);
     assert_int_equal(count, (20 + 12) * 12);
     free(values);
     assert_int_equal(observe_tensor(model, "no such", &values, &count, &err), MEGA_ERR_MODEL);

@@ -94,7 +94,7 @@ typedef struct Classifier {
     const Options *options;
     bool explained; /* what is printed of a long recording */
     MegaContentKind kind; /* of the input that came last */
-    /* By kind of input, each loaded when the first such input comes; with -m the first serves all. */
+    /* By kind of input, each loaded when such an input comes; with -m the first serves all. */
     Engine engines[MEGA_CONTENT_COUNT];
     bool show_path;
     int status;
