@@ -337,8 +337,8 @@ int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root
     checkpoint->args = to_json(args, 0, &budget);
     if (!checkpoint->args)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_LIMIT,
-                                    "the arguments need more than %.1f MB of memory, the most that this "
-                                    "file may take",
+                                    "the arguments need more than %.1f MB of memory, the most that "
+                                    "this file may take",
                                     (double)mega_checkpoint_allowance(checkpoint) / 1e6);
     checkpoint->memory += mega_checkpoint_allowance(checkpoint) - budget.left;
     if (!json_is_object(checkpoint->args)) { /* such as a tree of OmegaConf that is one string */

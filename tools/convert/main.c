@@ -305,8 +305,8 @@ static int parse_option(Options *options, int option, const char *name, const ch
     case OPT_NO_COMPRESS: options->write.compress = false; break;
     case OPT_MAX_MEMORY:
         if (!parse_size(value, &options->write.max_memory))
-            return usage_error("'%s' is not a valid value for --max-memory; it takes " SIZE_EXPECTED,
-                               value);
+            return usage_error(
+                "'%s' is not a valid value for --max-memory; it takes " SIZE_EXPECTED, value);
         break;
     case OPT_NAME: meta->name = value; break;
     case OPT_LICENSE: meta->license = value; break;

@@ -76,7 +76,8 @@ static void capture_stage(void *context, const char *stage, int input, const flo
     const size_t need = have + rows * columns;
     if (!capture->code)
         capture->code = mega_session_count(capture->session, have * sizeof *data,
-                                           need * sizeof *data, "the array of the stage", &capture->err);
+                                           need * sizeof *data, "the array of the stage",
+                                           &capture->err);
     if (capture->code)
         return;
     float *grown = realloc(capture->data, need * sizeof *data);

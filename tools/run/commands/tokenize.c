@@ -109,7 +109,7 @@ static const char *symbol_of(const Tokenize *t, int32_t id)
     return symbol ? symbol : "";
 }
 
-/* A token on one line: control characters, which would begin another one, as \uXXXX. */
+/* A token on one line: control characters, which would begin another one, as \u and four digits. */
 static void print_symbol(const char *symbol)
 {
     uint32_t code;
