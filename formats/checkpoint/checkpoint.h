@@ -1,16 +1,15 @@
 /*
- * checkpoint.h - checkpoints of other programs, as named tensors and arguments, whatever the file
- * is.
+ * checkpoint.h - reads the checkpoints of other programs, of any format, as named tensors and
+ * arguments.
  *
  *   torch zip        torch_zip.c + pickle.c     PyTorch >= 1.6
  *   torch legacy     torch_legacy.c + pickle.c  PyTorch < 1.6
  *   safetensors      safetensors.c
  *
- * mega_checkpoint_open recognises the kind by content. Nothing from a pickle is ever executed: a
- * machine that knows only data builds the values, and names of classes and functions that it does
- * not know stay inert. Tensor data is mapped and read on demand; optimizer state is never read.
- * Tensors that this code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed,
- * too.
+ * mega_checkpoint_open recognises the format by content. Nothing from a pickle is ever executed:
+ * pickle.c builds plain values only, and classes and functions that it does not know stay mere
+ * names. Tensor data is mapped and read on demand; optimizer state is never read. Tensors that this
+ * code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed, too.
  */
 #ifndef MEGA_CHECKPOINT_H
 #define MEGA_CHECKPOINT_H
@@ -26,7 +25,7 @@ typedef struct MegaCheckpointTensor {
     const char *name; /* its name in the state dict */
     /* type of its elements, "f32", or why it cannot be read: "complex64", "sparse" */
     const char *type;
-    bool readable;    /* if false, only rank, shape and elements hold */
+    bool readable;    /* if false, only rank, shape and elements are valid */
     MegaDtype dtype;
     int rank; /* at most MEGA_CHECKPOINT_MAX_RANK if readable; -1 if the shape is not known */
     const uint64_t *shape; /* [rank] */
@@ -57,7 +56,7 @@ typedef struct MegaCheckpointOptions {
      * mega_checkpoint_averaged tells which it is. */
     MegaWeightSet weights;
     /* bytes that opening may take beside the mapped file; 0 allows what is in proportion to the
-     * file, which is a limit in any case */
+     * file, a limit that holds in any case */
     uint64_t max_memory;
 } MegaCheckpointOptions;
 
@@ -67,7 +66,7 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint);
 
 /* Returns the bytes that opening has taken beside the mapped file. */
 uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint);
-/* Estimates what the JSON library takes for a text: it makes a value of every few bytes. */
+/* Estimates what the JSON library takes for a text: a few bytes of it can become one value. */
 uint64_t mega_checkpoint_json_cost(const char *text, uint64_t length);
 const char *mega_checkpoint_kind(const MegaCheckpoint *checkpoint); /* "torch zip", ... */
 /* Returns where the state dict lies: "model", "ema.module", or "" if it is at the top. */
@@ -79,7 +78,8 @@ const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint);
 /* Returns whether a part of such a place, or of a tensor's name, stands for averages:
  * "model_ema". */
 bool mega_checkpoint_is_average(const char *name, size_t length);
-/* Return what the file holds beside it; *left counts what had no room in the list. */
+/* Return what the file holds beside the state dict; *left counts the entries for which the list had
+ * no room. */
 size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left);
 const MegaCheckpointBeside *mega_checkpoint_beside(const MegaCheckpoint *checkpoint, size_t index);
 /* Return the tensors of the state dict, in the order of the file. The state dict is the dict with
@@ -108,7 +108,7 @@ void mega_checkpoint_release(const MegaCheckpointTensor *tensor);
 /* Gathers elements at any strides and converts them to float32 in dst [tensor->elements],
  * row-major. The tensor must be readable. */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst);
-/* Returns whether both show the same elements of the same storage in the same order. */
+/* Returns whether both tensors are the same elements of the same storage in the same order. */
 bool mega_checkpoint_same(const MegaCheckpointTensor *a, const MegaCheckpointTensor *b);
 
 #endif

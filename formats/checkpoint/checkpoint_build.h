@@ -1,5 +1,5 @@
 /*
- * checkpoint_build.h - how the readers of the single formats fill a MegaCheckpoint. Private to
+ * checkpoint_build.h - declares how the readers of the formats fill a MegaCheckpoint. Private to
  * checkpoint.c, torch_*.c and safetensors.c.
  */
 #ifndef MEGA_CHECKPOINT_BUILD_H
@@ -17,17 +17,17 @@ struct MegaCheckpoint {
     char *name;
     const char *kind;
     MegaMappedFile map;
-    uint64_t max_memory; /* of the options */
+    uint64_t max_memory; /* limit of the options, in bytes */
     uint64_t memory;     /* bytes taken beside the mapping */
     MegaCheckpointTensor *tensors; /* [count]; names are owned */
     size_t count, capacity;
-    const MegaCheckpointTensor **sorted; /* [count], by name, once all are there */
+    const MegaCheckpointTensor **sorted; /* [count], sorted by name once all tensors are added */
     json_t *args;
     bool averaged;
-    char *place, *other_place; /* NULL: "" and none */
+    char *place, *other_place; /* NULL means "" and that there is none */
     MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
     size_t beside_count, beside_left;
-    MegaZip *zip; /* of a torch zip file: holds the checksums */
+    MegaZip *zip; /* the archive of a torch zip file, which has the checksums */
 };
 
 /* Begins a message with the name of the file. */
@@ -46,18 +46,18 @@ static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoin
 }
 
 /* Copies the tensor under the name, which must be 1 to MEGA_CHECKPOINT_MAX_NAME bytes of text.
- * Shape, strides and type are copied, too; all but the name has been checked by the caller. */
+ * Shape, strides and type are copied, too. The caller must have checked everything but the name. */
 int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                         const char *name, size_t length, MegaError *err);
 
-/* Bytes of a storage in the mapped file, exactly elements * item size of them. */
+/* Finds the bytes of a storage in the mapped file, exactly elements * item size of them. */
 typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
                                const uint8_t **bytes, uint64_t *size, MegaError *err);
 /* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
 int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
                      MegaStorageFind find, void *context, MegaError *err);
-/* torch_module.c: whether it is a module of torch.nn, and a call for each of its tensors with the
- * name that its state dict would have; one that fails ends it. */
+/* torch_module.c: tell whether a value is a module of torch.nn, and visit each of its tensors under
+ * the name that it would have in a state dict. An error of the visitor ends the walk. */
 typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
                                MegaError *err);
 bool mega_torch_is_module(const MegaPickleValue *value);
@@ -65,8 +65,8 @@ int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit,
                            MegaError *err);
 /* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
 int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
-/* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], which is the
- * last of a chain of dicts and lists in each other. */
+/* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], where each
+ * element of the chain is a dict or list that contains the next. */
 int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
                       const char *prefix, MegaError *err);
 

@@ -1,8 +1,8 @@
 /*
- * pickle.h - the data of a Python pickle, built without executing anything.
+ * pickle.h - reads the data of a Python pickle without executing anything.
  *
- * A machine for the opcodes of protocols 1 to 5 builds plain values. A class or function is only
- * ever a name. Some names have a meaning: OrderedDict, the functions that rebuild tensors, the
+ * An interpreter for the opcodes of protocols 1 to 5 builds plain values. A class or function is
+ * only ever a name. Some names have a meaning: OrderedDict, the functions that rebuild tensors, the
  * storage and element types of PyTorch, argparse.Namespace and a few others. What is "called" is
  * not run: it becomes a value of the matching type, or an inert object that keeps what it was
  * called with. Every other name is inert, whatever it is in Python.
@@ -24,7 +24,7 @@ typedef enum MegaPickleType {
     MEGA_PICKLE_NONE,
     MEGA_PICKLE_BOOL,
     MEGA_PICKLE_INT,
-    MEGA_PICKLE_LONG, /* an integer of more than 64 bits; its bytes, or its digits */
+    MEGA_PICKLE_LONG, /* an integer of more than 64 bits, as its bytes or digits */
     MEGA_PICKLE_FLOAT,
     MEGA_PICKLE_STRING,
     MEGA_PICKLE_BYTES,
@@ -38,25 +38,26 @@ typedef enum MegaPickleType {
     MEGA_PICKLE_TENSOR,
 } MegaPickleType;
 
-/* What a name stands for; pickle_globals.h. */
+/* The meaning of a class or function by its name; see pickle_globals.h. */
 typedef struct MegaPickleGlobal MegaPickleGlobal;
 typedef struct MegaPickleValue MegaPickleValue;
 
 typedef struct MegaPickleStorage {
-    const char *type;   /* of the elements: "f32", or "complex64" as PyTorch names it */
-    bool readable;      /* dtype says how; false: nobody can use it */
+    const char *type;   /* type of the elements: "f32", or PyTorch's name, such as "complex64" */
+    bool readable;      /* true: dtype is valid; false: the type is not supported */
     MegaDtype dtype;
     uint32_t item_size; /* bytes of an element; 0 where its type is unknown */
-    const char *key;    /* of the record with its bytes */
+    const char *key;    /* name of the record that holds its bytes */
     uint64_t elements;
 } MegaPickleStorage;
 
 typedef struct MegaPickleTensor {
     const MegaPickleStorage *storage; /* NULL if it has none, as on the device "meta" */
-    const char *type;                 /* of the elements, or how they lie: "sparse" */
-    bool readable; /* dtype, stride and offset hold, and it lies in its storage */
+    /* type of the elements, or the layout if it is not supported: "sparse" */
+    const char *type;
+    bool readable; /* dtype, stride and offset are valid, and all elements lie in the storage */
     MegaDtype dtype;
-    int rank;        /* -1: its shape is not known */
+    int rank;        /* -1 if the shape is not known */
     uint64_t *shape; /* [rank] */
     int64_t *stride; /* [rank], >= 0, in elements */
     uint64_t elements;
@@ -65,9 +66,10 @@ typedef struct MegaPickleTensor {
 
 typedef struct MegaPickleObject {
     const MegaPickleGlobal *class;
-    const MegaPickleValue *arguments; /* a tuple: what it was called with */
-    const MegaPickleValue *state;     /* NULL, or what BUILD gave it: a dict for a Namespace */
-    MegaPickleValue *items;           /* NULL, or the dict or list of what was put into it */
+    const MegaPickleValue *arguments; /* a tuple, the arguments of the call */
+    /* NULL, or the argument of BUILD, which is a dict for a Namespace */
+    const MegaPickleValue *state;
+    MegaPickleValue *items;           /* NULL, or the dict or list of items that opcodes added */
 } MegaPickleObject;
 
 struct MegaPickleValue {
@@ -80,7 +82,8 @@ struct MegaPickleValue {
             size_t size;
         } text; /* string, bytes, long */
         struct {
-            MegaPickleValue **items; /* of a dict: key, value, key, value, ... as they were set */
+            /* a dict has key, value, key, value, ... in the order in which they were set */
+            MegaPickleValue **items;
             size_t count, capacity;
         } list; /* tuple, list, set, dict */
         const MegaPickleGlobal *global;
@@ -93,29 +96,30 @@ struct MegaPickleValue {
 typedef struct MegaPickle MegaPickle;
 
 /* Reads one pickle from the start of bytes, which are not needed afterwards. *length is its size up
- * to and including STOP; name begins all messages. Values take max_memory bytes at most, and never
- * more than MEGA_PICKLE_MAX_MEMORY: that is MEGA_ERR_LIMIT. */
+ * to and including STOP, and name begins all messages. If the values need more than max_memory
+ * bytes, or more than MEGA_PICKLE_MAX_MEMORY, the error is MEGA_ERR_LIMIT. */
 int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, uint64_t max_memory,
                      size_t *length, const char *name, MegaError *err);
-/* Bytes that reading has taken for the values. */
+/* Returns the bytes that the values take. */
 uint64_t mega_pickle_memory(const MegaPickle *pickle);
 void mega_pickle_free(MegaPickle *pickle);
 const MegaPickleValue *mega_pickle_root(const MegaPickle *pickle);
-/* Every storage that the pickle names, used or not, in the order in which they appear. */
+/* Return the storages that the pickle names, used or not, in the order in which they appear. */
 size_t mega_pickle_storage_count(const MegaPickle *pickle);
 const MegaPickleStorage *mega_pickle_storage(const MegaPickle *pickle, size_t index);
 
-/* The dict that a value is or, as an instance of a class derived from dict, holds; or NULL. */
+/* Returns the dict that a value is, or that it holds as an instance of a class derived from dict;
+ * or NULL. */
 const MegaPickleValue *mega_pickle_mapping(const MegaPickleValue *value);
-/* The value last set for a string key; NULL if there is none or `value` has no mapping. */
+/* Returns the value that was set last for a string key, or NULL if there is none or `value` is no
+ * mapping. */
 const MegaPickleValue *mega_pickle_get(const MegaPickleValue *value, const char *key);
-/* The attributes of an object of any class, a dict; or NULL. */
+/* Returns the dict of an object's attributes, whatever its class, or NULL. */
 const MegaPickleValue *mega_pickle_attributes(const MegaPickleValue *value);
-/* True for a string of well-formed UTF-8 without NUL. */
+/* Returns whether a value is a string of well-formed UTF-8 without NUL. */
 bool mega_pickle_is_text(const MegaPickleValue *value);
-/* Name of the class, function or instance's class, "argparse.Namespace"; else of the type, "a
- * list".
- */
+/* Returns the name of a class, of a function, or of the class of an instance, such as
+ * "argparse.Namespace". For other values it returns the type, such as "a list". */
 const char *mega_pickle_describe(const MegaPickleValue *value);
 
 #endif

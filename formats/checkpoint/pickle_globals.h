@@ -1,6 +1,6 @@
 /*
- * pickle_globals.h - the names in a pickle that mean something, and what. Private to the files of
- * the pickle and to those that interpret its values.
+ * pickle_globals.h - the table of classes and functions that have a meaning in a pickle. Private to
+ * the files of the pickle and to those that interpret its values.
  */
 #ifndef MEGA_PICKLE_GLOBALS_H
 #define MEGA_PICKLE_GLOBALS_H
@@ -8,16 +8,18 @@
 #include "formats/checkpoint/pickle.h"
 
 typedef enum MegaGlobalKind {
-    MEGA_GLOBAL_UNKNOWN, /* not in the table: inert */
-    MEGA_GLOBAL_INERT,   /* in the table, and inert all the same */
+    MEGA_GLOBAL_UNKNOWN, /* not in the table: it stays a mere name */
+    MEGA_GLOBAL_INERT,   /* in the table, but a mere name, too */
     MEGA_GLOBAL_DICT,
-    MEGA_GLOBAL_DEFAULTDICT, /* a dict that is made from something else than its items */
+    MEGA_GLOBAL_DEFAULTDICT, /* a dict whose constructor takes something else than its items */
     MEGA_GLOBAL_LIST,
     MEGA_GLOBAL_TUPLE,
     MEGA_GLOBAL_SET,
-    MEGA_GLOBAL_TENSOR,     /* a function that rebuilds a tensor in a storage */
-    MEGA_GLOBAL_FROM_TYPE,  /* ... from such a function, a class and its arguments */
-    MEGA_GLOBAL_FROM_FIRST, /* ... or a parameter: its first argument */
+    MEGA_GLOBAL_TENSOR,     /* a function that rebuilds a tensor from a storage */
+    /* rebuilds a tensor from such a function, a class and the function's arguments */
+    MEGA_GLOBAL_FROM_TYPE,
+    /* returns its first argument, as the function that rebuilds a parameter does */
+    MEGA_GLOBAL_FROM_FIRST,
     MEGA_GLOBAL_ODD_TENSOR, /* a function that rebuilds a tensor that cannot be read */
     MEGA_GLOBAL_STORAGE,
     MEGA_GLOBAL_DTYPE,
@@ -28,14 +30,14 @@ typedef enum MegaGlobalKind {
 struct MegaPickleGlobal {
     const char *qualified_name; /* "module.name" */
     MegaGlobalKind kind;
-    bool readable; /* a storage or element type: dtype says how */
+    bool readable; /* true for a storage or element type that dtype describes */
     MegaDtype dtype;
-    const char *type;   /* of elements or tensors that cannot be read, as PyTorch names it */
-    uint32_t item_size; /* of their storages */
+    const char *type;   /* PyTorch's name for elements or tensors that cannot be read */
+    uint32_t item_size; /* bytes of one such element in a storage */
     int size_at;        /* which argument of MEGA_GLOBAL_ODD_TENSOR is the size; 0: none */
 };
 
-/* NULL for a name that is not in the table. */
+/* Returns the entry of a class or function, or NULL if it is not in the table. */
 const MegaPickleGlobal *mega_pickle_global(const char *module, size_t module_length,
                                            const char *name, size_t name_length);
 

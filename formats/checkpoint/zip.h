@@ -1,10 +1,10 @@
 /*
- * zip.h - reading zip archives that lie in memory, strictly.
+ * zip.h - reads zip archives in memory, strictly.
  *
- * Readers that disagree about an archive are how hostile ones slip through, so this one accepts
- * only what can be read one way: the central directory and the local headers must say the same, no
- * two entries may share a byte or a name, nothing is encrypted, and only the methods "stored" and
- * "deflate" occur. zip64 is understood. Names are compared, never used as paths.
+ * A hostile archive may look different to different readers. This reader therefore accepts only
+ * archives that can be read in one way: the central directory and the local headers must say the
+ * same, no two entries may share a byte or a name, nothing is encrypted, and only the methods
+ * "stored" and "deflate" occur. zip64 is understood. Names are compared, never used as paths.
  */
 #ifndef MEGA_ZIP_H
 #define MEGA_ZIP_H
@@ -34,12 +34,12 @@ int mega_zip_open(MegaZip **out, const void *bytes, uint64_t size, const char *n
                   MegaError *err);
 void mega_zip_close(MegaZip *zip);
 size_t mega_zip_count(const MegaZip *zip);
-/* By number, in the order of their names. */
+/* Returns an entry by its index; entries are sorted by name. */
 const MegaZipEntry *mega_zip_entry(const MegaZip *zip, size_t index);
-/* NULL if there is none. */
+/* Returns the entry of that name, or NULL. */
 const MegaZipEntry *mega_zip_find(const MegaZip *zip, const char *name);
-/* Appends the content, inflated and checked against its size and, unless that is 0, its CRC.
- * More than limit bytes are MEGA_ERR_LIMIT. */
+/* Appends the content, inflated and checked against its size and, unless the CRC is 0, against
+ * that. Content of more than `limit` bytes is MEGA_ERR_LIMIT. */
 int mega_zip_read(const MegaZip *zip, const MegaZipEntry *entry, uint64_t limit, MegaBuffer *out,
                   MegaError *err);
 /* Checks a stored entry in place against its CRC; an entry without one passes. */

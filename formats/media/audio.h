@@ -1,10 +1,10 @@
 /*
- * audio.h - recordings as a stream of mono samples at the rate a model wants.
+ * audio.h - reads recordings as a stream of mono samples at the rate that a model takes.
  *
- * Reads what libsndfile reads (wav, flac, ogg, aiff, au, ...), mp3 and headerless PCM, from a path
- * or from "-", standard input. A recording ends where its samples end, whatever its header says,
- * and recordings behind one another are read as one; tags, zeros and junk before and behind the
- * sound are left out. Channels are mixed and the rate is converted by pcm.h.
+ * It reads all formats of libsndfile (wav, flac, ogg, aiff, au, ...), mp3 and headerless PCM, from
+ * a path or, for "-", from standard input. A recording ends where its samples end, whatever its
+ * header says, and recordings behind one another are read as one; tags, zeros and junk before and
+ * behind the sound are left out. Channels are mixed and the rate is converted by pcm.h.
  *
  * Memory does not grow with the length of a recording, except that a compressed or wav stream on a
  * pipe is first read whole, up to MEGA_SOURCE_MAX_PIPE bytes. Headerless PCM is never held back:
@@ -15,24 +15,26 @@
 
 #include "src/mega.h"
 
-#define MEGA_AUDIO_MAX_HOURS 24 /* of one file; headerless PCM may run for ever */
+#define MEGA_AUDIO_MAX_HOURS 24 /* most hours of one file; headerless PCM has no limit */
 
-/* True if a recording seems to begin in these first bytes of a file, behind tags, zeros or junk. */
+/* Returns whether a recording seems to begin in these first bytes of a file, behind tags, zeros or
+ * junk. */
 bool mega_audio_recognize(const void *bytes, size_t size);
 
-/* A recording that is cut short, of whatever format, is an error here, unless partial is set. */
+/* Opens a recording. If it is cut short, whatever its format, that is an error here, unless partial
+ * is set. */
 int mega_audio_open(MegaAudio **out, const char *path, const MegaAudioOptions *options,
                     MegaError *err);
 void mega_audio_close(MegaAudio *audio);
 
-/* The next samples in [-1, 1): at least one and at most capacity, *count of them, 0 at the end.
- * Lossy formats and conversion may overshoot that range a little; there is never a NaN or an
- * infinity. */
+/* Reads the next samples, in [-1, 1). *count becomes their number, from 1 to `capacity`, or 0 at
+ * the end. Lossy formats and the conversion of rates may overshoot that range a little, but no
+ * sample is a NaN or an infinity. */
 int mega_audio_read(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
                     MegaError *err);
 
-/* "PATH ends after 12.3 s, in the middle of ..." where a recording is cut short and partial was
- * set, else NULL. */
+/* Returns "PATH ends after 12.3 s, in the middle of ..." if a recording is cut short and partial
+ * was set, else NULL. */
 const char *mega_audio_cut(const MegaAudio *audio);
 
 #endif

@@ -1,13 +1,12 @@
 /*
- * image.h - pictures as 8-bit pixels, gray or RGB, and the few operations that preparing them
- * takes.
+ * image.h - reads pictures as 8-bit pixels, gray or RGB, and prepares them for a model.
  *
- * Decodes PNG with stb_image, JPEG with libjpeg and BMP itself. The pixels are those that Pillow
- * reads: 16-bit samples are reduced to their upper 8 bits, palettes are expanded, CMYK and YCCK
- * become RGB. In two things a viewer is followed instead: what is transparent lies on white, and
- * a picture is turned upright as its Exif data say, unless the options refuse that. Files that end
- * too early are errors; so are PNG chunks whose checksum does not fit, and damaged JPEG data.
- * Whatever lies behind the picture in its file is not looked at.
+ * PNG is decoded with stb_image, JPEG with libjpeg and BMP by own code. The pixels are those that
+ * Pillow gives: 16-bit samples are reduced to their upper 8 bits, palettes are expanded, CMYK and
+ * YCCK become RGB. Two things are done as a viewer does them: transparent pixels are blended with
+ * white, and a picture is turned upright as its Exif data say, unless the options forbid that.
+ * Files that end too early are errors; so are PNG chunks whose checksum does not fit, and damaged
+ * JPEG data. Bytes behind the picture in its file are ignored.
  */
 #ifndef MEGA_IMAGE_H
 #define MEGA_IMAGE_H
@@ -18,22 +17,23 @@
 #define MEGA_IMAGE_MAX_SIDE 65536
 #define MEGA_IMAGE_MAX_FILE (1u << 29) /* bytes */
 
-/* path may be "-", options NULL for the defaults. Channels are those of the file;
- * mega_image_convert gives those of a model. A picture that would take more than max_memory is
- * MEGA_ERR_LIMIT before it is decoded. */
+/* Reads a picture. path may be "-", and options may be NULL for the defaults. The picture has the
+ * channels of the file; mega_image_convert makes those of a model. A picture that would take more
+ * than max_memory is refused with MEGA_ERR_LIMIT before it is decoded. */
 int mega_image_open(MegaImage *out, const char *path, const MegaImageOptions *options,
                     MegaError *err);
-/* name serves the messages. */
+/* Reads a picture from memory; messages begin with `name`. */
 int mega_image_decode(MegaImage *out, const uint8_t *bytes, size_t size, const char *name,
                       const MegaImageOptions *options, MegaError *err);
 void mega_image_free(MegaImage *image);
 
 /* The operations below replace the pixels. */
 
-/* channels 1: (19595 R + 38470 G + 7471 B + 32768) >> 16, Pillow's "L"; 3: gray three times. */
+/* Changes the number of channels. 1 is Pillow's "L", (19595 R + 38470 G + 7471 B + 32768) >> 16; 3
+ * repeats gray three times. */
 int mega_image_convert(MegaImage *image, int channels, MegaError *err);
-/* Bicubic (Catmull-Rom), antialiased when shrinking: what Pillow computes, to one level at most.
- * After an error the width may have changed already. */
+/* Resizes with a bicubic (Catmull-Rom) filter, antialiased when shrinking. Each sample differs from
+ * Pillow's by one at most. After an error the width may have changed already. */
 int mega_image_resize(MegaImage *image, int width, int height, MegaError *err);
 /* Cuts out width x height pixels with the top left corner at x, y, all inside the image. */
 int mega_image_crop(MegaImage *image, int x, int y, int width, int height, MegaError *err);

@@ -1,5 +1,5 @@
 /*
- * image_file.h - what the decoders of pictures share; only image*.c include it.
+ * image_file.h - declares what the decoders of pictures share. Only image*.c include it.
  *
  * A decoder reads the header, asks mega_image_check_size whether so many pixels are acceptable and
  * whether the memory that it needs is within the limit, and allocates only then.
@@ -29,8 +29,8 @@ int mega_image_check_size(const MegaImageFile *file, int64_t width, int64_t heig
  * missing"). */
 int mega_image_truncated(const MegaImageFile *file, const char *kind, const char *missing,
                          MegaError *err);
-/* Lays pixels of `channels` samples on white, in place: of 2 or 4 samples, the last is the opacity,
- * and 1 or 3 remain. */
+/* Blends pixels of 2 or 4 samples, the last of which is the opacity, with white. The 1 or 3 samples
+ * of each that remain are stored in place. */
 void mega_image_lay_on_white(uint8_t *pixels, size_t count, int channels);
 
 /* Take the orientation from Exif data (which is a small TIFF file) or from an XMP packet. The XMP

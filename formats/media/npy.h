@@ -1,5 +1,6 @@
 /*
- * npy.h - NumPy arrays (.npy versions 1.0 to 3.0): C or Fortran order in, C order out.
+ * npy.h - reads and writes NumPy arrays (.npy versions 1.0 to 3.0). It reads C and Fortran order,
+ * and always gives and writes C order.
  */
 #ifndef MEGA_NPY_H
 #define MEGA_NPY_H
@@ -21,14 +22,16 @@ typedef struct MegaNpy {
     int32_t *i32; /* [elements], or NULL */
 } MegaNpy;
 
-/* path "-" reads standard input. *out is freed with mega_npy_free. */
+/* Reads an array from a file, or from standard input if path is "-". *out is freed with
+ * mega_npy_free. */
 int mega_npy_read(MegaNpy *out, const char *path, MegaError *err);
 /* Does the same, but fails if file and elements together would take more than max_memory bytes;
  * UINT64_MAX means no limit. */
 int mega_npy_read_within(MegaNpy *out, const char *path, uint64_t max_memory, MegaError *err);
 int mega_npy_parse(MegaNpy *out, const void *bytes, size_t size, const char *name, MegaError *err);
 void mega_npy_free(MegaNpy *array);
-/* float32, C order, version 1.0; written to a temporary file and renamed; "-" is stdout. */
+/* Writes float32 in C order, version 1.0, to a temporary file that is then renamed; "-" is standard
+ * output. */
 int mega_npy_write(const char *path, const float *data, int rank, const uint64_t *shape,
                    MegaError *err);
 

@@ -1,10 +1,12 @@
 /*
- * pcm.h - samples of any rate and number of channels to mono samples of the rate a model wants.
+ * pcm.h - converts samples of any rate and number of channels to mono samples of the rate that a
+ * model takes.
  *
  *   frames -> the mean of their channels -> libsamplerate -> caller
  *
- * n frames at rate a become round(n * b / a) samples at rate b, but at least one, without delay.
- * When the rates agree nothing is filtered, and 16-bit samples become exactly value / 32768.
+ * n frames at rate a become round(n * b / a) samples at rate b, but at least one. The filter's
+ * delay is removed. When the rates are equal nothing is filtered, and 16-bit samples become exactly
+ * value / 32768.
  */
 #ifndef MEGA_PCM_H
 #define MEGA_PCM_H
@@ -18,9 +20,10 @@
 
 /* Parses "s16le:16000:1", format:rate:channels. */
 int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
-/* Whether rate and number of channels are within the limits above; name begins the message. */
+/* Checks that rate and number of channels are within the limits above; `name` begins the
+ * message. */
 int mega_pcm_check(const char *name, int rate, int channels, MegaError *err);
-/* Bytes of one sample. */
+/* Returns the bytes of one sample. */
 size_t mega_pcm_size(MegaPcmFormat format);
 /* Converts `count` samples to units of full scale: n-bit integers are divided by 2^(n-1). */
 void mega_pcm_decode(MegaPcmFormat format, const uint8_t *bytes, size_t count, float *out);
@@ -38,13 +41,13 @@ typedef int (*MegaFrameSource)(void *context, MegaFrames *out, MegaError *err);
 
 typedef struct MegaResampler MegaResampler;
 
-/* rate: of the source's first frames; target: of the samples that are given out. name, which begins
- * messages, and context must outlive the resampler. */
+/* `rate` is that of the source's first frames, `target` that of the samples given out. `name`,
+ * which begins messages, and `context` must outlive the resampler. */
 int mega_resampler_new(MegaResampler **out, const char *name, int rate, int target,
                        MegaFrameSource source, void *context, MegaError *err);
 void mega_resampler_free(MegaResampler *resampler);
-/* The next mono samples: at least one and at most capacity, *count of them, 0 at the end. A sample
- * that is no finite number is an error. */
+/* Reads the next mono samples. *count becomes their number, from 1 to `capacity`, or 0 at the end.
+ * A sample that is not finite is an error. */
 int mega_resampler_read(MegaResampler *resampler, float *samples, size_t capacity, size_t *count,
                         MegaError *err);
 

@@ -1,12 +1,13 @@
 /*
- * hub_tokenizer.h - the tokenizer of a model folder as the Hugging Face hub has them, into metadata
+ * hub_tokenizer.h - converts the tokenizer of a Hugging Face model folder into metadata
  * (formats/text/byte_bpe.h, tokens.h).
  *
  *   tokenizer.json                     everything; else
  *   vocab.json and merges.txt          token -> id, and merges
  *   added_tokens.json, special_tokens_map.json, tokenizer_config.json    what differs from these
  *
- * What is not byte-level BPE as RoBERTa has it is an error that names the part and its type.
+ * Only byte-level BPE as in RoBERTa is supported. Any other tokenizer is an error that names the
+ * unsupported part and its type.
  */
 #ifndef MEGA_HUB_TOKENIZER_H
 #define MEGA_HUB_TOKENIZER_H
@@ -14,17 +15,17 @@
 #include "formats/mega/meta.h"
 
 #define HUB_MAX_FILE (1u << 27) /* bytes */
-#define HUB_MAX_TOKENS 4000000  /* ids are below */
-#define HUB_MAX_HOLES 65536     /* ids that no token has, beside as many as there are tokens */
+#define HUB_MAX_TOKENS 4000000  /* every id is less than this */
+#define HUB_MAX_HOLES 65536     /* unused ids that are allowed beyond the number of tokens */
 
-/* Whether a folder has one of the files that a tokenizer is read from. */
+/* Returns whether a folder has one of the files that a tokenizer is read from. */
 bool hub_tokenizer_exists(const char *folder);
-/* Adds vocab.symbols, text.*, byte_bpe.* and special.*. warn is told, in whole sentences, what is
- * not as it should be but does no harm; it may be NULL. */
+/* Adds vocab.symbols, text.*, byte_bpe.* and special.*. warn, which may be NULL, gets whole
+ * sentences about what is wrong with the files but does no harm. */
 int hub_tokenizer_import(MegaMeta *meta, const char *folder, void (*warn)(const char *sentence),
                          MegaError *err);
 
-/* For tests and fuzzers: the same of files in memory. Absent ones have no data. */
+/* A file in memory; data is NULL if the folder has no such file. */
 typedef struct HubFile {
     const char *name; /* for messages */
     const char *data;

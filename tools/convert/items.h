@@ -1,7 +1,7 @@
 /*
- * items.h - the tensors that a model needs, each with the place that it comes from: a tensor of a
- * checkpoint, or of a model file that is written anew. Whatever that place holds joined or
- * transposed is cut and turned while it is read; no value changes.
+ * items.h - lists the tensors that a model needs, each with its source: a tensor of a checkpoint,
+ * or of a model file that is converted again. Tensors that the source holds joined or transposed
+ * are cut out and transposed while they are read; no value changes.
  */
 #ifndef MEGA_ITEMS_H
 #define MEGA_ITEMS_H
@@ -11,9 +11,9 @@
 
 typedef struct Item {
     MegaTensorSpec spec;
-    const MegaCheckpointTensor *from; /* one of these two, which holds ours */
+    const MegaCheckpointTensor *from; /* the source is either of these two */
     const MegaTensor *stored;
-    /* How it holds it (TensorPlace, MegaStored). */
+    /* How the source holds the item; see TensorPlace and MegaStored. */
     uint64_t first_row, whole_rows;
     bool transposed;
 } Item;
@@ -21,29 +21,30 @@ typedef struct Item {
 typedef struct Items {
     const Architecture *architecture;
     const MegaCheckpoint *checkpoint;
-    const MegaFile *file; /* instead of these two */
+    const MegaFile *file; /* the source if the two above are NULL */
     Item *items;          /* [count] */
     size_t count, capacity;
     size_t missing;         /* tensors that the checkpoint lacks */
-    char last_missing[160]; /* what several parts are cut from is missing only once */
+    char last_missing[160]; /* a tensor that several items are parts of is counted only once */
 } Items;
 
-/* Of a checkpoint: all that the architecture needs. Says which tensors are missing. */
+/* Lists what the architecture needs from a checkpoint. The error says which tensors are missing. */
 int items_of_checkpoint(Items *items, MegaError *err);
-/* Of a model file with that configuration. */
+/* Lists the tensors of a model file with that configuration. */
 int items_of_file(Items *items, const MegaConfig *config, MegaError *err);
 
-/* Whether the tensor that holds an item holds more, or holds it transposed. */
+/* Returns whether the source holds more than the item, or holds it transposed. */
 bool item_is_part(const Item *item);
-/* The elements of an item, row-major, [spec.elements]. */
+/* Reads the elements of an item, values [spec.elements], row-major. */
 int item_read(const Items *items, const Item *item, float *values, MegaError *err);
-/* The bytes of a stored item that is not transposed, in its type; *data is to be freed. */
+/* Reads the bytes of an item of a model file that is not transposed, in the type in which they are
+ * stored. The caller frees *data. */
 int item_read_bytes(const Items *items, const Item *item, char **data, size_t *size,
                     MegaError *err);
-/* One table under two names: the same storage, or, where the file's format cannot tell, the same
- * bytes. */
+/* Returns whether two items are one tensor under two names: they have the same storage or, if the
+ * file's format cannot tell, the same bytes. */
 bool item_same(const Item *a, const Item *b);
-/* "[0, 3]": where an element of the item lies in the tensor that holds it. */
+/* Writes the indices of an element of the item in the tensor that holds it, such as "[0, 3]". */
 void item_place_text(const Item *item, uint64_t element, char *text, size_t size);
 
 #endif

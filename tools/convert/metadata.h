@@ -1,6 +1,6 @@
 /*
- * metadata.h - everything of a .mega file that is not a tensor: configuration, provenance, labels,
- * vocabulary and how to prepare an input.
+ * metadata.h - builds the metadata of a .mega file: configuration, provenance, labels, vocabulary,
+ * and how to prepare an input.
  */
 #ifndef MEGA_METADATA_H
 #define MEGA_METADATA_H
@@ -10,10 +10,11 @@
 #include "src/pipeline/preprocess.h"
 #include "tools/convert/architecture.h"
 
-/* What the command line says; NULL, NAN and negative numbers where it says nothing. */
+/* The options of the command line. An option that is not given is NULL, NAN or a negative
+ * number. */
 typedef struct MetadataOptions {
     const char *name, *license, *source, *input_path;
-    const char *dict;   /* path; of both sides of a translator, unless ... */
+    const char *dict;   /* path; it serves both sides of a translator, unless these are given: */
     const char *source_dict, *target_dict;
     const char *bpe_codes;  /* path */
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
@@ -28,7 +29,7 @@ typedef struct MetadataOptions {
     bool quiet;                            /* no warnings */
 } MetadataOptions;
 
-/* *out is freed with mega_meta_free. args may be NULL. */
+/* *Builds *out, which is freed with mega_meta_free. args may be NULL. */
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,
                    const MegaCheckpoint *checkpoint, const json_t *args, MegaError *err);
 

@@ -1,6 +1,6 @@
 /*
- * write.h - the tensors of a detected architecture, from a checkpoint or another model file into a
- * .mega file.
+ * write.h - writes the tensors of a model, from a checkpoint or another model file, into a .mega
+ * file.
  */
 #ifndef MEGA_WRITE_H
 #define MEGA_WRITE_H
@@ -10,8 +10,8 @@
 
 typedef struct WriteOptions {
     const char *path;
-    MegaDtype dtype;  /* of matrices; vectors, norms and EMA parameters stay float32 */
-    bool keep_types;  /* of a model file that is written anew, instead */
+    MegaDtype dtype;  /* type of matrices; vectors, norms and EMA parameters stay float32 */
+    bool keep_types;  /* rewrite_model keeps the types of the model file and ignores dtype */
     bool compress;
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
     bool allow_non_finite; /* weights that are infinite or NaN are converted as they are */
@@ -19,13 +19,14 @@ typedef struct WriteOptions {
     uint64_t max_memory; /* bytes that the conversion may take; 0: no limit */
 } WriteOptions;
 
-/* Memory stays near the largest tensor. A failure, or an interrupting signal, leaves nothing
- * behind. Warnings go to stderr. */
+/* Converts a checkpoint. Memory stays near the size of the largest tensor. A failure, or a signal
+ * that interrupts it, leaves no file behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
-/* A model file once more, with other types or encodings; the metadata stays as it is. */
+/* Writes a model file again with other types or encodings; the metadata stay as they are. */
 int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
-/* For signal handlers: removes the temporary file of a write_model that is under way. */
+/* Removes the temporary file of a conversion that is under way; safe to call from a signal
+ * handler. */
 void write_abandon(void);
 
 #endif

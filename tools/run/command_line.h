@@ -1,5 +1,6 @@
 /*
- * command_line.h - the options of a command as a table, read by one loop for all commands.
+ * command_line.h - reads the options of all commands with one loop, from a table that each command
+ * gives.
  *
  *     const CommandOption table[] = {
  *         {"model", 'm', .take = take_text, .out = &options.model},
@@ -8,8 +9,8 @@
  *         {0}};
  *
  * Options and inputs may stand in any order; "--" ends the options. A long option may be
- * abbreviated and have '_' for '-'. What is mistyped, or is called otherwise in other programs, is
- * answered by what it could have been.
+ * abbreviated, and '_' may stand for '-'. If an option is mistyped, or has another name here than
+ * in other programs, the message suggests the one that may be meant.
  */
 #ifndef MEGA_COMMAND_LINE_H
 #define MEGA_COMMAND_LINE_H
@@ -27,7 +28,7 @@ struct CommandOption {
     /* Stores the value (NULL for take_flag). An error is a whole sentence. */
     int (*take)(const CommandOption *option, const char *value, MegaError *err);
     void *out;
-    double least, most; /* of numbers */
+    double least, most; /* the range of a number */
 };
 
 int take_flag(const CommandOption *option, const char *value, MegaError *err); /* bool */
@@ -37,18 +38,20 @@ int take_real(const CommandOption *option, const char *value, MegaError *err); /
 int take_seconds(const CommandOption *option, const char *value, MegaError *err); /* double > 0 */
 int take_probability(const CommandOption *option, const char *value, MegaError *err); /* double */
 int take_seed(const CommandOption *option, const char *value, MegaError *err);    /* uint64_t */
-/* --chunk of a decoder into an int, as MegaDecoderOptions has it: 0 (none) becomes -1. */
+/* Stores --chunk of a decoder in an int, as MegaDecoderOptions has it: 0 (no chunks) becomes -1. */
 int take_chunk(const CommandOption *option, const char *value, MegaError *err);
-/* The value is an input, as if it stood without an option. */
+/* Takes the value as an input, as if it stood without an option. */
 int take_input(const CommandOption *option, const char *value, MegaError *err);
-/* Kernels into a const char *, bytes such as "300M" into a uint64_t. */
+/* take_cpu stores the name of kernels in a const char *, take_size a size such as "300M" in a
+ * uint64_t of bytes. */
 int take_cpu(const CommandOption *option, const char *value, MegaError *err);
 int take_size(const CommandOption *option, const char *value, MegaError *err);
 
-/* --raw into a MegaPcm, whose rate is 0 without it. */
+/* Stores the format of --raw in a MegaPcm. Without the option its rate stays 0. */
 int take_raw(const CommandOption *option, const char *value, MegaError *err);
 
-/* For custom take functions: "'VALUE' is not a valid value for --NAME; it takes EXPECTED". */
+/* Makes the error of a custom take function: "'VALUE' is not a valid value for --NAME; it takes
+ * EXPECTED". */
 int refuse_value(const CommandOption *option, const char *value, MegaError *err,
                  const char *expected, ...) MEGA_PRINTF(4, 5);
 
@@ -64,7 +67,7 @@ int refuse_value(const CommandOption *option, const char *value, MegaError *err,
 #define INPUT_OPTIONS                                                                              \
     {.name = "input", .letter = 'i', .take = take_input},                                          \
         {.name = "file", .letter = 'f', .take = take_input}
-/* How a session runs; target: a MegaSessionOptions. */
+/* Options that say how a session runs; target is a MegaSessionOptions. */
 #define SESSION_OPTIONS(target)                                                                    \
     {.name = "threads", .letter = 't', .also = "num-threads n-threads", .take = take_int,          \
      .out = &(target)->threads, .least = 1, .most = 256},                                          \
@@ -76,12 +79,12 @@ typedef struct CommandSyntax {
     const CommandOption *options; /* ends with an entry without a name */
 } CommandSyntax;
 
-/* Reads the options; the inputs are left in argv[1 ...], *inputs of them. False: the command ends
- * with *status, because of --help, or of a mistake, which has been reported. */
+/* Reads the options and leaves the inputs in argv[1 ... *inputs]. Returns false if the command must
+ * end with *status, because of --help or of a mistake that has been reported. */
 bool read_command_line(const CommandSyntax *syntax, int argc, char **argv, int *inputs,
                        int *status);
 
-/* The whole text must be a number in the range. */
+/* Parses a number. The whole text must be one, and it must lie in the range. */
 bool parse_int(const char *text, long min, long max, int *out);
 
 #endif

@@ -8,15 +8,17 @@
 
 typedef struct EvalTextOptions {
     const char *model, *list;
-    const char *predictions; /* file for the translations */
+    const char *predictions; /* the file that translations are written to */
     int limit;               /* 0: all lines */
     MegaSessionOptions session;
     bool json, quiet, verbose;
 } EvalTextOptions;
 
-/* list is one text. Prints nats per token, perplexity, bits per character and byte. */
+/* Evaluates a language model on `list`, which is one text. Prints nats per token, perplexity, and
+ * bits per character and per byte. */
 int eval_language_model(const EvalTextOptions *options, MegaError *err);
-/* list has lines "source<TAB>reference". Writes the translations and prints how to measure them. */
+/* Evaluates a translator on `list`, which has lines "source<TAB>reference". Writes the translations
+ * and prints the command that scores them. */
 int eval_translator(const EvalTextOptions *options, MegaError *err);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * find_model.h - models by what they do or by name, and the messages when they do not fit.
+ * find_model.h - finds models by task or by name, and makes the errors for models that do not fit.
  *
- * *.mega files are looked for in, one after the other, the folders of MEGA_MODELS (separated by
- * colons), the folder of the running program, share/mega and models in the folder above it; in each
- * first in the folder itself, then in the folders in it, sorted by name.
+ * *The search goes through the folders of MEGA_MODELS (separated by colons), the folder of the
+ * running program, then share/mega and models in the folder above it. In each of these it takes the
+ * *.mega files of the folder itself first, then those of the folders in it, sorted by name.
  */
 #ifndef MEGA_FIND_MODEL_H
 #define MEGA_FIND_MODEL_H
@@ -13,47 +13,49 @@
 
 typedef struct FoundModel {
     char *path;
-    char *name;    /* of the file without .mega: -m takes it */
+    char *name;    /* the file's name without .mega, which -m takes */
     char *title;   /* general.name, or empty */
     char *license; /* or empty */
     MegaTask task;
-    MegaContentKind kind; /* of raw inputs that it takes; MEGA_CONTENT_UNKNOWN: none is described */
+    /* the raw inputs that it takes, or MEGA_CONTENT_UNKNOWN if its metadata describe none */
+    MegaContentKind kind;
 } FoundModel;
 
 typedef struct ModelList {
     FoundModel *models; /* [count] */
     size_t count;
-    char *places; /* where they were looked for: "A, B, C" */
+    char *places; /* the folders that were searched: "A, B, C" */
 } ModelList;
 
-/* What a file holds, by content first and name second; "-" is standard input. */
+/* Tells what a file holds, from its content or else its name; "-" is standard input. */
 MegaContentKind content_of_path(const char *path);
-/* The error for a path of unknown kind when a model is to be chosen by it: it cannot be opened, or
- * what it is. */
+/* Makes the error for a path of unknown kind when a model was to be chosen by it: the file cannot
+ * be opened, or holds something else. */
 int fail_unknown_content(const char *path, MegaError *err);
 
-/* All models in the order above. Free *out in any case. */
+/* Lists all models in the order above. *out must be freed in any case. */
 int model_list_read(ModelList *out, MegaError *err);
 void model_list_free(ModelList *list);
 
-/* The first one of that task for that kind of input. *path: free(). */
+/* Finds the first model of that task for that kind of input. The caller frees *path. */
 int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err);
-/* What -m stands for: a file, or the name of a model that is found. *path: free(). */
+/* Finds the file that -m means: a path, or the name of a model in the folders above. The caller
+ * frees *path. */
 int named_model(char **path, const char *given, MegaError *err);
-/* Opens what -m names or, if given is NULL, what find_model finds. max_memory as in
- * MegaModelOptions. *path: free(), also after an error. */
+/* Opens the model that -m names or, if `given` is NULL, the one that find_model finds. max_memory
+ * is that of MegaModelOptions. *The caller frees *path, also after an error. */
 int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
                MegaContentKind kind, uint64_t max_memory, MegaError *err);
 
-/* "classify", as general.task has it. */
+/* Returns a task as general.task has it, such as "classify". */
 const char *task_name(MegaTask task);
-/* "sound", "pictures", "texts"; "inputs" of MEGA_CONTENT_UNKNOWN. */
+/* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);
 MegaContentKind model_kind(const MegaModel *model);
-/* Adds to a message which classifier to take for that kind of input, if there is one. */
+/* Adds to an error message which classifier takes that kind of input, if one is found. */
 void advise_classifier(MegaContentKind kind, MegaError *err);
-/* What a model does, by its file's name, and which one to take instead for a task and a kind of
- * input. purpose: "for sound", "to translate". */
+/* Makes the error for a model of another task: it says what the model does, and which one to take
+ * instead for `task` and `kind`. `purpose` is such as "for sound" or "to translate". */
 int fail_wrong_model(const MegaModel *model, const char *path, const char *purpose, MegaTask task,
                      MegaContentKind kind, MegaError *err);
 

@@ -1,5 +1,6 @@
 /*
- * options.h - what the commands of mega-run share: messages, JSON lines and names of classes.
+ * options.h - declares what the commands of mega-run share: messages, JSON lines and names of
+ * classes.
  */
 #ifndef MEGA_OPTIONS_H
 #define MEGA_OPTIONS_H
@@ -25,23 +26,25 @@ int command_tokenize(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);
 
-/* "mega-run: SENTENCE" on standard error. */
+/* Prints "mega-run: SENTENCE" on standard error. */
 void report(const char *format, ...) MEGA_PRINTF(1, 2);
-/* "mega-run COMMAND: SENTENCE" and where to look; returns 2. */
+/* Prints "mega-run COMMAND: SENTENCE" and how to get help, and returns the exit status, 2. */
 int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
-/* Of a recording whose first clip alone was looked at: that it ends at `end` of `length` seconds
- * (0: not known), and the way to look at all of it, "--window", which gets the length of a clip. */
+/* Tells that only the first `end` of `length` seconds of a recording were used (length 0: not
+ * known), and which option takes all of it: `way`, such as "--window", which is to be followed by
+ * `clip`, the seconds of a clip. */
 void report_cut(const char *path, double end, double length, double clip, const char *way);
-/* Flushes standard output: status, or 1 with a message if not everything could be written. */
+/* Flushes standard output. Returns `status`, or reports an error and returns 1 if not everything
+ * could be written. */
 int finish_output(int status);
 
-/* One object as one line on standard output, flushed; consumes the reference. What there is no
- * memory for (NULL, too) makes finish_output fail. */
+/* Prints an object as one line on standard output, flushes it and consumes the reference. If there
+ * is no memory for the object, or it is NULL, finish_output will fail. */
 void print_json_line(json_t *object);
 
-/* The label of a class, or its number written to buffer. */
+/* Returns the label of a class or, if it has none, its number, which is written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
-/* The class of that label or with that number; -1: none. */
+/* Returns the class with that label or number, or -1 if there is none. */
 int find_class(const MegaModel *model, const char *text, size_t size);
 
 #endif

@@ -9,7 +9,7 @@
 
 typedef struct Machine {
     double flops;     /* float32 operations a second; a multiply-add counts as two */
-    double int8_ops;  /* the same for 8-bit integers */
+    double int8_ops;  /* 8-bit integer operations a second, counted likewise */
     double bandwidth; /* bytes a second that can be read from memory */
     int threads;
 } Machine;

@@ -1,5 +1,5 @@
 /*
- * scoring.h - log-probabilities of texts, for score and eval.
+ * scoring.h - computes log-probabilities of texts, for score and eval.
  */
 #ifndef MEGA_SCORING_H
 #define MEGA_SCORING_H
@@ -9,7 +9,7 @@
 #include "formats/text/text_input.h"
 #include "src/mega.h"
 
-/* A model that scores. */
+/* A model that computes log-probabilities. */
 typedef struct Scorer {
     MegaModel *model;
     MegaPipeline *pipeline;
@@ -28,16 +28,18 @@ typedef struct ScoreOptions {
     bool verbose;
 } ScoreOptions;
 
-/* Free with scorer_close also after an error. */
+/* Opens the model. scorer_close must be called also after an error. */
 int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err);
 void scorer_close(Scorer *scorer);
 
-/* How texts for it are read; what: "lines of text". */
+/* Returns the rules for reading texts; `what` names them in messages: "lines of text". */
 MegaTextRules scorer_rules(const Scorer *scorer, const char *what);
-/* A whole text of a file, or "-"; warns of what is not UTF-8 in it. */
+/* Reads the whole text of a file, or of standard input for "-". Warns of bytes that are not
+ * UTF-8. */
 int scorer_read(const Scorer *scorer, const char *path, MegaBuffer *text, MegaError *err);
 void score_add(ScoreTotal *total, const MegaScore *score);
-/* Lines "nats per token  1.5", or those keys of a JSON object. */
+/* Print the averages as lines such as "nats per token  1.5", or return them as a JSON object with
+ * these names as keys. */
 void score_print(const Scorer *scorer, const ScoreTotal *total);
 json_t *score_json(const Scorer *scorer, const ScoreTotal *total);
 

@@ -1,6 +1,6 @@
 /*
- * tokenizer_file.h - the tokenizer of a model file, without its weights: for tokenize and
- * detokenize.
+ * tokenizer_file.h - opens the tokenizer of a model file without reading the weights, for tokenize
+ * and detokenize.
  */
 #ifndef MEGA_TOKENIZER_FILE_H
 #define MEGA_TOKENIZER_FILE_H
@@ -16,12 +16,12 @@ typedef struct TokenizerFile {
     MegaCodecSide side;
 } TokenizerFile;
 
-/* given: what -m names, or NULL for the first language model that is found. Close it also after an
- * error. */
+/* `given` is the argument of -m, or NULL to take the first language model that is found.
+ * tokenizer_file_close must be called also after an error. */
 int tokenizer_file_open(TokenizerFile *out, const char *given, MegaCodecSide side, MegaError *err);
 void tokenizer_file_close(TokenizerFile *file);
 
-/* --side source or target into a MegaCodecSide. */
+/* Parses "source" or "target", the value of --side, into a MegaCodecSide. */
 int take_side(const CommandOption *option, const char *value, MegaError *err);
 
 #endif

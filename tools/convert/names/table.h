@@ -1,45 +1,47 @@
 /*
- * table.h - what the checkpoints of a family call each canonical tensor (src/model/tensors.h), and
- * how they hold it: whole, as rows of another tensor, or transposed.
+ * table.h - maps each canonical tensor (src/model/tensors.h) to its name in the checkpoints of a
+ * family, and says how they hold it: whole, as rows of another tensor, or transposed.
  *
- * A family has one table of rules: fairseq.c, vision.c. This is the only place that knows names on
- * both sides.
+ * A family has one table of rules: fairseq.c, vision.c. No other code knows both the canonical
+ * names and those of the checkpoints.
  */
 #ifndef MEGA_NAMES_TABLE_H
 #define MEGA_NAMES_TABLE_H
 
 #include "src/model/config.h"
 
-/* Where a checkpoint has a canonical tensor. */
+/* The place of a canonical tensor in a checkpoint. */
 typedef struct TensorPlace {
-    char name[160];      /* in the checkpoint, without its prefix */
-    uint64_t first_row;  /* the row of that tensor that ours begins with */
-    uint64_t whole_rows; /* how many rows that tensor has in all; 0: as many as ours */
+    char name[160];      /* its name in the checkpoint, without the prefix */
+    uint64_t first_row;  /* the row at which the canonical tensor begins */
+    uint64_t whole_rows; /* rows of the checkpoint's tensor; 0: as many as the canonical one has */
     bool transposed;
 } TensorPlace;
 
 /* The first rule of a table that fits a name gives the checkpoint's name for it. */
 typedef struct NameRule {
-    /* A canonical name, with '*' for a number. One that ends with a dot fits all that begin so. */
+    /* The canonical name, with '*' for a number. A name that ends with a dot matches all names that
+     * begin with it. */
     const char *ours;
-    /* The checkpoint's, with '*' for that number, or '-' for the number less one. */
+    /* The checkpoint's name, with '*' for that number, or '-' for the number less one. */
     const char *theirs;
-    bool (*when)(const MegaConfig *config); /* for these models only; NULL: for all */
-    /* Of what follows a name with a dot at its end; NULL: it is called the same there. */
+    bool (*when)(const MegaConfig *config); /* tells whether the rule applies; NULL: always */
+    /* Rules for what follows a name that ends with a dot; NULL: the rest of the name is the same in
+     * the checkpoint. */
     const struct NameRule *rest;
-    /* Which rows of the checkpoint's tensor ours is; NULL: all. */
+    /* Finds the rows of the checkpoint's tensor that are the canonical one; NULL: all of them. */
     void (*rows)(const MegaStackConfig *stack, TensorPlace *place);
     bool transposed;
 } NameRule;
 
 #define NAME(canonical, checkpoints) .ours = canonical, .theirs = checkpoints
 
-/* The tables, each with an empty rule at the end. */
+/* The tables of the families; each ends with an empty rule. */
 extern const NameRule fairseq_names[], vision_names[];
-/* What follows the number of a layer, which both have in common. */
+/* The rules for what follows the number of a layer, which both tables use. */
 extern const NameRule layer_names[];
 
-/* False if the family has no such tensor. */
+/* Finds the place of a canonical tensor. Returns false if the family has no such tensor. */
 bool name_table_find(const NameRule *table, const MegaConfig *config, const char *canonical,
                      TensorPlace *out);
 

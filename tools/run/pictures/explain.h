@@ -1,6 +1,6 @@
 /*
- * explain.h - what the pictures of explain share: explain.c has the command, explain_input.c draws
- * classifiers, explain_text.c translators and language models.
+ * explain.h - declares what the pictures of explain share. explain.c is the command,
+ * explain_input.c draws classifiers, explain_text.c draws translators and language models.
  */
 #ifndef MEGA_EXPLAIN_H
 #define MEGA_EXPLAIN_H
@@ -11,18 +11,20 @@
 
 typedef struct ExplainOptions {
     const char *model, *output;
-    const char *text; /* --text: the only input */
-    MegaPipelineOptions input; /* no windows */
-    MegaPcm raw;               /* --raw; rate 0: without */
+    const char *text; /* the text of --text, which is then the only input; or NULL */
+    MegaPipelineOptions input; /* windows are never used here */
+    MegaPcm raw;               /* the format of --raw; its rate is 0 without that option */
     bool pre_tokenized;
     bool json;
     MegaSessionOptions session;
 } ExplainOptions;
 
-/* paths: one, or two of a pair. */
+/* Draws what a classifier did with paths[0 ... count - 1]: one input, or the two of a pair. */
 int explain_classifier(const ExplainOptions *options, const MegaModel *model,
                        MegaSession *session, char **paths, int count, MegaError *err);
-/* text: a line to translate, a text to read. name: where it is from, NULL for the text itself. */
+/* explain_translator draws the translation of a line, explain_reader how a language model reads a
+ * text. `name` is the file that the text comes from, or NULL if it was given on the command
+ * line. */
 int explain_translator(const ExplainOptions *options, const MegaModel *model,
                        MegaSession *session, const char *text, size_t size, MegaError *err);
 int explain_reader(const ExplainOptions *options, const char *text, size_t size, const char *name,
@@ -33,27 +35,29 @@ int explain_reader(const ExplainOptions *options, const char *text, size_t size,
 #define STRIP_TALL 17.0
 #define STRIP_PITCH 21.0
 
-/* Heading and a line in grey behind it. */
+/* Draws a heading and, behind it, a text in grey. */
 void draw_heading(Canvas *canvas, double x, double y, const char *title, const char *text);
 
-/* How values become colours: low is light, high is dark. */
+/* Maps values to colours: `low` becomes the lightest one and `high` the darkest. */
 typedef struct Scale {
     double low, high;
 } Scale;
-/* From 0 (or, `tight`, from the least) to the largest. */
+/* Returns the scale from 0, or from the smallest value if `tight`, to the largest value. */
 Scale scale_of(const float *values, size_t count, bool tight);
 
-/* Rows [layers][length] as strips one below the other, with the layers' names to their left; all
- * (may be NULL) [length] is the last one. Ends STRIP_PITCH * rows below y. */
+/* Draws `rows` [layers][length] as strips one below the other, with the layers' names to their
+ * left. `all` [length], if it is not NULL, becomes the last strip. The strips end STRIP_PITCH *
+ * (number of strips) below y. */
 void draw_strips(Canvas *canvas, double x, double y, double width, const float *rows, int layers,
                  size_t length, const float *all, Scale scale, ColourMap map);
-/* The scale as a colour key, numbers with a unit behind them; it begins at x, or ends (right). */
+/* Draws a colour key for the scale, with a unit behind its numbers. It begins at x, or ends there
+ * if `right` is set. */
 void draw_scale(Canvas *canvas, double x, double y, bool right, Scale scale, ColourMap map,
                 const char *unit);
 
-/* How far the EMA of each layer sees, a row as high as a strip for each, its number to its left:
- * distances up to `most` positions over `width`. factor: of the unit, for one position. Ends
- * REACH_FOOT below the rows. */
+/* Draws how far the EMA of each layer sees: one row per layer, as high as a strip, with the layer's
+ * number to its left. `width` stands for `most` positions, and `factor` is the length of one
+ * position in `unit`. The drawing ends REACH_FOOT below the rows. */
 #define REACH_FOOT 48.0
 typedef struct ReachRows {
     Reach back[MEGA_MAX_LAYERS], ahead[MEGA_MAX_LAYERS];
@@ -66,11 +70,12 @@ int reach_of(const MegaStackConfig *config, const MegaStack *stack, size_t lengt
 void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRows *rows,
                 double factor, const char *unit);
 
-/* Names with bars of 0 ... most, behind each its value with so many digits and a unit. */
+/* Draws names with bars that show 0 to `most`; behind each bar stands its value with `digits`
+ * decimals and the unit. Returns the y below the last bar. */
 typedef struct Bar {
     char name[64];
     double value;
-    bool marked; /* the one that counts */
+    bool marked; /* drawn in the colour that stands out: the answer */
 } Bar;
 double draw_bars(Canvas *canvas, double x, double y, double names, double width, const Bar *bars,
                  int count, double most, int digits, const char *unit);
@@ -84,20 +89,21 @@ typedef struct Tokens {
     bool characters; /* they stand side by side; a line end ends the line */
 } Tokens;
 void tokens_free(Tokens *tokens);
-/* The symbols of ids, or numbers without a vocabulary. */
+/* Finds the texts of token ids, which are the ids themselves if the model has no vocabulary. */
 int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const int32_t *ids,
               size_t count, bool as_numbers, MegaError *err);
-/* Tokens from number *first on in at most so many lines, each on a ground of its colour. Ends below
- * the last line; *first moves behind the last token that was drawn. */
+/* Draws the tokens from number *first on in at most `lines` lines, each on a ground in the colour
+ * of its value. Returns the y below the last line; *first becomes the number of the first token
+ * that was not drawn. */
 double draw_tokens(Canvas *canvas, double x, double y, double width, const Tokens *tokens,
                    const float *values, Scale scale, ColourMap map, int lines, size_t *first);
-/* "... 100 more of 900", unless all were drawn. */
+/* Writes "... 100 more of 900" unless all tokens were drawn. */
 void draw_rest(Canvas *canvas, double x, double y, const Tokens *tokens, size_t drawn);
 
-/* An input without the padding at its ends, which the engine leaves out too. */
+/* Returns the input without the padding at its ends, which the engine leaves out, too. */
 MegaInput without_padding(const MegaInput *input, int pad);
 
-/* The path without folders. */
+/* Returns the last component of a path. */
 const char *base_name(const char *path);
 
 #endif
