@@ -18,9 +18,9 @@
 #include "formats/media/pcm.h"
 #include "tools/run/options.h"
 
-#define MOST_OPTIONS 64 /* of a command */
+#define MOST_OPTIONS 64 /* most options of one command */
 #define MOST_NAME 32
-#define OPT_ROW 256 /* what getopt_long gives for the long name of row 0 */
+#define OPT_ROW 256 /* getopt_long returns OPT_ROW + i for the long name of row i */
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
@@ -36,7 +36,7 @@ int refuse_value(const CommandOption *option, const char *value, MegaError *err,
                      value, option->name, text);
 }
 
-/* strtol and strtod would skip blanks, and take "inf". */
+/* Rejects what strtol and strtod would accept beyond numbers: leading blanks, and "inf". */
 static bool is_number_start(const char *text)
 {
     return text[0] != '\0' && strchr("0123456789.-", text[0]);
@@ -73,7 +73,7 @@ int take_text(const CommandOption *option, const char *value, MegaError *err)
 
 int take_input(const CommandOption *option, const char *value, MegaError *err)
 {
-    (void)option, (void)value, (void)err; /* read_command_line puts it where inputs are */
+    (void)option, (void)value, (void)err; /* read_command_line adds the value to the inputs */
     return 0;
 }
 
@@ -130,7 +130,7 @@ int take_chunk(const CommandOption *option, const char *value, MegaError *err)
     return 0;
 }
 
-/* "300M", "1.5G", "1000000": bytes. */
+/* Parses a size in bytes, such as "300M", "1.5G" or "1000000". */
 int take_size(const CommandOption *option, const char *value, MegaError *err)
 {
     if (!parse_size(value, option->out))
@@ -145,7 +145,7 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
     char names[200] = "";
     size_t used = 0;
     *(const char **)option->out = value;
-    /* OpenBLAS is loaded with the session, which says what is wrong with it. */
+    /* OpenBLAS is loaded later, with the session, which reports an error if that fails. */
     if ((MEGA_WITH_OPENBLAS && strcmp(value, "openblas") == 0) || mega_kernels_by_name(value))
         return 0;
     for (size_t i = 0; i < count && used < sizeof names; i++)
@@ -163,9 +163,9 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err)
     return 0;
 }
 
-/* ---- What was not taken --------------------------------------------------------------------- */
+/* ---- Unknown options --------------------------------------------------------------------- */
 
-/* Options that this program has no need for, by letter and long name. */
+/* Options that users of other programs may try here, by letter and long name. */
 static const struct {
     char letter;
     const char *name, *advice;
@@ -185,7 +185,7 @@ static const char *foreign_advice(char letter, const char *name)
     return NULL;
 }
 
-/* "is unknown", and what the letter could have meant. */
+/* Reports that an option is unknown, and suggests options that the letter may stand for. */
 static int unknown_letter(const CommandSyntax *syntax, char letter)
 {
     char list[200] = "";
@@ -217,13 +217,13 @@ static int option_error(const CommandSyntax *syntax, int option, char **argv,
     }
     if (strncmp(text, "--", 2) == 0 && text[length])
         return usage_error(syntax->command, "option '%.*s' takes no value", length, text);
-    /* within a group such as -xq, optind has not moved on */
+    /* argv[optind - 1] is not the option within a group such as -xq, so the letter is used */
     return unknown_letter(syntax, (char)optopt);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
-/* What getopt_long wants. */
+/* The tables that getopt_long takes. */
 typedef struct Tables {
     struct option names[MOST_OPTIONS];
     char letters[2 * MOST_OPTIONS];
@@ -233,7 +233,8 @@ static void make_tables(Tables *t, const CommandOption *options)
 {
     char *letter = t->letters;
     int count = 0;
-    letter += sprintf(letter, "-:h"); /* inputs come in their places; ':' for a missing value */
+    /* '-' returns inputs in their order, ':' reports a missing value as ':' */
+    letter += sprintf(letter, "-:h");
     for (; options[count].name; count++) {
         const CommandOption *option = &options[count];
         const bool flag = option->take == take_flag;
@@ -245,7 +246,7 @@ static void make_tables(Tables *t, const CommandOption *options)
     t->names[count] = (struct option){"help", no_argument, NULL, 'h'};
 }
 
-/* The row that getopt_long means. */
+/* Returns the row of the table that a value of getopt_long stands for. */
 static const CommandOption *find_option(const CommandOption *options, int value)
 {
     if (value >= OPT_ROW)
@@ -255,7 +256,8 @@ static const CommandOption *find_option(const CommandOption *options, int value)
     return options;
 }
 
-/* Is word, with '_' for '-', one of the names, which blanks separate? */
+/* Returns whether a word, in which '_' may stand for '-', is one of the names, which are separated
+ * by blanks. */
 static bool is_among(const char *word, size_t length, const char *names)
 {
     for (const char *at = names; at && *at; at += strspn(at, " ")) {
@@ -271,9 +273,9 @@ static bool is_among(const char *word, size_t length, const char *names)
     return false;
 }
 
-/* Takes argv[optind] if it is a long option that is written out, perhaps by another name:
- * "--beam_size=3", or "--beam_size" before "3". Abbreviations are left to getopt_long, which would
- * take "--file" for one of "--files-from". *value: NULL when there is none. */
+/* Takes argv[optind] if it is a complete long option or one of its other names: "--beam_size=3", or
+ * "--beam_size" before "3". Abbreviations are left to getopt_long, which would take "--file" for
+ * one of "--files-from". **value is NULL if there is none. */
 static const CommandOption *take_long_name(const CommandOption *options, int argc, char **argv,
                                            char **value)
 {
@@ -293,13 +295,14 @@ static const CommandOption *take_long_name(const CommandOption *options, int arg
     return options;
 }
 
-/* Hands the value over. Returns 0, or the exit status after a message. */
+/* Passes the value to the option's take function, or adds an input. Returns 0 or, after an error
+ * message, the exit status. */
 static int use_option(const CommandSyntax *syntax, const CommandOption *option, char *value,
                       char **argv, int *inputs)
 {
     MegaError err = {0};
     if (!option || option->take == take_input)
-        argv[++*inputs] = value; /* a place that getopt_long has left behind */
+        argv[++*inputs] = value; /* this slot is free, since getopt_long has passed it */
     else if (option->take(option, value, &err))
         return usage_error(syntax->command, "%s", err.text);
     return 0;

@@ -1,7 +1,7 @@
 /*
- * eval_text.c - mega-run eval for models that make text: perplexity of a language model on a text,
- * translations of a list of sentence pairs. BLEU is left to sacreBLEU, whose tokenisation defines
- * it.
+ * eval_text.c - mega-run eval for models that make text: it computes the perplexity of a language
+ * model on a text, and translates a list of sentence pairs. BLEU is left to sacreBLEU, whose
+ * tokenisation defines it.
  */
 #include "tools/run/eval_text.h"
 
@@ -24,7 +24,7 @@ static void show_progress(void *context, size_t done)
     progress_update(context, done);
 }
 
-/* Behind what the objects about all evaluations begin with; consumes the reference. */
+/* Prints a JSON object with model, list and these figures; consumes the reference. */
 static void print_figures(const EvalTextOptions *options, json_t *figures)
 {
     json_t *object = json_pack("{s:o,s:o}", "model", json_text(options->model), "manifest",
@@ -75,12 +75,13 @@ typedef struct Pairs {
     const EvalTextOptions *options;
     MegaModel *model;
     MegaPipeline *pipeline;
-    MegaBuffer hypotheses; /* lines */
+    MegaBuffer hypotheses; /* one translation per line */
     size_t lines, tokens, failed;
 } Pairs;
 
-/* One line "source<TAB>reference": its translation goes to the hypotheses. A source that the model
- * cannot take, such as one that is too long, has an empty one. */
+/* Translates the source of a line "source<TAB>reference" and appends the translation to the
+ * hypotheses. If the model cannot take the source, for example because it is too long, the
+ * translation is empty. */
 static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err)
 {
     const char *tab = memchr(reader->text, '\t', reader->size);

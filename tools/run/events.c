@@ -1,6 +1,5 @@
 /*
- * events.c - see events.h. It stands between prediction and output of mega-run classify
- * --threshold.
+ * events.c - see events.h. mega-run classify passes predictions through it before output.
  */
 #include "tools/run/events.h"
 

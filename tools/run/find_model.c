@@ -1,6 +1,6 @@
 /*
- * find_model.c - search the usual folders for models; see find_model.h. Reads headers and metadata
- * only; a file that is no readable model is passed over.
+ * find_model.c - searches the usual folders for models; see find_model.h. Only headers and metadata
+ * are read. A file that is not a readable model is skipped.
  */
 #define _GNU_SOURCE /* asprintf */
 #include "tools/run/find_model.h"
@@ -34,7 +34,7 @@ const char *task_name(MegaTask task)
 }
 
 static const struct {
-    const char *key; /* metadata of a model for that kind */
+    const char *key; /* a metadata key that only models for this kind have */
     const char *name;
 } kinds[] = {
     [MEGA_CONTENT_UNKNOWN] = {NULL, "inputs"},
@@ -49,7 +49,7 @@ const char *kind_name(MegaContentKind kind)
     return kinds[kind].name;
 }
 
-/* ---- What a file is ------------------------------------------------------------------------- */
+/* ---- Kinds of files ------------------------------------------------------------------------- */
 
 static MegaContentKind kind_of_meta(const MegaMeta *meta)
 {
@@ -59,7 +59,7 @@ static MegaContentKind kind_of_meta(const MegaMeta *meta)
     return kind;
 }
 
-/* "dir/cifar10.mega" is cifar10; NULL without memory. */
+/* Returns "cifar10" for "dir/cifar10.mega", or NULL without memory. */
 static char *name_of_path(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -76,7 +76,7 @@ static char *copy_of(const MegaMeta *meta, const char *key)
     return strdup(text);
 }
 
-/* False: no model. */
+/* Reads general.task. Returns false if the file is no model of a known task. */
 static bool read_task(const MegaMeta *meta, MegaTask *task)
 {
     const char *text = "";
@@ -103,7 +103,7 @@ typedef struct Search {
     ModelList list;
     size_t capacity;
     MegaBuffer places;
-    bool failed; /* no memory */
+    bool failed; /* memory ran out */
 } Search;
 
 static bool is_listed(const Search *search, const char *path)
@@ -155,7 +155,7 @@ static int is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.' && !is_model_name(entry);
 }
 
-/* By bytes: the same order in every locale. */
+/* Compares bytes, so that the order is the same in every locale. */
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -208,7 +208,8 @@ static void search_environment(Search *search)
     free(copy);
 }
 
-/* Beside the program: where it was built, or where it was installed. */
+/* Searches the folders beside the program, for both places that it can be in: where it was built
+ * and where it was installed. */
 static void search_beside(Search *search)
 {
     static const char *const places[] = {"/share/mega", "/models"};
@@ -216,7 +217,7 @@ static void search_beside(Search *search)
     const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0)
         return;
-    program[length] = '\0'; /* a whole path without ".." */
+    program[length] = '\0'; /* an absolute path without ".." */
     for (int above = 0; above < 2; above++) {
         char *slash = strrchr(program, '/');
         if (!slash)
@@ -255,7 +256,7 @@ void model_list_free(ModelList *list)
 
 /* ---- Choosing ------------------------------------------------------------------------------- */
 
-/* The first one for a task; NULL: there is none. */
+/* Returns the first model for a task and a kind of input, or NULL. */
 static const FoundModel *choose(const ModelList *list, MegaTask task, MegaContentKind kind)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -285,7 +286,8 @@ int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
     return code;
 }
 
-/* The model of that name, or *near: one whose name is like it. */
+/* Returns the model of that name. If there is none, it returns NULL, and *near is a model with a
+ * similar name, or NULL. */
 static const FoundModel *find_name(const ModelList *list, const char *name, const FoundModel **near)
 {
     size_t least = SUGGEST_MAX_EDITS + 1;

@@ -1,8 +1,8 @@
 /*
- * main.c - mega-run: finds the command and hands over.
+ * main.c - mega-run: finds the command and calls it.
  *
- * A reader that closes our standard output early (head, less) ends us by SIGPIPE, quietly, as it
- * ends every filter.
+ * SIGPIPE gets its default action: a reader that closes our standard output early (head, less) ends
+ * the program quietly, as it ends every filter.
  */
 #include <cairo/cairo.h>
 #include <errno.h>

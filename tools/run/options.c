@@ -13,7 +13,7 @@
 #include "tools/common/terminal.h"
 #include "tools/run/command_line.h"
 
-static bool output_lost; /* a line of JSON that could not be made */
+static bool output_lost; /* true once a line of JSON could not be made */
 
 void report(const char *format, ...)
 {

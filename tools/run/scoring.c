@@ -86,7 +86,8 @@ typedef struct Figure {
 
 #define FIGURES 5
 
-/* Those per character and byte mean nothing for ids. Returns how many there are. */
+/* Computes the averages and returns how many there are. Those per character and per byte are left
+ * out for ids, which have neither. */
 static int figures(const Scorer *scorer, const ScoreTotal *total, Figure out[FIGURES])
 {
     double nats = per(-total->logprob, total->tokens), bits = -total->logprob / log(2.0);

@@ -1,5 +1,6 @@
 /*
- * bench.c - mega-run bench: how fast a model runs here, against what the machine allows.
+ * bench.c - mega-run bench: measures how fast a model runs, and compares that with the limit of the
+ * machine.
  */
 #include <math.h>
 #include <stdio.h>
@@ -56,10 +57,11 @@ typedef struct Options {
     MegaSessionOptions session;
     Format format;
     bool breakdown, quiet, verbose;
-    bool is_next; /* of several models: what comes before the first is printed already */
+    bool is_next; /* this is not the first of several models, so the heading has been printed */
 } Options;
 
-/* Parts of a classifier's time: reading, and those of the encoder by the stages that end them. */
+/* The parts that a classifier's time is split into: reading, then the parts of the encoder, each of
+ * which ends with a stage that the tap sees. */
 enum { READ, EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
 static const char *const part_names[PART_COUNT] = {
     "decode and features", "embed", "norm and EMA", "projections of v, q, k",
@@ -69,19 +71,20 @@ typedef struct Bench {
     const Options *options;
     MegaModel *model;
     MegaSession *session;
-    MegaInputReader *reader; /* of --input, or NULL */
+    MegaInputReader *reader; /* reads the file of --input, or NULL */
     Machine machine;
     int32_t *tokens;
     float *values;
-    double peak; /* megabytes, before the probes of the machine take theirs */
-    double last; /* moment of the last tap */
+    /* peak memory in megabytes, taken before the probes of the machine allocate theirs */
+    double peak;
+    double last; /* time of the last call of the tap */
     double parts[PART_COUNT];
 } Bench;
 
-/* What one kind of run came to. */
+/* The result of one kind of run. */
 typedef struct Result {
     const char *what, *unit;
-    double amount;     /* units of a run */
+    double amount;     /* number of units that one run processes */
     double mean, sd;   /* seconds */
     double limit;      /* seconds that the machine allows */
 } Result;
@@ -104,7 +107,7 @@ static void watch(void *context, const char *stage, int input, const float *data
     bench->last = clock_seconds();
 }
 
-/* The first clip of --input. */
+/* Reads the first clip of --input. */
 static int read_input(Bench *bench, MegaPrepared *out, MegaError *err)
 {
     double begun = clock_seconds();
@@ -151,7 +154,7 @@ static int translate_once(Bench *bench, MegaError *err)
     MegaTranslation *results = calloc((size_t)options->batch, sizeof *results);
     int code = 0;
     search.beam = options->beam;
-    search.max_len_b = options->tokens - 1; /* and </s> */
+    search.max_len_b = options->tokens - 1; /* </s> is the last token */
     search.min_len = options->tokens - 1;
     for (int i = 0; sources && i < options->batch; i++)
         sources[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = bench->tokens + i,
@@ -168,7 +171,7 @@ static int translate_once(Bench *bench, MegaError *err)
     return code;
 }
 
-/* The state stands behind --length tokens when the clock starts. */
+/* Generates --tokens tokens. The clock starts only after --length tokens have been fed. */
 static int generate_once(Bench *bench, double *seconds, MegaError *err)
 {
     const Options *options = bench->options;
@@ -213,7 +216,7 @@ static WeightType weight_type(const MegaModel *model)
     return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(kind)};
 }
 
-/* The least time that the machine could need. */
+/* Returns the least seconds that the machine needs for the work of a run. */
 static double limit(const Bench *bench)
 {
     const Options *options = bench->options;
@@ -249,7 +252,8 @@ static int measure(Bench *bench, Result *out, MegaError *err)
     int n = bench->options->repeats;
     Progress progress;
     progress_begin(&progress, (uint64_t)n + 1, "runs", bench->options->quiet);
-    int code = run_once(bench, &seconds, err); /* plans and warms up */
+    /* the first run makes plans and warms caches up, so it is not measured */
+    int code = run_once(bench, &seconds, err);
     bench->peak = peak_megabytes();
     if (!code)
         code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
@@ -310,7 +314,8 @@ static void print_json_result(const Bench *bench, const Result *r)
     print_json_line(object);
 }
 
-/* The limit is what probes of the machine found before and after the runs. */
+/* Explains a run that was faster than its limit: the limit is measured before and after the runs,
+ * not during them. */
 static void explain_excess(const Result *r)
 {
     if (r->limit > r->mean)
@@ -351,7 +356,7 @@ static void print_result(const Bench *bench, const Result *r)
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
-/* Lengths that were not given. */
+/* Chooses the lengths that the command line does not give. */
 static void choose_lengths(Options *options, const MegaConfig *config)
 {
     const MegaEmbedConfig *embed = &config->embed;
@@ -370,7 +375,7 @@ static void choose_lengths(Options *options, const MegaConfig *config)
         options->tokens = translator ? 25 : 64;
 }
 
-/* Random ids and numbers, the same in every run. */
+/* Makes pseudorandom ids or numbers, which are the same in every run. */
 static int make_input(Bench *bench, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(bench->model);
@@ -395,7 +400,7 @@ static int make_input(Bench *bench, MegaError *err)
     return 0;
 }
 
-/* --input instead: its length is what counts. */
+/* Opens the file of --input, whose length replaces --length. */
 static int open_input(Bench *bench, Options *options, MegaError *err)
 {
     MegaPrepared clip = {0};
@@ -450,7 +455,7 @@ static int run(Options *options)
     return finish_output(code ? 1 : 0);
 }
 
-/* Without -m and --input: every model that is found. */
+/* Without -m and --input, every model that is found is measured. */
 static int run_all(const Options *options)
 {
     ModelList list;

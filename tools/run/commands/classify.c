@@ -1,9 +1,9 @@
 /*
- * classify.c - mega-run classify: names what is in each input.
+ * classify.c - mega-run classify: prints the class of each input.
  *
- * Inputs stream through one pipeline: one bad input does not stop the others, and
- * each result is out before the next input is opened. Windows of a recording are results of their
- * own or, with --threshold, go through events.c; either is out before more of a pipe is read.
+ * Inputs stream through one pipeline. A bad input does not stop the others, and each result is
+ * printed before the next input is opened. Each window of a recording is a result or, with
+ * --threshold, goes through events.c; results and events are printed before more of a pipe is read.
  */
 #define _GNU_SOURCE /* strchrnul */
 #include <errno.h>
@@ -67,34 +67,35 @@ static const char help[] =
 
 #define MAX_IGNORES 64
 #define DEFAULT_SMOOTH 3
-#define SCAN_THRESHOLD 0.5 /* of events in long recordings */
+#define SCAN_THRESHOLD 0.5 /* threshold for events in recordings that are longer than a clip */
 
 typedef struct Options {
     const char *model, *files_from;
     const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
     int ignore_count;
-    MegaPipelineOptions input; /* its session, too */
-    MegaPcm raw;               /* rate 0: files have headers */
-    double threshold; /* 0: no events */
+    MegaPipelineOptions input; /* these include the options of the session */
+    MegaPcm raw;               /* the rate is 0 without --raw */
+    double threshold; /* 0: windows are printed, not events */
     int top, smooth;
     bool json, ends, null, time, quiet, verbose;
 } Options;
 
-/* One model and what runs it. */
+/* One model and the state that is needed to run it. */
 typedef struct Engine {
     char *path;
     MegaModel *model;
     MegaPipeline *pipeline;
-    Events *events; /* NULL without --threshold, and before a long recording comes */
-    double *sums;   /* [classes] of the probabilities of a long recording's windows */
-    char *waiting;  /* the first of a pair */
+    Events *events; /* NULL until --threshold or a long recording needs it */
+    double *sums;   /* [classes], sums over the windows of a long recording */
+    char *waiting;  /* the first path of a pair, while the second is not known */
 } Engine;
 
 typedef struct Classifier {
     const Options *options;
-    bool explained; /* what is printed of a long recording */
-    MegaContentKind kind; /* of the input that came last */
-    /* By kind of input, each loaded when such an input comes; with -m the first serves all. */
+    bool explained; /* true once the user was told what is printed for a long recording */
+    MegaContentKind kind; /* kind of the latest input */
+    /* One engine for each kind of input, loaded when the first such input comes. With -m,
+     * engines[MEGA_CONTENT_UNKNOWN] serves all inputs. */
     Engine engines[MEGA_CONTENT_COUNT];
     bool show_path;
     int status;
@@ -112,7 +113,7 @@ static json_t *class_object(const Engine *engine, int index, double probability)
                      "probability", probability);
 }
 
-/* What the lines about an input begin with. */
+/* Makes the JSON object with the members that all results of an input begin with. */
 static json_t *input_object(const Engine *engine, const char *path)
 {
     json_t *object = json_object();
@@ -163,14 +164,14 @@ static void print_result(const Classifier *c, const Engine *engine, const char *
     fflush(stdout);
 }
 
-/* Where an event comes from. */
+/* The recording that events come from. */
 typedef struct Heard {
     const Classifier *c;
     const Engine *engine;
     const char *path;
-    size_t windows; /* of a long recording */
-    double end;     /* of the last one, seconds */
-    int events;     /* that were printed */
+    size_t windows; /* number of windows of a long recording so far */
+    double end;     /* end of the last window, in seconds */
+    int events;     /* number of events that were printed */
 } Heard;
 
 static void print_event(void *context, EventMoment moment, const Event *event)
@@ -197,8 +198,8 @@ static void print_event(void *context, EventMoment moment, const Event *event)
     fflush(stdout);
 }
 
-/* Between two events of a stream there may be hours without a write that could fail: a reader that
- * has gone is noticed before the next window. */
+/* Ends the program by SIGPIPE if the reader of standard output has gone. A stream may run for hours
+ * without an event, and so without a write that would fail. */
 static void heed_closed_output(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO};
@@ -218,7 +219,7 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* The labels of --ignore. */
+/* Marks the labels of --ignore. */
 static int ignore_labels(const Options *options, const Engine *engine, MegaError *err)
 {
     for (int i = 0; i < options->ignore_count; i++) {
@@ -252,7 +253,7 @@ static int fail_other_model(const Engine *engine, MegaContentKind kind, MegaErro
     return fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind, err);
 }
 
-/* kind: of the first input. */
+/* Loads a model and makes its pipeline; `kind` is that of the first input. */
 static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, MegaError *err)
 {
     double begun = clock_seconds();
@@ -288,7 +289,7 @@ static void free_engine(Engine *engine)
 
 /* ---- Recordings longer than a clip ---------------------------------------------------------- */
 
-/* Labels such as _silence_ are no events. */
+/* Returns whether a label, such as _silence_, stands for background, which makes no events. */
 static bool is_background(const char *label)
 {
     const size_t length = label ? strlen(label) : 0;
@@ -326,7 +327,7 @@ static void add_window(Engine *engine, Heard *heard, const MegaClassification *f
         engine->sums[i] += (double)found->probabilities[i];
 }
 
-/* A long recording without an event: what it is on average. */
+/* Prints the class with the largest average probability if a long recording had no event. */
 static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
 {
     Event whole = {.end = heard->end};
@@ -342,7 +343,7 @@ static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
     print_event(heard, EVENT_ENDS, &whole);
 }
 
-/* The probabilities of an input become lines. */
+/* Prints a result, or passes it on to events.c. */
 static void take_result(const Classifier *c, Engine *engine, Heard *heard,
                         const MegaClassification *found)
 {
@@ -360,7 +361,8 @@ static void take_result(const Classifier *c, Engine *engine, Heard *heard,
                    mega_pipeline_clip(engine->pipeline), "--window");
 }
 
-/* One path, or a pair, through the pipeline: one result, or one for each window. */
+/* Runs one path, or a pair, through the pipeline, which gives one result, or one for each
+ * window. */
 static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
 {
     const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = path},
@@ -394,7 +396,7 @@ static void classify_path(Classifier *c, Engine *engine, const char *path, const
         fail_input(c, path, &err);
 }
 
-/* What an input is. */
+/* Returns the kind of an input. */
 static MegaContentKind kind_of(const Options *options, const char *path)
 {
     if (options->raw.rate)
@@ -402,7 +404,8 @@ static MegaContentKind kind_of(const Options *options, const char *path)
     return options->input.ids ? MEGA_CONTENT_TEXT : content_of_path(path);
 }
 
-/* Pair models hold the first of two paths back. Returns false when nothing further can work. */
+/* Classifies a path. For a pair model, the first of two paths waits for the second. Returns false
+ * if no further path can be classified. */
 static bool take_path(Classifier *c, const char *path)
 {
     MegaError err = {0};
@@ -415,7 +418,7 @@ static bool take_path(Classifier *c, const char *path)
     }
     if (!engine->model && load_engine(c, engine, kind, &err)) {
         free_engine(engine);
-        if (!c->options->model) { /* another kind of input may have a model */
+        if (!c->options->model) { /* inputs of another kind may still have a model */
             MegaError inner = err;
             mega_fail(&err, inner.code, "%s: %s", mega_source_name(path), inner.text);
             fail_input(c, path, &err);
@@ -444,7 +447,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* Something that was named, but of which nothing can be read. */
+/* Reports a path that cannot be read. */
 static void fail_path(Classifier *c, const char *path, const char *reason)
 {
     MegaError err = {0};
@@ -471,7 +474,7 @@ static bool take_entry(Classifier *c, FTS *walk, FTSENT *entry, size_t *files)
     case FTS_ERR:
     case FTS_DNR:
     case FTS_NS: fail_path(c, entry->fts_path, strerror(entry->fts_errno)); return true;
-    default: return true; /* the way back up, loops of links, devices */
+    default: return true; /* FTS_DP, cycles of links, devices */
     }
 }
 
@@ -546,7 +549,7 @@ static int run(const Options *options, int count, char **paths)
     return finish_output(c.status);
 }
 
-/* Options that make no sense without another; returns the exit status. */
+/* Checks that options which need another one have it. Returns the exit status, 0 if all is well. */
 static int check_usage(const Options *options, bool has_input)
 {
     const bool events = options->threshold > 0;
@@ -609,7 +612,7 @@ int command_classify(int argc, char **argv)
     status = check_usage(&options, inputs || options.files_from);
     if (status)
         return status;
-    /* one result an input, where a program may count on it */
+    /* --json and --top promise one result per input, so they do not scan long recordings */
     options.input.scan = !options.json && !options.top && options.input.window == 0;
     if (!options.top)
         options.top = 1;

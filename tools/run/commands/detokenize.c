@@ -1,5 +1,5 @@
 /*
- * detokenize.c - mega-run detokenize: the text of token ids.
+ * detokenize.c - mega-run detokenize: prints the text of token ids.
  */
 #include <limits.h>
 #include <stdio.h>

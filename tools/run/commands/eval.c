@@ -1,8 +1,8 @@
 /*
- * eval.c - mega-run eval: accuracy of a classifier on a manifest of labelled files.
+ * eval.c - mega-run eval: measures the accuracy of a classifier on a manifest of labelled files.
  *
- * Parallel over inputs: each worker has a pipeline of one thread, all share the model.
- * Rows land in an array by number, so the report does not depend on the threads.
+ * Inputs run in parallel: each worker has a pipeline with one thread, and all workers share the
+ * model. Results are stored by row number, so the report does not depend on the number of threads.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -56,14 +56,14 @@ static const char help[] =
 typedef struct Options {
     const char *model, *manifest, *root, *split, *predictions;
     int limit;
-    MegaSessionOptions session; /* threads: inputs at a time */
+    MegaSessionOptions session; /* `threads` is the number of inputs that run at a time */
     bool no_orient, partial, json, quiet, verbose;
 } Options;
 
 typedef struct Row {
-    int label, predicted; /* predicted -1: failed */
+    int label, predicted; /* predicted is -1 if the row failed */
     float probability;
-    char *error; /* of a failed row */
+    char *error; /* the error of a failed row */
 } Row;
 
 typedef struct Eval {
@@ -156,7 +156,7 @@ static int prepare(Eval *eval, MegaError *err)
 
 typedef struct Counts {
     size_t n, correct, errors;
-    size_t *confusion; /* [classes][classes]: label, prediction */
+    size_t *confusion; /* [classes][classes], rows are labels and columns predictions */
     int classes;
 } Counts;
 
@@ -221,10 +221,12 @@ static int count_rows(const Eval *eval, Counts *counts)
     return 0;
 }
 
-#define NONE "\xe2\x80\x93" /* a dash for a figure that there is none of */
-#define CELL 6 /* columns of the confusion matrix: a blank and a number, or what of a label fits */
+#define NONE "\xe2\x80\x93" /* a dash in place of a figure that is not defined */
+/* width of a column of the confusion matrix: a blank, then a number or a shortened label */
+#define CELL 6
 
-/* A figure of nothing (no input of the class, or none that was taken for it) is no figure. */
+/* Prints a figure. It does not exist if it would divide by zero: precision if no input was
+ * predicted as the class, recall if none has the label. */
 static void print_figure(double value, bool exists, int width)
 {
     if (exists)
@@ -233,7 +235,7 @@ static void print_figure(double value, bool exists, int width)
         printf(" %*s" NONE, width - 1, "");
 }
 
-/* The beginning of a label, in so many columns with a blank before it. */
+/* Prints the beginning of a label, right-aligned in CELL columns with a blank before it. */
 static void print_head(const char *label)
 {
     int shown = 0;
@@ -278,7 +280,7 @@ static void print_text(const Eval *eval, const Counts *counts)
         print_figure(score.f1, score.n > 0 || taken, 7);
         putchar('\n');
     }
-    if (counts->classes <= 100) /* no one reads a larger matrix; --json has it */
+    if (counts->classes <= 100) /* a larger matrix would not be readable; --json always has it */
         print_confusion(eval, counts);
 }
 
@@ -361,7 +363,7 @@ static void free_eval(Eval *eval)
     mega_model_free(eval->model);
 }
 
-/* Models that make text have their own ways of evaluation. */
+/* Translators and language models are evaluated by eval_text.c. */
 static int run_text(const Options *options, MegaTask task)
 {
     EvalTextOptions text = {.model = options->model,
@@ -382,7 +384,8 @@ static int run_text(const Options *options, MegaTask task)
     return finish_output(code ? 1 : 0);
 }
 
-/* The task that a model file names; what is wrong with the file is said when it is loaded. */
+/* Returns the task of a model file. A file that cannot be read counts as a classifier, since
+ * loading it will report the error. */
 static MegaTask task_of(const char *path)
 {
     MegaFile *file = NULL;
@@ -421,7 +424,7 @@ static int run_classifier(const Options *options)
     return finish_output(status);
 }
 
-/* The model of -m, or the one for what the list names first. */
+/* Finds the model of -m or, without it, the classifier for the first input of the list. */
 static int choose_model(const Options *options, char **path, MegaError *err)
 {
     Manifest manifest = {0};

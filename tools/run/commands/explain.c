@@ -1,5 +1,5 @@
 /*
- * explain.c - mega-run explain: what a model looked at in one input, as a picture.
+ * explain.c - mega-run explain: draws what a model attended to in one input.
  */
 #include "tools/run/pictures/explain.h"
 
@@ -49,7 +49,7 @@ static const char help[] =
     "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"
     "usage.\n";
 
-/* The text that the input stands for; of a file for a translator its first line. */
+/* Reads the text that the input stands for. A translator gets only the first line of a file. */
 static int read_text(const ExplainOptions *options, const char *input, bool line,
                      const MegaTextRules *rules, MegaBuffer *out, const char **name, MegaError *err)
 {
@@ -107,7 +107,8 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     return code;
 }
 
-/* Sound and pictures have shipped classifiers; everything else is a text to translate. */
+/* Chooses a classifier for sound and pictures, for which there are shipped models, and the
+ * translator for everything else. */
 static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
                         char **path, MegaError *err)
 {

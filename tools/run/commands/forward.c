@@ -1,6 +1,7 @@
 /*
- * forward.c - mega-run forward: one array (or a pair) through the model, its logits or any stage
- * out. To check a conversion against the original, and to take embeddings.
+ * forward.c - mega-run forward: runs one array (or a pair) through the model and writes the logits
+ * or any stage. It serves to check a conversion against the original model, and to extract
+ * embeddings.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,18 +46,19 @@ static const char help[] =
 typedef struct Options {
     const char *model, *output, *stage, *target;
     const char *in[2];
-    int in_count, number, chunk; /* chunk: as in MegaDecoderOptions */
+    int in_count, number, chunk; /* chunk is that of MegaDecoderOptions */
     bool json, verbose;
     MegaSessionOptions session;
 } Options;
 
-/* The stage that is wanted, copied when it comes by; a decoder's comes in pieces. */
+/* The stage that the user asks for, which the tap copies. A stage of a decoder comes in several
+ * pieces, which are appended. */
 typedef struct Capture {
     const Options *options;
-    MegaSession *session; /* whose memory the copy counts to */
+    MegaSession *session; /* the copy counts towards this session's memory limit */
     float *data;
     uint64_t shape[2];
-    int code; /* why there is no copy */
+    int code; /* the error if copying failed */
     MegaError err;
 } Capture;
 
@@ -91,10 +93,11 @@ static void capture_stage(void *context, const char *stage, int input, const flo
     capture->shape[1] = columns;
 }
 
-/* With a --stage to look for or, to collect all, with a JSON array. */
+/* Gets each stage's name; returns true to stop. `context` is the name to look for, or a JSON array
+ * that collects all names. */
 typedef bool (*UseStage)(const char *stage, void *context);
 
-/* The stages of one stack's layers; prefix "" or "decoder.". */
+/* Visits the stages of one stack's layers; prefix is "" or "decoder.". */
 static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, bool cross,
                              UseStage use, void *context)
 {
@@ -111,7 +114,7 @@ static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, b
     return done;
 }
 
-/* Calls use for every stage of a model, in order; stops at the first true. */
+/* Calls `use` for every stage of a model, in order, until it returns true. */
 static bool each_stage(const MegaModel *model, UseStage use, void *context)
 {
     const MegaConfig *config = mega_model_config(model);
@@ -160,7 +163,7 @@ static void list_stages(const Options *options, const MegaModel *model)
     print_json_line(json_pack("{s:o,s:o}", "model", json_text(options->model), "stages", list));
 }
 
-/* The stage into the output file; rank 1: the only row of it. */
+/* Writes the stage to the output file. With rank 1 its only row is written as a vector. */
 static int write_stage(const Options *options, const Capture *capture, int rank, MegaError *err)
 {
     const uint64_t *shape = capture->shape + 2 - rank;
@@ -201,7 +204,7 @@ static int view_array(const MegaNpy *array, const char *path, MegaInput *out, Me
     return 0;
 }
 
-/* An array, which counts to the session's memory from now on. */
+/* Reads an array, which counts towards the session's memory limit from now on. */
 static int read_array(MegaNpy *array, MegaSession *session, const char *path, MegaError *err)
 {
     int code = mega_npy_read_within(array, path, mega_session_left(session), err);
@@ -240,7 +243,7 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     return code;
 }
 
-/* A vector of token ids. */
+/* Reads a vector of token ids. */
 static int read_tokens(MegaNpy *array, MegaSession *session, const char *path, MegaInput *out,
                        MegaError *err)
 {
@@ -254,7 +257,8 @@ static int read_tokens(MegaNpy *array, MegaSession *session, const char *path, M
     return code;
 }
 
-/* Teacher-forced: all tokens at once, EMA truncated. encoded: NULL for a language model. */
+/* Runs the decoder on all tokens at once (teacher forcing), with the EMA truncated as in training.
+ * `encoded` is NULL for a language model. */
 static int run_decoder(const Options *options, MegaSession *session, const MegaModel *model,
                        const MegaEncoded *encoded, const MegaInput *tokens, Capture *capture,
                        MegaError *err)

@@ -1,8 +1,8 @@
 /*
- * generate.c - mega-run generate: goes on with a prompt, token by token.
+ * generate.c - mega-run generate: continues a prompt, token by token.
  *
- * A single sample streams: what cannot change any more is printed at once, so that memory does not
- * grow with the text.
+ * A single sample streams: text that later tokens cannot change is printed at once, so that memory
+ * does not grow with the text.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,8 @@ static const char help[] =
 #define MAX_STOPS 16
 
 typedef struct Options {
-    const char *model, *prompt; /* prompt: an argument, or with `literal` a text */
+    /* prompt is an argument (text_argument.h) or, if `literal` is set, the text itself */
+    const char *model, *prompt;
     const char *stops[MAX_STOPS];
     MegaGenerateOptions generate;
     MegaPipelineOptions pipeline;
@@ -65,11 +66,11 @@ typedef struct Generator {
     const Options *options;
     MegaModel *model;
     MegaPipeline *pipeline;
-    MegaBuffer prompt;       /* as it was given */
-    const char *prompt_name; /* of its file, or NULL */
-    MegaGeneration *samples; /* [options->samples], when they do not stream */
-    size_t tokens;           /* that have streamed */
-    uint8_t last;            /* byte that was printed */
+    MegaBuffer prompt;       /* the prompt's text */
+    const char *prompt_name; /* name of the prompt's file, or NULL */
+    MegaGeneration *samples; /* [options->samples]; NULL if the only sample streams */
+    size_t tokens;           /* number of tokens that have streamed */
+    uint8_t last;            /* the last byte that was printed */
 } Generator;
 
 /* ---- Output --------------------------------------------------------------------------------- */
@@ -83,7 +84,7 @@ static void print_bytes(Generator *g, const void *bytes, size_t size)
     g->last = ((const uint8_t *)bytes)[size - 1];
 }
 
-/* The prompt, before what follows it. */
+/* Prints the prompt before its continuation. */
 static void echo_prompt(Generator *g)
 {
     if (!g->options->echo || g->prompt.size == 0)
@@ -102,7 +103,7 @@ static void end_line(Generator *g)
     fflush(stdout);
 }
 
-/* A single sample streams: what cannot change any more is printed at once. */
+/* Prints a part of the only sample; text that later tokens cannot change is printed at once. */
 static bool print_piece(void *context, int sample, int32_t token, const char *bytes, size_t size)
 {
     Generator *g = context;
@@ -249,7 +250,7 @@ static int take_stop(const CommandOption *option, const char *value, MegaError *
     return 0;
 }
 
-/* A seed that was given. */
+/* Takes --seed and notes that it was given. */
 static int take_own_seed(const CommandOption *option, const char *value, MegaError *err)
 {
     Options *options = option->out;
@@ -259,7 +260,7 @@ static int take_own_seed(const CommandOption *option, const char *value, MegaErr
         err);
 }
 
-/* --text is the prompt itself. */
+/* Takes --text, whose value is the prompt itself. */
 static int take_literal(const CommandOption *option, const char *value, MegaError *err)
 {
     Options *options = option->out;
@@ -269,7 +270,7 @@ static int take_literal(const CommandOption *option, const char *value, MegaErro
     return 0;
 }
 
-/* 0 is the limit of ever smaller ones: the most probable token. */
+/* Takes a temperature. 0 means the limit towards 0, which is greedy decoding. */
 static int take_temperature(const CommandOption *option, const char *value, MegaError *err)
 {
     MegaSamplingOptions *sampling = option->out;

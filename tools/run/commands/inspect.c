@@ -1,8 +1,8 @@
 /*
- * inspect.c - mega-run inspect: what a .mega file holds, for people or as JSON.
+ * inspect.c - mega-run inspect: prints what a .mega file holds, as text or JSON.
  *
- * Nothing here knows particular metadata keys: they are printed as they are, grouped by the part
- * before the first dot, so that a key that is added later shows up by itself.
+ * No metadata key is treated specially. All keys are printed as they are, grouped by the part
+ * before the first dot, so keys that are added later need no change here.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +17,8 @@
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
 
-#define SHOWN_ELEMENTS 8    /* of an array */
-#define SHOWN_CHARACTERS 76 /* of a string */
+#define SHOWN_ELEMENTS 8    /* most elements of an array that are printed */
+#define SHOWN_CHARACTERS 76 /* most characters of a string that are printed */
 #define MAX_NAME_COLUMN 48
 
 static const char help[] =
@@ -61,7 +61,8 @@ static uint64_t parameter_count(const MegaFile *file)
 
 /* ---- Text ----------------------------------------------------------------------------------- */
 
-/* Control characters could drive the terminal; a line break would break the table. */
+/* Prints a string with control characters escaped: they could control the terminal, and a line
+ * break would break the table. */
 static void print_text(const char *text)
 {
     size_t left = strlen(text);
@@ -69,7 +70,7 @@ static void print_text(const char *text)
         uint32_t code = 0;
         size_t length = mega_utf8_decode(text, left, &code);
         if (!length)
-            return; /* metadata is UTF-8; a path need not be */
+            return; /* metadata is always UTF-8, but a path may not be */
         if (shown == SHOWN_CHARACTERS) {
             printf("... (%zu more bytes)", left);
             return;
@@ -116,7 +117,8 @@ static void print_value(const MegaMetaValue *value)
     putchar('\n');
 }
 
-/* Keys of one group stand together in files that we write, so a heading is due where it changes. */
+/* Prints a heading where the group of keys changes. In files that mega-convert writes, keys of one
+ * group stand together. */
 static void print_meta(const MegaMeta *meta)
 {
     const char *group = "";
@@ -138,7 +140,7 @@ static void print_meta(const MegaMeta *meta)
     }
 }
 
-/* "1.38 MB" into text, at least 16 bytes. */
+/* Writes a size such as "1.38 MB" to text, which has at least 16 bytes. */
 static const char *size_text(uint64_t size, char *text)
 {
     static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
@@ -174,7 +176,7 @@ static void print_total(const char *dtype, const char *encoding, const Total *to
     putchar('\n');
 }
 
-/* By dtype and encoding. */
+/* Prints the totals by dtype and encoding. */
 static void print_totals(const MegaFile *file)
 {
     Total by_kind[MEGA_STORABLE_DTYPES][MEGA_ENCODING_COUNT] = {0}, all = {0};
@@ -283,7 +285,7 @@ static json_t *json_of_tensor(const MegaFile *file, const MegaTensor *tensor)
     return object;
 }
 
-/* NULL without memory. */
+/* Returns NULL without memory. */
 static json_t *json_of_file(const MegaFile *file)
 {
     const MegaMeta *meta = mega_file_meta(file);
@@ -313,7 +315,7 @@ static int print_json(const MegaFile *file)
         report("%s: no memory for the JSON output", mega_file_name(file));
         return 1;
     }
-    /* All digits of the metadata's numbers, unlike print_json_line. A failed write shows in
+    /* Unlike print_json_line, this prints all digits of the metadata's numbers. A failed write sets
      * ferror(), which is checked at the end. */
     (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
     putchar('\n');

@@ -1,5 +1,5 @@
 /*
- * models.c - mega-run models: the models that the other commands find by themselves.
+ * models.c - mega-run models: lists the models that the other commands find without -m.
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static int column_width(const ModelList *list)
 
 static void print_model(const FoundModel *model, int width)
 {
-    MegaError line; /* a text without control characters */
+    MegaError line; /* mega_fail removes control characters from the text */
     char what[40];
     snprintf(what, sizeof what, "%s %s", task_name(model->task), kind_name(model->kind));
     mega_fail(&line, MEGA_OK, "%-*s  %-17s  %s", width, model->name, what,

@@ -1,9 +1,9 @@
 /*
- * plot.c - mega-run plot: what a model learned, layer by layer, as a picture.
+ * plot.c - mega-run plot: draws what a model learned, layer by layer.
  *
- * A row for each layer: EMA kernels, their middle, the half-lives of their states, the attention's
- * bias and the weight matrices. plot_view.c makes all numbers
- * first, then they are drawn.
+ * There is one row per layer: the EMA kernels, their median, the half-lives of their states, the
+ * attention's bias and the weight matrices. plot_view.c computes all numbers before anything is
+ * drawn.
  */
 #include <math.h>
 #include <stdio.h>
@@ -33,9 +33,9 @@ static const char help[] =
 /* ---- Drawing -------------------------------------------------------------------------------- */
 
 #define WIDTH 1640.0
-#define HEADS 136.0 /* where the columns' titles end */
-#define TALL 124.0  /* of a layer's panels */
-#define PITCH 186.0 /* from one layer to the next */
+#define HEADS 136.0 /* y at which the columns' titles end */
+#define TALL 124.0  /* height of a layer's panels */
+#define PITCH 186.0 /* distance from one layer to the next */
 #define MATRIX_TALL 15.0
 
 typedef struct Column {
@@ -64,7 +64,7 @@ static void draw_heads(Canvas *canvas)
     }
 }
 
-/* Where the EMA is cut off, and where a chunk ends. */
+/* Marks the distance at which the EMA is truncated, or a chunk ends. */
 static void draw_marks(const Plot *plot, const PlotView *view, int mark)
 {
     if (mark <= 0)
@@ -134,7 +134,7 @@ static void draw_spectrum(Canvas *canvas, const PlotView *view, double y, const 
     plot_across(&plot, unit);
 }
 
-/* A bias table as a line; distances from low to high of the axis only. */
+/* Draws a bias table as a line, for the distances within the axis. */
 static void draw_table(const Plot *plot, const float *table, size_t positions, LineStyle style)
 {
     size_t count = 2 * positions - 1;
@@ -166,14 +166,14 @@ static void draw_bias(Canvas *canvas, const PlotView *view, double y, const char
 {
     const Column *column = &columns[BIAS];
     Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 0, AXIS_PLAIN}};
-    if (view->cross) /* a target may look at any position of its source */
+    if (view->cross) /* a target position may attend to any source position */
         plot.across.high = -plot.across.low;
     widen(&plot.up, &plot.across, view->bias, view->positions);
     if (view->cross)
         widen(&plot.up, &plot.across, view->cross, view->cross_positions);
     double margin = fmax(0.08 * (plot.up.high - plot.up.low), 1e-6);
     plot.up.low -= margin;
-    plot.up.high += (view->cross ? 3 : 1) * margin; /* room for the names */
+    plot.up.high += (view->cross ? 3 : 1) * margin; /* leave room for the labels of the lines */
     plot_ground(&plot);
     canvas_line(canvas, plot.x, plot_y(&plot, 0), plot.x + plot.width, plot_y(&plot, 0),
                 (LineStyle){.colour = {0.6, 0.6, 0.6}});
@@ -182,7 +182,7 @@ static void draw_bias(Canvas *canvas, const PlotView *view, double y, const char
                    (LineStyle){.colour = COLOUR_ORANGE, .width = 1.5});
     Plot own = plot;
     if (!view->stack->bidirectional)
-        own.across.high = 0; /* nothing ahead is ever looked at */
+        own.across.high = 0; /* this stack never looks ahead */
     own.width = plot_x(&plot, own.across.high) - plot.x;
     draw_table(&own, view->bias, view->positions, (LineStyle){.colour = COLOUR_BLUE, .width = 1.8});
     draw_marks(&plot, view, view->stack->chunk);
@@ -220,7 +220,7 @@ static void draw_matrices(Canvas *canvas, const PlotPicture *picture, const Plot
     }
 }
 
-/* The axis of bars and dots: powers of ten. */
+/* Draws the axis below bars and dots, with ticks at powers of ten. */
 static void draw_matrix_axis(Canvas *canvas, const PlotPicture *picture, double x, double width,
                              double y)
 {
@@ -267,7 +267,8 @@ static void draw_view(Canvas *canvas, const PlotPicture *picture, const PlotView
                          y + (tall < TALL ? TALL : tall));
 }
 
-/* What the names of matrices mean, of those that are shown, and the marks; where it ends. */
+/* Explains the names of the matrices that are drawn, and the marks. Returns the y below the
+ * text. */
 static double draw_explanation(Canvas *canvas, const PlotPicture *picture, double x, double y)
 {
     static const struct {

@@ -1,5 +1,6 @@
 /*
- * score.c - mega-run score: how probable a model finds texts, line by line or as a whole.
+ * score.c - mega-run score: prints the probability that a model gives texts, line by line or as a
+ * whole.
  */
 #define _GNU_SOURCE /* asprintf */
 #include <math.h>
@@ -56,7 +57,7 @@ typedef struct Options {
 typedef struct Score {
     const Options *options;
     Scorer scorer;
-    uint64_t tokens; /* of all texts */
+    uint64_t tokens; /* tokens of all texts */
     int status;
 } Score;
 
@@ -89,7 +90,7 @@ static json_t *tokens_json(const Score *s, const MegaScore *score)
     return list;
 }
 
-/* What the lines about a text begin with. */
+/* Makes the JSON object with the members that all results of a text begin with. */
 static json_t *text_object(const char *name, size_t line)
 {
     json_t *object = json_pack("{s:o}", "input", json_text(name));
@@ -98,7 +99,7 @@ static json_t *text_object(const char *name, size_t line)
     return object;
 }
 
-/* The result of one text: a line, a table, tokens, or a JSON object. */
+/* Prints the result of one text as a line, a table, tokens or a JSON object. */
 static void print_result(const Score *s, const MegaScore *score, const char *name, size_t line)
 {
     ScoreTotal total = {0};
@@ -140,7 +141,7 @@ static void fail_text(Score *s, const char *name, size_t line, const MegaError *
     }
 }
 
-/* line 0: a document */
+/* Scores one text; line is 0 for a whole document. */
 static void score_one(Score *s, const char *text, size_t size, const char *name, size_t line,
                       void (*progress)(void *context, size_t done), void *context)
 {
@@ -173,7 +174,7 @@ static int score_lines(Score *s, char **paths, int count, MegaError *err)
     if (code)
         return code;
     reader.arguments = s->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
-    /* on one terminal the bar would stand in the way of the lines */
+    /* on the same terminal, the progress bar would overwrite the lines */
     bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
     while (more > 0 && !ferror(stdout)) {
@@ -200,7 +201,8 @@ static int score_document(Score *s, const char *path, MegaError *err)
     const char *name;
     const MegaTextRules rules = scorer_rules(&s->scorer, "a text");
     int code = read_text_argument(&text, path, s->options->text, &rules, &name, err);
-    if (!code) { /* tokens are at most bytes, and as many for characters */
+    /* there are at most as many tokens as bytes, and as many if a token is a character */
+    if (!code) {
         progress_begin(&progress, text.size, "tokens", s->options->quiet);
         score_one(s, (const char *)text.data, text.size, name ? name : "the text", 0, show_progress,
                   &progress);

@@ -1,5 +1,6 @@
 /*
- * tokenize.c - mega-run tokenize: a text to the tokens that a model reads, with their places.
+ * tokenize.c - mega-run tokenize: splits a text into the tokens that a model reads, with their
+ * places in the text.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,15 +42,15 @@ typedef struct Options {
     const char *model, *text, *pair;
     bool lines, bytes, json;
     MegaCodecSide side;
-    int max_length, stride; /* stride -1: no windows */
+    int max_length, stride; /* stride is -1 if the text is not split into windows */
     MegaEncodeOptions encode;
 } Options;
 
 typedef struct Tokenize {
     const Options *options;
     TokenizerFile tokenizer;
-    MegaTokens tokens; /* of one window */
-    bool any;          /* something was printed */
+    MegaTokens tokens; /* tokens of one window */
+    bool any;          /* true once something was printed */
     int status;
 } Tokenize;
 
@@ -66,14 +67,15 @@ static int take_truncation(const CommandOption *option, const char *value, MegaE
 
 /* ---- Places in bytes ------------------------------------------------------------------------ */
 
-/* A place in a text: bytes and characters before it. */
+/* A place in a text, as the number of bytes and of characters before it. */
 typedef struct Cursor {
     const char *text;
     size_t size, byte;
     uint32_t character;
 } Cursor;
 
-/* The byte where a character begins; characters are asked for more or less in order. */
+/* Returns the byte at which a character begins. Going on from the last place is fast, since
+ * characters are looked up nearly in order. */
 static size_t byte_of(Cursor *cursor, uint32_t character)
 {
     if (character < cursor->character)
@@ -86,7 +88,7 @@ static size_t byte_of(Cursor *cursor, uint32_t character)
     return cursor->byte;
 }
 
-/* Turns places of characters into places of bytes. */
+/* Converts the tokens' places from characters to bytes. */
 static void count_bytes(MegaTokens *tokens, const MegaTexts *texts)
 {
     Cursor starts[2] = {{.text = texts->first, .size = texts->first_size},
@@ -109,7 +111,8 @@ static const char *symbol_of(const Tokenize *t, int32_t id)
     return symbol ? symbol : "";
 }
 
-/* A token on one line: control characters, which would begin another one, as \u and four digits. */
+/* Prints a token on one line. Control characters, such as line breaks, are printed as \u and four
+ * digits. */
 static void print_symbol(const char *symbol)
 {
     uint32_t code;
@@ -136,7 +139,8 @@ static void print_lines(const Tokenize *t)
     }
 }
 
-/* Written as it comes: a text of millions of tokens would take gigabytes as JSON in memory. */
+/* Writes the JSON piece by piece: for a text of millions of tokens, a JSON object in memory would
+ * take gigabytes. */
 static void print_json(const Tokenize *t, const MegaTokenized *tokenized, size_t window)
 {
     const MegaTokens *tokens = &t->tokens;
@@ -235,7 +239,7 @@ static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
     return code ? code : more;
 }
 
-/* One text: an argument that is one, or a whole file as it is. */
+/* Tokenizes one text: an argument that is the text itself, or a whole file. */
 static void tokenize_argument(Tokenize *t, const char *argument, bool literal)
 {
     MegaBuffer text = {0};

@@ -1,8 +1,8 @@
 /*
- * translate.c - mega-run translate: a line in, a line out.
+ * translate.c - mega-run translate: translates texts line by line.
  *
- * Lines are taken up to --batch at a time and searched together; results come in the order of the
- * lines and are the same as one by one.
+ * Up to --batch lines are read and searched together. Results come in the order of the lines, and
+ * are the same as for one line at a time.
  */
 #define _GNU_SOURCE /* asprintf */
 #include <math.h>
@@ -63,12 +63,12 @@ typedef struct Options {
     bool scores, json, ids, pre_tokenized, quiet, verbose;
 } Options;
 
-/* One line on its way. */
+/* A line that is to be translated. */
 typedef struct Line {
-    MegaBuffer text;  /* as it was read */
-    const char *name; /* of the file, and the line's number in it */
+    MegaBuffer text;  /* the line as it was read */
+    const char *name; /* name of the file; the next member is the line's number in it */
     size_t number;
-    char *where; /* both, for warnings */
+    char *where; /* "NAME, line NUMBER", for warnings */
 } Line;
 
 typedef struct Translator {
@@ -81,13 +81,13 @@ typedef struct Translator {
     MegaRaw *sources;         /* [batch] */
     MegaTranslation *results; /* [batch] */
     MegaError *errors;        /* [batch] */
-    size_t done;              /* lines */
+    size_t done;              /* number of lines that were translated */
     int status;
 } Translator;
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* The source position that a target token looks at most. */
+/* Returns the source position to which a target token attends most. */
 static size_t aligned(const MegaHypothesis *hypothesis, size_t token, size_t source_length)
 {
     const float *row = hypothesis->attention + token * source_length;
@@ -103,7 +103,8 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     const MegaHypothesis *hypothesis = &result->hypotheses[rank];
     if (t->options->scores)
         printf("%.4f\t", hypothesis->score);
-    for (size_t i = 0; i < hypothesis->text_size; i++) /* one line out: no line end inside */
+    /* a translation is one line, so line ends inside become blanks */
+    for (size_t i = 0; i < hypothesis->text_size; i++)
         putchar(hypothesis->text[i] == '\n' ? ' ' : hypothesis->text[i]);
     if (t->search.alignments) {
         putchar('\t');
@@ -113,7 +114,7 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     putchar('\n');
 }
 
-/* Whether the model has a dictionary of that side. */
+/* Returns whether the model has a dictionary for that side. */
 static bool has_symbols(const Translator *t, MegaSide side)
 {
     return mega_pipeline_symbol(t->pipeline, side, 0) != NULL;
@@ -157,7 +158,7 @@ static json_t *hypothesis_json(const Translator *t, const MegaTranslation *resul
     return object;
 }
 
-/* What was read, with U+FFFD for what is no UTF-8. */
+/* Returns the line as it was read, with U+FFFD in place of bytes that are not UTF-8. */
 static json_t *source_json(const Line *line)
 {
     MegaBuffer text = {0};
@@ -193,7 +194,7 @@ static void print_json(const Translator *t, const Line *line, const MegaTranslat
     print_json_line(object);
 }
 
-/* All hypotheses of a line that are asked for; an empty line has none. */
+/* Prints the hypotheses of a line that the user asked for; an empty line has none. */
 static void print_line(const Translator *t, const Line *line, const MegaTranslation *result)
 {
     if (t->options->json) {
@@ -220,7 +221,7 @@ static int take_line(const LineReader *reader, Line *line, MegaError *err)
                : 0;
 }
 
-/* Translates and prints the lines that were taken. */
+/* Translates the lines that were read, and prints the results. */
 static void run_lines(Translator *t, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -282,7 +283,8 @@ static int load_prefix(Translator *t, MegaError *err)
     int code = mega_pipeline_tokenize(t->pipeline, MEGA_SIDE_OUTPUT, &raw, &t->prefix, err);
     t->search.prefix = t->prefix.ids;
     t->search.prefix_length = t->prefix.count;
-    if (!code && !t->options->ids) /* the translation goes on behind it */
+    /* without the final </s>, since the translation continues after the prefix */
+    if (!code && !t->options->ids)
         t->search.prefix_length--;
     if (!code && t->search.max_len_a == 0 && t->search.prefix_length > (size_t)t->search.max_len_b)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,

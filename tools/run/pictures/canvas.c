@@ -17,7 +17,7 @@
 #include "formats/base/atomic_file.h"
 #include "formats/base/bytes.h"
 
-#define FONT "DejaVu Sans" /* another one where it is not installed */
+#define FONT "DejaVu Sans" /* cairo takes another font if this one is not installed */
 #define FONT_MONO "DejaVu Sans Mono"
 #define FONT_BYTES ((size_t)16 << 20)
 #define MAX_SIDE 30000 /* pixels; cairo's limit is 32767 */
@@ -25,9 +25,9 @@
 
 struct Canvas {
     cairo_t *cairo;
-    double detail;    /* pixels of a heat map along a unit of length */
+    double detail;    /* pixels of a heat map per unit of length */
     MegaBuffer words; /* all text that was drawn, for <desc> */
-    bool failed;      /* no memory */
+    bool failed;      /* memory ran out */
 };
 
 /* ---- Colours -------------------------------------------------------------------------------- */
@@ -69,7 +69,8 @@ static void set_colour(Canvas *canvas, Colour colour)
     cairo_set_source_rgb(canvas->cairo, colour.red, colour.green, colour.blue);
 }
 
-/* Damaged models have numbers that are none; cairo would fail for good. */
+/* Returns whether all numbers are finite. Damaged models have others, and after one of those every
+ * further call of cairo would fail. */
 static bool can_draw(double x, double y, double width, double height)
 {
     return isfinite(x) && isfinite(y) && isfinite(width) && isfinite(height);
@@ -91,7 +92,8 @@ static double set_width(Canvas *canvas, const char *text)
     return extents.x_advance;
 }
 
-/* A copy that cairo and XML take: UTF-8, no control characters, no U+FFFE and U+FFFF. */
+/* Returns a copy of a text that cairo and XML accept: UTF-8 without control characters, U+FFFE and
+ * U+FFFF. */
 static char *printable(Canvas *canvas, const char *text)
 {
     MegaBuffer clean = {0};
@@ -183,7 +185,7 @@ void canvas_frame(Canvas *canvas, double x, double y, double width, double heigh
 {
     set_colour(canvas, colour);
     cairo_set_line_width(canvas->cairo, 1);
-    /* on whole pixels: the line's middle is between two */
+    /* a line 1 pixel wide is sharp only if its middle lies on half a pixel */
     cairo_rectangle(canvas->cairo, floor(x) + 0.5, floor(y) + 0.5, round(width) - 1,
                     round(height) - 1);
     cairo_stroke(canvas->cairo);
@@ -257,18 +259,20 @@ void canvas_unclip(Canvas *canvas)
 
 /* ---- Pixels --------------------------------------------------------------------------------- */
 
-/* What a pixel shows, of the source pixels (cells) first ... last in both directions. */
+/* The range of cells, the values of a heat map or the pixels of an image, that one output pixel
+ * shows. */
 typedef struct Cells {
     size_t top, bottom, left, right; /* inclusive */
 } Cells;
 typedef Colour (*Shade)(const void *context, Cells cells);
 
-/* The source cells that pixel number i of `count` covers, of `cells`. */
+/* Finds which of `cells` source cells the output pixel i of `count` covers. */
 static void cover(size_t i, size_t count, size_t cells, size_t *first, size_t *last)
 {
     size_t end = ((i + 1) * cells + count - 1) / count;
     *first = i * cells / count;
-    if (cells <= count) /* no cell is narrower than a pixel: the one under its middle */
+    /* cells are at least a pixel wide, so take the one under the pixel's middle */
+    if (cells <= count)
         *first = *last = (2 * i + 1) * cells / (2 * count);
     else
         *last = end > *first + 1 ? end - 1 : *first;
@@ -405,7 +409,7 @@ static void put_escaped(MegaBuffer *out, const char *text, size_t size)
     }
 }
 
-/* Title and words behind the <svg ...> tag, for those who search and for screen readers. */
+/* Inserts the title and all text behind the <svg ...> tag, for text search and screen readers. */
 static void describe_svg(const Canvas *canvas, const MegaBuffer *file, const char *title,
                          MegaBuffer *out)
 {
@@ -436,7 +440,7 @@ static int save(const char *path, const MegaBuffer *bytes, MegaError *err)
     return code;
 }
 
-/* Draws on a surface; the height. */
+/* Draws on a surface and returns the height of the picture. */
 static double run_draw(Canvas *canvas, cairo_surface_t *surface, CanvasDraw draw,
                        const void *context)
 {
@@ -456,8 +460,8 @@ static double run_draw(Canvas *canvas, cairo_surface_t *surface, CanvasDraw draw
     return height;
 }
 
-/* Whether the address space has room for fonts: cairo, when it ends an SVG file and cannot load one
- * for lack of memory, reads through a null pointer instead of failing. */
+/* Returns whether the address space has room for fonts. If cairo cannot load a font for lack of
+ * memory when it ends an SVG file, it reads through a null pointer instead of failing. */
 static bool has_room_for_fonts(void)
 {
     void *room = mmap(NULL, FONT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

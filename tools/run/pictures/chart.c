@@ -53,7 +53,8 @@ const char *chart_number(double value, char text[16])
 
 /* ---- Ticks ---------------------------------------------------------------------------------- */
 
-/* 1, 2 or 5 times a power of ten, so that there are at most `most` steps. */
+/* Returns the distance of ticks: 1, 2 or 5 times a power of ten, so that there are at most `most`
+ * steps. */
 static double nice_step(double range, double most)
 {
     double raw = range / most, power = pow(10, floor(log10(raw)));
@@ -73,7 +74,7 @@ static size_t plain_ticks(const Axis *axis, double most, double *ticks)
     return count;
 }
 
-/* 0 and powers of ten on both sides, from small to large. */
+/* Places ticks at 0 and at powers of ten on both sides, in ascending order. */
 static size_t bent_ticks(const Axis *axis, double *ticks)
 {
     size_t count = 0;
@@ -132,7 +133,7 @@ void plot_across(const Plot *plot, const char *unit)
         double x = plot_x(plot, ticks[i]);
         canvas_line(plot->canvas, x, bottom, x, bottom + 4, (LineStyle){.colour = COLOUR_GREY});
         double half = canvas_text_width(plot->canvas, style, chart_number(ticks[i], text)) / 2;
-        if (x - half < free_from) /* no room for every number */
+        if (x - half < free_from) /* skip the number, since there is no room for it */
             continue;
         canvas_text(plot->canvas, x, bottom + 15, style, "%s", text);
         free_from = x + half + 4;
@@ -218,14 +219,14 @@ void chart_key(Canvas *canvas, double x, double y, double width, ColourMap map, 
     canvas_text(canvas, x + left + width + 6, y + 9, style, "%s", high);
 }
 
-/* The first line of a text: so many bytes, up to a blank if there is one within `width`, at least a
- * character. */
+/* Returns how many bytes of a text make up its first line. The line ends at a blank if there is one
+ * within `width`, and has at least one character. */
 static size_t first_line(Canvas *canvas, double width, TextStyle style, const char *text)
 {
     char line[512];
     size_t fitting = 0, blank = 0;
     for (size_t n = 1; n < sizeof line; n++) {
-        if (((unsigned char)text[n] & 0xc0) == 0x80) /* inside of a character */
+        if (((unsigned char)text[n] & 0xc0) == 0x80) /* n is inside a character */
             continue;
         memcpy(line, text, n);
         line[n] = '\0';

@@ -1,6 +1,6 @@
 /*
- * explain_input.c - explain for classifiers: recordings, pictures and texts with the attention that
- * each place got, gates, reach and the probabilities of the classes.
+ * explain_input.c - explain for classifiers: draws recordings, pictures and texts with the
+ * attention that each position got, gates, reach and the probabilities of the classes.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,14 +15,14 @@
 #include "tools/run/pictures/spectrum.h"
 
 #define WIDTH 1400.0
-#define LEFT 130.0  /* of what has names to its left */
+#define LEFT 130.0  /* x of drawings that have names to their left */
 #define MAIN 830.0  /* width of the input and its strips */
-#define SIDE 1020.0 /* of the right column */
+#define SIDE 1020.0 /* x of the right column */
 #define SIDE_WIDTH 330.0
 #define MOST_BARS 10
-#define FFT 512          /* samples of a spectrum */
-#define DECIBELS 65.0    /* from white to black */
-#define LEAST_LOUD -30.0 /* dB that black stands for at least, so that silence stays white */
+#define FFT 512          /* samples that one spectrum is computed from */
+#define DECIBELS 65.0    /* range from white to black */
+#define LEAST_LOUD -30.0 /* the least level that black can stand for, so that silence stays white */
 #define TEXT_LINES 28
 
 typedef struct Subject {
@@ -37,11 +37,11 @@ typedef struct Subject {
     MegaAudioFeatures audio;
     float *samples, *spectrogram; /* [FFT / 2][columns], high frequencies first; 1 is black */
     size_t columns;
-    double loudest; /* what black stands for, in dB of a sine of amplitude 1 */
+    double loudest; /* level that black stands for, in dB relative to a sine of amplitude 1 */
     /* a picture */
     MegaImageFeatures image;
     float *pixels;               /* [height][width][3] */
-    int grid_width, grid_height; /* positions */
+    int grid_width, grid_height; /* size of the picture in positions */
     /* texts */
     Tokens tokens[2];
 } Subject;
@@ -100,7 +100,7 @@ static double draw_classes(const Subject *subject, Canvas *canvas, double x, dou
                      100, 1, " %");
 }
 
-/* What a strip of attention shows. */
+/* Describes what a strip of attention shows. */
 static const char *received(const Subject *subject, size_t length)
 {
     int chunk = mega_model_config(subject->model)->encoder.chunk;
@@ -108,7 +108,7 @@ static const char *received(const Subject *subject, size_t length)
                                                : "that each place got from all the others";
 }
 
-/* Where chunks begin, over the strips of attention; not when they stand too close. */
+/* Draws lines over the strips of attention where chunks begin, unless they would be too close. */
 static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double y, double width,
                         size_t length)
 {
@@ -123,7 +123,8 @@ static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double
     }
 }
 
-/* Attention and gates of one input, its positions from x on over `width`; where it ends. */
+/* Draws attention and gates of one input, whose positions fill `width` from x on. Returns the y
+ * below. */
 static double draw_layers(const Subject *subject, Canvas *canvas, int number, double x, double y,
                           double width)
 {
@@ -146,7 +147,7 @@ static double draw_layers(const Subject *subject, Canvas *canvas, int number, do
     return y + 24 + STRIP_PITCH * layers;
 }
 
-/* In the right column; where it ends. */
+/* Draws the reach in the right column and returns the y below. */
 static double draw_side(const Subject *subject, Canvas *canvas, double y, double factor,
                         const char *unit)
 {
@@ -157,8 +158,9 @@ static double draw_side(const Subject *subject, Canvas *canvas, double y, double
 
 /* ---- Recordings ----------------------------------------------------------------------------- */
 
-/* Power spectra of windows of FFT samples around `columns` places, in dB of a sine of amplitude 1,
- * from DECIBELS below `loudest` (0) up to it (1). */
+/* Computes power spectra of windows of FFT samples around `columns` places. Levels are in dB
+ * relative to a sine of amplitude 1; DECIBELS below `loudest` becomes 0, and `loudest` becomes
+ * 1. */
 static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 {
     const size_t bins = FFT / 2, columns = (size_t)MAIN;
@@ -181,7 +183,8 @@ static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
             subject->spectrogram[(bins - 1 - b) * columns + c] = powers[b];
         }
     }
-    /* Under the window such a sine has the power (FFT / 4)^2. Steps of 5 dB make a round scale. */
+    /* The window gives a sine of amplitude 1 the power (FFT / 4)^2. `loudest` is rounded to 5 dB
+     * for a round scale. */
     const double full = 20 * log10(FFT / 4.0);
     subject->loudest = fmax(5 * ceil((10 * log10((double)largest) - full) / 5), LEAST_LOUD);
     for (size_t i = 0; i < bins * columns; i++) {
@@ -200,7 +203,7 @@ static int prepare_recording(Subject *subject, MegaError *err)
     subject->samples = malloc(view->length * sizeof *subject->samples);
     if (!subject->samples)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a recording");
-    for (size_t i = 0; i < view->length; i++) /* mega_audio_normalize, undone */
+    for (size_t i = 0; i < view->length; i++) /* undo mega_audio_normalize */
         subject->samples[i] =
             (float)((double)view->values[i] * (subject->audio.std + 1e-5) + subject->audio.mean);
     return make_spectrogram(subject, view->length, err);
@@ -229,7 +232,7 @@ static void draw_wave(Canvas *canvas, const Plot *plot, const float *samples, si
     free(ys);
 }
 
-/* The colours of the spectrogram; ends at x. */
+/* Draws the colour key of the spectrogram, which ends at x. */
 static void draw_loudness(const Subject *subject, Canvas *canvas, double x, double y)
 {
     char low[32], high[64];
@@ -271,17 +274,17 @@ static double draw_recording(Canvas *canvas, const void *context)
     TextStyle turned = {.size = 11.5, .align = 0.5, .angle = -90};
     canvas_text(canvas, LEFT - 50, spectrum.y + spectrum.height / 2, turned, "kHz");
     canvas_text(canvas, LEFT - 50, wave.y + wave.height / 2, turned, "samples");
-    if (end < seconds - 0.001) { /* the rest was added to reach the model's length */
+    if (end < seconds - 0.001) { /* the rest is padding up to the model's length */
         plot_mark(&wave, end);
         plot_mark(&spectrum, end);
-        bool room = end < 0.8 * seconds; /* to the right of the mark, above the frame */
+        bool room = end < 0.8 * seconds; /* there is room for the text to the right of the mark */
         canvas_text(canvas, plot_x(&wave, end) + (room ? -4 : 4), wave.y - 4,
                     (TextStyle){.size = 11, .align = room ? 0 : 1, .colour = COLOUR_GREY},
                     "end; the rest is padding");
     }
     draw_classes(subject, canvas, SIDE, CHART_TOP + 8);
 
-    /* position t has the samples from t * hop on in its middle */
+    /* the middle of position t's samples begins at t * hop */
     double hop = embed->kind == MEGA_EMBED_FRAMES ? embed->frame_hop : 1;
     double covered = hop * (double)subject->observer.inputs[0].length / rate;
     double y = spectrum.y + spectrum.height + 52;
@@ -307,7 +310,7 @@ static int prepare_picture(Subject *subject, MegaError *err)
     if (!subject->pixels)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a picture");
     for (size_t i = 0; i < count; i++)
-        for (int c = 0; c < 3; c++) { /* mega_image_normalize, undone */
+        for (int c = 0; c < 3; c++) { /* undo mega_image_normalize */
             int channel = image->channels == 3 ? c : 0;
             subject->pixels[3 * i + (size_t)c] =
                 view->values[(size_t)channel * count + i] * image->std[channel] +
@@ -320,7 +323,8 @@ static int prepare_picture(Subject *subject, MegaError *err)
     return 0;
 }
 
-/* The picture in light grey under the colours of values [grid]; NULL: the picture itself. */
+/* Draws the picture in light grey under the colours of values [grid], or the picture itself if
+ * values is NULL. */
 static void draw_map(const Subject *subject, Canvas *canvas, double x, double y, double size,
                      const float *values, Scale scale, ColourMap map)
 {
@@ -341,7 +345,8 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
             continue;
         }
         double grey = 0.3 * (double)pixel[0] + 0.59 * (double)pixel[1] + 0.11 * (double)pixel[2];
-        grey = 0.4 + 0.6 * grey; /* dark places are not to be taken for attention */
+        /* lighten it, so that dark places are not mistaken for attention */
+        grey = 0.4 + 0.6 * grey;
         Colour colour =
             map_colour(map, ((double)values[cell] - scale.low) / (scale.high - scale.low));
         double share = 0.62;
@@ -355,7 +360,7 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
     free(mixed);
 }
 
-/* A map for each layer, and the picture before them. */
+/* One map per layer, after the picture itself. */
 typedef struct Maps {
     const char *title, *text, *unit;
     const float *values; /* [layers][positions] */
@@ -368,7 +373,7 @@ typedef struct Maps {
 #define MOST_PER_ROW 7
 #define LARGEST_MAP 300.0
 
-/* Cells as wide as `columns` of them fill the page, but not huge. */
+/* Returns the width of a map, so that `columns` of them fill the page, up to LARGEST_MAP. */
 static double cell_size(const Subject *subject, int columns)
 {
     const double room = WIDTH - 2 * CHART_MARGIN;
@@ -376,7 +381,7 @@ static double cell_size(const Subject *subject, int columns)
     return fmin((room - GAP * (columns - 1)) / columns, LARGEST_MAP / fmax(shape, 1));
 }
 
-/* All of them with their heading, so many in a row; where they end. */
+/* Draws all maps with their heading, `per_row` in a row. Returns the y below. */
 static double draw_maps(const Subject *subject, Canvas *canvas, double left, double y, double size,
                         int per_row, const Maps *maps)
 {
@@ -390,7 +395,7 @@ static double draw_maps(const Subject *subject, Canvas *canvas, double left, dou
     for (int i = 0; i < cells; i++) {
         const double x = left + (size + GAP) * (i % per_row);
         const double top = y + (tall + 28) * (i / per_row);
-        const int layer = i - pictures; /* -1: the picture */
+        const int layer = i - pictures; /* -1 for the picture itself */
         if (layer < 0)
             canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "the picture");
         else
@@ -401,7 +406,7 @@ static double draw_maps(const Subject *subject, Canvas *canvas, double left, dou
     return y + (tall + 28) * ((cells + per_row - 1) / per_row);
 }
 
-/* Attention and gates: one below the other, or side by side where there are few layers. */
+/* Draws attention and gates one below the other or, if there are few layers, side by side. */
 static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, Maps attention,
                              Maps gate)
 {
@@ -410,7 +415,8 @@ static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, M
         const double size = cell_size(subject, beside);
         const double right = CHART_MARGIN + (size + GAP) * (layers + 1);
         gate.with_picture = false;
-        gate.text = layers > 1 ? "mean over channels" : ""; /* the scale is in the same line */
+        /* leave room for the scale, which is in the same line */
+        gate.text = layers > 1 ? "mean over channels" : "";
         draw_maps(subject, canvas, CHART_MARGIN, y, size, layers + 1, &attention);
         return draw_maps(subject, canvas, right, y, size, layers, &gate);
     }
@@ -533,7 +539,7 @@ static void describe(Subject *subject, char **paths, int count)
     int used = snprintf(subject->title, sizeof subject->title, "%s%s%s: %s, %.1f %%",
                         base_name(paths[0]), count > 1 ? " and " : "",
                         count > 1 ? base_name(paths[1]) : "", best->name, best->value);
-    (void)used; /* a long name is cut */
+    (void)used; /* a name that is too long is cut */
     used = snprintf(subject->subtitle, sizeof subject->subtitle, "%s \xc2\xb7 ",
                     observe_model_name(subject->model, name));
     char *rest = subject->subtitle + used;

@@ -1,6 +1,6 @@
 /*
- * explain_parts.c - strips, bars, reach and shaded text: the parts that the pictures of explain are
- * put together from; see explain.h.
+ * explain_parts.c - draws strips, bars, reach and shaded text, the parts of the pictures of
+ * explain; see explain.h.
  */
 #include <math.h>
 #include <stdio.h>
@@ -171,7 +171,7 @@ void tokens_free(Tokens *tokens)
     *tokens = (Tokens){0};
 }
 
-/* What a reader wants to see of a symbol: blanks as blanks. */
+/* Returns a symbol in readable form, with blanks as blanks. */
 static char *show_symbol(const MegaTextFeatures *features, const MegaVocab *vocab, int32_t id)
 {
     const char *symbol = vocab ? mega_vocab_symbol(vocab, id) : NULL;

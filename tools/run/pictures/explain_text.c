@@ -1,6 +1,6 @@
 /*
- * explain_text.c - explain for models that make text: what a translation was aligned with, and how
- * surprising a text is to a language model.
+ * explain_text.c - explain for models that make text: draws how a translation is aligned with its
+ * source, and how surprising a text is to a language model.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 
 /* ---- Translators ---------------------------------------------------------------------------- */
 
-#define MOST_LABEL 190.0 /* width of a symbol */
-#define MOST_CELLS 400   /* symbols of a side that are drawn */
+#define MOST_LABEL 190.0 /* greatest width of a symbol's label */
+#define MOST_CELLS 400   /* most symbols of one side that are drawn */
 
 typedef struct Alignment {
     const MegaModel *model;
@@ -22,13 +22,13 @@ typedef struct Alignment {
     const MegaHypothesis *hypothesis;
     Observer observer;
     ReachRows reach;
-    char *title, *subtitle; /* by malloc */
+    char *title, *subtitle; /* allocated with malloc */
     double cell;            /* edge of the matrix's cells */
-    double left, width;     /* of the matrix, of the picture */
-    size_t columns, rows;   /* that are drawn */
+    double left, width;     /* x of the matrix, width of the picture */
+    size_t columns, rows;   /* cells that are drawn */
 } Alignment;
 
-/* The widest of the first `count` texts. */
+/* Returns the width of the widest of the first `count` texts. */
 static double widest(Canvas *canvas, const Tokens *tokens, size_t count, TextStyle style)
 {
     double most = 0;
@@ -37,7 +37,7 @@ static double widest(Canvas *canvas, const Tokens *tokens, size_t count, TextSty
     return most;
 }
 
-/* Returns the scale of its colours. */
+/* Draws the alignment matrix and returns the scale of its colours. */
 static Scale draw_matrix(const Alignment *a, Canvas *canvas, double y)
 {
     size_t length = a->source.count;
@@ -66,7 +66,7 @@ static Scale draw_matrix(const Alignment *a, Canvas *canvas, double y)
     return scale;
 }
 
-/* The source below, or above, the columns that begin at y; angle: degrees, clockwise. */
+/* Draws the source symbols, each at its column from y on, at `angle` degrees (clockwise). */
 static void draw_source(const Alignment *a, Canvas *canvas, double y, double angle)
 {
     const TextStyle label = {.size = 13, .angle = angle, .room = MOST_LABEL};
@@ -75,7 +75,8 @@ static void draw_source(const Alignment *a, Canvas *canvas, double y, double ang
                     "%s", a->source.texts[j]);
 }
 
-/* Target symbols to the left of their rows, bars of their probabilities to the right. */
+/* Draws the target symbols to the left of their rows, and bars of their probabilities to the
+ * right. */
 static void draw_target(const Alignment *a, Canvas *canvas, double y, double bars)
 {
     TextStyle label = {.size = 13, .align = 1, .room = a->left - 60};
@@ -90,7 +91,7 @@ static void draw_target(const Alignment *a, Canvas *canvas, double y, double bar
     }
 }
 
-/* The encoder's attention below the matrix's columns, with reach and gates. */
+/* Draws the encoder's attention below the columns of the matrix, with reach and gates. */
 static double draw_encoder(const Alignment *a, Canvas *canvas, double y, double side)
 {
     const Observed *observed = &a->observer.inputs[0];
@@ -163,7 +164,7 @@ static void lay_out(Alignment *a)
     a->width = fmax(a->left + a->cell * (double)a->columns + 24 + 355, 860);
 }
 
-/* A text as ids, with the final </s> that a source ends in. */
+/* Encodes a text as ids, with the </s> that ends a source. */
 static int encode_source(const ExplainOptions *options, const MegaModel *model, const char *text,
                          size_t size, int32_t **ids, size_t *count, MegaError *err)
 {
@@ -174,7 +175,7 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
     int code = mega_codec_new(&codec, mega_model_meta(model), MEGA_CODEC_SOURCE, err);
     if (!code)
         code = mega_codec_encode(codec, text, size, options->pre_tokenized, ids, count, err);
-    if (!code && *count > 0) /* mega_text_encode leaves room for it */
+    if (!code && *count > 0) /* the codec leaves room for one more id */
         (*ids)[(*count)++] = MEGA_ID_EOS;
     if (!code && *count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text to translate is empty");
@@ -182,7 +183,7 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
     return code;
 }
 
-/* Translation and source as readable texts, for the head of the page. */
+/* Makes the title and subtitle of the page from translation and source, as readable texts. */
 static int entitle(Alignment *a, const ExplainOptions *options, const char *text, size_t size,
                    MegaError *err)
 {
@@ -266,31 +267,31 @@ int explain_translator(const ExplainOptions *options, const MegaModel *model, Me
 
 /* ---- Language models ------------------------------------------------------------------------ */
 
-#define LEAST_COLUMN 340.0 /* width of a column of text */
+#define LEAST_COLUMN 340.0 /* least width of a column of text */
 #define MOST_COLUMN 490.0
 #define COLUMN_GAP 20.0
-#define MOST_LINES 34 /* of a column */
-#define HALF_PAGE 17  /* lines as tall as what stands beside them */
-#define FEW_LINES 6   /* have room for something below them */
+#define MOST_LINES 34 /* most lines of a column */
+#define HALF_PAGE 17  /* as many lines as the right side of the page is high */
+#define FEW_LINES 6   /* with so few lines there is room for the reach below them */
 #define READER_SIDE 340.0
-#define MOST_BITS 12.0 /* darkest */
+#define MOST_BITS 12.0 /* bits that the darkest colour stands for */
 #define SURPRISES 10
 #define MOST_TRIES 200
 
 typedef struct Reading {
     const MegaModel *model;
     Tokens tokens;
-    float *bits; /* of each token: -log2 p */
+    float *bits; /* -log2 p of each token */
     Bar bars[SURPRISES];
     int bar_count;
     ReachRows reach;
     char title[400], subtitle[400];
-    int columns;          /* of the text */
-    int lines;            /* of the first column, about as many as it has */
-    double column, width; /* of a column, of the picture */
+    int columns;          /* columns of the text */
+    int lines;            /* estimated lines of the first column */
+    double column, width; /* width of a column, and of the picture */
 } Reading;
 
-/* The whole text in columns; where it ends. */
+/* Draws the whole text in columns and returns the y below. */
 static double draw_text(const Reading *r, Canvas *canvas, double y)
 {
     const Scale scale = {0, MOST_BITS};
@@ -337,8 +338,8 @@ static double draw_reading(Canvas *canvas, const void *context)
     return fmax(fmax(y + 30, bars), next) + 24;
 }
 
-/* How many lines the text takes, estimated before there is a canvas to measure it on, and what the
- * page looks like for it. The last column takes what goes beyond the estimate. */
+/* Estimates how many lines the text takes, since there is no canvas yet to measure it, and lays out
+ * the page. If the estimate is too low, the last column takes the other lines. */
 static void lay_out_reading(Reading *r)
 {
     const bool characters = r->tokens.characters;
@@ -366,10 +367,11 @@ static void lay_out_reading(Reading *r)
     r->width = 2 * CHART_MARGIN + (r->column + COLUMN_GAP) * r->columns + 25 + READER_SIDE;
 }
 
-/* The token in brackets, with a few before it: "thou art [m]". */
+/* Names a token by itself in brackets, with a few tokens before it: "thou art [m]". */
 static void name_surprise(const Reading *r, size_t index, Bar *bar)
 {
-    const size_t most = 20, own = strlen(r->tokens.texts[index]); /* bytes that there is room for */
+    /* bytes that a name has room for */
+    const size_t most = 20, own = strlen(r->tokens.texts[index]);
     const size_t room = own < most ? most - own : 0;
     char *const *texts = r->tokens.texts;
     size_t first = index, used = 0;
@@ -386,7 +388,7 @@ static void name_surprise(const Reading *r, size_t index, Bar *bar)
     }
 }
 
-/* Whether a row with that name is there already: the same symbol after the same ones. */
+/* Returns whether a row with that name, the same symbol after the same ones, is already listed. */
 static bool is_listed(const Reading *r, const Bar *bar)
 {
     for (int i = 0; i < r->bar_count; i++)
@@ -399,7 +401,8 @@ static void find_surprises(Reading *r)
 {
     double last = INFINITY;
     size_t last_index = 0;
-    /* the next one, by bits and place; a text that only repeats itself has few of them */
+    /* find the next token by bits, then place; a repetitive text has few distinct names, so tries
+     * are limited */
     for (int tries = 0; r->bar_count < SURPRISES && tries < MOST_TRIES; tries++) {
         size_t best = r->tokens.count;
         for (size_t i = 0; i < r->tokens.count; i++) {

@@ -10,8 +10,9 @@
 
 #include "src/layers/attention.h"
 
-#define NEGLIGIBLE 1e-9 /* of a kernel's term, against its start */
-#define ROWS 128        /* queries at a time */
+/* a term of a kernel is dropped when it has shrunk to this part of its start */
+#define NEGLIGIBLE 1e-9
+#define ROWS 128        /* queries of one block */
 
 static int no_memory(MegaError *err)
 {
@@ -189,7 +190,8 @@ MatrixStats observe_matrix(const float *values, size_t count)
 
 /* ---- An input ------------------------------------------------------------------------------- */
 
-/* Adds the attention that the keys of one chunk get from all its queries. scores [ROWS][keys] */
+/* Computes the mean attention that each key of one chunk gets from all its queries; scores is
+ * scratch, [ROWS][keys]. */
 static void pool_chunk(const MegaStackConfig *stack, const float *q, const float *k, size_t keys,
                        const float *bias, float *scores, float *pooled)
 {
@@ -239,7 +241,7 @@ static int take_memory(Observer *observer, Observed *observed, size_t length)
                : no_memory(&observer->err);
 }
 
-/* out [length]: the mean over channels of the update gate u = sigma(Wu m) */
+/* Computes out [length], the mean over channels of the update gate u = sigmoid(Wu m). */
 static int pool_gate(Observer *observer, int layer, const float *moved, size_t length, float *out)
 {
     const MegaKernels *kernels = mega_kernels();

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_LAYERS 48  /* rows of one picture */
-#define MOST_LAGS 16384 /* that are looked at */
+#define MOST_LAYERS 48  /* most layers of one picture */
+#define MOST_LAGS 16384 /* most lags that are computed */
 
 /* ---- Kernels -------------------------------------------------------------------------------- */
 
-/* Lags that matter: up to the truncation, or as far as positions go. */
+/* Returns how many lags are drawn: those up to the truncation, or up to the most positions. */
 static size_t lags_of(const MegaStackConfig *stack)
 {
     int lags = stack->truncation > 0 ? stack->truncation : mega_bias_positions(stack);
@@ -22,7 +22,8 @@ static size_t lags_of(const MegaStackConfig *stack)
     return lags < 2 ? 2 : lags > MOST_LAGS ? MOST_LAGS : (size_t)lags;
 }
 
-/* |K| of a channel at the distances -lags ... lags, both directions together, out [2 lags + 1] */
+/* Computes out [2 lags + 1], the |K| of a channel at the distances -lags to lags, with both
+ * directions together. */
 static void both_ways(const MegaEma *ema, size_t channel, size_t lags, float *kernel, float *out)
 {
     memset(out, 0, (2 * lags + 1) * sizeof *out);
@@ -38,7 +39,8 @@ static void both_ways(const MegaEma *ema, size_t channel, size_t lags, float *ke
         out[i] = fabsf(out[i]);
 }
 
-/* A row of the map from |K|: every cell the mean of its distances, divided by the largest. */
+/* Makes a row of the map from |K|. Each cell is the mean over its distances, divided by the row's
+ * largest value. */
 static void fill_cells(const Axis *axis, const float *kernel, size_t lags, float *cells)
 {
     float largest = 0;
@@ -48,7 +50,7 @@ static void fill_cells(const Axis *axis, const float *kernel, size_t lags, float
         double from = axis_value(axis, (double)c / PLOT_COLUMNS);
         double to = axis_value(axis, (double)(c + 1) / PLOT_COLUMNS), sum = 0;
         double first = ceil(from), last = ceil(to) - 1;
-        if (first > last) /* the cell lies between two distances: the nearer one */
+        if (first > last) /* the cell lies between two distances, so take the nearer one */
             first = last = round((from + to) / 2);
         for (double at = first; at <= last; at++)
             if (fabs(at) <= (double)lags)
@@ -76,7 +78,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median and tenths of every column of the map. column [d] is scratch. */
+/* Computes the median, the 10th and the 90th percentile of each column of the map. column [d] is
+ * scratch. */
 static void summarize(PlotView *view, size_t d, float *column)
 {
     for (size_t c = 0; c < PLOT_COLUMNS; c++) {
@@ -127,7 +130,8 @@ static int view_kernels(PlotView *view, const MegaEma *ema, MegaError *err)
     return code;
 }
 
-/* Half-lives log 0.5 / log q, every state counted by its |w|; the last bin takes what is longer. */
+/* Makes a histogram of the half-lives log 0.5 / log q, weighted by |w|. The last bin takes all
+ * longer ones. */
 static void view_spectrum(PlotView *view, const MegaEma *ema)
 {
     double longest = pow(10, ceil(log10(2 * (double)lags_of(view->stack))));
@@ -150,8 +154,8 @@ static void view_spectrum(PlotView *view, const MegaEma *ema)
 
 /* ---- Bias and matrices ---------------------------------------------------------------------- */
 
-/* As far as kernels are looked at: a rotary bias goes on for as many positions as the model file
- * says, which may be any number. */
+/* Limits the positions to as many as the kernels have lags: for a rotary bias the model file may
+ * declare any number of positions. */
 static size_t drawn_positions(size_t stored)
 {
     return stored > MOST_LAGS ? MOST_LAGS : stored;
@@ -177,7 +181,8 @@ static int view_bias(PlotView *view, const PlotPicture *picture, const char *pre
                         &view->cross, err);
 }
 
-/* A matrix "PREFIX.name.weight", or one outside of all layers for prefix NULL. */
+/* Returns whether a tensor is a matrix "PREFIX.name.weight" or, for a NULL prefix, one outside all
+ * layers. */
 static bool is_matrix(const MegaTensor *tensor, const char *prefix)
 {
     size_t length = prefix ? strlen(prefix) : 0, whole = strlen(tensor->name);
@@ -189,7 +194,7 @@ static bool is_matrix(const MegaTensor *tensor, const char *prefix)
            tensor->name[length] == '.' && strstr(tensor->name + length, ".weight");
 }
 
-/* "encoder.layer.0.ffn.fc1.weight" is fc1. */
+/* Names a matrix for the picture: "encoder.layer.0.ffn.fc1.weight" becomes "fc1". */
 static void name_matrix(PlotMatrix *matrix, const char *name, const char *prefix)
 {
     const char *rest = prefix ? name + strlen(prefix) + 1 : name;
@@ -203,7 +208,8 @@ static void name_matrix(PlotMatrix *matrix, const char *name, const char *prefix
         *at = *at == '.' ? ' ' : *at;
 }
 
-/* The matrices of a layer, or those outside; *count of at most `most`. */
+/* Collects the matrices of a layer, or those outside all layers, up to `most`, and counts them in
+ * *count. */
 static int view_matrices(PlotPicture *picture, const char *prefix, PlotMatrix *out, int most,
                          int *count, MegaError *err)
 {
@@ -276,7 +282,7 @@ int plot_view_make(PlotPicture *picture, int layer, MegaError *err)
     if (!code)
         code = view_matrices(picture, NULL, picture->others, PLOT_MATRICES, &picture->other_count,
                              err);
-    if (picture->most == 0) /* all weights are 0, or none is a number */
+    if (picture->most == 0) /* all weights are 0 or not finite */
         picture->least = picture->most = 1;
     return code;
 }
