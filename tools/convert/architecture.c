@@ -56,9 +56,9 @@ int argument_integer(const json_t *args, const char *name, const char *other_nam
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
 enum {
-    SHARE_OUTPUT = 1, /* the decoder's embedding is its output */
-    SHARE_ALL = 2,    /* and the encoder's embedding */
-    TIE_WORDS = 4,    /* adaptive softmax: its tables are those of the adaptive input */
+    SHARE_OUTPUT = 1, /* the decoder's embedding and its output are one matrix */
+    SHARE_ALL = 2,    /* the encoder's embedding is that matrix, too */
+    TIE_WORDS = 4,    /* the tables of the adaptive softmax are those of the adaptive input */
     TIE_PROJECTIONS = 8,
 };
 
@@ -75,7 +75,8 @@ static const struct {
      "decoder.adaptive_softmax.head.word_proj.1.weight"},
 };
 
-/* The same of every band but the first, which has a tail. */
+/* What the bands of an adaptive vocabulary share: every band but the first is a tail of the
+ * softmax. */
 static const struct {
     unsigned when;
     const char *end, *tail_end;
@@ -83,7 +84,7 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* Under the other name, if name is one of the two. */
+/* Returns the tensor with the other name if `name` is one of the two, else NULL. */
 static const MegaCheckpointTensor *find_other(const Architecture *architecture, const char *name,
                                               const char *one, const char *two)
 {
@@ -137,8 +138,8 @@ typedef struct Family {
     const char *name;
     const NameRule *tensor_names;
     MegaTask task;
-    const char *mark; /* a tensor that all checkpoints of the family have, and none of later rows
-                         of the table */
+    /* a tensor that every checkpoint of the family has, and none of a family further down has */
+    const char *mark;
     int (*detect)(Detection *detection);
 } Family;
 
@@ -153,8 +154,8 @@ static const Family families[] = {
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
 };
 
-/* Weights of the kind that was asked for must be there, in a dict of their own or behind a prefix.
- */
+/* Checks that the checkpoint has the set of weights that the user asked for, in a dict of its own
+ * or behind a prefix. */
 static int check_weights(const Architecture *architecture, const MegaCheckpoint *checkpoint,
                          MegaWeightSet weights, MegaError *err)
 {
@@ -172,7 +173,8 @@ static int check_weights(const Architecture *architecture, const MegaCheckpoint 
     return 0;
 }
 
-/* An error that may come from a tensor without a shape, or of a kind that was not looked for. */
+/* Adds to an error a tensor that cannot be read, such as one without a shape, since that may be the
+ * cause. */
 static int name_unreadable(const Architecture *architecture, int code, MegaError *err)
 {
     const Names *names = &architecture->names;

@@ -59,7 +59,7 @@ static int no_memory(MegaError *err)
     return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer");
 }
 
-/* Makes room for one more element of that size. */
+/* Makes room for one more element of `each` bytes. */
 static bool grow(void **list, size_t count, size_t *capacity, size_t each)
 {
     if (count < *capacity)
@@ -81,7 +81,8 @@ int32_t hub_find(const Hub *hub, const char *token)
     return hub_id(json_object_get(hub->ids, token), &id) ? id : -1;
 }
 
-/* A few bytes of JSON must not make us take memory for millions of ids. */
+/* Limits the holes between ids: a few bytes of JSON must not make us allocate memory for millions
+ * of ids. */
 static int check_id(const Hub *hub, const char *token, int32_t id, MegaError *err)
 {
     const size_t limit = 2 * hub->vocab_size + HUB_MAX_HOLES;
@@ -237,8 +238,8 @@ int hub_add(Hub *hub, const HubAdded *added, int32_t *id, MegaError *err)
 
 /* ---- Parts with a type ---------------------------------------------------------------------- */
 
-/* The type of a part, "" for null and for what is absent; an error if it is none of those that are
- * supported, which are listed. */
+/* Finds the type of a part, which is "" if the part is null or absent. A type that is not in
+ * `types` is an error, which lists the supported ones. */
 static int part_type(const Hub *hub, const char *part, const char *const *types, const char **found,
                      MegaError *err)
 {
@@ -318,7 +319,7 @@ static int check_model(const Hub *hub, MegaError *err)
     return 0;
 }
 
-/* "left right", or ["left", "right"]. */
+/* Adds a merge, which is "left right" or ["left", "right"]. */
 static int read_merge(Hub *hub, const json_t *value, size_t number, MegaError *err)
 {
     const char *left = json_string_value(json_array_get(value, 0));
@@ -391,7 +392,7 @@ void hub_set_roberta(MegaPostProcessor *post, int32_t cls, int32_t sep)
     }
 }
 
-/* "cls" or "sep" of RobertaProcessing: token and id. */
+/* Reads "cls" or "sep" of RobertaProcessing, a pair of token and id. */
 static int roberta_token(const Hub *hub, const char *key, int32_t *id, MegaError *err)
 {
     const json_t *pair = part_value(hub, "post_processor", key);
@@ -401,8 +402,8 @@ static int roberta_token(const Hub *hub, const char *key, int32_t *id, MegaError
                      hub->files[HUB_TOKENIZER].name, key);
 }
 
-/* {"SpecialToken": {"id": ..., "type_id": ...}} or {"Sequence": ...}; a special token has one or
- * more ids in the list "special_tokens". */
+/* Reads {"SpecialToken": {"id": ..., "type_id": ...}} or {"Sequence": ...}. The list
+ * "special_tokens" gives the one or more ids of a special token. */
 static int template_piece(const Hub *hub, const json_t *value, MegaTemplate *out, MegaError *err)
 {
     const json_t *special = json_object_get(value, "SpecialToken");

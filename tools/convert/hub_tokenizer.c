@@ -24,7 +24,7 @@ static const char *const file_names[HUB_FILES] = {
 /* ---- Special tokens ------------------------------------------------------------------------- */
 
 static const struct {
-    const char *name, *key, *usual; /* in RobertaTokenizer */
+    const char *name, *key, *usual; /* `usual` is the default of RobertaTokenizer */
 } special_names[] = {
     {"bos_token", "special.bos", "<s>"},      {"eos_token", "special.eos", "</s>"},
     {"unk_token", "special.unk", "<unk>"},    {"sep_token", "special.sep", "</s>"},
@@ -34,8 +34,9 @@ static const struct {
 
 #define SPECIAL_NAMES (sizeof special_names / sizeof special_names[0])
 
-/* What the files say of a special token: special_tokens_map.json is the older place, and counts if
- * tokenizer_config.json does not list the added tokens itself. */
+/* Returns the value of a special token. It stands in tokenizer_config.json or, in older folders, in
+ * special_tokens_map.json, which has precedence unless tokenizer_config.json lists the added
+ * tokens. */
 static const json_t *special_value(const Hub *hub, const char *name)
 {
     const json_t *value = NULL;
@@ -44,14 +45,14 @@ static const json_t *special_value(const Hub *hub, const char *name)
     return value ? value : json_object_get(hub->json[HUB_CONFIG], name);
 }
 
-/* A special token is a string, or an object that has its flags, too. */
+/* Adds a special token, which is a string, or an object that has its flags, too. */
 static int add_special(Hub *hub, const char *name, const json_t *value, int32_t *id, MegaError *err)
 {
     const bool is_mask = strcmp(name, "mask_token") == 0;
     HubAdded added = {.flags = MEGA_ADDED_SPECIAL | (is_mask ? MEGA_ADDED_LSTRIP : 0),
                       .text = json_string_value(value)};
     if (!is_mask && !hub->json[HUB_TOKENIZER])
-        added.flags |= MEGA_ADDED_NORMALIZED; /* as RobertaTokenizer has them */
+        added.flags |= MEGA_ADDED_NORMALIZED; /* RobertaTokenizer has this flag by default */
     if (json_is_object(value)) {
         int code = hub_read_added(value, hub->files[HUB_CONFIG].name, &added, err);
         if (code)
@@ -98,7 +99,7 @@ static int store_special(Hub *hub, MegaMeta *meta, MegaError *err)
 
 /* ---- Added tokens --------------------------------------------------------------------------- */
 
-/* "added_tokens" of tokenizer.json. */
+/* Adds the tokens of "added_tokens" in tokenizer.json. */
 static int add_listed(Hub *hub, MegaError *err)
 {
     const json_t *list = json_object_get(hub->json[HUB_TOKENIZER], "added_tokens");
@@ -136,7 +137,8 @@ static int compare_ids(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* "added_tokens_decoder" of tokenizer_config.json, by id; its flags count. */
+/* Adds the tokens of "added_tokens_decoder" in tokenizer_config.json, in the order of their ids.
+ * Its flags override those of other files. */
 static int add_decoder(Hub *hub, MegaError *err)
 {
     json_t *object = json_object_get(hub->json[HUB_CONFIG], "added_tokens_decoder"), *value;
@@ -172,7 +174,7 @@ static int add_decoder(Hub *hub, MegaError *err)
     return code;
 }
 
-/* added_tokens.json, the older form of that list: token -> id. */
+/* Adds the tokens of added_tokens.json, the older form of that list, which maps tokens to ids. */
 static int add_older(Hub *hub, MegaError *err)
 {
     json_t *value;
@@ -201,7 +203,7 @@ static int add_older(Hub *hub, MegaError *err)
 
 /* ---- Without tokenizer.json ----------------------------------------------------------------- */
 
-/* One line of merges.txt; one that was there before is left out. */
+/* Reads a line of merges.txt. A merge that was there before is skipped. */
 static int read_merge_line(Hub *hub, char *line, size_t number, json_t *seen, MegaError *err)
 {
     char *rest = NULL, *left = strtok_r(line, " \t\r", &rest);
@@ -241,7 +243,7 @@ static int read_merges_file(Hub *hub, MegaError *err)
         at = strchr(line, '\n');
         if (at)
             *at++ = '\0';
-        if (number > 1) /* the first one is a remark, whatever it holds */
+        if (number > 1) /* the first line is a comment, whatever it holds */
             code = read_merge_line(hub, line, number, seen, err);
     }
     json_decref(seen);
@@ -255,7 +257,7 @@ static int read_two_files(Hub *hub, MegaError *err)
     return code ? code : read_merges_file(hub, err);
 }
 
-/* The form that RobertaTokenizer gives texts. */
+/* Sets RobertaTokenizer's template for texts. */
 static int usual_post_processor(Hub *hub, MegaError *err)
 {
     const int32_t sep = hub->special[3], cls = hub->special[5];
@@ -287,7 +289,7 @@ static int read_class(Hub *hub, MegaError *err)
                      hub->files[HUB_CONFIG].name, class ? class : "(not a string)");
 }
 
-/* A class of RoBERTa has its own idea of blanks, whatever tokenizer.json says. */
+/* Applies the settings for blanks of RoBERTa's tokenizer class, which override tokenizer.json. */
 static void apply_class(Hub *hub)
 {
     const json_t *prefix = json_object_get(hub->json[HUB_CONFIG], "add_prefix_space");
@@ -317,7 +319,7 @@ static bool has_types(const Hub *hub)
     return false;
 }
 
-#define MOST_LENGTH 1e9 /* more means that there is no limit */
+#define MOST_LENGTH 1e9 /* a larger value means that there is no limit */
 
 static int store_settings(const Hub *hub, MegaMeta *meta, MegaError *err)
 {
@@ -345,7 +347,7 @@ static int store_settings(const Hub *hub, MegaMeta *meta, MegaError *err)
     return mega_meta_set_result(code, "text", err);
 }
 
-/* A vocabulary that lacks bytes loses parts of texts. */
+/* Warns if the vocabulary lacks bytes, since parts of texts would be lost. */
 static int check_result(Hub *hub, const MegaMeta *meta, MegaError *err)
 {
     MegaVocab *vocab = NULL;

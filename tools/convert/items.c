@@ -21,7 +21,7 @@ static void shape_text(const uint64_t *shape, int rank, char *text, size_t size)
         snprintf(text + used, size - used, "]");
 }
 
-/* The shape of the tensor that holds the item. */
+/* Computes the shape of the tensor that holds the item. */
 static void shape_of_holder(const Item *item, uint64_t shape[MEGA_MAX_RANK])
 {
     memcpy(shape, item->spec.shape, sizeof item->spec.shape);
@@ -51,15 +51,15 @@ void item_place_text(const Item *item, uint64_t element, char *text, size_t size
 
 /* ---- A tensor of a checkpoint --------------------------------------------------------------- */
 
-/* How a checkpoint's tensor shows an item. */
+/* The part of a checkpoint's tensor that is an item. */
 typedef struct View {
     MegaCheckpointTensor tensor;
     uint64_t shape[MEGA_CHECKPOINT_MAX_RANK];
     int64_t stride[MEGA_CHECKPOINT_MAX_RANK];
 } View;
 
-/* Dimensions of the checkpoint's tensor without those of 1 in front and behind that the item's
- * shape does not have; *first is how many were in front. */
+/* Returns the rank of the checkpoint's tensor without the leading and trailing dimensions of 1 that
+ * the item does not have; *first is the number of leading ones. */
 static int plain_rank(const Item *item, int *first)
 {
     const MegaCheckpointTensor *from = item->from;
@@ -71,8 +71,9 @@ static int plain_rank(const Item *item, int *first)
     return rank;
 }
 
-/* Whether the tensor has the same elements in the same order: leading and trailing dimensions of 1
- * do not count, and further trailing dimensions may be flattened ([D, C, p, p] is [D, C p p]). */
+/* Returns whether the tensor has the same elements in the same order: leading and trailing
+ * dimensions of 1 do not count, and further trailing dimensions may be flattened ([D, C, p, p] is
+ * [D, C p p]). */
 static bool shape_fits(const Item *item)
 {
     uint64_t wanted[MEGA_MAX_RANK], elements = 1;
@@ -160,7 +161,7 @@ static int append(Items *items, const Item *item, MegaError *err)
     return 0;
 }
 
-/* All that are missing are listed before the conversion stops. */
+/* Reports a missing tensor. All of them are reported before the conversion stops. */
 static void note_missing(Items *items, const char *name)
 {
     if (strcmp(items->last_missing, name) == 0)
@@ -203,7 +204,7 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
                          "tensor '%s' has shape %s, but the other tensors and arguments imply %s",
                          from->name, found, expected);
     }
-    /* a stride of 0 shows one element many times: more of them than the file can have */
+    /* a stride of 0 repeats one element, so a tensor could claim more elements than the file has */
     if (from->elements > MAX_REPEATED &&
         from->elements > from->storage_size / mega_dtype_traits((int)from->dtype)->item_size)
         return mega_fail(err, MEGA_ERR_LIMIT,
@@ -280,7 +281,7 @@ int item_read_bytes(const Items *items, const Item *item, char **data, size_t *s
     return 0;
 }
 
-/* values [rows][columns] of [columns][rows] */
+/* Transposes [columns][rows] to values [rows][columns]. */
 static void transpose(const float *from, uint64_t rows, uint64_t columns, float *values)
 {
     for (uint64_t row = 0; row < rows; row++)

@@ -1,5 +1,6 @@
 /*
- * main.c - mega-convert: command line; checkpoint -> architecture -> metadata and tensors -> .mega.
+ * main.c - mega-convert: reads the command line and converts: checkpoint -> architecture ->
+ * metadata and tensors -> .mega.
  */
 #include <getopt.h>
 #include <limits.h>
@@ -80,7 +81,7 @@ typedef struct Options {
     MegaWeightSet weights;
     const char *glossaries[MAX_GLOSSARIES];
     bool list, json, force, verbose, tokenizer_only;
-    const char *describes; /* an option that says something of the checkpoint's model */
+    const char *describes; /* a given option that describes the model of a checkpoint */
 } Options;
 
 static int usage_error(const char *format, ...)
@@ -94,7 +95,7 @@ static int usage_error(const char *format, ...)
     return 2;
 }
 
-/* Exit status, after everything has been printed. */
+/* Flushes standard output and returns the exit status. */
 static int finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -180,7 +181,8 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* getopt's '?' and ':'. Within a group such as -xq, optind has not moved on. */
+/* Reports an option for which getopt returned '?' or ':'. For a letter within a group such as -xq,
+ * argv[optind - 1] is not the option, so the letter itself is named. */
 static int option_error(int option, char **argv)
 {
     const char *text = argv[optind - 1];
@@ -196,7 +198,7 @@ static int option_error(int option, char **argv)
     return usage_error("option '%.*s' %s", length, text, reason);
 }
 
-/* Whole numbers and reals, without anything behind them. */
+/* Parse a whole number, or a real one, with nothing behind it. */
 static bool parse_long(const char *text, long min, long max, long *out)
 {
     char *end;
@@ -213,7 +215,7 @@ static bool parse_double(const char *text, double *out, char terminator, const c
     return end != text && (*end == '\0' || *end == terminator) && isfinite(*out);
 }
 
-/* "0.5" or "0.5,0.4,0.3"; the count, or 0. */
+/* Parses "0.5" or "0.5,0.4,0.3" and returns the number of values, or 0 if the text is wrong. */
 static int parse_list(const char *text, double *out)
 {
     for (int count = 0; count < 4; count++) {
@@ -354,7 +356,7 @@ static void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args
     }
 }
 
-/* One line; consumes the reference. */
+/* Prints an object as one line; consumes the reference. */
 static int print_json(json_t *object, MegaError *err)
 {
     int code = 0;
@@ -415,8 +417,8 @@ static int list_json(const MegaCheckpoint *checkpoint, const char *path, json_t 
 
 /* ---- Converting ----------------------------------------------------------------------------- */
 
-/* The texts of the command line, and what is made of them, before they are read: a line of a
- * dictionary is there as text, as a symbol and as metadata. */
+/* Checks the memory for dictionaries, labels and codes before they are read. A line of a dictionary
+ * is held TEXT_COPIES times: as text, as a symbol and as metadata. */
 static int check_texts(const Options *options, MegaError *err)
 {
     const MetadataOptions *meta = &options->metadata;
@@ -436,7 +438,7 @@ static int check_texts(const Options *options, MegaError *err)
                      (double)size * TEXT_COPIES / 1e6, (double)limit / 1e6);
 }
 
-/* Few bytes of JSON can become much memory. */
+/* Checks the memory for the arguments, since a few bytes of JSON can need much of it. */
 static int check_config(const char *path, const MegaBuffer *text, uint64_t max_memory,
                         MegaError *err)
 {
@@ -450,7 +452,7 @@ static int check_config(const char *path, const MegaBuffer *text, uint64_t max_m
                      (double)cost / 1e6, (double)limit / 1e6);
 }
 
-/* --config: an object of arguments, or a file that has such an object as "args". */
+/* Reads --config, whose file is an object of arguments, or has such an object as "args". */
 static int load_config(json_t **out, const char *path, uint64_t max_memory, MegaError *err)
 {
     const MegaTextRules rules = {.what = "arguments in JSON", .limit = MAX_CONFIG};
@@ -481,7 +483,7 @@ static int load_config(json_t **out, const char *path, uint64_t max_memory, Mega
     return 0;
 }
 
-/* The checkpoint's own arguments, overridden by those of --config. */
+/* Merges the checkpoint's own arguments with those of --config, which override them. */
 static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const Options *options,
                            MegaError *err)
 {
@@ -500,7 +502,8 @@ static int merge_arguments(json_t **out, const MegaCheckpoint *checkpoint, const
     return failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the arguments") : 0;
 }
 
-/* False also when it cannot be read: opening it as a checkpoint says why. */
+/* Returns whether a file is a .mega file. A file that cannot be read counts as a checkpoint, since
+ * opening that reports why. */
 static bool is_model_file(const char *path)
 {
     char begin[8];
@@ -515,7 +518,7 @@ static bool is_model_file(const char *path)
     return is;
 }
 
-/* What was written, as the file itself says. */
+/* Reports what was written, as the file itself says. */
 static int tell_result(const Options *options, const char *kind, double seconds, MegaError *err)
 {
     MegaFile *file = NULL;
@@ -547,8 +550,8 @@ static int tell_result(const Options *options, const char *kind, double seconds,
     return code;
 }
 
-/* Which of two sets of weights was taken, and that there is another: in another dict, or in the
- * same one with another prefix. */
+/* Tells which set of weights was taken, and whether there is another, in another dict or under
+ * another prefix. */
 static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
 {
     bool by_prefix = names->averaged || names->has_other;

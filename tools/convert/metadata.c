@@ -1,5 +1,5 @@
 /*
- * metadata.c - see metadata.h. Options of the command line go before arguments of the checkpoint.
+ * metadata.c - see metadata.h. Options of the command line override arguments of the checkpoint.
  */
 #include "tools/convert/metadata.h"
 
@@ -51,7 +51,7 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
 
 /* ---- Labels --------------------------------------------------------------------------------- */
 
-/* Splits text in place at every separator, and trims the parts; empty ones are dropped. Returns the
+/* Splits a text in place at the separators, trims the parts and drops empty ones. Returns the
  * number of parts. */
 static size_t split(char *text, const char *separators, const char **parts, size_t capacity)
 {
@@ -78,7 +78,7 @@ static int compare_labels(const void *a, const void *b)
     return order ? order : (left->number > right->number) - (left->number < right->number);
 }
 
-/* A label names one class: two classes of one name could not be told apart. */
+/* Checks that no two labels are equal, since the classes could not be told apart. */
 static int check_doubles(const char *const *labels, size_t count, MegaError *err)
 {
     Label *sorted = calloc(count + 1, sizeof *sorted);
@@ -95,7 +95,8 @@ static int check_doubles(const char *const *labels, size_t count, MegaError *err
     return code;
 }
 
-/* missing_file: what was given in place of a file, or NULL. */
+/* Stores the labels. `missing_file` is the argument of --labels if there is no such file, else
+ * NULL. */
 static int set_labels(MegaMeta *meta, const char **labels, size_t count, size_t classes,
                       const char *missing_file, MegaError *err)
 {
@@ -179,8 +180,8 @@ static int write_labels(MegaMeta *meta, const MetadataOptions *options,
 
 /* ---- Preprocessing -------------------------------------------------------------------------- */
 
-/* Numbers of an argument: one, or one for each channel. Returns how many, 0 if it has none, -1 if
- * they are more than `capacity` or not all numbers. */
+/* Reads the numbers of an argument, one or one for each channel. Returns their count, 0 if there
+ * are none, or -1 if there are more than `capacity` or not all are numbers. */
 static int numbers(const json_t *value, double *out, int capacity)
 {
     if (json_is_number(value)) {
@@ -199,7 +200,8 @@ static int numbers(const json_t *value, double *out, int capacity)
     return count;
 }
 
-/* positions: a clip's length for models where one position is one sample; or 0. */
+/* Writes how to prepare audio. `positions` is the length of a clip for models in which a position
+ * is a sample, else 0. */
 static int write_audio(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
                        int positions, MegaError *err)
 {
@@ -226,7 +228,8 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
     return mega_audio_features_write(&audio, meta, err);
 }
 
-/* Options come first, then the checkpoint's arguments, then the defaults, one for each channel. */
+/* Fills in mean and deviation of the pixels from the options or else the checkpoint's arguments, or
+ * else the defaults, which have one number for each channel. */
 static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options, const json_t *args,
                        const double *mean, const double *std)
 {
@@ -272,8 +275,8 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
     MegaImageFeatures image = {.channels = 1, .fit = MEGA_FIT_EXACT};
     bool patches = embed->kind == MEGA_EMBED_PATCHES;
     if (patches) {
-        /* ImageNet's protocol: the short side to 8/7 of the size, then the centre. Small pictures
-         * are taken whole. */
+        /* ImageNet's protocol resizes the short side to 8/7 of the size and crops the centre. Small
+         * pictures are taken whole. */
         image.channels = embed->channels;
         image.width = embed->width;
         image.height = embed->height;
@@ -315,7 +318,8 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
         return 0;
     }
     int rows = config->embed.vocab, code = mega_vocab_read(&vocab, options->dict, false, err);
-    if (!code && mega_vocab_count(vocab) == rows - 1) { /* the LRA task appends <CLS> */
+    /* the LRA task appends <CLS> to the dictionary */
+    if (!code && mega_vocab_count(vocab) == rows - 1) {
         mega_vocab_free(vocab);
         code = mega_vocab_read(&vocab, options->dict, true, err);
     }
@@ -339,7 +343,7 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
     return code;
 }
 
-/* A dictionary whose size must be that of a table. */
+/* Reads a dictionary, whose size must be that of a table. */
 static int read_dictionary(MegaVocab **out, const char *path, int rows, const char *table,
                            MegaError *err)
 {
@@ -372,7 +376,7 @@ static int write_dictionaries(MegaMeta *meta, const MegaConfig *config, const ch
     return code;
 }
 
-/* Dictionaries, tokeniser and BPE of translators and language models. */
+/* Writes dictionaries, tokenizer and BPE of translators and language models. */
 static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
                                const Architecture *architecture, const json_t *args, MegaError *err)
 {
@@ -425,7 +429,7 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     return code ? code : write_audio(meta, options, args, positions, err);
 }
 
-/* Options that the model has no use for would be dropped in silence otherwise. */
+/* Rejects options that the model has no use for, which would otherwise be ignored silently. */
 static int check_options(const MetadataOptions *options, const MegaConfig *config, MegaError *err)
 {
     bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;

@@ -22,7 +22,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Buffers of the original that take no part in inference. */
+/* Returns whether a tensor is a buffer of the original that inference does not use. */
 static bool ignorable(const char *name)
 {
     return ends_with(name, "_float_tensor") || ends_with(name, "num_batches_tracked") ||
@@ -35,7 +35,8 @@ static int compare_pointers(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right;
 }
 
-/* Numbers that cannot be weights: counters, masks, and what cannot be read at all. */
+/* Returns whether a tensor cannot be a weight: it is a counter, a mask, or of a type that cannot be
+ * read. */
 static bool is_inert(const MegaCheckpointTensor *tensor)
 {
     return !tensor->readable || (tensor->dtype != MEGA_F32 && tensor->dtype != MEGA_F16 &&
@@ -80,15 +81,16 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Items of integers that would be cut apart: a column of a matrix, a part of a vector. */
+/* Returns whether an item cannot be cut out of quantized blocks: a column of a matrix, or a part of
+ * a vector. */
 static bool cuts_items(const Item *item)
 {
     return mega_dtype_quantized(item->stored->dtype) &&
            (item->transposed || (item->whole_rows && item->spec.rank == 1));
 }
 
-/* Matrices shrink; what is small or sensitive (norms, EMA, biases, gamma and beta) stays float32.
- */
+/* Chooses the type of an item: matrices get the type of the options; tensors that are small or
+ * sensitive (norms, EMA, biases, gamma and beta) stay float32. */
 static MegaDtype choose_dtype(const WriteOptions *options, const Item *item)
 {
     if (item->stored && options->keep_types)
@@ -116,7 +118,7 @@ static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)
     return decls;
 }
 
-/* Whether the values are numbers, and a type can hold them. */
+/* Checks that all values are finite, and that the type can hold them. */
 static int check_values(const WriteOptions *options, const Item *item, const float *values,
                         MegaDtype dtype, MegaError *err)
 {
@@ -141,7 +143,7 @@ static int check_values(const WriteOptions *options, const Item *item, const flo
     return 0;
 }
 
-/* Decoded bytes of a row, and how many rows there are. */
+/* Returns the bytes of a decoded row, and the number of rows in *rows. */
 static uint64_t row_bytes(MegaDtype dtype, const MegaTensorSpec *spec, uint64_t *rows)
 {
     uint64_t columns = spec->shape[spec->rank - 1];
@@ -156,8 +158,9 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* The most bytes that write_tensor takes at once. The pages of a model file stay taken, all those
- * `before` and this tensor's; those of a checkpoint have been given back by then. */
+/* Returns the most bytes that write_tensor takes at once. The pages of a model file stay in memory,
+ * those of the tensors before (`before` bytes) and of this one. The pages of a checkpoint are given
+ * back before the tensor is written. */
 static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTensorDecl *decl,
                               uint64_t before)
 {
@@ -177,11 +180,13 @@ static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTe
     return before + larger(stored->size + stored->block_size + whole + floats, writing);
 }
 
-/* What the conversion holds from beginning to end: what opening took, metadata, lists. */
+/* Computes the memory that the conversion holds all the time: that of the opened checkpoint, of the
+ * metadata and of lists. */
 static int constant_memory(uint64_t *out, const Items *items, const WriteOptions *options,
                            const MegaMeta *meta, MegaError *err)
 {
-    const size_t copies = 3; /* the values, their serialised form while it grows */
+    /* the values, and their serialised form twice while its buffer grows */
+    const size_t copies = 3;
     uint8_t *bytes = NULL;
     size_t size = 0;
     int code = mega_meta_encode(meta, &bytes, &size, err);
@@ -192,7 +197,7 @@ static int constant_memory(uint64_t *out, const Items *items, const WriteOptions
     return code;
 }
 
-/* Before anything is written: whether every tensor is within the limit. */
+/* Checks, before anything is written, that every tensor can be converted within the limit. */
 static int check_memory(const Items *items, const WriteOptions *options,
                         const MegaTensorDecl *decls, const MegaMeta *meta, MegaError *err)
 {
@@ -222,7 +227,8 @@ static int check_memory(const Items *items, const WriteOptions *options,
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* A stored item whose type stays: integers would not survive the way through floats. */
+/* Copies a stored item in its own type, since quantized integers would not survive a conversion to
+ * floats and back. */
 static int copy_tensor(MegaWriter *writer, const Items *items, const Item *item, MegaError *err)
 {
     char *data;
@@ -261,7 +267,8 @@ static int write_tensor(MegaWriter *writer, const WriteOptions *options, const I
     return code;
 }
 
-/* What a signal must remove: handlers reach nothing but a global. */
+/* The writer whose file a signal must remove. It is global, since a signal handler has no other
+ * access to it. */
 static const MegaWriter *volatile active_writer;
 
 void write_abandon(void)
@@ -287,7 +294,7 @@ static void fill_signals(sigset_t *set)
         sigaddset(set, caught[i]);
 }
 
-/* What is ignored, as nohup does with SIGHUP, stays ignored. */
+/* Catches the signals, except those that are ignored already, as SIGHUP is under nohup. */
 static void catch_signals(void)
 {
     for (size_t i = 0; i < CAUGHT_COUNT; i++)
@@ -309,7 +316,8 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
         free(decls);
         return code;
     }
-    /* a signal between the file's creation and this note of it would leave the file behind */
+    /* block signals, since one between the file's creation and active_writer = writer would leave
+     * the file behind */
     sigset_t signals, before;
     fill_signals(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
@@ -362,8 +370,8 @@ static int copy_values(MegaMeta *to, const MegaMeta *from, bool general)
     return code;
 }
 
-/* The metadata of a model file as this version writes it: the configuration anew, between what is
- * general and the rest, and all that is no part of it as it was. */
+/* Makes the metadata of a model file as this version writes them: the general keys, then the
+ * configuration, written anew, then all other keys as they were. */
 static int renew_metadata(MegaMeta **out, const MegaMeta *meta, const MegaConfig *config,
                           MegaError *err)
 {

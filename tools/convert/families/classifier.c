@@ -1,5 +1,5 @@
 /*
- * classifier.c - the fairseq classifiers: text, pixels, speech.
+ * classifier.c - detects the fairseq classifiers of text, pixels and speech.
  */
 #include "tools/convert/families/detection.h"
 

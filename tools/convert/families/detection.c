@@ -13,7 +13,7 @@ const MegaCheckpointTensor *detection_find(const Detection *detection, const cha
     return architecture_find(detection->out, name);
 }
 
-/* The original's name of a tensor of a layer, without the checkpoint's prefix. */
+/* Makes the original's name of a tensor of a layer, without the checkpoint's prefix. */
 static void layer_name(const Detection *detection, int layer, const char *name, char out[256])
 {
     snprintf(out, 256, "%s%d.%s", detection->names->layers, layer, name);
@@ -34,7 +34,7 @@ int tensor_dimension(const MegaCheckpointTensor *tensor, int axis)
     return (int)tensor->shape[axis];
 }
 
-/* A size of the model, read from a tensor of layer 0 that every checkpoint has. */
+/* Reads a size of the model from a tensor of layer 0 that every checkpoint has. */
 static int layer_size(const Detection *detection, const char *name, int axis, int *out)
 {
     const MegaCheckpointTensor *tensor = find_in_layer(detection, 0, name);
@@ -58,7 +58,8 @@ void detection_need(Detection *detection, const char *name, const char *what)
     size_t used = strlen(detection->missing);
     char text[128];
     snprintf(text, sizeof text, "%s (%s)", name, what);
-    if (strstr(detection->missing, text)) /* an encoder and a decoder need the same ones */
+    /* encoder and decoder need the same arguments, so it may be listed already */
+    if (strstr(detection->missing, text))
         return;
     snprintf(detection->missing + used, sizeof detection->missing - used, "%s%s",
              used ? ", " : "", text);
@@ -108,7 +109,7 @@ int detection_flag(const Detection *detection, const char *name, const char *oth
 
 /* ---- The stack ------------------------------------------------------------------------------ */
 
-/* From the tensors of a norm; -1 when there are none. */
+/* Returns the kind of a norm by its tensors, or -1 if it has none. */
 static int norm_of_tensors(const Detection *detection, const char *prefix)
 {
     char name[160];
@@ -171,7 +172,7 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
     return 0;
 }
 
-/* The last layers of a damaged checkpoint may be missing. */
+/* Checks the number of layers, since a damaged checkpoint may lack the last ones. */
 static int check_count(const Detection *detection, int layers)
 {
     const char *name = detection->names->count;
@@ -249,7 +250,7 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
         detection_need(detection, "normalize_before", "pre-norm or post-norm");
     stack->final_norm |= stack->pre_norm;
     if (stack->pre_norm && !stack->final_norm_affine) {
-        stack->final_norm_affine = !no_affine; /* its tensors are missing then */
+        stack->final_norm_affine = !no_affine; /* without an affine form, it has no tensors */
         if (!argument(detection->args, "no_affine_final_norm", NULL))
             detection_need(detection, "no_affine_final_norm",
                            "whether the final norm has no weights");

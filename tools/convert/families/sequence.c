@@ -1,6 +1,6 @@
 /*
- * sequence.c - the fairseq translators and language models (MODEL.md, "Cross attention"
- * and "Embeddings" to "Sequences, inputs and search").
+ * sequence.c - detects the fairseq translators and language models (MODEL.md, "Cross attention" and
+ * "Embeddings" to "Sequences, inputs and search").
  *
  * Both have a decoder: its embedding, its stack, and an output that is a matrix or an adaptive
  * softmax. Embedding and output may share tensors; a checkpoint may then hold them under one name
@@ -14,7 +14,7 @@
 
 /* ---- Embedding ------------------------------------------------------------------------------ */
 
-/* One more band of `words` ids; what precedes it ends where it begins. */
+/* Appends a band of `words` ids, which begins where the last one ends. */
 static int add_band(Detection *detection, MegaClusters *bands, int words, int width)
 {
     int begin = bands->count ? bands->end[bands->count - 1] : 0;
@@ -64,7 +64,7 @@ static int detect_tails(Detection *detection, MegaTargetConfig *target, int d)
         snprintf(name, sizeof name, "decoder.adaptive_softmax.tail.%d.0.weight", tail);
         const MegaCheckpointTensor *projection = detection_find(detection, name);
         int width = tensor_dimension(table, 1);
-        /* tied projections are the embedding's, from its width to d */
+        /* tied projections are those of the embedding, which lead from its width to d */
         if (tensor_dimension(projection, 0) == d && tensor_dimension(projection, 1) == width &&
             width != d)
             target->tied_projections = true;
@@ -109,7 +109,7 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
         code = detection_flag(detection, "tie_adaptive_proj", NULL, &tied_projections);
     if (!code)
         code = detect_tails(detection, target, d);
-    /* a square projection does not show which way round it is */
+    /* the shape of a square projection does not show its direction, so the argument decides */
     if (tied_projections && target->split_head)
         target->tied_projections = true;
     return code;
@@ -136,7 +136,7 @@ static int detect_output(Detection *detection, MegaTargetConfig *target, int d)
 
 /* ---- The decoder ---------------------------------------------------------------------------- */
 
-/* What the tables of embedding and output say about each other and about the layers. */
+/* Checks that the tables of embedding and output agree with each other and with the layers. */
 static int check_tables(const Detection *detection, const MegaTargetConfig *target, int d)
 {
     const MegaClusters *input = &target->input, *output = &target->output;
@@ -196,7 +196,7 @@ int detect_language_model(Detection *detection)
     return detect_decoder(detection);
 }
 
-/* M of the cross attention: from its table, else the larger of both sides' limits. */
+/* Finds M of the cross attention, from its table or else as the larger limit of both sides. */
 static int detect_cross(Detection *detection, int *positions)
 {
     const MegaCheckpointTensor *table =

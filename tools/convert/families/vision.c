@@ -1,5 +1,5 @@
 /*
- * vision.c - the image model (ImageNet). Its arguments hold neither depth nor widths.
+ * vision.c - detects the image model (ImageNet). Its arguments hold neither depth nor widths.
  */
 #include "tools/convert/families/detection.h"
 
@@ -15,7 +15,7 @@ static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patc
     if (weight && weight->rank == 4) {
         embed->channels = tensor_dimension(weight, 1);
         embed->patch = tensor_dimension(weight, 2);
-    } else { /* the linear form, of RGB images */
+    } else { /* the linear form, which takes RGB images */
         embed->channels = 3;
         embed->patch = (int)lround(sqrt(tensor_dimension(weight, 1) / 3.0));
     }
@@ -48,7 +48,7 @@ int detect_vision(Detection *detection)
         code = detect_patches(detection, &config->embed, stack->max_positions);
     if (code)
         return code;
-    /* fixed in the original's code, not arguments of its checkpoints */
+    /* the original's code fixes these; they are no arguments */
     stack->attention = MEGA_ATTENTION_LAPLACE;
     stack->pre_norm = stack->final_norm = true;
     stack->ema_shift = true;

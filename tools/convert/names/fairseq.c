@@ -5,7 +5,7 @@
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
-/* mx_proj holds u, z, r and the linear part of the candidate, one below the other. */
+/* The rows of mx_proj are u, z, r and the linear part of the candidate, in this order. */
 static void rows_of_mx(const MegaStackConfig *stack, uint64_t first_row, TensorPlace *place)
 {
     place->first_row = first_row;
@@ -83,7 +83,7 @@ static bool projects_words(const MegaConfig *config)
     return config->target.output_projection;
 }
 
-/* The projections of tails are then the embedding's own tensors, which lead the other way. */
+/* With tied projections, those of the tails are the embedding's own tensors, transposed. */
 static bool ties_projections(const MegaConfig *config)
 {
     return config->target.tied_projections;

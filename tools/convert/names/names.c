@@ -18,8 +18,8 @@ static bool is_word(const char *part, size_t length, const char *const *words, s
     return false;
 }
 
-/* Parts that a wrapper of a part of the model leaves in the middle of a name; in front they are
- * wrappers of the whole. */
+/* Returns whether a part of a name comes from a wrapper. In the middle of a name it wraps a part of
+ * the model, in front it wraps the whole. */
 static bool is_wrapper(const char *part, size_t length)
 {
     static const char *const words[] = {
@@ -28,22 +28,22 @@ static bool is_wrapper(const char *part, size_t length)
     return is_word(part, length, words, COUNT(words));
 }
 
-/* Parts that are no wrappers, but the model. */
+/* Returns whether a part of a name belongs to the model itself. */
 static bool is_of_model(const char *part, size_t length)
 {
     static const char *const words[] = {"encoder", "decoder"};
     return is_word(part, length, words, COUNT(words));
 }
 
-/* Parts that usually stand in front of the one model of a checkpoint. */
+/* Returns whether a part usually stands in front of the only model of a checkpoint. */
 static bool is_usual(const char *part, size_t length)
 {
     static const char *const words[] = {"model", "net", "network", "student", "backbone"};
     return is_word(part, length, words, COUNT(words));
 }
 
-/* Whether every part of a prefix, each with its dot, passes a test; *parts is how many there are.
- */
+/* Returns whether every part of a prefix, each of which ends with a dot, passes a test; *parts is
+ * the number of parts. */
 static bool all_parts(const char *prefix, bool (*test)(const char *, size_t), int *parts)
 {
     bool all = true;
@@ -58,7 +58,7 @@ static bool is_no_part_of_model(const char *part, size_t length)
     return length > 0 && !is_of_model(part, length);
 }
 
-/* Copies a name without wrappers; returns the end of the copy, behind its NUL. */
+/* Copies a name without wrappers and returns the end of the copy, behind its NUL. */
 static char *unwrap(const char *name, char *out)
 {
     for (const char *dot; (dot = strchr(name, '.')); name = dot + 1)
@@ -75,9 +75,9 @@ static char *unwrap(const char *name, char *out)
 
 typedef struct Prefix {
     char text[NAMES_MAX_PREFIX];
-    int mark; /* the first one that stands behind it */
+    int mark; /* the first mark that stands behind this prefix */
     int parts;
-    bool within; /* a part of it could be the model's: "encoder." */
+    bool within; /* a part of it, such as "encoder.", may belong to the model */
     bool usual, averaged;
 } Prefix;
 
@@ -106,7 +106,7 @@ static void add_prefix(Prefixes *prefixes, const char *name, size_t length, int 
     prefixes->items[prefixes->count++] = new;
 }
 
-/* What stands before the marks in the names. */
+/* Collects the prefixes: whatever stands before a mark in a name. */
 static void collect(Prefixes *prefixes, const Names *names, const char *const *marks, int count)
 {
     for (size_t i = 0; i < names->count; i++)
@@ -120,8 +120,9 @@ static void collect(Prefixes *prefixes, const Names *names, const char *const *m
         }
 }
 
-/* Negative if a is the likelier one: not with a part of the model, or else with the longer mark
- * behind it; made of usual parts; then the one with fewer. */
+/* Returns a negative number if a is the likelier prefix. A prefix without parts of the model is
+ * likelier; of two with such parts, the one with the earlier mark; then one of usual parts only;
+ * then the one with fewer parts. */
 static int compare_prefixes(const Prefix *a, const Prefix *b)
 {
     if (a->within != b->within)
@@ -133,7 +134,8 @@ static int compare_prefixes(const Prefix *a, const Prefix *b)
     return a->parts - b->parts;
 }
 
-/* The likeliest of the kind; *rival is another one that is as likely. */
+/* Returns the likeliest prefix of averages, or of the model's own weights; *rival is another one
+ * that is as likely, or NULL. */
 static const Prefix *choose(const Prefixes *prefixes, bool averaged, const Prefix **rival)
 {
     const Prefix *best = NULL;
@@ -185,7 +187,7 @@ static bool has_other_prefix(const Prefixes *prefixes, const Prefix *chosen, con
     return false;
 }
 
-/* Keeps the names with the prefix, and takes it off. */
+/* Keeps the names with the prefix, and removes the prefix from them. */
 static int keep(Names *out, const Prefixes *prefixes, const Prefix *chosen, MegaError *err)
 {
     size_t kept = 0, length = strlen(chosen->text);
@@ -210,7 +212,7 @@ int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *
                int mark_count, MegaWeightSet weights, int *mark, MegaError *err)
 {
     Prefixes prefixes = {0};
-    const Prefix *rivals[2], *of[2]; /* the model's, averages */
+    const Prefix *rivals[2], *of[2]; /* [0] of the model's own weights, [1] of averages */
     *out = (Names){0};
     *mark = -1;
     int code = collect_names(out, checkpoint, err);
@@ -219,7 +221,7 @@ int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *
     collect(&prefixes, out, marks, mark_count);
     for (int averaged = 0; averaged < 2; averaged++)
         of[averaged] = choose(&prefixes, averaged, &rivals[averaged]);
-    /* of a dict of averages, a prefix need not say it again */
+    /* in a dict of averages, the prefix need not say so again */
     bool want = weights == MEGA_WEIGHTS_EMA && !mega_checkpoint_averaged(checkpoint);
     int kind = of[want] ? want : !want;
     if (!of[kind])

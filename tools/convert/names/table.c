@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What of the name is left behind the pattern, which is "" for a whole one; NULL if it does not
- * fit. *number is what '*' stood for. */
+/* Matches a name with a pattern. Returns the rest of the name, which is empty unless the pattern
+ * ends with a dot, or NULL if it does not match. *number is the number that '*' matched. */
 static const char *match(const char *pattern, const char *name, long *number)
 {
     const char *begin = pattern;

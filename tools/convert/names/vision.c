@@ -1,8 +1,8 @@
 /*
  * vision.c - names of the image model (ImageNet).
  *
- * Its code uses the EMA's "alpha" and "delta" in swapped roles (MODEL.md, "Moving average"). They
- * get the meaning here that they have everywhere else.
+ * Its code uses the EMA's "alpha" and "delta" in swapped roles (MODEL.md, "Moving average"). This
+ * table gives them the meaning that they have everywhere else.
  */
 #include "tools/convert/names/table.h"
 
