@@ -1,8 +1,8 @@
 /*
- * checkpoint.c - opening a checkpoint of any kind, and reading its tensors; see checkpoint.h.
+ * checkpoint.c - opens a checkpoint of any format and reads its tensors; see checkpoint.h.
  *
- * The file is mapped and stays so; the reader of its format adds tensors that point into it. The
- * values of a pickle or a JSON header are gone after opening, apart from names and arguments.
+ * The file stays mapped, and the reader of its format adds tensors that point into it. The values
+ * of a pickle or a JSON header are freed after opening, except names and arguments.
  */
 #include "formats/checkpoint/checkpoint.h"
 
@@ -26,7 +26,7 @@ static int map_file(MegaCheckpoint *checkpoint, MegaError *err)
     return code;
 }
 
-/* A length that leaves room for data, then JSON. */
+/* Returns whether the file begins like safetensors: a plausible length of the header, then JSON. */
 static bool is_safetensors(const MegaCheckpoint *checkpoint)
 {
     return checkpoint->map.size > 8 && checkpoint->map.data[8] == '{' &&
@@ -119,7 +119,8 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
         return FAIL(MEGA_ERR_LIMIT, "the name of a tensor has %zu bytes, expected 1 to %d", length,
                     MEGA_CHECKPOINT_MAX_NAME);
     uint32_t character;
-    for (size_t i = 0, size; i < length; i += size ? size : 1) { /* of messages, and NUL ends it */
+    /* names appear in messages, so control characters and NUL are rejected */
+    for (size_t i = 0, size; i < length; i += size ? size : 1) {
         character = (unsigned char)name[i];
         size = mega_utf8_decode(name + i, length - i, &character);
         if (mega_utf8_is_control(character))
@@ -136,7 +137,7 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
         checkpoint->tensors = grown;
         checkpoint->capacity = capacity;
     }
-    /* one block: the shape, the strides, the name, the type */
+    /* shape, strides, name and type are in one block */
     size_t rank = tensor->rank > 0 ? (size_t)tensor->rank : 0, type = strlen(tensor->type) + 1;
     uint64_t *shape = malloc(rank * (2 * sizeof *shape) + length + 1 + type);
     if (!shape)
@@ -183,7 +184,7 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     free(checkpoint);
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Access to the content ------------------------------------------------------------------ */
 
 uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint)
 {
@@ -297,7 +298,8 @@ int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpoin
 uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
                                  const MegaCheckpointTensor *tensor)
 {
-    uint64_t span = tensor->elements ? 1 : 0; /* elements of the storage from first to last */
+    /* elements of the storage from the tensor's first to its last */
+    uint64_t span = tensor->elements ? 1 : 0;
     for (int i = 0; span && i < tensor->rank; i++)
         span += (tensor->shape[i] - 1) * (uint64_t)tensor->stride[i];
     const uint64_t reading = span * mega_dtype_traits((int)tensor->dtype)->item_size +
@@ -306,8 +308,8 @@ uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
     return reading > verifying ? reading : verifying;
 }
 
-/* Elements that follow each other at the end of the shape form a run, which is converted at once.
- */
+/* The last dimensions, as long as their elements are contiguous, form a run, which is converted at
+ * once. */
 void mega_checkpoint_read_f32(const MegaCheckpointTensor *tensor, float *dst)
 {
     uint32_t item = mega_dtype_traits((int)tensor->dtype)->item_size;

@@ -25,7 +25,7 @@ typedef struct MegaCheckpointTensor {
     const char *name; /* its name in the state dict */
     /* type of its elements, "f32", or why it cannot be read: "complex64", "sparse" */
     const char *type;
-    bool readable;    /* if false, only rank, shape and elements are valid */
+    bool readable; /* if false, only rank, shape and elements are valid */
     MegaDtype dtype;
     int rank; /* at most MEGA_CHECKPOINT_MAX_RANK if readable; -1 if the shape is not known */
     const uint64_t *shape; /* [rank] */

@@ -1,9 +1,10 @@
 /*
- * pickle.c - a data-only machine for pickles; see pickle.h.
+ * pickle.c - an interpreter that builds only data from pickles; see pickle.h.
  *
  * The state is a stack of values, a stack of marks into it, and a memo. Every opcode checks how
  * many values it needs above the last mark and of what type they are. All memory comes from one
- * arena with a limit, which bounds work too: what copies more than its own bytes pays for it.
+ * arena with a limit. That bounds the work, too, since an opcode that copies more bytes than it has
+ * itself uses up the arena.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +32,7 @@ static int push_mark(Machine *m)
     return 0;
 }
 
-/* Items above the last mark, which stay readable until the next push; the mark is gone. */
+/* Pops the last mark and the items above it, which stay readable until the next push. */
 static int pop_mark(Machine *m, MegaPickleValue ***items, size_t *count)
 {
     *items = NULL;
@@ -47,7 +48,8 @@ static int pop_mark(Machine *m, MegaPickleValue ***items, size_t *count)
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-/* Pushes the value that every occurrence of a constant shares; *shared is NULL before the first. */
+/* Pushes the one value that all occurrences of a constant share; *shared is NULL before the first
+ * occurrence. */
 static int push_shared(Machine *m, MegaPickleValue **shared, MegaPickleType type, int64_t integer)
 {
     if (!*shared) {
@@ -134,7 +136,7 @@ static int push_long(Machine *m, uint64_t size)
     return push_integer(m, (int64_t)bits);
 }
 
-/* The rest of a line without its end. */
+/* Reads the rest of a line without its end. */
 static const char *get_line(Machine *m, size_t *length)
 {
     const uint8_t *start = m->reader.data + m->reader.position;
@@ -146,8 +148,8 @@ static const char *get_line(Machine *m, size_t *length)
     return (const char *)start;
 }
 
-/* INT and LONG: decimal digits and a line end; an L before it in LONG. Protocol 1 writes integers
- * beyond 32 bits so, and Python 2 did it in protocol 2. */
+/* Reads the argument of INT or LONG: decimal digits and a line end, with an L before it in LONG.
+ * Protocol 1 writes integers beyond 32 bits in this form, and so did Python 2 in protocol 2. */
 static int push_decimal(Machine *m, bool is_long)
 {
     size_t length = 0;
@@ -179,7 +181,7 @@ static int push_float(Machine *m)
     MegaPickleValue *value;
     if (!data)
         return BAD("a number reaches beyond the end");
-    for (int i = 0; i < 8; i++) /* the one big-endian field of pickles */
+    for (int i = 0; i < 8; i++) /* this is the only big-endian field of pickles */
         bits = bits << 8 | data[i];
     int code = mega_pickle_push_new(m, MEGA_PICKLE_FLOAT, &value);
     if (!code)
@@ -187,7 +189,7 @@ static int push_float(Machine *m)
     return code;
 }
 
-/* A new collection of the items that the caller took off the stack. */
+/* Pushes a new collection of items that the caller has popped. */
 static int push_list(Machine *m, MegaPickleType type, MegaPickleValue **items, size_t count)
 {
     MegaPickleValue *value;
@@ -218,7 +220,8 @@ static int push_marked(Machine *m, MegaPickleType type)
     return code ? code : push_list(m, type, items, count);
 }
 
-/* Adds items that lie above a collection of the type, or an object derived from it, to it. */
+/* Adds popped items to the value on top of the stack: a collection of the type, or an object of a
+ * class derived from it. */
 static int add_items(Machine *m, MegaPickleType type, MegaPickleValue **items, size_t count)
 {
     int code = mega_pickle_need(m, 1);
@@ -260,7 +263,8 @@ static int add_some(Machine *m, MegaPickleType type, size_t count)
 static int memo_put(Machine *m, uint64_t index)
 {
     int code = mega_pickle_need(m, 1);
-    /* Picklers count up; a number beyond what can have been stored is a bomb. */
+    /* Picklers number the memo consecutively. A number larger than the count of opcodes so far can
+     * only be meant to exhaust memory. */
     if (!code && (index > m->operations || index > MAX_MEMO))
         code = FAIL(MEGA_ERR_LIMIT, "memo number %" PRIu64 " is out of range", index);
     while (!code && m->memo.count <= index)
@@ -277,8 +281,7 @@ static int memo_get(Machine *m, uint64_t index)
     return mega_pickle_push(m, m->memo.items[index]);
 }
 
-/* ---- Names --------------------------------------------------------------------------------------
- */
+/* ---- Names ---------------------------------------------------------------------------------- */
 
 static int op_global(Machine *m)
 {
@@ -289,7 +292,8 @@ static int op_global(Machine *m)
                 : BAD("the name of a global reaches beyond the end");
 }
 
-/* A number of the registry of copyreg, which only the program that wrote it could look up. */
+/* Pushes a name for a number in the registry of copyreg, which only the program that wrote the
+ * pickle could look up. */
 static int op_extension(Machine *m, uint32_t number)
 {
     char name[16];
@@ -310,7 +314,8 @@ static int op_stack_global(Machine *m)
                                    name->text.size);
 }
 
-/* REDUCE and NEWOBJ: callee and arguments. NEWOBJ_EX: keywords as well, which are dropped. */
+/* Runs REDUCE or NEWOBJ, which take a callee and arguments, or NEWOBJ_EX, whose keyword arguments
+ * are dropped. */
 static int op_call(Machine *m, size_t keywords)
 {
     int code = mega_pickle_need(m, 2 + keywords);
@@ -322,7 +327,8 @@ static int op_call(Machine *m, size_t keywords)
     return mega_pickle_call(m, callee, arguments);
 }
 
-/* OBJ: mark, class, arguments; and INST, which pushes the class itself: mark, arguments. */
+/* Runs OBJ, which takes a mark, a class and arguments, or INST, which names the class itself and
+ * takes a mark and arguments. */
 static int op_instance(Machine *m, bool by_name)
 {
     MegaPickleValue **items, *arguments, *class = NULL;
@@ -386,7 +392,7 @@ static int op_stop(Machine *m)
     return 0;
 }
 
-/* Numbers and strings: opcodes that push what their own bytes hold. */
+/* Runs the opcodes that push a number or a string from their own bytes. */
 static int run_literal(Machine *m, int opcode)
 {
     MegaReader *reader = &m->reader;
@@ -496,9 +502,11 @@ int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, uint64_t 
         return mega_pickle_no_memory(&machine);
     machine.pickle->max_memory =
         max_memory < MEGA_PICKLE_MAX_MEMORY ? max_memory : MEGA_PICKLE_MAX_MEMORY;
-    /* More than that is data of something else behind the pickle, or too much. */
+    /* Bytes beyond this limit belong to something else behind the pickle, or the pickle is too
+     * large. */
     machine.reader = mega_reader(bytes, size < MEGA_PICKLE_MAX_SIZE ? size : MEGA_PICKLE_MAX_SIZE);
-    int code = mega_pickle_append(&machine, &machine.stack, NULL); /* a place for the first one */
+    /* allocates the array, so that pointers into it are never NULL */
+    int code = mega_pickle_append(&machine, &machine.stack, NULL);
     machine.stack.count = 0;
     if (!code)
         code = run_all(&machine);

@@ -43,8 +43,8 @@ typedef struct MegaPickleGlobal MegaPickleGlobal;
 typedef struct MegaPickleValue MegaPickleValue;
 
 typedef struct MegaPickleStorage {
-    const char *type;   /* type of the elements: "f32", or PyTorch's name, such as "complex64" */
-    bool readable;      /* true: dtype is valid; false: the type is not supported */
+    const char *type; /* type of the elements: "f32", or PyTorch's name, such as "complex64" */
+    bool readable;    /* true: dtype is valid; false: the type is not supported */
     MegaDtype dtype;
     uint32_t item_size; /* bytes of an element; 0 where its type is unknown */
     const char *key;    /* name of the record that holds its bytes */
@@ -61,7 +61,7 @@ typedef struct MegaPickleTensor {
     uint64_t *shape; /* [rank] */
     int64_t *stride; /* [rank], >= 0, in elements */
     uint64_t elements;
-    uint64_t offset; /* in elements */
+    uint64_t offset; /* offset of the first element, in elements of the storage */
 } MegaPickleTensor;
 
 typedef struct MegaPickleObject {
@@ -69,7 +69,7 @@ typedef struct MegaPickleObject {
     const MegaPickleValue *arguments; /* a tuple, the arguments of the call */
     /* NULL, or the argument of BUILD, which is a dict for a Namespace */
     const MegaPickleValue *state;
-    MegaPickleValue *items;           /* NULL, or the dict or list of items that opcodes added */
+    MegaPickleValue *items; /* NULL, or the dict or list of items that opcodes added */
 } MegaPickleObject;
 
 struct MegaPickleValue {

@@ -1,6 +1,6 @@
 /*
- * pickle_calls.c - names and calls in a pickle; see pickle_machine.h. Nothing is executed: a name
- * that means something makes a value of its type, every other one an inert object.
+ * pickle_calls.c - names and calls in a pickle; see pickle_machine.h. Nothing is executed: a "call"
+ * of a name in the table makes a value of the matching type, one of any other name an inert object.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 
 /* ---- Names ---------------------------------------------------------------------------------- */
 
-/* A name that is not in the table: inert, unless PyTorch rebuilds a tensor of some kind with it. */
+/* Makes an entry for a name that is not in the table. It is inert, unless it is a function of
+ * PyTorch that rebuilds some kind of tensor. */
 static int make_global(MegaPickleMachine *m, const char *module, size_t module_length,
                        const char *name, size_t name_length, const MegaPickleGlobal **out)
 {
@@ -39,7 +40,8 @@ static int make_global(MegaPickleMachine *m, const char *module, size_t module_l
     return 0;
 }
 
-/* Text without control characters, which would come out in lists and messages. */
+/* Returns whether a text has no control characters, which would otherwise get into lists and
+ * messages. */
 static bool is_name(const char *text, size_t length)
 {
     uint32_t code = 0;
@@ -68,7 +70,7 @@ int mega_pickle_push_global(MegaPickleMachine *m, const char *module, size_t mod
     return code;
 }
 
-/* "complex64" of torch.complex64 */
+/* Returns the last part of a name: "complex64" of torch.complex64. */
 static const char *last_name(const MegaPickleGlobal *global)
 {
     const char *dot = strrchr(global->qualified_name, '.');
@@ -82,7 +84,7 @@ static bool is_global(const MegaPickleValue *value, MegaGlobalKind kind)
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* A tuple of non-negative integers, as shapes and strides are. */
+/* Reads a tuple of non-negative integers, such as a shape or strides. */
 static bool get_sizes(const MegaPickleValue *tuple, int rank, uint64_t *sizes)
 {
     if (tuple->type != MEGA_PICKLE_TUPLE || tuple->list.count != (size_t)rank)
@@ -96,7 +98,8 @@ static bool get_sizes(const MegaPickleValue *tuple, int rank, uint64_t *sizes)
     return true;
 }
 
-/* Its shape and number of elements; rank -1 if it is too long, no shape or larger than can be. */
+/* Sets the shape of a tensor and its number of elements. The rank is -1 if the value is no shape,
+ * has too many dimensions, or if the number of elements overflows. */
 static int set_shape(MegaPickleMachine *m, MegaPickleTensor *tensor, const MegaPickleValue *size)
 {
     void *memory;
@@ -121,7 +124,7 @@ static int set_shape(MegaPickleMachine *m, MegaPickleTensor *tensor, const MegaP
     return 0;
 }
 
-/* The last element of the tensor must lie in the storage. */
+/* Returns whether the last element of the tensor lies in its storage. */
 static bool inside_storage(const MegaPickleTensor *tensor)
 {
     const MegaPickleStorage *storage = tensor->storage;
@@ -138,8 +141,8 @@ static bool inside_storage(const MegaPickleTensor *tensor)
     return last < room;
 }
 
-/* The type of its elements: that of its storage, or, for v3, of an argument. A view that is to be
- * negated or conjugated says so in its metadata. */
+/* Sets the type of a tensor's elements, which is that of its storage or, for v3, an argument. The
+ * metadata tell whether the tensor is a view that must be negated or conjugated. */
 static void set_type(MegaPickleTensor *tensor, const MegaPickleValue *type,
                      const MegaPickleValue *metadata)
 {
@@ -164,8 +167,9 @@ static void set_type(MegaPickleTensor *tensor, const MegaPickleValue *type,
     }
 }
 
-/* _rebuild_tensor(storage, offset, size, stride), _rebuild_tensor_v2(the same, requires_grad,
- * backward_hooks, metadata=None), _rebuild_tensor_v3(..., backward_hooks, dtype, metadata=None) */
+/* Handles _rebuild_tensor(storage, offset, size, stride), _rebuild_tensor_v2(the same,
+ * requires_grad, backward_hooks, metadata=None), _rebuild_tensor_v3(..., backward_hooks, dtype,
+ * metadata=None) */
 static int rebuild_tensor(MegaPickleMachine *m, const MegaPickleGlobal *function,
                           const MegaPickleValue *arguments, MegaPickleTensor *tensor)
 {
@@ -195,7 +199,7 @@ static int rebuild_tensor(MegaPickleMachine *m, const MegaPickleGlobal *function
     return 0;
 }
 
-/* A tensor of which nothing but its kind and, maybe, its size is known. */
+/* Makes a tensor that cannot be read: only its kind and perhaps its size are known. */
 static int rebuild_odd_tensor(MegaPickleMachine *m, const MegaPickleGlobal *function,
                               const MegaPickleValue *arguments, MegaPickleTensor *tensor)
 {
@@ -224,8 +228,8 @@ static int push_tensor(MegaPickleMachine *m, const MegaPickleGlobal *function,
 
 /* ---- Calls ---------------------------------------------------------------------------------- */
 
-/* OrderedDict(), dict(), set(), list() or the same of an iterable: a collection, which is one of
- * pairs, or a dict, for a dict. */
+/* Handles OrderedDict(), dict(), set() and list(), with an iterable as argument or without one. A
+ * dict is made from a dict or from pairs. */
 static int push_collection(MegaPickleMachine *m, MegaPickleType type,
                            const MegaPickleValue *arguments)
 {
@@ -267,7 +271,8 @@ static int push_object(MegaPickleMachine *m, const MegaPickleGlobal *class,
     return mega_pickle_push(m, value);
 }
 
-/* _rebuild_from_type_v2(function, class, arguments, state): a tensor, or inert. */
+/* Handles _rebuild_from_type_v2(function, class, arguments, state), which gives a tensor or an
+ * inert object. */
 static int push_from_type(MegaPickleMachine *m, const MegaPickleGlobal *function,
                           const MegaPickleValue *arguments)
 {
@@ -287,7 +292,8 @@ int mega_pickle_call(MegaPickleMachine *m, MegaPickleValue *callee, MegaPickleVa
     if (arguments->type != MEGA_PICKLE_TUPLE)
         return BAD("%s is called with %s", mega_pickle_describe(callee),
                    mega_pickle_describe(arguments));
-    if (callee->type == MEGA_PICKLE_OBJECT) /* such as a method that getattr() gives */
+    /* the callee is, for example, a method that getattr() returned */
+    if (callee->type == MEGA_PICKLE_OBJECT)
         return push_object(m, callee->object->class, arguments);
     if (callee->type != MEGA_PICKLE_GLOBAL)
         return BAD("%s is called", mega_pickle_describe(callee));
@@ -325,8 +331,8 @@ int mega_pickle_build(MegaPickleMachine *m)
     const MegaPickleValue *state = mega_pickle_top(m, 0);
     MegaPickleValue *value = mega_pickle_top(m, 1);
     m->stack.count--;
-    /* Attributes of a tensor or of an OrderedDict (_metadata: versions of modules) say nothing
-     * about their data. */
+    /* The attributes of a tensor or of an OrderedDict, such as _metadata with the versions of
+     * modules, do not change their data and are dropped. */
     if ((value->type == MEGA_PICKLE_DICT || value->type == MEGA_PICKLE_TENSOR) &&
         (state->type == MEGA_PICKLE_DICT || state->type == MEGA_PICKLE_TUPLE))
         return 0;
@@ -341,7 +347,8 @@ int mega_pickle_build(MegaPickleMachine *m)
 
 /* ---- Storages ------------------------------------------------------------------------------- */
 
-/* ('storage', storage type, key, location, elements[, view]); the type may be one of tomorrow. */
+/* Makes a storage from ('storage', storage type, key, location, elements[, view]). The type may be
+ * one that this code does not know yet. */
 static int push_storage(MegaPickleMachine *m, MegaPickleValue *const *item, size_t count)
 {
     void *memory;
@@ -361,7 +368,8 @@ static int push_storage(MegaPickleMachine *m, MegaPickleValue *const *item, size
         storage->type = mega_dtype_traits((int)type->dtype)->name;
         storage->item_size = mega_dtype_traits((int)type->dtype)->item_size;
     }
-    if (count == 6 && item[5]->type != MEGA_PICKLE_NONE) { /* a part of another one */
+    /* the storage is a part of another one */
+    if (count == 6 && item[5]->type != MEGA_PICKLE_NONE) {
         storage->readable = false;
         storage->type = "view";
     }
@@ -382,7 +390,8 @@ int mega_pickle_persistent(MegaPickleMachine *m)
     if (id->type != MEGA_PICKLE_TUPLE || id->list.count < 2 || !mega_pickle_is_text(item[0]))
         return BAD("a persistent id is not that of a storage");
     m->stack.count--;
-    if (strcmp(item[0]->text.data, "storage") != 0) /* ('module', class, file, source) */
+    /* a module is saved as ('module', class, file, source) */
+    if (strcmp(item[0]->text.data, "storage") != 0)
         return mega_pickle_push(m, item[1]);
     if (id->list.count < 5 || id->list.count > 6 || item[1]->type != MEGA_PICKLE_GLOBAL ||
         !mega_pickle_is_text(item[2]) || item[2]->text.size == 0 ||

@@ -1,5 +1,6 @@
 /*
- * pickle_globals.c - the table of names that mean something in a pickle; see pickle_globals.h.
+ * pickle_globals.c - the table of classes and functions that have a meaning in a pickle; see
+ * pickle_globals.h.
  */
 #include "formats/checkpoint/pickle_globals.h"
 
@@ -59,10 +60,10 @@ static const MegaPickleGlobal globals[] = {
     STORAGE("Char", MEGA_I8),
     STORAGE("Byte", MEGA_U8),
     STORAGE("Bool", MEGA_BOOL),
-    STORAGE("Untyped", MEGA_U8), /* of bytes */
-    STORAGE("storage.Untyped", MEGA_U8), /* of bytes */
-    STORAGE("_Untyped", MEGA_U8), /* of bytes */
-    STORAGE("storage._Untyped", MEGA_U8), /* of bytes */
+    STORAGE("Untyped", MEGA_U8),          /* the elements are bytes */
+    STORAGE("storage.Untyped", MEGA_U8),  /* the elements are bytes */
+    STORAGE("_Untyped", MEGA_U8),         /* the elements are bytes */
+    STORAGE("storage._Untyped", MEGA_U8), /* the elements are bytes */
     ODD_STORAGE("ComplexHalf", "complex32", 4),
     ODD_STORAGE("ComplexFloat", "complex64", 8),
     ODD_STORAGE("ComplexDouble", "complex128", 16),

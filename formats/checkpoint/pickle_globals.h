@@ -15,7 +15,7 @@ typedef enum MegaGlobalKind {
     MEGA_GLOBAL_LIST,
     MEGA_GLOBAL_TUPLE,
     MEGA_GLOBAL_SET,
-    MEGA_GLOBAL_TENSOR,     /* a function that rebuilds a tensor from a storage */
+    MEGA_GLOBAL_TENSOR, /* a function that rebuilds a tensor from a storage */
     /* rebuilds a tensor from such a function, a class and the function's arguments */
     MEGA_GLOBAL_FROM_TYPE,
     /* returns its first argument, as the function that rebuilds a parameter does */

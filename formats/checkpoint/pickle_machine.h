@@ -11,7 +11,7 @@
 #include "formats/checkpoint/pickle_globals.h"
 
 #define MEGA_PICKLE_MAX_MARKS 4096 /* Python itself nests values a few hundred deep */
-#define MEGA_PICKLE_SMALL 256 /* there is one shared value for each integer below this */
+#define MEGA_PICKLE_SMALL 256      /* there is one shared value for each integer below this */
 
 /* A growing array of pointers. */
 typedef struct MegaPickleValues {

@@ -1,6 +1,6 @@
 /*
- * pickle_values.c - memory and stack of the machine that reads pickles, and looking at its values;
- * see pickle.h and pickle_machine.h.
+ * pickle_values.c - memory and stack of the interpreter that reads pickles, and access to its
+ * values; see pickle.h and pickle_machine.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #define FAIL MEGA_PICKLE_FAIL
 #define BAD MEGA_PICKLE_BAD
 #define MAX_STACK (1u << 20)
-#define FIRST_CAPACITY 64 /* of stack, memo and storages */
+#define FIRST_CAPACITY 64 /* first capacity of stack, memo and storages */
 #define ARENA_BLOCK 65536
 
 typedef struct MegaPickleBlock {
@@ -27,7 +27,7 @@ int mega_pickle_no_memory(const MegaPickleMachine *m)
                      m->name);
 }
 
-/* Takes bytes off what the values may use. */
+/* Counts bytes that the values take, and fails beyond the limit. */
 static int account(MegaPickleMachine *m, uint64_t bytes)
 {
     MegaPickle *pickle = m->pickle;
@@ -110,7 +110,8 @@ int mega_pickle_push_new(MegaPickleMachine *m, MegaPickleType type, MegaPickleVa
 int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleValue *const *items,
                        size_t count)
 {
-    size_t needed = list->list.count + count; /* both bounded by the pickle's size */
+    /* no overflow: both are bounded by the pickle's size */
+    size_t needed = list->list.count + count;
     if (needed > list->list.capacity) {
         size_t capacity = list->list.capacity * 2 > needed ? list->list.capacity * 2 : needed;
         void *grown;
@@ -140,7 +141,7 @@ MegaPickleValue *mega_pickle_top(const MegaPickleMachine *m, size_t depth)
     return m->stack.items[m->stack.count - 1 - depth];
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Access to values ----------------------------------------------------------------------- */
 
 void mega_pickle_free(MegaPickle *pickle)
 {
@@ -193,7 +194,8 @@ const MegaPickleValue *mega_pickle_get(const MegaPickleValue *value, const char 
 const MegaPickleValue *mega_pickle_attributes(const MegaPickleValue *value)
 {
     const MegaPickleValue *state = value->type == MEGA_PICKLE_OBJECT ? value->object->state : NULL;
-    /* a class with __slots__ gives a pair: the dict, and another one of its slots */
+    /* the state of a class with __slots__ is a pair: the dict of attributes, and the dict of
+     * slots */
     for (size_t i = 0; state && state->type == MEGA_PICKLE_TUPLE && i < state->list.count; i++)
         if (state->list.items[i]->type == MEGA_PICKLE_DICT)
             return state->list.items[i];

@@ -1,9 +1,9 @@
 /*
- * safetensors.c - safetensors files: header size (8 bytes), a JSON header, the data.
+ * safetensors.c - reads safetensors files: header size (8 bytes), a JSON header, the data.
  *
  * The header maps names to {dtype, shape, data_offsets: [begin, end]}, with an optional
- * "__metadata__" of strings. The data must be covered exactly: sorted by place, every tensor begins
- * where the one before ended.
+ * "__metadata__" of strings. The tensors must cover the data exactly: sorted by position, each
+ * begins where the one before it ends.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -18,9 +18,9 @@
 #define MAX_HEADER (UINT64_C(64) << 20)
 
 typedef struct Entry {
-    const char *name; /* of the JSON header */
+    const char *name; /* a string of the JSON header */
     uint64_t begin, end;
-    unsigned bits;   /* of an element; 0: its type is unknown */
+    unsigned bits;   /* bits of an element; 0 if the type is unknown */
     uint64_t *shape; /* owned; the strides follow */
     MegaCheckpointTensor tensor;
 } Entry;
@@ -29,8 +29,9 @@ typedef struct Entry {
 #define BAD(format, ...) FAIL(MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
 #define TENSOR_BAD(format, ...) BAD("tensor '%.200s': " format, entry->name, ##__VA_ARGS__)
 
-/* Types of the format. What we cannot read has the name that PyTorch gives it; a type of tomorrow
- * is taken as it is, since only the model's tensors have to be read. */
+/* Finds the type of a tensor. Types that this code cannot read get the name that PyTorch has for
+ * them. A type that it does not know is accepted, since only the model's tensors have to be
+ * read. */
 static int parse_dtype(const MegaCheckpoint *checkpoint, const json_t *value, Entry *entry,
                        MegaError *err)
 {
@@ -38,7 +39,7 @@ static int parse_dtype(const MegaCheckpoint *checkpoint, const json_t *value, En
         const char *name;
         unsigned bits;
         MegaDtype dtype;
-        const char *odd; /* NULL: dtype says how to read it */
+        const char *odd; /* PyTorch's name if the type cannot be read; NULL if dtype is valid */
     } types[] = {
         {"F64", 64, MEGA_F64, NULL},
         {"F32", 32, MEGA_F32, NULL},
@@ -81,7 +82,7 @@ static int parse_dtype(const MegaCheckpoint *checkpoint, const json_t *value, En
     return 0;
 }
 
-/* Shape, and from it the strides of a row-major tensor. */
+/* Reads the shape and computes the strides of a row-major tensor. */
 static int parse_shape(const MegaCheckpoint *checkpoint, const json_t *value, Entry *entry,
                        MegaError *err)
 {
@@ -145,7 +146,7 @@ static int parse_entry(const MegaCheckpoint *checkpoint, const json_t *value, En
     return code;
 }
 
-/* An empty tensor shares its place with the next one and comes first. */
+/* Sorts entries by position. An empty tensor begins where the next one does, and comes first. */
 static int by_place(const void *a, const void *b)
 {
     const Entry *x = a, *y = b;
@@ -154,7 +155,7 @@ static int by_place(const void *a, const void *b)
     return (x->end > y->end) - (x->end < y->end);
 }
 
-/* The entries, sorted, must tile the data. */
+/* Adds the tensors after checking that they cover the data without gaps or overlaps. */
 static int add_entries(MegaCheckpoint *checkpoint, Entry *entries, size_t count,
                        const uint8_t *data, uint64_t size, MegaError *err)
 {

@@ -1,8 +1,8 @@
 /*
- * torch_args.c - the arguments of a training run, from values of a pickle to JSON.
+ * torch_args.c - converts the arguments of a training run from values of a pickle to JSON.
  *
- * Arguments are a Namespace, a dict, an instance of some class of options, or a tree of OmegaConf.
- * Nothing of these classes is known but how Python pickles them: attributes are a dict.
+ * Arguments are a Namespace, a dict, an instance of a class of options, or a tree of OmegaConf.
+ * This code knows nothing of these classes but that Python pickles their attributes as a dict.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -14,10 +14,11 @@
 #include "formats/checkpoint/pickle_globals.h"
 
 #define MAX_DEPTH 32
-#define MAX_STEPS 8   /* of an interpolation that leads to another */
-#define NODE_BYTES 64 /* about what a value of JSON takes beside its text */
+#define MAX_STEPS 8   /* most interpolations that lead to one another */
+#define NODE_BYTES 64 /* estimated bytes of a JSON value beside its text */
 
-/* Values may be shared, so that few bytes can mean very much: memory that is left for JSON. */
+/* The bytes that are left for JSON. A limit is needed, since a pickle of few bytes can share values
+ * so often that the JSON becomes huge. */
 typedef struct Budget {
     uint64_t left;
 } Budget;
@@ -40,7 +41,8 @@ static json_t *array_to_json(const MegaPickleValue *value, int depth, Budget *bu
     return array;
 }
 
-/* Keys that are no text, such as numbers, are written as Python prints them or left out. */
+/* Converts a key to text. Integers are written as Python prints them; other keys that are no text
+ * are left out. */
 static bool key_text(const MegaPickleValue *key, char *text, size_t size)
 {
     if (key->type == MEGA_PICKLE_INT)
@@ -67,8 +69,8 @@ static json_t *dict_to_json(const MegaPickleValue *value, int depth, Budget *bud
 
 /* ---- Numbers of NumPy ----------------------------------------------------------------------- */
 
-/* The bytes that a value holds: bytes, or, before protocol 3, a call that encodes text as Latin-1.
- * Returns how many there are, at most `size` of them. */
+/* Reads the bytes that a value holds. Before protocol 3 they are written as a call that encodes
+ * text as Latin-1. Returns their number, at most `size`. */
 static size_t get_bytes(const MegaPickleValue *value, uint8_t *bytes, size_t size)
 {
     size_t count = 0;
@@ -114,7 +116,7 @@ static json_t *number_of(char kind, size_t size, const uint8_t bytes[8])
     return number ? number : json_sprintf("%g", real);
 }
 
-/* numpy.core.multiarray.scalar(dtype, bytes); NULL if it is something else. */
+/* Converts numpy.core.multiarray.scalar(dtype, bytes). Returns NULL for any other object. */
 static json_t *numpy_scalar(const MegaPickleObject *object)
 {
     const MegaPickleValue *const arguments = object->arguments;
@@ -142,7 +144,7 @@ static json_t *numpy_scalar(const MegaPickleObject *object)
 
 /* ---- Interpolations of OmegaConf ------------------------------------------------------------ */
 
-/* The value at "a.b.c" below root, if it is none that holds others; else NULL. */
+/* Returns the value at "a.b.c" below root, or NULL if there is none or it is an object or array. */
 static json_t *look_up(json_t *root, const char *path)
 {
     json_t *value = root;
@@ -154,7 +156,8 @@ static json_t *look_up(json_t *root, const char *path)
     return json_is_object(value) || json_is_array(value) ? NULL : value;
 }
 
-/* A string "${a.b}" stands for another value of the tree, which may be such a string itself. */
+/* Resolves a string "${a.b}", which stands for another value of the tree. That value may be such a
+ * string, too. */
 static json_t *resolved(json_t *root, json_t *value)
 {
     for (int steps = 0; steps < MAX_STEPS && json_is_string(value); steps++) {
@@ -199,7 +202,8 @@ static void resolve(json_t *root, json_t *node, int depth)
 
 /* ---- Objects -------------------------------------------------------------------------------- */
 
-/* A member of an enumeration and the like: an unknown class of one plain value. */
+/* Returns the plain value of an object that consists of one, such as a member of an enumeration;
+ * else NULL. */
 static const MegaPickleValue *only_value(const MegaPickleObject *object)
 {
     const MegaPickleValue *arguments = object->arguments;
@@ -208,7 +212,8 @@ static const MegaPickleValue *only_value(const MegaPickleObject *object)
         return NULL;
     bool by_name =
         strcmp(name, "builtins.getattr") == 0 || strcmp(name, "__builtin__.getattr") == 0;
-    if (by_name && arguments->list.count == 2 && /* getattr(class, name), of Python 3.11 */
+    /* Python 3.11 pickles members as getattr(class, name) */
+    if (by_name && arguments->list.count == 2 &&
         arguments->list.items[0]->type == MEGA_PICKLE_GLOBAL &&
         arguments->list.items[1]->type == MEGA_PICKLE_STRING)
         return arguments->list.items[1];
@@ -234,28 +239,31 @@ static json_t *object_to_json(const MegaPickleValue *value, int depth, Budget *b
     json_t *number = numpy_scalar(object);
     if (number)
         return number;
-    if (attributes && !(inner = mega_pickle_get(attributes, "_content"))) /* OmegaConf's trees */
-        inner = mega_pickle_get(attributes, "_val");                      /* and leaves */
+    /* the content of an OmegaConf tree */
+    if (attributes && !(inner = mega_pickle_get(attributes, "_content")))
+        /* the value of an OmegaConf leaf */
+        inner = mega_pickle_get(attributes, "_val");
     if (!inner)
         inner = only_value(object);
     if (inner) {
         json_t *json = to_json(inner, depth + 1, budget);
         const MegaPickleValue *parent = attributes ? mega_pickle_get(attributes, "_parent") : NULL;
-        if (json && parent && parent->type == MEGA_PICKLE_NONE) /* the root of its tree */
+        /* this is the root of an OmegaConf tree */
+        if (json && parent && parent->type == MEGA_PICKLE_NONE)
             resolve(json, json, 0);
         return json;
     }
     return attributes ? dict_to_json(attributes, depth, budget) : described(value);
 }
 
-/* NULL if there is no memory or if the value is too large. */
+/* Converts a value to JSON. Returns NULL if memory runs out or the value is too large. */
 static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
 {
     uint64_t cost = NODE_BYTES + (value->type == MEGA_PICKLE_STRING ? value->text.size : 0);
     if (cost > budget->left)
         return NULL;
     budget->left -= cost;
-    if (depth > MAX_DEPTH) /* it may contain itself */
+    if (depth > MAX_DEPTH) /* the value may contain itself */
         return described(value);
     switch (value->type) {
     case MEGA_PICKLE_NONE: return json_null();
@@ -263,7 +271,8 @@ static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
     case MEGA_PICKLE_INT: return json_integer(value->integer);
     case MEGA_PICKLE_FLOAT: {
         json_t *real = json_real(value->real);
-        return real ? real : json_sprintf("%g", value->real); /* JSON has no infinity and no NaN */
+        /* JSON has neither infinity nor NaN */
+        return real ? real : json_sprintf("%g", value->real);
     }
     case MEGA_PICKLE_STRING:
         return mega_pickle_is_text(value)
@@ -278,14 +287,14 @@ static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
     }
 }
 
-/* ---- Where they are ------------------------------------------------------------------------- */
+/* ---- Finding the arguments ------------------------------------------------------------------ */
 
 static const MegaPickleValue *usable(const MegaPickleValue *value)
 {
     return value && (mega_pickle_mapping(value) || mega_pickle_attributes(value)) ? value : NULL;
 }
 
-/* The value of a key, or the attribute of that name. */
+/* Returns the value of a key, or the attribute of that name. */
 static const MegaPickleValue *member(const MegaPickleValue *value, const char *name)
 {
     const MegaPickleValue *attributes = mega_pickle_attributes(value), *content;
@@ -301,7 +310,7 @@ static const MegaPickleValue *find_arguments(const MegaPickleValue *root)
         "args",   "hyper_parameters", "hparams",     "hyperparameters",
         "config", "model_args",       "model_config"};
     const MegaPickleValue *cfg, *found = usable(mega_pickle_get(root, keys[0]));
-    if (!found && (cfg = usable(mega_pickle_get(root, "cfg")))) { /* of newer fairseq */
+    if (!found && (cfg = usable(mega_pickle_get(root, "cfg")))) { /* newer versions of fairseq */
         found = member(cfg, "model") ? usable(member(cfg, "model")) : NULL;
         found = found ? found : cfg;
     }
@@ -310,15 +319,16 @@ static const MegaPickleValue *find_arguments(const MegaPickleValue *root)
     return found;
 }
 
-/* A module that keeps all arguments as one, self.save_hyperparameters(args), has them a level
- * deeper. What is said outside counts. */
+/* Copies nested arguments to the top. They are one level deeper if a module saves all arguments as
+ * one, self.save_hyperparameters(args). Values that are at the top already have precedence. */
 static int lift_nested(json_t *args)
 {
     static const char *const keys[] = {"args", "cfg", "config", "hparams", "model"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         json_t *nested = json_object_get(args, keys[i]);
         if (json_is_object(nested)) {
-            json_t *copy = json_copy(nested); /* not to add an object to itself */
+            /* update from a copy, since the nested object is itself a member of args */
+            json_t *copy = json_copy(nested);
             int failed = copy ? json_object_update_missing(args, copy) : -1;
             json_decref(copy);
             if (failed)
@@ -341,7 +351,7 @@ int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root
                                     "this file may take",
                                     (double)mega_checkpoint_allowance(checkpoint) / 1e6);
     checkpoint->memory += mega_checkpoint_allowance(checkpoint) - budget.left;
-    if (!json_is_object(checkpoint->args)) { /* such as a tree of OmegaConf that is one string */
+    if (!json_is_object(checkpoint->args)) { /* for example an OmegaConf tree that is one string */
         json_decref(checkpoint->args);
         checkpoint->args = NULL;
         return 0;

@@ -1,6 +1,6 @@
 /*
- * torch_beside.c - what a checkpoint holds beside the tensors of the model, said in a few words a
- * value. Nothing of it is read.
+ * torch_beside.c - lists what a checkpoint holds beside the tensors of the model, with a short
+ * description of each value. None of these values is used.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -13,10 +13,10 @@
 #include "formats/base/bytes.h"
 
 #define MAX_ROWS 1000
-#define MAX_TEXT 160 /* bytes of a name or of a description */
+#define MAX_TEXT 160 /* most bytes of a name or of a description */
 #define MAX_STRING 40
 
-/* Appends as much as there is room for. */
+/* Appends text, cut to the room that is left. */
 static void add(char text[MAX_TEXT], const char *format, ...)
 {
     size_t used = strlen(text);
@@ -64,7 +64,8 @@ static void describe(const MegaPickleValue *value, char text[MAX_TEXT])
     }
 }
 
-/* What is longer than its field is cut between characters; a terminal obeys control characters. */
+/* Returns a copy of a text that was cut to its field: an incomplete last character is removed, and
+ * control characters, which a terminal would obey, are replaced. */
 static char *cleaned(char text[MAX_TEXT])
 {
     size_t size = strlen(text);
@@ -101,7 +102,8 @@ int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *
 {
     const MegaPickleValue *dict = mega_pickle_mapping(chain[0]), *values = dict ? dict : chain[0];
     size_t step = dict ? 2 : 1;
-    if (!dict && values->type == MEGA_PICKLE_OBJECT) /* a module; its attributes say nothing */
+    /* the attributes of a module are of no use to a reader */
+    if (!dict && values->type == MEGA_PICKLE_OBJECT)
         return 0;
     for (size_t i = 0; i + step <= values->list.count; i += step) {
         const MegaPickleValue *value = values->list.items[i + step - 1];

@@ -1,11 +1,12 @@
 /*
- * torch_legacy.c - checkpoints of PyTorch before 1.6: pickles one behind the other, then storages.
+ * torch_legacy.c - reads checkpoints of PyTorch before 1.6: pickles one after the other, then
+ * storages.
  *
  *   pickle: a magic number       pickle: protocol version 1001      pickle: sizes and byte order
  *   pickle: the value            pickle: keys of the storages, in the order of their data
  *   per storage: element count (8 bytes) and elements
  *
- * The element type of a storage is known from the persistent ids of the value only.
+ * Only the persistent ids in the value tell the element type of a storage.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -24,13 +25,13 @@ static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
 
 typedef struct Record {
     const MegaPickleStorage *storage;
-    const uint8_t *bytes; /* NULL until its data has been met */
+    const uint8_t *bytes; /* NULL until the data of the storage has been found */
     uint64_t size;
 } Record;
 
 typedef struct Context {
     MegaCheckpoint *checkpoint;
-    Record *records; /* [count], by key, each key once */
+    Record *records; /* [count], sorted by key, with each key once */
     size_t count;
 } Context;
 
@@ -53,7 +54,7 @@ static int next_pickle(MegaCheckpoint *checkpoint, MegaReader *reader, MegaPickl
     return code;
 }
 
-/* Protocol version, then sizes and byte order. */
+/* Reads the protocol version, then sizes and byte order. */
 static int read_preamble(MegaCheckpoint *checkpoint, MegaReader *reader, MegaError *err)
 {
     MegaPickle *version = NULL, *system = NULL;
@@ -91,7 +92,8 @@ static Record *find_key(const Context *context, const char *key)
                : NULL;
 }
 
-/* One record for each key; those who name it must agree about it. */
+/* Makes one record for each key. All storages with the same key must have the same size and
+ * type. */
 static int collect_keys(Context *context, const MegaPickle *value, MegaError *err)
 {
     const MegaCheckpoint *checkpoint = context->checkpoint;
@@ -118,7 +120,7 @@ static int collect_keys(Context *context, const MegaPickle *value, MegaError *er
     return 0;
 }
 
-/* The data of one storage: its element count must be the one that the value names. */
+/* Finds the data of one storage, whose element count must be the one that the value gives. */
 static int place_storage(Context *context, const MegaPickleValue *key, MegaReader *reader,
                          MegaError *err)
 {
@@ -161,7 +163,7 @@ static int place_storages(Context *context, const MegaPickleValue *keys, MegaRea
         if (code)
             return code;
     }
-    /* zeros, which some copies fill up with, mean nothing */
+    /* zeros at the end, which some programs add when they copy a file, are ignored */
     const uint8_t *rest = reader->data + reader->position;
     for (size_t i = 0; i < mega_reader_left(reader); i++)
         if (rest[i])

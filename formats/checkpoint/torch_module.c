@@ -1,18 +1,21 @@
 /*
- * torch_module.c - the tensors of a module that was saved as a whole, torch.save(model), instead of
- * its state dict. The class means nothing to us, but every module keeps its parameters, buffers and
- * parts in attributes of the same names, of which Module.state_dict() makes the names of tensors.
+ * torch_module.c - finds the tensors of a module that was saved as a whole, torch.save(model),
+ * instead of its state dict. The class is unknown here, but every module has its parameters,
+ * buffers and submodules in attributes of the same names. The tensors get the names that
+ * Module.state_dict() would give them.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_DEPTH 64      /* of modules in modules */
-#define MAX_WORK 1000000u /* modules and tensors; they may contain themselves */
+#define MAX_DEPTH 64 /* deepest nesting of modules */
+/* most modules and tensors that are visited; a module may contain itself */
+#define MAX_WORK 1000000u
 
 typedef struct Walk {
-    char name[MEGA_CHECKPOINT_MAX_NAME + 1]; /* of the module or tensor that is looked at */
+    /* name of the module or tensor that is being visited */
+    char name[MEGA_CHECKPOINT_MAX_NAME + 1];
     unsigned work;
     MegaModuleVisit visit;
     void *context;
@@ -41,7 +44,8 @@ static bool is_temporary(const MegaPickleValue *module, const char *buffer)
     return false;
 }
 
-/* Appends a part to the name, which had `length` bytes; false if it is too long or no text. */
+/* Appends a part to the first `length` bytes of the name. Returns false if the name becomes too
+ * long or the part is no text. */
 static bool extend_name(Walk *walk, size_t length, const MegaPickleValue *part)
 {
     if (!mega_pickle_is_text(part) || length + part->text.size + 2 > sizeof walk->name)

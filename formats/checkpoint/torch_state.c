@@ -1,10 +1,10 @@
 /*
- * torch_state.c - from the value that torch.save stored to named tensors and arguments.
+ * torch_state.c - finds named tensors and arguments in the value that torch.save stored.
  *
- * What is stored is a state dict (name -> tensor) or a whole module, or dicts in dicts with one
- * somewhere, beside arguments and the state of the training run. Of the latter nothing is looked
- * at. A dict under a name such as model_ema holds averaged weights; those are taken when they are
- * asked for or when there are no others.
+ * The value is a state dict (name -> tensor), a whole module, or nested dicts with one of these
+ * somewhere, beside arguments and the state of the training run, which is ignored. A dict under a
+ * name such as model_ema holds averaged weights, which are taken if the caller asks for them or
+ * there are no others.
  */
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -14,18 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH 5       /* of dicts in dicts */
-#define MAX_WORK 4000000u /* values looked at; they may be shared and contain themselves */
+#define MAX_DEPTH 5 /* deepest nesting of dicts */
+/* most values that are visited; they may be shared and contain themselves */
+#define MAX_WORK 4000000u
 #define MAX_PATH 256
 
 /* ---- Finding -------------------------------------------------------------------------------- */
 
 typedef struct Candidate {
-    const MegaPickleValue *chain[MAX_DEPTH + 1]; /* from the root to the dict */
+    const MegaPickleValue *chain[MAX_DEPTH + 1]; /* the values from the root to the dict */
     int depth;
-    int rank; /* of its key at the root: less is likelier */
+    int rank; /* position of its key in rank_of's list; lower is likelier */
     size_t tensors;
-    char path[MAX_PATH]; /* "model", "ema.module"; "": the root itself */
+    char path[MAX_PATH]; /* "model", "ema.module", or "" for the root itself */
 } Candidate;
 
 typedef struct Search {
@@ -33,7 +34,7 @@ typedef struct Search {
     unsigned work;
 } Search;
 
-/* In small or large letters, and no part of a longer word. */
+/* Returns whether a text contains a whole word, in upper or lower case. */
 static bool contains_word(const char *text, size_t length, const char *word)
 {
     size_t size = strlen(word);
@@ -59,7 +60,8 @@ bool mega_checkpoint_is_average(const char *name, size_t length)
     return false;
 }
 
-/* State of optimizers holds tensors too, but under numbers and names of its own. */
+/* Returns whether a key is that of training state. The state of an optimizer holds tensors, too,
+ * but they are not weights. */
 static bool is_training_state(const char *key)
 {
     return strstr(key, "optim") || strstr(key, "scheduler") || strstr(key, "scaler");
@@ -95,7 +97,7 @@ static int count_tensor(void *context, const char *name, const MegaPickleTensor 
     return 0;
 }
 
-/* dict NULL: a module */
+/* Compares the current place with the best candidate; dict is NULL for a module. */
 static void consider(Search *search, const MegaPickleValue *dict)
 {
     Candidate *at = &search->at;
@@ -115,7 +117,8 @@ static void consider(Search *search, const MegaPickleValue *dict)
         *best = *at;
 }
 
-/* Looks at value, whose chain and path end with it, and at what it holds. */
+/* Searches a value and everything that it holds. Chain and path of search->at end with the
+ * value. */
 static void look(Search *search, const MegaPickleValue *value)
 {
     Candidate *at = &search->at;
@@ -194,7 +197,7 @@ static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaSt
     }
     if (!code)
         code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
-    /* arguments lie beside the state dict or further out */
+    /* arguments are beside the state dict or in an enclosing dict */
     for (int i = found->depth; i >= 0 && !code; i--)
         code = mega_torch_arguments(checkpoint, found->chain[i], err);
     return code;

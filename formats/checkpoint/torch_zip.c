@@ -1,5 +1,5 @@
 /*
- * torch_zip.c - checkpoints of PyTorch 1.6 and later: a zip archive with the records
+ * torch_zip.c - reads checkpoints of PyTorch 1.6 and later, which are zip archives with the records
  *
  *   PREFIX/data.pkl    the pickle
  *   PREFIX/data/KEY    the bytes of one storage, stored without compression
@@ -25,7 +25,7 @@ typedef struct Context {
     int prefix_length; /* length with the slash */
 } Context;
 
-/* Finds PREFIX/data.pkl; of several, the one with the shortest prefix counts. */
+/* Finds PREFIX/data.pkl. If there are several, the one with the shortest prefix is taken. */
 static const MegaZipEntry *find_pickle(const MegaZip *zip)
 {
     const MegaZipEntry *found = NULL;
@@ -103,7 +103,7 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     uint64_t allowance = mega_checkpoint_allowance(checkpoint);
     uint64_t limit = allowance < MEGA_PICKLE_MAX_SIZE ? allowance : MEGA_PICKLE_MAX_SIZE;
     int code = mega_zip_read(checkpoint->zip, entry, limit, &bytes, err);
-    if (!code) /* it is at most `limit` bytes, which the allowance covers */
+    if (!code) /* no underflow: bytes.size <= limit <= allowance */
         code = mega_pickle_read(out, bytes.data, bytes.size, allowance - bytes.size, &length,
                                 checkpoint->name, err);
     if (!code)
@@ -115,8 +115,8 @@ static int read_pickle(MegaCheckpoint *checkpoint, const MegaZipEntry *entry, Me
     return code;
 }
 
-/* Compares all records but the tensors' with their checksums, whether they are used or not. They
- * are small, and damage anywhere means that the file cannot be trusted. */
+/* Compares all records except those of the tensors with their checksums, even those that are not
+ * used. They are small, and damage anywhere means that the file cannot be trusted. */
 static int check_other_records(const Context *context, MegaError *err)
 {
     const MegaZip *zip = context->checkpoint->zip;

@@ -1,9 +1,9 @@
 /*
- * zip.c - strict reading of zip archives; see zip.h.
+ * zip.c - reads zip archives strictly; see zip.h.
  *
  * The end record names the central directory, which must end where the end records begin; each of
- * its entries names a local header, which must agree with it. Entries are then sorted by place, to
- * see that none overlap, and by name, to find them and to see that no name occurs twice.
+ * its entries names a local header, which must agree with it. Entries are then sorted by position,
+ * to check that none overlap, and by name, to find them and to check that no name occurs twice.
  */
 #include "formats/checkpoint/zip.h"
 
@@ -22,7 +22,7 @@
 #define END64_SIGNATURE 0x06064b50u
 #define LOCATOR64_SIGNATURE 0x07064b50u
 
-#define CENTRAL_SIZE 46 /* of an entry without name, extra field and comment */
+#define CENTRAL_SIZE 46 /* bytes of an entry without name, extra field and comment */
 #define END_SIZE 22
 #define END64_SIZE 56
 #define LOCATOR64_SIZE 20
@@ -30,8 +30,8 @@
 
 #define FLAG_DESCRIPTOR 0x0008u /* crc and sizes follow the data */
 #define FLAGS_ENCRYPTED 0x2041u /* encrypted, strong encryption, masked headers */
-#define MAX_VERSION 63 /* 6.3, of the specification */
-#define ATTRIBUTE_FOLDER 0x10 /* of MS-DOS, in the external attributes */
+#define MAX_VERSION 63          /* version 6.3 of the specification */
+#define ATTRIBUTE_FOLDER 0x10   /* MS-DOS attribute, part of the external attributes */
 
 struct MegaZip {
     char *name;
@@ -39,7 +39,7 @@ struct MegaZip {
     uint64_t size;
     uint64_t directory, directory_size, directory_end; /* the end records begin at directory_end */
     size_t count;
-    MegaZipEntry *entries; /* [count], by name once open */
+    MegaZipEntry *entries; /* [count], sorted by name once the archive is open */
 };
 
 #define FAIL(code, format, ...) mega_fail(err, code, "%s: " format, zip->name, ##__VA_ARGS__)
@@ -50,11 +50,11 @@ struct MegaZip {
 
 /* ---- End records ---------------------------------------------------------------------------- */
 
-/* The record whose comment ends with the file, or with zeros behind it, which some copies fill up
- * with. */
+/* Finds the end record. Its comment ends at the end of the file, or is followed only by zeros,
+ * which some programs add when they copy a file. */
 static const uint8_t *find_end(const MegaZip *zip)
 {
-    uint64_t end = zip->size; /* of what is not zero */
+    uint64_t end = zip->size; /* end of the file without trailing zeros */
     while (end && zip->data[end - 1] == 0)
         end--;
     uint64_t last = zip->size < END_SIZE ? 0 : zip->size - END_SIZE;
@@ -74,7 +74,8 @@ static const uint8_t *find_end(const MegaZip *zip)
     }
 }
 
-/* Where the 32-bit record holds a value, it must be the 64-bit one. */
+/* Checks that values of the 32-bit record are equal to those of the 64-bit record, unless they are
+ * saturated. */
 static bool agrees(uint64_t narrow, uint64_t wide, uint64_t saturated)
 {
     return narrow == wide || narrow == saturated;
@@ -139,7 +140,7 @@ static int read_end(MegaZip *zip, MegaError *err)
 
 /* ---- Entries -------------------------------------------------------------------------------- */
 
-/* Replaces saturated values by those of the zip64 extra field; false if they are missing. */
+/* Replaces saturated values by those of the zip64 extra field. Returns false if one is missing. */
 static bool apply_zip64(const uint8_t *extra, size_t length, uint64_t *values[], size_t count)
 {
     MegaReader reader = mega_reader(extra, length);
@@ -163,8 +164,8 @@ static bool apply_zip64(const uint8_t *extra, size_t length, uint64_t *values[],
     return wanted == 0;
 }
 
-/* True if a descriptor of 32- or 64-bit sizes at `at` repeats crc and sizes; *length is its size.
- */
+/* Returns whether a descriptor with 32- or 64-bit sizes at `at` repeats crc and sizes; *length is
+ * its size. */
 static bool descriptor_fits(const MegaZip *zip, const MegaZipEntry *entry, uint64_t at,
                             uint64_t *length)
 {
@@ -184,7 +185,8 @@ static bool descriptor_fits(const MegaZip *zip, const MegaZipEntry *entry, uint6
     return false;
 }
 
-/* Crc and sizes of a local header are those of the directory, or none when a descriptor follows. */
+/* Checks that crc and sizes of a local header are those of the directory, or 0 if a descriptor
+ * follows the data. */
 static bool local_fits(const MegaZipEntry *entry, uint32_t crc, uint64_t stored, uint64_t size)
 {
     bool later = entry->flags & FLAG_DESCRIPTOR;
@@ -225,7 +227,7 @@ static int read_local(const MegaZip *zip, MegaZipEntry *entry, MegaError *err)
     return 0;
 }
 
-/* One entry of the central directory, then its local header. */
+/* Reads one entry of the central directory, then its local header. */
 static int read_entry(const MegaZip *zip, MegaReader *reader, size_t number, MegaZipEntry *entry,
                       MegaError *err)
 {

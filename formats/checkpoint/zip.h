@@ -20,9 +20,9 @@ typedef struct MegaZipEntry {
     size_t name_length;
     bool deflated;
     uint16_t flags;
-    uint32_t crc;         /* of the content; 0 may mean that none was computed */
-    uint64_t size;        /* of the content */
-    uint64_t stored_size; /* in the archive; equal to size unless deflated */
+    uint32_t crc;         /* CRC-32 of the content; 0 may mean that none was computed */
+    uint64_t size;        /* bytes of the content */
+    uint64_t stored_size; /* bytes in the archive; equal to size unless deflated */
     uint64_t header, end; /* the span of local header, data and descriptor */
     const uint8_t *data;  /* [stored_size] */
 } MegaZipEntry;

@@ -24,34 +24,35 @@
 #include "formats/media/audio_parts.h"
 #include "formats/media/pcm.h"
 
-#define MAX_FRAMES_A_BYTE 65536 /* no format packs silence denser */
+#define MAX_FRAMES_A_BYTE 65536 /* no format packs even silence more densely */
 
 struct MegaAudio {
     char *name;
-    MegaAudioFile file; /* fd -1: not open */
+    MegaAudioFile file; /* fd is -1 while no file is open */
     MegaAudioParts parts;
-    size_t part;          /* the current one */
-    MegaAudioView view;   /* of it, for libsndfile */
-    SNDFILE *decoder;     /* the current part's, */
-    MegaMpeg *mpeg;       /* or this one; neither: headerless PCM */
-    uint64_t part_frames; /* read of it so far */
+    size_t part;          /* index of the current part */
+    MegaAudioView view;   /* view of the current part, for libsndfile */
+    SNDFILE *decoder;     /* the decoder of the current part is either this one */
+    MegaMpeg *mpeg;       /* or this one; both are NULL for headerless PCM */
+    uint64_t part_frames; /* frames of the current part that were read so far */
     char cut[512];        /* the sentence about a recording that is cut short, or "" */
     MegaPcm pcm;
-    uint8_t *bytes;     /* PCM: [MEGA_PCM_BLOCK] frames as they arrive */
+    uint8_t *bytes;     /* [MEGA_PCM_BLOCK] frames of headerless PCM as they arrive */
     size_t pending;     /* bytes of an incomplete frame */
-    int channels;       /* of the current part */
-    int part_rate;      /* of the current part, which may be the first of another rate */
-    int rate;           /* of the frames that were read last */
-    int block_channels; /* that block has room for */
-    double before;      /* seconds of the parts of other rates before */
-    uint64_t frames;    /* read so far, of this rate */
+    int channels;       /* channels of the current part */
+    /* rate of the current part, which may differ from `rate` until the resampler has been told */
+    int part_rate;
+    int rate;           /* rate of the frames that were read last */
+    int block_channels; /* number of channels that `block` has room for */
+    double before;      /* seconds of the earlier parts, up to the last change of the rate */
+    uint64_t frames;    /* frames that were read at this rate so far */
     float *block;       /* [MEGA_PCM_BLOCK][block_channels] */
     MegaResampler *resampler;
 };
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-/* Regular files stay where they are, everything else is read to its end. */
+/* Opens a file. A regular file is used in place; a pipe is read to its end first. */
 static int open_file(MegaAudio *audio, MegaError *err)
 {
     struct stat info;
@@ -65,7 +66,8 @@ static int open_file(MegaAudio *audio, MegaError *err)
         return MEGA_ERR_MEMORY;
     if (fstat(file->fd, &info) != 0)
         return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", audio->name, strerror(errno));
-    const off_t at = lseek(file->fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
+    /* a shell may have read the beginning of stdin already */
+    const off_t at = lseek(file->fd, 0, SEEK_CUR);
     const uint64_t whole = (uint64_t)info.st_size;
     file->base = at > 0 ? (uint64_t)at : 0;
     file->size = whole > file->base ? whole - file->base : 0;
@@ -74,7 +76,7 @@ static int open_file(MegaAudio *audio, MegaError *err)
     return 0;
 }
 
-/* What libsndfile does not take: a file of another kind, or a damaged one. */
+/* Makes the error for a file that libsndfile rejects: it is of another kind, or damaged. */
 static int fail_format(MegaAudio *audio, int number, const char *reason, MegaError *err)
 {
     static const char expected[] =
@@ -94,7 +96,7 @@ static int fail_format(MegaAudio *audio, int number, const char *reason, MegaErr
                          : "");
 }
 
-/* Room for a block of the current part. */
+/* Makes room for a block of the current part. */
 static int make_block(MegaAudio *audio, MegaError *err)
 {
     int code = mega_pcm_check(audio->name, audio->part_rate, audio->channels, err);
@@ -139,7 +141,7 @@ static int open_part(MegaAudio *audio, size_t index, MegaError *err)
 
 /* ---- Recordings that are cut short ---------------------------------------------------------- */
 
-/* How many frames libsndfile finds in a part. */
+/* Returns how many frames libsndfile finds in a part. */
 static uint64_t count_frames(MegaAudio *audio, const MegaAudioPart *part, int *rate)
 {
     MegaAudioView view = {.part = part, .file = &audio->file};
@@ -165,7 +167,8 @@ static double count_seconds(MegaAudio *audio)
     return seconds;
 }
 
-/* The one rule for all formats: an error, or with `partial` a sentence to warn with. */
+/* Handles a recording that is cut short, of any format: makes an error or, with `partial`, the
+ * sentence of a warning. */
 static int check_cut(MegaAudio *audio, bool partial, MegaError *err)
 {
     if (!audio->parts.cut)
@@ -190,8 +193,8 @@ static int open_decoder(MegaAudio *audio, bool partial, MegaError *err)
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
-/* What a pipe has at the moment, but at least one frame; 0 at the end, where the bytes of an
- * incomplete frame are left out. */
+/* Reads what a pipe has at the moment, but at least one frame. At the end *count is 0, and the
+ * bytes of an incomplete frame are dropped. */
 static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
 {
     const size_t channels = (size_t)audio->channels;
@@ -215,7 +218,7 @@ static int read_pcm(MegaAudio *audio, size_t *count, MegaError *err)
     return 0;
 }
 
-/* The next frames of the current part; none at its end. */
+/* Reads the next frames of the current part; *count is 0 at its end. */
 static int read_part(MegaAudio *audio, size_t *count, MegaError *err)
 {
     const uint64_t left = audio->parts.list[audio->part].frames - audio->part_frames;
@@ -252,7 +255,7 @@ static int check_length(const MegaAudio *audio, uint64_t frames, MegaError *err)
     return 0;
 }
 
-/* The next frames of the file; none at its end and where the rate changes. */
+/* Reads the next frames of the file; *count is 0 at its end, and where the rate changes. */
 static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
 {
     *count = 0;
@@ -266,12 +269,12 @@ static int read_decoder(MegaAudio *audio, size_t *count, MegaError *err)
     return code ? code : check_length(audio, audio->frames + *count, err);
 }
 
-/* The source of the resampler. */
+/* Gives the resampler its frames. */
 static int next_frames(void *context, MegaFrames *out, MegaError *err)
 {
     MegaAudio *audio = context;
     size_t count = 0;
-    if (audio->part_rate != audio->rate) { /* which the last call has told */
+    if (audio->part_rate != audio->rate) { /* the last call announced this change of the rate */
         audio->before += (double)audio->frames / audio->rate;
         audio->rate = audio->part_rate;
         audio->frames = 0;

@@ -1,40 +1,42 @@
 /*
- * audio_chunks.c - where the samples of wav, RF64, Wave64, AIFF, AU and CAF files end.
+ * audio_chunks.c - finds where the samples of wav, RF64, Wave64, AIFF, AU and CAF files end.
  *
  * Writers that cannot go back leave sizes of 0 or a placeholder in the header, others die before
- * they fill it in, and files are cut. So the size of the samples is compared with what is there and
- * with the other sizes in the file, and libsndfile sees a header with the size that was found.
+ * they fill it in, and files are cut. Therefore the declared size of the samples is compared with
+ * the bytes that are there and with the other sizes in the file, and libsndfile gets a header with
+ * the size that was found.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/media/audio_parts.h"
 
-#define MAX_CHUNKS 1024  /* before and behind the samples */
-#define MAX_HEADER 65536 /* bytes of a chunk that describes the samples */
-#define MAX_BEHIND 4096  /* bytes of junk behind the samples, if nothing tells more */
+#define MAX_CHUNKS 1024  /* most chunks before and behind the samples */
+#define MAX_HEADER 65536 /* most bytes of a chunk that describes the samples */
+#define MAX_BEHIND 4096  /* most bytes of junk behind the samples, if no size tells more */
 
 typedef enum Container { WAV, WAVE64, AIFF, AU, CAF } Container;
 
 typedef struct Chunk {
     char id[4];
-    uint64_t at, start; /* of its header and of what it holds, in the file */
-    uint64_t size;      /* of what it holds, as the header says */
+    uint64_t at, start; /* offsets of its header and of its content in the file */
+    uint64_t size;      /* size of its content, as the header says */
 } Chunk;
 
-/* What is known of a file while its chunks are walked over. */
+/* The state while the chunks of a file are read. */
 typedef struct Walk {
     MegaAudioFile *file;
     MegaAudioParts *parts;
     Container container;
-    bool big;              /* big-endian numbers */
-    uint64_t at;           /* the file's header */
-    uint64_t end;          /* of the file, as its header says; 0: it does not */
-    uint64_t long_size;    /* of the samples, of an RF64 file; 0: as the chunk says */
-    Chunk format, fact;    /* size 0: not seen */
-    uint64_t data, bytes;  /* where the samples begin first, and how many bytes they are */
-    bool exact;            /* the header was right */
-    MegaAudioPart samples; /* their ranges in the file */
+    bool big;     /* numbers are big-endian */
+    uint64_t at;  /* offset of the file's header */
+    uint64_t end; /* end of the file as its header says, or 0 if it does not say */
+    /* size of the samples of an RF64 file, or 0 if that of the chunk is valid */
+    uint64_t long_size;
+    Chunk format, fact;    /* size is 0 until the chunk was seen */
+    uint64_t data, bytes;  /* offset of the first samples, and number of bytes of all */
+    bool exact;            /* the sizes in the header were right */
+    MegaAudioPart samples; /* the ranges of the samples in the file */
 } Walk;
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
@@ -63,7 +65,7 @@ static void put_u64(const Walk *walk, MegaBuffer *out, uint64_t value)
 
 /* ---- Chunks --------------------------------------------------------------------------------- */
 
-/* The header of the chunk at an offset. False where none can be. */
+/* Reads the header of the chunk at an offset. Returns false if there cannot be one. */
 static bool read_chunk(const Walk *walk, uint64_t at, Chunk *out)
 {
     uint8_t head[24];
@@ -85,7 +87,7 @@ static bool read_chunk(const Walk *walk, uint64_t at, Chunk *out)
     return true;
 }
 
-/* Behind a chunk and its padding, the end of the file at most. */
+/* Returns the offset behind a chunk and its padding, or the end of the file if that comes first. */
 static uint64_t behind(const Walk *walk, const Chunk *chunk)
 {
     const uint64_t left = walk->file->size - chunk->start;
@@ -99,8 +101,8 @@ static uint64_t behind(const Walk *walk, const Chunk *chunk)
     return chunk->size + padding > left ? walk->file->size : chunk->start + chunk->size + padding;
 }
 
-/* Whether chunks follow one another from an offset to the end of the file, which a last one may be
- * cut by. No chunk at all is none. */
+/* Returns whether chunks follow one another from an offset to the end of the file, which may cut
+ * the last one. There must be at least one. */
 static bool are_chunks(const Walk *walk, uint64_t at)
 {
     Chunk chunk;
@@ -123,8 +125,9 @@ static bool is_samples(const Walk *walk, const Chunk *chunk)
 
 /* ---- How many bytes the samples are --------------------------------------------------------- */
 
-/* Bytes of samples behind a size that was too small. Tags, a recording of its own, a little junk,
- * and anything behind the end of which both the chunk and the file's header tell, are none. */
+/* Returns whether samples go on at an offset, behind a declared size that was too small. They do
+ * not if a tag, another recording or only a little junk is there, or if the file's header gives the
+ * same end as the chunk. */
 static bool goes_on(const Walk *walk, uint64_t at)
 {
     const uint64_t size = walk->file->size;
@@ -133,9 +136,9 @@ static bool goes_on(const Walk *walk, uint64_t at)
     return !sure && next == at && size - at > MAX_BEHIND && !mega_audio_begins(walk->file, at);
 }
 
-/* Sizes that mean "to the end" where they do not fit: programs write the largest number, or one
- * that is smaller by some header's length. Of 64 bits, only the numbers themselves, since so long a
- * recording may be cut. */
+/* Returns whether a size that does not fit means "to the end". Programs write the largest number,
+ * or one that is smaller by the length of some header. With 64 bits only the numbers themselves
+ * count, since a recording of nearly that length may really have been cut. */
 static bool is_placeholder(const Walk *walk, uint64_t size)
 {
     if (walk->container == WAVE64 || walk->container == CAF || walk->long_size)
@@ -143,8 +146,9 @@ static bool is_placeholder(const Walk *walk, uint64_t size)
     return (size >= 0x7f000000u && size <= 0x80010000u) || size >= 0xff000000u;
 }
 
-/* The size is wrong, but the file whole: its own header says so; or the size counts some of the
- * header, or is that of the file, and its own header does not say so much. */
+/* Returns whether the size is wrong but the file is complete. It is complete if the file's header
+ * gives its real size. It is so, too, if the size includes some of the header, or is that of the
+ * whole file, and the file's header declares less. */
 static bool is_miscounted(const Walk *walk, const Chunk *chunk, uint64_t declared)
 {
     const uint64_t size = walk->file->size, excess = declared - (size - chunk->start);
@@ -154,7 +158,8 @@ static bool is_miscounted(const Walk *walk, const Chunk *chunk, uint64_t declare
     return walk->container == WAV && excess <= header && walk->end < chunk->start + declared;
 }
 
-/* The samples of a chunk, as its header says or as they are. Returns the offset behind them. */
+/* Takes the samples of a chunk, with the declared size or, if that is wrong, the real one. Returns
+ * the offset behind them. */
 static uint64_t take_samples(Walk *walk, const Chunk *chunk)
 {
     const uint64_t left = walk->file->size - chunk->start;
@@ -191,7 +196,7 @@ static uint64_t take_samples(Walk *walk, const Chunk *chunk)
     return end;
 }
 
-/* ---- The header that libsndfile sees -------------------------------------------------------- */
+/* ---- The header for libsndfile -------------------------------------------------------------- */
 
 /* Copies a chunk as it is. */
 static void put_chunk(const Walk *walk, MegaBuffer *out, const Chunk *chunk)
@@ -236,7 +241,8 @@ static void put_wav_header(const Walk *walk, MegaBuffer *out)
     put_u32(walk, out, is_long ? UINT32_MAX : (uint32_t)walk->bytes);
 }
 
-/* The description of an AIFF file counts frames: of whole bytes a sample they are counted again. */
+/* Writes the header of an AIFF file. Its description has a count of frames, which is computed anew
+ * if the size was wrong. */
 static void put_aiff_header(const Walk *walk, MegaBuffer *out, const uint8_t *magic)
 {
     const size_t at = out->size + 12 + 8;
@@ -266,7 +272,7 @@ static bool is_mpeg_in_wav(const Walk *walk)
     return walk->container <= WAVE64 && (format == 0x50 || format == 0x55);
 }
 
-/* The part: a header, and the ranges of the samples. */
+/* Adds the part, which is a header followed by the ranges of the samples. */
 static void add_part(Walk *walk, const uint8_t *magic)
 {
     MegaBuffer header = {0};
@@ -275,12 +281,12 @@ static void add_part(Walk *walk, const uint8_t *magic)
         const uint64_t first = mega_audio_skip_tags(walk->file, walk->data);
         if (walk->data + walk->bytes < size)
             walk->file->size = walk->data + walk->bytes;
-        walk->parts->cut = NULL; /* the frames tell */
+        walk->parts->cut = NULL; /* the frames will tell whether the file is cut */
         MegaAudioPart *part = NULL;
         if (mega_audio_is_mpeg(walk->file, first, 1))
             mega_audio_scan_mpeg(walk->parts, walk->file, first);
         else if ((part = mega_audio_add_part(walk->parts)))
-            part->mpeg = true; /* and empty */
+            part->mpeg = true; /* the part stays empty */
         walk->file->size = size;
         return;
     }
@@ -299,20 +305,20 @@ static void add_part(Walk *walk, const uint8_t *magic)
 
 /* ---- Formats -------------------------------------------------------------------------------- */
 
-/* wav, RF64, Wave64 and AIFF: chunks in any order, the samples perhaps in several. */
+/* Scans wav, RF64, Wave64 and AIFF: chunks in any order, of which several may hold samples. */
 static uint64_t scan_riff(Walk *walk, const uint8_t *magic)
 {
     uint64_t at = walk->at + (walk->container == WAVE64 ? 40 : 12);
     Chunk chunk = {0};
-    bool ends_inside = false; /* a chunk */
+    bool ends_inside = false; /* the file ends inside a chunk */
     for (int i = 0; i < MAX_CHUNKS && !walk->parts->cut && read_chunk(walk, at, &chunk); i++) {
         if (walk->data && mega_audio_begins(walk->file, at))
-            break; /* a recording of its own */
+            break; /* another recording begins */
         const bool description =
             memcmp(chunk.id, walk->container == AIFF ? "COMM" : "fmt ", 4) == 0;
         ends_inside = chunk.size > walk->file->size - chunk.start;
         if (is_samples(walk, &chunk)) {
-            if (walk->container == AIFF) { /* offset and block size before the samples */
+            if (walk->container == AIFF) { /* an offset and a block size precede the samples */
                 chunk.start += chunk.start + 8 <= walk->file->size ? 8 : 0;
                 chunk.size = chunk.size > 8 ? chunk.size - 8 : 0;
             }
@@ -340,7 +346,7 @@ static uint64_t scan_riff(Walk *walk, const uint8_t *magic)
     return at;
 }
 
-/* A header, then samples. */
+/* Scans AU: a header, then samples. */
 static uint64_t scan_au(Walk *walk)
 {
     uint8_t head[24];
@@ -368,8 +374,8 @@ static uint64_t scan_au(Walk *walk)
     return end;
 }
 
-/* Chunks of 64-bit sizes. All of them are kept, since tables of packets may lie behind the samples;
- * only the size of these is put right. */
+/* Scans CAF: chunks with 64-bit sizes. All chunks are kept, since tables of packets may follow the
+ * samples. Only the size of the samples is corrected. */
 static uint64_t scan_caf(Walk *walk)
 {
     uint64_t at = walk->at + 8;
@@ -385,7 +391,7 @@ static uint64_t scan_caf(Walk *walk)
         walk->parts->cut = "its header";
         return walk->file->size;
     }
-    if (chunk.size == UINT64_MAX) /* to the end */
+    if (chunk.size == UINT64_MAX) /* this size means up to the end of the file */
         chunk.size = walk->file->size - chunk.start;
     uint64_t end = take_samples(walk, &chunk);
     MegaBuffer size = {0};

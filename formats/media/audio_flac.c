@@ -1,9 +1,9 @@
 /*
- * audio_flac.c - where the frames of a FLAC file end.
+ * audio_flac.c - finds where the frames of a FLAC file end.
  *
- * The count of samples in the header may be missing, or wrong. What there is is told by the last
- * frame that can be decoded: it has its number and check sums. libsndfile then sees a header with
- * the right count, and is not asked for more, so that it does not meet what stands behind.
+ * The count of samples in the header may be missing or wrong. The real count follows from the last
+ * frame that can be decoded, which has a number and checksums. libsndfile gets a header with that
+ * count and is not asked for more samples, so that it never reads what follows the last frame.
  */
 #define _GNU_SOURCE /* memmem */
 #include <sndfile.h>
@@ -11,17 +11,17 @@
 
 #include "formats/media/audio_parts.h"
 
-#define MAX_TRIES 256       /* places that look like a frame, from the end */
-#define MAX_ALL_TRIES 16384 /* of all FLAC files behind one another */
-#define MAX_BLOCKS 65536    /* of metadata before the first frame */
+#define MAX_TRIES 256       /* most places that look like a frame and are tried, from the end */
+#define MAX_ALL_TRIES 16384 /* most tries for all FLAC files that follow one another */
+#define MAX_BLOCKS 65536    /* most blocks of metadata before the first frame */
 #define MAX_FRAME_HEADER 16
 
-/* What all frames have in common. */
+/* What all frames of a stream have in common. */
 typedef struct Stream {
     uint8_t info[34]; /* STREAMINFO */
-    uint32_t block;   /* samples of each frame but the last; 0: they differ */
+    uint32_t block;   /* samples of each frame but the last, or 0 if they differ */
     uint32_t channels;
-    uint64_t total; /* samples, as the header says; 0: it does not */
+    uint64_t total; /* samples as the header says, or 0 if it does not say */
 } Stream;
 
 typedef struct FlacFrame {
@@ -42,7 +42,8 @@ static uint8_t crc8(const uint8_t *bytes, size_t size)
     return (uint8_t)sum;
 }
 
-/* A number of up to 36 bits in UTF-8's way; bytes it takes, 0 if it is malformed. */
+/* Reads a number of up to 36 bits that is encoded as in UTF-8. Returns the bytes that it takes, or
+ * 0 if it is malformed. */
 static size_t read_number(const uint8_t *bytes, uint64_t *out)
 {
     size_t more = 0;
@@ -59,7 +60,8 @@ static size_t read_number(const uint8_t *bytes, uint64_t *out)
     return more ? more : 1;
 }
 
-/* The header of a frame of this stream, of which MAX_FRAME_HEADER bytes are given. */
+/* Parses the header of a frame of this stream, h [MAX_FRAME_HEADER]. Returns false if it is
+ * none. */
 static bool read_header(const Stream *stream, const uint8_t *h, FlacFrame *out)
 {
     const uint32_t block = h[2] >> 4, rate = h[2] & 15, channels = h[3] >> 4;
@@ -98,14 +100,15 @@ static bool read_header(const Stream *stream, const uint8_t *h, FlacFrame *out)
 
 void mega_flac_set_total(uint8_t info[34], uint64_t total)
 {
-    memset(info + 4, 0, 6); /* the sizes of frames */
+    memset(info + 4, 0, 6); /* smallest and largest size of a frame */
     info[13] = (uint8_t)((info[13] & 0xf0) | (total >> 32 & 15));
     for (int i = 0; i < 4; i++)
         info[14 + i] = (uint8_t)(total >> (24 - 8 * i));
-    memset(info + 18, 0, 16); /* the sum over all samples */
+    memset(info + 18, 0, 16); /* MD5 of all samples */
 }
 
-/* A file of the header, with another count of samples, and what follows from an offset. */
+/* Builds a part from the header, with another count of samples, and the bytes from `at` to
+ * `end`. */
 static void build(MegaAudioParts *parts, MegaAudioPart *part, const Stream *stream, uint64_t total,
                   uint64_t at, uint64_t end)
 {
@@ -116,7 +119,7 @@ static void build(MegaAudioParts *parts, MegaAudioPart *part, const Stream *stre
     mega_audio_add_range(parts, part, at, end - at);
 }
 
-/* Whether the frame at an offset can be decoded. */
+/* Returns whether the frame at an offset can be decoded. */
 static bool decodes(MegaAudioParts *parts, MegaAudioFile *file, const Stream *stream,
                     const FlacFrame *frame, uint64_t at, uint64_t end)
 {
@@ -140,11 +143,11 @@ static bool decodes(MegaAudioParts *parts, MegaAudioFile *file, const Stream *st
     return left == 0;
 }
 
-/* What the end of a stream looks like. */
+/* The end of a stream. */
 typedef struct End {
-    uint64_t samples; /* the number behind that of the last sample */
-    bool is_last;     /* the last frame is shorter than the others, so that none can follow */
-    bool cut;         /* another frame begins behind it */
+    uint64_t samples; /* number of the last sample plus one */
+    bool is_last;     /* the last frame is shorter than the others, so no other can follow */
+    bool cut;         /* another frame begins behind the last one */
 } End;
 
 static End find_end(MegaAudioParts *parts, MegaAudioFile *file, const Stream *stream,
@@ -177,7 +180,7 @@ static End find_end(MegaAudioParts *parts, MegaAudioFile *file, const Stream *st
     return (End){.cut = tries > 0};
 }
 
-/* The first sample's number: not 0 if the file was cut out of another. */
+/* Returns the number of the first sample, which is not 0 if the file was cut out of another one. */
 static uint64_t first_sample(MegaAudioFile *file, const Stream *stream, uint64_t start)
 {
     uint8_t bytes[MAX_FRAME_HEADER] = {0};
@@ -188,7 +191,8 @@ static uint64_t first_sample(MegaAudioFile *file, const Stream *stream, uint64_t
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
-/* Behind the metadata; 0 if the file ends within, or has no description of the stream. */
+/* Reads the metadata and returns the offset behind them, or 0 if the file ends within them or they
+ * do not describe the stream. */
 static uint64_t read_metadata(MegaAudioFile *file, uint64_t at, Stream *out)
 {
     uint8_t head[4];
@@ -213,7 +217,7 @@ static uint64_t read_metadata(MegaAudioFile *file, uint64_t at, Stream *out)
     return at;
 }
 
-/* Where another FLAC file begins behind this one; the end of the file if none does. */
+/* Returns the offset at which another FLAC file begins behind this one, or the end of the file. */
 static uint64_t find_another(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[8192];

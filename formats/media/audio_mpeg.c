@@ -1,10 +1,12 @@
 /*
- * audio_mpeg.c - MPEG audio (mp3 and the layers before it): its frames, and libmpg123.
+ * audio_mpeg.c - finds the frames of MPEG audio (mp3, and layers I and II) and decodes them with
+ * libmpg123.
  *
  * A frame's header tells its length, so that all frames can be counted before any is decoded. Where
- * they do not follow one another, tags and junk are left out. The first frame of a file may hold
- * no sound but a table (Xing, Info, VBRI) with a count of frames and how many samples to leave out
- * at both ends; libmpg123 heeds it, so that it begins a part of its own and its count is put right.
+ * they do not follow one another, tags and junk are skipped. The first frame of a file may hold,
+ * instead of sound, a table (Xing, Info, VBRI) with the number of frames and of samples to drop at
+ * both ends. libmpg123 obeys that table, so each table begins a part, and its number of frames is
+ * corrected.
  */
 #include <mpg123.h>
 #include <stdlib.h>
@@ -12,14 +14,15 @@
 
 #include "formats/media/audio_parts.h"
 
-#define MAX_FRAME 16384 /* bytes: more than any frame has */
+#define MAX_FRAME 16384 /* more bytes than any frame has */
 
 typedef struct Frame {
-    uint32_t kind;    /* version, layer, rate and whether it is mono: the same in all of a part */
+    /* version, layer, rate and mono or stereo, which are equal for all frames of a part */
+    uint32_t kind;
     int rate;         /* Hz */
-    uint32_t samples; /* of each channel */
-    uint32_t size;    /* bytes; 0: of free format, known by the next frame only */
-    uint32_t table;   /* where a table would be */
+    uint32_t samples; /* samples of each channel */
+    uint32_t size;    /* bytes, or 0 in the free format, where only the next frame tells the size */
+    uint32_t table;   /* offset within the frame at which a table would be */
 } Frame;
 
 /* ---- Frames --------------------------------------------------------------------------------- */
@@ -35,7 +38,7 @@ static bool parse_header(const uint8_t h[4], Frame *out)
         {0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256},
         {0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160},
     };
-    const uint32_t version = h[1] >> 3 & 3, layer = 4 - (h[1] >> 1 & 3); /* version 3: MPEG 1 */
+    const uint32_t version = h[1] >> 3 & 3, layer = 4 - (h[1] >> 1 & 3); /* version 3 is MPEG 1 */
     const uint32_t bitrate = h[2] >> 4, rate = h[2] >> 2 & 3, padding = h[2] >> 1 & 1;
     if (h[0] != 0xff || (h[1] & 0xe0) != 0xe0 || version == 1 || layer == 4 || bitrate == 15 ||
         rate == 3 || (h[3] & 3) == 2)
@@ -53,8 +56,8 @@ static bool parse_header(const uint8_t h[4], Frame *out)
     return true;
 }
 
-/* The frame at an offset; of free format, where the rate of bits is not told, up to the next one.
- */
+/* Reads the frame at an offset. In the free format, which does not declare the bit rate, the frame
+ * ends where the next one begins. */
 static bool read_frame(MegaAudioFile *file, uint64_t at, Frame *out)
 {
     uint8_t bytes[MAX_FRAME];
@@ -68,7 +71,7 @@ static bool read_frame(MegaAudioFile *file, uint64_t at, Frame *out)
         if (bytes[i] == 0xff && parse_header(bytes + i, &next) && next.kind == out->kind &&
             !next.size)
             out->size = (uint32_t)i;
-    if (!out->size && got < sizeof bytes) /* the last one */
+    if (!out->size && got < sizeof bytes) /* the last frame ends with the file */
         out->size = (uint32_t)got;
     return out->size > 0;
 }
@@ -85,7 +88,8 @@ bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least)
             !read_frame(file, at, &frame) || (count && frame.kind != first.kind))
             return count && count >= least && mega_audio_skip_tags(file, at) == file->size;
         if (!count && (frame.kind >> 4 & 15) == 1)
-            least = least > 8 ? least : 8; /* UTF-16 and soft sound look like frames of layer I */
+            /* require more, since UTF-16 and quiet PCM look like frames of layer I */
+            least = least > 8 ? least : 8;
         if (!count)
             first = frame;
         at += frame.size;
@@ -94,12 +98,11 @@ bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least)
     return true;
 }
 
-/* The table in a frame, if it holds one: how many frames follow it, 0 if that is not told, and
- * where within the frame that stands. */
+/* The table in a frame, if there is one. */
 typedef struct Table {
     bool found;
-    uint32_t frames, bytes; /* 0: not told */
-    uint32_t at;            /* of the count of frames */
+    uint32_t frames, bytes; /* number of frames that follow and bytes of all, or 0 if unknown */
+    uint32_t at;            /* offset within the frame of the number of frames */
 } Table;
 
 static Table read_table(MegaAudioFile *file, uint64_t at, const Frame *frame)
@@ -125,7 +128,7 @@ static Table read_table(MegaAudioFile *file, uint64_t at, const Frame *frame)
     return table;
 }
 
-/* Whether the file ends within the frame at an offset, or within its header. */
+/* Returns whether the file ends within the frame at an offset, or within its header. */
 static bool ends_inside(MegaAudioFile *file, uint64_t at, const uint8_t *last)
 {
     uint8_t head[4];
@@ -137,8 +140,8 @@ static bool ends_inside(MegaAudioFile *file, uint64_t at, const uint8_t *last)
            ((head[2] ^ last[2]) & 0x0c) == 0 && frame.size > file->size - at;
 }
 
-/* Behind the last frame in a row: where the next ones begin, tags and junk being skipped; the end
- * of the file if there are none. */
+/* Returns where the next frames begin, behind tags and junk, or the end of the file if there are
+ * none. */
 static uint64_t find_next(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[4096];
@@ -160,7 +163,7 @@ static uint64_t find_next(MegaAudioFile *file, uint64_t at)
     return file->size;
 }
 
-/* The count of frames in the table of a part's first frame is put right where more are there. */
+/* Corrects the number of frames in the table of a part that has more. */
 static void correct_table(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart *part,
                           const Table *table, uint32_t frames)
 {
@@ -180,7 +183,7 @@ static void correct_table(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioP
     *part = corrected;
 }
 
-/* One part: the frames of one kind up to another table. Returns where the walk ended. */
+/* Scans one part: frames of one kind, up to another table. Returns the offset behind them. */
 static uint64_t scan_part(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at, bool *ended)
 {
     MegaAudioPart *part = mega_audio_add_part(parts);
@@ -266,8 +269,8 @@ static int fail_mpeg(const MegaMpeg *mpeg, int code, MegaError *err)
                      mpeg->handle ? mpg123_strerror(mpeg->handle) : mpg123_plain_strerror(code));
 }
 
-/* QUIET: libmpg123 would tell standard error of every bit that it misses. SKIP_ID3V2: it would
- * allocate as much as a tag says that it has, up to 256 MB. */
+/* QUIET: otherwise libmpg123 reports every error in the data on standard error. SKIP_ID3V2:
+ * otherwise it allocates as much as a tag declares, up to 256 MB. */
 static int set_up(MegaMpeg *mpeg, int *rate, MegaError *err)
 {
     int code = MPG123_OK, encoding = 0;

@@ -1,9 +1,10 @@
 /*
- * audio_ogg.c - the links of Ogg files: each is a part.
+ * audio_ogg.c - finds the links of Ogg files, each of which is a part.
  *
- * A file may hold several recordings behind one another (links), which libsndfile would not go on
- * to, and other streams beside the sound, which it would stop at. So each part has the pages of one
- * stream of sound of one link. Pages tell their length: no packet is looked into but the first.
+ * A file may hold several recordings one after the other (links), of which libsndfile reads only
+ * the first, and other streams beside the sound, at which it stops. Therefore each part has only
+ * the pages of one sound stream of one link. Pages tell their length, so only the first packet is
+ * examined.
  */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
@@ -13,16 +14,17 @@
 typedef struct Page {
     uint8_t flags;
     uint32_t serial;
-    uint64_t position; /* the number of samples up to its end */
-    uint64_t size;     /* with its header */
+    uint64_t position; /* number of samples up to the page's end */
+    uint64_t size;     /* bytes with the header */
     uint64_t header;
-    uint8_t packet[64]; /* the first bytes behind the header */
+    uint8_t packet[64]; /* first bytes behind the header */
     size_t got;
 } Page;
 
 enum { FIRST_PAGE = 2, LAST_PAGE = 4 }; /* flags */
 
-/* False if no page begins there; size 0 if the file ends within its header. */
+/* Reads a page. Returns false if none begins there; size is 0 if the file ends within the page's
+ * header. */
 static bool read_page(MegaAudioFile *file, uint64_t at, Page *out)
 {
     uint8_t head[27 + 255];
@@ -62,7 +64,7 @@ static bool is_sound(const Page *page)
     return false;
 }
 
-/* Behind junk: where a page begins again, the end of the file if none does. */
+/* Returns where the next page begins behind junk, or the end of the file. */
 static uint64_t find_page(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[4096];
@@ -77,8 +79,8 @@ static uint64_t find_page(MegaAudioFile *file, uint64_t at)
     }
 }
 
-/* FLAC in Ogg, of which libsndfile refuses most files, is a FLAC file once the pages' headers are
- * left out. Frames begin on a page of their own, behind those of the metadata. The last page knows
+/* Makes a FLAC file out of FLAC in Ogg, most of which libsndfile rejects: without the headers of
+ * the pages it is one. The frames begin on a new page behind the metadata, and the last page tells
  * how many samples there are. */
 static void begin_flac(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart *part,
                        uint64_t total)
@@ -105,14 +107,15 @@ static void begin_flac(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart
     *part = flac;
 }
 
-/* The pages of one link, of which those of its first stream of sound become a part. */
+/* Scans the pages of one link; those of its first sound stream become a part. */
 uint64_t mega_audio_scan_ogg(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at)
 {
     MegaAudioPart *part = NULL;
     Page page = {0};
     uint32_t serial = 0;
     uint64_t total = 0;
-    bool is_flac = false, inside = false, last = false; /* inside: behind the first pages */
+    /* inside: the first pages of all streams are over */
+    bool is_flac = false, inside = false, last = false;
     while (!parts->failed && at < file->size) {
         if (!read_page(file, at, &page)) {
             const uint64_t next = mega_audio_skip_tags(file, at);
@@ -125,7 +128,7 @@ uint64_t mega_audio_scan_ogg(MegaAudioParts *parts, MegaAudioFile *file, uint64_
         }
         if (page.flags & FIRST_PAGE) {
             if (inside)
-                break; /* the next link */
+                break; /* the next link begins */
             if (!part && is_sound(&page)) {
                 part = mega_audio_add_part(parts);
                 serial = page.serial;

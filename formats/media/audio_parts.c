@@ -1,5 +1,5 @@
 /*
- * audio_parts.c - files, parts, and what stands between them; see audio_parts.h.
+ * audio_parts.c - finds the parts of a file and skips what lies between them; see audio_parts.h.
  */
 #include "formats/media/audio_parts.h"
 
@@ -12,10 +12,11 @@
 #include "formats/base/sniff.h"
 #include "formats/media/audio.h"
 
-#define MAX_PARTS 65536       /* of a file */
-#define MAX_TAGS 64           /* at one place */
-#define MAX_JUNK (1u << 20)   /* bytes before the sound */
-#define MAX_LYRICS (1u << 16) /* bytes of a Lyrics3 tag, for its end to be looked for */
+#define MAX_PARTS 65536     /* most parts of a file */
+#define MAX_TAGS 64         /* most tags at one place */
+#define MAX_JUNK (1u << 20) /* most bytes of junk before the sound */
+/* most bytes of a Lyrics3 tag, within which its end is searched for */
+#define MAX_LYRICS (1u << 16)
 
 /* ---- Bytes ---------------------------------------------------------------------------------- */
 
@@ -56,7 +57,7 @@ size_t mega_audio_file_read(MegaAudioFile *file, uint64_t offset, void *out, siz
     return size;
 }
 
-/* The piece that holds an offset within the part. */
+/* Returns the piece that holds an offset within the part. */
 static size_t find_piece(const MegaAudioPart *part, uint64_t offset)
 {
     size_t first = 0, end = part->count;
@@ -231,7 +232,7 @@ void mega_audio_parts_free(MegaAudioParts *parts)
 
 /* ---- Tags ----------------------------------------------------------------------------------- */
 
-/* Lyrics3: the end mark, with the size before it in version 2, is looked for. */
+/* Returns the size of a Lyrics3 tag, or 0, by searching for its end mark. */
 static uint64_t lyrics_size(MegaAudioFile *file, uint64_t at)
 {
     char text[256];
@@ -247,7 +248,7 @@ static uint64_t lyrics_size(MegaAudioFile *file, uint64_t at)
     return 0;
 }
 
-/* Bytes of the tag that begins at an offset, 0 if there is none. */
+/* Returns the bytes of the tag that begins at an offset, or 0 if there is none. */
 static uint64_t tag_size(MegaAudioFile *file, uint64_t at)
 {
     uint8_t head[32] = {0};
@@ -256,10 +257,11 @@ static uint64_t tag_size(MegaAudioFile *file, uint64_t at)
         !((head[6] | head[7] | head[8] | head[9]) & 0x80)) {
         const uint64_t size =
             (uint64_t)head[6] << 21 | (uint64_t)head[7] << 14 | (uint64_t)head[8] << 7 | head[9];
-        return 10 + size + (head[5] & 0x10 ? 10 : 0); /* with a footer */
+        return 10 + size + (head[5] & 0x10 ? 10 : 0); /* there may be a footer */
     }
     if (got >= 32 && memcmp(head, "APETAGEX", 8) == 0) {
-        const bool is_header = mega_load_u32(head + 20) >> 29 & 1; /* its size counts the footer */
+        /* the size in the header includes the footer */
+        const bool is_header = mega_load_u32(head + 20) >> 29 & 1;
         return is_header ? 32 + (uint64_t)mega_load_u32(head + 12) : 32;
     }
     if (got >= 3 && memcmp(head, "TAG", 3) == 0)
@@ -299,7 +301,8 @@ uint64_t mega_audio_skip_tags(MegaAudioFile *file, uint64_t at)
 
 typedef enum Format { NO_FORMAT, CHUNKS, FLAC, OGG, MPEG } Format;
 
-/* Which of the formats with scanners begins at an offset. least: frames of MPEG audio. */
+/* Returns which of the formats that have a scanner begins at an offset. MPEG audio needs at least
+ * `least` frames. */
 static Format format_at(MegaAudioFile *file, uint64_t at, int least)
 {
     uint8_t head[16] = {0};
@@ -309,7 +312,7 @@ static Format format_at(MegaAudioFile *file, uint64_t at, int least)
         return CHUNKS;
     if (memcmp(head, "fLaC", 4) == 0)
         return FLAC;
-    if (memcmp(head, "OggS", 5) == 0) /* and version 0 */
+    if (memcmp(head, "OggS", 5) == 0) /* the terminating NUL is version 0 */
         return OGG;
     return mega_audio_is_mpeg(file, at, least) ? MPEG : NO_FORMAT;
 }
@@ -319,7 +322,7 @@ bool mega_audio_begins(MegaAudioFile *file, uint64_t at)
     return format_at(file, at, 3) != NO_FORMAT;
 }
 
-/* Behind what is no sound: the first place where one of the formats begins. */
+/* Searches for the first place at which one of the formats begins. */
 static Format search(MegaAudioFile *file, uint64_t *at)
 {
     uint8_t bytes[4096];
@@ -341,7 +344,7 @@ static Format search(MegaAudioFile *file, uint64_t *at)
     return NO_FORMAT;
 }
 
-/* Whether libsndfile would take a file for MPEG audio. */
+/* Returns whether libsndfile would take a file for MPEG audio. */
 static bool looks_like_mpeg(MegaAudioFile *file)
 {
     uint8_t head[3] = {0};
@@ -349,7 +352,7 @@ static bool looks_like_mpeg(MegaAudioFile *file)
     return got == 3 && (memcmp(head, "ID3", 3) == 0 || (head[0] == 0xff && head[1] >= 0xe0));
 }
 
-/* Whether libsndfile takes all of a file for a recording. */
+/* Returns whether libsndfile recognises the whole file as a recording. */
 static bool is_rarer(MegaAudioFile *file)
 {
     MegaAudioPiece piece = {.size = file->size};
@@ -362,8 +365,8 @@ static bool is_rarer(MegaAudioFile *file)
     return decoder;
 }
 
-/* Sound at the start, or behind tags, zeros and junk. Not behind what is a file of another kind,
- * such as a film with sound in it, or of a format that has no scanner. */
+/* Finds the first sound, at the start or behind tags, zeros and junk. There is none if the file is
+ * of another kind, such as a film with sound in it, or of a format that has no scanner. */
 static Format find_first(MegaAudioFile *file, uint64_t *at)
 {
     uint8_t head[512];
@@ -415,7 +418,8 @@ int mega_audio_find_parts(MegaAudioParts *out, MegaAudioFile *file, MegaError *e
         if (mega_audio_is_cut(file))
             out->cut = "its samples";
         if (part)
-            part->mpeg = looks_like_mpeg(file); /* damaged: libsndfile does not silence libmpg123 */
+            /* the frames are damaged, and libmpg123 would print messages if libsndfile called it */
+            part->mpeg = looks_like_mpeg(file);
     }
     if (out->failed)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", file->name);

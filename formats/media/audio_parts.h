@@ -50,7 +50,7 @@ typedef struct MegaAudioPart {
     uint64_t size;   /* bytes */
     /* samples of each channel if the number is known exactly, else MEGA_AUDIO_ALL */
     uint64_t frames;
-    double seconds;  /* the approximate length of MPEG audio */
+    double seconds; /* the approximate length of MPEG audio */
 } MegaAudioPart;
 
 void mega_audio_part_free(MegaAudioPart *part);

@@ -1,8 +1,8 @@
 /*
- * audio_rarer.c - whether recordings of rarer formats are cut short.
+ * audio_rarer.c - tells whether recordings of rarer formats are cut short.
  *
- * libsndfile reads these as far as the file goes, whatever length the header announces. PAF, IRCAM
- * and PVF announce none.
+ * libsndfile reads these up to the end of the file, whatever length the header declares. PAF, IRCAM
+ * and PVF declare none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +11,15 @@
 #include "formats/media/audio_parts.h"
 
 #define NIST_HEADER 1024
-#define MAX_BLOCKS 65536 /* of a VOC file */
+#define MAX_BLOCKS 65536 /* most blocks of a VOC file */
 
 static uint32_t load_big(const uint8_t *p)
 {
     return __builtin_bswap32(mega_load_u32(p));
 }
 
-/* The number of a field such as "sample_count -i 16000" in a NIST header, 0 if there is none. */
+/* Returns the number of a field such as "sample_count -i 16000" in a NIST header, or 0 if there is
+ * none. */
 static uint64_t nist_field(const char *header, const char *name)
 {
     const char *at = strstr(header, name);
@@ -33,13 +34,14 @@ static uint64_t nist_end(MegaAudioFile *file)
     const uint64_t count = nist_field(header, "\nsample_count -i ");
     const uint64_t channels = nist_field(header, "\nchannel_count -i ");
     const uint64_t told = nist_field(header, "\nsample_n_bytes -i ");
-    const uint64_t bytes = told ? told : 1; /* of a logarithm */
+    /* without the field, samples are mu-law or A-law, of one byte each */
+    const uint64_t bytes = told ? told : 1;
     if (start > NIST_HEADER * 64 || count > UINT32_MAX / 2 || channels > 256 || bytes > 8)
         return 0;
     return start + count * channels * bytes;
 }
 
-/* Blocks with sizes of 24 bits, up to one of type 0 or the end. */
+/* Scans a VOC file: blocks with 24-bit sizes, up to a block of type 0 or the end. */
 static uint64_t voc_end(MegaAudioFile *file)
 {
     uint8_t head[26];
@@ -54,7 +56,7 @@ static uint64_t voc_end(MegaAudioFile *file)
     return at;
 }
 
-/* 8SVX and 16SV: the chunk BODY. */
+/* Returns the end of the chunk BODY of 8SVX and 16SV. */
 static uint64_t svx_end(MegaAudioFile *file)
 {
     uint8_t head[8];
@@ -92,7 +94,8 @@ bool mega_audio_is_cut(MegaAudioFile *file)
     static const struct {
         size_t at;
         const char *magic;
-        uint64_t (*end)(MegaAudioFile *file); /* of the samples, as the header says; 0: not told */
+        /* returns the end of the samples as the header says, or 0 if unknown */
+        uint64_t (*end)(MegaAudioFile *file);
     } formats[] = {
         {0, "NIST_1A\n", nist_end}, {0, "Creative Voice File\x1a", voc_end},
         {8, "8SVX", svx_end},       {8, "16SV", svx_end},

@@ -1,7 +1,7 @@
 /*
  * image.c - opens pictures and chooses the decoder; see image.h.
  *
- *   path -> input_stream.c -> image_png.c, image_jpeg.c or image_bmp.c -> laid on white -> upright
+ *   path -> input_stream.c -> image_png.c, image_jpeg.c or image_bmp.c -> on white -> upright
  */
 #include "formats/media/image.h"
 

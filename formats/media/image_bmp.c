@@ -1,5 +1,5 @@
 /*
- * image_bmp.c - Windows and OS/2 bitmaps; see image_file.h.
+ * image_bmp.c - decodes Windows and OS/2 bitmaps; see image_file.h.
  *
  *   "BM", size of the file (often wrong, so not used), 4 bytes, position of the pixels
  *   a header that begins with its own size: 12 (OS/2), 40 (Windows 3), 52, 56, 64, 108, 124
@@ -27,11 +27,11 @@ typedef struct Mask {
 typedef struct Bitmap {
     int64_t width, height;
     bool top_down;
-    uint32_t header; /* its size */
-    unsigned bits;   /* per pixel */
+    uint32_t header; /* size of the header */
+    unsigned bits;   /* bits per pixel */
     uint32_t compression;
-    uint64_t first; /* position of the pixels */
-    Mask masks[4];  /* red, green, blue, opacity (0: none) */
+    uint64_t first; /* offset of the pixels */
+    Mask masks[4];  /* red, green, blue and opacity; bits is 0 if there is none */
     size_t colours;
     uint8_t palette[256][3]; /* RGB */
 } Bitmap;
@@ -78,7 +78,7 @@ static int read_masks(Bitmap *bitmap, MegaReader *reader, const MegaImageFile *f
     return code;
 }
 
-/* As many entries as there may be; the pixels may begin before the last one. */
+/* Reads the palette. It ends where the pixels begin, even if it should have more entries. */
 static void read_palette(Bitmap *bitmap, MegaReader *reader, uint32_t used)
 {
     const size_t entry = bitmap->header == 12 ? 3 : 4;
@@ -103,7 +103,7 @@ static int check_kind(const Bitmap *bitmap, const MegaImageFile *file, MegaError
     enum { DEPTHS = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 16 | 1 << 24 };
     static const struct {
         uint32_t compression;
-        uint64_t depths; /* bit n: n bits a pixel */
+        uint64_t depths; /* bit n is set if n bits per pixel are allowed */
     } known[] = {
         {RGB, 1ull << 32 | DEPTHS},
         {RLE8, 1 << 8},
@@ -119,7 +119,8 @@ static int check_kind(const Bitmap *bitmap, const MegaImageFile *file, MegaError
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].compression == bitmap->compression && bitmap->bits <= 32 &&
             known[i].depths >> bitmap->bits & 1 &&
-            (bitmap->header != 64 || bitmap->compression <= RLE4)) /* OS/2 has others behind */
+            /* for OS/2, higher numbers mean other compressions */
+            (bitmap->header != 64 || bitmap->compression <= RLE4))
             return 0;
     return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                      "%s is a BMP file of %u bits per pixel with compression %u, which is not "
@@ -127,7 +128,7 @@ static int check_kind(const Bitmap *bitmap, const MegaImageFile *file, MegaError
                      file->name, bitmap->bits, bitmap->compression);
 }
 
-/* Everything in front of the pixels. */
+/* Reads everything in front of the pixels. */
 static int read_header(Bitmap *bitmap, const MegaImageFile *file, MegaError *err)
 {
     MegaReader reader = mega_reader(file->bytes, file->size);
@@ -146,7 +147,7 @@ static int read_header(Bitmap *bitmap, const MegaImageFile *file, MegaError *err
     bitmap->height = old ? mega_get_u16(&fields) : (int32_t)mega_get_u32(&fields);
     mega_get_u16(&fields);
     bitmap->bits = mega_get_u16(&fields);
-    bitmap->compression = mega_get_u32(&fields); /* a header may end before: 0 then */
+    bitmap->compression = mega_get_u32(&fields); /* this is 0 if the header ends before */
     mega_get_bytes(&fields, 12);
     used = mega_get_u32(&fields);
     bitmap->top_down = bitmap->height < 0;
@@ -155,7 +156,7 @@ static int read_header(Bitmap *bitmap, const MegaImageFile *file, MegaError *err
     int code = check_kind(bitmap, file, err);
     if (code)
         return code;
-    if (bitmap->header >= 52) /* masks are in the header */
+    if (bitmap->header >= 52) /* such a header includes the masks */
         mega_reader_seek(&reader, 14 + 40);
     if (bitmap->bits >= 16)
         code = read_masks(bitmap, &reader, file, err);
@@ -229,7 +230,8 @@ static int decode_rows(const Bitmap *bitmap, uint8_t *pixels, size_t channels,
                        const MegaImageFile *file, MegaError *err)
 {
     const uint64_t row_bits = (uint64_t)bitmap->width * bitmap->bits;
-    const uint8_t *from = file->bytes + bitmap->first; /* check_rows was content with it */
+    /* check_rows has checked that all rows are there */
+    const uint8_t *from = file->bytes + bitmap->first;
     int code = 0;
     for (int64_t y = 0; !code && y < bitmap->height; y++, from += (row_bits + 31) / 32 * 4) {
         uint8_t *to = row_of(bitmap, pixels, y, channels);
@@ -243,7 +245,7 @@ static int decode_rows(const Bitmap *bitmap, uint8_t *pixels, size_t channels,
     return code;
 }
 
-/* All rows are there; only what fills up the last one may be missing. */
+/* Checks that all rows are there. Only the padding of the last one may be missing. */
 static int check_rows(const Bitmap *bitmap, const MegaImageFile *file, MegaError *err)
 {
     const uint64_t row_bits = (uint64_t)bitmap->width * bitmap->bits;
@@ -259,7 +261,7 @@ typedef struct Pen {
     int64_t x, y;
 } Pen;
 
-/* What goes beyond the right margin is left out. */
+/* Sets a pixel. Pixels beyond the right margin are dropped. */
 static int put_pixel(Pen *pen, unsigned index, const MegaImageFile *file, MegaError *err)
 {
     const Bitmap *bitmap = pen->bitmap;
@@ -269,7 +271,7 @@ static int put_pixel(Pen *pen, unsigned index, const MegaImageFile *file, MegaEr
     return put_colour(bitmap, index, row_of(bitmap, pen->pixels, pen->y, 3) + 3 * x, file, err);
 }
 
-/* The i-th of the pixels that bytes hold: one each with RLE8, two with RLE4. */
+/* Returns pixel i of some bytes, each of which holds one pixel with RLE8 and two with RLE4. */
 static unsigned pixel_of(const Bitmap *bitmap, const uint8_t *bytes, size_t i)
 {
     if (bitmap->compression == RLE8)
@@ -327,8 +329,8 @@ static int decode_runs(const Bitmap *bitmap, uint8_t *pixels, const MegaImageFil
     return code;
 }
 
-/* A pair of bytes makes up to 255 pixels, or passes over a row; what is denser than deflate is no
- * picture. */
+/* Rejects pictures that are packed more densely than deflate can: they are damaged or hostile,
+ * since a pair of bytes makes 255 pixels at most, or skips a row. */
 static int check_runs(const Bitmap *bitmap, const MegaImageFile *file, MegaError *err)
 {
     const uint64_t pixels = (uint64_t)(bitmap->width * bitmap->height);
@@ -337,9 +339,10 @@ static int check_runs(const Bitmap *bitmap, const MegaImageFile *file, MegaError
                : cut(file, err);
 }
 
-/* ---- The whole ------------------------------------------------------------------------------ */
+/* ---- The whole file ------------------------------------------------------------------------- */
 
-/* Some programs that know no opacity leave it 0 everywhere. */
+/* Makes pictures opaque whose opacity is 0 everywhere, as programs write it that do not know
+ * opacity. */
 static void undo_empty_opacity(uint8_t *pixels, size_t count)
 {
     for (size_t i = 0; i < count; i++)

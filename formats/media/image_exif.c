@@ -1,7 +1,7 @@
 /*
- * image_exif.c - which way up a picture belongs; see image_file.h.
+ * image_exif.c - finds the orientation of a picture; see image_file.h.
  *
- * Exif data are a TIFF file in small: "II*\0" or "MM\0*", the position of a directory, which is a
+ * Exif data are a small TIFF file: "II*\0" or "MM\0*", the position of a directory, which is a
  * count and entries of 12 bytes: tag, type, count, value. The orientation is tag 0x0112, one number
  * of 16 bits (type 3), or of 32 as some programs write it (type 4).
  */
@@ -31,7 +31,7 @@ static uint32_t get_u32(Tiff *tiff)
     return tiff->big_endian ? __builtin_bswap32(value) : value;
 }
 
-/* 0 for what is no orientation. */
+/* Returns the orientation, or 0 if the number is none. */
 static int valid(uint32_t orientation)
 {
     return orientation >= 1 && orientation <= 8 ? (int)orientation : 0;
@@ -63,7 +63,7 @@ void mega_image_note_exif(MegaImageFile *file, const uint8_t *tiff, size_t size)
         file->exif = find_in_directory(tiff, size);
 }
 
-/* tiff:Orientation="6" or <tiff:Orientation>6</tiff:Orientation> */
+/* Finds tiff:Orientation="6" or <tiff:Orientation>6</tiff:Orientation>. */
 void mega_image_note_xmp(MegaImageFile *file, const uint8_t *packet, size_t size)
 {
     static const char name[] = "tiff:Orientation";

@@ -1,13 +1,13 @@
 /*
- * image_jpeg.c - JPEG by libjpeg; see image_file.h.
+ * image_jpeg.c - decodes JPEG with libjpeg; see image_file.h.
  *
- * libjpeg itself fills up what a file lacks with gray and only warns. A file counts as whole when
- * every block of every component was coded in it; the end mark alone may be missing. Zeros at the
- * end of a file are taken away before: they would pass for codes where the file was cut and filled
- * up.
+ * If data are missing, libjpeg fills them with gray and only warns. Here a file is complete only if
+ * it codes every block of every component; just the end mark may be missing. Zeros at the end of a
+ * file are removed before, since libjpeg would decode them if the file was cut and then padded with
+ * zeros.
  *
- * Four components are CMYK, or YCCK if the Adobe marker says so, and stored inverted, as Adobe's
- * programs do and Pillow assumes of all.
+ * Four components are CMYK, or YCCK if the Adobe marker says so. They are taken as inverted, as
+ * Adobe's programs write them and Pillow always assumes.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@
 
 #include "formats/media/image_file.h"
 
-#define MAX_SCANS 500 /* progressive files of honest programs have some ten */
-#define KEPT_ZEROS 8  /* at the end: image data may end with some */
+#define MAX_SCANS 500 /* normal progressive files have about ten */
+#define KEPT_ZEROS 8  /* zeros that are kept at the end, since image data may end with some */
 
 typedef struct JpegReader {
     struct jpeg_decompress_struct jpeg;
@@ -28,13 +28,13 @@ typedef struct JpegReader {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     jmp_buf on_error;
-    bool at_end;   /* the bytes are used up; end marks follow */
-    bool cut;      /* a block lacks bits */
+    bool at_end;   /* all bytes were read, and end marks follow */
+    bool cut;      /* data of a block are missing */
     bool too_long; /* MAX_SCANS were exceeded */
     char message[JMSG_LENGTH_MAX];
 } JpegReader;
 
-/* ---- What libjpeg calls --------------------------------------------------------------------- */
+/* ---- Callbacks of libjpeg ------------------------------------------------------------------- */
 
 static JpegReader *reader_of(j_common_ptr jpeg)
 {
@@ -48,7 +48,8 @@ static void leave(j_common_ptr jpeg)
     longjmp(reader->on_error, 1);
 }
 
-/* Warnings, with level -1, tell of damage; what is only unusual goes on. */
+/* Treats warnings, which have level -1, as errors, since they report damage. Those about unusual
+ * but harmless files are ignored. */
 static void note_message(j_common_ptr jpeg, int level)
 {
     const int code = jpeg->err->msg_code;
@@ -80,7 +81,7 @@ static void begin_source(j_decompress_ptr jpeg)
     (void)jpeg;
 }
 
-/* An end mark, as often as it is asked for. */
+/* Gives an end mark whenever libjpeg asks for more bytes. */
 static boolean fill_source(j_decompress_ptr jpeg)
 {
     static const JOCTET end_mark[] = {0xff, JPEG_EOI};
@@ -128,7 +129,7 @@ static void begin(JpegReader *reader, const MegaImageFile *file)
     };
 }
 
-/* Segments that are kept for their orientation. */
+/* Reads the orientation from the saved segments. */
 static void note_orientation(MegaImageFile *file, const struct jpeg_decompress_struct *jpeg)
 {
     static const char exif[] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/";
@@ -141,8 +142,8 @@ static void note_orientation(MegaImageFile *file, const struct jpeg_decompress_s
     }
 }
 
-/* What libjpeg holds of a file of several scans are all coefficients, 16 bits each, of the blocks
- * that all components need; of a file of one scan it is a few rows. */
+/* Returns the memory that libjpeg needs for coefficients. For a file of several scans it holds the
+ * 16-bit coefficients of all blocks of all components, for one of a single scan only a few rows. */
 static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
 {
     uint64_t blocks = 0;
@@ -158,8 +159,8 @@ static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
     return blocks * sizeof(JBLOCK);
 }
 
-/* A block has two codes of a bit at least, one in the first scan of a progressive file; only
- * arithmetic codes are shorter. */
+/* Checks that the file is large enough for its pixels. A block has at least two codes of one bit,
+ * or one in the first scan of a progressive file; only arithmetic codes are shorter. */
 static int check_density(const struct jpeg_decompress_struct *jpeg, const MegaImageFile *file,
                          MegaError *err)
 {
@@ -194,7 +195,7 @@ static int read_header(JpegReader *reader, MegaImageFile *file, MegaError *err)
     return code ? code : check_density(jpeg, file, err);
 }
 
-/* Inverted ink on white: v k / 255, rounded. */
+/* Converts inverted CMYK to RGB: v k / 255, rounded. */
 static void cmyk_to_rgb(const uint8_t *from, uint8_t *to, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -204,16 +205,17 @@ static void cmyk_to_rgb(const uint8_t *from, uint8_t *to, size_t count)
         }
 }
 
-/* Whether the scans held every component and, where no end mark says that this was all, every bit:
- * libjpeg shows whatever it has. */
+/* Returns whether the scans had every component and, if there was no end mark, every bit of it,
+ * since libjpeg itself accepts less. */
 static bool complete(const JpegReader *reader)
 {
     const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     for (int i = 0; i < jpeg->num_components; i++) {
-        if (!jpeg->comp_info[i].quant_table) /* it is noted with the component's first scan */
+        if (!jpeg->comp_info[i].quant_table) /* this is set by the component's first scan */
             return false;
         for (int k = 0; reader->at_end && jpeg->progressive_mode && k < DCTSIZE2; k++)
-            if (jpeg->coef_bits[i][k] != 0) /* bits that are still to come; -1 for all of them */
+            /* number of bits that are still missing, or -1 if all are */
+            if (jpeg->coef_bits[i][k] != 0)
                 return false;
     }
     return true;

@@ -1,5 +1,5 @@
 /*
- * image_operations.c - gray, resize, crop and turning of pictures; see image.h.
+ * image_operations.c - converts, resizes, crops and turns pictures; see image.h.
  *
  * Resizing computes what Pillow's Image.resize(..., BICUBIC) computes, since models are trained on
  * its output: weights in fixed point, first the rows, then the columns, rounded to 8 bits in
@@ -24,7 +24,7 @@ static size_t bytes_of(int width, int height, int channels)
     return (size_t)width * (size_t)height * (size_t)channels;
 }
 
-/* So many bytes beside those that the image has by now. */
+/* Checks that `more` bytes beside those of the image are within its limit. */
 static int check_memory(const MegaImage *image, size_t more, MegaError *err)
 {
     const uint64_t sum = bytes_of(image->width, image->height, image->channels) + (uint64_t)more;
@@ -37,7 +37,7 @@ static int check_memory(const MegaImage *image, size_t more, MegaError *err)
                      (double)image->max_memory / 1e6);
 }
 
-/* Sizes are checked by the callers: at most MEGA_IMAGE_MAX_PIXELS x 3 bytes. */
+/* Allocates pixels. Callers check that the size is at most MEGA_IMAGE_MAX_PIXELS x 3 bytes. */
 static int new_pixels(uint8_t **out, const MegaImage *image, int width, int height, MegaError *err)
 {
     const size_t size = bytes_of(width, height, image->channels);
@@ -49,7 +49,8 @@ static int new_pixels(uint8_t **out, const MegaImage *image, int width, int heig
     return code;
 }
 
-/* Of the result and of the step in between, which has the new width and the old height. */
+/* Checks the size of the result and of the intermediate picture, which has the new width and the
+ * old height. */
 static int check_target(const MegaImage *image, int width, int height, MegaError *err)
 {
     const int tallest = height > image->height ? height : image->height;
@@ -72,7 +73,7 @@ static void replace_pixels(MegaImage *image, int width, int height, uint8_t *pix
     image->pixels = pixels;
 }
 
-/* In place, from the first pixel on. */
+/* Converts in place, from the first pixel on. */
 static void make_gray(MegaImage *image)
 {
     const size_t count = bytes_of(image->width, image->height, 1);
@@ -87,7 +88,7 @@ static void make_gray(MegaImage *image)
         image->pixels = smaller;
 }
 
-/* In place, from the last pixel on. */
+/* Converts in place, from the last pixel on. */
 static int make_rgb(MegaImage *image, MegaError *err)
 {
     const size_t count = bytes_of(image->width, image->height, 1);
@@ -138,9 +139,9 @@ int mega_image_crop(MegaImage *image, int x, int y, int width, int height, MegaE
 
 /* ---- Turning -------------------------------------------------------------------------------- */
 
-/* By Exif: 1 as it is, 2 mirrored, 3 turned by 180 degrees, 4 upside down, 5 transposed, 6 turned
- * to the right, 7 transposed along the other diagonal, 8 turned to the left. Each is a
- * transposition or none, and then a reversal of columns, rows, both or none. */
+/* The orientations of Exif are: 1 as it is, 2 mirrored, 3 turned by 180 degrees, 4 upside down, 5
+ * transposed, 6 turned to the right, 7 transposed along the other diagonal, 8 turned to the left.
+ * Each is done as an optional transposition, then a reversal of columns, rows, both or none. */
 int mega_image_orient(MegaImage *image, int orientation, MegaError *err)
 {
     static const struct {
@@ -179,9 +180,9 @@ int mega_image_orient(MegaImage *image, int orientation, MegaError *err)
 
 /* ---- Resizing ------------------------------------------------------------------------------- */
 
-#define PRECISION 22 /* bits of a weight behind the point; 8 more for a pixel, 2 for overshoot */
+#define PRECISION 22 /* fractional bits of a weight; a pixel needs 8 more bits, and overshoot 2 */
 
-/* Which input positions make up each output position, and by what weight. */
+/* The input positions that each output position is made from, and their weights. */
 typedef struct Taps {
     size_t room;      /* weights per output position */
     int *first;       /* [out] */
@@ -196,7 +197,7 @@ static void taps_free(Taps *taps)
     free(taps->weights);
 }
 
-/* Keys' cubic convolution with a = -1/2 (Catmull-Rom), 0 from 2 on. */
+/* Returns Keys' cubic convolution kernel with a = -1/2 (Catmull-Rom), which is 0 from 2 on. */
 static double cubic(double x)
 {
     const double a = -0.5;
@@ -207,7 +208,8 @@ static double cubic(double x)
 }
 
 /* Output position `to` covers [to, to + 1) * in / out of the input. When shrinking, the cubic is
- * stretched by the same factor. At the edges it is cut off and scaled to the sum 1. */
+ * stretched by the same factor. At the edges it is truncated, and its weights are scaled so that
+ * their sum is 1. */
 static void fill_taps(Taps *taps, int in, int out, int to, double *scratch)
 {
     const double scale = (double)in / out, stretch = scale > 1 ? scale : 1;
@@ -243,8 +245,9 @@ static int make_taps(Taps *taps, int in, int out, MegaError *err)
     return complete ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for resizing an image");
 }
 
-/* from [blocks][in][lanes] to [blocks][out][lanes], mixing along the middle: rows are blocks of
- * width x channels, columns one block of height x (width * channels). */
+/* Resizes from [blocks][in][lanes] to [blocks][out][lanes] along the middle dimension. To resize
+ * rows, each row is a block of width x channels; to resize columns, the picture is one block of
+ * height x (width * channels). */
 static void apply_taps(const Taps *taps, const uint8_t *from, size_t blocks, size_t in, size_t out,
                        size_t lanes, uint8_t *to)
 {

@@ -1,10 +1,10 @@
 /*
- * image_png.c - PNG by stb_image; see image_file.h.
+ * image_png.c - decodes PNG with stb_image; see image_file.h.
  *
- * stb_image looks at no checksum, fills what a short file lacks with black, inflates whatever a
- * file holds and leaves the colours behind the end of a palette undefined. So the file is checked
- * here first: its chunks, and by zlib, in a small window, that it inflates to what its pixels need.
- * Then stb_image gets a file of the chunks that bear on the pixels and nothing else.
+ * stb_image checks no checksums, fills missing data with black, inflates any amount of data and
+ * leaves colours beyond the end of a palette undefined. Therefore this file first checks the
+ * chunks, and checks with zlib, in a small window, that the data inflate to the size that the
+ * pixels need. Then stb_image gets a file of only those chunks that affect the pixels.
  */
 #include <setjmp.h>
 #include <stdlib.h>
@@ -14,19 +14,19 @@
 #include "formats/base/bytes.h"
 #include "formats/media/image_file.h"
 
-/* stb_image does not look at the result of each allocation. So one that fails leaves stb_image
- * altogether, and what it has allocated is freed here. */
-#define MOST_BLOCKS 16 /* stb_image holds fewer at once for a PNG file */
+/* stb_image does not check the result of every allocation. If one fails, longjmp therefore leaves
+ * stb_image, and the blocks that it holds are freed here. */
+#define MOST_BLOCKS 16 /* stb_image holds fewer blocks at once for a PNG file */
 
 typedef struct Decoding {
     jmp_buf no_memory;
-    void *blocks[MOST_BLOCKS]; /* what stb_image holds; NULL: free */
-    uint8_t *pixels;           /* NULL: no memory, or a reason */
+    void *blocks[MOST_BLOCKS]; /* blocks that stb_image holds; NULL: the entry is free */
+    uint8_t *pixels;           /* NULL if memory ran out or there is a reason */
     int width, height, channels;
     const char *reason;
 } Decoding;
 
-static _Thread_local Decoding *decoding; /* of the call of stb_image that this thread is in */
+static _Thread_local Decoding *decoding; /* belongs to this thread's call of stb_image */
 
 static void swap_block(void *from, void *to)
 {
@@ -45,7 +45,8 @@ static void leave_without_memory(void)
     longjmp(decoding->no_memory, 1);
 }
 
-/* Zeroed: what a damaged file leaves undecoded is then at least the same every time. */
+/* Returns zeroed memory, so that pixels that a damaged file leaves undecoded are at least
+ * deterministic. */
 static void *allocate(size_t size)
 {
     void *block = calloc(1, size);
@@ -82,7 +83,7 @@ static void release(void *block)
 #define STBI_FAILURE_USERMSG
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
-/* Reported at the end of the file, where a pop would have ended it. */
+/* This one is not popped, since the compiler reports unused functions at the end of the file. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -96,20 +97,21 @@ static void release(void *block)
 #define HEADER 13
 #define PALETTE 768
 #define COLOUR_PALETTE 3
-/* Some encoders write a little more than their rows. More than this is refused unseen. */
+/* Some encoders write a little more data than their rows. A file with more surplus than this is
+ * rejected. */
 #define MOST_SURPLUS 65536
-#define LEAST_IDAT 4096 /* what stb_image allocates for compressed data at least */
+#define LEAST_IDAT 4096 /* the least that stb_image allocates for compressed data */
 
-/* What the chunks say. */
+/* What the chunks declare. */
 typedef struct Png {
     MegaImageFile *file;
     uint32_t width, height;
     unsigned depth, colour; /* bits a sample; 0 gray, 2 RGB, 3 palette, 4 and 6 with opacity */
     bool interlaced;
-    const uint8_t *header, *palette, *opacity; /* data of IHDR, PLTE and tRNS; NULL: none */
+    const uint8_t *header, *palette, *opacity; /* data of IHDR, PLTE and tRNS, or NULL */
     uint32_t palette_size, opacity_size;
     uint64_t compressed; /* bytes of all IDAT chunks */
-    uint64_t rows;       /* bytes that they must inflate to: filter types and samples */
+    uint64_t rows;       /* bytes that these must inflate to: filter types and samples */
 } Png;
 
 static uint32_t load_be32(const uint8_t *bytes)
@@ -124,7 +126,7 @@ static bool is_type(const uint8_t *type, const char *name)
 
 /* ---- Chunks --------------------------------------------------------------------------------- */
 
-/* Exif data, or an XMP packet where there are none. */
+/* Reads the orientation from a chunk with Exif data or an XMP packet. */
 static void note_orientation(MegaImageFile *file, const uint8_t *type, const uint8_t *data,
                              size_t size)
 {
@@ -141,13 +143,15 @@ static unsigned samples_of(const Png *png)
     return (png->colour & 2 && png->colour != COLOUR_PALETTE ? 3 : 1) + (png->colour & 4 ? 1 : 0);
 }
 
-/* Bytes of rows of `width` pixels, each behind the byte of its filter type. */
+/* Returns the bytes of `height` rows of `width` pixels, each preceded by the byte of its filter
+ * type. */
 static uint64_t row_bytes(const Png *png, uint64_t width, uint64_t height)
 {
     return width && height ? height * (1 + (width * samples_of(png) * png->depth + 7) / 8) : 0;
 }
 
-/* The seven passes of an interlaced picture are pictures of their own. */
+/* Returns the bytes of all rows. Each of the seven passes of an interlaced picture has rows of its
+ * own. */
 static uint64_t count_row_bytes(const Png *png)
 {
     static const uint8_t x[] = {0, 4, 0, 2, 0, 1, 0}, dx[] = {8, 8, 4, 4, 2, 2, 1};
@@ -171,7 +175,7 @@ static int take_header(Png *png, const uint8_t *data, uint32_t length, MegaError
     png->depth = data[8];
     png->colour = data[9];
     png->interlaced = data[12];
-    if ((png->width | png->height) >> 31) /* sides have 31 bits */
+    if ((png->width | png->height) >> 31) /* width and height have 31 bits */
         return mega_fail(err, MEGA_ERR_FORMAT,
                          "%s has no usable image header: it declares %u x %u pixels",
                          png->file->name, png->width, png->height);
@@ -190,8 +194,8 @@ static int take_header(Png *png, const uint8_t *data, uint32_t length, MegaError
     return 0;
 }
 
-/* A transparent colour, or an opacity for each colour of a palette. Others have no meaning, and are
- * passed over as libpng does. */
+/* Returns whether a tRNS chunk is valid: a transparent colour, or an opacity for each colour of a
+ * palette. Invalid ones are ignored, as libpng does. */
 static bool is_opacity(const Png *png, uint32_t length)
 {
     if (png->opacity || png->compressed)
@@ -201,7 +205,8 @@ static bool is_opacity(const Png *png, uint32_t length)
     return !(png->colour & 4) && length == 2 * samples_of(png);
 }
 
-/* Keeps what bears on the pixels. A chunk whose first letter is a capital does, known or not. */
+/* Keeps a chunk that affects the pixels. Every chunk whose first letter is a capital does so, even
+ * an unknown one. */
 static int take_chunk(Png *png, const uint8_t *type, const uint8_t *data, uint32_t length,
                       MegaError *err)
 {
@@ -229,7 +234,7 @@ static int take_chunk(Png *png, const uint8_t *type, const uint8_t *data, uint32
     return 0;
 }
 
-/* Chunks are length, type, data and CRC-32 of type and data, up to IEND. */
+/* Reads the chunks up to IEND: each is length, type, data and the CRC-32 of type and data. */
 static int read_chunks(Png *png, MegaError *err)
 {
     MegaImageFile *file = png->file;
@@ -262,7 +267,7 @@ static int read_chunks(Png *png, MegaError *err)
 
 /* ---- Compressed rows ------------------------------------------------------------------------ */
 
-/* The IDAT chunks one after the other: *reader stands behind the last one that was given. */
+/* Gives the data of the next IDAT chunk; *reader stands behind the previous one. */
 static bool next_data(MegaReader *reader, const uint8_t **data, uint32_t *length)
 {
     for (;;) {
@@ -284,8 +289,8 @@ static MegaReader first_data(const Png *png)
     return reader;
 }
 
-/* Inflates everything into a window, and counts. *inflated ends beyond the limit when there is
- * more. */
+/* Inflates all data into a window and counts the bytes. If there are more than `limit`, it stops
+ * soon after, with *inflated above the limit. */
 static int count_inflated(const Png *png, uint64_t limit, uint64_t *inflated, MegaError *err)
 {
     MegaReader reader = first_data(png);
@@ -310,7 +315,7 @@ static int count_inflated(const Png *png, uint64_t limit, uint64_t *inflated, Me
     }
     inflateEnd(&stream);
     if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
-        return 0; /* too much, or all there is: the caller compares */
+        return 0; /* all data, or too many; the caller compares */
     return mega_fail(err, MEGA_ERR_FORMAT, "%s is a damaged PNG file: its pixels do not inflate",
                      png->file->name);
 }
@@ -334,15 +339,16 @@ static int check_rows(const Png *png, uint64_t *inflated, MegaError *err)
 
 /* ---- stb_image ------------------------------------------------------------------------------ */
 
-/* Channels of what stb_image makes. */
+/* Returns the channels of the pixels that stb_image makes. */
 static unsigned channels_of(const Png *png)
 {
     const unsigned samples = png->colour == COLOUR_PALETTE ? 3 : samples_of(png);
     return samples + (png->opacity ? 1 : 0);
 }
 
-/* What is held at once: the chunks twice, what they inflate to, and the pixels, which a picture of
- * 16 bits, of passes or with a palette has in two forms for a while. */
+/* Returns the most bytes that are held at once: the chunks twice, the inflated data, and the
+ * pixels, which exist in two forms for a while if the picture has 16 bits, is interlaced or has a
+ * palette. */
 static uint64_t memory_of(const Png *png, uint64_t inflated)
 {
     const uint64_t count = (uint64_t)png->width * png->height;
@@ -360,7 +366,7 @@ static void put_be32(MegaBuffer *out, uint32_t value)
     mega_put_u32(out, __builtin_bswap32(value));
 }
 
-/* Without a checksum, at which stb_image does not look. */
+/* Writes a chunk without a checksum, which stb_image does not check. */
 static void put_chunk(MegaBuffer *out, const char *type, const uint8_t *data, uint32_t length)
 {
     put_be32(out, length);
@@ -369,7 +375,7 @@ static void put_chunk(MegaBuffer *out, const char *type, const uint8_t *data, ui
     put_be32(out, 0);
 }
 
-/* The file that stb_image gets. A palette has all 256 colours, black where it ended before. */
+/* Builds the file that stb_image gets. Its palette is filled up with black to 256 colours. */
 static int put_file(MegaBuffer *out, const Png *png, MegaError *err)
 {
     uint8_t palette[PALETTE] = {0};
@@ -395,7 +401,7 @@ static int put_file(MegaBuffer *out, const Png *png, MegaError *err)
     return 0;
 }
 
-/* A function of its own, so that no variable lives on across the jump. */
+/* This is a function of its own, so that no local variable has to survive the longjmp. */
 static void __attribute__((noinline)) call_stb_image(const MegaBuffer *file)
 {
     Decoding *here = decoding;
@@ -441,12 +447,12 @@ int mega_image_decode_png(MegaImage *out, MegaImageFile *file, MegaError *err)
     Png png = {.file = file};
     uint64_t inflated = 0;
     int code = read_chunks(&png, err);
-    if (!code) /* the memory of an honest file first, so that nothing is inflated in vain */
+    if (!code) /* check the size first, so that nothing is inflated in vain */
         code = mega_image_check_size(file, png.width, png.height, 0, err);
     if (code)
         return code;
     png.rows = count_row_bytes(&png);
-    /* Deflate packs by 1032 : 1 at best, so that a small file cannot hold many pixels. */
+    /* Deflate packs 1032 : 1 at best, so a small file cannot hold many pixels. */
     if (png.rows / 1032 > png.compressed)
         return mega_fail(err, MEGA_ERR_FORMAT,
                          "%s declares %u x %u pixels, more than its %zu bytes can hold", file->name,

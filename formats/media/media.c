@@ -1,5 +1,5 @@
 /*
- * media.c - the table of this room's decoders that libmega-media gives to pipelines.
+ * media.c - the table of the decoders in formats/media, which libmega-media gives to pipelines.
  */
 #include "formats/media/audio.h"
 #include "formats/media/image.h"

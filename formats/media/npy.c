@@ -1,5 +1,5 @@
 /*
- * npy.c - NumPy arrays; see npy.h.
+ * npy.c - reads and writes NumPy arrays; see npy.h.
  *
  * A file is a magic, a version, the length of a header, the header (a Python dictionary literal
  * with exactly the keys descr, fortran_order and shape) and the elements. The header is read by a
@@ -30,9 +30,9 @@
 #define UNSUPPORTED(format, ...)                                                                   \
     mega_fail(err, MEGA_ERR_UNSUPPORTED, "%s: " format, parser->name, ##__VA_ARGS__)
 
-/* What is known of the array while it is read. */
+/* The state while an array is read. */
 typedef struct Parser {
-    const char *name; /* of the file, for messages */
+    const char *name; /* name of the file, for messages */
     const char *at, *end;
     char kind; /* 'f', 'i', 'u' or 'b' */
     bool big_endian, fortran;
@@ -58,7 +58,8 @@ static bool accept(Parser *parser, const char *token)
     return true;
 }
 
-/* A string in single or double quotes without escapes; Python 2 may have put a u in front. */
+/* Accepts a string in single or double quotes without escapes. Python 2 may have put a u in
+ * front. */
 static bool accept_string(Parser *parser, char *text, size_t size)
 {
     skip_blanks(parser);
@@ -178,7 +179,7 @@ static int fail_kind(const Parser *parser, const void *bytes, size_t size, MegaE
                "with numpy.save");
 }
 
-/* Magic, version and header; then data is exactly the elements. */
+/* Reads magic, version and header, and checks that the data are exactly the elements. */
 static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t size,
                       MegaError *err)
 {
@@ -270,7 +271,7 @@ static uint64_t next_place(const Parser *parser, const MegaNpy *array, uint64_t 
     return place;
 }
 
-/* Whether the elements may be taken beside the file itself, which has `size` bytes. */
+/* Checks that the elements and the file itself, which has `size` bytes, fit in the limit. */
 static int check_memory(const Parser *parser, const MegaNpy *array, uint64_t size,
                         uint64_t max_memory, MegaError *err)
 {
@@ -362,7 +363,8 @@ void mega_npy_free(MegaNpy *array)
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Standard output is written as it is; a path appears complete or not at all. */
+/* Writes to a MegaOutput, whose file appears complete or not at all, or directly to standard
+ * output. */
 static int write_bytes(MegaOutput *output, const uint8_t *data, size_t size, MegaError *err)
 {
     if (output)
@@ -380,7 +382,7 @@ static int write_bytes(MegaOutput *output, const uint8_t *data, size_t size, Meg
     return 0;
 }
 
-/* The preamble with its header, padded so that the data begins at a multiple of 64. */
+/* Builds the preamble with the header, padded so that the data begin at a multiple of 64 bytes. */
 static size_t build_preamble(uint8_t preamble[512], int rank, const uint64_t *shape)
 {
     char *text = (char *)preamble;

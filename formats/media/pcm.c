@@ -1,5 +1,5 @@
 /*
- * pcm.c - decode headerless samples, mix channels down, convert the rate; see pcm.h.
+ * pcm.c - decodes headerless samples, mixes channels down and converts the rate; see pcm.h.
  */
 #include "formats/media/pcm.h"
 
@@ -16,20 +16,20 @@ struct MegaResampler {
     const char *name;
     MegaFrameSource source;
     void *context;
-    int target;           /* rate of what is given out */
-    int rate;             /* of the frames that are being given out */
-    int next_rate;        /* of those that follow them; `rate` as long as that is not known */
-    uint64_t frames;      /* read so far, of this rate */
-    uint64_t given;       /* samples given out, of this rate */
-    bool ended;           /* no more frames of this rate */
+    int target;           /* rate of the samples that are given out */
+    int rate;             /* rate of the frames that are being converted */
+    int next_rate;        /* rate of the frames that follow, or `rate` while that is not known */
+    uint64_t frames;      /* frames of this rate that were read so far */
+    uint64_t given;       /* samples given out for frames of this rate */
+    bool ended;           /* the source has no more frames of this rate */
     float *mono;          /* [MEGA_PCM_BLOCK] */
     size_t first, left;   /* unused part of mono */
-    SRC_STATE *converter; /* NULL: rates agree */
+    SRC_STATE *converter; /* NULL if the rates are equal */
 };
 
 /* ---- Headerless samples --------------------------------------------------------------------- */
 
-/* Bytes of a sample and how text names it, by MegaPcmFormat. */
+/* Name and bytes of a sample, by MegaPcmFormat. */
 static const struct {
     const char *name;
     size_t size;
@@ -85,7 +85,7 @@ static float decode_sample(MegaPcmFormat format, const uint8_t *p)
     case MEGA_PCM_U8: return (float)(*p - 128) / 128.0f;
     case MEGA_PCM_S16LE: return (float)(int16_t)mega_load_u16(p) / 32768.0f;
     case MEGA_PCM_S16BE: return (float)(int16_t)(p[0] << 8 | p[1]) / 32768.0f;
-    case MEGA_PCM_S24LE: /* shifted to the top for its sign */
+    case MEGA_PCM_S24LE: /* shift to the top bits, so that the sign is right */
         bits = (uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24;
         return (float)(int32_t)bits / 2147483648.0f;
     case MEGA_PCM_S32LE: return (float)(int32_t)mega_load_u32(p) / 2147483648.0f;
@@ -105,7 +105,7 @@ void mega_pcm_decode(MegaPcmFormat format, const uint8_t *bytes, size_t count, f
 
 /* ---- Resampling ----------------------------------------------------------------------------- */
 
-/* Begins to give out frames that have the rate of those that follow. */
+/* Starts converting frames of the next rate. */
 static int begin_rate(MegaResampler *r, MegaError *err)
 {
     const double ratio = (double)r->target / r->next_rate;
@@ -161,7 +161,7 @@ void mega_resampler_free(MegaResampler *r)
     free(r);
 }
 
-/* The mean of the channels of each frame. */
+/* Computes the mean of the channels of each frame. */
 static int mix_down(MegaResampler *r, const MegaFrames *block, MegaError *err)
 {
     const size_t channels = (size_t)block->channels;
@@ -177,7 +177,7 @@ static int mix_down(MegaResampler *r, const MegaFrames *block, MegaError *err)
     return 0;
 }
 
-/* Fills mono, or sets `ended`. */
+/* Reads the next block into mono, or sets `ended`. */
 static int next_block(MegaResampler *r, MegaError *err)
 {
     MegaFrames block = {0};
@@ -194,7 +194,8 @@ static int next_block(MegaResampler *r, MegaError *err)
     return 0;
 }
 
-/* How many samples the frames of this rate become: round(frames * target / rate), at least one. */
+/* Returns how many samples the frames of this rate become: round(frames * target / rate), but at
+ * least one. */
 static uint64_t whole_length(const MegaResampler *r)
 {
     const uint64_t from = (uint64_t)r->rate, to = (uint64_t)r->target;
@@ -210,8 +211,8 @@ static void take(MegaResampler *r, float *samples, size_t capacity, size_t *coun
     r->left -= *count;
 }
 
-/* One step of the converter. It looks ahead half a filter, so that behind the end it is fed zeros
- * until the exact length is reached. */
+/* Runs one step of the converter. It looks ahead by half a filter, so it is fed zeros behind the
+ * end until the exact length is reached. */
 static int convert(MegaResampler *r, float *samples, size_t capacity, size_t *count, MegaError *err)
 {
     if (r->ended) {

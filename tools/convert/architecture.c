@@ -75,8 +75,8 @@ static const struct {
      "decoder.adaptive_softmax.head.word_proj.1.weight"},
 };
 
-/* What the bands of an adaptive vocabulary share: every band but the first is a tail of the
- * softmax. */
+/* The tensors that bands of adaptive input and softmax share. Every band but the first has a tail
+ * in the softmax. */
 static const struct {
     unsigned when;
     const char *end, *tail_end;

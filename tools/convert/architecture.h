@@ -15,7 +15,7 @@
 typedef struct Architecture {
     MegaConfig config;
     const NameRule *tensor_names; /* the family's name for each canonical tensor */
-    const char *family;           /* for messages and metadata */
+    const char *family;           /* name of the family, for messages and metadata */
     Names names;                  /* the model's tensors in this checkpoint */
     /* the tensors that the model shares, as its arguments say; for architecture_find */
     unsigned sharing;

@@ -363,7 +363,7 @@ static int check_result(Hub *hub, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
-/* ---- All of it ------------------------------------------------------------------------------ */
+/* ---- Reading a folder ----------------------------------------------------------------------- */
 
 static int parse_files(Hub *hub, MegaError *err)
 {

@@ -27,7 +27,7 @@ int hub_tokenizer_import(MegaMeta *meta, const char *folder, void (*warn)(const 
 
 /* A file in memory; data is NULL if the folder has no such file. */
 typedef struct HubFile {
-    const char *name; /* for messages */
+    const char *name; /* name of the file, for messages */
     const char *data;
     size_t size;
 } HubFile;

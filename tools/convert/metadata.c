@@ -68,7 +68,7 @@ static size_t split(char *text, const char *separators, const char **parts, size
 
 typedef struct Label {
     const char *text;
-    size_t number; /* from 1 */
+    size_t number; /* number of the class, from 1 */
 } Label;
 
 static int compare_labels(const void *a, const void *b)

@@ -14,7 +14,7 @@
  * number. */
 typedef struct MetadataOptions {
     const char *name, *license, *source, *input_path;
-    const char *dict;   /* path; it serves both sides of a translator, unless these are given: */
+    const char *dict; /* path; it serves both sides of a translator, unless these are given: */
     const char *source_dict, *target_dict;
     const char *bpe_codes;  /* path */
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */

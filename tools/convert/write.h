@@ -10,8 +10,8 @@
 
 typedef struct WriteOptions {
     const char *path;
-    MegaDtype dtype;  /* type of matrices; vectors, norms and EMA parameters stay float32 */
-    bool keep_types;  /* rewrite_model keeps the types of the model file and ignores dtype */
+    MegaDtype dtype; /* type of matrices; vectors, norms and EMA parameters stay float32 */
+    bool keep_types; /* rewrite_model keeps the types of the model file and ignores dtype */
     bool compress;
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
     bool allow_non_finite; /* weights that are infinite or NaN are converted as they are */

@@ -163,7 +163,7 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err)
     return 0;
 }
 
-/* ---- Unknown options --------------------------------------------------------------------- */
+/* ---- Unknown options ------------------------------------------------------------------------ */
 
 /* Options that users of other programs may try here, by letter and long name. */
 static const struct {

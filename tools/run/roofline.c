@@ -13,10 +13,10 @@
 #define PROBE_BYTES (128u << 20) /* larger than every cache */
 #define REPEATS 20
 #define LEAST_REPEATS 3
-/* for all repeats together, unless the least number of them takes longer */
+/* seconds for all repeats together, unless the least number of them takes longer */
 #define PROBE_SECONDS 0.3
 #define ROUNDS_SECONDS                                                                             \
-    0.005 /* of one repeat; with sanitizers or an emulator, fewer rounds fill it */
+    0.005 /* seconds of one repeat; with sanitizers or an emulator, fewer rounds fill it */
 
 typedef struct Probe {
     const MegaKernels *kernels;

@@ -75,7 +75,7 @@ typedef struct Options {
     int ignore_count;
     MegaPipelineOptions input; /* these include the options of the session */
     MegaPcm raw;               /* the rate is 0 without --raw */
-    double threshold; /* 0: windows are printed, not events */
+    double threshold;          /* 0: windows are printed, not events */
     int top, smooth;
     bool json, ends, null, time, quiet, verbose;
 } Options;
@@ -92,7 +92,7 @@ typedef struct Engine {
 
 typedef struct Classifier {
     const Options *options;
-    bool explained; /* true once the user was told what is printed for a long recording */
+    bool explained;       /* true once the user was told what is printed for a long recording */
     MegaContentKind kind; /* kind of the latest input */
     /* One engine for each kind of input, loaded when the first such input comes. With -m,
      * engines[MEGA_CONTENT_UNKNOWN] serves all inputs. */

@@ -11,7 +11,7 @@
 
 typedef struct ExplainOptions {
     const char *model, *output;
-    const char *text; /* the text of --text, which is then the only input; or NULL */
+    const char *text;          /* the text of --text, which is then the only input; or NULL */
     MegaPipelineOptions input; /* windows are never used here */
     MegaPcm raw;               /* the format of --raw; its rate is 0 without that option */
     bool pre_tokenized;

@@ -22,7 +22,7 @@
 #define MOST_BARS 10
 #define FFT 512          /* samples that one spectrum is computed from */
 #define DECIBELS 65.0    /* range from white to black */
-#define LEAST_LOUD -30.0 /* the least level that black can stand for, so that silence stays white */
+#define LEAST_LOUD -30.0 /* least level that black stands for, so that silence stays white */
 #define TEXT_LINES 28
 
 typedef struct Subject {
@@ -506,7 +506,7 @@ static double draw_texts(Canvas *canvas, const void *context)
     return fmax(y, side + 24);
 }
 
-/* ---- The whole ------------------------------------------------------------------------------ */
+/* ---- The whole picture ---------------------------------------------------------------------- */
 
 static int read_input(Subject *subject, const ExplainOptions *options, char **paths, int count,
                       MegaError *err)

@@ -12,7 +12,7 @@
 
 /* a term of a kernel is dropped when it has shrunk to this part of its start */
 #define NEGLIGIBLE 1e-9
-#define ROWS 128        /* queries of one block */
+#define ROWS 128 /* queries of one block */
 
 static int no_memory(MegaError *err)
 {
