@@ -103,7 +103,7 @@ int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpoin
  * afterwards. */
 uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
                                  const MegaCheckpointTensor *tensor);
-/* Gives back the pages of the mapped file that reading this tensor's storage has taken. */
+/* Gives back the pages of the mapped file that were loaded by reading this tensor's storage. */
 void mega_checkpoint_release(const MegaCheckpointTensor *tensor);
 /* Gathers elements at any strides and converts them to float32 in dst [tensor->elements],
  * row-major. The tensor must be readable. */

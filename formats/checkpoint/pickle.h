@@ -16,8 +16,8 @@
 #include "formats/tensor/dtype.h"
 #include "src/mega.h"
 
-#define MEGA_PICKLE_MAX_SIZE (UINT64_C(256) << 20) /* bytes of one pickle */
-#define MEGA_PICKLE_MAX_MEMORY (UINT64_C(1) << 30) /* bytes of its values */
+#define MEGA_PICKLE_MAX_SIZE (UINT64_C(256) << 20) /* most bytes of one pickle */
+#define MEGA_PICKLE_MAX_MEMORY (UINT64_C(1) << 30) /* most bytes of its values */
 #define MEGA_PICKLE_MAX_RANK 1024
 
 typedef enum MegaPickleType {

@@ -4,8 +4,8 @@
  *   file or pipe -> parts (audio_parts.h) -> frames (libsndfile, libmpg123, or our own PCM reader)
  *        -> pcm.c: mono, resampled -> caller
  *
- * Decoders see the parts as virtual files. Nothing is allocated by what a header declares beyond
- * the checked number of channels.
+ * Decoders see the parts as virtual files. The only number in a header that decides how much is
+ * allocated is that of the channels, which is checked.
  */
 #include "formats/media/audio.h"
 

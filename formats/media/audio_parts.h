@@ -23,7 +23,7 @@ typedef struct MegaAudioFile {
     int fd;                /* -1 if the bytes are in memory */
     const uint8_t *memory; /* [size] */
     uint64_t base, size;   /* the first byte within fd, and the number of bytes */
-    uint8_t *cache;        /* [MEGA_AUDIO_CACHE], NULL for memory: short reads pass through it */
+    uint8_t *cache;        /* [MEGA_AUDIO_CACHE], NULL for memory: short reads go through it */
     uint64_t cached_at;
     size_t cached;
 } MegaAudioFile;
@@ -40,7 +40,7 @@ typedef struct MegaAudioPiece {
     uint8_t *bytes; /* owned copy of the bytes; NULL if they are those of the file */
 } MegaAudioPiece;
 
-#define MEGA_AUDIO_ALL UINT64_MAX /* frames: as many as the decoder finds */
+#define MEGA_AUDIO_ALL UINT64_MAX /* value of `frames`: as many as the decoder finds */
 
 typedef struct MegaAudioPart {
     /* the part is nothing but frames of MPEG audio; false: it is a file for libsndfile */

@@ -283,7 +283,7 @@ static unsigned pixel_of(const Bitmap *bitmap, const uint8_t *bytes, size_t i)
  *   n c      n pixels of colour c (with RLE4 of the colours in its two halves, in turn)
  *   0 0      end of the row         0 1      end of the picture
  *   0 2 x y  move right and on      0 n ...  n pixels as they are, filled up to two bytes
- * Pixels that are passed over have colour 0.
+ * Pixels that are skipped have colour 0.
  */
 static int decode_runs(const Bitmap *bitmap, uint8_t *pixels, const MegaImageFile *file,
                        MegaError *err)

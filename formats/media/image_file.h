@@ -14,7 +14,8 @@ typedef struct MegaImageFile {
     size_t size;
     const char *name;
     uint64_t max_memory; /* 0 means no limit */
-    int exif, xmp;       /* set by the decoder: the orientation (1 to 8) that either tells, or 0 */
+    /* the orientation (1 to 8) that either declares, or 0; set by the decoder */
+    int exif, xmp;
 } MegaImageFile;
 
 /* Decoders remove transparency but do not apply the orientation. */

@@ -106,7 +106,8 @@ static void release(void *block)
 typedef struct Png {
     MegaImageFile *file;
     uint32_t width, height;
-    unsigned depth, colour; /* bits a sample; 0 gray, 2 RGB, 3 palette, 4 and 6 with opacity */
+    /* depth is bits per sample; colour is 0 gray, 2 RGB, 3 palette, 4 or 6 with opacity */
+    unsigned depth, colour;
     bool interlaced;
     const uint8_t *header, *palette, *opacity; /* data of IHDR, PLTE and tRNS, or NULL */
     uint32_t palette_size, opacity_size;

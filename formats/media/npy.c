@@ -255,7 +255,8 @@ static int convert_integer(const Parser *parser, uint64_t index, int32_t *dst, M
     return 0;
 }
 
-/* Advances position by one in C order and returns the place of that element in the file. */
+/* Advances `position` by one element in C order and returns the index of that element in the
+ * file. */
 static uint64_t next_place(const Parser *parser, const MegaNpy *array, uint64_t *position,
                            const uint64_t *stride, uint64_t place)
 {

@@ -11,8 +11,9 @@
 
 typedef enum MegaNpyType { MEGA_NPY_F32, MEGA_NPY_I32 } MegaNpyType;
 
-/* An array as the engine takes it: float16/32/64 became float32, every integer type and bool became
- * int32 (a value that does not fit is an error). Big-endian files are converted. */
+/* An array in the engine's types: float16, float32 and float64 are converted to float32, all
+ * integer types and bool to int32 (a value that does not fit is an error). Big-endian files are
+ * converted. */
 typedef struct MegaNpy {
     MegaNpyType type;
     int rank;

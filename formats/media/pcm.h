@@ -18,7 +18,7 @@
 #define MEGA_AUDIO_MIN_RATE 100     /* Hz */
 #define MEGA_AUDIO_MAX_RATE 1000000 /* Hz */
 
-/* Parses "s16le:16000:1", format:rate:channels. */
+/* Parses format:rate:channels, such as "s16le:16000:1". */
 int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
 /* Checks that rate and number of channels are within the limits above; `name` begins the
  * message. */
@@ -35,8 +35,9 @@ typedef struct MegaFrames {
     int rate, channels;
 } MegaFrames;
 
-/* Gives the next block. count 0 with another rate than before says that frames of that rate follow,
- * as between the links of a radio's stream; count 0 with the rate of before is the end. */
+/* Gives the next block. If count is 0 and the rate is a new one, frames of that rate follow, as
+ * between the links of a radio stream. If count is 0 and the rate is the old one, the source has
+ * ended. */
 typedef int (*MegaFrameSource)(void *context, MegaFrames *out, MegaError *err);
 
 typedef struct MegaResampler MegaResampler;

@@ -17,7 +17,7 @@ typedef struct HubAdded {
 } HubAdded;
 
 typedef struct HubSymbol {
-    const char *text; /* a key of Hub.ids; NULL: no token has this id */
+    const char *text; /* a key of Hub.ids, or NULL if no token has this id */
     uint32_t added;   /* its number in the list of added tokens, from 1, or 0 if it is not one */
 } HubSymbol;
 

@@ -363,7 +363,7 @@ static int print_json(json_t *object, MegaError *err)
     if (!object)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the JSON output");
     else if (json_dumpf(object, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0)
-        putchar('\n'); /* a failed write shows in finish_output */
+        putchar('\n'); /* finish_output reports a failed write */
     json_decref(object);
     return code;
 }
@@ -508,7 +508,7 @@ static bool is_model_file(const char *path)
 {
     char begin[8];
     struct stat info;
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* a FIFO would block */
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* opening a FIFO would block */
         return false;
     FILE *file = fopen(path, "rb");
     bool is = file && fread(begin, 1, sizeof begin, file) == sizeof begin &&

@@ -1,5 +1,5 @@
 /*
- * tokenizer_only.h - mega-convert --tokenizer-only: a .mega file without tensors, which
+ * tokenizer_only.h - mega-convert --tokenizer-only: writes a .mega file without tensors, which
  * 'mega-run tokenize' and 'detokenize' read.
  */
 #ifndef MEGA_TOKENIZER_ONLY_H

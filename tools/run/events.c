@@ -9,7 +9,7 @@
 struct Events {
     int classes, smooth;
     double threshold;
-    float *history;  /* [smooth][classes]: a ring of the last windows */
+    float *history;  /* [smooth][classes], a ring of the last windows */
     int count, next; /* number of windows in the ring, and the place of the next one */
     bool *ignored;   /* [classes] */
     bool *lasting;   /* [classes]: whether an event of the class is open */

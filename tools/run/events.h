@@ -1,5 +1,6 @@
 /*
- * events.h - turns the probabilities of consecutive windows into events: what was heard, once each.
+ * events.h - turns the probabilities of consecutive windows into events, so that each sound is
+ * reported once.
  *
  * The probabilities of each class are averaged over the last `smooth` windows, or over fewer at the
  * beginning of a recording. An event of a class begins with the window in which that average is the
@@ -21,7 +22,7 @@ typedef struct Event {
     double probability; /* the highest average so far */
 } Event;
 
-/* An event is told when it begins and again when it ends. */
+/* An event is reported when it begins and again when it ends. */
 typedef enum EventMoment { EVENT_BEGINS, EVENT_ENDS } EventMoment;
 typedef void (*EventSink)(void *context, EventMoment moment, const Event *event);
 
@@ -30,8 +31,8 @@ typedef struct Events Events;
 /* Requires classes > 0, 0 < threshold <= 1 and 1 <= smooth <= EVENTS_MAX_SMOOTH. */
 int events_new(Events **out, int classes, double threshold, int smooth, MegaError *err);
 void events_free(Events *events);
-/* Marks a class, such as silence, that makes no events. It can still be the largest, so that others
- * are not. */
+/* Marks a class, such as silence, that makes no events. Its average may still be the largest, which
+ * prevents events of other classes. */
 void events_ignore(Events *events, int label);
 
 /* Adds the next window, from `start` to `end` seconds; probabilities is [classes]. */

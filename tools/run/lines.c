@@ -16,7 +16,7 @@
 #include "tools/run/text_argument.h"
 
 #define BLOCK 65536
-/* bytes that are read before the encoding is judged, since a pipe may give few at first */
+/* least bytes that are read before the encoding is guessed, since a pipe may give few at first */
 #define HEAD 4
 
 static char standard_input[] = "-", *standard_paths[] = {standard_input};
@@ -49,8 +49,8 @@ void line_reader_end(LineReader *reader)
 
 /* ---- Blocks --------------------------------------------------------------------------------- */
 
-/* Adds what the file gives next to the block. Returns 1 if it gave something, 0 at its end, or an
- * error. */
+/* Reads more of the file into the block. Returns 1 if there was more, 0 at the end of the file, or
+ * an error. */
 static int read_more(LineReader *reader, MegaError *err)
 {
     ssize_t got;

@@ -1,5 +1,5 @@
 /*
- * lines.h - reads text files line by line, for translate and score, and lists of all kinds.
+ * lines.h - reads text files line by line: inputs of translate and score, and lists.
  *
  * text_input.h defines what a line is. Files are read in blocks, and a line is given out as soon as
  * its end has arrived. A program at the other end of a pipe may therefore wait for the answer to
@@ -20,7 +20,7 @@ typedef enum ArgumentKind {
 /* Reads the lines of several files, one file after the other; "-" is standard input. */
 typedef struct LineReader {
     MegaTextRules rules;
-    bool null; /* lines end in NUL and in nothing else */
+    bool null; /* lines end only at a NUL */
     ArgumentKind arguments;
     char **paths; /* [count] */
     int count, next;

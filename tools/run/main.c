@@ -110,7 +110,7 @@ static bool can_be_classified(const char *path)
     return kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE || is_folder(path);
 }
 
-/* Says what can be done with a file that exists but is none of these. */
+/* Suggests commands for a file that exists but cannot be classified. */
 static int suggest_for_file(const char *path)
 {
     MegaError err = {0};

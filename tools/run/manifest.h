@@ -22,8 +22,8 @@ typedef struct Manifest {
     size_t count;
 } Manifest;
 
-/* root and split may be NULL; limit 0 takes all rows. Call manifest_free afterwards, also if this
- * fails. */
+/* Reads the rows of a list. root and split may be NULL, and limit 0 takes all rows. manifest_free
+ * must be called afterwards, also after an error. */
 int manifest_read(Manifest *out, const char *path, const char *root, const char *split,
                   size_t limit, MegaError *err);
 void manifest_free(Manifest *manifest);

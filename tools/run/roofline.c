@@ -10,7 +10,7 @@
 #include "src/layers/embed.h"
 #include "tools/common/progress.h"
 
-#define PROBE_BYTES (128u << 20) /* larger than every cache */
+#define PROBE_BYTES (128u << 20) /* bytes that a probe reads, more than fit in any cache */
 #define REPEATS 20
 #define LEAST_REPEATS 3
 /* seconds for all repeats together, unless the least number of them takes longer */

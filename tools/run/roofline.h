@@ -1,6 +1,6 @@
 /*
- * roofline.h - the peak of the machine and the work of a model, which give the limits that the
- * benchmark prints.
+ * roofline.h - measures the peak of the machine and counts the work of a model, which give the
+ * limits that the benchmark prints.
  */
 #ifndef MEGA_ROOFLINE_H
 #define MEGA_ROOFLINE_H
@@ -19,12 +19,12 @@ typedef struct Machine {
  * have other work at times. */
 int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, MegaError *err);
 
-/* Operations and bytes of one pass. */
+/* The operations and bytes of one pass. */
 typedef struct Work {
     double flops, int8_ops, bytes;
 } Work;
 
-/* Type of a model's matrices. */
+/* The type of a model's matrices. */
 typedef struct WeightType {
     double bytes; /* bytes of one element */
     bool integers;
@@ -37,8 +37,8 @@ Work work_encode(const MegaConfig *config, WeightType weight, size_t length, siz
  * tokens. */
 Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
                  size_t source);
-/* Returns the least seconds that the work can take: it must be computed, and its weights must be
- * read, whichever takes longer. */
+/* Returns the least seconds that the work can take: the larger of the time to compute it and the
+ * time to read its weights. */
 double work_limit(const Machine *machine, Work work);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct Scorer {
     bool ids;
 } Scorer;
 
-/* Sums over what was scored. */
+/* Sums over all texts that were scored. */
 typedef struct ScoreTotal {
     double logprob; /* natural logarithm */
     uint64_t tokens, characters, bytes;

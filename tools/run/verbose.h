@@ -1,6 +1,6 @@
 /*
- * verbose.h - what --verbose says on standard error: which model is used, how it runs and how long
- * it took.
+ * verbose.h - prints the messages of --verbose on standard error: which model is used, how it runs
+ * and how long it took.
  */
 #ifndef MEGA_VERBOSE_H
 #define MEGA_VERBOSE_H

@@ -1,5 +1,5 @@
 /*
- * fairseq.c - names of the fairseq family: classifiers, translators, language models.
+ * fairseq.c - the tensor names of the fairseq family: classifiers, translators and language models.
  */
 #include "tools/convert/names/table.h"
 

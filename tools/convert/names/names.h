@@ -14,7 +14,7 @@
 #define NAMES_MAX_PREFIXES 16
 
 typedef struct Name {
-    const char *name; /* without prefix and wrappers */
+    const char *name; /* the name without prefix and wrappers */
     const MegaCheckpointTensor *tensor;
 } Name;
 

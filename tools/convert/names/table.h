@@ -18,7 +18,8 @@ typedef struct TensorPlace {
     bool transposed;
 } TensorPlace;
 
-/* The first rule of a table that fits a name gives the checkpoint's name for it. */
+/* A rule maps a canonical name to the checkpoint's name. The first rule of a table that matches
+ * counts. */
 typedef struct NameRule {
     /* The canonical name, with '*' for a number. A name that ends with a dot matches all names that
      * begin with it. */

@@ -1,5 +1,5 @@
 /*
- * vision.c - names of the image model (ImageNet).
+ * vision.c - the tensor names of the image model (ImageNet).
  *
  * Its code uses the EMA's "alpha" and "delta" in swapped roles (MODEL.md, "Moving average"). This
  * table gives them the meaning that they have everywhere else.

@@ -536,7 +536,7 @@ static int run(const Options *options, int count, char **paths)
     if (going && options->files_from)
         take_list(&c, options->files_from);
     for (int i = 0; i < MEGA_CONTENT_COUNT; i++) {
-        /* a pair model's last path without a partner must hold both texts */
+        /* the last path of a pair model, if it has no partner, must hold both texts */
         if (c.engines[i].waiting)
             classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
         free_engine(&c.engines[i]);

@@ -197,7 +197,7 @@ static void print_totals(const MegaFile *file)
 static const char *shape_text(const MegaTensor *tensor, char text[static 96])
 {
     size_t at = 0;
-    for (int i = 0; i < tensor->rank; i++) /* 4 numbers of at most 20 digits */
+    for (int i = 0; i < tensor->rank; i++) /* there are at most 4 numbers of 20 digits */
         at += (size_t)snprintf(text + at, 96 - at, "%s%" PRIu64, i ? "x" : "", tensor->shape[i]);
     return text;
 }

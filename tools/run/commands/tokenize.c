@@ -205,7 +205,7 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
 
 /* ---- Texts ---------------------------------------------------------------------------------- */
 
-/* Reports why a text failed. line 0: it is a whole file. */
+/* Reports why a text failed; line is 0 for a whole file. */
 static void report_failure(Tokenize *t, const char *name, size_t line, const MegaError *err)
 {
     t->status = 1;

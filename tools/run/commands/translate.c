@@ -254,7 +254,7 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
-    /* on one terminal the bar would stand in the way of the lines */
+    /* on the same terminal, the progress bar would overwrite the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
     while (!code && more > 0 && !ferror(stdout)) {

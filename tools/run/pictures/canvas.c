@@ -20,7 +20,7 @@
 #define FONT "DejaVu Sans" /* cairo takes another font if this one is not installed */
 #define FONT_MONO "DejaVu Sans Mono"
 #define FONT_BYTES ((size_t)16 << 20)
-#define MAX_SIDE 30000 /* pixels; cairo's limit is 32767 */
+#define MAX_SIDE 30000 /* most pixels of a side; cairo's limit is 32767 */
 #define ELLIPSIS "\xe2\x80\xa6"
 
 struct Canvas {

@@ -51,9 +51,9 @@ void canvas_no_memory(Canvas *canvas);
 
 typedef struct TextStyle {
     double size;   /* 0: 13 */
-    double align;  /* 0 left, 0.5 centre, 1 right of x */
+    double align;  /* 0: the text begins at x, 0.5: it is centred on x, 1: it ends at x */
     double room;   /* wider text is cut and ends with an ellipsis; 0: no limit */
-    double angle;  /* degrees, clockwise around x, y */
+    double angle;  /* clockwise rotation around x, y in degrees */
     Colour colour; /* zero is black */
     bool bold, mono;
 } TextStyle;

@@ -23,7 +23,7 @@ double axis_value(const Axis *axis, double place);
 
 typedef struct Plot {
     Canvas *canvas;
-    double x, y, width, height; /* inside the frame */
+    double x, y, width, height; /* the rectangle inside the frame */
     Axis across, up;
 } Plot;
 

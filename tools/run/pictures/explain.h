@@ -80,9 +80,9 @@ typedef struct Bar {
 double draw_bars(Canvas *canvas, double x, double y, double names, double width, const Bar *bars,
                  int count, double most, int digits, const char *unit);
 
-#define LINE_END "\xe2\x86\xb5" /* shown for the symbol of one */
+#define LINE_END "\xe2\x86\xb5" /* drawn in place of the symbol of a line end */
 
-/* A text in symbols. */
+/* The tokens of a text, as they are drawn. */
 typedef struct Tokens {
     char **texts; /* [count] */
     size_t count;

@@ -284,7 +284,7 @@ static double draw_recording(Canvas *canvas, const void *context)
     }
     draw_classes(subject, canvas, SIDE, CHART_TOP + 8);
 
-    /* the middle of position t's samples begins at t * hop */
+    /* the frame of position t has the samples from t * hop on in its middle */
     double hop = embed->kind == MEGA_EMBED_FRAMES ? embed->frame_hop : 1;
     double covered = hop * (double)subject->observer.inputs[0].length / rate;
     double y = spectrum.y + spectrum.height + 52;
