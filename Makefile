@@ -45,7 +45,7 @@ LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz
 MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
 TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
 
-# ---- Sources, in the order of the data flow; tests/directions.py says which room may use which
+# ---- Sources, in the order of the data flow; tests/directions says which room may use which
 
 # formats: bytes outside <-> values inside. Those that libmega needs to open a model, and to make
 # answers of raw text, samples and pixels ...

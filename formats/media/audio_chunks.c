@@ -268,7 +268,7 @@ static bool is_mpeg_in_wav(const Walk *walk)
 {
     uint8_t tag[2] = {0};
     mega_audio_file_read(walk->file, walk->format.start, tag, 2);
-    const uint16_t format = walk->big ? (uint16_t)(tag[0] << 8 | tag[1]) : mega_load_u16(tag);
+    const unsigned format = walk->big ? (unsigned)tag[0] << 8 | tag[1] : mega_load_u16(tag);
     return walk->container <= WAVE64 && (format == 0x50 || format == 0x55);
 }
 

@@ -28,14 +28,13 @@ typedef struct Decoding {
 
 static _Thread_local Decoding *decoding; /* belongs to this thread's call of stb_image */
 
-static void swap_block(void *from, void *to)
+/* Returns the entry that holds the block; that of NULL is a free one. */
+static void **entry_of(void *block)
 {
-    for (int i = 0; i < MOST_BLOCKS; i++) {
-        if (decoding->blocks[i] == from) {
-            decoding->blocks[i] = to;
-            return;
-        }
-    }
+    int i = 0;
+    while (i < MOST_BLOCKS - 1 && decoding->blocks[i] != block)
+        i++;
+    return &decoding->blocks[i];
 }
 
 static void leave_without_memory(void)
@@ -52,23 +51,24 @@ static void *allocate(size_t size)
     void *block = calloc(1, size);
     if (!block)
         leave_without_memory();
-    swap_block(NULL, block);
+    *entry_of(NULL) = block;
     return block;
 }
 
 static void *reallocate(void *block, size_t size)
 {
+    void **entry = entry_of(block);
     void *larger = realloc(block, size);
     if (!larger)
         leave_without_memory();
-    swap_block(block, larger);
+    *entry = larger;
     return larger;
 }
 
 static void release(void *block)
 {
     if (block)
-        swap_block(block, NULL);
+        *entry_of(block) = NULL;
     free(block);
 }
 

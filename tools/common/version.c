@@ -42,7 +42,7 @@ static void print_openblas(void)
 #if !MEGA_WITH_OPENBLAS
     puts("without OpenBLAS");
 #elif defined OPENBLAS_VERSION
-    printf("%sfor --cpu openblas\n", OPENBLAS_VERSION + 1); /* it begins and ends with a blank */
+    printf("%sfor --cpu openblas\n", &OPENBLAS_VERSION[1]); /* it begins and ends with a blank */
 #else
     puts("OpenBLAS for --cpu openblas");
 #endif
