@@ -53,8 +53,6 @@ extern "C" {
 #define MEGA_VERSION "0.1.0"
 
 /* The numbers are part of the interface: they never change, and new ones are added at the end. */
-
-/* The numbers are part of the interface: they never change, new ones are added at the end. */
 typedef enum MegaErrorCode {
     MEGA_OK = 0,
     MEGA_ERR_IO = -1,          /* the system could not open, read, map or write */
@@ -318,10 +316,10 @@ MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
 /* ---- Pipelines: raw input to answer --------------------------------------------------------- */
 
 /*
- * A pipeline owns a session and what stands in a model file beside the weights: its tokenizer and
- * its preprocessing. It takes sound, pictures and text as they come and gives labels, translations,
- * texts, scores or embeddings. One pipeline serves one calling thread; any number of them may share
- * a model. After an error it takes the next input as if nothing had been.
+ * A pipeline owns a session, and the tokenizer and the preprocessing that a model file describes
+ * beside its weights. It takes sound, pictures and text as a program has them and gives labels,
+ * translations, texts, scores or embeddings. One pipeline serves one calling thread; any number of
+ * pipelines may share a model. After an error, a pipeline is ready for the next input.
  *
  *       MegaPipeline *pipeline = NULL;
  *       MegaClassification heard = {0};
@@ -346,80 +344,90 @@ typedef enum MegaPcmFormat {
     MEGA_PCM_F32LE, /* in [-1, 1] */
 } MegaPcmFormat;
 
-/* How samples lie in bytes: frames of one sample a channel, one frame after the other. */
+/* How samples are laid out in bytes: frame after frame, where a frame has one sample per 
+ * channel. */
 typedef struct MegaPcm {
     MegaPcmFormat format;
-    int rate;     /* Hz, 100 to 1000000; it is converted to the model's */
-    int channels; /* 1 to 64; they are mixed to their mean */
+    int rate;     /* Hz, 100 to 1000000; the library converts it to the model's rate */
+    int channels; /* 1 to 64; the model sees their mean */
 } MegaPcm;
 
 typedef enum MegaRawKind {
-    MEGA_RAW_TEXT,   /* UTF-8; the two texts of a pair may stand in one, with a TAB between them */
+    MEGA_RAW_TEXT,   /* UTF-8; one text may hold both texts of a pair, separated by a TAB */
     MEGA_RAW_PCM,    /* samples as `pcm` says */
     MEGA_RAW_PIXELS, /* 8 bits each, [height][width][channels] */
-    MEGA_RAW_PATH,   /* a file of any of these, "-": standard input. A text is read by the library
-                        itself, sound and pictures by MegaPipelineOptions.media */
+    MEGA_RAW_PATH,   /* a file that holds any of these; "-" is standard input. The library reads
+                        texts itself, and sound and pictures through MegaPipelineOptions.media */
 } MegaRawKind;
 
-/* An input as a program has it. It is only read, and not needed after the call. */
+/* An input as a program has it. The library only reads it, and no longer needs it after the 
+ * call. */
 typedef struct MegaRaw {
     MegaRawKind kind;
-    const void *data; /* text, samples, pixels, or a path that ends in NUL */
+    const void *data; /* text, samples, pixels, or a path that ends with NUL */
     size_t size;      /* bytes of data; 0 for a path */
     MegaPcm pcm;
-    int width, height, channels; /* of pixels; channels 1: gray, 3: RGB */
-    const char *name;            /* begins messages about the input; NULL: "the text", ... */
+    int width, height, channels; /* the size of pixels; channels is 1 for gray and 3 for RGB */
+    const char *name;            /* stands at the beginning of messages; NULL: the library writes
+                                    "the text" or the like */
 } MegaRaw;
 
 typedef struct MegaMedia MegaMedia;
 
-/* Zero is a good value for every field. */
+/* Every field may be zero, which gives the usual behaviour. */
 typedef struct MegaPipelineOptions {
-    MegaSessionOptions session; /* max_memory holds for the samples or pixels of an input, too */
-    const MegaMedia *media;     /* opens files of sound and pictures: mega_media(); NULL: a path to
-                                   one is an error */
-    void (*warn)(void *context, const char *sentence); /* of inputs that are taken although
-                                                          something is wrong with them; or NULL */
+    MegaSessionOptions session; /* max_memory also limits the samples or pixels of an input */
+    const MegaMedia *media;     /* opens files of sound and pictures, such as mega_media(); with
+                                   NULL, a path to such a file is an error */
+    void (*warn)(void *context, const char *sentence); /* is told about inputs that are accepted
+                                                          although something is wrong with them;
+                                                          may be NULL */
     void *warn_context;
-    bool ids;              /* a text holds decimal token ids, used as they are */
-    bool pre_tokenized;    /* a text is tokenised already; BPE is still applied */
-    const MegaPcm *raw;    /* sound in files has no header but is this; or NULL */
-    bool partial;          /* take what is there of a recording that is cut short, with a warning */
-    bool keep_orientation; /* pictures as they lie in their files, whatever their Exif data say */
-    double window, hop;    /* seconds: sound in windows, for mega_pipeline_next; window 0: one clip
-                              of a recording, hop 0: as window */
-    bool scan; /* without a window: what is longer than the model's clip comes in windows
-                  of a clip, a quarter of it apart */
-    int chunk; /* of decoders, as in MegaDecoderOptions */
+    bool ids;              /* texts hold decimal token ids, which are used unchanged */
+    bool pre_tokenized;    /* texts are already tokenised; BPE is still applied */
+    const MegaPcm *raw;    /* files of sound have no header and hold samples in this format; or
+                              NULL */
+    bool partial;          /* accept a truncated recording as far as it goes, with a warning */
+    bool keep_orientation; /* do not rotate pictures as their Exif data demand */
+    double window, hop;    /* seconds: the windows that mega_pipeline_next cuts from sound.
+                              window 0: one clip per recording; hop 0: windows do not overlap */
+    bool scan; /* without a window: cut a recording that is longer than the model's clip into
+                  windows of one clip, a quarter of a clip apart */
+    int chunk; /* the chunk of decoders, as in MegaDecoderOptions */
 } MegaPipelineOptions;
 
-/* options may be NULL. MEGA_ERR_MODEL: the file says too little of its inputs. */
+/* Makes a pipeline. options may be NULL. The error is MEGA_ERR_MODEL if the model file does not
+ * describe its inputs well enough. */
 MEGA_API int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
                                const MegaPipelineOptions *options, MegaError *err);
 MEGA_API void mega_pipeline_free(MegaPipeline *pipeline);
-/* The session that it owns, for a tap and for calls that take token ids or samples of the model's
- * own. */
+/* Returns the pipeline's own session, for a tap and for calls that take token ids or samples that
+ * are already prepared for the model. */
 MEGA_API MegaSession *mega_pipeline_session(MegaPipeline *pipeline);
 
 /* ---- Labels */
 
 typedef struct MegaClassification {
-    float *probabilities; /* [count], by class */
+    float *probabilities; /* [count], indexed by class */
     int *order;           /* [count]: the classes, the most probable one first */
     int count;
-    double start, end;       /* of sound: where it lies in the recording, in seconds */
+    double start, end;       /* of sound: the seconds of the recording where the clip begins and
+                                ends */
     bool is_cut;             /* the recording is longer; this is its first clip */
-    bool is_scanned;         /* one window of several, by MegaPipelineOptions.scan */
-    double reading, running; /* seconds that it took to read and prepare the input, and to run it */
+    bool is_scanned;         /* this is one of several windows, because of
+                                MegaPipelineOptions.scan */
+    double reading, running; /* seconds for reading and preparing the input, and for running the
+                                model */
 } MegaClassification;
 
-/* inputs: one, or both of a pair model. Of a long recording the first clip is looked at. */
+/* Classifies one input, or the two inputs of a pair model. It looks at the first clip of a long
+ * recording only. */
 MEGA_API int mega_pipeline_classify(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                     MegaClassification *out, MegaError *err);
-/* These two classify a recording in windows. Call begin once, then next until it returns 0, which
- * is the end, or an error, with which the input is over. Where next returns 1, *out holds a window,
- * and the caller frees it. Sound on a pipe is answered as it arrives. The inputs must not change
- * before the end. */
+/* These two classify a recording in windows. Call begin once, then next until it returns 0 at the
+ * end, or an error, which ends the input, too. When next returns 1, *out holds the result of a
+ * window, and the caller frees it. Sound from a pipe is classified as it arrives. The inputs must
+ * not change before the end. */
 MEGA_API int mega_pipeline_begin(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                  MegaError *err);
 MEGA_API int mega_pipeline_next(MegaPipeline *pipeline, MegaClassification *out, MegaError *err);
@@ -428,12 +436,13 @@ MEGA_API void mega_classification_free(MegaClassification *classification);
  * does not take sound. */
 MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
 /* Reads a recording whose clip is_cut to its end and returns its length in seconds, or 0 if that is
- * not known, as it is not of a pipe. */
+ * not known. The length of a pipe never is. */
 MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
 
 /* ---- Texts */
 
-/* Bytes with a NUL behind them; UTF-8, except from a vocabulary of bytes. */
+/* A text that ends with NUL, which size does not count. It is UTF-8, unless the vocabulary consists
+ * of bytes. */
 typedef struct MegaText {
     char *data;
     size_t size;
@@ -441,10 +450,11 @@ typedef struct MegaText {
 
 MEGA_API void mega_text_free(MegaText *text);
 
-/* Translates `count` texts together; each gets the result that it gets alone. Hypotheses have their
- * text. out [count] is filled and each of it freed with mega_translation_free; an empty text has no
- * hypothesis. errors [count], or NULL: a text that cannot be translated has its error there and
- * does not stop the others. Returns 0, or the first error. options may be NULL. */
+/* Translates `count` texts together; each gets the result that it would get alone. The hypotheses
+ * have their text, and an empty text has no hypothesis. Fills out [count], each of which
+ * mega_translation_free frees. If errors [count] is not NULL, a text that cannot be translated
+ * leaves its error there and does not stop the others. Returns 0, or the first error. options may
+ * be NULL. */
 MEGA_API int mega_pipeline_translate(MegaPipeline *pipeline, const MegaRaw *texts, int count,
                                      const MegaSearchOptions *options, MegaTranslation *out,
                                      MegaError *errors);
@@ -456,21 +466,22 @@ typedef enum MegaFinish {
     MEGA_FINISH_REFUSED, /* the sink wants no more */
 } MegaFinish;
 
-/* Sees a text while it is made: a token, and the bytes that are certain by now: they hold whole
- * characters, and nothing that may become a stop. token -1: the prompt was read, nothing is made
- * yet. Returns whether to go on. */
+/* Receives a text while it is made: a token, and those bytes that can no longer change. They are
+ * whole characters, and no part of a possible stop. A first call with token -1 says that the prompt
+ * was read. Returns whether generation goes on. */
 typedef bool (*MegaTextSink)(void *context, int sample, int32_t token, const char *bytes,
                              size_t size);
 
-/* Start from mega_generate_defaults, which gives the values that stand first. */
+/* Start from mega_generate_defaults, which sets the value that stands first in each comment. */
 typedef struct MegaGenerateOptions {
     MegaSamplingOptions sampling; /* sample i is drawn with seed + i */
     int max_tokens;               /* 256 */
-    int samples;                  /* 1: texts that are made side by side */
+    int samples;                  /* 1: the number of texts made side by side */
     bool ignore_eos;              /* does not end at </s> */
-    const char *const *stops;     /* [stop_count]: the text ends before the first of them */
+    const char *const *stops;     /* [stop_count]: the text ends before the first of these
+                                     strings */
     int stop_count;
-    MegaTextSink sink; /* or NULL */
+    MegaTextSink sink; /* may be NULL */
     void *context;
 } MegaGenerateOptions;
 
@@ -483,9 +494,9 @@ typedef struct MegaGeneration {
     MegaFinish finish;
 } MegaGeneration;
 
-/* Continues a text. Without a prompt (NULL, or an empty text) it begins a line. out has room for
- * options->samples results, each of which is freed with mega_generation_free. It may be NULL if a
- * sink takes the text; then memory does not grow with its length. */
+/* Continues a text. Without a prompt (NULL, or an empty text) it begins with a new line of text.
+ * out has room for options->samples results, each of which mega_generation_free frees. out may be
+ * NULL if a sink takes the text; memory then does not grow with its length. */
 MEGA_API int mega_pipeline_generate(MegaPipeline *pipeline, const MegaRaw *prompt,
                                     const MegaGenerateOptions *options, MegaGeneration *out,
                                     MegaError *err);
@@ -494,39 +505,42 @@ MEGA_API void mega_generation_free(MegaGeneration *generation);
 /* ---- Scores and embeddings */
 
 typedef struct MegaScoreOptions {
-    bool eos; /* </s> at the end of a language model's text is scored, too */
-    void (*progress)(void *context, size_t done); /* tokens so far; or NULL */
+    bool eos; /* also score </s> at the end of a language model's text */
+    void (*progress)(void *context, size_t done); /* receives the number of tokens so far; may be
+                                                     NULL */
     void *context;
 } MegaScoreOptions;
 
 typedef struct MegaScore {
     int32_t *tokens; /* [count] */
-    float *logprobs; /* [count] natural logarithms of their probabilities */
+    float *logprobs; /* [count] natural logarithms of the tokens' probabilities */
     size_t count;
     double logprob;           /* the sum */
-    size_t characters, bytes; /* of the text that was scored */
+    size_t characters, bytes; /* size of the text that was scored */
 } MegaScore;
 
-/* Computes how probable a text is that begins behind </s>. A translator's text is
- * "source<TAB>target", and the target with its final </s> is scored. options may be NULL. */
+/* Computes how probable a text is after </s>. For a translator the text is "source<TAB>target", and
+ * the score is that of the target with its final </s>. options may be NULL. */
 MEGA_API int mega_pipeline_score(MegaPipeline *pipeline, const MegaRaw *text,
                                  const MegaScoreOptions *options, MegaScore *out, MegaError *err);
 MEGA_API void mega_score_free(MegaScore *score);
-/* Makes what scoring needs now, and not with the first text, so that want of memory shows early. */
+/* Allocates now what scoring needs, so that a lack of memory shows before the first text. */
 MEGA_API int mega_pipeline_prepare_score(MegaPipeline *pipeline, MegaError *err);
 
 typedef enum MegaVectorKind {
-    MEGA_VECTOR_OWN,  /* a classifier's own, what its head sees; else the mean */
-    MEGA_VECTOR_MEAN, /* of the last layer's states, after the final norm, over all positions */
+    MEGA_VECTOR_OWN,  /* the vector that a classifier's head sees; for other models the mean */
+    MEGA_VECTOR_MEAN, /* the mean over all positions of the last layer's states after the final
+                         norm */
 } MegaVectorKind;
 
 typedef struct MegaEmbedding {
     float *values; /* [width] */
     int width;
-    size_t positions; /* that the input became */
+    size_t positions; /* the number of positions that the input had */
 } MegaEmbedding;
 
-/* Computes the vector that a model makes of one input: its encoder's, or a language model's. */
+/* Computes the vector that a classifier, a translator's encoder or a language model makes of one
+ * input. */
 MEGA_API int mega_pipeline_embed(MegaPipeline *pipeline, const MegaRaw *input, MegaVectorKind kind,
                                  MegaEmbedding *out, MegaError *err);
 MEGA_API void mega_embedding_free(MegaEmbedding *embedding);
@@ -534,8 +548,8 @@ MEGA_API void mega_embedding_free(MegaEmbedding *embedding);
 /* ---- Tokens */
 
 typedef enum MegaSide {
-    MEGA_SIDE_INPUT,  /* what a classifier reads, and a translator's source */
-    MEGA_SIDE_OUTPUT, /* a translator's target; the only side of a language model */
+    MEGA_SIDE_INPUT,  /* the text that a classifier reads, or a translator's source */
+    MEGA_SIDE_OUTPUT, /* a translator's target, or the only text of a language model */
 } MegaSide;
 
 typedef struct MegaIds {
@@ -543,16 +557,16 @@ typedef struct MegaIds {
     size_t count;
 } MegaIds;
 
-/* Ids of a text as the model reads it, with what it has at its ends: a classifier's <CLS>, </s>
- * behind a source, </s> before a language model's text. */
+/* Makes the token ids of a text as the model reads it, with the special ones: <CLS> before a
+ * classifier's text, </s> after a translator's source and before a language model's text. */
 MEGA_API int mega_pipeline_tokenize(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
                                     MegaIds *out, MegaError *err);
 MEGA_API void mega_ids_free(MegaIds *tokens);
-/* The text of ids; <s>, <pad> and </s> are left out. */
+/* Makes the text of token ids, without <s>, <pad> and </s>. */
 MEGA_API int mega_pipeline_detokenize(const MegaPipeline *pipeline, MegaSide side,
                                       const int32_t *ids, size_t count, MegaText *out,
                                       MegaError *err);
-/* A symbol of the vocabulary; NULL: the model has none, or the id is not in it. */
+/* Returns a symbol of the vocabulary, or NULL if there is no vocabulary or the id is not in it. */
 MEGA_API const char *mega_pipeline_symbol(const MegaPipeline *pipeline, MegaSide side, int32_t id);
 
 /* ---- Files of sound and pictures: libmega-media ---------------------------------------------- */
@@ -561,51 +575,54 @@ MEGA_API const char *mega_pipeline_symbol(const MegaPipeline *pipeline, MegaSide
 typedef struct MegaAudio MegaAudio;
 
 typedef struct MegaAudioOptions {
-    int rate;           /* of the samples that are given out, Hz */
-    const MegaPcm *pcm; /* NULL: a file with a header */
-    bool partial;       /* take what is there of a recording that is cut short */
+    int rate;           /* rate of the samples that read_sound gives, Hz */
+    const MegaPcm *pcm; /* format of a file without a header; NULL: the file has one */
+    bool partial;       /* accept a truncated recording as far as it goes */
 } MegaAudioOptions;
 
 typedef struct MegaImageOptions {
-    bool keep_orientation; /* pixels as they lie in the file, whatever its Exif data say */
-    uint64_t max_memory;   /* bytes of the file and of all that is made of it; 0: no limit */
+    bool keep_orientation; /* do not rotate the picture as its Exif data demand */
+    uint64_t max_memory;   /* limit on the bytes of the file and of everything made from it; 0:
+                              no limit */
 } MegaImageOptions;
 
 typedef struct MegaImage {
     int width, height;
     int channels;        /* 1 gray, 3 RGB */
-    uint8_t *pixels;     /* [height][width][channels], by malloc */
-    uint64_t max_memory; /* of the options; what is done to the picture later keeps to it, too */
+    uint8_t *pixels;     /* [height][width][channels], allocated with malloc */
+    uint64_t max_memory; /* copied from the options; later steps keep to it, too */
 } MegaImage;
 
-/* What opens files of sound and pictures for pipelines. libmega has none of it, so that a program
- * which brings its own samples and pixels needs no decoder; mega_media() is one, and a program may
- * fill in another. */
+/* The functions that open files of sound and pictures for a pipeline. libmega has none of them, so
+ * a program that brings its own samples and pixels needs no decoder. mega_media() returns those of
+ * libmega-media; a program may fill in its own. */
 struct MegaMedia {
-    /* Whether a recording seems to begin in the first bytes of a file. */
+    /* Returns whether a recording seems to begin within the first bytes of a file. */
     bool (*is_sound)(const void *bytes, size_t size);
     int (*open_sound)(MegaAudio **out, const char *path, const MegaAudioOptions *options,
                       MegaError *err);
-    /* The next mono samples in [-1, 1): at least one and at most capacity; *count 0 at the end. */
+    /* Reads the next mono samples in [-1, 1): at least one and at most capacity. At the end *count
+     * is 0. */
     int (*read_sound)(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
                       MegaError *err);
-    /* Of a recording that is cut short, a sentence on that, else NULL. */
+    /* Returns a sentence about a truncated recording, or NULL if the recording is complete. */
     const char *(*sound_cut)(const MegaAudio *audio);
     void (*close_sound)(MegaAudio *audio);
     int (*open_picture)(MegaImage *out, const char *path, const MegaImageOptions *options,
                         MegaError *err);
 };
 
-/* The one function of libmega-media, which is linked only by who calls it (-lmega-media): WAV,
- * FLAC, Ogg, MP3, AIFF, AU and more by libsndfile and libmpg123, PNG, JPEG and BMP. */
+/* The one function of libmega-media; only programs that call it link the library (-lmega-media). It
+ * reads WAV, FLAC, Ogg, MP3, AIFF, AU and more with libsndfile and libmpg123, and PNG, JPEG and
+ * BMP. */
 MEGA_MEDIA_API const MegaMedia *mega_media(void);
 
 /* ---- Looking inside ------------------------------------------------------------------------- */
 
 /*
- * A tap sees intermediate results while a session runs, for embeddings and for checking a
- * conversion. data is [rows][columns], row-major, valid during the call only; input counts from 0.
- * Stages, in order, with their columns (d, h, z as in the paper; I = 0 ... layers - 1):
+ * A tap receives intermediate results while a session runs, to get embeddings or to check a
+ * conversion. data is row-major [rows][columns] and valid during the call only; input counts from
+ * 0. The stages in order, with their columns (d, h, z as in the paper; I = 0 ... layers - 1):
  *   embed (d)                      after the embedding and its norm
  *   layer.I.ema (d)                silu(EMA(x) + omega x)
  *   layer.I.v (h) .z (z) .q (z) .k (z)
@@ -613,7 +630,7 @@ MEGA_MEDIA_API const MegaMedia *mega_media(void);
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
  *   logits                         one row
- * Of a decoder, every step or block of one chunk in turn, rows being sequences or positions:
+ * A decoder reports each step or block of a chunk; its rows are sequences or positions:
  *   target (d)                     after the embedding and its norm
  *   decoder.layer.I.ema, .v, .z, .q, .k, then decoder.layer.I.cross (d), decoder.layer.I (d)
  *   decoder.final (d)

@@ -1,10 +1,10 @@
 /*
  * atomic_file.h - files that appear complete or not at all.
  *
- * Data goes to a temporary file in the folder of the target; committing flushes it to disk and
- * renames it over the target. A failure or mega_output_free without a commit removes it. A target
- * that exists and is no regular file (/dev/stdout, a FIFO) is written directly instead.
- * Nothing is buffered: callers write in large pieces. "-" is not special here.
+ * Data goes to a temporary file in the folder of the target. A commit flushes it to disk and
+ * renames it over the target. A failure, or mega_output_free without a commit, removes it. A target
+ * that exists and is not a regular file (/dev/stdout, a FIFO) is written directly instead. Nothing
+ * is buffered, so callers write in large pieces. "-" has no special meaning here.
  */
 #ifndef MEGA_ATOMIC_FILE_H
 #define MEGA_ATOMIC_FILE_H
@@ -13,15 +13,15 @@
 
 typedef struct MegaOutput MegaOutput;
 
-/* A directory as the target is an error. A symbolic link is followed, so that it stays a link; the
- * permissions of a file that is replaced are kept, those of a new one follow the umask. */
+/* Opens a target. A directory is an error. A symbolic link is followed, so that it remains a link.
+ * A file that replaces another one keeps its permissions; those of a new file follow the umask. */
 int mega_output_open(MegaOutput **out, const char *path, MegaError *err);
-/* Appends behind what mega_output_write wrote before. */
+/* Appends to what mega_output_write wrote before. */
 int mega_output_write(MegaOutput *output, const void *data, size_t size, MegaError *err);
-/* Writes at an offset from the start; an error where the target cannot seek, such as a pipe. */
+/* Writes at an offset from the start. It fails if the target cannot seek, as a pipe cannot. */
 int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, size_t size,
                          MegaError *err);
-/* Flushes to disk and renames. Afterwards only mega_output_free is allowed. */
+/* Flushes to disk and renames. Only mega_output_free may follow. */
 int mega_output_commit(MegaOutput *output, MegaError *err);
 void mega_output_free(MegaOutput *output);
 /* Removes the temporary file; NULL is allowed. It is async-signal-safe, so that signal handlers may

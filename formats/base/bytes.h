@@ -1,10 +1,10 @@
 /*
- * bytes.h - reading and building little-endian bytes.
+ * bytes.h - reads and builds little-endian data.
  *
  * MegaReader walks over bytes from outside. It never reads past the end: a read that does not fit
- * returns zero (or NULL), sets `failed` and moves nothing, and every later read fails too, so that
- * a parser may check once after a group of reads. MegaBuffer is the other direction, with the same
- * sticky failure when memory runs out.
+ * returns zero (or NULL), sets `failed` and moves nothing. Every later read fails, too, so a parser
+ * may check once after a group of reads. MegaBuffer builds bytes, and its `failed` stays set in the
+ * same way once memory has run out.
  */
 #ifndef MEGA_BYTES_H
 #define MEGA_BYTES_H
@@ -64,7 +64,7 @@ static inline MegaReader mega_reader(const void *data, size_t size)
     return (MegaReader){.data = data, .size = size};
 }
 
-/* Bytes that are left; 0 after a failure. */
+/* Returns the number of bytes left, which is 0 after a failure. */
 static inline size_t mega_reader_left(const MegaReader *reader)
 {
     return reader->failed ? 0 : reader->size - reader->position;
@@ -75,17 +75,17 @@ uint16_t mega_get_u16(MegaReader *reader);
 uint32_t mega_get_u32(MegaReader *reader);
 uint64_t mega_get_u64(MegaReader *reader);
 double mega_get_f64(MegaReader *reader);
-/* The next `size` bytes in place, or NULL. Skips when the result is not used. */
+/* Returns the next `size` bytes in place, or NULL. A caller that ignores the result skips them. */
 const uint8_t *mega_get_bytes(MegaReader *reader, uint64_t size);
-/* Moves to a position from the start; false and failed beyond the end. */
+/* Moves to a position from the start. Beyond the end it sets `failed` and returns false. */
 bool mega_reader_seek(MegaReader *reader, uint64_t position);
 
 /* ---- Building ------------------------------------------------------------------------------- */
 
 typedef struct MegaBuffer {
-    uint8_t *data; /* free(), or mega_buffer_free */
+    uint8_t *data; /* freed with free() or mega_buffer_free */
     size_t size, capacity;
-    bool failed; /* no memory */
+    bool failed; /* memory ran out */
 } MegaBuffer;
 
 void mega_put_u8(MegaBuffer *buffer, uint8_t value);
@@ -96,11 +96,11 @@ void mega_put_f64(MegaBuffer *buffer, double value);
 void mega_put_bytes(MegaBuffer *buffer, const void *data, size_t size);
 void mega_buffer_free(MegaBuffer *buffer);
 
-/* Appends text with U+FFFD in the place of every byte that is not part of a well-formed character,
- * and of NUL. */
+/* Appends text, with U+FFFD in place of NUL and of every byte that is not part of a well-formed
+ * character. */
 void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out);
-/* Appends text with one U+FFFD in the place of each longest run of bytes that begins a character
- * and does not end it, and of each other byte that is none; as Python's errors="replace" does. NUL
+/* Appends text as Python's errors="replace" decodes it: one U+FFFD stands for each longest run of
+ * bytes that begins a character without completing it, and for each other invalid byte. NUL 
  * stays. */
 void mega_utf8_replace(const void *text, size_t size, MegaBuffer *out);
 

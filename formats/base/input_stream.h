@@ -1,9 +1,10 @@
 /*
- * input_stream.h - where inputs come from: a path, or "-" for standard input.
+ * input_stream.h - opens and reads inputs: a path, or "-" for standard input.
  *
- * The first step of the data flow, shared by audio.c, image.c and vocab.c: opens for reading only,
- * refuses what cannot be an input (folders) and reads whole files up to a limit, growing as data
- * arrives, so that a pipe or a lying file size cannot make it allocate more than there is.
+ * This is the first step of the data flow, which audio.c, image.c and vocab.c share. It opens for
+ * reading only and refuses folders, which cannot be inputs. It reads whole files up to a limit into
+ * memory that grows as data arrives, so that a pipe or a false file size cannot make it allocate
+ * more than there is.
  */
 #ifndef MEGA_INPUT_STREAM_H
 #define MEGA_INPUT_STREAM_H
@@ -11,21 +12,22 @@
 #include "formats/base/bytes.h"
 #include "src/mega.h"
 
-#define MEGA_SOURCE_MAX_PIPE (1u << 30) /* bytes of a pipe that are kept in memory */
+#define MEGA_SOURCE_MAX_PIPE (1u << 30) /* largest number of bytes of a pipe that are kept in
+                                           memory */
 
-/* "standard input" for "-", else the path: for messages. */
+/* Returns the name of an input for messages: "standard input" for "-", else the path. */
 const char *mega_source_name(const char *path);
-/* *fd is the caller's to close; for "-" it is a duplicate of standard input. */
+/* Opens an input. The caller closes *fd, which is a duplicate of standard input for "-". */
 int mega_source_open(int *fd, const char *path, MegaError *err);
-/* Puts a file in memory with all that a pipe has in the place of *fd, so that it can be read from
- * any position, as a regular file, which is left alone. More than MEGA_SOURCE_MAX_PIPE bytes are
+/* Replaces *fd by a file in memory that holds everything a pipe delivers, so that it can be read
+ * from any position. A regular file is left alone. More than MEGA_SOURCE_MAX_PIPE bytes are
  * MEGA_ERR_LIMIT. */
 int mega_source_make_seekable(int *fd, const char *name, MegaError *err);
-/* The first bytes of a path, *got of them, without taking them away from whoever opens it next:
- * what a pipe has is kept in memory until then. Nothing (*got = 0) is looked at of a device. */
+/* Reads the first bytes of a path and sets *got to their number. Whoever opens the path next still
+ * gets them: those of a pipe are kept in memory until then. A device is not read (*got = 0). */
 int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err);
-/* Appends everything that is left of fd. More than limit bytes are MEGA_ERR_LIMIT; `what` ("an
- * image") names the kind of input in that message. name as mega_source_name gives it. */
+/* Appends everything that is left of fd. More than limit bytes are MEGA_ERR_LIMIT; that message
+ * calls the kind of input `what` ("an image"). name is from mega_source_name. */
 int mega_source_slurp(MegaBuffer *out, int fd, const char *name, const char *what, uint64_t limit,
                       MegaError *err);
 /* Opens `path`, reads all of it like mega_source_slurp, and closes it. Free *out also after an

@@ -1,9 +1,9 @@
 /*
- * mapped_file.h - files that are mapped into memory to be read: models and checkpoints.
+ * mapped_file.h - maps files into memory for reading: models and checkpoints.
  *
  * Nothing is copied, so a large file opens at once and its pages belong to the system's cache. If
- * somebody cuts the file short while it is mapped, the kernel raises SIGBUS at the next access; the
- * commands answer that in tools/common/mapping.c.
+ * another process truncates the file while it is mapped, the kernel raises SIGBUS at the next
+ * access; the commands handle that in tools/common/mapping.c.
  */
 #ifndef MEGA_MAPPED_FILE_H
 #define MEGA_MAPPED_FILE_H

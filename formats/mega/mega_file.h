@@ -1,10 +1,10 @@
 /*
- * mega_file.h - the .mega container: reading and writing. The byte layout is
- * formats/mega/MEGA-FORMAT.md.
+ * mega_file.h - reads and writes the .mega container. formats/mega/MEGA-FORMAT.md describes the
+ * byte layout.
  *
  * A file is a list of typed metadata values (meta.h) and a list of named tensors. Reading maps the
- * file, checks header, metadata, index, spans and sizes, and leaves the tensor data alone until it
- * is asked for. Nothing here knows what the metadata or the tensors mean.
+ * file and checks header, metadata, index, spans and sizes. It leaves the tensor data alone until
+ * it is asked for. Nothing here knows what the metadata or the tensors mean.
  */
 #ifndef MEGA_FILE_H
 #define MEGA_FILE_H
@@ -18,19 +18,21 @@
 #define MEGA_MAX_NAME 255
 #define MEGA_DATA_ALIGNMENT 64
 
-/* The layout, for reader and writer. */
+/* Constants of the layout, for reader and writer. */
 #define MEGA_FORMAT_VERSION 1
 #define MEGA_HEADER_SIZE 64
 #define MEGA_MAX_INDEX (1u << 28)      /* bytes */
 #define MEGA_MAX_BLOCK_SIZE (1u << 24) /* decoded bytes */
-#define MEGA_WRITER_MEMORY (1u << 20)  /* bytes that compressing takes, beside the tensor */
-#define MEGA_MAX_DEFLATE_RATIO 1032    /* what deflate can reach at most */
+#define MEGA_WRITER_MEMORY (1u << 20)  /* bytes that compression needs beside the tensor */
+#define MEGA_MAX_DEFLATE_RATIO 1032    /* the largest ratio that deflate can reach */
 
 typedef enum MegaEncoding {
-    MEGA_PLAIN = 0,        /* little-endian elements, used in place from the mapping */
-    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each deflated on its own (zlib) */
-    MEGA_TIED = 2,         /* the data of another tensor of the same dtype and shape */
-    MEGA_IN_PANELS = 3,    /* a matrix as panels (panels.h), used in place from the mapping */
+    MEGA_PLAIN = 0,        /* little-endian elements that are used in place from the mapping */
+    MEGA_ZLIB_SHUFFLE = 1, /* blocks of byte-shuffled elements, each compressed on its own with
+                              zlib */
+    MEGA_TIED = 2,         /* shares the data of another tensor of the same dtype and shape */
+    MEGA_IN_PANELS = 3,    /* a matrix as panels (panels.h) that are used in place from the
+                              mapping */
 } MegaEncoding;
 
 /* The reader refuses an encoding of this number or above, and tables indexed by an encoding have
@@ -40,18 +42,19 @@ _Static_assert(MEGA_IN_PANELS + 1 == MEGA_ENCODING_COUNT, "an encoding was added
 
 typedef struct MegaTensor {
     const char *name;
-    size_t index; /* in the file: mega_file_tensor(file, index) is this one */
+    size_t index; /* number in the file: mega_file_tensor(file, index) returns this tensor */
     MegaDtype dtype;
     MegaEncoding encoding;
     int rank;
     uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension >= 1 */
     uint64_t elements;                /* product of shape */
-    uint64_t offset, stored_size;     /* span in the file; 0, 0 when tied */
-    uint64_t size;                    /* bytes when decoded, row-major: mega_dtype_bytes */
+    uint64_t offset, stored_size;     /* span in the file; 0, 0 if the tensor is tied */
+    uint64_t size;                    /* bytes after decoding, row-major: mega_dtype_bytes */
     uint32_t crc;                     /* CRC-32 of the decoded bytes */
     int tied_to;                      /* index of the tensor that holds the data, or -1 */
-    uint32_t block_size, block_count; /* compressed: decoded bytes per block, number of blocks; else
-                                         0. A tied tensor has those of its holder */
+    uint32_t block_size, block_count; /* decoded bytes per block and number of blocks if the
+                                         tensor is compressed, else 0; a tied tensor has those of
+                                         its holder */
 } MegaTensor;
 
 typedef struct MegaFile MegaFile;
@@ -76,7 +79,7 @@ const MegaTensor *mega_file_find(const MegaFile *file, const char *name);
 /* Returns where the bytes of a plain tensor lie in the mapping (64-byte aligned in the file), or
  * NULL if it has another encoding. A tied tensor has the bytes of the tensor that it is tied to. */
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor);
-/* Returns the same place for a tensor that is stored in panels, or NULL if it is not. */
+/* Returns the same for a tensor that is stored in panels, or NULL if it is not. */
 const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor);
 
 /* Decodes a tensor of any encoding to dst [tensor->size bytes]. Checks every block's checksum, and
@@ -104,16 +107,17 @@ typedef struct MegaTensorDecl {
     int rank;
     uint64_t shape[MEGA_MAX_RANK];
     int tied_to; /* index of an earlier declaration whose data this one shares, or -1 */
-    bool panels; /* where it is not compressed, MEGA_IN_PANELS rather than plain; rank 2 */
+    bool panels; /* if the tensor is not compressed, store it as MEGA_IN_PANELS instead of plain;
+                    rank 2 */
 } MegaTensorDecl;
 
 /* Starts a temporary file beside path; nothing appears under path before mega_writer_finish. meta
- * and the declarations are copied. compress: tensors of more than MEGA_DATA_ALIGNMENT bytes become
- * MEGA_ZLIB_SHUFFLE, else they stay as they are, plain or in panels. */
+ * and the declarations are copied. With `compress`, tensors of more than MEGA_DATA_ALIGNMENT bytes
+ * become MEGA_ZLIB_SHUFFLE; other tensors are stored plain or in panels. */
 int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
                     const MegaTensorDecl *tensors, size_t count, bool compress, MegaError *err);
 /* Appends the data of the next declared tensor that is not tied: decoded bytes in its dtype,
- * row-major. Whole tensors, in the order of the declarations. */
+ * row-major. Tensors must be whole and in the order of the declarations. */
 int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaError *err);
 /* Writes index and header, flushes to disk and renames. */
 int mega_writer_finish(MegaWriter *writer, MegaError *err);

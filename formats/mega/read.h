@@ -1,6 +1,6 @@
 /*
- * read.h - an open .mega file, for the two files that read it: read.c checks what is
- * known without the data, data.c decodes the data.
+ * read.h - an open .mega file. Two files use it: read.c checks what is known without the data, and
+ * data.c decodes the data.
  */
 #ifndef MEGA_READ_H
 #define MEGA_READ_H
@@ -12,24 +12,24 @@
 
 typedef struct Block {
     uint64_t offset;
-    uint32_t size, crc; /* stored */
+    uint32_t size, crc; /* as stored in the file */
 } Block;
 
 /* The public part comes first, so that a MegaTensor of this file can be turned into its Entry. */
 typedef struct Entry {
     MegaTensor tensor;
-    const Block *blocks; /* [block_count] when compressed */
+    const Block *blocks; /* [block_count] if the tensor is compressed */
 } Entry;
 
 struct MegaFile {
     char *name;
-    MegaMappedFile map; /* its fd is -1 if the bytes are the caller's */
+    MegaMappedFile map; /* its fd is -1 if the bytes belong to the caller */
     MegaMeta *meta;
     uint64_t meta_size, index_offset, index_size;
     uint32_t meta_crc, index_crc;
     uint32_t count;
     Entry *entries;       /* [count] */
-    const Entry **sorted; /* [count], by name */
+    const Entry **sorted; /* [count], sorted by name */
     char *names;
     Block *blocks;
 };
@@ -51,7 +51,7 @@ static inline uint32_t crc_of(const void *data, uint64_t size)
     return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, (size_t)size);
 }
 
-/* Decoded bytes of a block. */
+/* Returns the number of decoded bytes of a block. */
 static inline uint32_t block_decoded(const MegaTensor *tensor, uint32_t block)
 {
     uint64_t left = tensor->size - (uint64_t)block * tensor->block_size;

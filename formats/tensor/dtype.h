@@ -1,10 +1,10 @@
 /*
- * dtype.h - element types of tensors, in files and in memory, and their conversion to float32.
+ * dtype.h - the element types of tensors, in files and in memory, and their conversion to float32.
  *
  * The numbers are those of the .mega format (formats/mega/MEGA-FORMAT.md) and never change. Types
  * from MEGA_F64 on occur in imported checkpoints only and are never written to a .mega file.
  *
- * A type's unit in memory is an item: one element, or a block of them along the last dimension.
+ * The unit of a type in memory is an item: one element, or a block along the last dimension.
  */
 #ifndef MEGA_DTYPE_H
 #define MEGA_DTYPE_H
@@ -17,9 +17,9 @@ typedef enum MegaDtype {
     MEGA_F32 = 0,
     MEGA_F16 = 1,  /* IEEE binary16 */
     MEGA_BF16 = 2, /* upper half of a binary32 */
-    MEGA_Q8 = 3,   /* blocks of integers of 8 bits with a scale, quantize.h */
-    MEGA_Q4 = 4,   /* the same of 4 bits */
-    /* 5...31: room for other quantized types */
+    MEGA_Q8 = 3,   /* blocks of 8-bit integers with a scale (quantize.h) */
+    MEGA_Q4 = 4,   /* blocks of 4-bit integers with a scale */
+    /* 5 ... 31 are reserved for other quantized types. */
     MEGA_F64 = 32,
     MEGA_I64 = 33,
     MEGA_I32 = 34,
@@ -29,50 +29,50 @@ typedef enum MegaDtype {
     MEGA_BOOL = 38,
 } MegaDtype;
 
-/* Types below this number may stand in a .mega file, and tables indexed by the type of a tensor of
- * such a file have this many entries. */
+/* Types below this number may occur in a .mega file. Tables indexed by the type of a tensor in such
+ * a file have this many entries. */
 #define MEGA_STORABLE_DTYPES 5
 _Static_assert(MEGA_Q4 + 1 == MEGA_STORABLE_DTYPES, "a type that files may hold was added");
 
-/* Properties of a type, or NULL for a number that is none. */
+/* Returns the properties of a type, or NULL if the number is not a type. */
 typedef struct MegaDtypeTraits {
     MegaDtype dtype;
     const char *name;   /* "f32" */
     uint32_t item_size; /* bytes */
-    uint32_t block;     /* elements of an item */
+    uint32_t block;     /* elements per item */
 } MegaDtypeTraits;
 
 const MegaDtypeTraits *mega_dtype_traits(int dtype);
 
-/* Whether a number is that of a type which a .mega file may hold. */
+/* Returns whether a .mega file may hold tensors of this type. */
 static inline bool mega_dtype_storable(int dtype)
 {
     return dtype >= 0 && dtype < MEGA_STORABLE_DTYPES;
 }
 
-/* Whether items are integers with a scale. */
+/* Returns whether items are integers with a scale. */
 static inline bool mega_dtype_quantized(MegaDtype dtype)
 {
     return dtype == MEGA_Q8 || dtype == MEGA_Q4;
 }
 
-/* The type called name ("f32", "f16", ...), or -1. */
+/* Returns the type with this name ("f32", "f16", ...), or -1. */
 int mega_dtype_by_name(const char *name);
 
-/* Items that `elements` numbers take, the last one being filled up. */
+/* Returns how many items hold `elements` numbers; the last item may be padded. */
 uint64_t mega_dtype_items(MegaDtype dtype, uint64_t elements);
-/* Bytes of a tensor, row-major, every row of its last dimension in whole items; false if that
- * overflows. rank at least 1. */
+/* Computes the bytes of a row-major tensor, where every row of the last dimension takes whole
+ * items. Returns false if the number overflows. rank is at least 1. */
 bool mega_dtype_bytes(MegaDtype dtype, const uint64_t *shape, int rank, uint64_t *bytes);
 
-/* n elements of one row at src (little-endian, any alignment) to float32. Integers and bool convert
- * by value. */
+/* Converts n elements of one row at src (little-endian, any alignment) to float32. Integers and
+ * bool convert by value. */
 void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
-/* A whole tensor, row-major. */
+/* Converts a whole row-major tensor. */
 void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
                               float *dst);
-/* n float32, a row of them for quantized types, to a storable type, rounded to nearest; src == dst
- * is not allowed. What is quantized must be finite. */
+/* Converts n float32 to a storable type, rounded to nearest; for quantized types they are a row and
+ * must be finite. src and dst must differ. */
 void mega_dtype_from_f32(MegaDtype dtype, const float *src, size_t n, void *dst);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * moses.h - the tokeniser of the Moses machine translation system, as translation data of the
- * fairseq family is prepared with: punctuation normalised, tokens cut apart, nothing escaped.
+ * moses.h - the tokeniser of the Moses machine translation system, as fairseq's translation data is
+ * prepared with it: punctuation is normalised, tokens are separated, and nothing is escaped.
  *
- * The rules are those of sacremoses 0.2 (MIT licence), a port of the Moses scripts; the same tokens
- * come out, but for a few signs of rare scripts (tests/oracles/text.py), whatever Unicode the
- * regular expression library knows. English and German have their own rules and lists of
- * abbreviations; any other language code gets the general rules. An object is immutable: any number
- * of threads may use one. Text is UTF-8 without line ends and must be well formed (see
- * mega_utf8_repair). Time is linear in the length.
+ * The rules are those of sacremoses 0.2 (MIT licence), a port of the Moses scripts. The tokens are
+ * the same except for a few characters of rare scripts (tests/oracles/text.py), and they do not
+ * depend on the Unicode version of the regular expression library. English and German have their
+ * own rules and lists of abbreviations; any other language code gets the general rules. An object
+ * is immutable, so any number of threads may use it. Text is well-formed UTF-8 (see
+ * mega_utf8_repair) without line ends. The time is linear in the length.
  */
 #ifndef MEGA_MOSES_H
 #define MEGA_MOSES_H
@@ -17,18 +17,18 @@
 
 typedef struct MegaMoses MegaMoses;
 
-/* language: "en", "de", ... */
+/* Makes the object for a language such as "en" or "de". */
 int mega_moses_new(MegaMoses **out, const char *language, MegaError *err);
 void mega_moses_free(MegaMoses *moses);
 
-/* All append to *out, which may hold something already, without a final NUL. */
-/* MosesPunctNormalizer(language).normalize(text) */
+/* These three append to *out, which need not be empty, and add no final NUL. */
+/* Does MosesPunctNormalizer(language).normalize(text). */
 int mega_moses_normalize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
                          MegaError *err);
-/* MosesTokenizer(language).tokenize(text, escape=False): tokens with one blank between them */
+/* Does MosesTokenizer(language).tokenize(text, escape=False), and joins the tokens with blanks. */
 int mega_moses_tokenize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
                         MegaError *err);
-/* MosesDetokenizer(language).detokenize(text.split()) */
+/* Does MosesDetokenizer(language).detokenize(text.split()). */
 int mega_moses_detokenize(const MegaMoses *moses, const char *text, size_t size, MegaBuffer *out,
                           MegaError *err);
 

@@ -1,5 +1,5 @@
 /*
- * moses_prefixes.h - abbreviations of a language, without their full stop.
+ * moses_prefixes.h - lists the abbreviations of a language, without their full stop.
  */
 #ifndef MEGA_MOSES_PREFIXES_H
 #define MEGA_MOSES_PREFIXES_H
@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 bool mega_moses_is_prefix(const char *language, const char *word, size_t length);
-/* An abbreviation only when a number follows, such as "No" in "No. 5". */
+/* Returns whether a word is an abbreviation only before a number, as "No" is in "No. 5". */
 bool mega_moses_is_numeric_prefix(const char *language, const char *word, size_t length);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * text_input.h - texts from outside: input lines, dictionaries, merges, labels, lists, JSON.
+ * text_input.h - reads texts from outside: input lines, dictionaries, merges, labels, lists, JSON.
  *
- * Editors and systems write the same text in many ways. All readers of texts go through here, so
- * that all of them take the same ones:
- *   - a UTF-8 byte order mark at the beginning is no part of a text,
+ * Editors and systems write the same text in many ways. All readers of texts use this module, so
+ * that all of them accept the same ones:
+ *   - a UTF-8 byte order mark at the beginning is not part of the text,
  *   - lines end in LF, CR LF or CR,
- *   - UTF-16 and UTF-32, with or without a mark, are errors that say so,
- *   - of NUL and of bytes that are no UTF-8 the first one is named, with its line and byte.
+ *   - UTF-16 and UTF-32, with or without a byte order mark, are errors that say so,
+ *   - a message about NUL, or bytes that are not UTF-8, names the first one by line and byte.
  */
 #ifndef MEGA_TEXT_INPUT_H
 #define MEGA_TEXT_INPUT_H
@@ -14,34 +14,35 @@
 #include "formats/base/bytes.h"
 #include "src/mega.h"
 
-/* What becomes of NUL and of bytes that are no UTF-8. */
+/* How a reader treats NUL and bytes that are not UTF-8. */
 typedef enum MegaTextBytes {
     MEGA_TEXT_ONLY_UTF8, /* they are errors */
     MEGA_TEXT_REPAIRED,  /* the caller reads them as U+FFFD; the first one is remembered */
     MEGA_TEXT_PATHS,     /* NUL is an error; a path may have any other byte */
-    MEGA_TEXT_BINARY,    /* they belong to the text: a vocabulary of bytes */
+    MEGA_TEXT_BINARY,    /* they are part of the text, for a vocabulary of bytes */
 } MegaTextBytes;
 
 typedef struct MegaTextRules {
-    const char *what; /* "a dictionary": what is expected, for messages */
+    const char *what; /* the kind of text that is expected, for messages: "a dictionary" */
     MegaTextBytes bytes;
-    bool marks_inside; /* a mark begins any line: of texts that were put together */
-    bool keep_cr;      /* CR is a part of the text, not a line end */
-    uint64_t limit;    /* bytes, of mega_text_read */
+    bool marks_inside; /* any line may begin with a byte order mark, as in texts that were
+                          concatenated */
+    bool keep_cr;      /* CR is part of the text instead of a line end */
+    uint64_t limit;    /* in bytes, for mega_text_read */
 } MegaTextRules;
 
-/* A byte that is NUL or no UTF-8; line 0: there is none. */
+/* A byte that is NUL or not UTF-8; line 0 means that there is none. */
 typedef struct MegaTextFlaw {
-    size_t line, byte; /* from 1, the byte within its line */
+    size_t line, byte; /* both count from 1; the byte is counted within its line */
     uint8_t value;
 } MegaTextFlaw;
 
-/* Lowers the limit of a text to what `left` bytes of memory have room for, UINT64_MAX being any:
- * every byte may become a token id, and stays until then. */
+/* Lowers the limit of a text to a size that `left` bytes of memory have room for; UINT64_MAX means
+ * no limit. Every byte may become a token id, which stays in memory with the text. */
 void mega_text_limit(MegaTextRules *rules, uint64_t left);
 
-/* Reads all of a path ("-": standard input): without the mark, and with LF as the only line end.
- * flaw may be NULL. Free *out also after an error. */
+/* Reads all of a path, or of standard input for "-". The result has no byte order mark, and LF is
+ * its only line end. flaw may be NULL. Free *out also after an error. */
 int mega_text_read(MegaBuffer *out, const char *path, const MegaTextRules *rules,
                    MegaTextFlaw *flaw, MegaError *err);
 /* Does the same for bytes that are in memory already; messages call them `name`. */
@@ -50,15 +51,17 @@ int mega_text_clean(MegaBuffer *text, const char *name, const MegaTextRules *rul
 
 /* ---- For readers that see one line at a time ------------------------------------------------ */
 
-/* Looks at the first bytes of a text: UTF-16, UTF-32, or not a text at all (sniff.h). */
+/* Checks the first bytes of a text: UTF-16, UTF-32 and data that is no text (sniff.h) are 
+ * errors. */
 int mega_text_check_head(const void *head, size_t size, const char *name,
                          const MegaTextRules *rules, MegaError *err);
-/* Looks at a line, with its mark and without its end. *flaw stays the first one. */
+/* Checks a line, given with its byte order mark and without its end. *flaw keeps the first flaw. */
 int mega_text_check_line(const void *line, size_t size, size_t number, const char *name,
                          const MegaTextRules *rules, MegaTextFlaw *flaw, MegaError *err);
-/* How many bytes at the beginning of a line are byte order marks that belong not to it. */
+/* Returns how many bytes at the beginning of a line are byte order marks that are not part of 
+ * it. */
 size_t mega_text_mark(const void *line, size_t size, size_t number, const MegaTextRules *rules);
-/* Fills err with a sentence on a flaw, for errors and for warnings. */
+/* Makes a sentence about a flaw in err, for errors and for warnings. */
 int mega_text_fail_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules,
                         MegaError *err);
 

@@ -1,9 +1,9 @@
 /*
- * unicode_classes.h - which characters are letters, numbers and white space to a tokenizer.
+ * unicode_classes.h - tells a tokenizer which characters are letters, numbers and white space.
  *
- * Tokenizers of the byte-level kind cut texts between letters, numbers, white space and everything
- * else, as Unicode 14.0 has them: what later versions added is "everything else" there, whatever
- * Unicode the library knows that is asked here (PCRE2). A table is immutable.
+ * Byte-level tokenizers cut texts between letters, numbers, white space and everything else, as
+ * Unicode 14.0 defines them. Characters of later versions count as "everything else", even if the
+ * library that is asked here (PCRE2) knows a later version. A table is immutable.
  */
 #ifndef MEGA_UNICODE_CLASSES_H
 #define MEGA_UNICODE_CLASSES_H
@@ -18,8 +18,8 @@ enum {
     MEGA_CLASS_NUMBER = 2, /* N* */
     MEGA_CLASS_WHITE = 3,  /* U+0009 to U+000D, U+0085 and Z* */
     MEGA_CLASS_MASK = 3,
-    MEGA_CLASS_WORD = 4, /* beside the others: letter, mark, decimal digit, connector, joiner of
-                            Unicode 15.0 */
+    MEGA_CLASS_WORD = 4, /* a flag beside the others: letter, mark, decimal digit, connector or
+                            joiner of Unicode 15.0 */
 };
 
 #define MEGA_CLASSES_SIZE 0x31400 /* Unicode 14.0 has no letter, number or white space beyond */
@@ -28,7 +28,7 @@ typedef struct MegaUnicodeClasses {
     uint8_t of[MEGA_CLASSES_SIZE];
 } MegaUnicodeClasses;
 
-/* *out is freed with free(). */
+/* Makes the table; free() frees *out. */
 int mega_unicode_classes_new(MegaUnicodeClasses **out, MegaError *err);
 
 static inline unsigned mega_unicode_class(const MegaUnicodeClasses *classes, uint32_t code)
@@ -36,7 +36,7 @@ static inline unsigned mega_unicode_class(const MegaUnicodeClasses *classes, uin
     return code < MEGA_CLASSES_SIZE ? classes->of[code] & MEGA_CLASS_MASK : MEGA_CLASS_OTHER;
 }
 
-/* Whether a word goes on with this character. */
+/* Returns whether this character continues a word. */
 bool mega_unicode_is_word(const MegaUnicodeClasses *classes, uint32_t code);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * vocab.h - vocabularies and text to token ids.
+ * vocab.h - vocabularies, and the conversion of text to token ids.
  *
- * A dictionary of the fairseq family is a text file with one "symbol count" a line, split at the
- * last space. Ids 0 to 3 are <s> <pad> </s> <unk>, the first line is id 4. A model file holds the
- * whole list as the metadata "vocab.symbols", and text.* says how to apply it (MegaTextFeatures).
+ * A fairseq dictionary is a text file with one "symbol count" per line, split at the last space.
+ * Ids 0 to 3 are <s> <pad> </s> <unk>, and the first line has id 4. A model file holds the whole
+ * list in the metadata "vocab.symbols", and text.* describes how it is used (MegaTextFeatures).
  */
 #ifndef MEGA_VOCAB_H
 #define MEGA_VOCAB_H
@@ -13,11 +13,11 @@
 #include "src/mega.h"
 
 #define MEGA_VOCAB_MAX_SYMBOLS 4000000
-#define MEGA_VOCAB_MAX_SYMBOL 65536    /* bytes of one */
+#define MEGA_VOCAB_MAX_SYMBOL 65536    /* bytes of one symbol */
 #define MEGA_VOCAB_MAX_FILE (1u << 28) /* bytes */
 #define MEGA_TEXT_MAX_SIZE (1u << 26)  /* bytes of one text */
 #define MEGA_VOCAB_KEY "vocab.symbols"
-/* of a translator whose two sides differ */
+/* For a translator whose two sides have different vocabularies. */
 #define MEGA_VOCAB_SOURCE_KEY "vocab.source"
 #define MEGA_VOCAB_TARGET_KEY "vocab.target"
 
@@ -35,7 +35,8 @@ typedef enum MegaTextUnit {
 } MegaTextUnit;
 #define MEGA_TEXT_UNIT_COUNT (MEGA_TEXT_BYTES + 1)
 
-/* text.unit, text.cls (id put in front, -1: none), text.eos (id appended, -1: none), text.unk */
+/* The metadata text.unit, text.cls (the id put before a text, -1: none), text.eos (the id put after
+ * it, -1: none) and text.unk. */
 typedef struct MegaTextFeatures {
     MegaTextUnit unit;
     int cls, eos, unk;
@@ -46,41 +47,42 @@ int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, M
 
 typedef struct MegaVocab MegaVocab;
 
-/* Reads a dictionary file; append_cls adds <CLS> as the last id, as the LRA text task does. Line
- * and cause are named in errors: no count, a duplicate without " #fairseq:overwrite", not UTF-8. */
+/* Reads a dictionary file. append_cls adds <CLS> as the last id, as the LRA text task does. Errors
+ * name the line and the cause: no count, a duplicate without " #fairseq:overwrite", not UTF-8. */
 int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaError *err);
-/* From the metadata of a model file; key: MEGA_VOCAB_KEY or one of the others. */
+/* Reads a vocabulary from the metadata of a model file. key is MEGA_VOCAB_KEY or one of the 
+ * others. */
 int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key, MegaError *err);
 int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, const char *key, MegaError *err);
-/* Whether both list the same symbols in the same order. */
+/* Returns whether both have the same symbols in the same order. */
 bool mega_vocab_equal(const MegaVocab *a, const MegaVocab *b);
 void mega_vocab_free(MegaVocab *vocab);
 
 int mega_vocab_count(const MegaVocab *vocab);
 const char *mega_vocab_symbol(const MegaVocab *vocab, int id); /* NULL out of range */
-/* The id of a symbol, -1 if there is none. Of several equal symbols the last one counts. */
+/* Returns the id of a symbol, or -1 if there is none. The last of several equal symbols counts. */
 int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length);
 
 /*
- * [cls] + ids of the text + [eos], *count of them; *ids by malloc. Symbols that the vocabulary does
- * not have become features->unk.
- *   MEGA_TEXT_SYMBOLS     separated by whitespace, Unicode's included
- *   MEGA_TEXT_CHARACTERS  code points; a byte that is no UTF-8 is unknown; a space and a line end
+ * Makes [cls] + ids of the text + [eos] and sets *count to their number; free() frees *ids. Symbols
+ * that the vocabulary does not have become features->unk.
+ *   MEGA_TEXT_SYMBOLS     they are separated by white space, including that of Unicode
+ *   MEGA_TEXT_CHARACTERS  code points; a byte that is not UTF-8 is unknown; a space and a line end
  *                         that are not in the vocabulary are looked up as U+2581 and U+23CE
  *   MEGA_TEXT_BYTES       if the vocabulary has any of the symbols "10" to "255", bytes are decimal
  *                         numbers, else characters U+0000 to U+00FF, the space as above
- * One final line end is not part of the text. An empty text is an error; name serves the messages.
+ * One final line end is not part of the text. An empty text is an error. Messages use `name`.
  */
 int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
                      size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err);
-/* The same with a final line end as part of the text. */
+/* Does the same, but a final line end is part of the text. */
 int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
                          size_t size, const char *name, int32_t **ids, size_t *count,
                          MegaError *err);
-/* The other direction: appends the text of a symbol, which for MEGA_TEXT_BYTES may be a byte. */
+/* Appends the text of a symbol. For MEGA_TEXT_BYTES it may be a single byte. */
 void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *vocab,
                           const char *symbol, MegaBuffer *out);
-/* Decimal ids separated by whitespace, each below vocab_size; nothing is added. */
+/* Reads decimal ids, separated by white space and each below vocab_size, and adds none. */
 int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const char *name,
                         int32_t **ids, size_t *count, MegaError *err);
 

@@ -1,11 +1,11 @@
 /*
  * decoder.h - the state of decoding, and one pass of rows through it; the public side is in mega.h.
  *
- * A pass takes some rows: consecutive positions of one sequence (a block, inside of one chunk), or
- * one position of as many sequences (MegaRowsAre in layer.h). What is kept between passes belongs
- * to the kind of layer, as far as it is not here: states in two buffers used in turn, keys and
- * values of the current chunk, and `ancestors`, which say whose keys count for each live sequence
- * (MegaStep in layer.h).
+ * A pass takes some rows: consecutive positions of one sequence (a block inside one chunk), or one
+ * position each of several sequences (MegaRowsAre in layer.h). The kind of layer owns most of what
+ * is kept between passes: states in two buffers that swap roles, and the keys and values of the
+ * current chunk. This struct keeps the rest, such as `ancestors`, which say whose keys count for
+ * each live sequence (MegaStep in layer.h).
  */
 #ifndef MEGA_DECODER_H
 #define MEGA_DECODER_H
@@ -14,42 +14,45 @@
 #include "src/decode/sources.h"
 #include "src/encode/session.h"
 
-#define MEGA_PASS_ROWS 128 /* most positions of a block */
+#define MEGA_PASS_ROWS 128 /* largest number of positions in a block */
 
-/* Memory of one pass, in the arena. */
+/* The memory of one pass, which lies in the arena. */
 typedef struct MegaPassMemory {
     float *x;     /* [rows][d] */
-    float *cross; /* [rows][longest source]: the last layer's weights of its cross attention */
-    float *entry; /* [widest cluster]: of the embedding, before its projection */
-    void *layers; /* what the kind of layer needs */
+    float *cross; /* [rows][longest source]: the weights of the last layer's cross attention */
+    float *entry; /* [widest cluster]: a row of the embedding before its projection */
+    void *layers; /* the memory that the kind of layer needs */
 } MegaPassMemory;
 
 struct MegaDecoder {
     MegaSession *session;
-    MegaStackConfig config; /* the model's, with the chunk that was asked for */
-    MegaDecoderSizes sizes; /* what the states and the lists of ancestors have room for */
+    MegaStackConfig config; /* the model's, with the chunk that the caller asked for */
+    MegaDecoderSizes sizes; /* the sizes that the states and the lists of ancestors are allocated
+                               for */
     size_t live;
     int64_t position;    /* tokens read */
-    size_t in_chunk;     /* of them in the current chunk */
-    bool contiguous;     /* one live sequence, all of whose keys are entries of sequence 0 */
-    int current;         /* which of two buffers holds the states that are used in turn */
-    size_t *parents, *next_parents;              /* [sequences]: where live sequence i left them */
+    size_t in_chunk;     /* how many of these tokens are in the current chunk */
+    bool contiguous;     /* there is one live sequence, and all its keys are entries of sequence
+                            0 */
+    int current;         /* which of the two buffers holds the current states */
+    size_t *parents, *next_parents;              /* [sequences]: which former sequence each live
+                                                    one continues */
     const MegaEncoded **sources, **next_sources; /* [sequences] */
     int32_t *ancestors, *next_ancestors;         /* [sequences][reserved] */
     MegaGrowing *growing; /* [layers] memory of states */
-    void **states;        /* [layers] what the kind of layer placed in it */
+    void **states;        /* [layers] the states that the kind of layer placed in it */
     bool planned;         /* the arena has room for a pass of these sizes */
     MegaLedger *ledger;
-    uint64_t counted; /* bytes in it */
+    uint64_t counted; /* bytes in it that are counted against the memory limit */
     MegaArena arena;
     MegaPassMemory memory;
     MegaLogits logits;
 };
 
-/* How many tokens a decoder with that chunk can read: as many as the tables of a simple bias have
- * positions, else any number. */
+/* Returns how many tokens a decoder with that chunk can read: as many as the tables of a simple
+ * bias have positions, or any number with another bias. */
 int64_t mega_decoder_positions(const MegaConfig *model, int chunk);
-/* Whether it has read all of them. */
+/* Returns whether the decoder has read that many tokens. */
 bool mega_decoder_full(const MegaDecoder *decoder);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * logits.h - from a decoder's states to the vocabulary (MODEL.md, "Heads"): a matrix, or an
- * adaptive softmax. The head of that covers the words of the first cluster, and one logit for every
- * other cluster i:
+ * logits.h - maps a decoder's states to the vocabulary (MODEL.md, "Heads"), by one matrix or by an
+ * adaptive softmax. The head of an adaptive softmax has the words of the first cluster and one
+ * logit for every other cluster i:
  *
  *   log p(word of cluster i) = log p(cluster i) + log-softmax inside the cluster
  */
@@ -11,7 +11,8 @@
 #include "src/base/threads.h"
 #include "src/model/model.h"
 
-/* Rows whose whole vocabulary is held at once when only some log-probabilities are wanted. */
+/* How many rows have their whole vocabulary in memory at once when only some log-probabilities are
+ * wanted. */
 #define MEGA_SCORE_ROWS 16
 
 typedef struct MegaLogits {
@@ -20,26 +21,26 @@ typedef struct MegaLogits {
     size_t width; /* d */
     const MegaKernels *kernels;
     MegaPool *pool;
-    size_t exact_top; /* how many of the largest of a row must be right; 0: all */
-    /* scratch, from mega_logits_layout */
+    size_t exact_top; /* how many of the largest values of a row must be exact; 0: all */
+    /* Scratch memory, from mega_logits_layout. */
     float *gathered;   /* [rows][d] */
     float *projected;  /* [rows][widest cluster] */
-    float *head;       /* [rows][words of the first cluster, and other clusters] */
+    float *head;       /* [rows][words of the first cluster, then one per other cluster] */
     float *top_known;  /* [rows][exact_top] */
     int32_t *chosen;   /* [rows] */
     float *words;      /* [MEGA_SCORE_ROWS][largest cluster] */
-    /* of the last mega_logits_run: as in MegaLinear; NULL with adaptive softmax */
+    /* Results of the last mega_logits_run, as in MegaLinear; NULL with adaptive softmax. */
     float *block_top, *block_sum; /* [rows][blocks] */
     size_t blocks;
 } MegaLogits;
 
-/* Takes the scratch memory for at most `rows` rows; only counts it in a dry run. */
+/* Takes scratch memory for at most `rows` rows. In a dry run it only counts the memory. */
 void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena);
-/* x [rows][d] -> out [rows][vocab]: logits, or log-probabilities of an adaptive softmax. No word is
- * more probable than its cluster; so where a cluster is below the `exact_top` largest known, it is
- * left out for that row, and -INFINITY stands for its words. */
+/* Maps x [rows][d] to out [rows][vocab], which are logits, or log-probabilities with adaptive
+ * softmax. No word is more probable than its cluster, so a cluster that is less probable than the
+ * `exact_top` best words known is skipped for that row, and its words get -INFINITY. */
 void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
-/* log-probabilities [rows] of one target each */
+/* Computes the log-probabilities [rows] of one target for each row. */
 void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
                        const int32_t *targets, float *logprobs);
 

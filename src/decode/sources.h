@@ -1,12 +1,12 @@
 /*
- * sources.h - encodes inputs into sources as a decoder sees them (MegaEncoded in layer.h).
+ * sources.h - encodes inputs into the sources that decoders read (MegaEncoded in layer.h).
  */
 #ifndef MEGA_SOURCES_H
 #define MEGA_SOURCES_H
 
 #include "src/layers/layer.h"
 
-/* Encodes `count` sources, many at a time, into out [count]. After an error, some of them may
+/* Encodes `count` sources into out [count], many at a time. After an error some of them may 
  * exist. */
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err);

@@ -19,20 +19,23 @@
 #define MEGA_MAX_NDIM 1024
 #define MEGA_MAX_CLUSTERS 16
 
-/* What "general.tensor_layout" of a file says; files from before that key have the earlier one. */
+/* Values of "general.tensor_layout". Files without that key have the earlier layout. */
 #define MEGA_EARLIER_LAYOUT 1 /* earlier.h */
 #define MEGA_TENSOR_LAYOUT 2  /* every tensor is as tensors.c lists it */
 
 /* Limits on products of hyper-parameters. */
 #define MEGA_MAX_IMAGE_VALUES (1 << 28)
 #define MEGA_MAX_FAN_IN (1 << 24)
-#define MEGA_MAX_LENGTH (1 << 24) /* samples, numbers or tokens that fill a model */
+#define MEGA_MAX_LENGTH (1 << 24) /* largest number of samples, numbers or tokens that fill a
+                                     model */
 
 typedef enum MegaEmbedKind {
     MEGA_EMBED_TOKENS, /* table lookup */
-    MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number a position */
-    MEGA_EMBED_FRAMES, /* linear map of frame_length consecutive samples, a frame every frame_hop */
-    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
+    MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number per position */
+    MEGA_EMBED_FRAMES, /* linear map of frame_length consecutive samples, one frame every
+                          frame_hop samples */
+    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels values, plus a position
+                           embedding */
 } MegaEmbedKind;
 
 typedef enum MegaNormKind {
@@ -54,9 +57,10 @@ typedef enum MegaPooling {
 
 typedef struct MegaLayerKind MegaLayerKind;
 
-/* A stack of layers of one kind. */
+/* The configuration of a stack of layers, which are all of one kind. */
 typedef struct MegaStackConfig {
-    const MegaLayerKind *kind; /* of its layers (layer_kind.h); NULL: the first, "mega" */
+    const MegaLayerKind *kind; /* the kind of its layers (layer_kind.h); NULL: the first kind,
+                                  "mega" */
     int layers;
     int width;  /* d */
     int hidden; /* h */
@@ -65,81 +69,85 @@ typedef struct MegaStackConfig {
     int ndim;   /* N */
     int chunk;         /* C; 0: one chunk over the whole sequence */
     int truncation;    /* T; 0: none */
-    int max_positions; /* M of the simple bias when there are no chunks */
+    int max_positions; /* M of the simple bias when the stack has no chunks */
     bool bidirectional;
     bool ema_shift;  /* the look-ahead half of the EMA starts at lag 1 (image code) */
     bool pre_norm;
-    bool final_norm; /* after the stack */
-    bool norm_affine, final_norm_affine; /* false: no weight and bias */
-    bool embed_norm; /* norm right after the embedding */
+    bool final_norm; /* a norm follows the stack */
+    bool norm_affine, final_norm_affine; /* false: the norms have no weight and bias */
+    bool embed_norm; /* a norm follows the embedding */
     MegaNormKind norm;
     MegaAttentionKind attention;
     MegaBiasKind bias;
-    MegaActivation activation; /* of v, of the candidate and of the feed-forward block */
+    MegaActivation activation; /* used for v, for the candidate and in the feed-forward block */
 } MegaStackConfig;
 
 typedef struct MegaEmbedConfig {
     MegaEmbedKind kind;
     int vocab;        /* rows of the token table */
-    int pad;          /* padding id, -1: none */
+    int pad;          /* padding id; -1: none */
     int frame_length, frame_hop;
     int patch;        /* edge of a patch */
-    int channels, height, width; /* of an image, for patches */
-    bool positions;   /* patches: learned position embedding */
-    bool scale;       /* translation: times sqrt(d) */
+    int channels, height, width; /* size of the image, for patches */
+    bool positions;   /* patches: there is a learned position embedding */
+    bool scale;       /* translation: embeddings are multiplied by sqrt(d) */
 } MegaEmbedConfig;
 
-/* From the states of the encoder to logits (MODEL.md, "Heads"):
- * [Linear d->d + silu] -> pooling -> layers x (Linear + activation) -> Linear. */
+/* Maps the encoder's states to logits (MODEL.md, "Heads"): [Linear d->d + silu] -> pooling ->
+ * layers x (Linear + activation) -> Linear. */
 typedef struct MegaHeadConfig {
     bool projection;  /* the per-position Linear + silu of the image model */
     MegaPooling pooling;
-    bool pair;        /* two inputs, pooled vectors concatenated second first */
+    bool pair;        /* there are two inputs, and the second one's pooled vector comes first */
     int layers, width; /* hidden layers after pooling and their width */
     MegaActivation activation;
     bool output_bias;
     int classes;
 } MegaHeadConfig;
 
-/* A vocabulary cut by id into clusters: cluster i holds the ids end[i - 1] ... end[i] - 1 in
- * tables that are width[i] wide. A plain table is one cluster. The last end is the size of the
- * vocabulary. */
+/* A vocabulary that is divided into clusters of consecutive ids. Cluster i holds the ids end[i - 1]
+ * ... end[i] - 1 in tables that are width[i] wide. A plain table is one cluster. The last end is
+ * the size of the vocabulary. */
 typedef struct MegaClusters {
     int count;
     int end[MEGA_MAX_CLUSTERS];
     int width[MEGA_MAX_CLUSTERS];
 } MegaClusters;
 
-/* What a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
+/* The vocabulary that a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
 typedef struct MegaTargetConfig {
     int vocab;
     int pad, eos, unk; /* ids; eos also begins every sequence */
-    bool scale;        /* embeddings times sqrt(d) */
+    bool scale;        /* embeddings are multiplied by sqrt(d) */
     bool adaptive_input;
-    bool input_projection; /* tables are projected to d; always so for adaptive input */
+    bool input_projection; /* tables are projected to d; always true for adaptive input */
     MegaClusters input;
-    bool adaptive_output;   /* adaptive softmax: the output is log-probabilities, not logits */
-    bool output_projection; /* d is projected to the width of the (first) output table first */
-    bool split_head; /* adaptive: words and clusters of the head are two tables (tied embeddings) */
-    bool tied_projections; /* adaptive: the tails' projections are the embedding's, transposed */
+    bool adaptive_output;   /* adaptive softmax: the output is log-probabilities instead of
+                               logits */
+    bool output_projection; /* d is first projected to the width of the (first) output table */
+    bool split_head; /* adaptive: the head has one table for words and one for clusters (tied
+                        embeddings) */
+    bool tied_projections; /* adaptive: the projections of the tails are the embedding's,
+                              transposed */
     MegaClusters output;
-    int max_positions;   /* most tokens that a search may make */
-    int cross_positions; /* M of the cross attention's simple bias */
+    int max_positions;   /* largest number of tokens that a search may make */
+    int cross_positions; /* M of the simple bias of the cross attention */
 } MegaTargetConfig;
 
-/* What the models of a task are made of, and so which parts of a MegaConfig count. */
+/* The parts that the models of a task have; the other parts of a MegaConfig do not count. */
 typedef struct MegaTaskTraits {
     const char *does; /* "classifies" */
-    bool has_encoder; /* embed and encoder */
-    bool has_head;    /* on the encoder's states */
-    bool has_decoder; /* target and decoder */
-    bool has_cross;   /* the decoder's layers look at the encoder's states of a source */
+    bool has_encoder; /* uses `embed` and `encoder` */
+    bool has_head;    /* has a head on the encoder's states */
+    bool has_decoder; /* uses `target` and `decoder` */
+    bool has_cross;   /* the decoder's layers attend to the encoder's states of a source */
 } MegaTaskTraits;
 
 const MegaTaskTraits *mega_task_traits(MegaTask task);
 
 typedef struct MegaConfig {
-    int tensor_layout; /* of the file it was read from (stored.h); the newest is written */
+    int tensor_layout; /* layout of the file that the model was read from (stored.h); the newest
+                          is written */
     MegaTask task;
     MegaEmbedConfig embed;
     MegaStackConfig encoder;
@@ -168,24 +176,24 @@ static inline bool mega_config_has_cross(const MegaConfig *config)
     return mega_task_traits(config->task)->has_cross;
 }
 
-/* Returns what kind of input a model takes; without an encoder it is the decoder's. */
+/* Returns the kind of input that a model takes. Without an encoder it is the decoder's. */
 MegaInputKind mega_config_input_kind(const MegaConfig *config);
 
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
-/* Checks ranges and what must hold between fields. Returns MEGA_ERR_MODEL and names the wrong
- * key. */
+/* Checks the ranges of fields and the conditions between them. Returns MEGA_ERR_MODEL and names the
+ * wrong key. */
 int mega_config_check(const MegaConfig *config, MegaError *err);
 
-/* These names stand in the metadata. Where the original's arguments have a name, it is the same
- * ("laplace", "layernorm", "simple", "silu"). An unknown name gives -1. */
+/* These names stand in the metadata. They are the original's names for its arguments where it has
+ * one ("laplace", "layernorm", "simple", "silu"). An unknown name gives -1. */
 const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
 const char *mega_attention_name(MegaAttentionKind kind);
 int mega_attention_by_name(const char *name);
-int mega_activation_by_name(const char *name); /* "swish", "gelu_fast" ... too */
+int mega_activation_by_name(const char *name); /* also "swish", "gelu_fast" and others */
 
-/* K of MODEL.md, "Moving average": the rows of the EMA parameters. */
+/* Returns K of MODEL.md, "Moving average": the number of rows of the EMA parameters. */
 static inline int mega_ema_channels(const MegaStackConfig *stack)
 {
     return stack->bidirectional ? 2 * stack->width : stack->width;
@@ -200,20 +208,22 @@ static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)
 /* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check
  * keeps each below the limit that its comment names. */
 
-/* Number of values of an image [channels][height][width], at most MEGA_MAX_IMAGE_VALUES. */
+/* Returns the number of values of an image [channels][height][width], at most
+ * MEGA_MAX_IMAGE_VALUES. */
 static inline uint64_t mega_image_values(const MegaEmbedConfig *embed)
 {
     return (uint64_t)embed->channels * (uint64_t)embed->height * (uint64_t)embed->width;
 }
 
-/* Number of patches of an image, which are its positions. It never exceeds the number of values. */
+/* Returns the number of patches of an image, which are its positions. It never exceeds the number
+ * of values. */
 static inline uint64_t mega_image_patches(const MegaEmbedConfig *embed)
 {
     return (uint64_t)(embed->height / embed->patch) * (uint64_t)(embed->width / embed->patch);
 }
 
-/* Number of values that a linear embedding combines into one position, which are a frame's or a
- * patch's, at most MEGA_MAX_FAN_IN. Other embeddings give 0. */
+/* Returns how many values a linear embedding combines into one position: those of a frame or of a
+ * patch, at most MEGA_MAX_FAN_IN. For other embeddings it is 0. */
 static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
 {
     if (embed->kind == MEGA_EMBED_FRAMES)
@@ -223,12 +233,12 @@ static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
     return 0;
 }
 
-/* Returns the length of an input (MegaInput.length) that fills what a classifier was made for: an
- * image, or as many samples, numbers or tokens as its encoder has positions. It is at most
- * MEGA_MAX_LENGTH, however many positions a model states. */
+/* Returns the length of an input (MegaInput.length) that fills a classifier: an image, or as many
+ * samples, numbers or tokens as its encoder has positions. It is at most MEGA_MAX_LENGTH, however
+ * many positions a model claims. */
 uint64_t mega_config_input_length(const MegaConfig *config);
 
-/* M of MODEL.md, "Attention": the simple bias has 2 M - 1 entries. */
+/* Returns M of MODEL.md, "Attention": the simple bias has 2 M - 1 entries. */
 static inline int mega_bias_positions(const MegaStackConfig *stack)
 {
     return stack->chunk > 0 ? stack->chunk : stack->max_positions;

@@ -1,8 +1,8 @@
 /*
- * fold.h - norms as they run (MODEL.md, "Norms"), made once per model.
+ * fold.h - prepares norms for running (MODEL.md, "Norms"), once per model.
  *
- * A batchnorm with running statistics is affine, so they become a scale and a shift; and where the
- * norm stands in front of a linear layer alone, scale and shift become part of its weights.
+ * A batchnorm with running statistics is affine, so it becomes a scale and a shift. Where a linear
+ * layer is all that follows the norm, scale and shift become part of that layer's weights.
  */
 #ifndef MEGA_FOLD_H
 #define MEGA_FOLD_H
@@ -12,20 +12,21 @@
 
 typedef struct MegaNorm {
     MegaNormKind kind;
-    /* [d] or NULL; of a batchnorm x * weight + bias, with its statistics folded in */
+    /* Each is [d] or NULL. For a batchnorm they contain its statistics: the result is x * weight +
+     * bias. */
     const float *weight, *bias;
     float scalar; /* scalenorm */
 } MegaNorm;
 
-/* Takes the memory of a folded batchnorm from the arena; only counts it in a dry run. */
+/* Takes the memory of a folded batchnorm from the arena. In a dry run it only counts the memory. */
 void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *weights,
                        size_t width, MegaArena *arena);
 
-/* Whether a pre-norm in front of this linear layer can become part of it: a batchnorm, and weights
- * that are float32. */
+/* Returns whether a pre-norm in front of this linear layer can become part of it. It must be a
+ * batchnorm, and the layer's weights must be float32. */
 bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind);
-/* W (s x + t) + b = (W s) x + (W t + b). Takes memory from the arena; only counts it in a dry
- * run. */
+/* Folds a norm into a linear layer: W (s x + t) + b = (W s) x + (W t + b). Takes memory from the
+ * arena. In a dry run it only counts the memory. */
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,
                     MegaLinearWeights *out);
 

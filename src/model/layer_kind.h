@@ -1,13 +1,14 @@
 /*
- * layer_kind.h - what a kind of layer is, and a stack of layers of one kind.
+ * layer_kind.h - the interface of a kind of layer, and a stack of layers of one kind.
  *
- * Loading, encoding and decoding know layers through MegaLayerKind alone: what a kind derives from
- * its weights, where it keeps what it remembers of a sequence, and what it calls its memory, are
- * pointers to them. A new architecture is one file in src/layers with a MegaLayerKind, and its line
- * in the table of src/layers/kinds.c.
+ * Loading, encoding and decoding know layers only through MegaLayerKind. It holds pointers to the
+ * functions that derive data from a kind's weights, place its state and its memory, and run it. A
+ * new architecture is one file in src/layers with a MegaLayerKind, and a line in the table of
+ * src/layers/kinds.c.
  *
- * Memory is counted and placed by one function each: with an arena (or growing memory) that has no
- * memory it only counts, with one that has it hands out. So size and use cannot disagree.
+ * One function both counts and places each kind of memory: with an empty arena (or growing memory)
+ * it only counts, and with one that has memory it also hands it out. So the size and the use of
+ * memory cannot disagree.
  */
 #ifndef MEGA_LAYER_KIND_H
 #define MEGA_LAYER_KIND_H
@@ -16,44 +17,44 @@
 #include "src/base/growing.h"
 #include "src/model/fold.h"
 
-/* src/layers/layer.h */
+/* These are defined in src/layers/layer.h. */
 typedef struct MegaPass MegaPass;
 typedef struct MegaStep MegaStep;
 typedef struct MegaWorkspace MegaWorkspace;
 typedef struct MegaSourceLayer MegaSourceLayer;
 
-/* An encoder's or a decoder's layers, ready to run; zero where the task has no such stack. */
+/* The layers of an encoder or a decoder, ready to run. It is zero if the task has no such stack. */
 typedef struct MegaStack {
     const MegaLayerKind *kind;
     const MegaStackConfig *config;
     bool is_decoder;
-    bool has_cross;      /* the decoder of a translator */
+    bool has_cross;      /* true for the decoder of a translator */
     int cross_positions; /* M of the simple bias of its cross attention */
     void *weights; /* [layers], each of kind->weights_size */
-    void **layers; /* [layers]: what the kind derives from them */
+    void **layers; /* [layers]: what the kind derives from each layer's weights */
     MegaNorm embed_norm, final_norm;
 } MegaStack;
 
 /* How a long convolution over time (the moving average) is computed. */
 typedef enum MegaEmaPath {
-    MEGA_EMA_AUTO, /* the faster way */
+    MEGA_EMA_AUTO, /* the faster one */
     MEGA_EMA_RECURRENT,
     MEGA_EMA_FFT,
 } MegaEmaPath;
 
-/* Sequences that go through an encoder side by side. */
+/* Sequences that go through an encoder together. */
 typedef struct MegaBatch {
     const size_t *lengths; /* [count] */
     size_t count;
     MegaEmaPath path;
 } MegaBatch;
 
-/* Sizes that the memory of a decoder depends on. */
+/* The sizes that determine a decoder's memory. */
 typedef struct MegaDecoderSizes {
-    size_t sequences; /* most sequences side by side */
-    size_t rows;      /* most rows of a step */
-    size_t reserved;  /* positions of the current chunk */
-    size_t positions; /* positions of a sequence, at least `reserved` */
+    size_t sequences; /* largest number of live sequences */
+    size_t rows;      /* largest number of rows in a step */
+    size_t reserved;  /* positions of the current chunk that are allocated */
+    size_t positions; /* positions that a sequence may have, at least `reserved` */
     size_t source;    /* positions of the longest source */
     int threads;
     bool truncate;    /* whether the moving average truncates, as in a full pass */
@@ -61,37 +62,40 @@ typedef struct MegaDecoderSizes {
 
 struct MegaLayerKind {
     const char *name; /* its name in metadata: "encoder.kind", "decoder.kind" */
-    const MegaTensorRow *tensors; /* of a layer; slots are in a struct of weights_size bytes */
+    const MegaTensorRow *tensors; /* the tensors of one layer; the slots are in a struct of
+                                     weights_size bytes */
     size_t weights_size;
 
-    /* Derives from the weights of layer number `index` what runs faster (folded norms,
+    /* Derives from the weights of layer number `index` whatever runs faster (folded norms,
      * coefficients, kernels), and places it in the arena. */
     void *(*derive)(const MegaStack *stack, int index, MegaArena *arena);
 
     /* ---- Whole sequences ---- */
 
-    /* Returns whether a sequence of this length gives the same bits in a batch as alone. NULL means
-     * always. */
+    /* Returns whether a sequence of this length gives the same bits in a batch as alone. If the
+     * pointer is NULL, it always does. */
     bool (*can_batch)(const MegaStackConfig *config, MegaEmaPath path, size_t length);
-    /* What depends on lengths alone and is no memory of an arena, such as a plan of an FFT library.
-     * *plan is NULL or an earlier plan, which this replaces. Both NULL: the kind has none. */
+    /* Makes data that depends on lengths alone and is not in an arena, such as the plan of an FFT
+     * library. *plan is NULL or an earlier plan, which this call replaces. plan and plan_free are
+     * NULL if the kind has no such data. */
     int (*plan)(const MegaStackConfig *config, const MegaBatch *batch, void **plan, MegaError *err);
     void (*plan_free)(void *plan);
-    /* Memory of a pass, for workspace->own, and how much scratch a worker needs. Fills what all
-     * layers of the pass only read. */
+    /* Places the memory of a pass (workspace->own) and says how much scratch memory a worker needs.
+     * Fills in the data that all layers of the pass share and only read. */
     void (*layout)(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
                    MegaArena *arena);
     /* Takes workspace->x through layer number `index`. */
     void (*forward)(const MegaPass *pass, int index);
 
-    /* ---- Decoded sequences; all NULL: the kind is for encoders ---- */
+    /* ---- Decoding; a kind for encoders only has NULL in all of these ---- */
 
-    /* Memory of a layer for one source of a translator, and what it makes of the source's states,
-     * once; in the calling thread. Both NULL: the kind has no cross attention. */
+    /* Place the memory of a layer for one source of a translator, and fill it, once, from the
+     * source's states. Both run in the calling thread, and are NULL if the kind has no cross
+     * attention. */
     void (*source_layout)(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
                           MegaArena *arena);
     void (*read_source)(const MegaPass *pass, int index, const MegaEncoded *source);
-    /* Places what layer number `index` remembers of the decoder's sequences. */
+    /* Places the state of the decoder's sequences that layer number `index` keeps. */
     void *(*state_layout)(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
                           MegaGrowing *memory);
     /* Places the memory of a step, which all layers share. */
@@ -100,8 +104,8 @@ struct MegaLayerKind {
     void (*step)(const MegaPass *pass, const MegaStep *step, int index);
 };
 
-/* All kinds, NULL behind the last; the first is that of files that name none. In
- * src/layers/kinds.c, and a program may link a table of its own instead. */
+/* All kinds of layers; NULL ends the list. Files that name no kind have the first one. The table is
+ * in src/layers/kinds.c, and a program may link one of its own instead. */
 extern const MegaLayerKind *const mega_layer_kinds[];
 
 static inline const MegaLayerKind *mega_stack_kind(const MegaStackConfig *config)

@@ -13,13 +13,14 @@ struct MegaModel {
     MegaConfig config;
     MegaWeights weights;
     MegaStack encoder, decoder;
-    MegaArena storage; /* weights that are not used in place from the file */
-    MegaArena derived; /* what the kinds of layers make of them, folded norms */
+    MegaArena storage; /* weights that are not used in place */
+    MegaArena derived; /* what the kinds of layers derive from the weights, and folded norms */
     uint64_t parameters;
     uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };
 
-/* For the tools, which also read labels, vocabulary and preprocessing. Borrowed. */
+/* These are for the tools, which also read labels, vocabulary and preprocessing. The model keeps
+ * ownership. */
 const MegaMeta *mega_model_meta(const MegaModel *model);
 const MegaConfig *mega_model_config(const MegaModel *model);
 

@@ -1,8 +1,8 @@
 /*
- * stored.h - where a .mega file holds a tensor of the table.
+ * stored.h - finds a tensor of the table in a .mega file.
  *
- * In a file of the current layout every tensor is there by itself, under its own name. One of an
- * earlier version may hold it as some rows of another tensor, or transposed.
+ * In a file of the current layout, every tensor stands by itself under its own name. A file of an
+ * earlier version may hold a tensor as some rows of another one, or transposed.
  */
 #ifndef MEGA_STORED_H
 #define MEGA_STORED_H
@@ -12,14 +12,15 @@
 
 typedef struct MegaStored {
     const MegaTensor *tensor;
-    char name[96];       /* of the tensor in the file */
-    uint64_t first_row;  /* row of the tensor that the wanted one begins with */
-    uint64_t whole_rows; /* how many rows the tensor has in all; 0: those of the wanted one */
+    char name[96];       /* the name of `tensor`, which is the one in the file */
+    uint64_t first_row;  /* row of `tensor` at which the wanted one begins */
+    uint64_t whole_rows; /* number of rows of `tensor`; 0: it has no rows besides the wanted ones */
     bool transposed;
 } MegaStored;
 
-/* Finds what `spec` describes and compares the shapes; MEGA_ERR_MODEL when there is no such tensor
- * or when it has another shape. config is what the file's metadata says. */
+/* Finds the tensor that `spec` describes and compares the shapes. Returns MEGA_ERR_MODEL if there
+ * is no such tensor, or if it has another shape. config is the one that the file's metadata 
+ * gives. */
 int mega_stored_find(const MegaFile *file, const MegaConfig *config, const MegaTensorSpec *spec,
                      MegaStored *out, MegaError *err);
 

@@ -1,9 +1,8 @@
 /*
- * weights.h - a model's weights as they are bound: every pointer leads into the mapped file or into
- * the model's storage.
+ * weights.h - the bound weights of a model. Every pointer leads into the mapped file or into the
+ * model's storage.
  *
- * Matrices that products are made with are panels (panels.h); everything else is float32,
- * row-major.
+ * The matrices of matrix products are panels (panels.h); everything else is float32, row-major.
  */
 #ifndef MEGA_WEIGHTS_H
 #define MEGA_WEIGHTS_H
@@ -11,11 +10,11 @@
 #include "formats/tensor/panels.h"
 #include "src/model/config.h"
 
-/* NULL where the configuration has no such tensor. */
+/* A pointer is NULL where the configuration has no such tensor. */
 typedef struct MegaNormWeights {
     const float *weight; /* [d]; [1] for scalenorm */
-    const float *bias;   /* [d], layernorm and batchnorm */
-    const float *mean, *variance; /* [d], batchnorm */
+    const float *bias;   /* [d]; layernorm and batchnorm */
+    const float *mean, *variance; /* [d]; batchnorm */
 } MegaNormWeights;
 
 typedef struct MegaLinearWeights {
@@ -32,8 +31,8 @@ typedef struct MegaEmaWeights {
 typedef struct MegaCrossWeights {
     MegaNormWeights norm;
     MegaLinearWeights q; /* d -> d + d + z: u, r, q */
-    MegaLinearWeights k; /* d -> z, of the encoder's states */
-    MegaLinearWeights v; /* d -> d, of the encoder's states */
+    MegaLinearWeights k; /* d -> z, applied to the encoder's states */
+    MegaLinearWeights v; /* d -> d, applied to the encoder's states */
     MegaLinearWeights h; /* d -> d */
     const float *bias;   /* simple: [2 M - 1] */
     const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
@@ -44,27 +43,27 @@ typedef struct MegaLayerWeights {
     MegaNormWeights norm;
     MegaEmaWeights ema;
     MegaLinearWeights v;  /* d -> h */
-    MegaLinearWeights u;    /* d -> d, of the averaged input, as the next two */
+    MegaLinearWeights u;    /* d -> d; this and the next two are applied to the averaged input */
     MegaLinearWeights z;    /* d -> z */
     MegaLinearWeights r_hx; /* d -> h + d: r, then the linear part of the candidate */
     MegaLinearWeights h;  /* h -> d */
     const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
     const float *bias;         /* simple: [2 M - 1] */
     const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
-    MegaCrossWeights cross;    /* decoder of a translator */
+    MegaCrossWeights cross;    /* for the decoder of a translator */
     MegaNormWeights ffn_norm;
     MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
 } MegaLayerWeights;
 
-/* One cluster of a vocabulary (MegaClusters in config.h): its rows, and the map between them and
- * d. */
+/* One cluster of a vocabulary (MegaClusters in config.h): its table, and the projection between the
+ * table's width and d. */
 typedef struct MegaClusterWeights {
     MegaPacked table;      /* [ids of the cluster][width] */
     MegaPacked projection; /* input: [d][width]; output: [width][d] */
 } MegaClusterWeights;
 
 typedef struct MegaOutputWeights {
-    MegaClusterWeights clusters[MEGA_MAX_CLUSTERS]; /* [0].table of a joint head holds all */
+    MegaClusterWeights clusters[MEGA_MAX_CLUSTERS]; /* a joint head has everything in [0].table */
     MegaPacked cluster_logits;                      /* split head: [clusters - 1][d] */
 } MegaOutputWeights;
 
@@ -74,7 +73,7 @@ typedef struct MegaWeights {
     const float *embed_real; /* real: [d] */
     const float *positions;  /* patches: [patch count][d] */
     MegaNormWeights embed_norm;
-    void *layers; /* [encoder.layers], each as its kind has it */
+    void *layers; /* [encoder.layers] of the type that the kind uses */
     MegaNormWeights final_norm;
     MegaLinearWeights head_projection;               /* d -> d */
     MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */

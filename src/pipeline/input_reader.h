@@ -1,6 +1,5 @@
 /*
- * input_reader.h - the state of a reader of inputs, which input.c and input_sound.c share. Private
- * to these two.
+ * input_reader.h - the state of a MegaInputReader. Only input.c and input_sound.c include it.
  */
 #ifndef MEGA_INPUT_READER_H
 #define MEGA_INPUT_READER_H
@@ -17,32 +16,33 @@
 
 struct MegaInputReader {
     const MegaModel *model;
-    MegaContentKind kind; /* what the model is fed from */
+    MegaContentKind kind; /* the kind of content that the model takes */
     bool ids, partial, scan;
     MegaAudioFeatures audio;
     MegaImageFeatures image;
     MegaImageOptions image_options;
-    uint64_t left; /* bytes that the limit of memory leaves beside the model; or UINT64_MAX */
+    uint64_t left; /* bytes that the memory limit leaves beside the model; UINT64_MAX without a
+                      limit */
     MegaTextFeatures text;
-    MegaVocab *vocab; /* NULL with ids */
+    MegaVocab *vocab; /* NULL if texts hold token ids */
     const MegaMedia *media;
     MegaWarning warning;
     MegaPcm pcm;
-    bool has_pcm;       /* files of sound are headerless */
-    size_t window, hop; /* samples; hop 0: one clip per recording */
+    bool has_pcm;       /* files of sound have no header, and pcm is their format */
+    size_t window, hop; /* in samples; hop 0: one clip per recording */
 
-    /* The current input. */
-    MegaRaw raw[2]; /* second one for pair models */
-    int count_raw;  /* 0: there is none */
-    char *path[2];  /* copies that raw points to */
+    /* These fields are about the current input. */
+    MegaRaw raw[2]; /* pair models use both */
+    int count_raw;  /* 0 if there is no current input */
+    char *path[2];  /* copies of paths that raw points to */
     bool started;
-    bool scanning;            /* this recording is a long one */
-    MegaAudio *stream;        /* of a path, */
-    MegaResampler *resampler; /* or of samples, of which so many bytes were given out */
+    bool scanning;            /* this recording is longer than a clip, and is given in windows */
+    MegaAudio *stream;        /* set if sound comes from a file */
+    MegaResampler *resampler; /* set if sound comes from memory; `taken` bytes of it are read */
     size_t taken;
     float *block;   /* [MEGA_PCM_BLOCK][channels] */
-    bool ended;     /* the recording is */
-    float *samples; /* from sample number `base` of the recording on */
+    bool ended;     /* the recording has ended */
+    float *samples; /* they begin with sample number `base` of the recording */
     size_t count, capacity;
     uint64_t base;
 };

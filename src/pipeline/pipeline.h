@@ -19,33 +19,35 @@ struct MegaPipeline {
     const MegaModel *model;
     MegaTask task;
     MegaSession *session;
-    MegaInputReader *reader;    /* of a classifier */
-    MegaCodec *source, *target; /* source: of a translator; both NULL without dictionaries */
+    MegaInputReader *reader;    /* set for classifiers */
+    MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
     MegaWarning warning;
     bool ids, pre_tokenized;
     int chunk;
-    MegaRaw current;    /* what mega_pipeline_begin was given first, for messages */
-    char *current_path; /* a copy that it points to */
-    double opening;     /* seconds that it took to open it */
+    MegaRaw current;    /* the first input given to mega_pipeline_begin, for messages */
+    char *current_path; /* a copy of its path, which it points to */
+    double opening;     /* seconds that opening it took */
 };
 
-/* An error unless the model does that; what: "translate". */
+/* Returns an error unless the model has this task. what is the verb for the message: 
+ * "translate". */
 int mega_pipeline_need_task(const MegaPipeline *pipeline, MegaTask task, const char *what,
                             MegaError *err);
-/* Ids of a text of one side, with </s> behind them when asked for, if there are any or it is the
- * target's; with MegaPipelineOptions.ids the numbers that stand there and nothing else, and name
- * is what messages about them call the text. */
+/* Makes the token ids of a text of one side. With eos, </s> follows them, except after an empty
+ * source. With MegaPipelineOptions.ids, the ids are the numbers in the text and nothing else.
+ * Messages about these numbers call the text `name`. */
 int mega_pipeline_encode(const MegaPipeline *pipeline, MegaSide side, const char *name,
                          const char *text, size_t size, bool eos, MegaIds *out, MegaError *err);
-/* A raw input as text for one side; what: "a text". Free *out also after an error. */
+/* Reads a raw input as text of one side. what ("a text") serves the messages. Free *out also after
+ * an error. */
 int mega_pipeline_read_text(const MegaPipeline *pipeline, MegaSide side, const MegaRaw *raw,
                             const char *what, MegaBuffer *out, MegaError *err);
-/* Ids of a prompt, with </s> before them. */
+/* Makes the token ids of a prompt, with </s> before them. */
 int mega_pipeline_encode_prompt(const MegaPipeline *pipeline, const MegaRaw *prompt,
                                 MegaIds *out, MegaError *err);
 
-/* Hands a buffer's bytes over, with a NUL behind them; the buffer is empty afterwards. */
+/* Moves the bytes of a buffer to *out and appends a NUL; the buffer is empty afterwards. */
 int mega_text_take(MegaText *out, MegaBuffer *buffer, MegaError *err);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * preprocess.h - from decoded input to what a model is fed: the step between decoding and
+ * preprocess.h - turns decoded inputs into the inputs of a model: the step between decoding and
  * embedding.
  *
- * How to prepare an input is part of a model file (metadata "audio.*", "image.*", "text.*"); this
- * reads that description and applies it. Decoding itself (wav, png, ...) is in formats/.
+ * A model file describes how its inputs are prepared (metadata "audio.*", "image.*", "text.*").
+ * This module reads that description and applies it. Decoding itself (wav, png, ...) is in
+ * formats/.
  */
 #ifndef MEGA_PREPROCESS_H
 #define MEGA_PREPROCESS_H
@@ -12,8 +13,8 @@
 #include "formats/mega/meta.h"
 #include "src/mega.h"
 
-/* audio.sample_rate, audio.mean, audio.std and audio.length of the metadata
- * (MODEL.md, "Sequences, inputs and search") */
+/* The metadata audio.sample_rate, audio.mean, audio.std and audio.length (MODEL.md, "Sequences,
+ * inputs and search"). */
 typedef struct MegaAudioFeatures {
     int sample_rate;  /* Hz */
     double mean, std; /* of samples in [-1, 1) */
@@ -28,7 +29,7 @@ typedef enum MegaImageFit {
 } MegaImageFit;
 #define MEGA_FIT_COUNT (MEGA_FIT_CROP + 1)
 
-/* image.channels, .width, .height, .mean, .std, .fit, .resize */
+/* The metadata image.channels, .width, .height, .mean, .std, .fit and .resize. */
 typedef struct MegaImageFeatures {
     int channels; /* 1 gray, 3 RGB */
     int width, height;
@@ -42,17 +43,17 @@ int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta,
 int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err);
 int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err);
 
-/* Gray or RGB as the model says, then resized or cropped to its size: by convert, resize and crop
- * of image.h. name serves the messages. MEGA_FIT_CROP follows torchvision: the long side becomes
- * resize * long / short, rounded down, the crop starts at round((size - crop) / 2), ties to even.
- */
+/* Converts an image to gray or RGB as the model wants, then resizes or crops it to the model's
+ * size, with the functions of image.h. Messages call it `name`. MEGA_FIT_CROP follows torchvision:
+ * the long side becomes resize * long / short, rounded down; the crop starts at round((size - crop)
+ * / 2), with ties to even. */
 int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
                    MegaError *err);
 
-/* (x - mean) / (std + 1e-5), in float32 as the original does it; in place allowed. */
+/* Computes (x - mean) / (std + 1e-5) in float32, as the original does. out may be samples. */
 void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
                           float *out);
-/* pixels [height][width][channels] of 0...255 to (v/255 - mean)/std: planar
+/* Computes (v / 255 - mean) / std of pixels [height][width][channels] in 0 ... 255. out is planar,
  * [channels][height][width]. */
 void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
 

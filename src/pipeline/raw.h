@@ -1,6 +1,6 @@
 /*
  * raw.h - what all pipelines do with the inputs that a program gives: name them, read their text,
- * warn of what is odd in them.
+ * and warn about what is wrong in them.
  */
 #ifndef MEGA_RAW_H
 #define MEGA_RAW_H
@@ -8,7 +8,7 @@
 #include "formats/text/text_input.h"
 #include "src/mega.h"
 
-/* Whom to warn, by MegaPipelineOptions; warn NULL: nobody. */
+/* The function for warnings, from MegaPipelineOptions; nobody is warned if it is NULL. */
 typedef struct MegaWarning {
     void (*warn)(void *context, const char *sentence);
     void *context;
@@ -19,10 +19,10 @@ void mega_warn(const MegaWarning *warning, const char *sentence);
 void mega_warn_of_unknown(const MegaWarning *warning, const int32_t *ids, size_t count, int32_t unk,
                           const char *name);
 
-/* How messages call an input. */
+/* Returns the name of an input for messages. */
 const char *mega_raw_name(const MegaRaw *raw);
-/* Appends the text of a MEGA_RAW_TEXT, as it is, or of a MEGA_RAW_PATH, by the rules. Free *out
- * also after an error. */
+/* Appends the text of a MEGA_RAW_TEXT unchanged, or reads a MEGA_RAW_PATH according to `rules`.
+ * Free *out also after an error. */
 int mega_raw_read_text(const MegaRaw *raw, const MegaTextRules *rules, const MegaWarning *warning,
                        MegaBuffer *out, MegaError *err);
 

@@ -1,5 +1,5 @@
 /*
- * random_model.h - valid models made of a fuzzer's bytes: a configuration, metadata that fits it
+ * random_model.h - makes valid models from a fuzzer's bytes: a configuration, metadata that fits it
  * more or less, and tensors of every type and encoding, as the bytes of a .mega file.
  */
 #ifndef MEGA_RANDOM_MODEL_H
@@ -7,8 +7,8 @@
 
 #include "src/model/config.h"
 
-/* Choices come of the fuzzer's bytes as long as there are any, so that a mutated byte changes one
- * choice; behind them they come of a generator that all the bytes have seeded. */
+/* Choices are taken from the fuzzer's bytes while there are any, so that a mutated byte changes one
+ * choice. After that they come from a generator that all the bytes have seeded. */
 typedef struct Dice {
     const uint8_t *bytes;
     size_t left;
@@ -16,7 +16,7 @@ typedef struct Dice {
 } Dice;
 
 Dice dice_new(const uint8_t *bytes, size_t size);
-/* 0 ... count - 1 */
+/* Returns one of 0 ... count - 1. */
 int roll(Dice *dice, int count);
 bool flip(Dice *dice);
 int pick_of(Dice *dice, const int *values, int count);
@@ -24,9 +24,9 @@ int pick_of(Dice *dice, const int *values, int count);
     pick_of(dice, (const int[]){__VA_ARGS__},                                                      \
             (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)))
 
-/* Kinds of numbers that weights, inputs and logits are made of. */
+/* Kinds of numbers for weights, inputs and logits. */
 typedef enum Numbers {
-    NUMBERS_SMALL, /* a trained model's; the others stand for damage */
+    NUMBERS_SMALL, /* like those of a trained model; the other kinds stand for damage */
     NUMBERS_LARGE,
     NUMBERS_ZERO,
     NUMBERS_HUGE,
@@ -37,11 +37,12 @@ typedef enum Numbers {
     NUMBERS_KINDS,
 } Numbers;
 
-/* Mostly NUMBERS_SMALL. */
+/* Returns NUMBERS_SMALL most of the time. */
 Numbers roll_numbers(Dice *dice);
 float roll_number(Dice *dice, Numbers numbers);
 
-/* The bytes of a model by malloc, or NULL where its tensors would be too large for this. */
+/* Returns the bytes of a model, allocated with malloc, or NULL if its tensors would be too large
+ * for a test. */
 uint8_t *random_model_bytes(Dice *dice, size_t *size);
 
 #endif

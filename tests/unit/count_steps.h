@@ -1,7 +1,7 @@
 /*
- * count_steps.h - included before anything else in the files of formats/ that test_growth counts
- * the work of: PCRE2 goes through functions that count what its matches look at. The functions of
- * the files themselves are counted by the compiler (-finstrument-functions).
+ * count_steps.h - is included before anything else in those files of formats/ whose work
+ * test_growth counts. PCRE2 is called through functions that count what its matches look at. The
+ * compiler counts the functions of the files themselves (-finstrument-functions).
  */
 #ifndef MEGA_COUNT_STEPS_H
 #define MEGA_COUNT_STEPS_H

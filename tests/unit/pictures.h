@@ -1,5 +1,5 @@
 /*
- * pictures.h - what the tests of pictures share: chunks of PNG files.
+ * pictures.h - builds chunks of PNG files for the tests of pictures.
  */
 #ifndef MEGA_PICTURES_H
 #define MEGA_PICTURES_H
@@ -15,7 +15,7 @@ static inline void put_u32_be(MegaBuffer *out, size_t value)
     mega_put_u32(out, __builtin_bswap32((uint32_t)value));
 }
 
-/* Length, type, data, and the checksum of type and data. */
+/* Appends length, type and data of a chunk, and the checksum of type and data. */
 static inline void put_chunk(MegaBuffer *out, const char *type, const void *data, size_t size)
 {
     const size_t start = out->size + 4;

@@ -1,5 +1,5 @@
 /*
- * support.h - what several unit tests share: random numbers, random models and comparisons.
+ * support.h - random numbers, random models and comparisons for several unit tests.
  */
 #ifndef MEGA_SUPPORT_H
 #define MEGA_SUPPORT_H
@@ -12,7 +12,7 @@
 
 #include "src/model/model.h"
 
-/* A xorshift64* generator, which gives the same numbers on every machine. */
+/* An xorshift64* generator, which gives the same numbers on every machine. */
 typedef struct Random {
     uint64_t state; /* never 0 */
 } Random;
