@@ -1,8 +1,8 @@
 /*
- * decoder.c - the life of a decoding state: make, begin, read tokens, choose sequences.
+ * decoder.c - makes decoders, begins and selects their sequences, and reads tokens.
  *
- * Reading cuts tokens into passes that stay inside one chunk; every pass runs embedding, layers and
- * final norm, and the caller takes from memory.x what it wants: logits, scores, or nothing.
+ * Reading cuts tokens into passes that stay inside one chunk. Every pass runs embedding, layers and
+ * final norm, and the caller makes what it wants from memory.x: logits, scores, or nothing.
  */
 #include "src/decode/decoder.h"
 
@@ -38,7 +38,7 @@ static const MegaStack *stack_of(const MegaDecoder *decoder)
     return &decoder->session->model->decoder;
 }
 
-/* Places the memory of a pass of these sizes; only counts it in a dry run. */
+/* Places the memory of a pass of these sizes. In a dry run it only counts the memory. */
 static void pass_layout(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaArena *arena)
 {
     const MegaStack *stack = stack_of(decoder);
@@ -51,8 +51,8 @@ static void pass_layout(MegaDecoder *decoder, const MegaDecoderSizes *sizes, Meg
     mega_logits_layout(&decoder->logits, sizes->rows, arena);
 }
 
-/* Walks the states of all layers for these sizes: to count them, or to have them. Adds their bytes
- * to *bytes; *copied is the most that has to be there twice while they grow. */
+/* Counts or allocates the states of all layers for these sizes. Adds their bytes to *bytes. *copied
+ * becomes the largest number of bytes that exist twice while the states grow. */
 static int walk_states(MegaDecoder *decoder, const MegaDecoderSizes *sizes, bool dry,
                        uint64_t *bytes, uint64_t *copied, MegaError *err)
 {
@@ -78,11 +78,12 @@ static uint64_t ancestor_bytes(const MegaDecoderSizes *sizes)
     return 2 * (uint64_t)sizes->sequences * sizes->reserved * sizeof(int32_t);
 }
 
-/* Counts states of these sizes, and a pass over them, if that much memory is allowed. While they
- * grow, one array of them and the lists of ancestors are there twice. */
+/* Counts states of these sizes, and a pass over them, against the memory limit. While the states
+ * grow, one array of them and the lists of ancestors exist twice. */
 static int count_memory(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
-    MegaDecoder planned = *decoder; /* which goes on as it is when this is refused */
+    MegaDecoder planned = *decoder; /* a copy, since the decoder stays as it is if this is
+                                       refused */
     MegaArena dry = {0};
     char what[96];
     uint64_t bytes = ancestor_bytes(sizes), copies = 0;
@@ -102,8 +103,8 @@ static int count_memory(MegaDecoder *decoder, const MegaDecoderSizes *sizes, Meg
     return mega_ledger_change(decoder->ledger, bytes + copies, bytes, NULL, NULL);
 }
 
-/* The arena for passes of the decoder as it is now; without memory it has none, and the next pass
- * plans anew. */
+/* Allocates the arena for passes of the decoder's current sizes. If memory runs out, the decoder
+ * has no arena, and the next pass plans again. */
 static int plan_memory(MegaDecoder *decoder, MegaError *err)
 {
     MegaArena dry = {0};
@@ -113,7 +114,8 @@ static int plan_memory(MegaDecoder *decoder, MegaError *err)
     if (dry.overflow)
         return mega_fail(err, MEGA_ERR_LIMIT, "the decoding state is too large");
     int code = mega_arena_reserve(&decoder->arena, dry.used, err);
-    pass_layout(decoder, &decoder->sizes, &decoder->arena); /* NULL everywhere after an error */
+    pass_layout(decoder, &decoder->sizes, &decoder->arena); /* after an error every pointer is
+                                                               NULL */
     decoder->planned = code == 0;
     return code;
 }
@@ -128,8 +130,8 @@ static int32_t *new_list(const MegaDecoderSizes *sizes, MegaError *err)
     return list;
 }
 
-/* Two lists of ancestors in rows of sizes->reserved entries, the first with what the old one
- * has. */
+/* Makes both lists of ancestors, in rows of sizes->reserved entries, and copies the old entries
+ * into the first one. */
 static int grow_ancestors(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
     int32_t *list = new_list(sizes, err), *next = list ? new_list(sizes, err) : NULL;
@@ -147,9 +149,9 @@ static int grow_ancestors(MegaDecoder *decoder, const MegaDecoderSizes *sizes, M
     return 0;
 }
 
-/* Makes room for `sizes`, none of which is less than the decoder has. All memory is made first and
- * the sizes are committed last: when some of it cannot be had the decoder goes on with the sizes
- * that it had, which any larger memory serves as well. */
+/* Makes room for `sizes`, none of which is smaller than the decoder's. It allocates all memory
+ * first and commits the sizes last. If memory runs out, the decoder keeps its sizes, for which
+ * memory that has grown is large enough, too. */
 static int resize(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError *err)
 {
     const MegaDecoderSizes *old = &decoder->sizes;
@@ -170,7 +172,7 @@ static int resize(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError
     return 0;
 }
 
-/* Room for `more` further positions in the chunk, and memory for a pass over them. */
+/* Makes room for `more` positions in the chunk, and for a pass over them. */
 static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 {
     uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)decoder->config.chunk;
@@ -190,7 +192,7 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
     return code ? code : plan_memory(decoder, err);
 }
 
-/* Room for sources of up to `length` positions. */
+/* Makes room for sources of up to `length` positions. */
 static int reserve_source(MegaDecoder *decoder, size_t length, MegaError *err)
 {
     MegaDecoderSizes sizes = decoder->sizes;
@@ -414,7 +416,7 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     }
 }
 
-/* The tokens' embeddings, into memory.x. */
+/* Writes the embeddings of the tokens to memory.x. */
 static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t rows)
 {
     const MegaModel *model = decoder->session->model;
@@ -428,7 +430,7 @@ static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size
         mega_norm_apply(&model->decoder.embed_norm, decoder->session->kernels, x, rows, d, x);
 }
 
-/* The rows of memory.x through all layers and the final norm. */
+/* Takes the rows of memory.x through all layers and the final norm. */
 static void run_stack(MegaDecoder *decoder, size_t rows, MegaRowsAre rows_are)
 {
     const MegaStack *stack = stack_of(decoder);
@@ -453,7 +455,7 @@ static void run_stack(MegaDecoder *decoder, size_t rows, MegaRowsAre rows_are)
     }
 }
 
-/* The rows' tokens through embedding and stack, into memory.x. */
+/* Takes the tokens of the rows through embedding and layers, into memory.x. */
 static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, MegaRowsAre rows_are,
                     MegaError *err)
 {
@@ -511,7 +513,7 @@ bool mega_decoder_full(const MegaDecoder *decoder)
                                                        decoder->config.chunk);
 }
 
-/* Whether `more` positions fit the model's tables. */
+/* Checks that `more` positions fit into the model's tables. */
 static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *err)
 {
     int64_t end = decoder->position + (int64_t)more;
@@ -529,7 +531,7 @@ static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *e
 typedef struct Check {
     const float *values;
     size_t count;
-    bool gaps; /* where -INFINITY stands for what was left out */
+    bool gaps; /* skipped words have -INFINITY, which is no error */
     atomic_bool bad;
 } Check;
 
@@ -538,7 +540,7 @@ static void check_part(void *context, size_t task, int worker)
     (void)worker;
     Check *check = context;
     size_t first = task * CHECKED_AT_ONCE, left = check->count - first;
-    float sum = 0; /* 0 * x is NaN for infinities and NaN */
+    float sum = 0; /* 0 * x is NaN if x is infinite or NaN */
     for (size_t i = 0; i < (left < CHECKED_AT_ONCE ? left : CHECKED_AT_ONCE); i++) {
         float value = check->values[first + i];
         sum += 0.0f * (check->gaps && value == -INFINITY ? 0.0f : value);
@@ -559,12 +561,13 @@ static int check_finite(const MegaDecoder *decoder, const float *values, size_t 
                : 0;
 }
 
-/* logits [rows][vocab] of the pass's rows, finite but for what was left out */
+/* Computes logits [rows][vocab] for the rows of the pass. They must be finite, except those of
+ * skipped words. */
 static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, MegaError *err)
 {
     const MegaLogits *output = &decoder->logits;
     mega_logits_run(output, decoder->memory.x, rows, logits);
-    if (output->block_sum) /* a sum of numbers that are not finite is none */
+    if (output->block_sum) /* a block's sum is finite only if all its logits are */
         return check_finite(decoder, output->block_sum, rows * output->blocks, false, err);
     return check_finite(decoder, logits, rows * (size_t)output->config->vocab,
                         output->exact_top > 0, err);
@@ -585,7 +588,8 @@ int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits
     return run_logits(decoder, decoder->live, logits, err);
 }
 
-/* Reads `count` tokens of the only live sequence and hands each pass's rows on. */
+/* Reads `count` tokens of the only live sequence, and computes logits or log-probabilities if they
+ * are wanted. */
 static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_t *targets,
                        size_t count, float *logits, float *logprobs, MegaError *err)
 {
@@ -617,7 +621,7 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
                               logprobs + done);
             code = check_finite(decoder, logprobs + done, rows, false, err);
         }
-        /* the last row's weights are what mega_decoder_attention shows */
+        /* mega_decoder_attention shows the weights of the last row. */
         if (!code && rows_are == MEGA_ROWS_ARE_POSITIONS)
             memmove(decoder->memory.cross,
                     decoder->memory.cross + (rows - 1) * decoder->sizes.source,

@@ -14,8 +14,8 @@ static size_t tail_count(const MegaLogits *logits)
     return logits->config->adaptive_output ? (size_t)logits->config->output.count - 1 : 0;
 }
 
-/* What the head's softmax runs over: the words of the first cluster, and one logit for each other
- * cluster. */
+/* Returns how many logits the head's softmax has: the words of the first cluster, and one for each
+ * other cluster. */
 static size_t head_size(const MegaLogits *logits)
 {
     return (size_t)logits->config->output.end[0] + tail_count(logits);
@@ -52,7 +52,7 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
     mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
 }
 
-/* What the table of a cluster is multiplied with: x, or x projected to the cluster's width. */
+/* Returns the input of a cluster's table: x, or x projected to the cluster's width. */
 static const float *project(const MegaLogits *logits, int cluster, const float *x, size_t rows)
 {
     const MegaClusterWeights *weights = &logits->weights->clusters[cluster];
@@ -64,8 +64,8 @@ static const float *project(const MegaLogits *logits, int cluster, const float *
     return x;
 }
 
-/* Logits of a cluster's words. In an adaptive softmax, those of the other clusters stand behind the
- * words of the first. */
+/* Computes the logits of a cluster's words. For the first cluster of an adaptive softmax, the
+ * logits of the other clusters follow those of its words. */
 static void word_logits(const MegaLogits *logits, int cluster, const float *x, size_t rows,
                         float *out, size_t ldo)
 {
@@ -84,14 +84,14 @@ static void subtract(float *x, size_t n, double amount)
 
 /* ---- All words, or the best of them ---------------------------------------------------------- */
 
-/* Rows in work, a cluster after the other; out [rows][vocab]. */
+/* The rows that are being computed, one cluster after the other. out is [rows][vocab]. */
 typedef struct Rows {
     const MegaLogits *logits;
     int cluster;
     float *out;
 } Rows;
 
-/* heap [n], n > 0: the n largest so far, the least of them first. */
+/* heap [n], n > 0, keeps the n largest values so far, with the smallest of them first. */
 static void keep_largest(float *heap, size_t n, const float *x, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -115,19 +115,20 @@ static void note_known(const MegaLogits *logits, size_t row, const float *x, siz
         keep_largest(logits->top_known + row * logits->exact_top, logits->exact_top, x, count);
 }
 
-/* log p of all words of a tail together */
+/* Returns log p of a tail: the probability of all its words together. */
 static float cluster_score(const MegaLogits *logits, int cluster, size_t row)
 {
     size_t first = (size_t)logits->config->output.end[0];
     return logits->head[row * head_size(logits) + first + (size_t)cluster - 1];
 }
 
-/* Whether a word of the cluster may be among the largest of the row; always where a number is NaN.
- */
+/* Returns whether a word of the cluster may be among the largest values of the row. If a number is
+ * NaN, it always may. */
 static bool needs_cluster(const MegaLogits *logits, int cluster, size_t row)
 {
     float score = cluster_score(logits, cluster, row);
-    float most = score + 1e-4f * (1 + fabsf(score)); /* the words' sum is 1 but for rounding */
+    float most = score + 1e-4f * (1 + fabsf(score)); /* the probabilities of the words add up to
+                                                        1 only up to rounding */
     return logits->exact_top == 0 || !(most < logits->top_known[row * logits->exact_top]);
 }
 
@@ -164,7 +165,7 @@ static void finish_tail(void *context, size_t row, int worker)
     }
 }
 
-/* Logits of a tail's words, for the rows that need it. */
+/* Computes the logits of a tail's words for the rows that need them. */
 static void tail_logits(const MegaLogits *logits, int cluster, const float *x, size_t rows,
                         float *out)
 {
@@ -180,7 +181,8 @@ static void tail_logits(const MegaLogits *logits, int cluster, const float *x, s
             memcpy(logits->gathered + i * d, x + (size_t)logits->chosen[i] * d, d * sizeof *x);
     if (count > 0)
         word_logits(logits, cluster, count < rows ? logits->gathered : x, count, out, vocab);
-    for (size_t i = count; i-- > 0;) /* to its row, which is not before its place here */
+    for (size_t i = count; i-- > 0;) /* move each row to its place, which is never before its
+                                        present one */
         if ((size_t)logits->chosen[i] != i)
             memcpy(out + (size_t)logits->chosen[i] * vocab, out + i * vocab, words * sizeof *out);
 }
@@ -211,8 +213,8 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
 
 /* ---- Scores of given words ------------------------------------------------------------------ */
 
-/* Log-probabilities within a cluster of chosen rows: x [rows][d] in order, targets counted from the
- * cluster's first word; `size` of them are summed over. */
+/* Computes the log-probabilities within a cluster for chosen rows. x is [rows][d], targets count
+ * from the cluster's first word, and the softmax runs over `size` words. */
 static void score_cluster(const MegaLogits *logits, int cluster, const float *x, size_t rows,
                           size_t size, const int32_t *targets, float *logprobs)
 {
@@ -227,7 +229,7 @@ static void score_cluster(const MegaLogits *logits, int cluster, const float *x,
     }
 }
 
-/* Rows whose target lies in the cluster, in order. */
+/* Collects the rows whose target is in the cluster, in order. */
 static size_t gather_cluster(const MegaLogits *logits, int cluster, const float *x, size_t rows,
                              const int32_t *targets, int32_t *inside, int32_t *from)
 {

@@ -1,5 +1,5 @@
 /*
- * sample.c - drawing the next token.
+ * sample.c - draws the next token.
  */
 #include <limits.h>
 #include <math.h>
@@ -30,10 +30,11 @@ MegaSamplingOptions mega_sampling_defaults(void)
 
 int mega_sampling_best(const MegaSamplingOptions *options)
 {
-    if (options->repetition_penalty != 1.0) /* may put any of the tokens seen behind the others */
+    if (options->repetition_penalty != 1.0) /* any token seen may fall behind others */
         return 0;
     int drawn = options->greedy ? 1 : options->top_k;
-    return drawn > 0 && drawn < INT_MAX ? drawn + 1 : 0; /* and <pad>, which is never drawn */
+    return drawn > 0 && drawn < INT_MAX ? drawn + 1 : 0; /* one more for <pad>, which is never
+                                                            drawn */
 }
 
 /* ---- Random numbers: xoshiro256** of Blackman and Vigna, seeded by splitmix64 ---------------- */
@@ -51,7 +52,7 @@ static uint64_t rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-/* Uniform in [0, 1), 53 bits. */
+/* Returns a uniform number in [0, 1) with 53 bits. */
 static double uniform(uint64_t state[4])
 {
     uint64_t result = rotate(state[1] * 5, 7) * 9, shifted = state[1] << 17;
@@ -129,7 +130,7 @@ static int heavier_first(const void *a, const void *b)
     return left->token < right->token ? -1 : 1;
 }
 
-/* Leaves the choices that top-k and top-p allow; returns how many, and their total weight. */
+/* Keeps the choices that top-k and top-p allow. Returns their number and total weight. */
 static int restrict_choices(MegaSampler *sampler, int count, double *total)
 {
     Choice *choices = sampler->choices;
@@ -137,7 +138,8 @@ static int restrict_choices(MegaSampler *sampler, int count, double *total)
     bool nucleus = options->top_p < 1.0;
     if (options->top_k == 0 && !nucleus)
         return count;
-    if (nucleus && options->top_k == 0) { /* all below this weight have less than 1 - p together */
+    if (nucleus && options->top_k == 0) { /* choices below this weight have less than 1 - p
+                                             together */
         double least = (1.0 - options->top_p) * *total / count;
         int kept = 0;
         for (int i = 0; i < count; i++)
@@ -174,7 +176,7 @@ int32_t mega_sampler_next(MegaSampler *sampler, const float *logits)
             token = i;
         }
     }
-    if (!isfinite(best)) /* nothing but infinities and NaN, or an infinity among them */
+    if (!isfinite(best)) /* all are NaN or infinite, or one is +infinity */
         return -1;
     if (!sampler->options.greedy) {
         for (int i = 0; i < sampler->vocab; i++) {

@@ -74,7 +74,7 @@ typedef struct Batch {
     /* [threads][history_size], with room for the longest hypothesis and 2 more */
     int32_t *history;
     size_t history_size;
-    uint64_t counted; /* bytes in the session's ledger */
+    uint64_t counted; /* bytes counted in the session's ledger */
     MegaError *err;
 } Batch;
 
@@ -86,8 +86,8 @@ MegaSearchOptions mega_search_defaults(void)
 
 /* ---- Scores --------------------------------------------------------------------------------- */
 
-/* Writes the tokens of a hypothesis in order, behind the initial </s>. Returns their number with
- * it. */
+/* Writes the tokens of a hypothesis in order, after the initial </s>. Returns their number,
+ * including </s>. */
 static size_t write_history(const Batch *batch, const Search *search, size_t node,
                             int32_t *history)
 {
@@ -98,7 +98,7 @@ static size_t write_history(const Batch *batch, const Search *search, size_t nod
     return length;
 }
 
-/* Bars every token that would repeat an n-gram of the hypothesis. */
+/* Excludes every token that would repeat an n-gram of the hypothesis. */
 static void bar_repeated(const Batch *batch, const Search *search, const Live *live,
                          int32_t *history, float *scores)
 {
@@ -120,16 +120,16 @@ static void keep_only(float *scores, size_t vocab, int32_t token)
     scores[token] = score;
 }
 
-/* Logits of one row with what is known about them; a token's score is logit - norm. */
+/* The logits of one row and facts about them; a token's score is logit - norm. */
 typedef struct Scores {
     float *logits;
     double norm;
-    /* an upper bound of every MEGA_LINEAR_BLOCK logits, or NULL if it is not known */
+    /* An upper bound of every MEGA_LINEAR_BLOCK logits, or NULL if it is not known. */
     float *block_top;
 } Scores;
 
-/* Returns the logarithm of the sum of exponentials from the blocks' sums, which the output layer
- * found while it computed the logits. */
+/* Returns the logarithm of the sum of exponentials, from the sums of blocks that the output layer
+ * computed together with the logits. */
 static double norm_of_blocks(const MegaLogits *known, const float *top, const float *sum)
 {
     float max = -INFINITY;
@@ -141,7 +141,7 @@ static double norm_of_blocks(const MegaLogits *known, const float *top, const fl
     return (double)max + log(total);
 }
 
-/* Works bars, penalties and length limits into the logits. */
+/* Applies exclusions, penalties and length limits to the logits. */
 static Scores score_row(const Batch *batch, const Search *search, const Live *live, size_t number,
                         int32_t *history)
 {
@@ -161,7 +161,7 @@ static Scores score_row(const Batch *batch, const Search *search, const Live *li
                                      known->block_sum + number * known->blocks);
     } else if (options->temperature != 1.0 || !target->adaptive_output) {
         scores.norm = known->kernels->log_sum_exp(logits, vocab);
-    } /* otherwise they are log-probabilities, which tails that were left out do not change */
+    } /* otherwise they are log-probabilities, which do not change if tails are skipped */
     logits[target->pad] = -INFINITY;
     logits[target->unk] -= (float)options->unk_penalty;
     if (scores.block_top && options->unk_penalty < 0) {
@@ -216,7 +216,7 @@ static int best_first(const void *a, const void *b)
     return worse(a, b) ? 1 : -1;
 }
 
-/* Returns whether a sum belongs to the best of a row so far. */
+/* Returns whether a sum is among the best of a row so far. */
 static bool promises(const Batch *batch, const Row *row, float sum)
 {
     bool full = row->count == 2 * (size_t)batch->options->beam;
@@ -422,8 +422,8 @@ static int begin_search(Batch *batch, Search *search, MegaTranslation *out)
     return 0;
 }
 
-/* Returns how many of a row's largest logits the search may need, with 0 for all. It takes the best
- * 2 beam, and passes over <pad>, <unk> and </s> where they are barred or penalised. */
+/* Returns how many of a row's largest logits the search may need; 0 means all. The search takes the
+ * best 2 beam, and skips <pad>, <unk> and </s> where they are excluded or penalised. */
 static int best_needed(const MegaTargetConfig *target, const MegaSearchOptions *options)
 {
     bool any = options->no_repeat_ngram > 0 || options->prefix_length > 0;
@@ -591,7 +591,7 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
     if (!code)
         code = run_batch(&batch);
     for (int i = 0; i < count && !code; i++)
-        if (out[i].count == 0) /* every token was barred, or the logits are NaN */
+        if (out[i].count == 0) /* every token was excluded, or the logits are NaN */
             code = mega_fail(err, MEGA_ERR_INPUT,
                              "the search found no translation; %s",
                              batch.options->no_repeat_ngram > 0

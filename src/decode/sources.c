@@ -69,8 +69,8 @@ void mega_encoded_free(MegaEncoded *encoded)
 
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
-/* Positions of the sources that go through the encoder together, unless a source has more. Short
- * ones would read all weights for a few rows each. */
+/* Sources with so many positions in all go through the encoder together; a longer source goes
+ * alone. Short sources one by one would read all weights for a few rows each. */
 #define GROUP_POSITIONS 2048
 
 typedef struct Reading {
@@ -79,7 +79,7 @@ typedef struct Reading {
     size_t count;
 } Reading;
 
-/* One decoder layer reads one source. */
+/* Makes what one decoder layer keeps of one source. */
 static void read_source(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -111,7 +111,7 @@ static int encode_group(MegaSession *session, const MegaInput *inputs, const siz
     return 0;
 }
 
-/* Before the encoder spends time and memory on it. */
+/* Checks a source before the encoder spends time and memory on it. */
 static int check_source(const MegaConfig *config, MegaInput *source, size_t *length, MegaError *err)
 {
     int code = mega_embed_check(config, source, length, err);

@@ -1,5 +1,6 @@
 /*
- * config.c - MegaConfig <-> metadata, by one table; and what must hold between its fields.
+ * config.c - reads and writes MegaConfig as metadata by one table, and checks its fields against
+ * each other.
  */
 #include "src/model/layer_kind.h"
 
@@ -14,7 +15,7 @@ typedef struct Name {
     int value;
 } Name;
 
-/* The first name of a value is the one that is written; later ones are accepted on import. */
+/* A value is written with its first name. Import also accepts the later ones. */
 static const Name task_names[] = {{"classify", MEGA_TASK_CLASSIFY},
                                   {"translate", MEGA_TASK_TRANSLATE},
                                   {"generate", MEGA_TASK_GENERATE},
@@ -106,10 +107,10 @@ typedef enum FieldType {
     FIELD_INT,
     FIELD_BOOL,
     FIELD_NAME, /* an enum, stored by its name */
-    FIELD_KIND, /* a kind of layer, stored by its name, and not at all when it is the first */
+    FIELD_KIND, /* a kind of layer, stored by its name; the first kind is not stored */
 } FieldType;
 
-/* Fields that only some kinds of embedding have: bits 1 << MegaEmbedKind. */
+/* Fields that only some kinds of embedding have, as bits 1 << MegaEmbedKind. */
 #define TOKENS (1u << MEGA_EMBED_TOKENS)
 #define FRAMES (1u << MEGA_EMBED_FRAMES)
 #define PATCHES (1u << MEGA_EMBED_PATCHES)
@@ -124,10 +125,10 @@ typedef enum FieldType {
 typedef struct Field {
     const char *key;
     FieldType type;
-    size_t offset; /* in MegaConfig; every field is an int, a bool or an enum */
+    size_t offset; /* offset in MegaConfig; every field is an int, a bool or an enum */
     unsigned parts, embeds;
-    int64_t min, max;  /* FIELD_INT */
-    const Name *names; /* FIELD_NAME */
+    int64_t min, max;  /* for FIELD_INT */
+    const Name *names; /* for FIELD_NAME */
 } Field;
 
 #define INT(key, field, parts, embeds, min, max)                                                   \
@@ -137,12 +138,13 @@ typedef struct Field {
 #define NAME(key, field, parts, names)                                                             \
     {key, FIELD_NAME, offsetof(MegaConfig, field), parts, ALL, 0, 0, names}
 
-/* The caps keep every product of two of them inside 64 bits and every width inside an int. */
+/* These caps keep every product of two of them within 64 bits and every width within an int. */
 #define MAX_WIDTH 65536
 #define MAX_POSITIONS (1 << 26)
 #define MAX_VOCAB (1 << 24)
 
-/* A stack's fields under its name, which is that of the struct's member. */
+/* The fields of a stack. Their keys begin with the name of the stack, which is that of the struct's
+ * member. */
 #define STACK(stack, parts)                                                                        \
     {#stack ".kind", FIELD_KIND, offsetof(MegaConfig, stack.kind), parts, ALL, 0, 0, NULL},        \
         INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                       \
@@ -166,7 +168,7 @@ typedef struct Field {
         NAME(#stack ".bias", stack.bias, parts, bias_names),                                       \
         NAME(#stack ".activation", stack.activation, parts, activation_names)
 
-/* general.task and embed.kind come before all that depends on them. */
+/* general.task and embed.kind come first, because other fields depend on them. */
 static const Field fields[] = {
     NAME("general.task", task, ALL, task_names),
     NAME("embed.kind", embed.kind, ENCODER, embed_names),
@@ -313,7 +315,7 @@ static int write_clusters(const MegaClusters *clusters, MegaMeta *meta, const ch
     return code ? mega_fail(err, code, "no memory for metadata key '%s'", ends) : 0;
 }
 
-/* ---- Both ways ------------------------------------------------------------------------------ */
+/* ---- Reading and writing -------------------------------------------------------------------- */
 
 #define LAYOUT_KEY "general.tensor_layout"
 
@@ -334,7 +336,7 @@ static int read_layout(int *out, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
-/* A file of mega-convert --tokenizer-only is no model, and says so. */
+/* Refuses a file of mega-convert --tokenizer-only with a message that it is not a model. */
 static int refuse_tokenizer(const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *task = mega_meta_find(meta, "general.task");
@@ -484,7 +486,7 @@ static int check_clusters(const MegaClusters *clusters, int vocab, bool many, co
     return 0;
 }
 
-/* Whether a decoder can be made of this kind of layer. */
+/* Checks that this kind of layer can make a decoder. */
 static int check_decoder_kind(const MegaLayerKind *kind, bool cross, MegaError *err)
 {
     if (!kind->step)
@@ -556,7 +558,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
     return code;
 }
 
-/* ---- Questions ------------------------------------------------------------------------------ */
+/* ---- Queries -------------------------------------------------------------------------------- */
 
 MegaInputKind mega_config_input_kind(const MegaConfig *config)
 {

@@ -19,7 +19,7 @@ bool mega_earlier_only(const char *key)
     return strcmp(key, KEY_THEN) == 0;
 }
 
-/* A part of "mx": its rows follow those of the parts before it. */
+/* Places a part of "mx", whose rows follow those of the parts before it. */
 static void place_part_of_mx(const MegaStackConfig *stack, size_t layer, MegaStored *place)
 {
     static const char *const parts[] = {"u.", "z.", "r_hx."};
@@ -40,7 +40,7 @@ static void place_part_of_mx(const MegaStackConfig *stack, size_t layer, MegaSto
 
 void mega_earlier_place(const MegaConfig *config, MegaStored *place)
 {
-    int number, layer = 0, end = 0; /* where the part of a name behind these begins */
+    int number, layer = 0, end = 0; /* end: where the name of the part begins */
     sscanf(place->name, "%*[a-z].layer.%d.%n", &number, &layer);
     sscanf(place->name, "output.%d.projection.weight%n", &number, &end);
     if (layer > 0 && strncmp(place->name, "encoder.", 8) == 0)

@@ -1,7 +1,7 @@
 /*
- * model.c - loading: read the configuration, find every tensor it implies, decode those that are
- * not used in place (matrices into panels), derive what the layers need. After that a model never
- * changes.
+ * model.c - loads models: it reads the configuration, finds every tensor that it implies, decodes
+ * those that are not used in place (matrices into panels), and derives what the layers need. After
+ * that a model never changes.
  */
 #include "src/model/model.h"
 
@@ -17,35 +17,35 @@
 #include "src/base/threads.h"
 #include "src/model/stored.h"
 
-/* Plain tensors are used from the mapping without reading them first. Files up to this size have
- * their checksums verified all the same, since that costs a few milliseconds. */
+/* Plain tensors are used from the mapping without being read first. Files up to this size have
+ * their checksums verified nevertheless, since that takes only a few milliseconds. */
 #define VERIFY_UP_TO (16u << 20)
 
 /* ---- Binding -------------------------------------------------------------------------------- */
 
-/* A tensor of the model, which is a whole tensor of the file or rows of it. */
+/* A tensor of the model. In the file it is a whole tensor or some rows of one. */
 typedef struct Part {
-    const float **slot; /* floats: what points to them */
-    MegaPacked *packed; /* a matrix */
-    uint64_t first_row, rows; /* in the file's tensor, unless that is transposed */
+    const float **slot; /* set for floats: the pointer to them */
+    MegaPacked *packed; /* set for a matrix */
+    uint64_t first_row, rows; /* in the file's tensor, unless that one is transposed */
     bool transposed;
-    void *target; /* where a matrix is decoded to; NULL: it is used in place */
+    void *target; /* where the matrix is decoded to; NULL: it is used in place */
 } Part;
 
-/* A tensor of the file. Only files of earlier versions have more than one part in any. */
+/* A tensor of the file. Only in files of earlier versions may it have more than one part. */
 #define MAX_PARTS 3
 typedef struct Binding {
     const MegaTensor *tensor;
     bool matrix;
-    Part parts[MAX_PARTS]; /* [part_count], by first_row */
+    Part parts[MAX_PARTS]; /* [part_count], sorted by first_row */
     int part_count;
-    bool copied;   /* at least a part is not used in place */
-    float *floats; /* where anything but a matrix is decoded to, whole; NULL: it is used in place */
+    bool copied;   /* at least one part is not used in place */
+    float *floats; /* where a tensor other than a matrix is decoded to; NULL: it is used in place */
 } Binding;
 
 typedef struct Loader {
     MegaModel *model;
-    Binding *bindings; /* [tensor count], by tensor index */
+    Binding *bindings; /* [tensor count], indexed like the tensors of the file */
 } Loader;
 
 static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
@@ -79,7 +79,7 @@ static int check_all_bound(const Loader *loader, MegaError *err)
     return 0;
 }
 
-/* ---- Placing: in the mapping where that is possible, else in memory of our own --------------- */
+/* ---- Placing: in the mapping where possible, else in memory of our own ----------------------- */
 
 static bool aligned(const void *data)
 {
@@ -99,8 +99,8 @@ static void place_floats(const MegaFile *file, Binding *binding, MegaArena *aren
         *binding->parts[i].slot = data ? data + binding->parts[i].first_row * columns : NULL;
 }
 
-/* Rows of a tensor where they lie in the file, if its panels begin with them; else a copy. What is
- * transposed becomes float32. */
+/* Places rows of a matrix: in the file if they begin with a panel there, else in a copy. A
+ * transposed matrix becomes float32. */
 static void place_part(const MegaFile *file, Binding *binding, Part *part, MegaArena *arena)
 {
     const MegaTensor *tensor = binding->tensor;
@@ -121,7 +121,7 @@ static void place_part(const MegaFile *file, Binding *binding, Part *part, MegaA
         mega_panels_fill(packed->kind, part->target, packed->out, packed->in);
 }
 
-/* The binding whose data this one can share, or NULL. */
+/* Returns the binding whose data this one can share, or NULL. */
 static const Binding *shared(const Loader *loader, const Binding *binding)
 {
     if (binding->tensor->tied_to < 0)
@@ -133,13 +133,13 @@ static const Binding *shared(const Loader *loader, const Binding *binding)
     return same ? holder : NULL;
 }
 
-/* Gives every slot its data, which is decoded later. Only counts in a dry run. */
+/* Gives every slot its data, which is decoded later. In a dry run it only counts the memory. */
 static void place_all(Loader *loader, MegaArena *arena)
 {
     const MegaFile *file = loader->model->file;
     for (size_t i = 0; i < mega_file_tensor_count(file); i++) {
         Binding *binding = &loader->bindings[i];
-        const Binding *holder = shared(loader, binding); /* an earlier one */
+        const Binding *holder = shared(loader, binding); /* comes earlier in the file */
         if (holder && binding->matrix)
             *binding->parts[0].packed = *holder->parts[0].packed;
         else if (holder)
@@ -172,11 +172,11 @@ static uint64_t count_in_place(const Loader *loader)
 
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-#define JOB_BYTES (1u << 18) /* of tensors that are not in blocks already */
-#define SCRATCH_BYTES (1u << 24) /* of all workers, unless one alone needs more */
-#define BLOCK_COPIES 3 /* of a block: as it is stored, shuffled, and in order */
+#define JOB_BYTES (1u << 18) /* size of a job for tensors that are not compressed in blocks */
+#define SCRATCH_BYTES (1u << 24) /* limit for all workers together, unless one alone needs more */
+#define BLOCK_COPIES 3 /* copies of a block: as stored, shuffled, and in order */
 
-/* A block of a compressed tensor, or rows of another. */
+/* A block of a compressed tensor, or some rows of another one. */
 typedef struct Job {
     const Binding *binding;
     uint32_t block;
@@ -187,10 +187,11 @@ typedef struct Decode {
     const MegaFile *file;
     Job *jobs;
     size_t count;
-    char *scratch; /* [threads][scratch_size]: the largest block or row */
+    char *scratch; /* [threads][scratch_size]: room for the largest block or row */
     size_t scratch_size;
     pthread_mutex_t mutex;
-    size_t failed_job; /* the first one, so that the message does not depend on the threads */
+    size_t failed_job; /* the first job that failed, so that the message does not depend on the
+                          threads */
     MegaError error;
 } Decode;
 
@@ -199,7 +200,7 @@ static uint64_t columns_of(const MegaTensor *tensor)
     return tensor->shape[tensor->rank - 1];
 }
 
-/* Items of one row, which are a column of the matrix that is wanted. */
+/* Writes items of one row to a column of the matrix that is wanted. */
 static void put_column(const Part *part, MegaDtype dtype, uint64_t row, uint64_t first,
                        uint64_t count, const char *items)
 {
@@ -216,7 +217,7 @@ static void put_column(const Part *part, MegaDtype dtype, uint64_t row, uint64_t
     }
 }
 
-/* Items of one row to where they belong. */
+/* Writes items of one row to their place. */
 static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint64_t count,
                       const char *items)
 {
@@ -241,7 +242,7 @@ static void put_items(const Binding *binding, uint64_t row, uint64_t first, uint
                           (size_t)(row - part->first_row), (size_t)first, (size_t)count, items);
 }
 
-/* Whole items that begin at byte `begin` of the decoded tensor. */
+/* Writes whole items that begin at byte `begin` of the decoded tensor. */
 static void put_bytes(const Binding *binding, uint64_t begin, uint64_t size, const char *bytes)
 {
     const MegaTensor *tensor = binding->tensor;
@@ -296,7 +297,7 @@ static void run_job(void *context, size_t task, int worker)
     pthread_mutex_unlock(&decode->mutex);
 }
 
-/* The jobs of one tensor; only counted where decode->jobs is NULL. */
+/* Adds the jobs of one tensor. If decode->jobs is NULL, it only counts them. */
 static void add_jobs(Decode *decode, const Binding *binding)
 {
     const MegaTensor *tensor = binding->tensor;
@@ -323,7 +324,8 @@ static void list_jobs(Decode *decode, const Loader *loader)
             add_jobs(decode, &loader->bindings[i]);
 }
 
-/* As many workers as the machine has, as long as their blocks take no more than SCRATCH_BYTES. */
+/* Makes a pool of as many workers as the machine has, but their blocks may not take more than
+ * SCRATCH_BYTES. */
 static int decode_pool(MegaPool **out, size_t scratch_size, MegaError *err)
 {
     size_t most = SCRATCH_BYTES / (BLOCK_COPIES * scratch_size + 1);
@@ -334,7 +336,7 @@ static int decode_pool(MegaPool **out, size_t scratch_size, MegaError *err)
     return mega_pool_new(out, most > 1 ? (int)most : 1, err);
 }
 
-/* Every block of every tensor, side by side. */
+/* Decodes the blocks of all tensors in parallel. */
 static int decode_all(const Loader *loader, MegaError *err)
 {
     Decode decode = {.file = loader->model->file, .failed_job = SIZE_MAX};
@@ -379,7 +381,8 @@ static void derive_stack(MegaStack *stack, const MegaNormWeights *embed_norm,
         mega_norm_prepare(&stack->final_norm, config->norm, final_norm, d, arena);
 }
 
-/* Everything that the layers need beside the weights; only counts in a dry run. */
+/* Derives everything that the layers need beside the weights. In a dry run it only counts the
+ * memory. */
 static void derive(MegaModel *model, MegaArena *arena)
 {
     const MegaConfig *config = &model->config;
@@ -410,13 +413,13 @@ static void free_stack(MegaStack *stack)
     free(stack->layers);
 }
 
-/* What a model may need when no limit is given. Weights that a compressed file holds come out a few
- * times larger; only a file made for it says a gigabyte in a megabyte. */
+/* The memory that a model may need if no limit is given. Compressed weights become a few times
+ * larger when decoded; only a file made as a trap turns a megabyte into a gigabyte. */
 #define TRUSTED_BYTES (256ull << 20)
 #define TRUSTED_RATIO 64
 
-/* Bytes of an input whose size the metadata states: a clip of sound, or a picture and its values.
- * What is not stated, or not as it must be, is none of the loader's business. */
+/* Returns the bytes of an input whose size the metadata gives: a clip of sound, or a picture and
+ * its values. The loader ignores a size that is missing or invalid, which is reported elsewhere. */
 static uint64_t stated_input(const MegaMeta *meta)
 {
     int64_t length = 0, width = 0, height = 0, channels = 0;
@@ -429,7 +432,7 @@ static uint64_t stated_input(const MegaMeta *meta)
     return (uint64_t)(width * height * channels) * (sizeof(float) + 1);
 }
 
-/* Before memory is taken for the weights: whether that and an input are allowed. */
+/* Checks that the weights and an input are allowed, before memory is taken for them. */
 static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_memory,
                         MegaError *err)
 {
@@ -512,7 +515,7 @@ out:
     return code;
 }
 
-/* Takes over the file. */
+/* Makes a model, which then owns the file. */
 static int model_new(MegaModel **out, MegaFile *file, uint64_t max_memory, MegaError *err)
 {
     MegaModel *model = calloc(1, sizeof *model);
@@ -565,7 +568,7 @@ void mega_model_free(MegaModel *model)
     free(model);
 }
 
-/* ---- Questions ------------------------------------------------------------------------------ */
+/* ---- Queries -------------------------------------------------------------------------------- */
 
 const MegaMeta *mega_model_meta(const MegaModel *model)
 {

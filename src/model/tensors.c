@@ -1,6 +1,6 @@
 /*
- * tensors.c - the table of all tensors. A row says what a tensor is called, where it is bound, its
- * shape in symbols of the configuration, and when it is there.
+ * tensors.c - the table of all tensors. A row has the name of a tensor, its slot, its shape in
+ * symbols of the configuration, and the condition under which a model has it.
  */
 #include "src/model/layer_kind.h"
 
@@ -10,7 +10,7 @@
 #define AT_WEIGHTS(field) offsetof(MegaWeights, field)
 #define AT_LINEAR(field) offsetof(MegaLinearWeights, field)
 
-/* What the encoder of a translator reads; the rows below are those of classifiers. */
+/* The embedding of a translator's source. The rows below are those of a classifier. */
 static const MegaTensorRow source_rows[] = {
     {"embed.weight",
      AT_WEIGHTS(embed.weight),
@@ -41,7 +41,7 @@ static const MegaTensorRow embed_rows[] = {
      MEGA_IF_POSITIONS},
 };
 
-/* The decoder's embedding, prefixed with "target.I." for every cluster; a plain table is one
+/* The decoder's embedding. The names begin with "target.I." for every cluster; a plain table is one
  * cluster. */
 #define AT_CLUSTER(field) offsetof(MegaClusterWeights, field)
 static const MegaTensorRow cluster_table = {"weight",
@@ -53,9 +53,9 @@ static const MegaTensorRow cluster_projection = {"projection.weight",
                                                  {MEGA_DIM_WIDTH, MEGA_DIM_CLUSTER_IN},
                                                  MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
 
-/* The decoder's output, prefixed with "output.I.": a matrix, or an adaptive softmax whose clusters
- * behind the first are its tails. Projections that are tied to those of the embedding stay float32,
- * since that is what they are multiplied as wherever they are shared. */
+/* The decoder's output. The names begin with "output.I.": it is a matrix, or an adaptive softmax
+ * whose clusters after the first are its tails. Projections that are tied to those of the embedding
+ * stay float32, because every product that shares them uses float32. */
 static const MegaTensorRow output_table = {"weight",
                                            AT_CLUSTER(table),
                                            {MEGA_DIM_CLUSTER, MEGA_DIM_CLUSTER_OUT},
@@ -89,7 +89,7 @@ static const MegaTensorRow projection_rows[] = {
      MEGA_IF_PROJECTION},
 };
 
-/* The names are prefixed with "head.layer.I.". */
+/* The names begin with "head.layer.I.". */
 static const MegaTensorRow head_layer_rows[] = {
     {"weight",
      AT_LINEAR(weight),
@@ -109,15 +109,16 @@ static const MegaTensorRow output_rows[] = {
      MEGA_IF_OUTPUT_BIAS},
 };
 
-/* One walk: what all steps share. */
+/* One walk over the tensors: the data that all its steps share. */
 typedef struct Walk {
     const MegaConfig *config;
     MegaTensorVisit visit;
     void *context;
     MegaError *err;
-    const MegaStackConfig *stack; /* whose D, H, Z ... */
-    int head_layer;               /* the hidden head layer that HEAD_IN is for */
-    const MegaClusters *clusters; /* of the target, and which of them BAND is */
+    const MegaStackConfig *stack; /* the stack whose D, H, Z ... are used */
+    int head_layer;               /* number of the hidden head layer that HEAD_IN stands for */
+    const MegaClusters *clusters; /* the target's clusters, and the number of the one that
+                                     CLUSTER stands for */
     int cluster;
 } Walk;
 
@@ -141,7 +142,7 @@ static bool applies(const Walk *walk, unsigned when)
     return false;
 }
 
-/* The caps of config.c keep every value far inside 64 bits. */
+/* The caps of config.c keep every value far within 64 bits. */
 static uint64_t dim_value(const Walk *walk, MegaDim dim)
 {
     const MegaStackConfig *stack = walk->stack;
@@ -181,7 +182,7 @@ static uint64_t dim_value(const Walk *walk, MegaDim dim)
     return 0;
 }
 
-/* base: the struct that the row's offset is in, or NULL. */
+/* base is the struct that the row's offset refers to, or NULL. */
 static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, void *base)
 {
     if (!applies(walk, row->when))
@@ -242,7 +243,8 @@ static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNorm
     return code;
 }
 
-/* name: of the layer, with a final dot; layer: its weights as its kind has them, or NULL. */
+/* name is that of the layer, with a final dot. layer is its weights in the struct of its kind, or
+ * NULL. */
 static int emit_layer(const Walk *walk, const char *name, void *layer)
 {
     const MegaStackConfig *stack = walk->stack;
@@ -263,7 +265,7 @@ static int emit_layer(const Walk *walk, const char *name, void *layer)
     return code;
 }
 
-/* All layers of the walk's stack and its final norm. */
+/* Visits all layers of the walk's stack and its final norm. */
 static int emit_stack(const Walk *walk, const char *name, void *layers, MegaNormWeights *final_norm)
 {
     const MegaStackConfig *stack = walk->stack;
@@ -314,7 +316,7 @@ static int emit_target(Walk *walk, MegaWeights *weights)
     return code;
 }
 
-/* The first cluster comes before the logits of clusters, which come before the tails. */
+/* The order is: the first cluster, the logits of clusters, then the tails. */
 static int emit_output(Walk *walk, MegaOutputWeights *output)
 {
     const MegaTargetConfig *target = &walk->config->target;

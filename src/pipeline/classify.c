@@ -1,5 +1,5 @@
 /*
- * classify.c - from a raw input to the probabilities of the classes, one window after the other.
+ * classify.c - computes the class probabilities of a raw input, window by window.
  */
 #define _GNU_SOURCE /* qsort_r */
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* The most probable class first; equal ones by their number. */
+/* Sorts the most probable class first, and equally probable ones by number. */
 static int by_probability(const void *a, const void *b, void *context)
 {
     const float *probabilities = context;
@@ -34,7 +34,7 @@ static int by_probability(const void *a, const void *b, void *context)
     return x < y ? -1 : 1;
 }
 
-/* What messages about running an input begin with: the path as it was given. */
+/* Returns the name with which messages about running an input begin: the path as it was given. */
 static const char *name_of(const MegaRaw *raw)
 {
     return raw->kind == MEGA_RAW_PATH && !raw->name ? raw->data : mega_raw_name(raw);

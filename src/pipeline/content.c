@@ -9,7 +9,7 @@
 #include "formats/base/input_stream.h"
 #include "formats/base/sniff.h"
 
-#define SEARCH_SIZE 65536 /* bytes in which sound behind something else is looked for */
+#define SEARCH_SIZE 65536 /* bytes in which sound is searched for that begins after other data */
 
 static const struct {
     const char *extension;
@@ -22,7 +22,8 @@ static const struct {
     {".txt", MEGA_CONTENT_TEXT},    {".text", MEGA_CONTENT_TEXT},
 };
 
-/* Files that are no input: models, checkpoints, archives, ... Some look like text. */
+/* Recognises the content of a file by its first bytes, also files that are not inputs: models,
+ * checkpoints, archives, ... Some of these look like text. */
 static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMedia *media)
 {
     const bool is_text = mega_sniff_utf8(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
@@ -37,13 +38,13 @@ static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMed
         content.unread = kind.advice != NULL;
         break;
     case MEGA_ROLE_UNREAD: content.unread = true; break;
-    case MEGA_ROLE_INPUT: /* an array: mega-run forward takes it */
+    case MEGA_ROLE_INPUT: /* an array, which mega-run forward takes */
     case MEGA_ROLE_OTHER: break;
     case MEGA_ROLE_TEXT:
     case MEGA_ROLE_UNKNOWN:
         if ((!is_text || !mega_sniff_utf8(bytes, size)) && media && media->is_sound(bytes, size))
             return (MegaContent){.kind = MEGA_CONTENT_SOUND,
-                                 .name = "a recording"}; /* behind something */
+                                 .name = "a recording"}; /* it begins after other data */
         if (!is_text)
             return (MegaContent){.kind = MEGA_CONTENT_UNKNOWN};
         content.kind = MEGA_CONTENT_TEXT;
@@ -53,7 +54,7 @@ static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMed
     return content;
 }
 
-/* By content, of pipes as well. */
+/* Recognises by content, which also works for pipes. */
 MegaContent mega_content_read(const char *path, const MegaMedia *media)
 {
     uint8_t bytes[SEARCH_SIZE];

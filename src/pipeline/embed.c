@@ -1,6 +1,6 @@
 /*
- * embed.c - one vector of an input: a classifier's pooled one, or the mean of the last layer's
- * states, both taken from the taps of the session.
+ * embed.c - computes one vector for an input: a classifier's pooled one, or the mean of the last
+ * layer's states. Both are taken from the taps of the session.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +16,11 @@ void mega_embedding_free(MegaEmbedding *embedding)
     *embedding = (MegaEmbedding){0};
 }
 
-/* What the tap looks for, and what it has seen of it. */
+/* The stages that the tap waits for, and the data that it has taken from them. */
 typedef struct Capture {
-    const char *states; /* the stage of the last layer's states */
-    double *sums;       /* [width] of their rows so far */
-    float *pooled;      /* [width] of the stage of that name */
+    const char *states; /* name of the stage of the last layer's states */
+    double *sums;       /* [width] sums of their rows so far */
+    float *pooled;      /* [width] the data of the stage "pooled" */
     size_t width, rows;
 } Capture;
 
@@ -40,7 +40,7 @@ static void capture_stage(void *context, const char *stage, int input, const flo
     capture->rows += rows;
 }
 
-/* The encoder of a classifier; its other input, of a pair model, is the same once more. */
+/* Runs a classifier's encoder. A pair model gets the same input twice. */
 static int run_classifier(MegaPipeline *p, const MegaRaw *input, MegaError *err)
 {
     const int count = mega_model_input_count(p->model);

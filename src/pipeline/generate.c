@@ -1,8 +1,8 @@
 /*
- * generate.c - goes on with a text, token by token.
+ * generate.c - continues a text, token by token.
  *
- * Several samples are sequences of one decoder and drawn side by side. What cannot change any more
- * goes to the sink at once, so that memory does not grow with the text if nobody keeps it.
+ * Several samples are sequences of one decoder and are drawn side by side. Text that can no longer
+ * change goes to the sink at once, so that memory does not grow with a text that nobody keeps.
  */
 #define _GNU_SOURCE /* memmem */
 #include <stdlib.h>
@@ -11,12 +11,12 @@
 #include "src/decode/decoder.h"
 #include "src/pipeline/pipeline.h"
 
-/* One text that is being made. */
+/* One text that is being generated. */
 typedef struct Sample {
     MegaSampler *sampler;
     MegaBuffer pending;      /* bytes that may still be cut off, or part of a character */
-    MegaBuffer text, tokens; /* all of it, when it is kept */
-    int count;               /* tokens */
+    MegaBuffer text, tokens; /* the whole result, if it is kept */
+    int count;               /* number of tokens */
     bool ended;
     MegaFinish finish;
 } Sample;
@@ -29,7 +29,8 @@ typedef struct Generator {
     MegaIds prompt;
     Sample *samples; /* [options->samples] */
     float *logits;   /* [samples][vocab] */
-    int *live;       /* [samples]: which sample each sequence of the decoder is */
+    int *live;       /* [samples] number of the sample that each sequence of the decoder belongs
+                        to */
     int *parents;    /* [samples] */
     int32_t *next;   /* [samples] tokens */
 } Generator;
@@ -49,9 +50,9 @@ void mega_generation_free(MegaGeneration *generation)
     *generation = (MegaGeneration){0};
 }
 
-/* ---- What is certain ------------------------------------------------------------------------ */
+/* ---- Text that can no longer change ---------------------------------------------------------- */
 
-/* Bytes at the end of a text that may still become part of a stop or of a character. */
+/* Returns how many bytes at the end of a text may still become part of a stop or of a character. */
 static size_t undecided(const MegaGenerateOptions *options, const MegaBuffer *text)
 {
     size_t held = 0;
@@ -72,7 +73,7 @@ static size_t undecided(const MegaGenerateOptions *options, const MegaBuffer *te
     return held;
 }
 
-/* Cuts a text before the first stop in it; true when there was one. */
+/* Cuts a text before its first stop. Returns whether there was one. */
 static bool cut_at_stop(const MegaGenerateOptions *options, MegaBuffer *text)
 {
     bool found = false;
@@ -87,7 +88,7 @@ static bool cut_at_stop(const MegaGenerateOptions *options, MegaBuffer *text)
     return found;
 }
 
-/* Hands on a token and the bytes that are certain now. */
+/* Hands a token and the bytes that can no longer change to the sink. */
 static void hand_on(Generator *g, int index, int32_t token)
 {
     Sample *sample = &g->samples[index];
@@ -129,7 +130,7 @@ static void take_token(Generator *g, int index, int32_t token)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* Reads the prompt and makes every sample begin behind it. */
+/* Reads the prompt; all samples continue after it. */
 static int read_prompt(Generator *g, MegaError *err)
 {
     const int samples = g->options->samples;
@@ -150,7 +151,7 @@ static int read_prompt(Generator *g, MegaError *err)
     return code;
 }
 
-/* Draws a token for each of the live sequences; *count of them go on. */
+/* Draws a token for each of the live sequences. Sets *count to the number that continue. */
 static int draw_tokens(Generator *g, int *count, MegaError *err)
 {
     const size_t vocab = (size_t)mega_model_vocab_size(g->pipeline->model);

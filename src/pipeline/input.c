@@ -1,5 +1,5 @@
 /*
- * input.c - decode, prepare and cut inputs for a model; see input.h.
+ * input.c - decodes, prepares and cuts inputs for a model; see input.h.
  *
  *   path -> MegaMedia ----> src/pipeline/preprocess.c -> MegaPrepared
  *   samples -> pcm.c ---|
@@ -92,7 +92,7 @@ static int read_features(MegaInputReader *reader, MegaError *err)
                                  : "--audio-mean and --audio-std, or --pixel-mean and --pixel-std");
 }
 
-/* Seconds to samples; 0 if that makes no sense. */
+/* Converts seconds to samples. Returns 0 if the result is out of range. */
 static size_t seconds_to_samples(double seconds, int rate)
 {
     const double samples = round(seconds * rate);
@@ -140,7 +140,7 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
         reader->pcm = *options->raw;
     if (!audio)
         return 0;
-    /* Without --window: one clip of the model's length, or of any. */
+    /* Without --window a recording is one clip, of the model's length or of any length. */
     reader->window = reader->audio.length ? (size_t)reader->audio.length : MEGA_INPUT_MAX_CLIP;
     return set_window(reader, options, err);
 }
@@ -226,7 +226,8 @@ static const char *const expected[] = {
 _Static_assert(sizeof expected / sizeof expected[0] == MEGA_CONTENT_COUNT,
                "a kind of input has no name");
 
-/* An image given to a speech model and the like; what cannot be told is left to the decoders. */
+/* Refuses, for instance, an image for a speech model. Content that is not recognised is left to the
+ * decoders. */
 static int check_path(const MegaInputReader *reader, const char *path, MegaError *err)
 {
     if (reader->has_pcm || reader->ids)
@@ -237,14 +238,14 @@ static int check_path(const MegaInputReader *reader, const char *path, MegaError
         return mega_content_fail_unread(&content, mega_source_name(path), err);
     if (!content.name || fits)
         return 0;
-    /* Converting a picture makes no recording of it. */
+    /* The advice for a picture is how to convert it, which does not make it a recording. */
     const char *advice = content.kind == MEGA_CONTENT_PICTURE ? NULL : content.advice;
     return mega_fail(err, MEGA_ERR_INPUT, "%s is %s, but this model takes %s%s%s",
                      mega_source_name(path), content.name, expected[reader->kind],
                      advice ? "; " : "", advice ? advice : "");
 }
 
-/* The input is one that the program has in memory, or a path. */
+/* Checks an input that the program has in memory, or a path. */
 static int check_raw(const MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
 {
     static const MegaContentKind kinds[] = {
@@ -282,7 +283,7 @@ static int open_stream(MegaInputReader *reader, const char *path, MegaError *err
     return code;
 }
 
-/* The next frames of samples in memory. */
+/* Gives the next frames of samples that are in memory. */
 static int give_frames(void *context, MegaFrames *out, MegaError *err)
 {
     MegaInputReader *reader = context;
@@ -316,7 +317,7 @@ static int open_samples(MegaInputReader *reader, MegaError *err)
                               give_frames, reader, err);
 }
 
-/* Paths are kept: who gave them may change them before the next clip. */
+/* Copies paths, because the caller may change them before the next clip. */
 static int keep_raw(MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
 {
     const int i = reader->count_raw;
@@ -366,7 +367,7 @@ int mega_input_reader_open(MegaInputReader *reader, const char *path, const char
 
 /* ---- Images --------------------------------------------------------------------------------- */
 
-/* A copy of pixels in memory, since preparing replaces them. */
+/* Copies pixels, because preparing them replaces them. */
 static int copy_pixels(const MegaInputReader *reader, const MegaRaw *raw, MegaImage *out,
                        MegaError *err)
 {

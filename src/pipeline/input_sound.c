@@ -15,10 +15,10 @@
 #include "src/pipeline/input_reader.h"
 
 #define STEP 65536   /* samples per read */
-#define SCAN_PARTS 4 /* windows that begin within a clip of a long recording */
-#define SLACK 100    /* a part of a clip by which a recording may be longer */
+#define SCAN_PARTS 4 /* a long recording has so many windows per clip length */
+#define SLACK 100    /* a recording may be longer than a clip by one SLACK-th of it */
 
-/* A recording's samples count against the limit of memory. */
+/* Checks the samples of a recording against the memory limit. */
 static int check_memory(const MegaInputReader *reader, uint64_t samples, MegaError *err)
 {
     const uint64_t needed = samples * sizeof(float);
@@ -73,7 +73,7 @@ static int fill(MegaInputReader *reader, size_t wanted, MegaError *err)
     return code;
 }
 
-/* Moves the start of the buffer on by n samples, which may be more than it holds. */
+/* Moves the start of the buffer forward by n samples, which may be more than it holds. */
 static int skip(MegaInputReader *reader, size_t n, MegaError *err)
 {
     while (n) {
@@ -90,10 +90,11 @@ static int skip(MegaInputReader *reader, size_t n, MegaError *err)
     return 0;
 }
 
-/* The first `used` samples of the buffer as a clip, with silence up to the model's length. */
+/* Makes a clip of the first `used` samples of the buffer, padded with silence to the model's
+ * length. */
 static int make_clip(const MegaInputReader *reader, size_t used, MegaPrepared *out, MegaError *err)
 {
-    size_t length = reader->hop ? reader->window : used; /* of a model without a length */
+    size_t length = reader->hop ? reader->window : used; /* if the model has no length */
     if (reader->audio.length)
         length = (size_t)reader->audio.length;
     int code = check_memory(reader, (uint64_t)reader->capacity + length, err);
@@ -113,13 +114,14 @@ static int make_clip(const MegaInputReader *reader, size_t used, MegaPrepared *o
     return 0;
 }
 
-/* From one window to the next; 0: there is just one clip. */
+/* Returns the distance between two windows, or 0 if there is just one clip. */
 static size_t hop_of(const MegaInputReader *reader)
 {
     return reader->scanning ? (reader->window + SCAN_PARTS - 1) / SCAN_PARTS : reader->hop;
 }
 
-/* Is the recording longer than one clip? A little more may come of another rate. */
+/* Finds out whether the recording is longer than one clip. It may be a little longer because its
+ * sample rate was converted. */
 static int look_behind(MegaInputReader *reader, bool *is_longer, MegaError *err)
 {
     const size_t most =
@@ -142,7 +144,7 @@ int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *
     int code = 0;
     if (!first && !hop_of(reader))
         return 0;
-    if (!first) { /* another window only if the one before did not reach the end */
+    if (!first) { /* there is another window only if the last one did not reach the end */
         code = fill(reader, reader->window + 1, err);
         if (code || reader->count <= reader->window)
             return code;

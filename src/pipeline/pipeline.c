@@ -1,5 +1,5 @@
 /*
- * pipeline.c - making a pipeline, and its tokens; see pipeline.h.
+ * pipeline.c - makes pipelines, and does their tokenization; see pipeline.h.
  */
 #include "src/pipeline/pipeline.h"
 
@@ -9,7 +9,7 @@
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* Models that make text need dictionaries only when texts are no ids. */
+/* Models that make text need dictionaries only if texts are not token ids. */
 static int load_codecs(MegaPipeline *p, MegaError *err)
 {
     const MegaMeta *meta = mega_model_meta(p->model);
@@ -121,12 +121,12 @@ int mega_pipeline_read_text(const MegaPipeline *p, MegaSide side, const MegaRaw 
 {
     const MegaCodecSide codec = side == MEGA_SIDE_INPUT ? MEGA_CODEC_SOURCE : MEGA_CODEC_TARGET;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(p->model), codec, p->ids, what);
-    if (raw->kind == MEGA_RAW_PATH) /* what the program has is in memory already */
+    if (raw->kind == MEGA_RAW_PATH) /* other texts are in the program's memory already */
         mega_text_limit(&rules, mega_session_left(p->session));
     return mega_raw_read_text(raw, &rules, &p->warning, out, err);
 }
 
-/* One more id at an index. */
+/* Inserts an id at an index. */
 static int insert_id(MegaIds *tokens, size_t at, int32_t id, MegaError *err)
 {
     int32_t *grown = realloc(tokens->ids, (tokens->count + 1) * sizeof *grown);
@@ -208,7 +208,7 @@ const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t i
 
 /* ---- Prompts -------------------------------------------------------------------------------- */
 
-/* Every text of a language model begins behind </s>. */
+/* Encodes a text behind </s>, with which every text of a language model begins. */
 static int encode_behind_eos(const MegaPipeline *p, const char *text, size_t size, MegaIds *out,
                              MegaError *err)
 {
@@ -222,8 +222,8 @@ static int encode_behind_eos(const MegaPipeline *p, const char *text, size_t siz
     return code;
 }
 
-/* Without a prompt a model that knows line ends begins behind one, and not in the middle of a line:
- * "\n" for the prompt, else nothing. */
+/* Makes the ids for an empty prompt. A model that knows line ends should begin a line, and not
+ * continue in the middle of one, so the prompt is "\n"; for other models it is empty. */
 static int begin_with_line(const MegaPipeline *p, MegaIds *out, MegaError *err)
 {
     int code = encode_behind_eos(p, "\n", 1, out, err);

@@ -1,5 +1,5 @@
 /*
- * preprocess.c - preprocessing as a model file describes it; see preprocess.h.
+ * preprocess.c - preprocesses inputs as a model file describes it; see preprocess.h.
  */
 #include "src/pipeline/preprocess.h"
 
@@ -8,7 +8,7 @@
 #include "formats/media/pcm.h"
 
 #define MAX_CLIP (1 << 26) /* samples: 70 minutes at 16 kHz */
-#define MAX_SCALE 1e9      /* of a mean or standard deviation */
+#define MAX_SCALE 1e9      /* largest magnitude of a mean or standard deviation */
 #define MIN_STD 1e-9
 
 static const char *const fit_names[] = {
@@ -28,7 +28,7 @@ static int get_int(const MegaMeta *meta, const char *key, int64_t min, int64_t m
     return code;
 }
 
-/* Values are around [-1, 1]; what is far beyond would overflow float32. */
+/* Values are around [-1, 1], and a mean far outside would overflow float32. */
 static int check_mean(const char *key, double mean, MegaError *err)
 {
     if (mean >= -MAX_SCALE && mean <= MAX_SCALE)
@@ -46,7 +46,7 @@ static int check_std(const char *key, double std, MegaError *err)
                      MIN_STD, MAX_SCALE);
 }
 
-/* An array of one number per channel. */
+/* Reads an array with one number per channel. */
 static int get_channels(const MegaMeta *meta, const char *key, int channels,
                         int (*check)(const char *key, double value, MegaError *err), float *out,
                         MegaError *err)
@@ -183,7 +183,7 @@ int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta,
     return mega_meta_set_result(code, "image", err);
 }
 
-/* round(x / 2) as Python does it: halves go to the even neighbour. */
+/* Computes round(x / 2) as Python does: a half goes to the even neighbour. */
 static int half_to_even(int x)
 {
     const int half = x / 2;
@@ -220,8 +220,9 @@ int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const ch
         return mega_fail(err, MEGA_ERR_INPUT,
                          "%s is %d x %d pixels; this model takes images of exactly %d x %d", name,
                          image->width, image->height, features->width, features->height);
-    /* Gray is made before resizing, as the original does. Three channels of a gray picture are the
-     * same before and after, and take less memory after. */
+    /* Conversion to gray comes before resizing, as in the original. Expanding gray to three
+     * channels gives the same picture before and after resizing, and takes less memory 
+     * afterwards. */
     int code = features->channels == 1 ? mega_image_convert(image, 1, err) : 0;
     if (!code && features->fit == MEGA_FIT_STRETCH)
         code = mega_image_resize(image, features->width, features->height, err);

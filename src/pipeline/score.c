@@ -1,5 +1,5 @@
 /*
- * score.c - how probable a model finds texts.
+ * score.c - computes how probable a text is for a model.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ int mega_pipeline_prepare_score(MegaPipeline *p, MegaError *err)
     return p->scorer ? 0 : mega_decoder_new(&p->scorer, p->session, &options, err);
 }
 
-/* The source before the TAB, encoded; *text moves behind it. */
+/* Encodes the source before the TAB, and moves *text behind the TAB. */
 static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaEncoded **out,
                          MegaError *err)
 {
@@ -75,7 +75,7 @@ static void add_up(MegaScore *score, const char *text, size_t size)
     for (size_t i = 0; i < score->count; i++)
         score->logprob += (double)score->logprobs[i];
     score->bytes = size;
-    for (size_t i = 0; i < size; i++) /* all but continuation bytes of UTF-8 */
+    for (size_t i = 0; i < size; i++) /* counts all but continuation bytes of UTF-8 */
         score->characters += ((uint8_t)text[i] & 0xc0) != 0x80;
 }
 

@@ -1,12 +1,12 @@
 /*
- * translate.c - from texts to translations: tokenizer, beam search, tokenizer.
+ * translate.c - translates texts: tokenizer, beam search, detokenizer.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "src/pipeline/pipeline.h"
 
-/* A text's ids; none of an empty one. */
+/* Makes the ids of a text; an empty text has none. */
 static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, MegaError *err)
 {
     MegaBuffer text = {0};
@@ -24,8 +24,8 @@ static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, 
     return code;
 }
 
-/* Searches the texts that have something in them. When the batch fails, one of them is to blame:
- * each is tried alone. found [count] and inputs [count] are scratch. */
+/* Translates the texts that are not empty. If the batch fails because of one text, each text is
+ * tried alone. found [count] and inputs [count] are scratch. */
 static void search(MegaPipeline *p, const MegaIds *sources, int count,
                    const MegaSearchOptions *options, MegaInput *inputs, MegaTranslation *found,
                    MegaTranslation *out, MegaError *errors)
