@@ -1,5 +1,5 @@
 /*
- * atomic_file.c - write to a temporary file, then rename; see atomic_file.h.
+ * atomic_file.c - writes to a temporary file, then renames it; see atomic_file.h.
  */
 #include "formats/base/atomic_file.h"
 
@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 struct MegaOutput {
-    char *path;        /* the target, symbolic links resolved */
+    char *path;        /* the target, with symbolic links resolved */
     char *temporary;   /* NULL: the target is written directly */
     int fd;            /* -1 when closed */
-    uint64_t position; /* of the next mega_output_write */
+    uint64_t position; /* where the next mega_output_write writes */
     bool committed;
-    bool failed; /* a part was not written: there will be no file */
+    bool failed; /* a part was not written, so there will be no file */
 };
 
 static int fail_write(MegaOutput *output, MegaError *err)
@@ -28,7 +28,7 @@ static int fail_write(MegaOutput *output, MegaError *err)
     return mega_fail(err, MEGA_ERR_IO, "cannot write %s: %s", output->path, strerror(errno));
 }
 
-/* The folder of path as a string of its own: everything before the last slash, or ".". */
+/* Returns the folder of path in a string of its own: the part before the last slash, or ".". */
 static char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -37,8 +37,8 @@ static char *folder_of(const char *path)
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
-/* Creates a file of a new name in the target's folder, of no more rights than `mode`: at no moment
- * can somebody open it who could not open the file that it replaces. */
+/* Creates a file with a new name in the target's folder. Its permissions are never wider than
+ * `mode`, so that at no time can anybody open it who could not open the file that it replaces. */
 static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
 {
     int code = MEGA_ERR_MEMORY;
@@ -64,7 +64,7 @@ static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
                ? 0
                : mega_fail(err, MEGA_ERR_IO, "cannot create %s: no file can be made in %s: %s",
                            output->path, folder, strerror(errno));
-    if (code) { /* it is not ours to remove */
+    if (code) { /* the file is not ours, so it is not removed */
         free(output->temporary);
         output->temporary = NULL;
     }
@@ -98,8 +98,8 @@ int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
         if (output->fd < 0)
             code = fail_write(output, err);
     } else {
-        /* The umask narrows the rights of a new file. A file that replaces another gets the
-         * owner's rights first and then all of them, which the umask has no say in. */
+        /* The umask narrows the permissions of a new file. A file that replaces another one starts
+         * with the owner's permissions and then gets all of them, independent of the umask. */
         code = create_temporary(output, exists ? info.st_mode & 0600 : 0666, err);
         if (!code && exists && fchmod(output->fd, info.st_mode & 0777) != 0)
             code = fail_write(output, err);
@@ -154,7 +154,7 @@ int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, 
     return 0;
 }
 
-/* So that the new name survives a power failure too. Not every file system can do it. */
+/* Makes the new name survive a power failure, too. Not every file system supports this. */
 static void sync_folder(const char *path)
 {
     char *folder = folder_of(path);

@@ -63,7 +63,7 @@ bool mega_reader_seek(MegaReader *reader, uint64_t position)
 
 /* ---- Building ------------------------------------------------------------------------------- */
 
-/* Room for `size` more bytes, which are counted at once; NULL without memory. */
+/* Makes room for `size` more bytes and counts them at once. Returns NULL if memory runs out. */
 static uint8_t *extend(MegaBuffer *buffer, size_t size)
 {
     if (buffer->failed)
@@ -146,12 +146,12 @@ void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out)
     }
 }
 
-/* How many bytes at the beginning of a text could begin a well-formed character, at least one: what
- * a decoder replaces at once. */
+/* Returns how many bytes at the beginning of a text could begin a well-formed character, but at
+ * least one. A decoder replaces that many at once. */
 static size_t broken_length(const uint8_t *at, size_t size)
 {
     static const struct {
-        uint8_t first, last, low, high; /* of the second byte */
+        uint8_t first, last, low, high; /* low and high are limits of the second byte */
         size_t length;
     } forms[] = {
         {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},

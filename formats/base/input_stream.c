@@ -1,5 +1,5 @@
 /*
- * input_stream.c - open and read inputs; see input_stream.h.
+ * input_stream.c - opens and reads inputs; see input_stream.h.
  */
 #define _GNU_SOURCE /* memfd_create, O_PATH */
 #include "formats/base/input_stream.h"
@@ -21,13 +21,14 @@ const char *mega_source_name(const char *path)
     return strcmp(path, "-") == 0 ? "standard input" : path;
 }
 
-/* ---- Pipes that were looked into ------------------------------------------------------------ */
+/* ---- Pipes that were peeked at -------------------------------------------------------------- */
 
-/* A pipe can be opened a second time (/dev/stdin, /dev/fd/63), but what was read of it is gone. So
- * what mega_source_peek has read waits here, under the path, for mega_source_open. */
+/* A pipe can be opened a second time (/dev/stdin, /dev/fd/63), but the bytes that were read from it
+ * are gone. So the bytes that mega_source_peek has read are kept here, under the path, for
+ * mega_source_open. */
 typedef struct Kept {
     struct Kept *next;
-    int fd; /* a file in memory; -1 once it was taken */
+    int fd; /* a file in memory, or -1 after it was taken */
     char path[];
 } Kept;
 
@@ -49,7 +50,8 @@ static int keep(const char *path, int fd, MegaError *err)
     return 0;
 }
 
-/* The file that is kept for a path; -1 if there is none, or (*was_taken) not any more. */
+/* Returns the file that is kept for a path, or -1 if there is none, or none any more 
+ * (*was_taken). */
 static int find_kept(const char *path, bool take, bool *was_taken)
 {
     int fd = -1;
@@ -109,7 +111,7 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
     return 0;
 }
 
-/* Copies all that is left of one file to the end of another. */
+/* Copies the rest of one file to the end of another. */
 static int copy_rest(int to, int from, uint8_t *block, const char *name, MegaError *err)
 {
     for (uint64_t size = 0;;) {
@@ -156,7 +158,7 @@ int mega_source_make_seekable(int *fd, const char *name, MegaError *err)
     return 0;
 }
 
-/* Devices such as /dev/zero have no end, so that they are not looked into; but a terminal has. */
+/* Devices such as /dev/zero have no end, so they are not peeked at. A terminal has one. */
 static bool can_peek(int fd)
 {
     struct stat info;
@@ -172,7 +174,7 @@ int mega_source_peek(const char *path, void *out, size_t size, size_t *got, Mega
     int fd = find_kept(path, false, &was_taken);
     const bool is_kept = fd >= 0;
     *got = 0;
-    if (was_taken) /* nothing is left, and a terminal would be waited for again */
+    if (was_taken) /* nothing is left, and reading would wait for a terminal again */
         return 0;
     int code = is_kept ? 0 : mega_source_open(&fd, path, err);
     if (code)
@@ -184,7 +186,7 @@ int mega_source_peek(const char *path, void *out, size_t size, size_t *got, Mega
     const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     if (!regular)
         code = mega_source_make_seekable(&fd, mega_source_name(path), err);
-    const off_t at = code ? 0 : lseek(fd, 0, SEEK_CUR); /* a shell may have read some of stdin */
+    const off_t at = code ? 0 : lseek(fd, 0, SEEK_CUR); /* a shell may have read part of stdin */
     while (!code && *got < size) {
         const ssize_t n = pread(fd, (char *)out + *got, size - *got, at + (off_t)*got);
         if (n < 0 && errno == EINTR)

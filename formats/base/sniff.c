@@ -1,5 +1,5 @@
 /*
- * sniff.c - names of file kinds by their first bytes; see sniff.h.
+ * sniff.c - recognises kinds of files by their first bytes; see sniff.h.
  */
 #define _GNU_SOURCE /* memmem */
 #include "formats/base/sniff.h"
@@ -20,8 +20,8 @@
 typedef struct Kind {
     const char *magic;
     uint16_t length, offset;
-    bool sure; /* even where the file looks like text, which may begin with "GIF8" or "ID3"; as is
-                  every magic that is not ASCII */
+    bool sure; /* true if the magic counts even in a file that looks like text, which "GIF8" or
+                  "ID3" may begin; a magic that is not ASCII always counts */
     MegaFileKind kind;
 } Kind;
 
@@ -35,7 +35,7 @@ typedef struct Kind {
 #define KIND(magic, offset, role, what, advice) KIND_IF(false, magic, offset, role, what, advice)
 #define SURE(magic, offset, role, what, advice) KIND_IF(true, magic, offset, role, what, advice)
 
-/* The first that fits is named, so longer magics come before their prefixes. */
+/* The first match counts, so longer magics come before their prefixes. */
 static const Kind kinds[] = {
     KIND(MEGA_MAGIC, 0, MODEL, "a .mega model", NULL),
     KIND("\x89MEGA", 0, OTHER, "a .mega file damaged by a text-mode transfer", DAMAGED),
@@ -201,15 +201,16 @@ static const Kind kinds[] = {
          0, OTHER, "a program", NULL),
 };
 
-/* A protocol buffer of a model: ir_version (field 1, small), then a string of field 2 or a graph.
- */
+/* Recognises an ONNX model, which is a protocol buffer: ir_version (field 1, a small number), then
+ * a string in field 2 or a graph. */
 static bool looks_like_onnx(const uint8_t *data, size_t size)
 {
     return size > 4 && data[0] == 0x08 && data[1] > 0 && data[1] < 32 &&
            (data[2] == 0x12 || data[2] == 0x1a || data[2] == 0x3a);
 }
 
-/* HTK: counts of samples and of units of 100 ns between them; two bytes each, a waveform. */
+/* Recognises HTK: the number of samples, the sample period in units of 100 ns, and two bytes per
+ * sample, a waveform. */
 static bool looks_like_htk(const uint8_t *data, size_t size)
 {
     return size > 12 && memcmp(data + 8, "\0\2\0\0", 4) == 0 && !data[4] && !data[5] && data[6] &&
@@ -220,14 +221,14 @@ static bool looks_like_html(const uint8_t *data, size_t size)
 {
     size_t at = 0;
     while (at < size && at < 64 &&
-           (data[at] <= ' ' || data[at] >= 0x80)) /* blanks, byte order mark */
+           (data[at] <= ' ' || data[at] >= 0x80)) /* blanks or a byte order mark */
         at++;
     return size - at >= 5 && (strncasecmp((const char *)data + at, "<html", 5) == 0 ||
                               strncasecmp((const char *)data + at, "<!doc", 5) == 0 ||
                               strncasecmp((const char *)data + at, "<?xml", 5) == 0);
 }
 
-/* Behind white space and comments, a number with white space behind it. */
+/* Skips white space and comments, and a number that white space follows. */
 static bool skip_number(const uint8_t *data, size_t size, size_t *at)
 {
     const size_t begin = *at;
@@ -245,7 +246,8 @@ static bool skip_number(const uint8_t *data, size_t size, size_t *at)
     return number > begin && *at > number && *at < size && memchr(" \t\r\n", data[*at], 4);
 }
 
-/* PBM, PGM and PPM: "P1" to "P6", width, height and, except of bits, the largest value. */
+/* Recognises PBM, PGM and PPM: "P1" to "P6", width, height and, except for bits, the largest 
+ * value. */
 static bool looks_like_pnm(const uint8_t *data, size_t size)
 {
     size_t at = 2;
@@ -254,28 +256,29 @@ static bool looks_like_pnm(const uint8_t *data, size_t size)
            (data[1] == '1' || data[1] == '4' || skip_number(data, size, &at));
 }
 
-/* The four bytes behind the file's size and four more are the position of the pixels; then comes
- * the size of a header, which is small, while a text has letters there. */
+/* Recognises BMP. Four bytes after the file's size comes the position of the pixels, and then the
+ * size of a header, which is small. A text has letters there. */
 static bool looks_like_bmp(const uint8_t *data, size_t size)
 {
     return size >= 18 && data[0] == 'B' && data[1] == 'M' && data[14] >= 12 && data[14] <= 124 &&
            !data[15] && !data[16] && !data[17];
 }
 
-/* "<svg", perhaps behind a declaration and comments. */
+/* Recognises "<svg", perhaps after a declaration and comments. */
 static bool looks_like_svg(const uint8_t *data, size_t size)
 {
     if (size < 4)
         return false;
     const char *root = memmem(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE, "<svg", 4);
     size_t at = 0;
-    while (at < size && (data[at] <= ' ' || data[at] >= 0x80)) /* blanks, byte order mark */
+    while (at < size && (data[at] <= ' ' || data[at] >= 0x80)) /* blanks or a byte order mark */
         at++;
     return root && at < size && data[at] == '<' &&
            !memmem(data, (size_t)(root - (const char *)data), "<html", 5);
 }
 
-/* No control characters but white space, in whatever encoding the letters are. */
+/* Returns whether there are no control characters except white space, in any encoding of 
+ * letters. */
 static bool has_no_controls(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -304,15 +307,15 @@ static bool fits(const Kind *kind, bool text, const uint8_t *data, size_t size)
 /* ---- Encodings of text ---------------------------------------------------------------------- */
 
 typedef struct Encoding {
-    const char *name;      /* as iconv knows it */
+    const char *name;      /* the name that iconv uses */
     const char *mark;
-    size_t mark_size, unit; /* bytes */
+    size_t mark_size, unit; /* in bytes */
     bool big;               /* the most significant byte comes first */
 } Encoding;
 
-/* The mark of UTF-32LE begins with that of UTF-16LE. */
+/* The byte order mark of UTF-32LE begins with that of UTF-16LE. */
 static const Encoding encodings[] = {
-    {"UTF-32LE", "\xff\xfe\0", 4, 4, false}, /* and the literal's NUL */
+    {"UTF-32LE", "\xff\xfe\0", 4, 4, false}, /* the literal's NUL is the fourth byte */
     {"UTF-32BE", "\0\0\xfe\xff", 4, 4, true},
     {"UTF-16LE", "\xff\xfe", 2, 2, false},
     {"UTF-16BE", "\xfe\xff", 2, 2, true},
@@ -333,7 +336,8 @@ static bool is_text_character(uint32_t code)
     return code <= 0x10ffff && (code & 0xfffe) != 0xfffe && (code < 0x7f || code > 0x9f);
 }
 
-/* Whether all whole units are characters of a text. A last one may be cut, as may be a pair. */
+/* Returns whether all whole units are characters of a text. The last unit or surrogate pair may be
+ * incomplete. */
 static bool decodes(const Encoding *encoding, const uint8_t *data, size_t size)
 {
     for (size_t at = 0; at + encoding->unit <= size; at += encoding->unit) {
@@ -352,9 +356,9 @@ static bool decodes(const Encoding *encoding, const uint8_t *data, size_t size)
     return true;
 }
 
-/* Without a mark. Zeros in the upper bytes of most units are Latin letters. A text of other letters
- * has some, of its blanks and line ends; it is not one in UTF-8, nor mostly ASCII, as one of
- * Latin-1 in which there is a NUL. */
+/* Recognises an encoding without a byte order mark. Zeros in the upper bytes of most units are
+ * Latin letters. A text in other letters has some zeros, from its blanks and line ends. It is not
+ * UTF-8, and not mostly ASCII as a Latin-1 text with a NUL in it would be. */
 static bool looks_encoded(const Encoding *encoding, const uint8_t *data, size_t size)
 {
     size_t high = 0, low = 0, ascii = 0, units = size / encoding->unit;
@@ -397,7 +401,7 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
 {
     const uint8_t *data = bytes;
     const bool text = has_no_controls(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
-    if (size == 5 && memcmp(data, MEGA_MAGIC, 5) == 0) /* its first line */
+    if (size == 5 && memcmp(data, MEGA_MAGIC, 5) == 0) /* the first line of the magic */
         return kinds[0].kind;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (fits(&kinds[i], text, data, size))

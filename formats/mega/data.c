@@ -1,6 +1,6 @@
 /*
- * data.c - the tensors' data of an open .mega file: decoding, checksums, and what must hold of
- * the bytes. The layout is MEGA-FORMAT.md; offsets and sizes were checked by read.c.
+ * data.c - reads the tensor data of an open .mega file: decoding, checksums and checks of items.
+ * MEGA-FORMAT.md describes the layout; read.c has checked offsets and sizes.
  */
 #include "formats/mega/read.h"
 
@@ -17,13 +17,13 @@
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* The entry that has the data. */
+/* Returns the entry that has the data. */
 static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)
 {
     return tensor->tied_to >= 0 ? &file->entries[tensor->tied_to] : (const Entry *)tensor;
 }
 
-/* Touching a page of the mapping behind the end of a file that was cut short raises SIGBUS. */
+/* If a file was truncated, touching a page of the mapping after its new end raises SIGBUS. */
 static int check_unchanged(const MegaFile *file, MegaError *err)
 {
     struct stat info;
@@ -51,7 +51,7 @@ const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
     return holder->encoding == MEGA_IN_PANELS ? file->map.data + holder->offset : NULL;
 }
 
-/* dst[i * item + b] = src[b * n + i], n items; item is a constant where this is inlined. */
+/* Computes dst[i * item + b] = src[b * n + i] for n items. item is a constant after inlining. */
 static inline void unshuffle_items(const uint8_t *src, size_t n, size_t item, uint8_t *dst)
 {
     for (size_t i = 0; i < n; i++)
@@ -69,7 +69,7 @@ static void unshuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *d
         unshuffle_items(src, size / item, item, dst);
 }
 
-/* True if the stream ends with its last byte and gives exactly dst_size bytes. */
+/* Returns true if the stream ends with its last byte and gives exactly dst_size bytes. */
 static bool inflate_exactly(const uint8_t *src, uint32_t src_size, uint8_t *dst, uint32_t dst_size,
                             bool *no_memory)
 {
@@ -93,7 +93,7 @@ static int fail_scale(const MegaFile *file, const MegaTensor *tensor, MegaError 
     return TENSOR_BAD("a scale of its integers is NaN or infinite");
 }
 
-/* What must hold of decoded items: whole ones of any part of a tensor. */
+/* Checks decoded items; any part of a tensor that has whole items will do. */
 static int check_items(const MegaFile *file, const MegaTensor *tensor, const uint8_t *items,
                        uint64_t size, MegaError *err)
 {
@@ -109,8 +109,9 @@ static size_t block_scratch(const Entry *entry, uint32_t number)
     return (size_t)block_decoded(&entry->tensor, number) + entry->blocks[number].size;
 }
 
-/* One block of a compressed entry. dst holds its decoded size, and scratch that and its stored
- * size behind it: the stored bytes are copied, so that those which are checked are inflated. */
+/* Reads one block of a compressed entry. dst has room for its decoded size, and scratch for that
+ * plus its stored size. The stored bytes are copied first, so that the bytes that are checked are
+ * also those that are inflated. */
 static int read_block(const MegaFile *file, const Entry *entry, uint32_t number, uint8_t *scratch,
                       uint8_t *dst, MegaError *err)
 {
@@ -131,7 +132,8 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
                                       " bytes",
                                       number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
-    /* A compressed file would otherwise lie in memory beside what came of it. */
+    /* Otherwise the pages of a compressed file would take memory in addition to the decoded 
+     * data. */
     if (file->map.fd >= 0)
         mega_mapped_file_release(file->map.data + block->offset, block->size);
     return check_items(file, tensor, dst, size, err);
@@ -155,7 +157,8 @@ static int check_crc(const MegaFile *file, const MegaTensor *tensor, uint32_t cr
     return crc == tensor->crc ? 0 : TENSOR_BAD("its data is damaged: the checksum does not match");
 }
 
-/* Walks the decoded bytes of a compressed entry. dst is the whole tensor, or NULL to check only. */
+/* Reads the blocks of a compressed entry in order. dst is the whole tensor, or NULL for a check
+ * only. */
 static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, MegaError *err)
 {
     const MegaTensor *tensor = &entry->tensor;
@@ -180,7 +183,8 @@ static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, M
     return code;
 }
 
-/* The rows of a tensor in panels, and that what fills up the last panel is zero. dst as above. */
+/* Reads the rows of a tensor in panels, and checks that the padding of the last panel is zero. dst
+ * is as above. */
 static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *dst, MegaError *err)
 {
     size_t rows = (size_t)tensor->shape[0], columns = (size_t)tensor->shape[1];
@@ -247,7 +251,7 @@ int mega_file_verify(const MegaFile *file, MegaError *err)
     for (uint32_t i = 0; i < file->count && !code; i++) {
         const MegaTensor *tensor = &file->entries[i].tensor;
         if (tensor->encoding == MEGA_TIED)
-            continue; /* it has the checksum of its holder */
+            continue; /* its holder has the checksum */
         code = check_unchanged(file, err);
         if (!code && !all_zero(file->map.data + end, tensor->offset - end))
             code = TENSOR_BAD("the padding before its data is not zero");

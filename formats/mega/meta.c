@@ -19,7 +19,7 @@
 struct MegaMeta {
     MegaMetaValue **values;
     MegaMetaValue **sorted;
-    size_t count, capacity; /* counts for both arrays */
+    size_t count, capacity; /* count and capacity of both arrays */
 };
 
 MegaMeta *mega_meta_new(void)
@@ -456,7 +456,7 @@ int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaEr
 
 /* One entry while it is decoded. */
 typedef struct Entry {
-    const char *key; /* without a NUL behind it */
+    const char *key; /* not followed by NUL */
     size_t key_length;
     MegaMetaType type;
     uint32_t count;
@@ -558,7 +558,7 @@ static int read_strings(MegaMetaValue **out, const Entry *entry, MegaReader *rea
     for (uint32_t i = 0; i < entry->count; i++) {
         uint32_t length = mega_get_u32(reader);
         strings[i] = memcpy(text, mega_get_bytes(reader, length), length);
-        text += (size_t)length + 1; /* the block was zeroed, so a NUL stands there already */
+        text += (size_t)length + 1; /* the block was zeroed, so the NUL is there already */
     }
     if (array)
         value->strings = strings;
@@ -599,7 +599,7 @@ static int compare_values(const void *a, const void *b)
     return strcmp((*left)->key, (*right)->key);
 }
 
-/* Sorts the values once all of them are there, and refuses a key that stands twice. */
+/* Sorts the values when all of them are read, and refuses duplicate keys. */
 static int sort_values(MegaMeta *meta, MegaError *err)
 {
     if (meta->count < 2)

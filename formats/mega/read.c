@@ -1,9 +1,9 @@
 /*
- * read.c - reading a .mega container; the byte layout is MEGA-FORMAT.md.
+ * read.c - opens a .mega container; MEGA-FORMAT.md describes the byte layout.
  *
- * Opening maps the file and checks, in this order: is it one at all, header, metadata, index and
- * the place of every span. After that offsets and sizes are trusted. Tensor data is checked when it
- * is read. Metadata, names and block tables are copied, so that only tensor data is used in place.
+ * Opening maps the file and checks, in this order, the magic, the header, the metadata, the index
+ * and the place of every span. After that, offsets and sizes are trusted. Tensor data is checked
+ * when it is read. Metadata, names and block tables are copied; only tensor data is used in place.
  */
 #include "formats/mega/read.h"
 
@@ -16,11 +16,11 @@
 #include "formats/tensor/panels.h"
 #include "src/base/checked.h"
 
-#define MIN_ENTRY 42 /* bytes of the shortest index entry: a name of 1, rank 1 */
+#define MIN_ENTRY 42 /* size of the shortest index entry, with rank 1 and a name of one byte */
 
 /* ---- Files of another kind ------------------------------------------------------------------ */
 
-/* The message for data without the magic. */
+/* Reports data without the magic. */
 static int fail_kind(const MegaFile *file, MegaError *err)
 {
     if (memcmp(file->map.data, MEGA_MAGIC, file->map.size < 8 ? (size_t)file->map.size : 8) == 0)
@@ -59,7 +59,8 @@ static int parse_header(MegaFile *file, MegaError *err)
                    " bytes are less than its header of 64; "
                    "fetch it again",
                    file->map.size);
-    memcpy(header, file->map.data, sizeof header); /* what is checked is what is used */
+    memcpy(header, file->map.data, sizeof header); /* copied, so that the bytes that are checked
+                                                      are those that are used */
     MegaReader reader = mega_reader(header, sizeof header);
     mega_reader_seek(&reader, 8);
     uint32_t version = mega_get_u32(&reader);
@@ -93,7 +94,7 @@ static int parse_header(MegaFile *file, MegaError *err)
     return 0;
 }
 
-/* Where metadata and index lie. */
+/* Checks where metadata and index are. */
 static int check_sections(const MegaFile *file, MegaError *err)
 {
     uint64_t meta_end, expected, index_end;
@@ -133,8 +134,8 @@ static int check_padding(const MegaFile *file, MegaError *err)
     return 0;
 }
 
-/* Metadata and index, copied. The file may be written to while we read it, so checksums are
- * computed of, and everything is parsed from, the same bytes. */
+/* Copies of metadata and index. Another process may write to the file meanwhile, so the checksums
+ * must be computed from the bytes that are parsed. */
 typedef struct Sections {
     uint8_t *meta, *index;
 } Sections;
@@ -163,12 +164,12 @@ static int parse_meta(MegaFile *file, const Sections *sections, MegaError *err)
 
 /* ---- Index ---------------------------------------------------------------------------------- */
 
-/* What is filled while the index is walked; the reader walks a copy. */
+/* The output of the walk over the index. The reader walks over a copy. */
 typedef struct Walk {
     MegaReader reader;
     char *name;   /* where the next name goes */
     Block *block; /* where the next block goes */
-    uint64_t end; /* of the span before, or of the index */
+    uint64_t end; /* end of the previous span, or of the index */
 } Walk;
 
 static int parse_name(const MegaFile *file, Walk *walk, size_t number, MegaTensor *tensor,
@@ -183,13 +184,14 @@ static int parse_name(const MegaFile *file, Walk *walk, size_t number, MegaTenso
             "the name of tensor %zu is %zu bytes that are not all printable ASCII; expected 1 "
             "to %d that are",
             number, length, MEGA_MAX_NAME);
-    tensor->name = memcpy(walk->name, name, length); /* its length field made room for the NUL */
+    tensor->name = memcpy(walk->name, name, length); /* the name's length field leaves room for
+                                                        the NUL */
     walk->name += length;
     *walk->name++ = '\0';
     return 0;
 }
 
-/* dtype, encoding, shape, sizes and checksum. */
+/* Parses dtype, encoding, shape, sizes and checksum. */
 static int parse_tensor(const MegaFile *file, Walk *walk, MegaTensor *tensor, MegaError *err)
 {
     MegaReader *reader = &walk->reader;
@@ -234,7 +236,7 @@ static int parse_tensor(const MegaFile *file, Walk *walk, MegaTensor *tensor, Me
     return 0;
 }
 
-/* A matrix, stored with the rows that fill up its last panel. */
+/* Checks a matrix that is stored with the padding of its last panel. */
 static int check_panels(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
 {
     uint64_t padded[2] = {0, tensor->shape[1]}, size;
@@ -249,7 +251,8 @@ static int check_panels(const MegaFile *file, const MegaTensor *tensor, MegaErro
     return 0;
 }
 
-/* The span must begin where the one before ended, up to alignment, and lie inside the file. */
+/* Checks that the span begins where the previous one ended, up to alignment, and is inside the
+ * file. */
 static int check_span(const MegaFile *file, Walk *walk, const MegaTensor *tensor, MegaError *err)
 {
     uint64_t expected, end;
@@ -302,7 +305,7 @@ static int parse_blocks(const MegaFile *file, Walk *walk, Entry *entry, MegaErro
         block->size = mega_get_u32(&walk->reader);
         block->crc = mega_get_u32(&walk->reader);
         offset +=
-            block->size; /* at most 2^25 blocks of less than 2^32 bytes behind a file offset */
+            block->size; /* at most 2^25 blocks of less than 2^32 bytes after a file offset */
         if (block->size == 0)
             return TENSOR_BAD("block %" PRIu32 " has a stored size of zero", i);
         if (block_decoded(tensor, i) > (uint64_t)block->size * MEGA_MAX_DEFLATE_RATIO)
@@ -368,7 +371,7 @@ static int parse_index(MegaFile *file, const Sections *sections, MegaError *err)
     if (file->count > file->index_size / MIN_ENTRY)
         return BAD("%" PRIu32 " tensors do not fit into an index of %" PRIu64 " bytes", file->count,
                    file->index_size);
-    /* All bounded by the bytes of the index, which are there. */
+    /* The bytes of the index bound all these sizes, and they do exist. */
     file->entries = calloc((size_t)file->count + 1, sizeof *file->entries);
     file->sorted = calloc((size_t)file->count + 1, sizeof *file->sorted);
     file->names = malloc((size_t)file->index_size + 1);

@@ -1,9 +1,9 @@
 /*
- * write.c - writing a .mega container; the byte layout is MEGA-FORMAT.md.
+ * write.c - writes a .mega container; MEGA-FORMAT.md describes the byte layout.
  *
- * The size of the index follows from the declarations, so metadata and data go straight to their
- * places in a temporary file; index and header, which hold checksums, come last. Memory stays at
- * one block besides the caller's tensor.
+ * The declarations determine the size of the index, so metadata and data go directly to their
+ * places in a temporary file. Index and header hold checksums and come last. Besides the caller's
+ * tensor, memory holds one block.
  */
 #include "formats/mega/mega_file.h"
 
@@ -18,8 +18,8 @@
 #include "formats/tensor/panels.h"
 #include "src/base/checked.h"
 
-/* The measurements behind these three are in MEGA-FORMAT.md, "Why these choices". */
-#define BLOCK_SIZE (1u << 18) /* at most: whole items */
+/* MEGA-FORMAT.md, "Why these choices", has the measurements behind these three. */
+#define BLOCK_SIZE (1u << 18) /* limit; a block has whole items */
 #define LEVEL 6
 #define STRATEGY Z_RLE
 
@@ -28,23 +28,23 @@ typedef struct StoredBlock {
 } StoredBlock;
 
 typedef struct Entry {
-    MegaTensor tensor;   /* name is owned */
-    StoredBlock *blocks; /* [block_count] when compressed */
+    MegaTensor tensor;   /* the name is owned */
+    StoredBlock *blocks; /* [block_count] if compressed */
 } Entry;
 
 struct MegaWriter {
     char *path; /* for messages */
     MegaOutput *output;
     Entry *entries;
-    size_t count, next; /* entries; the next one that waits for data */
+    size_t count, next; /* number of entries, and the next one that waits for data */
     uint64_t meta_size, index_offset, index_size;
     uint32_t meta_crc;
-    uint64_t end; /* of the data so far */
+    uint64_t end; /* end of the data so far */
     z_stream deflate;
     bool deflating;             /* `deflate` is initialised */
     uint8_t *filtered, *packed; /* one block before and after deflate */
     size_t packed_size;
-    bool failed; /* a tensor could not be written: there will be no file */
+    bool failed; /* a tensor could not be written, so there will be no file */
 };
 
 #define FAIL(code, format, ...)                                                                    \
@@ -67,7 +67,7 @@ static uint32_t crc_of(const void *data, size_t size)
 
 /* ---- Declarations --------------------------------------------------------------------------- */
 
-/* Bytes of an entry of the index. */
+/* Returns the size of an entry in the index. */
 static uint64_t entry_size(const MegaTensor *tensor)
 {
     uint64_t size = 2 + strlen(tensor->name) + 3 + 8 * (uint64_t)tensor->rank + 3 * 8 + 4;
@@ -207,7 +207,7 @@ static int start_deflate(MegaWriter *writer, MegaError *err)
     return writer->packed && writer->filtered ? 0 : fail_memory(writer, err);
 }
 
-/* Zeros for the header, which becomes valid at the very end, then the metadata. */
+/* Writes zeros for the header, which becomes valid at the very end, and then the metadata. */
 static int write_meta(MegaWriter *writer, const MegaMeta *meta, MegaError *err)
 {
     static const uint8_t header[MEGA_HEADER_SIZE];
@@ -223,7 +223,7 @@ static int write_meta(MegaWriter *writer, const MegaMeta *meta, MegaError *err)
     if (!code)
         code = mega_output_write_at(writer->output, sizeof header, bytes, size, err);
     free(bytes);
-    /* Sizes below 2^29: no overflow. What is skipped reads as zeros. */
+    /* Sizes are below 2^29, so nothing overflows. Skipped bytes read as zeros. */
     mega_align(MEGA_HEADER_SIZE + writer->meta_size, MEGA_DATA_ALIGNMENT, &writer->index_offset);
     writer->end = writer->index_offset + writer->index_size;
     return code;
@@ -255,7 +255,7 @@ int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* dst[b * n + i] = src[i * item + b] for n items. */
+/* Computes dst[b * n + i] = src[i * item + b] for n items. */
 static void shuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *dst)
 {
     size_t n = size / item;
@@ -398,8 +398,8 @@ int mega_writer_finish(MegaWriter *writer, MegaError *err)
     for (size_t i = 0; i < writer->count; i++)
         put_entry(&index, writer->entries, &writer->entries[i]);
     int code = index.failed ? fail_memory(writer, err) : 0;
-    /* Without tensors the file ends here, at index_offset, which may lie behind what was written.
-     */
+    /* Without tensors the file ends here, at index_offset, which may be after the last byte
+     * written. */
     if (!code && !writer->count)
         code =
             mega_output_write_at(writer->output, MEGA_HEADER_SIZE + writer->meta_size,

@@ -1,5 +1,5 @@
 /*
- * dtype.c - element types and their exact conversion to and from float32.
+ * dtype.c - the element types and their exact conversion to and from float32.
  *
  * Everything works on the bits: subnormals, infinities and the payloads of NaNs survive a round
  * trip from a short type to float32 and back.
@@ -87,11 +87,11 @@ static uint32_t f16_to_bits(uint16_t half)
         return sign | 0x7f800000 | fraction << 13;
     if (exponent)
         return sign | (exponent + 127 - 15) << 23 | fraction << 13;
-    /* zero or subnormal: fraction * 2^-24 is exact in float32 */
+    /* Zero or subnormal: fraction * 2^-24 is exact in float32. */
     return sign | bits_of((float)fraction * 0x1p-24f);
 }
 
-/* bits >> shift, rounded to nearest, ties to even. */
+/* Computes bits >> shift, rounded to nearest, ties to even. */
 static uint32_t round_shift(uint32_t bits, uint32_t shift)
 {
     uint32_t half = 1u << (shift - 1);
@@ -104,14 +104,14 @@ static uint16_t f16_from_bits(uint32_t bits)
     uint32_t sign = bits >> 16 & 0x8000;
     uint32_t magnitude = bits & 0x7fffffff;
     uint32_t result;
-    if (magnitude > 0x7f800000) { /* NaN; one whose payload is cut off must not become infinity */
+    if (magnitude > 0x7f800000) { /* NaN; truncating its payload must not make it infinity */
         uint32_t payload = magnitude >> 13 & 0x3ff;
         result = 0x7c00 | (payload ? payload : 0x200);
-    } else if (magnitude >= 0x47800000) { /* 2^16 and more */
+    } else if (magnitude >= 0x47800000) { /* at least 2^16 */
         result = 0x7c00;
-    } else if (magnitude >= 0x38800000) { /* 2^-14 and more: normal; a carry reaches the exponent */
+    } else if (magnitude >= 0x38800000) { /* at least 2^-14: normal; a carry goes to the exponent */
         result = round_shift(magnitude - ((127 - 15) << 23), 13);
-    } else if (magnitude >= 0x33000000) {    /* 2^-25 and more: subnormal, in units of 2^-24 */
+    } else if (magnitude >= 0x33000000) {    /* at least 2^-25: subnormal, in units of 2^-24 */
         uint32_t exponent = magnitude >> 23; /* 102 ... 112 */
         result = round_shift((magnitude & 0x7fffff) | 0x800000, 126 - exponent);
     } else {

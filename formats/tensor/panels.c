@@ -16,7 +16,7 @@ uint64_t mega_packed_bytes(MegaDtype kind, uint64_t rows, uint64_t columns)
            mega_dtype_traits((int)kind)->item_size;
 }
 
-/* The panel of a row. */
+/* Returns the offset of the panel of a row. */
 static size_t panel_offset(MegaDtype kind, size_t columns, size_t row)
 {
     return (size_t)mega_packed_bytes(kind, row / MEGA_PANEL * MEGA_PANEL, columns);
@@ -24,8 +24,8 @@ static size_t panel_offset(MegaDtype kind, size_t columns, size_t row)
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
-/* Blocks of `item` bytes, of which those of all rows of a panel lie together: the scales, then four
- * bytes of each row, and so on. */
+/* Stores blocks of `item` bytes. A panel keeps the same parts of all its rows together: the scales,
+ * then four bytes of each row, and so on. */
 static void store_blocks(unsigned char *panel, size_t lane, size_t first, size_t count,
                          const unsigned char *items, size_t item)
 {
@@ -50,7 +50,7 @@ static void load_blocks(const unsigned char *panel, size_t lane, size_t first, s
     }
 }
 
-/* `size` bytes each, steps of to and from apart. */
+/* Copies items of `size` bytes. to_step and from_step are the distances between them. */
 static inline void copy_items(unsigned char *to, size_t to_step, const unsigned char *from,
                               size_t from_step, size_t count, const size_t size)
 {
@@ -92,7 +92,7 @@ void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t
 
 void mega_panels_fill(MegaDtype kind, void *panels, size_t rows, size_t columns)
 {
-    static const unsigned char zeros[MEGA_Q8_BYTES]; /* the largest item */
+    static const unsigned char zeros[MEGA_Q8_BYTES]; /* as long as the largest item */
     size_t items = (size_t)mega_dtype_items(kind, columns);
     for (size_t row = rows; row % MEGA_PANEL != 0; row++)
         for (size_t i = 0; i < items; i++)
@@ -127,7 +127,7 @@ bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t c
 
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out)
 {
-    enum { PART = 2 * MEGA_SCALE_BLOCK }; /* elements at a time */
+    enum { PART = 2 * MEGA_SCALE_BLOCK }; /* elements that are converted at a time */
     unsigned char items[PART * sizeof(float)];
     for (size_t first = 0; first < packed->in; first += PART) {
         size_t count = packed->in - first < PART ? packed->in - first : PART;

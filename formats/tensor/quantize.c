@@ -16,8 +16,8 @@ static float scale_value(const unsigned char *block)
     return scale;
 }
 
-/* The least bf16 whose magnitude is not below that of x, so that no quotient exceeds what an
- * integer holds; into a block, and back as a float. */
+/* Stores the smallest bf16 whose magnitude is at least that of x, so that no quotient exceeds the
+ * range of the integers. Returns it as a float. */
 static float store_scale(float x, unsigned char *block)
 {
     uint32_t bits;
@@ -28,7 +28,7 @@ static float store_scale(float x, unsigned char *block)
     return scale_value(block);
 }
 
-/* The number of largest magnitude. */
+/* Returns the number of largest magnitude. */
 static float largest(const float *x, size_t n)
 {
     float most = 0;
@@ -45,7 +45,8 @@ static void quantize_8(const float *x, size_t n, unsigned char *block)
         block[2 + i] = (unsigned char)((int)nearbyintf(x[i] / scale) & 0xff);
 }
 
-/* The number of largest magnitude becomes -8, the only one without a counterpart. */
+/* The number of largest magnitude becomes -8, the only value without a counterpart of the other
+ * sign. */
 static void quantize_4(const float *x, size_t n, unsigned char *block)
 {
     float scale = store_scale(largest(x, n) / -8.0f, block);

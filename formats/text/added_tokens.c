@@ -1,6 +1,7 @@
 /*
- * added_tokens.c - see added_tokens.h. The tokens of a round are sorted; at each place of a text
- * the range of those that begin with the bytes there is narrowed byte by byte.
+ * added_tokens.c - see added_tokens.h. The tokens of a round are sorted. At each place of a text, a
+ * search keeps the range of those tokens that begin with the bytes there, and narrows it byte by
+ * byte.
  */
 #include "formats/text/added_tokens.h"
 
@@ -131,7 +132,7 @@ typedef struct Search {
     void *context;
 } Search;
 
-/* The first token in [low, high) whose byte number `depth` is at least `byte`. */
+/* Returns the first token in [low, high) whose byte number `depth` is at least `byte`. */
 static size_t lower_bound(const Round *round, size_t low, size_t high, size_t depth, unsigned byte)
 {
     while (low < high) {
@@ -144,14 +145,14 @@ static size_t lower_bound(const Round *round, size_t low, size_t high, size_t de
     return low;
 }
 
-/* The longest token that stands at the beginning of a text, or NULL. */
+/* Returns the longest token at the beginning of a text, or NULL. */
 static const Token *match(const Round *round, const char *text, size_t size)
 {
     const Token *longest = NULL;
     size_t low = 0, high = round->count;
     for (size_t depth = 0; depth < size && low < high; depth++) {
         const unsigned byte = (uint8_t)text[depth];
-        if (!byte) /* no token has it: to strcmp and lower_bound it is the end of one */
+        if (!byte) /* no token has it; strcmp and lower_bound take it for the end of a token */
             break;
         low = lower_bound(round, low, high, depth, byte);
         high = lower_bound(round, low, high, depth, byte + 1);
@@ -172,7 +173,7 @@ static size_t decode_before(const char *text, size_t end, uint32_t *code)
     return at;
 }
 
-/* Whether a word goes on across a byte of text[from, to). */
+/* Returns whether a word continues across one of the two ends of a match. */
 static bool in_word(const Search *search, size_t from, size_t to, size_t start, size_t end)
 {
     uint32_t code;
@@ -190,7 +191,7 @@ static bool is_white(const Search *search, uint32_t code)
     return mega_unicode_class(search->added->classes, code) == MEGA_CLASS_WHITE;
 }
 
-/* Where the white space before `start` begins, but not before `from`. */
+/* Returns where the white space before `start` begins, but at least `from`. */
 static size_t strip_left(const Search *search, size_t from, size_t start)
 {
     uint32_t code;
@@ -217,7 +218,7 @@ static size_t strip_right(const Search *search, size_t end, size_t to)
 
 static int search_round(const Search *search, int number, size_t from, size_t to);
 
-/* What no token of a round is goes to the next round. */
+/* Passes text between the tokens of a round on to the next round. */
 static int pass_on(const Search *search, int number, size_t start, size_t end)
 {
     if (start >= end)
@@ -227,9 +228,9 @@ static int pass_on(const Search *search, int number, size_t start, size_t end)
     return search->part(search->context, &(MegaTextPart){.id = -1, .start = start, .end = end});
 }
 
-/* A token that is found may begin in the white space that the one before took along at its right
- * end: both have it, as in the reference. One that ends in there, too, is a part of nothing; the
- * reference fails or takes quadratic time. */
+/* A token may begin in the white space that the token before it took along on its right. Both then
+ * contain it, as in the reference. A token that also ends in that white space is not reported; the
+ * reference fails there, or takes quadratic time. */
 static int search_round(const Search *search, int number, size_t from, size_t to)
 {
     const Round *round = &search->added->rounds[number];

@@ -1,6 +1,6 @@
 /*
- * bpe.c - see bpe.h. Symbols are numbered; a word is a linked list of them, and a heap holds the
- * merges that are possible in it, best first.
+ * bpe.c - see bpe.h. Symbols are numbered. A word is a linked list of symbols, and a heap holds its
+ * possible merges, best first.
  */
 #include "formats/text/bpe.h"
 
@@ -20,22 +20,22 @@ typedef struct Merge {
 
 struct MegaBpe {
     bool separate_end;    /* version 0.1 */
-    const char **symbols; /* [symbol_count], sorted; into text */
+    const char **symbols; /* [symbol_count], sorted; they point into text */
     uint32_t symbol_count;
     Merge *merges; /* [merge_count], sorted by left and right */
     uint32_t merge_count;
-    uint32_t *split;         /* [symbol_count]: the best merge that makes it, or NONE */
-    const char **vocabulary; /* [vocabulary_count], sorted; into text. NULL: none */
+    uint32_t *split;         /* [symbol_count]: the best merge that makes the symbol, or NONE */
+    const char **vocabulary; /* [vocabulary_count], sorted; they point into text. NULL: none */
     size_t vocabulary_count;
     MegaGlossary *glossary; /* NULL: none */
-    MegaBuffer text;        /* strings with their NUL */
+    MegaBuffer text;        /* strings, each with its NUL */
 };
 
 #define NONE UINT32_MAX
 
 /* ---- Import --------------------------------------------------------------------------------- */
 
-/* Cuts a file's lines in place and hands them on; lines are NUL-terminated. */
+/* Splits a file into lines in place and passes each, ended by NUL, to the function. */
 typedef int (*LineVisit)(void *context, char *line, size_t number, MegaError *err);
 
 static int each_line(MegaBuffer *file, const char *path, LineVisit visit, void *context,
@@ -81,7 +81,7 @@ static int keep_line(Import *import, const char *line, MegaError *err)
     return 0;
 }
 
-/* Whether a line is two parts with one blank between them. */
+/* Returns whether a line is two parts with one blank between them. */
 static bool is_pair(const char *line)
 {
     const char *blank = strchr(line, ' ');
@@ -139,7 +139,7 @@ static int import_lines(MegaMeta *meta, const char *key, Import *import, LineVis
     return code;
 }
 
-/* Whether they could be used, before a model is written that has them. */
+/* Checks that the glossaries can be used, before a model with them is written. */
 static int check_glossaries(const MegaBpeOptions *options, MegaError *err)
 {
     MegaGlossary *glossary;
@@ -187,7 +187,7 @@ static int compare_merges(const void *a, const void *b)
     return left->rank < right->rank ? -1 : left->rank > right->rank;
 }
 
-/* The number of a symbol given in two parts, or NONE. */
+/* Returns the number of a symbol that is given in two parts, or NONE. */
 static uint32_t find_symbol(const MegaBpe *bpe, const char *head, size_t head_size,
                             const char *tail)
 {
@@ -225,7 +225,7 @@ static const Merge *find_merge(const MegaBpe *bpe, uint32_t left, uint32_t right
     return low < bpe->merge_count && merge->left == left && merge->right == right ? merge : NULL;
 }
 
-/* left, right and merged of every code, one after the other in bpe->text. */
+/* Collects left, right and merged symbol of every code in bpe->text. */
 static int collect_symbols(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
 {
     for (uint64_t i = 0; i < codes->count; i++) {
@@ -271,7 +271,7 @@ static int build_merges(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err
                                  find_symbol(bpe, line, length, blank + 1), i};
     }
     qsort(bpe->merges, (size_t)codes->count, sizeof *bpe->merges, compare_merges);
-    for (uint32_t i = 0; i < codes->count; i++) /* the first of equal ones counts */
+    for (uint32_t i = 0; i < codes->count; i++) /* the first of equal codes counts */
         if (unique == 0 || bpe->merges[i].left != bpe->merges[unique - 1].left ||
             bpe->merges[i].right != bpe->merges[unique - 1].right)
             bpe->merges[unique++] = bpe->merges[i];
@@ -347,15 +347,15 @@ void mega_bpe_free(MegaBpe *bpe)
 
 /* ---- Merging -------------------------------------------------------------------------------- */
 
-/* A symbol of the word; next and previous are places in the array, NONE at the ends. */
+/* A symbol of the word. next and previous are indices in the array, or NONE at the ends. */
 typedef struct Node {
-    size_t start; /* byte of the word */
+    size_t start; /* its first byte in the word */
     uint32_t symbol, previous, next;
 } Node;
 
-/* A merge that was possible when it was entered. */
+/* A merge that was possible when it was put into the heap. */
 typedef struct Candidate {
-    uint32_t rank, place; /* of the left node */
+    uint32_t rank, place; /* index of the left node */
     uint32_t left, right; /* symbols */
 } Candidate;
 
@@ -395,7 +395,7 @@ static Candidate pop(Word *word)
     return top;
 }
 
-/* Enters the merge of a node with the next one, if there is such a merge. */
+/* Puts the merge of a node and the next one into the heap, if there is such a merge. */
 static void consider(const MegaBpe *bpe, Word *word, uint32_t place)
 {
     const Node *node = &word->nodes[place];
@@ -407,7 +407,7 @@ static void consider(const MegaBpe *bpe, Word *word, uint32_t place)
         push(word, (Candidate){merge->rank, place, node->symbol, right});
 }
 
-/* Merges at a place, if the two symbols still stand there; true when it did. */
+/* Merges at a place if the two symbols are still there. Returns whether they were. */
 static bool merge_at(const MegaBpe *bpe, Word *word, const Candidate *candidate)
 {
     Node *node = &word->nodes[candidate->place];
@@ -424,8 +424,8 @@ static bool merge_at(const MegaBpe *bpe, Word *word, const Candidate *candidate)
     return true;
 }
 
-/* The best merge is applied everywhere in the word, from its start, before the next best is looked
- * for; what it makes possible waits, even if its rank is better. */
+/* Applies the best merge everywhere in the word, from its start, before looking for the next best.
+ * Merges that it makes possible wait until then, even if their rank is better. */
 static void merge_all(const MegaBpe *bpe, Word *word, Candidate *batch)
 {
     while (word->heap_size > 0) {
@@ -464,16 +464,16 @@ static bool in_vocabulary(const MegaBpe *bpe, const char *text, size_t size, boo
     return false;
 }
 
-/* A piece as if more of its word came; mega_bpe_apply cuts the last mark off. */
+/* Appends a piece as if the word continued; mega_bpe_apply removes the last mark. */
 static void put_piece(const char *text, size_t size, MegaBuffer *out)
 {
     mega_put_bytes(out, text, size);
     mega_put_bytes(out, CONTINUATION, strlen(CONTINUATION));
 }
 
-/* How many bytes the left half of a piece has, or 0 for one that is left as it is: the vocabulary
- * knows it, or no merge made it. A merge of nothing but the end of word is not undone: subword-nmt
- * leaves an empty piece then. */
+/* Returns the size of the left half of a piece, or 0 if the piece is not split: because the
+ * vocabulary has it, or because no merge made it. A merge that only adds the end of word is not
+ * undone, since subword-nmt would leave an empty piece. */
 static size_t left_half(const MegaBpe *bpe, const char *text, size_t size, bool final)
 {
     bool known = !bpe->vocabulary || in_vocabulary(bpe, text, size, final);
@@ -483,9 +483,9 @@ static size_t left_half(const MegaBpe *bpe, const char *text, size_t size, bool 
     return left < size ? left : 0;
 }
 
-/* A piece, or what its merges were made of, as far as the vocabulary knows none of it. Merges of a
- * hostile model may nest as deep as the piece is long, so the ends of right halves that wait are
- * kept in a buffer, not on the stack. */
+/* Appends a piece, or undoes its merges until the vocabulary knows each part or no merge is left.
+ * The merges of a hostile model may nest as deep as the piece is long, so the ends of the right
+ * halves wait in a buffer instead of on the stack. */
 static void put_known(const MegaBpe *bpe, const char *text, size_t size, bool final,
                       MegaBuffer *waiting, MegaBuffer *out)
 {
@@ -504,7 +504,7 @@ static void put_known(const MegaBpe *bpe, const char *text, size_t size, bool fi
     }
 }
 
-/* One symbol a character, and the end of the word; returns how many. */
+/* Fills in one symbol per character, and the end of the word. Returns the number of symbols. */
 static size_t fill_nodes(const MegaBpe *bpe, const char *text, size_t size, Node *nodes)
 {
     size_t count = 0;
@@ -524,10 +524,11 @@ static size_t fill_nodes(const MegaBpe *bpe, const char *text, size_t size, Node
     return count;
 }
 
-/* Pieces of a text that no glossary protects. It is cut as a word, even if it is but a part. */
+/* Appends the pieces of a text that no glossary protects. The text is cut as a whole word, even if
+ * it is only a part of one. */
 static int cut(const MegaBpe *bpe, const char *text, size_t size, MegaBuffer *out, MegaError *err)
 {
-    if (mega_utf8_decode(text, size, NULL) == size) { /* one character */
+    if (mega_utf8_decode(text, size, NULL) == size) { /* a single character */
         put_piece(text, size, out);
         return 0;
     }
@@ -561,7 +562,7 @@ out:
     return code;
 }
 
-/* Whether one of the glossaries matches all of text. */
+/* Returns whether one of the glossaries matches the whole text. */
 static int is_glossary(MegaGlossarySearch *search, size_t count, const char *text, size_t size,
                        MegaError *err)
 {
@@ -571,8 +572,9 @@ static int is_glossary(MegaGlossarySearch *search, size_t count, const char *tex
     return found;
 }
 
-/* Pieces of a word from glossary number `index` on: each cuts out what it matches from the parts
- * that the ones before have left. Depth is bounded by the number of glossaries. */
+/* Appends the pieces of a word, using the glossaries from number `index` on. Each glossary isolates
+ * its matches in the parts that the earlier ones have left. The number of glossaries bounds the
+ * depth of recursion. */
 static int isolate(const MegaBpe *bpe, MegaGlossarySearch *search, size_t index, const char *text,
                    size_t size, MegaBuffer *out, MegaError *err)
 {

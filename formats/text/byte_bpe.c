@@ -1,6 +1,6 @@
 /*
- * byte_bpe.c - see byte_bpe.h. Texts are mostly words that were there before: a table of words and
- * their tokens answers for these.
+ * byte_bpe.c - see byte_bpe.h. Most words of a text have occurred before, so a table caches words
+ * and their tokens.
  */
 #include "formats/text/byte_bpe.h"
 
@@ -11,9 +11,9 @@
 
 #include "formats/text/byte_bpe_merges.h"
 
-#define BLANK 0x120 /* the character of a blank */
+#define BLANK 0x120 /* the character that stands for a blank */
 #define FIRST_SHIFTED 0x100
-#define SHIFTED 68 /* bytes that are written as other characters */
+#define SHIFTED 68 /* number of bytes that are written as other characters */
 
 /* ---- Bytes as characters -------------------------------------------------------------------- */
 
@@ -32,7 +32,7 @@ uint32_t mega_byte_bpe_character(uint8_t byte)
     return shifted;
 }
 
-/* All of the 256 characters have one or two bytes in UTF-8. */
+/* Writes one of the 256 characters, each of which has one or two bytes in UTF-8. */
 static size_t write_character(uint32_t code, char text[2])
 {
     if (code < 0x80) {
@@ -44,16 +44,16 @@ static size_t write_character(uint32_t code, char text[2])
     return 2;
 }
 
-/* ---- Words that are remembered -------------------------------------------------------------- */
+/* ---- The cache of words --------------------------------------------------------------------- */
 
 #define WORDS 65536
-#define MAX_WORD 64 /* bytes of a word that is remembered */
+#define MAX_WORD 64 /* longest word that is cached, in bytes */
 #define PROBES 4
 
 typedef struct Word {
     uint64_t hash;
     uint32_t size, count;
-    int32_t ids[]; /* [count], then the word's bytes */
+    int32_t ids[]; /* [count], followed by the bytes of the word */
 } Word;
 
 static uint64_t hash_word(const char *word, size_t size)
@@ -72,7 +72,7 @@ static uint64_t hash_word(const char *word, size_t size)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* What is known of each token from its text. */
+/* Facts about a token, derived from its text. */
 typedef struct TokenInfo {
     uint32_t characters, leading, trailing;
 } TokenInfo;
@@ -84,12 +84,12 @@ struct MegaByteBpe {
     MegaMergeTable *merges;
     TokenInfo *info;                          /* [vocabulary] */
     int32_t of_byte[256];                     /* the token of each byte, or -1 */
-    uint8_t width[256];                       /* bytes of its character in UTF-8 */
-    int16_t byte_of[FIRST_SHIFTED + SHIFTED]; /* of each character, or -1 */
-    int missing;                              /* bytes without a token */
-    int32_t unknown;                          /* or -1 */
+    uint8_t width[256];                       /* size of the byte's character in UTF-8 */
+    int16_t byte_of[FIRST_SHIFTED + SHIFTED]; /* the byte of each character, or -1 */
+    int missing;                              /* number of bytes without a token */
+    int32_t unknown;                          /* token of unknown bytes, or -1 */
     bool fuse_unknown, add_prefix_space;
-    _Atomic(Word *) *words; /* [WORDS]; a word that is there stays */
+    _Atomic(Word *) *words; /* [WORDS]; a cached word is never replaced */
 };
 
 static void make_alphabet(MegaByteBpe *bpe)
@@ -105,7 +105,7 @@ static void make_alphabet(MegaByteBpe *bpe)
     }
 }
 
-/* Blanks at both ends of a text: white space, and the character of a blank. */
+/* Counts the blanks at both ends of a text: white space, and the character of a blank. */
 static TokenInfo look_at(const MegaUnicodeClasses *classes, const char *text, size_t size)
 {
     TokenInfo info = {0};
@@ -120,7 +120,7 @@ static TokenInfo look_at(const MegaUnicodeClasses *classes, const char *text, si
     return info;
 }
 
-/* The tokens' texts must fit, or places in a text would not. */
+/* The text of the merged token must be that of its parts, since places in a text depend on it. */
 static int check_merge(const MegaVocab *vocab, const MegaMerge *merge, MegaError *err)
 {
     const char *left = mega_vocab_symbol(vocab, merge->left);
@@ -285,18 +285,18 @@ int mega_byte_bpe_missing_bytes(const MegaByteBpe *bpe)
 
 /* ---- Encoding a word ------------------------------------------------------------------------ */
 
-/* A text that is being encoded. */
+/* The state of encoding one text. */
 typedef struct Encoder {
     const MegaByteBpe *bpe;
     const char *text;
     size_t size;
-    size_t counted; /* bytes of the text, and how many characters begin in them */
+    size_t counted; /* a byte of the text, and the number of characters that begin before it */
     uint32_t characters;
-    int32_t word;        /* number of the next one */
+    int32_t word;        /* number of the next word */
     MegaSymbol *symbols; /* [capacity] */
     size_t capacity;
     MegaMergeWork work;
-    MegaBuffer piece; /* with a blank before it */
+    MegaBuffer piece; /* a piece with a blank put before it */
     MegaTokens *out;
     MegaError *err;
 } Encoder;
@@ -306,7 +306,8 @@ static bool begins_character(char byte)
     return ((uint8_t)byte & 0xc0) != 0x80;
 }
 
-/* How many characters begin before a byte of the text. Goes back only by what a token has. */
+/* Returns how many characters begin before a byte of the text. It moves back at most by one 
+ * token. */
 static uint32_t characters_before(Encoder *e, size_t at)
 {
     while (e->counted < at)
@@ -316,8 +317,8 @@ static uint32_t characters_before(Encoder *e, size_t at)
     return e->characters;
 }
 
-/* The token of the bytes [start, end) of the text. A part of a character has the place of all of
- * it. */
+/* Appends the token of the bytes [start, end) of the text. If the token is part of a character, its
+ * place is the whole character. */
 static void put_token(Encoder *e, int32_t id, size_t start, size_t end, const TokenInfo *info)
 {
     MegaToken token = {.id = id,
@@ -331,13 +332,14 @@ static void put_token(Encoder *e, int32_t id, size_t start, size_t end, const To
     mega_tokens_add(e->out, &token);
 }
 
-/* A word is bytes of the text from `origin` on, or a blank and bytes from there on. */
+/* The place of a word: bytes of the text from `origin` on, perhaps with a blank put before them. */
 typedef struct Place {
     size_t origin;
     bool blank;
 } Place;
 
-/* The blank has the place of the character that it is put before. */
+/* Returns the byte of the text for a byte of the word. A blank that was put before has the place of
+ * the character after it. */
 static size_t byte_at(Place place, size_t index)
 {
     return place.origin + (place.blank && index > 0 ? index - 1 : index);
@@ -371,7 +373,8 @@ static int reserve_symbols(Encoder *e, size_t count)
     return 0;
 }
 
-/* Symbols of a word some of whose bytes are no token. Widths count bytes of their characters. */
+/* Makes the symbols of a word if some bytes have no token. Widths count bytes of their 
+ * characters. */
 static size_t symbols_with_unknown(const Encoder *e, const char *word, size_t size)
 {
     size_t count = 0;
@@ -391,8 +394,8 @@ static size_t symbols_with_unknown(const Encoder *e, const char *word, size_t si
     return count;
 }
 
-/* A vocabulary that lacks bytes. The reference counts places in the word as it is written with
- * characters, and does not count what was left out: tokens behind that move to the left. */
+/* Encodes a word if the vocabulary lacks bytes. The reference counts places in the word written
+ * with characters and ignores bytes that were left out, so later tokens move to the left. */
 static int encode_with_unknown(Encoder *e, Place place, const char *word, size_t size)
 {
     size_t count = symbols_with_unknown(e, word, size), byte = 0, reached = 0, done = 0;
@@ -436,7 +439,7 @@ static int encode_new_word(Encoder *e, Place place, const char *word, size_t siz
     }
     Word *none = NULL;
     if (kept && !atomic_compare_exchange_strong(slot, &none, kept))
-        free(kept); /* another thread was there first */
+        free(kept); /* another thread has cached it first */
     for (size_t i = 0; i < count; at += e->symbols[i++].width)
         put_part(e, place, e->symbols[i].id, at, at + e->symbols[i].width);
     return 0;
@@ -467,7 +470,7 @@ static int encode_word(Encoder *e, Place place, const char *word, size_t size)
 
 /* ---- Cutting a piece into words ------------------------------------------------------------- */
 
-/* The class of the character at a place, which is well formed, and its length. */
+/* Returns the class of a well-formed character, and its length. */
 static unsigned class_at(const MegaUnicodeClasses *classes, const char *at, size_t *length)
 {
     const uint8_t *b = (const uint8_t *)at;
@@ -489,7 +492,7 @@ static unsigned class_at(const MegaUnicodeClasses *classes, const char *at, size
     return mega_unicode_class(classes, code);
 }
 
-/* Bytes of an English ending behind an apostrophe, or 0. */
+/* Returns the size of an English ending after an apostrophe, or 0. */
 static size_t ending_length(const char *text, size_t size)
 {
     static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
@@ -501,7 +504,7 @@ static size_t ending_length(const char *text, size_t size)
     return 0;
 }
 
-/* Bytes of the word at the beginning of a text that is not empty. */
+/* Returns the size of the word at the beginning of a text that is not empty. */
 static size_t word_length(const MegaUnicodeClasses *classes, const char *text, size_t size)
 {
     size_t at = 0, length, last = 0, ending = text[0] == '\'' ? ending_length(text, size) : 0;
@@ -521,7 +524,7 @@ static size_t word_length(const MegaUnicodeClasses *classes, const char *text, s
         last = at;
         at += length;
     } while (at < size && class_at(classes, text + at, &length) == class);
-    /* white space before something else leaves its last character to that */
+    /* The last white space before other characters belongs to these. */
     return class == MEGA_CLASS_WHITE && at < size && last > 0 ? last : at;
 }
 
@@ -558,7 +561,7 @@ static int encode_part(void *context, const MegaTextPart *part)
     return 0;
 }
 
-/* The first byte that is not UTF-8; size: there is none. */
+/* Returns the index of the first byte that is not UTF-8, or size if there is none. */
 static size_t find_flaw(const char *text, size_t size)
 {
     size_t at = 0;
@@ -606,7 +609,8 @@ void mega_byte_bpe_put_bytes(const MegaByteBpe *bpe, int32_t id, MegaBuffer *out
         uint32_t code = 0;
         length = mega_utf8_decode(symbol + at, size - at, &code);
         if (code >= FIRST_SHIFTED + SHIFTED || bpe->byte_of[code] < 0) {
-            out->size = before; /* one character is none of the 256: the token is its own text */
+            out->size = before; /* a character is not among the 256, so the token's text is used
+                                   as it is */
             mega_put_bytes(out, symbol, size);
             return;
         }

@@ -1,9 +1,9 @@
 /*
  * byte_bpe_merges.c - see byte_bpe_merges.h.
  *
- * Pairs that may be merged wait in a heap, by rank and then by place. A pair whose symbols changed
- * in the meantime is dropped when its turn comes, unless the symbols that stand there now make the
- * same token: then it is merged with the rank of the old pair, as the reference does it.
+ * Pairs that may be merged wait in a heap, ordered by rank and then by place. If the symbols of a
+ * pair have changed by its turn, the pair is dropped. The exception is a pair whose present symbols
+ * make the same token: it is merged with the rank of the old pair, as the reference does.
  */
 #include "formats/text/byte_bpe_merges.h"
 
@@ -15,7 +15,7 @@
 /* ---- The table ------------------------------------------------------------------------------ */
 
 typedef struct Slot {
-    int32_t left, right; /* left -1: free */
+    int32_t left, right; /* left -1: the slot is free */
     int32_t merged;
     uint32_t rank;
 } Slot;
@@ -34,7 +34,7 @@ static size_t hash_pair(int32_t left, int32_t right)
     return (size_t)(value ^ value >> 32);
 }
 
-/* The slot of a pair, or the free one where it belongs. */
+/* Returns the slot of a pair, or the free slot where it belongs. */
 static Slot *find_slot(const MegaMergeTable *table, int32_t left, int32_t right)
 {
     size_t at = hash_pair(left, right) & table->mask;
@@ -73,7 +73,7 @@ void mega_merge_table_free(MegaMergeTable *table)
 /* ---- One word ------------------------------------------------------------------------------- */
 
 typedef struct Pair {
-    uint32_t rank, place; /* of the left symbol */
+    uint32_t rank, place; /* place of the left symbol */
     int32_t merged;
 } Pair;
 
@@ -81,10 +81,10 @@ typedef struct Links {
     uint32_t before, after;
 } Links;
 
-/* A word's symbols as a list, and the heap. */
+/* The symbols of a word as a linked list, and the heap of its pairs. */
 typedef struct Word {
     const MegaMergeTable *table;
-    MegaSymbol *symbols; /* width 0: merged into one before it */
+    MegaSymbol *symbols; /* width 0: merged into an earlier symbol */
     Links *links;
     Pair *heap;
     size_t waiting;
@@ -118,7 +118,7 @@ static Pair heap_pop(Word *word)
     return first;
 }
 
-/* Puts the pair of a symbol and the one after it in the heap, if it can be merged. */
+/* Puts a symbol and the next one into the heap, if they can be merged. */
 static void push_pair(Word *word, uint32_t place)
 {
     if (place == NONE || word->links[place].after == NONE)
@@ -149,8 +149,8 @@ static void merge_pair(Word *word, const Pair *pair)
     push_pair(word, pair->place);
 }
 
-/* A word of n symbols has at most n - 1 pairs at first, and each of at most n - 1 merges adds two.
- */
+/* A word of n symbols starts with at most n - 1 pairs, and each of at most n - 1 merges adds 
+ * two. */
 #define PAIRS_PER_SYMBOL 3
 
 static bool reserve(MegaMergeWork *work, size_t count)

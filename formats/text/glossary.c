@@ -1,9 +1,9 @@
 /*
- * glossary.c - regular expressions by PCRE2 with limits; see glossary.h.
+ * glossary.c - runs regular expressions with PCRE2 under limits; see glossary.h.
  *
- * PCRE2's own limits hold for each place of a word at which a match is tried, so they do not bound
- * what a long word costs. The expressions are therefore compiled with a callout before every item:
- * it counts steps and ends the search when the text has used up its share.
+ * PCRE2's own limits hold for each place of a word where it tries a match, so they do not bound the
+ * cost of a long word. Therefore the expressions are compiled with a callout before every item,
+ * which counts steps and ends the search when the text has used up its share.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "formats/text/glossary.h"
@@ -13,25 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOWN 60 /* bytes of an expression in messages */
+#define SHOWN 60 /* bytes of an expression that messages show */
 
-/* Limits of one search: what is remembered for backtracking, and how often is backtracked. */
+/* Limits of one search: memory for backtracking, and number of times it backtracks. */
 #define MAX_HEAP 32768 /* KiB */
 #define MAX_BACKTRACKS 1000000
 #define MAX_DEPTH 250000
 
-/* Steps of all searches in a text. An expression without nested repetition takes a few for each
- * byte; what is there for all texts serves short ones. A search is some steps by itself. */
+/* Limits of the steps of all searches in a text. An expression without nested repetition takes a
+ * few steps per byte. The constant part is for short texts, since each search takes some steps in
+ * any case. */
 #define STEPS_OF_A_TEXT 2000000
-#define STEPS_OF_A_BYTE 64 /* and expression */
+#define STEPS_OF_A_BYTE 64 /* for each byte and expression */
 #define STEPS_OF_A_SEARCH 16
-#define BYTES_OF_A_STEP 16    /* passed over between two items */
-#define BYTES_OF_A_FRAME 1024 /* that are copied for backtracking: it grows with the captures */
+#define BYTES_OF_A_STEP 16    /* bytes that are passed between two items for the price of a step */
+#define BYTES_OF_A_FRAME 1024 /* bytes copied for backtracking, which grow with the number of
+                                 captures */
 
 struct MegaGlossary {
     pcre2_code **codes;   /* [count] */
-    uint32_t *weights;    /* [count]: of one item, in steps */
-    char (*names)[SHOWN]; /* [count]: the expressions' beginnings */
+    uint32_t *weights;    /* [count]: steps that one item of the expression costs */
+    char (*names)[SHOWN]; /* [count]: the beginning of each expression */
     size_t count;
 };
 
@@ -40,8 +42,8 @@ struct MegaGlossarySearch {
     pcre2_match_data *match;
     pcre2_match_context *context;
     uint64_t steps_left;
-    size_t position; /* of the last callout */
-    uint32_t weight; /* of an item of the expression that is searched for */
+    size_t position; /* place of the last callout */
+    uint32_t weight; /* steps per item of the current expression */
 };
 
 /* ---- Compiling ------------------------------------------------------------------------------ */
@@ -124,7 +126,8 @@ static bool take_steps(MegaGlossarySearch *search, uint64_t steps)
     return enough;
 }
 
-/* Before every item of an expression; what lies between two callouts was looked at. */
+/* PCRE2 calls this before every item of an expression. The bytes between two callouts count, 
+ * too. */
 static int count_steps(pcre2_callout_block *block, void *context)
 {
     MegaGlossarySearch *search = context;
@@ -222,7 +225,7 @@ int mega_glossary_find(MegaGlossarySearch *search, size_t index, const char *wor
     if (found <= 0)
         return found;
     const size_t *range = pcre2_get_ovector_pointer(search->match);
-    /* \K moves the beginning of a match to any place that was looked at. */
+    /* \K can move the beginning of a match to any place that the search has seen. */
     if (range[0] < at || range[1] < range[0] || range[1] > size)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "glossary '%s' matches text that it has passed already (\\K in a "

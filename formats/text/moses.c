@@ -1,6 +1,6 @@
 /*
- * moses.c - see moses.h. Rules are tables of regular expressions for PCRE2, in the order in which
- * they are applied; what needs more than a substitution is code.
+ * moses.c - see moses.h. The rules are tables of regular expressions for PCRE2, in the order of
+ * their application. Steps that need more than a substitution are code.
  */
 #define _GNU_SOURCE /* tdestroy */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -20,9 +20,10 @@ typedef struct Rule {
 } Rule;
 
 /*
- * Letters and numbers are those of sacremoses, whatever Unicode the library knows: characters up to
- * U+FFFF that were there in Unicode 6.2, and some signs (MARKS) that Unicode calls no letters.
- * Chinese characters and Korean syllables are no letters here, each is a token of its own.
+ * Letters and numbers are those of sacremoses, whatever Unicode version the library knows:
+ * characters up to U+FFFF of Unicode 6.2, and some signs (MARKS) that Unicode does not call
+ * letters. Chinese characters and Korean syllables do not count as letters; each is a token of its
+ * own.
  */
 #define HIGH "\\x{10000}-\\x{10ffff}"
 #define CJK                                                                                        \
@@ -54,7 +55,8 @@ typedef struct Rule {
 #define NUMBER "(?:(?![" LATER_NUMBERS HIGH "])\\p{N})"
 #define DIGIT "(?:(?![" HIGH "])\\p{Nd})"
 #define NO(what) "(?:(?!" what ")(?s:.))"
-/* One class, which takes no stack when repeated. U+180E is white space for PCRE2 alone. */
+/* This is a single class, so repeating it takes no stack. Only PCRE2 takes U+180E for white 
+ * space. */
 #define SPACE                                                                                      \
     "[\\x{09}-\\x{0d}\\x{1c}-\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"                    \
     "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}]"
@@ -68,7 +70,7 @@ static const Rule special_rules[] = {
     {"((?!" ALPHA "|" DIGIT ")(?:[^\\s.'`,\\-]|\\x{180e}))", " $1 "},
 };
 
-/* commas stay inside of numbers */
+/* Commas stay inside numbers. */
 static const Rule comma_rules[] = {
     {"(" NO(NUMBER) "),", "$1 , "},
     {",(" NO(NUMBER) ")", " , $1"},
@@ -142,8 +144,8 @@ static const Rule english_punctuation[] = {
     {"(\\d)\\x{a0}(\\d)", "$1.$2"},
 };
 
-/* In the second rule a run of dots is tried from its first dot only, or from where the last match
- * ended: the same matches as with a plain (\.+), in linear time. */
+/* The second rule tries a run of dots only from its first dot, or from the end of the last match.
+ * This gives the same matches as a plain (\.+), in linear time. */
 static const Rule german_punctuation[] = {
     {",\"", "\","},
     {"(?:\\G|(?<!\\.))(\\.++)\"(" SPACE "*[^<])", "\"$1$2"},
@@ -160,7 +162,7 @@ static const Rule detokenize_rules[] = {
 
 static const Rule join_rules[] = {{" {2,}", " "}};
 
-/* What a token is; the first two serve the tokeniser, the others the detokeniser. */
+/* Properties of a token. The tokeniser uses the first two, the detokeniser the others. */
 enum { HAS_ALPHA, LOWER, CURRENCY, PUNCTUATION, CONTRACTION, QUOTE, CURLY_QUOTE, CLASS_COUNT };
 static const char *const class_patterns[CLASS_COUNT] = {
     [HAS_ALPHA] = ALPHA,
@@ -207,7 +209,7 @@ static pcre2_code *compile(const char *pattern, MegaError *err)
         pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &number, &offset, NULL);
     if (code)
-        pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it matching is merely slower */
+        pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* if this fails, matching is merely slower */
     else
         mega_fail(err, MEGA_ERR_MEMORY, "no memory for the rules of the tokeniser");
     return code;
@@ -325,7 +327,7 @@ static int apply(const MegaMoses *moses, int list, MegaBuffer *text, MegaError *
     return code;
 }
 
-/* A copy of text without white space at its ends. */
+/* Returns a copy of text without white space at its ends. */
 static MegaBuffer trimmed(const char *text, size_t size)
 {
     MegaBuffer copy = {0};
@@ -354,7 +356,7 @@ static int finish(int code, MegaBuffer *text, MegaBuffer *out, MegaError *err)
     return code;
 }
 
-/* A copy to work on. The rules skip PCRE2's check of UTF-8, which they would repeat each time. */
+/* Makes a copy to work on. The rules skip PCRE2's check of UTF-8, which would run once per rule. */
 static int begin(MegaBuffer *work, const char *text, size_t size, MegaError *err)
 {
     if (!mega_utf8_valid(text, size))
@@ -379,7 +381,7 @@ int mega_moses_normalize(const MegaMoses *moses, const char *text, size_t size, 
 
 /* ---- Tokenising ----------------------------------------------------------------------------- */
 
-/* A run of k > 1 dots is hidden from the rules as k times "DOT" and "MULTI". */
+/* Hides a run of k > 1 dots from the rules by writing it as k times "DOT" and "MULTI". */
 static int hide_dots(MegaBuffer *text, MegaError *err)
 {
     MegaBuffer result = {0};
@@ -405,7 +407,7 @@ static int hide_dots(MegaBuffer *text, MegaError *err)
     return bad ? failed(err) : 0;
 }
 
-/* Whether "DOT" stands at i. */
+/* Returns whether "DOT" is at i. */
 static bool dot_at(const MegaBuffer *text, size_t i)
 {
     return i + 3 <= text->size && memcmp(text->data + i, "DOT", 3) == 0;
@@ -447,7 +449,8 @@ static bool is(const MegaMoses *moses, int class, const char *text, size_t size)
     return matches(moses->classes[class], text, size);
 }
 
-/* Whether the full stop after `prefix` stays with it, given the word that follows (or none). */
+/* Returns whether the full stop after `prefix` stays with it. `next` is the following word, if 
+ * any. */
 static bool keeps_stop(const MegaMoses *moses, const char *prefix, size_t length, const char *next,
                        size_t next_length)
 {
@@ -461,7 +464,8 @@ static bool keeps_stop(const MegaMoses *moses, const char *prefix, size_t length
            mega_moses_is_numeric_prefix(moses->language, prefix, length);
 }
 
-/* Cuts a final full stop from every word but abbreviations; one blank between words. */
+/* Separates the final full stop from every word except abbreviations, and leaves one blank between
+ * words. */
 static int cut_stops(const MegaMoses *moses, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer result = {0};
@@ -549,7 +553,7 @@ static bool last_is_cjk(const char *word, size_t length)
     return first_is_cjk(word + begin, length - begin);
 }
 
-/* Whether a kind of quotation mark is open; a kind is a token of nothing but quotation marks. */
+/* Whether a kind of quotation mark is open. A kind is a token that consists of quotation marks. */
 typedef struct Quote {
     const char *text;
     size_t length;
@@ -559,10 +563,10 @@ typedef struct Quote {
 typedef struct Joiner {
     const MegaMoses *moses;
     MegaBuffer *out;
-    bool blank; /* before the next token */
+    bool blank; /* a blank comes before the next token */
     const char *previous;
     size_t previous_length; /* 0 before the first token */
-    void *quotes;           /* a tree of <search.h>: text may have any number of kinds */
+    void *quotes;           /* a tree of <search.h>, since a text may have any number of kinds */
     bool failed;
 } Joiner;
 
@@ -609,7 +613,7 @@ static void join_quote(Joiner *joiner, const char *word, size_t length)
                       joiner->previous[joiner->previous_length - 1] == 's';
     if (!quote)
         return;
-    if (!quote->open && possessive) { /* the Jones' house */
+    if (!quote->open && possessive) { /* as in: the Jones' house */
         put_token(joiner, word, length, false, true);
         return;
     }

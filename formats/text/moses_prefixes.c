@@ -1,7 +1,7 @@
 /*
- * moses_prefixes.c - abbreviations after which a full stop does not end a sentence, the
- * "non-breaking prefixes" of Moses, from the lists of sacremoses 0.2 (MIT licence). Those of the
- * second list do so only before a number.
+ * moses_prefixes.c - lists abbreviations after which a full stop does not end a sentence: the
+ * "non-breaking prefixes" of Moses, from sacremoses 0.2 (MIT licence). Those of the second list
+ * count only before a number.
  */
 #include "formats/text/moses_prefixes.h"
 
@@ -42,7 +42,7 @@ static bool contains(const char *const *list, const char *word, size_t length)
     return false;
 }
 
-/* German ordinals: "1." to "99." */
+/* Returns whether a word is a German ordinal, "1." to "99.", here without its stop. */
 static bool is_ordinal(const char *word, size_t length)
 {
     return length >= 1 && length <= 2 && word[0] >= '1' && word[0] <= '9' &&
@@ -51,7 +51,7 @@ static bool is_ordinal(const char *word, size_t length)
 
 bool mega_moses_is_prefix(const char *language, const char *word, size_t length)
 {
-    /* as in Moses, languages without a list of their own have the English one */
+    /* As in Moses, languages without a list of their own use the English one. */
     if (strcmp(language, "de") == 0)
         return contains(de_prefixes, word, length) || is_ordinal(word, length);
     return contains(en_prefixes, word, length);

@@ -11,9 +11,9 @@
 struct MegaCodec {
     MegaVocab *vocab;
     MegaTextFeatures features;
-    MegaMoses *moses;      /* NULL: text is tokens already */
-    MegaBpe *bpe;          /* NULL: a word is a symbol */
-    MegaByteBpe *byte_bpe; /* does everything, if it is there */
+    MegaMoses *moses;      /* NULL: the text is tokens already */
+    MegaBpe *bpe;          /* NULL: each word is a symbol */
+    MegaByteBpe *byte_bpe; /* if it is set, it does everything */
     MegaPostProcessor post;
     bool types;
 };
@@ -42,7 +42,7 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
     return mega_moses_new(&codec->moses, language ? language->string : "en", err);
 }
 
-/* Moses and BPE cut between characters; bytes that are no UTF-8 have none. */
+/* Moses and BPE cut between characters, but bytes that are not UTF-8 have none. */
 static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
 {
     if (unit != MEGA_TEXT_BYTES || (!moses && !bpe))
@@ -53,8 +53,8 @@ static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
                      moses ? "the tokeniser of Moses" : "byte pair encoding");
 }
 
-/* Templates of the metadata, or else what "text.cls" and "text.eos" put around a text; a language
- * model is given texts as they are. */
+/* Reads the templates of the metadata, or else makes them from "text.cls" and "text.eos". A
+ * language model gets its texts without special tokens. */
 static int load_post_processor(MegaCodec *codec, const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *types, *task;
@@ -101,7 +101,7 @@ int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, Me
         code = check_unit(codec->features.unit, codec->moses, codec->bpe, err);
     if (!code)
         code = load_post_processor(codec, meta, err);
-    codec->features.cls = codec->features.eos = -1; /* the caller's business here */
+    codec->features.cls = codec->features.eos = -1; /* callers of this codec add these themselves */
     if (code)
         mega_codec_free(codec);
     else
@@ -125,7 +125,7 @@ const MegaVocab *mega_codec_vocab(const MegaCodec *codec)
     return codec->vocab;
 }
 
-/* Whether CR is a symbol: itself, or for bytes its number. */
+/* Returns whether CR is a symbol, written as itself or, for bytes, as its number. */
 static bool has_cr(const MegaMetaValue *symbols, MegaTextUnit unit)
 {
     for (uint64_t i = 0; symbols->type == MEGA_META_STRINGS && i < symbols->count; i++)
@@ -146,7 +146,7 @@ MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bo
     const MegaMetaValue *tokenizer = mega_meta_find(meta, "text.tokenizer");
     if (tokenizer && tokenizer->type == MEGA_META_STRING &&
         strcmp(tokenizer->string, "byte_bpe") == 0) {
-        rules.bytes = MEGA_TEXT_BINARY; /* the tokenizer names a byte that is no UTF-8 */
+        rules.bytes = MEGA_TEXT_BINARY; /* the tokenizer reports a byte that is not UTF-8 */
         rules.marks_inside = false;
         rules.keep_cr = true;
         return rules;
@@ -164,7 +164,7 @@ static int no_memory(MegaError *err)
     return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text");
 }
 
-/* Raw text to tokens with one blank between them. */
+/* Turns raw text into tokens with one blank between them. */
 static int tokenize(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer normal = {0}, tokens = {0};
@@ -286,7 +286,7 @@ int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, 
     return code ? code : out->failed ? no_memory(err) : 0;
 }
 
-/* What a clean-up removes or replaces, one after the other, each in the whole text. */
+/* A clean-up makes these replacements one after the other, each in the whole text. */
 static const struct {
     const char *from, *to;
 } clean_ups[] = {
@@ -301,7 +301,7 @@ static void clean_up(MegaBuffer *text)
         size_t at = 0, end = 0;
         while (at < text->size) {
             if (text->size - at >= from && memcmp(text->data + at, clean_ups[i].from, from) == 0) {
-                memcpy(text->data + end, clean_ups[i].to, to); /* never longer */
+                memcpy(text->data + end, clean_ups[i].to, to); /* `to` is never longer */
                 at += from;
                 end += to;
             } else {
@@ -352,13 +352,13 @@ bool mega_codec_has_types(const MegaCodec *codec)
     return codec->types;
 }
 
-/* A token for each character of a text, or for each byte of one. */
+/* Makes a token for each character of a text, or for each of its bytes. */
 static void place_units(const int32_t *ids, size_t count, const char *text, bool bytes,
                         MegaTokens *out)
 {
     uint32_t characters = 0;
     for (size_t i = 0; i < count; i++) {
-        /* a byte within a character has the place of all of it */
+        /* The place of a byte within a character is the whole character. */
         const bool inside = bytes && i > 0 && ((uint8_t)text[i] & 0xc0) == 0x80;
         characters += !inside;
         mega_tokens_add(out, &(MegaToken){.id = ids[i],
@@ -368,8 +368,8 @@ static void place_units(const int32_t *ids, size_t count, const char *text, bool
     }
 }
 
-/* The length of a piece at the beginning of *left bytes of pieces, and without the mark that the
- * word goes on; *left moves behind it. */
+/* Returns the size of the first piece in [*at, end), without the mark that the word goes on, and
+ * moves *at to the next piece. */
 static size_t next_piece(const char **at, const char *end, bool *goes_on)
 {
     const char *word;
@@ -388,8 +388,8 @@ static uint32_t count_characters(const char *text, size_t size)
     return count;
 }
 
-/* Tokens of words between white space; pieces: what byte pair encoding made of them, or the text
- * itself. */
+/* Makes tokens of words between white space. pieces is the output of byte pair encoding, or the
+ * text itself. */
 static void place_words(const int32_t *ids, size_t count, const char *text, size_t size,
                         const MegaBuffer *pieces, MegaTokens *out)
 {
@@ -414,7 +414,7 @@ static void place_words(const int32_t *ids, size_t count, const char *text, size
     }
 }
 
-/* Ids of Moses's tokens, which are not traced back to the text. */
+/* Makes tokens without places, since those of Moses cannot be traced back to the text. */
 static void place_nowhere(const int32_t *ids, size_t count, MegaTokens *out)
 {
     for (size_t i = 0; i < count; i++)

@@ -102,7 +102,7 @@ int mega_post_processor_write(const MegaPostProcessor *post, MegaMeta *meta, Meg
     return mega_meta_set_result(code, "text", err);
 }
 
-/* How many tokens a template puts in. */
+/* Returns how many tokens a template adds. */
 static size_t special_count(const MegaTemplate *template)
 {
     size_t count = 0;
@@ -118,8 +118,8 @@ static const MegaTemplate *template_of(const MegaTokenized *tokenized)
     return tokenized->count == 2 ? &tokenized->post->pair : &tokenized->post->single;
 }
 
-/* Two sequences in the room that is there: the shorter one keeps its length as long as the other
- * one is no shorter than it then. */
+/* Cuts two sequences to the available room. The shorter one keeps its length unless the other would
+ * become shorter than it. */
 static void cut_longest(MegaTokenized *tokenized, size_t room)
 {
     size_t *length = tokenized->length;
@@ -148,7 +148,7 @@ static int fail_short(size_t max_length, MegaError *err)
                      max_length);
 }
 
-/* Cuts one sequence by as much as there is too much of both. */
+/* Cuts one sequence by the whole excess of both. */
 static int cut_one(MegaTokenized *tokenized, int which, size_t excess, size_t max_length,
                    MegaError *err)
 {
@@ -161,7 +161,7 @@ static int cut_one(MegaTokenized *tokenized, int which, size_t excess, size_t ma
     return 0;
 }
 
-/* Lays windows over the sequence that was cut. */
+/* Divides the sequence that was cut into windows. */
 static int plan_windows(MegaTokenized *tokenized, int which, size_t stride, MegaError *err)
 {
     const size_t all = tokenized->sequences[which].count, room = tokenized->length[which];
@@ -217,8 +217,8 @@ void mega_tokenized_free(MegaTokenized *tokenized)
 
 /* ---- One window ----------------------------------------------------------------------------- */
 
-/* A blank at the beginning of the first token, or at the beginning of the text, may be one that the
- * text does not have, so it is not taken off. */
+/* A blank at the beginning of the first token, or of the text, may have been added by the
+ * tokenizer. It is not in the text, so it is not trimmed. */
 static void trim(MegaToken *token, bool first, bool keeps_first)
 {
     uint32_t leading = token->leading, trailing = token->trailing;

@@ -1,6 +1,6 @@
 /*
  * unicode_classes.c - see unicode_classes.h. PCRE2 finds the runs of each class in a text of all
- * characters; what is newer than Unicode 14.0 is taken out again.
+ * characters. Characters newer than Unicode 14.0 are then removed.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "formats/text/unicode_classes.h"
@@ -12,16 +12,16 @@
 
 #define FIRST_SURROGATE 0xd800
 #define LAST_SURROGATE 0xdfff
-#define FIRST_SELECTOR 0xe0100 /* variation selectors, the only marks beyond the table */
+#define FIRST_SELECTOR 0xe0100 /* variation selectors, the only marks above the table */
 #define LAST_SELECTOR 0xe01ef
-#define LAST_IDEOGRAPH 0x323af /* the block of letters at the table's end, in 15.0 */
+#define LAST_IDEOGRAPH 0x323af /* end of the block of letters at the table's end, in 15.0 */
 
 typedef struct Range {
     uint32_t first, last;
 } Range;
 
-/* Letters, numbers, marks and connectors of Unicode 15.0 to 18.0; the gaps that some ranges span
- * were empty in 14.0. */
+/* The letters, numbers, marks and connectors that Unicode 15.0 to 18.0 added. Some ranges span
+ * gaps, which were empty in 14.0. */
 static const Range later[] = {
     {0x558, 0x558},     {0x58b, 0x58c},     {0x5c8, 0x5c9},     {0x88f, 0x88f},
     {0x897, 0x897},     {0xb53, 0xb54},     {0xc5c, 0xc5c},     {0xcdc, 0xcdc},
@@ -40,8 +40,8 @@ static const Range later[] = {
     {0x31350, 0x313ff},
 };
 
-/* Those of them that go on a word: words are Unicode 15.0's, since the reference finds them by
- * another library than it cuts texts with. */
+/* Those of them that continue a word. Words follow Unicode 15.0, because the reference finds them
+ * with another library than the one that cuts its texts. */
 static const Range later_words[] = {
     {0xcf3, 0xcf3},     {0xece, 0xece},     {0x10efd, 0x10eff},
     {0x1123f, 0x11241}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a},
@@ -85,7 +85,7 @@ static int find_class(MegaUnicodeClasses *classes, const MegaBuffer *all, const 
     if (!match)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the classes of characters");
     else
-        pcre2_jit_compile(regex, PCRE2_JIT_COMPLETE); /* only faster */
+        pcre2_jit_compile(regex, PCRE2_JIT_COMPLETE); /* this only makes it faster */
     while (!code && (found = pcre2_match(regex, all->data, all->size, at, PCRE2_NO_UTF_CHECK, match,
                                          NULL)) != PCRE2_ERROR_NOMATCH) {
         if (found < 0) {

@@ -1,8 +1,8 @@
 /*
  * vocab.c - vocabularies and tokenisation; see vocab.h.
  *
- * A vocabulary is one block of NUL-terminated symbols, where each starts, and the ids sorted by
- * symbol: looking up takes a binary search, which no choice of symbols can make slow.
+ * A vocabulary is one block of NUL-terminated symbols, the offset of each, and the ids sorted by
+ * symbol. A look-up is a binary search, which no choice of symbols can make slow.
  */
 #define _GNU_SOURCE /* qsort_r, memrchr */
 #include "formats/text/vocab.h"
@@ -17,8 +17,8 @@
 #include "formats/text/text_input.h"
 
 #define OVERWRITE "#fairseq:overwrite"
-#define SPACE_MARK "\xe2\x96\x81" /* U+2581, the space of SentencePiece */
-#define LINE_MARK "\xe2\x8f\x8e"  /* U+23CE, a line end */
+#define SPACE_MARK "\xe2\x96\x81" /* U+2581, which SentencePiece writes for a space */
+#define LINE_MARK "\xe2\x8f\x8e"  /* U+23CE, written for a line end */
 
 static const char *const unit_names[] = {
     [MEGA_TEXT_SYMBOLS] = "symbols",
@@ -30,10 +30,11 @@ _Static_assert(sizeof unit_names / sizeof unit_names[0] == MEGA_TEXT_UNIT_COUNT,
 
 struct MegaVocab {
     MegaBuffer text;  /* symbols, each with its NUL */
-    MegaBuffer start; /* of each in text, 4 bytes (MEGA_VOCAB_MAX_FILE bounds them) */
+    MegaBuffer start; /* the offset of each symbol in text, 4 bytes (MEGA_VOCAB_MAX_FILE bounds
+                         them) */
     uint32_t count;
-    uint32_t *sorted; /* ids by symbol, equal ones by id */
-    bool decimals;    /* has symbols of several digits: bytes are decimal numbers */
+    uint32_t *sorted; /* ids sorted by symbol; equal symbols are sorted by id */
+    bool decimals;    /* there are symbols of several digits, so bytes are decimal numbers */
 };
 
 static const char *symbol_at(const MegaVocab *vocab, uint32_t id)
@@ -85,7 +86,7 @@ static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
     return 0;
 }
 
-/* <0, 0, >0 as symbol comes before, equals or comes after that of id. */
+/* Returns <0, 0 or >0 if symbol comes before, equals or comes after that of id. */
 static int compare_to(const MegaVocab *vocab, const char *symbol, size_t length, uint32_t id)
 {
     const char *other = symbol_at(vocab, id);
@@ -97,7 +98,7 @@ int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length)
 {
     if (memchr(symbol, 0, length))
         return -1;
-    size_t low = 0, high = vocab->count; /* the last one that is <= symbol lies before high */
+    size_t low = 0, high = vocab->count; /* the last one that is <= symbol is before high */
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         if (compare_to(vocab, symbol, length, vocab->sorted[middle]) < 0)
@@ -135,7 +136,7 @@ void mega_vocab_free(MegaVocab *vocab)
 typedef struct Line {
     const char *text;
     size_t length;
-    unsigned long number; /* from 1 */
+    unsigned long number; /* counts from 1 */
     const char *file;
 } Line;
 
@@ -144,7 +145,7 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Cuts the part behind the last space off; false when there is no space. */
+/* Cuts off the field after the last space. Returns false if there is no space. */
 static bool cut_field(Line *line, const char **field, size_t *length)
 {
     const char *space = memrchr(line->text, ' ', line->length);
@@ -156,8 +157,8 @@ static bool cut_field(Line *line, const char **field, size_t *length)
     return true;
 }
 
-/* A count is what int() of Python takes, since fairseq reads it so and forgets it: with a sign,
- * single underscores between digits, and white space around it. */
+/* A count is anything that Python's int() accepts, since fairseq reads it with that and then
+ * ignores it: a sign, single underscores between digits, and white space around it. */
 static bool is_count(const char *text, size_t length)
 {
     mega_utf8_trim(&text, &length);
@@ -180,7 +181,7 @@ static int bad_line(const Line *line, const char *found, MegaError *err)
                      line->file, line->number, found);
 }
 
-/* overwritten collects the ids that may repeat an earlier symbol, 4 bytes each. */
+/* Adds a line. overwritten collects the ids that may repeat an earlier symbol, 4 bytes each. */
 static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaError *err)
 {
     const char *field = NULL;
@@ -212,7 +213,7 @@ static int add_line(MegaVocab *vocab, Line line, MegaBuffer *overwritten, MegaEr
 
 static bool is_overwritten(const MegaBuffer *overwritten, uint32_t id)
 {
-    size_t low = 0, high = overwritten->size / 4; /* ascending */
+    size_t low = 0, high = overwritten->size / 4; /* the ids ascend */
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         const uint32_t other = mega_load_u32(overwritten->data + 4 * middle);
@@ -280,7 +281,7 @@ int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaErro
         add_symbol(vocab, specials[i], strlen(specials[i]));
     code = add_lines(vocab, &file, name, &overwritten, err);
     if (!code && append_cls && !vocab->text.failed && !vocab->start.failed) {
-        /* fairseq's add_symbol gives the old id when the file has the symbol already. */
+        /* fairseq's add_symbol returns the old id if the file has the symbol already. */
         for (uint32_t i = 0; i < vocab->count && append_cls; i++)
             append_cls = strcmp(symbol_at(vocab, i), "<CLS>") != 0;
         if (append_cls)
@@ -323,7 +324,8 @@ int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key,
     MegaVocab *vocab = calloc(1, sizeof *vocab);
     if (!vocab)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a vocabulary");
-    for (uint64_t i = 0; i < value->count; i++) /* the metadata's size bounds the text's */
+    for (uint64_t i = 0; i < value->count; i++) /* the size of the metadata bounds that of the
+                                                   text */
         add_symbol(vocab, value->strings[i], strlen(value->strings[i]));
     int code = sort_symbols(vocab, "the model", err);
     if (code)
@@ -416,7 +418,7 @@ static size_t encode_bytes(const MegaVocab *vocab, int32_t unknown, const char *
     return size;
 }
 
-/* One line end less. */
+/* Returns the size of a text without its final line end. */
 static size_t without_line_end(const char *text, size_t size)
 {
     if (size && text[size - 1] == '\n')
@@ -424,7 +426,7 @@ static size_t without_line_end(const char *text, size_t size)
     return size;
 }
 
-/* Room for an id per byte and two more: no id takes less than a byte. */
+/* Allocates one id per byte and two more, which is enough since an id takes at least a byte. */
 static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 {
     if (size > MEGA_TEXT_MAX_SIZE)
@@ -473,7 +475,7 @@ int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *feature
     return 0;
 }
 
-/* The byte that a symbol of a byte vocabulary stands for, or -1. */
+/* Returns the byte that a symbol of a byte vocabulary stands for, or -1. */
 static int byte_of(const MegaVocab *vocab, const char *symbol)
 {
     uint32_t code = 0;
@@ -497,7 +499,7 @@ void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *voc
         mega_put_bytes(out, symbol, strlen(symbol));
 }
 
-/* A whole number below limit, or -1. */
+/* Returns a whole number below limit, or -1. */
 static int64_t parse_id(const char *text, size_t length, int limit)
 {
     int64_t value = 0;
@@ -540,8 +542,7 @@ int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const cha
     return 0;
 }
 
-/* ---- How a model file says it -------------------------------------------------------------------
- */
+/* ---- Text features in the metadata ---------------------------------------------------------- */
 
 static int get_id(const MegaMeta *meta, const char *key, int least, int *out, MegaError *err)
 {

@@ -79,7 +79,7 @@ static int check_all_bound(const Loader *loader, MegaError *err)
     return 0;
 }
 
-/* ---- Placing: in the mapping where possible, else in memory of our own ----------------------- */
+/* ---- Placing: in the mapping where possible, else in memory of our own ---------------------- */
 
 static bool aligned(const void *data)
 {

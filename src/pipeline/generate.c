@@ -50,7 +50,7 @@ void mega_generation_free(MegaGeneration *generation)
     *generation = (MegaGeneration){0};
 }
 
-/* ---- Text that can no longer change ---------------------------------------------------------- */
+/* ---- Text that can no longer change --------------------------------------------------------- */
 
 /* Returns how many bytes at the end of a text may still become part of a stop or of a character. */
 static size_t undecided(const MegaGenerateOptions *options, const MegaBuffer *text)
