@@ -344,7 +344,7 @@ typedef enum MegaPcmFormat {
     MEGA_PCM_F32LE, /* in [-1, 1] */
 } MegaPcmFormat;
 
-/* How samples are laid out in bytes: frame after frame, where a frame has one sample per 
+/* How samples are laid out in bytes: frame after frame, where a frame has one sample per
  * channel. */
 typedef struct MegaPcm {
     MegaPcmFormat format;
@@ -360,7 +360,7 @@ typedef enum MegaRawKind {
                         texts itself, and sound and pictures through MegaPipelineOptions.media */
 } MegaRawKind;
 
-/* An input as a program has it. The library only reads it, and no longer needs it after the 
+/* An input as a program has it. The library only reads it, and no longer needs it after the
  * call. */
 typedef struct MegaRaw {
     MegaRawKind kind;

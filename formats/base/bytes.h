@@ -100,7 +100,7 @@ void mega_buffer_free(MegaBuffer *buffer);
  * character. */
 void mega_utf8_repair(const void *text, size_t size, MegaBuffer *out);
 /* Appends text as Python's errors="replace" decodes it: one U+FFFD stands for each longest run of
- * bytes that begins a character without completing it, and for each other invalid byte. NUL 
+ * bytes that begins a character without completing it, and for each other invalid byte. NUL
  * stays. */
 void mega_utf8_replace(const void *text, size_t size, MegaBuffer *out);
 

@@ -50,7 +50,7 @@ static int keep(const char *path, int fd, MegaError *err)
     return 0;
 }
 
-/* Returns the file that is kept for a path, or -1 if there is none, or none any more 
+/* Returns the file that is kept for a path, or -1 if there is none, or none any more
  * (*was_taken). */
 static int find_kept(const char *path, bool take, bool *was_taken)
 {

@@ -12,8 +12,7 @@
 #include "formats/base/bytes.h"
 #include "src/mega.h"
 
-#define MEGA_SOURCE_MAX_PIPE (1u << 30) /* largest number of bytes of a pipe that are kept in
-                                           memory */
+#define MEGA_SOURCE_MAX_PIPE (1u << 30) /* limit on the bytes of a pipe kept in memory */
 
 /* Returns the name of an input for messages: "standard input" for "-", else the path. */
 const char *mega_source_name(const char *path);

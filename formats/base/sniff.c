@@ -246,7 +246,7 @@ static bool skip_number(const uint8_t *data, size_t size, size_t *at)
     return number > begin && *at > number && *at < size && memchr(" \t\r\n", data[*at], 4);
 }
 
-/* Recognises PBM, PGM and PPM: "P1" to "P6", width, height and, except for bits, the largest 
+/* Recognises PBM, PGM and PPM: "P1" to "P6", width, height and, except for bits, the largest
  * value. */
 static bool looks_like_pnm(const uint8_t *data, size_t size)
 {
@@ -277,7 +277,7 @@ static bool looks_like_svg(const uint8_t *data, size_t size)
            !memmem(data, (size_t)(root - (const char *)data), "<html", 5);
 }
 
-/* Returns whether there are no control characters except white space, in any encoding of 
+/* Returns whether there are no control characters except white space, in any encoding of
  * letters. */
 static bool has_no_controls(const uint8_t *data, size_t size)
 {

@@ -132,7 +132,7 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
                                       " bytes",
                                       number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
-    /* Otherwise the pages of a compressed file would take memory in addition to the decoded 
+    /* Otherwise the pages of a compressed file would take memory in addition to the decoded
      * data. */
     if (file->map.fd >= 0)
         mega_mapped_file_release(file->map.data + block->offset, block->size);

@@ -306,7 +306,7 @@ static bool begins_character(char byte)
     return ((uint8_t)byte & 0xc0) != 0x80;
 }
 
-/* Returns how many characters begin before a byte of the text. It moves back at most by one 
+/* Returns how many characters begin before a byte of the text. It moves back at most by one
  * token. */
 static uint32_t characters_before(Encoder *e, size_t at)
 {
@@ -373,7 +373,7 @@ static int reserve_symbols(Encoder *e, size_t count)
     return 0;
 }
 
-/* Makes the symbols of a word if some bytes have no token. Widths count bytes of their 
+/* Makes the symbols of a word if some bytes have no token. Widths count bytes of their
  * characters. */
 static size_t symbols_with_unknown(const Encoder *e, const char *word, size_t size)
 {

@@ -149,7 +149,7 @@ static void merge_pair(Word *word, const Pair *pair)
     push_pair(word, pair->place);
 }
 
-/* A word of n symbols starts with at most n - 1 pairs, and each of at most n - 1 merges adds 
+/* A word of n symbols starts with at most n - 1 pairs, and each of at most n - 1 merges adds
  * two. */
 #define PAIRS_PER_SYMBOL 3
 

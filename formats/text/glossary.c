@@ -26,9 +26,8 @@
 #define STEPS_OF_A_TEXT 2000000
 #define STEPS_OF_A_BYTE 64 /* for each byte and expression */
 #define STEPS_OF_A_SEARCH 16
-#define BYTES_OF_A_STEP 16    /* bytes that are passed between two items for the price of a step */
-#define BYTES_OF_A_FRAME 1024 /* bytes copied for backtracking, which grow with the number of
-                                 captures */
+#define BYTES_OF_A_STEP 16    /* bytes passed between two items for the price of a step */
+#define BYTES_OF_A_FRAME 1024 /* copied to backtrack; they grow with the number of captures */
 
 struct MegaGlossary {
     pcre2_code **codes;   /* [count] */
@@ -126,7 +125,7 @@ static bool take_steps(MegaGlossarySearch *search, uint64_t steps)
     return enough;
 }
 
-/* PCRE2 calls this before every item of an expression. The bytes between two callouts count, 
+/* PCRE2 calls this before every item of an expression. The bytes between two callouts count,
  * too. */
 static int count_steps(pcre2_callout_block *block, void *context)
 {

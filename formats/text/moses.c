@@ -55,7 +55,7 @@ typedef struct Rule {
 #define NUMBER "(?:(?![" LATER_NUMBERS HIGH "])\\p{N})"
 #define DIGIT "(?:(?![" HIGH "])\\p{Nd})"
 #define NO(what) "(?:(?!" what ")(?s:.))"
-/* This is a single class, so repeating it takes no stack. Only PCRE2 takes U+180E for white 
+/* This is a single class, so repeating it takes no stack. Only PCRE2 takes U+180E for white
  * space. */
 #define SPACE                                                                                      \
     "[\\x{09}-\\x{0d}\\x{1c}-\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"                    \
@@ -449,7 +449,7 @@ static bool is(const MegaMoses *moses, int class, const char *text, size_t size)
     return matches(moses->classes[class], text, size);
 }
 
-/* Returns whether the full stop after `prefix` stays with it. `next` is the following word, if 
+/* Returns whether the full stop after `prefix` stays with it. `next` is the following word, if
  * any. */
 static bool keeps_stop(const MegaMoses *moses, const char *prefix, size_t length, const char *next,
                        size_t next_length)

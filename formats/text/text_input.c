@@ -25,7 +25,7 @@ size_t mega_text_mark(const void *line, size_t size, size_t number, const MegaTe
     return skipped;
 }
 
-/* Returns the index of the first byte that is NUL or, if that matters, not UTF-8; size if none 
+/* Returns the index of the first byte that is NUL or, if that matters, not UTF-8; size if none
  * is. */
 static size_t find_flaw(const uint8_t *line, size_t size, MegaTextBytes bytes)
 {

@@ -51,14 +51,14 @@ int mega_text_clean(MegaBuffer *text, const char *name, const MegaTextRules *rul
 
 /* ---- For readers that see one line at a time ------------------------------------------------ */
 
-/* Checks the first bytes of a text: UTF-16, UTF-32 and data that is no text (sniff.h) are 
+/* Checks the first bytes of a text: UTF-16, UTF-32 and data that is no text (sniff.h) are
  * errors. */
 int mega_text_check_head(const void *head, size_t size, const char *name,
                          const MegaTextRules *rules, MegaError *err);
 /* Checks a line, given with its byte order mark and without its end. *flaw keeps the first flaw. */
 int mega_text_check_line(const void *line, size_t size, size_t number, const char *name,
                          const MegaTextRules *rules, MegaTextFlaw *flaw, MegaError *err);
-/* Returns how many bytes at the beginning of a line are byte order marks that are not part of 
+/* Returns how many bytes at the beginning of a line are byte order marks that are not part of
  * it. */
 size_t mega_text_mark(const void *line, size_t size, size_t number, const MegaTextRules *rules);
 /* Makes a sentence about a flaw in err, for errors and for warnings. */

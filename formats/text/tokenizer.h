@@ -43,7 +43,7 @@ const MegaVocab *mega_codec_vocab(const MegaCodec *codec);
 MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
                                     const char *what);
 
-/* Makes the ids of a text and adds none at its ends; an empty text has no ids. free() frees 
+/* Makes the ids of a text and adds none at its ends; an empty text has no ids. free() frees
  * *ids. */
 int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
                       int32_t **ids, size_t *count, MegaError *err);

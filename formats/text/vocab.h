@@ -50,7 +50,7 @@ typedef struct MegaVocab MegaVocab;
 /* Reads a dictionary file. append_cls adds <CLS> as the last id, as the LRA text task does. Errors
  * name the line and the cause: no count, a duplicate without " #fairseq:overwrite", not UTF-8. */
 int mega_vocab_read(MegaVocab **out, const char *path, bool append_cls, MegaError *err);
-/* Reads a vocabulary from the metadata of a model file. key is MEGA_VOCAB_KEY or one of the 
+/* Reads a vocabulary from the metadata of a model file. key is MEGA_VOCAB_KEY or one of the
  * others. */
 int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key, MegaError *err);
 int mega_vocab_write(const MegaVocab *vocab, MegaMeta *meta, const char *key, MegaError *err);

@@ -27,13 +27,11 @@ typedef struct MegaPassMemory {
 struct MegaDecoder {
     MegaSession *session;
     MegaStackConfig config; /* the model's, with the chunk that the caller asked for */
-    MegaDecoderSizes sizes; /* the sizes that the states and the lists of ancestors are allocated
-                               for */
+    MegaDecoderSizes sizes; /* the sizes that states and ancestors are allocated for */
     size_t live;
     int64_t position;    /* tokens read */
     size_t in_chunk;     /* how many of these tokens are in the current chunk */
-    bool contiguous;     /* there is one live sequence, and all its keys are entries of sequence
-                            0 */
+    bool contiguous;     /* one live sequence, whose keys are all entries of sequence 0 */
     int current;         /* which of the two buffers holds the current states */
     size_t *parents, *next_parents;              /* [sequences]: which former sequence each live
                                                     one continues */

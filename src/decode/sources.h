@@ -6,7 +6,7 @@
 
 #include "src/layers/layer.h"
 
-/* Encodes `count` sources into out [count], many at a time. After an error some of them may 
+/* Encodes `count` sources into out [count], many at a time. After an error some of them may
  * exist. */
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err);

@@ -26,16 +26,13 @@
 /* Limits on products of hyper-parameters. */
 #define MEGA_MAX_IMAGE_VALUES (1 << 28)
 #define MEGA_MAX_FAN_IN (1 << 24)
-#define MEGA_MAX_LENGTH (1 << 24) /* largest number of samples, numbers or tokens that fill a
-                                     model */
+#define MEGA_MAX_LENGTH (1 << 24) /* samples, numbers or tokens that fill a model */
 
 typedef enum MegaEmbedKind {
     MEGA_EMBED_TOKENS, /* table lookup */
     MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number per position */
-    MEGA_EMBED_FRAMES, /* linear map of frame_length consecutive samples, one frame every
-                          frame_hop samples */
-    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels values, plus a position
-                           embedding */
+    MEGA_EMBED_FRAMES, /* linear map of frame_length samples, with one frame every frame_hop */
+    MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
 } MegaEmbedKind;
 
 typedef enum MegaNormKind {
@@ -59,8 +56,7 @@ typedef struct MegaLayerKind MegaLayerKind;
 
 /* The configuration of a stack of layers, which are all of one kind. */
 typedef struct MegaStackConfig {
-    const MegaLayerKind *kind; /* the kind of its layers (layer_kind.h); NULL: the first kind,
-                                  "mega" */
+    const MegaLayerKind *kind; /* of its layers (layer_kind.h); NULL: the first kind, "mega" */
     int layers;
     int width;  /* d */
     int hidden; /* h */
@@ -122,13 +118,10 @@ typedef struct MegaTargetConfig {
     bool adaptive_input;
     bool input_projection; /* tables are projected to d; always true for adaptive input */
     MegaClusters input;
-    bool adaptive_output;   /* adaptive softmax: the output is log-probabilities instead of
-                               logits */
+    bool adaptive_output;   /* adaptive softmax, which gives log-probabilities */
     bool output_projection; /* d is first projected to the width of the (first) output table */
-    bool split_head; /* adaptive: the head has one table for words and one for clusters (tied
-                        embeddings) */
-    bool tied_projections; /* adaptive: the projections of the tails are the embedding's,
-                              transposed */
+    bool split_head; /* adaptive, tied: the head has one table of words, one of clusters */
+    bool tied_projections; /* adaptive: the tails use the embedding's, transposed */
     MegaClusters output;
     int max_positions;   /* largest number of tokens that a search may make */
     int cross_positions; /* M of the simple bias of the cross attention */
@@ -146,8 +139,7 @@ typedef struct MegaTaskTraits {
 const MegaTaskTraits *mega_task_traits(MegaTask task);
 
 typedef struct MegaConfig {
-    int tensor_layout; /* layout of the file that the model was read from (stored.h); the newest
-                          is written */
+    int tensor_layout; /* the layout of the file read (stored.h); the newest is written */
     MegaTask task;
     MegaEmbedConfig embed;
     MegaStackConfig encoder;

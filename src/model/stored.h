@@ -19,7 +19,7 @@ typedef struct MegaStored {
 } MegaStored;
 
 /* Finds the tensor that `spec` describes and compares the shapes. Returns MEGA_ERR_MODEL if there
- * is no such tensor, or if it has another shape. config is the one that the file's metadata 
+ * is no such tensor, or if it has another shape. config is the one that the file's metadata
  * gives. */
 int mega_stored_find(const MegaFile *file, const MegaConfig *config, const MegaTensorSpec *spec,
                      MegaStored *out, MegaError *err);

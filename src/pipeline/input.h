@@ -54,7 +54,7 @@ int mega_input_reader_open(MegaInputReader *reader, const char *path, const char
  * or a negative error, which ends the input. */
 int mega_input_reader_next(MegaInputReader *reader, MegaPrepared *out, MegaError *err);
 void mega_prepared_free(MegaPrepared *input);
-/* Runs the input through a session of the model and counts its memory there. logits is 
+/* Runs the input through a session of the model and counts its memory there. logits is
  * [classes]. */
 int mega_prepared_run(const MegaPrepared *input, MegaSession *session, float *logits,
                       MegaError *err);

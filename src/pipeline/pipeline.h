@@ -30,7 +30,7 @@ struct MegaPipeline {
     double opening;     /* seconds that opening it took */
 };
 
-/* Returns an error unless the model has this task. what is the verb for the message: 
+/* Returns an error unless the model has this task. what is the verb for the message:
  * "translate". */
 int mega_pipeline_need_task(const MegaPipeline *pipeline, MegaTask task, const char *what,
                             MegaError *err);

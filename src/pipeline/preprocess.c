@@ -221,7 +221,7 @@ int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const ch
                          "%s is %d x %d pixels; this model takes images of exactly %d x %d", name,
                          image->width, image->height, features->width, features->height);
     /* Conversion to gray comes before resizing, as in the original. Expanding gray to three
-     * channels gives the same picture before and after resizing, and takes less memory 
+     * channels gives the same picture before and after resizing, and takes less memory
      * afterwards. */
     int code = features->channels == 1 ? mega_image_convert(image, 1, err) : 0;
     if (!code && features->fit == MEGA_FIT_STRETCH)

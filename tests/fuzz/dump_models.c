@@ -1,7 +1,7 @@
 /*
- * dump_models.c - writes random valid models (random_model.h) for tests/fuzz/commands:
- * dump_models FOLDER FIRST COUNT writes FOLDER/<number>.mega for COUNT numbers from FIRST on. One
- * number always gives one model. Those that would be too large are left out.
+ * dump_models.c - writes random valid models (random_model.h) for tests/fuzz/commands. The call
+ * dump_models FOLDER FIRST COUNT writes FOLDER/<number>.mega for COUNT numbers from FIRST on. A
+ * number always gives the same model. Models that would be too large are left out.
  */
 #include <stdio.h>
 #include <stdlib.h>

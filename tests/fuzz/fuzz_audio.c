@@ -1,6 +1,6 @@
 /*
- * fuzz_audio.c - recordings: the header by libsndfile, then samples at another rate. The first byte
- * chooses between files with a header and headerless PCM.
+ * fuzz_audio.c - fuzzes recordings: libsndfile reads the header, then samples are resampled. The
+ * first byte chooses between files with a header and headerless PCM.
  */
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /*
- * fuzz_bpe.c - segmentation by byte pair encoding. NULs part what a stranger may give: the merges;
- * the vocabulary of pieces, if any; the glossaries, one a line; the text. Where there are fewer
- * parts, the last one is the text, and merges alone are applied to a fixed one.
+ * fuzz_bpe.c - fuzzes segmentation by byte pair encoding. NULs separate the parts that may be
+ * hostile: the merges; the vocabulary of pieces, if any; the glossaries, one per line; the text. If
+ * there are fewer parts, the last one is the text, and merges alone are applied to a fixed text.
  */
 #define _GNU_SOURCE /* memmem */
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define MAX_PARTS 4
 #define MAX_GLOSSARIES 16
-#define MAX_TEXT 4096 /* bytes: what a text costs grows with it, and a run has ten seconds */
+#define MAX_TEXT 4096 /* bytes; the cost grows with the text, and a run has ten seconds */
 
 typedef struct Part {
     const char *text;
@@ -34,7 +34,7 @@ static size_t cut(const uint8_t *data, size_t size, Part *parts)
     return count;
 }
 
-/* Straight into the metadata, as a hostile model has them. */
+/* Puts lines directly into the metadata, as a hostile model has them. */
 static int set_lines(MegaMeta *meta, const char *key, const Part *part, size_t most)
 {
     char *copy = strndup(part->text, part->size), *rest = copy;
@@ -49,7 +49,7 @@ static int set_lines(MegaMeta *meta, const char *key, const Part *part, size_t m
     return code;
 }
 
-/* Cutting loses nothing: without marks and blanks the pieces are the words. */
+/* Cutting loses nothing: without marks and blanks, the pieces are the words. */
 static void check_pieces(const MegaBuffer *text, const MegaBuffer *pieces)
 {
     MegaBuffer joined = {0};
@@ -59,7 +59,7 @@ static void check_pieces(const MegaBuffer *text, const MegaBuffer *pieces)
     const char *other = joined.data ? (const char *)joined.data : "";
     const char *other_end = other + joined.size;
     if (joined.failed || memmem(text->data, text->size, MEGA_BPE_SEPARATOR, 2))
-        at = end; /* a separator in the text is taken for one of ours */
+        at = end; /* a separator in the text counts as one of ours */
     for (size_t length; at < end && mega_utf8_next_word(&at, end, &word, &length);) {
         const char *piece;
         size_t size;

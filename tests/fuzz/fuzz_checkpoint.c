@@ -1,6 +1,6 @@
 /*
- * fuzz_checkpoint.c - checkpoints: torch zip, legacy torch and safetensors, told apart by content;
- * every tensor's checksum compared and its elements read.
+ * fuzz_checkpoint.c - fuzzes checkpoints: torch zip, legacy torch and safetensors, recognised by
+ * content. It verifies the checksum of every tensor and reads its elements.
  */
 #include <stdlib.h>
 

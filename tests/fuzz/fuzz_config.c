@@ -1,10 +1,10 @@
 /*
- * fuzz_config.c - arguments of the original as JSON, as mega-convert takes them: what architecture
- * and metadata they give with the tensors of a small checkpoint, and what is read back from these:
- * configuration, labels, preparation of recordings and pictures, and a codec that takes a text.
- * Runs from the top of the source tree.
+ * fuzz_config.c - fuzzes the original's arguments as JSON, as mega-convert takes them. Together
+ * with the tensors of a small checkpoint they give an architecture and metadata, from which
+ * configuration, labels, preprocessing and a codec that takes a text are read back. It runs from
+ * the top of the source tree.
  *
- * "fuzz" in the JSON chooses the checkpoint and what the command line would say.
+ * "fuzz" in the JSON chooses the checkpoint and the options of the command line.
  */
 #include <jansson.h>
 #include <math.h>
@@ -60,7 +60,7 @@ static void use_text(const MegaMeta *meta, const char *text)
     mega_codec_free(codec);
 }
 
-/* What mega-run reads of the metadata. */
+/* Reads from the metadata what mega-run does. */
 static void read_back(const MegaMeta *meta, const char *text)
 {
     MegaError err = {0};
@@ -69,14 +69,14 @@ static void read_back(const MegaMeta *meta, const char *text)
     MegaImageFeatures image;
     int code = mega_config_read(&config, meta, &err);
     fuzz_check_error(code, err.text);
-    if (code) /* what is written can be read */
+    if (code) /* written metadata can be read */
         __builtin_trap();
     fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
     fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
     use_text(meta, text);
 }
 
-/* The command line. */
+/* Returns the options of the command line. */
 static MetadataOptions options_of(const json_t *fuzz, int index)
 {
     const json_t *rate = json_object_get(fuzz, "audio-rate"), *mean;

@@ -1,5 +1,5 @@
 /*
- * fuzz_dict.c - dictionaries of the fairseq family, through metadata and back.
+ * fuzz_dict.c - fuzzes fairseq dictionaries, through metadata and back.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
- * fuzz_hub.c - the tokenizer of a folder of the Hugging Face hub, and byte-level BPE. The first
- * byte says which file a stranger gives: T tokenizer.json, V vocab.json, M merges.txt, C
- * tokenizer_config.json, A added_tokens.json, S special_tokens_map.json; the others are small good
- * ones. A NUL ends the file, and the text to be tokenized follows.
+ * fuzz_hub.c - fuzzes the tokenizer of a Hugging Face hub folder, and byte-level BPE. The first
+ * byte says which file is hostile: T tokenizer.json, V vocab.json, M merges.txt, C
+ * tokenizer_config.json, A added_tokens.json, S special_tokens_map.json; the others are small and
+ * good. A NUL ends the file, and the text to be tokenized follows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void set_file(HubFile *file, const char *data, size_t size)
     *file = (HubFile){.data = data, .size = size};
 }
 
-/* Tokens are in order and inside of the text. */
+/* Checks that tokens are in order and inside the text. */
 static void check_tokens(const MegaTokens *tokens, size_t size)
 {
     for (size_t i = 0; i < tokens->count; i++)

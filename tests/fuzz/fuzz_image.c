@@ -1,8 +1,8 @@
 /*
- * fuzz_image.c - pictures: decoded, converted and resized as a model would have them.
+ * fuzz_image.c - fuzzes pictures: they are decoded, converted and resized as for a model.
  *
- * The checksums of a PNG file are mended first, so that mutations get past them. The decoders must
- * keep to their limit of memory: libFuzzer is told to stop at an allocation beyond it.
+ * The checksums of a PNG file are corrected first, so that mutations get past them. The decoders
+ * must keep to their memory limit: libFuzzer is told to stop at a larger allocation.
  */
 #include <stdlib.h>
 #include <string.h>

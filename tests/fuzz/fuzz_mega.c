@@ -1,8 +1,7 @@
 /*
- * fuzz_mega.c - model files: the container as it is, then once more with its checksums put right,
- * so that what lies behind them is reached: metadata, index, configuration, binding, preprocessing,
- * vocabulary, text to ids and back; and a small model that passes is run: it classifies, or
- * decodes a few tokens.
+ * fuzz_mega.c - fuzzes model files: the container unchanged, then again with correct checksums, to
+ * reach the code behind them: metadata, index, configuration, binding, preprocessing, vocabulary,
+ * text to ids and back. A small model that passes is run: it classifies, or decodes a few tokens.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,8 @@
 #define MAX_DECODED (1u << 22)
 #define INPUT_LENGTH 24
 
-/* CRCs of metadata, index and header (MEGA-FORMAT.md, "Header"), where these lie in the file. */
+/* Corrects the CRCs of metadata, index and header (MEGA-FORMAT.md, "Header"), if these are in the
+ * file. */
 static void mend(uint8_t *data, size_t size)
 {
     uint64_t meta_size = mega_load_u64(data + 24), index = mega_load_u64(data + 32);
@@ -73,7 +73,7 @@ static void classify(const MegaModel *model, MegaError *err)
     free(logits);
 }
 
-/* Three steps of a translator over a source of four tokens, or of a language model. */
+/* Runs three steps of a translator over a source of four tokens, or of a language model. */
 static void decode(const MegaModel *model, MegaError *err)
 {
     const int32_t source[] = {4, 5, 6, 2}, tokens[] = {2, 4, 5};

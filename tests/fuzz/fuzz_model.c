@@ -1,8 +1,8 @@
 /*
- * fuzz_model.c - valid models of every configuration, type and encoding (random_model.h), and all
- * that the library does with them: text and pictures become inputs, classifiers classify,
- * decoders step, feed, score and select in any order, translators search, samplers draw. What is
- * refused is gone on from, as a caller may: objects stay fit for the next call.
+ * fuzz_model.c - fuzzes valid models of every configuration, type and encoding (random_model.h),
+ * and all that the library does with them: text and pictures become inputs, classifiers classify,
+ * decoders step, feed, score and select in any order, translators search, samplers draw. After an
+ * error the run continues, as a caller may: objects must stay fit for the next call.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ typedef struct Run {
     MegaSession *session;
 } Run;
 
-/* ---- What comes in -------------------------------------------------------------------------- */
+/* ---- Inputs --------------------------------------------------------------------------------- */
 
 static void use_text(const Run *run, MegaCodecSide side)
 {
@@ -45,7 +45,7 @@ static void use_text(const Run *run, MegaCodecSide side)
     if (!code)
         code = mega_codec_encode(codec, text, strlen(text), cut, &ids, &count, &err);
     for (size_t i = 0; !code && i < count; i++) {
-        if (ids[i] < 0) /* but text.unk may lie behind the vocabulary; decoders refuse it */
+        if (ids[i] < 0) /* text.unk may be outside the vocabulary, which decoders refuse */
             abort();
         mega_codec_decode_next(codec, ids[i], i == 0, &out);
     }
@@ -97,7 +97,7 @@ static Made make_input(const Run *run)
         length = (size_t)mega_image_values(embed);
     Made made = {.tokens = malloc(length * sizeof *made.tokens),
                  .values = malloc(length * sizeof *made.values)};
-    int vocab = embed->vocab > 0 ? embed->vocab : 1; /* of a language model, which has no encoder */
+    int vocab = embed->vocab > 0 ? embed->vocab : 1; /* language models have no encoder */
     for (size_t i = 0; i < length; i++) {
         int32_t token = (int32_t)(fabsf(roll_number(run->dice, NUMBERS_SMALL)) * 1e6f) % vocab;
         made.tokens[i] = token == embed->pad ? (token + 1) % vocab : token;
@@ -132,7 +132,7 @@ static void classify(const Run *run, const MegaInput *inputs)
     free(logits);
 }
 
-/* One call of a decoder, of any kind that is possible now. */
+/* Makes one call of a decoder, of any kind that is possible now. */
 static int call_decoder(const Run *run, MegaDecoder *decoder, int sequences, MegaError *err)
 {
     int32_t tokens[MOST_FED], targets[MOST_FED];

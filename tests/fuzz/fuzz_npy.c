@@ -1,5 +1,5 @@
 /*
- * fuzz_npy.c - NumPy arrays.
+ * fuzz_npy.c - fuzzes NumPy arrays.
  */
 #include "formats/media/npy.h"
 #include "tests/fuzz/fuzz.h"

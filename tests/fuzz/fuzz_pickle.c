@@ -1,11 +1,11 @@
 /*
- * fuzz_pickle.c - the data-only pickle machine, and a bounded walk over what it built.
+ * fuzz_pickle.c - fuzzes the data-only pickle machine, and walks over the values that it built.
  */
 #include "formats/checkpoint/pickle.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/pickle_mutator.h"
 
-/* Values may be shared and contain themselves: depth and work are bounded. */
+/* Values may be shared and may contain themselves, so depth and work are bounded. */
 static void walk(const MegaPickleValue *value, int depth, int *work)
 {
     if (!value || depth > 32 || --*work < 0)

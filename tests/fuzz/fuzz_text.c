@@ -1,7 +1,7 @@
 /*
- * fuzz_text.c - texts from outside: read with their marks, line ends and encodings by all rules;
- * repaired, normalised, tokenised and joined again in English, German and by the general rules; and
- * read as token ids.
+ * fuzz_text.c - fuzzes texts from outside. They are read by all rules, with their byte order marks,
+ * line ends and encodings; repaired, normalised, tokenised and joined again in English, in German
+ * and by the general rules; and read as token ids.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static void tokenize(const MegaMoses *moses, const MegaBuffer *text)
     mega_buffer_free(&joined);
 }
 
-/* What is left of a text is as the rules say, and does not change when it is read again. */
+/* A cleaned text keeps the rules, and does not change when it is cleaned again. */
 static void clean(const uint8_t *data, size_t size, const MegaTextRules *rules)
 {
     MegaError err = {0};

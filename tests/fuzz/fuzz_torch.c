@@ -1,7 +1,8 @@
 /*
- * fuzz_torch.c - checkpoints around a pickle: the input is data.pkl, and around it stands a sound
- * archive with a record of the right size for every storage that it names, or nearly so. Then
- * everything that mega-convert does up to writing: listing, arguments, names, the architecture.
+ * fuzz_torch.c - fuzzes checkpoints around a pickle. The input is data.pkl. A sound archive is
+ * built around it, with a record of the right or nearly the right size for every storage that it
+ * names. Then it does all that mega-convert does before writing: listing, arguments, names, the
+ * architecture.
  */
 #include <math.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void put_header(MegaBuffer *out, const Record *record, bool central)
     mega_put_bytes(out, record->name, length);
 }
 
-/* The storages of the pickle, each key once, as far as they are small. */
+/* Finds the storages of the pickle, each key once, if they are small. */
 static int find_records(const uint8_t *data, size_t size, Record *records)
 {
     MegaPickle *pickle = NULL;
@@ -70,7 +71,7 @@ static int find_records(const uint8_t *data, size_t size, Record *records)
     return count;
 }
 
-/* Of pickles of protocol 5 one record is missing, has another name or another size. */
+/* For pickles of protocol 5, one record is missing, or has another name or size. */
 static int spoil(Record *records, int count, const uint8_t *data, size_t choice)
 {
     if (choice < 2 || data[1] != 5)

@@ -1,5 +1,5 @@
 /*
- * fuzz_zip.c - zip archives: opened, every entry read and verified.
+ * fuzz_zip.c - fuzzes zip archives: opens them, reads and verifies every entry.
  */
 #include "formats/checkpoint/zip.h"
 #include "tests/fuzz/fuzz.h"

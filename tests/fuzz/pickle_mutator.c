@@ -1,6 +1,6 @@
 /*
- * pickle_mutator.c - changes whole opcodes of a pickle, where bytes changed at random would mostly
- * end the machine at once; see pickle_mutator.h.
+ * pickle_mutator.c - changes whole opcodes of a pickle, since bytes changed at random would mostly
+ * stop the machine at once; see pickle_mutator.h.
  */
 #include "tests/fuzz/pickle_mutator.h"
 
@@ -12,7 +12,7 @@
 #define MAX_OPS 4096
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* libFuzzer's own mutations; without it, in a replay, nobody calls us. */
+/* These are libFuzzer's own mutations. In a replay without libFuzzer, nothing calls the mutator. */
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 typedef struct Op {
@@ -30,7 +30,7 @@ static size_t line_size(const uint8_t *data, size_t size, int lines)
     return lines ? size : at;
 }
 
-/* Bytes of the opcode at data and of its argument; never more than size. */
+/* Returns the size of the opcode at data with its argument, at most size. */
 static size_t op_size(const uint8_t *data, size_t size)
 {
     uint64_t rest = 0;
@@ -82,14 +82,14 @@ static size_t split(const uint8_t *data, size_t size, Op *ops)
 
 /* ---- Odd arguments -------------------------------------------------------------------------- */
 
-/* A number at the edge of some type, or near it. */
+/* Writes a number at or near the limit of some type. */
 static void put_integer(MegaBuffer *out)
 {
     static const int64_t odd[] = {0,         1,         -1,        2,         255,       65535,
                                   65536,     INT32_MAX, INT32_MIN, 1LL << 32, 1LL << 62, INT64_MAX,
                                   INT64_MIN, 12,        3,         7};
     uint64_t value = (uint64_t)odd[(size_t)rand() % COUNT(odd)];
-    value += rand() % 4 ? 0 : (uint64_t)rand() % 16; /* or near it */
+    value += rand() % 4 ? 0 : (uint64_t)rand() % 16; /* sometimes near the limit instead */
     mega_put_u8(out, 0x8a);
     mega_put_u8(out, 8);
     mega_put_u64(out, value);
@@ -162,7 +162,8 @@ static void put_op(MegaBuffer *out, const Op *op)
     mega_put_bytes(out, op->data, op->size);
 }
 
-/* The opcode with something else in its place, twice, with one before it, or left out. */
+/* Writes the opcode replaced by something else, twice, with another one before it, or not at
+ * all. */
 static void put_changed(MegaBuffer *out, const Op *op, const Op *other)
 {
     switch (rand() % 8) {

@@ -16,8 +16,8 @@
 #include "src/model/tensors.h"
 #include "tests/fuzz/fuzz.h"
 
-#define MOST_ELEMENTS 100000 /* of a tensor */
-#define MOST_BLOCKS 500      /* of a compressed tensor */
+#define MOST_ELEMENTS 100000 /* of one tensor */
+#define MOST_BLOCKS 500      /* of one compressed tensor */
 
 /* ---- Choices -------------------------------------------------------------------------------- */
 
@@ -116,12 +116,13 @@ static MegaStackConfig random_stack(Dice *dice, bool decoder)
     return s;
 }
 
-/* The vocabulary in up to four bands. first: the width of the first one, or 0 for any. */
+/* Divides the vocabulary into up to four clusters. first is the size of the first one, or 0 for
+ * any. */
 static MegaClusters random_bands(Dice *dice, int vocab, bool many, int first)
 {
     MegaClusters bands = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
     for (int i = 0, end = 0; i < bands.count; i++) {
-        int left = vocab - end - (bands.count - 1 - i); /* every later band has an id */
+        int left = vocab - end - (bands.count - 1 - i); /* every later cluster has an id */
         end = i + 1 == bands.count ? vocab : end + 1 + roll(dice, left);
         bands.end[i] = end;
         bands.width[i] = first > 0 && i == 0 ? first : PICK(dice, 1, 2, 4, 5, 16, 17, 40);
@@ -262,7 +263,7 @@ typedef struct Tensor {
     MegaTensorSpec spec;
     MegaDtype dtype;
     MegaEncoding encoding;
-    uint8_t *data, *span; /* row-major, and as it lies in the file; NULL where it is tied */
+    uint8_t *data, *span; /* row-major, and as stored in the file; NULL if it is tied */
     size_t size, span_size;
     size_t tied_to;
     uint32_t block_size, block_count, *blocks; /* stored sizes */
@@ -273,10 +274,10 @@ typedef struct Tensors {
     Tensor *list;
     size_t count;
     Numbers numbers;
-    int dtype, encoding; /* -1: a choice for each */
+    int dtype, encoding; /* -1: chosen anew for each tensor */
 } Tensors;
 
-/* Some of the integers and scales become any that are allowed. */
+/* Replaces some of the integers and scales by any allowed value. */
 static void scramble(Dice *dice, MegaDtype dtype, uint8_t *row, size_t size)
 {
     size_t item = mega_dtype_traits((int)dtype)->item_size;
@@ -329,7 +330,7 @@ static void deflate_block(Tensor *t, uint32_t number, uint8_t *shuffled)
     deflateEnd(&z);
 }
 
-/* The bytes of the file. */
+/* Makes the bytes that the file stores. */
 static void encode_tensor(Dice *dice, Tensor *t)
 {
     uint32_t item = mega_dtype_traits((int)t->dtype)->item_size;
@@ -357,7 +358,7 @@ static void encode_tensor(Dice *dice, Tensor *t)
     }
 }
 
-/* Some tensors share the data of an earlier one of the same shape. */
+/* Lets some tensors share the data of an earlier one of the same shape. */
 static bool tie(const Tensors *all, Tensor *t)
 {
     for (size_t i = all->count; i-- > 0;) {
@@ -449,8 +450,8 @@ static void put_entry(MegaBuffer *index, const Tensors *all, const Tensor *t, ui
         mega_put_u32(index, (uint32_t)t->tied_to);
 }
 
-/* The index, with the data beginning behind it; its size does not depend on where that is. *end is
- * where the file ends. */
+/* Makes the index for data that begins at `behind`; its size does not depend on that. *end becomes
+ * the end of the file. */
 static MegaBuffer make_index(const Tensors *all, size_t behind, size_t *offsets, size_t *end)
 {
     MegaBuffer index = {0};

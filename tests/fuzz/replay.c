@@ -1,8 +1,9 @@
 /*
  * replay.c - runs a fuzz target over files: replay_NAME FILE|FOLDER...
  *
- * For compilers without libFuzzer, and to look into a finding with a debugger. Prints nothing but
- * the number of files; a crash names its file by being the last one announced with -v.
+ * This is for compilers without libFuzzer, and for looking at a finding in a debugger. It prints
+ * only the number of files. With -v it announces each file, so that the last one is the one that
+ * crashed.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static int replay_file(const char *path)
     int failed = ferror(file) || buffer.failed;
     fclose(file);
     if (!failed) {
-        /* an exact copy, so that a sanitizer sees every byte too far */
+        /* The copy is of exactly the right size, so that a sanitizer sees every read past its
+         * end. */
         uint8_t *copy = malloc(buffer.size ? buffer.size : 1);
         failed = copy == NULL;
         if (copy && buffer.size)

@@ -1,5 +1,5 @@
 /*
- * support.c - what the fuzz targets share: a file in memory, a check of errors.
+ * support.c - functions for all fuzz targets: a file in memory, and a check of errors.
  */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The one global: a target runs in a process of its own, on one thread. */
+/* This is the only global variable: a target runs in a process of its own, on one thread. */
 static int memory_file = -1;
 
 const char *fuzz_path(const uint8_t *data, size_t size)

@@ -38,7 +38,7 @@ void golden_compare(Golden *golden, const char *name, const float *got, size_t g
     for (size_t r = 0; r < rows; r++) {
         size_t at = positions ? (size_t)positions->i32[r] : r;
         if (at >= got_rows && positions)
-            continue; /* a padded position of the original */
+            continue; /* the original padded this position */
         assert_true(at < got_rows);
         for (size_t c = 0; c < columns; c++) {
             double difference = fabs((double)got[at * columns + c] - expected.f32[r * columns + c]);
@@ -88,7 +88,7 @@ static void check_case(Golden *golden, GoldenCheck check)
     mega_model_free(golden->model);
 }
 
-/* Fixtures of other architectures name theirs in meta.json; those of MEGA do not. */
+/* The fixtures of other architectures have a name in meta.json; those of MEGA have none. */
 static bool is_of_kind(const json_t *meta, const char *const *kinds)
 {
     const char *architecture = json_string_value(json_object_get(meta, "architecture"));

@@ -31,7 +31,7 @@ int remove_test_folder(void **state)
     return rmdir(folder);
 }
 
-/* libsndfile does not free its decoder of a damaged Ogg header; our own leaks still show. */
+/* libsndfile leaks its decoder of a damaged Ogg header. Our own leaks still show. */
 MEGA_API const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -78,7 +78,7 @@ void encode(int format, int rate, int channels, const float *samples, size_t fra
 void encode_exact(int format, int rate, int channels, const int16_t *samples, size_t frames)
 {
     SNDFILE *file = open_encoder(format, rate, channels);
-    sf_command(file, SFC_SET_SCALE_INT_FLOAT_WRITE, NULL, SF_TRUE); /* by 1 / 32768 */
+    sf_command(file, SFC_SET_SCALE_INT_FLOAT_WRITE, NULL, SF_TRUE); /* scales by 1 / 32768 */
     assert_int_equal(sf_writef_short(file, samples, (sf_count_t)frames), frames);
     sf_close(file);
 }

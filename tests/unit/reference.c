@@ -95,7 +95,7 @@ void reference_ema(const MegaStackConfig *config, const MegaEmaWeights *weights,
     free(kernel);
 }
 
-/* y = x [rows][in] weight^T + bias, rows of y ldy apart */
+/* Computes y = x [rows][in] weight^T + bias, where the rows of y are ldy apart. */
 static void linear_into(const double *x, size_t rows, const MegaPacked *weight, const float *bias,
                         double *y, size_t ldy)
 {
@@ -114,7 +114,7 @@ static void linear_into(const double *x, size_t rows, const MegaPacked *weight, 
     free(row);
 }
 
-/* y [rows][out] */
+/* Returns y [rows][out]. */
 static double *linear(const double *x, size_t rows, const MegaLinearWeights *weights)
 {
     size_t out = weights->weight.out;
@@ -160,7 +160,7 @@ static double relative_bias(const MegaStackConfig *config, const MegaLayerWeight
     return sum;
 }
 
-/* out [length][h] */
+/* Returns out [length][h]. */
 static double *attend(const MegaStackConfig *config, const MegaLayerWeights *weights,
                       const double *q, const double *k, const double *v, size_t length)
 {
@@ -268,7 +268,8 @@ static void feed_forward(const MegaStackConfig *config, const MegaLayerWeights *
     free(y);
 }
 
-/* Values that a linear embedding sees at position t, element i; zero outside of the input. */
+/* Returns element i of the input of a linear embedding at position t. Outside of the input it is
+ * zero. */
 static double embed_value(const MegaEmbedConfig *embed, const MegaInput *input, size_t t, size_t i)
 {
     if (embed->kind == MEGA_EMBED_FRAMES) {
@@ -357,7 +358,7 @@ void reference_classify(const MegaConfig *config, const MegaWeights *weights,
     const MegaHeadConfig *head = &config->head;
     size_t d = (size_t)config->encoder.width, in = head->pair ? 2 * d : d;
     double *x = zeros(in);
-    for (int i = 0; i < (head->pair ? 2 : 1); i++) { /* second input first */
+    for (int i = 0; i < (head->pair ? 2 : 1); i++) { /* the second input comes first */
         double *pooled = pool(config, weights, &inputs[i]);
         memcpy(x + (head->pair && i == 0 ? d : 0), pooled, d * sizeof *x);
         free(pooled);

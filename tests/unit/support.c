@@ -59,7 +59,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Matrices keep the size of what they multiply; everything else is of order one. */
+/* A product with a random matrix has about the size of its input; other tensors are of order
+ * one. */
 static float *random_tensor(const MegaTensorSpec *spec, Random *random)
 {
     float size = 1.0f;
@@ -70,7 +71,7 @@ static float *random_tensor(const MegaTensorSpec *spec, Random *random)
     return random_floats(random, spec->elements, -size, size);
 }
 
-/* The tensors of the specs, changed as the tweak says; *count of them. */
+/* Declares the tensors of the specs with the changes of the tweak, and sets *count. */
 static MegaTensorDecl *declare(const Specs *specs, const ModelTweak *tweak, size_t *count)
 {
     MegaTensorDecl *decls = calloc(specs->count + 1, sizeof *decls);

@@ -1,6 +1,6 @@
 /*
- * test_growing.c - growing arrays: a dry walk counts what a real one takes, contents stay, and
- * sizes beyond the machine are refused.
+ * test_growing.c - growing arrays: a dry walk counts what a real one allocates, contents are kept,
+ * and sizes beyond the machine are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>

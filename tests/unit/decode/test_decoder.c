@@ -1,6 +1,7 @@
 /*
- * test_decoder.c - decoding on random models: a text is the same token by token, in pieces and at
- * once; sequences side by side are the same as alone, whatever is selected; threads change nothing.
+ * test_decoder.c - decoding on random models. A text gives the same token by token, in pieces and
+ * at once. Sequences side by side give the same as alone, whatever is selected. The number of
+ * threads changes nothing.
  */
 #include "tests/unit/support.h"
 
@@ -14,7 +15,7 @@
 
 #define LENGTH 150
 
-/* Adaptive softmax and input, of three bands. */
+/* Gives the target an adaptive softmax and adaptive input with three clusters. */
 static void make_adaptive(MegaTargetConfig *target, Random *random, int first, int second,
                           int vocab)
 {
@@ -83,7 +84,8 @@ static MegaEncoded *random_source(MegaSession *session, Random *random)
     return encoded;
 }
 
-/* Logits of all tokens, fed in pieces of at most `piece`; 0: by single steps. */
+/* Returns the logits of all tokens, fed in pieces of at most `piece`, or by single steps if it is
+ * 0. */
 static float *read_in_pieces(MegaSession *session, const MegaDecoderOptions *options,
                              const MegaEncoded *source, const int32_t *tokens, size_t piece)
 {
@@ -126,7 +128,7 @@ static void check_pieces(const MegaConfig *config, Random *random)
             free(other);
         }
         float *again = read_in_pieces(three, &options, source, tokens, LENGTH);
-        assert_memory_equal(again, whole, LENGTH * 40 * sizeof *whole); /* threads: to the bit */
+        assert_memory_equal(again, whole, LENGTH * 40 * sizeof *whole); /* threads change no bit */
         free(again);
         free(whole);
     }
@@ -146,7 +148,7 @@ static void pieces_equal_the_whole(void **state)
     }
 }
 
-/* Without truncation, or before it sets in, both modes agree; beyond it they differ. */
+/* Without truncation, or before it takes effect, both modes agree; after that they differ. */
 static void truncation_begins_at_its_length(void **state)
 {
     Random random = {5};
@@ -176,7 +178,7 @@ static void truncation_begins_at_its_length(void **state)
 #define SEQUENCES 5
 #define STEPS 60
 
-/* Random selections at every step; each sequence's logits are those of its own history alone. */
+/* Makes random selections at every step; a sequence's logits depend on its own history alone. */
 static void check_selection(const MegaConfig *config, Random *random)
 {
     MegaModel *model = random_model(config, random);
@@ -238,8 +240,8 @@ static void selected_sequences_keep_their_past(void **state)
 
 /* ---- Tails of an adaptive softmax ----------------------------------------------------------- */
 
-/* How often a tail was left out, for some rows of a step but not for others, and how often the
- * best word was in one. */
+/* Counts how often a tail was skipped for some rows of a step but not for others, and how often the
+ * best word was in a tail. */
 typedef struct Left {
     int out, in_part, best;
 } Left;
@@ -250,7 +252,7 @@ static int larger_first(const void *a, const void *b)
     return *left < *right ? 1 : *left > *right ? -1 : 0;
 }
 
-/* some: logits of which the `best` largest are right, as they are in all; both [rows][vocab] */
+/* The `best` largest logits of `some` must be those of `all`; both are [rows][vocab]. */
 static void check_best(const MegaTargetConfig *target, const float *some, const float *all,
                        size_t rows, size_t best, Left *left)
 {
@@ -330,7 +332,7 @@ static void the_best_do_not_need_all_tails(void **state)
     assert_int_equal(left[4].out, 0);
 }
 
-/* A ban on very long n-grams bars nothing, but asks for all words. */
+/* A ban on very long n-grams excludes nothing, but asks for all words. */
 static void searches_do_not_need_all_tails(void **state)
 {
     Random random = {62};
@@ -441,7 +443,7 @@ static void misuse_is_refused(void **state)
     mega_model_free(model);
 }
 
-/* A weight that is no number, in the first or the last word's row of the output. */
+/* The first or the last word's row of the output has a weight that is NaN. */
 static void overflows_are_reported(void **state)
 {
     Random random = {63};
@@ -487,7 +489,7 @@ static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
     }
 }
 
-/* Short and long sources, more than go through the encoder at once. */
+/* There are short and long sources, and more than go through the encoder at once. */
 static void sources_are_the_same_together(void **state)
 {
     enum { COUNT = 24, LONGEST = 300 };
@@ -535,7 +537,7 @@ static void batches_equal_single_sources(void **state)
         int32_t tokens[COUNT][20];
         options.beam = random_int(&random, 1, 6);
         options.max_len_b = random_int(&random, 1, 40);
-        options.no_repeat_ngram = 2 * random_int(&random, 0, 1); /* 1 would bar </s> itself */
+        options.no_repeat_ngram = 2 * random_int(&random, 0, 1); /* 1 would exclude </s> itself */
         for (int i = 0; i < COUNT; i++) {
             inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens[i],
                                     .length = (size_t)random_int(&random, 1, 20)};
@@ -582,7 +584,7 @@ static void prefixes_are_kept(void **state)
     for (int i = 0; i < result.count; i++)
         assert_memory_equal(result.hypotheses[i].tokens, prefix, sizeof prefix);
     mega_translation_free(&result);
-    options.max_len_b = 2; /* nothing but the prefix */
+    options.max_len_b = 2; /* no more than the prefix */
     assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
     assert_memory_equal(result.hypotheses[0].tokens, prefix, sizeof prefix);
     assert_int_equal(result.hypotheses[0].length, 3);
@@ -595,7 +597,7 @@ static void prefixes_are_kept(void **state)
     mega_model_free(model);
 }
 
-/* Where nothing is allowed there is an error, and no result without hypotheses. */
+/* If every token is excluded there is an error, and no result without hypotheses. */
 static void impossible_searches_are_refused(void **state)
 {
     Random random = {14};
@@ -623,7 +625,7 @@ static void impossible_searches_are_refused(void **state)
         mega_translation_free(&results[i]);
     }
     options = mega_search_defaults();
-    options.no_repeat_ngram = 1; /* bars </s>, which begins every history */
+    options.no_repeat_ngram = 1; /* excludes </s>, which begins every history */
     assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
                      MEGA_ERR_INPUT);
     assert_null(results[0].hypotheses);
@@ -651,7 +653,7 @@ static void samplers_follow_the_distribution(void **state)
     (void)state;
     for (int i = 0; i < 40; i++)
         logits[i] = -20;
-    logits[1] = 50; /* <pad>, never drawn */
+    logits[1] = 50; /* <pad>, which is never drawn */
     logits[5] = logf(0.5f);
     logits[6] = logf(0.3f);
     logits[7] = logf(0.2f);
@@ -666,7 +668,7 @@ static void samplers_follow_the_distribution(void **state)
     assert_true(abs(seen[5] - 10000) < 300 && abs(seen[6] - 6000) < 300 && seen[1] == 0);
     mega_sampler_free(sampler);
     mega_sampler_free(same);
-    options.top_p = 0.7; /* 5 and 6 */
+    options.top_p = 0.7; /* leaves 5 and 6 */
     assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
     for (int i = 0; i < 1000; i++)
         assert_in_range(mega_sampler_next(sampler, logits), 5, 6);
@@ -680,12 +682,13 @@ static void samplers_follow_the_distribution(void **state)
     options.repetition_penalty = 3;
     assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
     assert_int_equal(mega_sampler_next(sampler, logits), 5);
-    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 was there: penalised */
+    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 occurred before and is
+                                                                penalised */
     mega_sampler_free(sampler);
     mega_model_free(model);
 }
 
-/* A draw from the logits that mega_sampling_best asks for is that from all of them. */
+/* The logits that mega_sampling_best asks for give the same draw as all of them. */
 static void samplers_know_what_they_need(void **state)
 {
     Random random = {6};

@@ -1,6 +1,6 @@
 /*
- * test_golden_decoder.c - translators and language models of the original implementation: teacher
- * forced, stage by stage, and fed token by token and in pieces.
+ * test_golden_decoder.c - translators and language models of the original implementation: with
+ * teacher forcing, stage by stage, and fed token by token and in pieces.
  */
 #include "tests/unit/golden.h"
 
@@ -10,13 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The running input's stages are compared with the arrays of this prefix: "dbg.4". */
+/* The stages of the current input are compared with the arrays of this prefix: "dbg.4". */
 typedef struct Watch {
     Golden *golden;
     char debug[32];
 } Watch;
 
-/* "layer.0.ema" -> "enc.layer0.ema", "decoder.layer.1" -> "dec.state2" (state0 is the embedding) */
+/* Maps "layer.0.ema" to "enc.layer0.ema", and "decoder.layer.1" to "dec.state2", since state0 is
+ * the embedding. */
 static void debug_name(const Watch *watch, const char *stage, bool translator, char *out,
                        size_t size)
 {
@@ -49,7 +50,7 @@ static void watch_stage(void *context, const char *stage, int number, const floa
     debug_name(watch, stage, translator, name, sizeof name);
     if (!golden_read(watch->golden, name, &expected))
         return;
-    /* a sequence longer than a pass comes in several pieces, of which only whole ones compare */
+    /* A sequence longer than a pass comes in several pieces; only a complete one is compared. */
     bool whole = expected.elements == rows * columns;
     mega_npy_free(&expected);
     if (whole)
@@ -179,7 +180,8 @@ static bool same_hypotheses(const MegaTranslation *a, const MegaTranslation *b)
     return same;
 }
 
-/* Every search of generation.json: each source alone as the original, and all at once as alone. */
+/* Runs every search of generation.json. Each source alone must give the original's results, and all
+ * together must give the same. */
 static void check_search(Golden *golden, MegaSession *session, const json_t *entry)
 {
     enum { MAX_SOURCES = 16 };
@@ -262,7 +264,7 @@ static void check_full(Golden *golden, MegaSession *session, const MegaNpy *inpu
     mega_decoder_free(decoder);
 }
 
-/* Log-probabilities of the targets, fed `piece` tokens at a time. */
+/* Computes the log-probabilities of the targets, fed `piece` tokens at a time. */
 static void check_targets(Golden *golden, MegaSession *session, const MegaDecoderOptions *options,
                           const MegaNpy *input, size_t piece, const char *name)
 {

@@ -1,5 +1,5 @@
 /*
- * test_golden.c - classifiers of the original implementation, stage by stage.
+ * test_golden.c - compares classifiers of the original implementation, stage by stage.
  */
 #include "tests/unit/golden.h"
 
@@ -8,14 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The running input's stages are compared with the arrays of these names. */
+/* The stages of the current input are compared with the arrays of these names. */
 typedef struct Watch {
     Golden *golden;
     int input;        /* N of in.N and out.N */
     char debug[32];   /* prefix of its dbg arrays: "dbg.0" or "dbg.L23" */
 } Watch;
 
-/* "layer.0.ema" -> "layer0.ema", "layer.3" -> "layer3.out" */
+/* Maps "layer.0.ema" to "layer0.ema", and "layer.3" to "layer3.out". */
 static void debug_name(const char *stage, char *out, size_t size)
 {
     char part[16] = "";

@@ -1,6 +1,6 @@
 /*
- * test_session.c - the forward pass against the plain reference on random models, and its
- * properties.
+ * test_session.c - compares the forward pass with the plain reference on random models, and tests
+ * its properties.
  */
 #include "tests/unit/support.h"
 
@@ -29,7 +29,8 @@ static void classify(const MegaModel *model, const MegaInput *inputs, int thread
     mega_session_free(session);
 }
 
-/* Random data that fits the model; tokens 4 ... vocab - 1. Free values and tokens. */
+/* Makes random data that fits the model, with tokens 4 ... vocab - 1. The caller frees values and
+ * tokens. */
 static MegaInput random_input(const MegaConfig *config, size_t length, Random *random)
 {
     const MegaEmbedConfig *embed = &config->embed;
@@ -58,7 +59,7 @@ static void free_input(MegaInput *input)
     free((void *)input->values);
 }
 
-/* In a build without FFTW there is one way only. */
+/* A build without FFTW has only the recurrence. */
 static const MegaEmaPath last_path = MEGA_WITH_FFTW ? MEGA_EMA_FFT : MEGA_EMA_RECURRENT;
 
 static void check_model(const MegaConfig *config, size_t length, Random *random)
@@ -138,7 +139,7 @@ static void every_embedding(void **state)
     check_model(&config, 0, &random);
 }
 
-/* More rows than one block, chunks that do not divide it. */
+/* There are more rows than one block, and chunks that do not divide the block. */
 static void long_inputs(void **state)
 {
     Random random = {13};
@@ -219,7 +220,7 @@ static void wrong_inputs_are_refused(void **state)
     mega_model_free(model);
 }
 
-/* Sides that fit, with fewer or more values than they make. */
+/* The sides are right, but there are fewer or more values than they need. */
 static void images_have_all_their_values(void **state)
 {
     Random random = {18};
@@ -238,7 +239,7 @@ static void images_have_all_their_values(void **state)
     mega_model_free(model);
 }
 
-/* Real numbers near the end of float32 overflow inside, which must not pass for a result. */
+/* Real numbers near the end of float32 overflow inside. That must not pass for a result. */
 static void overflow_is_an_error(void **state)
 {
     Random random = {17};
@@ -254,7 +255,8 @@ static void overflow_is_an_error(void **state)
     mega_model_free(model);
 }
 
-/* What is no number comes from the input, not from an overflow: it is named with its place. */
+/* A value that is NaN or infinite comes from the input, not from an overflow, so the error gives
+ * its place. */
 static void values_must_be_finite(void **state)
 {
     Random random = {18};
@@ -273,7 +275,7 @@ static void values_must_be_finite(void **state)
     mega_model_free(model);
 }
 
-/* An image without a shape has the model's; one of other sizes is refused. */
+/* An image without a shape has that of the model; an image of another size is refused. */
 static void images_may_leave_out_their_shape(void **state)
 {
     Random random = {19};
@@ -303,7 +305,7 @@ static void images_may_leave_out_their_shape(void **state)
     mega_model_free(model);
 }
 
-/* A caller that rounds upward gets the same bits, and still rounds upward afterwards. */
+/* A caller that rounds upward gets the same bits, and its rounding mode is kept. */
 static void the_callers_float_mode_is_its_own(void **state)
 {
     Random random = {20};

@@ -33,10 +33,10 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    return rmdir(folder); /* fails if a test left something behind */
+    return rmdir(folder); /* fails if a test left a file */
 }
 
-/* Files in the test's folder, temporary ones too. */
+/* Counts the files in the test's folder, including temporary ones. */
 static int file_count(void)
 {
     int count = -2; /* "." and ".." */
@@ -97,7 +97,7 @@ static void test_pieces(void **state)
     mega_output_abandon(NULL);
 }
 
-/* Without a commit an old file stays as it was, and nothing is left behind. */
+/* Without a commit the old file is unchanged, and no other file is left. */
 static void test_not_committed(void **state)
 {
     (void)state;
@@ -109,7 +109,7 @@ static void test_not_committed(void **state)
         assert_int_equal(mega_output_write(output, "new", 3, &err), 0);
         assert_int_equal(file_count(), 2);
         if (abandon) {
-            mega_output_abandon(output); /* as a signal handler does */
+            mega_output_abandon(output); /* as a signal handler would */
             assert_int_equal(file_count(), 1);
         }
         mega_output_free(output);
@@ -128,7 +128,7 @@ static void test_bad_targets(void **state)
     assert_int_equal(file_count(), 0);
 }
 
-/* A caller that goes on after a write that failed gets no file with a hole in it. */
+/* If a caller continues after a failed write, it must not get a file with a hole. */
 static void test_failed_part(void **state)
 {
     (void)state;
@@ -152,7 +152,7 @@ static void test_failed_part(void **state)
     assert_int_equal(file_count(), 0);
 }
 
-/* What is no regular file is written to, not replaced. */
+/* A target that is not a regular file is written to, and not replaced. */
 static void test_special_files(void **state)
 {
     (void)state;
@@ -178,7 +178,8 @@ static void test_special_files(void **state)
     unlink(path);
 }
 
-/* Stands in for the system's: what rights the file had before it was given others. */
+/* Replaces the system's function, to record the permissions that the file had before it changes
+ * them. */
 static mode_t rights_before;
 int fchmod(int fd, mode_t mode)
 {
@@ -213,7 +214,7 @@ static void test_permissions_and_links(void **state)
     assert_int_equal(write_text(link_path, "second", &err), 0);
     umask(before);
     assert_int_equal(mode_of(path), 0600);
-    assert_int_equal(rights_before & 077, 0); /* not for a moment */
+    assert_int_equal(rights_before & 077, 0); /* at no moment */
     assert_int_equal(lstat(link_path, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     assert_content(path, "second");

@@ -1,6 +1,7 @@
 /*
- * test_audio.c - recordings to mono samples at a model's rate (formats/media/audio.h): exact
- * samples, mixing, resampling, pipes, headerless PCM, and files that are truncated or lie.
+ * test_audio.c - reads recordings as mono samples at a model's rate (formats/media/audio.h): exact
+ * samples, mixing, resampling, pipes, headerless PCM, and files that are truncated or have false
+ * headers.
  */
 #include "tests/unit/recordings.h"
 
@@ -16,7 +17,7 @@
 
 /* ---- Exact samples -------------------------------------------------------------------------- */
 
-/* The same rate: every sample as it stands in the file, whatever the container. */
+/* At the same rate, every sample must be the one in the file, in every container. */
 static void test_same_rate_is_exact(void **state)
 {
     static const int formats[] = {
@@ -60,7 +61,7 @@ static void test_8_bit_and_one_sample(void **state)
     assert_int_equal(count, 1);
     assert_true(got[0] == -0.5f);
     free(got);
-    got = read_good(test_path, NULL, 8000, 100, &count); /* a sixth of a sample is one sample */
+    got = read_good(test_path, NULL, 8000, 100, &count); /* a sixth of a sample gives one sample */
     assert_int_equal(count, 1);
     free(got);
 }
@@ -79,8 +80,8 @@ static void test_channels_are_averaged(void **state)
 
 /* ---- Resampling ----------------------------------------------------------------------------- */
 
-/* A tone below half of either rate comes out with its amplitude and phase, and with round(n * b /
- * a) samples; away from the ends, where the filter sees the silence around. */
+/* A tone below half of either rate keeps its amplitude and phase and has round(n * b / a) samples,
+ * except near the ends, where the filter sees the surrounding silence. */
 static void test_resampling(void **state)
 {
     static const struct {
@@ -126,7 +127,7 @@ static void test_rates_too_far_apart(void **state)
 
 /* ---- Pipes and headerless PCM --------------------------------------------------------------- */
 
-/* Runs with the file at path piped into standard input; what cat's child writes fits no pipe. */
+/* Runs with the file at path piped into standard input; the output of cat's child fits no pipe. */
 static float *read_stdin(const MegaPcm *pcm, int rate, size_t *count)
 {
     char command[256];
@@ -223,7 +224,7 @@ static void test_pcm_description(void **state)
             fail_msg("\"%s\" was accepted", wrong[i]);
 }
 
-/* Samples of a pipe come out before its writer is done. */
+/* Samples of a pipe are given before its writer is done. */
 static void test_pcm_is_not_held_back(void **state)
 {
     const MegaPcm pcm = {.format = MEGA_PCM_S16LE, .rate = 16000, .channels = 1};
@@ -266,7 +267,7 @@ static void test_not_a_number(void **state)
 
 /* ---- Damage --------------------------------------------------------------------------------- */
 
-/* A wav header with these fields before 8 bytes of samples. */
+/* Returns a wav header with these fields, and 8 bytes of samples. */
 static MegaBuffer wav_header(uint16_t format, uint16_t channels, uint32_t rate, uint16_t bits,
                              uint32_t data)
 {
@@ -297,8 +298,9 @@ static void test_headers_that_lie(void **state)
         uint32_t data;
         int code;
     } cases[] = {
-        {1, 1, 16000, 16, 8, 0},                /* a good one to start from */
-        {1, 1, 16000, 16, 10, MEGA_ERR_FORMAT}, /* two bytes too many, and so is the file's size */
+        {1, 1, 16000, 16, 8, 0},                /* a good header to start from */
+        {1, 1, 16000, 16, 10, MEGA_ERR_FORMAT}, /* two bytes too many, which the file's size
+                                                   confirms */
         {1, 1, 16000, 16, 1 << 30, MEGA_ERR_FORMAT},
         {1, 0, 16000, 16, 8, MEGA_ERR_FORMAT},
         {1, 65, 16000, 16, 8, MEGA_ERR_FORMAT},
@@ -340,13 +342,13 @@ static void test_wrong_files(void **state)
     assert_refused(NULL, 16000, MEGA_ERR_IO, "No such file");
 }
 
-/* Whatever a file of any format is cut to: an error, or what is there, which is never more samples
- * than there were. Formats whose header does not tell their length cannot tell. */
+/* A file of any format that is truncated anywhere gives an error, or the samples that are there,
+ * and never more samples than before. Formats whose header has no length cannot notice. */
 static void test_truncated_anywhere(void **state)
 {
     static const struct {
         int format;
-        int spare; /* bytes at the end that may be missing; -1: does not notice */
+        int spare; /* bytes that may be missing at the end; -1: truncation is not noticed */
     } cases[] = {
         {SF_FORMAT_WAV | SF_FORMAT_PCM_16, 0},    {SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 0},
         {SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 0},   {SF_FORMAT_AU | SF_FORMAT_PCM_16, 0},

@@ -63,10 +63,10 @@ static void test_reader_fails_for_good(void **state)
     static const uint8_t data[7] = {1, 2, 3, 4, 5, 6, 7};
     MegaReader reader = mega_reader(data, sizeof data);
     assert_int_equal(mega_get_u32(&reader), 0x04030201);
-    assert_int_equal(mega_get_u32(&reader), 0); /* three are left */
+    assert_int_equal(mega_get_u32(&reader), 0); /* three bytes are left */
     assert_true(reader.failed);
     assert_int_equal(reader.position, 4);
-    assert_int_equal(mega_get_u8(&reader), 0); /* though one would fit */
+    assert_int_equal(mega_get_u8(&reader), 0); /* although one byte would fit */
     assert_int_equal(mega_reader_left(&reader), 0);
     assert_false(mega_reader_seek(&reader, 0));
 
@@ -84,7 +84,7 @@ static void test_reader_fails_for_good(void **state)
     assert_true(reader.failed);
 }
 
-/* Every code point encodes and decodes; what an encoder never makes is refused. */
+/* Every code point encodes and decodes. Bytes that no encoder makes are refused. */
 static void test_utf8(void **state)
 {
     (void)state;
@@ -100,7 +100,7 @@ static void test_utf8(void **state)
         assert_int_equal(mega_utf8_decode(text, length, &found), expected);
         if (expected)
             assert_int_equal(found, code);
-        assert_int_equal(mega_utf8_decode(text, length - 1, NULL), 0); /* cut off */
+        assert_int_equal(mega_utf8_decode(text, length - 1, NULL), 0); /* truncated */
     }
     static const char *const bad[] = {"\x80",
                                       "\xc0\x80",
@@ -156,7 +156,7 @@ static void test_source_errors(void **state)
     mega_buffer_free(&out);
 }
 
-/* Nothing that steers a terminal is left, and no letter is lost. */
+/* No character that controls a terminal is left, and no letter is lost. */
 static void test_controls(void **state)
 {
     static const char *const texts[][2] = {
@@ -169,12 +169,12 @@ static void test_controls(void **state)
          "?2J??\xc2\xa0"}, /* C1, and no-break space */
         {"\x9b"
          "2J\x80\x9f\xa0\xc2",
-         "?2J??\xa0\xc2"}, /* bytes of Latin-1 */
+         "?2J??\xa0\xc2"}, /* Latin-1 */
         {"\xe2\x80\xae"
          "txt\xe2\x80\xac\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8",
          "?txt????"},
         {"\xe2\x80\x8b\xe2\x81\xa5\xef\xbb\xbf", "\xe2\x80\x8b\xe2\x81\xa5\xef\xbb\xbf"},
-        {"\xe2\x80", "\xe2?"}, /* cut */
+        {"\xe2\x80", "\xe2?"}, /* truncated */
     };
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

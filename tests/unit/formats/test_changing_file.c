@@ -1,8 +1,8 @@
 /*
  * test_changing_file.c - a model file that another process writes to while it is opened.
  *
- * The mapping shows every change at once, so a length that was checked may be another one when it
- * is used. What is opened must therefore come of bytes that stayed the same in between.
+ * The mapping shows every change at once, so a length that was checked may have changed when it is
+ * used. An opened file must therefore come from bytes that were the same throughout.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -24,8 +24,9 @@
 
 static char path[] = "/tmp/mega-test-XXXXXX";
 
-/* A file with one array of strings "AAAAAAAA" and one tensor; *string, *name and *blocks are where
- * the length of the middle string, that of the tensor's name and its number of blocks stand. */
+/* Writes a file with one array of strings "AAAAAAAA" and one tensor. *string, *name and *blocks
+ * become the places of the middle string's length, of the length of the tensor's name, and of its
+ * number of blocks. */
 static size_t write_file(size_t *string, size_t *name, size_t *blocks)
 {
     static const char *texts[STRINGS];
@@ -48,12 +49,14 @@ static size_t write_file(size_t *string, size_t *name, size_t *blocks)
     assert_non_null(in);
     file->size = fread(file->bytes, 1, sizeof file->bytes, in);
     fclose(in);
-    /* header, number of keys, key, type, number of strings; then 12 bytes a string */
+    /* Header, number of keys, key, type and number of strings come first; then 12 bytes per
+     * string. */
     *string = MEGA_HEADER_SIZE + 4 + 2 + 5 + 1 + 4 + STRINGS / 2 * 12;
     assert_int_equal(mega_load_u32(file->bytes + *string), 8);
     *name = (size_t)mega_load_u64(file->bytes + 32);
     assert_int_equal(mega_load_u16(file->bytes + *name), 8);
-    /* name, type, encoding, rank, one dimension, span, size, checksum, size of a block */
+    /* Name, type, encoding, rank, one dimension, span, size, checksum and size of a block come
+     * first. */
     *blocks = *name + 2 + 8 + 3 + 8 + 24 + 4 + 4;
     assert_int_equal(mega_load_u32(file->bytes + *blocks), 1);
     size_t size = file->size;
@@ -61,7 +64,7 @@ static size_t write_file(size_t *string, size_t *name, size_t *blocks)
     return size;
 }
 
-/* A process that flips the 32 bits at `place` between what they are and `other`. */
+/* Starts a process that flips the 32 bits at `place` between their value and `other`. */
 static pid_t flip(size_t size, size_t place, uint32_t other)
 {
     pid_t parent = getpid(), child = fork();
@@ -80,7 +83,7 @@ static pid_t flip(size_t size, size_t place, uint32_t other)
     _exit(0);
 }
 
-/* Opens again and again; what opens is what was written. */
+/* Opens the file again and again; an opened file must have the contents that were written. */
 static void open_while_flipping(size_t size, size_t place, uint32_t other)
 {
     int fd = open(path, O_RDONLY);
@@ -88,7 +91,7 @@ static void open_while_flipping(size_t size, size_t place, uint32_t other)
     assert_true(file != MAP_FAILED);
     pid_t child = flip(size, place, other);
     assert_true(child > 0);
-    while (mega_load_u32(file + place) != other) /* it has begun */
+    while (mega_load_u32(file + place) != other) /* wait until it has begun */
         usleep(100);
     for (int i = 0; i < OPENINGS; i++) {
         MegaError err = {0};

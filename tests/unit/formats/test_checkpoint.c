@@ -1,7 +1,7 @@
 /*
- * test_checkpoint.c - checkpoints of PyTorch and safetensors (formats/checkpoint/checkpoint.h): the
+ * test_checkpoint.c - PyTorch and safetensors checkpoints (formats/checkpoint/checkpoint.h): the
  * small ones of tests/data/checkpoints (see make.py there), damaged copies of them, foreign files,
- * and the fixtures of the original implementation where they are at hand.
+ * and the fixtures of the original implementation if they are available.
  */
 #define _GNU_SOURCE /* memmem, memfd_create */
 #include <setjmp.h>
@@ -23,7 +23,7 @@
 #define DATA "tests/data/checkpoints/"
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* A file in memory: thousands of versions of it on a disk would take minutes. */
+/* This file is in memory, since writing thousands of versions to a disk would take minutes. */
 static int temporary_fd;
 static char temporary[64];
 
@@ -182,7 +182,7 @@ static void test_shared(void **state)
         assert_true(same(checkpoint, "whole", "tied"));
         assert_false(same(checkpoint, "whole", "transposed"));
         assert_false(same(checkpoint, "whole", "tail"));
-        assert_false(same(checkpoint, "whole", "parameter")); /* equal, but another storage */
+        assert_false(same(checkpoint, "whole", "parameter")); /* equal, but in another storage */
         mega_checkpoint_close(checkpoint);
     }
 }
@@ -287,7 +287,7 @@ static void test_foreign(void **state)
     expect_error("/dev/null", MEGA_ERR_IO, "no regular file");
 }
 
-/* A safetensors file of this header and so many bytes of data. */
+/* Expects an answer for a safetensors file with this header and so many bytes of data. */
 static void expect_header(const char *header, size_t data, int code, const char *message)
 {
     MegaBuffer bytes = {0};
@@ -345,7 +345,7 @@ static void test_safetensors_header(void **state)
     expect_bytes(huge, sizeof huge, MEGA_ERR_LIMIT, "a header of 4294967295 bytes");
 }
 
-/* Tensors that cannot be read are listed as what they are. */
+/* Tensors that cannot be read are listed with their type. */
 static void test_odd_safetensors(void **state)
 {
     (void)state;
@@ -382,7 +382,7 @@ static void test_odd_safetensors(void **state)
     }
 }
 
-/* A small header that would become much memory as JSON. */
+/* These headers are small but would take much memory as JSON. */
 static void test_header_bombs(void **state)
 {
     (void)state;
@@ -395,7 +395,7 @@ static void test_header_bombs(void **state)
         mega_put_bytes(&text, "0]}", 3);
         mega_put_u64(&bytes, text.size);
         mega_put_bytes(&bytes, text.data, text.size);
-        bool numbers = u == COUNT(units) - 1; /* they are within bounds */
+        bool numbers = u == COUNT(units) - 1; /* these are within bounds */
         expect_bytes(bytes.data, bytes.size, numbers ? MEGA_ERR_MODEL : MEGA_ERR_LIMIT,
                      numbers ? "no tensors" : "the most that this file may take");
         mega_buffer_free(&text);
@@ -405,7 +405,7 @@ static void test_header_bombs(void **state)
 
 /* ---- Damage --------------------------------------------------------------------------------- */
 
-/* Opens the temporary file and reads and verifies all of it. */
+/* Opens the temporary file, and reads and verifies all of it. */
 static int read_all(MegaError *err)
 {
     MegaCheckpoint *checkpoint;
@@ -436,7 +436,7 @@ static void test_truncated(void **state)
                 fail_msg("%s opens with %d bytes", damaged_files[f], (int)size);
             assert_true(err.text[0]);
         }
-        mega_put_u8(&bytes, 0); /* a zero may follow in PyTorch's formats, and nothing else */
+        mega_put_u8(&bytes, 0); /* only PyTorch's formats may have a zero after the end */
         write_temporary(bytes.data, bytes.size);
         assert_int_equal(read_all(NULL) == 0, !strstr(damaged_files[f], "safetensors"));
         mega_put_u8(&bytes, 1);
@@ -446,8 +446,8 @@ static void test_truncated(void **state)
     }
 }
 
-/* Every byte changed in two ways must give an answer; a zip file has checksums for all that counts.
- */
+/* Every byte changed in two ways must give an answer. In a zip file, checksums cover all that
+ * matters. */
 static void test_flipped(void **state)
 {
     (void)state;
@@ -494,7 +494,7 @@ typedef struct Fixture {
     double sum, first; /* of that tensor, as PyTorch reads it */
 } Fixture;
 
-/* sum() and the first value of one tensor, printed by PyTorch in double precision. */
+/* The sum and the first value of one tensor, as PyTorch printed them in double precision. */
 static const Fixture fixtures[] = {
     {"image_small_conv/checkpoint.pth", "torch zip", 53, "head.weight", -0.085796219937,
      -0.058083511889},
@@ -520,7 +520,7 @@ static const char *fixture_folder(void)
     return folder ? folder : "../shared/fixtures";
 }
 
-/* Every one opens and is whole. */
+/* Every fixture opens and is complete. */
 static void test_all_fixtures(void **state)
 {
     (void)state;
@@ -577,7 +577,7 @@ static void test_fixture_values(void **state)
     }
 }
 
-/* What opening and reading take is told, and opening keeps within a limit. */
+/* The memory for opening and reading is reported, and opening keeps within a limit. */
 static void test_memory(void **state)
 {
     const char *path = "tests/fixtures/unit_statedict/model_state.pt";
@@ -588,7 +588,7 @@ static void test_memory(void **state)
     for (size_t i = 0; i < mega_checkpoint_count(checkpoint); i++) {
         const MegaCheckpointTensor *tensor = mega_checkpoint_tensor(checkpoint, i);
         const uint64_t bytes = mega_checkpoint_reading(checkpoint, tensor);
-        assert_true(bytes >= 8 * tensor->elements); /* as they are in the file, and as floats */
+        assert_true(bytes >= 8 * tensor->elements); /* both the bytes of the file and floats */
         assert_true(bytes <= tensor->storage_size + 4 * tensor->elements);
     }
     assert_true(memory > 1000 && memory < 1000000);

@@ -18,7 +18,7 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-/* The value of a binary16 by its definition. */
+/* Returns the value of a binary16 by its definition. */
 static double f16_value(uint16_t half)
 {
     int exponent = half >> 10 & 31, fraction = half & 1023;
@@ -52,13 +52,13 @@ static void test_traits(void **state)
         assert_non_null(mega_dtype_traits(dtype));
 }
 
-/* All values of a short type to float32 and back give the same bits, NaNs included. */
+/* Converting every value of a short type to float32 and back gives the same bits, also for NaNs. */
 static void round_trip_all(MegaDtype dtype)
 {
     for (uint32_t i = 0; i <= 0xffff; i++) {
         uint8_t stored[3], back[3];
         float value;
-        mega_store_u16(stored + 1, (uint16_t)i); /* unaligned on purpose */
+        mega_store_u16(stored + 1, (uint16_t)i); /* deliberately unaligned */
         mega_dtype_to_f32(dtype, stored + 1, 1, &value);
         mega_dtype_from_f32(dtype, &value, 1, back + 1);
         assert_int_equal(mega_load_u16(back + 1), i);
@@ -92,8 +92,8 @@ static uint16_t convert(MegaDtype dtype, float value)
     return mega_load_u16(stored);
 }
 
-/* Between each pair of neighbours: the middle goes to the even one, next to it to the nearer one.
- */
+/* Between two neighbours, the middle rounds to the even one, and values next to it to the nearer
+ * one. */
 static void round_between_all(MegaDtype dtype, uint16_t infinity)
 {
     for (uint16_t low = 0; low < infinity; low++) {
@@ -103,7 +103,7 @@ static void round_between_all(MegaDtype dtype, uint16_t infinity)
         mega_store_u16(stored + 2, (uint16_t)(low + 1));
         mega_dtype_to_f32(dtype, stored, 2, ends);
         uint16_t even = low & 1 ? (uint16_t)(low + 1) : low;
-        /* Infinity stands where the next power of two would be. */
+        /* Infinity has the place of the next power of two. */
         double upper = isinf(ends[1]) ? ldexp(1, dtype == MEGA_F16 ? 16 : 128) : (double)ends[1];
         float middle = (float)(((double)ends[0] + upper) / 2);
         for (int sign = 0; sign < 2; sign++) {
@@ -133,7 +133,7 @@ static void test_bf16_rounding(void **state)
     assert_int_equal(convert(MEGA_BF16, INFINITY), 0x7f80);
 }
 
-/* A NaN whose payload does not fit stays a NaN. */
+/* A NaN whose payload does not fit remains a NaN. */
 static void test_small_nan(void **state)
 {
     (void)state;
@@ -172,7 +172,7 @@ static void test_other_types(void **state)
     assert_memory_equal(stored, "\0\0\xc0\x3f\0\0\0\x80", 8);
 }
 
-/* Rows that end inside a block; zeros, and what once was made of 4 bits, stay as they are. */
+/* Rows end inside a block. Zeros do not change, and neither do values that were 4-bit before. */
 static void test_quantized(void **state)
 {
     enum { N = 75 };

@@ -1,9 +1,9 @@
 /*
- * test_growth.c - what a text costs grows with its length and not faster, whatever it consists of.
+ * test_growth.c - the cost of a text grows no faster than its length, whatever it contains.
  *
- * The work is counted, not timed: calls of functions in formats/, the items of regular expressions
- * that are tried, and the bytes that these pass over. A text of eight times the length may take
- * sixteen times the steps; what is quadratic takes sixty-four times as many.
+ * The work is counted instead of timed: calls of functions in formats/, items of regular
+ * expressions that are tried, and bytes that these pass. A text of eight times the length may take
+ * sixteen times the steps; quadratic work takes sixty-four times as many.
  */
 #define COUNT_STEPS_ITSELF
 #include "tests/unit/count_steps.h"
@@ -23,7 +23,7 @@
 #define SMALL 500 /* bytes */
 #define TIMES 8
 #define MOST_TIMES 16
-#define PASSED_A_STEP 16 /* bytes */
+#define PASSED_A_STEP 16 /* bytes that are passed for the price of a step */
 #define START_UP 2000    /* steps that every text may take */
 
 static uint64_t steps;
@@ -68,7 +68,7 @@ static pcre2_match_context *counting(PCRE2_SIZE *position)
     return context;
 }
 
-/* A context of the caller has its own callout, a function that is counted. */
+/* A caller's context keeps its own callout, which is a counted function. */
 int counted_match(const pcre2_code *code, PCRE2_SPTR subject, PCRE2_SIZE length, PCRE2_SIZE start,
                   uint32_t options, pcre2_match_data *match, pcre2_match_context *context)
 {
@@ -169,7 +169,7 @@ static void make(const Shape *shape, size_t size, MegaBuffer *text)
     mega_put_bytes(text, shape->tail, strlen(shape->tail));
 }
 
-/* One way that texts go. */
+/* One of the functions that process a text. */
 typedef int (*Way)(const void *object, const MegaBuffer *text, MegaError *err);
 
 static uint64_t cost(Way way, const void *object, const Shape *shape, size_t size)
@@ -285,7 +285,8 @@ static int through_encoder(const void *object, const MegaBuffer *text, MegaError
                                 copy.size, "text", &ids, &count, err);
     free(ids);
     mega_buffer_free(&copy);
-    return code == MEGA_ERR_INPUT ? 0 : code; /* one of nothing but marks or blanks is empty */
+    return code == MEGA_ERR_INPUT ? 0 : code; /* texts of nothing but byte order marks or blanks
+                                                 are empty */
 }
 
 static void encoding_is_linear(void **state)
@@ -310,7 +311,7 @@ static void encoding_is_linear(void **state)
     mega_vocab_free(encoder.vocab);
 }
 
-/* The count sees what is quadratic: a run that is tried from each of its places. */
+/* The count reveals quadratic work: here, a run is tried from each of its places. */
 static int quadratic(const void *object, const MegaBuffer *text, MegaError *err)
 {
     PCRE2_UCHAR *out = malloc(2 * text->size + 1);

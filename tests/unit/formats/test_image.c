@@ -1,6 +1,6 @@
 /*
- * test_image.c - decoding, gray, resizing and cropping (formats/media/image.h), against what Pillow
- * made of the files of tests/data/inputs (make.py there), and damaged files.
+ * test_image.c - decoding, gray, resizing and cropping (formats/media/image.h), compared with
+ * Pillow's results for the files of tests/data/inputs (make.py there), and damaged files.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static MegaImage open_image(const char *name)
     return image;
 }
 
-/* Equal up to `levels` in every channel; frees both. */
+/* Expects equality up to `levels` in every channel, and frees both images. */
 static void assert_image(MegaImage *image, MegaImage *expected, int levels, const char *name)
 {
     assert_int_equal(image->width, expected->width);
@@ -51,7 +51,7 @@ static void test_kinds_of_files(void **state)
 {
     static const struct {
         const char *name, *expected;
-        int channels; /* of the file */
+        int channels; /* channels of the file */
     } cases[] = {
         {"rgba.png", "rgba.rgb.png", 3},
         {"gray-alpha.png", "gray-alpha.rgb.png", 1},
@@ -75,7 +75,7 @@ static void test_kinds_of_files(void **state)
     }
 }
 
-/* Files with every PNG row filter, with the pixels that the original read from them. */
+/* Files with every PNG row filter, compared with the pixels that the original read from them. */
 static void test_row_filters(void **state)
 {
     (void)state;
@@ -182,13 +182,13 @@ static int decode_copy(const uint8_t *bytes, size_t size, MegaError *err)
     return code;
 }
 
-/* What lacks nothing but the end mark of a JPEG file, or the filling of a BMP file's last row, is
- * whole; what lacks more is not. */
+/* A file is complete if it lacks only the end marker of JPEG, or the padding of the last row of
+ * BMP. If it lacks more, it is truncated. */
 static void test_truncated_anywhere(void **state)
 {
     static const struct {
         const char *name;
-        size_t spare; /* bytes at the end */
+        size_t spare; /* bytes at the end that may be missing */
     } cases[] = {
         {"rgba.png", 0},        {"palette.png", 0},  {"gray-16.png", 0}, {"gray.jpg", 2},
         {"progressive.jpg", 2}, {"baseline.jpg", 2}, {"cmyk.jpg", 2},    {"colour.bmp", 1},
@@ -214,7 +214,7 @@ static void test_truncated_anywhere(void **state)
     }
 }
 
-/* A changed bit of a PNG file is always noticed; those of other files must do no harm. */
+/* A changed bit in a PNG file is always noticed; in other files it must do no harm. */
 static void test_flipped_bits(void **state)
 {
     static const char *const names[] = {"palette.png", "gray.jpg", "progressive.jpg", "colour.bmp"};
@@ -233,7 +233,7 @@ static void test_flipped_bits(void **state)
     }
 }
 
-/* A PNG file that declares a size and holds nearly nothing. */
+/* The PNG file declares a size but holds almost no data. */
 static void test_declared_sizes(void **state)
 {
     static const struct {
@@ -263,7 +263,7 @@ static void test_declared_sizes(void **state)
     }
 }
 
-/* 320 codes in one Huffman table, room for which is 256, in front of an otherwise good file. */
+/* A Huffman table with 320 codes, where 256 are allowed, comes before an otherwise good file. */
 static void test_too_many_huffman_codes(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * test_image_files.c - what strangers' pictures look like (formats/image_*.c): bitmaps of every
- * kind, made here byte by byte; JPEG and PNG files of tests/data/inputs with their bytes changed.
+ * test_image_files.c - pictures from other programs (formats/image_*.c): bitmaps of every kind,
+ * made here byte by byte; JPEG and PNG files of tests/data/inputs with some bytes changed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ static void assert_same(const char *name, const MegaImage *image, const MegaImag
                      expected->pixels[i]);
 }
 
-/* Frees the file. */
+/* Compares the pixels and frees the file. */
 static void assert_pixels(const char *name, MegaBuffer file, const MegaImage *expected)
 {
     MegaImage image;
@@ -88,18 +88,18 @@ static void append(MegaBuffer *file, size_t count, int byte)
 #define HEIGHT 3
 
 typedef struct Header {
-    int width, height; /* 0: those of the pixels */
-    uint32_t size;     /* of the file, as the header has it */
-    uint32_t header;   /* 0: 40 */
+    int width, height; /* 0: the size of the pixels */
+    uint32_t size;     /* the file size that the header claims */
+    uint32_t header;   /* size of the header; 0: 40 */
     uint32_t bits, compression, used;
     uint32_t masks[4];
-    size_t gap;              /* bytes in front of the pixels */
-    uint32_t first;          /* their position; 0: the right one */
-    const uint32_t *colours; /* of the palette, 0xrrggbb */
+    size_t gap;              /* bytes before the pixels */
+    uint32_t first;          /* the position of the pixels in the header; 0: the right one */
+    const uint32_t *colours; /* the palette, 0xrrggbb */
     size_t colour_count;
 } Header;
 
-/* The pixels' bytes are left to the caller. */
+/* The caller appends the bytes of the pixels. */
 static MegaBuffer begin_bitmap(const Header *head)
 {
     MegaBuffer file = {0};
@@ -141,7 +141,7 @@ static MegaBuffer begin_bitmap(const Header *head)
     return file;
 }
 
-/* Some colour for every pixel; the picture of all tests below. */
+/* Every pixel has some colour. All tests below use this picture. */
 static uint32_t colour_at(int x, int y)
 {
     return (uint32_t)(x * 50 + 3) << 16 | (uint32_t)(y * 90 + 7) << 8 | (uint32_t)(x * y * 20 + 1);
@@ -215,9 +215,9 @@ static void test_bitmaps_of_true_colour(void **state)
     MegaImage expected = expected_picture();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaBuffer file = bitmap_of(&cases[i].head);
-        append(&file, 1000, 0xcc); /* what is behind the pixels does not matter */
+        append(&file, 1000, 0xcc); /* bytes after the pixels do not matter */
         assert_pixels(cases[i].name, file, &expected);
-        /* without the last row's last pixel, whatever the size in the header says */
+        /* The last pixel of the last row is missing, whatever size the header claims. */
         file = bitmap_of(&cases[i].head);
         file.size -= cases[i].head.bits == 24 ? 2 : 1;
         assert_refused(cases[i].name, file, MEGA_ERR_FORMAT, "truncated BMP");
@@ -225,7 +225,8 @@ static void test_bitmaps_of_true_colour(void **state)
     mega_image_free(&expected);
 }
 
-/* Opacity: laid on white; 0 everywhere means that the program knew none. */
+/* Opacity blends with white. If it is 0 everywhere, the program that wrote the file did not know
+ * it. */
 static void test_bitmaps_of_some_opacity(void **state)
 {
     const Header head = {
@@ -249,7 +250,7 @@ static void test_bitmaps_of_16_bits(void **state)
     static const struct {
         const char *name;
         Header head;
-        uint8_t expected[3]; /* of the pixel 0x9a5c; n bits are value * 255 / (2^n - 1) */
+        uint8_t expected[3]; /* for the pixel 0x9a5c; n bits give value * 255 / (2^n - 1) */
     } cases[] = {
         {"5 5 5", {.bits = 16}, {6 * 255 / 31, 18 * 255 / 31, 28 * 255 / 31}},
         {"5 6 5",
@@ -265,7 +266,7 @@ static void test_bitmaps_of_16_bits(void **state)
         MegaImage expected = expected_picture();
         MegaBuffer file = begin_bitmap(&cases[i].head);
         for (size_t row = 0; row < HEIGHT; row++)
-            for (size_t x = 0; x < 6; x++) /* the last one fills up */
+            for (size_t x = 0; x < 6; x++) /* the last one is padding */
                 mega_put_u16(&file, 0x9a5c);
         for (size_t p = 0; p < WIDTH * HEIGHT * 3; p++)
             expected.pixels[p] = cases[i].expected[p % 3];
@@ -274,7 +275,7 @@ static void test_bitmaps_of_16_bits(void **state)
     }
 }
 
-/* The picture with one colour of the palette for each pixel, or as many as there are. */
+/* The palette has one colour for each pixel, or as many as possible. */
 static void test_bitmaps_with_palettes(void **state)
 {
     static const uint32_t headers[] = {12, 16, 40, 124};
@@ -294,7 +295,7 @@ static void test_bitmaps_with_palettes(void **state)
                                  .colour_count = count};
             MegaBuffer file = begin_bitmap(&head);
             for (int y = HEIGHT - 1; y >= 0; y--) {
-                uint64_t row = 0; /* 64 bits hold the pixels of a row and its filling */
+                uint64_t row = 0; /* 64 bits hold the pixels of a row and its padding */
                 for (int x = 0; x < WIDTH; x++) {
                     const size_t index = (size_t)(y * WIDTH + x) % count;
                     row |= (uint64_t)index << (64 - (int)bits * (x + 1));
@@ -325,12 +326,12 @@ static MegaBuffer runs_of(uint32_t compression, const void *codes, size_t size)
 
 static void test_bitmaps_of_runs(void **state)
 {
-    /* Rows from the bottom: a run; pixels as they are; a move by 2, 0 and a run. */
+    /* Rows begin at the bottom: a run; literal pixels; a move by 2, 0 and a run. */
     static const uint8_t of_8[] = {5, 1, 0, 0, 0, 5, 3, 2, 1, 0, 1,
                                    0, 0, 0, 0, 2, 2, 0, 3, 2, 0, 1};
     static const uint8_t of_4[] = {5, 0x11, 0, 0, 0, 5, 0x32, 0x10, 0x10, 0,
                                    0, 0,    0, 2, 2, 0, 3,    0x22, 0,    1};
-    static const uint8_t whole[] = {5, 1, 0, 0, 5, 1, 0, 0, 5, 1}; /* without an end */
+    static const uint8_t whole[] = {5, 1, 0, 0, 5, 1, 0, 0, 5, 1}; /* it has no end marker */
     static const uint8_t indices[HEIGHT][WIDTH] = {
         {0, 0, 2, 2, 2}, {3, 2, 1, 0, 1}, {1, 1, 1, 1, 1}};
     static const uint8_t red[] = {0x10, 0x20, 0x50, 0x80};
@@ -391,14 +392,14 @@ static void test_bitmaps_that_are_refused(void **state)
         char name[32];
         snprintf(name, sizeof name, "case %zu", i);
         MegaBuffer file = begin_bitmap(&cases[i].head);
-        append(&file, 60, 0); /* too little for anything, and 12 KB of it too */
+        append(&file, 60, 0); /* far too little, and 12 KB of that */
         assert_refused(name, file, cases[i].code, cases[i].says);
     }
 }
 
 /* ---- JPEG ----------------------------------------------------------------------------------- */
 
-/* Where a segment with that marker begins. */
+/* Returns where the segment with that marker begins. */
 static size_t find_segment(const MegaBuffer *file, uint8_t marker)
 {
     size_t at = 2;
@@ -407,7 +408,8 @@ static size_t find_segment(const MegaBuffer *file, uint8_t marker)
     return at;
 }
 
-/* Another file with bytes put in at `at` in place of `removed` ones; frees the first. */
+/* Returns a file with bytes inserted at `at` in place of `removed` others, and frees the old
+ * one. */
 static MegaBuffer replaced(MegaBuffer file, size_t at, size_t removed, const void *bytes,
                            size_t size)
 {
@@ -430,8 +432,8 @@ static MegaImage image_of(const char *name)
     return image;
 }
 
-/* Without Adobe's marker four components are CMYK, inverted all the same; of another transform they
- * are YCCK. */
+/* Without Adobe's marker, four components are CMYK, which is inverted all the same. With another
+ * transform they are YCCK. */
 static void test_cmyk(void **state)
 {
     (void)state;
@@ -478,7 +480,7 @@ static void test_ends_of_jpeg(void **state)
     }
 }
 
-/* A progressive file may repeat its first scan, but not for ever: each goes over all blocks. */
+/* A progressive file may repeat its first scan, but not forever: each scan visits all blocks. */
 static void test_scans_without_end(void **state)
 {
     (void)state;
@@ -526,7 +528,7 @@ static void test_jpegs_that_are_refused(void **state)
 
 /* ---- PNG ------------------------------------------------------------------------------------ */
 
-/* 8-bit gray, all 0, whose compressed rows are `held` bytes. */
+/* Returns 8-bit gray, all 0, whose compressed rows take `held` bytes. */
 static MegaBuffer black_png(unsigned side, size_t held)
 {
     MegaBuffer out = {0};
@@ -574,7 +576,7 @@ static void test_ends_of_png(void **state)
 
 /* ---- Which way up ---------------------------------------------------------------------------- */
 
-/* Exif data of one entry, the orientation, as 16 or 32 bits. */
+/* Returns Exif data with one entry, the orientation, in 16 or 32 bits. */
 static MegaBuffer exif_of(unsigned orientation, bool big_endian, bool wide)
 {
     MegaBuffer out = {0};
@@ -600,7 +602,7 @@ static MegaBuffer with_exif(const char *name, const MegaBuffer *exif)
     MegaBuffer file = read_file(name), segment = {0};
     size_t at = 2;
     if (strstr(name, ".png")) {
-        at = 8 + 25; /* behind IHDR */
+        at = 8 + 25; /* after IHDR */
         put_chunk(&segment, "eXIf", exif->data, exif->size);
     } else {
         mega_put_bytes(&segment, "\xff\xe1", 2);
@@ -613,7 +615,7 @@ static MegaBuffer with_exif(const char *name, const MegaBuffer *exif)
     return file;
 }
 
-/* Where the pixel at x, y of a picture that is `width` x `height` as shown lies in its file. */
+/* Finds where a pixel is stored. x, y is its place in the picture as shown, `width` x `height`. */
 static void place_of(unsigned orientation, int width, int height, int *x, int *y)
 {
     const int right = width - 1 - *x, down = height - 1 - *y, left = *x, top = *y;
@@ -637,7 +639,7 @@ static void test_orientations(void **state)
     (void)state;
     for (unsigned i = 0; i < 7 * 10 * 4; i++) {
         const char *name = names[i % 7];
-        const unsigned orientation = i / 7 % 10; /* 0 and 9 are none */
+        const unsigned orientation = i / 7 % 10; /* 0 and 9 are not orientations */
         MegaBuffer exif = exif_of(orientation, i / 70 & 1, i / 140);
         MegaBuffer file = with_exif(name, &exif);
         MegaImage stored, original = image_of(name), image;
@@ -662,8 +664,8 @@ static void test_orientations(void **state)
     }
 }
 
-/* Exif data that are cut anywhere tell nothing, or what they told before; no read goes past them.
- */
+/* Exif data that are cut anywhere give nothing or the same as before, and no read goes past
+ * them. */
 static void test_damaged_exif(void **state)
 {
     (void)state;
@@ -671,7 +673,7 @@ static void test_damaged_exif(void **state)
     for (size_t cut = 0; cut < 22; cut++) {
         MegaBuffer exif = exif_of(6, cut & 1, false);
         exif.size = cut < 20 ? cut : 20;
-        if (cut >= 20) /* a directory where there is none, a count of 65,535 */
+        if (cut >= 20) /* the directory is missing, or has a count of 65,535 */
             exif.data[cut == 20 ? 4 : 8] = 0xff, exif.data[cut == 20 ? 7 : 9] = 0xff;
         MegaBuffer file = with_exif("baseline.jpg", &exif);
         MegaImage image;
@@ -711,18 +713,19 @@ static void test_xmp(void **state)
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-/* Decoding keeps to the limit: one byte less than a picture needs is an error with both numbers. */
+/* Decoding keeps to the limit: with one byte less than needed, the error has both numbers. */
 static void test_memory_limit(void **state)
 {
     static const struct {
         const char *name;
         uint64_t needed; /* beside the file */
     } cases[] = {
-        /* the chunks twice with room for a palette, the rows, the pixels */
+        /* The chunks are there twice, with room for a palette; then come the rows and the
+         * pixels. */
         {"noise.png", 2 * (2587 + 768 + 4096) + 23 * (37 * 3 + 1) + 37 * 23 * 3},
         {"colour.bmp", 5 * 3 * 3},
         {"baseline.jpg", 40 * 24 * 3},
-        /* and the coefficients: 6 x 4 blocks of luma, 3 x 2 of either chroma */
+        /* The coefficients are added: 6 x 4 blocks of luma, 3 x 2 for each chroma. */
         {"progressive.jpg", 40 * 24 * 3 + (6 * 4 + 2 * 3 * 2) * 128},
     };
     (void)state;

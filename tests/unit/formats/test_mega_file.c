@@ -1,8 +1,8 @@
 /*
- * test_mega_file.c - the .mega container: reader, writer, and what the reader must reject.
+ * test_mega_file.c - the .mega container: reader, writer, and files that the reader must reject.
  *
- * The file that most cases damage is the worked example of formats/mega/MEGA-FORMAT.md, taken from
- * the document itself; so the offsets below can be looked up there, and document and code cannot
+ * Most cases damage the worked example of formats/mega/MEGA-FORMAT.md, which is read from the
+ * document itself. So the offsets below can be looked up there, and document and code cannot
  * differ.
  */
 #include <setjmp.h>
@@ -35,7 +35,7 @@ static void assert_message(const MegaError *err, const char *part)
         fail_msg("'%s' does not contain '%s'", err->text, part);
 }
 
-/* Reads the dump lines "    0c0  01 00 61 ..." */
+/* Reads the lines of the dump: "    0c0  01 00 61 ...". */
 static int load_example(void **state)
 {
     (void)state;
@@ -71,7 +71,7 @@ static const char *path_of(const char *name)
     return path;
 }
 
-/* Files in the test's folder, temporary ones too. */
+/* Counts the files in the test's folder, including temporary ones. */
 static int file_count(void)
 {
     int count = -2; /* "." and ".." */
@@ -102,7 +102,7 @@ static void store(uint8_t *at, int width, uint64_t value)
         at[i] = (uint8_t)(value >> 8 * i);
 }
 
-/* Makes all checksums of the example right again. */
+/* Corrects all checksums of the example. */
 static void seal(uint8_t *bytes)
 {
     mega_store_u32(bytes + 48, crc_of(bytes + 64, 73));
@@ -110,7 +110,7 @@ static void seal(uint8_t *bytes)
     mega_store_u32(bytes + 60, crc_of(bytes, 60));
 }
 
-/* Opens a copy of its own, so that a read behind the end is seen; reads all that can be read. */
+/* Opens a copy, so that a sanitizer sees a read past its end, and reads everything in it. */
 static int open_all(const uint8_t *bytes, size_t size, MegaError *err)
 {
     MegaFile *file = NULL;
@@ -181,7 +181,7 @@ static void test_read_example(void **state)
     mega_file_close(NULL);
 }
 
-/* Writes the example with data from floats. */
+/* Writes the example, with data from floats. */
 static int write_example(const char *path, MegaError *err)
 {
     static const MegaTensorDecl decls[] = {
@@ -249,7 +249,7 @@ static void test_truncated(void **state)
     assert_message(&err, "1 bytes follow the end");
 }
 
-/* No bit of a file can change without notice. */
+/* No bit of a file can change unnoticed. */
 static void test_bit_flips(void **state)
 {
     (void)state;
@@ -267,7 +267,7 @@ static void test_bit_flips(void **state)
     }
 }
 
-/* One field of the example with another value and all checksums made right. */
+/* One field of the example with another value; all checksums are corrected. */
 typedef struct Change {
     size_t offset;
     int width;
@@ -402,8 +402,8 @@ static void test_changes(void **state)
     }
 }
 
-/* Every byte of metadata and index with any value, checksums made right: no crash, no large memory.
- */
+/* Every byte of metadata and index takes any value, with correct checksums. Nothing may crash or
+ * take much memory. */
 static void test_all_values(void **state)
 {
     (void)state;
@@ -420,7 +420,7 @@ static void test_all_values(void **state)
     }
 }
 
-/* The blocks of b with right checksums, but another decoded size than the stream gives. */
+/* The blocks of b have correct checksums, but claim another decoded size than the stream gives. */
 static void test_inflate_is_exact(void **state)
 {
     (void)state;
@@ -444,8 +444,8 @@ static void test_inflate_is_exact(void **state)
     seal(bytes);
     assert_int_equal(open_all(bytes, sizeof bytes, &err), MEGA_ERR_FORMAT);
     assert_message(&err, "more than deflate can");
-    /* bytes behind the end of the stream: it ends with 00 00, of which one is made part of a block
-     * that ends earlier */
+    /* Bytes follow the end of the stream: it ends with 00 00, and one of these is assigned to a
+     * block that ends earlier. */
     memcpy(bytes, example, sizeof bytes);
     memcpy(bytes + 0x1c0, "\x03\x00", 2); /* an empty stream, then eight more bytes */
     mega_store_u32(bytes + 0x128, crc_of(bytes + 0x1c0, 10));
@@ -535,7 +535,7 @@ static const MegaTensorDecl big_decls[] = {
     {"int4_plain", MEGA_Q4, 3, {2, 3, 31}, -1, false},
 };
 
-/* Bytes without much pattern, the same for every call. */
+/* Makes bytes without much pattern, which are the same for every call. */
 static uint8_t *big_data(const MegaTensorDecl *decl, size_t *size)
 {
     uint32_t seed = (uint32_t)decl->name[0] + (uint32_t)decl->rank;
@@ -565,7 +565,7 @@ static void write_big(const char *path, bool compress)
             assert_int_equal(mega_writer_tensor(writer, data, size, &err), 0);
         free(data);
     }
-    assert_int_equal(access(path, F_OK), -1); /* nothing there before the end */
+    assert_int_equal(access(path, F_OK), -1); /* the file does not exist before the end */
     assert_int_equal(mega_writer_finish(writer, &err), 0);
     mega_writer_free(writer);
 }
@@ -637,8 +637,8 @@ static void test_big(void **state)
     }
 }
 
-/* Damage in the third block of the first tensor is found and named, and the other blocks still
- * read. */
+/* Damage in the third block of the first tensor is found and named, and the other blocks can still
+ * be read. */
 static void test_damaged_block(void **state)
 {
     (void)state;
@@ -661,7 +661,7 @@ static void test_damaged_block(void **state)
     assert_int_equal(mega_file_verify(file, &err), MEGA_ERR_FORMAT);
     assert_int_equal(mega_file_read_block(file, tensor, 2, data, &err), MEGA_ERR_FORMAT);
     assert_int_equal(mega_file_read_block(file, tensor, 3, data, &err), 0);
-    /* a file that is cut short while it is mapped */
+    /* The file is truncated while it is mapped. */
     assert_int_equal(ftruncate(fd, 4096), 0);
     close(fd);
     assert_int_equal(mega_file_read(file, tensor, data, &err), MEGA_ERR_IO);
@@ -676,7 +676,7 @@ static void test_damaged_block(void **state)
 static void test_no_tensors(void **state)
 {
     (void)state;
-    for (int length = 0; length < 64; length++) { /* every kind of padding */
+    for (int length = 0; length < 64; length++) { /* covers every amount of padding */
         MegaError err = {0};
         MegaWriter *writer = NULL;
         MegaFile *file = NULL;
@@ -760,7 +760,7 @@ static void test_wrong_data(void **state)
     mega_writer_free(writer);
     assert_int_equal(file_count(), 0);
     assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
-    mega_writer_abandon(writer); /* what a signal handler does */
+    mega_writer_abandon(writer); /* as a signal handler would */
     assert_int_equal(file_count(), 0);
     mega_writer_free(writer);
     mega_writer_abandon(NULL);

@@ -20,7 +20,7 @@ static const int64_t ints[] = {INT64_MIN, -1, 0, 1, INT64_MAX};
 static const double floats[] = {0.0, -0.0, 0.1, 1e308, 5e-324};
 static const char *const strings[] = {"", "yes", "\xe2\x82\xac", "two\nlines"};
 
-/* One of every type, in an order that is not the alphabetical one. */
+/* Returns one value of every type, in an order that is not alphabetical. */
 static MegaMeta *sample(void)
 {
     MegaMeta *meta = mega_meta_new();
@@ -64,7 +64,8 @@ static void check_sample(const MegaMeta *meta)
     assert_int_equal(number, -5);
     assert_int_equal(mega_meta_get_float(meta, "a.float", &real, &err), 0);
     assert_true(real == 0.25);
-    assert_int_equal(mega_meta_get_float(meta, "a.int", &real, &err), 0); /* an int will do */
+    assert_int_equal(mega_meta_get_float(meta, "a.int", &real, &err), 0); /* an int is accepted,
+                                                                             too */
     assert_true(real == -5.0);
     const MegaMetaValue *value = mega_meta_find(meta, "ints");
     assert_int_equal(value->count, COUNT(ints));
@@ -184,7 +185,7 @@ static void test_truncated(void **state)
     encode(meta, &bytes, &size);
     for (size_t length = 0; length < size; length++) {
         MegaError err = {0};
-        uint8_t *copy = malloc(length + 1); /* so that a read behind it is seen */
+        uint8_t *copy = malloc(length + 1); /* so that a sanitizer sees a read past its end */
         memcpy(copy + 1, bytes, length);
         int code = mega_meta_decode(&decoded, copy + 1, length, &err);
         assert_int_equal(code, MEGA_ERR_FORMAT);
@@ -196,8 +197,7 @@ static void test_truncated(void **state)
     free(bytes);
 }
 
-/* Any damage gives an error or other values, but no crash; what is accepted can be encoded again.
- */
+/* Any damage gives an error or other values, but no crash. Accepted data can be encoded again. */
 static void test_damaged(void **state)
 {
     (void)state;
@@ -228,7 +228,7 @@ static void test_damaged(void **state)
     free(bytes);
 }
 
-/* Serialised by hand: count, then entries of {key, type, element count, payload}. */
+/* Data serialised by hand: count, then entries of {key, type, element count, payload}. */
 typedef struct Hostile {
     uint32_t count;
     const char *key;
@@ -305,7 +305,7 @@ static void test_duplicate(void **state)
     mega_buffer_free(&buffer);
 }
 
-/* The most keys there may be, and a vocabulary of a million symbols. */
+/* Tests the largest number of keys, and a vocabulary of a million symbols. */
 static void test_large(void **state)
 {
     (void)state;

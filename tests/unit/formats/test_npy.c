@@ -1,5 +1,5 @@
 /*
- * test_npy.c - NumPy arrays (formats/media/npy.h): every type, both orders, and headers that lie.
+ * test_npy.c - NumPy arrays (formats/media/npy.h): every type, both orders, and false headers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "formats/base/bytes.h"
 #include "formats/media/npy.h"
 
-/* A file of this header, padded as NumPy does it, and data. */
+/* Builds a file of this header, padded as NumPy does it, and data. */
 static MegaBuffer build(int major, const char *header, const void *data, size_t size)
 {
     MegaBuffer out = {0};
@@ -36,7 +36,7 @@ static MegaBuffer build(int major, const char *header, const void *data, size_t 
     return out;
 }
 
-/* Parses a copy of exactly the size. */
+/* Parses a copy of exactly that size. */
 static int parse(MegaNpy *array, const void *bytes, size_t size, MegaError *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
@@ -123,7 +123,7 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const uint8_t ramp[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-    /* element [i][j][k] of Fortran order lies at i + 2 j + 6 k */
+    /* In Fortran order, element [i][j][k] is at i + 2 j + 6 k. */
     static const int32_t fortran[] = {0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11};
     MegaNpy array = read_good(HEADER("|u1", "True", "(2, 3, 2)"), ramp, 12);
     assert_int_equal(array.rank, 3);
@@ -137,11 +137,11 @@ static void test_shapes(void **state)
     assert_int_equal(array.rank, 0);
     assert_int_equal(array.i32[0], 7);
     mega_npy_free(&array);
-    /* other keys first, other quotes, no last comma */
+    /* Other keys come first, the quotes differ, and the last comma is missing. */
     array = read_good("{\"shape\":(1,12),\"fortran_order\":False,\"descr\":\"|u1\"}", ramp, 12);
     assert_int_equal(array.shape[1], 12);
     mega_npy_free(&array);
-    /* as Python 2 writes it */
+    /* Python 2 writes headers like this. */
     array = read_good("{u'descr': u'|u1', u'fortran_order': False, u'shape': (2L, 6L), }", ramp,
                       12);
     assert_int_equal(array.shape[1], 6);

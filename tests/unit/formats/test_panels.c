@@ -1,5 +1,5 @@
 /*
- * test_panels.c - the layout of matrices (formats/tensor/panels.h), and scales that are no numbers.
+ * test_panels.c - the layout of matrices (formats/tensor/panels.h), and scales that are not finite.
  */
 #include "tests/unit/support.h"
 
@@ -16,8 +16,8 @@ static size_t row_bytes(MegaDtype kind, size_t columns)
     return (size_t)mega_dtype_items(kind, columns) * mega_dtype_traits((int)kind)->item_size;
 }
 
-/* Rows of every type go in and come out, whole, in pieces, and as floats; what fills up the last
- * panel is zero. */
+/* Rows of every type are stored and loaded, whole, in pieces, and as floats. The padding of the
+ * last panel is zero. */
 static void rows_go_in_and_out(void **state)
 {
     Random random = {41};
@@ -67,7 +67,7 @@ static void rows_go_in_and_out(void **state)
     }
 }
 
-/* However it is stored, a scale that is no number is found by whoever reads or uses it. */
+/* In every encoding, a scale that is not finite is found when it is read or used. */
 static void bad_scales_are_refused(void **state)
 {
     static const unsigned char scales[][2] = {
@@ -107,7 +107,7 @@ static void bad_scales_are_refused(void **state)
     unlink(path);
 }
 
-/* Rows that fill up a panel must be zero, which no checksum covers. */
+/* The rows that pad a panel must be zero; no checksum covers them. */
 static void padding_is_zero(void **state)
 {
     MegaTensorDecl decl = {"w", MEGA_F32, 2, {20, 4}, -1, true};

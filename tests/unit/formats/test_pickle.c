@@ -1,6 +1,6 @@
 /*
  * test_pickle.c - pickles as data, good and hostile (formats/checkpoint/pickle.h). Each is read
- * from a block of exactly its size, where a sanitizer sees a read beyond the end.
+ * from a block of exactly its size, so that a sanitizer sees a read past the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 
 #define MEMORY (UINT64_C(256) << 20)
 
-static MegaPickle *pickle; /* of the running test */
+static MegaPickle *pickle; /* the pickle of the current test */
 
 static int close_pickle(void **state)
 {
@@ -31,7 +31,7 @@ static int read_bytes(const void *bytes, size_t size, size_t *length, MegaError 
     uint8_t *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
     int code = mega_pickle_read(&pickle, copy, size, MEMORY, length, "test.pt", err);
-    free(copy); /* the values must not point into it */
+    free(copy); /* values must not point into it */
     return code;
 }
 
@@ -54,7 +54,7 @@ static void expect_error(const void *bytes, size_t size, int code, const char *m
         fail_msg("%d '%s', expected %d '%s'", got, err.text, code, message);
 }
 
-/* Protocol 2 before, STOP behind. */
+/* Puts protocol 2 before the bytes and STOP after them. */
 #define GOOD(bytes) read_good("\x80\2" bytes ".", sizeof("\x80\2" bytes ".") - 1)
 #define BAD(bytes, code, message)                                                                  \
     expect_error("\x80\2" bytes ".", sizeof("\x80\2" bytes ".") - 1, code, message)
@@ -91,7 +91,7 @@ static void test_numbers(void **state)
                                         "123456789");
     assert_int_equal(value->type, MEGA_PICKLE_LONG);
     assert_int_equal(value->text.size, 9);
-    assert_true(GOOD("I-12345678901\n")->integer == -12345678901); /* as Python 2 wrote it */
+    assert_true(GOOD("I-12345678901\n")->integer == -12345678901); /* as Python 2 writes it */
     assert_int_equal(GOOD("I01\n")->type, MEGA_PICKLE_BOOL);
     assert_true(GOOD("L-5L\n")->integer == -5 && GOOD("L01\n")->type == MEGA_PICKLE_INT);
     assert_int_equal(GOOD("I99999999999999999999\n")->type, MEGA_PICKLE_LONG);
@@ -114,19 +114,19 @@ static void test_collections(void **state)
     assert_int_equal(mega_pickle_get(value, "b")->integer, 2);
     assert_null(mega_pickle_get(value, "c"));
     value = GOOD("ccollections\nOrderedDict\n]X\1\0\0\0aK\2\x86"
-                 "a\x85R"); /* of a pair */
+                 "a\x85R"); /* called with a pair */
     assert_int_equal(value->type, MEGA_PICKLE_DICT);
     assert_int_equal(mega_pickle_get(value, "a")->integer, 2);
     value = GOOD("cargparse\nNamespace\n)\x81}U\1xK\7sb");
     assert_int_equal(mega_pickle_get(mega_pickle_attributes(value), "x")->integer, 7);
     assert_string_equal(mega_pickle_describe(value), "argparse.Namespace");
-    value = GOOD("]q\0h\0a"); /* a list of itself */
+    value = GOOD("]q\0h\0a"); /* a list that contains itself */
     assert_ptr_equal(value->list.items[0], value);
     value = GOOD("ctorch\ndevice\nX\3\0\0\0cpu\x85R");
     assert_int_equal(value->type, MEGA_PICKLE_OBJECT);
 }
 
-/* (storage, offset, size, stride) as an argument list; the storage has 12 elements. */
+/* The argument list (storage, offset, size, stride); the storage has 12 elements. */
 #define STORAGE "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpuK\14tQ"
 #define REBUILD "ctorch._utils\n_rebuild_tensor\n("
 #define REBUILD_V2 "ctorch._utils\n_rebuild_tensor_v2\n("
@@ -141,21 +141,21 @@ static void test_tensor(void **state)
     assert_string_equal(value->tensor->storage->key, "0");
     assert_int_equal(mega_pickle_storage_count(pickle), 1);
     assert_int_equal(mega_pickle_storage(pickle, 0)->elements, 12);
-    GOOD(REBUILD STORAGE "K\13))tR");             /* the last element alone */
-    GOOD(REBUILD STORAGE "K\14K\0\x85K\1\x85tR"); /* none */
+    GOOD(REBUILD STORAGE "K\13))tR");             /* only the last element */
+    GOOD(REBUILD STORAGE "K\14K\0\x85K\1\x85tR"); /* no element */
     value = GOOD("ctorch._utils\n_rebuild_parameter\n" REBUILD STORAGE "K\0))tR\x88N\x87R");
     assert_int_equal(value->type, MEGA_PICKLE_TENSOR);
     value =
         GOOD("ctorch._utils\n_rebuild_parameter_with_state\n(" REBUILD STORAGE "K\0))tR\x88N}tR");
     assert_true(value->type == MEGA_PICKLE_TENSOR && value->tensor->readable);
-    /* a class derived from Tensor, made of the arguments of the function before it */
+    /* A class derived from Tensor, made from the arguments of the function before it. */
     value = GOOD("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\n"
                  "cm\nBuffer\n(" STORAGE "K\0K\2\x85K\1\x85\x89Nt}tR");
     assert_true(value->type == MEGA_PICKLE_TENSOR && value->tensor->readable);
     assert_int_equal(value->tensor->elements, 2);
 }
 
-/* A tensor that we cannot read: the shape if it is known, and what it is. */
+/* Expects a tensor that cannot be read: its type, and its shape if that is known. */
 static void expect_odd(const void *bytes, size_t size, const char *type, int rank)
 {
     const MegaPickleValue *value = read_good(bytes, size);
@@ -188,10 +188,10 @@ static void test_odd_tensors(void **state)
     ODD("ctorch._utils\n_rebuild_sparse_tensor\nNN\x86R", "sparse", -1);
     ODD("ctorch._utils\n_rebuild_future_tensor\nNN\x86R", "future_tensor", -1);
     ODD("ctorch._utils\n_rebuild_sparse_tensor\n)R", "sparse", -1);
-    /* beyond what a size can be: nobody reads it */
+    /* The size is beyond all limits, but nobody reads it. */
     ODD("ctorch._utils\n_rebuild_meta_tensor_no_storage\n(N\x8a\5\0\0\0\0\1\x8a\5\0\0\0\0\1\x86tR",
         "meta", -1);
-    /* elements of another type than the storage's: in bytes, they fit */
+    /* The elements have another type than the storage's; their bytes fit. */
     const MegaPickleValue *value = GOOD(REBUILD_V3 OTHER_STORAGE(
         "torch.storage\nUntypedStorage") "K\0K\4\x85K\1\x85\x89Nctorch\nfloat32\ntR");
     assert_true(value->tensor->readable && value->tensor->dtype == MEGA_F32);
@@ -202,15 +202,15 @@ static void test_odd_tensors(void **state)
     assert_int_equal(value->tensor->rank, 9);
     assert_true(value->tensor->readable);
     value = GOOD("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpuK\14)tQ");
-    assert_int_equal(value->type, MEGA_PICKLE_STORAGE); /* a view of another one */
+    assert_int_equal(value->type, MEGA_PICKLE_STORAGE); /* a view of another storage */
     assert_false(value->storage->readable);
-    value = GOOD("(X\6\0\0\0modulecm\nC\nNNtQ"); /* a class with its source, of whole modules */
+    value = GOOD("(X\6\0\0\0modulecm\nC\nNNtQ"); /* a class with its source, from whole modules */
     assert_string_equal(mega_pickle_describe(value), "m.C");
 }
 
 /* ---- Hostile --------------------------------------------------------------------------------- */
 
-/* Nothing is executed: names are inert, and calls keep what they were made with. */
+/* Nothing is executed: names are inert, and calls keep their arguments. */
 static void test_globals(void **state)
 {
     (void)state;
@@ -233,7 +233,7 @@ static void test_globals(void **state)
     assert_string_equal(mega_pickle_describe(GOOD("\x82\1)R")), "extension.1");         /* EXT1 */
     assert_string_equal(mega_pickle_describe(GOOD("\x84\1\0\0\1)R")), "extension.16777217");
     assert_string_equal(mega_pickle_describe(GOOD("cm\nC\n)}\x92")), "m.C"); /* NEWOBJ_EX */
-    /* what a method that getattr() gave returns */
+    /* The result of a method that getattr() returned. */
     assert_string_equal(mega_pickle_describe(GOOD("cbuiltins\ngetattr\n)R)R")), "builtins.getattr");
     FORMAT("c\xff\nsystem\n", "not text");
     FORMAT("cos\na\33[31m\n", "not text");
@@ -251,7 +251,7 @@ static const MegaPickleValue *attribute(const MegaPickleValue *value, const char
     return attributes ? mega_pickle_get(attributes, name) : NULL;
 }
 
-/* What classes derived from dict and list hold, and attributes of any class. */
+/* The contents of objects derived from dict and list, and the attributes of any class. */
 static void test_objects(void **state)
 {
     (void)state;
@@ -264,7 +264,7 @@ static void test_objects(void **state)
     assert_int_equal(value->object->items->list.count, 2);
     value = GOOD("cm\nS\n)R(K\1\x90");
     assert_int_equal(value->object->items->type, MEGA_PICKLE_SET);
-    /* slots: a pair of the dict and of theirs */
+    /* With slots, the state is a pair of the dict and the slots. */
     value = GOOD("cm\nC\n)\x81N}X\1\0\0\0xK\4s\x86"
                  "b");
     assert_int_equal(attribute(value, "x")->integer, 4);
@@ -317,7 +317,7 @@ static void test_stack(void **state)
     FORMAT("(K\1", "ends with 1 values");
     FORMAT("K\1t", "a mark is missing");
     FORMAT("0", "the stack is empty");
-    FORMAT("K\1(0", "the stack is empty"); /* nothing above the mark */
+    FORMAT("K\1(0", "the stack is empty"); /* nothing is above the mark */
     FORMAT("K\1(R", "the stack is empty");
     FORMAT("K\1\x87", "the stack is empty");
     FORMAT("s", "the stack is empty");
@@ -328,11 +328,11 @@ static void test_stack(void **state)
     FORMAT("X\xff\xff\xff\xffx", "a string of 4294967295 bytes");
     FORMAT("\x8d\xff\xff\xff\xff\xff\xff\xff\xffx", "reaches beyond the end");
     FORMAT("\x95\xff\0\0\0\0\0\0\0", "a frame reaches beyond");
-    assert_int_equal(read_good("N.", 2)->type, MEGA_PICKLE_NONE); /* of protocol 1 */
+    assert_int_equal(read_good("N.", 2)->type, MEGA_PICKLE_NONE); /* protocol 1 */
     expect_error("\x80\0N.", 4, MEGA_ERR_UNSUPPORTED, "protocol 0");
     expect_error("\x80\6N.", 4, MEGA_ERR_UNSUPPORTED, "protocol 6");
     expect_error("", 0, MEGA_ERR_FORMAT, "truncated");
-    REFUSED("\x80\2N", "a pickle of protocol"); /* twice */
+    REFUSED("\x80\2N", "a pickle of protocol"); /* the opcode occurs twice */
 }
 
 static void test_storages(void **state)
@@ -351,7 +351,7 @@ static void test_storages(void **state)
     FORMAT(REBUILD STORAGE "K\2K\3\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85tR",
            "beyond its storage"); /* the offset of the last element wraps to 0 */
     FORMAT(REBUILD STORAGE "K\0\x8a\5\0\0\0\0\1\x8a\5\0\0\0\0\1\x86K\0K\0\x86tR",
-           "beyond its storage"); /* 2^64 elements of stride 0 */
+           "beyond its storage"); /* 2^64 elements with stride 0 */
     FORMAT("K\1Q", "a persistent id");
     FORMAT("(X\7\0\0\0storageNX\1\0\0\0000X\3\0\0\0cpuK\14tQ", "a persistent id");
     FORMAT("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpu"
@@ -359,7 +359,7 @@ static void test_storages(void **state)
            "a persistent id");
 }
 
-/* Pickles that are small and mean much. */
+/* These pickles are small and expand much. */
 static void test_bombs(void **state)
 {
     (void)state;
@@ -369,7 +369,7 @@ static void test_bombs(void **state)
         mega_put_u8(&bytes, '(');
     expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "nested more than 4096 deep");
     bytes.size = 2;
-    for (int i = 0; i < 2000; i++) /* what Python may have written, though */
+    for (int i = 0; i < 2000; i++) /* Python may write this, though */
         mega_put_bytes(&bytes, "](", 2);
     for (int i = 0; i < 2000; i++)
         mega_put_u8(&bytes, 'e');
@@ -380,11 +380,11 @@ static void test_bombs(void **state)
         mega_put_u8(&bytes, 'N');
     expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "the stack exceeds");
     bytes.size = 2;
-    for (int i = 0; i < 200000; i++) /* deep, which must not recurse when it is freed */
+    for (int i = 0; i < 200000; i++) /* deep nesting must not recurse when it is freed */
         mega_put_u8(&bytes, i ? '\x85' : ')');
     mega_put_u8(&bytes, '.');
     read_good(bytes.data, bytes.size);
-    /* copies of one large list: memory is limited */
+    /* Copies of one large list run into the memory limit. */
     bytes.size = 2;
     mega_put_bytes(&bytes, "cbuiltins\nlist\nq\0](", 19);
     for (int i = 0; i < 500000; i++)
@@ -394,7 +394,7 @@ static void test_bombs(void **state)
         mega_put_bytes(&bytes, "h\0h\1R0", 6);
     mega_put_u8(&bytes, '.');
     expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT, "more than 268.4 MB of memory");
-    /* numbers and constants take no memory of their own */
+    /* Numbers and constants take no memory of their own. */
     bytes.size = 2;
     mega_put_u8(&bytes, '(');
     for (int i = 0; i < 300000; i++)
@@ -420,7 +420,7 @@ static void test_truncated(void **state)
         assert_true(read_bytes(whole, size, &length, &err) != 0);
         assert_null(pickle);
     }
-    /* Every byte set to every value gives an answer. */
+    /* Every byte set to every value must give an answer. */
     int refused = 0;
     for (size_t i = 0; i < sizeof whole - 1; i++)
         for (int value = 0; value < 256; value++) {

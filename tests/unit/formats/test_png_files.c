@@ -1,6 +1,6 @@
 /*
  * test_png_files.c - PNG files of all kinds (formats/media/image_png.c), made here chunk by chunk:
- * passes, transparency in every form, 16 bits, and what is refused.
+ * passes, transparency in every form, 16 bits, and files that are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 
 typedef struct Picture {
     uint8_t side, depth, colour, compression, filter, interlaced;
-    const char *before; /* the chunk in front of the pixels, or NULL */
+    const char *before; /* the chunk before the pixels, or NULL */
     const void *data;   /* its data */
     size_t size;
     const uint8_t *rows; /* filter types and samples */
@@ -51,7 +51,7 @@ static MegaBuffer png_of(const Picture *picture)
     return out;
 }
 
-/* Frees the file. */
+/* Compares the pixels and frees the file. */
 static void assert_pixels(MegaBuffer file, int side, int channels, const uint8_t *expected)
 {
     MegaImage image;
@@ -78,7 +78,7 @@ static void assert_refused(MegaBuffer file, const char *says)
     mega_buffer_free(&file);
 }
 
-/* The seven passes of 3 x 3 pixels: 1, none, none, then columns 0 and 2 and so on. */
+/* The seven passes of 3 x 3 pixels: one pixel, two empty passes, then columns 0 and 2 and so on. */
 static void test_passes(void **state)
 {
     static const uint8_t rows[] = {0, 10,          /* pass 1: (0, 0) */
@@ -93,8 +93,8 @@ static void test_passes(void **state)
     assert_pixels(png_of(&picture), 3, 1, expected);
 }
 
-/* A colour that is transparent, the opacity of each colour of a palette, and 16 bits with opacity:
- * all laid on white. */
+/* A transparent colour, the opacity of each colour of a palette, and 16 bits with opacity are all
+ * blended with white. */
 static void test_transparency(void **state)
 {
     static const uint8_t gray[] = {0, 5, 6, 0, 7, 5}, gray_expected[] = {255, 6, 7, 255};
@@ -124,7 +124,7 @@ static void test_transparency(void **state)
     const Picture opacity = {
         .side = 2, .depth = 16, .colour = 4, .rows = wide, .row_size = sizeof wide};
     assert_pixels(png_of(&opacity), 2, 1, wide_expected);
-    /* opacity that has no meaning is passed over */
+    /* Opacity without a meaning is ignored. */
     const Picture wrong = {.side = 2,
                            .depth = 8,
                            .before = "tRNS",
@@ -136,7 +136,7 @@ static void test_transparency(void **state)
     assert_pixels(png_of(&wrong), 2, 1, as_stored);
 }
 
-/* With 2 bits, and a palette that ends before one of its colours is used: that is black. */
+/* There are 2 bits, and the palette ends before a colour that is used, which becomes black. */
 static void test_palette_with_opacity(void **state)
 {
     static const uint8_t head[13] = {0, 0, 0, 2, 0, 0, 0, 2, 2, 3, 0, 0, 0};

@@ -1,7 +1,7 @@
 /*
- * test_recordings.c - recordings as other programs leave them (formats/media/audio_parts.h):
- * headers that were never filled in, several behind one another, tags and junk around the sound,
- * and files that are cut short.
+ * test_recordings.c - recordings as other programs write them (formats/media/audio_parts.h):
+ * headers that were never filled in, several recordings in one file, tags and junk around the
+ * sound, and truncated files.
  */
 #include "tests/unit/recordings.h"
 
@@ -29,7 +29,7 @@ static int make_tone(void **state)
     return make_test_folder(state);
 }
 
-/* The bytes of the tone in a format. */
+/* Returns the tone encoded in a format. */
 static MegaBuffer encoded(int format)
 {
     encode(format, RATE, 1, tone, LENGTH);
@@ -44,7 +44,8 @@ static MegaBuffer pcm_bytes(void)
     return out;
 }
 
-/* What is written is read as so many samples that are the tone again and again, about. */
+/* Expects that the file gives so many samples, which repeat the tone with an error of at most
+ * `most`. */
 static void assert_tones(const char *what, const MegaBuffer *file, size_t expected, float most)
 {
     MegaError err = {0};
@@ -68,7 +69,7 @@ static void put_text(MegaBuffer *out, const char *text)
     mega_put_bytes(out, text, strlen(text));
 }
 
-/* Bytes put together: the parts are freed. */
+/* Returns the parts joined together, and frees them. */
 static MegaBuffer join(MegaBuffer first, MegaBuffer second)
 {
     mega_put_bytes(&first, second.data, second.size);
@@ -86,7 +87,7 @@ static MegaBuffer copy_of(const MegaBuffer *from)
 
 /* ---- Sizes in headers ----------------------------------------------------------------------- */
 
-/* The header of a wav file with chunks before the format if `filled`, up to the samples. */
+/* Returns the header of a wav file up to the samples. With `filled`, chunks precede the format. */
 static MegaBuffer wav_header(uint32_t riff, uint32_t data, bool filled)
 {
     MegaBuffer out = {0};
@@ -138,7 +139,7 @@ static void test_sizes_that_were_never_filled_in(void **state)
         {36 + SIZE, SIZE + 44, false}, /* the size of the file */
         {SIZE + 44, SIZE + 44, false},
         {36 + SIZE, 123456789, false}, /* nonsense, but the file is as long as it says */
-        {0, 1000, false},              /* the writer died behind its first block */
+        {0, 1000, false},              /* the writer died after its first block */
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -151,12 +152,13 @@ static void test_sizes_that_were_never_filled_in(void **state)
     }
 }
 
-/* A size of n at an offset is replaced, big or little, in formats with other headers. */
+/* In formats with other headers, the size at an offset is replaced by n, in big or little
+ * endian. */
 static void test_other_headers(void **state)
 {
     static const struct {
         int format;
-        size_t at, size; /* of the size of the samples */
+        size_t at, size; /* offset and width of the field that has the size of the samples */
         uint64_t values[4];
     } cases[] = {
         {SF_FORMAT_AU | SF_FORMAT_PCM_16, 8, 4, {0, 0xffffffff, 0x7fffffff, 0x80000000}},
@@ -184,7 +186,7 @@ static void test_other_headers(void **state)
     }
 }
 
-/* RF64: the size stands in another chunk, or nowhere. */
+/* RF64 has the size in another chunk, or nowhere. */
 static void test_rf64(void **state)
 {
     MegaBuffer file = encoded(SF_FORMAT_RF64 | SF_FORMAT_PCM_16);
@@ -233,7 +235,7 @@ static void test_chunks_around_the_samples(void **state)
     mega_buffer_free(&bytes);
 }
 
-/* ---- Several, and what stands around them --------------------------------------------------- */
+/* ---- Several recordings, and other data around them ----------------------------------------- */
 
 static void test_chained(void **state)
 {
@@ -254,7 +256,7 @@ static void test_chained(void **state)
     }
 }
 
-/* Appends a page of Ogg with its check sum. */
+/* Appends a page of Ogg with its checksum. */
 static void put_page(MegaBuffer *out, uint8_t flags, uint64_t position, uint32_t number,
                      const uint8_t *packet, size_t size)
 {
@@ -281,8 +283,8 @@ static void put_page(MegaBuffer *out, uint8_t flags, uint64_t position, uint32_t
     mega_store_u32(out->data + start + 22, sum);
 }
 
-/* FLAC in Ogg, as flac and ffmpeg write it: a page for the header, one for the comments, then pages
- * that need not end with a frame. Its count of samples may be missing. */
+/* Returns FLAC in Ogg as flac and ffmpeg write it: a page for the header, one for the comments,
+ * then pages that need not end with a frame. Its count of samples may be missing. */
 static MegaBuffer flac_in_ogg(uint32_t total)
 {
     MegaBuffer flac = encoded(FLAC), out = {0}, first = {0};
@@ -327,7 +329,7 @@ static void test_flac_in_ogg(void **state)
     }
 }
 
-/* The links of a radio's stream may differ in rate and channels. */
+/* The links of a radio stream may differ in rate and channels. */
 static void test_links_of_other_rates(void **state)
 {
     static const int formats[] = {VORBIS, FLAC, MP3};
@@ -368,7 +370,7 @@ static void test_flac_totals(void **state)
     mega_buffer_free(&file);
 }
 
-/* Tags and junk behind and before; none of it is sound, and none of it is an error. */
+/* Tags and junk before and after the sound are neither sound nor an error. */
 static void test_tags_and_junk(void **state)
 {
     static const int formats[] = {FLAC, MP3, VORBIS, OPUS};
@@ -416,7 +418,7 @@ static void test_tags_and_junk(void **state)
 
 /* ---- MPEG ----------------------------------------------------------------------------------- */
 
-/* Where the frame behind the first one begins. */
+/* Returns where the second frame begins. */
 static size_t second_frame(const MegaBuffer *mp3)
 {
     size_t at = 2;
@@ -425,19 +427,19 @@ static size_t second_frame(const MegaBuffer *mp3)
     return at;
 }
 
-/* Without the table, its delay is sound as well: some frames more, but all of them. */
+/* Without the table, the delay counts as sound: there are some frames more, and none is lost. */
 static void test_mpeg_without_table(void **state)
 {
     MegaBuffer file = encoded(MP3);
     const size_t at = second_frame(&file);
     size_t count = 0;
     (void)state;
-    assert_memory_equal(file.data + 13, "Xing", 1); /* of MPEG 2, one channel */
+    assert_memory_equal(file.data + 13, "Xing", 1); /* the table of MPEG 2 with one channel */
     write_file(file.data + at, file.size - at);
     free(read_good(test_path, NULL, RATE, 5000, &count));
     assert_true(count >= LENGTH && count < LENGTH + 4 * 576);
     assert_int_equal(count % 576, 0);
-    mega_store_u32(file.data + 21, __builtin_bswap32(5)); /* frames, as the table says */
+    mega_store_u32(file.data + 21, __builtin_bswap32(5)); /* the number of frames in the table */
     assert_tones("a table with too few frames", &file, LENGTH, 0.05f);
     mega_buffer_free(&file);
 }
@@ -453,7 +455,7 @@ static void test_mpeg_in_wav(void **state)
     mega_buffer_free(&file);
 }
 
-/* libmpg123 would tell of every frame that it misses bits of. */
+/* libmpg123 would print a message for every frame that lacks bits. */
 static void test_decoders_are_silent(void **state)
 {
     char messages[160];
@@ -486,9 +488,10 @@ static void test_decoders_are_silent(void **state)
     assert_int_equal(size, 0);
 }
 
-/* ---- Cut short ------------------------------------------------------------------------------ */
+/* ---- Truncated files ------------------------------------------------------------------------ */
 
-/* The same for every format: an error that tells the time, or with `partial` what is there. */
+/* Every format has the same rule: an error that gives the time or, with `partial`, the samples that
+ * are there. */
 static void test_one_rule_for_cut_files(void **state)
 {
     static const int formats[] = {

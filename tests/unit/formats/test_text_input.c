@@ -1,6 +1,6 @@
 /*
  * test_text_input.c - texts from outside, whole and line by line: byte order marks, line ends,
- * encodings, and where a text is no UTF-8.
+ * encodings, and the place where a text is not UTF-8.
  */
 #define _GNU_SOURCE /* memmem */
 #include "tests/unit/support.h"
@@ -17,11 +17,11 @@
 #include "tools/run/options.h"
 
 #define MARK "\xef\xbb\xbf"
-#define BLOCK 65536 /* of lines.c */
+#define BLOCK 65536 /* the block size of lines.c */
 
 static char warning[600];
 
-/* Where lines.c leaves its warnings; the commands print them. */
+/* lines.c reports its warnings here; in the commands, the function prints them. */
 void report(const char *format, ...)
 {
     va_list args;
@@ -63,11 +63,11 @@ static void marks_and_line_ends(void **state)
     CLEAN("\r\r\n\n\r", "\n\n\n\n");
     CLEAN("a\r", "a\n");
     CLEAN("\n\ra", "\n\na");
-    /* in the middle a mark may be a symbol of a dictionary, or where files were put together */
+    /* In the middle, a mark may be a symbol of a dictionary, or come from concatenated files. */
     CLEAN("a\n" MARK " 3\nb" MARK, "a\n" MARK " 3\nb" MARK);
     CLEAN("a\n" MARK "b\r" MARK MARK "\n" MARK, "a\nb\n\n", .marks_inside = true);
     CLEAN("a\n b" MARK "c\n", "a\n b" MARK "c\n", .marks_inside = true);
-    /* the beginning of a mark is none */
+    /* The beginning of a mark is not a mark. */
     CLEAN("\xef\xbb", "\xef\xbb", .bytes = MEGA_TEXT_REPAIRED);
     CLEAN("a\r\nb\rc\n", "a\r\nb\rc\n", .keep_cr = true);
     CLEAN(MARK "\xff\r\n\x80", "\xff\n\x80", .bytes = MEGA_TEXT_BINARY);
@@ -126,7 +126,7 @@ static void put_unit(MegaBuffer *out, uint32_t unit, size_t size, bool big)
         mega_put_u8(out, (uint8_t)(unit >> 8 * (big ? size - 1 - i : i)));
 }
 
-/* UTF-8 as UTF-16 or UTF-32, as iconv writes it. */
+/* Encodes UTF-8 as UTF-16 or UTF-32, as iconv does. */
 static void encode(const char *text, size_t unit, bool big, bool mark, MegaBuffer *out)
 {
     uint32_t code = 0xfeff;
@@ -161,7 +161,8 @@ static void other_encodings_are_named(void **state)
         const char *got = mega_recognize_encoding(in.data, in.size, false);
         if (!got || strcmp(got, name) != 0)
             fail_msg("'%s' in %s is taken for %s", text, name, got ? got : "nothing");
-        /* any cut of it is not taken for another, and bytes need more than a mark */
+        /* A truncated text is not taken for another encoding, and binary data needs more than a
+         * mark. */
         for (size_t size = 0; size < in.size; size++) {
             const char *cut = mega_recognize_encoding(in.data, size, false);
             if (cut && size >= 4 && strncmp(cut, name, 6) != 0)
@@ -203,7 +204,7 @@ static void text_is_not_taken_for_another_encoding(void **state)
         if (got)
             fail_msg("text %zu is taken for %s", i, got);
     }
-    /* bytes of any kind may begin like a mark */
+    /* Binary data may begin like a mark. */
     assert_null(mega_recognize_encoding("\xff\xfe x", 4, true));
     assert_null(mega_recognize_encoding("\xff\xfe\1\0\2\3", 6, true));
 }
@@ -237,7 +238,7 @@ static void write_file(int number, const char *text, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* All lines of `count` files, each with a '|' behind it. */
+/* Reads all lines of `count` files, and puts a '|' after each. */
 static int read_lines(int count, MegaTextRules rules, bool null, MegaBuffer *out, MegaError *err)
 {
     char *paths[] = {path[0], path[1]};
@@ -295,7 +296,7 @@ static void lines_of_files(void **state)
         assert_lines(1, rules, cases[i].null, cases[i].lines);
     }
     write_file(0, MARK "a\r", 5);
-    write_file(1, "\n" MARK "b", 5); /* its line end is no part of the other file's */
+    write_file(1, "\n" MARK "b", 5); /* its line end is not part of the other file's line */
     assert_lines(2, rules, false, "a||b|");
     write_file(0, "a\0" MARK "b\0\nc", 9);
     assert_lines(1, rules, true, "a|b|\nc|");
@@ -305,7 +306,7 @@ static void lines_of_files(void **state)
                  "\xff|\xfe\rx|");
 }
 
-/* Line ends and marks at all places around the end of a block. */
+/* Puts line ends and marks at all places around the end of a block. */
 static void lines_across_blocks(void **state)
 {
     static const char *const ends[] = {"\n", "\r", "\r\n", "\r\n" MARK, "\n" MARK, "\r\r\n"};
@@ -329,7 +330,7 @@ static void lines_across_blocks(void **state)
     mega_buffer_free(&expected);
 }
 
-/* A line is there as soon as its end is, before the writer goes on. */
+/* A line is given as soon as its end is there, before the writer continues. */
 static void lines_come_at_once(void **state)
 {
     static const struct {
@@ -349,7 +350,7 @@ static void lines_come_at_once(void **state)
         assert_int_equal(write(ends[1], cases[i].text, cases[i].size), cases[i].size);
         assert_int_equal(line_reader_begin(&reader, paths, 1, &rules, &err), 0);
         reader.null = cases[i].null;
-        alarm(60); /* it would wait for ever */
+        alarm(60); /* otherwise it would wait forever */
         assert_int_equal(line_reader_next(&reader, &err), 1);
         assert_int_equal(reader.size, cases[i].size - 1);
         close(ends[1]);
@@ -365,7 +366,7 @@ static void flaws_of_lines(void **state)
     MegaBuffer out = {0};
     MegaError err = {0};
     (void)state;
-    /* one warning for a file, then each is read on */
+    /* There is one warning per file, and reading continues. */
     write_file(0, "gut\ncaf\xe9\n\xe9t\xe9\n", 12);
     assert_lines(1, (MegaTextRules){.bytes = MEGA_TEXT_REPAIRED}, false, "gut|caf\xe9|\xe9t\xe9|");
     assert_non_null(strstr(warning, "line 2 is not UTF-8 at byte 4 (0xe9); it is read as U+FFFD"));

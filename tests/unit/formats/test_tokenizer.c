@@ -1,6 +1,7 @@
 /*
- * test_tokenizer.c - Moses, BPE and codecs against what sacremoses 0.2 and subword-nmt made of the
- * same lines (tests/data/moses, tests/data/bpe; tests/oracles/text.py compares on larger texts).
+ * test_tokenizer.c - compares Moses, BPE and codecs with the output of sacremoses 0.2 and
+ * subword-nmt for the same lines (tests/data/moses, tests/data/bpe; tests/oracles/text.py compares
+ * larger texts).
  */
 #define _GNU_SOURCE /* getline */
 #include "tests/unit/support.h"
@@ -16,7 +17,7 @@
 typedef int (*Step)(const void *object, const char *text, size_t size, MegaBuffer *out,
                     MegaError *err);
 
-/* Applies a step to every line of one file; the results must be the lines of the other. */
+/* Applies a step to every line of one file; the results must be the lines of the other file. */
 static void check_lines(Step step, const void *object, const char *in, const char *expected)
 {
     FILE *from = fopen(in, "r"), *to = fopen(expected, "r");
@@ -134,7 +135,8 @@ static void bpe_equals_subword_nmt(void **state)
     check_bpe("tests/data/bpe/codes", &threshold, "tests/data/bpe/both.txt");
 }
 
-/* What comes of cutting `text` by merges of "l o" with one glossary, or of reading the glossary. */
+/* Returns the result of cutting `text` by merges of "l o" with one glossary, or of reading the
+ * glossary. */
 static int apply_glossary(const char *expression, const char *text, size_t size, MegaError *err)
 {
     static const char *const merges[] = {"l o"};
@@ -158,7 +160,7 @@ static void repeat(MegaBuffer *text, const char *unit, size_t count)
         mega_put_bytes(text, unit, strlen(unit));
 }
 
-/* A model may come from a stranger: neither recursion nor matching may run away. */
+/* A model may be hostile: neither recursion nor matching may run away. */
 static void bad_glossaries_are_refused(void **state)
 {
     MegaBuffer captures = {0};
@@ -173,18 +175,19 @@ static void bad_glossaries_are_refused(void **state)
     } cases[] = {
         {"(", "a", 1, MEGA_ERR_ARGUMENT, "glossary '('"},
         {"a\\C", "a", 1, MEGA_ERR_ARGUMENT, "glossary 'a\\C'"},
-        /* exponential in a word, in each of many words */
+        /* The time is exponential in the length of a word: of one, and of each of many. */
         {"(a+)+[bd]", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac ", 1, MEGA_ERR_LIMIT, "'(a+)+[bd]'"},
         {"(a+)+[bd]", "aaaaaaaaaaaac ", 10000, MEGA_ERR_LIMIT, "'(a+)+[bd]' takes too long"},
-        /* quadratic without backtracking, and with a compiler that finds no literal to look for */
+        /* The time is quadratic without backtracking, and the compiler finds no literal to search
+         * for. */
         {"[^b]*+[bc]", "a", 20000, MEGA_ERR_LIMIT, "'[^b]*+[bc]' takes too long"},
         {"(?=a*[bc])a", "a", 20000, MEGA_ERR_LIMIT, "'(?=a*[bc])a' takes too long"},
         {"(?R)?[bc]|a(?R)", "a", 20000, MEGA_ERR_ARGUMENT, "'(?R)?[bc]|a(?R)' cannot match"},
-        /* memory: 32 KB for each character */
+        /* Each character takes 32 KB of memory. */
         {(const char *)captures.data, "a", 20000, MEGA_ERR_LIMIT, "takes more than 32 MB"},
-        /* a match in front of where the search began */
+        /* The match begins before the search. */
         {"(?<=(?&k)..)(?(DEFINE)(?<k>a\\K))", "abcabcab", 1, MEGA_ERR_ARGUMENT, "'(?<=(?&k)..)"},
-        /* a match that is nothing, and what honest models have */
+        /* Empty matches, and expressions of honest models. */
         {"x*", "abc ", 10000, 0, NULL},
         {"\\d+", "in 1984, 12 of ", 10000, 0, NULL},
         {"(?:Berlin|Paris)", "aBerlinb Par ", 10000, 0, NULL},
@@ -232,7 +235,7 @@ static void limits_of_glossaries(void **state)
     free(large);
 }
 
-/* Merges that nest as deep as a piece is long: nothing may recurse into them. */
+/* Merges nest as deep as the piece is long, so nothing may recurse into them. */
 static void deep_merges_are_undone(void **state)
 {
     enum { DEPTH = 4000 };
@@ -288,7 +291,7 @@ static void words_have_a_limit(void **state)
     mega_buffer_free(&text);
 }
 
-/* Neither BPE nor Moses takes bytes that are no UTF-8. */
+/* Neither BPE nor Moses accepts bytes that are not UTF-8. */
 static void broken_text_is_refused(void **state)
 {
     static const char *const texts[] = {"a\xff", "\xf0\x9f", "\xed\xa0\x80",
@@ -355,7 +358,7 @@ static void pieces_are_joined(void **state)
 
 /* ---- Codecs --------------------------------------------------------------------------------- */
 
-/* Metadata with a dictionary of these symbols, one a line. */
+/* Returns metadata with a dictionary of these symbols, one per line. */
 static MegaMeta *meta_with(const char *symbols, MegaTextUnit unit)
 {
     char path[] = "/tmp/mega-dict-XXXXXX";
@@ -408,7 +411,7 @@ static void text_comes_back(void **state)
     mega_meta_free(words);
 }
 
-/* Through Moses and BPE, both ways; pre-tokenized text passes Moses by. */
+/* Text goes through Moses and BPE, both ways; pre-tokenized text skips Moses. */
 static void words_are_cut_and_joined(void **state)
 {
     MegaMeta *meta = meta_with("low@@ 1\ner 1\n, 1\n", MEGA_TEXT_SYMBOLS);
@@ -430,14 +433,15 @@ static void words_are_cut_and_joined(void **state)
     assert_int_equal(count, 3);
     free(ids);
     assert_int_equal(mega_codec_encode(codec, "lower,", 6, true, &ids, &count, NULL), 0);
-    assert_int_not_equal(count, 3); /* the comma is a part of the word */
+    assert_int_not_equal(count, 3); /* the comma is part of the word */
     free(ids);
     mega_codec_free(codec);
     mega_meta_free(meta);
     unlink(path);
 }
 
-/* A model of bytes with BPE or Moses, as files could say, would match unrepaired bytes. */
+/* A file could combine a byte vocabulary with BPE or Moses, which would then match unrepaired
+ * bytes. */
 static void bytes_are_not_cut(void **state)
 {
     static const char *const merges[] = {"l o"};
@@ -461,7 +465,7 @@ static void bytes_are_not_cut(void **state)
     }
 }
 
-/* How files for a model are read: bytes stay bytes, and CR stays where it is a symbol. */
+/* Files for a model of bytes keep their bytes, and CR stays if it is a symbol. */
 static void rules_follow_the_vocabulary(void **state)
 {
     static const struct {
@@ -516,13 +520,14 @@ static void bad_codecs_are_refused(void **state)
     mega_meta_free(meta);
 }
 
-/* A model's codes are no pairs, its glossary is no expression, or something is of another type. */
+/* A model's codes are not pairs, its glossary is not an expression, or a value has the wrong
+ * type. */
 static void bad_metadata_is_refused(void **state)
 {
     static const char *const no_pair[] = {"a b", "ab"}, *const no_expression[] = {"("};
     static const struct {
         const char *key;
-        const char *const *values; /* NULL: a text */
+        const char *const *values; /* NULL: the value is a text */
         size_t count;
         const char *sentence;
     } cases[] = {

@@ -1,6 +1,6 @@
 /*
- * test_vocab.c - dictionaries and text to token ids (formats/text/vocab.h), with the tokens of the
- * original for tests/fixtures, and for all of the project's fixtures where they are at hand.
+ * test_vocab.c - dictionaries and text to token ids (formats/text/vocab.h), compared with the
+ * original's tokens for tests/fixtures, and for all fixtures of the project if they are available.
  */
 #include "tests/unit/support.h"
 
@@ -86,7 +86,7 @@ static void test_dictionary(void **state)
     }
 }
 
-/* As other systems and editors write the file. A mark that is not at its beginning is a symbol. */
+/* Other systems and editors write the file like this. A mark after its beginning is a symbol. */
 static void test_dictionary_of_other_systems(void **state)
 {
     static const char *const symbols[] = {"<s>",  "<pad>", "</s>",
@@ -104,7 +104,7 @@ static void test_dictionary_of_other_systems(void **state)
     }
 }
 
-/* Of a symbol that is given twice on purpose, the second id is the one that text gets. */
+/* If a symbol is repeated on purpose, text gets the second id. */
 static void test_overwrite(void **state)
 {
     (void)state;
@@ -117,7 +117,7 @@ static void test_overwrite(void **state)
     mega_vocab_free(vocab);
 }
 
-/* Counts of every form that int() of Python takes; they mean nothing. */
+/* Counts have every form that Python's int() accepts; their value is not used. */
 static void test_odd_counts(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void test_bad_dictionaries(void **state)
 
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
-/* Encodes with </s> appended and compares with ids, which a -1 ends. */
+/* Encodes with </s> appended and compares with ids, which end with -1. */
 static void assert_encodes(const MegaVocab *vocab, MegaTextUnit unit, const char *text, size_t size,
                            const int32_t *ids)
 {
@@ -179,7 +179,7 @@ static void assert_encodes(const MegaVocab *vocab, MegaTextUnit unit, const char
     MegaError err = {0};
     int32_t *got = NULL;
     size_t count = 0, expected = 0;
-    /* Exactly as large as it says, so that a sanitizer sees a read past the end. */
+    /* The copy has exactly the stated size, so that a sanitizer sees a read past its end. */
     char *copy = malloc(size ? size : 1);
     assert_non_null(copy);
     memcpy(copy, text, size);
@@ -219,7 +219,8 @@ static void test_characters(void **state)
                         "a\xff\xe2\x96"),
                    (int32_t[]){3, 4, 3, 3, 3, 2, -1}); /* every bad byte is unknown */
     mega_vocab_free(vocab);
-    vocab = read_vocab("a 1\n  1\n\xe2\x96\x81 1\n", false); /* a space of its own comes first */
+    vocab = read_vocab("a 1\n  1\n\xe2\x96\x81 1\n", false); /* a space that is a symbol comes
+                                                                first */
     assert_encodes(vocab, MEGA_TEXT_CHARACTERS, TEXT("a a"), (int32_t[]){4, 5, 4, 2, -1});
     mega_vocab_free(vocab);
 }
@@ -227,10 +228,10 @@ static void test_characters(void **state)
 static void test_bytes(void **state)
 {
     (void)state;
-    MegaVocab *vocab = read_vocab("32 1\n97 1\n9 1\n195 1\n", false); /* by number */
+    MegaVocab *vocab = read_vocab("32 1\n97 1\n9 1\n195 1\n", false); /* decimal numbers */
     assert_encodes(vocab, MEGA_TEXT_BYTES, TEXT("a \t9\xc3"), (int32_t[]){5, 4, 6, 3, 7, 2, -1});
     mega_vocab_free(vocab);
-    vocab = read_vocab("a 1\n9 1\n\xc3\x83 1\n", false); /* by character; U+00C3 */
+    vocab = read_vocab("a 1\n9 1\n\xc3\x83 1\n", false); /* characters; U+00C3 */
     assert_encodes(vocab, MEGA_TEXT_BYTES, TEXT("a9\xc3\t"), (int32_t[]){4, 5, 6, 3, 2, -1});
     mega_vocab_free(vocab);
 }
@@ -284,8 +285,8 @@ static void test_ids(void **state)
 
 /* ---- The original's tokens ------------------------------------------------------------------ */
 
-/* Compares one text with its array; false if there is none of that name, or if the text is empty:
- * the original's models then see </s> or <CLS> alone, while ours call that an error. */
+/* Compares one text with its array. Returns false if there is no array of that name, or if the text
+ * is empty: the original's models then read only </s> or <CLS>, while here that is an error. */
 static bool compare_text(const MegaVocab *vocab, const MegaTextFeatures *features,
                          const char *text_name, const char *array_name)
 {
@@ -316,7 +317,7 @@ static bool compare_text(const MegaVocab *vocab, const MegaTextFeatures *feature
     return true;
 }
 
-/* All inputs of a fixture that is of kind lra_text; their number. */
+/* Compares all inputs of a fixture if it is of kind lra_text, and returns their number. */
 static int compare_fixture(const char *folder)
 {
     char name[1024], array[1024];

@@ -1,7 +1,7 @@
 /*
  * test_zip.c - zip archives, good and hostile (formats/checkpoint/zip.h). The archives are built
- * here, so that every field can be made to lie. Each is opened from a block of exactly its size,
- * where a sanitizer sees a read beyond the end.
+ * here, so that every field can be false. Each is opened from a block of exactly its size, so that
+ * a sanitizer sees a read past the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,18 +15,18 @@
 #include "formats/checkpoint/zip.h"
 
 typedef struct Spec {
-    const char *name, *local_name; /* local_name: NULL for the same */
+    const char *name, *local_name; /* local_name: NULL if it is the same */
     const void *data;
     size_t size, stored_size;
     uint64_t directory_size;       /* 0: size */
-    uint16_t method, local_method; /* local_method: 0 for the same */
+    uint16_t method, local_method; /* local_method: 0 if it is the same */
     uint16_t flags;
-    uint32_t crc, local_crc; /* local_crc: 0 for the same */
+    uint32_t crc, local_crc; /* local_crc: 0 if it is the same */
     bool descriptor, wrong_descriptor, zip64;
-    uint16_t version; /* that is needed, less 20 */
+    uint16_t version; /* the version that is needed, minus 20 */
     uint16_t disk;
     uint32_t attributes;
-    int64_t header; /* -1: where it is */
+    int64_t header; /* offset of the local header; -1: the true one */
 } Spec;
 
 static Spec stored(const char *name, const char *data)
@@ -135,7 +135,7 @@ static MegaBuffer build(const Spec *specs, size_t count)
     return out;
 }
 
-/* Opens a copy of exactly the size and reads every entry. */
+/* Opens a copy of exactly that size and reads every entry. */
 static int open_all(const void *bytes, size_t size, MegaError *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
@@ -162,7 +162,7 @@ static void expect(const Spec *specs, size_t count, int code, const char *messag
     mega_buffer_free(&bytes);
 }
 
-/* Raw deflate of zeros: many bytes from few. */
+/* Makes raw deflate of zeros, which turns few bytes into many. */
 static size_t deflate_zeros(uint8_t *out, size_t room, size_t zeros)
 {
     z_stream stream = {0};
@@ -215,12 +215,12 @@ static void test_deflate(void **state)
     Spec spec = {.name = "zeros", .data = packed, .method = 8, .size = 100000, .header = -1};
     spec.stored_size = deflate_zeros(packed, sizeof packed, spec.size);
     expect(&spec, 1, 0, "");
-    spec.size = 99999; /* exact limits: one byte less, one more */
+    spec.size = 99999; /* the limit is exact: test one byte less and one more */
     expect(&spec, 1, MEGA_ERR_FORMAT, "does not inflate to the 99999 bytes");
     spec.size = 100001;
     expect(&spec, 1, MEGA_ERR_FORMAT, "does not inflate");
     spec.size = 100000;
-    spec.stored_size++; /* a byte behind the stream */
+    spec.stored_size++; /* a byte after the stream */
     expect(&spec, 1, MEGA_ERR_FORMAT, "does not inflate");
     spec.stored_size--;
     spec.size = 2000000;
@@ -258,9 +258,9 @@ static void test_hostile(void **state)
     expect(two, 2, MEGA_ERR_FORMAT, "occurs twice");
     two[1].name = "b";
     two[1].local_name = "a";
-    two[1].header = 0; /* both entries share one local header: the names differ */
+    two[1].header = 0; /* both entries share one local header, so the names differ */
     expect(two, 2, MEGA_ERR_FORMAT, "is described differently");
-    two[1] = two[0]; /* now they do not */
+    two[1] = two[0]; /* now the names are the same */
     two[1].header = 0;
     expect(two, 2, MEGA_ERR_FORMAT, "overlaps");
     Spec spec = stored("a", "data");
@@ -296,11 +296,11 @@ static void test_hostile(void **state)
     spec = stored("a", "data");
     spec.crc ^= 1;
     expect(&spec, 1, MEGA_ERR_FORMAT, "checksum does not match");
-    spec.crc = 0; /* none was computed */
+    spec.crc = 0; /* no checksum was computed */
     expect(&spec, 1, 0, "");
 }
 
-/* Data of an entry that holds the local header and data of another one. */
+/* The data of an entry contains the local header and data of another one. */
 static void test_nested(void **state)
 {
     (void)state;
@@ -327,16 +327,17 @@ static void test_end_records(void **state)
         MegaBuffer bytes = build(&spec, 1);
         for (size_t size = 0; size < bytes.size; size++)
             assert_int_equal(open_all(bytes.data, size, &err), MEGA_ERR_FORMAT);
-        for (int zeros = 0; zeros < 70000; zeros++) { /* which mean nothing, however many */
+        for (int zeros = 0; zeros < 70000; zeros++) { /* zeros have no meaning, however many
+                                                         there are */
             mega_put_u8(&bytes, 0);
             if (zeros < 100 || zeros % 10000 == 0)
                 assert_int_equal(open_all(bytes.data, bytes.size, &err), 0);
         }
-        mega_put_u8(&bytes, 1); /* trailing data */
+        mega_put_u8(&bytes, 1); /* other data after the end */
         assert_int_equal(open_all(bytes.data, bytes.size, &err), MEGA_ERR_FORMAT);
         mega_buffer_free(&bytes);
     }
-    /* a comment that ends in zeros, and zeros behind it; one that is cut short */
+    /* One comment ends in zeros, with further zeros after it; another is truncated. */
     MegaBuffer bytes = build(&spec, 1);
     mega_store_u16(bytes.data + bytes.size - 2, 6);
     mega_put_bytes(&bytes, "one\0\0\0\0", 7);
@@ -351,7 +352,7 @@ static void test_end_records(void **state)
     mega_buffer_free(&bytes);
 }
 
-/* Every byte set to 0, 1, 127 and 255: an answer, whatever it is, and no crash. */
+/* Every byte set to 0, 1, 127 and 255 must give an answer, and no crash. */
 static void test_damage(void **state)
 {
     (void)state;

@@ -21,7 +21,7 @@
 static const MegaKernels *tiers[MEGA_MOST_TIERS];
 static size_t tier_count;
 
-/* Makes rows x columns between guard bands; free the pointer minus GUARD. */
+/* Makes n numbers between guard bands; the caller frees the pointer minus GUARD. */
 static float *guarded(Random *random, size_t n, float low, float high)
 {
     float *block = random_floats(random, n + 2 * GUARD, low, high);
@@ -49,7 +49,7 @@ static double apply(MegaFunction function, double x)
     }
 }
 
-/* An epilogue of random parts for y [rows][columns], with the memory of these parts. */
+/* An epilogue of random parts for y [rows][columns], and the memory of these parts. */
 typedef struct Ending {
     MegaEpilogue epilogue;
     float *bias, *addend, *factor, *gate;
@@ -104,7 +104,7 @@ static void free_ending(Ending *ending)
     free(ending->gate);
 }
 
-/* Returns what becomes of a sum at a row and column whose y was `old`. */
+/* Returns the expected result for a sum at a row and column whose y was `old`. */
 static double end_sum(const Ending *ending, size_t row, size_t column, double sum, double old)
 {
     const MegaEpilogue *e = &ending->epilogue;
@@ -123,7 +123,7 @@ static double end_sum(const Ending *ending, size_t row, size_t column, double su
     return e->gate ? old + (double)e->gate[row * e->ld_gate + column] * (v - old) : v;
 }
 
-/* Returns the epilogue of one row, which now lies at `y`. */
+/* Returns the epilogue of one row, which is now at `y`. */
 static MegaEpilogue ending_of_row(const Ending *ending, size_t row, const float *y)
 {
     MegaEpilogue part = mega_epilogue_at(&ending->epilogue, row, 0);
@@ -230,7 +230,7 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
                                             : y[r * ldy + c];
         }
 
-    /* a row alone, and columns alone, give the same bits as in the whole product */
+    /* One row, or some columns, must give the same bits as in the whole product. */
     size_t row = (size_t)random_int(random, 0, (int)rows - 1);
     size_t first = (size_t)random_int(random, 0, (int)out - 1) / MEGA_PANEL * MEGA_PANEL;
     MegaPacked part = mega_packed_columns(&packed, first, 2 * MEGA_PANEL);
@@ -276,7 +276,7 @@ static double norm(const double *x, size_t n)
     return sqrt(sum);
 }
 
-/* Returns the numbers that the integers of a row stand for. */
+/* Returns the numbers that the integers of a row represent. */
 static void quantized_row(const float *x, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -288,7 +288,7 @@ static void quantized_row(const float *x, size_t n, double *out)
     }
 }
 
-/* out [rows][columns] = x [rows][k] weight [columns][k]^T */
+/* Returns out [rows][columns] = x [rows][k] weight [columns][k]^T. */
 static double *plain_product(const double *x, const double *weight, size_t rows, size_t k,
                              size_t columns)
 {
@@ -310,7 +310,7 @@ static double *to_doubles(const float *x, size_t n)
     return out;
 }
 
-/* Packs weight [out][k] as integers, and replaces it by the numbers that they stand for. */
+/* Packs weight [out][k] as integers, and replaces it by the numbers that they represent. */
 static void pack_integers(MegaDtype kind, float *weight, size_t out, size_t k, void *panels)
 {
     size_t row_bytes = (size_t)mega_dtype_items(kind, k) * mega_dtype_traits((int)kind)->item_size;
@@ -393,13 +393,13 @@ static void integer_products(void **state)
         for (int round = 0; round < 80; round++)
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 37,
                             round % 3 ? 1500 : 2, round / 2 % 2, round / 2 % 4 == 3);
-    for (size_t t = 0; t < tier_count; t++) /* these rows are quantized in pieces */
+    for (size_t t = 0; t < tier_count; t++) /* such rows are quantized in pieces */
         for (int round = 0; round < 4; round++)
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 2, 140000, round / 2,
                             false);
 }
 
-/* Numbers that no integer stands for turn a row's results into NaN; other rows stay right. */
+/* Numbers without an integer make a row's results NaN; other rows stay right. */
 static void not_a_number(void **state)
 {
     enum { K = 70, OUT = 20 };

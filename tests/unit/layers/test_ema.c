@@ -1,6 +1,6 @@
 /*
- * test_ema.c - recurrence, FFT and direct sum agree, for many shapes, all tiers, any number of
- * threads, one sequence and several, with and without a batchnorm before them.
+ * test_ema.c - recurrence, FFT and direct sum agree: for many shapes, all tiers, any number of
+ * threads, one sequence and several, with and without a batchnorm in front.
  */
 #include "tests/unit/support.h"
 
@@ -10,7 +10,7 @@
 #include "src/layers/ema.h"
 #include "tests/unit/reference.h"
 
-/* A build without FFTW has only one way. */
+/* A build without FFTW has only the recurrence. */
 static const MegaEmaPath last_path = MEGA_WITH_FFTW ? MEGA_EMA_FFT : MEGA_EMA_RECURRENT;
 
 typedef struct Case {
@@ -18,7 +18,7 @@ typedef struct Case {
     bool bidirectional, shift;
 } Case;
 
-/* scale and shift are a batchnorm's, or NULL. */
+/* scale and shift are those of a batchnorm, or NULL. */
 static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, const float *scale,
                   const float *shift, MegaEmaPath path, const MegaKernels *kernels, int threads)
 {
@@ -39,7 +39,7 @@ static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, 
     ema.scale = scale;
     ema.shift = shift;
     size_t length = (size_t)c->length, n = length * (size_t)c->width;
-    /* the recurrence runs the same sequence twice */
+    /* The recurrence runs the same sequence twice. */
     size_t count = path == MEGA_EMA_RECURRENT ? 2 : 1;
     const size_t begin[] = {0, length, 2 * length};
     float *twice = malloc(2 * n * sizeof *twice), *y = calloc(2 * n, sizeof *y);
@@ -132,8 +132,8 @@ static void random_shapes(void **state)
     }
 }
 
-/* The decay is so slow that 1 - q is near its own rounding and states remember thousands of
- * positions. */
+/* The decay is so slow that 1 - q is close to its own rounding error, and states remember thousands
+ * of positions. */
 static void slow_decay(void **state)
 {
     if (!MEGA_WITH_FFTW)
@@ -162,7 +162,7 @@ static void slow_decay(void **state)
     free(x);
 }
 
-/* Compares the convolution itself with the sum that it stands for. */
+/* Compares the circular convolution itself with the sum that it computes. */
 static void circular_convolution(void **state)
 {
 #if MEGA_WITH_FFTW
@@ -198,8 +198,8 @@ static void circular_convolution(void **state)
 #endif
 }
 
-/* A build without FFTW takes the recurrence where another would take the FFT, and says what it
- * lacks when it is told to take the FFT. */
+/* Where other builds use the FFT, a build without FFTW uses the recurrence. If it is told to use
+ * the FFT, it says what it lacks. */
 static void without_fftw(void **state)
 {
     MegaStackConfig config = {.width = 4, .ndim = 512, .truncation = 100, .bidirectional = true};

@@ -1,7 +1,7 @@
 /*
- * test_layer_kind.c - a new kind of layer is one file: this one. The toy layer adds a bias to each
- * position; it has a table of its own tensors and runs in encoders and decoders, alone and beside
- * MEGA layers, with no line about it anywhere in the engine.
+ * test_layer_kind.c - shows that a new kind of layer is one file: this one. The toy layer adds a
+ * bias to each position. It has a table of its own tensors and runs in encoders and decoders, alone
+ * and beside MEGA layers, while no line of the engine mentions it.
  */
 #include "tests/unit/support.h"
 
@@ -57,7 +57,7 @@ static void toy_forward(const MegaPass *pass, int index)
     add_bias(pass, index, pass->workspace->x, pass->workspace->length);
 }
 
-/* What a toy layer remembers of each sequence: how many rows it has seen. */
+/* A toy layer keeps the number of rows of each sequence that it has seen. */
 static void *toy_state_layout(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
                               MegaGrowing *memory)
 {
@@ -103,7 +103,7 @@ static const MegaLayerKind encoder_only = {
     .forward = toy_forward,
 };
 
-/* The table of this program, in place of the library's. */
+/* This program's table replaces the library's. */
 const MegaLayerKind *const mega_layer_kinds[] = {&mega_layer_kind_mega, &toy, &encoder_only, NULL};
 
 /* ---- Models --------------------------------------------------------------------------------- */
@@ -140,7 +140,7 @@ static MegaConfig translator(const MegaLayerKind *encoder, const MegaLayerKind *
     return config;
 }
 
-/* Every layer's output, and what went into the first. */
+/* The output of every layer, and the input of the first. */
 typedef struct Seen {
     float stages[LAYERS + 1][LENGTH * WIDTH];
     int count;
@@ -224,7 +224,7 @@ static void runs_in_a_decoder(void **state)
     mega_model_free(model);
 }
 
-/* A toy encoder, and a decoder of MEGA layers that look at its states. */
+/* Runs a toy encoder with a decoder of MEGA layers that attend to its states. */
 static void runs_beside_another_kind(void **state)
 {
     Random random = {3};
@@ -274,7 +274,7 @@ static void refuses_what_a_kind_cannot(void **state)
     assert_int_equal(mega_config_check(&config, NULL), 0);
 }
 
-/* Files name the kind, but for the first, which is what files without a name have. */
+/* Files name the kind of layer, except for the first kind, which files without a name have. */
 static void metadata_names_the_kind(void **state)
 {
     const struct {

@@ -1,8 +1,8 @@
 /*
- * test_earlier.c - files of the earlier layout: the same weights as in a file of today, whatever
- * types and encodings they have; what is wrong with such a file; a layout of later versions.
+ * test_earlier.c - files of the earlier layout have the same weights as today's, in every type and
+ * encoding. Faulty files of that layout, and layouts of later versions, are refused.
  *
- * A file of the earlier layout is made from one of today: parts are joined, tied tails turned.
+ * A file of the earlier layout is made from one of today: parts are joined, tied tails transposed.
  */
 #include "tests/unit/support.h"
 
@@ -15,7 +15,7 @@
 
 static char today[] = "/tmp/mega-test-today-XXXXXX", then[] = "/tmp/mega-test-then-XXXXXX";
 
-/* ---- The writer of earlier versions, as far as it matters ------------------------------------ */
+/* ---- The writer of earlier versions, as far as the tests need it ---------------------------- */
 
 typedef struct Writing {
     MegaTensorDecl decls[160];
@@ -46,7 +46,8 @@ static void put(Writing *all, const char *name, const MegaTensor *like, char *da
     all->sizes[all->count++] = size;
 }
 
-/* "encoder.layer.0.u.weight" begins "encoder.layer.0.mx.weight", which z and r_hx follow. */
+/* "encoder.layer.0.u.weight" becomes the beginning of "encoder.layer.0.mx.weight"; z and r_hx
+ * follow. */
 static bool join(Writing *all, const MegaFile *file, const MegaTensor *tensor)
 {
     static const char *const parts[] = {"u", "z", "r_hx"};
@@ -61,7 +62,7 @@ static bool join(Writing *all, const MegaFile *file, const MegaTensor *tensor)
     size_t length = (size_t)(dot - tensor->name) - (size_t)begin;
     if (strncmp(tensor->name + begin, "z", length) == 0 ||
         strncmp(tensor->name + begin, "r_hx", length) == 0)
-        return true; /* it came with u */
+        return true; /* it was written together with u */
     if (strncmp(tensor->name + begin, "u", length) != 0)
         return false;
     for (int i = 0; i < 3; i++) {
@@ -83,7 +84,7 @@ static bool join(Writing *all, const MegaFile *file, const MegaTensor *tensor)
     return true;
 }
 
-/* The projection of a tied tail, float32 in a file of today. */
+/* Transposes the projection of a tied tail, which is float32 in a file of today. */
 static void turn(Writing *all, const MegaTensor *tensor, const char *data)
 {
     size_t rows = tensor->shape[0], columns = tensor->shape[1];
@@ -112,7 +113,7 @@ static MegaMeta *earlier_metadata(const MegaMeta *meta)
     return out;
 }
 
-/* Writes `then` from `today`; without the tensor `missing`. */
+/* Writes `then` from `today`, without the tensor `missing`. */
 static void write_earlier(const MegaConfig *config, bool compress, const char *missing)
 {
     MegaError err = {0};
@@ -192,7 +193,7 @@ static void expect_same_weights(MegaModel *left, MegaModel *right)
             continue;
         }
         assert_int_equal(spec->packed->kind, b.specs[i].packed->kind);
-        /* row by row: what fills up the last panel may differ */
+        /* Compares row by row, since the padding of the last panel may differ. */
         for (size_t row = 0; row < spec->packed->out; row++) {
             float left_row[64], right_row[64];
             assert_true(spec->packed->in <= 64);
@@ -217,7 +218,7 @@ static void expect_same(const MegaConfig *config, const ModelTweak *tweak, bool 
     mega_model_free(models[1]);
 }
 
-/* A language model with adaptive softmax of three clusters; or a translator with it. */
+/* Returns a language model or translator whose adaptive softmax has three clusters. */
 static MegaConfig adaptive_config(bool translator, bool tied, bool split)
 {
     MegaConfig config = {.task = translator ? MEGA_TASK_TRANSLATE : MEGA_TASK_GENERATE};
@@ -235,7 +236,7 @@ static MegaConfig adaptive_config(bool translator, bool tied, bool split)
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1};
     config.encoder = config.decoder;
     config.encoder.bidirectional = true;
-    config.encoder.zdim = 16; /* another layout of panels than the decoder's */
+    config.encoder.zdim = 16; /* makes another layout of panels than the decoder's */
     return config;
 }
 

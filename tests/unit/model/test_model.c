@@ -1,5 +1,5 @@
 /*
- * test_model.c - loading: what fits, every way in which tensors and configuration do not, damage.
+ * test_model.c - loading: good files, every mismatch of tensors and configuration, and damage.
  */
 #include "tests/unit/support.h"
 
@@ -60,8 +60,9 @@ static void classify(const MegaConfig *config, const ModelTweak *tweak, float *l
     mega_model_free(model);
 }
 
-/* All types, plain, compressed and in panels, which are copied or, where all parts of matrices
- * begin at whole panels, used in place: the same model, within the type's rounding. */
+/* Stores all types plain, compressed and in panels. Panels are used in place if all parts of a
+ * matrix begin with a whole one, else they are copied. The model must be the same up to the type's
+ * rounding. */
 static void types_and_encodings(void **state)
 {
     const float tolerance[] = {0, 2e-2f, 2e-1f, 2e-1f, 2};
@@ -88,7 +89,7 @@ static void types_and_encodings(void **state)
     }
 }
 
-/* From memory, at every alignment that a caller may have. */
+/* Opens a model in memory, at every alignment that a caller may have. */
 static void from_memory(void **state)
 {
     MegaConfig config = small_config();
@@ -107,7 +108,8 @@ static void from_memory(void **state)
         if (mega_model_from_memory(&model, bytes + shift, size, &err))
             fail_msg("%s", err.text);
         mega_model_free(model);
-        bytes[shift + size - 5] ^= 4; /* in the data: the file is small enough to be verified */
+        bytes[shift + size - 5] ^= 4; /* a byte of the data, which is verified because the file
+                                         is small */
         assert_int_equal(mega_model_from_memory(&model, bytes + shift, size, &err),
                          MEGA_ERR_FORMAT);
         assert_null(model);
@@ -116,7 +118,7 @@ static void from_memory(void **state)
     fclose(file);
 }
 
-/* The configuration of `good` after a change. */
+/* Expects that the configuration of `good` is refused after a change. */
 #define REFUSED(change, sentence)                                                                  \
     c = good;                                                                                      \
     change;                                                                                        \
@@ -144,7 +146,7 @@ static void inconsistent_configurations(void **state)
             c.embed.width = c.embed.height = 12, "whole patches");
 }
 
-/* Every factor is allowed, but not all of them together. */
+/* Each factor is allowed by itself, but not their product. */
 static void products_have_limits(void **state)
 {
     MegaConfig good = small_config(), c;
@@ -156,7 +158,7 @@ static void products_have_limits(void **state)
     assert_int_equal(mega_config_input_length(&good), 1 << 28);
     REFUSED(c.embed.width = 8256, "exceed the limit of 268435456 values");
     REFUSED(c.embed.channels = 3; c.embed.height = 65536; c.embed.width = 21888,
-            "3 x 65536 x 21888"); /* whose product is 2^32 and some */
+            "3 x 65536 x 21888"); /* their product is a little more than 2^32 */
     REFUSED(c.embed.patch = 4096, "patches of 4 x 4096 x 4096 values exceed");
     c = small_config();
     c.encoder.max_positions = 1 << 26;
@@ -206,13 +208,13 @@ static void inconsistent_decoders(void **state)
 }
 #undef REFUSED
 
-/* What a file may say in place of the metadata that was written. */
+/* Metadata that replace what was written. */
 static void metadata_of_another_kind(void **state)
 {
     static const int64_t none[1] = {0}, long_one[2] = {15, 30}, many[64];
     static const struct {
         const char *key;
-        const int64_t *values; /* NULL: a text */
+        const int64_t *values; /* NULL: the value is a text */
         size_t count;
         const char *sentence;
     } cases[] = {

@@ -1,6 +1,6 @@
 /*
- * test_fork.c - what becomes of the library's objects in a forked child, which has none of the
- * threads: they give the same results, and freeing them returns.
+ * test_fork.c - the library's objects in a forked child, which has none of the threads. They give
+ * the same results, and freeing them does not block.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,12 +15,12 @@
 #include "src/kernels/kernels.h"
 #include "src/mega.h"
 
-#define SECONDS 60 /* after which a child hangs */
+#define SECONDS 60 /* time after which a child is taken to hang */
 #define SAMPLES 16000
 #define MAX_NUMBERS 512
 #define SOURCE 6
 
-/* Everything that a process can make of a model, and the numbers that it gave. */
+/* All objects that a process can make from a model, and the numbers that they gave. */
 typedef struct Objects {
     MegaModel *model;
     MegaSession *session;
@@ -100,7 +100,7 @@ static void free_all(Objects *objects)
     mega_model_free(objects->model);
 }
 
-/* What a child does: 0 when its results are the parent's. */
+/* Runs in a child. Returns 0 if its results are those of the parent. */
 static int use_in_child(Objects *objects, bool uses, bool frees)
 {
     float numbers[MAX_NUMBERS] = {0};
@@ -113,7 +113,7 @@ static int use_in_child(Objects *objects, bool uses, bool frees)
     return 0;
 }
 
-/* In a child of a child, too, with a session of its own; ends by exit or at once. */
+/* Forks a child, and a child of that child with a session of its own. They end by exit or _exit. */
 static void fork_once(Objects *objects, int round)
 {
     fflush(NULL);
@@ -145,7 +145,7 @@ static void fork_once(Objects *objects, int round)
     }
     int status = -1;
     assert_true(waitpid(child, &status, 0) == child);
-    assert_int_equal(status, 0); /* 14: it hung */
+    assert_int_equal(status, 0); /* a status of 14 means that it hung */
 }
 
 static void fork_with(const char *path, const char *cpu)
@@ -162,10 +162,10 @@ static void fork_with(const char *path, const char *cpu)
     use(&objects, objects.numbers);
     for (int round = 0; round < 8; round++) {
         if (round % 2)
-            usleep(20000); /* the workers sleep; in other rounds they still look for work */
+            usleep(20000); /* here the workers sleep; in other rounds they still look for work */
         fork_once(&objects, round);
         float again[MAX_NUMBERS];
-        use(&objects, again); /* the parent goes on */
+        use(&objects, again); /* the parent continues to work */
         assert_memory_equal(again, objects.numbers, (size_t)objects.count * sizeof *again);
     }
     free_all(&objects);

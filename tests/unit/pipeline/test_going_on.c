@@ -1,9 +1,10 @@
 /*
- * test_going_on.c - what objects do after a call that found no memory. For every object a script of
- * calls is run once undisturbed, then again for every allocation of every call, which fails: the
- * call says so and is made once more, all later ones follow, and the results are the same bits.
+ * test_going_on.c - objects stay usable after a call that ran out of memory. For every object, a
+ * script of calls runs once undisturbed, then once for every allocation of every call, which fails.
+ * The call must report that. It is repeated, the other calls follow, and the results are the same
+ * bits.
  *
- * Linked so that the allocations of the library come through here (Makefile, -Wl,--wrap).
+ * The linker redirects the allocations of the library to this file (Makefile, -Wl,--wrap).
  */
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 
 /* ---- Allocations that fail ------------------------------------------------------------------ */
 
-static long left = -1; /* allocations until one fails; -1: none does */
+static long left = -1; /* allocations until one fails; -1: all succeed */
 static long allocations;
 
 void *__real_malloc(size_t size);
@@ -63,7 +64,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 #define MOST_CALLS 200
 #define MOST_LOGITS 2048
 
-/* What the calls of all scripts work on, and a digest of all that came of them. */
+/* The objects that the calls of all scripts use, and a digest of all their results. */
 typedef struct World {
     MegaModel *model;
     MegaSession *session;
@@ -83,8 +84,8 @@ typedef struct Script {
     int calls;
     int (*call)(World *world, int number, MegaError *err);
     MegaConfig config; /* of the model */
-    bool given;        /* the model is there before the first call */
-    bool refuses;      /* after a failure the object may refuse all that follows */
+    bool given;        /* the model exists before the first call */
+    bool refuses;      /* after a failure the object may refuse all further calls */
 } Script;
 
 static char path[] = "/tmp/mega-test-XXXXXX";
@@ -110,8 +111,8 @@ static void end_world(World *world)
     mega_meta_free(world->meta);
 }
 
-/* Runs a script in which the failing-th allocation of the call number `armed` fails; -1: none.
- * counts [calls] takes the allocations of each call. */
+/* Runs a script in which allocation number `failing` of call number `armed` fails; -1: none fails.
+ * counts [calls] receives the number of allocations in each call. */
 static uint64_t run_script(const Script *script, int armed, long failing, long *counts)
 {
     World world = {.digest = 0xcbf29ce484222325u};
@@ -216,7 +217,7 @@ static int step_decoder(World *world, int number, MegaError *err)
     return code;
 }
 
-/* Short sequences and sources first, then long ones; sequences change places on the way. */
+/* Short sequences and sources come first, then long ones. Sequences are reordered in between. */
 static int decoder_call(World *world, int number, MegaError *err)
 {
     bool has_source = mega_model_task(world->model) == MEGA_TASK_TRANSLATE;
@@ -239,7 +240,7 @@ static int decoder_call(World *world, int number, MegaError *err)
     return step_decoder(world, number, err);
 }
 
-/* One sequence, with a history of the EMA and blocks of tokens. */
+/* Runs one sequence with a history of the EMA and blocks of tokens. */
 static int block_call(World *world, int number, MegaError *err)
 {
     MegaInput text = source_of(250);
@@ -375,7 +376,7 @@ static int meta_call(World *world, int number, MegaError *err)
     return code;
 }
 
-/* After a tensor that could not be written the file must not appear as if it were whole. */
+/* After a tensor could not be written, the file must not appear as if it were complete. */
 static int writer_call(World *world, int number, MegaError *err)
 {
     static const float numbers[64 * 40];
@@ -444,7 +445,7 @@ static int reader_call(World *world, int number, MegaError *err)
     if (number == 0)
         return mega_input_reader_new(&world->reader, world->model,
                                      &(MegaPipelineOptions){.ids = true}, err);
-    int code = mega_input_reader_open(world->reader, path, NULL, err); /* an error ends a path */
+    int code = mega_input_reader_open(world->reader, path, NULL, err); /* an error ends the path */
     if (!code)
         code = mega_input_reader_next(world->reader, &input, err);
     if (code > 0)

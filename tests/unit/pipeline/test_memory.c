@@ -1,6 +1,6 @@
 /*
- * test_memory.c - limits of memory: what is counted is what is taken, a limit is kept while a model
- * is opened and while it is used, and a small file that needs much is refused.
+ * test_memory.c - memory limits: the ledger counts as much as is allocated, a limit holds while a
+ * model is opened and while it is used, and a small file that needs much memory is refused.
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,16 +18,16 @@
 static char path[] = "/tmp/mega-test-XXXXXX";
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true /* takes memory of its own */
+#define SANITIZED true /* sanitizers allocate memory of their own */
 #elif defined(__has_feature)
 #define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
 #else
 #define SANITIZED false
 #endif
 
-/* ---- Counted and real ----------------------------------------------------------------------- */
+/* ---- Counted and real memory ---------------------------------------------------------------- */
 
-/* A line of /proc/self/status, in bytes. */
+/* Returns the value of a line of /proc/self/status in bytes. */
 static double status_of(const char *name)
 {
     char line[256];
@@ -56,7 +56,7 @@ static MegaConfig wide_config(MegaTask task)
     config.decoder = config.encoder;
     config.decoder.bidirectional = false;
     config.decoder.chunk = 0;
-    config.decoder.layers = 8; /* of which one at a time is copied */
+    config.decoder.layers = 8; /* one of which at a time is copied */
     config.decoder.hidden = 64;
     config.target = (MegaTargetConfig){.vocab = 30, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 1000, .cross_positions = 1000};
@@ -67,7 +67,7 @@ static MegaConfig wide_config(MegaTask task)
 
 static MegaInput tokens_of(size_t length)
 {
-    int32_t *tokens = malloc(length * sizeof *tokens); /* for the life of the process */
+    int32_t *tokens = malloc(length * sizeof *tokens); /* lives as long as the process */
     for (size_t i = 0; tokens && i < length; i++)
         tokens[i] = 4 + (int32_t)(i % 20);
     return (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .length = length};
@@ -80,7 +80,7 @@ static int long_input(MegaSession *session, MegaError *err)
     return mega_session_classify(session, &input, 1, logits, err);
 }
 
-/* Grows several times on its way. */
+/* Decodes sequences whose states grow several times. */
 static int many_sequences(MegaSession *session, MegaError *err)
 {
     enum { SEQUENCES = 128, STEPS = 250 };
@@ -109,7 +109,7 @@ static int long_sources(MegaSession *session, MegaError *err)
     return code;
 }
 
-/* In a process of its own: runs `use` and compares the peak of the process with the ledger's. */
+/* Runs `use` in a process of its own, and compares the peak of that process with the ledger's. */
 static void compare(const char *name, MegaTask task, int (*use)(MegaSession *, MegaError *))
 {
     pid_t child = fork();
@@ -127,7 +127,7 @@ static void compare(const char *name, MegaTask task, int (*use)(MegaSession *, M
     MegaModel *model = random_model(&config, &random);
     if (mega_session_new(&session, model, &(MegaSessionOptions){.threads = 1}, &err))
         _exit(2);
-    FILE *reset = fopen("/proc/self/clear_refs", "w"); /* of the peak so far */
+    FILE *reset = fopen("/proc/self/clear_refs", "w"); /* resets the peak */
     if (reset) {
         fputs("5", reset);
         fclose(reset);
@@ -158,7 +158,7 @@ static void counted_is_taken(void **state)
     compare("long sources", MEGA_TASK_TRANSLATE, long_sources);
 }
 
-/* What is refused takes nothing, and what is freed may be taken again. */
+/* A refused call allocates nothing, and freed memory is available again. */
 static void limits_are_kept(void **state)
 {
     Random random = {3};
@@ -195,11 +195,11 @@ static void limits_are_kept(void **state)
     assert_int_equal(mega_session_encode(session, &input, &encoded[0], &err), 0);
     free((void *)input.tokens);
     mega_session_free(session);
-    mega_encoded_free(encoded[0]); /* after its session */
+    mega_encoded_free(encoded[0]); /* freed after its session */
     mega_model_free(model);
 }
 
-/* What a caller keeps beside a session, and says so, is missing for the session. */
+/* Memory that a caller has reported to a session is not available to the session. */
 static void inputs_count(void **state)
 {
     Random random = {4};
@@ -226,7 +226,7 @@ static void inputs_count(void **state)
     assert_int_equal(mega_session_left(session), left);
     assert_int_equal(mega_session_count(session, 0, left, "an array", &err), 0);
     assert_int_equal(mega_session_left(session), 0);
-    MegaInput longer = tokens_of(3000); /* for which the session would have to grow */
+    MegaInput longer = tokens_of(3000); /* an input for which the session would have to grow */
     input = (MegaPrepared){.views = {longer}, .count = 1};
     assert_int_equal(mega_prepared_run(&input, session, probabilities, &err),
                      MEGA_ERR_LIMIT);
@@ -257,7 +257,7 @@ static int declare(void *context, const MegaTensorSpec *spec, MegaError *err)
     return 0;
 }
 
-/* A model of zeros, compressed. length: audio.length, or 0. */
+/* Writes a compressed model of zeros. length is audio.length, or 0. */
 static void write_zeros(const MegaConfig *config, int64_t length)
 {
     static Declared all;
@@ -307,7 +307,7 @@ static void small_files_do_not_take_much(void **state)
     config.encoder.layers = 1;
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_PATCHES, .pad = -1, .patch = 2048,
                                      .channels = 3, .height = 2048, .width = 2048};
-    write_zeros(&config, 0); /* one row of 50 MB, whose panel has sixteen */
+    write_zeros(&config, 0); /* one row of 50 MB, in a panel of sixteen rows */
     expect_refusal(0, "is trusted with");
     expect_refusal(100000000, "100.0 MB are allowed");
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};

@@ -1,6 +1,6 @@
 /*
- * test_pipeline.c - raw input to answer (mega.h, "Pipelines"): what a program has in memory gives
- * the answer that a file gives, bad inputs are refused by name, and the next input goes on.
+ * test_pipeline.c - raw input to answer (mega.h, "Pipelines"). Data in memory gives the answer of a
+ * file with the same data. Bad inputs are refused by name, and the next input works.
  */
 #include "tests/unit/support.h"
 
@@ -19,7 +19,7 @@
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
-/* The list of a loaded model is const for everybody else; tests describe preprocessing there. */
+/* A loaded model's metadata is const for other code; the tests change its preprocessing there. */
 static MegaMeta *meta_of(MegaModel *model)
 {
     return (MegaMeta *)mega_model_meta(model);
@@ -33,7 +33,7 @@ static MegaModel *samples_model(void)
     return random_model(&config, &random);
 }
 
-/* length: of its clips, 0: any */
+/* length is that of its clips; 0: any. */
 static MegaModel *sound_model(int64_t length)
 {
     MegaModel *model = samples_model();
@@ -43,7 +43,7 @@ static MegaModel *sound_model(int64_t length)
     return model;
 }
 
-/* Pixels read row by row, 6 x 4 of them, gray. */
+/* It reads 6 x 4 gray pixels row by row. */
 static MegaModel *picture_model(void)
 {
     MegaModel *model = samples_model();
@@ -126,7 +126,8 @@ static void assert_same(MegaPipeline *pipeline, const MegaRaw *a, const MegaRaw 
     mega_classification_free(&right);
 }
 
-/* An input is refused with a sentence that contains text, and `good` is taken after it. */
+/* Expects that an input is refused with a sentence containing text, and `good` accepted after
+ * it. */
 static void assert_goes_on(MegaPipeline *pipeline, const MegaRaw *bad, int code, const char *text,
                            const MegaRaw *good)
 {
@@ -144,7 +145,7 @@ static void assert_goes_on(MegaPipeline *pipeline, const MegaRaw *bad, int code,
 
 static const struct {
     MegaPcmFormat format;
-    int file; /* of libsndfile */
+    int file; /* a format of libsndfile */
     int rate, channels;
     size_t frames;
 } sounds[] = {
@@ -155,7 +156,7 @@ static const struct {
     {MEGA_PCM_F32LE, SF_FORMAT_FLOAT, 700, 3, 100},
 };
 
-/* Samples of sounds[i], also as the file test_path. */
+/* Returns the samples of sounds[i], and writes them as the file test_path. */
 static void *make_sound(size_t i, size_t *size)
 {
     const size_t count = sounds[i].frames * (size_t)sounds[i].channels;
@@ -184,7 +185,7 @@ static MegaRaw sound_of(size_t i, const void *samples, size_t size)
                      .pcm = {sounds[i].format, sounds[i].rate, sounds[i].channels}};
 }
 
-/* Samples of any rate and number of channels are heard as the file that holds them. */
+/* Samples of any rate and number of channels give the answer of the file that holds them. */
 static void samples_are_heard_as_their_file(void **state)
 {
     MegaModel *model = sound_model(0), *clips = sound_model(250);
@@ -204,7 +205,7 @@ static void samples_are_heard_as_their_file(void **state)
     mega_model_free(clips);
 }
 
-/* Windows of samples in memory are those of the file, and where they lie is told. */
+/* Windows of samples in memory are those of the file, and give their place. */
 static void windows_of_samples(void **state)
 {
     MegaModel *model = sound_model(100);
@@ -220,7 +221,7 @@ static void windows_of_samples(void **state)
         while (mega_pipeline_next(pipeline, &from[i][count[i]], NULL) == 1)
             count[i]++;
     }
-    assert_int_equal(count[0], 6); /* 295 samples in windows of 80, 50 apart */
+    assert_int_equal(count[0], 6); /* 295 samples in windows of 80, every 50 samples */
     assert_int_equal(count[0], count[1]);
     for (size_t k = 0; k < count[0]; k++) {
         assert_true(fabs(from[0][k].start - 0.05 * (double)k) < 1e-9);
@@ -235,7 +236,7 @@ static void windows_of_samples(void **state)
     mega_model_free(model);
 }
 
-/* Of a long recording the first clip is heard; how long it is can be asked for. */
+/* Only the first clip of a long recording is used; the length of the recording can be asked for. */
 static void long_recording_is_cut(void **state)
 {
     MegaModel *model = sound_model(100);
@@ -271,7 +272,7 @@ static void bad_sound_is_refused(void **state)
     bad.pcm = (MegaPcm){(MegaPcmFormat)77, 1000, 1};
     assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "unknown format", &good);
     bad = good;
-    bad.size = 3; /* no whole frame */
+    bad.size = 3; /* not a whole frame */
     bad.name = "microphone";
     assert_goes_on(pipeline, &bad, MEGA_ERR_INPUT, "microphone holds no samples", &good);
     bad.data = NULL;
@@ -289,7 +290,7 @@ static void bad_sound_is_refused(void **state)
     mega_model_free(model);
 }
 
-/* Samples and pixels count to the memory that a pipeline may take. */
+/* Samples and pixels count against the memory limit of a pipeline. */
 static void inputs_count_to_memory(void **state)
 {
     MegaModel *model = sound_model(0), *pictures = picture_model();
@@ -322,8 +323,7 @@ static void inputs_count_to_memory(void **state)
     mega_model_free(pictures);
 }
 
-/* Without libmega-media a program's own samples are taken, and a file is refused with the reason.
- */
+/* Without libmega-media, samples in memory are accepted and files are refused with the reason. */
 static void files_need_media(void **state)
 {
     MegaModel *model = sound_model(0), *texts = text_model(false);
@@ -334,7 +334,7 @@ static void files_need_media(void **state)
     (void)state;
     assert_goes_on(pipeline, &file, MEGA_ERR_UNSUPPORTED, "no MegaMedia", &sound);
     mega_pipeline_free(pipeline);
-    write_file("red green\n", 10); /* a text needs no decoder */
+    write_file("red green\n", 10); /* text needs no decoder */
     pipeline = new_pipeline(texts, &(MegaPipelineOptions){0});
     const MegaRaw text = text_of("red green");
     assert_same(pipeline, &text, &file);
@@ -346,7 +346,7 @@ static void files_need_media(void **state)
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
 
-/* A BMP of 24 bits: rows from below, blue first, padded to four bytes. */
+/* Writes a 24-bit BMP: rows from the bottom, blue first, padded to four bytes. */
 static void write_bmp(const uint8_t *pixels, int width, int height)
 {
     MegaBuffer file = {0};
@@ -372,7 +372,7 @@ static void write_bmp(const uint8_t *pixels, int width, int height)
     mega_buffer_free(&file);
 }
 
-/* Pixels of any size are seen as the file that holds them; three equal channels are gray. */
+/* Pixels of any size give the answer of their file. Three equal channels count as gray. */
 static void pixels_are_seen_as_their_file(void **state)
 {
     static const int sizes[][2] = {{6, 4}, {1, 1}, {13, 7}, {640, 3}};
@@ -470,7 +470,7 @@ static void texts_are_classified(void **state)
     MegaClassification found = classify(pipeline, &strange, 1);
     assert_non_null(strstr(warning, "the text: the model does not know"));
     mega_classification_free(&found);
-    /* the texts of a pair, apart and joined by a TAB */
+    /* The texts of a pair, separate and joined by a TAB. */
     const MegaRaw apart[] = {text_of("red green"), text_of("green")};
     const MegaRaw joined = text_of("red green\tgreen");
     MegaClassification a = classify(pair, apart, 2), b = classify(pair, &joined, 1);
@@ -484,8 +484,8 @@ static void texts_are_classified(void **state)
     mega_model_free(two);
 }
 
-/* Lines that are translated together get what they get alone; an empty one has no translation and
- * one that is too long does not stop the others. */
+/* Lines that are translated together get the results that they get alone. An empty line has no
+ * translation, and one that is too long does not stop the others. */
 static void texts_are_translated(void **state)
 {
     enum { COUNT = 4, LONG = 200000 };
@@ -522,7 +522,7 @@ static void texts_are_translated(void **state)
     mega_model_free(model);
 }
 
-/* What a sink sees, one piece after the other. */
+/* The pieces that a sink receives, one after the other. */
 typedef struct Seen {
     char text[4096];
     size_t size;
@@ -564,21 +564,21 @@ static void texts_go_on(void **state)
     assert_int_equal(out[0].finish, MEGA_FINISH_LENGTH);
     assert_int_equal(out[0].count, 60);
     assert_true(strcmp(out[0].text.data, out[1].text.data) != 0);
-    /* the second sample is the first of the next seed */
+    /* The second sample is the first one of the next seed. */
     options.sampling.seed = 4;
     options.samples = 1;
     options.sink = NULL;
     assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL), 0);
     assert_string_equal(again.text.data, out[1].text.data);
     mega_generation_free(&again);
-    /* a sink that wants no more, and nobody who keeps the text */
+    /* The sink refuses more, and nobody keeps the text. */
     options.sampling.seed = 3;
     options.sink = see;
     seen = (Seen){.most = 7};
     assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, NULL, NULL), 0);
     assert_int_equal(seen.tokens, 7);
     assert_memory_equal(seen.text, out[0].text.data, seen.size);
-    /* a stop is no part of the text */
+    /* A stop is not part of the text. */
     options.sink = NULL;
     options.stops = stops;
     options.stop_count = 1;
@@ -596,7 +596,7 @@ static void texts_go_on(void **state)
     mega_model_free(model);
 }
 
-/* As mega.h promises: every *_free takes NULL, and so does every place for an error. */
+/* mega.h promises that every *_free accepts NULL, as does every parameter for an error. */
 static void nothing_is_freed(void **state)
 {
     MegaModel *model = open_model(TRANSLATOR);
@@ -659,7 +659,7 @@ static void texts_are_scored(void **state)
     mega_model_free(translator);
 }
 
-/* A model says what it does when something else is asked of it. */
+/* A model that is asked for another task says what its own is. */
 static void tasks_that_do_not_fit(void **state)
 {
     MegaModel *models[] = {text_model(false), open_model(TRANSLATOR), open_model(LANGUAGE_MODEL)};
@@ -693,7 +693,7 @@ static void tasks_that_do_not_fit(void **state)
 
 /* ---- Embeddings ----------------------------------------------------------------------------- */
 
-/* The last layer's states as a tap sees them, and the pooled vector. */
+/* The last layer's states and the pooled vector, as a tap receives them. */
 typedef struct Watched {
     double sums[64];
     float pooled[64];
@@ -731,7 +731,7 @@ static void vectors_are_those_of_the_taps(void **state)
     assert_int_equal(mega_pipeline_embed(pipeline, &text, MEGA_VECTOR_OWN, &own, NULL), 0);
     assert_int_equal(mega_pipeline_embed(pipeline, &text, MEGA_VECTOR_MEAN, &mean, NULL), 0);
     assert_int_equal(own.positions, rows);
-    assert_int_equal(watched.rows, rows); /* embedding keeps the tap, and does not call it */
+    assert_int_equal(watched.rows, rows); /* embedding keeps the tap without calling it */
     for (int i = 0; i < own.width; i++) {
         assert_true(own.values[i] == watched.pooled[i]);
         assert_true(mean.values[i] == (float)(watched.sums[i] / (double)rows));
@@ -742,7 +742,7 @@ static void vectors_are_those_of_the_taps(void **state)
     mega_model_free(model);
 }
 
-/* Translators and language models have the mean of their states. */
+/* The vector of translators and language models is the mean of their states. */
 static void texts_have_vectors(void **state)
 {
     static const char *const paths[] = {TRANSLATOR, LANGUAGE_MODEL};

@@ -1,7 +1,7 @@
 /*
  * test_preprocess.c - preprocessing as a model file describes it (src/pipeline/preprocess.h):
- * metadata there and back, refusals, fitting of images, and the values that the original fed to its
- * models, where the project's fixtures are at hand ($MEGA_FIXTURES, else ../shared/fixtures).
+ * metadata, refusals, the fitting of images, and the original's inputs to its models, if the
+ * project's fixtures are available ($MEGA_FIXTURES, else ../shared/fixtures).
  */
 #include "tests/unit/support.h"
 
@@ -76,18 +76,18 @@ static void test_text_metadata(void **state)
     mega_meta_free(meta);
 }
 
-/* A good description in which one value is made wrong must be refused, with its key in the text. */
+/* A good description must be refused, with its key in the text, after one value is made wrong. */
 static void test_wrong_values_are_refused(void **state)
 {
     static const struct {
-        const char *key, *text; /* text or, if NULL, number */
+        const char *key, *text; /* text, or number if text is NULL */
         double number;
     } wrong[] = {
         {"audio.sample_rate", NULL, 0},   {"audio.sample_rate", NULL, 2e6},
         {"audio.sample_rate", "16 k", 0}, {"audio.std", NULL, 0},
         {"audio.std", NULL, -1},          {"audio.std", NULL, 1e-300},
         {"audio.mean", NULL, 1e300},      {"audio.length", NULL, -1},
-        {"image.channels", NULL, 2},      {"image.channels", NULL, 1}, /* means of three */
+        {"image.channels", NULL, 2},      {"image.channels", NULL, 1}, /* three means */
         {"image.width", NULL, 0},         {"image.height", NULL, 1e9},
         {"image.fit", "squeeze", 0},      {"image.resize", NULL, 63},
         {"image.std", NULL, 1},           {"text.unit", "words", 0},
@@ -115,7 +115,7 @@ static void test_wrong_values_are_refused(void **state)
         if (codes[0] + codes[1] + codes[2] != MEGA_ERR_MODEL)
             fail_msg("%s = %g \"%s\" was not refused", wrong[i].key, number,
                      wrong[i].text ? wrong[i].text : "");
-        /* image.channels = 1 shows at the arrays */
+        /* image.channels = 1 shows as an error of the arrays. */
         if (!strstr(err.text, wrong[i].key) && !strstr(err.text, "image.mean"))
             fail_msg("\"%s\" does not name %s", err.text, wrong[i].key);
         mega_meta_free(meta);
@@ -124,7 +124,7 @@ static void test_wrong_values_are_refused(void **state)
 
 /* ---- Images --------------------------------------------------------------------------------- */
 
-/* Pixel x, y of channel c is 16 y + x + c. */
+/* The value of channel c of pixel x, y is 16 y + x + c. */
 static MegaImage new_image(int width, int height, int channels)
 {
     MegaImage image = {.width = width, .height = height, .channels = channels};
@@ -159,8 +159,9 @@ static void test_fit(void **state)
     mega_image_free(&image);
 }
 
-/* The short side already has the size asked for: what is left is the crop, whose corner torchvision
- * rounds to even: (13 - 6) / 2 = 3.5 -> 4, (9 - 4) / 2 = 2.5 -> 2, (13 - 8) / 2 = 2.5 -> 2. */
+/* The short side already has the wanted size, so only cropping is left. torchvision rounds the
+ * crop's corner to even: (13 - 6) / 2 = 3.5 -> 4, (9 - 4) / 2 = 2.5 -> 2, (13 - 8) / 2 = 2.5 ->
+ * 2. */
 static void test_centre_crop(void **state)
 {
     static const int cases[][4] = {{6, 4, 4, 2}, {8, 9, 2, 0}, {9, 3, 2, 3}}; /* w, h, x, y */

@@ -1,7 +1,7 @@
 /*
- * test_convert.c - mega-convert on the committed fixtures: translators and language models as they
- * are, with shared tables under one of their names, and all kinds spoilt in every way that a
- * conversion must notice. A spoilt fixture is written anew as safetensors, its arguments as JSON.
+ * test_convert.c - runs mega-convert on the committed fixtures: translators and language models
+ * unchanged, with shared tables under one of their names, and all kinds with every fault that a
+ * conversion must notice. A spoilt fixture is rewritten as safetensors, its arguments as JSON.
  */
 #include "tests/unit/support.h"
 
@@ -23,19 +23,19 @@
 #define PATCHES "image_small_linear"
 #define MAX_CHANGES 4
 
-/* What is done to the tensors of this name, or, with a '*' at its end, that begin like this. */
+/* A change to the tensors of this name or, if it ends with '*', to all that begin with it. */
 typedef struct Change {
     const char *tensor;
-    int axis, size;   /* this dimension becomes so long, filled up by repetition; it may be one more
-                         than there are; 0: left out */
-    const char *name; /* that the tensor has from now on; NULL: its own */
+    int axis, size;   /* this dimension gets the given size, padded by repetition; axis may be
+                         one more than there are; size 0: the tensor is removed */
+    const char *name; /* new name of the tensor; NULL: its own */
 } Change;
 
 typedef struct Spoilt {
     const char *fixture;
     Change changes[MAX_CHANGES];
-    const char *arguments; /* JSON: put over those of the fixture */
-    const char *absent;    /* an argument that is taken away */
+    const char *arguments; /* JSON that overrides the arguments of the fixture */
+    const char *absent;    /* an argument that is removed */
 } Spoilt;
 
 static char folder[] = "/tmp/mega-test-convert-XXXXXX";
@@ -151,7 +151,7 @@ static void write_arguments(const Spoilt *spoilt)
 
 /* ---- Converting ----------------------------------------------------------------------------- */
 
-/* Exit status; what was said is then in the file "said". */
+/* Returns the exit status; the output is then in the file "said". */
 static int convert(const char *options)
 {
     const char *build = getenv("MEGA_BUILD");
@@ -182,7 +182,7 @@ static void expect_refused(Spoilt spoilt, const char *sentence)
     expect_said(sentence);
 }
 
-/* A fixture with options and other arguments, and what is said; NULL: nothing. */
+/* A fixture with options and other arguments, and the expected message; NULL: none. */
 typedef struct Case {
     const char *fixture, *options, *arguments, *sentence;
     const char *absent;
@@ -206,7 +206,7 @@ static void expect_said_of(const Case *cases, size_t count, int status)
     }
 }
 
-/* The bytes of the model, which opens. */
+/* Returns the bytes of the model, after it was opened. */
 static MegaBuffer expect_converted(Spoilt spoilt)
 {
     MegaModel *model;
@@ -231,7 +231,7 @@ static MegaBuffer expect_converted(Spoilt spoilt)
 #define DECODER {"decoder.embed_tokens.weight", 0, 0, 0}
 #define ENCODER {"encoder.embed_tokens.weight", 0, 0, 0}
 
-/* Whichever names of shared tables there are, the model is the same to the byte. */
+/* Whichever names the shared tables have, the model has the same bytes. */
 static void shared_tables(void **state)
 {
     static const struct {
@@ -265,7 +265,7 @@ static void shared_tables(void **state)
     }
 }
 
-/* The same without the arguments that say what is shared. */
+/* The arguments that say which tables are shared are missing here. */
 static void tables_that_are_not_shared(void **state)
 {
     (void)state;
@@ -381,7 +381,7 @@ static void classifiers_spoilt(void **state)
                    "there is no decoder.adaptive_softmax.head.weight and no ");
 }
 
-/* An adaptive softmax whose head is one matrix, of words and then of tails. */
+/* The head of this adaptive softmax is a single matrix, of words and then of tails. */
 static void whole_head(void **state)
 {
     static const char *const words = "decoder.adaptive_softmax.head.word_proj.weight",
@@ -414,7 +414,7 @@ static void frames_are_embedded(void **state)
                    "embed.frame_length 8 must exceed embed.frame_hop 5 by an even number");
 }
 
-/* A dictionary of another length, and options that the model has no use for. */
+/* Tests a dictionary of another length, and options that the model has no use for. */
 static void dictionaries_and_options(void **state)
 {
     static const Case refused[] = {

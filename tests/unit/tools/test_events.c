@@ -1,6 +1,6 @@
 /*
- * test_events.c - windows to events (tools/run/events.h): smoothing, one event for a word, when it
- * ends, what is ignored, and a stream that goes on.
+ * test_events.c - turns windows into events (tools/run/events.h): smoothing, one event for a word,
+ * the end of an event, ignored classes, and a stream that continues.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #define SILENCE 2
 #define MAX_LOG 64
 
-/* What the sink was told. */
+/* The events that the sink received. */
 typedef struct Log {
     EventMoment moments[MAX_LOG];
     Event events[MAX_LOG];
@@ -39,7 +39,8 @@ static Events *make_events(double threshold, int smooth)
     return events;
 }
 
-/* Window number `at`, of 1 s, one every second: yes and no have these probabilities. */
+/* Passes on window number `at`, of 1 s, one every second, with these probabilities of yes and
+ * no. */
 static void hear(Events *events, int at, double yes, double no, Log *log)
 {
     float probabilities[CLASSES] = {(float)yes, (float)no, (float)(1 - yes - no)};
@@ -57,8 +58,8 @@ static void assert_event(const Log *log, int i, EventMoment moment, int label, d
     assert_true(fabs(log->events[i].probability - probability) < 1e-6);
 }
 
-/* Of a word that fills several windows there is one event, at the window whose average is the first
- * to reach the threshold; the average of the first windows is over fewer. */
+/* A word that fills several windows gives one event, at the first window whose average reaches the
+ * threshold. The first averages are over fewer windows. */
 static void one_word_is_one_event(void **state)
 {
     static const double yes[] = {0, 0, 0.9, 0.9, 0.9, 0.3, 0, 0};
@@ -77,7 +78,7 @@ static void one_word_is_one_event(void **state)
     events_free(events);
 }
 
-/* A single window above the threshold is no event when it is smoothed, and one when it is not. */
+/* A single window above the threshold is an event without smoothing, and none with it. */
 static void smoothing_removes_outliers(void **state)
 {
     (void)state;
@@ -92,7 +93,8 @@ static void smoothing_removes_outliers(void **state)
     }
 }
 
-/* Up and down around the threshold, but never below half of it and never less than another. */
+/* The average goes up and down around the threshold, but stays above half of it and is the
+ * largest. */
 static void flicker_is_no_repetition(void **state)
 {
     Events *events = make_events(0.6, 1);
@@ -107,8 +109,8 @@ static void flicker_is_no_repetition(void **state)
     events_free(events);
 }
 
-/* The same word twice, with a pause in which another class is larger: two events, although the
- * average stays above half of the threshold. */
+/* The same word occurs twice, and in the pause another class is larger. That makes two events,
+ * although the average stays above half of the threshold. */
 static void a_pause_separates(void **state)
 {
     static const double yes[] = {0.9, 0.9, 0.4, 0.9, 0.9};
@@ -125,7 +127,7 @@ static void a_pause_separates(void **state)
     events_free(events);
 }
 
-/* With a low threshold two classes may both be above it: the larger one has the event. */
+/* With a low threshold, two classes may both be above it; the event is that of the larger one. */
 static void the_largest_begins(void **state)
 {
     Events *events = make_events(0.3, 1);
@@ -134,7 +136,7 @@ static void the_largest_begins(void **state)
     hear(events, 0, 0.5, 0.4, &log);
     assert_int_equal(log.count, 1);
     assert_int_equal(log.events[0].label, YES);
-    hear(events, 1, 0.4, 0.5, &log); /* yes is still above the threshold: it lasts */
+    hear(events, 1, 0.4, 0.5, &log); /* yes is still above the threshold, so its event continues */
     assert_int_equal(log.count, 2);
     assert_event(&log, 1, EVENT_BEGINS, NO, 1, 2, 0.5);
     hear(events, 2, 0.5, 0.4, &log);
@@ -142,7 +144,7 @@ static void the_largest_begins(void **state)
     events_free(events);
 }
 
-/* A threshold of 1 is reached by certainty. */
+/* Certainty reaches a threshold of 1. */
 static void certainty_reaches_one(void **state)
 {
     Events *events = make_events(1, 2);
@@ -153,7 +155,7 @@ static void certainty_reaches_one(void **state)
     events_free(events);
 }
 
-/* finish ends what lasts and forgets what was heard. */
+/* finish ends the current event and forgets the windows so far. */
 static void recordings_are_apart(void **state)
 {
     Events *events = make_events(0.6, 3);
@@ -165,7 +167,7 @@ static void recordings_are_apart(void **state)
     events_finish(events, note, &log);
     assert_int_equal(log.count, 2);
     assert_event(&log, 1, EVENT_ENDS, YES, 0, 3, 0.9);
-    hear(events, 0, 0, 0.9, &log); /* averaged with nothing from before */
+    hear(events, 0, 0, 0.9, &log); /* no earlier window is part of the average */
     assert_int_equal(log.count, 3);
     assert_event(&log, 2, EVENT_BEGINS, NO, 0, 1, 0.9);
     events_finish(events, note, &log);
@@ -174,7 +176,7 @@ static void recordings_are_apart(void **state)
     events_free(events);
 }
 
-/* A week of hops of a quarter of a second: as many events as words, none lost by rounding. */
+/* A week with a hop of a quarter of a second gives as many events as words; rounding loses none. */
 static void a_stream_goes_on(void **state)
 {
     Events *events = make_events(0.6, 3);

@@ -1,7 +1,7 @@
 /*
- * test_hub_tokenizer.c - the tokenizer of a folder of the Hugging Face hub
- * (tools/convert/hub_tokenizer.h) and byte-level BPE (formats/text/byte_bpe.h), with the tokens of
- * the reference for tests/fixtures/hf_tokenizer.
+ * test_hub_tokenizer.c - compares the tokenizer of a Hugging Face hub folder
+ * (tools/convert/hub_tokenizer.h) and byte-level BPE (formats/text/byte_bpe.h) with the reference's
+ * tokens for tests/fixtures/hf_tokenizer.
  */
 #include "tests/unit/support.h"
 
@@ -36,7 +36,7 @@ static MegaCodec *codec_of(MegaMeta *meta)
     return codec;
 }
 
-/* From the folder; prefix: with add_prefix_space in its settings. */
+/* Opens the folder; `prefix` sets add_prefix_space. */
 static MegaCodec *open_folder(bool prefix)
 {
     MegaMeta *meta = mega_meta_new();
@@ -239,7 +239,7 @@ static void decoding(void **state)
 #define VOCAB "{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"a\":3,\"b\":4,\"ab\":5,\"\\u0120\":6,\"c\":7}"
 #define MERGES "#version: 0.2\na b\n"
 
-/* A folder of files in memory; those that are NULL are not there. */
+/* Builds from a folder of files in memory; files that are NULL do not exist. */
 static int build(MegaMeta *meta, const char *const contents[HUB_FILES], MegaError *err)
 {
     HubFile files[HUB_FILES] = {{0}};
@@ -285,8 +285,8 @@ static void assert_tokens(const MegaMeta *meta, const char *text, size_t size, c
     mega_codec_free(codec);
 }
 
-/* Bytes without a token are left out; the tokens behind them move to the left, as in the reference.
- * NUL is a byte as others. */
+/* Bytes without a token are left out, and later tokens move to the left, as in the reference. NUL
+ * is an ordinary byte. */
 static void missing_bytes(void **state)
 {
     (void)state;
@@ -302,8 +302,8 @@ static void missing_bytes(void **state)
     mega_meta_free(meta);
 }
 
-/* Flags of added tokens; the longest one of a place is taken, and those with "normalized" only in
- * what the others left. */
+/* Tests the flags of added tokens. The longest token at a place is taken, and tokens with
+ * "normalized" are searched for only in the text that the others left. */
 static void added_tokens(void **state)
 {
     (void)state;
@@ -328,7 +328,7 @@ static void added_tokens(void **state)
     }
 }
 
-/* White space that one token took is not searched again for each that stands in it. */
+/* White space that one token took is not searched again for each token in it. */
 static void white_space_is_taken_once(void **state)
 {
     (void)state;
@@ -436,7 +436,7 @@ static void bad_metadata_is_refused(void **state)
 
 /* ---- Characters ----------------------------------------------------------------------------- */
 
-/* As many as the reference has, whatever Unicode PCRE2 knows. */
+/* There are as many as in the reference, whatever Unicode version PCRE2 has. */
 static void classes_are_pinned(void **state)
 {
     (void)state;

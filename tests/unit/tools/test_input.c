@@ -1,5 +1,5 @@
 /*
- * test_input.c - from a path to what a model is fed (src/pipeline/input.h), and choosing a model by
+ * test_input.c - turns a path into a model's input (src/pipeline/input.h), and chooses a model by
  * the kind of input (tools/run/find_model.h).
  */
 #include "tests/unit/support.h"
@@ -53,7 +53,7 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* A mono 16-bit recording at RATE whose sample number i is i + 1. */
+/* Writes a mono 16-bit recording at RATE whose sample number i is i + 1. */
 static void write_ramp(const char *name, size_t n)
 {
     MegaBuffer wav = {0};
@@ -76,9 +76,9 @@ static void write_ramp(const char *name, size_t n)
     mega_buffer_free(&wav);
 }
 
-/* ---- Models: random weights, preprocessing as the test wants it ----------------------------- */
+/* ---- Models with random weights, and the preprocessing that a test needs -------------------- */
 
-/* The list of a loaded model is const for everybody else; tests describe preprocessing there. */
+/* A loaded model's metadata is const for other code; the tests change its preprocessing there. */
 static MegaMeta *meta_of(MegaModel *model)
 {
     return (MegaMeta *)mega_model_meta(model);
@@ -183,8 +183,8 @@ static void test_clip_is_padded_cut_or_whole(void **state)
     }
 }
 
-/* Long recordings are given in windows that overlap when that is wanted, else their first clip says
- * that it is not all; a hundredth more than a clip is none of them. */
+/* Long recordings give overlapping windows if these are wanted. Otherwise their first clip is
+ * marked as cut, unless the recording exceeds a clip by no more than a hundredth. */
 static void test_long_recordings(void **state)
 {
     static const struct {
@@ -227,7 +227,7 @@ static void test_long_recordings(void **state)
     mega_model_free(model);
 }
 
-/* The samples of a window, and of a clip that the model wants longer, count against the limit. */
+/* The samples of a window, and of a longer clip for the model, count against the limit. */
 static void test_clips_within_memory(void **state)
 {
     static const struct {
@@ -258,16 +258,18 @@ static void test_clips_within_memory(void **state)
 
 static void test_windows(void **state)
 {
-    /* window, hop, model's length in samples -> the clips (first, used), ended by used = 0 */
+    /* Window, hop, and the model's length in samples, with the expected clips (first, used); used =
+     * 0 ends them. */
     static const struct {
         size_t recorded;
         double window, hop;
         size_t model, length;
         size_t clips[5][2];
     } cases[] = {
-        {100, 0.040, 0.030, 0, 40, {{0, 40}, {30, 40}, {60, 40}}}, /* ends with the recording */
+        {100, 0.040, 0.030, 0, 40, {{0, 40}, {30, 40}, {60, 40}}}, /* the last one ends with the
+                                                                      recording */
         {101, 0.040, 0.030, 0, 40, {{0, 40}, {30, 40}, {60, 40}, {90, 11}}},
-        {100, 0.040, 0.000, 50, 50, {{0, 40}, {40, 40}, {80, 20}}}, /* hop as the window */
+        {100, 0.040, 0.000, 50, 50, {{0, 40}, {40, 40}, {80, 20}}}, /* hop is that of the window */
         {100, 0.020, 0.050, 0, 20, {{0, 20}, {50, 20}}},            /* gaps */
         {30, 0.040, 0.010, 0, 40, {{0, 30}}},                       /* shorter than a window */
     };
@@ -359,11 +361,12 @@ static void test_options_refused(void **state)
 
 /* ---- Images --------------------------------------------------------------------------------- */
 
-/* An uncompressed 24-bit picture of 2 x 2 pixels: gray levels 0, 51 / 102, 255. */
+/* Writes an uncompressed 24-bit picture of 2 x 2 pixels, with gray levels 0, 51 / 102, 255. */
 static void write_bmp(const char *name)
 {
-    static const uint8_t rows[] = {102, 102, 102, 255, 255, 255, 0, 0,
-                                   0,   0,   0,   51,  51,  51,  0, 0}; /* the last row first */
+    static const uint8_t rows[] = {102, 102, 102, 255, 255, 255, 0, 0, 0,
+                                   0,   0,   51,  51,  51,  0,   0}; /* the last row comes
+                                                                        first */
     MegaBuffer bmp = {0};
     mega_put_bytes(&bmp, "BM", 2);
     mega_put_u32(&bmp, 54 + sizeof rows);
@@ -537,7 +540,7 @@ static void test_sniff(void **state)
     assert_int_equal(mega_content_of_path("/dev/zero", mega_media()), MEGA_CONTENT_UNKNOWN);
 }
 
-/* Sound that does not begin within the first bytes, and HTK, which has no magic. */
+/* Sound may begin after the first bytes, and HTK has no magic. */
 static void test_sniff_sound_behind_something(void **state)
 {
     MegaBuffer file = {0};
@@ -552,7 +555,7 @@ static void test_sniff_sound_behind_something(void **state)
         write_file(path, file.data, file.size);
         assert_int_equal(mega_content_of_path(path, mega_media()),
                          zeros ? MEGA_CONTENT_UNKNOWN : MEGA_CONTENT_TEXT);
-        for (int i = 0; i < 6; i++) { /* frames of MPEG 1 layer III, of 417 bytes */
+        for (int i = 0; i < 6; i++) { /* frames of MPEG 1 layer III, 417 bytes each */
             mega_put_bytes(&file, "\xff\xfb\x90\0", 4);
             for (int j = 0; j < 413; j++)
                 mega_put_u8(&file, 0);

@@ -1,5 +1,5 @@
 /*
- * test_observe.c - the numbers behind the pictures against closed forms and plain loops.
+ * test_observe.c - compares the numbers behind the pictures with closed forms and plain loops.
  */
 #include "tests/unit/support.h"
 
@@ -12,7 +12,7 @@
 
 /* ---- EMA ------------------------------------------------------------------------------------ */
 
-/* Two states, two channels back and two ahead: [states][K]. */
+/* Decay of two states, for two channels back and two ahead: [states][K]. */
 static const float decay[] = {0.5f, 0.9f, 0.25f, 0.999f, 0.8f, 0.1f, 0.0f, 0.7f};
 static const float weight[] = {1.0f, 2.0f, -1.0f, 0.5f, -0.25f, 0.0f, 3.0f, 0.125f};
 
@@ -48,7 +48,7 @@ static void reach_is_the_mean_lag(void **state)
     assert_true(observe_reach(&one, 1) == 0);
     assert_true(observe_reach(nothing, 3) == 0);
     assert_true(fabs(observe_reach(spread, 5) - 2.5) < 1e-12);
-    /* of a geometric series q / (1 - q) */
+    /* For a geometric series this is q / (1 - q). */
     const float q = 0.9f, w = 0.3f;
     MegaEma ema = {.width = 1, .channels = 1, .states = 1, .q = &q, .w = &w};
     float *kernel = malloc(1000 * sizeof *kernel);
@@ -65,7 +65,7 @@ static void reach_of_a_layer_is_sorted(void **state)
     Reach back, ahead, shifted;
     assert_int_equal(observe_layer_reach(&ema, false, 500, &back, NULL), 0);
     assert_true(back.low < back.high && back.middle >= back.low && back.middle <= back.high);
-    assert_true(fabs(back.high - 9) < 1e-3); /* channel 1: one state of q = 0.9 */
+    assert_true(fabs(back.high - 9) < 1e-3); /* channel 1 has one state with q = 0.9 */
     assert_int_equal(observe_layer_reach(&ema, true, 500, &ahead, NULL), 0);
     ema.shifted = true;
     assert_int_equal(observe_layer_reach(&ema, true, 500, &shifted, NULL), 0);
@@ -152,7 +152,7 @@ static void simple_bias_is_cut_from_the_middle(void **state)
     mega_model_free(model);
 }
 
-/* (R_i alpha) . (R_j beta), turned out in full. */
+/* Computes (R_i alpha) . (R_j beta) with explicit rotations. */
 static double rotary(const float *alpha, const float *beta, int z, int i, int j)
 {
     double sum = 0;
@@ -193,12 +193,12 @@ static void matrix_statistics(void **state)
     MatrixStats stats = observe_matrix(values, 8);
     assert_true(fabs(stats.rms - sqrt(50.01 / 8)) < 1e-6); /* 2.5 */
     assert_true(stats.largest == 5);
-    assert_true(stats.near_zero == 5.0 / 8); /* 0.1 is below a tenth of 2.5 too */
+    assert_true(stats.near_zero == 5.0 / 8); /* 0.1 is below a tenth of 2.5, too */
 }
 
 /* ---- A whole run ---------------------------------------------------------------------------- */
 
-/* What the tap saw of layer 1, kept beside the observer's own view. */
+/* The data of layer 1 that the tap received, kept to compare with the observer's. */
 typedef struct Seen {
     Observer observer;
     float *moved;
