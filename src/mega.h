@@ -7,11 +7,12 @@
  *   MegaModel     what a .mega file holds
  *   MegaPipeline  sound, pictures or text in; labels, translations, texts, scores or embeddings out
  *
- * Below the pipeline, which is made of them, are three, in the order in which they are made:
+ * A pipeline is built on three others, listed in the order in which a program makes them:
  *
- *   MegaModel    weights and configuration, read from a .mega file. Immutable after loading; any
- *                number of threads and sessions may share one. Free it after its sessions.
- *   MegaSession  the mutable side: an arena, a plan and worker threads. One per calling thread.
+ *   MegaModel    weights and configuration, read from a .mega file. It is immutable after loading,
+ *                so any number of threads and sessions may share it. Free it after its sessions.
+ *   MegaSession  the mutable side: an arena, a plan and worker threads. Each calling thread needs
+ *                a session of its own.
  *   MegaInput    a view of the caller's data: token ids, real numbers, or an image.
  *
  * Models that make text have two more, MegaEncoded and MegaDecoder, and the searches built on them.
@@ -87,16 +88,16 @@ typedef struct MegaModel MegaModel;
 MEGA_API int mega_model_open(MegaModel **out, const char *path, MegaError *err);
 
 typedef struct MegaModelOptions {
-    uint64_t max_memory; /* bytes of the model, of what loads it, and of an input whose size the
-                            model states; 0: as much as a file of its size may need without being
-                            a trap, 256 MiB and 64 times its bytes. MEGA_ERR_LIMIT */
+    uint64_t max_memory; /* limit on the bytes of the model, of loading it, and of an input whose
+                            size the model states; beyond it the error is MEGA_ERR_LIMIT. 0: the
+                            limit is 256 MiB plus 64 times the size of the file, which only a
+                            hostile file exceeds */
 } MegaModelOptions;
 
 /* Does the same as mega_model_open with options, which may be NULL. */
 MEGA_API int mega_model_open_with(MegaModel **out, const char *path,
                                   const MegaModelOptions *options, MegaError *err);
-/* Does the same for a file that lies in memory. `bytes` must outlive the model; they are only
- * read. */
+/* Does the same for a file in memory. `bytes` must outlive the model, which only reads them. */
 MEGA_API int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size,
                                     MegaError *err);
 MEGA_API void mega_model_free(MegaModel *model);
@@ -120,7 +121,7 @@ MEGA_API int mega_model_input_count(const MegaModel *model); /* 2 for a pair mod
 MEGA_API int mega_model_class_count(const MegaModel *model); /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
-/* Returns the number of parameters; a table that serves twice counts once. */
+/* Returns the number of parameters; a table that is used twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
 /* Returns the bytes of all weights, decoded or used in place. */
 MEGA_API uint64_t mega_model_memory(const MegaModel *model);
@@ -130,17 +131,18 @@ MEGA_API uint64_t mega_model_memory(const MegaModel *model);
 typedef struct MegaSession MegaSession;
 
 typedef struct MegaSessionOptions {
-    int threads;     /* worker threads, the caller included; 0: as many as affinity and the quota of
-                        the control group pay for */
+    int threads;     /* worker threads, including the caller; 0: as many as the CPU affinity and the
+                        quota of the control group allow */
     const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod"
-                        or "openblas", which is loaded for it; NULL: the best of this machine */
-    uint64_t max_memory; /* bytes of the model, the session and what is made with it; 0: no limit.
-                            What needs more is refused before it begins, MEGA_ERR_LIMIT */
+                        or "openblas", which is then loaded; NULL: the best for this machine */
+    uint64_t max_memory; /* limit on the bytes of the model, the session and all that is made with
+                            it; 0: no limit. A call that needs more is refused before it begins,
+                            with MEGA_ERR_LIMIT */
 } MegaSessionOptions;
 
-/* Makes a session. options may be NULL. Results do not depend on the number of threads. */
-/* A child of fork() may use and free what its parent made, provided that no call was under way. It
- * computes in the calling thread alone. */
+/* Makes a session. options may be NULL. Results do not depend on the number of threads. After
+ * fork(), the child may use and free its parent's objects if no call was running; it then computes
+ * in the calling thread alone. */
 MEGA_API int mega_session_new(MegaSession **out, const MegaModel *model,
                               const MegaSessionOptions *options, MegaError *err);
 MEGA_API void mega_session_free(MegaSession *session);
@@ -178,7 +180,7 @@ MEGA_API const float *mega_encoded_states(const MegaEncoded *encoded);
 
 /*
  * The state of sequences that are being decoded: EMA states, and keys and values of the current
- * chunk. All sequences stand at the same position. With chunks, the size does not depend on how
+ * chunk. All sequences are at the same position. With chunks, the size does not depend on how
  * much has been read. A decoder borrows the session's threads and memory. The session may serve
  * other decoders in between, but only one call at a time.
  */
@@ -187,8 +189,8 @@ typedef struct MegaDecoder MegaDecoder;
 typedef struct MegaDecoderOptions {
     int sequences; /* at most this many side by side; 0: one */
     int chunk;     /* 0: the model's; -1: none; else another size, for a rotary bias only */
-    /* Whether the EMA truncates as the model's configuration says, which full passes of the
-     * original do. Its generator and evaluator do not (MODEL.md, "Moving average"). */
+    /* True if the EMA truncates as the model's configuration says. The original does that in full
+     * passes, but not in its generator and evaluator (MODEL.md, "Moving average"). */
     bool truncate;
     /* 0 makes all logits exact. Otherwise only that many of the largest ones of each sequence are,
      * and others may be -INFINITY: an adaptive softmax then skips tail clusters that hold none of
@@ -368,8 +370,7 @@ typedef struct MegaRaw {
     size_t size;      /* bytes of data; 0 for a path */
     MegaPcm pcm;
     int width, height, channels; /* the size of pixels; channels is 1 for gray and 3 for RGB */
-    const char *name;            /* stands at the beginning of messages; NULL: the library writes
-                                    "the text" or the like */
+    const char *name;            /* begins messages; NULL: "the text" or the like */
 } MegaRaw;
 
 typedef struct MegaMedia MegaMedia;
@@ -388,7 +389,7 @@ typedef struct MegaPipelineOptions {
     const MegaPcm *raw;    /* files of sound have no header and hold samples in this format; or
                               NULL */
     bool partial;          /* accept a truncated recording as far as it goes, with a warning */
-    bool keep_orientation; /* do not rotate pictures as their Exif data demand */
+    bool keep_orientation; /* keep pictures as stored, ignoring their Exif orientation */
     double window, hop;    /* seconds: the windows that mega_pipeline_next cuts from sound.
                               window 0: one clip per recording; hop 0: windows do not overlap */
     bool scan; /* without a window: cut a recording that is longer than the model's clip into
@@ -463,7 +464,7 @@ typedef enum MegaFinish {
     MEGA_FINISH_END,     /* </s> */
     MEGA_FINISH_STOP,    /* one of the stops */
     MEGA_FINISH_LENGTH,  /* max_tokens, or the model has no position left */
-    MEGA_FINISH_REFUSED, /* the sink wants no more */
+    MEGA_FINISH_REFUSED, /* the sink has refused more */
 } MegaFinish;
 
 /* Receives a text while it is made: a token, and those bytes that can no longer change. They are
@@ -494,9 +495,9 @@ typedef struct MegaGeneration {
     MegaFinish finish;
 } MegaGeneration;
 
-/* Continues a text. Without a prompt (NULL, or an empty text) it begins with a new line of text.
- * out has room for options->samples results, each of which mega_generation_free frees. out may be
- * NULL if a sink takes the text; memory then does not grow with its length. */
+/* Continues a text. Without a prompt (NULL, or an empty text) it starts at the beginning of a
+ * line. out has room for options->samples results, each of which mega_generation_free frees. out
+ * may be NULL if a sink takes the text; memory then does not grow with its length. */
 MEGA_API int mega_pipeline_generate(MegaPipeline *pipeline, const MegaRaw *prompt,
                                     const MegaGenerateOptions *options, MegaGeneration *out,
                                     MegaError *err);
@@ -581,7 +582,7 @@ typedef struct MegaAudioOptions {
 } MegaAudioOptions;
 
 typedef struct MegaImageOptions {
-    bool keep_orientation; /* do not rotate the picture as its Exif data demand */
+    bool keep_orientation; /* keep the picture as stored, ignoring its Exif orientation */
     uint64_t max_memory;   /* limit on the bytes of the file and of everything made from it; 0:
                               no limit */
 } MegaImageOptions;

@@ -60,9 +60,9 @@ typedef struct MegaTensor {
 typedef struct MegaFile MegaFile;
 
 /* Opens a file and checks all of it but the tensors' data. Messages name `path`, and say what kind
- * of file it is if it is no .mega file. Close *out with mega_file_close. */
+ * of file it is if it is not a .mega file. Close *out with mega_file_close. */
 int mega_file_open(MegaFile **out, const char *path, MegaError *err);
-/* Does the same for a file that lies in memory. The bytes must stay there until mega_file_close;
+/* Does the same for a file in memory. The bytes must stay there until mega_file_close;
  * messages call it `name`. */
 int mega_file_from_memory(MegaFile **out, const void *bytes, size_t size, const char *name,
                           MegaError *err);

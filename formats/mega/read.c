@@ -305,7 +305,7 @@ static int parse_blocks(const MegaFile *file, Walk *walk, Entry *entry, MegaErro
         block->size = mega_get_u32(&walk->reader);
         block->crc = mega_get_u32(&walk->reader);
         offset +=
-            block->size; /* at most 2^25 blocks of less than 2^32 bytes behind a file offset */
+            block->size; /* at most 2^25 blocks of less than 2^32 bytes after a file offset */
         if (block->size == 0)
             return TENSOR_BAD("block %" PRIu32 " has a stored size of zero", i);
         if (block_decoded(tensor, i) > (uint64_t)block->size * MEGA_MAX_DEFLATE_RATIO)

@@ -1,5 +1,5 @@
 /*
- * added_tokens.h - finds tokens that stand literally in a text ("<mask>"), before other rules cut
+ * added_tokens.h - finds tokens that occur literally in a text ("<mask>"), before other rules cut
  * the rest of the text.
  *
  * The search goes from left to right and takes the longest token where several match. There are two

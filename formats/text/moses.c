@@ -553,7 +553,7 @@ static bool last_is_cjk(const char *word, size_t length)
     return first_is_cjk(word + begin, length - begin);
 }
 
-/* Whether a kind of quotation mark is open. A kind is a token that consists of quotation marks. */
+/* A kind of quotation mark, which is a token of quotation marks only, and whether it is open. */
 typedef struct Quote {
     const char *text;
     size_t length;

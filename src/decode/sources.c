@@ -70,7 +70,7 @@ void mega_encoded_free(MegaEncoded *encoded)
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
 /* Sources with so many positions in all go through the encoder together; a longer source goes
- * alone. Short sources one by one would read all weights for a few rows each. */
+ * alone. Short sources one at a time would read all weights for a few rows each. */
 #define GROUP_POSITIONS 2048
 
 typedef struct Reading {

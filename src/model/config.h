@@ -177,7 +177,7 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
  * wrong key. */
 int mega_config_check(const MegaConfig *config, MegaError *err);
 
-/* These names stand in the metadata. They are the original's names for its arguments where it has
+/* The metadata have these names. They are the original's names for its arguments where it has
  * one ("laplace", "layernorm", "simple", "silu"). An unknown name gives -1. */
 const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */

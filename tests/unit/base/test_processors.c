@@ -1,6 +1,5 @@
 /*
- * test_processors.c - finds what control groups pay for in hierarchies that are made of plain
- * files.
+ * test_processors.c - reads the CPU quota of control groups from hierarchies made of plain files.
  */
 #define _GNU_SOURCE
 #include "tests/unit/support.h"

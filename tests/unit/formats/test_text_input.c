@@ -1,6 +1,6 @@
 /*
  * test_text_input.c - texts from outside, whole and line by line: byte order marks, line ends,
- * encodings, and the place where a text is not UTF-8.
+ * encodings, and where a text is not UTF-8.
  */
 #define _GNU_SOURCE /* memmem */
 #include "tests/unit/support.h"
