@@ -440,6 +440,45 @@ static void words_are_cut_and_joined(void **state)
     unlink(path);
 }
 
+/* Without Moses, BPE leaves the text as it is, so that its pieces have places in it: words are
+ * counted over white space, and places in characters. */
+static void pieces_have_places(void **state)
+{
+    static const MegaToken expected[] = {
+        {.id = 4, .word = 0, .start = 0, .end = 3},   {.id = 5, .word = 0, .start = 3, .end = 5},
+        {.id = 3, .word = 1, .start = 7, .end = 8},   {.id = 4, .word = 2, .start = 9, .end = 12},
+        {.id = 5, .word = 2, .start = 12, .end = 14},
+    };
+    static const char text[] = "lower  \xc3\xa9 lower";
+    const MegaTexts texts = {.first = text, .first_size = sizeof text - 1};
+    MegaMeta *meta = meta_with("low@@ 1\ner 1\n", MEGA_TEXT_SYMBOLS);
+    char path[] = "/tmp/mega-codes-XXXXXX";
+    MegaCodec *codec;
+    MegaTokenized tokens;
+    (void)state;
+    close(mkstemp(path));
+    write_file(path, "#version: 0.2\nl o\nlo w\ne r</w>\n");
+    assert_int_equal(mega_bpe_import(meta, path, NULL, NULL), 0);
+    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, NULL), 0);
+    assert_true(mega_codec_has_places(codec));
+    assert_int_equal(mega_codec_encode_texts(
+                         codec, &texts, &(MegaEncodeOptions){.no_special = true}, &tokens, NULL),
+                     0);
+    assert_int_equal(tokens.sequences[0].count, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < tokens.sequences[0].count; i++) {
+        const MegaToken *token = &tokens.sequences[0].data[i];
+        assert_int_equal(token->id, expected[i].id);
+        assert_int_equal(token->word, expected[i].word);
+        assert_int_equal(token->start, expected[i].start);
+        assert_int_equal(token->end, expected[i].end);
+    }
+    mega_tokenized_free(&tokens);
+    check_round_trip(meta, "lower lower", "lower lower");
+    mega_codec_free(codec);
+    mega_meta_free(meta);
+    unlink(path);
+}
+
 /* A file could combine a byte vocabulary with BPE or Moses, which would then match unrepaired
  * bytes. */
 static void bytes_are_not_cut(void **state)
@@ -590,6 +629,7 @@ int main(void)
         cmocka_unit_test(deep_merges_are_undone),
         cmocka_unit_test(words_have_a_limit),
         cmocka_unit_test(broken_text_is_refused),
+        cmocka_unit_test(pieces_have_places),
         cmocka_unit_test(bytes_are_not_cut),
         cmocka_unit_test(rules_follow_the_vocabulary),
     };
