@@ -69,7 +69,8 @@ LIB_SRC += \
     src/model/earlier.c src/model/config.c src/model/tensors.c src/model/stored.c \
     src/model/fold.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
-    src/layers/embed.c src/layers/fft_convolution.c src/layers/ema.c src/layers/ema_step.c \
+    src/layers/embed.c src/layers/fft_convolution.c \
+    src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/cross_attention.c src/layers/feed_forward.c \
     src/layers/mega.c src/layers/mega_tensors.c src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
@@ -149,7 +150,7 @@ $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trappin
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
+    tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
     $(filter-out tools/run/main.c,$(RUN_SRC)) \
     tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 

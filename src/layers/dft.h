@@ -1,0 +1,29 @@
+/*
+ * dft.h - discrete Fourier transforms in double precision, of any length.
+ *
+ * They make the kernels of state spaces, once per model, in every build. The convolutions of a pass
+ * are float32 and have a library (fft_convolution.h).
+ */
+#ifndef MEGA_DFT_H
+#define MEGA_DFT_H
+
+#include <complex.h>
+#include <stddef.h>
+
+/* A product of finite numbers. The operator of the language also sorts out infinities, by a call
+ * for every product. */
+static inline double complex mega_complex_product(double complex a, double complex b)
+{
+    const double ar = creal(a), ai = cimag(a), br = creal(b), bi = cimag(b);
+    return CMPLX(ar * br - ai * bi, ar * bi + ai * br);
+}
+
+/* roots[j] = e^(2 pi i j / n), j < n. */
+void mega_dft_roots(size_t n, double complex *roots);
+/* out[j] = sum_k in[k] roots[j k mod n], the inverse transform without its factor 1/n. `spare` has
+ * room for n numbers, and the three arrays do not overlap. It takes n times the sum of n's prime
+ * factors. */
+void mega_dft_inverse(size_t n, const double complex *roots, const double complex *in,
+                      double complex *out, double complex *spare);
+
+#endif

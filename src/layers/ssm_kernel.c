@@ -1,0 +1,596 @@
+/*
+ * ssm_kernel.c - see ssm_kernel.h. One task makes one feature.
+ *
+ *   diagonal    sums of powers                                        fill_diagonal
+ *   low rank    values at roots of unity, then a Fourier transform    fill_by_nodes
+ *               or, for few lags of a long kernel, the recurrence     fill_by_steps
+ */
+#include "src/layers/ssm_kernel.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/checked.h"
+#include "src/layers/ssm_system.h"
+
+#define NODE_BLOCK 64 /* roots of unity at which sums are made side by side */
+/* Factors of a Fourier transform's length whose sum is larger cost more than the recurrence. */
+#define MOST_FACTORS 512
+
+/* ---- Lengths -------------------------------------------------------------------------------- */
+
+/* Halves go to the even neighbour, as in the original. */
+static uint64_t rounded(double x)
+{
+    return (uint64_t)nearbyint(x);
+}
+
+uint64_t mega_ssm_taps(const MegaSsm *ssm, uint64_t length, double rate)
+{
+    if (!ssm->limit)
+        return length;
+    const double most = nearbyint((double)ssm->limit / rate);
+    return most < (double)length ? (uint64_t)most : length;
+}
+
+/* How the kernel of a system of low rank is made. */
+typedef struct Method {
+    uint64_t from;  /* if the tensor holds C itself: it becomes C (1 - Ab^from) first */
+    int doublings;  /* then the length doubles so often */
+    uint64_t nodes; /* and this is its number of lags at the rate; later ones are 0 */
+    bool by_steps;
+} Method;
+
+static uint64_t factor_sum(uint64_t n)
+{
+    uint64_t sum = 0;
+    for (uint64_t p = 2; p * p <= n; p++)
+        for (; n % p == 0; n /= p)
+            sum += p;
+    return n > 1 ? sum + n : sum;
+}
+
+static Method choose_method(const MegaSsm *ssm, uint64_t taps, double rate)
+{
+    const double wanted = nearbyint(rate * (double)taps);
+    Method method = {0};
+    uint64_t length = ssm->length;
+    if (!length) {
+        length = ssm->limit ? ssm->limit : wanted < 1 ? 1 : (uint64_t)wanted;
+        method.from = length;
+    }
+    for (; wanted > (double)length; length *= 2)
+        method.doublings++;
+    method.nodes = rounded((double)length / rate);
+    const double states = 2 * (double)ssm->states, rows = (double)ssm->rows;
+    const double sums = (double)((ssm->rows + ssm->rank) * (ssm->rank + 1));
+    const double by_nodes =
+        (double)method.nodes * (states / 2 * (10 + 4 * sums) +
+                                rows * 4 * (double)factor_sum(method.nodes ? method.nodes : 1));
+    const double by_steps = 2 * states * states * states * log2((double)method.nodes + 2) +
+                            (double)taps * states * (10 + 4 * (double)ssm->rank + 2 * rows);
+    method.by_steps = method.nodes > 1 && by_steps < by_nodes &&
+                      (factor_sum(method.nodes) > MOST_FACTORS || method.nodes / 4 > taps);
+    return method;
+}
+
+uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate)
+{
+    if (!ssm->rank)
+        return taps;
+    const Method method = choose_method(ssm, taps, rate);
+    const uint64_t most = mega_ssm_taps(ssm, method.nodes, rate);
+    return method.by_steps || most < taps ? taps : most;
+}
+
+/* ---- Work of one thread ---------------------------------------------------------------------- */
+
+/* What all features share, and the memory of one of them. */
+typedef struct Work {
+    const MegaSsm *ssm;
+    Method method;
+    uint64_t taps;
+    double rate;
+    MegaSsmSystem system;
+    double complex *x;        /* [N] */
+    double complex *kept;     /* [rows][N] */
+    double complex *products; /* [(rows + R)(R + 1)][N]: c_r and q_r times b and p_r */
+    double *nodes;            /* [2 products][NODE_BLOCK] */
+    double complex *hat;      /* [rows][nodes / 2 + 1] */
+    double complex *spectrum; /* [nodes] */
+    double complex *values;   /* [nodes] */
+    double complex *spare;    /* [nodes] */
+    double complex *roots;    /* [nodes] */
+    double *solving;
+} Work;
+
+static size_t product_count(const MegaSsm *ssm)
+{
+    return (ssm->rows + ssm->rank) * (ssm->rank + 1);
+}
+
+static void work_layout(Work *work, const MegaSsm *ssm, MegaArena *arena)
+{
+    const uint64_t item = sizeof(double complex), nodes = work->method.nodes;
+    mega_ssm_system_layout(&work->system, ssm, arena);
+    work->x = mega_arena_take(arena, ssm->states * item);
+    if (!ssm->rank)
+        return;
+    work->kept = mega_arena_take(arena, ssm->rows * ssm->states * item);
+    if (work->method.by_steps) {
+        work->solving = mega_arena_take(arena, mega_ssm_solve_scratch(ssm) * sizeof(double));
+        return;
+    }
+    work->products = mega_arena_take(arena, product_count(ssm) * ssm->states * item);
+    work->nodes = mega_arena_take(arena, 2 * product_count(ssm) * NODE_BLOCK * sizeof(double));
+    work->hat = mega_arena_take(arena, ssm->rows * (nodes / 2 + 1) * item);
+    work->spectrum = mega_arena_take(arena, nodes * item);
+    work->values = mega_arena_take(arena, nodes * item);
+    work->spare = mega_arena_take(arena, nodes * item);
+    work->roots = mega_arena_take(arena, nodes * item);
+}
+
+/* ---- Diagonal ------------------------------------------------------------------------------- */
+
+/* e^x - 1, exact also for small x. */
+static double complex exp_minus_one(double complex x)
+{
+    const double half = sin(cimag(x) / 2);
+    return CMPLX(expm1(creal(x)) * cos(cimag(x)) - 2 * half * half, exp(creal(x)) * sin(cimag(x)));
+}
+
+/* z and phi (times dt b, which is system->in) of state i. */
+static double complex discretize(const MegaSsm *ssm, const MegaSsmSystem *system, size_t i,
+                                 double complex *z)
+{
+    const double complex s = system->s[i];
+    if (ssm->discretization == MEGA_SSM_BILINEAR) {
+        *z = (1 + s / 2) / (1 - s / 2);
+        return system->in[i] / (1 - s / 2);
+    }
+    *z = cexp(s);
+    return s == 0 ? system->in[i] : system->in[i] * (exp_minus_one(s) / s);
+}
+
+/* The factor of a state that is normalised over the length of the kernel, without C, and the first
+ * power. States that grow are measured from their end. */
+static double complex normalize(const MegaSsm *ssm, const Work *work, size_t row, size_t i,
+                                double complex *power)
+{
+    const double complex s = work->system.s[i], lambda = work->system.lambda[i];
+    const bool grows = creal(lambda) > 0;
+    const double complex own = grows ? -s : s;
+    const double complex q = exp_minus_one((double)work->taps * own) * lambda;
+    const double complex b = ssm->b ? CMPLX((double)ssm->b[2 * (row * ssm->states + i)],
+                                            (double)ssm->b[2 * (row * ssm->states + i) + 1])
+                                    : 1;
+    *power = grows ? cexp(-((double)work->taps - 1) * s) : 1;
+    return b * exp_minus_one(own) * conj(q) / (q * conj(q) + 1e-7);
+}
+
+static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_t stride)
+{
+    const MegaSsm *ssm = work->ssm;
+    const MegaSsmSystem *system = &work->system;
+    const size_t n = ssm->states;
+    const bool dss = ssm->discretization == MEGA_SSM_DSS;
+    const double factor = dss ? 1 : 2;
+    double complex *z = system->z, *power = work->x;
+    for (size_t i = 0; i < n; i++) {
+        double complex weight;
+        power[i] = 1;
+        if (dss) {
+            weight = normalize(ssm, work, feature % ssm->groups, i, &power[i]);
+            z[i] = cexp(system->s[i]);
+        } else {
+            weight = discretize(ssm, system, i, &z[i]);
+        }
+        for (size_t r = 0; r < ssm->rows; r++)
+            system->c[r * n + i] = factor * mega_complex_product(system->c[r * n + i], weight);
+    }
+    for (uint64_t l = 0; l < work->taps; l++) {
+        for (size_t r = 0; r < ssm->rows; r++) {
+            const double complex *c = system->c + r * n;
+            double sum = 0;
+            for (size_t i = 0; i < n; i++)
+                sum += creal(c[i]) * creal(power[i]) - cimag(c[i]) * cimag(power[i]);
+            kernel[r * stride + l] = (float)sum;
+        }
+        for (size_t i = 0; i < n; i++)
+            power[i] = mega_complex_product(power[i], z[i]);
+    }
+}
+
+/* ---- Low rank: roots of unity ---------------------------------------------------------------- */
+
+/* Products of the vectors on the left, c_r and q_r, with those on the right, b and p_r. */
+static void fill_products(const Work *work)
+{
+    const MegaSsmSystem *system = &work->system;
+    const size_t n = system->states, right = system->rank + 1;
+    for (size_t l = 0; l < system->rows + system->rank; l++) {
+        const double complex *left =
+            l < system->rows ? system->c + l * n : system->q + (l - system->rows) * n;
+        for (size_t r = 0; r < right; r++) {
+            const double complex *other = r ? system->p + (r - 1) * n : system->in;
+            for (size_t i = 0; i < n; i++)
+                work->products[(l * right + r) * n + i] = mega_complex_product(left[i], other[i]);
+        }
+    }
+}
+
+/* Some roots of unity w: 1 + w and 2 (1 - w), and for each product its sum over all states of
+ * product / (2 (1 - w) - (1 + w) s). */
+typedef struct Nodes {
+    double plus_re[NODE_BLOCK], plus_im[NODE_BLOCK], twice_re[NODE_BLOCK], twice_im[NODE_BLOCK];
+    double (*re)[NODE_BLOCK], (*im)[NODE_BLOCK]; /* [products] */
+} Nodes;
+
+/* Adds the terms of a state with this s and these products, `step` apart; sign -1 stands for the
+ * conjugate of the products. */
+static void add_state(Nodes *nodes, double complex s, const double complex *products, size_t step,
+                      size_t count, double sign)
+{
+    double inverse_re[NODE_BLOCK], inverse_im[NODE_BLOCK];
+    const double s_re = creal(s), s_im = cimag(s);
+    for (size_t k = 0; k < NODE_BLOCK; k++) {
+        const double re =
+            nodes->twice_re[k] - (nodes->plus_re[k] * s_re - nodes->plus_im[k] * s_im);
+        const double im =
+            nodes->twice_im[k] - (nodes->plus_re[k] * s_im + nodes->plus_im[k] * s_re);
+        const double scale = 1 / (re * re + im * im);
+        inverse_re[k] = re * scale;
+        inverse_im[k] = -im * scale;
+    }
+    for (size_t j = 0; j < count; j++) {
+        const double re = creal(products[j * step]), im = sign * cimag(products[j * step]);
+        double *sum_re = nodes->re[j], *sum_im = nodes->im[j];
+        for (size_t k = 0; k < NODE_BLOCK; k++) {
+            sum_re[k] += re * inverse_re[k] - im * inverse_im[k];
+            sum_im[k] += re * inverse_im[k] + im * inverse_re[k];
+        }
+    }
+}
+
+static void sum_nodes(const Work *work, uint64_t first, Nodes *nodes)
+{
+    const size_t n = work->system.states, count = product_count(work->ssm);
+    for (size_t k = 0; k < NODE_BLOCK; k++) {
+        const uint64_t at = first + k < work->method.nodes ? first + k : 0;
+        const double complex w = conj(work->roots[at]);
+        nodes->plus_re[k] = 1 + creal(w);
+        nodes->plus_im[k] = cimag(w);
+        nodes->twice_re[k] = 2 * (1 - creal(w));
+        nodes->twice_im[k] = -2 * cimag(w);
+    }
+    memset(nodes->re, 0, count * sizeof nodes->re[0]);
+    memset(nodes->im, 0, count * sizeof nodes->im[0]);
+    for (size_t i = 0; i < n; i++) {
+        add_state(nodes, work->system.s[i], work->products + i, n, count, 1);
+        add_state(nodes, conj(work->system.s[i]), work->products + i, n, count, -1);
+    }
+}
+
+/* Solves m x = y of `n` complex equations in place, with pivots; the solution replaces y. */
+static void solve_small(size_t n, double complex m[][MEGA_SSM_MAX_RANK], double complex *y)
+{
+    for (size_t column = 0; column < n; column++) {
+        size_t best = column;
+        for (size_t i = column + 1; i < n; i++)
+            if (cabs(m[i][column]) > cabs(m[best][column]))
+                best = i;
+        for (size_t j = 0; j <= n; j++) {
+            double complex *a = j < n ? &m[best][j] : &y[best];
+            double complex *b = j < n ? &m[column][j] : &y[column];
+            const double complex other = *a;
+            *a = *b;
+            *b = other;
+        }
+        for (size_t i = column + 1; i < n; i++) {
+            const double complex factor = m[i][column] / m[column][column];
+            for (size_t j = column; j < n; j++)
+                m[i][j] -= factor * m[column][j];
+            y[i] -= factor * y[column];
+        }
+    }
+    for (size_t i = n; i-- > 0;) {
+        for (size_t j = i + 1; j < n; j++)
+            y[i] -= m[i][j] * y[j];
+        y[i] /= m[i][i];
+    }
+}
+
+/* The generating function of all rows at node k of a block:
+ *   2 (S(c, b) - (1 + w) sum_rs S(c, p_r) (M^-1)_rs S(q_s, b)),  M_sr = [s = r] + (1 + w) S(q_s,
+ * p_r) */
+static void finish_node(const Work *work, const Nodes *nodes, size_t k, uint64_t at)
+{
+    const size_t rows = work->ssm->rows, rank = work->ssm->rank, right = rank + 1;
+    const double complex plus = CMPLX(nodes->plus_re[k], nodes->plus_im[k]);
+    double complex m[MEGA_SSM_MAX_RANK][MEGA_SSM_MAX_RANK], y[MEGA_SSM_MAX_RANK];
+    for (size_t s = 0; s < rank; s++) {
+        const size_t row = (rows + s) * right;
+        y[s] = CMPLX(nodes->re[row][k], nodes->im[row][k]);
+        for (size_t r = 0; r < rank; r++)
+            m[s][r] = (s == r) + plus * CMPLX(nodes->re[row + 1 + r][k], nodes->im[row + 1 + r][k]);
+    }
+    solve_small(rank, m, y);
+    for (size_t row = 0; row < rows; row++) {
+        double complex sum = 0;
+        for (size_t r = 0; r < rank; r++)
+            sum +=
+                CMPLX(nodes->re[row * right + 1 + r][k], nodes->im[row * right + 1 + r][k]) * y[r];
+        work->hat[row * (work->method.nodes / 2 + 1) + at] =
+            2 * (CMPLX(nodes->re[row * right][k], nodes->im[row * right][k]) - plus * sum);
+    }
+}
+
+/* Transforms one row, and a second one beside it unless it is NULL: both are real, so one is the
+ * real part and the other the imaginary part of one transform. */
+static void transform_rows(const Work *work, const double complex *hat,
+                           const double complex *second, float *kernel, float *second_kernel)
+{
+    const uint64_t n = work->method.nodes, have = work->taps < n ? work->taps : n;
+    for (uint64_t k = 0; k <= n / 2; k++) {
+        const bool is_real = k == 0 || 2 * k == n;
+        const double complex a = is_real ? creal(hat[k]) : hat[k];
+        const double complex b = !second ? 0 : is_real ? creal(second[k]) : second[k];
+        work->spectrum[k] = a + CMPLX(-cimag(b), creal(b));
+        if (!is_real)
+            work->spectrum[n - k] = conj(a) + CMPLX(cimag(b), creal(b));
+    }
+    mega_dft_inverse((size_t)n, work->roots, work->spectrum, work->values, work->spare);
+    for (uint64_t l = 0; l < have; l++) {
+        kernel[l] = (float)(creal(work->values[l]) / (double)n);
+        if (second)
+            second_kernel[l] = (float)(cimag(work->values[l]) / (double)n);
+    }
+}
+
+static void fill_by_nodes(const Work *work, float *kernel, size_t stride)
+{
+    const uint64_t n = work->method.nodes, half = n / 2 + 1;
+    const size_t rows = work->ssm->rows;
+    Nodes nodes = {.re = (double(*)[NODE_BLOCK])work->nodes};
+    nodes.im = nodes.re + product_count(work->ssm);
+    fill_products(work);
+    for (uint64_t first = 0; first < half; first += NODE_BLOCK) {
+        sum_nodes(work, first, &nodes);
+        for (uint64_t k = 0; k < NODE_BLOCK && first + k < half; k++)
+            finish_node(work, &nodes, (size_t)k, first + k);
+    }
+    for (size_t row = 0; row < rows; row += 2) {
+        const bool two = row + 1 < rows;
+        transform_rows(work, work->hat + row * half, two ? work->hat + (row + 1) * half : NULL,
+                       kernel + row * stride, two ? kernel + (row + 1) * stride : NULL);
+    }
+}
+
+/* ---- Low rank: the recurrence ---------------------------------------------------------------- */
+
+static bool fill_by_steps(const Work *work, float *kernel, size_t stride)
+{
+    const MegaSsmSystem *system = &work->system;
+    const uint64_t n = work->method.nodes, have = work->taps < n ? work->taps : n;
+    if (!mega_ssm_solve(system, n, work->solving))
+        return false;
+    memset(work->x, 0, system->states * sizeof *work->x);
+    for (uint64_t l = 0; l < have; l++) {
+        mega_ssm_advance(system, work->x, l == 0 ? 1 : 0);
+        for (size_t r = 0; r < system->rows; r++) {
+            const double complex *c = system->c + r * system->states;
+            double sum = 0;
+            for (size_t i = 0; i < system->states; i++)
+                sum += creal(c[i]) * creal(work->x[i]) - cimag(c[i]) * cimag(work->x[i]);
+            kernel[r * stride + l] = (float)(2 * sum);
+        }
+    }
+    return true;
+}
+
+/* ---- All features ---------------------------------------------------------------------------- */
+
+/* Loads a system of low rank whose c is that of the length which the method asks for. */
+static void load_long(Work *work, size_t feature)
+{
+    const MegaSsm *ssm = work->ssm;
+    MegaSsmSystem *system = &work->system;
+    uint64_t length = ssm->length;
+    const size_t n = ssm->states;
+    /* lengths are those at the rate of the training */
+    const bool longer = work->method.from || work->method.doublings;
+    mega_ssm_system_load(system, ssm, feature, longer ? 1 : work->rate);
+    if (!longer)
+        return;
+    for (size_t r = 0; r < ssm->rows; r++) {
+        double complex *c = system->c + r * n;
+        memcpy(work->x, c, n * sizeof *c);
+        length = ssm->length;
+        if (work->method.from) {
+            length = work->method.from;
+            mega_ssm_advance_row(system, work->x, length);
+            for (size_t i = 0; i < n; i++)
+                c[i] -= work->x[i];
+        }
+        for (int i = 0; i < work->method.doublings; i++, length *= 2) {
+            memcpy(work->x, c, n * sizeof *c);
+            mega_ssm_advance_row(system, work->x, length);
+            for (size_t j = 0; j < n; j++)
+                c[j] += work->x[j];
+        }
+    }
+    if (work->rate == 1)
+        return;
+    memcpy(work->kept, system->c, ssm->rows * n * sizeof *work->kept);
+    mega_ssm_system_load(system, ssm, feature, work->rate);
+    memcpy(system->c, work->kept, ssm->rows * n * sizeof *work->kept);
+}
+
+typedef struct Kernels {
+    Work *works; /* [threads] */
+    float *out;
+    size_t stride;
+    atomic_bool failed;
+} Kernels;
+
+static void run_feature(void *context, size_t feature, int worker)
+{
+    Kernels *kernels = context;
+    Work *work = &kernels->works[worker];
+    const MegaSsm *ssm = work->ssm;
+    float *kernel = kernels->out + feature * ssm->rows * kernels->stride;
+    for (size_t r = 0; r < ssm->rows; r++)
+        memset(kernel + r * kernels->stride, 0, (size_t)work->taps * sizeof *kernel);
+    if (!ssm->rank) {
+        mega_ssm_system_load(&work->system, ssm, feature, work->rate);
+        fill_diagonal(work, feature, kernel, kernels->stride);
+    } else if (work->method.nodes > 0) {
+        load_long(work, feature);
+        if (!work->method.by_steps)
+            fill_by_nodes(work, kernel, kernels->stride);
+        else if (!fill_by_steps(work, kernel, kernels->stride))
+            atomic_store(&kernels->failed, true);
+    }
+}
+
+static Work make_work(const MegaSsm *ssm, uint64_t taps, double rate)
+{
+    Work work = {.ssm = ssm, .taps = taps, .rate = rate};
+    if (ssm->rank)
+        work.method = choose_method(ssm, taps, rate);
+    return work;
+}
+
+uint64_t mega_ssm_kernels_memory(const MegaSsm *ssm, uint64_t taps, double rate, int threads)
+{
+    MegaArena dry = {0};
+    Work work = make_work(ssm, taps, rate);
+    work_layout(&work, ssm, &dry);
+    uint64_t bytes;
+    return !dry.overflow && mega_mul(dry.used, (uint64_t)threads, &bytes) ? bytes : UINT64_MAX;
+}
+
+int mega_ssm_kernels(const MegaSsm *ssm, uint64_t taps, double rate, MegaPool *pool, float *kernels,
+                     size_t stride, MegaError *err)
+{
+    const int threads = mega_pool_threads(pool);
+    const uint64_t bytes = mega_ssm_kernels_memory(ssm, taps, rate, threads);
+    Kernels run = {.out = kernels, .stride = stride};
+    MegaArena arena = {0};
+    int code = bytes == UINT64_MAX || bytes > SIZE_MAX
+                   ? mega_fail(err, MEGA_ERR_LIMIT, "a kernel of %llu lags is too long",
+                               (unsigned long long)taps)
+                   : mega_arena_reserve(&arena, (size_t)bytes, err);
+    run.works = calloc((size_t)threads, sizeof *run.works);
+    if (!code && !run.works)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for making kernels");
+    for (int i = 0; i < threads && !code; i++) {
+        Work *work = &run.works[i];
+        *work = make_work(ssm, taps, rate);
+        work_layout(work, ssm, &arena);
+        if (i == 0 && work->roots)
+            mega_dft_roots((size_t)work->method.nodes, work->roots);
+        else if (work->roots)
+            memcpy(work->roots, run.works[0].roots,
+                   (size_t)work->method.nodes * sizeof *work->roots);
+    }
+    if (!code)
+        mega_pool_run(pool, ssm->features, run_feature, &run);
+    if (!code && atomic_load(&run.failed))
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "the kernel of a state space does not exist: 1 - A^%llu is singular",
+                         (unsigned long long)run.works[0].method.nodes);
+    free(run.works);
+    mega_arena_free(&arena);
+    return code;
+}
+
+/* ---- Recurrences ----------------------------------------------------------------------------- */
+
+void mega_ssm_steps_layout(MegaSsmSteps *out, const MegaSsm *ssm, MegaArena *arena)
+{
+    const uint64_t states = 2 * (uint64_t)ssm->features * ssm->states;
+    *out = (MegaSsmSteps){.z = mega_arena_floats(arena, states),
+                          .in = mega_arena_floats(arena, states),
+                          .c = mega_arena_floats(arena, ssm->rows * states)};
+    if (!ssm->rank)
+        return;
+    out->turn = mega_arena_floats(arena, states);
+    out->p = mega_arena_floats(arena, ssm->rank * states);
+    out->q = mega_arena_floats(arena, ssm->rank * states);
+    out->g = mega_arena_floats(arena, (uint64_t)ssm->features * ssm->rank * ssm->rank);
+}
+
+static void store(float *out, const double complex *values, size_t count, double factor)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[2 * i] = (float)(factor * creal(values[i]));
+        out[2 * i + 1] = (float)(factor * cimag(values[i]));
+    }
+}
+
+typedef struct Steps {
+    Work *works; /* [threads] */
+    const MegaSsmSteps *out;
+    atomic_bool failed;
+} Steps;
+
+static void run_steps(void *context, size_t feature, int worker)
+{
+    Steps *steps = context;
+    Work *work = &steps->works[worker];
+    const MegaSsm *ssm = work->ssm;
+    MegaSsmSystem *system = &work->system;
+    const MegaSsmSteps *out = steps->out;
+    const size_t n = ssm->states, rank = ssm->rank, at = 2 * feature * n;
+    mega_ssm_system_load(system, ssm, feature, work->rate);
+    if (!rank)
+        for (size_t i = 0; i < n; i++)
+            system->in[i] = discretize(ssm, system, i, &system->z[i]);
+    else if (ssm->length && !mega_ssm_solve(system, work->method.nodes, work->solving))
+        atomic_store(&steps->failed, true);
+    store(out->z + at, system->z, n, 1);
+    store(out->in + at, system->in, n, rank ? 2 : 1);
+    store(out->c + ssm->rows * at, system->c, ssm->rows * n, 1);
+    if (!rank)
+        return;
+    store(out->turn + at, system->turn, n, 1);
+    store(out->p + rank * at, system->p, rank * n, 1);
+    store(out->q + rank * at, system->q, rank * n, 1);
+    for (size_t i = 0; i < rank * rank; i++)
+        out->g[feature * rank * rank + i] = (float)system->g[i];
+}
+
+int mega_ssm_steps(const MegaSsm *ssm, double rate, MegaPool *pool, const MegaSsmSteps *out,
+                   MegaError *err)
+{
+    const int threads = mega_pool_threads(pool);
+    Steps run = {.out = out};
+    Work first = {.ssm = ssm, .rate = rate, .method = {.by_steps = true}};
+    MegaArena dry = {0}, arena = {0};
+    if (!ssm->rank && ssm->discretization == MEGA_SSM_DSS)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "a kernel that is normalised over its length (disc dss) has no "
+                         "recurrence, so the model cannot run step by step");
+    first.method.nodes = ssm->length ? rounded((double)ssm->length / rate) : 0;
+    work_layout(&first, ssm, &dry);
+    int code = mega_arena_reserve(&arena, dry.used * (size_t)threads, err);
+    run.works = calloc((size_t)threads, sizeof *run.works);
+    if (!code && !run.works)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for coefficients");
+    for (int i = 0; i < threads && !code; i++) {
+        run.works[i] = first;
+        work_layout(&run.works[i], ssm, &arena);
+    }
+    if (!code)
+        mega_pool_run(pool, ssm->features, run_steps, &run);
+    if (!code && atomic_load(&run.failed))
+        code = mega_fail(err, MEGA_ERR_MODEL,
+                         "the kernel of a state space has no recurrence: 1 - A^%llu is singular",
+                         (unsigned long long)first.method.nodes);
+    free(run.works);
+    mega_arena_free(&arena);
+    return code;
+}

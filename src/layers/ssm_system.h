@@ -1,0 +1,43 @@
+/*
+ * ssm_system.h - the state space of one feature in double precision, made of the tensors, and what
+ * is done with it as a whole: one step, and the solution for C. Private to ssm_*.c.
+ *
+ * Time is measured in steps, so that dt is part of s = dt lambda, of in = dt b and of p. The
+ * vectors stand for themselves and their conjugates, so a product of two of them is 2 Re sum_n a_n
+ * b_n.
+ */
+#ifndef MEGA_SSM_SYSTEM_H
+#define MEGA_SSM_SYSTEM_H
+
+#include "src/layers/dft.h"
+#include "src/layers/ssm_kernel.h"
+
+typedef struct MegaSsmSystem {
+    size_t states, rank, rows;
+    double complex *s, *lambda, *in; /* [N] */
+    double complex *p, *q;           /* [R][N] */
+    double complex *c;               /* [rows][N] */
+    /* of the bilinear step (ssm_kernel.h); in a system of low rank `in` does not have its factor 2
+     */
+    double complex *turn, *z; /* [N] */
+    double *g;                /* [R][R] */
+    double complex *spare;    /* [N] */
+} MegaSsmSystem;
+
+/* Places the arrays. */
+void mega_ssm_system_layout(MegaSsmSystem *out, const MegaSsm *ssm, MegaArena *arena);
+/* Fills them for one feature; c is that of the tensor. */
+void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feature, double rate);
+
+/* x = Ab x + Bb u of a system of low rank, x [N]. */
+void mega_ssm_advance(const MegaSsmSystem *system, double complex *x, double u);
+/* c = c Ab^steps, c [N]. */
+void mega_ssm_advance_row(const MegaSsmSystem *system, double complex *c, uint64_t steps);
+
+/* Returns the numbers of scratch memory that mega_ssm_solve takes. */
+uint64_t mega_ssm_solve_scratch(const MegaSsm *ssm);
+/* Replaces each row c of the system by the solution x of x (1 - Ab^length) = c. Returns false if
+ * the matrix is singular. */
+bool mega_ssm_solve(const MegaSsmSystem *system, uint64_t length, double *scratch);
+
+#endif
