@@ -99,7 +99,7 @@ FORMATS_SRC := \
     formats/checkpoint/torch_args.c formats/checkpoint/torch_module.c \
     formats/checkpoint/torch_state.c formats/checkpoint/torch_zip.c \
     formats/checkpoint/torch_legacy.c formats/checkpoint/safetensors.c \
-    formats/checkpoint/checkpoint.c
+    formats/checkpoint/folder.c formats/checkpoint/checkpoint.c
 
 COMMON_SRC := \
     tools/common/progress.c tools/common/memory.c tools/common/json.c \

@@ -100,8 +100,9 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
     }
     checkpoint->map.fd = -1;
     checkpoint->max_memory = options->max_memory;
-    int code = map_file(checkpoint, err);
-    if (!code)
+    const bool is_folder = mega_folder_is(path);
+    int code = is_folder ? mega_folder_load(checkpoint, options, err) : map_file(checkpoint, err);
+    if (!code && !is_folder)
         code = load(checkpoint, options->weights, err);
     if (!code)
         code = sort_names(checkpoint, err);
@@ -179,6 +180,9 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     free(checkpoint->sorted);
     json_decref(checkpoint->args);
     mega_zip_close(checkpoint->zip);
+    for (int i = 0; i < checkpoint->part_count; i++)
+        mega_checkpoint_close(checkpoint->parts[i]);
+    free(checkpoint->parts);
     mega_mapped_file_close(&checkpoint->map);
     free(checkpoint->name);
     free(checkpoint);
@@ -284,6 +288,8 @@ void mega_checkpoint_release(const MegaCheckpointTensor *tensor)
 int mega_checkpoint_verify(const MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                            MegaError *err)
 {
+    if (checkpoint->part_count)
+        checkpoint = checkpoint->parts[tensor->file];
     for (size_t i = 0; checkpoint->zip && i < mega_zip_count(checkpoint->zip); i++) {
         const MegaZipEntry *entry = mega_zip_entry(checkpoint->zip, i);
         if (entry->data == tensor->storage && entry->size == tensor->storage_size) {
@@ -304,6 +310,8 @@ uint64_t mega_checkpoint_reading(const MegaCheckpoint *checkpoint,
         span += (tensor->shape[i] - 1) * (uint64_t)tensor->stride[i];
     const uint64_t reading = span * mega_dtype_traits((int)tensor->dtype)->item_size +
                              tensor->elements * sizeof(float);
+    if (checkpoint->part_count)
+        checkpoint = checkpoint->parts[tensor->file];
     const uint64_t verifying = checkpoint->zip ? tensor->storage_size : 0;
     return reading > verifying ? reading : verifying;
 }

@@ -5,8 +5,9 @@
  *   torch zip        torch_zip.c + pickle.c     PyTorch >= 1.6
  *   torch legacy     torch_legacy.c + pickle.c  PyTorch < 1.6
  *   safetensors      safetensors.c
+ *   a folder         folder.c: config.json and files of the kinds above
  *
- * mega_checkpoint_open recognises the format by content. Nothing from a pickle is ever executed:
+ * mega_checkpoint_open recognises the format of a file by content. Nothing from a pickle is ever executed:
  * pickle.c builds plain values only, and classes and functions that it does not know stay mere
  * names. Tensor data is mapped and read on demand; optimizer state is never read. Tensors that this
  * code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed, too.
@@ -34,6 +35,7 @@ typedef struct MegaCheckpointTensor {
     uint64_t offset;       /* place of the first element, in elements of the storage */
     const void *storage;   /* mapped bytes; tensors with equal pointers share a storage */
     uint64_t storage_size; /* bytes of the storage */
+    int file; /* number of the file that has it: a folder's files are sorted by name; else 0 */
 } MegaCheckpointTensor;
 
 typedef struct MegaCheckpoint MegaCheckpoint;

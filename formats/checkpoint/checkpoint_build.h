@@ -1,6 +1,6 @@
 /*
  * checkpoint_build.h - declares how the readers of the formats fill a MegaCheckpoint. Private to
- * checkpoint.c, torch_*.c and safetensors.c.
+ * checkpoint.c, torch_*.c, safetensors.c and folder.c.
  */
 #ifndef MEGA_CHECKPOINT_BUILD_H
 #define MEGA_CHECKPOINT_BUILD_H
@@ -28,6 +28,8 @@ struct MegaCheckpoint {
     MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
     size_t beside_count, beside_left;
     MegaZip *zip; /* the archive of a torch zip file, which has the checksums */
+    MegaCheckpoint **parts; /* [part_count]: the files of a folder, whose tensors these are */
+    int part_count;
 };
 
 /* Begins a message with the name of the file. */
@@ -74,5 +76,9 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaE
 bool mega_torch_legacy_is(const void *bytes, uint64_t size);
 int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
 int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err);
+/* folder.c: tells whether a path is a folder, and loads one. */
+bool mega_folder_is(const char *path);
+int mega_folder_load(MegaCheckpoint *checkpoint, const MegaCheckpointOptions *options,
+                     MegaError *err);
 
 #endif
