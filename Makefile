@@ -150,7 +150,8 @@ $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trappin
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
-    tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c tests/unit/recordings.c \
+    tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c \
+    tests/unit/raw_models.c tests/unit/recordings.c \
     $(filter-out tools/run/main.c,$(RUN_SRC)) \
     tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 

@@ -370,30 +370,9 @@ static bool before(const Candidate *a, const Candidate *b)
     return a->rank != b->rank ? a->rank < b->rank : a->place < b->place;
 }
 
-static void push(Word *word, Candidate candidate)
-{
-    size_t at = word->heap_size++;
-    for (; at > 0 && before(&candidate, &word->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        word->heap[at] = word->heap[(at - 1) / 2];
-    word->heap[at] = candidate;
-}
-
-static Candidate pop(Word *word)
-{
-    Candidate top = word->heap[0], last = word->heap[--word->heap_size];
-    size_t at = 0;
-    for (size_t child = 1; child < word->heap_size; child = 2 * at + 1) {
-        if (child + 1 < word->heap_size && before(&word->heap[child + 1], &word->heap[child]))
-            child++;
-        if (!before(&word->heap[child], &last))
-            break;
-        word->heap[at] = word->heap[child];
-        at = child;
-    }
-    if (word->heap_size > 0)
-        word->heap[at] = last;
-    return top;
-}
+#define HEAP_ITEM Candidate
+#define HEAP_ABOVE before
+#include "src/base/heap_tmpl.h"
 
 /* Puts the merge of a node and the next one into the heap, if there is such a merge. */
 static void consider(const MegaBpe *bpe, Word *word, uint32_t place)
@@ -404,7 +383,8 @@ static void consider(const MegaBpe *bpe, Word *word, uint32_t place)
     uint32_t right = word->nodes[node->next].symbol;
     const Merge *merge = find_merge(bpe, node->symbol, right);
     if (merge)
-        push(word, (Candidate){merge->rank, place, node->symbol, right});
+        heap_push(word->heap, &word->heap_size,
+                  (Candidate){merge->rank, place, node->symbol, right});
 }
 
 /* Merges at a place if the two symbols are still there. Returns whether they were. */
@@ -432,7 +412,7 @@ static void merge_all(const MegaBpe *bpe, Word *word, Candidate *batch)
         uint32_t rank = word->heap[0].rank;
         size_t count = 0;
         while (word->heap_size > 0 && word->heap[0].rank == rank)
-            batch[count++] = pop(word);
+            batch[count++] = heap_pop(word->heap, &word->heap_size);
         for (size_t i = 0; i < count; i++) {
             if (!merge_at(bpe, word, &batch[i]))
                 continue;

@@ -95,28 +95,9 @@ static bool comes_first(const Pair *a, const Pair *b)
     return a->rank != b->rank ? a->rank < b->rank : a->place < b->place;
 }
 
-static void heap_push(Word *word, Pair pair)
-{
-    size_t at = word->waiting++;
-    for (size_t above; at > 0 && comes_first(&pair, &word->heap[above = (at - 1) / 2]); at = above)
-        word->heap[at] = word->heap[above];
-    word->heap[at] = pair;
-}
-
-static Pair heap_pop(Word *word)
-{
-    const Pair first = word->heap[0], last = word->heap[--word->waiting];
-    size_t at = 0;
-    for (size_t below; (below = 2 * at + 1) < word->waiting; at = below) {
-        if (below + 1 < word->waiting && comes_first(&word->heap[below + 1], &word->heap[below]))
-            below++;
-        if (!comes_first(&word->heap[below], &last))
-            break;
-        word->heap[at] = word->heap[below];
-    }
-    word->heap[at] = last;
-    return first;
-}
+#define HEAP_ITEM Pair
+#define HEAP_ABOVE comes_first
+#include "src/base/heap_tmpl.h"
 
 /* Puts a symbol and the next one into the heap, if they can be merged. */
 static void push_pair(Word *word, uint32_t place)
@@ -126,7 +107,7 @@ static void push_pair(Word *word, uint32_t place)
     const Slot *slot =
         find_slot(word->table, word->symbols[place].id, word->symbols[word->links[place].after].id);
     if (slot->left >= 0)
-        heap_push(word, (Pair){slot->rank, place, slot->merged});
+        heap_push(word->heap, &word->waiting, (Pair){slot->rank, place, slot->merged});
 }
 
 static void merge_pair(Word *word, const Pair *pair)
@@ -183,7 +164,7 @@ int mega_merge_symbols(const MegaMergeTable *table, MegaSymbol *symbols, size_t 
     for (uint32_t i = 0; i < n; i++)
         push_pair(&word, i);
     while (word.waiting > 0) {
-        const Pair pair = heap_pop(&word);
+        const Pair pair = heap_pop(word.heap, &word.waiting);
         merge_pair(&word, &pair);
     }
     size_t left = 0;

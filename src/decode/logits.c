@@ -91,22 +91,16 @@ typedef struct Rows {
     float *out;
 } Rows;
 
-/* heap [n], n > 0, keeps the n largest values so far, with the smallest of them first. */
+#define HEAP_ITEM float
+#define HEAP_ABOVE(a, b) (*(a) < *(b))
+#include "src/base/heap_tmpl.h"
+
+/* heap [n], n > 0, keeps the n largest values so far, with the smallest of them on top. */
 static void keep_largest(float *heap, size_t n, const float *x, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        size_t at = 0;
-        if (!(x[i] > heap[0]))
-            continue;
-        for (size_t child; (child = 2 * at + 1) < n; at = child) {
-            if (child + 1 < n && heap[child + 1] < heap[child])
-                child++;
-            if (heap[child] >= x[i])
-                break;
-            heap[at] = heap[child];
-        }
-        heap[at] = x[i];
-    }
+    for (size_t i = 0; i < count; i++)
+        if (x[i] > heap[0])
+            heap_replace(heap, n, x[i]);
 }
 
 static void note_known(const MegaLogits *logits, size_t row, const float *x, size_t count)

@@ -189,27 +189,10 @@ static bool worse(const Candidate *a, const Candidate *b)
     return a->row != b->row ? a->row > b->row : a->token > b->token;
 }
 
-/* Restores the heap, in which heap[0] is the worst of the best. */
-static void sift_down(Candidate *heap, size_t count, size_t at)
-{
-    Candidate moving = heap[at];
-    for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && worse(&heap[child + 1], &heap[child]))
-            child++;
-        if (!worse(&heap[child], &moving))
-            break;
-        heap[at] = heap[child];
-    }
-    heap[at] = moving;
-}
-
-static void sift_up(Candidate *heap, size_t at)
-{
-    Candidate moving = heap[at];
-    for (; at > 0 && worse(&moving, &heap[(at - 1) / 2]); at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = moving;
-}
+/* The heap of a row has the worst of its best candidates on top. */
+#define HEAP_ITEM Candidate
+#define HEAP_ABOVE worse
+#include "src/base/heap_tmpl.h"
 
 static int best_first(const void *a, const void *b)
 {
@@ -225,13 +208,10 @@ static bool promises(const Batch *batch, const Row *row, float sum)
 
 static void keep_candidate(const Batch *batch, Row *row, Candidate candidate)
 {
-    if (row->count < 2 * (size_t)batch->options->beam) {
-        row->heap[row->count] = candidate;
-        sift_up(row->heap, row->count++);
-    } else {
-        row->heap[0] = candidate;
-        sift_down(row->heap, row->count, 0);
-    }
+    if (row->count < 2 * (size_t)batch->options->beam)
+        heap_push(row->heap, &row->count, candidate);
+    else
+        heap_replace(row->heap, row->count, candidate);
 }
 
 /* Scores a row and finds its best continuations. Threads divide the rows between them, since in a

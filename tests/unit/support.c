@@ -3,6 +3,7 @@
  */
 #include "tests/unit/support.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,34 @@ MegaConfig small_config(void)
                     .final_norm_affine = true, .activation = MEGA_ACTIVATION_SILU},
         .head = {.layers = 1, .width = 10, .activation = MEGA_ACTIVATION_GELU, .classes = 5},
     };
+}
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+char scratch_path[] = "/tmp/mega-test-XXXXXX";
+
+int make_scratch_file(void **state)
+{
+    (void)state;
+    int fd = mkstemp(scratch_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+int remove_scratch_file(void **state)
+{
+    (void)state;
+    return unlink(scratch_path);
+}
+
+int count_files(const char *folder)
+{
+    int count = -2; /* "." and ".." */
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
 }
 
 /* ---- Comparison ----------------------------------------------------------------------------- */

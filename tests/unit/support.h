@@ -41,6 +41,14 @@ MegaModel *random_model(const MegaConfig *config, Random *random);
  * post-norm. */
 MegaConfig small_config(void);
 
+/* A file of its own for a group of tests, which may write it as often as they like:
+ * cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file). */
+extern char scratch_path[];
+int make_scratch_file(void **state);
+int remove_scratch_file(void **state);
+/* Counts the files in a folder, including temporary ones. */
+int count_files(const char *folder);
+
 /* Fails unless |got - expected| <= tolerance * max(1, max |expected|) everywhere. */
 void assert_close(const float *got, const double *expected, size_t n, double tolerance);
 void assert_close_f32(const float *got, const float *expected, size_t n, double tolerance);

@@ -73,6 +73,13 @@ int refuse_value(const CommandOption *option, const char *value, MegaError *err,
      .out = &(target)->threads, .least = 1, .most = 256},                                          \
         {.name = "cpu", .take = take_cpu, .out = &(target)->cpu},                                  \
         {.name = "max-memory", .take = take_size, .out = &(target)->max_memory}
+#define SESSION_HELP                                                                               \
+    "  -t, --threads N         (as many as there are processors)\n"                                \
+    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"            \
+    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+/* The last options of commands that go through files of text or a list of inputs. */
+#define FILE_OPTIONS(session, quiet, verbose)                                                      \
+    SESSION_OPTIONS(session), QUIET_OPTION(quiet), VERBOSE_OPTION(verbose), INPUT_OPTIONS
 
 typedef struct CommandSyntax {
     const char *command, *help;

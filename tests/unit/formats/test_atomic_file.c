@@ -1,11 +1,8 @@
 /*
  * test_atomic_file.c - files that appear complete or not at all (formats/base/atomic_file.h).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <dirent.h>
+#include "tests/unit/support.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "formats/base/atomic_file.h"
 
@@ -34,18 +30,6 @@ static int remove_folder(void **state)
 {
     (void)state;
     return rmdir(folder); /* fails if a test left a file */
-}
-
-/* Counts the files in the test's folder, including temporary ones. */
-static int file_count(void)
-{
-    int count = -2; /* "." and ".." */
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 static void assert_content(const char *name, const char *expected)
@@ -107,13 +91,13 @@ static void test_not_committed(void **state)
         assert_int_equal(write_text(path, "old", &err), 0);
         assert_int_equal(mega_output_open(&output, path, &err), 0);
         assert_int_equal(mega_output_write(output, "new", 3, &err), 0);
-        assert_int_equal(file_count(), 2);
+        assert_int_equal(count_files(folder), 2);
         if (abandon) {
             mega_output_abandon(output); /* as a signal handler would */
-            assert_int_equal(file_count(), 1);
+            assert_int_equal(count_files(folder), 1);
         }
         mega_output_free(output);
-        assert_int_equal(file_count(), 1);
+        assert_int_equal(count_files(folder), 1);
         assert_content(path, "old");
         unlink(path);
     }
@@ -125,7 +109,7 @@ static void test_bad_targets(void **state)
     assert_fails(folder, "it is a directory");
     assert_fails("/no/such/folder/text", "No such file or directory");
     assert_fails("/dev/full", "No space left");
-    assert_int_equal(file_count(), 0);
+    assert_int_equal(count_files(folder), 0);
 }
 
 /* If a caller continues after a failed write, it must not get a file with a hole. */
@@ -149,7 +133,7 @@ static void test_failed_part(void **state)
     assert_int_equal(mega_output_commit(output, &err), MEGA_ERR_IO);
     assert_non_null(strstr(err.text, "a part of it could not be written"));
     mega_output_free(output);
-    assert_int_equal(file_count(), 0);
+    assert_int_equal(count_files(folder), 0);
 }
 
 /* A target that is not a regular file is written to, and not replaced. */
@@ -218,7 +202,7 @@ static void test_permissions_and_links(void **state)
     assert_int_equal(lstat(link_path, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
     assert_content(path, "second");
-    assert_int_equal(file_count(), 2);
+    assert_int_equal(count_files(folder), 2);
     unlink(link_path);
     unlink(path);
 }

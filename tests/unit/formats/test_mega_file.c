@@ -5,17 +5,13 @@
  * document itself. So the offsets below can be looked up there, and document and code cannot
  * differ.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <dirent.h>
+#include "tests/unit/support.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 #include <zlib.h>
 
 #include "formats/base/bytes.h"
@@ -69,18 +65,6 @@ static const char *path_of(const char *name)
     static char path[128];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
-}
-
-/* Counts the files in the test's folder, including temporary ones. */
-static int file_count(void)
-{
-    int count = -2; /* "." and ".." */
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
 }
 
 static void put_file(const char *path, const void *data, size_t size)
@@ -220,7 +204,7 @@ static void test_write_example(void **state)
     uint8_t written[EXAMPLE_SIZE + 1];
     const char *path = path_of("example.mega");
     assert_int_equal(write_example(path, &err), 0);
-    assert_int_equal(file_count(), 1);
+    assert_int_equal(count_files(folder), 1);
     FILE *stream = fopen(path, "rb");
     assert_int_equal(fread(written, 1, sizeof written, stream), EXAMPLE_SIZE);
     fclose(stream);
@@ -735,7 +719,7 @@ static void test_bad_declarations(void **state)
         assert_int_equal(code, bad_decls[i].code);
         assert_message(&err, bad_decls[i].message);
         assert_null(writer);
-        assert_int_equal(file_count(), 0);
+        assert_int_equal(count_files(folder), 0);
     }
     mega_meta_free(meta);
 }
@@ -749,7 +733,7 @@ static void test_wrong_data(void **state)
     static const MegaTensorDecl decl = {"a", MEGA_F32, 1, {2}, -1, false};
     const char *path = path_of("wrong.mega");
     assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
-    assert_int_equal(file_count(), 1); /* the temporary one */
+    assert_int_equal(count_files(folder), 1); /* the temporary one */
     assert_int_equal(mega_writer_finish(writer, &err), MEGA_ERR_ARGUMENT);
     assert_message(&err, "'a' has no data yet");
     assert_int_equal(mega_writer_tensor(writer, "1234567", 7, &err), MEGA_ERR_ARGUMENT);
@@ -758,10 +742,10 @@ static void test_wrong_data(void **state)
     assert_int_equal(mega_writer_tensor(writer, "12345678", 8, &err), MEGA_ERR_ARGUMENT);
     assert_message(&err, "all declared tensors");
     mega_writer_free(writer);
-    assert_int_equal(file_count(), 0);
+    assert_int_equal(count_files(folder), 0);
     assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
     mega_writer_abandon(writer); /* as a signal handler would */
-    assert_int_equal(file_count(), 0);
+    assert_int_equal(count_files(folder), 0);
     mega_writer_free(writer);
     mega_writer_abandon(NULL);
     mega_meta_free(meta);

@@ -11,7 +11,7 @@
 
 #include "src/encode/session.h"
 
-static char path[] = "/tmp/mega-test-model-XXXXXX";
+static const char *const path = scratch_path;
 
 static int open_tweaked(const MegaConfig *config, const ModelTweak *tweak, MegaModel **model,
                         MegaError *err)
@@ -257,11 +257,5 @@ int main(void)
         cmocka_unit_test(inconsistent_decoders),
         cmocka_unit_test(metadata_of_another_kind),
     };
-    int fd = mkstemp(path);
-    if (fd < 0)
-        return 1;
-    close(fd);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    return failed;
+    return cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file);
 }

@@ -88,7 +88,7 @@ typedef struct Script {
     bool refuses;      /* after a failure the object may refuse all further calls */
 } Script;
 
-static char path[] = "/tmp/mega-test-XXXXXX";
+static const char *const path = scratch_path;
 
 static void digest(World *world, const void *data, size_t size)
 {
@@ -476,11 +476,5 @@ int main(void)
         cmocka_unit_test(searches_go_on), cmocka_unit_test(models_go_on),
         cmocka_unit_test(files_go_on),
     };
-    int fd = mkstemp(path);
-    if (fd < 0)
-        return 1;
-    close(fd);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    return failed;
+    return cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file);
 }

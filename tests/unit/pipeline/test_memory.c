@@ -15,7 +15,7 @@
 #include "src/encode/session.h"
 #include "src/pipeline/input.h"
 
-static char path[] = "/tmp/mega-test-XXXXXX";
+static const char *const path = scratch_path;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true /* sanitizers allocate memory of their own */
@@ -330,11 +330,5 @@ int main(void)
         cmocka_unit_test(inputs_count),
         cmocka_unit_test(small_files_do_not_take_much),
     };
-    int fd = mkstemp(path);
-    if (fd < 0)
-        return 1;
-    close(fd);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    return failed;
+    return cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file);
 }

@@ -2,7 +2,7 @@
  * test_pipeline.c - raw input to answer (mega.h, "Pipelines"). Data in memory gives the answer of a
  * file with the same data. Bad inputs are refused by name, and the next input works.
  */
-#include "tests/unit/support.h"
+#include "tests/unit/raw_models.h"
 
 #include <math.h>
 #include <sndfile.h>
@@ -10,28 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/text/vocab.h"
-#include "src/pipeline/preprocess.h"
 #include "tests/unit/recordings.h"
 
 #define TRANSLATOR "models/multi30k-en-de/multi30k-en-de.mega"
 #define LANGUAGE_MODEL "models/shakespeare-lm/shakespeare-lm.mega"
 
 /* ---- Models --------------------------------------------------------------------------------- */
-
-/* A loaded model's metadata is const for other code; the tests change its preprocessing there. */
-static MegaMeta *meta_of(MegaModel *model)
-{
-    return (MegaMeta *)mega_model_meta(model);
-}
-
-static MegaModel *samples_model(void)
-{
-    Random random = {7};
-    MegaConfig config = small_config();
-    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
-    return random_model(&config, &random);
-}
 
 /* length is that of its clips; 0: any. */
 static MegaModel *sound_model(int64_t length)
@@ -54,20 +38,6 @@ static MegaModel *picture_model(void)
                                         .mean = {0.4f},
                                         .std = {0.3f}};
     assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
-    return model;
-}
-
-static MegaModel *text_model(bool pair)
-{
-    static const char *const symbols[] = {"<s>", "<pad>", "</s>", "<unk>", "red", "green"};
-    Random random = {7};
-    MegaConfig config = small_config();
-    config.head.pair = pair;
-    MegaModel *model = random_model(&config, &random);
-    const MegaTextFeatures features = {
-        .unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
-    assert_int_equal(mega_text_features_write(&features, meta_of(model), NULL), 0);
-    assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, symbols, 6), 0);
     return model;
 }
 

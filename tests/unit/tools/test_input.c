@@ -2,7 +2,7 @@
  * test_input.c - turns a path into a model's input (src/pipeline/input.h), and chooses a model by
  * the kind of input (tools/run/find_model.h).
  */
-#include "tests/unit/support.h"
+#include "tests/unit/raw_models.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,10 +12,8 @@
 #include <unistd.h>
 
 #include "formats/base/bytes.h"
-#include "formats/text/vocab.h"
-#include "src/pipeline/preprocess.h"
-#include "tools/run/find_model.h"
 #include "src/pipeline/input.h"
+#include "tools/run/find_model.h"
 
 #define RATE 1000
 
@@ -78,40 +76,12 @@ static void write_ramp(const char *name, size_t n)
 
 /* ---- Models with random weights, and the preprocessing that a test needs -------------------- */
 
-/* A loaded model's metadata is const for other code; the tests change its preprocessing there. */
-static MegaMeta *meta_of(MegaModel *model)
-{
-    return (MegaMeta *)mega_model_meta(model);
-}
-
-static MegaModel *samples_model(void)
-{
-    Random random = {7};
-    MegaConfig config = small_config();
-    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
-    return random_model(&config, &random);
-}
-
 static MegaModel *audio_model(int64_t length)
 {
     MegaModel *model = samples_model();
     const MegaAudioFeatures features = {
         .sample_rate = RATE, .mean = 0.25, .std = 0.5, .length = length};
     assert_int_equal(mega_audio_features_write(&features, meta_of(model), NULL), 0);
-    return model;
-}
-
-static MegaModel *text_model(bool pair)
-{
-    static const char *const symbols[] = {"<s>", "<pad>", "</s>", "<unk>", "red", "green"};
-    Random random = {7};
-    MegaConfig config = small_config();
-    config.head.pair = pair;
-    MegaModel *model = random_model(&config, &random);
-    const MegaTextFeatures features = {
-        .unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
-    assert_int_equal(mega_text_features_write(&features, meta_of(model), NULL), 0);
-    assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, symbols, 6), 0);
     return model;
 }
 

@@ -55,9 +55,7 @@ static const char help[] =
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
     "  -0, --null              the paths of --files-from end in NUL\n"
-    "  -t, --threads N         (as many as there are processors)\n"
-    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    SESSION_HELP
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"

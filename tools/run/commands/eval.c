@@ -474,10 +474,7 @@ int command_eval(int argc, char **argv)
         {.name = "partial", .take = take_flag, .out = &options.partial},
         JSON_OPTION(&options.json),
         {.name = "no-orient", .take = take_flag, .out = &options.no_orient},
-        SESSION_OPTIONS(&options.session),
-        QUIET_OPTION(&options.quiet),
-        VERBOSE_OPTION(&options.verbose),
-        INPUT_OPTIONS,
+        FILE_OPTIONS(&options.session, &options.quiet, &options.verbose),
         {0}};
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"eval", help, table}, argc, argv, &inputs, &status))

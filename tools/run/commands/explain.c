@@ -41,9 +41,7 @@ static const char help[] =
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
     "      --pre-tokenized     text is tokenised already\n"
-    "  -t, --threads N         (as many as there are processors)\n"
-    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    SESSION_HELP
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"

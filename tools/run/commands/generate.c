@@ -42,9 +42,7 @@ static const char help[] =
     "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
-    "  -t, --threads N         (as many as there are processors)\n"
-    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    SESSION_HELP
     "  -v, --verbose           say what model runs how, how fast, in what memory and with what "
     "seed\n"
     "  -h, --help              show this help\n"

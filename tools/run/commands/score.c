@@ -39,9 +39,7 @@ static const char help[] =
     "      --ids               texts are token ids, nothing added at their end\n"
     "      --pre-tokenized     text is tokenised already\n"
     "      --json              one JSON object for each text\n"
-    "  -t, --threads N         (as many as there are processors)\n"
-    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    SESSION_HELP
     "  -q, --quiet             no progress\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
@@ -249,10 +247,7 @@ int command_score(int argc, char **argv)
         {.name = "ids", .take = take_flag, .out = &score->pipeline.ids},
         {.name = "pre-tokenized", .take = take_flag, .out = &score->pipeline.pre_tokenized},
         JSON_OPTION(&options.json),
-        SESSION_OPTIONS(&score->pipeline.session),
-        QUIET_OPTION(&options.quiet),
-        VERBOSE_OPTION(&score->verbose),
-        INPUT_OPTIONS,
+        FILE_OPTIONS(&score->pipeline.session, &options.quiet, &score->verbose),
         {0}};
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"score", help, table}, argc, argv, &inputs, &status))

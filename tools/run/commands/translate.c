@@ -45,9 +45,7 @@ static const char help[] =
     "      --ids               token ids in and out, nothing added or removed\n"
     "      --pre-tokenized     text is tokenised already, and stays so\n"
     "      --batch N           lines that are translated together (1)\n"
-    "  -t, --threads N         (as many as there are processors)\n"
-    "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    SESSION_HELP
     "  -q, --quiet             no progress\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
@@ -405,10 +403,7 @@ int command_translate(int argc, char **argv)
          .out = &options.batch,
          .least = 1,
          .most = 4096},
-        SESSION_OPTIONS(&options.session),
-        QUIET_OPTION(&options.quiet),
-        VERBOSE_OPTION(&options.verbose),
-        INPUT_OPTIONS,
+        FILE_OPTIONS(&options.session, &options.quiet, &options.verbose),
         {0}};
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"translate", help, table}, argc, argv, &inputs,
