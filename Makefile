@@ -66,13 +66,13 @@ LIB_SRC += \
     src/kernels/dispatch.c src/kernels/generic.c \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
-    src/model/earlier.c src/model/config.c src/model/tensors.c src/model/stored.c \
+    src/model/earlier.c src/model/field.c src/model/config.c src/model/tensors.c src/model/stored.c \
     src/model/fold.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c \
     src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/cross_attention.c src/layers/feed_forward.c \
-    src/layers/mega.c src/layers/mega_tensors.c src/layers/kinds.c src/layers/head.c \
+    src/layers/mega.c src/layers/mega_config.c src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \

@@ -175,7 +175,7 @@ static int resize(MegaDecoder *decoder, const MegaDecoderSizes *sizes, MegaError
 /* Makes room for `more` positions in the chunk, and for a pass over them. */
 static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
 {
-    uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)decoder->config.chunk;
+    uint64_t needed = (uint64_t)decoder->in_chunk + more, chunk = (uint64_t)decoder->reach.chunk;
     uint64_t end = (uint64_t)decoder->position + more;
     MegaDecoderSizes sizes = decoder->sizes;
     if (needed > MAX_RESERVE)
@@ -204,18 +204,23 @@ static int reserve_source(MegaDecoder *decoder, size_t length, MegaError *err)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static int choose_chunk(MegaStackConfig *config, int chunk, MegaError *err)
+/* Takes the chunk that the caller asked for: 0 is the model's, -1 none. */
+static int choose_chunk(MegaDecoder *decoder, int chunk, MegaError *err)
 {
-    if (chunk == 0 || chunk == config->chunk)
+    const MegaConfig *model = &decoder->session->model->config;
+    const MegaLayerKind *kind = stack_of(decoder)->kind;
+    int code = 0;
+    decoder->reach = mega_stack_reach(model, &decoder->config);
+    if (chunk == 0 || chunk == decoder->reach.chunk)
         return 0;
     if (chunk < -1)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a chunk of %d", chunk);
-    if (config->bias != MEGA_BIAS_ROTARY)
-        return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "the chunk of this model cannot be changed: its bias is a table of fixed "
-                         "size; only a rotary bias fits any chunk");
-    config->chunk = chunk > 0 ? chunk : 0;
-    return 0;
+    if (kind->set_chunk)
+        code = kind->set_chunk(&decoder->config, chunk > 0 ? chunk : 0, err);
+    else if (chunk > 0)
+        code = mega_fail(err, MEGA_ERR_ARGUMENT, "layers of kind %s have no chunks", kind->name);
+    decoder->reach = mega_stack_reach(model, &decoder->config);
+    return code;
 }
 
 static int new_lists(MegaDecoder *decoder, MegaError *err)
@@ -255,11 +260,10 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     decoder->ledger = mega_ledger_hold(session->ledger);
     decoder->config = model->config.decoder;
     size_t sequences = options->sequences ? (size_t)options->sequences : 1;
-    decoder->sizes = (MegaDecoderSizes){
-        .sequences = sequences,
-        .rows = sequences > MEGA_PASS_ROWS ? sequences : MEGA_PASS_ROWS,
-        .threads = mega_pool_threads(session->pool),
-        .truncate = options->truncate && decoder->config.truncation > 0};
+    decoder->sizes =
+        (MegaDecoderSizes){.sequences = sequences,
+                           .rows = sequences > MEGA_PASS_ROWS ? sequences : MEGA_PASS_ROWS,
+                           .threads = mega_pool_threads(session->pool)};
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
                                    .width = (size_t)decoder->config.width,
@@ -267,7 +271,8 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
                                    .pool = session->pool};
     if (options->exact_top < model->config.target.vocab)
         decoder->logits.exact_top = (size_t)options->exact_top;
-    int code = choose_chunk(&decoder->config, options->chunk, err);
+    int code = choose_chunk(decoder, options->chunk, err);
+    decoder->sizes.truncate = options->truncate && decoder->reach.can_truncate;
     if (!code && decoder->sizes.truncate && sequences > 1)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,
                          "EMA truncation is for one sequence at a time, not %zu", sequences);
@@ -459,7 +464,7 @@ static void run_stack(MegaDecoder *decoder, size_t rows, MegaRowsAre rows_are)
 static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, MegaRowsAre rows_are,
                     MegaError *err)
 {
-    const MegaStackConfig *config = &decoder->config;
+    const size_t chunk = (size_t)decoder->reach.chunk;
     bool sequences = rows_are == MEGA_ROWS_ARE_SEQUENCES;
     size_t positions = sequences ? 1 : rows;
     int code = reserve(decoder, positions, err);
@@ -475,7 +480,7 @@ static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, Me
         decoder->parents[i] = i;
     decoder->position += (int64_t)positions;
     decoder->in_chunk += positions;
-    if (config->chunk > 0 && decoder->in_chunk == (size_t)config->chunk) {
+    if (chunk > 0 && decoder->in_chunk == chunk) {
         decoder->in_chunk = 0;
         decoder->contiguous = decoder->live == 1;
     }
@@ -494,31 +499,24 @@ static int check_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_
     return 0;
 }
 
-int64_t mega_decoder_positions(const MegaConfig *model, int chunk)
+int64_t mega_decoder_positions(const MegaConfig *model)
 {
-    const MegaTargetConfig *target = &model->target;
-    int64_t limit = INT64_MAX;
-    if (model->decoder.bias != MEGA_BIAS_SIMPLE)
-        return limit;
-    if (chunk == 0)
-        limit = model->decoder.max_positions;
-    if (mega_config_has_cross(model) && target->cross_positions < limit)
-        limit = target->cross_positions;
-    return limit;
+    MegaReach reach = mega_stack_reach(model, &model->decoder);
+    return mega_config_has_cross(model) && reach.cross_positions < reach.positions
+               ? reach.cross_positions
+               : reach.positions;
 }
 
 bool mega_decoder_full(const MegaDecoder *decoder)
 {
-    return decoder->position >= mega_decoder_positions(&decoder->session->model->config,
-                                                       decoder->config.chunk);
+    return decoder->position >= mega_decoder_positions(&decoder->session->model->config);
 }
 
 /* Checks that `more` positions fit into the model's tables. */
 static int check_positions(const MegaDecoder *decoder, size_t more, MegaError *err)
 {
     int64_t end = decoder->position + (int64_t)more;
-    int64_t limit = mega_decoder_positions(&decoder->session->model->config,
-                                           decoder->config.chunk);
+    int64_t limit = mega_decoder_positions(&decoder->session->model->config);
     if (end > limit)
         return mega_fail(err, MEGA_ERR_INPUT,
                          "the sequence has %lld tokens, but the model was made for at most %lld",
@@ -595,7 +593,7 @@ static int read_tokens(MegaDecoder *decoder, const int32_t *tokens, const int32_
 {
     MEGA_WITH_FLOAT_MODE;
     size_t vocab = (size_t)decoder->session->model->config.target.vocab;
-    size_t chunk = (size_t)decoder->config.chunk;
+    size_t chunk = (size_t)decoder->reach.chunk;
     if (decoder->live != 1)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "reading many tokens needs one live sequence, but there are %zu",

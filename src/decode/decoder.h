@@ -27,6 +27,7 @@ typedef struct MegaPassMemory {
 struct MegaDecoder {
     MegaSession *session;
     MegaStackConfig config; /* the model's, with the chunk that the caller asked for */
+    MegaReach reach;        /* what it implies */
     MegaDecoderSizes sizes; /* the sizes that states and ancestors are allocated for */
     size_t live;
     int64_t position;    /* tokens read */
@@ -47,9 +48,9 @@ struct MegaDecoder {
     MegaLogits logits;
 };
 
-/* Returns how many tokens a decoder with that chunk can read: as many as the tables of a simple
- * bias have positions, or any number with another bias. */
-int64_t mega_decoder_positions(const MegaConfig *model, int chunk);
+/* Returns how many tokens a decoder can read: as many as the tables of its layers have positions
+ * (those of MEGA's simple bias), or any number if they have none. */
+int64_t mega_decoder_positions(const MegaConfig *model);
 /* Returns whether the decoder has read that many tokens. */
 bool mega_decoder_full(const MegaDecoder *decoder);
 

@@ -371,7 +371,7 @@ static size_t length_limit(const MegaConfig *config, const MegaSearchOptions *op
     double wanted = options->max_len_a * (double)source_length + options->max_len_b;
     double limit = config->target.max_positions - 1;
     /* the decoder's tables count the initial </s>, too */
-    double tables = (double)mega_decoder_positions(config, config->decoder.chunk) - 1;
+    double tables = (double)mega_decoder_positions(config) - 1;
     limit = tables < limit ? tables : limit;
     return wanted < limit ? (size_t)wanted : (size_t)limit;
 }

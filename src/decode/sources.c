@@ -114,12 +114,12 @@ static int encode_group(MegaSession *session, const MegaInput *inputs, const siz
 /* Checks a source before the encoder spends time and memory on it. */
 static int check_source(const MegaConfig *config, MegaInput *source, size_t *length, MegaError *err)
 {
+    const int64_t most = mega_stack_reach(config, &config->decoder).cross_positions;
     int code = mega_embed_check(config, source, length, err);
-    if (!code && config->decoder.bias == MEGA_BIAS_SIMPLE &&
-        *length > (size_t)config->target.cross_positions)
+    if (!code && *length > (uint64_t)most)
         code = mega_fail(err, MEGA_ERR_INPUT,
-                         "the source has %zu tokens, but the model was made for at most %d",
-                         *length, config->target.cross_positions);
+                         "the source has %zu tokens, but the model was made for at most %lld",
+                         *length, (long long)most);
     return code;
 }
 

@@ -92,7 +92,7 @@ void mega_session_free(MegaSession *session)
     if (!session)
         return;
     if (session->workspace.plan)
-        session->model->encoder.kind->plan_free(session->workspace.plan);
+        session->model->encoder.kind->planner->free(session->workspace.plan);
     mega_pool_free(session->pool);
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
@@ -163,8 +163,8 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
     if (planned(session, batch->lengths, batch->count))
         return 0;
     session->workspace.length = 0; /* leaves no plan, should anything fail below */
-    if (stack->kind->plan)
-        code = stack->kind->plan(stack->config, batch, &session->workspace.plan, err);
+    if (stack->kind->planner)
+        code = stack->kind->planner->make(stack->config, batch, &session->workspace.plan, err);
     if (code)
         return code;
     layout(session, batch, &dry);

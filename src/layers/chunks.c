@@ -12,7 +12,9 @@ static void cut(MegaChunks *out, const MegaStackConfig *config, const MegaBatch 
     out->count = out->longest = out->panels = 0;
     for (size_t i = 0; i < batch->count; begin += batch->lengths[i++]) {
         size_t whole = batch->lengths[i];
-        size_t chunk = config->chunk > 0 ? mega_min_size((size_t)config->chunk, whole) : whole;
+        size_t chunk = mega_gated(config)->chunk > 0
+                           ? mega_min_size((size_t)mega_gated(config)->chunk, whole)
+                           : whole;
         for (size_t first = 0, length; first < whole; first += length) {
             length = mega_min_size(chunk, whole - first);
             if (out->chunks)

@@ -5,7 +5,7 @@
 #ifndef MEGA_CHUNKS_H
 #define MEGA_CHUNKS_H
 
-#include "src/model/layer_kind.h"
+#include "src/layers/mega_config.h"
 
 typedef struct MegaChunk {
     size_t first, length; /* positions in the workspace */

@@ -8,7 +8,7 @@
 void mega_cross_source_layout(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
                               MegaArena *arena)
 {
-    out->keys = mega_arena_floats(arena, (uint64_t)length * (uint64_t)config->zdim);
+    out->keys = mega_arena_floats(arena, (uint64_t)length * (uint64_t)mega_gated(config)->zdim);
     out->values = mega_arena_floats(arena, (uint64_t)length * (uint64_t)config->width);
 }
 
@@ -16,7 +16,7 @@ void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weight
                             const MegaEncoded *source, int index)
 {
     const MegaSourceLayer *layer = &source->layers[index];
-    size_t d = (size_t)pass->config->width, z = (size_t)pass->config->zdim;
+    size_t d = (size_t)pass->config->width, z = (size_t)mega_gated(pass->config)->zdim;
     MegaEpilogue key = {.bias = weights->k.bias};
     MegaEpilogue value = {.function = (MegaFunction)pass->config->activation,
                           .bias = weights->v.bias};
@@ -43,7 +43,7 @@ static void attend_row(void *context, size_t row, int worker)
     const MegaEncoded *source = step->sources[sequences ? row : 0];
     const MegaSourceLayer *layer = &source->layers[cross->index];
     size_t position = (size_t)step->position + (sequences ? 0 : row);
-    size_t d = (size_t)config->width, z = (size_t)config->zdim, keys = source->length;
+    size_t d = (size_t)config->width, z = (size_t)mega_gated(config)->zdim, keys = source->length;
     float *u = cross->projected + row * (2 * d + z), *r = u + d, *q = r + d;
     float *attended = cross->attended + row * d;
     float *weights = cross->index == config->layers - 1
@@ -52,8 +52,9 @@ static void attend_row(void *context, size_t row, int worker)
     kernels->finish(u, d, 1, d, u, d, &(MegaEpilogue){.function = MEGA_FUNCTION_SIGMOID});
     kernels->finish(r, d, 1, d, r, d, &(MegaEpilogue){.function = MEGA_FUNCTION_SILU});
     kernels->attend_keys(q, layer->keys, z, NULL, keys, z, weights);
-    kernels->attention(config->attention, weights, keys,
-                       mega_attention_scale(config->attention, z, keys), cross->bias - position);
+    kernels->attention(mega_gated(config)->attention, weights, keys,
+                       mega_attention_scale(mega_gated(config)->attention, z, keys),
+                       cross->bias - position);
     kernels->attend_values(weights, layer->values, d, NULL, keys, d, d, attended);
     kernels->multiply(attended, r, d);
 }
@@ -62,7 +63,7 @@ void mega_cross_attend(const MegaPass *pass, const MegaStep *step, const MegaRow
                        const MegaCrossAttention *cross)
 {
     const MegaCrossWeights *weights = cross->weights;
-    size_t d = (size_t)pass->config->width, wide = 2 * d + (size_t)pass->config->zdim;
+    size_t d = (size_t)pass->config->width, wide = 2 * d + (size_t)mega_gated(pass->config)->zdim;
     Run run = {pass, step, cross};
     MegaLinear q = {.x = mega_rows_input(rows, cross->norm, cross->normed), .ldx = d,
                     .weight = &weights->q.weight, .y = cross->projected, .ldy = wide,

@@ -13,6 +13,7 @@
 #define MEGA_CROSS_ATTENTION_H
 
 #include "src/layers/layer.h"
+#include "src/layers/mega_config.h"
 #include "src/layers/rows.h"
 
 void mega_cross_source_layout(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,

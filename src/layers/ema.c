@@ -16,17 +16,17 @@ static float sigma(float x)
 void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
                       MegaArena *arena)
 {
-    size_t n = (size_t)config->ndim, k = (size_t)mega_ema_channels(config);
+    size_t n = (size_t)mega_gated(config)->ndim, k = (size_t)mega_ema_channels(config);
     size_t states = (n + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
     float *q = mega_arena_floats(arena, states * k);
     float *w = mega_arena_floats(arena, states * k);
-    float *qt = config->truncation ? mega_arena_floats(arena, states * k) : NULL;
+    float *qt = mega_gated(config)->truncation ? mega_arena_floats(arena, states * k) : NULL;
     *out = (MegaEma){.width = (size_t)config->width,
                      .channels = k,
                      .states = states,
-                     .truncation = (size_t)config->truncation,
+                     .truncation = (size_t)mega_gated(config)->truncation,
                      .bidirectional = config->bidirectional,
-                     .shifted = config->ema_shift,
+                     .shifted = mega_gated(config)->ema_shift,
                      .q = q,
                      .w = w,
                      .qt = qt,
@@ -48,7 +48,7 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
             w[to] = (float)((double)p * weights->beta[from] * weights->gamma[from] /
                             sqrt((double)n));
             if (qt)
-                qt[to] = (float)pow((double)q[to], config->truncation);
+                qt[to] = (float)pow((double)q[to], mega_gated(config)->truncation);
         }
     }
 }
@@ -59,7 +59,7 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
 
 static size_t effective_truncation(const MegaStackConfig *config, size_t length)
 {
-    size_t truncation = (size_t)config->truncation;
+    size_t truncation = (size_t)mega_gated(config)->truncation;
     return truncation && truncation < length ? truncation : length;
 }
 
@@ -75,9 +75,9 @@ static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
     double steps = taps < length ? 1.8 : 1.0;
     double size = (double)mega_fft_size(length + taps);
     double recurrent =
-        directions * (double)length * (per_position + per_state * steps * config->ndim);
+        directions * (double)length * (per_position + per_state * steps * mega_gated(config)->ndim);
     double fft = 3 * per_butterfly * size * log2(size) +
-                 per_kernel_step * directions * (double)taps * config->ndim;
+                 per_kernel_step * directions * (double)taps * mega_gated(config)->ndim;
     return recurrent <= fft || !MEGA_WITH_FFTW ? MEGA_EMA_RECURRENT : MEGA_EMA_FFT;
 }
 
@@ -92,7 +92,8 @@ int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t lengt
     if (path == MEGA_EMA_AUTO)
         path = choose_path(config, length);
     mega_ema_plan_free(plan);
-    size_t states = ((size_t)config->ndim + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
+    size_t states =
+        ((size_t)mega_gated(config)->ndim + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
     *plan = (MegaEmaPlan){.path = path, .length = length,
                           .state_floats = MOST_VECTORS * MEGA_PANEL * states};
     if (path != MEGA_EMA_FFT)

@@ -15,7 +15,7 @@
 #include "src/base/threads.h"
 #include "src/kernels/kernels.h"
 #include "src/layers/fft_convolution.h"
-#include "src/model/layer_kind.h"
+#include "src/layers/mega_config.h"
 
 /* Coefficients of one layer. States are padded to a multiple of MEGA_EMA_GROUP with w = 0. */
 typedef struct MegaEma {

@@ -80,7 +80,7 @@ static int check_values(const MegaInput *input, MegaError *err)
 int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length, MegaError *err)
 {
     const MegaEmbedConfig *embed = &config->embed;
-    const MegaStackConfig *stack = &config->encoder;
+    const int64_t most = mega_stack_reach(config, &config->encoder).positions;
     MegaInputKind expected = mega_config_input_kind(config);
     int code = 0;
     if (input->kind != expected)
@@ -102,11 +102,10 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
         *length = (input->length - 1) / (size_t)embed->frame_hop + 1;
     else if (embed->kind == MEGA_EMBED_PATCHES)
         *length = (size_t)mega_image_patches(embed);
-    if (stack->bias == MEGA_BIAS_SIMPLE && stack->chunk == 0 &&
-        *length > (size_t)stack->max_positions)
+    if (*length > (uint64_t)most)
         return mega_fail(err, MEGA_ERR_INPUT,
-                         "the input has %zu positions, but the model was made for at most %d",
-                         *length, stack->max_positions);
+                         "the input has %zu positions, but the model was made for at most %lld",
+                         *length, (long long)most);
     if (*length > INT32_MAX / 4)
         return mega_fail(err, MEGA_ERR_LIMIT, "the input has %zu positions; the limit is %d",
                          *length, INT32_MAX / 4);

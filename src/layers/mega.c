@@ -46,8 +46,8 @@ typedef struct Dims {
 
 static Dims dims_of(const MegaStackConfig *config)
 {
-    return (Dims){(size_t)config->width, (size_t)config->hidden, (size_t)config->zdim,
-                  (size_t)config->ffn};
+    return (Dims){(size_t)config->width, (size_t)mega_gated(config)->hidden,
+                  (size_t)mega_gated(config)->zdim, (size_t)config->ffn};
 }
 
 static const MegaLayerWeights *weights_of(const MegaStack *stack, int index)
@@ -144,7 +144,8 @@ static bool can_batch(const MegaStackConfig *config, MegaEmaPath path, size_t le
            (path == MEGA_EMA_AUTO && mega_ema_recurs(config, length));
 }
 
-static int plan(const MegaStackConfig *config, const MegaBatch *batch, void **out, MegaError *err)
+static int make_plan(const MegaStackConfig *config, const MegaBatch *batch, void **out,
+                     MegaError *err)
 {
     if (!*out)
         *out = calloc(1, sizeof(MegaEmaPlan));
@@ -155,12 +156,14 @@ static int plan(const MegaStackConfig *config, const MegaBatch *batch, void **ou
                          batch->count > 1 ? MEGA_EMA_RECURRENT : batch->path, err);
 }
 
-static void plan_free(void *plan)
+static void free_plan(void *plan)
 {
     if (plan)
         mega_ema_plan_free(plan);
     free(plan);
 }
+
+static const MegaPlanner planner = {.make = make_plan, .free = free_plan};
 
 /* One worker's memory in the query step. */
 typedef struct QueryScratch {
@@ -205,7 +208,7 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
 {
     size_t layers = (size_t)stack->config->layers, positions = out->chunks.longest;
     out->rotary = NULL;
-    if (stack->config->bias != MEGA_BIAS_ROTARY)
+    if (mega_gated(stack->config)->bias != MEGA_BIAS_ROTARY)
         return;
     out->rotary = mega_arena_take(arena, layers * sizeof *out->rotary);
     for (size_t i = 0; i < layers; i++) {
@@ -215,7 +218,7 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
             continue; /* a dry run only counts memory */
         out->rotary[i] = table;
         mega_rotary_table(weights->rotary_alpha, weights->rotary_beta,
-                          (size_t)stack->config->zdim, positions, table);
+                          (size_t)mega_gated(stack->config)->zdim, positions, table);
     }
 }
 
@@ -319,12 +322,18 @@ static void attend(const Forward *forward, size_t first, size_t rows, const Quer
     for (size_t row = 0, count; row < rows; row += count, chunk++) {
         size_t in_chunk = first + row - chunk->first;
         count = mega_min_size(rows - row, chunk->length - in_chunk);
-        MegaAttention attention = {
-            .kind = forward->pass->config->attention, .first = in_chunk, .rows = count,
-            .keys = chunk->length, .zdim = dims->z, .hidden = dims->h,
-            .q = s->q + (first + row) * dims->z, .key_panels = key_panels_of(s, chunk, dims->z),
-            .v = s->v + chunk->first * dims->h, .bias = forward->bias,
-            .factor = scratch->reset + row * (dims->h + dims->d), .ld_factor = dims->h + dims->d};
+        MegaAttention attention = {.kind = mega_gated(forward->pass->config)->attention,
+                                   .first = in_chunk,
+                                   .rows = count,
+                                   .keys = chunk->length,
+                                   .zdim = dims->z,
+                                   .hidden = dims->h,
+                                   .q = s->q + (first + row) * dims->z,
+                                   .key_panels = key_panels_of(s, chunk, dims->z),
+                                   .v = s->v + chunk->first * dims->h,
+                                   .bias = forward->bias,
+                                   .factor = scratch->reset + row * (dims->h + dims->d),
+                                   .ld_factor = dims->h + dims->d};
         mega_attention(forward->pass->kernels, &attention, scratch->weights,
                        scratch->attended + row * dims->h);
     }
@@ -449,8 +458,9 @@ static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSi
         state->ema[side] = mega_growing_floats(memory, sizes->sequences, states);
     if (sizes->truncate)
         state->history = mega_growing_floats(
-            memory, mega_min_size((size_t)config->truncation, sizes->positions), dims.d);
-    if (config->bias == MEGA_BIAS_ROTARY) {
+            memory, mega_min_size((size_t)mega_gated(config)->truncation, sizes->positions),
+            dims.d);
+    if (mega_gated(config)->bias == MEGA_BIAS_ROTARY) {
         rotary_state(memory, sizes->reserved, dims.z, weights->rotary_alpha, weights->rotary_beta,
                      &state->bias);
         if (stack->has_cross) /* cross attention relates any position to any position of a source */
@@ -589,17 +599,28 @@ static void attend_step(const Step *work)
     const MegaStep *step = work->step;
     const StepMemory *memory = work->memory;
     const Dims *dims = &work->dims;
-    MegaDecodedAttention attention = {
-        .kind = config->attention, .rows = step->rows, .past = step->in_chunk,
-        .sequences = step->sizes->sequences, .zdim = dims->z, .hidden = dims->h, .q = memory->q,
-        .k = work->state->k, .v = work->state->v,
-        .bias = config->bias == MEGA_BIAS_ROTARY
-                    ? work->state->bias
-                    : work->layer->weights->bias + mega_bias_positions(config) - 1,
-        .factor = memory->mx + dims->d + dims->z, .ld_factor = work->mx, .out = memory->attended,
-        .ancestors = step->ancestors, .reserved = step->sizes->reserved,
-        .weights = memory->weights, .key_panels = memory->key_panels,
-        .scratch = memory->scratch, .scratch_stride = memory->scratch_stride};
+    MegaDecodedAttention attention = {.kind = mega_gated(config)->attention,
+                                      .rows = step->rows,
+                                      .past = step->in_chunk,
+                                      .sequences = step->sizes->sequences,
+                                      .zdim = dims->z,
+                                      .hidden = dims->h,
+                                      .q = memory->q,
+                                      .k = work->state->k,
+                                      .v = work->state->v,
+                                      .bias = mega_gated(config)->bias == MEGA_BIAS_ROTARY
+                                                  ? work->state->bias
+                                                  : work->layer->weights->bias +
+                                                        mega_bias_positions(config) - 1,
+                                      .factor = memory->mx + dims->d + dims->z,
+                                      .ld_factor = work->mx,
+                                      .out = memory->attended,
+                                      .ancestors = step->ancestors,
+                                      .reserved = step->sizes->reserved,
+                                      .weights = memory->weights,
+                                      .key_panels = memory->key_panels,
+                                      .scratch = memory->scratch,
+                                      .scratch_stride = memory->scratch_stride};
     if (step->rows_are == MEGA_ROWS_ARE_SEQUENCES)
         mega_attend_sequences(work->pass->pool, work->pass->kernels, &attention);
     else
@@ -610,7 +631,7 @@ static void cross_attend_step(const Step *work)
 {
     const StepMemory *memory = work->memory;
     const MegaCrossWeights *weights = &work->layer->weights->cross;
-    const bool rotary = work->pass->config->bias == MEGA_BIAS_ROTARY;
+    const bool rotary = mega_gated(work->pass->config)->bias == MEGA_BIAS_ROTARY;
     MegaCrossAttention cross = {
         .weights = weights, .norm = &work->layer->cross_norm, .index = work->index,
         .bias = rotary ? work->state->cross_bias
@@ -684,12 +705,18 @@ static void read_source(const MegaPass *pass, int index, const MegaEncoded *sour
 
 const MegaLayerKind mega_layer_kind_mega = {
     .name = "mega",
+    .fields = mega_gated_fields,
+    .check = mega_gated_check,
     .tensors = mega_layer_tensors,
     .weights_size = sizeof(MegaLayerWeights),
+    .dimension = mega_gated_dimension,
+    .applies = mega_gated_applies,
+    .reach = mega_gated_reach,
+    .set_chunk = mega_gated_set_chunk,
+    .place_earlier = mega_gated_place_earlier,
     .derive = derive,
     .can_batch = can_batch,
-    .plan = plan,
-    .plan_free = plan_free,
+    .planner = &planner,
     .layout = layout,
     .forward = forward,
     .source_layout = mega_cross_source_layout,

@@ -9,7 +9,6 @@
 #include "src/model/layer_kind.h"
 
 extern const MegaLayerKind mega_layer_kind_mega;
-extern const MegaTensorRow mega_layer_tensors[];
 
 /* A layer ready to run: its weights, and what is derived from them once per model. */
 typedef struct MegaLayer {

@@ -1,89 +1,50 @@
 /*
- * config.c - reads and writes MegaConfig as metadata by one table, and checks its fields against
- * each other.
+ * config.c - reads and writes MegaConfig as metadata by tables of its fields, and checks the fields
+ * against each other. A kind of layer has a table of its own.
  */
 #include "src/model/layer_kind.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "src/model/earlier.h"
 
 /* ---- Names of kinds ------------------------------------------------------------------------- */
 
-typedef struct Name {
-    const char *text;
-    int value;
-} Name;
-
-/* A value is written with its first name. Import also accepts the later ones. */
-static const Name task_names[] = {{"classify", MEGA_TASK_CLASSIFY},
-                                  {"translate", MEGA_TASK_TRANSLATE},
-                                  {"generate", MEGA_TASK_GENERATE},
-                                  {NULL, -1}};
-static const Name embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
-                                   {"real", MEGA_EMBED_REAL},
-                                   {"frames", MEGA_EMBED_FRAMES},
-                                   {"patches", MEGA_EMBED_PATCHES},
-                                   {NULL, -1}};
-static const Name norm_names[] = {
+static const MegaName task_names[] = {{"classify", MEGA_TASK_CLASSIFY},
+                                      {"translate", MEGA_TASK_TRANSLATE},
+                                      {"generate", MEGA_TASK_GENERATE},
+                                      {NULL, -1}};
+static const MegaName embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
+                                       {"real", MEGA_EMBED_REAL},
+                                       {"frames", MEGA_EMBED_FRAMES},
+                                       {"patches", MEGA_EMBED_PATCHES},
+                                       {NULL, -1}};
+static const MegaName norm_names[] = {
     {"layernorm", MEGA_NORM_LAYER}, {"scalenorm", MEGA_NORM_SCALE},     {"rmsnorm", MEGA_NORM_RMS},
     {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
-static const Name attention_names[] = {{"softmax", MEGA_ATTENTION_SOFTMAX},
-                                       {"relu2", MEGA_ATTENTION_RELU2},
-                                       {"laplace", MEGA_ATTENTION_LAPLACE},
-                                       {NULL, -1}};
-static const Name bias_names[] = {
-    {"simple", MEGA_BIAS_SIMPLE}, {"rotary", MEGA_BIAS_ROTARY}, {NULL, -1}};
-static const Name activation_names[] = {{"linear", MEGA_ACTIVATION_LINEAR},
-                                        {"silu", MEGA_ACTIVATION_SILU},
-                                        {"swish", MEGA_ACTIVATION_SILU},
-                                        {"relu", MEGA_ACTIVATION_RELU},
-                                        {"gelu", MEGA_ACTIVATION_GELU},
-                                        {"gelu_tanh", MEGA_ACTIVATION_GELU_TANH},
-                                        {"gelu_fast", MEGA_ACTIVATION_GELU_TANH},
-                                        {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
-                                        {"tanh", MEGA_ACTIVATION_TANH},
-                                        {NULL, -1}};
-static const Name pooling_names[] = {
+static const MegaName activation_names[] = {
+    {"linear", MEGA_ACTIVATION_LINEAR},       {"silu", MEGA_ACTIVATION_SILU},
+    {"swish", MEGA_ACTIVATION_SILU},          {"relu", MEGA_ACTIVATION_RELU},
+    {"gelu", MEGA_ACTIVATION_GELU},           {"gelu_tanh", MEGA_ACTIVATION_GELU_TANH},
+    {"gelu_fast", MEGA_ACTIVATION_GELU_TANH}, {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
+    {"tanh", MEGA_ACTIVATION_TANH},           {NULL, -1}};
+static const MegaName pooling_names[] = {
     {"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST}, {NULL, -1}};
-
-static const char *name_of(const Name *names, int value)
-{
-    while (names->text && names->value != value)
-        names++;
-    return names->text;
-}
-
-static int value_of(const Name *names, const char *text)
-{
-    while (names->text && strcmp(names->text, text) != 0)
-        names++;
-    return names->value;
-}
 
 const char *mega_norm_name(MegaNormKind kind)
 {
-    return name_of(norm_names, (int)kind);
+    return mega_name_of(norm_names, (int)kind);
 }
 
 int mega_norm_by_name(const char *name)
 {
-    return value_of(norm_names, name);
-}
-
-const char *mega_attention_name(MegaAttentionKind kind)
-{
-    return name_of(attention_names, (int)kind);
-}
-
-int mega_attention_by_name(const char *name)
-{
-    return value_of(attention_names, name);
+    return mega_value_of(norm_names, name);
 }
 
 int mega_activation_by_name(const char *name)
 {
-    return value_of(activation_names, name);
+    return mega_value_of(activation_names, name);
 }
 
 /* ---- Tasks ---------------------------------------------------------------------------------- */
@@ -101,14 +62,7 @@ const MegaTaskTraits *mega_task_traits(MegaTask task)
     return (size_t)task < sizeof traits / sizeof traits[0] ? &traits[task] : &unknown;
 }
 
-/* ---- The table ------------------------------------------------------------------------------ */
-
-typedef enum FieldType {
-    FIELD_INT,
-    FIELD_BOOL,
-    FIELD_NAME, /* an enum, stored by its name */
-    FIELD_KIND, /* a kind of layer, stored by its name; the first kind is not stored */
-} FieldType;
+/* ---- The tables ----------------------------------------------------------------------------- */
 
 /* Fields that only some kinds of embedding have, as bits 1 << MegaEmbedKind. */
 #define TOKENS (1u << MEGA_EMBED_TOKENS)
@@ -122,54 +76,31 @@ typedef enum FieldType {
 #define DECODER 4u
 #define CROSS 8u
 
+/* A field of MegaConfig outside of its stacks, with its whole key. */
 typedef struct Field {
-    const char *key;
-    FieldType type;
-    size_t offset; /* offset in MegaConfig; every field is an int, a bool or an enum */
+    MegaField field;
     unsigned parts, embeds;
-    int64_t min, max;  /* for FIELD_INT */
-    const Name *names; /* for FIELD_NAME */
 } Field;
 
-#define INT(key, field, parts, embeds, min, max)                                                   \
-    {key, FIELD_INT, offsetof(MegaConfig, field), parts, embeds, min, max, NULL}
-#define BOOL(key, field, parts, embeds)                                                            \
-    {key, FIELD_BOOL, offsetof(MegaConfig, field), parts, embeds, 0, 0, NULL}
-#define NAME(key, field, parts, names)                                                             \
-    {key, FIELD_NAME, offsetof(MegaConfig, field), parts, ALL, 0, 0, names}
+#define INT(key, member, parts, embeds, min, max)                                                  \
+    {                                                                                              \
+        MEGA_INT_FIELD(key, MegaConfig, member, min, max), parts, embeds                           \
+    }
+#define BOOL(key, member, parts, embeds)                                                           \
+    {                                                                                              \
+        MEGA_BOOL_FIELD(key, MegaConfig, member), parts, embeds                                    \
+    }
+#define NAME(key, member, parts, names)                                                            \
+    {                                                                                              \
+        MEGA_NAME_FIELD(key, MegaConfig, member, names), parts, ALL                                \
+    }
 
-/* These caps keep every product of two of them within 64 bits and every width within an int. */
-#define MAX_WIDTH 65536
-#define MAX_POSITIONS (1 << 26)
+#define MAX_WIDTH MEGA_MAX_WIDTH
+#define MAX_POSITIONS MEGA_MAX_POSITIONS
 #define MAX_VOCAB (1 << 24)
 
-/* The fields of a stack. Their keys begin with the name of the stack, which is that of the struct's
- * member. */
-#define STACK(stack, parts)                                                                        \
-    {#stack ".kind", FIELD_KIND, offsetof(MegaConfig, stack.kind), parts, ALL, 0, 0, NULL},        \
-        INT(#stack ".layers", stack.layers, parts, ALL, 1, MEGA_MAX_LAYERS),                       \
-        INT(#stack ".width", stack.width, parts, ALL, 1, MAX_WIDTH),                               \
-        INT(#stack ".hidden", stack.hidden, parts, ALL, 1, MAX_WIDTH),                             \
-        INT(#stack ".ffn", stack.ffn, parts, ALL, 0, 4 * MAX_WIDTH),                               \
-        INT(#stack ".zdim", stack.zdim, parts, ALL, 1, MAX_WIDTH),                                 \
-        INT(#stack ".ndim", stack.ndim, parts, ALL, 1, MEGA_MAX_NDIM),                             \
-        INT(#stack ".chunk", stack.chunk, parts, ALL, 0, MAX_POSITIONS),                           \
-        INT(#stack ".truncation", stack.truncation, parts, ALL, 0, MAX_POSITIONS),                 \
-        INT(#stack ".max_positions", stack.max_positions, parts, ALL, 1, MAX_POSITIONS),           \
-        BOOL(#stack ".bidirectional", stack.bidirectional, parts, ALL),                            \
-        BOOL(#stack ".ema_shift", stack.ema_shift, parts, ALL),                                    \
-        BOOL(#stack ".pre_norm", stack.pre_norm, parts, ALL),                                      \
-        BOOL(#stack ".final_norm", stack.final_norm, parts, ALL),                                  \
-        BOOL(#stack ".norm_affine", stack.norm_affine, parts, ALL),                                \
-        BOOL(#stack ".final_norm_affine", stack.final_norm_affine, parts, ALL),                    \
-        BOOL(#stack ".embed_norm", stack.embed_norm, parts, ALL),                                  \
-        NAME(#stack ".norm", stack.norm, parts, norm_names),                                       \
-        NAME(#stack ".attention", stack.attention, parts, attention_names),                        \
-        NAME(#stack ".bias", stack.bias, parts, bias_names),                                       \
-        NAME(#stack ".activation", stack.activation, parts, activation_names)
-
 /* general.task and embed.kind come first, because other fields depend on them. */
-static const Field fields[] = {
+static const Field input_fields[] = {
     NAME("general.task", task, ALL, task_names),
     NAME("embed.kind", embed.kind, ENCODER, embed_names),
     INT("embed.vocab", embed.vocab, ENCODER, TOKENS, 1, MAX_VOCAB),
@@ -182,7 +113,9 @@ static const Field fields[] = {
     INT("embed.width", embed.width, ENCODER, PATCHES, 1, 65536),
     BOOL("embed.positions", embed.positions, ENCODER, PATCHES),
     BOOL("embed.scale", embed.scale, CROSS, ALL),
-    STACK(encoder, ENCODER),
+};
+
+static const Field output_fields[] = {
     BOOL("head.projection", head.projection, HEAD, ALL),
     NAME("head.pooling", head.pooling, HEAD, pooling_names),
     BOOL("head.pair", head.pair, HEAD, ALL),
@@ -204,10 +137,26 @@ static const Field fields[] = {
     BOOL("target.tied_projections", target.tied_projections, DECODER, ALL),
     INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
     INT("target.cross_positions", target.cross_positions, CROSS, ALL, 1, MAX_POSITIONS),
-    STACK(decoder, DECODER),
 };
 
-#define FIELD_COUNT (sizeof fields / sizeof fields[0])
+/* The fields that a stack has whatever its kind of layer; those of the kind follow them. */
+static const MegaField stack_fields[] = {
+    MEGA_INT_FIELD("layers", MegaStackConfig, layers, 1, MEGA_MAX_LAYERS),
+    MEGA_INT_FIELD("width", MegaStackConfig, width, 1, MAX_WIDTH),
+    MEGA_INT_FIELD("ffn", MegaStackConfig, ffn, 0, 4 * MAX_WIDTH),
+    MEGA_INT_FIELD("max_positions", MegaStackConfig, max_positions, 1, MAX_POSITIONS),
+    MEGA_BOOL_FIELD("bidirectional", MegaStackConfig, bidirectional),
+    MEGA_BOOL_FIELD("pre_norm", MegaStackConfig, pre_norm),
+    MEGA_BOOL_FIELD("final_norm", MegaStackConfig, final_norm),
+    MEGA_BOOL_FIELD("norm_affine", MegaStackConfig, norm_affine),
+    MEGA_BOOL_FIELD("final_norm_affine", MegaStackConfig, final_norm_affine),
+    MEGA_BOOL_FIELD("embed_norm", MegaStackConfig, embed_norm),
+    MEGA_NAME_FIELD("norm", MegaStackConfig, norm, norm_names),
+    MEGA_NAME_FIELD("activation", MegaStackConfig, activation, activation_names),
+    {0},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static bool has_field(const MegaConfig *config, const Field *field)
 {
@@ -218,54 +167,100 @@ static bool has_field(const MegaConfig *config, const Field *field)
            (field->embeds == ALL || (field->embeds & (1u << config->embed.kind)));
 }
 
-static int read_kind(const MegaLayerKind **out, const char *key, const MegaMeta *meta,
-                     MegaError *err)
+/* ---- Walking over all fields ---------------------------------------------------------------- */
+
+/* One walk over the fields of a configuration, in the order of metadata: what is done to each. */
+typedef struct Walk {
+    MegaConfig *config;
+    MegaMeta *meta;
+    MegaError *err;
+    int (*visit)(const struct Walk *walk, const MegaField *field, void *base, const char *key);
+    /* Sees a stack before its fields: `key` is that of its kind. */
+    int (*visit_kind)(const struct Walk *walk, MegaStackConfig *stack, const char *key);
+} Walk;
+
+static int walk_fields(const Walk *walk, const Field *fields, size_t count)
+{
+    int code = 0;
+    for (size_t i = 0; i < count && !code; i++)
+        if (has_field(walk->config, &fields[i]))
+            code = walk->visit(walk, &fields[i].field, walk->config, fields[i].field.key);
+    return code;
+}
+
+static int walk_table(const Walk *walk, const MegaField *fields, void *base, const char *stack)
+{
+    char key[64];
+    int code = 0;
+    for (; fields && fields->key && !code; fields++) {
+        snprintf(key, sizeof key, "%s.%s", stack, fields->key);
+        code = walk->visit(walk, fields, base, key);
+    }
+    return code;
+}
+
+static int walk_stack(const Walk *walk, MegaStackConfig *stack, const char *name)
+{
+    char key[32];
+    snprintf(key, sizeof key, "%s.kind", name);
+    int code = walk->visit_kind ? walk->visit_kind(walk, stack, key) : 0;
+    if (!code)
+        code = walk_table(walk, stack_fields, stack, name);
+    return code ? code : walk_table(walk, mega_stack_kind(stack)->fields, stack->own, name);
+}
+
+static int walk_config(const Walk *walk)
+{
+    int code = walk_fields(walk, input_fields, COUNT(input_fields));
+    if (!code && mega_config_has_encoder(walk->config))
+        code = walk_stack(walk, &walk->config->encoder, "encoder");
+    if (!code)
+        code = walk_fields(walk, output_fields, COUNT(output_fields));
+    if (!code && mega_config_has_decoder(walk->config))
+        code = walk_stack(walk, &walk->config->decoder, "decoder");
+    return code;
+}
+
+static int read_kind(const Walk *walk, MegaStackConfig *stack, const char *key)
 {
     const char *text;
-    *out = NULL;
-    if (!mega_meta_find(meta, key))
+    stack->kind = NULL;
+    if (!mega_meta_find(walk->meta, key))
         return 0;
-    int code = mega_meta_get_string(meta, key, &text, err);
+    int code = mega_meta_get_string(walk->meta, key, &text, walk->err);
     for (size_t i = 0; !code && mega_layer_kinds[i]; i++)
         if (strcmp(mega_layer_kinds[i]->name, text) == 0) {
-            *out = i > 0 ? mega_layer_kinds[i] : NULL;
+            stack->kind = i > 0 ? mega_layer_kinds[i] : NULL;
             return 0;
         }
     return code ? code
-                : mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                : mega_fail(walk->err, MEGA_ERR_UNSUPPORTED,
                             "metadata key '%s' is '%.60s', which this version does not know", key,
                             text);
 }
 
-static int read_field(MegaConfig *config, const Field *field, const MegaMeta *meta, MegaError *err)
+static int read_field(const Walk *walk, const MegaField *field, void *base, const char *key)
 {
-    char *at = (char *)config + field->offset;
-    const char *key = config->tensor_layout == MEGA_EARLIER_LAYOUT ? mega_earlier_key(field->key)
-                                                                   : field->key;
-    if (field->type == FIELD_BOOL)
-        return mega_meta_get_bool(meta, key, (bool *)at, err);
-    if (field->type == FIELD_KIND)
-        return read_kind((const MegaLayerKind **)(void *)at, field->key, meta, err);
-    int value;
-    if (field->type == FIELD_INT) {
-        int64_t wide;
-        int code = mega_meta_get_int(meta, key, field->min, field->max, &wide, err);
-        if (code)
-            return code;
-        value = (int)wide;
-    } else {
-        const char *text;
-        int code = mega_meta_get_string(meta, key, &text, err);
-        if (code)
-            return code;
-        value = value_of(field->names, text);
-        if (value < 0)
-            return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                             "metadata key '%s' is '%.60s', which this version does not know",
-                             key, text);
-    }
-    memcpy(at, &value, sizeof value);
-    return 0;
+    if (walk->config->tensor_layout == MEGA_EARLIER_LAYOUT)
+        key = mega_earlier_key(key);
+    return mega_field_read(field, base, key, walk->meta, walk->err);
+}
+
+static int write_kind(const Walk *walk, MegaStackConfig *stack, const char *key)
+{
+    const MegaLayerKind *kind = mega_stack_kind(stack);
+    int code = kind == mega_layer_kinds[0] ? 0 : mega_meta_set_string(walk->meta, key, kind->name);
+    return code ? mega_fail(walk->err, code, "no memory for metadata key '%s'", key) : 0;
+}
+
+static int write_field(const Walk *walk, const MegaField *field, void *base, const char *key)
+{
+    return mega_field_write(field, base, key, walk->meta, walk->err);
+}
+
+static int check_field(const Walk *walk, const MegaField *field, void *base, const char *key)
+{
+    return mega_field_check(field, base, key, walk->err);
 }
 
 /* ---- Clusters, which are arrays ------------------------------------------------------------- */
@@ -353,9 +348,10 @@ int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
     int code = refuse_tokenizer(meta, err);
     if (!code)
         code = read_layout(&out->tensor_layout, meta, err);
-    for (size_t i = 0; i < FIELD_COUNT && !code; i++)
-        if (has_field(out, &fields[i]))
-            code = read_field(out, &fields[i], meta, err);
+    Walk walk = {.config = out, .err = err, .visit = read_field, .visit_kind = read_kind};
+    walk.meta = (MegaMeta *)meta; /* read only */
+    if (!code)
+        code = walk_config(&walk);
     if (!code && mega_config_has_decoder(out))
         code = read_clusters(&out->target.input, meta, "target.input_ends", "target.input_widths",
                           err);
@@ -370,27 +366,11 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
     int code = mega_config_check(config, err);
     if (!code && (code = mega_meta_set_int(meta, LAYOUT_KEY, MEGA_TENSOR_LAYOUT)))
         mega_fail(err, code, "no memory for metadata key '%s'", LAYOUT_KEY);
-    for (size_t i = 0; i < FIELD_COUNT && !code; i++) {
-        const Field *field = &fields[i];
-        const char *at = (const char *)config + field->offset;
-        int value;
-        if (!has_field(config, field))
-            continue;
-        if (field->type == FIELD_BOOL) {
-            code = mega_meta_set_bool(meta, field->key, *(const bool *)at);
-        } else if (field->type == FIELD_KIND) {
-            const MegaLayerKind *kind = *(const MegaLayerKind *const *)(const void *)at;
-            if (kind && kind != mega_layer_kinds[0])
-                code = mega_meta_set_string(meta, field->key, kind->name);
-        } else {
-            memcpy(&value, at, sizeof value);
-            code = field->type == FIELD_INT
-                       ? mega_meta_set_int(meta, field->key, value)
-                       : mega_meta_set_string(meta, field->key, name_of(field->names, value));
-        }
-        if (code)
-            mega_fail(err, code, "no memory for metadata key '%s'", field->key);
-    }
+    MegaConfig copy = *config;
+    Walk walk = {
+        .config = &copy, .meta = meta, .err = err, .visit = write_field, .visit_kind = write_kind};
+    if (!code)
+        code = walk_config(&walk);
     if (!code && mega_config_has_decoder(config))
         code = write_clusters(&config->target.input, meta, "target.input_ends",
                               "target.input_widths", err);
@@ -404,26 +384,15 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
 
 static int check_ranges(const MegaConfig *config, MegaError *err)
 {
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const Field *field = &fields[i];
-        int value;
-        if (field->type == FIELD_BOOL || field->type == FIELD_KIND || !has_field(config, field))
-            continue;
-        memcpy(&value, (const char *)config + field->offset, sizeof value);
-        if (field->type == FIELD_NAME ? !name_of(field->names, value)
-                                      : value < field->min || value > field->max)
-            return mega_fail(err, MEGA_ERR_MODEL, "%s is %d, outside of what this version can run",
-                             field->key, value);
-    }
-    return 0;
+    MegaConfig copy = *config;
+    return walk_config(&(Walk){.config = &copy, .err = err, .visit = check_field});
 }
 
-static int check_stack(const MegaStackConfig *stack, const char *name, MegaError *err)
+static int check_stack(const MegaConfig *config, const MegaStackConfig *stack, const char *name,
+                       MegaError *err)
 {
-    if (stack->bias == MEGA_BIAS_ROTARY && stack->zdim % 2)
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "%s.zdim is %d, but a rotary bias needs an even one", name, stack->zdim);
-    return 0;
+    const MegaLayerKind *kind = mega_stack_kind(stack);
+    return kind->check ? kind->check(config, stack, name, err) : 0;
 }
 
 uint64_t mega_config_input_length(const MegaConfig *config)
@@ -525,7 +494,7 @@ static int check_target(const MegaConfig *config, MegaError *err)
     if (target->output_projection && target->adaptive_output && !target->split_head)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.output_projection needs target.split_head");
-    if (config->decoder.bidirectional || config->decoder.ema_shift)
+    if (config->decoder.bidirectional)
         return mega_fail(err, MEGA_ERR_MODEL, "a decoder cannot look ahead");
     return 0;
 }
@@ -535,7 +504,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
     const MegaHeadConfig *head = &config->head;
     int code = check_ranges(config, err);
     if (!code && mega_config_has_encoder(config)) {
-        code = check_stack(&config->encoder, "encoder", err);
+        code = check_stack(config, &config->encoder, "encoder", err);
         if (!code)
             code = check_embed(&config->embed, err);
     }
@@ -543,7 +512,7 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         code = mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
                          head->layers);
     if (!code && mega_config_has_decoder(config)) {
-        code = check_stack(&config->decoder, "decoder", err);
+        code = check_stack(config, &config->decoder, "decoder", err);
         if (!code)
             code = check_decoder_kind(mega_stack_kind(&config->decoder),
                                       mega_config_has_cross(config), err);

@@ -1,10 +1,10 @@
 /*
  * config.h - every hyper-parameter of a model, as plain numbers.
  *
- * One table in config.c {metadata key, field, type, range} both reads a MegaConfig from the
- * metadata of a .mega file and writes it there, so that the two cannot drift apart.
- * mega_config_check states what must hold between fields. Symbols follow MODEL.md: d width, h
- * hidden (value) width, z shared query/key width, N EMA states per channel.
+ * Tables in config.c {metadata key, field, type, range} both read a MegaConfig from the metadata of
+ * a .mega file and write it there, so that the two cannot drift apart. What only one kind of layer
+ * has stands in a struct and a table of that kind (layer_kind.h). mega_config_check states what
+ * must hold between fields. Symbols follow MODEL.md: d is the width.
  */
 #ifndef MEGA_CONFIG_H
 #define MEGA_CONFIG_H
@@ -12,12 +12,16 @@
 #include "formats/mega/meta.h"
 #include "src/kernels/kernels.h"
 #include "src/mega.h"
+#include "src/model/field.h"
 
 /* Fixed-size arrays rely on these caps; mega_config_check enforces them. */
 #define MEGA_MAX_LAYERS 256
 #define MEGA_MAX_HEAD_LAYERS 16
-#define MEGA_MAX_NDIM 1024
 #define MEGA_MAX_CLUSTERS 16
+#define MEGA_KIND_CONFIG_BYTES 256
+/* These caps keep every product of two of them within 64 bits and every width within an int. */
+#define MEGA_MAX_WIDTH 65536
+#define MEGA_MAX_POSITIONS (1 << 26)
 
 /* Values of "general.tensor_layout". Files without that key have the earlier layout. */
 #define MEGA_EARLIER_LAYOUT 1 /* earlier.h */
@@ -42,11 +46,6 @@ typedef enum MegaNormKind {
     MEGA_NORM_BATCH,
 } MegaNormKind;
 
-typedef enum MegaBiasKind {
-    MEGA_BIAS_SIMPLE,
-    MEGA_BIAS_ROTARY,
-} MegaBiasKind;
-
 typedef enum MegaPooling {
     MEGA_POOL_MEAN,
     MEGA_POOL_FIRST, /* position 0, the <CLS> token */
@@ -58,24 +57,19 @@ typedef struct MegaLayerKind MegaLayerKind;
 typedef struct MegaStackConfig {
     const MegaLayerKind *kind; /* of its layers (layer_kind.h); NULL: the first kind, "mega" */
     int layers;
-    int width;  /* d */
-    int hidden; /* h */
-    int ffn;    /* inner width of the feed-forward block; 0: no block */
-    int zdim;   /* z */
-    int ndim;   /* N */
-    int chunk;         /* C; 0: one chunk over the whole sequence */
-    int truncation;    /* T; 0: none */
-    int max_positions; /* M of the simple bias when the stack has no chunks */
+    int width;         /* d */
+    int ffn;           /* inner width of the feed-forward block; 0: no block */
+    int max_positions; /* length that the model was made for; only some kinds refuse a longer one */
     bool bidirectional;
-    bool ema_shift;  /* the look-ahead half of the EMA starts at lag 1 (image code) */
     bool pre_norm;
     bool final_norm; /* a norm follows the stack */
     bool norm_affine, final_norm_affine; /* false: the norms have no weight and bias */
     bool embed_norm; /* a norm follows the embedding */
     MegaNormKind norm;
-    MegaAttentionKind attention;
-    MegaBiasKind bias;
-    MegaActivation activation; /* used for v, for the candidate and in the feed-forward block */
+    MegaActivation activation; /* in the feed-forward block, and where a kind says */
+    /* The hyper-parameters that only this kind of layer has, in the struct that the kind declares
+     * (MegaGatedConfig in src/layers/mega_config.h). */
+    _Alignas(8) unsigned char own[MEGA_KIND_CONFIG_BYTES];
 } MegaStackConfig;
 
 typedef struct MegaEmbedConfig {
@@ -178,18 +172,10 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
 int mega_config_check(const MegaConfig *config, MegaError *err);
 
 /* The metadata have these names. They are the original's names for its arguments where it has
- * one ("laplace", "layernorm", "simple", "silu"). An unknown name gives -1. */
+ * one ("layernorm", "silu"). An unknown name gives -1. */
 const char *mega_norm_name(MegaNormKind kind);
-int mega_norm_by_name(const char *name); /* "syncbatchnorm" is batchnorm */
-const char *mega_attention_name(MegaAttentionKind kind);
-int mega_attention_by_name(const char *name);
+int mega_norm_by_name(const char *name);       /* "syncbatchnorm" is batchnorm */
 int mega_activation_by_name(const char *name); /* also "swish", "gelu_fast" and others */
-
-/* Returns K of MODEL.md, "Moving average": the number of rows of the EMA parameters. */
-static inline int mega_ema_channels(const MegaStackConfig *stack)
-{
-    return stack->bidirectional ? 2 * stack->width : stack->width;
-}
 
 /* Returns the number of ids in a cluster. */
 static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)
@@ -229,11 +215,5 @@ static inline uint64_t mega_embed_fan_in(const MegaEmbedConfig *embed)
  * samples, numbers or tokens as its encoder has positions. It is at most MEGA_MAX_LENGTH, however
  * many positions a model claims. */
 uint64_t mega_config_input_length(const MegaConfig *config);
-
-/* Returns M of MODEL.md, "Attention": the simple bias has 2 M - 1 entries. */
-static inline int mega_bias_positions(const MegaStackConfig *stack)
-{
-    return stack->chunk > 0 ? stack->chunk : stack->max_positions;
-}
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * layer_kind.h - the interface of a kind of layer, and a stack of layers of one kind.
  *
- * Loading, encoding and decoding know layers only through MegaLayerKind. It holds pointers to the
- * functions that derive data from a kind's weights, place its state and its memory, and run it. A
- * new architecture is one file in src/layers with a MegaLayerKind, and a line in the table of
- * src/layers/kinds.c.
+ * Loading, encoding and decoding know layers only through MegaLayerKind. It has the table of a
+ * kind's own hyper-parameters and that of its tensors, and pointers to the functions that derive
+ * data from its weights, place its state and its memory, and run it. A new architecture is one file
+ * in src/layers with a MegaLayerKind, and a line in the table of src/layers/kinds.c.
  *
  * One function both counts and places each kind of memory: with an empty arena (or growing memory)
  * it only counts, and with one that has memory it also hands it out. So the size and the use of
@@ -16,6 +16,7 @@
 #include "src/base/arena.h"
 #include "src/base/growing.h"
 #include "src/model/fold.h"
+#include "src/model/stored.h"
 
 /* These are defined in src/layers/layer.h. */
 typedef struct MegaPass MegaPass;
@@ -60,11 +61,48 @@ typedef struct MegaDecoderSizes {
     bool truncate;    /* whether the moving average truncates, as in a full pass */
 } MegaDecoderSizes;
 
+/* How far the layers of a stack look, for those who run it. */
+typedef struct MegaReach {
+    int chunk;               /* a decoder forgets its keys after so many positions; 0: never */
+    bool can_truncate;       /* a decoder can cut its moving average off, as a full pass does */
+    int64_t positions;       /* most positions of a sequence; INT64_MAX: no limit */
+    int64_t cross_positions; /* most positions that cross attention relates, of either side */
+} MegaReach;
+
+/* Makes data that depends on lengths alone and is not in an arena, such as the plan of an FFT
+ * library, and frees it. */
+typedef struct MegaPlanner {
+    /* *plan is NULL or an earlier plan, which this call replaces. */
+    int (*make)(const MegaStackConfig *config, const MegaBatch *batch, void **plan, MegaError *err);
+    void (*free)(void *plan);
+} MegaPlanner;
+
 struct MegaLayerKind {
     const char *name; /* its name in metadata: "encoder.kind", "decoder.kind" */
+
+    /* ---- Hyper-parameters and tensors; without any of its own, a kind has NULL there ---- */
+
+    const MegaField *fields; /* those in MegaStackConfig.own; the last row has no key */
+    /* Checks the fields with those of the rest of the model. `name` is that of the stack. */
+    int (*check)(const MegaConfig *config, const MegaStackConfig *stack, const char *name,
+                 MegaError *err);
     const MegaTensorRow *tensors; /* the tensors of one layer; the slots are in a struct of
                                      weights_size bytes */
     size_t weights_size;
+    /* Returns a dimension of those rows, which are numbered from MEGA_DIM_OWN. */
+    uint64_t (*dimension)(const MegaConfig *config, const MegaStackConfig *stack,
+                          unsigned dimension);
+    /* Returns whether a condition of those rows holds; they are numbered from MEGA_IF_OWN. */
+    bool (*applies)(const MegaStackConfig *stack, unsigned condition);
+    /* Corrects *out, which says that nothing limits what the layers see. */
+    void (*reach)(const MegaConfig *config, const MegaStackConfig *stack, MegaReach *out);
+    /* Gives a decoder another chunk than the model's (0: none), or says why that cannot be. */
+    int (*set_chunk)(MegaStackConfig *stack, int chunk, MegaError *err);
+    /* Finds where a file of the earlier layout (earlier.h) holds a tensor of a layer, whose own
+     * name begins at place->name[layer]. */
+    void (*place_earlier)(const MegaStackConfig *stack, size_t layer, MegaStored *place);
+
+    /* ---- Once per model ---- */
 
     /* Derives from the weights of layer number `index` whatever runs faster (folded norms,
      * coefficients, kernels), and places it in the arena. */
@@ -75,11 +113,7 @@ struct MegaLayerKind {
     /* Returns whether a sequence of this length gives the same bits in a batch as alone. If the
      * pointer is NULL, it always does. */
     bool (*can_batch)(const MegaStackConfig *config, MegaEmaPath path, size_t length);
-    /* Makes data that depends on lengths alone and is not in an arena, such as the plan of an FFT
-     * library. *plan is NULL or an earlier plan, which this call replaces. plan and plan_free are
-     * NULL if the kind has no such data. */
-    int (*plan)(const MegaStackConfig *config, const MegaBatch *batch, void **plan, MegaError *err);
-    void (*plan_free)(void *plan);
+    const MegaPlanner *planner; /* NULL if the kind needs no plan */
     /* Places the memory of a pass (workspace->own) and says how much scratch memory a worker needs.
      * Fills in the data that all layers of the pass share and only read. */
     void (*layout)(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
@@ -111,6 +145,14 @@ extern const MegaLayerKind *const mega_layer_kinds[];
 static inline const MegaLayerKind *mega_stack_kind(const MegaStackConfig *config)
 {
     return config->kind ? config->kind : mega_layer_kinds[0];
+}
+
+static inline MegaReach mega_stack_reach(const MegaConfig *config, const MegaStackConfig *stack)
+{
+    MegaReach reach = {.positions = INT64_MAX, .cross_positions = INT64_MAX};
+    if (mega_stack_kind(stack)->reach)
+        mega_stack_kind(stack)->reach(config, stack, &reach);
+    return reach;
 }
 
 #endif

@@ -125,7 +125,10 @@ typedef struct Walk {
 static bool applies(const Walk *walk, unsigned when)
 {
     const MegaConfig *config = walk->config;
-    switch ((MegaTensorWhen)(when & MEGA_TENSOR_CONDITION)) {
+    const unsigned condition = when & MEGA_TENSOR_CONDITION;
+    if (condition >= MEGA_IF_OWN)
+        return mega_stack_kind(walk->stack)->applies(walk->stack, condition);
+    switch ((MegaTensorWhen)condition) {
     case MEGA_ALWAYS: return true;
     case MEGA_IF_TOKENS: return config->embed.kind == MEGA_EMBED_TOKENS;
     case MEGA_IF_REAL: return config->embed.kind == MEGA_EMBED_REAL;
@@ -134,34 +137,29 @@ static bool applies(const Walk *walk, unsigned when)
     case MEGA_IF_POSITIONS:
         return config->embed.kind == MEGA_EMBED_PATCHES && config->embed.positions;
     case MEGA_IF_FFN: return walk->stack->ffn > 0;
-    case MEGA_IF_SIMPLE: return walk->stack->bias == MEGA_BIAS_SIMPLE;
-    case MEGA_IF_ROTARY: return walk->stack->bias == MEGA_BIAS_ROTARY;
     case MEGA_IF_PROJECTION: return config->head.projection;
     case MEGA_IF_OUTPUT_BIAS: return config->head.output_bias;
+    case MEGA_IF_OWN: break;
     }
     return false;
 }
 
 /* The caps of config.c keep every value far within 64 bits. */
-static uint64_t dim_value(const Walk *walk, MegaDim dim)
+static uint64_t dim_value(const Walk *walk, unsigned dim)
 {
     const MegaStackConfig *stack = walk->stack;
     const MegaEmbedConfig *embed = &walk->config->embed;
     const MegaHeadConfig *head = &walk->config->head;
     const MegaClusters *clusters = walk->clusters;
     uint64_t d = (uint64_t)stack->width, pooled = head->pair ? 2 * d : d;
-    switch (dim) {
+    if (dim >= MEGA_DIM_OWN)
+        return mega_stack_kind(stack)->dimension(walk->config, stack, dim);
+    switch ((MegaDim)dim) {
     case MEGA_DIM_END:
     case MEGA_DIM_ONE: return 1;
     case MEGA_DIM_TWO: return 2;
     case MEGA_DIM_WIDTH: return d;
-    case MEGA_DIM_HIDDEN: return (uint64_t)stack->hidden;
-    case MEGA_DIM_Z: return (uint64_t)stack->zdim;
-    case MEGA_DIM_N: return (uint64_t)stack->ndim;
-    case MEGA_DIM_K: return (uint64_t)mega_ema_channels(stack);
-    case MEGA_DIM_R_HX: return (uint64_t)stack->hidden + d;
     case MEGA_DIM_FFN: return (uint64_t)stack->ffn;
-    case MEGA_DIM_BIAS: return 2 * (uint64_t)mega_bias_positions(stack) - 1;
     case MEGA_DIM_VOCAB: return (uint64_t)embed->vocab;
     case MEGA_DIM_FRAME: return (uint64_t)embed->frame_length;
     case MEGA_DIM_PATCH: return mega_embed_fan_in(embed);
@@ -171,13 +169,12 @@ static uint64_t dim_value(const Walk *walk, MegaDim dim)
     case MEGA_DIM_HEAD_IN: return walk->head_layer == 0 ? pooled : (uint64_t)head->width;
     case MEGA_DIM_LAST: return head->layers > 0 ? (uint64_t)head->width : pooled;
     case MEGA_DIM_CLASSES: return (uint64_t)head->classes;
-    case MEGA_DIM_Q: return 2 * d + (uint64_t)stack->zdim;
-    case MEGA_DIM_CROSS: return 2 * (uint64_t)walk->config->target.cross_positions - 1;
     case MEGA_DIM_CLUSTER: return (uint64_t)mega_cluster_size(clusters, walk->cluster);
     case MEGA_DIM_CLUSTER_IN:
     case MEGA_DIM_CLUSTER_OUT: return (uint64_t)clusters->width[walk->cluster];
     case MEGA_DIM_HEAD_ROWS: return (uint64_t)clusters->end[0] + (uint64_t)clusters->count - 1;
     case MEGA_DIM_CLUSTER_LOGITS: return (uint64_t)clusters->count - 1;
+    case MEGA_DIM_OWN: break;
     }
     return 0;
 }

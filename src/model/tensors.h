@@ -15,19 +15,13 @@
 
 #include "src/model/weights.h"
 
-/* The dimensions of tensors, as symbols of the configuration. */
+/* The dimensions of tensors, as symbols of the configuration. A kind of layer adds its own. */
 typedef enum MegaDim {
     MEGA_DIM_END, /* no further dimension */
     MEGA_DIM_ONE,
     MEGA_DIM_TWO,
-    MEGA_DIM_WIDTH,  /* d */
-    MEGA_DIM_HIDDEN, /* h */
-    MEGA_DIM_Z,
-    MEGA_DIM_N,
-    MEGA_DIM_K,      /* rows of the EMA parameters */
-    MEGA_DIM_R_HX,   /* h + d */
+    MEGA_DIM_WIDTH, /* d */
     MEGA_DIM_FFN,
-    MEGA_DIM_BIAS,   /* 2 M - 1 */
     MEGA_DIM_VOCAB,
     MEGA_DIM_FRAME,   /* frame_length */
     MEGA_DIM_PATCH,   /* channels * patch * patch */
@@ -37,13 +31,12 @@ typedef enum MegaDim {
     MEGA_DIM_HEAD_IN, /* POOLED for the first of them, HEAD for the others */
     MEGA_DIM_LAST,    /* width of the input of the output layer */
     MEGA_DIM_CLASSES,
-    MEGA_DIM_Q,         /* d + d + z, of cross attention */
-    MEGA_DIM_CROSS,     /* 2 M - 1, of cross attention */
-    MEGA_DIM_CLUSTER,      /* number of ids in a cluster of the target vocabulary */
-    MEGA_DIM_CLUSTER_IN,   /* width of a cluster's embedding */
-    MEGA_DIM_CLUSTER_OUT,  /* width of a cluster's output table */
+    MEGA_DIM_CLUSTER,     /* number of ids in a cluster of the target vocabulary */
+    MEGA_DIM_CLUSTER_IN,  /* width of a cluster's embedding */
+    MEGA_DIM_CLUSTER_OUT, /* width of a cluster's output table */
     MEGA_DIM_HEAD_ROWS, /* ids of the first output cluster, plus one row for every other cluster */
-    MEGA_DIM_CLUSTER_LOGITS,     /* number of output clusters after the first */
+    MEGA_DIM_CLUSTER_LOGITS, /* number of output clusters after the first */
+    MEGA_DIM_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.dimension) */
 } MegaDim;
 
 /* The condition under which a model has a tensor. */
@@ -55,10 +48,9 @@ typedef enum MegaTensorWhen {
     MEGA_IF_PATCHES,
     MEGA_IF_POSITIONS,
     MEGA_IF_FFN,
-    MEGA_IF_SIMPLE,
-    MEGA_IF_ROTARY,
     MEGA_IF_PROJECTION,
     MEGA_IF_OUTPUT_BIAS,
+    MEGA_IF_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.applies) */
 } MegaTensorWhen;
 
 /* These flags are combined with the condition. */
@@ -73,8 +65,8 @@ typedef enum MegaTensorWhen {
 typedef struct MegaTensorRow {
     const char *name; /* the name of a norm ends with a dot */
     size_t offset;    /* offset of the slot in the struct that the rows describe */
-    MegaDim shape[2];
-    unsigned when; /* a MegaTensorWhen, combined with flags */
+    unsigned shape[2]; /* each a MegaDim, or one of the kind of layer */
+    unsigned when;     /* a MegaTensorWhen or a condition of the kind, combined with flags */
 } MegaTensorRow;
 
 typedef struct MegaTensorSpec {

@@ -22,39 +22,6 @@ typedef struct MegaLinearWeights {
     const float *bias; /* [out] */
 } MegaLinearWeights;
 
-typedef struct MegaEmaWeights {
-    const float *delta, *alpha, *beta, *gamma; /* [K][N] */
-    const float *omega;                        /* [d] */
-} MegaEmaWeights;
-
-/* Gated cross attention (MODEL.md, "Cross attention"). */
-typedef struct MegaCrossWeights {
-    MegaNormWeights norm;
-    MegaLinearWeights q; /* d -> d + d + z: u, r, q */
-    MegaLinearWeights k; /* d -> z, applied to the encoder's states */
-    MegaLinearWeights v; /* d -> d, applied to the encoder's states */
-    MegaLinearWeights h; /* d -> d */
-    const float *bias;   /* simple: [2 M - 1] */
-    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
-} MegaCrossWeights;
-
-/* A MEGA layer (MODEL.md, "Gated attention"). */
-typedef struct MegaLayerWeights {
-    MegaNormWeights norm;
-    MegaEmaWeights ema;
-    MegaLinearWeights v;  /* d -> h */
-    MegaLinearWeights u;    /* d -> d; this and the next two are applied to the averaged input */
-    MegaLinearWeights z;    /* d -> z */
-    MegaLinearWeights r_hx; /* d -> h + d: r, then the linear part of the candidate */
-    MegaLinearWeights h;  /* h -> d */
-    const float *gamma, *beta; /* [2][z]: row 0 makes q, row 1 makes k */
-    const float *bias;         /* simple: [2 M - 1] */
-    const float *rotary_alpha, *rotary_beta; /* rotary: [z] */
-    MegaCrossWeights cross;    /* for the decoder of a translator */
-    MegaNormWeights ffn_norm;
-    MegaLinearWeights fc1, fc2; /* d -> ffn -> d */
-} MegaLayerWeights;
-
 /* One cluster of a vocabulary (MegaClusters in config.h): its table, and the projection between the
  * table's width and d. */
 typedef struct MegaClusterWeights {
@@ -73,7 +40,7 @@ typedef struct MegaWeights {
     const float *embed_real; /* real: [d] */
     const float *positions;  /* patches: [patch count][d] */
     MegaNormWeights embed_norm;
-    void *layers; /* [encoder.layers] of the type that the kind uses */
+    void *layers; /* [encoder.layers] of the type that the kind of layer declares */
     MegaNormWeights final_norm;
     MegaLinearWeights head_projection;               /* d -> d */
     MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "formats/base/bytes.h"
+#include "src/layers/mega_config.h"
 #include "formats/base/sniff.h"
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
@@ -90,30 +91,29 @@ float roll_number(Dice *dice, Numbers numbers)
 
 static MegaStackConfig random_stack(Dice *dice, bool decoder)
 {
-    MegaStackConfig s = {
-        .layers = PICK(dice, 1, 1, 2, 3),
-        .width = PICK(dice, 1, 2, 3, 7, 8, 15, 16, 17, 24, 33, 48, 65, 96),
-        .hidden = PICK(dice, 1, 2, 5, 16, 17, 32, 33, 64, 70),
-        .ffn = PICK(dice, 0, 0, 1, 3, 16, 40, 65),
-        .zdim = PICK(dice, 1, 2, 3, 4, 8, 12, 16, 17, 32, 34),
-        .ndim = PICK(dice, 1, 2, 3, 4, 5, 8, 16, 17, 33),
-        .chunk = PICK(dice, 0, 0, 1, 2, 3, 15, 16, 17, 32, 100),
-        .truncation = PICK(dice, 0, 0, 1, 2, 5, 16, 17, 1024, 1 << 26),
-        .max_positions = PICK(dice, 1, 17, 50, 300, 300, 300),
-        .bidirectional = !decoder && flip(dice),
-        .ema_shift = !decoder && flip(dice),
-        .pre_norm = flip(dice),
-        .final_norm = flip(dice),
-        .norm_affine = flip(dice),
-        .final_norm_affine = flip(dice),
-        .embed_norm = flip(dice),
-        .norm = (MegaNormKind)roll(dice, MEGA_NORM_BATCH + 1),
-        .attention = (MegaAttentionKind)roll(dice, MEGA_ATTENTION_LAPLACE + 1),
-        .bias = (MegaBiasKind)roll(dice, MEGA_BIAS_ROTARY + 1),
-        .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1)};
-    if (s.bias == MEGA_BIAS_ROTARY)
-        s.zdim += s.zdim % 2;
-    return s;
+    MegaStackConfig s = {.layers = PICK(dice, 1, 1, 2, 3),
+                         .width = PICK(dice, 1, 2, 3, 7, 8, 15, 16, 17, 24, 33, 48, 65, 96),
+                         .ffn = PICK(dice, 0, 0, 1, 3, 16, 40, 65),
+                         .max_positions = PICK(dice, 1, 17, 50, 300, 300, 300),
+                         .bidirectional = !decoder && flip(dice),
+                         .pre_norm = flip(dice),
+                         .final_norm = flip(dice),
+                         .norm_affine = flip(dice),
+                         .final_norm_affine = flip(dice),
+                         .embed_norm = flip(dice),
+                         .norm = (MegaNormKind)roll(dice, MEGA_NORM_BATCH + 1),
+                         .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1)};
+    MegaGatedConfig own = {.hidden = PICK(dice, 1, 2, 5, 16, 17, 32, 33, 64, 70),
+                           .zdim = PICK(dice, 1, 2, 3, 4, 8, 12, 16, 17, 32, 34),
+                           .ndim = PICK(dice, 1, 2, 3, 4, 5, 8, 16, 17, 33),
+                           .chunk = PICK(dice, 0, 0, 1, 2, 3, 15, 16, 17, 32, 100),
+                           .truncation = PICK(dice, 0, 0, 1, 2, 5, 16, 17, 1024, 1 << 26),
+                           .ema_shift = !decoder && flip(dice),
+                           .attention = (MegaAttentionKind)roll(dice, MEGA_ATTENTION_LAPLACE + 1),
+                           .bias = (MegaBiasKind)roll(dice, MEGA_BIAS_ROTARY + 1)};
+    if (own.bias == MEGA_BIAS_ROTARY)
+        own.zdim += own.zdim % 2;
+    return mega_with_gated(s, own);
 }
 
 /* Divides the vocabulary into up to four clusters. first is the size of the first one, or 0 for

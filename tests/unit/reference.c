@@ -61,10 +61,10 @@ void reference_norm(MegaNormKind kind, const MegaNormWeights *weights, size_t wi
 void reference_ema(const MegaStackConfig *config, const MegaEmaWeights *weights, const double *x,
                    size_t length, double *out)
 {
-    size_t d = (size_t)config->width, n = (size_t)config->ndim;
-    size_t taps = config->truncation && (size_t)config->truncation < length
-                      ? (size_t)config->truncation
-                      : length;
+    const MegaGatedConfig *own = mega_gated(config);
+    size_t d = (size_t)config->width, n = (size_t)own->ndim;
+    size_t taps =
+        own->truncation && (size_t)own->truncation < length ? (size_t)own->truncation : length;
     double *kernel = zeros(taps);
     memset(out, 0, length * d * sizeof *out);
     for (size_t row = 0; row < (size_t)mega_ema_channels(config); row++) {
@@ -81,7 +81,7 @@ void reference_ema(const MegaStackConfig *config, const MegaEmaWeights *weights,
         }
         for (size_t t = 0; t < length; t++) {
             for (size_t j = 0; j < taps; j++) {
-                size_t lag = ahead && config->ema_shift ? j + 1 : j;
+                size_t lag = ahead && own->ema_shift ? j + 1 : j;
                 if (ahead ? t + lag < length : lag <= t)
                     out[t * d + channel] +=
                         kernel[j] * x[(ahead ? t + lag : t - lag) * d + channel];
@@ -146,9 +146,10 @@ void reference_attention_row(MegaAttentionKind kind, double *s, size_t keys)
 static double relative_bias(const MegaStackConfig *config, const MegaLayerWeights *weights,
                             size_t i, size_t j)
 {
-    if (config->bias == MEGA_BIAS_SIMPLE)
+    const MegaGatedConfig *own = mega_gated(config);
+    if (own->bias == MEGA_BIAS_SIMPLE)
         return weights->bias[(size_t)mega_bias_positions(config) - 1 + j - i];
-    size_t half = (size_t)config->zdim / 2;
+    size_t half = (size_t)own->zdim / 2;
     double sum = 0;
     for (size_t m = 0; m < half; m++) {
         double f = pow(10000.0, -(double)m / (double)half), a = (double)i * f, b = (double)j * f;
@@ -164,8 +165,9 @@ static double relative_bias(const MegaStackConfig *config, const MegaLayerWeight
 static double *attend(const MegaStackConfig *config, const MegaLayerWeights *weights,
                       const double *q, const double *k, const double *v, size_t length)
 {
-    size_t h = (size_t)config->hidden, z = (size_t)config->zdim;
-    size_t chunk = config->chunk ? (size_t)config->chunk : length;
+    const MegaGatedConfig *own = mega_gated(config);
+    size_t h = (size_t)own->hidden, z = (size_t)own->zdim;
+    size_t chunk = own->chunk ? (size_t)own->chunk : length;
     double *out = zeros(length * h), *s = zeros(chunk);
     for (size_t t = 0; t < length; t++) {
         size_t start = t / chunk * chunk;
@@ -174,11 +176,11 @@ static double *attend(const MegaStackConfig *config, const MegaLayerWeights *wei
             double dot = 0;
             for (size_t i = 0; i < z; i++)
                 dot += q[t * z + i] * k[(start + j) * z + i];
-            double divisor = config->attention == MEGA_ATTENTION_SOFTMAX ? sqrt((double)z)
-                                                                         : (double)keys;
+            double divisor =
+                own->attention == MEGA_ATTENTION_SOFTMAX ? sqrt((double)z) : (double)keys;
             s[j] = dot / divisor + relative_bias(config, weights, t - start, j);
         }
-        reference_attention_row(config->attention, s, keys);
+        reference_attention_row(own->attention, s, keys);
         for (size_t j = 0; j < keys; j++)
             for (size_t i = 0; i < h; i++)
                 out[t * h + i] += s[j] * v[(start + j) * h + i];
@@ -204,7 +206,8 @@ static void norm_all(const MegaStackConfig *config, const MegaNormWeights *weigh
 static void gated_attention(const MegaStackConfig *config, const MegaLayerWeights *weights,
                             double *x, size_t length)
 {
-    size_t d = (size_t)config->width, h = (size_t)config->hidden, z = (size_t)config->zdim;
+    const MegaGatedConfig *own = mega_gated(config);
+    size_t d = (size_t)config->width, h = (size_t)own->hidden, z = (size_t)own->zdim;
     size_t mx = d + z + h + d;
     double *normed = zeros(length * d), *moved = zeros(length * d);
     double *q = zeros(length * z), *k = zeros(length * z);

@@ -1,3 +1,4 @@
+#include "src/layers/mega_config.h"
 /*
  * reference.h - the whole model in plain loops and double precision, written directly from the
  * specification.
@@ -8,7 +9,7 @@
 #ifndef MEGA_REFERENCE_H
 #define MEGA_REFERENCE_H
 
-#include "src/model/tensors.h"
+#include "src/layers/mega_config.h"
 
 /* Turns the scores s of one query into weights, in place. */
 void reference_attention_row(MegaAttentionKind kind, double *s, size_t keys);

@@ -168,9 +168,15 @@ MegaConfig small_config(void)
     return (MegaConfig){
         .task = MEGA_TASK_CLASSIFY,
         .embed = {.kind = MEGA_EMBED_TOKENS, .vocab = 30, .pad = 1},
-        .encoder = {.layers = 2, .width = 12, .hidden = 20, .ffn = 16, .zdim = 6, .ndim = 3,
-                    .max_positions = 300, .bidirectional = true, .norm_affine = true,
-                    .final_norm_affine = true, .activation = MEGA_ACTIVATION_SILU},
+        .encoder = mega_with_gated((MegaStackConfig){.layers = 2,
+                                                     .width = 12,
+                                                     .ffn = 16,
+                                                     .max_positions = 300,
+                                                     .bidirectional = true,
+                                                     .norm_affine = true,
+                                                     .final_norm_affine = true,
+                                                     .activation = MEGA_ACTIVATION_SILU},
+                                   (MegaGatedConfig){.hidden = 20, .zdim = 6, .ndim = 3}),
         .head = {.layers = 1, .width = 10, .activation = MEGA_ACTIVATION_GELU, .classes = 5},
     };
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "src/layers/mega_config.h"
 #include "src/model/model.h"
 
 /* An xorshift64* generator, which gives the same numbers on every machine. */

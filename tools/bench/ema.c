@@ -25,7 +25,7 @@ static double seconds(void)
 static double measure(const MegaStackConfig *config, size_t length, MegaEmaPath path,
                       MegaEmaPath *taken)
 {
-    size_t params = 2 * WIDTH * (size_t)config->ndim;
+    size_t params = 2 * WIDTH * (size_t)mega_gated(config)->ndim;
     float *values = calloc(params + WIDTH, sizeof *values);
     float *x = calloc(length * WIDTH, sizeof *x), *y = calloc(length * WIDTH, sizeof *y);
     MegaEmaWeights weights = {values, values, values, values, values};
@@ -76,8 +76,9 @@ int main(void)
     for (size_t n = 0; n < sizeof states / sizeof states[0]; n++)
         for (size_t t = 0; t < sizeof truncations / sizeof truncations[0]; t++)
             for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
-                MegaStackConfig config = {.width = WIDTH, .ndim = states[n], .bidirectional = true,
-                                          .truncation = truncations[t]};
+                MegaStackConfig config = mega_with_gated(
+                    (MegaStackConfig){.width = WIDTH, .bidirectional = true},
+                    (MegaGatedConfig){.ndim = states[n], .truncation = truncations[t]});
                 MegaEmaPath taken, ignored;
                 double length = (double)lengths[l];
                 double recurrent = measure(&config, lengths[l], MEGA_EMA_RECURRENT, &ignored);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/layers/embed.h"
+#include "src/layers/mega_config.h"
 #include "tools/common/progress.h"
 
 #define PROBE_BYTES (128u << 20) /* bytes that a probe reads, more than fit in any cache */
@@ -102,19 +103,19 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
 /* Returns the multiply-adds of a layer's matrices for one position. */
 static double layer_products(const MegaStackConfig *s)
 {
-    double d = s->width, h = s->hidden, z = s->zdim, f = s->ffn;
+    double d = s->width, h = mega_gated(s)->hidden, z = mega_gated(s)->zdim, f = s->ffn;
     return d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
 }
 
 /* Counts two multiply-adds for each EMA state: one updates it, the other adds it to the output. */
 static double layer_ema(const MegaStackConfig *s)
 {
-    return 2.0 * mega_ema_channels(s) * s->ndim;
+    return 2.0 * mega_ema_channels(s) * mega_gated(s)->ndim;
 }
 
 static double attention(const MegaStackConfig *s, double keys)
 {
-    return keys * (s->zdim + s->hidden);
+    return keys * (mega_gated(s)->zdim + mega_gated(s)->hidden);
 }
 
 /* Both counts are multiply-adds: `products` are those with weights, `rest` are all others. */
@@ -128,7 +129,9 @@ static Work make_work(WeightType weight, double products, double rest, double by
 Work work_encode(const MegaConfig *config, WeightType weight, size_t length, size_t count)
 {
     const MegaStackConfig *s = &config->encoder;
-    double keys = s->chunk > 0 && (size_t)s->chunk < length ? s->chunk : (double)length;
+    double keys = mega_gated(s)->chunk > 0 && (size_t)mega_gated(s)->chunk < length
+                      ? mega_gated(s)->chunk
+                      : (double)length;
     double weights = s->layers * layer_products(s), positions = (double)length * (double)count;
     double rest = s->layers * (layer_ema(s) + attention(s, keys)), products = weights;
     if (config->embed.kind == MEGA_EMBED_FRAMES || config->embed.kind == MEGA_EMBED_PATCHES)
@@ -147,8 +150,9 @@ Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_
                  size_t source)
 {
     const MegaStackConfig *s = &config->decoder;
-    double d = s->width, z = s->zdim;
-    double keys = s->chunk > 0 ? (double)(position % (size_t)s->chunk) + 1 : (double)position + 1;
+    double d = s->width, z = mega_gated(s)->zdim;
+    double keys = mega_gated(s)->chunk > 0 ? (double)(position % (size_t)mega_gated(s)->chunk) + 1
+                                           : (double)position + 1;
     double products = s->layers * layer_products(s) + output_weights(&config->target);
     double rest = s->layers * (layer_ema(s) + attention(s, keys));
     /* keys and values are read from memory; the other states stay in the caches */

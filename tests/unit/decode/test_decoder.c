@@ -29,18 +29,25 @@ static void make_adaptive(MegaTargetConfig *target, Random *random, int first, i
 
 static MegaConfig language_model(Random *random)
 {
-    MegaStackConfig stack = {.layers = 2, .width = 12, .hidden = 20, .ffn = 16, .zdim = 6,
-                             .ndim = 3, .max_positions = 400, .norm_affine = true,
-                             .final_norm_affine = true, .final_norm = true, .pre_norm = true,
-                             .activation = MEGA_ACTIVATION_SILU};
+    MegaStackConfig stack = mega_with_gated((MegaStackConfig){.layers = 2,
+                                                              .width = 12,
+                                                              .ffn = 16,
+                                                              .max_positions = 400,
+                                                              .norm_affine = true,
+                                                              .final_norm_affine = true,
+                                                              .final_norm = true,
+                                                              .pre_norm = true,
+                                                              .activation = MEGA_ACTIVATION_SILU},
+                                            (MegaGatedConfig){.hidden = 20, .zdim = 6, .ndim = 3});
     MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = stack};
     config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3, .scale = true,
                                        .max_positions = 400, .cross_positions = 400};
     config.target.input = config.target.output = (MegaClusters){1, {40}, {12}};
-    config.decoder.chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
-    config.decoder.truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
-    config.decoder.attention = (MegaAttentionKind)random_int(random, 0, 2);
-    config.decoder.bias = (MegaBiasKind)random_int(random, 0, 1);
+    MegaGatedConfig *gated = mega_gated_of(&config.decoder);
+    gated->chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
+    gated->truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
+    gated->attention = (MegaAttentionKind)random_int(random, 0, 2);
+    gated->bias = (MegaBiasKind)random_int(random, 0, 1);
     config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
     config.decoder.embed_norm = random_int(random, 0, 1);
     if (random_int(random, 0, 1))
@@ -154,8 +161,8 @@ static void truncation_begins_at_its_length(void **state)
     Random random = {5};
     MegaConfig config = language_model(&random);
     (void)state;
-    config.decoder.truncation = 40;
-    config.decoder.chunk = 0;
+    mega_gated_of(&config.decoder)->truncation = 40;
+    mega_gated_of(&config.decoder)->chunk = 0;
     MegaModel *model = random_model(&config, &random);
     MegaSession *session = new_session(model, 2);
     int32_t tokens[LENGTH];
@@ -376,7 +383,7 @@ static void chunked_state_does_not_grow(void **state)
     Random random = {21};
     MegaConfig config = language_model(&random);
     (void)state;
-    config.decoder.chunk = 16;
+    mega_gated_of(&config.decoder)->chunk = 16;
     MegaModel *model = random_model(&config, &random);
     MegaSession *session = new_session(model, 1);
     MegaDecoder *decoder;
@@ -399,10 +406,10 @@ static void misuse_is_refused(void **state)
     Random random = {3};
     MegaConfig config = language_model(&random);
     (void)state;
-    config.decoder.bias = MEGA_BIAS_SIMPLE;
-    config.decoder.chunk = 0;
+    mega_gated_of(&config.decoder)->bias = MEGA_BIAS_SIMPLE;
+    mega_gated_of(&config.decoder)->chunk = 0;
     config.decoder.max_positions = 20;
-    config.decoder.truncation = 8;
+    mega_gated_of(&config.decoder)->truncation = 8;
     MegaModel *model = random_model(&config, &random);
     MegaSession *session = new_session(model, 1);
     MegaDecoder *decoder;
@@ -479,7 +486,7 @@ static void overflows_are_reported(void **state)
 static void assert_same_encoded(const MegaConfig *config, const MegaEncoded *a,
                                 const MegaEncoded *b)
 {
-    size_t d = (size_t)config->decoder.width, z = (size_t)config->decoder.zdim;
+    size_t d = (size_t)config->decoder.width, z = (size_t)mega_gated(&config->decoder)->zdim;
     assert_int_equal(a->length, b->length);
     assert_memory_equal(a->states, b->states, a->length * d * sizeof(float));
     for (int i = 0; i < config->decoder.layers; i++) {

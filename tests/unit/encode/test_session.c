@@ -93,24 +93,25 @@ static void random_models(void **state)
     for (int i = 0; i < 60; i++) {
         MegaConfig config = small_config();
         MegaStackConfig *stack = &config.encoder;
+        MegaGatedConfig *gated = mega_gated_of(stack);
         stack->layers = random_int(&random, 1, 3);
         stack->width = random_int(&random, 1, 30);
-        stack->hidden = random_int(&random, 1, 40);
-        stack->zdim = 2 * random_int(&random, 1, 8);
+        gated->hidden = random_int(&random, 1, 40);
+        gated->zdim = 2 * random_int(&random, 1, 8);
         stack->ffn = random_int(&random, 0, 3) ? random_int(&random, 1, 40) : 0;
-        stack->ndim = random_int(&random, 1, 9);
-        stack->chunk = random_int(&random, 0, 1) ? random_int(&random, 1, 60) : 0;
-        stack->truncation = random_int(&random, 0, 1) ? random_int(&random, 1, 60) : 0;
+        gated->ndim = random_int(&random, 1, 9);
+        gated->chunk = random_int(&random, 0, 1) ? random_int(&random, 1, 60) : 0;
+        gated->truncation = random_int(&random, 0, 1) ? random_int(&random, 1, 60) : 0;
         stack->pre_norm = stack->final_norm = random_int(&random, 0, 1);
         stack->embed_norm = random_int(&random, 0, 1);
         stack->norm = (MegaNormKind)random_int(&random, 0, MEGA_NORM_BATCH);
         stack->norm_affine = random_int(&random, 0, 4) > 0;
         stack->final_norm_affine = random_int(&random, 0, 4) > 0;
-        stack->attention = (MegaAttentionKind)random_int(&random, 0, MEGA_ATTENTION_LAPLACE);
-        stack->bias = (MegaBiasKind)random_int(&random, 0, MEGA_BIAS_ROTARY);
+        gated->attention = (MegaAttentionKind)random_int(&random, 0, MEGA_ATTENTION_LAPLACE);
+        gated->bias = (MegaBiasKind)random_int(&random, 0, MEGA_BIAS_ROTARY);
         stack->activation = (MegaActivation)random_int(&random, 0, MEGA_ACTIVATION_TANH);
         stack->bidirectional = random_int(&random, 0, 3) > 0;
-        stack->ema_shift = stack->bidirectional && random_int(&random, 0, 1);
+        gated->ema_shift = stack->bidirectional && random_int(&random, 0, 1);
         config.head.pair = random_int(&random, 0, 3) == 0;
         config.head.layers = random_int(&random, 0, 2);
         config.head.pooling = (MegaPooling)random_int(&random, 0, 1);
@@ -147,8 +148,8 @@ static void long_inputs(void **state)
     (void)state;
     config.encoder.max_positions = 700;
     check_model(&config, 700, &random);
-    config.encoder.chunk = 150;
-    config.encoder.attention = MEGA_ATTENTION_LAPLACE;
+    mega_gated_of(&config.encoder)->chunk = 150;
+    mega_gated_of(&config.encoder)->attention = MEGA_ATTENTION_LAPLACE;
     check_model(&config, 611, &random);
 }
 
@@ -158,13 +159,13 @@ static void chunk_as_long_as_the_input_is_no_chunk(void **state)
     MegaConfig config = small_config();
     float chunked[MAX_CLASSES], whole[MAX_CLASSES];
     (void)state;
-    config.encoder.bias = MEGA_BIAS_ROTARY;
+    mega_gated_of(&config.encoder)->bias = MEGA_BIAS_ROTARY;
     MegaModel *model = random_model(&config, &random);
     MegaInput input = random_input(&config, 90, &random);
     classify(model, &input, 1, mega_kernels(), MEGA_EMA_AUTO, whole);
     const int chunks[] = {90, 91, 1000};
     for (int i = 0; i < 3; i++) {
-        model->config.encoder.chunk = chunks[i];
+        mega_gated_of(&model->config.encoder)->chunk = chunks[i];
         classify(model, &input, 1, mega_kernels(), MEGA_EMA_AUTO, chunked);
         assert_memory_equal(chunked, whole, sizeof(float) * 5);
     }

@@ -18,12 +18,18 @@ typedef struct Case {
     bool bidirectional, shift;
 } Case;
 
+static MegaStackConfig config_of(const Case *c)
+{
+    return mega_with_gated(
+        (MegaStackConfig){.width = c->width, .bidirectional = c->bidirectional},
+        (MegaGatedConfig){.ndim = c->ndim, .truncation = c->truncation, .ema_shift = c->shift});
+}
+
 /* scale and shift are those of a batchnorm, or NULL. */
 static float *run(const Case *c, const MegaEmaWeights *weights, const float *x, const float *scale,
                   const float *shift, MegaEmaPath path, const MegaKernels *kernels, int threads)
 {
-    MegaStackConfig config = {.width = c->width, .ndim = c->ndim, .truncation = c->truncation,
-                              .bidirectional = c->bidirectional, .ema_shift = c->shift};
+    MegaStackConfig config = config_of(c);
     MegaEma ema;
     MegaArena dry = {0}, arena = {0}, scratch = {0};
     MegaEmaPlan plan = {0};
@@ -71,8 +77,7 @@ static void check_case(const Case *c, Random *random)
           *gamma = random_floats(random, params, -1, 1);
     float *omega = random_floats(random, d, -1, 1), *x = random_floats(random, length * d, -1, 1);
     MegaEmaWeights weights = {delta, alpha, beta, gamma, omega};
-    MegaStackConfig config = {.width = c->width, .ndim = c->ndim, .truncation = c->truncation,
-                              .bidirectional = c->bidirectional, .ema_shift = c->shift};
+    MegaStackConfig config = config_of(c);
     double *wide = calloc(length * d, sizeof *wide), *expected = calloc(length * d, sizeof *wide);
     assert_true(wide && expected);
     const bool norm = random_bits(random) % 2;
@@ -202,7 +207,8 @@ static void circular_convolution(void **state)
  * the FFT, it says what it lacks. */
 static void without_fftw(void **state)
 {
-    MegaStackConfig config = {.width = 4, .ndim = 512, .truncation = 100, .bidirectional = true};
+    MegaStackConfig config = mega_with_gated((MegaStackConfig){.width = 4, .bidirectional = true},
+                                             (MegaGatedConfig){.ndim = 512, .truncation = 100});
     MegaEmaPlan plan = {0};
     MegaError err = {0};
     (void)state;

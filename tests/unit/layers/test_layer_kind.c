@@ -1,7 +1,8 @@
 /*
  * test_layer_kind.c - shows that a new kind of layer is one file: this one. The toy layer adds a
- * bias to each position. It has a table of its own tensors and runs in encoders and decoders, alone
- * and beside MEGA layers, while no line of the engine mentions it.
+ * bias to each position. It has hyper-parameters, tensors, a dimension and a condition of its own,
+ * and runs in encoders and decoders, alone and beside MEGA layers, while no line of the engine
+ * mentions it.
  */
 #include "tests/unit/support.h"
 
@@ -15,23 +16,78 @@
 #define WIDTH 12
 #define LENGTH 9
 
-/* ---- The kind: out = x + bias --------------------------------------------------------------- */
+/* ---- The kind: out = x + biases[choice] ------------------------------------------------------ */
+
+/* Its hyper-parameters: each layer has several biases, of which the model uses one. */
+typedef struct ToyConfig {
+    int biases, choice;
+    bool doubled; /* the bias is added twice, by a second tensor of the same shape */
+} ToyConfig;
 
 typedef struct ToyWeights {
-    const float *bias; /* [d] */
+    const float *biases; /* [biases][d] */
+    const float *second; /* [d]; NULL unless doubled */
 } ToyWeights;
 
-static const MegaTensorRow toy_tensors[] = {
-    {"bias", offsetof(ToyWeights, bias), {MEGA_DIM_WIDTH}, MEGA_ALWAYS},
+static ToyConfig *toy_config(const MegaStackConfig *stack)
+{
+    return (ToyConfig *)(uintptr_t)stack->own;
+}
+
+static const MegaField toy_fields[] = {
+    MEGA_INT_FIELD("biases", ToyConfig, biases, 1, 8),
+    MEGA_INT_FIELD("choice", ToyConfig, choice, 0, 7),
+    MEGA_OPTIONAL_BOOL_FIELD("doubled", ToyConfig, doubled),
     {0},
 };
+
+static int toy_check(const MegaConfig *config, const MegaStackConfig *stack, const char *name,
+                     MegaError *err)
+{
+    const ToyConfig *own = toy_config(stack);
+    (void)config;
+    return own->choice < own->biases
+               ? 0
+               : mega_fail(err, MEGA_ERR_MODEL, "%s.choice is %d, but %s.biases %d", name,
+                           own->choice, name, own->biases);
+}
+
+enum { TOY_BIASES = MEGA_DIM_OWN };
+enum { IF_DOUBLED = MEGA_IF_OWN };
+
+static const MegaTensorRow toy_tensors[] = {
+    {"biases", offsetof(ToyWeights, biases), {TOY_BIASES, MEGA_DIM_WIDTH}, MEGA_ALWAYS},
+    {"second", offsetof(ToyWeights, second), {MEGA_DIM_WIDTH}, IF_DOUBLED},
+    {0},
+};
+
+static uint64_t toy_dimension(const MegaConfig *config, const MegaStackConfig *stack,
+                              unsigned dimension)
+{
+    (void)config;
+    assert_int_equal(dimension, TOY_BIASES);
+    return (uint64_t)toy_config(stack)->biases;
+}
+
+static bool toy_applies(const MegaStackConfig *stack, unsigned condition)
+{
+    assert_int_equal(condition, IF_DOUBLED);
+    return toy_config(stack)->doubled;
+}
+
+/* Returns the bias that a layer adds to column `at`. */
+static float toy_bias(const MegaStackConfig *stack, const ToyWeights *weights, size_t at)
+{
+    return weights->biases[(size_t)toy_config(stack)->choice * WIDTH + at] +
+           (weights->second ? weights->second[at] : 0);
+}
 
 static void *toy_derive(const MegaStack *stack, int index, MegaArena *arena)
 {
     size_t d = (size_t)stack->config->width;
     float *bias = mega_arena_floats(arena, d);
-    if (bias)
-        memcpy(bias, ((const ToyWeights *)stack->weights)[index].bias, d * sizeof *bias);
+    for (size_t i = 0; bias && i < d; i++)
+        bias[i] = toy_bias(stack->config, (const ToyWeights *)stack->weights + index, i);
     return bias;
 }
 
@@ -84,8 +140,12 @@ static void toy_step(const MegaPass *pass, const MegaStep *step, int index)
 
 static const MegaLayerKind toy = {
     .name = "toy",
+    .fields = toy_fields,
+    .check = toy_check,
     .tensors = toy_tensors,
     .weights_size = sizeof(ToyWeights),
+    .dimension = toy_dimension,
+    .applies = toy_applies,
     .derive = toy_derive,
     .layout = toy_layout,
     .forward = toy_forward,
@@ -96,8 +156,11 @@ static const MegaLayerKind toy = {
 
 static const MegaLayerKind encoder_only = {
     .name = "encoder-only",
+    .fields = toy_fields,
     .tensors = toy_tensors,
     .weights_size = sizeof(ToyWeights),
+    .dimension = toy_dimension,
+    .applies = toy_applies,
     .derive = toy_derive,
     .layout = toy_layout,
     .forward = toy_forward,
@@ -108,10 +171,18 @@ const MegaLayerKind *const mega_layer_kinds[] = {&mega_layer_kind_mega, &toy, &e
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
+/* Gives a stack this kind of layer; those of this file choose the second of three biases. */
+static void set_kind(MegaStackConfig *stack, const MegaLayerKind *kind)
+{
+    stack->kind = kind;
+    if (kind == &toy || kind == &encoder_only)
+        *toy_config(stack) = (ToyConfig){.biases = 3, .choice = 1};
+}
+
 static MegaConfig classifier(const MegaLayerKind *kind)
 {
     MegaConfig config = small_config();
-    config.encoder.kind = kind;
+    set_kind(&config.encoder, kind);
     config.encoder.layers = LAYERS;
     config.encoder.width = WIDTH;
     return config;
@@ -120,8 +191,8 @@ static MegaConfig classifier(const MegaLayerKind *kind)
 static MegaConfig language_model(const MegaLayerKind *kind)
 {
     MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = small_config().encoder};
-    config.decoder.bidirectional = config.decoder.ema_shift = false;
-    config.decoder.kind = kind;
+    config.decoder.bidirectional = false;
+    set_kind(&config.decoder, kind);
     config.decoder.layers = LAYERS;
     config.decoder.width = WIDTH;
     config.target = (MegaTargetConfig){.vocab = 20, .pad = 1, .eos = 2, .unk = 3,
@@ -158,14 +229,14 @@ static void look(void *context, const char *stage, int input, const float *data,
     memcpy(seen->stages[seen->count++], data, rows * columns * sizeof *data);
 }
 
-static void assert_biases_were_added(const Seen *seen, const void *weights)
+static void assert_biases_were_added(const Seen *seen, const MegaStack *stack)
 {
-    const ToyWeights *layers = weights;
+    const ToyWeights *layers = stack->weights;
     assert_int_equal(seen->count, LAYERS + 1);
     for (int i = 0; i < LAYERS; i++)
         for (size_t at = 0; at < LENGTH * WIDTH; at++)
             assert_true(seen->stages[i + 1][at] ==
-                        seen->stages[i][at] + layers[i].bias[at % WIDTH]);
+                        seen->stages[i][at] + toy_bias(stack->config, &layers[i], at % WIDTH));
 }
 
 static MegaSession *new_session(const MegaModel *model)
@@ -183,17 +254,18 @@ static const MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens, .le
 static void runs_in_an_encoder(void **state)
 {
     Random random = {1};
-    const MegaConfig config = classifier(&toy);
+    MegaConfig config = classifier(&toy);
     Seen seen = {0};
     float logits[16];
     (void)state;
+    toy_config(&config.encoder)->doubled = true;
     MegaModel *model = random_model(&config, &random);
     assert_ptr_equal(model->encoder.kind, &toy);
     MegaSession *session = new_session(model);
     mega_session_set_tap(session, look, &seen);
     assert_true(config.head.classes <= 16);
     assert_int_equal(mega_session_classify(session, &input, 1, logits, NULL), 0);
-    assert_biases_were_added(&seen, model->weights.layers);
+    assert_biases_were_added(&seen, &model->encoder);
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -212,7 +284,7 @@ static void runs_in_a_decoder(void **state)
     assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
     mega_session_set_tap(session, look, &seen);
     assert_int_equal(mega_decoder_feed(decoder, tokens, LENGTH, at_once, NULL), 0);
-    assert_biases_were_added(&seen, model->weights.decoder_layers);
+    assert_biases_were_added(&seen, &model->decoder);
     mega_session_set_tap(session, NULL, NULL);
     assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
     for (size_t t = 0; t < LENGTH; t++) {
@@ -241,7 +313,7 @@ static void runs_beside_another_kind(void **state)
     MegaSession *session = new_session(model);
     mega_session_set_tap(session, look, &seen);
     assert_int_equal(mega_session_encode(session, &input, &source, NULL), 0);
-    assert_biases_were_added(&seen, model->weights.layers);
+    assert_biases_were_added(&seen, &model->encoder);
     mega_session_set_tap(session, NULL, NULL);
     assert_int_equal(mega_decoder_new(&decoder, session, NULL, NULL), 0);
     const MegaEncoded *sources[] = {source};
@@ -272,6 +344,35 @@ static void refuses_what_a_kind_cannot(void **state)
     expect_refused(&config, "layers of kind encoder-only cannot be in a decoder");
     config = classifier(&encoder_only);
     assert_int_equal(mega_config_check(&config, NULL), 0);
+}
+
+/* The toy's own hyper-parameters are read, written, checked and absent as those of MEGA are. */
+static void metadata_hold_hyper_parameters_of_the_kind(void **state)
+{
+    MegaConfig config = classifier(&toy), again;
+    MegaMeta *meta = mega_meta_new();
+    MegaError err = {0};
+    int64_t number;
+    (void)state;
+    assert_int_equal(mega_config_write(&config, meta, NULL), 0);
+    assert_int_equal(mega_meta_get_int(meta, "encoder.biases", 0, 100, &number, NULL), 0);
+    assert_int_equal(number, 3);
+    assert_null(mega_meta_find(meta, "encoder.doubled"));
+    assert_null(mega_meta_find(meta, "encoder.zdim"));
+    assert_int_equal(mega_config_read(&again, meta, NULL), 0);
+    assert_int_equal(toy_config(&again.encoder)->choice, 1);
+    assert_false(toy_config(&again.encoder)->doubled);
+    toy_config(&config.encoder)->doubled = true;
+    assert_int_equal(mega_config_write(&config, meta, NULL), 0);
+    assert_int_equal(mega_config_read(&again, meta, NULL), 0);
+    assert_true(toy_config(&again.encoder)->doubled);
+    assert_int_equal(mega_meta_set_int(meta, "encoder.choice", 3), 0);
+    assert_int_equal(mega_config_read(&again, meta, &err), MEGA_ERR_MODEL);
+    assert_non_null(strstr(err.text, "encoder.choice is 3, but encoder.biases 3"));
+    assert_int_equal(mega_meta_set_int(meta, "encoder.choice", 8), 0);
+    assert_int_equal(mega_config_read(&again, meta, &err), MEGA_ERR_MODEL);
+    assert_non_null(strstr(err.text, "encoder.choice"));
+    mega_meta_free(meta);
 }
 
 /* Files name the kind of layer, except for the first kind, which files without a name have. */
@@ -306,9 +407,12 @@ static void metadata_names_the_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_in_an_encoder),       cmocka_unit_test(runs_in_a_decoder),
-        cmocka_unit_test(runs_beside_another_kind), cmocka_unit_test(refuses_what_a_kind_cannot),
+        cmocka_unit_test(runs_in_an_encoder),
+        cmocka_unit_test(runs_in_a_decoder),
+        cmocka_unit_test(runs_beside_another_kind),
+        cmocka_unit_test(refuses_what_a_kind_cannot),
         cmocka_unit_test(metadata_names_the_kind),
+        cmocka_unit_test(metadata_hold_hyper_parameters_of_the_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,11 +222,16 @@ static void expect_same(const MegaConfig *config, const ModelTweak *tweak, bool 
 static MegaConfig adaptive_config(bool translator, bool tied, bool split)
 {
     MegaConfig config = {.task = translator ? MEGA_TASK_TRANSLATE : MEGA_TASK_GENERATE};
-    config.decoder = (MegaStackConfig){.layers = 2, .width = 12, .hidden = 20, .ffn = 16,
-                                       .zdim = 6, .ndim = 3, .max_positions = 40,
-                                       .norm_affine = true, .final_norm_affine = true,
-                                       .final_norm = true, .pre_norm = true,
-                                       .activation = MEGA_ACTIVATION_SILU};
+    config.decoder = mega_with_gated((MegaStackConfig){.layers = 2,
+                                                       .width = 12,
+                                                       .ffn = 16,
+                                                       .max_positions = 40,
+                                                       .norm_affine = true,
+                                                       .final_norm_affine = true,
+                                                       .final_norm = true,
+                                                       .pre_norm = true,
+                                                       .activation = MEGA_ACTIVATION_SILU},
+                                     (MegaGatedConfig){.hidden = 20, .zdim = 6, .ndim = 3});
     config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3,
                                        .adaptive_input = true, .input_projection = true,
                                        .adaptive_output = true, .split_head = split,
@@ -236,7 +241,8 @@ static MegaConfig adaptive_config(bool translator, bool tied, bool split)
     config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1};
     config.encoder = config.decoder;
     config.encoder.bidirectional = true;
-    config.encoder.zdim = 16; /* makes another layout of panels than the decoder's */
+    mega_gated_of(&config.encoder)->zdim =
+        16; /* makes another layout of panels than the decoder's */
     return config;
 }
 

@@ -71,7 +71,7 @@ static void types_and_encodings(void **state)
     for (int width = 12; width <= 32; width += 20) {
         float exact[5], plain[5], logits[5];
         config.encoder.width = width;
-        config.encoder.zdim = width / 2;
+        mega_gated_of(&config.encoder)->zdim = width / 2;
         classify(&config, &(ModelTweak){0}, exact);
         for (int type = MEGA_F32; type <= MEGA_Q4; type++) {
             ModelTweak tweak = {.dtype = (MegaDtype)type};
@@ -135,11 +135,12 @@ static void inconsistent_configurations(void **state)
     REFUSED(c.encoder.layers = 0, "encoder.layers");
     REFUSED(c.encoder.layers = 257, "encoder.layers");
     REFUSED(c.encoder.width = -1, "encoder.width");
-    REFUSED(c.encoder.ndim = 1025, "encoder.ndim");
+    REFUSED(mega_gated_of(&c.encoder)->ndim = 1025, "encoder.ndim");
     REFUSED(c.encoder.norm = (MegaNormKind)9, "encoder.norm");
     REFUSED(c.embed.pad = 30, "embed.pad");
     REFUSED(c.head.width = 0, "head.width");
-    REFUSED(c.encoder.bias = MEGA_BIAS_ROTARY; c.encoder.zdim = 7, "rotary");
+    REFUSED(mega_gated_of(&c.encoder)->bias = MEGA_BIAS_ROTARY;
+            mega_gated_of(&c.encoder)->zdim = 7, "rotary");
     REFUSED(c.embed.kind = MEGA_EMBED_FRAMES; c.embed.frame_length = 9; c.embed.frame_hop = 4,
             "even number");
     REFUSED(c.embed.kind = MEGA_EMBED_PATCHES; c.embed.patch = 5; c.embed.channels = 3;
@@ -202,7 +203,8 @@ static void inconsistent_decoders(void **state)
     REFUSED(c.target.output_projection = c.target.adaptive_output = true,
             "target.output_projection needs target.split_head");
     REFUSED(c.decoder.bidirectional = true, "a decoder cannot look ahead");
-    REFUSED(c.decoder.bias = MEGA_BIAS_ROTARY; c.decoder.zdim = 7, "decoder.zdim is 7");
+    REFUSED(mega_gated_of(&c.decoder)->bias = MEGA_BIAS_ROTARY;
+            mega_gated_of(&c.decoder)->zdim = 7, "decoder.zdim is 7");
     REFUSED(c.decoder.width = c.target.input.width[0] = c.target.output.width[0] = 14,
             "an encoder as wide as the decoder");
 }

@@ -168,9 +168,9 @@ static MegaConfig language_model(MegaBiasKind bias, int truncation)
     config.task = MEGA_TASK_GENERATE;
     config.decoder = config.encoder;
     config.decoder.bidirectional = false;
-    config.decoder.bias = bias;
-    config.decoder.chunk = 0;
-    config.decoder.truncation = truncation;
+    mega_gated_of(&config.decoder)->bias = bias;
+    mega_gated_of(&config.decoder)->chunk = 0;
+    mega_gated_of(&config.decoder)->truncation = truncation;
     config.target = (MegaTargetConfig){
         .vocab = VOCAB, .pad = 1, .eos = 2, .unk = 3, .max_positions = 300, .cross_positions = 300};
     config.target.input = config.target.output =
@@ -287,8 +287,8 @@ static void sessions_go_on(void **state)
 {
     MegaConfig simple = small_config(), rotary = simple;
     (void)state;
-    rotary.encoder.bias = MEGA_BIAS_ROTARY;
-    rotary.encoder.chunk = 16;
+    mega_gated_of(&rotary.encoder)->bias = MEGA_BIAS_ROTARY;
+    mega_gated_of(&rotary.encoder)->chunk = 16;
     go_on(&(Script){"classifier", 6, classify_call, simple, true, false});
     go_on(&(Script){"classifier with chunks", 6, classify_call, rotary, true, false});
 }

@@ -48,16 +48,16 @@ static MegaConfig wide_config(MegaTask task)
     config.task = task;
     config.encoder.layers = 2;
     config.encoder.width = 64;
-    config.encoder.hidden = 256;
-    config.encoder.zdim = 32;
-    config.encoder.bias = MEGA_BIAS_ROTARY;
-    config.encoder.chunk = 16;
-    config.encoder.truncation = 0;
+    mega_gated_of(&config.encoder)->hidden = 256;
+    mega_gated_of(&config.encoder)->zdim = 32;
+    mega_gated_of(&config.encoder)->bias = MEGA_BIAS_ROTARY;
+    mega_gated_of(&config.encoder)->chunk = 16;
+    mega_gated_of(&config.encoder)->truncation = 0;
     config.decoder = config.encoder;
     config.decoder.bidirectional = false;
-    config.decoder.chunk = 0;
+    mega_gated_of(&config.decoder)->chunk = 0;
     config.decoder.layers = 8; /* one of which at a time is copied */
-    config.decoder.hidden = 64;
+    mega_gated_of(&config.decoder)->hidden = 64;
     config.target = (MegaTargetConfig){.vocab = 30, .pad = 1, .eos = 2, .unk = 3,
                                        .max_positions = 1000, .cross_positions = 1000};
     config.target.input = config.target.output =

@@ -77,15 +77,16 @@ static void reach_of_a_layer_is_sorted(void **state)
 static void plain_attention(const MegaStackConfig *stack, const float *q, const float *k,
                             size_t length, const float *bias, double *pooled)
 {
-    size_t z = (size_t)stack->zdim, chunk = stack->chunk > 0 ? (size_t)stack->chunk : length;
+    size_t z = (size_t)mega_gated(stack)->zdim,
+           chunk = mega_gated(stack)->chunk > 0 ? (size_t)mega_gated(stack)->chunk : length;
     double *row = calloc(length, sizeof *row);
     assert_non_null(row);
     memset(pooled, 0, length * sizeof *pooled);
     for (size_t i = 0; i < length; i++) {
         size_t start = i / chunk * chunk;
         size_t keys = length - start < chunk ? length - start : chunk;
-        double divide = stack->attention == MEGA_ATTENTION_SOFTMAX ? sqrt((double)z)
-                                                                   : (double)keys;
+        double divide =
+            mega_gated(stack)->attention == MEGA_ATTENTION_SOFTMAX ? sqrt((double)z) : (double)keys;
         for (size_t j = 0; j < keys; j++) {
             double product = 0;
             for (size_t m = 0; m < z; m++)
@@ -93,7 +94,7 @@ static void plain_attention(const MegaStackConfig *stack, const float *q, const 
             row[j] = product / divide +
                      (double)bias[(ptrdiff_t)(start + j) - (ptrdiff_t)i];
         }
-        reference_attention_row(stack->attention, row, keys);
+        reference_attention_row(mega_gated(stack)->attention, row, keys);
         for (size_t j = 0; j < keys; j++)
             pooled[start + j] += row[j] / (double)keys;
     }
@@ -111,8 +112,10 @@ static void pooled_attention_equals_plain_loops(void **state)
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int kind = MEGA_ATTENTION_SOFTMAX; kind <= MEGA_ATTENTION_LAPLACE; kind++) {
             size_t length = shapes[s].length, z = (size_t)shapes[s].zdim;
-            MegaStackConfig stack = {.chunk = shapes[s].chunk, .zdim = shapes[s].zdim,
-                                     .attention = (MegaAttentionKind)kind};
+            MegaStackConfig stack = mega_with_gated(
+                (MegaStackConfig){0}, (MegaGatedConfig){.chunk = shapes[s].chunk,
+                                                        .zdim = shapes[s].zdim,
+                                                        .attention = (MegaAttentionKind)kind});
             float *q = random_floats(&random, length * z, -2, 2);
             float *k = random_floats(&random, length * z, -2, 2);
             float *bias = random_floats(&random, 2 * length - 1, -1, 1);
@@ -171,7 +174,7 @@ static void rotary_bias_depends_on_the_distance(void **state)
     (void)state;
     Random random = {11};
     MegaConfig config = small_config();
-    config.encoder.bias = MEGA_BIAS_ROTARY;
+    mega_gated_of(&config.encoder)->bias = MEGA_BIAS_ROTARY;
     MegaModel *model = random_model(&config, &random);
     const MegaLayerWeights *weights = mega_layer(&model->encoder, 0)->weights;
     float *table;
@@ -180,7 +183,7 @@ static void rotary_bias_depends_on_the_distance(void **state)
                      0);
     for (int distance = -9; distance <= 9; distance++)
         expected[9 + distance] = rotary(weights->rotary_alpha, weights->rotary_beta,
-                                        config.encoder.zdim, 20, 20 + distance);
+                                        mega_gated(&config.encoder)->zdim, 20, 20 + distance);
     assert_close(table, expected, 19, 1e-5);
     free(table);
     mega_model_free(model);
@@ -223,8 +226,8 @@ static void a_run_is_observed(void **state)
     (void)state;
     Random random = {13};
     MegaConfig config = small_config();
-    config.encoder.chunk = 16;
-    config.encoder.attention = MEGA_ATTENTION_LAPLACE;
+    mega_gated_of(&config.encoder)->chunk = 16;
+    mega_gated_of(&config.encoder)->attention = MEGA_ATTENTION_LAPLACE;
     MegaModel *model = random_model(&config, &random);
     MegaSession *session;
     int32_t tokens[150];

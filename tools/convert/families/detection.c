@@ -153,7 +153,7 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
     const MegaCheckpointTensor *table =
         find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
     int length = tensor_dimension(table, 0), positions = length / 2 + 1;
-    stack->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
+    mega_gated_of(stack)->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
     if (!table)
         return argument_integer(detection->args, detection->names->positions,
                                 detection->names->other_positions, 1024, &stack->max_positions,
@@ -162,12 +162,12 @@ int detect_bias(Detection *detection, MegaStackConfig *stack)
         return mega_fail(
             detection->err, MEGA_ERR_MODEL,
             "the relative position bias has %d entries, but an odd number was expected", length);
-    if (stack->chunk > 0 && positions != stack->chunk)
+    if (mega_gated(stack)->chunk > 0 && positions != mega_gated(stack)->chunk)
         return mega_fail(
             detection->err, MEGA_ERR_MODEL,
             "the relative position bias has %d entries, which suits a chunk size of %d, "
             "not %d",
-            length, positions, stack->chunk);
+            length, positions, mega_gated(stack)->chunk);
     stack->max_positions = positions;
     return 0;
 }
@@ -205,9 +205,9 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
         int axis, *to;
     } sizes[] = {
         {"mega_layer.move.omega", 0, &stack->width},
-        {"mega_layer.v_proj.weight", 0, &stack->hidden},
-        {"mega_layer.gamma", 1, &stack->zdim},
-        {"mega_layer.move.gamma", 1, &stack->ndim},
+        {"mega_layer.v_proj.weight", 0, &mega_gated_of(stack)->hidden},
+        {"mega_layer.gamma", 1, &mega_gated_of(stack)->zdim},
+        {"mega_layer.move.gamma", 1, &mega_gated_of(stack)->ndim},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if ((code = layer_size(detection, sizes[i].tensor, sizes[i].axis, sizes[i].to)))
@@ -226,15 +226,16 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     int attention = 0;
     int code = detection_named(detection, "attention_activation_fn", NULL, "attention function",
                                mega_attention_by_name, -1, &attention);
-    stack->attention = attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
+    mega_gated_of(stack)->attention =
+        attention >= 0 ? (MegaAttentionKind)attention : MEGA_ATTENTION_SOFTMAX;
     if (!code)
         code = detect_layers(detection, stack);
     if (!code)
         code = detection_length(detection, "truncation_length", NULL, "EMA truncation",
-                                &stack->truncation);
+                                &mega_gated_of(stack)->truncation);
     if (!code && detection->chunk_size < 0)
         code = detection_length(detection, names->chunk, names->other_chunk, "chunk size",
-                                &stack->chunk);
+                                &mega_gated_of(stack)->chunk);
     if (!code)
         code = detection_flag(detection, "encoder_normalize_before", "normalize_before",
                               &stack->pre_norm);
@@ -245,7 +246,7 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     if (code)
         return code;
     if (detection->chunk_size >= 0)
-        stack->chunk = (int)detection->chunk_size;
+        mega_gated_of(stack)->chunk = (int)detection->chunk_size;
     if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
         detection_need(detection, "normalize_before", "pre-norm or post-norm");
     stack->final_norm |= stack->pre_norm;

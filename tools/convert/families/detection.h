@@ -6,6 +6,7 @@
 #ifndef MEGA_DETECTION_H
 #define MEGA_DETECTION_H
 
+#include "src/layers/mega_config.h"
 #include "tools/convert/architecture.h"
 
 /* The names that the original model uses for a stack of layers. */

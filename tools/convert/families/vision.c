@@ -49,9 +49,9 @@ int detect_vision(Detection *detection)
     if (code)
         return code;
     /* the original's code fixes these; they are no arguments */
-    stack->attention = MEGA_ATTENTION_LAPLACE;
+    mega_gated_of(stack)->attention = MEGA_ATTENTION_LAPLACE;
     stack->pre_norm = stack->final_norm = true;
-    stack->ema_shift = true;
+    mega_gated_of(stack)->ema_shift = true;
     head->pooling = MEGA_POOL_MEAN;
     head->projection = detection_find(detection, "out_proj.fc.weight") != NULL;
     head->width = tensor_dimension(detection_find(detection, "pre_logits.fc.weight"), 0);

@@ -1,6 +1,7 @@
 /*
  * fairseq.c - the tensor names of the fairseq family: classifiers, translators and language models.
  */
+#include "src/layers/mega_config.h"
 #include "tools/convert/names/table.h"
 
 /* ---- Layers --------------------------------------------------------------------------------- */
@@ -9,7 +10,8 @@
 static void rows_of_mx(const MegaStackConfig *stack, uint64_t first_row, TensorPlace *place)
 {
     place->first_row = first_row;
-    place->whole_rows = 2 * (uint64_t)stack->width + (uint64_t)(stack->zdim + stack->hidden);
+    place->whole_rows = 2 * (uint64_t)stack->width +
+                        (uint64_t)(mega_gated(stack)->zdim + mega_gated(stack)->hidden);
 }
 
 static void rows_of_u(const MegaStackConfig *stack, TensorPlace *place)
@@ -24,7 +26,7 @@ static void rows_of_z(const MegaStackConfig *stack, TensorPlace *place)
 
 static void rows_of_r_hx(const MegaStackConfig *stack, TensorPlace *place)
 {
-    rows_of_mx(stack, (uint64_t)(stack->width + stack->zdim), place);
+    rows_of_mx(stack, (uint64_t)(stack->width + mega_gated(stack)->zdim), place);
 }
 
 const NameRule layer_names[] = {

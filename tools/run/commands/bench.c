@@ -362,7 +362,8 @@ static void choose_lengths(Options *options, const MegaConfig *config)
     const MegaEmbedConfig *embed = &config->embed;
     bool translator = mega_config_has_cross(config);
     bool classifier = mega_config_has_head(config);
-    bool states_length = embed->kind == MEGA_EMBED_FRAMES || config->encoder.chunk == 0;
+    bool states_length =
+        embed->kind == MEGA_EMBED_FRAMES || mega_stack_reach(config, &config->encoder).chunk == 0;
     if (classifier && embed->kind == MEGA_EMBED_PATCHES)
         options->length = (int)mega_config_input_length(config);
     else if (options->length == 0 && translator)

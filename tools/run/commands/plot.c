@@ -81,7 +81,7 @@ static void draw_kernels(Canvas *canvas, const PlotView *view, double y, const c
     canvas_heat(canvas, plot.x, plot.y, plot.width, plot.height, view->kernels,
                 (size_t)view->stack->width, PLOT_COLUMNS, MAP_BLUE);
     canvas_frame(canvas, plot.x, plot.y, plot.width, plot.height, COLOUR_LIGHT);
-    draw_marks(&plot, view, view->stack->truncation);
+    draw_marks(&plot, view, mega_gated(view->stack)->truncation);
     canvas_text(canvas, plot.x - 8, y + TALL / 2,
                 (TextStyle){.size = 11, .align = 0.5, .angle = -90, .colour = COLOUR_GREY},
                 "%d channels", view->stack->width);
@@ -99,7 +99,7 @@ static void draw_middle(Canvas *canvas, const PlotView *view, double y, const ch
     plot_band(&plot, xs, view->low, view->high, PLOT_COLUMNS, COLOUR_BLUE);
     plot_line(&plot, xs, view->middle, PLOT_COLUMNS,
               (LineStyle){.colour = COLOUR_BLUE, .width = 2});
-    draw_marks(&plot, view, view->stack->truncation);
+    draw_marks(&plot, view, mega_gated(view->stack)->truncation);
     plot_up(&plot);
     plot_across(&plot, unit);
 }
@@ -185,7 +185,7 @@ static void draw_bias(Canvas *canvas, const PlotView *view, double y, const char
         own.across.high = 0; /* this stack never looks ahead */
     own.width = plot_x(&plot, own.across.high) - plot.x;
     draw_table(&own, view->bias, view->positions, (LineStyle){.colour = COLOUR_BLUE, .width = 1.8});
-    draw_marks(&plot, view, view->stack->chunk);
+    draw_marks(&plot, view, mega_gated(view->stack)->chunk);
     for (int cross = 0; view->cross && cross < 2; cross++)
         canvas_text(canvas, plot.x + 7 + 46 * cross, y + 14,
                     (TextStyle){.size = 11, .bold = true,
@@ -309,8 +309,8 @@ static double draw_explanation(Canvas *canvas, const PlotPicture *picture, doubl
         "are spread normally");
     bool dashed = false;
     for (int view = 0; view < picture->count; view++)
-        dashed |=
-            picture->views[view].stack->truncation > 0 || picture->views[view].stack->chunk > 0;
+        dashed |= mega_gated(picture->views[view].stack)->truncation > 0 ||
+                  mega_gated(picture->views[view].stack)->chunk > 0;
     if (!dashed)
         return y + 2 * pitch;
     canvas_line(canvas, x + 20, y + 2 * pitch + 5, x + 20, y + 3 * pitch + 3,
@@ -327,13 +327,13 @@ static double draw_picture(Canvas *canvas, const void *context)
     const MegaStackConfig *stack =
         mega_config_has_encoder(config) ? &config->encoder : &config->decoder;
     char subtitle[256], note[128] = "";
-    bool chunks = stack->chunk > 0, truncated = stack->truncation > 0;
+    bool chunks = mega_gated(stack)->chunk > 0, truncated = mega_gated(stack)->truncation > 0;
     if (picture->left_out)
         snprintf(note, sizeof note, " \xc2\xb7 %d more layers are not shown, see --layer",
                  picture->left_out);
     snprintf(subtitle, sizeof subtitle, "%d layers of width %d \xc2\xb7 %s attention%s%s%s%s%s",
              config->encoder.layers + config->decoder.layers, stack->width,
-             mega_attention_name(stack->attention),
+             mega_attention_name(mega_gated(stack)->attention),
              truncated || chunks ? " \xc2\xb7 dashed: " : "",
              truncated ? "where the EMA is cut off" : "", truncated && chunks ? ", " : "",
              chunks ? "the size of a chunk (bias)" : "", note);

@@ -103,7 +103,7 @@ static double draw_classes(const Subject *subject, Canvas *canvas, double x, dou
 /* Describes what a strip of attention shows. */
 static const char *received(const Subject *subject, size_t length)
 {
-    int chunk = mega_model_config(subject->model)->encoder.chunk;
+    int chunk = mega_gated(&mega_model_config(subject->model)->encoder)->chunk;
     return chunk > 0 && (size_t)chunk < length ? "that each place got within its chunk"
                                                : "that each place got from all the others";
 }
@@ -112,7 +112,7 @@ static const char *received(const Subject *subject, size_t length)
 static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double y, double width,
                         size_t length)
 {
-    int chunk = mega_model_config(subject->model)->encoder.chunk;
+    int chunk = mega_gated(&mega_model_config(subject->model)->encoder)->chunk;
     double bottom = y + STRIP_PITCH * (subject->reach.layers + 1) - 2;
     if (chunk <= 0 || (double)length / chunk > 40)
         return;

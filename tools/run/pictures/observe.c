@@ -162,9 +162,10 @@ int observe_bias(const MegaModel *model, const MegaStackConfig *stack, const cha
     *table = NULL;
     if (!values)
         return no_memory(err);
-    int code = stack->bias == MEGA_BIAS_ROTARY
-                   ? rotary_bias(model, prefix, (size_t)stack->zdim, positions, values, err)
-                   : simple_bias(model, prefix, stored, positions, values, err);
+    int code =
+        mega_gated(stack)->bias == MEGA_BIAS_ROTARY
+            ? rotary_bias(model, prefix, (size_t)mega_gated(stack)->zdim, positions, values, err)
+            : simple_bias(model, prefix, stored, positions, values, err);
     if (code)
         free(values);
     else
@@ -196,15 +197,16 @@ static void pool_chunk(const MegaStackConfig *stack, const float *q, const float
                        const float *bias, float *scores, float *pooled)
 {
     const MegaKernels *kernels = mega_kernels();
-    size_t z = (size_t)stack->zdim;
-    bool softmax = stack->attention == MEGA_ATTENTION_SOFTMAX;
+    size_t z = (size_t)mega_gated(stack)->zdim;
+    bool softmax = mega_gated(stack)->attention == MEGA_ATTENTION_SOFTMAX;
     float scale = softmax ? 1.0f / sqrtf((float)z) : 1.0f / (float)keys;
     for (size_t first = 0; first < keys; first += ROWS) {
         size_t rows = keys - first < ROWS ? keys - first : ROWS;
         for (size_t row = 0; row < rows; row++) {
             float *weights = scores + row * keys;
             kernels->attend_keys(q + (first + row) * z, k, z, NULL, keys, z, weights);
-            kernels->attention(stack->attention, weights, keys, scale, bias - first - row);
+            kernels->attention(mega_gated(stack)->attention, weights, keys, scale,
+                               bias - first - row);
             kernels->add(pooled, weights, keys);
         }
     }
@@ -214,7 +216,8 @@ static void pool_chunk(const MegaStackConfig *stack, const float *q, const float
 int observe_attention(const MegaStackConfig *stack, const float *q, const float *k, size_t length,
                       const float *bias, float *pooled, MegaError *err)
 {
-    size_t z = (size_t)stack->zdim, chunk = stack->chunk > 0 ? (size_t)stack->chunk : length;
+    size_t z = (size_t)mega_gated(stack)->zdim,
+           chunk = mega_gated(stack)->chunk > 0 ? (size_t)mega_gated(stack)->chunk : length;
     if (chunk > length)
         chunk = length;
     float *scores = malloc(ROWS * chunk * sizeof *scores);
@@ -273,8 +276,9 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
 static int pool_attention(Observer *observer, int layer, const float *k, size_t length, float *out)
 {
     const MegaStackConfig *stack = &observer->model->config.encoder;
-    size_t chunk = stack->chunk > 0 && (size_t)stack->chunk < length ? (size_t)stack->chunk
-                                                                     : length;
+    size_t chunk = mega_gated(stack)->chunk > 0 && (size_t)mega_gated(stack)->chunk < length
+                       ? (size_t)mega_gated(stack)->chunk
+                       : length;
     float *bias;
     char prefix[64];
     snprintf(prefix, sizeof prefix, "encoder.layer.%d", layer);

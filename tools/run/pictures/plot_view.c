@@ -16,8 +16,9 @@
 /* Returns how many lags are drawn: those up to the truncation, or up to the most positions. */
 static size_t lags_of(const MegaStackConfig *stack)
 {
-    int lags = stack->truncation > 0 ? stack->truncation : mega_bias_positions(stack);
-    if (stack->truncation <= 0 && stack->max_positions > lags)
+    int lags = mega_gated(stack)->truncation > 0 ? mega_gated(stack)->truncation
+                                                 : mega_bias_positions(stack);
+    if (mega_gated(stack)->truncation <= 0 && stack->max_positions > lags)
         lags = stack->max_positions;
     return lags < 2 ? 2 : lags > MOST_LAGS ? MOST_LAGS : (size_t)lags;
 }
@@ -164,7 +165,7 @@ static size_t drawn_positions(size_t stored)
 static int view_bias(PlotView *view, const PlotPicture *picture, const char *prefix, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(picture->model);
-    bool rotary = view->stack->bias == MEGA_BIAS_ROTARY;
+    bool rotary = mega_gated(view->stack)->bias == MEGA_BIAS_ROTARY;
     size_t stored = (size_t)mega_bias_positions(view->stack);
     char cross[64];
     if (stored < 2 && rotary)
