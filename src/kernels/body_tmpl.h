@@ -1,5 +1,6 @@
 /*
- * body_tmpl.h - the body of every kernel tier. Each tier's file includes it once and defines
+ * body_tmpl.h - the body of a complete tier of kernels. Each tier's file includes it once and
+ * defines
  *
  *   VECTOR_BYTES   the width of a vector
  *   KERNELS        the name of its table
@@ -9,35 +10,7 @@
  */
 #include "src/kernels/kernels.h"
 #include "src/kernels/vectors_tmpl.h"
-
-/* Size of the largest tile. With few rows a tile spans several panels instead, so that enough sums
- * are in flight to hide the latency of a multiply-add. */
-#if VECTOR_BYTES == 64
-#define REGISTERS 32
-#define TILE_ROWS 12
-#define TILE_PANELS 2
-#define MOST_PANELS 8
-#elif VECTOR_BYTES == 32
-#define REGISTERS 16
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#elif defined(__aarch64__)
-#define REGISTERS 32
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#else
-#define REGISTERS 16
-#define TILE_ROWS 3
-#define TILE_PANELS 1
-#define MOST_PANELS 4
-#endif
-#define PANEL_VECTORS (MEGA_PANEL / LANES)
-#define TILE_COLUMNS (TILE_PANELS * MEGA_PANEL)
-
-#include "src/kernels/math_tmpl.h"
-#include "src/kernels/epilogue_tmpl.h"
+#include "src/kernels/tile_tmpl.h"
 #include "src/kernels/gemm_tmpl.h"
 #include "src/kernels/int8_tmpl.h"
 #include "src/kernels/attention_tmpl.h"
@@ -129,22 +102,6 @@ static float probe_arithmetic(size_t rounds, float factor)
     return sum_lanes(sum[0]);
 }
 
-static int32_t probe_integers(size_t rounds, int32_t factors)
-{
-    I sum[MEGA_PROBE_VECTORS], w[MEGA_PROBE_VECTORS], x = splat_bits(0x01020304);
-    for (int v = 0; v < MEGA_PROBE_VECTORS; v++) {
-        sum[v] = splat_bits(v);
-        w[v] = splat_bits(v * factors);
-    }
-    for (size_t i = 0; i < rounds; i++, x ^= 1)
-#pragma GCC unroll 12
-        for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
-            sum[v] = dot4(sum[v], w[v], x);
-    for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
-        sum[0] += sum[v];
-    return sum_integers(sum[0]);
-}
-
 static float probe_memory(const float *x, size_t n)
 {
     V sum[4] = {{0}};
@@ -158,9 +115,8 @@ static float probe_memory(const float *x, size_t n)
 const MegaKernels KERNELS = {
     .name = KERNELS_NAME,
     .lanes = LANES,
+    .integer = {quantize, gemm_int8, probe_integers},
     .gemm = gemm,
-    .quantize = quantize,
-    .gemm_int8 = gemm_int8,
     .finish = finish,
     .affine = affine,
     .layer_norm = layer_norm,
@@ -178,6 +134,5 @@ const MegaKernels KERNELS = {
     .ema_step = ema_step,
     .ema_output = ema_output,
     .probe_arithmetic = probe_arithmetic,
-    .probe_integers = probe_integers,
     .probe_memory = probe_memory,
 };

@@ -3,6 +3,7 @@
  */
 #include "src/kernels/kernels.h"
 
+#include <pthread.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -15,6 +16,9 @@
 typedef struct Tier {
     const MegaKernels *kernels;
     bool (*supported)(void);
+    /* What the tier has instead of the integer kernels of `kernels`; NULL: nothing. */
+    const char *integer_name;
+    const MegaIntegerKernels *integer;
 } Tier;
 
 #if defined(__x86_64__)
@@ -53,27 +57,44 @@ static bool always(void)
 
 static const Tier best_first[] = {
 #if defined(__x86_64__)
-    {&mega_kernels_avx512vnni, has_vnni},
-    {&mega_kernels_avx512, has_avx512},
-    {&mega_kernels_avx2vnni, has_avx2vnni},
-    {&mega_kernels_avx2, has_avx2},
+    {&mega_kernels_avx512, has_vnni, "avx512vnni", &mega_kernels_avx512vnni},
+    {&mega_kernels_avx512, has_avx512, NULL, NULL},
+    {&mega_kernels_avx2, has_avx2vnni, "avx2vnni", &mega_kernels_avx2vnni},
+    {&mega_kernels_avx2, has_avx2, NULL, NULL},
 #elif defined(__aarch64__)
-    {&mega_kernels_dotprod, has_dotprod},
+    {&mega_kernels_generic, has_dotprod, "dotprod", &mega_kernels_dotprod},
 #endif
-    {&mega_kernels_generic, always},
+    {&mega_kernels_generic, always, NULL, NULL},
 };
 
 #define TIERS (sizeof best_first / sizeof best_first[0])
 
 _Static_assert(TIERS <= MEGA_MOST_TIERS, "mega_kernels_all would write beyond its array");
 
+static MegaKernels tables[TIERS]; /* of the tiers that this machine can run, best first */
+static size_t table_count;
+
+static void make_tables(void)
+{
+    for (const Tier *tier = best_first; tier < best_first + TIERS; tier++) {
+        if (!tier->supported())
+            continue;
+        MegaKernels *table = &tables[table_count++];
+        *table = *tier->kernels;
+        if (tier->integer) {
+            table->name = tier->integer_name;
+            table->integer = *tier->integer;
+        }
+    }
+}
+
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS])
 {
-    size_t count = 0;
-    for (size_t i = 0; i < TIERS; i++)
-        if (best_first[i].supported())
-            out[count++] = best_first[i].kernels;
-    return count;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_tables);
+    for (size_t i = 0; i < table_count; i++)
+        out[i] = &tables[i];
+    return table_count;
 }
 
 const MegaKernels *mega_kernels(void)

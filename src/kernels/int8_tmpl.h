@@ -1,5 +1,5 @@
 /*
- * int8_tmpl.h - part of body_tmpl.h: products of 8-bit activations with weights of 8 or 4 bits.
+ * int8_tmpl.h - part of body_tmpl.h and integer_tmpl.h: products of 8-bit activations with weights of 8 or 4 bits.
  *
  * Both are cut into blocks of MEGA_SCALE_BLOCK along k, and each block has a scale. The sum over a
  * block is exact in 32 bits; it is then scaled and added to a float sum, block after block.
@@ -307,4 +307,22 @@ static void gemm_int8(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *
         gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q4);
     else
         gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q8);
+}
+
+/* ---- Probe ---------------------------------------------------------------------------------- */
+
+static int32_t probe_integers(size_t rounds, int32_t factors)
+{
+    I sum[MEGA_PROBE_VECTORS], w[MEGA_PROBE_VECTORS], x = splat_bits(0x01020304);
+    for (int v = 0; v < MEGA_PROBE_VECTORS; v++) {
+        sum[v] = splat_bits(v);
+        w[v] = splat_bits(v * factors);
+    }
+    for (size_t i = 0; i < rounds; i++, x ^= 1)
+#pragma GCC unroll 12
+        for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
+            sum[v] = dot4(sum[v], w[v], x);
+    for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
+        sum[0] += sum[v];
+    return sum_integers(sum[0]);
 }

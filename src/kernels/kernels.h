@@ -2,8 +2,9 @@
  * kernels.h - the inner loops: matrix products and everything that runs between them.
  *
  * There is one body, body_tmpl.h, written with the compiler's vector types. It is built once for
- * the baseline and once for each better instruction set (x86/avx2.c and its neighbours);
- * mega_kernels() picks a tier at run time. Matrices are [rows][columns], row-major, with `stride`
+ * the baseline and once for each better instruction set (x86/avx2.c and its neighbours); an
+ * instruction set that is better at integers alone has only those (integer_tmpl.h). mega_kernels()
+ * picks a tier at run time. Matrices are [rows][columns], row-major, with `stride`
  * floats from row to row where a stride is given. Every function with an out argument allows
  * out == x.
  *
@@ -103,6 +104,20 @@ typedef struct MegaEmaStep {
     const size_t *parents;
 } MegaEmaStep;
 
+/* The functions of a tier that multiply integers. Some processors differ from others in these
+ * alone, so they can be replaced as a whole. */
+typedef struct MegaIntegerKernels {
+    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
+    /* y [rows][columns] = x b, then the epilogue, for quantized activations and weights. A row's
+     * result does not depend on the other rows. */
+    void (*gemm)(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y, size_t ldy,
+                 size_t columns, const MegaEpilogue *epilogue);
+    /* Does what probe_arithmetic below does, with integers: a round is four multiply-adds in each
+     * lane of as many vectors. Pass factors = 0, which keeps the sums from overflowing and takes
+     * the same time. */
+    int32_t (*probe)(size_t rounds, int32_t factors);
+} MegaIntegerKernels;
+
 typedef struct MegaKernels {
     /* The tier's name as --cpu takes it: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni",
      * "dotprod" or "openblas". */
@@ -113,10 +128,7 @@ typedef struct MegaKernels {
      * many rows there are, so a row's result does not depend on the other rows of its batch. */
     void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
                  size_t ldy, size_t columns, const MegaEpilogue *epilogue);
-    void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
-    /* The same product for quantized activations and weights. */
-    void (*gemm_int8)(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
-                      size_t ldy, size_t columns, const MegaEpilogue *epilogue);
+    MegaIntegerKernels integer;
     /* Applies an epilogue to sums [rows][columns] that already exist. sums may be y itself unless
      * the epilogue has a gate, which still reads the old y. */
     void (*finish)(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
@@ -176,9 +188,6 @@ typedef struct MegaKernels {
      * keep the compiler from removing the work. probe_arithmetic does `rounds` multiply-adds in
      * each of MEGA_PROBE_VECTORS vectors that stay in registers. */
     float (*probe_arithmetic)(size_t rounds, float factor);
-    /* Does the same with integers: a round is four multiply-adds in each lane of as many vectors.
-     * Pass factors = 0, which keeps the sums from overflowing and takes the same time. */
-    int32_t (*probe_integers)(size_t rounds, int32_t factors);
     float (*probe_memory)(const float *x, size_t n);
     /* Computes only y = silu(y + omega x^), for a moving average that was not run by `ema`. */
     void (*ema_output)(const MegaEmaPass *pass, size_t first, size_t count);
@@ -205,11 +214,11 @@ extern const MegaKernels mega_kernels_generic;
 const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
-extern const MegaKernels mega_kernels_avx2vnni;
+extern const MegaIntegerKernels mega_kernels_avx2vnni; /* with the rest of avx2 */
 extern const MegaKernels mega_kernels_avx512;
-extern const MegaKernels mega_kernels_avx512vnni;
+extern const MegaIntegerKernels mega_kernels_avx512vnni; /* with the rest of avx512 */
 #elif defined(__aarch64__)
-extern const MegaKernels mega_kernels_dotprod;
+extern const MegaIntegerKernels mega_kernels_dotprod; /* with the rest of generic */
 #endif
 
 #endif

@@ -36,10 +36,11 @@ static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, 
             piece.addend = first > 0 ? y : epilogue->addend;
             piece.ld_addend = first > 0 ? ldy : epilogue->ld_addend;
         }
-        kernels->quantize(x + begin, ldx, rows,
-                          mega_min_size(count * MEGA_SCALE_BLOCK, weight->in - begin), &quantized);
+        kernels->integer.quantize(x + begin, ldx, rows,
+                                  mega_min_size(count * MEGA_SCALE_BLOCK, weight->in - begin),
+                                  &quantized);
         MegaInt8Panels panels = int8_panels(weight, first, count);
-        kernels->gemm_int8(&quantized, rows, &panels, y, ldy, weight->out, &piece);
+        kernels->integer.gemm(&quantized, rows, &panels, y, ldy, weight->out, &piece);
     }
 }
 
@@ -66,7 +67,7 @@ bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, 
 {
     if (rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
         return false;
-    kernels->quantize(x, ldx, rows, in, &(MegaInt8Rows){out->q, out->scales, out->sums});
+    kernels->integer.quantize(x, ldx, rows, in, &(MegaInt8Rows){out->q, out->scales, out->sums});
     return true;
 }
 
@@ -76,7 +77,7 @@ void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
 {
     const MegaInt8Rows quantized = {x->q, x->scales, x->sums};
     const MegaInt8Panels panels = int8_panels(weight, 0, blocks_of(weight->in));
-    kernels->gemm_int8(&quantized, rows, &panels, y, ldy, weight->out, epilogue);
+    kernels->integer.gemm(&quantized, rows, &panels, y, ldy, weight->out, epilogue);
 }
 
 void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,

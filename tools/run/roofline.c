@@ -38,7 +38,7 @@ static void probe_integers(void *context, size_t task, int worker)
 {
     Probe *probe = context;
     (void)worker, (void)task;
-    probe->sink = (float)probe->kernels->probe_integers(probe->rounds, 0);
+    probe->sink = (float)probe->kernels->integer.probe(probe->rounds, 0);
 }
 
 static void probe_memory(void *context, size_t task, int worker)

@@ -1,8 +1,7 @@
 /*
- * avx2vnni.c - the kernels for x86-64 with AVX2 and dot products of bytes (AVX-VNNI); the
- * Makefile gives the flags.
+ * avx2vnni.c - the integer kernels for x86-64 with dot products of bytes in vectors of AVX2
+ * (AVX-VNNI); the Makefile gives the flags.
  */
 #define VECTOR_BYTES 32
 #define KERNELS mega_kernels_avx2vnni
-#define KERNELS_NAME "avx2vnni"
-#include "src/kernels/body_tmpl.h"
+#include "src/kernels/integer_tmpl.h"
