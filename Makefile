@@ -104,7 +104,8 @@ FORMATS_SRC := \
 COMMON_SRC := \
     tools/common/progress.c tools/common/memory.c tools/common/json.c \
     tools/common/descriptors.c tools/common/mapping.c tools/common/suggest.c \
-    tools/common/terminal.c tools/common/version.c
+    tools/common/terminal.c tools/common/messages.c tools/common/command_line.c \
+    tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
@@ -118,7 +119,8 @@ RUN_SRC := $(COMMON_SRC) \
     $(sort $(wildcard tools/run/commands/*.c))
 
 CONVERT_SRC := $(COMMON_SRC) \
-    tools/convert/main.c tools/convert/architecture.c \
+    tools/convert/main.c tools/convert/options.c tools/convert/arguments.c \
+    tools/convert/list.c tools/convert/architecture.c \
     tools/convert/families/detection.c tools/convert/families/classifier.c \
     tools/convert/families/vision.c tools/convert/families/sequence.c \
     tools/convert/names/names.c tools/convert/names/table.c tools/convert/names/fairseq.c \

@@ -111,13 +111,3 @@ void put_message(const char *format, va_list args)
     fputs(text, stderr);
     free(text);
 }
-
-void print_diagnostic(const char *program, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s: ", program);
-    put_message(format, args);
-    fputc('\n', stderr);
-    va_end(args);
-}

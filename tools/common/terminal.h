@@ -18,9 +18,7 @@
  * called before anything is printed. */
 void guard_terminal(void);
 
-/* Writes a message to standard error with '?' in place of control characters: "PROGRAM: MESSAGE"
- * and a line end, or just the message. */
-void print_diagnostic(const char *program, const char *format, ...) MEGA_PRINTF(2, 3);
+/* Writes a message to standard error with '?' in place of control characters. */
 void put_message(const char *format, va_list args);
 
 #endif

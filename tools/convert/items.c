@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/common/terminal.h"
+#include "tools/common/messages.h"
 
 #define MAX_REPEATED (1u << 20)
 
@@ -166,8 +166,7 @@ static void note_missing(Items *items, const char *name)
 {
     if (strcmp(items->last_missing, name) == 0)
         return;
-    print_diagnostic("mega-convert", "tensor '%s%s' is missing", items->architecture->names.prefix,
-                     name);
+    report("tensor '%s%s' is missing", items->architecture->names.prefix, name);
     snprintf(items->last_missing, sizeof items->last_missing, "%s", name);
     items->missing++;
 }

@@ -11,14 +11,14 @@
 
 #include "formats/text/text_input.h"
 #include "formats/text/vocab.h"
-#include "tools/common/terminal.h"
+#include "tools/common/messages.h"
 
 #define MAX_LABELS_FILE (1u << 24)
 
 static void warn(const MetadataOptions *options, const char *sentence)
 {
     if (!options->quiet)
-        print_diagnostic("mega-convert", "note: %s", sentence);
+        report("note: %s", sentence);
 }
 
 /* ---- Provenance ----------------------------------------------------------------------------- */

@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 
 #include "formats/mega/mega_file.h"
-#include "tools/common/terminal.h"
+#include "tools/common/messages.h"
 #include "tools/convert/hub_tokenizer.h"
 
 static void warn(const char *sentence)
 {
-    print_diagnostic("mega-convert", "warning: %s", sentence);
+    report("warning: %s", sentence);
 }
 
 static int set_provenance(MegaMeta *meta, const MetadataOptions *options, MegaError *err)

@@ -12,8 +12,8 @@
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
 #include "src/model/earlier.h"
+#include "tools/common/messages.h"
 #include "tools/common/progress.h"
-#include "tools/common/terminal.h"
 #include "tools/convert/items.h"
 
 static bool ends_with(const char *text, const char *end)
@@ -61,12 +61,10 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
             continue;
         if (is_inert(tensor)) {
             if (!options->quiet)
-                print_diagnostic("mega-convert", "note: tensor '%s' of type %s is left out",
-                              tensor->name, tensor->type);
+                report("note: tensor '%s' of type %s is left out", tensor->name, tensor->type);
             continue;
         }
-        print_diagnostic("mega-convert", "tensor '%s' is not part of a %s", tensor->name,
-                      items->architecture->family);
+        report("tensor '%s' is not part of a %s", tensor->name, items->architecture->family);
         first = first ? first : tensor->name;
         unknown++;
     }
