@@ -125,8 +125,8 @@ static int copy_rest(int to, int from, uint8_t *block, const char *name, MegaErr
         size += (uint64_t)got;
         if (size > MEGA_SOURCE_MAX_PIPE)
             return mega_fail(err, MEGA_ERR_LIMIT,
-                             "%s is larger than %u bytes, the limit of a pipe (headerless samples, "
-                             "given with --raw, have none)",
+                             "%s is larger than %u bytes, the limit of a pipe; headerless samples "
+                             "have none",
                              name, MEGA_SOURCE_MAX_PIPE);
         if (write_all(to, block, (size_t)got))
             return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", name);

@@ -80,7 +80,7 @@ static int open_file(MegaAudio *audio, MegaError *err)
 static int fail_format(MegaAudio *audio, int number, const char *reason, MegaError *err)
 {
     static const char expected[] =
-        "expected WAV, FLAC, Ogg, MP3, AIFF or AU, or headerless samples with --raw";
+        "expected WAV, FLAC, Ogg, MP3, AIFF or AU, or headerless samples";
     uint8_t head[512];
     const MegaFileKind kind =
         mega_recognize(head, mega_audio_file_read(&audio->file, 0, head, sizeof head));
@@ -177,7 +177,7 @@ static int check_cut(MegaAudio *audio, bool partial, MegaError *err)
              audio->name, count_seconds(audio), audio->parts.cut);
     if (!partial || !audio->parts.count)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s; fetch or record it again%s", audio->cut,
-                         audio->parts.count ? ", or take what is there with --partial" : "");
+                         audio->parts.count ? ", or take what is there" : "");
     return 0;
 }
 

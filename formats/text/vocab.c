@@ -312,8 +312,8 @@ int mega_vocab_from_meta(MegaVocab **out, const MegaMeta *meta, const char *key,
     const MegaMetaValue *value = mega_meta_find(meta, key);
     if (!value)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "the model has no vocabulary (%s): convert it with --dict, or give "
-                         "token ids with --ids",
+                         "the model has no vocabulary (%s): convert it with a dictionary, or give "
+                         "token ids",
                          key);
     if (value->type != MEGA_META_STRINGS || !value->count || value->count > MEGA_VOCAB_MAX_SYMBOLS)
         return mega_fail(err, MEGA_ERR_MODEL,

@@ -119,8 +119,8 @@ typedef struct MegaIntegerKernels {
 } MegaIntegerKernels;
 
 typedef struct MegaKernels {
-    /* The tier's name as --cpu takes it: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni",
-     * "dotprod" or "openblas". */
+    /* The tier's name as MegaSessionOptions.cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
+     * "avx512vnni", "dotprod" or "openblas". */
     const char *name;
     int lanes;        /* number of floats in a vector */
 

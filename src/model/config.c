@@ -331,7 +331,7 @@ static int read_layout(int *out, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
-/* Refuses a file of mega-convert --tokenizer-only with a message that it is not a model. */
+/* Refuses a file that holds a tokenizer alone, with a message that it is not a model. */
 static int refuse_tokenizer(const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *task = mega_meta_find(meta, "general.task");

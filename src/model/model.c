@@ -457,7 +457,7 @@ static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_mem
         return mega_fail(
             err, MEGA_ERR_LIMIT,
             "%s: the model needs %.1f MB of memory, more than the %.1f MB that a file "
-            "of %llu bytes is trusted with; a limit of memory (--max-memory) allows it",
+            "of %llu bytes is trusted with; a limit of memory that is set allows it",
             name, (double)(needed + input) / 1e6, (double)trusted / 1e6, (unsigned long long)size);
     return 0;
 }

@@ -161,8 +161,8 @@ static int draw_tokens(Generator *g, int *count, MegaError *err)
         const int32_t token = mega_sampler_next(sample->sampler, g->logits + (size_t)i * vocab);
         if (token < 0)
             return mega_fail(err, MEGA_ERR_MODEL,
-                             "token %d: the model gives no finite logits; 'mega-run verify' "
-                             "tells whether the file is damaged",
+                             "token %d: the model gives no finite logits; its checksums tell "
+                             "whether the file is damaged",
                              sample->count + 1);
         take_token(g, g->live[i], token);
         if (sample->text.failed || sample->pending.failed || sample->tokens.failed)

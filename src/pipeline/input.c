@@ -74,8 +74,7 @@ static int read_features(MegaInputReader *reader, MegaError *err)
     }
     if (mega_model_input_count(reader->model) > 1)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "this model compares two inputs that are not text; only mega-run forward "
-                         "can feed it");
+                         "this model compares two inputs that are not text; only arrays can feed it");
     if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
         reader->kind = MEGA_CONTENT_SOUND;
         return mega_audio_features_read(&reader->audio, meta, err);
@@ -86,10 +85,9 @@ static int read_features(MegaInputReader *reader, MegaError *err)
     }
     return mega_fail(
         err, MEGA_ERR_MODEL,
-        "the model file has no description of preprocessing: convert it again with %s, "
-        "or feed it with mega-run forward",
-        kind == MEGA_INPUT_IMAGE ? "--pixel-mean and --pixel-std"
-                                 : "--audio-mean and --audio-std, or --pixel-mean and --pixel-std");
+        "the model file has no description of preprocessing: convert it again with mean and "
+        "deviation of its %s, or feed it with arrays",
+        kind == MEGA_INPUT_IMAGE ? "pixels" : "sound or pixels");
 }
 
 /* Converts seconds to samples. Returns 0 if the result is out of range. */
@@ -106,7 +104,7 @@ static int set_window(MegaInputReader *reader, const MegaPipelineOptions *option
     if (options->window == 0)
         return options->hop == 0
                    ? 0
-                   : mega_fail(err, MEGA_ERR_ARGUMENT, "--hop needs --window as well");
+                   : mega_fail(err, MEGA_ERR_ARGUMENT, "a hop needs a window as well");
     reader->window = seconds_to_samples(window, rate);
     reader->hop = seconds_to_samples(hop, rate);
     if (!reader->window || !reader->hop)
@@ -126,10 +124,10 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
     const bool audio = reader->kind == MEGA_CONTENT_SOUND;
     if (!audio && (options->window != 0 || options->hop != 0 || options->raw))
         return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "--window, --hop and --raw are for audio, but this model takes %s",
+                         "window, hop and raw samples are for audio, but this model takes %s",
                          reader->kind == MEGA_CONTENT_PICTURE ? "images" : "text");
     if (options->ids && reader->kind != MEGA_CONTENT_TEXT)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "--ids is for text, but this model takes %s",
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "token ids are for text, but this model takes %s",
                          audio ? "audio" : "images");
     const uint64_t model = mega_model_memory(reader->model), limit = options->session.max_memory;
     reader->left = limit == 0 ? UINT64_MAX : limit > model ? limit - model : 1;
@@ -140,7 +138,7 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
         reader->pcm = *options->raw;
     if (!audio)
         return 0;
-    /* Without --window a recording is one clip, of the model's length or of any length. */
+    /* Without a window a recording is one clip, of the model's length or of any length. */
     reader->window = reader->audio.length ? (size_t)reader->audio.length : MEGA_INPUT_MAX_CLIP;
     return set_window(reader, options, err);
 }

@@ -26,7 +26,7 @@ static int check_memory(const MegaInputReader *reader, uint64_t samples, MegaErr
         return 0;
     return mega_fail(err, MEGA_ERR_LIMIT,
                      "%s needs %.1f MB of memory for %" PRIu64 " samples; the limit leaves %.1f MB "
-                     "beside the model; shorter windows (--window) need less",
+                     "beside the model; shorter windows need less",
                      mega_input_name(reader), (double)needed / 1e6, samples,
                      (double)reader->left / 1e6);
 }
@@ -131,7 +131,7 @@ static int look_behind(MegaInputReader *reader, bool *is_longer, MegaError *err)
     if (!code && *is_longer && !reader->audio.length)
         code = mega_fail(err, MEGA_ERR_LIMIT,
                          "%s is longer than %g s, the limit of a single clip; classify it in "
-                         "pieces with --window",
+                         "windows",
                          mega_input_name(reader),
                          floor((double)MEGA_INPUT_MAX_CLIP / reader->audio.sample_rate));
     return code;

@@ -4,9 +4,11 @@
 #include "tools/common/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/base/bytes.h"
+#include "tools/common/hints.h"
 
 json_t *json_bytes(const void *text, size_t size)
 {
@@ -33,6 +35,10 @@ json_t *json_number(double value)
 
 json_t *json_error(const MegaError *err)
 {
+    char sentence[2 * sizeof err->text];
+    const char *hint = hint_for(err->text);
+    if (hint)
+        snprintf(sentence, sizeof sentence, "%s (%s)", err->text, hint);
     return json_pack("{s:s,s:o}", "code", mega_error_name(err->code), "message",
-                     json_text(err->text));
+                     json_text(hint ? sentence : err->text));
 }

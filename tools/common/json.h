@@ -14,7 +14,7 @@ json_t *json_bytes(const void *text, size_t size);
 json_t *json_text(const char *text);
 /* Makes a number, or null for an infinity or a NaN, which JSON does not have. */
 json_t *json_number(double value);
-/* Makes {"code": ..., "message": ...}. */
+/* Makes {"code": ..., "message": ...}, with the hint that the message has (hints.h). */
 json_t *json_error(const MegaError *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "formats/base/bytes.h"
+#include "tools/common/hints.h"
 
 /* ---- Standard output ------------------------------------------------------------------------ */
 
@@ -109,5 +110,8 @@ void put_message(const char *format, va_list args)
         return;
     mega_utf8_hide_controls(text);
     fputs(text, stderr);
+    const char *hint = hint_for(text);
+    if (hint)
+        fprintf(stderr, " (%s)", hint);
     free(text);
 }

@@ -18,7 +18,8 @@
  * called before anything is printed. */
 void guard_terminal(void);
 
-/* Writes a message to standard error with '?' in place of control characters. */
+/* Writes a message to standard error with '?' in place of control characters, and
+ * behind it the hint that it has (hints.h). */
 void put_message(const char *format, va_list args);
 
 #endif
