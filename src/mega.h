@@ -138,6 +138,8 @@ typedef struct MegaSessionOptions {
     uint64_t max_memory; /* limit on the bytes of the model, the session and all that is made with
                             it; 0: no limit. A call that needs more is refused before it begins,
                             with MEGA_ERR_LIMIT */
+    double rate; /* of an S4 model: 2 says that an input holds every second position of what the
+                    model was trained on. 0 is 1, the only rate of other models */
 } MegaSessionOptions;
 
 /* Makes a session. options may be NULL. Results do not depend on the number of threads. After

@@ -34,6 +34,22 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
                      list);
 }
 
+static int check_rate(const MegaSession *session, MegaError *err)
+{
+    const MegaModel *model = session->model;
+    const bool known = session->rate >= 1e-3 && session->rate <= 1e3;
+    if (!known)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a rate of %g; expected 0.001 to 1000",
+                         session->rate);
+    if (session->rate != 1 && (!mega_config_has_encoder(&model->config) ||
+                               !model->encoder.kind->has_rate))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a rate of %g is for layers of a kind that has one, such as S4; this model "
+                         "has none",
+                         session->rate);
+    return 0;
+}
+
 int mega_session_check_memory(const MegaSession *session, uint64_t bytes, const char *what,
                               MegaError *err)
 {
@@ -61,6 +77,7 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     if (!session)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     session->model = model;
+    session->rate = options && options->rate != 0 ? options->rate : 1;
     session->ledger =
         mega_ledger_new(mega_model_memory(model), options ? options->max_memory : 0);
     if (!session->ledger) {
@@ -68,6 +85,8 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     }
     int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code)
+        code = check_rate(session, err);
     if (!code)
         code = mega_session_check_memory(session, 0, "the model", err);
     if (!code)
@@ -164,7 +183,10 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
         return 0;
     session->workspace.length = 0; /* leaves no plan, should anything fail below */
     if (stack->kind->planner)
-        code = stack->kind->planner->make(stack->config, batch, &session->workspace.plan, err);
+        code = stack->kind->planner->make(
+            &(MegaPlanRequest){.stack = stack, .batch = batch, .is_stream = session->is_stream,
+                               .pool = session->pool, .ledger = session->ledger},
+            &session->workspace.plan, err);
     if (code)
         return code;
     layout(session, batch, &dry);
@@ -186,6 +208,7 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
 static MegaPass encoder_pass(MegaSession *session, int number)
 {
     MegaPass pass = {.stack = &session->model->encoder, .config = &session->model->config.encoder,
+                     .is_stream = session->is_stream,
                      .kernels = session->kernels, .pool = session->pool,
                      .workspace = &session->workspace, .tap = session->tap};
     pass.tap.input = number;
@@ -207,7 +230,7 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
     const MegaStackConfig *stack = &config->encoder;
     MegaWorkspace *w = &session->workspace;
     size_t d = (size_t)stack->width;
-    int code = plan(session, &(MegaBatch){lengths, count, session->ema_path}, err);
+    int code = plan(session, &(MegaBatch){lengths, count, session->ema_path, session->rate}, err);
     if (code)
         return code;
 

@@ -23,6 +23,8 @@ struct MegaSession {
     MegaArena head_arena;
     MegaHeadMemory head; /* lies in head_arena */
     MegaTapping tap;
+    double rate;    /* MegaSessionOptions.rate, never 0 */
+    bool is_stream; /* inputs are pieces of one sequence */
 };
 
 /* Runs embedding and encoder on inputs that mega_embed_check has passed, with their lengths.

@@ -201,6 +201,11 @@ static void embed_rows(void *context, size_t task, int worker)
         if (embed->config->scale)
             mega_embed_scale(x, rows, d);
         break;
+    case MEGA_EMBED_ONE_HOT:
+        memset(x, 0, rows * d * sizeof *x);
+        for (size_t row = 0; row < rows; row++)
+            x[row * d + (size_t)embed->input->tokens[first + row]] = 1;
+        break;
     case MEGA_EMBED_REAL:
         for (size_t row = 0; row < rows; row++)
             for (size_t i = 0; i < d; i++)

@@ -2,6 +2,7 @@
  * embed.h - from an input to the first states of the stack (MODEL.md, "Embeddings").
  *
  *   tokens    x_t = weight[token_t], in a translator times sqrt(d)
+ *   one_hot   x_t is 1 at token_t, and else 0
  *   real      x_t = value_t * weight + bias
  *   frames    x_t = weight . frame_t + bias
  *             Frame t covers the frame_length samples from t hop - (frame_length - hop) / 2 on,

@@ -80,23 +80,34 @@ MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch)
     return (MegaFftBuffers){scratch, kernel_spectrum, kernel_spectrum + spectrum_floats(fft)};
 }
 
+void mega_fft_forward(const MegaFft *fft, float *signal, float *spectrum)
+{
+    fftwf_execute_dft_r2c(fft->forward, signal, (fftwf_complex *)spectrum);
+}
+
+void mega_fft_product(const MegaFft *fft, const float *spectrum, const float *kernel,
+                      float *product, float *signal)
+{
+    const float scale = 1.0f / (float)fft->size;
+    for (size_t i = 0; i < fft->size + 2; i += 2) {
+        float re = spectrum[i] * kernel[i] - spectrum[i + 1] * kernel[i + 1];
+        float im = spectrum[i] * kernel[i + 1] + spectrum[i + 1] * kernel[i];
+        product[i] = re * scale;
+        product[i + 1] = im * scale;
+    }
+    fftwf_execute_dft_c2r(fft->inverse, (fftwf_complex *)product, signal);
+}
+
 void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers)
 {
-    fftwf_execute_dft_r2c(fft->forward, buffers->signal, (fftwf_complex *)buffers->kernel_spectrum);
+    mega_fft_forward(fft, buffers->signal, buffers->kernel_spectrum);
 }
 
 void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers)
 {
-    const float *kernel = buffers->kernel_spectrum;
-    float *spectrum = buffers->spectrum, scale = 1.0f / (float)fft->size;
-    fftwf_execute_dft_r2c(fft->forward, buffers->signal, (fftwf_complex *)spectrum);
-    for (size_t i = 0; i < fft->size + 2; i += 2) {
-        float re = spectrum[i] * kernel[i] - spectrum[i + 1] * kernel[i + 1];
-        float im = spectrum[i] * kernel[i + 1] + spectrum[i + 1] * kernel[i];
-        spectrum[i] = re * scale;
-        spectrum[i + 1] = im * scale;
-    }
-    fftwf_execute_dft_c2r(fft->inverse, (fftwf_complex *)spectrum, buffers->signal);
+    mega_fft_forward(fft, buffers->signal, buffers->spectrum);
+    mega_fft_product(fft, buffers->spectrum, buffers->kernel_spectrum, buffers->spectrum,
+                     buffers->signal);
 }
 
 #else

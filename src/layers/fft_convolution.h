@@ -43,6 +43,13 @@ typedef struct MegaFftBuffers {
 } MegaFftBuffers;
 MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch);
 
+/* Transforms signal [size] to spectrum [size + 2]; both begin a cache line. */
+void mega_fft_forward(const MegaFft *fft, float *signal, float *spectrum);
+/* Transforms the product of two spectra back to signal: the convolution of what they came from.
+ * `product` [size + 2] is scratch memory, or one of the two. */
+void mega_fft_product(const MegaFft *fft, const float *spectrum, const float *kernel,
+                      float *product, float *signal);
+
 /* Transforms the kernel in buffers->signal, which may then hold an input. */
 void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers);
 /* Convolves buffers->signal in place with the kernel that was transformed last. */

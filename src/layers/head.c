@@ -12,7 +12,7 @@ void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *
 {
     uint64_t d = (uint64_t)config->encoder.width, inputs = config->head.pair ? 2 : 1;
     out->pooled = mega_arena_floats(arena, inputs * d);
-    out->joined = mega_arena_floats(arena, inputs * d);
+    out->joined = mega_arena_floats(arena, mega_pooled_width(&config->head, d));
     out->hidden[0] = mega_arena_floats(arena, (uint64_t)config->head.width);
     out->hidden[1] = mega_arena_floats(arena, (uint64_t)config->head.width);
     out->sums = mega_arena_take(arena, d * sizeof *out->sums);
@@ -47,16 +47,32 @@ void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWe
         mega_pool_run(pass->pool, mega_row_blocks(w), project_rows, &work);
         x = w->spare;
     }
-    if (config->head.pooling == MEGA_POOL_FIRST) {
-        memcpy(pooled, x, d * sizeof *pooled);
+    if (config->head.pooling == MEGA_POOL_FIRST || config->head.pooling == MEGA_POOL_LAST) {
+        const size_t at = config->head.pooling == MEGA_POOL_LAST ? w->length - 1 : 0;
+        memcpy(pooled, x + at * d, d * sizeof *pooled);
         return;
     }
     memset(memory->sums, 0, d * sizeof *memory->sums);
     for (size_t t = 0; t < w->length; t++)
         for (size_t i = 0; i < d; i++)
             memory->sums[i] += x[t * d + i];
+    const double divisor = config->head.pooling == MEGA_POOL_SUM ? 1 : (double)w->length;
     for (size_t i = 0; i < d; i++)
-        pooled[i] = (float)(memory->sums[i] / (double)w->length);
+        pooled[i] = (float)(memory->sums[i] / divisor);
+}
+
+/* Makes memory->joined of the two pooled vectors. */
+static void join(const MegaHeadConfig *head, MegaHeadMemory *memory, size_t d)
+{
+    const float *a = memory->pooled, *b = a + d;
+    const bool turned = head->pair_kind == MEGA_PAIR_SECOND_FIRST;
+    float *out = memory->joined;
+    memcpy(out, turned ? b : a, d * sizeof *out);
+    memcpy(out + d, turned ? a : b, d * sizeof *out);
+    for (size_t i = 0; i < d && head->pair_kind == MEGA_PAIR_COMPARED; i++) {
+        out[2 * d + i] = a[i] - b[i];
+        out[3 * d + i] = a[i] * b[i];
+    }
 }
 
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
@@ -66,10 +82,9 @@ void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
     size_t d = (size_t)config->encoder.width, in = d, out = (size_t)head->width;
     const float *x = memory->pooled;
     if (head->pair) {
-        memcpy(memory->joined, memory->pooled + d, d * sizeof *x);
-        memcpy(memory->joined + d, memory->pooled, d * sizeof *x);
+        join(head, memory, d);
         x = memory->joined;
-        in = 2 * d;
+        in = (size_t)mega_pooled_width(head, d);
     }
     for (int i = 0; i < head->layers; i++) {
         float *y = memory->hidden[i % 2];

@@ -9,7 +9,7 @@
 /* Memory of the part after pooling. It lives as long as the session. */
 typedef struct MegaHeadMemory {
     float *pooled;   /* [inputs][d] */
-    float *joined;   /* [inputs * d]: the pooled vectors, with the second input first */
+    float *joined;   /* [mega_pooled_width]: what the first linear map sees of a pair */
     float *hidden[2]; /* [head.width] each, used in turn */
     double *sums;    /* [d] */
 } MegaHeadMemory;
@@ -17,7 +17,7 @@ typedef struct MegaHeadMemory {
 void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
 
 /* Pools workspace->x to pooled [d]: it applies the image model's projection to each position, which
- * replaces x, then takes the mean over all positions or position 0. */
+ * replaces x, then takes the mean or the sum over all positions, the first one or the last one. */
 void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled);
 /* Computes logits [classes] of memory->pooled. */

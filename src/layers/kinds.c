@@ -4,5 +4,6 @@
 #include <stddef.h>
 
 #include "src/layers/mega.h"
+#include "src/layers/s4.h"
 
-const MegaLayerKind *const mega_layer_kinds[] = {&mega_layer_kind_mega, NULL};
+const MegaLayerKind *const mega_layer_kinds[] = {&mega_layer_kind_mega, &mega_layer_kind_s4, NULL};

@@ -26,6 +26,7 @@ struct MegaPass {
     MegaPool *pool;
     MegaWorkspace *workspace; /* memory of whole sequences; NULL in a decoder's step */
     MegaTapping tap;
+    bool is_stream; /* the workspace holds a piece of a sequence (MegaPlanRequest) */
 };
 
 /* ---- Whole sequences ------------------------------------------------------------------------ */

@@ -144,15 +144,15 @@ static bool can_batch(const MegaStackConfig *config, MegaEmaPath path, size_t le
            (path == MEGA_EMA_AUTO && mega_ema_recurs(config, length));
 }
 
-static int make_plan(const MegaStackConfig *config, const MegaBatch *batch, void **out,
-                     MegaError *err)
+static int make_plan(const MegaPlanRequest *request, void **out, MegaError *err)
 {
+    const MegaBatch *batch = request->batch;
     if (!*out)
         *out = calloc(1, sizeof(MegaEmaPlan));
     if (!*out)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a plan of %zu positions",
                          batch->lengths[0]);
-    return mega_ema_plan(*out, config, batch->lengths[0],
+    return mega_ema_plan(*out, request->stack->config, batch->lengths[0],
                          batch->count > 1 ? MEGA_EMA_RECURRENT : batch->path, err);
 }
 
@@ -163,6 +163,7 @@ static void free_plan(void *plan)
     free(plan);
 }
 
+static const char *const stages[] = {".ema", ".v", ".z", ".q", ".k", ".cross", "", NULL};
 static const MegaPlanner planner = {.make = make_plan, .free = free_plan};
 
 /* One worker's memory in the query step. */
@@ -717,6 +718,7 @@ const MegaLayerKind mega_layer_kind_mega = {
     .derive = derive,
     .can_batch = can_batch,
     .planner = &planner,
+    .stages = stages,
     .layout = layout,
     .forward = forward,
     .source_layout = mega_cross_source_layout,

@@ -5,6 +5,8 @@
  *   scalenorm   x / sqrt(mean(x^2) + eps) * scalar
  *   rmsnorm     x / sqrt(mean(x^2) + eps) * weight
  *   batchnorm   x * weight + bias, with the statistics folded in (fold.h)
+ *   scalars     (x - mean + shift) / sqrt(variance) * scalar
+ *   none        x
  */
 #ifndef MEGA_NORM_H
 #define MEGA_NORM_H

@@ -19,10 +19,11 @@ static const MegaName embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
                                        {"real", MEGA_EMBED_REAL},
                                        {"frames", MEGA_EMBED_FRAMES},
                                        {"patches", MEGA_EMBED_PATCHES},
+                                       {"one_hot", MEGA_EMBED_ONE_HOT},
                                        {NULL, -1}};
 static const MegaName norm_names[] = {
     {"layernorm", MEGA_NORM_LAYER}, {"scalenorm", MEGA_NORM_SCALE},     {"rmsnorm", MEGA_NORM_RMS},
-    {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
+    {"none", MEGA_NORM_NONE}, {"scalars", MEGA_NORM_SCALARS}, {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
 static const MegaName activation_names[] = {
     {"linear", MEGA_ACTIVATION_LINEAR},       {"silu", MEGA_ACTIVATION_SILU},
     {"swish", MEGA_ACTIVATION_SILU},          {"relu", MEGA_ACTIVATION_RELU},
@@ -30,7 +31,12 @@ static const MegaName activation_names[] = {
     {"gelu_fast", MEGA_ACTIVATION_GELU_TANH}, {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
     {"tanh", MEGA_ACTIVATION_TANH},           {NULL, -1}};
 static const MegaName pooling_names[] = {
-    {"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST}, {NULL, -1}};
+    {"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST}, {"last", MEGA_POOL_LAST},
+    {"sum", MEGA_POOL_SUM},   {NULL, -1}};
+static const MegaName pair_names[] = {{"second_first", MEGA_PAIR_SECOND_FIRST},
+                                      {"first_second", MEGA_PAIR_FIRST_SECOND},
+                                      {"compared", MEGA_PAIR_COMPARED},
+                                      {NULL, -1}};
 
 const char *mega_norm_name(MegaNormKind kind)
 {
@@ -65,7 +71,7 @@ const MegaTaskTraits *mega_task_traits(MegaTask task)
 /* ---- The tables ----------------------------------------------------------------------------- */
 
 /* Fields that only some kinds of embedding have, as bits 1 << MegaEmbedKind. */
-#define TOKENS (1u << MEGA_EMBED_TOKENS)
+#define TOKENS (1u << MEGA_EMBED_TOKENS | 1u << MEGA_EMBED_ONE_HOT)
 #define FRAMES (1u << MEGA_EMBED_FRAMES)
 #define PATCHES (1u << MEGA_EMBED_PATCHES)
 #define ALL (~0u)
@@ -119,6 +125,7 @@ static const Field output_fields[] = {
     BOOL("head.projection", head.projection, HEAD, ALL),
     NAME("head.pooling", head.pooling, HEAD, pooling_names),
     BOOL("head.pair", head.pair, HEAD, ALL),
+    {MEGA_OPTIONAL_NAME_FIELD("head.pair_kind", MegaConfig, head.pair_kind, pair_names), HEAD, ALL},
     INT("head.layers", head.layers, HEAD, ALL, 0, MEGA_MAX_HEAD_LAYERS),
     INT("head.width", head.width, HEAD, ALL, 0, MAX_WIDTH),
     NAME("head.activation", head.activation, HEAD, activation_names),
@@ -425,7 +432,8 @@ static int check_patches(const MegaEmbedConfig *embed, MegaError *err)
 
 static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
 {
-    if (embed->kind == MEGA_EMBED_TOKENS && embed->pad >= embed->vocab)
+    if ((embed->kind == MEGA_EMBED_TOKENS || embed->kind == MEGA_EMBED_ONE_HOT) &&
+        embed->pad >= embed->vocab)
         return mega_fail(err, MEGA_ERR_MODEL, "embed.pad is %d, but the vocabulary has %d entries",
                          embed->pad, embed->vocab);
     if (embed->kind == MEGA_EMBED_FRAMES &&
@@ -507,6 +515,11 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         code = check_stack(config, &config->encoder, "encoder", err);
         if (!code)
             code = check_embed(&config->embed, err);
+        if (!code && config->embed.kind == MEGA_EMBED_ONE_HOT &&
+            config->embed.vocab > config->encoder.width)
+            code = mega_fail(err, MEGA_ERR_MODEL,
+                             "embed.vocab is %d, but one_hot has only encoder.width %d columns",
+                             config->embed.vocab, config->encoder.width);
     }
     if (!code && mega_config_has_head(config) && head->layers > 0 && head->width < 1)
         code = mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
@@ -534,7 +547,8 @@ MegaInputKind mega_config_input_kind(const MegaConfig *config)
     if (!mega_config_has_encoder(config))
         return MEGA_INPUT_TOKENS;
     switch (config->embed.kind) {
-    case MEGA_EMBED_TOKENS: return MEGA_INPUT_TOKENS;
+    case MEGA_EMBED_TOKENS:
+    case MEGA_EMBED_ONE_HOT: return MEGA_INPUT_TOKENS;
     case MEGA_EMBED_PATCHES: return MEGA_INPUT_IMAGE;
     case MEGA_EMBED_REAL:
     case MEGA_EMBED_FRAMES: break;

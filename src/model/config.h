@@ -37,6 +37,7 @@ typedef enum MegaEmbedKind {
     MEGA_EMBED_REAL,   /* x_t * weight + bias, one real number per position */
     MEGA_EMBED_FRAMES, /* linear map of frame_length samples, with one frame every frame_hop */
     MEGA_EMBED_PATCHES, /* linear map of patch x patch x channels, plus a position embedding */
+    MEGA_EMBED_ONE_HOT, /* a one in the column of the token */
 } MegaEmbedKind;
 
 typedef enum MegaNormKind {
@@ -44,12 +45,23 @@ typedef enum MegaNormKind {
     MEGA_NORM_SCALE,
     MEGA_NORM_RMS,
     MEGA_NORM_BATCH,
+    MEGA_NORM_NONE,
+    MEGA_NORM_SCALARS, /* (x - mean + shift) / deviation * scalar, two numbers for all features */
 } MegaNormKind;
 
 typedef enum MegaPooling {
     MEGA_POOL_MEAN,
     MEGA_POOL_FIRST, /* position 0, the <CLS> token */
+    MEGA_POOL_LAST,
+    MEGA_POOL_SUM,
 } MegaPooling;
+
+/* What the head sees of two pooled vectors a and b, of the first and the second input. */
+typedef enum MegaPairKind {
+    MEGA_PAIR_SECOND_FIRST, /* b, a */
+    MEGA_PAIR_FIRST_SECOND, /* a, b */
+    MEGA_PAIR_COMPARED,     /* a, b, a - b, a b */
+} MegaPairKind;
 
 typedef struct MegaLayerKind MegaLayerKind;
 
@@ -88,7 +100,8 @@ typedef struct MegaEmbedConfig {
 typedef struct MegaHeadConfig {
     bool projection;  /* the per-position Linear + silu of the image model */
     MegaPooling pooling;
-    bool pair;        /* there are two inputs, and the second one's pooled vector comes first */
+    bool pair;        /* there are two inputs */
+    MegaPairKind pair_kind;
     int layers, width; /* hidden layers after pooling and their width */
     MegaActivation activation;
     bool output_bias;
@@ -181,6 +194,12 @@ int mega_activation_by_name(const char *name); /* also "swish", "gelu_fast" and 
 static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)
 {
     return clusters->end[cluster] - (cluster ? clusters->end[cluster - 1] : 0);
+}
+
+/* Returns the width of what the head's first linear map sees, d being that of a pooled vector. */
+static inline uint64_t mega_pooled_width(const MegaHeadConfig *head, uint64_t d)
+{
+    return !head->pair ? d : head->pair_kind == MEGA_PAIR_COMPARED ? 4 * d : 2 * d;
 }
 
 /* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check

@@ -29,8 +29,10 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
     *out = (MegaNorm){.kind = kind, .weight = weights->weight, .bias = weights->bias, .scalar = 1};
     if (kind == MEGA_NORM_BATCH) {
         fold_batchnorm(out, weights, width, arena);
-    } else if (kind == MEGA_NORM_SCALE) {
-        out->weight = NULL;
+    } else if (kind == MEGA_NORM_SCALE || kind == MEGA_NORM_SCALARS) {
+        out->weight = out->bias = NULL;
+        if (weights->bias && arena->base)
+            out->shift = weights->bias[0];
         if (weights->weight && arena->base)
             out->scalar = weights->weight[0];
     }

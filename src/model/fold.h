@@ -15,7 +15,7 @@ typedef struct MegaNorm {
     /* Each is [d] or NULL. For a batchnorm they contain its statistics: the result is x * weight +
      * bias. */
     const float *weight, *bias;
-    float scalar; /* scalenorm */
+    float scalar, shift; /* scalenorm and scalars */
 } MegaNorm;
 
 /* Takes the memory of a folded batchnorm from the arena. In a dry run it only counts the memory. */

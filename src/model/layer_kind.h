@@ -15,6 +15,8 @@
 
 #include "src/base/arena.h"
 #include "src/base/growing.h"
+#include "src/base/ledger.h"
+#include "src/base/threads.h"
 #include "src/model/fold.h"
 #include "src/model/stored.h"
 
@@ -48,6 +50,8 @@ typedef struct MegaBatch {
     const size_t *lengths; /* [count] */
     size_t count;
     MegaEmaPath path;
+    /* 2 says that the sequences hold every second position of what the model was trained on */
+    double rate;
 } MegaBatch;
 
 /* The sizes that determine a decoder's memory. */
@@ -69,12 +73,23 @@ typedef struct MegaReach {
     int64_t cross_positions; /* most positions that cross attention relates, of either side */
 } MegaReach;
 
-/* Makes data that depends on lengths alone and is not in an arena, such as the plan of an FFT
- * library, and frees it. */
+/* What a plan is made for. */
+typedef struct MegaPlanRequest {
+    const MegaStack *stack;
+    const MegaBatch *batch;
+    bool is_stream; /* the batch is a piece of one sequence, which goes on where the last one ended */
+    MegaPool *pool;
+    MegaLedger *ledger; /* counts what the plan keeps */
+} MegaPlanRequest;
+
+/* Makes data that depends on lengths and is not in an arena, such as the plan of an FFT library and
+ * kernels that are kept from input to input, and frees it. */
 typedef struct MegaPlanner {
     /* *plan is NULL or an earlier plan, which this call replaces. */
-    int (*make)(const MegaStackConfig *config, const MegaBatch *batch, void **plan, MegaError *err);
+    int (*make)(const MegaPlanRequest *request, void **plan, MegaError *err);
     void (*free)(void *plan);
+    /* Begins a stream anew; NULL: the kind has none. */
+    void (*restart)(void *plan);
 } MegaPlanner;
 
 struct MegaLayerKind {
@@ -114,6 +129,13 @@ struct MegaLayerKind {
      * pointer is NULL, it always does. */
     bool (*can_batch)(const MegaStackConfig *config, MegaEmaPath path, size_t length);
     const MegaPlanner *planner; /* NULL if the kind needs no plan */
+    /* Its layers have a sampling rate (MegaBatch.rate); others run at rate 1 only. */
+    bool has_rate;
+    /* Returns whether a sequence can go through the stack piece by piece; NULL: it never can. */
+    bool (*can_stream)(const MegaStackConfig *config);
+    /* What a layer shows to a tap, behind "layer.I": a list in order that ends with NULL. "" is its
+     * output; ".cross" is there only in a translator. */
+    const char *const *stages;
     /* Places the memory of a pass (workspace->own) and says how much scratch memory a worker needs.
      * Fills in the data that all layers of the pass share and only read. */
     void (*layout)(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,

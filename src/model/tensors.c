@@ -151,7 +151,7 @@ static uint64_t dim_value(const Walk *walk, unsigned dim)
     const MegaEmbedConfig *embed = &walk->config->embed;
     const MegaHeadConfig *head = &walk->config->head;
     const MegaClusters *clusters = walk->clusters;
-    uint64_t d = (uint64_t)stack->width, pooled = head->pair ? 2 * d : d;
+    uint64_t d = (uint64_t)stack->width, pooled = mega_pooled_width(head, d);
     if (dim >= MEGA_DIM_OWN)
         return mega_stack_kind(stack)->dimension(walk->config, stack, dim);
     switch ((MegaDim)dim) {
@@ -189,7 +189,7 @@ static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, 
                            .exact = row->when & MEGA_TENSOR_EXACT};
     void *slot = base ? (char *)base + row->offset : NULL;
     snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);
-    for (int i = 0; i < 2 && row->shape[i] != MEGA_DIM_END; i++) {
+    for (int i = 0; i < 4 && row->shape[i] != MEGA_DIM_END; i++) {
         spec.shape[spec.rank++] = dim_value(walk, row->shape[i]);
         spec.elements *= spec.shape[i];
     }
@@ -219,6 +219,8 @@ static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNorm
         "weight", offsetof(MegaNormWeights, weight), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
     static const MegaTensorRow scalar = {
         "scalar", offsetof(MegaNormWeights, weight), {MEGA_DIM_ONE, MEGA_DIM_END}, MEGA_ALWAYS};
+    static const MegaTensorRow shift = {
+        "shift", offsetof(MegaNormWeights, bias), {MEGA_DIM_ONE, MEGA_DIM_END}, MEGA_ALWAYS};
     static const MegaTensorRow bias = {
         "bias", offsetof(MegaNormWeights, bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_ALWAYS};
     static const MegaTensorRow statistics[] = {{"running_mean",
@@ -231,6 +233,12 @@ static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNorm
                                                 MEGA_ALWAYS}};
     MegaNormKind kind = walk->stack->norm;
     int code = 0;
+    if (kind == MEGA_NORM_NONE)
+        return 0;
+    if (kind == MEGA_NORM_SCALARS) {
+        code = emit(walk, prefix, &scalar, base);
+        return code ? code : emit(walk, prefix, &shift, base);
+    }
     if (affine)
         code = emit(walk, prefix, kind == MEGA_NORM_SCALE ? &scalar : &weight, base);
     if (affine && !code && (kind == MEGA_NORM_LAYER || kind == MEGA_NORM_BATCH))

@@ -65,7 +65,7 @@ typedef enum MegaTensorWhen {
 typedef struct MegaTensorRow {
     const char *name; /* the name of a norm ends with a dot */
     size_t offset;    /* offset of the slot in the struct that the rows describe */
-    unsigned shape[2]; /* each a MegaDim, or one of the kind of layer */
+    unsigned shape[4]; /* each a MegaDim, or one of the kind of layer */
     unsigned when;     /* a MegaTensorWhen or a condition of the kind, combined with flags */
 } MegaTensorRow;
 

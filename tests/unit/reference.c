@@ -44,13 +44,18 @@ void reference_norm(MegaNormKind kind, const MegaNormWeights *weights, size_t wi
     }
     for (size_t i = 0; i < width; i++)
         variance += (x[i] - mean) * (x[i] - mean) / (double)width;
+    const bool one = kind == MEGA_NORM_SCALE || kind == MEGA_NORM_SCALARS;
     for (size_t i = 0; i < width; i++) {
-        double w = weights->weight ? weights->weight[kind == MEGA_NORM_SCALE ? 0 : i] : 1.0;
-        double b = weights->bias ? weights->bias[i] : 0.0;
+        double w = weights->weight ? weights->weight[one ? 0 : i] : 1.0;
+        double b = weights->bias && kind != MEGA_NORM_SCALARS ? weights->bias[i] : 0.0;
         switch (kind) {
         case MEGA_NORM_LAYER: x[i] = (x[i] - mean) / sqrt(variance + eps) * w + b; break;
         case MEGA_NORM_SCALE:
         case MEGA_NORM_RMS: x[i] = x[i] / sqrt(square + eps) * w; break;
+        case MEGA_NORM_NONE: break;
+        case MEGA_NORM_SCALARS:
+            x[i] = (x[i] - mean + weights->bias[0]) / sqrt(variance) * weights->weight[0];
+            break;
         case MEGA_NORM_BATCH:
             x[i] = (x[i] - weights->mean[i]) / sqrt(weights->variance[i] + eps) * w + b;
             break;

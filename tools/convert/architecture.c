@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/convert/families/detection.h"
+#include "tools/convert/families/s4.h"
 
 /* ---- Arguments ------------------------------------------------------------------------------ */
 
@@ -152,6 +153,30 @@ static const Family families[] = {
      "encoder.layers.0.mega_layer.move.omega", detect_translator},
     {"fairseq language model", fairseq_names, MEGA_TASK_GENERATE,
      "decoder.layers.0.mega_layer.move.omega", detect_language_model},
+    {"S4 model", s4_names, MEGA_TASK_CLASSIFY, "model.layers.0.layer.layer.kernel.inv_dt",
+     detect_s4},
+    {"S4 model of release 3", s4_names3, MEGA_TASK_CLASSIFY,
+     "model.layers.0.layer.kernel.kernel.inv_w_real", detect_s4_release3},
+    {"S4 model of release 3", s4_names3, MEGA_TASK_CLASSIFY,
+     "model.layers.0.layer.kernel.kernel.inv_A_real", detect_s4_release3},
+    {"S4 model of release 2", s4_names2, MEGA_TASK_CLASSIFY,
+     "model.layers.0.layer.kernel.kernel.log_w_real", detect_s4_release2},
+    {"S4 model of release 2", s4_names2, MEGA_TASK_CLASSIFY,
+     "model.layers.0.layer.kernel.kernel.w", detect_s4_release2},
+    {"S4D model", s4d_names, MEGA_TASK_CLASSIFY, "model.layers.0.layer.kernel.log_A_real",
+     detect_s4d},
+    {"S4 example", s4_example_names, MEGA_TASK_CLASSIFY, "s4_layers.0.layer.kernel.inv_dt",
+     detect_s4_example},
+    {"S4 example of release 3", s4_example_names3, MEGA_TASK_CLASSIFY,
+     "s4_layers.0.kernel.kernel.inv_w_real", detect_s4_example3},
+    {"S4 example of release 3", s4_example_names3, MEGA_TASK_CLASSIFY,
+     "s4_layers.0.kernel.kernel.inv_A_real", detect_s4_example3},
+    {"S4 example of release 2", s4_example_names2, MEGA_TASK_CLASSIFY,
+     "s4_layers.0.kernel.kernel.log_w_real", detect_s4_example2},
+    {"S4 example of release 2", s4_example_names2, MEGA_TASK_CLASSIFY,
+     "s4_layers.0.kernel.kernel.w", detect_s4_example2},
+    {"S4D example", s4d_example_names, MEGA_TASK_CLASSIFY, "s4_layers.0.kernel.log_A_real",
+     detect_s4d_example},
 };
 
 /* Checks that the checkpoint has the set of weights that the user asked for, in a dict of its own
@@ -199,9 +224,11 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
     int code = names_find(&out->names, checkpoint, marks, COUNT(families), weights, &found, err);
     if (code)
         return code;
+    if (found < 0 && (code = s4_refuse(&detection)))
+        return code;
     if (found < 0)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "none of the known MEGA architectures fits the %zu tensors of this "
+                         "none of the known architectures fits the %zu tensors of this "
                          "checkpoint; --list shows them",
                          mega_checkpoint_count(checkpoint));
     if ((code = check_weights(out, checkpoint, weights, err)))

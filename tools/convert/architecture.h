@@ -19,6 +19,9 @@ typedef struct Architecture {
     Names names;                  /* the model's tensors in this checkpoint */
     /* the tensors that the model shares, as its arguments say; for architecture_find */
     unsigned sharing;
+    /* ends of the names of tensors that inference does not use; the list ends with NULL, and may be
+     * NULL */
+    const char *const *unused;
 } Architecture;
 
 /* Detects the architecture. args may be NULL. chunk_size, if it is not negative, overrides that of

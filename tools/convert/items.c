@@ -71,12 +71,47 @@ static int plain_rank(const Item *item, int *first)
     return rank;
 }
 
+/* Copies a shape without its dimensions of 1 and returns its rank. */
+static int squeeze(const uint64_t *shape, int rank, uint64_t out[MEGA_CHECKPOINT_MAX_RANK])
+{
+    int count = 0;
+    for (int i = 0; i < rank; i++)
+        if (shape[i] != 1)
+            out[count++] = shape[i];
+    return count;
+}
+
+/* Returns whether the item is the whole tensor, element by element. */
+static bool is_whole(const Item *item)
+{
+    return !item->transposed && !item->whole_rows;
+}
+
+/* Compares shapes of a whole tensor, in which dimensions of 1 do not count at all. */
+static bool whole_fits(const Item *item)
+{
+    uint64_t wanted[MEGA_CHECKPOINT_MAX_RANK], have[MEGA_CHECKPOINT_MAX_RANK];
+    const MegaCheckpointTensor *from = item->from;
+    if (from->rank < 0 || from->rank > MEGA_CHECKPOINT_MAX_RANK ||
+        from->elements != item->spec.elements)
+        return false;
+    const int rank = squeeze(item->spec.shape, item->spec.rank, wanted);
+    if (squeeze(from->shape, from->rank, have) < rank)
+        return false;
+    for (int i = 0; i < rank - 1; i++)
+        if (have[i] != wanted[i])
+            return false;
+    return true;
+}
+
 /* Returns whether the tensor has the same elements in the same order: leading and trailing
  * dimensions of 1 do not count, and further trailing dimensions may be flattened ([D, C, p, p] is
  * [D, C p p]). */
 static bool shape_fits(const Item *item)
 {
     uint64_t wanted[MEGA_MAX_RANK], elements = 1;
+    if (is_whole(item))
+        return whole_fits(item);
     int first, rank = plain_rank(item, &first);
     shape_of_holder(item, wanted);
     for (int i = 0; i < item->spec.rank; i++)
@@ -92,7 +127,7 @@ static bool shape_fits(const Item *item)
 
 static void make_view(const Item *item, View *view)
 {
-    int first, rank = plain_rank(item, &first);
+    int first = 0, rank = is_whole(item) ? item->from->rank : plain_rank(item, &first);
     view->tensor = *item->from;
     view->tensor.rank = rank;
     view->tensor.shape = view->shape;

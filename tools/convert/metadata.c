@@ -417,7 +417,8 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     if (mega_config_has_decoder(&architecture->config))
         return write_sequence_text(meta, options, architecture, args, err);
     switch (architecture->config.embed.kind) {
-    case MEGA_EMBED_TOKENS: return write_text(meta, options, architecture, err);
+    case MEGA_EMBED_TOKENS:
+    case MEGA_EMBED_ONE_HOT: return write_text(meta, options, architecture, err);
     case MEGA_EMBED_FRAMES: return write_audio(meta, options, args, 0, err);
     case MEGA_EMBED_PATCHES: return write_image(meta, options, architecture, args, err);
     case MEGA_EMBED_REAL: break;
@@ -434,7 +435,7 @@ static int check_options(const MetadataOptions *options, const MegaConfig *confi
 {
     bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;
     bool decoder = mega_config_has_decoder(config), pair = mega_config_has_cross(config);
-    bool tokens = decoder || config->embed.kind == MEGA_EMBED_TOKENS;
+    bool tokens = decoder || mega_config_input_kind(config) == MEGA_INPUT_TOKENS;
     const struct {
         bool given, useful;
         const char *name, *use;

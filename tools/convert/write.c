@@ -23,8 +23,11 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* Returns whether a tensor is a buffer of the original that inference does not use. */
-static bool ignorable(const char *name)
+static bool ignorable(const Architecture *architecture, const char *name)
 {
+    for (const char *const *end = architecture->unused; end && *end; end++)
+        if (ends_with(name, *end))
+            return true;
     return ends_with(name, "_float_tensor") || ends_with(name, "num_batches_tracked") ||
            ends_with(name, "version");
 }
@@ -56,7 +59,7 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
     qsort(used, items->count, sizeof *used, compare_pointers);
     for (size_t i = 0; i < names->count; i++) {
         const MegaCheckpointTensor *tensor = names->items[i].tensor;
-        if (ignorable(tensor->name) ||
+        if (ignorable(items->architecture, tensor->name) ||
             bsearch(&tensor, used, items->count, sizeof *used, compare_pointers))
             continue;
         if (is_inert(tensor)) {

@@ -367,7 +367,7 @@ static void classifiers_spoilt(void **state)
                             {{"encoder.encoder.layers.0.mega_layer.v_proj.weight", 0, 0, 0}}, 0, 0},
                    "mega_layer.v_proj.weight' is missing; a size of the model is read from it");
     expect_refused((Spoilt){TEXT, {{"encoder.encoder.layers*", 0, 0, 0}}, 0, 0},
-                   "none of the known MEGA architectures fits");
+                   "none of the known architectures fits");
     expect_refused((Spoilt){PATCHES, {{"pos_embed", 1, 15, 0}}, 0, 0},
                    "15 patches of 16 do not make a square image");
     expect_refused((Spoilt){.fixture = PATCHES, .arguments = "{\"input_size\": 32}"},

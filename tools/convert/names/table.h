@@ -2,7 +2,7 @@
  * table.h - maps each canonical tensor (src/model/tensors.h) to its name in the checkpoints of a
  * family, and says how they hold it: whole, as rows of another tensor, or transposed.
  *
- * A family has one table of rules: fairseq.c, vision.c. No other code knows both the canonical
+ * A family has one table of rules: fairseq.c, vision.c, s4.c. No other code knows both the canonical
  * names and those of the checkpoints.
  */
 #ifndef MEGA_NAMES_TABLE_H
@@ -38,7 +38,8 @@ typedef struct NameRule {
 #define NAME(canonical, checkpoints) .ours = canonical, .theirs = checkpoints
 
 /* The tables of the families; each ends with an empty rule. */
-extern const NameRule fairseq_names[], vision_names[];
+extern const NameRule fairseq_names[], vision_names[], s4_names[], s4_names3[], s4_names2[],
+    s4d_names[], s4_example_names[], s4_example_names3[], s4_example_names2[], s4d_example_names[];
 /* The rules for what follows the number of a layer, which both tables use. */
 extern const NameRule layer_names[];
 

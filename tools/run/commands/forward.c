@@ -101,14 +101,13 @@ typedef bool (*UseStage)(const char *stage, void *context);
 static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, bool cross,
                              UseStage use, void *context)
 {
-    static const char *const parts[] = {".ema", ".v", ".z", ".q", ".k", ".cross", ""};
     bool done = false;
     for (int i = 0; i < stack->layers; i++)
-        for (size_t p = 0; p < sizeof parts / sizeof parts[0] && !done; p++) {
+        for (const char *const *part = mega_stack_kind(stack)->stages; *part && !done; part++) {
             char stage[48];
-            if (!cross && strcmp(parts[p], ".cross") == 0)
+            if (!cross && strcmp(*part, ".cross") == 0)
                 continue;
-            snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, parts[p]);
+            snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, *part);
             done = use(stage, context);
         }
     return done;

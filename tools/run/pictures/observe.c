@@ -28,7 +28,8 @@ const char *observe_unit(const MegaModel *model, bool decoder)
     case MEGA_EMBED_REAL: return mega_meta_find(meta, "audio.sample_rate") ? "samples" : "pixels";
     case MEGA_EMBED_FRAMES: return "frames";
     case MEGA_EMBED_PATCHES: return "patches";
-    case MEGA_EMBED_TOKENS: break;
+    case MEGA_EMBED_TOKENS:
+    case MEGA_EMBED_ONE_HOT: break;
     }
     if (mega_meta_find(meta, "text.unit"))
         (void)mega_meta_get_string(meta, "text.unit", &unit, NULL);

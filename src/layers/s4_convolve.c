@@ -1,0 +1,300 @@
+/*
+ * s4_convolve.c - the convolution of an S4 layer: y = K z + d z over time, feature by feature, in
+ * the way that the plan has chosen (s4_plan.h). A task takes some features over all positions.
+ *
+ *   back[t]  = sum_j K[j] z[t - j]           rows 0 ... c - 1 of the kernels
+ *   ahead[t] = sum_j K[j] z[t + 1 + j]       rows c ... 2c - 1 of a bidirectional layer
+ */
+#include <string.h>
+
+#include "src/base/checked.h"
+#include "src/layers/s4_plan.h"
+
+#define TASK_FEATURES 16 /* features whose floats are one cache line of z */
+#define BLOCK 64         /* positions that direct sums make side by side */
+
+/* What is convolved, with its sizes. */
+typedef struct Convolution {
+    const MegaPass *pass;
+    const MegaS4Plan *plan;
+    size_t layer, length, features;
+    size_t rows, channels; /* of C and of D: rows is twice channels if the layer looks ahead */
+    const float *d, *z;
+    float *y;
+} Convolution;
+
+static size_t line(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+static const float *kernel_of(const Convolution *work, size_t feature, size_t row)
+{
+    const MegaS4Kernels *kernels = &work->plan->kernels[work->layer];
+    return kernels->values + (feature * work->rows + row) * kernels->stride;
+}
+
+/* Copies `count` columns of z, each to its own run of `stride` floats. */
+static void gather(const Convolution *work, size_t first, size_t count, float *out, size_t stride)
+{
+    for (size_t t = 0; t < work->length; t++)
+        for (size_t i = 0; i < count; i++)
+            out[i * stride + t] = work->z[t * work->features + first + i];
+}
+
+/* Stores columns of one channel in y. */
+static void scatter(const Convolution *work, size_t channel, size_t first, size_t count,
+                    const float *in, size_t stride)
+{
+    const size_t width = work->channels * work->features;
+    float *y = work->y + channel * work->features + first;
+    for (size_t t = 0; t < work->length; t++)
+        for (size_t i = 0; i < count; i++)
+            y[t * width + i] = in[i * stride + t];
+}
+
+/* ---- By FFT --------------------------------------------------------------------------------- */
+
+#if MEGA_WITH_FFTW
+
+/* Lays the kernels of a feature and channel on the circle: lags that look back from 0 on, those
+ * that look ahead before it. d is one more weight of lag 0. */
+static void lay_kernel(const Convolution *work, size_t feature, size_t channel, float *signal)
+{
+    const size_t taps = work->plan->taps, size = work->plan->fft.size;
+    memset(signal, 0, size * sizeof *signal);
+    memcpy(signal, kernel_of(work, feature, channel), taps * sizeof *signal);
+    signal[0] += work->d[channel * work->features + feature];
+    if (work->rows == work->channels)
+        return;
+    const float *ahead = kernel_of(work, feature, work->channels + channel);
+    for (size_t j = 0; j < taps; j++)
+        signal[size - 1 - j] = ahead[j];
+}
+
+static void run_by_fft(void *context, size_t task, int worker)
+{
+    const Convolution *work = context;
+    const MegaWorkspace *w = work->pass->workspace;
+    const MegaFft *fft = &work->plan->fft;
+    const size_t size = fft->size, stride = line(size), wide = line(size + 2);
+    const size_t first = task * TASK_FEATURES;
+    const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
+    float *columns = w->scratch + (size_t)worker * w->scratch_stride;
+    float *signal = columns + TASK_FEATURES * stride, *spectrum = signal + stride;
+    float *kernel = spectrum + wide, *product = kernel + wide;
+    for (size_t channel = 0; channel < work->channels; channel++) {
+        gather(work, first, count, columns, stride);
+        for (size_t i = 0; i < count; i++) {
+            float *column = columns + i * stride;
+            memset(column + work->length, 0, (size - work->length) * sizeof *column);
+            mega_fft_forward(fft, column, spectrum);
+            lay_kernel(work, first + i, channel, signal);
+            mega_fft_forward(fft, signal, kernel);
+            mega_fft_product(fft, spectrum, kernel, product, column);
+        }
+        scatter(work, channel, first, count, columns, stride);
+    }
+}
+
+#endif
+
+/* ---- By direct sums -------------------------------------------------------------------------- */
+
+/* y [BLOCK] += sum_j kernel[j] * signal[-step j] at BLOCK positions. */
+static void add_block(const float *kernel, size_t taps, const float *signal, int step,
+                      float *restrict y)
+{
+    float sums[BLOCK] = {0};
+    for (size_t j = 0; j < taps; j++) {
+        const float weight = kernel[j], *restrict from = signal - (ptrdiff_t)step * (ptrdiff_t)j;
+        for (size_t i = 0; i < BLOCK; i++)
+            sums[i] += weight * from[i];
+    }
+    for (size_t i = 0; i < BLOCK; i++)
+        y[i] += sums[i];
+}
+
+/* Positions of a padded column: zeros for all lags before and behind it. */
+static size_t padded(const MegaS4Plan *plan)
+{
+    return line(plan->length + 2 * plan->taps + 2 * BLOCK);
+}
+
+static void run_directly(void *context, size_t task, int worker)
+{
+    const Convolution *work = context;
+    const MegaWorkspace *w = work->pass->workspace;
+    const size_t length = work->length, taps = work->plan->taps;
+    const size_t stride = line(length + BLOCK), wide = padded(work->plan);
+    const size_t first = task * TASK_FEATURES;
+    const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
+    float *columns = w->scratch + (size_t)worker * w->scratch_stride;
+    float *signal = columns + TASK_FEATURES * stride;
+    for (size_t channel = 0; channel < work->channels; channel++) {
+        for (size_t i = 0; i < count; i++) {
+            const float d = work->d[channel * work->features + first + i];
+            float *column = columns + i * stride;
+            memset(signal, 0, wide * sizeof *signal);
+            gather(work, first + i, 1, signal + taps, wide);
+            for (size_t t = 0; t < length; t += BLOCK) {
+                const float *at = signal + taps + t;
+                for (size_t j = 0; j < BLOCK; j++)
+                    column[t + j] = d * at[j];
+                add_block(kernel_of(work, first + i, channel), mega_min_size(taps, t + BLOCK), at,
+                          1, column + t);
+                if (work->rows > work->channels)
+                    add_block(kernel_of(work, first + i, work->channels + channel),
+                              mega_min_size(taps, length - t), at + 1, -1, column + t);
+            }
+        }
+        scatter(work, channel, first, count, columns, stride);
+    }
+}
+
+/* ---- By steps -------------------------------------------------------------------------------- */
+
+/* 2 Re(a . x) of `n` complex numbers. */
+static float twice_real(const float *a, const float *x, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < 2 * n; i += 2)
+        sum += a[i] * x[i] - a[i + 1] * x[i + 1];
+    return 2 * sum;
+}
+
+/* x = z x + in u */
+static void step_diagonal(const MegaSsmSteps *steps, size_t at, size_t n, float u, float *x)
+{
+    const float *z = steps->z + at, *in = steps->in + at;
+    for (size_t i = 0; i < 2 * n; i += 2) {
+        const float re = z[i] * x[i] - z[i + 1] * x[i + 1] + in[i] * u;
+        x[i + 1] = z[i] * x[i + 1] + z[i + 1] * x[i] + in[i + 1] * u;
+        x[i] = re;
+    }
+}
+
+/* x = a b */
+static void multiply(const float *a, const float *b, size_t n, float *x)
+{
+    for (size_t i = 0; i < 2 * n; i += 2) {
+        const float re = a[i] * b[i] - a[i + 1] * b[i + 1];
+        x[i + 1] = a[i] * b[i + 1] + a[i + 1] * b[i];
+        x[i] = re;
+    }
+}
+
+static void subtract(float factor, const float *a, size_t n, float *x)
+{
+    for (size_t i = 0; i < 2 * n; i++)
+        x[i] -= factor * a[i];
+}
+
+/* The step of a system of low rank, as ssm_kernel.h states it; y [n][2] is scratch memory. */
+static void step_low_rank(const MegaSsmSteps *steps, size_t at, size_t n, size_t rank,
+                          const float *g, float u, float *x, float *y)
+{
+    const float *in = steps->in + at, *p = steps->p + rank * at, *q = steps->q + rank * at;
+    float seen[MEGA_SSM_MAX_RANK];
+    for (size_t r = 0; r < rank; r++)
+        seen[r] = twice_real(q + r * 2 * n, x, n);
+    multiply(steps->turn + at, x, n, y);
+    for (size_t i = 0; i < 2 * n; i++)
+        y[i] += in[i] * u;
+    for (size_t r = 0; r < rank; r++)
+        subtract(seen[r], p + r * 2 * n, n, y);
+    multiply(steps->z + at, y, n, x);
+    for (size_t r = 0; r < rank; r++)
+        seen[r] = twice_real(q + r * 2 * n, x, n);
+    for (size_t r = 0; r < rank; r++) {
+        float left = 0;
+        for (size_t s = 0; s < rank; s++)
+            left += g[r * rank + s] * seen[s];
+        subtract(left, p + r * 2 * n, n, y);
+    }
+    multiply(steps->z + at, y, n, x);
+}
+
+/* Goes over the positions in one direction. Rows of C from `row` on give the channels. Looking
+ * back, an output sees its own position; looking ahead, only those behind it. */
+static void run_direction(const Convolution *work, size_t feature, size_t row, float *state,
+                          float *y)
+{
+    const MegaS4Config *own = mega_s4(work->pass->config);
+    const MegaSsmSteps *steps = &work->plan->steps[work->layer];
+    const size_t n = (size_t)own->states, rank = (size_t)own->rank, at = 2 * feature * n;
+    const size_t width = work->channels * work->features;
+    const float *c = steps->c + (feature * work->rows + row) * 2 * n;
+    const float *g = rank ? steps->g + feature * rank * rank : NULL;
+    const bool ahead = row > 0;
+    for (size_t i = 0; i < work->length; i++) {
+        const size_t t = ahead ? work->length - 1 - i : i;
+        const float u = work->z[t * work->features + feature];
+        float *out = work->y + t * width + feature;
+        for (size_t channel = 0; channel < work->channels && ahead; channel++)
+            out[channel * work->features] += twice_real(c + channel * 2 * n, state, n);
+        if (rank)
+            step_low_rank(steps, at, n, rank, g, u, state, y);
+        else
+            step_diagonal(steps, at, n, u, state);
+        for (size_t channel = 0; channel < work->channels && !ahead; channel++)
+            out[channel * work->features] = twice_real(c + channel * 2 * n, state, n) +
+                                            work->d[channel * work->features + feature] * u;
+    }
+}
+
+static void run_by_steps(void *context, size_t feature, int worker)
+{
+    const Convolution *work = context;
+    const MegaWorkspace *w = work->pass->workspace;
+    const size_t n = (size_t)mega_s4(work->pass->config)->states;
+    float *state = w->scratch + (size_t)worker * w->scratch_stride, *y = state + line(2 * n);
+    float *kept = work->plan->states[work->layer] + 2 * feature * n;
+    if (work->pass->is_stream)
+        memcpy(state, kept, 2 * n * sizeof *state);
+    else
+        memset(state, 0, 2 * n * sizeof *state);
+    run_direction(work, feature, 0, state, y);
+    if (work->pass->is_stream)
+        memcpy(kept, state, 2 * n * sizeof *state);
+    if (work->rows == work->channels)
+        return;
+    memset(state, 0, 2 * n * sizeof *state);
+    run_direction(work, feature, work->channels, state, y);
+}
+
+/* ---- All ways -------------------------------------------------------------------------------- */
+
+uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Plan *plan)
+{
+    if (plan->way == MEGA_S4_BY_STEPS)
+        return 2 * line(2 * (size_t)mega_s4(config)->states);
+    if (plan->way == MEGA_S4_DIRECTLY)
+        return TASK_FEATURES * (uint64_t)line(plan->length + BLOCK) + padded(plan);
+    return (TASK_FEATURES + 1) * (uint64_t)line(plan->fft.size) +
+           3 * (uint64_t)line(plan->fft.size + 2);
+}
+
+void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const float *z, float *y)
+{
+    const MegaS4Plan *plan = pass->workspace->plan;
+    Convolution work = {.pass = pass,
+                        .plan = plan,
+                        .layer = (size_t)index,
+                        .length = pass->workspace->length,
+                        .features = mega_s4_features(pass->config),
+                        .rows = mega_s4_rows(pass->config),
+                        .channels = (size_t)mega_s4(pass->config)->channels,
+                        .d = d,
+                        .z = z,
+                        .y = y};
+    const size_t tasks = mega_pieces(work.features, TASK_FEATURES);
+    if (plan->way == MEGA_S4_BY_STEPS)
+        mega_pool_run(pass->pool, work.features, run_by_steps, &work);
+    else if (plan->way == MEGA_S4_DIRECTLY)
+        mega_pool_run(pass->pool, tasks, run_directly, &work);
+#if MEGA_WITH_FFTW
+    else
+        mega_pool_run(pass->pool, tasks, run_by_fft, &work);
+#endif
+}

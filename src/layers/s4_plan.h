@@ -1,0 +1,49 @@
+/*
+ * s4_plan.h - what S4 layers keep between inputs: kernels, which are made once per model, length
+ * and rate, the coefficients of recurrences, the state of a stream, and the plan of an FFT. A
+ * session owns it.
+ */
+#ifndef MEGA_S4_PLAN_H
+#define MEGA_S4_PLAN_H
+
+#include "src/layers/fft_convolution.h"
+#include "src/layers/layer.h"
+#include "src/layers/s4_config.h"
+
+/* How the layers convolve. */
+typedef enum MegaS4Way {
+    MEGA_S4_BY_FFT,
+    MEGA_S4_BY_STEPS, /* a recurrence: every stream, and inputs in a build without FFTW */
+    MEGA_S4_DIRECTLY, /* sums over lags, where a build without FFTW has no recurrence */
+} MegaS4Way;
+
+/* The kernels of a layer: lag l of row r of feature h is values[(h * rows + r) * stride + l]. */
+typedef struct MegaS4Kernels {
+    float *values;
+    size_t stride, have; /* lags that are there */
+} MegaS4Kernels;
+
+typedef struct MegaS4Plan {
+    MegaS4Way way;
+    double rate;
+    size_t length, taps; /* of the input, and lags of its kernels */
+    MegaFft fft;         /* of size >= length + taps, for BY_FFT */
+    size_t layers;
+    MegaS4Kernels *kernels; /* [layers] */
+    MegaSsmSteps *steps;    /* [layers], in step_arena; NULL until they are needed */
+    float **states;         /* [layers][H][N][2]: what a stream has left, in step_arena */
+    size_t state_floats;    /* of one layer */
+    MegaArena step_arena;
+    MegaLedger *ledger;
+    uint64_t counted; /* bytes that the ledger has counted */
+} MegaS4Plan;
+
+extern const MegaPlanner mega_s4_planner;
+
+/* Returns the scratch floats that a worker needs for mega_s4_convolve. */
+uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Plan *plan);
+/* y [L][c H] = convolution of z [L][H] with the kernels of layer number `index`, plus d times z:
+ * channel 0 of all features, then channel 1. */
+void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const float *z, float *y);
+
+#endif
