@@ -1,5 +1,6 @@
 /*
- * int8_tmpl.h - part of body_tmpl.h and integer_tmpl.h: products of 8-bit activations with weights of 8 or 4 bits.
+ * int8_tmpl.h - part of body_tmpl.h and integer_tmpl.h: products of 8-bit activations with weights
+ * of 8 or 4 bits.
  *
  * Both are cut into blocks of MEGA_SCALE_BLOCK along k, and each block has a scale. The sum over a
  * block is exact in 32 bits; it is then scaled and added to a float sum, block after block.
