@@ -112,14 +112,20 @@ typedef enum MegaTask {
     MEGA_TASK_CLASSIFY,  /* logits of classes */
     MEGA_TASK_TRANSLATE, /* a target sequence from a source sequence */
     MEGA_TASK_GENERATE,  /* a language model: the next token from those before */
+    MEGA_TASK_FILL,      /* logits of the vocabulary at every position: a masked language model */
+    MEGA_TASK_TAG,       /* logits of labels at every position */
+    MEGA_TASK_ANSWER,    /* logits of where an answer begins and ends, at every position */
+    MEGA_TASK_CHOOSE,    /* one logit: how well the second text goes with the first */
+    MEGA_TASK_EMBED,     /* a vector, and the states of every position */
 } MegaTask;
-#define MEGA_TASK_COUNT (MEGA_TASK_GENERATE + 1)
+#define MEGA_TASK_COUNT (MEGA_TASK_EMBED + 1)
 
 MEGA_API MegaTask mega_model_task(const MegaModel *model);
 MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);
 MEGA_API int mega_model_input_count(const MegaModel *model); /* 2 for a pair model, else 1 */
 MEGA_API int mega_model_class_count(const MegaModel *model); /* length of the logits */
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
+MEGA_API int mega_model_width(const MegaModel *model);      /* of the states of a position */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
 /* Returns the number of parameters; a table that is used twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
@@ -155,12 +161,21 @@ typedef struct MegaInput {
     const float *values;   /* [length] normalised samples, or [channels][height][width] pixels */
     size_t length;         /* tokens or samples; channels*height*width for an image */
     int channels, height, width; /* of an image; all 0: those that the model takes */
+    const int32_t *types; /* [length] of tokens, if the model has token types; NULL: all are 0 */
 } MegaInput;
 
 /* Computes logits [class count], before softmax (MODEL.md, "Heads"). inputs holds
- * mega_model_input_count() of them. */
+ * mega_model_input_count() of them. A model of MEGA_TASK_EMBED has no classes, and gives the pooled
+ * vector [mega_model_width()]. */
 MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count,
                                    float *logits, MegaError *err);
+
+/* Computes logits [count][class count] at `count` positions of a sequence of tokens, for a model
+ * that has them at every position: one that fills masks, tags, or answers. With positions NULL they
+ * are those of all positions, and count is the length. */
+MEGA_API int mega_session_label(MegaSession *session, const MegaInput *input,
+                                const size_t *positions, size_t count, float *logits,
+                                MegaError *err);
 
 /* p_i = exp(logits_i - max) / sum; p may be logits. */
 MEGA_API void mega_softmax(const float *logits, int count, float *probabilities);

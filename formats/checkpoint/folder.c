@@ -175,8 +175,9 @@ static int check_map(const MegaCheckpoint *checkpoint, const char *index, const 
             found = strcmp(files[i], json_string_value(value)) == 0 &&
                     mega_checkpoint_find(checkpoint->parts[i], name);
         if (!found)
-            return FAIL(MEGA_ERR_FORMAT, "%s: tensor '%.200s' is said to be in %.200s, but that "
-                                         "file does not have it",
+            return FAIL(MEGA_ERR_FORMAT,
+                        "%s: tensor '%.200s' is said to be in %.200s, but that "
+                        "file does not have it",
                         index, name, json_string_value(value));
     }
     return 0;
@@ -233,7 +234,6 @@ int mega_folder_load(MegaCheckpoint *checkpoint, const MegaCheckpointOptions *op
         return code ? code : add_file(checkpoint, weights[i].file, NULL, options, err);
     }
     return code ? code
-                : FAIL(MEGA_ERR_FORMAT,
-                       "the folder has no weights: neither model.safetensors nor "
-                       "pytorch_model.bin, nor an index of their parts");
+                : FAIL(MEGA_ERR_FORMAT, "the folder has no weights: neither model.safetensors nor "
+                                        "pytorch_model.bin, nor an index of their parts");
 }

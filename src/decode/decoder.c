@@ -431,6 +431,8 @@ static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size
         embed_token(decoder, tokens[row], x + row * d);
     if (model->config.target.scale)
         mega_embed_scale(x, rows, d);
+    for (size_t row = 0; model->weights.target_types && row < rows; row++)
+        mega_embed_add_type(model->weights.target_types, 0, d, x + row * d);
     if (decoder->config.embed_norm)
         mega_norm_apply(&model->decoder.embed_norm, decoder->session->kernels, x, rows, d, x);
 }

@@ -33,6 +33,8 @@ void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena)
     bool adaptive = logits->config->adaptive_output;
     logits->gathered = mega_arena_floats(arena, adaptive ? rows * logits->width : 0);
     logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
+    logits->dense =
+        mega_arena_floats(arena, logits->config->output_dense ? rows * logits->width : 0);
     logits->head = mega_arena_floats(arena, adaptive ? (uint64_t)rows * head_size(logits) : 0);
     logits->top_known = mega_arena_floats(arena, adaptive ? (uint64_t)rows * logits->exact_top : 0);
     logits->chosen = mega_arena_take(arena, adaptive ? rows * sizeof *logits->chosen : 0);
@@ -46,20 +48,37 @@ void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena)
 }
 
 static void linear(const MegaLogits *logits, const float *x, size_t rows, const MegaPacked *weight,
-                   float *y, size_t ldy)
+                   const float *bias, float *y, size_t ldy)
 {
-    MegaLinear l = {.x = x, .ldx = weight->in, .weight = weight, .y = y, .ldy = ldy};
+    MegaLinear l = {.x = x,
+                    .ldx = weight->in,
+                    .weight = weight,
+                    .y = y,
+                    .ldy = ldy,
+                    .epilogue = {.bias = bias}};
     mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
 }
 
-/* Returns the input of a cluster's table: x, or x projected to the cluster's width. */
+/* Returns the input of a cluster's table: x, x projected to the cluster's width, or what a dense
+ * layer makes of x. */
 static const float *project(const MegaLogits *logits, int cluster, const float *x, size_t rows)
 {
     const MegaClusterWeights *weights = &logits->weights->clusters[cluster];
     size_t width = (size_t)logits->config->output.width[cluster];
     if (weights->projection.panels) {
-        linear(logits, x, rows, &weights->projection, logits->projected, width);
+        linear(logits, x, rows, &weights->projection, NULL, logits->projected, width);
         return logits->projected;
+    }
+    if (logits->config->output_dense) {
+        const MegaLinearWeights *dense = &logits->weights->dense;
+        MegaLinear l = {.x = x,
+                        .ldx = logits->width,
+                        .weight = &dense->weight,
+                        .y = logits->dense,
+                        .ldy = logits->width,
+                        .epilogue = {.function = MEGA_FUNCTION_TANH, .bias = dense->bias}};
+        mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
+        return logits->dense;
     }
     return x;
 }
@@ -71,9 +90,10 @@ static void word_logits(const MegaLogits *logits, int cluster, const float *x, s
 {
     const MegaTargetConfig *config = logits->config;
     linear(logits, project(logits, cluster, x, rows), rows,
-           &logits->weights->clusters[cluster].table, out, ldo);
+           &logits->weights->clusters[cluster].table, logits->weights->bias, out, ldo);
     if (cluster == 0 && config->split_head && tail_count(logits) > 0)
-        linear(logits, x, rows, &logits->weights->cluster_logits, out + config->output.end[0], ldo);
+        linear(logits, x, rows, &logits->weights->cluster_logits, NULL, out + config->output.end[0],
+               ldo);
 }
 
 static void subtract(float *x, size_t n, double amount)
@@ -189,6 +209,7 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
         MegaLinear l = {.x = project(logits, 0, x, rows),
                         .ldx = table->in,
                         .weight = table,
+                        .epilogue = {.bias = logits->weights->bias},
                         .y = out,
                         .ldy = (size_t)logits->config->vocab,
                         .block_top = logits->block_top,

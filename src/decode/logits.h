@@ -25,6 +25,7 @@ typedef struct MegaLogits {
     /* Scratch memory, from mega_logits_layout. */
     float *gathered;   /* [rows][d] */
     float *projected;  /* [rows][widest cluster] */
+    float *dense;      /* [rows][d] */
     float *head;       /* [rows][words of the first cluster, then one per other cluster] */
     float *top_known;  /* [rows][exact_top] */
     int32_t *chosen;   /* [rows] */

@@ -264,8 +264,53 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
     MegaPass pass = encoder_pass(session, number);
     float *pooled = session->head.pooled + (size_t)number * d;
     mega_head_pool(&pass, &model->config, &model->weights, &session->head, pooled);
-    mega_tap(&pass.tap, "pooled", pooled, 1, d);
+    /* a model without classes gives the states themselves, and its pooled vector comes later */
+    if (model->config.head.classes == 0)
+        mega_tap(&pass.tap, "logits", states, length, d);
+    else
+        mega_tap(&pass.tap, "pooled", pooled, 1, d);
     return 0;
+}
+
+static int check_finite(const float *logits, size_t count, MegaError *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(logits[i]))
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "the model's numbers overflow on this input: logit %zu is not finite",
+                             i);
+    return 0;
+}
+
+int mega_session_label(MegaSession *session, const MegaInput *input, const size_t *positions,
+                       size_t count, float *logits, MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    const MegaModel *model = session->model;
+    size_t length, classes = (size_t)model->config.head.classes;
+    const float *states;
+    MegaInput checked = *input;
+    if (!mega_task_traits(model->config.task)->labels_positions)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the model has no logits of single positions: it %s",
+                         mega_task_traits(model->config.task)->does);
+    int code = mega_embed_check(&model->config, &checked, &length, err);
+    if (!code && !positions && count != length)
+        code = mega_fail(err, MEGA_ERR_ARGUMENT, "%zu positions were asked for, but there are %zu",
+                         count, length);
+    for (size_t i = 0; positions && i < count && !code; i++)
+        if (positions[i] >= length)
+            code = mega_fail(err, MEGA_ERR_ARGUMENT, "position %zu of a sequence of %zu",
+                             positions[i], length);
+    if (!code)
+        code = mega_session_run_encoder(session, &checked, &length, 1, 0, &states, err);
+    if (code)
+        return code;
+    MegaPass pass = encoder_pass(session, 0);
+    mega_head_label(&pass, &model->config, &model->weights, &session->head,
+                    &(MegaHeadRows){positions, count, logits});
+    mega_tap(&pass.tap, "logits", logits, count, classes);
+    return check_finite(logits, count * classes, err);
 }
 
 int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
@@ -273,7 +318,8 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
 {
     MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = session->model;
-    if (!mega_config_has_head(&model->config))
+    if (!mega_config_has_head(&model->config) ||
+        mega_task_traits(model->config.task)->labels_positions)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",
                          mega_task_traits(model->config.task)->does);
     if (count != mega_model_input_count(model))
@@ -286,11 +332,8 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
             return code;
     }
     mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
-    mega_tap(&session->tap, "logits", logits, 1, (size_t)model->config.head.classes);
-    for (int i = 0; i < model->config.head.classes; i++)
-        if (!isfinite(logits[i]))
-            return mega_fail(err, MEGA_ERR_INPUT,
-                             "the model's numbers overflow on this input: logit %d is not finite",
-                             i);
-    return 0;
+    const bool vector = model->config.head.classes == 0;
+    const size_t width = (size_t)(vector ? model->config.head.width : model->config.head.classes);
+    mega_tap(&session->tap, vector ? "pooled" : "logits", logits, 1, width);
+    return check_finite(logits, width, err);
 }

@@ -20,6 +20,7 @@ typedef enum MegaActivation {
     MEGA_ACTIVATION_GELU,      /* the exact form, with erf */
     MEGA_ACTIVATION_GELU_TANH, /* fairseq's gelu_fast and gelu_accurate */
     MEGA_ACTIVATION_TANH,
+    MEGA_ACTIVATION_SIGMOID,
 } MegaActivation;
 
 /* All functions that an epilogue can apply: the activations, the gates' sigmoid
@@ -32,7 +33,7 @@ typedef enum MegaFunction {
     MEGA_FUNCTION_GELU = MEGA_ACTIVATION_GELU,
     MEGA_FUNCTION_GELU_TANH = MEGA_ACTIVATION_GELU_TANH,
     MEGA_FUNCTION_TANH = MEGA_ACTIVATION_TANH,
-    MEGA_FUNCTION_SIGMOID,
+    MEGA_FUNCTION_SIGMOID = MEGA_ACTIVATION_SIGMOID,
     MEGA_FUNCTION_LAPLACE,
     MEGA_FUNCTION_RELU2,
 } MegaFunction;

@@ -60,11 +60,32 @@ static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size
     }
 }
 
+/* Does the same for rows that see the keys up to their own, with any attention function. */
+static void weigh_causal(const MegaKernels *kernels, const MegaAttention *a, size_t from,
+                         size_t keys, Softmax *softmax, float *weights, float *out)
+{
+    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->hidden) {
+        const size_t seen = a->first + row + 1;
+        const size_t visible = seen > from ? mega_min_size(keys, seen - from) : 0;
+        const float scale = mega_attention_scale(a->kind, a->zdim, seen);
+        const float *bias = a->bias + from - a->first - row;
+        if (visible > 0 && !softmax) {
+            kernels->attention(a->kind, weights, visible, scale, bias);
+        } else if (visible > 0) {
+            float shrink = kernels->softmax_block(weights, visible, scale, bias, &softmax->top[row],
+                                                  &softmax->sum[row]);
+            if (shrink != 1.0f && from > 0)
+                kernels->scale(out, a->hidden, shrink);
+        }
+        memset(weights + visible, 0, (keys - visible) * sizeof *weights);
+    }
+}
+
 /* Adds to out what the block of keys that begins at `from` contributes. */
 static void attend_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
                          Softmax *softmax, float *weights, float *out)
 {
-    MegaPacked packed = {.panels = a->key_panels, .in = a->zdim, .out = a->keys};
+    MegaPacked packed = {.panels = a->key_panels, .in = a->columns, .out = a->keys};
     MegaPacked block = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK);
     MegaPanels values = {.data = a->v + from * a->hidden, .k = block.out,
                          .panel_stride = MEGA_PANEL, .row_stride = a->hidden};
@@ -75,9 +96,11 @@ static void attend_block(const MegaKernels *kernels, const MegaAttention *a, siz
     MegaEpilogue add_up = {0};
     if (from > 0)
         add_up = mega_epilogue_add(out, a->hidden);
-    mega_matmul(kernels, &block, a->q, a->zdim, a->rows, weights, block.out,
-                softmax ? &(MegaEpilogue){0} : &weigh);
-    if (softmax)
+    mega_matmul(kernels, &block, a->q, a->columns, a->rows, weights, block.out,
+                softmax || a->causal ? &(MegaEpilogue){0} : &weigh);
+    if (a->causal)
+        weigh_causal(kernels, a, from, block.out, softmax, weights, out);
+    else if (softmax)
         weigh_block(kernels, a, from, block.out, softmax, weights, out);
     kernels->gemm(weights, block.out, a->rows, &values, out, a->hidden, a->hidden, &add_up);
 }
@@ -89,7 +112,8 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
         sums.top[row] = -INFINITY;
         sums.sum[row] = 0;
     }
-    for (size_t from = 0; from < a->keys; from += MEGA_KEY_BLOCK)
+    const size_t seen = a->causal ? a->first + a->rows : a->keys;
+    for (size_t from = 0; from < seen; from += MEGA_KEY_BLOCK)
         attend_block(kernels, a, from, softmax, scratch, out);
     for (size_t row = 0; row < a->rows; row++) {
         if (softmax)

@@ -29,13 +29,16 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys);
 #define MEGA_KEY_BLOCK 128
 
 /* Attention of rows first ... first + rows - 1 of one chunk of `keys` positions, where each row
- * sees all keys. */
+ * sees all keys, or if causal those up to its own. */
 typedef struct MegaAttention {
     MegaAttentionKind kind;
+    bool causal;
     size_t first, rows, keys; /* rows is at most MEGA_ATTENTION_ROWS */
     size_t zdim, hidden;
-    const float *q;          /* [rows][zdim], starting with row `first` */
-    const float *key_panels; /* [keys][zdim] in panels (panels.h) */
+    /* columns of queries and keys: z, or more if they have a part that adds a bias (rotation.h) */
+    size_t columns;
+    const float *q;          /* [rows][columns], starting with row `first` */
+    const float *key_panels; /* [keys][columns] in panels (panels.h) */
     const float *v;          /* [keys][hidden], followed by MEGA_PANEL floats that may be read */
     const float *bias;       /* entry of the bias table for j = i */
     const float *factor;     /* [rows][hidden], ld_factor floats from row to row */

@@ -24,11 +24,12 @@ static const char *kind_name(MegaInputKind kind)
 
 static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
 {
-    while (input->length > 0 && input->tokens[0] == embed->pad) {
+    while (embed->pad >= 0 && input->length > 0 && input->tokens[0] == embed->pad) {
         input->tokens++;
+        input->types += input->types != NULL;
         input->length--;
     }
-    while (input->length > 0 && input->tokens[input->length - 1] == embed->pad)
+    while (embed->pad >= 0 && input->length > 0 && input->tokens[input->length - 1] == embed->pad)
         input->length--;
     for (size_t i = 0; i < input->length; i++) {
         int32_t token = input->tokens[i];
@@ -36,6 +37,11 @@ static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaErro
             return mega_fail(err, MEGA_ERR_INPUT,
                              "token id %d at position %zu is not in the vocabulary of 0 to %d",
                              token, i, embed->vocab - 1);
+        if (embed->types > 0 && input->types &&
+            (input->types[i] < 0 || input->types[i] >= embed->types))
+            return mega_fail(err, MEGA_ERR_INPUT,
+                             "token type %d at position %zu is not one of 0 to %d", input->types[i],
+                             i, embed->types - 1);
         if (token == embed->pad)
             return mega_fail(err, MEGA_ERR_INPUT,
                              "padding id %d stands inside the sequence, at position %zu; it may "
@@ -182,6 +188,13 @@ void mega_embed_scale(float *x, size_t rows, size_t width)
         x[i] *= scale;
 }
 
+void mega_embed_add_type(const float *types, int32_t type, size_t width, float *x)
+{
+    const float *row = types + (size_t)type * width;
+    for (size_t i = 0; i < width; i++)
+        x[i] += row[i];
+}
+
 static void embed_rows(void *context, size_t task, int worker)
 {
     const Work *work = context;
@@ -200,6 +213,10 @@ static void embed_rows(void *context, size_t task, int worker)
                             x + row * d);
         if (embed->config->scale)
             mega_embed_scale(x, rows, d);
+        for (size_t row = 0; embed->weights->types && row < rows; row++)
+            mega_embed_add_type(embed->weights->types,
+                                embed->input->types ? embed->input->types[first + row] : 0, d,
+                                x + row * d);
         break;
     case MEGA_EMBED_ONE_HOT:
         memset(x, 0, rows * d * sizeof *x);

@@ -24,6 +24,8 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
 uint64_t mega_embed_scratch(const MegaConfig *config);
 /* x *= sqrt(width), as translators and language models scale their embeddings. */
 void mega_embed_scale(float *x, size_t rows, size_t width);
+/* Adds the row of a token type to x [width]. */
+void mega_embed_add_type(const float *types, int32_t type, size_t width, float *x);
 /* A checked input on its way into the workspace. */
 typedef struct MegaEmbed {
     const MegaEmbedConfig *config;

@@ -22,7 +22,7 @@ void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *confi
                               const MegaNormWeights *norm, const MegaLinearWeights *fc1,
                               const MegaLinearWeights *fc2, MegaArena *arena);
 /* Runs the block. normed [rows][d] and inner [rows][ffn] are scratch. */
-void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *rows, float *normed,
+void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *layer, float *normed,
                            float *inner);
 
 #endif

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/kernels/matmul.h"
+#include "src/base/checked.h"
+#include "src/kernels/linear.h"
 
 void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena)
 {
@@ -16,6 +17,9 @@ void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *
     out->hidden[0] = mega_arena_floats(arena, (uint64_t)config->head.width);
     out->hidden[1] = mega_arena_floats(arena, (uint64_t)config->head.width);
     out->sums = mega_arena_take(arena, d * sizeof *out->sums);
+    const uint64_t rows = config->head.pooling == MEGA_POOL_NONE ? MEGA_HEAD_ROWS : 0;
+    out->gathered = mega_arena_floats(arena, rows * d);
+    out->dense = mega_arena_floats(arena, rows * (uint64_t)config->head.width);
 }
 
 typedef struct Projection {
@@ -95,8 +99,47 @@ void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
         in = out;
     }
     size_t classes = (size_t)head->classes;
+    if (classes == 0) {
+        memcpy(logits, x, in * sizeof *x);
+        return;
+    }
     MegaEpilogue bias = {.bias = weights->head_output.bias};
     mega_matmul(kernels, &weights->head_output.weight, x, in, 1, logits, classes, &bias);
+}
+
+void mega_head_label(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
+                     MegaHeadMemory *memory, const MegaHeadRows *rows)
+{
+    const MegaHeadConfig *head = &config->head;
+    const size_t d = (size_t)config->encoder.width, classes = (size_t)head->classes;
+    for (size_t first = 0; first < rows->count; first += MEGA_HEAD_ROWS) {
+        const size_t count = mega_min_size(MEGA_HEAD_ROWS, rows->count - first);
+        const float *x = memory->gathered;
+        for (size_t i = 0; i < count; i++)
+            memcpy(memory->gathered + i * d,
+                   pass->workspace->x +
+                       (rows->positions ? rows->positions[first + i] : first + i) * d,
+                   d * sizeof *x);
+        if (head->layers > 0) {
+            const MegaLinearWeights *layer = &weights->head_layers[0];
+            MegaLinear dense = {
+                .x = x,
+                .ldx = d,
+                .weight = &layer->weight,
+                .y = memory->dense,
+                .ldy = (size_t)head->width,
+                .epilogue = {.function = (MegaFunction)head->activation, .bias = layer->bias}};
+            mega_linear_run(pass->pool, pass->kernels, &dense, 1, count);
+            x = memory->dense;
+        }
+        MegaLinear out = {.x = x,
+                          .ldx = weights->head_output.weight.in,
+                          .weight = &weights->head_output.weight,
+                          .y = rows->logits + first * classes,
+                          .ldy = classes,
+                          .epilogue = {.bias = weights->head_output.bias}};
+        mega_linear_run(pass->pool, pass->kernels, &out, 1, count);
+    }
 }
 
 void mega_softmax(const float *logits, int count, float *probabilities)

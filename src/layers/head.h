@@ -12,7 +12,11 @@ typedef struct MegaHeadMemory {
     float *joined;   /* [mega_pooled_width]: what the first linear map sees of a pair */
     float *hidden[2]; /* [head.width] each, used in turn */
     double *sums;    /* [d] */
+    float *gathered; /* [MEGA_HEAD_ROWS][d], for a head without pooling */
+    float *dense;    /* [MEGA_HEAD_ROWS][head.width] */
 } MegaHeadMemory;
+
+#define MEGA_HEAD_ROWS 64 /* positions that go through a head at once */
 
 void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
 
@@ -20,8 +24,19 @@ void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *
  * replaces x, then takes the mean or the sum over all positions, the first one or the last one. */
 void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled);
-/* Computes logits [classes] of memory->pooled. */
+/* Computes logits [classes] of memory->pooled; without classes, the vector [head.width] that would
+ * become them. */
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
                         const MegaKernels *kernels, MegaHeadMemory *memory, float *logits);
+
+/* The positions of workspace->x that a head without pooling maps to logits. */
+typedef struct MegaHeadRows {
+    const size_t *positions; /* [count], or NULL: 0 ... count - 1 */
+    size_t count;
+    float *logits; /* [count][classes] */
+} MegaHeadRows;
+
+void mega_head_label(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
+                     MegaHeadMemory *memory, const MegaHeadRows *rows);
 
 #endif

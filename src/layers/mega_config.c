@@ -33,6 +33,8 @@ const MegaField mega_gated_fields[] = {
     MEGA_INT_FIELD("chunk", MegaGatedConfig, chunk, 0, MEGA_MAX_POSITIONS),
     MEGA_INT_FIELD("truncation", MegaGatedConfig, truncation, 0, MEGA_MAX_POSITIONS),
     MEGA_BOOL_FIELD("ema_shift", MegaGatedConfig, ema_shift),
+    MEGA_OPTIONAL_BOOL_FIELD("causal", MegaGatedConfig, causal),
+    MEGA_OPTIONAL_BOOL_FIELD("rotary_float32", MegaGatedConfig, rotary_float32),
     MEGA_NAME_FIELD("attention", MegaGatedConfig, attention, attention_names),
     MEGA_NAME_FIELD("bias", MegaGatedConfig, bias, bias_names),
     {0},

@@ -22,6 +22,9 @@ typedef struct MegaGatedConfig {
     int ndim;       /* N */
     int chunk;      /* C; 0: one chunk over the whole sequence */
     int truncation; /* T; 0: none */
+    bool causal;    /* an encoder's position sees no later one */
+    /* The angles of a rotary bias are rounded to float32, as the original computes them. */
+    bool rotary_float32;
     bool ema_shift; /* the look-ahead half of the EMA starts at lag 1 (image code) */
     MegaAttentionKind attention;
     /* Without chunks, the table of a simple bias limits a sequence to the stack's max_positions. */

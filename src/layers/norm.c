@@ -31,7 +31,8 @@ void mega_norm_apply(const MegaNorm *norm, const MegaKernels *kernels, const flo
     case MEGA_NORM_LAYER: kernels->layer_norm(x, rows, width, norm->weight, norm->bias, out); break;
     case MEGA_NORM_SCALE:
     case MEGA_NORM_RMS: kernels->rms_norm(x, rows, width, norm->weight, norm->scalar, out); break;
-    case MEGA_NORM_BATCH: kernels->affine(x, rows, width, norm->weight, norm->bias, out); break;
+    case MEGA_NORM_BATCH:
+    case MEGA_NORM_MULTIPLY: kernels->affine(x, rows, width, norm->weight, norm->bias, out); break;
     case MEGA_NORM_SCALARS: norm_by_scalars(norm, x, rows, width, out); break;
     case MEGA_NORM_NONE:
         if (out != x)

@@ -7,6 +7,7 @@
  *   batchnorm   x * weight + bias, with the statistics folded in (fold.h)
  *   scalars     (x - mean + shift) / sqrt(variance) * scalar
  *   none        x
+ *   multiply    x * weight
  */
 #ifndef MEGA_NORM_H
 #define MEGA_NORM_H

@@ -8,9 +8,14 @@ static size_t width(const MegaRows *rows)
     return (size_t)rows->config->width;
 }
 
+static bool is_pre_norm(const MegaRows *rows)
+{
+    return rows->in_ffn ? mega_ffn_pre_norm(rows->config) : rows->config->pre_norm;
+}
+
 const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *normed)
 {
-    if (!rows->config->pre_norm)
+    if (!is_pre_norm(rows))
         return rows->x;
     mega_norm_apply(norm, rows->kernels, rows->x, rows->count, width(rows), normed);
     return normed;
@@ -18,7 +23,7 @@ const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *
 
 void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm)
 {
-    if (!rows->config->pre_norm)
+    if (!is_pre_norm(rows))
         mega_norm_apply(norm, rows->kernels, rows->x, rows->count, width(rows), rows->x);
 }
 

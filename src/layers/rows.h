@@ -17,6 +17,7 @@ typedef struct MegaRows {
     MegaPool *pool; /* NULL means that the calling thread works alone */
     float *x;       /* [count][d] residual stream */
     size_t count;
+    bool in_ffn; /* the sub-block is the feed-forward one, whose norm may have another place */
 } MegaRows;
 
 /* Returns what a sub-block sees of x: in a pre-norm stack norm(x), which it stores in `normed`,

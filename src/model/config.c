@@ -14,6 +14,11 @@
 static const MegaName task_names[] = {{"classify", MEGA_TASK_CLASSIFY},
                                       {"translate", MEGA_TASK_TRANSLATE},
                                       {"generate", MEGA_TASK_GENERATE},
+                                      {"fill", MEGA_TASK_FILL},
+                                      {"tag", MEGA_TASK_TAG},
+                                      {"answer", MEGA_TASK_ANSWER},
+                                      {"choose", MEGA_TASK_CHOOSE},
+                                      {"embed", MEGA_TASK_EMBED},
                                       {NULL, -1}};
 static const MegaName embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
                                        {"real", MEGA_EMBED_REAL},
@@ -21,18 +26,29 @@ static const MegaName embed_names[] = {{"tokens", MEGA_EMBED_TOKENS},
                                        {"patches", MEGA_EMBED_PATCHES},
                                        {"one_hot", MEGA_EMBED_ONE_HOT},
                                        {NULL, -1}};
-static const MegaName norm_names[] = {
-    {"layernorm", MEGA_NORM_LAYER}, {"scalenorm", MEGA_NORM_SCALE},     {"rmsnorm", MEGA_NORM_RMS},
-    {"none", MEGA_NORM_NONE}, {"scalars", MEGA_NORM_SCALARS}, {"batchnorm", MEGA_NORM_BATCH}, {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, -1}};
-static const MegaName activation_names[] = {
-    {"linear", MEGA_ACTIVATION_LINEAR},       {"silu", MEGA_ACTIVATION_SILU},
-    {"swish", MEGA_ACTIVATION_SILU},          {"relu", MEGA_ACTIVATION_RELU},
-    {"gelu", MEGA_ACTIVATION_GELU},           {"gelu_tanh", MEGA_ACTIVATION_GELU_TANH},
-    {"gelu_fast", MEGA_ACTIVATION_GELU_TANH}, {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
-    {"tanh", MEGA_ACTIVATION_TANH},           {NULL, -1}};
-static const MegaName pooling_names[] = {
-    {"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST}, {"last", MEGA_POOL_LAST},
-    {"sum", MEGA_POOL_SUM},   {NULL, -1}};
+static const MegaName norm_names[] = {{"layernorm", MEGA_NORM_LAYER},
+                                      {"scalenorm", MEGA_NORM_SCALE},
+                                      {"rmsnorm", MEGA_NORM_RMS},
+                                      {"none", MEGA_NORM_NONE},
+                                      {"multiply", MEGA_NORM_MULTIPLY},
+                                      {"scalars", MEGA_NORM_SCALARS},
+                                      {"batchnorm", MEGA_NORM_BATCH},
+                                      {"syncbatchnorm", MEGA_NORM_BATCH},
+                                      {NULL, -1}};
+static const MegaName activation_names[] = {{"linear", MEGA_ACTIVATION_LINEAR},
+                                            {"silu", MEGA_ACTIVATION_SILU},
+                                            {"swish", MEGA_ACTIVATION_SILU},
+                                            {"relu", MEGA_ACTIVATION_RELU},
+                                            {"gelu", MEGA_ACTIVATION_GELU},
+                                            {"gelu_tanh", MEGA_ACTIVATION_GELU_TANH},
+                                            {"gelu_fast", MEGA_ACTIVATION_GELU_TANH},
+                                            {"gelu_accurate", MEGA_ACTIVATION_GELU_TANH},
+                                            {"tanh", MEGA_ACTIVATION_TANH},
+                                            {"sigmoid", MEGA_ACTIVATION_SIGMOID},
+                                            {NULL, -1}};
+static const MegaName pooling_names[] = {{"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST},
+                                         {"last", MEGA_POOL_LAST}, {"sum", MEGA_POOL_SUM},
+                                         {"none", MEGA_POOL_NONE}, {NULL, -1}};
 static const MegaName pair_names[] = {{"second_first", MEGA_PAIR_SECOND_FIRST},
                                       {"first_second", MEGA_PAIR_FIRST_SECOND},
                                       {"compared", MEGA_PAIR_COMPARED},
@@ -59,9 +75,27 @@ const MegaTaskTraits *mega_task_traits(MegaTask task)
 {
     static const MegaTaskTraits traits[] = {
         [MEGA_TASK_CLASSIFY] = {.does = "classifies", .has_encoder = true, .has_head = true},
-        [MEGA_TASK_TRANSLATE] = {.does = "translates", .has_encoder = true, .has_decoder = true,
+        [MEGA_TASK_TRANSLATE] = {.does = "translates",
+                                 .has_encoder = true,
+                                 .has_decoder = true,
                                  .has_cross = true},
         [MEGA_TASK_GENERATE] = {.does = "generates text", .has_decoder = true},
+        [MEGA_TASK_FILL] = {.does = "fills masks",
+                            .has_encoder = true,
+                            .has_head = true,
+                            .labels_positions = true},
+        [MEGA_TASK_TAG] = {.does = "tags words",
+                           .has_encoder = true,
+                           .has_head = true,
+                           .labels_positions = true},
+        [MEGA_TASK_ANSWER] = {.does = "answers questions",
+                              .has_encoder = true,
+                              .has_head = true,
+                              .labels_positions = true},
+        [MEGA_TASK_CHOOSE] = {.does = "chooses between texts",
+                              .has_encoder = true,
+                              .has_head = true},
+        [MEGA_TASK_EMBED] = {.does = "makes vectors", .has_encoder = true, .has_head = true},
     };
     static const MegaTaskTraits unknown = {.does = "does nothing that this version knows"};
     _Static_assert(sizeof traits / sizeof traits[0] == MEGA_TASK_COUNT, "every task has a row");
@@ -96,6 +130,14 @@ typedef struct Field {
     {                                                                                              \
         MEGA_BOOL_FIELD(key, MegaConfig, member), parts, embeds                                    \
     }
+#define OPTIONAL_INT(key, member, parts, embeds, min, max)                                         \
+    {                                                                                              \
+        MEGA_OPTIONAL_INT_FIELD(key, MegaConfig, member, min, max), parts, embeds                  \
+    }
+#define OPTIONAL_BOOL(key, member, parts, embeds)                                                  \
+    {                                                                                              \
+        MEGA_OPTIONAL_BOOL_FIELD(key, MegaConfig, member), parts, embeds                           \
+    }
 #define NAME(key, member, parts, names)                                                            \
     {                                                                                              \
         MEGA_NAME_FIELD(key, MegaConfig, member, names), parts, ALL                                \
@@ -111,6 +153,7 @@ static const Field input_fields[] = {
     NAME("embed.kind", embed.kind, ENCODER, embed_names),
     INT("embed.vocab", embed.vocab, ENCODER, TOKENS, 1, MAX_VOCAB),
     INT("embed.pad", embed.pad, ENCODER, TOKENS, -1, MAX_VOCAB),
+    OPTIONAL_INT("embed.types", embed.types, ENCODER, TOKENS, 0, MAX_VOCAB),
     INT("embed.frame_length", embed.frame_length, ENCODER, FRAMES, 1, 1 << 20),
     INT("embed.frame_hop", embed.frame_hop, ENCODER, FRAMES, 1, 1 << 20),
     INT("embed.patch", embed.patch, ENCODER, PATCHES, 1, 4096),
@@ -130,11 +173,17 @@ static const Field output_fields[] = {
     INT("head.width", head.width, HEAD, ALL, 0, MAX_WIDTH),
     NAME("head.activation", head.activation, HEAD, activation_names),
     BOOL("head.output_bias", head.output_bias, HEAD, ALL),
-    INT("head.classes", head.classes, HEAD, ALL, 1, MAX_VOCAB),
+    INT("head.classes", head.classes, HEAD, ALL, 0, MAX_VOCAB),
+    OPTIONAL_BOOL("head.independent", head.independent, HEAD, ALL),
     INT("target.vocab", target.vocab, DECODER, ALL, 1, MAX_VOCAB),
-    INT("target.pad", target.pad, DECODER, ALL, 0, MAX_VOCAB),
-    INT("target.eos", target.eos, DECODER, ALL, 0, MAX_VOCAB),
-    INT("target.unk", target.unk, DECODER, ALL, 0, MAX_VOCAB),
+    INT("target.pad", target.pad, DECODER, ALL, -1, MAX_VOCAB),
+    INT("target.eos", target.eos, DECODER, ALL, -1, MAX_VOCAB),
+    INT("target.unk", target.unk, DECODER, ALL, -1, MAX_VOCAB),
+    OPTIONAL_BOOL("target.bare_start", target.bare_start, DECODER, ALL),
+    OPTIONAL_INT("target.types", target.types, DECODER, ALL, 0, MAX_VOCAB),
+    OPTIONAL_BOOL("target.output_dense", target.output_dense, DECODER, ALL),
+    OPTIONAL_BOOL("target.output_bias", target.output_bias, DECODER, ALL),
+    OPTIONAL_BOOL("target.untruncated", target.untruncated, DECODER, ALL),
     BOOL("target.scale", target.scale, DECODER, ALL),
     BOOL("target.adaptive_input", target.adaptive_input, DECODER, ALL),
     BOOL("target.input_projection", target.input_projection, DECODER, ALL),
@@ -154,6 +203,7 @@ static const MegaField stack_fields[] = {
     MEGA_INT_FIELD("max_positions", MegaStackConfig, max_positions, 1, MAX_POSITIONS),
     MEGA_BOOL_FIELD("bidirectional", MegaStackConfig, bidirectional),
     MEGA_BOOL_FIELD("pre_norm", MegaStackConfig, pre_norm),
+    MEGA_OPTIONAL_BOOL_FIELD("ffn_norm_differs", MegaStackConfig, ffn_norm_differs),
     MEGA_BOOL_FIELD("final_norm", MegaStackConfig, final_norm),
     MEGA_BOOL_FIELD("norm_affine", MegaStackConfig, norm_affine),
     MEGA_BOOL_FIELD("final_norm_affine", MegaStackConfig, final_norm_affine),
@@ -502,8 +552,46 @@ static int check_target(const MegaConfig *config, MegaError *err)
     if (target->output_projection && target->adaptive_output && !target->split_head)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.output_projection needs target.split_head");
+    if ((target->output_dense || target->output_bias) &&
+        (target->adaptive_output || target->output_projection))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.output_dense and target.output_bias are for a plain output only");
     if (config->decoder.bidirectional)
         return mega_fail(err, MEGA_ERR_MODEL, "a decoder cannot look ahead");
+    return 0;
+}
+
+/* Checks that a task has the head that it needs: logits at every position, or of the whole. */
+static int check_head(const MegaConfig *config, MegaError *err)
+{
+    const MegaHeadConfig *head = &config->head;
+    const bool every = head->pooling == MEGA_POOL_NONE;
+    const bool tokens = config->embed.kind == MEGA_EMBED_TOKENS;
+    if (mega_task_traits(config->task)->labels_positions != every)
+        return mega_fail(err, MEGA_ERR_MODEL, "head.pooling does not fit a model that %s",
+                         mega_task_traits(config->task)->does);
+    if (every && (!tokens || head->pair || head->projection || head->layers > 1))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "a head for every position needs embed.kind tokens, at most one layer, "
+                         "and neither head.pair nor head.projection");
+    if ((head->classes == 0) != (config->task == MEGA_TASK_EMBED))
+        return mega_fail(err, MEGA_ERR_MODEL, "head.classes is %d, but the model %s", head->classes,
+                         mega_task_traits(config->task)->does);
+    if (head->classes == 0 && head->pair)
+        return mega_fail(err, MEGA_ERR_MODEL, "a model of vectors has no head.pair");
+    if (head->classes == 0 && head->layers > 0 && head->width != config->encoder.width)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "head.width is %d, but a vector is as wide as the encoder, %d",
+                         head->width, config->encoder.width);
+    if (config->task == MEGA_TASK_ANSWER && head->classes != 2)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "head.classes is %d, but an answer has a start and an end", head->classes);
+    if (config->task == MEGA_TASK_FILL && head->classes != config->embed.vocab)
+        return mega_fail(err, MEGA_ERR_MODEL, "head.classes is %d, but embed.vocab is %d",
+                         head->classes, config->embed.vocab);
+    if (config->task > MEGA_TASK_GENERATE && !tokens)
+        return mega_fail(err, MEGA_ERR_MODEL, "a model that %s needs embed.kind tokens",
+                         mega_task_traits(config->task)->does);
     return 0;
 }
 
@@ -524,6 +612,8 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
     if (!code && mega_config_has_head(config) && head->layers > 0 && head->width < 1)
         code = mega_fail(err, MEGA_ERR_MODEL, "head.layers is %d, but head.width is 0",
                          head->layers);
+    if (!code && mega_config_has_head(config))
+        code = check_head(config, err);
     if (!code && mega_config_has_decoder(config)) {
         code = check_stack(config, &config->decoder, "decoder", err);
         if (!code)

@@ -46,7 +46,8 @@ typedef enum MegaNormKind {
     MEGA_NORM_RMS,
     MEGA_NORM_BATCH,
     MEGA_NORM_NONE,
-    MEGA_NORM_SCALARS, /* (x - mean + shift) / deviation * scalar, two numbers for all features */
+    MEGA_NORM_SCALARS,  /* (x - mean + shift) / deviation * scalar, two numbers for all features */
+    MEGA_NORM_MULTIPLY, /* x * weight, without any division */
 } MegaNormKind;
 
 typedef enum MegaPooling {
@@ -54,6 +55,7 @@ typedef enum MegaPooling {
     MEGA_POOL_FIRST, /* position 0, the <CLS> token */
     MEGA_POOL_LAST,
     MEGA_POOL_SUM,
+    MEGA_POOL_NONE, /* every position has logits of its own */
 } MegaPooling;
 
 /* What the head sees of two pooled vectors a and b, of the first and the second input. */
@@ -74,6 +76,7 @@ typedef struct MegaStackConfig {
     int max_positions; /* length that the model was made for; only some kinds refuse a longer one */
     bool bidirectional;
     bool pre_norm;
+    bool ffn_norm_differs; /* the feed-forward block is pre-norm if the rest is not, or reverse */
     bool final_norm; /* a norm follows the stack */
     bool norm_affine, final_norm_affine; /* false: the norms have no weight and bias */
     bool embed_norm; /* a norm follows the embedding */
@@ -88,6 +91,7 @@ typedef struct MegaEmbedConfig {
     MegaEmbedKind kind;
     int vocab;        /* rows of the token table */
     int pad;          /* padding id; -1: none */
+    int types;        /* rows of the table of token types; 0: none */
     int frame_length, frame_hop;
     int patch;        /* edge of a patch */
     int channels, height, width; /* size of the image, for patches */
@@ -96,7 +100,8 @@ typedef struct MegaEmbedConfig {
 } MegaEmbedConfig;
 
 /* Maps the encoder's states to logits (MODEL.md, "Heads"): [Linear d->d + silu] -> pooling ->
- * layers x (Linear + activation) -> Linear. */
+ * layers x (Linear + activation) -> Linear. Without pooling, each position goes through the rest.
+ */
 typedef struct MegaHeadConfig {
     bool projection;  /* the per-position Linear + silu of the image model */
     MegaPooling pooling;
@@ -105,7 +110,8 @@ typedef struct MegaHeadConfig {
     int layers, width; /* hidden layers after pooling and their width */
     MegaActivation activation;
     bool output_bias;
-    int classes;
+    int classes;      /* 0: the vector before the last Linear is the result */
+    bool independent; /* several classes may hold at once: sigmoid instead of softmax */
 } MegaHeadConfig;
 
 /* A vocabulary that is divided into clusters of consecutive ids. Cluster i holds the ids end[i - 1]
@@ -120,7 +126,9 @@ typedef struct MegaClusters {
 /* The vocabulary that a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
 typedef struct MegaTargetConfig {
     int vocab;
-    int pad, eos, unk; /* ids; eos also begins every sequence */
+    int pad, eos, unk; /* ids, or -1; eos also begins every sequence, unless: */
+    bool bare_start;   /* a sequence begins with the first token of its text */
+    int types;         /* rows of the table of token types, of which row 0 is added; 0: none */
     bool scale;        /* embeddings are multiplied by sqrt(d) */
     bool adaptive_input;
     bool input_projection; /* tables are projected to d; always true for adaptive input */
@@ -129,6 +137,9 @@ typedef struct MegaTargetConfig {
     bool output_projection; /* d is first projected to the width of the (first) output table */
     bool split_head; /* adaptive, tied: the head has one table of words, one of clusters */
     bool tied_projections; /* adaptive: the tails use the embedding's, transposed */
+    bool output_dense;     /* a Linear d -> d and tanh stand before the output */
+    bool output_bias;
+    bool untruncated; /* a full pass does not truncate the moving average unless it is told to */
     MegaClusters output;
     int max_positions;   /* largest number of tokens that a search may make */
     int cross_positions; /* M of the simple bias of the cross attention */
@@ -139,6 +150,7 @@ typedef struct MegaTaskTraits {
     const char *does; /* "classifies" */
     bool has_encoder; /* uses `embed` and `encoder` */
     bool has_head;    /* has a head on the encoder's states */
+    bool labels_positions; /* that head gives logits at every position */
     bool has_decoder; /* uses `target` and `decoder` */
     bool has_cross;   /* the decoder's layers attend to the encoder's states of a source */
 } MegaTaskTraits;
@@ -189,6 +201,12 @@ int mega_config_check(const MegaConfig *config, MegaError *err);
 const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name);       /* "syncbatchnorm" is batchnorm */
 int mega_activation_by_name(const char *name); /* also "swish", "gelu_fast" and others */
+
+/* Returns whether the feed-forward block norms its input, and not its output. */
+static inline bool mega_ffn_pre_norm(const MegaStackConfig *stack)
+{
+    return stack->pre_norm != stack->ffn_norm_differs;
+}
 
 /* Returns the number of ids in a cluster. */
 static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)

@@ -5,19 +5,23 @@
 
 #include <math.h>
 
-static void fold_batchnorm(MegaNorm *norm, const MegaNormWeights *weights, size_t width,
-                           MegaArena *arena)
+/* Makes a scale and a shift of a batchnorm, or of a norm that has no statistics. */
+static void fold_affine(MegaNorm *norm, const MegaNormWeights *weights, size_t width,
+                        MegaArena *arena)
 {
     float *scale = mega_arena_floats(arena, width);
     float *shift = mega_arena_floats(arena, width);
     if (!scale || !shift)
         return; /* dry run */
     for (size_t i = 0; i < width; i++) {
-        double weight = weights->weight ? weights->weight[i] : 1.0;
+        double factor = weights->weight ? weights->weight[i] : 1.0;
         double bias = weights->bias ? weights->bias[i] : 0.0;
-        double factor = weight / sqrt((double)weights->variance[i] + (double)MEGA_EPSILON);
+        if (weights->variance) {
+            factor /= sqrt((double)weights->variance[i] + (double)MEGA_EPSILON);
+            bias -= weights->mean[i] * factor;
+        }
         scale[i] = (float)factor;
-        shift[i] = (float)(bias - weights->mean[i] * factor);
+        shift[i] = (float)bias;
     }
     norm->weight = scale;
     norm->bias = shift;
@@ -27,8 +31,8 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
                        size_t width, MegaArena *arena)
 {
     *out = (MegaNorm){.kind = kind, .weight = weights->weight, .bias = weights->bias, .scalar = 1};
-    if (kind == MEGA_NORM_BATCH) {
-        fold_batchnorm(out, weights, width, arena);
+    if (kind == MEGA_NORM_BATCH || kind == MEGA_NORM_MULTIPLY) {
+        fold_affine(out, weights, width, arena);
     } else if (kind == MEGA_NORM_SCALE || kind == MEGA_NORM_SCALARS) {
         out->weight = out->bias = NULL;
         if (weights->bias && arena->base)
@@ -40,7 +44,8 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
 
 bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
 {
-    return config->pre_norm && config->norm == MEGA_NORM_BATCH && behind->weight.kind == MEGA_F32;
+    return (config->norm == MEGA_NORM_BATCH || config->norm == MEGA_NORM_MULTIPLY) &&
+           behind->weight.kind == MEGA_F32;
 }
 
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,

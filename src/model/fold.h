@@ -12,8 +12,8 @@
 
 typedef struct MegaNorm {
     MegaNormKind kind;
-    /* Each is [d] or NULL. For a batchnorm they contain its statistics: the result is x * weight +
-     * bias. */
+    /* Each is [d] or NULL. For a batchnorm and for a mere multiplication the result is x * weight +
+     * bias, with the statistics in both. */
     const float *weight, *bias;
     float scalar, shift; /* scalenorm and scalars */
 } MegaNorm;
@@ -22,8 +22,8 @@ typedef struct MegaNorm {
 void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *weights,
                        size_t width, MegaArena *arena);
 
-/* Returns whether a pre-norm in front of this linear layer can become part of it. It must be a
- * batchnorm, and the layer's weights must be float32. */
+/* Returns whether the norm in front of this linear layer can become part of it. It must be a
+ * batchnorm or a mere multiplication, and the layer's weights must be float32. */
 bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind);
 /* Folds a norm into a linear layer: W (s x + t) + b = (W s) x + (W t + b). Takes memory from the
  * arena. In a dry run it only counts the memory. */

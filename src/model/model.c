@@ -600,6 +600,12 @@ int mega_model_class_count(const MegaModel *model)
     return model->config.head.classes;
 }
 
+int mega_model_width(const MegaModel *model)
+{
+    const MegaConfig *config = &model->config;
+    return mega_config_has_encoder(config) ? config->encoder.width : config->decoder.width;
+}
+
 int mega_model_vocab_size(const MegaModel *model)
 {
     return model->config.target.vocab;

@@ -39,6 +39,7 @@ static const MegaTensorRow embed_rows[] = {
      AT_WEIGHTS(positions),
      {MEGA_DIM_PATCHES, MEGA_DIM_WIDTH},
      MEGA_IF_POSITIONS},
+    {"embed.types", AT_WEIGHTS(types), {MEGA_DIM_TYPES, MEGA_DIM_WIDTH}, MEGA_IF_TYPES},
 };
 
 /* The decoder's embedding. The names begin with "target.I." for every cluster; a plain table is one
@@ -78,6 +79,26 @@ static const MegaTensorRow cluster_logits = {"output.slots.weight",
                                              {MEGA_DIM_CLUSTER_LOGITS, MEGA_DIM_WIDTH},
                                              MEGA_TENSOR_MATRIX};
 
+/* What stands around a plain output table. */
+static const MegaTensorRow target_types = {"target.types",
+                                           AT_WEIGHTS(target_types),
+                                           {MEGA_DIM_TARGET_TYPES, MEGA_DIM_WIDTH},
+                                           MEGA_IF_TARGET_TYPES};
+static const MegaTensorRow dense_rows[] = {
+    {"output.dense.weight",
+     offsetof(MegaOutputWeights, dense.weight),
+     {MEGA_DIM_WIDTH, MEGA_DIM_WIDTH},
+     MEGA_IF_TARGET_DENSE | MEGA_TENSOR_MATRIX},
+    {"output.dense.bias",
+     offsetof(MegaOutputWeights, dense.bias),
+     {MEGA_DIM_WIDTH, MEGA_DIM_END},
+     MEGA_IF_TARGET_DENSE},
+    {"output.bias",
+     offsetof(MegaOutputWeights, bias),
+     {MEGA_DIM_TARGET_VOCAB, MEGA_DIM_END},
+     MEGA_IF_TARGET_BIAS},
+};
+
 static const MegaTensorRow projection_rows[] = {
     {"head.projection.weight",
      AT_WEIGHTS(head_projection.weight),
@@ -102,7 +123,7 @@ static const MegaTensorRow output_rows[] = {
     {"head.output.weight",
      AT_WEIGHTS(head_output.weight),
      {MEGA_DIM_CLASSES, MEGA_DIM_LAST},
-     MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
+     MEGA_IF_CLASSES | MEGA_TENSOR_MATRIX},
     {"head.output.bias",
      AT_WEIGHTS(head_output.bias),
      {MEGA_DIM_CLASSES, MEGA_DIM_END},
@@ -139,6 +160,11 @@ static bool applies(const Walk *walk, unsigned when)
     case MEGA_IF_FFN: return walk->stack->ffn > 0;
     case MEGA_IF_PROJECTION: return config->head.projection;
     case MEGA_IF_OUTPUT_BIAS: return config->head.output_bias;
+    case MEGA_IF_CLASSES: return config->head.classes > 0;
+    case MEGA_IF_TYPES: return config->embed.types > 0;
+    case MEGA_IF_TARGET_TYPES: return config->target.types > 0;
+    case MEGA_IF_TARGET_DENSE: return config->target.output_dense;
+    case MEGA_IF_TARGET_BIAS: return config->target.output_bias;
     case MEGA_IF_OWN: break;
     }
     return false;
@@ -161,6 +187,9 @@ static uint64_t dim_value(const Walk *walk, unsigned dim)
     case MEGA_DIM_WIDTH: return d;
     case MEGA_DIM_FFN: return (uint64_t)stack->ffn;
     case MEGA_DIM_VOCAB: return (uint64_t)embed->vocab;
+    case MEGA_DIM_TYPES: return (uint64_t)embed->types;
+    case MEGA_DIM_TARGET_VOCAB: return (uint64_t)walk->config->target.vocab;
+    case MEGA_DIM_TARGET_TYPES: return (uint64_t)walk->config->target.types;
     case MEGA_DIM_FRAME: return (uint64_t)embed->frame_length;
     case MEGA_DIM_PATCH: return mega_embed_fan_in(embed);
     case MEGA_DIM_PATCHES: return mega_image_patches(embed);
@@ -315,6 +344,8 @@ static int emit_target(Walk *walk, MegaWeights *weights)
         if (!code && target->input_projection)
             code = emit(walk, name, &cluster_projection, cluster);
     }
+    if (!code)
+        code = emit(walk, "", &target_types, weights);
     if (!code && walk->stack->embed_norm)
         code = emit_norm(walk, "target.norm.", walk->stack->norm_affine,
                          weights ? &weights->target_norm : NULL);
@@ -335,6 +366,8 @@ static int emit_output(Walk *walk, MegaOutputWeights *output)
     int code = emit(walk, "output.0.", joint ? &joint_head : &output_table, head);
     if (!code && target->output_projection)
         code = emit(walk, "output.0.", &output_projection, head);
+    if (!code)
+        code = EMIT_ROWS(walk, "", dense_rows, output);
     if (!code && target->adaptive_output && target->split_head && target->output.count > 1)
         code = emit(walk, "", &cluster_logits, output);
     for (walk->cluster = 1; walk->cluster < target->output.count && !code; walk->cluster++) {

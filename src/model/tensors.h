@@ -23,6 +23,9 @@ typedef enum MegaDim {
     MEGA_DIM_WIDTH, /* d */
     MEGA_DIM_FFN,
     MEGA_DIM_VOCAB,
+    MEGA_DIM_TYPES,
+    MEGA_DIM_TARGET_VOCAB,
+    MEGA_DIM_TARGET_TYPES,
     MEGA_DIM_FRAME,   /* frame_length */
     MEGA_DIM_PATCH,   /* channels * patch * patch */
     MEGA_DIM_PATCHES, /* number of patches */
@@ -50,6 +53,11 @@ typedef enum MegaTensorWhen {
     MEGA_IF_FFN,
     MEGA_IF_PROJECTION,
     MEGA_IF_OUTPUT_BIAS,
+    MEGA_IF_CLASSES,
+    MEGA_IF_TYPES,
+    MEGA_IF_TARGET_TYPES,
+    MEGA_IF_TARGET_DENSE,
+    MEGA_IF_TARGET_BIAS,
     MEGA_IF_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.applies) */
 } MegaTensorWhen;
 

@@ -32,6 +32,8 @@ typedef struct MegaClusterWeights {
 typedef struct MegaOutputWeights {
     MegaClusterWeights clusters[MEGA_MAX_CLUSTERS]; /* a joint head has everything in [0].table */
     MegaPacked cluster_logits;                      /* split head: [clusters - 1][d] */
+    MegaLinearWeights dense;                        /* d -> d, before a plain table */
+    const float *bias;                              /* [vocab], of a plain table */
 } MegaOutputWeights;
 
 typedef struct MegaWeights {
@@ -39,6 +41,7 @@ typedef struct MegaWeights {
                                 [d][channels * patch * patch]; real: bias only */
     const float *embed_real; /* real: [d] */
     const float *positions;  /* patches: [patch count][d] */
+    const float *types;      /* token types: [types][d] */
     MegaNormWeights embed_norm;
     void *layers; /* [encoder.layers] of the type that the kind of layer declares */
     MegaNormWeights final_norm;
@@ -46,6 +49,7 @@ typedef struct MegaWeights {
     MegaLinearWeights head_layers[MEGA_MAX_HEAD_LAYERS]; /* pooled width -> width -> width ... */
     MegaLinearWeights head_output;                   /* -> classes */
     MegaClusterWeights target[MEGA_MAX_CLUSTERS];          /* the decoder's embedding */
+    const float *target_types;                             /* [types][d] */
     MegaNormWeights target_norm;
     void *decoder_layers; /* [decoder.layers] */
     MegaNormWeights decoder_final_norm;

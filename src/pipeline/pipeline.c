@@ -71,14 +71,10 @@ MegaSession *mega_pipeline_session(MegaPipeline *pipeline)
 
 int mega_pipeline_need_task(const MegaPipeline *p, MegaTask task, const char *what, MegaError *err)
 {
-    static const char *const does[] = {
-        [MEGA_TASK_CLASSIFY] = "classifies",
-        [MEGA_TASK_TRANSLATE] = "translates",
-        [MEGA_TASK_GENERATE] = "generates text",
-    };
     if (p->task == task)
         return 0;
-    return mega_fail(err, MEGA_ERR_ARGUMENT, "the model cannot %s: it %s", what, does[p->task]);
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "the model cannot %s: it %s", what,
+                     mega_task_traits(p->task)->does);
 }
 
 /* ---- Texts and tokens ----------------------------------------------------------------------- */

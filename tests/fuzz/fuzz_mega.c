@@ -61,13 +61,18 @@ static void classify(const MegaModel *model, MegaError *err)
     MegaSessionOptions options = {.threads = 1};
     int32_t tokens[INPUT_LENGTH] = {4, 5, 6, 7, 8, 9};
     float values[INPUT_LENGTH] = {0.5f, -0.5f};
-    float *logits = calloc((size_t)mega_model_class_count(model) + 1, sizeof *logits);
+    const bool labels = mega_task_traits(mega_model_task(model))->labels_positions;
+    const size_t classes = (size_t)mega_model_class_count(model);
+    float *logits =
+        calloc(classes * INPUT_LENGTH + (size_t)mega_model_width(model) + 1, sizeof *logits);
     MegaInput input = {.kind = mega_model_input_kind(model), .tokens = tokens, .values = values,
                        .length = INPUT_LENGTH};
     MegaInput inputs[2] = {input, input};
     int code = mega_session_new(&session, model, &options, err);
     if (!code && logits && input.kind != MEGA_INPUT_IMAGE)
-        code = mega_session_classify(session, inputs, mega_model_input_count(model), logits, err);
+        code = labels ? mega_session_label(session, &input, NULL, INPUT_LENGTH, logits, err)
+                      : mega_session_classify(session, inputs, mega_model_input_count(model),
+                                              logits, err);
     fuzz_check_error(code, err->text);
     mega_session_free(session);
     free(logits);
@@ -132,7 +137,7 @@ static void load_model(const uint8_t *data, size_t size)
         fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
         use_text(meta, MEGA_CODEC_SOURCE, &err);
         use_text(meta, MEGA_CODEC_TARGET, &err);
-        if (mega_model_task(model) == MEGA_TASK_CLASSIFY)
+        if (mega_config_has_head(mega_model_config(model)))
             classify(model, &err);
         else
             decode(model, &err);

@@ -56,12 +56,17 @@ static void convert(const Golden *golden, const char *out)
 {
     const char *build = getenv("MEGA_BUILD");
     const char *checkpoint = json_string_value(json_object_get(golden->meta, "checkpoint"));
+    const bool folder = json_object_get(golden->meta, "weights") != NULL;
     char command[4096], dict[1024];
     snprintf(dict, sizeof dict, "%s/dict.txt", golden->folder);
     int n = snprintf(command, sizeof command,
                      "%s/mega-convert -q --force -o '%s' --config '%s/meta.json' '%s/%s'",
-                     build ? build : "build", out, golden->folder, golden->folder, checkpoint);
-    if (access(dict, R_OK) == 0)
+                     build ? build : "build", out, golden->folder, golden->folder,
+                     folder ? "" : checkpoint);
+    if (folder)
+        snprintf(command, sizeof command, "%s/mega-convert -q --force -o '%s' '%s'",
+                 build ? build : "build", out, golden->folder);
+    else if (access(dict, R_OK) == 0)
         snprintf(command + n, sizeof command - (size_t)n, " --dict '%s'", dict);
     int status = system(command);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -89,13 +94,17 @@ static void check_case(Golden *golden, GoldenCheck check)
 }
 
 /* The fixtures of other architectures have a name in meta.json; those of MEGA have none. The kinds
- * of S4 have names of their own. */
+ * of S4 have names of their own; those of others are written "architecture/kind". */
 static bool is_of_kind(const json_t *meta, const char *const *kinds)
 {
     const char *architecture = json_string_value(json_object_get(meta, "architecture"));
-    if (architecture && strcmp(architecture, "mega") != 0 && strcmp(architecture, "s4") != 0)
-        return false;
     const char *kind = json_string_value(json_object_get(meta, "kind"));
+    char full[64];
+    if (kind && architecture && strcmp(architecture, "mega") != 0 &&
+        strcmp(architecture, "s4") != 0) {
+        snprintf(full, sizeof full, "%s/%s", architecture, kind);
+        kind = full;
+    }
     for (; kind && *kinds; kinds++)
         if (strcmp(kind, *kinds) == 0)
             return true;

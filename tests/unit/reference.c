@@ -30,6 +30,7 @@ double reference_activate(MegaActivation activation, double x)
     case MEGA_ACTIVATION_GELU_TANH:
         return 0.5 * x * (1 + tanh(sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
     case MEGA_ACTIVATION_TANH: return tanh(x);
+    case MEGA_ACTIVATION_SIGMOID: return sigma(x);
     }
     return NAN;
 }
@@ -59,6 +60,7 @@ void reference_norm(MegaNormKind kind, const MegaNormWeights *weights, size_t wi
         case MEGA_NORM_BATCH:
             x[i] = (x[i] - weights->mean[i]) / sqrt(weights->variance[i] + eps) * w + b;
             break;
+        case MEGA_NORM_MULTIPLY: x[i] *= w; break;
         }
     }
 }

@@ -41,7 +41,7 @@ _mega_run()
             --threads --cpu --max-memory --help"
         ;;
     forward)
-        options="--model --in --target --chunk --output --stage --input --json
+        options="--model --in --types --cache --no-cache --target --chunk --output --stage --input --json
             --threads --cpu --max-memory
             --verbose --help"
         ;;

@@ -124,6 +124,9 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--in=[input array (.npy)]:file:_files -g "*.npy"' \
+            '--types=[token types of the input (.npy)]:file:_files -g "*.npy"' \
+            '--cache[as the class computes with a cache]' \
+            '--no-cache[as the class computes without a cache]' \
             '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
             '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \

@@ -95,7 +95,12 @@ static const MegaCheckpointTensor *find_other(const Architecture *architecture, 
 
 const MegaCheckpointTensor *architecture_find(const Architecture *architecture, const char *name)
 {
+    for (int i = 0; i < 2 && architecture->tied; i++)
+        if (strcmp(name, architecture->tied_names[i]) == 0)
+            return architecture->tied;
     const MegaCheckpointTensor *tensor = names_get(&architecture->names, name);
+    if (!tensor && strncmp(name, "mega.", 5) == 0)
+        tensor = names_get(&architecture->names, name + 5);
     for (size_t i = 0; i < COUNT(shared) && !tensor; i++)
         if (architecture->sharing & shared[i].when)
             tensor = find_other(architecture, name, shared[i].name, shared[i].other);
@@ -161,8 +166,8 @@ static const Family families[] = {
      "model.layers.0.layer.kernel.kernel.inv_A_real", detect_s4_release3},
     {"S4 model of release 2", s4_names2, MEGA_TASK_CLASSIFY,
      "model.layers.0.layer.kernel.kernel.log_w_real", detect_s4_release2},
-    {"S4 model of release 2", s4_names2, MEGA_TASK_CLASSIFY,
-     "model.layers.0.layer.kernel.kernel.w", detect_s4_release2},
+    {"S4 model of release 2", s4_names2, MEGA_TASK_CLASSIFY, "model.layers.0.layer.kernel.kernel.w",
+     detect_s4_release2},
     {"S4D model", s4d_names, MEGA_TASK_CLASSIFY, "model.layers.0.layer.kernel.log_A_real",
      detect_s4d},
     {"S4 example", s4_example_names, MEGA_TASK_CLASSIFY, "s4_layers.0.layer.kernel.inv_dt",
@@ -177,6 +182,10 @@ static const Family families[] = {
      "s4_layers.0.kernel.kernel.w", detect_s4_example2},
     {"S4D example", s4d_example_names, MEGA_TASK_CLASSIFY, "s4_layers.0.kernel.log_A_real",
      detect_s4d_example},
+    {"Hugging Face model", hub_names, MEGA_TASK_FILL,
+     "mega.layers.0.mega_layer.ema_gate.damping_factor", detect_hub},
+    {"Hugging Face model", hub_names, MEGA_TASK_EMBED,
+     "layers.0.mega_layer.ema_gate.damping_factor", detect_hub},
 };
 
 /* Checks that the checkpoint has the set of weights that the user asked for, in a dict of its own
@@ -221,7 +230,9 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
     *out = (Architecture){0};
     for (size_t f = 0; f < COUNT(families); f++)
         marks[f] = families[f].mark;
-    int code = names_find(&out->names, checkpoint, marks, COUNT(families), weights, &found, err);
+    int code = hub_check_type(args, err);
+    if (!code)
+        code = names_find(&out->names, checkpoint, marks, COUNT(families), weights, &found, err);
     if (code)
         return code;
     if (found < 0 && (code = s4_refuse(&detection)))

@@ -22,6 +22,13 @@ typedef struct Architecture {
     /* ends of the names of tensors that inference does not use; the list ends with NULL, and may be
      * NULL */
     const char *const *unused;
+    const char *class_name; /* the class of the original's code, or NULL */
+    bool lenient;           /* tensors that it does not know are left out, as the original does */
+    /* the tensor that has both of these names, or NULL; and another one with one of them, which
+     * does not count */
+    const MegaCheckpointTensor *tied, *tied_other;
+    const char *tied_names[2];
+    bool tied_differ; /* these two have different values */
 } Architecture;
 
 /* Detects the architecture. args may be NULL. chunk_size, if it is not negative, overrides that of

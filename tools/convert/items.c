@@ -218,6 +218,8 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
         note_missing(items, known ? place.name : spec->name);
         return 0;
     }
+    if (place.longer && from->rank == 1 && from->shape[0] > spec->shape[0])
+        place.whole_rows = from->shape[0];
     const Item item = {.spec = *spec,
                        .from = from,
                        .first_row = place.first_row,

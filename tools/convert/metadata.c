@@ -12,6 +12,8 @@
 #include "formats/text/text_input.h"
 #include "formats/text/vocab.h"
 #include "tools/common/messages.h"
+#include "tools/convert/families/detection.h"
+#include "tools/convert/hub_tokenizer.h"
 
 #define MAX_LABELS_FILE (1u << 24)
 
@@ -34,7 +36,9 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
         const char *key, *value;
     } texts[] = {
         {"general.name", options->name},
-        {"general.architecture", arch ? arch : architecture->family},
+        {"general.architecture", architecture->class_name ? architecture->class_name
+                                 : arch                   ? arch
+                                                          : architecture->family},
         {"general.family", architecture->family},
         {"general.license", options->license},
         {"general.source", options->source},
@@ -166,6 +170,32 @@ static int labels_from_args(MegaMeta *meta, const json_t *array, size_t classes,
     return code;
 }
 
+/* Stores labels from an object {"0": label, "1": label, ...}. */
+static int labels_by_number(MegaMeta *meta, const json_t *object, size_t classes, MegaError *err)
+{
+    json_t *array = json_array();
+    int code = array ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    for (size_t i = 0; i < classes && !code; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%zu", i);
+        json_t *label = json_object_get(object, key);
+        if (!label)
+            code =
+                mega_fail(err, MEGA_ERR_MODEL, "config.json: id2label has no label number %s", key);
+        else if (json_array_append(array, label))
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the labels");
+    }
+    if (!code)
+        code = labels_from_args(meta, array, classes, err);
+    json_decref(array);
+    return code;
+}
+
+static bool has_labels(const MegaConfig *config)
+{
+    return config->task == MEGA_TASK_CLASSIFY || config->task == MEGA_TASK_TAG;
+}
+
 static int write_labels(MegaMeta *meta, const MetadataOptions *options,
                         const Architecture *architecture, const json_t *args, MegaError *err)
 {
@@ -175,7 +205,9 @@ static int write_labels(MegaMeta *meta, const MetadataOptions *options,
         return labels_from_option(meta, options->labels, classes, err);
     if (json_is_array(array))
         return labels_from_args(meta, array, classes, err);
-    return 0;
+    return has_labels(&architecture->config) && json_object_size(argument(args, "id2label", NULL))
+               ? labels_by_number(meta, argument(args, "id2label", NULL), classes, err)
+               : 0;
 }
 
 /* ---- Preprocessing -------------------------------------------------------------------------- */
@@ -410,10 +442,39 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
     return code;
 }
 
+static void warn_of_tokenizer(const char *sentence)
+{
+    report("warning: %s", sentence);
+}
+
+/* Writes the tokenizer that lies in the folder of the model. */
+static int write_hub_text(MegaMeta *meta, const MetadataOptions *options,
+                          const Architecture *architecture, MegaError *err)
+{
+    const MegaConfig *config = &architecture->config;
+    const int rows = mega_config_has_decoder(config) ? config->target.vocab : config->embed.vocab;
+    MegaVocab *vocab = NULL;
+    if (!hub_tokenizer_exists(options->input_path)) {
+        warn(options, "there is no tokenizer: the model takes token ids only, not text");
+        return 0;
+    }
+    int code = hub_tokenizer_import(meta, options->input_path,
+                                    options->quiet ? NULL : warn_of_tokenizer, err);
+    if (!code)
+        code = mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, err);
+    if (!code && mega_vocab_count(vocab) > rows && !options->quiet)
+        report("warning: the tokenizer has %d tokens, but the model only %d",
+               mega_vocab_count(vocab), rows);
+    mega_vocab_free(vocab);
+    return code;
+}
+
 static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
                                const Architecture *architecture, const json_t *args, MegaError *err)
 {
     const char *input_type = argument_string(args, "input_type", NULL);
+    if (architecture->class_name)
+        return write_hub_text(meta, options, architecture, err);
     if (mega_config_has_decoder(&architecture->config))
         return write_sequence_text(meta, options, architecture, args, err);
     switch (architecture->config.embed.kind) {
@@ -449,7 +510,7 @@ static int check_options(const MetadataOptions *options, const MegaConfig *confi
         {options->bpe_codes, decoder, "--bpe-codes", "a translator or a language model"},
         {bpe, options->bpe_codes, "--bpe-vocabulary, --bpe-threshold or --bpe-glossary",
          "a model with --bpe-codes"},
-        {options->labels, !decoder, "--labels", "a classifier"},
+        {options->labels, has_labels(config), "--labels", "a classifier"},
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
         if (checks[i].given && !checks[i].useful)

@@ -46,6 +46,15 @@ static bool is_inert(const MegaCheckpointTensor *tensor)
                                  tensor->dtype != MEGA_BF16 && tensor->dtype != MEGA_F64);
 }
 
+/* Warns if two tensors that the model ties have different values. */
+static void tell_tied(const Architecture *architecture, const WriteOptions *options)
+{
+    if (architecture->tied_differ && !options->quiet)
+        report("warning: '%s' and '%s' should be one matrix, but differ; '%s' counts, as in the "
+               "original",
+               architecture->tied->name, architecture->tied_other->name, architecture->tied->name);
+}
+
 static int check_leftovers(const Items *items, const WriteOptions *options, MegaError *err)
 {
     size_t unknown = 0;
@@ -65,6 +74,16 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
         if (is_inert(tensor)) {
             if (!options->quiet)
                 report("note: tensor '%s' of type %s is left out", tensor->name, tensor->type);
+            continue;
+        }
+        if (tensor == items->architecture->tied_other) {
+            tell_tied(items->architecture, options);
+            continue;
+        }
+        if (items->architecture->lenient) {
+            if (!options->quiet)
+                report("warning: tensor '%s' is left out, since %s does not know it", tensor->name,
+                       items->architecture->class_name);
             continue;
         }
         report("tensor '%s' is not part of a %s", tensor->name, items->architecture->family);

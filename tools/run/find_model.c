@@ -21,9 +21,10 @@
 #define SUFFIX ".mega"
 
 static const char *const task_names[] = {
-    [MEGA_TASK_CLASSIFY] = "classify",
-    [MEGA_TASK_TRANSLATE] = "translate",
-    [MEGA_TASK_GENERATE] = "generate",
+    [MEGA_TASK_CLASSIFY] = "classify", [MEGA_TASK_TRANSLATE] = "translate",
+    [MEGA_TASK_GENERATE] = "generate", [MEGA_TASK_FILL] = "fill",
+    [MEGA_TASK_TAG] = "tag",           [MEGA_TASK_ANSWER] = "answer",
+    [MEGA_TASK_CHOOSE] = "choose",     [MEGA_TASK_EMBED] = "embed",
 };
 #define TASK_COUNT (sizeof task_names / sizeof task_names[0])
 _Static_assert(TASK_COUNT == MEGA_TASK_COUNT, "a task has no name");
@@ -361,9 +362,10 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
                      MegaContentKind kind, MegaError *err)
 {
     static const char *const does[] = {
-        [MEGA_TASK_CLASSIFY] = "classifies",
-        [MEGA_TASK_TRANSLATE] = "translates",
-        [MEGA_TASK_GENERATE] = "continues",
+        [MEGA_TASK_CLASSIFY] = "classifies",    [MEGA_TASK_TRANSLATE] = "translates",
+        [MEGA_TASK_GENERATE] = "continues",     [MEGA_TASK_FILL] = "fills masks in",
+        [MEGA_TASK_TAG] = "tags words of",      [MEGA_TASK_ANSWER] = "answers questions about",
+        [MEGA_TASK_CHOOSE] = "chooses between", [MEGA_TASK_EMBED] = "makes vectors of",
     };
     _Static_assert(sizeof does / sizeof does[0] == MEGA_TASK_COUNT, "a task has no verb");
     ModelList list = {0};

@@ -104,12 +104,12 @@ static void random_models(void **state)
         gated->truncation = random_int(&random, 0, 1) ? random_int(&random, 1, 60) : 0;
         stack->pre_norm = stack->final_norm = random_int(&random, 0, 1);
         stack->embed_norm = random_int(&random, 0, 1);
-        stack->norm = (MegaNormKind)random_int(&random, 0, MEGA_NORM_BATCH);
+        stack->norm = (MegaNormKind)random_int(&random, 0, MEGA_NORM_MULTIPLY);
         stack->norm_affine = random_int(&random, 0, 4) > 0;
         stack->final_norm_affine = random_int(&random, 0, 4) > 0;
         gated->attention = (MegaAttentionKind)random_int(&random, 0, MEGA_ATTENTION_LAPLACE);
         gated->bias = (MegaBiasKind)random_int(&random, 0, MEGA_BIAS_ROTARY);
-        stack->activation = (MegaActivation)random_int(&random, 0, MEGA_ACTIVATION_TANH);
+        stack->activation = (MegaActivation)random_int(&random, 0, MEGA_ACTIVATION_SIGMOID);
         stack->bidirectional = random_int(&random, 0, 3) > 0;
         gated->ema_shift = stack->bidirectional && random_int(&random, 0, 1);
         config.head.pair = random_int(&random, 0, 3) == 0;
@@ -211,12 +211,16 @@ static void wrong_inputs_are_refused(void **state)
     for (int i = 0; i < 301; i++)
         many[i] = 5;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
-    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0}, "token ids");
-    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, outside, NULL, 2, 0, 0, 0}, "token id 30");
-    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, negative, NULL, 2, 0, 0, 0}, "-1");
-    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, inside, NULL, 3, 0, 0, 0}, "padding");
-    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, pad, NULL, 2, 0, 0, 0}, "empty");
-    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, many, NULL, 301, 0, 0, 0}, "at most 300");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0, NULL},
+                 "token ids");
+    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, outside, NULL, 2, 0, 0, 0, NULL},
+                 "token id 30");
+    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, negative, NULL, 2, 0, 0, 0, NULL}, "-1");
+    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, inside, NULL, 3, 0, 0, 0, NULL},
+                 "padding");
+    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, pad, NULL, 2, 0, 0, 0, NULL}, "empty");
+    expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, many, NULL, 301, 0, 0, 0, NULL},
+                 "at most 300");
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -233,9 +237,10 @@ static void images_have_all_their_values(void **state)
     MegaModel *model = random_model(&config, &random);
     MegaSession *session;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
-    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 47, 3, 4, 4},
+    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 47, 3, 4, 4, NULL},
                  "3 x 4 x 4 values (channels x height x width) was given with 47 values");
-    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 49, 3, 4, 4}, "49 values");
+    expect_error(session, (MegaInput){MEGA_INPUT_IMAGE, NULL, values, 49, 3, 4, 4, NULL},
+                 "49 values");
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -251,7 +256,8 @@ static void overflow_is_an_error(void **state)
     MegaModel *model = random_model(&config, &random);
     MegaSession *session;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
-    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0}, "finite");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, values, 4, 0, 0, 0, NULL},
+                 "finite");
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -268,9 +274,10 @@ static void values_must_be_finite(void **state)
     MegaModel *model = random_model(&config, &random);
     MegaSession *session;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
-    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0}, "value 2 of");
-    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0}, "NaN");
-    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, infinite, 2, 0, 0, 0},
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0, NULL},
+                 "value 2 of");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, nan, 4, 0, 0, 0, NULL}, "NaN");
+    expect_error(session, (MegaInput){MEGA_INPUT_SAMPLES, NULL, infinite, 2, 0, 0, 0, NULL},
                  "value 0 of the input is infinite");
     mega_session_free(session);
     mega_model_free(model);
@@ -289,7 +296,8 @@ static void images_may_leave_out_their_shape(void **state)
     MegaSession *session;
     for (size_t i = 0; i < 96; i++)
         values[i] = (float)i / 96;
-    MegaInput with = {MEGA_INPUT_IMAGE, NULL, values, 96, 3, 8, 4}, without = with, wrong = with;
+    MegaInput with = {MEGA_INPUT_IMAGE, NULL, values, 96, 3, 8, 4, NULL}, without = with,
+              wrong = with;
     without.channels = without.height = without.width = 0;
     assert_int_equal(mega_session_new(&session, model, NULL, NULL), 0);
     assert_true(mega_model_class_count(model) <= 16);

@@ -1,7 +1,7 @@
 /*
  * detection.h - declares what the families of architectures share: finding tensors, reading
- * arguments and detecting the stack of layers. classifier.c, vision.c and sequence.c hold the
- * families.
+ * arguments and detecting the stack of layers. classifier.c, vision.c and sequence.c and
+ * hub.c hold the families.
  */
 #ifndef MEGA_DETECTION_H
 #define MEGA_DETECTION_H
@@ -33,6 +33,11 @@ int detect_classifier(Detection *detection);
 int detect_vision(Detection *detection);
 int detect_translator(Detection *detection);
 int detect_language_model(Detection *detection);
+int detect_hub(Detection *detection);
+
+/* hub.c: fails if config.json is that of another model, and counts the labels in it. */
+int hub_check_type(const json_t *args, MegaError *err);
+int hub_label_count(const json_t *args);
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 

@@ -14,17 +14,17 @@ static void rows_of_mx(const MegaStackConfig *stack, uint64_t first_row, TensorP
                         (uint64_t)(mega_gated(stack)->zdim + mega_gated(stack)->hidden);
 }
 
-static void rows_of_u(const MegaStackConfig *stack, TensorPlace *place)
+void rows_of_u(const MegaStackConfig *stack, TensorPlace *place)
 {
     rows_of_mx(stack, 0, place);
 }
 
-static void rows_of_z(const MegaStackConfig *stack, TensorPlace *place)
+void rows_of_z(const MegaStackConfig *stack, TensorPlace *place)
 {
     rows_of_mx(stack, (uint64_t)stack->width, place);
 }
 
-static void rows_of_r_hx(const MegaStackConfig *stack, TensorPlace *place)
+void rows_of_r_hx(const MegaStackConfig *stack, TensorPlace *place)
 {
     rows_of_mx(stack, (uint64_t)(stack->width + mega_gated(stack)->zdim), place);
 }

@@ -31,7 +31,7 @@ static bool is_wrapper(const char *part, size_t length)
 /* Returns whether a part of a name belongs to the model itself. */
 static bool is_of_model(const char *part, size_t length)
 {
-    static const char *const words[] = {"encoder", "decoder"};
+    static const char *const words[] = {"encoder", "decoder", "mega"};
     return is_word(part, length, words, COUNT(words));
 }
 

@@ -2,8 +2,8 @@
  * table.h - maps each canonical tensor (src/model/tensors.h) to its name in the checkpoints of a
  * family, and says how they hold it: whole, as rows of another tensor, or transposed.
  *
- * A family has one table of rules: fairseq.c, vision.c, s4.c. No other code knows both the canonical
- * names and those of the checkpoints.
+ * A family has one table of rules: fairseq.c, vision.c, s4.c, hub.c. No other code knows both the
+ * canonical names and those of the checkpoints.
  */
 #ifndef MEGA_NAMES_TABLE_H
 #define MEGA_NAMES_TABLE_H
@@ -16,6 +16,7 @@ typedef struct TensorPlace {
     uint64_t first_row;  /* the row at which the canonical tensor begins */
     uint64_t whole_rows; /* rows of the checkpoint's tensor; 0: as many as the canonical one has */
     bool transposed;
+    bool longer; /* the checkpoint's tensor may have more rows, which are not read */
 } TensorPlace;
 
 /* A rule maps a canonical name to the checkpoint's name. The first rule of a table that matches
@@ -38,10 +39,16 @@ typedef struct NameRule {
 #define NAME(canonical, checkpoints) .ours = canonical, .theirs = checkpoints
 
 /* The tables of the families; each ends with an empty rule. */
-extern const NameRule fairseq_names[], vision_names[], s4_names[], s4_names3[], s4_names2[],
-    s4d_names[], s4_example_names[], s4_example_names3[], s4_example_names2[], s4d_example_names[];
+extern const NameRule fairseq_names[], vision_names[], hub_names[], hub_causal_names[], s4_names[],
+    s4_names3[], s4_names2[], s4d_names[], s4_example_names[], s4_example_names3[],
+    s4_example_names2[], s4d_example_names[];
 /* The rules for what follows the number of a layer, which both tables use. */
 extern const NameRule layer_names[];
+
+/* Find the rows of u, z, and r with hx, in the tensor mx_proj, which has them in this order. */
+void rows_of_u(const MegaStackConfig *stack, TensorPlace *place);
+void rows_of_z(const MegaStackConfig *stack, TensorPlace *place);
+void rows_of_r_hx(const MegaStackConfig *stack, TensorPlace *place);
 
 /* Finds the place of a canonical tensor. Returns false if the family has no such tensor. */
 bool name_table_find(const NameRule *table, const MegaConfig *config, const char *canonical,

@@ -25,10 +25,15 @@ static const char help[] =
     "channels x height x width. A pair model takes two. A translator takes the source and, as\n"
     "--target, what its decoder reads, </s> first; a language model what it reads. Their logits\n"
     "are length x vocabulary, log-probabilities with adaptive softmax; EMA truncation is applied,\n"
-    "as in the original's full passes. '-' reads standard input.\n"
+    "as in the original's full passes. A model that fills masks, tags or answers gives logits of\n"
+    "every position, and one that only embeds the states. '-' reads standard input.\n"
     "\n"
     "  -m, --model FILE     the model\n"
     "      --in FILE        input array (.npy)\n"
+    "      --types FILE     token types of that input (.npy), of models that have them\n"
+    "      --cache, --no-cache   of a language model from the Hugging Face hub: what its class "
+    "gives\n"
+    "                       with a cache, without EMA truncation, or without one\n"
     "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
     "      --chunk N        another chunk of a rotary decoder; 0: none\n"
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
@@ -44,10 +49,10 @@ static const char help[] =
     "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
 
 typedef struct Options {
-    const char *model, *output, *stage, *target;
+    const char *model, *output, *stage, *target, *types;
     const char *in[2];
     int in_count, number, chunk; /* chunk is that of MegaDecoderOptions */
-    bool json, verbose;
+    bool json, verbose, cache, no_cache;
     MegaSessionOptions session;
 } Options;
 
@@ -62,9 +67,12 @@ typedef struct Capture {
     MegaError err;
 } Capture;
 
-static bool is_vector(const char *stage)
+static bool is_vector(const MegaModel *model, const char *stage)
 {
-    return strcmp(stage, "logits") == 0 || strcmp(stage, "pooled") == 0;
+    const MegaTask task = mega_model_task(model);
+    return strcmp(stage, "pooled") == 0 ||
+           (strcmp(stage, "logits") == 0 &&
+            (task == MEGA_TASK_CLASSIFY || task == MEGA_TASK_CHOOSE));
 }
 
 static void capture_stage(void *context, const char *stage, int input, const float *data,
@@ -122,7 +130,7 @@ static bool each_stage(const MegaModel *model, UseStage use, void *context)
         done = use("embed", context) ||
                each_layer_stage(&config->encoder, "", false, use, context) ||
                (config->encoder.final_norm && use("final", context));
-    if (!done && mega_config_has_head(config))
+    if (!done && mega_config_has_head(config) && !mega_task_traits(config->task)->labels_positions)
         done = use("pooled", context);
     if (!done && translator)
         done = use("encoder", context);
@@ -211,34 +219,74 @@ static int read_array(MegaNpy *array, MegaSession *session, const char *path, Me
                 : mega_session_count(session, 0, array->elements * sizeof(float), path, err);
 }
 
+/* Reads the token types of the first input. They must be as many as its tokens. */
+static int read_types(const Options *options, MegaSession *session, MegaNpy *array,
+                      MegaInput *input, MegaError *err)
+{
+    if (!options->types)
+        return 0;
+    int code = read_array(array, session, options->types, err);
+    if (!code && (array->rank != 1 || array->type != MEGA_NPY_I32 ||
+                  array->elements != input->length || input->kind != MEGA_INPUT_TOKENS))
+        code = mega_fail(err, MEGA_ERR_INPUT,
+                         "%s: expected a vector of as many integers as the input has tokens",
+                         options->types);
+    input->types = array->i32;
+    return code;
+}
+
+/* Runs a model that has logits for every position. For another stage none are computed. */
+static int run_labels(const Options *options, MegaSession *session, const MegaModel *model,
+                      const MegaInput *input, MegaError *err)
+{
+    const size_t none = 0, classes = (size_t)mega_model_class_count(model);
+    const bool wanted = strcmp(options->stage, "logits") == 0;
+    const uint64_t bytes = wanted ? (uint64_t)input->length * classes * sizeof(float) : 0;
+    float *logits = NULL;
+    int code = mega_session_count(session, 0, bytes, "the array of logits", err);
+    if (!code && wanted && !(logits = malloc((size_t)bytes + 1)))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    if (!code)
+        code = mega_session_label(session, input, wanted ? NULL : &none, wanted ? input->length : 0,
+                                  logits, err);
+    free(logits);
+    return code;
+}
+
 static int run_classifier(const Options *options, MegaSession *session, const MegaModel *model,
                           MegaError *err)
 {
-    MegaNpy arrays[2] = {{0}, {0}};
+    MegaNpy arrays[2] = {{0}, {0}}, types = {0};
     MegaInput inputs[2];
     Capture capture = {.options = options, .session = session};
-    float *logits = malloc((size_t)mega_model_class_count(model) * sizeof *logits);
+    const size_t classes = (size_t)mega_model_class_count(model);
+    float *logits = malloc((classes ? classes : (size_t)mega_model_width(model)) * sizeof *logits);
     int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     for (int i = 0; i < options->in_count && !code; i++) {
         code = read_array(&arrays[i], session, options->in[i], err);
         if (!code)
             code = view_array(&arrays[i], options->in[i], &inputs[i], err);
     }
+    if (!code)
+        code = read_types(options, session, &types, &inputs[0], err);
     mega_session_set_tap(session, capture_stage, &capture);
     if (!code) {
         MegaError inner = {0};
-        code = mega_session_classify(session, inputs, options->in_count, logits, &inner);
+        code = mega_task_traits(mega_model_task(model))->labels_positions
+                   ? run_labels(options, session, model, &inputs[0], &inner)
+                   : mega_session_classify(session, inputs, options->in_count, logits, &inner);
         if (code)
             mega_fail(err, code, "%s: %s", options->in[0], inner.text);
     }
     if (!code && capture.code)
         code = mega_fail(err, capture.code, "%s", capture.err.text);
     if (!code)
-        code = write_stage(options, &capture, is_vector(options->stage) ? 1 : 2, err);
+        code = write_stage(options, &capture, is_vector(model, options->stage) ? 1 : 2, err);
     free(capture.data);
     free(logits);
     mega_npy_free(&arrays[0]);
     mega_npy_free(&arrays[1]);
+    mega_npy_free(&types);
     return code;
 }
 
@@ -262,7 +310,9 @@ static int run_decoder(const Options *options, MegaSession *session, const MegaM
                        const MegaEncoded *encoded, const MegaInput *tokens, Capture *capture,
                        MegaError *err)
 {
-    MegaDecoderOptions decoder_options = {.truncate = true, .chunk = options->chunk};
+    const bool truncate =
+        options->no_cache || (!options->cache && !mega_model_config(model)->target.untruncated);
+    MegaDecoderOptions decoder_options = {.truncate = truncate, .chunk = options->chunk};
     size_t vocab = (size_t)mega_model_vocab_size(model);
     MegaDecoder *decoder = NULL;
     float *logits = NULL;
@@ -340,6 +390,8 @@ static int check_usage(const Options *options, const MegaModel *model)
                                           ? "a translator needs --target FILE.npy, what its "
                                             "decoder reads"
                                           : "--target is for the decoder of a translator");
+    if (options->types && (!mega_config_has_encoder(mega_model_config(model)) || needs_target))
+        return usage_error("forward", "--types is for the tokens of an encoder");
     if (options->number >= options->in_count)
         return usage_error("forward", "--input %d, but there is just one input", options->number);
     return 0;
@@ -377,7 +429,7 @@ static int run(Options *options)
             verbose_session(options->model, session, clock_seconds() - begun);
         begun = clock_seconds();
         if (!code)
-            code = mega_model_task(model) == MEGA_TASK_CLASSIFY
+            code = mega_config_has_head(mega_model_config(model))
                        ? run_classifier(options, session, model, &err)
                        : run_sequence(options, session, model, &err);
         if (!code && options->verbose)
@@ -409,6 +461,9 @@ int command_forward(int argc, char **argv)
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
         {.name = "in", .hints = "i", .take = take_array, .out = &options},
+        {.name = "types", .take = take_text, .out = &options.types},
+        {.name = "cache", .take = take_flag, .out = &options.cache},
+        {.name = "no-cache", .take = take_flag, .out = &options.no_cache},
         {.name = "target", .take = take_text, .out = &options.target},
         {.name = "chunk", .take = take_chunk, .out = &options.chunk},
         OUTPUT_OPTION(&options.output),
