@@ -222,21 +222,17 @@ bool mega_session_can_batch(const MegaSession *session, size_t length)
            stack->kind->can_batch(stack->config, session->ema_path, length);
 }
 
-int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
-                             size_t count, int number, const float **states, MegaError *err)
+/* Takes inputs that lie in the workspace's plan through embedding, layers and final norm. */
+static void run_layers(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                       size_t count, int number)
 {
     const MegaModel *model = session->model;
-    const MegaConfig *config = &model->config;
-    const MegaStackConfig *stack = &config->encoder;
+    const MegaStackConfig *stack = &model->config.encoder;
     MegaWorkspace *w = &session->workspace;
     size_t d = (size_t)stack->width;
-    int code = plan(session, &(MegaBatch){lengths, count, session->ema_path, session->rate}, err);
-    if (code)
-        return code;
-
     MegaPass pass = encoder_pass(session, number);
     for (size_t i = 0; i < count; i++)
-        mega_embed_run(&pass, &(MegaEmbed){&config->embed, &model->weights, &inputs[i],
+        mega_embed_run(&pass, &(MegaEmbed){&model->config.embed, &model->weights, &inputs[i],
                                            w->begin[i], lengths[i]});
     mega_tap(&pass.tap, "embed", w->x, w->length, d);
     for (int i = 0; i < stack->layers; i++)
@@ -245,7 +241,17 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
         mega_workspace_norm(&pass, &model->encoder.final_norm, w->x);
         mega_tap(&pass.tap, "final", w->x, w->length, d);
     }
-    *states = w->x;
+}
+
+int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
+                             size_t count, int number, const float **states, MegaError *err)
+{
+    int code =
+        plan(session, &(MegaBatch){lengths, count, session->ema_path, session->rate}, err);
+    if (code)
+        return code;
+    run_layers(session, inputs, lengths, count, number);
+    *states = session->workspace.x;
     return 0;
 }
 
@@ -313,11 +319,19 @@ int mega_session_label(MegaSession *session, const MegaInput *input, const size_
     return check_finite(logits, count * classes, err);
 }
 
-int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
-                          MegaError *err)
+/* Computes the logits of the pooled vectors, and checks them. */
+static int finish_logits(MegaSession *session, float *logits, MegaError *err)
 {
-    MEGA_WITH_FLOAT_MODE;
     const MegaModel *model = session->model;
+    mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
+    const bool vector = model->config.head.classes == 0;
+    const size_t width = (size_t)(vector ? model->config.head.width : model->config.head.classes);
+    mega_tap(&session->tap, vector ? "pooled" : "logits", logits, 1, width);
+    return check_finite(logits, width, err);
+}
+
+static int check_inputs(const MegaModel *model, int count, MegaError *err)
+{
     if (!mega_config_has_head(&model->config) ||
         mega_task_traits(model->config.task)->labels_positions)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no classifier: it %s",
@@ -326,14 +340,104 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %d input%s at a time, not %d",
                          mega_model_input_count(model),
                          mega_model_input_count(model) == 1 ? "" : "s", count);
-    for (int i = 0; i < count; i++) {
-        int code = encode(session, &inputs[i], i, err);
+    return 0;
+}
+
+int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count, float *logits,
+                          MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    int code = check_inputs(session->model, count, err);
+    for (int i = 0; i < count && !code; i++)
+        code = encode(session, &inputs[i], i, err);
+    return code ? code : finish_logits(session, logits, err);
+}
+
+/* ---- Pieces --------------------------------------------------------------------------------- */
+
+/* Begins or ends a stream of pieces, for which the session plans anew. */
+static void set_stream(MegaSession *session, bool is_stream)
+{
+    const MegaPlanner *planner = session->model->encoder.kind->planner;
+    session->is_stream = is_stream;
+    session->workspace.length = 0;
+    if (planner && planner->restart)
+        planner->restart(session->workspace.plan);
+}
+
+static int check_pieces(const MegaModel *model, size_t piece, MegaError *err)
+{
+    const MegaLayerKind *kind = model->encoder.kind;
+    const MegaEmbedConfig *embed = &model->config.embed;
+    int code = check_inputs(model, 1, err);
+    if (code)
+        return code;
+    if (piece == 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "pieces of 0 positions");
+    if (!kind->can_stream)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "layers of kind %s cannot run in pieces: what they see is not a state",
+                         kind->name);
+    if (!kind->can_stream(&model->config.encoder))
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model's layers look ahead, or depend on the length of the input, so "
+                         "it cannot run in pieces");
+    if (embed->kind == MEGA_EMBED_FRAMES && embed->frame_length != embed->frame_hop)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model's frames overlap, so it cannot run in pieces");
+    return 0;
+}
+
+/* Returns the part of a checked input that positions first ... first + count - 1 are made of. */
+static MegaInput part_of(const MegaEmbedConfig *embed, const MegaInput *input, size_t first,
+                         size_t count)
+{
+    const size_t each = embed->kind == MEGA_EMBED_FRAMES ? (size_t)embed->frame_hop : 1;
+    const size_t begin = first * each, left = input->length - begin;
+    MegaInput part = *input;
+    part.length = left < count * each ? left : count * each;
+    if (input->kind == MEGA_INPUT_TOKENS)
+        part.tokens += begin;
+    else
+        part.values += begin;
+    return part;
+}
+
+static int run_pieces(MegaSession *session, const MegaInput *input, size_t length, size_t piece,
+                      MegaError *err)
+{
+    const MegaModel *model = session->model;
+    float *pooled = session->head.pooled;
+    int code = 0;
+    for (size_t first = 0; first < length && !code; first += piece) {
+        const size_t count = length - first < piece ? length - first : piece;
+        const MegaInput part = part_of(&model->config.embed, input, first, count);
+        code = plan(session, &(MegaBatch){&count, 1, session->ema_path, session->rate}, err);
         if (code)
             return code;
+        run_layers(session, &part, &count, 1, 0);
+        MegaPass pass = encoder_pass(session, 0);
+        mega_head_pool_add(&pass, &model->config, &model->weights, &session->head, first, pooled);
     }
-    mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
-    const bool vector = model->config.head.classes == 0;
-    const size_t width = (size_t)(vector ? model->config.head.width : model->config.head.classes);
-    mega_tap(&session->tap, vector ? "pooled" : "logits", logits, 1, width);
-    return check_finite(logits, width, err);
+    mega_head_pool_end(&model->config, &session->head, length, pooled);
+    mega_tap(&session->tap, "pooled", pooled, 1, (size_t)model->config.encoder.width);
+    return code;
+}
+
+int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
+                                 float *logits, MegaError *err)
+{
+    MEGA_WITH_FLOAT_MODE;
+    const MegaModel *model = session->model;
+    MegaInput checked = *input;
+    size_t length;
+    int code = check_pieces(model, piece, err);
+    if (!code)
+        code = mega_embed_check(&model->config, &checked, &length, err);
+    if (code)
+        return code;
+    set_stream(session, true);
+    code = run_pieces(session, &checked, length, piece, err);
+    set_stream(session, false);
+    return code ? code : finish_logits(session, logits, err);
 }

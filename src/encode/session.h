@@ -32,6 +32,12 @@ struct MegaSession {
  * runs again. `number` tells taps which input this is. */
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err);
+/* Does what mega_session_classify does with one input, but takes it through the model in pieces of
+ * at most `piece` positions. Layers keep a state between them, so that memory does not grow with the
+ * length of the input, and taps see each stage piece by piece. Lags are not cut off as in a full
+ * pass. Only some kinds of layers can do this, where they do not look ahead. */
+int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
+                                 float *logits, MegaError *err);
 /* Returns whether an input of this length gives the same bits in a batch as alone. */
 bool mega_session_can_batch(const MegaSession *session, size_t length);
 

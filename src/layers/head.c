@@ -40,10 +40,11 @@ static void project_rows(void *context, size_t task, int worker)
                 out, d, &silu);
 }
 
-void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
-                    MegaHeadMemory *memory, float *pooled)
+void mega_head_pool_add(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
+                        MegaHeadMemory *memory, size_t before, float *pooled)
 {
     const MegaWorkspace *w = pass->workspace;
+    const MegaPooling pooling = config->head.pooling;
     size_t d = (size_t)config->encoder.width;
     const float *x = w->x;
     if (config->head.projection) {
@@ -51,18 +52,34 @@ void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWe
         mega_pool_run(pass->pool, mega_row_blocks(w), project_rows, &work);
         x = w->spare;
     }
-    if (config->head.pooling == MEGA_POOL_FIRST || config->head.pooling == MEGA_POOL_LAST) {
-        const size_t at = config->head.pooling == MEGA_POOL_LAST ? w->length - 1 : 0;
-        memcpy(pooled, x + at * d, d * sizeof *pooled);
+    if (pooling == MEGA_POOL_LAST || (pooling == MEGA_POOL_FIRST && before == 0))
+        memcpy(pooled, x + (pooling == MEGA_POOL_LAST ? (w->length - 1) * d : 0),
+               d * sizeof *pooled);
+    if (pooling == MEGA_POOL_LAST || pooling == MEGA_POOL_FIRST)
         return;
-    }
-    memset(memory->sums, 0, d * sizeof *memory->sums);
+    if (before == 0)
+        memset(memory->sums, 0, d * sizeof *memory->sums);
     for (size_t t = 0; t < w->length; t++)
         for (size_t i = 0; i < d; i++)
             memory->sums[i] += x[t * d + i];
-    const double divisor = config->head.pooling == MEGA_POOL_SUM ? 1 : (double)w->length;
-    for (size_t i = 0; i < d; i++)
+}
+
+void mega_head_pool_end(const MegaConfig *config, const MegaHeadMemory *memory, size_t length,
+                        float *pooled)
+{
+    const MegaPooling pooling = config->head.pooling;
+    const double divisor = pooling == MEGA_POOL_SUM ? 1 : (double)length;
+    if (pooling == MEGA_POOL_LAST || pooling == MEGA_POOL_FIRST)
+        return;
+    for (size_t i = 0; i < (size_t)config->encoder.width; i++)
         pooled[i] = (float)(memory->sums[i] / divisor);
+}
+
+void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
+                    MegaHeadMemory *memory, float *pooled)
+{
+    mega_head_pool_add(pass, config, weights, memory, 0, pooled);
+    mega_head_pool_end(config, memory, pass->workspace->length, pooled);
 }
 
 /* Makes memory->joined of the two pooled vectors. */

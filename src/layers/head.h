@@ -24,6 +24,12 @@ void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *
  * replaces x, then takes the mean or the sum over all positions, the first one or the last one. */
 void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                     MegaHeadMemory *memory, float *pooled);
+/* Does the same for a sequence whose pieces come one after the other in workspace->x: `before`
+ * positions were added already, and the last call divides what all of them have added. */
+void mega_head_pool_add(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
+                        MegaHeadMemory *memory, size_t before, float *pooled);
+void mega_head_pool_end(const MegaConfig *config, const MegaHeadMemory *memory, size_t length,
+                        float *pooled);
 /* Computes logits [classes] of memory->pooled; without classes, the vector [head.width] that would
  * become them. */
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,

@@ -33,6 +33,14 @@ int take_seconds(const CommandOption *option, const char *value, MegaError *err)
     return refuse_value(option, value, err, "seconds, more than 0");
 }
 
+int take_rate(const CommandOption *option, const char *value, MegaError *err)
+{
+    double *out = option->out;
+    if (parse_real(value, 1e-3, 1e3, out))
+        return 0;
+    return refuse_value(option, value, err, "a number from 0.001 to 1000");
+}
+
 int take_probability(const CommandOption *option, const char *value, MegaError *err)
 {
     double *out = option->out;

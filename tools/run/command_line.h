@@ -7,6 +7,7 @@
 #include "tools/common/command_line.h"
 
 int take_seconds(const CommandOption *option, const char *value, MegaError *err); /* double > 0 */
+int take_rate(const CommandOption *option, const char *value, MegaError *err);    /* double > 0 */
 int take_probability(const CommandOption *option, const char *value, MegaError *err); /* double */
 int take_seed(const CommandOption *option, const char *value, MegaError *err);    /* uint64_t */
 /* Stores --chunk of a decoder in an int, as MegaDecoderOptions has it: 0 (no chunks) becomes -1. */
@@ -35,6 +36,8 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err);
      .out = &(target)->threads, .least = 1, .most = 256},                                          \
         {.name = "cpu", .take = take_cpu, .out = &(target)->cpu},                                  \
         {.name = "max-memory", .take = take_size, .out = &(target)->max_memory}
+/* The rate of MegaSessionOptions. */
+#define RATE_OPTION(target) {.name = "rate", .take = take_rate, .out = &(target)->rate}
 #define SESSION_HELP                                                                               \
     "  -t, --threads N         (as many as there are processors)\n"                                \
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"            \

@@ -21,8 +21,8 @@ static const char help[] =
     "Usage: mega-run forward -m MODEL --in A.npy [--in B.npy] [--stage NAME] -o OUT.npy\n"
     "\n"
     "Runs one sequence through a model. Input: integers are token ids, used as they are; a vector\n"
-    "of reals is samples or pixels, normalised already; reals of three dimensions are an image,\n"
-    "channels x height x width. A pair model takes two. A translator takes the source and, as\n"
+    "of reals is samples or pixels, normalised already; reals of two dimensions are positions x\n"
+    "values, of three an image, channels x height x width. A pair model takes two. A translator takes the source and, as\n"
     "--target, what its decoder reads, </s> first; a language model what it reads. Their logits\n"
     "are length x vocabulary, log-probabilities with adaptive softmax; EMA truncation is applied,\n"
     "as in the original's full passes. A model that fills masks, tags or answers gives logits of\n"
@@ -35,6 +35,8 @@ static const char help[] =
     "gives\n"
     "                       with a cache, without EMA truncation, or without one\n"
     "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
+    "      --rate X         of S4: the input holds every X-th position (1)\n"
+    "      --pieces N       of a causal S4: N positions at a time, with a state between them\n"
     "      --chunk N        another chunk of a rotary decoder; 0: none\n"
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
     "  -s, --stage NAME     what to write (logits); 'list' prints the names\n"
@@ -52,6 +54,7 @@ typedef struct Options {
     const char *model, *output, *stage, *target, *types;
     const char *in[2];
     int in_count, number, chunk; /* chunk is that of MegaDecoderOptions */
+    int pieces;                  /* 0: the whole input at once */
     bool json, verbose, cache, no_cache;
     MegaSessionOptions session;
 } Options;
@@ -186,7 +189,19 @@ static int write_stage(const Options *options, const Capture *capture, int rank,
     return 0;
 }
 
-static int view_array(const MegaNpy *array, const char *path, MegaInput *out, MegaError *err)
+/* Returns whether the rows of an array are what the model takes at a position. */
+static bool are_positions(const MegaNpy *array, const MegaModel *model)
+{
+    const MegaEmbedConfig *embed = &mega_model_config(model)->embed;
+    const uint64_t each = embed->kind == MEGA_EMBED_FRAMES && embed->frame_length == embed->frame_hop
+                              ? (uint64_t)embed->frame_hop
+                              : 1;
+    return array->rank == 2 && array->type != MEGA_NPY_I32 && array->shape[1] == each &&
+           mega_model_input_kind(model) == MEGA_INPUT_SAMPLES;
+}
+
+static int view_array(const MegaNpy *array, const MegaModel *model, const char *path,
+                      MegaInput *out, MegaError *err)
 {
     *out = (MegaInput){.length = array->elements};
     if (array->rank == 1 && array->type == MEGA_NPY_I32) {
@@ -196,7 +211,7 @@ static int view_array(const MegaNpy *array, const char *path, MegaInput *out, Me
     }
     out->values = array->f32;
     out->kind = MEGA_INPUT_SAMPLES;
-    if (array->rank == 1)
+    if (array->rank == 1 || are_positions(array, model))
         return 0;
     if (array->rank != 3 || array->type == MEGA_NPY_I32 || array->shape[0] > 64 ||
         array->shape[1] > 65536 || array->shape[2] > 65536)
@@ -265,16 +280,20 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     for (int i = 0; i < options->in_count && !code; i++) {
         code = read_array(&arrays[i], session, options->in[i], err);
         if (!code)
-            code = view_array(&arrays[i], options->in[i], &inputs[i], err);
+            code = view_array(&arrays[i], model, options->in[i], &inputs[i], err);
     }
     if (!code)
         code = read_types(options, session, &types, &inputs[0], err);
     mega_session_set_tap(session, capture_stage, &capture);
     if (!code) {
         MegaError inner = {0};
-        code = mega_task_traits(mega_model_task(model))->labels_positions
-                   ? run_labels(options, session, model, &inputs[0], &inner)
-                   : mega_session_classify(session, inputs, options->in_count, logits, &inner);
+        if (mega_task_traits(mega_model_task(model))->labels_positions)
+            code = run_labels(options, session, model, &inputs[0], &inner);
+        else if (options->pieces)
+            code = mega_session_classify_pieces(session, inputs, (size_t)options->pieces, logits,
+                                                &inner);
+        else
+            code = mega_session_classify(session, inputs, options->in_count, logits, &inner);
         if (code)
             mega_fail(err, code, "%s: %s", options->in[0], inner.text);
     }
@@ -291,12 +310,12 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
 }
 
 /* Reads a vector of token ids. */
-static int read_tokens(MegaNpy *array, MegaSession *session, const char *path, MegaInput *out,
-                       MegaError *err)
+static int read_tokens(MegaNpy *array, MegaSession *session, const MegaModel *model,
+                       const char *path, MegaInput *out, MegaError *err)
 {
     int code = read_array(array, session, path, err);
     if (!code)
-        code = view_array(array, path, out, err);
+        code = view_array(array, model, path, out, err);
     if (!code && out->kind != MEGA_INPUT_TOKENS)
         code = mega_fail(err, MEGA_ERR_INPUT, "%s: reals, but the model takes token ids", path);
     if (!code && out->length == 0)
@@ -350,9 +369,9 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     MegaInput input, target;
     MegaEncoded *encoded = NULL;
     Capture capture = {.options = options, .session = session};
-    int code = read_tokens(&arrays[0], session, options->in[0], &input, err);
+    int code = read_tokens(&arrays[0], session, model, options->in[0], &input, err);
     if (!code && translator && !encoder_only)
-        code = read_tokens(&arrays[1], session, options->target, &target, err);
+        code = read_tokens(&arrays[1], session, model, options->target, &target, err);
     mega_session_set_tap(session, capture_stage, &capture);
     if (!code && translator)
         code = mega_session_encode(session, &input, &encoded, err);
@@ -392,6 +411,8 @@ static int check_usage(const Options *options, const MegaModel *model)
                                           : "--target is for the decoder of a translator");
     if (options->types && (!mega_config_has_encoder(mega_model_config(model)) || needs_target))
         return usage_error("forward", "--types is for the tokens of an encoder");
+    if (options->pieces && mega_model_task(model) != MEGA_TASK_CLASSIFY)
+        return usage_error("forward", "--pieces is for classifiers; a decoder goes step by step");
     if (options->number >= options->in_count)
         return usage_error("forward", "--input %d, but there is just one input", options->number);
     return 0;
@@ -465,6 +486,9 @@ int command_forward(int argc, char **argv)
         {.name = "cache", .take = take_flag, .out = &options.cache},
         {.name = "no-cache", .take = take_flag, .out = &options.no_cache},
         {.name = "target", .take = take_text, .out = &options.target},
+        RATE_OPTION(&options.session),
+        {.name = "pieces", .take = take_int, .out = &options.pieces, .least = 1,
+         .most = 1 << 26},
         {.name = "chunk", .take = take_chunk, .out = &options.chunk},
         OUTPUT_OPTION(&options.output),
         {.name = "stage", .letter = 's', .take = take_text, .out = &options.stage},
