@@ -128,7 +128,8 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/families/hub.c tools/convert/names/names.c tools/convert/names/table.c \
     tools/convert/names/fairseq.c tools/convert/names/vision.c tools/convert/names/s4.c \
     tools/convert/names/hub.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
-    tools/convert/tokenizer_only.c tools/convert/metadata.c tools/convert/items.c \
+    tools/convert/tokenizer_only.c tools/convert/s4_inputs.c tools/convert/metadata.c \
+    tools/convert/items.c \
     tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.

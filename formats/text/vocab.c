@@ -427,6 +427,21 @@ static size_t without_line_end(const char *text, size_t size)
 }
 
 /* Allocates one id per byte and two more, which is enough since an id takes at least a byte. */
+/* Encodes an expression of ListOps. */
+static size_t encode_expression(const MegaVocab *vocab, int32_t unknown, const char *text,
+                                size_t size, int32_t *ids)
+{
+    MegaBuffer plain = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] != '(' && text[i] != ')')
+            mega_put_u8(&plain, (uint8_t)(text[i] == ']' ? 'X' : text[i]));
+    if (!plain.failed && plain.size)
+        count = encode_symbols(vocab, unknown, (const char *)plain.data, plain.size, ids);
+    mega_buffer_free(&plain);
+    return count;
+}
+
 static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 {
     if (size > MEGA_TEXT_MAX_SIZE)
@@ -458,7 +473,10 @@ int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *feature
     if (features->cls >= 0)
         *body++ = features->cls;
     switch (features->unit) {
-    case MEGA_TEXT_SYMBOLS: got = encode_symbols(vocab, features->unk, text, size, body); break;
+    case MEGA_TEXT_SYMBOLS:
+        got = features->expressions ? encode_expression(vocab, features->unk, text, size, body)
+                                    : encode_symbols(vocab, features->unk, text, size, body);
+        break;
     case MEGA_TEXT_CHARACTERS:
         got = encode_characters(vocab, features->unk, text, size, body);
         break;
@@ -468,6 +486,9 @@ int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *feature
         free(list);
         return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected text", name);
     }
+    const size_t around = (features->cls >= 0) + (features->eos >= 0);
+    if (features->limit > 0 && got + around > (size_t)features->limit)
+        got = (size_t)features->limit > around ? (size_t)features->limit - around : 0;
     if (features->eos >= 0)
         body[got++] = features->eos;
     *ids = list;
@@ -565,6 +586,10 @@ int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaErr
         code = get_id(meta, "text.eos", -1, &features.eos, err);
     if (!code)
         code = get_id(meta, "text.unk", 0, &features.unk, err);
+    if (!code && mega_meta_find(meta, "text.limit"))
+        code = get_id(meta, "text.limit", 1, &features.limit, err);
+    if (!code && mega_meta_find(meta, "text.expressions"))
+        code = mega_meta_get_bool(meta, "text.expressions", &features.expressions, err);
     *out = features;
     return code;
 }
@@ -578,5 +603,9 @@ int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, M
         code = mega_meta_set_int(meta, "text.eos", features->eos);
     if (!code)
         code = mega_meta_set_int(meta, "text.unk", features->unk);
+    if (!code && features->limit > 0)
+        code = mega_meta_set_int(meta, "text.limit", features->limit);
+    if (!code && features->expressions)
+        code = mega_meta_set_bool(meta, "text.expressions", true);
     return mega_meta_set_result(code, "text", err);
 }

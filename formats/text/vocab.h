@@ -40,6 +40,9 @@ typedef enum MegaTextUnit {
 typedef struct MegaTextFeatures {
     MegaTextUnit unit;
     int cls, eos, unk;
+    int limit;        /* "text.limit": most ids of a text, cls and eos included; 0: any number */
+    bool expressions; /* "text.expressions": ListOps, whose parentheses are no symbols and whose
+                         bracket "]" is the symbol "X" */
 } MegaTextFeatures;
 
 int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);

@@ -53,7 +53,11 @@ static int read_image_features(MegaInputReader *reader, MegaError *err)
     int code = mega_image_features_read(&reader->image, mega_model_meta(reader->model), err);
     if (code)
         return code;
-    if (embed->kind == MEGA_EMBED_PATCHES
+    reader->image.interleaved = embed->kind == MEGA_EMBED_FRAMES;
+    if (embed->kind == MEGA_EMBED_FRAMES
+            ? reader->image.channels != embed->frame_length ||
+                  embed->frame_length != embed->frame_hop
+        : embed->kind == MEGA_EMBED_PATCHES
             ? reader->image.channels != embed->channels || reader->image.width != embed->width ||
                   reader->image.height != embed->height
             : reader->image.channels != 1)
@@ -61,6 +65,25 @@ static int read_image_features(MegaInputReader *reader, MegaError *err)
                          "the model's description of its images (%d x %d pixels, %d channels) does "
                          "not fit its embedding",
                          reader->image.width, reader->image.height, reader->image.channels);
+    return 0;
+}
+
+/* A model at another rate hears recordings of a lower sampling rate. */
+static int read_audio_features(MegaInputReader *reader, MegaError *err)
+{
+    MegaAudioFeatures *audio = &reader->audio;
+    int code = mega_audio_features_read(audio, mega_model_meta(reader->model), err);
+    if (code || reader->rate == 1)
+        return code;
+    const double hertz = audio->sample_rate / reader->rate;
+    if (hertz < MEGA_AUDIO_MIN_RATE || hertz > MEGA_AUDIO_MAX_RATE)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a rate of %g makes %g Hz of the model's %d Hz; recordings have %d to %d "
+                         "Hz",
+                         reader->rate, hertz, audio->sample_rate, MEGA_AUDIO_MIN_RATE,
+                         MEGA_AUDIO_MAX_RATE);
+    audio->sample_rate = (int)lround(hertz);
+    audio->length = (int64_t)ceil((double)audio->length / reader->rate);
     return 0;
 }
 
@@ -77,7 +100,7 @@ static int read_features(MegaInputReader *reader, MegaError *err)
                          "this model compares two inputs that are not text; only arrays can feed it");
     if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
         reader->kind = MEGA_CONTENT_SOUND;
-        return mega_audio_features_read(&reader->audio, meta, err);
+        return read_audio_features(reader, err);
     }
     if (mega_meta_find(meta, "image.width")) {
         reader->kind = MEGA_CONTENT_PICTURE;
@@ -126,6 +149,10 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "window, hop and raw samples are for audio, but this model takes %s",
                          reader->kind == MEGA_CONTENT_PICTURE ? "images" : "text");
+    if (reader->rate != 1 && !audio)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a rate is for audio, but this model takes %s",
+                         reader->kind == MEGA_CONTENT_PICTURE ? "images" : "text");
     if (options->ids && reader->kind != MEGA_CONTENT_TEXT)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "token ids are for text, but this model takes %s",
                          audio ? "audio" : "images");
@@ -152,6 +179,7 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading inputs");
     reader->model = model;
     reader->ids = options->ids;
+    reader->rate = options->session.rate != 0 ? options->session.rate : 1;
     reader->media = options->media;
     reader->warning = (MegaWarning){options->warn, options->warn_context};
     reader->scan = options->scan;

@@ -18,6 +18,7 @@ struct MegaInputReader {
     const MegaModel *model;
     MegaContentKind kind; /* the kind of content that the model takes */
     bool ids, partial, scan;
+    double rate; /* MegaSessionOptions.rate, never 0 */
     MegaAudioFeatures audio;
     MegaImageFeatures image;
     MegaImageOptions image_options;

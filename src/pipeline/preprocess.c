@@ -19,6 +19,8 @@ static const char *const fit_names[] = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 _Static_assert(COUNT(fit_names) == MEGA_FIT_COUNT, "a way to fit a picture has no name");
 
+static const char *const order_names[] = {"rows", "bit_reversed"};
+
 static int get_int(const MegaMeta *meta, const char *key, int64_t min, int64_t max, int *out,
                    MegaError *err)
 {
@@ -135,7 +137,7 @@ static int check_image(const MegaImageFeatures *features, MegaError *err)
 int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err)
 {
     MegaImageFeatures features = {0};
-    int fit = 0;
+    int fit = 0, order = 0;
     int code = get_int(meta, "image.channels", 1, 3, &features.channels, err);
     if (!code)
         code = get_int(meta, "image.width", 1, MEGA_IMAGE_MAX_SIDE, &features.width, err);
@@ -148,6 +150,9 @@ int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaE
         code = get_int(meta, "image.resize", 1, MEGA_IMAGE_MAX_SIDE, &features.resize, err);
     if (!code)
         code = check_image(&features, err);
+    if (!code && mega_meta_find(meta, "image.order"))
+        code = mega_meta_get_name(meta, "image.order", order_names, COUNT(order_names), &order, err);
+    features.bit_reversed = order == 1;
     if (!code)
         code = get_channels(meta, "image.mean", features.channels, check_mean, features.mean, err);
     if (!code)
@@ -180,6 +185,8 @@ int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta,
         code = mega_meta_set_floats(meta, "image.mean", mean, channels);
     if (!code)
         code = mega_meta_set_floats(meta, "image.std", std, channels);
+    if (!code && features->bit_reversed)
+        code = mega_meta_set_string(meta, "image.order", order_names[1]);
     return mega_meta_set_result(code, "image", err);
 }
 
@@ -231,14 +238,31 @@ int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const ch
     return code ? code : mega_image_convert(image, features->channels, err);
 }
 
+/* Returns a number of so many bits in the opposite order. */
+static size_t reversed_bits(size_t number, int bits)
+{
+    size_t out = 0;
+    for (int i = 0; i < bits; i++)
+        out |= (number >> i & 1) << (bits - 1 - i);
+    return out;
+}
+
 void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out)
 {
     const size_t channels = (size_t)features->channels;
     const size_t count = (size_t)features->width * (size_t)features->height;
-    for (size_t c = 0; c < channels; c++) {
-        for (size_t i = 0; i < count; i++) {
-            const float value = (float)pixels[i * channels + c] / 255.0f;
-            out[c * count + i] = (value - features->mean[c]) / features->std[c];
+    int bits = 0;
+    while ((size_t)1 << bits < count)
+        bits++;
+    for (size_t i = 0, number = 0; i < count; i++, number++) {
+        size_t pixel = i;
+        if (features->bit_reversed)
+            while ((pixel = reversed_bits(number, bits)) >= count)
+                number++;
+        for (size_t c = 0; c < channels; c++) {
+            const float value = (float)pixels[pixel * channels + c] / 255.0f;
+            out[features->interleaved ? i * channels + c : c * count + i] =
+                (value - features->mean[c]) / features->std[c];
         }
     }
 }

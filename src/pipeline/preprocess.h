@@ -36,6 +36,10 @@ typedef struct MegaImageFeatures {
     MegaImageFit fit;
     int resize;
     float mean[4], std[4]; /* of values in [0, 1] */
+    /* "image.order": position k of the sequence is the pixel whose number is the k-th of the numbers
+     * with their bits reversed, "bit_reversed"; without that key, pixels come row by row */
+    bool bit_reversed;
+    bool interleaved; /* a position has all channels of its pixel; not in the metadata */
 } MegaImageFeatures;
 
 int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err);
@@ -54,7 +58,7 @@ int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const ch
 void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
                           float *out);
 /* Computes (v / 255 - mean) / std of pixels [height][width][channels] in 0 ... 255. out is planar,
- * [channels][height][width]. */
+ * [channels][height][width], or with `interleaved` [pixels][channels]. */
 void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
 
 #endif

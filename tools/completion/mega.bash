@@ -26,7 +26,7 @@ _mega_run()
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --threshold --smooth --ignore --ends --raw
+        options="--model --top --json --window --hop --rate --threshold --smooth --ignore --ends --raw
             --partial --ids --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
@@ -41,7 +41,7 @@ _mega_run()
             --threads --cpu --max-memory --help"
         ;;
     forward)
-        options="--model --in --types --cache --no-cache --target --chunk --output --stage --input --json
+        options="--model --in --types --cache --no-cache --target --rate --pieces --chunk --output --stage --input --json
             --threads --cpu --max-memory
             --verbose --help"
         ;;
@@ -82,8 +82,8 @@ _mega_run()
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
-    --split | --limit | --chunk | --stage | --input | --layer) ;;
+    --top | --window | --hop | --rate | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
+    --split | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --pair | --max-length | --stride) ;;
@@ -106,7 +106,7 @@ _mega_convert()
     case $previous in
     -o | --output) _mega_files '*.mega' ;;
     --config) _mega_files '*.json' ;;
-    --dict | --source-dict | --target-dict | --labels) _mega_files '*' ;;
+    --dict | --vocab | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses" -- "$current")) ;;
     --weights) COMPREPLY=($(compgen -W "model ema" -- "$current")) ;;
@@ -118,7 +118,7 @@ _mega_convert()
     *)
         case $current in
         -*)
-            COMPREPLY=($(compgen -W "--output --config --dict --source-dict --target-dict
+            COMPREPLY=($(compgen -W "--output --config --dict --vocab --source-dict --target-dict
                 --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype

@@ -55,6 +55,7 @@ _mega_run() {
             '--json[one JSON object a line]' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
+            '--rate=[of S4\: sampling rate of the model divided by X (1)]:x: ' \
             '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
             '--smooth=[windows that are averaged for events (3)]:n: ' \
             '*--ignore=[no events of these labels]:labels: ' \
@@ -128,6 +129,8 @@ _mega_run() {
             '--cache[as the class computes with a cache]' \
             '--no-cache[as the class computes without a cache]' \
             '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
+            '--rate=[of S4\: the input holds every X-th position (1)]:x: ' \
+            '--pieces=[of a causal S4\: positions at a time, with a state between them]:n: ' \
             '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
             {-s,--stage=}'[what to write (logits); '\''list'\'' prints the names]:name: ' \
@@ -267,6 +270,7 @@ _mega_convert() {
         '(-o --output)'{-o,--output=}'[the model file to write]:file:_files' \
         '--config=[arguments of the original as JSON, where the checkpoint has none]:file:_files -g "*.json"' \
         '--dict=[dictionary of a text model]:file:_files' \
+        '--vocab=[vocabulary of an S4 model, a JSON list of tokens]:file:_files' \
         '--source-dict=[dictionary of the source side]:file:_files' \
         '--target-dict=[dictionary of the target side]:file:_files' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \

@@ -29,7 +29,8 @@ static int check_texts(const Options *options, MegaError *err)
 {
     const MetadataOptions *meta = &options->metadata;
     const char *const paths[] = {meta->dict,   meta->source_dict, meta->target_dict,
-                                 meta->labels, meta->bpe_codes,   meta->bpe.vocabulary};
+                                 meta->labels, meta->bpe_codes,   meta->bpe.vocabulary,
+                                 meta->vocab};
     const uint64_t limit = options->write.max_memory;
     uint64_t size = 0;
     struct stat info;

@@ -11,13 +11,15 @@
 
 #include "formats/text/text_input.h"
 #include "formats/text/vocab.h"
+#include "src/layers/s4.h"
 #include "tools/common/messages.h"
 #include "tools/convert/families/detection.h"
 #include "tools/convert/hub_tokenizer.h"
+#include "tools/convert/s4_inputs.h"
 
 #define MAX_LABELS_FILE (1u << 24)
 
-static void warn(const MetadataOptions *options, const char *sentence)
+void metadata_note(const MetadataOptions *options, const char *sentence)
 {
     if (!options->quiet)
         report("note: %s", sentence);
@@ -252,7 +254,7 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
     audio.sample_rate = rate;
     audio.length = length;
     if (isnan(audio.mean) || isnan(audio.std)) {
-        warn(options,
+        metadata_note(options,
              "no --audio-mean and --audio-std: the model runs with 'mega-run forward', but "
              "cannot read recordings");
         return 0;
@@ -323,7 +325,7 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
             return code;
         int side = (int)lround(sqrt((double)pixels));
         if (side < 1 || side * side != pixels) {
-            warn(options, "the number of positions is no square: pictures cannot be read");
+            metadata_note(options, "the number of positions is no square: pictures cannot be read");
             return 0;
         }
         image.width = image.height = side;
@@ -346,7 +348,7 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
                              .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
     MegaVocab *vocab = NULL;
     if (!options->dict) {
-        warn(options, "no --dict: the model takes token ids only, not text");
+        metadata_note(options, "no --dict: the model takes token ids only, not text");
         return 0;
     }
     int rows = config->embed.vocab, code = mega_vocab_read(&vocab, options->dict, false, err);
@@ -424,7 +426,7 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
         .target_language = options->target_lang ? options->target_lang
                                                 : argument_string(args, "target_lang", NULL)};
     if (!target || (!source && mega_config_has_cross(config))) {
-        warn(options, mega_config_has_cross(config)
+        metadata_note(options, mega_config_has_cross(config)
                           ? "no --source-dict and --target-dict: the model takes token ids only, "
                             "not text"
                           : "no --dict: the model takes token ids only, not text");
@@ -455,7 +457,7 @@ static int write_hub_text(MegaMeta *meta, const MetadataOptions *options,
     const int rows = mega_config_has_decoder(config) ? config->target.vocab : config->embed.vocab;
     MegaVocab *vocab = NULL;
     if (!hub_tokenizer_exists(options->input_path)) {
-        warn(options, "there is no tokenizer: the model takes token ids only, not text");
+        metadata_note(options, "there is no tokenizer: the model takes token ids only, not text");
         return 0;
     }
     int code = hub_tokenizer_import(meta, options->input_path,
@@ -475,6 +477,8 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
     const char *input_type = argument_string(args, "input_type", NULL);
     if (architecture->class_name)
         return write_hub_text(meta, options, architecture, err);
+    if (architecture->config.encoder.kind == &mega_layer_kind_s4)
+        return write_s4_inputs(meta, options, architecture, args, err);
     if (mega_config_has_decoder(&architecture->config))
         return write_sequence_text(meta, options, architecture, args, err);
     switch (architecture->config.embed.kind) {
@@ -496,12 +500,14 @@ static int check_options(const MetadataOptions *options, const MegaConfig *confi
 {
     bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;
     bool decoder = mega_config_has_decoder(config), pair = mega_config_has_cross(config);
+    bool s4 = config->encoder.kind == &mega_layer_kind_s4;
     bool tokens = decoder || mega_config_input_kind(config) == MEGA_INPUT_TOKENS;
     const struct {
         bool given, useful;
         const char *name, *use;
     } checks[] = {
-        {options->dict, tokens, "--dict", "a model of text"},
+        {options->dict, tokens && !s4, "--dict", "a model of text with a fairseq dictionary"},
+        {options->vocab, tokens && s4, "--vocab", "an S4 model of text"},
         {options->source_dict, pair, "--source-dict", "a translator"},
         {options->target_dict, pair, "--target-dict", "a translator"},
         {options->source_lang, pair, "--source-lang", "a translator"},

@@ -16,6 +16,7 @@ typedef struct MetadataOptions {
     const char *name, *license, *source, *input_path;
     const char *dict; /* path; it serves both sides of a translator, unless these are given: */
     const char *source_dict, *target_dict;
+    const char *vocab;        /* path of a JSON list of tokens, for S4 */
     const char *bpe_codes;  /* path */
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
     const char *source_lang, *target_lang;
@@ -28,6 +29,9 @@ typedef struct MetadataOptions {
     int text_unit;                         /* MegaTextUnit, or -1 */
     bool quiet;                            /* no warnings */
 } MetadataOptions;
+
+/* Prints a note to stderr, unless the options say not to. */
+void metadata_note(const MetadataOptions *options, const char *sentence);
 
 /* *Builds *out, which is freed with mega_meta_free. args may be NULL. */
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,

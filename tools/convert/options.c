@@ -23,6 +23,7 @@ static const char help[] =
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
     "      --dict FILE        dictionary of a text model\n"
+    "      --vocab FILE       vocabulary of an S4 model: a JSON list of tokens, in order of ids\n"
     "      --source-dict FILE, --target-dict FILE   those of a translator\n"
     "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses\n"
     "      --tokenizer-only   only the tokenizer of a folder of the Hugging Face hub, for\n"
@@ -197,6 +198,7 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"output", 'o', .take = take_text, .out = &write->path},
         {"config", .take = take_text, .out = &options->config, .given = about},
         {"dict", .take = take_text, .out = &meta->dict, .given = about},
+        {"vocab", .take = take_text, .out = &meta->vocab, .given = about},
         {"labels", .take = take_text, .out = &meta->labels, .given = about},
         {"audio-rate", .take = take_long, .out = &meta->audio_rate, .least = 1, .most = 1e6,
          .given = about},

@@ -45,6 +45,7 @@ static const char help[] =
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
+    "      --rate X            of S4: sound at the model's sampling rate divided by X (1)\n"
     "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
     "      --smooth N          it is the average of the last N windows (3)\n"
     "      --ignore LABELS     no events of these, such as _silence_,_unknown_\n"
@@ -586,6 +587,7 @@ int command_classify(int argc, char **argv)
         JSON_OPTION(&options.json),
         {.name = "window", .take = take_seconds, .out = &options.input.window},
         {.name = "hop", .take = take_seconds, .out = &options.input.hop},
+        RATE_OPTION(&options.input.session),
         {.name = "threshold", .take = take_probability, .out = &options.threshold},
         {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
          .most = EVENTS_MAX_SMOOTH},
