@@ -394,11 +394,11 @@ static bool merge_at(const MegaBpe *bpe, Word *word, const Candidate *candidate)
     if (node->symbol != candidate->left || node->next == NONE ||
         word->nodes[node->next].symbol != candidate->right)
         return false;
-    Node *gone = &word->nodes[node->next];
+    Node *right = &word->nodes[node->next];
     node->symbol = find_merge(bpe, candidate->left, candidate->right)->merged;
-    gone->symbol = NONE;
-    node->next = gone->next;
-    gone->next = NONE;
+    right->symbol = NONE;
+    node->next = right->next;
+    right->next = NONE;
     if (node->next != NONE)
         word->nodes[node->next].previous = candidate->place;
     return true;

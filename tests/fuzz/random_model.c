@@ -118,16 +118,16 @@ static MegaStackConfig random_stack(Dice *dice, bool decoder)
 
 /* Divides the vocabulary into up to four clusters. first is the size of the first one, or 0 for
  * any. */
-static MegaClusters random_bands(Dice *dice, int vocab, bool many, int first)
+static MegaClusters random_clusters(Dice *dice, int vocab, bool many, int first)
 {
-    MegaClusters bands = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
-    for (int i = 0, end = 0; i < bands.count; i++) {
-        int left = vocab - end - (bands.count - 1 - i); /* every later cluster has an id */
-        end = i + 1 == bands.count ? vocab : end + 1 + roll(dice, left);
-        bands.end[i] = end;
-        bands.width[i] = first > 0 && i == 0 ? first : PICK(dice, 1, 2, 4, 5, 16, 17, 40);
+    MegaClusters clusters = {.count = many && vocab >= 5 ? 1 + roll(dice, 4) : 1};
+    for (int i = 0, end = 0; i < clusters.count; i++) {
+        int left = vocab - end - (clusters.count - 1 - i); /* every later cluster has an id */
+        end = i + 1 == clusters.count ? vocab : end + 1 + roll(dice, left);
+        clusters.end[i] = end;
+        clusters.width[i] = first > 0 && i == 0 ? first : PICK(dice, 1, 2, 4, 5, 16, 17, 40);
     }
-    return bands;
+    return clusters;
 }
 
 static MegaTargetConfig random_target(Dice *dice, int width)
@@ -143,8 +143,8 @@ static MegaTargetConfig random_target(Dice *dice, int width)
     t.split_head = flip(dice);
     t.output_projection = flip(dice) && (!t.adaptive_output || t.split_head);
     t.tied_projections = flip(dice);
-    t.input = random_bands(dice, t.vocab, t.adaptive_input, t.input_projection ? 0 : width);
-    t.output = random_bands(dice, t.vocab, t.adaptive_output, t.output_projection ? 0 : width);
+    t.input = random_clusters(dice, t.vocab, t.adaptive_input, t.input_projection ? 0 : width);
+    t.output = random_clusters(dice, t.vocab, t.adaptive_output, t.output_projection ? 0 : width);
     t.max_positions = PICK(dice, 1, 2, 5, 20, 60);
     t.cross_positions = PICK(dice, 1, 30, 300, 300, 300);
     return t;

@@ -76,12 +76,13 @@ static const struct {
      "decoder.adaptive_softmax.head.word_proj.1.weight"},
 };
 
-/* The tensors that bands of adaptive input and softmax share. Every band but the first has a tail
- * in the softmax. */
+/* The tensors that clusters of adaptive input and softmax share. Every cluster but the first has a
+ * tail in the softmax. */
 static const struct {
     unsigned when;
     const char *end, *tail_end;
-} shared_bands[] = {{TIE_WORDS, "0.weight", "2.weight"}, {TIE_PROJECTIONS, "1.weight", "0.weight"}};
+} shared_clusters[] = {{TIE_WORDS, "0.weight", "2.weight"},
+                       {TIE_PROJECTIONS, "1.weight", "0.weight"}};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -104,16 +105,16 @@ const MegaCheckpointTensor *architecture_find(const Architecture *architecture, 
     for (size_t i = 0; i < COUNT(shared) && !tensor; i++)
         if (architecture->sharing & shared[i].when)
             tensor = find_other(architecture, name, shared[i].name, shared[i].other);
-    for (size_t i = 0; i < COUNT(shared_bands); i++)
+    for (size_t i = 0; i < COUNT(shared_clusters); i++)
         for (int tail = 0; tail < MEGA_MAX_CLUSTERS - 1 && !tensor; tail++) {
-            char band[80], of_tail[80];
-            if (!(architecture->sharing & shared_bands[i].when))
+            char cluster[80], of_tail[80];
+            if (!(architecture->sharing & shared_clusters[i].when))
                 break;
-            snprintf(band, sizeof band, "decoder.embed_tokens.embeddings.%d.%s", tail + 1,
-                     shared_bands[i].end);
+            snprintf(cluster, sizeof cluster, "decoder.embed_tokens.embeddings.%d.%s", tail + 1,
+                     shared_clusters[i].end);
             snprintf(of_tail, sizeof of_tail, "decoder.adaptive_softmax.tail.%d.%s", tail,
-                     shared_bands[i].tail_end);
-            tensor = find_other(architecture, name, band, of_tail);
+                     shared_clusters[i].tail_end);
+            tensor = find_other(architecture, name, cluster, of_tail);
         }
     return tensor;
 }

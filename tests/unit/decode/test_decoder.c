@@ -266,13 +266,13 @@ static void check_best(const MegaTargetConfig *target, const float *some, const 
     size_t vocab = (size_t)target->vocab, left_out[3] = {0};
     float sorted[2][100];
     for (size_t row = 0; row < rows; row++, some += vocab, all += vocab) {
-        for (int band = 0; band < 3; band++) {
-            size_t begin = band > 0 ? (size_t)target->output.end[band - 1] : 0;
-            size_t words = (size_t)mega_cluster_size(&target->output, band);
+        for (int cluster = 0; cluster < 3; cluster++) {
+            size_t begin = cluster > 0 ? (size_t)target->output.end[cluster - 1] : 0;
+            size_t words = (size_t)mega_cluster_size(&target->output, cluster);
             if (some[begin] == -INFINITY) {
                 for (size_t i = 0; i < words; i++)
                     assert_true(some[begin + i] == -INFINITY);
-                left_out[band]++;
+                left_out[cluster]++;
             } else {
                 assert_memory_equal(some + begin, all + begin, words * sizeof *some);
             }
@@ -288,9 +288,9 @@ static void check_best(const MegaTargetConfig *target, const float *some, const 
         left->best += of_tail;
     }
     assert_int_equal(left_out[0], 0);
-    for (int band = 1; band < 3; band++) {
-        left->out += left_out[band] > 0;
-        left->in_part += left_out[band] > 0 && left_out[band] < rows;
+    for (int cluster = 1; cluster < 3; cluster++) {
+        left->out += left_out[cluster] > 0;
+        left->in_part += left_out[cluster] > 0 && left_out[cluster] < rows;
     }
 }
 

@@ -393,7 +393,7 @@ static void whole_head(void **state)
         (Spoilt){ADAPTIVE, {{words, 0, 42, whole}, {classes, 0, 0, 0}}, untied, 0});
     mega_buffer_free(&model);
     expect_refused((Spoilt){ADAPTIVE, {{words, 0, 2, whole}, {classes, 0, 0, 0}}, untied, 0},
-                   "the vocabulary has more than 16 bands, or one of no words");
+                   "the vocabulary has more than 16 clusters, or one of no words");
     expect_refused((Spoilt){ADAPTIVE, {{words, 0, 41, whole}, {classes, 0, 0, 0}}, untied, 0},
                    "the decoder's embedding has 304 words, but its output has 303");
 }

@@ -14,16 +14,16 @@
 
 /* ---- Embedding ------------------------------------------------------------------------------ */
 
-/* Appends a band of `words` ids, which begins where the last one ends. */
-static int add_band(Detection *detection, MegaClusters *bands, int words, int width)
+/* Appends a cluster of `words` ids, which begins where the last one ends. */
+static int add_cluster(Detection *detection, MegaClusters *clusters, int words, int width)
 {
-    int begin = bands->count ? bands->end[bands->count - 1] : 0;
-    if (bands->count == MEGA_MAX_CLUSTERS || words < 1 || begin > INT32_MAX - words)
+    int begin = clusters->count ? clusters->end[clusters->count - 1] : 0;
+    if (clusters->count == MEGA_MAX_CLUSTERS || words < 1 || begin > INT32_MAX - words)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "the vocabulary has more than %d bands, or one of no words",
+                         "the vocabulary has more than %d clusters, or one of no words",
                          MEGA_MAX_CLUSTERS);
-    bands->end[bands->count] = begin + words;
-    bands->width[bands->count++] = width;
+    clusters->end[clusters->count] = begin + words;
+    clusters->width[clusters->count++] = width;
     return 0;
 }
 
@@ -34,19 +34,19 @@ static int detect_input(Detection *detection, MegaTargetConfig *target)
     target->adaptive_input = !table;
     target->input_projection = !table || detection_find(detection, "decoder.project_in_dim.weight");
     if (table)
-        return add_band(detection, &target->input, tensor_dimension(table, 0),
-                        tensor_dimension(table, 1));
-    for (int band = 0, code = 0;; band++) {
-        snprintf(name, sizeof name, "decoder.embed_tokens.embeddings.%d.0.weight", band);
+        return add_cluster(detection, &target->input, tensor_dimension(table, 0),
+                           tensor_dimension(table, 1));
+    for (int cluster = 0, code = 0;; cluster++) {
+        snprintf(name, sizeof name, "decoder.embed_tokens.embeddings.%d.0.weight", cluster);
         table = detection_find(detection, name);
-        if (!table && band == 0)
+        if (!table && cluster == 0)
             return mega_fail(detection->err, MEGA_ERR_MODEL,
                              "there is no embedding: neither decoder.embed_tokens.weight nor %s",
                              name);
         if (!table)
             return 0;
-        if ((code = add_band(detection, &target->input, tensor_dimension(table, 0),
-                             tensor_dimension(table, 1))))
+        if ((code = add_cluster(detection, &target->input, tensor_dimension(table, 0),
+                                tensor_dimension(table, 1))))
             return code;
     }
 }
@@ -68,7 +68,7 @@ static int detect_tails(Detection *detection, MegaTargetConfig *target, int d)
         if (tensor_dimension(projection, 0) == d && tensor_dimension(projection, 1) == width &&
             width != d)
             target->tied_projections = true;
-        if ((code = add_band(detection, &target->output, tensor_dimension(table, 0), width)))
+        if ((code = add_cluster(detection, &target->output, tensor_dimension(table, 0), width)))
             return code;
     }
 }
@@ -102,9 +102,9 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no %sweight and no %sword_proj.weight", head, head);
-    int slots = target->split_head ? 0 : tail_count(detection);
-    int code = add_band(detection, &target->output, tensor_dimension(table, 0) - slots,
-                        tensor_dimension(table, 1));
+    int cluster_logits = target->split_head ? 0 : tail_count(detection);
+    int code = add_cluster(detection, &target->output, tensor_dimension(table, 0) - cluster_logits,
+                           tensor_dimension(table, 1));
     if (!code)
         code = detection_flag(detection, "tie_adaptive_proj", NULL, &tied_projections);
     if (!code)
@@ -130,8 +130,8 @@ static int detect_output(Detection *detection, MegaTargetConfig *target, int d)
                          "decoder.adaptive_softmax, and no argument "
                          "share_decoder_input_output_embed or share_all_embeddings that says it "
                          "is the embedding");
-    return add_band(detection, &target->output, tensor_dimension(table, 0),
-                    tensor_dimension(table, 1));
+    return add_cluster(detection, &target->output, tensor_dimension(table, 0),
+                       tensor_dimension(table, 1));
 }
 
 /* ---- The decoder ---------------------------------------------------------------------------- */
