@@ -9,17 +9,17 @@
 
 #define SCALE_BYTES 2
 
-uint64_t mega_packed_bytes(MegaDtype kind, uint64_t rows, uint64_t columns)
+uint64_t mega_packed_bytes(MegaDtype dtype, uint64_t rows, uint64_t columns)
 {
     uint64_t panels = (rows + MEGA_PANEL - 1) / MEGA_PANEL;
-    return panels * MEGA_PANEL * mega_dtype_items(kind, columns) *
-           mega_dtype_traits((int)kind)->item_size;
+    return panels * MEGA_PANEL * mega_dtype_items(dtype, columns) *
+           mega_dtype_traits((int)dtype)->item_size;
 }
 
 /* Returns the offset of the panel of a row. */
-static size_t panel_offset(MegaDtype kind, size_t columns, size_t row)
+static size_t panel_offset(MegaDtype dtype, size_t columns, size_t row)
 {
-    return (size_t)mega_packed_bytes(kind, row / MEGA_PANEL * MEGA_PANEL, columns);
+    return (size_t)mega_packed_bytes(dtype, row / MEGA_PANEL * MEGA_PANEL, columns);
 }
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
@@ -58,63 +58,63 @@ static inline void copy_items(unsigned char *to, size_t to_step, const unsigned 
         memcpy(to + i * to_step, from + i * from_step, size);
 }
 
-void mega_panels_store(MegaDtype kind, void *panels, size_t columns, size_t row, size_t first,
+void mega_panels_store(MegaDtype dtype, void *panels, size_t columns, size_t row, size_t first,
                        size_t count, const void *items)
 {
-    unsigned char *panel = (unsigned char *)panels + panel_offset(kind, columns, row);
+    unsigned char *panel = (unsigned char *)panels + panel_offset(dtype, columns, row);
     size_t lane = row % MEGA_PANEL;
-    if (mega_dtype_quantized(kind))
-        store_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
-    else if (kind == MEGA_F32)
+    if (mega_dtype_quantized(dtype))
+        store_blocks(panel, lane, first, count, items, mega_dtype_traits((int)dtype)->item_size);
+    else if (dtype == MEGA_F32)
         copy_items(panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, items, 4, count, 4);
     else
         copy_items(panel + (first * MEGA_PANEL + lane) * 2, MEGA_PANEL * 2, items, 2, count, 2);
 }
 
-static void load_items(MegaDtype kind, const void *panels, size_t columns, size_t row, size_t first,
+static void load_items(MegaDtype dtype, const void *panels, size_t columns, size_t row, size_t first,
                        size_t count, void *items)
 {
     const unsigned char *panel =
-        (const unsigned char *)panels + panel_offset(kind, columns, row);
+        (const unsigned char *)panels + panel_offset(dtype, columns, row);
     size_t lane = row % MEGA_PANEL;
-    if (mega_dtype_quantized(kind))
-        load_blocks(panel, lane, first, count, items, mega_dtype_traits((int)kind)->item_size);
-    else if (kind == MEGA_F32)
+    if (mega_dtype_quantized(dtype))
+        load_blocks(panel, lane, first, count, items, mega_dtype_traits((int)dtype)->item_size);
+    else if (dtype == MEGA_F32)
         copy_items(items, 4, panel + (first * MEGA_PANEL + lane) * 4, MEGA_PANEL * 4, count, 4);
     else
         copy_items(items, 2, panel + (first * MEGA_PANEL + lane) * 2, MEGA_PANEL * 2, count, 2);
 }
 
-void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t row, void *items)
+void mega_panels_load(MegaDtype dtype, const void *panels, size_t columns, size_t row, void *items)
 {
-    load_items(kind, panels, columns, row, 0, (size_t)mega_dtype_items(kind, columns), items);
+    load_items(dtype, panels, columns, row, 0, (size_t)mega_dtype_items(dtype, columns), items);
 }
 
-void mega_panels_fill(MegaDtype kind, void *panels, size_t rows, size_t columns)
+void mega_panels_fill(MegaDtype dtype, void *panels, size_t rows, size_t columns)
 {
     static const unsigned char zeros[MEGA_Q8_BYTES]; /* as long as the largest item */
-    size_t items = (size_t)mega_dtype_items(kind, columns);
+    size_t items = (size_t)mega_dtype_items(dtype, columns);
     for (size_t row = rows; row % MEGA_PANEL != 0; row++)
         for (size_t i = 0; i < items; i++)
-            mega_panels_store(kind, panels, columns, row, i, 1, zeros);
+            mega_panels_store(dtype, panels, columns, row, i, 1, zeros);
 }
 
-void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t stride, size_t rows,
+void mega_panels_pack(MegaDtype dtype, void *panels, const void *items, size_t stride, size_t rows,
                       size_t columns)
 {
-    size_t count = (size_t)mega_dtype_items(kind, columns);
+    size_t count = (size_t)mega_dtype_items(dtype, columns);
     for (size_t row = 0; row < rows; row++)
-        mega_panels_store(kind, panels, columns, row, 0, count,
+        mega_panels_store(dtype, panels, columns, row, 0, count,
                           (const char *)items + row * stride);
-    mega_panels_fill(kind, panels, rows, columns);
+    mega_panels_fill(dtype, panels, rows, columns);
 }
 
-bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns)
+bool mega_panels_valid(MegaDtype dtype, const void *panels, size_t rows, size_t columns)
 {
-    if (!mega_dtype_quantized(kind))
+    if (!mega_dtype_quantized(dtype))
         return true;
-    size_t bytes = (size_t)MEGA_PANEL * mega_dtype_traits((int)kind)->item_size;
-    size_t blocks = (size_t)mega_packed_bytes(kind, rows, columns) / bytes;
+    size_t bytes = (size_t)MEGA_PANEL * mega_dtype_traits((int)dtype)->item_size;
+    size_t blocks = (size_t)mega_packed_bytes(dtype, rows, columns) / bytes;
     const unsigned char *block = panels;
     for (size_t b = 0; b < blocks; b++, block += bytes)
         for (size_t lane = 0; lane < MEGA_PANEL; lane++)
@@ -131,10 +131,10 @@ void mega_packed_row(const MegaPacked *packed, size_t row, float *out)
     unsigned char items[PART * sizeof(float)];
     for (size_t first = 0; first < packed->in; first += PART) {
         size_t count = packed->in - first < PART ? packed->in - first : PART;
-        load_items(packed->kind, packed->panels, packed->in, row,
-                   (size_t)mega_dtype_items(packed->kind, first),
-                   (size_t)mega_dtype_items(packed->kind, count), items);
-        mega_dtype_to_f32(packed->kind, items, count, out + first);
+        load_items(packed->dtype, packed->panels, packed->in, row,
+                   (size_t)mega_dtype_items(packed->dtype, first),
+                   (size_t)mega_dtype_items(packed->dtype, count), items);
+        mega_dtype_to_f32(packed->dtype, items, count, out + first);
     }
 }
 
@@ -142,7 +142,7 @@ MegaPacked mega_packed_columns(const MegaPacked *packed, size_t first, size_t co
 {
     MegaPacked part = *packed;
     part.panels =
-        (const char *)packed->panels + mega_packed_bytes(packed->kind, first, packed->in);
+        (const char *)packed->panels + mega_packed_bytes(packed->dtype, first, packed->in);
     part.out = count < packed->out - first ? count : packed->out - first;
     return part;
 }

@@ -26,27 +26,27 @@
 
 typedef struct MegaPacked {
     const void *panels; /* NULL if there is no such matrix */
-    MegaDtype kind;     /* a storable type */
+    MegaDtype dtype;    /* a storable type */
     size_t in, out;
 } MegaPacked;
 
 /* Returns the bytes of a matrix in panels. */
-uint64_t mega_packed_bytes(MegaDtype kind, uint64_t rows, uint64_t columns);
+uint64_t mega_packed_bytes(MegaDtype dtype, uint64_t rows, uint64_t columns);
 
 /* Stores items `first` ... `first + count - 1` of a row in its panel. */
-void mega_panels_store(MegaDtype kind, void *panels, size_t columns, size_t row, size_t first,
+void mega_panels_store(MegaDtype dtype, void *panels, size_t columns, size_t row, size_t first,
                        size_t count, const void *items);
 /* Writes zeros for the rows that the last panel lacks. */
-void mega_panels_fill(MegaDtype kind, void *panels, size_t rows, size_t columns);
+void mega_panels_fill(MegaDtype dtype, void *panels, size_t rows, size_t columns);
 /* Packs rows of items, which lie `stride` bytes apart, into panels, and pads the last one with
  * mega_panels_fill. */
-void mega_panels_pack(MegaDtype kind, void *panels, const void *items, size_t stride, size_t rows,
+void mega_panels_pack(MegaDtype dtype, void *panels, const void *items, size_t stride, size_t rows,
                       size_t columns);
 /* Reads the items of a row in the order of a row-major matrix. */
-void mega_panels_load(MegaDtype kind, const void *panels, size_t columns, size_t row, void *items);
+void mega_panels_load(MegaDtype dtype, const void *panels, size_t columns, size_t row, void *items);
 
 /* Returns whether all scales are finite. Types without scales are always valid. */
-bool mega_panels_valid(MegaDtype kind, const void *panels, size_t rows, size_t columns);
+bool mega_panels_valid(MegaDtype dtype, const void *panels, size_t rows, size_t columns);
 
 /* Converts one row to floats, for a lookup in an embedding. */
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out);

@@ -34,16 +34,25 @@ INLINE V load_columns(const float *p, const size_t n)
     return n == LANES ? load(p) : load_part(p, n);
 }
 
-/* Finishes one vector, of which n columns exist. */
-INLINE void finish_vector(const MegaFunction function, V v, float *y, const float *bias,
-                          const float *addend, const float *factor, const float *gate, V scale,
+/* A row that is finished: its result and the terms of the epilogue. */
+typedef struct FinishedRow {
+    float *y;
+    const float *bias, *addend, *factor;
+    const float *gate; /* NULL without a gate */
+    V scale;
+} FinishedRow;
+
+/* Finishes the vector at column i, of which n columns exist. */
+INLINE void finish_vector(const MegaFunction function, V v, const FinishedRow *row, size_t i,
                           const size_t n)
 {
-    v = apply(function, v + load_columns(addend, n), load_columns(bias, n), scale) *
-        load_columns(factor, n);
-    if (gate) {
+    float *y = row->y + i;
+    v = apply(function, v + load_columns(row->addend + i, n), load_columns(row->bias + i, n),
+              row->scale) *
+        load_columns(row->factor + i, n);
+    if (row->gate) {
         V old = load_columns(y, n);
-        v = multiply_add(load_columns(gate, n), v - old, old);
+        v = multiply_add(load_columns(row->gate + i, n), v - old, old);
     }
     if (n == LANES)
         store(y, v);
@@ -65,44 +74,52 @@ INLINE void finish_vector(const MegaFunction function, V v, float *y, const floa
         case_of(MEGA_FUNCTION_RELU2);                                                              \
     }
 
+/* Sums, and the rows of y that they become. */
+typedef struct Strip {
+    const float *sums;
+    size_t ld_sums, rows;
+    float *y;
+    size_t ldy;
+} Strip;
+
 /* Finishes at most STRIP columns. It is inlined once per function and with a constant `gated`, so
  * that each combination becomes a loop of its own. */
-INLINE void finish_as(const MegaFunction function, const bool gated, const float *sums,
-                      size_t ld_sums, size_t rows, size_t columns, float *y, size_t ldy,
-                      const MegaEpilogue *e)
+INLINE void finish_as(const MegaFunction function, const bool gated, const Strip *strip,
+                      size_t columns, const MegaEpilogue *e)
 {
     const size_t whole = columns / LANES * LANES;
-    const V scale = splat(e->scale);
-    const float *bias = e->bias ? e->bias : zeros, *addend = e->addend ? e->addend : zeros;
-    const float *factor = e->factor ? e->factor : ones, *gate = e->gate;
+    const float *sums = strip->sums;
+    FinishedRow row = {.y = strip->y,
+                       .bias = e->bias ? e->bias : zeros,
+                       .addend = e->addend ? e->addend : zeros,
+                       .factor = e->factor ? e->factor : ones,
+                       .gate = gated ? e->gate : NULL,
+                       .scale = splat(e->scale)};
     const ptrdiff_t bias_step = e->bias ? e->bias_step : 0;
     const size_t ld_addend = e->addend ? e->ld_addend : 0, ld_factor = e->factor ? e->ld_factor : 0;
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < strip->rows; r++) {
         size_t i = 0;
         for (; i < whole; i += LANES)
-            finish_vector(function, load(sums + i), y + i, bias + i, addend + i, factor + i,
-                          gated ? gate + i : NULL, scale, LANES);
+            finish_vector(function, load(sums + i), &row, i, LANES);
         if (i < columns)
-            finish_vector(function, load_part(sums + i, columns - i), y + i, bias + i, addend + i,
-                          factor + i, gated ? gate + i : NULL, scale, columns - i);
-        sums += ld_sums;
-        y += ldy;
-        bias += bias_step;
-        addend += ld_addend;
-        factor += ld_factor;
+            finish_vector(function, load_part(sums + i, columns - i), &row, i, columns - i);
+        sums += strip->ld_sums;
+        row.y += strip->ldy;
+        row.bias += bias_step;
+        row.addend += ld_addend;
+        row.factor += ld_factor;
         if (gated)
-            gate += e->ld_gate;
+            row.gate += e->ld_gate;
     }
 }
 
-static void finish_strip(const float *sums, size_t ld_sums, size_t rows, size_t columns, float *y,
-                         size_t ldy, const MegaEpilogue *e)
+static void finish_strip(const Strip *strip, size_t columns, const MegaEpilogue *e)
 {
 #define FINISH_COLUMNS(function, count)                                                            \
     if (e->gate)                                                                                   \
-        finish_as(function, true, sums, ld_sums, rows, count, y, ldy, e);                          \
+        finish_as(function, true, strip, count, e);                                                \
     else                                                                                           \
-        finish_as(function, false, sums, ld_sums, rows, count, y, ldy, e)
+        finish_as(function, false, strip, count, e)
 /* The most frequent number of columns is passed as a constant, so that its loops are unrolled. */
 #define FINISH(function)                                                                           \
     case function:                                                                                 \
@@ -125,7 +142,7 @@ static void finish(const float *sums, size_t ld_sums, size_t rows, size_t column
         count = columns - column < STRIP ? columns - column : STRIP;
         if (part.linear_from > 0 && part.linear_from < count)
             count = part.linear_from; /* the next strip starts where the function stops */
-        finish_strip(sums + column, ld_sums, rows, count, y + column, ldy, &part);
+        finish_strip(&(Strip){sums + column, ld_sums, rows, y + column, ldy}, count, &part);
     }
 }
 

@@ -7,14 +7,14 @@
  * into tiles changes a result.
  */
 
-INLINE size_t weight_bytes(const MegaDtype kind)
+INLINE size_t weight_bytes(const MegaDtype dtype)
 {
-    return kind == MEGA_F32 ? sizeof(float) : sizeof(uint16_t);
+    return dtype == MEGA_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-INLINE V load_weights(const void *b, size_t index, const MegaDtype kind)
+INLINE V load_weights(const void *b, size_t index, const MegaDtype dtype)
 {
-    switch (kind) {
+    switch (dtype) {
     case MEGA_F16: return from_f16(load_half((const uint16_t *)b + index));
     case MEGA_BF16: return from_bf16(load_half((const uint16_t *)b + index));
     default: return load((const float *)b + index);
@@ -27,27 +27,36 @@ INLINE V load_weights(const void *b, size_t index, const MegaDtype kind)
  * already. */
 typedef enum Fetch { FETCH_AHEAD, FETCH_NEXT, FETCH_NOTHING } Fetch;
 
-INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
-                      const Target *target, size_t row, size_t column, size_t columns,
-                      const MegaDtype kind, const int rows, const int panels)
+/* A whole product. Functions that are inlined take it apart again, so it costs nothing. */
+typedef struct Product {
+    const float *x;
+    size_t ldx, rows;
+    const MegaPanels *b;
+    Target target;
+} Product;
+
+INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
+                      const MegaDtype dtype, const int rows, const int panels)
 {
     V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
-    size_t ld = b->row_stride, stride = b->panel_stride, index = column / MEGA_PANEL * stride;
-    x += row * ldx;
+    const MegaPanels *b = product->b;
+    const size_t ld = b->row_stride, stride = b->panel_stride, ldx = product->ldx, k = b->k;
+    const float *x = product->x + at.row * ldx;
+    size_t index = at.column / MEGA_PANEL * stride;
     for (size_t p = 0; p < k; p++, index += ld) {
         V weights[MOST_PANELS * PANEL_VECTORS];
         if (fetch == FETCH_AHEAD)
             for (int n = 0; n < panels; n++)
                 __builtin_prefetch((const char *)b->data +
-                                   (index + (size_t)n * stride) * weight_bytes(kind) + AHEAD);
+                                   (index + (size_t)n * stride) * weight_bytes(dtype) + AHEAD);
         else if (fetch == FETCH_NEXT)
             for (int n = panels; n < 2 * panels; n++)
                 __builtin_prefetch((const char *)b->data +
-                                   (index + (size_t)n * stride) * weight_bytes(kind), 0, 2);
+                                   (index + (size_t)n * stride) * weight_bytes(dtype), 0, 2);
 #pragma GCC unroll 16
         for (int v = 0; v < panels * PANEL_VECTORS; v++)
             weights[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
-                                                   (size_t)(v % PANEL_VECTORS) * LANES, kind);
+                                                   (size_t)(v % PANEL_VECTORS) * LANES, dtype);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             V factor = splat(x[(size_t)r * ldx + p]);
@@ -56,7 +65,7 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
                 sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
         }
     }
-    store_sums(target, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
+    store_sums(&product->target, at, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels);
 }
 
 /* Whether the sums of a tile leave enough registers, either for one row of b and one factor of x or
@@ -67,30 +76,29 @@ INLINE void gemm_tile(const float *x, size_t ldx, const MegaPanels *b, size_t k,
              (PANEL_VECTORS * (panels) < (rows) ? PANEL_VECTORS * (panels) : (rows)) <=            \
          REGISTERS)
 
-/* Multiplies `rows` rows by a group of panels that begins at `column` and has `columns` columns. */
-INLINE void gemm_rows(const float *x, size_t ldx, const MegaPanels *b, size_t k, Fetch fetch,
-                      const Target *target, size_t row, size_t column, size_t columns,
-                      const MegaDtype kind, const int rows)
+/* Multiplies `rows` rows by a group of panels. */
+INLINE void gemm_rows(const Product *product, Place at, const Fetch fetch, const MegaDtype dtype,
+                      const int rows)
 {
     /* a power of two, so that tiles fill the group */
     const int panels = FITS(rows, 8) ? 8 : FITS(rows, 4) ? 4 : FITS(rows, 2) ? 2 : 1;
-    for (size_t end = column + columns; column < end;) {
-        size_t left = end - column;
+    for (const size_t end = at.column + at.columns; at.column < end;) {
+        at.columns = end - at.column;
         /* some columns of the last tile's last panel may not exist */
-        const bool whole = panels > 1 && left > (size_t)(panels - 1) * MEGA_PANEL;
+        const bool whole = panels > 1 && at.columns > (size_t)(panels - 1) * MEGA_PANEL;
         if (whole)
-            gemm_tile(x, ldx, b, k, fetch, target, row, column, left, kind, rows, panels);
+            gemm_tile(product, at, fetch, dtype, rows, panels);
         else
-            gemm_tile(x, ldx, b, k, fetch, target, row, column, left, kind, rows, 1);
-        column += (size_t)(whole ? panels : 1) * MEGA_PANEL;
+            gemm_tile(product, at, fetch, dtype, rows, 1);
+        at.column += (size_t)(whole ? panels : 1) * MEGA_PANEL;
     }
 }
 
 /* A group of columns stays in the cache while all rows pass over it. The rows are divided into
  * tiles of nearly equal height: a last tile of one or two rows would take as long as several. */
-INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels *b, size_t k,
-                      const Target *target, size_t columns, const MegaDtype kind)
+INLINE void gemm_dtype(const Product *product, size_t columns, const MegaDtype dtype)
 {
+    const size_t rows = product->rows;
     size_t group = (rows < TILE_ROWS ? MOST_PANELS : TILE_PANELS) * MEGA_PANEL;
     for (size_t column = 0; column < columns; column += group) {
         size_t width = columns - column < group ? columns - column : group;
@@ -100,7 +108,7 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
             Fetch fetch = tiles == 1 ? FETCH_AHEAD : tile == 1 ? FETCH_NEXT : FETCH_NOTHING;
 #define GEMM_ROWS(count)                                                                           \
     case count:                                                                                    \
-        gemm_rows(x, ldx, b, k, fetch, target, row, column, width, kind, count);                   \
+        gemm_rows(product, (Place){row, column, width}, fetch, dtype, count);                      \
         break
             switch (height) {
 #if TILE_ROWS > 6
@@ -128,11 +136,10 @@ INLINE void gemm_kind(const float *x, size_t ldx, size_t rows, const MegaPanels 
 static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y, size_t ldy,
                  size_t columns, const MegaEpilogue *epilogue)
 {
-    const size_t k = b->k;
-    const Target target = make_target(y, ldy, epilogue);
-    switch (b->kind) { /* switches here and not in the loops, so that each is specialised */
-    case MEGA_F16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F16); break;
-    case MEGA_BF16: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_BF16); break;
-    default: gemm_kind(x, ldx, rows, b, k, &target, columns, MEGA_F32); break;
+    const Product product = {x, ldx, rows, b, make_target(y, ldy, epilogue)};
+    switch (b->dtype) { /* switches here and not in the loops, so that each is specialised */
+    case MEGA_F16: gemm_dtype(&product, columns, MEGA_F16); break;
+    case MEGA_BF16: gemm_dtype(&product, columns, MEGA_BF16); break;
+    default: gemm_dtype(&product, columns, MEGA_F32); break;
     }
 }

@@ -189,30 +189,40 @@ typedef int8_t AllBytes __attribute__((vector_size(VECTOR_BYTES)));
 /* Returns quad number `quad` of a panel's block. With 4 bits, quads q and q + QUADS / 2 share their
  * bytes. */
 INLINE I load_quad_weights(const char *block, const int quad, const int vector,
-                           const MegaDtype kind)
+                           const MegaDtype dtype)
 {
-    const int stored = kind == MEGA_Q4 ? quad % (QUADS / 2) : quad;
+    const int stored = dtype == MEGA_Q4 ? quad % (QUADS / 2) : quad;
     I w;
     memcpy(&w, block + SCALE_BYTES + stored * QUAD_BYTES + vector * VECTOR_BYTES, sizeof w);
-    if (kind == MEGA_Q4) {
+    if (dtype == MEGA_Q4) {
         w = (quad < QUADS / 2 ? w : w >> 4) & 0x0f0f0f0f;
         return UNSIGNED_WEIGHTS ? w : (I)((AllBytes)w - 8);
     }
     return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
 }
 
+/* A whole product, as Product in gemm_tmpl.h. */
+typedef struct IntegerProduct {
+    const MegaInt8Rows *x;
+    size_t rows;
+    const MegaInt8Panels *b;
+    Target target;
+} IntegerProduct;
+
 /* Multiplies `rows` rows by `panels` panels. A small tile has too few sums to hide the latency of
  * dot4, so it splits each into two, which are exact and add up to the same. `fetch` is set if the
  * weights come from memory and not from the cache. */
-INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights, size_t stride,
-                      bool fetch, const Target *target, size_t row, size_t column, size_t columns,
-                      const MegaDtype kind, const int rows, const int panels)
+INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool fetch,
+                      const MegaDtype dtype, const int rows, const int panels)
 {
-    const int stored_quads = kind == MEGA_Q4 ? QUADS / 2 : QUADS;
+    const MegaInt8Rows *x = product->x;
+    const size_t blocks = product->b->blocks, stride = product->b->panel_stride;
+    const char *weights = (const char *)product->b->data + at.column / MEGA_PANEL * stride;
+    const int stored_quads = dtype == MEGA_Q4 ? QUADS / 2 : QUADS;
     const int chains = rows * panels * PANEL_VECTORS <= 4 ? 2 : 1;
-    const int8_t *q = x->q + row * blocks * MEGA_SCALE_BLOCK;
-    const float *scales = x->scales + row * blocks;
-    const int32_t *sums = x->sums + row * blocks;
+    const int8_t *q = x->q + at.row * blocks * MEGA_SCALE_BLOCK;
+    const float *scales = x->scales + at.row * blocks;
+    const int32_t *sums = x->sums + at.row * blocks;
     const int vectors = panels * PANEL_VECTORS;
     V sum[INT8_FEW][INT8_PANELS * PANEL_VECTORS] = {{{0}}};
     for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + stored_quads * QUAD_BYTES) {
@@ -222,14 +232,14 @@ INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights,
 #pragma GCC unroll 8
             for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
                 total[r][v][0] =
-                    -splat_bits(sums[(size_t)r * blocks + b]) << (kind == MEGA_Q4 ? 3 : 7);
+                    -splat_bits(sums[(size_t)r * blocks + b]) << (dtype == MEGA_Q4 ? 3 : 7);
 #pragma GCC unroll 8
         for (int quad = 0; quad < QUADS; quad++) {
             I w[INT8_PANELS * PANEL_VECTORS];
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; v++)
                 w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
-                                         v % PANEL_VECTORS, kind);
+                                         v % PANEL_VECTORS, dtype);
             for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
                 __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES +
                                    INT8_AHEAD);
@@ -253,22 +263,19 @@ INLINE void int8_tile(const MegaInt8Rows *x, size_t blocks, const char *weights,
             }
         }
     }
-    store_sums(target, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels, columns, row, column);
+    store_sums(&product->target, at, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels);
 }
 
-INLINE void gemm_blocks(const MegaInt8Rows *x, size_t rows, size_t blocks, const void *panels,
-                        size_t panel_stride, const Target *target, size_t columns,
-                        const MegaDtype kind)
+INLINE void gemm_blocks(const IntegerProduct *product, size_t columns, const MegaDtype dtype)
 {
+    const size_t rows = product->rows;
     const size_t most = rows <= INT8_FEW ? INT8_FEW : INT8_ROWS, tiles = (rows + most - 1) / most;
     const size_t at_once = rows <= INT8_FEW ? 1 : INT8_PANELS;
     for (size_t column = 0; column < columns; column += at_once * MEGA_PANEL) {
-        const char *weights = (const char *)panels + column / MEGA_PANEL * panel_stride;
         for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
             height = (rows - row + tiles - tile - 1) / (tiles - tile);
 #define INT8_TILE(count, panels)                                                                   \
-    int8_tile(x, blocks, weights, panel_stride, tile == 0, target, row, column, columns - column,  \
-              kind, count, panels)
+    int8_tile(product, (Place){row, column, columns - column}, tile == 0, dtype, count, panels)
 #define INT8_FEW_ROWS(count)                                                                       \
     case count: INT8_TILE(count, 1); break
 #define INT8_ROWS_OF(count)                                                                        \
@@ -303,11 +310,11 @@ INLINE void gemm_blocks(const MegaInt8Rows *x, size_t rows, size_t blocks, const
 static void gemm_int8(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
                       size_t ldy, size_t columns, const MegaEpilogue *epilogue)
 {
-    const Target target = make_target(y, ldy, epilogue);
-    if (b->kind == MEGA_Q4)
-        gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q4);
+    const IntegerProduct product = {x, rows, b, make_target(y, ldy, epilogue)};
+    if (b->dtype == MEGA_Q4)
+        gemm_blocks(&product, columns, MEGA_Q4);
     else
-        gemm_blocks(x, rows, b->blocks, b->data, b->panel_stride, &target, columns, MEGA_Q8);
+        gemm_blocks(&product, columns, MEGA_Q8);
 }
 
 /* ---- Probe ---------------------------------------------------------------------------------- */

@@ -39,14 +39,14 @@ typedef enum MegaAttentionKind {
  * last panel. */
 typedef struct MegaPanels {
     const void *data;
-    MegaDtype kind; /* a float type, never a quantized one */
+    MegaDtype dtype; /* a float type, never a quantized one */
     size_t k; /* rows */
     size_t panel_stride, row_stride;
 } MegaPanels;
 
 /* Some blocks of MEGA_SCALE_BLOCK numbers of every row of a quantized matrix. */
 typedef struct MegaInt8Panels {
-    MegaDtype kind;
+    MegaDtype dtype;
     const void *data;
     size_t panel_stride; /* bytes */
     size_t blocks;

@@ -32,7 +32,7 @@ static size_t tasks_of(const MegaLinear *linear, size_t columns)
 static size_t task_panels(const Run *run, int threads)
 {
     const MegaPacked *weight = run->linears[0].weight;
-    size_t bytes = (size_t)mega_packed_bytes(weight->kind, MEGA_PANEL, weight->in), panels = 0;
+    size_t bytes = (size_t)mega_packed_bytes(weight->dtype, MEGA_PANEL, weight->in), panels = 0;
     if (run->rows >= FEW_ROWS)
         return LEAST_PANELS;
     for (size_t i = 0; i < run->count; i++)
@@ -103,7 +103,7 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
     const MegaPacked *weight = linears[0].weight;
     bool integers = true; /* true only if the weights of all layers are quantized */
     for (size_t i = 0; i < count; i++)
-        integers &= mega_dtype_quantized(linears[i].weight->kind);
+        integers &= mega_dtype_quantized(linears[i].weight->dtype);
     if (!integers) {
         run_rows(pool, &run);
         return;

@@ -13,8 +13,8 @@ static size_t blocks_of(size_t in)
 /* Blocks first ... first + count - 1 of every row of the weights. */
 static MegaInt8Panels int8_panels(const MegaPacked *weight, size_t first, size_t count)
 {
-    const size_t block = (size_t)MEGA_PANEL * mega_dtype_traits((int)weight->kind)->item_size;
-    return (MegaInt8Panels){.kind = weight->kind,
+    const size_t block = (size_t)MEGA_PANEL * mega_dtype_traits((int)weight->dtype)->item_size;
+    return (MegaInt8Panels){.dtype = weight->dtype,
                             .data = (const char *)weight->panels + first * block,
                             .panel_stride = blocks_of(weight->in) * block, .blocks = count};
 }
@@ -83,11 +83,11 @@ void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
 void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const float *x, size_t ldx,
                  size_t rows, float *y, size_t ldy, const MegaEpilogue *epilogue)
 {
-    if (mega_dtype_quantized(weight->kind)) {
+    if (mega_dtype_quantized(weight->dtype)) {
         multiply_quantized(kernels, weight, x, ldx, rows, y, ldy, epilogue);
         return;
     }
-    MegaPanels panels = {.data = weight->panels, .kind = weight->kind,
+    MegaPanels panels = {.data = weight->panels, .dtype = weight->dtype,
                          .k = weight->in, .panel_stride = weight->in * MEGA_PANEL,
                          .row_stride = MEGA_PANEL};
     kernels->gemm(x, ldx, rows, &panels, y, ldy, weight->out, epilogue);

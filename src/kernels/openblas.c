@@ -31,10 +31,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void copy_panels(const MegaPanels *b, size_t first, size_t count, size_t from, size_t k,
                         float *out)
 {
-    size_t item = mega_dtype_traits((int)b->kind)->item_size;
+    size_t item = mega_dtype_traits((int)b->dtype)->item_size;
     for (size_t p = from; p < from + k; p++)
         for (size_t n = first; n < first + count; n++, out += MEGA_PANEL)
-            mega_dtype_to_f32(b->kind,
+            mega_dtype_to_f32(b->dtype,
                               (const char *)b->data +
                                   (n * b->panel_stride + p * b->row_stride) * item,
                               MEGA_PANEL, out);

@@ -117,6 +117,11 @@ INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
     return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
+/* Where a tile begins in y, and how many of its columns exist, which may be more than it has. */
+typedef struct Place {
+    size_t row, column, columns;
+} Place;
+
 /* Activates a tile that sticks out of the matrix in place, then stores the columns that exist. */
 static void activate_part(MegaFunction function, float *sums, size_t rows, size_t columns, float *y,
                           size_t ldy, const float *bias, const MegaEpilogue *e)
@@ -180,9 +185,10 @@ static __attribute__((noinline)) void store_tile(const Target *target, float *su
 
 /* Stores a tile: directly from registers if the sums are only added, otherwise through a buffer
  * that stays in the first-level cache. Rows of `sum` are `stride` vectors apart. */
-INLINE void store_sums(const Target *target, const V *sum, const size_t stride, const int rows,
-                       const int panels, size_t columns, size_t row, size_t column)
+INLINE void store_sums(const Target *target, const Place at, const V *sum, const size_t stride,
+                       const int rows, const int panels)
 {
+    const size_t row = at.row, column = at.column, columns = at.columns;
     const int vectors = panels * PANEL_VECTORS;
     if (target->direct && columns >= (size_t)panels * MEGA_PANEL) {
         float *y = target->y + row * target->ldy + column;

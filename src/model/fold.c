@@ -45,7 +45,7 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
 bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
 {
     return (config->norm == MEGA_NORM_BATCH || config->norm == MEGA_NORM_MULTIPLY) &&
-           behind->weight.kind == MEGA_F32;
+           behind->weight.dtype == MEGA_F32;
 }
 
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,

@@ -106,19 +106,19 @@ static void place_part(const MegaFile *file, Binding *binding, Part *part, MegaA
     const MegaTensor *tensor = binding->tensor;
     const char *panels = mega_file_panels(file, tensor);
     MegaPacked *packed = part->packed;
-    *packed = (MegaPacked){.kind = part->transposed ? MEGA_F32 : tensor->dtype,
+    *packed = (MegaPacked){.dtype = part->transposed ? MEGA_F32 : tensor->dtype,
                            .in = (size_t)tensor->shape[part->transposed ? 0 : 1],
                            .out = (size_t)part->rows};
     if (aligned(panels) && part->first_row % MEGA_PANEL == 0 && !part->transposed) {
-        packed->panels = panels + mega_packed_bytes(packed->kind, part->first_row, packed->in);
+        packed->panels = panels + mega_packed_bytes(packed->dtype, part->first_row, packed->in);
         return;
     }
-    uint64_t bytes = mega_packed_bytes(packed->kind, packed->out, packed->in);
+    uint64_t bytes = mega_packed_bytes(packed->dtype, packed->out, packed->in);
     binding->copied = true;
     part->target = mega_arena_floats(arena, (bytes + 3) / sizeof(float));
     packed->panels = part->target;
     if (part->target)
-        mega_panels_fill(packed->kind, part->target, packed->out, packed->in);
+        mega_panels_fill(packed->dtype, part->target, packed->out, packed->in);
 }
 
 /* Returns the binding whose data this one can share, or NULL. */

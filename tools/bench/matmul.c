@@ -37,7 +37,7 @@ static const Shape shapes[] = {
 /* A product to time; kernels is NULL for OpenBLAS. */
 typedef struct Product {
     const MegaKernels *kernels;
-    MegaDtype kind;
+    MegaDtype dtype;
     char *weights; /* holds `copies` copies of them */
     size_t bytes, copies;
     double best; /* seconds of the best run */
@@ -63,13 +63,13 @@ static void *allocate(size_t bytes)
 
 static void pack(const Product *product, const Shape *shape, const float *weight)
 {
-    MegaDtype kind = product->kind;
-    size_t row_bytes = (size_t)mega_dtype_items(kind, shape->in) *
-                       mega_dtype_traits((int)kind)->item_size;
+    MegaDtype dtype = product->dtype;
+    size_t row_bytes = (size_t)mega_dtype_items(dtype, shape->in) *
+                       mega_dtype_traits((int)dtype)->item_size;
     char *items = allocate(row_bytes * shape->out);
     for (size_t row = 0; row < shape->out; row++)
-        mega_dtype_from_f32(kind, weight + row * shape->in, shape->in, items + row * row_bytes);
-    mega_panels_pack(kind, product->weights, items, row_bytes, shape->out, shape->in);
+        mega_dtype_from_f32(dtype, weight + row * shape->in, shape->in, items + row * row_bytes);
+    mega_panels_pack(dtype, product->weights, items, row_bytes, shape->out, shape->in);
     free(items);
 }
 
@@ -80,7 +80,7 @@ static void fill(Product *product, const Shape *shape)
     for (size_t i = 0; i < count; i++)
         weight[i] = (float)(rand() % 1001 - 500) * 1e-3f;
     product->bytes = product->kernels
-                         ? (size_t)mega_packed_bytes(product->kind, shape->out, shape->in)
+                         ? (size_t)mega_packed_bytes(product->dtype, shape->out, shape->in)
                          : count * sizeof *weight;
     product->copies = shape->rows < 32 ? COPIES_BYTES / product->bytes + 1 : 1;
     product->weights = allocate(product->bytes * product->copies);
@@ -103,7 +103,7 @@ static void multiply(const Product *product, size_t copy, const Shape *shape, co
                     (int)shape->out);
         return;
     }
-    MegaPacked packed = {.panels = weights, .kind = product->kind, .in = shape->in,
+    MegaPacked packed = {.panels = weights, .dtype = product->dtype, .in = shape->in,
                          .out = shape->out};
     mega_matmul(product->kernels, &packed, x, shape->in, shape->rows, y, shape->out,
                 &(MegaEpilogue){0});
@@ -126,7 +126,7 @@ static void report(const Product *product, const Shape *shape, double openblas)
     double flops = 2.0 * (double)(shape->rows * shape->in * shape->out);
     printf("  %-10s %-5s %8.1f GFLOP/s %7.2f GB/s %7.2f x OpenBLAS\n",
            product->kernels ? product->kernels->name : "OpenBLAS",
-           product->kernels ? kinds[product->kind] : "f32", flops / product->best * 1e-9,
+           product->kernels ? kinds[product->dtype] : "f32", flops / product->best * 1e-9,
            (double)product->bytes / product->best * 1e-9, openblas / product->best);
 }
 
@@ -143,7 +143,7 @@ static void run_shape(const Shape *shape, const MegaKernels *const *tiers, size_
         x[i] = (float)(rand() % 1001 - 500) * 1e-3f;
     for (size_t i = 0; i < count; i++) {
         products[i].kernels = i ? tiers[(i - 1) / KINDS] : NULL;
-        products[i].kind = i ? (MegaDtype)((i - 1) % KINDS) : MEGA_F32;
+        products[i].dtype = i ? (MegaDtype)((i - 1) % KINDS) : MEGA_F32;
         fill(&products[i], shape);
     }
     for (int turn = 0; turn < TURNS; turn++)

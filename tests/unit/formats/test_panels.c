@@ -11,9 +11,9 @@
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
 
-static size_t row_bytes(MegaDtype kind, size_t columns)
+static size_t row_bytes(MegaDtype dtype, size_t columns)
 {
-    return (size_t)mega_dtype_items(kind, columns) * mega_dtype_traits((int)kind)->item_size;
+    return (size_t)mega_dtype_items(dtype, columns) * mega_dtype_traits((int)dtype)->item_size;
 }
 
 /* Rows of every type are stored and loaded, whole, in pieces, and as floats. The padding of the
@@ -23,11 +23,11 @@ static void rows_go_in_and_out(void **state)
     Random random = {41};
     (void)state;
     for (int round = 0; round < 200; round++) {
-        MegaDtype kind = (MegaDtype)(round % (MEGA_Q4 + 1));
+        MegaDtype dtype = (MegaDtype)(round % (MEGA_Q4 + 1));
         size_t rows = (size_t)random_int(&random, 1, 40);
-        size_t columns = (size_t)random_int(&random, 1, 150), bytes = row_bytes(kind, columns);
-        size_t items = (size_t)mega_dtype_items(kind, columns);
-        size_t size = (size_t)mega_packed_bytes(kind, rows, columns);
+        size_t columns = (size_t)random_int(&random, 1, 150), bytes = row_bytes(dtype, columns);
+        size_t items = (size_t)mega_dtype_items(dtype, columns);
+        size_t size = (size_t)mega_packed_bytes(dtype, rows, columns);
         float *values = random_floats(&random, rows * columns, -1, 1);
         float *expected = malloc(columns * sizeof *expected);
         float *found = malloc(columns * sizeof *found);
@@ -35,32 +35,32 @@ static void rows_go_in_and_out(void **state)
         unsigned char *panels = malloc(size), *again = malloc(size);
         assert_true(expected && found && stored && back && panels && again);
         for (size_t row = 0; row < rows; row++)
-            mega_dtype_from_f32(kind, values + row * columns, columns, stored + row * bytes);
+            mega_dtype_from_f32(dtype, values + row * columns, columns, stored + row * bytes);
         memset(panels, 0xaa, size);
         memset(again, 0xaa, size);
-        mega_panels_pack(kind, panels, stored, bytes, rows, columns);
-        mega_panels_fill(kind, again, rows, columns);
+        mega_panels_pack(dtype, panels, stored, bytes, rows, columns);
+        mega_panels_fill(dtype, again, rows, columns);
         for (size_t row = 0; row < rows; row++) {
             size_t cut = (size_t)random_int(&random, 0, (int)items);
-            mega_panels_store(kind, again, columns, row, cut, items - cut,
+            mega_panels_store(dtype, again, columns, row, cut, items - cut,
                               stored + row * bytes + cut * (bytes / items));
-            mega_panels_store(kind, again, columns, row, 0, cut, stored + row * bytes);
+            mega_panels_store(dtype, again, columns, row, 0, cut, stored + row * bytes);
         }
         assert_memory_equal(again, panels, size);
-        MegaPacked packed = {.panels = panels, .kind = kind, .in = columns, .out = rows};
+        MegaPacked packed = {.panels = panels, .dtype = dtype, .in = columns, .out = rows};
         for (size_t row = 0; row < rows; row++) {
-            mega_panels_load(kind, panels, columns, row, back);
+            mega_panels_load(dtype, panels, columns, row, back);
             assert_memory_equal(back, stored + row * bytes, bytes);
-            mega_dtype_to_f32(kind, back, columns, expected);
+            mega_dtype_to_f32(dtype, back, columns, expected);
             mega_packed_row(&packed, row, found);
             assert_memory_equal(found, expected, columns * sizeof *found);
         }
         for (size_t row = rows; row % MEGA_PANEL != 0; row++) {
-            mega_panels_load(kind, panels, columns, row, back);
+            mega_panels_load(dtype, panels, columns, row, back);
             for (size_t i = 0; i < bytes; i++)
                 assert_int_equal(back[i], 0);
         }
-        assert_true(mega_panels_valid(kind, panels, rows, columns));
+        assert_true(mega_panels_valid(dtype, panels, rows, columns));
         void *const all[] = {values, expected, found, stored, back, panels, again};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
             free(all[i]);
@@ -79,9 +79,9 @@ static void bad_scales_are_refused(void **state)
     assert_true(fd >= 0);
     close(fd);
     for (size_t s = 0; s < 2 * 4 * 3; s++) {
-        MegaDtype kind = s < 4 * 3 ? MEGA_Q8 : MEGA_Q4;
-        MegaTensorDecl decl = {"w", kind, 2, {ROWS, COLUMNS}, -1, s % 3 == 1};
-        size_t item = mega_dtype_traits((int)kind)->item_size;
+        MegaDtype dtype = s < 4 * 3 ? MEGA_Q8 : MEGA_Q4;
+        MegaTensorDecl decl = {"w", dtype, 2, {ROWS, COLUMNS}, -1, s % 3 == 1};
+        size_t item = mega_dtype_traits((int)dtype)->item_size;
         unsigned char data[MOST] = {0}, back[MOST];
         MegaError err = {0};
         MegaWriter *writer;

@@ -209,7 +209,7 @@ static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype
     float *y = guarded(random, rows * ldy, -1, 1);
     double *expected = calloc(rows * ldy, sizeof *expected);
     uint16_t *half = malloc(out * k * sizeof *half);
-    MegaPacked packed = {.panels = panels, .kind = kind, .in = k, .out = out};
+    MegaPacked packed = {.panels = panels, .dtype = kind, .in = k, .out = out};
     assert_true(expected && half);
     if (kind != MEGA_F32) {
         MegaDtype dtype = kind == MEGA_F16 ? MEGA_F16 : MEGA_BF16;
@@ -338,7 +338,7 @@ static void integer_product(const MegaKernels *kernels, Random *random, MegaDtyp
     float *panels = guarded(random, bytes / sizeof *panels, -1, 1);
     float *y = guarded(random, rows * ldy, -1, 1), *alone = guarded(random, out, 0, 0);
     double *expected = to_doubles(y, rows * ldy), *rounded_x = malloc(rows * k * sizeof *rounded_x);
-    MegaPacked packed = {.panels = panels, .kind = kind, .in = k, .out = out};
+    MegaPacked packed = {.panels = panels, .dtype = kind, .in = k, .out = out};
     assert_non_null(rounded_x);
     for (size_t i = 0; worst && i < rows * k; i++)
         x[i] = i % 3 ? -1 : 1;
@@ -412,7 +412,7 @@ static void not_a_number(void **state)
             float *weight = random_floats(&random, OUT * K, -1, 1);
             float *x = random_floats(&random, 2 * K, -1, 1), y[2 * OUT], alone[OUT];
             void *panels = malloc((size_t)mega_packed_bytes(kind, OUT, K));
-            MegaPacked packed = {.panels = panels, .kind = kind, .in = K, .out = OUT};
+            MegaPacked packed = {.panels = panels, .dtype = kind, .in = K, .out = OUT};
             assert_non_null(panels);
             pack_integers(kind, weight, OUT, K, panels);
             x[40] = wrong[i % 4];
@@ -480,9 +480,9 @@ static void half_weights(void **state)
         half[i] = (uint16_t)i;
     for (size_t t = 0; t < tier_count; t++)
         for (int kind = MEGA_F16; kind <= MEGA_BF16; kind++) {
-            MegaPacked packed = {.panels = panels, .kind = (MegaDtype)kind, .in = 1, .out = N};
+            MegaPacked packed = {.panels = panels, .dtype = (MegaDtype)kind, .in = 1, .out = N};
             mega_dtype_to_f32(kind == MEGA_F16 ? MEGA_F16 : MEGA_BF16, half, N, expected);
-            mega_panels_pack(packed.kind, panels, half, sizeof *half, N, 1);
+            mega_panels_pack(packed.dtype, panels, half, sizeof *half, N, 1);
             mega_matmul(tiers[t], &packed, &one, 1, 1, y, N, &(MegaEpilogue){0});
             for (int i = 0; i < N; i++)
                 assert_true(isnan(expected[i]) ? isnan(y[i]) : y[i] == expected[i]);

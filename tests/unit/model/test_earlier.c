@@ -192,7 +192,7 @@ static void expect_same_weights(MegaModel *left, MegaModel *right)
             assert_memory_equal(*spec->slot, *b.specs[i].slot, size);
             continue;
         }
-        assert_int_equal(spec->packed->kind, b.specs[i].packed->kind);
+        assert_int_equal(spec->packed->dtype, b.specs[i].packed->dtype);
         /* Compares row by row, since the padding of the last panel may differ. */
         for (size_t row = 0; row < spec->packed->out; row++) {
             float left_row[64], right_row[64];

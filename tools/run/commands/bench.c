@@ -211,9 +211,9 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
 static WeightType weight_type(const MegaModel *model)
 {
     const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
-    MegaDtype kind = mega_layer(stack, 0)->weights->v.weight.kind;
-    const MegaDtypeTraits *traits = mega_dtype_traits((int)kind);
-    return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(kind)};
+    MegaDtype dtype = mega_layer(stack, 0)->weights->v.weight.dtype;
+    const MegaDtypeTraits *traits = mega_dtype_traits((int)dtype);
+    return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(dtype)};
 }
 
 /* Returns the least seconds that the machine needs for the work of a run. */
