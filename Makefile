@@ -67,12 +67,13 @@ LIB_SRC += \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
     src/model/earlier.c src/model/field.c src/model/config.c src/model/tensors.c src/model/stored.c \
-    src/model/fold.c src/model/model.c \
+    src/model/fold.c src/model/positions.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c \
     src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
     src/layers/feed_forward.c src/layers/mega.c src/layers/mega_step.c src/layers/mega_config.c \
+    src/layers/multi_head.c src/layers/transformer.c \
     src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_convolve.c src/layers/s4.c \
     src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
@@ -124,12 +125,13 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/options.c tools/convert/arguments.c \
     tools/convert/list.c tools/convert/architecture.c \
     tools/convert/families/detection.c tools/convert/families/classifier.c \
-    tools/convert/families/vision.c tools/convert/families/sequence.c tools/convert/families/s4.c \
+    tools/convert/families/vision.c tools/convert/families/sequence.c \
+    tools/convert/families/transformer.c tools/convert/families/s4.c \
     tools/convert/families/hub.c tools/convert/names/names.c tools/convert/names/table.c \
-    tools/convert/names/fairseq.c tools/convert/names/vision.c tools/convert/names/s4.c \
-    tools/convert/names/hub.c tools/convert/hub_parts.c tools/convert/hub_tokenizer.c \
-    tools/convert/tokenizer_only.c tools/convert/s4_inputs.c tools/convert/metadata.c \
-    tools/convert/items.c \
+    tools/convert/names/fairseq.c tools/convert/names/transformer.c tools/convert/names/vision.c \
+    tools/convert/names/s4.c tools/convert/names/hub.c tools/convert/hub_parts.c \
+    tools/convert/hub_tokenizer.c tools/convert/tokenizer_only.c tools/convert/s4_inputs.c \
+    tools/convert/metadata.c tools/convert/items.c \
     tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.

@@ -182,7 +182,10 @@ static int reserve(MegaDecoder *decoder, size_t more, MegaError *err)
         return mega_fail(err, MEGA_ERR_LIMIT, "more than %u positions without a chunk",
                          MAX_RESERVE);
     if (needed > sizes.reserved) {
-        uint64_t reserved = mega_max_u64(needed, mega_max_u64(FIRST_RESERVE, 2 * sizes.reserved));
+        uint64_t page = decoder->reach.page, more_than = 2 * sizes.reserved;
+        if (page > 0)
+            more_than = (needed + page - 1) / page * page;
+        uint64_t reserved = mega_max_u64(needed, mega_max_u64(FIRST_RESERVE, more_than));
         sizes.reserved = (size_t)(chunk > 0 && reserved > chunk ? chunk : reserved);
     }
     if (end > sizes.positions)
@@ -266,7 +269,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
                            .threads = mega_pool_threads(session->pool)};
     decoder->logits = (MegaLogits){.config = &model->config.target,
                                    .weights = &model->weights.output,
-                                   .width = (size_t)decoder->config.width,
+                                   .width = (size_t)mega_output_width(&model->config),
                                    .kernels = session->kernels,
                                    .pool = session->pool};
     if (options->exact_top < model->config.target.vocab)
@@ -422,7 +425,8 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
 }
 
 /* Writes the embeddings of the tokens to memory.x. */
-static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t rows)
+static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t rows,
+                         MegaRowsAre rows_are)
 {
     const MegaModel *model = decoder->session->model;
     float *x = decoder->memory.x;
@@ -433,6 +437,11 @@ static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size
         mega_embed_scale(x, rows, d);
     for (size_t row = 0; model->weights.target_types && row < rows; row++)
         mega_embed_add_type(model->weights.target_types, 0, d, x + row * d);
+    for (size_t row = 0; row < rows; row++)
+        mega_positions_add(&model->decoder.positions,
+                           (size_t)decoder->position +
+                               (rows_are == MEGA_ROWS_ARE_POSITIONS ? row : 0),
+                           1, x + row * d);
     if (decoder->config.embed_norm)
         mega_norm_apply(&model->decoder.embed_norm, decoder->session->kernels, x, rows, d, x);
 }
@@ -472,7 +481,7 @@ static int run_pass(MegaDecoder *decoder, const int32_t *tokens, size_t rows, Me
     int code = reserve(decoder, positions, err);
     if (code)
         return code;
-    embed_tokens(decoder, tokens, rows);
+    embed_tokens(decoder, tokens, rows, rows_are);
     for (size_t i = 0; i < (sequences ? rows : 1); i++)
         for (size_t t = 0; t < positions; t++)
             decoder->ancestors[i * decoder->sizes.reserved + decoder->in_chunk + t] = (int32_t)i;

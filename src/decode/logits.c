@@ -31,6 +31,8 @@ void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena)
             mega_cluster_size(clusters, i) > largest ? mega_cluster_size(clusters, i) : largest;
     }
     bool adaptive = logits->config->adaptive_output;
+    logits->features =
+        mega_arena_floats(arena, (uint64_t)rows * (uint64_t)logits->config->output_width);
     logits->gathered = mega_arena_floats(arena, adaptive ? rows * logits->width : 0);
     logits->projected = mega_arena_floats(arena, (uint64_t)rows * (uint64_t)widest);
     logits->dense =
@@ -57,6 +59,16 @@ static void linear(const MegaLogits *logits, const float *x, size_t rows, const 
                     .ldy = ldy,
                     .epilogue = {.bias = bias}};
     mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
+}
+
+/* Returns the input of all clusters: x, or x projected to output_width. */
+static const float *features(const MegaLogits *logits, const float *x, size_t rows)
+{
+    if (logits->config->output_width == 0)
+        return x;
+    linear(logits, x, rows, &logits->weights->projection, NULL, logits->features,
+           logits->width);
+    return logits->features;
 }
 
 /* Returns the input of a cluster's table: x, x projected to the cluster's width, or what a dense
@@ -218,6 +230,7 @@ void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, floa
         mega_linear_run(logits->pool, logits->kernels, &l, 1, rows);
         return;
     }
+    x = features(logits, x, rows);
     word_logits(logits, 0, x, rows, logits->head, head_size(logits));
     mega_pool_run(logits->pool, rows, finish_head, &work);
     for (work.cluster = 1; work.cluster < logits->config->output.count; work.cluster++) {
@@ -292,6 +305,7 @@ void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,
         score_cluster(logits, 0, x, rows, (size_t)logits->config->vocab, targets, logprobs);
         return;
     }
+    x = features(logits, x, rows);
     for (size_t begin = 0; begin < rows; begin += MEGA_SCORE_ROWS)
         score_block(logits, x + begin * logits->width, mega_min_size(MEGA_SCORE_ROWS, rows - begin),
                     targets + begin, logprobs + begin);

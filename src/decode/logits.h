@@ -18,12 +18,13 @@
 typedef struct MegaLogits {
     const MegaTargetConfig *config;
     const MegaOutputWeights *weights;
-    size_t width; /* d */
+    size_t width; /* what the clusters take: d, or output_width */
     const MegaKernels *kernels;
     MegaPool *pool;
     size_t exact_top; /* how many of the largest values of a row must be exact; 0: all */
     /* Scratch memory, from mega_logits_layout. */
-    float *gathered;   /* [rows][d] */
+    float *features;   /* [rows][output_width] */
+    float *gathered;   /* [rows][width] */
     float *projected;  /* [rows][widest cluster] */
     float *dense;      /* [rows][d] */
     float *head;       /* [rows][words of the first cluster, then one per other cluster] */

@@ -16,7 +16,7 @@
 static void layout(MegaEncoded *encoded, MegaArena *arena)
 {
     const MegaStack *stack = &encoded->model->decoder;
-    uint64_t d = (uint64_t)stack->config->width;
+    uint64_t d = (uint64_t)encoded->model->config.encoder.width;
     encoded->states = mega_arena_floats(arena, encoded->length * d);
     for (int i = 0; i < stack->config->layers; i++)
         stack->kind->source_layout(stack->config, encoded->length, &encoded->layers[i], arena);

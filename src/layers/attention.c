@@ -50,10 +50,11 @@ typedef struct Softmax {
 static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
                         size_t keys, Softmax *softmax, float *weights, float *out)
 {
+    static const float zeros[MEGA_KEY_BLOCK];
     float scale = mega_attention_scale(a->kind, a->zdim, a->keys);
-    const float *bias = a->bias + from - a->first;
-    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->hidden) {
-        float shrink = kernels->softmax_block(weights, keys, scale, bias - row, &softmax->top[row],
+    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->ldo) {
+        const float *bias = a->bias ? a->bias + from - a->first - row : zeros;
+        float shrink = kernels->softmax_block(weights, keys, scale, bias, &softmax->top[row],
                                               &softmax->sum[row]);
         if (shrink != 1.0f && from > 0)
             kernels->scale(out, a->hidden, shrink);
@@ -64,7 +65,7 @@ static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size
 static void weigh_causal(const MegaKernels *kernels, const MegaAttention *a, size_t from,
                          size_t keys, Softmax *softmax, float *weights, float *out)
 {
-    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->hidden) {
+    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->ldo) {
         const size_t seen = a->first + row + 1;
         const size_t visible = seen > from ? mega_min_size(keys, seen - from) : 0;
         const float scale = mega_attention_scale(a->kind, a->zdim, seen);
@@ -87,22 +88,22 @@ static void attend_block(const MegaKernels *kernels, const MegaAttention *a, siz
 {
     MegaPacked packed = {.panels = a->key_panels, .in = a->columns, .out = a->keys};
     MegaPacked block = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK);
-    MegaPanels values = {.data = a->v + from * a->hidden, .k = block.out,
-                         .panel_stride = MEGA_PANEL, .row_stride = a->hidden};
+    MegaPanels values = {.data = a->v + from * a->ldv, .k = block.out,
+                         .panel_stride = MEGA_PANEL, .row_stride = a->ldv};
     MegaEpilogue weigh = {.function = a->kind == MEGA_ATTENTION_LAPLACE ? MEGA_FUNCTION_LAPLACE
                                                                         : MEGA_FUNCTION_RELU2,
                           .scale = mega_attention_scale(a->kind, a->zdim, a->keys),
-                          .bias = a->bias + from - a->first, .bias_step = -1};
+                          .bias = a->bias ? a->bias + from - a->first : NULL, .bias_step = -1};
     MegaEpilogue add_up = {0};
     if (from > 0)
-        add_up = mega_epilogue_add(out, a->hidden);
-    mega_matmul(kernels, &block, a->q, a->columns, a->rows, weights, block.out,
+        add_up = mega_epilogue_add(out, a->ldo);
+    mega_matmul(kernels, &block, a->q, a->ldq, a->rows, weights, block.out,
                 softmax || a->causal ? &(MegaEpilogue){0} : &weigh);
     if (a->causal)
         weigh_causal(kernels, a, from, block.out, softmax, weights, out);
     else if (softmax)
         weigh_block(kernels, a, from, block.out, softmax, weights, out);
-    kernels->gemm(weights, block.out, a->rows, &values, out, a->hidden, a->hidden, &add_up);
+    kernels->gemm(weights, block.out, a->rows, &values, out, a->ldo, a->hidden, &add_up);
 }
 
 void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *scratch, float *out)
@@ -117,8 +118,9 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
         attend_block(kernels, a, from, softmax, scratch, out);
     for (size_t row = 0; row < a->rows; row++) {
         if (softmax)
-            kernels->scale(out + row * a->hidden, a->hidden, 1.0f / sums.sum[row]);
-        kernels->multiply(out + row * a->hidden, a->factor + row * a->ld_factor, a->hidden);
+            kernels->scale(out + row * a->ldo, a->hidden, 1.0f / sums.sum[row]);
+        if (a->factor)
+            kernels->multiply(out + row * a->ldo, a->factor + row * a->ld_factor, a->hidden);
     }
 }
 

@@ -37,16 +37,17 @@ typedef struct MegaAttention {
     size_t zdim, hidden;
     /* columns of queries and keys: z, or more if they have a part that adds a bias (rotation.h) */
     size_t columns;
-    const float *q;          /* [rows][columns], starting with row `first` */
+    const float *q;          /* [rows][columns], starting with row `first`; ldq from row to row */
     const float *key_panels; /* [keys][columns] in panels (panels.h) */
-    const float *v;          /* [keys][hidden], followed by MEGA_PANEL floats that may be read */
-    const float *bias;       /* entry of the bias table for j = i */
-    const float *factor;     /* [rows][hidden], ld_factor floats from row to row */
-    size_t ld_factor;
+    const float *v;          /* [keys][hidden], ldv from row to row; after the last one, MEGA_PANEL
+                                floats may be read */
+    const float *bias;       /* entry of the bias table for j = i; NULL: there is no bias */
+    const float *factor;     /* [rows][hidden], ld_factor floats from row to row; NULL: 1 */
+    size_t ldq, ldv, ld_factor, ldo; /* ldo: floats from row to row of out */
 } MegaAttention;
 
 /* out [rows][hidden] = (weights . values) * factor. scratch has mega_attention_scratch floats: only
- * the weights of one block of keys exist at a time. */
+ * the weights of one block of keys exist at a time. Only softmax can do without a bias. */
 void mega_attention(const MegaKernels *kernels, const MegaAttention *attention, float *scratch,
                     float *out);
 /* Returns the scratch floats that mega_attention needs for that many rows and keys. */

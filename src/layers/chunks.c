@@ -6,15 +6,13 @@
 #include "src/base/checked.h"
 
 /* Counts the chunks, and fills the list if there is one. */
-static void cut(MegaChunks *out, const MegaStackConfig *config, const MegaBatch *batch)
+static void cut(MegaChunks *out, int most, const MegaBatch *batch)
 {
     size_t begin = 0;
     out->count = out->longest = out->panels = 0;
     for (size_t i = 0; i < batch->count; begin += batch->lengths[i++]) {
         size_t whole = batch->lengths[i];
-        size_t chunk = mega_gated(config)->chunk > 0
-                           ? mega_min_size((size_t)mega_gated(config)->chunk, whole)
-                           : whole;
+        size_t chunk = most > 0 ? mega_min_size((size_t)most, whole) : whole;
         for (size_t first = 0, length; first < whole; first += length) {
             length = mega_min_size(chunk, whole - first);
             if (out->chunks)
@@ -27,14 +25,13 @@ static void cut(MegaChunks *out, const MegaStackConfig *config, const MegaBatch 
     }
 }
 
-void mega_chunks_layout(MegaChunks *out, const MegaStackConfig *config, const MegaBatch *batch,
-                        MegaArena *arena)
+void mega_chunks_layout(MegaChunks *out, int most, const MegaBatch *batch, MegaArena *arena)
 {
     out->chunks = NULL;
-    cut(out, config, batch);
+    cut(out, most, batch);
     out->chunks = mega_arena_take(arena, out->count * sizeof *out->chunks);
     if (out->chunks)
-        cut(out, config, batch);
+        cut(out, most, batch);
 }
 
 const MegaChunk *mega_chunk_at(const MegaChunks *chunks, size_t position)

@@ -5,7 +5,7 @@
 #ifndef MEGA_CHUNKS_H
 #define MEGA_CHUNKS_H
 
-#include "src/layers/mega_config.h"
+#include "src/model/layer_kind.h"
 
 typedef struct MegaChunk {
     size_t first, length; /* positions in the workspace */
@@ -17,9 +17,9 @@ typedef struct MegaChunks {
     size_t count, longest, panels;
 } MegaChunks;
 
-/* Cuts a batch into chunks and places their list; a dry run only counts them. */
-void mega_chunks_layout(MegaChunks *out, const MegaStackConfig *config, const MegaBatch *batch,
-                        MegaArena *arena);
+/* Cuts a batch into chunks of at most `most` positions (0: whole sequences) and places their list;
+ * a dry run only counts them. */
+void mega_chunks_layout(MegaChunks *out, int most, const MegaBatch *batch, MegaArena *arena);
 /* Returns the chunk that contains a position. */
 const MegaChunk *mega_chunk_at(const MegaChunks *chunks, size_t position);
 

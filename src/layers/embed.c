@@ -211,12 +211,6 @@ static void embed_rows(void *context, size_t task, int worker)
         for (size_t row = 0; row < rows; row++)
             mega_packed_row(&weights->weight, (size_t)embed->input->tokens[first + row],
                             x + row * d);
-        if (embed->config->scale)
-            mega_embed_scale(x, rows, d);
-        for (size_t row = 0; embed->weights->types && row < rows; row++)
-            mega_embed_add_type(embed->weights->types,
-                                embed->input->types ? embed->input->types[first + row] : 0, d,
-                                x + row * d);
         break;
     case MEGA_EMBED_ONE_HOT:
         memset(x, 0, rows * d * sizeof *x);
@@ -234,6 +228,9 @@ static void embed_rows(void *context, size_t task, int worker)
         embed_linear(pass, embed, first, rows, x, w->scratch + (size_t)worker * w->scratch_stride);
         break;
     }
+    if (embed->config->scale)
+        mega_embed_scale(x, rows, d);
+    mega_positions_add(&pass->stack->positions, first, rows, x);
     if (pass->config->embed_norm)
         mega_norm_apply(&pass->stack->embed_norm, pass->kernels, x, rows, d, x);
 }

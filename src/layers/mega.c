@@ -193,7 +193,7 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
                            .columns =
                                mega_gated(stack->config)->rotary_float32 ? 2 * dims.z : dims.z};
     Sequences *out = mega_arena_take(arena, sizeof *out);
-    mega_chunks_layout(&sequences.chunks, stack->config, batch, arena);
+    mega_chunks_layout(&sequences.chunks, mega_gated(stack->config)->chunk, batch, arena);
     sequences.normed = some_separate_norm(stack) ? mega_arena_floats(arena, length * dims.d) : NULL;
     sequences.v = mega_arena_floats(arena, length * dims.h + MEGA_PANEL);
     sequences.q = mega_arena_floats(arena, length * dims.z);
@@ -322,7 +322,8 @@ static void attend(const Forward *forward, size_t first, size_t rows, const Quer
                                    .v = s->v + chunk->first * dims->h,
                                    .bias = forward->bias,
                                    .factor = scratch->reset + row * (dims->h + dims->d),
-                                   .ld_factor = dims->h + dims->d};
+                                   .ld_factor = dims->h + dims->d,
+                                   .ldq = s->columns, .ldv = dims->h, .ldo = dims->h};
         attention.causal = mega_gated(forward->pass->config)->causal;
         attention.q =
             queries_of(forward, &attention, s->q + (first + row) * dims->z, scratch->queries);

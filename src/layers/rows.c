@@ -27,6 +27,12 @@ void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm)
         mega_norm_apply(norm, rows->kernels, rows->x, rows->count, width(rows), rows->x);
 }
 
+void mega_rows_add(const MegaRows *rows, const float *output, const MegaNorm *norm)
+{
+    rows->kernels->add(rows->x, output, rows->count * width(rows));
+    mega_rows_finish(rows, norm);
+}
+
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count)
 {
     if (rows->pool) {

@@ -26,6 +26,9 @@ const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *
 /* Ends a sub-block: x = norm(x) in a post-norm stack. */
 void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm);
 
+/* Ends a sub-block whose output [count][d] lies apart: x += output, then mega_rows_finish. */
+void mega_rows_add(const MegaRows *rows, const float *output, const MegaNorm *norm);
+
 /* Runs linear maps of the same x, at most MEGA_MAX_LINEARS. */
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count);
 

@@ -46,6 +46,10 @@ static const MegaName activation_names[] = {{"linear", MEGA_ACTIVATION_LINEAR},
                                             {"tanh", MEGA_ACTIVATION_TANH},
                                             {"sigmoid", MEGA_ACTIVATION_SIGMOID},
                                             {NULL, -1}};
+static const MegaName position_names[] = {{"none", MEGA_POSITIONS_NONE},
+                                          {"sinusoidal", MEGA_POSITIONS_SINUSOIDAL},
+                                          {"learned", MEGA_POSITIONS_LEARNED},
+                                          {NULL, -1}};
 static const MegaName pooling_names[] = {{"mean", MEGA_POOL_MEAN}, {"first", MEGA_POOL_FIRST},
                                          {"last", MEGA_POOL_LAST}, {"sum", MEGA_POOL_SUM},
                                          {"none", MEGA_POOL_NONE}, {NULL, -1}};
@@ -162,6 +166,7 @@ static const Field input_fields[] = {
     INT("embed.width", embed.width, ENCODER, PATCHES, 1, 65536),
     BOOL("embed.positions", embed.positions, ENCODER, PATCHES),
     BOOL("embed.scale", embed.scale, CROSS, ALL),
+    {MEGA_OPTIONAL_BOOL_FIELD("embed.scale", MegaConfig, embed.scale), HEAD, ALL},
 };
 
 static const Field output_fields[] = {
@@ -191,6 +196,8 @@ static const Field output_fields[] = {
     BOOL("target.output_projection", target.output_projection, DECODER, ALL),
     BOOL("target.split_head", target.split_head, DECODER, ALL),
     BOOL("target.tied_projections", target.tied_projections, DECODER, ALL),
+    {MEGA_OPTIONAL_INT_FIELD("target.output_width", MegaConfig, target.output_width, 1, MAX_WIDTH),
+     DECODER, ALL},
     INT("target.max_positions", target.max_positions, DECODER, ALL, 1, MAX_POSITIONS),
     INT("target.cross_positions", target.cross_positions, CROSS, ALL, 1, MAX_POSITIONS),
 };
@@ -208,6 +215,8 @@ static const MegaField stack_fields[] = {
     MEGA_BOOL_FIELD("norm_affine", MegaStackConfig, norm_affine),
     MEGA_BOOL_FIELD("final_norm_affine", MegaStackConfig, final_norm_affine),
     MEGA_BOOL_FIELD("embed_norm", MegaStackConfig, embed_norm),
+    MEGA_OPTIONAL_BOOL_FIELD("tied_layers", MegaStackConfig, tied_layers),
+    MEGA_OPTIONAL_NAME_FIELD("positions", MegaStackConfig, positions, position_names),
     MEGA_NAME_FIELD("norm", MegaStackConfig, norm, norm_names),
     MEGA_NAME_FIELD("activation", MegaStackConfig, activation, activation_names),
     {0},
@@ -544,6 +553,12 @@ static int check_target(const MegaConfig *config, MegaError *err)
                          "target.input_widths begins with %d, which needs a projection to "
                          "decoder.width %d",
                          target->input.width[0], d);
+    if (target->output_width > 0 && (!target->adaptive_output || target->output_projection))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.output_width is for an adaptive softmax without "
+                         "target.output_projection");
+    if (target->output_width > 0)
+        d = target->output_width;
     if (!target->output_projection && target->output.width[0] != d)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.output_widths begins with %d, which needs a projection from "
@@ -622,11 +637,12 @@ int mega_config_check(const MegaConfig *config, MegaError *err)
         if (!code)
             code = check_target(config, err);
     }
-    if (!code && mega_config_has_cross(config) &&
-        (config->embed.kind != MEGA_EMBED_TOKENS || config->encoder.width != config->decoder.width))
+    if (!code && mega_config_has_cross(config) && config->embed.kind != MEGA_EMBED_TOKENS)
+        code = mega_fail(err, MEGA_ERR_MODEL, "a translator needs embed.kind tokens");
+    if (!code && mega_config_has_encoder(config) && config->embed.kind == MEGA_EMBED_PATCHES &&
+        config->encoder.positions != MEGA_POSITIONS_NONE)
         code = mega_fail(err, MEGA_ERR_MODEL,
-                         "a translator needs embed.kind tokens and an encoder as wide as the "
-                         "decoder");
+                         "patches have embed.positions instead of encoder.positions");
     return code;
 }
 

@@ -50,6 +50,12 @@ typedef enum MegaNormKind {
     MEGA_NORM_MULTIPLY, /* x * weight, without any division */
 } MegaNormKind;
 
+typedef enum MegaPositionKind {
+    MEGA_POSITIONS_NONE, /* the embedding adds none */
+    MEGA_POSITIONS_SINUSOIDAL,
+    MEGA_POSITIONS_LEARNED, /* from a table, which limits a sequence to max_positions */
+} MegaPositionKind;
+
 typedef enum MegaPooling {
     MEGA_POOL_MEAN,
     MEGA_POOL_FIRST, /* position 0, the <CLS> token */
@@ -80,6 +86,8 @@ typedef struct MegaStackConfig {
     bool final_norm; /* a norm follows the stack */
     bool norm_affine, final_norm_affine; /* false: the norms have no weight and bias */
     bool embed_norm; /* a norm follows the embedding */
+    bool tied_layers; /* all layers have the weights of the first */
+    MegaPositionKind positions; /* added to the embedding, before its norm */
     MegaNormKind norm;
     MegaActivation activation; /* in the feed-forward block, and where a kind says */
     /* The hyper-parameters that only this kind of layer has, in the struct that the kind declares
@@ -96,7 +104,7 @@ typedef struct MegaEmbedConfig {
     int patch;        /* edge of a patch */
     int channels, height, width; /* size of the image, for patches */
     bool positions;   /* patches: there is a learned position embedding */
-    bool scale;       /* translation: embeddings are multiplied by sqrt(d) */
+    bool scale;       /* embeddings are multiplied by sqrt(d) */
 } MegaEmbedConfig;
 
 /* Maps the encoder's states to logits (MODEL.md, "Heads"): [Linear d->d + silu] -> pooling ->
@@ -135,6 +143,7 @@ typedef struct MegaTargetConfig {
     MegaClusters input;
     bool adaptive_output;   /* adaptive softmax, which gives log-probabilities */
     bool output_projection; /* d is first projected to the width of the (first) output table */
+    int output_width; /* adaptive, not tied: d is projected to this for all clusters; 0: it is d */
     bool split_head; /* adaptive, tied: the head has one table of words, one of clusters */
     bool tied_projections; /* adaptive: the tails use the embedding's, transposed */
     bool output_dense;     /* a Linear d -> d and tanh stand before the output */
@@ -218,6 +227,12 @@ static inline int mega_cluster_size(const MegaClusters *clusters, int cluster)
 static inline uint64_t mega_pooled_width(const MegaHeadConfig *head, uint64_t d)
 {
     return !head->pair ? d : head->pair_kind == MEGA_PAIR_COMPARED ? 4 * d : 2 * d;
+}
+
+/* Returns the width that the clusters of the output take. */
+static inline int mega_output_width(const MegaConfig *config)
+{
+    return config->target.output_width > 0 ? config->target.output_width : config->decoder.width;
 }
 
 /* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check

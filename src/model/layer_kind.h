@@ -18,6 +18,7 @@
 #include "src/base/ledger.h"
 #include "src/base/threads.h"
 #include "src/model/fold.h"
+#include "src/model/positions.h"
 #include "src/model/stored.h"
 
 /* These are defined in src/layers/layer.h. */
@@ -36,6 +37,7 @@ typedef struct MegaStack {
     void *weights; /* [layers], each of kind->weights_size */
     void **layers; /* [layers]: what the kind derives from each layer's weights */
     MegaNorm embed_norm, final_norm;
+    MegaPositions positions; /* what the embedding adds */
 } MegaStack;
 
 /* How a long convolution over time (the moving average) is computed. */
@@ -68,6 +70,9 @@ typedef struct MegaDecoderSizes {
 /* How far the layers of a stack look, for those who run it. */
 typedef struct MegaReach {
     int chunk;               /* a decoder forgets its keys after so many positions; 0: never */
+    /* A decoder's memory grows by so many positions at a time, in pages that never move; 0: it is
+     * doubled and copied. */
+    size_t page;
     bool can_truncate;       /* a decoder can cut its moving average off, as a full pass does */
     int64_t positions;       /* most positions of a sequence; INT64_MAX: no limit */
     int64_t cross_positions; /* most positions that cross attention relates, of either side */
@@ -116,6 +121,7 @@ struct MegaLayerKind {
     /* Finds where a file of the earlier layout (earlier.h) holds a tensor of a layer, whose own
      * name begins at place->name[layer]. */
     void (*place_earlier)(const MegaStackConfig *stack, size_t layer, MegaStored *place);
+
 
     /* ---- Once per model ---- */
 
@@ -174,6 +180,8 @@ static inline MegaReach mega_stack_reach(const MegaConfig *config, const MegaSta
     MegaReach reach = {.positions = INT64_MAX, .cross_positions = INT64_MAX};
     if (mega_stack_kind(stack)->reach)
         mega_stack_kind(stack)->reach(config, stack, &reach);
+    if (stack->positions == MEGA_POSITIONS_LEARNED && stack->max_positions < reach.positions)
+        reach.positions = stack->max_positions;
     return reach;
 }
 

@@ -372,7 +372,9 @@ static void derive_stack(MegaStack *stack, const MegaNormWeights *embed_norm,
                          const MegaNormWeights *final_norm, MegaArena *arena)
 {
     const MegaStackConfig *config = stack->config;
-    size_t d = (size_t)config->width;
+    size_t d = (size_t)config->width, weights = stack->kind->weights_size;
+    for (int i = 1; config->tied_layers && i < config->layers; i++)
+        memcpy((char *)stack->weights + (size_t)i * weights, stack->weights, weights);
     for (int i = 0; i < config->layers; i++)
         stack->layers[i] = stack->kind->derive(stack, i, arena);
     if (config->embed_norm)
@@ -387,10 +389,17 @@ static void derive(MegaModel *model, MegaArena *arena)
 {
     const MegaConfig *config = &model->config;
     const MegaWeights *weights = &model->weights;
-    if (mega_config_has_encoder(config))
+    if (mega_config_has_encoder(config)) {
         derive_stack(&model->encoder, &weights->embed_norm, &weights->final_norm, arena);
-    if (mega_config_has_decoder(config))
+        mega_positions_prepare(&model->encoder.positions, &config->encoder, weights->positions,
+                               config->embed.kind == MEGA_EMBED_TOKENS ? config->embed.pad : -1,
+                               arena);
+    }
+    if (mega_config_has_decoder(config)) {
         derive_stack(&model->decoder, &weights->target_norm, &weights->decoder_final_norm, arena);
+        mega_positions_prepare(&model->decoder.positions, &config->decoder,
+                               weights->target_positions, config->target.pad, arena);
+    }
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */

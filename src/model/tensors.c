@@ -63,11 +63,11 @@ static const MegaTensorRow output_table = {"weight",
                                            MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
 static const MegaTensorRow output_projection = {"projection.weight",
                                                 AT_CLUSTER(projection),
-                                                {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_WIDTH},
+                                                {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_OUTPUT_WIDTH},
                                                 MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
 static const MegaTensorRow exact_projection = {"projection.weight",
                                                AT_CLUSTER(projection),
-                                               {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_WIDTH},
+                                               {MEGA_DIM_CLUSTER_OUT, MEGA_DIM_OUTPUT_WIDTH},
                                                MEGA_ALWAYS | MEGA_TENSOR_MATRIX |
                                                    MEGA_TENSOR_EXACT};
 static const MegaTensorRow joint_head = {"weight",
@@ -76,8 +76,20 @@ static const MegaTensorRow joint_head = {"weight",
                                          MEGA_ALWAYS | MEGA_TENSOR_MATRIX};
 static const MegaTensorRow cluster_logits = {"output.slots.weight",
                                              offsetof(MegaOutputWeights, cluster_logits),
-                                             {MEGA_DIM_CLUSTER_LOGITS, MEGA_DIM_WIDTH},
+                                             {MEGA_DIM_CLUSTER_LOGITS, MEGA_DIM_OUTPUT_WIDTH},
                                              MEGA_TENSOR_MATRIX};
+static const MegaTensorRow whole_projection = {"output.projection.weight",
+                                               offsetof(MegaOutputWeights, projection),
+                                               {MEGA_DIM_OUTPUT_WIDTH, MEGA_DIM_WIDTH},
+                                               MEGA_TENSOR_MATRIX};
+
+/* The learned positions that an embedding adds. */
+static const MegaTensorRow source_positions = {
+    "embed.positions", AT_WEIGHTS(positions), {MEGA_DIM_POSITIONS, MEGA_DIM_WIDTH}, MEGA_ALWAYS};
+static const MegaTensorRow target_positions = {"target.positions",
+                                               AT_WEIGHTS(target_positions),
+                                               {MEGA_DIM_POSITIONS, MEGA_DIM_WIDTH},
+                                               MEGA_ALWAYS};
 
 /* What stands around a plain output table. */
 static const MegaTensorRow target_types = {"target.types",
@@ -186,6 +198,7 @@ static uint64_t dim_value(const Walk *walk, unsigned dim)
     case MEGA_DIM_TWO: return 2;
     case MEGA_DIM_WIDTH: return d;
     case MEGA_DIM_FFN: return (uint64_t)stack->ffn;
+    case MEGA_DIM_POSITIONS: return (uint64_t)stack->max_positions;
     case MEGA_DIM_VOCAB: return (uint64_t)embed->vocab;
     case MEGA_DIM_TYPES: return (uint64_t)embed->types;
     case MEGA_DIM_TARGET_VOCAB: return (uint64_t)walk->config->target.vocab;
@@ -203,6 +216,7 @@ static uint64_t dim_value(const Walk *walk, unsigned dim)
     case MEGA_DIM_CLUSTER_OUT: return (uint64_t)clusters->width[walk->cluster];
     case MEGA_DIM_HEAD_ROWS: return (uint64_t)clusters->end[0] + (uint64_t)clusters->count - 1;
     case MEGA_DIM_CLUSTER_LOGITS: return (uint64_t)clusters->count - 1;
+    case MEGA_DIM_OUTPUT_WIDTH: return (uint64_t)mega_output_width(walk->config);
     case MEGA_DIM_OWN: break;
     }
     return 0;
@@ -305,7 +319,7 @@ static int emit_stack(const Walk *walk, const char *name, void *layers, MegaNorm
     const MegaStackConfig *stack = walk->stack;
     char part[48];
     int code = 0;
-    for (int i = 0; i < stack->layers && !code; i++) {
+    for (int i = 0; i < (stack->tied_layers ? 1 : stack->layers) && !code; i++) {
         snprintf(part, sizeof part, "%s.layer.%d.", name, i);
         code = emit_layer(walk, part,
                           layers ? (char *)layers + (size_t)i * mega_stack_kind(stack)->weights_size
@@ -323,6 +337,8 @@ static int emit_encoder(Walk *walk, MegaWeights *weights)
     walk->stack = &walk->config->encoder;
     int code = mega_config_has_cross(walk->config) ? EMIT_ROWS(walk, "", source_rows, weights)
                                                    : EMIT_ROWS(walk, "", embed_rows, weights);
+    if (!code && walk->stack->positions == MEGA_POSITIONS_LEARNED)
+        code = emit(walk, "", &source_positions, weights);
     if (!code && walk->stack->embed_norm)
         code = emit_norm(walk, "embed.norm.", walk->stack->norm_affine,
                          weights ? &weights->embed_norm : NULL);
@@ -346,6 +362,8 @@ static int emit_target(Walk *walk, MegaWeights *weights)
     }
     if (!code)
         code = emit(walk, "", &target_types, weights);
+    if (!code && walk->stack->positions == MEGA_POSITIONS_LEARNED)
+        code = emit(walk, "", &target_positions, weights);
     if (!code && walk->stack->embed_norm)
         code = emit_norm(walk, "target.norm.", walk->stack->norm_affine,
                          weights ? &weights->target_norm : NULL);
@@ -363,7 +381,9 @@ static int emit_output(Walk *walk, MegaOutputWeights *output)
     char name[32];
     walk->clusters = &target->output;
     walk->cluster = 0;
-    int code = emit(walk, "output.0.", joint ? &joint_head : &output_table, head);
+    int code = target->output_width > 0 ? emit(walk, "", &whole_projection, output) : 0;
+    if (!code)
+        code = emit(walk, "output.0.", joint ? &joint_head : &output_table, head);
     if (!code && target->output_projection)
         code = emit(walk, "output.0.", &output_projection, head);
     if (!code)

@@ -22,6 +22,7 @@ typedef enum MegaDim {
     MEGA_DIM_TWO,
     MEGA_DIM_WIDTH, /* d */
     MEGA_DIM_FFN,
+    MEGA_DIM_POSITIONS, /* max_positions of the stack */
     MEGA_DIM_VOCAB,
     MEGA_DIM_TYPES,
     MEGA_DIM_TARGET_VOCAB,
@@ -39,6 +40,7 @@ typedef enum MegaDim {
     MEGA_DIM_CLUSTER_OUT, /* width of a cluster's output table */
     MEGA_DIM_HEAD_ROWS, /* ids of the first output cluster, plus one row for every other cluster */
     MEGA_DIM_CLUSTER_LOGITS, /* number of output clusters after the first */
+    MEGA_DIM_OUTPUT_WIDTH, /* what the clusters' tables and projections take: d, or output_width */
     MEGA_DIM_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.dimension) */
 } MegaDim;
 

@@ -34,13 +34,14 @@ typedef struct MegaOutputWeights {
     MegaPacked cluster_logits;                      /* split head: [clusters - 1][d] */
     MegaLinearWeights dense;                        /* d -> d, before a plain table */
     const float *bias;                              /* [vocab], of a plain table */
+    MegaPacked projection; /* [output_width][d], applied before all clusters */
 } MegaOutputWeights;
 
 typedef struct MegaWeights {
     MegaLinearWeights embed; /* tokens: weight [vocab][d]; frames: [d][frame_length]; patches:
                                 [d][channels * patch * patch]; real: bias only */
     const float *embed_real; /* real: [d] */
-    const float *positions;  /* patches: [patch count][d] */
+    const float *positions;  /* patches: [patch count][d]; learned: [max_positions][d] */
     const float *types;      /* token types: [types][d] */
     MegaNormWeights embed_norm;
     void *layers; /* [encoder.layers] of the type that the kind of layer declares */
@@ -50,6 +51,7 @@ typedef struct MegaWeights {
     MegaLinearWeights head_output;                   /* -> classes */
     MegaClusterWeights target[MEGA_MAX_CLUSTERS];          /* the decoder's embedding */
     const float *target_types;                             /* [types][d] */
+    const float *target_positions; /* learned: [max_positions of the decoder][d] */
     MegaNormWeights target_norm;
     void *decoder_layers; /* [decoder.layers] */
     MegaNormWeights decoder_final_norm;

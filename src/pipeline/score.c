@@ -46,6 +46,35 @@ static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaE
     return code;
 }
 
+/* Scores tokens `from` to `to` after `context` of those before them, in a decoder that has just
+ * begun. read [t] is what the model reads before token t. */
+static int score_piece(MegaPipeline *p, const MegaScoreOptions *options, MegaScore *score,
+                       const int32_t *read, size_t from, size_t to, size_t context, MegaError *err)
+{
+    int code = context ? mega_decoder_feed(p->scorer, read + from - context, context, NULL, err) : 0;
+    for (size_t now; from < to && !code; from += now) {
+        now = to - from < BLOCK ? to - from : BLOCK;
+        code = mega_decoder_score(p->scorer, read + from, score->tokens + from, now,
+                                  score->logprobs + from, err);
+        if (options->progress)
+            options->progress(options->context, from + now);
+    }
+    return code;
+}
+
+static int check_window(const MegaScoreOptions *options, bool translator, MegaError *err)
+{
+    const int piece = options->tokens_per_sample, window = options->context_window;
+    if (piece < 0 || window < 0 || (window > 0 && window >= piece))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a context window of %d tokens does not fit into pieces of %d", window,
+                         piece);
+    if (piece > 0 && translator)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a translation is scored in one piece, not in pieces of %d tokens", piece);
+    return 0;
+}
+
 static int score_tokens(MegaPipeline *p, const MegaEncoded *source, const MegaScoreOptions *options,
                         MegaScore *score, MegaError *err)
 {
@@ -58,13 +87,16 @@ static int score_tokens(MegaPipeline *p, const MegaEncoded *source, const MegaSc
     }
     read[0] = mega_model_config(p->model)->target.eos;
     memcpy(read + 1, score->tokens, (count - 1) * sizeof *read);
-    int code = mega_decoder_begin(p->scorer, source ? &source : NULL, 1, err);
-    for (size_t done = 0, now; done < count && !code; done += now) {
-        now = count - done < BLOCK ? count - done : BLOCK;
-        code = mega_decoder_score(p->scorer, read + done, score->tokens + done, now,
-                                  score->logprobs + done, err);
-        if (options->progress)
-            options->progress(options->context, done + now);
+    const size_t window = (size_t)options->context_window;
+    const size_t piece =
+        options->tokens_per_sample > 0 ? (size_t)options->tokens_per_sample - window : count;
+    int code = 0;
+    for (size_t from = 0; from < count && !code; from += piece) {
+        code = mega_decoder_begin(p->scorer, source ? &source : NULL, 1, err);
+        if (!code)
+            code = score_piece(p, options, score, read, from,
+                               count - from < piece ? count : from + piece,
+                               from < window ? from : window, err);
     }
     free(read);
     return code;
@@ -91,6 +123,8 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
     if (!options)
         options = &defaults;
     int code = mega_pipeline_prepare_score(p, err);
+    if (!code)
+        code = check_window(options, translator, err);
     if (!code)
         code = mega_pipeline_read_text(p, MEGA_SIDE_OUTPUT, raw, "a text", &bytes, err);
     const char *text = bytes.size ? (const char *)bytes.data : "";

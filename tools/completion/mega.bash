@@ -55,7 +55,8 @@ _mega_run()
     models) options="--json --help" ;;
     plot) options="--model --output --layer --json --help" ;;
     score)
-        options="--model --text --document --eos --per-token --chunk --ids --pre-tokenized --json
+        options="--model --text --document --eos --per-token --tokens-per-sample
+            --context-window --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     tokenize)
@@ -86,7 +87,7 @@ _mega_run()
     --split | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
-    --pair | --max-length | --stride) ;;
+    --pair | --max-length | --stride | --tokens-per-sample | --context-window) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in

@@ -198,6 +198,8 @@ _mega_run() {
             '--document[each file is one text]' \
             '--eos[</s> at the end of a text is scored too]' \
             '--per-token[every symbol and its log-probability, one a line]' \
+            '--tokens-per-sample=[a language model reads pieces of so many tokens]:n: ' \
+            '--context-window=[tokens that a piece repeats and does not score again (0)]:n: ' \
             '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
             '--ids[texts are token ids, nothing added at their end]' \
             '--pre-tokenized[text is tokenised already]' \

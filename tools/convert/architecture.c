@@ -56,43 +56,7 @@ int argument_integer(const json_t *args, const char *name, const char *other_nam
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-enum {
-    SHARE_OUTPUT = 1, /* the decoder's embedding and its output are one matrix */
-    SHARE_ALL = 2,    /* the encoder's embedding is that matrix, too */
-    TIE_WORDS = 4,    /* the tables of the adaptive softmax are those of the adaptive input */
-    TIE_PROJECTIONS = 8,
-};
-
-static const struct {
-    unsigned when;
-    const char *name, *other;
-} shared[] = {
-    {SHARE_OUTPUT, "decoder.embed_tokens.weight", "decoder.output_projection.weight"},
-    {SHARE_ALL, "decoder.embed_tokens.weight", "encoder.embed_tokens.weight"},
-    {SHARE_ALL, "decoder.output_projection.weight", "encoder.embed_tokens.weight"},
-    {TIE_WORDS, "decoder.embed_tokens.embeddings.0.0.weight",
-     "decoder.adaptive_softmax.head.word_proj.weight"},
-    {TIE_WORDS, "decoder.embed_tokens.embeddings.0.0.weight",
-     "decoder.adaptive_softmax.head.word_proj.1.weight"},
-};
-
-/* The tensors that clusters of adaptive input and softmax share. Every cluster but the first has a
- * tail in the softmax. */
-static const struct {
-    unsigned when;
-    const char *end, *tail_end;
-} shared_clusters[] = {{TIE_WORDS, "0.weight", "2.weight"},
-                       {TIE_PROJECTIONS, "1.weight", "0.weight"}};
-
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
-/* Returns the tensor with the other name if `name` is one of the two, else NULL. */
-static const MegaCheckpointTensor *find_other(const Architecture *architecture, const char *name,
-                                              const char *one, const char *two)
-{
-    const char *other = strcmp(name, one) == 0 ? two : strcmp(name, two) == 0 ? one : NULL;
-    return other ? names_get(&architecture->names, other) : NULL;
-}
 
 const MegaCheckpointTensor *architecture_find(const Architecture *architecture, const char *name)
 {
@@ -102,41 +66,12 @@ const MegaCheckpointTensor *architecture_find(const Architecture *architecture, 
     const MegaCheckpointTensor *tensor = names_get(&architecture->names, name);
     if (!tensor && strncmp(name, "mega.", 5) == 0)
         tensor = names_get(&architecture->names, name + 5);
-    for (size_t i = 0; i < COUNT(shared) && !tensor; i++)
-        if (architecture->sharing & shared[i].when)
-            tensor = find_other(architecture, name, shared[i].name, shared[i].other);
-    for (size_t i = 0; i < COUNT(shared_clusters); i++)
-        for (int tail = 0; tail < MEGA_MAX_CLUSTERS - 1 && !tensor; tail++) {
-            char cluster[80], of_tail[80];
-            if (!(architecture->sharing & shared_clusters[i].when))
-                break;
-            snprintf(cluster, sizeof cluster, "decoder.embed_tokens.embeddings.%d.%s", tail + 1,
-                     shared_clusters[i].end);
-            snprintf(of_tail, sizeof of_tail, "decoder.adaptive_softmax.tail.%d.%s", tail,
-                     shared_clusters[i].tail_end);
-            tensor = find_other(architecture, name, cluster, of_tail);
-        }
+    const SharedName *row = architecture->shared;
+    char other[160];
+    for (size_t i = 0; row && row[i].name && !tensor; i++)
+        if (architecture->sharing & 1u << i && shared_name(&row[i], name, other, sizeof other))
+            tensor = names_get(&architecture->names, other);
     return tensor;
-}
-
-static int detect_sharing(const Detection *detection)
-{
-    static const struct {
-        const char *argument;
-        unsigned sharing;
-    } flags[] = {{"share_all_embeddings", SHARE_ALL | SHARE_OUTPUT},
-                 {"share_decoder_input_output_embed", SHARE_OUTPUT},
-                 {"tie_adaptive_weights", TIE_WORDS},
-                 {"tie_adaptive_proj", TIE_PROJECTIONS}};
-    for (size_t i = 0; i < COUNT(flags); i++) {
-        bool set;
-        int code = detection_flag(detection, flags[i].argument, NULL, &set);
-        if (code)
-            return code;
-        if (set)
-            detection->out->sharing |= flags[i].sharing;
-    }
-    return 0;
 }
 
 /* ---- Families ------------------------------------------------------------------------------- */
@@ -187,6 +122,12 @@ static const Family families[] = {
      "mega.layers.0.mega_layer.ema_gate.damping_factor", detect_hub},
     {"Hugging Face model", hub_names, MEGA_TASK_EMBED,
      "layers.0.mega_layer.ema_gate.damping_factor", detect_hub},
+    {"Transformer classifier", transformer_names, MEGA_TASK_CLASSIFY,
+     "encoder.encoder.layers.0.self_attn.out_proj.weight", detect_transformer_classifier},
+    {"Transformer translator", transformer_names, MEGA_TASK_TRANSLATE,
+     "encoder.layers.0.self_attn.out_proj.weight", detect_transformer_translator},
+    {"Transformer language model", transformer_names, MEGA_TASK_GENERATE,
+     "decoder.layers.0.self_attn.out_proj.weight", detect_transformer_language_model},
 };
 
 /* Checks that the checkpoint has the set of weights that the user asked for, in a dict of its own
@@ -249,10 +190,7 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
     out->tensor_names = family->tensor_names;
     out->config.task = family->task;
     out->family = family->name;
-    if (mega_config_has_decoder(&out->config))
-        code = detect_sharing(&detection);
-    if (!code)
-        code = family->detect(&detection);
+    code = family->detect(&detection);
     if (!code && detection.missing[0])
         code = mega_fail(err, MEGA_ERR_MODEL,
                          "the tensors do not tell everything; give these arguments of the original "

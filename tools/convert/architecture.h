@@ -17,8 +17,8 @@ typedef struct Architecture {
     const NameRule *tensor_names; /* the family's name for each canonical tensor */
     const char *family;           /* name of the family, for messages and metadata */
     Names names;                  /* the model's tensors in this checkpoint */
-    /* the tensors that the model shares, as its arguments say; for architecture_find */
-    unsigned sharing;
+    const SharedName *shared; /* the family's tensors with two names, or NULL */
+    unsigned sharing; /* the rows of it that are true of this model, as bits */
     /* ends of the names of tensors that inference does not use; the list ends with NULL, and may be
      * NULL */
     const char *const *unused;

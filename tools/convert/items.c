@@ -210,12 +210,18 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
 {
     Items *items = context;
     const Architecture *architecture = items->architecture;
-    TensorPlace place;
-    bool known =
-        name_table_find(architecture->tensor_names, &architecture->config, spec->name, &place);
-    const MegaCheckpointTensor *from = known ? architecture_find(architecture, place.name) : NULL;
+    const MegaCheckpointTensor *from = NULL;
+    TensorPlace place, first = {0};
+    bool known = false;
+    for (int i = 0; !from && name_table_find(architecture->tensor_names, &architecture->config,
+                                             spec->name, i, &place);
+         i++) {
+        first = known ? first : place;
+        known = true;
+        from = architecture_find(architecture, place.name);
+    }
     if (!from) {
-        note_missing(items, known ? place.name : spec->name);
+        note_missing(items, known ? first.name : spec->name);
         return 0;
     }
     if (place.longer && from->rank == 1 && from->shape[0] > spec->shape[0])

@@ -366,7 +366,8 @@ static void check_language_model(Golden *golden, MegaSession *session)
 
 /* ---- Both ----------------------------------------------------------------------------------- */
 
-static const char *const translators[] = {"mt", NULL}, *const language_models[] = {"lm", NULL};
+static const char *const translators[] = {"mt", "transformer/mt", NULL};
+static const char *const language_models[] = {"lm", "transformer/lm", NULL};
 
 static void committed_fixtures(void **state)
 {

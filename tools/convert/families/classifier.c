@@ -37,13 +37,14 @@ static int detect_embedding(Detection *detection, MegaConfig *config)
     return 0;
 }
 
-static int detect_head(Detection *detection, MegaConfig *config)
+int detect_fairseq_head(Detection *detection, MegaConfig *config, const char *pooling)
 {
     MegaHeadConfig *head = &config->head;
     const MegaCheckpointTensor *output =
         detection_find(detection, "sentence_projection_layer.weight");
-    const char *pooling = argument_string(detection->args, "sen_rep_type", NULL);
     const MegaCheckpointTensor *first = detection_find(detection, "classifier.0.0.weight");
+    if (argument_string(detection->args, "sen_rep_type", NULL))
+        pooling = argument_string(detection->args, "sen_rep_type", NULL);
     int activation, in = tensor_dimension(first ? first : output, 1), d = config->encoder.width;
     if (!output)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
@@ -91,6 +92,6 @@ int detect_classifier(Detection *detection)
     if (!code)
         code = detect_embedding(detection, config);
     if (!code)
-        code = detect_head(detection, config);
+        code = detect_fairseq_head(detection, config, NULL);
     return code;
 }

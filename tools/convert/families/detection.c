@@ -107,6 +107,25 @@ int detection_flag(const Detection *detection, const char *name, const char *oth
     return code;
 }
 
+/* ---- Shared tensors ------------------------------------------------------------------------- */
+
+int detect_sharing(Detection *detection, const SharedName *row)
+{
+    Architecture *out = detection->out;
+    out->shared = row;
+    for (size_t i = 0; row[i].name; i++) {
+        bool set = !row[i].argument;
+        int code = set ? 0 : detection_flag(detection, row[i].argument, NULL, &set);
+        if (code)
+            return code;
+        if (row[i].negated)
+            set = json_is_false(argument(detection->args, row[i].argument, NULL));
+        if (set)
+            out->sharing |= 1u << i;
+    }
+    return 0;
+}
+
 /* ---- The stack ------------------------------------------------------------------------------ */
 
 /* Returns the kind of a norm by its tensors, or -1 if it has none. */

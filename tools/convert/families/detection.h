@@ -38,6 +38,17 @@ int detect_hub(Detection *detection);
 /* hub.c: fails if config.json is that of another model, and counts the labels in it. */
 int hub_check_type(const json_t *args, MegaError *err);
 int hub_label_count(const json_t *args);
+int detect_transformer_classifier(Detection *detection);
+int detect_transformer_translator(Detection *detection);
+int detect_transformer_language_model(Detection *detection);
+
+/* ---- Parts of several families -------------------------------------------------------------- */
+
+/* Detects the head of a fairseq classifier, whose encoder's width is known. `pooling` is the
+ * original's default of sen_rep_type; NULL means that the argument is needed. */
+int detect_fairseq_head(Detection *detection, MegaConfig *config, const char *pooling);
+/* Detects embedding and output of a fairseq decoder of width d. */
+int detect_vocabulary(Detection *detection, MegaTargetConfig *target, int d);
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
@@ -58,6 +69,9 @@ int detection_length(Detection *detection, const char *name, const char *other_n
                      const char *what, int *out);
 /* Reads a flag, which may be a bool, 0 or 1. Absent or None means false. */
 int detection_flag(const Detection *detection, const char *name, const char *other_name, bool *out);
+
+/* Finds out which rows of the family's table of shared tensors are true of this model. */
+int detect_sharing(Detection *detection, const SharedName *table);
 
 /* ---- The stack ------------------------------------------------------------------------------ */
 

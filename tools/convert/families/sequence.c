@@ -92,6 +92,9 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     bool tied_projections = false;
     target->adaptive_output = true;
     target->split_head = !table;
+    const MegaCheckpointTensor *whole = detection_find(detection, "decoder.project_out_dim.weight");
+    target->output_width = tensor_dimension(whole, 0);
+    d = whole ? target->output_width : d;
     if (!table) {
         snprintf(name, sizeof name, "%sword_proj.0.weight", head);
         target->output_projection = detection_find(detection, name) != NULL;
@@ -151,11 +154,29 @@ static int check_tables(const Detection *detection, const MegaTargetConfig *targ
                          "the decoder's embedding is %d wide, but its layers %d, and there is no "
                          "decoder.project_in_dim.weight",
                          input->width[0], d);
+    if (target->output_width > 0)
+        d = target->output_width;
     if (!target->output_projection && output->width[0] != d)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "the decoder's output is %d wide, but its layers %d, and there is no "
                          "projection between them",
                          output->width[0], d);
+    return 0;
+}
+
+int detect_vocabulary(Detection *detection, MegaTargetConfig *target, int d)
+{
+    int code = detect_input(detection, target);
+    if (!code)
+        code = detect_output(detection, target, d);
+    if (!code)
+        code = check_tables(detection, target, d);
+    if (code)
+        return code;
+    target->vocab = target->input.end[target->input.count - 1];
+    target->pad = MEGA_ID_PAD;
+    target->eos = MEGA_ID_EOS;
+    target->unk = MEGA_ID_UNK;
     return 0;
 }
 
@@ -171,11 +192,7 @@ static int detect_decoder(Detection *detection)
     detection->names = &names;
     int code = detect_fairseq_stack(detection, &config->decoder);
     if (!code)
-        code = detect_input(detection, target);
-    if (!code)
-        code = detect_output(detection, target, config->decoder.width);
-    if (!code)
-        code = check_tables(detection, target, config->decoder.width);
+        code = detect_vocabulary(detection, target, config->decoder.width);
     if (!code)
         code = detection_flag(detection, "no_scale_embedding", NULL, &unscaled);
     if (!code)
@@ -183,17 +200,14 @@ static int detect_decoder(Detection *detection)
                                 &target->max_positions, detection->err);
     if (code)
         return code;
-    target->vocab = target->input.end[target->input.count - 1];
     target->scale = !unscaled;
-    target->pad = MEGA_ID_PAD;
-    target->eos = MEGA_ID_EOS;
-    target->unk = MEGA_ID_UNK;
     return 0;
 }
 
 int detect_language_model(Detection *detection)
 {
-    return detect_decoder(detection);
+    int code = detect_sharing(detection, fairseq_shared);
+    return code ? code : detect_decoder(detection);
 }
 
 /* Finds M of the cross attention, from its table or else as the larger limit of both sides. */
@@ -223,15 +237,17 @@ int detect_translator(Detection *detection)
         "encoder_chunk_size", "chunk_size", "max_source_positions", "max_positions",
         "encoder_layers"};
     MegaConfig *config = &detection->out->config;
-    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
+    int code = detect_sharing(detection, fairseq_shared);
     detection->names = &names;
-    int code = detect_fairseq_stack(detection, &config->encoder);
+    if (!code)
+        code = detect_fairseq_stack(detection, &config->encoder);
     if (!code)
         code = detect_decoder(detection);
     if (!code)
         code = detect_cross(detection, &config->target.cross_positions);
     if (code)
         return code;
+    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
     if (!table)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no encoder.embed_tokens.weight, and no argument "

@@ -128,3 +128,22 @@ const NameRule fairseq_names[] = {
     {NAME("output.*.weight", SOFTMAX "tail.-.2.weight")},
     {0},
 };
+
+/* ---- Shared tensors ------------------------------------------------------------------------- */
+
+#define EMBEDDING "decoder.embed_tokens.weight"
+#define OUTPUT "decoder.output_projection.weight"
+#define CLUSTER "decoder.embed_tokens.embeddings."
+
+/* Every cluster of an adaptive input but the first has a tail in the softmax. */
+const SharedName fairseq_shared[] = {
+    {"share_decoder_input_output_embed", false, EMBEDDING, OUTPUT},
+    {"share_all_embeddings", false, EMBEDDING, OUTPUT},
+    {"share_all_embeddings", false, EMBEDDING, "encoder.embed_tokens.weight"},
+    {"share_all_embeddings", false, OUTPUT, "encoder.embed_tokens.weight"},
+    {"tie_adaptive_weights", false, CLUSTER "0.0.weight", SOFTMAX "head.word_proj.weight"},
+    {"tie_adaptive_weights", false, CLUSTER "0.0.weight", SOFTMAX "head.word_proj.1.weight"},
+    {"tie_adaptive_weights", false, CLUSTER "*.0.weight", SOFTMAX "tail.-.2.weight"},
+    {"tie_adaptive_proj", false, CLUSTER "*.1.weight", SOFTMAX "tail.-.0.weight"},
+    {0},
+};

@@ -9,14 +9,14 @@
 #include <string.h>
 
 /* Matches a name with a pattern. Returns the rest of the name, which is empty unless the pattern
- * ends with a dot, or NULL if it does not match. *number is the number that '*' matched. */
+ * ends with a dot, or NULL if it does not match. *number is the number that '*' stands for. */
 static const char *match(const char *pattern, const char *name, long *number)
 {
     const char *begin = pattern;
     for (; *pattern; pattern++) {
-        if (*pattern == '*' && isdigit((unsigned char)*name)) {
+        if ((*pattern == '*' || *pattern == '-') && isdigit((unsigned char)*name)) {
             char *end;
-            *number = strtol(name, &end, 10);
+            *number = strtol(name, &end, 10) + (*pattern == '-');
             name = end;
         } else if (*name++ != *pattern) {
             return NULL;
@@ -26,41 +26,66 @@ static const char *match(const char *pattern, const char *name, long *number)
     return open || !*name ? name : NULL;
 }
 
-static void append(TensorPlace *place, const char *text, long number)
+static void append(char *out, size_t size, const char *text, long number)
 {
     for (; *text; text++) {
-        size_t used = strlen(place->name), size = sizeof place->name - used;
+        size_t used = strlen(out);
         if (*text == '*' || *text == '-')
-            snprintf(place->name + used, size, "%ld", *text == '*' ? number : number - 1);
+            snprintf(out + used, size - used, "%ld", *text == '*' ? number : number - 1);
         else
-            snprintf(place->name + used, size, "%c", *text);
+            snprintf(out + used, size - used, "%c", *text);
     }
 }
 
-static bool follow(const NameRule *rules, const MegaConfig *config, const MegaStackConfig *stack,
-                   const char *name, TensorPlace *place)
+/* A search for a name: what all levels of rules share. */
+typedef struct Search {
+    const MegaConfig *config;
+    const MegaStackConfig *stack;
+    int skip; /* how many places to pass over */
+} Search;
+
+static bool follow(Search *search, const NameRule *rules, const char *name, TensorPlace *place)
 {
+    const TensorPlace before = *place;
     for (const NameRule *rule = rules; rule->ours; rule++) {
         long number = 0;
         const char *rest = match(rule->ours, name, &number);
-        if (!rest || (rule->when && !rule->when(config)))
+        if (!rest || (rule->when && !rule->when(search->config)))
             continue;
-        append(place, rule->theirs, number);
+        *place = before;
+        append(place->name, sizeof place->name, rule->theirs, number);
         if (rule->rows)
-            rule->rows(stack, place);
+            rule->rows(search->stack, place);
         place->transposed = rule->transposed;
+        if (rule->rest && follow(search, rule->rest, rest, place))
+            return true;
         if (rule->rest)
-            return follow(rule->rest, config, stack, rest, place);
-        append(place, rest, 0);
-        return true;
+            continue;
+        append(place->name, sizeof place->name, rest, 0);
+        if (search->skip-- == 0)
+            return true;
     }
     return false;
 }
 
 bool name_table_find(const NameRule *table, const MegaConfig *config, const char *canonical,
-                     TensorPlace *out)
+                     int alternative, TensorPlace *out)
 {
-    const bool decoder = strncmp(canonical, "decoder.", 8) == 0;
+    const bool decoder =
+        strncmp(canonical, "decoder.", 8) == 0 || strncmp(canonical, "target.", 7) == 0;
+    Search search = {.config = config, .stack = decoder ? &config->decoder : &config->encoder,
+                     .skip = alternative};
     *out = (TensorPlace){0};
-    return follow(table, config, decoder ? &config->decoder : &config->encoder, canonical, out);
+    return follow(&search, table, canonical, out);
+}
+
+bool shared_name(const SharedName *row, const char *name, char *other, size_t size)
+{
+    long number = 0;
+    const bool first = match(row->name, name, &number) != NULL;
+    if (!first && !match(row->other, name, &number))
+        return false;
+    other[0] = '\0';
+    append(other, size, first ? row->other : row->name, number);
+    return true;
 }

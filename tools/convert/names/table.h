@@ -20,7 +20,7 @@ typedef struct TensorPlace {
 } TensorPlace;
 
 /* A rule maps a canonical name to the checkpoint's name. The first rule of a table that matches
- * counts. */
+ * counts, unless the checkpoint lacks the tensor and a later rule matches, too. */
 typedef struct NameRule {
     /* The canonical name, with '*' for a number. A name that ends with a dot matches all names that
      * begin with it. */
@@ -36,12 +36,24 @@ typedef struct NameRule {
     bool transposed;
 } NameRule;
 
+/* Two names of one tensor in the checkpoints of a family, which may hold it under one or both: a
+ * tensor that two parts of the model share, or an old name. A table ends with an empty row. */
+typedef struct SharedName {
+    /* The names are those of one tensor if this argument of the original is true (or, if `negated`,
+     * is there and false); NULL: always. */
+    const char *argument;
+    bool negated;
+    /* In both, '*' stands for one number, and '-' for that number less one. */
+    const char *name, *other;
+} SharedName;
+
 #define NAME(canonical, checkpoints) .ours = canonical, .theirs = checkpoints
 
 /* The tables of the families; each ends with an empty rule. */
-extern const NameRule fairseq_names[], vision_names[], hub_names[], hub_causal_names[], s4_names[],
-    s4_names3[], s4_names2[], s4d_names[], s4_example_names[], s4_example_names3[],
-    s4_example_names2[], s4d_example_names[];
+extern const SharedName fairseq_shared[], transformer_shared[];
+extern const NameRule fairseq_names[], vision_names[], transformer_names[], hub_names[],
+    hub_causal_names[], s4_names[], s4_names3[], s4_names2[], s4d_names[], s4_example_names[],
+    s4_example_names3[], s4_example_names2[], s4d_example_names[];
 /* The rules for what follows the number of a layer, which both tables use. */
 extern const NameRule layer_names[];
 
@@ -50,8 +62,11 @@ void rows_of_u(const MegaStackConfig *stack, TensorPlace *place);
 void rows_of_z(const MegaStackConfig *stack, TensorPlace *place);
 void rows_of_r_hx(const MegaStackConfig *stack, TensorPlace *place);
 
-/* Finds the place of a canonical tensor. Returns false if the family has no such tensor. */
+/* Finds the place of a canonical tensor. If a family has several names for it, `alternative` counts
+ * them from 0. Returns false if the family has no such tensor, or no such alternative. */
 bool name_table_find(const NameRule *table, const MegaConfig *config, const char *canonical,
-                     TensorPlace *out);
+                     int alternative, TensorPlace *out);
+/* Returns whether the row has `name`, and stores the other name. */
+bool shared_name(const SharedName *row, const char *name, char *other, size_t size);
 
 #endif

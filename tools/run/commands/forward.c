@@ -117,7 +117,7 @@ static bool each_layer_stage(const MegaStackConfig *stack, const char *prefix, b
     for (int i = 0; i < stack->layers; i++)
         for (const char *const *part = mega_stack_kind(stack)->stages; *part && !done; part++) {
             char stage[48];
-            if (!cross && strcmp(*part, ".cross") == 0)
+            if (!cross && strncmp(*part, ".cross", 6) == 0)
                 continue;
             snprintf(stage, sizeof stage, "%slayer.%d%s", prefix, i, *part);
             done = use(stage, context);

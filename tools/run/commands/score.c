@@ -35,6 +35,9 @@ static const char help[] =
     "      --document          each file is one text\n"
     "      --eos               </s> at the end of a text is scored too\n"
     "      --per-token         every symbol and its log-probability, one a line\n"
+    "      --tokens-per-sample N   a language model reads pieces of N tokens, each by itself\n"
+    "      --context-window N  of each piece the first N tokens repeat the end of the one before,\n"
+    "                          and are not scored again (0)\n"
     "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
     "      --ids               texts are token ids, nothing added at their end\n"
     "      --pre-tokenized     text is tokenised already\n"
@@ -50,6 +53,7 @@ typedef struct Options {
     ScoreOptions score;
     const char *text;
     bool document, eos, per_token, json, quiet;
+    int tokens_per_sample, context_window;
 } Options;
 
 typedef struct Score {
@@ -143,8 +147,11 @@ static void fail_text(Score *s, const char *name, size_t line, const MegaError *
 static void score_one(Score *s, const char *text, size_t size, const char *name, size_t line,
                       void (*progress)(void *context, size_t done), void *context)
 {
-    const MegaScoreOptions options = {
-        .eos = s->options->eos, .progress = progress, .context = context};
+    const MegaScoreOptions options = {.eos = s->options->eos,
+                                      .tokens_per_sample = s->options->tokens_per_sample,
+                                      .context_window = s->options->context_window,
+                                      .progress = progress,
+                                      .context = context};
     char *where = NULL;
     MegaScore score = {0};
     MegaError err = {0};
@@ -243,6 +250,15 @@ int command_score(int argc, char **argv)
         {.name = "document", .take = take_flag, .out = &options.document},
         {.name = "eos", .take = take_flag, .out = &options.eos},
         {.name = "per-token", .take = take_flag, .out = &options.per_token},
+        {.name = "tokens-per-sample",
+         .take = take_int,
+         .out = &options.tokens_per_sample,
+         .least = 1,
+         .most = INT32_MAX},
+        {.name = "context-window",
+         .take = take_int,
+         .out = &options.context_window,
+         .most = INT32_MAX},
         {.name = "chunk", .take = take_chunk, .out = &score->pipeline.chunk},
         {.name = "ids", .take = take_flag, .out = &score->pipeline.ids},
         {.name = "pre-tokenized", .take = take_flag, .out = &score->pipeline.pre_tokenized},
@@ -254,6 +270,9 @@ int command_score(int argc, char **argv)
         return status;
     if (options.text && inputs)
         return usage_error("score", "--text or files, not both");
+    if (options.context_window > 0 && options.context_window >= options.tokens_per_sample)
+        return usage_error("score", "--context-window %d needs a larger --tokens-per-sample",
+                           options.context_window);
     score->pipeline.warn = options.quiet ? NULL : warn_once;
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);

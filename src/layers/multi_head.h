@@ -1,0 +1,66 @@
+/*
+ * multi_head.h - attention of several heads (MODEL.md, "Attention of several heads"). Head h owns
+ * columns h e ... (h + 1) e - 1 of queries, keys, values and output, with e = d / heads.
+ *
+ *   s = q_i . k_j / sqrt(e),  A = softmax over j,  out = A v, head by head
+ *
+ * Whole sequences attend block by block (attention.h). Here are decoded rows: to the keys before
+ * them, which lie in pages, and to those of a source.
+ */
+#ifndef MEGA_MULTI_HEAD_H
+#define MEGA_MULTI_HEAD_H
+
+#include "src/layers/layer.h"
+
+#define MEGA_PAGE 64 /* positions in a page of keys or values */
+
+typedef struct MegaHeads {
+    size_t heads, width; /* d, over all heads */
+} MegaHeads;
+
+static inline size_t mega_head_width(const MegaHeads *heads)
+{
+    return heads->width / heads->heads;
+}
+
+/* The keys and values of a decoder's sequences. A page is [MEGA_PAGE][heads][sequences][e] keys,
+ * then as many values. Pages are added and never moved. */
+typedef struct MegaPages {
+    float **pages;
+    size_t sequences;
+} MegaPages;
+
+/* Places pages for `reserved` positions. */
+MegaPages *mega_pages_layout(const MegaHeads *heads, size_t sequences, size_t reserved,
+                             MegaGrowing *memory);
+/* Stores the key and the value [d] of one position of a sequence. */
+void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t position,
+                      size_t sequence, const float *key, const float *value);
+
+/* Memory of the attention of a step, which all layers share. */
+typedef struct MegaHeadScratch {
+    float *zeros;   /* [stride]: the bias that there is not */
+    float *weights; /* [threads][stride] */
+    size_t stride;
+} MegaHeadScratch;
+
+void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
+                              const MegaDecoderSizes *sizes, MegaArena *arena);
+
+/* One request of attention for the rows of a step. q and out are [rows][d]. */
+typedef struct MegaHeadRequest {
+    MegaHeads heads;
+    const MegaPages *pages; /* keys and values of the rows themselves included */
+    const float *q;
+    float *out;
+    const MegaHeadScratch *scratch;
+} MegaHeadRequest;
+
+/* Each row attends to its own position and those before it. */
+void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);
+/* Each row attends to the positions of its source, as layer number `index` sees them. The last
+ * layer leaves the mean of its heads' weights in step->cross_weights. */
+void mega_heads_attend_source(const MegaPass *pass, const MegaStep *step, int index,
+                              const MegaHeadRequest *request);
+
+#endif

@@ -1,0 +1,553 @@
+/*
+ * transformer.c - one Transformer layer (MODEL.md, "Attention of several heads"), and where each
+ * line runs: of whole sequences in an encoder, and of the next positions in a decoder.
+ *
+ *   formula                              encoder          decoder             what both share
+ *   x' = norm(x)                         project          step_attention      mega_rows_input
+ *   q, k, v = Wq x', Wk x', Wv x'        project          step_attention      linear_map
+ *   a  = softmax(q k / sqrt(e)) v        attend_block     mega_heads_attend   mega_attention_scale
+ *   x += Wout a                          add_attention    step_attention      mega_rows_add
+ *   cross attention                      -                step_cross          -
+ *   x += fc2(act(fc1(norm(x))))          run_feed_forward step_feed_forward   mega_feed_forward_run
+ *
+ * Post-norm layers norm x after each += instead. In cross attention, k and v are maps of the
+ * encoder's states, made once per source. An encoder's steps are parallel over blocks of rows, a
+ * decoder's over heads and columns of weights. Only the weights of a block of rows and a block of
+ * keys exist at a time: never L x L.
+ */
+#include "src/layers/transformer.h"
+
+#include "src/base/checked.h"
+#include "src/layers/attention.h"
+#include "src/layers/chunks.h"
+
+_Static_assert(MEGA_ROW_BLOCK <= MEGA_ATTENTION_ROWS, "a block attends at once");
+
+/* ---- Hyper-parameters and tensors ----------------------------------------------------------- */
+
+static const MegaField fields[] = {
+    MEGA_INT_FIELD("heads", MegaTransformerConfig, heads, 1, MEGA_MAX_HEADS),
+    {0},
+};
+
+static int check(const MegaConfig *config, const MegaStackConfig *stack, const char *name,
+                 MegaError *err)
+{
+    const int heads = mega_transformer(stack)->heads;
+    if (stack->width % heads)
+        return mega_fail(err, MEGA_ERR_MODEL, "%s.width is %d, which %d heads do not divide", name,
+                         stack->width, heads);
+    if (stack == &config->encoder && !stack->bidirectional)
+        return mega_fail(err, MEGA_ERR_MODEL, "an encoder of Transformer layers looks both ways");
+    return 0;
+}
+
+static void reach(const MegaConfig *config, const MegaStackConfig *stack, MegaReach *out)
+{
+    (void)config;
+    (void)stack;
+    out->page = MEGA_PAGE;
+}
+
+enum { SOURCE = MEGA_DIM_OWN }; /* width of the encoder */
+
+static uint64_t dimension(const MegaConfig *config, const MegaStackConfig *stack,
+                          unsigned wanted)
+{
+    (void)stack;
+    return wanted == SOURCE ? (uint64_t)config->encoder.width : 0;
+}
+
+#define AT(field) offsetof(MegaTransformerWeights, field)
+#define MAP(name, field, in, when)                                                                 \
+    {name ".weight", AT(field.weight), {MEGA_DIM_WIDTH, in}, (when) | MEGA_TENSOR_MATRIX},         \
+    {name ".bias", AT(field.bias), {MEGA_DIM_WIDTH}, when}
+
+static const MegaTensorRow tensors[] = {
+    {"norm.", AT(self.norm), {MEGA_DIM_END}, MEGA_TENSOR_NORM},
+    MAP("q", self.q, MEGA_DIM_WIDTH, MEGA_ALWAYS),
+    MAP("k", self.k, MEGA_DIM_WIDTH, MEGA_ALWAYS),
+    MAP("v", self.v, MEGA_DIM_WIDTH, MEGA_ALWAYS),
+    MAP("out", self.out, MEGA_DIM_WIDTH, MEGA_ALWAYS),
+    {"cross.norm.", AT(cross.norm), {MEGA_DIM_END}, MEGA_TENSOR_CROSS | MEGA_TENSOR_NORM},
+    MAP("cross.q", cross.q, MEGA_DIM_WIDTH, MEGA_TENSOR_CROSS),
+    MAP("cross.k", cross.k, SOURCE, MEGA_TENSOR_CROSS),
+    MAP("cross.v", cross.v, SOURCE, MEGA_TENSOR_CROSS),
+    MAP("cross.out", cross.out, MEGA_DIM_WIDTH, MEGA_TENSOR_CROSS),
+    {"ffn.norm.", AT(ffn_norm), {MEGA_DIM_END}, MEGA_IF_FFN | MEGA_TENSOR_NORM},
+    {"ffn.fc1.weight", AT(fc1.weight), {MEGA_DIM_FFN, MEGA_DIM_WIDTH},
+     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
+    {"ffn.fc1.bias", AT(fc1.bias), {MEGA_DIM_FFN}, MEGA_IF_FFN},
+    {"ffn.fc2.weight", AT(fc2.weight), {MEGA_DIM_WIDTH, MEGA_DIM_FFN},
+     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
+    {"ffn.fc2.bias", AT(fc2.bias), {MEGA_DIM_WIDTH}, MEGA_IF_FFN},
+    {0},
+};
+
+/* ---- Once per model ------------------------------------------------------------------------- */
+
+typedef struct Layer {
+    const MegaTransformerWeights *weights;
+    MegaNorm norm, cross_norm;
+    MegaFeedForward feed_forward;
+} Layer;
+
+static MegaHeads heads_of(const MegaStackConfig *config)
+{
+    return (MegaHeads){.heads = (size_t)mega_transformer(config)->heads,
+                       .width = (size_t)config->width};
+}
+
+static void *derive(const MegaStack *stack, int index, MegaArena *arena)
+{
+    const MegaStackConfig *config = stack->config;
+    const MegaTransformerWeights *weights = (const MegaTransformerWeights *)stack->weights + index;
+    const size_t d = (size_t)config->width;
+    Layer *out = mega_arena_take(arena, sizeof *out);
+    Layer layer = {.weights = weights};
+    mega_norm_prepare(&layer.norm, config->norm, &weights->self.norm, d, arena);
+    if (stack->has_cross)
+        mega_norm_prepare(&layer.cross_norm, config->norm, &weights->cross.norm, d, arena);
+    if (config->ffn > 0)
+        mega_feed_forward_derive(&layer.feed_forward, config, &weights->ffn_norm, &weights->fc1,
+                                 &weights->fc2, arena);
+    if (out)
+        *out = layer;
+    return out;
+}
+
+/* y = W x + b, with rows of x and y side by side */
+static MegaLinear linear_map(const MegaLinearWeights *map, const float *x, float *y)
+{
+    return (MegaLinear){.x = x, .ldx = map->weight.in, .weight = &map->weight, .y = y,
+                        .ldy = map->weight.out, .epilogue = {.bias = map->bias}};
+}
+
+/* ---- Whole sequences: memory ---------------------------------------------------------------- */
+
+/* Memory that all layers of an encoder share beside the residual stream; workspace->own points
+ * here. */
+typedef struct Sequences {
+    MegaChunks chunks; /* one for each sequence */
+    float *q;          /* [L][d], and later what the attention adds to x */
+    float *k;          /* [L][d], in workspace->spare */
+    float *v;          /* [L][d], followed by MEGA_PANEL floats that are read but have no effect */
+    float *key_panels; /* [heads][chunks.panels][e][MEGA_PANEL]: k, packed sequence by sequence */
+} Sequences;
+
+/* One worker's memory. */
+typedef struct Scratch {
+    float *weights;  /* scratch of mega_attention */
+    float *attended; /* [rows][d] */
+    float *normed;   /* [rows][d] */
+    float *inner;    /* [rows][ffn] */
+} Scratch;
+
+static Scratch scratch_layout(const MegaStackConfig *config, const Sequences *sequences,
+                              size_t rows, MegaArena *arena)
+{
+    const uint64_t floats = rows * (uint64_t)config->width;
+    Scratch scratch;
+    scratch.weights =
+        mega_arena_floats(arena, mega_attention_scratch(rows, sequences->chunks.longest));
+    scratch.attended = mega_arena_floats(arena, floats);
+    scratch.normed = mega_arena_floats(arena, floats);
+    scratch.inner = mega_arena_floats(arena, rows * (uint64_t)config->ffn);
+    return scratch;
+}
+
+static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
+                   MegaArena *arena)
+{
+    const uint64_t floats = workspace->length * (uint64_t)stack->config->width;
+    MegaArena worker = {0};
+    Sequences sequences = {.k = workspace->spare}, *out = mega_arena_take(arena, sizeof *out);
+    mega_chunks_layout(&sequences.chunks, 0, batch, arena);
+    sequences.q = mega_arena_floats(arena, floats);
+    sequences.v = mega_arena_floats(arena, floats + MEGA_PANEL);
+    sequences.key_panels = mega_arena_floats(
+        arena, (uint64_t)sequences.chunks.panels * MEGA_PANEL * (uint64_t)stack->config->width);
+    scratch_layout(stack->config, &sequences, workspace->row_block, &worker);
+    arena->overflow |= worker.overflow;
+    workspace->scratch_stride = (size_t)((worker.used / sizeof(float) + 15) / 16 * 16);
+    if (out)
+        *out = sequences;
+    workspace->own = out;
+}
+
+/* ---- Whole sequences: steps ----------------------------------------------------------------- */
+
+typedef struct Forward {
+    const MegaPass *pass;
+    const Sequences *sequences;
+    const Layer *layer;
+    MegaHeads heads;
+} Forward;
+
+/* One block of rows and what a worker needs for it. */
+typedef struct Block {
+    MegaRows rows;
+    size_t first;
+    Scratch scratch;
+} Block;
+
+static Block block_of(const Forward *forward, size_t number, int worker)
+{
+    const MegaPass *pass = forward->pass;
+    const MegaWorkspace *w = pass->workspace;
+    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
+                     .size = w->scratch_stride * sizeof(float)};
+    Block block = {.first = number * w->row_block};
+    block.rows = (MegaRows){.config = pass->config, .kernels = pass->kernels,
+                            .x = w->x + block.first * forward->heads.width,
+                            .count = mega_block_rows(w, number)};
+    block.scratch = scratch_layout(pass->config, forward->sequences, w->row_block, &own);
+    return block;
+}
+
+/* Returns the panels that hold a chunk's keys of one head. */
+static float *key_panels_of(const Forward *forward, const MegaChunk *chunk, size_t head)
+{
+    const Sequences *s = forward->sequences;
+    return s->key_panels + (head * s->chunks.panels + chunk->panels) * MEGA_PANEL *
+                               mega_head_width(&forward->heads);
+}
+
+/* Stores every key of a block in the panels of all heads. */
+static void pack_keys(const Forward *forward, size_t first, size_t rows)
+{
+    const Sequences *s = forward->sequences;
+    const size_t d = forward->heads.width, e = mega_head_width(&forward->heads);
+    const MegaChunk *chunk = mega_chunk_at(&s->chunks, first);
+    for (size_t row = first; row < first + rows; row++) {
+        chunk += row == chunk->first + chunk->length;
+        for (size_t head = 0; head < forward->heads.heads; head++) {
+            float *panels = key_panels_of(forward, chunk, head);
+            mega_panels_store(MEGA_F32, panels, e, row - chunk->first, 0, e,
+                              s->k + row * d + head * e);
+            if (row + 1 == chunk->first + chunk->length)
+                mega_panels_fill(MEGA_F32, panels, chunk->length, e);
+        }
+    }
+}
+
+static void project(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Sequences *s = forward->sequences;
+    const MegaHeadsWeights *weights = &forward->layer->weights->self;
+    const Block block = block_of(forward, task, worker);
+    const size_t at = block.first * forward->heads.width;
+    const float *x = mega_rows_input(&block.rows, &forward->layer->norm, block.scratch.normed);
+    const MegaLinear maps[] = {linear_map(&weights->q, x, s->q + at),
+                               linear_map(&weights->k, x, s->k + at),
+                               linear_map(&weights->v, x, s->v + at)};
+    mega_rows_linears(&block.rows, maps, 3);
+    pack_keys(forward, block.first, block.rows.count);
+}
+
+/* Puts Wout a in the place of q, for one block of rows, which may belong to several sequences. */
+static void attend_block(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Sequences *s = forward->sequences;
+    const Block block = block_of(forward, task, worker);
+    const size_t d = forward->heads.width, e = mega_head_width(&forward->heads);
+    const MegaChunk *chunk = mega_chunk_at(&s->chunks, block.first);
+    for (size_t row = 0, count; row < block.rows.count; row += count, chunk++) {
+        const size_t in_chunk = block.first + row - chunk->first;
+        count = mega_min_size(block.rows.count - row, chunk->length - in_chunk);
+        for (size_t head = 0; head < forward->heads.heads; head++) {
+            const MegaAttention attention = {
+                .kind = MEGA_ATTENTION_SOFTMAX, .first = in_chunk, .rows = count,
+                .keys = chunk->length, .zdim = e, .columns = e, .hidden = e,
+                .q = s->q + (block.first + row) * d + head * e,
+                .key_panels = key_panels_of(forward, chunk, head),
+                .v = s->v + chunk->first * d + head * e, .ldq = d, .ldv = d, .ldo = d};
+            mega_attention(block.rows.kernels, &attention, block.scratch.weights,
+                           block.scratch.attended + row * d + head * e);
+        }
+    }
+    const MegaLinear out = linear_map(&forward->layer->weights->self.out, block.scratch.attended,
+                                      s->q + block.first * d);
+    mega_rows_linears(&block.rows, &out, 1);
+}
+
+static void add_attention(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    mega_rows_add(&block.rows, forward->sequences->q + block.first * forward->heads.width,
+                  &forward->layer->norm);
+}
+
+static void run_feed_forward(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    mega_feed_forward_run(&forward->layer->feed_forward, &block.rows, block.scratch.normed,
+                          block.scratch.inner);
+}
+
+static void run_block(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    attend_block(context, task, worker);
+    add_attention(context, task, worker);
+    if (forward->pass->config->ffn > 0)
+        run_feed_forward(context, task, worker);
+}
+
+/* For a tap: leaves what the feed-forward block sees in the place of k, and what it adds in that of
+ * q. */
+static void show_feed_forward(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    const size_t at = block.first * forward->heads.width;
+    add_attention(context, task, worker);
+    mega_feed_forward_show(&forward->layer->feed_forward, &block.rows,
+                           forward->sequences->k + at, block.scratch.inner,
+                           forward->sequences->q + at);
+}
+
+static void add_feed_forward(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    mega_feed_forward_add(&forward->layer->feed_forward, &block.rows,
+                          forward->sequences->q + block.first * forward->heads.width);
+}
+
+/* ---- Whole sequences: the layer ------------------------------------------------------------- */
+
+/* Runs a layer step by step, so that a tap sees what is otherwise gone at once. */
+static void forward_with_tap(Forward *work, int index)
+{
+    const MegaPass *pass = work->pass;
+    const MegaWorkspace *w = pass->workspace;
+    const Sequences *s = work->sequences;
+    const size_t d = work->heads.width, blocks = mega_row_blocks(w);
+    mega_tap_layer(&pass->tap, index, ".q", s->q, w->length, d);
+    mega_tap_layer(&pass->tap, index, ".k", s->k, w->length, d);
+    mega_tap_layer(&pass->tap, index, ".v", s->v, w->length, d);
+    mega_pool_run(pass->pool, blocks, attend_block, work);
+    mega_tap_layer(&pass->tap, index, ".attn_out", s->q, w->length, d);
+    if (pass->config->ffn == 0) {
+        mega_pool_run(pass->pool, blocks, add_attention, work);
+        return;
+    }
+    mega_pool_run(pass->pool, blocks, show_feed_forward, work);
+    mega_tap_layer(&pass->tap, index, ".ffn_in", s->k, w->length, d);
+    mega_tap_layer(&pass->tap, index, ".ffn_out", s->q, w->length, d);
+    mega_pool_run(pass->pool, blocks, add_feed_forward, work);
+}
+
+static void forward(const MegaPass *pass, int index)
+{
+    const MegaWorkspace *w = pass->workspace;
+    Forward work = {.pass = pass, .sequences = w->own, .layer = pass->stack->layers[index],
+                    .heads = heads_of(pass->config)};
+    mega_pool_run(pass->pool, mega_row_blocks(w), project, &work);
+    if (pass->tap.tap)
+        forward_with_tap(&work, index);
+    else
+        mega_pool_run(pass->pool, mega_row_blocks(w), run_block, &work);
+    mega_tap_layer(&pass->tap, index, "", w->x, w->length, work.heads.width);
+}
+
+/* ---- Decoded rows: memory ------------------------------------------------------------------- */
+
+static void source_layout(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
+                          MegaArena *arena)
+{
+    const uint64_t floats = (uint64_t)length * (uint64_t)config->width;
+    out->keys = mega_arena_floats(arena, floats);
+    out->values = mega_arena_floats(arena, floats);
+}
+
+static void read_source(const MegaPass *pass, int index, const MegaEncoded *source)
+{
+    const Layer *layer = pass->stack->layers[index];
+    const MegaHeadsWeights *weights = &layer->weights->cross;
+    const MegaSourceLayer *out = &source->layers[index];
+    const MegaRows rows = {.config = pass->config, .kernels = pass->kernels,
+                           .count = source->length};
+    const MegaLinear maps[] = {linear_map(&weights->k, source->states, out->keys),
+                               linear_map(&weights->v, source->states, out->values)};
+    mega_rows_linears(&rows, maps, 2);
+}
+
+static void *state_layout(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
+                          MegaGrowing *memory)
+{
+    const MegaHeads heads = heads_of(stack->config);
+    (void)index;
+    return mega_pages_layout(&heads, sizes->sequences, sizes->reserved, memory);
+}
+
+/* Memory of a step, which all layers share. */
+typedef struct StepMemory {
+    float *normed;   /* [rows][d] */
+    float *q, *k, *v; /* [rows][d] */
+    float *attended; /* [rows][d] */
+    float *output;   /* [rows][d]: what a sub-block adds to x */
+    float *inner;    /* [rows][ffn] */
+    MegaHeadScratch heads;
+} StepMemory;
+
+static void *step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, MegaArena *arena)
+{
+    const MegaHeads heads = heads_of(stack->config);
+    const uint64_t floats = sizes->rows * (uint64_t)heads.width;
+    StepMemory memory, *out = mega_arena_take(arena, sizeof *out);
+    memory.normed = mega_arena_floats(arena, floats);
+    memory.q = mega_arena_floats(arena, floats);
+    memory.k = mega_arena_floats(arena, floats);
+    memory.v = mega_arena_floats(arena, floats);
+    memory.attended = mega_arena_floats(arena, floats);
+    memory.output = mega_arena_floats(arena, floats);
+    memory.inner = mega_arena_floats(arena, sizes->rows * (uint64_t)stack->config->ffn);
+    mega_head_scratch_layout(&memory.heads, &heads, sizes, arena);
+    if (out)
+        *out = memory;
+    return out;
+}
+
+/* ---- Decoded rows: the layer ---------------------------------------------------------------- */
+
+typedef struct Step {
+    const MegaPass *pass;
+    const MegaStep *step;
+    const StepMemory *memory;
+    const Layer *layer;
+    int index;
+    MegaHeads heads;
+    MegaRows rows;
+} Step;
+
+static void tap_rows(const Step *work, const char *part, const float *data)
+{
+    mega_tap_layer(&work->pass->tap, work->index, part, data, work->step->rows,
+                   work->heads.width);
+}
+
+static MegaHeadRequest request_of(const Step *work)
+{
+    return (MegaHeadRequest){.heads = work->heads, .pages = work->step->states[work->index],
+                             .q = work->memory->q, .out = work->memory->attended,
+                             .scratch = &work->memory->heads};
+}
+
+/* Maps what the heads attended to, and adds it to x. */
+static void finish_attention(const Step *work, const MegaLinearWeights *out, const MegaNorm *norm,
+                             const char *part)
+{
+    const MegaLinear map = linear_map(out, work->memory->attended, work->memory->output);
+    mega_rows_linears(&work->rows, &map, 1);
+    tap_rows(work, part, work->memory->output);
+    mega_rows_add(&work->rows, work->memory->output, norm);
+}
+
+static void step_attention(const Step *work)
+{
+    const StepMemory *memory = work->memory;
+    const MegaStep *step = work->step;
+    const MegaHeadsWeights *weights = &work->layer->weights->self;
+    const float *x = mega_rows_input(&work->rows, &work->layer->norm, memory->normed);
+    const MegaHeadRequest request = request_of(work);
+    const bool sequences = step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
+    const size_t d = work->heads.width;
+    const MegaLinear maps[] = {linear_map(&weights->q, x, memory->q),
+                               linear_map(&weights->k, x, memory->k),
+                               linear_map(&weights->v, x, memory->v)};
+    mega_rows_linears(&work->rows, maps, 3);
+    for (size_t row = 0; row < step->rows; row++)
+        mega_pages_store(request.pages, &work->heads, step->in_chunk + (sequences ? 0 : row),
+                         sequences ? row : 0, memory->k + row * d, memory->v + row * d);
+    tap_rows(work, ".q", memory->q);
+    tap_rows(work, ".k", memory->k);
+    tap_rows(work, ".v", memory->v);
+    mega_heads_attend(work->pass, step, &request);
+    finish_attention(work, &weights->out, &work->layer->norm, ".attn_out");
+}
+
+/* Shows a tap the keys and values of a source, with the first of its rows. */
+static void tap_source(const Step *work)
+{
+    const MegaTapping *tap = &work->pass->tap;
+    const MegaEncoded *source = work->step->sources[0];
+    const MegaSourceLayer *layer = &source->layers[work->index];
+    if (work->step->position > 0)
+        return;
+    mega_tap_layer(tap, work->index, ".cross_k", layer->keys, source->length, work->heads.width);
+    mega_tap_layer(tap, work->index, ".cross_v", layer->values, source->length,
+                   work->heads.width);
+}
+
+static void step_cross(const Step *work)
+{
+    const StepMemory *memory = work->memory;
+    const MegaHeadsWeights *weights = &work->layer->weights->cross;
+    const MegaNorm *norm = &work->layer->cross_norm;
+    const MegaHeadRequest request = request_of(work);
+    const MegaLinear q = linear_map(
+        &weights->q, mega_rows_input(&work->rows, norm, memory->normed), memory->q);
+    mega_rows_linears(&work->rows, &q, 1);
+    tap_rows(work, ".cross_q", memory->q);
+    tap_source(work);
+    mega_heads_attend_source(work->pass, work->step, work->index, &request);
+    finish_attention(work, &weights->out, norm, ".cross_attn_out");
+}
+
+static void step_feed_forward(const Step *work)
+{
+    const StepMemory *memory = work->memory;
+    const MegaFeedForward *block = &work->layer->feed_forward;
+    if (!work->pass->tap.tap) {
+        mega_feed_forward_run(block, &work->rows, memory->normed, memory->inner);
+        return;
+    }
+    mega_feed_forward_show(block, &work->rows, memory->normed, memory->inner, memory->output);
+    tap_rows(work, ".ffn_in", memory->normed);
+    tap_rows(work, ".ffn_out", memory->output);
+    mega_feed_forward_add(block, &work->rows, memory->output);
+}
+
+static void step_layer(const MegaPass *pass, const MegaStep *step, int index)
+{
+    const Step work = {.pass = pass, .step = step, .memory = step->memory,
+                       .layer = pass->stack->layers[index], .index = index,
+                       .heads = heads_of(pass->config),
+                       .rows = {.config = pass->config, .kernels = pass->kernels,
+                                .pool = pass->pool, .x = step->x, .count = step->rows}};
+    step_attention(&work);
+    if (pass->stack->has_cross)
+        step_cross(&work);
+    if (pass->config->ffn > 0)
+        step_feed_forward(&work);
+    tap_rows(&work, "", step->x);
+}
+
+static const char *const stages[] = {
+    ".q", ".k", ".v", ".attn_out", ".cross_q", ".cross_k", ".cross_v", ".cross_attn_out",
+    ".ffn_in", ".ffn_out", "", NULL};
+
+const MegaLayerKind mega_layer_kind_transformer = {
+    .name = "transformer",
+    .fields = fields,
+    .check = check,
+    .tensors = tensors,
+    .weights_size = sizeof(MegaTransformerWeights),
+    .dimension = dimension,
+    .reach = reach,
+    .derive = derive,
+    .stages = stages,
+    .layout = layout,
+    .forward = forward,
+    .source_layout = source_layout,
+    .read_source = read_source,
+    .state_layout = state_layout,
+    .step_layout = step_layout,
+    .step = step_layer,
+};
