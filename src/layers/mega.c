@@ -416,6 +416,24 @@ static void read_source(const MegaPass *pass, int index, const MegaEncoded *sour
     mega_cross_read_source(pass, &weights_of(pass->stack, index)->cross, source, index);
 }
 
+static void show(const MegaStack *stack, int index, MegaLayerView *out)
+{
+    const MegaLayer *layer = mega_layer(stack, index);
+    *out = (MegaLayerView){&layer->weights->v.weight, &layer->ema, &layer->weights->u};
+}
+
+static void work(const MegaStackConfig *config, MegaLayerWork *out)
+{
+    const MegaGatedConfig *own = mega_gated(config);
+    const double d = config->width, h = own->hidden, z = own->zdim, f = config->ffn;
+    out->products = d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
+    /* every state of the moving average is updated, and added to the output */
+    out->rest = 2.0 * mega_ema_channels(config) * own->ndim;
+    out->per_key = z + h;
+    out->cross_products = d * (2 * d + z) + d * d;
+    out->cross_per_key = z + d;
+}
+
 const MegaLayerKind mega_layer_kind_mega = {
     .name = "mega",
     .fields = mega_gated_fields,
@@ -438,4 +456,6 @@ const MegaLayerKind mega_layer_kind_mega = {
     .state_layout = mega_state_layout,
     .step_layout = mega_step_layout,
     .step = mega_step_layer,
+    .show = show,
+    .work = work,
 };

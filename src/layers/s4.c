@@ -345,6 +345,20 @@ static bool can_stream(const MegaStackConfig *config)
 
 static const char *const stages[] = {".kernel", ".ssm", ".act", ".block", "", NULL};
 
+static void show(const MegaStack *stack, int index, MegaLayerView *out)
+{
+    const MegaS4Weights *weights = (const MegaS4Weights *)stack->weights + index;
+    out->matrix = weights->output.weight.panels ? &weights->output.weight : NULL;
+}
+
+/* Counts the map that mixes the features; the least work for the state spaces is not known. */
+static void work(const MegaStackConfig *config, MegaLayerWork *out)
+{
+    const MegaS4Config *own = mega_s4(config);
+    const double width = config->width;
+    out->products = own->has_output ? width * width * own->channels * (own->glu ? 2 : 1) : 0;
+}
+
 const MegaLayerKind mega_layer_kind_s4 = {
     .name = "s4",
     .fields = mega_s4_fields,
@@ -361,4 +375,6 @@ const MegaLayerKind mega_layer_kind_s4 = {
     .stages = stages,
     .layout = layout,
     .forward = forward,
+    .show = show,
+    .work = work,
 };

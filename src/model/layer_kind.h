@@ -97,6 +97,22 @@ typedef struct MegaPlanner {
     void (*restart)(void *plan);
 } MegaPlanner;
 
+/* What a layer shows to pictures and to the benchmark; NULL: it has no such part. */
+typedef struct MegaLayerView {
+    const MegaPacked *matrix;      /* one of its matrices, whose type stands for all of them */
+    const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */
+    const MegaLinearWeights *gate; /* makes its update gate of the stage ".ema"; a layer that has one
+                                      also has the stages ".q" and ".k" */
+} MegaLayerView;
+
+/* The multiply-adds of a layer for one position. */
+typedef struct MegaLayerWork {
+    double products; /* with weights */
+    double rest;     /* all others, but for attention */
+    double per_key;  /* for each position that it attends to; it reads as many floats of each */
+    double cross_products, cross_per_key; /* the same of cross attention */
+} MegaLayerWork;
+
 struct MegaLayerKind {
     const char *name; /* its name in metadata: "encoder.kind", "decoder.kind" */
 
@@ -164,6 +180,12 @@ struct MegaLayerKind {
     void *(*step_layout)(const MegaStack *stack, const MegaDecoderSizes *sizes, MegaArena *arena);
     /* Takes step->x, the next positions of the decoder's sequences, through layer `index`. */
     void (*step)(const MegaPass *pass, const MegaStep *step, int index);
+
+    /* ---- For pictures and the benchmark; NULL if the kind shows nothing ---- */
+
+    /* Fill in *out, which is all zeros. */
+    void (*show)(const MegaStack *stack, int index, MegaLayerView *out);
+    void (*work)(const MegaStackConfig *config, MegaLayerWork *out);
 };
 
 /* All kinds of layers; NULL ends the list. Files that name no kind have the first one. The table is
@@ -173,6 +195,22 @@ extern const MegaLayerKind *const mega_layer_kinds[];
 static inline const MegaLayerKind *mega_stack_kind(const MegaStackConfig *config)
 {
     return config->kind ? config->kind : mega_layer_kinds[0];
+}
+
+static inline MegaLayerView mega_layer_view(const MegaStack *stack, int index)
+{
+    MegaLayerView view = {0};
+    if (stack->kind->show)
+        stack->kind->show(stack, index, &view);
+    return view;
+}
+
+static inline MegaLayerWork mega_layer_work(const MegaStackConfig *config)
+{
+    MegaLayerWork work = {0};
+    if (mega_stack_kind(config)->work)
+        mega_stack_kind(config)->work(config, &work);
+    return work;
 }
 
 static inline MegaReach mega_stack_reach(const MegaConfig *config, const MegaStackConfig *stack)

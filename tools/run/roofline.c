@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "src/layers/embed.h"
-#include "src/layers/mega_config.h"
 #include "tools/common/progress.h"
 
 #define PROBE_BYTES (128u << 20) /* bytes that a probe reads, more than fit in any cache */
@@ -100,24 +99,6 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
 
 /* ---- Counting ------------------------------------------------------------------------------- */
 
-/* Returns the multiply-adds of a layer's matrices for one position. */
-static double layer_products(const MegaStackConfig *s)
-{
-    double d = s->width, h = mega_gated(s)->hidden, z = mega_gated(s)->zdim, f = s->ffn;
-    return d * h + d * (2 * d + z + h) + h * d + 2 * d * f;
-}
-
-/* Counts two multiply-adds for each EMA state: one updates it, the other adds it to the output. */
-static double layer_ema(const MegaStackConfig *s)
-{
-    return 2.0 * mega_ema_channels(s) * mega_gated(s)->ndim;
-}
-
-static double attention(const MegaStackConfig *s, double keys)
-{
-    return keys * (mega_gated(s)->zdim + mega_gated(s)->hidden);
-}
-
 /* Both counts are multiply-adds: `products` are those with weights, `rest` are all others. */
 static Work make_work(WeightType weight, double products, double rest, double bytes)
 {
@@ -129,11 +110,11 @@ static Work make_work(WeightType weight, double products, double rest, double by
 Work work_encode(const MegaConfig *config, WeightType weight, size_t length, size_t count)
 {
     const MegaStackConfig *s = &config->encoder;
-    double keys = mega_gated(s)->chunk > 0 && (size_t)mega_gated(s)->chunk < length
-                      ? mega_gated(s)->chunk
-                      : (double)length;
-    double weights = s->layers * layer_products(s), positions = (double)length * (double)count;
-    double rest = s->layers * (layer_ema(s) + attention(s, keys)), products = weights;
+    const MegaLayerWork layer = mega_layer_work(s);
+    const size_t chunk = (size_t)mega_stack_reach(config, s).chunk;
+    double keys = (double)(chunk > 0 && chunk < length ? chunk : length);
+    double weights = s->layers * layer.products, positions = (double)length * (double)count;
+    double rest = s->layers * (layer.rest + keys * layer.per_key), products = weights;
     if (config->embed.kind == MEGA_EMBED_FRAMES || config->embed.kind == MEGA_EMBED_PATCHES)
         products += (double)mega_embed_fan_in(&config->embed) * s->width;
     return make_work(weight, products * positions, rest * positions, weight.bytes * weights);
@@ -150,16 +131,16 @@ Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_
                  size_t source)
 {
     const MegaStackConfig *s = &config->decoder;
-    double d = s->width, z = mega_gated(s)->zdim;
-    double keys = mega_gated(s)->chunk > 0 ? (double)(position % (size_t)mega_gated(s)->chunk) + 1
-                                           : (double)position + 1;
-    double products = s->layers * layer_products(s) + output_weights(&config->target);
-    double rest = s->layers * (layer_ema(s) + attention(s, keys));
+    const MegaLayerWork layer = mega_layer_work(s);
+    const size_t chunk = (size_t)mega_stack_reach(config, s).chunk;
+    double keys = (double)(chunk > 0 ? position % chunk : position) + 1;
+    double products = s->layers * layer.products + output_weights(&config->target);
+    double rest = s->layers * (layer.rest + keys * layer.per_key);
     /* keys and values are read from memory; the other states stay in the caches */
-    double states = s->layers * attention(s, keys);
+    double states = s->layers * keys * layer.per_key;
     if (mega_config_has_cross(config)) {
-        products += s->layers * (d * (2 * d + z) + d * d);
-        rest += s->layers * (double)source * (z + d);
+        products += s->layers * layer.cross_products;
+        rest += s->layers * (double)source * layer.cross_per_key;
     }
     return make_work(weight, (double)rows * products, (double)rows * rest,
                      weight.bytes * products + sizeof(float) * (double)rows * states);

@@ -211,7 +211,8 @@ static int run_once(Bench *bench, double *seconds, MegaError *err)
 static WeightType weight_type(const MegaModel *model)
 {
     const MegaStack *stack = model->encoder.weights ? &model->encoder : &model->decoder;
-    MegaDtype dtype = mega_layer(stack, 0)->weights->v.weight.dtype;
+    const MegaPacked *matrix = mega_layer_view(stack, 0).matrix;
+    MegaDtype dtype = matrix ? matrix->dtype : MEGA_F32;
     const MegaDtypeTraits *traits = mega_dtype_traits((int)dtype);
     return (WeightType){(double)traits->item_size / traits->block, mega_dtype_quantized(dtype)};
 }

@@ -74,7 +74,9 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     MegaSession *session = NULL;
     MegaBuffer text = {0};
     const char *name = NULL;
-    int code = 0;
+    int code = observe_check(model, err);
+    if (code)
+        return code;
     if (options->text && task == MEGA_TASK_CLASSIFY)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
     if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))

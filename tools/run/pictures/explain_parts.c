@@ -102,7 +102,7 @@ int reach_of(const MegaStackConfig *config, const MegaStack *stack, size_t lengt
     int code = 0;
     *out = (ReachRows){.layers = config->layers, .bidirectional = config->bidirectional};
     for (int i = 0; i < config->layers && !code; i++) {
-        const MegaEma *ema = &mega_layer(stack, i)->ema;
+        const MegaEma *ema = mega_layer_view(stack, i).ema;
         code = observe_layer_reach(ema, false, length, &out->back[i], err);
         if (!code && out->bidirectional)
             code = observe_layer_reach(ema, true, length, &out->ahead[i], err);

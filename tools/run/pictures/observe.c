@@ -51,6 +51,25 @@ const char *observe_model_name(const MegaModel *model, char buffer[256])
     return buffer;
 }
 
+static int check_stack(const MegaStack *stack, MegaError *err)
+{
+    if (!stack->layers)
+        return 0;
+    const MegaLayerView view = mega_layer_view(stack, 0);
+    if (view.ema && view.gate)
+        return 0;
+    return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                     "the model's layers are of kind %s, of which there are no pictures; those of "
+                     "kind mega have some",
+                     stack->kind->name);
+}
+
+int observe_check(const MegaModel *model, MegaError *err)
+{
+    int code = check_stack(&model->encoder, err);
+    return code ? code : check_stack(&model->decoder, err);
+}
+
 /* ---- The weights ---------------------------------------------------------------------------- */
 
 int observe_tensor(const MegaModel *model, const char *name, float **out, size_t *count,
@@ -250,7 +269,7 @@ static int pool_gate(Observer *observer, int layer, const float *moved, size_t l
 {
     const MegaKernels *kernels = mega_kernels();
     MegaEpilogue sigmoid = {.function = MEGA_FUNCTION_SIGMOID};
-    const MegaLinearWeights *u = &mega_layer(&observer->model->encoder, layer)->weights->u;
+    const MegaLinearWeights *u = mega_layer_view(&observer->model->encoder, layer).gate;
     size_t d = (size_t)observer->model->config.encoder.width;
     float *weight = malloc(d * d * sizeof *weight), *gate = malloc(ROWS * d * sizeof *gate);
     int code = weight && gate ? 0 : no_memory(&observer->err);

@@ -19,6 +19,10 @@ const char *observe_unit(const MegaModel *model, bool decoder);
  * is written to buffer. */
 const char *observe_model_name(const MegaModel *model, char buffer[256]);
 
+/* Refuses a model whose layers are of a kind without a moving average and a gate, which the
+ * pictures show. */
+int observe_check(const MegaModel *model, MegaError *err);
+
 /* ---- The weights ---------------------------------------------------------------------------- */
 
 /* Reads any tensor of the file as float32 into *out, which the caller frees. A missing tensor is an

@@ -247,8 +247,9 @@ static int make_view(PlotPicture *picture, bool decoder, int index, MegaError *e
                        .decoder = decoder,
                        .index = index};
     snprintf(prefix, sizeof prefix, "%s.layer.%d", decoder ? "decoder" : "encoder", index);
-    view_spectrum(view, &mega_layer(stack, index)->ema);
-    int code = view_kernels(view, &mega_layer(stack, index)->ema, err);
+    const MegaEma *ema = mega_layer_view(stack, index).ema;
+    view_spectrum(view, ema);
+    int code = view_kernels(view, ema, err);
     if (!code)
         code = view_bias(view, picture, prefix, err);
     if (!code)
@@ -262,7 +263,9 @@ int plot_view_make(PlotPicture *picture, int layer, MegaError *err)
     const MegaConfig *config = mega_model_config(picture->model);
     int encoder = mega_config_has_encoder(config) ? config->encoder.layers : 0;
     int decoder = mega_config_has_decoder(config) ? config->decoder.layers : 0;
-    int code = 0, all = encoder + decoder;
+    int code = observe_check(picture->model, err), all = encoder + decoder;
+    if (code)
+        return code;
     picture->least = INFINITY;
     picture->views = calloc((size_t)all, sizeof *picture->views);
     picture->others = calloc(PLOT_MATRICES, sizeof *picture->others);
