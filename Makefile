@@ -82,7 +82,9 @@ LIB_SRC += \
     src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c \
     src/pipeline/input_sound.c src/pipeline/input.c \
     src/pipeline/pipeline.c src/pipeline/classify.c src/pipeline/embed.c \
-    src/pipeline/translate.c src/pipeline/generate.c src/pipeline/score.c
+    src/pipeline/translate.c src/pipeline/generate.c src/pipeline/score.c \
+    src/pipeline/tokens.c src/pipeline/fill.c src/pipeline/tag.c src/pipeline/answer.c \
+    src/pipeline/choose.c
 
 # ... libmega-media, which opens files of sound and pictures ...
 MEDIA_SRC := \
@@ -112,7 +114,7 @@ COMMON_SRC := \
 
 RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
-    tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c \
+    tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \

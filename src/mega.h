@@ -567,6 +567,112 @@ MEGA_API int mega_pipeline_embed(MegaPipeline *pipeline, const MegaRaw *input, M
                                  MegaEmbedding *out, MegaError *err);
 MEGA_API void mega_embedding_free(MegaEmbedding *embedding);
 
+/* ---- Masks, tags, answers and choices: models of the Hugging Face hub
+
+   Texts must be UTF-8. Places in them are code points [start, end). */
+
+/* A token for a mask. */
+typedef struct MegaFilling {
+    float score; /* its probability among all tokens */
+    int32_t token;
+    MegaText text;     /* of the token alone */
+    MegaText sequence; /* the whole text with the token in place of the mask */
+} MegaFilling;
+
+typedef struct MegaFillings {
+    MegaFilling *items; /* [masks][count], the best first */
+    int masks, count;
+} MegaFillings;
+
+typedef struct MegaFillOptions {
+    int top;                    /* how many tokens for each mask; 0: 5 */
+    const char *const *targets; /* [target_count]: only these tokens, or the first tokens of these
+                                   texts; none: all */
+    int target_count;
+} MegaFillOptions;
+
+/* Fills the masks of a text, each on its own. options may be NULL. */
+MEGA_API int mega_pipeline_fill(MegaPipeline *pipeline, const MegaRaw *text,
+                                const MegaFillOptions *options, MegaFillings *out, MegaError *err);
+MEGA_API void mega_fillings_free(MegaFillings *fillings);
+
+typedef enum MegaGrouping {
+    MEGA_GROUP_NONE,    /* a tag for each token */
+    MEGA_GROUP_SIMPLE,  /* neighbouring tokens with the same label become a group */
+    MEGA_GROUP_FIRST,   /* words do, which have the scores of their first token, */
+    MEGA_GROUP_AVERAGE, /* the mean of their tokens' scores, */
+    MEGA_GROUP_MAX,     /* or those of their surest token */
+} MegaGrouping;
+
+typedef struct MegaTag {
+    int label;      /* number of the label */
+    char name[256]; /* of the label; of a group without what stands before its first '-' */
+    float score;    /* of a group the mean */
+    size_t index;   /* position of the (first) token */
+    MegaText word;  /* the token as it stands in the vocabulary, or the text of the group */
+    uint32_t start, end;
+} MegaTag;
+
+typedef struct MegaTags {
+    MegaTag *items; /* [count] */
+    size_t count;
+} MegaTags;
+
+typedef struct MegaTagOptions {
+    MegaGrouping grouping;
+    bool keep_outside; /* also gives the tags named "O" */
+} MegaTagOptions;
+
+/* Tags a text. options may be NULL. */
+MEGA_API int mega_pipeline_tag(MegaPipeline *pipeline, const MegaRaw *text,
+                               const MegaTagOptions *options, MegaTags *out, MegaError *err);
+MEGA_API void mega_tags_free(MegaTags *tags);
+
+typedef struct MegaAnswer {
+    float score;
+    uint32_t start, end;
+    MegaText text;
+} MegaAnswer;
+
+typedef struct MegaAnswers {
+    MegaAnswer *items; /* [count], the best first */
+    size_t count;
+} MegaAnswers;
+
+/* Start from mega_answer_defaults, which sets the value that stands first in each comment. */
+typedef struct MegaAnswerOptions {
+    int top;               /* 1: how many answers */
+    int max_answer;        /* 15: tokens of an answer */
+    size_t window, stride; /* 0: tokens of a window and of the overlap of two; 0 means 384, or what
+                              the model takes at most, and half of it, at most 128 */
+    bool allow_none;       /* false: no answer, which is an empty text, may be an answer */
+    bool align;            /* true: an answer consists of whole words */
+} MegaAnswerOptions;
+
+MEGA_API MegaAnswerOptions mega_answer_defaults(void);
+/* Finds the answers to a question in a text. options may be NULL. */
+MEGA_API int mega_pipeline_answer(MegaPipeline *pipeline, const MegaRaw *question,
+                                  const MegaRaw *context, const MegaAnswerOptions *options,
+                                  MegaAnswers *out, MegaError *err);
+MEGA_API void mega_answers_free(MegaAnswers *answers);
+
+/* Computes how probable it is for each of the choices [count] that it goes with the prompt: scores
+ * [count], which add up to 1. */
+MEGA_API int mega_pipeline_choose(MegaPipeline *pipeline, const MegaRaw *prompt,
+                                  const MegaRaw *choices, int count, float *scores, MegaError *err);
+
+/* The states of a text's tokens, and the vector of the whole text. */
+typedef struct MegaStates {
+    float *values; /* [rows][width] */
+    float *pooled; /* [width] */
+    size_t rows;
+    int width;
+} MegaStates;
+
+MEGA_API int mega_pipeline_states(MegaPipeline *pipeline, const MegaRaw *text, MegaStates *out,
+                                  MegaError *err);
+MEGA_API void mega_states_free(MegaStates *states);
+
 /* ---- Tokens */
 
 typedef enum MegaSide {

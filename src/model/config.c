@@ -567,6 +567,13 @@ static int check_target(const MegaConfig *config, MegaError *err)
     if (target->output_projection && target->adaptive_output && !target->split_head)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.output_projection needs target.split_head");
+    if (mega_config_has_cross(config) && (target->pad < 0 || target->eos < 0 || target->unk < 0))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.pad, target.eos or target.unk is negative, but a translator needs "
+                         "all three");
+    if (!target->bare_start && target->eos < 0)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.eos is negative, but every sequence begins with it");
     if ((target->output_dense || target->output_bias) &&
         (target->adaptive_output || target->output_projection))
         return mega_fail(err, MEGA_ERR_MODEL,

@@ -2,6 +2,7 @@
  * classify.c - computes the class probabilities of a raw input, window by window.
  */
 #define _GNU_SOURCE /* qsort_r */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,7 +53,11 @@ static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *o
     if (code)
         return mega_fail(err, code, "%s: %s", name_of(&p->current), inner.text);
     out->count = (int)count;
-    mega_softmax(out->probabilities, out->count, out->probabilities);
+    if (mega_model_config(p->model)->head.independent)
+        for (int i = 0; i < out->count; i++)
+            out->probabilities[i] = (float)(1 / (1 + exp(-(double)out->probabilities[i])));
+    else
+        mega_softmax(out->probabilities, out->count, out->probabilities);
     for (int i = 0; i < out->count; i++)
         out->order[i] = i;
     qsort_r(out->order, count, sizeof *out->order, by_probability, out->probabilities);

@@ -32,6 +32,8 @@ static int read_text_features(MegaInputReader *reader, MegaError *err)
     const int rows = reader->model->config.embed.vocab;
     if (reader->ids)
         return 0;
+    if (mega_meta_find(meta, "text.tokenizer"))
+        return mega_codec_new(&reader->codec, meta, MEGA_CODEC_TARGET, err);
     int code = mega_vocab_from_meta(&reader->vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
         code = mega_text_features_read(&reader->text, meta, err);
@@ -221,6 +223,7 @@ void mega_input_reader_free(MegaInputReader *reader)
         return;
     finish(reader);
     mega_vocab_free(reader->vocab);
+    mega_codec_free(reader->codec);
     free(reader->samples);
     free(reader);
 }
@@ -241,6 +244,7 @@ void mega_prepared_free(MegaPrepared *input)
     free(input->values);
     free(input->tokens[0]);
     free(input->tokens[1]);
+    free(input->types);
     *input = (MegaPrepared){0};
 }
 
@@ -366,7 +370,7 @@ int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int 
     if (count < 1 || count > 2)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d inputs at a time; expected one, or a pair",
                          count);
-    if (count > 1 && mega_model_input_count(reader->model) < 2)
+    if (count > 1 && mega_model_input_count(reader->model) < 2 && !reader->codec)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "%s was given as the second of a pair, but this model takes single inputs",
                          mega_raw_name(&inputs[1]));
@@ -483,6 +487,67 @@ static int encode(const MegaInputReader *reader, const uint8_t *text, size_t siz
     return 0;
 }
 
+/* Reads a text byte for byte, as the tokenizers of the Hugging Face hub want it. */
+static int read_bytes(const MegaInputReader *reader, const MegaRaw *raw, MegaBuffer *out,
+                      MegaError *err)
+{
+    const size_t limit =
+        reader->left < MEGA_TEXT_MAX_SIZE ? (size_t)reader->left : MEGA_TEXT_MAX_SIZE;
+    if (raw->kind == MEGA_RAW_PATH)
+        return mega_source_read(out, raw->data, "a text", limit, err);
+    mega_put_bytes(out, raw->data, raw->size);
+    return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
+}
+
+/* Encodes a text, or a pair as one sequence. */
+static int encode_texts(const MegaInputReader *reader, const MegaBuffer *texts, int count,
+                        MegaPrepared *out, MegaError *err)
+{
+    const MegaEncodeOptions options = {0};
+    MegaTokenized tokenized = {0};
+    MegaTokens tokens = {0};
+    const MegaTexts both = {.first = texts[0].size ? (const char *)texts[0].data : "",
+                            .first_size = texts[0].size,
+                            .second =
+                                count < 2 || !texts[1].size ? NULL : (const char *)texts[1].data,
+                            .second_size = texts[1].size};
+    MegaError inner = {0};
+    int code = mega_codec_encode_texts(reader->codec, &both, &options, &tokenized, &inner);
+    if (!code)
+        code = mega_tokenized_window(&tokenized, 0, &tokens, &inner);
+    if (code)
+        mega_fail(err, code, "%s: %s", mega_input_name(reader), inner.text);
+    out->tokens[0] = malloc((tokens.count + 1) * sizeof *out->tokens[0]);
+    out->types = malloc((tokens.count + 1) * sizeof *out->types);
+    if (!code && (!out->tokens[0] || !out->types))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text");
+    for (size_t i = 0; i < tokens.count && !code; i++) {
+        out->tokens[0][i] = tokens.data[i].id;
+        out->types[i] = tokens.data[i].type;
+    }
+    out->count = 1;
+    out->views[0] = (MegaInput){.kind = MEGA_INPUT_TOKENS,
+                                .tokens = out->tokens[0],
+                                .length = tokens.count,
+                                .types = mega_codec_has_types(reader->codec) ? out->types : NULL};
+    mega_tokens_free(&tokens);
+    mega_tokenized_free(&tokenized);
+    return code;
+}
+
+static int next_hub_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
+{
+    MegaBuffer texts[2] = {{0}, {0}};
+    int code = 0;
+    for (int i = 0; i < reader->count_raw && !code; i++)
+        code = read_bytes(reader, &reader->raw[i], &texts[i], err);
+    if (!code)
+        code = encode_texts(reader, texts, reader->count_raw, out, err);
+    mega_buffer_free(&texts[0]);
+    mega_buffer_free(&texts[1]);
+    return code ? code : 1;
+}
+
 static MegaTextRules text_rules(const MegaInputReader *reader)
 {
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model), MEGA_CODEC_TARGET,
@@ -497,6 +562,18 @@ int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaI
     const MegaTextRules rules = text_rules(reader);
     MegaPrepared prepared = {0};
     MegaBuffer bytes = {0};
+    if (reader->codec) {
+        MegaBuffer texts[2] = {{0}, {0}};
+        int failed = read_bytes(reader, text, &texts[0], err);
+        if (!failed)
+            failed = encode_texts(reader, texts, 1, &prepared, err);
+        mega_buffer_free(&texts[0]);
+        free(prepared.types);
+        *out = failed ? (MegaIds){0} : (MegaIds){prepared.tokens[0], prepared.views[0].length};
+        if (failed)
+            free(prepared.tokens[0]);
+        return failed;
+    }
     int code = reader->kind == MEGA_CONTENT_TEXT
                    ? mega_raw_read_text(text, &rules, &reader->warning, &bytes, err)
                    : mega_fail(err, MEGA_ERR_ARGUMENT, "the model takes %s, which has no tokens",
@@ -513,7 +590,7 @@ int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaI
 
 const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader)
 {
-    return reader->vocab;
+    return reader->codec ? mega_codec_vocab(reader->codec) : reader->vocab;
 }
 
 static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
@@ -521,6 +598,8 @@ static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
     const MegaTextRules rules = text_rules(reader);
     const bool pair = mega_model_input_count(reader->model) == 2;
     const char *name = mega_input_name(reader);
+    if (reader->codec)
+        return next_hub_text(reader, out, err);
     MegaBuffer text[2] = {0};
     int code = 0;
     for (int i = 0; i < reader->count_raw && !code; i++)

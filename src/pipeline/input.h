@@ -34,6 +34,7 @@ typedef struct MegaPrepared {
                           windows */
     float *values;
     int32_t *tokens[2];
+    int32_t *types;  /* of views[0] */
     uint64_t memory; /* bytes of this input and of the recording that its reader holds */
 } MegaPrepared;
 

@@ -6,6 +6,7 @@
 
 #include "formats/media/image.h"
 #include "formats/media/pcm.h"
+#include "formats/text/tokenizer.h"
 #include "formats/text/vocab.h"
 #include "src/pipeline/content.h"
 #include "src/pipeline/input.h"
@@ -26,6 +27,7 @@ struct MegaInputReader {
                       limit */
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL if texts hold token ids */
+    MegaCodec *codec; /* set if a tokenizer of the Hugging Face hub makes the tokens */
     const MegaMedia *media;
     MegaWarning warning;
     MegaPcm pcm;

@@ -146,7 +146,8 @@ int mega_pipeline_encode(const MegaPipeline *p, MegaSide side, const char *name,
                                             name, &out->ids, &out->count, err)
                       : mega_codec_encode(codec_of(p, side), text, size, p->pre_tokenized,
                                           &out->ids, &out->count, err);
-    if (!code && !p->ids && eos && (out->count > 0 || !is_source))
+    if (!code && !p->ids && eos && (out->count > 0 || !is_source) &&
+        (is_source || config->target.eos >= 0))
         code = insert_id(out, out->count, is_source ? MEGA_ID_EOS : config->target.eos, err);
     if (code)
         mega_ids_free(out);
@@ -211,11 +212,22 @@ static int encode_behind_eos(const MegaPipeline *p, const char *text, size_t siz
     const MegaConfig *config = mega_model_config(p->model);
     *out = (MegaIds){0};
     int code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the prompt", text, size, false, out, err);
-    if (!code && !p->ids)
+    if (!code && !p->ids && !config->target.bare_start)
         code = insert_id(out, 0, config->target.eos, err);
     if (code)
         mega_ids_free(out);
     return code;
+}
+
+/* Makes the ids for an empty prompt of a model whose texts begin with their own first token. */
+static int begin_with_bos(const MegaPipeline *p, MegaIds *out, MegaError *err)
+{
+    const MegaMetaValue *bos = mega_meta_find(mega_model_meta(p->model), "special.bos");
+    const int vocab = mega_model_config(p->model)->target.vocab;
+    if (!bos || bos->type != MEGA_META_INT || bos->integer < 0 || bos->integer >= vocab)
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "the prompt is empty, and the model has no token that begins a text");
+    return insert_id(out, 0, (int32_t)bos->integer, err);
 }
 
 /* Makes the ids for an empty prompt. A model that knows line ends should begin a line, and not
@@ -236,12 +248,15 @@ int mega_pipeline_encode_prompt(const MegaPipeline *p, const MegaRaw *prompt, Me
     *out = (MegaIds){0};
     int code =
         prompt ? mega_pipeline_read_text(p, MEGA_SIDE_OUTPUT, prompt, "a prompt", &text, err) : 0;
-    if (!code && text.size == 0 && !p->ids)
+    const size_t skip = !config->target.bare_start;
+    if (!code && text.size == 0 && !p->ids && config->target.bare_start)
+        code = begin_with_bos(p, out, err);
+    else if (!code && text.size == 0 && !p->ids)
         code = begin_with_line(p, out, err);
     else if (!code)
         code = encode_behind_eos(p, text.size ? (const char *)text.data : "", text.size, out, err);
     if (!code && !p->ids && text.size)
-        mega_warn_of_unknown(&p->warning, out->ids + 1, out->count - 1, config->target.unk,
+        mega_warn_of_unknown(&p->warning, out->ids + skip, out->count - skip, config->target.unk,
                              prompt->name ? prompt->name : "the prompt");
     mega_buffer_free(&text);
     return code;

@@ -22,6 +22,7 @@ struct MegaPipeline {
     MegaInputReader *reader;    /* set for classifiers */
     MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
+    int32_t first_token;        /* what the text that is being scored follows */
     MegaWarning warning;
     bool ids, pre_tokenized;
     int chunk;

@@ -20,7 +20,7 @@ void mega_score_free(MegaScore *score)
 int mega_pipeline_prepare_score(MegaPipeline *p, MegaError *err)
 {
     const MegaDecoderOptions options = {.chunk = p->chunk};
-    if (p->task == MEGA_TASK_CLASSIFY)
+    if (!mega_config_has_decoder(mega_model_config(p->model)))
         return mega_pipeline_need_task(p, MEGA_TASK_GENERATE, "score texts", err);
     return p->scorer ? 0 : mega_decoder_new(&p->scorer, p->session, &options, err);
 }
@@ -75,6 +75,16 @@ static int check_window(const MegaScoreOptions *options, bool translator, MegaEr
     return 0;
 }
 
+/* Takes the first token off the text of a model that begins with it: nothing predicts it. */
+static void skip_first(MegaPipeline *p, MegaScore *score)
+{
+    if (score->count == 0)
+        return;
+    p->first_token = score->tokens[0];
+    score->count--;
+    memmove(score->tokens, score->tokens + 1, score->count * sizeof *score->tokens);
+}
+
 static int score_tokens(MegaPipeline *p, const MegaEncoded *source, const MegaScoreOptions *options,
                         MegaScore *score, MegaError *err)
 {
@@ -85,7 +95,7 @@ static int score_tokens(MegaPipeline *p, const MegaEncoded *source, const MegaSc
         free(read);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text of %zu tokens", count);
     }
-    read[0] = mega_model_config(p->model)->target.eos;
+    read[0] = p->first_token;
     memcpy(read + 1, score->tokens, (count - 1) * sizeof *read);
     const size_t window = (size_t)options->context_window;
     const size_t piece =
@@ -122,6 +132,7 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
     *out = (MegaScore){0};
     if (!options)
         options = &defaults;
+    p->first_token = mega_model_config(p->model)->target.eos;
     int code = mega_pipeline_prepare_score(p, err);
     if (!code)
         code = check_window(options, translator, err);
@@ -136,6 +147,8 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
                                     options->eos || translator, &targets, err);
     out->tokens = targets.ids;
     out->count = targets.count;
+    if (!code && mega_model_config(p->model)->target.bare_start)
+        skip_first(p, out);
     if (!code && out->count > 0)
         code = score_tokens(p, encoded, options, out, err);
     if (!code)

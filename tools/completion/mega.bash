@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="bench classify detokenize eval explain forward generate inspect models plot score tokenize translate verify help"
+    local commands="answer bench choose classify detokenize embed eval explain fill forward generate inspect models plot score tag tokenize translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -20,6 +20,23 @@ _mega_run()
     help)
         [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "$commands" -- "$current"))
         return
+        ;;
+    answer)
+        options="--model --question --top --max-answer --window --stride --allow-none --no-align
+            --bytes --text --lines --column --json --threads --cpu --max-memory --verbose --help"
+        ;;
+    choose)
+        options="--model --json --threads --cpu --max-memory --verbose --help"
+        ;;
+    embed)
+        options="--model --pooled --text --lines --column --json --threads --cpu --max-memory --help"
+        ;;
+    fill)
+        options="--model --top --targets --text --lines --column --json --threads --cpu --max-memory
+            --help"
+        ;;
+    tag)
+        options="--model --group --all --bytes --text --lines --column --json --threads --cpu --max-memory --help"
         ;;
     bench)
         options="--model --input --length --tokens --beam --batch --repeats --breakdown --format --json

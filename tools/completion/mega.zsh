@@ -3,6 +3,11 @@
 
 _mega_run() {
     local -a commands=(
+        'answer:the answer to a question in a text'
+        'choose:which text goes best with another'
+        'embed:the vectors that a model makes of texts'
+        'fill:what stands in place of the masks of a text'
+        'tag:labels of the words of a text'
         'bench:how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
         'detokenize:the text of tokens'
@@ -29,6 +34,84 @@ _mega_run() {
     (( CURRENT-- ))
     case $command in
     help) _describe command commands ;;
+    answer)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--question=[the question]:question: ' \
+            '--top=[how many answers]:top: ' \
+            '--max-answer=[tokens of an answer at most]:max-answer: ' \
+            '--window=[tokens of a window, with the question]:window: ' \
+            '--stride=[tokens that two windows have in common]:stride: ' \
+            '--allow-none[an empty line if no answer is likelier]' \
+            '--no-align[an answer may begin and end within words]' \
+            '--bytes[places count bytes]' \
+            '--text=[an input, whatever it looks like]:text: ' \
+            '--lines[each line of the files is an input]' \
+            '--column=[that column of CSV or TSV files]:column: ' \
+            '--json[one line of JSON for each input]' \
+            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '--cpu=[kernels]:cpu: ' \
+            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    choose)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--json[all choices as JSON, the best first]' \
+            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '--cpu=[kernels]:cpu: ' \
+            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '(-v --verbose)'{-v,--verbose}'[print all choices with their scores]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    embed)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--pooled[one vector for each text]' \
+            '--text=[an input, whatever it looks like]:text: ' \
+            '--lines[each line of the files is an input]' \
+            '--column=[that column of CSV or TSV files]:column: ' \
+            '--json[one line of JSON for each input]' \
+            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '--cpu=[kernels]:cpu: ' \
+            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    fill)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--top=[how many tokens]:top: ' \
+            '--targets=[only these tokens, separated by commas]:targets: ' \
+            '--text=[an input, whatever it looks like]:text: ' \
+            '--lines[each line of the files is an input]' \
+            '--column=[that column of CSV or TSV files]:column: ' \
+            '--json[one line of JSON for each input]' \
+            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '--cpu=[kernels]:cpu: ' \
+            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
+    tag)
+        _arguments -s \
+            '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
+            '--group=[how neighbours of one label are joined]:how:(simple first average max)' \
+            '--all[print what is labelled O, too]' \
+            '--bytes[places in JSON count bytes]' \
+            '--text=[an input, whatever it looks like]:text: ' \
+            '--lines[each line of the files is an input]' \
+            '--column=[that column of CSV or TSV files]:column: ' \
+            '--json[one line of JSON for each input]' \
+            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '--cpu=[kernels]:cpu: ' \
+            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:input:_files'
+        ;;
     bench)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \

@@ -370,6 +370,13 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
     _Static_assert(sizeof does / sizeof does[0] == MEGA_TASK_COUNT, "a task has no verb");
     ModelList list = {0};
     char *name = name_of_path(path);
+    if (task > MEGA_TASK_GENERATE || mega_model_task(model) > MEGA_TASK_GENERATE) {
+        int failed = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s: the command for it is 'mega-run %s'",
+                               name ? name : path, does[mega_model_task(model)],
+                               kind_name(model_kind(model)), task_name(mega_model_task(model)));
+        free(name);
+        return failed;
+    }
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
     int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
                          does[mega_model_task(model)], kind_name(model_kind(model)),

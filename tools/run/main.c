@@ -27,17 +27,22 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
+    {"answer", command_answer, "the answer to a question in a text"},
     {"bench", command_bench, "how fast a model runs here, and how fast it could"},
+    {"choose", command_choose, "which text goes best with another"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
     {"detokenize", command_detokenize, "the text of tokens"},
+    {"embed", command_embed, "the vectors that a model makes of texts"},
     {"eval", command_eval, "accuracy of a model on a list of labelled files"},
     {"explain", command_explain, "draw what a model looked at in an input"},
+    {"fill", command_fill, "what stands in place of the masks of a text"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
     {"inspect", command_inspect, "show what a model file holds"},
     {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
+    {"tag", command_tag, "labels of the words of a text"},
     {"tokenize", command_tokenize, "the tokens that a model reads of a text"},
     {"translate", command_translate, "text in, text out"},
     {"verify", command_verify, "check all checksums of a model file"},

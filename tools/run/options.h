@@ -12,17 +12,22 @@
 #include "tools/common/messages.h"
 
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
+int command_answer(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_choose(int argc, char **argv);
 int command_classify(int argc, char **argv);
 int command_detokenize(int argc, char **argv);
+int command_embed(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_explain(int argc, char **argv);
+int command_fill(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_generate(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
+int command_tag(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
 int command_translate(int argc, char **argv);
 int command_verify(int argc, char **argv);

@@ -404,7 +404,7 @@ static int detect_target(Detection *detection, MegaConfig *config, int vocab)
         code = whole(detection, "eos_token_id", -1, 2, &target->eos);
     target->vocab = vocab;
     target->unk = -1;
-    target->pad = target->pad < vocab ? target->pad : -1;
+    target->pad = -1; /* it may be generated like any other token */
     target->eos = target->eos < vocab ? target->eos : -1;
     target->bare_start = true;
     target->output_dense = dense;

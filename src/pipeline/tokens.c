@@ -1,0 +1,125 @@
+/*
+ * tokens.c - see tokens.h.
+ */
+#include "src/pipeline/tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/base/input_stream.h"
+#include "src/base/utf8.h"
+
+int mega_token_input_make(MegaTokenInput *out, const MegaCodec *codec,
+                          const MegaTokenized *tokenized, size_t index, MegaError *err)
+{
+    *out = (MegaTokenInput){0};
+    int code = mega_tokenized_window(tokenized, index, &out->tokens, err);
+    if (code)
+        return code;
+    const size_t count = out->tokens.count;
+    out->ids = malloc((count + 1) * sizeof *out->ids);
+    out->types = malloc((count + 1) * sizeof *out->types);
+    if (!out->ids || !out->types)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of a text");
+    for (size_t i = 0; i < count; i++) {
+        out->ids[i] = out->tokens.data[i].id;
+        out->types[i] = out->tokens.data[i].type;
+    }
+    out->input = (MegaInput){.kind = MEGA_INPUT_TOKENS,
+                             .tokens = out->ids,
+                             .length = count,
+                             .types = mega_codec_has_types(codec) ? out->types : NULL};
+    return 0;
+}
+
+void mega_token_input_free(MegaTokenInput *input)
+{
+    mega_tokens_free(&input->tokens);
+    free(input->ids);
+    free(input->types);
+    *input = (MegaTokenInput){0};
+}
+
+int mega_pipeline_token_input(const MegaPipeline *p, const MegaBuffer *first,
+                              const MegaBuffer *second, size_t max_length, MegaTokenInput *out,
+                              MegaError *err)
+{
+    const MegaCodec *codec = mega_pipeline_need_codec(p, err);
+    const MegaEncodeOptions options = {.max_length = max_length};
+    MegaTokenized tokenized = {0};
+    *out = (MegaTokenInput){0};
+    if (!codec)
+        return MEGA_ERR_MODEL;
+    const MegaTexts texts = {.first = first->size ? (const char *)first->data : "",
+                             .first_size = first->size,
+                             .second =
+                                 second ? second->size ? (const char *)second->data : "" : NULL,
+                             .second_size = second ? second->size : 0};
+    int code = mega_codec_encode_texts(codec, &texts, &options, &tokenized, err);
+    if (!code)
+        code = mega_token_input_make(out, codec, &tokenized, 0, err);
+    mega_tokenized_free(&tokenized);
+    return code;
+}
+
+int mega_pipeline_read_bytes(const MegaPipeline *p, const MegaRaw *raw, MegaBuffer *out,
+                             MegaError *err)
+{
+    const uint64_t left = mega_session_left(p->session);
+    const size_t limit = left < MEGA_TEXT_MAX_SIZE ? (size_t)left : MEGA_TEXT_MAX_SIZE;
+    if (raw->kind == MEGA_RAW_PATH)
+        return mega_source_read(out, raw->data, "a text", limit, err);
+    if (raw->kind != MEGA_RAW_TEXT || (!raw->data && raw->size))
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is no text, but this model takes text",
+                         mega_raw_name(raw));
+    mega_put_bytes(out, raw->data, raw->size);
+    return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
+}
+
+const MegaCodec *mega_pipeline_need_codec(const MegaPipeline *p, MegaError *err)
+{
+    if (!p->target)
+        mega_fail(err, MEGA_ERR_MODEL,
+                  "the model has no tokenizer: it takes token ids only, with 'forward'");
+    return p->target;
+}
+
+int64_t mega_pipeline_number(const MegaPipeline *p, const char *key, int64_t fallback)
+{
+    const MegaMetaValue *value = mega_meta_find(mega_model_meta(p->model), key);
+    return value && value->type == MEGA_META_INT ? value->integer : fallback;
+}
+
+int mega_pipeline_text_of(const MegaPipeline *p, const int32_t *ids, size_t count,
+                          bool keep_special, bool clean_up, MegaText *out, MegaError *err)
+{
+    const MegaMetaValue *value = mega_meta_find(mega_model_meta(p->model), "text.clean_up");
+    const bool cleans = value && value->type == MEGA_META_BOOL && value->boolean;
+    const MegaDecodeOptions options = {.keep_special = keep_special,
+                                       .clean_up = clean_up && cleans};
+    MegaBuffer bytes = {0};
+    int code = mega_codec_decode_text(p->target, ids, count, &options, &bytes, err);
+    if (!code)
+        return mega_text_take(out, &bytes, err);
+    mega_buffer_free(&bytes);
+    return code;
+}
+
+int mega_text_slice(const MegaBuffer *text, uint32_t start, uint32_t end, MegaText *out,
+                    MegaError *err)
+{
+    const char *data = text->size ? (const char *)text->data : "";
+    size_t at = 0, from = 0;
+    uint32_t character = 0;
+    for (; character < end && at < text->size; character++) {
+        if (character == start)
+            from = at;
+        const size_t length = mega_utf8_decode(data + at, text->size - at, NULL);
+        at += length ? length : 1;
+    }
+    if (start >= end)
+        from = at;
+    MegaBuffer slice = {0};
+    mega_put_bytes(&slice, data + from, at - from);
+    return mega_text_take(out, &slice, err);
+}

@@ -1,0 +1,152 @@
+/*
+ * fill.c - mega-run fill: prints the likeliest tokens for the masks of texts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/text_inputs.h"
+
+static const char help[] =
+    "Usage: mega-run fill -m MODEL [FILE | TEXT]...\n"
+    "\n"
+    "Prints what a masked language model puts in place of the masks of a text, such as\n"
+    "\"Paris is the <mask> of France.\": probability, token and text, separated by TABs, the best\n"
+    "first. Several masks have a block each. Without inputs, lines of standard input are read.\n"
+    "\n"
+    "  -m, --model FILE       the model\n"
+    "      --top N            how many tokens (5)\n"
+    "      --targets LIST     only these tokens, separated by commas; blanks count: \" king, "
+    "city\"\n" TEXT_INPUT_HELP SESSION_HELP "  -h, --help             show this help\n"
+    "\n"
+    "Exit status: 0 all texts were filled, 1 one was not, 2 wrong usage.\n";
+
+#define MAX_TARGETS 4096
+
+typedef struct Fill {
+    TextInputs inputs;
+    const char *model, *list;
+    MegaSessionOptions session;
+    MegaFillOptions fill;
+    const char *targets[MAX_TARGETS];
+    TextModel text_model;
+} Fill;
+
+/* Divides the list in place at commas. */
+static bool split_targets(Fill *fill, char *list)
+{
+    while (list) {
+        char *comma = strchr(list, ',');
+        if (fill->fill.target_count == MAX_TARGETS)
+            return false;
+        if (comma)
+            *comma = '\0';
+        if (*list)
+            fill->targets[fill->fill.target_count++] = list;
+        list = comma ? comma + 1 : NULL;
+    }
+    fill->fill.targets = fill->targets;
+    return fill->fill.target_count > 0;
+}
+
+static json_t *mask_json(const MegaFilling *items, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:f,s:i,s:o,s:o}", "score", (double)items[i].score,
+                                              "token", (int)items[i].token, "token_str",
+                                              json_text(items[i].text.data), "sequence",
+                                              json_text(items[i].sequence.data)));
+    return list;
+}
+
+static void print_json(const MegaFillings *fillings)
+{
+    json_t *list = json_array();
+    for (int m = 0; m < fillings->masks; m++)
+        json_array_append_new(list,
+                              mask_json(fillings->items + m * fillings->count, fillings->count));
+    if (fillings->masks == 1) {
+        json_t *only = json_incref(json_array_get(list, 0));
+        json_decref(list);
+        list = only;
+    }
+    print_json_line(list);
+}
+
+static void print_lines(const MegaFillings *fillings)
+{
+    for (int m = 0; m < fillings->masks; m++) {
+        if (m)
+            putchar('\n');
+        for (int i = 0; i < fillings->count; i++) {
+            const MegaFilling *item = &fillings->items[m * fillings->count + i];
+            printf("%.6f\t", (double)item->score);
+            put_line(item->text.data, item->text.size);
+            putchar('\t');
+            put_line(item->sequence.data, item->sequence.size);
+            putchar('\n');
+        }
+    }
+}
+
+static int fill_text(void *context, const MegaRaw *raw, MegaError *err)
+{
+    const Fill *fill = context;
+    MegaFillings fillings;
+    int code = mega_pipeline_fill(fill->text_model.pipeline, raw, &fill->fill, &fillings, err);
+    if (!code && fill->inputs.json)
+        print_json(&fillings);
+    else if (!code)
+        print_lines(&fillings);
+    mega_fillings_free(&fillings);
+    return code;
+}
+
+static int run(Fill *fill)
+{
+    MegaError err = {0};
+    int status = 1;
+    if (text_model_open(&fill->text_model, fill->model, MEGA_TASK_FILL, "to fill masks",
+                        &fill->session, &err))
+        report("%s", err.text);
+    else
+        status = each_text(&fill->inputs, fill_text, fill);
+    text_model_close(&fill->text_model);
+    return finish_output(status);
+}
+
+int command_fill(int argc, char **argv)
+{
+    Fill fill = {.fill.top = 5};
+    const CommandOption table[] = {MODEL_OPTION(&fill.model),
+                                   {.name = "top",
+                                    .also = "top-k",
+                                    .take = take_int,
+                                    .out = &fill.fill.top,
+                                    .least = 1,
+                                    .most = 1 << 20},
+                                   {.name = "targets", .take = take_text, .out = &fill.list},
+                                   TEXT_INPUT_OPTIONS(&fill.inputs),
+                                   SESSION_OPTIONS(&fill.session),
+                                   {0}};
+    int status;
+    if (!read_command_line(&(CommandSyntax){"fill", help, table}, argc, argv, &fill.inputs.count,
+                           &status))
+        return status;
+    if (fill.inputs.text && (fill.inputs.count || fill.inputs.lines))
+        return usage_error("fill", "--text or %s, not both",
+                           fill.inputs.count ? "files" : "--lines");
+    char *list = fill.list ? strdup(fill.list) : NULL;
+    if (fill.list && (!list || !split_targets(&fill, list))) {
+        free(list);
+        return usage_error("fill", "--targets takes 1 to %d tokens, separated by commas",
+                           MAX_TARGETS);
+    }
+    fill.inputs.paths = argv + 1;
+    status = run(&fill);
+    free(list);
+    return status;
+}

@@ -1,0 +1,129 @@
+/*
+ * tag.c - mega-run tag: prints the labels of the tokens or words of texts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/run/options.h"
+#include "tools/run/text_argument.h"
+#include "tools/run/text_inputs.h"
+
+static const char help[] =
+    "Usage: mega-run tag -m MODEL [FILE | TEXT]...\n"
+    "\n"
+    "Prints the labels that a model gives the tokens of a text, such as names of persons and\n"
+    "places: token or group, label and score, separated by TABs. What is labelled O is left out.\n"
+    "Without inputs, lines of standard input are read.\n"
+    "\n"
+    "  -m, --model FILE       the model\n"
+    "      --group HOW        join neighbours of one label: simple, or as whole words that have\n"
+    "                         the label of their first token (first), of the mean of their\n"
+    "                         tokens' scores (average), or of the surest token (max)\n"
+    "      --all              print what is labelled O, too\n"
+    "      --bytes            places in JSON count bytes, not characters\n" TEXT_INPUT_HELP
+        SESSION_HELP "  -h, --help             show this help\n"
+    "\n"
+    "Exit status: 0 all texts were tagged, 1 one was not, 2 wrong usage.\n";
+
+typedef struct Tag {
+    TextInputs inputs;
+    const char *model;
+    MegaSessionOptions session;
+    MegaTagOptions tag;
+    bool bytes, any;
+    TextModel text_model;
+} Tag;
+
+static int take_grouping(const CommandOption *option, const char *value, MegaError *err)
+{
+    static const char *const names[] = {"none", "simple", "first", "average", "max"};
+    for (int i = 0; i < 5; i++)
+        if (strcmp(names[i], value) == 0) {
+            *(MegaGrouping *)option->out = (MegaGrouping)i;
+            return 0;
+        }
+    return refuse_value(option, value, err, "none, simple, first, average or max");
+}
+
+static json_t *tag_json(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
+{
+    const bool grouped = tag->tag.grouping != MEGA_GROUP_NONE;
+    json_t *object = json_pack("{s:o,s:f}", grouped ? "entity_group" : "entity",
+                               json_text(item->name), "score", (double)item->score);
+    if (!grouped)
+        json_object_set_new(object, "index", json_integer((json_int_t)item->index));
+    json_object_set_new(object, "word", json_text(item->word.data));
+    json_object_set_new(object, "start",
+                        json_integer(tag->bytes ? byte_place(raw, item->start) : item->start));
+    json_object_set_new(object, "end",
+                        json_integer(tag->bytes ? byte_place(raw, item->end) : item->end));
+    return object;
+}
+
+static void print_line(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
+{
+    const char *text = raw->data;
+    const uint32_t start = byte_place(raw, item->start), end = byte_place(raw, item->end);
+    if (tag->tag.grouping == MEGA_GROUP_NONE)
+        put_line(item->word.data, item->word.size);
+    else
+        put_line(text + start, end - start);
+    printf("\t%s\t%.6f\n", item->name, (double)item->score);
+}
+
+static int tag_text(void *context, const MegaRaw *raw, MegaError *err)
+{
+    Tag *tag = context;
+    MegaTags tags;
+    int code = mega_pipeline_tag(tag->text_model.pipeline, raw, &tag->tag, &tags, err);
+    if (code)
+        return code;
+    json_t *list = json_array();
+    if (!tag->inputs.json && tag->any)
+        putchar('\n');
+    for (size_t i = 0; i < tags.count; i++) {
+        if (tag->inputs.json)
+            json_array_append_new(list, tag_json(tag, &tags.items[i], raw));
+        else
+            print_line(tag, &tags.items[i], raw);
+    }
+    if (tag->inputs.json)
+        print_json_line(list);
+    else
+        json_decref(list);
+    tag->any = true;
+    mega_tags_free(&tags);
+    return 0;
+}
+
+int command_tag(int argc, char **argv)
+{
+    Tag tag = {.inputs = {0}};
+    const CommandOption table[] = {MODEL_OPTION(&tag.model),
+                                   {.name = "group",
+                                    .also = "aggregation-strategy",
+                                    .take = take_grouping,
+                                    .out = &tag.tag.grouping},
+                                   {.name = "all", .take = take_flag, .out = &tag.tag.keep_outside},
+                                   {.name = "bytes", .take = take_flag, .out = &tag.bytes},
+                                   TEXT_INPUT_OPTIONS(&tag.inputs),
+                                   SESSION_OPTIONS(&tag.session),
+                                   {0}};
+    MegaError err = {0};
+    int status;
+    if (!read_command_line(&(CommandSyntax){"tag", help, table}, argc, argv, &tag.inputs.count,
+                           &status))
+        return status;
+    if (tag.inputs.text && (tag.inputs.count || tag.inputs.lines))
+        return usage_error("tag", "--text or %s, not both", tag.inputs.count ? "files" : "--lines");
+    tag.inputs.paths = argv + 1;
+    status = 1;
+    if (text_model_open(&tag.text_model, tag.model, MEGA_TASK_TAG, "to tag words", &tag.session,
+                        &err))
+        report("%s", err.text);
+    else
+        status = each_text(&tag.inputs, tag_text, &tag);
+    text_model_close(&tag.text_model);
+    return finish_output(status);
+}

@@ -1,0 +1,59 @@
+/*
+ * text_inputs.h - goes through the texts that a command of a model with a head for text gets: texts
+ * in quotes, whole files, lines of files or of standard input, or a column of a table.
+ */
+#ifndef MEGA_TEXT_INPUTS_H
+#define MEGA_TEXT_INPUTS_H
+
+#include "formats/base/bytes.h"
+#include "tools/run/command_line.h"
+
+typedef struct TextInputs {
+    const char *text;   /* --text: the only input */
+    const char *column; /* --column: that column of tables, whose first row has names */
+    bool lines;         /* --lines: each line is an input */
+    bool json;
+    char **paths; /* [count] files or texts; without any, the lines of standard input */
+    int count;
+    int status; /* 1 once an input failed */
+} TextInputs;
+
+/* Uses one text. `raw` has its name. */
+typedef int (*UseText)(void *context, const MegaRaw *raw, MegaError *err);
+
+/* Calls `use` for every text. One that fails is reported, and the others follow. Returns the exit
+ * status. */
+int each_text(TextInputs *inputs, UseText use, void *context);
+/* Reads an argument that is a text or the name of a file, or with `literal` a text in any case,
+ * byte for byte. Free *out also after an error. */
+int read_text(MegaBuffer *out, const char *argument, bool literal, MegaError *err);
+
+/* Opens the pipeline of a model of a task; the error for another model says what it does and which
+ * command is for it. */
+typedef struct TextModel {
+    MegaModel *model;
+    MegaPipeline *pipeline;
+    char *path;
+} TextModel;
+
+int text_model_open(TextModel *out, const char *given, MegaTask task, const char *purpose,
+                    const MegaSessionOptions *session, MegaError *err);
+void text_model_close(TextModel *model);
+
+/* Returns the byte at which code point `character` of a text begins. */
+uint32_t byte_place(const MegaRaw *raw, uint32_t character);
+/* Prints a text on one line: line breaks and TABs become blanks. */
+void put_line(const char *text, size_t size);
+
+#define TEXT_INPUT_OPTIONS(inputs)                                                                 \
+    {.name = "text", .take = take_text, .out = &(inputs)->text},                                   \
+        {.name = "lines", .take = take_flag, .out = &(inputs)->lines},                             \
+        {.name = "column", .take = take_text, .out = &(inputs)->column},                           \
+        JSON_OPTION(&(inputs)->json), INPUT_OPTIONS
+#define TEXT_INPUT_HELP                                                                            \
+    "      --text TEXT        an input, whatever it looks like\n"                                  \
+    "      --lines            each line of the files is an input\n"                                \
+    "      --column NAME      that column of CSV or TSV files, whose first row has names\n"        \
+    "      --json             one line of JSON for each input\n"
+
+#endif
