@@ -230,6 +230,10 @@ static void embed_rows(void *context, size_t task, int worker)
     }
     if (embed->config->scale)
         mega_embed_scale(x, rows, d);
+    for (size_t row = 0; embed->weights->types && row < rows; row++)
+        mega_embed_add_type(embed->weights->types,
+                            embed->input->types ? embed->input->types[first + row] : 0, d,
+                            x + row * d);
     mega_positions_add(&pass->stack->positions, first, rows, x);
     if (pass->config->embed_norm)
         mega_norm_apply(&pass->stack->embed_norm, pass->kernels, x, rows, d, x);
