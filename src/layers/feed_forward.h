@@ -24,8 +24,8 @@ void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *confi
 /* Runs the block. normed [rows][d] and inner [rows][ffn] are scratch. */
 void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *layer, float *normed,
                            float *inner);
-/* Stores what the block would see and add, input and output [rows][d], for a tap, and leaves x as
- * it is. mega_feed_forward_add ends such a block. */
+/* Runs the block in two halves, so that a tap can look in between: the first stores what the block
+ * sees and what it adds, input and output [rows][d], and leaves x as it is. */
 void mega_feed_forward_show(const MegaFeedForward *block, const MegaRows *rows, float *input,
                             float *inner, float *output);
 void mega_feed_forward_add(const MegaFeedForward *block, const MegaRows *layer,

@@ -8,7 +8,7 @@
  *   a  = softmax(q k / sqrt(e)) v        attend_block     mega_heads_attend   mega_attention_scale
  *   x += Wout a                          add_attention    step_attention      mega_rows_add
  *   cross attention                      -                step_cross          -
- *   x += fc2(act(fc1(norm(x))))          run_feed_forward step_feed_forward   mega_feed_forward_run
+ *   x += fc2(act(fc1(norm(x))))          run_feed_forward step_feed_forward   mega_feed_forward_show
  *
  * Post-norm layers norm x after each += instead. In cross attention, k and v are maps of the
  * encoder's states, made once per source. An encoder's steps are parallel over blocks of rows, a
@@ -281,34 +281,13 @@ static void add_attention(void *context, size_t task, int worker)
                   &forward->layer->norm);
 }
 
-static void run_feed_forward(void *context, size_t task, int worker)
+/* Puts what the feed-forward block adds in the place of q, and what it sees into `input`
+ * [rows][d]. */
+static void run_feed_forward(const Forward *forward, const Block *block, float *input)
 {
-    const Forward *forward = context;
-    const Block block = block_of(forward, task, worker);
-    mega_feed_forward_run(&forward->layer->feed_forward, &block.rows, block.scratch.normed,
-                          block.scratch.inner);
-}
-
-static void run_block(void *context, size_t task, int worker)
-{
-    const Forward *forward = context;
-    attend_block(context, task, worker);
-    add_attention(context, task, worker);
-    if (forward->pass->config->ffn > 0)
-        run_feed_forward(context, task, worker);
-}
-
-/* For a tap: leaves what the feed-forward block sees in the place of k, and what it adds in that of
- * q. */
-static void show_feed_forward(void *context, size_t task, int worker)
-{
-    const Forward *forward = context;
-    const Block block = block_of(forward, task, worker);
-    const size_t at = block.first * forward->heads.width;
-    add_attention(context, task, worker);
-    mega_feed_forward_show(&forward->layer->feed_forward, &block.rows,
-                           forward->sequences->k + at, block.scratch.inner,
-                           forward->sequences->q + at);
+    mega_feed_forward_show(&forward->layer->feed_forward, &block->rows, input,
+                           block->scratch.inner,
+                           forward->sequences->q + block->first * forward->heads.width);
 }
 
 static void add_feed_forward(void *context, size_t task, int worker)
@@ -317,6 +296,30 @@ static void add_feed_forward(void *context, size_t task, int worker)
     const Block block = block_of(forward, task, worker);
     mega_feed_forward_add(&forward->layer->feed_forward, &block.rows,
                           forward->sequences->q + block.first * forward->heads.width);
+}
+
+/* Takes one block of rows from attention to the layer's output. */
+static void run_block(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    attend_block(context, task, worker);
+    add_attention(context, task, worker);
+    if (forward->pass->config->ffn == 0)
+        return;
+    run_feed_forward(forward, &block, block.scratch.normed);
+    add_feed_forward(context, task, worker);
+}
+
+/* Does for a tap what follows the attention, up to what the feed-forward block adds; what it sees
+ * stays in the place of k. */
+static void show_feed_forward(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const Block block = block_of(forward, task, worker);
+    add_attention(context, task, worker);
+    run_feed_forward(forward, &block,
+                     forward->sequences->k + block.first * forward->heads.width);
 }
 
 /* ---- Whole sequences: the layer ------------------------------------------------------------- */
@@ -504,10 +507,6 @@ static void step_feed_forward(const Step *work)
 {
     const StepMemory *memory = work->memory;
     const MegaFeedForward *block = &work->layer->feed_forward;
-    if (!work->pass->tap.tap) {
-        mega_feed_forward_run(block, &work->rows, memory->normed, memory->inner);
-        return;
-    }
     mega_feed_forward_show(block, &work->rows, memory->normed, memory->inner, memory->output);
     tap_rows(work, ".ffn_in", memory->normed);
     tap_rows(work, ".ffn_out", memory->output);
