@@ -8,7 +8,7 @@
  *   a  = softmax(q k / sqrt(e)) v        attend_block     mega_heads_attend   mega_attention_scale
  *   x += Wout a                          add_attention    step_attention      mega_rows_add
  *   cross attention                      -                step_cross          -
- *   x += fc2(act(fc1(norm(x))))          run_feed_forward step_feed_forward   mega_feed_forward_show
+ *   x += fc2(act(fc1(norm(x))))          run_feed_forward step_feed_forward   feed_forward.h
  *
  * Post-norm layers norm x after each += instead. In cross attention, k and v are maps of the
  * encoder's states, made once per source. An encoder's steps are parallel over blocks of rows, a
@@ -528,6 +528,21 @@ static void step_layer(const MegaPass *pass, const MegaStep *step, int index)
     tap_rows(&work, "", step->x);
 }
 
+static void show(const MegaStack *stack, int index, MegaLayerView *out)
+{
+    const Layer *layer = stack->layers[index];
+    out->matrix = &layer->weights->self.q.weight;
+}
+
+static void work(const MegaStackConfig *config, MegaLayerWork *out)
+{
+    const double d = config->width;
+    out->products = 4 * d * d + 2 * d * config->ffn;
+    out->per_key = 2 * d;
+    out->cross_products = 2 * d * d;
+    out->cross_per_key = 2 * d;
+}
+
 static const char *const stages[] = {
     ".q", ".k", ".v", ".attn_out", ".cross_q", ".cross_k", ".cross_v", ".cross_attn_out",
     ".ffn_in", ".ffn_out", "", NULL};
@@ -549,4 +564,6 @@ const MegaLayerKind mega_layer_kind_transformer = {
     .state_layout = state_layout,
     .step_layout = step_layout,
     .step = step_layer,
+    .show = show,
+    .work = work,
 };

@@ -1,7 +1,7 @@
 /*
- * test_transformer.c - compares Transformer layers of random shapes with a plain reference in double
- * precision, layer by layer, in encoders and decoders; and a decoder's ways of reading with each
- * other.
+ * test_transformer.c - compares Transformer layers of random shapes with a plain reference in
+ * double precision, layer by layer, in encoders and decoders; and a decoder's ways of reading with
+ * each other.
  */
 #include "src/layers/transformer.h"
 
