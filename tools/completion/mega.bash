@@ -43,7 +43,7 @@ _mega_run()
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --json --window --hop --rate --threshold --smooth --ignore --ends --raw
+        options="--model --top --text --pair --lines --column --json --window --hop --rate --threshold --smooth --ignore --ends --raw
             --partial --ids --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
@@ -64,7 +64,7 @@ _mega_run()
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
-            --seed --text --echo --stop --ignore-eos --n --chunk --ids --json
+            --seed --text --no-prompt --echo --stop --ignore-eos --n --chunk --ids --json
             --threads --cpu --max-memory
             --verbose --help"
         ;;

@@ -136,6 +136,10 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--top=[the K best labels, one a line (1)]:k: ' \
             '--json[one JSON object a line]' \
+            '--text=[an input, whatever it looks like]:text: ' \
+            '--pair=[a second text, which belongs to the first]:text: ' \
+            '--lines[each line of text files is an input]' \
+            '--column=[that column of CSV or TSV files]:name: ' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
             '--rate=[of S4\: sampling rate of the model divided by X (1)]:x: ' \
@@ -239,6 +243,7 @@ _mega_run() {
             '--repetition-penalty=[makes tokens that were there less probable (1\: off)]:x: ' \
             {-s,--seed=}'[the same seed gives the same text (drawn anew each time)]:n: ' \
             {-p,--text=}'[the prompt, whatever it looks like]:text: ' \
+            '--no-prompt[in JSON of a model from the hub]' \
             '--echo[print the prompt, too]' \
             '*--stop=[ends before TEXT; may be given several times]:text: ' \
             '--ignore-eos[does not end at </s>]' \

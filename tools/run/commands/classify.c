@@ -18,6 +18,7 @@
 
 #include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
+#include "tools/run/classify_texts.h"
 #include "tools/run/command_line.h"
 #include "tools/run/events.h"
 #include "tools/run/find_model.h"
@@ -41,7 +42,11 @@ static const char help[] =
     "apart, P 0.5, none of labels like _silence_; --top and --json look at the first clip only.\n"
     "\n"
     "  -m, --model FILE        the model\n"
-    "      --top K             the K best labels, one a line (1)\n"
+    "      --top K             the K best labels, one a line (1; all of a model from the hub)\n"
+    "      --text TEXT         an input, whatever it looks like\n"
+    "      --pair TEXT         a second text, which belongs to the first\n"
+    "      --lines             each line of text files is an input\n"
+    "      --column NAME       that column of CSV or TSV files, whose first row has names\n"
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
@@ -55,8 +60,7 @@ static const char help[] =
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
-    "  -0, --null              the paths of --files-from end in NUL\n"
-    SESSION_HELP
+    "  -0, --null              the paths of --files-from end in NUL\n" SESSION_HELP
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"
@@ -76,6 +80,8 @@ typedef struct Options {
     MegaPcm raw;               /* the rate is 0 without --raw */
     double threshold;          /* 0: windows are printed, not events */
     int top, smooth;
+    int hub_top; /* --top as it was given; 0: all labels of a model from the hub */
+    ClassifyTexts texts;
     bool json, ends, null, time, quiet, verbose;
 } Options;
 
@@ -147,6 +153,11 @@ static void print_result(const Classifier *c, const Engine *engine, const char *
                          const MegaClassification *found)
 {
     const int top = c->options->top < found->count ? c->options->top : found->count;
+    if (is_hub_classifier(engine->model)) {
+        print_labels(engine->model, found, c->options->hub_top, c->options->json,
+                     c->show_path ? path : NULL);
+        return;
+    }
     if (c->options->json) {
         print_json(c, engine, path, found, top);
         return;
@@ -577,19 +588,55 @@ static int take_ignore(const CommandOption *option, const char *value, MegaError
     return 0;
 }
 
+static bool has_texts(const Options *options)
+{
+    const ClassifyTexts *texts = &options->texts;
+    return texts->inputs.text || texts->pair || texts->inputs.lines || texts->inputs.column;
+}
+
+static int run_texts(Options *options, int count, char **paths)
+{
+    ClassifyTexts *texts = &options->texts;
+    if (options->input.window > 0 || options->input.hop > 0 || options->files_from ||
+        options->raw.rate)
+        return usage_error("classify", "--text, --pair, --lines and --column are for texts");
+    if (texts->inputs.text && (count || texts->inputs.lines))
+        return usage_error("classify", "--text or %s, not both", count ? "files" : "--lines");
+    texts->inputs.json = options->json;
+    texts->inputs.paths = paths;
+    texts->inputs.count = count;
+    texts->model = options->model;
+    texts->top = options->top;
+    texts->pipeline = options->input;
+    texts->pipeline.warn = options->quiet ? NULL : report_warning;
+    return classify_texts(texts);
+}
+
 int command_classify(int argc, char **argv)
 {
     Options options = {0};
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
-        {.name = "top", .also = "top-k topk", .hints = "n", .take = take_int, .out = &options.top,
-         .least = 1, .most = 1 << 24},
+        {.name = "top",
+         .also = "top-k topk",
+         .hints = "n",
+         .take = take_int,
+         .out = &options.top,
+         .least = 1,
+         .most = 1 << 24},
         JSON_OPTION(&options.json),
+        {.name = "text", .take = take_text, .out = &options.texts.inputs.text},
+        {.name = "pair", .take = take_text, .out = &options.texts.pair},
+        {.name = "lines", .take = take_flag, .out = &options.texts.inputs.lines},
+        {.name = "column", .take = take_text, .out = &options.texts.inputs.column},
         {.name = "window", .take = take_seconds, .out = &options.input.window},
         {.name = "hop", .take = take_seconds, .out = &options.input.hop},
         RATE_OPTION(&options.input.session),
         {.name = "threshold", .take = take_probability, .out = &options.threshold},
-        {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
+        {.name = "smooth",
+         .take = take_int,
+         .out = &options.smooth,
+         .least = 1,
          .most = EVENTS_MAX_SMOOTH},
         {.name = "ignore", .take = take_ignore, .out = &options},
         {.name = "ends", .take = take_flag, .out = &options.ends},
@@ -609,11 +656,14 @@ int command_classify(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"classify", help, table}, argc, argv, &inputs,
                            &status))
         return status;
+    if (has_texts(&options))
+        return run_texts(&options, inputs, argv + 1);
     status = check_usage(&options, inputs || options.files_from);
     if (status)
         return status;
     /* --json and --top promise one result per input, so they do not scan long recordings */
     options.input.scan = !options.json && !options.top && options.input.window == 0;
+    options.hub_top = options.top;
     if (!options.top)
         options.top = 1;
     if (!options.smooth)

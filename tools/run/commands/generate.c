@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "formats/text/tokenizer.h"
+#include "src/base/utf8.h"
 #include "src/encode/session.h"
 #include "src/model/model.h"
 #include "tools/common/progress.h"
@@ -27,8 +28,8 @@ static const char help[] =
     "line.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped language model)\n"
-    "      --max-tokens N      at most N tokens (256)\n"
-    "      --greedy            always the most probable token\n"
+    "  -n, --max-tokens N      at most N tokens (256)\n"
+    "      --greedy            always the most probable token; the default of models from the hub\n"
     "      --temperature X     below 1 bolder words become rarer, 0 is --greedy (1)\n"
     "      --top-k K           only the K most probable tokens (off)\n"
     "      --top-p P           only the most probable tokens, of mass P (off)\n"
@@ -42,7 +43,8 @@ static const char help[] =
     "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
-    SESSION_HELP
+    "      --no-prompt         in JSON of a model from the hub, which has the prompt "
+    "otherwise\n" SESSION_HELP
     "  -v, --verbose           say what model runs how, how fast, in what memory and with what "
     "seed\n"
     "  -h, --help              show this help\n"
@@ -57,7 +59,8 @@ typedef struct Options {
     const char *stops[MAX_STOPS];
     MegaGenerateOptions generate;
     MegaPipelineOptions pipeline;
-    bool literal, echo, seeded, json, verbose;
+    bool literal, echo, seeded, json, verbose, no_prompt;
+    bool sampled; /* an option says how tokens are drawn */
 } Options;
 
 typedef struct Generator {
@@ -119,6 +122,23 @@ static bool print_piece(void *context, int sample, int32_t token, const char *by
     return !ferror(stdout);
 }
 
+static bool is_of_hub(const Generator *g)
+{
+    return mega_model_config(g->model)->target.bare_start;
+}
+
+/* Prints what the library's pipeline returns: the text with its prompt. */
+static void print_generated(const Generator *g, const MegaGeneration *sample)
+{
+    MegaBuffer text = {0};
+    if (!g->options->no_prompt)
+        mega_put_bytes(&text, g->prompt.data, g->prompt.size);
+    mega_utf8_replace(sample->text.data, sample->text.size, &text);
+    print_json_line(json_pack("{s:o}", "generated_text",
+                              json_bytes(text.size ? text.data : (const uint8_t *)"", text.size)));
+    mega_buffer_free(&text);
+}
+
 static void print_sample_json(const Generator *g, const MegaGeneration *sample)
 {
     static const char *const reasons[] = {[MEGA_FINISH_END] = "end",
@@ -139,6 +159,10 @@ static void print_sample_json(const Generator *g, const MegaGeneration *sample)
 
 static void print_sample(Generator *g, const MegaGeneration *sample)
 {
+    if (g->options->json && is_of_hub(g) && !g->options->pipeline.ids) {
+        print_generated(g, sample);
+        return;
+    }
     if (g->options->json) {
         print_sample_json(g, sample);
         return;
@@ -162,6 +186,8 @@ static int generate(Generator *g, MegaError *err)
                             .name = g->prompt_name};
     MegaGenerateOptions how = options->generate;
     how.stops = options->stops;
+    if (is_of_hub(g) && !options->sampled)
+        how.sampling.greedy = true;
     if (streams) {
         how.sink = print_piece;
         how.context = g;
@@ -288,6 +314,7 @@ int command_generate(int argc, char **argv)
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
         {.name = "max-tokens",
+         .letter = 'n',
          .also = "max-new-tokens n-predict",
          .hints = "n",
          .take = take_int,
@@ -322,6 +349,7 @@ int command_generate(int argc, char **argv)
         {.name = "chunk", .take = take_chunk, .out = &options.pipeline.chunk},
         {.name = "ids", .take = take_flag, .out = &options.pipeline.ids},
         JSON_OPTION(&options.json),
+        {.name = "no-prompt", .take = take_flag, .out = &options.no_prompt},
         SESSION_OPTIONS(&options.pipeline.session),
         VERBOSE_OPTION(&options.verbose),
         {0}};
@@ -338,6 +366,10 @@ int command_generate(int argc, char **argv)
         return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
     if (options.pipeline.ids && options.generate.stop_count > 0)
         return usage_error("generate", "--stop is a text: it does not go with --ids");
+    const MegaSamplingOptions usual = mega_generate_defaults().sampling;
+    options.sampled = options.seeded || sampling->top_k != usual.top_k ||
+                      sampling->top_p != usual.top_p ||
+                      sampling->temperature != usual.temperature || options.generate.samples > 1;
     if (!options.seeded)
         sampling->seed = (uint64_t)(clock_seconds() * 1e9);
     return run(&options);
