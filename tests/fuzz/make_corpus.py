@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import pickle
+import random
 import shutil
 import struct
 import subprocess
@@ -341,12 +342,25 @@ def others():
         copy('image', DATA / 'inputs' / name)
 
 
+def raw_inputs():
+    """Choices of a random model and of options, and behind them the bytes of an input."""
+    draw = random.Random(1)
+    inputs = [b'The "newest" lower, don\'t 3.5 %', b'source one\ttarget two', b'5 6 7 4 5', b'',
+              'gr\u00fc\u00dfe \u2581 \U0001f600 &quot;'.encode(), b'\xff\xfe\x80a', bytes(600),
+              bytes(draw.randrange(256) for _ in range(2000)),
+              (DATA / 'inputs/one-bit.png').read_bytes(),
+              struct.pack('<500f', *(math.sin(n) for n in range(500)))]
+    for number in range(60):
+        choices = bytes(draw.randrange(256) for _ in range(draw.randrange(255)))
+        put('pipeline', f'{number:02}', bytes([len(choices)]) + choices + inputs[number % 10])
+
+
 if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
         if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
     for make in (archives, checkpoints, training_runs, foreign, models, recordings, texts,
-                 configurations, others):
+                 configurations, others, raw_inputs):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)
