@@ -73,35 +73,36 @@ int mega_activation_by_name(const char *name)
     return mega_value_of(activation_names, name);
 }
 
+const char *mega_task_name(MegaTask task)
+{
+    return mega_name_of(task_names, (int)task);
+}
+
 /* ---- Tasks ---------------------------------------------------------------------------------- */
 
 const MegaTaskTraits *mega_task_traits(MegaTask task)
 {
     static const MegaTaskTraits traits[] = {
-        [MEGA_TASK_CLASSIFY] = {.does = "classifies", .has_encoder = true, .has_head = true},
-        [MEGA_TASK_TRANSLATE] = {.does = "translates",
-                                 .has_encoder = true,
-                                 .has_decoder = true,
-                                 .has_cross = true},
-        [MEGA_TASK_GENERATE] = {.does = "generates text", .has_decoder = true},
-        [MEGA_TASK_FILL] = {.does = "fills masks",
-                            .has_encoder = true,
-                            .has_head = true,
-                            .labels_positions = true},
-        [MEGA_TASK_TAG] = {.does = "tags words",
-                           .has_encoder = true,
-                           .has_head = true,
-                           .labels_positions = true},
-        [MEGA_TASK_ANSWER] = {.does = "answers questions",
-                              .has_encoder = true,
-                              .has_head = true,
-                              .labels_positions = true},
-        [MEGA_TASK_CHOOSE] = {.does = "chooses between texts",
-                              .has_encoder = true,
-                              .has_head = true},
-        [MEGA_TASK_EMBED] = {.does = "makes vectors", .has_encoder = true, .has_head = true},
+        [MEGA_TASK_CLASSIFY] = {"classifier", "classifies", "classifies",
+                                .takes_media = true, .has_encoder = true, .has_head = true},
+        [MEGA_TASK_TRANSLATE] = {"translator", "translates", "translates",
+                                 .has_encoder = true, .has_decoder = true, .has_cross = true},
+        [MEGA_TASK_GENERATE] = {"language model", "generates text", "continues",
+                                .has_decoder = true},
+        [MEGA_TASK_FILL] = {"masked language model", "fills masks", "fills masks in",
+                            .has_encoder = true, .has_head = true, .labels_positions = true},
+        [MEGA_TASK_TAG] = {"tagger", "tags words", "tags words of",
+                           .has_encoder = true, .has_head = true, .labels_positions = true},
+        [MEGA_TASK_ANSWER] = {"reader", "answers questions", "answers questions about",
+                              .has_encoder = true, .has_head = true, .labels_positions = true},
+        [MEGA_TASK_CHOOSE] = {"chooser", "chooses between texts", "chooses between",
+                              .has_encoder = true, .has_head = true},
+        [MEGA_TASK_EMBED] = {"encoder", "makes vectors", "makes vectors of",
+                             .has_encoder = true, .has_head = true},
     };
-    static const MegaTaskTraits unknown = {.does = "does nothing that this version knows"};
+    static const MegaTaskTraits unknown = {.model = "model",
+                                           .does = "does nothing that this version knows",
+                                           .does_to = "does nothing known with"};
     _Static_assert(sizeof traits / sizeof traits[0] == MEGA_TASK_COUNT, "every task has a row");
     return (size_t)task < sizeof traits / sizeof traits[0] ? &traits[task] : &unknown;
 }

@@ -154,9 +154,13 @@ typedef struct MegaTargetConfig {
     int cross_positions; /* M of the simple bias of the cross attention */
 } MegaTargetConfig;
 
-/* The parts that the models of a task have; the other parts of a MegaConfig do not count. */
+/* What the models of a task are called, and the parts that they have; the other parts of a
+ * MegaConfig do not count. */
 typedef struct MegaTaskTraits {
-    const char *does; /* "classifies" */
+    const char *model;   /* "classifier" */
+    const char *does;    /* "classifies" */
+    const char *does_to; /* the same, before what it takes: "classifies", "continues" */
+    bool takes_media; /* takes sound and pictures as well as texts, by the model's preprocessing */
     bool has_encoder; /* uses `embed` and `encoder` */
     bool has_head;    /* has a head on the encoder's states */
     bool labels_positions; /* that head gives logits at every position */
@@ -165,6 +169,8 @@ typedef struct MegaTaskTraits {
 } MegaTaskTraits;
 
 const MegaTaskTraits *mega_task_traits(MegaTask task);
+/* Returns the task's name in metadata, which is that of its command: "classify". */
+const char *mega_task_name(MegaTask task);
 
 typedef struct MegaConfig {
     int tensor_layout; /* the layout of the file read (stored.h); the newest is written */

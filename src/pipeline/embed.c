@@ -96,7 +96,7 @@ int mega_pipeline_embed(MegaPipeline *p, const MegaRaw *input, MegaVectorKind ki
                         MegaEmbedding *out, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(p->model);
-    const bool decoder = p->task == MEGA_TASK_GENERATE, classifier = p->task == MEGA_TASK_CLASSIFY;
+    const bool decoder = !mega_config_has_encoder(config), classifier = p->reader != NULL;
     const MegaStackConfig *stack = decoder ? &config->decoder : &config->encoder;
     const size_t width = (size_t)stack->width;
     char states[40];

@@ -18,7 +18,7 @@ static int load_codecs(MegaPipeline *p, MegaError *err)
     int code = 0;
     if (p->ids && !has_text)
         return 0;
-    if (p->task == MEGA_TASK_TRANSLATE)
+    if (mega_task_traits(p->task)->has_cross)
         code = mega_codec_new(&p->source, meta, MEGA_CODEC_SOURCE, err);
     return code ? code : mega_codec_new(&p->target, meta, MEGA_CODEC_TARGET, err);
 }
@@ -41,7 +41,7 @@ int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
                         .chunk = options->chunk};
     int code = mega_session_new(&p->session, model, &options->session, err);
     if (!code)
-        code = p->task == MEGA_TASK_CLASSIFY
+        code = mega_task_traits(p->task)->takes_media
                    ? mega_input_reader_new(&p->reader, model, options, err)
                    : load_codecs(p, err);
     if (code)
@@ -139,7 +139,7 @@ int mega_pipeline_encode(const MegaPipeline *p, MegaSide side, const char *name,
                          size_t size, bool eos, MegaIds *out, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(p->model);
-    const bool is_source = side == MEGA_SIDE_INPUT && p->task == MEGA_TASK_TRANSLATE;
+    const bool is_source = side == MEGA_SIDE_INPUT && mega_config_has_cross(config);
     *out = (MegaIds){0};
     int code = p->ids ? mega_text_parse_ids(text, size,
                                             is_source ? config->embed.vocab : config->target.vocab,
@@ -159,9 +159,9 @@ int mega_pipeline_tokenize(MegaPipeline *p, MegaSide side, const MegaRaw *text, 
 {
     MegaBuffer bytes = {0};
     *out = (MegaIds){0};
-    if (p->task == MEGA_TASK_CLASSIFY)
+    if (p->reader)
         return mega_input_reader_tokens(p->reader, text, out, err);
-    if (p->task == MEGA_TASK_GENERATE)
+    if (!mega_task_traits(p->task)->has_encoder)
         return mega_pipeline_encode_prompt(p, text, out, err);
     int code = mega_pipeline_read_text(p, side, text, "a text", &bytes, err);
     if (!code)
@@ -182,7 +182,7 @@ int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t
     *out = (MegaText){0};
     if (codec && !p->ids)
         code = mega_codec_decode(codec, ids, count, p->pre_tokenized, &bytes, err);
-    else if (p->task == MEGA_TASK_CLASSIFY && !p->ids)
+    else if (p->reader && !p->ids)
         code = mega_fail(err, MEGA_ERR_UNSUPPORTED, "a classifier's tokens have no text");
     else
         for (size_t i = 0; i < count; i++)

@@ -19,7 +19,7 @@ struct MegaPipeline {
     const MegaModel *model;
     MegaTask task;
     MegaSession *session;
-    MegaInputReader *reader;    /* set for classifiers */
+    MegaInputReader *reader;    /* set for tasks that take media */
     MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
     int32_t first_token;        /* what the text that is being scored follows */

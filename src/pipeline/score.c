@@ -125,7 +125,7 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
                         MegaScore *out, MegaError *err)
 {
     static const MegaScoreOptions defaults;
-    const bool translator = p->task == MEGA_TASK_TRANSLATE;
+    const bool translator = mega_task_traits(p->task)->has_cross;
     MegaEncoded *encoded = NULL;
     MegaBuffer bytes = {0};
     MegaIds targets = {0};

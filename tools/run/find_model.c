@@ -20,20 +20,6 @@
 
 #define SUFFIX ".mega"
 
-static const char *const task_names[] = {
-    [MEGA_TASK_CLASSIFY] = "classify", [MEGA_TASK_TRANSLATE] = "translate",
-    [MEGA_TASK_GENERATE] = "generate", [MEGA_TASK_FILL] = "fill",
-    [MEGA_TASK_TAG] = "tag",           [MEGA_TASK_ANSWER] = "answer",
-    [MEGA_TASK_CHOOSE] = "choose",     [MEGA_TASK_EMBED] = "embed",
-};
-#define TASK_COUNT (sizeof task_names / sizeof task_names[0])
-_Static_assert(TASK_COUNT == MEGA_TASK_COUNT, "a task has no name");
-
-const char *task_name(MegaTask task)
-{
-    return task_names[task];
-}
-
 static const struct {
     const char *key; /* a metadata key that only models for this kind have */
     const char *name;
@@ -84,10 +70,10 @@ static bool read_task(const MegaMeta *meta, MegaTask *task)
     size_t i = 0;
     if (mega_meta_get_string(meta, "general.task", &text, NULL))
         return false;
-    while (i < TASK_COUNT && strcmp(text, task_names[i]) != 0)
+    while (i < MEGA_TASK_COUNT && strcmp(text, mega_task_name((MegaTask)i)) != 0)
         i++;
     *task = (MegaTask)i;
-    return i < TASK_COUNT;
+    return i < MEGA_TASK_COUNT;
 }
 
 static void free_found(FoundModel *found)
@@ -282,7 +268,7 @@ int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
         code = mega_fail(err, MEGA_ERR_IO,
                          "no model to %s %s was found in %s; name one with -m or its folder in "
                          "MEGA_MODELS",
-                         task_names[task], kinds[kind].name, list.places);
+                         mega_task_name(task), kinds[kind].name, list.places);
     model_list_free(&list);
     return code;
 }
@@ -342,8 +328,8 @@ int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
 
 MegaContentKind model_kind(const MegaModel *model)
 {
-    return mega_model_task(model) == MEGA_TASK_CLASSIFY ? kind_of_meta(mega_model_meta(model))
-                                                        : MEGA_CONTENT_TEXT;
+    const bool takes_media = mega_task_traits(mega_model_task(model))->takes_media;
+    return takes_media ? kind_of_meta(mega_model_meta(model)) : MEGA_CONTENT_TEXT;
 }
 
 void advise_classifier(MegaContentKind kind, MegaError *err)
@@ -358,28 +344,30 @@ void advise_classifier(MegaContentKind kind, MegaError *err)
     model_list_free(&list);
 }
 
+/* Returns whether a task has a head for texts alone. Models of these tasks are not among those that
+ * can be found, so their own command is better advice. */
+static bool has_text_head(MegaTask task)
+{
+    return mega_task_traits(task)->has_head && !mega_task_traits(task)->takes_media;
+}
+
 int fail_wrong_model(const MegaModel *model, const char *path, const char *purpose, MegaTask task,
                      MegaContentKind kind, MegaError *err)
 {
-    static const char *const does[] = {
-        [MEGA_TASK_CLASSIFY] = "classifies",    [MEGA_TASK_TRANSLATE] = "translates",
-        [MEGA_TASK_GENERATE] = "continues",     [MEGA_TASK_FILL] = "fills masks in",
-        [MEGA_TASK_TAG] = "tags words of",      [MEGA_TASK_ANSWER] = "answers questions about",
-        [MEGA_TASK_CHOOSE] = "chooses between", [MEGA_TASK_EMBED] = "makes vectors of",
-    };
-    _Static_assert(sizeof does / sizeof does[0] == MEGA_TASK_COUNT, "a task has no verb");
     ModelList list = {0};
     char *name = name_of_path(path);
-    if (task > MEGA_TASK_GENERATE || mega_model_task(model) > MEGA_TASK_GENERATE) {
+    if (has_text_head(task) || has_text_head(mega_model_task(model))) {
         int failed = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s: the command for it is 'mega-run %s'",
-                               name ? name : path, does[mega_model_task(model)],
-                               kind_name(model_kind(model)), task_name(mega_model_task(model)));
+                               name ? name : path,
+                               mega_task_traits(mega_model_task(model))->does_to,
+                               kind_name(model_kind(model)),
+                               mega_task_name(mega_model_task(model)));
         free(name);
         return failed;
     }
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
     int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
-                         does[mega_model_task(model)], kind_name(model_kind(model)),
+                         mega_task_traits(mega_model_task(model))->does_to, kind_name(model_kind(model)),
                          other ? purpose : "'mega-run models' lists others", other ? " use " : "",
                          other ? other->name : "");
     free(name);

@@ -47,8 +47,6 @@ int named_model(char **path, const char *given, MegaError *err);
 int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
                MegaContentKind kind, uint64_t max_memory, MegaError *err);
 
-/* Returns a task as general.task has it, such as "classify". */
-const char *task_name(MegaTask task);
 /* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);
 MegaContentKind model_kind(const MegaModel *model);

@@ -27,7 +27,7 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     *scorer = (Scorer){.ids = options->pipeline.ids};
     int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE,
                           MEGA_CONTENT_TEXT, options->pipeline.session.max_memory, err);
-    if (!code && mega_model_task(scorer->model) == MEGA_TASK_CLASSIFY)
+    if (!code && !mega_config_has_decoder(mega_model_config(scorer->model)))
         code = fail_wrong_model(scorer->model, path, "to score texts", MEGA_TASK_GENERATE,
                                 MEGA_CONTENT_TEXT, err);
     if (!code)

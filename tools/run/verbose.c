@@ -9,11 +9,8 @@
 void verbose_model(const char *path, const MegaModel *model, const MegaKernels *kernels,
                    int threads, double seconds)
 {
-    const MegaTask task = mega_model_task(model);
     report("%s: %s, %llu parameters, loaded in %.1f ms; kernels %s, %d thread%s", path,
-           task == MEGA_TASK_TRANSLATE  ? "translator"
-           : task == MEGA_TASK_GENERATE ? "language model"
-                                        : "classifier",
+           mega_task_traits(mega_model_task(model))->model,
            (unsigned long long)mega_model_parameter_count(model), 1e3 * seconds, kernels->name,
            threads, threads == 1 ? "" : "s");
 }

@@ -198,12 +198,11 @@ static int generate_once(Bench *bench, double *seconds, MegaError *err)
 
 static int run_once(Bench *bench, double *seconds, MegaError *err)
 {
-    MegaTask task = mega_model_task(bench->model);
+    const MegaTaskTraits *traits = mega_task_traits(mega_model_task(bench->model));
     double begun = clock_seconds();
-    if (task == MEGA_TASK_GENERATE)
+    if (!traits->has_encoder)
         return generate_once(bench, seconds, err);
-    int code = task == MEGA_TASK_TRANSLATE ? translate_once(bench, err)
-                                           : classify_once(bench, err);
+    int code = traits->has_cross ? translate_once(bench, err) : classify_once(bench, err);
     *seconds = clock_seconds() - begun;
     return code;
 }
@@ -275,14 +274,12 @@ static int measure(Bench *bench, Result *out, MegaError *err)
     out->mean = sum / n;
     out->sd = n > 1 ? sqrt(fmax(0, (square - sum * sum / n) / (n - 1))) : 0;
     out->limit = limit(bench);
-    MegaTask task = mega_model_task(bench->model);
-    out->what = task == MEGA_TASK_CLASSIFY ? "classify" : task == MEGA_TASK_TRANSLATE
-                                                              ? "translate" : "generate";
-    out->unit = task == MEGA_TASK_CLASSIFY ? "positions" : "tokens";
-    out->amount = task == MEGA_TASK_CLASSIFY
-                      ? (double)bench->options->length
-                      : (double)bench->options->tokens *
-                            (task == MEGA_TASK_TRANSLATE ? bench->options->batch : 1);
+    const MegaTaskTraits *traits = mega_task_traits(mega_model_task(bench->model));
+    out->what = mega_task_name(mega_model_task(bench->model));
+    out->unit = traits->has_head ? "positions" : "tokens";
+    out->amount = traits->has_head ? (double)bench->options->length
+                                   : (double)bench->options->tokens *
+                                         (traits->has_cross ? bench->options->batch : 1);
     return code;
 }
 
@@ -381,7 +378,7 @@ static void choose_lengths(Options *options, const MegaConfig *config)
 static int make_input(Bench *bench, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(bench->model);
-    int vocab = config->task == MEGA_TASK_GENERATE ? config->target.vocab : config->embed.vocab;
+    int vocab = mega_config_has_encoder(config) ? config->embed.vocab : config->target.vocab;
     size_t count = (size_t)bench->options->length + (size_t)bench->options->batch + 1024;
     bool ids = mega_model_input_kind(bench->model) == MEGA_INPUT_TOKENS;
     uint32_t state = 1;
@@ -433,7 +430,7 @@ static int run(Options *options)
         choose_lengths(options, mega_model_config(bench.model));
         code = mega_session_new(&bench.session, bench.model, &options->session, &err);
     }
-    if (!code && options->input && mega_model_task(bench.model) != MEGA_TASK_CLASSIFY)
+    if (!code && options->input && !mega_task_traits(mega_model_task(bench.model))->takes_media)
         code = mega_fail(&err, MEGA_ERR_ARGUMENT, "%s: --input is for classifiers, which this "
                          "model is not", options->model);
     else if (!code)

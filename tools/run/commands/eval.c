@@ -375,10 +375,10 @@ static int run_text(const Options *options, MegaTask task)
                             .quiet = options->quiet,
                             .verbose = options->verbose};
     MegaError err = {0};
-    if (task == MEGA_TASK_TRANSLATE && !options->predictions)
+    const bool translator = mega_task_traits(task)->has_cross;
+    if (translator && !options->predictions)
         return usage_error("eval", "where should the translations go? --predictions FILE");
-    int code = task == MEGA_TASK_TRANSLATE ? eval_translator(&text, &err)
-                                           : eval_language_model(&text, &err);
+    int code = translator ? eval_translator(&text, &err) : eval_language_model(&text, &err);
     if (code)
         report("%s", err.text);
     return finish_output(code ? 1 : 0);
@@ -451,7 +451,7 @@ static int run(Options *options)
     } else {
         options->model = path;
         const MegaTask task = task_of(path);
-        status = task == MEGA_TASK_CLASSIFY ? run_classifier(options) : run_text(options, task);
+        status = mega_task_traits(task)->takes_media ? run_classifier(options) : run_text(options, task);
     }
     free(path);
     return status;

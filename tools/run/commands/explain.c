@@ -70,36 +70,41 @@ static int read_text(const ExplainOptions *options, const char *input, bool line
 static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
                    MegaError *err)
 {
-    MegaTask task = mega_model_task(model);
+    const MegaTaskTraits *traits = mega_task_traits(mega_model_task(model));
+    const bool classifier = traits->takes_media;
     MegaSession *session = NULL;
     MegaBuffer text = {0};
     const char *name = NULL;
     int code = observe_check(model, err);
     if (code)
         return code;
-    if (options->text && task == MEGA_TASK_CLASSIFY)
+    if (!classifier && !traits->has_decoder)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model %s; there are pictures of classifiers, translators and language "
+                         "models",
+                         traits->does);
+    if (options->text && classifier)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
-    if (count > (task == MEGA_TASK_CLASSIFY ? mega_model_input_count(model) : 1))
+    if (count > (classifier ? mega_model_input_count(model) : 1))
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
                                                 options->input.ids, "a text");
     if (options->session.max_memory)
         mega_text_limit(&rules, options->session.max_memory);
-    if (task != MEGA_TASK_CLASSIFY)
-        code = read_text(options, inputs[0], task == MEGA_TASK_TRANSLATE, &rules, &text, &name,
-                         err);
-    if (!code && task == MEGA_TASK_GENERATE) {
+    if (!classifier)
+        code = read_text(options, inputs[0], traits->has_cross, &rules, &text, &name, err);
+    if (!code && !traits->has_encoder) {
         code = explain_reader(options, (const char *)text.data, text.size, name, err);
     } else if (!code) {
         code = mega_session_new(&session, model, &options->session, err);
         if (!code)
-            code = task == MEGA_TASK_CLASSIFY
+            code = classifier
                        ? explain_classifier(options, model, session, inputs, count, err)
                        : explain_translator(options, model, session, (const char *)text.data,
                                             text.size, err);
     }
-    if (code == MEGA_ERR_INPUT && task == MEGA_TASK_CLASSIFY && strcmp(inputs[0], "-") != 0 &&
+    if (code == MEGA_ERR_INPUT && classifier && strcmp(inputs[0], "-") != 0 &&
         content_of_path(inputs[0]) != model_kind(model))
         advise_classifier(content_of_path(inputs[0]), err);
     mega_session_free(session);

@@ -364,7 +364,7 @@ static int run_decoder(const Options *options, MegaSession *session, const MegaM
 static int run_sequence(const Options *options, MegaSession *session, const MegaModel *model,
                         MegaError *err)
 {
-    bool translator = mega_model_task(model) == MEGA_TASK_TRANSLATE;
+    bool translator = mega_config_has_cross(mega_model_config(model));
     bool encoder_only = strcmp(options->stage, "encoder") == 0;
     MegaNpy arrays[2] = {{0}, {0}};
     MegaInput input, target;
@@ -396,7 +396,7 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
 
 static int check_usage(const Options *options, const MegaModel *model)
 {
-    bool needs_target = mega_model_task(model) == MEGA_TASK_TRANSLATE &&
+    bool needs_target = mega_config_has_cross(mega_model_config(model)) &&
                         strcmp(options->stage, "encoder") != 0;
     if (!each_stage(model, is_stage, (void *)options->stage))
         return usage_error("forward", "the model has no stage '%s'; '--stage list' prints them",

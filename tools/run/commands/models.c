@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/model/config.h"
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
@@ -25,8 +26,8 @@ static const char help[] =
 static void print_json(const FoundModel *model)
 {
     json_t *object = json_pack("{s:o,s:s,s:s,s:o}", "name", json_text(model->name), "task",
-                               task_name(model->task), "input", kind_name(model->kind), "model",
-                               json_text(model->path));
+                               mega_task_name(model->task), "input", kind_name(model->kind),
+                               "model", json_text(model->path));
     if (*model->title)
         json_object_set_new(object, "title", json_text(model->title));
     if (*model->license)
@@ -48,7 +49,7 @@ static void print_model(const FoundModel *model, int width)
 {
     MegaError line; /* mega_fail removes control characters from the text */
     char what[40];
-    snprintf(what, sizeof what, "%s %s", task_name(model->task), kind_name(model->kind));
+    snprintf(what, sizeof what, "%s %s", mega_task_name(model->task), kind_name(model->kind));
     mega_fail(&line, MEGA_OK, "%-*s  %-17s  %s", width, model->name, what,
               *model->title ? model->title : "(no name)");
     printf("%s\n%*s", line.text, width + 2, "");
