@@ -419,7 +419,8 @@ static void read_source(const MegaPass *pass, int index, const MegaEncoded *sour
 static void show(const MegaStack *stack, int index, MegaLayerView *out)
 {
     const MegaLayer *layer = mega_layer(stack, index);
-    *out = (MegaLayerView){&layer->weights->v.weight, &layer->ema, &layer->weights->u};
+    *out = (MegaLayerView){.matrix = &layer->weights->v.weight, .ema = &layer->ema,
+                           .gate = &layer->weights->u};
 }
 
 static void work(const MegaStackConfig *config, MegaLayerWork *out)

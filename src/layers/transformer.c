@@ -532,6 +532,7 @@ static void show(const MegaStack *stack, int index, MegaLayerView *out)
 {
     const Layer *layer = stack->layers[index];
     out->matrix = &layer->weights->self.q.weight;
+    out->heads = mega_transformer(stack->config)->heads;
 }
 
 static void work(const MegaStackConfig *config, MegaLayerWork *out)

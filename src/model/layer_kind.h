@@ -103,6 +103,7 @@ typedef struct MegaLayerView {
     const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */
     const MegaLinearWeights *gate; /* makes its update gate of the stage ".ema"; a layer that has one
                                       also has the stages ".q" and ".k" */
+    int heads; /* of softmax attention without a bias, side by side in the stages ".q" and ".k" */
 } MegaLayerView;
 
 /* The multiply-adds of a layer for one position. */

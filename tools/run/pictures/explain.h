@@ -45,19 +45,27 @@ typedef struct Scale {
 /* Returns the scale from 0, or from the smallest value if `tight`, to the largest value. */
 Scale scale_of(const float *values, size_t count, bool tight);
 
-/* Draws `rows` [layers][length] as strips one below the other, with the layers' names to their
- * left. `all` [length], if it is not NULL, becomes the last strip. The strips end STRIP_PITCH *
- * (number of strips) below y. */
-void draw_strips(Canvas *canvas, double x, double y, double width, const float *rows, int layers,
-                 size_t length, const float *all, Scale scale, ColourMap map);
+/* Rows [count][length] that are drawn one below the other, with the names of layers, or of a
+ * layer's heads, to their left. `all` [length], if it is not NULL, becomes the last strip. */
+typedef struct Strips {
+    const float *rows;
+    int count, heads; /* heads of a layer; 1: a strip is a layer */
+    size_t length;
+    const float *all;
+} Strips;
+/* The strips end STRIP_PITCH * (number of strips) below y. */
+void draw_strips(Canvas *canvas, double x, double y, double width, const Strips *strips,
+                 Scale scale, ColourMap map);
+/* Writes the name of a strip, such as "layer 3" or "0, head 2". */
+void name_strip(int strip, int heads, char name[32]);
 /* Draws a colour key for the scale, with a unit behind its numbers. It begins at x, or ends there
  * if `right` is set. */
 void draw_scale(Canvas *canvas, double x, double y, bool right, Scale scale, ColourMap map,
                 const char *unit);
 
-/* Draws how far the EMA of each layer sees: one row per layer, as high as a strip, with the layer's
- * number to its left. `width` stands for `most` positions, and `factor` is the length of one
- * position in `unit`. The drawing ends REACH_FOOT below the rows. */
+/* Draws how far the EMA of each layer sees, if the layers have one: one row per layer, as high as a
+ * strip, with the layer's number to its left. `width` stands for `most` positions, and `factor` is
+ * the length of one position in `unit`. The drawing ends REACH_FOOT below the rows. */
 #define REACH_FOOT 48.0
 typedef struct ReachRows {
     Reach back[MEGA_MAX_LAYERS], ahead[MEGA_MAX_LAYERS];

@@ -100,10 +100,16 @@ static double draw_classes(const Subject *subject, Canvas *canvas, double x, dou
                      100, 1, " %");
 }
 
+static int chunk_of(const Subject *subject)
+{
+    const MegaConfig *config = mega_model_config(subject->model);
+    return mega_stack_reach(config, &config->encoder).chunk;
+}
+
 /* Describes what a strip of attention shows. */
 static const char *received(const Subject *subject, size_t length)
 {
-    int chunk = mega_gated(&mega_model_config(subject->model)->encoder)->chunk;
+    const int chunk = chunk_of(subject);
     return chunk > 0 && (size_t)chunk < length ? "that each place got within its chunk"
                                                : "that each place got from all the others";
 }
@@ -112,8 +118,8 @@ static const char *received(const Subject *subject, size_t length)
 static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double y, double width,
                         size_t length)
 {
-    int chunk = mega_gated(&mega_model_config(subject->model)->encoder)->chunk;
-    double bottom = y + STRIP_PITCH * (subject->reach.layers + 1) - 2;
+    const int chunk = chunk_of(subject);
+    double bottom = y + STRIP_PITCH * (subject->observer.inputs[0].strips + 1) - 2;
     if (chunk <= 0 || (double)length / chunk > 40)
         return;
     for (size_t start = (size_t)chunk; start < length; start += (size_t)chunk) {
@@ -123,27 +129,35 @@ static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double
     }
 }
 
+static const char *mean_unit(const Observed *observed)
+{
+    return observed->heads > 1 ? " x the head's mean" : " x the layer's mean";
+}
+
 /* Draws attention and gates of one input, whose positions fill `width` from x on. Returns the y
  * below. */
 static double draw_layers(const Subject *subject, Canvas *canvas, int number, double x, double y,
                           double width)
 {
     const Observed *observed = &subject->observer.inputs[number];
-    int layers = subject->reach.layers;
-    size_t cells = (size_t)layers * observed->length;
-    Scale attention = scale_of(observed->attention, cells, false);
-    Scale gate = scale_of(observed->gate, cells, true);
+    const int layers = observed->strips / observed->heads;
+    const size_t length = observed->length;
+    const Strips strips = {observed->attention, observed->strips, observed->heads, length,
+                           observed->combined};
+    const Strips gates = {observed->gate, layers, 1, length, NULL};
+    Scale attention = scale_of(observed->attention, (size_t)observed->strips * length, false);
     draw_heading(canvas, x, y + 14, "Attention", received(subject, observed->length));
-    draw_scale(canvas, x + width, y + 4, true, attention, MAP_HEAT, " x the layer's mean");
-    draw_strips(canvas, x, y + 24, width, observed->attention, layers, observed->length,
-                observed->combined, attention, MAP_HEAT);
+    draw_scale(canvas, x + width, y + 4, true, attention, MAP_HEAT, mean_unit(observed));
+    draw_strips(canvas, x, y + 24, width, &strips, attention, MAP_HEAT);
     draw_chunks(subject, canvas, x, y + 24, width, observed->length);
-    y += 24 + STRIP_PITCH * (layers + 1) + 16;
+    y += 24 + STRIP_PITCH * (observed->strips + 1) + 16;
+    if (!observed->gate)
+        return y;
+    Scale gate = scale_of(observed->gate, (size_t)layers * length, true);
     draw_heading(canvas, x, y + 14, "Update gate",
                  "mean over channels: how much of the place is made new");
     draw_scale(canvas, x + width, y + 4, true, gate, MAP_BLUE, "");
-    draw_strips(canvas, x, y + 24, width, observed->gate, layers, observed->length, NULL, gate,
-                MAP_BLUE);
+    draw_strips(canvas, x, y + 24, width, &gates, gate, MAP_BLUE);
     return y + 24 + STRIP_PITCH * layers;
 }
 
@@ -151,6 +165,8 @@ static double draw_layers(const Subject *subject, Canvas *canvas, int number, do
 static double draw_side(const Subject *subject, Canvas *canvas, double y, double factor,
                         const char *unit)
 {
+    if (subject->reach.layers == 0)
+        return y;
     draw_heading(canvas, SIDE, y + 14, "Reach of the EMA", "");
     draw_reach(canvas, SIDE, y + 24, SIDE_WIDTH, &subject->reach, factor, unit);
     return y + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT;
@@ -363,7 +379,8 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
 /* One map per layer, after the picture itself. */
 typedef struct Maps {
     const char *title, *text, *unit;
-    const float *values; /* [layers][positions] */
+    const float *values; /* [count][positions] */
+    int count, heads;    /* heads of a layer; 1: a map is a layer's */
     Scale scale;
     ColourMap map;
     bool with_picture;
@@ -386,7 +403,7 @@ static double draw_maps(const Subject *subject, Canvas *canvas, double left, dou
                         int per_row, const Maps *maps)
 {
     const double tall = size * subject->image.height / subject->image.width;
-    const int pictures = maps->with_picture, cells = subject->reach.layers + pictures;
+    const int pictures = maps->with_picture, cells = maps->count + pictures;
     const size_t length = subject->observer.inputs[0].length;
     draw_heading(canvas, left, y + 14, maps->title, maps->text);
     draw_scale(canvas, left + per_row * (size + GAP) - GAP, y + 4, true, maps->scale, maps->map,
@@ -396,10 +413,12 @@ static double draw_maps(const Subject *subject, Canvas *canvas, double left, dou
         const double x = left + (size + GAP) * (i % per_row);
         const double top = y + (tall + 28) * (i / per_row);
         const int layer = i - pictures; /* -1 for the picture itself */
+        char name[32];
+        name_strip(layer, maps->heads, name);
         if (layer < 0)
             canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "the picture");
         else
-            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "layer %d", layer);
+            canvas_text(canvas, x, top + 12, (TextStyle){.size = 12}, "%s", name);
         draw_map(subject, canvas, x, top + 18, size,
                  layer < 0 ? NULL : maps->values + (size_t)layer * length, maps->scale, maps->map);
     }
@@ -410,7 +429,7 @@ static double draw_maps(const Subject *subject, Canvas *canvas, double left, dou
 static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, Maps attention,
                              Maps gate)
 {
-    const int layers = subject->reach.layers, beside = layers <= 2 ? 2 * layers + 1 : 0;
+    const int layers = attention.count, beside = layers <= 2 && gate.values ? 2 * layers + 1 : 0;
     if (beside) {
         const double size = cell_size(subject, beside);
         const double right = CHART_MARGIN + (size + GAP) * (layers + 1);
@@ -423,6 +442,8 @@ static double draw_both_maps(const Subject *subject, Canvas *canvas, double y, M
     const int rows = layers / MOST_PER_ROW + 1, per_row = layers / rows + 1;
     const double size = cell_size(subject, per_row);
     y = draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &attention) + 16;
+    if (!gate.values)
+        return y;
     return draw_maps(subject, canvas, CHART_MARGIN, y, size, per_row, &gate);
 }
 
@@ -430,20 +451,28 @@ static double draw_picture(Canvas *canvas, const void *context)
 {
     const Subject *subject = context;
     const Observed *observed = &subject->observer.inputs[0];
-    const size_t cells = (size_t)subject->reach.layers * observed->length;
+    const int layers = observed->strips / observed->heads;
+    const size_t length = observed->length;
     const Scale combined = scale_of(observed->combined, observed->length, false);
     const Maps attention = {.title = "Attention",
                             .text = received(subject, observed->length),
-                            .unit = " x the layer's mean",
+                            .unit = mean_unit(observed),
                             .values = observed->attention,
-                            .scale = scale_of(observed->attention, cells, false),
+                            .count = observed->strips,
+                            .heads = observed->heads,
+                            .scale = scale_of(observed->attention,
+                                              (size_t)observed->strips * length, false),
                             .map = MAP_HEAT,
                             .with_picture = true};
     const Maps gate = {.title = "Update gate",
                        .text = "mean over channels: how much is made new",
                        .unit = "",
                        .values = observed->gate,
-                       .scale = scale_of(observed->gate, cells, true),
+                       .count = layers,
+                       .heads = 1,
+                       .scale = observed->gate
+                                    ? scale_of(observed->gate, (size_t)layers * length, true)
+                                    : (Scale){0, 1},
                        .map = MAP_BLUE,
                        .with_picture = true};
     const double size = 270, top = CHART_TOP + 8, second = CHART_MARGIN + size + GAP;
@@ -457,10 +486,9 @@ static double draw_picture(Canvas *canvas, const void *context)
     draw_map(subject, canvas, second, top + 24, size, observed->combined, combined, MAP_HEAT);
     draw_scale(canvas, second, top + 32 + tall, false, combined, MAP_HEAT, " x the mean");
     double bars = draw_classes(subject, canvas, 660, top);
-    canvas_text(canvas, SIDE, top + 14, bold, "Reach of the EMA");
     snprintf(unit, sizeof unit, "%s back and ahead, row by row",
              observe_unit(subject->model, false));
-    draw_reach(canvas, SIDE, top + 24, SIDE_WIDTH, &subject->reach, 1, unit);
+    draw_side(subject, canvas, top, 1, unit);
     double y = fmax(fmax(top + tall + 66, bars + 26),
                     top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
     return draw_both_maps(subject, canvas, y, attention, gate) + 24;

@@ -61,23 +61,35 @@ static void draw_strip(Canvas *canvas, double x, double y, double width, const f
     canvas_frame(canvas, x, y, width, STRIP_TALL, COLOUR_LIGHT);
 }
 
-void draw_strips(Canvas *canvas, double x, double y, double width, const float *rows, int layers,
-                 size_t length, const float *all, Scale scale, ColourMap map)
+void name_strip(int strip, int heads, char name[32])
 {
+    if (heads > 1)
+        snprintf(name, 32, "%d, head %d", strip / heads, strip % heads);
+    else
+        snprintf(name, 32, "layer %d", strip);
+}
+
+void draw_strips(Canvas *canvas, double x, double y, double width, const Strips *strips,
+                 Scale scale, ColourMap map)
+{
+    const size_t length = strips->length;
     float *scaled = malloc(length * sizeof *scaled);
+    char name[32];
     TextStyle style = {.size = 11.5, .align = 1};
     if (!scaled) {
         canvas_no_memory(canvas);
         return;
     }
-    for (int i = 0; i < layers; i++, y += STRIP_PITCH) {
-        canvas_text(canvas, x - 8, y + 13, style, "layer %d", i);
-        draw_strip(canvas, x, y, width, rows + (size_t)i * length, length, scale, map, scaled);
+    for (int i = 0; i < strips->count; i++, y += STRIP_PITCH) {
+        name_strip(i, strips->heads, name);
+        canvas_text(canvas, x - 8, y + 13, style, "%s", name);
+        draw_strip(canvas, x, y, width, strips->rows + (size_t)i * length, length, scale, map,
+                   scaled);
     }
-    if (all) {
+    if (strips->all) {
         style.bold = true;
         canvas_text(canvas, x - 8, y + 13, style, "all layers");
-        draw_strip(canvas, x, y, width, all, length, scale, map, scaled);
+        draw_strip(canvas, x, y, width, strips->all, length, scale, map, scaled);
     }
     free(scaled);
 }
@@ -101,6 +113,10 @@ int reach_of(const MegaStackConfig *config, const MegaStack *stack, size_t lengt
 {
     int code = 0;
     *out = (ReachRows){.layers = config->layers, .bidirectional = config->bidirectional};
+    if (!mega_layer_view(stack, 0).ema) {
+        out->layers = 0;
+        return 0;
+    }
     for (int i = 0; i < config->layers && !code; i++) {
         const MegaEma *ema = mega_layer_view(stack, i).ema;
         code = observe_layer_reach(ema, false, length, &out->back[i], err);

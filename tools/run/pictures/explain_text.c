@@ -95,32 +95,41 @@ static void draw_target(const Alignment *a, Canvas *canvas, double y, double bar
 static double draw_encoder(const Alignment *a, Canvas *canvas, double y, double side)
 {
     const Observed *observed = &a->observer.inputs[0];
-    int layers = a->reach.layers;
-    size_t columns = a->columns, cells = (size_t)layers * columns;
+    const int layers = observed->strips / observed->heads;
+    const size_t columns = a->columns, cells = (size_t)observed->strips * columns;
     float *rows = malloc(2 * cells * sizeof *rows);
     if (!rows) {
         canvas_no_memory(canvas);
         return y;
     }
-    for (int i = 0; i < layers; i++) {
+    for (int i = 0; i < observed->strips; i++) {
         size_t from = (size_t)i * observed->length, to = (size_t)i * columns;
         memcpy(rows + to, observed->attention + from, columns * sizeof *rows);
-        memcpy(rows + cells + to, observed->gate + from, columns * sizeof *rows);
+        if (observed->gate)
+            memcpy(rows + cells + to, observed->gate + from, columns * sizeof *rows);
     }
-    Scale attention = scale_of(rows, cells, false), gate = scale_of(rows + cells, cells, true);
+    const Strips strips = {rows, observed->strips, observed->heads, columns, observed->combined};
+    const Strips gates = {rows + cells, layers, 1, columns, NULL};
+    Scale attention = scale_of(rows, cells, false);
     double width = a->cell * (double)columns, left = a->left;
     draw_heading(canvas, left, y + 14, "Attention in the encoder", "");
-    draw_scale(canvas, left, y + 24, false, attention, MAP_HEAT, " x the layer's mean");
-    draw_strips(canvas, left, y + 42, width, rows, layers, columns, observed->combined, attention,
-                MAP_HEAT);
-    draw_heading(canvas, side, y + 14, "Reach of the EMA", "");
-    draw_reach(canvas, side, y + 42, 305, &a->reach, 1, "symbols back and ahead");
-    y += 42 + STRIP_PITCH * (layers + 1) + 14;
-    draw_heading(canvas, left, y + 14, "Update gate", "");
-    draw_scale(canvas, left, y + 24, false, gate, MAP_BLUE, "");
-    draw_strips(canvas, left, y + 42, width, rows + cells, layers, columns, NULL, gate, MAP_BLUE);
+    draw_scale(canvas, left, y + 24, false, attention, MAP_HEAT,
+               observed->heads > 1 ? " x the head's mean" : " x the layer's mean");
+    draw_strips(canvas, left, y + 42, width, &strips, attention, MAP_HEAT);
+    if (a->reach.layers > 0) {
+        draw_heading(canvas, side, y + 14, "Reach of the EMA", "");
+        draw_reach(canvas, side, y + 42, 305, &a->reach, 1, "symbols back and ahead");
+    }
+    y += 42 + STRIP_PITCH * (observed->strips + 1) + 14;
+    if (observed->gate) {
+        Scale gate = scale_of(rows + cells, (size_t)layers * columns, true);
+        draw_heading(canvas, left, y + 14, "Update gate", "");
+        draw_scale(canvas, left, y + 24, false, gate, MAP_BLUE, "");
+        draw_strips(canvas, left, y + 42, width, &gates, gate, MAP_BLUE);
+        y += 42 + STRIP_PITCH * layers;
+    }
     free(rows);
-    return y + 42 + STRIP_PITCH * layers;
+    return y;
 }
 
 static double draw_alignment(Canvas *canvas, const void *context)
@@ -330,10 +339,12 @@ static double draw_reading(Canvas *canvas, const void *context)
     const double reach_x = below ? CHART_MARGIN : side;
     if (below)
         next = y + 50;
-    draw_heading(canvas, reach_x, next + 14, "Reach of the EMA", "by layer");
-    snprintf(unit, sizeof unit, "%s back", observe_unit(r->model, true));
-    draw_reach(canvas, reach_x, next + 24, READER_SIDE, &r->reach, 1, unit);
-    next += 24 + STRIP_PITCH * r->reach.layers + REACH_FOOT;
+    if (r->reach.layers > 0) {
+        draw_heading(canvas, reach_x, next + 14, "Reach of the EMA", "by layer");
+        snprintf(unit, sizeof unit, "%s back", observe_unit(r->model, true));
+        draw_reach(canvas, reach_x, next + 24, READER_SIDE, &r->reach, 1, unit);
+        next += 24 + STRIP_PITCH * r->reach.layers + REACH_FOOT;
+    }
     const double bars = top + 28 + 22 * r->bar_count;
     return fmax(fmax(y + 30, bars), next) + 24;
 }

@@ -51,23 +51,23 @@ const char *observe_model_name(const MegaModel *model, char buffer[256])
     return buffer;
 }
 
-static int check_stack(const MegaStack *stack, MegaError *err)
+static int check_stack(const MegaStack *stack, bool attention, MegaError *err)
 {
     if (!stack->layers)
         return 0;
     const MegaLayerView view = mega_layer_view(stack, 0);
-    if (view.ema && view.gate)
+    if ((view.ema && view.gate) || (attention && view.heads > 0))
         return 0;
     return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                     "the model's layers are of kind %s, of which there are no pictures; those of "
-                     "kind mega have some",
+                     "the model's layers are of kind %s, of which there are no such pictures; "
+                     "those of kind mega have some",
                      stack->kind->name);
 }
 
-int observe_check(const MegaModel *model, MegaError *err)
+int observe_check(const MegaModel *model, bool attention, MegaError *err)
 {
-    int code = check_stack(&model->encoder, err);
-    return code ? code : check_stack(&model->decoder, err);
+    int code = check_stack(&model->encoder, attention, err);
+    return code ? code : check_stack(&model->decoder, attention, err);
 }
 
 /* ---- The weights ---------------------------------------------------------------------------- */
@@ -254,14 +254,41 @@ int observe_attention(const MegaStackConfig *stack, const float *q, const float 
 
 static int take_memory(Observer *observer, Observed *observed, size_t length)
 {
-    size_t cells = (size_t)observer->model->config.encoder.layers * length;
+    const MegaLayerView view = mega_layer_view(&observer->model->encoder, 0);
+    const int layers = observer->model->config.encoder.layers;
+    observed->heads = view.heads > 1 ? view.heads : 1;
+    observed->strips = layers * observed->heads;
     observed->length = length;
-    observed->attention = malloc(cells * sizeof(float));
-    observed->gate = malloc(cells * sizeof(float));
+    observed->attention = malloc((size_t)observed->strips * length * sizeof(float));
     observed->combined = malloc(length * sizeof(float));
-    return observed->attention && observed->gate && observed->combined
+    if (view.gate)
+        observed->gate = malloc((size_t)layers * length * sizeof(float));
+    return observed->attention && observed->combined && (observed->gate || !view.gate)
                ? 0
                : no_memory(&observer->err);
+}
+
+/* Computes pooled [heads][length], the mean attention that each position gets in each head. q and k
+ * are [length][d], head by head. */
+static int pool_heads(Observer *observer, int heads, const float *k, size_t length, float *pooled)
+{
+    const MegaKernels *kernels = mega_kernels();
+    const size_t d = (size_t)observer->model->config.encoder.width, e = d / (size_t)heads;
+    const float scale = mega_attention_scale(MEGA_ATTENTION_SOFTMAX, e, length);
+    float *weights = malloc(length * sizeof *weights), *zeros = calloc(length, sizeof *zeros);
+    int code = weights && zeros ? 0 : no_memory(&observer->err);
+    for (size_t at = 0; at < d && !code; at += e, pooled += length) {
+        memset(pooled, 0, length * sizeof *pooled);
+        for (size_t i = 0; i < length; i++) {
+            kernels->attend_keys(observer->q + i * d + at, k + at, d, NULL, length, e, weights);
+            kernels->attention(MEGA_ATTENTION_SOFTMAX, weights, length, scale, zeros);
+            kernels->add(pooled, weights, length);
+        }
+        kernels->scale(pooled, length, 1.0f / (float)length);
+    }
+    free(weights);
+    free(zeros);
+    return code;
 }
 
 /* Computes out [length], the mean over channels of the update gate u = sigmoid(Wu m). */
@@ -323,7 +350,8 @@ void observe_tap(void *context, const char *stage, int input, const float *data,
     if (!observed->length && take_memory(observer, observed, rows))
         return;
     size_t at = (size_t)layer * rows, size = rows * columns * sizeof *data;
-    if (strcmp(part, ".ema") == 0) {
+    const int heads = mega_layer_view(&observer->model->encoder, layer).heads;
+    if (strcmp(part, ".ema") == 0 && observed->gate) {
         pool_gate(observer, layer, data, rows, observed->gate + at);
     } else if (strcmp(part, ".q") == 0) {
         free(observer->q);
@@ -332,12 +360,14 @@ void observe_tap(void *context, const char *stage, int input, const float *data,
             memcpy(observer->q, data, size);
         else
             no_memory(&observer->err);
+    } else if (strcmp(part, ".k") == 0 && heads > 0) {
+        pool_heads(observer, heads, data, rows, observed->attention + at * (size_t)heads);
     } else if (strcmp(part, ".k") == 0) {
         pool_attention(observer, layer, data, rows, observed->attention + at);
     }
 }
 
-/* Divides a layer's attention by its mean, so that layers can be compared. */
+/* Divides the attention of a layer, or of a head, by its mean, so that they can be compared. */
 static void level(float *attention, size_t length)
 {
     double sum = 0;
@@ -349,7 +379,6 @@ static void level(float *attention, size_t length)
 
 int observe_finish(Observer *observer, MegaError *err)
 {
-    int layers = observer->model->config.encoder.layers;
     if (observer->err.code) {
         if (err)
             *err = observer->err;
@@ -361,12 +390,12 @@ int observe_finish(Observer *observer, MegaError *err)
         if (!length)
             continue;
         memset(observed->combined, 0, length * sizeof(float));
-        for (int i = 0; i < layers; i++) {
+        for (int i = 0; i < observed->strips; i++) {
             float *attention = observed->attention + (size_t)i * length;
             level(attention, length);
             mega_kernels()->add(observed->combined, attention, length);
         }
-        mega_kernels()->scale(observed->combined, length, 1.0f / (float)layers);
+        mega_kernels()->scale(observed->combined, length, 1.0f / (float)observed->strips);
     }
     return 0;
 }

@@ -20,8 +20,8 @@ const char *observe_unit(const MegaModel *model, bool decoder);
 const char *observe_model_name(const MegaModel *model, char buffer[256]);
 
 /* Refuses a model whose layers are of a kind without a moving average and a gate, which the
- * pictures show. */
-int observe_check(const MegaModel *model, MegaError *err);
+ * pictures show; those of `attention` also show one that has heads instead. */
+int observe_check(const MegaModel *model, bool attention, MegaError *err);
 
 /* ---- The weights ---------------------------------------------------------------------------- */
 
@@ -69,9 +69,10 @@ int observe_attention(const MegaStackConfig *stack, const float *q, const float 
 /* What was recorded while the encoder read one input. */
 typedef struct Observed {
     size_t length;    /* positions */
-    float *attention; /* [layers][length], as a multiple of the layer's mean */
-    float *combined;  /* [length], the mean of `attention` over the layers */
-    float *gate;      /* [layers][length], the mean of the update gate over the channels */
+    int heads, strips; /* heads of a layer, 1 without any; strips: layers * heads */
+    float *attention; /* [strips][length], as a multiple of the strip's mean */
+    float *combined;  /* [length], the mean of `attention` over the strips */
+    float *gate;      /* [layers][length], the mean of the update gate over the channels; or NULL */
 } Observed;
 
 typedef struct Observer {

@@ -263,7 +263,7 @@ int plot_view_make(PlotPicture *picture, int layer, MegaError *err)
     const MegaConfig *config = mega_model_config(picture->model);
     int encoder = mega_config_has_encoder(config) ? config->encoder.layers : 0;
     int decoder = mega_config_has_decoder(config) ? config->decoder.layers : 0;
-    int code = observe_check(picture->model, err), all = encoder + decoder;
+    int code = observe_check(picture->model, false, err), all = encoder + decoder;
     if (code)
         return code;
     picture->least = INFINITY;
