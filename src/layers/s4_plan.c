@@ -89,12 +89,12 @@ static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
     const MegaSsm ssm = space_of(request->stack, index);
     const MegaStackConfig *config = request->stack->config;
     MegaS4Kernels *kernels = &plan->kernels[index];
-    const bool any = ssm.rank > 0 || ssm.discretization != MEGA_SSM_DSS;
-    if (kernels->values && (any ? kernels->have >= plan->taps : kernels->have == plan->taps))
+    const uint64_t family = mega_ssm_family(&ssm, plan->taps, plan->rate);
+    if (kernels->values && kernels->have >= plan->taps && kernels->family == family)
         return 0;
     const uint64_t whole = mega_ssm_whole(&ssm, plan->taps ? plan->taps : 1, plan->rate);
     const int threads = mega_pool_threads(request->pool);
-    MegaS4Kernels made = {.have = (size_t)whole, .stride = (size_t)(whole + 15) / 16 * 16};
+    MegaS4Kernels made = {.family = family, .have = (size_t)whole, .stride = (size_t)(whole + 15) / 16 * 16};
     const uint64_t bytes = kernel_bytes(config, &made);
     const uint64_t before = kernels->values ? kernel_bytes(config, kernels) : 0;
     int code = mega_ledger_check(plan->ledger,
@@ -166,8 +166,11 @@ static int make_steps(MegaS4Plan *plan, const MegaPlanRequest *request, MegaErro
 static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, size_t taps)
 {
     const MegaBatch *batch = request->batch;
-    const bool recurs =
-        taps == batch->lengths[0] && (ssm->rank > 0 || ssm->discretization != MEGA_SSM_DSS);
+    /* at another rate than 1, the recurrence is that of an input which needs no longer kernel */
+    const uint64_t family = mega_ssm_family(ssm, taps, batch->rate);
+    const bool recurs = taps == batch->lengths[0] &&
+                        (ssm->rank > 0 ? family == 0 || family == ssm->length
+                                       : ssm->discretization != MEGA_SSM_DSS);
     if (request->is_stream || (batch->path == MEGA_EMA_RECURRENT && recurs))
         return MEGA_S4_BY_STEPS;
     if (MEGA_WITH_FFTW)

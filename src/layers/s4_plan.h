@@ -21,6 +21,7 @@ typedef enum MegaS4Way {
 typedef struct MegaS4Kernels {
     float *values;
     size_t stride, have; /* lags that are there */
+    uint64_t family;     /* mega_ssm_family of the input for which they were made */
 } MegaS4Kernels;
 
 typedef struct MegaS4Plan {

@@ -76,6 +76,16 @@ static Method choose_method(const MegaSsm *ssm, uint64_t taps, double rate)
     return method;
 }
 
+uint64_t mega_ssm_family(const MegaSsm *ssm, uint64_t taps, double rate)
+{
+    if (!ssm->rank)
+        return ssm->discretization == MEGA_SSM_DSS ? taps : 0;
+    if (rate == 1)
+        return 0;
+    const Method method = choose_method(ssm, taps, rate);
+    return (method.from ? method.from : ssm->length) << method.doublings;
+}
+
 uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate)
 {
     if (!ssm->rank)

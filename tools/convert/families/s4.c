@@ -386,6 +386,9 @@ static int detect_maps(Detection *detection, const Release *release, const json_
         listed ? listed : find_part(detection, release, "output_linear.weight");
     const char *name, *text = output_argument(release, layer, &name);
     int activation, hyper = MEGA_S4_NO_FUNCTION;
+    /* a layer of release 2 without this argument has one or not */
+    if (release->number == 2 && !json_object_get(layer, "postact"))
+        text = tensor_dimension(output, 0) == 2 * stack->width ? "glu" : "none";
     int code = refuse_options(detection, release, layer);
     if (!code)
         code = named(detection, layer, "model.layer", "activation", "gelu",

@@ -300,6 +300,10 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     }
     if (!code && capture.code)
         code = mega_fail(err, capture.code, "%s", capture.err.text);
+    if (!code && !capture.data)
+        code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "stage %s did not come: layers that go step by step make no kernels",
+                         options->stage);
     if (!code)
         code = write_stage(options, &capture, is_vector(model, options->stage) ? 1 : 2, err);
     free(capture.data);
