@@ -343,26 +343,6 @@ static bool can_stream(const MegaStackConfig *config)
     return !config->bidirectional && (own->rank || own->discretization != MEGA_SSM_DSS);
 }
 
-static void show(const MegaStack *stack, int index, MegaLayerView *out)
-{
-    const MegaS4Weights *weights = (const MegaS4Weights *)stack->weights + index;
-    if (mega_s4(stack->config)->has_output)
-        out->matrix = &weights->output.weight;
-}
-
-/* Counts the convolution as a recurrence: as for MEGA's average, two multiply-adds of complex numbers
- * for each state and direction. */
-static void work(const MegaStackConfig *config, MegaLayerWork *out)
-{
-    const MegaS4Config *own = mega_s4(config);
-    const Widths widths = widths_of(config);
-    const double d = (double)widths.d, gate = (double)widths.gate;
-    const double map = own->has_output ? (double)widths.seen * (double)widths.mixed : 0;
-    const double in = own->bottleneck ? d * (double)widths.features : 0;
-    out->products = in + map + 2 * gate * d;
-    out->rest = 8.0 * (double)mega_s4_rows(config) * (double)widths.features * own->states;
-}
-
 static const char *const stages[] = {".kernel", ".ssm", ".act", ".block", "", NULL};
 
 static void show(const MegaStack *stack, int index, MegaLayerView *out)
@@ -391,13 +371,10 @@ const MegaLayerKind mega_layer_kind_s4 = {
     .can_batch = can_batch,
     .planner = &mega_s4_planner,
     .has_rate = true,
-    .show = show,
-    .work = work,
     .can_stream = can_stream,
     .stages = stages,
     .layout = layout,
     .forward = forward,
-    .show = show,
     .show = show,
     .work = work,
 };
