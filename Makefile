@@ -442,8 +442,8 @@ completion = $(datadir)/bash-completion/completions/$(1) \
     $(datadir)/zsh/vendor-completions/_$(1) $(datadir)/fish/vendor_completions.d/$(1).fish
 
 install: all
-	install -d $(bindir) $(includedir) $(libdir)/pkgconfig $(datadir)/man/man1 $(datadir)/man/man5 \
-	    $(datadir)/mega
+	install -d $(bindir) $(includedir) $(libdir)/pkgconfig $(datadir)/man/man1 $(datadir)/man/man3 \
+	    $(datadir)/man/man5 $(datadir)/mega
 	install -m 755 $(BINARIES) $(bindir)
 	install -m 644 src/mega.h $(includedir)
 	@for l in libmega libmega-media; do \
@@ -454,6 +454,7 @@ install: all
 	@echo "$$PKG_CONFIG" > $(libdir)/pkgconfig/mega.pc
 	@echo "$$PKG_CONFIG_MEDIA" > $(libdir)/pkgconfig/mega-media.pc
 	install -m 644 man/*.1 $(datadir)/man/man1
+	install -m 644 man/*.3 $(datadir)/man/man3
 	install -m 644 man/*.5 $(datadir)/man/man5
 	install -m 644 man/mega.schema.json $(MODELS) $(datadir)/mega
 	@for c in $(COMMANDS); do \
@@ -469,8 +470,8 @@ uninstall:
 	rm -f $(COMMANDS:%=$(bindir)/%) $(includedir)/mega.h \
 	    $(foreach l,$(LIBRARIES),$(libdir)/$(l)) \
 	    $(foreach l,$(filter %.so,$(LIBRARIES)),$(libdir)/$(l).0 $(libdir)/$(l).$(VERSION)) \
-	    $(libdir)/pkgconfig/mega.pc $(libdir)/pkgconfig/mega-media.pc $(patsubst man/%,$(datadir)/man/man1/%,$(wildcard man/*.1)) \
-	    $(patsubst man/%,$(datadir)/man/man5/%,$(wildcard man/*.5)) \
+	    $(libdir)/pkgconfig/mega.pc $(libdir)/pkgconfig/mega-media.pc \
+	    $(foreach n,1 3 5,$(patsubst man/%,$(datadir)/man/man$(n)/%,$(wildcard man/*.$(n)))) \
 	    $(datadir)/mega/mega.schema.json $(addprefix $(datadir)/mega/,$(notdir $(MODELS))) \
 	    $(foreach c,$(COMMANDS),$(call completion,$(c)))
 	-rmdir --ignore-fail-on-non-empty $(datadir)/mega
