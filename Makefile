@@ -58,7 +58,8 @@ LIB_SRC := \
     formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
     formats/text/moses.c formats/text/glossary.c formats/text/bpe.c \
     formats/text/unicode_classes.c formats/text/added_tokens.c formats/text/tokens.c \
-    formats/text/byte_bpe_merges.c formats/text/byte_bpe.c formats/text/tokenizer.c
+    formats/text/byte_bpe_merges.c formats/text/byte_bpe.c formats/text/units.c \
+    formats/text/tokenizer.c
 
 # ... the engine ...
 LIB_SRC += \
@@ -133,7 +134,8 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/families/hub.c tools/convert/names/names.c tools/convert/names/table.c \
     tools/convert/names/fairseq.c tools/convert/names/transformer.c tools/convert/names/vision.c \
     tools/convert/names/s4.c tools/convert/names/hub.c tools/convert/hub_parts.c \
-    tools/convert/hub_tokenizer.c tools/convert/tokenizer_only.c tools/convert/s4_inputs.c \
+    tools/convert/hub_tokenizer.c \
+    tools/convert/hub_units.c tools/convert/tokenizer_only.c tools/convert/s4_inputs.c \
     tools/convert/metadata.c tools/convert/items.c \
     tools/convert/write.c
 

@@ -5,6 +5,7 @@
  */
 #include "formats/text/added_tokens.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,42 @@ int mega_added_tokens_new(MegaAddedTokens **out, const MegaAddedToken *tokens, s
     qsort(added->special, added->special_count, sizeof *added->special, compare_ids);
     *out = added;
     return 0;
+}
+
+int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, const MegaVocab *vocab,
+                                const MegaUnicodeClasses *classes, MegaError *err)
+{
+    const MegaMetaValue *ids, *flags;
+    int code = mega_meta_get_optional(meta, "text.added", MEGA_META_INTS, &ids, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.added_flags", MEGA_META_INTS, &flags, err);
+    if (code)
+        return code;
+    const size_t count = ids ? ids->count : 0;
+    if (count != (flags ? flags->count : 0) || count > MEGA_ADDED_MAX)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "metadata keys 'text.added' and 'text.added_flags' have to be of the same "
+                         "length, at most %d",
+                         MEGA_ADDED_MAX);
+    MegaAddedToken *tokens = calloc(count + 1, sizeof *tokens);
+    if (!tokens)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu added tokens", count);
+    for (size_t i = 0; i < count && !code; i++) {
+        const int64_t id = ids->integers[i], flag = flags->integers[i];
+        if (id < 0 || id >= mega_vocab_count(vocab) || flag < 0 || flag > MEGA_ADDED_ALL)
+            code = mega_fail(err, MEGA_ERR_MODEL,
+                             "metadata keys 'text.added' and 'text.added_flags' have token %" PRId64
+                             " with flags %" PRId64
+                             "; expected one of the vocabulary, and flags up to %d",
+                             id, flag, MEGA_ADDED_ALL);
+        else
+            tokens[i] =
+                (MegaAddedToken){(int32_t)id, mega_vocab_symbol(vocab, (int)id), (unsigned)flag};
+    }
+    if (!code)
+        code = mega_added_tokens_new(out, tokens, count, classes, err);
+    free(tokens);
+    return code;
 }
 
 void mega_added_tokens_free(MegaAddedTokens *added)

@@ -11,6 +11,7 @@
 
 #include "formats/mega/meta.h"
 #include "formats/text/unicode_classes.h"
+#include "formats/text/vocab.h"
 
 #define MEGA_ADDED_MAX 100000    /* tokens */
 #define MEGA_ADDED_MAX_TEXT 1024 /* bytes of one token */
@@ -35,6 +36,9 @@ typedef struct MegaAddedTokens MegaAddedTokens;
 /* Makes the object. It copies the texts and borrows `classes`. */
 int mega_added_tokens_new(MegaAddedTokens **out, const MegaAddedToken *tokens, size_t count,
                           const MegaUnicodeClasses *classes, MegaError *err);
+/* Makes the object from the metadata "text.added" and "text.added_flags". */
+int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, const MegaVocab *vocab,
+                                const MegaUnicodeClasses *classes, MegaError *err);
 void mega_added_tokens_free(MegaAddedTokens *added);
 /* Returns whether the token with this id is special; false if there is none. */
 bool mega_added_tokens_is_special(const MegaAddedTokens *added, int32_t id);

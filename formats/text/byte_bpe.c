@@ -170,41 +170,6 @@ static int load_merges(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
     return code;
 }
 
-static int load_added(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
-{
-    const MegaMetaValue *ids, *flags;
-    int code = mega_meta_get_optional(meta, "text.added", MEGA_META_INTS, &ids, err);
-    if (!code)
-        code = mega_meta_get_optional(meta, "text.added_flags", MEGA_META_INTS, &flags, err);
-    if (code)
-        return code;
-    const size_t count = ids ? ids->count : 0;
-    if (count != (flags ? flags->count : 0) || count > MEGA_ADDED_MAX)
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "metadata keys 'text.added' and 'text.added_flags' have to be of the same "
-                         "length, at most %d",
-                         MEGA_ADDED_MAX);
-    MegaAddedToken *tokens = calloc(count + 1, sizeof *tokens);
-    if (!tokens)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu added tokens", count);
-    for (size_t i = 0; i < count && !code; i++) {
-        const int64_t id = ids->integers[i], flag = flags->integers[i];
-        if (id < 0 || id >= mega_vocab_count(bpe->vocab) || flag < 0 || flag > MEGA_ADDED_ALL)
-            code = mega_fail(err, MEGA_ERR_MODEL,
-                             "metadata keys 'text.added' and 'text.added_flags' have token %" PRId64
-                             " with flags %" PRId64
-                             "; expected one of the vocabulary, and flags up to %d",
-                             id, flag, MEGA_ADDED_ALL);
-        else
-            tokens[i] = (MegaAddedToken){(int32_t)id, mega_vocab_symbol(bpe->vocab, (int)id),
-                                         (unsigned)flag};
-    }
-    if (!code)
-        code = mega_added_tokens_new(&bpe->added, tokens, count, bpe->classes, err);
-    free(tokens);
-    return code;
-}
-
 static int load_flags(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *unknown, *fuse, *prefix;
@@ -256,7 +221,7 @@ int mega_byte_bpe_from_meta(MegaByteBpe **out, const MegaMeta *meta, const MegaV
     if (!code)
         code = load_merges(bpe, meta, err);
     if (!code)
-        code = load_added(bpe, meta, err);
+        code = mega_added_tokens_from_meta(&bpe->added, meta, bpe->vocab, bpe->classes, err);
     if (code)
         mega_byte_bpe_free(bpe);
     else

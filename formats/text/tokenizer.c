@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/text/byte_bpe.h"
+#include "formats/text/units.h"
 
 struct MegaCodec {
     MegaVocab *vocab;
@@ -14,6 +15,7 @@ struct MegaCodec {
     MegaMoses *moses;      /* NULL: the text is tokens already */
     MegaBpe *bpe;          /* NULL: each word is a symbol */
     MegaByteBpe *byte_bpe; /* if it is set, it does everything */
+    MegaUnits *units;      /* the same */
     MegaPostProcessor post;
     bool types;
 };
@@ -29,6 +31,8 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
         return code;
     if (strcmp(kind->string, "byte_bpe") == 0)
         return mega_byte_bpe_from_meta(&codec->byte_bpe, meta, codec->vocab, err);
+    if (strcmp(kind->string, "units") == 0)
+        return mega_units_from_meta(&codec->units, meta, codec->vocab, &codec->features, err);
     code = mega_meta_get_optional(
         meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language",
         MEGA_META_STRING, &language, err);
@@ -66,7 +70,7 @@ static int load_post_processor(MegaCodec *codec, const MegaMeta *meta, MegaError
         return code;
     codec->types = types && types->boolean;
     task = mega_meta_find(meta, "general.task");
-    if (single->count || codec->byte_bpe)
+    if (single->count || codec->byte_bpe || codec->units)
         return 0;
     const bool bare =
         task && task->type == MEGA_META_STRING && strcmp(task->string, "generate") == 0;
@@ -117,6 +121,7 @@ void mega_codec_free(MegaCodec *codec)
     mega_moses_free(codec->moses);
     mega_bpe_free(codec->bpe);
     mega_byte_bpe_free(codec->byte_bpe);
+    mega_units_free(codec->units);
     free(codec);
 }
 
@@ -188,11 +193,15 @@ static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
     return code;
 }
 
-static int encode_bytes(const MegaCodec *codec, const char *text, size_t size, int32_t **ids,
+static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
+                           MegaError *err);
+
+/* Makes the ids of a text by a tokenizer that does everything itself. */
+static int encode_whole(const MegaCodec *codec, const char *text, size_t size, int32_t **ids,
                         size_t *count, MegaError *err)
 {
     MegaTokens tokens = {0};
-    int code = mega_byte_bpe_encode(codec->byte_bpe, text, size, &tokens, err);
+    int code = encode_sequence(codec, text, size, &tokens, err);
     if (!code && tokens.count > 0) {
         *ids = malloc(tokens.count * sizeof **ids);
         code = *ids ? 0 : no_memory(err);
@@ -211,8 +220,8 @@ int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, boo
     int code = 0;
     *ids = NULL;
     *count = 0;
-    if (codec->byte_bpe)
-        return encode_bytes(codec, text, size, ids, count, err);
+    if (codec->byte_bpe || codec->units)
+        return encode_whole(codec, text, size, ids, count, err);
     if (codec->features.unit == MEGA_TEXT_BYTES)
         mega_put_bytes(&work, text, size);
     else
@@ -244,8 +253,10 @@ static void put_symbol(const MegaCodec *codec, int32_t id, MegaBuffer *out)
     mega_text_put_symbol(&codec->features, codec->vocab, symbol ? symbol : "", out);
 }
 
-static bool is_silent(int32_t id)
+static bool is_silent(const MegaCodec *codec, int32_t id)
 {
+    if (codec->units)
+        return mega_units_is_special(codec->units, id);
     return id == MEGA_ID_PAD || id == MEGA_ID_EOS || id == MEGA_ID_BOS;
 }
 
@@ -256,7 +267,7 @@ void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, Mega
             mega_byte_bpe_put_bytes(codec->byte_bpe, id, out);
         return;
     }
-    if (is_silent(id))
+    if (is_silent(codec, id))
         return;
     if (codec->features.unit == MEGA_TEXT_SYMBOLS && !first)
         mega_put_u8(out, ' ');
@@ -453,6 +464,7 @@ static int encode_sequence(const MegaCodec *codec, const char *text, size_t size
                            MegaError *err)
 {
     return codec->byte_bpe ? mega_byte_bpe_encode(codec->byte_bpe, text, size, out, err)
+           : codec->units  ? mega_units_encode(codec->units, text, size, out, err)
                            : encode_places(codec, text, size, out, err);
 }
 

@@ -5,7 +5,7 @@
  *   vocab.symbols, or vocab.source and vocab.target   dictionaries
  *   text.unit        "symbols", "characters" or "bytes" (vocab.h)
  *   text.tokenizer   "moses": words are cut and joined as in moses.h; "byte_bpe": byte_bpe.h does
- *                    everything; absent: neither
+ *                    everything, or "units": units.h does; absent: neither
  *   text.source_language, text.target_language        for Moses
  *   bpe.*            byte pair encoding (bpe.h)
  *

@@ -363,8 +363,12 @@ _mega_convert() {
         '--vocab=[vocabulary of an S4 model, a JSON list of tokens]:file:_files' \
         '--source-dict=[dictionary of the source side]:file:_files' \
         '--target-dict=[dictionary of the target side]:file:_files' \
+        '--special=[of a model folder\: cls=<s>,sep=</s>]:list: ' \
+        '--template=[what stands around a text\: cls A sep]:text: ' \
+        '--upper[letters are looked up in upper case]' \
+        '--lower[letters are looked up in lower case]' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
-        '--tokenizer=[of raw text\: space (default), word, char, byte or moses]:name:(space word char byte moses)' \
+        '--tokenizer=[of raw text]:name:(space word char byte moses symbols characters bytes)' \
         '--source-lang=[source language, for moses]:xx,:(de en)' \
         '--target-lang=[target language, for moses]:xx:(de en)' \
         '--bpe-codes=[merges of subword-nmt]:file:_files' \

@@ -15,6 +15,7 @@
 #include "tools/common/messages.h"
 #include "tools/convert/families/detection.h"
 #include "tools/convert/hub_tokenizer.h"
+#include "tools/convert/hub_units.h"
 #include "tools/convert/s4_inputs.h"
 
 #define MAX_LABELS_FILE (1u << 24)
@@ -456,8 +457,11 @@ static int write_hub_text(MegaMeta *meta, const MetadataOptions *options,
     const MegaConfig *config = &architecture->config;
     const int rows = mega_config_has_decoder(config) ? config->target.vocab : config->embed.vocab;
     MegaVocab *vocab = NULL;
+    if (options->vocab)
+        return hub_units_import(meta, options, rows, err);
     if (!hub_tokenizer_exists(options->input_path)) {
-        metadata_note(options, "there is no tokenizer: the model takes token ids only, not text");
+        metadata_note(options, "there is no tokenizer: the model takes token ids only, not text; "
+                               "--vocab and --tokenizer describe one");
         return 0;
     }
     int code = hub_tokenizer_import(meta, options->input_path,
@@ -496,18 +500,23 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
 }
 
 /* Rejects options that the model has no use for, which would otherwise be ignored silently. */
-static int check_options(const MetadataOptions *options, const MegaConfig *config, MegaError *err)
+static int check_options(const MetadataOptions *options, const Architecture *architecture,
+                         MegaError *err)
 {
+    const MegaConfig *config = &architecture->config;
     bool bpe = options->bpe.vocabulary || options->bpe.threshold || options->bpe.glossary_count;
     bool decoder = mega_config_has_decoder(config), pair = mega_config_has_cross(config);
-    bool s4 = config->encoder.kind == &mega_layer_kind_s4;
+    bool s4 = config->encoder.kind == &mega_layer_kind_s4, hub = architecture->class_name != NULL;
     bool tokens = decoder || mega_config_input_kind(config) == MEGA_INPUT_TOKENS;
     const struct {
         bool given, useful;
         const char *name, *use;
     } checks[] = {
         {options->dict, tokens && !s4, "--dict", "a model of text with a fairseq dictionary"},
-        {options->vocab, tokens && s4, "--vocab", "an S4 model of text"},
+        {options->vocab, tokens && (s4 || hub), "--vocab", "an S4 model of text or a model folder"},
+        {options->special || options->template_count || options->upper || options->lower,
+         hub && options->vocab, "--special, --template, --upper or --lower",
+         "a model folder with --vocab"},
         {options->source_dict, pair, "--source-dict", "a translator"},
         {options->target_dict, pair, "--target-dict", "a translator"},
         {options->source_lang, pair, "--source-lang", "a translator"},
@@ -532,7 +541,7 @@ int build_metadata(MegaMeta **out, const MetadataOptions *options, const Archite
     *out = NULL;
     if (!meta)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
-    int code = check_options(options, &architecture->config, err);
+    int code = check_options(options, architecture, err);
     if (code)
         goto out;
     code = write_provenance(meta, options, architecture, checkpoint, args);

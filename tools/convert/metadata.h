@@ -16,7 +16,11 @@ typedef struct MetadataOptions {
     const char *name, *license, *source, *input_path;
     const char *dict; /* path; it serves both sides of a translator, unless these are given: */
     const char *source_dict, *target_dict;
-    const char *vocab;        /* path of a JSON list of tokens, for S4 */
+    const char *vocab;        /* path of a vocabulary, for S4 and model folders */
+    const char *special;      /* names and tokens, for model folders: "cls=<s>,sep=</s>" */
+    const char *templates[2]; /* [template_count]: "cls A sep" */
+    int template_count;
+    bool upper, lower;      /* how letters are looked up; neither: as they are */
     const char *bpe_codes;  /* path */
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
     const char *source_lang, *target_lang;

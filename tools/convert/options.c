@@ -23,9 +23,15 @@ static const char help[] =
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
     "      --dict FILE        dictionary of a text model\n"
-    "      --vocab FILE       vocabulary of an S4 model: a JSON list of tokens, in order of ids\n"
+    "      --vocab FILE       vocabulary of an S4 model, or of a model folder without a tokenizer; "
+    "that\n"
+    "                         one also takes --special cls=<s>,sep=</s>, --template \"cls A sep\" "
+    "and\n"
+    "                         --upper or --lower, the case in which letters are looked up\n"
     "      --source-dict FILE, --target-dict FILE   those of a translator\n"
-    "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses\n"
+    "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses; also "
+    "symbols,\n"
+    "                         characters or bytes\n"
     "      --tokenizer-only   only the tokenizer of a folder of the Hugging Face hub, for\n"
     "                         'mega-run tokenize': tokenizer.json, or vocab.json and merges.txt\n"
     "      --source-lang XX, --target-lang XX   for moses, where the checkpoint has none\n"
@@ -129,7 +135,8 @@ static int take_tokenizer(const CommandOption *option, const char *value, MegaEr
         MegaTextUnit unit;
     } tokenizers[] = {{"space", MEGA_TEXT_SYMBOLS},   {"word", MEGA_TEXT_SYMBOLS},
                       {"char", MEGA_TEXT_CHARACTERS}, {"byte", MEGA_TEXT_BYTES},
-                      {"moses", MEGA_TEXT_SYMBOLS}};
+                      {"symbols", MEGA_TEXT_SYMBOLS}, {"characters", MEGA_TEXT_CHARACTERS},
+                      {"bytes", MEGA_TEXT_BYTES},     {"moses", MEGA_TEXT_SYMBOLS}};
     MetadataOptions *meta = option->out;
     meta->moses = strcmp(value, "moses") == 0;
     for (size_t i = 0; i < sizeof tokenizers / sizeof tokenizers[0]; i++)
@@ -138,6 +145,15 @@ static int take_tokenizer(const CommandOption *option, const char *value, MegaEr
             return 0;
         }
     return refuse_value(option, value, err, "space, word, char, byte or moses");
+}
+
+static int take_template(const CommandOption *option, const char *value, MegaError *err)
+{
+    MetadataOptions *meta = option->out;
+    if (meta->template_count == 2)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "--template may be given twice");
+    meta->templates[meta->template_count++] = value;
+    return 0;
 }
 
 static int take_glossary(const CommandOption *option, const char *value, MegaError *err)
@@ -199,6 +215,10 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"config", .take = take_text, .out = &options->config, .given = about},
         {"dict", .take = take_text, .out = &meta->dict, .given = about},
         {"vocab", .take = take_text, .out = &meta->vocab, .given = about},
+        {"special", .take = take_text, .out = &meta->special, .given = about},
+        {"template", .take = take_template, .out = meta, .given = about},
+        {"upper", .take = take_flag, .out = &meta->upper, .given = about},
+        {"lower", .take = take_flag, .out = &meta->lower, .given = about},
         {"labels", .take = take_text, .out = &meta->labels, .given = about},
         {"audio-rate", .take = take_long, .out = &meta->audio_rate, .least = 1, .most = 1e6,
          .given = about},
