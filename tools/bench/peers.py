@@ -17,6 +17,7 @@ import torch
 
 import decoding
 import shapes
+import systems
 
 TOLERANCE = 1e-4  # of the largest value
 
@@ -44,6 +45,16 @@ def torch_encode(job, peer):
         shapes.keep_averages(model, shape.length)
     states, x = shapes.WithStates(model), shapes.classifier_input(shape)
     compare(peer, states(x)[1][0], expected_states(job))
+    run = torch.compile(model, dynamic=False) if peer == 'compiled' else model
+    return lambda threads: run(x)
+
+
+def torch_system(job, peer):
+    """A text classifier of systems.py: "eager" as the original runs, "kept" without what is the same
+    for every input, "fused" with PyTorch's own attention, "compiled" with the best of these."""
+    model, x = systems.build(job['system']), systems.make_input(job['length'])
+    if peer != 'eager':
+        systems.prepare(model, job['length'])
     run = torch.compile(model, dynamic=False) if peer == 'compiled' else model
     return lambda threads: run(x)
 
@@ -94,7 +105,7 @@ def torch_job(job, peer):
         import torch._inductor.config as inductor
         inductor.freezing = True  # weights are constants: packed for the products
     return {'encode': torch_encode, 'translate': torch_translate,
-            'generate': torch_generate}[job['kind']](job, peer)
+            'generate': torch_generate, 'system': torch_system}[job['kind']](job, peer)
 
 
 # ---- ONNX Runtime -------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ def _make_textual(model, shape):
     for block in encoder.layers:
         block.mega_layer = sequence.GatedAttention(
             shape.d, shape.h, shape.z, sequence.PaddedAverage(shape.d, 16, shape.truncation),
-            sequence.SimpleRelativeBias(shape.chunk), chunk=shape.chunk)
+            sequence.SimpleRelativeBias(shape.length if shape.chunk < 0 else shape.chunk),
+            chunk=None if shape.chunk < 0 else shape.chunk)
         block.mega_layer.norm = SequenceNorm(shape.norm, shape.d)
 
 
