@@ -51,8 +51,8 @@ class Systems(comparing.Compare):
             path = self.folder / f'{name}.mega'
             subprocess.run([self.build / 'mega-convert', '-q', '-o', path,
                             self.folder / f'{name}.pt'], check=True)
-            subprocess.run([self.build / 'mega-run', 'forward', '-q', '-m', path, '--in',
-                            self.folder / 'in.npy', '--stage', 'final', '-o',
+            subprocess.run([self.build / 'mega-run', 'forward', '-m', path, '--in',
+                            self.folder / 'in.npy', '--stage', systems.stage(name), '-o',
                             self.folder / 'found.npy'], check=True)
             found = numpy.load(self.folder / 'found.npy')
             difference = float(numpy.abs(found - expected).max() / numpy.abs(expected).max())
