@@ -38,8 +38,8 @@ size_t mega_zip_count(const MegaZip *zip);
 const MegaZipEntry *mega_zip_entry(const MegaZip *zip, size_t index);
 /* Returns the entry of that name, or NULL. */
 const MegaZipEntry *mega_zip_find(const MegaZip *zip, const char *name);
-/* Appends the content, inflated and checked against its size and, unless the CRC is 0, against
- * that. Content of more than `limit` bytes is MEGA_ERR_LIMIT. */
+/* Appends the content, inflated. Its size is checked, and so is its CRC unless that is 0. Content
+ * of more than `limit` bytes is MEGA_ERR_LIMIT. */
 int mega_zip_read(const MegaZip *zip, const MegaZipEntry *entry, uint64_t limit, MegaBuffer *out,
                   MegaError *err);
 /* Checks a stored entry in place against its CRC; an entry without one passes. */

@@ -142,8 +142,9 @@ static void note_orientation(MegaImageFile *file, const struct jpeg_decompress_s
     }
 }
 
-/* Returns the memory that libjpeg needs for coefficients. For a file of several scans it holds the
- * 16-bit coefficients of all blocks of all components, for one of a single scan only a few rows. */
+/* Returns the memory that libjpeg needs for coefficients, which have 16 bits. For a file of several
+ * scans it holds those of all blocks of all components, and for one of a single scan only a few
+ * rows. */
 static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
 {
     uint64_t blocks = 0;

@@ -251,7 +251,7 @@ int mega_file_verify(const MegaFile *file, MegaError *err)
     for (uint32_t i = 0; i < file->count && !code; i++) {
         const MegaTensor *tensor = &file->entries[i].tensor;
         if (tensor->encoding == MEGA_TIED)
-            continue; /* its holder has the checksum */
+            continue; /* the tensor that has the data also has the checksum */
         code = check_unchanged(file, err);
         if (!code && !all_zero(file->map.data + end, tensor->offset - end))
             code = TENSOR_BAD("the padding before its data is not zero");

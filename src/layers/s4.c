@@ -295,7 +295,8 @@ static void activate(void *context, size_t task, int worker)
           widths->seen);
 }
 
-/* Shows the kernels, by row of C and feature, to a tap. Without memory for them they stay away. */
+/* Shows a tap the kernels, by row of C and feature. It does not see them if there is no memory for
+ * them. */
 static void tap_kernels(const MegaPass *pass, int index)
 {
     const MegaS4Plan *plan = pass->workspace->plan;

@@ -195,12 +195,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t choices = data[0] < size - 1 ? data[0] : size - 1;
     Dice dice = dice_new(data + 1, choices);
     MegaError err = {0};
-    MegaModel *model = NULL;
-    size_t bytes = 0;
-    uint8_t *file = random_model_bytes(&dice, &bytes);
-    if (!file)
-        return 0;
-    if (!mega_model_from_memory(&model, file, bytes, &err)) {
+    uint8_t *bytes;
+    MegaModel *model = random_model_open(&dice, &bytes);
+    if (model) {
         const MegaPcm pcm = roll_pcm(&dice);
         const MegaPipelineOptions options = roll_options(&dice, &pcm);
         Run run = {&dice, model, NULL, data + 1 + choices, size - 1 - choices};
@@ -212,6 +209,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         mega_pipeline_free(run.pipeline);
     }
     mega_model_free(model);
-    free(file);
+    free(bytes);
     return 0;
 }

@@ -515,3 +515,15 @@ uint8_t *random_model_bytes(Dice *dice, size_t *size)
     mega_meta_free(meta);
     return file;
 }
+
+MegaModel *random_model_open(Dice *dice, uint8_t **bytes)
+{
+    MegaError err = {0};
+    MegaModel *model = NULL;
+    size_t size = 0;
+    *bytes = random_model_bytes(dice, &size);
+    const int code = *bytes ? mega_model_from_memory(&model, *bytes, size, &err) : 0;
+    if (code && code != MEGA_ERR_MODEL) /* every model made here can be opened */
+        fuzz_check_error(1, err.text);
+    return model;
+}

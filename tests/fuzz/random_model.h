@@ -44,5 +44,8 @@ float roll_number(Dice *dice, Numbers numbers);
 /* Returns the bytes of a model, allocated with malloc, or NULL if its tensors would be too large
  * for a test. */
 uint8_t *random_model_bytes(Dice *dice, size_t *size);
+/* Opens such a model. Returns NULL if it was not made or cannot be opened because of its
+ * metadata; any other error ends the process. *bytes is freed after the model. */
+MegaModel *random_model_open(Dice *dice, uint8_t **bytes);
 
 #endif

@@ -181,6 +181,14 @@ MegaConfig small_config(void)
     };
 }
 
+void assert_config_refused(const MegaConfig *config, const char *part)
+{
+    MegaError err = {0};
+    assert_int_equal(mega_config_check(config, &err), MEGA_ERR_MODEL);
+    if (!strstr(err.text, part))
+        fail_msg("'%s' does not contain '%s'", err.text, part);
+}
+
 /* ---- Files ---------------------------------------------------------------------------------- */
 
 char scratch_path[] = "/tmp/mega-test-XXXXXX";

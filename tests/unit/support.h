@@ -41,6 +41,8 @@ MegaModel *random_model(const MegaConfig *config, Random *random);
 /* Returns a small valid configuration to start from: text, mean pooling, softmax, layernorm,
  * post-norm. */
 MegaConfig small_config(void);
+/* Fails unless mega_config_check refuses the configuration with a sentence that has this part. */
+void assert_config_refused(const MegaConfig *config, const char *part);
 
 /* A file of its own for a group of tests, which may write it as often as they like:
  * cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file). */

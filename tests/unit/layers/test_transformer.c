@@ -409,14 +409,6 @@ static void memory_grows_by_pages(void **state)
     mega_model_free(model);
 }
 
-static void expect_refused(const MegaConfig *config, const char *part)
-{
-    MegaError err = {0};
-    assert_int_equal(mega_config_check(config, &err), MEGA_ERR_MODEL);
-    if (!strstr(err.text, part))
-        fail_msg("'%s' does not contain '%s'", err.text, part);
-}
-
 static void refuses_what_cannot_be(void **state)
 {
     Random random = {36};
@@ -424,12 +416,12 @@ static void refuses_what_cannot_be(void **state)
     (void)state;
     config.encoder.width = 12;
     mega_transformer_of(&config.encoder)->heads = 5;
-    expect_refused(&config, "encoder.width is 12, which 5 heads do not divide");
+    assert_config_refused(&config, "encoder.width is 12, which 5 heads do not divide");
     mega_transformer_of(&config.encoder)->heads = 0;
-    expect_refused(&config, "encoder.heads is 0");
+    assert_config_refused(&config, "encoder.heads is 0");
     mega_transformer_of(&config.encoder)->heads = 4;
     config.encoder.bidirectional = false;
-    expect_refused(&config, "looks both ways");
+    assert_config_refused(&config, "looks both ways");
     config.encoder.bidirectional = true;
     assert_int_equal(mega_config_check(&config, NULL), 0);
 }

@@ -27,6 +27,16 @@ static const MegaCheckpointTensor *find_in_layer(const Detection *detection, int
     return detection_find(detection, full);
 }
 
+const MegaCheckpointTensor *detection_source_table(const Detection *detection)
+{
+    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
+    if (!table)
+        mega_fail(detection->err, MEGA_ERR_MODEL,
+                  "there is no encoder.embed_tokens.weight, and no argument share_all_embeddings "
+                  "that says it is the decoder's");
+    return table;
+}
+
 int tensor_dimension(const MegaCheckpointTensor *tensor, int axis)
 {
     if (!tensor || axis >= tensor->rank || tensor->shape[axis] > INT32_MAX)

@@ -16,8 +16,8 @@
 /* Where a family's tensors lie, and what its release takes if an argument is absent. */
 typedef struct Release {
     const char *layer;  /* "model.layers.0.layer." */
-    const char *kernel; /* behind it: "layer.kernel." */
-    const char *d;      /* behind it: "layer.D" */
+    const char *kernel; /* follows `layer` in the names of a kernel's tensors: "layer.kernel." */
+    const char *d;      /* follows `layer`: "layer.D" */
     int number;         /* 2, 3, 4; 1 for the minimal layer */
     bool example;
 } Release;
@@ -76,7 +76,7 @@ static int named(const Detection *detection, const json_t *args, const char *sec
 
 /* ---- Refusals ------------------------------------------------------------------------------- */
 
-/* An argument that must have one of some values, if it is there. */
+/* Refuses an argument that is there and has none of the allowed values. */
 static int must_be(const Detection *detection, const json_t *args, const char *section,
                    const char *name, const char *const *allowed)
 {
@@ -276,13 +276,13 @@ static int detect_sizes(Detection *detection, const Release *release, MegaStackC
                          "expected",
                          c->name, rows, own->channels);
     stack->bidirectional = rows == 2 * own->channels;
-    stack->width = features; /* that of the convolution; detect_maps corrects it */
+    stack->width = features; /* the width of the convolution; detect_maps corrects it */
     own->has_length = find_kernel(detection, release, "l_kernel") ||
                       (own->rank > 0 && find_kernel(detection, release, "L"));
     return 0;
 }
 
-/* Reads what the tensors of the kernels are put through. */
+/* Reads which functions the tensors of the kernels go through before they are used. */
 static int detect_transforms(Detection *detection, const Release *release, const json_t *layer,
                              MegaS4Config *own)
 {
@@ -386,7 +386,7 @@ static int detect_maps(Detection *detection, const Release *release, const json_
         listed ? listed : find_part(detection, release, "output_linear.weight");
     const char *name, *text = output_argument(release, layer, &name);
     int activation, hyper = MEGA_S4_NO_FUNCTION;
-    /* a layer of release 2 without this argument has one or not */
+    /* in release 2 the map may be there without this argument, so its shape decides */
     if (release->number == 2 && !json_object_get(layer, "postact"))
         text = tensor_dimension(output, 0) == 2 * stack->width ? "glu" : "none";
     int code = refuse_options(detection, release, layer);
@@ -550,7 +550,8 @@ static int detect_decoder(const Detection *detection, const Release *release, Me
     return code;
 }
 
-/* Chooses the length that fills the model: of a text, a picture, or what the kernels are for. */
+/* Chooses the length to which inputs are filled up: that of the texts or pictures of the training
+ * data, or else the length that the kernels are for. */
 static int fill_length(const Detection *detection, const Release *release, MegaStackConfig *stack)
 {
     const MegaS4Config *own = mega_s4(stack);

@@ -17,8 +17,7 @@ int detect_s4_example3(Detection *detection);
 int detect_s4_example2(Detection *detection);
 int detect_s4d_example(Detection *detection);
 
-/* Refuses what the arguments of the framework ask for and this version cannot run, by its name;
- * other arguments pass. */
+/* Refuses, by its name, an argument of the framework that asks for what this version cannot run. */
 int s4_refuse(const Detection *detection);
 /* Returns a section of the framework's arguments, or NULL. */
 const json_t *s4_section(const json_t *args, const char *name);

@@ -247,11 +247,9 @@ int detect_translator(Detection *detection)
         code = detect_cross(detection, &config->target.cross_positions);
     if (code)
         return code;
-    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
+    const MegaCheckpointTensor *table = detection_source_table(detection);
     if (!table)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "there is no encoder.embed_tokens.weight, and no argument "
-                         "share_all_embeddings that says it is the decoder's");
+        return MEGA_ERR_MODEL;
     config->embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS,
                                       .vocab = tensor_dimension(table, 0),
                                       .pad = MEGA_ID_PAD,

@@ -15,10 +15,10 @@
 
 /* The names of one side: an encoder or a decoder. */
 typedef struct Side {
-    const char *prefix; /* of its tensors, "encoder.encoder." */
+    const char *prefix; /* begins the names of its tensors: "encoder.encoder." */
     const char *heads, *layers, *learned, *normalize_before;
     const char *positions, *other_positions;
-    int skipped_rows; /* rows of a learned table before that of position 0 */
+    int skipped_rows; /* so many rows of a learned table come before that of position 0 */
 } Side;
 
 static const MegaCheckpointTensor *find_in(const Detection *detection, const Side *side,
@@ -47,14 +47,15 @@ static int refuse_flags(const Detection *detection)
     return 0;
 }
 
-/* Sees to what is the same in all three families: other models, and shared and unused tensors. */
+/* Does what all three families need: it refuses models that only look like these, and says which
+ * tensors are shared or unused. */
 static int begin(Detection *detection)
 {
     const char *type = argument_string(detection->args, "layer_type", NULL);
     const char *arch = argument_string(detection->args, "arch", NULL);
     static const char *const unused[] = {
-        "embed_positions.weights", /* a table of sinusoids, as old versions store it */
-        "encoder.layer_norm.weight", "encoder.layer_norm.bias", /* switched off by `version` */
+        "embed_positions.weights", /* old versions store this table of sinusoids */
+        "encoder.layer_norm.weight", "encoder.layer_norm.bias", /* `version` switches these off */
         "decoder.layer_norm.weight", "decoder.layer_norm.bias", NULL};
     const Names *names = &detection->out->names;
     if (type && strcmp(type, "transformer") != 0)
@@ -282,11 +283,9 @@ int detect_transformer_translator(Detection *detection)
         code = detect_stack(detection, &encoder, &config->encoder);
     if (code)
         return code;
-    const MegaCheckpointTensor *table = detection_find(detection, "encoder.embed_tokens.weight");
+    const MegaCheckpointTensor *table = detection_source_table(detection);
     if (!table)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "there is no encoder.embed_tokens.weight, and no argument "
-                         "share_all_embeddings that says it is the decoder's");
+        return MEGA_ERR_MODEL;
     config->encoder.bidirectional = true;
     config->encoder.final_norm =
         config->encoder.pre_norm && version_of(detection, &encoder) >= 2;

@@ -15,7 +15,7 @@ static int detect_patches(Detection *detection, MegaEmbedConfig *embed, int patc
     if (weight && weight->rank == 4) {
         embed->channels = tensor_dimension(weight, 1);
         embed->patch = tensor_dimension(weight, 2);
-    } else { /* the linear form, which takes RGB images */
+    } else { /* the linear form of the embedding takes RGB images only */
         embed->channels = 3;
         embed->patch = (int)lround(sqrt(tensor_dimension(weight, 1) / 3.0));
     }

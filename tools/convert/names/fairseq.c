@@ -2,7 +2,7 @@
  * fairseq.c - the tensor names of the fairseq family: classifiers, translators and language models.
  */
 #include "src/layers/mega_config.h"
-#include "tools/convert/names/table.h"
+#include "tools/convert/names/fairseq.h"
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
@@ -65,17 +65,17 @@ static bool embeds_tokens(const MegaConfig *config)
     return config->embed.kind == MEGA_EMBED_TOKENS;
 }
 
-static bool has_adaptive_input(const MegaConfig *config)
+bool fairseq_has_adaptive_input(const MegaConfig *config)
 {
     return config->target.adaptive_input;
 }
 
-static bool has_plain_output(const MegaConfig *config)
+bool fairseq_has_plain_output(const MegaConfig *config)
 {
     return !config->target.adaptive_output;
 }
 
-static bool has_joint_head(const MegaConfig *config)
+bool fairseq_has_joint_head(const MegaConfig *config)
 {
     return !config->target.split_head;
 }
@@ -86,12 +86,11 @@ static bool projects_words(const MegaConfig *config)
 }
 
 /* With tied projections, those of the tails are the embedding's own tensors, transposed. */
-static bool ties_projections(const MegaConfig *config)
+bool fairseq_ties_projections(const MegaConfig *config)
 {
     return config->target.tied_projections;
 }
 
-#define SOFTMAX "decoder.adaptive_softmax."
 
 const NameRule fairseq_names[] = {
     {NAME("embed.norm.", "encoder.embed_norm.norm."), .when = is_translator},
@@ -107,25 +106,21 @@ const NameRule fairseq_names[] = {
     {NAME("head.output.", "sentence_projection_layer.")},
     {NAME("target.norm.", "decoder.embed_norm.norm.")},
     {NAME("target.*.weight", "decoder.embed_tokens.embeddings.*.0.weight"),
-     .when = has_adaptive_input},
+     .when = fairseq_has_adaptive_input},
     {NAME("target.*.projection.weight", "decoder.embed_tokens.embeddings.*.1.weight"),
-     .when = has_adaptive_input},
+     .when = fairseq_has_adaptive_input},
     {NAME("target.0.weight", "decoder.embed_tokens.weight")},
     {NAME("target.0.projection.weight", "decoder.project_in_dim.weight")},
     {NAME("decoder.layer.*.", "decoder.layers.*."), .rest = layer_names},
     {NAME("decoder.final_norm.", "decoder.final_norm.norm.")},
-    {NAME("output.0.weight", "decoder.output_projection.weight"), .when = has_plain_output},
+    {NAME("output.0.weight", "decoder.output_projection.weight"), .when = fairseq_has_plain_output},
     {NAME("output.0.projection.weight", "decoder.project_out_dim.weight"),
-     .when = has_plain_output},
-    {NAME("output.0.weight", SOFTMAX "head.weight"), .when = has_joint_head},
+     .when = fairseq_has_plain_output},
+    {NAME("output.0.weight", SOFTMAX "head.weight"), .when = fairseq_has_joint_head},
     {NAME("output.0.weight", SOFTMAX "head.word_proj.1.weight"), .when = projects_words},
     {NAME("output.0.weight", SOFTMAX "head.word_proj.weight")},
     {NAME("output.0.projection.weight", SOFTMAX "head.word_proj.0.weight")},
-    {NAME("output.slots.weight", SOFTMAX "head.class_proj.weight")},
-    {NAME("output.*.projection.weight", SOFTMAX "tail.-.0.weight"), .when = ties_projections,
-     .transposed = true},
-    {NAME("output.*.projection.weight", SOFTMAX "tail.-.0.weight")},
-    {NAME("output.*.weight", SOFTMAX "tail.-.2.weight")},
+    FAIRSEQ_TAILS,
     {0},
 };
 

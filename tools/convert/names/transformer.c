@@ -2,7 +2,7 @@
  * transformer.c - the tensor names of fairseq's Transformers: classifiers, translators and language
  * models, of today and of old versions (MODEL.md, "Attention of several heads").
  */
-#include "tools/convert/names/table.h"
+#include "tools/convert/names/fairseq.h"
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
@@ -75,27 +75,6 @@ static bool embeds_pixels(const MegaConfig *config)
     return is_classifier(config) && config->embed.kind == MEGA_EMBED_REAL;
 }
 
-static bool has_adaptive_input(const MegaConfig *config)
-{
-    return config->target.adaptive_input;
-}
-
-static bool has_plain_output(const MegaConfig *config)
-{
-    return !config->target.adaptive_output;
-}
-
-static bool has_joint_head(const MegaConfig *config)
-{
-    return !config->target.split_head;
-}
-
-/* With tied projections, those of the tails are the embedding's own tensors, transposed. */
-static bool ties_projections(const MegaConfig *config)
-{
-    return config->target.tied_projections;
-}
-
 /* Position 0 of a sequence of tokens has the row behind that of <pad>. */
 static void rows_of_positions(const MegaStackConfig *stack, TensorPlace *place)
 {
@@ -103,7 +82,6 @@ static void rows_of_positions(const MegaStackConfig *stack, TensorPlace *place)
     place->whole_rows = (uint64_t)stack->max_positions + 2;
 }
 
-#define SOFTMAX "decoder.adaptive_softmax."
 #define TABLE "decoder.embed_tokens."
 #define CLASSIFIER "encoder.encoder."
 
@@ -124,24 +102,20 @@ const NameRule transformer_names[] = {
     {NAME("head.output.", "sentence_projection_layer.")},
     {NAME("target.positions", "decoder.embed_positions.weight"), .rows = rows_of_positions},
     {NAME("target.norm.", "decoder.layernorm_embedding.")},
-    {NAME("target.*.weight", TABLE "embeddings.*.0.weight"), .when = has_adaptive_input},
+    {NAME("target.*.weight", TABLE "embeddings.*.0.weight"), .when = fairseq_has_adaptive_input},
     {NAME("target.*.projection.weight", TABLE "embeddings.*.1.weight"),
-     .when = has_adaptive_input},
+     .when = fairseq_has_adaptive_input},
     {NAME("target.0.weight", TABLE "weight")},
     {NAME("target.0.projection.weight", "decoder.project_in_dim.weight")},
     {NAME("decoder.layer.*.", "decoder.layers.*."), .rest = decoder_layer},
     {NAME("decoder.final_norm.", "decoder.layer_norm.")},
     {NAME("output.projection.weight", "decoder.project_out_dim.weight")},
     {NAME("output.0.projection.weight", "decoder.project_out_dim.weight"),
-     .when = has_plain_output},
-    {NAME("output.0.weight", "decoder.output_projection.weight"), .when = has_plain_output},
-    {NAME("output.0.weight", SOFTMAX "head.weight"), .when = has_joint_head},
+     .when = fairseq_has_plain_output},
+    {NAME("output.0.weight", "decoder.output_projection.weight"), .when = fairseq_has_plain_output},
+    {NAME("output.0.weight", SOFTMAX "head.weight"), .when = fairseq_has_joint_head},
     {NAME("output.0.weight", SOFTMAX "head.word_proj.weight")},
-    {NAME("output.slots.weight", SOFTMAX "head.class_proj.weight")},
-    {NAME("output.*.projection.weight", SOFTMAX "tail.-.0.weight"), .when = ties_projections,
-     .transposed = true},
-    {NAME("output.*.projection.weight", SOFTMAX "tail.-.0.weight")},
-    {NAME("output.*.weight", SOFTMAX "tail.-.2.weight")},
+    FAIRSEQ_TAILS,
     {0},
 };
 

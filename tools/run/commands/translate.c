@@ -346,6 +346,21 @@ static int run(const Options *options, char **paths, int count)
     return finish_output(t.status);
 }
 
+/* Returns 0, or the exit status after a message. */
+static int check_options(const Options *options, int inputs)
+{
+    const MegaSearchOptions *search = &options->search;
+    if (options->nbest > search->beam)
+        return usage_error("translate", "--nbest %d needs at least --beam %d", options->nbest,
+                           options->nbest);
+    if (search->max_len_a == 0 && search->min_len > search->max_len_b)
+        return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
+                           search->min_len, search->min_len);
+    if (options->text && inputs)
+        return usage_error("translate", "--text or files, not both");
+    return 0;
+}
+
 int command_translate(int argc, char **argv)
 {
     Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
@@ -407,16 +422,9 @@ int command_translate(int argc, char **argv)
         {0}};
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"translate", help, table}, argc, argv, &inputs,
-                           &status))
+                           &status) ||
+        (status = check_options(&options, inputs)))
         return status;
-    if (options.nbest > search->beam)
-        return usage_error("translate", "--nbest %d needs at least --beam %d", options.nbest,
-                           options.nbest);
-    if (search->max_len_a == 0 && search->min_len > search->max_len_b)
-        return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
-                           search->min_len, search->min_len);
-    if (options.text && inputs)
-        return usage_error("translate", "--text or files, not both");
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
 }
