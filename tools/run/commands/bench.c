@@ -131,14 +131,20 @@ static int classify_once(Bench *bench, MegaError *err)
                        .width = embed->width};
     MegaInput inputs[2] = {input, input};
     MegaPrepared clip = {0};
-    float *logits = malloc((size_t)mega_model_class_count(bench->model) * sizeof *logits);
+    const bool labels = mega_task_traits(mega_model_task(bench->model))->labels_positions;
+    const size_t classes = (size_t)mega_model_class_count(bench->model);
+    const size_t values = labels ? input.length * classes : classes;
+    const size_t width = (size_t)mega_model_width(bench->model); /* of a vector without classes */
+    float *logits = malloc((values > width ? values : width) * sizeof *logits);
     int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     if (!code && bench->reader) {
         code = read_input(bench, &clip, err);
         memcpy(inputs, clip.views, sizeof inputs);
     }
     bench->last = clock_seconds();
-    if (!code)
+    if (!code && labels)
+        code = mega_session_label(bench->session, inputs, NULL, input.length, logits, err);
+    else if (!code)
         code = mega_session_classify(bench->session, inputs,
                                      mega_model_input_count(bench->model), logits, err);
     mega_prepared_free(&clip);
