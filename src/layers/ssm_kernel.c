@@ -58,7 +58,8 @@ static Method choose_method(const MegaSsm *ssm, uint64_t taps, double rate)
     Method method = {0};
     uint64_t length = ssm->length;
     if (!length) {
-        length = ssm->limit ? ssm->limit : wanted < 1 ? 1 : (uint64_t)wanted;
+        /* at rate 1 every length that is long enough gives the same kernel */
+        length = ssm->limit && rate != 1 ? ssm->limit : wanted < 1 ? 1 : (uint64_t)wanted;
         method.from = length;
     }
     for (; wanted > (double)length; length *= 2)
@@ -106,8 +107,8 @@ typedef struct Work {
     MegaSsmSystem system;
     double complex *x;        /* [N] */
     double complex *kept;     /* [rows][N] */
-    double complex *products; /* [(rows + R)(R + 1)][N]: c_r and q_r times b and p_r */
-    double *nodes;            /* [2 products][NODE_BLOCK] */
+    double *products;         /* [(rows + R)(R + 1)][N][2]; see fill_products */
+    double *nodes;            /* [4 products][NODE_BLOCK] */
     double complex *hat;      /* [rows][nodes / 2 + 1] */
     double complex *spectrum; /* [nodes] */
     double complex *values;   /* [nodes] */
@@ -134,7 +135,7 @@ static void work_layout(Work *work, const MegaSsm *ssm, MegaArena *arena)
         return;
     }
     work->products = mega_arena_take(arena, product_count(ssm) * ssm->states * item);
-    work->nodes = mega_arena_take(arena, 2 * product_count(ssm) * NODE_BLOCK * sizeof(double));
+    work->nodes = mega_arena_take(arena, 4 * product_count(ssm) * NODE_BLOCK * sizeof(double));
     work->hat = mega_arena_take(arena, ssm->rows * (nodes / 2 + 1) * item);
     work->spectrum = mega_arena_take(arena, nodes * item);
     work->values = mega_arena_take(arena, nodes * item);
@@ -215,7 +216,10 @@ static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_
 
 /* ---- Low rank: roots of unity ---------------------------------------------------------------- */
 
-/* Products of the vectors on the left, c_r and q_r, with those on the right, b and p_r. */
+/* Products v of the vectors on the left, c_r and q_r, with those on the right, b and p_r. A state
+ * and its conjugate together add, with a = 2 (1 - w) and b = 1 + w, v / (a - b s) + v* / (a - b s*)
+ * = (a 2 Re v - b 2 Re v s*) / (a^2 - a b 2 Re s + b^2 |s|^2), so two real numbers are kept of each
+ * product: 2 Re v, and behind it 2 Re v s*. */
 static void fill_products(const Work *work)
 {
     const MegaSsmSystem *system = &work->system;
@@ -225,62 +229,87 @@ static void fill_products(const Work *work)
             l < system->rows ? system->c + l * n : system->q + (l - system->rows) * n;
         for (size_t r = 0; r < right; r++) {
             const double complex *other = r ? system->p + (r - 1) * n : system->in;
-            for (size_t i = 0; i < n; i++)
-                work->products[(l * right + r) * n + i] = mega_complex_product(left[i], other[i]);
+            double *out = work->products + (l * right + r) * 2 * n;
+            for (size_t i = 0; i < n; i++) {
+                const double complex v = mega_complex_product(left[i], other[i]);
+                out[2 * i] = 2 * creal(v);
+                out[2 * i + 1] = 2 * creal(mega_complex_product(v, conj(system->s[i])));
+            }
         }
     }
 }
 
-/* Some roots of unity w: 1 + w and 2 (1 - w), and for each product its sum over all states of
- * product / (2 (1 - w) - (1 + w) s). */
+/* Some roots of unity w: 1 + w and 2 (1 - w), and for each product its sum over all states. While
+ * states are added, it is in two parts, one for each number of the product. */
 typedef struct Nodes {
     double plus_re[NODE_BLOCK], plus_im[NODE_BLOCK], twice_re[NODE_BLOCK], twice_im[NODE_BLOCK];
-    double (*re)[NODE_BLOCK], (*im)[NODE_BLOCK]; /* [products] */
+    double square_re[NODE_BLOCK], square_im[NODE_BLOCK]; /* a^2 */
+    double mixed_re[NODE_BLOCK], mixed_im[NODE_BLOCK];   /* a b */
+    double other_re[NODE_BLOCK], other_im[NODE_BLOCK];   /* b^2 */
+    double (*re)[NODE_BLOCK], (*im)[NODE_BLOCK];         /* [2 products] */
 } Nodes;
 
-/* Adds the terms of a state with this s and these products, `step` apart; sign -1 stands for the
- * conjugate of the products. */
-static void add_state(Nodes *nodes, double complex s, const double complex *products, size_t step,
-                      size_t count, double sign)
+/* Adds the terms of a state with this s; the numbers of the products are `step` apart. */
+static void add_state(Nodes *nodes, double complex s, const double *products, size_t step,
+                      size_t count)
 {
     double inverse_re[NODE_BLOCK], inverse_im[NODE_BLOCK];
-    const double s_re = creal(s), s_im = cimag(s);
+    const double twice = 2 * creal(s), size = creal(s) * creal(s) + cimag(s) * cimag(s);
     for (size_t k = 0; k < NODE_BLOCK; k++) {
         const double re =
-            nodes->twice_re[k] - (nodes->plus_re[k] * s_re - nodes->plus_im[k] * s_im);
+            nodes->square_re[k] - twice * nodes->mixed_re[k] + size * nodes->other_re[k];
         const double im =
-            nodes->twice_im[k] - (nodes->plus_re[k] * s_im + nodes->plus_im[k] * s_re);
+            nodes->square_im[k] - twice * nodes->mixed_im[k] + size * nodes->other_im[k];
         const double scale = 1 / (re * re + im * im);
         inverse_re[k] = re * scale;
         inverse_im[k] = -im * scale;
     }
-    for (size_t j = 0; j < count; j++) {
-        const double re = creal(products[j * step]), im = sign * cimag(products[j * step]);
+    for (size_t j = 0; j < 2 * count; j++) {
+        const double weight = products[j / 2 * step + j % 2];
         double *sum_re = nodes->re[j], *sum_im = nodes->im[j];
         for (size_t k = 0; k < NODE_BLOCK; k++) {
-            sum_re[k] += re * inverse_re[k] - im * inverse_im[k];
-            sum_im[k] += re * inverse_im[k] + im * inverse_re[k];
+            sum_re[k] += weight * inverse_re[k];
+            sum_im[k] += weight * inverse_im[k];
         }
     }
+}
+
+static void set_node(Nodes *nodes, size_t k, double complex w)
+{
+    const double complex a = 2 * (1 - w), b = 1 + w;
+    const double complex square = mega_complex_product(a, a), mixed = mega_complex_product(a, b);
+    const double complex other = mega_complex_product(b, b);
+    nodes->twice_re[k] = creal(a);
+    nodes->twice_im[k] = cimag(a);
+    nodes->plus_re[k] = creal(b);
+    nodes->plus_im[k] = cimag(b);
+    nodes->square_re[k] = creal(square);
+    nodes->square_im[k] = cimag(square);
+    nodes->mixed_re[k] = creal(mixed);
+    nodes->mixed_im[k] = cimag(mixed);
+    nodes->other_re[k] = creal(other);
+    nodes->other_im[k] = cimag(other);
 }
 
 static void sum_nodes(const Work *work, uint64_t first, Nodes *nodes)
 {
     const size_t n = work->system.states, count = product_count(work->ssm);
-    for (size_t k = 0; k < NODE_BLOCK; k++) {
-        const uint64_t at = first + k < work->method.nodes ? first + k : 0;
-        const double complex w = conj(work->roots[at]);
-        nodes->plus_re[k] = 1 + creal(w);
-        nodes->plus_im[k] = cimag(w);
-        nodes->twice_re[k] = 2 * (1 - creal(w));
-        nodes->twice_im[k] = -2 * cimag(w);
-    }
-    memset(nodes->re, 0, count * sizeof nodes->re[0]);
-    memset(nodes->im, 0, count * sizeof nodes->im[0]);
-    for (size_t i = 0; i < n; i++) {
-        add_state(nodes, work->system.s[i], work->products + i, n, count, 1);
-        add_state(nodes, conj(work->system.s[i]), work->products + i, n, count, -1);
-    }
+    for (size_t k = 0; k < NODE_BLOCK; k++)
+        set_node(nodes, k, conj(work->roots[first + k < work->method.nodes ? first + k : 0]));
+    memset(nodes->re, 0, 2 * count * sizeof nodes->re[0]);
+    memset(nodes->im, 0, 2 * count * sizeof nodes->im[0]);
+    for (size_t i = 0; i < n; i++)
+        add_state(nodes, work->system.s[i], work->products + 2 * i, 2 * n, count);
+}
+
+/* Returns the sum of product j at node k: its two parts together. */
+static double complex sum_of(const Nodes *nodes, size_t j, size_t k)
+{
+    const double complex a = CMPLX(nodes->twice_re[k], nodes->twice_im[k]);
+    const double complex b = CMPLX(nodes->plus_re[k], nodes->plus_im[k]);
+    const double complex first = CMPLX(nodes->re[2 * j][k], nodes->im[2 * j][k]);
+    const double complex second = CMPLX(nodes->re[2 * j + 1][k], nodes->im[2 * j + 1][k]);
+    return mega_complex_product(a, first) - mega_complex_product(b, second);
 }
 
 /* Solves m x = y of `n` complex equations in place, with pivots; the solution replaces y. */
@@ -322,18 +351,17 @@ static void finish_node(const Work *work, const Nodes *nodes, size_t k, uint64_t
     double complex m[MEGA_SSM_MAX_RANK][MEGA_SSM_MAX_RANK], y[MEGA_SSM_MAX_RANK];
     for (size_t s = 0; s < rank; s++) {
         const size_t row = (rows + s) * right;
-        y[s] = CMPLX(nodes->re[row][k], nodes->im[row][k]);
+        y[s] = sum_of(nodes, row, k);
         for (size_t r = 0; r < rank; r++)
-            m[s][r] = (s == r) + plus * CMPLX(nodes->re[row + 1 + r][k], nodes->im[row + 1 + r][k]);
+            m[s][r] = (s == r) + mega_complex_product(plus, sum_of(nodes, row + 1 + r, k));
     }
     solve_small(rank, m, y);
     for (size_t row = 0; row < rows; row++) {
         double complex sum = 0;
         for (size_t r = 0; r < rank; r++)
-            sum +=
-                CMPLX(nodes->re[row * right + 1 + r][k], nodes->im[row * right + 1 + r][k]) * y[r];
+            sum += mega_complex_product(sum_of(nodes, row * right + 1 + r, k), y[r]);
         work->hat[row * (work->method.nodes / 2 + 1) + at] =
-            2 * (CMPLX(nodes->re[row * right][k], nodes->im[row * right][k]) - plus * sum);
+            2 * (sum_of(nodes, row * right, k) - mega_complex_product(plus, sum));
     }
 }
 
@@ -364,7 +392,7 @@ static void fill_by_nodes(const Work *work, float *kernel, size_t stride)
     const uint64_t n = work->method.nodes, half = n / 2 + 1;
     const size_t rows = work->ssm->rows;
     Nodes nodes = {.re = (double(*)[NODE_BLOCK])work->nodes};
-    nodes.im = nodes.re + product_count(work->ssm);
+    nodes.im = nodes.re + 2 * product_count(work->ssm);
     fill_products(work);
     for (uint64_t first = 0; first < half; first += NODE_BLOCK) {
         sum_nodes(work, first, &nodes);
