@@ -11,6 +11,8 @@
 
 #include "formats/base/bytes.h"
 #include "src/layers/mega_config.h"
+#include "src/layers/s4.h"
+#include "src/layers/s4_config.h"
 #include "formats/base/sniff.h"
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
@@ -150,6 +152,50 @@ static MegaTargetConfig random_target(Dice *dice, int width)
     return t;
 }
 
+/* Gives a classifier layers of S4, and what only its models have around them. */
+static void make_s4(Dice *dice, MegaConfig *c)
+{
+    MegaStackConfig *stack = &c->encoder;
+    const int width = stack->width;
+    MegaS4Config own = {.states = PICK(dice, 1, 2, 3, 8, 17),
+                        .groups = flip(dice) ? 1 : width,
+                        .rank = PICK(dice, 0, 0, 1, 2, MEGA_SSM_MAX_RANK),
+                        .channels = PICK(dice, 1, 1, 2, 4),
+                        .untied = flip(dice),
+                        .negated = flip(dice),
+                        .fast = flip(dice),
+                        .length = PICK(dice, 0, 1, 17, 64, 1009),
+                        .limit = PICK(dice, 0, 0, 1, 20, 300),
+                        .bandlimit = PICK(dice, 0, 0, 100000),
+                        .dt_transform = (MegaSsmTransform)roll(dice, MEGA_SSM_PURE_RELU + 1),
+                        .real_transform = (MegaSsmTransform)roll(dice, MEGA_SSM_PURE_RELU + 1),
+                        .imag_transform = (MegaSsmTransform)roll(dice, MEGA_SSM_PURE_RELU + 1),
+                        .discretization = (MegaSsmDiscretization)roll(dice, MEGA_SSM_DSS + 1),
+                        .activation = (MegaS4Function)(1 + roll(dice, MEGA_S4_SOFTPLUS)),
+                        .has_output = true,
+                        .glu = flip(dice),
+                        .output = (MegaS4Function)(1 + roll(dice, MEGA_S4_SOFTPLUS)),
+                        .swapped = flip(dice),
+                        .gate = PICK(dice, 0, 0, 1, 17)};
+    own.has_b = own.rank > 0 || flip(dice);
+    own.has_length = own.rank > 0 && flip(dice);
+    own.own_q = own.rank > 0 && flip(dice);
+    own.own_lambda = roll(dice, 4) == 0;
+    own.is_real = own.rank == 0 && !own.own_lambda && flip(dice);
+    own.hyper = own.channels % 2 ? MEGA_S4_NO_FUNCTION
+                                 : (MegaS4Function)roll(dice, MEGA_S4_SOFTPLUS + 1);
+    if (own.groups == 1 && flip(dice))
+        own.bottleneck = PICK(dice, 1, 3, 16);
+    stack->kind = &mega_layer_kind_s4;
+    stack->ffn = 0;
+    stack->norm = PICK(dice, MEGA_NORM_BATCH, MEGA_NORM_LAYER, MEGA_NORM_NONE, MEGA_NORM_SCALARS);
+    *mega_s4_of(stack) = own;
+    c->head.pooling = (MegaPooling)roll(dice, MEGA_POOL_SUM + 1);
+    c->head.pair_kind = (MegaPairKind)roll(dice, MEGA_PAIR_COMPARED + 1);
+    if (c->embed.kind == MEGA_EMBED_TOKENS && c->embed.vocab <= width)
+        c->embed.kind = MEGA_EMBED_ONE_HOT;
+}
+
 static MegaConfig random_config(Dice *dice)
 {
     MegaConfig c = {.task = (MegaTask)roll(dice, MEGA_TASK_GENERATE + 1)};
@@ -178,6 +224,8 @@ static MegaConfig random_config(Dice *dice)
                               .output_bias = flip(dice),
                               .classes = PICK(dice, 1, 2, 3, 10, 17, 300)};
     c.target = random_target(dice, c.decoder.width);
+    if (c.task == MEGA_TASK_CLASSIFY && roll(dice, 3) == 0)
+        make_s4(dice, &c);
     return c;
 }
 
