@@ -282,7 +282,7 @@ static void test_foreign(void **state)
     char tar[512] = "checkpoint";
     memcpy(tar + 257, "ustar", 5);
     expect_bytes(tar, sizeof tar, MEGA_ERR_FORMAT, "a tar archive");
-    expect_error("tests/data", MEGA_ERR_IO, "a directory");
+    expect_error("tests/data", MEGA_ERR_FORMAT, "the folder has no config.json");
     expect_error("tests/no-such-file", MEGA_ERR_IO, "No such file");
     expect_error("/dev/null", MEGA_ERR_IO, "no regular file");
 }

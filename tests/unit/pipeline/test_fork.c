@@ -88,6 +88,7 @@ static void use(Objects *objects, float *numbers)
     case MEGA_TASK_CLASSIFY: use_classifier(objects, numbers); break;
     case MEGA_TASK_TRANSLATE: use_translator(objects, numbers); break;
     case MEGA_TASK_GENERATE: use_language_model(objects, numbers); break;
+    default: abort(); /* no shipped model has another task */
     }
 }
 
