@@ -78,8 +78,8 @@ static void draw_kernels(Canvas *canvas, const PlotView *view, double y, const c
 {
     const Column *column = &columns[KERNELS];
     Plot plot = {canvas, column->x, y, column->width, TALL, view->distance, {0, 1, AXIS_PLAIN}};
-    canvas_heat(canvas, plot.x, plot.y, plot.width, plot.height, view->kernels,
-                (size_t)view->stack->width, PLOT_COLUMNS, MAP_BLUE);
+    canvas_heat(canvas, plot_box(&plot), view->kernels, (size_t)view->stack->width, PLOT_COLUMNS,
+                MAP_BLUE);
     canvas_frame(canvas, plot.x, plot.y, plot.width, plot.height, COLOUR_LIGHT);
     draw_marks(&plot, view, mega_gated(view->stack)->truncation);
     canvas_text(canvas, plot.x - 8, y + TALL / 2,

@@ -284,10 +284,10 @@ static uint32_t pixel_of(Colour colour)
     return red << 16 | green << 8 | (uint32_t)lround(255 * colour.blue);
 }
 
-static void put_pixels(Canvas *canvas, double x, double y, double width, double height, size_t rows,
-                       size_t columns, Shade shade, const void *context)
+static void put_pixels(Canvas *canvas, Box box, size_t rows, size_t columns, Shade shade,
+                       const void *context)
 {
-    int w = (int)lround(width * canvas->detail), h = (int)lround(height * canvas->detail);
+    int w = (int)lround(box.width * canvas->detail), h = (int)lround(box.height * canvas->detail);
     if (w < 1 || h < 1 || rows < 1 || columns < 1 || w > MAX_SIDE || h > MAX_SIDE)
         return;
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, w, h);
@@ -309,7 +309,7 @@ static void put_pixels(Canvas *canvas, double x, double y, double width, double 
     }
     cairo_surface_mark_dirty(surface);
     cairo_save(canvas->cairo);
-    cairo_translate(canvas->cairo, floor(x), floor(y));
+    cairo_translate(canvas->cairo, floor(box.x), floor(box.y));
     cairo_scale(canvas->cairo, 1 / canvas->detail, 1 / canvas->detail);
     cairo_set_source_surface(canvas->cairo, surface, 0, 0);
     cairo_pattern_set_filter(cairo_get_source(canvas->cairo), CAIRO_FILTER_NEAREST);
@@ -340,11 +340,11 @@ static Colour shade_heat(const void *context, Cells cells)
     return count ? map_colour(heat->map, sum / (double)count) : COLOUR_WHITE;
 }
 
-void canvas_heat(Canvas *canvas, double x, double y, double width, double height,
-                 const float *values, size_t rows, size_t columns, ColourMap map)
+void canvas_heat(Canvas *canvas, Box box, const float *values, size_t rows, size_t columns,
+                 ColourMap map)
 {
     Heat heat = {values, columns, map};
-    put_pixels(canvas, x, y, width, height, rows, columns, shade_heat, &heat);
+    put_pixels(canvas, box, rows, columns, shade_heat, &heat);
 }
 
 static double bounded(float value)
@@ -359,11 +359,10 @@ static Colour shade_image(const void *context, Cells cells)
     return (Colour){bounded(pixel[0]), bounded(pixel[1]), bounded(pixel[2])};
 }
 
-void canvas_image(Canvas *canvas, double x, double y, double width, double height,
-                  const float *pixels, size_t rows, size_t columns)
+void canvas_image(Canvas *canvas, Box box, const float *pixels, size_t rows, size_t columns)
 {
     Heat image = {.values = pixels, .columns = columns};
-    put_pixels(canvas, x, y, width, height, rows, columns, shade_image, &image);
+    put_pixels(canvas, box, rows, columns, shade_image, &image);
 }
 
 /* ---- Files ---------------------------------------------------------------------------------- */

@@ -83,12 +83,15 @@ void canvas_dot(Canvas *canvas, double x, double y, double radius, Colour colour
 void canvas_clip(Canvas *canvas, double x, double y, double width, double height);
 void canvas_unclip(Canvas *canvas);
 
+typedef struct Box {
+    double x, y, width, height;
+} Box;
+
 /* Draws values [rows][columns] of 0 to 1 as cells that fill the rectangle. Where several cells fall
  * on one pixel, the pixel shows their mean. Values that are not finite stay white. */
-void canvas_heat(Canvas *canvas, double x, double y, double width, double height,
-                 const float *values, size_t rows, size_t columns, ColourMap map);
+void canvas_heat(Canvas *canvas, Box box, const float *values, size_t rows, size_t columns,
+                 ColourMap map);
 /* Draws pixels [rows][columns][3] of 0 to 1, scaled to the rectangle by nearest neighbour. */
-void canvas_image(Canvas *canvas, double x, double y, double width, double height,
-                  const float *pixels, size_t rows, size_t columns);
+void canvas_image(Canvas *canvas, Box box, const float *pixels, size_t rows, size_t columns);
 
 #endif

@@ -214,7 +214,7 @@ void chart_key(Canvas *canvas, double x, double y, double width, ColourMap map, 
     for (int i = 0; i < 64; i++)
         ramp[i] = (float)i / 63.0f;
     canvas_text(canvas, x, y + 9, style, "%s", low);
-    canvas_heat(canvas, x + left, y, width, 10, ramp, 1, 64, map);
+    canvas_heat(canvas, (Box){x + left, y, width, 10}, ramp, 1, 64, map);
     canvas_frame(canvas, x + left, y, width, 10, COLOUR_LIGHT);
     canvas_text(canvas, x + left + width + 6, y + 9, style, "%s", high);
 }

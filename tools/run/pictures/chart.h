@@ -27,6 +27,11 @@ typedef struct Plot {
     Axis across, up;
 } Plot;
 
+static inline Box plot_box(const Plot *plot)
+{
+    return (Box){plot->x, plot->y, plot->width, plot->height};
+}
+
 double plot_x(const Plot *plot, double value);
 double plot_y(const Plot *plot, double value);
 

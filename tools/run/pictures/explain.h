@@ -78,15 +78,23 @@ int reach_of(const MegaStackConfig *config, const MegaStack *stack, size_t lengt
 void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRows *rows,
                 double factor, const char *unit);
 
-/* Draws names with bars that show 0 to `most`; behind each bar stands its value with `digits`
- * decimals and the unit. Returns the y below the last bar. */
 typedef struct Bar {
     char name[64];
     double value;
     bool marked; /* drawn in the colour that stands out: the answer */
 } Bar;
-double draw_bars(Canvas *canvas, double x, double y, double names, double width, const Bar *bars,
-                 int count, double most, int digits, const char *unit);
+
+/* Bars one below the other. The largest value is drawn `width` wide if it is `most`. */
+typedef struct Bars {
+    const Bar *bars; /* [count] */
+    int count;
+    double names, width; /* of the names and of the longest bar */
+    double most;
+    int digits; /* decimals of the values behind the bars */
+    const char *unit;
+} Bars;
+/* Returns the y below the last bar. */
+double draw_bars(Canvas *canvas, double x, double y, const Bars *bars);
 
 #define LINE_END "\xe2\x86\xb5" /* drawn in place of the symbol of a line end */
 
@@ -100,11 +108,18 @@ void tokens_free(Tokens *tokens);
 /* Finds the texts of token ids, which are the ids themselves if the model has no vocabulary. */
 int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const int32_t *ids,
               size_t count, bool as_numbers, MegaError *err);
-/* Draws the tokens from number *first on in at most `lines` lines, each on a ground in the colour
- * of its value. Returns the y below the last line; *first becomes the number of the first token
- * that was not drawn. */
-double draw_tokens(Canvas *canvas, double x, double y, double width, const Tokens *tokens,
-                   const float *values, Scale scale, ColourMap map, int lines, size_t *first);
+/* The colours of tokens, by their values. */
+typedef struct Shading {
+    const float *values;
+    Scale scale;
+    ColourMap map;
+} Shading;
+#define TOKEN_PITCH 23.0 /* from one line of tokens to the next */
+/* Draws the tokens from number *first on, as far as their lines fit into the box, each on a ground
+ * in the colour of its value. Returns the y below the last line; *first becomes the number of the
+ * first token that was not drawn. */
+double draw_tokens(Canvas *canvas, Box box, const Tokens *tokens, const Shading *shading,
+                   size_t *first);
 /* Writes "... 100 more of 900" unless all tokens were drawn. */
 void draw_rest(Canvas *canvas, double x, double y, const Tokens *tokens, size_t drawn);
 

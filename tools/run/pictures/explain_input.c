@@ -96,8 +96,8 @@ static int classify(Subject *subject, MegaSession *session, const char *path, Me
 static double draw_classes(const Subject *subject, Canvas *canvas, double x, double y)
 {
     canvas_text(canvas, x, y + 14, (TextStyle){.size = 14, .bold = true}, "Probabilities");
-    return draw_bars(canvas, x, y + 26, 110, SIDE_WIDTH - 175, subject->bars, subject->bar_count,
-                     100, 1, " %");
+    return draw_bars(canvas, x, y + 26,
+                     &(Bars){subject->bars, subject->bar_count, 110, SIDE_WIDTH - 175, 100, 1, " %"});
 }
 
 static int chunk_of(const Subject *subject)
@@ -281,8 +281,8 @@ static double draw_recording(Canvas *canvas, const void *context)
     plot_ground(&wave);
     draw_wave(canvas, &wave, subject->samples, length);
     plot_up(&wave);
-    canvas_heat(canvas, spectrum.x, spectrum.y, spectrum.width, spectrum.height,
-                subject->spectrogram, FFT / 2, subject->columns, MAP_GREY);
+    canvas_heat(canvas, plot_box(&spectrum), subject->spectrogram, FFT / 2, subject->columns,
+                MAP_GREY);
     canvas_frame(canvas, spectrum.x, spectrum.y, spectrum.width, spectrum.height, COLOUR_LIGHT);
     plot_up(&spectrum);
     plot_across(&spectrum, "seconds");
@@ -371,7 +371,7 @@ static void draw_map(const Subject *subject, Canvas *canvas, double x, double y,
         mixed[3 * i + 2] = (float)(share * colour.blue + (1 - share) * grey);
     }
     double tall = size * (double)height / (double)width;
-    canvas_image(canvas, x, y, size, tall, mixed, height, width);
+    canvas_image(canvas, (Box){x, y, size, tall}, mixed, height, width);
     canvas_frame(canvas, x, y, size, tall, COLOUR_LIGHT);
     free(mixed);
 }
@@ -514,8 +514,9 @@ static double draw_texts(Canvas *canvas, const void *context)
         if (n == 0)
             side = draw_classes(subject, canvas, SIDE, y) + 12;
         size_t drawn = 0;
-        y = draw_tokens(canvas, LEFT, y + 26, MAIN, &subject->tokens[n], observed->combined, scale,
-                        MAP_HEAT, TEXT_LINES, &drawn);
+        y = draw_tokens(canvas, (Box){LEFT, y + 26, MAIN, TEXT_LINES * TOKEN_PITCH},
+                        &subject->tokens[n], &(Shading){observed->combined, scale, MAP_HEAT},
+                        &drawn);
         draw_rest(canvas, LEFT, y, &subject->tokens[n], drawn);
         y += drawn < subject->tokens[n].count ? 36 : 14;
         if (n == 0)

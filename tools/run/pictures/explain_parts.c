@@ -52,13 +52,15 @@ Scale scale_of(const float *values, size_t count, bool tight)
     return scale;
 }
 
-static void draw_strip(Canvas *canvas, double x, double y, double width, const float *values,
-                       size_t length, Scale scale, ColourMap map, float *scaled)
+/* scaled [length] is scratch memory. */
+static void draw_strip(Canvas *canvas, Box box, const Shading *shading, size_t length,
+                       float *scaled)
 {
+    const Scale scale = shading->scale;
     for (size_t i = 0; i < length; i++)
-        scaled[i] = (float)(((double)values[i] - scale.low) / (scale.high - scale.low));
-    canvas_heat(canvas, x, y, width, STRIP_TALL, scaled, 1, length, map);
-    canvas_frame(canvas, x, y, width, STRIP_TALL, COLOUR_LIGHT);
+        scaled[i] = (float)(((double)shading->values[i] - scale.low) / (scale.high - scale.low));
+    canvas_heat(canvas, box, scaled, 1, length, shading->map);
+    canvas_frame(canvas, box.x, box.y, box.width, box.height, COLOUR_LIGHT);
 }
 
 void name_strip(int strip, int heads, char name[32])
@@ -83,13 +85,14 @@ void draw_strips(Canvas *canvas, double x, double y, double width, const Strips 
     for (int i = 0; i < strips->count; i++, y += STRIP_PITCH) {
         name_strip(i, strips->heads, name);
         canvas_text(canvas, x - 8, y + 13, style, "%s", name);
-        draw_strip(canvas, x, y, width, strips->rows + (size_t)i * length, length, scale, map,
-                   scaled);
+        draw_strip(canvas, (Box){x, y, width, STRIP_TALL},
+                   &(Shading){strips->rows + (size_t)i * length, scale, map}, length, scaled);
     }
     if (strips->all) {
         style.bold = true;
         canvas_text(canvas, x - 8, y + 13, style, "all layers");
-        draw_strip(canvas, x, y, width, strips->all, length, scale, map, scaled);
+        draw_strip(canvas, (Box){x, y, width, STRIP_TALL}, &(Shading){strips->all, scale, map},
+                   length, scaled);
     }
     free(scaled);
 }
@@ -162,17 +165,19 @@ void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRow
 
 /* ---- Bars ----------------------------------------------------------------------------------- */
 
-double draw_bars(Canvas *canvas, double x, double y, double names, double width, const Bar *bars,
-                 int count, double most, int digits, const char *unit)
+double draw_bars(Canvas *canvas, double x, double y, const Bars *bars)
 {
-    for (int i = 0; i < count; i++, y += 22) {
-        TextStyle style = {.size = 12.5, .align = 1, .room = names - 8, .bold = bars[i].marked};
-        canvas_text(canvas, x + names - 8, y + 14, style, "%s", bars[i].name);
-        canvas_fill(canvas, x + names, y + 2, fmax(width * bars[i].value / most, 1), 16,
-                    bars[i].marked ? map_colour(MAP_BLUE, 0.78) : map_colour(MAP_BLUE, 0.4));
-        canvas_text(canvas, x + names + fmax(width * bars[i].value / most, 1) + 6, y + 14,
-                    (TextStyle){.size = 12, .bold = bars[i].marked}, "%.*f%s", digits,
-                    bars[i].value, unit);
+    const double names = bars->names;
+    for (int i = 0; i < bars->count; i++, y += 22) {
+        const Bar *bar = &bars->bars[i];
+        const double width = fmax(bars->width * bar->value / bars->most, 1);
+        TextStyle style = {.size = 12.5, .align = 1, .room = names - 8, .bold = bar->marked};
+        canvas_text(canvas, x + names - 8, y + 14, style, "%s", bar->name);
+        canvas_fill(canvas, x + names, y + 2, width, 16,
+                    bar->marked ? map_colour(MAP_BLUE, 0.78) : map_colour(MAP_BLUE, 0.4));
+        canvas_text(canvas, x + names + width + 6, y + 14,
+                    (TextStyle){.size = 12, .bold = bar->marked}, "%.*f%s", bars->digits,
+                    bar->value, bars->unit);
     }
     return y;
 }
@@ -238,38 +243,40 @@ int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const 
     return code;
 }
 
-double draw_tokens(Canvas *canvas, double x, double y, double width, const Tokens *tokens,
-                   const float *values, Scale scale, ColourMap map, int lines, size_t *first)
+double draw_tokens(Canvas *canvas, Box box, const Tokens *tokens, const Shading *shading,
+                   size_t *first)
 {
-    const double pitch = 23, pad = tokens->characters ? 0 : 4;
-    double at = x;
-    TextStyle style = {.size = 13, .mono = tokens->characters, .room = width - 2 * pad};
+    const Scale scale = shading->scale;
+    const double pad = tokens->characters ? 0 : 4;
+    int lines = (int)lround(box.height / TOKEN_PITCH);
+    double at = box.x, y = box.y;
+    TextStyle style = {.size = 13, .mono = tokens->characters, .room = box.width - 2 * pad};
     for (; *first < tokens->count; (*first)++) {
         const char *text = tokens->texts[*first];
         bool line_end = strcmp(text, "\n") == 0;
         if (line_end)
             text = LINE_END;
         double wide = fmin(canvas_text_width(canvas, style, text), style.room) + 2 * pad;
-        if (at + wide > x + width && at > x) {
-            at = x;
-            y += pitch;
+        if (at + wide > box.x + box.width && at > box.x) {
+            at = box.x;
+            y += TOKEN_PITCH;
             lines--;
         }
         if (lines <= 0)
             return y;
-        double value = (double)values[*first];
-        Colour ground = map_colour(map, (value - scale.low) / (scale.high - scale.low));
+        double value = (double)shading->values[*first];
+        Colour ground = map_colour(shading->map, (value - scale.low) / (scale.high - scale.low));
         style.colour = colour_on(ground);
-        canvas_fill(canvas, at, y, wide, pitch - 3, ground);
+        canvas_fill(canvas, at, y, wide, TOKEN_PITCH - 3, ground);
         canvas_text(canvas, at + pad, y + 15, style, "%s", text);
         at += wide + (tokens->characters ? 0 : 2);
         if (line_end) {
-            at = x;
-            y += pitch;
+            at = box.x;
+            y += TOKEN_PITCH;
             lines--;
         }
     }
-    return y + pitch;
+    return y + TOKEN_PITCH;
 }
 
 void draw_rest(Canvas *canvas, double x, double y, const Tokens *tokens, size_t drawn)

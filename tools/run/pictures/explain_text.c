@@ -53,7 +53,7 @@ static Scale draw_matrix(const Alignment *a, Canvas *canvas, double y)
     for (size_t i = 0; i < a->rows * a->columns; i++)
         cells[i] = (float)((double)cells[i] / scale.high);
     double width = a->cell * (double)a->columns, height = a->cell * (double)a->rows;
-    canvas_heat(canvas, a->left, y, width, height, cells, a->rows, a->columns, MAP_HEAT);
+    canvas_heat(canvas, (Box){a->left, y, width, height}, cells, a->rows, a->columns, MAP_HEAT);
     LineStyle grid = {.colour = {0.93, 0.92, 0.9}};
     for (size_t i = 1; i < a->rows; i++)
         canvas_line(canvas, a->left, y + a->cell * (double)i, a->left + width,
@@ -308,8 +308,9 @@ static double draw_text(const Reading *r, Canvas *canvas, double y)
     size_t drawn = 0;
     for (int i = 0; i < r->columns; i++) {
         const double x = CHART_MARGIN + (r->column + COLUMN_GAP) * i;
-        double end = draw_tokens(canvas, x, y, r->column, &r->tokens, r->bits, scale, MAP_HEAT,
-                                 i + 1 == r->columns ? MOST_LINES : r->lines, &drawn);
+        const int lines = i + 1 == r->columns ? MOST_LINES : r->lines;
+        double end = draw_tokens(canvas, (Box){x, y, r->column, lines * TOKEN_PITCH}, &r->tokens,
+                                 &(Shading){r->bits, scale, MAP_HEAT}, &drawn);
         if (i + 1 == r->columns && drawn < r->tokens.count) {
             draw_rest(canvas, x, end, &r->tokens, drawn);
             end += 20;
@@ -332,9 +333,8 @@ static double draw_reading(Canvas *canvas, const void *context)
     chart_key(canvas, CHART_MARGIN, y + 10, 120, MAP_HEAT, "0: certain", "12 bits");
     canvas_text(canvas, side, top + 14, (TextStyle){.size = 14, .bold = true},
                 "Most surprising, with what stood before");
-    double next = draw_bars(canvas, side, top + 28, 190, 90, r->bars, r->bar_count,
-                            fmax(r->bars[0].value, 1), 1, " bits") +
-                  20;
+    const Bars chart = {r->bars, r->bar_count, 190, 90, fmax(r->bars[0].value, 1), 1, " bits"};
+    double next = draw_bars(canvas, side, top + 28, &chart) + 20;
     const bool below = r->columns == 1 && r->lines <= FEW_LINES;
     const double reach_x = below ? CHART_MARGIN : side;
     if (below)
