@@ -49,9 +49,10 @@ int mega_gated_check(const MegaConfig *config, const MegaStackConfig *stack, con
                          "%s.zdim is %d, but a rotary bias needs an even one", name, own->zdim);
     if (stack == &config->decoder && own->ema_shift)
         return mega_fail(err, MEGA_ERR_MODEL, "a decoder cannot look ahead");
-    if (mega_config_has_cross(config) && config->encoder.width != config->decoder.width)
+    if (stack == &config->decoder && mega_config_has_cross(config) &&
+        config->encoder.width != stack->width)
         return mega_fail(err, MEGA_ERR_MODEL,
-                         "a translator of MEGA layers needs an encoder as wide as the decoder");
+                         "a decoder of MEGA layers needs an encoder as wide as itself");
     return 0;
 }
 

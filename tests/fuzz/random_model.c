@@ -13,6 +13,7 @@
 #include "src/layers/mega_config.h"
 #include "src/layers/s4.h"
 #include "src/layers/s4_config.h"
+#include "src/layers/transformer.h"
 #include "formats/base/sniff.h"
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
@@ -196,6 +197,20 @@ static void make_s4(Dice *dice, MegaConfig *c)
         c->embed.kind = MEGA_EMBED_ONE_HOT;
 }
 
+/* Makes every third stack one of Transformer layers. */
+static void make_transformer(Dice *dice, MegaStackConfig *stack, bool has_positions)
+{
+    if (roll(dice, 3))
+        return;
+    const int heads = PICK(dice, 1, 2, 3, 4, 8, 16);
+    stack->kind = &mega_layer_kind_transformer;
+    memset(stack->own, 0, sizeof stack->own);
+    mega_transformer_of(stack)->heads = stack->width % heads ? 1 : heads;
+    stack->tied_layers = flip(dice);
+    if (has_positions)
+        stack->positions = (MegaPositionKind)roll(dice, MEGA_POSITIONS_LEARNED + 1);
+}
+
 static MegaConfig random_config(Dice *dice)
 {
     MegaConfig c = {.task = (MegaTask)roll(dice, MEGA_TASK_GENERATE + 1)};
@@ -224,7 +239,13 @@ static MegaConfig random_config(Dice *dice)
                               .output_bias = flip(dice),
                               .classes = PICK(dice, 1, 2, 3, 10, 17, 300)};
     c.target = random_target(dice, c.decoder.width);
-    if (c.task == MEGA_TASK_CLASSIFY && roll(dice, 3) == 0)
+    make_transformer(dice, &c.decoder, true);
+    if (translator && c.decoder.kind)
+        c.encoder.width = PICK(dice, 1, 7, 12, 16, 48);
+    make_transformer(dice, &c.encoder, c.embed.kind != MEGA_EMBED_PATCHES);
+    if (c.encoder.kind)
+        c.encoder.bidirectional = true;
+    else if (c.task == MEGA_TASK_CLASSIFY && roll(dice, 3) == 0)
         make_s4(dice, &c);
     return c;
 }

@@ -206,7 +206,7 @@ static void inconsistent_decoders(void **state)
     REFUSED(mega_gated_of(&c.decoder)->bias = MEGA_BIAS_ROTARY;
             mega_gated_of(&c.decoder)->zdim = 7, "decoder.zdim is 7");
     REFUSED(c.decoder.width = c.target.input.width[0] = c.target.output.width[0] = 14,
-            "an encoder as wide as the decoder");
+            "an encoder as wide as itself");
 }
 #undef REFUSED
 
