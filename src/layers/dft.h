@@ -10,6 +10,10 @@
 #include <complex.h>
 #include <stddef.h>
 
+#ifndef CMPLX /* older versions of glibc define it for GCC only */
+#define CMPLX(real, imaginary) __builtin_complex((double)(real), (double)(imaginary))
+#endif
+
 /* A product of finite numbers. The operator of the language also sorts out infinities, by a call
  * for every product. */
 static inline double complex mega_complex_product(double complex a, double complex b)
