@@ -550,25 +550,39 @@ static int detect_decoder(const Detection *detection, const Release *release, Me
     return code;
 }
 
-/* Chooses the length to which inputs are filled up: that of the texts or pictures of the training
- * data, or else the length that the kernels are for. */
-static int fill_length(const Detection *detection, const Release *release, MegaStackConfig *stack)
+/* Reads the length of a layer's kernels, which must be a sensible number; 0 if there is none. */
+static int read_length(const Detection *detection, const Release *release, int layer, int *out)
 {
-    const MegaS4Config *own = mega_s4(stack);
-    const MegaCheckpointTensor *length =
-        find_kernel(detection, release, release->number == 4 ? "l_kernel" : "L");
+    const char *number = strchr(release->layer, '0');
+    char name[160];
     float stored = 0;
-    int said = 0;
-    int code = argument_integer(s4_section(detection->args, "dataset"), "l_max", NULL, 0, &said,
-                                detection->err);
+    snprintf(name, sizeof name, "%.*s%d%s%s%s", (int)(number - release->layer), release->layer,
+             layer, number + 1, release->kernel, release->number == 4 ? "l_kernel" : "L");
+    const MegaCheckpointTensor *length = detection_find(detection, name);
     if (length && length->readable && length->elements == 1)
         mega_checkpoint_read_f32(length, &stored);
     if (!(stored >= 0) || stored > (float)MEGA_MAX_LENGTH)
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "tensor '%s' is %g, but a length of at most %d was expected", length->name,
                          (double)stored, MEGA_MAX_LENGTH);
+    *out = (int)stored;
+    return 0;
+}
+
+/* Chooses the length to which inputs are filled up: that of the texts or pictures of the training
+ * data, or else the length that the kernels are for. */
+static int fill_length(const Detection *detection, const Release *release, MegaStackConfig *stack)
+{
+    const MegaS4Config *own = mega_s4(stack);
+    int said = 0, stored = 0, longest = 0;
+    int code = argument_integer(s4_section(detection->args, "dataset"), "l_max", NULL, 0, &said,
+                                detection->err);
+    for (int i = 0; i < stack->layers && !code; i++) {
+        code = read_length(detection, release, i, &stored);
+        longest = stored > longest ? stored : longest;
+    }
     stack->max_positions = own->limit > 0    ? own->limit
-                           : stored >= 1     ? (int)stored
+                           : longest > 0     ? longest
                            : own->length > 0 ? own->length
                            : said > 0        ? said
                                              : 1024;
