@@ -169,7 +169,7 @@ static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, 
     /* at another rate than 1, the recurrence is that of an input which needs no longer kernel */
     const uint64_t family = mega_ssm_family(ssm, taps, batch->rate);
     const bool recurs = taps == batch->lengths[0] &&
-                        (ssm->rank > 0 ? family == 0 || family == ssm->length
+                        (ssm->rank > 0 ? batch->rate == 1 || family == ssm->length
                                        : ssm->discretization != MEGA_SSM_DSS);
     if (request->is_stream || (batch->path == MEGA_EMA_RECURRENT && recurs))
         return MEGA_S4_BY_STEPS;

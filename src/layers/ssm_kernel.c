@@ -3,7 +3,7 @@
  *
  *   diagonal    sums of powers                                        fill_diagonal
  *   low rank    values at roots of unity, then a Fourier transform    fill_by_nodes
- *               or, for few lags of a long kernel, the recurrence     fill_by_steps
+ *               or, for lengths that transform badly, the recurrence   fill_by_steps
  */
 #include "src/layers/ssm_kernel.h"
 
@@ -18,6 +18,7 @@
 #define NODE_BLOCK 64 /* roots of unity at which sums are made side by side */
 /* Factors of a Fourier transform's length whose sum is larger cost more than the recurrence. */
 #define MOST_FACTORS 512
+#define MOST_NODES (1 << 20)
 
 /* ---- Lengths -------------------------------------------------------------------------------- */
 
@@ -71,9 +72,10 @@ static Method choose_method(const MegaSsm *ssm, uint64_t taps, double rate)
         (double)method.nodes * (states / 2 * (10 + 4 * sums) +
                                 rows * 4 * (double)factor_sum(method.nodes ? method.nodes : 1));
     const double by_steps = 2 * states * states * states * log2((double)method.nodes + 2) +
-                            (double)taps * states * (10 + 4 * (double)ssm->rank + 2 * rows);
+                            (double)method.nodes * states * (10 + 4 * (double)ssm->rank + 2 * rows);
+    /* this must not depend on the lags, so that every input sees the same kernel to the last bit */
     method.by_steps = method.nodes > 1 && by_steps < by_nodes &&
-                      (factor_sum(method.nodes) > MOST_FACTORS || method.nodes / 4 > taps);
+                      (factor_sum(method.nodes) > MOST_FACTORS || method.nodes > MOST_NODES);
     return method;
 }
 
@@ -81,8 +83,6 @@ uint64_t mega_ssm_family(const MegaSsm *ssm, uint64_t taps, double rate)
 {
     if (!ssm->rank)
         return ssm->discretization == MEGA_SSM_DSS ? taps : 0;
-    if (rate == 1)
-        return 0;
     const Method method = choose_method(ssm, taps, rate);
     return (method.from ? method.from : ssm->length) << method.doublings;
 }

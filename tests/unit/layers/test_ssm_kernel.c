@@ -206,8 +206,8 @@ static void growing_states_of_dss(void **state)
     free_space(&space);
 }
 
-/* For a few lags of a very long kernel the recurrence takes the place of the roots of unity. */
-static void few_lags_of_a_long_kernel(void **state)
+/* For a length with a large prime factor the recurrence takes the place of the roots of unity. */
+static void lengths_that_transform_badly(void **state)
 {
     (void)state;
     Random random = {.state = 17};
@@ -225,6 +225,10 @@ static void few_lags_of_a_long_kernel(void **state)
     compare(&space.ssm, 30, 2, 1);
     space.ssm.length = 5000;
     assert_int_equal(mega_ssm_whole(&space.ssm, 4000, 1), 5000);
+    /* kept kernels serve all inputs that need no longer one */
+    assert_int_equal(mega_ssm_family(&space.ssm, 7, 1), mega_ssm_family(&space.ssm, 5000, 1));
+    assert_int_not_equal(mega_ssm_family(&space.ssm, 7, 1), mega_ssm_family(&space.ssm, 5001, 1));
+    assert_int_not_equal(mega_ssm_family(&space.ssm, 7, 2), mega_ssm_family(&space.ssm, 2501, 2));
     free_space(&space);
 }
 
@@ -375,9 +379,9 @@ static void transforms_of_any_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernels_equal_the_reference), cmocka_unit_test(growing_states_of_dss),
-        cmocka_unit_test(few_lags_of_a_long_kernel),   cmocka_unit_test(lambda_and_q_of_their_own),
-        cmocka_unit_test(steps_give_the_kernel),       cmocka_unit_test(dss_has_no_steps),
+        cmocka_unit_test(kernels_equal_the_reference),  cmocka_unit_test(growing_states_of_dss),
+        cmocka_unit_test(lengths_that_transform_badly), cmocka_unit_test(lambda_and_q_of_their_own),
+        cmocka_unit_test(steps_give_the_kernel),        cmocka_unit_test(dss_has_no_steps),
         cmocka_unit_test(transforms_of_any_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
