@@ -75,7 +75,7 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     MegaSession *session = NULL;
     MegaBuffer text = {0};
     const char *name = NULL;
-    int code = observe_check(model, true, err);
+    int code = observe_check(model, err);
     if (code)
         return code;
     if (!classifier && !traits->has_decoder)

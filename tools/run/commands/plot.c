@@ -20,7 +20,7 @@ static const char help[] =
     "\n"
     "Draws what a model learned. For each layer: the EMA kernels of all channels and how far they\n"
     "look, the half-lives of the EMA's states, the attention's bias by distance, and the size of\n"
-    "the weights.\n"
+    "the weights. Of a Transformer there are only the weights.\n"
     "\n"
     "  -m, --model FILE     the model, also without the option\n"
     "  -o, --output FILE    the picture; its suffix says which kind\n"
@@ -53,8 +53,26 @@ static const Column columns[COLUMN_COUNT] = {
     [WEIGHTS] = {1370, 160, "Weights", "bar: RMS, dot: largest, number: near zero"},
 };
 
-static void draw_heads(Canvas *canvas)
+/* The picture of layers without a moving average has one column only. */
+#define NARROW 800.0
+static const Column only_weights = {150, 420, "Weights",
+                                    "bar: RMS, dot: largest, number: near zero"};
+
+static const Column *weights_column(const PlotPicture *picture)
 {
+    return plot_view_has_averages(picture) ? &columns[WEIGHTS] : &only_weights;
+}
+
+static void draw_heads(Canvas *canvas, const PlotPicture *picture)
+{
+    const Column *weights = weights_column(picture);
+    if (weights == &only_weights) {
+        canvas_text(canvas, weights->x - 100, HEADS - 24, (TextStyle){.size = 14.5, .bold = true},
+                    "%s", weights->title);
+        canvas_text(canvas, weights->x - 100, HEADS - 7,
+                    (TextStyle){.size = 11.5, .colour = COLOUR_GREY}, "%s", weights->text);
+        return;
+    }
     for (int i = 0; i < COLUMN_COUNT; i++) {
         double x = columns[i].x - (i == WEIGHTS ? 62 : 0);
         canvas_text(canvas, x, HEADS - 24, (TextStyle){.size = 14.5, .bold = true}, "%s",
@@ -239,7 +257,7 @@ static void draw_view(Canvas *canvas, const PlotPicture *picture, const PlotView
                       bool last)
 {
     const char *unit = observe_unit(picture->model, view->decoder);
-    const Column *weights = &columns[WEIGHTS];
+    const Column *weights = weights_column(picture);
     char distance[64], half_life[64], reach[160];
     int length = snprintf(reach, sizeof reach, "on average the middle channel looks %.3g",
                           view->reach[0].middle);
@@ -252,13 +270,16 @@ static void draw_view(Canvas *canvas, const PlotPicture *picture, const PlotView
     snprintf(half_life, sizeof half_life, "half-life, %s", unit);
     canvas_text(canvas, columns[0].x, y + 14, (TextStyle){.size = 13, .bold = true},
                 "%s layer %d", view->decoder ? "Decoder" : "Encoder", view->index);
-    canvas_text(canvas, columns[0].x + 130, y + 14,
-                (TextStyle){.size = 11.5, .colour = COLOUR_GREY}, "%s", reach);
+    if (view->kernels)
+        canvas_text(canvas, columns[0].x + 130, y + 14,
+                    (TextStyle){.size = 11.5, .colour = COLOUR_GREY}, "%s", reach);
     y += 22;
-    draw_kernels(canvas, view, y, last ? distance : NULL);
-    draw_middle(canvas, view, y, last ? distance : NULL);
-    draw_spectrum(canvas, view, y, last ? half_life : NULL);
-    draw_bias(canvas, view, y, last ? distance : NULL);
+    if (view->kernels) {
+        draw_kernels(canvas, view, y, last ? distance : NULL);
+        draw_middle(canvas, view, y, last ? distance : NULL);
+        draw_spectrum(canvas, view, y, last ? half_life : NULL);
+        draw_bias(canvas, view, y, last ? distance : NULL);
+    }
     double tall = MATRIX_TALL * view->matrix_count;
     draw_matrices(canvas, picture, view->matrices, view->matrix_count, weights->x, weights->width,
                   y + (tall < TALL ? (TALL - tall) / 2 : 0));
@@ -274,15 +295,18 @@ static double draw_explanation(Canvas *canvas, const PlotPicture *picture, doubl
     static const struct {
         const char *name, *shown, *text;
     } meanings[] = {
+        {"q", "q, k", "from the layer's input: queries and keys of all heads"},
         {"v", "v", "from the layer's input: the values that attention mixes"},
         {"mx", "mx", "from the averaged input (EMA): update gate u, reset gate r, what queries and "
                      "keys are made of, candidate"},
         {"u", "u, z, r_hx", "from the averaged input (EMA): update gate, what queries and keys are "
                             "made of, reset gate and candidate"},
         {"h", "h", "from what attention gave, reset by r, to the candidate"},
+        {"out", "out", "from what the heads gave to what is added"},
         {"fc1", "fc1, fc2", "into the feed-forward block, and out of it"},
-        {"cross q", "cross q, k, v, h", "attention to the source: gates and queries, keys, values, "
+        {"cross h", "cross q, k, v, h", "attention to the source: gates and queries, keys, values, "
                                         "result"},
+        {"cross out", "cross", "the same of attention to the source"},
     };
     const TextStyle small = {.size = 11.5}, grey = {.size = 11.5, .colour = COLOUR_GREY};
     const double pitch = 17, text = x + 110;
@@ -309,8 +333,9 @@ static double draw_explanation(Canvas *canvas, const PlotPicture *picture, doubl
         "are spread normally");
     bool dashed = false;
     for (int view = 0; view < picture->count; view++)
-        dashed |= mega_gated(picture->views[view].stack)->truncation > 0 ||
-                  mega_gated(picture->views[view].stack)->chunk > 0;
+        dashed |= picture->views[view].kernels &&
+                  (mega_gated(picture->views[view].stack)->truncation > 0 ||
+                   mega_gated(picture->views[view].stack)->chunk > 0);
     if (!dashed)
         return y + 2 * pitch;
     canvas_line(canvas, x + 20, y + 2 * pitch + 5, x + 20, y + 3 * pitch + 3,
@@ -320,26 +345,43 @@ static double draw_explanation(Canvas *canvas, const PlotPicture *picture, doubl
     return y + 3 * pitch;
 }
 
-static double draw_picture(Canvas *canvas, const void *context)
+/* Describes the layers below the title. */
+static void describe(const PlotPicture *picture, char *text, size_t size)
 {
-    const PlotPicture *picture = context;
     const MegaConfig *config = mega_model_config(picture->model);
-    const MegaStackConfig *stack =
-        mega_config_has_encoder(config) ? &config->encoder : &config->decoder;
-    char subtitle[256], note[128] = "";
-    bool chunks = mega_gated(stack)->chunk > 0, truncated = mega_gated(stack)->truncation > 0;
+    const bool encoder = mega_config_has_encoder(config);
+    const MegaStackConfig *stack = encoder ? &config->encoder : &config->decoder;
+    const MegaStack *layers = encoder ? &picture->model->encoder : &picture->model->decoder;
+    const MegaLayerView view = mega_layer_view(layers, 0);
+    char note[128] = "";
     if (picture->left_out)
         snprintf(note, sizeof note, " \xc2\xb7 %d more layers are not shown, see --layer",
                  picture->left_out);
-    snprintf(subtitle, sizeof subtitle, "%d layers of width %d \xc2\xb7 %s attention%s%s%s%s%s",
-             config->encoder.layers + config->decoder.layers, stack->width,
+    int length = snprintf(text, size, "%d layers of width %d",
+                          config->encoder.layers + config->decoder.layers, stack->width);
+    if (!view.ema) {
+        snprintf(text + length, size - (size_t)length, " \xc2\xb7 %d heads%s", view.heads, note);
+        return;
+    }
+    bool chunks = mega_gated(stack)->chunk > 0, truncated = mega_gated(stack)->truncation > 0;
+    snprintf(text + length, size - (size_t)length, " \xc2\xb7 %s attention%s%s%s%s%s",
              mega_attention_name(mega_gated(stack)->attention),
              truncated || chunks ? " \xc2\xb7 dashed: " : "",
              truncated ? "where the EMA is cut off" : "", truncated && chunks ? ", " : "",
              chunks ? "the size of a chunk (bias)" : "", note);
-    chart_title(canvas, WIDTH, picture->title, subtitle);
-    chart_key(canvas, columns[KERNELS].x + 108, HEADS - 34, 64, MAP_BLUE, "0", "channel's largest");
-    draw_heads(canvas);
+}
+
+static double draw_picture(Canvas *canvas, const void *context)
+{
+    const PlotPicture *picture = context;
+    const bool averages = plot_view_has_averages(picture);
+    char subtitle[320];
+    describe(picture, subtitle, sizeof subtitle);
+    chart_title(canvas, averages ? WIDTH : NARROW, picture->title, subtitle);
+    if (averages)
+        chart_key(canvas, columns[KERNELS].x + 108, HEADS - 34, 64, MAP_BLUE, "0",
+                  "channel's largest");
+    draw_heads(canvas, picture);
     double y = HEADS + 8;
     for (int i = 0; i < picture->count; i++) {
         bool last = i + 1 == picture->count ||
@@ -347,7 +389,9 @@ static double draw_picture(Canvas *canvas, const void *context)
         draw_view(canvas, picture, &picture->views[i], y, last);
         y += PITCH + (last ? 16 : 0);
     }
-    double end = draw_explanation(canvas, picture, columns[SPECTRUM].x, y);
+    double end = draw_explanation(canvas, picture, columns[averages ? SPECTRUM : 0].x, y);
+    if (!averages)
+        y = end + 14;
     if (picture->other_count) {
         canvas_text(canvas, columns[0].x, y + 14, (TextStyle){.size = 13, .bold = true},
                     "Outside the layers");
@@ -378,7 +422,8 @@ static int run(const char *given, const char *output, int layer, bool json)
         code = plot_view_make(&picture, layer, &err);
     }
     if (!code)
-        code = canvas_write(output, title, WIDTH, draw_picture, &picture, &err);
+        code = canvas_write(output, title, plot_view_has_averages(&picture) ? WIDTH : NARROW,
+                            draw_picture, &picture, &err);
     plot_view_free(&picture);
     mega_model_free(model);
     if (code)

@@ -51,23 +51,23 @@ const char *observe_model_name(const MegaModel *model, char buffer[256])
     return buffer;
 }
 
-static int check_stack(const MegaStack *stack, bool attention, MegaError *err)
+static int check_stack(const MegaStack *stack, MegaError *err)
 {
     if (!stack->layers)
         return 0;
     const MegaLayerView view = mega_layer_view(stack, 0);
-    if ((view.ema && view.gate) || (attention && view.heads > 0))
+    if ((view.ema && view.gate) || view.heads > 0)
         return 0;
     return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                     "the model's layers are of kind %s, of which there are no such pictures; "
-                     "those of kind mega have some",
+                     "the model's layers are of kind %s, of which there are no pictures; those of "
+                     "kind mega or transformer have some",
                      stack->kind->name);
 }
 
-int observe_check(const MegaModel *model, bool attention, MegaError *err)
+int observe_check(const MegaModel *model, MegaError *err)
 {
-    int code = check_stack(&model->encoder, attention, err);
-    return code ? code : check_stack(&model->decoder, attention, err);
+    int code = check_stack(&model->encoder, err);
+    return code ? code : check_stack(&model->decoder, err);
 }
 
 /* ---- The weights ---------------------------------------------------------------------------- */

@@ -19,9 +19,9 @@ const char *observe_unit(const MegaModel *model, bool decoder);
  * is written to buffer. */
 const char *observe_model_name(const MegaModel *model, char buffer[256]);
 
-/* Refuses a model whose layers are of a kind without a moving average and a gate, which the
- * pictures show; those of `attention` also show one that has heads instead. */
-int observe_check(const MegaModel *model, bool attention, MegaError *err);
+/* Refuses a model whose layers are of a kind that has nothing to show: neither a moving average and
+ * a gate, nor heads. */
+int observe_check(const MegaModel *model, MegaError *err);
 
 /* ---- The weights ---------------------------------------------------------------------------- */
 

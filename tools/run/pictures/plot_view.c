@@ -248,9 +248,12 @@ static int make_view(PlotPicture *picture, bool decoder, int index, MegaError *e
                        .index = index};
     snprintf(prefix, sizeof prefix, "%s.layer.%d", decoder ? "decoder" : "encoder", index);
     const MegaEma *ema = mega_layer_view(stack, index).ema;
-    view_spectrum(view, ema);
-    int code = view_kernels(view, ema, err);
-    if (!code)
+    int code = 0;
+    if (ema) {
+        view_spectrum(view, ema);
+        code = view_kernels(view, ema, err);
+    }
+    if (ema && !code)
         code = view_bias(view, picture, prefix, err);
     if (!code)
         code =
@@ -263,7 +266,7 @@ int plot_view_make(PlotPicture *picture, int layer, MegaError *err)
     const MegaConfig *config = mega_model_config(picture->model);
     int encoder = mega_config_has_encoder(config) ? config->encoder.layers : 0;
     int decoder = mega_config_has_decoder(config) ? config->decoder.layers : 0;
-    int code = observe_check(picture->model, false, err), all = encoder + decoder;
+    int code = observe_check(picture->model, err), all = encoder + decoder;
     if (code)
         return code;
     picture->least = INFINITY;
@@ -289,6 +292,14 @@ int plot_view_make(PlotPicture *picture, int layer, MegaError *err)
     if (picture->most == 0) /* all weights are 0 or not finite */
         picture->least = picture->most = 1;
     return code;
+}
+
+bool plot_view_has_averages(const PlotPicture *picture)
+{
+    for (int i = 0; i < picture->count; i++)
+        if (picture->views[i].kernels)
+            return true;
+    return false;
 }
 
 void plot_view_free(PlotPicture *picture)

@@ -23,7 +23,9 @@ typedef struct PlotView {
     bool decoder;
     int index;
     Axis distance;  /* distances at which kernels and bias are drawn */
-    float *kernels; /* [d][PLOT_COLUMNS], sorted by reach, each divided by its largest value */
+    /* [d][PLOT_COLUMNS], sorted by reach, each divided by its largest value; NULL: the layer has no
+     * moving average, and none of the members from `distance` to `cross_positions` */
+    float *kernels;
     /* |K| at each distance: the median, the 10th and the 90th percentile of the channels */
     double middle[PLOT_COLUMNS], low[PLOT_COLUMNS], high[PLOT_COLUMNS];
     Axis half_life;
@@ -48,6 +50,9 @@ typedef struct PlotPicture {
 /* Makes the views of one layer, or of all layers if layer is -1. The caller sets picture->model and
  * leaves the rest zero. plot_view_free must be called also after an error. */
 int plot_view_make(PlotPicture *picture, int layer, MegaError *err);
+/* Returns whether some layer that is drawn has a moving average. Of the others only the matrices
+ * are shown. */
+bool plot_view_has_averages(const PlotPicture *picture);
 void plot_view_free(PlotPicture *picture);
 
 #endif
