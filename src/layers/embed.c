@@ -26,7 +26,8 @@ static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaErro
 {
     while (embed->pad >= 0 && input->length > 0 && input->tokens[0] == embed->pad) {
         input->tokens++;
-        input->types += input->types != NULL;
+        if (input->types)
+            input->types++;
         input->length--;
     }
     while (embed->pad >= 0 && input->length > 0 && input->tokens[input->length - 1] == embed->pad)
