@@ -222,6 +222,16 @@ def texts():
     put('text', 'broken.txt', b'caf\xc3 \xed\xa0\x80 \xf0\x9f\x98\x80 http://x.y/?a=b "don\'t" 3.14 z.B.')
 
 
+def folder():
+    """config.json and the index of model folders (fuzz_folder.c)."""
+    for fixture in sorted(FIXTURES.glob('hf_*')):
+        if (fixture / 'config.json').exists():
+            put('folder', fixture.name, b'C' + (fixture / 'config.json').read_bytes())
+    for name, place in ('index', 'b'), ('outside', '../a'), ('elsewhere', 'a'):
+        put('folder', name, b'I{"weight_map":{"mega.layers.0.mega_layer.ema_gate.damping_factor":'
+            b'"a.safetensors","mlm_head.bias":"%s.safetensors"}}' % place.encode())
+
+
 def hub():
     """Files of tokenizers (fuzz_hub.c): the fixture's own, and small ones that use every part."""
     folder = FIXTURES / 'hf_tokenizer'
@@ -360,7 +370,7 @@ if __name__ == '__main__':
         if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
     for make in (archives, checkpoints, training_runs, foreign, models, recordings, texts,
-                 configurations, others, raw_inputs):
+                 configurations, folder, others, raw_inputs):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)

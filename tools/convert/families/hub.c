@@ -170,6 +170,10 @@ static int detect_sizes(Detection *detection, MegaStackConfig *stack, MegaGatedC
     int code = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !code; i++)
         code = whole(detection, sizes[i].key, sizes[i].least, sizes[i].fallback, sizes[i].out);
+    if (!code && stack->layers > MEGA_MAX_LAYERS)
+        code = mega_fail(detection->err, MEGA_ERR_LIMIT,
+                         "config.json: num_hidden_layers is %d, but at most %d are possible",
+                         stack->layers, MEGA_MAX_LAYERS);
     return code;
 }
 
