@@ -424,24 +424,35 @@ static void embed_token(const MegaDecoder *decoder, int32_t token, float *x)
     }
 }
 
-/* Writes the embeddings of the tokens to memory.x. */
+/* Adds to each row of memory.x what the embedding adds to its position. */
+static void add_positions(const MegaDecoder *decoder, size_t rows, MegaRowsAre rows_are)
+{
+    const MegaPositions *positions = &stack_of(decoder)->positions;
+    const bool consecutive = rows_are == MEGA_ROWS_ARE_POSITIONS;
+    for (size_t row = 0; row < rows; row++)
+        mega_positions_add(positions, (size_t)decoder->position + (consecutive ? row : 0), 1,
+                           decoder->memory.x + row * positions->width);
+}
+
+/* Writes the embeddings of the tokens to memory.x. A tap first sees there what is added to them. */
 static void embed_tokens(const MegaDecoder *decoder, const int32_t *tokens, size_t rows,
                          MegaRowsAre rows_are)
 {
     const MegaModel *model = decoder->session->model;
     float *x = decoder->memory.x;
     size_t d = (size_t)decoder->config.width;
+    if (decoder->session->tap.tap && model->decoder.positions.kind != MEGA_POSITIONS_NONE) {
+        memset(x, 0, rows * d * sizeof *x);
+        add_positions(decoder, rows, rows_are);
+        mega_tap(&decoder->session->tap, "target.positions", x, rows, d);
+    }
     for (size_t row = 0; row < rows; row++)
         embed_token(decoder, tokens[row], x + row * d);
     if (model->config.target.scale)
         mega_embed_scale(x, rows, d);
     for (size_t row = 0; model->weights.target_types && row < rows; row++)
         mega_embed_add_type(model->weights.target_types, 0, d, x + row * d);
-    for (size_t row = 0; row < rows; row++)
-        mega_positions_add(&model->decoder.positions,
-                           (size_t)decoder->position +
-                               (rows_are == MEGA_ROWS_ARE_POSITIONS ? row : 0),
-                           1, x + row * d);
+    add_positions(decoder, rows, rows_are);
     if (decoder->config.embed_norm)
         mega_norm_apply(&model->decoder.embed_norm, decoder->session->kernels, x, rows, d, x);
 }
@@ -576,6 +587,10 @@ static int run_logits(const MegaDecoder *decoder, size_t rows, float *logits, Me
 {
     const MegaLogits *output = &decoder->logits;
     mega_logits_run(output, decoder->memory.x, rows, logits);
+    if (mega_config_projects_output(&decoder->session->model->config))
+        mega_tap(&decoder->session->tap, "decoder.features",
+                 output->config->output_width > 0 ? output->features : output->projected, rows,
+                 (size_t)output->config->output.width[0]);
     if (output->block_sum) /* a block's sum is finite only if all its logits are */
         return check_finite(decoder, output->block_sum, rows * output->blocks, false, err);
     return check_finite(decoder, logits, rows * (size_t)output->config->vocab,

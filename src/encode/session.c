@@ -222,6 +222,18 @@ bool mega_session_can_batch(const MegaSession *session, size_t length)
            stack->kind->can_batch(stack->config, session->ema_path, length);
 }
 
+/* Shows a tap the rows that the embedding adds, in the place where the embedding will be. */
+static void tap_positions(const MegaPass *pass)
+{
+    const MegaWorkspace *w = pass->workspace;
+    const size_t d = (size_t)pass->config->width;
+    memset(w->x, 0, w->length * d * sizeof *w->x);
+    for (size_t i = 0; i < w->sequences; i++)
+        mega_positions_add(&pass->stack->positions, 0, w->begin[i + 1] - w->begin[i],
+                           w->x + w->begin[i] * d);
+    mega_tap(&pass->tap, "positions", w->x, w->length, d);
+}
+
 /* Takes inputs that lie in the workspace's plan through embedding, layers and final norm. */
 static void run_layers(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                        size_t count, int number)
@@ -231,6 +243,8 @@ static void run_layers(MegaSession *session, const MegaInput *inputs, const size
     MegaWorkspace *w = &session->workspace;
     size_t d = (size_t)stack->width;
     MegaPass pass = encoder_pass(session, number);
+    if (pass.tap.tap && model->encoder.positions.kind != MEGA_POSITIONS_NONE)
+        tap_positions(&pass);
     for (size_t i = 0; i < count; i++)
         mega_embed_run(&pass, &(MegaEmbed){&model->config.embed, &model->weights, &inputs[i],
                                            w->begin[i], lengths[i]});

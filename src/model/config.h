@@ -241,6 +241,13 @@ static inline int mega_output_width(const MegaConfig *config)
     return config->target.output_width > 0 ? config->target.output_width : config->decoder.width;
 }
 
+/* Returns whether there is a projection in front of the whole output, not only of one cluster. */
+static inline bool mega_config_projects_output(const MegaConfig *config)
+{
+    const MegaTargetConfig *target = &config->target;
+    return target->output_width > 0 || (target->output_projection && !target->adaptive_output);
+}
+
 /* Products of hyper-parameters. They are computed only here, in 64 bits, and mega_config_check
  * keeps each below the limit that its comment names. */
 

@@ -33,6 +33,12 @@ static void debug_name(const Watch *watch, const char *stage, bool translator, c
         snprintf(out, size, "%s.enc.layer%d.%s", watch->debug, index, part);
     else if (sscanf(stage, "layer.%d", &index) == 1)
         snprintf(out, size, "%s.enc.layer%d.out", watch->debug, index);
+    else if (strcmp(stage, "positions") == 0)
+        snprintf(out, size, "%s.enc.pos", watch->debug);
+    else if (strcmp(stage, "target.positions") == 0)
+        snprintf(out, size, "%s.%spos", watch->debug, side);
+    else if (strcmp(stage, "decoder.features") == 0)
+        snprintf(out, size, "%s.features", watch->debug);
     else if (strcmp(stage, "target") == 0)
         snprintf(out, size, translator ? "%s.dec.state0" : "%s.embed", watch->debug);
     else

@@ -21,7 +21,9 @@ static void debug_name(const char *stage, char *out, size_t size)
 {
     char part[16] = "";
     int index;
-    if (sscanf(stage, "layer.%d.%15s", &index, part) >= 1)
+    if (strcmp(stage, "positions") == 0)
+        snprintf(out, size, "pos");
+    else if (sscanf(stage, "layer.%d.%15s", &index, part) >= 1)
         snprintf(out, size, "layer%d.%s", index, part[0] ? part : "out");
     else
         snprintf(out, size, "%s", stage);

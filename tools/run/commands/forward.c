@@ -131,7 +131,7 @@ static bool each_stage(const MegaModel *model, UseStage use, void *context)
     const MegaConfig *config = mega_model_config(model);
     bool translator = mega_config_has_cross(config), done = false;
     if (mega_config_has_encoder(config))
-        done = use("embed", context) ||
+        done = (config->encoder.positions && use("positions", context)) || use("embed", context) ||
                each_layer_stage(&config->encoder, "", false, use, context) ||
                (config->encoder.final_norm && use("final", context));
     if (!done && mega_config_has_head(config) && !mega_task_traits(config->task)->labels_positions)
@@ -139,9 +139,11 @@ static bool each_stage(const MegaModel *model, UseStage use, void *context)
     if (!done && translator)
         done = use("encoder", context);
     if (!done && mega_config_has_decoder(config))
-        done = use("target", context) ||
+        done = (config->decoder.positions && use("target.positions", context)) ||
+               use("target", context) ||
                each_layer_stage(&config->decoder, "decoder.", translator, use, context) ||
-               (config->decoder.final_norm && use("decoder.final", context));
+               (config->decoder.final_norm && use("decoder.final", context)) ||
+               (mega_config_projects_output(config) && use("decoder.features", context));
     return done || use("logits", context);
 }
 
