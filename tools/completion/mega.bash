@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="answer bench choose classify detokenize embed eval explain fill forward generate inspect models plot score tag tokenize translate verify help"
+    local commands="answer bench choose classify detokenize embed eval explain fill forward generate info inspect models plot score tag tokenize translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -68,6 +68,7 @@ _mega_run()
             --threads --cpu --max-memory
             --verbose --help"
         ;;
+    info) options="--json --help" ;;
     inspect) options="--tensors --json --help" ;;
     models) options="--json --help" ;;
     plot) options="--model --output --layer --json --help" ;;

@@ -1,6 +1,6 @@
 # fish completion of mega-run and mega-convert.
 
-set -l commands answer bench choose classify detokenize embed eval explain fill forward generate inspect models plot score tag tokenize translate verify help
+set -l commands answer bench choose classify detokenize embed eval explain fill forward generate info inspect models plot score tag tokenize translate verify help
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -f
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a answer -d 'the answer to a question in a text'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a choose -d 'which text goes best with another'
@@ -14,6 +14,7 @@ complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a eval -d '
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a explain -d 'draw what a model looked at in an input'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a forward -d 'raw arrays in, raw arrays out'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a generate -d 'go on with a text, by a language model'
+complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a info -d 'what a model is for'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'show what a model file holds'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a models -d 'list the models that are found'
 complete -c mega-run -n "not __fish_seen_subcommand_from $commands" -a plot -d 'draw what a model learned'
@@ -217,6 +218,9 @@ complete -c mega-run -n '__fish_seen_subcommand_from generate' -s v -l verbose -
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l cpu -x -a 'generic avx2 avx2vnni avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from generate' -s h -l help -d 'show this help'
+
+complete -c mega-run -n '__fish_seen_subcommand_from info' -l json -d 'one JSON object for each model'
+complete -c mega-run -n '__fish_seen_subcommand_from info' -s h -l help -d 'show this help'
 
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l tensors -d 'list every tensor'
 complete -c mega-run -n '__fish_seen_subcommand_from inspect' -l json -d 'print everything as JSON, one line for each file'

@@ -15,6 +15,7 @@ _mega_run() {
         'explain:draw what a model looked at in an input'
         'forward:raw arrays in, raw arrays out'
         'generate:go on with a text, by a language model'
+        'info:what a model is for, and what it cannot do'
         'inspect:show what a model file holds'
         'models:list the models that are found'
         'plot:draw what a model learned'
@@ -259,6 +260,12 @@ _mega_run() {
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
+        ;;
+    info)
+        _arguments -s \
+            '--json[one JSON object for each model]' \
+            '(-h --help)'{-h,--help}'[show this help]' \
+            '*:model:_files -g "*.mega"'
         ;;
     inspect)
         _arguments -s \

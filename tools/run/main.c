@@ -38,6 +38,7 @@ static const Command commands[] = {
     {"fill", command_fill, "what stands in place of the masks of a text"},
     {"forward", command_forward, "raw arrays in, raw arrays out"},
     {"generate", command_generate, "go on with a text, by a language model"},
+    {"info", command_info, "what a model is for, and what it cannot do"},
     {"inspect", command_inspect, "show what a model file holds"},
     {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},

@@ -23,6 +23,7 @@ int command_explain(int argc, char **argv);
 int command_fill(int argc, char **argv);
 int command_forward(int argc, char **argv);
 int command_generate(int argc, char **argv);
+int command_info(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_plot(int argc, char **argv);

@@ -26,8 +26,8 @@ static const char help[] =
     "takes the source and, as --target, what its decoder reads, </s> first; a language model what\n"
     "it reads. Their logits are length x vocabulary, log-probabilities with adaptive softmax; EMA\n"
     "truncation is applied, as in the original's full passes. A model that fills masks, tags or\n"
-    "answers gives logits of every position, and one that only embeds the states. '-' reads\n"
-    "standard input.\n"
+    "answers gives logits of every position, and one that only embeds the states. One that\n"
+    "chooses also takes a matrix of token ids, a choice in each row. '-' reads standard input.\n"
     "\n"
     "  -m, --model FILE     the model\n"
     "      --in FILE        input array (.npy)\n"
@@ -271,6 +271,34 @@ static int run_labels(const Options *options, MegaSession *session, const MegaMo
     return code;
 }
 
+static bool are_choices(const Options *options, const MegaModel *model, const MegaNpy *array)
+{
+    return mega_model_task(model) == MEGA_TASK_CHOOSE && array->rank == 2 &&
+           array->type == MEGA_NPY_I32 && strcmp(options->stage, "logits") == 0;
+}
+
+/* Runs the rows of a matrix of token ids, the choices of a model that chooses, each without the
+ * padding at its end. Their logits are a vector. */
+static int run_choices(const Options *options, MegaSession *session, const MegaModel *model,
+                       const MegaNpy *array, MegaError *err)
+{
+    const MegaMetaValue *pad = mega_meta_find(mega_model_meta(model), "special.pad");
+    const size_t rows = (size_t)array->shape[0], columns = (size_t)array->shape[1];
+    Capture capture = {.data = calloc(rows + 1, sizeof(float)), .shape = {1, rows}};
+    int code = capture.data ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
+    for (size_t row = 0; row < rows && !code; row++) {
+        MegaInput input = {
+            .kind = MEGA_INPUT_TOKENS, .tokens = array->i32 + row * columns, .length = columns};
+        while (pad && input.length > 0 && input.tokens[input.length - 1] == pad->integer)
+            input.length--;
+        code = mega_session_classify(session, &input, 1, &capture.data[row], err);
+    }
+    if (!code)
+        code = write_stage(options, &capture, 1, err);
+    free(capture.data);
+    return code;
+}
+
 static int run_classifier(const Options *options, MegaSession *session, const MegaModel *model,
                           MegaError *err)
 {
@@ -282,6 +310,12 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     int code = logits ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     for (int i = 0; i < options->in_count && !code; i++) {
         code = read_array(&arrays[i], session, options->in[i], err);
+        if (!code && are_choices(options, model, &arrays[0])) {
+            code = run_choices(options, session, model, &arrays[0], err);
+            mega_npy_free(&arrays[0]);
+            free(logits);
+            return code;
+        }
         if (!code)
             code = view_array(&arrays[i], model, options->in[i], &inputs[i], err);
     }
