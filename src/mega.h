@@ -755,6 +755,9 @@ MEGA_MEDIA_API const MegaMedia *mega_media(void);
  *   layer.I.ema (d)                silu(EMA(x) + omega x)
  *   layer.I.v (h) .z (z) .q (z) .k (z)
  *   layer.I (d)                    after the gated attention and the feed-forward block
+ *   An S4 layer has .kernel (a row for each row of C and feature, a column for each lag), .ssm (the
+ *   convolution, channels times d), .act (behind its activation) and .block (d, before it is added)
+ *   in place of .ema to .k. Step by step there is no .kernel.
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
  *   logits                         one row

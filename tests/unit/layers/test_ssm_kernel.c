@@ -309,11 +309,11 @@ static void steps_give_the_kernel(void **state)
     static const double rates[] = {1, 2};
     for (size_t i = 0; i + 1 < SHAPES; i++)
         for (size_t rate = 0; rate < 2; rate++) {
+            /* without a length, that of the reference depends on the number of lags */
+            if (shapes[i].rank && !shapes[i].length && rate)
+                continue;
             Space space = make_space(&shapes[i], &random);
             const MegaSsm *ssm = &space.ssm;
-            /* without a length, that of the reference depends on the number of lags */
-            if (ssm->rank && !ssm->length && rate)
-                continue;
             MegaArena dry = {0}, arena = {0};
             MegaSsmSteps steps;
             MegaPool *pool;
