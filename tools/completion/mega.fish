@@ -238,6 +238,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from score' -s m -l model -r -F 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l text -x -d 'score this text, whatever it looks like'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l document -d 'each file is one text'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l eos -d '</s> at the end of a text is scored too'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l tokens-per-sample -x -d 'a language model reads pieces of so many tokens'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l context-window -x -d 'tokens that a piece repeats and does not score again'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l per-token -d 'every symbol and its log-probability, one a line'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l chunk -x -d 'other chunk of a model with rotary bias; 0: none'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l ids -d 'texts are token ids, nothing added at their end'
