@@ -3,9 +3,11 @@
  */
 #include "src/layers/multi_head.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "src/base/checked.h"
+#include "src/kernels/matmul.h"
 #include "src/layers/attention.h"
 
 /* ---- Pages ---------------------------------------------------------------------------------- */
@@ -17,8 +19,9 @@ MegaPages *mega_pages_layout(const MegaHeads *heads, size_t sequences, size_t re
     MegaPages *out = mega_growing_take(memory, sizeof *out);
     float **pages = mega_growing_take(memory, count * sizeof *pages);
     for (size_t i = 0; i < count; i++) {
-        float *page =
-            mega_growing_floats(memory, 2 * MEGA_PAGE * (uint64_t)heads->width, sequences);
+        /* kernels may read past the last value by as much as a panel */
+        float *page = mega_growing_floats(
+            memory, 2 * MEGA_PAGE * (uint64_t)heads->width * sequences + MEGA_PANEL, 1);
         if (pages)
             pages[i] = page;
     }
@@ -56,7 +59,8 @@ void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
                               const MegaDecoderSizes *sizes, MegaArena *arena)
 {
     const size_t keys = sizes->reserved > sizes->source ? sizes->reserved : sizes->source;
-    scratch->stride = keys + mega_head_width(heads);
+    const size_t e = mega_head_width(heads), tile = (MEGA_QUERY_ROWS + e) * MEGA_PAGE;
+    scratch->stride = keys + e > tile ? keys + e : tile;
     scratch->zeros = mega_arena_floats(arena, scratch->stride);
     scratch->weights = mega_arena_floats(arena, scratch->stride * (uint64_t)sizes->threads);
     if (scratch->zeros)
@@ -116,9 +120,94 @@ static void attend_head(void *context, size_t task, int worker)
     }
 }
 
+/* ---- Consecutive rows ----------------------------------------------------------------------- */
+
+/* With so many rows it pays to read a page once for all of them. */
+#define TILE_ROWS 8
+
+/* Some consecutive rows of one head on their way over the pages. */
+typedef struct Tile {
+    size_t first, rows; /* of the step */
+    const float *q;     /* [rows][e], d floats from row to row */
+    float *out;         /* the same */
+    float *weights;     /* [rows][keys of a page] */
+    float *panels;      /* [e][MEGA_PAGE]: the keys of a page */
+    float top[MEGA_QUERY_ROWS], sum[MEGA_QUERY_ROWS];
+} Tile;
+
+/* Turns the products with the `keys` keys from `from` on into weights, 0 for keys behind a row, and
+ * rescales what earlier pages left in out. */
+static void weigh_page(const Run *run, Tile *tile, size_t from, size_t keys)
+{
+    const MegaKernels *kernels = run->pass->kernels;
+    const size_t d = run->request->heads.width, e = mega_head_width(&run->request->heads);
+    const float scale = mega_attention_scale(MEGA_ATTENTION_SOFTMAX, e, keys);
+    for (size_t row = 0; row < tile->rows; row++) {
+        const size_t seen = run->step->in_chunk + tile->first + row + 1;
+        const size_t visible = seen > from ? mega_min_size(keys, seen - from) : 0;
+        float *weights = tile->weights + row * keys;
+        if (visible > 0) {
+            float shrink = kernels->softmax_block(weights, visible, scale,
+                                                  run->request->scratch->zeros, &tile->top[row],
+                                                  &tile->sum[row]);
+            if (shrink != 1.0f && from > 0)
+                kernels->scale(tile->out + row * d, e, shrink);
+        }
+        memset(weights + visible, 0, (keys - visible) * sizeof *weights);
+    }
+}
+
+/* Adds to out what a page contributes. */
+static void attend_page(const Run *run, Tile *tile, size_t head, size_t from, size_t keys)
+{
+    const MegaHeadRequest *request = run->request;
+    const MegaKernels *kernels = run->pass->kernels;
+    const size_t d = request->heads.width, e = mega_head_width(&request->heads);
+    const size_t stride = request->pages->sequences * d;
+    const float *page = page_head(request->pages, &request->heads, from / MEGA_PAGE, head);
+    const MegaPacked packed = {.panels = tile->panels, .in = e, .out = keys};
+    const MegaPanels values = {.data = page + to_values(request->pages, &request->heads),
+                               .k = keys, .panel_stride = MEGA_PANEL, .row_stride = stride};
+    MegaEpilogue add_up = {0};
+    if (from > 0)
+        add_up = mega_epilogue_add(tile->out, d);
+    mega_panels_pack(MEGA_F32, tile->panels, page, stride * sizeof *page, keys, e);
+    mega_matmul(kernels, &packed, tile->q, d, tile->rows, tile->weights, keys,
+                &(MegaEpilogue){0});
+    weigh_page(run, tile, from, keys);
+    kernels->gemm(tile->weights, keys, tile->rows, &values, tile->out, d, e, &add_up);
+}
+
+/* Runs one task: one head of MEGA_QUERY_ROWS consecutive rows. */
+static void attend_tile(void *context, size_t task, int worker)
+{
+    const Run *run = context;
+    const MegaHeadRequest *request = run->request;
+    const size_t heads = request->heads.heads, d = request->heads.width;
+    const size_t e = mega_head_width(&request->heads), head = task % heads;
+    Tile tile = {.first = task / heads * MEGA_QUERY_ROWS, .weights = weights_of(run, worker)};
+    const size_t at = tile.first * d + head * e;
+    tile.rows = mega_min_size(MEGA_QUERY_ROWS, run->step->rows - tile.first);
+    tile.q = request->q + at;
+    tile.out = request->out + at;
+    tile.panels = tile.weights + MEGA_QUERY_ROWS * MEGA_PAGE;
+    for (size_t row = 0; row < tile.rows; row++)
+        tile.top[row] = -INFINITY;
+    const size_t keys = run->step->in_chunk + tile.first + tile.rows; /* that the last row sees */
+    for (size_t from = 0; from < keys; from += MEGA_PAGE)
+        attend_page(run, &tile, head, from, mega_min_size(MEGA_PAGE, keys - from));
+    for (size_t row = 0; row < tile.rows; row++)
+        run->pass->kernels->scale(tile.out + row * d, e, 1.0f / tile.sum[row]);
+}
+
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request)
 {
     Run run = {.pass = pass, .step = step, .request = request};
+    if (step->rows_are == MEGA_ROWS_ARE_POSITIONS && step->rows >= TILE_ROWS) {
+        mega_pool_run(pass->pool, mega_pieces(step->rows, MEGA_QUERY_ROWS) * request->heads.heads,
+                      attend_tile, &run);
+        return;
+    }
     mega_pool_run(pass->pool, step->rows * request->heads.heads, attend_head, &run);
 }
 

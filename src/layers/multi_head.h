@@ -40,7 +40,7 @@ void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t pos
 /* Memory of the attention of a step, which all layers share. */
 typedef struct MegaHeadScratch {
     float *zeros;   /* [stride]: the bias that there is not */
-    float *weights; /* [threads][stride] */
+    float *weights; /* [threads][stride]: the weights of a row, or a tile and a page of keys */
     size_t stride;
 } MegaHeadScratch;
 
@@ -56,7 +56,8 @@ typedef struct MegaHeadRequest {
     const MegaHeadScratch *scratch;
 } MegaHeadRequest;
 
-/* Each row attends to its own position and those before it. */
+/* Each row attends to its own position and those before it. Of a sequence's consecutive rows, a tile
+ * reads each page once. */
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);
 /* Each row attends to the positions of its source, as layer number `index` sees them. The last
  * layer leaves the mean of its heads' weights in step->cross_weights. */

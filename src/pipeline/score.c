@@ -51,7 +51,8 @@ static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaE
 static int score_piece(MegaPipeline *p, const MegaScoreOptions *options, MegaScore *score,
                        const int32_t *read, size_t from, size_t to, size_t context, MegaError *err)
 {
-    int code = context ? mega_decoder_feed(p->scorer, read + from - context, context, NULL, err) : 0;
+    int code =
+        context ? mega_decoder_feed(p->scorer, read + from - context, context, NULL, err) : 0;
     for (size_t now; from < to && !code; from += now) {
         now = to - from < BLOCK ? to - from : BLOCK;
         code = mega_decoder_score(p->scorer, read + from, score->tokens + from, now,
