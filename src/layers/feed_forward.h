@@ -17,6 +17,16 @@ typedef struct MegaFeedForward {
     const MegaLinearWeights *fc2;    /* ffn -> d */
 } MegaFeedForward;
 
+/* The rows of its tensors in the table of a kind of layer (MegaLayerKind.tensors). `at` makes the
+ * offset of a member of the kind's weights, which have MegaLinearWeights fc1 and fc2. */
+#define MEGA_FEED_FORWARD_ROWS(at)                                                                 \
+    {"ffn.fc1.weight", at(fc1.weight), {MEGA_DIM_FFN, MEGA_DIM_WIDTH},                             \
+     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},                                                            \
+        {"ffn.fc1.bias", at(fc1.bias), {MEGA_DIM_FFN}, MEGA_IF_FFN},                               \
+        {"ffn.fc2.weight", at(fc2.weight), {MEGA_DIM_WIDTH, MEGA_DIM_FFN},                         \
+         MEGA_IF_FFN | MEGA_TENSOR_MATRIX},                                                        \
+        {"ffn.fc2.bias", at(fc2.bias), {MEGA_DIM_WIDTH}, MEGA_IF_FFN}
+
 /* Computes what is derived from the weights once per model; fold.h says where it lies. */
 void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *config,
                               const MegaNormWeights *norm, const MegaLinearWeights *fc1,

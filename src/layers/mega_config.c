@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/layers/feed_forward.h"
+
 /* ---- Hyper-parameters ----------------------------------------------------------------------- */
 
 static const MegaName attention_names[] = {{"softmax", MEGA_ATTENTION_SOFTMAX},
@@ -145,12 +147,7 @@ const MegaTensorRow mega_layer_tensors[] = {
     {"bias", AT(bias), {BIAS}, IF_SIMPLE},
     {"rotary.alpha", AT(rotary_alpha), {Z}, IF_ROTARY},
     {"rotary.beta", AT(rotary_beta), {Z}, IF_ROTARY},
-    {"ffn.fc1.weight", AT(fc1.weight), {MEGA_DIM_FFN, MEGA_DIM_WIDTH},
-     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
-    {"ffn.fc1.bias", AT(fc1.bias), {MEGA_DIM_FFN}, MEGA_IF_FFN},
-    {"ffn.fc2.weight", AT(fc2.weight), {MEGA_DIM_WIDTH, MEGA_DIM_FFN},
-     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
-    {"ffn.fc2.bias", AT(fc2.bias), {MEGA_DIM_WIDTH}, MEGA_IF_FFN},
+    MEGA_FEED_FORWARD_ROWS(AT),
     {"cross.norm.", AT(cross.norm), {MEGA_DIM_END}, MEGA_TENSOR_CROSS | MEGA_TENSOR_NORM},
     {"cross.q.weight", AT(cross.q.weight), {Q, MEGA_DIM_WIDTH},
      MEGA_TENSOR_CROSS | MEGA_TENSOR_MATRIX},

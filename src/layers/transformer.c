@@ -75,12 +75,7 @@ static const MegaTensorRow tensors[] = {
     MAP("cross.v", cross.v, SOURCE, MEGA_TENSOR_CROSS),
     MAP("cross.out", cross.out, MEGA_DIM_WIDTH, MEGA_TENSOR_CROSS),
     {"ffn.norm.", AT(ffn_norm), {MEGA_DIM_END}, MEGA_IF_FFN | MEGA_TENSOR_NORM},
-    {"ffn.fc1.weight", AT(fc1.weight), {MEGA_DIM_FFN, MEGA_DIM_WIDTH},
-     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
-    {"ffn.fc1.bias", AT(fc1.bias), {MEGA_DIM_FFN}, MEGA_IF_FFN},
-    {"ffn.fc2.weight", AT(fc2.weight), {MEGA_DIM_WIDTH, MEGA_DIM_FFN},
-     MEGA_IF_FFN | MEGA_TENSOR_MATRIX},
-    {"ffn.fc2.bias", AT(fc2.bias), {MEGA_DIM_WIDTH}, MEGA_IF_FFN},
+    MEGA_FEED_FORWARD_ROWS(AT),
     {0},
 };
 

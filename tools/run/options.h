@@ -37,6 +37,12 @@ int command_verify(int argc, char **argv);
  * known), and which option takes all of it: `way`, such as "--window", which is to be followed by
  * `clip`, the seconds of a clip. */
 void report_cut(const char *path, double end, double length, double clip, const char *way);
+/* Makes the JSON object with which all results of a text begin: its file and its line, which is 0
+ * for a whole file. */
+json_t *json_text_place(const char *name, size_t line);
+/* Prints that object of a text that failed, with the error. */
+void print_json_failure(const char *name, size_t line, const MegaError *err);
+
 /* Returns the label of a class or, if it has none, its number, which is written to buffer. */
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
 /* Returns the class with that label or number, or -1 if there is none. */

@@ -24,13 +24,8 @@ static void report_failure(TextInputs *inputs, const char *name, size_t line, co
         report("%s, line %zu: %s", name, line, err->text);
     else
         report("%s", err->text);
-    if (!inputs->json)
-        return;
-    json_t *object = json_pack("{s:o}", "input", json_text(name));
-    if (line)
-        json_object_set_new(object, "line", json_integer((json_int_t)line));
-    json_object_set_new(object, "error", json_error(err));
-    print_json_line(object);
+    if (inputs->json)
+        print_json_failure(name, line, err);
 }
 
 static void use_text(TextInputs *inputs, UseText use, void *context, const MegaBuffer *text,

@@ -92,15 +92,6 @@ static json_t *tokens_json(const Score *s, const MegaScore *score)
     return list;
 }
 
-/* Makes the JSON object with the members that all results of a text begin with. */
-static json_t *text_object(const char *name, size_t line)
-{
-    json_t *object = json_pack("{s:o}", "input", json_text(name));
-    if (line)
-        json_object_set_new(object, "line", json_integer((json_int_t)line));
-    return object;
-}
-
 /* Prints the result of one text as a line, a table, tokens or a JSON object. */
 static void print_result(const Score *s, const MegaScore *score, const char *name, size_t line)
 {
@@ -108,7 +99,7 @@ static void print_result(const Score *s, const MegaScore *score, const char *nam
     score_add(&total, score);
     const Options *options = s->options;
     if (options->json) {
-        json_t *object = text_object(name, line), *figures = score_json(&s->scorer, &total);
+        json_t *object = json_text_place(name, line), *figures = score_json(&s->scorer, &total);
         json_object_update(object, figures);
         json_decref(figures);
         if (options->per_token)
@@ -134,13 +125,10 @@ static void fail_text(Score *s, const char *name, size_t line, const MegaError *
         report("%s, line %zu: %s", name, line, err->text);
     else
         report("%s: %s", name, err->text);
-    if (s->options->json) {
-        json_t *object = text_object(name, line);
-        json_object_set_new(object, "error", json_error(err));
-        print_json_line(object);
-    } else if (line && !s->options->per_token) {
+    if (s->options->json)
+        print_json_failure(name, line, err);
+    else if (line && !s->options->per_token)
         puts("nan\t0\tnan");
-    }
 }
 
 /* Scores one text; line is 0 for a whole document. */

@@ -213,13 +213,8 @@ static void report_failure(Tokenize *t, const char *name, size_t line, const Meg
         report("%s, line %zu: %s", name, line, err->text);
     else
         report("%s: %s", name, err->text);
-    if (!t->options->json)
-        return;
-    json_t *object = json_pack("{s:o}", "input", json_text(name));
-    if (line)
-        json_object_set_new(object, "line", json_integer((json_int_t)line));
-    json_object_set_new(object, "error", json_error(err));
-    print_json_line(object);
+    if (t->options->json)
+        print_json_failure(name, line, err);
 }
 
 static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
