@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/pipeline/pipeline.h"
+#include "src/pipeline/tokens.h"
 
 void mega_embedding_free(MegaEmbedding *embedding)
 {
@@ -58,6 +58,27 @@ static int run_classifier(MegaPipeline *p, const MegaRaw *input, MegaError *err)
     }
     mega_prepared_free(&prepared);
     free(logits);
+    return code;
+}
+
+/* Runs a model with a head for text, and leaves out what the head makes of it. */
+static int run_tokens(MegaPipeline *p, const MegaRaw *input, MegaError *err)
+{
+    const size_t none = 0;
+    MegaBuffer bytes = {0};
+    MegaTokenInput tokens = {0};
+    float *out = malloc(((size_t)mega_model_width(p->model) + 1) * sizeof *out);
+    int code = out ? mega_pipeline_read_bytes(p, input, &bytes, err)
+                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for an embedding");
+    if (!code)
+        code = mega_pipeline_token_input(p, &bytes, NULL, 0, &tokens, err);
+    if (!code)
+        code = mega_task_traits(p->task)->labels_positions
+                   ? mega_session_label(p->session, &tokens.input, &none, 0, out, err)
+                   : mega_session_classify(p->session, &tokens.input, 1, out, err);
+    mega_token_input_free(&tokens);
+    mega_buffer_free(&bytes);
+    free(out);
     return code;
 }
 
@@ -116,9 +137,10 @@ int mega_pipeline_embed(MegaPipeline *p, const MegaRaw *input, MegaVectorKind ki
                    : mega_fail(err, MEGA_ERR_MEMORY, "no memory for an embedding");
     mega_session_set_tap(p->session, capture_stage, &capture);
     if (!code)
-        code = classifier ? run_classifier(p, input, err)
-               : decoder  ? run_decoder(p, input, err)
-                          : run_encoder(p, input, err);
+        code = classifier                     ? run_classifier(p, input, err)
+               : mega_config_has_head(config) ? run_tokens(p, input, err)
+               : decoder                      ? run_decoder(p, input, err)
+                                              : run_encoder(p, input, err);
     mega_session_set_tap(p->session, tap, context);
     const bool mean = !classifier || kind == MEGA_VECTOR_MEAN;
     for (size_t i = 0; i < width && !code && mean; i++)

@@ -45,7 +45,7 @@ static json_t *answer_json(const Answer *answer, const MegaAnswer *item, const M
     return json_pack("{s:f,s:I,s:I,s:o}", "score", (double)item->score, "start",
                      (json_int_t)(answer->bytes ? byte_place(raw, item->start) : item->start),
                      "end", (json_int_t)(answer->bytes ? byte_place(raw, item->end) : item->end),
-                     "answer", json_text(item->text.data));
+                     "answer", json_bytes(item->text.data, item->text.size));
 }
 
 static void print_line(const Answer *answer, const MegaAnswer *item, const MegaRaw *raw)

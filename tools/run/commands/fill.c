@@ -55,10 +55,11 @@ static json_t *mask_json(const MegaFilling *items, int count)
 {
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:f,s:i,s:o,s:o}", "score", (double)items[i].score,
-                                              "token", (int)items[i].token, "token_str",
-                                              json_text(items[i].text.data), "sequence",
-                                              json_text(items[i].sequence.data)));
+        json_array_append_new(
+            list, json_pack("{s:f,s:i,s:o,s:o}", "score", (double)items[i].score, "token",
+                            (int)items[i].token, "token_str",
+                            json_bytes(items[i].text.data, items[i].text.size), "sequence",
+                            json_bytes(items[i].sequence.data, items[i].sequence.size)));
     return list;
 }
 

@@ -53,7 +53,7 @@ static json_t *tag_json(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
                                json_text(item->name), "score", (double)item->score);
     if (!grouped)
         json_object_set_new(object, "index", json_integer((json_int_t)item->index));
-    json_object_set_new(object, "word", json_text(item->word.data));
+    json_object_set_new(object, "word", json_bytes(item->word.data, item->word.size));
     json_object_set_new(object, "start",
                         json_integer(tag->bytes ? byte_place(raw, item->start) : item->start));
     json_object_set_new(object, "end",
