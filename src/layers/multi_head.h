@@ -56,7 +56,7 @@ typedef struct MegaHeadRequest {
     const MegaHeadScratch *scratch;
 } MegaHeadRequest;
 
-/* Each row attends to its own position and those before it. Of a sequence's consecutive rows, a tile
+/* Each row attends to its own position and those before it. A tile of consecutive rows
  * reads each page once. */
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);
 /* Each row attends to the positions of its source, as layer number `index` sees them. The last
