@@ -28,6 +28,10 @@ import zipfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES, DATA, MODELS = TOP / 'tests/fixtures', TOP / 'tests/data', TOP / 'models'
+HUB_MODELS = {  # what README.md calls the models of the Hugging Face hub
+    'wikitext.mega': 'hf_fill_two_tables', 'nli.mega': 'hf_classify_types', 'ner.mega': 'hf_tag',
+    'qa.mega': 'hf_answer', 'swag.mega': 'hf_choice', 'bare.mega': 'hf_model',
+    'flu.mega': 'hf_classify_chunk'}
 CLASSIFIER, TRANSLATOR = FIXTURES / 'unit_statedict', FIXTURES / 'mt_small_chunk16'
 SPEECH = MODELS / 'speech-commands/yes.wav'
 
@@ -35,6 +39,9 @@ NOT_RUN = {
     'make test': 'runs this test',
     'make WITH_OPENBLAS=0 WITH_FFTW=0': 'would replace the build that is tested; .ci/run has one',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
+    'mega-convert trained_FluAdaX_G -o flu.mega --vocab vocab.txt --tokenizer characters --upper \\\n'
+    '    --special "cls=<s>,sep=<sep>,unk=<unk>,pad=<pad>,mask=<mask>" --template "cls A sep" \\\n'
+    '    --labels Human,Avian,Swine,Canine,Equine': 'needs the published model',
 }
 # what README.md says in capitals
 PLACEHOLDERS = {'COMMAND': 'classify', 'MODEL': 'model.mega'}
@@ -49,6 +56,16 @@ def converted(fixture, *options):
         checkpoint = next(f for f in fixture.iterdir() if f.suffix in ('.pt', '.pth'))
         subprocess.run(['mega-convert', '-q', '--config', fixture / 'meta.json', *options, '-o',
                         path, checkpoint], check=True)
+    return make
+
+
+def hub_folder(fixture):
+    return {f.name: f for f in (FIXTURES / fixture).iterdir() if 'npy' not in f.suffix}
+
+
+def converted_folder(fixture):
+    def make(path):
+        subprocess.run(['mega-convert', '-q', '-o', path, FIXTURES / fixture], check=True)
     return make
 
 
@@ -108,6 +125,12 @@ STAND_INS = {
                          FIXTURES / 'lm_adaptive_small/dict.txt'),
     'book.txt': b'It was the best of times, it was the worst of times.\n',
     'tokens.npy': CLASSIFIER / 'in.3.tokens.npy',
+    'mega-base-wikitext': hub_folder('hf_fill_two_tables'),
+    **{name: converted_folder(fixture) for name, fixture in HUB_MODELS.items()},
+    'context.txt': b'John lives in Paris, and he was tired.\n',
+    'genome.txt': b'ACGTACGT<sep>ACGT\n',
+    'last.ckpt': FIXTURES / 's4_diag_bilinear/checkpoint.ckpt',
+    'vocab.json': FIXTURES / 's4_diag_bilinear/vocab.json',
     'program.c': TOP / 'tools/examples/pipeline.c',
 }
 # what comes with a word of a command: a file that it does not name, or another one than above
@@ -137,7 +160,8 @@ def put(path, what):
 
 def bring(folder, command):
     """Puts the files that the command reads into its folder, unless a command made them there."""
-    words = [word.rstrip('/') for word in shlex.split(command, comments=True)]
+    words = [word.rstrip('/').removeprefix('./')
+             for word in shlex.split(command, comments=True)]
     outputs = {after for word, after in zip(words, words[1:]) if word in ('-o', '>', '--output')}
     outputs |= {word[1:] for word in words if word.startswith('>')}
     for name in words:

@@ -247,6 +247,8 @@ complete -c mega-run -n '__fish_seen_subcommand_from score' -l pre-tokenized -d 
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l json -d 'one JSON object for each text'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s t -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l cpu -x -a 'generic avx2 avx2vnni avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l tokens-per-sample -x -d 'a language model reads pieces of so many tokens'
+complete -c mega-run -n '__fish_seen_subcommand_from score' -l context-window -x -d 'tokens that a piece repeats and does not score again (0)'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -l max-memory -x -d 'refuse what needs more, such as 300M'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s q -l quiet -d 'no progress'
 complete -c mega-run -n '__fish_seen_subcommand_from score' -s v -l verbose -d 'say what model runs how and how fast'
