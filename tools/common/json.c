@@ -15,10 +15,11 @@ json_t *json_bytes(const void *text, size_t size)
     MegaBuffer clean = {0};
     if (size == 0) /* text may be NULL, which jansson refuses */
         return json_string("");
-    if (mega_utf8_valid(text, size))
-        return json_stringn(text, size);
+    json_t *value = json_stringn(text, size); /* NULL if it is no UTF-8; a NUL is a character */
+    if (value)
+        return value;
     mega_utf8_repair(text, size, &clean);
-    json_t *value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
+    value = clean.failed ? json_null() : json_stringn((char *)clean.data, clean.size);
     mega_buffer_free(&clean);
     return value;
 }
