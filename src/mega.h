@@ -524,9 +524,9 @@ MEGA_API void mega_generation_free(MegaGeneration *generation);
 
 typedef struct MegaScoreOptions {
     bool eos; /* also score </s> at the end of a language model's text */
-    /* A language model reads a text in pieces of so many tokens, each with an empty context and from
-     * position 0 on; 0: in one piece. Of each piece the first context_window tokens, which must be
-     * fewer, repeat the end of the piece before and are not scored again. */
+    /* A language model reads a text in pieces of so many tokens, each with an empty context and
+     * from position 0 on; 0: in one piece. Of each piece the first context_window tokens, which
+     * must be fewer, repeat the end of the piece before and are not scored again. */
     int tokens_per_sample, context_window;
     void (*progress)(void *context, size_t done); /* receives the number of tokens so far; may be
                                                      NULL */

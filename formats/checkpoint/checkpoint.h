@@ -7,10 +7,10 @@
  *   safetensors      safetensors.c
  *   a folder         folder.c: config.json and files of the kinds above
  *
- * mega_checkpoint_open recognises the format of a file by content. Nothing from a pickle is ever executed:
- * pickle.c builds plain values only, and classes and functions that it does not know stay mere
- * names. Tensor data is mapped and read on demand; optimizer state is never read. Tensors that this
- * code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed, too.
+ * mega_checkpoint_open recognises the format of a file by content. Nothing from a pickle is ever
+ * executed: pickle.c builds plain values only, and classes and functions that it does not know stay
+ * mere names. Tensor data is mapped and read on demand; optimizer state is never read. Tensors that
+ * this code cannot read (complex, sparse, of more than 8 dimensions, ...) are listed, too.
  */
 #ifndef MEGA_CHECKPOINT_H
 #define MEGA_CHECKPOINT_H

@@ -71,8 +71,8 @@ void mega_panels_store(MegaDtype dtype, void *panels, size_t columns, size_t row
         copy_items(panel + (first * MEGA_PANEL + lane) * 2, MEGA_PANEL * 2, items, 2, count, 2);
 }
 
-static void load_items(MegaDtype dtype, const void *panels, size_t columns, size_t row, size_t first,
-                       size_t count, void *items)
+static void load_items(MegaDtype dtype, const void *panels, size_t columns, size_t row,
+                       size_t first, size_t count, void *items)
 {
     const unsigned char *panel =
         (const unsigned char *)panels + panel_offset(dtype, columns, row);

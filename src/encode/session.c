@@ -43,10 +43,11 @@ static int check_rate(const MegaSession *session, MegaError *err)
                          session->rate);
     if (session->rate != 1 && (!mega_config_has_encoder(&model->config) ||
                                !model->encoder.kind->has_rate))
-        return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "a rate of %g is for layers of a kind that has one, such as S4; this model "
-                         "has none",
-                         session->rate);
+        return mega_fail(
+            err, MEGA_ERR_ARGUMENT,
+            "a rate of %g is for layers of a kind that has one, such as S4; this model "
+            "has none",
+            session->rate);
     return 0;
 }
 

@@ -33,9 +33,9 @@ struct MegaSession {
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err);
 /* Does what mega_session_classify does with one input, but takes it through the model in pieces of
- * at most `piece` positions. Layers keep a state between them, so that memory does not grow with the
- * length of the input, and taps see each stage piece by piece. Lags are not cut off as in a full
- * pass. Only some kinds of layers can do this, where they do not look ahead. */
+ * at most `piece` positions. Layers keep a state between them, so that memory does not grow with
+ * the length of the input, and taps see each stage piece by piece. Lags are not cut off as in a
+ * full pass. Only some kinds of layers can do this, where they do not look ahead. */
 int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
                                  float *logits, MegaError *err);
 /* Returns whether an input of this length gives the same bits in a batch as alone. */

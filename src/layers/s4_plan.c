@@ -94,7 +94,8 @@ static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
         return 0;
     const uint64_t whole = mega_ssm_whole(&ssm, plan->taps ? plan->taps : 1, plan->rate);
     const int threads = mega_pool_threads(request->pool);
-    MegaS4Kernels made = {.family = family, .have = (size_t)whole, .stride = (size_t)(whole + 15) / 16 * 16};
+    MegaS4Kernels made = {
+        .family = family, .have = (size_t)whole, .stride = (size_t)(whole + 15) / 16 * 16};
     const uint64_t bytes = kernel_bytes(config, &made);
     const uint64_t before = kernels->values ? kernel_bytes(config, kernels) : 0;
     int code = mega_ledger_check(plan->ledger,

@@ -69,8 +69,8 @@ typedef struct MegaSsm {
 /* Returns how many lags the kernel has for an input of `length` positions at this rate: a rate of 2
  * means that the input holds every second position of what the layer was trained on. */
 uint64_t mega_ssm_taps(const MegaSsm *ssm, uint64_t length, double rate);
-/* Returns a number that is the same for two inputs whose kernels begin alike, bit by bit. Inputs for
- * which the length must double have another kernel: at rate 1 by rounding only, at another one
+/* Returns a number that is the same for two inputs whose kernels begin alike, bit by bit. Inputs
+ * for which the length must double have another kernel: at rate 1 by rounding only, at another one
  * because the tensor C is made for a length that it has at rate 1. */
 uint64_t mega_ssm_family(const MegaSsm *ssm, uint64_t taps, double rate);
 /* Returns how many lags cost no more than `taps` of them: a method may give all at once. */

@@ -82,7 +82,8 @@ typedef struct MegaReach {
 typedef struct MegaPlanRequest {
     const MegaStack *stack;
     const MegaBatch *batch;
-    bool is_stream; /* the batch is a piece of one sequence, which goes on where the last one ended */
+    bool is_stream; /* the batch is a piece of one sequence, which goes on where the last one ended
+                     */
     MegaPool *pool;
     MegaLedger *ledger; /* counts what the plan keeps */
 } MegaPlanRequest;
@@ -101,8 +102,8 @@ typedef struct MegaPlanner {
 typedef struct MegaLayerView {
     const MegaPacked *matrix;      /* one of its matrices, whose type stands for all of them */
     const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */
-    const MegaLinearWeights *gate; /* makes its update gate of the stage ".ema"; a layer that has one
-                                      also has the stages ".q" and ".k" */
+    const MegaLinearWeights *gate; /* makes its update gate of the stage ".ema"; a layer that has
+                                      one also has the stages ".q" and ".k" */
     int heads; /* of softmax attention without a bias, side by side in the stages ".q" and ".k" */
 } MegaLayerView;
 

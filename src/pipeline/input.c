@@ -98,8 +98,9 @@ static int read_features(MegaInputReader *reader, MegaError *err)
         return read_text_features(reader, err);
     }
     if (mega_model_input_count(reader->model) > 1)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "this model compares two inputs that are not text; only arrays can feed it");
+        return mega_fail(
+            err, MEGA_ERR_UNSUPPORTED,
+            "this model compares two inputs that are not text; only arrays can feed it");
     if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
         reader->kind = MEGA_CONTENT_SOUND;
         return read_audio_features(reader, err);

@@ -151,7 +151,8 @@ int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaE
     if (!code)
         code = check_image(&features, err);
     if (!code && mega_meta_find(meta, "image.order"))
-        code = mega_meta_get_name(meta, "image.order", order_names, COUNT(order_names), &order, err);
+        code =
+            mega_meta_get_name(meta, "image.order", order_names, COUNT(order_names), &order, err);
     features.bit_reversed = order == 1;
     if (!code)
         code = get_channels(meta, "image.mean", features.channels, check_mean, features.mean, err);

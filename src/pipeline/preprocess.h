@@ -36,8 +36,8 @@ typedef struct MegaImageFeatures {
     MegaImageFit fit;
     int resize;
     float mean[4], std[4]; /* of values in [0, 1] */
-    /* "image.order": position k of the sequence is the pixel whose number is the k-th of the numbers
-     * with their bits reversed, "bit_reversed"; without that key, pixels come row by row */
+    /* "image.order": position k of the sequence is the pixel whose number is the k-th of the
+     * numbers with their bits reversed, "bit_reversed"; without that key, pixels come row by row */
     bool bit_reversed;
     bool interleaved; /* a position has all channels of its pixel; not in the metadata */
 } MegaImageFeatures;

@@ -48,10 +48,11 @@ static void write_tensor(const char *name, const char *tensor)
 {
     char header[256];
     MegaBuffer file = {0};
-    const int length = snprintf(header, sizeof header,
-                                "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2,1,1],\"data_offsets\":[0,8]"
-                                "}}",
-                                tensor);
+    const int length =
+        snprintf(header, sizeof header,
+                 "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2,1,1],\"data_offsets\":[0,8]"
+                 "}}",
+                 tensor);
     mega_put_u64(&file, (uint64_t)length);
     mega_put_bytes(&file, header, (size_t)length);
     mega_put_u64(&file, 0);

@@ -18,7 +18,8 @@ static const struct {
     {"with mean and deviation of its pixels, or feed it with arrays",
      "mega-convert --pixel-mean and --pixel-std, mega-run forward"},
     {"with mean and deviation of its sound or pixels, or feed it with arrays",
-     "mega-convert --audio-mean and --audio-std, or --pixel-mean and --pixel-std, mega-run forward"},
+     "mega-convert --audio-mean and --audio-std, or --pixel-mean and --pixel-std, mega-run "
+     "forward"},
     {"a hop needs a window as well", "--hop, --window"},
     {"window, hop and raw samples are for audio", "--window, --hop, --raw"},
     {"token ids are for text", "--ids"},

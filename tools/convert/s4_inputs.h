@@ -8,8 +8,8 @@
 
 #include "tools/convert/metadata.h"
 
-/* Writes text.*, vocab.symbols, image.* or audio.*, and labels where the data have names for them. A
- * note on stderr says what is missing for raw inputs. */
+/* Writes text.*, vocab.symbols, image.* or audio.*, and labels where the data have names for them.
+ * A note on stderr says what is missing for raw inputs. */
 int write_s4_inputs(MegaMeta *meta, const MetadataOptions *options,
                     const Architecture *architecture, const json_t *args, MegaError *err);
 

@@ -366,10 +366,11 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
         return failed;
     }
     const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
-    int code = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
-                         mega_task_traits(mega_model_task(model))->does_to, kind_name(model_kind(model)),
-                         other ? purpose : "'mega-run models' lists others", other ? " use " : "",
-                         other ? other->name : "");
+    int code =
+        mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
+                  mega_task_traits(mega_model_task(model))->does_to, kind_name(model_kind(model)),
+                  other ? purpose : "'mega-run models' lists others", other ? " use " : "",
+                  other ? other->name : "");
     free(name);
     model_list_free(&list);
     return code;

@@ -381,7 +381,8 @@ static void test_tokens_of_the_original(void **state)
 static void test_expressions_and_limits(void **state)
 {
     (void)state;
-    static const char *const symbols[] = {"<pad>", "<unk>", "<eos>", "<bos>", "[MAX", "X", "2", "9"};
+    static const char *const symbols[] = {"<pad>", "<unk>", "<eos>", "<bos>",
+                                          "[MAX",  "X",     "2",     "9"};
     static const char text[] = "( ( ( [MAX 2 ) 9 ) ] ) 7";
     static const int32_t whole[] = {4, 6, 7, 5, 1, 2}, cut[] = {3, 4, 6, 2};
     MegaTextFeatures features = {.unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = 2, .unk = 1,
@@ -392,8 +393,8 @@ static void test_expressions_and_limits(void **state)
     size_t count = 0;
     assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 8), 0);
     assert_int_equal(mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, NULL), 0);
-    assert_int_equal(mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL),
-                     0);
+    assert_int_equal(
+        mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL), 0);
     assert_int_equal(count, 6);
     assert_memory_equal(ids, whole, sizeof whole);
     free(ids);
@@ -402,8 +403,8 @@ static void test_expressions_and_limits(void **state)
     assert_int_equal(mega_text_features_write(&features, meta, NULL), 0);
     features = (MegaTextFeatures){0};
     assert_int_equal(mega_text_features_read(&features, meta, NULL), 0);
-    assert_int_equal(mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL),
-                     0);
+    assert_int_equal(
+        mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL), 0);
     assert_int_equal(count, 4);
     assert_memory_equal(ids, cut, sizeof cut);
     free(ids);

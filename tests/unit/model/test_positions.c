@@ -1,6 +1,6 @@
 /*
- * test_positions.c - the sinusoids of positions: rows of the original's own table to the last digits,
- * and what any row must be.
+ * test_positions.c - the sinusoids of positions: rows of the original's own table to the last
+ * digits, and what any row must be.
  */
 #include "tests/unit/golden.h"
 

@@ -56,7 +56,8 @@ const MegaCheckpointTensor *detection_find(const Detection *detection, const cha
 /* Returns a dimension of a tensor as an int, or 0 if there is no such tensor or dimension. */
 int tensor_dimension(const MegaCheckpointTensor *tensor, int axis);
 
-/* Returns the embedding of a fairseq translator's source, or NULL and the error if there is none. */
+/* Returns the embedding of a fairseq translator's source, or NULL and the error if there is none.
+ */
 const MegaCheckpointTensor *detection_source_table(const Detection *detection);
 
 /* ---- Arguments ------------------------------------------------------------------------------ */

@@ -451,7 +451,8 @@ static int run(Options *options)
     } else {
         options->model = path;
         const MegaTask task = task_of(path);
-        status = mega_task_traits(task)->takes_media ? run_classifier(options) : run_text(options, task);
+        status =
+            mega_task_traits(task)->takes_media ? run_classifier(options) : run_text(options, task);
     }
     free(path);
     return status;

@@ -79,10 +79,11 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     if (code)
         return code;
     if (!classifier && !traits->has_decoder)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the model %s; there are pictures of classifiers, translators and language "
-                         "models",
-                         traits->does);
+        return mega_fail(
+            err, MEGA_ERR_UNSUPPORTED,
+            "the model %s; there are pictures of classifiers, translators and language "
+            "models",
+            traits->does);
     if (options->text && classifier)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
     if (count > (classifier ? mega_model_input_count(model) : 1))

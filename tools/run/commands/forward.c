@@ -196,9 +196,10 @@ static int write_stage(const Options *options, const Capture *capture, int rank,
 static bool are_positions(const MegaNpy *array, const MegaModel *model)
 {
     const MegaEmbedConfig *embed = &mega_model_config(model)->embed;
-    const uint64_t each = embed->kind == MEGA_EMBED_FRAMES && embed->frame_length == embed->frame_hop
-                              ? (uint64_t)embed->frame_hop
-                              : 1;
+    const uint64_t each =
+        embed->kind == MEGA_EMBED_FRAMES && embed->frame_length == embed->frame_hop
+            ? (uint64_t)embed->frame_hop
+            : 1;
     return array->rank == 2 && array->type != MEGA_NPY_I32 && array->shape[1] == each &&
            mega_model_input_kind(model) == MEGA_INPUT_SAMPLES;
 }

@@ -96,8 +96,9 @@ static int classify(Subject *subject, MegaSession *session, const char *path, Me
 static double draw_classes(const Subject *subject, Canvas *canvas, double x, double y)
 {
     canvas_text(canvas, x, y + 14, (TextStyle){.size = 14, .bold = true}, "Probabilities");
-    return draw_bars(canvas, x, y + 26,
-                     &(Bars){subject->bars, subject->bar_count, 110, SIDE_WIDTH - 175, 100, 1, " %"});
+    return draw_bars(
+        canvas, x, y + 26,
+        &(Bars){subject->bars, subject->bar_count, 110, SIDE_WIDTH - 175, 100, 1, " %"});
 }
 
 static int chunk_of(const Subject *subject)
