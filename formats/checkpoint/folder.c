@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/checkpoint/checkpoint_build.h"
 
@@ -37,10 +36,13 @@ static char *path_of(const MegaCheckpoint *checkpoint, const char *file)
     return path;
 }
 
+/* Returns whether the folder has such a file. A folder within it, whose parts could be folders
+ * again and lead back to it, is none. */
 static bool has_file(const MegaCheckpoint *checkpoint, const char *file)
 {
     char *path = path_of(checkpoint, file);
-    const bool has = path && access(path, F_OK) == 0;
+    struct stat info;
+    const bool has = path && stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
     free(path);
     return has;
 }

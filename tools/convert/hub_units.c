@@ -46,16 +46,20 @@ static int no_memory(MegaError *err)
 /* Takes one token a line; empty lines at the end do not count. */
 static int take_lines(Tokens *tokens, int rows, const char *path, MegaError *err)
 {
-    char *rest = (char *)tokens->text.data;
+    char *rest = NULL, *text = (char *)tokens->text.data;
+    size_t size = tokens->text.size;
+    while (size > 0 && strchr(" \t\r\n", text[size - 1]))
+        size--;
+    text[size] = '\0';
     tokens->symbols = calloc((size_t)rows + 1, sizeof *tokens->symbols);
     if (!tokens->symbols)
         return no_memory(err);
-    for (char *line = rest; line; line = rest) {
+    for (char *line = text; line; line = rest) {
         rest = strchr(line, '\n');
         if (rest)
             *rest++ = '\0';
         line = mega_utf8_strip(line);
-        if (!*line && (!rest || !rest[strspn(rest, " \t\r\n")]))
+        if (!*line && !rest)
             break;
         if (tokens->count == (size_t)rows)
             return mega_fail(err, MEGA_ERR_MODEL, "%s has more tokens than the model, which has %d",
@@ -63,6 +67,17 @@ static int take_lines(Tokens *tokens, int rows, const char *path, MegaError *err
         tokens->symbols[tokens->count++] = line;
     }
     return 0;
+}
+
+/* Returns whether a text is a JSON object or list, and not lines of which the first is a token such
+ * as "[PAD]". */
+static bool is_json(const char *text)
+{
+    const char *first = text + strspn(text, " \t\r\n");
+    const char *second = first + 1 + (*first ? strspn(first + 1, " \t\r\n") : 0);
+    return *first == '{'   ? *second == '"' || *second == '}' || !*second
+           : *first == '[' ? *second && strchr("\"[]{-0123456789", *second)
+                           : false;
 }
 
 /* Takes an object {token: id} or a list of tokens. */
@@ -112,9 +127,8 @@ static int read_vocab(Tokens *tokens, const char *path, int rows, MegaError *err
     if (code || tokens->text.failed)
         return code ? code : no_memory(err);
     tokens->text.size--;
-    const char first = (char)tokens->text.data[0];
-    code = first == '{' || first == '[' ? take_json(tokens, rows, path, err)
-                                        : take_lines(tokens, rows, path, err);
+    code = is_json((const char *)tokens->text.data) ? take_json(tokens, rows, path, err)
+                                                    : take_lines(tokens, rows, path, err);
     if (!code && tokens->count == 0)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s has no token", path);
     return code;
@@ -235,7 +249,7 @@ static int store_added(const Tokens *tokens, MegaMeta *meta, MegaTextUnit unit, 
         const bool special = is_special(tokens, (int32_t)i);
         const bool literal = unit == MEGA_TEXT_CHARACTERS && *symbol &&
                              symbol[mega_utf8_decode(symbol, strlen(symbol), NULL)] != '\0';
-        if ((!special && !literal) || count == MEGA_ADDED_MAX ||
+        if ((!special && !literal) || !*symbol || count == MEGA_ADDED_MAX ||
             strlen(symbol) > MEGA_ADDED_MAX_TEXT)
             continue;
         ids[count] = (int64_t)i;
