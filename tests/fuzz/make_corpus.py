@@ -227,6 +227,9 @@ def folder():
     for fixture in sorted(FIXTURES.glob('hf_*')):
         if (fixture / 'config.json').exists():
             put('folder', fixture.name, b'C' + (fixture / 'config.json').read_bytes())
+    config = (FIXTURES / 'hf_answer/config.json').read_bytes()
+    put('folder', 'layers', b'C' + config.replace(b'"num_hidden_layers": 2,',
+                                                  b'"num_hidden_layers": 2147483647,'))
     for name, place in ('index', 'b'), ('outside', '../a'), ('elsewhere', 'a'):
         put('folder', name, b'I{"weight_map":{"mega.layers.0.mega_layer.ema_gate.damping_factor":'
             b'"a.safetensors","mlm_head.bias":"%s.safetensors"}}' % place.encode())
@@ -261,9 +264,34 @@ def hub():
         b'{"content":"<m>","lstrip":true},"additional_special_tokens":["x"]}\0a  b<m>')
 
 
+def vocabularies():
+    """Vocabularies of --vocab, with a text and options (fuzz_vocab.c)."""
+    dna = ['<s>', '<pad>', '<unk>', '<sep>', 'A', 'C', 'G', 'T', 'ab']
+    special, template = b'cls=<s>,sep=<sep>,unk=<unk>', b'cls A sep B sep'
+    for name, kind, choices, vocab, text in (
+            ('lines', b'H', 2 + 16, b'\n'.join(t.encode() for t in dna) + b'\n\n', b'acg<sep>Tx N\xc3\xa9'),
+            ('brackets', b'H', 1, b'[PAD]\n[UNK]\n<s>\n<sep>\n<unk>\nthe', b'the  king [UNK]the'),
+            ('object', b'H', 0, json.dumps({t: i for i, t in enumerate(dna)}).encode(), b'A  ab <s>C'),
+            ('list', b'H', 2 + 32, b' ' + json.dumps(dna).encode(), b'aAb\xe2\x80\x83C'),
+            ('bytes', b'H', 3, json.dumps(dna[:4] + [str(i) for i in range(128)]).encode(), b'a\xc3\xa9 <sep>'),
+            ('latin', b'H', 3, json.dumps(dna[:4] + [chr(i) for i in range(1, 200)]).encode(), b'a\xc3\xa9'),
+            ('holes', b'H', 0, b'{"a":0,"b":2,"c":2}', b'a'),
+            ('deep', b'H', 0, b'[' * 3000, b'a')):
+        rows = max(len(dna), vocab.count(b','), vocab.count(b'\n')) + 1
+        put('vocab', name, kind + bytes([rows % 256, choices]) +
+            b'\0'.join((vocab, text, special, template)))
+    letters = ['<pad>', '<bos>', '<eos>', '<unk>', 'a', 'b', ' ', '(', '[MAX', ']', '7', '\u00e9', 'a']
+    for name, choices, text in (('s4-text', 0 + 8, b'ab \xc3\xa9\xffz'), ('s4-lists', 4, b'( [MAX 7 a ] )\n'),
+                                ('s4-bytes', 3, b'ab\xe9'), ('s4-symbols', 1, b'a  b')):
+        put('vocab', name, b'S' + bytes([len(letters), choices]) +
+            json.dumps(letters).encode() + b'\0' + text)
+    put('vocab', 's4-number', b'S\2\0["a", 5]\0a')
+    put('vocab', 's4-object', b'S\2\0{"a": 1}\0a')
+
+
 def arguments(fixture):
     """Those of a fixture that mega-convert asks for."""
-    sources = ''.join(f.read_text() for f in pathlib.Path('tools/convert').glob('*.c'))
+    sources = ''.join(f.read_text() for f in pathlib.Path('tools/convert').rglob('*.c'))
     args = json.loads((FIXTURES / fixture / 'meta.json').read_text())['args']
     return {name: value for name, value in args.items() if f'"{name}"' in sources}
 
@@ -370,7 +398,7 @@ if __name__ == '__main__':
         if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
     for make in (archives, checkpoints, training_runs, foreign, models, recordings, texts,
-                 configurations, folder, others, raw_inputs):
+                 configurations, folder, hub, vocabularies, others, raw_inputs):
         make()
     if shutil.which('du'):
         subprocess.run(['du', '-sh', '--apparent-size', TOP], check=False)
