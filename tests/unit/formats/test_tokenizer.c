@@ -599,6 +599,45 @@ static void bad_metadata_is_refused(void **state)
     }
 }
 
+/* A tokenizer of units has a case that there is, ids of the vocabulary, and values of their types. */
+static void bad_units_are_refused(void **state)
+{
+    static const char *const symbols[] = {"<unk>", "A"};
+    static const MegaTextFeatures features = {.unit = MEGA_TEXT_CHARACTERS, .cls = -1, .eos = -1};
+    static const struct {
+        const char *key, *text;
+        int64_t number;
+        const char *sentence; /* NULL: it is taken */
+    } cases[] = {
+        {"text.case", "upper", 0, NULL},
+        {"text.case", "title", 0, "'text.case' is 'title'; expected upper or lower"},
+        {"text.case", NULL, 1, "'text.case' holds type"},
+        {"special.unk", "A", 0, "'special.unk' holds type string"},
+        {"special.unk", NULL, 7, NULL},
+        {"text.added", "A", 0, "'text.added' holds type string"},
+        {"text.trim_offsets", NULL, 1, "'text.trim_offsets' holds type"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MegaMeta *meta = mega_meta_new();
+        MegaCodec *codec;
+        MegaError err = {0};
+        assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 2), 0);
+        assert_int_equal(mega_text_features_write(&features, meta, &err), 0);
+        assert_int_equal(mega_meta_set_string(meta, "text.tokenizer", "units"), 0);
+        if (cases[i].text)
+            mega_meta_set_string(meta, cases[i].key, cases[i].text);
+        else
+            mega_meta_set_int(meta, cases[i].key, cases[i].number);
+        const int code = mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err);
+        assert_int_equal(code != 0, cases[i].sentence != NULL);
+        if (code && !strstr(err.text, cases[i].sentence))
+            fail_msg("'%s' does not contain '%s'", err.text, cases[i].sentence);
+        mega_codec_free(codec);
+        mega_meta_free(meta);
+    }
+}
+
 static void invalid_utf8_is_replaced(void **state)
 {
     MegaBuffer out = {0};
@@ -624,6 +663,7 @@ int main(void)
         cmocka_unit_test(words_are_cut_and_joined),
         cmocka_unit_test(bad_codecs_are_refused),
         cmocka_unit_test(bad_metadata_is_refused),
+        cmocka_unit_test(bad_units_are_refused),
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(limits_of_glossaries),
         cmocka_unit_test(deep_merges_are_undone),

@@ -11,6 +11,7 @@
 
 #include "src/encode/session.h"
 #include "src/layers/mega.h"
+#include "src/layers/s4_config.h"
 
 #define LAYERS 3
 #define WIDTH 12
@@ -396,6 +397,60 @@ static void metadata_names_the_kind(void **state)
     }
 }
 
+/* ---- S4 ------------------------------------------------------------------------------------- */
+
+/* Parts of a state space that exclude each other are refused by the names of their keys. */
+static void s4_refuses_what_cannot_be(void **state)
+{
+    const MegaS4Config good = {.states = 2,
+                               .groups = 1,
+                               .channels = 1,
+                               .has_b = true,
+                               .activation = MEGA_S4_GELU,
+                               .has_output = true,
+                               .output = MEGA_S4_ID};
+    MegaS4Config wrong[9];
+    static const char *const sentences[9] = {
+        "encoder.groups is 5, which does not divide 12 features",
+        "encoder.channels is 1, but encoder.hyper needs an even number",
+        "encoder.rank is 1, which needs complex states and a tensor B",
+        "encoder.rank is 1, which needs complex states and a tensor B",
+        "encoder.has_length is true, but a diagonal system has no length",
+        "encoder.own_lambda is true, but encoder.is_real says that states are real",
+        "encoder.has_output is false, but channels, bottleneck or gate need the linear map",
+        "encoder.ssm_activation or encoder.output is none, expected id",
+        "encoder.ssm_activation or encoder.output is none, expected id",
+    };
+    MegaConfig config = {.encoder.width = WIDTH};
+    MegaStackConfig *stack = &config.encoder;
+    MegaError err = {0};
+    (void)state;
+    for (int i = 0; i < 9; i++)
+        wrong[i] = good;
+    wrong[0].groups = 5;
+    wrong[1].hyper = MEGA_S4_GELU;
+    wrong[2].rank = wrong[3].rank = 1;
+    wrong[2].is_real = true;
+    wrong[3].has_b = false;
+    wrong[4].has_length = true;
+    wrong[5].own_lambda = wrong[5].is_real = true;
+    wrong[6].has_output = false;
+    wrong[6].gate = 4;
+    wrong[7].activation = MEGA_S4_NO_FUNCTION;
+    wrong[8].output = MEGA_S4_NO_FUNCTION;
+    *mega_s4_of(stack) = good;
+    assert_int_equal(mega_s4_check(&config, stack, "encoder", &err), 0);
+    for (int i = 0; i < 9; i++) {
+        *mega_s4_of(stack) = wrong[i];
+        assert_int_equal(mega_s4_check(&config, stack, "encoder", &err), MEGA_ERR_MODEL);
+        assert_string_equal(err.text, sentences[i]);
+    }
+    *mega_s4_of(stack) = good;
+    stack->ffn = 8;
+    assert_int_equal(mega_s4_check(&config, stack, "encoder", &err), MEGA_ERR_MODEL);
+    assert_string_equal(err.text, "encoder.ffn is 8, but S4 layers have no such block");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +460,7 @@ int main(void)
         cmocka_unit_test(refuses_what_a_kind_cannot),
         cmocka_unit_test(metadata_names_the_kind),
         cmocka_unit_test(metadata_hold_hyper_parameters_of_the_kind),
+        cmocka_unit_test(s4_refuses_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
