@@ -75,7 +75,8 @@ LIB_SRC += \
     src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
     src/layers/feed_forward.c src/layers/mega.c src/layers/mega_step.c src/layers/mega_config.c \
     src/layers/multi_head.c src/layers/transformer.c \
-    src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_convolve.c src/layers/s4.c \
+    src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_spectra.c src/layers/s4_convolve.c \
+    src/layers/s4.c \
     src/layers/kinds.c src/layers/head.c \
     src/encode/session.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \

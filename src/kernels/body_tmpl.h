@@ -86,6 +86,31 @@ static void add(float *restrict x, const float *restrict y, size_t n)
         x[i] += y[i];
 }
 
+#define MIRROR_BLOCK 32
+
+/* The numbers that go down are copied to a block that goes up, so that the compiler vectorises. */
+static void multiply_mirrored(float *restrict up, float *restrict down, const float *restrict a,
+                              const float *restrict b, size_t n)
+{
+    float v[2 * MIRROR_BLOCK];
+    for (size_t first = 0; first < n; first += MIRROR_BLOCK) {
+        const size_t count = n - first < MIRROR_BLOCK ? n - first : MIRROR_BLOCK;
+        const float *p = a + 2 * first, *q = b + 2 * first;
+        float *u = up + 2 * first;
+        for (size_t i = 0; i < count; i++)
+            memcpy(v + 2 * i, down - 2 * (first + i), 2 * sizeof *v);
+        for (size_t i = 0; i < 2 * count; i += 2) {
+            const float ur = u[i], ui = u[i + 1], vr = v[i], vi = v[i + 1];
+            u[i] = (ur * p[i] - ui * p[i + 1]) + (vr * q[i] + vi * q[i + 1]);
+            u[i + 1] = (ur * p[i + 1] + ui * p[i]) + (vr * q[i + 1] - vi * q[i]);
+            v[i] = (vr * p[i] + vi * p[i + 1]) + (ur * q[i] - ui * q[i + 1]);
+            v[i + 1] = (vi * p[i] - vr * p[i + 1]) - (ur * q[i + 1] + ui * q[i]);
+        }
+        for (size_t i = 0; i < count; i++)
+            memcpy(down - 2 * (first + i), v + 2 * i, 2 * sizeof *v);
+    }
+}
+
 /* ---- Probes --------------------------------------------------------------------------------- */
 
 static float probe_arithmetic(size_t rounds, float factor)
@@ -130,6 +155,7 @@ const MegaKernels KERNELS = {
     .multiply = multiply,
     .add = add,
     .scale = multiply_by,
+    .multiply_mirrored = multiply_mirrored,
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,

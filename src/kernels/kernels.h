@@ -176,6 +176,10 @@ typedef struct MegaKernels {
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
+    /* Joins n pairs of complex numbers, u going up in memory from `up` and v down from `down`:
+     * (a u + b v*, a* v + b* u*) takes the place of (u, v), which makes two real convolutions of
+     * one complex transform. Every element is computed by itself, so all tiers agree. */
+    void (*multiply_mirrored)(float *up, float *down, const float *a, const float *b, size_t n);
 
     /* Runs a pass for channels first ... first + count - 1; first must be a multiple of lanes.
      * `state` is scratch, 64-byte aligned: `count` rounded up to lanes, times the number of

@@ -25,8 +25,8 @@ static inline double complex mega_complex_product(double complex a, double compl
 /* roots[j] = e^(2 pi i j / n), j < n. */
 void mega_dft_roots(size_t n, double complex *roots);
 /* out[j] = sum_k in[k] roots[j k mod n], the inverse transform without its factor 1/n. `spare` has
- * room for n numbers, and the three arrays do not overlap. It takes n times the sum of n's prime
- * factors. */
+ * room for as many numbers as the largest prime factor of n says, and the three arrays do not
+ * overlap. It takes n times the sum of n's prime factors. */
 void mega_dft_inverse(size_t n, const double complex *roots, const double complex *in,
                       double complex *out, double complex *spare);
 

@@ -295,22 +295,32 @@ static void activate(void *context, size_t task, int worker)
           widths->seen);
 }
 
-/* Shows a tap the kernels, by row of C and feature. It does not see them if there is no memory for
- * them. */
+/* Shows a tap the kernels, by row of C and feature. Those of which only spectra are kept are made
+ * anew. It does not see them if there is no memory for them. */
 static void tap_kernels(const MegaPass *pass, int index)
 {
+    const MegaS4Layer *layer = pass->stack->layers[index];
     const MegaS4Plan *plan = pass->workspace->plan;
     const MegaS4Kernels *kernels = &plan->kernels[index];
     const size_t rows = mega_s4_rows(pass->config), features = mega_s4_features(pass->config);
     if (!pass->tap.tap || plan->way == MEGA_S4_BY_STEPS || plan->taps == 0)
         return;
-    float *all = malloc(rows * features * plan->taps * sizeof *all);
-    for (size_t row = 0; all && row < rows; row++)
+    const size_t bytes = rows * features * plan->taps * sizeof(float);
+    const size_t stride = kernels->values ? kernels->stride : plan->taps;
+    float *all = malloc(bytes), *made = kernels->values ? NULL : malloc(bytes);
+    bool is_there = all && (made || kernels->values);
+    if (is_there && made) {
+        const MegaSsm ssm = mega_s4_space(pass->config, layer->weights);
+        is_there = !mega_ssm_kernels(&ssm, plan->taps, plan->rate, pass->pool, made, stride, NULL);
+    }
+    for (size_t row = 0; is_there && row < rows; row++)
         for (size_t i = 0; i < features; i++)
             memcpy(all + (row * features + i) * plan->taps,
-                   kernels->values + (i * rows + row) * kernels->stride, plan->taps * sizeof *all);
-    if (all)
+                   (made ? made : kernels->values) + (i * rows + row) * stride,
+                   plan->taps * sizeof *all);
+    if (is_there)
         mega_tap_layer(&pass->tap, index, ".kernel", all, rows * features, plan->taps);
+    free(made);
     free(all);
 }
 

@@ -34,12 +34,138 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
     return kernels->values + (feature * work->rows + row) * kernels->stride;
 }
 
-/* Copies `count` columns of z, each to its own run of `stride` floats. */
-static void gather(const Convolution *work, size_t first, size_t count, float *out, size_t stride)
+/* ---- By FFT --------------------------------------------------------------------------------- */
+
+#if MEGA_WITH_FFTW
+
+/* Returns the features of one task, an even number: those of a cache line of z, or fewer if they
+ * would leave the cache. */
+static size_t task_features(const MegaS4Plan *plan)
+{
+    return plan->fft.size > 8192 ? TASK_FEATURES / 2 : TASK_FEATURES;
+}
+
+/* Pairs of columns lie apart by a number of floats that is no power of two, for which they would
+ * share the same places of the cache. */
+static size_t pair_stride(const MegaS4Plan *plan)
+{
+    return mega_pair_fft_floats(plan->fft.size) + 16;
+}
+
+/* A worker's memory. */
+typedef struct PairScratch {
+    float *columns;    /* [task_features / 2][stride] */
+    float *transforms; /* [task_features / 2][stride]; only one of a layer of one channel */
+    float *product;    /* [size][2] */
+    float *spectra;    /* of kernels that are kept as values */
+    size_t transform_stride;
+} PairScratch;
+
+static PairScratch pairs_layout(const MegaS4Plan *plan, size_t channels, MegaArena *arena)
+{
+    const size_t pairs = task_features(plan) / 2, stride = pair_stride(plan);
+    PairScratch scratch = {.transform_stride = channels > 1 ? stride : 0};
+    scratch.columns = mega_arena_floats(arena, pairs * stride);
+    scratch.transforms = mega_arena_floats(arena, (channels > 1 ? pairs : 1) * stride);
+    scratch.product = mega_arena_floats(arena, stride);
+    if (plan->is_varied)
+        scratch.spectra = mega_arena_floats(arena, mega_pair_fft_kernel_floats(plan->fft.size));
+    return scratch;
+}
+
+/* Copies columns of z to pairs of them, padded with zeros. */
+static void gather_pairs(const Convolution *work, size_t first, size_t count, float *columns,
+                         size_t stride)
+{
+    const size_t size = work->plan->fft.size, length = work->length;
+    for (size_t t = 0; t < length; t++) {
+        const float *z = work->z + t * work->features + first;
+        float *out = columns + 2 * t;
+        for (size_t i = 0; i + 1 < count; i += 2, out += stride)
+            memcpy(out, z + i, 2 * sizeof *out);
+        if (count % 2) {
+            out[0] = z[count - 1];
+            out[1] = 0;
+        }
+    }
+    for (size_t i = 0; i < count; i += 2)
+        memset(columns + i / 2 * stride + 2 * length, 0, 2 * (size - length) * sizeof *columns);
+}
+
+/* Stores columns of one channel in y. */
+static void scatter_pairs(const Convolution *work, size_t channel, size_t first, size_t count,
+                          const float *columns, size_t stride)
+{
+    const size_t width = work->channels * work->features;
+    for (size_t t = 0; t < work->length; t++) {
+        const float *in = columns + 2 * t;
+        float *y = work->y + t * width + channel * work->features + first;
+        for (size_t i = 0; i + 1 < count; i += 2, in += stride)
+            memcpy(y + i, in, 2 * sizeof *in);
+        if (count % 2)
+            y[count - 1] = in[0];
+    }
+}
+
+/* Returns the spectra of a pair of features, whose column is scratch memory. */
+static const float *spectra_of(const Convolution *work, size_t pair, size_t channel,
+                               const PairScratch *scratch, float *column)
+{
+    const MegaS4Plan *plan = work->plan;
+    const MegaS4Kernels *kernels = &plan->kernels[work->layer];
+    if (kernels->spectra)
+        return kernels->spectra +
+               (pair * work->channels + channel) * mega_pair_fft_kernel_floats(plan->fft.size);
+    MegaS4Lags lags[2] = {{0}};
+    for (size_t i = 0; i < 2 && 2 * pair + i < work->features; i++) {
+        const size_t feature = 2 * pair + i;
+        lags[i].back = kernel_of(work, feature, channel);
+        if (work->rows > work->channels)
+            lags[i].ahead = kernel_of(work, feature, work->channels + channel);
+        lags[i].d = work->d[channel * work->features + feature];
+    }
+    mega_s4_pair_spectra(&plan->fft, lags, kernels->lags, column, scratch->product,
+                         scratch->spectra);
+    return scratch->spectra;
+}
+
+static void run_by_fft(void *context, size_t task, int worker)
+{
+    const Convolution *work = context;
+    const MegaWorkspace *w = work->pass->workspace;
+    const MegaPairFft *fft = &work->plan->fft;
+    const size_t stride = pair_stride(work->plan), first = task * task_features(work->plan);
+    const size_t count = mega_min_size(work->features - first, task_features(work->plan));
+    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
+                     .size = w->scratch_stride * sizeof(float)};
+    const PairScratch scratch = pairs_layout(work->plan, work->channels, &own);
+    gather_pairs(work, first, count, scratch.columns, stride);
+    for (size_t channel = 0; channel < work->channels; channel++) {
+        for (size_t i = 0; i < mega_pieces(count, 2); i++) {
+            float *column = scratch.columns + i * stride;
+            float *transform = scratch.transforms + i * scratch.transform_stride;
+            if (channel == 0)
+                mega_pair_fft_forward(fft, column, transform);
+            const float *spectra = spectra_of(work, first / 2 + i, channel, &scratch, column);
+            /* the channels after this one need the transform, too */
+            if (work->channels > 1)
+                transform = memcpy(scratch.product, transform, 2 * fft->size * sizeof *transform);
+            mega_pair_fft_multiply(fft, work->pass->kernels, spectra, transform);
+            mega_pair_fft_inverse(fft, transform, column);
+        }
+        scatter_pairs(work, channel, first, count, scratch.columns, stride);
+    }
+}
+
+#endif
+
+/* ---- By direct sums -------------------------------------------------------------------------- */
+
+/* Copies a column of z. */
+static void gather(const Convolution *work, size_t feature, float *out)
 {
     for (size_t t = 0; t < work->length; t++)
-        for (size_t i = 0; i < count; i++)
-            out[i * stride + t] = work->z[t * work->features + first + i];
+        out[t] = work->z[t * work->features + feature];
 }
 
 /* Stores columns of one channel in y. */
@@ -52,54 +178,6 @@ static void scatter(const Convolution *work, size_t channel, size_t first, size_
         for (size_t i = 0; i < count; i++)
             y[t * width + i] = in[i * stride + t];
 }
-
-/* ---- By FFT --------------------------------------------------------------------------------- */
-
-#if MEGA_WITH_FFTW
-
-/* Lays the kernels of a feature and channel on the circle: lags that look back from 0 on, those
- * that look ahead before it. d is one more weight of lag 0. */
-static void lay_kernel(const Convolution *work, size_t feature, size_t channel, float *signal)
-{
-    const size_t taps = work->plan->taps, size = work->plan->fft.size;
-    memset(signal, 0, size * sizeof *signal);
-    memcpy(signal, kernel_of(work, feature, channel), taps * sizeof *signal);
-    signal[0] += work->d[channel * work->features + feature];
-    if (work->rows == work->channels)
-        return;
-    const float *ahead = kernel_of(work, feature, work->channels + channel);
-    for (size_t j = 0; j < taps; j++)
-        signal[size - 1 - j] = ahead[j];
-}
-
-static void run_by_fft(void *context, size_t task, int worker)
-{
-    const Convolution *work = context;
-    const MegaWorkspace *w = work->pass->workspace;
-    const MegaFft *fft = &work->plan->fft;
-    const size_t size = fft->size, stride = line(size), wide = line(size + 2);
-    const size_t first = task * TASK_FEATURES;
-    const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
-    float *columns = w->scratch + (size_t)worker * w->scratch_stride;
-    float *signal = columns + TASK_FEATURES * stride, *spectrum = signal + stride;
-    float *kernel = spectrum + wide, *product = kernel + wide;
-    for (size_t channel = 0; channel < work->channels; channel++) {
-        gather(work, first, count, columns, stride);
-        for (size_t i = 0; i < count; i++) {
-            float *column = columns + i * stride;
-            memset(column + work->length, 0, (size - work->length) * sizeof *column);
-            mega_fft_forward(fft, column, spectrum);
-            lay_kernel(work, first + i, channel, signal);
-            mega_fft_forward(fft, signal, kernel);
-            mega_fft_product(fft, spectrum, kernel, product, column);
-        }
-        scatter(work, channel, first, count, columns, stride);
-    }
-}
-
-#endif
-
-/* ---- By direct sums -------------------------------------------------------------------------- */
 
 /* y [BLOCK] += sum_j kernel[j] * signal[-step j] at BLOCK positions. */
 static void add_block(const float *kernel, size_t taps, const float *signal, int step,
@@ -136,7 +214,7 @@ static void run_directly(void *context, size_t task, int worker)
             const float d = work->d[channel * work->features + first + i];
             float *column = columns + i * stride;
             memset(signal, 0, wide * sizeof *signal);
-            gather(work, first + i, 1, signal + taps, wide);
+            gather(work, first + i, signal + taps);
             for (size_t t = 0; t < length; t += BLOCK) {
                 const float *at = signal + taps + t;
                 for (size_t j = 0; j < BLOCK; j++)
@@ -271,8 +349,13 @@ uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Pla
         return 2 * line(2 * (size_t)mega_s4(config)->states);
     if (plan->way == MEGA_S4_DIRECTLY)
         return TASK_FEATURES * (uint64_t)line(plan->length + BLOCK) + padded(plan);
-    return (TASK_FEATURES + 1) * (uint64_t)line(plan->fft.size) +
-           3 * (uint64_t)line(plan->fft.size + 2);
+#if MEGA_WITH_FFTW
+    MegaArena dry = {0};
+    pairs_layout(plan, (size_t)mega_s4(config)->channels, &dry);
+    return dry.overflow ? UINT64_MAX / sizeof(float) : dry.used / sizeof(float);
+#else
+    return 0;
+#endif
 }
 
 void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const float *z, float *y)
@@ -295,6 +378,7 @@ void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const flo
         mega_pool_run(pass->pool, tasks, run_directly, &work);
 #if MEGA_WITH_FFTW
     else
-        mega_pool_run(pass->pool, tasks, run_by_fft, &work);
+        mega_pool_run(pass->pool, mega_pieces(work.features, task_features(plan)), run_by_fft,
+                      &work);
 #endif
 }

@@ -19,20 +19,18 @@ static int count(MegaS4Plan *plan, uint64_t from, uint64_t to, MegaError *err)
     return code;
 }
 
-static uint64_t kernel_bytes(const MegaStackConfig *config, const MegaS4Kernels *kernels)
+static void free_kernels(MegaS4Kernels *kernels)
 {
-    return mega_s4_features(config) * mega_s4_rows(config) * (uint64_t)kernels->stride *
-           sizeof(float);
+    free(kernels->spectra);
+    free(kernels->values);
+    *kernels = (MegaS4Kernels){0};
 }
 
-static void drop_kernels(MegaS4Plan *plan, const MegaStackConfig *config)
+static void drop_kernels(MegaS4Plan *plan)
 {
     for (size_t i = 0; i < plan->layers; i++) {
-        MegaS4Kernels *kernels = &plan->kernels[i];
-        if (kernels->values)
-            count(plan, kernel_bytes(config, kernels), 0, NULL);
-        free(kernels->values);
-        *kernels = (MegaS4Kernels){0};
+        count(plan, plan->kernels[i].counted, 0, NULL);
+        free_kernels(&plan->kernels[i]);
     }
 }
 
@@ -51,10 +49,10 @@ static void free_plan(void *memory)
     if (!plan)
         return;
     for (size_t i = 0; i < plan->layers; i++)
-        free(plan->kernels[i].values);
+        free_kernels(&plan->kernels[i]);
     free(plan->kernels);
     mega_arena_free(&plan->step_arena);
-    mega_fft_free(&plan->fft);
+    mega_pair_fft_free(&plan->fft);
     mega_ledger_change(plan->ledger, plan->counted, 0, NULL, NULL);
     mega_ledger_drop(plan->ledger);
     free(plan);
@@ -82,45 +80,173 @@ static MegaSsm space_of(const MegaStack *stack, size_t index)
     return mega_s4_space(stack->config, (const MegaS4Weights *)stack->weights + index);
 }
 
-/* Makes the kernels of a layer unless there are enough lags of them. */
+/* Returns the least length >= this one that inputs share an FFT with: a number of at most five
+ * binary digits, before its zeros, for which FFTW is fast. */
+static size_t room_for(size_t length)
+{
+    size_t step = 1;
+    while (length > 32 * step)
+        step *= 2;
+    return mega_fft_size(mega_pieces(length, step)) * step;
+}
+
+/* Returns how many lags serve inputs of up to `room` positions, of which the present one needs
+ * `taps`: no others than those of the same kernel. */
+static size_t shared_lags(const MegaSsm *ssm, size_t taps, size_t room, double rate)
+{
+    const uint64_t all = mega_ssm_taps(ssm, room, rate);
+    if (all <= taps || mega_ssm_family(ssm, all, rate) == mega_ssm_family(ssm, taps, rate))
+        return (size_t)all;
+    uint64_t lags = mega_ssm_whole(ssm, taps, rate);
+    lags = lags < all ? lags : all;
+    /* at another rate than 1, the last of all lags may have been rounded up */
+    while (lags > taps && mega_ssm_family(ssm, lags, rate) != mega_ssm_family(ssm, taps, rate))
+        lags--;
+    return lags < taps ? taps : (size_t)lags;
+}
+
+/* What a layer's kernels are made of and for. */
+typedef struct Wanted {
+    MegaSsm ssm;
+    size_t lags;
+    uint64_t family;
+} Wanted;
+
+static Wanted wanted_of(const MegaS4Plan *plan, const MegaStack *stack, size_t index)
+{
+    Wanted wanted = {.ssm = space_of(stack, index)};
+    wanted.lags = shared_lags(&wanted.ssm, plan->taps, plan->room, plan->rate);
+    wanted.family = mega_ssm_family(&wanted.ssm, plan->taps, plan->rate);
+    return wanted;
+}
+
+/* Returns whether the spectra of a layer are those of the present input. */
+static bool has_spectra(const MegaS4Plan *plan, const MegaS4Kernels *kernels, const Wanted *wanted)
+{
+    return kernels->spectra && kernels->size == plan->fft.size && kernels->lags == wanted->lags &&
+           kernels->family == wanted->family;
+}
+
+/* Makes room for a layer's spectra or values in place of what it has; `making` bytes more are
+ * needed for a time. */
+static int take_memory(MegaS4Plan *plan, MegaS4Kernels *kernels, uint64_t floats, uint64_t making,
+                       float **out, MegaError *err)
+{
+    uint64_t bytes, all;
+    *out = NULL;
+    count(plan, kernels->counted, 0, NULL);
+    free_kernels(kernels);
+    if (!mega_mul(floats, sizeof(float), &bytes) || !mega_add(bytes, making, &all))
+        bytes = all = UINT64_MAX;
+    int code = mega_ledger_check(plan->ledger, all, "making the kernels of a layer", err);
+    if (!code)
+        code = count(plan, 0, bytes, err);
+    if (code)
+        return code;
+    *out = bytes <= SIZE_MAX - 63 ? aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64) : NULL;
+    if (*out) {
+        kernels->counted = bytes;
+        return 0;
+    }
+    count(plan, bytes, 0, NULL);
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory for kernels of %zu lags", plan->taps);
+}
+
+static int make_spectra(MegaS4Plan *plan, const MegaPlanRequest *request, size_t index,
+                        const Wanted *wanted, MegaError *err)
+{
+    const MegaStackConfig *config = request->stack->config;
+    MegaS4Kernels *kernels = &plan->kernels[index];
+    const MegaS4SpectraRequest what = {
+        .ssm = &wanted->ssm,
+        .fft = &plan->fft,
+        .lags = wanted->lags,
+        .channels = (size_t)mega_s4(config)->channels,
+        .rate = plan->rate,
+        .d = ((const MegaS4Weights *)request->stack->weights)[index].d,
+        .pool = request->pool};
+    int code = take_memory(plan, kernels, mega_s4_spectra_floats(&what),
+                           mega_s4_spectra_memory(&what), &kernels->spectra, err);
+    if (!code)
+        code = mega_s4_make_spectra(&what, kernels->spectra, err);
+    kernels->size = plan->fft.size;
+    return code;
+}
+
+/* Returns how many lags of values are made: more than this input needs, since longer ones may
+ * follow, if there is memory for them. */
+static size_t value_lags(const MegaS4Plan *plan, const Wanted *wanted, uint64_t kernels)
+{
+    size_t room = 1024;
+    while (room < plan->room)
+        room *= 2;
+    const size_t lags = shared_lags(&wanted->ssm, plan->taps, room, plan->rate);
+    const uint64_t left = mega_ledger_left(plan->ledger);
+    return lags <= wanted->lags || lags > left / sizeof(float) / 2 / kernels ? wanted->lags : lags;
+}
+
+static int make_values(MegaS4Plan *plan, const MegaPlanRequest *request, size_t index,
+                       const Wanted *wanted, MegaError *err)
+{
+    const MegaStackConfig *config = request->stack->config;
+    const uint64_t rows = mega_s4_features(config) * mega_s4_rows(config);
+    MegaS4Kernels *kernels = &plan->kernels[index];
+    const size_t have = value_lags(plan, wanted, rows * (plan->layers - index));
+    const uint64_t lags = have ? have : 1;
+    const size_t stride = (size_t)(lags + 15) / 16 * 16;
+    int code = take_memory(
+        plan, kernels, rows * stride,
+        mega_ssm_kernels_memory(&wanted->ssm, lags, plan->rate, mega_pool_threads(request->pool)),
+        &kernels->values, err);
+    if (!code)
+        code = mega_ssm_kernels(&wanted->ssm, lags, plan->rate, request->pool, kernels->values,
+                                stride, err);
+    kernels->stride = stride;
+    kernels->have = have;
+    return code;
+}
+
+/* Makes the kernels of a layer unless they are there. */
 static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t index,
                         MegaError *err)
 {
-    const MegaSsm ssm = space_of(request->stack, index);
-    const MegaStackConfig *config = request->stack->config;
+    const Wanted wanted = wanted_of(plan, request->stack, index);
     MegaS4Kernels *kernels = &plan->kernels[index];
-    const uint64_t family = mega_ssm_family(&ssm, plan->taps, plan->rate);
-    if (kernels->values && kernels->have >= plan->taps && kernels->family == family)
-        return 0;
-    const uint64_t whole = mega_ssm_whole(&ssm, plan->taps ? plan->taps : 1, plan->rate);
-    const int threads = mega_pool_threads(request->pool);
-    MegaS4Kernels made = {
-        .family = family, .have = (size_t)whole, .stride = (size_t)(whole + 15) / 16 * 16};
-    const uint64_t bytes = kernel_bytes(config, &made);
-    const uint64_t before = kernels->values ? kernel_bytes(config, kernels) : 0;
-    int code = mega_ledger_check(plan->ledger,
-                                 bytes + mega_ssm_kernels_memory(&ssm, whole, plan->rate, threads),
-                                 "making the kernels of a layer", err);
+    const bool by_values = plan->is_varied || plan->way != MEGA_S4_BY_FFT;
+    int code = 0;
+    if (by_values &&
+        !(kernels->values && kernels->family == wanted.family && kernels->have >= wanted.lags))
+        code = make_values(plan, request, index, &wanted, err);
+    else if (!by_values && !has_spectra(plan, kernels, &wanted))
+        code = make_spectra(plan, request, index, &wanted, err);
+    kernels->lags = wanted.lags;
+    kernels->family = wanted.family;
     if (!code)
-        code = count(plan, before, bytes, err);
-    if (code)
-        return code;
-    free(kernels->values);
-    kernels->values = NULL;
-    made.values = aligned_alloc(64, (size_t)bytes);
-    if (!made.values) {
-        count(plan, bytes, 0, NULL);
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for kernels of %llu lags",
-                         (unsigned long long)whole);
-    }
-    *kernels = made;
-    code = mega_ssm_kernels(&ssm, whole, plan->rate, request->pool, made.values, made.stride, err);
-    if (code) {
-        count(plan, bytes, 0, NULL);
-        free(made.values);
-        *kernels = (MegaS4Kernels){0};
-    }
+        return 0;
+    count(plan, kernels->counted, 0, NULL);
+    free_kernels(kernels);
     return code;
+}
+
+/* Plans the FFT of the input. Spectra serve one size only, and it takes long to make them: if
+ * another size follows, values of the kernels take their place. */
+static int plan_fft(MegaS4Plan *plan, const MegaStack *stack, MegaError *err)
+{
+    const MegaSsm ssm = space_of(stack, 0);
+    const size_t size =
+        mega_fft_size(plan->room + (size_t)mega_ssm_taps(&ssm, plan->room, plan->rate));
+    if (plan->fft.size != size) {
+        mega_pair_fft_free(&plan->fft);
+        int code = mega_pair_fft_plan(&plan->fft, size, err);
+        if (code)
+            return code;
+    }
+    for (size_t i = 0; i < plan->layers && !plan->is_varied; i++) {
+        const Wanted wanted = wanted_of(plan, stack, i);
+        plan->is_varied =
+            plan->kernels[i].spectra && !has_spectra(plan, &plan->kernels[i], &wanted);
+    }
+    return 0;
 }
 
 static void steps_layout(MegaS4Plan *plan, const MegaStack *stack, MegaArena *arena)
@@ -192,21 +318,22 @@ static int make_plan(const MegaPlanRequest *request, void **out, MegaError *err)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "the model's layers look ahead, so it cannot run in pieces");
     if (plan->rate != rate) {
-        drop_kernels(plan, config);
+        drop_kernels(plan);
         drop_steps(plan);
         plan->rate = rate;
+        plan->is_varied = false;
     }
     const MegaSsm ssm = space_of(request->stack, 0);
     plan->length = request->batch->lengths[0];
     plan->taps = (size_t)mega_ssm_taps(&ssm, plan->length, rate);
     plan->way = choose_way(request, &ssm, plan->taps);
-    mega_fft_free(&plan->fft);
     if (plan->way == MEGA_S4_BY_STEPS)
         return make_steps(plan, request, err);
+    plan->room = plan->way == MEGA_S4_BY_FFT ? room_for(plan->length) : plan->length;
+    if (plan->way == MEGA_S4_BY_FFT)
+        code = plan_fft(plan, request->stack, err);
     for (size_t i = 0; i < plan->layers && !code; i++)
         code = make_kernels(plan, request, i, err);
-    if (!code && plan->way == MEGA_S4_BY_FFT)
-        code = mega_fft_plan(&plan->fft, mega_fft_size(plan->length + plan->taps), err);
     return code;
 }
 

@@ -6,9 +6,9 @@
 #ifndef MEGA_S4_PLAN_H
 #define MEGA_S4_PLAN_H
 
-#include "src/layers/fft_convolution.h"
 #include "src/layers/layer.h"
 #include "src/layers/s4_config.h"
+#include "src/layers/s4_spectra.h"
 
 /* How the layers convolve. */
 typedef enum MegaS4Way {
@@ -17,18 +17,25 @@ typedef enum MegaS4Way {
     MEGA_S4_DIRECTLY, /* sums over lags, where a build without FFTW has no recurrence */
 } MegaS4Way;
 
-/* The kernels of a layer: lag l of row r of feature h is values[(h * rows + r) * stride + l]. */
+/* The kernels of a layer, of which there are spectra or values. Inputs of one size share the
+ * spectra, which a pass needs; values serve inputs of all sizes, but each pass transforms them.
+ * Both give the same bits. */
 typedef struct MegaS4Kernels {
-    float *values;
-    size_t stride, have; /* lags that are there */
+    float *spectra;      /* [pairs of features][c], each as fft_convolution.h has it */
+    float *values;       /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
+    size_t stride, have; /* lags of the values that are there */
+    size_t size, lags;   /* of the FFT, and lags that it sees */
     uint64_t family;     /* mega_ssm_family of the input for which they were made */
+    uint64_t counted;    /* bytes that the ledger has counted */
 } MegaS4Kernels;
 
 typedef struct MegaS4Plan {
     MegaS4Way way;
     double rate;
     size_t length, taps; /* of the input, and lags of its kernels */
-    MegaFft fft;         /* of size >= length + taps, for BY_FFT */
+    size_t room;         /* positions of the longest input that has the same FFT */
+    bool is_varied;      /* inputs of several sizes came at this rate: values are kept */
+    MegaPairFft fft;     /* for BY_FFT */
     size_t layers;
     MegaS4Kernels *kernels; /* [layers] */
     MegaSsmSteps *steps;    /* [layers], in step_arena; NULL until they are needed */

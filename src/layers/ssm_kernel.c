@@ -105,15 +105,15 @@ typedef struct Work {
     uint64_t taps;
     double rate;
     MegaSsmSystem system;
-    double complex *x;        /* [N] */
-    double complex *kept;     /* [rows][N] */
-    double *products;         /* [(rows + R)(R + 1)][N][2]; see fill_products */
-    double *nodes;            /* [4 products][NODE_BLOCK] */
-    double complex *hat;      /* [rows][nodes / 2 + 1] */
-    double complex *spectrum; /* [nodes] */
-    double complex *values;   /* [nodes] */
-    double complex *spare;    /* [nodes] */
-    double complex *roots;    /* [nodes] */
+    double complex *x;           /* [N] */
+    double complex *kept;        /* [rows][N] */
+    double *products;            /* [(rows + R)(R + 1)][N][2]; see fill_products */
+    double *nodes;               /* [4 products][NODE_BLOCK] */
+    double complex *hat;         /* [rows][nodes / 2 + 1] */
+    double complex *spectrum;    /* [nodes] */
+    double complex *values;      /* [nodes] */
+    double complex *spare;       /* [largest factor of nodes] */
+    const double complex *roots; /* [nodes]; those of all threads */
     double *solving;
 } Work;
 
@@ -139,8 +139,13 @@ static void work_layout(Work *work, const MegaSsm *ssm, MegaArena *arena)
     work->hat = mega_arena_take(arena, ssm->rows * (nodes / 2 + 1) * item);
     work->spectrum = mega_arena_take(arena, nodes * item);
     work->values = mega_arena_take(arena, nodes * item);
-    work->spare = mega_arena_take(arena, nodes * item);
-    work->roots = mega_arena_take(arena, nodes * item);
+    work->spare = mega_arena_take(arena, factor_sum(nodes) * item);
+}
+
+/* Returns how many roots of unity all threads need. */
+static uint64_t root_count(const Work *work)
+{
+    return work->ssm->rank && !work->method.by_steps ? work->method.nodes : 0;
 }
 
 /* ---- Diagonal ------------------------------------------------------------------------------- */
@@ -466,30 +471,27 @@ static void load_long(Work *work, size_t feature)
     memcpy(system->c, work->kept, ssm->rows * n * sizeof *work->kept);
 }
 
-typedef struct Kernels {
+struct MegaSsmMaker {
     Work *works; /* [threads] */
-    float *out;
-    size_t stride;
+    MegaArena arena;
     atomic_bool failed;
-} Kernels;
+};
 
-static void run_feature(void *context, size_t feature, int worker)
+void mega_ssm_make(MegaSsmMaker *maker, size_t feature, int worker, float *kernel, size_t stride)
 {
-    Kernels *kernels = context;
-    Work *work = &kernels->works[worker];
+    Work *work = &maker->works[worker];
     const MegaSsm *ssm = work->ssm;
-    float *kernel = kernels->out + feature * ssm->rows * kernels->stride;
     for (size_t r = 0; r < ssm->rows; r++)
-        memset(kernel + r * kernels->stride, 0, (size_t)work->taps * sizeof *kernel);
+        memset(kernel + r * stride, 0, (size_t)work->taps * sizeof *kernel);
     if (!ssm->rank) {
         mega_ssm_system_load(&work->system, ssm, feature, work->rate);
-        fill_diagonal(work, feature, kernel, kernels->stride);
+        fill_diagonal(work, feature, kernel, stride);
     } else if (work->method.nodes > 0) {
         load_long(work, feature);
         if (!work->method.by_steps)
-            fill_by_nodes(work, kernel, kernels->stride);
-        else if (!fill_by_steps(work, kernel, kernels->stride))
-            atomic_store(&kernels->failed, true);
+            fill_by_nodes(work, kernel, stride);
+        else if (!fill_by_steps(work, kernel, stride))
+            atomic_store(&maker->failed, true);
     }
 }
 
@@ -503,45 +505,89 @@ static Work make_work(const MegaSsm *ssm, uint64_t taps, double rate)
 
 uint64_t mega_ssm_kernels_memory(const MegaSsm *ssm, uint64_t taps, double rate, int threads)
 {
-    MegaArena dry = {0};
+    MegaArena dry = {0}, shared = {0};
     Work work = make_work(ssm, taps, rate);
     work_layout(&work, ssm, &dry);
+    mega_arena_take(&shared, root_count(&work) * sizeof *work.roots);
     uint64_t bytes;
-    return !dry.overflow && mega_mul(dry.used, (uint64_t)threads, &bytes) ? bytes : UINT64_MAX;
+    return !dry.overflow && !shared.overflow && mega_mul(dry.used, (uint64_t)threads, &bytes) &&
+                   mega_add(bytes, shared.used, &bytes)
+               ? bytes
+               : UINT64_MAX;
+}
+
+int mega_ssm_maker_new(MegaSsmMaker **out, const MegaSsm *ssm, uint64_t taps, double rate,
+                       int threads, MegaError *err)
+{
+    const uint64_t bytes = mega_ssm_kernels_memory(ssm, taps, rate, threads);
+    MegaSsmMaker *maker = calloc(1, sizeof *maker);
+    *out = NULL;
+    if (!maker || !(maker->works = calloc((size_t)threads, sizeof *maker->works))) {
+        mega_ssm_maker_free(maker);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for making kernels");
+    }
+    int code = bytes == UINT64_MAX || bytes > SIZE_MAX
+                   ? mega_fail(err, MEGA_ERR_LIMIT, "a kernel of %llu lags is too long",
+                               (unsigned long long)taps)
+                   : mega_arena_reserve(&maker->arena, (size_t)bytes, err);
+    if (code) {
+        mega_ssm_maker_free(maker);
+        return code;
+    }
+    const Work work = make_work(ssm, taps, rate);
+    const uint64_t count = root_count(&work);
+    double complex *roots = mega_arena_take(&maker->arena, count * sizeof *roots);
+    mega_dft_roots((size_t)count, roots);
+    for (int i = 0; i < threads; i++) {
+        maker->works[i] = work;
+        work_layout(&maker->works[i], ssm, &maker->arena);
+        maker->works[i].roots = roots;
+    }
+    *out = maker;
+    return 0;
+}
+
+int mega_ssm_made(const MegaSsmMaker *maker, MegaError *err)
+{
+    if (!atomic_load(&maker->failed))
+        return 0;
+    return mega_fail(err, MEGA_ERR_MODEL,
+                     "the kernel of a state space does not exist: 1 - A^%llu is singular",
+                     (unsigned long long)maker->works[0].method.nodes);
+}
+
+void mega_ssm_maker_free(MegaSsmMaker *maker)
+{
+    if (!maker)
+        return;
+    mega_arena_free(&maker->arena);
+    free(maker->works);
+    free(maker);
+}
+
+typedef struct Kernels {
+    MegaSsmMaker *maker;
+    float *out;
+    size_t rows, stride;
+} Kernels;
+
+static void run_feature(void *context, size_t feature, int worker)
+{
+    const Kernels *kernels = context;
+    mega_ssm_make(kernels->maker, feature, worker,
+                  kernels->out + feature * kernels->rows * kernels->stride, kernels->stride);
 }
 
 int mega_ssm_kernels(const MegaSsm *ssm, uint64_t taps, double rate, MegaPool *pool, float *kernels,
                      size_t stride, MegaError *err)
 {
-    const int threads = mega_pool_threads(pool);
-    const uint64_t bytes = mega_ssm_kernels_memory(ssm, taps, rate, threads);
-    Kernels run = {.out = kernels, .stride = stride};
-    MegaArena arena = {0};
-    int code = bytes == UINT64_MAX || bytes > SIZE_MAX
-                   ? mega_fail(err, MEGA_ERR_LIMIT, "a kernel of %llu lags is too long",
-                               (unsigned long long)taps)
-                   : mega_arena_reserve(&arena, (size_t)bytes, err);
-    run.works = calloc((size_t)threads, sizeof *run.works);
-    if (!code && !run.works)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for making kernels");
-    for (int i = 0; i < threads && !code; i++) {
-        Work *work = &run.works[i];
-        *work = make_work(ssm, taps, rate);
-        work_layout(work, ssm, &arena);
-        if (i == 0 && work->roots)
-            mega_dft_roots((size_t)work->method.nodes, work->roots);
-        else if (work->roots)
-            memcpy(work->roots, run.works[0].roots,
-                   (size_t)work->method.nodes * sizeof *work->roots);
-    }
-    if (!code)
-        mega_pool_run(pool, ssm->features, run_feature, &run);
-    if (!code && atomic_load(&run.failed))
-        code = mega_fail(err, MEGA_ERR_MODEL,
-                         "the kernel of a state space does not exist: 1 - A^%llu is singular",
-                         (unsigned long long)run.works[0].method.nodes);
-    free(run.works);
-    mega_arena_free(&arena);
+    Kernels run = {.out = kernels, .rows = ssm->rows, .stride = stride};
+    int code = mega_ssm_maker_new(&run.maker, ssm, taps, rate, mega_pool_threads(pool), err);
+    if (code)
+        return code;
+    mega_pool_run(pool, ssm->features, run_feature, &run);
+    code = mega_ssm_made(run.maker, err);
+    mega_ssm_maker_free(run.maker);
     return code;
 }
 

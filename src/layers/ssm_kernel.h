@@ -76,8 +76,21 @@ uint64_t mega_ssm_family(const MegaSsm *ssm, uint64_t taps, double rate);
 /* Returns how many lags cost no more than `taps` of them: a method may give all at once. */
 uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate);
 
-/* Returns the bytes that mega_ssm_kernels takes for the time that it runs. */
+/* Returns the bytes that a MegaSsmMaker takes, and so mega_ssm_kernels while it runs. */
 uint64_t mega_ssm_kernels_memory(const MegaSsm *ssm, uint64_t taps, double rate, int threads);
+
+/* Makes kernels feature by feature, for a caller that keeps something else of them. It has memory
+ * for as many threads as were asked for, and refers to *ssm. */
+typedef struct MegaSsmMaker MegaSsmMaker;
+int mega_ssm_maker_new(MegaSsmMaker **out, const MegaSsm *ssm, uint64_t taps, double rate,
+                       int threads, MegaError *err);
+/* Computes the kernels of one feature in thread number `worker`: lag l < taps of row r goes to
+ * kernel[r * stride + l]. */
+void mega_ssm_make(MegaSsmMaker *maker, size_t feature, int worker, float *kernel, size_t stride);
+/* Returns whether all kernels that were made exist, if not as an error. */
+int mega_ssm_made(const MegaSsmMaker *maker, MegaError *err);
+void mega_ssm_maker_free(MegaSsmMaker *maker);
+
 /* Computes the kernels of all features: lag l < taps of row r of feature h goes to
  * kernels[(h * rows + r) * stride + l]. Fails if there is no memory. */
 int mega_ssm_kernels(const MegaSsm *ssm, uint64_t taps, double rate, MegaPool *pool, float *kernels,

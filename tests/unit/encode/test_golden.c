@@ -170,11 +170,83 @@ static void all_fixtures(void **state)
     golden_all(kinds, check_case);
 }
 
+/* The kernels of layer 0 as a tap sees them. */
+typedef struct Seen {
+    float *kernels;
+    size_t count;
+} Seen;
+
+static void keep_kernels(void *context, const char *stage, int input, const float *data,
+                         size_t rows, size_t columns)
+{
+    Seen *seen = context;
+    (void)input;
+    if (strcmp(stage, "layer.0.kernel") != 0)
+        return;
+    free(seen->kernels);
+    seen->count = rows * columns;
+    seen->kernels = malloc(seen->count * sizeof *seen->kernels);
+    assert_non_null(seen->kernels);
+    memcpy(seen->kernels, data, seen->count * sizeof *data);
+}
+
+static void run_with_kernels(MegaSession *session, const MegaInput *input, float *logits,
+                             Seen *seen)
+{
+    MegaError err = {0};
+    mega_session_set_tap(session, keep_kernels, seen);
+    if (mega_session_classify(session, input, 1, logits, &err))
+        fail_msg("%s", err.text);
+}
+
+/* What a session keeps of kernels depends on the inputs that it has seen; no result does, nor on
+ * the number of threads. */
+static void check_order(Golden *golden, MegaSession *session)
+{
+    const size_t classes = (size_t)mega_model_class_count(golden->model);
+    MegaNpy array = {0};
+    MegaInput input;
+    if (!load_input(golden, 0, "tokens", &array, &input))
+        assert_true(load_input(golden, 0, "values", &array, &input));
+    assert_int_equal(mega_model_input_count(golden->model), 1);
+    assert_int_not_equal(input.kind, MEGA_INPUT_IMAGE);
+    const size_t all = input.length;
+    const size_t lengths[] = {all - 1, all, all / 2, all / 2, all / 3 + 1, all, 5, all};
+    float *got = calloc(2 * classes, sizeof *got), *expected = got + classes;
+    assert_non_null(got);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++, golden->compared++) {
+        Seen seen = {0}, afresh = {0};
+        const MegaSessionOptions options = {.threads = 1 + (int)i % 3};
+        MegaSession *other;
+        assert_int_equal(mega_session_new(&other, golden->model, &options, NULL), 0);
+        input.length = lengths[i];
+        run_with_kernels(session, &input, got, &seen);
+        run_with_kernels(other, &input, expected, &afresh);
+        assert_memory_equal(got, expected, classes * sizeof *got);
+        assert_int_equal(seen.count, afresh.count);
+        if (seen.count)
+            assert_memory_equal(seen.kernels, afresh.kernels, seen.count * sizeof(float));
+        mega_session_free(other);
+        free(seen.kernels);
+        free(afresh.kernels);
+    }
+    free(got);
+    mega_npy_free(&array);
+}
+
+static void earlier_inputs_change_nothing(void **state)
+{
+    static const char *const s4[] = {"s4_lightning", "s4_example", NULL};
+    (void)state;
+    golden_committed(s4, check_order);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(committed_fixtures),
         cmocka_unit_test(all_fixtures),
+        cmocka_unit_test(earlier_inputs_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
