@@ -71,7 +71,8 @@ LIB_SRC += \
     src/model/fold.c src/model/positions.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c \
-    src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ema.c src/layers/ema_step.c \
+    src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ssm_steps.c \
+    src/layers/ema.c src/layers/ema_step.c \
     src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
     src/layers/feed_forward.c src/layers/mega.c src/layers/mega_step.c src/layers/mega_config.c \
     src/layers/multi_head.c src/layers/transformer.c \

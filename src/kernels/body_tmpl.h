@@ -15,6 +15,7 @@
 #include "src/kernels/int8_tmpl.h"
 #include "src/kernels/attention_tmpl.h"
 #include "src/kernels/ema_tmpl.h"
+#include "src/kernels/states_tmpl.h"
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
@@ -159,6 +160,7 @@ const MegaKernels KERNELS = {
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,
+    .run_states = run_states,
     .probe_arithmetic = probe_arithmetic,
     .probe_memory = probe_memory,
 };

@@ -104,6 +104,29 @@ typedef struct MegaEmaStep {
     const size_t *parents;
 } MegaEmaStep;
 
+/*
+ * The linear systems of some features (src/layers/ssm_kernel.h, MegaSsmMatrix), each with `states`
+ * real numbers x, as a recurrence over the rows t = 0 ... length - 1:
+ *
+ *   x += step x + in u(t)      y(t) = out x + d u(t)
+ *
+ * One that looks ahead (`backward`) runs from the last row to the first, and adds out x to y before
+ * x takes the row in. The entries of all features lie side by side.
+ */
+typedef struct MegaStatePass {
+    const float *u; /* [length][features] */
+    float *y;       /* [length][width] */
+    size_t length, features, width;
+    size_t states;     /* 2 or 4 */
+    const float *step; /* [states][states][features] */
+    const float *in;   /* [states][features] */
+    const float *out;  /* [states][features] */
+    const float *d;    /* [features] */
+    bool backward;
+} MegaStatePass;
+
+#define MEGA_MOST_STATES 4
+
 /* The functions of a tier that multiply integers. Some processors differ from others in these
  * alone, so they can be replaced as a whole. */
 typedef struct MegaIntegerKernels {
@@ -188,6 +211,8 @@ typedef struct MegaKernels {
     /* Runs a step for channels first ... first + count - 1, at most lanes; first must be a multiple
      * of lanes. */
     void (*ema_step)(const MegaEmaStep *step, size_t first, size_t count);
+    /* Runs a pass for features first ... first + count - 1, at most lanes. */
+    void (*run_states)(const MegaStatePass *pass, size_t first, size_t count);
     /* Probes measure the machine's peak for the roofline of `mega-run bench`; their results only
      * keep the compiler from removing the work. probe_arithmetic does `rounds` multiply-adds in
      * each of MEGA_PROBE_VECTORS vectors that stay in registers. */

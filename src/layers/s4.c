@@ -295,7 +295,7 @@ static void activate(void *context, size_t task, int worker)
           widths->seen);
 }
 
-/* Shows a tap the kernels, by row of C and feature. Those of which only spectra are kept are made
+/* Shows a tap the kernels, by row of C and feature. Where their values are not kept, they are made
  * anew. It does not see them if there is no memory for them. */
 static void tap_kernels(const MegaPass *pass, int index)
 {
@@ -306,9 +306,10 @@ static void tap_kernels(const MegaPass *pass, int index)
     if (!pass->tap.tap || plan->way == MEGA_S4_BY_STEPS || plan->taps == 0)
         return;
     const size_t bytes = rows * features * plan->taps * sizeof(float);
-    const size_t stride = kernels->values ? kernels->stride : plan->taps;
-    float *all = malloc(bytes), *made = kernels->values ? NULL : malloc(bytes);
-    bool is_there = all && (made || kernels->values);
+    const bool kept = kernels->values && plan->way != MEGA_S4_BY_MATRIX;
+    const size_t stride = kept ? kernels->stride : plan->taps;
+    float *all = malloc(bytes), *made = kept ? NULL : malloc(bytes);
+    bool is_there = all && (made || kept);
     if (is_there && made) {
         const MegaSsm ssm = mega_s4_space(pass->config, layer->weights);
         is_there = !mega_ssm_kernels(&ssm, plan->taps, plan->rate, pass->pool, made, stride, NULL);

@@ -341,12 +341,43 @@ static void run_by_steps(void *context, size_t feature, int worker)
     run_direction(work, feature, work->channels, state, y);
 }
 
+/* ---- By matrix ------------------------------------------------------------------------------- */
+
+/* Takes as many features as a vector has lanes over all positions. */
+static void run_by_matrix(void *context, size_t task, int worker)
+{
+    const Convolution *work = context;
+    const MegaKernels *kernels = work->pass->kernels;
+    const MegaSsmMatrix *matrix = &work->plan->matrices[work->layer];
+    const size_t lanes = (size_t)kernels->lanes, first = task * lanes;
+    const size_t count = mega_min_size(work->features - first, lanes);
+    const size_t states = 2 * (size_t)mega_s4(work->pass->config)->states;
+    MegaStatePass pass = {.u = work->z,
+                          .length = work->length,
+                          .features = work->features,
+                          .width = work->channels * work->features,
+                          .states = states,
+                          .step = matrix->step,
+                          .in = matrix->in};
+    (void)worker;
+    for (size_t row = 0; row < work->rows; row++) {
+        const size_t channel = row % work->channels;
+        pass.y = work->y + channel * work->features;
+        pass.out = matrix->out + row * states * work->features;
+        pass.d = work->d + channel * work->features;
+        pass.backward = row >= work->channels;
+        kernels->run_states(&pass, first, count);
+    }
+}
+
 /* ---- All ways -------------------------------------------------------------------------------- */
 
 uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Plan *plan)
 {
     if (plan->way == MEGA_S4_BY_STEPS)
         return 2 * line(2 * (size_t)mega_s4(config)->states);
+    if (plan->way == MEGA_S4_BY_MATRIX)
+        return 0;
     if (plan->way == MEGA_S4_DIRECTLY)
         return TASK_FEATURES * (uint64_t)line(plan->length + BLOCK) + padded(plan);
 #if MEGA_WITH_FFTW
@@ -374,6 +405,9 @@ void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const flo
     const size_t tasks = mega_pieces(work.features, TASK_FEATURES);
     if (plan->way == MEGA_S4_BY_STEPS)
         mega_pool_run(pass->pool, work.features, run_by_steps, &work);
+    else if (plan->way == MEGA_S4_BY_MATRIX)
+        mega_pool_run(pass->pool, mega_pieces(work.features, (size_t)pass->kernels->lanes),
+                      run_by_matrix, &work);
     else if (plan->way == MEGA_S4_DIRECTLY)
         mega_pool_run(pass->pool, tasks, run_directly, &work);
 #if MEGA_WITH_FFTW

@@ -43,6 +43,14 @@ static void drop_steps(MegaS4Plan *plan)
     plan->states = NULL;
 }
 
+static void drop_matrices(MegaS4Plan *plan)
+{
+    count(plan, plan->matrix_arena.size, 0, NULL);
+    mega_arena_free(&plan->matrix_arena);
+    plan->matrix_arena = (MegaArena){0};
+    plan->matrices = NULL;
+}
+
 static void free_plan(void *memory)
 {
     MegaS4Plan *plan = memory;
@@ -52,6 +60,7 @@ static void free_plan(void *memory)
         free_kernels(&plan->kernels[i]);
     free(plan->kernels);
     mega_arena_free(&plan->step_arena);
+    mega_arena_free(&plan->matrix_arena);
     mega_pair_fft_free(&plan->fft);
     mega_ledger_change(plan->ledger, plan->counted, 0, NULL, NULL);
     mega_ledger_drop(plan->ledger);
@@ -290,7 +299,41 @@ static int make_steps(MegaS4Plan *plan, const MegaPlanRequest *request, MegaErro
     return code;
 }
 
-static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, size_t taps)
+static void matrices_layout(MegaS4Plan *plan, const MegaStack *stack, MegaArena *arena)
+{
+    plan->matrices = mega_arena_take(arena, plan->layers * sizeof *plan->matrices);
+    for (size_t i = 0; i < plan->layers; i++) {
+        const MegaSsm ssm = space_of(stack, i);
+        MegaSsmMatrix matrix;
+        mega_ssm_matrix_layout(&matrix, &ssm, arena);
+        if (plan->matrices)
+            plan->matrices[i] = matrix;
+    }
+}
+
+static int make_matrices(MegaS4Plan *plan, const MegaPlanRequest *request, MegaError *err)
+{
+    MegaArena dry = {0};
+    if (plan->matrices)
+        return 0;
+    matrices_layout(plan, request->stack, &dry);
+    int code = count(plan, 0, dry.used, err);
+    if (!code && (code = mega_arena_reserve(&plan->matrix_arena, dry.used, err)))
+        count(plan, dry.used, 0, NULL);
+    if (code)
+        return code;
+    matrices_layout(plan, request->stack, &plan->matrix_arena);
+    for (size_t i = 0; i < plan->layers && !code; i++) {
+        const MegaSsm ssm = space_of(request->stack, i);
+        code = mega_ssm_matrix(&ssm, plan->rate, request->pool, &plan->matrices[i], err);
+    }
+    if (code)
+        drop_matrices(plan);
+    return code;
+}
+
+static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, size_t taps,
+                            bool may_recur)
 {
     const MegaBatch *batch = request->batch;
     /* at another rate than 1, the recurrence is that of an input which needs no longer kernel */
@@ -300,6 +343,11 @@ static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, 
                                        : ssm->discretization != MEGA_SSM_DSS);
     if (request->is_stream || (batch->path == MEGA_EMA_RECURRENT && recurs))
         return MEGA_S4_BY_STEPS;
+    /* a position of a feature takes (2N + 2) 2N multiply-adds by matrix, and no memory; with N = 2
+     * that is faster than the FFT at every length */
+    if (batch->path == MEGA_EMA_AUTO && recurs && batch->rate == 1 && may_recur &&
+        ssm->states <= MEGA_SSM_MATRIX_STATES)
+        return MEGA_S4_BY_MATRIX;
     if (MEGA_WITH_FFTW)
         return MEGA_S4_BY_FFT;
     return recurs ? MEGA_S4_BY_STEPS : MEGA_S4_DIRECTLY;
@@ -320,13 +368,22 @@ static int make_plan(const MegaPlanRequest *request, void **out, MegaError *err)
     if (plan->rate != rate) {
         drop_kernels(plan);
         drop_steps(plan);
+        drop_matrices(plan);
         plan->rate = rate;
         plan->is_varied = false;
     }
     const MegaSsm ssm = space_of(request->stack, 0);
     plan->length = request->batch->lengths[0];
     plan->taps = (size_t)mega_ssm_taps(&ssm, plan->length, rate);
-    plan->way = choose_way(request, &ssm, plan->taps);
+    plan->way = choose_way(request, &ssm, plan->taps, true);
+    if (plan->way == MEGA_S4_BY_MATRIX) {
+        code = make_matrices(plan, request, err);
+        if (code != MEGA_ERR_MODEL)
+            return code;
+        /* the kernels may exist although the recurrence does not */
+        plan->way = choose_way(request, &ssm, plan->taps, false);
+        code = 0;
+    }
     if (plan->way == MEGA_S4_BY_STEPS)
         return make_steps(plan, request, err);
     plan->room = plan->way == MEGA_S4_BY_FFT ? room_for(plan->length) : plan->length;

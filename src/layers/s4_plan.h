@@ -13,8 +13,9 @@
 /* How the layers convolve. */
 typedef enum MegaS4Way {
     MEGA_S4_BY_FFT,
-    MEGA_S4_BY_STEPS, /* a recurrence: every stream, and inputs in a build without FFTW */
-    MEGA_S4_DIRECTLY, /* sums over lags, where a build without FFTW has no recurrence */
+    MEGA_S4_BY_STEPS,  /* a recurrence: every stream, and inputs in a build without FFTW */
+    MEGA_S4_BY_MATRIX, /* a recurrence of few states, which is faster than the FFT */
+    MEGA_S4_DIRECTLY,  /* sums over lags, where a build without FFTW has no recurrence */
 } MegaS4Way;
 
 /* The kernels of a layer, of which there are spectra or values. Inputs of one size share the
@@ -37,11 +38,12 @@ typedef struct MegaS4Plan {
     bool is_varied;      /* inputs of several sizes came at this rate: values are kept */
     MegaPairFft fft;     /* for BY_FFT */
     size_t layers;
-    MegaS4Kernels *kernels; /* [layers] */
-    MegaSsmSteps *steps;    /* [layers], in step_arena; NULL until they are needed */
-    float **states;         /* [layers][H][N][2]: what a stream has left, in step_arena */
-    size_t state_floats;    /* of one layer */
-    MegaArena step_arena;
+    MegaS4Kernels *kernels;  /* [layers] */
+    MegaSsmSteps *steps;     /* [layers], in step_arena; NULL until they are needed */
+    float **states;          /* [layers][H][N][2]: what a stream has left, in step_arena */
+    size_t state_floats;     /* of one layer */
+    MegaSsmMatrix *matrices; /* [layers], in matrix_arena; NULL until they are needed */
+    MegaArena step_arena, matrix_arena;
     MegaLedger *ledger;
     uint64_t counted; /* bytes that the ledger has counted */
 } MegaS4Plan;

@@ -150,26 +150,6 @@ static uint64_t root_count(const Work *work)
 
 /* ---- Diagonal ------------------------------------------------------------------------------- */
 
-/* e^x - 1, exact also for small x. */
-static double complex exp_minus_one(double complex x)
-{
-    const double half = sin(cimag(x) / 2);
-    return CMPLX(expm1(creal(x)) * cos(cimag(x)) - 2 * half * half, exp(creal(x)) * sin(cimag(x)));
-}
-
-/* z and phi (times dt b, which is system->in) of state i. */
-static double complex discretize(const MegaSsm *ssm, const MegaSsmSystem *system, size_t i,
-                                 double complex *z)
-{
-    const double complex s = system->s[i];
-    if (ssm->discretization == MEGA_SSM_BILINEAR) {
-        *z = (1 + s / 2) / (1 - s / 2);
-        return system->in[i] / (1 - s / 2);
-    }
-    *z = cexp(s);
-    return s == 0 ? system->in[i] : system->in[i] * (exp_minus_one(s) / s);
-}
-
 /* The factor of a state that is normalised over the length of the kernel, without C, and the first
  * power. States that grow are measured from their end. */
 static double complex normalize(const MegaSsm *ssm, const Work *work, size_t row, size_t i,
@@ -178,12 +158,12 @@ static double complex normalize(const MegaSsm *ssm, const Work *work, size_t row
     const double complex s = work->system.s[i], lambda = work->system.lambda[i];
     const bool grows = creal(lambda) > 0;
     const double complex own = grows ? -s : s;
-    const double complex q = exp_minus_one((double)work->taps * own) * lambda;
+    const double complex q = mega_exp_minus_one((double)work->taps * own) * lambda;
     const double complex b = ssm->b ? CMPLX((double)ssm->b[2 * (row * ssm->states + i)],
                                             (double)ssm->b[2 * (row * ssm->states + i) + 1])
                                     : 1;
     *power = grows ? cexp(-((double)work->taps - 1) * s) : 1;
-    return b * exp_minus_one(own) * conj(q) / (q * conj(q) + 1e-7);
+    return b * mega_exp_minus_one(own) * conj(q) / (q * conj(q) + 1e-7);
 }
 
 static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_t stride)
@@ -201,7 +181,7 @@ static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_
             weight = normalize(ssm, work, feature % ssm->groups, i, &power[i]);
             z[i] = cexp(system->s[i]);
         } else {
-            weight = discretize(ssm, system, i, &z[i]);
+            weight = mega_ssm_discretize(ssm, system, i, &z[i]);
         }
         for (size_t r = 0; r < ssm->rows; r++)
             system->c[r * n + i] = factor * mega_complex_product(system->c[r * n + i], weight);
@@ -588,93 +568,5 @@ int mega_ssm_kernels(const MegaSsm *ssm, uint64_t taps, double rate, MegaPool *p
     mega_pool_run(pool, ssm->features, run_feature, &run);
     code = mega_ssm_made(run.maker, err);
     mega_ssm_maker_free(run.maker);
-    return code;
-}
-
-/* ---- Recurrences ----------------------------------------------------------------------------- */
-
-void mega_ssm_steps_layout(MegaSsmSteps *out, const MegaSsm *ssm, MegaArena *arena)
-{
-    const uint64_t states = 2 * (uint64_t)ssm->features * ssm->states;
-    *out = (MegaSsmSteps){.z = mega_arena_floats(arena, states),
-                          .in = mega_arena_floats(arena, states),
-                          .c = mega_arena_floats(arena, ssm->rows * states)};
-    if (!ssm->rank)
-        return;
-    out->turn = mega_arena_floats(arena, states);
-    out->p = mega_arena_floats(arena, ssm->rank * states);
-    out->q = mega_arena_floats(arena, ssm->rank * states);
-    out->g = mega_arena_floats(arena, (uint64_t)ssm->features * ssm->rank * ssm->rank);
-}
-
-static void store(float *out, const double complex *values, size_t count, double factor)
-{
-    for (size_t i = 0; i < count; i++) {
-        out[2 * i] = (float)(factor * creal(values[i]));
-        out[2 * i + 1] = (float)(factor * cimag(values[i]));
-    }
-}
-
-typedef struct Steps {
-    Work *works; /* [threads] */
-    const MegaSsmSteps *out;
-    atomic_bool failed;
-} Steps;
-
-static void run_steps(void *context, size_t feature, int worker)
-{
-    Steps *steps = context;
-    Work *work = &steps->works[worker];
-    const MegaSsm *ssm = work->ssm;
-    MegaSsmSystem *system = &work->system;
-    const MegaSsmSteps *out = steps->out;
-    const size_t n = ssm->states, rank = ssm->rank, at = 2 * feature * n;
-    mega_ssm_system_load(system, ssm, feature, work->rate);
-    if (!rank)
-        for (size_t i = 0; i < n; i++)
-            system->in[i] = discretize(ssm, system, i, &system->z[i]);
-    else if (ssm->length && !mega_ssm_solve(system, work->method.nodes, work->solving))
-        atomic_store(&steps->failed, true);
-    store(out->z + at, system->z, n, 1);
-    store(out->in + at, system->in, n, rank ? 2 : 1);
-    store(out->c + ssm->rows * at, system->c, ssm->rows * n, 1);
-    if (!rank)
-        return;
-    store(out->turn + at, system->turn, n, 1);
-    store(out->p + rank * at, system->p, rank * n, 1);
-    store(out->q + rank * at, system->q, rank * n, 1);
-    for (size_t i = 0; i < rank * rank; i++)
-        out->g[feature * rank * rank + i] = (float)system->g[i];
-}
-
-int mega_ssm_steps(const MegaSsm *ssm, double rate, MegaPool *pool, const MegaSsmSteps *out,
-                   MegaError *err)
-{
-    const int threads = mega_pool_threads(pool);
-    Steps run = {.out = out};
-    Work first = {.ssm = ssm, .rate = rate, .method = {.by_steps = true}};
-    MegaArena dry = {0}, arena = {0};
-    if (!ssm->rank && ssm->discretization == MEGA_SSM_DSS)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "a kernel that is normalised over its length (disc dss) has no "
-                         "recurrence, so the model cannot run step by step");
-    first.method.nodes = ssm->length ? rounded((double)ssm->length / rate) : 0;
-    work_layout(&first, ssm, &dry);
-    int code = mega_arena_reserve(&arena, dry.used * (size_t)threads, err);
-    run.works = calloc((size_t)threads, sizeof *run.works);
-    if (!code && !run.works)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for coefficients");
-    for (int i = 0; i < threads && !code; i++) {
-        run.works[i] = first;
-        work_layout(&run.works[i], ssm, &arena);
-    }
-    if (!code)
-        mega_pool_run(pool, ssm->features, run_steps, &run);
-    if (!code && atomic_load(&run.failed))
-        code = mega_fail(err, MEGA_ERR_MODEL,
-                         "the kernel of a state space has no recurrence: 1 - A^%llu is singular",
-                         (unsigned long long)first.method.nodes);
-    free(run.works);
-    mega_arena_free(&arena);
     return code;
 }

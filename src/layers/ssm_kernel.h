@@ -119,4 +119,24 @@ void mega_ssm_steps_layout(MegaSsmSteps *out, const MegaSsm *ssm, MegaArena *are
 int mega_ssm_steps(const MegaSsm *ssm, double rate, MegaPool *pool, const MegaSsmSteps *out,
                    MegaError *err);
 
+/* The same recurrences with matrices, for systems of few states: x are their 2N real and imaginary
+ * parts,
+ *
+ *   x += step x + in u        output of row r: out_r . x
+ *
+ * What changes in a step is small, so the float32 of `step` is exact where that of 1 + step would
+ * not be. The entries of all features lie side by side. */
+#define MEGA_SSM_MATRIX_STATES 2
+
+typedef struct MegaSsmMatrix {
+    float *step; /* [2N][2N][H] */
+    float *in;   /* [2N][H] */
+    float *out;  /* [rows][2N][H] */
+} MegaSsmMatrix;
+
+/* These do what the two functions above do. */
+void mega_ssm_matrix_layout(MegaSsmMatrix *out, const MegaSsm *ssm, MegaArena *arena);
+int mega_ssm_matrix(const MegaSsm *ssm, double rate, MegaPool *pool, const MegaSsmMatrix *out,
+                    MegaError *err);
+
 #endif

@@ -198,6 +198,26 @@ void mega_ssm_advance_row(const MegaSsmSystem *system, double complex *c, uint64
         step(system, system->q, system->p, true, c, 0);
 }
 
+/* ---- Diagonal: discretisation --------------------------------------------------------------- */
+
+double complex mega_exp_minus_one(double complex x)
+{
+    const double half = sin(cimag(x) / 2);
+    return CMPLX(expm1(creal(x)) * cos(cimag(x)) - 2 * half * half, exp(creal(x)) * sin(cimag(x)));
+}
+
+double complex mega_ssm_discretize(const MegaSsm *ssm, const MegaSsmSystem *system, size_t i,
+                                   double complex *z)
+{
+    const double complex s = system->s[i];
+    if (ssm->discretization == MEGA_SSM_BILINEAR) {
+        *z = (1 + s / 2) / (1 - s / 2);
+        return system->in[i] / (1 - s / 2);
+    }
+    *z = cexp(s);
+    return s == 0 ? system->in[i] : system->in[i] * (mega_exp_minus_one(s) / s);
+}
+
 /* ---- The solution for C --------------------------------------------------------------------- */
 
 uint64_t mega_ssm_solve_scratch(const MegaSsm *ssm)

@@ -29,6 +29,12 @@ void mega_ssm_system_layout(MegaSsmSystem *out, const MegaSsm *ssm, MegaArena *a
 /* Fills them for one feature; c is that of the tensor. */
 void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feature, double rate);
 
+/* Returns e^x - 1, exact also for small x. */
+double complex mega_exp_minus_one(double complex x);
+/* Returns phi (times dt b, which is system->in) of state i of a diagonal system, and z. */
+double complex mega_ssm_discretize(const MegaSsm *ssm, const MegaSsmSystem *system, size_t i,
+                                   double complex *z);
+
 /* x = Ab x + Bb u of a system of low rank, x [N]. */
 void mega_ssm_advance(const MegaSsmSystem *system, double complex *x, double u);
 /* c = c Ab^steps, c [N]. */

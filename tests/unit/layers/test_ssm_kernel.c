@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/kernels/kernels.h"
 #include "src/layers/dft.h"
 #include "tests/unit/reference_ssm.h"
 
@@ -376,13 +377,93 @@ static void transforms_of_any_length(void **state)
     }
 }
 
+/* Compares the answers of a recurrence by matrix, in both directions, to a one in the middle. */
+static void compare_matrix(const MegaSsm *ssm)
+{
+    enum { LENGTH = 60, MIDDLE = 25, MOST_FEATURES = 21 };
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    const size_t h = ssm->features, tier_count = mega_kernels_all(tiers), states = 2 * ssm->states;
+    float u[LENGTH * MOST_FEATURES] = {0}, y[LENGTH * MOST_FEATURES], d[MOST_FEATURES];
+    double kernel[LENGTH], expected[LENGTH];
+    MegaArena dry = {0}, arena = {0};
+    MegaSsmMatrix matrix;
+    MegaPool *pool;
+    assert_int_equal(mega_pool_new(&pool, 2, NULL), 0);
+    mega_ssm_matrix_layout(&matrix, ssm, &dry);
+    assert_int_equal(mega_arena_reserve(&arena, dry.used, NULL), 0);
+    mega_ssm_matrix_layout(&matrix, ssm, &arena);
+    assert_int_equal(mega_ssm_matrix(ssm, 1, pool, &matrix, NULL), 0);
+    for (size_t i = 0; i < h; i++) {
+        u[MIDDLE * h + i] = 1;
+        d[i] = (float)i / 8;
+    }
+    for (size_t t = 0; t < tier_count; t++) {
+        const size_t lanes = (size_t)tiers[t]->lanes;
+        MegaStatePass pass = {.u = u,
+                              .y = y,
+                              .length = LENGTH,
+                              .features = h,
+                              .width = h,
+                              .states = states,
+                              .step = matrix.step,
+                              .in = matrix.in,
+                              .out = matrix.out,
+                              .d = d};
+        for (int direction = 0; direction < 2; direction++) {
+            pass.backward = direction == 1;
+            pass.out = matrix.out + (pass.backward ? states * h : 0);
+            for (size_t first = 0; first < h; first += lanes)
+                tiers[t]->run_states(&pass, first, h - first < lanes ? h - first : lanes);
+        }
+        for (size_t i = 0; i < h; i++) {
+            float got[LENGTH];
+            memset(expected, 0, sizeof expected);
+            reference_ssm_kernel(ssm, i, 0, LENGTH, 1, kernel);
+            for (size_t at = MIDDLE; at < LENGTH; at++)
+                expected[at] = kernel[at - MIDDLE];
+            reference_ssm_kernel(ssm, i, 1, LENGTH, 1, kernel);
+            for (size_t at = 0; at < MIDDLE; at++)
+                expected[at] = kernel[MIDDLE - 1 - at];
+            expected[MIDDLE] += (double)d[i];
+            for (size_t at = 0; at < LENGTH; at++)
+                got[at] = y[at * h + i];
+            assert_close(got, expected, LENGTH, 2e-6);
+        }
+    }
+    mega_arena_free(&arena);
+    mega_pool_free(pool);
+}
+
+static void matrices(void **state)
+{
+    (void)state;
+    Random random = {.state = 19};
+    for (size_t states = 1; states <= MEGA_SSM_MATRIX_STATES; states++)
+        for (size_t rank = 0; rank < 3; rank++)
+            for (size_t features = 1; features <= 21; features += 5) {
+                const MegaSsm shape = {.features = features,
+                                       .states = states,
+                                       .groups = 1,
+                                       .rank = rank,
+                                       .rows = 2,
+                                       .length = rank ? 40 : 0,
+                                       .dt_transform = MEGA_SSM_EXP,
+                                       .real_transform = MEGA_SSM_EXP,
+                                       .discretization =
+                                           features % 2 ? MEGA_SSM_ZOH : MEGA_SSM_BILINEAR};
+                Space space = make_space(&shape, &random);
+                compare_matrix(&space.ssm);
+                free_space(&space);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_equal_the_reference),  cmocka_unit_test(growing_states_of_dss),
         cmocka_unit_test(lengths_that_transform_badly), cmocka_unit_test(lambda_and_q_of_their_own),
         cmocka_unit_test(steps_give_the_kernel),        cmocka_unit_test(dss_has_no_steps),
-        cmocka_unit_test(transforms_of_any_length),
+        cmocka_unit_test(transforms_of_any_length),     cmocka_unit_test(matrices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
