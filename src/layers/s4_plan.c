@@ -145,14 +145,15 @@ static int take_memory(MegaS4Plan *plan, MegaS4Kernels *kernels, uint64_t floats
     *out = NULL;
     count(plan, kernels->counted, 0, NULL);
     free_kernels(kernels);
-    if (!mega_mul(floats, sizeof(float), &bytes) || !mega_add(bytes, making, &all))
-        bytes = all = UINT64_MAX;
+    if (!mega_mul(floats, sizeof(float), &bytes) || !mega_add(bytes, making, &all) ||
+        all > SIZE_MAX - 63)
+        return mega_fail(err, MEGA_ERR_LIMIT, "kernels of %zu lags are too long", plan->taps);
     int code = mega_ledger_check(plan->ledger, all, "making the kernels of a layer", err);
     if (!code)
         code = count(plan, 0, bytes, err);
     if (code)
         return code;
-    *out = bytes <= SIZE_MAX - 63 ? aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64) : NULL;
+    *out = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
     if (*out) {
         kernels->counted = bytes;
         return 0;
