@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "src/kernels/kernels.h"
+#include "src/mega.h"
 
 #ifndef MEGA_WITH_FFTW
 #define MEGA_WITH_FFTW 1
