@@ -201,7 +201,7 @@ typedef struct MegaKernels {
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
     /* Joins n pairs of complex numbers, u going up in memory from `up` and v down from `down`:
      * (a u + b v*, a* v + b* u*) takes the place of (u, v), which makes two real convolutions of
-     * one complex transform. Every element is computed by itself, so all tiers agree. */
+     * one complex transform. Neither meets the other in memory. */
     void (*multiply_mirrored)(float *up, float *down, const float *a, const float *b, size_t n);
 
     /* Runs a pass for channels first ... first + count - 1; first must be a multiple of lanes.

@@ -46,8 +46,8 @@ static double direct(const MegaS4Lags *lags, size_t count, const float *x, size_
 
 #endif
 
-/* Two signals with kernels of their own, in one direction or both, or the first signal alone; all
- * tiers give the same bits. */
+/* Two signals with kernels of their own, in one direction or both, or the first signal alone, by
+ * the kernels of every tier. */
 static void pairs(void **state)
 {
     (void)state;
@@ -59,23 +59,19 @@ static void pairs(void **state)
         const size_t n = mega_fft_size(least), lags = n / 2;
         float *values = random_floats(&random, 4 * lags, -1, 1);
         float *x = random_floats(&random, 2 * n, -1, 1), *signals = aligned_floats(2 * n);
-        float *others = aligned_floats(2 * n);
         MegaPairFft fft = {0};
         assert_int_equal(mega_pair_fft_plan(&fft, n, NULL), 0);
         for (int form = 0; form < 3; form++) {
             const MegaS4Lags pair[2] = {{values, form == 1 ? values + lags : NULL, 0.5f},
                                         {form == 2 ? NULL : values + 2 * lags,
                                          form == 1 ? values + 3 * lags : NULL, form == 2 ? 0 : -2}};
-            convolve_pair(&fft, tiers[0], pair, lags, x, signals);
-            for (size_t i = 0; i < 2 * n; i++)
-                assert_float_equal(signals[i], direct(&pair[i % 2], lags, x + i % 2, n, i / 2),
-                                   2e-5);
-            for (size_t t = 1; t < tier_count; t++) {
-                convolve_pair(&fft, tiers[t], pair, lags, x, others);
-                assert_memory_equal(others, signals, 2 * n * sizeof *x);
+            for (size_t t = 0; t < tier_count; t++) {
+                convolve_pair(&fft, tiers[t], pair, lags, x, signals);
+                for (size_t i = 0; i < 2 * n; i++)
+                    assert_float_equal(signals[i], direct(&pair[i % 2], lags, x + i % 2, n, i / 2),
+                                       2e-5);
             }
         }
-        free(others);
         mega_pair_fft_free(&fft);
         free(values);
         free(x);
