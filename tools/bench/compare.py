@@ -12,7 +12,7 @@ reproduces every table, as Markdown on standard output; progress goes to standar
 not measured: one to two hours on two cores, most of it batches of translation; 6 GB of memory and
 8 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
 most from company. --quick only tests that everything works, with two of the four encoders; its
-figures say nothing. --only: encoders, linear, translation, batch, language, start.
+figures say nothing. --only: encoders, linear, translation, batch, transformer, language, start.
 
 What is compared:
 - Models of the original's named configurations with random weights, built in PyTorch (shapes.py),
@@ -25,12 +25,16 @@ What is compared:
   none.
 - "PyTorch eager" of an encoder is tools/train as it stands, which computes the weights of the
   moving averages by lag in every pass. "EMA kernels cached" has them as constants and uses the
-  shortest Fourier transform that serves; "compiled" is that with torch.compile and frozen weights. For decoding, which tools/train lacks, there is decoding.py, with everything
-  kept. It always is float32.
+  shortest Fourier transform that serves; "compiled" is that with torch.compile and frozen weights.
+  For decoding, which tools/train lacks, there is decoding.py, with everything kept. It always is
+  float32.
 - ONNX Runtime runs the fastest of three exportable forms of the moving average.
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
   vocabulary, and makes exactly as many tokens, of int8 beside our int4; the fastest of its own
   choice of matrix products, MKL, and MKL with packed weights.
+- The group "transformer" has the same Transformer-base on both sides, from one set of random
+  weights (transformer.py). Before it is timed, translations of float32 are equal, greedy and with
+  beam 5; of int8, both deviate from CTranslate2's float32 log-probabilities about as much.
 - The language model of 267,744 words has an adaptive softmax. PyTorch computes all of it; mega-run
   makes tokens as its greedy generation does, without the tails that cannot hold the best word. Of
   random weights none can; of trained ones some do. To compute all would take a tenth longer.
@@ -56,6 +60,9 @@ import time
 
 import numpy
 
+from sides import Fastest, Ours, Peer, limit_cells, milliseconds, say, table, times
+from translators import batch, transformer, translation
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TIERS = ['openblas', 'avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'generic']
@@ -63,171 +70,12 @@ PAUSE = 0.3     # seconds in which a side's idle threads fall asleep
 TOLERANCE = 1e-4
 MALLOC_CONF = ('oversize_threshold:1,background_thread:true,metadata_thp:auto,'
                'dirty_decay_ms:-1,muzzy_decay_ms:-1')
-PRODUCTS = {  # environments of CTranslate2
-    'ctranslate2': {},
-    'ctranslate2 with MKL': {'CT2_USE_MKL': '1'},
-    'ctranslate2 with MKL, packed': {'CT2_USE_MKL': '1', 'CT2_USE_EXPERIMENTAL_PACKED_GEMM': '1'},
-}
 ENCODERS = {  # name in shapes.py: title, length, what is asked
     'speech': ('sc_raw_base, 1 s of speech', 16000, '1.5 x limit, 10 x eager, 60 MB'),
     'text': ('lra_imdb, 4,096 bytes, chunk 128', 4096, '2 x limit, 10 x eager'),
     'pixels': ('lra_cifar10, 1,024 pixels', 1024, '1.6 x limit'),
     'path': ('lra_pf128 (Path-X), 16,384 pixels, chunk 4,096', 16384, '1.6 x limit'),
 }
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def table(title, heads, rows):
-    print(f'\n### {title}\n')
-    print('| ' + ' | '.join(heads) + ' |')
-    print('|---' + '|---:' * (len(heads) - 1) + '|')
-    for row in rows:
-        print('| ' + ' | '.join(row) + ' |')
-    sys.stdout.flush()
-
-
-def milliseconds(value):
-    return 'n/a' if value is None else f'{value:.1f} ms' if value < 1000 else f'{value:,.0f} ms'
-
-
-def times(ours, theirs):
-    return 'n/a' if ours is None or theirs is None else f'{theirs / ours:.1f} x'
-
-
-# ---- Sides --------------------------------------------------------------------------------------
-
-class Ours:
-    """mega-run bench with some options."""
-
-    def __init__(self, compare, model, **options):
-        self.name = 'mega-run'
-        self.command = [compare.build / 'mega-run', 'bench', '-m', model, '--format', 'json']
-        for option, value in options.items():
-            self.command += [f'--{option}', str(value)]
-        self.result = None
-
-    def start(self):
-        pass
-
-    def close(self):
-        pass
-
-    def measure(self):
-        output = subprocess.run(self.command, stdout=subprocess.PIPE, check=True).stdout
-        found = json.loads(output)
-        found['limit_ms'] = found['mean_ms'] * found['of_limit']
-        if self.result is None:
-            self.result = found
-            return
-        best = self.result
-        if found['mean_ms'] < best['mean_ms']:
-            best.update(mean_ms=found['mean_ms'], per_second=found['per_second'])
-        best['limit_ms'] = min(best['limit_ms'], found['limit_ms'])
-        best['peak_mb'] = max(best['peak_mb'], found['peak_mb'])
-        for speed in ('gflops', 'int8_gops', 'gb_per_second'):
-            best[speed] = max(best[speed], found[speed])
-
-    @property
-    def ms(self):
-        return self.result and self.result['mean_ms']
-
-
-class Peer:
-    """A process of peers.py. One that fails says why, and is left out."""
-
-    def __init__(self, compare, name, environment=None, **job):
-        self.name, self.error, self.process = name, None, None
-        self.job = dict(job, folder=str(compare.folder))
-        self.job.setdefault('peer', name)
-        self.job.setdefault('threads', sorted({1, compare.threads}))
-        self.environment = {**compare.environment, **(environment or {})}
-        self.by_threads, self.peak = {}, None
-        self.log = compare.folder / f'{self.job["peer"]}.log'
-
-    def start(self):
-        say(f'    {self.name} starts')
-        with open(self.log, 'w') as log:
-            self.process = subprocess.Popen(
-                [sys.executable, HERE / 'peers.py', json.dumps(self.job)], env=self.environment,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        self._receive()
-
-    def _receive(self):
-        line = self.process.stdout.readline()
-        last = self.log.read_text(errors='replace').strip().rpartition('\n')[2][:300]
-        answer = json.loads(line) if line else {'error': f'the process ended: {last}'}
-        if 'error' in answer:
-            self.close()
-            self.error = answer['error']
-            say(f'    {self.name}: {self.error}')
-        return answer
-
-    def measure(self):
-        if self.error:
-            return
-        try:
-            self.process.stdin.write('run\n')
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        answer = self._receive()
-        for threads, ms in answer.get('ms', {}).items():
-            self.by_threads[threads] = min(ms, self.by_threads.get(threads, ms))
-        self.peak = answer.get('peak_mb', self.peak)
-
-    def close(self):
-        if self.process:
-            self.process.stdin.close()
-            self.process.terminate()
-            self.process.wait()
-            self.process.stdout.close()
-            self.process = None
-
-    @property
-    def ms(self):
-        return min(self.by_threads.values()) if self.by_threads and not self.error else None
-
-    @property
-    def result(self):
-        return {'ms_by_threads': self.by_threads, 'peak_mb': self.peak, 'error': self.error,
-                'job': self.job}
-
-
-class Fastest:
-    """The fastest of several peers: all run once, then only that one goes on."""
-
-    def __init__(self, name, peers):
-        self.name, self.peers, self.best = name, peers, None
-
-    def start(self):
-        for peer in self.peers:
-            peer.start()
-            peer.measure()
-            peer.close()
-        able = [peer for peer in self.peers if peer.ms is not None]
-        if able:
-            self.best = min(able, key=lambda peer: peer.ms)
-            self.best.start()
-
-    def measure(self):
-        if self.best:
-            self.best.measure()
-
-    def close(self):
-        if self.best:
-            self.best.close()
-
-    @property
-    def ms(self):
-        return self.best and self.best.ms
-
-    @property
-    def result(self):
-        return {'best': self.best and self.best.name,
-                'all': {peer.name: peer.result for peer in self.peers}}
 
 
 # ---- The comparison -----------------------------------------------------------------------------
@@ -261,7 +109,9 @@ class Compare:
         path = self.folder / f'{name}.pt'
         if not path.exists():
             say(f'  building {name}')
-            subprocess.run([sys.executable, HERE / 'shapes.py', name, self.folder], check=True)
+            script = ['transformer.py'] if name == 'transformer' else ['shapes.py', name]
+            subprocess.run([sys.executable, HERE / script[0], *script[1:], self.folder],
+                           check=True)
         return path
 
     def model(self, name, dtype='f32', *options):
@@ -363,13 +213,6 @@ class Compare:
         table(f'{title}: threads and kernels', ['', *heads], rows)
 
 
-def limit_cells(ours):
-    """Limit, ours, ratio, fraction."""
-    ms, limit = ours.ms, ours.result['limit_ms']
-    return [milliseconds(limit), milliseconds(ms), f'{ms / limit:.2f} x',
-            f'{100 * limit / ms:.0f} %']
-
-
 # ---- Groups -------------------------------------------------------------------------------------
 
 def encoders(compare):
@@ -428,114 +271,6 @@ def linear(compare):
                        ('slope of the steepest step', 'steepest')):
         rows.append([name, f'{found[0][kind]:.3f}', '', f'{found[1][kind]:.3f}'])
     table('Length: lra_imdb, chunk 128', ['positions', 'time', 'a position', 'peak memory'], rows)
-
-
-def ctranslate2(compare, dtype, **job):
-    """Its sides, for the fastest library of matrix products."""
-    compute = {'f32': 'float32', 'int8': 'int8', 'int4': 'int8'}[dtype]  # it has no int4
-    return [Peer(compare, name, environment, dtype=compute, peer='ctranslate2', **job)
-            for name, environment in PRODUCTS.items()]
-
-
-ASKED = {'f32': '60 % of the limit, 6 x PyTorch', 'int8': '60 % of the limit, 15 x PyTorch'}
-
-
-def translation(compare):
-    source, tokens = 25, 5 if compare.quick else 25
-    races, rows = {}, []
-    for dtype in ('f32', 'int8', 'int4'):
-        model = compare.model('translator', dtype)
-        for beam in (1, 5):
-            if not model:
-                continue
-            title = f'{"greedy" if beam == 1 else f"beam {beam}"}, {dtype}'
-            job = dict(kind='translate', batch=1, beam=beam, source=source, tokens=tokens)
-            sides = compare.variants(model, length=source, tokens=tokens, beam=beam, repeats=3)
-            sides.update(compare.torch('kept', **job))
-            sides['CTranslate2'] = Fastest('CTranslate2',
-                                           ctranslate2(compare, dtype, lines=1, **job))
-            races[title] = compare.race('translation', title, sides)
-            ours, theirs = sides['ours'], sides['CTranslate2']
-            row = [title, *limit_cells(ours), f'{1e3 * tokens / ours.ms:.0f}']
-            for side in list(sides)[list(sides).index('PyTorch kept'):]:
-                ms = sides[side].ms
-                row += ['n/a' if ms is None else f'{1e3 * tokens / ms:.0f}', times(ours.ms, ms)]
-            rows.append(row + [ASKED.get(dtype, '')])
-            if not theirs.best:
-                compare.note(f'{title}, CTranslate2: {theirs.peers[0].error}')
-    heads = ['mega_wmt_en_de, batch 1', 'limit', 'mega-run', 'x limit', '% of peak', 'tokens/s',
-             'PyTorch eager f32', 'ratio'] + (['compiled f32', 'ratio'] if compare.compile else [])
-    table(f'Translation: {tokens} tokens from {source}; peers in tokens/s',
-          heads + ['CTranslate2, same type (int8 for int4)', 'ratio', 'asked for'], rows)
-    compare.print_kernels('Translation', races)
-
-
-def fastest_size(sizes, make):
-    """The batch size of the side with the least time per line; make(size): (side, its lines)."""
-    per_line = {}
-    for size in sizes:
-        side, lines = make(size)
-        side.start()
-        side.measure()
-        side.close()
-        if side.ms is not None:
-            per_line[size] = side.ms / lines
-    return min(per_line, key=per_line.get) if per_line else None
-
-
-def race_batches(compare, dtype, model, beam, title, lines, sizes, source, tokens):
-    """Each side with its best batch size: (ours, its size, CTranslate2 or None, its size)"""
-    def ours(size, repeats):
-        return Ours(compare, model, length=source, tokens=tokens, beam=beam, batch=size,
-                    threads=compare.threads, repeats=repeats)
-
-    def theirs(size, count):
-        return ctranslate2(compare, dtype, kind='translate', beam=beam, source=source,
-                           tokens=tokens, threads=[compare.threads], lines=count, batch=size)
-
-    few = 2 * max(sizes)
-    products = Fastest('CTranslate2', theirs(max(sizes), few))
-    products.start()
-    products.close()
-    size = fastest_size(sizes, lambda size: (ours(size, 1), size))
-    sides = {'ours': ours(size, -(-lines // size))}
-    other = None
-    if products.best:
-        best = products.peers.index(products.best)
-        other = fastest_size(sizes, lambda size: (theirs(size, few)[best], few))
-    if other:
-        sides['CTranslate2'] = theirs(other, lines)[best]
-    else:
-        compare.note(f'{title}, CTranslate2: {products.peers[0].error}')
-    compare.race('batch', title, sides, min(compare.repeats, 2))
-    return sides['ours'], size, sides.get('CTranslate2'), other
-
-
-def batch(compare):
-    source, tokens = 25, 5 if compare.quick else 25
-    lines = 16 if compare.quick else 1000
-    sizes = [8, 16] if compare.quick else [16, 32, 64, 128]
-    rows = []
-    for dtype in ('f32', 'int8'):
-        model = compare.model('translator', dtype)
-        for beam in (1, 5):
-            if not model:
-                continue
-            title = f'{"greedy" if beam == 1 else f"beam {beam}"}, {dtype}'
-            ours, size, theirs, other = race_batches(compare, dtype, model, beam, title, lines,
-                                                     sizes, source, tokens)
-            speed = 1e3 * tokens * size / ours.ms
-            row = [title, f'{size}', f'{speed:,.0f}',
-                   f'{100 * ours.result["limit_ms"] / ours.ms:.0f} %']
-            if theirs and theirs.ms:
-                their_speed = 1e3 * tokens * lines / theirs.ms
-                row += [f'{other}', f'{their_speed:,.0f}', times(their_speed, speed)]
-            else:
-                row += ['n/a'] * 3
-            rows.append(row + ['40 % of the limit, faster' if dtype == 'f32' else 'faster'])
-    table(f'Translation of {lines:,} lines: {tokens} tokens from {source}',
-          ['mega_wmt_en_de', 'batch', 'mega-run, tokens/s', '% of peak', 'batch',
-           'CTranslate2, tokens/s', 'ratio', 'asked for'], rows)
 
 
 def language_row(compare, title, ours, sides, tokens, target):
@@ -648,7 +383,7 @@ def start(compare):
 
 
 GROUPS = {'encoders': encoders, 'linear': linear, 'translation': translation, 'batch': batch,
-          'language': language, 'start': start}
+          'transformer': transformer, 'language': language, 'start': start}
 
 
 # ---- The command --------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ import torch
 
 import compare as comparing
 import systems
-from compare import Ours, Peer, milliseconds, say, table, times
+from sides import Ours, Peer, milliseconds, say, table, times
 
 CHECKED = 1536  # positions of the comparison with PyTorch, a multiple of the chunk
 PAPER = {'S4': (4.8, 0.14), 'MEGA': (2.9, 0.31), 'MEGA-chunk': (5.5, 0.13)}  # at 4,096 bytes

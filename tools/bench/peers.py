@@ -18,6 +18,7 @@ import torch
 import decoding
 import shapes
 import systems
+import transformer
 
 TOLERANCE = 1e-4  # of the largest value
 
@@ -50,8 +51,8 @@ def torch_encode(job, peer):
 
 
 def torch_system(job, peer):
-    """A text classifier of systems.py: "eager" as the original runs, "kept" without what is the same
-    for every input, "fused" with PyTorch's own attention, "compiled" with the best of these."""
+    """A text classifier of systems.py: "eager" as the original runs, "kept" without what is the
+    same for every input and with PyTorch's own attention, "compiled" that with torch.compile."""
     model, x = systems.build(job['system']), systems.make_input(job['length'])
     if peer != 'eager':
         systems.prepare(model, job['length'])
@@ -143,62 +144,21 @@ def onnx_job(job, peer):
 
 # ---- CTranslate2 --------------------------------------------------------------------------------
 
-def _fill(numbers, linear, outputs, inputs):
-    linear.weight = numbers.normal(0, inputs ** -0.5, (outputs, inputs)).astype(numpy.float32)
-    linear.bias = numpy.zeros(outputs, numpy.float32)
-
-
-def _fill_norm(norm, width):
-    norm.gamma, norm.beta = numpy.ones(width, numpy.float32), numpy.zeros(width, numpy.float32)
-
-
-def _fill_attention(numbers, attention, d, cross):
-    outputs = (d, 2 * d, d) if cross else (3 * d, d)  # queries; keys, values; output
-    for linear, rows in zip(attention.linear, outputs):
-        _fill(numbers, linear, rows, d)
-    _fill_norm(attention.layer_norm, d)
-
-
-def write_transformer(folder, vocabulary, d=512, ffn=2048, heads=8, layers=6):
-    """Transformer-base, pre-norm as the usual converters make it, of random weights."""
-    from ctranslate2.specs import TransformerSpec
-    numbers = numpy.random.default_rng(1)
-    spec = TransformerSpec.from_config(layers, heads)
-    table = numbers.normal(0, d ** -0.5, (vocabulary, d)).astype(numpy.float32)
-    spec.encoder.embeddings[0].weight = spec.decoder.embeddings.weight = table
-    spec.decoder.projection.weight = table
-    for stack in (spec.encoder, spec.decoder):
-        stack.scale_embeddings = True
-        _fill_norm(stack.layer_norm, d)
-        stack.position_encodings.encodings = numbers.normal(0, 0.1, (512, d)).astype(numpy.float32)
-        for layer in stack.layer:
-            _fill_attention(numbers, layer.self_attention, d, False)
-            if stack is spec.decoder:
-                _fill_attention(numbers, layer.attention, d, True)
-            _fill(numbers, layer.ffn.linear_0, ffn, d)
-            _fill(numbers, layer.ffn.linear_1, d, ffn)
-            _fill_norm(layer.ffn.layer_norm, d)
-    words = ['<blank>', '<unk>', '<s>', '</s>'] + [str(i) for i in range(4, vocabulary)]
-    spec.register_source_vocabulary(words)
-    spec.register_target_vocabulary(words)
-    spec.validate()
-    spec.optimize()
-    os.makedirs(folder, exist_ok=True)
-    spec.save(folder)
-
-
 def ctranslate2_job(job, peer):
     """The environment, which compare.py sets, chooses the library of matrix products."""
     import ctranslate2
     folder = f'{job["folder"]}/transformer'
     if not os.path.exists(f'{folder}/model.bin'):
-        write_transformer(folder, shapes.VOCABULARY)
+        transformer.write_ctranslate2(folder, transformer.BASE,
+                                      transformer.weights(transformer.BASE))
     translators = {threads: ctranslate2.Translator(
         folder, 'cpu', inter_threads=1, intra_threads=threads, compute_type=job['dtype'])
         for threads in job['threads']}
     numbers = numpy.random.default_rng(2)
-    lines = [[str(i) for i in numbers.integers(4, shapes.VOCABULARY, job['source'])]
-             for _ in range(job['lines'])]
+    length = job['source'] - 1  # </s> follows
+    lines = [transformer.symbols_of(numbers.integers(
+        transformer.FIRST_WORD, transformer.BASE.source_symbols, length).tolist())
+        for _ in range(job['lines'])]
 
     def run(threads):
         results = translators[threads].translate_batch(
