@@ -136,13 +136,12 @@ static bool has_spectra(const MegaS4Plan *plan, const MegaS4Kernels *kernels, co
            kernels->family == wanted->family;
 }
 
-/* Makes room for a layer's spectra or values in place of what it has; `making` bytes more are
- * needed for a time. */
+/* Makes room for a layer's spectra or values, whichever *out in `kernels` is, in place of what it
+ * has; `making` bytes more are needed for a time. */
 static int take_memory(MegaS4Plan *plan, MegaS4Kernels *kernels, uint64_t floats, uint64_t making,
                        float **out, MegaError *err)
 {
     uint64_t bytes, all;
-    *out = NULL;
     count(plan, kernels->counted, 0, NULL);
     free_kernels(kernels);
     if (!mega_mul(floats, sizeof(float), &bytes) || !mega_add(bytes, making, &all) ||
