@@ -599,7 +599,7 @@ static void bad_metadata_is_refused(void **state)
     }
 }
 
-/* A tokenizer of units has a case that there is, ids of the vocabulary, and values of their types. */
+/* A tokenizer of units has a known case, ids of the vocabulary, and values of their types. */
 static void bad_units_are_refused(void **state)
 {
     static const char *const symbols[] = {"<unk>", "A"};
