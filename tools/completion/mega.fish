@@ -97,7 +97,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from bench' -l tokens -x -d 'tha
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l beam -x -d 'of a translator (1)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l batch -x -d 'sources at a time (1)'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l repeats -x -d 'measured runs, after one that is not (5)'
-complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'where the time of an encoder goes'
+complete -c mega-run -n '__fish_seen_subcommand_from bench' -l breakdown -d 'where the time goes'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l format -x -a 'text markdown csv json' -d 'text (default), markdown, csv or json'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -s t -l threads -x -d 'number of threads'
 complete -c mega-run -n '__fish_seen_subcommand_from bench' -l cpu -x -a 'generic avx2 avx2vnni avx512 avx512vnni dotprod openblas' -d 'kernels (the best of this machine)'

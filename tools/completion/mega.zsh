@@ -122,7 +122,7 @@ _mega_run() {
             '--beam=[of a translator (1)]:n: ' \
             '--batch=[sources at a time (1)]:n: ' \
             '--repeats=[measured runs, after one that is not (5)]:n: ' \
-            '--breakdown[where the time of an encoder goes]' \
+            '--breakdown[where the time goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
             '--json[as --format json]' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \

@@ -36,7 +36,7 @@ static const char help[] =
     "      --beam N         of a translator (1)\n"
     "      --batch N        sources at a time (1)\n"
     "      --repeats N      measured runs, after one that is not (5)\n"
-    "      --breakdown      where the time of an encoder goes\n"
+    "      --breakdown      where the time goes\n"
     "      --format NAME    text (default), markdown, csv or json\n"
     "  -t, --threads N      (as many as there are processors)\n"
     "      --cpu NAME       kernels: generic, avx2, avx2vnni, avx512, avx512vnni, on arm64\n"
@@ -60,8 +60,8 @@ typedef struct Options {
     bool is_next; /* this is not the first of several models, so the heading has been printed */
 } Options;
 
-/* The parts that a classifier's time is split into: reading, then the parts of the encoder, each of
- * which ends with a stage that the tap sees. */
+/* The parts that a run's time is split into: reading, then the parts of a stack, each of which ends
+ * with a stage that the tap sees. */
 enum { READ, EMBED, EMA, PROJECTIONS, ATTENTION, HEAD, PART_COUNT };
 static const char *const part_names[PART_COUNT] = {
     "decode and features", "embed", "norm and EMA", "projections of v, q, k",
@@ -78,6 +78,8 @@ typedef struct Bench {
     /* peak memory in megabytes, taken before the probes of the machine allocate theirs */
     double peak;
     double last; /* time of the last call of the tap */
+    bool shows_parts; /* --breakdown, and the runs that count have begun */
+    bool has_stepped; /* a decoder has begun a step of this run */
     double parts[PART_COUNT];
 } Bench;
 
@@ -102,9 +104,28 @@ static void watch(void *context, const char *stage, int input, const float *data
                : dot && strchr("vzqk", dot[1]) && dot[2] == '\0'          ? PROJECTIONS
                : strcmp(stage, "pooled") == 0 || strcmp(stage, "logits") == 0 ? HEAD
                                                                           : ATTENTION;
+    if (strncmp(stage, "target", 6) == 0) {
+        /* Between the last layer of one step and the first of the next lie the logits and the
+         * search; the embedding of the word that they chose takes next to nothing. */
+        part = bench->has_stepped ? HEAD : EMBED;
+        bench->has_stepped = true;
+    }
     (void)input, (void)data, (void)rows, (void)columns;
     bench->parts[part] += now - bench->last;
     bench->last = clock_seconds();
+}
+
+/* Begins to tell the parts of a run apart. */
+static void begin_parts(Bench *bench)
+{
+    bench->has_stepped = false;
+    bench->last = clock_seconds();
+}
+
+/* Counts what a run did after its last stage: the last step's logits, or the end of a search. */
+static void end_parts(Bench *bench)
+{
+    bench->parts[HEAD] += clock_seconds() - bench->last;
 }
 
 /* Reads the first clip of --input. */
@@ -141,12 +162,13 @@ static int classify_once(Bench *bench, MegaError *err)
         code = read_input(bench, &clip, err);
         memcpy(inputs, clip.views, sizeof inputs);
     }
-    bench->last = clock_seconds();
+    begin_parts(bench);
     if (!code && labels)
         code = mega_session_label(bench->session, inputs, NULL, input.length, logits, err);
     else if (!code)
         code = mega_session_classify(bench->session, inputs,
                                      mega_model_input_count(bench->model), logits, err);
+    end_parts(bench);
     mega_prepared_free(&clip);
     free(logits);
     return code;
@@ -167,9 +189,12 @@ static int translate_once(Bench *bench, MegaError *err)
                                  .length = (size_t)options->length};
     if (!sources || !results)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d sources", options->batch);
-    else
+    else {
+        begin_parts(bench);
         code = mega_session_translate(bench->session, sources, options->batch, &search, results,
                                       err);
+        end_parts(bench);
+    }
     for (int i = 0; results && !code && i < options->batch; i++)
         mega_translation_free(&results[i]);
     free(sources);
@@ -193,10 +218,15 @@ static int generate_once(Bench *bench, double *seconds, MegaError *err)
     for (int left = options->length; left > 0 && !code; left -= 1024)
         code = mega_decoder_feed(decoder, bench->tokens, left < 1024 ? (size_t)left : 1024, NULL,
                                  err);
+    if (bench->shows_parts)
+        mega_session_set_tap(bench->session, watch, bench);
     double begun = clock_seconds();
+    begin_parts(bench);
     for (int i = 0; i < options->tokens && !code; i++)
         code = mega_decoder_step(decoder, &bench->tokens[i % 1024], logits, err);
+    end_parts(bench);
     *seconds = clock_seconds() - begun;
+    mega_session_set_tap(bench->session, NULL, NULL);
     mega_decoder_free(decoder);
     free(logits);
     return code;
@@ -205,9 +235,11 @@ static int generate_once(Bench *bench, double *seconds, MegaError *err)
 static int run_once(Bench *bench, double *seconds, MegaError *err)
 {
     const MegaTaskTraits *traits = mega_task_traits(mega_model_task(bench->model));
-    double begun = clock_seconds();
     if (!traits->has_encoder)
         return generate_once(bench, seconds, err);
+    if (bench->shows_parts)
+        mega_session_set_tap(bench->session, watch, bench);
+    double begun = clock_seconds();
     int code = traits->has_cross ? translate_once(bench, err) : classify_once(bench, err);
     *seconds = clock_seconds() - begun;
     return code;
@@ -264,8 +296,7 @@ static int measure(Bench *bench, Result *out, MegaError *err)
     if (!code)
         code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
                                err);
-    if (bench->options->breakdown)
-        mega_session_set_tap(bench->session, watch, bench);
+    bench->shows_parts = bench->options->breakdown;
     memset(bench->parts, 0, sizeof bench->parts);
     for (int i = 0; i < n && !code; i++) {
         progress_update(&progress, (uint64_t)i + 1);
