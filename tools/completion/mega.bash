@@ -82,9 +82,9 @@ _mega_run()
             --side --json --help"
         ;;
     translate)
-        options="--model --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b --min-len
-            --no-repeat-ngram --text --prefix --unk-penalty --temperature --scores --alignments --json
-            --ids --pre-tokenized --batch
+        options="--model --to --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b
+            --min-len --no-repeat-ngram --text --prefix --unk-penalty --temperature --warn-below --scores
+            --alignments --json --ids --pre-tokenized --batch
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     verify) options="--json --quiet --help" ;;
@@ -106,7 +106,7 @@ _mega_run()
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --pair | --max-length | --stride | --tokens-per-sample | --context-window) ;;
-    --no-repeat-ngram | --prefix | --unk-penalty | --batch) ;;
+    --no-repeat-ngram | --prefix | --unk-penalty | --warn-below | --to | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;

@@ -326,6 +326,7 @@ _mega_run() {
     translate)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped translator)]:file:_files -g "*.mega"' \
+            '--to=[the language to translate into]:language:(de en)' \
             '--beam=[hypotheses that are followed (5)]:n: ' \
             '--nbest=[print the K best, one a line (1)]:k: ' \
             '--lenpen=[a score is divided by length^X (1)]:x: ' \
@@ -338,6 +339,7 @@ _mega_run() {
             '--prefix=[every translation begins with TEXT]:text: ' \
             '--unk-penalty=[taken from the score of unknown words (0)]:x: ' \
             '--temperature=[divides the logits (1)]:x: ' \
+            '--warn-below=[name translations of lower mean log-probability]:x: ' \
             '--scores[the score and a TAB before each translation]' \
             '--alignments[a TAB and pairs '\''source-target'\'' of symbols behind it]' \
             '--json[one JSON object a line]' \

@@ -83,7 +83,10 @@ int classify_texts(ClassifyTexts *texts)
     MegaError err = {0};
     char *path = NULL;
     int status = 1;
-    int code = open_model(&run.model, &path, texts->model, MEGA_TASK_CLASSIFY, MEGA_CONTENT_TEXT,
+    int code = open_model(&run.model, &path,
+                          &(ModelWish){.given = texts->model,
+                                       .task = MEGA_TASK_CLASSIFY,
+                                       .kind = MEGA_CONTENT_TEXT},
                           texts->pipeline.session.max_memory, &err);
     if (!code && (mega_model_task(run.model) != MEGA_TASK_CLASSIFY ||
                   model_kind(run.model) != MEGA_CONTENT_TEXT))

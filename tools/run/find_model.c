@@ -19,6 +19,7 @@
 #include "tools/common/suggest.h"
 
 #define SUFFIX ".mega"
+#define INTO "text.target_language"
 
 static const struct {
     const char *key; /* a metadata key that only models for this kind have */
@@ -82,6 +83,7 @@ static void free_found(FoundModel *found)
     free(found->name);
     free(found->title);
     free(found->license);
+    free(found->into);
 }
 
 /* ---- Searching ------------------------------------------------------------------------------ */
@@ -125,7 +127,9 @@ static void add_model(const char *path, Search *search)
     found.name = name_of_path(path);
     found.title = copy_of(meta, "general.name");
     found.license = copy_of(meta, "general.license");
-    search->failed = !found.path || !found.name || !found.title || !found.license;
+    found.into = copy_of(meta, INTO);
+    search->failed =
+        !found.path || !found.name || !found.title || !found.license || !found.into;
     search->list.models[search->list.count++] = found;
 out:
     mega_file_close(file);
@@ -243,32 +247,48 @@ void model_list_free(ModelList *list)
 
 /* ---- Choosing ------------------------------------------------------------------------------- */
 
-/* Returns the first model for a task and a kind of input, or NULL. */
-static const FoundModel *choose(const ModelList *list, MegaTask task, MegaContentKind kind)
+/* Returns the first model that fits, or NULL. */
+static const FoundModel *choose(const ModelList *list, const ModelWish *wish)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (list->models[i].task == task && list->models[i].kind == kind)
-            return &list->models[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const FoundModel *model = &list->models[i];
+        if (model->task == wish->task && model->kind == wish->kind &&
+            (!wish->into || strcmp(model->into, wish->into) == 0))
+            return model;
+    }
     return NULL;
 }
 
-int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err)
+static int fail_not_found(const ModelList *list, const ModelWish *wish, MegaError *err)
+{
+    ModelWish any_language = *wish;
+    any_language.into = NULL;
+    const FoundModel *other = choose(list, &any_language);
+    if (other)
+        return mega_fail(err, MEGA_ERR_IO,
+                         "no model that translates into '%s' was found; %s translates into '%s', "
+                         "and 'mega-run models' lists all",
+                         wish->into, other->name, *other->into ? other->into : "?");
+    return mega_fail(err, MEGA_ERR_IO,
+                     "no model to %s %s was found in %s; name one with -m or its folder in "
+                     "MEGA_MODELS",
+                     mega_task_name(wish->task), kinds[wish->kind].name, list->places);
+}
+
+int find_model(char **path, const ModelWish *wish, MegaError *err)
 {
     ModelList list;
     *path = NULL;
-    if (kind == MEGA_CONTENT_UNKNOWN)
+    if (wish->kind == MEGA_CONTENT_UNKNOWN)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "no model can be chosen, since the kind of the input is not known; name a "
                          "model with -m");
     int code = model_list_read(&list, err);
-    const FoundModel *found = code ? NULL : choose(&list, task, kind);
+    const FoundModel *found = code ? NULL : choose(&list, wish);
     if (found && !(*path = strdup(found->path)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for looking for a model");
     else if (!code && !found)
-        code = mega_fail(err, MEGA_ERR_IO,
-                         "no model to %s %s was found in %s; name one with -m or its folder in "
-                         "MEGA_MODELS",
-                         mega_task_name(task), kinds[kind].name, list.places);
+        code = fail_not_found(&list, wish, err);
     model_list_free(&list);
     return code;
 }
@@ -318,12 +338,21 @@ int named_model(char **path, const char *given, MegaError *err)
     return code;
 }
 
-int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
-               MegaContentKind kind, uint64_t max_memory, MegaError *err)
+int open_model(MegaModel **model, char **path, const ModelWish *wish, uint64_t max_memory,
+               MegaError *err)
 {
     const MegaModelOptions options = {.max_memory = max_memory};
-    int code = given ? named_model(path, given, err) : find_model(path, task, kind, err);
-    return code ? code : mega_model_open_with(model, *path, &options, err);
+    int code = wish->given ? named_model(path, wish->given, err) : find_model(path, wish, err);
+    if (!code)
+        code = mega_model_open_with(model, *path, &options, err);
+    const char *into = "";
+    if (!code && wish->into &&
+        (!mega_meta_find(mega_model_meta(*model), INTO) ||
+         mega_meta_get_string(mega_model_meta(*model), INTO, &into, NULL) ||
+         strcmp(into, wish->into) != 0))
+        code = mega_fail(err, MEGA_ERR_MODEL, "%s does not translate into '%s'%s%s%s", *path,
+                         wish->into, *into ? " but into '" : "", into, *into ? "'" : "");
+    return code;
 }
 
 MegaContentKind model_kind(const MegaModel *model)
@@ -336,7 +365,9 @@ void advise_classifier(MegaContentKind kind, MegaError *err)
 {
     ModelList list = {0};
     const FoundModel *other =
-        model_list_read(&list, NULL) ? NULL : choose(&list, MEGA_TASK_CLASSIFY, kind);
+        model_list_read(&list, NULL)
+            ? NULL
+            : choose(&list, &(ModelWish){.task = MEGA_TASK_CLASSIFY, .kind = kind});
     if (other) {
         const MegaError before = *err;
         mega_fail(err, before.code, "%s; for %s use %s", before.text, kind_name(kind), other->name);
@@ -365,7 +396,9 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
         free(name);
         return failed;
     }
-    const FoundModel *other = model_list_read(&list, NULL) ? NULL : choose(&list, task, kind);
+    const FoundModel *other =
+        model_list_read(&list, NULL) ? NULL
+                                     : choose(&list, &(ModelWish){.task = task, .kind = kind});
     int code =
         mega_fail(err, MEGA_ERR_MODEL, "%s %s %s; %s%s%s", name ? name : path,
                   mega_task_traits(mega_model_task(model))->does_to, kind_name(model_kind(model)),

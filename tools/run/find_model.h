@@ -1,7 +1,7 @@
 /*
  * find_model.h - finds models by task or by name, and makes the errors for models that do not fit.
  *
- * *The search goes through the folders of MEGA_MODELS (separated by colons), the folder of the
+ * The search goes through the folders of MEGA_MODELS (separated by colons), the folder of the
  * running program, then share/mega and models in the folder above it. In each of these it takes the
  * *.mega files of the folder itself first, then those of the folders in it, sorted by name.
  */
@@ -16,6 +16,7 @@ typedef struct FoundModel {
     char *name;    /* the file's name without .mega, which -m takes */
     char *title;   /* general.name, or empty */
     char *license; /* or empty */
+    char *into;    /* the language that it translates into, such as "de", or empty */
     MegaTask task;
     /* the raw inputs that it takes, or MEGA_CONTENT_UNKNOWN if its metadata describe none */
     MegaContentKind kind;
@@ -37,15 +38,24 @@ int fail_unknown_content(const char *path, MegaError *err);
 int model_list_read(ModelList *out, MegaError *err);
 void model_list_free(ModelList *list);
 
-/* Finds the first model of that task for that kind of input. The caller frees *path. */
-int find_model(char **path, MegaTask task, MegaContentKind kind, MegaError *err);
+/* What a model must be for. */
+typedef struct ModelWish {
+    const char *given; /* what -m says, a path or a name, or NULL: the first model that fits */
+    MegaTask task;
+    MegaContentKind kind;
+    const char *into; /* the language to translate into, or NULL if any will do */
+} ModelWish;
+
+/* Finds the first model of that task for that kind of input; `given` is not read. The caller frees
+ * *path. */
+int find_model(char **path, const ModelWish *wish, MegaError *err);
 /* Finds the file that -m means: a path, or the name of a model in the folders above. The caller
  * frees *path. */
 int named_model(char **path, const char *given, MegaError *err);
-/* Opens the model that -m names or, if `given` is NULL, the one that find_model finds. max_memory
- * is that of MegaModelOptions. *The caller frees *path, also after an error. */
-int open_model(MegaModel **model, char **path, const char *given, MegaTask task,
-               MegaContentKind kind, uint64_t max_memory, MegaError *err);
+/* Opens the model that -m names or else the one that find_model finds. max_memory is that of
+ * MegaModelOptions. The caller frees *path, also after an error. */
+int open_model(MegaModel **model, char **path, const ModelWish *wish, uint64_t max_memory,
+               MegaError *err);
 
 /* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);

@@ -25,8 +25,11 @@ int scorer_open(Scorer *scorer, const ScoreOptions *options, MegaError *err)
     char *path = NULL;
     double begun = clock_seconds();
     *scorer = (Scorer){.ids = options->pipeline.ids};
-    int code = open_model(&scorer->model, &path, options->model, MEGA_TASK_GENERATE,
-                          MEGA_CONTENT_TEXT, options->pipeline.session.max_memory, err);
+    int code = open_model(&scorer->model, &path,
+                          &(ModelWish){.given = options->model,
+                                       .task = MEGA_TASK_GENERATE,
+                                       .kind = MEGA_CONTENT_TEXT},
+                          options->pipeline.session.max_memory, err);
     if (!code && !mega_config_has_decoder(mega_model_config(scorer->model)))
         code = fail_wrong_model(scorer->model, path, "to score texts", MEGA_TASK_GENERATE,
                                 MEGA_CONTENT_TEXT, err);

@@ -215,7 +215,8 @@ int text_model_open(TextModel *out, const char *given, MegaTask task, const char
 {
     const MegaPipelineOptions options = {.session = *session};
     *out = (TextModel){0};
-    int code = open_model(&out->model, &out->path, given, task, MEGA_CONTENT_TEXT,
+    int code = open_model(&out->model, &out->path,
+                          &(ModelWish){.given = given, .task = task, .kind = MEGA_CONTENT_TEXT},
                           session->max_memory, err);
     if (!code && mega_model_task(out->model) != task)
         code = fail_wrong_model(out->model, out->path, purpose, task, MEGA_CONTENT_TEXT, err);

@@ -18,7 +18,10 @@ int tokenizer_file_open(TokenizerFile *out, const char *given, MegaCodecSide sid
 {
     *out = (TokenizerFile){.side = side};
     int code = given ? named_model(&out->path, given, err)
-                     : find_model(&out->path, MEGA_TASK_GENERATE, MEGA_CONTENT_TEXT, err);
+                     : find_model(&out->path,
+                                  &(ModelWish){.task = MEGA_TASK_GENERATE,
+                                               .kind = MEGA_CONTENT_TEXT},
+                                  err);
     if (!code)
         code = mega_file_open(&out->file, out->path, err);
     if (!code && !has_vocabulary(mega_file_meta(out->file)))

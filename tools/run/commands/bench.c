@@ -459,8 +459,11 @@ static int run(Options *options)
     MegaError err = {0};
     double begun = clock_seconds();
     char *path = NULL;
-    int code = open_model(&bench.model, &path, options->model, MEGA_TASK_CLASSIFY,
-                          options->input ? content_of_path(options->input) : MEGA_CONTENT_UNKNOWN,
+    int code = open_model(&bench.model, &path,
+                          &(ModelWish){.given = options->model,
+                                       .task = MEGA_TASK_CLASSIFY,
+                                       .kind = options->input ? content_of_path(options->input)
+                                                              : MEGA_CONTENT_UNKNOWN},
                           options->session.max_memory, &err);
     options->model = path;
     if (!code) {

@@ -268,8 +268,10 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
 {
     double begun = clock_seconds();
     MegaPipelineOptions input = c->options->input;
-    int code = open_model(&engine->model, &engine->path, c->options->model, MEGA_TASK_CLASSIFY,
-                          kind, c->options->input.session.max_memory, err);
+    int code = open_model(
+        &engine->model, &engine->path,
+        &(ModelWish){.given = c->options->model, .task = MEGA_TASK_CLASSIFY, .kind = kind},
+        c->options->input.session.max_memory, err);
     if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
         code = fail_other_model(engine, kind, err);
     input.warn = c->options->quiet ? NULL : report_warning;

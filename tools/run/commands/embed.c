@@ -78,7 +78,10 @@ static int run(Embed *embed)
     const MegaPipelineOptions options = {.session = embed->session};
     char *path = NULL;
     int status = 1;
-    int code = open_model(&model, &path, embed->model, MEGA_TASK_EMBED, MEGA_CONTENT_TEXT,
+    int code = open_model(&model, &path,
+                          &(ModelWish){.given = embed->model,
+                                       .task = MEGA_TASK_EMBED,
+                                       .kind = MEGA_CONTENT_TEXT},
                           embed->session.max_memory, &err);
     if (!code)
         code = mega_pipeline_new(&embed->pipeline, model, &options, &err);

@@ -432,7 +432,10 @@ static int choose_model(const Options *options, char **path, MegaError *err)
         return named_model(path, options->model, err);
     int code = manifest_read(&manifest, options->manifest, options->root, options->split, 1, err);
     if (!code) {
-        code = find_model(path, MEGA_TASK_CLASSIFY, content_of_path(manifest.rows[0].path), err);
+        code = find_model(path,
+                          &(ModelWish){.task = MEGA_TASK_CLASSIFY,
+                                       .kind = content_of_path(manifest.rows[0].path)},
+                          err);
     } else if (code == MEGA_ERR_INPUT || code == MEGA_ERR_FORMAT) {
         const MegaError inner = *err;
         mega_fail(err, code, "%s; a text, or pairs of sentences, need a model: -m", inner.text);

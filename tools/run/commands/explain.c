@@ -121,11 +121,11 @@ static int choose_model(const ExplainOptions *options, const char *input, MegaMo
     const MegaContentKind kind = options->raw.rate ? MEGA_CONTENT_SOUND
                            : options->text        ? MEGA_CONTENT_TEXT
                                                   : content_of_path(input);
-    if (kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE)
-        return open_model(model, path, options->model, MEGA_TASK_CLASSIFY, kind,
-                          options->session.max_memory, err);
-    return open_model(model, path, options->model, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT,
-                      options->session.max_memory, err);
+    const bool media = kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE;
+    const ModelWish wish = {.given = options->model,
+                            .task = media ? MEGA_TASK_CLASSIFY : MEGA_TASK_TRANSLATE,
+                            .kind = media ? kind : MEGA_CONTENT_TEXT};
+    return open_model(model, path, &wish, options->session.max_memory, err);
 }
 
 static void print_drawn(const ExplainOptions *options, char **inputs, int count)

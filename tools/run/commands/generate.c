@@ -226,8 +226,11 @@ static int load(Generator *g, MegaError *err)
     const MegaPipelineOptions *options = &g->options->pipeline;
     const MegaSamplingOptions *sampling = &g->options->generate.sampling;
     double begun = clock_seconds();
-    int code = open_model(&g->model, &path, g->options->model, MEGA_TASK_GENERATE,
-                          MEGA_CONTENT_TEXT, options->session.max_memory, err);
+    int code = open_model(&g->model, &path,
+                          &(ModelWish){.given = g->options->model,
+                                       .task = MEGA_TASK_GENERATE,
+                                       .kind = MEGA_CONTENT_TEXT},
+                          options->session.max_memory, err);
     if (!code && mega_model_task(g->model) != MEGA_TASK_GENERATE)
         code = fail_wrong_model(g->model, path, "to continue texts", MEGA_TASK_GENERATE,
                                 MEGA_CONTENT_TEXT, err);

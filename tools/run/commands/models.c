@@ -30,6 +30,8 @@ static void print_json(const FoundModel *model)
                                "model", json_text(model->path));
     if (*model->title)
         json_object_set_new(object, "title", json_text(model->title));
+    if (*model->into)
+        json_object_set_new(object, "into", json_text(model->into));
     if (*model->license)
         json_object_set_new(object, "license", json_text(model->license));
     print_json_line(object);

@@ -28,6 +28,7 @@ static const char help[] =
     "Translates files, texts in quotes, or standard input, line by line; an empty line stays one.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped translator)\n"
+    "      --to LANG           the first model that translates into that language, such as de\n"
     "      --beam N            hypotheses that are followed (5)\n"
     "      --nbest K           print the K best, one a line (1)\n"
     "      --lenpen X          a score is divided by length^X (1)\n"
@@ -40,6 +41,8 @@ static const char help[] =
     "      --unk-penalty X     taken from the score of unknown words (0)\n"
     "      --temperature X     divides the logits (1)\n"
     "      --scores            the score and a TAB before each translation\n"
+    "      --warn-below X      say so when a translation's mean log-probability is below X (-1 if\n"
+    "                          it is printed to a terminal, else never)\n"
     "      --alignments        a TAB and pairs 'source-target' of symbols behind it\n"
     "      --json              one JSON object a line\n"
     "      --ids               token ids in and out, nothing added or removed\n"
@@ -53,8 +56,12 @@ static const char help[] =
     "Exit status: 0 all lines were translated, 1 some were not (they come out empty), 2 wrong\n"
     "usage.\n";
 
+/* A good translation of an everyday sentence has a mean log-probability of about -0.4. */
+#define WARN_BELOW -1.0
+
 typedef struct Options {
-    const char *model, *prefix, *text;
+    const char *model, *into, *prefix, *text;
+    double warn_below; /* NAN: WARN_BELOW on a terminal, and else no warning */
     MegaSearchOptions search;
     int nbest, batch;
     MegaSessionOptions session;
@@ -79,6 +86,7 @@ typedef struct Translator {
     MegaRaw *sources;         /* [batch] */
     MegaTranslation *results; /* [batch] */
     MegaError *errors;        /* [batch] */
+    double warn_below;        /* NAN: no warning */
     size_t done;              /* number of lines that were translated */
     int status;
 } Translator;
@@ -192,6 +200,20 @@ static void print_json(const Translator *t, const Line *line, const MegaTranslat
     print_json_line(object);
 }
 
+/* Says so if the model is unsure of the best translation of a line. */
+static void warn_unsure(const Translator *t, const Line *line, const MegaTranslation *result)
+{
+    const MegaHypothesis *best = result->hypotheses;
+    double sum = 0;
+    if (isnan(t->warn_below) || result->count == 0)
+        return;
+    for (size_t i = 0; i < best->length; i++)
+        sum += (double)best->scores[i];
+    if (best->length && sum / (double)best->length < t->warn_below)
+        report("%s: the model is unsure of this translation (mean log-probability %.2f)",
+               line->where, sum / (double)best->length);
+}
+
 /* Prints the hypotheses of a line that the user asked for; an empty line has none. */
 static void print_line(const Translator *t, const Line *line, const MegaTranslation *result)
 {
@@ -233,8 +255,10 @@ static void run_lines(Translator *t, int count)
     for (int i = 0; i < count; i++) {
         if (t->errors[i].code)
             fail_line(t, &t->lines[i], &t->errors[i]);
-        else
+        else {
             print_line(t, &t->lines[i], &t->results[i]);
+            warn_unsure(t, &t->lines[i], &t->results[i]);
+        }
         mega_translation_free(&t->results[i]);
         mega_buffer_free(&t->lines[i].text);
         free(t->lines[i].where);
@@ -296,8 +320,11 @@ static int load(Translator *t, MegaError *err)
 {
     char *path = NULL;
     double begun = clock_seconds();
-    int code = open_model(&t->model, &path, t->options->model, MEGA_TASK_TRANSLATE,
-                          MEGA_CONTENT_TEXT, t->options->session.max_memory, err);
+    const ModelWish wish = {.given = t->options->model,
+                            .task = MEGA_TASK_TRANSLATE,
+                            .kind = MEGA_CONTENT_TEXT,
+                            .into = t->options->into};
+    int code = open_model(&t->model, &path, &wish, t->options->session.max_memory, err);
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
         code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE,
                                 MEGA_CONTENT_TEXT, err);
@@ -324,7 +351,11 @@ static int load(Translator *t, MegaError *err)
 
 static int run(const Options *options, char **paths, int count)
 {
-    Translator t = {.options = options, .search = options->search};
+    Translator t = {.options = options,
+                    .search = options->search,
+                    .warn_below = options->warn_below};
+    if (isnan(t.warn_below) && isatty(STDOUT_FILENO) && !options->quiet && !options->json)
+        t.warn_below = WARN_BELOW;
     MegaError err = {0};
     int code = load(&t, &err);
     double begun = clock_seconds();
@@ -363,10 +394,11 @@ static int check_options(const Options *options, int inputs)
 
 int command_translate(int argc, char **argv)
 {
-    Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1};
+    Options options = {.search = mega_search_defaults(), .nbest = 1, .batch = 1, .warn_below = NAN};
     MegaSearchOptions *search = &options.search;
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
+        {.name = "to", .also = "target-lang", .take = take_text, .out = &options.into},
         {.name = "beam",
          .also = "beam-size num-beams",
          .take = take_int,
@@ -408,6 +440,11 @@ int command_translate(int argc, char **argv)
          .least = 1e-6,
          .most = 1e6},
         {.name = "scores", .take = take_flag, .out = &options.scores},
+        {.name = "warn-below",
+         .take = take_real,
+         .out = &options.warn_below,
+         .least = -1e6,
+         .most = 0},
         {.name = "alignments", .take = take_flag, .out = &search->alignments},
         JSON_OPTION(&options.json),
         {.name = "ids", .take = take_flag, .out = &options.ids},
