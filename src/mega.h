@@ -127,6 +127,9 @@ MEGA_API int mega_model_class_count(const MegaModel *model); /* length of the lo
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_width(const MegaModel *model);      /* of the states of a position */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
+/* Returns whether a full pass of the original truncates the decoder's EMA, which is what
+ * MegaDecoderOptions.truncate should then say. */
+MEGA_API bool mega_model_truncates(const MegaModel *model);
 /* Returns the number of parameters; a table that is used twice counts once. */
 MEGA_API uint64_t mega_model_parameter_count(const MegaModel *model);
 /* Returns the bytes of all weights, decoded or used in place. */
@@ -453,6 +456,8 @@ MEGA_API void mega_classification_free(MegaClassification *classification);
 /* Returns the length of the model's clips in seconds, or 0 if they have any length or the model
  * does not take sound. */
 MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
+/* Returns the rate of the model's samples in Hz, or 0 if the model does not take sound. */
+MEGA_API int mega_pipeline_rate(const MegaPipeline *pipeline);
 /* Reads a recording whose clip is_cut to its end and returns its length in seconds, or 0 if that is
  * not known. The length of a pipe never is. */
 MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
@@ -690,6 +695,26 @@ typedef struct MegaIds {
 MEGA_API int mega_pipeline_tokenize(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
                                     MegaIds *out, MegaError *err);
 MEGA_API void mega_ids_free(MegaIds *tokens);
+/* A token, and where it stands. */
+typedef struct MegaPlace {
+    int32_t id;
+    int type;            /* of the token, for a model that reads types */
+    int sequence;        /* the text that it stands in, 0 or 1; -1: a special one in neither */
+    uint32_t start, end; /* code points of that text; both 0 for a special one */
+} MegaPlace;
+
+typedef struct MegaPlaces {
+    MegaPlace *items; /* [count] */
+    size_t count;
+    bool has_places; /* false: the tokenizer changes the text, so start and end mean nothing */
+    bool has_types;  /* the model reads the types */
+} MegaPlaces;
+
+/* Makes the tokens of a text, or of a pair if second is not NULL, with the special ones of the
+ * tokenizer. </s>, which a translator or a language model of the original adds, is none. */
+MEGA_API int mega_pipeline_places(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
+                                  const MegaRaw *second, MegaPlaces *out, MegaError *err);
+MEGA_API void mega_places_free(MegaPlaces *places);
 /* Makes the text of token ids, without <s>, <pad> and </s>. */
 MEGA_API int mega_pipeline_detokenize(const MegaPipeline *pipeline, MegaSide side,
                                       const int32_t *ids, size_t count, MegaText *out,

@@ -615,6 +615,11 @@ int mega_model_width(const MegaModel *model)
     return mega_config_has_encoder(config) ? config->encoder.width : config->decoder.width;
 }
 
+bool mega_model_truncates(const MegaModel *model)
+{
+    return !model->config.target.untruncated;
+}
+
 int mega_model_vocab_size(const MegaModel *model)
 {
     return model->config.target.vocab;

@@ -126,6 +126,11 @@ double mega_pipeline_clip(const MegaPipeline *p)
     return p->reader ? mega_input_reader_clip(p->reader) : 0;
 }
 
+int mega_pipeline_rate(const MegaPipeline *p)
+{
+    return p->reader ? mega_input_reader_rate(p->reader) : 0;
+}
+
 double mega_pipeline_length(MegaPipeline *p)
 {
     return p->reader ? mega_input_reader_length(p->reader) : 0;

@@ -594,6 +594,11 @@ const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader)
     return reader->codec ? mega_codec_vocab(reader->codec) : reader->vocab;
 }
 
+const MegaCodec *mega_input_reader_codec(const MegaInputReader *reader)
+{
+    return reader->codec;
+}
+
 static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
 {
     const MegaTextRules rules = text_rules(reader);

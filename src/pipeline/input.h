@@ -19,6 +19,7 @@
 #ifndef MEGA_INPUT_H
 #define MEGA_INPUT_H
 
+#include "formats/text/tokenizer.h"
 #include "formats/text/vocab.h"
 #include "src/mega.h"
 #include "src/model/model.h"
@@ -65,11 +66,15 @@ double mega_input_reader_length(MegaInputReader *reader);
 /* Returns the length of the model's clips in seconds, or 0 if they have any length or the model
  * does not take sound. */
 double mega_input_reader_clip(const MegaInputReader *reader);
+/* Returns the rate of the model's samples in Hz, or 0 if the model does not take sound. */
+int mega_input_reader_rate(const MegaInputReader *reader);
 
 /* These two are for models that take text: the token ids of one text, and the vocabulary (NULL with
  * MegaPipelineOptions.ids). */
 int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaIds *out,
                              MegaError *err);
 const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader);
+/* Returns the tokenizer of a model of the Hugging Face hub, or NULL. */
+const MegaCodec *mega_input_reader_codec(const MegaInputReader *reader);
 
 #endif

@@ -184,6 +184,11 @@ double mega_input_reader_length(MegaInputReader *reader)
     return (double)(reader->base + reader->count) / reader->audio.sample_rate;
 }
 
+int mega_input_reader_rate(const MegaInputReader *reader)
+{
+    return reader->kind == MEGA_CONTENT_SOUND ? reader->audio.sample_rate : 0;
+}
+
 double mega_input_reader_clip(const MegaInputReader *reader)
 {
     return reader->kind == MEGA_CONTENT_SOUND

@@ -107,8 +107,10 @@ int mega_text_take(MegaText *out, MegaBuffer *buffer, MegaError *err)
     return 0;
 }
 
-static MegaCodec *codec_of(const MegaPipeline *p, MegaSide side)
+const MegaCodec *mega_pipeline_codec(const MegaPipeline *p, MegaSide side)
 {
+    if (p->reader)
+        return mega_input_reader_codec(p->reader);
     return side == MEGA_SIDE_INPUT && p->source ? p->source : p->target;
 }
 
@@ -144,8 +146,8 @@ int mega_pipeline_encode(const MegaPipeline *p, MegaSide side, const char *name,
     int code = p->ids ? mega_text_parse_ids(text, size,
                                             is_source ? config->embed.vocab : config->target.vocab,
                                             name, &out->ids, &out->count, err)
-                      : mega_codec_encode(codec_of(p, side), text, size, p->pre_tokenized,
-                                          &out->ids, &out->count, err);
+                      : mega_codec_encode(mega_pipeline_codec(p, side), text, size,
+                                          p->pre_tokenized, &out->ids, &out->count, err);
     if (!code && !p->ids && eos && (out->count > 0 || !is_source) &&
         (is_source || config->target.eos >= 0))
         code = insert_id(out, out->count, is_source ? MEGA_ID_EOS : config->target.eos, err);
@@ -175,7 +177,7 @@ int mega_pipeline_tokenize(MegaPipeline *p, MegaSide side, const MegaRaw *text, 
 int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t *ids, size_t count,
                              MegaText *out, MegaError *err)
 {
-    const MegaCodec *codec = codec_of(p, side);
+    const MegaCodec *codec = mega_pipeline_codec(p, side);
     MegaBuffer bytes = {0};
     char number[16];
     int code = 0;
@@ -197,9 +199,10 @@ int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t
 
 const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t id)
 {
-    const MegaVocab *vocab = p->reader           ? mega_input_reader_vocab(p->reader)
-                             : codec_of(p, side) ? mega_codec_vocab(codec_of(p, side))
-                                                 : NULL;
+    const MegaVocab *vocab = p->reader ? mega_input_reader_vocab(p->reader)
+                             : mega_pipeline_codec(p, side)
+                                 ? mega_codec_vocab(mega_pipeline_codec(p, side))
+                                 : NULL;
     return vocab ? mega_vocab_symbol(vocab, id) : NULL;
 }
 

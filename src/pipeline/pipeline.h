@@ -44,6 +44,9 @@ int mega_pipeline_encode(const MegaPipeline *pipeline, MegaSide side, const char
  * an error. */
 int mega_pipeline_read_text(const MegaPipeline *pipeline, MegaSide side, const MegaRaw *raw,
                             const char *what, MegaBuffer *out, MegaError *err);
+/* Returns the tokenizer of a side, or NULL if there is none: a classifier of the original has only
+ * a vocabulary. */
+const MegaCodec *mega_pipeline_codec(const MegaPipeline *pipeline, MegaSide side);
 /* Makes the token ids of a prompt, with </s> before them. */
 int mega_pipeline_encode_prompt(const MegaPipeline *pipeline, const MegaRaw *prompt,
                                 MegaIds *out, MegaError *err);

@@ -62,6 +62,65 @@ int mega_pipeline_token_input(const MegaPipeline *p, const MegaBuffer *first,
     return code;
 }
 
+/* Copies tokens to where a program of the library's user finds them. */
+static int copy_places(const MegaTokens *tokens, MegaPlaces *out, MegaError *err)
+{
+    out->items = malloc((tokens->count + 1) * sizeof *out->items);
+    if (!out->items)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of a text");
+    out->count = tokens->count;
+    for (size_t i = 0; i < tokens->count; i++) {
+        const MegaToken *token = &tokens->data[i];
+        out->items[i] =
+            (MegaPlace){token->id, token->type, token->sequence, token->start, token->end};
+    }
+    return 0;
+}
+
+int mega_pipeline_places(MegaPipeline *p, MegaSide side, const MegaRaw *text, const MegaRaw *second,
+                         MegaPlaces *out, MegaError *err)
+{
+    const MegaCodec *codec = mega_pipeline_codec(p, side);
+    const MegaEncodeOptions options = {0};
+    MegaBuffer bytes[2] = {{0}, {0}};
+    MegaTokenized tokenized = {0};
+    MegaTokens tokens = {0};
+    *out = (MegaPlaces){0};
+    if (!codec)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model has no tokenizer that tells where its tokens stand");
+    int code = mega_pipeline_read_bytes(p, text, &bytes[0], err);
+    if (!code && second)
+        code = mega_pipeline_read_bytes(p, second, &bytes[1], err);
+    const MegaTexts texts = {.first = bytes[0].size ? (const char *)bytes[0].data : "",
+                             .first_size = bytes[0].size,
+                             .second = !second         ? NULL
+                                       : bytes[1].size ? (const char *)bytes[1].data
+                                                       : "",
+                             .second_size = bytes[1].size};
+    if (!code)
+        code = mega_codec_encode_texts(codec, &texts, &options, &tokenized, err);
+    if (!code)
+        code = mega_tokenized_window(&tokenized, 0, &tokens, err);
+    if (!code)
+        code = copy_places(&tokens, out, err);
+    out->has_places = mega_codec_has_places(codec);
+    out->has_types = mega_codec_has_types(codec);
+    mega_tokens_free(&tokens);
+    mega_tokenized_free(&tokenized);
+    mega_buffer_free(&bytes[0]);
+    mega_buffer_free(&bytes[1]);
+    return code;
+}
+
+void mega_places_free(MegaPlaces *places)
+{
+    if (!places)
+        return;
+    free(places->items);
+    *places = (MegaPlaces){0};
+}
+
 int mega_pipeline_read_bytes(const MegaPipeline *p, const MegaRaw *raw, MegaBuffer *out,
                              MegaError *err)
 {

@@ -174,6 +174,11 @@ static void tokenize(const Run *run, const MegaRaw *text)
     fuzz_check_error(code, err.text);
     if (tokens.count)
         (void)mega_pipeline_symbol(run->pipeline, side, tokens.ids[0]);
+    MegaPlaces places = {0};
+    const MegaRaw *second = flip(run->dice) ? text : NULL;
+    fuzz_check_error(mega_pipeline_places(run->pipeline, side, text, second, &places, &err),
+                     err.text);
+    mega_places_free(&places);
     mega_text_free(&out);
     mega_ids_free(&tokens);
 }
