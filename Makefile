@@ -4,6 +4,7 @@
 #   make BUILD=build/asan SANITIZE=address,undefined test
 #   make BUILD=build/clang CC=clang WERROR=1
 #   make BUILD=build/own WITH_OPENBLAS=0 WITH_FFTW=0      the kernels and the EMA are our own
+#   make WITH_SERVER=0                                    no mega-run serve, no libmicrohttpd
 # Each file is announced by one short line; V=1 shows the commands themselves.
 
 BUILD   ?= build
@@ -12,13 +13,14 @@ DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
 
 # Libraries that a build can do without: 1 or 0. OpenBLAS is --cpu openblas, to compare with; FFTW
-# makes the EMA of models with hundreds of states faster.
+# makes the EMA of models with hundreds of states faster. libmicrohttpd is mega-run serve.
 WITH_OPENBLAS ?= 1
 WITH_FFTW     ?= 1
-ifneq ($(filter-out 00 01 10 11,$(WITH_OPENBLAS)$(WITH_FFTW)),)
-$(error WITH_OPENBLAS and WITH_FFTW are 1 or 0)
+WITH_SERVER   ?= 1
+ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER)),)
+$(error WITH_OPENBLAS, WITH_FFTW and WITH_SERVER are 1 or 0)
 endif
-export WITH_OPENBLAS WITH_FFTW
+export WITH_OPENBLAS WITH_FFTW WITH_SERVER
 
 ifeq ($(V),1)
 Q   :=
@@ -44,6 +46,7 @@ ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -i
 LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
 MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
 TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
+RUN_LIBS   := -lcairo $(if $(filter 1,$(WITH_SERVER)),-lmicrohttpd) $(TOOL_LIBS)
 
 # ---- Sources, in the order of the data flow; tests/directions says which room may use which
 
@@ -119,14 +122,23 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/classify_texts.c \
-    tools/run/events.c tools/run/scoring.c tools/run/manifest.c \
+    tools/run/events.c tools/run/results.c tools/run/scoring.c tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
     tools/run/pictures/chart.c tools/run/pictures/plot_view.c \
-    tools/run/pictures/explain_head.c tools/run/pictures/explain_input.c \
-    tools/run/pictures/explain_text.c \
+    tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
     tools/run/pictures/explain_parts.c \
-    $(sort $(wildcard tools/run/commands/*.c))
+    $(filter-out $(if $(filter 0,$(WITH_SERVER)),%/serve.c),$(sort $(wildcard tools/run/commands/*.c)))
+
+# mega-run serve. The parser of requests is tested in every build.
+SERVE_PARSER_SRC := tools/run/serve/multipart.c tools/run/serve/request.c tools/run/serve/fields.c \
+    tools/run/serve/guard.c
+RUN_SRC += $(if $(filter 1,$(WITH_SERVER)), $(SERVE_PARSER_SRC) \
+    tools/run/serve/metrics.c tools/run/serve/models.c tools/run/serve/job.c \
+    tools/run/serve/queue.c tools/run/serve/worker.c tools/run/serve/texts.c \
+    tools/run/serve/translate.c tools/run/serve/classify.c tools/run/serve/complete.c \
+    tools/run/serve/routes.c tools/run/serve/sound_stream.c tools/run/serve/connections.c \
+    tools/run/serve/http.c tools/run/serve/server.c tools/run/serve/page.c)
 
 CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/main.c tools/convert/options.c tools/convert/arguments.c \
@@ -164,11 +176,13 @@ $(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
 $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)
 
+$(BUILD)/obj/tools/run/main.o: ALL_CFLAGS += $(if $(filter 0,$(WITH_SERVER)),-DMEGA_WITH_SERVER=0)
+
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c \
     tests/unit/raw_models.c tests/unit/recordings.c \
-    $(filter-out tools/run/main.c,$(RUN_SRC)) \
+    $(filter-out tools/run/main.c $(SERVE_PARSER_SRC),$(RUN_SRC)) $(SERVE_PARSER_SRC) \
     tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -177,7 +191,7 @@ UNIT_BIN := $(addprefix $(BUILD)/tests/,$(basename $(notdir $(UNIT_SRC))))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
-    json shell faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
+    json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
     coverage coverage-programs install-test
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
 # What programs of this tree are linked with; each may use those behind it.
@@ -188,7 +202,7 @@ all: $(BINARIES) $(LIBRARIES:%=$(BUILD)/%)
 .SECONDARY:
 
 # What was built with other libraries is built anew: this file changes with the two switches.
-SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW)
+SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW) WITH_SERVER=$(WITH_SERVER)
 $(BUILD)/switches: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' >$@
@@ -202,6 +216,18 @@ $(BUILD)/headers-found: tools/install-packages $(BUILD)/switches
 	@touch $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/switches | $(BUILD)/headers-found
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# The page of the server, as a source file: every line becomes a literal.
+$(BUILD)/page.c: tools/run/serve/page.html
+	@mkdir -p $(@D)
+	$(say) PAGE $<
+	$(Q)(echo '#include "tools/run/serve/answer.h"' && echo 'const char serve_page[] =' && \
+	    sed 's/\\/&&/g; s/"/\\"/g; s/^ *//; s/.*/"&\\n"/' $< && echo ';' && \
+	    echo 'const size_t serve_page_size = sizeof serve_page - 1;') >$@
+$(BUILD)/obj/tools/run/serve/page.o: $(BUILD)/page.c $(BUILD)/switches | $(BUILD)/headers-found
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
@@ -229,7 +255,7 @@ $(BUILD)/libmega-media.so: $(call obj,$(MEDIA_SRC) $(BASE_SRC) formats/media/pcm
 
 $(BUILD)/mega-run: $(call obj,$(RUN_SRC)) $(OWN_LIBS)
 	$(say) LINK $@
-	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcairo $(TOOL_LIBS)
+	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(RUN_LIBS)
 
 $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(OWN_LIBS)
 	$(say) LINK $@
@@ -285,7 +311,7 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/replay_%)
 LIBFUZZER_BIN := $(FUZZ_NAMES:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_SUPPORT := $(call obj,tests/fuzz/support.c tests/fuzz/pickle_mutator.c tests/fuzz/random_model.c \
-    $(filter-out tools/convert/main.c,$(CONVERT_SRC)))
+    $(filter-out tools/convert/main.c,$(CONVERT_SRC)) $(SERVE_PARSER_SRC))
 SECONDS ?= 60
 FUZZ    ?= $(FUZZ_NAMES)
 
@@ -382,6 +408,10 @@ $(BUILD)/faults/preload.so: tests/faults/preload.c
 faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 	MEGA_BUILD=$(BUILD) tests/faults/run
 
+# mega-run serve, asked by curl and by sockets
+server: $(BINARIES)
+	$(if $(filter 1,$(WITH_SERVER)),MEGA_BUILD=$(BUILD) tests/server/run)
+
 # Every command on every type of model
 matrix: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/matrix/run
@@ -405,7 +435,7 @@ readme: all
 	tests/readme.py $(BUILD)
 
 test: packages-test
-	$(MAKE) all unit cli json shell fuzz-replay faults matrix second-reader examples completion install-test \
+	$(MAKE) all unit cli json shell server fuzz-replay faults matrix second-reader examples completion install-test \
 	    readme
 
 # ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------

@@ -506,6 +506,9 @@ typedef struct MegaGenerateOptions {
     int stop_count;
     MegaTextSink sink; /* may be NULL */
     void *context;
+    /* Receives the logits [vocab] that a token was drawn from, before the sink receives the token;
+     * may be NULL. They are all exact then, whatever the sampling needs. */
+    void (*logits)(void *context, int sample, int32_t token, const float *logits);
 } MegaGenerateOptions;
 
 MEGA_API MegaGenerateOptions mega_generate_defaults(void);

@@ -37,13 +37,15 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 
 NOT_RUN = {
     'make test': 'runs this test',
-    'make WITH_OPENBLAS=0 WITH_FFTW=0': 'would replace the build that is tested; .ci/run has one',
+    'make WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0': 'would replace the build that is tested; .ci/run has one',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
     'mega-convert trained_FluAdaX_G -o flu.mega --vocab vocab.txt --tokenizer characters --upper \\\n'
     '    --special "cls=<s>,sep=<sep>,unk=<unk>,pad=<pad>,mask=<mask>" --template "cls A sep" \\\n'
     '    --labels Human,Avian,Swine,Canine,Equine': 'needs the published model',
 }
 # what README.md says in capitals
+SERVER = re.compile(r'mega-run serve\b')  # runs while the commands behind it ask it
+SERVER_PORT = ':8080'
 PLACEHOLDERS = {'COMMAND': 'classify', 'MODEL': 'model.mega'}
 OUTPUT_FOLLOWS = re.compile(r'\bprints:?$')
 TIMEOUT = 600
@@ -207,11 +209,11 @@ def blocks(text):
 
 
 def join_lines(lines):
-    """The commands of a block: lines, of which a backslash at the end joins the next."""
+    """The commands of a block: lines, of which a backslash or a bar at the end joins the next."""
     whole = ''
     for line in lines:
         whole += line
-        if line.endswith('\\'):
+        if line.endswith(('\\', '|')):
             whole += '\n'
             continue
         if whole.strip():
@@ -267,9 +269,25 @@ def environment(build, scratch):
     installed = scratch / 'installed'  # as whoever builds against the library has done
     subprocess.run(['make', '-s', 'install', f'BUILD={build}', f'PREFIX={installed}', 'DESTDIR='],
                    cwd=TOP, env=env, check=True, stdout=subprocess.DEVNULL)
-    return dict(env, LC_ALL='C.UTF-8', MEGA_MODELS=str(MODELS), DESTDIR=str(scratch / 'root'),
+    (scratch / '.curlrc').write_text('fail\nsilent\nshow-error\n')  # a refusal is a failure
+    return dict(env, CURL_HOME=str(scratch), LC_ALL='C.UTF-8', MEGA_MODELS=str(MODELS), DESTDIR=str(scratch / 'root'),
                 PATH=f'{build}:{programs}:' + env['PATH'],
                 PKG_CONFIG_PATH=str(installed / 'lib/pkgconfig'))
+
+
+def begin_server(command, folder, env):
+    """The server that a command starts, at a free port: the process and the port."""
+    process = subprocess.Popen(shlex.split(command) + ['--port', '0'], cwd=folder, env=env,
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    found = re.search(r':(\d+)$', process.stderr.readline().decode().strip())
+    return process, found and found.group(1)
+
+
+def end_server(process):
+    """What a server said, if it did not end well."""
+    process.terminate()
+    said = process.communicate(timeout=TIMEOUT)[1].decode()
+    return said if process.returncode else ''
 
 
 def run(command, folder, env, build):
@@ -294,7 +312,7 @@ def prints(output, expected):
 
 def check(found, env, build, scratch):
     """(number of commands that ran, those of NOT_RUN that were found, sentences about failures)"""
-    passed_over, failures = set(), []
+    passed_over, failures, servers, port = set(), [], [], None
     outputs, last = {}, None
     for kind, where, what in found:
         if kind == 'expect':
@@ -308,8 +326,15 @@ def check(found, env, build, scratch):
         folder = scratch / f'block-{where}'
         folder.mkdir(parents=True, exist_ok=True)
         last, outputs[what] = what, ''
+        if SERVER.match(what):
+            bring(folder, what)
+            process, port = begin_server(what, folder, env)
+            servers.append((what, process))
+            if not port:
+                failures.append(f'{what}\nnames no port')
+            continue
         try:
-            done = run(what, folder, env, build)
+            done = run(what.replace(SERVER_PORT, f':{port}') if port else what, folder, env, build)
         except subprocess.TimeoutExpired:
             failures.append(f'{what}\nis not done after {TIMEOUT} s')
             continue
@@ -317,6 +342,7 @@ def check(found, env, build, scratch):
         if done.returncode:
             failures.append(f'{what}\nexit status {done.returncode}\n' +
                             done.stderr.decode(errors='replace')[-2000:])
+    failures += [f'{what}\n{said}' for what, process in servers if (said := end_server(process))]
     return len(outputs), passed_over, failures
 
 

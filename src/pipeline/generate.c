@@ -164,6 +164,9 @@ static int draw_tokens(Generator *g, int *count, MegaError *err)
                              "token %d: the model gives no finite logits; its checksums tell "
                              "whether the file is damaged",
                              sample->count + 1);
+        if (g->options->logits)
+            g->options->logits(g->options->context, g->live[i], token,
+                               g->logits + (size_t)i * vocab);
         take_token(g, g->live[i], token);
         if (sample->text.failed || sample->pending.failed || sample->tokens.failed)
             return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text");
@@ -271,7 +274,10 @@ int mega_pipeline_generate(MegaPipeline *p, const MegaRaw *prompt,
     Generator g = {.pipeline = p, .options = options ? options : &defaults, .keeps = out != NULL};
     const MegaDecoderOptions decoder = {.sequences = g.options->samples,
                                         .chunk = p->chunk,
-                                        .exact_top = mega_sampling_best(&g.options->sampling)};
+                                        .exact_top = g.options->logits
+                                                         ? 0
+                                                         : mega_sampling_best(
+                                                               &g.options->sampling)};
     int code = check_options(g.options, out, err);
     if (code)
         return code;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "tools/common/json.h"
 #include "tools/common/progress.h"
 #include "tools/common/terminal.h"
 
@@ -50,8 +51,7 @@ int finish_output(int status)
 
 void print_json_line(json_t *object)
 {
-    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9);
-    if (json_dumpf(object, stdout, flags) == 0)
+    if (json_dumpf(object, stdout, JSON_LINE) == 0)
         putchar('\n');
     else if (!ferror(stdout))
         output_lost = true;

@@ -9,7 +9,7 @@ _mega_files() { # PATTERN: folders, and files that match
 _mega_run()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="answer bench choose classify detokenize embed eval explain fill forward generate info inspect models plot score tag tokenize translate verify help"
+    local commands="answer bench choose classify detokenize embed eval explain fill forward generate info inspect models plot score serve tag tokenize translate verify help"
     local options
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
@@ -54,7 +54,7 @@ _mega_run()
             --verbose --help"
         ;;
     explain)
-        options="--model --output --text --question --raw --partial --ids --no-orient --pre-tokenized --json
+        options="--model --output --text --raw --partial --ids --no-orient --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)
@@ -76,6 +76,10 @@ _mega_run()
         options="--model --text --document --eos --per-token --tokens-per-sample
             --context-window --chunk --ids --pre-tokenized --json
             --threads --cpu --max-memory --quiet --verbose --help"
+        ;;
+    serve)
+        options="--model --host --api-key-file --no-key --port --cors --max-body --timeout --parallel
+            --queue --batch --streams --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     tokenize)
         options="--model --text --pair --lines --no-special --max-length --truncate --stride --bytes
@@ -100,17 +104,18 @@ _mega_run()
     --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
-    --files-from | --predictions | -o | --output) _mega_files '*' ;;
+    --files-from | --predictions | --api-key-file | -o | --output) _mega_files '*' ;;
     --top | --window | --hop | --rate | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
     --split | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --pair | --max-length | --stride | --tokens-per-sample | --context-window) ;;
+    --host | --port | --cors | --max-body | --timeout | --parallel | --queue | --streams) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --warn-below | --to | --batch) ;;
     *)
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
-        models,* | detokenize,*) ;;
+        models,* | detokenize,* | serve,*) ;;
         inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac
@@ -127,7 +132,6 @@ _mega_convert()
     --config) _mega_files '*.json' ;;
     --dict | --vocab | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
-    --unknown) COMPREPLY=($(compgen -W "run each" -- "$current")) ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses symbols characters bytes" -- "$current")) ;;
     --weights) COMPREPLY=($(compgen -W "model ema" -- "$current")) ;;
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
@@ -138,7 +142,7 @@ _mega_convert()
     *)
         case $current in
         -*)
-            COMPREPLY=($(compgen -W "--output --config --dict --vocab --special --template --upper --lower --unknown --source-dict --target-dict
+            COMPREPLY=($(compgen -W "--output --config --dict --vocab --special --template --upper --lower --source-dict --target-dict
                 --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype

@@ -20,6 +20,7 @@ _mega_run() {
         'models:list the models that are found'
         'plot:draw what a model learned'
         'score:how probable a model finds texts'
+        'serve:answer requests over HTTP'
         'tokenize:the tokens that a model reads of a text'
         'translate:text in, text out'
         'verify:check all checksums of a model file'
@@ -197,7 +198,6 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
             '--text=[the input itself, whatever it looks like]:text: ' \
-            '--question=[what a model that answers questions looks for]:text: ' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--partial[take what is there of a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
@@ -308,6 +308,27 @@ _mega_run() {
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
+    serve)
+        _arguments -s \
+            '*'{-m,--model=}'[a model]:file:_files -g "*.mega"' \
+            '--host=[where to listen (127.0.0.1)]:address: ' \
+            '--api-key-file=[requests need a key of this file]:file:_files' \
+            '--no-key[requests from other machines need no key]' \
+            '--port=[(8080; 0\: any that is free)]:n: ' \
+            '*--cors=[pages of this origin may ask]:origin: ' \
+            '--max-body=[largest body of a request (64M)]:size: ' \
+            '--timeout=[seconds for a client to send a request (30)]:s: ' \
+            '--parallel=[requests that run at a time (2)]:n: ' \
+            '--queue=[requests that may wait (256)]:n: ' \
+            '--batch=[lines that are translated together (16)]:n: ' \
+            '--streams=[streams of sound at a time (8)]:n: ' \
+            {-t,--threads=}'[number of threads]:n: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '(-q --quiet)'{-q,--quiet}'[only errors]' \
+            '(-v --verbose)'{-v,--verbose}'[say what was asked and how long the answer took]' \
+            '(-h --help)'{-h,--help}'[show this help]'
+        ;;
     tokenize)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
@@ -377,7 +398,6 @@ _mega_convert() {
         '--template=[what stands around a text\: cls A sep]:text: ' \
         '--upper[letters are looked up in upper case]' \
         '--lower[letters are looked up in lower case]' \
-        '--unknown=[what unknown characters become]:which:(run each)' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
         '--tokenizer=[of raw text]:name:(space word char byte moses symbols characters bytes)' \
         '--source-lang=[source language, for moses]:xx,:(de en)' \

@@ -10,6 +10,7 @@
 #include "src/model/model.h"
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 
 bool is_hub_classifier(const MegaModel *model)
 {
@@ -17,33 +18,16 @@ bool is_hub_classifier(const MegaModel *model)
            mega_meta_find(mega_model_meta(model), "text.tokenizer");
 }
 
-/* Returns the label of a class; one without a name is "LABEL_3". */
-static const char *label_of(const MegaModel *model, int index, char buffer[24])
-{
-    const char *label = mega_model_label(model, index);
-    snprintf(buffer, 24, "LABEL_%d", index);
-    return label ? label : buffer;
-}
-
 void print_labels(const MegaModel *model, const MegaClassification *found, int top, bool json,
                   const char *path)
 {
-    json_t *list = json_array();
     char buffer[24];
-    for (int i = 0; i < found->count && (top == 0 || i < top); i++) {
-        const int index = found->order[i];
-        const char *label = label_of(model, index, buffer);
-        if (json)
-            json_array_append_new(list, json_pack("{s:o,s:f}", "label", json_text(label), "score",
-                                                  (double)found->probabilities[index]));
-        else
-            printf("%s%s%s\t%.6f\n", path ? path : "", path ? "\t" : "", label,
-                   (double)found->probabilities[index]);
-    }
     if (json)
-        print_json_line(list);
-    else
-        json_decref(list);
+        print_json_line(labels_json(model, found, top));
+    for (int i = 0; !json && i < found->count && (top == 0 || i < top); i++)
+        printf("%s%s%s\t%.6f\n", path ? path : "", path ? "\t" : "",
+               hub_label(model, found->order[i], buffer),
+               (double)found->probabilities[found->order[i]]);
     fflush(stdout);
 }
 

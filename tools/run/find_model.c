@@ -47,8 +47,7 @@ static MegaContentKind kind_of_meta(const MegaMeta *meta)
     return kind;
 }
 
-/* Returns "cifar10" for "dir/cifar10.mega", or NULL without memory. */
-static char *name_of_path(const char *path)
+char *model_name_of_path(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const size_t length = strlen(name), suffix = strlen(SUFFIX);
@@ -124,7 +123,7 @@ static void add_model(const char *path, Search *search)
     }
     found.kind = kind_of_meta(meta);
     found.path = strdup(path);
-    found.name = name_of_path(path);
+    found.name = model_name_of_path(path);
     found.title = copy_of(meta, "general.name");
     found.license = copy_of(meta, "general.license");
     found.into = copy_of(meta, INTO);
@@ -323,7 +322,7 @@ int named_model(char **path, const char *given, MegaError *err)
     int code = 0;
     *path = NULL;
     if ((!there || S_ISDIR(info.st_mode)) && *given && !strchr(given, '/')) {
-        name = name_of_path(given);
+        name = model_name_of_path(given);
         code = model_list_read(&list, err);
         found = code || !name ? NULL : find_name(&list, name, &near);
         if (!code && name && !found && !there && strcmp(name, given) == 0)
@@ -386,7 +385,7 @@ int fail_wrong_model(const MegaModel *model, const char *path, const char *purpo
                      MegaContentKind kind, MegaError *err)
 {
     ModelList list = {0};
-    char *name = name_of_path(path);
+    char *name = model_name_of_path(path);
     if (has_text_head(task) || has_text_head(mega_model_task(model))) {
         int failed = mega_fail(err, MEGA_ERR_MODEL, "%s %s %s: the command for it is 'mega-run %s'",
                                name ? name : path,

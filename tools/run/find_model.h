@@ -57,6 +57,8 @@ int named_model(char **path, const char *given, MegaError *err);
 int open_model(MegaModel **model, char **path, const ModelWish *wish, uint64_t max_memory,
                MegaError *err);
 
+/* Returns "cifar10" for "dir/cifar10.mega", which the caller frees, or NULL without memory. */
+char *model_name_of_path(const char *path);
 /* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);
 MegaContentKind model_kind(const MegaModel *model);

@@ -78,15 +78,10 @@ static bool ends_line(const LineReader *reader, uint8_t byte)
 
 static bool holds_line_end(const LineReader *reader)
 {
-    size_t at = reader->at;
+    size_t at = 0;
     while (at < reader->filled && !ends_line(reader, reader->block[at]))
         at++;
     return at < reader->filled;
-}
-
-bool line_reader_waits(const LineReader *reader)
-{
-    return !holds_line_end(reader);
 }
 
 static int open_next(LineReader *reader, MegaError *err)

@@ -43,8 +43,6 @@ int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTex
  * rules.limit (0: MEGA_TEXT_MAX_SIZE bytes) is an error, too. Warns of the first flaw of a file
  * that it repairs. */
 int line_reader_next(LineReader *reader, MegaError *err);
-/* Returns whether the next line may still have to arrive, so that results have to be shown now. */
-bool line_reader_waits(const LineReader *reader);
 void line_reader_end(LineReader *reader);
 /* Returns how many lines the files have, for a progress bar, or 0 if a file cannot be read
  * twice. */

@@ -43,6 +43,9 @@ static const Command commands[] = {
     {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},
     {"score", command_score, "how probable a model finds texts"},
+#if MEGA_WITH_SERVER
+    {"serve", command_serve, "answer requests over HTTP"},
+#endif
     {"tag", command_tag, "labels of the words of a text"},
     {"tokenize", command_tokenize, "the tokens that a model reads of a text"},
     {"translate", command_translate, "text in, text out"},

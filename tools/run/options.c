@@ -56,3 +56,9 @@ int find_class(const MegaModel *model, const char *text, size_t size)
         memcpy(word, text, size);
     return parse_int(word, 0, classes - 1, &number) ? number : -1;
 }
+
+bool is_background(const char *label)
+{
+    const size_t length = label ? strlen(label) : 0;
+    return length > 2 && label[0] == '_' && label[length - 1] == '_';
+}

@@ -11,6 +11,10 @@
 #include "tools/common/json.h"
 #include "tools/common/messages.h"
 
+#ifndef MEGA_WITH_SERVER
+#define MEGA_WITH_SERVER 1
+#endif
+
 /* The commands: main.c calls them with argv[0] = their name. They return the exit status. */
 int command_answer(int argc, char **argv);
 int command_bench(int argc, char **argv);
@@ -28,6 +32,7 @@ int command_inspect(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_score(int argc, char **argv);
+int command_serve(int argc, char **argv);
 int command_tag(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
 int command_translate(int argc, char **argv);
@@ -47,5 +52,7 @@ void print_json_failure(const char *name, size_t line, const MegaError *err);
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
 /* Returns the class with that label or number, or -1 if there is none. */
 int find_class(const MegaModel *model, const char *text, size_t size);
+/* Returns whether a label, such as _silence_, stands for background, which makes no events. */
+bool is_background(const char *label);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/text_inputs.h"
 
@@ -40,14 +41,6 @@ typedef struct Answer {
     TextModel text_model;
 } Answer;
 
-static json_t *answer_json(const Answer *answer, const MegaAnswer *item, const MegaRaw *raw)
-{
-    return json_pack("{s:f,s:I,s:I,s:o}", "score", (double)item->score, "start",
-                     (json_int_t)(answer->bytes ? byte_place(raw, item->start) : item->start),
-                     "end", (json_int_t)(answer->bytes ? byte_place(raw, item->end) : item->end),
-                     "answer", json_bytes(item->text.data, item->text.size));
-}
-
 static void print_line(const Answer *answer, const MegaAnswer *item, const MegaRaw *raw)
 {
     if (answer->verbose)
@@ -70,17 +63,10 @@ static int answer_text(void *context, const MegaRaw *raw, MegaError *err)
                                     &answers, err);
     if (code)
         return code;
-    json_t *list = json_array();
-    for (size_t i = 0; i < answers.count; i++) {
-        if (answer->inputs.json)
-            json_array_append_new(list, answer_json(answer, &answers.items[i], raw));
-        else
-            print_line(answer, &answers.items[i], raw);
-    }
     if (answer->inputs.json)
-        print_json_line(answer->answer.top == 1 ? json_incref(json_array_get(list, 0))
-                                                : json_incref(list));
-    json_decref(list);
+        print_json_line(answers_json(&answers, answer->answer.top, raw, answer->bytes));
+    for (size_t i = 0; !answer->inputs.json && i < answers.count; i++)
+        print_line(answer, &answers.items[i], raw);
     mega_answers_free(&answers);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/text_inputs.h"
 
@@ -21,46 +22,26 @@ static const char help[] =
     "\n"
     "Exit status: 0 done, 1 a text cannot be read, 2 wrong usage.\n";
 
-typedef struct Choice {
-    MegaBuffer text;
-    float score;
-    int index;
-} Choice;
-
 typedef struct Choose {
     const char *model;
     MegaSessionOptions session;
     bool json, verbose;
 } Choose;
 
-static int by_score(const void *a, const void *b)
+static void print_choices(const Choose *choose, const MegaRaw *choices, const float *scores,
+                          const int *order, int count)
 {
-    const Choice *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return x->index - y->index;
-}
-
-static void print_choices(const Choose *choose, const Choice *choices, int count)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++) {
-        const char *text = choices[i].text.size ? (const char *)choices[i].text.data : "";
-        if (choose->json) {
-            json_array_append_new(list, json_pack("{s:i,s:f,s:o}", "index", choices[i].index,
-                                                  "score", (double)choices[i].score, "choice",
-                                                  json_stringn(text, choices[i].text.size)));
-        } else if (choose->verbose || i == 0) {
-            if (choose->verbose)
-                printf("%.6f\t", (double)choices[i].score);
-            put_line(text, choices[i].text.size);
-            putchar('\n');
-        }
+    if (choose->json) {
+        print_json_line(choices_json(choices, scores, order, count));
+        return;
     }
-    if (choose->json)
-        print_json_line(list);
-    else
-        json_decref(list);
+    for (int i = 0; i < (choose->verbose ? count : 1); i++) {
+        const MegaRaw *choice = &choices[order[i]];
+        if (choose->verbose)
+            printf("%.6f\t", (double)scores[order[i]]);
+        put_line(choice->data, choice->size);
+        putchar('\n');
+    }
 }
 
 static MegaRaw raw_of(const MegaBuffer *text, const char *name)
@@ -75,31 +56,31 @@ static int run_choices(const Choose *choose, MegaPipeline *pipeline, char **argu
                        MegaError *err)
 {
     MegaBuffer prompt = {0};
-    Choice *choices = calloc((size_t)count, sizeof *choices);
-    MegaRaw *raws = calloc((size_t)count, sizeof *raws);
+    MegaBuffer *texts = calloc((size_t)count, sizeof *texts);
+    MegaRaw *choices = calloc((size_t)count, sizeof *choices);
     float *scores = calloc((size_t)count, sizeof *scores);
-    int code = choices && raws && scores ? read_text(&prompt, arguments[0], false, err)
-                                         : mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
+    int *order = calloc((size_t)count, sizeof *order);
+    int code = texts && choices && scores && order
+                   ? read_text(&prompt, arguments[0], false, err)
+                   : mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
     for (int i = 0; i < count && !code; i++) {
-        code = read_text(&choices[i].text, arguments[i + 1], !*arguments[i + 1], err);
-        raws[i] = raw_of(&choices[i].text, "the choice");
-        choices[i].index = i;
+        code = read_text(&texts[i], arguments[i + 1], !*arguments[i + 1], err);
+        choices[i] = raw_of(&texts[i], "the choice");
     }
     const MegaRaw first = raw_of(&prompt, "the prompt");
     if (!code)
-        code = mega_pipeline_choose(pipeline, &first, raws, count, scores, err);
-    for (int i = 0; i < count && !code; i++)
-        choices[i].score = scores[i];
+        code = mega_pipeline_choose(pipeline, &first, choices, count, scores, err);
     if (!code) {
-        qsort(choices, (size_t)count, sizeof *choices, by_score);
-        print_choices(choose, choices, count);
+        rank_choices(scores, count, order);
+        print_choices(choose, choices, scores, order, count);
     }
-    for (int i = 0; choices && i < count; i++)
-        mega_buffer_free(&choices[i].text);
+    for (int i = 0; texts && i < count; i++)
+        mega_buffer_free(&texts[i]);
     mega_buffer_free(&prompt);
+    free(texts);
     free(choices);
-    free(raws);
     free(scores);
+    free(order);
     return code;
 }
 

@@ -24,6 +24,7 @@
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -110,45 +111,6 @@ typedef struct Classifier {
 
 /* ---- Results -------------------------------------------------------------------------------- */
 
-static json_t *class_object(const Engine *engine, int index, double probability)
-{
-    char number[16];
-    return json_pack("{s:o,s:i,s:f}", "label",
-                     json_text(class_name(engine->model, index, number)), "index", index,
-                     "probability", probability);
-}
-
-/* Makes the JSON object with the members that all results of an input begin with. */
-static json_t *input_object(const Engine *engine, const char *path)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "input", json_text(path));
-    json_object_set_new(object, "model", json_text(engine->path));
-    return object;
-}
-
-static void set_span(json_t *object, double start, double end)
-{
-    json_object_set_new(object, "start", json_real(start));
-    json_object_set_new(object, "end", json_real(end));
-}
-
-static void print_json(const Classifier *c, const Engine *engine, const char *path,
-                       const MegaClassification *found, int top)
-{
-    json_t *object = input_object(engine, path), *list = json_array();
-    if (c->options->input.window > 0 || found->is_cut)
-        set_span(object, found->start, found->end);
-    for (int i = 0; i < top; i++) {
-        const int index = found->order[i];
-        json_array_append_new(list, class_object(engine, index,
-                                                 (double)found->probabilities[index]));
-    }
-    json_object_update(object, json_array_get(list, 0));
-    json_object_set_new(object, "top", list);
-    print_json_line(object);
-}
-
 static void print_result(const Classifier *c, const Engine *engine, const char *path,
                          const MegaClassification *found)
 {
@@ -159,7 +121,8 @@ static void print_result(const Classifier *c, const Engine *engine, const char *
         return;
     }
     if (c->options->json) {
-        print_json(c, engine, path, found, top);
+        print_json_line(classification_json(engine->model, path, engine->path, found, top,
+                                            c->options->input.window > 0 || found->is_cut));
         return;
     }
     for (int i = 0; i < top; i++) {
@@ -193,12 +156,7 @@ static void print_event(void *context, EventMoment moment, const Event *event)
         return;
     heard->events++;
     if (c->options->json) {
-        json_t *object = input_object(heard->engine, heard->path);
-        json_t *found = class_object(heard->engine, event->label, event->probability);
-        set_span(object, event->start, event->end);
-        json_object_update(object, found);
-        json_decref(found);
-        print_json_line(object);
+        print_json_line(event_json(heard->engine->model, heard->path, heard->engine->path, event));
         return;
     }
     if (c->show_path)
@@ -300,13 +258,6 @@ static void free_engine(Engine *engine)
 }
 
 /* ---- Recordings longer than a clip ---------------------------------------------------------- */
-
-/* Returns whether a label, such as _silence_, stands for background, which makes no events. */
-static bool is_background(const char *label)
-{
-    const size_t length = label ? strlen(label) : 0;
-    return length > 2 && label[0] == '_' && label[length - 1] == '_';
-}
 
 static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError *err)
 {

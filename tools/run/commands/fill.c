@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/text_inputs.h"
 
@@ -51,32 +52,6 @@ static bool split_targets(Fill *fill, char *list)
     return fill->fill.target_count > 0;
 }
 
-static json_t *mask_json(const MegaFilling *items, int count)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(
-            list, json_pack("{s:f,s:i,s:o,s:o}", "score", (double)items[i].score, "token",
-                            (int)items[i].token, "token_str",
-                            json_bytes(items[i].text.data, items[i].text.size), "sequence",
-                            json_bytes(items[i].sequence.data, items[i].sequence.size)));
-    return list;
-}
-
-static void print_json(const MegaFillings *fillings)
-{
-    json_t *list = json_array();
-    for (int m = 0; m < fillings->masks; m++)
-        json_array_append_new(list,
-                              mask_json(fillings->items + m * fillings->count, fillings->count));
-    if (fillings->masks == 1) {
-        json_t *only = json_incref(json_array_get(list, 0));
-        json_decref(list);
-        list = only;
-    }
-    print_json_line(list);
-}
-
 static void print_lines(const MegaFillings *fillings)
 {
     for (int m = 0; m < fillings->masks; m++) {
@@ -99,7 +74,7 @@ static int fill_text(void *context, const MegaRaw *raw, MegaError *err)
     MegaFillings fillings;
     int code = mega_pipeline_fill(fill->text_model.pipeline, raw, &fill->fill, &fillings, err);
     if (!code && fill->inputs.json)
-        print_json(&fillings);
+        print_json_line(fillings_json(&fillings));
     else if (!code)
         print_lines(&fillings);
     mega_fillings_free(&fillings);

@@ -17,6 +17,7 @@
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -141,14 +142,10 @@ static void print_generated(const Generator *g, const MegaGeneration *sample)
 
 static void print_sample_json(const Generator *g, const MegaGeneration *sample)
 {
-    static const char *const reasons[] = {[MEGA_FINISH_END] = "end",
-                                          [MEGA_FINISH_STOP] = "stop",
-                                          [MEGA_FINISH_LENGTH] = "length",
-                                          [MEGA_FINISH_REFUSED] = "stop"};
     json_t *ids = json_array();
     for (size_t i = 0; i < sample->count; i++)
         json_array_append_new(ids, json_integer(sample->tokens[i]));
-    json_t *object = json_pack("{s:s,s:o,s:I}", "finish", reasons[sample->finish], "ids", ids,
+    json_t *object = json_pack("{s:s,s:o,s:I}", "finish", finish_name(sample->finish), "ids", ids,
                                "tokens", (json_int_t)sample->count);
     if (g->options->echo)
         json_object_set_new(object, "prompt", json_bytes(g->prompt.data, g->prompt.size));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/text_inputs.h"
 
@@ -46,21 +47,6 @@ static int take_grouping(const CommandOption *option, const char *value, MegaErr
     return refuse_value(option, value, err, "none, simple, first, average or max");
 }
 
-static json_t *tag_json(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
-{
-    const bool grouped = tag->tag.grouping != MEGA_GROUP_NONE;
-    json_t *object = json_pack("{s:o,s:f}", grouped ? "entity_group" : "entity",
-                               json_text(item->name), "score", (double)item->score);
-    if (!grouped)
-        json_object_set_new(object, "index", json_integer((json_int_t)item->index));
-    json_object_set_new(object, "word", json_bytes(item->word.data, item->word.size));
-    json_object_set_new(object, "start",
-                        json_integer(tag->bytes ? byte_place(raw, item->start) : item->start));
-    json_object_set_new(object, "end",
-                        json_integer(tag->bytes ? byte_place(raw, item->end) : item->end));
-    return object;
-}
-
 static void print_line(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
 {
     const char *text = raw->data;
@@ -79,19 +65,12 @@ static int tag_text(void *context, const MegaRaw *raw, MegaError *err)
     int code = mega_pipeline_tag(tag->text_model.pipeline, raw, &tag->tag, &tags, err);
     if (code)
         return code;
-    json_t *list = json_array();
-    if (!tag->inputs.json && tag->any)
-        putchar('\n');
-    for (size_t i = 0; i < tags.count; i++) {
-        if (tag->inputs.json)
-            json_array_append_new(list, tag_json(tag, &tags.items[i], raw));
-        else
-            print_line(tag, &tags.items[i], raw);
-    }
     if (tag->inputs.json)
-        print_json_line(list);
-    else
-        json_decref(list);
+        print_json_line(tags_json(&tags, &tag->tag, raw, tag->bytes));
+    else if (tag->any)
+        putchar('\n');
+    for (size_t i = 0; !tag->inputs.json && i < tags.count; i++)
+        print_line(tag, &tags.items[i], raw);
     tag->any = true;
     mega_tags_free(&tags);
     return 0;

@@ -11,6 +11,7 @@
 #include "tools/run/command_line.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/tokenizer_file.h"
 
@@ -46,16 +47,11 @@ typedef struct Options {
     MegaEncodeOptions encode;
 } Options;
 
-#define OUTPUT 65536
-
 typedef struct Tokenize {
     const Options *options;
     TokenizerFile tokenizer;
     MegaTokens tokens; /* tokens of one window */
-    char **symbols;    /* [vocabulary] how a token is printed; NULL before its first use */
-    char *output;      /* [OUTPUT] of which `filled` bytes are still to be written */
-    size_t filled;
-    bool any; /* true once something was printed */
+    bool any;          /* true once something was printed */
     int status;
 } Tokenize;
 
@@ -70,195 +66,40 @@ static int take_truncation(const CommandOption *option, const char *value, MegaE
     return refuse_value(option, value, err, "longest, first or second");
 }
 
-/* ---- Places in bytes ------------------------------------------------------------------------ */
-
-/* A place in a text, as the number of bytes and of characters before it. */
-typedef struct Cursor {
-    const char *text;
-    size_t size, byte;
-    uint32_t character;
-} Cursor;
-
-/* Returns the byte at which a character begins. Going on from the last place is fast, since
- * characters are looked up nearly in order. */
-static size_t byte_of(Cursor *cursor, uint32_t character)
-{
-    if (character < cursor->character)
-        cursor->byte = cursor->character = 0;
-    for (; cursor->character < character && cursor->byte < cursor->size; cursor->character++) {
-        const size_t length =
-            mega_utf8_decode(cursor->text + cursor->byte, cursor->size - cursor->byte, NULL);
-        cursor->byte += length ? length : 1;
-    }
-    return cursor->byte;
-}
-
-/* Converts the tokens' places from characters to bytes. */
-static void count_bytes(MegaTokens *tokens, const MegaTexts *texts)
-{
-    Cursor starts[2] = {{.text = texts->first, .size = texts->first_size},
-                        {.text = texts->second, .size = texts->second_size}};
-    Cursor ends[2] = {starts[0], starts[1]};
-    for (size_t i = 0; i < tokens->count; i++) {
-        MegaToken *token = &tokens->data[i];
-        if (token->sequence < 0)
-            continue;
-        token->start = (uint32_t)byte_of(&starts[token->sequence], token->start);
-        token->end = (uint32_t)byte_of(&ends[token->sequence], token->end);
-    }
-}
-
 /* ---- Printing ------------------------------------------------------------------------------- */
 
-/* Printing a token would take longer than finding it if each number went through printf and each
- * symbol was examined anew. So a buffer collects the output, and a table keeps the symbols. */
-
-static void flush_output(Tokenize *t)
+static const char *symbol_of(const Tokenize *t, int32_t id)
 {
-    fwrite(t->output, 1, t->filled, stdout);
-    t->filled = 0;
+    const char *symbol = mega_vocab_symbol(mega_codec_vocab(t->tokenizer.codec), id);
+    return symbol ? symbol : "";
 }
 
-static void put_bytes(Tokenize *t, const char *bytes, size_t size)
+/* Prints a token on one line. Control characters, such as line breaks, are printed as \u and four
+ * digits. */
+static void print_symbol(const char *symbol)
 {
-    if (size > OUTPUT - t->filled)
-        flush_output(t);
-    if (size > OUTPUT) {
-        fwrite(bytes, 1, size, stdout);
-        return;
-    }
-    memcpy(t->output + t->filled, bytes, size);
-    t->filled += size;
-}
-
-static void put_text(Tokenize *t, const char *text)
-{
-    put_bytes(t, text, strlen(text));
-}
-
-static void put_number(Tokenize *t, uint32_t number)
-{
-    char digits[10], *at = digits + sizeof digits;
-    do
-        *--at = (char)('0' + number % 10);
-    while (number /= 10);
-    put_bytes(t, at, (size_t)(digits + sizeof digits - at));
-}
-
-/* Makes a symbol that is printed on one line: control characters, such as line breaks, are written
- * as \u and four digits. */
-static char *plain_symbol(const char *symbol)
-{
-    MegaBuffer out = {0};
-    char escape[16];
     uint32_t code;
     for (size_t left = strlen(symbol), length; left > 0; symbol += length, left -= length) {
         length = mega_utf8_decode(symbol, left, &code);
-        const bool control = length && mega_utf8_is_control(code);
-        length = length ? length : 1;
-        if (control)
-            mega_put_bytes(&out, escape,
-                           (size_t)snprintf(escape, sizeof escape, "\\u%04" PRIx32, code));
+        if (length && mega_utf8_is_control(code))
+            printf("\\u%04" PRIx32, code);
         else
-            mega_put_bytes(&out, symbol, length);
+            fwrite(symbol, 1, length ? length : 1, stdout);
+        length = length ? length : 1;
     }
-    mega_put_u8(&out, '\0');
-    if (!out.failed)
-        return (char *)out.data;
-    mega_buffer_free(&out);
-    return NULL;
 }
 
-static char *json_symbol(const char *symbol)
-{
-    json_t *string = json_text(symbol);
-    char *text = json_dumps(string, JSON_ENCODE_ANY);
-    json_decref(string);
-    return text;
-}
-
-/* Returns a token as it is printed. */
-static const char *symbol_of(Tokenize *t, int32_t id)
-{
-    const MegaVocab *vocab = mega_codec_vocab(t->tokenizer.codec);
-    const char *symbol = mega_vocab_symbol(vocab, id);
-    const char *none = t->options->json ? "\"\"" : "";
-    if (!symbol)
-        return none;
-    if (!t->symbols[id])
-        t->symbols[id] = t->options->json ? json_symbol(symbol) : plain_symbol(symbol);
-    if (t->symbols[id])
-        return t->symbols[id];
-    report("no memory for the text of token %" PRId32, id);
-    t->status = 1;
-    return none;
-}
-
-static void print_lines(Tokenize *t)
+static void print_lines(const Tokenize *t)
 {
     const bool places = mega_codec_has_places(t->tokenizer.codec);
     for (size_t i = 0; i < t->tokens.count; i++) {
         const MegaToken *token = &t->tokens.data[i];
-        put_number(t, (uint32_t)token->id);
-        put_bytes(t, "\t", 1);
-        put_text(t, symbol_of(t, token->id));
-        if (places) {
-            put_bytes(t, "\t", 1);
-            put_number(t, token->start);
-            put_bytes(t, "\t", 1);
-            put_number(t, token->end);
-        }
-        put_bytes(t, "\n", 1);
+        printf("%" PRId32 "\t", token->id);
+        print_symbol(symbol_of(t, token->id));
+        if (places)
+            printf("\t%" PRIu32 "\t%" PRIu32, token->start, token->end);
+        putchar('\n');
     }
-}
-
-/* Prints the places of all tokens, as pairs. */
-static void print_places(Tokenize *t)
-{
-    put_text(t, "[");
-    for (size_t i = 0; i < t->tokens.count; i++) {
-        put_text(t, i ? ",[" : "[");
-        put_number(t, t->tokens.data[i].start);
-        put_text(t, ",");
-        put_number(t, t->tokens.data[i].end);
-        put_text(t, "]");
-    }
-    put_text(t, "]");
-}
-
-/* Writes the JSON piece by piece: for a text of millions of tokens, a JSON object in memory would
- * take gigabytes. */
-static void print_json(Tokenize *t, const MegaTokenized *tokenized, size_t window)
-{
-    const MegaTokens *tokens = &t->tokens;
-    put_text(t, "{\"input_ids\":[");
-    for (size_t i = 0; i < tokens->count; i++) {
-        put_text(t, i ? "," : "");
-        put_number(t, (uint32_t)tokens->data[i].id);
-    }
-    put_text(t, "],\"tokens\":[");
-    for (size_t i = 0; i < tokens->count; i++) {
-        put_text(t, i ? "," : "");
-        put_text(t, symbol_of(t, tokens->data[i].id));
-    }
-    put_text(t, "],\"offset_mapping\":");
-    if (mega_codec_has_places(t->tokenizer.codec))
-        print_places(t);
-    else
-        put_text(t, "null");
-    if (mega_codec_has_types(t->tokenizer.codec)) {
-        put_text(t, ",\"token_type_ids\":[");
-        for (size_t i = 0; i < tokens->count; i++) {
-            put_text(t, i ? "," : "");
-            put_number(t, tokens->data[i].type);
-        }
-        put_text(t, "]");
-    }
-    if (tokenized->windows > 1) {
-        put_text(t, ",\"window\":");
-        put_number(t, (uint32_t)window);
-    }
-    put_text(t, "}\n");
 }
 
 static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
@@ -275,14 +116,15 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
         t->tokens.count = 0;
         code = mega_tokenized_window(&tokenized, i, &t->tokens, err);
         if (!code && options->bytes)
-            count_bytes(&t->tokens, &texts);
+            count_token_bytes(&t->tokens, &texts);
         if (code)
             break;
         if (options->json) {
-            print_json(t, &tokenized, i);
+            write_tokens_json(stdout, t->tokenizer.codec, &t->tokens, i, tokenized.windows);
+            putchar('\n');
         } else {
             if (t->any)
-                put_text(t, "\n");
+                putchar('\n');
             print_lines(t);
         }
         t->any = true;
@@ -297,7 +139,6 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
 static void report_failure(Tokenize *t, const char *name, size_t line, const MegaError *err)
 {
     t->status = 1;
-    flush_output(t);
     if (line)
         report("%s, line %zu: %s", name, line, err->text);
     else
@@ -317,10 +158,7 @@ static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
         MegaError failure = {0};
         if (tokenize(t, lines.text, lines.size, &failure))
             report_failure(t, lines.name, lines.number, &failure);
-        if (line_reader_waits(&lines)) {
-            flush_output(t);
-            fflush(stdout);
-        }
+        fflush(stdout);
     }
     line_reader_end(&lines);
     return code ? code : more;
@@ -351,33 +189,11 @@ static void tokenize_argument(Tokenize *t, const char *argument, bool literal)
     mega_buffer_free(&text);
 }
 
-/* Allocates what printing needs. */
-static int make_room(Tokenize *t, MegaError *err)
-{
-    const int vocab = mega_vocab_count(mega_codec_vocab(t->tokenizer.codec));
-    t->symbols = calloc((size_t)vocab + 1, sizeof *t->symbols);
-    t->output = malloc(OUTPUT);
-    return t->symbols && t->output
-               ? 0
-               : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of a text");
-}
-
-static void free_room(Tokenize *t)
-{
-    const int vocab = t->symbols ? mega_vocab_count(mega_codec_vocab(t->tokenizer.codec)) : 0;
-    for (int id = 0; id < vocab; id++)
-        free(t->symbols[id]);
-    free(t->symbols);
-    free(t->output);
-}
-
 static int run(const Options *options, char **inputs, int count)
 {
     Tokenize t = {.options = options};
     MegaError err = {0};
     int code = tokenizer_file_open(&t.tokenizer, options->model, options->side, &err);
-    if (!code)
-        code = make_room(&t, &err);
     if (!code && options->text)
         tokenize_argument(&t, options->text, true);
     else if (!code && options->lines)
@@ -390,9 +206,6 @@ static int run(const Options *options, char **inputs, int count)
         report("%s", err.text);
         t.status = 1;
     }
-    if (t.output)
-        flush_output(&t);
-    free_room(&t);
     mega_tokens_free(&t.tokens);
     tokenizer_file_close(&t.tokenizer);
     return finish_output(t.status);

@@ -19,6 +19,7 @@
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -93,17 +94,6 @@ typedef struct Translator {
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Returns the source position to which a target token attends most. */
-static size_t aligned(const MegaHypothesis *hypothesis, size_t token, size_t source_length)
-{
-    const float *row = hypothesis->attention + token * source_length;
-    size_t best = 0;
-    for (size_t j = 1; j < source_length; j++)
-        if (row[j] > row[best])
-            best = j;
-    return best;
-}
-
 static void print_text(const Translator *t, const MegaTranslation *result, int rank)
 {
     const MegaHypothesis *hypothesis = &result->hypotheses[rank];
@@ -115,63 +105,9 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     if (t->search.alignments) {
         putchar('\t');
         for (size_t i = 0; i + 1 < hypothesis->length; i++)
-            printf("%s%zu-%zu", i ? " " : "", aligned(hypothesis, i, result->source_length), i);
+            printf("%s%zu-%zu", i ? " " : "", aligned_position(hypothesis, i, result->source_length), i);
     }
     putchar('\n');
-}
-
-/* Returns whether the model has a dictionary for that side. */
-static bool has_symbols(const Translator *t, MegaSide side)
-{
-    return mega_pipeline_symbol(t->pipeline, side, 0) != NULL;
-}
-
-static json_t *symbols_json(const Translator *t, MegaSide side, const int32_t *ids, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        const char *symbol = mega_pipeline_symbol(t->pipeline, side, ids[i]);
-        json_array_append_new(list, json_text(symbol ? symbol : ""));
-    }
-    return list;
-}
-
-static json_t *hypothesis_json(const Translator *t, const MegaTranslation *result, int rank)
-{
-    const bool has_text = has_symbols(t, MEGA_SIDE_OUTPUT);
-    const MegaHypothesis *hypothesis = &result->hypotheses[rank];
-    json_t *object = json_object(), *ids = json_array(), *scores = json_array();
-    for (size_t i = 0; i < hypothesis->length; i++) {
-        json_array_append_new(ids, json_integer(hypothesis->tokens[i]));
-        json_array_append_new(scores, json_number((double)hypothesis->scores[i]));
-    }
-    if (has_text)
-        json_object_set_new(object, "text", json_bytes(hypothesis->text, hypothesis->text_size));
-    json_object_set_new(object, "ids", ids);
-    json_object_set_new(object, "score", json_number(hypothesis->score));
-    json_object_set_new(object, "token_scores", scores);
-    if (t->search.alignments) {
-        json_t *alignment = json_array();
-        for (size_t i = 0; i < hypothesis->length; i++)
-            json_array_append_new(
-                alignment, json_integer((json_int_t)aligned(hypothesis, i, result->source_length)));
-        json_object_set_new(object, "alignment", alignment);
-        if (has_text)
-            json_object_set_new(
-                object, "symbols",
-                symbols_json(t, MEGA_SIDE_OUTPUT, hypothesis->tokens, hypothesis->length));
-    }
-    return object;
-}
-
-/* Returns the line as it was read, with U+FFFD in place of bytes that are not UTF-8. */
-static json_t *source_json(const Line *line)
-{
-    MegaBuffer text = {0};
-    mega_utf8_repair(line->text.data, line->text.size, &text);
-    json_t *json = text.failed ? NULL : json_bytes(text.data, text.size);
-    mega_buffer_free(&text);
-    return json;
 }
 
 static void fail_line(Translator *t, const Line *line, const MegaError *inner)
@@ -182,22 +118,10 @@ static void fail_line(Translator *t, const Line *line, const MegaError *inner)
     report("%s", err.text);
     if (t->options->json)
         print_json_line(
-            json_pack("{s:o,s:o}", "source", source_json(line), "error", json_error(&err)));
+            json_pack("{s:o,s:o}", "source", source_json(line->text.data, line->text.size), "error",
+                      json_error(&err)));
     else
         putchar('\n');
-}
-
-static void print_json(const Translator *t, const Line *line, const MegaTranslation *result)
-{
-    json_t *list = json_array();
-    for (int rank = 0; rank < t->options->nbest && rank < result->count; rank++)
-        json_array_append_new(list, hypothesis_json(t, result, rank));
-    json_t *object = json_pack("{s:o,s:o}", "source", source_json(line), "hypotheses", list);
-    if (t->search.alignments && has_symbols(t, MEGA_SIDE_INPUT) && result->source_length > 0)
-        json_object_set_new(
-            object, "source_symbols",
-            symbols_json(t, MEGA_SIDE_INPUT, result->source, result->source_length));
-    print_json_line(object);
 }
 
 /* Says so if the model is unsure of the best translation of a line. */
@@ -218,7 +142,8 @@ static void warn_unsure(const Translator *t, const Line *line, const MegaTransla
 static void print_line(const Translator *t, const Line *line, const MegaTranslation *result)
 {
     if (t->options->json) {
-        print_json(t, line, result);
+        print_json_line(translation_json(t->pipeline, line->text.data, line->text.size, result,
+                                         t->options->nbest, t->search.alignments));
         return;
     }
     for (int rank = 0; rank < t->options->nbest && rank < result->count; rank++)

@@ -1,0 +1,20 @@
+/*
+ * operations.h - what can be asked of models: one operation a route, with the fields that it takes.
+ * man/mega-run.1 lists the fields.
+ */
+#ifndef MEGA_OPERATIONS_H
+#define MEGA_OPERATIONS_H
+
+#include "tools/run/serve/fields.h"
+#include "tools/run/serve/worker.h"
+
+extern const Operation classify_operation, translate_operation, complete_operation,
+    embed_operation, tokenize_operation, fill_operation, tag_operation, answer_operation,
+    choose_operation;
+
+/* Returns a text that a model is to read. `name` is what messages call it. */
+MegaRaw raw_of_field(const FieldText *text, const char *name);
+/* Returns whether a model has the task *context. */
+bool model_has_task(const ServedModel *model, const void *context);
+
+#endif
