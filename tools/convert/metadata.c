@@ -263,6 +263,18 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
     return mega_audio_features_write(&audio, meta, err);
 }
 
+int metadata_image_fit(MegaImageFeatures *image, const json_t *args, MegaError *err)
+{
+    const char *fit = argument_string(args, "image_fit", NULL);
+    if (!fit || strcmp(fit, "exact") == 0)
+        return 0;
+    if (strcmp(fit, "stretch") != 0)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "argument image_fit is '%.60s', expected 'exact' or 'stretch'", fit);
+    image->fit = MEGA_FIT_STRETCH;
+    return 0;
+}
+
 /* Fills in mean and deviation of the pixels from the options or else the checkpoint's arguments, or
  * else the defaults, which have one number for each channel. */
 static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options, const json_t *args,
@@ -330,6 +342,9 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
             return 0;
         }
         image.width = image.height = side;
+        code = metadata_image_fit(&image, args, err);
+        if (code)
+            return code;
     }
     if (fill_pixels(&image, options, args, patches ? imagenet_mean : gray_mean,
                     patches ? imagenet_std : gray_std))
@@ -341,7 +356,7 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
 }
 
 static int write_text(MegaMeta *meta, const MetadataOptions *options,
-                      const Architecture *architecture, MegaError *err)
+                      const Architecture *architecture, const json_t *args, MegaError *err)
 {
     const MegaConfig *config = &architecture->config;
     MegaTextFeatures text = {.unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit
@@ -370,6 +385,11 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
                              "the model reads its answer at a <CLS> token, but %s has none",
                              options->dict);
     }
+    if (!code)
+        code = argument_integer(args, "text_limit", NULL, 0, &text.limit, err);
+    if (!code && text.limit < 0)
+        code = mega_fail(err, MEGA_ERR_MODEL, "argument text_limit is %d, expected 1 or more",
+                         text.limit);
     if (!code)
         code = mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
@@ -487,7 +507,7 @@ static int write_preprocessing(MegaMeta *meta, const MetadataOptions *options,
         return write_sequence_text(meta, options, architecture, args, err);
     switch (architecture->config.embed.kind) {
     case MEGA_EMBED_TOKENS:
-    case MEGA_EMBED_ONE_HOT: return write_text(meta, options, architecture, err);
+    case MEGA_EMBED_ONE_HOT: return write_text(meta, options, architecture, args, err);
     case MEGA_EMBED_FRAMES: return write_audio(meta, options, args, 0, err);
     case MEGA_EMBED_PATCHES: return write_image(meta, options, architecture, args, err);
     case MEGA_EMBED_REAL: break;

@@ -198,9 +198,11 @@ static int override_statistics(MegaImageFeatures *image, const MetadataOptions *
 }
 
 static int write_image(MegaMeta *meta, const MetadataOptions *options, MegaImageFeatures *image,
-                       MegaError *err)
+                       const json_t *args, MegaError *err)
 {
     int code = override_statistics(image, options, err);
+    if (!code)
+        code = metadata_image_fit(image, args, err);
     return code ? code : mega_image_features_write(image, meta, err);
 }
 
@@ -228,9 +230,10 @@ static int write_commands(MegaMeta *meta, const json_t *args, int classes, MegaE
 static int write_sound(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
                        int classes, MegaError *err)
 {
-    MegaAudioFeatures audio = {.sample_rate = 16000};
-    int length = (int)options->audio_length, code = 0;
-    if (length < 0)
+    MegaAudioFeatures audio = {0};
+    int length = (int)options->audio_length, code;
+    code = argument_integer(args, "sample_rate", NULL, 16000, &audio.sample_rate, err);
+    if (!code && length < 0)
         code = argument_integer(s4_section(args, "dataset"), "length", NULL, 16000, &length, err);
     if (!code)
         code = write_commands(meta, args, classes, err);
@@ -261,12 +264,12 @@ int write_s4_inputs(MegaMeta *meta, const MetadataOptions *options,
     MegaImageFeatures image;
     if (mega_config_input_kind(config) == MEGA_INPUT_TOKENS)
         return write_text(meta, options, config, args, err);
-    const bool sound =
-        channels == 1 && (strcmp(data_name(args), "sc") == 0 || !isnan(options->audio_mean));
+    const bool sound = strcmp(data_name(args), "sc") == 0 ||
+                       (channels == 1 && !isnan(options->audio_mean));
     if (sound)
         return write_sound(meta, options, args, config->head.classes, err);
     if ((channels == 1 || channels == 3) && describe_image(&image, args, channels, example))
-        return write_image(meta, options, &image, err);
+        return write_image(meta, options, &image, args, err);
     metadata_note(options,
                   "the arguments do not say what the inputs are (dataset._name_): the model runs "
                   "with 'mega-run forward', but reads no files of sound and pictures");

@@ -21,14 +21,7 @@ static int detect_embedding(Detection *detection, MegaConfig *config)
     } else if (linear && linear->rank == 1) {
         embed->kind = MEGA_EMBED_REAL;
     } else if (linear && linear->rank == 2) {
-        embed->kind = MEGA_EMBED_FRAMES;
-        embed->frame_length = tensor_dimension(linear, 1);
-        int code = argument_integer(detection->args, "frame_hop", NULL, 0, &embed->frame_hop,
-                                    detection->err);
-        if (code)
-            return code;
-        if (embed->frame_hop == 0)
-            detection_need(detection, "frame_hop", "samples from one frame to the next");
+        return detect_frames(detection, linear, 0, embed);
     } else {
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no embedding: neither encoder.encoder.embed_tokens.embed.weight "

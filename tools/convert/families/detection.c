@@ -117,6 +117,18 @@ int detection_flag(const Detection *detection, const char *name, const char *oth
     return code;
 }
 
+int detect_frames(Detection *detection, const MegaCheckpointTensor *map, int usual_hop,
+                  MegaEmbedConfig *embed)
+{
+    embed->kind = MEGA_EMBED_FRAMES;
+    embed->frame_length = tensor_dimension(map, 1);
+    int code = argument_integer(detection->args, "frame_hop", NULL, usual_hop, &embed->frame_hop,
+                                detection->err);
+    if (!code && embed->frame_hop == 0)
+        detection_need(detection, "frame_hop", "samples from one frame to the next");
+    return code;
+}
+
 /* ---- Shared tensors ------------------------------------------------------------------------- */
 
 int detect_sharing(Detection *detection, const SharedName *row)

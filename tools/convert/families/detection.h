@@ -74,6 +74,11 @@ int detection_length(Detection *detection, const char *name, const char *other_n
 /* Reads a flag, which may be a bool, 0 or 1. Absent or None means false. */
 int detection_flag(const Detection *detection, const char *name, const char *other_name, bool *out);
 
+/* Fills in an embedding of frames: their length from the map [width, length], and the samples from
+ * one to the next from the argument frame_hop. A usual_hop of 0 means that it is needed. */
+int detect_frames(Detection *detection, const MegaCheckpointTensor *map, int usual_hop,
+                  MegaEmbedConfig *embed);
+
 /* Finds out which rows of the family's table of shared tensors are true of this model. */
 int detect_sharing(Detection *detection, const SharedName *table);
 

@@ -461,7 +461,7 @@ static int detect_norms(const Detection *detection, const Release *release, cons
     return 0;
 }
 
-static int detect_embedding(const Detection *detection, const Release *release, MegaConfig *config)
+static int detect_embedding(Detection *detection, const Release *release, MegaConfig *config)
 {
     const char *prefix = release->example ? "encoder." : "encoder.0.";
     const char *said = section_name(detection->args, "encoder");
@@ -488,9 +488,8 @@ static int detect_embedding(const Detection *detection, const Release *release, 
         embed->pad = 0;
     } else if (tensor_dimension(weight, 1) == 1) {
         embed->kind = MEGA_EMBED_REAL;
-    } else { /* a position is a frame of several values */
-        embed->kind = MEGA_EMBED_FRAMES;
-        embed->frame_length = embed->frame_hop = tensor_dimension(weight, 1);
+    } else { /* a position is a frame of several values, which follows the one before it */
+        return detect_frames(detection, weight, tensor_dimension(weight, 1), embed);
     }
     return 0;
 }

@@ -190,6 +190,20 @@ static int detect_stack(Detection *detection, const Side *side, MegaStackConfig 
 
 /* ---- The classifier ------------------------------------------------------------------------- */
 
+/* Reads what a position is: a token, or a pixel, or a frame of sound, whose maps have a bias. */
+static int detect_embedding(Detection *detection, const MegaCheckpointTensor *table,
+                            MegaEmbedConfig *embed)
+{
+    const bool linear = detection_find(detection, "encoder.encoder.embed_tokens.bias") != NULL;
+    if (!linear && table->rank != 1) {
+        *embed = (MegaEmbedConfig){
+            .kind = MEGA_EMBED_TOKENS, .vocab = tensor_dimension(table, 0), .pad = 1};
+        return 0;
+    }
+    *embed = (MegaEmbedConfig){.kind = MEGA_EMBED_REAL, .pad = -1};
+    return table->rank == 2 ? detect_frames(detection, table, 0, embed) : 0;
+}
+
 int detect_transformer_classifier(Detection *detection)
 {
     static const Side text = {"encoder.encoder.", "encoder_attention_heads", "encoder_layers",
@@ -198,15 +212,16 @@ int detect_transformer_classifier(Detection *detection)
     MegaConfig *config = &detection->out->config;
     const MegaCheckpointTensor *table =
         detection_find(detection, "encoder.encoder.embed_tokens.weight");
-    const bool pixels = table && table->rank == 1;
     Side side = text;
     int code = begin(detection);
     if (!code && !table)
         code = mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no embedding encoder.encoder.embed_tokens.weight");
+    if (!code)
+        code = detect_embedding(detection, table, &config->embed);
     if (code)
         return code;
-    side.skipped_rows = pixels ? 0 : 2;
+    side.skipped_rows = config->embed.kind == MEGA_EMBED_TOKENS ? 2 : 0;
     code = detect_stack(detection, &side, &config->encoder);
     if (code)
         return code;
@@ -214,11 +229,7 @@ int detect_transformer_classifier(Detection *detection)
     /* here the argument means a norm after the embedding, and the layers are always post-norm */
     config->encoder.embed_norm = config->encoder.pre_norm;
     config->encoder.pre_norm = false;
-    config->embed = (MegaEmbedConfig){
-        .kind = pixels ? MEGA_EMBED_REAL : MEGA_EMBED_TOKENS,
-        .vocab = pixels ? 0 : tensor_dimension(table, 0),
-        .pad = pixels ? -1 : 1,
-        .scale = config->encoder.positions == MEGA_POSITIONS_SINUSOIDAL};
+    config->embed.scale = config->encoder.positions == MEGA_POSITIONS_SINUSOIDAL;
     return detect_fairseq_head(detection, config, "cls");
 }
 

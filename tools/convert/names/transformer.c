@@ -70,9 +70,9 @@ static bool is_classifier(const MegaConfig *config)
     return config->task == MEGA_TASK_CLASSIFY;
 }
 
-static bool embeds_pixels(const MegaConfig *config)
+static bool embeds_numbers(const MegaConfig *config)
 {
-    return is_classifier(config) && config->embed.kind == MEGA_EMBED_REAL;
+    return is_classifier(config) && config->embed.kind != MEGA_EMBED_TOKENS;
 }
 
 /* Position 0 of a sequence of tokens has the row behind that of <pad>. */
@@ -86,7 +86,7 @@ static void rows_of_positions(const MegaStackConfig *stack, TensorPlace *place)
 #define CLASSIFIER "encoder.encoder."
 
 const NameRule transformer_names[] = {
-    {NAME("embed.positions", CLASSIFIER "embed_positions.weight"), .when = embeds_pixels},
+    {NAME("embed.positions", CLASSIFIER "embed_positions.weight"), .when = embeds_numbers},
     {NAME("embed.positions", CLASSIFIER "embed_positions.weight"), .when = is_classifier,
      .rows = rows_of_positions},
     {NAME("embed.positions", "encoder.embed_positions.weight"), .rows = rows_of_positions},
