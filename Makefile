@@ -192,7 +192,7 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
-    coverage coverage-programs install-test
+    coverage coverage-programs install-test train-test
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
 # What programs of this tree are linked with; each may use those behind it.
 OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
@@ -433,6 +433,11 @@ install-test: all
 # every command of README.md and of the manual pages
 readme: all
 	tests/readme.py $(BUILD)
+
+# the recipes of tools/train; needs the packages of its requirements.txt, so `make test` leaves it out
+train-test: $(BINARIES)
+	cd tools/train && BUILD=$(abspath $(BUILD)) OMP_NUM_THREADS=1 \
+	    python3 -m unittest discover tests
 
 test: packages-test
 	$(MAKE) all unit cli json shell server fuzz-replay faults matrix second-reader examples completion install-test \

@@ -2,6 +2,7 @@
 """Compares the paper's four systems side by side: Transformer (XFM), S4, MEGA and MEGA-chunk.
 
 Usage: paper.py BUILD_FOLDER [--lengths N,...] [--peers] [--compile] [--plot FILE] [--json FILE]
+       paper.py BUILD_FOLDER --accuracy RUNS
 
     pip install torch==2.13.0 numpy matplotlib               # matplotlib for --plot only
     tools/bench/paper.py build --peers --compile --plot man/pictures/systems.svg
@@ -16,6 +17,10 @@ kernels, and has PyTorch's fused attention; "compiled" is that with torch.compil
 Working memory is the peak of a process that runs inputs of that length, less the peak of one that
 runs a single position: what grows with the input. Before anything is timed, each model's states are
 compared with PyTorch's.
+
+With --accuracy nothing of this is done. RUNS is the folder of trained models that `train twins` has
+made, and for each of its tasks a table has accuracy on the test split, time and memory of an input,
+and parameters (accuracy.py).
 """
 
 import argparse
@@ -167,6 +172,8 @@ def parse():
                         help='lengths of the table with PyTorch (4096)')
     parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
     parser.add_argument('--plot', type=pathlib.Path, help='draw time and memory, as SVG')
+    parser.add_argument('--accuracy', type=pathlib.Path, metavar='RUNS',
+                        help='only tables of the models that train twins has made there')
     parser.add_argument('--json', type=pathlib.Path, help='write all measurements')
     options = parser.parse_args()
     longest = max(options.lengths + options.peer_lengths)
@@ -182,12 +189,17 @@ def main():
         compare = Systems(options, pathlib.Path(folder))
         print(f'{comparing.processor()}, {options.threads} threads, best of {options.repeats} '
               'alternating rounds')
-        compare.prepare()
-        found = side_by_side(compare, options.lengths)
-        if options.peers:
-            against_torch(compare, options.peer_lengths, options.compile)
-        if options.plot:
-            draw(found, options.plot, options.threads)
+        if options.accuracy:
+            import accuracy  # which needs what the recipes need
+            if not accuracy.tables(compare, options.accuracy):
+                raise SystemExit(f'{options.accuracy} has no models of train twins')
+        else:
+            compare.prepare()
+            found = side_by_side(compare, options.lengths)
+            if options.peers:
+                against_torch(compare, options.peer_lengths, options.compile)
+            if options.plot:
+                draw(found, options.plot, options.threads)
         if options.json:
             options.json.write_text(json.dumps(
                 {'processor': comparing.processor(), 'threads': options.threads,

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 
-from systems import sinusoids
+from systems import baselines
 
 PAD, EOS, FIRST_WORD = 1, 2, 4
 LIMIT = 100             # tokens of a translation without </s>
@@ -185,7 +185,7 @@ def write_ctranslate2(folder, shape, state):
         stack.scale_embeddings = True
         # position 0 has row 2 of the original's table
         stack.position_encodings.encodings = state[f'{side}.embed_positions.weight'][2:] \
-            if shape.learned else sinusoids(shape.positions, shape.d).numpy()
+            if shape.learned else baselines.sinusoids(shape.positions, shape.d).numpy()
         for i, layer in enumerate(stack.layer):
             name = f'{side}.layers.{i}'
             attention(layer.self_attention, f'{name}.self_attn', ('q', 'k', 'v'), ('out',))

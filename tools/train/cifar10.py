@@ -49,23 +49,33 @@ class Normaliser:
     """uint8 (batch, height, width, colour) to normalised float (batch, colour, height, width)."""
 
     def __init__(self, images):
-        values = images.view(-1, 3).double() / 255.0
+        values = images.view(-1, images.size(-1)).double() / 255.0
         self.mean, self.std = values.mean(0).float(), values.std(0).float()
 
     def __call__(self, images):
         return ((images / 255.0 - self.mean) / self.std).permute(0, 3, 1, 2).contiguous()
 
 
-def augment(images, generator, shift):
+def augment(images, generator, shift, flips=0.5):
     """Random shifts of up to ``shift`` pixels (edges are reflected) and horizontal flips."""
     count = images.size(0)
     padded = F.pad(images.permute(0, 3, 1, 2).float(), (shift,) * 4, mode='reflect')
     top, left = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
-    line = torch.arange(SIZE)
-    flip = torch.rand(count, 1, generator=generator) < 0.5
-    rows, columns = top + line, left + torch.where(flip, SIZE - 1 - line, line)
+    size = images.size(1)
+    line = torch.arange(size)
+    flip = torch.rand(count, 1, generator=generator) < flips
+    rows, columns = top + line, left + torch.where(flip, size - 1 - line, line)
     return padded.permute(0, 2, 3, 1)[torch.arange(count).view(-1, 1, 1),
                                       rows.unsqueeze(2), columns.unsqueeze(1)]
+
+
+def patch_args(size, patch, labels, normalise):
+    """The checkpoint's options, under the original's names where it has them."""
+    return argparse.Namespace(
+        model=f'mega_tiny_patch{patch}_{size}', input_size=size, nb_classes=len(labels),
+        norm_type='layernorm', patch_impl='conv', no_pos_emb=False, representation_size=None,
+        drop=0.0, drop_path=0.0, pixel_mean=normalise.mean.tolist(),
+        pixel_std=normalise.std.tolist(), labels=labels)
 
 
 @torch.no_grad()
@@ -84,7 +94,7 @@ def initialise(model, images, patch):
     mixing = nn.init.orthogonal_(torch.empty(weight.size(0), whitening.size(0)))
     weight.copy_((mixing @ whitening).view_as(weight))
 
-    row = SIZE // patch
+    row = images.size(3) // patch
     favoured = [[-row - 1, -row, -row + 1], [row - 1, row, row + 1],
                 [-row - 1, -row, -row + 1, -1, 0, 1, row - 1, row, row + 1]]
     for block, lags in zip(model.blocks, favoured):
@@ -115,11 +125,7 @@ def main():
     if not options.plain_start:
         initialise(model, normalise(images[::10]), options.patch)
     print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
-    args = argparse.Namespace(
-        model=f'mega_tiny_patch{options.patch}_{SIZE}', input_size=SIZE, nb_classes=len(LABELS),
-        norm_type='layernorm', patch_impl='conv', no_pos_emb=False, representation_size=None,
-        drop=0.0, drop_path=0.0, pixel_mean=normalise.mean.tolist(),
-        pixel_std=normalise.std.tolist(), labels=LABELS)
+    args = patch_args(SIZE, options.patch, LABELS, normalise)
 
     def epoch_batches(epoch):
         generator = torch.Generator().manual_seed(options.seed * 1000 + epoch)

@@ -1,7 +1,8 @@
 """Translators trained on flat batches: the tokens of all sentences end to end, without padding.
 
 Dense layers see plain (tokens, channels) matrices, and the operators of flat.cpp walk the
-sentences. The models, their parameters and their loss are those of sequence.py. On processors with
+sentences. The models, their parameters and their loss are those of sequence.py, of whichever
+architecture. On processors with
 bfloat16 products all products are made in bfloat16, elsewhere in float32; parameters, norms, gates,
 sums and the loss are float32 in either case.
 """
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines import Stack
 from sequence import EOS, PAD
 
 SOURCE = pathlib.Path(__file__).with_name('flat.cpp')
@@ -372,6 +374,15 @@ def _taps(move, longest, causal):
     return torch.cat([ahead, centre + move.omega[:, None], back], dim=1).t().contiguous()
 
 
+def _chunks(offsets, chunk):
+    """Offsets of the chunks that the sentences are cut into for attention."""
+    if chunk is None:
+        return offsets
+    ends = offsets.tolist()
+    cuts = [cut for begin, end in zip(ends, ends[1:]) for cut in range(begin, end, chunk)]
+    return torch.tensor([*cuts, ends[-1]], dtype=torch.int32)
+
+
 def _gated_attention(layer, x, offsets, longest, causal, kind, drop):
     normed = layer.norm(x).to(kind)
     v = Silu.apply(_linear(normed, layer.v_proj), kind)
@@ -379,7 +390,8 @@ def _gated_attention(layer, x, offsets, longest, causal, kind, drop):
     update, z, reset, candidate = _linear(m, layer.mx_proj).split(layer.sizes, dim=-1)
     z = F.silu(z)
     q, k = ((z * layer.gamma[i] + layer.beta[i]).to(kind) for i in range(2))
-    attended = Attend.apply(q, k, v, layer.rel_pos_bias.rel_pos_bias, offsets, offsets, causal)
+    chunks = _chunks(offsets, layer.chunk)
+    attended = Attend.apply(q, k, v, layer.rel_pos_bias.rel_pos_bias, chunks, chunks, causal)
     h = _linear(Gate.apply(attended, reset, *drop()), layer.h_proj)
     return Mix.apply(x, update, candidate + h, *drop())
 
@@ -398,35 +410,77 @@ def _feed_forward(layer, x, kind, drop):
     return x + _linear(Silu.apply(hidden, kind, *drop()), layer.fc2)
 
 
+def _multi_head_attention(attention, x, others, queries, keys, longest, causal, kind):
+    """Attention of a Transformer, one head after the other; its scores have no bias."""
+    q = _linear(x, attention.q_proj).to(kind)
+    k, v = (_linear(others, part).to(kind) for part in (attention.k_proj, attention.v_proj))
+    bias = torch.zeros(2 * longest - 1)
+    width = q.size(1) // attention.heads
+    heads = zip(*(part.split(width, dim=1) for part in (q, k, v)))
+    attended = [Attend.apply(*(part.contiguous() for part in head), bias, queries, keys, causal)
+                for head in heads]
+    return _linear(torch.cat(attended, dim=1), attention.out_proj)
+
+
+def _transformer_layer(layer, x, encoded, own, keys, longest, kind, drop):
+    """A pre-norm layer of baselines.py; ``own`` are the offsets of x."""
+    def dropped(y):
+        return Drop.apply(y, torch.float32, *drop())
+
+    y = layer.self_attn_layer_norm(x).to(kind)
+    x = x + dropped(_multi_head_attention(layer.self_attn, y, y, own, own, longest, layer.causal,
+                                          kind))
+    if encoded is not None:
+        y = layer.encoder_attn_layer_norm(x).to(kind)
+        x = x + dropped(_multi_head_attention(layer.encoder_attn, y, encoded, own, keys, longest,
+                                              False, kind))
+    hidden = F.gelu(_linear(layer.final_layer_norm(x).to(kind), layer.fc1))
+    hidden = Drop.apply(hidden, kind, *drop())
+    return x + dropped(_linear(hidden, layer.fc2))
+
+
+def _places(offsets, count):
+    """The place of every token in its sentence."""
+    lengths = (offsets[1:] - offsets[:-1]).long()
+    return torch.arange(count) - offsets[:-1].long().repeat_interleave(lengths)
+
+
 class FlatTranslator:
     """Loss of a TranslationModel on flat batches; the model keeps the parameters."""
 
     def __init__(self, model, shape, rate, kind=None):
         self.model, self.shape, self.rate, self.kind = model, shape, rate, kind or fast_type()
 
-    def embed(self, tokens, drop):
+    def embed(self, side, tokens, offsets, drop):
         table = self.model.encoder.embed_tokens.weight
-        return Drop.apply(F.embedding(tokens, table) * table.size(1) ** 0.5, torch.float32, *drop())
+        x = F.embedding(tokens, table) * table.size(1) ** 0.5
+        if isinstance(side, Stack):
+            x = x + side.table[_places(offsets, tokens.numel())]
+        return Drop.apply(x, torch.float32, *drop())
+
+    def run(self, side, x, encoded, own, keys, drop):
+        """All layers of the encoder or the decoder, and the norm behind them."""
+        kind, longest = self.kind, self.shape.longest
+        for layer in side.layers:
+            if isinstance(side, Stack):
+                x = _transformer_layer(layer, x, encoded, own, keys, longest, kind, drop)
+                continue
+            x = _gated_attention(layer.mega_layer, x, own, longest, encoded is not None, kind, drop)
+            if encoded is not None:
+                x = _cross_attention(layer.cross_attn, x, encoded, own, keys, kind, drop)
+            x = _feed_forward(layer.nffn, x, kind, drop)
+        return side.layer_norm(x) if isinstance(side, Stack) else side.final_norm(x)
 
     def encode(self, batch, drop):
-        encoder, kind = self.model.encoder, self.kind
-        x = self.embed(batch.source, drop)
-        for layer in encoder.layers:
-            x = _gated_attention(layer.mega_layer, x, batch.source_offsets, self.shape.longest,
-                                 False, kind, drop)
-            x = _feed_forward(layer.nffn, x, kind, drop)
-        return encoder.final_norm(x).to(kind)
+        encoder, offsets = self.model.encoder, batch.source_offsets
+        x = self.embed(encoder, batch.source, offsets, drop)
+        return self.run(encoder, x, None, offsets, None, drop).to(self.kind)
 
     def decode(self, batch, encoded, drop):
-        decoder, kind = self.model.decoder, self.kind
-        x = self.embed(batch.previous, drop)
-        for layer in decoder.layers:
-            x = _gated_attention(layer.mega_layer, x, batch.target_offsets, self.shape.longest,
-                                 True, kind, drop)
-            x = _cross_attention(layer.cross_attn, x, encoded, batch.target_offsets,
-                                 batch.source_offsets, kind, drop)
-            x = _feed_forward(layer.nffn, x, kind, drop)
-        return Drop.apply(decoder.final_norm(x), kind, *drop())
+        decoder, offsets = self.model.decoder, batch.target_offsets
+        x = self.embed(decoder, batch.previous, offsets, drop)
+        x = self.run(decoder, x, encoded, offsets, batch.source_offsets, drop)
+        return Drop.apply(x, self.kind, *drop())
 
     def loss(self, batch, smoothing=0.0, training=True):
         """Mean loss of the batch's real targets."""

@@ -308,16 +308,24 @@ class _Encoder(nn.Module):
         return self.final_norm(x)
 
 
-class SequenceClassifier(nn.Module):
-    """Classifier of real-valued sequences (batch, samples): the speech model.
+def mean_of(states, mask=None):
+    """The mean over positions; with ``mask`` (batch, length, 1) over those that are real."""
+    if mask is None:
+        return states.mean(dim=1)
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
 
-    ``args`` carries the original's option names. It describes a pre-norm model with Laplace
-    attention, SiLU, simple relative bias and mean pooling, which is all that is built here.
+
+class SequenceClassifier(nn.Module):
+    """Classifier of the fairseq family: an encoder, the mean over positions, and a small network.
+
+    ``args`` carries the original's option names. Without an ``encoder`` it takes real-valued
+    sequences (batch, samples), as the speech model does, and ``args`` describes a pre-norm model
+    with Laplace attention, SiLU and simple relative bias, which is all that is built here.
     """
 
-    def __init__(self, args):
+    def __init__(self, args, encoder=None):
         super().__init__()
-        self.encoder = nn.ModuleDict({'encoder': _Encoder(args)})
+        self.encoder = nn.ModuleDict({'encoder': encoder or _Encoder(args)})
         self.classifier = nn.ModuleList()
         width = args.encoder_embed_dim
         for _ in range(args.classifier_layers):
@@ -326,8 +334,10 @@ class SequenceClassifier(nn.Module):
         self.dropout = nn.Dropout(args.dropout)
         self.sentence_projection_layer = nn.Linear(width, args.sentence_class_num, bias=False)
 
-    def forward(self, samples):
-        x = self.encoder['encoder'](samples).mean(dim=1)
+    def forward(self, inputs, mask=None):
+        encoder = self.encoder['encoder']
+        states = encoder(inputs) if mask is None else encoder(inputs, mask)
+        x = mean_of(states, mask)
         for layer in self.classifier:
             x = F.gelu(layer(x))
         return self.sentence_projection_layer(self.dropout(x))

@@ -1,8 +1,9 @@
-"""MEGA translators and language models in PyTorch, for training.
+"""Translators, language models and encoders of texts in PyTorch, for training.
 
-Parameter names and shapes are those of the original implementation (see mega.py). Only what the two
+Parameter names and shapes are those of the original implementation (see mega.py). Only what the
 recipes need is here: pre-norm layers, layernorm, softmax attention, full sequences padded at the
-right, no incremental state.
+right, no incremental state. The Transformers of baselines.py take the places of MEGA's encoder and
+decoder if the arguments say so.
 """
 
 import math
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from baselines import TransformerDecoder, TransformerEncoder, token_embedding
 from mega import (FeedForward, MovingAverage, SequenceNorm, SimpleRelativeBias, _initialise,
                   exponential_average)
 
@@ -45,14 +47,7 @@ class PaddedAverage(MovingAverage):
     """Both halves, blind to padded positions."""
 
     def forward(self, x, mask=None):
-        if mask is None:
-            return super().forward(x)
-        length, dim = x.size(1), x.size(2)
-        back, ahead = self.kernel(length).split(dim)
-        both = torch.cat([ahead.flip(1)[:, :-1], back[:, :1] + ahead[:, :1], back[:, 1:]], dim=1)
-        lag = torch.arange(length)[:, None] - torch.arange(length)[None, :]
-        y = torch.bmm(both[:, length - 1 + lag], (x * mask).permute(2, 1, 0)).permute(2, 1, 0)
-        return F.silu(y + self.omega * x)
+        return super().forward(x if mask is None else x * mask)
 
 
 class RotaryBias(nn.Module):
@@ -110,16 +105,21 @@ class GatedAttention(nn.Module):
         m = self.move(normed) if self.causal else self.move(normed, mask)
         update, z, reset, candidate = self.mx_proj(m).split(self.sizes, dim=-1)
         z = F.silu(z)
+        q = (z * self.gamma[0] + self.beta[0]) * z.size(-1) ** -0.5
+        k = z * self.gamma[1] + self.beta[1]
         chunk = min(self.chunk or length, length)
-        q = (z * self.gamma[0] + self.beta[0]).view(-1, chunk, z.size(-1)) * z.size(-1) ** -0.5
-        k = (z * self.gamma[1] + self.beta[1]).view(-1, chunk, z.size(-1))
+        rest = -length % chunk  # positions that the last chunk lacks
+        if rest:
+            mask = x.new_ones(batch, length, 1) if mask is None else mask
+            mask, q, k, v = (F.pad(t, (0, 0, 0, rest)) for t in (mask, q, k, v))
+        q, k, v = (t.view(-1, chunk, t.size(-1)) for t in (q, k, v))
         scores = torch.bmm(q, k.transpose(1, 2)) + self.rel_pos_bias(chunk)
         if self.causal:
             scores = scores + torch.full((chunk, chunk), -1e9).triu(1)
         elif mask is not None:
-            scores = scores + (mask.transpose(1, 2) - 1) * 1e9
-        weights = F.softmax(scores, dim=-1)
-        attended = torch.bmm(weights, v.view(-1, chunk, v.size(-1))).view(batch, length, -1)
+            scores = scores + (mask.view(-1, 1, chunk) - 1) * 1e9
+        attended = torch.bmm(F.softmax(scores, dim=-1), v).view(batch, length + rest, -1)
+        attended = attended[:, :length]
         h = F.silu(candidate + self.h_proj(self.dropout(attended * F.silu(reset))))
         return x + torch.sigmoid(update) * (self.dropout(h) - x)
 
@@ -156,11 +156,12 @@ class CrossAttention(nn.Module):
 class EncoderLayer(nn.Module):
     def __init__(self, args):
         super().__init__()
-        dim = args.encoder_embed_dim
+        dim, chunk = args.encoder_embed_dim, args.encoder_chunk_size
         self.mega_layer = GatedAttention(
             dim, args.encoder_hidden_dim, args.encoder_z_dim,
             PaddedAverage(dim, args.encoder_n_dim, args.truncation_length),
-            SimpleRelativeBias(args.max_source_positions), dropout=args.dropout)
+            SimpleRelativeBias(args.max_source_positions if chunk <= 0 else chunk),
+            chunk=chunk if chunk > 0 else None, dropout=args.dropout)
         self.nffn = FeedForward(dim, args.encoder_ffn_embed_dim, 'layernorm', args.dropout)
 
     def forward(self, x, mask):
@@ -190,19 +191,13 @@ class DecoderLayer(nn.Module):
         return self.nffn(x)
 
 
-def _embedding(vocabulary, dim):
-    table = nn.Embedding(vocabulary, dim)
-    nn.init.normal_(table.weight, std=dim ** -0.5)
-    return table
-
-
 class Decoder(nn.Module):
     """Embedding, layers, final norm and the output, which shares the embedding's table."""
 
     def __init__(self, args, vocabulary, cross, table=None):
         super().__init__()
         dim = args.decoder_embed_dim
-        self.embed_tokens = table or _embedding(vocabulary, dim)
+        self.embed_tokens = table or token_embedding(vocabulary, dim)
         self.dropout = nn.Dropout(args.dropout)
         self.layers = nn.ModuleList(DecoderLayer(args, cross) for _ in range(args.decoder_layers))
         self.final_norm = SequenceNorm('layernorm', dim)
@@ -221,7 +216,7 @@ class Decoder(nn.Module):
 class Encoder(nn.Module):
     def __init__(self, args, vocabulary):
         super().__init__()
-        self.embed_tokens = _embedding(vocabulary, args.encoder_embed_dim)
+        self.embed_tokens = token_embedding(vocabulary, args.encoder_embed_dim)
         self.dropout = nn.Dropout(args.dropout)
         self.layers = nn.ModuleList(EncoderLayer(args) for _ in range(args.encoder_layers))
         self.final_norm = SequenceNorm('layernorm', args.encoder_embed_dim)
@@ -237,13 +232,38 @@ class Encoder(nn.Module):
 PAD, EOS, UNK = 1, 2, 3
 
 
+class TextEncoder(nn.Module):
+    """The encoder of a classifier of texts; its table is not scaled, unlike a translator's."""
+
+    def __init__(self, args, vocabulary):
+        super().__init__()
+        dim = args.encoder_embed_dim
+        self.embed_tokens = nn.ModuleDict({'embed': nn.Embedding(vocabulary, dim)})
+        self.dropout = nn.Dropout(args.dropout)
+        self.layers = nn.ModuleList(EncoderLayer(args) for _ in range(args.encoder_layers))
+        self.final_norm = SequenceNorm('layernorm', dim)
+
+    def forward(self, tokens, mask=None):
+        x = self.dropout(self.embed_tokens['embed'](tokens))
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.final_norm(x)
+
+
+def is_transformer(args):
+    return args.arch.startswith('transformer')
+
+
 class TranslationModel(nn.Module):
     """Encoder and decoder that share one table of embeddings."""
 
     def __init__(self, args, vocabulary):
         super().__init__()
-        self.encoder = Encoder(args, vocabulary)
-        self.decoder = Decoder(args, vocabulary, True, self.encoder.embed_tokens)
+        encoder, decoder = Encoder, Decoder
+        if is_transformer(args):
+            encoder, decoder = TransformerEncoder, TransformerDecoder
+        self.encoder = encoder(args, vocabulary)
+        self.decoder = decoder(args, vocabulary, True, self.encoder.embed_tokens)
 
     def forward(self, source, previous):
         mask = (source != PAD).float().unsqueeze(-1)
@@ -253,7 +273,8 @@ class TranslationModel(nn.Module):
 class LanguageModel(nn.Module):
     def __init__(self, args, vocabulary):
         super().__init__()
-        self.decoder = Decoder(args, vocabulary, False)
+        decoder = TransformerDecoder if is_transformer(args) else Decoder
+        self.decoder = decoder(args, vocabulary, False)
 
     def forward(self, tokens):
         return self.decoder(tokens)

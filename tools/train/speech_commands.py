@@ -4,9 +4,7 @@ Usage: speech_commands.py --data SPEECH_COMMANDS_FOLDER --out FOLDER --minutes 1
 Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the fairseq family.
 """
 
-import argparse
 import io
-import math
 import pathlib
 import random
 import subprocess
@@ -17,7 +15,9 @@ import soundfile
 import torch
 from torch.nn import functional as F
 
+import classifiers
 from mega import SequenceClassifier
+import sound
 import training
 
 RATE = 16000
@@ -64,9 +64,8 @@ def load_digits(archive):
         for member in tar:
             if not member.name.endswith('.flac') or int(member.name[:-5].split('_')[-1]) < 5:
                 continue
-            samples, _ = soundfile.read(io.BytesIO(tar.extractfile(member).read()), dtype='float32')
-            spectrum = np.fft.rfft(samples)
-            samples = np.fft.irfft(spectrum, 2 * len(samples)) * 2
+            data = io.BytesIO(tar.extractfile(member).read())
+            samples = sound.resample(*soundfile.read(data, dtype='float32'), RATE)
             # Quiet speakers are brought to the level of the commands.
             samples *= 0.3 / max(np.abs(samples).max(), 1e-3)
             samples = samples[:RATE]
@@ -80,10 +79,7 @@ def synthesise(word, voice, speed=175, pitch=50):
     command = ['espeak-ng', '--stdout', '-v', voice, '-s', str(speed), '-p', str(pitch), word]
     data = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     samples, rate = soundfile.read(io.BytesIO(data), dtype='float32')
-    # Resample by cutting the spectrum: exact, and nothing aliases.
-    count = round(len(samples) * RATE / rate)
-    spectrum = np.fft.rfft(samples)[:count // 2 + 1]
-    samples = np.fft.irfft(spectrum, count) * (count / len(samples))
+    samples = sound.resample(samples, rate, RATE)
     return np.clip(samples[:RATE] * 32768, -32768, 32767).astype(np.int16)
 
 
@@ -131,7 +127,7 @@ class Augmenter:
         def chance(part):
             return torch.rand(count, 1, generator=generator) < part
 
-        x = self.move(clips, torch.exp(uniform(-0.16, 0.16)), uniform(-1800, 1800))
+        x = sound.move(clips.float() / 32768, torch.exp(uniform(-0.16, 0.16)), uniform(-1800, 1800))
         treble = torch.where(chance(self.options.muffle), uniform(0.66, 0.95), torch.ones(count, 1))
         x = self.colour(x, uniform(-6.0, 6.0, 8), uniform(0.0, 1.0, 2),
                         uniform(0.0, self.options.band_mask, 2), treble)
@@ -157,16 +153,6 @@ class Augmenter:
         return x + share * (x[other] - x), targets + share * (targets[other] - targets)
 
     @staticmethod
-    def move(clips, speed, shift):
-        """Play faster or slower about the centre, and later or earlier, interpolating linearly."""
-        source = (torch.arange(RATE) - RATE / 2) * speed + RATE / 2 - shift
-        whole = source.floor()
-        part = source - whole
-        padded = F.pad(clips.float() / 32768, (1, 1))
-        left = (whole.long() + 1).clamp(0, RATE)
-        return padded.gather(1, left) * (1 - part) + padded.gather(1, left + 1) * part
-
-    @staticmethod
     def colour(x, decibels, centre, width, treble):
         """Filter by a random smooth response, and remove two random bands and all above a third.
 
@@ -185,67 +171,23 @@ class Augmenter:
         return torch.fft.irfft(spectrum * response[:, (scale * 127).long()], RATE)
 
 
-@torch.no_grad()
 def initialise(model, samples, bands):
-    """Make the first layer a filter bank and the first feed-forward network its rectifier.
-
-    A linear map of a frame depends on the phase of the sound, which means nothing. The rows of
-    the embedding start as windowed cosine and sine pairs at mel-spaced frequencies, two for each
-    band, scaled to equal power over ``samples``. The first feed-forward network starts as
-    silu(x) + silu(-x) of both, an even function: the band's energy, written to a free channel.
-    The last free channels of the embedding are constants: they survive normalisation by the
-    frame's level, so the level remains known, compressed.
-    """
+    """Make the first layer a filter bank and the first feed-forward network its rectifier."""
     encoder = model.encoder['encoder']
-    embedding, ffn = encoder.embed_tokens, encoder.layers[0].nffn
-    dim, length = embedding.weight.shape
-    mel = torch.linspace(math.log1p(90 / 700), math.log1p(7400 / 700), bands)
-    frequency = 700 * torch.expm1(mel)
-    spacing = (frequency + 700) * (mel[1] - mel[0])
-    time = (torch.arange(length) - (length - 1) / 2) / RATE
-    # Windows get shorter towards high frequencies, where bands are wider.
-    spread = (0.75 / (math.tau / 2 * spacing)).clamp(max=length / RATE / 5).unsqueeze(1)
-    window = torch.exp(-0.5 * (time / spread).square())
-    angle = math.tau * frequency.unsqueeze(1) * time
-    embedding.weight.zero_()
-    embedding.weight[:bands] = window * torch.cos(angle)
-    embedding.weight[bands:2 * bands] = window * torch.sin(angle)
-    power = embedding(samples).square().mean((0, 1))
-    embedding.weight[:2 * bands] /= power[:2 * bands].sqrt().unsqueeze(1)
-    constants = dim - 3 * bands
-    embedding.bias[3 * bands:] = 0.5 * (-1.0) ** torch.arange(constants)
-
-    ffn.fc1.weight.mul_(0.1)
-    ffn.fc2.weight.mul_(0.1)
-    steepness = 2.0
-    for band in range(bands):
-        for sign, hidden in ((1.0, band), (-1.0, band + 2 * bands)):
-            ffn.fc1.weight[hidden, band] = sign * steepness
-            ffn.fc1.weight[hidden + bands, bands + band] = sign * steepness
-    for band in range(bands):
-        ffn.fc2.weight[2 * bands + band, band:band + 4 * bands:bands] = 1.0 / steepness
-    ffn.fc2.bias[2 * bands:3 * bands] = -1.0
-    # Let the first layer pass its input on, for the network above to see it unspoilt.
-    encoder.layers[0].mega_layer.mx_proj.bias[:dim] = -2.0
+    sound.start_as_filters(encoder.embed_tokens, samples, RATE, bands)
+    sound.start_with_energies(encoder, bands)
 
 
 def model_args(options, mean, std):
     """The checkpoint's options, under the original's names where it has them."""
-    return argparse.Namespace(
-        arch='mega_sc_raw_base', task='speech_commands', input_type='frames',
-        frame_length=options.frame_length, frame_hop=options.hop, normalize_embedding=True,
-        encoder_layers=options.layers, encoder_embed_dim=options.dim,
-        encoder_hidden_dim=options.hidden, encoder_ffn_embed_dim=options.ffn,
-        z_dim=options.z_dim, n_dim=options.n_dim, chunk_size=options.chunk,
-        truncation_length=options.truncation, rel_pos_bias='simple', norm_type='layernorm',
-        encoder_normalize_before=True, no_affine_final_norm=False, activation_fn='silu',
-        attention_activation_fn='laplace', classifier_activation_fn='gelu', sen_rep_type='mp',
-        sent_loss=True, layer_type='mega', classifier_layers=1, classifier_in_dim=options.dim,
-        classifier_out_dim=2 * options.dim, sentence_class_num=len(LABELS),
-        dropout=options.dropout, attention_dropout=0.0, act_dropout=0.0, feature_dropout=False,
-        encoder_layerdrop=0, max_positions=RATE // options.hop, tokens_per_sample=RATE // options.hop,
-        max_source_positions=RATE // options.hop, sample_rate=RATE, audio_length=RATE,
-        audio_mean=mean, audio_std=std, labels=LABELS)
+    positions = RATE // options.hop
+    sizes = {name: getattr(options, name) for name in ('dim', 'hidden', 'ffn', 'z_dim', 'n_dim',
+                                                       'layers', 'dropout', 'truncation')}
+    return classifiers.mega_args(
+        sizes, LABELS, positions, options.chunk, arch='mega_sc_raw_base', task='speech_commands',
+        input_type='frames', frame_length=options.frame_length, frame_hop=options.hop,
+        normalize_embedding=True, attention_activation_fn='laplace', sample_rate=RATE,
+        audio_length=RATE, audio_mean=mean, audio_std=std)
 
 
 def main():

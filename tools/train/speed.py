@@ -129,7 +129,7 @@ def averages():
 
 
 def main():
-    parser = training.common_options(__doc__.splitlines()[0], files=False)
+    parser = training.common_options(__doc__.splitlines()[0], data=None)
     parser.set_defaults(steps=20)
     parser.add_argument('--averages', action='store_true', help='measure moving averages instead')
     options = parser.parse_args()

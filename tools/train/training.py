@@ -27,15 +27,17 @@ import traceback
 import torch
 from torch.nn import functional as F
 
+import curve
+
 MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight', 'h_proj.weight',
-            'fc1.weight', 'fc2.weight')
+            'fc1.weight', 'fc2.weight', 'out_proj.weight', 'output_linear.0.weight')
 
 
-def common_options(description, files=True):
-    """The options that every recipe has; without ``files`` it reads and writes none."""
-    parser = argparse.ArgumentParser(description=description)
-    if files:
-        parser.add_argument('--data', type=pathlib.Path, required=True, help='data set, see README')
+def common_options(description, data='--data', what='data set, see README', **parser_options):
+    """The options that every recipe has; without ``data`` it reads and writes no files."""
+    parser = argparse.ArgumentParser(description=description, **parser_options)
+    if data:
+        parser.add_argument(data, dest='data', type=pathlib.Path, required=True, help=what)
         parser.add_argument('--out', type=pathlib.Path, required=True, help='folder of checkpoints')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.pt')
     parser.add_argument('--minutes', type=float, default=1e9, help='end after this training time')
@@ -57,7 +59,16 @@ def common_options(description, files=True):
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--threads', type=int, default=1, help='of each process')
     parser.add_argument('--no-compile', action='store_true', help='run without torch.compile')
+    parser.set_defaults(epoch_reports=True)  # validations at the end of epochs
     return parser
+
+
+def set_user_defaults(parser, minutes):
+    """Defaults of recipes for data of one's own: an early report, and no wait for torch.compile.
+
+    The figures of validation come a dozen times in a run, however many epochs that is.
+    """
+    parser.set_defaults(minutes=minutes, valid_minutes=None, epoch_reports=False, no_compile=True)
 
 
 def prepare(options):
@@ -76,8 +87,13 @@ def prepare(options):
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
+    if options.valid_minutes is None:
+        options.valid_minutes = options.minutes / 12
     if 'out' in options:
         options.out.mkdir(parents=True, exist_ok=True)
+        if (options.out / 'last.pt').exists() and not options.resume:
+            sys.exit(f'{options.out} has a run already: --resume goes on with it, another --out '
+                     'begins a new one')
 
 
 def orthogonalise(matrices):
@@ -264,6 +280,10 @@ def dense_loss(model, options, ignored=-100):
     return loss
 
 
+class Mismatch(ValueError):
+    """A checkpoint that is of another model."""
+
+
 class Run:
     """One training run: the model, its average, the optimiser's state and how far it has come.
 
@@ -279,19 +299,25 @@ class Run:
         self.optimiser = Optimiser(model, options)
         self.step = self.epoch = self.batch = 0
         self.elapsed = 0.0
+        self.history = []  # rows of the curve
 
     def save(self, path):
         save_atomically({'model': self.model.state_dict(), 'average': self.average.state_dict(),
-                         'optimiser': self.optimiser.state,
+                         'optimiser': self.optimiser.state, 'history': self.history,
                          **{name: getattr(self, name) for name in self.COUNTERS}}, path)
 
     def load(self, path):
         saved = torch.load(path)
-        self.model.load_state_dict(saved['model'])
+        try:
+            self.model.load_state_dict(saved['model'])
+        except RuntimeError as error:
+            raise Mismatch(f'{path} is of a model of other sizes or other data, which cannot go on '
+                           'here') from error
         self.average.load_state_dict(saved['average'])
         for moment, tensors in self.optimiser.state.items():
             for name, tensor in tensors.items():
                 tensor.copy_(saved['optimiser'][moment][name])
+        self.history = saved.get('history', [])
         for name in self.COUNTERS:
             setattr(self, name, saved[name])
 
@@ -378,6 +404,31 @@ class _Loop:
         self.mark = time.monotonic()
 
 
+class Status:
+    """One line on a terminal that tells how far a run has come; nowhere else."""
+
+    EVERY = 0.5  # seconds
+
+    def __init__(self, wanted):
+        self.wanted = wanted and sys.stderr.isatty()
+        self.shown = 0.0
+
+    def show(self, run, losses, progress):
+        now = time.monotonic()
+        if not self.wanted or now - self.shown < self.EVERY:
+            return
+        self.shown = now
+        recent = losses[-20:]
+        left = run.elapsed / progress * (1 - progress) / 60 if progress > 0 else math.inf
+        print(f'\r\033[Kstep {run.step}, loss {sum(recent) / len(recent):.3f}, '
+              f'{100 * progress:.0f} %, {left:.1f} minutes left', end='', file=sys.stderr,
+              flush=True)
+
+    def clear(self):
+        if self.wanted and self.shown:
+            print('\r\033[K', end='', file=sys.stderr, flush=True)
+
+
 def _groups(batches, skipped, size):
     """Groups of ``size`` batches; those of an epoch's end that make no group are left out."""
     batches = itertools.islice(batches, skipped, None)
@@ -390,10 +441,10 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
 
     ``epoch_batches(epoch)`` yields batches, or functions that make them, always the same ones for
     an epoch; about ``steps_per_epoch`` of them. ``loss(batch)`` is the mean loss of a batch, by
-    default that of ``dense_loss``. ``validate(model)`` gives a figure or a text for the log, and
-    ``export(model, path)`` writes a checkpoint for conversion.
+    default that of ``dense_loss``. ``validate(model)`` gives a figure, or a dict of figures by
+    name, for the log and the curve, and ``export(model, path)`` writes a checkpoint for conversion.
 
-    SIGTERM ends a run after its step, with a checkpoint.
+    SIGTERM and Ctrl-C end a run after its step, with a checkpoint; the second time, at once.
     """
     run = Run(model, options)
     last = options.out / 'last.pt'
@@ -403,7 +454,14 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
     run.share_memory()
     loop.team.fork()
     failed = True
-    before = signal.signal(signal.SIGTERM, lambda *_: setattr(loop, 'stopping', True))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number, _):
+        loop.stopping = True
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, stop)
     try:
         _train(loop, epoch_batches, steps_per_epoch, validate, export)
         failed = False
@@ -412,7 +470,8 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
             traceback.print_exc()
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         loop.team.finish(failed)
     return run.average, run.epoch + run.batch / steps_per_epoch
 
@@ -423,21 +482,29 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
            'save': run.elapsed + 60 * options.save_minutes}
 
     def report():
-        valid = validate(run.average)
-        valid = valid if isinstance(valid, str) else f'{valid:.4f}'
-        losses = loop.losses
+        figures = validate(run.average)
+        if not isinstance(figures, dict):
+            figures = {'valid': figures}
+        told = ', '.join(f'{name} {value:.4f}' for name, value in figures.items())
+        mean = sum(loop.losses) / max(len(loop.losses), 1)
+        status.clear()
         print(f'epoch {run.epoch + run.batch / steps_per_epoch:.2f} step {run.step} '
-              f'loss {sum(losses) / max(len(losses), 1):.4f} valid {valid} norm {loop.norm:.2f} '
+              f'loss {mean:.4f} {told} norm {loop.norm:.2f} '
               f'minutes {run.elapsed / 60:.1f} progress {progress:.3f}', flush=True)
+        if loop.losses:
+            run.history.append({'minutes': run.elapsed / 60, 'loss': mean, **figures})
+            curve.draw(run.history, options.out / 'curve.svg')
         export(run.average, options.out / ('preview' + export.suffix))
         run.save(options.out / 'last.pt')
 
     loop.begin()
     progress = run.progress(steps_per_epoch)
+    status = Status(loop.team.rank == 0)
     while progress < 1.0 and not loop.stopping:
         for group in _groups(epoch_batches(run.epoch), run.batch, loop.team.size):
             loop.step(group, progress)
             progress = run.progress(steps_per_epoch)
+            status.show(run, loop.losses, progress)
             if progress >= 1.0 or loop.stopping:
                 break
             if run.elapsed >= due['valid']:
@@ -452,8 +519,9 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
                 raise ValueError('an epoch has fewer batches than there are processes')
             run.epoch, run.batch = run.epoch + 1, 0
             progress = run.progress(steps_per_epoch)
-        loop.pause(report)
-        loop.losses = []
+        if options.epoch_reports or progress >= 1.0 or loop.stopping:
+            loop.pause(report)
+            loop.losses = []
 
 
 def _budget(options):

@@ -1,11 +1,11 @@
 """Train a translator on pairs of one's own.
 
-Usage: translate.py --data PAIRS.tsv --languages en fr --out FOLDER --minutes 60 --decay-minutes 20
+Usage: train translate --pairs PAIRS.tsv --languages en fr --out FOLDER [--minutes 60]
 PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A part of them is held out, by a
 hash of the text, to show how good the translator is; --valid FILE.tsv names others instead.
 
-Writes OUT/codes (BPE) and OUT/dict.txt, OUT/last.pt after some minutes, OUT/preview.pt at every
-validation, and OUT/final.pt and OUT/final.mega at the end.
+Writes OUT/codes (BPE) and OUT/dict.txt, OUT/curve.svg, OUT/last.pt and OUT/preview.pt while it
+runs, and OUT/final.pt and OUT/final.mega at the end. --resume goes on with a run that was ended.
 """
 
 import collections
@@ -32,13 +32,17 @@ def split(pairs, part=50):
     return texts.clean(pairs, held, latin=False), texts.clean(held, [], latin=False)
 
 
-def main():
-    parser = training.common_options(__doc__.splitlines()[0])
+def main(arguments=None):
+    parser = training.common_options(__doc__.splitlines()[0], '--pairs',
+                                     'lines source TAB target, maybe gzipped',
+                                     prog='train translate')
     translation.add_options(parser)
+    training.set_user_defaults(parser, minutes=60.0)
+    parser.set_defaults(decay_part=0.5)
     parser.add_argument('--languages', nargs=2, default=texts.LANGUAGES, metavar='LANGUAGE',
                         help='codes of source and target, for the rules of Moses')
     parser.add_argument('--valid', type=pathlib.Path, help='pairs that are not trained on')
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     training.prepare(options)
     try:
         train = texts.read_tsv(options.data)

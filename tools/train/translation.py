@@ -1,17 +1,18 @@
 """What the recipes of translators share: options, the model, validation, the run and its result."""
 
-import pathlib
-import shutil
-import subprocess
-
 import sacrebleu
 from sacremoses import MosesDetokenizer
 import torch
 
+import baselines
+import export
 from flat import FlatTranslator, Shape
 from multi30k import greedy, model_args
 from sequence import TranslationModel
 import training
+
+
+ARCHITECTURES = ('mega', 'mega-chunk', 'transformer')
 
 
 def add_options(parser):
@@ -19,7 +20,7 @@ def add_options(parser):
     parser.add_argument('--merges', type=int, default=8000, help='of the joint BPE')
     parser.add_argument('--dim', type=int, default=256)
     parser.add_argument('--hidden', type=int, default=512)
-    parser.add_argument('--ffn', type=int, default=512)
+    parser.add_argument('--ffn', type=int, help='512; of the Transformer 1024')
     parser.add_argument('--z-dim', type=int, default=64)
     parser.add_argument('--n-dim', type=int, default=16)
     parser.add_argument('--layers', type=int, default=6, help='of the encoder')
@@ -27,13 +28,25 @@ def add_options(parser):
     parser.add_argument('--positions', type=int, default=256)
     parser.add_argument('--dropout', type=float, default=0.1)
     parser.add_argument('--bleu', type=int, default=200, help='validation sentences to translate')
-    parser.add_argument('--convert', type=pathlib.Path, default=shutil.which('mega-convert'),
-                        help='mega-convert, which makes OUT/final.mega at the end')
+    parser.add_argument('--architecture', choices=ARCHITECTURES, default='mega')
+    parser.add_argument('--chunk', type=int, default=16,
+                        help='tokens that attend to each other (mega-chunk)')
+    export.add_option(parser)
 
 
 def checkpoint_args(options, languages):
     """The checkpoint's options, under the original's names. ``languages`` are source and target."""
-    args = model_args(options)
+    if options.architecture == 'transformer':
+        args = baselines.transformer_args(
+            ('encoder', 'decoder'), dim=options.dim, heads=max(1, options.dim // 64),
+            ffn=options.ffn or 1024, layers=options.layers, positions=options.positions,
+            dropout=options.dropout)
+        args.arch, args.task = 'transformer', 'translation'
+    else:
+        options.ffn = options.ffn or 512
+        args = model_args(options)
+        if options.architecture == 'mega-chunk':
+            args.encoder_chunk_size = args.decoder_chunk_size = options.chunk
     args.decoder_layers = options.decoder_layers
     args.source_lang, args.target_lang = languages
     return args
@@ -45,19 +58,6 @@ def bleu(model, corpus, language, tokens, references):
     sources = [torch.tensor(corpus.encode(pair)[0]) for pair in tokens]
     lines = [detokenise(corpus.vocabulary.decode(ids).split()) for ids in greedy(model, sources)]
     return sacrebleu.corpus_bleu(lines, [[pair[1 - corpus.source] for pair in references]]).score
-
-
-def convert(options):
-    """Make OUT/final.mega of OUT/final.pt, or say how to."""
-    out = options.out
-    arguments = [out / 'final.pt', '--dtype', 'f16', '--tokenizer', 'moses', '--source-dict',
-                 out / 'dict.txt', '--target-dict', out / 'dict.txt', '--bpe-codes', out / 'codes',
-                 '-o', out / 'final.mega']
-    command = list(map(str, [options.convert or 'mega-convert', *arguments]))
-    if options.convert:
-        subprocess.run(command, check=True)
-    else:
-        print('mega-convert is not installed; to convert:', ' '.join(command), flush=True)
 
 
 def train(options, corpus, checks, languages):
@@ -80,22 +80,26 @@ def train(options, corpus, checks, languages):
 
     def validate(average):
         evaluated = FlatTranslator(average, shape, 0.0)
-        figures = []
+        figures = {}
         for name, (tokens, references) in checks.items():
             loss = evaluated.mean_loss(map(corpus.encode, tokens))
             score = bleu(average, corpus, languages[1], tokens[:options.bleu],
                          references[:options.bleu])
-            figures.append(f'{name} {loss:.4f} nats {score:.2f} BLEU')
-        return ', '.join(figures)
+            figures |= {f'{name} loss': loss, f'{name} BLEU': score}
+        return figures
 
-    def export(average, path):
+    def write(average, path):
         training.save_atomically({'model': average.state_dict(), 'args': args}, path)
 
-    export.suffix = '.pt'
+    write.suffix = '.pt'
     # A batch ends when one side is full. Epochs are counted exactly; this is for --epochs.
     steps = max(1, len(corpus) * 12 // options.batch)
-    average, epochs = training.fit(model, options, epoch_batches, steps, validate, export,
+    average, epochs = training.fit(model, options, epoch_batches, steps, validate, write,
                                    loss=lambda batch: flat.loss(batch, options.smoothing))
-    export(average, options.out / 'final.pt')
+    final, out = options.out / 'final.pt', options.out
+    write(average, final)
     print(f'{epochs:.1f} epochs', flush=True)
-    convert(options)
+    export.convert(options, final,
+                   ['--tokenizer', 'moses', '--source-dict', out / 'dict.txt', '--target-dict',
+                    out / 'dict.txt', '--bpe-codes', out / 'codes'],
+                   f'translate -m {out}/final.mega "a sentence"')

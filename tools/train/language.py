@@ -1,29 +1,37 @@
-"""Train the character-level language model: MEGA-chunk with a rotary bias.
+"""Train a language model of characters on a text of one's own.
 
-Usage: shakespeare.py --data TEXT --out FOLDER --minutes 90
-TEXT is the plays' input.txt.gz or any other text in UTF-8, which may be gzipped.
+Usage: train language --text TEXT --out FOLDER [--architecture NAME] [--minutes 60]
+TEXT is any text in UTF-8, which may be gzipped. The first 90 % of it train; their last part
+chooses; the last 10 % measure.
 
-Writes OUT/dict.txt, and OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the
-fairseq family. The first 90 % of the text train; their last part chooses; the last 10 % measure.
+Writes OUT/dict.txt, OUT/curve.svg, OUT/last.pt and OUT/preview.pt while it runs, and OUT/final.pt
+and OUT/final.mega at the end. --resume goes on with a run that was ended.
 """
 
 import argparse
 import collections
 import gzip
+import re
+import sys
 
 import torch
 from torch.nn import functional as F
 
+import baselines
+import export
 from sequence import EOS, LanguageModel
 import training
 
+ARCHITECTURES = ('mega', 'mega-chunk', 'transformer')
 SYMBOLS = {' ': '▁', '\n': '⏎'}  # a dictionary's lines are cut at blanks
 
 
 def read(path):
+    """The text; any white space but blanks and line ends, which a dictionary cannot have, is one."""
     opener = gzip.open if path.suffix == '.gz' else open
-    with opener(path, 'rt', encoding='utf-8') as file:
-        return file.read()
+    with opener(path, 'rt', encoding='utf-8-sig') as file:
+        text = file.read()
+    return re.sub(r'[^\S \n]', ' ', text)
 
 
 def write_dictionary(text, path):
@@ -37,13 +45,21 @@ def write_dictionary(text, path):
 
 def model_args(options):
     """The checkpoint's options, under the original's names."""
+    if options.architecture == 'transformer':
+        args = baselines.transformer_args(
+            ('decoder',), dim=options.dim, heads=max(1, options.dim // 64),
+            ffn=options.ffn or 4 * options.dim, layers=options.layers, positions=options.length,
+            dropout=options.dropout)
+        args.arch, args.task = 'transformer_lm', 'language_modeling'
+        return args
     return argparse.Namespace(
         arch='mega_lm_enwik8_base', task='language_modeling', activation_fn='silu',
         attention_activation_fn='softmax', decoder_layers=options.layers,
         decoder_embed_dim=options.dim, decoder_input_dim=options.dim,
-        decoder_hidden_dim=options.hidden, decoder_ffn_embed_dim=options.ffn,
+        decoder_hidden_dim=options.hidden, decoder_ffn_embed_dim=options.ffn or 512,
         decoder_z_dim=options.z_dim, decoder_n_dim=options.n_dim,
-        decoder_chunk_size=options.chunk, truncation_length=options.truncation,
+        decoder_chunk_size=options.chunk if options.architecture == 'mega-chunk' else -1,
+        truncation_length=options.truncation,
         rel_pos_bias='rotary', normalization_type='layernorm', normalize_before=True,
         normalize_embedding=False, no_affine_final_norm=False, no_scale_embedding=False,
         share_decoder_input_output_embed=True, share_all_embeddings=False, adaptive_input=False,
@@ -52,49 +68,53 @@ def model_args(options):
 
 
 @torch.no_grad()
-def predictions(model, ids, length, batch=8):
-    """Logits and targets over windows of `length`, half of each being context only."""
+def nats(model, ids, length, factors=(1.0,), batch=8):
+    """Mean loss per character, a list for several factors of the logits.
+
+    The text is read in windows of `length`, half of each being context only.
+    """
     model.eval()
-    half, logits, targets = length // 2, [], []
+    half, totals, count = length // 2, torch.zeros(len(factors), dtype=torch.float64), 0
     ids = torch.cat([torch.tensor([EOS]), ids])
     starts = list(range(0, len(ids) - 1 - length, half))
     for group in (starts[i:i + batch] for i in range(0, len(starts), batch)):
         x = torch.stack([ids[s:s + length] for s in group])
-        y = torch.stack([ids[s + 1:s + 1 + length] for s in group])
-        logits.append(model(x)[:, half:].flatten(0, 1))
-        targets.append(y[:, half:].flatten())
-    return torch.cat(logits), torch.cat(targets)
+        y = torch.stack([ids[s + 1:s + 1 + length] for s in group])[:, half:].flatten()
+        logits = model(x)[:, half:].flatten(0, 1)
+        totals += torch.stack([F.cross_entropy(logits * factor, y, reduction='sum').double()
+                               for factor in factors])
+        count += len(y)
+    return (totals / count).tolist()
 
 
-def nats(model, ids, length):
-    """Mean loss per character."""
-    return F.cross_entropy(*predictions(model, ids, length)).item()
-
-
-@torch.no_grad()
 def best_factor(model, ids, length):
     """The factor of the logits with the least loss on `ids`, which must not have been trained on.
 
     A model that has seen its text several times is too sure of itself elsewhere.
     """
-    logits, targets = predictions(model, ids, length)
     factors = [i / 100 for i in range(50, 121)]
-    return min(factors, key=lambda factor: F.cross_entropy(logits * factor, targets).item())
+    losses = nats(model, ids, length, factors)
+    return factors[losses.index(min(losses))]
 
 
 @torch.no_grad()
 def scale_logits(model, factor):
     """Multiply all logits by a constant, by way of the final norm."""
-    for param in model.decoder.final_norm.parameters():
+    decoder = model.decoder
+    norm = decoder.layer_norm if isinstance(decoder, baselines.Stack) else decoder.final_norm
+    for param in norm.parameters():
         param.mul_(factor)
 
 
-def main():
-    parser = training.common_options(__doc__.splitlines()[0])
-    parser.set_defaults(smoothing=0.0, batch=8, decay_part=0.6, average=0.995)
+def parse(arguments):
+    parser = training.common_options(__doc__.splitlines()[0], '--text', 'a text in UTF-8',
+                                     prog='train language')
+    training.set_user_defaults(parser, minutes=60.0)
+    parser.set_defaults(smoothing=0.0, batch=8, decay_part=0.6, average=0.995, warmup=100)
+    parser.add_argument('--architecture', choices=ARCHITECTURES, default='mega-chunk')
     parser.add_argument('--dim', type=int, default=256)
     parser.add_argument('--hidden', type=int, default=512)
-    parser.add_argument('--ffn', type=int, default=512)
+    parser.add_argument('--ffn', type=int, help='512; of the Transformer 4 x dim')
     parser.add_argument('--z-dim', type=int, default=64)
     parser.add_argument('--n-dim', type=int, default=16)
     parser.add_argument('--layers', type=int, default=4)
@@ -105,19 +125,22 @@ def main():
     parser.add_argument('--with-valid', action='store_true', help='train on the held-out part too')
     parser.add_argument('--logit-scale', type=float,
                         help='factor of the logits (the best on the held-out part)')
-    options = parser.parse_args()
+    export.add_option(parser)
+    options = parser.parse_args(arguments)
     if options.with_valid and not options.logit_scale:
         parser.error('--with-valid leaves no text to find the factor of the logits on; '
                      'give --logit-scale, 1 or what a run without --with-valid has found')
-    training.prepare(options)
-    text = read(options.data)
+    return options
+
+
+def train_on(text, options):
     characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
     ids = torch.tensor([characters[c] for c in text])
     train_end = len(text) * 9 // 10
     valid_begin = train_end - min(50000, train_end // 10)
     if train_end - valid_begin < 2 * options.length:
-        parser.error(f'{options.data} has {len(text)} characters; a held-out part of two windows '
-                     f'needs {25 * options.length} or so, or a smaller --length')
+        raise ValueError(f'{len(text)} characters are too few; a held-out part of two windows needs '
+                         f'{25 * options.length} or so, or a smaller --length')
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
     if options.with_valid:
         train = ids[:train_end]
@@ -136,20 +159,33 @@ def main():
             y = torch.stack([train[s + 1:s + 1 + options.length] for s in group])
             yield x, y
 
-    def export(model, path):
+    def write(model, path):
         training.save_atomically({'model': model.state_dict(), 'args': args}, path)
 
-    export.suffix = '.pt'
+    write.suffix = '.pt'
     steps = (len(train) // options.length - 1) // options.batch
     model, epochs = training.fit(model, options, epoch_batches, steps,
-                                 lambda model: nats(model, valid, options.length), export)
+                                 lambda model: {'held-out loss': nats(model, valid, options.length)[0]},
+                                 write)
     factor = options.logit_scale or best_factor(model, valid, options.length)
     scale_logits(model, factor)
-    print(f'logits scaled by {factor}: valid {nats(model, valid, options.length):.4f}',
+    print(f'logits scaled by {factor}: valid {nats(model, valid, options.length)[0]:.4f}',
           flush=True)
-    export(model, options.out / 'final.pt')
-    print(f'test {nats(model, test, options.length):.4f} nats per character after '
+    final = options.out / 'final.pt'
+    write(model, final)
+    print(f'test {nats(model, test, options.length)[0]:.4f} nats per character after '
           f'{epochs:.1f} epochs', flush=True)
+    export.convert(options, final, ['--tokenizer', 'char', '--dict', options.out / 'dict.txt'],
+                   f'generate -m {options.out}/final.mega --prompt "..."')
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    training.prepare(options)
+    try:
+        train_on(read(options.data), options)
+    except (OSError, ValueError) as error:
+        sys.exit(f'train language: {options.data}: {error}')
 
 
 if __name__ == '__main__':

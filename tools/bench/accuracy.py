@@ -1,0 +1,83 @@
+"""The paper's table in small: what models of `train twins` answer, and what an input costs.
+
+Each model is asked for its test split once, by `mega-run eval`; the answer is kept beside it in
+test.json for as long as the model is not a newer one.
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+from sides import Ours, say, table
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'train'))
+import twins  # noqa: E402
+
+TITLES = {'transformer': 'XFM', 's4': 'S4', 'mega': 'MEGA', 'mega-chunk': 'MEGA-chunk'}
+
+
+def run(command):
+    return json.loads(subprocess.run([*map(str, command)], stdout=subprocess.PIPE,
+                                     check=True).stdout)
+
+
+def tested(build, model, task, data):
+    """What a model scores on the test split: per cent of right answers, or nats a character."""
+    kept = model.with_name('test.json')
+    if not kept.exists() or kept.stat().st_mtime < model.stat().st_mtime:
+        say(f'  {model}: test split')
+        command = [build / 'mega-run', 'eval', '-m', model, '--json', '-q']
+        command += [data / 'test.txt'] if task == 'characters' else \
+            [data / 'manifest.tsv', '--split', 'test']
+        kept.write_text(json.dumps(run(command)) + '\n')
+    found = json.loads(kept.read_text())
+    if task == 'characters':
+        return found['nats_per_token']
+    if found['errors']:
+        raise SystemExit(f'{model}: {found["errors"]} files of the test split could not be read')
+    return 100.0 * found['accuracy']
+
+
+def cost(compare, model):
+    """(ms, MB) of one input as long as the model was made for; of a language model of a token."""
+    side = Ours(compare, model, threads=compare.threads, repeats=3)
+    for _ in range(compare.repeats):
+        side.measure()
+    return side.ms, side.result['peak_mb']
+
+
+def spread(values, digits):
+    """The mean, and between which two values it is the mean."""
+    mean = f'{statistics.mean(values):.{digits}f}'
+    if len(values) == 1:
+        return mean
+    return f'{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})'
+
+
+def row(compare, folder, task, system):
+    """A line of the table, or None if there is no such model yet."""
+    models = sorted((folder / task).glob(f'{system}-[0-9]*/final.mega'))
+    if not models:
+        return None
+    results = [tested(compare.build, model, task, folder / task / 'data') for model in models]
+    ms, memory = cost(compare, models[0])
+    parameters = run([compare.build / 'mega-run', 'inspect', '--json', models[0]])['parameters']
+    compare.records.append({'task': task, 'system': system, 'results': results, 'ms': ms,
+                            'peak_mb': memory, 'parameters': parameters})
+    return [TITLES[system], f'{parameters:,}', spread(results, 3 if task == 'characters' else 1),
+            str(len(models)), f'{ms:.1f} ms', f'{memory:.0f} MB']
+
+
+def tables(compare, folder):
+    """Print a table for each task that has models; return whether there is any."""
+    found = False
+    for task in twins.TASKS:
+        rows = [line for system in twins.systems_of(task)
+                if (line := row(compare, folder, task, system))]
+        if rows:
+            found = True
+            what = 'nats a character' if task == 'characters' else '% right'
+            table(task, ['system', 'parameters', what, 'seeds', 'an input', 'peak memory'], rows)
+    return found

@@ -1,0 +1,289 @@
+"""Train a classifier on files of one's own: sound, pictures or texts.
+
+Usage: train classify --data MANIFEST.tsv --out FOLDER [--architecture NAME] [--minutes 20]
+MANIFEST.tsv has a line for each file; its first line names the columns path and label, and maybe
+split (train, valid, test). A folder with a folder for each class is taken, too. Without a split a
+tenth of the files is held out to show how good the model is.
+
+Writes OUT/curve.svg and OUT/last.pt while it runs, and OUT/final.pt (or .ckpt, .pth) and
+OUT/final.mega at the end, which has the labels and the preparation of inputs: `mega-run classify -m
+OUT/final.mega FILE` answers at once. --resume goes on with a run that was ended.
+"""
+
+import random
+import sys
+
+import torch
+from torch.nn import functional as F
+
+import cifar10
+import classifiers
+import export
+import inputs
+import mega
+import sound
+import training
+
+CHUNKS = {'text': 128, 'sound': 50, 'picture': 128}
+POOL = 32        # batches of texts that are sorted by length together
+FRAMES = (0.03, 0.01)  # seconds of a frame, and from one to the next
+BANDS = 0.3      # filters of sound for each channel: two parts and the energy need three
+
+
+# ---- The three kinds of data ----
+#
+# Each has ``form`` (what the model sees), ``batches(part, chosen)``, which makes the inputs of some
+# files, ``augment`` for those of training, and ``converting``, options of mega-convert.
+
+class Texts:
+    def __init__(self, options, parts):
+        texts = {part: [inputs.read_text(path) for path, _ in rows]
+                 for part, rows in parts.items()}
+        s4 = options.architecture == 's4'
+        self.units = inputs.Units.choose(options.unit, texts['train'], s4)
+        self.length = options.length or self.usual_length(texts['train'])
+        self.ids = {part: [torch.tensor(self.units.encode(text, self.length)) for text in rows]
+                    for part, rows in texts.items()}
+        self.form = classifiers.Tokens(len(self.units), self.length, self.units.pad)
+        self.converting = self.units.write(options.out)
+        print(f'texts of {self.units.unit}s, {len(self.units)} symbols, cut to {self.length}',
+              flush=True)
+
+    def usual_length(self, texts):
+        """The length that nineteen of twenty texts do not exceed, at most 1,024."""
+        lengths = sorted(len(self.units.encode(text)) for text in texts)
+        usual = lengths[min(len(lengths) - 1, len(lengths) * 19 // 20)]
+        return min(1024, max(16, -(-usual // 16) * 16))
+
+    def lengths(self, part):
+        return [len(ids) for ids in self.ids[part]]
+
+    def batch(self, part, chosen, generator=None):
+        """Padded to a multiple of 16, and a mask unless nothing is padded."""
+        rows = [self.ids[part][i] for i in chosen]
+        longest = -(-max(map(len, rows)) // 16) * 16
+        filled = torch.full((len(rows), min(longest, self.length)), self.units.pad)
+        for row, ids in zip(filled, rows):
+            row[:len(ids)] = ids
+        return filled, (filled != self.units.pad).float().unsqueeze(-1)
+
+
+class Sounds:
+    def __init__(self, options, parts):
+        rows = [path for part in parts.values() for path, _ in part]
+        clips, self.rate = inputs.read_sounds(rows, options.seconds)
+        hop = options.hop or round(FRAMES[1] * self.rate)
+        length = options.frame or hop + round((FRAMES[0] - FRAMES[1]) * self.rate / 2) * 2
+        frames = -(-max(map(len, clips)) // hop)
+        if options.architecture == 'mega-chunk':
+            frames = -(-frames // options.chunk) * options.chunk
+        clips = inputs.fill_up(clips, frames * hop)
+        self.clips, begin = {}, 0
+        for part, rows in parts.items():
+            self.clips[part] = clips[begin:begin + len(rows)]
+            begin += len(rows)
+        mean, std = self.statistics(self.clips['train'])
+        self.form = classifiers.Frames(length, hop, frames, self.rate, mean, std)
+        self.plain, self.augmented = options.plain_start, not options.no_augment
+        self.converting = ['--audio-rate', self.rate]
+        print(f'{frames} frames of {length} samples at {self.rate} Hz, one every {hop}', flush=True)
+
+    @staticmethod
+    def statistics(clips):
+        """Mean and deviation of samples from -1 to 1, some clips at a time."""
+        sums = torch.zeros(2, dtype=torch.float64)
+        for part in clips.split(500):
+            values = part.double() / 32768
+            sums += torch.stack([values.sum(), values.square().sum()])
+        mean, square = (sums / clips.numel()).tolist()
+        return mean, max(square - mean ** 2, 0.0) ** 0.5
+
+    def batch(self, part, chosen, generator=None):
+        x = self.clips[part][chosen].float() / 32768
+        if generator is not None and self.augmented:
+            def uniform(low, high):
+                return low + (high - low) * torch.rand(len(x), 1, generator=generator)
+
+            x = sound.move(x, torch.exp(uniform(-0.1, 0.1)), uniform(-0.05, 0.05) * self.rate)
+            x = x * 10 ** (uniform(-10, 6) / 20)
+            noise = torch.randn(x.shape, generator=generator)
+            x = x + noise * x.square().mean(1, keepdim=True).sqrt() * 10 ** (uniform(-60, -15) / 20)
+        return ((x - self.form.mean) / (self.form.std + 1e-5),)
+
+    def start(self, model, architecture):
+        """Let the embedding begin as a filter bank, and MEGA's first layer as its rectifier."""
+        if self.plain:
+            return
+        samples = self.batch('train', slice(0, 400))[0]
+        encoder = model if architecture == 's4' else model.encoder['encoder']
+        embedding = encoder.encoder[0] if architecture == 's4' else encoder.embed_tokens
+        bands = int(BANDS * embedding.weight.size(0))
+        sound.start_as_filters(embedding, samples, self.rate, bands)
+        if architecture == 'transformer':  # which multiplies them by the root of the width
+            embedding.weight.data.div_(embedding.weight.size(0) ** 0.5)
+        elif architecture != 's4':
+            sound.start_with_energies(encoder, bands)
+
+
+class Pictures:
+    def __init__(self, options, parts):
+        patches = options.architecture == 'mega' and not options.pixels
+        self.images = {part: inputs.read_pictures([path for path, _ in rows], options.size,
+                                                  'RGB' if patches else 'L')
+                       for part, rows in parts.items()}
+        self.normalise = cifar10.Normaliser(self.images['train'])
+        mean, std = self.normalise.mean.tolist(), self.normalise.std.tolist()
+        if patches:
+            self.form = classifiers.Patches(options.size, 4, self.normalise)
+        else:
+            self.form = classifiers.Pixels(options.size, mean[0], std[0])
+        self.plain, self.augmented = options.plain_start, not options.no_augment
+        self.flips = 0.5 if options.flip else 0.0
+        self.converting = ['--pixel-mean', ','.join(map(repr, mean)),
+                           '--pixel-std', ','.join(map(repr, std))]
+        print(f'pictures of {options.size} x {options.size}, '
+              f'{self.form.positions} {"patches" if patches else "gray pixels"}', flush=True)
+
+    def batch(self, part, chosen, generator=None):
+        images = self.images[part][chosen]
+        if generator is not None and self.augmented:
+            images = cifar10.augment(images, generator, images.size(1) // 10, self.flips)
+        x = self.normalise(images)
+        return (x if isinstance(self.form, classifiers.Patches) else x.flatten(1),)
+
+    def start(self, model, architecture):
+        if isinstance(self.form, classifiers.Patches) and not self.plain:
+            cifar10.initialise(model, self.normalise(self.images['train'][::10]), self.form.patch)
+
+
+KINDS = {'text': Texts, 'sound': Sounds, 'picture': Pictures}
+
+
+# ---- The run ----
+
+def epoch_groups(data, labels, options, epoch):
+    """Numbers of the files of each batch: in a random order, texts beside others of their length."""
+    generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
+    order = torch.randperm(len(labels), generator=generator).tolist()
+    if not isinstance(data, Texts):
+        return [order[i:i + options.batch] for i in range(0, len(order), options.batch)]
+    lengths, groups = data.lengths('train'), []
+    for begin in range(0, len(order), POOL * options.batch):
+        pool = sorted(order[begin:begin + POOL * options.batch], key=lambda i: lengths[i])
+        groups += [pool[i:i + options.batch] for i in range(0, len(pool), options.batch)]
+    random.Random(options.seed * 100000 + epoch).shuffle(groups)
+    return groups
+
+
+@torch.no_grad()
+def evaluate(model, data, part, labels, batch=50):
+    """(accuracy in per cent, nats)"""
+    model.eval()
+    order = list(range(len(labels)))
+    if isinstance(data, Texts):
+        lengths = data.lengths(part)
+        order.sort(key=lambda i: lengths[i])
+    right = loss = 0.0
+    for chosen in (order[i:i + batch] for i in range(0, len(order), batch)):
+        logits = model(*data.batch(part, chosen))
+        right += (logits.argmax(1) == labels[chosen]).sum().item()
+        loss += F.cross_entropy(logits, labels[chosen], reduction='sum').item()
+    return 100.0 * right / len(labels), loss / len(labels)
+
+
+def parse(arguments):
+    parser = training.common_options(
+        __doc__.splitlines()[0], what='list of files, or folder with a folder for each class',
+        prog='train classify')
+    training.set_user_defaults(parser, minutes=20.0)
+    parser.set_defaults(batch=32, warmup=50, save_minutes=2.0)
+    parser.add_argument('--architecture', choices=classifiers.ARCHITECTURES, default='mega')
+    parser.add_argument('--dim', type=int, help='channels of the layers')
+    parser.add_argument('--layers', type=int)
+    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--chunk', type=int, help='positions that attend to each other (mega-chunk)')
+    parser.add_argument('--unit', choices=('word', 'byte'), help='symbols of texts; words where '
+                        'common ones make up most of the texts')
+    parser.add_argument('--length', type=int, help='symbols to which texts are cut')
+    parser.add_argument('--seconds', type=float, default=10.0, help='to which recordings are cut')
+    parser.add_argument('--hop', type=int, help='samples from one frame of sound to the next')
+    parser.add_argument('--frame', type=int, help='samples of a frame')
+    parser.add_argument('--size', type=int, default=32, help='side of pictures, in pixels')
+    parser.add_argument('--pixels', action='store_true', help='gray pixels, not patches, for mega')
+    parser.add_argument('--flip', action='store_true', help='pictures may be mirrored')
+    parser.add_argument('--plain-start', action='store_true', help='no filters as a first layer')
+    parser.add_argument('--no-augment', action='store_true', help='train on inputs as they are')
+    export.add_option(parser)
+    options = parser.parse_args(arguments)
+    if options.size % 4 or not 8 <= options.size <= 64:
+        parser.error('--size is a multiple of 4 from 8 to 64')
+    for name, (least, multiple) in {'dim': (32, 32), 'length': (16, 16), 'hop': (1, 1),
+                                    'chunk': (1, 1), 'layers': (1, 1)}.items():
+        value = getattr(options, name)
+        if value is not None and (value < least or value % multiple):
+            parser.error(f'--{name} is a multiple of {multiple}, and at least {least}')
+    if options.frame and (options.frame < (options.hop or 1)
+                          or (options.frame - (options.hop or 0)) % 2):
+        parser.error('--frame exceeds --hop by an even number of samples')
+    return options
+
+
+def train(options):
+    kind, labels, parts = inputs.list_files(options.data)
+    options.chunk = options.chunk or CHUNKS[kind]
+    if kind == 'picture' and options.architecture == 'mega-chunk' \
+            and options.size ** 2 % options.chunk:
+        raise inputs.Problem(f'--chunk {options.chunk} does not divide {options.size ** 2} pixels')
+    print(f'{sum(map(len, parts.values()))} files of {kind} in {len(labels)} classes: '
+          + ', '.join(f'{len(rows)} {part}' for part, rows in parts.items()), flush=True)
+    data = KINDS[kind](options, parts)
+    numbers = {label: i for i, label in enumerate(labels)}
+    targets = {part: torch.tensor([numbers[label] for _, label in rows])
+               for part, rows in parts.items()}
+    sizes = classifiers.sizes_of(options.architecture, options.dim, options.layers, options.dropout)
+    built = classifiers.build(options.architecture, data.form, sizes, labels, options.chunk)
+    if kind != 'text':
+        data.start(built.model, options.architecture)
+    print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters())} parameters',
+          flush=True)
+
+    def epoch_batches(epoch):
+        for place, chosen in enumerate(epoch_groups(data, targets['train'], options, epoch)):
+            def make(chosen=chosen, place=place):
+                seed = (options.seed * 100003 + epoch) * 1000003 + place
+                generator = torch.Generator().manual_seed(seed)
+                return data.batch('train', chosen, generator), targets['train'][chosen]
+            yield make
+
+    def validate(average):
+        accuracy, loss = evaluate(average, data, 'valid', targets['valid'])
+        return {'held-out accuracy %': accuracy, 'held-out loss': loss}
+
+    def write(average, path):
+        training.save_atomically(built.checkpoint(average.state_dict()), path)
+
+    write.suffix = built.suffix
+    steps = -(-len(targets['train']) // options.batch)
+    average, epochs = training.fit(built.model, options, epoch_batches, steps, validate, write)
+    final = options.out / ('final' + built.suffix)
+    write(average, final)
+    for part in ('valid', 'test'):
+        if part in targets:
+            accuracy, _ = evaluate(average, data, part, targets[part])
+            print(f'{part} accuracy {accuracy:.2f} % after {epochs:.1f} epochs', flush=True)
+    export.convert(options, final, data.converting, f'classify -m {options.out}/final.mega FILE')
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    training.prepare(options)
+    # The matrices of short averages are only fast where torch.compile fuses what makes them.
+    mega.TOEPLITZ_LIMIT = 64
+    try:
+        train(options)
+    except (inputs.Problem, training.Mismatch, OSError, UnicodeDecodeError) as error:
+        sys.exit(f'train classify: {error}')
+
+
+if __name__ == '__main__':
+    main()

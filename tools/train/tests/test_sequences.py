@@ -1,0 +1,185 @@
+"""Translators and language models of every architecture: flat batches, conversion, the recipes."""
+
+import argparse
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import unittest
+
+os.environ['OMP_NUM_THREADS'] = '1'
+os.environ.setdefault('MALLOC_CONF', 'thp:default')  # no recipe restarts Python
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+import flat  # noqa: E402
+import language  # noqa: E402
+from sequence import EOS, PAD, LanguageModel, TranslationModel  # noqa: E402
+import translate  # noqa: E402
+import translation  # noqa: E402
+
+BUILD = pathlib.Path(os.environ.get('BUILD', pathlib.Path(__file__).parents[3] / 'build'))
+TOLERANCE = 1e-4
+SYMBOLS = 64
+
+
+def run(program, *arguments):
+    return subprocess.run([BUILD / program, *map(str, arguments)], stdout=subprocess.PIPE,
+                          check=True, text=True).stdout
+
+
+def convert(folder, checkpoint, symbols):
+    """The .mega file of a checkpoint whose dictionary has symbols s4 ..."""
+    torch.save(checkpoint, folder / 'model.pt')
+    (folder / 'dict.txt').write_text(''.join(f's{i} 1\n' for i in range(4, symbols)))
+    run('mega-convert', '-q', folder / 'model.pt', '-o', folder / 'model.mega', '--dict',
+        folder / 'dict.txt')
+    return folder / 'model.mega'
+
+
+def forward(folder, model, **arrays):
+    """What mega-run makes of ids."""
+    options = []
+    for name, ids in arrays.items():
+        numpy.save(folder / f'{name}.npy', numpy.array(ids))
+        options += ['--in' if name == 'source' else '--target', folder / f'{name}.npy']
+    run('mega-run', 'forward', '-m', model, *options, '-o', folder / 'out.npy')
+    return torch.from_numpy(numpy.load(folder / 'out.npy'))
+
+
+def sentences(count, longest=21):
+    chance = random.Random(5)
+    return [([chance.randrange(4, SYMBOLS) for _ in range(chance.randrange(1, longest))] + [EOS],
+             [chance.randrange(4, SYMBOLS) for _ in range(chance.randrange(1, longest))] + [EOS])
+            for _ in range(count)]
+
+
+def translator(architecture, dropout=0.0):
+    """(model, arguments)"""
+    torch.manual_seed(3)
+    args = translation.checkpoint_args(argparse.Namespace(
+        architecture=architecture, dim=64, hidden=64, ffn=96, z_dim=32, n_dim=4, layers=2,
+        decoder_layers=2, positions=64, dropout=dropout, chunk=8), ('en', 'de'))
+    return TranslationModel(args, SYMBOLS), args
+
+
+class Translators(unittest.TestCase):
+    def test_flat_batches_compute_the_padded_model(self):
+        for architecture in translation.ARCHITECTURES:
+            with self.subTest(architecture=architecture):
+                model, _ = translator(architecture)
+                pairs = sentences(12) + [([EOS], [EOS]), ([5] * 39 + [EOS], [EOS])]
+                shape = flat.Shape(384, 384, 48, 40)
+                loss = flat.FlatTranslator(model, shape, 0.0, torch.float32).loss(shape.lay(pairs))
+                loss.backward()
+                found = {name: p.grad.clone() for name, p in model.named_parameters()}
+                model.zero_grad()
+                source, previous, target = (
+                    torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, rows)), True, PAD)
+                    for rows in ([a for a, _ in pairs], [[EOS] + b[:-1] for _, b in pairs],
+                                 [b for _, b in pairs]))
+                expected = F.cross_entropy(model(source, previous).transpose(1, 2), target,
+                                           ignore_index=PAD)
+                expected.backward()
+                self.assertAlmostEqual(loss.item(), expected.item(), delta=1e-5)
+                largest = max(p.grad.norm().item() for p in model.parameters())
+                for name, parameter in model.named_parameters():
+                    error = (found[name] - parameter.grad).norm()
+                    self.assertLess(error, 1e-4 * max(parameter.grad.norm().item(),
+                                                      largest * 1e-2), name)
+
+    def test_converted_models_give_the_same_logits(self):
+        for architecture in translation.ARCHITECTURES:
+            with self.subTest(architecture=architecture), tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name)
+                model, args = translator(architecture)
+                path = convert(folder, {'model': model.state_dict(), 'args': args}, SYMBOLS)
+                model.eval()
+                for source, target in sentences(4, 40):
+                    with torch.no_grad():
+                        expected = model(torch.tensor([source]), torch.tensor([target]))[0]
+                    found = forward(folder, path, source=source, target=target)
+                    self.assertLess((found - expected).abs().max(), TOLERANCE)
+
+    def test_the_recipe_from_pairs_to_a_translation(self):
+        chance = random.Random(1)
+        words = {'one': 'eins', 'two': 'zwei', 'three': 'drei', 'four': 'vier', 'five': 'fünf'}
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            lines = [chance.choices(list(words), k=chance.randrange(2, 7)) for _ in range(400)]
+            (folder / 'pairs.tsv').write_text(''.join(
+                f'{" ".join(line)} .\t{" ".join(words[word] for word in line)} .\n'
+                for line in lines), encoding='utf-8')
+            for architecture in translation.ARCHITECTURES:
+                with self.subTest(architecture=architecture):
+                    out = folder / architecture
+                    out.mkdir()
+                    translate.main([
+                        '--pairs', str(folder / 'pairs.tsv'), '--out', str(out), '--architecture',
+                        architecture, '--steps', '3', '--batch', '96', '--dim', '64', '--hidden',
+                        '64', '--ffn', '64', '--layers', '1', '--decoder-layers', '1', '--bleu',
+                        '4', '--merges', '20', '--chunk', '4', '--threads', '1', '--convert',
+                        str(BUILD / 'mega-convert')])
+                    answer = run('mega-run', 'translate', '-q', '-m', out / 'final.mega',
+                                 'one two .')
+                    self.assertTrue(answer.endswith('\n'))
+                    self.assertTrue((out / 'curve.svg').exists())
+
+
+class LanguageModels(unittest.TestCase):
+    def model(self, architecture, *more):
+        options = language.parse([
+            '--text', 'x', '--out', 'y', '--architecture', architecture, '--dim', '64', '--hidden',
+            '64', '--ffn', '96', '--z-dim', '32', '--n-dim', '4', '--layers', '2', '--chunk', '8',
+            '--length', '32', *more])
+        args = language.model_args(options)
+        torch.manual_seed(3)
+        return LanguageModel(args, SYMBOLS), args
+
+    def test_converted_models_give_the_same_logits(self):
+        for architecture in language.ARCHITECTURES:
+            with self.subTest(architecture=architecture), tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name)
+                model, args = self.model(architecture)
+                path = convert(folder, {'model': model.state_dict(), 'args': args}, SYMBOLS)
+                model.eval()
+                for length in (1, 8, 21, 32):
+                    ids = [EOS, *range(4, 3 + length)]
+                    with torch.no_grad():
+                        expected = model(torch.tensor([ids]))[0]
+                    found = forward(folder, path, source=ids)
+                    self.assertLess((found - expected).abs().max(), TOLERANCE)
+
+    def test_the_recipe_from_a_text_to_more_of_it(self):
+        text = 'To be, or not to be:\tthat is the question.\r\n' * 40
+        for architecture in language.ARCHITECTURES:
+            with self.subTest(architecture=architecture), tempfile.TemporaryDirectory() as name:
+                out = pathlib.Path(name)
+                (out / 'text.txt').write_bytes(b'\xef\xbb\xbf' + text.encode())
+                options = language.parse([
+                    '--text', str(out / 'text.txt'), '--out', name, '--architecture', architecture,
+                    '--dim', '64', '--hidden', '64', '--ffn', '64', '--z-dim', '32', '--layers',
+                    '1', '--chunk', '8', '--length', '16', '--steps', '3', '--convert',
+                    str(BUILD / 'mega-convert')])
+                options.valid_minutes = 9
+                language.train_on(language.read(options.data), options)
+                answer = run('mega-run', 'generate', '-m', out / 'final.mega', '-p', 'To be',
+                             '--greedy', '--max-tokens', '4')
+                self.assertGreaterEqual(len(answer), 4)
+
+    def test_losses_of_several_factors(self):
+        model, _ = self.model('mega-chunk')
+        ids = torch.randint(4, SYMBOLS, (100,), generator=torch.Generator().manual_seed(1))
+        plain, doubled = language.nats(model, ids, 16, (1.0, 2.0))
+        self.assertGreater(plain, 0)
+        self.assertNotAlmostEqual(plain, doubled, places=3)
+        self.assertIn(language.best_factor(model, ids, 16), [i / 100 for i in range(50, 121)])
+
+
+if __name__ == '__main__':
+    unittest.main()
