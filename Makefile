@@ -66,7 +66,8 @@ LIB_SRC := \
 
 # ... the engine ...
 LIB_SRC += \
-    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/processors.c src/base/threads.c \
+    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/spill.c src/base/processors.c \
+    src/base/threads.c \
     src/kernels/dispatch.c src/kernels/generic.c \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
@@ -82,7 +83,7 @@ LIB_SRC += \
     src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_spectra.c src/layers/s4_convolve.c \
     src/layers/s4.c \
     src/layers/kinds.c src/layers/head.c \
-    src/encode/session.c \
+    src/encode/session.c src/encode/pieces.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \
     src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c \

@@ -149,6 +149,10 @@ typedef struct MegaSessionOptions {
                             with MEGA_ERR_LIMIT */
     double rate; /* of an S4 model: 2 says that an input holds every second position of what the
                     model was trained on. 0 is 1, the only rate of other models */
+    /* A model with chunks takes an input that is too long for max_memory, or for the system, in
+     * pieces, with the same result. If even its states [length][width] are too large, they go to a
+     * file without a name in this folder; NULL: such an input is refused. */
+    const char *spill;
 } MegaSessionOptions;
 
 /* Makes a session. options may be NULL. Results do not depend on the number of threads. After

@@ -86,6 +86,8 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     }
     int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code && options && options->spill && !(session->spill = strdup(options->spill)))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     if (!code)
         code = check_rate(session, err);
     if (!code)
@@ -117,12 +119,20 @@ void mega_session_free(MegaSession *session)
     mega_arena_free(&session->arena);
     mega_arena_free(&session->head_arena);
     mega_ledger_drop(session->ledger);
+    free(session->spill);
     free(session);
 }
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
 {
     session->tap = (MegaTapping){.tap = tap, .context = context, .stack = ""};
+    session->tap_takes_pieces = false;
+}
+
+void mega_session_set_piece_tap(MegaSession *session, MegaTap tap, void *context)
+{
+    mega_session_set_tap(session, tap, context);
+    session->tap_takes_pieces = true;
 }
 
 size_t mega_session_memory(const MegaSession *session)
@@ -141,6 +151,13 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
+/* Writes the name of what is planned for a message. */
+static void name_batch(const MegaSession *session, const MegaBatch *batch, char out[64])
+{
+    snprintf(out, 64, batch->whole ? "a piece of %zu positions" : "an input of %zu positions",
+             session->workspace.length);
+}
+
 static void layout(MegaSession *session, const MegaBatch *batch, MegaArena *arena)
 {
     mega_workspace_layout(&session->workspace, &session->model->encoder, batch,
@@ -158,12 +175,13 @@ static bool planned(const MegaSession *session, const size_t *lengths, size_t co
 }
 
 /* Makes room for `size` bytes in the arena and counts them in the ledger. */
-static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
+static int reserve_arena(MegaSession *session, const MegaBatch *batch, size_t size,
+                         MegaError *err)
 {
     char what[64];
     size_t before = session->arena.size;
     if (size > before) {
-        snprintf(what, sizeof what, "an input of %zu positions", session->workspace.length);
+        name_batch(session, batch, what);
         int code = mega_ledger_change(session->ledger, before, size, what, err);
         if (code)
             return code;
@@ -174,8 +192,7 @@ static int reserve_arena(MegaSession *session, size_t size, MegaError *err)
     return code;
 }
 
-/* Makes memory and a plan for a batch, unless those of the batch before fit. */
-static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
+int mega_session_plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
 {
     const MegaStack *stack = &session->model->encoder;
     MegaArena dry = {0};
@@ -195,7 +212,7 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
         code = mega_fail(err, MEGA_ERR_LIMIT, "an input of %zu positions is too long",
                          session->workspace.length);
     if (!code)
-        code = reserve_arena(session, dry.used, err);
+        code = reserve_arena(session, batch, dry.used, err);
     if (code) {
         session->workspace.length = 0;
         return code;
@@ -206,7 +223,7 @@ static int plan(MegaSession *session, const MegaBatch *batch, MegaError *err)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-static MegaPass encoder_pass(MegaSession *session, int number)
+MegaPass mega_session_pass(MegaSession *session, int number)
 {
     MegaPass pass = {.stack = &session->model->encoder, .config = &session->model->config.encoder,
                      .is_stream = session->is_stream,
@@ -224,49 +241,91 @@ bool mega_session_can_batch(const MegaSession *session, size_t length)
 }
 
 /* Shows a tap the rows that the embedding adds, in the place where the embedding will be. */
-static void tap_positions(const MegaPass *pass)
+static void tap_positions(const MegaPass *pass, size_t first)
 {
     const MegaWorkspace *w = pass->workspace;
     const size_t d = (size_t)pass->config->width;
     memset(w->x, 0, w->length * d * sizeof *w->x);
     for (size_t i = 0; i < w->sequences; i++)
-        mega_positions_add(&pass->stack->positions, 0, w->begin[i + 1] - w->begin[i],
+        mega_positions_add(&pass->stack->positions, first, w->begin[i + 1] - w->begin[i],
                            w->x + w->begin[i] * d);
     mega_tap(&pass->tap, "positions", w->x, w->length, d);
 }
 
-/* Takes inputs that lie in the workspace's plan through embedding, layers and final norm. */
-static void run_layers(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
-                       size_t count, int number)
+void mega_session_enter(const MegaSession *session, const MegaPass *pass, const MegaInput *inputs,
+                        size_t first)
 {
     const MegaModel *model = session->model;
-    const MegaStackConfig *stack = &model->config.encoder;
-    MegaWorkspace *w = &session->workspace;
-    size_t d = (size_t)stack->width;
-    MegaPass pass = encoder_pass(session, number);
-    if (pass.tap.tap && model->encoder.positions.kind != MEGA_POSITIONS_NONE)
-        tap_positions(&pass);
-    for (size_t i = 0; i < count; i++)
-        mega_embed_run(&pass, &(MegaEmbed){&model->config.embed, &model->weights, &inputs[i],
-                                           w->begin[i], lengths[i]});
-    mega_tap(&pass.tap, "embed", w->x, w->length, d);
-    for (int i = 0; i < stack->layers; i++)
-        model->encoder.kind->forward(&pass, i);
-    if (stack->final_norm) {
-        mega_workspace_norm(&pass, &model->encoder.final_norm, w->x);
-        mega_tap(&pass.tap, "final", w->x, w->length, d);
-    }
+    const MegaWorkspace *w = pass->workspace;
+    if (pass->tap.tap && pass->stack->positions.kind != MEGA_POSITIONS_NONE)
+        tap_positions(pass, first);
+    for (size_t i = 0; i < w->sequences; i++)
+        mega_embed_run(pass, &(MegaEmbed){&model->config.embed, &model->weights, &inputs[i],
+                                          w->begin[i], w->begin[i + 1] - w->begin[i], first});
+    mega_tap(&pass->tap, "embed", w->x, w->length, (size_t)pass->config->width);
+}
+
+void mega_session_leave(const MegaPass *pass)
+{
+    const MegaWorkspace *w = pass->workspace;
+    if (!pass->config->final_norm)
+        return;
+    mega_workspace_norm(pass, &pass->stack->final_norm, w->x);
+    mega_tap(&pass->tap, "final", w->x, w->length, (size_t)pass->config->width);
+}
+
+void mega_session_run_layers(const MegaSession *session, const MegaPass *pass,
+                             const MegaInput *inputs, size_t first)
+{
+    mega_session_enter(session, pass, inputs, first);
+    for (int i = 0; i < pass->config->layers; i++)
+        pass->stack->kind->forward(pass, i);
+    mega_session_leave(pass);
 }
 
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err)
 {
-    int code =
-        plan(session, &(MegaBatch){lengths, count, session->ema_path, session->rate}, err);
+    int code = mega_session_plan(
+        session, &(MegaBatch){lengths, count, session->ema_path, session->rate, 0}, err);
     if (code)
         return code;
-    run_layers(session, inputs, lengths, count, number);
+    const MegaPass pass = mega_session_pass(session, number);
+    mega_session_run_layers(session, &pass, inputs, 0);
     *states = session->workspace.x;
+    return 0;
+}
+
+void mega_session_pool(MegaSession *session, const MegaPass *pass, size_t before, float *pooled)
+{
+    const MegaModel *model = session->model;
+    const MegaWorkspace *w = pass->workspace;
+    mega_head_pool_add(pass, &model->config, &model->weights, &session->head, before, pooled);
+    /* a model without classes gives the states themselves, and its pooled vector comes later */
+    if (model->config.head.classes == 0)
+        mega_tap(&pass->tap, "logits", w->x, w->length, (size_t)pass->config->width);
+}
+
+void mega_session_pool_end(MegaSession *session, const MegaPass *pass, size_t length,
+                           float *pooled)
+{
+    const MegaConfig *config = &session->model->config;
+    mega_head_pool_end(config, &session->head, length, pooled);
+    if (config->head.classes > 0)
+        mega_tap(&pass->tap, "pooled", pooled, 1, (size_t)pass->config->width);
+}
+
+/* Takes a checked input of any length through the layers and pools it. */
+static int encode_whole(MegaSession *session, const MegaInput *input, size_t length, int number,
+                        float *pooled, MegaError *err)
+{
+    const float *states;
+    int code = mega_session_run_encoder(session, input, &length, 1, number, &states, err);
+    if (code)
+        return code;
+    const MegaPass pass = mega_session_pass(session, number);
+    mega_session_pool(session, &pass, 0, pooled);
+    mega_session_pool_end(session, &pass, length, pooled);
     return 0;
 }
 
@@ -274,23 +333,18 @@ int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, cons
 static int encode(MegaSession *session, const MegaInput *input, int number, MegaError *err)
 {
     const MegaModel *model = session->model;
-    size_t length, d = (size_t)model->config.encoder.width;
-    const float *states;
+    size_t length;
+    float *pooled = session->head.pooled + (size_t)number * (size_t)model->config.encoder.width;
     MegaInput checked = *input;
     int code = mega_embed_check(&model->config, &checked, &length, err);
-    if (!code)
-        code = mega_session_run_encoder(session, &checked, &length, 1, number, &states, err);
     if (code)
         return code;
-    MegaPass pass = encoder_pass(session, number);
-    float *pooled = session->head.pooled + (size_t)number * d;
-    mega_head_pool(&pass, &model->config, &model->weights, &session->head, pooled);
-    /* a model without classes gives the states themselves, and its pooled vector comes later */
-    if (model->config.head.classes == 0)
-        mega_tap(&pass.tap, "logits", states, length, d);
-    else
-        mega_tap(&pass.tap, "pooled", pooled, 1, d);
-    return 0;
+    if (mega_session_should_cut(session, length))
+        return mega_session_run_cut(session, &checked, length, 0, number, pooled, err);
+    code = encode_whole(session, &checked, length, number, pooled, err);
+    if ((code == MEGA_ERR_LIMIT || code == MEGA_ERR_MEMORY) && mega_session_may_cut(session))
+        code = mega_session_run_cut(session, &checked, length, 0, number, pooled, err);
+    return code;
 }
 
 static int check_finite(const float *logits, size_t count, MegaError *err)
@@ -327,15 +381,14 @@ int mega_session_label(MegaSession *session, const MegaInput *input, const size_
         code = mega_session_run_encoder(session, &checked, &length, 1, 0, &states, err);
     if (code)
         return code;
-    MegaPass pass = encoder_pass(session, 0);
+    const MegaPass pass = mega_session_pass(session, 0);
     mega_head_label(&pass, &model->config, &model->weights, &session->head,
                     &(MegaHeadRows){positions, count, logits});
     mega_tap(&pass.tap, "logits", logits, count, classes);
     return check_finite(logits, count * classes, err);
 }
 
-/* Computes the logits of the pooled vectors, and checks them. */
-static int finish_logits(MegaSession *session, float *logits, MegaError *err)
+int mega_session_finish_logits(MegaSession *session, float *logits, MegaError *err)
 {
     const MegaModel *model = session->model;
     mega_head_classify(&model->config, &model->weights, session->kernels, &session->head, logits);
@@ -345,7 +398,7 @@ static int finish_logits(MegaSession *session, float *logits, MegaError *err)
     return check_finite(logits, width, err);
 }
 
-static int check_inputs(const MegaModel *model, int count, MegaError *err)
+int mega_session_check_inputs(const MegaModel *model, int count, MegaError *err)
 {
     if (!mega_config_has_head(&model->config) ||
         mega_task_traits(model->config.task)->labels_positions)
@@ -362,97 +415,8 @@ int mega_session_classify(MegaSession *session, const MegaInput *inputs, int cou
                           MegaError *err)
 {
     MEGA_WITH_FLOAT_MODE;
-    int code = check_inputs(session->model, count, err);
+    int code = mega_session_check_inputs(session->model, count, err);
     for (int i = 0; i < count && !code; i++)
         code = encode(session, &inputs[i], i, err);
-    return code ? code : finish_logits(session, logits, err);
-}
-
-/* ---- Pieces --------------------------------------------------------------------------------- */
-
-/* Begins or ends a stream of pieces, for which the session plans anew. */
-static void set_stream(MegaSession *session, bool is_stream)
-{
-    const MegaPlanner *planner = session->model->encoder.kind->planner;
-    session->is_stream = is_stream;
-    session->workspace.length = 0;
-    if (planner && planner->restart)
-        planner->restart(session->workspace.plan);
-}
-
-static int check_pieces(const MegaModel *model, size_t piece, MegaError *err)
-{
-    const MegaLayerKind *kind = model->encoder.kind;
-    const MegaEmbedConfig *embed = &model->config.embed;
-    int code = check_inputs(model, 1, err);
-    if (code)
-        return code;
-    if (piece == 0)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "pieces of 0 positions");
-    if (!kind->can_stream)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "layers of kind %s cannot run in pieces: what they see is not a state",
-                         kind->name);
-    if (!kind->can_stream(&model->config.encoder))
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the model's layers look ahead, or depend on the length of the input, so "
-                         "it cannot run in pieces");
-    if (embed->kind == MEGA_EMBED_FRAMES && embed->frame_length != embed->frame_hop)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the model's frames overlap, so it cannot run in pieces");
-    return 0;
-}
-
-/* Returns the part of a checked input that positions first ... first + count - 1 are made of. */
-static MegaInput part_of(const MegaEmbedConfig *embed, const MegaInput *input, size_t first,
-                         size_t count)
-{
-    const size_t each = embed->kind == MEGA_EMBED_FRAMES ? (size_t)embed->frame_hop : 1;
-    const size_t begin = first * each, left = input->length - begin;
-    MegaInput part = *input;
-    part.length = left < count * each ? left : count * each;
-    if (input->kind == MEGA_INPUT_TOKENS)
-        part.tokens += begin;
-    else
-        part.values += begin;
-    return part;
-}
-
-static int run_pieces(MegaSession *session, const MegaInput *input, size_t length, size_t piece,
-                      MegaError *err)
-{
-    const MegaModel *model = session->model;
-    float *pooled = session->head.pooled;
-    int code = 0;
-    for (size_t first = 0; first < length && !code; first += piece) {
-        const size_t count = length - first < piece ? length - first : piece;
-        const MegaInput part = part_of(&model->config.embed, input, first, count);
-        code = plan(session, &(MegaBatch){&count, 1, session->ema_path, session->rate}, err);
-        if (code)
-            return code;
-        run_layers(session, &part, &count, 1, 0);
-        MegaPass pass = encoder_pass(session, 0);
-        mega_head_pool_add(&pass, &model->config, &model->weights, &session->head, first, pooled);
-    }
-    mega_head_pool_end(&model->config, &session->head, length, pooled);
-    mega_tap(&session->tap, "pooled", pooled, 1, (size_t)model->config.encoder.width);
-    return code;
-}
-
-int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
-                                 float *logits, MegaError *err)
-{
-    MEGA_WITH_FLOAT_MODE;
-    const MegaModel *model = session->model;
-    MegaInput checked = *input;
-    size_t length;
-    int code = check_pieces(model, piece, err);
-    if (!code)
-        code = mega_embed_check(&model->config, &checked, &length, err);
-    if (code)
-        return code;
-    set_stream(session, true);
-    code = run_pieces(session, &checked, length, piece, err);
-    set_stream(session, false);
-    return code ? code : finish_logits(session, logits, err);
+    return code ? code : mega_session_finish_logits(session, logits, err);
 }

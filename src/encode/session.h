@@ -25,6 +25,8 @@ struct MegaSession {
     MegaTapping tap;
     double rate;    /* MegaSessionOptions.rate, never 0 */
     bool is_stream; /* inputs are pieces of one sequence */
+    char *spill;    /* a copy of MegaSessionOptions.spill, or NULL */
+    bool tap_takes_pieces;
 };
 
 /* Runs embedding and encoder on inputs that mega_embed_check has passed, with their lengths.
@@ -33,9 +35,11 @@ struct MegaSession {
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err);
 /* Does what mega_session_classify does with one input, but takes it through the model in pieces of
- * at most `piece` positions. Layers keep a state between them, so that memory does not grow with
- * the length of the input, and taps see each stage piece by piece. Lags are not cut off as in a
- * full pass. Only some kinds of layers can do this, where they do not look ahead. */
+ * at most `piece` positions, or of one chunk if that is longer; taps see each stage piece by piece.
+ * There are two ways, and pieces.c says how they go. Layers that keep a state and do not look ahead
+ * (S4) take one piece after the other through the whole stack; lags are not cut off as in a full
+ * pass. Layers that attend in chunks (MEGA) each take all pieces in turn, with the bits of a whole
+ * input whose moving average is a recurrence. */
 int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
                                  float *logits, MegaError *err);
 /* Returns whether an input of this length gives the same bits in a batch as alone. */
@@ -52,6 +56,41 @@ int mega_session_count(MegaSession *session, uint64_t from, uint64_t to, const c
                        MegaError *err);
 /* Returns how many bytes the limit leaves, or UINT64_MAX if there is no limit. */
 uint64_t mega_session_left(const MegaSession *session);
+
+/* Does what mega_session_set_tap does for a tap that puts the rows of a stage together if they come
+ * in several calls. An input with another tap is not cut on account of memory. */
+void mega_session_set_piece_tap(MegaSession *session, MegaTap tap, void *context);
+
+/* ---- Shared by session.c and pieces.c ---- */
+
+/* Makes memory and a plan for a batch, unless those of the batch before fit. */
+int mega_session_plan(MegaSession *session, const MegaBatch *batch, MegaError *err);
+/* Makes the pass of input number `number` through the planned workspace. */
+MegaPass mega_session_pass(MegaSession *session, int number);
+/* Embeds inputs into the workspace, of each as many positions as it has room for, from position
+ * `first` on; and what stands at the end of a stack: its final norm. */
+void mega_session_enter(const MegaSession *session, const MegaPass *pass, const MegaInput *inputs,
+                        size_t first);
+void mega_session_leave(const MegaPass *pass);
+/* Does both, and all layers in between. */
+void mega_session_run_layers(const MegaSession *session, const MegaPass *pass,
+                             const MegaInput *inputs, size_t first);
+/* Pool the workspace as mega_head_pool_add and mega_head_pool_end do, and show taps the results. */
+void mega_session_pool(MegaSession *session, const MegaPass *pass, size_t before, float *pooled);
+void mega_session_pool_end(MegaSession *session, const MegaPass *pass, size_t length,
+                           float *pooled);
+/* Computes the logits of the pooled vectors, and checks them. */
+int mega_session_finish_logits(MegaSession *session, float *logits, MegaError *err);
+int mega_session_check_inputs(const MegaModel *model, int count, MegaError *err);
+
+/* Return whether an input may be cut (MegaLayerKind.cut) if memory does not suffice, and whether it
+ * is so long that it is cut anyway. */
+bool mega_session_may_cut(const MegaSession *session);
+bool mega_session_should_cut(const MegaSession *session, size_t length);
+/* Takes a checked input of `length` positions through the layers in pieces of at most `piece`
+ * positions (0: as many as serve speed and fit into memory), and pools it. */
+int mega_session_run_cut(MegaSession *session, const MegaInput *input, size_t length, size_t piece,
+                         int number, float *pooled, MegaError *err);
 
 /* Forces a tier of kernels and a way through the moving average, for tests and benchmarks. */
 void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEmaPath path);

@@ -13,31 +13,31 @@ typedef struct EmaBlock {
 
 /* Rows of a matrix in the order of steps, of the channels that a vector holds. */
 typedef struct EmaRows {
-    size_t length, width, count;
+    size_t length, width, count, before;
     bool backward;
 } EmaRows;
 
-INLINE size_t row_of(const EmaRows *rows, size_t step)
+/* A step below 0 is a row of the piece before, or behind. */
+INLINE ptrdiff_t row_of(const EmaRows *rows, ptrdiff_t step)
 {
-    return (rows->backward ? rows->length - 1 - step : step) * rows->width;
+    return (rows->backward ? (ptrdiff_t)rows->length - 1 - step : step) * (ptrdiff_t)rows->width;
 }
 
-INLINE V load_step(const EmaRows *rows, const float *x, size_t step)
+INLINE V load_step(const EmaRows *rows, const float *x, ptrdiff_t step)
 {
     const float *at = x + row_of(rows, step);
     return rows->count == LANES ? load(at) : load_part(at, rows->count);
 }
 
-/* Loads steps begin ... begin + count - 1 of x * scale + shift. Steps before the first row are
- * 0. */
+/* Loads steps begin ... begin + count - 1 of x * scale + shift. Steps before the sequence are 0. */
 INLINE void load_steps(const EmaRows *rows, const float *x, V scale, V shift, bool affine,
                        ptrdiff_t begin, size_t count, V *out)
 {
     size_t i = 0;
-    for (; i < count && begin + (ptrdiff_t)i < 0; i++)
+    for (; i < count && begin + (ptrdiff_t)i < -(ptrdiff_t)rows->before; i++)
         out[i] = splat(0);
     for (; i < count; i++) {
-        V v = load_step(rows, x, (size_t)(begin + (ptrdiff_t)i));
+        V v = load_step(rows, x, begin + (ptrdiff_t)i);
         out[i] = affine ? multiply_add(v, scale, shift) : v;
     }
 }
@@ -72,11 +72,11 @@ INLINE void ema_group(EmaBlock *block, size_t count, const V *q, const V *w, con
 static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_t begin,
                       size_t steps, float *state)
 {
-    const EmaRows rows = {pass->length, pass->width, count, pass->backward};
+    const EmaRows rows = {pass->length, pass->width, count, pass->before, pass->backward};
     const V scale = pass->scale ? load_part(pass->scale + first, count) : splat(1);
     const V shift = pass->scale ? load_part(pass->shift + first, count) : splat(0);
     const V omega = pass->omega ? load_part(pass->omega + first, count) : splat(0);
-    const bool truncated = pass->truncation && begin + steps > pass->truncation;
+    const bool truncated = pass->truncation && pass->before + begin + steps > pass->truncation;
     const float *x = pass->x + first;
     float *y = pass->y + first;
     EmaBlock block;
@@ -85,7 +85,7 @@ static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_
         load_steps(&rows, x, scale, shift, pass->scale,
                    (ptrdiff_t)begin - (ptrdiff_t)pass->truncation, steps, block.lagged);
     for (size_t i = 0; i < steps; i++)
-        block.y[i] = pass->backward ? load_step(&rows, y, begin + i) : splat(0);
+        block.y[i] = pass->backward ? load_step(&rows, y, (ptrdiff_t)(begin + i)) : splat(0);
     for (size_t n = 0; n < pass->states; n += MEGA_EMA_GROUP, state += MEGA_EMA_GROUP * LANES) {
         V q[MEGA_EMA_GROUP], w[MEGA_EMA_GROUP], qt[MEGA_EMA_GROUP] = {{0}};
         for (size_t k = 0; k < MEGA_EMA_GROUP; k++) {
@@ -107,13 +107,14 @@ static void ema_block(const MegaEmaPass *pass, size_t first, size_t count, size_
     for (size_t i = 0; i < steps && pass->omega; i++)
         block.y[i] = silu(multiply_add(omega, block.x[i], block.y[i]));
     for (size_t i = 0; i < steps; i++)
-        store_part(y + row_of(&rows, begin + i), block.y[i], count);
+        store_part(y + row_of(&rows, (ptrdiff_t)(begin + i)), block.y[i], count);
 }
 
 static void ema(const MegaEmaPass *pass, size_t first, size_t count, float *state)
 {
     const size_t vectors = (count + LANES - 1) / LANES;
-    memset(state, 0, vectors * pass->states * LANES * sizeof *state);
+    if (!pass->continues)
+        memset(state, 0, vectors * pass->states * LANES * sizeof *state);
     for (size_t begin = 0, steps; begin < pass->length; begin += steps) {
         steps = pass->length - begin < EMA_STEPS ? pass->length - begin : EMA_STEPS;
         for (size_t v = 0; v < vectors; v++) {

@@ -85,6 +85,11 @@ typedef struct MegaEmaPass {
     size_t truncation; /* lags that count; with 0 all do, and qt is not read */
     bool backward, shifted;
     const float *omega; /* [width]: when given, the pass ends with y = silu(y + omega x^) */
+    /* The rows are a piece of a sequence: the states go on from those that the pass finds, and
+     * `before` rows of it, at most `truncation`, stand before the first one that the pass reads (in
+     * memory behind the last one if it is `backward`). */
+    bool continues;
+    size_t before;
 } MegaEmaPass;
 
 /* One step of the same recurrence for every row of x and y. It only looks back, and goes from old
@@ -205,8 +210,8 @@ typedef struct MegaKernels {
     void (*multiply_mirrored)(float *up, float *down, const float *a, const float *b, size_t n);
 
     /* Runs a pass for channels first ... first + count - 1; first must be a multiple of lanes.
-     * `state` is scratch, 64-byte aligned: `count` rounded up to lanes, times the number of
-     * states. */
+     * `state`, 64-byte aligned, has room for `count` rounded up to lanes, times the number of
+     * states. It is scratch, or holds the states of a pass that `continues`. */
     void (*ema)(const MegaEmaPass *pass, size_t first, size_t count, float *state);
     /* Runs a step for channels first ... first + count - 1, at most lanes; first must be a multiple
      * of lanes. */

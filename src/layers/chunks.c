@@ -5,8 +5,8 @@
 
 #include "src/base/checked.h"
 
-/* Counts the chunks, and fills the list if there is one. */
-static void cut(MegaChunks *out, int most, const MegaBatch *batch)
+/* Without a list, it only counts the chunks. */
+void mega_chunks_cut(MegaChunks *out, int most, const MegaBatch *batch)
 {
     size_t begin = 0;
     out->count = out->longest = out->panels = 0;
@@ -28,10 +28,10 @@ static void cut(MegaChunks *out, int most, const MegaBatch *batch)
 void mega_chunks_layout(MegaChunks *out, int most, const MegaBatch *batch, MegaArena *arena)
 {
     out->chunks = NULL;
-    cut(out, most, batch);
+    mega_chunks_cut(out, most, batch);
     out->chunks = mega_arena_take(arena, out->count * sizeof *out->chunks);
     if (out->chunks)
-        cut(out, most, batch);
+        mega_chunks_cut(out, most, batch);
 }
 
 const MegaChunk *mega_chunk_at(const MegaChunks *chunks, size_t position)

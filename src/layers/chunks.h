@@ -20,6 +20,8 @@ typedef struct MegaChunks {
 /* Cuts a batch into chunks of at most `most` positions (0: whole sequences) and places their list;
  * a dry run only counts them. */
 void mega_chunks_layout(MegaChunks *out, int most, const MegaBatch *batch, MegaArena *arena);
+/* Cuts a batch that is no longer than the one for which the list was placed. */
+void mega_chunks_cut(MegaChunks *chunks, int most, const MegaBatch *batch);
 /* Returns the chunk that contains a position. */
 const MegaChunk *mega_chunk_at(const MegaChunks *chunks, size_t position);
 

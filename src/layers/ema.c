@@ -212,7 +212,11 @@ static void run_channels(void *context, size_t task, int worker)
         return;
     }
 #endif
-    kernels->ema(&pass, first, count, scratch);
+    const MegaEmaPiece *piece = what->piece;
+    pass.continues = piece != NULL;
+    pass.before = piece ? piece->before : 0;
+    if (!piece || !piece->ahead_only)
+        kernels->ema(&pass, first, count, piece ? piece->back + first * ema->states : scratch);
     if (!ema->bidirectional)
         return;
     pass.q += d;
@@ -221,8 +225,9 @@ static void run_channels(void *context, size_t task, int worker)
         pass.qt += d;
     pass.backward = true;
     pass.shifted = ema->shifted;
-    pass.omega = ema->omega;
-    kernels->ema(&pass, first, count, scratch);
+    pass.omega = piece && piece->ahead_only ? NULL : ema->omega;
+    pass.before = piece ? piece->behind : 0;
+    kernels->ema(&pass, first, count, piece ? piece->ahead + first * ema->states : scratch);
 }
 
 void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaEmaRun *what)

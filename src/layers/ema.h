@@ -49,6 +49,18 @@ uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
 /* Whether AUTO takes the recurrence. */
 bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
+
+/* What the recurrence of one long sequence needs beside the rows of a piece. */
+typedef struct MegaEmaPiece {
+    /* rows of x that there are before the first one and behind the last one, at most T of each */
+    size_t before, behind;
+    /* [mega_ema_state_floats]: the states of the causal half, left by the piece before, and those
+     * of the look-ahead half, left by the piece behind. Both go on. */
+    float *back, *ahead;
+    bool ahead_only; /* runs only the look-ahead half, for the sake of its states; y is then the
+                        sum of what was in it and of that half */
+} MegaEmaPiece;
+
 /* Whole sequences, one behind the other. */
 typedef struct MegaEmaRun {
     const MegaKernels *kernels;
@@ -59,6 +71,7 @@ typedef struct MegaEmaRun {
     float *y;            /* [rows][d], not x */
     float *scratch;      /* [threads][scratch_stride] */
     size_t scratch_stride; /* >= mega_ema_scratch */
+    const MegaEmaPiece *piece; /* the only sequence is a piece of one; NULL: all are whole */
 } MegaEmaRun;
 
 /* y = silu(EMA(x) + omega x) */

@@ -207,6 +207,7 @@ static void embed_rows(void *context, size_t task, int worker)
     size_t first = task * most, rows = embed->length - first;
     rows = rows < most ? rows : most;
     float *x = w->x + (embed->begin + first) * d;
+    first += embed->first;
     switch (embed->config->kind) {
     case MEGA_EMBED_TOKENS:
         for (size_t row = 0; row < rows; row++)

@@ -35,6 +35,7 @@ typedef struct MegaEmbed {
     const MegaWeights *weights;
     const MegaInput *input;
     size_t begin, length; /* its positions in the workspace */
+    size_t first;         /* the first of its positions that is wanted; 0 for the whole input */
 } MegaEmbed;
 
 /* Embeds the input into workspace->x, and applies the embedding's norm where the stack has one. */

@@ -9,6 +9,7 @@
 #define MEGA_LAYER_H
 
 #include "src/base/ledger.h"
+#include "src/base/spill.h"
 #include "src/base/threads.h"
 #include "src/layers/tap.h"
 #include "src/model/layer_kind.h"
@@ -27,6 +28,19 @@ struct MegaPass {
     MegaWorkspace *workspace; /* memory of whole sequences; NULL in a decoder's step */
     MegaTapping tap;
     bool is_stream; /* the workspace holds a piece of a sequence (MegaPlanRequest) */
+    /* The workspace holds this piece of a sequence that goes layer by layer (MegaLayerKind.cut);
+     * NULL: sequences are whole, or a stream. */
+    const MegaPiece *piece;
+};
+
+/* A piece of a sequence that goes through the stack layer by layer, and through each layer in
+ * pieces. */
+struct MegaPiece {
+    /* [total][d]: the residual stream of the whole sequence, of which pieces that went through the
+     * layer have its output already, and behind that what the kind keeps of each piece */
+    MegaSpill *rows;
+    size_t first, count, total; /* positions */
+    uint64_t kept; /* where `rows` has the bytes that the kind keeps of this piece */
 };
 
 /* ---- Whole sequences ------------------------------------------------------------------------ */

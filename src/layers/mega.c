@@ -25,6 +25,12 @@
  *
  * Only a block of queries ever sees its attention weights, and only those of a block of keys at a
  * time: never L x L.
+ *
+ * With chunks, a sequence that is too long for memory goes through a layer in pieces of whole
+ * chunks (MegaPass.piece). First the look-ahead half of the average goes over them from the last
+ * one to the first, and leaves its states at the end of each; then all else goes from the first one
+ * to the last. Every number comes from the same operations in the same order as in a whole
+ * sequence that takes the recurrence, so it has the same bits.
  */
 #include "src/layers/mega_maps.h"
 
@@ -80,6 +86,12 @@ typedef struct Sequences {
     float **rotary;    /* [layers] tables of a rotary bias, or NULL */
     float *rotation;   /* [chunks.longest][z], of a rotary bias in float32, or NULL (rotation.h) */
     size_t columns;    /* of a row of key_panels: z, or 2 z with a rotation */
+    /* Of a piece: x' of the piece, after that of the T positions before it and followed by that of
+     * the T behind it, and the states of both halves of the average. `lags` is that T; it is 0 if
+     * nothing is cut off, since then the states say all. */
+    float *window;       /* [lags + length + lags][d] */
+    float *back, *ahead; /* [mega_ema_state_floats] */
+    size_t lags, length; /* `length` is that of all pieces but the last one */
 } Sequences;
 
 static bool can_batch(const MegaStackConfig *config, MegaEmaPath path, size_t length)
@@ -105,6 +117,19 @@ static void free_plan(void *plan)
     if (plan)
         mega_ema_plan_free(plan);
     free(plan);
+}
+
+/* Positions that attend to one another stay together. */
+static size_t cut(const MegaStackConfig *config)
+{
+    return (size_t)mega_gated(config)->chunk;
+}
+
+/* What is kept of each piece is the states of the look-ahead half at its end. */
+static size_t kept(const MegaStack *stack)
+{
+    const MegaEma *ema = &mega_layer(stack, 0)->ema;
+    return ema->bidirectional ? mega_ema_state_floats(ema->width, ema->states) * sizeof(float) : 0;
 }
 
 static const char *const stages[] = {".ema", ".v", ".z", ".q", ".k", ".cross", "", NULL};
@@ -183,6 +208,19 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
     }
 }
 
+static void window_layout(Sequences *out, const MegaStack *stack, const MegaBatch *batch,
+                          MegaArena *arena)
+{
+    const MegaEma *ema = &mega_layer(stack, 0)->ema;
+    const size_t states = mega_ema_state_floats(ema->width, ema->states);
+    out->lags = ema->truncation < batch->whole ? ema->truncation : 0;
+    out->length = batch->lengths[0];
+    out->window = mega_arena_floats(arena, ((uint64_t)batch->lengths[0] + 2 * (uint64_t)out->lags) *
+                                               ema->width);
+    out->back = mega_arena_floats(arena, states);
+    out->ahead = mega_arena_floats(arena, states);
+}
+
 static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
                    MegaArena *arena)
 {
@@ -194,7 +232,10 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
                                mega_gated(stack->config)->rotary_float32 ? 2 * dims.z : dims.z};
     Sequences *out = mega_arena_take(arena, sizeof *out);
     mega_chunks_layout(&sequences.chunks, mega_gated(stack->config)->chunk, batch, arena);
-    sequences.normed = some_separate_norm(stack) ? mega_arena_floats(arena, length * dims.d) : NULL;
+    if (batch->whole)
+        window_layout(&sequences, stack, batch, arena);
+    else if (some_separate_norm(stack))
+        sequences.normed = mega_arena_floats(arena, length * dims.d);
     sequences.v = mega_arena_floats(arena, length * dims.h + MEGA_PANEL);
     sequences.q = mega_arena_floats(arena, length * dims.z);
     sequences.k = mega_arena_floats(arena, length * dims.z);
@@ -361,6 +402,79 @@ static void run_queries(void *context, size_t task, int worker)
                         forward->sequences->normed + first * dims->d);
 }
 
+/* ---- Pieces of a long sequence -------------------------------------------------------------- */
+
+/* Returns how many positions behind the piece the average sees. */
+static size_t rows_behind(const MegaPiece *piece, const Sequences *s)
+{
+    return mega_min_size(s->lags, piece->total - piece->first - piece->count);
+}
+
+/* Reads x' of the piece and of the positions behind it into the window. */
+static void fill_window(const MegaPass *pass, const Sequences *s, const MegaLayer *layer)
+{
+    const MegaPiece *piece = pass->piece;
+    const size_t d = (size_t)pass->config->width, row = d * sizeof(float);
+    const size_t count = piece->count + rows_behind(piece, s);
+    float *x = s->window + s->lags * d;
+    mega_spill_read(piece->rows, (uint64_t)piece->first * row, x, count * row);
+    if (has_separate_norm(pass->config, layer))
+        mega_norm_apply(&layer->norm, pass->kernels, x, count, d, x);
+}
+
+/* Runs the average over the window, into ema_out; ahead_only as in MegaEmaPiece. */
+static void run_piece_ema(const MegaPass *pass, const MegaLayer *layer, bool ahead_only)
+{
+    const MegaWorkspace *w = pass->workspace;
+    const Sequences *s = w->own;
+    const MegaPiece *piece = pass->piece;
+    const size_t begin[] = {0, piece->count};
+    const MegaEmaPiece part = {.before = mega_min_size(s->lags, piece->first),
+                               .behind = rows_behind(piece, s), .back = s->back,
+                               .ahead = s->ahead, .ahead_only = ahead_only};
+    mega_ema_run(w->plan, &layer->ema,
+                 &(MegaEmaRun){.kernels = pass->kernels, .pool = pass->pool, .begin = begin,
+                               .sequences = 1, .x = s->window + s->lags * layer->ema.width,
+                               .y = s->ema_out, .scratch = w->scratch,
+                               .scratch_stride = w->scratch_stride, .piece = &part});
+}
+
+/* The states that the look-ahead half brings from behind are kept for `forward`. */
+static void look_ahead(const MegaPass *pass, int index)
+{
+    const MegaPiece *piece = pass->piece;
+    const MegaLayer *layer = mega_layer(pass->stack, index);
+    const Sequences *s = pass->workspace->own;
+    const size_t bytes = kept(pass->stack);
+    if (piece->first + piece->count == piece->total)
+        memset(s->ahead, 0, bytes);
+    mega_spill_write(piece->rows, piece->kept, s->ahead, bytes);
+    if (piece->first == 0)
+        return;
+    fill_window(pass, s, layer);
+    memset(s->ema_out, 0, piece->count * layer->ema.width * sizeof *s->ema_out);
+    run_piece_ema(pass, layer, true);
+}
+
+/* Makes ready for a piece: its chunks, its window and the states of its average. The window of the
+ * piece before becomes what stands before this one. */
+static void begin_piece(const MegaPass *pass, const MegaLayer *layer)
+{
+    const MegaPiece *piece = pass->piece;
+    Sequences *s = pass->workspace->own;
+    const size_t d = layer->ema.width, bytes = kept(pass->stack), longest = s->chunks.longest;
+    mega_chunks_cut(&s->chunks, mega_gated(pass->config)->chunk,
+                    &(MegaBatch){.lengths = &piece->count, .count = 1});
+    s->chunks.longest = longest; /* tables and scratch memory are made for that */
+    if (piece->first == 0)
+        memset(s->back, 0, mega_ema_state_floats(d, layer->ema.states) * sizeof *s->back);
+    else
+        memmove(s->window, s->window + s->length * d, s->lags * d * sizeof *s->window);
+    if (bytes)
+        mega_spill_read(piece->rows, piece->kept, s->ahead, bytes);
+    fill_window(pass, s, layer);
+}
+
 /* ---- Whole sequences: the layer ------------------------------------------------------------- */
 
 /* Returns the entry for j = i of a layer's bias table. */
@@ -389,16 +503,23 @@ static void forward(const MegaPass *pass, int index)
     const MegaLayer *layer = mega_layer(pass->stack, index), *next = NULL;
     const Dims dims = dims_of(pass->config);
     size_t row_blocks = mega_row_blocks(w);
-    if (index + 1 < pass->config->layers)
+    if (index + 1 < pass->config->layers && !pass->piece)
         next = mega_layer(pass->stack, index + 1);
+    if (pass->piece)
+        begin_piece(pass, layer);
     Forward work = {.pass = pass, .sequences = s, .layer = layer, .dims = dims,
                     .next = next && has_separate_norm(pass->config, next) ? next : NULL,
                     .bias = bias_center(pass->stack, s, index),
-                    .input = normed_input(pass, s, index)};
-    mega_ema_run(w->plan, &layer->ema,
-                 &(MegaEmaRun){.kernels = pass->kernels, .pool = pass->pool, .begin = w->begin,
-                               .sequences = w->sequences, .x = work.input, .y = s->ema_out,
-                               .scratch = w->scratch, .scratch_stride = w->scratch_stride});
+                    .input = pass->piece ? s->window + s->lags * dims.d
+                                         : normed_input(pass, s, index)};
+    if (pass->piece)
+        run_piece_ema(pass, layer, false);
+    else
+        mega_ema_run(w->plan, &layer->ema,
+                     &(MegaEmaRun){.kernels = pass->kernels, .pool = pass->pool,
+                                   .begin = w->begin, .sequences = w->sequences, .x = work.input,
+                                   .y = s->ema_out, .scratch = w->scratch,
+                                   .scratch_stride = w->scratch_stride});
     mega_tap_layer(&pass->tap, index, ".ema", s->ema_out, w->length, dims.d);
     mega_pool_run(pass->pool, row_blocks, project_values, &work);
     mega_tap_layer(&pass->tap, index, ".v", s->v, w->length, dims.h);
@@ -449,6 +570,9 @@ const MegaLayerKind mega_layer_kind_mega = {
     .derive = derive,
     .can_batch = can_batch,
     .planner = &planner,
+    .cut = cut,
+    .kept = kept,
+    .look_ahead = look_ahead,
     .stages = stages,
     .layout = layout,
     .forward = forward,

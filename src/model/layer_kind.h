@@ -23,6 +23,7 @@
 
 /* These are defined in src/layers/layer.h. */
 typedef struct MegaPass MegaPass;
+typedef struct MegaPiece MegaPiece;
 typedef struct MegaStep MegaStep;
 typedef struct MegaWorkspace MegaWorkspace;
 typedef struct MegaSourceLayer MegaSourceLayer;
@@ -54,6 +55,9 @@ typedef struct MegaBatch {
     MegaEmaPath path;
     /* 2 says that the sequences hold every second position of what the model was trained on */
     double rate;
+    /* The only sequence is a piece of one with so many positions, which goes layer by layer
+     * (MegaLayerKind.cut); 0: sequences are whole, or a stream. */
+    size_t whole;
 } MegaBatch;
 
 /* The sizes that determine a decoder's memory. */
@@ -157,6 +161,17 @@ struct MegaLayerKind {
     bool has_rate;
     /* Returns whether a sequence can go through the stack piece by piece; NULL: it never can. */
     bool (*can_stream)(const MegaStackConfig *config);
+    /* Returns after how many positions a sequence that is too long for memory may be cut, so that
+     * each layer takes it piece by piece before the next one does; 0: it cannot be cut. NULL: no
+     * stack of the kind can be. A piece has a multiple of that, but for the last one. */
+    size_t (*cut)(const MegaStackConfig *config);
+    /* Returns the bytes that a layer keeps of each piece between look_ahead and forward; 0: its
+     * layers do not look ahead. Kinds with `cut` have this and the next one. */
+    size_t (*kept)(const MegaStack *stack);
+    /* Keeps for layer number `index` what it must know of all that is behind pass->piece. It is
+     * called for all pieces of a sequence, the last one first, before any goes through the
+     * layer. */
+    void (*look_ahead)(const MegaPass *pass, int index);
     /* What a layer shows to a tap, behind "layer.I": a list in order that ends with NULL. "" is its
      * output; ".cross" is there only in a translator. */
     const char *const *stages;

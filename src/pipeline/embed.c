@@ -131,17 +131,19 @@ int mega_pipeline_embed(MegaPipeline *p, const MegaRaw *input, MegaVectorKind ki
                        .width = width};
     const MegaTap tap = p->session->tap.tap;
     void *const context = p->session->tap.context;
+    const bool takes_pieces = p->session->tap_takes_pieces;
     *out = (MegaEmbedding){0};
     int code = capture.sums && capture.pooled
                    ? 0
                    : mega_fail(err, MEGA_ERR_MEMORY, "no memory for an embedding");
-    mega_session_set_tap(p->session, capture_stage, &capture);
+    mega_session_set_piece_tap(p->session, capture_stage, &capture);
     if (!code)
         code = classifier                     ? run_classifier(p, input, err)
                : mega_config_has_head(config) ? run_tokens(p, input, err)
                : decoder                      ? run_decoder(p, input, err)
                                               : run_encoder(p, input, err);
     mega_session_set_tap(p->session, tap, context);
+    p->session->tap_takes_pieces = takes_pieces;
     const bool mean = !classifier || kind == MEGA_VECTOR_MEAN;
     for (size_t i = 0; i < width && !code && mean; i++)
         capture.pooled[i] = (float)(capture.sums[i] / (double)capture.rows);

@@ -200,7 +200,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from forward' -l types -r -d 'to
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l cache -d 'as the class computes with a cache'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l no-cache -d 'as the class computes without a cache'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l rate -x -d 'of S4: the input holds every X-th position (1)'
-complete -c mega-run -n '__fish_seen_subcommand_from forward' -l pieces -x -d 'of a causal S4: positions at a time, with a state between them'
+complete -c mega-run -n '__fish_seen_subcommand_from forward' -l pieces -x -d 'positions at a time: of a causal S4, or a model with chunks'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -l chunk -x -d 'another chunk of a rotary decoder; 0: none'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s o -l output -r -F -d 'output array, float32; \'-\' is standard output'
 complete -c mega-run -n '__fish_seen_subcommand_from forward' -s s -l stage -x -d 'what to write (logits); \'list\' prints the names'

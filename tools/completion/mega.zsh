@@ -219,7 +219,7 @@ _mega_run() {
             '--no-cache[as the class computes without a cache]' \
             '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
             '--rate=[of S4\: the input holds every X-th position (1)]:x: ' \
-            '--pieces=[of a causal S4\: positions at a time, with a state between them]:n: ' \
+            '--pieces=[positions at a time\: of a causal S4, or a model with chunks]:n: ' \
             '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
             {-s,--stage=}'[what to write (logits); '\''list'\'' prints the names]:name: ' \

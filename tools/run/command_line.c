@@ -87,6 +87,16 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
                         MEGA_WITH_OPENBLAS ? ", openblas" : "");
 }
 
+int take_max_memory(const CommandOption *option, const char *value, MegaError *err)
+{
+    MegaSessionOptions *session = option->out;
+    CommandOption size = *option;
+    const char *folder = getenv("TMPDIR");
+    session->spill = folder && *folder ? folder : "/var/tmp";
+    size.out = &session->max_memory;
+    return take_size(&size, value, err);
+}
+
 int take_raw(const CommandOption *option, const char *value, MegaError *err)
 {
     MegaError inner = {0};

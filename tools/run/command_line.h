@@ -15,6 +15,10 @@ int take_chunk(const CommandOption *option, const char *value, MegaError *err);
 /* Stores the name of kernels that this machine has in a const char *. */
 int take_cpu(const CommandOption *option, const char *value, MegaError *err);
 
+/* Stores --max-memory in a MegaSessionOptions, and where long inputs spill to: $TMPDIR, or else
+ * /var/tmp. */
+int take_max_memory(const CommandOption *option, const char *value, MegaError *err);
+
 /* Stores the format of --raw in a MegaPcm. Without the option its rate stays 0. */
 int take_raw(const CommandOption *option, const char *value, MegaError *err);
 
@@ -35,7 +39,7 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err);
     {.name = "threads", .letter = 't', .also = "num-threads n-threads", .take = take_int,          \
      .out = &(target)->threads, .least = 1, .most = 256},                                          \
         {.name = "cpu", .take = take_cpu, .out = &(target)->cpu},                                  \
-        {.name = "max-memory", .take = take_size, .out = &(target)->max_memory}
+        {.name = "max-memory", .take = take_max_memory, .out = (target)}
 /* The rate of MegaSessionOptions. */
 #define RATE_OPTION(target) {.name = "rate", .take = take_rate, .out = &(target)->rate}
 #define SESSION_HELP                                                                               \

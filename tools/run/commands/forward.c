@@ -37,7 +37,7 @@ static const char help[] =
     "                       with a cache, without EMA truncation, or without one\n"
     "      --target FILE    of a translator: token ids that the decoder reads (.npy)\n"
     "      --rate X         of S4: the input holds every X-th position (1)\n"
-    "      --pieces N       of a causal S4: N positions at a time, with a state between them\n"
+    "      --pieces N       N positions at a time: of a causal S4, or a model with chunks\n"
     "      --chunk N        another chunk of a rotary decoder; 0: none\n"
     "  -o, --output FILE    output array, float32; '-' is standard output\n"
     "  -s, --stage NAME     what to write (logits); 'list' prints the names\n"
@@ -322,7 +322,7 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     }
     if (!code)
         code = read_types(options, session, &types, &inputs[0], err);
-    mega_session_set_tap(session, capture_stage, &capture);
+    mega_session_set_piece_tap(session, capture_stage, &capture);
     if (!code) {
         MegaError inner = {0};
         if (mega_task_traits(mega_model_task(model))->labels_positions)
