@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/float_mode.h"
+
 /* The stages of the current input are compared with the arrays of these names. */
 typedef struct Watch {
     Golden *golden;
@@ -58,6 +60,7 @@ static void watch_stage(void *context, const char *stage, int number, const floa
     const Watch *watch = context;
     char part[64], name[128];
     MegaNpy positions = {0};
+    assert_true((mega_float_mode() & MEGA_FLOAT_MODE) == MEGA_FLOAT_MODE);
     if (strcmp(stage, "pooled") == 0) {
         snprintf(name, sizeof name, number ? "out.%d.rep1" : "out.%d.rep", watch->input);
         golden_compare(watch->golden, name, data, 1, columns, NULL);
