@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -200,6 +201,8 @@ static int clean_line(LineReader *reader, MegaError *err)
                                           &reader->rules, &reader->flaw, err);
     if (code)
         return code;
+    if (!flawed && reader->flaw.line && reader->before_warning)
+        reader->before_warning(reader->context);
     if (!flawed)
         warn_of_flaw(&reader->flaw, reader->name, &reader->rules);
     const size_t mark = mega_text_mark(reader->text, reader->size, reader->number, &reader->rules);
@@ -228,6 +231,56 @@ int line_reader_next(LineReader *reader, MegaError *err)
         if (more < 0)
             return more;
         close_file(reader);
+    }
+}
+
+/* ---- Looking ahead -------------------------------------------------------------------------- */
+
+static bool is_regular(int fd)
+{
+    struct stat info;
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/* Returns whether the next file, which is not open yet, has a line that is there already. */
+static bool next_file_ready(const LineReader *reader)
+{
+    struct stat info;
+    return reader->next < reader->count && stat(reader->paths[reader->next], &info) == 0 &&
+           S_ISREG(info.st_mode) && info.st_size > 0;
+}
+
+/* Skips the LF of a line end whose CR was taken with its line. */
+static void skip_line_feed(LineReader *reader)
+{
+    if (!reader->after_cr || reader->at == reader->filled)
+        return;
+    reader->after_cr = false;
+    reader->at += reader->block[reader->at] == '\n';
+}
+
+static bool can_read(int fd)
+{
+    struct pollfd input = {.fd = fd, .events = POLLIN};
+    return is_regular(fd) || poll(&input, 1, 0) == 1;
+}
+
+bool line_reader_ready(LineReader *reader)
+{
+    if (reader->fd < 0)
+        return next_file_ready(reader);
+    for (;;) {
+        skip_line_feed(reader);
+        if (holds_line_end(reader))
+            return true;
+        memmove(reader->block, reader->block + reader->at, reader->filled - reader->at);
+        reader->filled -= reader->at;
+        reader->at = 0;
+        if (reader->filled == BLOCK || !can_read(reader->fd))
+            return false;
+        const int more = read_more(reader, NULL);
+        if (more <= 0) /* an error comes again with the next line */
+            return more == 0 && (reader->filled > 0 || next_file_ready(reader));
     }
 }
 

@@ -33,6 +33,9 @@ typedef struct LineReader {
     char *text;       /* the line without its end, followed by a NUL; it may itself hold NULs */
     size_t size, capacity;
     MegaTextFlaw flaw; /* the first flaw of this file */
+    /* If not NULL, called before a warning, so that what earlier lines have to say comes first. */
+    void (*before_warning)(void *context);
+    void *context;
 } LineReader;
 
 /* Starts to read. Without paths it reads standard input. rules->what names what the files should
@@ -43,6 +46,9 @@ int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTex
  * rules.limit (0: MEGA_TEXT_MAX_SIZE bytes) is an error, too. Warns of the first flaw of a file
  * that it repairs. */
 int line_reader_next(LineReader *reader, MegaError *err);
+/* Returns whether another line is certain to come without waiting for whoever writes it: one that
+ * was read already, or can be. Only that line's end makes this sure of a pipe. */
+bool line_reader_ready(LineReader *reader);
 void line_reader_end(LineReader *reader);
 /* Returns how many lines the files have, for a progress bar, or 0 if a file cannot be read
  * twice. */

@@ -1,13 +1,13 @@
 /*
  * classify.c - mega-run classify: prints the class of each input.
  *
- * Inputs stream through one pipeline. A bad input does not stop the others, and each result is
- * printed before the next input is opened. Each window of a recording is a result or, with
- * --threshold, goes through events.c; results and events are printed before more of a pipe is read.
+ * A bad input does not stop the others. Each window of a recording is a result or, with
+ * --threshold, goes through events.c. Of several files, each thread decodes and classifies one by
+ * itself (classify_jobs.h), and results are printed in the order of the inputs. An input that is
+ * alone, a pipe, and a large file stream through a pipeline that has all threads; their results and
+ * events are printed before more is read.
  */
 #define _GNU_SOURCE /* strchrnul */
-#include <errno.h>
-#include <fts.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,9 +19,12 @@
 #include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
 #include "tools/run/classify_texts.h"
+#include "tools/run/classify_jobs.h"
 #include "tools/run/command_line.h"
+#include "tools/run/crew.h"
 #include "tools/run/events.h"
 #include "tools/run/find_model.h"
+#include "tools/run/folders.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
@@ -91,6 +94,7 @@ typedef struct Engine {
     char *path;
     MegaModel *model;
     MegaPipeline *pipeline;
+    ClassifyWorkers workers;
     Events *events; /* NULL until --threshold or a long recording needs it */
     double *sums;   /* [classes], sums over the windows of a long recording */
     char *waiting;  /* the first path of a pair, while the second is not known */
@@ -103,9 +107,11 @@ typedef struct Classifier {
     /* One engine for each kind of input, loaded when the first such input comes. With -m,
      * engines[MEGA_CONTENT_UNKNOWN] serves all inputs. */
     Engine engines[MEGA_CONTENT_COUNT];
+    Crew *crew;        /* NULL with one thread, with one input, or if memory is limited */
+    ClassifyJob *held; /* the latest input for the crew, which another one has to follow */
     bool show_path;
     int status;
-    double loading, reading, running; /* seconds */
+    double loading, reading, running; /* seconds; those of threads side by side add up */
     uint64_t done;                    /* clips that were classified */
 } Classifier;
 
@@ -144,6 +150,7 @@ typedef struct Heard {
     const char *path;
     size_t windows; /* number of windows of a long recording so far */
     double end;     /* end of the last window, in seconds */
+    double length;  /* of a recording of which only a clip was looked at, in seconds; 0: unknown */
     int events;     /* number of events that were printed */
 } Heard;
 
@@ -238,6 +245,9 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
     if (!code)
         code = mega_pipeline_new(&engine->pipeline, engine->model, &input, err);
     if (!code)
+        classify_workers_begin(&engine->workers, engine->model, &input,
+                               pipeline_threads(engine->pipeline));
+    if (!code)
         code = load_events(c->options, engine, err);
     const double seconds = clock_seconds() - begun;
     c->loading += seconds;
@@ -249,6 +259,7 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
 static void free_engine(Engine *engine)
 {
     mega_pipeline_free(engine->pipeline);
+    classify_workers_free(&engine->workers);
     mega_model_free(engine->model);
     free(engine->path);
     free(engine->sums);
@@ -320,43 +331,133 @@ static void take_result(const Classifier *c, Engine *engine, Heard *heard,
     }
     print_result(c, engine, heard->path, found);
     if (found->is_cut && !c->options->quiet)
-        report_cut(heard->path, found->end, mega_pipeline_length(engine->pipeline),
-                   mega_pipeline_clip(engine->pipeline), "--window");
+        report_cut(heard->path, found->end, heard->length, mega_pipeline_clip(engine->pipeline),
+                   "--window");
+}
+
+/* Takes the next result of an input. */
+static int take_found(Classifier *c, Engine *engine, Heard *heard, const MegaClassification *found,
+                      MegaError *err)
+{
+    c->reading += found->reading;
+    c->running += found->running;
+    c->done++;
+    const int code =
+        found->is_scanned && !heard->windows ? begin_scan(c, engine, heard->path, err) : 0;
+    if (!code)
+        take_result(c, engine, heard, found);
+    return code;
+}
+
+/* Ends an input after its last result, or after an error. */
+static void end_input(Classifier *c, Engine *engine, Heard *heard, int code, const MegaError *err)
+{
+    if (engine->events)
+        events_finish(engine->events, print_event, heard);
+    if (code == 0)
+        finish_scan(c, engine, heard);
+    if (code < 0)
+        fail_input(c, heard->path, err);
+}
+
+/* Adds advice to the error of an input that could not be opened. */
+static void advise(const Classifier *c, const Engine *engine, MegaContentKind kind, MegaError *err)
+{
+    if (err->code == MEGA_ERR_INPUT && c->options->model && kind != model_kind(engine->model))
+        advise_classifier(kind, err);
 }
 
 /* Runs one path, or a pair, through the pipeline, which gives one result, or one for each
  * window. */
-static void classify_path(Classifier *c, Engine *engine, const char *path, const char *second)
+static void classify_path(Classifier *c, Engine *engine, MegaContentKind kind, const char *path,
+                          const char *second)
 {
     const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = path},
                               {.kind = MEGA_RAW_PATH, .data = second}};
     MegaError err = {0};
     MegaClassification found;
     Heard heard = {.c = c, .engine = engine, .path = path};
-    int more = mega_pipeline_begin(engine->pipeline, inputs, second ? 2 : 1, &err);
-    if (more == MEGA_ERR_INPUT && c->options->model && c->kind != model_kind(engine->model))
-        advise_classifier(c->kind, &err);
-    for (more = more ? more : 1; more > 0;) {
-        more = mega_pipeline_next(engine->pipeline, &found, &err);
-        if (more <= 0)
-            break;
-        c->reading += found.reading;
-        c->running += found.running;
-        c->done++;
-        const int code =
-            found.is_scanned && !heard.windows ? begin_scan(c, engine, path, &err) : 0;
-        if (code)
-            more = code;
-        else
-            take_result(c, engine, &heard, &found);
+    int code = mega_pipeline_begin(engine->pipeline, inputs, second ? 2 : 1, &err), more = 1;
+    if (code)
+        advise(c, engine, kind, &err);
+    while (!code && (more = mega_pipeline_next(engine->pipeline, &found, &err)) > 0) {
+        if (found.is_cut && !c->options->quiet)
+            heard.length = mega_pipeline_length(engine->pipeline);
+        code = take_found(c, engine, &heard, &found, &err);
         mega_classification_free(&found);
     }
-    if (engine->events)
-        events_finish(engine->events, print_event, &heard);
-    if (more == 0)
-        finish_scan(c, engine, &heard);
-    if (more < 0)
-        fail_input(c, path, &err);
+    end_input(c, engine, &heard, code ? code : more, &err);
+}
+
+/* ---- Several inputs at a time --------------------------------------------------------------- */
+
+/* Prints the results of a job, or runs it if it was not run: its input was alone, or memory was
+ * short. */
+static void finish_job(Classifier *c, ClassifyJob *job)
+{
+    Engine *engine = job->engine;
+    Heard heard = {.c = c, .engine = engine, .path = job->path, .length = job->length};
+    int code = 0;
+    if (!job->was_run) {
+        classify_path(c, engine, job->kind, job->path, job->second);
+        classify_job_free(job);
+        return;
+    }
+    for (size_t i = 0; i < job->warning_count; i++)
+        report_warning(NULL, job->warnings[i]);
+    if (!job->was_begun)
+        advise(c, engine, job->kind, &job->err);
+    for (size_t i = 0; i < job->count && !code; i++)
+        code = take_found(c, engine, &heard, &job->found[i], &job->err);
+    end_input(c, engine, &heard, code ? code : job->code, &job->err);
+    classify_job_free(job);
+}
+
+/* Prints the results of all inputs but the last `left`. */
+static void finish_jobs(Classifier *c, int left)
+{
+    ClassifyJob *held = left == 0 ? c->held : NULL;
+    if (held)
+        c->held = NULL;
+    if (held && c->crew && crew_jobs(c->crew) > 0) {
+        crew_give(c->crew, held);
+        held = NULL;
+    }
+    while (c->crew && crew_jobs(c->crew) > left)
+        finish_job(c, crew_take(c->crew));
+    if (held) /* it came alone */
+        finish_job(c, held);
+}
+
+/* Makes the crew when a second input has come; without it there is another way. */
+static bool has_crew(Classifier *c, const Engine *engine)
+{
+    if (!c->crew)
+        crew_new(&c->crew, pipeline_threads(engine->pipeline), classify_job_run, NULL, NULL);
+    return c->crew;
+}
+
+/* Classifies an input, or has it classified. */
+static void classify_input(Classifier *c, Engine *engine, const char *path, const char *second)
+{
+    const bool alone = !c->show_path || c->options->input.session.max_memory ||
+                       pipeline_threads(engine->pipeline) < 2 || !classify_job_fits(path) ||
+                       (second && !classify_job_fits(second));
+    ClassifyJob *job =
+        alone ? NULL : classify_job_new(engine, &engine->workers, c->kind, path, second);
+    if (!job) {
+        finish_jobs(c, 0);
+        classify_path(c, engine, c->kind, path, second);
+        return;
+    }
+    ClassifyJob *before = c->held;
+    c->held = job;
+    if (before && has_crew(c, engine)) {
+        crew_give(c->crew, before);
+        finish_jobs(c, crew_room(c->crew) - 1);
+    } else if (before) {
+        finish_job(c, before);
+    }
 }
 
 /* Returns the kind of an input. */
@@ -369,16 +470,22 @@ static MegaContentKind kind_of(const Options *options, const char *path)
 
 /* Classifies a path. For a pair model, the first of two paths waits for the second. Returns false
  * if no further path can be classified. */
-static bool take_path(Classifier *c, const char *path)
+static bool take_path(void *context, const char *path)
 {
+    Classifier *c = context;
     MegaError err = {0};
+    if (!classify_job_fits(path)) /* a pipe may be silent for a long time */
+        finish_jobs(c, 0);
     const MegaContentKind kind = c->kind = kind_of(c->options, path);
     Engine *engine = &c->engines[c->options->model ? MEGA_CONTENT_UNKNOWN : kind];
     if (kind == MEGA_CONTENT_UNKNOWN && !c->options->model) {
+        finish_jobs(c, 0);
         fail_unknown_content(path, &err);
         fail_input(c, path, &err);
         return true;
     }
+    if (!engine->model)
+        finish_jobs(c, 0);
     if (!engine->model && load_engine(c, engine, kind, &err)) {
         free_engine(engine);
         if (!c->options->model) { /* inputs of another kind may still have a model */
@@ -392,9 +499,9 @@ static bool take_path(Classifier *c, const char *path)
         return false;
     }
     if (mega_model_input_count(engine->model) == 1) {
-        classify_path(c, engine, path, NULL);
+        classify_input(c, engine, path, NULL);
     } else if (engine->waiting) {
-        classify_path(c, engine, engine->waiting, path);
+        classify_input(c, engine, engine->waiting, path);
         free(engine->waiting);
         engine->waiting = NULL;
     } else {
@@ -405,70 +512,21 @@ static bool take_path(Classifier *c, const char *path)
 
 /* ---- Where paths come from ------------------------------------------------------------------ */
 
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
 /* Reports a path that cannot be read. */
-static void fail_path(Classifier *c, const char *path, const char *reason)
+static void fail_path(void *context, const char *path, const char *reason)
 {
+    Classifier *c = context;
     MegaError err = {0};
+    finish_jobs(c, 0);
     mega_fail(&err, MEGA_ERR_IO, "cannot read %s: %s", path, reason);
     fail_input(c, path, &err);
-}
-
-static bool take_entry(Classifier *c, FTS *walk, FTSENT *entry, size_t *files)
-{
-    const bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
-    switch (entry->fts_info) {
-    case FTS_D:
-        if (hidden)
-            fts_set(walk, entry, FTS_SKIP);
-        return true;
-    case FTS_F:
-        *files += !hidden;
-        return hidden || take_path(c, entry->fts_path);
-    case FTS_SLNONE:
-        *files += !hidden;
-        if (!hidden)
-            fail_path(c, entry->fts_path, "a link that leads nowhere");
-        return true;
-    case FTS_ERR:
-    case FTS_DNR:
-    case FTS_NS: fail_path(c, entry->fts_path, strerror(entry->fts_errno)); return true;
-    default: return true; /* FTS_DP, cycles of links, devices */
-    }
-}
-
-static bool take_folder(Classifier *c, const char *path)
-{
-    char *const roots[] = {(char *)path, NULL};
-    FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
-    bool going = true;
-    size_t files = 0;
-    if (!walk) {
-        fail_path(c, path, strerror(errno));
-        return true;
-    }
-    for (FTSENT *entry; going && (entry = fts_read(walk));)
-        going = take_entry(c, walk, entry, &files);
-    fts_close(walk);
-    if (going && files == 0)
-        fail_path(c, path, "there is no file in this folder");
-    return going;
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return strcmp(path, "-") != 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 static bool take_argument(Classifier *c, const char *path)
 {
     tell_of_terminal(path);
-    return is_folder(path) ? take_folder(c, path) : take_path(c, path);
+    return is_folder(path) ? walk_folder(path, &(FolderVisitor){take_path, fail_path, c})
+                           : take_path(c, path);
 }
 
 static void take_list(Classifier *c, const char *path)
@@ -481,17 +539,24 @@ static void take_list(Classifier *c, const char *path)
     bool going = true;
     int more = line_reader_begin(&reader, paths, 1, &rules, &err) ? -1 : 1;
     reader.null = c->options->null;
-    while (going && more > 0 && (more = line_reader_next(&reader, &err)) > 0)
-        if (reader.size > 0)
+    while (going && more > 0) {
+        if (!line_reader_ready(&reader)) /* whoever writes the list may wait for results */
+            finish_jobs(c, 0);
+        more = line_reader_next(&reader, &err);
+        if (more > 0 && reader.size > 0)
             going = take_argument(c, reader.text);
-    if (more < 0)
+    }
+    if (more < 0) {
+        finish_jobs(c, 0);
         fail_input(c, path, &err);
+    }
     line_reader_end(&reader);
 }
 
 static int run(const Options *options, int count, char **paths)
 {
     Classifier c = {.options = options};
+    const double begun = clock_seconds();
     c.show_path = count > 1 || options->files_from || is_folder(paths[0]);
     bool going = true;
     for (int i = 0; i < count && going; i++)
@@ -501,11 +566,15 @@ static int run(const Options *options, int count, char **paths)
     for (int i = 0; i < MEGA_CONTENT_COUNT; i++) {
         /* the last path of a pair model, if it has no partner, must hold both texts */
         if (c.engines[i].waiting)
-            classify_path(&c, &c.engines[i], c.engines[i].waiting, NULL);
-        free_engine(&c.engines[i]);
+            classify_input(&c, &c.engines[i], c.engines[i].waiting, NULL);
+        finish_jobs(&c, 0);
     }
+    crew_free(c.crew);
+    const double seconds = clock_seconds() - begun - c.loading;
+    for (int i = 0; i < MEGA_CONTENT_COUNT; i++)
+        free_engine(&c.engines[i]);
     if (options->verbose && c.done)
-        verbose_end(c.done, "input", c.reading + c.running);
+        verbose_end(c.done, "input", seconds);
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);

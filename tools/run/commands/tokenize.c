@@ -158,7 +158,8 @@ static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
         MegaError failure = {0};
         if (tokenize(t, lines.text, lines.size, &failure))
             report_failure(t, lines.name, lines.number, &failure);
-        fflush(stdout);
+        if (!line_reader_ready(&lines))
+            fflush(stdout);
     }
     line_reader_end(&lines);
     return code ? code : more;

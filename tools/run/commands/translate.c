@@ -1,8 +1,10 @@
 /*
  * translate.c - mega-run translate: translates texts line by line.
  *
- * Up to --batch lines are read and searched together. Results come in the order of the lines, and
- * are the same as for one line at a time.
+ * Up to --batch lines are read and searched together. Where more lines are there already, each
+ * thread takes such a batch for itself, which is faster than all threads at one. A batch that comes
+ * alone has all of them, so that whoever waits for it waits no longer than needed. Results come in
+ * the order of the lines, and are the same as for one line at a time.
  */
 #define _GNU_SOURCE /* asprintf */
 #include <math.h>
@@ -16,6 +18,7 @@
 #include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
+#include "tools/run/crew.h"
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
@@ -77,18 +80,34 @@ typedef struct Line {
     char *where; /* "NAME, line NUMBER", for warnings */
 } Line;
 
+/* Lines that are translated together, and what comes of them. */
+typedef struct Batch {
+    int count;
+    Line *lines;              /* [batch] */
+    MegaRaw *sources;         /* [batch] */
+    MegaTranslation *results; /* [batch] */
+    MegaError *errors;        /* [batch] */
+    char *warning;            /* the first one, or NULL */
+    bool was_run;
+} Batch;
+
+/* A thread of the crew; its pipeline is made with its first batch. */
+typedef struct Worker {
+    MegaPipeline *pipeline;
+    Batch *batch; /* that it works on */
+} Worker;
+
 typedef struct Translator {
     const Options *options;
     MegaModel *model;
     MegaPipeline *pipeline;
     MegaSearchOptions search;
     MegaIds prefix;
-    Line *lines;              /* [batch] */
-    MegaRaw *sources;         /* [batch] */
-    MegaTranslation *results; /* [batch] */
-    MegaError *errors;        /* [batch] */
-    double warn_below;        /* NAN: no warning */
-    size_t done;              /* number of lines that were translated */
+    Crew *crew;      /* NULL with one thread, or if memory is limited */
+    Worker *workers; /* [threads] */
+    Progress progress;
+    double warn_below; /* NAN: no warning */
+    size_t done;       /* number of lines that were translated */
     int status;
 } Translator;
 
@@ -166,56 +185,183 @@ static int take_line(const LineReader *reader, Line *line, MegaError *err)
                : 0;
 }
 
-/* Translates the lines that were read, and prints the results. */
-static void run_lines(Translator *t, int count)
+static void free_batch(Batch *batch)
 {
-    for (int i = 0; i < count; i++) {
-        const Line *line = &t->lines[i];
-        t->sources[i] = (MegaRaw){.kind = MEGA_RAW_TEXT,
-                                  .data = line->text.data,
-                                  .size = line->text.size,
-                                  .name = line->where};
+    if (!batch)
+        return;
+    for (int i = 0; i < batch->count; i++) {
+        mega_translation_free(&batch->results[i]);
+        mega_buffer_free(&batch->lines[i].text);
+        free(batch->lines[i].where);
     }
-    mega_pipeline_translate(t->pipeline, t->sources, count, &t->search, t->results, t->errors);
-    for (int i = 0; i < count; i++) {
-        if (t->errors[i].code)
-            fail_line(t, &t->lines[i], &t->errors[i]);
-        else {
-            print_line(t, &t->lines[i], &t->results[i]);
-            warn_unsure(t, &t->lines[i], &t->results[i]);
+    free(batch->lines);
+    free(batch->sources);
+    free(batch->results);
+    free(batch->errors);
+    free(batch->warning);
+    free(batch);
+}
+
+static Batch *new_batch(const Translator *t, MegaError *err)
+{
+    const size_t most = (size_t)t->options->batch;
+    Batch *batch = calloc(1, sizeof *batch);
+    if (batch) {
+        batch->lines = calloc(most, sizeof *batch->lines);
+        batch->sources = calloc(most, sizeof *batch->sources);
+        batch->results = calloc(most, sizeof *batch->results);
+        batch->errors = calloc(most, sizeof *batch->errors);
+    }
+    if (batch && batch->lines && batch->sources && batch->results && batch->errors)
+        return batch;
+    free_batch(batch);
+    mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu lines", most);
+    return NULL;
+}
+
+static void run_batch(const Translator *t, MegaPipeline *pipeline, Batch *batch)
+{
+    for (int i = 0; i < batch->count; i++) {
+        const Line *line = &batch->lines[i];
+        batch->sources[i] = (MegaRaw){.kind = MEGA_RAW_TEXT,
+                                      .data = line->text.data,
+                                      .size = line->text.size,
+                                      .name = line->where};
+    }
+    mega_pipeline_translate(pipeline, batch->sources, batch->count, &t->search, batch->results,
+                            batch->errors);
+    batch->was_run = true;
+}
+
+/* Prints the results of a batch, and frees it. One for which the crew lacked memory is run now. */
+static void finish_batch(Translator *t, Batch *batch)
+{
+    if (!batch->was_run)
+        run_batch(t, t->pipeline, batch);
+    if (batch->warning)
+        warn_once(NULL, batch->warning);
+    for (int i = 0; i < batch->count; i++) {
+        if (batch->errors[i].code) {
+            fail_line(t, &batch->lines[i], &batch->errors[i]);
+            continue;
         }
-        mega_translation_free(&t->results[i]);
-        mega_buffer_free(&t->lines[i].text);
-        free(t->lines[i].where);
+        print_line(t, &batch->lines[i], &batch->results[i]);
+        warn_unsure(t, &batch->lines[i], &batch->results[i]);
     }
+    t->done += (size_t)batch->count;
+    progress_update(&t->progress, t->done);
+    free_batch(batch);
+}
+
+static MegaPipelineOptions pipeline_options(const Translator *t)
+{
+    return (MegaPipelineOptions){.session = t->options->session,
+                                 .ids = t->options->ids,
+                                 .pre_tokenized = t->options->pre_tokenized,
+                                 .warn = t->options->quiet ? NULL : warn_once};
+}
+
+/* Keeps a warning until the results of its batch are printed. */
+static void keep_warning(void *context, const char *sentence)
+{
+    const Worker *worker = context;
+    if (!worker->batch->warning)
+        worker->batch->warning = strdup(sentence);
+}
+
+static void work(void *context, void *job, int number)
+{
+    const Translator *t = context;
+    Worker *worker = &t->workers[number];
+    worker->batch = job;
+    if (!worker->pipeline) {
+        MegaPipelineOptions options = pipeline_options(t);
+        options.session.threads = 1;
+        options.warn = options.warn ? keep_warning : NULL;
+        options.warn_context = worker;
+        mega_pipeline_new(&worker->pipeline, t->model, &options, NULL);
+    }
+    if (worker->pipeline)
+        run_batch(t, worker->pipeline, job);
+}
+
+/* Threads of the crew have sessions of their own, so a limit of memory is left to one session. */
+static void make_crew(Translator *t)
+{
+    const int threads = mega_pool_threads(mega_pipeline_session(t->pipeline)->pool);
+    if (threads < 2 || t->options->session.max_memory || t->workers)
+        return;
+    t->workers = calloc((size_t)threads, sizeof *t->workers);
+    if (t->workers)
+        crew_new(&t->crew, threads, work, t, NULL); /* there is another way without it */
+}
+
+static void free_crew(Translator *t)
+{
+    const int threads =
+        t->workers ? mega_pool_threads(mega_pipeline_session(t->pipeline)->pool) : 0;
+    crew_free(t->crew);
+    for (int i = 0; i < threads; i++)
+        mega_pipeline_free(t->workers[i].pipeline);
+    free(t->workers);
+}
+
+/* Prints what the crew has done, until it has at most `left` batches. */
+static void finish_jobs(Translator *t, int left)
+{
+    while (t->crew && crew_jobs(t->crew) > left)
+        finish_batch(t, crew_take(t->crew));
+}
+
+static void finish_all(void *context)
+{
+    finish_jobs(context, 0);
+}
+
+/* Translates a batch, or has it translated; `more` says whether another line is there already. */
+static void take_batch(Translator *t, Batch *batch, bool more)
+{
+    if (!t->crew && more)
+        make_crew(t);
+    if (!t->crew || (!more && crew_jobs(t->crew) == 0)) {
+        run_batch(t, t->pipeline, batch);
+        finish_batch(t, batch);
+        return;
+    }
+    crew_give(t->crew, batch);
+    finish_jobs(t, more ? crew_room(t->crew) - 1 : 0);
 }
 
 static int run_files(Translator *t, char **paths, int count, MegaError *err)
 {
     LineReader reader;
-    Progress progress;
-    int batch = t->options->batch, taken = 0, more = 1, code = 0;
+    Batch *batch = NULL;
+    int more = 1, code = 0;
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
                                                 t->options->ids, "lines of text");
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(t->pipeline)));
     size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
+    reader.before_warning = finish_all;
+    reader.context = t;
     /* on the same terminal, the progress bar would overwrite the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
-    progress_begin(&progress, total, "lines", hidden);
+    progress_begin(&t->progress, total, "lines", hidden);
     while (!code && more > 0 && !ferror(stdout)) {
         more = line_reader_next(&reader, err);
-        if (more > 0)
-            code = take_line(&reader, &t->lines[taken++], err);
-        if (taken > 0 && (taken == batch || more <= 0 || code)) {
-            run_lines(t, taken);
-            t->done += (size_t)taken;
-            taken = 0;
-            progress_update(&progress, t->done);
+        if (more > 0 && !batch && !(batch = new_batch(t, err)))
+            code = MEGA_ERR_MEMORY;
+        if (more > 0 && !code)
+            code = take_line(&reader, &batch->lines[batch->count++], err);
+        if (batch && (batch->count == t->options->batch || more <= 0 || code)) {
+            take_batch(t, batch, more > 0 && !code && line_reader_ready(&reader));
+            batch = NULL;
         }
     }
-    progress_end(&progress);
+    finish_jobs(t, 0);
+    free_batch(batch);
+    progress_end(&t->progress);
     line_reader_end(&reader);
     return code ? code : more < 0 ? more : 0;
 }
@@ -253,21 +399,11 @@ static int load(Translator *t, MegaError *err)
     if (!code && mega_model_task(t->model) != MEGA_TASK_TRANSLATE)
         code = fail_wrong_model(t->model, path, "to translate", MEGA_TASK_TRANSLATE,
                                 MEGA_CONTENT_TEXT, err);
-    const MegaPipelineOptions options = {.session = t->options->session,
-                                         .ids = t->options->ids,
-                                         .pre_tokenized = t->options->pre_tokenized,
-                                         .warn = t->options->quiet ? NULL : warn_once};
+    const MegaPipelineOptions options = pipeline_options(t);
     if (!code)
         code = mega_pipeline_new(&t->pipeline, t->model, &options, err);
     if (!code)
         code = load_prefix(t, err);
-    const size_t batch = (size_t)t->options->batch;
-    t->lines = calloc(batch, sizeof *t->lines);
-    t->sources = calloc(batch, sizeof *t->sources);
-    t->results = calloc(batch, sizeof *t->results);
-    t->errors = calloc(batch, sizeof *t->errors);
-    if (!code && (!t->lines || !t->sources || !t->results || !t->errors))
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d lines", t->options->batch);
     if (!code && t->options->verbose)
         verbose_session(path, mega_pipeline_session(t->pipeline), clock_seconds() - begun);
     free(path);
@@ -292,10 +428,7 @@ static int run(const Options *options, char **paths, int count)
         report("%s", err.text);
         t.status = 1;
     }
-    free(t.lines);
-    free(t.sources);
-    free(t.results);
-    free(t.errors);
+    free_crew(&t);
     mega_ids_free(&t.prefix);
     mega_pipeline_free(t.pipeline);
     mega_model_free(t.model);
