@@ -162,7 +162,7 @@ def put(path, what):
 
 def bring(folder, command):
     """Puts the files that the command reads into its folder, unless a command made them there."""
-    words = [word.rstrip('/').removeprefix('./')
+    words = [word.rstrip('/').removeprefix('./').removeprefix('file=@')
              for word in shlex.split(command, comments=True)]
     outputs = {after for word, after in zip(words, words[1:]) if word in ('-o', '>', '--output')}
     outputs |= {word[1:] for word in words if word.startswith('>')}
