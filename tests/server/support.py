@@ -15,7 +15,7 @@ MODELS, FIXTURES = TOP / 'models', TOP / 'tests/fixtures'
 SPEECH = MODELS / 'speech-commands/yes.wav'
 HUB = {'fill': 'hf_fill_two_tables', 'nli': 'hf_classify_types', 'tag': 'hf_tag',
        'answer': 'hf_answer', 'choice': 'hf_choice', 'bare': 'hf_model'}
-PATIENCE = 60  # seconds after which something that must happen has not happened
+PATIENCE = 300  # seconds after which something that must happen has not happened
 
 
 class Failure(Exception):

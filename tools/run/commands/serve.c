@@ -11,7 +11,7 @@
 #include "tools/run/serve/server.h"
 
 static const char help[] =
-    "Usage: mega-run serve [-m MODEL]... [OPTION]...\n"
+    "Usage: mega-run serve [-m MODEL...] [OPTION]...\n"
     "\n"
     "Answers requests over HTTP with models that are loaded once: all that 'mega-run models' lists,\n"
     "or those of -m. http://127.0.0.1:8080/ is a page to try them by hand. SIGTERM finishes what\n"
@@ -23,7 +23,7 @@ static const char help[] =
     "  POST  /v1/classify /v1/translate /v1/completions /v1/embeddings /v1/tokenize\n"
     "        /v1/fill /v1/tag /v1/answer /v1/choose\n"
     "\n"
-    "  -m, --model FILE        a model; may be given several times\n"
+    "  -m, --model FILE...     the models\n"
     "      --host ADDRESS      where to listen (127.0.0.1); others need one of the next two\n"
     "      --api-key-file FILE requests need a key of this file, which has one a line\n"
     "      --no-key            requests from other machines need none\n"
@@ -45,8 +45,21 @@ static int take_model(const CommandOption *option, const char *value, MegaError 
 {
     ServeOptions *options = option->out;
     if (options->model_count == SERVE_MAX_NAMES)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "--model may be given %d times", SERVE_MAX_NAMES);
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "there may be %d models", SERVE_MAX_NAMES);
     options->models[options->model_count++] = value;
+    return 0;
+}
+
+/* Takes the models that follow the one of -m. */
+static int take_more_models(ServeOptions *options, char **names, int count)
+{
+    const CommandOption model = {.name = "model", .out = options};
+    MegaError err = {0};
+    if (count && options->model_count == 0)
+        return usage_error("serve", "'%s' is too much: models are named with -m", names[0]);
+    for (int i = 0; i < count; i++)
+        if (take_model(&model, names[i], &err))
+            return usage_error("serve", "%s", err.text);
     return 0;
 }
 
@@ -109,8 +122,8 @@ int command_serve(int argc, char **argv)
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"serve", help, table}, argc, argv, &inputs, &status))
         return status;
-    if (inputs)
-        return usage_error("serve", "'%s' is too much: models are named with -m", argv[1]);
-    status = check_options(&options);
+    status = take_more_models(&options, argv + 1, inputs);
+    if (!status)
+        status = check_options(&options);
     return status ? status : serve(&options);
 }

@@ -120,7 +120,7 @@ static int prepare(Job *job, MegaError *err)
         code = job_choose_model(job, fields->model.data,
                                 fields->model.data ? classifies_anything : classifies,
                                 &classify->kind, purpose, err);
-    job_hide_path(job, err);
+    hide_path(err, job->path, job_file_name(job));
     return code;
 }
 
@@ -251,7 +251,7 @@ static int run(Job *job, Worker *worker, MegaError *err)
                    ? run_windows(job, pipeline, raws, err)
                    : run_once(job, pipeline, raws, classify->pair.data ? 2 : 1, err);
     mega_pipeline_free(own);
-    job_hide_path(job, err);
+    hide_path(err, job->path, job_file_name(job));
     return code;
 }
 

@@ -75,14 +75,13 @@ const char *job_file_name(const Job *job)
     return name ? name : "the file";
 }
 
-void job_hide_path(const Job *job, MegaError *err)
+void hide_path(MegaError *err, const char *path, const char *name)
 {
-    const size_t length = strlen(job->path);
     const MegaError inner = *err;
-    const char *at = length ? strstr(inner.text, job->path) : NULL;
+    const char *at = *path ? strstr(inner.text, path) : NULL;
     if (at)
-        mega_fail(err, inner.code, "%.*s%.100s%s", (int)(at - inner.text), inner.text,
-                  job_file_name(job), at + length);
+        mega_fail(err, inner.code, "%.*s%.100s%s", (int)(at - inner.text), inner.text, name,
+                  at + strlen(path));
 }
 
 /* ---- Its model ------------------------------------------------------------------------------ */

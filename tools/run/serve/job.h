@@ -76,8 +76,8 @@ void job_free(Job *job);
 
 /* Puts the file of the request where job->path opens it. */
 int job_open_file(Job *job, MegaError *err);
-/* Replaces the path in a message by the name that the client gave. */
-void job_hide_path(const Job *job, MegaError *err);
+/* Replaces a path of ours in a message by a name that means something to the client. */
+void hide_path(MegaError *err, const char *path, const char *name);
 /* Returns what messages and answers call the file: the client's name for it, or "the file". */
 const char *job_file_name(const Job *job);
 

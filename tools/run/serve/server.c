@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tools/common/messages.h"
@@ -86,6 +87,17 @@ static void announce(const Server *server, int port)
                is_ipv6 ? "]" : "", port);
 }
 
+/* Allows as many open files as the system does: each connection has one, and so has each file of a
+ * request. */
+static void allow_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int begin_guard(Guard *guard, const ServeOptions *options, MegaError *err)
 {
     *guard = (Guard){.host = options->host,
@@ -104,6 +116,7 @@ int serve(const ServeOptions *options)
     const sigset_t set = signals_of_server();
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    allow_files();
     metrics_begin(&server.metrics);
     queue_begin(&server.queue, (size_t)options->queue, (size_t)options->batch);
     server.workers = (Workers){.queue = &server.queue,

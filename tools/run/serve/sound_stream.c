@@ -132,6 +132,7 @@ static void *hear(void *context)
         mega_classification_free(&found);
     }
     atomic_store(&stream->has_ended, true);
+    hide_path(&err, stream->path, NAME);
     if (more < 0)
         send_json(stream, json_pack("{s:o}", "error", json_error(&err)));
     send_chunk(stream, "data: [DONE]\n\n", 14);
