@@ -397,11 +397,17 @@ class _Loop:
         torch._foreach_lerp_(self.averages, self.mine, 1 - decay)
 
     def pause(self, work):
-        """Let the first process do something that is no training time."""
+        """Let the first process do something that is no training time; return how long it took.
+
+        Where validations are slow they wait longer, so that most of the time is for training.
+        """
+        began = time.monotonic()
         if self.team.rank == 0:
             work()
+        took = self.team.exchange(0, time.monotonic() - began)[0, 0].item()
         self.team.wait()
         self.mark = time.monotonic()
+        return took
 
 
 class Status:
@@ -508,9 +514,9 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
             if progress >= 1.0 or loop.stopping:
                 break
             if run.elapsed >= due['valid']:
-                loop.pause(report)
+                took = loop.pause(report)
                 loop.losses = []
-                due['valid'] = run.elapsed + 60 * options.valid_minutes
+                due['valid'] = run.elapsed + max(60 * options.valid_minutes, 4 * took)
             elif run.elapsed >= due['save']:
                 loop.pause(lambda: run.save(options.out / 'last.pt'))
                 due['save'] = run.elapsed + 60 * options.save_minutes
