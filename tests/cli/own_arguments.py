@@ -124,6 +124,8 @@ def frames():
     # frames of four samples, two of them the own ones, of which only the first counts
     args = transformer(4, [value if place == 1 else 0.0 for value in column for place in range(4)])
     print('transformer without frame_hop:', convert('xfm.pt', args))
+    for wrong in (-2, 3, 6, 'two'):
+        print(f'transformer, frame_hop {wrong!r}:', convert('xfm.pt', args | {'frame_hop': wrong}))
     convert('xfm.pt', args | {'frame_hop': 2})
     say('transformer, frames', forward(signal), expected)
 
