@@ -37,11 +37,14 @@ def completion(i):
 
 
 def mixed(i):
-    kinds = (translation, classification, completion,
-             lambda _: ('/v1/tokenize', json.dumps({'text': SENTENCES[0]}), JSON),
+    """Requests of all kinds, of which one in ten keeps a model busy for long."""
+    slow = (translation, classification, completion)
+    quick = (lambda i: ('/v1/tokenize', json.dumps({'text': SENTENCES[i % 5]}), JSON),
              lambda _: ('/v1/embeddings', json.dumps({'input': 'a b', 'model': 'shakespeare-lm'}), JSON),
-             lambda _: ('/v1/translate', '{"q": ', JSON), lambda _: ('/none', b'x', {}))
-    return kinds[i % len(kinds)](i)
+             lambda i: ('/v1/completions', json.dumps({'prompt': 'A', 'max_tokens': 1 + i % 3}), JSON),
+             lambda _: ('/v1/translate', '{"q": ', JSON), lambda _: ('/none', b'x', {}),
+             lambda i: ('/v1/classify', b'x' * (i % 10000), {'Content-Type': 'audio/wav'}))
+    return slow[i // 10 % 3](i) if i % 10 == 0 else quick[i % 6](i)
 
 
 class Server:

@@ -6,7 +6,7 @@
  */
 #include "tools/run/serve/server.h"
 
-#include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,8 @@
 #include "tools/run/serve/http.h"
 
 #define LOOK_STEP 20 /* milliseconds between two looks at whether all is done */
+#define HEAP_ARENAS 2
+#define HEAP_BLOCK (256 << 10) /* bytes */
 
 /* The signals that the server waits for. All threads block them. */
 static sigset_t signals_of_server(void)
@@ -98,6 +100,17 @@ static void allow_files(void)
     }
 }
 
+/* Keeps the heap of a process that runs for months from growing by fragments: few arenas, and large
+ * blocks that go back to the system when they are freed, whatever was freed before. */
+static void bound_heap(void)
+{
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, HEAP_ARENAS);
+    mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK);
+    mallopt(M_TRIM_THRESHOLD, HEAP_BLOCK);
+#endif
+}
+
 static int begin_guard(Guard *guard, const ServeOptions *options, MegaError *err)
 {
     *guard = (Guard){.host = options->host,
@@ -117,6 +130,7 @@ int serve(const ServeOptions *options)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     allow_files();
+    bound_heap();
     metrics_begin(&server.metrics);
     queue_begin(&server.queue, (size_t)options->queue, (size_t)options->batch);
     server.workers = (Workers){.queue = &server.queue,
