@@ -79,7 +79,7 @@ static bool ends_line(const LineReader *reader, uint8_t byte)
 
 static bool holds_line_end(const LineReader *reader)
 {
-    size_t at = 0;
+    size_t at = reader->at;
     while (at < reader->filled && !ends_line(reader, reader->block[at]))
         at++;
     return at < reader->filled;
