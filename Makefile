@@ -77,7 +77,7 @@ LIB_SRC += \
     src/layers/embed.c src/layers/fft_convolution.c \
     src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ssm_steps.c \
     src/layers/ema.c src/layers/ema_step.c \
-    src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
+    src/layers/values.c src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
     src/layers/feed_forward.c src/layers/mega.c src/layers/mega_step.c src/layers/mega_config.c \
     src/layers/multi_head.c src/layers/transformer.c \
     src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_spectra.c src/layers/s4_convolve.c \

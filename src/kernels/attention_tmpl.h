@@ -37,6 +37,67 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
     return shrink;
 }
 
+/* e^x = 2^n 2^r with |r| <= 1/2, for |x| <= MEGA_BOUNDED_SCORE, where neither overflow nor a
+ * denormal result is possible. A polynomial of degree 5 computes 2^r (minimax fit, 1e-7 relative),
+ * and n is added to its exponent. */
+INLINE V bounded_exp(V x)
+{
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves n in the low bits */
+    const V log2e = splat(1.44269504f);
+    V n = multiply_add(x, log2e, splat(round));
+    V r = multiply_add(x, log2e, splat(round) - n);
+    V p = splat(1.3264728e-3f);
+    p = multiply_add(p, r, splat(9.6715130e-3f));
+    p = multiply_add(p, r, splat(5.5507336e-2f));
+    p = multiply_add(p, r, splat(0.24022242f));
+    p = multiply_add(p, r, splat(0.69314700f));
+    p = multiply_add(p, r, splat(1));
+    return (V)((I)p + ((I)n << 23));
+}
+
+static float exp_block(float *s, size_t keys, float scale, const float *bias)
+{
+    V total = {0};
+    size_t i = 0;
+    for (; i + LANES <= keys; i += LANES) {
+        V v = bounded_exp(multiply_add(load(s + i), splat(scale), load(bias + i)));
+        store(s + i, v);
+        total += v;
+    }
+    float sum = sum_lanes(total);
+    if (i < keys) {
+        V v = bounded_exp(multiply_add(load_part(s + i, keys - i), splat(scale),
+                                       load_part(bias + i, keys - i)));
+        store_part(s + i, v, keys - i);
+        for (; i < keys; i++)
+            sum += s[i];
+    }
+    return sum;
+}
+
+static float longest_key(const float *panels, size_t keys, size_t columns)
+{
+    V most = {0}, spoilt = {0}; /* 0 times what is not finite is NaN */
+    for (size_t key = 0; key < keys; key += MEGA_PANEL, panels += columns * MEGA_PANEL)
+        for (size_t part = 0; part < MEGA_PANEL; part += LANES) {
+            V even = {0}, odd = {0};
+            size_t i = 0;
+            for (; i + 2 <= columns; i += 2) {
+                V a = load(panels + i * MEGA_PANEL + part);
+                V b = load(panels + (i + 1) * MEGA_PANEL + part);
+                even = multiply_add(a, a, even);
+                odd = multiply_add(b, b, odd);
+            }
+            if (i < columns) {
+                V a = load(panels + i * MEGA_PANEL + part);
+                even = multiply_add(a, a, even);
+            }
+            most = maximum(most, even + odd);
+            spoilt = multiply_add(splat(0), even + odd, spoilt);
+        }
+    return top_lane(most) + sum_lanes(spoilt);
+}
+
 static void multiply_by(float *x, size_t n, float factor)
 {
     for (size_t i = 0; i < n; i++)

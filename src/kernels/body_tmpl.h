@@ -87,7 +87,7 @@ static void add(float *restrict x, const float *restrict y, size_t n)
         x[i] += y[i];
 }
 
-#define MIRROR_BLOCK 32
+/* ---- Complex numbers ------------------------------------------------------------------------ */
 
 /* The numbers that go down are copied to a block that goes up, so that the compiler vectorises. */
 static void multiply_mirrored(float *restrict up, float *restrict down, const float *restrict a,
@@ -161,6 +161,8 @@ const MegaKernels KERNELS = {
     .ema_step = ema_step,
     .ema_output = ema_output,
     .run_states = run_states,
+    .exp_block = exp_block,
+    .longest_key = longest_key,
     .probe_arithmetic = probe_arithmetic,
     .probe_memory = probe_memory,
 };

@@ -25,6 +25,10 @@ typedef enum MegaAttentionKind {
     MEGA_ATTENTION_LAPLACE,
 } MegaAttentionKind;
 
+/* Scores within this size need no largest one to be subtracted before softmax takes their
+ * exponentials (exp_block): neither these nor their sums and products overflow or vanish. */
+#define MEGA_BOUNDED_SCORE 50.0f
+
 #define MEGA_EPSILON 1e-5f /* Every norm adds this (MODEL.md, "Norms"). */
 
 /* EMA coefficients lie state by state, and kernels take this many states at a time. The number of
@@ -187,6 +191,12 @@ typedef struct MegaKernels {
      * earlier weights. */
     float (*softmax_block)(float *s, size_t keys, float scale, const float *bias, float *top,
                            float *sum);
+    /* Does the same for scores that are within MEGA_BOUNDED_SCORE, without a largest one: computes
+     * s = exp(s * scale + bias), within 4e-6 relative, and returns the sum of s. */
+    float (*exp_block)(float *s, size_t keys, float scale, const float *bias);
+    /* Returns the largest sum of squares of a key, of keys in panels of floats (panels.h) with that
+     * many columns. It is NaN if some key is not finite. */
+    float (*longest_key)(const float *panels, size_t keys, size_t columns);
     /* s [keys]: products of one query with keys that do not lie in one matrix. Key j starts at
      * k + j * stride + slots[j] * zdim; slots NULL means that all slots are 0. */
     void (*attend_keys)(const float *q, const float *k, size_t stride, const int32_t *slots,

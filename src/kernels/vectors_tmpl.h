@@ -203,6 +203,37 @@ INLINE int32_t top_integer(I v)
 {
     return _mm512_reduce_max_epi32((__m512i)v);
 }
+#elif VECTOR_BYTES == 32
+INLINE float sum_lanes(V v)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+
+INLINE float top_lane(V v)
+{
+    __m128 x = _mm256_castps256_ps128((__m256)v);
+    x = _mm_max_ps(_mm256_extractf128_ps((__m256)v, 1), x);
+    x = _mm_max_ps(_mm_movehl_ps(x, x), x);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(x), x));
+}
+
+INLINE int32_t sum_integers(I v)
+{
+    __m128i x = _mm256_castsi256_si128((__m256i)v);
+    x = _mm_add_epi32(x, _mm256_extracti128_si256((__m256i)v, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
+
+INLINE int32_t top_integer(I v)
+{
+    __m128i x = _mm256_castsi256_si128((__m256i)v);
+    x = _mm_max_epi32(x, _mm256_extracti128_si256((__m256i)v, 1));
+    x = _mm_max_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
 #else
 #define REDUCE(name, Scalar, Vector, combined)                                                     \
     INLINE Scalar name(Vector v)                                                                   \

@@ -38,87 +38,147 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
 
-/* Softmax needs the largest score of a row before it computes the first weight, and the sum of all
- * weights at the end. This keeps the largest score so far, and rescales what a row has accumulated
- * whenever it grows. */
-typedef struct Softmax {
-    float top[MEGA_ATTENTION_ROWS], sum[MEGA_ATTENTION_ROWS];
-} Softmax;
+/* So many rows go through a block of keys at a time, so that their weights stay in the first-level
+ * cache from step to step. It is a multiple of the rows of every tier's largest tile. */
+#define ROWS_AT_ONCE 24
 
-/* Turns the products [rows][keys] with the block of keys that begins at `from` into softmax
- * weights, and rescales what earlier blocks left in out. */
-static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
-                        size_t keys, Softmax *softmax, float *weights, float *out)
+/* Softmax needs the largest score of a row before it computes the first weight, and the sum of all
+ * weights at the end. With scores that cannot be large, 0 serves as well as the largest one.
+ * Otherwise a row keeps the largest score so far, and rescales what it has accumulated whenever
+ * that grows. */
+typedef struct SoftmaxRow {
+    float top, sum;
+    float length; /* of the query, times the factor of its products */
+} SoftmaxRow;
+
+/* What all rows of a request share: no score is larger than length * longest + bias, by the
+ * inequality of Cauchy and Schwarz, whatever the other rows are. */
+typedef struct Block {
+    size_t from, keys;
+    MegaPacked key_panels;
+    MegaPanels values;
+    float longest; /* length of the longest key */
+    float bias;    /* size of the largest bias of the chunk */
+} Block;
+
+/* Returns the size of the largest bias between two positions of the chunk, or NaN. */
+static float largest_bias(const MegaAttention *a)
 {
-    static const float zeros[MEGA_KEY_BLOCK];
-    float scale = mega_attention_scale(a->kind, a->zdim, a->keys);
-    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->ldo) {
-        const float *bias = a->bias ? a->bias + from - a->first - row : zeros;
-        float shrink = kernels->softmax_block(weights, keys, scale, bias, &softmax->top[row],
-                                              &softmax->sum[row]);
-        if (shrink != 1.0f && from > 0)
-            kernels->scale(out, a->hidden, shrink);
+    float most = 0, spoilt = 0;
+    const float *bias = a->bias ? a->bias - (a->keys - 1) : NULL;
+    for (size_t i = 0; bias && i < 2 * a->keys - 1; i++) {
+        most = fabsf(bias[i]) > most ? fabsf(bias[i]) : most;
+        spoilt += 0 * bias[i];
+    }
+    return most + spoilt;
+}
+
+static void begin_softmax(const MegaKernels *kernels, const MegaAttention *a, SoftmaxRow *rows)
+{
+    const float scale = mega_attention_scale(a->kind, a->zdim, a->keys);
+    for (size_t row = 0; row < a->rows; row++) {
+        const float *q = a->q + row * a->ldq;
+        float square;
+        kernels->attend_keys(q, q, 0, NULL, 1, a->columns, &square);
+        rows[row] = (SoftmaxRow){.top = -INFINITY, .length = scale * sqrtf(square)};
     }
 }
 
-/* Does the same for rows that see the keys up to their own, with any attention function. */
-static void weigh_causal(const MegaKernels *kernels, const MegaAttention *a, size_t from,
-                         size_t keys, Softmax *softmax, float *weights, float *out)
+/* Turns the products of one row with the keys of a block into softmax weights. Returns the factor
+ * for what the row has accumulated from earlier blocks. */
+static float weigh_row(const MegaKernels *kernels, const Block *block, SoftmaxRow *row,
+                       float *weights, size_t keys, float scale, const float *bias)
 {
-    for (size_t row = 0; row < a->rows; row++, weights += keys, out += a->ldo) {
-        const size_t seen = a->first + row + 1;
-        const size_t visible = seen > from ? mega_min_size(keys, seen - from) : 0;
+    const bool is_bounded = row->length * block->longest + block->bias <= MEGA_BOUNDED_SCORE;
+    if (!is_bounded || (block->from > 0 && row->top != 0))
+        return kernels->softmax_block(weights, keys, scale, bias, &row->top, &row->sum);
+    row->top = 0;
+    row->sum += kernels->exp_block(weights, keys, scale, bias);
+    return 1;
+}
+
+/* Turns the products [rows][keys] with a block of keys into weights, those of keys that a row does
+ * not see into 0, and rescales what earlier blocks left in out. softmax is NULL for other kinds. */
+static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
+                        SoftmaxRow *softmax, float *weights, float *out)
+{
+    static const float zeros[MEGA_KEY_BLOCK];
+    for (size_t row = 0; row < a->rows; row++, weights += block->keys, out += a->ldo) {
+        const size_t seen = a->causal ? a->first + row + 1 : a->keys;
+        const size_t left = seen > block->from ? seen - block->from : 0;
+        const size_t visible = mega_min_size(block->keys, left);
         const float scale = mega_attention_scale(a->kind, a->zdim, seen);
-        const float *bias = a->bias + from - a->first - row;
+        const float *bias = a->bias ? a->bias + block->from - a->first - row : zeros;
         if (visible > 0 && !softmax) {
             kernels->attention(a->kind, weights, visible, scale, bias);
         } else if (visible > 0) {
-            float shrink = kernels->softmax_block(weights, visible, scale, bias, &softmax->top[row],
-                                                  &softmax->sum[row]);
-            if (shrink != 1.0f && from > 0)
+            float shrink = weigh_row(kernels, block, &softmax[row], weights, visible, scale, bias);
+            if (shrink != 1.0f && block->from > 0)
                 kernels->scale(out, a->hidden, shrink);
         }
-        memset(weights + visible, 0, (keys - visible) * sizeof *weights);
+        memset(weights + visible, 0, (block->keys - visible) * sizeof *weights);
     }
 }
 
-/* Adds to out what the block of keys that begins at `from` contributes. */
-static void attend_block(const MegaKernels *kernels, const MegaAttention *a, size_t from,
-                         Softmax *softmax, float *weights, float *out)
+/* Adds to out what a block of keys contributes. */
+static void attend_block(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
+                         SoftmaxRow *softmax, float *weights, float *out)
 {
-    MegaPacked packed = {.panels = a->key_panels, .in = a->columns, .out = a->keys};
-    MegaPacked block = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK);
-    MegaPanels values = {.data = a->v + from * a->ldv, .k = block.out,
-                         .panel_stride = MEGA_PANEL, .row_stride = a->ldv};
     MegaEpilogue weigh = {.function = a->kind == MEGA_ATTENTION_LAPLACE ? MEGA_FUNCTION_LAPLACE
                                                                         : MEGA_FUNCTION_RELU2,
                           .scale = mega_attention_scale(a->kind, a->zdim, a->keys),
-                          .bias = a->bias ? a->bias + from - a->first : NULL, .bias_step = -1};
+                          .bias = a->bias ? a->bias + block->from - a->first : NULL,
+                          .bias_step = -1};
+    const bool by_row = softmax || a->causal;
     MegaEpilogue add_up = {0};
-    if (from > 0)
+    if (block->from > 0)
         add_up = mega_epilogue_add(out, a->ldo);
-    mega_matmul(kernels, &block, a->q, a->ldq, a->rows, weights, block.out,
-                softmax || a->causal ? &(MegaEpilogue){0} : &weigh);
-    if (a->causal)
-        weigh_causal(kernels, a, from, block.out, softmax, weights, out);
-    else if (softmax)
-        weigh_block(kernels, a, from, block.out, softmax, weights, out);
-    kernels->gemm(weights, block.out, a->rows, &values, out, a->ldo, a->hidden, &add_up);
+    mega_matmul(kernels, &block->key_panels, a->q, a->ldq, a->rows, weights, block->keys,
+                by_row ? &(MegaEpilogue){0} : &weigh);
+    if (by_row)
+        weigh_block(kernels, a, block, softmax, weights, out);
+    kernels->gemm(weights, block->keys, a->rows, &block->values, out, a->ldo, a->hidden, &add_up);
+}
+
+/* Describes the block of keys that begins at `from`. */
+static Block block_of(const MegaKernels *kernels, const MegaAttention *a, size_t from, float bias)
+{
+    const MegaPacked packed = {.panels = a->key_panels, .in = a->columns, .out = a->keys};
+    Block block = {.from = from, .bias = bias,
+                   .key_panels = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK)};
+    block.keys = block.key_panels.out;
+    block.values = (MegaPanels){.data = a->values + from * MEGA_PANEL, .k = block.keys,
+                                .panel_stride = a->value_stride, .row_stride = MEGA_PANEL};
+    if (a->kind == MEGA_ATTENTION_SOFTMAX)
+        block.longest =
+            sqrtf(kernels->longest_key(block.key_panels.panels, block.keys, a->columns));
+    return block;
 }
 
 void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *scratch, float *out)
 {
-    Softmax sums, *softmax = a->kind == MEGA_ATTENTION_SOFTMAX ? &sums : NULL;
-    for (size_t row = 0; row < a->rows; row++) {
-        sums.top[row] = -INFINITY;
-        sums.sum[row] = 0;
-    }
+    const bool is_softmax = a->kind == MEGA_ATTENTION_SOFTMAX;
     const size_t seen = a->causal ? a->first + a->rows : a->keys;
-    for (size_t from = 0; from < seen; from += MEGA_KEY_BLOCK)
-        attend_block(kernels, a, from, softmax, scratch, out);
+    const float bias = is_softmax ? largest_bias(a) : 0;
+    SoftmaxRow softmax[MEGA_ATTENTION_ROWS];
+    if (is_softmax)
+        begin_softmax(kernels, a, softmax);
+    for (size_t from = 0; from < seen; from += MEGA_KEY_BLOCK) {
+        const Block block = block_of(kernels, a, from, bias);
+        for (size_t row = 0; row < a->rows; row += ROWS_AT_ONCE) {
+            MegaAttention part = *a;
+            part.first += row;
+            part.rows = mega_min_size(ROWS_AT_ONCE, a->rows - row);
+            part.q += row * a->ldq;
+            if (a->causal && part.first + part.rows <= from)
+                continue; /* none of these rows sees the block */
+            attend_block(kernels, &part, &block, is_softmax ? softmax + row : NULL, scratch,
+                         out + row * a->ldo);
+        }
+    }
     for (size_t row = 0; row < a->rows; row++) {
-        if (softmax)
-            kernels->scale(out + row * a->ldo, a->hidden, 1.0f / sums.sum[row]);
+        if (is_softmax)
+            kernels->scale(out + row * a->ldo, a->hidden, 1.0f / softmax[row].sum);
         if (a->factor)
             kernels->multiply(out + row * a->ldo, a->factor + row * a->ld_factor, a->hidden);
     }
@@ -126,7 +186,7 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
 
 size_t mega_attention_scratch(size_t rows, size_t keys)
 {
-    return rows * mega_min_size(keys, MEGA_KEY_BLOCK);
+    return mega_min_size(rows, ROWS_AT_ONCE) * mega_min_size(keys, MEGA_KEY_BLOCK);
 }
 
 /* ---- Decoded rows --------------------------------------------------------------------------- */

@@ -39,11 +39,11 @@ typedef struct MegaAttention {
     size_t columns;
     const float *q;          /* [rows][columns], starting with row `first`; ldq from row to row */
     const float *key_panels; /* [keys][columns] in panels (panels.h) */
-    const float *v;          /* [keys][hidden], ldv from row to row; after the last one, MEGA_PANEL
-                                floats may be read */
+    const float *values;     /* [keys][hidden] in panels of columns (values.h) */
+    size_t value_stride;     /* floats from panel to panel */
     const float *bias;       /* entry of the bias table for j = i; NULL: there is no bias */
     const float *factor;     /* [rows][hidden], ld_factor floats from row to row; NULL: 1 */
-    size_t ldq, ldv, ld_factor, ldo; /* ldo: floats from row to row of out */
+    size_t ldq, ld_factor, ldo; /* ldo: floats from row to row of out */
 } MegaAttention;
 
 /* out [rows][hidden] = (weights . values) * factor. scratch has mega_attention_scratch floats: only

@@ -42,6 +42,7 @@
 #include "src/layers/chunks.h"
 #include "src/layers/cross_attention.h"
 #include "src/layers/rotation.h"
+#include "src/layers/values.h"
 
 _Static_assert(MEGA_ROW_BLOCK <= MEGA_ATTENTION_ROWS, "a block attends at once");
 
@@ -80,7 +81,7 @@ typedef struct Sequences {
     MegaChunks chunks;
     float *normed;     /* [L][d] norm(x); NULL if no layer needs it */
     float *ema_out;    /* [L][d] m, in workspace->spare */
-    float *v;          /* [L][h], followed by MEGA_PANEL floats that are read but have no effect */
+    MegaValues values; /* v, in panels */
     float *q, *k;      /* [L][z] */
     float *key_panels; /* [chunks.panels][z][MEGA_PANEL]: k, packed chunk by chunk */
     float **rotary;    /* [layers] tables of a rotary bias, or NULL */
@@ -236,7 +237,9 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
         window_layout(&sequences, stack, batch, arena);
     else if (some_separate_norm(stack))
         sequences.normed = mega_arena_floats(arena, length * dims.d);
-    sequences.v = mega_arena_floats(arena, length * dims.h + MEGA_PANEL);
+    sequences.values =
+        (MegaValues){.positions = workspace->length, .heads = 1, .columns = dims.h};
+    sequences.values.panels = mega_arena_floats(arena, mega_values_floats(&sequences.values));
     sequences.q = mega_arena_floats(arena, length * dims.z);
     sequences.k = mega_arena_floats(arena, length * dims.z);
     sequences.key_panels = mega_arena_floats(arena, (uint64_t)sequences.chunks.panels * MEGA_PANEL *
@@ -309,14 +312,16 @@ static void project_values(void *context, size_t task, int worker)
     const Forward *forward = context;
     const Sequences *s = forward->sequences;
     const Dims *dims = &forward->dims;
-    size_t first = task * forward->pass->workspace->row_block;
+    const MegaWorkspace *w = forward->pass->workspace;
+    float *v = w->scratch + (size_t)worker * w->scratch_stride;
+    size_t first = task * w->row_block;
     MegaRows rows = block_rows(forward, task);
     MegaLinear maps[] = {value_map(rows.config, &forward->layer->v,
-                                   forward->input + first * dims->d, s->v + first * dims->h,
-                                   dims->h),
+                                   forward->input + first * dims->d, v, dims->h),
                          z_map(&forward->layer->weights->z, s->ema_out + first * dims->d,
                                s->q + first * dims->z, dims->z)};
     mega_rows_linears(&rows, &maps[0], 1);
+    mega_values_store(&s->values, first, rows.count, v);
     mega_rows_linears(&rows, &maps[1], 1);
     if (!forward->pass->tap.tap)
         make_queries_and_keys(context, task, worker);
@@ -360,11 +365,12 @@ static void attend(const Forward *forward, size_t first, size_t rows, const Quer
                                    .hidden = dims->h,
                                    .columns = s->columns,
                                    .key_panels = key_panels_of(s, chunk),
-                                   .v = s->v + chunk->first * dims->h,
+                                   .values = mega_values_at(&s->values, 0, chunk->first),
+                                   .value_stride = mega_values_stride(&s->values),
                                    .bias = forward->bias,
                                    .factor = scratch->reset + row * (dims->h + dims->d),
                                    .ld_factor = dims->h + dims->d,
-                                   .ldq = s->columns, .ldv = dims->h, .ldo = dims->h};
+                                   .ldq = s->columns, .ldo = dims->h};
         attention.causal = mega_gated(forward->pass->config)->causal;
         attention.q =
             queries_of(forward, &attention, s->q + (first + row) * dims->z, scratch->queries);
@@ -522,7 +528,7 @@ static void forward(const MegaPass *pass, int index)
                                    .scratch_stride = w->scratch_stride});
     mega_tap_layer(&pass->tap, index, ".ema", s->ema_out, w->length, dims.d);
     mega_pool_run(pass->pool, row_blocks, project_values, &work);
-    mega_tap_layer(&pass->tap, index, ".v", s->v, w->length, dims.h);
+    mega_values_tap(&s->values, &pass->tap, index);
     mega_tap_layer(&pass->tap, index, ".z", s->q, w->length, dims.z);
     if (pass->tap.tap)
         mega_pool_run(pass->pool, row_blocks, make_queries_and_keys, &work);

@@ -17,9 +17,12 @@
  */
 #include "src/layers/transformer.h"
 
+#include <string.h>
+
 #include "src/base/checked.h"
 #include "src/layers/attention.h"
 #include "src/layers/chunks.h"
+#include "src/layers/values.h"
 
 _Static_assert(MEGA_ROW_BLOCK <= MEGA_ATTENTION_ROWS, "a block attends at once");
 
@@ -126,14 +129,15 @@ typedef struct Sequences {
     MegaChunks chunks; /* one for each sequence */
     float *q;          /* [L][d], and later what the attention adds to x */
     float *k;          /* [L][d], in workspace->spare */
-    float *v;          /* [L][d], followed by MEGA_PANEL floats that are read but have no effect */
+    MegaValues values; /* v, in panels */
     float *key_panels; /* [heads][chunks.panels][e][MEGA_PANEL]: k, packed sequence by sequence */
 } Sequences;
 
 /* One worker's memory. */
 typedef struct Scratch {
     float *weights;  /* scratch of mega_attention */
-    float *attended; /* [rows][d] */
+    float *queries;  /* [rows][e] of one head */
+    float *attended; /* [rows][d], and before it v */
     float *normed;   /* [rows][d] */
     float *inner;    /* [rows][ffn] */
 } Scratch;
@@ -142,9 +146,11 @@ static Scratch scratch_layout(const MegaStackConfig *config, const Sequences *se
                               size_t rows, MegaArena *arena)
 {
     const uint64_t floats = rows * (uint64_t)config->width;
+    const MegaHeads heads = heads_of(config);
     Scratch scratch;
     scratch.weights =
         mega_arena_floats(arena, mega_attention_scratch(rows, sequences->chunks.longest));
+    scratch.queries = mega_arena_floats(arena, rows * (uint64_t)mega_head_width(&heads));
     scratch.attended = mega_arena_floats(arena, floats);
     scratch.normed = mega_arena_floats(arena, floats);
     scratch.inner = mega_arena_floats(arena, rows * (uint64_t)config->ffn);
@@ -155,11 +161,14 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
                    MegaArena *arena)
 {
     const uint64_t floats = workspace->length * (uint64_t)stack->config->width;
+    const MegaHeads heads = heads_of(stack->config);
     MegaArena worker = {0};
     Sequences sequences = {.k = workspace->spare}, *out = mega_arena_take(arena, sizeof *out);
     mega_chunks_layout(&sequences.chunks, 0, batch, arena);
     sequences.q = mega_arena_floats(arena, floats);
-    sequences.v = mega_arena_floats(arena, floats + MEGA_PANEL);
+    sequences.values = (MegaValues){.positions = workspace->length, .heads = heads.heads,
+                                    .columns = mega_head_width(&heads)};
+    sequences.values.panels = mega_arena_floats(arena, mega_values_floats(&sequences.values));
     sequences.key_panels = mega_arena_floats(
         arena, (uint64_t)sequences.chunks.panels * MEGA_PANEL * (uint64_t)stack->config->width);
     scratch_layout(stack->config, &sequences, workspace->row_block, &worker);
@@ -236,9 +245,21 @@ static void project(void *context, size_t task, int worker)
     const float *x = mega_rows_input(&block.rows, &forward->layer->norm, block.scratch.normed);
     const MegaLinear maps[] = {linear_map(&weights->q, x, s->q + at),
                                linear_map(&weights->k, x, s->k + at),
-                               linear_map(&weights->v, x, s->v + at)};
+                               linear_map(&weights->v, x, block.scratch.attended)};
     mega_rows_linears(&block.rows, maps, 3);
     pack_keys(forward, block.first, block.rows.count);
+    mega_values_store(&s->values, block.first, block.rows.count, block.scratch.attended);
+}
+
+/* Copies the queries of one head, which lie far apart, to a place where they fit into the cache. */
+static const float *queries_of(const Forward *forward, size_t first, size_t rows, size_t head,
+                               float *out)
+{
+    const size_t d = forward->heads.width, e = mega_head_width(&forward->heads);
+    for (size_t row = 0; row < rows; row++)
+        memcpy(out + row * e, forward->sequences->q + (first + row) * d + head * e,
+               e * sizeof *out);
+    return out;
 }
 
 /* Puts Wout a in the place of q, for one block of rows, which may belong to several sequences. */
@@ -256,9 +277,10 @@ static void attend_block(void *context, size_t task, int worker)
             const MegaAttention attention = {
                 .kind = MEGA_ATTENTION_SOFTMAX, .first = in_chunk, .rows = count,
                 .keys = chunk->length, .zdim = e, .columns = e, .hidden = e,
-                .q = s->q + (block.first + row) * d + head * e,
+                .q = queries_of(forward, block.first + row, count, head, block.scratch.queries),
                 .key_panels = key_panels_of(forward, chunk, head),
-                .v = s->v + chunk->first * d + head * e, .ldq = d, .ldv = d, .ldo = d};
+                .values = mega_values_at(&s->values, head, chunk->first),
+                .value_stride = mega_values_stride(&s->values), .ldq = e, .ldo = d};
             mega_attention(block.rows.kernels, &attention, block.scratch.weights,
                            block.scratch.attended + row * d + head * e);
         }
@@ -328,7 +350,7 @@ static void forward_with_tap(Forward *work, int index)
     const size_t d = work->heads.width, blocks = mega_row_blocks(w);
     mega_tap_layer(&pass->tap, index, ".q", s->q, w->length, d);
     mega_tap_layer(&pass->tap, index, ".k", s->k, w->length, d);
-    mega_tap_layer(&pass->tap, index, ".v", s->v, w->length, d);
+    mega_values_tap(&s->values, &pass->tap, index);
     mega_pool_run(pass->pool, blocks, attend_block, work);
     mega_tap_layer(&pass->tap, index, ".attn_out", s->q, w->length, d);
     if (pass->config->ffn == 0) {

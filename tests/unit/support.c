@@ -37,6 +37,26 @@ float *random_floats(Random *random, size_t n, float low, float high)
     return values;
 }
 
+#define GUARD 16
+#define GUARD_VALUE 12345.0f
+
+float *guarded_floats(Random *random, size_t n, float low, float high)
+{
+    float *block = random_floats(random, n + 2 * GUARD, low, high);
+    for (size_t i = 0; i < GUARD; i++)
+        block[i] = block[GUARD + n + i] = GUARD_VALUE;
+    return block + GUARD;
+}
+
+void release_floats(float *x, size_t n)
+{
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_true(x[i - GUARD] == GUARD_VALUE);
+        assert_true(x[n + i] == GUARD_VALUE);
+    }
+    free(x - GUARD);
+}
+
 /* ---- Models --------------------------------------------------------------------------------- */
 
 typedef struct Specs {

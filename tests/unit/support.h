@@ -23,6 +23,11 @@ float random_uniform(Random *random, float low, float high);
 int random_int(Random *random, int low, int high); /* both limits are included */
 float *random_floats(Random *random, size_t n, float low, float high); /* the caller frees it */
 
+/* Makes n numbers between guard bands, which release_floats expects untouched before it frees
+ * them. */
+float *guarded_floats(Random *random, size_t n, float low, float high);
+void release_floats(float *x, size_t n);
+
 /* How a model file differs from what its configuration implies. Zeros mean plain float32 without
  * any difference. */
 typedef struct ModelTweak {

@@ -1,0 +1,242 @@
+/*
+ * test_attention.c - compares the attention of whole chunks with plain sums in double precision:
+ * scores of any size, so that rows subtract their largest score or do not, or begin to in the
+ * middle of their keys. And values in panels.
+ */
+#include "src/layers/attention.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/layers/values.h"
+#include "tests/unit/reference.h"
+#include "tests/unit/support.h"
+
+#define MOST_KEYS 300
+#define MOST_SCRATCH (MEGA_ATTENTION_ROWS * MEGA_KEY_BLOCK)
+
+/* A chunk, and what it is made of. */
+typedef struct Chunk {
+    size_t keys, z, hidden;
+    float *q, *k, *v, *bias, *factor;
+    float *key_panels;
+    MegaValues values;
+} Chunk;
+
+/* Makes a chunk whose keys grow by this factor from the first to the last, so that early blocks of
+ * keys may have small scores and late ones large ones, or the other way round. */
+static Chunk random_chunk(Random *random, float size, float growth)
+{
+    Chunk c = {.keys = (size_t)random_int(random, 1, MOST_KEYS),
+               .z = (size_t)random_int(random, 1, 40),
+               .hidden = (size_t)random_int(random, 1, 40)};
+    c.q = random_floats(random, c.keys * c.z, -size, size);
+    c.k = random_floats(random, c.keys * c.z, -size, size);
+    c.v = random_floats(random, c.keys * c.hidden, -1, 1);
+    c.bias = random_floats(random, 2 * c.keys - 1, -1, 1);
+    c.factor = random_floats(random, c.keys * c.hidden, -1, 1);
+    for (size_t i = 0; i < c.keys * c.z; i++)
+        c.k[i] *= powf(growth, (float)(i / c.z) / MOST_KEYS);
+    c.key_panels = malloc((size_t)mega_packed_bytes(MEGA_F32, c.keys, c.z));
+    c.values = (MegaValues){.positions = c.keys, .heads = 1, .columns = c.hidden};
+    c.values.panels = malloc((size_t)mega_values_floats(&c.values) * sizeof(float));
+    assert_true(c.key_panels && c.values.panels);
+    mega_panels_pack(MEGA_F32, c.key_panels, c.k, c.z * sizeof(float), c.keys, c.z);
+    mega_values_store(&c.values, 0, c.keys, c.v);
+    return c;
+}
+
+static void free_chunk(Chunk *c)
+{
+    free(c->q);
+    free(c->k);
+    free(c->v);
+    free(c->bias);
+    free(c->factor);
+    free(c->key_panels);
+    free(c->values.panels);
+}
+
+static MegaAttention request_of(const Chunk *c, MegaAttentionKind kind, bool causal, bool plain)
+{
+    return (MegaAttention){.kind = kind,
+                           .causal = causal,
+                           .keys = c->keys,
+                           .zdim = c->z,
+                           .columns = c->z,
+                           .hidden = c->hidden,
+                           .q = c->q,
+                           .ldq = c->z,
+                           .key_panels = c->key_panels,
+                           .values = mega_values_at(&c->values, 0, 0),
+                           .value_stride = mega_values_stride(&c->values),
+                           .bias = plain ? NULL : c->bias + c->keys - 1,
+                           .factor = plain ? NULL : c->factor,
+                           .ld_factor = c->hidden,
+                           .ldo = c->hidden};
+}
+
+/* Runs all rows, `most` at a time. */
+static void run(const MegaKernels *kernels, const MegaAttention *whole, size_t most, float *out)
+{
+    static float scratch[MOST_SCRATCH];
+    for (size_t row = 0; row < whole->keys; row += most) {
+        MegaAttention part = *whole;
+        part.first = row;
+        part.rows = whole->keys - row < most ? whole->keys - row : most;
+        part.q += row * whole->ldq;
+        if (part.factor)
+            part.factor += row * whole->ld_factor;
+        assert_true(mega_attention_scratch(part.rows, part.keys) <= MOST_SCRATCH);
+        mega_attention(kernels, &part, scratch, out + row * whole->ldo);
+    }
+}
+
+static void expect(const Chunk *c, const MegaAttention *a, double *out)
+{
+    double s[MOST_KEYS];
+    for (size_t i = 0; i < c->keys; i++) {
+        const size_t seen = a->causal ? i + 1 : c->keys;
+        const double scale = (double)mega_attention_scale(a->kind, c->z, seen);
+        for (size_t j = 0; j < seen; j++) {
+            s[j] = 0;
+            for (size_t p = 0; p < c->z; p++)
+                s[j] += (double)c->q[i * c->z + p] * (double)c->k[j * c->z + p];
+            s[j] = s[j] * scale + (a->bias ? (double)c->bias[c->keys - 1 + j - i] : 0);
+        }
+        reference_attention_row(a->kind, s, seen);
+        for (size_t n = 0; n < c->hidden; n++) {
+            double *to = &out[i * c->hidden + n];
+            *to = 0;
+            for (size_t j = 0; j < seen; j++)
+                *to += s[j] * (double)c->v[j * c->hidden + n];
+            if (a->factor)
+                *to *= (double)c->factor[i * c->hidden + n];
+        }
+    }
+}
+
+/* Scores from tiny to hundreds, growing or shrinking along the keys. The rows of a request never
+ * change the bits of each other. */
+static void scores_of_any_size(void **state)
+{
+    static const struct {
+        float size, growth;
+    } forms[] = {{0.01f, 1}, {1, 1}, {3, 1}, {12, 1}, {0.3f, 1e4f}, {12, 1e-4f}};
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    const size_t tier_count = mega_kernels_all(tiers);
+    Random random = {61};
+    (void)state;
+    for (int round = 0; round < 60; round++) {
+        const size_t form = (size_t)round % (sizeof forms / sizeof forms[0]);
+        Chunk c = random_chunk(&random, forms[form].size, forms[form].growth);
+        const MegaAttentionKind kind =
+            round % 5 == 0 ? (MegaAttentionKind)random_int(&random, 1, 2) : MEGA_ATTENTION_SOFTMAX;
+        const bool causal = random_int(&random, 0, 1);
+        const bool plain = kind == MEGA_ATTENTION_SOFTMAX && random_int(&random, 0, 1);
+        const MegaAttention request = request_of(&c, kind, causal, plain);
+        const size_t floats = c.keys * c.hidden;
+        float *out = calloc(floats, sizeof *out), *again = calloc(floats, sizeof *again);
+        double *expected = calloc(floats, sizeof *expected);
+        assert_true(out && again && expected);
+        expect(&c, &request, expected);
+        for (size_t t = 0; t < tier_count; t++) {
+            run(tiers[t], &request, MEGA_ATTENTION_ROWS, out);
+            assert_close(out, expected, floats,
+                         kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys);
+            run(tiers[t], &request, (size_t)random_int(&random, 1, MEGA_ATTENTION_ROWS), again);
+            assert_memory_equal(out, again, floats * sizeof *out);
+        }
+        free_chunk(&c);
+        free(out);
+        free(again);
+        free(expected);
+    }
+}
+
+/* A query, a key or a bias that is no number spoils the rows that see it, and no others. */
+static void what_is_no_number(void **state)
+{
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    const size_t tier_count = mega_kernels_all(tiers);
+    Random random = {62};
+    (void)state;
+    for (int form = 0; form < 4; form++) {
+        Chunk c = random_chunk(&random, 1, 1);
+        const size_t at = (size_t)random_int(&random, 0, (int)c.keys - 1);
+        float *out = calloc(c.keys * c.hidden, sizeof *out);
+        const MegaAttention request = request_of(&c, MEGA_ATTENTION_SOFTMAX, true, false);
+        assert_non_null(out);
+        if (form < 2)
+            c.q[at * c.z] = form ? INFINITY : NAN;
+        else
+            c.k[at * c.z] = form == 3 ? INFINITY : NAN;
+        mega_panels_pack(MEGA_F32, c.key_panels, c.k, c.z * sizeof(float), c.keys, c.z);
+        for (size_t t = 0; t < tier_count; t++) {
+            run(tiers[t], &request, MEGA_ATTENTION_ROWS, out);
+            for (size_t row = 0; row < c.keys; row++)
+                if (form < 2 ? row == at : row >= at && form == 2)
+                    assert_true(isnan(out[row * c.hidden]));
+                else if (form < 2 || row < at)
+                    assert_true(isfinite(out[row * c.hidden]));
+        }
+        free_chunk(&c);
+        free(out);
+    }
+}
+
+/* What the tap sees of values in panels. */
+typedef struct Seen {
+    size_t rows, columns;
+    float *data;
+} Seen;
+
+static void look(void *context, const char *stage, int input, const float *data, size_t rows,
+                 size_t columns)
+{
+    Seen *seen = context;
+    (void)input;
+    assert_string_equal(stage, "layer.3.v");
+    seen->rows = rows;
+    seen->columns = columns;
+    memcpy(seen->data, data, rows * columns * sizeof *data);
+}
+
+static void values_in_panels(void **state)
+{
+    Random random = {63};
+    (void)state;
+    for (int round = 0; round < 40; round++) {
+        MegaValues values = {.positions = (size_t)random_int(&random, 1, 50),
+                             .heads = (size_t)random_int(&random, 1, 4),
+                             .columns = (size_t)random_int(&random, 1, 40)};
+        const size_t width = values.heads * values.columns, floats = values.positions * width;
+        const size_t cut = (size_t)random_int(&random, 0, (int)values.positions);
+        float *v = random_floats(&random, floats, -1, 1);
+        Seen seen = {.data = calloc(floats, sizeof(float))};
+        const MegaTapping tapping = {.tap = look, .context = &seen, .stack = ""};
+        values.panels = malloc((size_t)mega_values_floats(&values) * sizeof(float));
+        assert_true(seen.data && values.panels);
+        mega_values_store(&values, 0, cut, v);
+        mega_values_store(&values, cut, values.positions - cut, v + cut * width);
+        mega_values_tap(&values, &tapping, 3);
+        assert_int_equal(seen.rows, values.positions);
+        assert_int_equal(seen.columns, width);
+        assert_memory_equal(seen.data, v, floats * sizeof *v);
+        mega_values_tap(&values, &(MegaTapping){.stack = ""}, 3);
+        free(values.panels);
+        free(seen.data);
+        free(v);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_of_any_size),
+        cmocka_unit_test(what_is_no_number),
+        cmocka_unit_test(values_in_panels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
