@@ -203,7 +203,8 @@ int mega_session_plan(MegaSession *session, const MegaBatch *batch, MegaError *e
     if (stack->kind->planner)
         code = stack->kind->planner->make(
             &(MegaPlanRequest){.stack = stack, .batch = batch, .is_stream = session->is_stream,
-                               .pool = session->pool, .ledger = session->ledger},
+                               .kernels = session->kernels, .pool = session->pool,
+                               .ledger = session->ledger},
             &session->workspace.plan, err);
     if (code)
         return code;

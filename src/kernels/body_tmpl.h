@@ -89,27 +89,39 @@ static void add(float *restrict x, const float *restrict y, size_t n)
 
 /* ---- Complex numbers ------------------------------------------------------------------------ */
 
-/* The numbers that go down are copied to a block that goes up, so that the compiler vectorises. */
-static void multiply_mirrored(float *restrict up, float *restrict down, const float *restrict a,
-                              const float *restrict b, size_t n)
+static void multiply_complex(const float *a, const float *b, size_t n, float *out)
 {
-    float v[2 * MIRROR_BLOCK];
-    for (size_t first = 0; first < n; first += MIRROR_BLOCK) {
-        const size_t count = n - first < MIRROR_BLOCK ? n - first : MIRROR_BLOCK;
-        const float *p = a + 2 * first, *q = b + 2 * first;
-        float *u = up + 2 * first;
-        for (size_t i = 0; i < count; i++)
-            memcpy(v + 2 * i, down - 2 * (first + i), 2 * sizeof *v);
-        for (size_t i = 0; i < 2 * count; i += 2) {
-            const float ur = u[i], ui = u[i + 1], vr = v[i], vi = v[i + 1];
-            u[i] = (ur * p[i] - ui * p[i + 1]) + (vr * q[i] + vi * q[i + 1]);
-            u[i + 1] = (ur * p[i + 1] + ui * p[i]) + (vr * q[i + 1] - vi * q[i]);
-            v[i] = (vr * p[i] + vi * p[i + 1]) + (ur * q[i] - ui * q[i + 1]);
-            v[i + 1] = (vi * p[i] - vr * p[i + 1]) - (ur * q[i + 1] + ui * q[i]);
-        }
-        for (size_t i = 0; i < count; i++)
-            memcpy(down - 2 * (first + i), v + 2 * i, 2 * sizeof *v);
+    for (size_t i = 0; i < 2 * n; i += 2) {
+        const float re = a[i] * b[i] - a[i + 1] * b[i + 1];
+        const float im = a[i] * b[i + 1] + a[i + 1] * b[i];
+        out[i] = re;
+        out[i + 1] = im;
     }
+}
+
+static void multiply_conjugate(const float *a, const float *b, size_t n, float *out)
+{
+    for (size_t i = 0; i < 2 * n; i += 2) {
+        const float re = a[i] * b[i] - a[i + 1] * b[i + 1];
+        const float im = a[i] * b[i + 1] + a[i + 1] * b[i];
+        out[i] = re;
+        out[i + 1] = -im;
+    }
+}
+
+static void turn(const float *restrict x, const float *restrict w, size_t n, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = x[i] * w[2 * i];
+        out[2 * i + 1] = x[i] * w[2 * i + 1];
+    }
+}
+
+static void turn_back(const float *restrict a, const float *restrict w, size_t n,
+                      float *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[2 * i] * w[2 * i] - a[2 * i + 1] * w[2 * i + 1];
 }
 
 /* ---- Probes --------------------------------------------------------------------------------- */
@@ -149,6 +161,8 @@ const MegaKernels KERNELS = {
     .rms_norm = rms_norm,
     .attention = attention,
     .softmax_block = softmax_block,
+    .exp_block = exp_block,
+    .longest_key = longest_key,
     .attend_keys = attend_keys,
     .attend_values = attend_values,
     .exp_sum = exp_sum,
@@ -156,13 +170,14 @@ const MegaKernels KERNELS = {
     .multiply = multiply,
     .add = add,
     .scale = multiply_by,
-    .multiply_mirrored = multiply_mirrored,
+    .multiply_complex = multiply_complex,
+    .multiply_conjugate = multiply_conjugate,
+    .turn = turn,
+    .turn_back = turn_back,
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,
     .run_states = run_states,
-    .exp_block = exp_block,
-    .longest_key = longest_key,
     .probe_arithmetic = probe_arithmetic,
     .probe_memory = probe_memory,
 };

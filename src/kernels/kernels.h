@@ -214,10 +214,13 @@ typedef struct MegaKernels {
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
-    /* Joins n pairs of complex numbers, u going up in memory from `up` and v down from `down`:
-     * (a u + b v*, a* v + b* u*) takes the place of (u, v), which makes two real convolutions of
-     * one complex transform. Neither meets the other in memory. */
-    void (*multiply_mirrored)(float *up, float *down, const float *a, const float *b, size_t n);
+    /* These work on n complex numbers, each as its real and its imaginary part; out may be a.
+     * out = a b, and out = (a b)* */
+    void (*multiply_complex)(const float *a, const float *b, size_t n, float *out);
+    void (*multiply_conjugate)(const float *a, const float *b, size_t n, float *out);
+    /* out [n][2] = x w, and y = the real part of a w, for x and y of n real numbers */
+    void (*turn)(const float *x, const float *w, size_t n, float *out);
+    void (*turn_back)(const float *a, const float *w, size_t n, float *y);
 
     /* Runs a pass for channels first ... first + count - 1; first must be a multiple of lanes.
      * `state`, 64-byte aligned, has room for `count` rounded up to lanes, times the number of

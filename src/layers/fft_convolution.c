@@ -3,6 +3,9 @@
  */
 #include "src/layers/fft_convolution.h"
 
+#include <math.h>
+#include <string.h>
+
 #if MEGA_WITH_FFTW
 #include <fftw3.h>
 #include <pthread.h>
@@ -39,14 +42,42 @@ uint64_t mega_fft_scratch(const MegaFft *fft)
     return (uint64_t)signal_floats(fft) + 2 * (uint64_t)spectrum_floats(fft);
 }
 
-size_t mega_pair_fft_floats(size_t size)
+/* ---- Matrices of signals on a line ----------------------------------------------------------- */
+
+#define LINE_NUMBERS 8 /* complex numbers of a cache line */
+
+/* Returns the largest divisor of n that is at most `most`. */
+static size_t divisor(size_t n, size_t most)
 {
-    return (2 * size + 15) / 16 * 16;
+    while (n % most != 0)
+        most--;
+    return most;
 }
 
-size_t mega_pair_fft_kernel_floats(size_t size)
+/* Cuts a signal into a matrix of as many rows as columns, or nearly. Rows begin at an odd number of
+ * cache lines from each other, so that columns are spread over all places of the cache. */
+static void shape(MegaLineFft *fft, size_t size)
 {
-    return 2 * ((size + 2 + 15) / 16 * 16);
+    *fft = (MegaLineFft){.size = size};
+    size_t root = 1;
+    while ((root + 1) * (root + 1) <= size)
+        root++;
+    fft->rows = divisor(size, root);
+    fft->columns = size / fft->rows;
+    fft->stride = ((fft->columns + LINE_NUMBERS - 1) / LINE_NUMBERS | 1) * LINE_NUMBERS;
+    fft->step = divisor(fft->rows, fft->rows < 8 ? fft->rows : 8);
+}
+
+size_t mega_line_fft_floats(size_t size)
+{
+    MegaLineFft fft;
+    shape(&fft, size);
+    return 2 * fft.rows * fft.stride;
+}
+
+uint64_t mega_line_fft_memory(size_t size)
+{
+    return sizeof(float) * (2 * (uint64_t)size + mega_line_fft_floats(size));
 }
 
 #if MEGA_WITH_FFTW
@@ -119,73 +150,143 @@ void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers)
     fftwf_execute_dft_c2r(fft->inverse, (fftwf_complex *)spectrum, buffers->signal);
 }
 
-/* ---- Two signals at once --------------------------------------------------------------------- */
+/* ---- Signals on a line ----------------------------------------------------------------------- */
 
-int mega_pair_fft_plan(MegaPairFft *fft, size_t size, MegaError *err)
+/* Stores e^(2 pi i part / whole). */
+static void store_turn(size_t part, size_t whole, float out[2])
 {
-    const unsigned flags = FFTW_ESTIMATE | FFTW_DESTROY_INPUT;
-    fftwf_complex *signals = fftwf_alloc_complex(size), *transform = fftwf_alloc_complex(size);
-    *fft = (MegaPairFft){.size = size};
-    if (signals && transform) {
-        pthread_mutex_lock(&planner_mutex);
-        fft->forward = fftwf_plan_dft_1d((int)size, signals, transform, FFTW_FORWARD, flags);
-        fft->inverse = fftwf_plan_dft_1d((int)size, transform, signals, FFTW_BACKWARD, flags);
-        pthread_mutex_unlock(&planner_mutex);
+    const double angle = 2 * acos(-1) * (double)part / (double)whole;
+    out[0] = (float)cos(angle);
+    out[1] = (float)sin(angle);
+}
+
+static int plan_matrix(MegaLineFft *fft)
+{
+    const int rows = (int)fft->rows, columns = (int)fft->columns, stride = (int)fft->stride;
+    fftwf_complex *matrix = fftwf_alloc_complex(fft->rows * fft->stride);
+    if (!matrix)
+        return -1;
+    pthread_mutex_lock(&planner_mutex);
+    fft->by_columns = fftwf_plan_many_dft(1, &rows, columns, matrix, NULL, stride, 1, matrix, NULL,
+                                          stride, 1, FFTW_FORWARD, FFTW_ESTIMATE);
+    fft->by_rows = fftwf_plan_many_dft(1, &columns, (int)fft->step, matrix, NULL, 1, stride, matrix,
+                                       NULL, 1, stride, FFTW_FORWARD, FFTW_ESTIMATE);
+    pthread_mutex_unlock(&planner_mutex);
+    fftwf_free(matrix);
+    return fft->by_columns && fft->by_rows ? 0 : -1;
+}
+
+int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err)
+{
+    shape(fft, size);
+    fft->turns = fftwf_alloc_real(2 * size);
+    fft->twiddles = fftwf_alloc_real(mega_line_fft_floats(size));
+    if (!fft->turns || !fft->twiddles || plan_matrix(fft)) {
+        mega_line_fft_free(fft);
+        return no_memory(size, err);
     }
-    fftwf_free(signals);
-    fftwf_free(transform);
-    if (fft->forward && fft->inverse)
-        return 0;
-    mega_pair_fft_free(fft);
-    return no_memory(size, err);
+    memset(fft->twiddles, 0, mega_line_fft_floats(size) * sizeof *fft->twiddles);
+    for (size_t j = 0; j < size; j++)
+        store_turn(j, 4 * size, fft->turns + 2 * j);
+    for (size_t row = 0; row < fft->rows; row++)
+        for (size_t column = 0; column < fft->columns; column++)
+            store_turn(size - row * column % size, size,
+                       fft->twiddles + 2 * (row * fft->stride + column));
+    return 0;
 }
 
-void mega_pair_fft_free(MegaPairFft *fft)
+void mega_line_fft_free(MegaLineFft *fft)
 {
-    free_plans(fft->forward, fft->inverse);
-    *fft = (MegaPairFft){0};
+    free_plans(fft->by_columns, fft->by_rows);
+    fftwf_free(fft->turns);
+    fftwf_free(fft->twiddles);
+    *fft = (MegaLineFft){0};
 }
 
-void mega_pair_fft_take_kernels(const MegaPairFft *fft, float *signals, float *transform,
-                                float *spectra)
+/* The floats from row to row. */
+static size_t row_floats(const MegaLineFft *fft)
 {
-    const size_t n = fft->size;
-    const float scale = 0.25f / (float)n;
-    float *a = spectra, *b = spectra + mega_pair_fft_kernel_floats(n) / 2;
-    mega_pair_fft_forward(fft, signals, transform);
-    for (size_t k = 0; k <= n / 2; k++) {
-        const float *here = transform + 2 * k, *there = transform + 2 * (k ? n - k : 0);
-        /* twice the two spectra */
-        const float first_re = here[0] + there[0], first_im = here[1] - there[1];
-        const float second_re = here[1] + there[1], second_im = there[0] - here[0];
-        a[2 * k] = scale * (first_re + second_re);
-        a[2 * k + 1] = scale * (first_im + second_im);
-        b[2 * k] = scale * (first_re - second_re);
-        b[2 * k + 1] = scale * (first_im - second_im);
+    return 2 * fft->stride;
+}
+
+static void transform_columns(const MegaLineFft *fft, float *matrix)
+{
+    fftwf_execute_dft(fft->by_columns, (fftwf_complex *)matrix, (fftwf_complex *)matrix);
+}
+
+/* Transforms `step` rows. */
+static void transform_rows(const MegaLineFft *fft, float *rows)
+{
+    fftwf_execute_dft(fft->by_rows, (fftwf_complex *)rows, (fftwf_complex *)rows);
+}
+
+/* Transforms a matrix that holds a signal. */
+static void transform_matrix(const MegaLineFft *fft, const MegaKernels *kernels, float *matrix)
+{
+    const size_t piece = fft->step * row_floats(fft);
+    transform_columns(fft, matrix);
+    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece) {
+        kernels->multiply_complex(matrix + at, fft->twiddles + at, piece / 2, matrix + at);
+        transform_rows(fft, matrix + at);
     }
 }
 
-void mega_pair_fft_forward(const MegaPairFft *fft, float *signals, float *transform)
+void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
+                           size_t length, float *transform)
 {
-    fftwf_execute_dft(fft->forward, (fftwf_complex *)signals, (fftwf_complex *)transform);
-}
-
-void mega_pair_fft_multiply(const MegaPairFft *fft, const MegaKernels *kernels,
-                            const float *spectra, float *transform)
-{
-    const size_t n = fft->size;
-    const float *a = spectra, *b = spectra + mega_pair_fft_kernel_floats(n) / 2;
-    /* these two numbers are their own mirrors, and their A and B are real */
-    for (size_t k = 0; k <= n / 2; k += n / 2) {
-        transform[2 * k] *= a[2 * k] + b[2 * k];
-        transform[2 * k + 1] *= a[2 * k] - b[2 * k];
+    const size_t columns = fft->columns;
+    float *out = transform;
+    for (size_t row = 0; row < fft->rows; row++, out += row_floats(fft)) {
+        const size_t first = row * columns, left = length > first ? length - first : 0;
+        const size_t count = left < columns ? left : columns;
+        kernels->turn(x + first, fft->turns + 2 * first, count, out);
+        memset(out + 2 * count, 0, (row_floats(fft) - 2 * count) * sizeof *out);
     }
-    kernels->multiply_mirrored(transform + 2, transform + 2 * (n - 1), a + 2, b + 2, n / 2 - 1);
+    transform_matrix(fft, kernels, transform);
 }
 
-void mega_pair_fft_inverse(const MegaPairFft *fft, float *transform, float *signals)
+/* Stores numbers first ... first + count - 1 of a kernel. */
+static void turn_kernel(const MegaLineFft *fft, const MegaLineKernel *kernel, size_t first,
+                        size_t count, float *out)
 {
-    fftwf_execute_dft(fft->inverse, (fftwf_complex *)transform, (fftwf_complex *)signals);
+    const size_t n = fft->size, lags = kernel->lags < n ? kernel->lags : n;
+    const float scale = 1.0f / (float)n;
+    for (size_t j = first; j < first + count; j++, out += 2) {
+        const float re_turn = scale * fft->turns[2 * j], im_turn = scale * fft->turns[2 * j + 1];
+        const size_t ahead = n - 1 - j; /* lag l looks l + 1 positions ahead */
+        float re = kernel->back && j < lags ? kernel->back[j] : 0, im = 0;
+        if (j == 0)
+            re += kernel->d;
+        else if (kernel->ahead && ahead < lags)
+            im = -kernel->ahead[ahead];
+        out[0] = re * re_turn - im * im_turn;
+        out[1] = re * im_turn + im * re_turn;
+    }
+}
+
+void mega_line_fft_take_kernel(const MegaLineFft *fft, const MegaKernels *kernels,
+                               const MegaLineKernel *kernel, float *out)
+{
+    memset(out, 0, fft->rows * row_floats(fft) * sizeof *out);
+    for (size_t row = 0; row < fft->rows; row++)
+        turn_kernel(fft, kernel, row * fft->columns, fft->columns, out + row * row_floats(fft));
+    transform_matrix(fft, kernels, out);
+}
+
+void mega_line_fft_convolve(const MegaLineFft *fft, const MegaKernels *kernels,
+                            const float *transform, const float *kernel, float *product, float *y,
+                            size_t length)
+{
+    const size_t piece = fft->step * row_floats(fft), columns = fft->columns;
+    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece) {
+        kernels->multiply_conjugate(transform + at, kernel + at, piece / 2, product + at);
+        transform_rows(fft, product + at);
+        kernels->multiply_complex(product + at, fft->twiddles + at, piece / 2, product + at);
+    }
+    transform_columns(fft, product);
+    for (size_t first = 0; first < length; first += columns, product += row_floats(fft))
+        kernels->turn_back(product, fft->turns + 2 * first,
+                           length - first < columns ? length - first : columns, y + first);
 }
 
 #else
@@ -207,15 +308,15 @@ void mega_fft_free(MegaFft *fft)
     *fft = (MegaFft){0};
 }
 
-int mega_pair_fft_plan(MegaPairFft *fft, size_t size, MegaError *err)
+int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err)
 {
-    *fft = (MegaPairFft){0};
+    *fft = (MegaLineFft){0};
     return no_fftw(size, err);
 }
 
-void mega_pair_fft_free(MegaPairFft *fft)
+void mega_line_fft_free(MegaLineFft *fft)
 {
-    *fft = (MegaPairFft){0};
+    *fft = (MegaLineFft){0};
 }
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * fft_convolution.h - circular convolutions of real signals, y[t] = sum_j kernel[j] x[t - j mod n],
- * by FFTW in single precision: of one signal, or of two at once (MegaPairFft), which takes little
- * more time than one.
+ * fft_convolution.h - convolutions of real signals by FFTW in single precision: on a circle,
+ * y[t] = sum_j kernel[j] x[t - j mod n], or on a line (MegaLineFft).
  *
  * A build without FFTW (make WITH_FFTW=0) cannot plan one: MEGA_WITH_FFTW is 0, planning fails,
  * and the functions that need a plan do not exist.
@@ -51,41 +50,61 @@ void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers);
 void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers);
 #endif
 
-/* ---- Two signals at once --------------------------------------------------------------------- */
+/* ---- Signals on a line ----------------------------------------------------------------------- */
 
-/* How pairs of real signals of one size are transformed: x_1 + i x_2 as one signal of complex
- * numbers. Any number of threads may use it at once. */
-typedef struct MegaPairFft {
-    size_t size;             /* numbers of each signal, an even number */
-    void *forward, *inverse; /* FFTW's plans, NULL before mega_pair_fft_plan */
-} MegaPairFft;
+/* How real signals on a line, which does not close to a circle, are convolved with kernels that
+ * look back and ahead: by complex transforms of `size` numbers, the length of the longest signal,
+ * where padding with zeros would take real ones of twice as many. Any number of threads may use it
+ * at once.
+ *
+ * With w[j] = e^(i pi j / 2n), the circular convolution of the numbers x[j] w[j] and k[j] w[j]
+ * is (a[t] + i a[t + n]) w[t], where a is the convolution of x and k on the line. With a kernel
+ *   k[j] = back[j] - i ahead[n - j]
+ * the real part of a[t] + i a[t + n] is the sum over both directions, and what would overlap on a
+ * circle of n numbers stays in the imaginary part.
+ *
+ * A transform is a matrix [rows][columns], `stride` numbers from row to row: number j of the signal
+ * is in row j / columns. Its columns are transformed, then multiplied by twiddle factors, then its
+ * rows (Bailey's method). The frequencies stay where that leaves them, since only products of them
+ * are made. Transforming the conjugate product in the opposite order leads back. */
+typedef struct MegaLineFft {
+    size_t size, rows, columns, stride;
+    size_t step;               /* rows of one call of by_rows */
+    void *by_columns, *by_rows; /* FFTW's plans, NULL before mega_line_fft_plan */
+    float *turns;              /* [size][2]: w */
+    float *twiddles;           /* [rows][stride][2] */
+} MegaLineFft;
 
 /* Plans them as mega_fft_plan does. */
-int mega_pair_fft_plan(MegaPairFft *fft, size_t size, MegaError *err);
-void mega_pair_fft_free(MegaPairFft *fft);
+int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err);
+void mega_line_fft_free(MegaLineFft *fft);
 
-/* Return the floats of a pair of signals or its transform, and those of the kernels' spectra, both
- * rounded up to whole cache lines. */
-size_t mega_pair_fft_floats(size_t size);
-size_t mega_pair_fft_kernel_floats(size_t size);
+/* Returns the floats of a transform, in whole cache lines. */
+size_t mega_line_fft_floats(size_t size);
+/* Returns the bytes that a plan holds. */
+uint64_t mega_line_fft_memory(size_t size);
 
 #if MEGA_WITH_FFTW
-/* All arrays begin a cache line; `signals` and `transform` are [size][2] and do not overlap.
- *
- * With Z the transform of x_1 + i x_2, and K_1 and K_2 those of the kernels, that of y_1 + i y_2 is
- *   Y[k] = A[k] Z[k] + B[k] Z[n - k]*,   A = (K_1 + K_2) / 2,  B = (K_1 - K_2) / 2
- * The spectra are A [n / 2 + 1] and then B, with the factor 1 / n of the inverse transform. */
+/* A kernel by lag; both directions may be NULL. Lag 0 of the one that looks ahead is the next
+ * position. */
+typedef struct MegaLineKernel {
+    const float *back, *ahead; /* [lags] */
+    size_t lags;               /* those from `size` on have no effect */
+    float d;                   /* one more weight of lag 0 */
+} MegaLineKernel;
 
-/* Transforms a pair of kernels to its spectra; both arrays of it are scratch memory afterwards. */
-void mega_pair_fft_take_kernels(const MegaPairFft *fft, float *signals, float *transform,
-                                float *spectra);
-/* Transforms signals, which are scratch memory afterwards. */
-void mega_pair_fft_forward(const MegaPairFft *fft, float *signals, float *transform);
-/* Replaces Z by Y. */
-void mega_pair_fft_multiply(const MegaPairFft *fft, const MegaKernels *kernels,
-                            const float *spectra, float *transform);
-/* Transforms back; `transform` is scratch memory afterwards. */
-void mega_pair_fft_inverse(const MegaPairFft *fft, float *transform, float *signals);
+/* Transforms a kernel; `out` holds mega_line_fft_floats and begins a cache line, as all transforms
+ * do. */
+void mega_line_fft_take_kernel(const MegaLineFft *fft, const MegaKernels *kernels,
+                               const MegaLineKernel *kernel, float *out);
+/* Transforms x [length]. */
+void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
+                           size_t length, float *transform);
+/* Convolves: y [length] from the transforms of a signal and a kernel. `product` is scratch memory
+ * for a transform, and may be `transform` itself. */
+void mega_line_fft_convolve(const MegaLineFft *fft, const MegaKernels *kernels,
+                            const float *transform, const float *kernel, float *product, float *y,
+                            size_t length);
 #endif
 
 #endif

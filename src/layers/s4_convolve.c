@@ -38,123 +38,106 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
 
 #if MEGA_WITH_FFTW
 
-/* Returns the features of one task, an even number: those of a cache line of z, or fewer if they
- * would leave the cache. */
-static size_t task_features(const MegaS4Plan *plan)
-{
-    return plan->fft.size > 8192 ? TASK_FEATURES / 2 : TASK_FEATURES;
-}
-
-/* Pairs of columns lie apart by a number of floats that is no power of two, for which they would
- * share the same places of the cache. */
-static size_t pair_stride(const MegaS4Plan *plan)
-{
-    return mega_pair_fft_floats(plan->fft.size) + 16;
-}
+/* Positions of a block that is copied between rows of features and columns of positions: both ends
+ * stay in the first-level cache. */
+#define COPIED 16
 
 /* A worker's memory. */
-typedef struct PairScratch {
-    float *columns;    /* [task_features / 2][stride] */
-    float *transforms; /* [task_features / 2][stride]; only one of a layer of one channel */
-    float *product;    /* [size][2] */
-    float *spectra;    /* of kernels that are kept as values */
-    size_t transform_stride;
-} PairScratch;
+typedef struct LineScratch {
+    float *columns;   /* [channels][TASK_FEATURES][stride] */
+    float *transform; /* of one feature */
+    float *product;   /* the same, or transform itself in a layer of one channel */
+    float *kernel;    /* of one feature, where kernels are kept as values */
+    size_t stride;    /* an odd number of cache lines, so that columns do not share places in it */
+} LineScratch;
 
-static PairScratch pairs_layout(const MegaS4Plan *plan, size_t channels, MegaArena *arena)
+static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaArena *arena)
 {
-    const size_t pairs = task_features(plan) / 2, stride = pair_stride(plan);
-    PairScratch scratch = {.transform_stride = channels > 1 ? stride : 0};
-    scratch.columns = mega_arena_floats(arena, pairs * stride);
-    scratch.transforms = mega_arena_floats(arena, (channels > 1 ? pairs : 1) * stride);
-    scratch.product = mega_arena_floats(arena, stride);
+    const size_t floats = mega_line_fft_floats(plan->fft.size);
+    LineScratch scratch = {.stride = (plan->length + 15) / 16 * 16};
+    scratch.stride += scratch.stride / 16 % 2 ? 0 : 16;
+    scratch.columns =
+        mega_arena_floats(arena, (uint64_t)channels * TASK_FEATURES * scratch.stride);
+    scratch.transform = mega_arena_floats(arena, floats);
+    scratch.product = channels > 1 ? mega_arena_floats(arena, floats) : scratch.transform;
     if (plan->is_varied)
-        scratch.spectra = mega_arena_floats(arena, mega_pair_fft_kernel_floats(plan->fft.size));
+        scratch.kernel = mega_arena_floats(arena, floats);
     return scratch;
 }
 
-/* Copies columns of z to pairs of them, padded with zeros. */
-static void gather_pairs(const Convolution *work, size_t first, size_t count, float *columns,
-                         size_t stride)
+/* Copies columns of z. */
+static void gather_columns(const Convolution *work, size_t first, size_t count,
+                           const LineScratch *scratch)
 {
-    const size_t size = work->plan->fft.size, length = work->length;
-    for (size_t t = 0; t < length; t++) {
-        const float *z = work->z + t * work->features + first;
-        float *out = columns + 2 * t;
-        for (size_t i = 0; i + 1 < count; i += 2, out += stride)
-            memcpy(out, z + i, 2 * sizeof *out);
-        if (count % 2) {
-            out[0] = z[count - 1];
-            out[1] = 0;
+    for (size_t begin = 0, end; begin < work->length; begin = end) {
+        end = mega_min_size(begin + COPIED, work->length);
+        for (size_t i = 0; i < count; i++) {
+            const float *z = work->z + first + i;
+            float *column = scratch->columns + i * scratch->stride;
+            for (size_t t = begin; t < end; t++)
+                column[t] = z[t * work->features];
         }
     }
-    for (size_t i = 0; i < count; i += 2)
-        memset(columns + i / 2 * stride + 2 * length, 0, 2 * (size - length) * sizeof *columns);
 }
 
-/* Stores columns of one channel in y. */
-static void scatter_pairs(const Convolution *work, size_t channel, size_t first, size_t count,
-                          const float *columns, size_t stride)
+/* Stores the columns of a channel in y. */
+static void scatter_columns(const Convolution *work, size_t channel, size_t first, size_t count,
+                            const LineScratch *scratch)
 {
     const size_t width = work->channels * work->features;
-    for (size_t t = 0; t < work->length; t++) {
-        const float *in = columns + 2 * t;
-        float *y = work->y + t * width + channel * work->features + first;
-        for (size_t i = 0; i + 1 < count; i += 2, in += stride)
-            memcpy(y + i, in, 2 * sizeof *in);
-        if (count % 2)
-            y[count - 1] = in[0];
+    const float *columns = scratch->columns + channel * TASK_FEATURES * scratch->stride;
+    for (size_t begin = 0, end; begin < work->length; begin = end) {
+        end = mega_min_size(begin + COPIED, work->length);
+        for (size_t i = 0; i < count; i++) {
+            const float *column = columns + i * scratch->stride;
+            float *y = work->y + channel * work->features + first + i;
+            for (size_t t = begin; t < end; t++)
+                y[t * width] = column[t];
+        }
     }
 }
 
-/* Returns the spectra of a pair of features, whose column is scratch memory. */
-static const float *spectra_of(const Convolution *work, size_t pair, size_t channel,
-                               const PairScratch *scratch, float *column)
+/* Returns the transform of a kernel. */
+static const float *spectrum_of(const Convolution *work, size_t feature, size_t channel,
+                                const LineScratch *scratch)
 {
     const MegaS4Plan *plan = work->plan;
     const MegaS4Kernels *kernels = &plan->kernels[work->layer];
     if (kernels->spectra)
         return kernels->spectra +
-               (pair * work->channels + channel) * mega_pair_fft_kernel_floats(plan->fft.size);
-    MegaS4Lags lags[2] = {{0}};
-    for (size_t i = 0; i < 2 && 2 * pair + i < work->features; i++) {
-        const size_t feature = 2 * pair + i;
-        lags[i].back = kernel_of(work, feature, channel);
-        if (work->rows > work->channels)
-            lags[i].ahead = kernel_of(work, feature, work->channels + channel);
-        lags[i].d = work->d[channel * work->features + feature];
-    }
-    mega_s4_pair_spectra(&plan->fft, lags, kernels->lags, column, scratch->product,
-                         scratch->spectra);
-    return scratch->spectra;
+               (feature * work->channels + channel) * mega_line_fft_floats(plan->fft.size);
+    MegaLineKernel kernel = {.back = kernel_of(work, feature, channel), .lags = kernels->lags,
+                             .d = work->d[channel * work->features + feature]};
+    if (work->rows > work->channels)
+        kernel.ahead = kernel_of(work, feature, work->channels + channel);
+    mega_line_fft_take_kernel(&plan->fft, work->pass->kernels, &kernel, scratch->kernel);
+    return scratch->kernel;
 }
 
 static void run_by_fft(void *context, size_t task, int worker)
 {
     const Convolution *work = context;
     const MegaWorkspace *w = work->pass->workspace;
-    const MegaPairFft *fft = &work->plan->fft;
-    const size_t stride = pair_stride(work->plan), first = task * task_features(work->plan);
-    const size_t count = mega_min_size(work->features - first, task_features(work->plan));
+    const MegaKernels *kernels = work->pass->kernels;
+    const MegaLineFft *fft = &work->plan->fft;
+    const size_t first = task * TASK_FEATURES;
+    const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
     MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
                      .size = w->scratch_stride * sizeof(float)};
-    const PairScratch scratch = pairs_layout(work->plan, work->channels, &own);
-    gather_pairs(work, first, count, scratch.columns, stride);
-    for (size_t channel = 0; channel < work->channels; channel++) {
-        for (size_t i = 0; i < mega_pieces(count, 2); i++) {
-            float *column = scratch.columns + i * stride;
-            float *transform = scratch.transforms + i * scratch.transform_stride;
-            if (channel == 0)
-                mega_pair_fft_forward(fft, column, transform);
-            const float *spectra = spectra_of(work, first / 2 + i, channel, &scratch, column);
-            /* the channels after this one need the transform, too */
-            if (work->channels > 1)
-                transform = memcpy(scratch.product, transform, 2 * fft->size * sizeof *transform);
-            mega_pair_fft_multiply(fft, work->pass->kernels, spectra, transform);
-            mega_pair_fft_inverse(fft, transform, column);
-        }
-        scatter_pairs(work, channel, first, count, scratch.columns, stride);
+    const LineScratch scratch = line_layout(work->plan, work->channels, &own);
+    gather_columns(work, first, count, &scratch);
+    for (size_t i = 0; i < count; i++) {
+        float *column = scratch.columns + i * scratch.stride;
+        mega_line_fft_forward(fft, kernels, column, work->length, scratch.transform);
+        for (size_t channel = 0; channel < work->channels; channel++)
+            mega_line_fft_convolve(fft, kernels, scratch.transform,
+                                   spectrum_of(work, first + i, channel, &scratch),
+                                   scratch.product,
+                                   column + channel * TASK_FEATURES * scratch.stride,
+                                   work->length);
     }
+    for (size_t channel = 0; channel < work->channels; channel++)
+        scatter_columns(work, channel, first, count, &scratch);
 }
 
 #endif
@@ -382,7 +365,7 @@ uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Pla
         return TASK_FEATURES * (uint64_t)line(plan->length + BLOCK) + padded(plan);
 #if MEGA_WITH_FFTW
     MegaArena dry = {0};
-    pairs_layout(plan, (size_t)mega_s4(config)->channels, &dry);
+    line_layout(plan, (size_t)mega_s4(config)->channels, &dry);
     return dry.overflow ? UINT64_MAX / sizeof(float) : dry.used / sizeof(float);
 #else
     return 0;
@@ -412,7 +395,6 @@ void mega_s4_convolve(const MegaPass *pass, int index, const float *d, const flo
         mega_pool_run(pass->pool, tasks, run_directly, &work);
 #if MEGA_WITH_FFTW
     else
-        mega_pool_run(pass->pool, mega_pieces(work.features, task_features(plan)), run_by_fft,
-                      &work);
+        mega_pool_run(pass->pool, tasks, run_by_fft, &work);
 #endif
 }

@@ -61,7 +61,7 @@ static void free_plan(void *memory)
     free(plan->kernels);
     mega_arena_free(&plan->step_arena);
     mega_arena_free(&plan->matrix_arena);
-    mega_pair_fft_free(&plan->fft);
+    mega_line_fft_free(&plan->fft);
     mega_ledger_change(plan->ledger, plan->counted, 0, NULL, NULL);
     mega_ledger_drop(plan->ledger);
     free(plan);
@@ -169,6 +169,7 @@ static int make_spectra(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
     const MegaS4SpectraRequest what = {
         .ssm = &wanted->ssm,
         .fft = &plan->fft,
+        .kernels = request->kernels,
         .lags = wanted->lags,
         .channels = (size_t)mega_s4(config)->channels,
         .rate = plan->rate,
@@ -241,13 +242,16 @@ static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
  * another size follows, values of the kernels take their place. */
 static int plan_fft(MegaS4Plan *plan, const MegaStack *stack, MegaError *err)
 {
-    const MegaSsm ssm = space_of(stack, 0);
-    const size_t size =
-        mega_fft_size(plan->room + (size_t)mega_ssm_taps(&ssm, plan->room, plan->rate));
+    const size_t size = mega_fft_size(plan->room);
     if (plan->fft.size != size) {
-        mega_pair_fft_free(&plan->fft);
-        int code = mega_pair_fft_plan(&plan->fft, size, err);
+        mega_line_fft_free(&plan->fft);
+        count(plan, plan->fft_bytes, 0, NULL);
+        plan->fft_bytes = 0;
+        int code = count(plan, 0, mega_line_fft_memory(size), err);
         if (code)
+            return code;
+        plan->fft_bytes = mega_line_fft_memory(size);
+        if ((code = mega_line_fft_plan(&plan->fft, size, err)))
             return code;
     }
     for (size_t i = 0; i < plan->layers && !plan->is_varied; i++) {

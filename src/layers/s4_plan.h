@@ -22,7 +22,7 @@ typedef enum MegaS4Way {
  * spectra, which a pass needs; values serve inputs of all sizes, but each pass transforms them.
  * Both give the same bits. */
 typedef struct MegaS4Kernels {
-    float *spectra;      /* [pairs of features][c], each as fft_convolution.h has it */
+    float *spectra;      /* [H][c], each a transform as fft_convolution.h has it */
     float *values;       /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
     size_t stride, have; /* lags of the values that are there */
     size_t size, lags;   /* of the FFT, and lags that it sees */
@@ -36,7 +36,8 @@ typedef struct MegaS4Plan {
     size_t length, taps; /* of the input, and lags of its kernels */
     size_t room;         /* positions of the longest input that has the same FFT */
     bool is_varied;      /* inputs of several sizes came at this rate: values are kept */
-    MegaPairFft fft;     /* for BY_FFT */
+    MegaLineFft fft;     /* for BY_FFT */
+    uint64_t fft_bytes;  /* what the ledger has counted for it */
     size_t layers;
     MegaS4Kernels *kernels;  /* [layers] */
     MegaSsmSteps *steps;     /* [layers], in step_arena; NULL until they are needed */

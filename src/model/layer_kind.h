@@ -17,6 +17,7 @@
 #include "src/base/growing.h"
 #include "src/base/ledger.h"
 #include "src/base/threads.h"
+#include "src/kernels/kernels.h"
 #include "src/model/fold.h"
 #include "src/model/positions.h"
 #include "src/model/stored.h"
@@ -88,6 +89,7 @@ typedef struct MegaPlanRequest {
     const MegaBatch *batch;
     bool is_stream; /* the batch is a piece of one sequence, which goes on where the last one ended
                      */
+    const MegaKernels *kernels;
     MegaPool *pool;
     MegaLedger *ledger; /* counts what the plan keeps */
 } MegaPlanRequest;

@@ -515,29 +515,7 @@ static void norms(void **state)
             }
 }
 
-static void attention_rows(void **state)
-{
-    Random random = {23};
-    (void)state;
-    for (size_t t = 0; t < tier_count; t++)
-        for (int kind = 0; kind <= MEGA_ATTENTION_LAPLACE; kind++)
-            for (size_t keys = 1; keys <= MAX_COLUMNS; keys++) {
-                float *s = guarded(&random, keys, -30, 30);
-                float *bias = random_floats(&random, keys, -1, 1);
-                double expected[MAX_COLUMNS];
-                for (size_t j = 0; j < keys; j++)
-                    expected[j] = (double)s[j] * 0.25 + bias[j];
-                reference_attention_row((MegaAttentionKind)kind, expected, keys);
-                tiers[t]->attention((MegaAttentionKind)kind, s, keys, 0.25f, bias);
-                assert_close(s, expected, keys, 2e-6);
-                release(s, keys);
-                free(bias);
-            }
-}
-
-/* Takes a row in blocks of keys and shrinks earlier weights by the factor that the kernel
- * returns. */
-static void softmax_blocks(void **state)
+static void complex_numbers(void **state)
 {
     Random random = {31};
     (void)state;
@@ -557,10 +535,21 @@ static void softmax_blocks(void **state)
                 turned[i + 1] = x[i / 2] * d;
                 back[i / 2] = product[i];
             }
-            tiers[t]->scale(s, KEYS, 1 / sum);
-            assert_close(s, expected, KEYS, 2e-6);
-            release(s, KEYS);
-            free(bias);
+            tiers[t]->turn(x, b, n, out);
+            assert_close(out, turned, 2 * n, 1e-6);
+            tiers[t]->turn_back(a, b, n, y);
+            assert_close(y, back, n, 1e-6);
+            tiers[t]->multiply_complex(a, b, n, out);
+            assert_close(out, product, 2 * n, 1e-6);
+            for (size_t i = 1; i < 2 * n; i += 2)
+                product[i] = -product[i];
+            tiers[t]->multiply_conjugate(a, b, n, a);
+            assert_close(a, product, 2 * n, 1e-6);
+            release_floats(a, 2 * n);
+            release_floats(out, 2 * n);
+            release_floats(y, n);
+            free(b);
+            free(x);
         }
 }
 
@@ -669,7 +658,7 @@ int main(void)
         cmocka_unit_test(products_by_openblas),
         cmocka_unit_test(sums_of_exponentials),
         cmocka_unit_test(half_weights),
-        cmocka_unit_test(softmax_blocks),
+        cmocka_unit_test(complex_numbers),
         cmocka_unit_test(ema_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,12 @@
 /*
- * test_fft_convolution.c - compares convolutions of two signals at once with the sums that they
- * compute.
+ * test_fft_convolution.c - compares convolutions on a line with the sums that they compute.
  */
 #include "tests/unit/support.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/layers/s4_spectra.h"
+#include "src/layers/fft_convolution.h"
 
 #if MEGA_WITH_FFTW
 
@@ -18,64 +17,70 @@ static float *aligned_floats(size_t n)
     return x;
 }
 
-/* Convolves x [size][2] with the two kernels by FFT; the result is in `signals`. */
-static void convolve_pair(const MegaPairFft *fft, const MegaKernels *kernels,
-                          const MegaS4Lags pair[2], size_t lags, const float *x, float *signals)
+/* One output of a signal of `length` numbers on a line. */
+static double direct(const MegaLineKernel *kernel, const float *x, size_t length, size_t t)
 {
-    float *transform = aligned_floats(mega_pair_fft_floats(fft->size));
-    float *spectra = aligned_floats(mega_pair_fft_kernel_floats(fft->size));
-    mega_s4_pair_spectra(fft, pair, lags, signals, transform, spectra);
-    memcpy(signals, x, 2 * fft->size * sizeof *x);
-    mega_pair_fft_forward(fft, signals, transform);
-    mega_pair_fft_multiply(fft, kernels, spectra, transform);
-    mega_pair_fft_inverse(fft, transform, signals);
-    free(transform);
-    free(spectra);
+    double sum = (double)kernel->d * (double)x[t];
+    for (size_t l = 0; l < kernel->lags && kernel->back && l <= t; l++)
+        sum += (double)kernel->back[l] * (double)x[t - l];
+    for (size_t l = 0; l < kernel->lags && kernel->ahead && t + 1 + l < length; l++)
+        sum += (double)kernel->ahead[l] * (double)x[t + 1 + l];
+    return sum;
 }
 
-/* One output of one signal, on a circle of n positions. */
-static double direct(const MegaS4Lags *lags, size_t count, const float *x, size_t n, size_t t)
+/* Convolves with a product in its own memory, or in that of the transform, which are the same. */
+static void convolve(const MegaLineFft *fft, const MegaKernels *kernels,
+                     const MegaLineKernel *kernel, const float *x, size_t length, float *y)
 {
-    double sum = (double)lags->d * (double)x[2 * t];
-    for (size_t l = 0; l < count && lags->back; l++)
-        sum += (double)lags->back[l] * (double)x[2 * ((t + n - l) % n)];
-    for (size_t l = 0; l < count && lags->ahead; l++)
-        sum += (double)lags->ahead[l] * (double)x[2 * ((t + 1 + l) % n)];
-    return sum;
+    const size_t floats = mega_line_fft_floats(fft->size);
+    float *transform = aligned_floats(floats), *product = aligned_floats(floats);
+    float *spectrum = aligned_floats(floats), *again = aligned_floats(length);
+    mega_line_fft_take_kernel(fft, kernels, kernel, spectrum);
+    mega_line_fft_forward(fft, kernels, x, length, transform);
+    mega_line_fft_convolve(fft, kernels, transform, spectrum, product, y, length);
+    mega_line_fft_convolve(fft, kernels, transform, spectrum, transform, again, length);
+    assert_memory_equal(y, again, length * sizeof *y);
+    free(transform);
+    free(product);
+    free(spectrum);
+    free(again);
 }
 
 #endif
 
-/* Two signals with kernels of their own, in one direction or both, or the first signal alone, by
- * the kernels of every tier. */
-static void pairs(void **state)
+/* Kernels that look back, ahead, both or nowhere, of any number of lags, for signals of all lengths
+ * up to the size, by the kernels of every tier. */
+static void lines(void **state)
 {
     (void)state;
 #if MEGA_WITH_FFTW
     const MegaKernels *tiers[MEGA_MOST_TIERS];
     const size_t tier_count = mega_kernels_all(tiers);
     Random random = {41};
-    for (size_t least = 1; least < 150; least += 7) {
-        const size_t n = mega_fft_size(least), lags = n / 2;
-        float *values = random_floats(&random, 4 * lags, -1, 1);
-        float *x = random_floats(&random, 2 * n, -1, 1), *signals = aligned_floats(2 * n);
-        MegaPairFft fft = {0};
-        assert_int_equal(mega_pair_fft_plan(&fft, n, NULL), 0);
-        for (int form = 0; form < 3; form++) {
-            const MegaS4Lags pair[2] = {{values, form == 1 ? values + lags : NULL, 0.5f},
-                                        {form == 2 ? NULL : values + 2 * lags,
-                                         form == 1 ? values + 3 * lags : NULL, form == 2 ? 0 : -2}};
+    for (size_t least = 1; least < 400; least += 7) {
+        const size_t n = mega_fft_size(least);
+        const size_t length = (size_t)random_int(&random, 1, (int)n);
+        const size_t lags = (size_t)random_int(&random, 0, (int)n + 3);
+        float *values = random_floats(&random, 2 * lags + 1, -1, 1);
+        float *x = random_floats(&random, length, -1, 1), *y = aligned_floats(length);
+        MegaLineFft fft = {0};
+        assert_int_equal(mega_line_fft_plan(&fft, n, NULL), 0);
+        assert_int_equal(fft.rows * fft.columns, n);
+        for (int form = 0; form < 4; form++) {
+            const MegaLineKernel kernel = {.back = form % 2 ? values : NULL,
+                                           .ahead = form / 2 ? values + lags : NULL,
+                                           .lags = lags,
+                                           .d = 0.5f};
             for (size_t t = 0; t < tier_count; t++) {
-                convolve_pair(&fft, tiers[t], pair, lags, x, signals);
-                for (size_t i = 0; i < 2 * n; i++)
-                    assert_float_equal(signals[i], direct(&pair[i % 2], lags, x + i % 2, n, i / 2),
-                                       2e-5);
+                convolve(&fft, tiers[t], &kernel, x, length, y);
+                for (size_t i = 0; i < length; i++)
+                    assert_float_equal(y[i], direct(&kernel, x, length, i), 2e-5);
             }
         }
-        mega_pair_fft_free(&fft);
+        mega_line_fft_free(&fft);
         free(values);
         free(x);
-        free(signals);
+        free(y);
     }
 #else
     skip();
@@ -86,19 +91,19 @@ static void pairs(void **state)
 static void without_fftw(void **state)
 {
     (void)state;
-    MegaPairFft fft;
+    MegaLineFft fft;
     MegaError err = {0};
     if (MEGA_WITH_FFTW)
         skip();
-    assert_int_equal(mega_pair_fft_plan(&fft, 8, &err), MEGA_ERR_UNSUPPORTED);
+    assert_int_equal(mega_line_fft_plan(&fft, 8, &err), MEGA_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "FFTW"));
-    mega_pair_fft_free(&fft);
+    mega_line_fft_free(&fft);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pairs),
+        cmocka_unit_test(lines),
         cmocka_unit_test(without_fftw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
