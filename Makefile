@@ -194,7 +194,7 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
-    coverage coverage-programs install-test train-test
+    coverage coverage-programs install-test train-test wheel wheel-test packages-wheel
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
 # What programs of this tree are linked with; each may use those behind it.
 OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
@@ -460,6 +460,8 @@ packages:
 	@tools/install-packages build
 packages-test:
 	@tools/install-packages build test
+packages-wheel:
+	@tools/install-packages build wheel
 
 # The programs look for models beside themselves; with BUILD elsewhere these are not there.
 SHIPPED := $(if $(filter-out build,$(BUILD)),MEGA_MODELS=$(CURDIR)/models)
@@ -522,6 +524,19 @@ uninstall:
 # A Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
 deb: all
 	+tools/package $(BUILD)
+
+# ---- Python ----------------------------------------------------------------------------------------
+
+# A wheel, $(BUILD)/wheel/megarun-*.whl. It is built without the libraries that are under the GPL or
+# can be done without.
+WHEEL_BUILD := $(BUILD)/own
+wheel: packages-wheel
+	$(MAKE) BUILD=$(WHEEL_BUILD) WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0 all
+	tools/python/make_wheel $(WHEEL_BUILD) $(BUILD)/wheel
+
+# The wheel in a new environment without a compiler, compared with mega-run.
+wheel-test: wheel
+	tools/python/test_wheel $(WHEEL_BUILD) $(BUILD)/wheel
 
 clean:
 	rm -rf $(BUILD)

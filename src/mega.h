@@ -717,8 +717,8 @@ typedef struct MegaPlaces {
     bool has_types;  /* the model reads the types */
 } MegaPlaces;
 
-/* Makes the tokens of a text, or of a pair if second is not NULL, with the special ones of the
- * tokenizer. </s>, which a translator or a language model of the original adds, is none. */
+/* Makes the tokens of a text, or of a pair if second is not NULL, with the special ones that
+ * mega-run tokenize prints. */
 MEGA_API int mega_pipeline_places(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
                                   const MegaRaw *second, MegaPlaces *out, MegaError *err);
 MEGA_API void mega_places_free(MegaPlaces *places);

@@ -38,6 +38,12 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 NOT_RUN = {
     'make test': 'runs this test',
     'make WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0': 'would replace the build that is tested; .ci/run has one',
+    'make wheel': 'needs tools from PyPI; `make wheel-test` runs it',
+    'pip install build/wheel/megarun-*.whl': '`make wheel-test` installs it',
+    'python3 -c \'import megarun; print(megarun.load("speech.mega").classify("speech.wav")[0].label)\'':
+        'needs the wheel; `make wheel-test` runs it',
+    'python3 -c \'import megarun; print(megarun.pipeline("translation", "en-de.mega")("A dog."))\'':
+        'needs the wheel; `make wheel-test` runs it',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
     'mega-convert trained_FluAdaX_G -o flu.mega --vocab vocab.txt --tokenizer characters --upper \\\n'
     '    --special "cls=<s>,sep=<sep>,unk=<unk>,pad=<pad>,mask=<mask>" --template "cls A sep" \\\n'

@@ -1,0 +1,133 @@
+"""Turns what Python programs have into the inputs of the library (MegaRaw and MegaInput)."""
+from __future__ import annotations
+
+import os
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from megarun.errors import ArgumentError
+from megarun.library import ffi, lib
+
+Input = Union[str, 'os.PathLike[str]', npt.NDArray[Any], Any]
+
+_PCM = {'int16': 'MEGA_PCM_S16LE', 'int32': 'MEGA_PCM_S32LE', 'float32': 'MEGA_PCM_F32LE'}
+
+
+class Raw:
+    """Some inputs as an array of MegaRaw, and the memory that it points to."""
+
+    def __init__(self, count: int) -> None:
+        self.items = ffi.new('MegaRaw[]', count)
+        self._kept: list[Any] = []
+
+    def _keep(self, data: Any) -> Any:
+        self._kept.append(data)
+        return data
+
+    def set_text(self, index: int, text: str) -> None:
+        """Sets a text; surrogates from undecodable bytes go back to these bytes."""
+        data = text.encode('utf-8', 'surrogateescape')
+        raw = self.items[index]
+        raw.kind = lib.MEGA_RAW_TEXT
+        raw.data = self._keep(ffi.from_buffer(data))
+        raw.size = len(data)
+
+    def set_path(self, index: int, path: Any) -> None:
+        """Sets the path of a file."""
+        data = os.fsencode(path)
+        if b'\0' in data:
+            raise ArgumentError('a path cannot hold a NUL character')
+        raw = self.items[index]
+        raw.kind = lib.MEGA_RAW_PATH
+        raw.data = self._keep(ffi.new('char[]', data))
+
+    def set_sound(self, index: int, samples: npt.NDArray[Any], rate: int) -> None:
+        """Sets samples [frames] or [frames, channels]; all floats become float32."""
+        if samples.dtype.kind == 'f':
+            samples = samples.astype('<f4')
+        kind = samples.dtype.newbyteorder('=').name
+        if kind not in _PCM or samples.ndim not in (1, 2):
+            raise ArgumentError(
+                f'an array of {samples.ndim} dimensions of {kind} is no sound: samples are int16, '
+                'int32 or floats in [-1, 1], of shape [frames] or [frames, channels]')
+        samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder('<'))
+        raw = self.items[index]
+        raw.kind = lib.MEGA_RAW_PCM
+        raw.data = self._keep(ffi.from_buffer(samples.data.cast('B') if samples.size else b''))
+        raw.size = samples.nbytes
+        raw.pcm.format = getattr(lib, _PCM[kind])
+        raw.pcm.rate = rate
+        raw.pcm.channels = samples.shape[1] if samples.ndim == 2 else 1
+
+    def set_pixels(self, index: int, pixels: npt.NDArray[Any]) -> None:
+        """Sets uint8 pixels [height, width] or [height, width, channels]."""
+        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+            raise ArgumentError(
+                f'an array of {pixels.ndim} dimensions of {pixels.dtype.name} is no picture: '
+                'pixels are uint8, of shape [height, width] or [height, width, channels]')
+        pixels = np.ascontiguousarray(pixels)
+        raw = self.items[index]
+        raw.kind = lib.MEGA_RAW_PIXELS
+        raw.data = self._keep(ffi.from_buffer(pixels.data.cast('B') if pixels.size else b''))
+        raw.size = pixels.nbytes
+        raw.height, raw.width = pixels.shape[:2]
+        raw.channels = pixels.shape[2] if pixels.ndim == 3 else 1
+
+
+def is_picture(value: Any) -> bool:
+    """Returns whether a value is an image of Pillow, which need not be installed."""
+    return hasattr(value, 'getbands') and hasattr(value, 'convert')
+
+
+def pixels_of(picture: Any) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of an image of Pillow as the library reads its file: turned as its Exif
+    orientation says, gray or RGB, transparent pixels blended with white."""
+    from PIL import Image, ImageOps  # the caller has it
+
+    picture = ImageOps.exif_transpose(picture)
+    if 'transparency' in picture.info or picture.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
+        picture = picture.convert('RGBA')
+        picture = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
+    if picture.mode.startswith('I'):  # 16 bits, of which the upper 8 count
+        return np.asarray(np.asarray(picture, np.int64).clip(0, 65535) >> 8, np.uint8)
+    if picture.mode not in ('L', 'RGB'):
+        picture = picture.convert('L' if picture.mode in ('1', 'F') else 'RGB')
+    return np.asarray(picture, np.uint8)
+
+
+def model_input(array: npt.ArrayLike, types: npt.ArrayLike | None = None) -> tuple[Any, list[Any]]:
+    """Makes a MegaInput of an array that is prepared for the model, and the memory it points to.
+
+    Integers [length] are token ids; reals are samples [length], positions [length, values] or an
+    image [channels, height, width].
+    """
+    values = np.asarray(array)
+    view = ffi.new('MegaInput *')
+    if values.dtype.kind in 'iub' and values.ndim == 1:
+        if values.size and (values.min() < -2**31 or values.max() >= 2**31):
+            raise ArgumentError('a token id does not fit into 32 bits')
+        values = np.ascontiguousarray(values, np.int32)
+        view.kind = lib.MEGA_INPUT_TOKENS
+        view.tokens = ffi.from_buffer('int32_t[]', values)
+    elif values.dtype.kind == 'f' and values.ndim in (1, 2, 3):
+        values = np.ascontiguousarray(values, np.float32)
+        view.kind = lib.MEGA_INPUT_IMAGE if values.ndim == 3 else lib.MEGA_INPUT_SAMPLES
+        view.values = ffi.from_buffer('float[]', values)
+        if values.ndim == 3:
+            view.channels, view.height, view.width = values.shape
+    else:
+        raise ArgumentError(
+            f'an array of {values.ndim} dimensions of {values.dtype.name} is no input: token ids '
+            'are integers [length], samples are reals [length], positions are reals '
+            '[length, values], and images are reals [channels, height, width]')
+    view.length = values.size
+    kept: list[Any] = [values]
+    if types is not None:
+        chosen = np.ascontiguousarray(types, np.int32)
+        if chosen.shape != values.shape:
+            raise ArgumentError(f'there are {chosen.size} token types for {values.size} tokens')
+        view.types = ffi.from_buffer('int32_t[]', chosen)
+        kept.append(chosen)
+    return view, kept
