@@ -130,8 +130,10 @@ void classify_job_run(void *context, void *given, int number)
     worker->job = job;
     if (!worker->pipeline)
         worker->pipeline = make_pipeline(job->workers, worker);
-    if (!worker->pipeline)
+    if (!worker->pipeline) {
+        job->code = MEGA_ERR_MEMORY;
         return;
+    }
     job->code = run(job, worker->pipeline);
     job->was_run = true;
 }

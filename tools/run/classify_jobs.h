@@ -35,7 +35,7 @@ struct ClassifyJob {
     MegaClassification *found; /* [count] */
     size_t count;
     double length; /* of a recording of which only a clip was looked at, in seconds; 0: unknown */
-    int code;      /* an error behind the results, or 0 */
+    int code;      /* an error behind the results, or instead of them, or 0 */
     MegaError err;
     char **warnings; /* [warning_count] */
     size_t warning_count;

@@ -91,16 +91,22 @@ int crew_new(Crew **out, int workers, CrewWork work, void *context, MegaError *e
     return code;
 }
 
-void crew_free(Crew *crew)
+void crew_end(Crew *crew)
 {
-    if (!crew)
-        return;
     pthread_mutex_lock(&crew->mutex);
     crew->stop = true;
     pthread_cond_broadcast(&crew->more);
     pthread_mutex_unlock(&crew->mutex);
     for (int i = 0; i < crew->workers; i++)
         pthread_join(crew->members[i].thread, NULL);
+    crew->workers = 0;
+}
+
+void crew_free(Crew *crew)
+{
+    if (!crew)
+        return;
+    crew_end(crew);
     pthread_cond_destroy(&crew->more);
     pthread_cond_destroy(&crew->finished);
     pthread_mutex_destroy(&crew->mutex);

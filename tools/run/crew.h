@@ -17,7 +17,10 @@ typedef void (*CrewWork)(void *context, void *job, int worker);
 
 /* Makes the threads. `context` is passed on to `work`. */
 int crew_new(Crew **out, int workers, CrewWork work, void *context, MegaError *err);
-/* Ends the threads; all jobs must have been taken back. */
+/* Waits until all jobs are done and ends the threads. Jobs can still be taken back, but no longer
+ * given. */
+void crew_end(Crew *crew);
+/* All jobs must have been taken back. */
 void crew_free(Crew *crew);
 
 /* Return how many jobs were given and not taken back, and how many there can be. */

@@ -109,6 +109,7 @@ typedef struct Classifier {
     Engine engines[MEGA_CONTENT_COUNT];
     Crew *crew;        /* NULL with one thread, with one input, or if memory is limited */
     ClassifyJob *held; /* the latest input for the crew, which another one has to follow */
+    bool one_by_one;   /* there is not memory enough for several inputs at a time */
     bool show_path;
     int status;
     double loading, reading, running; /* seconds; those of threads side by side add up */
@@ -391,14 +392,25 @@ static void classify_path(Classifier *c, Engine *engine, MegaContentKind kind, c
 
 /* ---- Several inputs at a time --------------------------------------------------------------- */
 
-/* Prints the results of a job, or runs it if it was not run: its input was alone, or memory was
- * short. */
+/* Gives back the memory of the crew once it was too much; its jobs are done. */
+static void dismiss_crew(Classifier *c)
+{
+    c->one_by_one = true;
+    crew_end(c->crew);
+    for (int i = 0; i < MEGA_CONTENT_COUNT; i++)
+        classify_workers_free(&c->engines[i].workers);
+}
+
+/* Prints the results of a job, or runs it if its input was alone, or if memory was short beside
+ * other inputs. */
 static void finish_job(Classifier *c, ClassifyJob *job)
 {
     Engine *engine = job->engine;
     Heard heard = {.c = c, .engine = engine, .path = job->path, .length = job->length};
     int code = 0;
-    if (!job->was_run) {
+    if (job->code == MEGA_ERR_MEMORY && !c->one_by_one)
+        dismiss_crew(c);
+    if (!job->was_run || job->code == MEGA_ERR_MEMORY) {
         classify_path(c, engine, job->kind, job->path, job->second);
         classify_job_free(job);
         return;
@@ -419,7 +431,7 @@ static void finish_jobs(Classifier *c, int left)
     ClassifyJob *held = left == 0 ? c->held : NULL;
     if (held)
         c->held = NULL;
-    if (held && c->crew && crew_jobs(c->crew) > 0) {
+    if (held && c->crew && !c->one_by_one && crew_jobs(c->crew) > 0) {
         crew_give(c->crew, held);
         held = NULL;
     }
@@ -440,7 +452,7 @@ static bool has_crew(Classifier *c, const Engine *engine)
 /* Classifies an input, or has it classified. */
 static void classify_input(Classifier *c, Engine *engine, const char *path, const char *second)
 {
-    const bool alone = !c->show_path || c->options->input.session.max_memory ||
+    const bool alone = !c->show_path || c->options->input.session.max_memory || c->one_by_one ||
                        pipeline_threads(engine->pipeline) < 2 || !classify_job_fits(path) ||
                        (second && !classify_job_fits(second));
     ClassifyJob *job =
@@ -639,13 +651,8 @@ int command_classify(int argc, char **argv)
     Options options = {0};
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
-        {.name = "top",
-         .also = "top-k topk",
-         .hints = "n",
-         .take = take_int,
-         .out = &options.top,
-         .least = 1,
-         .most = 1 << 24},
+        {.name = "top", .also = "top-k topk", .hints = "n", .take = take_int,
+         .out = &options.top, .least = 1, .most = 1 << 24},
         JSON_OPTION(&options.json),
         {.name = "text", .take = take_text, .out = &options.texts.inputs.text},
         {.name = "pair", .take = take_text, .out = &options.texts.pair},
@@ -655,10 +662,7 @@ int command_classify(int argc, char **argv)
         {.name = "hop", .take = take_seconds, .out = &options.input.hop},
         RATE_OPTION(&options.input.session),
         {.name = "threshold", .take = take_probability, .out = &options.threshold},
-        {.name = "smooth",
-         .take = take_int,
-         .out = &options.smooth,
-         .least = 1,
+        {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
          .most = EVENTS_MAX_SMOOTH},
         {.name = "ignore", .take = take_ignore, .out = &options},
         {.name = "ends", .take = take_flag, .out = &options.ends},

@@ -105,6 +105,7 @@ typedef struct Translator {
     MegaIds prefix;
     Crew *crew;      /* NULL with one thread, or if memory is limited */
     Worker *workers; /* [threads] */
+    bool one_by_one; /* there is not memory enough for several batches at a time */
     Progress progress;
     double warn_below; /* NAN: no warning */
     size_t done;       /* number of lines that were translated */
@@ -233,11 +234,35 @@ static void run_batch(const Translator *t, MegaPipeline *pipeline, Batch *batch)
     batch->was_run = true;
 }
 
-/* Prints the results of a batch, and frees it. One for which the crew lacked memory is run now. */
+static void free_workers(Translator *t)
+{
+    const int threads =
+        t->workers ? mega_pool_threads(mega_pipeline_session(t->pipeline)->pool) : 0;
+    for (int i = 0; i < threads; i++)
+        mega_pipeline_free(t->workers[i].pipeline);
+    free(t->workers);
+    t->workers = NULL;
+}
+
+/* Returns whether memory was short beside other batches. Then the crew gives back what it has. */
+static bool lacked_memory(Translator *t, Batch *batch)
+{
+    bool lacks = !batch->was_run; /* its thread had no pipeline */
+    for (int i = 0; i < batch->count; i++)
+        lacks |= batch->errors[i].code == MEGA_ERR_MEMORY;
+    if (lacks && !t->one_by_one) {
+        t->one_by_one = true;
+        crew_end(t->crew);
+        free_workers(t);
+    }
+    for (int i = 0; i < batch->count && lacks; i++)
+        mega_translation_free(&batch->results[i]);
+    return lacks;
+}
+
+/* Prints the results of a batch, and frees it. */
 static void finish_batch(Translator *t, Batch *batch)
 {
-    if (!batch->was_run)
-        run_batch(t, t->pipeline, batch);
     if (batch->warning)
         warn_once(NULL, batch->warning);
     for (int i = 0; i < batch->count; i++) {
@@ -289,28 +314,23 @@ static void work(void *context, void *job, int number)
 static void make_crew(Translator *t)
 {
     const int threads = mega_pool_threads(mega_pipeline_session(t->pipeline)->pool);
-    if (threads < 2 || t->options->session.max_memory || t->workers)
+    if (threads < 2 || t->options->session.max_memory || t->workers || t->one_by_one)
         return;
     t->workers = calloc((size_t)threads, sizeof *t->workers);
     if (t->workers)
         crew_new(&t->crew, threads, work, t, NULL); /* there is another way without it */
 }
 
-static void free_crew(Translator *t)
-{
-    const int threads =
-        t->workers ? mega_pool_threads(mega_pipeline_session(t->pipeline)->pool) : 0;
-    crew_free(t->crew);
-    for (int i = 0; i < threads; i++)
-        mega_pipeline_free(t->workers[i].pipeline);
-    free(t->workers);
-}
-
-/* Prints what the crew has done, until it has at most `left` batches. */
+/* Prints what the crew has done, until it has at most `left` batches. A batch for which it lacked
+ * memory is run now. */
 static void finish_jobs(Translator *t, int left)
 {
-    while (t->crew && crew_jobs(t->crew) > left)
-        finish_batch(t, crew_take(t->crew));
+    while (t->crew && crew_jobs(t->crew) > left) {
+        Batch *batch = crew_take(t->crew);
+        if (lacked_memory(t, batch))
+            run_batch(t, t->pipeline, batch);
+        finish_batch(t, batch);
+    }
 }
 
 static void finish_all(void *context)
@@ -323,7 +343,9 @@ static void take_batch(Translator *t, Batch *batch, bool more)
 {
     if (!t->crew && more)
         make_crew(t);
-    if (!t->crew || (!more && crew_jobs(t->crew) == 0)) {
+    if (t->one_by_one)
+        finish_jobs(t, 0);
+    if (!t->crew || t->one_by_one || (!more && crew_jobs(t->crew) == 0)) {
         run_batch(t, t->pipeline, batch);
         finish_batch(t, batch);
         return;
@@ -428,7 +450,8 @@ static int run(const Options *options, char **paths, int count)
         report("%s", err.text);
         t.status = 1;
     }
-    free_crew(&t);
+    crew_free(t.crew);
+    free_workers(&t);
     mega_ids_free(&t.prefix);
     mega_pipeline_free(t.pipeline);
     mega_model_free(t.model);
