@@ -216,11 +216,10 @@ static void multiply_keys(void *context, size_t task, int worker)
     const MegaDecodedAttention *a = decoded->a;
     size_t keys = a->past + 1, pieces = mega_pieces(keys, KEY_TASK);
     size_t row = task / pieces, first = task % pieces * KEY_TASK;
-    size_t stride = a->sequences * a->zdim;
-    decoded->kernels->attend_keys(a->q + row * a->zdim, a->k + first * stride, stride,
-                                  ancestors_of(a, row) + first,
-                                  mega_min_size(KEY_TASK, keys - first), a->zdim,
-                                  a->weights + row * a->reserved + first);
+    size_t stride = a->sequences * a->columns;
+    decoded->kernels->attend_keys(
+        a->q + row * a->columns, a->k + first * stride, stride, ancestors_of(a, row) + first,
+        mega_min_size(KEY_TASK, keys - first), a->columns, a->weights + row * a->reserved + first);
 }
 
 static void weigh_keys(void *context, size_t row, int worker)
@@ -272,10 +271,10 @@ static void pack_keys(void *context, size_t panel, int worker)
     (void)worker;
     const Decoded *decoded = context;
     const MegaDecodedAttention *a = decoded->a;
-    size_t z = a->zdim, stride = a->sequences * z, first = panel * MEGA_PANEL;
-    mega_panels_pack(MEGA_F32, a->key_panels + first * z, a->k + first * stride,
+    size_t columns = a->columns, stride = a->sequences * columns, first = panel * MEGA_PANEL;
+    mega_panels_pack(MEGA_F32, a->key_panels + first * columns, a->k + first * stride,
                      stride * sizeof(float), mega_min_size(MEGA_PANEL, a->past + a->rows - first),
-                     z);
+                     columns);
 }
 
 /* Runs one task, a few positions of a block. */
@@ -286,17 +285,18 @@ static void attend_rows(void *context, size_t task, int worker)
     const MegaDecodedAttention *a = decoded->a;
     size_t first = task * MEGA_QUERY_ROWS, rows = mega_min_size(MEGA_QUERY_ROWS, a->rows - first);
     size_t keys = a->past + first + rows; /* keys that the last row sees */
-    size_t z = a->zdim, h = a->hidden;
-    MegaPacked packed = {.panels = a->key_panels, .in = z, .out = keys};
+    size_t columns = a->columns, h = a->hidden;
+    MegaPacked packed = {.panels = a->key_panels, .in = columns, .out = keys};
     MegaPanels values = {.data = a->v, .k = keys, .panel_stride = MEGA_PANEL,
                          .row_stride = a->sequences * h};
     MegaEpilogue factor = {.factor = a->factor + first * a->ld_factor, .ld_factor = a->ld_factor};
     float *s = a->scratch + (size_t)worker * a->scratch_stride;
-    mega_matmul(kernels, &packed, a->q + first * z, z, rows, s, keys, &(MegaEpilogue){0});
+    mega_matmul(kernels, &packed, a->q + first * columns, columns, rows, s, keys,
+                &(MegaEpilogue){0});
     for (size_t row = 0; row < rows; row++) {
         size_t seen = a->past + first + row + 1;
         float *weights = s + row * keys;
-        kernels->attention(a->kind, weights, seen, mega_attention_scale(a->kind, z, seen),
+        kernels->attention(a->kind, weights, seen, mega_attention_scale(a->kind, a->zdim, seen),
                            a->bias - (seen - 1));
         memset(weights + seen, 0, (keys - seen) * sizeof *weights);
     }

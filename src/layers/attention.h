@@ -64,8 +64,9 @@ typedef struct MegaDecodedAttention {
     size_t rows, past;
     size_t sequences; /* distance from one position's keys to the next one's, in keys */
     size_t zdim, hidden;
-    const float *q;    /* [rows][zdim] */
-    const float *k;    /* [past + ...][sequences][zdim] */
+    size_t columns; /* of queries and keys, as in MegaAttention */
+    const float *q; /* [rows][columns] */
+    const float *k; /* [past + ...][sequences][columns] */
     /* [past + ...][sequences][hidden], followed by MEGA_PANEL floats that may be read */
     const float *v;
     const float *bias; /* entry of the bias table for j = i */
@@ -79,7 +80,7 @@ typedef struct MegaDecodedAttention {
     float *weights; /* [rows][reserved] scratch */
 
     /* These serve mega_attend_positions: */
-    float *key_panels; /* [past + rows, in whole panels][zdim] scratch */
+    float *key_panels; /* [past + rows, in whole panels][columns] scratch */
     /* [threads][scratch_stride], of which each thread uses MEGA_QUERY_ROWS * (past + rows) */
     float *scratch;
     size_t scratch_stride;

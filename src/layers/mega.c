@@ -186,13 +186,13 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
     out->rotation = NULL;
     if (mega_gated(stack->config)->bias != MEGA_BIAS_ROTARY)
         return;
-    if (mega_gated(stack->config)->rotary_float32) {
+    if (rotates(stack->config)) {
         out->rotation = mega_arena_floats(arena, (uint64_t)positions * z);
         out->rotary = mega_arena_take(arena, sizeof *out->rotary);
         float *zeros = mega_arena_floats(arena, 2 * (uint64_t)positions - 1);
         if (!out->rotation || !out->rotary || !zeros)
             return;
-        mega_rotation_fill(out->rotation, positions, z);
+        mega_rotation_fill(out->rotation, 0, positions, z);
         memset(zeros, 0, (2 * positions - 1) * sizeof *zeros);
         out->rotary[0] = zeros;
         return;
@@ -228,9 +228,7 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
     const Dims dims = dims_of(stack->config);
     uint64_t length = workspace->length;
     MegaArena worker = {0};
-    Sequences sequences = {.ema_out = workspace->spare,
-                           .columns =
-                               mega_gated(stack->config)->rotary_float32 ? 2 * dims.z : dims.z};
+    Sequences sequences = {.ema_out = workspace->spare, .columns = columns_of(stack->config)};
     Sequences *out = mega_arena_take(arena, sizeof *out);
     mega_chunks_layout(&sequences.chunks, mega_gated(stack->config)->chunk, batch, arena);
     if (batch->whole)
@@ -298,7 +296,8 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
         float *panels = key_panels_of(s, chunk);
         mega_panels_store(MEGA_F32, panels, s->columns, row - chunk->first, 0, z, k);
         if (s->rotation) {
-            mega_rotate(s->rotation, row - chunk->first, z, weights->rotary_beta, 1, rotated);
+            mega_rotate(s->rotation + (row - chunk->first) * z, z, weights->rotary_beta, 1,
+                        rotated);
             mega_panels_store(MEGA_F32, panels, s->columns, row - chunk->first, z, z, rotated);
         }
         if (row + 1 == chunk->first + chunk->length)
@@ -342,7 +341,7 @@ static const float *queries_of(const Forward *forward, const MegaAttention *atte
         const size_t seen = attention->causal ? position + 1 : attention->keys;
         float *query = out + row * s->columns;
         memcpy(query, q + row * z, z * sizeof *query);
-        mega_rotate(s->rotation, position, z, forward->layer->weights->rotary_alpha,
+        mega_rotate(s->rotation + position * z, z, forward->layer->weights->rotary_alpha,
                     1.0f / mega_attention_scale(attention->kind, z, seen), query + z);
     }
     return out;

@@ -19,6 +19,19 @@ static inline Dims dims_of(const MegaStackConfig *config)
                   (size_t)mega_gated(config)->zdim, (size_t)config->ffn};
 }
 
+/* Returns whether the bias is made of columns of queries and keys (rotation.h). Its table is then
+ * one of zeros. */
+static inline bool rotates(const MegaStackConfig *config)
+{
+    return mega_gated(config)->bias == MEGA_BIAS_ROTARY && mega_gated(config)->rotary_float32;
+}
+
+/* Returns the columns of queries and keys. */
+static inline size_t columns_of(const MegaStackConfig *config)
+{
+    return (rotates(config) ? 2 : 1) * (size_t)mega_gated(config)->zdim;
+}
+
 static inline const MegaLayerWeights *weights_of(const MegaStack *stack, int index)
 {
     return (const MegaLayerWeights *)stack->weights + index;

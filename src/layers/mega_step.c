@@ -9,12 +9,13 @@
 #include "src/layers/cross_attention.h"
 #include "src/layers/ema_step.h"
 #include "src/layers/mega_maps.h"
+#include "src/layers/rotation.h"
 
 /* ---- Decoded rows: memory ------------------------------------------------------------------- */
 
 /* What a layer remembers of the decoder's sequences. */
 typedef struct State {
-    float *k, *v;   /* [reserved][sequences][z], [reserved][sequences][h] */
+    float *k, *v;   /* [reserved][sequences][columns], [reserved][sequences][h] */
     float *ema[2];  /* [sequences][mega_ema_state_floats], two buffers used in turn */
     float *history; /* [min(T, positions)][d]: x' of position t lies in row t mod T */
     const float *bias, *cross_bias; /* entries of rotary tables for j = i */
@@ -31,6 +32,16 @@ static void rotary_state(MegaGrowing *memory, size_t positions, size_t zdim, con
     *center = table + positions - 1;
 }
 
+/* Fills a table with zeros for j = i and before if it has just grown. */
+static void zero_bias(MegaGrowing *memory, size_t positions, const float **center)
+{
+    float *table = mega_growing_floats(memory, positions, 1);
+    if (!memory->grew)
+        return;
+    memset(table, 0, positions * sizeof *table);
+    *center = table + positions - 1;
+}
+
 void *mega_state_layout(const MegaStack *stack, int index, const MegaDecoderSizes *sizes,
                         MegaGrowing *memory)
 {
@@ -44,7 +55,7 @@ void *mega_state_layout(const MegaStack *stack, int index, const MegaDecoderSize
     State counted, *out = mega_growing_take(memory, sizeof *out), *state = out ? out : &counted;
     if (out && memory->grew)
         *out = (State){0};
-    state->k = mega_growing_floats(memory, entries, dims.z);
+    state->k = mega_growing_floats(memory, entries, columns_of(config));
     state->v = mega_growing_floats(memory, entries + behind, dims.h);
     for (int side = 0; side < 2; side++)
         state->ema[side] = mega_growing_floats(memory, sizes->sequences, states);
@@ -53,8 +64,11 @@ void *mega_state_layout(const MegaStack *stack, int index, const MegaDecoderSize
             memory, mega_min_size((size_t)mega_gated(config)->truncation, sizes->positions),
             dims.d);
     if (mega_gated(config)->bias == MEGA_BIAS_ROTARY) {
-        rotary_state(memory, sizes->reserved, dims.z, weights->rotary_alpha, weights->rotary_beta,
-                     &state->bias);
+        if (rotates(config))
+            zero_bias(memory, sizes->reserved, &state->bias);
+        else
+            rotary_state(memory, sizes->reserved, dims.z, weights->rotary_alpha,
+                         weights->rotary_beta, &state->bias);
         if (stack->has_cross) /* cross attention relates any position to any position of a source */
             rotary_state(
                 memory, sizes->positions > sizes->source ? sizes->positions : sizes->source, dims.z,
@@ -68,8 +82,8 @@ typedef struct StepMemory {
     float *normed, *ema_out; /* [rows][d] */
     float *lagged;           /* [rows][d]: x' of T positions before; NULL without truncation */
     float *mx;               /* [rows][2 d + z + h]: u, z, r, c */
-    float *q;                /* [rows][z] */
-    float *key_panels;       /* [reserved, in whole panels][z]: used if rows are positions */
+    float *q;                /* [rows][columns] */
+    float *key_panels;       /* [reserved, in whole panels][columns]: used if rows are positions */
     float *attended;         /* [rows][max(h, d)] */
     float *wide;             /* [rows][max(ffn, 2 d + z, h)] */
     float *weights;          /* [sequences][reserved]: used if rows are sequences */
@@ -81,14 +95,15 @@ void *mega_step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, Me
 {
     const Dims dims = dims_of(stack->config);
     uint64_t rows = sizes->rows, d = dims.d, h = dims.h, z = dims.z;
+    const size_t columns = columns_of(stack->config);
     StepMemory memory, *out = mega_arena_take(arena, sizeof *out);
     memory.normed = mega_arena_floats(arena, rows * d);
     memory.ema_out = mega_arena_floats(arena, rows * d);
     memory.lagged = sizes->truncate ? mega_arena_floats(arena, rows * d) : NULL;
     memory.mx = mega_arena_floats(arena, rows * (2 * d + z + h));
-    memory.q = mega_arena_floats(arena, rows * z);
+    memory.q = mega_arena_floats(arena, rows * columns);
     memory.key_panels = mega_arena_floats(
-        arena, mega_packed_bytes(MEGA_F32, (uint64_t)sizes->reserved, z) / sizeof(float));
+        arena, mega_packed_bytes(MEGA_F32, (uint64_t)sizes->reserved, columns) / sizeof(float));
     memory.attended = mega_arena_floats(arena, rows * mega_max_u64(h, d));
     memory.wide = mega_arena_floats(arena, rows * mega_max_u64(mega_max_u64(dims.f, 2 * d + z), h));
     memory.weights = mega_arena_floats(arena, (uint64_t)sizes->sequences * sizes->reserved);
@@ -111,6 +126,7 @@ typedef struct Step {
     int index;
     Dims dims;
     size_t mx; /* floats of one row of memory->mx */
+    size_t columns; /* of queries and keys */
     MegaRows rows;
     const float *input; /* input of v and EMA: norm(x), or x in a post-norm stack */
 } Step;
@@ -171,18 +187,35 @@ static void project_step(const Step *work)
     mega_rows_linears(&work->rows, maps, 3);
 }
 
+/* Makes the columns of a query and its key that add the bias. The products are scaled by the number
+ * of keys that the query sees, so its part is divided by that. */
+static void add_rotation(const Step *work, size_t row, float *q, float *k)
+{
+    const MegaStep *step = work->step;
+    const MegaLayerWeights *weights = work->layer->weights;
+    const size_t z = work->dims.z;
+    const size_t position = step->in_chunk + (step->rows_are == MEGA_ROWS_ARE_SEQUENCES ? 0 : row);
+    const float scale =
+        mega_attention_scale(mega_gated(work->pass->config)->attention, z, position + 1);
+    mega_rotation_fill(q, position, 1, z);
+    mega_rotate(q, z, weights->rotary_beta, 1, k);
+    mega_rotate(q, z, weights->rotary_alpha, 1.0f / scale, q);
+}
+
 /* Computes q, and stores k in its table. */
 static void make_step_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
     const Step *work = context;
-    size_t z = work->dims.z, first = task * MEGA_QUERY_ROWS;
+    size_t z = work->dims.z, columns = work->columns, first = task * MEGA_QUERY_ROWS;
     size_t end = mega_min_size(first + MEGA_QUERY_ROWS, work->step->rows);
     for (size_t row = first; row < end; row++) {
         size_t entry = first_entry(work->step) + row * entry_stride(work->step);
+        float *q = work->memory->q + row * columns, *k = work->state->k + entry * columns;
         queries_and_keys(work->pass->kernels, work->layer->weights,
-                         work->memory->mx + row * work->mx + work->dims.d, 1, z,
-                         work->memory->q + row * z, work->state->k + entry * z);
+                         work->memory->mx + row * work->mx + work->dims.d, 1, z, q, k);
+        if (columns > z)
+            add_rotation(work, row, q + z, k + z);
     }
 }
 
@@ -199,6 +232,7 @@ static void attend_step(const Step *work)
                                       .sequences = step->sizes->sequences,
                                       .zdim = dims->z,
                                       .hidden = dims->h,
+                                      .columns = work->columns,
                                       .q = memory->q,
                                       .k = work->state->k,
                                       .v = work->state->v,
@@ -262,8 +296,8 @@ static void tap_attention(const Step *work)
     size_t entry = first_entry(work->step), stride = entry_stride(work->step);
     tap_rows(work, ".v", work->state->v + entry * dims->h, dims->h, stride * dims->h);
     tap_rows(work, ".z", memory->mx + dims->d, dims->z, work->mx);
-    tap_rows(work, ".q", memory->q, dims->z, dims->z);
-    tap_rows(work, ".k", work->state->k + entry * dims->z, dims->z, stride * dims->z);
+    tap_rows(work, ".q", memory->q, dims->z, work->columns);
+    tap_rows(work, ".k", work->state->k + entry * work->columns, dims->z, stride * work->columns);
 }
 
 void mega_step_layer(const MegaPass *pass, const MegaStep *step, int index)
@@ -279,6 +313,7 @@ void mega_step_layer(const MegaPass *pass, const MegaStep *step, int index)
                  .index = index,
                  .dims = dims,
                  .mx = 2 * dims.d + dims.z + dims.h,
+                 .columns = columns_of(pass->config),
                  .rows = {.config = pass->config,
                           .kernels = pass->kernels,
                           .pool = pass->pool,

@@ -13,10 +13,10 @@
 
 #include <stddef.h>
 
-/* Fills rotation [positions][z]: z/2 cosines, then z/2 sines. */
-void mega_rotation_fill(float *rotation, size_t positions, size_t zdim);
-/* out [z] = R_position x times factor. */
-void mega_rotate(const float *rotation, size_t position, size_t zdim, const float *x, float factor,
-                 float *out);
+/* Fills rotation [positions][z] for the positions first ... first + positions - 1: z/2 cosines,
+ * then z/2 sines. */
+void mega_rotation_fill(float *rotation, size_t first, size_t positions, size_t zdim);
+/* out [z] = R x times factor, where R is the rotation [z] of a position; out may be `rotation`. */
+void mega_rotate(const float *rotation, size_t zdim, const float *x, float factor, float *out);
 
 #endif

@@ -30,15 +30,17 @@ def random_config(rng, name):
     simple = rng.random() < 0.5
     chunk = rng.choice([4, 8, 16])
     chunked = rng.random() < 0.35 and not decoder
-    length = rng.randint(1, 90)
+    cache = rng.random() < 0.7
+    length = rng.randint(1, 90) if rng.random() < 0.95 else rng.randint(1000, 3000)
     if chunked and length > chunk:
         length -= length % chunk
     config = dict(
         vocab_size=rng.randint(20, 90), hidden_size=2 * rng.randint(2, 20),
         num_hidden_layers=rng.randint(1, 3), intermediate_size=rng.randint(3, 40),
         ema_projection_size=rng.randint(1, 9), shared_representation_size=2 * rng.randint(1, 10),
-        bidirectional=not decoder and rng.random() < 0.7, use_chunking=chunked,
-        chunk_size=chunk if chunked else -1, truncation=rng.choice([None, None, rng.randint(1, 40)]),
+        bidirectional=not (decoder and cache) and rng.random() < 0.7, use_chunking=chunked,
+        chunk_size=chunk if chunked else -1,
+        truncation=rng.choice([None, None, rng.randint(1, 40)]),
         normalize_before_mega=rng.random() < 0.6, normalize_before_ffn=rng.random() < 0.6,
         normalization_type=rng.choice(['scalenorm', 'layernorm', 'rmsnorm', 'batchnorm',
                                        'syncbatchnorm']),
@@ -53,7 +55,7 @@ def random_config(rng, name):
         relative_positional_bias='simple' if simple else 'rotary',
         add_lm_hidden_dense_layer=rng.random() < 0.5, is_decoder=decoder,
         tie_word_embeddings=rng.random() < 0.6, num_labels=rng.randint(1, 5),
-        use_cache=rng.random() < 0.7)
+        use_cache=cache)
     if name == 'MegaForQuestionAnswering':
         config['num_labels'] = 2
     return transformers.MegaConfig(**config), length

@@ -48,6 +48,7 @@ static MegaConfig language_model(Random *random)
     gated->truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
     gated->attention = (MegaAttentionKind)random_int(random, 0, 2);
     gated->bias = (MegaBiasKind)random_int(random, 0, 1);
+    gated->rotary_float32 = random_int(random, 0, 1);
     config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
     config.decoder.embed_norm = random_int(random, 0, 1);
     if (random_int(random, 0, 1))

@@ -430,7 +430,7 @@ static int check_support(Detection *detection, const MegaStackConfig *stack, boo
     if (!code && decoder && stack->bidirectional && cache)
         code = mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
                          "config.json: is_decoder and bidirectional exclude each other: a decoder "
-                         "cannot look ahead");
+                         "with a cache (use_cache) cannot look ahead");
     return code;
 }
 
@@ -477,16 +477,13 @@ int detect_hub(Detection *detection)
     out->tensor_names = class->tensor_names;
     out->lenient = true;
     config->task = class->task;
-    if (class->task == MEGA_TASK_GENERATE && decoder) {
-        if (stack.bidirectional)
-            return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
-                             "config.json: is_decoder and bidirectional exclude each other: a "
-                             "decoder cannot look ahead");
+    if (class->task == MEGA_TASK_GENERATE && decoder && !stack.bidirectional) {
         config->decoder = stack;
         config->target.types = types;
         code = detect_target(detection, config, vocab);
     } else {
-        if (class->task == MEGA_TASK_GENERATE) /* it attends to everything, as a filler does */
+        /* its attention or its moving average looks ahead, so it is no language model */
+        if (class->task == MEGA_TASK_GENERATE)
             config->task = MEGA_TASK_FILL;
         config->encoder = stack;
         code = detect_encoder(detection, class, vocab, types, decoder, cache);
