@@ -128,7 +128,8 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
     tools/run/pictures/chart.c tools/run/pictures/plot_view.c \
-    tools/run/pictures/explain_input.c tools/run/pictures/explain_text.c \
+    tools/run/pictures/explain_head.c tools/run/pictures/explain_input.c \
+    tools/run/pictures/explain_text.c \
     tools/run/pictures/explain_parts.c \
     $(filter-out $(if $(filter 0,$(WITH_SERVER)),%/serve.c),$(sort $(wildcard tools/run/commands/*.c)))
 

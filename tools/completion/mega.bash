@@ -54,7 +54,7 @@ _mega_run()
             --verbose --help"
         ;;
     explain)
-        options="--model --output --text --raw --partial --ids --no-orient --pre-tokenized --json
+        options="--model --output --text --question --raw --partial --ids --no-orient --pre-tokenized --json
             --threads --cpu --max-memory --help"
         ;;
     forward)
@@ -132,6 +132,7 @@ _mega_convert()
     --config) _mega_files '*.json' ;;
     --dict | --vocab | --source-dict | --target-dict | --labels) _mega_files '*' ;;
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
+    --unknown) COMPREPLY=($(compgen -W "run each" -- "$current")) ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses symbols characters bytes" -- "$current")) ;;
     --weights) COMPREPLY=($(compgen -W "model ema" -- "$current")) ;;
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
@@ -142,7 +143,7 @@ _mega_convert()
     *)
         case $current in
         -*)
-            COMPREPLY=($(compgen -W "--output --config --dict --vocab --special --template --upper --lower --source-dict --target-dict
+            COMPREPLY=($(compgen -W "--output --config --dict --vocab --special --template --upper --lower --unknown --source-dict --target-dict
                 --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype

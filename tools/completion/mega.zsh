@@ -198,6 +198,7 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
             '--text=[the input itself, whatever it looks like]:text: ' \
+            '--question=[what a model that answers questions looks for]:text: ' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--partial[take what is there of a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
@@ -398,6 +399,7 @@ _mega_convert() {
         '--template=[what stands around a text\: cls A sep]:text: ' \
         '--upper[letters are looked up in upper case]' \
         '--lower[letters are looked up in lower case]' \
+        '--unknown=[what unknown characters become]:which:(run each)' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
         '--tokenizer=[of raw text]:name:(space word char byte moses symbols characters bytes)' \
         '--source-lang=[source language, for moses]:xx,:(de en)' \

@@ -27,21 +27,23 @@ static const char help[] =
     "A pair model takes two inputs, or a text with a TAB.\n"
     "A translator: which source symbols each target symbol looked at, and how sure it was.\n"
     "A language model: how surprising each symbol was.\n"
+    "A model that tags words, fills masks or answers a question: tags, fillings or answer in the\n"
+    "text, with the attention that each place got.\n"
     "\n"
-    "For the last two INPUT is the text itself, or a file: its first line for a translator, all\n"
-    "of it for a language model. '-' is standard input. Without -m the shipped model for the kind\n"
+    "For all but a classifier INPUT is the text itself, or a file: its first line for a\n"
+    "translator, else all of it. '-' is standard input. Without -m the shipped model for the kind\n"
     "of input is taken; what is neither sound nor picture is translated.\n"
     "\n"
     "  -m, --model FILE        the model\n"
     "  -o, --output FILE       the picture; its suffix says which kind\n"
     "      --json              print what was drawn as a JSON object\n"
     "      --text TEXT         the input is TEXT, whatever it looks like\n"
+    "      --question TEXT     what a model that answers questions looks for in the input\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
     "      --partial           take what is there of a recording that is cut short\n"
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
-    "      --pre-tokenized     text is tokenised already\n"
-    SESSION_HELP
+    "      --pre-tokenized     text is tokenised already\n" SESSION_HELP
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 drawn, 1 input or model cannot be used or picture not written, 2 wrong\n"
@@ -67,6 +69,19 @@ static int read_text(const ExplainOptions *options, const char *input, bool line
     return more < 0 ? more : out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory") : 0;
 }
 
+/* Checks that there is a question if and only if the model answers questions. */
+static int check_question(const ExplainOptions *options, const MegaModel *model, MegaError *err)
+{
+    const bool answers = mega_model_task(model) == MEGA_TASK_ANSWER;
+    if (answers && !options->question)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "no question was given: --question TEXT");
+    if (!answers && options->question)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "--question is for models that answer questions, but this one %s",
+                         mega_task_traits(mega_model_task(model))->does);
+    return 0;
+}
+
 static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
                    MegaError *err)
 {
@@ -78,19 +93,29 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     int code = observe_check(model, err);
     if (code)
         return code;
-    if (!classifier && !traits->has_decoder)
-        return mega_fail(
-            err, MEGA_ERR_UNSUPPORTED,
-            "the model %s; there are pictures of classifiers, translators and language "
-            "models",
-            traits->does);
+    if (!classifier && !traits->has_decoder && !traits->labels_positions)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "the model %s; there are pictures of classifiers, translators, language "
+                         "models, and models that tag words, fill masks or answer questions",
+                         traits->does);
     if (options->text && classifier)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "--text is for translators and language models");
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "--text is for models that make or mark texts; a classifier takes a file");
+    code = check_question(options, model, err);
+    if (code)
+        return code;
     if (count > (classifier ? mega_model_input_count(model) : 1))
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
                                                 options->input.ids, "a text");
+    if (traits->labels_positions && options->input.ids)
+        return mega_fail(
+            err, MEGA_ERR_ARGUMENT,
+            "--ids is for models that make texts; tags, masks and answers are drawn in "
+            "a text");
+    if (traits->labels_positions)
+        return explain_head(options, model, inputs[0], err);
     if (options->session.max_memory)
         mega_text_limit(&rules, options->session.max_memory);
     if (!classifier)
@@ -165,6 +190,7 @@ int command_explain(int argc, char **argv)
         MODEL_OPTION(&options.model),
         OUTPUT_OPTION(&options.output),
         {.name = "text", .also = "prompt", .take = take_text, .out = &options.text},
+        {.name = "question", .take = take_text, .out = &options.question},
         {.name = "raw", .take = take_raw, .out = &options.raw},
         {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},

@@ -1,6 +1,7 @@
 /*
  * explain.h - declares what the pictures of explain share. explain.c is the command,
- * explain_input.c draws classifiers, explain_text.c draws translators and language models.
+ * explain_input.c draws classifiers, explain_text.c translators and language models, and
+ * explain_head.c models that tag, answer or fill masks.
  */
 #ifndef MEGA_EXPLAIN_H
 #define MEGA_EXPLAIN_H
@@ -12,6 +13,7 @@
 typedef struct ExplainOptions {
     const char *model, *output;
     const char *text;          /* the text of --text, which is then the only input; or NULL */
+    const char *question;      /* of a model that answers questions */
     MegaPipelineOptions input; /* windows are never used here */
     MegaPcm raw;               /* the format of --raw; its rate is 0 without that option */
     bool pre_tokenized;
@@ -30,7 +32,19 @@ int explain_translator(const ExplainOptions *options, const MegaModel *model,
 int explain_reader(const ExplainOptions *options, const char *text, size_t size, const char *name,
                    MegaError *err);
 
+/* Draws what a model of one of the tasks of the Hugging Face hub makes of a text: its tags, the
+ * answer to options->question, or what fills its masks. `input` is the text or its file. */
+int explain_head(const ExplainOptions *options, const MegaModel *model, const char *input,
+                 MegaError *err);
+
 /* ---- Parts of pictures ---------------------------------------------------------------------- */
+
+/* The page of a classifier or of a head: the input with strips below it, and a right column. */
+#define PAGE_WIDTH 1400.0
+#define PAGE_LEFT 130.0  /* x of drawings that have names to their left */
+#define PAGE_MAIN 830.0  /* width of the input and its strips */
+#define PAGE_SIDE 1020.0 /* x of the right column */
+#define PAGE_SIDE_WIDTH 330.0
 
 #define STRIP_TALL 17.0
 #define STRIP_PITCH 21.0
@@ -78,6 +92,18 @@ int reach_of(const MegaStackConfig *config, const MegaStack *stack, size_t lengt
 void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRows *rows,
                 double factor, const char *unit);
 
+/* Draws attention and gates of one input, whose positions fill `width` from x on. Returns the y
+ * below. */
+double draw_layers(Canvas *canvas, const MegaModel *model, const Observed *observed, double x,
+                   double y, double width);
+/* Describes what a strip of attention shows, and says what its values are multiples of. */
+const char *received(const MegaModel *model, size_t length);
+const char *mean_unit(const Observed *observed);
+/* Draws the reach in the right column and returns the y below. */
+double draw_side(Canvas *canvas, double y, const ReachRows *reach, double factor, const char *unit);
+/* Draws the numbers of the positions below strips that fill the page's main column. */
+void draw_positions(Canvas *canvas, double y, size_t length, const char *unit);
+
 typedef struct Bar {
     char name[64];
     double value;
@@ -102,7 +128,8 @@ double draw_bars(Canvas *canvas, double x, double y, const Bars *bars);
 typedef struct Tokens {
     char **texts; /* [count] */
     size_t count;
-    bool characters; /* they stand side by side; a line end ends the line */
+    bool joined;     /* they stand side by side; a line end ends the line */
+    bool characters; /* of a language model of characters or bytes; they are joined, too */
 } Tokens;
 void tokens_free(Tokens *tokens);
 /* Finds the texts of token ids, which are the ids themselves if the model has no vocabulary. */

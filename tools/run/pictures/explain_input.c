@@ -14,11 +14,6 @@
 #include "tools/run/pictures/explain.h"
 #include "tools/run/pictures/spectrum.h"
 
-#define WIDTH 1400.0
-#define LEFT 130.0  /* x of drawings that have names to their left */
-#define MAIN 830.0  /* width of the input and its strips */
-#define SIDE 1020.0 /* x of the right column */
-#define SIDE_WIDTH 330.0
 #define MOST_BARS 10
 #define FFT 512          /* samples that one spectrum is computed from */
 #define DECIBELS 65.0    /* range from white to black */
@@ -98,79 +93,7 @@ static double draw_classes(const Subject *subject, Canvas *canvas, double x, dou
     canvas_text(canvas, x, y + 14, (TextStyle){.size = 14, .bold = true}, "Probabilities");
     return draw_bars(
         canvas, x, y + 26,
-        &(Bars){subject->bars, subject->bar_count, 110, SIDE_WIDTH - 175, 100, 1, " %"});
-}
-
-static int chunk_of(const Subject *subject)
-{
-    const MegaConfig *config = mega_model_config(subject->model);
-    return mega_stack_reach(config, &config->encoder).chunk;
-}
-
-/* Describes what a strip of attention shows. */
-static const char *received(const Subject *subject, size_t length)
-{
-    const int chunk = chunk_of(subject);
-    return chunk > 0 && (size_t)chunk < length ? "that each place got within its chunk"
-                                               : "that each place got from all the others";
-}
-
-/* Draws lines over the strips of attention where chunks begin, unless they would be too close. */
-static void draw_chunks(const Subject *subject, Canvas *canvas, double x, double y, double width,
-                        size_t length)
-{
-    const int chunk = chunk_of(subject);
-    double bottom = y + STRIP_PITCH * (subject->observer.inputs[0].strips + 1) - 2;
-    if (chunk <= 0 || (double)length / chunk > 40)
-        return;
-    for (size_t start = (size_t)chunk; start < length; start += (size_t)chunk) {
-        double at = x + width * (double)start / (double)length;
-        canvas_line(canvas, at, y - 3, at, bottom,
-                    (LineStyle){.colour = COLOUR_GREY, .dashed = true});
-    }
-}
-
-static const char *mean_unit(const Observed *observed)
-{
-    return observed->heads > 1 ? " x the head's mean" : " x the layer's mean";
-}
-
-/* Draws attention and gates of one input, whose positions fill `width` from x on. Returns the y
- * below. */
-static double draw_layers(const Subject *subject, Canvas *canvas, int number, double x, double y,
-                          double width)
-{
-    const Observed *observed = &subject->observer.inputs[number];
-    const int layers = observed->strips / observed->heads;
-    const size_t length = observed->length;
-    const Strips strips = {observed->attention, observed->strips, observed->heads, length,
-                           observed->combined};
-    const Strips gates = {observed->gate, layers, 1, length, NULL};
-    Scale attention = scale_of(observed->attention, (size_t)observed->strips * length, false);
-    draw_heading(canvas, x, y + 14, "Attention", received(subject, observed->length));
-    draw_scale(canvas, x + width, y + 4, true, attention, MAP_HEAT, mean_unit(observed));
-    draw_strips(canvas, x, y + 24, width, &strips, attention, MAP_HEAT);
-    draw_chunks(subject, canvas, x, y + 24, width, observed->length);
-    y += 24 + STRIP_PITCH * (observed->strips + 1) + 16;
-    if (!observed->gate)
-        return y;
-    Scale gate = scale_of(observed->gate, (size_t)layers * length, true);
-    draw_heading(canvas, x, y + 14, "Update gate",
-                 "mean over channels: how much of the place is made new");
-    draw_scale(canvas, x + width, y + 4, true, gate, MAP_BLUE, "");
-    draw_strips(canvas, x, y + 24, width, &gates, gate, MAP_BLUE);
-    return y + 24 + STRIP_PITCH * layers;
-}
-
-/* Draws the reach in the right column and returns the y below. */
-static double draw_side(const Subject *subject, Canvas *canvas, double y, double factor,
-                        const char *unit)
-{
-    if (subject->reach.layers == 0)
-        return y;
-    draw_heading(canvas, SIDE, y + 14, "Reach of the EMA", "");
-    draw_reach(canvas, SIDE, y + 24, SIDE_WIDTH, &subject->reach, factor, unit);
-    return y + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT;
+        &(Bars){subject->bars, subject->bar_count, 110, PAGE_SIDE_WIDTH - 175, 100, 1, " %"});
 }
 
 /* ---- Recordings ----------------------------------------------------------------------------- */
@@ -180,7 +103,7 @@ static double draw_side(const Subject *subject, Canvas *canvas, double y, double
  * 1. */
 static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 {
-    const size_t bins = FFT / 2, columns = (size_t)MAIN;
+    const size_t bins = FFT / 2, columns = (size_t)PAGE_MAIN;
     float window[FFT], powers[FFT / 2], largest = 1e-12f;
     subject->spectrogram = malloc(bins * columns * sizeof *subject->spectrogram);
     subject->columns = columns;
@@ -270,15 +193,15 @@ static double draw_recording(Canvas *canvas, const void *context)
     for (size_t i = 0; i < length; i++)
         loudest = fmax(loudest, fabs((double)subject->samples[i]));
     Plot wave = {canvas,
-                 LEFT,
+                 PAGE_LEFT,
                  CHART_TOP + 12,
-                 MAIN,
+                 PAGE_MAIN,
                  90,
                  {0, seconds, AXIS_PLAIN},
                  {-1.1 * loudest, 1.1 * loudest, AXIS_PLAIN}};
     Plot spectrum = {
-        canvas, LEFT, wave.y + 98, MAIN, 150, wave.across, {0, rate / 2000, AXIS_PLAIN}};
-    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+        canvas, PAGE_LEFT, wave.y + 98, PAGE_MAIN, 150, wave.across, {0, rate / 2000, AXIS_PLAIN}};
+    chart_title(canvas, PAGE_WIDTH, subject->title, subject->subtitle);
     plot_ground(&wave);
     draw_wave(canvas, &wave, subject->samples, length);
     plot_up(&wave);
@@ -289,8 +212,8 @@ static double draw_recording(Canvas *canvas, const void *context)
     plot_across(&spectrum, "seconds");
     draw_loudness(subject, canvas, spectrum.x + spectrum.width, spectrum.y + spectrum.height + 22);
     TextStyle turned = {.size = 11.5, .align = 0.5, .angle = -90};
-    canvas_text(canvas, LEFT - 50, spectrum.y + spectrum.height / 2, turned, "kHz");
-    canvas_text(canvas, LEFT - 50, wave.y + wave.height / 2, turned, "samples");
+    canvas_text(canvas, PAGE_LEFT - 50, spectrum.y + spectrum.height / 2, turned, "kHz");
+    canvas_text(canvas, PAGE_LEFT - 50, wave.y + wave.height / 2, turned, "samples");
     if (end < seconds - 0.001) { /* the rest is padding up to the model's length */
         plot_mark(&wave, end);
         plot_mark(&spectrum, end);
@@ -299,14 +222,16 @@ static double draw_recording(Canvas *canvas, const void *context)
                     (TextStyle){.size = 11, .align = room ? 0 : 1, .colour = COLOUR_GREY},
                     "end; the rest is padding");
     }
-    draw_classes(subject, canvas, SIDE, CHART_TOP + 8);
+    draw_classes(subject, canvas, PAGE_SIDE, CHART_TOP + 8);
 
     /* the frame of position t has the samples from t * hop on in its middle */
     double hop = embed->kind == MEGA_EMBED_FRAMES ? embed->frame_hop : 1;
     double covered = hop * (double)subject->observer.inputs[0].length / rate;
     double y = spectrum.y + spectrum.height + 52;
-    draw_side(subject, canvas, y, 1000 * hop / rate, "milliseconds back and ahead");
-    return draw_layers(subject, canvas, 0, LEFT, y, plot_x(&wave, covered) - LEFT) + 40;
+    draw_side(canvas, y, &subject->reach, 1000 * hop / rate, "milliseconds back and ahead");
+    return draw_layers(canvas, subject->model, &subject->observer.inputs[0], PAGE_LEFT, y,
+                       plot_x(&wave, covered) - PAGE_LEFT) +
+           40;
 }
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
@@ -394,7 +319,7 @@ typedef struct Maps {
 /* Returns the width of a map, so that `columns` of them fill the page, up to LARGEST_MAP. */
 static double cell_size(const Subject *subject, int columns)
 {
-    const double room = WIDTH - 2 * CHART_MARGIN;
+    const double room = PAGE_WIDTH - 2 * CHART_MARGIN;
     const double shape = (double)subject->image.height / subject->image.width;
     return fmin((room - GAP * (columns - 1)) / columns, LARGEST_MAP / fmax(shape, 1));
 }
@@ -455,16 +380,16 @@ static double draw_picture(Canvas *canvas, const void *context)
     const int layers = observed->strips / observed->heads;
     const size_t length = observed->length;
     const Scale combined = scale_of(observed->combined, observed->length, false);
-    const Maps attention = {.title = "Attention",
-                            .text = received(subject, observed->length),
-                            .unit = mean_unit(observed),
-                            .values = observed->attention,
-                            .count = observed->strips,
-                            .heads = observed->heads,
-                            .scale = scale_of(observed->attention,
-                                              (size_t)observed->strips * length, false),
-                            .map = MAP_HEAT,
-                            .with_picture = true};
+    const Maps attention = {
+        .title = "Attention",
+        .text = received(subject->model, observed->length),
+        .unit = mean_unit(observed),
+        .values = observed->attention,
+        .count = observed->strips,
+        .heads = observed->heads,
+        .scale = scale_of(observed->attention, (size_t)observed->strips * length, false),
+        .map = MAP_HEAT,
+        .with_picture = true};
     const Maps gate = {.title = "Update gate",
                        .text = "mean over channels: how much is made new",
                        .unit = "",
@@ -480,7 +405,7 @@ static double draw_picture(Canvas *canvas, const void *context)
     const double tall = size * subject->image.height / subject->image.width;
     const TextStyle bold = {.size = 14, .bold = true};
     char unit[48];
-    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+    chart_title(canvas, PAGE_WIDTH, subject->title, subject->subtitle);
     canvas_text(canvas, CHART_MARGIN, top + 14, bold, "What the model sees");
     draw_map(subject, canvas, CHART_MARGIN, top + 24, size, NULL, combined, MAP_HEAT);
     canvas_text(canvas, second, top + 14, bold, "Attention, all layers");
@@ -489,7 +414,7 @@ static double draw_picture(Canvas *canvas, const void *context)
     double bars = draw_classes(subject, canvas, 660, top);
     snprintf(unit, sizeof unit, "%s back and ahead, row by row",
              observe_unit(subject->model, false));
-    draw_side(subject, canvas, top, 1, unit);
+    draw_side(canvas, top, &subject->reach, 1, unit);
     double y = fmax(fmax(top + tall + 66, bars + 26),
                     top + 24 + STRIP_PITCH * subject->reach.layers + REACH_FOOT + 20);
     return draw_both_maps(subject, canvas, y, attention, gate) + 24;
@@ -504,33 +429,26 @@ static double draw_texts(Canvas *canvas, const void *context)
     int count = subject->input.count;
     double y = CHART_TOP + 8, side = y;
     char reach[64], heading[64];
-    chart_title(canvas, WIDTH, subject->title, subject->subtitle);
+    chart_title(canvas, PAGE_WIDTH, subject->title, subject->subtitle);
     snprintf(reach, sizeof reach, "%s back and ahead", unit);
     for (int n = 0; n < count; n++) {
         const Observed *observed = &subject->observer.inputs[n];
         Scale scale = scale_of(observed->combined, observed->length, false);
         snprintf(heading, sizeof heading, count > 1 ? "Text %d" : "Text", n + 1);
-        draw_heading(canvas, LEFT, y + 14, heading, "shaded by attention, all layers");
-        draw_scale(canvas, LEFT + MAIN, y + 4, true, scale, MAP_HEAT, " x the mean");
+        draw_heading(canvas, PAGE_LEFT, y + 14, heading, "shaded by attention, all layers");
+        draw_scale(canvas, PAGE_LEFT + PAGE_MAIN, y + 4, true, scale, MAP_HEAT, " x the mean");
         if (n == 0)
-            side = draw_classes(subject, canvas, SIDE, y) + 12;
+            side = draw_classes(subject, canvas, PAGE_SIDE, y) + 12;
         size_t drawn = 0;
-        y = draw_tokens(canvas, (Box){LEFT, y + 26, MAIN, TEXT_LINES * TOKEN_PITCH},
+        y = draw_tokens(canvas, (Box){PAGE_LEFT, y + 26, PAGE_MAIN, TEXT_LINES * TOKEN_PITCH},
                         &subject->tokens[n], &(Shading){observed->combined, scale, MAP_HEAT},
                         &drawn);
-        draw_rest(canvas, LEFT, y, &subject->tokens[n], drawn);
+        draw_rest(canvas, PAGE_LEFT, y, &subject->tokens[n], drawn);
         y += drawn < subject->tokens[n].count ? 36 : 14;
         if (n == 0)
-            side = draw_side(subject, canvas, fmax(y, side), 1, reach);
-        y = draw_layers(subject, canvas, n, LEFT, y, MAIN);
-        Plot axis = {canvas,
-                     LEFT,
-                     y - 2,
-                     MAIN,
-                     0,
-                     {0, (double)observed->length, AXIS_WHOLE},
-                     {0, 1, AXIS_PLAIN}};
-        plot_across(&axis, unit);
+            side = draw_side(canvas, fmax(y, side), &subject->reach, 1, reach);
+        y = draw_layers(canvas, subject->model, observed, PAGE_LEFT, y, PAGE_MAIN);
+        draw_positions(canvas, y - 2, observed->length, unit);
         y += 56;
     }
     return fmax(y, side + 24);
@@ -633,7 +551,7 @@ int explain_classifier(const ExplainOptions *options, const MegaModel *model, Me
         else if (subject.pixels)
             draw = draw_picture;
         describe(&subject, paths, count);
-        code = canvas_write(options->output, subject.title, WIDTH, draw, &subject, err);
+        code = canvas_write(options->output, subject.title, PAGE_WIDTH, draw, &subject, err);
     }
     free_subject(&subject);
     return code;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/text/vocab.h"
+#include "formats/text/tokenizer.h"
 #include "tools/run/pictures/explain.h"
 
 void draw_heading(Canvas *canvas, double x, double y, const char *title, const char *text)
@@ -163,6 +163,82 @@ void draw_reach(Canvas *canvas, double x, double y, double width, const ReachRow
                 "mean distance; dark: the middle channel, light: 9 in 10");
 }
 
+/* ---- Layers --------------------------------------------------------------------------------- */
+
+static int chunk_of(const MegaModel *model)
+{
+    const MegaConfig *config = mega_model_config(model);
+    return mega_stack_reach(config, &config->encoder).chunk;
+}
+
+const char *received(const MegaModel *model, size_t length)
+{
+    const int chunk = chunk_of(model);
+    return chunk > 0 && (size_t)chunk < length ? "that each place got within its chunk"
+                                               : "that each place got from all the others";
+}
+
+/* Draws lines over the strips of attention where chunks begin, unless they would be too close. */
+static void draw_chunks(Canvas *canvas, const MegaModel *model, const Observed *observed, double x,
+                        double y, double width)
+{
+    const int chunk = chunk_of(model);
+    const size_t length = observed->length;
+    double bottom = y + STRIP_PITCH * (observed->strips + 1) - 2;
+    if (chunk <= 0 || (double)length / chunk > 40)
+        return;
+    for (size_t start = (size_t)chunk; start < length; start += (size_t)chunk) {
+        double at = x + width * (double)start / (double)length;
+        canvas_line(canvas, at, y - 3, at, bottom,
+                    (LineStyle){.colour = COLOUR_GREY, .dashed = true});
+    }
+}
+
+const char *mean_unit(const Observed *observed)
+{
+    return observed->heads > 1 ? " x the head's mean" : " x the layer's mean";
+}
+
+double draw_layers(Canvas *canvas, const MegaModel *model, const Observed *observed, double x,
+                   double y, double width)
+{
+    const int layers = observed->strips / observed->heads;
+    const size_t length = observed->length;
+    const Strips strips = {observed->attention, observed->strips, observed->heads, length,
+                           observed->combined};
+    const Strips gates = {observed->gate, layers, 1, length, NULL};
+    Scale attention = scale_of(observed->attention, (size_t)observed->strips * length, false);
+    draw_heading(canvas, x, y + 14, "Attention", received(model, length));
+    draw_scale(canvas, x + width, y + 4, true, attention, MAP_HEAT, mean_unit(observed));
+    draw_strips(canvas, x, y + 24, width, &strips, attention, MAP_HEAT);
+    draw_chunks(canvas, model, observed, x, y + 24, width);
+    y += 24 + STRIP_PITCH * (observed->strips + 1) + 16;
+    if (!observed->gate)
+        return y;
+    Scale gate = scale_of(observed->gate, (size_t)layers * length, true);
+    draw_heading(canvas, x, y + 14, "Update gate",
+                 "mean over channels: how much of the place is made new");
+    draw_scale(canvas, x + width, y + 4, true, gate, MAP_BLUE, "");
+    draw_strips(canvas, x, y + 24, width, &gates, gate, MAP_BLUE);
+    return y + 24 + STRIP_PITCH * layers;
+}
+
+double draw_side(Canvas *canvas, double y, const ReachRows *reach, double factor, const char *unit)
+{
+    if (reach->layers == 0)
+        return y;
+    draw_heading(canvas, PAGE_SIDE, y + 14, "Reach of the EMA", "");
+    draw_reach(canvas, PAGE_SIDE, y + 24, PAGE_SIDE_WIDTH, reach, factor, unit);
+    return y + 24 + STRIP_PITCH * reach->layers + REACH_FOOT;
+}
+
+void draw_positions(Canvas *canvas, double y, size_t length, const char *unit)
+{
+    const Plot axis = {
+        canvas, PAGE_LEFT, y, PAGE_MAIN, 0, {0, (double)length, AXIS_WHOLE}, {0, 1, AXIS_PLAIN}};
+    plot_across(&axis, unit);
+}
+
 /* ---- Bars ----------------------------------------------------------------------------------- */
 
 double draw_bars(Canvas *canvas, double x, double y, const Bars *bars)
@@ -192,52 +268,92 @@ void tokens_free(Tokens *tokens)
     *tokens = (Tokens){0};
 }
 
-/* Returns a symbol in readable form, with blanks as blanks. */
-static char *show_symbol(const MegaTextFeatures *features, const MegaVocab *vocab, int32_t id)
+/* What turns ids into texts. Without a vocabulary they stay numbers. */
+typedef struct Names {
+    MegaTextFeatures features;
+    MegaVocab *vocab;
+    MegaCodec *codec; /* of byte-level tokens, whose symbols are no texts */
+} Names;
+
+static int open_names(Names *names, const MegaMeta *meta, const char *vocab_key, MegaError *err)
 {
-    const char *symbol = vocab ? mega_vocab_symbol(vocab, id) : NULL;
+    const MegaMetaValue *tokenizer = mega_meta_find(meta, "text.tokenizer");
+    const bool bytes = tokenizer && tokenizer->type == MEGA_META_STRING &&
+                       strcmp(tokenizer->string, "byte_bpe") == 0;
+    if (!mega_meta_find(meta, vocab_key))
+        vocab_key = MEGA_VOCAB_KEY;
+    int code = mega_vocab_from_meta(&names->vocab, meta, vocab_key, err);
+    if (!code)
+        code = mega_text_features_read(&names->features, meta, err);
+    if (!code && bytes)
+        code = mega_codec_new(&names->codec, meta, MEGA_CODEC_TARGET, err);
+    return code;
+}
+
+static void close_names(Names *names)
+{
+    mega_vocab_free(names->vocab);
+    mega_codec_free(names->codec);
+}
+
+/* Appends the text of a byte-level token, in which line ends are marked unless it is one. */
+static int put_decoded(const Names *names, int32_t id, MegaBuffer *out, MegaError *err)
+{
+    MegaBuffer text = {0};
+    int code = mega_codec_decode_text(names->codec, &id, 1,
+                                      &(MegaDecodeOptions){.keep_special = true}, &text, err);
+    for (size_t i = 0; i < text.size && !code; i++)
+        if (text.data[i] == '\n' && text.size > 1)
+            mega_put_bytes(out, LINE_END, strlen(LINE_END));
+        else
+            mega_put_u8(out, text.data[i]);
+    mega_buffer_free(&text);
+    return code;
+}
+
+/* Makes the text of a symbol, with blanks as blanks. */
+static int show_symbol(char **text, const Names *names, int32_t id, MegaError *err)
+{
+    const char *symbol = names->vocab ? mega_vocab_symbol(names->vocab, id) : NULL;
     char number[16];
     MegaBuffer out = {0};
+    int code = 0;
     snprintf(number, sizeof number, "%d", id);
-    if (symbol && features->unit == MEGA_TEXT_SYMBOLS)
+    if (symbol && names->codec)
+        code = put_decoded(names, id, &out, err);
+    else if (symbol && names->features.unit == MEGA_TEXT_SYMBOLS)
         mega_put_bytes(&out, symbol, strlen(symbol));
     else if (symbol)
-        mega_text_put_symbol(features, vocab, symbol, &out);
+        mega_text_put_symbol(&names->features, names->vocab, symbol, &out);
     else
         mega_put_bytes(&out, number, strlen(number));
     mega_put_u8(&out, '\0');
-    if (out.failed) {
+    if (!code && out.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a symbol");
+    if (code)
         mega_buffer_free(&out);
-        return NULL;
-    }
-    return (char *)out.data;
+    *text = (char *)out.data;
+    return code;
 }
 
 int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const int32_t *ids,
               size_t count, bool as_numbers, MegaError *err)
 {
-    const MegaMeta *meta = mega_model_meta(model);
-    MegaTextFeatures features = {0};
-    MegaVocab *vocab = NULL;
-    int code = 0;
+    Names names = {.vocab = NULL};
     *out = (Tokens){0};
-    if (!as_numbers) {
-        if (!mega_meta_find(meta, vocab_key))
-            vocab_key = MEGA_VOCAB_KEY;
-        code = mega_vocab_from_meta(&vocab, meta, vocab_key, err);
-        if (!code)
-            code = mega_text_features_read(&features, meta, err);
+    int code = as_numbers ? 0 : open_names(&names, mega_model_meta(model), vocab_key, err);
+    if (!code) {
+        out->texts = calloc(count ? count : 1, sizeof *out->texts);
+        out->characters = names.vocab && names.features.unit != MEGA_TEXT_SYMBOLS;
+        out->joined = out->characters || names.codec;
+        if (!out->texts)
+            code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu symbols", count);
     }
-    out->texts = code ? NULL : calloc(count ? count : 1, sizeof *out->texts);
-    out->characters = vocab && features.unit != MEGA_TEXT_SYMBOLS;
-    for (; out->texts && out->count < count; out->count++) {
-        out->texts[out->count] = show_symbol(&features, vocab, ids[out->count]);
-        if (!out->texts[out->count])
-            break;
+    while (!code && out->count < count) {
+        code = show_symbol(&out->texts[out->count], &names, ids[out->count], err);
+        out->count += !code;
     }
-    if (!code && (!out->texts || out->count < count))
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu symbols", count);
-    mega_vocab_free(vocab);
+    close_names(&names);
     if (code)
         tokens_free(out);
     return code;
@@ -247,7 +363,7 @@ double draw_tokens(Canvas *canvas, Box box, const Tokens *tokens, const Shading 
                    size_t *first)
 {
     const Scale scale = shading->scale;
-    const double pad = tokens->characters ? 0 : 4;
+    const double pad = tokens->joined ? 0 : 4;
     int lines = (int)lround(box.height / TOKEN_PITCH);
     double at = box.x, y = box.y;
     TextStyle style = {.size = 13, .mono = tokens->characters, .room = box.width - 2 * pad};
@@ -269,7 +385,7 @@ double draw_tokens(Canvas *canvas, Box box, const Tokens *tokens, const Shading 
         style.colour = colour_on(ground);
         canvas_fill(canvas, at, y, wide, TOKEN_PITCH - 3, ground);
         canvas_text(canvas, at + pad, y + 15, style, "%s", text);
-        at += wide + (tokens->characters ? 0 : 2);
+        at += wide + (tokens->joined ? 0 : 2);
         if (line_end) {
             at = box.x;
             y += TOKEN_PITCH;

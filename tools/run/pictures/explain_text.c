@@ -357,7 +357,8 @@ static void lay_out_reading(Reading *r)
     double lines = 0, at = 0, longest = 0;
     for (size_t i = 0; i < r->tokens.count; i++) {
         const char *text = r->tokens.texts[i];
-        const double wide = (characters ? 7.9 : 7) * (double)strlen(text) + (characters ? 0 : 10);
+        const double wide =
+            (characters ? 7.9 : 7) * (double)strlen(text) + (r->tokens.joined ? 0 : 10);
         if (at + wide > MOST_COLUMN) {
             lines++;
             at = 0;
@@ -386,15 +387,15 @@ static void name_surprise(const Reading *r, size_t index, Bar *bar)
     const size_t room = own < most ? most - own : 0;
     char *const *texts = r->tokens.texts;
     size_t first = index, used = 0;
-    while (first > 0 && (used += strlen(texts[first - 1]) + !r->tokens.characters) <= room)
+    while (first > 0 && (used += strlen(texts[first - 1]) + !r->tokens.joined) <= room)
         first--;
     used = 0;
     for (size_t i = first; i <= index && used < sizeof bar->name; i++) {
         const char *text = strcmp(texts[i], "\n") == 0 ? LINE_END : texts[i];
         used += (size_t)snprintf(bar->name + used, sizeof bar->name - used,
-                                 i == index             ? "[%s]"
-                                 : r->tokens.characters ? "%s"
-                                                        : "%s ",
+                                 i == index         ? "[%s]"
+                                 : r->tokens.joined ? "%s"
+                                                    : "%s ",
                                  text);
     }
 }

@@ -219,15 +219,16 @@ static void pool_chunk(const MegaStackConfig *stack, const float *q, const float
     const MegaKernels *kernels = mega_kernels();
     size_t z = (size_t)mega_gated(stack)->zdim;
     bool softmax = mega_gated(stack)->attention == MEGA_ATTENTION_SOFTMAX;
-    float scale = softmax ? 1.0f / sqrtf((float)z) : 1.0f / (float)keys;
     for (size_t first = 0; first < keys; first += ROWS) {
         size_t rows = keys - first < ROWS ? keys - first : ROWS;
         for (size_t row = 0; row < rows; row++) {
+            const size_t seen = mega_gated(stack)->causal ? first + row + 1 : keys;
+            const float scale = softmax ? 1.0f / sqrtf((float)z) : 1.0f / (float)seen;
             float *weights = scores + row * keys;
-            kernels->attend_keys(q + (first + row) * z, k, z, NULL, keys, z, weights);
-            kernels->attention(mega_gated(stack)->attention, weights, keys, scale,
+            kernels->attend_keys(q + (first + row) * z, k, z, NULL, seen, z, weights);
+            kernels->attention(mega_gated(stack)->attention, weights, seen, scale,
                                bias - first - row);
-            kernels->add(pooled, weights, keys);
+            kernels->add(pooled, weights, seen);
         }
     }
     kernels->scale(pooled, keys, 1.0f / (float)keys);
