@@ -22,7 +22,8 @@ struct MegaUnits {
     MegaTextUnit unit;
     int unk;
     Case letters;
-    bool decimal; /* symbols of bytes are decimal numbers */
+    bool decimal;      /* symbols of bytes are decimal numbers */
+    bool fuse_unknown; /* neighbouring unknown characters are one token */
 };
 
 static int load_case(MegaUnits *units, const MegaMeta *meta, MegaError *err)
@@ -60,8 +61,12 @@ int mega_units_from_meta(MegaUnits **out, const MegaMeta *meta, const MegaVocab 
         code = mega_meta_get_optional(meta, "special.unk", MEGA_META_INT, &unk, err);
     if (!code && unk && unk->integer >= 0 && unk->integer < mega_vocab_count(vocab))
         units->unk = (int)unk->integer;
+    const MegaMetaValue *fuse = NULL;
     if (!code)
         code = load_case(units, meta, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.fuse_unknown", MEGA_META_BOOL, &fuse, err);
+    units->fuse_unknown = fuse && fuse->boolean;
     if (code)
         mega_units_free(units);
     else
@@ -74,7 +79,7 @@ void mega_units_free(MegaUnits *units)
     if (!units)
         return;
     mega_added_tokens_free(units->added);
-    free(units->classes);
+    mega_unicode_classes_free(units->classes);
     free(units);
 }
 
@@ -150,22 +155,32 @@ static void add(Encoder *e, int32_t id, size_t begin, size_t end)
     e->word++;
 }
 
-static bool is_white(const MegaUnits *units, const char *text, size_t left)
+static size_t next_character(const char *text, size_t left, bool *white)
 {
     uint32_t code = 0;
-    mega_utf8_decode(text, left, &code);
-    return mega_unicode_class(units->classes, code) == MEGA_CLASS_WHITE;
+    const size_t length = mega_utf8_decode(text, left, &code);
+    *white = length && mega_utf8_is_space(code);
+    return length ? length : 1;
 }
 
 static void encode_characters(Encoder *e, size_t begin, size_t end)
 {
+    size_t run = begin; /* where the unknown characters right before `begin` start */
     for (size_t length; begin < end; begin += length) {
-        length = mega_utf8_decode(e->text + begin, end - begin, NULL);
-        length = length ? length : 1;
+        bool white;
+        length = next_character(e->text + begin, end - begin, &white);
         const int32_t id = find(e->units, e->text + begin, length);
-        if (id >= 0 || !is_white(e->units, e->text + begin, end - begin))
+        const bool unknown = id < 0 && !white;
+        if (run < begin && !unknown)
+            add(e, -1, run, begin);
+        if (unknown && e->units->fuse_unknown)
+            continue;
+        if (id >= 0 || unknown)
             add(e, id, begin, begin + length);
+        run = begin + length;
     }
+    if (run < end)
+        add(e, -1, run, end);
 }
 
 static void encode_symbols(Encoder *e, size_t begin, size_t end)

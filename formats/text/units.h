@@ -4,10 +4,10 @@
  * is looked up in the vocabulary.
  *
  * Metadata: text.tokenizer "units", text.unit (vocab.h), special.unk, text.added and
- * text.added_flags (added_tokens.h), and text.case "upper" or "lower": ASCII letters outside of
- * special tokens are looked up as such. White space that the vocabulary does not have is skipped;
- * anything else that it does not have is special.unk, or left out without one. An object is
- * immutable.
+ * text.added_flags (added_tokens.h), text.fuse_unknown (a run of characters that the vocabulary
+ * does not have is one token), and text.case "upper" or "lower": ASCII letters outside of special
+ * tokens are looked up as such. White space that the vocabulary does not have is skipped; anything
+ * else that it does not have is special.unk, or left out without one. An object is immutable.
  */
 #ifndef MEGA_UNITS_H
 #define MEGA_UNITS_H

@@ -69,8 +69,7 @@ void mega_utf8_hide_controls(char *text)
     *to = '\0';
 }
 
-/* White space as Python's str.isspace has it. */
-static bool is_space(uint32_t code)
+bool mega_utf8_is_space(uint32_t code)
 {
     return (code >= 9 && code <= 13) || (code >= 28 && code <= 32) || code == 0x85 ||
            code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) || code == 0x2028 ||
@@ -83,7 +82,7 @@ static size_t step(const char *text, size_t size, bool *space)
 {
     uint32_t code = 0;
     const size_t length = mega_utf8_decode(text, size, &code);
-    *space = length && is_space(code);
+    *space = length && mega_utf8_is_space(code);
     return length ? length : 1;
 }
 

@@ -22,6 +22,7 @@ bool mega_utf8_is_control(uint32_t code);
  * character, which some terminals take for C1. */
 void mega_utf8_hide_controls(char *text);
 /* Returns whether the character is white space in the sense of Python's str.isspace. */
+bool mega_utf8_is_space(uint32_t code);
 /* Finds the next word from *at on, without copying it, and moves *at behind it. Returns false at
  * the end. */
 bool mega_utf8_next_word(const char **at, const char *end, const char **word, size_t *length);

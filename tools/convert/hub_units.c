@@ -293,6 +293,9 @@ int hub_units_import(MegaMeta *meta, const MetadataOptions *options, int rows, M
         code = mega_meta_set_result(
             mega_meta_set_string(meta, "text.case", options->upper ? "upper" : "lower"), "text",
             err);
+    if (!code && features.unit == MEGA_TEXT_CHARACTERS && !options->unknown_each)
+        code =
+            mega_meta_set_result(mega_meta_set_bool(meta, "text.fuse_unknown", true), "text", err);
     if (!code)
         code = store_added(&tokens, meta, features.unit, err);
     if (!code)

@@ -21,6 +21,7 @@ typedef struct MetadataOptions {
     const char *templates[2]; /* [template_count]: "cls A sep" */
     int template_count;
     bool upper, lower;      /* how letters are looked up; neither: as they are */
+    bool unknown_each;      /* unknown characters next to each other are one token each */
     const char *bpe_codes;  /* path */
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
     const char *source_lang, *target_lang;

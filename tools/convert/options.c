@@ -27,7 +27,10 @@ static const char help[] =
     "that\n"
     "                         one also takes --special cls=<s>,sep=</s>, --template \"cls A sep\" "
     "and\n"
-    "                         --upper or --lower, the case in which letters are looked up\n"
+    "                         --upper or --lower, the case in which ASCII letters are looked up, "
+    "and\n"
+    "                         --unknown run (default) or each: what characters that it lacks "
+    "become\n"
     "      --source-dict FILE, --target-dict FILE   those of a translator\n"
     "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses; also "
     "symbols,\n"
@@ -147,6 +150,16 @@ static int take_tokenizer(const CommandOption *option, const char *value, MegaEr
     return refuse_value(option, value, err, "space, word, char, byte or moses");
 }
 
+/* Takes --unknown: whether a run of unknown characters is one token, or each of them. */
+static int take_unknown(const CommandOption *option, const char *value, MegaError *err)
+{
+    const bool each = strcmp(value, "each") == 0;
+    if (!each && strcmp(value, "run") != 0)
+        return refuse_value(option, value, err, "run or each");
+    *(bool *)option->out = each;
+    return 0;
+}
+
 static int take_template(const CommandOption *option, const char *value, MegaError *err)
 {
     MetadataOptions *meta = option->out;
@@ -219,6 +232,7 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"template", .take = take_template, .out = meta, .given = about},
         {"upper", .take = take_flag, .out = &meta->upper, .given = about},
         {"lower", .take = take_flag, .out = &meta->lower, .given = about},
+        {"unknown", .take = take_unknown, .out = &meta->unknown_each, .given = about},
         {"labels", .take = take_text, .out = &meta->labels, .given = about},
         {"audio-rate", .take = take_long, .out = &meta->audio_rate, .least = 1, .most = 1e6,
          .given = about},
