@@ -53,6 +53,7 @@ static size_t write_character(uint32_t code, char text[2])
 typedef struct Word {
     uint64_t hash;
     uint32_t size, count;
+    bool ascii;    /* its bytes are its characters */
     int32_t ids[]; /* [count], followed by the bytes of the word */
 } Word;
 
@@ -237,7 +238,7 @@ void mega_byte_bpe_free(MegaByteBpe *bpe)
         free(atomic_load(&bpe->words[i]));
     free(bpe->words);
     free(bpe->info);
-    free(bpe->classes);
+    mega_unicode_classes_free(bpe->classes);
     mega_merge_table_free(bpe->merges);
     mega_added_tokens_free(bpe->added);
     free(bpe);
@@ -265,6 +266,20 @@ typedef struct Encoder {
     MegaTokens *out;
     MegaError *err;
 } Encoder;
+
+/* Returns the index of the first byte from `at` on that is not ASCII, or size if there is none. */
+static size_t skip_ascii(const char *text, size_t at, size_t size)
+{
+    uint64_t block;
+    for (; at + sizeof block <= size; at += sizeof block) {
+        memcpy(&block, text + at, sizeof block);
+        if (block & UINT64_C(0x8080808080808080))
+            break;
+    }
+    while (at < size && (uint8_t)text[at] < 0x80)
+        at++;
+    return at;
+}
 
 static bool begins_character(char byte)
 {
@@ -315,14 +330,34 @@ static void put_part(Encoder *e, Place place, int32_t id, size_t from, size_t to
     put_token(e, id, byte_at(place, from), byte_at(place, to - 1) + 1, &e->bpe->info[id]);
 }
 
-static void put_ids(Encoder *e, Place place, const int32_t *ids, size_t count)
+/* Appends the tokens of a word that was there before. */
+static void put_known(Encoder *e, Place place, const Word *word)
 {
     size_t at = 0;
-    for (size_t i = 0; i < count; i++) {
-        const size_t end = at + e->bpe->info[ids[i]].characters;
-        put_part(e, place, ids[i], at, end);
+    for (size_t i = 0; i < word->count; i++) {
+        const size_t end = at + e->bpe->info[word->ids[i]].characters;
+        put_part(e, place, word->ids[i], at, end);
         at = end;
     }
+}
+
+/* Does the same for a word of ASCII characters, whose places need no look at the text. */
+static void put_known_ascii(Encoder *e, size_t origin, const Word *word)
+{
+    uint32_t start = characters_before(e, origin);
+    for (size_t i = 0; i < word->count; i++) {
+        const TokenInfo *info = &e->bpe->info[word->ids[i]];
+        const uint32_t end = start + info->characters;
+        mega_tokens_add(e->out, &(MegaToken){.id = word->ids[i],
+                                             .word = e->word,
+                                             .start = start,
+                                             .end = end,
+                                             .leading = info->leading,
+                                             .trailing = info->trailing});
+        start = end;
+    }
+    e->counted = origin + word->size;
+    e->characters = start;
 }
 
 static int reserve_symbols(Encoder *e, size_t count)
@@ -397,7 +432,10 @@ static int encode_new_word(Encoder *e, Place place, const char *word, size_t siz
         return code;
     Word *kept = slot ? malloc(sizeof *kept + count * sizeof *kept->ids + size) : NULL;
     if (kept) {
-        *kept = (Word){.hash = hash, .size = (uint32_t)size, .count = (uint32_t)count};
+        *kept = (Word){.hash = hash,
+                       .size = (uint32_t)size,
+                       .count = (uint32_t)count,
+                       .ascii = skip_ascii(word, 0, size) == size};
         for (size_t i = 0; i < count; i++)
             kept->ids[i] = e->symbols[i].id;
         memcpy(kept->ids + count, word, size);
@@ -423,7 +461,10 @@ static int encode_word(Encoder *e, Place place, const char *word, size_t size)
         }
         if (known->hash == hash && known->size == size &&
             memcmp(known->ids + known->count, word, size) == 0) {
-            put_ids(e, place, known->ids, known->count);
+            if (known->ascii && !place.blank)
+                put_known_ascii(e, place.origin, known);
+            else
+                put_known(e, place, known);
             e->word++;
             return 0;
         }
@@ -529,13 +570,12 @@ static int encode_part(void *context, const MegaTextPart *part)
 /* Returns the index of the first byte that is not UTF-8, or size if there is none. */
 static size_t find_flaw(const char *text, size_t size)
 {
-    size_t at = 0;
+    size_t at = skip_ascii(text, 0, size);
     while (at < size) {
-        const size_t length =
-            (uint8_t)text[at] < 0x80 ? 1 : mega_utf8_decode(text + at, size - at, NULL);
+        const size_t length = mega_utf8_decode(text + at, size - at, NULL);
         if (!length)
             break;
-        at += length;
+        at = skip_ascii(text, at + length, size);
     }
     return at;
 }

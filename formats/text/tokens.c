@@ -8,19 +8,17 @@
 
 /* ---- Lists of tokens ------------------------------------------------------------------------ */
 
-void mega_tokens_add(MegaTokens *tokens, const MegaToken *token)
+void mega_tokens_grow(MegaTokens *tokens)
 {
-    if (tokens->count == tokens->capacity && !tokens->failed) {
-        const size_t grown = tokens->capacity ? tokens->capacity * 2 : 64;
-        MegaToken *moved = realloc(tokens->data, grown * sizeof *moved);
-        tokens->failed = !moved;
-        if (moved) {
-            tokens->data = moved;
-            tokens->capacity = grown;
-        }
+    if (tokens->failed)
+        return;
+    const size_t grown = tokens->capacity ? tokens->capacity * 2 : 64;
+    MegaToken *moved = realloc(tokens->data, grown * sizeof *moved);
+    tokens->failed = !moved;
+    if (moved) {
+        tokens->data = moved;
+        tokens->capacity = grown;
     }
-    if (!tokens->failed)
-        tokens->data[tokens->count++] = *token;
 }
 
 void mega_tokens_free(MegaTokens *tokens)

@@ -27,7 +27,15 @@ typedef struct MegaTokens {
     bool failed; /* memory ran out */
 } MegaTokens;
 
-void mega_tokens_add(MegaTokens *tokens, const MegaToken *token);
+/* Makes room for more tokens, or sets `failed`. */
+void mega_tokens_grow(MegaTokens *tokens);
+static inline void mega_tokens_add(MegaTokens *tokens, const MegaToken *token)
+{
+    if (tokens->count == tokens->capacity)
+        mega_tokens_grow(tokens);
+    if (!tokens->failed)
+        tokens->data[tokens->count++] = *token;
+}
 void mega_tokens_free(MegaTokens *tokens);
 
 /* ---- Templates ------------------------------------------------------------------------------ */

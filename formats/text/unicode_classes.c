@@ -1,14 +1,16 @@
 /*
  * unicode_classes.c - see unicode_classes.h. PCRE2 finds the runs of each class in a text of all
- * characters. Characters newer than Unicode 14.0 are then removed.
+ * characters of a page. Characters newer than Unicode 14.0 are then removed.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "formats/text/unicode_classes.h"
 
 #include <pcre2.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "formats/base/bytes.h"
+#include "src/base/utf8.h"
 
 #define FIRST_SURROGATE 0xd800
 #define LAST_SURROGATE 0xdfff
@@ -51,98 +53,171 @@ static const Range later_words[] = {
     {0x1e4d0, 0x1e4f9}, {0x2b739, 0x2b739}, {0x31350, MEGA_CLASSES_SIZE - 1},
 };
 
-static void put_character(MegaBuffer *out, uint32_t code)
+/* ---- The patterns --------------------------------------------------------------------------- */
+
+static const struct {
+    const char *pattern;
+    uint8_t class;
+} rows[] = {
+    {"\\p{L}+", MEGA_CLASS_LETTER},
+    {"\\p{N}+", MEGA_CLASS_NUMBER},
+    {"[\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"
+     "\\x{202f}\\x{205f}\\x{3000}]+",
+     MEGA_CLASS_WHITE},
+    {"[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]+", MEGA_CLASS_WORD},
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+typedef struct MegaClassPatterns {
+    pthread_mutex_t lock; /* held while a page is filled */
+    pcre2_code *regex[ROWS];
+    pcre2_match_data *match;
+} MegaClassPatterns;
+
+static MegaClassPatterns *patterns_new(void)
 {
-    if (code < 0x80) {
-        mega_put_u8(out, (uint8_t)code);
+    MegaClassPatterns *patterns = calloc(1, sizeof *patterns);
+    int number;
+    PCRE2_SIZE where;
+    if (!patterns)
+        return NULL;
+    pthread_mutex_init(&patterns->lock, NULL);
+    patterns->match = pcre2_match_data_create(1, NULL);
+    for (size_t i = 0; i < ROWS; i++)
+        patterns->regex[i] = pcre2_compile((PCRE2_SPTR)rows[i].pattern, PCRE2_ZERO_TERMINATED,
+                                           PCRE2_UTF, &number, &where, NULL);
+    return patterns;
+}
+
+static bool patterns_are_whole(const MegaClassPatterns *patterns)
+{
+    bool whole = patterns && patterns->match;
+    for (size_t i = 0; i < ROWS && whole; i++)
+        whole = patterns->regex[i];
+    return whole;
+}
+
+static void patterns_free(MegaClassPatterns *patterns)
+{
+    if (!patterns)
         return;
-    }
-    const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    for (size_t i = 0; i < ROWS; i++)
+        pcre2_code_free(patterns->regex[i]);
+    pcre2_match_data_free(patterns->match);
+    pthread_mutex_destroy(&patterns->lock);
+    free(patterns);
+}
+
+/* ---- Pages ---------------------------------------------------------------------------------- */
+
+/* Writes a character, and returns its size. */
+static size_t put_character(uint8_t *out, uint32_t code)
+{
     static const uint8_t marker[] = {0, 0xc0, 0xe0, 0xf0};
-    mega_put_u8(out, (uint8_t)(marker[more] | code >> 6 * more));
-    for (int i = more - 1; i >= 0; i--)
-        mega_put_u8(out, (uint8_t)(0x80 | (code >> 6 * i & 0x3f)));
+    const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    out[0] = (uint8_t)(marker[more] | code >> 6 * more);
+    for (int i = 1; i <= more; i++)
+        out[i] = (uint8_t)(0x80 | (code >> 6 * (more - i) & 0x3f));
+    return (size_t)more + 1;
 }
 
 /* Sets a class for the characters of a run. */
-static void mark_run(MegaUnicodeClasses *classes, const uint8_t *run, size_t size, unsigned class)
+static void mark_run(uint8_t *of, const uint8_t *run, size_t size, uint8_t class)
 {
     uint32_t code;
     for (size_t length; size > 0; run += length, size -= length) {
         length = mega_utf8_decode(run, size, &code);
-        classes->of[code] |= (uint8_t) class;
+        of[code] |= class;
     }
 }
 
-static int find_class(MegaUnicodeClasses *classes, const MegaBuffer *all, const char *pattern,
-                      unsigned class, MegaError *err)
+/* Finds the characters of one class. Returns false if memory runs out. */
+static bool find_class(const MegaClassPatterns *patterns, size_t row, const uint8_t *text,
+                       size_t size, uint8_t *of)
 {
-    int number, code = 0, found;
-    PCRE2_SIZE where, at = 0;
-    pcre2_code *regex =
-        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &number, &where, NULL);
-    pcre2_match_data *match = regex ? pcre2_match_data_create(1, NULL) : NULL;
-    if (!match)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the classes of characters");
-    else
-        pcre2_jit_compile(regex, PCRE2_JIT_COMPLETE); /* this only makes it faster */
-    while (!code && (found = pcre2_match(regex, all->data, all->size, at, PCRE2_NO_UTF_CHECK, match,
-                                         NULL)) != PCRE2_ERROR_NOMATCH) {
-        if (found < 0) {
-            code = mega_fail(err, MEGA_ERR_MEMORY,
-                             "the classes of characters cannot be found: PCRE2 error %d", found);
-            break;
-        }
-        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(match);
-        mark_run(classes, all->data + ends[0], ends[1] - ends[0], class);
+    PCRE2_SIZE at = 0;
+    int found;
+    while ((found = pcre2_match(patterns->regex[row], text, size, at, PCRE2_NO_UTF_CHECK,
+                                patterns->match, NULL)) > 0) {
+        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(patterns->match);
+        mark_run(of, text + ends[0], ends[1] - ends[0], rows[row].class);
         at = ends[1];
     }
-    pcre2_match_data_free(match);
-    pcre2_code_free(regex);
-    return code;
+    return found == PCRE2_ERROR_NOMATCH;
+}
+
+/* Gives the characters of some ranges in [first, first + MEGA_CLASSES_PAGE) a class. */
+static void set_ranges(uint8_t *of, uint32_t first, const Range *ranges, size_t count,
+                       uint8_t class)
+{
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t c = ranges[i].first > first ? ranges[i].first : first;
+             c <= ranges[i].last && c < first + MEGA_CLASSES_PAGE; c++)
+            of[c] = class;
+}
+
+/* Fills the page that begins at `first`. Returns false if memory runs out. */
+static bool fill_page(const MegaUnicodeClasses *classes, uint32_t first)
+{
+    uint8_t text[4 * MEGA_CLASSES_PAGE];
+    size_t size = 0;
+    bool good = true;
+    for (uint32_t c = first; c < first + MEGA_CLASSES_PAGE; c++)
+        if (c < FIRST_SURROGATE || c > LAST_SURROGATE)
+            size += put_character(text + size, c);
+    for (size_t row = 0; row < ROWS && good; row++)
+        good = find_class(classes->patterns, row, text, size, classes->of);
+    set_ranges(classes->of, first, later, sizeof later / sizeof later[0], MEGA_CLASS_OTHER);
+    set_ranges(classes->of, first, later_words, sizeof later_words / sizeof later_words[0],
+               MEGA_CLASS_WORD);
+    return good;
+}
+
+/* The memory that the library needs is there after the first page, so later ones cannot fail. */
+void mega_unicode_classes_fill(const MegaUnicodeClasses *classes, uint32_t code)
+{
+    const uint32_t page = code / MEGA_CLASSES_PAGE;
+    pthread_mutex_lock(&classes->patterns->lock);
+    if (!atomic_load(&classes->known[page]))
+        fill_page(classes, page * MEGA_CLASSES_PAGE);
+    atomic_store(&classes->known[page], true);
+    pthread_mutex_unlock(&classes->patterns->lock);
 }
 
 int mega_unicode_classes_new(MegaUnicodeClasses **out, MegaError *err)
 {
-    static const struct {
-        const char *pattern;
-        unsigned class;
-    } rows[] = {
-        {"\\p{L}+", MEGA_CLASS_LETTER},
-        {"\\p{N}+", MEGA_CLASS_NUMBER},
-        {"[\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"
-         "\\x{202f}\\x{205f}\\x{3000}]+",
-         MEGA_CLASS_WHITE},
-        {"[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]+", MEGA_CLASS_WORD},
-    };
-    MegaBuffer all = {0};
-    int code = 0;
-    *out = NULL;
-    for (uint32_t c = 0; c < MEGA_CLASSES_SIZE; c++)
-        if (c < FIRST_SURROGATE || c > LAST_SURROGATE)
-            put_character(&all, c);
     MegaUnicodeClasses *classes = calloc(1, sizeof *classes);
-    if (!classes || all.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the classes of characters");
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0] && !code; i++)
-        code = find_class(classes, &all, rows[i].pattern, rows[i].class, err);
-    for (size_t i = 0; i < sizeof later / sizeof later[0] && !code; i++)
-        for (uint32_t c = later[i].first; c <= later[i].last; c++)
-            classes->of[c] = MEGA_CLASS_OTHER;
-    for (size_t i = 0; i < sizeof later_words / sizeof later_words[0] && !code; i++)
-        for (uint32_t c = later_words[i].first; c <= later_words[i].last; c++)
-            classes->of[c] = MEGA_CLASS_WORD;
-    mega_buffer_free(&all);
-    if (code)
-        free(classes);
-    else
-        *out = classes;
-    return code;
+    bool good = classes;
+    if (classes) {
+        classes->of = calloc(MEGA_CLASSES_SIZE, sizeof *classes->of);
+        classes->known = calloc(MEGA_CLASSES_SIZE / MEGA_CLASSES_PAGE, sizeof *classes->known);
+        classes->patterns = patterns_new();
+        good = classes->of && classes->known && patterns_are_whole(classes->patterns) &&
+               fill_page(classes, 0);
+    }
+    *out = NULL;
+    if (!good) {
+        mega_unicode_classes_free(classes);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the classes of characters");
+    }
+    atomic_store(&classes->known[0], true);
+    *out = classes;
+    return 0;
+}
+
+void mega_unicode_classes_free(MegaUnicodeClasses *classes)
+{
+    if (!classes)
+        return;
+    patterns_free(classes->patterns);
+    free(classes->known);
+    free(classes->of);
+    free(classes);
 }
 
 bool mega_unicode_is_word(const MegaUnicodeClasses *classes, uint32_t code)
 {
     if (code < MEGA_CLASSES_SIZE)
-        return classes->of[code] & MEGA_CLASS_WORD;
+        return mega_unicode_flags(classes, code) & MEGA_CLASS_WORD;
     return code <= LAST_IDEOGRAPH || (code >= FIRST_SELECTOR && code <= LAST_SELECTOR);
 }

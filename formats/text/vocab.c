@@ -50,12 +50,29 @@ static void add_symbol(MegaVocab *vocab, const char *symbol, size_t length)
     vocab->count++;
 }
 
-static int compare_symbols(const void *a, const void *b, void *context)
+/* A symbol while the ids are sorted. Most comparisons end in its first bytes, which need no look at
+ * the symbol itself. */
+typedef struct Key {
+    uint64_t begin; /* up to 8 bytes, the first one most significant; zeros follow a shorter one */
+    uint32_t id;
+} Key;
+
+static uint64_t beginning_of(const char *symbol)
+{
+    uint64_t begin = 0;
+    for (int shift = 56; shift >= 0 && *symbol; shift -= 8)
+        begin |= (uint64_t)(uint8_t)*symbol++ << shift;
+    return begin;
+}
+
+static int compare_keys(const void *a, const void *b, void *context)
 {
     const MegaVocab *vocab = context;
-    const uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    const int order = strcmp(symbol_at(vocab, left), symbol_at(vocab, right));
-    return order ? order : (left > right) - (left < right);
+    const Key *left = a, *right = b;
+    if (left->begin != right->begin)
+        return left->begin < right->begin ? -1 : 1;
+    const int order = strcmp(symbol_at(vocab, left->id), symbol_at(vocab, right->id));
+    return order ? order : (left->id > right->id) - (left->id < right->id);
 }
 
 static size_t decimal(int value, char text[4])
@@ -75,13 +92,21 @@ static bool has_decimals(const MegaVocab *vocab)
 
 static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
 {
-    if (!vocab->text.failed && !vocab->start.failed)
+    Key *keys = NULL;
+    if (!vocab->text.failed && !vocab->start.failed) {
         vocab->sorted = malloc((vocab->count + (size_t)1) * sizeof *vocab->sorted);
-    if (!vocab->sorted)
+        keys = malloc((vocab->count + (size_t)1) * sizeof *keys);
+    }
+    if (!vocab->sorted || !keys) {
+        free(keys);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
+    }
     for (uint32_t i = 0; i < vocab->count; i++)
-        vocab->sorted[i] = i;
-    qsort_r(vocab->sorted, vocab->count, sizeof *vocab->sorted, compare_symbols, vocab);
+        keys[i] = (Key){beginning_of(symbol_at(vocab, i)), i};
+    qsort_r(keys, vocab->count, sizeof *keys, compare_keys, vocab);
+    for (uint32_t i = 0; i < vocab->count; i++)
+        vocab->sorted[i] = keys[i].id;
+    free(keys);
     vocab->decimals = has_decimals(vocab);
     return 0;
 }

@@ -1,7 +1,6 @@
 /*
  * fill.c - fills the masks of a text: the likeliest tokens at each, and the text with them.
  */
-#define _GNU_SOURCE /* qsort_r */
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,20 +68,46 @@ static int find_candidates(const MegaPipeline *p, const MegaFillOptions *options
     }
     if (code)
         return code;
-    qsort(out->ids, count, sizeof *out->ids, by_id);
+    if (options->target_count > 0)
+        qsort(out->ids, count, sizeof *out->ids, by_id);
     for (size_t i = 0; i < count; i++)
         if (out->count == 0 || out->ids[i] != out->ids[out->count - 1])
             out->ids[out->count++] = out->ids[i];
     return 0;
 }
 
-static int by_probability(const void *a, const void *b, void *context)
+typedef struct Candidate {
+    float probability;
+    int32_t id;
+} Candidate;
+
+static bool is_worse(const Candidate *a, const Candidate *b)
 {
-    const float *probabilities = context;
-    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    if (probabilities[x] != probabilities[y])
-        return probabilities[x] < probabilities[y] ? 1 : -1;
-    return (x > y) - (x < y);
+    return a->probability != b->probability ? a->probability < b->probability : a->id > b->id;
+}
+
+#define HEAP_ITEM Candidate
+#define HEAP_ABOVE is_worse
+#include "src/base/heap_tmpl.h"
+
+/* Finds the likeliest candidates, the best one first: best [count], and there are at least as many
+ * candidates. The worst of those found so far is on top of a heap. */
+static void find_best(const Candidates *candidates, const float *probabilities, Candidate *best,
+                      size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        const int32_t id = candidates->ids[i];
+        const Candidate candidate = {probabilities[id], id};
+        if (kept < count)
+            heap_push(best, &kept, candidate);
+        else if (is_worse(&best[0], &candidate))
+            heap_replace(best, kept, candidate);
+    }
+    while (kept > 0) {
+        const Candidate worst = heap_pop(best, &kept);
+        best[kept] = worst;
+    }
 }
 
 /* Fills in the token and both texts of an item. */
@@ -133,19 +158,20 @@ static int fill_masks(const MegaPipeline *p, MegaTokenInput *input, const size_t
                       MegaError *err)
 {
     const size_t vocab = (size_t)mega_model_class_count(p->model);
-    int code = 0;
+    Candidate *best = malloc(((size_t)out->count + 1) * sizeof *best);
+    int code = best ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d tokens", out->count);
     for (int m = 0; m < out->masks && !code; m++) {
         float *probabilities = logits + (size_t)m * vocab;
         mega_softmax(probabilities, (int)vocab, probabilities);
-        qsort_r(candidates->ids, candidates->count, sizeof *candidates->ids, by_probability,
-                probabilities);
+        find_best(candidates, probabilities, best, (size_t)out->count);
         for (int i = 0; i < out->count && !code; i++) {
             MegaFilling *item = &out->items[m * out->count + i];
-            item->token = candidates->ids[i];
-            item->score = probabilities[item->token];
+            item->token = best[i].id;
+            item->score = best[i].probability;
             code = describe(p, input, positions[m], out->masks > 1, item, err);
         }
     }
+    free(best);
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include "tests/unit/support.h"
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,7 +452,41 @@ static void classes_are_pinned(void **state)
     assert_int_equal(count[MEGA_CLASS_NUMBER], 1791);
     assert_int_equal(count[MEGA_CLASS_WHITE], 25);
     assert_int_equal(words, 139612);
-    free(classes);
+    mega_unicode_classes_free(classes);
+}
+
+typedef struct Look {
+    const MegaUnicodeClasses *classes;
+    uint32_t begin;
+    size_t letters;
+} Look;
+
+static void *count_letters(void *context)
+{
+    Look *look = context;
+    for (uint32_t i = 0; i < MEGA_CLASSES_SIZE; i++)
+        look->letters += mega_unicode_class(look->classes, (look->begin + i) % MEGA_CLASSES_SIZE) ==
+                         MEGA_CLASS_LETTER;
+    return NULL;
+}
+
+/* Whoever asks first about a character, all threads get the same answer. */
+static void classes_are_shared(void **state)
+{
+    (void)state;
+    MegaUnicodeClasses *classes;
+    pthread_t threads[4];
+    Look looks[4];
+    assert_int_equal(mega_unicode_classes_new(&classes, NULL), 0);
+    for (uint32_t i = 0; i < 4; i++) {
+        looks[i] = (Look){.classes = classes, .begin = i / 2 * (MEGA_CLASSES_SIZE / 2)};
+        assert_int_equal(pthread_create(&threads[i], NULL, count_letters, &looks[i]), 0);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(looks[i].letters, 131756);
+    mega_unicode_classes_free(classes);
 }
 
 int main(void)
@@ -468,6 +503,7 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(bad_metadata_is_refused),
         cmocka_unit_test(classes_are_pinned),
+        cmocka_unit_test(classes_are_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
