@@ -84,7 +84,7 @@ static void use_picture(const Run *run)
 /* The memory of an input. */
 typedef struct Made {
     MegaInput input;
-    int32_t *tokens;
+    int32_t *tokens, *types;
     float *values;
 } Made;
 
@@ -96,23 +96,28 @@ static Made make_input(const Run *run)
     if (mega_model_input_kind(run->model) == MEGA_INPUT_IMAGE)
         length = (size_t)mega_image_values(embed);
     Made made = {.tokens = malloc(length * sizeof *made.tokens),
+                 .types = malloc(length * sizeof *made.types),
                  .values = malloc(length * sizeof *made.values)};
     int vocab = embed->vocab > 0 ? embed->vocab : 1; /* language models have no encoder */
     for (size_t i = 0; i < length; i++) {
         int32_t token = (int32_t)(fabsf(roll_number(run->dice, NUMBERS_SMALL)) * 1e6f) % vocab;
         made.tokens[i] = token == embed->pad ? (token + 1) % vocab : token;
+        made.types[i] = embed->types > 1 ? token % embed->types : 0;
         made.values[i] = roll_number(run->dice, numbers);
     }
     made.input = (MegaInput){.kind = mega_model_input_kind(run->model), .tokens = made.tokens,
                              .values = made.values, .length = length,
                              .channels = embed->channels, .height = embed->height,
                              .width = embed->width};
+    if (embed->types > 0 && flip(run->dice))
+        made.input.types = made.types;
     return made;
 }
 
 static void free_input(Made *made)
 {
     free(made->tokens);
+    free(made->types);
     free(made->values);
 }
 
@@ -121,12 +126,31 @@ static void free_input(Made *made)
 static void classify(const Run *run, const MegaInput *inputs)
 {
     MegaError err = {0};
-    size_t classes = (size_t)run->config->head.classes;
+    size_t classes = (size_t)(run->config->task == MEGA_TASK_EMBED ? run->config->encoder.width
+                                                                   : run->config->head.classes);
     float *logits = malloc(classes * sizeof *logits);
     int code = mega_session_classify(run->session, inputs, mega_model_input_count(run->model),
                                      logits, &err);
     fuzz_check_error(code, err.text);
     for (size_t i = 0; !code && i < classes; i++)
+        if (!isfinite(logits[i]))
+            abort();
+    free(logits);
+}
+
+/* Asks for logits at all positions, or at some of them. */
+static void label(const Run *run, const MegaInput *input)
+{
+    MegaError err = {0};
+    const size_t classes = (size_t)run->config->head.classes;
+    size_t some[3], count = flip(run->dice) ? input->length : 3;
+    for (size_t i = 0; i < 3; i++)
+        some[i] = (size_t)roll(run->dice, (int)input->length);
+    float *logits = malloc(count * classes * sizeof *logits);
+    int code = mega_session_label(run->session, input, count == input->length ? NULL : some, count,
+                                  logits, &err);
+    fuzz_check_error(code, err.text);
+    for (size_t i = 0; !code && i < count * classes; i++)
         if (!isfinite(logits[i]))
             abort();
     free(logits);
@@ -260,7 +284,9 @@ static void run_session(const Run *run)
     MegaEncoded *encoded[2] = {NULL, NULL};
     MegaError err = {0};
     int code = 0;
-    if (run->config->task == MEGA_TASK_CLASSIFY) {
+    if (mega_task_traits(run->config->task)->labels_positions) {
+        label(run, &inputs[0]);
+    } else if (mega_config_has_head(run->config)) {
         classify(run, inputs);
     } else {
         for (int i = 0; i < 2 && !code && run->config->task == MEGA_TASK_TRANSLATE; i++)

@@ -76,12 +76,16 @@ static MegaPipelineOptions roll_options(Dice *dice, const MegaPcm *pcm)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
-static void check_probabilities(const MegaClassification *found)
+/* Of classes that exclude each other the probabilities add up to 1. */
+static void check_probabilities(const Run *run, const MegaClassification *found)
 {
     double sum = 0;
-    for (int i = 0; i < found->count; i++)
+    for (int i = 0; i < found->count; i++) {
+        if (!(found->probabilities[i] >= 0 && found->probabilities[i] <= 1))
+            abort();
         sum += (double)found->probabilities[i];
-    if (!(fabs(sum - 1) < 1e-3))
+    }
+    if (!mega_model_config(run->model)->head.independent && !(fabs(sum - 1) < 1e-3))
         abort();
 }
 
@@ -93,7 +97,7 @@ static void classify(const Run *run, const MegaRaw inputs[2])
     int code = mega_pipeline_classify(run->pipeline, inputs, count, &found, &err);
     fuzz_check_error(code, err.text);
     if (!code)
-        check_probabilities(&found);
+        check_probabilities(run, &found);
     mega_classification_free(&found);
     code = mega_pipeline_begin(run->pipeline, inputs, count, &err);
     fuzz_check_error(code, err.text);
@@ -101,7 +105,7 @@ static void classify(const Run *run, const MegaRaw inputs[2])
         more = mega_pipeline_next(run->pipeline, &found, &err);
         fuzz_check_error(more > 0 ? 0 : more, err.text);
         if (more > 0)
-            check_probabilities(&found);
+            check_probabilities(run, &found);
         mega_classification_free(&found);
     }
 }
@@ -179,6 +183,67 @@ static void tokenize(const Run *run, const MegaRaw *text)
     mega_ids_free(&tokens);
 }
 
+/* ---- Masks, tags, answers and choices ------------------------------------------------------- */
+
+static void fill(const Run *run, const MegaRaw *text)
+{
+    static const char *const targets[] = {"a", "s1", " the"};
+    MegaFillings out = {0};
+    MegaError err = {0};
+    const MegaFillOptions options = {.top = PICK(run->dice, 0, 1, 3, 1 << 20),
+                                     .targets = targets,
+                                     .target_count = PICK(run->dice, 0, 0, 3)};
+    fuzz_check_error(mega_pipeline_fill(run->pipeline, text, &options, &out, &err), err.text);
+    mega_fillings_free(&out);
+}
+
+static void tag(const Run *run, const MegaRaw *text)
+{
+    MegaTags out = {0};
+    MegaError err = {0};
+    const MegaTagOptions options = {.grouping = (MegaGrouping)roll(run->dice, MEGA_GROUP_MAX + 1),
+                                    .keep_outside = flip(run->dice)};
+    const int code = mega_pipeline_tag(run->pipeline, text, &options, &out, &err);
+    fuzz_check_error(code, err.text);
+    for (size_t i = 0; !code && i < out.count; i++)
+        if (out.items[i].start > out.items[i].end || out.items[i].end > run->size)
+            abort();
+    mega_tags_free(&out);
+}
+
+static void answer(const Run *run, const MegaRaw inputs[2])
+{
+    MegaAnswers out = {0};
+    MegaError err = {0};
+    MegaAnswerOptions options = mega_answer_defaults();
+    options.top = PICK(run->dice, 1, 2, 100);
+    options.max_answer = PICK(run->dice, 1, 15, 1 << 20);
+    options.window = (size_t)PICK(run->dice, 0, 1, 7, 40);
+    options.stride = (size_t)PICK(run->dice, 0, 1, 3, 50);
+    options.allow_none = flip(run->dice);
+    options.align = flip(run->dice);
+    fuzz_check_error(
+        mega_pipeline_answer(run->pipeline, &inputs[0], &inputs[1], &options, &out, &err),
+        err.text);
+    mega_answers_free(&out);
+}
+
+static void choose(const Run *run, const MegaRaw inputs[2])
+{
+    float scores[2];
+    MegaError err = {0};
+    fuzz_check_error(mega_pipeline_choose(run->pipeline, &inputs[0], inputs, 2, scores, &err),
+                     err.text);
+}
+
+static void states(const Run *run, const MegaRaw *text)
+{
+    MegaStates out = {0};
+    MegaError err = {0};
+    fuzz_check_error(mega_pipeline_states(run->pipeline, text, &out, &err), err.text);
+    mega_states_free(&out);
+}
+
 /* ---- All of it ------------------------------------------------------------------------------ */
 
 static void use_pipeline(const Run *run)
@@ -191,6 +256,11 @@ static void use_pipeline(const Run *run)
     score(run, &inputs[0]);
     embed(run, &inputs[1]);
     tokenize(run, &inputs[0]);
+    fill(run, &inputs[0]);
+    tag(run, &inputs[0]);
+    answer(run, inputs);
+    choose(run, inputs);
+    states(run, &inputs[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -17,6 +17,8 @@
 #include "formats/base/sniff.h"
 #include "formats/mega/mega_file.h"
 #include "formats/tensor/panels.h"
+#include "formats/text/added_tokens.h"
+#include "formats/text/tokens.h"
 #include "src/model/tensors.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -100,18 +102,21 @@ static MegaStackConfig random_stack(Dice *dice, bool decoder)
                          .max_positions = PICK(dice, 1, 17, 50, 300, 300, 300),
                          .bidirectional = !decoder && flip(dice),
                          .pre_norm = flip(dice),
+                         .ffn_norm_differs = roll(dice, 4) == 0,
                          .final_norm = flip(dice),
                          .norm_affine = flip(dice),
                          .final_norm_affine = flip(dice),
                          .embed_norm = flip(dice),
-                         .norm = (MegaNormKind)roll(dice, MEGA_NORM_BATCH + 1),
-                         .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1)};
+                         .norm = (MegaNormKind)roll(dice, MEGA_NORM_MULTIPLY + 1),
+                         .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_SIGMOID + 1)};
     MegaGatedConfig own = {.hidden = PICK(dice, 1, 2, 5, 16, 17, 32, 33, 64, 70),
                            .zdim = PICK(dice, 1, 2, 3, 4, 8, 12, 16, 17, 32, 34),
                            .ndim = PICK(dice, 1, 2, 3, 4, 5, 8, 16, 17, 33),
                            .chunk = PICK(dice, 0, 0, 1, 2, 3, 15, 16, 17, 32, 100),
                            .truncation = PICK(dice, 0, 0, 1, 2, 5, 16, 17, 1024, 1 << 26),
                            .ema_shift = !decoder && flip(dice),
+                           .causal = !decoder && roll(dice, 4) == 0,
+                           .rotary_float32 = flip(dice),
                            .attention = (MegaAttentionKind)roll(dice, MEGA_ATTENTION_LAPLACE + 1),
                            .bias = (MegaBiasKind)roll(dice, MEGA_BIAS_ROTARY + 1)};
     if (own.bias == MEGA_BIAS_ROTARY)
@@ -148,6 +153,12 @@ static MegaTargetConfig random_target(Dice *dice, int width)
     t.tied_projections = flip(dice);
     t.input = random_clusters(dice, t.vocab, t.adaptive_input, t.input_projection ? 0 : width);
     t.output = random_clusters(dice, t.vocab, t.adaptive_output, t.output_projection ? 0 : width);
+    const bool plain = !t.adaptive_output && !t.output_projection;
+    t.output_dense = plain && roll(dice, 3) == 0;
+    t.output_bias = plain && roll(dice, 3) == 0;
+    t.bare_start = roll(dice, 4) == 0;
+    t.untruncated = roll(dice, 4) == 0;
+    t.types = PICK(dice, 0, 0, 0, 1, 3);
     t.max_positions = PICK(dice, 1, 2, 5, 20, 60);
     t.cross_positions = PICK(dice, 1, 30, 300, 300, 300);
     return t;
@@ -211,9 +222,32 @@ static void make_transformer(Dice *dice, MegaStackConfig *stack, bool has_positi
         stack->positions = (MegaPositionKind)roll(dice, MEGA_POSITIONS_LEARNED + 1);
 }
 
+/* Gives a model that is neither classifier, translator nor language model the head of its task. */
+static void make_head(MegaConfig *c)
+{
+    MegaHeadConfig *head = &c->head;
+    c->embed.kind = MEGA_EMBED_TOKENS;
+    head->projection = false;
+    head->pair = false;
+    if (mega_task_traits(c->task)->labels_positions) {
+        head->pooling = MEGA_POOL_NONE;
+        head->layers = head->layers > 0;
+    }
+    if (c->task == MEGA_TASK_FILL)
+        head->classes = c->embed.vocab;
+    else if (c->task == MEGA_TASK_ANSWER)
+        head->classes = 2;
+    else if (c->task == MEGA_TASK_CHOOSE)
+        head->classes = 1;
+    else if (c->task == MEGA_TASK_EMBED) {
+        head->classes = 0;
+        head->width = c->encoder.width;
+    }
+}
+
 static MegaConfig random_config(Dice *dice)
 {
-    MegaConfig c = {.task = (MegaTask)roll(dice, MEGA_TASK_GENERATE + 1)};
+    MegaConfig c = {.task = (MegaTask)roll(dice, MEGA_TASK_COUNT)};
     bool translator = c.task == MEGA_TASK_TRANSLATE;
     c.encoder = random_stack(dice, false);
     c.decoder = random_stack(dice, true);
@@ -230,15 +264,21 @@ static MegaConfig random_config(Dice *dice)
     c.embed.width = c.embed.patch * PICK(dice, 1, 2, 3, 5, 9);
     c.embed.positions = flip(dice);
     c.embed.scale = translator && flip(dice);
+    c.embed.types = PICK(dice, 0, 0, 0, 1, 3);
     c.head = (MegaHeadConfig){.projection = flip(dice),
                               .pooling = (MegaPooling)roll(dice, MEGA_POOL_FIRST + 1),
+                              .independent = roll(dice, 4) == 0,
                               .pair = roll(dice, 3) == 0,
                               .layers = PICK(dice, 0, 0, 1, 2, MEGA_MAX_HEAD_LAYERS),
                               .width = PICK(dice, 1, 2, 16, 17, 40),
-                              .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_TANH + 1),
+                              .activation = (MegaActivation)roll(dice, MEGA_ACTIVATION_SIGMOID + 1),
                               .output_bias = flip(dice),
                               .classes = PICK(dice, 1, 2, 3, 10, 17, 300)};
     c.target = random_target(dice, c.decoder.width);
+    if (c.task == MEGA_TASK_GENERATE && c.target.bare_start && flip(dice))
+        c.target.pad = c.target.eos = c.target.unk = -1;
+    if (c.task > MEGA_TASK_GENERATE)
+        make_head(&c);
     make_transformer(dice, &c.decoder, true);
     if (translator && c.decoder.kind)
         c.encoder.width = PICK(dice, 1, 7, 12, 16, 48);
@@ -270,7 +310,47 @@ static void set_symbols(Dice *dice, MegaMeta *meta, const char *key, int count)
     free(list);
 }
 
-static void set_text(Dice *dice, MegaMeta *meta)
+/* Describes a tokenizer of the Hugging Face hub: its added tokens, special ones and templates. */
+static void set_hub_text(Dice *dice, MegaMeta *meta, bool units, int vocab)
+{
+    static const char *const special[] = {"special.cls", "special.mask", "special.pad",
+                                          "special.bos"};
+    int64_t added[4], flags[4], single[8], pair[10];
+    mega_meta_set_string(meta, "text.tokenizer", units ? "units" : "byte_bpe");
+    for (size_t i = 0; i < 4; i++) {
+        mega_meta_set_int(meta, special[i], roll(dice, vocab + 1) - 1);
+        added[i] = roll(dice, vocab);
+        flags[i] = roll(dice, MEGA_ADDED_ALL + 1);
+    }
+    for (size_t i = 0; i < 10; i += 2) {
+        const int piece = roll(dice, vocab);
+        if (i < 8)
+            single[i] = i == 2 ? MEGA_PIECE_A : piece;
+        pair[i] = i == 2 ? MEGA_PIECE_A : i == 6 ? MEGA_PIECE_B : piece;
+        if (i < 8)
+            single[i + 1] = roll(dice, 2);
+        pair[i + 1] = roll(dice, 2);
+    }
+    mega_meta_set_ints(meta, "text.added", added, 4);
+    mega_meta_set_ints(meta, "text.added_flags", flags, 4);
+    mega_meta_set_ints(meta, "text.single", single, 8);
+    mega_meta_set_ints(meta, "text.pair", pair, 10);
+    mega_meta_set_bool(meta, "text.add_prefix_space", flip(dice));
+    mega_meta_set_bool(meta, "text.trim_offsets", flip(dice));
+    mega_meta_set_bool(meta, "text.trim_keeps_first", flip(dice));
+    mega_meta_set_bool(meta, "text.clean_up", flip(dice));
+    mega_meta_set_bool(meta, "text.token_types", flip(dice));
+    mega_meta_set_int(meta, "text.max_length", PICK(dice, 2, 7, 64, 512));
+    if (flip(dice))
+        mega_meta_set_int(meta, "special.unk", roll(dice, vocab));
+    if (units && flip(dice))
+        mega_meta_set_string(meta, "text.case", flip(dice) ? "upper" : "lower");
+    if (flip(dice))
+        mega_meta_set_int(meta, "byte_bpe.unknown", roll(dice, vocab));
+    mega_meta_set_bool(meta, "byte_bpe.fuse_unknown", flip(dice));
+}
+
+static void set_text(Dice *dice, MegaMeta *meta, int vocab)
 {
     static const char *const units[] = {"symbols", "characters", "bytes"};
     static const char *const codes[] = {"l o", "lo w</w>", "a b", "@@ @@", "s 1"};
@@ -279,10 +359,13 @@ static void set_text(Dice *dice, MegaMeta *meta)
     mega_meta_set_int(meta, "text.cls", PICK(dice, -1, -1, 0, 1, 2));
     mega_meta_set_int(meta, "text.eos", PICK(dice, -1, 2, 0, 1));
     mega_meta_set_int(meta, "text.unk", PICK(dice, 0, 3, 1));
-    if (roll(dice, 3) == 0) {
+    const int tokenizer = roll(dice, 6);
+    if (tokenizer < 2) {
         mega_meta_set_string(meta, "text.tokenizer", "moses");
         mega_meta_set_string(meta, "text.source_language", flip(dice) ? "de" : "longlanguage");
         mega_meta_set_string(meta, "text.target_language", flip(dice) ? "en" : "fr");
+    } else if (tokenizer < 4) {
+        set_hub_text(dice, meta, tokenizer == 2, vocab);
     }
     if (roll(dice, 3) == 0) {
         mega_meta_set_strings(meta, "bpe.codes", codes, 5);
@@ -311,14 +394,14 @@ static void set_image(Dice *dice, MegaMeta *meta, const MegaEmbedConfig *embed)
 
 static void set_metadata(Dice *dice, MegaMeta *meta, const MegaConfig *config)
 {
-    set_symbols(dice, meta, "vocab.symbols",
-                config->task == MEGA_TASK_CLASSIFY ? config->embed.vocab : config->target.vocab);
+    const int vocab = mega_config_has_head(config) ? config->embed.vocab : config->target.vocab;
+    set_symbols(dice, meta, "vocab.symbols", vocab);
     if (config->task == MEGA_TASK_TRANSLATE && flip(dice)) {
         set_symbols(dice, meta, "vocab.source", config->embed.vocab);
         set_symbols(dice, meta, "vocab.target", config->target.vocab);
     }
     set_symbols(dice, meta, "labels", roll(dice, config->head.classes + 3));
-    set_text(dice, meta);
+    set_text(dice, meta, vocab);
     set_image(dice, meta, &config->embed);
     mega_meta_set_int(meta, "audio.sample_rate", PICK(dice, 8000, 16000, 100, 1000000));
     mega_meta_set_float(meta, "audio.mean", PICK(dice, 0, 0, 1000000000));
