@@ -241,6 +241,7 @@ static void make_head(MegaConfig *c)
         head->classes = 1;
     else if (c->task == MEGA_TASK_EMBED) {
         head->classes = 0;
+        head->output_bias = false;
         head->width = c->encoder.width;
     }
 }
@@ -264,7 +265,6 @@ static MegaConfig random_config(Dice *dice)
     c.embed.width = c.embed.patch * PICK(dice, 1, 2, 3, 5, 9);
     c.embed.positions = flip(dice);
     c.embed.scale = translator && flip(dice);
-    c.embed.types = PICK(dice, 0, 0, 0, 1, 3);
     c.head = (MegaHeadConfig){.projection = flip(dice),
                               .pooling = (MegaPooling)roll(dice, MEGA_POOL_FIRST + 1),
                               .independent = roll(dice, 4) == 0,
@@ -279,6 +279,8 @@ static MegaConfig random_config(Dice *dice)
         c.target.pad = c.target.eos = c.target.unk = -1;
     if (c.task > MEGA_TASK_GENERATE)
         make_head(&c);
+    if (c.embed.kind == MEGA_EMBED_TOKENS)
+        c.embed.types = PICK(dice, 0, 0, 0, 1, 3);
     make_transformer(dice, &c.decoder, true);
     if (translator && c.decoder.kind)
         c.encoder.width = PICK(dice, 1, 7, 12, 16, 48);
