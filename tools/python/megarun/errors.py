@@ -61,7 +61,7 @@ class ArgumentError(MegaError, ValueError):
 
 
 class ForkError(MegaError, RuntimeError):
-    """The process was forked while another thread used the model; load it again in the child."""
+    """The process was forked while the model was in use; load it again in the child."""
 
 
 class ConvertError(MegaError, ValueError):

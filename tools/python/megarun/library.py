@@ -39,8 +39,8 @@ def text_of(pointer: Any) -> str:
     return text
 
 
-def check(code: int, err: Any) -> None:
-    """Raises the exception that belongs to a negative code."""
+def check(code: int, err: Any, where: str = '') -> None:
+    """Raises the exception that belongs to a negative code; `where` begins its sentence."""
     if code < 0:
         name = text_of(lib.mega_error_name(code))
-        raise errors.BY_NAME.get(name, errors.MegaError)(text_of(err.text))
+        raise errors.BY_NAME.get(name, errors.MegaError)(where + text_of(err.text))

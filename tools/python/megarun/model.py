@@ -37,7 +37,7 @@ class Model:
     is freed with its last reference.
 
     After os.fork, and so in processes of multiprocessing, the child may go on using a model, unless
-    another thread of the parent was using it at that moment: then its methods raise ForkError.  A
+    it was in use at that moment: then its methods raise ForkError.  A
     model can be pickled if its file is where the other process finds it: it is loaded there again.
     """
 
@@ -173,6 +173,7 @@ class Model:
 
     def translate(self, text: str | Sequence[str], **options: Any) -> str | list[str]:
         """Translates a text, or a list of texts together; each gets the result it would get alone.
+        If one of a list cannot be translated, the exception names it, "text 2: ...".
 
         The options are those of `hypotheses`.  Raises InputError if a text cannot be translated,
         and ArgumentError if the model is no translator.
@@ -220,7 +221,7 @@ class Model:
                                                errors)
             try:
                 for i in range(count):
-                    check(errors[i].code, errors[i])
+                    check(errors[i].code, errors[i], f'text {i + 1}: ' if count > 1 else '')
                 check(code, errors[0])
                 return [[_hypothesis(out[i], rank) for rank in range(out[i].count)]
                         for i in range(count)]

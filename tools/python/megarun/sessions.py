@@ -97,8 +97,8 @@ class Pool:
     def model(self) -> Any:
         """The MegaModel.  Raises an exception if it was closed or lost by a fork."""
         if self.lost:
-            raise ForkError('another thread used the model when this process was forked; load the '
-                            'model again in the child')
+            raise ForkError('the model was in use when this process was forked; load it again in '
+                            'the child')
         if self._model is None:
             raise ArgumentError('the model was closed')
         return self._model

@@ -46,6 +46,19 @@ def test_tasks_that_do_not_fit(load) -> None:
             call()
 
 
+def test_one_of_many_texts(load) -> None:
+    with pytest.raises(megarun.InputError, match='^text 2: the input has 100001 positions'):
+        load(TRANSLATOR).translate(['A dog.', 'a ' * 100000])
+    with pytest.raises(megarun.InputError, match='^the input has 100001 positions'):
+        load(TRANSLATOR).translate('a ' * 100000)
+
+
+def test_samples_that_are_no_numbers(load) -> None:
+    for value in (np.nan, np.inf):
+        with pytest.raises(megarun.FormatError, match='no finite number'):
+            load(SPEECH).classify(np.full(16000, value))
+
+
 def test_inputs(load) -> None:
     sound, zeros = load(SPEECH), np.zeros
     for given, sentence in ((zeros((2, 3, 4), np.float32), 'is no sound'),

@@ -4,6 +4,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +55,13 @@ def test_a_model_can_be_closed_during_a_call() -> None:
     assert len(first + ''.join(stream)) >= 50
 
 
+def test_a_program_may_end_within_a_stream() -> None:
+    program = (f'import megarun; it = megarun.load({str(LANGUAGE)!r}).generate("x", stream=True, '
+               'max_tokens=10**8, ignore_eos=True); next(it)')
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b'', b'')
+
+
 def in_child(work) -> str:
     """Forks, and returns what work gives in the child."""
     reader, writer = os.pipe()
@@ -90,7 +99,7 @@ def test_a_child_refuses_a_model_that_was_in_use() -> None:
     stream = model.generate('ROMEO:', stream=True, max_tokens=100000000, ignore_eos=True)
     next(stream)
     said = in_child(lambda: model.generate('A', max_tokens=1))
-    assert said.startswith('ForkError: another thread used the model when this process was forked')
+    assert said.startswith('ForkError: the model was in use when this process was forked')
     assert in_child(lambda: other.classify(YES)[0].label) == 'yes'
     again = in_child(lambda: megarun.load(LANGUAGE, threads=1).generate('A', max_tokens=3, seed=1))
     assert next(stream)
