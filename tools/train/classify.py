@@ -162,7 +162,7 @@ KINDS = {'text': Texts, 'sound': Sounds, 'picture': Pictures}
 # ---- The run ----
 
 def epoch_groups(data, labels, options, epoch):
-    """Numbers of the files of each batch: in a random order, texts beside others of their length."""
+    """Numbers of the files of each batch, in a random order; texts are beside others as long."""
     generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
     order = torch.randperm(len(labels), generator=generator).tolist()
     if not isinstance(data, Texts):
@@ -201,7 +201,7 @@ def parse(arguments):
     parser.add_argument('--dim', type=int, help='channels of the layers')
     parser.add_argument('--layers', type=int)
     parser.add_argument('--dropout', type=float, default=0.1)
-    parser.add_argument('--chunk', type=int, help='positions that attend to each other (mega-chunk)')
+    parser.add_argument('--chunk', type=int, help='positions that attend to each other')
     parser.add_argument('--unit', choices=('word', 'byte'), help='symbols of texts; words where '
                         'common ones make up most of the texts')
     parser.add_argument('--length', type=int, help='symbols to which texts are cut')
@@ -267,10 +267,9 @@ def train(options):
     average, epochs = training.fit(built.model, options, epoch_batches, steps, validate, write)
     final = options.out / ('final' + built.suffix)
     write(average, final)
-    for part in ('valid', 'test'):
-        if part in targets:
-            accuracy, _ = evaluate(average, data, part, targets[part])
-            print(f'{part} accuracy {accuracy:.2f} % after {epochs:.1f} epochs', flush=True)
+    if 'test' in targets:
+        accuracy, _ = evaluate(average, data, 'test', targets['test'])
+        print(f'test accuracy {accuracy:.2f} % after {epochs:.1f} epochs', flush=True)
     export.convert(options, final, data.converting, f'classify -m {options.out}/final.mega FILE')
 
 
@@ -282,7 +281,7 @@ def main(arguments=None):
     try:
         train(options)
     except (inputs.Problem, training.Mismatch, OSError, UnicodeDecodeError) as error:
-        sys.exit(f'train classify: {error}')
+        sys.exit(f'train classify: {training.explain(error)}')
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
 """Reads a user's own data for a classifier: sound, pictures or texts, as mega-run reads them.
 
 A manifest is tab-separated, and its first line names the columns: ``path`` and ``label``, and maybe
-``split`` (train, valid, test). Paths are relative to its folder. A folder in the place of a manifest
-has a folder for each class. What kind the files are is seen from their first bytes.
+``split`` (train, valid, test). Paths are relative to its folder. A folder in the place of a
+manifest has a folder for each class. What kind the files are is seen from their first bytes.
 """
 
 import collections
@@ -144,7 +144,7 @@ class Units:
 
     @staticmethod
     def can_be_listed(word):
-        """Whether a dictionary can have the word; its first line may begin with no byte order mark."""
+        """Whether a dictionary can have the word; a byte order mark would not be part of it."""
         return len(word) < 100 and word[0] not in '<\ufeff'
 
     def encode(self, text, limit=None):
@@ -223,7 +223,7 @@ def read_picture(path, size, mode):
                 white = Image.new('RGBA', picture.size, 'white')
                 picture = Image.alpha_composite(white, picture)
             picture = picture.convert('RGB').convert(mode)
-            # Rows come first, as in mega-run; Pillow alone would begin with the columns of tall ones.
+            # Rows come first, as in mega-run; Pillow would begin with the columns of tall ones.
             for width, height in ((size, picture.height), (size, size)):
                 picture = picture.resize((width, height), Image.Resampling.BICUBIC)
             return np.asarray(picture).reshape(size, size, -1)

@@ -27,11 +27,17 @@ SYMBOLS = {' ': '▁', '\n': '⏎'}  # a dictionary's lines are cut at blanks
 
 
 def read(path):
-    """The text; any white space but blanks and line ends, which a dictionary cannot have, is one."""
+    """The text, with a blank for each character that a dictionary cannot have.
+
+    Those are other white space, NUL and byte order marks. The dictionary's signs for blank and line
+    end stand for these in a text, too, as they do in mega-run.
+    """
     opener = gzip.open if path.suffix == '.gz' else open
     with opener(path, 'rt', encoding='utf-8-sig') as file:
         text = file.read()
-    return re.sub(r'[^\S \n]', ' ', text)
+    for character, symbol in SYMBOLS.items():
+        text = text.replace(symbol, character)
+    return re.sub(r'[^\S \n]|[\0\ufeff]', ' ', text)
 
 
 def write_dictionary(text, path):
@@ -139,8 +145,8 @@ def train_on(text, options):
     train_end = len(text) * 9 // 10
     valid_begin = train_end - min(50000, train_end // 10)
     if train_end - valid_begin < 2 * options.length:
-        raise ValueError(f'{len(text)} characters are too few; a held-out part of two windows needs '
-                         f'{25 * options.length} or so, or a smaller --length')
+        raise ValueError(f'{len(text)} characters are too few; a held-out part of two windows '
+                         f'needs {25 * options.length} or so, or a smaller --length')
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
     if options.with_valid:
         train = ids[:train_end]
@@ -164,9 +170,11 @@ def train_on(text, options):
 
     write.suffix = '.pt'
     steps = (len(train) // options.length - 1) // options.batch
-    model, epochs = training.fit(model, options, epoch_batches, steps,
-                                 lambda model: {'held-out loss': nats(model, valid, options.length)[0]},
-                                 write)
+
+    def validate(average):
+        return {'held-out loss': nats(average, valid, options.length)[0]}
+
+    model, epochs = training.fit(model, options, epoch_batches, steps, validate, write)
     factor = options.logit_scale or best_factor(model, valid, options.length)
     scale_logits(model, factor)
     print(f'logits scaled by {factor}: valid {nats(model, valid, options.length)[0]:.4f}',
@@ -185,7 +193,7 @@ def main(arguments=None):
     try:
         train_on(read(options.data), options)
     except (OSError, ValueError) as error:
-        sys.exit(f'train language: {options.data}: {error}')
+        sys.exit(f'train language: {training.explain(error, options.data)}')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Sound for the recipes: resampling, distortions, and a first layer that begins as a filter bank."""
+"""Sound for the recipes: resampling, distortions, a first layer that begins as a filter bank."""
 
 import math
 

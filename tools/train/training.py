@@ -71,6 +71,13 @@ def set_user_defaults(parser, minutes):
     parser.set_defaults(minutes=minutes, valid_minutes=None, epoch_reports=False, no_compile=True)
 
 
+def explain(error, path=None):
+    """A sentence about what is wrong with a file; ``path`` is meant if the error names none."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f'{error.filename}: {error.strerror}'
+    return f'{path}: {error}' if path else str(error)
+
+
 def prepare(options):
     """Settings of PyTorch for a recipe; restarts Python once if jemalloc is not there yet.
 

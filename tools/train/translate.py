@@ -48,7 +48,7 @@ def main(arguments=None):
         train = texts.read_tsv(options.data)
         valid = texts.read_tsv(options.valid) if options.valid else None
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(training.explain(error))
     if valid is None:
         train, valid = split(train)
     else:

@@ -23,10 +23,12 @@ from PIL import Image
 
 import classify
 import language
+import training
 
 SYSTEMS = ('transformer', 's4', 'mega', 'mega-chunk')
 CHUNK = '128'
-RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '100', '--batch', '32', '--dropout', '0.1']
+RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '100', '--batch', '32', '--dropout',
+         '0.1']
 
 
 # ---- Files of the tasks ----
@@ -195,7 +197,7 @@ def main(arguments=None):
     try:
         prepare(options.task, options.data, options.out)
     except OSError as error:
-        sys.exit(f'train twins: {error}')
+        sys.exit(f'train twins: {training.explain(error)}')
     if options.prepare:
         return
     recipe, given = command(options.task, options.system, options.out, options.seed,

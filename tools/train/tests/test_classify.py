@@ -54,7 +54,8 @@ def write_sounds(folder, chance):
         with wave.open(str(folder / f'{number}.wav'), 'wb') as file:
             file.setparams((1, 2, 8000, count, 'NONE', ''))
             file.writeframes(samples.astype('<i2').tobytes())
-        rows.append(f'{label}\t{number}.wav\t{("train", "valid", "test")[max(0, number - 37) // 3]}\tx')
+        part = ('train', 'valid', 'test')[max(0, number - 37) // 3]
+        rows.append(f'{label}\t{number}.wav\t{part}\tx')
     (folder / 'list.tsv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
     return folder / 'list.tsv'
 
@@ -88,7 +89,7 @@ def mega_run(*arguments):
 
 class Architectures(unittest.TestCase):
     def train(self, kind, architecture, folder, *more):
-        """(data, model, labels) after some steps; files are in FOLDER/data, results in FOLDER/out"""
+        """The results of some steps in FOLDER/out; files are in FOLDER/data."""
         source, out = folder / 'data', folder / 'out'
         if not source.exists():
             source.mkdir()
@@ -235,7 +236,8 @@ class Kernels(unittest.TestCase):
         def both(x):
             return torch.cat([x, x.conj()], -1)
 
-        b, p = (both(torch.view_as_complex(x.detach().double())[0, 0]) for x in (kernel.B, kernel.P))
+        b, p = (both(torch.view_as_complex(x.detach().double())[0, 0])
+                for x in (kernel.B, kernel.P))
         pole = torch.complex(-kernel.A_real.double().exp(), -kernel.A_imag.double())[0].detach()
         a = torch.diag(both(pole)) - torch.outer(p, p.conj())
         identity = torch.eye(len(b), dtype=a.dtype)

@@ -156,7 +156,7 @@ class LanguageModels(unittest.TestCase):
                     self.assertLess((found - expected).abs().max(), TOLERANCE)
 
     def test_the_recipe_from_a_text_to_more_of_it(self):
-        text = 'To be, or not to be:\tthat is the question.\r\n' * 40
+        text = 'To be,\0 or not\u2581to be:\tthat is the\xa0\ufeffquestion.\r\n\u23ce' * 40
         for architecture in language.ARCHITECTURES:
             with self.subTest(architecture=architecture), tempfile.TemporaryDirectory() as name:
                 out = pathlib.Path(name)
