@@ -124,7 +124,8 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/crew.c tools/run/folders.c tools/run/classify_jobs.c \
     tools/run/classify_texts.c \
-    tools/run/events.c tools/run/results.c tools/run/scoring.c tools/run/manifest.c \
+    tools/run/events.c tools/run/results.c tools/run/token_writer.c tools/run/scoring.c \
+    tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
     tools/run/pictures/chart.c tools/run/pictures/plot_view.c \

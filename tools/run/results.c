@@ -299,36 +299,3 @@ void count_token_bytes(MegaTokens *tokens, const MegaTexts *texts)
         token->end = (uint32_t)byte_of(&ends[token->sequence], token->end);
     }
 }
-
-void write_tokens_json(FILE *out, const MegaCodec *codec, const MegaTokens *tokens, size_t window,
-                       size_t windows)
-{
-    fprintf(out, "{\"input_ids\":[");
-    for (size_t i = 0; i < tokens->count; i++)
-        fprintf(out, "%s%" PRId32, i ? "," : "", tokens->data[i].id);
-    fprintf(out, "],\"tokens\":[");
-    for (size_t i = 0; i < tokens->count; i++) {
-        const char *symbol = mega_vocab_symbol(mega_codec_vocab(codec), tokens->data[i].id);
-        json_t *json = json_text(symbol ? symbol : "");
-        if (i)
-            putc(',', out);
-        json_dumpf(json, out, JSON_ENCODE_ANY);
-        json_decref(json);
-    }
-    const bool places = mega_codec_has_places(codec);
-    fprintf(out, "],\"offset_mapping\":%s", places ? "[" : "null");
-    for (size_t i = 0; places && i < tokens->count; i++)
-        fprintf(out, "%s[%" PRIu32 ",%" PRIu32 "]", i ? "," : "", tokens->data[i].start,
-                tokens->data[i].end);
-    if (places)
-        putc(']', out);
-    if (mega_codec_has_types(codec)) {
-        fprintf(out, ",\"token_type_ids\":[");
-        for (size_t i = 0; i < tokens->count; i++)
-            fprintf(out, "%s%d", i ? "," : "", tokens->data[i].type);
-        putc(']', out);
-    }
-    if (windows > 1)
-        fprintf(out, ",\"window\":%zu", window);
-    putc('}', out);
-}

@@ -46,10 +46,6 @@ json_t *answers_json(const MegaAnswers *answers, int top, const MegaRaw *text, b
 void rank_choices(const float *scores, int count, int *order);
 json_t *choices_json(const MegaRaw *choices, const float *scores, const int *order, int count);
 
-/* Writes the tokens of window number `window` of `windows` as a JSON object. It is written piece by
- * piece: for a text of millions of tokens, an object in memory would take gigabytes. */
-void write_tokens_json(FILE *out, const MegaCodec *codec, const MegaTokens *tokens, size_t window,
-                       size_t windows);
 /* Converts the places of tokens from characters to bytes. */
 void count_token_bytes(MegaTokens *tokens, const MegaTexts *texts);
 

@@ -2,7 +2,6 @@
  * tokenize.c - mega-run tokenize: splits a text into the tokens that a model reads, with their
  * places in the text.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 #include "tools/run/text_argument.h"
+#include "tools/run/token_writer.h"
 #include "tools/run/tokenizer_file.h"
 
 static const char help[] =
@@ -50,6 +50,7 @@ typedef struct Options {
 typedef struct Tokenize {
     const Options *options;
     TokenizerFile tokenizer;
+    TokenWriter writer;
     MegaTokens tokens; /* tokens of one window */
     bool any;          /* true once something was printed */
     int status;
@@ -66,41 +67,7 @@ static int take_truncation(const CommandOption *option, const char *value, MegaE
     return refuse_value(option, value, err, "longest, first or second");
 }
 
-/* ---- Printing ------------------------------------------------------------------------------- */
-
-static const char *symbol_of(const Tokenize *t, int32_t id)
-{
-    const char *symbol = mega_vocab_symbol(mega_codec_vocab(t->tokenizer.codec), id);
-    return symbol ? symbol : "";
-}
-
-/* Prints a token on one line. Control characters, such as line breaks, are printed as \u and four
- * digits. */
-static void print_symbol(const char *symbol)
-{
-    uint32_t code;
-    for (size_t left = strlen(symbol), length; left > 0; symbol += length, left -= length) {
-        length = mega_utf8_decode(symbol, left, &code);
-        if (length && mega_utf8_is_control(code))
-            printf("\\u%04" PRIx32, code);
-        else
-            fwrite(symbol, 1, length ? length : 1, stdout);
-        length = length ? length : 1;
-    }
-}
-
-static void print_lines(const Tokenize *t)
-{
-    const bool places = mega_codec_has_places(t->tokenizer.codec);
-    for (size_t i = 0; i < t->tokens.count; i++) {
-        const MegaToken *token = &t->tokens.data[i];
-        printf("%" PRId32 "\t", token->id);
-        print_symbol(symbol_of(t, token->id));
-        if (places)
-            printf("\t%" PRIu32 "\t%" PRIu32, token->start, token->end);
-        putchar('\n');
-    }
-}
+/* ---- Texts ---------------------------------------------------------------------------------- */
 
 static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
 {
@@ -120,12 +87,11 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
         if (code)
             break;
         if (options->json) {
-            write_tokens_json(stdout, t->tokenizer.codec, &t->tokens, i, tokenized.windows);
-            putchar('\n');
+            token_writer_json(&t->writer, &t->tokens, i, tokenized.windows);
+            token_writer_text(&t->writer, "\n");
         } else {
-            if (t->any)
-                putchar('\n');
-            print_lines(t);
+            token_writer_text(&t->writer, t->any ? "\n" : "");
+            token_writer_lines(&t->writer, &t->tokens);
         }
         t->any = true;
     }
@@ -133,12 +99,11 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
     return code;
 }
 
-/* ---- Texts ---------------------------------------------------------------------------------- */
-
 /* Reports why a text failed; line is 0 for a whole file. */
 static void report_failure(Tokenize *t, const char *name, size_t line, const MegaError *err)
 {
     t->status = 1;
+    token_writer_flush(&t->writer);
     if (line)
         report("%s, line %zu: %s", name, line, err->text);
     else
@@ -158,8 +123,10 @@ static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
         MegaError failure = {0};
         if (tokenize(t, lines.text, lines.size, &failure))
             report_failure(t, lines.name, lines.number, &failure);
-        if (!line_reader_ready(&lines))
+        if (!line_reader_ready(&lines)) {
+            token_writer_flush(&t->writer);
             fflush(stdout);
+        }
     }
     line_reader_end(&lines);
     return code ? code : more;
@@ -195,6 +162,9 @@ static int run(const Options *options, char **inputs, int count)
     Tokenize t = {.options = options};
     MegaError err = {0};
     int code = tokenizer_file_open(&t.tokenizer, options->model, options->side, &err);
+    if (!code)
+        code = token_writer_new(&t.writer, stdout, t.tokenizer.codec, options->json, &err);
+    const bool opened = !code;
     if (!code && options->text)
         tokenize_argument(&t, options->text, true);
     else if (!code && options->lines)
@@ -207,6 +177,13 @@ static int run(const Options *options, char **inputs, int count)
         report("%s", err.text);
         t.status = 1;
     }
+    if (opened)
+        token_writer_flush(&t.writer);
+    if (t.writer.failed) {
+        report("no memory for the texts of tokens");
+        t.status = 1;
+    }
+    token_writer_free(&t.writer);
     mega_tokens_free(&t.tokens);
     tokenizer_file_close(&t.tokenizer);
     return finish_output(t.status);

@@ -11,6 +11,7 @@
 #include "tools/run/find_model.h"
 #include "tools/run/results.h"
 #include "tools/run/serve/operations.h"
+#include "tools/run/token_writer.h"
 
 #define MAX_TEXTS 2048
 #define MAX_TARGETS 4096
@@ -369,7 +370,8 @@ static int write_windows(const Tokenize *tokenize, const MegaCodec *codec, const
                          const MegaTokenized *tokenized, FILE *out, Job *job, MegaError *err)
 {
     MegaTokens tokens = {0};
-    int code = 0;
+    TokenWriter writer;
+    int code = token_writer_new(&writer, out, codec, true, err);
     for (size_t i = 0; i < tokenized->windows && !code; i++) {
         tokens.count = 0;
         code = mega_tokenized_window(tokenized, i, &tokens, err);
@@ -377,10 +379,15 @@ static int write_windows(const Tokenize *tokenize, const MegaCodec *codec, const
             count_token_bytes(&tokens, texts);
         fputs(i ? "," : tokenized->windows > 1 ? "[" : "", out);
         if (!code)
-            write_tokens_json(out, codec, &tokens, i, tokenized->windows);
+            token_writer_json(&writer, &tokens, i, tokenized->windows);
+        if (!code)
+            token_writer_flush(&writer);
         atomic_fetch_add(&job->tokens_read, tokens.count);
     }
     fputs(tokenized->windows > 1 ? "]\n" : "\n", out);
+    if (!code && writer.failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the texts of tokens");
+    token_writer_free(&writer);
     mega_tokens_free(&tokens);
     return code;
 }
