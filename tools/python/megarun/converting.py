@@ -37,7 +37,8 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str] | Non
         elif isinstance(value, (list, tuple)):
             command.append(f'{flag}={",".join(map(str, value))}')
         elif value is not False:
-            command.append(f'{flag}={os.fspath(value) if isinstance(value, os.PathLike) else value}')
+            text = os.fspath(value) if isinstance(value, os.PathLike) else value
+            command.append(f'{flag}={text}')
     done = subprocess.run([*command, '--', os.fspath(source)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode:

@@ -496,7 +496,8 @@ def _generate_options(options: dict[str, Any]) -> tuple[Any, list[Any]]:
     """Makes a MegaGenerateOptions and the memory that it points to."""
     how = ffi.new('MegaGenerateOptions *', lib.mega_generate_defaults())
     stop = options.pop('stop', ())
-    kept = [ffi.new('char[]', text.encode()) for text in ([stop] if isinstance(stop, str) else stop)]
+    stops = [stop] if isinstance(stop, str) else stop
+    kept = [ffi.new('char[]', text.encode()) for text in stops]
     pointers = ffi.new('char const *[]', kept)
     how.stops, how.stop_count = pointers, len(kept)
     sampling = ('greedy', 'temperature', 'top_k', 'top_p', 'repetition_penalty', 'seed')

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from megarun.errors import ArgumentError, ForkError, MegaWarning
-from megarun.library import check, ffi, lib, media
+from megarun.library import check, ffi, lib, media, text_of
 
 # Guards all pools; it is held only to move a pipeline from list to list, so fork can wait for it.
 _lock = threading.Lock()
@@ -45,8 +45,8 @@ class Pipeline:
     def __init__(self, pool: Pool, window: float = 0, hop: float = 0) -> None:
         self.warnings: list[str] = []
         collected = self.warnings  # no cycle: the callback must not keep the pipeline alive
-        self._warn = ffi.callback('void(void *, char const *)', lambda _, sentence: collected.append(
-            ffi.string(sentence).decode('utf-8', 'replace')))
+        self._warn = ffi.callback('void(void *, char const *)',
+                                  lambda _, sentence: collected.append(text_of(sentence)))
         options, out, err = ffi.new('MegaPipelineOptions *'), ffi.new('MegaPipeline **'), error()
         cpu = ffi.new('char[]', pool.cpu.encode()) if pool.cpu else ffi.NULL
         options.session.threads = pool.threads

@@ -129,8 +129,9 @@ def test_conversion(tmp_path) -> None:
     assert isinstance(small, pathlib.Path) and small.stat().st_size < SPEECH.stat().st_size
     assert megarun.load(small).labels == megarun.load(SPEECH).labels
     case = FIXTURES / 'unit_statedict'
-    named = megarun.convert(case / 'model_state.pt', tmp_path / 'named.mega', dict=case / 'dict.txt',
-                            config=case / 'meta.json', labels=list('abcdefghij'), force=True)
+    named = megarun.convert(case / 'model_state.pt', tmp_path / 'named.mega',
+                            dict=case / 'dict.txt', config=case / 'meta.json',
+                            labels=list('abcdefghij'), force=True)
     assert megarun.load(named).labels == list('abcdefghij')
 
 

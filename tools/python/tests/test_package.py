@@ -54,7 +54,8 @@ def test_types(tmp_path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     program = tmp_path / 'program.py'
     program.write_text('import megarun\nmodel = megarun.load("x")\n'
-                       'text: str = model.translate("a")\nmany: list[str] = model.translate(["a"])\n'
+                       'text: str = model.translate("a")\n'
+                       'many: list[str] = model.translate(["a"])\n'
                        'label: str = model.classify("a")[0].label\n'
                        'for piece in model.generate("a", stream=True):\n    piece.upper()\n')
     right = mypy(tmp_path, program)

@@ -60,7 +60,8 @@ def test_windows_of_a_recording(load, tmp_path) -> None:
     with wave.open(str(tmp_path / 'long.wav'), 'wb') as file:
         file.setparams((1, 2, 16000, 0, 'NONE', ''))
         file.writeframes(samples.tobytes())
-    expected = mega_run('classify', '-m', SPEECH, '--window', 1, '--hop', 0.5, tmp_path / 'long.wav')
+    expected = mega_run('classify', '-m', SPEECH, '--window', 1, '--hop', 0.5,
+                        tmp_path / 'long.wav')
     for given in (tmp_path / 'long.wav', samples):
         heard = list(load(SPEECH).windows(given, 1, 0.5, top=1))
         assert len(heard) == len(expected) > 2
@@ -93,7 +94,8 @@ def test_pictures_of_other_kinds(load, tmp_path, mode) -> None:
         picture = picture.convert('RGB').convert(mode) if mode in '1P' else picture.convert(mode)
     picture.save(tmp_path / 'it.png')
     for given in (picture, Image.open(tmp_path / 'it.png')):
-        found, expected = load(PICTURES).classify(given), load(PICTURES).classify(tmp_path / 'it.png')
+        found = load(PICTURES).classify(given)
+        expected = load(PICTURES).classify(tmp_path / 'it.png')
         assert close(sorted(found, key=lambda label: label.index),
                      sorted(expected, key=lambda label: label.index), 1e-6)
 
@@ -254,5 +256,5 @@ def test_models_of_the_hub(load, converted) -> None:
     assert close([x._asdict() for x in load('hf_answer').answer('Where?', text, top=3)], answers,
                  1e-7)
     choices = mega_run('choose', '-m', converted('hf_choice'), 'The king said', 'so.', 'banana')
-    assert close([x._asdict() for x in load('hf_choice').choose('The king said', ['so.', 'banana'])],
-                 choices, 1e-7)
+    chosen = load('hf_choice').choose('The king said', ['so.', 'banana'])
+    assert close([x._asdict() for x in chosen], choices, 1e-7)
