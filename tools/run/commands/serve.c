@@ -2,9 +2,11 @@
  * serve.c - mega-run serve: answers requests over HTTP. This file reads the options; the rest is in
  * serve/.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/processors.h"
 #include "tools/common/memory.h"
 #include "tools/run/command_line.h"
 #include "tools/run/options.h"
@@ -31,7 +33,8 @@ static const char help[] =
     "      --cors ORIGIN       pages of ORIGIN, such as https://example.org, may ask; '*' is any\n"
     "      --max-body SIZE     largest body of a request (64M)\n"
     "      --timeout S         seconds for a client to send a request (30)\n"
-    "      --parallel N        requests, or batches of them, that run at a time (2)\n"
+    "      --parallel N        requests, or batches of them, that run at a time (2); without -t they\n"
+    "                          share the processors\n"
     "      --queue N           requests that may wait (256); more are answered with 429\n"
     "      --batch N           lines of waiting requests that are translated together (16; 1: off)\n"
     "      --streams N         streams of sound at a time (8)\n" SESSION_HELP
@@ -88,6 +91,13 @@ static int check_options(const ServeOptions *options)
     return 0;
 }
 
+/* Returns how many threads each worker has, so that together they keep the processors busy. */
+static int share_processors(int workers)
+{
+    const double share = ceil(mega_processors() / workers);
+    return share > 1 ? (int)share : 1;
+}
+
 int command_serve(int argc, char **argv)
 {
     ServeOptions options = {.host = "127.0.0.1",
@@ -123,6 +133,8 @@ int command_serve(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"serve", help, table}, argc, argv, &inputs, &status))
         return status;
     status = take_more_models(&options, argv + 1, inputs);
+    if (!options.session.threads)
+        options.session.threads = share_processors(options.parallel);
     if (!status)
         status = check_options(&options);
     return status ? status : serve(&options);
