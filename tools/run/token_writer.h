@@ -38,8 +38,8 @@ void token_writer_text(TokenWriter *writer, const char *text);
 /* Prints a line for each token: id, symbol and place. Control characters, such as line breaks, are
  * printed as \u and four digits. */
 void token_writer_lines(TokenWriter *writer, const MegaTokens *tokens);
-/* Prints window number `window` of `windows` as a JSON object, piece by piece: for a text of millions
- * of tokens, an object in memory would take gigabytes. */
+/* Prints window number `window` of `windows` as a JSON object, piece by piece: for a text of
+ * millions of tokens, an object in memory would take gigabytes. */
 void token_writer_json(TokenWriter *writer, const MegaTokens *tokens, size_t window,
                        size_t windows);
 
