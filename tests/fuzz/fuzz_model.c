@@ -259,7 +259,8 @@ static void sample(const Run *run)
         for (int i = 0; i < vocab; i++)
             logits[i] = roll_number(run->dice, numbers);
         int32_t token = mega_sampler_next(sampler, logits);
-        if (token < -1 || token >= vocab || token == run->config->target.pad)
+        /* -1: there is no choice, since the logits are not finite; a model may have no padding */
+        if (token < -1 || token >= vocab || (token >= 0 && token == run->config->target.pad))
             abort();
     }
     mega_sampler_free(sampler);
