@@ -471,6 +471,7 @@ static void begin_piece(const MegaPass *pass, const MegaLayer *layer)
     mega_chunks_cut(&s->chunks, mega_gated(pass->config)->chunk,
                     &(MegaBatch){.lengths = &piece->count, .count = 1});
     s->chunks.longest = longest; /* tables and scratch memory are made for that */
+    s->values.positions = piece->count;
     if (piece->first == 0)
         memset(s->back, 0, mega_ema_state_floats(d, layer->ema.states) * sizeof *s->back);
     else
