@@ -37,9 +37,12 @@ static void take_fields(const json_t *fields)
     bool flag;
     json_t *value = NULL;
     MegaError err = {0};
-    const Field table[] = {{"text", FIELD_TEXT, &text, 0, 0}, {"q", FIELD_VALUE, &value, 0, 0},
-                           {"n", FIELD_INT, &number, 1, 9},   {"x", FIELD_REAL, &real, 0, 1},
-                           {"seed", FIELD_SEED, &seed, 0, 0}, {"stream", FIELD_FLAG, &flag, 0, 0},
+    const Field table[] = {{"text", FIELD_TEXT, &text, 0, 0},
+                           {"q", FIELD_VALUE, &value, 0, 0},
+                           {"n", FIELD_INT, &number, 1, 9},
+                           {"x", FIELD_REAL, &real, 0, 1},
+                           {"seed", FIELD_SEED, &seed, 0, 0},
+                           {"stream", FIELD_FLAG, &flag, 0, 0},
                            {0}};
     int code = fields_take(fields, table, &err);
     fuzz_check_error(code, err.text);

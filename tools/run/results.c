@@ -44,8 +44,7 @@ json_t *classification_json(const MegaModel *model, const char *input, const cha
         set_span(object, found->start, found->end);
     for (int i = 0; i < top && i < found->count; i++) {
         const int index = found->order[i];
-        json_array_append_new(list,
-                              class_json(model, index, (double)found->probabilities[index]));
+        json_array_append_new(list, class_json(model, index, (double)found->probabilities[index]));
     }
     json_object_update(object, json_array_get(list, 0));
     json_object_set_new(object, "top", list);
@@ -128,14 +127,13 @@ static json_t *hypothesis_json(const MegaPipeline *pipeline, const MegaHypothesi
     if (alignments) {
         json_t *alignment = json_array();
         for (size_t i = 0; i < hypothesis->length; i++)
-            json_array_append_new(
-                alignment,
-                json_integer((json_int_t)aligned_position(hypothesis, i, source_length)));
+            json_array_append_new(alignment, json_integer((json_int_t)aligned_position(
+                                                 hypothesis, i, source_length)));
         json_object_set_new(object, "alignment", alignment);
         if (has_text)
-            json_object_set_new(object, "symbols",
-                                symbols_json(pipeline, MEGA_SIDE_OUTPUT, hypothesis->tokens,
-                                             hypothesis->length));
+            json_object_set_new(
+                object, "symbols",
+                symbols_json(pipeline, MEGA_SIDE_OUTPUT, hypothesis->tokens, hypothesis->length));
     }
     return object;
 }
@@ -228,11 +226,10 @@ json_t *answers_json(const MegaAnswers *answers, int top, const MegaRaw *text, b
     json_t *list = json_array();
     for (size_t i = 0; i < answers->count; i++) {
         const MegaAnswer *answer = &answers->items[i];
-        json_array_append_new(
-            list, json_pack("{s:f,s:o,s:o,s:o}", "score", (double)answer->score, "start",
-                            place_json(text, answer->start, bytes), "end",
-                            place_json(text, answer->end, bytes), "answer",
-                            json_bytes(answer->text.data, answer->text.size)));
+        json_array_append_new(list, json_pack("{s:f,s:o,s:o,s:o}", "score", (double)answer->score,
+                                              "start", place_json(text, answer->start, bytes),
+                                              "end", place_json(text, answer->end, bytes), "answer",
+                                              json_bytes(answer->text.data, answer->text.size)));
     }
     if (top != 1)
         return list;

@@ -17,8 +17,7 @@
 json_t *classification_json(const MegaModel *model, const char *input, const char *name,
                             const MegaClassification *found, int top, bool has_span);
 /* Makes an event in a recording. */
-json_t *event_json(const MegaModel *model, const char *input, const char *name,
-                   const Event *event);
+json_t *event_json(const MegaModel *model, const char *input, const char *name, const Event *event);
 /* Returns the label of a class of a model from the hub; one without a name is "LABEL_3". */
 const char *hub_label(const MegaModel *model, int index, char buffer[24]);
 /* Makes the list of labels and scores that such a classifier gives; top 0 is all of them. */

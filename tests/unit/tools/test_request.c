@@ -1,6 +1,6 @@
 /*
- * test_request.c - what mega-run serve reads of a request (tools/run/serve/request.h, fields.h), and
- * whom it answers (guard.h).
+ * test_request.c - what mega-run serve reads of a request (tools/run/serve/request.h, fields.h),
+ * and whom it answers (guard.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,8 +71,7 @@ static void types_decide(void **state)
     assert_null(request.file);
     assert_int_equal(json_object_size(request.fields), 0);
     request_free(&request);
-    assert_int_equal(
-        request_read(&request, "audio/L16;channels=2; rate=8000", "abcd", 4, NULL), 0);
+    assert_int_equal(request_read(&request, "audio/L16;channels=2; rate=8000", "abcd", 4, NULL), 0);
     assert_int_equal(request.pcm.rate, 8000);
     assert_int_equal(request.pcm.channels, 2);
     assert_int_equal(request.pcm.format, MEGA_PCM_S16BE);
@@ -116,9 +115,8 @@ static void bombs_are_refused(void **state)
     size_t used = 0;
     for (int i = 0; i < FIELDS; i++)
         used += (size_t)snprintf(body + used, BYTES - used, "a%d=&", i);
-    assert_int_equal(
-        request_read(&request, "application/x-www-form-urlencoded", body, used, &err),
-        MEGA_ERR_LIMIT);
+    assert_int_equal(request_read(&request, "application/x-www-form-urlencoded", body, used, &err),
+                     MEGA_ERR_LIMIT);
     request_free(&request);
     free(body);
 }
@@ -165,8 +163,7 @@ static void broken_parts_are_refused(void **state)
     assert_refused(MEGA_ERR_FORMAT, "multipart/form-data; xboundary=B", whole);
     assert_refused(MEGA_ERR_FORMAT, type, "--B\r\n\r\na\r\n--B--");
     assert_refused(MEGA_ERR_FORMAT, type, "--B\r\nContent-Disposition: file\r\n\r\na\r\n--B--");
-    assert_refused(MEGA_ERR_ARGUMENT, type,
-                   "--B\r\n" PART "a\r\n--B\r\n" PART "b\r\n--B--");
+    assert_refused(MEGA_ERR_ARGUMENT, type, "--B\r\n" PART "a\r\n--B\r\n" PART "b\r\n--B--");
 }
 
 static void parameters_are_found(void **state)
@@ -218,11 +215,16 @@ static void fields_have_kinds_and_ranges(void **state)
     assert_int_equal(take("{\"n\":9.0,\"flag\":false,\"text\":null}", table, &err), 0);
     assert_true(whole == 9 && !flag && !text.data);
     static const char *const wrong[] = {
-        "{\"n\":0}",          "{\"n\":10}",        "{\"n\":1.5}",     "{\"n\":\"a\"}",
-        "{\"n\":\"1 \"}",     "{\"n\":true}",      "{\"n\":[1]}",     "{\"n\":1e300}",
-        "{\"x\":2}",          "{\"x\":\"nan\"}",   "{\"flag\":2}",    "{\"flag\":\"yes\"}",
-        "{\"seed\":-1}",      "{\"seed\":\"-1\"}", "{\"seed\":1.5}",  "{\"text\":1}",
-        "{\"text\":[\"a\"]}", "{\"m\":1}",         "{\"N\":1}",       "{\"seed\":\"99999999999999999999\"}"};
+        "{\"n\":0}",          "{\"n\":10}",
+        "{\"n\":1.5}",        "{\"n\":\"a\"}",
+        "{\"n\":\"1 \"}",     "{\"n\":true}",
+        "{\"n\":[1]}",        "{\"n\":1e300}",
+        "{\"x\":2}",          "{\"x\":\"nan\"}",
+        "{\"flag\":2}",       "{\"flag\":\"yes\"}",
+        "{\"seed\":-1}",      "{\"seed\":\"-1\"}",
+        "{\"seed\":1.5}",     "{\"text\":1}",
+        "{\"text\":[\"a\"]}", "{\"m\":1}",
+        "{\"N\":1}",          "{\"seed\":\"99999999999999999999\"}"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (take(wrong[i], table, &err) != MEGA_ERR_ARGUMENT)
             fail_msg("%s was taken", wrong[i]);
@@ -233,12 +235,10 @@ static void fields_have_kinds_and_ranges(void **state)
 static int status_of(const Guard *guard, const char *host, const char *origin, const char *key)
 {
     MegaError err = {0};
-    return guard_check(guard,
-                       &(GuardRequest){.host = host,
-                                       .origin = origin,
-                                       .authorization = key,
-                                       .needs_key = true},
-                       &err);
+    return guard_check(
+        guard,
+        &(GuardRequest){.host = host, .origin = origin, .authorization = key, .needs_key = true},
+        &err);
 }
 
 static void foreign_pages_are_refused(void **state)
@@ -251,14 +251,20 @@ static void foreign_pages_are_refused(void **state)
     assert_int_equal(status_of(&closed, "127.3.2.1", NULL, NULL), 0);
     assert_int_equal(status_of(&closed, "[::1]:8080", "http://[::1]:8080", NULL), 0);
     assert_int_equal(status_of(&closed, NULL, NULL, NULL), 0); /* HTTP/1.0 */
-    static const char *const hosts[] = {"a.example", "localhost.a.example", "127.0.0.1.a.example",
-                                        "10.0.0.1",  "localhost@a.example", "[::2]",
-                                        ":80",       ""};
+    static const char *const hosts[] = {"a.example",
+                                        "localhost.a.example",
+                                        "127.0.0.1.a.example",
+                                        "10.0.0.1",
+                                        "localhost@a.example",
+                                        "[::2]",
+                                        ":80",
+                                        ""};
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         if (status_of(&closed, hosts[i], NULL, NULL) != 403)
             fail_msg("host '%s' was taken", hosts[i]);
-    static const char *const foreign[] = {"https://b.example", "null", "", "http://localhost:81",
-                                          "http://localhost.b.example", "http://b@localhost"};
+    static const char *const foreign[] = {
+        "https://b.example", "null", "", "http://localhost:81", "http://localhost.b.example",
+        "http://b@localhost"};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
         if (status_of(&closed, "localhost", foreign[i], NULL) != 403)
             fail_msg("origin '%s' was taken", foreign[i]);
@@ -284,9 +290,10 @@ static void keys_are_needed(void **state)
     assert_int_equal(guard.key_count, 2);
     assert_int_equal(status_of(&guard, "b.example", NULL, "Bearer first"), 0);
     assert_int_equal(status_of(&guard, "b.example", NULL, "bearer  second"), 0);
-    static const char *const wrong[] = {NULL,           "first",         "Bearer firs",
-                                        "Bearer firstt", "Bearer ",      "Bearer # comment",
-                                        "Basic first",  "Bearer first\n"};
+    static const char *const wrong[] = {NULL,          "first",
+                                        "Bearer firs", "Bearer firstt",
+                                        "Bearer ",     "Bearer # comment",
+                                        "Basic first", "Bearer first\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (status_of(&guard, "b.example", NULL, wrong[i]) != 401)
             fail_msg("'%s' was taken", wrong[i] ? wrong[i] : "no key");

@@ -15,7 +15,8 @@
 static const char help[] =
     "Usage: mega-run serve [-m MODEL...] [OPTION]...\n"
     "\n"
-    "Answers requests over HTTP with models that are loaded once: all that 'mega-run models' lists,\n"
+    "Answers requests over HTTP with models that are loaded once: all that 'mega-run models' "
+    "lists,\n"
     "or those of -m. http://127.0.0.1:8080/ is a page to try them by hand. SIGTERM finishes what\n"
     "runs and ends; SIGHUP loads models anew whose files have changed. Answers are what the "
     "commands\n"
@@ -33,10 +34,12 @@ static const char help[] =
     "      --cors ORIGIN       pages of ORIGIN, such as https://example.org, may ask; '*' is any\n"
     "      --max-body SIZE     largest body of a request (64M)\n"
     "      --timeout S         seconds for a client to send a request (30)\n"
-    "      --parallel N        requests, or batches of them, that run at a time (2); without -t they\n"
+    "      --parallel N        requests, or batches of them, that run at a time (2); without -t "
+    "they\n"
     "                          share the processors\n"
     "      --queue N           requests that may wait (256); more are answered with 429\n"
-    "      --batch N           lines of waiting requests that are translated together (16; 1: off)\n"
+    "      --batch N           lines of waiting requests that are translated together (16; 1: "
+    "off)\n"
     "      --streams N         streams of sound at a time (8)\n" SESSION_HELP
     "  -q, --quiet             only errors\n"
     "  -v, --verbose           say what was asked and how long the answer took\n"
@@ -116,11 +119,7 @@ int command_serve(int argc, char **argv)
         {.name = "no-key", .take = take_flag, .out = &options.no_key},
         {.name = "cors", .take = take_origin, .out = &options},
         {.name = "max-body", .take = take_size, .out = &options.max_body},
-        {.name = "timeout",
-         .take = take_real,
-         .out = &options.timeout,
-         .least = 1,
-         .most = 86400},
+        {.name = "timeout", .take = take_real, .out = &options.timeout, .least = 1, .most = 86400},
         {.name = "parallel", .take = take_int, .out = &options.parallel, .least = 1, .most = 256},
         {.name = "queue", .take = take_int, .out = &options.queue, .least = 1, .most = 100000},
         {.name = "batch", .take = take_int, .out = &options.batch, .least = 1, .most = 4096},

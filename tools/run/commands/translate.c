@@ -125,7 +125,8 @@ static void print_text(const Translator *t, const MegaTranslation *result, int r
     if (t->search.alignments) {
         putchar('\t');
         for (size_t i = 0; i + 1 < hypothesis->length; i++)
-            printf("%s%zu-%zu", i ? " " : "", aligned_position(hypothesis, i, result->source_length), i);
+            printf("%s%zu-%zu", i ? " " : "",
+                   aligned_position(hypothesis, i, result->source_length), i);
     }
     putchar('\n');
 }

@@ -21,8 +21,8 @@ extern const size_t serve_page_size;
 
 /* A route: what is answered at a path. */
 typedef struct Route {
-    const char *path;   /* one that ends in '/' has a name behind it */
-    const char *method; /* "GET" or "POST" */
+    const char *path;           /* one that ends in '/' has a name behind it */
+    const char *method;         /* "GET" or "POST" */
     const Operation *operation; /* of a POST */
     void (*get)(Server *server, const char *name, Answer *answer);
     bool is_open; /* needs no key */

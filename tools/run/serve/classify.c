@@ -72,10 +72,10 @@ static int find_kind(Job *job, Classify *classify, MegaError *err)
 {
     if (!job->request.file) {
         classify->kind = MEGA_CONTENT_TEXT;
-        return classify->text.data
-                   ? 0
-                   : mega_fail(err, MEGA_ERR_ARGUMENT, "there is nothing to classify: neither a "
-                                                       "file nor the field 'text' was given");
+        return classify->text.data ? 0
+                                   : mega_fail(err, MEGA_ERR_ARGUMENT,
+                                               "there is nothing to classify: neither a "
+                                               "file nor the field 'text' was given");
     }
     if (classify->text.data)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a file or the field 'text', not both");

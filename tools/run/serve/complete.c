@@ -3,7 +3,8 @@
  *
  *   prompt -> mega_pipeline_generate -> choices, or with "stream" server-sent events
  *
- * A choice is a sample of a prompt: with n samples a prompt, choice p * n + s is sample s of prompt p.
+ * A choice is a sample of a prompt: with n samples a prompt, choice p * n + s is sample s of prompt
+ * p.
  */
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ typedef struct Complete {
     FieldText model;
     FieldText *prompts; /* [prompt_count] */
     size_t prompt_count;
-    FieldText *stop_texts;        /* [options.stop_count] */
+    FieldText *stop_texts; /* [options.stop_count] */
     const char *stops[MAX_STOPS];
     MegaGenerateOptions options;
     int logprobs; /* most probable tokens that are told beside each one; -1: no logprobs */
@@ -39,8 +40,8 @@ typedef struct Complete {
 /* ---- Fields --------------------------------------------------------------------------------- */
 
 /* Refuses fields of the interface that would change the text but are not supported. */
-static int refuse_others(double presence, double frequency, const json_t *bias, const json_t *suffix,
-                         MegaError *err)
+static int refuse_others(double presence, double frequency, const json_t *bias,
+                         const json_t *suffix, MegaError *err)
 {
     const char *name = presence != 0                 ? "presence_penalty"
                        : frequency != 0              ? "frequency_penalty"
@@ -323,9 +324,9 @@ static bool send_event(const Completion *c, json_t *object)
     mega_put_bytes(&event, "data: ", 6);
     mega_put_bytes(&event, line ? line : "", line ? strlen(line) : 0);
     mega_put_bytes(&event, "\n\n", 2);
-    const bool wanted = line && !event.failed &&
-                        queue_add_piece(worker_workers(c->worker)->queue, c->job, event.data,
-                                        event.size);
+    const bool wanted =
+        line && !event.failed &&
+        queue_add_piece(worker_workers(c->worker)->queue, c->job, event.data, event.size);
     mega_buffer_free(&event);
     free(line);
     return wanted;
@@ -340,9 +341,9 @@ static bool send_piece(Completion *c, int sample, const char *finish)
     if (c->complete->logprobs >= 0)
         logprobs_begin(&choice->logprobs);
     choice->text.size = 0;
-    return send_event(c, completion_json(c, json_pack("[o]", choice_json(c, sample, text, logprobs,
-                                                                          finish)),
-                                         false));
+    return send_event(
+        c, completion_json(c, json_pack("[o]", choice_json(c, sample, text, logprobs, finish)),
+                           false));
 }
 
 static void take_logits(void *context, int sample, int32_t token, const float *logits)
@@ -422,9 +423,9 @@ static void finish_choices(Completion *c, const MegaGeneration *generated)
             continue;
         }
         json_t *logprobs = c->complete->logprobs >= 0 ? logprobs_json(&choice->logprobs) : NULL;
-        json_array_append_new(c->finished,
-                              choice_json(c, i, json_bytes(choice->text.data, choice->text.size),
-                                          logprobs, reason));
+        json_array_append_new(
+            c->finished,
+            choice_json(c, i, json_bytes(choice->text.data, choice->text.size), logprobs, reason));
     }
 }
 

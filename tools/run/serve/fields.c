@@ -72,8 +72,7 @@ static int take_value(const Field *field, json_t *value, MegaError *err)
     case FIELD_TEXT:
         if (!json_is_string(value))
             return fail_kind(field, "a text", err);
-        *(FieldText *)field->out =
-            (FieldText){json_string_value(value), json_string_length(value)};
+        *(FieldText *)field->out = (FieldText){json_string_value(value), json_string_length(value)};
         return 0;
     case FIELD_FLAG: return take_flag_value(field, value, err);
     case FIELD_SEED: return take_seed_value(field, value, err);

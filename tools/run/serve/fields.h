@@ -2,8 +2,9 @@
  * fields.h - takes the fields of a request, which are members of a JSON object, into variables, by
  * a table that each route gives.
  *
- * Fields of forms and of the query are texts, and "3" is a number there. A field that is null counts
- * as not given. One that the table does not have is an error, so that a mistyped name is noticed.
+ * Fields of forms and of the query are texts, and "3" is a number there. A field that is null
+ * counts as not given. One that the table does not have is an error, so that a mistyped name is
+ * noticed.
  */
 #ifndef MEGA_FIELDS_H
 #define MEGA_FIELDS_H

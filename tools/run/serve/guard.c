@@ -148,10 +148,11 @@ int guard_check(const Guard *guard, const GuardRequest *request, MegaError *err)
         return 403;
     }
     if (origin && !is_own_origin(origin, request->host) && !guard_allows_origin(guard, origin)) {
-        mega_fail(err, MEGA_ERR_ARGUMENT,
-                  "the request comes from a page of '%.60s'; the server was not started with --cors "
-                  "for it",
-                  origin);
+        mega_fail(
+            err, MEGA_ERR_ARGUMENT,
+            "the request comes from a page of '%.60s'; the server was not started with --cors "
+            "for it",
+            origin);
         return 403;
     }
     if (request->needs_key && guard->key_count && !has_key(guard, request->authorization)) {

@@ -17,8 +17,8 @@
 #define GUARD_MAX_KEY 256 /* bytes */
 
 typedef struct Guard {
-    const char *host; /* the address that the server was told to listen on */
-    bool is_loopback; /* this address is one of the machine itself */
+    const char *host;           /* the address that the server was told to listen on */
+    bool is_loopback;           /* this address is one of the machine itself */
     const char *const *origins; /* [origin_count] of foreign pages that may ask; "*" is any */
     int origin_count;
     char (*keys)[GUARD_MAX_KEY + 1]; /* [key_count]; none: no key is needed */

@@ -26,7 +26,7 @@
 #define STACK_SIZE ((size_t)1 << 20)
 #define BACKLOG 511
 #define EARLY_REFUSAL ((uint64_t)256 << 10) /* bodies up to this size are read before a refusal */
-#define BODIES 4             /* so many of the largest bodies may be in memory together */
+#define BODIES 4 /* so many of the largest bodies may be in memory together */
 #define MAX_BODIES_LEAST ((uint64_t)256 << 20)
 #define PIECE_SIZE 16384
 #define PIECE_WAIT 0.2 /* seconds */
@@ -47,10 +47,10 @@ typedef struct Exchange {
     const Route *route;
     double begun;
     MegaBuffer body;
-    uint64_t counted; /* bytes of the body in server->body_bytes */
-    uint64_t passed;  /* bytes of a body that is not kept */
-    Answer answer;    /* set early if the request is refused; its status is then not 0 */
-    bool is_read;     /* the body has arrived */
+    uint64_t counted;   /* bytes of the body in server->body_bytes */
+    uint64_t passed;    /* bytes of a body that is not kept */
+    Answer answer;      /* set early if the request is refused; its status is then not 0 */
+    bool is_read;       /* the body has arrived */
     SoundStream *sound; /* sound that streams */
     const char *method, *path, *version;
 } Exchange;
@@ -181,8 +181,7 @@ static struct MHD_Response *stream_response(Exchange *exchange)
     Pieces *pieces = calloc(1, sizeof *pieces);
     struct MHD_Response *response = NULL;
     if (pieces) {
-        *pieces =
-            (Pieces){.exchange = exchange, .server = server, .job = exchange->answer.stream};
+        *pieces = (Pieces){.exchange = exchange, .server = server, .job = exchange->answer.stream};
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, give_piece,
                                                      pieces, end_pieces);
     }
@@ -315,8 +314,7 @@ static void check_head(Exchange *exchange)
         answer_error(&exchange->answer, status, &err);
     else if (is_preflight)
         exchange->answer = (Answer){.status = 204, .allow = "GET, HEAD, POST, OPTIONS"};
-    else if (exchange->route && exchange->route->operation &&
-             atomic_load(&server->is_stopping))
+    else if (exchange->route && exchange->route->operation && atomic_load(&server->is_stopping))
         refuse(exchange, 503, MEGA_ERR_LIMIT, "the server is about to stop");
     else if (exchange->route && length && strtoull(length, NULL, 10) > server->options->max_body)
         refuse(exchange, 413, MEGA_ERR_LIMIT, "the body is larger than --max-body allows");
@@ -395,8 +393,8 @@ static void begin_sound(Exchange *exchange)
 }
 
 static enum MHD_Result begin_exchange(Http *http, struct MHD_Connection *connection,
-                                      const char *path, const char *method,
-                                      const char *version, void **context)
+                                      const char *path, const char *method, const char *version,
+                                      void **context)
 {
     Exchange *exchange = calloc(1, sizeof *exchange);
     if (!exchange)
@@ -593,9 +591,9 @@ int http_begin(Http **out, Server *server, int *port, MegaError *err)
             0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, http->listening,
             MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
             CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned int)(options->timeout < 1 ? 1 : options->timeout), MHD_OPTION_THREAD_STACK_SIZE,
-            STACK_SIZE, MHD_OPTION_NOTIFY_COMPLETED, note_completed, http,
-            MHD_OPTION_NOTIFY_CONNECTION, note_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
+            (unsigned int)(options->timeout < 1 ? 1 : options->timeout),
+            MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_NOTIFY_COMPLETED, note_completed,
+            http, MHD_OPTION_NOTIFY_CONNECTION, note_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
             note_line, http, MHD_OPTION_END);
     if (!code && !http->daemon)
         code = mega_fail(err, MEGA_ERR_IO, "libmicrohttpd cannot start: %s", strerror(errno));

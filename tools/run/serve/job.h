@@ -46,9 +46,9 @@ struct Job {
     void *input;       /* what the operation made of the fields */
     size_t line_count; /* lines that can run together with those of other jobs, or 0 */
 
-    json_t *answer;    /* the answer, or */
-    MegaBuffer text;   /* JSON that was written directly */
-    int status;        /* of a failure, if it does not follow from the error's code; else 0 */
+    json_t *answer;  /* the answer, or */
+    MegaBuffer text; /* JSON that was written directly */
+    int status;      /* of a failure, if it does not follow from the error's code; else 0 */
     MegaError err;
     atomic_ullong tokens_read, tokens_made;
     atomic_bool is_abandoned; /* nobody waits for the answer any more */

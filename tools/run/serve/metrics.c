@@ -159,8 +159,7 @@ void metrics_write(Metrics *metrics, MegaBuffer *out)
     put_routes(metrics, out);
     put_counter(out, "mega_requests_abandoned_total",
                 "Requests whose client left before the answer.", metrics->abandoned);
-    put_counter(out, "mega_model_reloads_total", "Models that were loaded anew.",
-                metrics->reloads);
+    put_counter(out, "mega_model_reloads_total", "Models that were loaded anew.", metrics->reloads);
     put_head(out, "mega_tokens_total", "counter", "Tokens that models read and made.");
     put(out, "mega_tokens_total{kind=\"read\"} %" PRIu64 "\n", metrics->tokens_read);
     put(out, "mega_tokens_total{kind=\"made\"} %" PRIu64 "\n", metrics->tokens_made);

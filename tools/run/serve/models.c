@@ -142,8 +142,10 @@ ServedModel *models_take(Models *models, const char *name, ModelFits fits, const
         fail_fit(found, purpose, err);
         found = NULL;
     } else if (!found && name) {
-        mega_fail(err, MEGA_ERR_ARGUMENT, "there is no model '%.60s' here; GET /v1/models lists "
-                  "those that there are", name);
+        mega_fail(err, MEGA_ERR_ARGUMENT,
+                  "there is no model '%.60s' here; GET /v1/models lists "
+                  "those that there are",
+                  name);
     } else if (!found) {
         mega_fail(err, MEGA_ERR_MODEL, "none of the models here is there %s", purpose);
     }

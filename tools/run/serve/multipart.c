@@ -84,8 +84,8 @@ int multipart_begin(Multipart *multipart, const char *type, const void *body, si
         return fail_body("its content type has no boundary", err);
     if (strlen(boundary) > MULTIPART_MAX_BOUNDARY)
         return fail_body("its boundary is longer than 70 characters", err);
-    multipart->delimiter_size = (size_t)snprintf(
-        multipart->delimiter, sizeof multipart->delimiter, "\r\n--%s", boundary);
+    multipart->delimiter_size =
+        (size_t)snprintf(multipart->delimiter, sizeof multipart->delimiter, "\r\n--%s", boundary);
     /* the first boundary may stand at the very beginning, without a line end before it */
     const size_t first = multipart->delimiter_size - 2;
     if (size >= first && memcmp(body, multipart->delimiter + 2, first) == 0) {
@@ -106,8 +106,7 @@ static int read_headers(Multipart *multipart, MultipartPart *out, MegaError *err
     char headers[MAX_HEADERS + 1], disposition[MAX_HEADERS];
     const size_t left = (size_t)(multipart->end - multipart->at);
     const size_t looked_at = left < MAX_HEADERS ? left : MAX_HEADERS;
-    const uint8_t *blank =
-        looked_at ? memmem(multipart->at, looked_at, "\r\n\r\n", 4) : NULL;
+    const uint8_t *blank = looked_at ? memmem(multipart->at, looked_at, "\r\n\r\n", 4) : NULL;
     if (!blank)
         return fail_body(left > MAX_HEADERS ? "the headers of a part are longer than 8,192 bytes"
                                             : "it ends within the headers of a part",

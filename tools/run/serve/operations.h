@@ -8,9 +8,8 @@
 #include "tools/run/serve/fields.h"
 #include "tools/run/serve/worker.h"
 
-extern const Operation classify_operation, translate_operation, complete_operation,
-    embed_operation, tokenize_operation, fill_operation, tag_operation, answer_operation,
-    choose_operation;
+extern const Operation classify_operation, translate_operation, complete_operation, embed_operation,
+    tokenize_operation, fill_operation, tag_operation, answer_operation, choose_operation;
 
 /* Returns a text that a model is to read. `name` is what messages call it. */
 MegaRaw raw_of_field(const FieldText *text, const char *name);

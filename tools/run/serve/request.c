@@ -23,8 +23,9 @@ int request_add(Request *request, const char *name, size_t name_size, const char
 {
     char key[64];
     if (name_size == 0 || name_size >= sizeof key || memchr(name, '\0', name_size))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the name of a field has %zu bytes; expected 1 to %zu",
-                         name_size, sizeof key - 1);
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the name of a field has %zu bytes; expected 1 to %zu", name_size,
+                         sizeof key - 1);
     memcpy(key, name, name_size);
     key[name_size] = '\0';
     if (!mega_utf8_valid(key, name_size))
@@ -146,8 +147,7 @@ static int take_file(Request *out, const char *type, const uint8_t *data, size_t
     return is_type(type, "audio/L16") ? read_pcm_type(out, type, err) : 0;
 }
 
-static int read_parts(Request *out, const char *type, const void *body, size_t size,
-                      MegaError *err)
+static int read_parts(Request *out, const char *type, const void *body, size_t size, MegaError *err)
 {
     Multipart multipart;
     MultipartPart part;

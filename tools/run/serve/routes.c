@@ -93,8 +93,7 @@ static void get_metrics(Server *server, const char *name, Answer *answer)
     queue_count(&server->queue, &waiting, &running);
     metrics_write(&server->metrics, out);
     metrics_gauge(out, "mega_queue_requests", "Requests that wait.", (double)waiting);
-    metrics_gauge(out, "mega_queue_limit", "Requests that may wait.",
-                  (double)server->queue.limit);
+    metrics_gauge(out, "mega_queue_limit", "Requests that may wait.", (double)server->queue.limit);
     metrics_gauge(out, "mega_running_requests", "Requests that run.", (double)running);
     metrics_gauge(out, "mega_running_streams", "Streams of sound that run.",
                   atomic_load(&server->streams));

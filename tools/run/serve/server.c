@@ -1,8 +1,8 @@
 /*
  * server.c - see server.h: starts the parts, waits for signals, ends the parts.
  *
- * SIGTERM and SIGINT: nothing new is taken; what waits and runs is finished. A second one ends that,
- * too. SIGHUP: models whose files have changed are loaded anew.
+ * SIGTERM and SIGINT: nothing new is taken; what waits and runs is finished. A second one ends
+ * that, too. SIGHUP: models whose files have changed are loaded anew.
  */
 #include "tools/run/serve/server.h"
 

@@ -31,8 +31,8 @@ typedef struct Server {
     Metrics metrics;
     Queue queue;
     Workers workers;
-    atomic_bool is_stopping; /* what comes is refused */
-    atomic_int streams;      /* sound streams that run */
+    atomic_bool is_stopping;  /* what comes is refused */
+    atomic_int streams;       /* sound streams that run */
     atomic_ullong body_bytes; /* of bodies that are in memory */
 } Server;
 

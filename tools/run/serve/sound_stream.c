@@ -43,8 +43,7 @@ static void send_all(SoundStream *stream, const char *data, size_t size)
 {
     const int milliseconds = (int)(1e3 * stream->server->options->timeout);
     while (size > 0 && !stream->is_lost) {
-        const ssize_t sent =
-            send(stream->asked.socket, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t sent = send(stream->asked.socket, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         struct pollfd socket = {.fd = stream->asked.socket, .events = POLLOUT};
         if (sent > 0) {
             data += sent;
@@ -72,13 +71,13 @@ static void send_head(SoundStream *stream)
 {
     char head[1024];
     const char *origin = stream->asked.origin;
-    const int size = snprintf(
-        head, sizeof head,
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-        "X-Content-Type-Options: nosniff\r\n%s%.300s%sConnection: close\r\n%s\r\n",
-        origin ? "Access-Control-Allow-Origin: " : "", origin ? origin : "",
-        origin ? "\r\nVary: Origin\r\n" : "",
-        stream->asked.is_chunked ? "Transfer-Encoding: chunked\r\n" : "");
+    const int size =
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+                 "X-Content-Type-Options: nosniff\r\n%s%.300s%sConnection: close\r\n%s\r\n",
+                 origin ? "Access-Control-Allow-Origin: " : "", origin ? origin : "",
+                 origin ? "\r\nVary: Origin\r\n" : "",
+                 stream->asked.is_chunked ? "Transfer-Encoding: chunked\r\n" : "");
     stream->has_head = true;
     send_all(stream, head, (size_t)size);
 }
@@ -212,8 +211,7 @@ static int make_pipeline(SoundStream *stream, MegaError *err)
                              "the model takes recordings of any length: the field 'window' is "
                              "missing");
     }
-    return code ? code
-                : mega_pipeline_new(&stream->pipeline, stream->model->model, &options, err);
+    return code ? code : mega_pipeline_new(&stream->pipeline, stream->model->model, &options, err);
 }
 
 static int make_events(SoundStream *stream, MegaError *err)
@@ -241,8 +239,9 @@ static int prepare(SoundStream *stream, int *status, MegaError *err)
     int code = classify_fields_take(fields, stream->asked.request->fields, &text, &pair,
                                     &stream->pcm, err);
     if (!code && (text.data || pair.data))
-        code = mega_fail(err, MEGA_ERR_ARGUMENT, "a stream is sound: the field 'text' does not go "
-                                                 "with it");
+        code = mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a stream is sound: the field 'text' does not go "
+                         "with it");
     if (!code && !stream->pcm.rate)
         code = mega_fail(err, MEGA_ERR_ARGUMENT,
                          "the format of the samples is missing: the field 'raw', such as "

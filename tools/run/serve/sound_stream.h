@@ -1,6 +1,6 @@
 /*
- * sound_stream.h - sound that is classified while it is sent: a chunked POST of samples, answered by
- * server-sent events as soon as something is heard.
+ * sound_stream.h - sound that is classified while it is sent: a chunked POST of samples, answered
+ * by server-sent events as soon as something is heard.
  *
  *   connection -> pipe -> pipeline, in a thread of its own -> events -> socket
  *
@@ -16,7 +16,7 @@
 typedef struct SoundStream SoundStream;
 
 typedef struct SoundRequest {
-    Request *request;   /* its fields, and maybe the format of the samples */
+    Request *request; /* its fields, and maybe the format of the samples */
     int socket;
     bool is_chunked;    /* the client takes a chunked answer, as all of HTTP/1.1 do */
     const char *origin; /* a foreign page that may read the answer; or NULL */

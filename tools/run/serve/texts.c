@@ -37,8 +37,7 @@ typedef struct TextFields {
 
 static int need_text(const FieldText *text, const char *name, MegaError *err)
 {
-    return text->data ? 0
-                      : mega_fail(err, MEGA_ERR_ARGUMENT, "the field '%s' is missing", name);
+    return text->data ? 0 : mega_fail(err, MEGA_ERR_ARGUMENT, "the field '%s' is missing", name);
 }
 
 /* Allocates the input of a job. */
@@ -109,9 +108,8 @@ static int run_fill(Job *job, Worker *worker, MegaError *err)
 {
     const Fill *fill = job->input;
     const MegaRaw raw = raw_of_field(&fill->fields.text, "the text");
-    const MegaFillOptions options = {.top = fill->top,
-                                     .targets = fill->targets,
-                                     .target_count = (int)fill->target_count};
+    const MegaFillOptions options = {
+        .top = fill->top, .targets = fill->targets, .target_count = (int)fill->target_count};
     MegaPipeline *pipeline = worker_pipeline(worker, job->model, err);
     MegaFillings fillings = {0};
     if (!pipeline)
@@ -230,8 +228,7 @@ static int run_answer(Job *job, Worker *worker, MegaError *err)
     MegaAnswers answers = {0};
     if (!pipeline)
         return err->code;
-    int code =
-        mega_pipeline_answer(pipeline, &question, &context, &answer->options, &answers, err);
+    int code = mega_pipeline_answer(pipeline, &question, &context, &answer->options, &answers, err);
     if (!code)
         job->answer = answers_json(&answers, answer->options.top, &context, answer->bytes);
     mega_answers_free(&answers);
@@ -282,8 +279,8 @@ static int run_choose(Job *job, Worker *worker, MegaError *err)
     MegaRaw *choices = calloc(choose->count, sizeof *choices);
     float *scores = calloc(choose->count, sizeof *scores);
     int *order = calloc(choose->count, sizeof *order);
-    int code = choices && scores && order ? 0
-                                          : mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
+    int code =
+        choices && scores && order ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
     for (int i = 0; i < count && !code; i++)
         choices[i] = raw_of_field(&choose->choices[i], "the choice");
     if (!code)
@@ -305,10 +302,8 @@ static void release_choose(Job *job)
         free(choose->choices);
 }
 
-const Operation choose_operation = {.path = "/v1/choose",
-                                    .prepare = prepare_choose,
-                                    .run = run_choose,
-                                    .release = release_choose};
+const Operation choose_operation = {
+    .path = "/v1/choose", .prepare = prepare_choose, .run = run_choose, .release = release_choose};
 
 /* ---- /v1/tokenize --------------------------------------------------------------------------- */
 
@@ -564,7 +559,5 @@ static void release_embed(Job *job)
         free(embed->texts);
 }
 
-const Operation embed_operation = {.path = "/v1/embeddings",
-                                   .prepare = prepare_embed,
-                                   .run = run_embed,
-                                   .release = release_embed};
+const Operation embed_operation = {
+    .path = "/v1/embeddings", .prepare = prepare_embed, .run = run_embed, .release = release_embed};

@@ -90,38 +90,39 @@ static int prepare(Job *job, MegaError *err)
     translate->nbest = 1;
     translate->search = mega_search_defaults();
     MegaSearchOptions *search = &translate->search;
-    const Field table[] = {
-        {"q", FIELD_VALUE, &q, 0, 0},
-        {"text", FIELD_VALUE, &text, 0, 0},
-        {"model", FIELD_TEXT, &model, 0, 0},
-        {"beam", FIELD_INT, &search->beam, 1, 1024},
-        {"nbest", FIELD_INT, &translate->nbest, 1, 1024},
-        {"lenpen", FIELD_REAL, &search->length_penalty, -100, 100},
-        {"unnormalized", FIELD_FLAG, &search->unnormalized, 0, 0},
-        {"max_len_a", FIELD_REAL, &search->max_len_a, 0, 1e6},
-        {"max_len_b", FIELD_INT, &search->max_len_b, 0, 1 << 26},
-        {"min_len", FIELD_INT, &search->min_len, 0, 1 << 26},
-        {"no_repeat_ngram", FIELD_INT, &search->no_repeat_ngram, 0, 1 << 20},
-        {"unk_penalty", FIELD_REAL, &search->unk_penalty, -1e6, 1e6},
-        {"temperature", FIELD_REAL, &search->temperature, 1e-6, 1e6},
-        {"alignments", FIELD_FLAG, &search->alignments, 0, 0},
-        {"source", FIELD_IGNORED, NULL, 0, 0}, /* of LibreTranslate's clients */
-        {"target", FIELD_IGNORED, NULL, 0, 0},
-        {"format", FIELD_IGNORED, NULL, 0, 0},
-        {"api_key", FIELD_IGNORED, NULL, 0, 0},
-        {0}};
+    const Field table[] = {{"q", FIELD_VALUE, &q, 0, 0},
+                           {"text", FIELD_VALUE, &text, 0, 0},
+                           {"model", FIELD_TEXT, &model, 0, 0},
+                           {"beam", FIELD_INT, &search->beam, 1, 1024},
+                           {"nbest", FIELD_INT, &translate->nbest, 1, 1024},
+                           {"lenpen", FIELD_REAL, &search->length_penalty, -100, 100},
+                           {"unnormalized", FIELD_FLAG, &search->unnormalized, 0, 0},
+                           {"max_len_a", FIELD_REAL, &search->max_len_a, 0, 1e6},
+                           {"max_len_b", FIELD_INT, &search->max_len_b, 0, 1 << 26},
+                           {"min_len", FIELD_INT, &search->min_len, 0, 1 << 26},
+                           {"no_repeat_ngram", FIELD_INT, &search->no_repeat_ngram, 0, 1 << 20},
+                           {"unk_penalty", FIELD_REAL, &search->unk_penalty, -1e6, 1e6},
+                           {"temperature", FIELD_REAL, &search->temperature, 1e-6, 1e6},
+                           {"alignments", FIELD_FLAG, &search->alignments, 0, 0},
+                           {"source", FIELD_IGNORED, NULL, 0, 0}, /* of LibreTranslate's clients */
+                           {"target", FIELD_IGNORED, NULL, 0, 0},
+                           {"format", FIELD_IGNORED, NULL, 0, 0},
+                           {"api_key", FIELD_IGNORED, NULL, 0, 0},
+                           {0}};
     int code = fields_take(job->request.fields, table, err);
     const json_t *given = q ? q : text;
     if (!code && !given)
-        code = mega_fail(err, MEGA_ERR_ARGUMENT, "there is nothing to translate: the field 'q' is "
-                                                 "missing");
+        code = mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "there is nothing to translate: the field 'q' is "
+                         "missing");
     if (!code)
         code = check_search(translate, err);
     if (!code)
         code = field_texts(given, q ? "q" : "text", MAX_TEXTS, &translate->texts,
                            &translate->text_count, err);
     if (!code && translate->text_count == 0)
-        code = mega_fail(err, MEGA_ERR_ARGUMENT, "there is nothing to translate: the list is empty");
+        code =
+            mega_fail(err, MEGA_ERR_ARGUMENT, "there is nothing to translate: the list is empty");
     if (!code)
         code = job_choose_model(job, model.data, model_has_task, &task, "to translate", err);
     if (!code)
@@ -151,8 +152,8 @@ static void take_result(Job *job, Line *line, const MegaPipeline *pipeline,
     const Translate *translate = job->input;
     line->code = err->code;
     if (err->code) {
-        line->result = json_pack("{s:o,s:o}", "source", source_json(line->text, line->size), "error",
-                                 json_error(err));
+        line->result = json_pack("{s:o,s:o}", "source", source_json(line->text, line->size),
+                                 "error", json_error(err));
         return;
     }
     atomic_fetch_add(&job->tokens_read, result->source_length);
@@ -188,8 +189,8 @@ static void run_lines(Worker *worker, const JobSlice *slices, size_t count)
             scratch->texts[lines++] = raw_of_field(
                 &(FieldText){translate->lines[n].text, translate->lines[n].size}, "the line");
     }
-    mega_pipeline_translate(pipeline, scratch->texts, lines, &first->search,
-                            scratch->translations, scratch->errors);
+    mega_pipeline_translate(pipeline, scratch->texts, lines, &first->search, scratch->translations,
+                            scratch->errors);
     lines = 0;
     for (size_t i = 0; i < count; i++) {
         Translate *translate = slices[i].job->input;
@@ -251,10 +252,9 @@ static int collect(Job *job, MegaError *err)
     for (size_t i = 0; i < job->line_count && !code; i++)
         json_array_append(list, translate->lines[i].result);
     if (!code)
-        job->answer = json_pack("{s:o,s:O,s:O}", "model", json_text(job->model->id),
-                                "translatedText",
-                                translate->is_list ? texts : json_array_get(texts, 0),
-                                "translations", list);
+        job->answer =
+            json_pack("{s:o,s:O,s:O}", "model", json_text(job->model->id), "translatedText",
+                      translate->is_list ? texts : json_array_get(texts, 0), "translations", list);
     json_decref(texts);
     json_decref(list);
     return code;

@@ -128,8 +128,8 @@ static void *work(void *context)
     Worker *worker = context;
     bool is_closed = false;
     while (!is_closed) {
-        const size_t count = queue_take(worker->workers->queue, worker->slices, &worker->nudges,
-                                        &is_closed);
+        const size_t count =
+            queue_take(worker->workers->queue, worker->slices, &worker->nudges, &is_closed);
         if (count)
             run_slices(worker, worker->slices, count);
         else
