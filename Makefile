@@ -79,7 +79,7 @@ LIB_SRC += \
     src/layers/ema.c src/layers/ema_step.c \
     src/layers/values.c src/layers/attention.c src/layers/rotation.c src/layers/cross_attention.c \
     src/layers/feed_forward.c src/layers/mega.c src/layers/mega_step.c src/layers/mega_config.c \
-    src/layers/multi_head.c src/layers/transformer.c \
+    src/layers/attention_tap.c src/layers/multi_head.c src/layers/transformer.c \
     src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_spectra.c src/layers/s4_convolve.c \
     src/layers/s4.c \
     src/layers/kinds.c src/layers/head.c \
@@ -87,7 +87,7 @@ LIB_SRC += \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \
     src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c \
-    src/pipeline/input_sound.c src/pipeline/input.c \
+    src/pipeline/input_sound.c src/pipeline/input.c src/pipeline/listener.c \
     src/pipeline/pipeline.c src/pipeline/classify.c src/pipeline/embed.c \
     src/pipeline/translate.c src/pipeline/generate.c src/pipeline/score.c \
     src/pipeline/tokens.c src/pipeline/fill.c src/pipeline/tag.c src/pipeline/answer.c \
@@ -123,7 +123,7 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/crew.c tools/run/folders.c tools/run/classify_jobs.c \
-    tools/run/classify_texts.c \
+    tools/run/classify_texts.c tools/run/forward_pieces.c \
     tools/run/events.c tools/run/results.c tools/run/token_writer.c tools/run/scoring.c \
     tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
@@ -155,7 +155,7 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/names/s4.c tools/convert/names/hub.c tools/convert/hub_parts.c \
     tools/convert/hub_tokenizer.c \
     tools/convert/hub_units.c tools/convert/tokenizer_only.c tools/convert/s4_inputs.c \
-    tools/convert/metadata.c tools/convert/items.c \
+    tools/convert/metadata.c tools/convert/items.c tools/convert/kernels.c \
     tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.

@@ -64,6 +64,7 @@ const MegaField mega_s4_fields[] = {
     INT("length", length, 0, MEGA_MAX_LENGTH),
     INT("limit", limit, 0, MEGA_MAX_LENGTH),
     INT("bandlimit", bandlimit, 0, 1000000000),
+    MEGA_OPTIONAL_INT_FIELD("kernel_lags", MegaS4Config, kernel_lags, 1, MEGA_MAX_LENGTH),
     NAME("dt_transform", dt_transform, transform_names),
     NAME("real_transform", real_transform, transform_names),
     NAME("imag_transform", imag_transform, transform_names),
@@ -131,6 +132,7 @@ enum {
     MIXED_OUT, /* its rows, twice the next with glu */
     MIXED,
     GATE,
+    KERNEL_LAGS,
 };
 
 enum {
@@ -147,6 +149,7 @@ enum {
     IF_BOTTLENECK,
     IF_GATE,
     IF_OUTPUT,
+    IF_KERNEL,
 };
 
 uint64_t mega_s4_dimension(const MegaConfig *config, const MegaStackConfig *stack,
@@ -166,6 +169,7 @@ uint64_t mega_s4_dimension(const MegaConfig *config, const MegaStackConfig *stac
     case MIXED_OUT: return mega_s4_mixed(stack) * (own->glu ? 2 : 1);
     case MIXED: return mega_s4_mixed(stack);
     case GATE: return (uint64_t)own->gate;
+    case KERNEL_LAGS: return (uint64_t)own->kernel_lags;
     default: return 0;
     }
 }
@@ -187,6 +191,7 @@ bool mega_s4_applies(const MegaStackConfig *stack, unsigned condition)
     case IF_BOTTLENECK: return own->bottleneck > 0;
     case IF_GATE: return own->gate > 0;
     case IF_OUTPUT: return own->has_output;
+    case IF_KERNEL: return own->kernel_lags > 0;
     default: return false;
     }
 }
@@ -207,6 +212,7 @@ const MegaTensorRow mega_s4_tensors[] = {
     {"ssm.q", AT(q), {RANK, GROUPS, STATES, MEGA_DIM_TWO}, IF_Q},
     {"ssm.length", AT(length), {MEGA_DIM_ONE}, IF_LENGTH},
     {"ssm.d", AT(d), {CHANNELS, FEATURES}, MEGA_ALWAYS},
+    {"ssm.kernel", AT(kernel), {FEATURES, ROWS, KERNEL_LAGS}, IF_KERNEL | MEGA_TENSOR_KEPT},
     {"input.weight",
      AT(input.weight),
      {FEATURES, MEGA_DIM_WIDTH},
@@ -257,4 +263,14 @@ MegaSsm mega_s4_space(const MegaStackConfig *stack, const MegaS4Weights *weights
                          ? (uint64_t)weights->length[0]
                          : 0;
     return ssm;
+}
+
+MegaS4Kept mega_s4_kept(const MegaStackConfig *stack, const MegaS4Weights *weights, size_t lags,
+                        uint64_t family, double rate)
+{
+    const size_t have = (size_t)mega_s4(stack)->kernel_lags;
+    const MegaSsm ssm = mega_s4_space(stack, weights);
+    if (!weights->kernel || rate != 1 || lags > have || mega_ssm_family(&ssm, have, 1) != family)
+        return (MegaS4Kept){NULL, 0};
+    return (MegaS4Kept){weights->kernel, have};
 }

@@ -39,6 +39,7 @@ typedef struct MegaS4Config {
     int length;
     int limit;     /* lags from here on do not exist in a full pass; 0: all exist */
     int bandlimit; /* in millionths; 0: none */
+    int kernel_lags; /* of the kernels that the file keeps, at rate 1; 0: it keeps none */
     MegaSsmTransform dt_transform, real_transform, imag_transform;
     MegaSsmDiscretization discretization;
     MegaS4Function activation; /* of the convolution's output, bottleneck and gate */
@@ -94,11 +95,25 @@ typedef struct MegaS4Weights {
     const float *dt, *real, *imag, *lambda, *b, *c, *p, *q;
     const float *length; /* [1] */
     const float *d;      /* [c][H] */
+    const float *kernel; /* [H][rows][kernel_lags]: kept kernels, or NULL */
     MegaLinearWeights input, gate, output, output_gate;
 } MegaS4Weights;
 
 /* Describes the state spaces of a layer. */
 MegaSsm mega_s4_space(const MegaStackConfig *stack, const MegaS4Weights *weights);
+
+/* Returns how many lags of a layer's kernels are made at rate 1 for an input of this length: more
+ * than it needs, if inputs of other lengths share its FFT. */
+size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *weights,
+                           size_t length);
+/* The kernels that a file keeps, as far as they are those that an input needs. */
+typedef struct MegaS4Kept {
+    const float *values; /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
+    size_t stride;
+} MegaS4Kept;
+/* Returns those of `lags` lags for an input whose mega_ssm_family this is, or NULL in `values`. */
+MegaS4Kept mega_s4_kept(const MegaStackConfig *stack, const MegaS4Weights *weights, size_t lags,
+                        uint64_t family, double rate);
 
 /* The metadata have the original's names. An unknown name gives -1. */
 int mega_s4_function_by_name(const char *name);

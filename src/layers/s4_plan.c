@@ -22,7 +22,7 @@ static int count(MegaS4Plan *plan, uint64_t from, uint64_t to, MegaError *err)
 static void free_kernels(MegaS4Kernels *kernels)
 {
     free(kernels->spectra);
-    free(kernels->values);
+    free(kernels->own_values);
     *kernels = (MegaS4Kernels){0};
 }
 
@@ -114,11 +114,19 @@ static size_t shared_lags(const MegaSsm *ssm, size_t taps, size_t room, double r
     return lags < taps ? taps : (size_t)lags;
 }
 
+size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *weights,
+                           size_t length)
+{
+    const MegaSsm ssm = mega_s4_space(stack, weights);
+    return shared_lags(&ssm, (size_t)mega_ssm_taps(&ssm, length, 1), room_for(length), 1);
+}
+
 /* What a layer's kernels are made of and for. */
 typedef struct Wanted {
     MegaSsm ssm;
     size_t lags;
     uint64_t family;
+    MegaS4Kept kept; /* by the model's file, if they are these */
 } Wanted;
 
 static Wanted wanted_of(const MegaS4Plan *plan, const MegaStack *stack, size_t index)
@@ -126,6 +134,8 @@ static Wanted wanted_of(const MegaS4Plan *plan, const MegaStack *stack, size_t i
     Wanted wanted = {.ssm = space_of(stack, index)};
     wanted.lags = shared_lags(&wanted.ssm, plan->taps, plan->room, plan->rate);
     wanted.family = mega_ssm_family(&wanted.ssm, plan->taps, plan->rate);
+    wanted.kept = mega_s4_kept(stack->config, (const MegaS4Weights *)stack->weights + index,
+                               wanted.lags, wanted.family, plan->rate);
     return wanted;
 }
 
@@ -173,6 +183,8 @@ static int make_spectra(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
         .lags = wanted->lags,
         .channels = (size_t)mega_s4(config)->channels,
         .rate = plan->rate,
+        .kept = wanted->kept.values,
+        .kept_stride = wanted->kept.stride,
         .d = ((const MegaS4Weights *)request->stack->weights)[index].d,
         .pool = request->pool};
     int code = take_memory(plan, kernels, mega_s4_spectra_floats(&what),
@@ -201,16 +213,24 @@ static int make_values(MegaS4Plan *plan, const MegaPlanRequest *request, size_t 
     const MegaStackConfig *config = request->stack->config;
     const uint64_t rows = mega_s4_features(config) * mega_s4_rows(config);
     MegaS4Kernels *kernels = &plan->kernels[index];
+    if (wanted->kept.values) {
+        count(plan, kernels->counted, 0, NULL);
+        free_kernels(kernels);
+        kernels->values = wanted->kept.values;
+        kernels->stride = kernels->have = wanted->kept.stride;
+        return 0;
+    }
     const size_t have = value_lags(plan, wanted, rows * (plan->layers - index));
     const uint64_t lags = have ? have : 1;
     const size_t stride = (size_t)(lags + 15) / 16 * 16;
     int code = take_memory(
         plan, kernels, rows * stride,
         mega_ssm_kernels_memory(&wanted->ssm, lags, plan->rate, mega_pool_threads(request->pool)),
-        &kernels->values, err);
+        &kernels->own_values, err);
     if (!code)
-        code = mega_ssm_kernels(&wanted->ssm, lags, plan->rate, request->pool, kernels->values,
-                                stride, err);
+        code = mega_ssm_kernels(&wanted->ssm, lags, plan->rate, request->pool,
+                                kernels->own_values, stride, err);
+    kernels->values = kernels->own_values;
     kernels->stride = stride;
     kernels->have = have;
     return code;

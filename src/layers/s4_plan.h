@@ -23,7 +23,8 @@ typedef enum MegaS4Way {
  * Both give the same bits. */
 typedef struct MegaS4Kernels {
     float *spectra;      /* [H][c], each a transform as fft_convolution.h has it */
-    float *values;       /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
+    const float *values; /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
+    float *own_values;   /* the same, unless they are those that the model's file keeps */
     size_t stride, have; /* lags of the values that are there */
     size_t size, lags;   /* of the FFT, and lags that it sees */
     uint64_t family;     /* mega_ssm_family of the input for which they were made */

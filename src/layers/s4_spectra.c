@@ -22,7 +22,8 @@ static size_t lag_stride(const MegaS4SpectraRequest *request)
 /* Places the memory in which a thread makes the kernels of one feature: [rows][stride]. */
 static float *making_layout(const MegaS4SpectraRequest *request, MegaArena *arena)
 {
-    return mega_arena_floats(arena, (uint64_t)request->ssm->rows * lag_stride(request));
+    return mega_arena_floats(
+        arena, request->kept ? 0 : (uint64_t)request->ssm->rows * lag_stride(request));
 }
 
 static uint64_t own_memory(const MegaS4SpectraRequest *request)
@@ -35,8 +36,9 @@ static uint64_t own_memory(const MegaS4SpectraRequest *request)
 uint64_t mega_s4_spectra_memory(const MegaS4SpectraRequest *request)
 {
     const uint64_t kernels =
-        mega_ssm_kernels_memory(request->ssm, mega_max_u64(request->lags, 1), request->rate,
-                                mega_pool_threads(request->pool));
+        request->kept ? 0
+                      : mega_ssm_kernels_memory(request->ssm, mega_max_u64(request->lags, 1),
+                                                request->rate, mega_pool_threads(request->pool));
     uint64_t bytes;
     return mega_add(kernels, own_memory(request), &bytes) ? bytes : UINT64_MAX;
 }
@@ -54,10 +56,14 @@ static void make_feature(void *context, size_t feature, int worker)
 {
     const Spectra *run = context;
     const MegaS4SpectraRequest *request = run->request;
-    float *kernels = run->makings[worker];
-    const size_t stride = lag_stride(request), channels = request->channels;
+    const size_t stride = request->kept ? request->kept_stride : lag_stride(request);
+    const size_t channels = request->channels;
     const size_t floats = mega_line_fft_floats(request->fft->size);
-    mega_ssm_make(run->maker, feature, worker, kernels, stride);
+    const float *kernels = run->makings[worker];
+    if (request->kept)
+        kernels = request->kept + feature * request->ssm->rows * stride;
+    else
+        mega_ssm_make(run->maker, feature, worker, run->makings[worker], stride);
     for (size_t channel = 0; channel < channels; channel++) {
         const MegaLineKernel kernel = {
             .back = kernels + channel * stride,
@@ -79,14 +85,14 @@ int mega_s4_make_spectra(const MegaS4SpectraRequest *request, float *spectra, Me
     run.makings = calloc((size_t)threads, sizeof *run.makings);
     if (!code && !run.makings)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for making kernels");
-    if (!code)
+    if (!code && !request->kept)
         code = mega_ssm_maker_new(&run.maker, request->ssm, mega_max_u64(request->lags, 1),
                                   request->rate, threads, err);
     if (!code) {
         for (int i = 0; i < threads; i++)
             run.makings[i] = making_layout(request, &arena);
         mega_pool_run(request->pool, request->ssm->features, make_feature, &run);
-        code = mega_ssm_made(run.maker, err);
+        code = run.maker ? mega_ssm_made(run.maker, err) : 0;
     }
     mega_ssm_maker_free(run.maker);
     mega_arena_free(&arena);

@@ -15,6 +15,10 @@ typedef struct MegaS4SpectraRequest {
     const MegaKernels *kernels;
     size_t lags, channels; /* the features have as many rows of C, or twice as many */
     double rate;
+    /* the kernels, if they need not be made: lag l of row r of feature h is
+     * kept[(h * rows + r) * kept_stride + l] */
+    const float *kept;
+    size_t kept_stride;
     const float *d; /* [channels][H] */
     MegaPool *pool;
 } MegaS4SpectraRequest;

@@ -63,7 +63,7 @@ static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err
     binding->parts[binding->part_count++] =
         (Part){.slot = spec->slot, .packed = spec->packed, .first_row = place.first_row,
                .rows = spec->shape[0], .transposed = place.transposed};
-    if (place.tensor->tied_to < 0)
+    if (place.tensor->tied_to < 0 && !spec->kept)
         model->parameters += spec->elements;
     return 0;
 }

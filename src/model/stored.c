@@ -17,6 +17,13 @@ static void describe_shape(const uint64_t *shape, int rank, char *text, size_t s
                                  (unsigned long long)shape[i]);
 }
 
+bool mega_stored_is_kept(const char *name)
+{
+    static const char end[] = ".ssm.kernel";
+    const size_t length = strlen(name), size = sizeof end - 1;
+    return length > size && strcmp(name + length - size, end) == 0;
+}
+
 int mega_stored_find(const MegaFile *file, const MegaConfig *config, const MegaTensorSpec *spec,
                      MegaStored *out, MegaError *err)
 {

@@ -18,6 +18,9 @@ typedef struct MegaStored {
     bool transposed;
 } MegaStored;
 
+/* Returns whether a tensor of this name is no weight, but computed from weights and kept. */
+bool mega_stored_is_kept(const char *name);
+
 /* Finds the tensor that `spec` describes and compares the shapes. Returns MEGA_ERR_MODEL if there
  * is no such tensor, or if it has another shape. config is the one that the file's metadata
  * gives. */

@@ -229,7 +229,8 @@ static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, 
         return 0;
     MegaTensorSpec spec = {.elements = 1,
                            .matrix = row->when & MEGA_TENSOR_MATRIX,
-                           .exact = row->when & MEGA_TENSOR_EXACT};
+                           .exact = row->when & MEGA_TENSOR_EXACT,
+                           .kept = row->when & MEGA_TENSOR_KEPT};
     void *slot = base ? (char *)base + row->offset : NULL;
     snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);
     for (int i = 0; i < 4 && row->shape[i] != MEGA_DIM_END; i++) {

@@ -43,7 +43,7 @@ _mega_run()
             --threads --cpu --max-memory --quiet --verbose --help"
         ;;
     classify)
-        options="--model --top --text --pair --lines --column --json --window --hop --rate --threshold --smooth --ignore --ends --raw
+        options="--model --top --text --pair --lines --column --json --window --hop --stateful --rate --threshold --smooth --ignore --ends --raw
             --partial --ids --no-orient --files-from --null
             --threads --cpu --max-memory --time --quiet --verbose --help"
         ;;
@@ -138,7 +138,7 @@ _mega_convert()
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
-    --audio-length | --pixel-mean | --pixel-std | --chunk-size | --max-memory) ;;
+    --audio-length | --pixel-mean | --pixel-std | --chunk-size | --keep-kernels | --max-memory) ;;
     --name | --license | --source) ;;
     *)
         case $current in
@@ -147,7 +147,7 @@ _mega_convert()
                 --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
-                --no-compress --max-memory --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
+                --keep-kernels --no-compress --max-memory --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

@@ -144,6 +144,7 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:name: ' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
+            '--stateful[of a causal S4: windows of a recording that it hears once]' \
             '--rate=[of S4\: sampling rate of the model divided by X (1)]:x: ' \
             '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
             '--smooth=[windows that are averaged for events (3)]:n: ' \
@@ -419,6 +420,7 @@ _mega_convert() {
         '--weights=[where there are both\: model (default), or ema, their average]:which:(model ema)' \
         '--allow-non-finite[convert weights that are NaN or infinite]' \
         '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
+        '--keep-kernels=[of S4\: kernels for inputs of N positions; 0\: none]:n: ' \
         '--no-compress[larger file, used in place without decoding]' \
         '--max-memory=[refuse what needs more, such as 300M]:size: ' \
         '--name[name of the model]' \

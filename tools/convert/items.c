@@ -174,6 +174,8 @@ static bool same_in_checkpoint(const Item *a, const Item *b)
 
 bool item_same(const Item *a, const Item *b)
 {
+    if (item_is_computed(a) || item_is_computed(b))
+        return false;
     if (a->stored)
         return b->stored->tied_to == (int)a->stored->index && a->first_row == b->first_row &&
                a->transposed == b->transposed;
@@ -213,6 +215,8 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
     const MegaCheckpointTensor *from = NULL;
     TensorPlace place, first = {0};
     bool known = false;
+    if (spec->kept)
+        return append(items, &(Item){.spec = *spec}, err);
     for (int i = 0; !from && name_table_find(architecture->tensor_names, &architecture->config,
                                              spec->name, i, &place);
          i++) {
@@ -259,6 +263,7 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
 
 int items_of_checkpoint(Items *items, MegaError *err)
 {
+    items->config = &items->architecture->config;
     int code =
         mega_tensors_each(&items->architecture->config, NULL, add_from_checkpoint, items, err);
     if (!code && items->missing)
@@ -277,6 +282,8 @@ static int add_from_file(void *context, const MegaTensorSpec *spec, MegaError *e
 {
     FileItems *all = context;
     MegaStored place;
+    if (spec->kept && all->items->renews_kept)
+        return append(all->items, &(Item){.spec = *spec}, err);
     int code = mega_stored_find(all->items->file, all->config, spec, &place, err);
     if (code)
         return code;
@@ -294,11 +301,13 @@ int items_of_file(Items *items, const MegaConfig *config, MegaError *err)
 {
     size_t count = mega_file_tensor_count(items->file), unused = 0;
     FileItems all = {.items = items, .config = config, .used = calloc(count + 1, sizeof(bool))};
+    items->config = config;
     if (!all.used)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
     int code = mega_tensors_each(config, NULL, add_from_file, &all, err);
     for (size_t i = 0; i < count; i++)
-        unused += !all.used[i];
+        unused += !all.used[i] && !(items->renews_kept &&
+                                    mega_stored_is_kept(mega_file_tensor(items->file, i)->name));
     if (!code && unused)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s: %zu tensors are not part of its architecture",
                          mega_file_name(items->file), unused);

@@ -11,8 +11,8 @@
 
 typedef struct Item {
     MegaTensorSpec spec;
-    const MegaCheckpointTensor *from; /* the source is either of these two */
-    const MegaTensor *stored;
+    const MegaCheckpointTensor *from; /* the source is either of these two, or with neither ... */
+    const MegaTensor *stored;         /* ... it is computed from other items (kernels.h) */
     /* How the source holds the item; see TensorPlace and MegaStored. */
     uint64_t first_row, whole_rows;
     bool transposed;
@@ -22,6 +22,8 @@ typedef struct Items {
     const Architecture *architecture;
     const MegaCheckpoint *checkpoint;
     const MegaFile *file; /* the source if the two above are NULL */
+    const MegaConfig *config; /* of the model; items_of_... set it */
+    bool renews_kept;         /* what a model file keeps is computed anew, or left out */
     Item *items;          /* [count] */
     size_t count, capacity;
     size_t missing;         /* tensors that the checkpoint lacks */
@@ -32,6 +34,12 @@ typedef struct Items {
 int items_of_checkpoint(Items *items, MegaError *err);
 /* Lists the tensors of a model file with that configuration. */
 int items_of_file(Items *items, const MegaConfig *config, MegaError *err);
+
+/* Returns whether an item is computed from others. */
+static inline bool item_is_computed(const Item *item)
+{
+    return !item->from && !item->stored;
+}
 
 /* Returns whether the source holds more than the item, or holds it transposed. */
 bool item_is_part(const Item *item);

@@ -9,6 +9,7 @@
 
 #include "formats/base/sniff.h"
 #include "formats/mega/mega_file.h"
+#include "src/model/stored.h"
 #include "tools/common/descriptors.h"
 #include "tools/common/json.h"
 #include "tools/common/mapping.h"
@@ -73,7 +74,8 @@ static int tell_result(const Options *options, const char *kind, double seconds,
         mega_meta_get_string(mega_file_meta(file), "general.family", &family, NULL);
     uint64_t parameters = 0, stored = mega_file_size(file);
     for (size_t i = 0; i < mega_file_tensor_count(file); i++)
-        if (mega_file_tensor(file, i)->tied_to < 0)
+        if (mega_file_tensor(file, i)->tied_to < 0 &&
+            !mega_stored_is_kept(mega_file_tensor(file, i)->name))
             parameters += mega_file_tensor(file, i)->elements;
     if (options->verbose)
         report("%s, a %s: %zu tensors, %llu parameters, %llu bytes written in %.3f s, "
@@ -159,6 +161,8 @@ static int convert(const Options *options, MegaError *err)
     if (!code && !options->write.quiet)
         tell_weights(checkpoint, &architecture.names);
     if (!code)
+        code = plan_kernels(&options->write, &architecture, checkpoint, err);
+    if (!code)
         code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
     if (!code)
         code = write_model(&options->write, &architecture, checkpoint, meta, err);
@@ -178,7 +182,7 @@ int main(int argc, char **argv)
     Options options = {
         .metadata = {.audio_rate = -1, .audio_length = -1, .audio_mean = NAN, .audio_std = NAN,
                      .text_unit = -1},
-        .write = {.dtype = MEGA_F32, .keep_types = true},
+        .write = {.dtype = MEGA_F32, .keep_types = true, .keep_kernels = -1},
         .chunk_size = -1,
     };
     MegaError err = {0};

@@ -49,6 +49,8 @@ static const char help[] =
     "      --weights WHICH    where there are both: model (default), or ema, their average\n"
     "      --allow-non-finite   convert weights that are NaN or infinite\n"
     "      --dtype TYPE       of the matrices: f32 (default), f16, bf16, int8 or int4\n"
+    "      --keep-kernels N   of S4: kernels for inputs of N positions, which are made otherwise\n"
+    "                         when a session begins; 0 leaves them out of a .mega file\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "      --name, --license, --source TEXT   provenance\n"
@@ -258,6 +260,7 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"weights", .take = take_weights, .out = &options->weights, .given = about},
         {"allow-non-finite", .take = take_flag, .out = &write->allow_non_finite},
         {"dtype", .take = take_dtype, .out = write},
+        {"keep-kernels", .take = take_long, .out = &write->keep_kernels, .most = MEGA_MAX_LENGTH},
         {"no-compress", .take = take_flag, .out = &no_compress},
         {"max-memory", .take = take_size, .out = &write->max_memory},
         {"name", .take = take_text, .out = &meta->name, .given = about},

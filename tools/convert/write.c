@@ -15,6 +15,7 @@
 #include "tools/common/messages.h"
 #include "tools/common/progress.h"
 #include "tools/convert/items.h"
+#include "tools/convert/kernels.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -191,6 +192,8 @@ static uint64_t tensor_memory(const Items *items, const Item *item, const MegaTe
     const uint64_t panel = decl->panels ? row * MEGA_PANEL : 0;
     const uint64_t encoded = decl->dtype == MEGA_F32 ? 0 : rows * row;
     const uint64_t writing = floats + encoded + panel;
+    if (item_is_computed(item))
+        return before + floats + kernels_memory(items, item);
     if (!stored)
         return larger(mega_checkpoint_reading(items->checkpoint, item->from), writing);
     before += stored->stored_size;
@@ -274,7 +277,8 @@ static int write_tensor(MegaWriter *writer, const WriteOptions *options, const I
     if (!values || (dtype != MEGA_F32 && !small))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for tensor '%s'", spec->name);
     if (!code)
-        code = item_read(items, item, values, err);
+        code = item_is_computed(item) ? kernels_make(items, item, values, err)
+                                      : item_read(items, item, values, err);
     if (!code && !same_type)
         code = check_values(options, item, values, dtype, err);
     for (uint64_t row = 0; small && !code && row < rows; row++)
@@ -364,6 +368,19 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     return code;
 }
 
+int plan_kernels(const WriteOptions *options, Architecture *architecture,
+                 const MegaCheckpoint *checkpoint, MegaError *err)
+{
+    Items items = {.architecture = architecture, .checkpoint = checkpoint};
+    if (options->keep_kernels <= 0)
+        return 0;
+    int code = items_of_checkpoint(&items, err);
+    if (!code)
+        code = kernels_choose(&architecture->config, &items, options->keep_kernels, err);
+    free(items.items);
+    return code;
+}
+
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err)
 {
@@ -384,7 +401,8 @@ static int copy_values(MegaMeta *to, const MegaMeta *from, bool general)
     for (size_t i = 0; i < mega_meta_count(from) && !code; i++) {
         const MegaMetaValue *value = mega_meta_at(from, i);
         if ((strncmp(value->key, "general.", 8) == 0) == general &&
-            !mega_meta_find(to, value->key) && !mega_earlier_only(value->key))
+            !mega_meta_find(to, value->key) && !mega_earlier_only(value->key) &&
+            strcmp(value->key, "encoder.kernel_lags") != 0)
             code = mega_meta_set_value(to, value);
     }
     return code;
@@ -417,6 +435,13 @@ int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
     items.file = file;
     if (!code)
         code = items_of_file(&items, &config, err);
+    if (!code && options->keep_kernels >= 0) {
+        code = kernels_choose(&config, &items, options->keep_kernels, err);
+        items.count = 0;
+        items.renews_kept = true;
+        if (!code)
+            code = items_of_file(&items, &config, err);
+    }
     if (!code)
         code = renew_metadata(&meta, mega_file_meta(file), &config, err);
     if (!code)

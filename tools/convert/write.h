@@ -15,15 +15,21 @@ typedef struct WriteOptions {
     bool compress;
     bool keep_going;  /* tensors that the architecture does not know are reported, not refused */
     bool allow_non_finite; /* weights that are infinite or NaN are converted as they are */
+    long keep_kernels; /* S4's kernels are kept for inputs of so many positions; 0: they are not
+                          kept; negative: as in the model file, or not */
     bool quiet;
     uint64_t max_memory; /* bytes that the conversion may take; 0: no limit */
 } WriteOptions;
 
+/* Sets in the architecture what --keep-kernels asks for. */
+int plan_kernels(const WriteOptions *options, Architecture *architecture,
+                 const MegaCheckpoint *checkpoint, MegaError *err);
 /* Converts a checkpoint. Memory stays near the size of the largest tensor. A failure, or a signal
  * that interrupts it, leaves no file behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
-/* Writes a model file again with other types or encodings; the metadata stay as they are. */
+/* Writes a model file again with other types, encodings or kept kernels; other metadata stay as they
+ * are. */
 int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
 /* Removes the temporary file of a conversion that is under way; safe to call from a signal
  * handler. */

@@ -13,6 +13,7 @@
 
 #include "formats/base/bytes.h"
 #include "formats/mega/mega_file.h"
+#include "src/model/stored.h"
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
@@ -53,7 +54,7 @@ static uint64_t parameter_count(const MegaFile *file)
     uint64_t count = 0;
     for (size_t i = 0; i < mega_file_tensor_count(file); i++) {
         const MegaTensor *tensor = mega_file_tensor(file, i);
-        if (tensor->tied_to < 0)
+        if (tensor->tied_to < 0 && !mega_stored_is_kept(tensor->name))
             count += tensor->elements;
     }
     return count;
@@ -161,7 +162,8 @@ typedef struct Total {
 static void add_tensor(Total *total, const MegaTensor *tensor)
 {
     total->tensors++;
-    total->parameters += tensor->tied_to < 0 ? tensor->elements : 0;
+    if (tensor->tied_to < 0 && !mega_stored_is_kept(tensor->name))
+        total->parameters += tensor->elements;
     total->size += tensor->tied_to < 0 ? tensor->size : 0;
     total->stored += tensor->stored_size;
 }
