@@ -83,7 +83,7 @@ LIB_SRC += \
     src/layers/s4_config.c src/layers/s4_plan.c src/layers/s4_spectra.c src/layers/s4_convolve.c \
     src/layers/s4.c \
     src/layers/kinds.c src/layers/head.c \
-    src/encode/session.c src/encode/pieces.c \
+    src/encode/session.c src/encode/pieces.c src/encode/stream.c \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \
     src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c \

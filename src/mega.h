@@ -419,6 +419,9 @@ typedef struct MegaPipelineOptions {
     bool scan; /* without a window: cut a recording that is longer than the model's clip into
                   windows of one clip, a quarter of a clip apart */
     int chunk; /* the chunk of decoders, as in MegaDecoderOptions */
+    bool stateful; /* with a window, of a causal S4 model: its layers hear the whole recording once,
+                      in memory of constant size, and a window pools what they say in it. Otherwise
+                      each window begins from nothing */
 } MegaPipelineOptions;
 
 /* Makes a pipeline. options may be NULL. The error is MEGA_ERR_MODEL if the model file does not
@@ -790,6 +793,9 @@ MEGA_MEDIA_API const MegaMedia *mega_media(void);
  *   An S4 layer has .kernel (a row for each row of C and feature, a column for each lag), .ssm (the
  *   convolution, channels times d), .act (behind its activation) and .block (d, before it is added)
  *   in place of .ema to .k. Step by step there is no .kernel.
+ *   A Transformer layer has .q, .k and .v (d), .attn (if asked for: mega_session_tap_attention),
+ *   .attn_out (d), .ffn_in and .ffn_out (d); in a translator's decoder .cross_q, .cross_k, .cross_v,
+ *   .cross_attn and .cross_attn_out, too.
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
  *   logits                         one row
@@ -801,6 +807,11 @@ MEGA_MEDIA_API const MegaMedia *mega_media(void);
 typedef void (*MegaTap)(void *context, const char *stage, int input, const float *data, size_t rows,
                         size_t columns);
 MEGA_API void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context);
+/* Says whether the session's taps want the attention weights of Transformer layers as well, which
+ * take long for long inputs. Each comes in parts: the stage's rows are those of the first head,
+ * then of the next, for some consecutive positions, and its columns are the keys. A row of a
+ * decoder has zeros for the positions behind its own. Call it before a decoder is made. */
+MEGA_API void mega_session_tap_attention(MegaSession *session, bool wanted);
 
 /* Returns the bytes of the arena, which holds all working memory of the session that grows with the
  * input. */

@@ -24,7 +24,8 @@
 
 #define MAX_HEADER 65536u
 #define MAX_FILE (UINT64_C(4) << 30)
-#define WRITE_STEP 4096 /* elements per write */
+#define MIN_PREAMBLE 12 /* bytes with which every array begins */
+#define STEP 4096       /* elements that are read or written at once */
 
 #define BAD(format, ...) mega_fail(err, MEGA_ERR_FORMAT, "%s: " format, parser->name, ##__VA_ARGS__)
 #define UNSUPPORTED(format, ...)                                                                   \
@@ -37,7 +38,8 @@ typedef struct Parser {
     char kind; /* 'f', 'i', 'u' or 'b' */
     bool big_endian, fortran;
     uint32_t item_size;
-    const uint8_t *data;
+    const uint8_t *data; /* the elements from number `first` on */
+    uint64_t first;
 } Parser;
 
 /* ---- Header --------------------------------------------------------------------------------- */
@@ -179,30 +181,47 @@ static int fail_kind(const Parser *parser, const void *bytes, size_t size, MegaE
                "with numpy.save");
 }
 
-/* Reads magic, version and header, and checks that the data are exactly the elements. */
-static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t size,
-                      MegaError *err)
+/* Returns how many bytes stand before the elements, as the first MIN_PREAMBLE bytes say, or 0 if
+ * they are no array's. */
+static size_t preamble_size(const uint8_t *bytes, size_t size)
 {
-    MegaReader reader = mega_reader(bytes, size);
-    const uint8_t *magic = mega_get_bytes(&reader, 6);
+    if (size < MIN_PREAMBLE || memcmp(bytes, "\x93NUMPY", 6) != 0)
+        return 0;
+    const size_t header = bytes[6] == 1 ? mega_load_u16(bytes + 8) : mega_load_u32(bytes + 8);
+    return header > MAX_HEADER ? 0 : (bytes[6] == 1 ? 10 : 12) + header;
+}
+
+/* Reads magic, version and header from the `size` bytes at which `reader` stands. */
+static int parse_preamble(Parser *parser, MegaNpy *array, MegaReader *reader, const void *bytes,
+                          size_t size, MegaError *err)
+{
+    const uint8_t *magic = mega_get_bytes(reader, 6);
     if (size == 0)
         return BAD("the file is empty; expected a NumPy array (.npy)");
     if (!magic || memcmp(magic, "\x93NUMPY", 6) != 0)
         return fail_kind(parser, bytes, size, err);
-    int major = mega_get_u8(&reader), minor = mega_get_u8(&reader);
-    if (!reader.failed && (major < 1 || major > 3 || minor != 0))
+    int major = mega_get_u8(reader), minor = mega_get_u8(reader);
+    if (!reader->failed && (major < 1 || major > 3 || minor != 0))
         return UNSUPPORTED("version %d.%d of the format; expected 1.0 to 3.0", major, minor);
-    uint32_t length = major == 1 ? mega_get_u16(&reader) : mega_get_u32(&reader);
+    uint32_t length = major == 1 ? mega_get_u16(reader) : mega_get_u32(reader);
     if (length > MAX_HEADER)
         return mega_fail(err, MEGA_ERR_LIMIT,
                          "%s: a header of %" PRIu32 " bytes exceeds the limit"
                          " of %u",
                          parser->name, length, MAX_HEADER);
-    parser->at = (const char *)mega_get_bytes(&reader, length);
+    parser->at = (const char *)mega_get_bytes(reader, length);
     if (!parser->at)
         return BAD("the file is truncated within its header; it has %zu bytes", size);
     parser->end = parser->at + length;
-    int code = parse_header(parser, array, err);
+    return parse_header(parser, array, err);
+}
+
+/* Reads all but the elements, and checks that the data are exactly these. */
+static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t size,
+                      MegaError *err)
+{
+    MegaReader reader = mega_reader(bytes, size);
+    int code = parse_preamble(parser, array, &reader, bytes, size, err);
     if (code)
         return code;
     uint64_t expected;
@@ -220,7 +239,7 @@ static int parse_file(Parser *parser, MegaNpy *array, const void *bytes, size_t 
 
 static void load_item(const Parser *parser, uint64_t index, uint8_t item[8])
 {
-    const uint8_t *at = parser->data + index * parser->item_size;
+    const uint8_t *at = parser->data + (index - parser->first) * parser->item_size;
     for (uint32_t i = 0; i < parser->item_size; i++)
         item[i] = at[parser->big_endian ? parser->item_size - 1 - i : i];
 }
@@ -402,37 +421,194 @@ static size_t build_preamble(uint8_t preamble[512], int rank, const uint64_t *sh
     return (size_t)length;
 }
 
-static int write_all(MegaOutput *output, const float *data, int rank, const uint64_t *shape,
-                     MegaError *err)
+struct MegaNpyOutput {
+    MegaOutput *file; /* NULL: standard output */
+    uint64_t left;    /* elements */
+};
+
+int mega_npy_create(MegaNpyOutput **out, const char *path, int rank, const uint64_t *shape,
+                    MegaError *err)
 {
-    uint8_t preamble[512], block[WRITE_STEP * 4];
+    uint8_t preamble[512];
     uint64_t elements = 1;
+    *out = NULL;
+    if (rank < 0 || rank > MEGA_NPY_MAX_RANK)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an array of %d dimensions; expected 0 to %d",
+                         rank, MEGA_NPY_MAX_RANK);
     for (int i = 0; i < rank; i++)
         if (!mega_mul(elements, shape[i], &elements))
             return mega_fail(err, MEGA_ERR_ARGUMENT, "the number of elements overflows");
-    int code = write_bytes(output, preamble, build_preamble(preamble, rank, shape), err);
-    for (uint64_t done = 0; !code && done < elements; done += WRITE_STEP) {
-        size_t count = elements - done < WRITE_STEP ? (size_t)(elements - done) : WRITE_STEP;
-        mega_dtype_from_f32(MEGA_F32, data + done, count, block);
-        code = write_bytes(output, block, count * 4, err);
+    MegaNpyOutput *output = calloc(1, sizeof *output);
+    if (!output)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
+    output->left = elements;
+    int code = strcmp(path, "-") == 0 ? 0 : mega_output_open(&output->file, path, err);
+    if (!code)
+        code = write_bytes(output->file, preamble, build_preamble(preamble, rank, shape), err);
+    if (code) {
+        mega_npy_discard(output);
+        return code;
+    }
+    *out = output;
+    return 0;
+}
+
+int mega_npy_append(MegaNpyOutput *output, const float *data, size_t count, MegaError *err)
+{
+    uint8_t block[STEP * 4];
+    int code = 0;
+    if (count > output->left)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an array has more elements than its shape says");
+    output->left -= count;
+    for (size_t done = 0; !code && done < count; done += STEP) {
+        const size_t step = count - done < STEP ? count - done : STEP;
+        mega_dtype_from_f32(MEGA_F32, data + done, step, block);
+        code = write_bytes(output->file, block, step * 4, err);
     }
     return code;
+}
+
+int mega_npy_commit(MegaNpyOutput *output, MegaError *err)
+{
+    if (output->left > 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an array lacks %" PRIu64 " of its elements",
+                         output->left);
+    return output->file ? mega_output_commit(output->file, err) : 0;
+}
+
+void mega_npy_discard(MegaNpyOutput *output)
+{
+    if (!output)
+        return;
+    mega_output_free(output->file);
+    free(output);
 }
 
 int mega_npy_write(const char *path, const float *data, int rank, const uint64_t *shape,
                    MegaError *err)
 {
-    if (rank < 0 || rank > MEGA_NPY_MAX_RANK)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "an array of %d dimensions; expected 0 to %d",
-                         rank, MEGA_NPY_MAX_RANK);
-    if (strcmp(path, "-") == 0)
-        return write_all(NULL, data, rank, shape, err);
-    MegaOutput *output = NULL;
-    int code = mega_output_open(&output, path, err);
+    MegaNpyOutput *output;
+    int code = mega_npy_create(&output, path, rank, shape, err);
+    if (code)
+        return code;
+    code = mega_npy_append(output, data, (size_t)output->left, err);
     if (!code)
-        code = write_all(output, data, rank, shape, err);
-    if (!code)
-        code = mega_output_commit(output, err);
-    mega_output_free(output);
+        code = mega_npy_commit(output, err);
+    mega_npy_discard(output);
     return code;
+}
+
+/* ---- Reading piece by piece ------------------------------------------------------------------ */
+
+struct MegaNpyInput {
+    Parser parser;
+    MegaNpy header;
+    int fd;
+    uint64_t done; /* elements */
+    uint8_t block[STEP * 8];
+};
+
+/* Reads until `size` bytes are there or the input ends. */
+static int read_bytes(int fd, const char *name, void *out, size_t size, size_t *got,
+                      MegaError *err)
+{
+    for (*got = 0; *got < size;) {
+        const ssize_t count = read(fd, (uint8_t *)out + *got, size - *got);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return mega_fail(err, MEGA_ERR_IO, "cannot read %s: %s", name, strerror(errno));
+        if (count == 0)
+            break;
+        *got += (size_t)count;
+    }
+    return 0;
+}
+
+/* Reads what stands before the elements. What is no array is recognised by its first bytes. */
+static int read_preamble(MegaNpyInput *input, MegaError *err)
+{
+    Parser *parser = &input->parser;
+    uint8_t *bytes = malloc(MIN_PREAMBLE + MAX_HEADER);
+    size_t size = 0, more = 0;
+    if (!bytes)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", parser->name);
+    int code = read_bytes(input->fd, parser->name, bytes, MIN_PREAMBLE, &size, err);
+    const size_t whole = preamble_size(bytes, size);
+    if (!code && size == MIN_PREAMBLE)
+        code = read_bytes(input->fd, parser->name, bytes + size,
+                          whole ? whole - mega_min_size(whole, size) : 512, &more, err);
+    MegaReader reader = mega_reader(bytes, size + more);
+    if (!code)
+        code = parse_preamble(parser, &input->header, &reader, bytes, size + more, err);
+    free(bytes);
+    return code;
+}
+
+int mega_npy_open(MegaNpyInput **out, MegaNpy *header, const char *path, MegaError *err)
+{
+    *out = NULL;
+    MegaNpyInput *input = calloc(1, sizeof *input);
+    if (!input)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", path);
+    input->parser.name = mega_source_name(path);
+    input->fd = -1;
+    int code = mega_source_open(&input->fd, path, err);
+    if (!code)
+        code = read_preamble(input, err);
+    if (!code && input->parser.fortran && input->header.rank > 1)
+        code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "%s: its elements are in Fortran order, so it cannot be read in pieces",
+                         input->parser.name);
+    if (code) {
+        mega_npy_close(input);
+        return code;
+    }
+    *header = input->header;
+    *out = input;
+    return 0;
+}
+
+static int check_end(const MegaNpyInput *input, MegaError *err)
+{
+    const Parser *parser = &input->parser;
+    uint8_t byte;
+    size_t got;
+    int code = read_bytes(input->fd, parser->name, &byte, 1, &got, err);
+    return code || !got ? code : BAD("data follow the last element; the file is damaged");
+}
+
+int mega_npy_next(MegaNpyInput *input, void *elements, size_t count, MegaError *err)
+{
+    Parser *parser = &input->parser;
+    parser->data = input->block;
+    for (size_t done = 0; done < count;) {
+        const size_t step = count - done < STEP ? count - done : STEP;
+        const size_t size = step * parser->item_size;
+        size_t got;
+        int code = read_bytes(input->fd, parser->name, input->block, size, &got, err);
+        if (!code && got < size)
+            code = BAD("it ends within element %" PRIu64 " of %" PRIu64 "; the file is truncated",
+                       input->done + got / parser->item_size, input->header.elements);
+        parser->first = input->done;
+        for (size_t i = 0; i < step && !code; i++, done++) {
+            if (input->header.type == MEGA_NPY_F32)
+                convert_float(parser, input->done + i, (float *)elements + done);
+            else
+                code = convert_integer(parser, input->done + i, (int32_t *)elements + done, err);
+        }
+        if (code)
+            return code;
+        input->done += step;
+    }
+    return input->done == input->header.elements ? check_end(input, err) : 0;
+}
+
+void mega_npy_close(MegaNpyInput *input)
+{
+    if (!input)
+        return;
+    if (input->fd >= 0)
+        close(input->fd);
+    free(input);
 }

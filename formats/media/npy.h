@@ -36,4 +36,27 @@ void mega_npy_free(MegaNpy *array);
 int mega_npy_write(const char *path, const float *data, int rank, const uint64_t *shape,
                    MegaError *err);
 
+/* ---- Piece by piece, in memory of constant size ---------------------------------------------- */
+
+typedef struct MegaNpyInput MegaNpyInput;
+
+/* Opens an array. *header receives type, rank, shape and elements, but no data. An array of several
+ * dimensions in Fortran order is MEGA_ERR_UNSUPPORTED. */
+int mega_npy_open(MegaNpyInput **out, MegaNpy *header, const char *path, MegaError *err);
+/* Reads the next `count` elements, which must be there, as float or int32_t, as the type says. When
+ * it has read the last one, it checks that the file ends there. */
+int mega_npy_next(MegaNpyInput *input, void *elements, size_t count, MegaError *err);
+void mega_npy_close(MegaNpyInput *input);
+
+typedef struct MegaNpyOutput MegaNpyOutput;
+
+/* Begins to write an array as mega_npy_write does. */
+int mega_npy_create(MegaNpyOutput **out, const char *path, int rank, const uint64_t *shape,
+                    MegaError *err);
+int mega_npy_append(MegaNpyOutput *output, const float *data, size_t count, MegaError *err);
+/* Completes the file, to which all elements must have been written. */
+int mega_npy_commit(MegaNpyOutput *output, MegaError *err);
+/* Frees the output; without a commit no file comes to be. */
+void mega_npy_discard(MegaNpyOutput *output);
+
 #endif

@@ -265,6 +265,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     size_t sequences = options->sequences ? (size_t)options->sequences : 1;
     decoder->sizes =
         (MegaDecoderSizes){.sequences = sequences,
+                           .shows_attention = session->tap.tap && session->tap.attention,
                            .rows = sequences > MEGA_PASS_ROWS ? sequences : MEGA_PASS_ROWS,
                            .threads = mega_pool_threads(session->pool)};
     decoder->logits = (MegaLogits){.config = &model->config.target,

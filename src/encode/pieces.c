@@ -3,6 +3,7 @@
  * length, or hardly. There are two ways:
  *
  *   stream   for each piece: all layers        layers that keep a state and see nothing ahead
+ *                                              (stream.c)
  *   cut      for each layer: all pieces        layers that attend in chunks, whose average may look
  *                                              ahead, and so over all pieces from the last one on
  *
@@ -21,37 +22,6 @@
  * reads on both sides is little beside it. Longer inputs than MOST_WHOLE are cut in any case. */
 #define PIECE 8192
 #define MOST_WHOLE 32768
-
-/* ---- Streams -------------------------------------------------------------------------------- */
-
-/* Begins or ends a stream of pieces, for which the session plans anew. */
-static void set_stream(MegaSession *session, bool is_stream)
-{
-    const MegaPlanner *planner = session->model->encoder.kind->planner;
-    session->is_stream = is_stream;
-    session->workspace.length = 0;
-    if (planner && planner->restart)
-        planner->restart(session->workspace.plan);
-}
-
-static int run_stream(MegaSession *session, const MegaInput *input, size_t length, size_t piece,
-                      MegaError *err)
-{
-    float *pooled = session->head.pooled;
-    MegaPass pass = {0};
-    for (size_t first = 0; first < length; first += piece) {
-        const size_t count = mega_min_size(length - first, piece);
-        int code = mega_session_plan(
-            session, &(MegaBatch){&count, 1, session->ema_path, session->rate, 0}, err);
-        if (code)
-            return code;
-        pass = mega_session_pass(session, 0);
-        mega_session_run_layers(session, &pass, input, first);
-        mega_session_pool(session, &pass, first, pooled);
-    }
-    mega_session_pool_end(session, &pass, length, pooled);
-    return 0;
-}
 
 /* ---- Cut sequences -------------------------------------------------------------------------- */
 
@@ -256,12 +226,8 @@ int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, s
         code = mega_embed_check(&model->config, &checked, &length, err);
     if (code)
         return code;
-    if (cut_of(&model->encoder) > 0) {
-        code = mega_session_run_cut(session, &checked, length, piece, 0, session->head.pooled, err);
-    } else {
-        set_stream(session, true);
-        code = run_stream(session, &checked, length, piece, err);
-        set_stream(session, false);
-    }
+    if (cut_of(&model->encoder) == 0)
+        return mega_session_run_stream(session, &checked, length, piece, logits, err);
+    code = mega_session_run_cut(session, &checked, length, piece, 0, session->head.pooled, err);
     return code ? code : mega_session_finish_logits(session, logits, err);
 }

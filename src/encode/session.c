@@ -125,7 +125,8 @@ void mega_session_free(MegaSession *session)
 
 void mega_session_set_tap(MegaSession *session, MegaTap tap, void *context)
 {
-    session->tap = (MegaTapping){.tap = tap, .context = context, .stack = ""};
+    session->tap = (MegaTapping){
+        .tap = tap, .context = context, .stack = "", .attention = session->tap.attention};
     session->tap_takes_pieces = false;
 }
 
@@ -133,6 +134,11 @@ void mega_session_set_piece_tap(MegaSession *session, MegaTap tap, void *context
 {
     mega_session_set_tap(session, tap, context);
     session->tap_takes_pieces = true;
+}
+
+void mega_session_tap_attention(MegaSession *session, bool wanted)
+{
+    session->tap.attention = wanted;
 }
 
 size_t mega_session_memory(const MegaSession *session)
@@ -165,10 +171,17 @@ static void layout(MegaSession *session, const MegaBatch *batch, MegaArena *aren
                           mega_embed_scratch(&session->model->config), arena);
 }
 
+static bool shows_attention(const MegaSession *session)
+{
+    return session->tap.tap && session->tap.attention;
+}
+
 static bool planned(const MegaSession *session, const size_t *lengths, size_t count)
 {
     const MegaWorkspace *w = &session->workspace;
-    bool same = w->length > 0 && w->sequences == count;
+    bool same = w->length > 0 && w->sequences == count &&
+                w->shows_attention == shows_attention(session) &&
+                session->planned_stream == session->is_stream;
     for (size_t i = 0; same && i < count; i++)
         same = w->begin[i + 1] - w->begin[i] == lengths[i];
     return same;
@@ -200,6 +213,8 @@ int mega_session_plan(MegaSession *session, const MegaBatch *batch, MegaError *e
     if (planned(session, batch->lengths, batch->count))
         return 0;
     session->workspace.length = 0; /* leaves no plan, should anything fail below */
+    session->workspace.shows_attention = shows_attention(session);
+    session->planned_stream = session->is_stream;
     if (stack->kind->planner)
         code = stack->kind->planner->make(
             &(MegaPlanRequest){.stack = stack, .batch = batch, .is_stream = session->is_stream,

@@ -24,7 +24,8 @@ struct MegaSession {
     MegaHeadMemory head; /* lies in head_arena */
     MegaTapping tap;
     double rate;    /* MegaSessionOptions.rate, never 0 */
-    bool is_stream; /* inputs are pieces of one sequence */
+    bool is_stream; /* the input is a piece of a longer sequence */
+    bool planned_stream; /* is_stream, when the workspace was planned */
     char *spill;    /* a copy of MegaSessionOptions.spill, or NULL */
     bool tap_takes_pieces;
 };
@@ -61,6 +62,24 @@ uint64_t mega_session_left(const MegaSession *session);
  * in several calls. An input with another tap is not cut on account of memory. */
 void mega_session_set_piece_tap(MegaSession *session, MegaTap tap, void *context);
 
+/* These take one long sequence through a model in pieces. Its layers keep a state between them, so
+ * that memory does not grow with the sequence, and taps see each stage piece by piece. Lags are not
+ * cut off as in a full pass. Only some kinds of layers can do this, where they do not look ahead.
+ *
+ * Begins a sequence, or says why the model cannot run in pieces. */
+int mega_session_stream_begin(MegaSession *session, MegaError *err);
+/* Runs the next piece, whose positions *positions counts. pooled [d] receives what it adds to the
+ * pooled vector: the sum over its positions or, as the model pools, its first or last one. Other
+ * inputs may run between two pieces. */
+int mega_session_stream_piece(MegaSession *session, const MegaInput *piece, double *pooled,
+                              size_t *positions, MegaError *err);
+/* Joins what two neighbouring pieces add, or begins with a first one. */
+void mega_session_stream_join(const MegaSession *session, double *pooled, const double *later,
+                              bool is_first);
+/* Computes the logits of neighbouring pieces that have so many positions together. */
+int mega_session_stream_end(MegaSession *session, const double *pooled, size_t positions,
+                            float *logits, MegaError *err);
+
 /* ---- Shared by session.c and pieces.c ---- */
 
 /* Makes memory and a plan for a batch, unless those of the batch before fit. */
@@ -87,6 +106,9 @@ int mega_session_check_inputs(const MegaModel *model, int count, MegaError *err)
  * is so long that it is cut anyway. */
 bool mega_session_may_cut(const MegaSession *session);
 bool mega_session_should_cut(const MegaSession *session, size_t length);
+/* Takes a checked input of `length` positions as a stream of pieces, and computes its logits. */
+int mega_session_run_stream(MegaSession *session, const MegaInput *input, size_t length,
+                            size_t piece, float *logits, MegaError *err);
 /* Takes a checked input of `length` positions through the layers in pieces of at most `piece`
  * positions (0: as many as serve speed and fit into memory), and pools it. */
 int mega_session_run_cut(MegaSession *session, const MegaInput *input, size_t length, size_t piece,

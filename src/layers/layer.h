@@ -52,6 +52,7 @@ struct MegaWorkspace {
     size_t sequences;
     size_t *begin;    /* [sequences + 1]: the first position of each, and L */
     size_t row_block; /* rows of one block, at most MEGA_ROW_BLOCK */
+    bool shows_attention; /* there is memory to show a tap the weights; set before the layout */
     float *x;         /* [L][d] residual stream, in and out */
     float *spare;     /* [L][d] free between layers */
     float *scratch;   /* [threads][scratch_stride] */
@@ -71,6 +72,24 @@ static inline size_t mega_block_rows(const MegaWorkspace *workspace, size_t bloc
 {
     size_t rest = workspace->length - block * workspace->row_block;
     return rest < workspace->row_block ? rest : workspace->row_block;
+}
+
+/* Returns a worker's scratch memory, to be handed out anew. */
+static inline MegaArena mega_worker_arena(const MegaWorkspace *workspace, int worker)
+{
+    return (MegaArena){
+        .base = (char *)(workspace->scratch + (size_t)worker * workspace->scratch_stride),
+        .size = workspace->scratch_stride * sizeof(float)};
+}
+
+/* Plans as much scratch memory for each worker as this dry run took, and at least so many
+ * floats. */
+static inline void mega_workspace_plan_scratch(MegaWorkspace *workspace, const MegaArena *dry,
+                                               uint64_t least, MegaArena *arena)
+{
+    const uint64_t used = dry->used / sizeof(float), floats = used > least ? used : least;
+    arena->overflow |= dry->overflow;
+    workspace->scratch_stride = (size_t)((floats + 15) / 16 * 16);
 }
 
 /* Places everything that these sequences need on their way through the stack; only counts it in a

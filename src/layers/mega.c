@@ -244,9 +244,7 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
                                                         sequences.columns);
     rotary_layout(&sequences, stack, arena);
     query_scratch_layout(&dims, &sequences, workspace->row_block, &worker);
-    arena->overflow |= worker.overflow;
-    uint64_t floats = mega_max_u64(worker.used / sizeof(float), mega_ema_scratch(workspace->plan));
-    workspace->scratch_stride = (size_t)((floats + 15) / 16 * 16);
+    mega_workspace_plan_scratch(workspace, &worker, mega_ema_scratch(workspace->plan), arena);
     if (out)
         *out = sequences;
     workspace->own = out;
@@ -264,15 +262,6 @@ typedef struct Forward {
     /* input of v and EMA: normed, or x if the layer is post-norm or its norm is folded */
     const float *input;
 } Forward;
-
-/* Describes the rows of a block to the parts that encoder and decoder share. */
-static MegaRows block_rows(const Forward *forward, size_t block)
-{
-    const MegaWorkspace *w = forward->pass->workspace;
-    return (MegaRows){.config = forward->pass->config, .kernels = forward->pass->kernels,
-                      .x = w->x + block * w->row_block * forward->dims.d,
-                      .count = mega_block_rows(w, block)};
-}
 
 static float *key_panels_of(const Sequences *sequences, const MegaChunk *chunk)
 {
@@ -314,7 +303,7 @@ static void project_values(void *context, size_t task, int worker)
     const MegaWorkspace *w = forward->pass->workspace;
     float *v = w->scratch + (size_t)worker * w->scratch_stride;
     size_t first = task * w->row_block;
-    MegaRows rows = block_rows(forward, task);
+    MegaRows rows = mega_rows_of_block(forward->pass, task);
     MegaLinear maps[] = {value_map(rows.config, &forward->layer->v,
                                    forward->input + first * dims->d, v, dims->h),
                          z_map(&forward->layer->weights->z, s->ema_out + first * dims->d,
@@ -386,9 +375,8 @@ static void run_queries(void *context, size_t task, int worker)
     const MegaWorkspace *w = forward->pass->workspace;
     const Dims *dims = &forward->dims;
     size_t first = task * w->row_block, wide = dims->h + dims->d;
-    MegaRows rows = block_rows(forward, task);
-    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
-                     .size = w->scratch_stride * sizeof(float)};
+    MegaRows rows = mega_rows_of_block(forward->pass, task);
+    MegaArena own = mega_worker_arena(w, worker);
     QueryScratch s = query_scratch_layout(dims, forward->sequences, w->row_block, &own);
     const float *m = forward->sequences->ema_out + first * dims->d;
 

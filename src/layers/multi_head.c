@@ -87,6 +87,23 @@ static void weigh(const Run *run, float *weights, size_t keys)
                                   run->request->scratch->zeros);
 }
 
+void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
+                         const MegaHeadRequest *request, size_t head, size_t row, float *out)
+{
+    const MegaHeads *heads = &request->heads;
+    const size_t e = mega_head_width(heads), keys = mega_heads_seen(step, row);
+    const size_t stride = request->pages->sequences * heads->width;
+    const int32_t *slots = step->rows_are == MEGA_ROWS_ARE_SEQUENCES
+                               ? step->ancestors + row * step->sizes->reserved
+                               : NULL;
+    for (size_t first = 0, count; first < keys; first += count) {
+        count = mega_min_size(MEGA_PAGE, keys - first);
+        pass->kernels->attend_keys(request->q + row * heads->width + head * e,
+                                   page_head(request->pages, heads, first / MEGA_PAGE, head),
+                                   stride, slots ? slots + first : NULL, count, e, out + first);
+    }
+}
+
 /* Runs one task: one head of one row. */
 static void attend_head(void *context, size_t task, int worker)
 {
@@ -97,18 +114,13 @@ static void attend_head(void *context, size_t task, int worker)
     const size_t e = mega_head_width(heads), row = task / heads->heads;
     const size_t head = task % heads->heads, at = row * heads->width + head * e;
     const bool sequences = run->step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
-    const size_t keys = run->step->in_chunk + 1 + (sequences ? 0 : row);
+    const size_t keys = mega_heads_seen(run->step, row);
     const size_t stride = request->pages->sequences * heads->width;
     const int32_t *slots =
         sequences ? run->step->ancestors + row * run->step->sizes->reserved : NULL;
     float *weights = weights_of(run, worker), *out = request->out + at;
     float *part = weights + run->request->scratch->stride - e; /* what one page adds */
-    for (size_t first = 0, count; first < keys; first += count) {
-        count = mega_min_size(MEGA_PAGE, keys - first);
-        kernels->attend_keys(request->q + at,
-                             page_head(request->pages, heads, first / MEGA_PAGE, head), stride,
-                             slots ? slots + first : NULL, count, e, weights + first);
-    }
+    mega_heads_multiply(run->pass, run->step, request, head, row, weights);
     weigh(run, weights, keys);
     for (size_t first = 0, count; first < keys; first += count) {
         const float *page = page_head(request->pages, heads, first / MEGA_PAGE, head);

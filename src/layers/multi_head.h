@@ -56,6 +56,15 @@ typedef struct MegaHeadRequest {
     const MegaHeadScratch *scratch;
 } MegaHeadRequest;
 
+/* Returns how many keys a row of a step sees: its own and those before it. */
+static inline size_t mega_heads_seen(const MegaStep *step, size_t row)
+{
+    return step->in_chunk + 1 + (step->rows_are == MEGA_ROWS_ARE_SEQUENCES ? 0 : row);
+}
+
+/* Computes the products of a row's query with the keys that it sees, in one head. */
+void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
+                         const MegaHeadRequest *request, size_t head, size_t row, float *out);
 /* Each row attends to its own position and those before it. A tile of consecutive rows
  * reads each page once. */
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);

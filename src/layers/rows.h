@@ -6,6 +6,7 @@
 #define MEGA_ROWS_H
 
 #include "src/kernels/linear.h"
+#include "src/layers/layer.h"
 #include "src/layers/norm.h"
 
 /* A block of an encoder's rows is a task among many, and one thread takes it from end to end. A
@@ -19,6 +20,16 @@ typedef struct MegaRows {
     size_t count;
     bool in_ffn; /* the sub-block is the feed-forward one, whose norm may have another place */
 } MegaRows;
+
+/* Returns the rows of block number `block` of an encoder's pass, for one thread. */
+static inline MegaRows mega_rows_of_block(const MegaPass *pass, size_t block)
+{
+    const MegaWorkspace *w = pass->workspace;
+    return (MegaRows){.config = pass->config,
+                      .kernels = pass->kernels,
+                      .x = w->x + block * w->row_block * (size_t)pass->config->width,
+                      .count = mega_block_rows(w, block)};
+}
 
 /* Returns what a sub-block sees of x: in a pre-norm stack norm(x), which it stores in `normed`,
  * else x itself. */

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/base/checked.h"
 #include "src/layers/rows.h"
 #include "src/layers/s4_plan.h"
 
@@ -98,10 +97,8 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
         sequence.narrow = mega_arena_floats(arena, length * widths.features);
     sequence.y = mega_arena_floats(arena, length * widths.raw);
     scratch_layout(stack->config, workspace->row_block, &worker);
-    arena->overflow |= worker.overflow;
-    uint64_t floats = mega_max_u64(worker.used / sizeof(float),
-                                   mega_s4_convolve_scratch(stack->config, workspace->plan));
-    workspace->scratch_stride = (size_t)((floats + 15) / 16 * 16);
+    mega_workspace_plan_scratch(workspace, &worker,
+                                mega_s4_convolve_scratch(stack->config, workspace->plan), arena);
     if (out)
         *out = sequence;
     workspace->own = out;
@@ -267,8 +264,7 @@ static void mix_rows(void *context, size_t task, int worker)
     const MegaWorkspace *w = pass->workspace;
     const Widths *widths = &forward->widths;
     const size_t first = task * w->row_block, rows = mega_block_rows(w, task);
-    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
-                     .size = w->scratch_stride * sizeof(float)};
+    MegaArena own = mega_worker_arena(w, worker);
     const Scratch scratch = scratch_layout(pass->config, w->row_block, &own);
     size_t ld;
     const float *m = make_output(forward, first, rows, &scratch, &ld);
@@ -306,18 +302,20 @@ static void tap_kernels(const MegaPass *pass, int index)
     if (!pass->tap.tap || plan->way == MEGA_S4_BY_STEPS || plan->taps == 0)
         return;
     const size_t bytes = rows * features * plan->taps * sizeof(float);
-    const bool kept = kernels->values && plan->way != MEGA_S4_BY_MATRIX;
-    const size_t stride = kept ? kernels->stride : plan->taps;
-    float *all = malloc(bytes), *made = kept ? NULL : malloc(bytes);
-    bool is_there = all && (made || kept);
-    if (is_there && made) {
-        const MegaSsm ssm = mega_s4_space(pass->config, layer->weights);
+    const MegaSsm ssm = mega_s4_space(pass->config, layer->weights);
+    MegaS4Kept kept = mega_s4_kept(pass->config, layer->weights, plan->taps,
+                                   mega_ssm_family(&ssm, plan->taps, plan->rate), plan->rate);
+    if (kernels->values && plan->way != MEGA_S4_BY_MATRIX)
+        kept = (MegaS4Kept){kernels->values, kernels->stride};
+    const size_t stride = kept.values ? kept.stride : plan->taps;
+    float *all = malloc(bytes), *made = kept.values ? NULL : malloc(bytes);
+    bool is_there = all && (made || kept.values);
+    if (is_there && made)
         is_there = !mega_ssm_kernels(&ssm, plan->taps, plan->rate, pass->pool, made, stride, NULL);
-    }
     for (size_t row = 0; is_there && row < rows; row++)
         for (size_t i = 0; i < features; i++)
             memcpy(all + (row * features + i) * plan->taps,
-                   (made ? made : kernels->values) + (i * rows + row) * stride,
+                   (made ? made : kept.values) + (i * rows + row) * stride,
                    plan->taps * sizeof *all);
     if (is_there)
         mega_tap_layer(&pass->tap, index, ".kernel", all, rows * features, plan->taps);

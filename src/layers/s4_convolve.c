@@ -122,8 +122,7 @@ static void run_by_fft(void *context, size_t task, int worker)
     const MegaLineFft *fft = &work->plan->fft;
     const size_t first = task * TASK_FEATURES;
     const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
-    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
-                     .size = w->scratch_stride * sizeof(float)};
+    MegaArena own = mega_worker_arena(w, worker);
     const LineScratch scratch = line_layout(work->plan, work->channels, &own);
     gather_columns(work, first, count, &scratch);
     for (size_t i = 0; i < count; i++) {

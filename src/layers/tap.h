@@ -11,6 +11,7 @@ typedef struct MegaTapping {
     void *context;
     int input;         /* number of the input that is being run */
     const char *stack; /* prefix of the names of a decoder's stages */
+    bool attention;    /* the tap asked for the weights of attention (attention_tap.h) */
 } MegaTapping;
 
 /* Shows data [rows][columns] as the stage of this name. */

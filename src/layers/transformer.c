@@ -21,6 +21,7 @@
 
 #include "src/base/checked.h"
 #include "src/layers/attention.h"
+#include "src/layers/attention_tap.h"
 #include "src/layers/chunks.h"
 #include "src/layers/values.h"
 
@@ -131,6 +132,7 @@ typedef struct Sequences {
     float *k;          /* [L][d], in workspace->spare */
     MegaValues values; /* v, in panels */
     float *key_panels; /* [heads][chunks.panels][e][MEGA_PANEL]: k, packed sequence by sequence */
+    MegaAttentionTap tap;
 } Sequences;
 
 /* One worker's memory. */
@@ -171,9 +173,10 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
     sequences.values.panels = mega_arena_floats(arena, mega_values_floats(&sequences.values));
     sequences.key_panels = mega_arena_floats(
         arena, (uint64_t)sequences.chunks.panels * MEGA_PANEL * (uint64_t)stack->config->width);
+    mega_attention_tap_layout(&sequences.tap, workspace->shows_attention,
+                              heads_of(stack->config).heads, sequences.chunks.longest, arena);
     scratch_layout(stack->config, &sequences, workspace->row_block, &worker);
-    arena->overflow |= worker.overflow;
-    workspace->scratch_stride = (size_t)((worker.used / sizeof(float) + 15) / 16 * 16);
+    mega_workspace_plan_scratch(workspace, &worker, 0, arena);
     if (out)
         *out = sequences;
     workspace->own = out;
@@ -199,12 +202,9 @@ static Block block_of(const Forward *forward, size_t number, int worker)
 {
     const MegaPass *pass = forward->pass;
     const MegaWorkspace *w = pass->workspace;
-    MegaArena own = {.base = (char *)(w->scratch + (size_t)worker * w->scratch_stride),
-                     .size = w->scratch_stride * sizeof(float)};
+    MegaArena own = mega_worker_arena(w, worker);
     Block block = {.first = number * w->row_block};
-    block.rows = (MegaRows){.config = pass->config, .kernels = pass->kernels,
-                            .x = w->x + block.first * forward->heads.width,
-                            .count = mega_block_rows(w, number)};
+    block.rows = mega_rows_of_block(pass, number);
     block.scratch = scratch_layout(pass->config, forward->sequences, w->row_block, &own);
     return block;
 }
@@ -339,6 +339,40 @@ static void show_feed_forward(void *context, size_t task, int worker)
                      forward->sequences->k + block.first * forward->heads.width);
 }
 
+/* The keys of a sequence, for a tap. */
+typedef struct SequenceKeys {
+    const Forward *forward;
+    const MegaChunk *chunk;
+} SequenceKeys;
+
+static void multiply_keys(const void *context, size_t head, size_t first, size_t rows, float *out)
+{
+    const SequenceKeys *keys = context;
+    const MegaHeads *heads = &keys->forward->heads;
+    const MegaChunk *chunk = keys->chunk;
+    const size_t e = mega_head_width(heads);
+    const MegaPacked packed = {.panels = key_panels_of(keys->forward, chunk, head), .in = e,
+                               .out = chunk->length};
+    mega_matmul(keys->forward->pass->kernels, &packed,
+                keys->forward->sequences->q + (chunk->first + first) * heads->width + head * e,
+                heads->width, rows, out, chunk->length, &(MegaEpilogue){0});
+}
+
+/* Shows a tap the weights with which each sequence attends to itself. */
+static void show_attention(const Forward *forward, int index)
+{
+    const MegaChunks *chunks = &forward->sequences->chunks;
+    for (size_t i = 0; i < chunks->count; i++) {
+        const SequenceKeys keys = {forward, &chunks->chunks[i]};
+        const size_t length = keys.chunk->length;
+        mega_attention_tap_show(forward->pass, &forward->sequences->tap, index, ".attn",
+                                &(MegaShownRows){.heads = forward->heads.heads,
+                                                 .head_width = mega_head_width(&forward->heads),
+                                                 .rows = length, .seen = length, .keys = length,
+                                                 .multiply = multiply_keys, .context = &keys});
+    }
+}
+
 /* ---- Whole sequences: the layer ------------------------------------------------------------- */
 
 /* Runs a layer step by step, so that a tap sees what is otherwise gone at once. */
@@ -351,6 +385,7 @@ static void forward_with_tap(Forward *work, int index)
     mega_tap_layer(&pass->tap, index, ".q", s->q, w->length, d);
     mega_tap_layer(&pass->tap, index, ".k", s->k, w->length, d);
     mega_values_tap(&s->values, &pass->tap, index);
+    show_attention(work, index);
     mega_pool_run(pass->pool, blocks, attend_block, work);
     mega_tap_layer(&pass->tap, index, ".attn_out", s->q, w->length, d);
     if (pass->config->ffn == 0) {
@@ -414,6 +449,7 @@ typedef struct StepMemory {
     float *output;   /* [rows][d]: what a sub-block adds to x */
     float *inner;    /* [rows][ffn] */
     MegaHeadScratch heads;
+    MegaAttentionTap tap;
 } StepMemory;
 
 static void *step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, MegaArena *arena)
@@ -429,6 +465,9 @@ static void *step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, 
     memory.output = mega_arena_floats(arena, floats);
     memory.inner = mega_arena_floats(arena, sizes->rows * (uint64_t)stack->config->ffn);
     mega_head_scratch_layout(&memory.heads, &heads, sizes, arena);
+    mega_attention_tap_layout(&memory.tap, sizes->shows_attention, heads.heads,
+                              sizes->reserved > sizes->source ? sizes->reserved : sizes->source,
+                              arena);
     if (out)
         *out = memory;
     return out;
@@ -457,6 +496,55 @@ static MegaHeadRequest request_of(const Step *work)
     return (MegaHeadRequest){.heads = work->heads, .pages = work->step->states[work->index],
                              .q = work->memory->q, .out = work->memory->attended,
                              .scratch = &work->memory->heads};
+}
+
+static void multiply_own_keys(const void *context, size_t head, size_t first, size_t rows,
+                              float *out)
+{
+    const Step *work = context;
+    const MegaHeadRequest request = request_of(work);
+    const size_t keys = mega_heads_seen(work->step, work->step->rows - 1);
+    for (size_t row = 0; row < rows; row++)
+        mega_heads_multiply(work->pass, work->step, &request, head, first + row,
+                            out + row * keys);
+}
+
+static void multiply_source_keys(const void *context, size_t head, size_t first, size_t rows,
+                                 float *out)
+{
+    const Step *work = context;
+    const size_t d = work->heads.width, e = mega_head_width(&work->heads);
+    const MegaEncoded *source = work->step->sources[0];
+    for (size_t row = 0; row < rows; row++)
+        work->pass->kernels->attend_keys(work->memory->q + (first + row) * d + head * e,
+                                         source->layers[work->index].keys + head * e, d, NULL,
+                                         source->length, e, out + row * source->length);
+}
+
+/* Shows a tap the weights of the rows' attention to their own sequences. */
+static void show_own_attention(const Step *work)
+{
+    const MegaStep *step = work->step;
+    mega_attention_tap_show(work->pass, &work->memory->tap, work->index, ".attn",
+                            &(MegaShownRows){.heads = work->heads.heads,
+                                             .head_width = mega_head_width(&work->heads),
+                                             .rows = step->rows, .seen = mega_heads_seen(step, 0),
+                                             .keys = mega_heads_seen(step, step->rows - 1),
+                                             .multiply = multiply_own_keys, .context = work});
+}
+
+/* Shows a tap the weights of attention to the source, unless rows may have several sources. */
+static void show_source_attention(const Step *work)
+{
+    const MegaStep *step = work->step;
+    const size_t length = step->sources[0]->length;
+    if (step->rows_are == MEGA_ROWS_ARE_SEQUENCES && step->rows > 1)
+        return;
+    mega_attention_tap_show(work->pass, &work->memory->tap, work->index, ".cross_attn",
+                            &(MegaShownRows){.heads = work->heads.heads,
+                                             .head_width = mega_head_width(&work->heads),
+                                             .rows = step->rows, .seen = length, .keys = length,
+                                             .multiply = multiply_source_keys, .context = work});
 }
 
 /* Maps what the heads attended to, and adds it to x. */
@@ -488,6 +576,7 @@ static void step_attention(const Step *work)
     tap_rows(work, ".q", memory->q);
     tap_rows(work, ".k", memory->k);
     tap_rows(work, ".v", memory->v);
+    show_own_attention(work);
     mega_heads_attend(work->pass, step, &request);
     finish_attention(work, &weights->out, &work->layer->norm, ".attn_out");
 }
@@ -516,6 +605,7 @@ static void step_cross(const Step *work)
     mega_rows_linears(&work->rows, &q, 1);
     tap_rows(work, ".cross_q", memory->q);
     tap_source(work);
+    show_source_attention(work);
     mega_heads_attend_source(work->pass, work->step, work->index, &request);
     finish_attention(work, &weights->out, norm, ".cross_attn_out");
 }
@@ -562,8 +652,8 @@ static void work(const MegaStackConfig *config, MegaLayerWork *out)
 }
 
 static const char *const stages[] = {
-    ".q", ".k", ".v", ".attn_out", ".cross_q", ".cross_k", ".cross_v", ".cross_attn_out",
-    ".ffn_in", ".ffn_out", "", NULL};
+    ".q", ".k", ".v", ".attn", ".attn_out", ".cross_q", ".cross_k", ".cross_v", ".cross_attn",
+    ".cross_attn_out", ".ffn_in", ".ffn_out", "", NULL};
 
 const MegaLayerKind mega_layer_kind_transformer = {
     .name = "transformer",

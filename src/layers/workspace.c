@@ -12,7 +12,9 @@
 
 static void shape(MegaWorkspace *workspace, const MegaBatch *batch)
 {
-    *workspace = (MegaWorkspace){.sequences = batch->count, .plan = workspace->plan};
+    *workspace = (MegaWorkspace){.sequences = batch->count,
+                                 .shows_attention = workspace->shows_attention,
+                                 .plan = workspace->plan};
     for (size_t i = 0; i < batch->count; i++)
         workspace->length += batch->lengths[i];
     size_t blocks = mega_min_size(workspace->length / LEAST_ROWS, LEAST_BLOCKS);

@@ -70,6 +70,7 @@ typedef struct MegaDecoderSizes {
     size_t source;    /* positions of the longest source */
     int threads;
     bool truncate;    /* whether the moving average truncates, as in a full pass */
+    bool shows_attention; /* a step has memory to show a tap the weights of its attention */
 } MegaDecoderSizes;
 
 /* How far the layers of a stack look, for those who run it. */
@@ -110,7 +111,7 @@ typedef struct MegaLayerView {
     const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */
     const MegaLinearWeights *gate; /* makes its update gate of the stage ".ema"; a layer that has
                                       one also has the stages ".q" and ".k" */
-    int heads; /* of softmax attention without a bias, side by side in the stages ".q" and ".k" */
+    int heads; /* of softmax attention without a bias, whose weights are the stage ".attn" */
 } MegaLayerView;
 
 /* The multiply-adds of a layer for one position. */
@@ -175,7 +176,7 @@ struct MegaLayerKind {
      * layer. */
     void (*look_ahead)(const MegaPass *pass, int index);
     /* What a layer shows to a tap, behind "layer.I": a list in order that ends with NULL. "" is its
-     * output; ".cross" is there only in a translator. */
+     * output; what begins with ".cross" is there only in a translator. */
     const char *const *stages;
     /* Places the memory of a pass (workspace->own) and says how much scratch memory a worker needs.
      * Fills in the data that all layers of the pass share and only read. */

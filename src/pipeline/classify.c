@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "src/pipeline/clock.h"
 #include "src/pipeline/pipeline.h"
 
 void mega_classification_free(MegaClassification *classification)
@@ -16,13 +16,6 @@ void mega_classification_free(MegaClassification *classification)
     free(classification->probabilities);
     free(classification->order);
     *classification = (MegaClassification){0};
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 /* Sorts the most probable class first, and equally probable ones by number. */
@@ -41,18 +34,20 @@ static const char *name_of(const MegaRaw *raw)
     return raw->kind == MEGA_RAW_PATH && !raw->name ? raw->data : mega_raw_name(raw);
 }
 
-static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *out, MegaError *err)
+static int new_result(const MegaPipeline *p, MegaClassification *out, MegaError *err)
 {
     const size_t count = (size_t)mega_model_class_count(p->model);
-    MegaError inner = {0};
     out->probabilities = malloc(count * sizeof *out->probabilities);
     out->order = malloc(count * sizeof *out->order);
-    if (!out->probabilities || !out->order)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", count);
-    int code = mega_prepared_run(input, p->session, out->probabilities, &inner);
-    if (code)
-        return mega_fail(err, code, "%s: %s", name_of(&p->current), inner.text);
     out->count = (int)count;
+    return out->probabilities && out->order
+               ? 0
+               : mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu classes", count);
+}
+
+/* Turns logits into probabilities. */
+static void finish_result(const MegaPipeline *p, MegaClassification *out)
+{
     if (mega_model_config(p->model)->head.independent)
         for (int i = 0; i < out->count; i++)
             out->probabilities[i] = (float)(1 / (1 + exp(-(double)out->probabilities[i])));
@@ -60,7 +55,20 @@ static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *o
         mega_softmax(out->probabilities, out->count, out->probabilities);
     for (int i = 0; i < out->count; i++)
         out->order[i] = i;
-    qsort_r(out->order, count, sizeof *out->order, by_probability, out->probabilities);
+    qsort_r(out->order, (size_t)out->count, sizeof *out->order, by_probability,
+            out->probabilities);
+}
+
+static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *out, MegaError *err)
+{
+    MegaError inner = {0};
+    int code = new_result(p, out, err);
+    if (code)
+        return code;
+    code = mega_prepared_run(input, p->session, out->probabilities, &inner);
+    if (code)
+        return mega_fail(err, code, "%s: %s", name_of(&p->current), inner.text);
+    finish_result(p, out);
     out->start = input->start;
     out->end = input->end;
     out->is_cut = input->is_cut;
@@ -70,10 +78,12 @@ static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *o
 
 int mega_pipeline_begin(MegaPipeline *p, const MegaRaw *inputs, int count, MegaError *err)
 {
-    const double begun = now();
+    const double begun = mega_clock();
     int code = mega_pipeline_need_task(p, MEGA_TASK_CLASSIFY, "classify", err);
     if (!code)
         code = mega_input_reader_begin(p->reader, inputs, count, err);
+    if (!code && p->listener)
+        code = mega_listener_begin(p->listener, err);
     if (code)
         return code;
     free(p->current_path);
@@ -82,8 +92,27 @@ int mega_pipeline_begin(MegaPipeline *p, const MegaRaw *inputs, int count, MegaE
     if (inputs[0].kind == MEGA_RAW_PATH && !(p->current_path = strdup(inputs[0].data)))
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
     p->current.data = p->current_path ? p->current_path : inputs[0].data;
-    p->opening = now() - begun;
+    p->opening = mega_clock() - begun;
     return 0;
+}
+
+/* Makes the next result of a model that hears the recording once. */
+static int hear_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
+{
+    int code = new_result(p, out, err);
+    MegaHeardWindow window = {.logits = out->probabilities};
+    int more = code ? code : mega_listener_next(p->listener, &window, err);
+    if (more <= 0) {
+        mega_classification_free(out);
+        return more;
+    }
+    finish_result(p, out);
+    out->start = window.start;
+    out->end = window.end;
+    out->reading = p->opening + window.reading;
+    out->running = window.running;
+    p->opening = 0;
+    return more;
 }
 
 int mega_pipeline_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
@@ -93,13 +122,15 @@ int mega_pipeline_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
     int code = mega_pipeline_need_task(p, MEGA_TASK_CLASSIFY, "classify", err);
     if (code)
         return code;
-    const double begun = now();
+    if (p->listener)
+        return hear_next(p, out, err);
+    const double begun = mega_clock();
     int more = mega_input_reader_next(p->reader, &input, err);
-    const double read = now();
+    const double read = mega_clock();
     if (more > 0) {
         code = run(p, &input, out, err);
         out->reading = p->opening + read - begun;
-        out->running = now() - read;
+        out->running = mega_clock() - read;
         p->opening = 0;
     }
     mega_prepared_free(&input);

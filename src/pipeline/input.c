@@ -198,8 +198,7 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
     return 0;
 }
 
-/* Ends the current input. */
-static void finish(MegaInputReader *reader)
+void mega_input_end(MegaInputReader *reader)
 {
     if (reader->stream)
         reader->media->close_sound(reader->stream);
@@ -222,7 +221,7 @@ void mega_input_reader_free(MegaInputReader *reader)
 {
     if (!reader)
         return;
-    finish(reader);
+    mega_input_end(reader);
     mega_vocab_free(reader->vocab);
     mega_codec_free(reader->codec);
     free(reader->samples);
@@ -367,7 +366,7 @@ static int keep_raw(MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
 int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int count,
                             MegaError *err)
 {
-    finish(reader);
+    mega_input_end(reader);
     if (count < 1 || count > 2)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d inputs at a time; expected one, or a pair",
                          count);
@@ -384,7 +383,7 @@ int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int 
         code = inputs[0].kind == MEGA_RAW_PATH ? open_stream(reader, reader->path[0], err)
                                                : open_samples(reader, err);
     if (code)
-        finish(reader);
+        mega_input_end(reader);
     return code;
 }
 
@@ -653,7 +652,7 @@ int mega_input_reader_next(MegaInputReader *reader, MegaPrepared *out, MegaError
     if (code < 0)
         mega_prepared_free(out);
     if (code <= 0)
-        finish(reader);
+        mega_input_end(reader);
     out->memory = reader->capacity * sizeof *reader->samples;
     for (int i = 0; code > 0 && i < out->count; i++)
         out->memory += out->views[i].length * sizeof(float);

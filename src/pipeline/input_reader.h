@@ -1,5 +1,5 @@
 /*
- * input_reader.h - the state of a MegaInputReader. Only input.c and input_sound.c include it.
+ * input_reader.h - the state of a MegaInputReader, for input.c, input_sound.c and listener.c.
  */
 #ifndef MEGA_INPUT_READER_H
 #define MEGA_INPUT_READER_H
@@ -56,8 +56,14 @@ static inline const char *mega_input_name(const MegaInputReader *reader)
     return mega_raw_name(&reader->raw[0]);
 }
 
+/* Ends the current input. */
+void mega_input_end(MegaInputReader *reader);
 /* Makes the next clip of the current recording. Returns 1 with a clip in *out, 0 at the end, or a
  * negative error. */
 int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *err);
+/* Gives the next samples of the current recording, ready for the model: at most `most`, fewer only
+ * at its end, and then none. */
+int mega_input_next_samples(MegaInputReader *reader, size_t most, float *out, size_t *count,
+                            MegaError *err);
 
 #endif

@@ -168,6 +168,21 @@ int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *
     return code ? code : 1;
 }
 
+int mega_input_next_samples(MegaInputReader *reader, size_t most, float *out, size_t *count,
+                            MegaError *err)
+{
+    int code = fill(reader, most, err);
+    *count = reader->count < most ? reader->count : most;
+    if (!code && !reader->started && *count == 0)
+        code = mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples; expected a recording",
+                         mega_input_name(reader));
+    if (code)
+        return code;
+    reader->started = true;
+    mega_audio_normalize(&reader->audio, reader->samples, *count, out);
+    return skip(reader, *count, err);
+}
+
 double mega_input_reader_length(MegaInputReader *reader)
 {
     struct stat info;

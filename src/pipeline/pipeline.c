@@ -44,6 +44,8 @@ int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
         code = mega_task_traits(p->task)->takes_media
                    ? mega_input_reader_new(&p->reader, model, options, err)
                    : load_codecs(p, err);
+    if (!code && options->stateful)
+        code = mega_listener_new(&p->listener, p->reader, p->session, err);
     if (code)
         mega_pipeline_free(p);
     else
@@ -55,6 +57,7 @@ void mega_pipeline_free(MegaPipeline *p)
 {
     if (!p)
         return;
+    mega_listener_free(p->listener);
     mega_input_reader_free(p->reader);
     mega_decoder_free(p->scorer);
     mega_codec_free(p->source);
@@ -208,15 +211,16 @@ const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t i
 
 /* ---- Prompts -------------------------------------------------------------------------------- */
 
-/* Encodes a text behind </s>, with which every text of a language model begins. */
-static int encode_behind_eos(const MegaPipeline *p, const char *text, size_t size, MegaIds *out,
+/* Encodes a text behind </s> or <s>, with which every text of a language model begins. */
+static int encode_behind_start(const MegaPipeline *p, const char *text, size_t size, MegaIds *out,
                              MegaError *err)
 {
     const MegaConfig *config = mega_model_config(p->model);
     *out = (MegaIds){0};
     int code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the prompt", text, size, false, out, err);
     if (!code && !p->ids && !config->target.bare_start)
-        code = insert_id(out, 0, config->target.eos, err);
+        code = insert_id(out, 0,
+                         config->target.begins_with_bos ? MEGA_ID_BOS : config->target.eos, err);
     if (code)
         mega_ids_free(out);
     return code;
@@ -237,7 +241,7 @@ static int begin_with_bos(const MegaPipeline *p, MegaIds *out, MegaError *err)
  * continue in the middle of one, so the prompt is "\n"; for other models it is empty. */
 static int begin_with_line(const MegaPipeline *p, MegaIds *out, MegaError *err)
 {
-    int code = encode_behind_eos(p, "\n", 1, out, err);
+    int code = encode_behind_start(p, "\n", 1, out, err);
     if (!code && out->count >= 2 && out->ids[1] == mega_model_config(p->model)->target.unk)
         out->count = 1;
     return code;
@@ -257,7 +261,7 @@ int mega_pipeline_encode_prompt(const MegaPipeline *p, const MegaRaw *prompt, Me
     else if (!code && text.size == 0 && !p->ids)
         code = begin_with_line(p, out, err);
     else if (!code)
-        code = encode_behind_eos(p, text.size ? (const char *)text.data : "", text.size, out, err);
+        code = encode_behind_start(p, text.size ? (const char *)text.data : "", text.size, out, err);
     if (!code && !p->ids && text.size)
         mega_warn_of_unknown(&p->warning, out->ids + skip, out->count - skip, config->target.unk,
                              prompt->name ? prompt->name : "the prompt");

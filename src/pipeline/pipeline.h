@@ -13,6 +13,7 @@
 #include "src/mega.h"
 #include "src/model/model.h"
 #include "src/pipeline/input.h"
+#include "src/pipeline/listener.h"
 #include "src/pipeline/raw.h"
 
 struct MegaPipeline {
@@ -20,6 +21,7 @@ struct MegaPipeline {
     MegaTask task;
     MegaSession *session;
     MegaInputReader *reader;    /* set for tasks that take media */
+    MegaListener *listener;     /* set if a causal model hears recordings once */
     MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
     int32_t first_token;        /* what the text that is being scored follows */

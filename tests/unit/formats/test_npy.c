@@ -278,12 +278,65 @@ static void test_write(void **state)
     free(data);
 }
 
+/* Writes an array in some pieces and reads it in others. */
+static void test_pieces(void **state)
+{
+    enum { COUNT = 20000 };
+    static const uint64_t shape[] = {200, 100};
+    char path[] = "/tmp/mega-test-XXXXXX";
+    float *data = malloc(COUNT * sizeof *data), *read = malloc(COUNT * sizeof *read);
+    MegaNpyOutput *output;
+    MegaNpyInput *input;
+    MegaNpy header;
+    MegaError err = {0};
+    (void)state;
+    close(mkstemp(path));
+    for (int i = 0; i < COUNT; i++)
+        data[i] = (float)i * 0.25f - 100.0f;
+    assert_int_equal(mega_npy_create(&output, path, 2, shape, &err), 0);
+    for (size_t done = 0, step = 1; done < COUNT; done += step, step = 2 * step + 1) {
+        step = COUNT - done < step ? COUNT - done : step;
+        assert_int_equal(mega_npy_append(output, data + done, step, &err), 0);
+        if (done + step < COUNT)
+            assert_int_equal(mega_npy_commit(output, NULL), MEGA_ERR_ARGUMENT);
+    }
+    assert_int_equal(mega_npy_append(output, data, 1, NULL), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_npy_commit(output, &err), 0);
+    mega_npy_discard(output);
+    for (size_t step = 1; step <= COUNT; step = step * 7 + 3) {
+        assert_int_equal(mega_npy_open(&input, &header, path, &err), 0);
+        assert_int_equal(header.rank, 2);
+        assert_int_equal(header.elements, COUNT);
+        memset(read, 0, COUNT * sizeof *read);
+        for (size_t done = 0, now; done < COUNT; done += now) {
+            now = COUNT - done < step ? COUNT - done : step;
+            assert_int_equal(mega_npy_next(input, read + done, now, &err), 0);
+        }
+        assert_memory_equal(read, data, COUNT * sizeof *read);
+        mega_npy_close(input);
+    }
+    truncate(path, 4 * COUNT);
+    assert_int_equal(mega_npy_open(&input, &header, path, &err), 0);
+    assert_int_equal(mega_npy_next(input, read, COUNT, &err), MEGA_ERR_FORMAT);
+    assert_non_null(strstr(err.text, "truncated"));
+    mega_npy_close(input);
+    assert_int_equal(mega_npy_open(&input, &header, "tests/no-such-file", &err), MEGA_ERR_IO);
+    assert_int_equal(mega_npy_open(&input, &header, "tests/unit/formats/test_npy.c", &err),
+                     MEGA_ERR_FORMAT);
+    mega_npy_close(NULL);
+    mega_npy_discard(NULL);
+    unlink(path);
+    free(data);
+    free(read);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),   cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_headers), cmocka_unit_test(test_integers_that_do_not_fit),
         cmocka_unit_test(test_damage),  cmocka_unit_test(test_write),
+        cmocka_unit_test(test_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,8 @@ static const char help[] =
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
+    "      --stateful          of a causal S4, with --window: it hears the recording once, and a\n"
+    "                          window is what it says there; else each begins from nothing\n"
     "      --rate X            of S4: sound at the model's sampling rate divided by X (1)\n"
     "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
     "      --smooth N          it is the average of the last N windows (3)\n"
@@ -601,6 +603,8 @@ static int check_usage(const Options *options, bool has_input)
         return usage_error("classify", "no input was given");
     if (options->input.hop > 0 && options->input.window <= 0)
         return usage_error("classify", "--hop needs --window");
+    if (options->input.stateful && options->input.window <= 0)
+        return usage_error("classify", "--stateful needs --window");
     if (events && options->input.window <= 0)
         return usage_error("classify", "--threshold needs --window");
     if (!events && (options->smooth || options->ignore_count || options->ends))
@@ -631,8 +635,8 @@ static bool has_texts(const Options *options)
 static int run_texts(Options *options, int count, char **paths)
 {
     ClassifyTexts *texts = &options->texts;
-    if (options->input.window > 0 || options->input.hop > 0 || options->files_from ||
-        options->raw.rate)
+    if (options->input.window > 0 || options->input.hop > 0 || options->input.stateful ||
+        options->files_from || options->raw.rate)
         return usage_error("classify", "--text, --pair, --lines and --column are for texts");
     if (texts->inputs.text && (count || texts->inputs.lines))
         return usage_error("classify", "--text or %s, not both", count ? "files" : "--lines");
@@ -660,6 +664,7 @@ int command_classify(int argc, char **argv)
         {.name = "column", .take = take_text, .out = &options.texts.inputs.column},
         {.name = "window", .take = take_seconds, .out = &options.input.window},
         {.name = "hop", .take = take_seconds, .out = &options.input.hop},
+        {.name = "stateful", .take = take_flag, .out = &options.input.stateful},
         RATE_OPTION(&options.input.session),
         {.name = "threshold", .take = take_probability, .out = &options.threshold},
         {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "formats/media/npy.h"
+#include "src/base/checked.h"
 #include "src/encode/session.h"
 #include "src/model/model.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
+#include "tools/run/forward_pieces.h"
 #include "tools/run/options.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
@@ -61,13 +63,16 @@ typedef struct Options {
 } Options;
 
 /* The stage that the user asks for, which the tap copies. A stage of a decoder comes in several
- * pieces, which are appended. */
+ * pieces, which are appended. Attention weights come in parts of all heads, and are put in order. */
 typedef struct Capture {
     const Options *options;
     MegaSession *session; /* the copy counts towards this session's memory limit */
     float *data;
-    uint64_t shape[2];
-    int code; /* the error if copying failed */
+    uint64_t shape[3]; /* heads x queries x keys of attention weights, else 1 x rows x columns */
+    size_t heads;      /* of attention weights; 0: the stage is another one */
+    size_t positions;  /* rows of each head; 0: as many as there are keys */
+    size_t seen;       /* rows of each head so far */
+    int code;          /* the error if copying failed */
     MegaError err;
 } Capture;
 
@@ -79,30 +84,84 @@ static bool is_vector(const MegaModel *model, const char *stage)
             (task == MEGA_TASK_CLASSIFY || task == MEGA_TASK_CHOOSE));
 }
 
+/* Makes the copy larger, from `have` floats to `need`. */
+static bool grow_capture(Capture *capture, uint64_t have, uint64_t need)
+{
+    uint64_t bytes = 0;
+    if (!capture->code && (!mega_mul(need, sizeof(float), &bytes) || bytes > SIZE_MAX))
+        capture->code = mega_fail(&capture->err, MEGA_ERR_LIMIT, "stage %s is too large",
+                                  capture->options->stage);
+    if (!capture->code)
+        capture->code = mega_session_count(capture->session, have * sizeof(float), bytes,
+                                           "the array of the stage", &capture->err);
+    if (capture->code)
+        return false;
+    float *grown = realloc(capture->data, (size_t)bytes);
+    if (grown)
+        capture->data = grown;
+    else
+        capture->code = mega_fail(&capture->err, MEGA_ERR_MEMORY, "no memory for stage %s",
+                                  capture->options->stage);
+    return grown != NULL;
+}
+
+/* Puts a part of the attention weights, [heads][rows][columns], in its place. */
+static void capture_weights(Capture *capture, const float *data, size_t rows, size_t columns)
+{
+    const bool cross = strstr(capture->options->stage, ".cross_") != NULL;
+    const size_t count = rows / capture->heads;
+    const size_t queries = capture->positions ? capture->positions : columns;
+    const size_t keys = cross || !capture->positions ? columns : capture->positions;
+    uint64_t floats = 0;
+    if (!capture->data) {
+        if (!mega_mul((uint64_t)capture->heads * queries, keys, &floats))
+            floats = UINT64_MAX;
+        if (!grow_capture(capture, 0, floats))
+            return;
+        memset(capture->data, 0, (size_t)floats * sizeof *data);
+        capture->shape[0] = capture->heads;
+        capture->shape[1] = queries;
+        capture->shape[2] = keys;
+    }
+    for (size_t head = 0; head < capture->heads; head++)
+        for (size_t row = 0; row < count; row++, data += columns)
+            memcpy(capture->data + (head * queries + capture->seen + row) * keys, data,
+                   columns * sizeof *data);
+    capture->seen += count;
+}
+
 static void capture_stage(void *context, const char *stage, int input, const float *data,
                           size_t rows, size_t columns)
 {
     Capture *capture = context;
     if (strcmp(stage, capture->options->stage) != 0 ||
-        (input != capture->options->number && strcmp(stage, "logits") != 0))
+        (input != capture->options->number && strcmp(stage, "logits") != 0) || capture->code)
         return;
-    size_t have = (size_t)(capture->shape[0] * capture->shape[1]);
-    const size_t need = have + rows * columns;
-    if (!capture->code)
-        capture->code = mega_session_count(capture->session, have * sizeof *data,
-                                           need * sizeof *data, "the array of the stage",
-                                           &capture->err);
-    if (capture->code)
-        return;
-    float *grown = realloc(capture->data, need * sizeof *data);
-    if (!grown) {
-        capture->code = mega_fail(&capture->err, MEGA_ERR_MEMORY, "no memory for stage %s", stage);
+    if (capture->heads) {
+        capture_weights(capture, data, rows, columns);
         return;
     }
-    memcpy(grown + have, data, rows * columns * sizeof *data);
-    capture->data = grown;
-    capture->shape[0] += rows;
-    capture->shape[1] = columns;
+    const size_t have = (size_t)(capture->shape[1] * capture->shape[2]);
+    if (!grow_capture(capture, have, have + rows * columns))
+        return;
+    memcpy(capture->data + have, data, rows * columns * sizeof *data);
+    capture->shape[0] = 1;
+    capture->shape[1] += rows;
+    capture->shape[2] = columns;
+}
+
+/* Sets the session's tap. `positions` is how many the decoder reads, or 0 in an encoder. */
+static void tap_session(Capture *capture, const MegaModel *model, size_t positions)
+{
+    const char *stage = capture->options->stage, *part = strrchr(stage, '.');
+    const bool weights = part && (strcmp(part, ".attn") == 0 || strcmp(part, ".cross_attn") == 0);
+    const bool decoder = strncmp(stage, "decoder.", 8) == 0;
+    if (weights)
+        capture->heads = (size_t)mega_layer_view(decoder ? &model->decoder : &model->encoder, 0)
+                             .heads;
+    capture->positions = decoder ? positions : 0;
+    mega_session_set_piece_tap(capture->session, capture_stage, capture);
+    mega_session_tap_attention(capture->session, capture->heads > 0);
 }
 
 /* Gets each stage's name; returns true to stop. `context` is the name to look for, or a JSON array
@@ -176,20 +235,28 @@ static void list_stages(const Options *options, const MegaModel *model)
     print_json_line(json_pack("{s:o,s:o}", "model", json_text(options->model), "stages", list));
 }
 
-/* Writes the stage to the output file. With rank 1 its only row is written as a vector. */
-static int write_stage(const Options *options, const Capture *capture, int rank, MegaError *err)
+/* Tells a program what was written. */
+static void print_written(const Options *options, int rank, const uint64_t *shape)
 {
-    const uint64_t *shape = capture->shape + 2 - rank;
-    int code = mega_npy_write(options->output, capture->data, rank, shape, err);
-    if (code || !options->json)
-        return code;
+    if (!options->json)
+        return;
     json_t *list = json_array();
     for (int i = 0; i < rank; i++)
         json_array_append_new(list, json_integer((json_int_t)shape[i]));
     print_json_line(json_pack("{s:o,s:s,s:o,s:o}", "model", json_text(options->model), "stage",
                               options->stage, "output", json_text(options->output), "shape",
                               list));
-    return 0;
+}
+
+/* Writes the stage to the output file. With rank 1 its only row is written as a vector. */
+static int write_stage(const Options *options, const Capture *capture, int rank, MegaError *err)
+{
+    rank = capture->heads ? 3 : rank;
+    const uint64_t *shape = capture->shape + 3 - rank;
+    int code = mega_npy_write(options->output, capture->data, rank, shape, err);
+    if (!code)
+        print_written(options, rank, shape);
+    return code;
 }
 
 /* Returns whether the rows of an array are what the model takes at a position. */
@@ -285,7 +352,7 @@ static int run_choices(const Options *options, MegaSession *session, const MegaM
 {
     const MegaMetaValue *pad = mega_meta_find(mega_model_meta(model), "special.pad");
     const size_t rows = (size_t)array->shape[0], columns = (size_t)array->shape[1];
-    Capture capture = {.data = calloc(rows + 1, sizeof(float)), .shape = {1, rows}};
+    Capture capture = {.data = calloc(rows + 1, sizeof(float)), .shape = {1, 1, rows}};
     int code = capture.data ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     for (size_t row = 0; row < rows && !code; row++) {
         MegaInput input = {
@@ -322,7 +389,7 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
     }
     if (!code)
         code = read_types(options, session, &types, &inputs[0], err);
-    mega_session_set_piece_tap(session, capture_stage, &capture);
+    tap_session(&capture, model, 0);
     if (!code) {
         MegaError inner = {0};
         if (mega_task_traits(mega_model_task(model))->labels_positions)
@@ -393,8 +460,9 @@ static int run_decoder(const Options *options, MegaSession *session, const MegaM
         code = mega_decoder_feed(decoder, tokens->tokens, tokens->length, logits, err);
     if (!code && logits) {
         capture->data = logits;
-        capture->shape[0] = tokens->length;
-        capture->shape[1] = vocab;
+        capture->shape[0] = 1;
+        capture->shape[1] = tokens->length;
+        capture->shape[2] = vocab;
     } else {
         free(logits);
     }
@@ -408,13 +476,13 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     bool translator = mega_config_has_cross(mega_model_config(model));
     bool encoder_only = strcmp(options->stage, "encoder") == 0;
     MegaNpy arrays[2] = {{0}, {0}};
-    MegaInput input, target;
+    MegaInput input = {0}, target = {0};
     MegaEncoded *encoded = NULL;
     Capture capture = {.options = options, .session = session};
     int code = read_tokens(&arrays[0], session, model, options->in[0], &input, err);
     if (!code && translator && !encoder_only)
         code = read_tokens(&arrays[1], session, model, options->target, &target, err);
-    mega_session_set_tap(session, capture_stage, &capture);
+    tap_session(&capture, model, translator ? target.length : input.length);
     if (!code && translator)
         code = mega_session_encode(session, &input, &encoded, err);
     if (!code && encoder_only)
@@ -432,6 +500,28 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     mega_encoded_free(encoded);
     mega_npy_free(&arrays[0]);
     mega_npy_free(&arrays[1]);
+    return code;
+}
+
+/* Returns whether the model's layers keep a state, so that an array need not be there as a whole. */
+static bool is_stream(const MegaModel *model)
+{
+    const MegaStack *stack = &model->encoder;
+    return stack->kind && stack->kind->can_stream && stack->kind->can_stream(stack->config);
+}
+
+static int run_in_pieces(const Options *options, MegaSession *session, const MegaModel *model,
+                         MegaError *err)
+{
+    const ForwardPieces request = {.input = options->in[0],
+                                   .output = options->output,
+                                   .stage = options->stage,
+                                   .is_vector = is_vector(model, options->stage),
+                                   .most = (size_t)options->pieces};
+    uint64_t shape[2];
+    int code = forward_in_pieces(&request, session, model, shape, err);
+    if (!code)
+        print_written(options, request.is_vector ? 1 : 2, request.is_vector ? shape + 1 : shape);
     return code;
 }
 
@@ -455,6 +545,8 @@ static int check_usage(const Options *options, const MegaModel *model)
         return usage_error("forward", "--types is for the tokens of an encoder");
     if (options->pieces && mega_model_task(model) != MEGA_TASK_CLASSIFY)
         return usage_error("forward", "--pieces is for classifiers; a decoder goes step by step");
+    if (options->pieces && options->types)
+        return usage_error("forward", "--types or --pieces, not both");
     if (options->number >= options->in_count)
         return usage_error("forward", "--input %d, but there is just one input", options->number);
     return 0;
@@ -492,7 +584,8 @@ static int run(Options *options)
             verbose_session(options->model, session, clock_seconds() - begun);
         begun = clock_seconds();
         if (!code)
-            code = mega_config_has_head(mega_model_config(model))
+            code = options->pieces && is_stream(model) ? run_in_pieces(options, session, model, &err)
+                   : mega_config_has_head(mega_model_config(model))
                        ? run_classifier(options, session, model, &err)
                        : run_sequence(options, session, model, &err);
         if (!code && options->verbose)

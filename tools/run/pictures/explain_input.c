@@ -69,6 +69,7 @@ static int classify(Subject *subject, MegaSession *session, const char *path, Me
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
     subject->observer.model = subject->model;
     mega_session_set_tap(session, observe_tap, &subject->observer);
+    mega_session_tap_attention(session, true);
     MegaError inner = {0};
     int code = mega_prepared_run(&subject->input, session, probabilities, &inner);
     mega_session_set_tap(session, NULL, NULL);

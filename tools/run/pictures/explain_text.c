@@ -241,6 +241,7 @@ int explain_translator(const ExplainOptions *options, const MegaModel *model, Me
     MegaInput source = without_padding(&given, mega_model_config(model)->embed.pad);
     search.alignments = true;
     mega_session_set_tap(session, observe_tap, &a.observer);
+    mega_session_tap_attention(session, true);
     if (!code)
         code = mega_session_translate(session, &source, 1, &search, &found, err);
     mega_session_set_tap(session, NULL, NULL);

@@ -260,7 +260,7 @@ static int take_memory(Observer *observer, Observed *observed, size_t length)
     observed->heads = view.heads > 1 ? view.heads : 1;
     observed->strips = layers * observed->heads;
     observed->length = length;
-    observed->attention = malloc((size_t)observed->strips * length * sizeof(float));
+    observed->attention = calloc((size_t)observed->strips * length, sizeof(float));
     observed->combined = malloc(length * sizeof(float));
     if (view.gate)
         observed->gate = malloc((size_t)layers * length * sizeof(float));
@@ -269,27 +269,12 @@ static int take_memory(Observer *observer, Observed *observed, size_t length)
                : no_memory(&observer->err);
 }
 
-/* Computes pooled [heads][length], the mean attention that each position gets in each head. q and k
- * are [length][d], head by head. */
-static int pool_heads(Observer *observer, int heads, const float *k, size_t length, float *pooled)
+/* Adds the weights of some rows of each head, [heads][rows][length], to pooled [heads][length]. */
+static void add_heads(size_t heads, size_t rows, const float *weights, size_t length, float *pooled)
 {
-    const MegaKernels *kernels = mega_kernels();
-    const size_t d = (size_t)observer->model->config.encoder.width, e = d / (size_t)heads;
-    const float scale = mega_attention_scale(MEGA_ATTENTION_SOFTMAX, e, length);
-    float *weights = malloc(length * sizeof *weights), *zeros = calloc(length, sizeof *zeros);
-    int code = weights && zeros ? 0 : no_memory(&observer->err);
-    for (size_t at = 0; at < d && !code; at += e, pooled += length) {
-        memset(pooled, 0, length * sizeof *pooled);
-        for (size_t i = 0; i < length; i++) {
-            kernels->attend_keys(observer->q + i * d + at, k + at, d, NULL, length, e, weights);
-            kernels->attention(MEGA_ATTENTION_SOFTMAX, weights, length, scale, zeros);
-            kernels->add(pooled, weights, length);
-        }
-        kernels->scale(pooled, length, 1.0f / (float)length);
-    }
-    free(weights);
-    free(zeros);
-    return code;
+    for (size_t head = 0; head < heads; head++, pooled += length)
+        for (size_t row = 0; row < rows; row++, weights += length)
+            mega_kernels()->add(pooled, weights, length);
 }
 
 /* Computes out [length], the mean over channels of the update gate u = sigmoid(Wu m). */
@@ -354,16 +339,17 @@ void observe_tap(void *context, const char *stage, int input, const float *data,
     const int heads = mega_layer_view(&observer->model->encoder, layer).heads;
     if (strcmp(part, ".ema") == 0 && observed->gate) {
         pool_gate(observer, layer, data, rows, observed->gate + at);
-    } else if (strcmp(part, ".q") == 0) {
+    } else if (strcmp(part, ".attn") == 0) {
+        add_heads((size_t)heads, rows / (size_t)heads, data, columns,
+                  observed->attention + (size_t)layer * (size_t)heads * columns);
+    } else if (strcmp(part, ".q") == 0 && heads == 0) {
         free(observer->q);
         observer->q = malloc(size);
         if (observer->q)
             memcpy(observer->q, data, size);
         else
             no_memory(&observer->err);
-    } else if (strcmp(part, ".k") == 0 && heads > 0) {
-        pool_heads(observer, heads, data, rows, observed->attention + at * (size_t)heads);
-    } else if (strcmp(part, ".k") == 0) {
+    } else if (strcmp(part, ".k") == 0 && heads == 0) {
         pool_attention(observer, layer, data, rows, observed->attention + at);
     }
 }

@@ -82,7 +82,8 @@ typedef struct Observer {
     MegaError err;      /* the first error in the tap */
 } Observer;
 
-/* A tap for mega_session_set_tap; its context is an Observer. A tap cannot return an error, so it
+/* A tap for mega_session_set_tap, which also needs mega_session_tap_attention; its context is an
+ * Observer. A tap cannot return an error, so it
  * stores one in observer->err. */
 void observe_tap(void *context, const char *stage, int input, const float *data, size_t rows,
                  size_t columns);
