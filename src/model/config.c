@@ -186,6 +186,7 @@ static const Field output_fields[] = {
     INT("target.eos", target.eos, DECODER, ALL, -1, MAX_VOCAB),
     INT("target.unk", target.unk, DECODER, ALL, -1, MAX_VOCAB),
     OPTIONAL_BOOL("target.bare_start", target.bare_start, DECODER, ALL),
+    OPTIONAL_BOOL("target.begins_with_bos", target.begins_with_bos, DECODER, ALL),
     OPTIONAL_INT("target.types", target.types, DECODER, ALL, 0, MAX_VOCAB),
     OPTIONAL_BOOL("target.output_dense", target.output_dense, DECODER, ALL),
     OPTIONAL_BOOL("target.output_bias", target.output_bias, DECODER, ALL),

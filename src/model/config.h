@@ -136,6 +136,7 @@ typedef struct MegaTargetConfig {
     int vocab;
     int pad, eos, unk; /* ids, or -1; eos also begins every sequence, unless: */
     bool bare_start;   /* a sequence begins with the first token of its text */
+    bool begins_with_bos; /* what is continued begins with <s>, id 0, and not with </s> */
     int types;         /* rows of the table of token types, of which row 0 is added; 0: none */
     bool scale;        /* embeddings are multiplied by sqrt(d) */
     bool adaptive_input;

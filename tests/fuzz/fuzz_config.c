@@ -17,14 +17,22 @@
 #define FIXTURES "tests/fixtures/"
 
 static const struct {
-    const char *path, *dict;
+    const char *path, *dict, *vocab;
 } checkpoints[] = {
-    {FIXTURES "unit_statedict/model_state.pt", FIXTURES "unit_statedict/dict.txt"},
-    {FIXTURES "unit_syncbatchnorm_image/checkpoint.pt", NULL},
-    {FIXTURES "image_small_linear/checkpoint.pth", NULL},
-    {FIXTURES "mt_small_chunk16/checkpoint.pt", FIXTURES "mt_small_chunk16/dict.en.txt"},
-    {FIXTURES "lm_adaptive_small/checkpoint.pt", FIXTURES "lm_adaptive_small/dict.txt"},
-    {FIXTURES "lm_trunc_nochunk_small/checkpoint.pt", FIXTURES "lm_trunc_nochunk_small/dict.txt"},
+    {FIXTURES "unit_statedict/model_state.pt", FIXTURES "unit_statedict/dict.txt", NULL},
+    {FIXTURES "unit_syncbatchnorm_image/checkpoint.pt", NULL, NULL},
+    {FIXTURES "image_small_linear/checkpoint.pth", NULL, NULL},
+    {FIXTURES "mt_small_chunk16/checkpoint.pt", FIXTURES "mt_small_chunk16/dict.en.txt", NULL},
+    {FIXTURES "lm_adaptive_small/checkpoint.pt", FIXTURES "lm_adaptive_small/dict.txt", NULL},
+    {FIXTURES "lm_trunc_nochunk_small/checkpoint.pt", FIXTURES "lm_trunc_nochunk_small/dict.txt",
+     NULL},
+    {FIXTURES "xfm_lra_imdb/checkpoint.pt", FIXTURES "xfm_lra_imdb/dict.txt", NULL},
+    {FIXTURES "xfm_mt_legacy/checkpoint.pt", FIXTURES "xfm_mt_legacy/dict.en.txt", NULL},
+    {FIXTURES "xfm_lm_adaptive_untied/checkpoint.pt", FIXTURES "xfm_lm_adaptive_untied/dict.txt",
+     NULL},
+    {FIXTURES "s4_example_dplr/ckpt.pth", NULL, NULL},
+    {FIXTURES "s4_diag_bilinear/checkpoint.ckpt", NULL, FIXTURES "s4_diag_bilinear/vocab.json"},
+    {FIXTURES "s4_variants/31.ckpt", NULL, NULL},
 };
 
 #define CHECKPOINT_COUNT ((int)(sizeof checkpoints / sizeof checkpoints[0]))
@@ -82,6 +90,7 @@ static MetadataOptions options_of(const json_t *fuzz, int index)
     const json_t *rate = json_object_get(fuzz, "audio-rate"), *mean;
     MetadataOptions options = {.input_path = checkpoints[index].path,
                                .dict = checkpoints[index].dict,
+                               .vocab = checkpoints[index].vocab,
                                .audio_rate = json_is_integer(rate) ? json_integer_value(rate) : -1,
                                .audio_length = -1,
                                .audio_mean = NAN,
@@ -89,7 +98,7 @@ static MetadataOptions options_of(const json_t *fuzz, int index)
                                .text_unit = -1,
                                .quiet = true};
     if (json_is_true(json_object_get(fuzz, "no-dict")))
-        options.dict = NULL;
+        options.dict = options.vocab = NULL;
     if (json_is_true(json_object_get(fuzz, "bpe")))
         options.bpe_codes = "tests/data/bpe/codes";
     options.moses = json_is_true(json_object_get(fuzz, "moses"));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "formats/text/tokenizer.h"
+#include "src/encode/session.h"
 #include "src/kernels/kernels.h"
 #include "src/model/model.h"
 #include "src/pipeline/preprocess.h"
@@ -123,6 +124,32 @@ static void free_input(Made *made)
 
 /* ---- Tasks ---------------------------------------------------------------------------------- */
 
+/* Runs an input of one value or token a position as two pieces, where the model can do that. */
+static void classify_pieces(const Run *run, const MegaInput *input)
+{
+    MegaError err = {0};
+    const size_t d = (size_t)run->config->encoder.width, half = (input->length + 1) / 2;
+    double *pooled = malloc(d * sizeof *pooled), *later = malloc(d * sizeof *later);
+    float *logits = malloc((size_t)run->config->head.classes * sizeof *logits);
+    size_t positions = 0, before = 0;
+    int code = mega_session_stream_begin(run->session, &err);
+    for (size_t first = 0; !code && first < input->length; first += half, before += positions) {
+        MegaInput piece = *input;
+        piece.tokens += first;
+        piece.values += first;
+        piece.length = input->length - first < half ? input->length - first : half;
+        code = mega_session_stream_piece(run->session, &piece, later, &positions, &err);
+        if (!code)
+            mega_session_stream_join(run->session, pooled, later, first == 0);
+    }
+    if (!code)
+        code = mega_session_stream_end(run->session, pooled, before, logits, &err);
+    fuzz_check_error(code, err.text);
+    free(pooled);
+    free(later);
+    free(logits);
+}
+
 static void classify(const Run *run, const MegaInput *inputs)
 {
     MegaError err = {0};
@@ -136,6 +163,7 @@ static void classify(const Run *run, const MegaInput *inputs)
         if (!isfinite(logits[i]))
             abort();
     free(logits);
+    classify_pieces(run, inputs);
 }
 
 /* Asks for logits at all positions, or at some of them. */
@@ -322,6 +350,7 @@ static void use_model(Dice *dice, const MegaModel *model)
     fuzz_check_error(code, err.text);
     if (code)
         return;
+    mega_session_tap_attention(run.session, true);
     if (roll(dice, 4) == 0)
         mega_session_set_tap(run.session, touch, NULL);
     run_session(&run);

@@ -120,11 +120,58 @@ def training_runs():
         expression = f'(lambda few, short: {expression})(**dict({some}))'
         for protocol in (2, 4, 5) if name in ('objects', 'numbers') else (2,):
             put('torch', f'{name}-{protocol}.pkl', dump(expression, protocol)[0])
+    for name, expression in transformers().items():
+        put('torch', f'{name}.pkl', dump(expression, 2)[0])
 
 
-def blank(fixture, folder):
+def transformers():
+    """A translator of today and one of old names, with tensors of a few numbers."""
+    shapes = {'embed_tokens.weight': (7, 4), 'layer_norm.weight': (4,), 'layer_norm.bias': (4,)}
+    feed = {'fc1.weight': (8, 4), 'fc1.bias': (8,), 'fc2.weight': (4, 8), 'fc2.bias': (4,)}
+    parts = {f'self_attn.{p}_proj.{part}': (4, 4)[:n] for p in 'qkv'
+             for n, part in enumerate(('bias', 'weight'), 1)}
+    out = {'out_proj.weight': (4, 4), 'out_proj.bias': (4,)}
+    joined = {'self_attn.in_proj_weight': (12, 4), 'self_attn.in_proj_bias': (12,)}
+    args = {'arch': 'transformer', 'encoder_attention_heads': 2, 'decoder_attention_heads': 2,
+            'encoder_normalize_before': True, 'decoder_normalize_before': True,
+            'share_all_embeddings': True, 'max_source_positions': 20, 'max_target_positions': 20}
+    expressions = {}
+    for name, own, version in (('transformer', parts, 3), ('old-names', joined, 2)):
+        whole = {}
+        for stack in 'encoder', 'decoder':
+            layer = {**own, **{'self_attn.' + n: s for n, s in out.items()}, **feed}
+            old = [f'layer_norms.{i}' for i in range(3)]
+            new = ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm']
+            if stack == 'decoder':
+                cross = {n.replace('self_attn', 'encoder_attn'): s for n, s in layer.items()
+                         if n.startswith('self_attn')}
+                layer.update(cross)
+            else:
+                del old[2], new[1]
+            for norm in old if version == 2 else new:
+                layer.update({f'{norm}.weight': (4,), f'{norm}.bias': (4,)})
+            whole.update({f'{stack}.{n}': s for n, s in shapes.items()})
+            whole.update({f'{stack}.layers.0.{n}': s for n, s in layer.items()})
+            whole[f'{stack}.version'] = (1,)
+        tensors = ', '.join(f"'{n}': tensor('Float', {s})" for n, s in whole.items())
+        expressions[name] = f"{{'args': argparse.Namespace(**{args}), 'model': {{{tensors}}}}}"
+    return expressions
+
+
+def state_spaces():
+    """S4's checkpoints: omegaconf's objects and states of the releases, and the example script's."""
+    folder = FIXTURES / 's4_variants'
+    for number in (0, 25, 31, 36, 41, 44):
+        with zipfile.ZipFile(folder / f'{number}.ckpt') as archive:
+            for entry in archive.namelist():
+                if entry.endswith('data.pkl'):
+                    put('torch', f's4-{number}.pkl', archive.read(entry))
+    put('checkpoint', 's4-example-unchecked.pt', without_checksums((folder / '44.ckpt').read_bytes()))
+
+
+def blank(fixture, folder, checkpoint='checkpoint.pt'):
     """A checkpoint with the tensors of a fixture, all zero: its model is small when compressed."""
-    listing = subprocess.run(['build/mega-convert', '--list', FIXTURES / fixture / 'checkpoint.pt'],
+    listing = subprocess.run(['build/mega-convert', '--list', FIXTURES / fixture / checkpoint],
                              check=True, stdout=subprocess.PIPE, text=True).stdout
     header, at = {}, 0
     for line in listing.splitlines():
@@ -168,6 +215,13 @@ def models():
              ('--dict', FIXTURES / 'lm_adaptive_small/dict.txt'))):
         with tempfile.TemporaryDirectory() as folder:
             convert(name, blank(fixture, pathlib.Path(folder)), fixture, *options)
+    with tempfile.TemporaryDirectory() as folder:
+        convert('transformer.mega', blank('xfm_mt_legacy', pathlib.Path(folder)), 'xfm_mt_legacy',
+                '--source-dict', FIXTURES / 'xfm_mt_legacy/dict.en.txt', '--target-dict',
+                FIXTURES / 'xfm_mt_legacy/dict.de.txt')
+        convert('s4.mega', blank('s4_diag_bilinear', pathlib.Path(folder), 'checkpoint.ckpt'),
+                's4_diag_bilinear', '--vocab', FIXTURES / 's4_diag_bilinear/vocab.json',
+                '--keep-kernels', '24')
     fixture = FIXTURES / 'unit_statedict'
     convert('statedict.mega', fixture / 'model_state.pt', 'unit_statedict', '--dtype', 'f16',
             '--dict', fixture / 'dict.txt')
@@ -299,7 +353,8 @@ def arguments(fixture):
 def configurations():
     """The numbers of the checkpoints are those of fuzz_config.c."""
     fixtures = ('unit_statedict', 'unit_syncbatchnorm_image', 'image_small_linear',
-                'mt_small_chunk16', 'lm_adaptive_small', 'lm_trunc_nochunk_small')
+                'mt_small_chunk16', 'lm_adaptive_small', 'lm_trunc_nochunk_small', 'xfm_lra_imdb',
+                'xfm_mt_legacy', 'xfm_lm_adaptive_untied', 's4_example_dplr', 's4_diag_bilinear')
     for number, fixture in enumerate(fixtures):
         whole = {'fuzz': {'checkpoint': number}, 'args': arguments(fixture)}
         put('config', fixture + '.json', json.dumps(whole).encode())
@@ -321,6 +376,11 @@ def configurations():
     variant('wrong-norm', 0, {}, normalization_type='scalenorm', norm_type='scalenorm')
     variant('wrong-pooling', 0, {}, sen_rep_type='max')
     variant('wrong-count', 4, {}, decoder_layers=3)
+    variant('no-heads', 6, {}, encoder_attention_heads=7)
+    variant('learned', 7, {}, encoder_learned_pos=True, encoder_normalize_before=False)
+    variant('no-vocabulary', 10, {'no-dict': True}, decoder={'_name_': 'sequence', 'mode': 'sum'})
+    variant('transforms', 10, {'text': 'abc'}, model={'layer': {'_name_': 's4', 'mode': 'diag',
+            'dt_transform': 'softplus', 'imag_transform': 'exp', 'bandlimit': 0.5}})
     put('config', 'no-arguments.json', b'{"fuzz": {"checkpoint": 3}}')
     put('config', 'small.json', b'{"activation_fn": "silu", "encoder_layers": 2, "a": [1, null]}')
 
@@ -397,7 +457,7 @@ if __name__ == '__main__':
     for seed in TOP.glob('*/*'):
         if not seed.name.startswith(('found-', 'fuzz-')):
             seed.unlink()
-    for make in (archives, checkpoints, training_runs, foreign, models, recordings, texts,
+    for make in (archives, checkpoints, training_runs, state_spaces, foreign, models, recordings, texts,
                  configurations, folder, hub, vocabularies, others, raw_inputs):
         make()
     if shutil.which('du'):

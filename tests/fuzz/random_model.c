@@ -189,6 +189,7 @@ static void make_s4(Dice *dice, MegaConfig *c)
                         .output = (MegaS4Function)(1 + roll(dice, MEGA_S4_SOFTPLUS)),
                         .swapped = flip(dice),
                         .gate = PICK(dice, 0, 0, 1, 17)};
+    own.kernel_lags = own.fast ? own.limit : 0;
     own.has_b = own.rank > 0 || flip(dice);
     own.has_length = own.rank > 0 && flip(dice);
     own.own_q = own.rank > 0 && flip(dice);

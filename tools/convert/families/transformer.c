@@ -277,7 +277,10 @@ int detect_transformer_language_model(Detection *detection)
     static const Side side = {"decoder.", "decoder_attention_heads", "decoder_layers",
                               "decoder_learned_pos", "decoder_normalize_before",
                               "max_target_positions", "tokens_per_sample", 2};
-    return detect_decoder(detection, &side);
+    int code = detect_decoder(detection, &side);
+    return code ? code
+                : detection_flag(detection, "add_bos_token", NULL,
+                                 &detection->out->config.target.begins_with_bos);
 }
 
 int detect_transformer_translator(Detection *detection)
