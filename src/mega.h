@@ -794,8 +794,8 @@ MEGA_MEDIA_API const MegaMedia *mega_media(void);
  *   convolution, channels times d), .act (behind its activation) and .block (d, before it is added)
  *   in place of .ema to .k. Step by step there is no .kernel.
  *   A Transformer layer has .q, .k and .v (d), .attn (if asked for: mega_session_tap_attention),
- *   .attn_out (d), .ffn_in and .ffn_out (d); in a translator's decoder .cross_q, .cross_k, .cross_v,
- *   .cross_attn and .cross_attn_out, too.
+ *   .attn_out (d), .ffn_in and .ffn_out (d); in a translator's decoder also .cross_q, .cross_k,
+ *   .cross_v, .cross_attn and .cross_attn_out.
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
  *   logits                         one row

@@ -69,7 +69,7 @@ typedef enum MegaTensorWhen {
 #define MEGA_TENSOR_EXACT 0x200u  /* a matrix never stored in a smaller type than float32 */
 #define MEGA_TENSOR_CROSS 0x400u  /* only if the decoder has cross attention */
 #define MEGA_TENSOR_NORM 0x800u   /* the tensors of a norm: the slot is a MegaNormWeights */
-#define MEGA_TENSOR_KEPT 0x1000u  /* computed from other tensors, and kept because that takes long */
+#define MEGA_TENSOR_KEPT 0x1000u  /* computed from other tensors, kept because that takes long */
 
 /* A row of the table of tensors. The list of a kind of layer ends with a row without a name; its
  * names follow "encoder.layer.I." or "decoder.layer.I.". */

@@ -66,8 +66,8 @@ static int check_reader(const MegaInputReader *reader, MegaError *err)
                          embed->frame_hop);
     if (mega_pieces(reader->window, reader->hop) > MOST_SEGMENTS / 2 - 1)
         return mega_fail(err, MEGA_ERR_LIMIT,
-                         "a window of %zu samples every %zu: at most %d may overlap", reader->window,
-                         reader->hop, MOST_SEGMENTS / 2 - 1);
+                         "a window of %zu samples every %zu: at most %d may overlap",
+                         reader->window, reader->hop, MOST_SEGMENTS / 2 - 1);
     return 0;
 }
 

@@ -261,7 +261,8 @@ int mega_pipeline_encode_prompt(const MegaPipeline *p, const MegaRaw *prompt, Me
     else if (!code && text.size == 0 && !p->ids)
         code = begin_with_line(p, out, err);
     else if (!code)
-        code = encode_behind_start(p, text.size ? (const char *)text.data : "", text.size, out, err);
+        code = encode_behind_start(p, text.size ? (const char *)text.data : "", text.size, out,
+                                   err);
     if (!code && !p->ids && text.size)
         mega_warn_of_unknown(&p->warning, out->ids + skip, out->count - skip, config->target.unk,
                              prompt->name ? prompt->name : "the prompt");

@@ -28,8 +28,8 @@ int plan_kernels(const WriteOptions *options, Architecture *architecture,
  * that interrupts it, leaves no file behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
-/* Writes a model file again with other types, encodings or kept kernels; other metadata stay as they
- * are. */
+/* Writes a model file again with other types, encodings or kept kernels; other metadata stay as
+ * they are. */
 int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
 /* Removes the temporary file of a conversion that is under way; safe to call from a signal
  * handler. */

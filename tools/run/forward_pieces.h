@@ -15,7 +15,7 @@ typedef struct ForwardPieces {
     size_t most;                /* positions of a piece */
 } ForwardPieces;
 
-/* Runs the array and writes the stage, whose shape is returned in shape; a vector has shape[0] 1. */
+/* Runs the array and writes the stage. Returns its shape in shape; a vector has shape[0] 1. */
 int forward_in_pieces(const ForwardPieces *request, MegaSession *session, const MegaModel *model,
                       uint64_t shape[2], MegaError *err);
 

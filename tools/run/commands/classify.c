@@ -1,11 +1,9 @@
 /*
  * classify.c - mega-run classify: prints the class of each input.
  *
- * A bad input does not stop the others. Each window of a recording is a result or, with
- * --threshold, goes through events.c. Of several files, each thread decodes and classifies one by
- * itself (classify_jobs.h), and results are printed in the order of the inputs. An input that is
- * alone, a pipe, and a large file stream through a pipeline that has all threads; their results and
- * events are printed before more is read.
+ * A bad input does not stop the others. A window of a recording is a result, or with --threshold it
+ * goes through events.c. Each thread takes one of several files (classify_jobs.h), and results keep
+ * their order. What comes alone, on a pipe or is large streams through a pipeline with all threads.
  */
 #define _GNU_SOURCE /* strchrnul */
 #include <poll.h>
@@ -13,13 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
-#include "tools/run/classify_texts.h"
 #include "tools/run/classify_jobs.h"
+#include "tools/run/classify_texts.h"
 #include "tools/run/command_line.h"
 #include "tools/run/crew.h"
 #include "tools/run/events.h"

@@ -63,7 +63,8 @@ typedef struct Options {
 } Options;
 
 /* The stage that the user asks for, which the tap copies. A stage of a decoder comes in several
- * pieces, which are appended. Attention weights come in parts of all heads, and are put in order. */
+ * pieces, which are appended. Attention weights come in parts of all heads, and are put in order.
+ */
 typedef struct Capture {
     const Options *options;
     MegaSession *session; /* the copy counts towards this session's memory limit */
@@ -503,7 +504,7 @@ static int run_sequence(const Options *options, MegaSession *session, const Mega
     return code;
 }
 
-/* Returns whether the model's layers keep a state, so that an array need not be there as a whole. */
+/* Returns whether the model's layers keep a state, so that an array need not be there whole. */
 static bool is_stream(const MegaModel *model)
 {
     const MegaStack *stack = &model->encoder;
@@ -584,7 +585,8 @@ static int run(Options *options)
             verbose_session(options->model, session, clock_seconds() - begun);
         begun = clock_seconds();
         if (!code)
-            code = options->pieces && is_stream(model) ? run_in_pieces(options, session, model, &err)
+            code = options->pieces && is_stream(model)
+                       ? run_in_pieces(options, session, model, &err)
                    : mega_config_has_head(mega_model_config(model))
                        ? run_classifier(options, session, model, &err)
                        : run_sequence(options, session, model, &err);
