@@ -553,6 +553,12 @@ static void write_model(const char *name, const char *task, const char *key)
     mega_meta_free(meta);
 }
 
+static int find(char **found, MegaTask task, MegaContentKind kind, const char *into,
+                MegaError *err)
+{
+    return find_model(found, &(ModelWish){.task = task, .kind = kind, .into = into}, err);
+}
+
 static void test_find_model(void **state)
 {
     static const char *const names[] = {"b/z.mega",      "b/speech.mega", "a/image.mega",
@@ -575,18 +581,20 @@ static void test_find_model(void **state)
     }
     snprintf(list, sizeof list, "/nonexistent::%s", folder);
     assert_int_equal(setenv("MEGA_MODELS", list, 1), 0);
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_SOUND, &err), 0);
+    assert_int_equal(find(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_SOUND, NULL, &err), 0);
     snprintf(name, sizeof name, "%s/b/speech.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_PICTURE, &err), 0);
+    assert_int_equal(find(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_PICTURE, NULL, &err), 0);
     snprintf(name, sizeof name, "%s/a/image.mega", folder);
     assert_string_equal(found, name);
     free(found);
-    assert_int_equal(find_model(&found, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT, &err), MEGA_ERR_IO);
+    assert_int_equal(find(&found, MEGA_TASK_TRANSLATE, MEGA_CONTENT_TEXT, NULL, &err), MEGA_ERR_IO);
     assert_null(found);
     assert_non_null(strstr(err.text, folder));
-    assert_int_equal(find_model(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_UNKNOWN, &err),
+    assert_int_equal(find(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_SOUND, "de", &err), MEGA_ERR_IO);
+    assert_null(found);
+    assert_int_equal(find(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_UNKNOWN, NULL, &err),
                      MEGA_ERR_ARGUMENT);
     unsetenv("MEGA_MODELS");
     for (int i = 0; i < 6; i++) {

@@ -184,12 +184,17 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
     int code = mega_codec_new(&codec, mega_model_meta(model), MEGA_CODEC_SOURCE, err);
     if (!code)
         code = mega_codec_encode(codec, text, size, options->pre_tokenized, ids, count, err);
-    if (!code && *count > 0) /* the codec leaves room for one more id */
-        (*ids)[(*count)++] = MEGA_ID_EOS;
+    mega_codec_free(codec);
     if (!code && *count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text to translate is empty");
-    mega_codec_free(codec);
-    return code;
+    int32_t *longer = code ? NULL : realloc(*ids, (*count + 1) * sizeof *longer);
+    if (!code && !longer)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text's ids");
+    if (code)
+        return code;
+    longer[(*count)++] = MEGA_ID_EOS;
+    *ids = longer;
+    return 0;
 }
 
 /* Makes the title and subtitle of the page from translation and source, as readable texts. */
