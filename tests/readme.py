@@ -45,6 +45,7 @@ NOT_RUN = {
     'python3 -c \'import megarun; print(megarun.pipeline("translation", "en-de.mega")("A dog."))\'':
         'needs the wheel; `make wheel-test` runs it',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
+    'tools/bench/paper.py build --plot systems.svg': 'needs PyTorch, and takes minutes',
     'mega-convert trained_FluAdaX_G -o flu.mega --vocab vocab.txt --tokenizer characters --upper \\\n'
     '    --special "cls=<s>,sep=<sep>,unk=<unk>,pad=<pad>,mask=<mask>" --template "cls A sep" \\\n'
     '    --labels Human,Avian,Swine,Canine,Equine': 'needs the published model',
