@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/decode/decoder.h"
 #include "src/layers/embed.h"
 #include "src/layers/mega.h"
+#include "src/pipeline/input.h"
 #include "tools/common/memory.h"
 #include "tools/common/progress.h"
 #include "tools/run/command_line.h"
 #include "tools/run/find_model.h"
-#include "src/pipeline/input.h"
 #include "tools/run/options.h"
 #include "tools/run/roofline.h"
 #include "tools/run/verbose.h"
@@ -391,24 +392,35 @@ static void print_result(const Bench *bench, const Result *r)
 
 /* ---- The command ---------------------------------------------------------------------------- */
 
-/* Chooses the lengths that the command line does not give. */
+static int at_most(int wanted, int64_t room)
+{
+    return wanted < room ? wanted : (int)room;
+}
+
+/* Chooses the lengths that the command line does not give. Where a table limits the positions, a
+ * translator gets what fits into it, and a language model half of it each for --length and
+ * --tokens. */
 static void choose_lengths(Options *options, const MegaConfig *config)
 {
     const MegaEmbedConfig *embed = &config->embed;
     bool translator = mega_config_has_cross(config);
     bool classifier = mega_config_has_head(config);
+    bool language = !mega_task_traits(config->task)->has_encoder;
+    int64_t sources = mega_stack_reach(config, &config->encoder).positions;
     bool states_length =
         embed->kind == MEGA_EMBED_FRAMES || mega_stack_reach(config, &config->encoder).chunk == 0;
     if (classifier && embed->kind == MEGA_EMBED_PATCHES)
         options->length = (int)mega_config_input_length(config);
     else if (options->length == 0 && translator)
-        options->length = 25;
+        options->length = at_most(25, sources);
     else if (options->length == 0 && classifier && states_length)
         options->length = (int)mega_config_input_length(config);
     else if (options->length == 0)
-        options->length = 1024;
-    if (options->tokens == 0)
-        options->tokens = translator ? 25 : 64;
+        options->length = at_most(1024, language ? mega_decoder_positions(config) / 2 : sources);
+    if (options->tokens == 0 && language)
+        options->tokens = at_most(64, (mega_decoder_positions(config) + 1) / 2);
+    else if (options->tokens == 0)
+        options->tokens = translator ? at_most(25, mega_decoder_positions(config)) : 64;
 }
 
 /* Makes pseudorandom ids or numbers, which are the same in every run. */
