@@ -13,6 +13,15 @@
 #include "src/layers/mega_config.h"
 #include "src/model/model.h"
 
+/* Whether a sanitizer watches, which allocates memory of its own and holds locks of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED false
+#endif
+
 /* An xorshift64* generator, which gives the same numbers on every machine. */
 typedef struct Random {
     uint64_t state; /* never 0 */

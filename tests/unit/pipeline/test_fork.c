@@ -14,6 +14,7 @@
 
 #include "src/kernels/kernels.h"
 #include "src/mega.h"
+#include "tests/unit/support.h"
 
 #define SECONDS 60 /* time after which a child is taken to hang */
 #define SAMPLES 16000
@@ -149,8 +150,12 @@ static void fork_once(Objects *objects, int round)
     assert_int_equal(status, 0); /* a status of 14 means that it hung */
 }
 
+/* AddressSanitizer of gcc 12 locks its allocator while a thread starts. A fork in that moment
+ * copies the lock closed, and the child then waits for it without end. */
 static void fork_with(const char *path, const char *cpu)
 {
+    if (SANITIZED)
+        skip();
     static Objects objects;
     MegaSessionOptions options = {.threads = 4, .cpu = cpu};
     objects = (Objects){0};

@@ -17,14 +17,6 @@
 
 static const char *const path = scratch_path;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true /* sanitizers allocate memory of their own */
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED false
-#endif
-
 /* ---- Counted and real memory ---------------------------------------------------------------- */
 
 /* Returns the value of a line of /proc/self/status in bytes. */
