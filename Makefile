@@ -185,7 +185,8 @@ $(BUILD)/obj/tools/run/main.o: ALL_CFLAGS += $(if $(filter 0,$(WITH_SERVER)),-DM
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c \
-    tests/unit/raw_models.c tests/unit/recordings.c \
+    tests/unit/raw_models.c tests/unit/decoding_models.c tests/unit/pipelines.c \
+    tests/unit/recordings.c tests/unit/pictures.c \
     $(filter-out tools/run/main.c $(SERVE_PARSER_SRC),$(RUN_SRC)) $(SERVE_PARSER_SRC) \
     tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 
@@ -481,6 +482,7 @@ bindir     := $(DESTDIR)$(PREFIX)/bin
 libdir     := $(DESTDIR)$(PREFIX)/lib
 includedir := $(DESTDIR)$(PREFIX)/include
 datadir    := $(DESTDIR)$(PREFIX)/share
+HEADERS    := src/mega.h src/mega_engine.h
 MODELS     := $(wildcard models/*/*.mega)
 COMMANDS   := $(notdir $(BINARIES))
 # Files that the commands share, and what they are called where they are installed.
@@ -491,7 +493,7 @@ install: all
 	install -d $(bindir) $(includedir) $(libdir)/pkgconfig $(datadir)/man/man1 $(datadir)/man/man3 \
 	    $(datadir)/man/man5 $(datadir)/mega
 	install -m 755 $(BINARIES) $(bindir)
-	install -m 644 src/mega.h $(includedir)
+	install -m 644 $(HEADERS) $(includedir)
 	@for l in libmega libmega-media; do \
 	    install -m 644 $(BUILD)/$$l.a $(libdir) && \
 	    install -m 755 $(BUILD)/$$l.so $(libdir)/$$l.so.$(VERSION) && \
@@ -513,7 +515,7 @@ install: all
 
 # Removes what install puts there, and the folders that were made for it alone.
 uninstall:
-	rm -f $(COMMANDS:%=$(bindir)/%) $(includedir)/mega.h \
+	rm -f $(COMMANDS:%=$(bindir)/%) $(HEADERS:src/%=$(includedir)/%) \
 	    $(foreach l,$(LIBRARIES),$(libdir)/$(l)) \
 	    $(foreach l,$(filter %.so,$(LIBRARIES)),$(libdir)/$(l).0 $(libdir)/$(l).$(VERSION)) \
 	    $(libdir)/pkgconfig/mega.pc $(libdir)/pkgconfig/mega-media.pc \

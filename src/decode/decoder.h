@@ -1,5 +1,6 @@
 /*
- * decoder.h - the state of decoding, and one pass of rows through it; the public side is in mega.h.
+ * decoder.h - the state of decoding, and one pass of rows through it. mega_engine.h has the public
+ * side.
  *
  * A pass takes some rows: consecutive positions of one sequence (a block inside one chunk), or one
  * position each of several sequences (MegaRowsAre in layer.h). The kind of layer owns most of what

@@ -1,5 +1,5 @@
 /*
- * session.h - the forward pass as a whole. mega.h has the public side.
+ * session.h - the forward pass as a whole. mega_engine.h has the public side.
  *
  * Before an input runs it is planned: its shapes, what the kind of layer plans, and one arena for
  * everything. The pass itself allocates nothing. A session keeps plan and memory for the next

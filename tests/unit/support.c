@@ -205,8 +205,13 @@ void assert_config_refused(const MegaConfig *config, const char *part)
 {
     MegaError err = {0};
     assert_int_equal(mega_config_check(config, &err), MEGA_ERR_MODEL);
-    if (!strstr(err.text, part))
-        fail_msg("'%s' does not contain '%s'", err.text, part);
+    assert_says(&err, part);
+}
+
+void assert_says(const MegaError *err, const char *part)
+{
+    if (!strstr(err->text, part))
+        fail_msg("'%s' does not contain '%s'", err->text, part);
 }
 
 /* ---- Files ---------------------------------------------------------------------------------- */
@@ -224,6 +229,28 @@ int remove_scratch_file(void **state)
 {
     (void)state;
     return unlink(scratch_path);
+}
+
+char scratch_folder[64];
+
+int make_scratch_folder(void **state)
+{
+    (void)state;
+    snprintf(scratch_folder, sizeof scratch_folder, "/tmp/mega-test-XXXXXX");
+    return mkdtemp(scratch_folder) ? 0 : -1;
+}
+
+int remove_scratch_folder(void **state)
+{
+    (void)state;
+    return rmdir(scratch_folder);
+}
+
+const char *path_in_folder(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", scratch_folder, name);
+    return path;
 }
 
 int count_files(const char *folder)

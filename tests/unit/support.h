@@ -58,11 +58,20 @@ MegaConfig small_config(void);
 /* Fails unless mega_config_check refuses the configuration with a sentence that has this part. */
 void assert_config_refused(const MegaConfig *config, const char *part);
 
+/* Fails unless the error's sentence contains this part. */
+void assert_says(const MegaError *err, const char *part);
+
 /* A file of its own for a group of tests, which may write it as often as they like:
  * cmocka_run_group_tests(tests, make_scratch_file, remove_scratch_file). */
 extern char scratch_path[];
 int make_scratch_file(void **state);
 int remove_scratch_file(void **state);
+/* An empty folder for a group of tests, each of which removes what it puts there. */
+extern char scratch_folder[];
+int make_scratch_folder(void **state);
+int remove_scratch_folder(void **state);
+/* Returns the path of a file in that folder; it is valid until the next call. */
+const char *path_in_folder(const char *name);
 /* Counts the files in a folder, including temporary ones. */
 int count_files(const char *folder);
 

@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
 """Makes megarun/_interface.py from mega.h: make_interface.py MEGA.H OUTPUT
 
-The header is the only description of the C interface. Its declarations go to cffi, which writes a
-module that loads without a compiler and without parsing anything again.
+The header, with the one beside it that it includes, is the only description of the C interface. The
+declarations go to cffi, which writes a module that loads without a compiler and without parsing
+anything again.
 """
+import pathlib
 import re
 import sys
 
 import cffi
 
 
+def with_included(path: pathlib.Path) -> str:
+    """Returns the text of a header, with that of the headers beside it where it includes them."""
+    return re.sub(r'^#include "(.*)"$', lambda match: with_included(path.with_name(match[1])),
+                  path.read_text(encoding='utf-8'), flags=re.M)
+
+
 def declarations(header: str) -> str:
-    """Returns the header's C declarations without comments, macros and what is for C++."""
+    """Returns a header's C declarations without comments, macros and what is for C++."""
     text = re.sub(r'/\*.*?\*/', '', header, flags=re.S)
     text = re.sub(r'#ifdef __cplusplus.*?#endif', '', text, flags=re.S)
     text = re.sub(r'^#.*$', '', text, flags=re.M)
@@ -22,8 +30,7 @@ def declarations(header: str) -> str:
 def main() -> None:
     header, output = sys.argv[1:]
     ffi = cffi.FFI()
-    with open(header, encoding='utf-8') as file:
-        ffi.cdef(declarations(file.read()))
+    ffi.cdef(declarations(with_included(pathlib.Path(header))))
     ffi.set_source('megarun._interface', None)
     ffi.emit_python_code(output)
 

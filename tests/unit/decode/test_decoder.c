@@ -3,9 +3,8 @@
  * at once. Sequences side by side give the same as alone, whatever is selected. The number of
  * threads changes nothing.
  */
-#include "tests/unit/support.h"
+#include "tests/unit/decoding_models.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,72 +13,6 @@
 #include "src/encode/session.h"
 
 #define LENGTH 150
-
-/* Gives the target an adaptive softmax and adaptive input with three clusters. */
-static void make_adaptive(MegaTargetConfig *target, Random *random, int first, int second,
-                          int vocab)
-{
-    target->vocab = vocab;
-    target->adaptive_input = target->input_projection = target->adaptive_output = true;
-    target->split_head = random_int(random, 0, 1);
-    target->output_projection = target->split_head && random_int(random, 0, 1);
-    target->tied_projections = random_int(random, 0, 1);
-    target->input = target->output = (MegaClusters){3, {first, second, vocab}, {12, 6, 3}};
-}
-
-static MegaConfig language_model(Random *random)
-{
-    MegaStackConfig stack = mega_with_gated((MegaStackConfig){.layers = 2,
-                                                              .width = 12,
-                                                              .ffn = 16,
-                                                              .max_positions = 400,
-                                                              .norm_affine = true,
-                                                              .final_norm_affine = true,
-                                                              .final_norm = true,
-                                                              .pre_norm = true,
-                                                              .activation = MEGA_ACTIVATION_SILU},
-                                            (MegaGatedConfig){.hidden = 20, .zdim = 6, .ndim = 3});
-    MegaConfig config = {.task = MEGA_TASK_GENERATE, .decoder = stack};
-    config.target = (MegaTargetConfig){.vocab = 40, .pad = 1, .eos = 2, .unk = 3, .scale = true,
-                                       .max_positions = 400, .cross_positions = 400};
-    config.target.input = config.target.output = (MegaClusters){1, {40}, {12}};
-    MegaGatedConfig *gated = mega_gated_of(&config.decoder);
-    gated->chunk = random_int(random, 0, 1) ? random_int(random, 1, 50) : 0;
-    gated->truncation = random_int(random, 0, 1) ? random_int(random, 1, 60) : 0;
-    gated->attention = (MegaAttentionKind)random_int(random, 0, 2);
-    gated->bias = (MegaBiasKind)random_int(random, 0, 1);
-    gated->rotary_float32 = random_int(random, 0, 1);
-    config.decoder.norm = (MegaNormKind)random_int(random, 0, 2);
-    config.decoder.embed_norm = random_int(random, 0, 1);
-    if (random_int(random, 0, 1))
-        make_adaptive(&config.target, random, 10, 25, 40);
-    return config;
-}
-
-static MegaConfig translator(Random *random)
-{
-    MegaConfig config = language_model(random);
-    config.task = MEGA_TASK_TRANSLATE;
-    config.embed = (MegaEmbedConfig){.kind = MEGA_EMBED_TOKENS, .vocab = 33, .pad = 1,
-                                     .scale = true};
-    config.encoder = config.decoder;
-    config.encoder.bidirectional = true;
-    return config;
-}
-
-static void random_tokens(Random *random, int32_t *tokens, size_t count, int vocab)
-{
-    for (size_t i = 0; i < count; i++)
-        tokens[i] = random_int(random, 2, vocab - 1);
-}
-
-static MegaSession *new_session(const MegaModel *model, int threads)
-{
-    MegaSession *session;
-    MegaSessionOptions options = {.threads = threads};
-    assert_int_equal(mega_session_new(&session, model, &options, NULL), 0);
-    return session;
-}
 
 static MegaEncoded *random_source(MegaSession *session, Random *random)
 {
@@ -254,12 +187,6 @@ typedef struct Left {
     int out, in_part, best;
 } Left;
 
-static int larger_first(const void *a, const void *b)
-{
-    const float *left = a, *right = b;
-    return *left < *right ? 1 : *left > *right ? -1 : 0;
-}
-
 /* The `best` largest logits of `some` must be those of `all`; both are [rows][vocab]. */
 static void check_best(const MegaTargetConfig *target, const float *some, const float *all,
                        size_t rows, size_t best, Left *left)
@@ -338,43 +265,6 @@ static void the_best_do_not_need_all_tails(void **state)
     }
     assert_true(left[0].out > 0 && left[0].in_part > 0 && left[0].best > 0 && left[2].out > 0);
     assert_int_equal(left[4].out, 0);
-}
-
-/* A ban on very long n-grams excludes nothing, but asks for all words. */
-static void searches_do_not_need_all_tails(void **state)
-{
-    Random random = {62};
-    (void)state;
-    for (int round = 0; round < 12; round++) {
-        MegaConfig config = translator(&random);
-        make_adaptive(&config.target, &random, 32, 33, 40);
-        MegaModel *model = random_model(&config, &random);
-        MegaSession *session = new_session(model, 1 + round % 2);
-        MegaSearchOptions options = mega_search_defaults();
-        MegaTranslation some, all;
-        int32_t tokens[20];
-        MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = tokens,
-                           .length = (size_t)random_int(&random, 1, 20)};
-        random_tokens(&random, tokens, input.length, 33);
-        options.beam = random_int(&random, 1, 6);
-        options.max_len_b = random_int(&random, 5, 40);
-        options.min_len = random_int(&random, 0, 5);
-        options.unk_penalty = random_int(&random, -1, 2);
-        assert_int_equal(mega_session_translate(session, &input, 1, &options, &some, NULL), 0);
-        options.no_repeat_ngram = 1000;
-        assert_int_equal(mega_session_translate(session, &input, 1, &options, &all, NULL), 0);
-        assert_int_equal(some.count, all.count);
-        for (int n = 0; n < all.count; n++) {
-            const MegaHypothesis *a = &some.hypotheses[n], *b = &all.hypotheses[n];
-            assert_int_equal(a->length, b->length);
-            assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
-            assert_memory_equal(a->scores, b->scores, a->length * sizeof *a->scores);
-        }
-        mega_translation_free(&some);
-        mega_translation_free(&all);
-        mega_session_free(session);
-        mega_model_free(model);
-    }
 }
 
 /* ---- Limits and misuse ---------------------------------------------------------------------- */
@@ -528,241 +418,6 @@ static void sources_are_the_same_together(void **state)
     }
 }
 
-/* ---- Search and sampling -------------------------------------------------------------------- */
-
-static void batches_equal_single_sources(void **state)
-{
-    enum { COUNT = 6 };
-    Random random = {31};
-    (void)state;
-    for (int round = 0; round < 6; round++) {
-        MegaConfig config = translator(&random);
-        MegaModel *model = random_model(&config, &random);
-        MegaSession *session = new_session(model, 1 + round % 3);
-        MegaSearchOptions options = mega_search_defaults();
-        MegaTranslation together[COUNT], alone;
-        MegaInput inputs[COUNT];
-        int32_t tokens[COUNT][20];
-        options.beam = random_int(&random, 1, 6);
-        options.max_len_b = random_int(&random, 1, 40);
-        options.no_repeat_ngram = 2 * random_int(&random, 0, 1); /* 1 would exclude </s> itself */
-        for (int i = 0; i < COUNT; i++) {
-            inputs[i] = (MegaInput){.kind = MEGA_INPUT_TOKENS, .tokens = tokens[i],
-                                    .length = (size_t)random_int(&random, 1, 20)};
-            random_tokens(&random, tokens[i], inputs[i].length, 33);
-        }
-        assert_int_equal(
-            mega_session_translate(session, inputs, COUNT, &options, together, NULL), 0);
-        for (int i = 0; i < COUNT; i++) {
-            assert_int_equal(
-                mega_session_translate(session, &inputs[i], 1, &options, &alone, NULL), 0);
-            assert_int_equal(alone.count, together[i].count);
-            assert_true(alone.count > 0);
-            for (int n = 0; n < alone.count; n++) {
-                const MegaHypothesis *a = &alone.hypotheses[n], *b = &together[i].hypotheses[n];
-                assert_int_equal(a->length, b->length);
-                assert_memory_equal(a->tokens, b->tokens, a->length * sizeof *a->tokens);
-                assert_int_equal(a->tokens[a->length - 1], 2);
-            }
-            mega_translation_free(&alone);
-            mega_translation_free(&together[i]);
-        }
-        mega_session_free(session);
-        mega_model_free(model);
-    }
-}
-
-static void prefixes_are_kept(void **state)
-{
-    Random random = {8};
-    MegaConfig config = translator(&random);
-    MegaModel *model = random_model(&config, &random);
-    MegaSession *session = new_session(model, 1);
-    MegaSearchOptions options = mega_search_defaults();
-    int32_t source[] = {9, 8, 2}, prefix[] = {11, 7};
-    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3};
-    MegaTranslation result;
-    MegaError err = {0};
-    (void)state;
-    options.prefix = prefix;
-    options.prefix_length = 2;
-    options.max_len_b = 10;
-    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
-    assert_true(result.count > 0);
-    for (int i = 0; i < result.count; i++)
-        assert_memory_equal(result.hypotheses[i].tokens, prefix, sizeof prefix);
-    mega_translation_free(&result);
-    options.max_len_b = 2; /* no more than the prefix */
-    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, NULL), 0);
-    assert_memory_equal(result.hypotheses[0].tokens, prefix, sizeof prefix);
-    assert_int_equal(result.hypotheses[0].length, 3);
-    mega_translation_free(&result);
-    options.max_len_b = 1;
-    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
-                     MEGA_ERR_ARGUMENT);
-    assert_non_null(strstr(err.text, "the prefix has 2 tokens"));
-    mega_session_free(session);
-    mega_model_free(model);
-}
-
-/* If every token is excluded there is an error, and no result without hypotheses. */
-static void impossible_searches_are_refused(void **state)
-{
-    Random random = {14};
-    MegaConfig config = translator(&random);
-    MegaModel *model = random_model(&config, &random);
-    MegaSession *session = new_session(model, 1);
-    int32_t source[] = {9, 8, 2};
-    MegaInput inputs[] = {{.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3},
-                          {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3}};
-    MegaTranslation results[2];
-    MegaError err = {0};
-    MegaSearchOptions options = mega_search_defaults();
-    (void)state;
-    options.min_len = 6;
-    options.max_len_b = 5;
-    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
-                     MEGA_ERR_ARGUMENT);
-    assert_non_null(strstr(err.text, "at least 6 tokens, but at most 5"));
-    options.max_len_b = 6; /* just enough: six tokens and </s> */
-    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err), 0);
-    for (int i = 0; i < 2; i++) {
-        assert_true(results[i].count > 0);
-        for (int n = 0; n < results[i].count; n++)
-            assert_int_equal(results[i].hypotheses[n].length, 7);
-        mega_translation_free(&results[i]);
-    }
-    options = mega_search_defaults();
-    options.no_repeat_ngram = 1; /* excludes </s>, which begins every history */
-    assert_int_equal(mega_session_translate(session, inputs, 2, &options, results, &err),
-                     MEGA_ERR_INPUT);
-    assert_null(results[0].hypotheses);
-    options = mega_search_defaults();
-    options.beam = 1024;
-    int count = INT_MAX / 1024 + 1;
-    MegaTranslation *many = malloc((size_t)count * sizeof *many);
-    assert_non_null(many);
-    assert_int_equal(mega_session_translate(session, inputs, count, &options, many, &err),
-                     MEGA_ERR_LIMIT);
-    free(many);
-    mega_session_free(session);
-    mega_model_free(model);
-}
-
-static void samplers_follow_the_distribution(void **state)
-{
-    Random random = {4};
-    MegaConfig config = language_model(&random);
-    MegaModel *model = random_model(&config, &random);
-    MegaSamplingOptions options = mega_sampling_defaults();
-    MegaSampler *sampler, *same;
-    float logits[40];
-    int seen[40] = {0};
-    (void)state;
-    for (int i = 0; i < 40; i++)
-        logits[i] = -20;
-    logits[1] = 50; /* <pad>, which is never drawn */
-    logits[5] = logf(0.5f);
-    logits[6] = logf(0.3f);
-    logits[7] = logf(0.2f);
-    options.seed = 12;
-    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
-    assert_int_equal(mega_sampler_new(&same, model, &options, NULL), 0);
-    for (int i = 0; i < 20000; i++) {
-        int32_t token = mega_sampler_next(sampler, logits);
-        assert_int_equal(token, mega_sampler_next(same, logits));
-        seen[token]++;
-    }
-    assert_true(abs(seen[5] - 10000) < 300 && abs(seen[6] - 6000) < 300 && seen[1] == 0);
-    mega_sampler_free(sampler);
-    mega_sampler_free(same);
-    options.top_p = 0.7; /* leaves 5 and 6 */
-    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
-    for (int i = 0; i < 1000; i++)
-        assert_in_range(mega_sampler_next(sampler, logits), 5, 6);
-    mega_sampler_free(sampler);
-    options.top_k = 1;
-    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
-    assert_int_equal(mega_sampler_next(sampler, logits), 5);
-    mega_sampler_free(sampler);
-    options = mega_sampling_defaults();
-    options.greedy = true;
-    options.repetition_penalty = 3;
-    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
-    assert_int_equal(mega_sampler_next(sampler, logits), 5);
-    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 occurred before and is
-                                                                penalised */
-    mega_sampler_free(sampler);
-    mega_model_free(model);
-}
-
-/* The logits that mega_sampling_best asks for give the same draw as all of them. */
-static void samplers_know_what_they_need(void **state)
-{
-    Random random = {6};
-    MegaConfig config = language_model(&random);
-    MegaModel *model = random_model(&config, &random);
-    MegaSamplingOptions options = mega_sampling_defaults();
-    (void)state;
-    assert_int_equal(mega_sampling_best(&options), 0);
-    options.top_p = 0.9;
-    assert_int_equal(mega_sampling_best(&options), 0);
-    for (int top = 0; top < 6; top++) {
-        MegaSampler *all, *some;
-        options.greedy = top == 0;
-        options.top_k = top;
-        options.temperature = 1.3;
-        size_t best = (size_t)mega_sampling_best(&options);
-        assert_in_range(best, 2, 7);
-        assert_int_equal(mega_sampler_new(&all, model, &options, NULL), 0);
-        assert_int_equal(mega_sampler_new(&some, model, &options, NULL), 0);
-        for (int draw = 0; draw < 200; draw++) {
-            float logits[40], sorted[40];
-            for (int i = 0; i < 40; i++)
-                logits[i] = sorted[i] = -0.1f * (float)random_int(&random, 1, 90);
-            int32_t token = mega_sampler_next(all, logits);
-            qsort(sorted, 40, sizeof *sorted, larger_first);
-            for (int i = 0; i < 40; i++)
-                logits[i] = logits[i] < sorted[best - 1] ? -INFINITY : logits[i];
-            assert_int_equal(mega_sampler_next(some, logits), token);
-        }
-        mega_sampler_free(all);
-        mega_sampler_free(some);
-    }
-    options.repetition_penalty = 1.1;
-    assert_int_equal(mega_sampling_best(&options), 0);
-    mega_model_free(model);
-}
-
-static void samplers_pass_over_what_is_no_number(void **state)
-{
-    Random random = {5};
-    MegaConfig config = language_model(&random);
-    MegaModel *model = random_model(&config, &random);
-    MegaSamplingOptions options[3];
-    float logits[40];
-    (void)state;
-    for (int i = 0; i < 3; i++)
-        options[i] = mega_sampling_defaults();
-    options[1].greedy = true;
-    options[2].top_p = 0.5;
-    for (int i = 0; i < 3; i++) {
-        MegaSampler *sampler;
-        assert_int_equal(mega_sampler_new(&sampler, model, &options[i], NULL), 0);
-        for (int k = 0; k < 40; k++)
-            logits[k] = NAN;
-        assert_int_equal(mega_sampler_next(sampler, logits), -1);
-        logits[9] = -3;
-        assert_int_equal(mega_sampler_next(sampler, logits), 9);
-        logits[10] = -INFINITY;
-        assert_int_equal(mega_sampler_next(sampler, logits), 9);
-        logits[11] = INFINITY;
-        assert_int_equal(mega_sampler_next(sampler, logits), -1);
-        mega_sampler_free(sampler);
-    }
-    mega_model_free(model);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -770,17 +425,10 @@ int main(void)
         cmocka_unit_test(truncation_begins_at_its_length),
         cmocka_unit_test(selected_sequences_keep_their_past),
         cmocka_unit_test(the_best_do_not_need_all_tails),
-        cmocka_unit_test(searches_do_not_need_all_tails),
         cmocka_unit_test(chunked_state_does_not_grow),
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(overflows_are_reported),
         cmocka_unit_test(sources_are_the_same_together),
-        cmocka_unit_test(batches_equal_single_sources),
-        cmocka_unit_test(prefixes_are_kept),
-        cmocka_unit_test(impossible_searches_are_refused),
-        cmocka_unit_test(samplers_follow_the_distribution),
-        cmocka_unit_test(samplers_know_what_they_need),
-        cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,12 @@
 /*
  * test_meta.c - typed metadata and its serialised form (formats/mega/meta.h).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/support.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "formats/base/bytes.h"
 #include "formats/mega/meta.h"
@@ -146,12 +143,6 @@ static void test_setter_limits(void **state)
     mega_meta_free(meta);
 }
 
-static void assert_message(const MegaError *err, const char *part)
-{
-    if (!strstr(err->text, part))
-        fail_msg("'%s' does not contain '%s'", err->text, part);
-}
-
 static void test_getter_errors(void **state)
 {
     (void)state;
@@ -162,17 +153,17 @@ static void test_getter_errors(void **state)
     const char *text;
     MegaMeta *meta = sample();
     assert_int_equal(mega_meta_get_int(meta, "nothing", 0, 1, &number, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "no 'nothing'");
+    assert_says(&err, "no 'nothing'");
     assert_int_equal(mega_meta_get_int(meta, "a.int", 0, 9, &number, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "'a.int' is -5, expected 0 to 9");
+    assert_says(&err, "'a.int' is -5, expected 0 to 9");
     assert_int_equal(mega_meta_get_int(meta, "a.float", 0, 9, &number, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "'a.float' holds type float, expected int");
+    assert_says(&err, "'a.float' holds type float, expected int");
     assert_int_equal(mega_meta_get_float(meta, "b.true", &real, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "holds type bool, expected float");
+    assert_says(&err, "holds type bool, expected float");
     assert_int_equal(mega_meta_get_bool(meta, "ints", &flag, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "holds type array of int, expected bool");
+    assert_says(&err, "holds type array of int, expected bool");
     assert_int_equal(mega_meta_get_string(meta, "strings", &text, &err), MEGA_ERR_MODEL);
-    assert_message(&err, "holds type array of string, expected string");
+    assert_says(&err, "holds type array of string, expected string");
     mega_meta_free(meta);
 }
 
@@ -281,7 +272,7 @@ static void test_hostile(void **state)
         int code = mega_meta_decode(&decoded, buffer.data, buffer.size, &err);
         if (code != hostile->code)
             fail_msg("case %zu gives %d: %s", i, code, err.text);
-        assert_message(&err, hostile->message);
+        assert_says(&err, hostile->message);
         mega_buffer_free(&buffer);
     }
 }
@@ -301,7 +292,7 @@ static void test_duplicate(void **state)
         mega_put_u8(&buffer, 1);
     }
     assert_int_equal(mega_meta_decode(&decoded, buffer.data, buffer.size, &err), MEGA_ERR_FORMAT);
-    assert_message(&err, "'a' occurs twice");
+    assert_says(&err, "'a' occurs twice");
     mega_buffer_free(&buffer);
 }
 

@@ -2,16 +2,11 @@
  * test_png_files.c - PNG files of all kinds (formats/media/image_png.c), made here chunk by chunk:
  * passes, transparency in every form, 16 bits, and files that are refused.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/unit/pictures.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "formats/media/image.h"
-#include "tests/unit/pictures.h"
+#include <zlib.h>
 
 typedef struct Picture {
     uint8_t side, depth, colour, compression, filter, interlaced;

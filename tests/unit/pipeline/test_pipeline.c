@@ -2,7 +2,7 @@
  * test_pipeline.c - raw input to answer (mega.h, "Pipelines"). Data in memory gives the answer of a
  * file with the same data. Bad inputs are refused by name, and the next input works.
  */
-#include "tests/unit/raw_models.h"
+#include "tests/unit/pipelines.h"
 
 #include <math.h>
 #include <sndfile.h>
@@ -11,9 +11,6 @@
 #include <string.h>
 
 #include "tests/unit/recordings.h"
-
-#define TRANSLATOR "models/multi30k-en-de/multi30k-en-de.mega"
-#define LANGUAGE_MODEL "models/shakespeare-lm/shakespeare-lm.mega"
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
@@ -39,76 +36,6 @@ static MegaModel *picture_model(void)
                                         .std = {0.3f}};
     assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
     return model;
-}
-
-static MegaModel *open_model(const char *path)
-{
-    MegaModel *model = NULL;
-    MegaError err = {0};
-    if (mega_model_open(&model, path, &err))
-        fail_msg("%s", err.text);
-    return model;
-}
-
-static MegaPipeline *new_pipeline(const MegaModel *model, const MegaPipelineOptions *options)
-{
-    MegaPipelineOptions one = options ? *options : (MegaPipelineOptions){.media = mega_media()};
-    MegaPipeline *pipeline = NULL;
-    MegaError err = {0};
-    one.session.threads = 1;
-    if (mega_pipeline_new(&pipeline, model, &one, &err))
-        fail_msg("%s", err.text);
-    return pipeline;
-}
-
-/* ---- Inputs --------------------------------------------------------------------------------- */
-
-static MegaRaw text_of(const char *text)
-{
-    return (MegaRaw){.kind = MEGA_RAW_TEXT, .data = text, .size = strlen(text)};
-}
-
-static MegaRaw path_of(const char *path)
-{
-    return (MegaRaw){.kind = MEGA_RAW_PATH, .data = path};
-}
-
-static MegaClassification classify(MegaPipeline *pipeline, const MegaRaw *inputs, int count)
-{
-    MegaClassification found;
-    MegaError err = {0};
-    if (mega_pipeline_classify(pipeline, inputs, count, &found, &err))
-        fail_msg("%s", err.text);
-    for (int i = 1; i < found.count; i++)
-        assert_true(found.probabilities[found.order[i]] <= found.probabilities[found.order[i - 1]]);
-    return found;
-}
-
-static void assert_same(MegaPipeline *pipeline, const MegaRaw *a, const MegaRaw *b)
-{
-    MegaClassification left = classify(pipeline, a, 1), right = classify(pipeline, b, 1);
-    assert_int_equal(left.count, right.count);
-    assert_memory_equal(left.probabilities, right.probabilities,
-                        (size_t)left.count * sizeof *left.probabilities);
-    assert_memory_equal(left.order, right.order, (size_t)left.count * sizeof *left.order);
-    assert_true(left.end == right.end);
-    mega_classification_free(&left);
-    mega_classification_free(&right);
-}
-
-/* Expects that an input is refused with a sentence containing text, and `good` accepted after
- * it. */
-static void assert_goes_on(MegaPipeline *pipeline, const MegaRaw *bad, int code, const char *text,
-                           const MegaRaw *good)
-{
-    MegaClassification found;
-    MegaError err = {0};
-    assert_int_equal(mega_pipeline_classify(pipeline, bad, 1, &found, &err), code);
-    assert_null(found.probabilities);
-    if (!strstr(err.text, text))
-        fail_msg("\"%s\" does not say \"%s\"", err.text, text);
-    found = classify(pipeline, good, 1);
-    mega_classification_free(&found);
 }
 
 /* ---- Sound ---------------------------------------------------------------------------------- */
@@ -159,14 +86,14 @@ static MegaRaw sound_of(size_t i, const void *samples, size_t size)
 static void samples_are_heard_as_their_file(void **state)
 {
     MegaModel *model = sound_model(0), *clips = sound_model(250);
-    MegaPipeline *whole = new_pipeline(model, NULL), *clip = new_pipeline(clips, NULL);
+    MegaPipeline *whole = pipeline_of(model, NULL), *clip = pipeline_of(clips, NULL);
     (void)state;
     for (size_t i = 0; i < sizeof sounds / sizeof sounds[0]; i++) {
         size_t size;
         void *samples = make_sound(i, &size);
-        const MegaRaw memory = sound_of(i, samples, size), file = path_of(test_path);
-        assert_same(whole, &memory, &file);
-        assert_same(clip, &memory, &file);
+        const MegaRaw memory = sound_of(i, samples, size), file = raw_path(test_path);
+        assert_same_classes(whole, &memory, &file);
+        assert_same_classes(clip, &memory, &file);
         free(samples);
     }
     mega_pipeline_free(whole);
@@ -179,12 +106,12 @@ static void samples_are_heard_as_their_file(void **state)
 static void windows_of_samples(void **state)
 {
     MegaModel *model = sound_model(100);
-    MegaPipeline *pipeline = new_pipeline(
+    MegaPipeline *pipeline = pipeline_of(
         model, &(MegaPipelineOptions){.media = mega_media(), .window = 0.08, .hop = 0.05});
     MegaClassification from[2][16];
     size_t size, count[2] = {0};
     void *samples = make_sound(1, &size);
-    const MegaRaw inputs[] = {sound_of(1, samples, size), path_of(test_path)};
+    const MegaRaw inputs[] = {sound_of(1, samples, size), raw_path(test_path)};
     (void)state;
     for (int i = 0; i < 2; i++) {
         assert_int_equal(mega_pipeline_begin(pipeline, &inputs[i], 1, NULL), 0);
@@ -210,12 +137,12 @@ static void windows_of_samples(void **state)
 static void long_recording_is_cut(void **state)
 {
     MegaModel *model = sound_model(100);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
     size_t size;
     void *samples = make_sound(2, &size);
     const MegaRaw sound = sound_of(2, samples, size);
     (void)state;
-    MegaClassification found = classify(pipeline, &sound, 1);
+    MegaClassification found = classified(pipeline, &sound, 1);
     assert_true(found.is_cut && fabs(found.end - 0.1) < 1e-9);
     assert_true(fabs(mega_pipeline_length(pipeline) - 0.25) < 1e-9);
     assert_true(fabs(mega_pipeline_clip(pipeline) - 0.1) < 1e-9);
@@ -233,7 +160,7 @@ static void bad_sound_is_refused(void **state)
         .kind = MEGA_RAW_PCM, .data = silence, .size = sizeof silence, .pcm = mono};
     MegaRaw bad = good;
     MegaModel *model = sound_model(0);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
     (void)state;
     bad.pcm.channels = 0;
     assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "the recording has 0 channels", &good);
@@ -249,10 +176,10 @@ static void bad_sound_is_refused(void **state)
     assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "no data", &good);
     bad = (MegaRaw){.kind = MEGA_RAW_PCM, .data = wrong, .size = sizeof wrong, .pcm = mono};
     assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "sample 1 is no finite number", &good);
-    bad = text_of("red");
+    bad = raw_text("red");
     assert_goes_on(pipeline, &bad, MEGA_ERR_INPUT, "the text is text, but this model takes a rec",
                    &good);
-    bad = path_of("/nonexistent/a.wav");
+    bad = raw_path("/nonexistent/a.wav");
     assert_goes_on(pipeline, &bad, MEGA_ERR_IO, "/nonexistent/a.wav", &good);
     bad.kind = (MegaRawKind)9;
     assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "no kind", &good);
@@ -266,8 +193,8 @@ static void inputs_count_to_memory(void **state)
     MegaModel *model = sound_model(0), *pictures = picture_model();
     const uint64_t limit = mega_model_memory(model) + 3000000;
     const MegaPipelineOptions options = {.session.max_memory = limit};
-    MegaPipeline *sound = new_pipeline(model, &options),
-                 *picture = new_pipeline(pictures, &options);
+    MegaPipeline *sound = pipeline_of(model, &options),
+                 *picture = pipeline_of(pictures, &options);
     const size_t size = 4000000;
     void *zeros = calloc(size, 1);
     MegaRaw good = {
@@ -297,17 +224,17 @@ static void inputs_count_to_memory(void **state)
 static void files_need_media(void **state)
 {
     MegaModel *model = sound_model(0), *texts = text_model(false);
-    MegaPipeline *pipeline = new_pipeline(model, &(MegaPipelineOptions){0});
+    MegaPipeline *pipeline = pipeline_of(model, &(MegaPipelineOptions){0});
     size_t size;
     void *samples = make_sound(0, &size);
-    const MegaRaw sound = sound_of(0, samples, size), file = path_of(test_path);
+    const MegaRaw sound = sound_of(0, samples, size), file = raw_path(test_path);
     (void)state;
     assert_goes_on(pipeline, &file, MEGA_ERR_UNSUPPORTED, "no MegaMedia", &sound);
     mega_pipeline_free(pipeline);
     write_file("red green\n", 10); /* text needs no decoder */
-    pipeline = new_pipeline(texts, &(MegaPipelineOptions){0});
-    const MegaRaw text = text_of("red green");
-    assert_same(pipeline, &text, &file);
+    pipeline = pipeline_of(texts, &(MegaPipelineOptions){0});
+    const MegaRaw text = raw_text("red green");
+    assert_same_classes(pipeline, &text, &file);
     free(samples);
     mega_pipeline_free(pipeline);
     mega_model_free(model);
@@ -348,7 +275,7 @@ static void pixels_are_seen_as_their_file(void **state)
     static const int sizes[][2] = {{6, 4}, {1, 1}, {13, 7}, {640, 3}};
     static uint8_t rgb[3 * 640 * 8], gray[3 * 640 * 8], one[640 * 8];
     MegaModel *model = picture_model();
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
     Random random = {3};
     (void)state;
     for (size_t i = 0; i < sizeof rgb; i++)
@@ -363,15 +290,15 @@ static void pixels_are_seen_as_their_file(void **state)
                           .height = height,
                           .size = (size_t)(3 * width * height),
                           .channels = 3};
-        const MegaRaw file = path_of(test_path);
+        const MegaRaw file = raw_path(test_path);
         write_bmp(rgb, width, height);
-        assert_same(pipeline, &pixels, &file);
+        assert_same_classes(pipeline, &pixels, &file);
         MegaRaw single = pixels;
         pixels.data = gray;
         single.data = one;
         single.size /= 3;
         single.channels = 1;
-        assert_same(pipeline, &pixels, &single);
+        assert_same_classes(pipeline, &pixels, &single);
     }
     mega_pipeline_free(pipeline);
     mega_model_free(model);
@@ -398,7 +325,7 @@ static void bad_pixels_are_refused(void **state)
         {10, 11, 3, MEGA_ERR_ARGUMENT, "300 bytes"},
     };
     MegaModel *model = picture_model();
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaRaw bad = good;
@@ -409,331 +336,6 @@ static void bad_pixels_are_refused(void **state)
     }
     mega_pipeline_free(pipeline);
     mega_model_free(model);
-}
-
-/* ---- Texts ---------------------------------------------------------------------------------- */
-
-static void warn(void *context, const char *sentence)
-{
-    snprintf(context, 200, "%.199s", sentence);
-}
-
-static void texts_are_classified(void **state)
-{
-    char warning[200] = "";
-    MegaModel *single = text_model(false), *two = text_model(true);
-    MegaPipeline *pipeline =
-        new_pipeline(single, &(MegaPipelineOptions){.warn = warn, .warn_context = warning});
-    MegaPipeline *pair = new_pipeline(two, NULL);
-    const MegaRaw text = text_of("red green"), nothing = text_of(""),
-                  strange = text_of("blue pink grey");
-    MegaIds tokens;
-    (void)state;
-    assert_int_equal(mega_pipeline_tokenize(pipeline, MEGA_SIDE_INPUT, &text, &tokens, NULL), 0);
-    assert_int_equal(tokens.count, 3);
-    assert_memory_equal(tokens.ids, ((int32_t[]){4, 5, MEGA_ID_EOS}), 3 * sizeof *tokens.ids);
-    assert_string_equal(mega_pipeline_symbol(pipeline, MEGA_SIDE_INPUT, 5), "green");
-    assert_null(mega_pipeline_symbol(pipeline, MEGA_SIDE_INPUT, 6));
-    mega_ids_free(&tokens);
-    assert_goes_on(pipeline, &nothing, MEGA_ERR_INPUT, "the text", &text);
-    assert_string_equal(warning, "");
-    MegaClassification found = classify(pipeline, &strange, 1);
-    assert_non_null(strstr(warning, "the text: the model does not know"));
-    mega_classification_free(&found);
-    /* The texts of a pair, separate and joined by a TAB. */
-    const MegaRaw apart[] = {text_of("red green"), text_of("green")};
-    const MegaRaw joined = text_of("red green\tgreen");
-    MegaClassification a = classify(pair, apart, 2), b = classify(pair, &joined, 1);
-    assert_memory_equal(a.probabilities, b.probabilities, (size_t)a.count * sizeof(float));
-    mega_classification_free(&a);
-    mega_classification_free(&b);
-    assert_goes_on(pair, &text, MEGA_ERR_INPUT, "one text, but this model compares two", &joined);
-    mega_pipeline_free(pipeline);
-    mega_pipeline_free(pair);
-    mega_model_free(single);
-    mega_model_free(two);
-}
-
-/* Lines that are translated together get the results that they get alone. An empty line has no
- * translation, and one that is too long does not stop the others. */
-static void texts_are_translated(void **state)
-{
-    enum { COUNT = 4, LONG = 200000 };
-    MegaModel *model = open_model(TRANSLATOR);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
-    char *words = malloc(LONG);
-    for (size_t i = 0; i < LONG; i++)
-        words[i] = i % 2 ? ' ' : 'a';
-    const MegaRaw texts[COUNT] = {text_of("Two dogs are playing in the snow."),
-                                  text_of(""),
-                                  {.kind = MEGA_RAW_TEXT, .data = words, .size = LONG},
-                                  text_of("A man sleeps.")};
-    MegaTranslation together[COUNT], alone;
-    MegaError errors[COUNT], err;
-    (void)state;
-    assert_int_equal(mega_pipeline_translate(pipeline, texts, COUNT, NULL, together, errors),
-                     MEGA_ERR_INPUT);
-    assert_int_equal(errors[2].code, MEGA_ERR_INPUT);
-    assert_int_equal(together[1].count, 0);
-    assert_int_equal(together[2].count, 0);
-    for (int i = 0; i < COUNT; i += 3) {
-        assert_int_equal(errors[i].code, 0);
-        assert_int_equal(mega_pipeline_translate(pipeline, &texts[i], 1, NULL, &alone, &err), 0);
-        assert_string_equal(alone.hypotheses[0].text, together[i].hypotheses[0].text);
-        assert_int_equal(alone.hypotheses[0].text_size, strlen(alone.hypotheses[0].text));
-        assert_int_equal(alone.source[alone.source_length - 1], MEGA_ID_EOS);
-        mega_translation_free(&alone);
-    }
-    assert_string_equal(together[0].hypotheses[0].text, "Zwei Hunde spielen im Schnee.");
-    for (int i = 0; i < COUNT; i++)
-        mega_translation_free(&together[i]);
-    free(words);
-    mega_pipeline_free(pipeline);
-    mega_model_free(model);
-}
-
-/* The pieces that a sink receives, one after the other. */
-typedef struct Seen {
-    char text[4096];
-    size_t size;
-    int tokens, begun, most;
-} Seen;
-
-static bool see(void *context, int sample, int32_t token, const char *bytes, size_t size)
-{
-    Seen *seen = context;
-    if (sample != 0)
-        return true;
-    if (token < 0)
-        return ++seen->begun == 1;
-    memcpy(seen->text + seen->size, bytes, size);
-    seen->size += size;
-    return ++seen->tokens != seen->most;
-}
-
-static void texts_go_on(void **state)
-{
-    static const char *const stops[] = {"\n\n"};
-    MegaModel *model = open_model(LANGUAGE_MODEL);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
-    const MegaRaw prompt = text_of("ROMEO:");
-    Seen seen = {0};
-    MegaGenerateOptions options = mega_generate_defaults();
-    MegaGeneration out[2] = {0}, again = {0};
-    (void)state;
-    options.sampling.seed = 3;
-    options.max_tokens = 60;
-    options.samples = 2;
-    options.sink = see;
-    options.context = &seen;
-    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, out, NULL), 0);
-    assert_int_equal(seen.begun, 1);
-    assert_int_equal(seen.tokens, out[0].count);
-    assert_int_equal(seen.size, out[0].text.size);
-    assert_memory_equal(seen.text, out[0].text.data, seen.size);
-    assert_int_equal(out[0].finish, MEGA_FINISH_LENGTH);
-    assert_int_equal(out[0].count, 60);
-    assert_true(strcmp(out[0].text.data, out[1].text.data) != 0);
-    /* The second sample is the first one of the next seed. */
-    options.sampling.seed = 4;
-    options.samples = 1;
-    options.sink = NULL;
-    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL), 0);
-    assert_string_equal(again.text.data, out[1].text.data);
-    mega_generation_free(&again);
-    /* The sink refuses more, and nobody keeps the text. */
-    options.sampling.seed = 3;
-    options.sink = see;
-    seen = (Seen){.most = 7};
-    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, NULL, NULL), 0);
-    assert_int_equal(seen.tokens, 7);
-    assert_memory_equal(seen.text, out[0].text.data, seen.size);
-    /* A stop is not part of the text. */
-    options.sink = NULL;
-    options.stops = stops;
-    options.stop_count = 1;
-    options.max_tokens = 4000;
-    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL), 0);
-    assert_int_equal(again.finish, MEGA_FINISH_STOP);
-    assert_null(strstr(again.text.data, "\n\n"));
-    mega_generation_free(&again);
-    options.max_tokens = 0;
-    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL),
-                     MEGA_ERR_ARGUMENT);
-    mega_generation_free(&out[0]);
-    mega_generation_free(&out[1]);
-    mega_pipeline_free(pipeline);
-    mega_model_free(model);
-}
-
-/* mega.h promises that every *_free accepts NULL, as does every parameter for an error. */
-static void nothing_is_freed(void **state)
-{
-    MegaModel *model = open_model(TRANSLATOR);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
-    const MegaRaw texts[] = {text_of("A man sleeps."), {.kind = MEGA_RAW_PIXELS}};
-    MegaTranslation found[2];
-    (void)state;
-    assert_int_equal(mega_pipeline_translate(pipeline, texts, 2, NULL, found, NULL),
-                     MEGA_ERR_INPUT);
-    assert_int_equal(found[1].count, 0);
-    assert_true(found[0].count > 0);
-    mega_translation_free(&found[0]);
-    mega_translation_free(&found[1]);
-    mega_pipeline_free(pipeline);
-    mega_model_free(model);
-    mega_pipeline_free(NULL);
-    mega_classification_free(NULL);
-    mega_translation_free(NULL);
-    mega_generation_free(NULL);
-    mega_score_free(NULL);
-    mega_embedding_free(NULL);
-    mega_text_free(NULL);
-    mega_ids_free(NULL);
-}
-
-static void texts_are_scored(void **state)
-{
-    MegaModel *model = open_model(LANGUAGE_MODEL), *translator = open_model(TRANSLATOR);
-    MegaPipeline *pipeline = new_pipeline(model, NULL), *other = new_pipeline(translator, NULL);
-    const MegaRaw text = text_of("To be"), nothing = text_of("");
-    const MegaRaw right = text_of("A man sleeps.\tEin Mann schl\xc3\xa4"
-                                  "ft."),
-                  wrong = text_of("A man sleeps.\tEin Hund bellt."), lone = text_of("A man.");
-    MegaScore score = {0}, worse = {0};
-    MegaError err = {0};
-    (void)state;
-    assert_int_equal(mega_pipeline_score(pipeline, &text, NULL, &score, NULL), 0);
-    assert_int_equal(score.count, 5);
-    assert_int_equal(score.characters, 5);
-    double sum = 0;
-    for (size_t i = 0; i < score.count; i++)
-        sum += (double)score.logprobs[i];
-    assert_true(score.logprob == sum && sum < 0 && sum > -30);
-    mega_score_free(&score);
-    assert_int_equal(mega_pipeline_score(pipeline, &nothing, NULL, &score, NULL), 0);
-    assert_int_equal(score.count, 0);
-    mega_score_free(&score);
-    assert_int_equal(mega_pipeline_score(other, &lone, NULL, &score, &err), MEGA_ERR_INPUT);
-    assert_non_null(strstr(err.text, "TAB"));
-    assert_int_equal(mega_pipeline_score(other, &right, NULL, &score, NULL), 0);
-    assert_int_equal(mega_pipeline_score(other, &wrong, NULL, &worse, NULL), 0);
-    assert_true(score.logprob > worse.logprob);
-    assert_int_equal(score.bytes, 18);
-    assert_int_equal(score.characters, 17);
-    mega_score_free(&score);
-    mega_score_free(&worse);
-    mega_pipeline_free(pipeline);
-    mega_pipeline_free(other);
-    mega_model_free(model);
-    mega_model_free(translator);
-}
-
-/* A model that is asked for another task says what its own is. */
-static void tasks_that_do_not_fit(void **state)
-{
-    MegaModel *models[] = {text_model(false), open_model(TRANSLATOR), open_model(LANGUAGE_MODEL)};
-    const MegaRaw text = text_of("red");
-    (void)state;
-    for (int i = 0; i < 3; i++) {
-        MegaPipeline *pipeline = new_pipeline(models[i], NULL);
-        MegaClassification found = {0};
-        MegaTranslation translation = {0};
-        MegaGeneration generation = {0};
-        MegaScore score = {0};
-        MegaError err = {0};
-        assert_int_equal(mega_pipeline_classify(pipeline, &text, 1, &found, &err),
-                         i == 0 ? 0 : MEGA_ERR_ARGUMENT);
-        assert_int_equal(mega_pipeline_translate(pipeline, &text, 1, NULL, &translation, &err),
-                         i == 1 ? 0 : MEGA_ERR_ARGUMENT);
-        assert_int_equal(mega_pipeline_generate(pipeline, &text, NULL, &generation, &err),
-                         i == 2 ? 0 : MEGA_ERR_ARGUMENT);
-        assert_int_equal(mega_pipeline_score(pipeline, &text, NULL, &score, &err),
-                         i == 0   ? MEGA_ERR_ARGUMENT
-                         : i == 1 ? MEGA_ERR_INPUT
-                                  : 0);
-        mega_classification_free(&found);
-        mega_translation_free(&translation);
-        mega_generation_free(&generation);
-        mega_score_free(&score);
-        mega_pipeline_free(pipeline);
-        mega_model_free(models[i]);
-    }
-}
-
-/* ---- Embeddings ----------------------------------------------------------------------------- */
-
-/* The last layer's states and the pooled vector, as a tap receives them. */
-typedef struct Watched {
-    double sums[64];
-    float pooled[64];
-    size_t rows;
-} Watched;
-
-static void watch(void *context, const char *stage, int input, const float *data, size_t rows,
-                  size_t columns)
-{
-    Watched *watched = context;
-    (void)input;
-    if (strcmp(stage, "pooled") == 0)
-        memcpy(watched->pooled, data, columns * sizeof *data);
-    if (strcmp(stage, "layer.1") != 0)
-        return;
-    watched->rows += rows;
-    for (size_t i = 0; i < rows * columns; i++)
-        watched->sums[i % columns] += (double)data[i];
-}
-
-static void vectors_are_those_of_the_taps(void **state)
-{
-    MegaModel *model = text_model(false);
-    MegaPipeline *pipeline = new_pipeline(model, NULL);
-    const MegaRaw text = text_of("red green green red");
-    MegaEmbedding own, mean;
-    Watched watched = {0};
-    (void)state;
-    assert_int_equal(mega_model_config(model)->encoder.layers, 2);
-    assert_false(mega_model_config(model)->encoder.final_norm);
-    mega_session_set_tap(mega_pipeline_session(pipeline), watch, &watched);
-    MegaClassification found = classify(pipeline, &text, 1);
-    mega_classification_free(&found);
-    const size_t rows = watched.rows;
-    assert_int_equal(mega_pipeline_embed(pipeline, &text, MEGA_VECTOR_OWN, &own, NULL), 0);
-    assert_int_equal(mega_pipeline_embed(pipeline, &text, MEGA_VECTOR_MEAN, &mean, NULL), 0);
-    assert_int_equal(own.positions, rows);
-    assert_int_equal(watched.rows, rows); /* embedding keeps the tap without calling it */
-    for (int i = 0; i < own.width; i++) {
-        assert_true(own.values[i] == watched.pooled[i]);
-        assert_true(mean.values[i] == (float)(watched.sums[i] / (double)rows));
-    }
-    mega_embedding_free(&own);
-    mega_embedding_free(&mean);
-    mega_pipeline_free(pipeline);
-    mega_model_free(model);
-}
-
-/* The vector of translators and language models is the mean of their states. */
-static void texts_have_vectors(void **state)
-{
-    static const char *const paths[] = {TRANSLATOR, LANGUAGE_MODEL};
-    const MegaRaw texts[] = {text_of("A man sleeps."), text_of("A dog sleeps.")};
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        MegaModel *model = open_model(paths[i]);
-        MegaPipeline *pipeline = new_pipeline(model, NULL);
-        MegaEmbedding vectors[3];
-        for (int k = 0; k < 3; k++)
-            assert_int_equal(
-                mega_pipeline_embed(pipeline, &texts[k % 2], MEGA_VECTOR_OWN, &vectors[k], NULL),
-                0);
-        const size_t size = (size_t)vectors[0].width * sizeof(float);
-        assert_memory_equal(vectors[0].values, vectors[2].values, size);
-        assert_memory_not_equal(vectors[0].values, vectors[1].values, size);
-        for (int k = 0; k < 3; k++)
-            mega_embedding_free(&vectors[k]);
-        mega_pipeline_free(pipeline);
-        mega_model_free(model);
-    }
 }
 
 int main(void)
@@ -747,14 +349,6 @@ int main(void)
         cmocka_unit_test(files_need_media),
         cmocka_unit_test(pixels_are_seen_as_their_file),
         cmocka_unit_test(bad_pixels_are_refused),
-        cmocka_unit_test(texts_are_classified),
-        cmocka_unit_test(texts_are_translated),
-        cmocka_unit_test(nothing_is_freed),
-        cmocka_unit_test(texts_go_on),
-        cmocka_unit_test(texts_are_scored),
-        cmocka_unit_test(tasks_that_do_not_fit),
-        cmocka_unit_test(vectors_are_those_of_the_taps),
-        cmocka_unit_test(texts_have_vectors),
     };
     return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -1,0 +1,132 @@
+/*
+ * test_sample.c - samplers draw from the distribution that the logits and the options give, need no
+ * more logits than they ask for, and pass over what is no number.
+ */
+#include "tests/unit/decoding_models.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static void samplers_follow_the_distribution(void **state)
+{
+    Random random = {4};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    MegaSampler *sampler, *same;
+    float logits[40];
+    int seen[40] = {0};
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        logits[i] = -20;
+    logits[1] = 50; /* <pad>, which is never drawn */
+    logits[5] = logf(0.5f);
+    logits[6] = logf(0.3f);
+    logits[7] = logf(0.2f);
+    options.seed = 12;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_new(&same, model, &options, NULL), 0);
+    for (int i = 0; i < 20000; i++) {
+        int32_t token = mega_sampler_next(sampler, logits);
+        assert_int_equal(token, mega_sampler_next(same, logits));
+        seen[token]++;
+    }
+    assert_true(abs(seen[5] - 10000) < 300 && abs(seen[6] - 6000) < 300 && seen[1] == 0);
+    mega_sampler_free(sampler);
+    mega_sampler_free(same);
+    options.top_p = 0.7; /* leaves 5 and 6 */
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_in_range(mega_sampler_next(sampler, logits), 5, 6);
+    mega_sampler_free(sampler);
+    options.top_k = 1;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    mega_sampler_free(sampler);
+    options = mega_sampling_defaults();
+    options.greedy = true;
+    options.repetition_penalty = 3;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    assert_int_equal(mega_sampler_next(sampler, logits), 5);
+    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 occurred before and is
+                                                                penalised */
+    mega_sampler_free(sampler);
+    mega_model_free(model);
+}
+
+/* The logits that mega_sampling_best asks for give the same draw as all of them. */
+static void samplers_know_what_they_need(void **state)
+{
+    Random random = {6};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    (void)state;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    options.top_p = 0.9;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    for (int top = 0; top < 6; top++) {
+        MegaSampler *all, *some;
+        options.greedy = top == 0;
+        options.top_k = top;
+        options.temperature = 1.3;
+        size_t best = (size_t)mega_sampling_best(&options);
+        assert_in_range(best, 2, 7);
+        assert_int_equal(mega_sampler_new(&all, model, &options, NULL), 0);
+        assert_int_equal(mega_sampler_new(&some, model, &options, NULL), 0);
+        for (int draw = 0; draw < 200; draw++) {
+            float logits[40], sorted[40];
+            for (int i = 0; i < 40; i++)
+                logits[i] = sorted[i] = -0.1f * (float)random_int(&random, 1, 90);
+            int32_t token = mega_sampler_next(all, logits);
+            qsort(sorted, 40, sizeof *sorted, larger_first);
+            for (int i = 0; i < 40; i++)
+                logits[i] = logits[i] < sorted[best - 1] ? -INFINITY : logits[i];
+            assert_int_equal(mega_sampler_next(some, logits), token);
+        }
+        mega_sampler_free(all);
+        mega_sampler_free(some);
+    }
+    options.repetition_penalty = 1.1;
+    assert_int_equal(mega_sampling_best(&options), 0);
+    mega_model_free(model);
+}
+
+static void samplers_pass_over_what_is_no_number(void **state)
+{
+    Random random = {5};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options[3];
+    float logits[40];
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        options[i] = mega_sampling_defaults();
+    options[1].greedy = true;
+    options[2].top_p = 0.5;
+    for (int i = 0; i < 3; i++) {
+        MegaSampler *sampler;
+        assert_int_equal(mega_sampler_new(&sampler, model, &options[i], NULL), 0);
+        for (int k = 0; k < 40; k++)
+            logits[k] = NAN;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        logits[9] = -3;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[10] = -INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), 9);
+        logits[11] = INFINITY;
+        assert_int_equal(mega_sampler_next(sampler, logits), -1);
+        mega_sampler_free(sampler);
+    }
+    mega_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samplers_follow_the_distribution),
+        cmocka_unit_test(samplers_know_what_they_need),
+        cmocka_unit_test(samplers_pass_over_what_is_no_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
