@@ -115,47 +115,45 @@ static void tell_weights(const MegaCheckpoint *checkpoint, const Names *names)
                other);
 }
 
-static int convert(const Options *options, MegaError *err)
+/* Writes the tensors of a .mega model anew, with other types or compressed. */
+static int convert_model(const Options *options, MegaError *err)
+{
+    const char *path = options->metadata.input_path;
+    if (options->describes)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "%s is a .mega model, of which only type and compression can be changed: "
+                         "--%s is for checkpoints",
+                         path, options->describes);
+    return rewrite_model(&options->write, path, err);
+}
+
+static void list(const Options *options, const MegaCheckpoint *checkpoint, json_t *args)
+{
+    if (options->json)
+        list_json(checkpoint, options->metadata.input_path, args);
+    else
+        list_checkpoint(checkpoint, args);
+}
+
+/* Makes a model of a checkpoint, or lists what is in it. *kind becomes the checkpoint's kind once a
+ * model is written. */
+static int convert_checkpoint(const Options *options, const char **kind, MegaError *err)
 {
     MegaCheckpoint *checkpoint = NULL;
     Architecture architecture = {0};
     MegaMeta *meta = NULL;
     json_t *args = NULL;
-    double begun = clock_seconds();
-    const char *path = options->metadata.input_path;
-    if (!options->list && is_model_file(path)) {
-        if (options->describes)
-            return mega_fail(err, MEGA_ERR_ARGUMENT,
-                             "%s is a .mega model, of which only type and compression can be "
-                             "changed: --%s is for checkpoints",
-                             path, options->describes);
-        int failed = rewrite_model(&options->write, path, err);
-        if (!failed && (options->json || options->verbose))
-            failed = tell_result(options, "model file", clock_seconds() - begun, err);
-        return failed;
-    }
     const MegaCheckpointOptions opening = {.weights = options->weights,
                                            .max_memory = options->write.max_memory};
-    if (options->tokenizer_only) {
-        int failed = convert_tokenizer(&options->metadata, options->write.path, err);
-        if (!failed && (options->json || options->verbose))
-            failed = tell_result(options, "tokenizer folder", clock_seconds() - begun, err);
-        return failed;
-    }
     int code = check_texts(options, err);
     if (!code)
-        code = mega_checkpoint_open(&checkpoint, path, &opening, err);
+        code = mega_checkpoint_open(&checkpoint, options->metadata.input_path, &opening, err);
     if (!code)
         code = merge_arguments(&args, checkpoint, options->config, options->write.max_memory, err);
-    if (code)
+    if (!code && options->list)
+        list(options, checkpoint, args);
+    if (code || options->list)
         goto out;
-    if (options->list) {
-        if (options->json)
-            list_json(checkpoint, path, args);
-        else
-            list_checkpoint(checkpoint, args);
-        goto out;
-    }
     code = architecture_detect(&architecture, checkpoint, args, options->chunk_size,
                                options->weights, err);
     if (!code && !options->write.quiet)
@@ -166,14 +164,32 @@ static int convert(const Options *options, MegaError *err)
         code = build_metadata(&meta, &options->metadata, &architecture, checkpoint, args, err);
     if (!code)
         code = write_model(&options->write, &architecture, checkpoint, meta, err);
-    if (!code && (options->json || options->verbose))
-        code = tell_result(options, mega_checkpoint_kind(checkpoint), clock_seconds() - begun,
-                           err);
+    if (!code)
+        *kind = mega_checkpoint_kind(checkpoint);
 out:
     mega_meta_free(meta);
     json_decref(args);
     architecture_free(&architecture);
     mega_checkpoint_close(checkpoint);
+    return code;
+}
+
+static int convert(const Options *options, MegaError *err)
+{
+    const double begun = clock_seconds();
+    const char *kind = NULL; /* what the output was made of; NULL: there is no output */
+    int code;
+    if (!options->list && is_model_file(options->metadata.input_path)) {
+        kind = "model file";
+        code = convert_model(options, err);
+    } else if (options->tokenizer_only) {
+        kind = "tokenizer folder";
+        code = convert_tokenizer(&options->metadata, options->write.path, err);
+    } else {
+        code = convert_checkpoint(options, &kind, err);
+    }
+    if (!code && kind && (options->json || options->verbose))
+        code = tell_result(options, kind, clock_seconds() - begun, err);
     return code;
 }
 

@@ -217,6 +217,17 @@ static int check_options(const Options *options, int inputs)
     return 0;
 }
 
+/* Settles what follows from several options, and checks them together. Returns 0 or, after an error
+ * message, the exit status. */
+static int settle_options(Options *options, bool compress, const char *input, int inputs)
+{
+    options->metadata.quiet = options->write.quiet;
+    options->metadata.input_path = input;
+    options->write.keep_going = options->force;
+    options->write.compress = compress;
+    return check_options(options, inputs);
+}
+
 bool read_options(Options *options, int argc, char **argv, int *status)
 {
     MetadataOptions *meta = &options->metadata;
@@ -274,15 +285,8 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {0}};
     if (!read_command_line(&(CommandSyntax){NULL, help, table}, argc, argv, &inputs, status))
         return false;
-    if (version) {
+    if (version)
         print_version(program_name, NULL);
-        *status = finish_output(0);
-        return false;
-    }
-    meta->quiet = write->quiet;
-    meta->input_path = argv[1];
-    write->keep_going = options->force;
-    write->compress = !no_compress;
-    *status = check_options(options, inputs);
-    return *status == 0;
+    *status = version ? finish_output(0) : settle_options(options, !no_compress, argv[1], inputs);
+    return !version && *status == 0;
 }

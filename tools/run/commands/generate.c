@@ -307,6 +307,30 @@ static int take_temperature(const CommandOption *option, const char *value, Mega
     return code;
 }
 
+/* Settles what follows from several options, and checks them together. Returns 0 or, after an error
+ * message, the exit status. */
+static int settle_options(Options *options, char **inputs, int count)
+{
+    MegaSamplingOptions *sampling = &options->generate.sampling;
+    const MegaSamplingOptions usual = mega_generate_defaults().sampling;
+    if (count > !options->literal)
+        return usage_error("generate", "'%s' is too much: %s", inputs[count - 1],
+                           options->literal ? "--text is the prompt"
+                                            : "a prompt with blanks needs quotes");
+    if (count)
+        options->prompt = inputs[0];
+    if (options->pipeline.ids && !options->prompt)
+        return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
+    if (options->pipeline.ids && options->generate.stop_count > 0)
+        return usage_error("generate", "--stop is a text: it does not go with --ids");
+    options->sampled = options->seeded || sampling->top_k != usual.top_k ||
+                       sampling->top_p != usual.top_p ||
+                       sampling->temperature != usual.temperature || options->generate.samples > 1;
+    if (!options->seeded)
+        sampling->seed = (uint64_t)(clock_seconds() * 1e9);
+    return 0;
+}
+
 int command_generate(int argc, char **argv)
 {
     Options options = {.generate = mega_generate_defaults(), .pipeline.warn = warn_once};
@@ -354,23 +378,9 @@ int command_generate(int argc, char **argv)
         VERBOSE_OPTION(&options.verbose),
         {0}};
     int inputs, status;
-    if (!read_command_line(&(CommandSyntax){"generate", help, table}, argc, argv, &inputs, &status))
+    if (!read_command_line(&(CommandSyntax){"generate", help, table}, argc, argv, &inputs,
+                           &status) ||
+        (status = settle_options(&options, argv + 1, inputs)))
         return status;
-    if (inputs > !options.literal)
-        return usage_error("generate", "'%s' is too much: %s", argv[inputs],
-                           options.literal ? "--text is the prompt"
-                                           : "a prompt with blanks needs quotes");
-    if (inputs)
-        options.prompt = argv[1];
-    if (options.pipeline.ids && !options.prompt)
-        return usage_error("generate", "--ids needs a prompt, such as the id of </s>");
-    if (options.pipeline.ids && options.generate.stop_count > 0)
-        return usage_error("generate", "--stop is a text: it does not go with --ids");
-    const MegaSamplingOptions usual = mega_generate_defaults().sampling;
-    options.sampled = options.seeded || sampling->top_k != usual.top_k ||
-                      sampling->top_p != usual.top_p ||
-                      sampling->temperature != usual.temperature || options.generate.samples > 1;
-    if (!options.seeded)
-        sampling->seed = (uint64_t)(clock_seconds() * 1e9);
     return run(&options);
 }
