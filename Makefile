@@ -13,7 +13,8 @@ DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
 
 # Libraries that a build can do without: 1 or 0. OpenBLAS is --cpu openblas, to compare with; FFTW
-# makes the EMA of models with hundreds of states faster. libmicrohttpd is mega-run serve.
+# makes the EMA of models with hundreds of states faster. libmicrohttpd is mega-run serve. The first and
+# the last are loaded when they are needed.
 WITH_OPENBLAS ?= 1
 WITH_FFTW     ?= 1
 WITH_SERVER   ?= 1
@@ -46,7 +47,7 @@ ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -i
 LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
 MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
 TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
-RUN_LIBS   := -lcairo $(if $(filter 1,$(WITH_SERVER)),-lmicrohttpd) $(TOOL_LIBS)
+RUN_LIBS   := -lcairo $(TOOL_LIBS)
 
 # ---- Sources, in the order of the data flow; tests/directions says which room may use which
 
@@ -141,7 +142,7 @@ RUN_SRC += $(if $(filter 1,$(WITH_SERVER)), $(SERVE_PARSER_SRC) \
     tools/run/serve/metrics.c tools/run/serve/models.c tools/run/serve/job.c \
     tools/run/serve/queue.c tools/run/serve/worker.c tools/run/serve/texts.c \
     tools/run/serve/translate.c tools/run/serve/classify.c tools/run/serve/complete.c \
-    tools/run/serve/routes.c tools/run/serve/sound_stream.c tools/run/serve/connections.c \
+    tools/run/serve/mhd.c tools/run/serve/routes.c tools/run/serve/sound_stream.c tools/run/serve/connections.c \
     tools/run/serve/http.c tools/run/serve/server.c tools/run/serve/page.c)
 
 CONVERT_SRC := $(COMMON_SRC) \

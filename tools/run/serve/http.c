@@ -4,7 +4,6 @@
 #include "tools/run/serve/http.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "tools/common/progress.h"
 #include "tools/run/serve/answer.h"
 #include "tools/run/serve/connections.h"
+#include "tools/run/serve/mhd.h"
 #include "tools/run/serve/operations.h"
 #include "tools/run/serve/sound_stream.h"
 
@@ -60,23 +60,23 @@ typedef struct Exchange {
 static int fd_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info ? info->connect_fd : -1;
 }
 
 static Connection *connection_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
 }
 
-static void note_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+static void note_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                             enum MHD_ConnectionNotificationCode code)
 {
     Http *http = context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = connections_add(&http->connections, fd_of(mhd));
+        *socket_context = connections_add(&http->connections, fd_of(connection));
         return;
     }
     connections_remove(&http->connections, *socket_context);
@@ -84,23 +84,23 @@ static void note_connection(void *context, struct MHD_Connection *mhd, void **so
 }
 
 /* Called with the first line of a request. */
-static void *note_line(void *context, const char *line, struct MHD_Connection *mhd)
+static void *note_line(void *context, const char *line, struct MHD_Connection *connection)
 {
     Http *http = context;
     (void)line;
-    connection_begin(&http->connections, connection_of(mhd));
+    connection_begin(&http->connections, connection_of(connection));
     return NULL;
 }
 
 /* Changes what a connection does. Returns false if it was cut off. */
-static bool set_state(Http *http, struct MHD_Connection *mhd, ConnectionState state)
+static bool set_state(Http *http, struct MHD_Connection *connection, ConnectionState state)
 {
-    return connection_set(&http->connections, connection_of(mhd), state);
+    return connection_set(&http->connections, connection_of(connection), state);
 }
 
 static void set_timeout(struct MHD_Connection *connection, double seconds)
 {
-    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+    mhd.set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               (unsigned int)(seconds < 1 && seconds > 0 ? 1 : seconds));
 }
 
@@ -182,7 +182,7 @@ static struct MHD_Response *stream_response(Exchange *exchange)
     struct MHD_Response *response = NULL;
     if (pieces) {
         *pieces = (Pieces){.exchange = exchange, .server = server, .job = exchange->answer.stream};
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, give_piece,
+        response = mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_SIZE, give_piece,
                                                      pieces, end_pieces);
     }
     if (!response) {
@@ -195,7 +195,7 @@ static struct MHD_Response *stream_response(Exchange *exchange)
 
 static const char *header(const Exchange *exchange, const char *name)
 {
-    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+    return mhd.lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
 static void add_headers(const Exchange *exchange, struct MHD_Response *response)
@@ -204,29 +204,29 @@ static void add_headers(const Exchange *exchange, struct MHD_Response *response)
     const char *origin = header(exchange, "Origin");
     char seconds[16];
     if (answer->type)
-        MHD_add_response_header(response, "Content-Type", answer->type);
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+        mhd.add_response_header(response, "Content-Type", answer->type);
+    mhd.add_response_header(response, "X-Content-Type-Options", "nosniff");
+    mhd.add_response_header(response, "Cache-Control", "no-store");
     if (answer->allow)
-        MHD_add_response_header(response, "Allow", answer->allow);
+        mhd.add_response_header(response, "Allow", answer->allow);
     if (answer->status == 401)
-        MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+        mhd.add_response_header(response, "WWW-Authenticate", "Bearer");
     if (answer->retry_after) {
         snprintf(seconds, sizeof seconds, "%d", answer->retry_after);
-        MHD_add_response_header(response, "Retry-After", seconds);
+        mhd.add_response_header(response, "Retry-After", seconds);
     }
     if (exchange->route && exchange->route->path[1] == '\0')
-        MHD_add_response_header(response, "Content-Security-Policy",
+        mhd.add_response_header(response, "Content-Security-Policy",
                                 "default-src 'none'; style-src 'unsafe-inline'; script-src "
                                 "'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'");
     if (!origin || !guard_allows_origin(&exchange->http->server->guard, origin))
         return;
-    MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-    MHD_add_response_header(response, "Vary", "Origin");
-    MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-    MHD_add_response_header(response, "Access-Control-Allow-Headers",
+    mhd.add_response_header(response, "Access-Control-Allow-Origin", origin);
+    mhd.add_response_header(response, "Vary", "Origin");
+    mhd.add_response_header(response, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    mhd.add_response_header(response, "Access-Control-Allow-Headers",
                             "Authorization, Content-Type");
-    MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+    mhd.add_response_header(response, "Access-Control-Max-Age", "600");
 }
 
 static void log_answer(const Exchange *exchange)
@@ -253,7 +253,7 @@ static enum MHD_Result send_answer(Exchange *exchange)
     } else if (answer->text.failed) {
         return MHD_NO;
     } else {
-        response = MHD_create_response_from_buffer(answer->text.size, answer->text.data,
+        response = mhd.create_response_from_buffer(answer->text.size, answer->text.data,
                                                    MHD_RESPMEM_MUST_FREE);
         if (response)
             answer->text = (MegaBuffer){0};
@@ -262,11 +262,11 @@ static enum MHD_Result send_answer(Exchange *exchange)
         return MHD_NO;
     add_headers(exchange, response);
     if (atomic_load(&exchange->http->server->is_stopping))
-        MHD_add_response_header(response, "Connection", "close");
+        mhd.add_response_header(response, "Connection", "close");
     set_timeout(exchange->connection, exchange->http->server->options->timeout);
     const enum MHD_Result result =
-        MHD_queue_response(exchange->connection, (unsigned)answer->status, response);
-    MHD_destroy_response(response);
+        mhd.queue_response(exchange->connection, (unsigned)answer->status, response);
+    mhd.destroy_response(response);
     return result;
 }
 
@@ -296,7 +296,7 @@ static void check_head(Exchange *exchange)
     const char *length = header(exchange, "Content-Length");
     size_t head = strlen(exchange->path);
     MegaError err = {0};
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_size, &head);
+    mhd.get_connection_values(exchange->connection, MHD_HEADER_KIND, add_size, &head);
     if (head > MAX_HEAD) {
         refuse(exchange, 431, MEGA_ERR_LIMIT, "the head of the request has more than 16 KiB");
         return;
@@ -351,7 +351,7 @@ static int read_request(const Exchange *exchange, const MegaBuffer *body, Reques
     Arguments arguments = {out, err};
     int code = request_read(out, header(exchange, "Content-Type"), body->data, body->size, err);
     if (!code)
-        MHD_get_connection_values_n(exchange->connection, MHD_GET_ARGUMENT_KIND, add_argument,
+        mhd.get_connection_values_n(exchange->connection, MHD_GET_ARGUMENT_KIND, add_argument,
                                     &arguments);
     return err->code;
 }
@@ -360,7 +360,7 @@ static int read_request(const Exchange *exchange, const MegaBuffer *body, Reques
 static bool wants_stream(const Exchange *exchange)
 {
     const char *stream =
-        MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, "stream");
+        mhd.lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, "stream");
     return exchange->route && exchange->route->operation == &classify_operation && stream &&
            (strcmp(stream, "true") == 0 || strcmp(stream, "1") == 0);
 }
@@ -585,7 +585,7 @@ int http_begin(Http **out, Server *server, int *port, MegaError *err)
         code = connections_begin(&http->connections, options->timeout, err);
     http->has_connections = !code;
     if (!code)
-        http->daemon = MHD_start_daemon(
+        http->daemon = mhd.start_daemon(
             MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
                 MHD_USE_ITC,
             0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, http->listening,
@@ -606,7 +606,7 @@ int http_begin(Http **out, Server *server, int *port, MegaError *err)
 
 void http_refuse(Http *http)
 {
-    const int fd = MHD_quiesce_daemon(http->daemon);
+    const int fd = mhd.quiesce_daemon(http->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
     http->listening = -1;
@@ -622,7 +622,7 @@ void http_end(Http *http)
     if (!http)
         return;
     if (http->daemon)
-        MHD_stop_daemon(http->daemon);
+        mhd.stop_daemon(http->daemon);
     else if (http->listening >= 0)
         close(http->listening);
     if (http->has_connections)

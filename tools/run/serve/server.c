@@ -16,6 +16,7 @@
 #include "tools/common/messages.h"
 #include "tools/common/progress.h"
 #include "tools/run/serve/http.h"
+#include "tools/run/serve/mhd.h"
 
 #define LOOK_STEP 20 /* milliseconds between two looks at whether all is done */
 #define HEAP_ARENAS 2
@@ -138,7 +139,9 @@ int serve(const ServeOptions *options)
                                .metrics = &server.metrics,
                                .session = options->session,
                                .wanted = options->parallel};
-    int code = begin_guard(&server.guard, options, &err);
+    int code = mhd_load(&err);
+    if (!code)
+        code = begin_guard(&server.guard, options, &err);
     if (!code)
         code = models_open(&server.models, options->models, options->model_count,
                            options->session.max_memory, &err);
