@@ -116,7 +116,7 @@ FORMATS_SRC := \
 
 COMMON_SRC := \
     tools/common/progress.c tools/common/memory.c tools/common/json.c \
-    tools/common/descriptors.c tools/common/mapping.c tools/common/suggest.c \
+    tools/common/descriptors.c tools/common/signals.c tools/common/suggest.c \
     tools/common/hints.c tools/common/terminal.c tools/common/messages.c \
     tools/common/command_line.c tools/common/version.c
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,47 @@ struct MegaOutput {
     char *temporary;   /* NULL: the target is written directly */
     int fd;            /* -1 when closed */
     uint64_t position; /* where the next mega_output_write writes */
+    int slot;          /* of the temporary file in `temporaries`; -1: it has none */
     bool committed;
     bool failed; /* a part was not written, so there will be no file */
 };
+
+/* The temporary files of this process, for mega_outputs_abandon. A signal handler may run in any
+ * thread at any time, so it finds them in static memory. No signal removes a file that finds all
+ * slots taken, which cannot happen to a program with one output at a time. */
+#define SLOTS 16
+enum { SLOT_FREE, SLOT_TAKEN, SLOT_READY };
+static struct {
+    atomic_int state;
+    char path[PATH_MAX];
+} temporaries[SLOTS];
+
+static int take_slot(const char *path)
+{
+    for (int i = 0; i < SLOTS && strlen(path) < PATH_MAX; i++) {
+        int expected = SLOT_FREE;
+        if (!atomic_compare_exchange_strong(&temporaries[i].state, &expected, SLOT_TAKEN))
+            continue;
+        strcpy(temporaries[i].path, path);
+        atomic_store(&temporaries[i].state, SLOT_READY);
+        return i;
+    }
+    return -1;
+}
+
+static void free_slot(MegaOutput *output)
+{
+    if (output->slot >= 0)
+        atomic_store(&temporaries[output->slot].state, SLOT_FREE);
+    output->slot = -1;
+}
+
+void mega_outputs_abandon(void)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (atomic_load(&temporaries[i].state) == SLOT_READY)
+            unlink(temporaries[i].path);
+}
 
 static int fail_write(MegaOutput *output, MegaError *err)
 {
@@ -56,15 +95,19 @@ static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
             number = (uint64_t)getpid() << 32 | (unsigned)attempt;
         snprintf(output->temporary, size, "%s/.mega-%016llx.tmp", folder,
                  (unsigned long long)number);
+        /* first the slot, so that at no time there is a file without one */
+        output->slot = take_slot(output->temporary);
         output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (output->fd >= 0 || errno != EEXIST)
             break;
+        free_slot(output);
     }
     code = output->fd >= 0
                ? 0
                : mega_fail(err, MEGA_ERR_IO, "cannot create %s: no file can be made in %s: %s",
                            output->path, folder, strerror(errno));
     if (code) { /* the file is not ours, so it is not removed */
+        free_slot(output);
         free(output->temporary);
         output->temporary = NULL;
     }
@@ -83,7 +126,7 @@ int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
     MegaOutput *output = calloc(1, sizeof *output);
     if (!output)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
-    output->fd = -1;
+    output->fd = output->slot = -1;
     bool exists = stat(path, &info) == 0;
     bool regular = exists && S_ISREG(info.st_mode);
     output->path = regular ? realpath(path, NULL) : NULL;
@@ -192,15 +235,10 @@ void mega_output_free(MegaOutput *output)
         return;
     if (output->fd >= 0)
         close(output->fd);
-    if (!output->committed)
-        mega_output_abandon(output);
+    if (!output->committed && output->temporary)
+        unlink(output->temporary);
+    free_slot(output);
     free(output->temporary);
     free(output->path);
     free(output);
-}
-
-void mega_output_abandon(const MegaOutput *output)
-{
-    if (output && output->temporary)
-        unlink(output->temporary);
 }

@@ -24,8 +24,8 @@ int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, 
 /* Flushes to disk and renames. Only mega_output_free may follow. */
 int mega_output_commit(MegaOutput *output, MegaError *err);
 void mega_output_free(MegaOutput *output);
-/* Removes the temporary file; NULL is allowed. It is async-signal-safe, so that signal handlers may
- * call it. */
-void mega_output_abandon(const MegaOutput *output);
+/* Removes the temporary files of all outputs of this process. It is async-signal-safe: the handler
+ * of a signal that ends the program calls it. */
+void mega_outputs_abandon(void);
 
 #endif

@@ -3,7 +3,7 @@
  *
  * Nothing is copied, so a large file opens at once and its pages belong to the system's cache. If
  * another process truncates the file while it is mapped, the kernel raises SIGBUS at the next
- * access; the commands handle that in tools/common/mapping.c.
+ * access; the commands handle that in tools/common/signals.c.
  */
 #ifndef MEGA_MAPPED_FILE_H
 #define MEGA_MAPPED_FILE_H

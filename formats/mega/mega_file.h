@@ -123,7 +123,5 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
 int mega_writer_finish(MegaWriter *writer, MegaError *err);
 /* Frees the writer, and removes the temporary file unless mega_writer_finish succeeded. */
 void mega_writer_free(MegaWriter *writer);
-/* Removes the temporary file. It is async-signal-safe, so that signal handlers may call it. */
-void mega_writer_abandon(const MegaWriter *writer);
 
 #endif

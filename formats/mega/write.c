@@ -433,9 +433,3 @@ void mega_writer_free(MegaWriter *writer)
     free(writer->path);
     free(writer);
 }
-
-void mega_writer_abandon(const MegaWriter *writer)
-{
-    if (writer)
-        mega_output_abandon(writer->output);
-}

@@ -8,6 +8,11 @@
  * floats from row to row where a stride is given. Every function with an out argument allows
  * out == x.
  *
+ * Tiers may differ in the last bits of a result: vectors of another width add in another order, and
+ * the baseline has no fused multiply-add. Within a tier, the number of threads changes no bit. So a
+ * comparison bit by bit, such as tests/witness, names the tier, and one across tiers needs a
+ * tolerance.
+ *
  * test_kernels.c holds the accuracy against exact arithmetic: exp is within 2e-7 relative, sigmoid
  * within 2e-7 and erf within 4e-7 absolute.
  */

@@ -12,10 +12,10 @@
 #include "src/model/stored.h"
 #include "tools/common/descriptors.h"
 #include "tools/common/json.h"
-#include "tools/common/mapping.h"
 #include "tools/common/memory.h"
 #include "tools/common/messages.h"
 #include "tools/common/progress.h"
+#include "tools/common/signals.h"
 #include "tools/common/terminal.h"
 #include "tools/convert/arguments.h"
 #include "tools/convert/list.h"
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     MegaError err = {0};
     int status;
     secure_descriptors();
-    catch_lost_mapping(program_name, write_abandon);
+    catch_signals(program_name);
     guard_terminal();
     if (!read_options(&options, argc, argv, &status))
         return status;

@@ -4,7 +4,6 @@
 #include "tools/convert/write.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,41 +290,6 @@ static int write_tensor(MegaWriter *writer, const WriteOptions *options, const I
     return code;
 }
 
-/* The writer whose file a signal must remove. It is global, since a signal handler has no other
- * access to it. */
-static const MegaWriter *volatile active_writer;
-
-void write_abandon(void)
-{
-    if (active_writer)
-        mega_writer_abandon(active_writer);
-}
-
-static void abandon(int number)
-{
-    write_abandon();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-#define CAUGHT_COUNT (sizeof caught / sizeof caught[0])
-
-static void fill_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    for (size_t i = 0; i < CAUGHT_COUNT; i++)
-        sigaddset(set, caught[i]);
-}
-
-/* Catches the signals, except those that are ignored already, as SIGHUP is under nohup. */
-static void catch_signals(void)
-{
-    for (size_t i = 0; i < CAUGHT_COUNT; i++)
-        if (signal(caught[i], abandon) == SIG_IGN)
-            signal(caught[i], SIG_IGN);
-}
-
 static int write_all(const WriteOptions *options, const Items *items, const MegaMeta *meta,
                      MegaError *err)
 {
@@ -340,15 +304,8 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
         free(decls);
         return code;
     }
-    /* block signals, since one between the file's creation and active_writer = writer would leave
-     * the file behind */
-    sigset_t signals, before;
-    fill_signals(&signals);
-    pthread_sigmask(SIG_BLOCK, &signals, &before);
     code = mega_writer_new(&writer, options->path, meta, decls, items->count, options->compress,
-                               err);
-    active_writer = writer;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+                           err);
     for (size_t i = 0; i < items->count; i++)
         total += items->items[i].spec.elements;
     progress_begin(&progress, total, "parameters", options->quiet);
@@ -362,7 +319,6 @@ static int write_all(const WriteOptions *options, const Items *items, const Mega
     progress_end(&progress);
     if (!code)
         code = mega_writer_finish(writer, err);
-    active_writer = NULL;
     mega_writer_free(writer);
     free(decls);
     return code;
@@ -385,7 +341,6 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err)
 {
     Items items = {.architecture = architecture, .checkpoint = checkpoint};
-    catch_signals();
     int code = items_of_checkpoint(&items, err);
     if (!code)
         code = check_leftovers(&items, options, err);
@@ -428,7 +383,6 @@ int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
     MegaMeta *meta = NULL;
     MegaConfig config;
     Items items = {0};
-    catch_signals();
     int code = mega_file_open(&file, path, err);
     if (!code)
         code = mega_config_read(&config, mega_file_meta(file), err);

@@ -31,8 +31,5 @@ int write_model(const WriteOptions *options, const Architecture *architecture,
 /* Writes a model file again with other types, encodings or kept kernels; other metadata stay as
  * they are. */
 int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
-/* Removes the temporary file of a conversion that is under way; safe to call from a signal
- * handler. */
-void write_abandon(void);
 
 #endif

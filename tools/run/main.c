@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tools/common/descriptors.h"
-#include "tools/common/mapping.h"
+#include "tools/common/signals.h"
 #include "tools/common/suggest.h"
 #include "tools/common/terminal.h"
 #include "tools/common/version.h"
@@ -163,7 +163,7 @@ int main(int argc, char **argv)
 {
     secure_descriptors();
     signal(SIGPIPE, SIG_DFL);
-    catch_lost_mapping("mega-run", NULL);
+    catch_signals("mega-run");
     guard_terminal();
     if (argc < 2) {
         print_help(stderr);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/base/atomic_file.h"
 #include "formats/mega/mega_file.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -261,10 +262,9 @@ static void test_wrong_data(void **state)
     mega_writer_free(writer);
     assert_int_equal(count_files(scratch_folder), 0);
     assert_int_equal(mega_writer_new(&writer, path, meta, &decl, 1, false, &err), 0);
-    mega_writer_abandon(writer); /* as a signal handler would */
+    mega_outputs_abandon(); /* as a signal handler would */
     assert_int_equal(count_files(scratch_folder), 0);
     mega_writer_free(writer);
-    mega_writer_abandon(NULL);
     mega_meta_free(meta);
 }
 
