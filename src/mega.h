@@ -59,7 +59,7 @@ typedef enum MegaPcmFormat {
     MEGA_PCM_F32LE, /* in [-1, 1] */
 } MegaPcmFormat;
 
-/* How samples are laid out in bytes: frame after frame, where a frame has one sample per
+/* Says how samples are laid out in bytes: frame after frame, where a frame has one sample per
  * channel. */
 typedef struct MegaPcm {
     MegaPcmFormat format;

@@ -297,9 +297,9 @@ MEGA_API void mega_translation_free(MegaTranslation *translation);
 
 /* ---- Sampling ------------------------------------------------------------------------------- */
 
-/* How the next token is drawn: repetition penalty, temperature, top-k and top-p apply in this
- * order. Start from mega_sampling_defaults, which sets the value that stands first in each
- * comment. */
+/* Says how the next token is drawn: repetition penalty, temperature, top-k and top-p apply in this
+ * order. Start from mega_sampling_defaults, which sets the value that stands first in
+ * each comment. */
 typedef struct MegaSamplingOptions {
     bool greedy;        /* false; true takes the most probable token and draws nothing */
     double temperature; /* 1: logits are divided by it */

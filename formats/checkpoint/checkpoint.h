@@ -54,8 +54,8 @@ typedef enum MegaWeightSet {
 } MegaWeightSet;
 
 typedef struct MegaCheckpointOptions {
-    /* Which set is taken if there are two in separate dicts. A single set is taken in any case;
-     * mega_checkpoint_averaged tells which it is. */
+    /* Says which set is taken if there are two in separate dicts. A single set is taken in any
+     * case; mega_checkpoint_averaged tells which it is. */
     MegaWeightSet weights;
     /* bytes that opening may take beside the mapped file; 0 allows what is in proportion to the
      * file, a limit that holds in any case */

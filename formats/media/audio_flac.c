@@ -16,7 +16,7 @@
 #define MAX_BLOCKS 65536    /* most blocks of metadata before the first frame */
 #define MAX_FRAME_HEADER 16
 
-/* What all frames of a stream have in common. */
+/* Holds what all frames of a stream have in common. */
 typedef struct Stream {
     uint8_t info[34]; /* STREAMINFO */
     uint32_t block;   /* samples of each frame but the last, or 0 if they differ */

@@ -102,7 +102,7 @@ static void release(void *block)
 #define MOST_SURPLUS 65536
 #define LEAST_IDAT 4096 /* the least that stb_image allocates for compressed data */
 
-/* What the chunks declare. */
+/* Holds what the chunks declare. */
 typedef struct Png {
     MegaImageFile *file;
     uint32_t width, height;

@@ -18,7 +18,7 @@
 #define MEGA_MAX_NAME 255
 #define MEGA_DATA_ALIGNMENT 64
 
-/* Constants of the layout, for reader and writer. */
+/* Reader and writer share these constants of the layout. */
 #define MEGA_FORMAT_VERSION 1
 #define MEGA_HEADER_SIZE 64
 #define MEGA_MAX_INDEX (1u << 28)      /* bytes */

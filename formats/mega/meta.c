@@ -454,7 +454,7 @@ int mega_meta_encode(const MegaMeta *meta, uint8_t **bytes, size_t *size, MegaEr
 
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-/* One entry while it is decoded. */
+/* Holds one entry while it is decoded. */
 typedef struct Entry {
     const char *key; /* not followed by NUL */
     size_t key_length;

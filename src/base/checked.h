@@ -39,7 +39,7 @@ static inline uint64_t mega_max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* How many pieces of `each` a total makes, the last of which may be smaller. */
+/* Returns how many pieces of `each` a total makes, the last of which may be smaller. */
 static inline size_t mega_pieces(size_t total, size_t each)
 {
     return (total + each - 1) / each;

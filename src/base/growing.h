@@ -29,12 +29,12 @@ typedef struct MegaGrowing {
 
 /* Begins a walk over the arrays. */
 void mega_growing_begin(MegaGrowing *growing, bool dry);
-/* The next array, which has at least so many bytes now. NULL in a dry run; after a failure what
- * there was before, which may be NULL. */
+/* Returns the next array, which has at least so many bytes now. A dry run gives NULL, and a failure
+ * what there was before, which may be NULL. */
 void *mega_growing_take(MegaGrowing *growing, uint64_t bytes);
-/* The same for count * each floats. */
+/* Does the same for count * each floats. */
 float *mega_growing_floats(MegaGrowing *growing, uint64_t count, uint64_t each);
-/* Bytes of all arrays as they are. */
+/* Returns the bytes of all arrays as they are. */
 uint64_t mega_growing_size(const MegaGrowing *growing);
 void mega_growing_free(MegaGrowing *growing);
 

@@ -52,7 +52,8 @@ struct MegaPool {
     atomic_size_t next;
 };
 
-/* How many forks lie between the first process and this one. A fork counts only in the child. */
+/* Counts the forks that lie between the first process and this one. A fork counts only in the
+ * child. */
 static atomic_uint forks;
 static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
 static int watch_failure;

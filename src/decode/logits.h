@@ -11,7 +11,7 @@
 #include "src/base/threads.h"
 #include "src/model/model.h"
 
-/* How many rows have their whole vocabulary in memory at once when only some log-probabilities are
+/* So many rows have their whole vocabulary in memory at once when only some log-probabilities are
  * wanted. */
 #define MEGA_SCORE_ROWS 16
 

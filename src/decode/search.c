@@ -17,7 +17,7 @@
 #define MAX_BEAM 1024
 #define NONE SIZE_MAX
 
-/* One token of a hypothesis. */
+/* Stands for one token of a hypothesis. */
 typedef struct Node {
     int32_t token;
     float score;   /* its log-probability */

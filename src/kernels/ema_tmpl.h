@@ -11,7 +11,7 @@ typedef struct EmaBlock {
     V x[EMA_STEPS], lagged[EMA_STEPS], y[EMA_STEPS];
 } EmaBlock;
 
-/* Rows of a matrix in the order of steps, of the channels that a vector holds. */
+/* Describes the rows of a matrix in the order of steps, for the channels that a vector holds. */
 typedef struct EmaRows {
     size_t length, width, count, before;
     bool backward;

@@ -23,9 +23,8 @@ typedef enum MegaActivation {
     MEGA_ACTIVATION_SIGMOID,
 } MegaActivation;
 
-/* All functions that an epilogue can apply: the activations, the gates' sigmoid
- * (MODEL.md, "Gated attention") and the element-wise attention functions
- * (MODEL.md, "Attention"). */
+/* An epilogue can apply any of these functions: the activations, the gates' sigmoid (MODEL.md,
+ * "Gated attention") and the element-wise attention functions (MODEL.md, "Attention"). */
 typedef enum MegaFunction {
     MEGA_FUNCTION_LINEAR = MEGA_ACTIVATION_LINEAR,
     MEGA_FUNCTION_SILU = MEGA_ACTIVATION_SILU,

@@ -21,9 +21,9 @@ INLINE V load_weights(const void *b, size_t index, const MegaDtype dtype)
     }
 }
 
-/* What a tile prefetches. A product with a single row of tiles fetches its own weights AHEAD of
- * their use. With more, the second row fetches the weights of the next group of panels, which are
- * then likely to stay in the cache; the others fetch nothing, since their weights are there
+/* Says what a tile prefetches. A product with a single row of tiles fetches its own weights AHEAD
+ * of their use. With more, the second row fetches the weights of the next group of panels, which
+ * are then likely to stay in the cache; the others fetch nothing, since their weights are there
  * already. */
 typedef enum Fetch { FETCH_AHEAD, FETCH_NEXT, FETCH_NOTHING } Fetch;
 
@@ -68,8 +68,8 @@ INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
     store_sums(&product->target, at, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels);
 }
 
-/* Whether the sums of a tile leave enough registers, either for one row of b and one factor of x or
- * for one vector of b and all factors. */
+/* Tells whether the sums of a tile leave enough registers, either for one row of b and one factor
+ * of x or for one vector of b and all factors. */
 #define FITS(rows, panels)                                                                         \
     ((panels) <= MOST_PANELS &&                                                                    \
      (rows) * PANEL_VECTORS * (panels) + 1 +                                                       \

@@ -103,7 +103,7 @@ INLINE V from_f16(Half half)
 
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
-/* Where a product's tiles are stored. */
+/* Says where a product's tiles are stored. */
 typedef struct Target {
     float *y;
     size_t ldy;
@@ -117,7 +117,8 @@ INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
     return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
-/* Where a tile begins in y, and how many of its columns exist, which may be more than it has. */
+/* Says where a tile begins in y, and how many of its columns exist, which may be more than it
+ * has. */
 typedef struct Place {
     size_t row, column, columns;
 } Place;

@@ -51,7 +51,7 @@ typedef struct SoftmaxRow {
     float length; /* of the query, times the factor of its products */
 } SoftmaxRow;
 
-/* What all rows of a request share: no score is larger than length * longest + bias, by the
+/* Holds what all rows of a request share: no score is larger than length * longest + bias, by the
  * inequality of Cauchy and Schwarz, whatever the other rows are. */
 typedef struct Block {
     size_t from, keys;

@@ -28,8 +28,8 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys);
 /* The values and weights of this many keys stay in the cache while all rows pass over them. */
 #define MEGA_KEY_BLOCK 128
 
-/* Attention of rows first ... first + rows - 1 of one chunk of `keys` positions, where each row
- * sees all keys, or if causal those up to its own. */
+/* Asks for the attention of rows first ... first + rows - 1 of one chunk of `keys` positions, where
+ * each row sees all keys, or if causal those up to its own. */
 typedef struct MegaAttention {
     MegaAttentionKind kind;
     bool causal;
@@ -57,8 +57,8 @@ size_t mega_attention_scratch(size_t rows, size_t keys);
 
 #define MEGA_QUERY_ROWS 32 /* rows of one task */
 
-/* Attention of rows to `past` positions before them and to their own. Keys and values lie as
- * [position][sequence], those of the rows included. */
+/* Asks for the attention of rows to `past` positions before them and to their own. Keys and values
+ * lie as [position][sequence], those of the rows included. */
 typedef struct MegaDecodedAttention {
     MegaAttentionKind kind;
     size_t rows, past;

@@ -22,8 +22,8 @@ typedef struct MegaAttentionTap {
 void mega_attention_tap_layout(MegaAttentionTap *out, bool wanted, size_t heads, size_t keys,
                                MegaArena *arena);
 
-/* What is shown: `rows` rows in each head, of which row i sees the first seen + i keys, or all of
- * them if `seen` is `keys`. */
+/* Says what is shown: `rows` rows in each head, of which row i sees the first seen + i keys, or all
+ * of them if `seen` is `keys`. */
 typedef struct MegaShownRows {
     size_t heads, head_width, rows, seen, keys;
     /* Computes the products of query and key, out [rows][keys], for some rows of one head. It need

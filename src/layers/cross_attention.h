@@ -21,7 +21,7 @@ void mega_cross_source_layout(const MegaStackConfig *config, size_t length, Mega
 void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weights,
                             const MegaEncoded *source, int index);
 
-/* One layer's cross attention over the rows of a step. */
+/* Asks for one layer's cross attention over the rows of a step. */
 typedef struct MegaCrossAttention {
     const MegaCrossWeights *weights;
     const MegaNorm *norm;

@@ -32,7 +32,7 @@ typedef struct MegaEma {
 void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
                       MegaArena *arena);
 
-/* What depends on the length alone; shared by all layers of a stack. */
+/* Holds what depends on the length alone; all layers of a stack share it. */
 typedef struct MegaEmaPlan {
     MegaEmaPath path; /* never AUTO after planning */
     size_t length;
@@ -44,13 +44,13 @@ typedef struct MegaEmaPlan {
 int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t length, MegaEmaPath path,
                   MegaError *err);
 void mega_ema_plan_free(MegaEmaPlan *plan);
-/* Floats of scratch memory that each worker needs, 64-byte aligned. */
+/* Returns the floats of scratch memory that each worker needs, 64-byte aligned. */
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
-/* Whether AUTO takes the recurrence. */
+/* Returns whether AUTO takes the recurrence. */
 bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
 
-/* What the recurrence of one long sequence needs beside the rows of a piece. */
+/* Holds what the recurrence of one long sequence needs beside the rows of a piece. */
 typedef struct MegaEmaPiece {
     /* rows of x that there are before the first one and behind the last one, at most T of each */
     size_t before, behind;

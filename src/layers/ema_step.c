@@ -15,7 +15,7 @@ typedef struct Run {
     const MegaEmaRows *rows;
 } Run;
 
-/* Stores in row t of lagged x(position + t - T); what lies before the sequence is 0. */
+/* Stores x(position + t - T) in row t of `lagged`; what lies before the sequence is 0. */
 static void gather_lagged(const MegaStep *step, const MegaEmaRows *rows)
 {
     int64_t truncation = (int64_t)rows->ema->truncation;

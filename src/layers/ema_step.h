@@ -8,7 +8,7 @@
 #include "src/layers/ema.h"
 #include "src/layers/layer.h"
 
-/* One layer's moving average over the rows of a step. */
+/* Asks for one layer's moving average over the rows of a step. */
 typedef struct MegaEmaRows {
     const MegaEma *ema;
     const float *x; /* [rows][d]: the residual stream, or its norm */

@@ -126,8 +126,8 @@ typedef struct Work {
     const MegaEmbed *embed;
 } Work;
 
-/* Rows that are embedded at once: MEGA_ROW_BLOCK, and fewer of frames and patches so large that as
- * many of them would take more than BLOCK_FLOATS. No result depends on it. */
+/* Returns how many rows are embedded at once: MEGA_ROW_BLOCK, or fewer if frames or patches are so
+ * large that as many of them would take more than BLOCK_FLOATS. No result depends on it. */
 #define BLOCK_FLOATS (1u << 22)
 static size_t block_rows(const MegaEmbedConfig *config)
 {

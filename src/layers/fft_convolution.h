@@ -18,7 +18,7 @@
 #define MEGA_WITH_FFTW 1
 #endif
 
-/* How signals of one size are transformed. Any number of threads may use it at once. */
+/* Says how signals of one size are transformed. Any number of threads may use it at once. */
 typedef struct MegaFft {
     size_t size;             /* floats of one signal, an even number */
     void *forward, *inverse; /* FFTW's plans, NULL before mega_fft_plan */
@@ -52,10 +52,10 @@ void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers);
 
 /* ---- Signals on a line ----------------------------------------------------------------------- */
 
-/* How real signals on a line, which does not close to a circle, are convolved with kernels that
- * look back and ahead: by complex transforms of `size` numbers, the length of the longest signal,
- * where padding with zeros would take real ones of twice as many. Any number of threads may use it
- * at once.
+/* Says how real signals on a line, which does not close to a circle, are convolved with kernels
+ * that look back and ahead: by complex transforms of `size` numbers, the length of the longest
+ * signal, where padding with zeros would take real ones of twice as many. Any number of threads may
+ * use it at once.
  *
  * With w[j] = e^(i pi j / 2n), the circular convolution of the numbers x[j] w[j] and k[j] w[j]
  * is (a[t] + i a[t + n]) w[t], where a is the convolution of x and k on the line. With a kernel

@@ -127,7 +127,7 @@ typedef enum MegaRowsAre {
     MEGA_ROWS_ARE_SEQUENCES, /* the next position of each sequence */
 } MegaRowsAre;
 
-/* One step of a decoder: `rows` rows, and where they stand in their sequences.
+/* Describes one step of a decoder: `rows` rows, and where they stand in their sequences.
  *
  * What is kept between steps in two buffers used in turn (states of an average) is read from the
  * buffer `current`, where live sequence i left it as number parents[i], and written to the other as

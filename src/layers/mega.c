@@ -87,9 +87,9 @@ typedef struct Sequences {
     float **rotary;    /* [layers] tables of a rotary bias, or NULL */
     float *rotation;   /* [chunks.longest][z], of a rotary bias in float32, or NULL (rotation.h) */
     size_t columns;    /* of a row of key_panels: z, or 2 z with a rotation */
-    /* Of a piece: x' of the piece, after that of the T positions before it and followed by that of
-     * the T behind it, and the states of both halves of the average. `lags` is that T; it is 0 if
-     * nothing is cut off, since then the states say all. */
+    /* These serve a piece: x' of its positions, of the T before it and of the T behind it, and the
+     * states of both halves of the average. `lags` is that T; it is 0 if nothing is cut off, since
+     * then the states say all. */
     float *window;       /* [lags + length + lags][d] */
     float *back, *ahead; /* [mega_ema_state_floats] */
     size_t lags, length; /* `length` is that of all pieces but the last one */
@@ -126,7 +126,7 @@ static size_t cut(const MegaStackConfig *config)
     return (size_t)mega_gated(config)->chunk;
 }
 
-/* What is kept of each piece is the states of the look-ahead half at its end. */
+/* Returns the bytes that are kept of each piece: the states of the look-ahead half at its end. */
 static size_t kept(const MegaStack *stack)
 {
     const MegaEma *ema = &mega_layer(stack, 0)->ema;
@@ -136,7 +136,7 @@ static size_t kept(const MegaStack *stack)
 static const char *const stages[] = {".ema", ".v", ".z", ".q", ".k", ".cross", "", NULL};
 static const MegaPlanner planner = {.make = make_plan, .free = free_plan};
 
-/* One worker's memory in the query step. */
+/* Holds one worker's memory in the query step. */
 typedef struct QueryScratch {
     float *weights;  /* scratch of mega_attention */
     float *attended; /* [rows][h]: a r */

@@ -13,7 +13,7 @@
 
 /* ---- Decoded rows: memory ------------------------------------------------------------------- */
 
-/* What a layer remembers of the decoder's sequences. */
+/* Holds what a layer remembers of the decoder's sequences. */
 typedef struct State {
     float *k, *v;   /* [reserved][sequences][columns], [reserved][sequences][h] */
     float *ema[2];  /* [sequences][mega_ema_state_floats], two buffers used in turn */

@@ -47,7 +47,7 @@ typedef struct MegaHeadScratch {
 void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
                               const MegaDecoderSizes *sizes, MegaArena *arena);
 
-/* One request of attention for the rows of a step. q and out are [rows][d]. */
+/* Asks for the attention of the rows of a step. q and out are [rows][d]. */
 typedef struct MegaHeadRequest {
     MegaHeads heads;
     const MegaPages *pages; /* keys and values of the rows themselves included */

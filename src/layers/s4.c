@@ -20,7 +20,7 @@
 #include "src/layers/rows.h"
 #include "src/layers/s4_plan.h"
 
-/* What is derived from a layer's weights. */
+/* Holds what is derived from a layer's weights. */
 typedef struct MegaS4Layer {
     const MegaS4Weights *weights;
     MegaNorm norm;
@@ -66,7 +66,7 @@ typedef struct Sequence {
     float *y;      /* [L][c H] */
 } Sequence;
 
-/* One worker's memory for a block of rows. */
+/* Holds one worker's memory for a block of rows. */
 typedef struct Scratch {
     float *turned; /* [rows][seen] y in another order; NULL if it is the map's */
     float *mixed;  /* [rows][mixed] */

@@ -13,7 +13,7 @@
 #define TASK_FEATURES 16 /* features whose floats are one cache line of z */
 #define BLOCK 64         /* positions that direct sums make side by side */
 
-/* What is convolved, with its sizes. */
+/* Says what is convolved, with its sizes. */
 typedef struct Convolution {
     const MegaPass *pass;
     const MegaS4Plan *plan;

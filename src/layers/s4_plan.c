@@ -121,7 +121,7 @@ size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *we
     return shared_lags(&ssm, (size_t)mega_ssm_taps(&ssm, length, 1), room_for(length), 1);
 }
 
-/* What a layer's kernels are made of and for. */
+/* Says what a layer's kernels are made of, and for what. */
 typedef struct Wanted {
     MegaSsm ssm;
     size_t lags;

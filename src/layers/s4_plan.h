@@ -10,7 +10,7 @@
 #include "src/layers/s4_config.h"
 #include "src/layers/s4_spectra.h"
 
-/* How the layers convolve. */
+/* Says how the layers convolve. */
 typedef enum MegaS4Way {
     MEGA_S4_BY_FFT,
     MEGA_S4_BY_STEPS,  /* a recurrence: every stream, and inputs in a build without FFTW */

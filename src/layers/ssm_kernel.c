@@ -36,7 +36,7 @@ uint64_t mega_ssm_taps(const MegaSsm *ssm, uint64_t length, double rate)
     return most < (double)length ? (uint64_t)most : length;
 }
 
-/* How the kernel of a system of low rank is made. */
+/* Says how the kernel of a system of low rank is made. */
 typedef struct Method {
     uint64_t from;  /* if the tensor holds C itself: it becomes C (1 - Ab^from) first */
     int doublings;  /* then the length doubles so often */
@@ -98,7 +98,7 @@ uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate)
 
 /* ---- Work of one thread ---------------------------------------------------------------------- */
 
-/* What all features share, and the memory of one of them. */
+/* Holds what all features share, and the memory of one of them. */
 typedef struct Work {
     const MegaSsm *ssm;
     Method method;

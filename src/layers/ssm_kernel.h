@@ -33,7 +33,7 @@ typedef enum MegaSsmTransform {
     MEGA_SSM_PURE_RELU, /* max(p, 0) */
 } MegaSsmTransform;
 
-/* How a diagonal system is made discrete; one of low rank is always bilinear. */
+/* Says how a diagonal system is made discrete; one of low rank is always bilinear. */
 typedef enum MegaSsmDiscretization {
     MEGA_SSM_ZOH,
     MEGA_SSM_BILINEAR,

@@ -135,7 +135,7 @@ typedef struct Sequences {
     MegaAttentionTap tap;
 } Sequences;
 
-/* One worker's memory. */
+/* Holds one worker's memory. */
 typedef struct Scratch {
     float *weights;  /* scratch of mega_attention */
     float *queries;  /* [rows][e] of one head */
@@ -191,7 +191,7 @@ typedef struct Forward {
     MegaHeads heads;
 } Forward;
 
-/* One block of rows and what a worker needs for it. */
+/* Holds one block of rows and what a worker needs for it. */
 typedef struct Block {
     MegaRows rows;
     size_t first;

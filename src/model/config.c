@@ -237,7 +237,8 @@ static bool has_field(const MegaConfig *config, const Field *field)
 
 /* ---- Walking over all fields ---------------------------------------------------------------- */
 
-/* One walk over the fields of a configuration, in the order of metadata: what is done to each. */
+/* Describes one walk over the fields of a configuration, in the order of metadata, and what is done
+ * to each. */
 typedef struct Walk {
     MegaConfig *config;
     MegaMeta *meta;

@@ -64,7 +64,7 @@ typedef enum MegaPooling {
     MEGA_POOL_NONE, /* every position has logits of its own */
 } MegaPooling;
 
-/* What the head sees of two pooled vectors a and b, of the first and the second input. */
+/* Says what the head sees of two pooled vectors: a of the first input and b of the second. */
 typedef enum MegaPairKind {
     MEGA_PAIR_SECOND_FIRST, /* b, a */
     MEGA_PAIR_FIRST_SECOND, /* a, b */
@@ -73,7 +73,7 @@ typedef enum MegaPairKind {
 
 typedef struct MegaLayerKind MegaLayerKind;
 
-/* The configuration of a stack of layers, which are all of one kind. */
+/* Configures a stack of layers, which are all of one kind. */
 typedef struct MegaStackConfig {
     const MegaLayerKind *kind; /* of its layers (layer_kind.h); NULL: the first kind, "mega" */
     int layers;
@@ -122,16 +122,17 @@ typedef struct MegaHeadConfig {
     bool independent; /* several classes may hold at once: sigmoid instead of softmax */
 } MegaHeadConfig;
 
-/* A vocabulary that is divided into clusters of consecutive ids. Cluster i holds the ids end[i - 1]
- * ... end[i] - 1 in tables that are width[i] wide. A plain table is one cluster. The last end is
- * the size of the vocabulary. */
+/* Divides a vocabulary into clusters of consecutive ids. Cluster i holds the ids end[i - 1] ...
+ * end[i] - 1 in tables that are width[i] wide. A plain table is one cluster. The last end is the
+ * size of the vocabulary. */
 typedef struct MegaClusters {
     int count;
     int end[MEGA_MAX_CLUSTERS];
     int width[MEGA_MAX_CLUSTERS];
 } MegaClusters;
 
-/* The vocabulary that a decoder reads and predicts (MODEL.md, "Embeddings" and "Heads"). */
+/* Describes the vocabulary that a decoder reads and predicts (MODEL.md, "Embeddings" and
+ * "Heads"). */
 typedef struct MegaTargetConfig {
     int vocab;
     int pad, eos, unk; /* ids, or -1; eos also begins every sequence, unless: */
@@ -155,7 +156,7 @@ typedef struct MegaTargetConfig {
     int cross_positions; /* M of the simple bias of the cross attention */
 } MegaTargetConfig;
 
-/* What the models of a task are called, and the parts that they have; the other parts of a
+/* Says what the models of a task are called, and which parts they have; the other parts of a
  * MegaConfig do not count. */
 typedef struct MegaTaskTraits {
     const char *model;   /* "classifier" */

@@ -42,7 +42,7 @@ typedef struct MegaStack {
     MegaPositions positions; /* what the embedding adds */
 } MegaStack;
 
-/* How a long convolution over time (the moving average) is computed. */
+/* Says how a long convolution over time (the moving average) is computed. */
 typedef enum MegaEmaPath {
     MEGA_EMA_AUTO, /* the faster one */
     MEGA_EMA_RECURRENT,
@@ -73,7 +73,7 @@ typedef struct MegaDecoderSizes {
     bool shows_attention; /* a step has memory to show a tap the weights of its attention */
 } MegaDecoderSizes;
 
-/* How far the layers of a stack look, for those who run it. */
+/* Tells those who run a stack how far its layers look. */
 typedef struct MegaReach {
     int chunk;               /* a decoder forgets its keys after so many positions; 0: never */
     /* A decoder's memory grows by so many positions at a time, in pages that never move; 0: it is
@@ -84,7 +84,7 @@ typedef struct MegaReach {
     int64_t cross_positions; /* most positions that cross attention relates, of either side */
 } MegaReach;
 
-/* What a plan is made for. */
+/* Says what a plan is made for. */
 typedef struct MegaPlanRequest {
     const MegaStack *stack;
     const MegaBatch *batch;
@@ -105,7 +105,7 @@ typedef struct MegaPlanner {
     void (*restart)(void *plan);
 } MegaPlanner;
 
-/* What a layer shows to pictures and to the benchmark; NULL: it has no such part. */
+/* Holds what a layer shows to pictures and to the benchmark; NULL: it has no such part. */
 typedef struct MegaLayerView {
     const MegaPacked *matrix;      /* one of its matrices, whose type stands for all of them */
     const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */

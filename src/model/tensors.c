@@ -91,7 +91,7 @@ static const MegaTensorRow target_positions = {"target.positions",
                                                {MEGA_DIM_POSITIONS, MEGA_DIM_WIDTH},
                                                MEGA_ALWAYS};
 
-/* What stands around a plain output table. */
+/* Lists what stands around a plain output table. */
 static const MegaTensorRow target_types = {"target.types",
                                            AT_WEIGHTS(target_types),
                                            {MEGA_DIM_TARGET_TYPES, MEGA_DIM_WIDTH},
@@ -142,7 +142,7 @@ static const MegaTensorRow output_rows[] = {
      MEGA_IF_OUTPUT_BIAS},
 };
 
-/* One walk over the tensors: the data that all its steps share. */
+/* Holds the data that all steps of a walk over the tensors share. */
 typedef struct Walk {
     const MegaConfig *config;
     MegaTensorVisit visit;

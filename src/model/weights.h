@@ -22,8 +22,8 @@ typedef struct MegaLinearWeights {
     const float *bias; /* [out] */
 } MegaLinearWeights;
 
-/* One cluster of a vocabulary (MegaClusters in config.h): its table, and the projection between the
- * table's width and d. */
+/* Holds one cluster of a vocabulary (MegaClusters in config.h): its table, and the projection
+ * between the table's width and d. */
 typedef struct MegaClusterWeights {
     MegaPacked table;      /* [ids of the cluster][width] */
     MegaPacked projection; /* input: [d][width]; output: [width][d] */

@@ -11,7 +11,7 @@
 #include "src/decode/decoder.h"
 #include "src/pipeline/pipeline.h"
 
-/* One text that is being generated. */
+/* Stands for one text that is being generated. */
 typedef struct Sample {
     MegaSampler *sampler;
     MegaBuffer pending;      /* bytes that may still be cut off, or part of a character */

@@ -24,7 +24,7 @@
 #include "src/mega.h"
 #include "src/model/model.h"
 
-/* One input that is ready to be classified. `views` points into the owned buffers. */
+/* Holds one input that is ready to be classified. `views` points into the owned buffers. */
 typedef struct MegaPrepared {
     MegaInput views[2]; /* pair models use both */
     int count;

@@ -8,7 +8,7 @@
 
 #include "src/mega.h"
 
-/* How an object is written on a line of its own. */
+/* Writes an object on a line of its own. */
 #define JSON_LINE (JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
 
 /* Makes a JSON string of any bytes; bytes that are not UTF-8 become U+FFFD. `text` may be NULL if

@@ -17,7 +17,7 @@ typedef struct ClassifyWorker {
     ClassifyJob *job;       /* that it works on */
 } ClassifyWorker;
 
-/* What the threads need to make their pipelines. */
+/* Holds what the threads need to make their pipelines. */
 typedef struct ClassifyWorkers {
     const MegaModel *model;
     MegaPipelineOptions options;

@@ -20,7 +20,7 @@ int crew_new(Crew **out, int workers, CrewWork work, void *context, MegaError *e
 /* Waits until all jobs are done and ends the threads. Jobs can still be taken back, but no longer
  * given. */
 void crew_end(Crew *crew);
-/* All jobs must have been taken back. */
+/* Frees the crew. All jobs must have been taken back. */
 void crew_free(Crew *crew);
 
 /* Return how many jobs were given and not taken back, and how many there can be. */

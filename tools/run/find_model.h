@@ -38,7 +38,7 @@ int fail_unknown_content(const char *path, MegaError *err);
 int model_list_read(ModelList *out, MegaError *err);
 void model_list_free(ModelList *list);
 
-/* What a model must be for. */
+/* Says what a model must be for. */
 typedef struct ModelWish {
     const char *given; /* what -m says, a path or a name, or NULL: the first model that fits */
     MegaTask task;

@@ -11,7 +11,7 @@
 
 #include "formats/text/tokenizer.h"
 
-/* How a token is printed; text is NULL before its first use. */
+/* Holds how a token is printed; text is NULL before its first use. */
 typedef struct TokenSymbol {
     char *text;
     size_t size;

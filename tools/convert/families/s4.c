@@ -13,7 +13,7 @@
 
 #define UNSUPPORTED(...) mega_fail(detection->err, MEGA_ERR_UNSUPPORTED, __VA_ARGS__)
 
-/* Where a family's tensors lie, and what its release takes if an argument is absent. */
+/* Says where a family's tensors lie, and what its release takes if an argument is absent. */
 typedef struct Release {
     const char *layer;  /* "model.layers.0.layer." */
     const char *kernel; /* follows `layer` in the names of a kernel's tensors: "layer.kernel." */

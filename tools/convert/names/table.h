@@ -10,7 +10,7 @@
 
 #include "src/model/config.h"
 
-/* The place of a canonical tensor in a checkpoint. */
+/* Says where a canonical tensor lies in a checkpoint. */
 typedef struct TensorPlace {
     char name[160];      /* its name in the checkpoint, without the prefix */
     uint64_t first_row;  /* the row at which the canonical tensor begins */
@@ -36,8 +36,9 @@ typedef struct NameRule {
     bool transposed;
 } NameRule;
 
-/* Two names of one tensor in the checkpoints of a family, which may hold it under one or both: a
- * tensor that two parts of the model share, or an old name. A table ends with an empty row. */
+/* Holds two names of one tensor in the checkpoints of a family, which may hold it under one or
+ * both: a tensor that two parts of the model share, or an old name. A table ends with an
+ * empty row. */
 typedef struct SharedName {
     /* The names are those of one tensor if this argument of the original is true (or, if `negated`,
      * is there and false); NULL: always. */

@@ -88,7 +88,7 @@ typedef struct Options {
     bool json, ends, null, time, quiet, verbose;
 } Options;
 
-/* One model and the state that is needed to run it. */
+/* Holds one model and the state that is needed to run it. */
 typedef struct Engine {
     char *path;
     MegaModel *model;

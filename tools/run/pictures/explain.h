@@ -59,7 +59,7 @@ typedef struct Scale {
 /* Returns the scale from 0, or from the smallest value if `tight`, to the largest value. */
 Scale scale_of(const float *values, size_t count, bool tight);
 
-/* Rows [count][length] that are drawn one below the other, with the names of layers, or of a
+/* Holds rows [count][length] that are drawn one below the other, with the names of layers, or of a
  * layer's heads, to their left. `all` [length], if it is not NULL, becomes the last strip. */
 typedef struct Strips {
     const float *rows;

@@ -268,7 +268,7 @@ void tokens_free(Tokens *tokens)
     *tokens = (Tokens){0};
 }
 
-/* What turns ids into texts. Without a vocabulary they stay numbers. */
+/* Holds what turns ids into texts. Without a vocabulary they stay numbers. */
 typedef struct Names {
     MegaTextFeatures features;
     MegaVocab *vocab;

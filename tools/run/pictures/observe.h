@@ -66,7 +66,7 @@ MatrixStats observe_matrix(const float *values, size_t count);
 int observe_attention(const MegaStackConfig *stack, const float *q, const float *k, size_t length,
                       const float *bias, float *pooled, MegaError *err);
 
-/* What was recorded while the encoder read one input. */
+/* Holds what was recorded while the encoder read one input. */
 typedef struct Observed {
     size_t length;    /* positions */
     int heads, strips; /* heads of a layer, 1 without any; strips: layers * heads */

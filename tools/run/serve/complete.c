@@ -97,7 +97,7 @@ static void name_completion(Complete *complete)
              (unsigned long long)complete->created, atomic_fetch_add(&number, 1));
 }
 
-/* What clients send that is not an option of ours. */
+/* Lists what clients send that is not an option of ours. */
 typedef struct OtherFields {
     json_t *prompt, *stop, *bias, *suffix, *stream, *seed;
     double presence, frequency, temperature;

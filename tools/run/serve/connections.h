@@ -13,7 +13,7 @@
 
 #define LEAST_RATE 65536 /* bytes a second of a body that takes longer than the timeout */
 
-/* What a connection is doing. */
+/* Says what a connection is doing. */
 typedef enum ConnectionState {
     CONNECTION_READING,   /* it waits for a request, or is sent one */
     CONNECTION_ANSWERING, /* the request is there, and its answer is made or sent */

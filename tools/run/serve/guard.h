@@ -25,7 +25,7 @@ typedef struct Guard {
     size_t key_count;
 } Guard;
 
-/* What a request says about itself; NULL for a header that it does not have. */
+/* Holds what a request says about itself; NULL for a header that it does not have. */
 typedef struct GuardRequest {
     const char *host, *origin, *authorization;
     bool needs_key;

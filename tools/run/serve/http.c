@@ -328,7 +328,7 @@ static bool has_long_body(const Exchange *exchange)
            (length && strtoull(length, NULL, 10) > EARLY_REFUSAL);
 }
 
-/* What the fields of the query are added to. */
+/* Holds what the fields of the query are added to. */
 typedef struct Arguments {
     Request *request;
     MegaError *err;

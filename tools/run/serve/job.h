@@ -19,7 +19,7 @@ typedef struct Job Job;
 typedef struct Worker Worker;
 typedef struct JobSlice JobSlice;
 
-/* What a route asks of a model. */
+/* Describes what a route asks of a model. */
 typedef struct Operation {
     const char *path; /* "/v1/fill" */
     /* Reads the fields and chooses the model, in the thread of the connection. */

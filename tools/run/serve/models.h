@@ -36,7 +36,7 @@ int models_open(Models *models, const char *const *names, int count, uint64_t ma
                 MegaError *err);
 void models_close(Models *models);
 
-/* What a request needs of a model that it does not name. */
+/* Says what a request needs of a model that it does not name. */
 typedef bool (*ModelFits)(const ServedModel *model, const void *context);
 /* Returns the model of that name, or the first one that fits if name is NULL; models_release gives
  * it back. Returns NULL with an error: `purpose` says in it what for ("to translate"). */

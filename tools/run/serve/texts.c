@@ -30,7 +30,7 @@ bool model_has_task(const ServedModel *model, const void *context)
     return model->task == *(const MegaTask *)context;
 }
 
-/* What these requests have in common: the text, and the model's name. */
+/* Holds what these requests have in common: the text, and the model's name. */
 typedef struct TextFields {
     FieldText text, second, model;
 } TextFields;

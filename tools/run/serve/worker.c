@@ -8,7 +8,7 @@
 
 #include "src/model/model.h"
 
-/* What a worker has made of a model. */
+/* Holds what a worker has made of a model. */
 typedef struct Prepared {
     ServedModel *model;
     MegaPipeline *pipeline;

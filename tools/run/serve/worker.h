@@ -9,7 +9,7 @@
 #include "tools/run/serve/metrics.h"
 #include "tools/run/serve/queue.h"
 
-/* What all workers share. */
+/* Holds what all workers share. */
 typedef struct Workers {
     Queue *queue;
     Models *models;
@@ -36,7 +36,7 @@ int worker_new_pipeline(const Worker *worker, MegaPipeline **out, const ServedMo
                         MegaPipelineOptions options, MegaError *err);
 const Workers *worker_workers(const Worker *worker);
 
-/* What an operation needs for the inputs of a batch: [queue->batch]. */
+/* Holds what an operation needs for the inputs of a batch: [queue->batch]. */
 typedef struct WorkerScratch {
     MegaRaw *texts;
     MegaTranslation *translations;
