@@ -169,6 +169,14 @@ def fixture():
         return sd, json.load(file)['args']
 
 
+def pickled(value, protocol=2):
+    """The pickle of a value, and the storages of its tensors."""
+    file = io.BytesIO()
+    writer = Writer(file, int(protocol))
+    writer.dump(value)
+    return file.getvalue(), writer.storages
+
+
 def dump(expression, protocol=2):
     """The pickle of what the expression says, and its storages."""
     sd, args = fixture()
@@ -180,19 +188,20 @@ def dump(expression, protocol=2):
     def prefixed(prefix):
         return {prefix + key: value for key, value in sd.items()}
 
-    file = io.BytesIO()
-    writer = Writer(file, int(protocol))
-    writer.dump(eval(expression, {**globals(), **locals()}))
-    return file.getvalue(), writer.storages
+    return pickled(eval(expression, {**globals(), **locals()}), protocol)
 
 
-def main(out, expression, protocol=2):
-    content, storages = dump(expression, protocol)
+def save(out, content, storages):
+    """Writes what pickled() or dump() gave as a file."""
     with zipfile.ZipFile(out, 'w') as archive:
         archive.writestr('archive/data.pkl', content)
         archive.writestr('archive/version', '3\n')
         for number, storage in enumerate(storages):
             archive.writestr(f'archive/data/{number}', bytes(storage.data))
+
+
+def main(out, expression, protocol=2):
+    save(out, *dump(expression, protocol))
 
 
 if __name__ == '__main__':

@@ -53,4 +53,5 @@ def main(folder):
         print(f"{model['name']}: {check(folder, number, model) or 'equal'}")
 
 
-main(sys.argv[1])
+if __name__ == '__main__':
+    main(sys.argv[1])

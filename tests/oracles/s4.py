@@ -4,13 +4,11 @@
 Writes each variant as a checkpoint with its arguments and inputs, and logits in double precision from
 the function below. It knows the checkpoint's tensors and arguments only: matrices of all 2 N states,
 their powers and inverses, and convolutions term by term. tests/fixtures/s4_variants was written so,
-and the case s4-variants compares with it. Needs NumPy.
+and the case s4-variants compares with it; s4_sweep.py draws others. Needs NumPy.
 """
-import io
 import json
 import os
 import sys
-import zipfile
 
 import numpy as np
 
@@ -479,14 +477,7 @@ def save(path, t, v):
              'hyper_parameters': with_parents(checkpoint.omega(args))}
     if v['example']:
         whole = {'model': state, 'acc': 1.0, 'epoch': 3}
-    file = io.BytesIO()
-    writer = checkpoint.Writer(file, 2)
-    writer.dump(whole)
-    with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('archive/data.pkl', file.getvalue())
-        archive.writestr('archive/version', '3\n')
-        for number, storage in enumerate(writer.storages):
-            archive.writestr(f'archive/data/{number}', bytes(storage.data))
+    checkpoint.save(path, *checkpoint.pickled(whole))
 
 
 def numbers(values):
@@ -511,17 +502,23 @@ def cases(t, v, rng):
                'pieces': bool(causal and whole and (v['length'] or length > 12))}
 
 
+def config_of(v):
+    """What --config must say, since a checkpoint of the example script does not."""
+    if not v['example']:
+        return {}
+    return dict(prenorm=v['args'].get('prenorm', False), layer_args=v['args']['layer'])
+
+
 def main(folder):
     index = []
     for number, v in enumerate(VARIANTS):
         rng = np.random.default_rng(number)
         t = random_tensors(v, rng)
         save(os.path.join(folder, f'{number}.ckpt'), t, v)
-        options = dict(prenorm=v['args'].get('prenorm', False), layer_args=v['args']['layer'])
-        index.append({'name': v['name'], 'config': options if v['example'] else {},
-                      'cases': list(cases(t, v, rng))})
+        index.append({'name': v['name'], 'config': config_of(v), 'cases': list(cases(t, v, rng))})
     with open(os.path.join(folder, 'cases.json'), 'w', encoding='utf-8') as file:
         json.dump(index, file, separators=(',', ':'))
 
 
-main(sys.argv[1])
+if __name__ == '__main__':
+    main(sys.argv[1])
