@@ -14,12 +14,14 @@ VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
 
 # Libraries that a build can do without: 1 or 0. OpenBLAS is --cpu openblas, to compare with; FFTW
 # makes the EMA of models with hundreds of states faster. libmicrohttpd is mega-run serve. The first and
-# the last are loaded when they are needed.
-WITH_OPENBLAS ?= 1
-WITH_FFTW     ?= 1
-WITH_SERVER   ?= 1
-ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER)),)
-$(error WITH_OPENBLAS, WITH_FFTW and WITH_SERVER are 1 or 0)
+# the last are loaded when they are needed. libdeflate opens compressed models faster than zlib, and is
+# used if it is there.
+WITH_OPENBLAS   ?= 1
+WITH_FFTW       ?= 1
+WITH_SERVER     ?= 1
+WITH_LIBDEFLATE ?= $(if $(wildcard /usr/include/libdeflate.h),1,0)
+ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER) $(WITH_LIBDEFLATE)),)
+$(error WITH_OPENBLAS, WITH_FFTW, WITH_SERVER and WITH_LIBDEFLATE are 1 or 0)
 endif
 export WITH_OPENBLAS WITH_FFTW WITH_SERVER
 
@@ -44,7 +46,8 @@ OWN_CFLAGS := $(CFLAGS) $(if $(filter 0,$(WITH_OPENBLAS)),-DMEGA_WITH_OPENBLAS=0
     $(if $(filter 0,$(WITH_FFTW)),-DMEGA_WITH_FFTW=0)
 ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -iquote . \
     $(WARN) $(SAN) $(OWN_CFLAGS)
-LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) -lz -ldl -lpthread -lm
+LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) \
+    $(if $(filter 1,$(WITH_LIBDEFLATE)),-ldeflate) -lz -ldl -lpthread -lm
 MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
 TOOL_LIBS  := -ljansson $(MEDIA_LIBS) $(LIB_LIBS)
 RUN_LIBS   := -lcairo $(TOOL_LIBS)
@@ -55,7 +58,7 @@ RUN_LIBS   := -lcairo $(TOOL_LIBS)
 # answers of raw text, samples and pixels ...
 BASE_SRC := src/base/utf8.c formats/base/bytes.c formats/base/sniff.c formats/base/input_stream.c
 LIB_SRC := \
-    src/base/error.c $(BASE_SRC) formats/base/mapped_file.c \
+    src/base/error.c $(BASE_SRC) formats/base/mapped_file.c formats/base/inflate.c \
     formats/tensor/quantize.c formats/tensor/dtype.c formats/tensor/panels.c \
     formats/mega/meta.c formats/mega/read.c formats/mega/data.c \
     formats/media/pcm.c formats/media/image_operations.c \
@@ -181,6 +184,8 @@ $(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
 $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)
 
+$(BUILD)/obj/formats/base/inflate.o: ALL_CFLAGS += \
+    $(if $(filter 1,$(WITH_LIBDEFLATE)),-DMEGA_WITH_LIBDEFLATE=1)
 $(BUILD)/obj/tools/run/main.o: ALL_CFLAGS += $(if $(filter 0,$(WITH_SERVER)),-DMEGA_WITH_SERVER=0)
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
@@ -207,8 +212,9 @@ all: $(BINARIES) $(LIBRARIES:%=$(BUILD)/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# What was built with other libraries is built anew: this file changes with the two switches.
-SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW) WITH_SERVER=$(WITH_SERVER)
+# What was built with other libraries is built anew: this file changes with the switches.
+SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW) WITH_SERVER=$(WITH_SERVER) \
+    WITH_LIBDEFLATE=$(WITH_LIBDEFLATE)
 $(BUILD)/switches: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' >$@
@@ -536,7 +542,8 @@ deb: all
 # can be done without.
 WHEEL_BUILD := $(BUILD)/own
 wheel: packages-wheel
-	$(MAKE) BUILD=$(WHEEL_BUILD) WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0 all
+	$(MAKE) BUILD=$(WHEEL_BUILD) WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0 \
+	    WITH_LIBDEFLATE=0 all
 	tools/python/make_wheel $(WHEEL_BUILD) $(BUILD)/wheel
 
 # The wheel in a new environment without a compiler, compared with mega-run.

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/base/bytes.h"
+#include "formats/base/inflate.h"
 #include "formats/tensor/panels.h"
 #include "formats/tensor/quantize.h"
 
@@ -51,41 +53,19 @@ const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
     return holder->encoding == MEGA_IN_PANELS ? file->map.data + holder->offset : NULL;
 }
 
-/* Computes dst[i * item + b] = src[b * n + i] for n items. item is a constant after inlining. */
-static inline void unshuffle_items(const uint8_t *src, size_t n, size_t item, uint8_t *dst)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t b = 0; b < item; b++)
-            dst[i * item + b] = src[b * n + i];
-}
-
+/* Computes dst[i * item + b] = src[b * n + i] for n items. */
 static void unshuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *dst)
 {
-    if (item == 4)
-        unshuffle_items(src, size / 4, 4, dst);
-    else if (item == 2)
-        unshuffle_items(src, size / 2, 2, dst);
-    else
-        unshuffle_items(src, size / item, item, dst);
-}
-
-/* Returns true if the stream ends with its last byte and gives exactly dst_size bytes. */
-static bool inflate_exactly(const uint8_t *src, uint32_t src_size, uint8_t *dst, uint32_t dst_size,
-                            bool *no_memory)
-{
-    z_stream stream = {0};
-    *no_memory = inflateInit2(&stream, -15) != Z_OK;
-    if (*no_memory)
-        return false;
-    stream.next_in = (Bytef *)(uintptr_t)src;
-    stream.avail_in = src_size;
-    stream.next_out = dst;
-    stream.avail_out = dst_size;
-    int result = inflate(&stream, Z_FINISH);
-    bool exact = result == Z_STREAM_END && stream.avail_in == 0 && stream.avail_out == 0;
-    *no_memory = result == Z_MEM_ERROR;
-    inflateEnd(&stream);
-    return exact;
+    const size_t n = size / item;
+    for (size_t i = 0; i < n && item == 4; i++)
+        mega_store_u32(dst + 4 * i, (uint32_t)src[i] | (uint32_t)src[n + i] << 8 |
+                                        (uint32_t)src[2 * n + i] << 16 |
+                                        (uint32_t)src[3 * n + i] << 24);
+    for (size_t i = 0; i < n && item == 2; i++)
+        mega_store_u16(dst + 2 * i, (uint16_t)(src[i] | src[n + i] << 8));
+    for (size_t i = 0; i < n && item != 4 && item != 2; i++)
+        for (size_t b = 0; b < item; b++)
+            dst[i * item + b] = src[b * n + i];
 }
 
 static int fail_scale(const MegaFile *file, const MegaTensor *tensor, MegaError *err)
@@ -119,18 +99,19 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
     const Block *block = &entry->blocks[number];
     uint32_t size = block_decoded(tensor, number);
     uint8_t *stored = scratch + size;
-    bool no_memory;
     int code = check_unchanged(file, err);
     if (code)
         return code;
     memcpy(stored, file->map.data + block->offset, block->size);
     if (crc_of(stored, block->size) != block->crc)
         return TENSOR_BAD("block %" PRIu32 " is damaged: its checksum does not match", number);
-    if (!inflate_exactly(stored, block->size, scratch, size, &no_memory))
-        return no_memory ? FAIL(MEGA_ERR_MEMORY, "no memory for decompression")
-                         : TENSOR_BAD("block %" PRIu32 " does not decompress to exactly %" PRIu32
-                                      " bytes",
-                                      number, size);
+    code = mega_inflate(stored, block->size, scratch, size);
+    if (code)
+        return code == MEGA_ERR_MEMORY
+                   ? FAIL(MEGA_ERR_MEMORY, "no memory for decompression")
+                   : TENSOR_BAD("block %" PRIu32 " does not decompress to exactly %" PRIu32
+                                " bytes",
+                                number, size);
     unshuffle(scratch, size, mega_dtype_traits((int)tensor->dtype)->item_size, dst);
     /* Otherwise the pages of a compressed file would take memory in addition to the decoded
      * data. */
@@ -166,7 +147,7 @@ static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, M
     for (uint32_t i = 0; i < tensor->block_count; i++)
         room = block_scratch(entry, i) > room ? block_scratch(entry, i) : room;
     uint8_t *scratch = malloc(room), *block = dst ? NULL : malloc(block_decoded(tensor, 0));
-    uint32_t crc = crc_of(NULL, 0);
+    uint32_t crc = 0;
     int code = 0;
     if (!scratch || (!dst && !block))
         code = FAIL(MEGA_ERR_MEMORY, "no memory for decompression");
@@ -174,7 +155,7 @@ static int read_blocks(const MegaFile *file, const Entry *entry, uint8_t *dst, M
         uint8_t *at = dst ? dst + (size_t)i * tensor->block_size : block;
         code = read_block(file, entry, i, scratch, at, err);
         if (!code)
-            crc = (uint32_t)crc32_z(crc, at, block_decoded(tensor, i));
+            crc = mega_crc32(crc, at, block_decoded(tensor, i));
     }
     if (!code)
         code = check_crc(file, tensor, crc, err);
@@ -191,13 +172,13 @@ static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *
     size_t row_bytes = (size_t)tensor->size / rows;
     const uint8_t *panels = file->map.data + tensor->offset;
     uint8_t *scratch = malloc(row_bytes);
-    uint32_t crc = crc_of(NULL, 0);
+    uint32_t crc = 0;
     int code = scratch ? check_unchanged(file, err)
                        : FAIL(MEGA_ERR_MEMORY, "no memory for a row of a tensor");
     for (size_t row = 0; row < rows && !code; row++) {
         uint8_t *at = dst ? dst + row * row_bytes : scratch;
         mega_panels_load(tensor->dtype, panels, columns, row, at);
-        crc = (uint32_t)crc32_z(crc, at, row_bytes);
+        crc = mega_crc32(crc, at, row_bytes);
         code = check_items(file, tensor, at, row_bytes, err);
     }
     if (!code)
@@ -244,7 +225,8 @@ static int check_plain(const MegaFile *file, const MegaTensor *tensor, MegaError
     return code ? code : check_items(file, tensor, data, tensor->size, err);
 }
 
-int mega_file_verify(const MegaFile *file, MegaError *err)
+/* Checks the padding and every tensor, or only those that are used in place. */
+static int verify(const MegaFile *file, bool only_in_place, MegaError *err)
 {
     uint64_t end = file->index_offset + file->index_size;
     int code = 0;
@@ -255,13 +237,23 @@ int mega_file_verify(const MegaFile *file, MegaError *err)
         code = check_unchanged(file, err);
         if (!code && !all_zero(file->map.data + end, tensor->offset - end))
             code = TENSOR_BAD("the padding before its data is not zero");
-        if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE)
+        if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE && !only_in_place)
             code = read_blocks(file, &file->entries[i], NULL, err);
         else if (!code && tensor->encoding == MEGA_IN_PANELS)
             code = read_panels(file, tensor, NULL, err);
-        else if (!code)
+        else if (!code && tensor->encoding == MEGA_PLAIN)
             code = check_plain(file, tensor, err);
         end = tensor->offset + tensor->stored_size;
     }
     return code;
+}
+
+int mega_file_verify(const MegaFile *file, MegaError *err)
+{
+    return verify(file, false, err);
+}
+
+int mega_file_verify_in_place(const MegaFile *file, MegaError *err)
+{
+    return verify(file, true, err);
 }

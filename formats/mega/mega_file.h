@@ -96,6 +96,8 @@ int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_
 int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err);
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
+/* Does the same, but leaves out what is compressed: reading it checks it block by block. */
+int mega_file_verify_in_place(const MegaFile *file, MegaError *err);
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 

@@ -5,8 +5,7 @@
 #ifndef MEGA_READ_H
 #define MEGA_READ_H
 
-#include <zlib.h>
-
+#include "formats/base/inflate.h"
 #include "formats/base/mapped_file.h"
 #include "formats/mega/mega_file.h"
 
@@ -48,7 +47,7 @@ static inline bool all_zero(const uint8_t *data, uint64_t size)
 
 static inline uint32_t crc_of(const void *data, uint64_t size)
 {
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, (size_t)size);
+    return mega_crc32(0, data, (size_t)size);
 }
 
 /* Returns the number of decoded bytes of a block. */

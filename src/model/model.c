@@ -17,8 +17,9 @@
 #include "src/base/threads.h"
 #include "src/model/stored.h"
 
-/* Plain tensors are used from the mapping without being read first. Files up to this size have
- * their checksums verified nevertheless, since that takes only a few milliseconds. */
+/* Tensors that are not compressed are used from the mapping without being read first. Files up to
+ * this size have their checksums verified nevertheless, since that takes only a few milliseconds.
+ * Compressed blocks are verified as they are decoded. */
 #define VERIFY_UP_TO (16u << 20)
 
 /* ---- Binding -------------------------------------------------------------------------------- */
@@ -500,7 +501,7 @@ static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
     code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
                         : check_memory(&loader, dry.used, max_memory, err);
     if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
-        code = mega_file_verify(model->file, err);
+        code = mega_file_verify_in_place(model->file, err);
     if (!code)
         code = mega_arena_reserve(&model->storage, dry.used, err);
     if (code)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <zlib.h>
 
+#include "formats/base/inflate.h"
 #include "src/kernels/kernels.h"
 #include "src/layers/fft_convolution.h"
 #include "src/mega.h"
@@ -66,6 +67,7 @@ void print_version(const char *program, const char *more)
     puts("without FFTW");
 #endif
     print_openblas();
+    puts(mega_inflate_library());
     printf("zlib-%s\njansson-%s\nPCRE2-%s\n", zlibVersion(), jansson_version_str(), pcre2);
     if (more)
         puts(more);
