@@ -1,15 +1,15 @@
 /*
- * byte_bpe.c - see byte_bpe.h. Most words of a text have occurred before, so a table caches words
- * and their tokens.
+ * byte_bpe.c - see byte_bpe.h. What a word becomes is looked up first (byte_bpe_words.h), and else
+ * found by merging (byte_bpe_merges.h).
  */
 #include "formats/text/byte_bpe.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/text/byte_bpe_merges.h"
+#include "formats/text/byte_bpe_words.h"
 
 #define BLANK 0x120 /* the character that stands for a blank */
 #define FIRST_SHIFTED 0x100
@@ -44,38 +44,11 @@ static size_t write_character(uint32_t code, char text[2])
     return 2;
 }
 
-/* ---- The cache of words --------------------------------------------------------------------- */
-
-#define WORDS 65536
-#define MAX_WORD 64 /* longest word that is cached, in bytes */
-#define PROBES 4
-
-typedef struct Word {
-    uint64_t hash;
-    uint32_t size, count;
-    bool ascii;    /* its bytes are its characters */
-    int32_t ids[]; /* [count], followed by the bytes of the word */
-} Word;
-
-static uint64_t hash_word(const char *word, size_t size)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ size, block;
-    for (; size >= sizeof block; word += sizeof block, size -= sizeof block) {
-        memcpy(&block, word, sizeof block);
-        hash = (hash ^ block) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    block = 0;
-    memcpy(&block, word, size);
-    hash = (hash ^ block) * UINT64_C(0xbf58476d1ce4e5b9);
-    return hash ^ hash >> 29;
-}
-
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* Facts about a token, derived from its text. */
+/* Blanks at the ends of a token's text. */
 typedef struct TokenInfo {
-    uint32_t characters, leading, trailing;
+    uint32_t leading, trailing;
 } TokenInfo;
 
 struct MegaByteBpe {
@@ -90,7 +63,7 @@ struct MegaByteBpe {
     int missing;                              /* number of bytes without a token */
     int32_t unknown;                          /* token of unknown bytes, or -1 */
     bool fuse_unknown, add_prefix_space;
-    _Atomic(Word *) *words; /* [WORDS]; a cached word is never replaced */
+    MegaWords *words;
 };
 
 static void make_alphabet(MegaByteBpe *bpe)
@@ -110,13 +83,13 @@ static void make_alphabet(MegaByteBpe *bpe)
 static TokenInfo look_at(const MegaUnicodeClasses *classes, const char *text, size_t size)
 {
     TokenInfo info = {0};
-    uint32_t code = 0;
+    uint32_t code = 0, characters = 0;
     for (size_t at = 0, length; at < size; at += length) {
         length = mega_utf8_decode(text + at, size - at, &code);
         const bool blank = code == BLANK || mega_unicode_class(classes, code) == MEGA_CLASS_WHITE;
-        info.leading += blank && info.leading == info.characters;
+        info.leading += blank && info.leading == characters;
         info.trailing = blank ? info.trailing + 1 : 0;
-        info.characters++;
+        characters++;
     }
     return info;
 }
@@ -203,7 +176,7 @@ int mega_byte_bpe_from_meta(MegaByteBpe **out, const MegaMeta *meta, const MegaV
     *out = NULL;
     if (bpe) {
         bpe->info = calloc((size_t)count + 1, sizeof *bpe->info);
-        bpe->words = calloc(WORDS, sizeof *bpe->words);
+        bpe->words = mega_words_new();
     }
     int code = 0;
     if (!bpe || !bpe->info || !bpe->words)
@@ -234,9 +207,7 @@ void mega_byte_bpe_free(MegaByteBpe *bpe)
 {
     if (!bpe)
         return;
-    for (size_t i = 0; bpe->words && i < WORDS; i++)
-        free(atomic_load(&bpe->words[i]));
-    free(bpe->words);
+    mega_words_free(bpe->words);
     free(bpe->info);
     mega_unicode_classes_free(bpe->classes);
     mega_merge_table_free(bpe->merges);
@@ -330,41 +301,32 @@ static void put_part(Encoder *e, Place place, int32_t id, size_t from, size_t to
     put_token(e, id, byte_at(place, from), byte_at(place, to - 1) + 1, &e->bpe->info[id]);
 }
 
-/* Appends the tokens of a word that was there before. */
-static void put_known(Encoder *e, Place place, const Word *word)
+/* Appends the tokens of a word of `size` bytes. A blank that was put before it is no character of
+ * the text: a token of that blank alone has the place of the character after it, and all others
+ * move to the left by one. */
+static void put_tokens(Encoder *e, Place place, const MegaWordToken *tokens, size_t count,
+                       size_t size, uint32_t characters)
 {
-    size_t at = 0;
-    for (size_t i = 0; i < word->count; i++) {
-        const size_t end = at + e->bpe->info[word->ids[i]].characters;
-        put_part(e, place, word->ids[i], at, end);
-        at = end;
+    const uint32_t first = characters_before(e, place.origin), blank = place.blank;
+    for (size_t i = 0; i < count; i++) {
+        const MegaWordToken *token = &tokens[i];
+        mega_tokens_add(e->out,
+                        &(MegaToken){.id = token->id,
+                                     .word = e->word,
+                                     .start = first + token->start - (token->start > 0 ? blank : 0),
+                                     .end = first + token->end - (token->end > 1 ? blank : 0),
+                                     .leading = token->leading,
+                                     .trailing = token->trailing});
     }
-}
-
-/* Does the same for a word of ASCII characters, whose places need no look at the text. */
-static void put_known_ascii(Encoder *e, size_t origin, const Word *word)
-{
-    uint32_t start = characters_before(e, origin);
-    for (size_t i = 0; i < word->count; i++) {
-        const TokenInfo *info = &e->bpe->info[word->ids[i]];
-        const uint32_t end = start + info->characters;
-        mega_tokens_add(e->out, &(MegaToken){.id = word->ids[i],
-                                             .word = e->word,
-                                             .start = start,
-                                             .end = end,
-                                             .leading = info->leading,
-                                             .trailing = info->trailing});
-        start = end;
-    }
-    e->counted = origin + word->size;
-    e->characters = start;
+    e->counted = place.origin + size - blank;
+    e->characters = first + characters - blank;
 }
 
 static int reserve_symbols(Encoder *e, size_t count)
 {
     if (count <= e->capacity)
         return 0;
-    const size_t grown = count + count / 2 + MAX_WORD;
+    const size_t grown = count + count / 2 + MEGA_WORD_MAX;
     MegaSymbol *moved = realloc(e->symbols, grown * sizeof *moved);
     if (!moved)
         return mega_fail(e->err, MEGA_ERR_MEMORY, "no memory for a word of %zu bytes", count);
@@ -414,62 +376,62 @@ static int encode_with_unknown(Encoder *e, Place place, const char *word, size_t
     return 0;
 }
 
-static int encode_new_word(Encoder *e, Place place, const char *word, size_t size, uint64_t hash,
-                           _Atomic(Word *) *slot)
+/* Makes the tokens of a word that is short enough to be kept, out of its symbols. */
+static void make_tokens(const Encoder *e, const char *bytes, MegaWord *word, MegaWordToken *tokens)
 {
+    uint8_t begun[MEGA_WORD_MAX + 1] = {0}; /* characters that begin before each byte */
+    for (size_t i = 0; i < word->size; i++)
+        begun[i + 1] = (uint8_t)(begun[i] + begins_character(bytes[i]));
+    for (size_t i = 0, at = 0; i < word->count; at += e->symbols[i++].width) {
+        const TokenInfo *info = &e->bpe->info[e->symbols[i].id];
+        tokens[i] = (MegaWordToken){.id = e->symbols[i].id,
+                                    .start = (uint8_t)(begun[at] - !begins_character(bytes[at])),
+                                    .end = begun[at + e->symbols[i].width],
+                                    .leading = (uint8_t)info->leading,
+                                    .trailing = (uint8_t)info->trailing};
+    }
+    word->characters = begun[word->size];
+}
+
+/* Encodes a word that is not kept, and keeps it if it is short; then `hash` is its hash. */
+static int encode_new_word(Encoder *e, Place place, const char *bytes, size_t size, uint64_t hash)
+{
+    MegaWordToken tokens[MEGA_WORD_MAX];
     int code = reserve_symbols(e, size);
     if (code)
         return code;
     for (size_t i = 0; i < size; i++) {
-        const int32_t id = e->bpe->of_byte[(uint8_t)word[i]];
+        const int32_t id = e->bpe->of_byte[(uint8_t)bytes[i]];
         if (id < 0)
-            return encode_with_unknown(e, place, word, size);
+            return encode_with_unknown(e, place, bytes, size);
         e->symbols[i] = (MegaSymbol){id, 1};
     }
-    size_t count = size, at = 0;
+    size_t count = size;
     code = mega_merge_symbols(e->bpe->merges, e->symbols, &count, &e->work, e->err);
     if (code)
         return code;
-    Word *kept = slot ? malloc(sizeof *kept + count * sizeof *kept->ids + size) : NULL;
-    if (kept) {
-        *kept = (Word){.hash = hash,
-                       .size = (uint32_t)size,
-                       .count = (uint32_t)count,
-                       .ascii = skip_ascii(word, 0, size) == size};
-        for (size_t i = 0; i < count; i++)
-            kept->ids[i] = e->symbols[i].id;
-        memcpy(kept->ids + count, word, size);
+    if (size <= MEGA_WORD_MAX) {
+        MegaWord word = {.hash = hash, .size = (uint8_t)size, .count = (uint8_t)count};
+        make_tokens(e, bytes, &word, tokens);
+        put_tokens(e, place, tokens, count, size, word.characters);
+        mega_words_keep(e->bpe->words, &word, tokens, bytes);
+        return 0;
     }
-    Word *none = NULL;
-    if (kept && !atomic_compare_exchange_strong(slot, &none, kept))
-        free(kept); /* another thread has cached it first */
-    for (size_t i = 0; i < count; at += e->symbols[i++].width)
+    for (size_t i = 0, at = 0; i < count; at += e->symbols[i++].width)
         put_part(e, place, e->symbols[i].id, at, at + e->symbols[i].width);
     return 0;
 }
 
-static int encode_word(Encoder *e, Place place, const char *word, size_t size)
+static int encode_word(Encoder *e, Place place, const char *bytes, size_t size)
 {
-    _Atomic(Word *) *free_slot = NULL;
-    const uint64_t hash = size <= MAX_WORD ? hash_word(word, size) : 0;
-    for (size_t i = 0; size <= MAX_WORD && i < PROBES; i++) {
-        _Atomic(Word *) *slot = &e->bpe->words[(hash + i) % WORDS];
-        const Word *known = atomic_load_explicit(slot, memory_order_acquire);
-        if (!known) {
-            free_slot = slot;
-            break;
-        }
-        if (known->hash == hash && known->size == size &&
-            memcmp(known->ids + known->count, word, size) == 0) {
-            if (known->ascii && !place.blank)
-                put_known_ascii(e, place.origin, known);
-            else
-                put_known(e, place, known);
-            e->word++;
-            return 0;
-        }
-    }
-    int code = encode_new_word(e, place, word, size, hash, free_slot);
+    uint64_t hash = 0;
+    const MegaWord *word =
+        size <= MEGA_WORD_MAX ? mega_words_find(e->bpe->words, bytes, size, &hash) : NULL;
+    int code = 0;
+    if (word)
+        put_tokens(e, place, word->tokens, word->count, size, word->characters);
+    else
+        code = encode_new_word(e, place, bytes, size, hash);
     e->word++;
     return code;
 }

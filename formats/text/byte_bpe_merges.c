@@ -1,9 +1,11 @@
 /*
  * byte_bpe_merges.c - see byte_bpe_merges.h.
  *
- * Pairs that may be merged wait in a heap, ordered by rank and then by place. If the symbols of a
- * pair have changed by its turn, the pair is dropped. The exception is a pair whose present symbols
- * make the same token: it is merged with the rank of the old pair, as the reference does.
+ * In a short word, the best pair is looked for anew after each merge. In a longer one, pairs that
+ * may be merged wait in a heap, ordered by rank and then by place. If the symbols of a pair have
+ * changed by its turn, the pair is dropped. Both ways give the same: byte_bpe.c checks that the
+ * text of a token is that of its parts, and the text of the two symbols at a place only grows, so a
+ * pair that has changed never makes the token that it made before.
  */
 #include "formats/text/byte_bpe_merges.h"
 
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #define NONE UINT32_MAX
+#define MOST_SHORT 32 /* symbols of a short word */
 
 /* ---- The table ------------------------------------------------------------------------------ */
 
@@ -149,12 +152,50 @@ static bool reserve(MegaMergeWork *work, size_t count)
     return true;
 }
 
+/* Returns the slot of the pair of two symbols, or NULL if they cannot be merged. */
+static const Slot *slot_of(const MegaMergeTable *table, const MegaSymbol *symbols)
+{
+    const Slot *slot = find_slot(table, symbols[0].id, symbols[1].id);
+    return slot->left >= 0 ? slot : NULL;
+}
+
+/* pairs[i] is that of the symbols i and i + 1. */
+static void merge_short(const MegaMergeTable *table, MegaSymbol *symbols, size_t *count)
+{
+    const Slot *pairs[MOST_SHORT] = {0};
+    size_t n = *count;
+    for (size_t i = 0; i + 1 < n; i++)
+        pairs[i] = slot_of(table, symbols + i);
+    while (n > 1) {
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < n; i++)
+            if (pairs[i] && (!pairs[best] || pairs[i]->rank < pairs[best]->rank))
+                best = i;
+        if (!pairs[best])
+            break;
+        symbols[best].id = pairs[best]->merged;
+        symbols[best].width += symbols[best + 1].width;
+        n--;
+        for (size_t i = best + 1; i < n; i++) {
+            symbols[i] = symbols[i + 1];
+            pairs[i - 1] = pairs[i];
+        }
+        if (best > 0)
+            pairs[best - 1] = slot_of(table, symbols + best - 1);
+        if (best + 1 < n)
+            pairs[best] = slot_of(table, symbols + best);
+    }
+    *count = n;
+}
+
 int mega_merge_symbols(const MegaMergeTable *table, MegaSymbol *symbols, size_t *count,
                        MegaMergeWork *work, MegaError *err)
 {
     const size_t n = *count;
-    if (n < 2)
+    if (n <= MOST_SHORT) {
+        merge_short(table, symbols, count);
         return 0;
+    }
     if (n >= NONE || !reserve(work, n))
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory to merge a word of %zu bytes", n);
     Word word = {.table = table, .symbols = symbols, .links = work->memory};

@@ -5,31 +5,35 @@
 
 #include <string.h>
 
+/* Returns the length of a character that begins with this byte, or 0 if none does. */
+static size_t length_of(uint8_t first)
+{
+    return first < 0x80                    ? 1
+           : first < 0xc2 || first >= 0xf5 ? 0
+           : first < 0xe0                  ? 2
+           : first < 0xf0                  ? 3
+                                           : 4;
+}
+
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
 {
-    /* For each length: mask and marker of the first byte, and the smallest code point that needs
-     * it. */
-    static const struct {
-        uint8_t mask, marker;
-        uint32_t least;
-    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
     const uint8_t *at = text;
-    for (size_t length = 1; length <= 4 && length <= size; length++) {
-        if ((at[0] & forms[length - 1].mask) != forms[length - 1].marker)
-            continue;
-        uint32_t value = at[0] & (uint8_t)~forms[length - 1].mask;
-        for (size_t i = 1; i < length; i++) {
-            if ((at[i] & 0xc0) != 0x80)
-                return 0;
-            value = value << 6 | (at[i] & 0x3f);
-        }
-        if (value < forms[length - 1].least || value > 0x10ffff || (value & ~0x7ffu) == 0xd800)
+    const size_t length = size > 0 ? length_of(at[0]) : 0;
+    if (length == 0 || length > size)
+        return 0;
+    uint32_t value = length == 1 ? at[0] : at[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((at[i] & 0xc0) != 0x80)
             return 0;
-        if (code)
-            *code = value;
-        return length;
+        value = value << 6 | (at[i] & 0x3f);
     }
-    return 0;
+    /* Three or four bytes may also write what fewer could, half of a pair, or nothing at all. */
+    if ((length == 3 && (value < 0x800 || (value & ~0x7ffu) == 0xd800)) ||
+        (length == 4 && (value < 0x10000 || value > 0x10ffff)))
+        return 0;
+    if (code)
+        *code = value;
+    return length;
 }
 
 bool mega_utf8_valid(const void *text, size_t size)

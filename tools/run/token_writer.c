@@ -12,15 +12,56 @@
 #include "tools/common/json.h"
 
 #define BUFFER 65536
-#define DIGITS 10 /* most digits of a number */
+#define DIGITS NUMBER_DIGITS
+
+/* ---- Numbers -------------------------------------------------------------------------------- */
+
+static void set_place(TokenPlace *place, uint32_t value)
+{
+    place->value = value;
+    place->first = DIGITS;
+    do
+        place->digits[--place->first] = (char)('0' + value % 10);
+    while (value /= 10);
+}
+
+/* Adds 1 to 9 to a number. */
+static void add_to_place(TokenPlace *place, uint32_t addend)
+{
+    int at = DIGITS - 1;
+    place->value += addend;
+    place->digits[at] = (char)(place->digits[at] + addend);
+    while (place->digits[at] > '9') {
+        place->digits[at] = (char)(place->digits[at] - 10);
+        if (at == place->first)
+            place->digits[--place->first] = '0';
+        place->digits[--at]++;
+    }
+}
+
+/* Writes a place, for which there is room for DIGITS bytes, and returns what is behind it. */
+static char *write_place(TokenPlace *last, char *at, uint32_t value)
+{
+    if (value > last->value && value - last->value < 10)
+        add_to_place(last, value - last->value);
+    else if (value != last->value)
+        set_place(last, value);
+    memcpy(at, last->digits + last->first, DIGITS);
+    return at + DIGITS - last->first;
+}
+
+/* ---- The buffer ----------------------------------------------------------------------------- */
 
 int token_writer_new(TokenWriter *writer, FILE *out, const MegaCodec *codec, bool json,
                      MegaError *err)
 {
-    const int vocab = mega_vocab_count(mega_codec_vocab(codec));
-    *writer = (TokenWriter){.out = out, .codec = codec, .json = json};
-    writer->symbols = calloc((size_t)vocab + 1, sizeof *writer->symbols);
+    *writer = (TokenWriter){.out = out,
+                            .codec = codec,
+                            .json = json,
+                            .vocab = mega_vocab_count(mega_codec_vocab(codec))};
+    writer->symbols = calloc((size_t)writer->vocab + 1, sizeof *writer->symbols);
     writer->buffer = malloc(BUFFER);
+    set_place(&writer->place, 0);
     return writer->symbols && writer->buffer
                ? 0
                : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens of a text");
@@ -28,8 +69,7 @@ int token_writer_new(TokenWriter *writer, FILE *out, const MegaCodec *codec, boo
 
 void token_writer_free(TokenWriter *writer)
 {
-    const int vocab = writer->symbols ? mega_vocab_count(mega_codec_vocab(writer->codec)) : 0;
-    for (int id = 0; id < vocab; id++)
+    for (int id = 0; writer->symbols && id < writer->vocab; id++)
         free(writer->symbols[id].text);
     free(writer->symbols);
     free(writer->buffer);
@@ -59,30 +99,21 @@ void token_writer_text(TokenWriter *writer, const char *text)
     put_bytes(writer, text, strlen(text));
 }
 
-/* Writes a number, and returns what is behind it. */
-static char *write_number(char *at, uint32_t number)
-{
-    char digits[DIGITS];
-    size_t first = DIGITS;
-    do
-        digits[--first] = (char)('0' + number % 10);
-    while (number /= 10);
-    while (first < DIGITS)
-        *at++ = digits[first++];
-    return at;
-}
-
 static void put_number(TokenWriter *writer, uint32_t number)
 {
-    char digits[DIGITS];
-    put_bytes(writer, digits, (size_t)(write_number(digits, number) - digits));
+    TokenPlace place = {0};
+    set_place(&place, number);
+    put_bytes(writer, place.digits + place.first, (size_t)(DIGITS - place.first));
 }
 
-static char *plain_symbol(const char *symbol)
+/* ---- Symbols -------------------------------------------------------------------------------- */
+
+static char *plain_symbol(int32_t id, const char *symbol)
 {
     MegaBuffer out = {0};
     char escape[16];
     uint32_t code;
+    mega_put_bytes(&out, escape, (size_t)snprintf(escape, sizeof escape, "%" PRId32 "\t", id));
     for (size_t left = strlen(symbol), length; left > 0; symbol += length, left -= length) {
         length = mega_utf8_decode(symbol, left, &code);
         const bool control = length && mega_utf8_is_control(code);
@@ -108,21 +139,45 @@ static char *json_symbol(const char *symbol)
     return text;
 }
 
+/* Returns how a token is printed. text is NULL if the vocabulary has no such token, or if memory
+ * runs out. */
+static TokenSymbol symbol_of(TokenWriter *writer, int32_t id)
+{
+    if (id < 0 || id >= writer->vocab)
+        return (TokenSymbol){0};
+    TokenSymbol *symbol = &writer->symbols[id];
+    if (!symbol->text) {
+        const char *text = mega_vocab_symbol(mega_codec_vocab(writer->codec), id);
+        symbol->text = writer->json ? json_symbol(text) : plain_symbol(id, text);
+        symbol->size = symbol->text ? strlen(symbol->text) : 0;
+        writer->failed |= !symbol->text;
+    }
+    return *symbol;
+}
+
 static void put_symbol(TokenWriter *writer, int32_t id)
 {
-    const char *text = mega_vocab_symbol(mega_codec_vocab(writer->codec), id);
-    TokenSymbol *symbol = text ? &writer->symbols[id] : NULL;
-    if (symbol && !symbol->text) {
-        symbol->text = writer->json ? json_symbol(text) : plain_symbol(text);
-        symbol->size = symbol->text ? strlen(symbol->text) : 0;
-    }
-    if (symbol && symbol->text) {
-        put_bytes(writer, symbol->text, symbol->size);
-        return;
-    }
-    writer->failed |= symbol != NULL;
-    if (writer->json)
+    const TokenSymbol symbol = symbol_of(writer, id);
+    if (symbol.text) {
+        put_bytes(writer, symbol.text, symbol.size);
+    } else if (writer->json) {
         token_writer_text(writer, "\"\"");
+    } else {
+        put_number(writer, (uint32_t)id);
+        token_writer_text(writer, "\t");
+    }
+}
+
+/* ---- Tokens --------------------------------------------------------------------------------- */
+
+#define PAIR (2 * DIGITS + 4) /* room for two places and what is around them */
+
+/* Returns where PAIR bytes may be written. The caller adds how many these were to `filled`. */
+static char *room_for_pair(TokenWriter *writer)
+{
+    if (BUFFER - writer->filled < PAIR)
+        token_writer_flush(writer);
+    return writer->buffer + writer->filled;
 }
 
 void token_writer_lines(TokenWriter *writer, const MegaTokens *tokens)
@@ -130,19 +185,16 @@ void token_writer_lines(TokenWriter *writer, const MegaTokens *tokens)
     const bool places = mega_codec_has_places(writer->codec);
     for (size_t i = 0; i < tokens->count; i++) {
         const MegaToken *token = &tokens->data[i];
-        char numbers[2 * DIGITS + 3], *at = write_number(numbers, (uint32_t)token->id);
-        *at++ = '\t';
-        put_bytes(writer, numbers, (size_t)(at - numbers));
         put_symbol(writer, token->id);
-        at = numbers;
+        char *begin = room_for_pair(writer), *at = begin;
         if (places) {
             *at++ = '\t';
-            at = write_number(at, token->start);
+            at = write_place(&writer->place, at, token->start);
             *at++ = '\t';
-            at = write_number(at, token->end);
+            at = write_place(&writer->place, at, token->end);
         }
         *at++ = '\n';
-        put_bytes(writer, numbers, (size_t)(at - numbers));
+        writer->filled += (size_t)(at - begin);
     }
 }
 
@@ -151,21 +203,20 @@ static void put_places(TokenWriter *writer, const MegaTokens *tokens)
 {
     token_writer_text(writer, "[");
     for (size_t i = 0; i < tokens->count; i++) {
-        char pair[2 * DIGITS + 4], *at = pair;
+        char *begin = room_for_pair(writer), *at = begin;
         if (i)
             *at++ = ',';
         *at++ = '[';
-        at = write_number(at, tokens->data[i].start);
+        at = write_place(&writer->place, at, tokens->data[i].start);
         *at++ = ',';
-        at = write_number(at, tokens->data[i].end);
+        at = write_place(&writer->place, at, tokens->data[i].end);
         *at++ = ']';
-        put_bytes(writer, pair, (size_t)(at - pair));
+        writer->filled += (size_t)(at - begin);
     }
     token_writer_text(writer, "]");
 }
 
-void token_writer_json(TokenWriter *writer, const MegaTokens *tokens, size_t window,
-                       size_t windows)
+void token_writer_json(TokenWriter *writer, const MegaTokens *tokens, size_t window, size_t windows)
 {
     token_writer_text(writer, "{\"input_ids\":[");
     for (size_t i = 0; i < tokens->count; i++) {

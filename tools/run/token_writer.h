@@ -2,7 +2,9 @@
  * token_writer.h - prints tokens, as lines or as JSON.
  *
  * Printing a token would take longer than finding it if each number went through printf and each
- * symbol was examined anew. So a buffer collects the output, and a table keeps the symbols.
+ * symbol was examined anew. So a buffer collects the output, a table keeps what is printed of each
+ * token, and places are counted on in decimal digits, since most lie a little behind the one
+ * before.
  */
 #ifndef MEGA_TOKEN_WRITER_H
 #define MEGA_TOKEN_WRITER_H
@@ -11,20 +13,33 @@
 
 #include "formats/text/tokenizer.h"
 
-/* Holds how a token is printed; text is NULL before its first use. */
+/* Holds how a token is printed: as JSON its symbol, else id, TAB and symbol. text is NULL before its
+ * first use. */
 typedef struct TokenSymbol {
     char *text;
     size_t size;
 } TokenSymbol;
 
+#define NUMBER_DIGITS 10 /* most digits of a number */
+
+/* A number and its digits, which end at digits[NUMBER_DIGITS]. What is behind them has no meaning:
+ * it is there so that a copy may have the same size whatever the number. */
+typedef struct TokenPlace {
+    uint32_t value;
+    int first; /* index of the first digit */
+    char digits[2 * NUMBER_DIGITS];
+} TokenPlace;
+
 typedef struct TokenWriter {
     FILE *out;
     const MegaCodec *codec;
     bool json;
-    TokenSymbol *symbols; /* [vocabulary] */
+    int vocab;            /* number of tokens */
+    TokenSymbol *symbols; /* [vocab] */
     char *buffer;         /* `filled` bytes of it are still to be written */
     size_t filled;
-    bool failed; /* memory ran out for a symbol, which is missing */
+    TokenPlace place; /* the one that was printed last */
+    bool failed;      /* memory ran out for a symbol, which is missing */
 } TokenWriter;
 
 /* Makes a writer, which borrows codec. Free it also after an error. */
