@@ -81,7 +81,7 @@ int classify_texts(ClassifyTexts *texts)
     if (code)
         report("%s", err.text);
     else
-        status = each_text(&texts->inputs, classify_one, &run);
+        status = each_text(&texts->inputs, mega_model_meta(run.model), classify_one, &run);
     mega_pipeline_free(run.pipeline);
     mega_model_free(run.model);
     free(path);

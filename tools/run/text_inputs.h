@@ -6,12 +6,13 @@
 #define MEGA_TEXT_INPUTS_H
 
 #include "formats/base/bytes.h"
+#include "formats/mega/meta.h"
 #include "tools/run/command_line.h"
 
 typedef struct TextInputs {
     const char *text;   /* --text: the only input */
     const char *column; /* --column: that column of tables, whose first row has names */
-    bool lines;         /* --lines: each line is an input */
+    bool lines;         /* --lines: each line, or each row of a table, is an input */
     bool json;
     char **paths; /* [count] files or texts; without any, the lines of standard input */
     int count;
@@ -21,9 +22,12 @@ typedef struct TextInputs {
 /* Uses one text. `raw` has its name. */
 typedef int (*UseText)(void *context, const MegaRaw *raw, MegaError *err);
 
-/* Calls `use` for every text. One that fails is reported, and the others follow. Returns the exit
- * status. */
-int each_text(TextInputs *inputs, UseText use, void *context);
+/* Reports options that exclude each other. Returns the exit status for them, or 0 if all is
+ * well. */
+int check_text_inputs(const char *command, const TextInputs *inputs);
+/* Calls `use` for every text, which is for a model with this metadata. One that fails is reported,
+ * and the others follow. Returns the exit status. */
+int each_text(TextInputs *inputs, const MegaMeta *meta, UseText use, void *context);
 /* Reads an argument that is a text or the name of a file, or with `literal` a text in any case,
  * byte for byte. Free *out also after an error. */
 int read_text(MegaBuffer *out, const char *argument, bool literal, MegaError *err);

@@ -13,8 +13,8 @@
 
 #include "formats/text/tokenizer.h"
 
-/* Holds how a token is printed: as JSON its symbol, else id, TAB and symbol. text is NULL before its
- * first use. */
+/* Holds how a token is printed: as JSON its symbol, else id, TAB and symbol. text is NULL before
+ * its first use. */
 typedef struct TokenSymbol {
     char *text;
     size_t size;

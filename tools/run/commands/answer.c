@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 #include "tools/run/text_argument.h"
@@ -115,9 +116,8 @@ int command_answer(int argc, char **argv)
         return status;
     if (!answer.question)
         return usage_error("answer", "no question was given: --question TEXT");
-    if (answer.inputs.text && (answer.inputs.count || answer.inputs.lines))
-        return usage_error("answer", "--text or %s, not both",
-                           answer.inputs.count ? "files" : "--lines");
+    if ((status = check_text_inputs("answer", &answer.inputs)))
+        return status;
     answer.answer.window = (size_t)answer.window;
     answer.answer.stride = (size_t)answer.stride;
     answer.answer.align = !answer.no_align;
@@ -127,7 +127,8 @@ int command_answer(int argc, char **argv)
                         &answer.session, &err))
         report("%s", err.text);
     else
-        status = each_text(&answer.inputs, answer_text, &answer);
+        status = each_text(&answer.inputs, mega_model_meta(answer.text_model.model), answer_text,
+                           &answer);
     text_model_close(&answer.text_model);
     return finish_output(status);
 }

@@ -635,11 +635,12 @@ static int run_texts(Options *options, int count, char **paths)
     if (options->input.window > 0 || options->input.hop > 0 || options->input.stateful ||
         options->files_from || options->raw.rate)
         return usage_error("classify", "--text, --pair, --lines and --column are for texts");
-    if (texts->inputs.text && (count || texts->inputs.lines))
-        return usage_error("classify", "--text or %s, not both", count ? "files" : "--lines");
     texts->inputs.json = options->json;
     texts->inputs.paths = paths;
     texts->inputs.count = count;
+    const int status = check_text_inputs("classify", &texts->inputs);
+    if (status)
+        return status;
     texts->model = options->model;
     texts->top = options->top;
     texts->pipeline = options->input;

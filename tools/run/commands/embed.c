@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/model/model.h"
 #include "tools/run/find_model.h"
 #include "tools/run/options.h"
 #include "tools/run/text_argument.h"
@@ -89,7 +90,7 @@ static int run(Embed *embed)
         report("%s", err.text);
     } else {
         embed->has_states = mega_model_task(model) == MEGA_TASK_EMBED;
-        status = each_text(&embed->inputs, embed_text, embed);
+        status = each_text(&embed->inputs, mega_model_meta(model), embed_text, embed);
     }
     mega_pipeline_free(embed->pipeline);
     mega_model_free(model);
@@ -109,9 +110,8 @@ int command_embed(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"embed", help, table}, argc, argv, &embed.inputs.count,
                            &status))
         return status;
-    if (embed.inputs.text && (embed.inputs.count || embed.inputs.lines))
-        return usage_error("embed", "--text or %s, not both",
-                           embed.inputs.count ? "files" : "--lines");
+    if ((status = check_text_inputs("embed", &embed.inputs)))
+        return status;
     embed.inputs.paths = argv + 1;
     return run(&embed);
 }

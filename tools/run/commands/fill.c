@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 #include "tools/run/text_argument.h"
@@ -89,7 +90,7 @@ static int run(Fill *fill)
                         &fill->session, &err))
         report("%s", err.text);
     else
-        status = each_text(&fill->inputs, fill_text, fill);
+        status = each_text(&fill->inputs, mega_model_meta(fill->text_model.model), fill_text, fill);
     text_model_close(&fill->text_model);
     return finish_output(status);
 }
@@ -112,9 +113,8 @@ int command_fill(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"fill", help, table}, argc, argv, &fill.inputs.count,
                            &status))
         return status;
-    if (fill.inputs.text && (fill.inputs.count || fill.inputs.lines))
-        return usage_error("fill", "--text or %s, not both",
-                           fill.inputs.count ? "files" : "--lines");
+    if ((status = check_text_inputs("fill", &fill.inputs)))
+        return status;
     char *list = fill.list ? strdup(fill.list) : NULL;
     if (fill.list && (!list || !split_targets(&fill, list))) {
         free(list);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 #include "tools/run/text_argument.h"
@@ -94,15 +95,15 @@ int command_tag(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"tag", help, table}, argc, argv, &tag.inputs.count,
                            &status))
         return status;
-    if (tag.inputs.text && (tag.inputs.count || tag.inputs.lines))
-        return usage_error("tag", "--text or %s, not both", tag.inputs.count ? "files" : "--lines");
+    if ((status = check_text_inputs("tag", &tag.inputs)))
+        return status;
     tag.inputs.paths = argv + 1;
     status = 1;
     if (text_model_open(&tag.text_model, tag.model, MEGA_TASK_TAG, "to tag words", &tag.session,
                         &err))
         report("%s", err.text);
     else
-        status = each_text(&tag.inputs, tag_text, &tag);
+        status = each_text(&tag.inputs, mega_model_meta(tag.text_model.model), tag_text, &tag);
     text_model_close(&tag.text_model);
     return finish_output(status);
 }
