@@ -1,0 +1,173 @@
+"""Hard sentences for a translator from English into German, and what must hold of the answers.
+
+Usage: hard.py MODEL.mega [--run build/mega-run] [--all] [-- OPTIONS OF TRANSLATE]
+
+hard.txt has some three hundred inputs of sixteen kinds: greetings, questions, single words,
+headings, capitals, names, numbers, dates, typing errors, two sentences in a line, words that no
+dictionary has, sentences of forty words. No reference translations are needed; what is checked can
+be seen in source and answer alone:
+
+    names and unknown words are in the answer        numbers are in it, and no others
+    no person comes out of nothing                   no name of the training data does
+    one of a few expected words is there             nothing is said over and over
+    as many sentences as there were                  questions stay questions
+    neither far too short nor far too long
+
+So an answer that passes may still be wrong, and one that fails is looked at. Failures are printed,
+and how many there are of each kind of input and of fault; --all prints the other answers, too.
+"""
+
+import argparse
+import collections
+import pathlib
+import re
+import subprocess
+import sys
+from typing import NamedTuple
+
+BUILT = pathlib.Path(__file__).resolve().parents[2] / 'build' / 'mega-run'
+SENTENCES = pathlib.Path(__file__).with_name('hard.txt')
+
+PEOPLE = re.compile(r'\b(M[aä]nn(er[ns]?|e?s)?|Frau(en)?|Jung(e[ns]?|s)|Mädchens?|'
+                    r'Kind(er[ns]?|es)?|Person(en)?|Leuten?|Mensch(en)?|Herr(e?n)?|Damen?|Babys?|Kerl[es]?|Typ(en)?|'
+                    r'Afro\w+|Afrikaner\w*|Asiat\w*)\b')
+SOME_PEOPLE = re.compile(r"\b(m[ae]n|wom[ae]n|boys?|girls?|child(ren)?|kids?|bab(y|ies)|persons?|"
+                         r"people|humans?|lad(y|ies)|gentlem[ae]n|guys?|husband|wi(fe|ves)|mrs?|"
+                         r"sir|madam|folks?|couple|everybody|everyone|nobody|somebody|someone)\b", re.I)
+# Names that are frequent in the texts that translators are trained on.
+FREQUENT = re.compile(r'\b(Tom|Mary|Maria|John|Johannes|Ken|Bill|Jane|Jack|Jim|Bob|Boston|'
+                      r'Australien|Tatoeba)s?\b')
+NUMBER = re.compile(r'\d(?:[\d.,:/ \u00a0]*\d)?')
+TORN = re.compile(r'(?<=\d[,:/]) (?=\d)|(?<=\d\.) (?=\d{3}\b)')  # 17: 45 and 1. 280
+GROUPS = re.compile(r'(?<=\d)[ \u00a0](?=\d{3}\b)')  # 83 200 000
+WORDS = {'1': 'ein', '2': 'zwei', '3': 'drei', '4': 'vier', '5': 'fünf', '6': 'sechs',
+         '7': 'sieben', '8': 'acht', '9': 'neun', '10': 'zehn', '11': 'elf', '12': 'zwölf'}
+
+
+class Item(NamedTuple):
+    """A line of hard.txt: the source, and what must be in the answer."""
+
+    kind: str
+    source: str
+    kept: list      # names and unknown words
+    expected: str   # a regular expression, or ''
+    sentences: int
+
+
+def read_items(path):
+    """Lines are `source TAB expected [TAB sentences]`; `= kind` begins a kind.
+
+    In a source {names} and [unknown words] are marked.
+    """
+    items, kind = [], None
+    for line in path.read_text(encoding='utf-8').splitlines():
+        if line.startswith('= '):
+            kind = line[2:]
+            continue
+        marked, expected, count = (line.split('\t') + ['', ''])[:3]
+        kept = re.findall(r'[{\[](.*?)[}\]]', marked)
+        items.append(Item(kind, re.sub(r'[{}\[\]]', '', marked), kept, expected, int(count or 1)))
+    return items
+
+
+def numbers(text):
+    """Digits of all numbers, without what separates them: 1,280 and 1.280 are the same."""
+    found = NUMBER.findall(GROUPS.sub('', text))
+    return [re.sub(r'\D', '', part) for number in found for part in number.split(' ')]
+
+
+def says_again(words):
+    """Whether one to four words come three times in a row."""
+    return any(words[i:i + n] == words[i + n:i + 2 * n] == words[i + 2 * n:i + 3 * n]
+               for n in range(1, 5) for i in range(len(words) - 3 * n + 1))
+
+
+def faults(item, answer):
+    """What is wrong with an answer, as far as that can be seen: a list of (fault, word)."""
+    found = []
+    if not answer.strip():
+        return [('no answer', '')]
+    for kept in item.kept:
+        if kept.startswith(('Mr ', 'Dr ')):  # titles are translated
+            kept = kept.split(' ', 1)[1]
+        if not all(part.lower() in answer.lower() for part in kept.split()):
+            found.append(('name or unknown word lost', kept))
+    source_numbers, answer_numbers = numbers(item.source), numbers(answer)
+    if answer_numbers != numbers(TORN.sub('', answer)):
+        found.append(('blank in a number', TORN.search(answer)[0]))
+        answer_numbers = numbers(TORN.sub('', answer))
+    for number in source_numbers:
+        if number not in answer_numbers and WORDS.get(number, '\0') not in answer.lower():
+            found.append(('number lost', number))
+    for number in answer_numbers:
+        if number not in source_numbers:
+            found.append(('number invented', number))
+    if (people := PEOPLE.search(answer)) and not SOME_PEOPLE.search(item.source):
+        found.append(('person out of nothing', people[0]))
+    for name in FREQUENT.finditer(answer):
+        if name[0].lower().rstrip('s') not in item.source.lower():
+            found.append(('name out of nothing', name[0]))
+    if item.expected and not re.search(item.expected, answer):
+        found.append(('none of the expected words', item.expected))
+    words = re.findall(r'\w+', answer.lower())
+    if says_again(words):
+        found.append(('said over and over', ''))
+    length = len(re.findall(r'\w+', item.source))
+    if not length / 3 - 1 <= len(words) <= 2 * length + 4:
+        found.append(('too short or too long', f'{len(words)} words of {length}'))
+    if len(re.findall(r'[.!?…](?=\s|["”“»«]|$)', answer)) < item.sentences > 1:
+        found.append(('sentence lost', ''))
+    if item.source.endswith('?') and '?' not in answer:
+        found.append(('question lost', ''))
+    return found
+
+
+def translate(program, model, sources, options):
+    """The answers, a line for each source."""
+    answers = subprocess.run([program, 'translate', '-q', '-m', model, *options],
+                             input='\n'.join(sources) + '\n', stdout=subprocess.PIPE, text=True,
+                             encoding='utf-8', check=True).stdout.split('\n')[:-1]
+    if len(answers) != len(sources):
+        raise ValueError(f'{len(answers)} answers to {len(sources)} lines')
+    return answers
+
+
+def report(items, answers, show_all, out=sys.stdout):
+    """Print the failures and their numbers; return how many answers fail."""
+    totals, failed = (collections.Counter() for _ in range(2))
+    by_fault = collections.Counter()
+    for item, answer in zip(items, answers):
+        found = faults(item, answer)
+        totals[item.kind] += 1
+        failed[item.kind] += bool(found)
+        by_fault.update({fault for fault, _ in found})
+        if found or show_all:
+            why = '; '.join(f'{fault} ({word})' if word else fault for fault, word in found)
+            print(f'{item.kind}: {item.source}\n    {answer}\n    {why or "passes"}', file=out)
+    print('\n| inputs | fail | of |\n|---|---:|---:|', file=out)
+    for kind, total in totals.items():
+        print(f'| {kind} | {failed[kind]} | {total} |', file=out)
+    print(f'| all | {failed.total()} | {totals.total()} |', file=out)
+    print('\n| fault | answers |\n|---|---:|', file=out)
+    for fault, count in by_fault.most_common():
+        print(f'| {fault} | {count} |', file=out)
+    return failed.total()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog='The head of this file says what is checked.')
+    parser.add_argument('model', type=pathlib.Path)
+    parser.add_argument('--run', type=pathlib.Path, default=BUILT, help='mega-run')
+    parser.add_argument('--sentences', type=pathlib.Path, default=SENTENCES)
+    parser.add_argument('--all', action='store_true', help='print answers that pass, too')
+    parser.add_argument('options', nargs='*', help='of mega-run translate, behind --')
+    options = parser.parse_args()
+    items = read_items(options.sentences)
+    answers = translate(options.run, options.model, [item.source for item in items],
+                        options.options or ['--batch', '16'])
+    report(items, answers, options.all)
+
+
+if __name__ == '__main__':
+    main()
