@@ -276,6 +276,9 @@ def train(options):
 def main(arguments=None):
     options = parse(arguments)
     training.prepare(options)
+    flat = training.load_flat()
+    if flat:
+        flat.serve_averages()
     # The matrices of short averages are only fast where torch.compile fuses what makes them.
     mega.TOEPLITZ_LIMIT = 64
     try:

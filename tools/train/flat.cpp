@@ -2,107 +2,15 @@
 // one matrix, and offsets say where each sequence begins. Values are float32 or bfloat16, sums
 // float32.
 //
-// Vectors are GCC's vector extension, as wide as the processor's registers, so that one source
-// serves AVX2, AVX-512 and others. flat.py compiles this file on first use and calls it through
-// ctypes: without PyTorch's headers that takes seconds. A process has one thread.
+// flat.py compiles this file on first use and calls it through ctypes: without PyTorch's headers
+// that takes seconds. A process has one thread.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "vectors.h"
 
 namespace
 {
-
-#if defined(__AVX512F__)
-constexpr int BYTES = 64;
-#elif defined(__AVX__)
-constexpr int BYTES = 32;
-#else
-constexpr int BYTES = 16;
-#endif
-constexpr int W = BYTES / 4; // floats in a vector
-
-typedef float Vec __attribute__((vector_size(BYTES)));
-typedef float Loose __attribute__((vector_size(BYTES), aligned(4), may_alias));
-typedef uint32_t Bits __attribute__((vector_size(BYTES)));
-typedef int32_t Ints __attribute__((vector_size(BYTES)));
-typedef uint16_t Half __attribute__((vector_size(BYTES / 2)));
-typedef uint16_t LooseHalf __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
-
-struct Brain { // bfloat16, the upper half of a float
-    uint16_t bits;
-};
-
-Vec splat(float x)
-{
-    return x - Vec{};
-}
-
-Vec load(const float *p)
-{
-    return *(const Loose *)p;
-}
-
-Vec load(const Brain *p)
-{
-    Half half = *(const LooseHalf *)p;
-    return (Vec)(__builtin_convertvector(half, Bits) << 16);
-}
-
-void store(float *p, Vec v)
-{
-    *(Loose *)p = v;
-}
-
-// Round to the nearest bfloat16, ties to even. No value is NaN.
-void store(Brain *p, Vec v)
-{
-    Bits bits = (Bits)v;
-    bits = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    *(LooseHalf *)p = __builtin_convertvector(bits, Half);
-}
-
-float sum(Vec v)
-{
-    float parts[W];
-    memcpy(parts, &v, sizeof v);
-    for (int width = W / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            parts[i] += parts[i + width];
-    return parts[0];
-}
-
-float greatest(Vec v)
-{
-    float most = v[0];
-    for (int i = 1; i < W; i++)
-        most = std::max(most, v[i]);
-    return most;
-}
-
-Vec larger(Vec a, Vec b)
-{
-    return a > b ? a : b;
-}
-
-// e to the power of values that are at most 0 or so, within 3e-7; nearly 0 below -87.
-Vec exponential(Vec x)
-{
-    x = larger(x, splat(-87.0f));
-    const Vec shift = splat(12582912.0f); // adding it rounds to whole numbers
-    Vec n = (x * 1.44269504f + shift) - shift;
-    Vec r = x - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    Vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return p * (Vec)((__builtin_convertvector(n, Ints) + 127) << 23);
-}
 
 // ---- Moving average ----
 //
@@ -196,6 +104,99 @@ void average_taps(const T *x, const T *dy, float *taps, int64_t limit, int64_t d
     }
 }
 
+// ---- Exponential average ----
+//
+// At every position t of a sequence, for every state n:
+//
+//     s[n] = decay[n] s[n] + x[t]        y[t] = sum over n of weight[n] s[n]
+//
+// `decay` and `weight` are (states, dim). This is the moving average whose taps are sums of
+// exponentials, looking back only, in time proportional to the length.
+
+struct Scan {
+    const float *decay, *weight;
+    int64_t states, dim;
+};
+
+constexpr int MOST_STATES = 64;
+
+// The rows of a (states, dim) matrix in the channels from c on.
+void load_states(const float *matrix, const Scan &a, int64_t c, Vec *rows)
+{
+    for (int64_t n = 0; n < a.states; n++)
+        rows[n] = load(matrix + n * a.dim + c);
+}
+
+template <class T> void scan_sequence(const Scan &a, const T *x, T *y, int64_t length, int64_t c)
+{
+    Vec decay[MOST_STATES], weight[MOST_STATES], state[MOST_STATES] = {};
+    load_states(a.decay, a, c, decay);
+    load_states(a.weight, a, c, weight);
+    for (int64_t t = 0; t < length; t++) {
+        Vec in = load(x + t * a.dim + c), out[2] = {};
+        for (int64_t n = 0; n < a.states; n++) {
+            state[n] = decay[n] * state[n] + in;
+            out[n % 2] += weight[n] * state[n];
+        }
+        store(y + t * a.dim + c, out[0] + out[1]);
+    }
+}
+
+// Add the gradients of decay and weight to (states, dim) matrices, and make that of x. The states
+// of all positions are computed again, into `history`.
+template <class T>
+void scan_gradient(const Scan &a, const T *grad, const T *x, T *dx, float *ddecay, float *dweight,
+                   int64_t length, int64_t c, std::vector<Vec> &history)
+{
+    Vec decay[MOST_STATES], weight[MOST_STATES], adjoint[MOST_STATES] = {};
+    Vec to_decay[MOST_STATES], to_weight[MOST_STATES];
+    load_states(a.decay, a, c, decay);
+    load_states(a.weight, a, c, weight);
+    load_states(ddecay, a, c, to_decay);
+    load_states(dweight, a, c, to_weight);
+    history.resize((length + 1) * a.states);
+    std::fill_n(history.begin(), a.states, Vec{});
+    for (int64_t t = 0; t < length; t++) {
+        const Vec *before = &history[t * a.states];
+        Vec in = load(x + t * a.dim + c), *now = &history[(t + 1) * a.states];
+        for (int64_t n = 0; n < a.states; n++)
+            now[n] = decay[n] * before[n] + in;
+    }
+    for (int64_t t = length - 1; t >= 0; t--) {
+        const Vec *before = &history[t * a.states], *now = before + a.states;
+        Vec g = load(grad + t * a.dim + c), out[2] = {};
+        for (int64_t n = 0; n < a.states; n++) {
+            adjoint[n] = decay[n] * adjoint[n] + weight[n] * g;
+            to_weight[n] += g * now[n];
+            to_decay[n] += adjoint[n] * before[n];
+            out[n % 2] += adjoint[n];
+        }
+        store(dx + t * a.dim + c, out[0] + out[1]);
+    }
+    for (int64_t n = 0; n < a.states; n++) {
+        store(ddecay + n * a.dim + c, to_decay[n]);
+        store(dweight + n * a.dim + c, to_weight[n]);
+    }
+}
+
+template <class T> void scan(const Scan &a, const T *x, T *y, const int32_t *at, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < a.dim; c += W)
+            scan_sequence(a, x + at[i] * a.dim, y + at[i] * a.dim, at[i + 1] - at[i], c);
+}
+
+template <class T>
+void scan_backward(const Scan &a, const T *grad, const T *x, T *dx, float *ddecay, float *dweight,
+                   const int32_t *at, int64_t count)
+{
+    std::vector<Vec> history;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < a.dim; c += W)
+            scan_gradient(a, grad + at[i] * a.dim, x + at[i] * a.dim, dx + at[i] * a.dim, ddecay,
+                          dweight, at[i + 1] - at[i], c, history);
+}
+
 // ---- Attention ----
 
 template <class T> const float *widen(const T *in, int64_t n, std::vector<float> &out)
@@ -206,13 +207,17 @@ template <class T> const float *widen(const T *in, int64_t n, std::vector<float>
     return out.data();
 }
 
-// c (n, m) = a (n, k) times b (m, k) transposed; k is a multiple of W.
-void product_transposed(const float *a, const float *b, float *c, int64_t n, int64_t m, int64_t k)
+// c (n, m) = a (n, k) times b (m, k) transposed; k is a multiple of W. If causal, columns past the
+// diagonal need not be right.
+void product_transposed(const float *a, const float *b, float *c, int64_t n, int64_t m, int64_t k,
+                        bool causal)
 {
     constexpr int A = 2, B = 4;
     for (int64_t i = 0; i < n; i += A) {
-        for (int64_t j = 0; j < m; j += B) {
-            int rows = (int)std::min<int64_t>(A, n - i), columns = (int)std::min<int64_t>(B, m - j);
+        int rows = (int)std::min<int64_t>(A, n - i);
+        int64_t end = causal ? i + rows : m;
+        for (int64_t j = 0; j < end; j += B) {
+            int columns = (int)std::min<int64_t>(B, m - j);
             // Rows past the end are read from the last one, and their sums are dropped.
             const float *pa[A], *pb[B];
             for (int x = 0; x < A; x++)
@@ -231,18 +236,26 @@ void product_transposed(const float *a, const float *b, float *c, int64_t n, int
     }
 }
 
-// A matrix of weights whose element (i, j) is at i * row + j * column.
+// A matrix of weights whose element (i, j) is at i * row + j * column. In a triangle they are zero
+// where j > i (LOWER) or j < i (UPPER).
+enum Triangle { WHOLE, LOWER, UPPER };
+
 struct Weights {
     const float *at;
     int64_t row, column;
+    Triangle triangle;
 };
 
+// c = w times b, for `rows` rows from i on; their weights are zero but in begin ... end - 1.
 template <int rows, class T>
-void product_rows(Weights w, const float *b, T *c, int64_t m, int64_t k)
+void product_rows(Weights w, const float *b, T *c, int64_t i, int64_t m, int64_t k)
 {
+    int64_t begin = w.triangle == UPPER ? i : 0, end = w.triangle == LOWER ? i + rows : m;
+    w.at += i * w.row;
+    c += i * k;
     for (int64_t l = 0; l < k; l += W) {
         Vec acc[rows] = {};
-        for (int64_t j = 0; j < m; j++) {
+        for (int64_t j = begin; j < end; j++) {
             Vec v = load(b + j * k + l);
             for (int x = 0; x < rows; x++)
                 acc[x] += w.at[x * w.row + j * w.column] * v;
@@ -257,11 +270,11 @@ template <class T> void product(Weights w, const float *b, T *c, int64_t n, int6
 {
     int64_t i = 0;
     for (; i + 6 <= n; i += 6)
-        product_rows<6>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+        product_rows<6>(w, b, c, i, m, k);
     for (; i + 2 <= n; i += 2)
-        product_rows<2>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+        product_rows<2>(w, b, c, i, m, k);
     for (; i < n; i++)
-        product_rows<1>(Weights{w.at + i * w.row, w.row, w.column}, b, c + i * k, m, k);
+        product_rows<1>(w, b, c, i, m, k);
 }
 
 // Scores of one query become weights, in place; keys past `visible` get none. `bias` is by
@@ -293,6 +306,7 @@ void softmax_row(float *row, int64_t visible, int64_t length, float scale, const
 struct Attention {
     const int32_t *queries, *keys; // offsets
     int64_t count, z, h, biases;
+    bool causal; // a query sees no key behind its own place
     float scale() const
     {
         return 1.0f / std::sqrt((float)z);
@@ -300,8 +314,8 @@ struct Attention {
 };
 
 template <class T>
-void attend(const Attention &a, const T *q, const T *k, const T *v, const float *bias, bool causal,
-            T *out, float *weights)
+void attend(const Attention &a, const T *q, const T *k, const T *v, const float *bias, T *out,
+            float *weights)
 {
     std::vector<float> queries, keys, values;
     for (int64_t s = 0; s < a.count; s++) {
@@ -309,29 +323,30 @@ void attend(const Attention &a, const T *q, const T *k, const T *v, const float 
         const float *fq = widen(q + a.queries[s] * a.z, n * a.z, queries);
         const float *fk = widen(k + a.keys[s] * a.z, m * a.z, keys);
         const float *fv = widen(v + a.keys[s] * a.h, m * a.h, values);
-        product_transposed(fq, fk, weights, n, m, a.z);
+        product_transposed(fq, fk, weights, n, m, a.z, a.causal);
         for (int64_t i = 0; i < n; i++)
-            softmax_row(weights + i * m, causal ? i + 1 : m, m, a.scale(), bias + a.biases / 2 - i);
-        product(Weights{weights, m, 1}, fv, out + a.queries[s] * a.h, n, m, a.h);
+            softmax_row(weights + i * m, a.causal ? i + 1 : m, m, a.scale(),
+                        bias + a.biases / 2 - i);
+        product(Weights{weights, m, 1, a.causal ? LOWER : WHOLE}, fv, out + a.queries[s] * a.h, n,
+                m, a.h);
         weights += n * m;
     }
 }
 
-// Gradients of weights become those of scores, divided by the root of z, in place.
-void softmax_gradient(const float *weights, float *grad, int64_t n, int64_t m, float scale,
-                      float *bias)
+// Gradients of the first weights of a row, those of visible keys, become gradients of scores,
+// divided by the root of z, in place; the rest become zero.
+void softmax_gradient(const float *row, float *drow, int64_t visible, int64_t length, float scale,
+                      float *dbias)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const float *row = weights + i * m;
-        float *drow = grad + i * m, *dbias = bias - i, mean = 0.0f;
-        for (int64_t j = 0; j < m; j++)
-            mean += row[j] * drow[j];
-        for (int64_t j = 0; j < m; j++) {
-            float score = row[j] * (drow[j] - mean);
-            dbias[j] += score;
-            drow[j] = score * scale;
-        }
+    float mean = 0.0f;
+    for (int64_t j = 0; j < visible; j++)
+        mean += row[j] * drow[j];
+    for (int64_t j = 0; j < visible; j++) {
+        float score = row[j] * (drow[j] - mean);
+        dbias[j] += score;
+        drow[j] = score * scale;
     }
+    std::fill(drow + visible, drow + length, 0.0f);
 }
 
 template <class T> struct Gradients {
@@ -352,11 +367,14 @@ void attend_backward(const Attention &a, const T *grad, const T *q, const T *k, 
         const float *fg = widen(grad + a.queries[s] * a.h, n * a.h, grads);
         scores.resize(n * m);
         float *ds = scores.data();
-        product(Weights{weights, 1, m}, fg, d.v + a.keys[s] * a.h, m, n, a.h);
-        product_transposed(fg, fv, ds, n, m, a.h);
-        softmax_gradient(weights, ds, n, m, a.scale(), d.bias + a.biases / 2);
-        product(Weights{ds, m, 1}, fk, d.q + a.queries[s] * a.z, n, m, a.z);
-        product(Weights{ds, 1, m}, fq, d.k + a.keys[s] * a.z, m, n, a.z);
+        Triangle lower = a.causal ? LOWER : WHOLE, upper = a.causal ? UPPER : WHOLE;
+        product(Weights{weights, 1, m, upper}, fg, d.v + a.keys[s] * a.h, m, n, a.h);
+        product_transposed(fg, fv, ds, n, m, a.h, a.causal);
+        for (int64_t i = 0; i < n; i++)
+            softmax_gradient(weights + i * m, ds + i * m, a.causal ? i + 1 : m, m, a.scale(),
+                             d.bias + a.biases / 2 - i);
+        product(Weights{ds, m, 1, lower}, fk, d.q + a.queries[s] * a.z, n, m, a.z);
+        product(Weights{ds, 1, m, upper}, fq, d.k + a.keys[s] * a.z, m, n, a.z);
         weights += n * m;
     }
 }
@@ -557,21 +575,33 @@ extern "C" int flat_width(void)
         for (int64_t c = 0; c < dim; c += W)                                                       \
             average_taps(x, dy, taps, limit, dim, c, at, count, causal != 0);                      \
     }                                                                                              \
+    extern "C" void flat_scan_##suffix(const T *x, const float *decay, const float *weight, T *y,  \
+                                       const int32_t *at, int64_t count, int64_t states,           \
+                                       int64_t dim)                                                \
+    {                                                                                              \
+        scan(Scan{decay, weight, states, dim}, x, y, at, count);                                   \
+    }                                                                                              \
+    extern "C" void flat_scan_backward_##suffix(                                                   \
+        const T *grad, const T *x, const float *decay, const float *weight, T *dx, float *ddecay,  \
+        float *dweight, const int32_t *at, int64_t count, int64_t states, int64_t dim)             \
+    {                                                                                              \
+        scan_backward(Scan{decay, weight, states, dim}, grad, x, dx, ddecay, dweight, at, count);  \
+    }                                                                                              \
     extern "C" void flat_attend_##suffix(const T *q, const T *k, const T *v, const float *bias,    \
                                          T *out, float *weights, const int32_t *queries,           \
                                          const int32_t *keys, int64_t count, int64_t z, int64_t h, \
                                          int64_t biases, int causal)                               \
     {                                                                                              \
-        attend(Attention{queries, keys, count, z, h, biases}, q, k, v, bias, causal != 0, out,     \
+        attend(Attention{queries, keys, count, z, h, biases, causal != 0}, q, k, v, bias, out,     \
                weights);                                                                           \
     }                                                                                              \
     extern "C" void flat_attend_backward_##suffix(                                                 \
         const T *grad, const T *q, const T *k, const T *v, const float *weights, T *dq, T *dk,     \
         T *dv, float *dbias, const int32_t *queries, const int32_t *keys, int64_t count,           \
-        int64_t z, int64_t h, int64_t biases)                                                      \
+        int64_t z, int64_t h, int64_t biases, int causal)                                          \
     {                                                                                              \
-        attend_backward(Attention{queries, keys, count, z, h, biases}, grad, q, k, v, weights,     \
-                        Gradients<T>{dq, dk, dv, dbias});                                          \
+        attend_backward(Attention{queries, keys, count, z, h, biases, causal != 0}, grad, q, k, v, \
+                        weights, Gradients<T>{dq, dk, dv, dbias});                                 \
     }                                                                                              \
     extern "C" void flat_cross_entropy_##suffix(T *logits, const int64_t *targets, double *losses, \
                                                 int64_t rows, int64_t size, int64_t ignored,       \

@@ -1,10 +1,9 @@
-"""Translators trained on flat batches: the tokens of all sentences end to end, without padding.
+"""Translators and language models trained on flat batches: all sentences end to end, no padding.
 
 Dense layers see plain (tokens, channels) matrices, and the operators of flat.cpp walk the
 sentences. The models, their parameters and their loss are those of sequence.py, of whichever
-architecture. On processors with
-bfloat16 products all products are made in bfloat16, elsewhere in float32; parameters, norms, gates,
-sums and the loss are float32 in either case.
+architecture. On processors with bfloat16 products all products are made in bfloat16, elsewhere in
+float32; parameters, norms, gates, sums and the loss are float32 in either case.
 """
 
 import ctypes
@@ -21,9 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines import Stack
-from sequence import EOS, PAD
+import mega
+from sequence import EOS, PAD, RotaryBias
 
 SOURCE = pathlib.Path(__file__).with_name('flat.cpp')
+HEADER = SOURCE.with_name('vectors.h')
+SCANNED = 128  # a causal average of longer sequences is computed by its states
 FLAGS = ('-O3', '-march=native', '-fno-math-errno', '-std=c++17', '-shared', '-fPIC')
 
 
@@ -39,7 +41,8 @@ def _load_library():
         with open('/proc/cpuinfo', encoding='utf-8') as file:
             processor += next((line for line in file if line.startswith('flags')), '')
     compiler = os.environ.get('CXX', 'c++')
-    key = '\n'.join((SOURCE.read_text('utf-8'), compiler, processor, *FLAGS)).encode()
+    sources = SOURCE.read_text('utf-8'), HEADER.read_text('utf-8')
+    key = '\n'.join((*sources, compiler, processor, *FLAGS)).encode()
     cache = os.environ.get('XDG_CACHE_HOME', pathlib.Path.home() / '.cache')
     cache = pathlib.Path(cache, 'mega-train')
     library = cache / f'flat-{hashlib.sha256(key).hexdigest()[:16]}.so'
@@ -74,9 +77,14 @@ def _call(name, values, *arguments):
     getattr(_library, f'flat_{name}_{kind}')(*converted)
 
 
+def fills_vectors(*counts):
+    """Whether rows of so many channels are whole vectors of this processor."""
+    return not any(count % _library.flat_width() for count in counts)
+
+
 def _check_channels(*counts):
     for count in counts:
-        if count % _library.flat_width():
+        if not fills_vectors(count):
             raise ValueError(f'{count} channels are no multiple of the {_library.flat_width()} '
                              'floats of a vector')
 
@@ -113,6 +121,48 @@ class Average(torch.autograd.Function):
         return Average.run(grad, taps, offsets, ctx.causal, True), dtaps, None, None
 
 
+class Scan(torch.autograd.Function):
+    """Causal average of every sentence by states: s = decay s + x, y = sum of weight s.
+
+    ``decay`` and ``weight`` are (states, channels).
+    """
+
+    MOST_STATES = 64
+
+    @staticmethod
+    def forward(ctx, x, decay, weight, offsets):
+        _check_channels(x.size(1))
+        if decay.size(0) > Scan.MOST_STATES:
+            raise ValueError(f'{decay.size(0)} states are more than {Scan.MOST_STATES}')
+        ctx.save_for_backward(x, decay, weight, offsets)
+        y = torch.empty_like(x)
+        _call('scan', x, x, decay, weight, y, offsets, offsets.numel() - 1, *decay.shape)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, decay, weight, offsets = ctx.saved_tensors
+        dx, ddecay, dweight = torch.empty_like(x), *map(torch.zeros_like, (decay, weight))
+        _call('scan_backward', x, grad.contiguous(), x, decay, weight, dx, ddecay, dweight, offsets,
+              offsets.numel() - 1, *decay.shape)
+        return dx, ddecay, dweight, None
+
+
+def exponential_average(x, log_decay, weight):
+    """What mega.exponential_average computes, by Scan if that can."""
+    batch, length, dim = x.shape
+    if not fills_vectors(dim) or weight.size(1) > Scan.MOST_STATES:
+        return mega.average_by_chunks(x, log_decay, weight)
+    offsets = torch.arange(0, batch * length + 1, length, dtype=torch.int32)
+    decay, weight = log_decay.exp().t().contiguous(), weight.t().contiguous()
+    return Scan.apply(x.reshape(-1, dim), decay, weight, offsets).view(x.shape)
+
+
+def serve_averages():
+    """Let plain models, too, average by Scan, whatever the length: it beats a Fourier transform."""
+    mega.OPERATOR, mega.TRANSFORM_LIMIT = exponential_average, 0
+
+
 class Attend(torch.autograd.Function):
     """Softmax attention inside every sentence.
 
@@ -130,6 +180,7 @@ class Attend(torch.autograd.Function):
         _call('attend', q, q, k, v, bias, out, weights, queries, keys, queries.numel() - 1,
               q.size(1), v.size(1), bias.numel(), causal)
         ctx.save_for_backward(q, k, v, bias, weights, queries, keys)
+        ctx.causal = causal
         return out
 
     @staticmethod
@@ -138,7 +189,7 @@ class Attend(torch.autograd.Function):
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         dbias = torch.zeros_like(bias)
         _call('attend_backward', q, grad.contiguous(), q, k, v, weights, dq, dk, dv, dbias, queries,
-              keys, queries.numel() - 1, q.size(1), v.size(1), bias.numel())
+              keys, queries.numel() - 1, q.size(1), v.size(1), bias.numel(), ctx.causal)
         return dq, dk, dv, dbias, None, None, None
 
 
@@ -374,6 +425,22 @@ def _taps(move, longest, causal):
     return torch.cat([ahead, centre + move.omega[:, None], back], dim=1).t().contiguous()
 
 
+def _average(move, x, offsets, longest, causal):
+    """The moving average of every sentence, with omega."""
+    if not causal or longest <= SCANNED or 0 < (move.truncation or 0) < longest:
+        return Average.apply(x, _taps(move, longest, causal), offsets, causal)
+    log_decay, weight = move.exponentials()
+    # A state that forgets at once holds the input itself, whose weight is omega.
+    decay = F.pad(log_decay.exp(), (0, 1)).t().contiguous()
+    weight = torch.cat([weight, move.omega[:, None]], dim=1).t().contiguous()
+    return Scan.apply(x, decay, weight, offsets)
+
+
+def _bias(bias, longest):
+    """What attention adds to scores, by distance."""
+    return bias.by_distance(longest) if isinstance(bias, RotaryBias) else bias.rel_pos_bias
+
+
 def _chunks(offsets, chunk):
     """Offsets of the chunks that the sentences are cut into for attention."""
     if chunk is None:
@@ -386,12 +453,12 @@ def _chunks(offsets, chunk):
 def _gated_attention(layer, x, offsets, longest, causal, kind, drop):
     normed = layer.norm(x).to(kind)
     v = Silu.apply(_linear(normed, layer.v_proj), kind)
-    m = F.silu(Average.apply(normed, _taps(layer.move, longest, causal), offsets, causal))
+    m = F.silu(_average(layer.move, normed, offsets, longest, causal))
     update, z, reset, candidate = _linear(m, layer.mx_proj).split(layer.sizes, dim=-1)
     z = F.silu(z)
     q, k = ((z * layer.gamma[i] + layer.beta[i]).to(kind) for i in range(2))
-    chunks = _chunks(offsets, layer.chunk)
-    attended = Attend.apply(q, k, v, layer.rel_pos_bias.rel_pos_bias, chunks, chunks, causal)
+    chunks, bias = _chunks(offsets, layer.chunk), _bias(layer.rel_pos_bias, longest)
+    attended = Attend.apply(q, k, v, bias, chunks, chunks, causal)
     h = _linear(Gate.apply(attended, reset, *drop()), layer.h_proj)
     return Mix.apply(x, update, candidate + h, *drop())
 
@@ -445,46 +512,72 @@ def _places(offsets, count):
     return torch.arange(count) - offsets[:-1].long().repeat_interleave(lengths)
 
 
-class FlatTranslator:
-    """Loss of a TranslationModel on flat batches; the model keeps the parameters."""
+class FlatModel:
+    """What flat translators and language models share; the model keeps the parameters."""
 
-    def __init__(self, model, shape, rate, kind=None):
-        self.model, self.shape, self.rate, self.kind = model, shape, rate, kind or fast_type()
+    def __init__(self, model, longest, rate, kind=None):
+        self.model, self.longest, self.rate, self.kind = model, longest, rate, kind or fast_type()
+
+    def drop(self, training):
+        return Dropout(self.rate if training else 0.0)
 
     def embed(self, side, tokens, offsets, drop):
-        table = self.model.encoder.embed_tokens.weight
+        table = side.embed_tokens.weight
         x = F.embedding(tokens, table) * table.size(1) ** 0.5
         if isinstance(side, Stack):
             x = x + side.table[_places(offsets, tokens.numel())]
         return Drop.apply(x, torch.float32, *drop())
 
-    def run(self, side, x, encoded, own, keys, drop):
+    def run(self, side, x, encoded, own, keys, causal, drop):
         """All layers of the encoder or the decoder, and the norm behind them."""
-        kind, longest = self.kind, self.shape.longest
+        kind, longest = self.kind, self.longest
         for layer in side.layers:
             if isinstance(side, Stack):
                 x = _transformer_layer(layer, x, encoded, own, keys, longest, kind, drop)
                 continue
-            x = _gated_attention(layer.mega_layer, x, own, longest, encoded is not None, kind, drop)
+            x = _gated_attention(layer.mega_layer, x, own, longest, causal, kind, drop)
             if encoded is not None:
                 x = _cross_attention(layer.cross_attn, x, encoded, own, keys, kind, drop)
             x = _feed_forward(layer.nffn, x, kind, drop)
         return side.layer_norm(x) if isinstance(side, Stack) else side.final_norm(x)
 
+
+class FlatLanguageModel(FlatModel):
+    """Loss of a LanguageModel on windows of a text, which are all equally long."""
+
+    def loss(self, batch, smoothing=0.0):
+        """Mean loss of the targets; ``batch`` is (inputs, targets), both (windows, length)."""
+        inputs, targets = batch
+        decoder, drop = self.model.decoder, self.drop(True)
+        offsets = torch.arange(0, inputs.numel() + 1, inputs.size(1), dtype=torch.int32)
+        x = self.embed(decoder, inputs.flatten(), offsets, drop)
+        x = self.run(decoder, x, None, offsets, None, True, drop)
+        x = Drop.apply(x, torch.float32, *drop())
+        return F.cross_entropy(decoder.output_projection(x), targets.flatten(),
+                               label_smoothing=smoothing)
+
+
+class FlatTranslator(FlatModel):
+    """Loss of a TranslationModel on flat batches."""
+
+    def __init__(self, model, shape, rate, kind=None):
+        super().__init__(model, shape.longest, rate, kind)
+        self.shape = shape
+
     def encode(self, batch, drop):
         encoder, offsets = self.model.encoder, batch.source_offsets
         x = self.embed(encoder, batch.source, offsets, drop)
-        return self.run(encoder, x, None, offsets, None, drop).to(self.kind)
+        return self.run(encoder, x, None, offsets, None, False, drop).to(self.kind)
 
     def decode(self, batch, encoded, drop):
         decoder, offsets = self.model.decoder, batch.target_offsets
         x = self.embed(decoder, batch.previous, offsets, drop)
-        x = self.run(decoder, x, encoded, offsets, batch.source_offsets, drop)
+        x = self.run(decoder, x, encoded, offsets, batch.source_offsets, True, drop)
         return Drop.apply(x, self.kind, *drop())
 
     def loss(self, batch, smoothing=0.0, training=True):
         """Mean loss of the batch's real targets."""
-        drop = Dropout(self.rate if training else 0.0)
+        drop = self.drop(training)
         x = self.decode(batch, self.encode(batch, drop), drop)
         return OutputLoss.apply(x, self.model.encoder.embed_tokens.weight, batch.target,
                                 batch.count, smoothing)

@@ -1,8 +1,9 @@
 """Train a language model of characters on a text of one's own.
 
-Usage: train language --text TEXT --out FOLDER [--architecture NAME] [--minutes 60]
+Usage: train language --text TEXT --out FOLDER [--also TEXT ...] [--start MODEL.pt] [--minutes 60]
 TEXT is any text in UTF-8, which may be gzipped. The first 90 % of it train; their last part
-chooses; the last 10 % measure.
+chooses; the last 10 % measure. Of further texts (--also) everything trains. --start begins with the
+weights of an earlier run, OUT/final.pt, instead of random ones.
 
 Writes OUT/dict.txt, OUT/curve.svg, OUT/last.pt and OUT/preview.pt while it runs, and OUT/final.pt
 and OUT/final.mega at the end. --resume goes on with a run that was ended.
@@ -11,6 +12,8 @@ and OUT/final.mega at the end. --resume goes on with a run that was ended.
 import argparse
 import collections
 import gzip
+import pathlib
+import pickle
 import re
 import sys
 
@@ -19,6 +22,7 @@ from torch.nn import functional as F
 
 import baselines
 import export
+import sequence
 from sequence import EOS, LanguageModel
 import training
 
@@ -47,6 +51,20 @@ def write_dictionary(text, path):
     lines += [f'madeupword{i:04d} 0' for i in range(-(len(lines) + 4) % 8)]
     path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     return {character: 4 + i for i, (character, _) in enumerate(counts)}, 4 + len(lines)
+
+
+def read_dictionary(path):
+    """{character: id} of a dictionary, and the number of all ids."""
+    characters = {symbol: character for character, symbol in SYMBOLS.items()}
+    lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
+    names = [line.rpartition(' ')[0] for line in lines]
+    return {characters.get(name, name): 4 + i for i, name in enumerate(names)
+            if len(name) == 1}, 4 + len(names)
+
+
+def encode(text, characters):
+    """Ids of a text, without the characters that the dictionary lacks."""
+    return torch.tensor([characters[c] for c in text if c in characters])
 
 
 def model_args(options):
@@ -112,6 +130,24 @@ def scale_logits(model, factor):
         param.mul_(factor)
 
 
+def flat_loss(model, options):
+    """The loss by flat.py, which takes half the time; None where that cannot serve.
+
+    It needs a C++ compiler, and sizes that are whole vectors of the processor.
+    """
+    flat = training.load_flat()
+    sizes = [options.dim, options.ffn or options.dim]
+    if options.architecture == 'transformer':
+        sizes.append(options.dim // max(1, options.dim // 64))
+    else:
+        sizes += [options.hidden, options.z_dim]
+    if flat is None or not flat.fills_vectors(*sizes):
+        return None
+    flat.serve_averages()
+    fast = flat.FlatLanguageModel(model, options.length, options.dropout)
+    return lambda batch: fast.loss(batch, options.smoothing)
+
+
 def parse(arguments):
     parser = training.common_options(__doc__.splitlines()[0], '--text', 'a text in UTF-8',
                                      prog='train language')
@@ -128,6 +164,12 @@ def parse(arguments):
     parser.add_argument('--length', type=int, default=512, help='characters of a training window')
     parser.add_argument('--truncation', type=int, default=1024)
     parser.add_argument('--dropout', type=float, default=0.15)
+    parser.add_argument('--also', type=pathlib.Path, nargs='+', default=[], metavar='TEXT',
+                        help='further texts to train on')
+    parser.add_argument('--start', type=pathlib.Path, metavar='MODEL.pt',
+                        help="weights to begin with: an earlier run's final.pt, beside dict.txt")
+    parser.add_argument('--valid', type=pathlib.Path, metavar='TEXT',
+                        help='a text to choose by, instead of the end of the training part')
     parser.add_argument('--with-valid', action='store_true', help='train on the held-out part too')
     parser.add_argument('--logit-scale', type=float,
                         help='factor of the logits (the best on the held-out part)')
@@ -139,20 +181,44 @@ def parse(arguments):
     return options
 
 
+def load_start(model, path):
+    """Begin with the weights of an earlier run."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            model.load_state_dict(torch.load(path)['model'])
+    except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise training.Mismatch(f'{path} is of a model of other sizes, or no model of this recipe; '
+                                'give the sizes that it was trained with') from error
+
+
 def train_on(text, options):
-    characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
-    ids = torch.tensor([characters[c] for c in text])
+    if options.start:
+        (options.out / 'dict.txt').write_bytes((options.start.parent / 'dict.txt').read_bytes())
+        characters, vocabulary = read_dictionary(options.out / 'dict.txt')
+    else:
+        characters, vocabulary = write_dictionary(text, options.out / 'dict.txt')
+    further = [encode(read(path), characters) for path in options.also]
+    text = ''.join(c for c in text if c in characters)
+    ids = encode(text, characters)
     train_end = len(text) * 9 // 10
     valid_begin = train_end - min(50000, train_end // 10)
     if train_end - valid_begin < 2 * options.length:
         raise ValueError(f'{len(text)} characters are too few; a held-out part of two windows '
                          f'needs {25 * options.length} or so, or a smaller --length')
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
-    if options.with_valid:
+    if options.valid:
+        valid = encode(read(options.valid), characters)[:50000]
+        if len(valid) < 2 * options.length:
+            raise ValueError(f'{options.valid} has fewer characters than two windows')
+    if options.with_valid or options.valid:
         train = ids[:train_end]
+    train = torch.cat([*further, train])
     args = model_args(options)
     model = LanguageModel(args, vocabulary)
-    print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
+    if options.start:
+        load_start(model, options.start)
+    print(f'{len(train)} characters train, {len(valid)} choose, {len(test)} measure; '
+          f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
 
     def epoch_batches(epoch):
         """Windows at random offsets that cover the text once."""
@@ -174,7 +240,13 @@ def train_on(text, options):
     def validate(average):
         return {'held-out loss': nats(average, valid, options.length)[0]}
 
-    model, epochs = training.fit(model, options, epoch_batches, steps, validate, write)
+    average, epochs = training.fit(model, options, epoch_batches, steps, validate, write,
+                                   flat_loss(model, options))
+    finish(average, options, epochs, valid, test, write)
+
+
+def finish(model, options, epochs, valid, test, write):
+    """Scale the logits, measure, and write the model."""
     factor = options.logit_scale or best_factor(model, valid, options.length)
     scale_logits(model, factor)
     print(f'logits scaled by {factor}: valid {nats(model, valid, options.length)[0]:.4f}',
@@ -190,8 +262,12 @@ def train_on(text, options):
 def main(arguments=None):
     options = parse(arguments)
     training.prepare(options)
+    # The matrices of short averages are only fast where torch.compile fuses what makes them.
+    sequence.TOEPLITZ_LIMIT = 64
     try:
         train_on(read(options.data), options)
+    except training.Mismatch as error:
+        sys.exit(f'train language: {error}')
     except (OSError, ValueError) as error:
         sys.exit(f'train language: {training.explain(error, options.data)}')
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 TOEPLITZ_LIMIT = 512  # longest sequence whose moving average is computed as a matrix product
 TRANSFORM_LIMIT = 1024  # longest one for the Fourier transform; beyond, states are carried
 CHUNK = 64  # positions after which they are
+OPERATOR = None  # what computes such an average instead, if flat.py serves the recipe
 
 
 class ScaleNorm(nn.Module):
@@ -61,9 +62,17 @@ class SequenceNorm(nn.Module):
 def exponential_average(x, log_decay, weight):
     """y[t] = sum over s <= t and states n of weight[n] exp((t - s) log_decay[n]) x[s].
 
-    x is (batch, length, channels), the other two (channels, states). Inside a chunk of positions
-    this is one matrix per channel; what comes from before the chunk is in states, which are carried
-    from chunk to chunk. That takes time proportional to the length.
+    x is (batch, length, channels), the other two (channels, states). It takes time proportional to
+    the length.
+    """
+    return (OPERATOR or average_by_chunks)(x, log_decay, weight)
+
+
+def average_by_chunks(x, log_decay, weight):
+    """The exponential average in PyTorch's operators.
+
+    Inside a chunk of positions this is one matrix per channel; what comes from before the chunk is
+    in states, which are carried from chunk to chunk.
     """
     batch, length, dim = x.shape
     chunk, count = CHUNK, -(-length // CHUNK)

@@ -59,16 +59,20 @@ class RotaryBias(nn.Module):
         self.beta = nn.Parameter(torch.empty(1, z_dim).normal_(std=0.02))
 
     @staticmethod
-    def rotate(vector, length):
+    def rotate(vector, positions):
         half = vector.size(1) // 2
-        angle = torch.arange(length)[:, None] * torch.exp(
-            torch.arange(half) * (-math.log(10000.0) / half))
+        angle = positions[:, None] * torch.exp(torch.arange(half) * (-math.log(10000.0) / half))
         first, second = vector[:, :half], vector[:, half:]
         return torch.cat([first * angle.cos() - second * angle.sin(),
                           second * angle.cos() + first * angle.sin()], dim=1)
 
     def forward(self, queries, keys=None):
-        return self.rotate(self.alpha, queries) @ self.rotate(self.beta, keys or queries).T
+        return self.rotate(self.alpha, torch.arange(queries)) @ \
+            self.rotate(self.beta, torch.arange(keys or queries)).T
+
+    def by_distance(self, longest):
+        """The bias of the distances 1 - longest ... longest - 1, of a key from its query."""
+        return self.rotate(self.beta, torch.arange(1 - longest, longest)) @ self.alpha[0]
 
 
 class CrossBias(SimpleRelativeBias):

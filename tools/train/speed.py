@@ -1,9 +1,10 @@
 """How fast training is on this processor: tokens and floating-point operations a second.
 
-Usage: speed.py [--averages] [--steps N]
-Without --averages: one translator of 256 channels on flat batches (flat.py) and on padded ones (the
-recipe of multi30k.py), with random sentences as long as those of Tatoeba. With it: ways to compute
-the moving average by the length of the sequence.
+Usage: speed.py [--language | --averages] [--steps N]
+Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones (the
+recipe of multi30k.py), with random sentences as long as those of Tatoeba. --language: the language
+model of `train language` on flat windows and in PyTorch's own operators. --averages: ways to
+compute the moving average by the length of the sequence.
 
 Times are of the processor, in one thread, so that other work on the machine disturbs little. A
 product of a layer counts as 2 operations a parameter and token forwards and 4 backwards; nothing
@@ -18,9 +19,10 @@ from unittest import mock
 import torch
 
 import flat
+import language
 import mega
 import multi30k
-from sequence import EOS, PAD, TranslationModel
+from sequence import EOS, PAD, LanguageModel, TranslationModel
 import training
 
 
@@ -36,6 +38,12 @@ def sentences(count, symbols):
         pairs.append(tuple([chance.randrange(4, symbols) for _ in range(n - 1)] + [EOS]
                            for n in (length, max(2, length + chance.randrange(-2, 4)))))
     return pairs
+
+
+def layers_operations(model, tokens, _):
+    """Of a step of a language model, which has a table of few symbols."""
+    return 6 * tokens * sum(p.numel() for n, p in model.named_parameters()
+                            if n.endswith(training.MATRICES))
 
 
 def operations(model, source, target):
@@ -61,7 +69,7 @@ def padded_batches(pairs, tokens):
             yield ((source, previous), target), *real
 
 
-def measure(name, model, loss, batches, options):
+def measure(name, model, loss, batches, options, operations=operations):
     """Print speeds of whole steps; the first ones compile."""
     optimiser = training.Optimiser(model, options)
     spent = tokens = work = 0.0
@@ -105,20 +113,38 @@ def translators(options):
     measure('padded, float32', model, loss, batches, options)
 
 
+def language_models(options):
+    """The usual sizes of `train language`, 8 windows of 512 characters a step."""
+    generator = torch.Generator().manual_seed(1)
+    windows = torch.randint(4, 72, (options.steps + WARMING, 2, 8, 512), generator=generator)
+    batches = [((x, y), x.numel(), 0) for x, y in windows]
+    for name in ('flat', 'plain'):
+        sizes = language.parse(['--text', 'x', '--out', 'x'])
+        torch.manual_seed(1)
+        model = LanguageModel(language.model_args(sizes), 72).train()
+        loss = training.dense_loss(model, sizes)
+        if name == 'flat':
+            fast = flat.FlatLanguageModel(model, sizes.length, sizes.dropout)
+            loss = fast.loss
+        measure(f'language, {name}', model, loss, batches, options, layers_operations)
+
+
 def averages():
     """Milliseconds of 8,192 positions of 128 channels, forwards and backwards, not compiled."""
     torch.manual_seed(1)
     move = mega.MovingAverage(128, 16)
-    print('length  matrix  transform  chunks')
+    print('length  matrix  transform  chunks  states')
     for length in (64, 128, 256, 512, 1024, 2048, 4096):
         x = torch.randn(8192 // length, length, 128, requires_grad=True)
         row = [f'{length:6}']
-        for limit, chunks in ((length, False), (0, False), (0, True)):
+        for limit, chunks, operator in ((length, False, None), (0, False, None), (0, True, None),
+                                        (0, True, flat.exponential_average)):
             if limit > 512:
                 row.append('     -')
                 continue
             best = float('inf')
             with mock.patch.object(mega, 'TOEPLITZ_LIMIT', limit), \
+                    mock.patch.object(mega, 'OPERATOR', operator), \
                     mock.patch.object(move, 'is_exponential', lambda length: chunks):
                 for _ in range(3):
                     began = time.process_time()
@@ -131,10 +157,15 @@ def averages():
 def main():
     parser = training.common_options(__doc__.splitlines()[0], data=None)
     parser.set_defaults(steps=20)
-    parser.add_argument('--averages', action='store_true', help='measure moving averages instead')
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument('--averages', action='store_true', help='measure moving averages instead')
+    kinds.add_argument('--language', action='store_true', help='measure language models instead')
     options = parser.parse_args()
     training.prepare(options)
-    averages() if options.averages else translators(options)
+    if options.averages:
+        averages()
+    else:
+        (language_models if options.language else translators)(options)
 
 
 if __name__ == '__main__':

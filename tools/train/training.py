@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -76,6 +77,17 @@ def explain(error, path=None):
     if isinstance(error, OSError) and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
     return f'{path}: {error}' if path else str(error)
+
+
+def load_flat():
+    """The module flat, or None where no C++ compiler makes its operators."""
+    try:
+        import flat
+    except (OSError, subprocess.CalledProcessError):
+        print('there is no C++ compiler (c++), without which training takes up to twice as long',
+              flush=True)
+        return None
+    return flat
 
 
 def prepare(options):
@@ -498,14 +510,14 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
         figures = validate(run.average)
         if not isinstance(figures, dict):
             figures = {'valid': figures}
-        told = ', '.join(f'{name} {value:.4f}' for name, value in figures.items())
+        told = ', '.join(f'{name} {value:.4g}' for name, value in figures.items())
         mean = sum(loop.losses) / max(len(loop.losses), 1)
         status.clear()
-        print(f'epoch {run.epoch + run.batch / steps_per_epoch:.2f} step {run.step} '
-              f'loss {mean:.4f} {told} norm {loop.norm:.2f} '
-              f'minutes {run.elapsed / 60:.1f} progress {progress:.3f}', flush=True)
+        print(f'minute {run.elapsed / 60:.1f} ({100 * progress:.0f} %): {told}; '
+              f'training loss {mean:.4g}, gradient norm {loop.norm:.2f}, step {run.step}, '
+              f'epoch {run.epoch + run.batch / steps_per_epoch:.2f}', flush=True)
         if loop.losses:
-            run.history.append({'minutes': run.elapsed / 60, 'loss': mean, **figures})
+            run.history.append({'minutes': run.elapsed / 60, 'training loss': mean, **figures})
             curve.draw(run.history, options.out / 'curve.svg')
         export(run.average, options.out / ('preview' + export.suffix))
         run.save(options.out / 'last.pt')

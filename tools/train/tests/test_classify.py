@@ -162,7 +162,7 @@ class Architectures(unittest.TestCase):
         self.check('picture', 'mega', '--pixels')
 
     def test_a_resumed_run_equals_an_unbroken_one(self):
-        for kind, architecture in (('text', 's4'), ('sound', 'mega-chunk'),
+        for kind, architecture in (('text', 's4'), ('text', 'mega'), ('sound', 'mega-chunk'),
                                    ('picture', 'transformer')):
             with self.subTest(kind=kind, architecture=architecture), \
                     tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:

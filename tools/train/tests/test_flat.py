@@ -17,6 +17,7 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 import flat  # noqa: E402
+import mega  # noqa: E402
 from multi30k import model_args  # noqa: E402
 from sequence import EOS, PAD, TranslationModel  # noqa: E402
 import training  # noqa: E402
@@ -122,6 +123,32 @@ class FlatModel(unittest.TestCase):
                 self.assertAlmostEqual(dropped.float().mean().item(), 0.25, delta=0.02)
                 both = (dropped & other).float().mean().item()
                 self.assertAlmostEqual(both, 0.25 ** 2, delta=0.02)
+
+    def test_averages_by_states_equal_those_by_chunks(self):
+        """Values and gradients, of sequences of several lengths in one batch."""
+        torch.manual_seed(6)
+        log_decay = -torch.rand(32, 5).add(1e-3).requires_grad_()
+        weight = torch.randn(32, 5, requires_grad=True)
+        lengths = (1, 70, 2, 131)
+        offsets = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
+        x, towards = torch.randn(sum(lengths), 32, requires_grad=True), torch.randn(204, 32)
+        ours = flat.Scan.apply(x, log_decay.exp().t().contiguous(), weight.t().contiguous(),
+                               offsets)
+        theirs = torch.cat([mega.average_by_chunks(part[None], log_decay, weight)[0]
+                            for part in x.split(lengths)])
+        self.assertTrue(torch.allclose(ours, theirs, atol=1e-4))
+        for one, other in zip(*(torch.autograd.grad((y * towards).sum(), (x, log_decay, weight))
+                                for y in (ours, theirs))):
+            self.assertLess((one - other).norm(), 1e-5 * other.norm())
+        half = flat.Scan.apply(x.bfloat16(), log_decay.exp().t().contiguous(),
+                               weight.t().contiguous(), offsets)
+        self.assertLess((half - theirs).norm(), 1e-2 * theirs.norm())
+
+    def test_more_states_than_fit_are_refused(self):
+        offsets = torch.tensor([0, 2], dtype=torch.int32)
+        many = torch.zeros(65, 16)
+        with self.assertRaisesRegex(ValueError, '65 states are more than 64'):
+            flat.Scan.apply(torch.zeros(2, 16), many, many, offsets)
 
     def test_channels_that_fill_no_vector_are_refused(self):
         offsets = torch.tensor([0, 2], dtype=torch.int32)

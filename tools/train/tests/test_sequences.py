@@ -1,6 +1,8 @@
 """Translators and language models of every architecture: flat batches, conversion, the recipes."""
 
 import argparse
+import contextlib
+import io
 import os
 import pathlib
 import random
@@ -20,6 +22,7 @@ from torch.nn import functional as F  # noqa: E402
 import flat  # noqa: E402
 import language  # noqa: E402
 from sequence import EOS, PAD, LanguageModel, TranslationModel  # noqa: E402
+import training  # noqa: E402
 import translate  # noqa: E402
 import translation  # noqa: E402
 
@@ -59,6 +62,28 @@ def sentences(count, longest=21):
             for _ in range(count)]
 
 
+def weights(checkpoint):
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(checkpoint)['model']
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+class SameGradients(unittest.TestCase):
+    def assert_same(self, model, loss, expected):
+        """Loss and gradients of ``model`` are equal but for rounding."""
+        self.assertAlmostEqual(loss.item(), expected.item(), delta=1e-5)
+        found, plain = gradients(model, loss), gradients(model, expected)
+        largest = max(gradient.norm().item() for gradient in plain.values())
+        for name, gradient in plain.items():
+            error = (found[name] - gradient).norm()
+            self.assertLess(error, 1e-4 * max(gradient.norm().item(), largest * 1e-2), name)
+
+
 def translator(architecture, dropout=0.0):
     """(model, arguments)"""
     torch.manual_seed(3)
@@ -68,7 +93,7 @@ def translator(architecture, dropout=0.0):
     return TranslationModel(args, SYMBOLS), args
 
 
-class Translators(unittest.TestCase):
+class Translators(SameGradients):
     def test_flat_batches_compute_the_padded_model(self):
         for architecture in translation.ARCHITECTURES:
             with self.subTest(architecture=architecture):
@@ -76,22 +101,12 @@ class Translators(unittest.TestCase):
                 pairs = sentences(12) + [([EOS], [EOS]), ([5] * 39 + [EOS], [EOS])]
                 shape = flat.Shape(384, 384, 48, 40)
                 loss = flat.FlatTranslator(model, shape, 0.0, torch.float32).loss(shape.lay(pairs))
-                loss.backward()
-                found = {name: p.grad.clone() for name, p in model.named_parameters()}
-                model.zero_grad()
                 source, previous, target = (
                     torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, rows)), True, PAD)
                     for rows in ([a for a, _ in pairs], [[EOS] + b[:-1] for _, b in pairs],
                                  [b for _, b in pairs]))
-                expected = F.cross_entropy(model(source, previous).transpose(1, 2), target,
-                                           ignore_index=PAD)
-                expected.backward()
-                self.assertAlmostEqual(loss.item(), expected.item(), delta=1e-5)
-                largest = max(p.grad.norm().item() for p in model.parameters())
-                for name, parameter in model.named_parameters():
-                    error = (found[name] - parameter.grad).norm()
-                    self.assertLess(error, 1e-4 * max(parameter.grad.norm().item(),
-                                                      largest * 1e-2), name)
+                self.assert_same(model, loss, F.cross_entropy(
+                    model(source, previous).transpose(1, 2), target, ignore_index=PAD))
 
     def test_converted_models_give_the_same_logits(self):
         for architecture in translation.ARCHITECTURES:
@@ -106,32 +121,54 @@ class Translators(unittest.TestCase):
                     found = forward(folder, path, source=source, target=target)
                     self.assertLess((found - expected).abs().max(), TOLERANCE)
 
-    def test_the_recipe_from_pairs_to_a_translation(self):
+    @staticmethod
+    def write_pairs(path):
         chance = random.Random(1)
         words = {'one': 'eins', 'two': 'zwei', 'three': 'drei', 'four': 'vier', 'five': 'fünf'}
+        lines = [chance.choices(list(words), k=chance.randrange(2, 7)) for _ in range(400)]
+        path.write_text(''.join(f'{" ".join(line)} .\t{" ".join(words[word] for word in line)} .\n'
+                                for line in lines), encoding='utf-8')
+
+    @staticmethod
+    def train(pairs, out, architecture, steps, *more):
+        """Run the recipe; return the weights of final.pt."""
+        out.mkdir(exist_ok=True)
+        translate.main([
+            '--pairs', str(pairs), '--out', str(out), '--architecture', architecture, '--steps',
+            str(steps), '--batch', '96', '--dim', '64', '--hidden', '64', '--ffn', '64', '--layers',
+            '1', '--decoder-layers', '1', '--bleu', '4', '--merges', '20', '--chunk', '4',
+            '--decay-part', '0', '--convert', str(BUILD / 'mega-convert'), *more])
+        return weights(out / 'final.pt')
+
+    def test_the_recipe_from_pairs_to_a_translation(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            lines = [chance.choices(list(words), k=chance.randrange(2, 7)) for _ in range(400)]
-            (folder / 'pairs.tsv').write_text(''.join(
-                f'{" ".join(line)} .\t{" ".join(words[word] for word in line)} .\n'
-                for line in lines), encoding='utf-8')
+            self.write_pairs(folder / 'pairs.tsv')
             for architecture in translation.ARCHITECTURES:
                 with self.subTest(architecture=architecture):
                     out = folder / architecture
-                    out.mkdir()
-                    translate.main([
-                        '--pairs', str(folder / 'pairs.tsv'), '--out', str(out), '--architecture',
-                        architecture, '--steps', '3', '--batch', '96', '--dim', '64', '--hidden',
-                        '64', '--ffn', '64', '--layers', '1', '--decoder-layers', '1', '--bleu',
-                        '4', '--merges', '20', '--chunk', '4', '--threads', '1', '--convert',
-                        str(BUILD / 'mega-convert')])
+                    self.train(folder / 'pairs.tsv', out, architecture, 3)
                     answer = run('mega-run', 'translate', '-q', '-m', out / 'final.mega',
                                  'one two .')
                     self.assertTrue(answer.endswith('\n'))
                     self.assertTrue((out / 'curve.svg').exists())
 
+    def test_a_resumed_run_equals_an_unbroken_one(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            self.write_pairs(folder / 'pairs.tsv')
+            for architecture in translation.ARCHITECTURES:
+                with self.subTest(architecture=architecture):
+                    given = folder / 'pairs.tsv', folder / f'{architecture}-1', architecture
+                    unbroken = self.train(*given, 7)
+                    given = folder / 'pairs.tsv', folder / f'{architecture}-2', architecture
+                    self.train(*given, 3)
+                    resumed = self.train(*given, 7, '--resume')
+                    for key, tensor in unbroken.items():
+                        self.assertTrue(torch.equal(tensor, resumed[key]), key)
 
-class LanguageModels(unittest.TestCase):
+
+class LanguageModels(SameGradients):
     def model(self, architecture, *more):
         options = language.parse([
             '--text', 'x', '--out', 'y', '--architecture', architecture, '--dim', '64', '--hidden',
@@ -154,6 +191,66 @@ class LanguageModels(unittest.TestCase):
                         expected = model(torch.tensor([ids]))[0]
                     found = forward(folder, path, source=ids)
                     self.assertLess((found - expected).abs().max(), TOLERANCE)
+
+    def test_flat_windows_compute_the_plain_model(self):
+        """Also where the average goes by states, and where the last chunk is not full."""
+        generator = torch.Generator().manual_seed(1)
+        for architecture in language.ARCHITECTURES:
+            for length, chunk in ((24, 8), (21, 8), (flat.SCANNED + 13, 48)):
+                with self.subTest(architecture=architecture, length=length):
+                    model, _ = self.model(architecture, '--length', str(length), '--chunk',
+                                          str(chunk), '--dropout', '0')
+                    x, y = torch.randint(4, SYMBOLS, (2, 3, length), generator=generator)
+                    fast = flat.FlatLanguageModel(model, length, 0.0, torch.float32)
+                    self.assert_same(model, fast.loss((x, y), 0.1), F.cross_entropy(
+                        model(x).transpose(1, 2), y, label_smoothing=0.1))
+
+    def train(self, folder, architecture, steps, *more):
+        """(weights of final.pt, what the run prints)"""
+        text = folder / 'text.txt'
+        chance = random.Random(3)
+        text.write_text(''.join(chance.choice('abcd e\n') for _ in range(1600)))
+        options = language.parse([
+            '--text', str(text), '--out', str(folder), '--architecture', architecture, '--dim',
+            '64', '--hidden', '64', '--ffn', '64', '--z-dim', '32', '--layers', '1', '--chunk', '8',
+            '--length', '16', '--steps', str(steps), '--decay-part', '0', '--logit-scale', '1',
+            *more])
+        options.valid_minutes, options.convert = 9, None
+        torch.manual_seed(options.seed)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            language.train_on(language.read(options.data), options)
+        return weights(folder / 'final.pt'), told.getvalue()
+
+    def assert_equal(self, first, second):
+        for name, tensor in first.items():
+            self.assertTrue(torch.equal(tensor, second[name]), name)
+
+    def test_a_resumed_run_equals_an_unbroken_one(self):
+        for architecture in language.ARCHITECTURES:
+            with self.subTest(architecture=architecture), \
+                    tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+                unbroken, _ = self.train(pathlib.Path(one), architecture, 15)
+                self.train(pathlib.Path(two), architecture, 4)
+                resumed, _ = self.train(pathlib.Path(two), architecture, 15, '--resume')
+                self.assert_equal(unbroken, resumed)
+
+    def test_a_run_begins_with_the_weights_of_another_and_reads_further_texts(self):
+        for architecture in language.ARCHITECTURES:
+            with self.subTest(architecture=architecture), \
+                    tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+                folder = pathlib.Path(one)
+                earlier, told = self.train(folder, architecture, 2)
+                self.assertIn('1296 characters train, 144 choose, 160 measure', told)
+                further = folder / 'further.txt'
+                further.write_text('xyz abc\n' * 50)
+                begun, told = self.train(
+                    pathlib.Path(two), architecture, 1, '--start', str(folder / 'final.pt'),
+                    '--also', str(further), str(further), '--lr', '0', '--muon-lr', '0')
+                self.assert_equal(earlier, begun)
+                self.assertIn('1796 characters train, 144 choose', told)
+                with self.assertRaisesRegex(training.Mismatch, 'of a model of other sizes'):
+                    self.train(pathlib.Path(two), architecture, 1, '--start',
+                               str(folder / 'final.pt'), '--ffn', '96')
 
     def test_the_recipe_from_a_text_to_more_of_it(self):
         text = 'To be,\0 or not\u2581to be:\tthat is the\xa0\ufeffquestion.\r\n\u23ce' * 40
