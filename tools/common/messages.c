@@ -3,9 +3,12 @@
  */
 #include "tools/common/messages.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tools/common/json.h"
 #include "tools/common/progress.h"
@@ -47,6 +50,13 @@ int finish_output(int status)
         return 1;
     }
     return status;
+}
+
+void heed_closed_output(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) == 1 && (output.revents & POLLERR))
+        raise(SIGPIPE);
 }
 
 void print_json_line(json_t *object)

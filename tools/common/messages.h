@@ -19,6 +19,10 @@ int usage_error(const char *command, const char *format, ...) MEGA_PRINTF(2, 3);
  * could be written. */
 int finish_output(int status);
 
+/* Ends the program by SIGPIPE if the reader of standard output has gone. A stream may run for hours
+ * without a result, and so without a write that would fail. */
+void heed_closed_output(void);
+
 /* Prints an object as one line on standard output, flushes it and consumes the reference. If there
  * is no memory for the object, or it is NULL, finish_output will fail. */
 void print_json_line(json_t *object);

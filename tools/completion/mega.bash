@@ -23,20 +23,23 @@ _mega_run()
         ;;
     answer)
         options="--model --question --top --max-answer --window --stride --allow-none --no-align
-            --bytes --text --lines --column --json --threads --cpu --max-memory --verbose --help"
+            --bytes --text --lines --column --json --threads --cpu --max-memory --verbose
+            --shard --results --help"
         ;;
     choose)
         options="--model --json --threads --cpu --max-memory --verbose --help"
         ;;
     embed)
-        options="--model --pooled --text --lines --column --json --threads --cpu --max-memory --help"
+        options="--model --pooled --text --lines --column --json --threads --cpu --max-memory
+            --shard --results --help"
         ;;
     fill)
         options="--model --top --targets --text --lines --column --json --threads --cpu --max-memory
-            --help"
+            --shard --results --help"
         ;;
     tag)
-        options="--model --group --all --bytes --text --lines --column --json --threads --cpu --max-memory --help"
+        options="--model --group --all --bytes --text --lines --column --json --threads --cpu --max-memory
+            --shard --results --help"
         ;;
     bench)
         options="--model --input --length --tokens --beam --batch --repeats --breakdown --format --json
@@ -45,9 +48,10 @@ _mega_run()
     classify)
         options="--model --top --text --pair --lines --column --json --window --hop --stateful --rate --threshold --smooth --ignore --ends --raw
             --partial --ids --no-orient --files-from --null
-            --threads --cpu --max-memory --time --quiet --verbose --help"
+            --threads --cpu --max-memory --time --quiet --verbose --shard --results --help"
         ;;
-    detokenize) options="--model --lines --special --clean-up --side --json --help" ;;
+    detokenize) options="--model --lines --special --clean-up --side --json
+            --shard --results --help" ;;
     eval)
         options="--model --root --split --limit --predictions --partial --json --no-orient
             --threads --cpu --max-memory --quiet
@@ -75,7 +79,7 @@ _mega_run()
     score)
         options="--model --text --document --eos --per-token --tokens-per-sample
             --context-window --chunk --ids --pre-tokenized --json
-            --threads --cpu --max-memory --quiet --verbose --help"
+            --threads --cpu --max-memory --quiet --verbose --shard --results --help"
         ;;
     serve)
         options="--model --host --api-key-file --no-key --port --cors --max-body --timeout --parallel
@@ -83,13 +87,13 @@ _mega_run()
         ;;
     tokenize)
         options="--model --text --pair --lines --no-special --max-length --truncate --stride --bytes
-            --side --json --help"
+            --side --json --shard --results --help"
         ;;
     translate)
         options="--model --to --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b
             --min-len --no-repeat-ngram --text --prefix --unk-penalty --temperature --warn-below --scores
             --alignments --json --ids --pre-tokenized --batch
-            --threads --cpu --max-memory --quiet --verbose --help"
+            --threads --cpu --max-memory --quiet --verbose --shard --results --help"
         ;;
     verify) options="--json --quiet --help" ;;
     *) return ;;
@@ -104,9 +108,9 @@ _mega_run()
     --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
-    --files-from | --predictions | --api-key-file | -o | --output) _mega_files '*' ;;
+    --files-from | --predictions | --results | --api-key-file | -o | --output) _mega_files '*' ;;
     --top | --window | --hop | --rate | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
-    --split | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
+    --split | --shard | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
     --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
     --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --pair | --max-length | --stride | --tokens-per-sample | --context-window) ;;

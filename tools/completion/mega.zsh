@@ -55,6 +55,8 @@ _mega_run() {
             '--cpu=[kernels]:cpu: ' \
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -80,6 +82,8 @@ _mega_run() {
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -95,6 +99,8 @@ _mega_run() {
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -111,6 +117,8 @@ _mega_run() {
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -162,6 +170,8 @@ _mega_run() {
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -173,6 +183,8 @@ _mega_run() {
             '--clean-up[leave out blanks before punctuation and English endings]' \
             '--side=[of a translator]:side:(source target)' \
             '--json[one JSON object for each text]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:id: '
         ;;
@@ -307,6 +319,8 @@ _mega_run() {
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -344,6 +358,8 @@ _mega_run() {
             '--bytes[places count bytes]' \
             '--side=[of a translator]:side:(source target)' \
             '--json[one JSON object for each text]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -375,6 +391,8 @@ _mega_run() {
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--shard=[the I-th of N parts of the inputs]:I/N: ' \
+            '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;

@@ -12,6 +12,11 @@
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 
+bool wants_texts(const ClassifyTexts *texts)
+{
+    return texts->inputs.text || texts->pair || texts->inputs.lines || texts->inputs.column;
+}
+
 bool is_hub_classifier(const MegaModel *model)
 {
     return mega_model_task(model) == MEGA_TASK_CLASSIFY &&
@@ -35,12 +40,11 @@ typedef struct Run {
     const ClassifyTexts *texts;
     MegaModel *model;
     MegaPipeline *pipeline;
-    bool any;
 } Run;
 
 static int classify_one(void *context, const MegaRaw *raw, MegaError *err)
 {
-    Run *run = context;
+    const Run *run = context;
     const char *pair = run->texts->pair;
     MegaClassification found;
     const MegaRaw inputs[] = {*raw,
@@ -49,14 +53,13 @@ static int classify_one(void *context, const MegaRaw *raw, MegaError *err)
     int code = mega_pipeline_classify(run->pipeline, inputs, pair ? 2 : 1, &found, err);
     if (code)
         return code;
-    if (run->any && !run->texts->inputs.json && run->texts->top != 1)
+    if (run->texts->inputs.before > 0 && !run->texts->inputs.json && run->texts->top != 1)
         putchar('\n');
     if (is_hub_classifier(run->model))
         print_labels(run->model, &found, run->texts->top, run->texts->inputs.json, NULL);
     else
         print_labels(run->model, &found, run->texts->top ? run->texts->top : 1,
                      run->texts->inputs.json, NULL);
-    run->any = true;
     mega_classification_free(&found);
     return 0;
 }
@@ -85,5 +88,5 @@ int classify_texts(ClassifyTexts *texts)
     mega_pipeline_free(run.pipeline);
     mega_model_free(run.model);
     free(path);
-    return finish_output(status);
+    return finish_results(status);
 }

@@ -16,6 +16,8 @@ typedef struct ClassifyTexts {
     MegaPipelineOptions pipeline;
 } ClassifyTexts;
 
+/* Returns whether the options that were given are for texts. */
+bool wants_texts(const ClassifyTexts *texts);
 /* Returns whether a model's texts are read by such a tokenizer. */
 bool is_hub_classifier(const MegaModel *model);
 /* Prints a result: label and score, the best first; as JSON a list of {"label", "score"}. */

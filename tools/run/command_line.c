@@ -97,6 +97,23 @@ int take_max_memory(const CommandOption *option, const char *value, MegaError *e
     return take_size(&size, value, err);
 }
 
+int take_shard(const CommandOption *option, const char *value, MegaError *err)
+{
+    Shard *shard = option->out;
+    char number[16];
+    const char *slash = strchr(value, '/');
+    const size_t length = slash ? (size_t)(slash - value) : 0;
+    if (length > 0 && length < sizeof number &&
+        parse_int(slash + 1, 1, MOST_SHARDS, &shard->count)) {
+        memcpy(number, value, length);
+        number[length] = '\0';
+        if (parse_int(number, 1, shard->count, &shard->number))
+            return 0;
+    }
+    return refuse_value(option, value, err, "I/N, such as 3/8, with I from 1 to N and N up to %d",
+                        MOST_SHARDS);
+}
+
 int take_raw(const CommandOption *option, const char *value, MegaError *err)
 {
     MegaError inner = {0};

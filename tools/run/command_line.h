@@ -5,6 +5,7 @@
 #define MEGA_RUN_COMMAND_LINE_H
 
 #include "tools/common/command_line.h"
+#include "tools/run/shard.h"
 
 int take_seconds(const CommandOption *option, const char *value, MegaError *err); /* double > 0 */
 int take_rate(const CommandOption *option, const char *value, MegaError *err);    /* double > 0 */
@@ -18,6 +19,9 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err);
 /* Stores --max-memory in a MegaSessionOptions, and where long inputs spill to: $TMPDIR, or else
  * /var/tmp. */
 int take_max_memory(const CommandOption *option, const char *value, MegaError *err);
+
+/* Stores --shard I/N in a Shard. */
+int take_shard(const CommandOption *option, const char *value, MegaError *err);
 
 /* Stores the format of --raw in a MegaPcm. Without the option its rate stays 0. */
 int take_raw(const CommandOption *option, const char *value, MegaError *err);
@@ -46,6 +50,13 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err);
     "  -t, --threads N         (as many as there are processors)\n"                                \
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"            \
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+/* Options of commands that take any number of inputs; target is a Shard. */
+#define SHARD_OPTIONS(target)                                                                      \
+    {.name = "shard", .take = take_shard, .out = (target)},                                        \
+        {.name = "results", .take = take_text, .out = &(target)->results}
+#define SHARD_HELP                                                                                 \
+    "      --shard I/N         the I-th of N parts of the inputs, in their order\n"                \
+    "      --results FILE      print to FILE, which appears complete; done if it is there\n"
 /* The last options of commands that go through files of text or a list of inputs. */
 #define FILE_OPTIONS(session, quiet, verbose)                                                      \
     SESSION_OPTIONS(session), QUIET_OPTION(quiet), VERBOSE_OPTION(verbose), INPUT_OPTIONS

@@ -43,6 +43,10 @@ static void close_file(LineReader *reader)
 void line_reader_end(LineReader *reader)
 {
     close_file(reader);
+    for (int i = 0; reader->kept && i < reader->count; i++)
+        if (reader->kept[i].fd >= 0)
+            close(reader->kept[i].fd);
+    free(reader->kept);
     free(reader->block);
     free(reader->text);
     *reader = (LineReader){.fd = -1};
@@ -85,18 +89,58 @@ static bool holds_line_end(const LineReader *reader)
     return at < reader->filled;
 }
 
-static int open_next(LineReader *reader, MegaError *err)
+static bool is_regular(int fd)
 {
-    const char *path = reader->paths[reader->next++];
-    bool is_text = reader->arguments == ARGUMENTS_ARE_TEXTS;
+    struct stat info;
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/* Keeps an input whose lines are counted if it cannot be opened again. */
+static int keep_input(LineReader *reader, const char *path, KeptInput *kept, MegaError *err)
+{
+    if (is_regular(reader->fd) && strcmp(path, "-") != 0)
+        return 0;
+    int code = mega_source_make_seekable(&reader->fd, mega_source_name(path), err);
+    if (code)
+        return code;
+    kept->begin = lseek(reader->fd, 0, SEEK_CUR);
+    kept->fd = fcntl(reader->fd, F_DUPFD_CLOEXEC, 0);
+    return kept->fd >= 0 && kept->begin >= 0
+               ? 0
+               : mega_fail(err, MEGA_ERR_IO, "cannot read %s twice: %s", mega_source_name(path),
+                           strerror(errno));
+}
+
+/* Opens an argument, which is a file or a text. */
+static int open_argument(LineReader *reader, const char *path, bool *is_text, MegaError *err)
+{
     int code = 0;
+    *is_text = reader->arguments == ARGUMENTS_ARE_TEXTS;
     if (reader->arguments == ARGUMENTS_MAY_BE_TEXTS)
-        code = is_text_argument(path, &is_text, err);
-    if (!is_text)
+        code = is_text_argument(path, is_text, err);
+    if (!*is_text)
         tell_of_terminal(path);
     if (!code)
-        code = is_text ? open_text(&reader->fd, path, err)
-                       : mega_source_open(&reader->fd, path, err);
+        code = *is_text ? open_text(&reader->fd, path, err)
+                        : mega_source_open(&reader->fd, path, err);
+    return code;
+}
+
+static int open_next(LineReader *reader, MegaError *err)
+{
+    KeptInput *kept = reader->kept ? &reader->kept[reader->next] : NULL;
+    const char *path = reader->paths[reader->next++];
+    bool is_text = false;
+    int code = 0;
+    if (kept && kept->fd >= 0) {
+        reader->fd = kept->fd;
+        kept->fd = -1;
+        lseek(reader->fd, kept->begin, SEEK_SET);
+    } else {
+        code = open_argument(reader, path, &is_text, err);
+    }
+    if (!code && reader->counting)
+        code = keep_input(reader, path, kept, err);
     if (code)
         return code;
     reader->name = is_text ? "the text" : mega_source_name(path);
@@ -201,9 +245,10 @@ static int clean_line(LineReader *reader, MegaError *err)
                                           &reader->rules, &reader->flaw, err);
     if (code)
         return code;
-    if (!flawed && reader->flaw.line && reader->before_warning)
+    const bool tells = !flawed && !reader->counting;
+    if (tells && reader->flaw.line && reader->before_warning)
         reader->before_warning(reader->context);
-    if (!flawed)
+    if (tells)
         warn_of_flaw(&reader->flaw, reader->name, &reader->rules);
     const size_t mark = mega_text_mark(reader->text, reader->size, reader->number, &reader->rules);
     reader->size -= mark;
@@ -212,7 +257,8 @@ static int clean_line(LineReader *reader, MegaError *err)
     return 0;
 }
 
-int line_reader_next(LineReader *reader, MegaError *err)
+/* Takes the next line of all files. One that is skipped is neither checked nor changed. */
+static int next_line(LineReader *reader, bool skipped, MegaError *err)
 {
     for (;;) {
         if (reader->fd < 0) {
@@ -225,7 +271,8 @@ int line_reader_next(LineReader *reader, MegaError *err)
         reader->number++;
         int more = take_line(reader, err);
         if (more > 0) {
-            int code = clean_line(reader, err);
+            int code = skipped ? 0 : clean_line(reader, err);
+            reader->taken += code == 0;
             return code ? code : 1;
         }
         if (more < 0)
@@ -234,13 +281,41 @@ int line_reader_next(LineReader *reader, MegaError *err)
     }
 }
 
-/* ---- Looking ahead -------------------------------------------------------------------------- */
-
-static bool is_regular(int fd)
+int line_reader_shard(LineReader *reader, const Shard *shard, MegaError *err)
 {
-    struct stat info;
-    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (shard->count == 0)
+        return 0;
+    reader->kept = calloc((size_t)reader->count, sizeof *reader->kept);
+    if (!reader->kept)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a list of %d inputs", reader->count);
+    for (int i = 0; i < reader->count; i++)
+        reader->kept[i].fd = -1;
+    reader->counting = true;
+    while (next_line(reader, false, &reader->failure) > 0)
+        continue;
+    reader->counting = false;
+    shard_range(shard, reader->taken, &reader->first, &reader->end);
+    close_file(reader);
+    reader->next = 0;
+    reader->taken = 0;
+    return 0;
 }
+
+int line_reader_next(LineReader *reader, MegaError *err)
+{
+    int more = 1;
+    if (!reader->kept)
+        return next_line(reader, false, err);
+    while (more > 0 && reader->taken < reader->first)
+        more = next_line(reader, true, err);
+    if (more > 0 && reader->taken < reader->end)
+        return next_line(reader, false, err);
+    if (more > 0 && err)
+        *err = reader->failure;
+    return more > 0 ? reader->failure.code : more;
+}
+
+/* ---- Looking ahead -------------------------------------------------------------------------- */
 
 /* Returns whether the next file, which is not open yet, has a line that is there already. */
 static bool next_file_ready(const LineReader *reader)
@@ -267,6 +342,8 @@ static bool can_read(int fd)
 
 bool line_reader_ready(LineReader *reader)
 {
+    if (reader->kept && reader->taken >= reader->end)
+        return false;
     if (reader->fd < 0)
         return next_file_ready(reader);
     for (;;) {
@@ -314,4 +391,10 @@ size_t count_lines(char **paths, int count, const MegaTextRules *rules)
         total += lines;
     }
     return total;
+}
+
+size_t line_reader_total(const LineReader *reader)
+{
+    return reader->kept ? reader->end - reader->first
+                        : count_lines(reader->paths, reader->count, &reader->rules);
 }

@@ -8,14 +8,22 @@
 #ifndef MEGA_LINES_H
 #define MEGA_LINES_H
 
+#include <sys/types.h>
+
 #include "formats/text/text_input.h"
-#include "src/mega.h"
+#include "tools/run/shard.h"
 
 typedef enum ArgumentKind {
     ARGUMENTS_ARE_FILES,
     ARGUMENTS_MAY_BE_TEXTS, /* text_argument.h decides what an argument is */
     ARGUMENTS_ARE_TEXTS,
 } ArgumentKind;
+
+/* An input that was read to count its lines and cannot be opened again, such as a pipe. */
+typedef struct KeptInput {
+    int fd; /* -1: there is none */
+    off_t begin;
+} KeptInput;
 
 /* Reads the lines of several files, one file after the other; "-" is standard input. */
 typedef struct LineReader {
@@ -30,6 +38,13 @@ typedef struct LineReader {
     bool after_cr;    /* the last line ended in CR, so a LF that follows belongs to it */
     const char *name; /* the open file's name, for messages */
     size_t number;    /* number of the line in that file, from 1 */
+    size_t taken;     /* number of lines that were taken from all files */
+    /* Of a shard (line_reader_shard): the inputs that are kept, else NULL; which of all lines are
+     * given out; and the error behind the last line of all shards. */
+    KeptInput *kept; /* [count] */
+    size_t first, end;
+    bool counting;
+    MegaError failure;
     char *text;       /* the line without its end, followed by a NUL; it may itself hold NULs */
     size_t size, capacity;
     MegaTextFlaw flaw; /* the first flaw of this file */
@@ -42,6 +57,11 @@ typedef struct LineReader {
  * hold: "lines of text". */
 int line_reader_begin(LineReader *reader, char **paths, int count, const MegaTextRules *rules,
                       MegaError *err);
+/* Gives out the lines of one shard only, to be called before the first line is read. It reads the
+ * files once to count their lines; what cannot be opened again is kept in memory. An error on the
+ * way there (a file is missing) ends the lines of all shards as it ends those of the files: every
+ * shard gives out its part of the lines before, and then that error. */
+int line_reader_shard(LineReader *reader, const Shard *shard, MegaError *err);
 /* Returns 1 if *reader holds a line, 0 at the end, and an error below 0. A line longer than
  * rules.limit (0: MEGA_TEXT_MAX_SIZE bytes) is an error, too. Warns of the first flaw of a file
  * that it repairs. */
@@ -53,6 +73,8 @@ void line_reader_end(LineReader *reader);
 /* Returns how many lines the files have, for a progress bar, or 0 if a file cannot be read
  * twice. */
 size_t count_lines(char **paths, int count, const MegaTextRules *rules);
+/* The same of the lines that a reader will give out. */
+size_t line_reader_total(const LineReader *reader);
 
 /* Writes "mega-run: warning: SENTENCE" to standard error; fits MegaPipelineOptions.warn. */
 void report_warning(void *context, const char *sentence);

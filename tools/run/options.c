@@ -1,6 +1,7 @@
 /*
  * options.c - see options.h.
  */
+#define _GNU_SOURCE /* strchrnul */
 #include "tools/run/options.h"
 
 #include <stdio.h>
@@ -55,6 +56,20 @@ int find_class(const MegaModel *model, const char *text, size_t size)
     if (size < sizeof word)
         memcpy(word, text, size);
     return parse_int(word, 0, classes - 1, &number) ? number : -1;
+}
+
+int next_class(const MegaModel *model, const char *path, const char **names, int *label,
+               MegaError *err)
+{
+    const char *at = *names, *end = strchrnul(at, ',');
+    *names = *end ? end + 1 : end;
+    *label = find_class(model, at, (size_t)(end - at));
+    return *label >= 0
+               ? 0
+               : mega_fail(err, MEGA_ERR_ARGUMENT,
+                           "'%.*s' is neither a class of %s nor the number of one; "
+                           "'mega-run inspect --json' lists them",
+                           (int)(end - at < 60 ? end - at : 60), at, path);
 }
 
 bool is_background(const char *label)

@@ -52,6 +52,10 @@ void print_json_failure(const char *name, size_t line, const MegaError *err);
 const char *class_name(const MegaModel *model, int index, char buffer[16]);
 /* Returns the class with that label or number, or -1 if there is none. */
 int find_class(const MegaModel *model, const char *text, size_t size);
+/* Takes the next of labels, or numbers of classes, that commas separate. `path` names the model in
+ * the error if there is no such class. */
+int next_class(const MegaModel *model, const char *path, const char **names, int *label,
+               MegaError *err);
 /* Returns whether a label, such as _silence_, stands for background, which makes no events. */
 bool is_background(const char *label);
 

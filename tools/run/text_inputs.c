@@ -36,17 +36,62 @@ static void report_failure(TextInputs *inputs, const char *name, size_t line, co
         print_json_failure(name, line, &reason);
 }
 
-static void use_text(TextInputs *inputs, UseText use, void *context, const MegaBuffer *text,
-                     const char *name, size_t line)
+/* A row of a table. */
+typedef struct Row {
+    MegaBuffer text;
+    const char *name;
+    size_t line;
+    MegaError err; /* why it has no text, or code 0 */
+} Row;
+
+typedef struct Rows {
+    Row *data;
+    size_t count, capacity;
+    bool failed; /* there was no memory for a row */
+} Rows;
+
+/* Where texts go: to the command, or into a list from which a shard is taken. */
+typedef struct TextSink {
+    TextInputs *inputs;
+    UseText use;
+    void *context;
+    Rows *rows; /* NULL: to the command */
+} TextSink;
+
+static void keep_row(Rows *rows, const Row *row)
 {
-    MegaError err = {0};
+    if (rows->count == rows->capacity) {
+        const size_t grown = rows->capacity ? 2 * rows->capacity : 256;
+        Row *moved = realloc(rows->data, grown * sizeof *moved);
+        rows->failed |= !moved;
+        if (!moved)
+            return;
+        rows->data = moved;
+        rows->capacity = grown;
+    }
+    Row *kept = &rows->data[rows->count++];
+    *kept = *row;
+    kept->text = (MegaBuffer){0};
+    mega_put_bytes(&kept->text, row->text.data, row->text.size);
+    rows->failed |= kept->text.failed;
+}
+
+static void take_row(const TextSink *sink, const Row *row)
+{
+    TextInputs *inputs = sink->inputs;
+    MegaError err = row->err;
     const MegaRaw raw = {.kind = MEGA_RAW_TEXT,
-                         .data = text->size ? (const char *)text->data : "",
-                         .size = text->size,
-                         .name = name};
-    if (use(context, &raw, &err))
-        report_failure(inputs, name, line, &err);
+                         .data = row->text.size ? (const char *)row->text.data : "",
+                         .size = row->text.size,
+                         .name = row->name};
+    if (sink->rows) {
+        keep_row(sink->rows, row);
+        return;
+    }
+    if (err.code || sink->use(sink->context, &raw, &err))
+        report_failure(inputs, row->name, row->line, &err);
     fflush(stdout);
+    inputs->before++;
 }
 
 int read_text(MegaBuffer *out, const char *argument, bool literal, MegaError *err)
@@ -70,25 +115,29 @@ static bool has_bar(uint64_t total)
     return total > 1 && !isatty(STDOUT_FILENO);
 }
 
-static int each_line(TextInputs *inputs, const MegaMeta *meta, UseText use, void *context,
-                     MegaError *err)
+static int each_line(const TextSink *sink, const MegaMeta *meta, MegaError *err)
 {
+    TextInputs *inputs = sink->inputs;
     const MegaTextRules rules =
         mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "lines of text");
-    const size_t total = count_lines(inputs->paths, inputs->count, &rules);
     LineReader lines;
     Progress progress;
     int code = line_reader_begin(&lines, inputs->paths, inputs->count, &rules, err), more = 0;
     lines.arguments = ARGUMENTS_MAY_BE_TEXTS;
     if (!code && inputs->count == 0)
         tell_of_terminal("-");
+    if (!code)
+        code = line_reader_shard(&lines, &inputs->shard, err);
+    const size_t total = code ? 0 : line_reader_total(&lines);
     progress_begin(&progress, total, "lines", !has_bar(total));
     for (size_t done = 0; !code && !ferror(stdout); progress_update(&progress, ++done)) {
         more = line_reader_next(&lines, err);
         if (more <= 0)
             break;
-        const MegaBuffer text = {.data = (uint8_t *)lines.text, .size = lines.size};
-        use_text(inputs, use, context, &text, lines.name, lines.number);
+        inputs->before = lines.taken - 1;
+        take_row(sink, &(Row){.text = {.data = (uint8_t *)lines.text, .size = lines.size},
+                              .name = lines.name,
+                              .line = lines.number});
     }
     progress_end(&progress);
     line_reader_end(&lines);
@@ -167,21 +216,12 @@ static int find_column(Table *table, const char *name, const char *path, size_t 
     return found ? 0 : MEGA_ERR_INPUT;
 }
 
-/* Reports that a row has no text in the column. */
-static void fail_row(TextInputs *inputs, const char *path, size_t line, const char *reason)
+/* Reads one row. A row without anything in it is an empty line, as in other readers of such
+ * files. */
+static void read_row(const TextSink *sink, Table *table, size_t column, const char *path)
 {
-    MegaError err = {0};
-    mega_fail(&err, MEGA_ERR_INPUT, "%s", reason);
-    report_failure(inputs, mega_source_name(path), line, &err);
-}
-
-/* Uses the field of one row. A row without anything in it is an empty line, as in other readers of
- * such files. */
-static void use_row(TextInputs *inputs, UseText use, void *context, Table *table, size_t column,
-                    const char *path)
-{
-    const size_t line = table->line + 1;
-    MegaBuffer text = {0};
+    Row row = {.name = mega_source_name(path), .line = table->line + 1};
+    const char *flaw = NULL;
     bool has = false, is_empty = true, is_open = false;
     for (size_t i = 0; i == 0 || !table->ends_row; i++) {
         next_field(table);
@@ -190,21 +230,22 @@ static void use_row(TextInputs *inputs, UseText use, void *context, Table *table
         if (i != column)
             continue;
         has = true;
-        mega_put_bytes(&text, table->field.data, table->field.size);
+        mega_put_bytes(&row.text, table->field.data, table->field.size);
     }
     if (is_open)
-        fail_row(inputs, path, line, "the quotes of a field that begins here are never closed");
-    else if (!has && !is_empty)
-        fail_row(inputs, path, line, "the row has no such column");
-    else if (!is_empty && text.failed)
-        fail_row(inputs, path, line, "no memory for a text");
-    else if (!is_empty)
-        use_text(inputs, use, context, &text, mega_source_name(path), line);
-    mega_buffer_free(&text);
+        flaw = "the quotes of a field that begins here are never closed";
+    else if (!has)
+        flaw = "the row has no such column";
+    else if (row.text.failed)
+        flaw = "no memory for a text";
+    if (flaw)
+        mega_fail(&row.err, MEGA_ERR_INPUT, "%s", flaw);
+    if (is_open || !is_empty)
+        take_row(sink, &row);
+    mega_buffer_free(&row.text);
 }
 
-static int use_table(TextInputs *inputs, UseText use, void *context, const char *path,
-                     MegaError *err)
+static int read_table(const TextSink *sink, const char *path, MegaError *err)
 {
     const MegaTextRules rules = {.what = "a table", .bytes = MEGA_TEXT_BINARY};
     MegaBuffer bytes = {0};
@@ -222,16 +263,67 @@ static int use_table(TextInputs *inputs, UseText use, void *context, const char 
     if (bytes.size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         table.at += 3;
     if (!code)
-        code = find_column(&table, inputs->column, path, &column, err);
+        code = find_column(&table, sink->inputs->column, path, &column, err);
     progress_begin(&progress, bytes.size, "bytes", !has_bar(bytes.size));
     while (!code && table.at < table.end && !ferror(stdout)) {
-        use_row(inputs, use, context, &table, column, path);
+        read_row(sink, &table, column, path);
         progress_update(&progress, (uint64_t)(table.at - text));
     }
     progress_end(&progress);
     mega_buffer_free(&table.field);
     mega_buffer_free(&bytes);
     return code;
+}
+
+static void each_table(const TextSink *sink, char **paths, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Row row = {.name = paths[i]};
+        if (read_table(sink, paths[i], &row.err))
+            take_row(sink, &row);
+    }
+}
+
+/* Only all rows together tell which ones are a shard's, so they are read first. */
+static int each_table_of_shard(const TextSink *sink, char **paths, int count, MegaError *err)
+{
+    Rows rows = {0};
+    size_t first, end;
+    const TextSink list = {.inputs = sink->inputs, .rows = &rows};
+    each_table(&list, paths, count);
+    shard_range(&sink->inputs->shard, rows.count, &first, &end);
+    sink->inputs->before = first;
+    for (size_t i = first; i < end && !rows.failed; i++)
+        take_row(sink, &rows.data[i]);
+    for (size_t i = 0; i < rows.count; i++)
+        mega_buffer_free(&rows.data[i].text);
+    free(rows.data);
+    return rows.failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the rows of tables") : 0;
+}
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+static void each_file(const TextSink *sink, char **paths, int count)
+{
+    TextInputs *inputs = sink->inputs;
+    const bool literal = inputs->text != NULL;
+    size_t first = 0, end = (size_t)count;
+    if (inputs->shard.count)
+        shard_range(&inputs->shard, end, &first, &end);
+    inputs->before = first;
+    for (size_t i = first; i < end; i++) {
+        Row row = {.name = paths[i]};
+        bool is_text = literal;
+        int code = read_text(&row.text, paths[i], literal, &row.err);
+        if (!code && !literal && is_text_argument(paths[i], &is_text, &row.err))
+            is_text = false;
+        if (!code) {
+            row.name = is_text ? "the text" : mega_source_name(paths[i]);
+            row.err = (MegaError){0};
+        }
+        take_row(sink, &row);
+        mega_buffer_free(&row.text);
+    }
 }
 
 /* ---- All ------------------------------------------------------------------------------------ */
@@ -245,38 +337,28 @@ int check_text_inputs(const char *command, const TextInputs *inputs)
     return inputs->text && other ? usage_error(command, "--text or %s, not both", other) : 0;
 }
 
-/* Uses an argument as one text, or as a table of texts. */
-static void use_argument(TextInputs *inputs, UseText use, void *context, const char *argument)
-{
-    MegaBuffer text = {0};
-    MegaError err = {0};
-    bool is_text = inputs->text != NULL;
-    const int code = inputs->column ? use_table(inputs, use, context, argument, &err)
-                                    : read_text(&text, argument, is_text, &err);
-    if (code)
-        report_failure(inputs, argument, 0, &err);
-    else if (!inputs->column) {
-        if (!is_text && is_text_argument(argument, &is_text, &err))
-            is_text = false;
-        use_text(inputs, use, context, &text, is_text ? "the text" : mega_source_name(argument), 0);
-    }
-    mega_buffer_free(&text);
-}
-
 int each_text(TextInputs *inputs, const MegaMeta *meta, UseText use, void *context)
 {
+    char *standard_input[] = {(char *)"-"};
+    char *given[] = {(char *)inputs->text};
+    const TextSink sink = {.inputs = inputs, .use = use, .context = context};
+    char **paths = inputs->text ? given : inputs->count ? inputs->paths : standard_input;
+    const int count = inputs->text || !inputs->count ? 1 : inputs->count;
     MegaError err = {0};
-    if (!inputs->column && (inputs->lines || (inputs->count == 0 && !inputs->text))) {
-        int code = each_line(inputs, meta, use, context, &err);
-        if (code)
-            report("%s", err.text);
-        return code ? 1 : inputs->status;
-    }
-    if (inputs->text || inputs->count == 0)
-        use_argument(inputs, use, context, inputs->text ? inputs->text : "-");
-    for (int i = 0; i < inputs->count; i++)
-        use_argument(inputs, use, context, inputs->paths[i]);
-    return inputs->status;
+    int code = 0;
+    if (inputs->column && inputs->shard.count)
+        code = each_table_of_shard(&sink, paths, count, &err);
+    else if (inputs->column)
+        each_table(&sink, paths, count);
+    else if (inputs->lines || (inputs->count == 0 && !inputs->text))
+        code = each_line(&sink, meta, &err);
+    else
+        each_file(&sink, paths, count);
+    if (code)
+        report("%s", err.text);
+    else
+        all_results_are_there();
+    return code ? 1 : inputs->status;
 }
 
 /* ---- Models --------------------------------------------------------------------------------- */

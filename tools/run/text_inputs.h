@@ -8,6 +8,7 @@
 #include "formats/base/bytes.h"
 #include "formats/mega/meta.h"
 #include "tools/run/command_line.h"
+#include "tools/run/results_file.h"
 
 typedef struct TextInputs {
     const char *text;   /* --text: the only input */
@@ -16,7 +17,9 @@ typedef struct TextInputs {
     bool json;
     char **paths; /* [count] files or texts; without any, the lines of standard input */
     int count;
-    int status; /* 1 once an input failed */
+    Shard shard;
+    size_t before; /* how many texts came before this one, in all shards */
+    int status;    /* 1 once an input failed */
 } TextInputs;
 
 /* Uses one text. `raw` has its name. */
@@ -25,8 +28,8 @@ typedef int (*UseText)(void *context, const MegaRaw *raw, MegaError *err);
 /* Reports options that exclude each other. Returns the exit status for them, or 0 if all is
  * well. */
 int check_text_inputs(const char *command, const TextInputs *inputs);
-/* Calls `use` for every text, which is for a model with this metadata. One that fails is reported,
- * and the others follow. Returns the exit status. */
+/* Calls `use` for every text of the shard, which is for a model with this metadata. One that fails
+ * is reported, and the others follow. Returns the exit status, for finish_results. */
 int each_text(TextInputs *inputs, const MegaMeta *meta, UseText use, void *context);
 /* Reads an argument that is a text or the name of a file, or with `literal` a text in any case,
  * byte for byte. Free *out also after an error. */
@@ -53,11 +56,11 @@ void put_line(const char *text, size_t size);
     {.name = "text", .take = take_text, .out = &(inputs)->text},                                   \
         {.name = "lines", .take = take_flag, .out = &(inputs)->lines},                             \
         {.name = "column", .take = take_text, .out = &(inputs)->column},                           \
-        JSON_OPTION(&(inputs)->json), INPUT_OPTIONS
+        JSON_OPTION(&(inputs)->json), SHARD_OPTIONS(&(inputs)->shard), INPUT_OPTIONS
 #define TEXT_INPUT_HELP                                                                            \
     "      --text TEXT        an input, whatever it looks like\n"                                  \
     "      --lines            each line of the files is an input\n"                                \
     "      --column NAME      that column of CSV or TSV files, whose first row has names\n"        \
-    "      --json             one line of JSON for each input\n"
+    "      --json             one line of JSON for each input\n" SHARD_HELP
 
 #endif

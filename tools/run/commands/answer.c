@@ -122,6 +122,8 @@ int command_answer(int argc, char **argv)
     answer.answer.stride = (size_t)answer.stride;
     answer.answer.align = !answer.no_align;
     answer.inputs.paths = argv + 1;
+    if (!begin_results(&answer.inputs.shard, &status))
+        return status;
     status = 1;
     if (text_model_open(&answer.text_model, answer.model, MEGA_TASK_ANSWER, "to answer questions",
                         &answer.session, &err))
@@ -130,5 +132,5 @@ int command_answer(int argc, char **argv)
         status = each_text(&answer.inputs, mega_model_meta(answer.text_model.model), answer_text,
                            &answer);
     text_model_close(&answer.text_model);
-    return finish_output(status);
+    return finish_results(status);
 }

@@ -5,13 +5,9 @@
  * goes through events.c. Each thread takes one of several files (classify_jobs.h), and results keep
  * their order. What comes alone, on a pipe or is large streams through a pipeline with all threads.
  */
-#define _GNU_SOURCE /* strchrnul */
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
@@ -24,7 +20,9 @@
 #include "tools/run/folders.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/path_inputs.h"
 #include "tools/run/results.h"
+#include "tools/run/results_file.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -51,8 +49,7 @@ static const char help[] =
     "      --json              one JSON object a line\n"
     "      --window S          classify windows of S seconds of a recording\n"
     "      --hop S             from one window to the next (the window's length)\n"
-    "      --stateful          of a causal S4, with --window: it hears the recording once, and a\n"
-    "                          window is what it says there; else each begins from nothing\n"
+    "      --stateful          of a causal S4: hears a recording once, not each window anew\n"
     "      --rate X            of S4: sound at the model's sampling rate divided by X (1)\n"
     "      --threshold P       events instead of windows: labels that reach probability P (to 1)\n"
     "      --smooth N          it is the average of the last N windows (3)\n"
@@ -63,7 +60,7 @@ static const char help[] =
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "      --files-from FILE   read input paths from FILE, one a line; '-' is standard input\n"
-    "  -0, --null              the paths of --files-from end in NUL\n" SESSION_HELP
+    "  -0, --null              the paths of --files-from end in NUL\n" SHARD_HELP SESSION_HELP
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "      --time              print how long loading, reading and running took\n"
     "  -q, --quiet             no message about inputs that fail\n"
@@ -77,6 +74,7 @@ static const char help[] =
 
 typedef struct Options {
     const char *model, *files_from;
+    Shard shard;
     const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
     int ignore_count;
     MegaPipelineOptions input; /* these include the options of the session */
@@ -109,6 +107,7 @@ typedef struct Classifier {
     Crew *crew;        /* NULL with one thread, with one input, or if memory is limited */
     ClassifyJob *held; /* the latest input for the crew, which another one has to follow */
     bool one_by_one;   /* there is not memory enough for several inputs at a time */
+    bool lacks_model;  /* there was none for an input */
     bool show_path;
     int status;
     double loading, reading, running; /* seconds; those of threads side by side add up */
@@ -173,15 +172,6 @@ static void print_event(void *context, EventMoment moment, const Event *event)
     fflush(stdout);
 }
 
-/* Ends the program by SIGPIPE if the reader of standard output has gone. A stream may run for hours
- * without an event, and so without a write that would fail. */
-static void heed_closed_output(void)
-{
-    struct pollfd output = {.fd = STDOUT_FILENO};
-    if (poll(&output, 1, 0) == 1 && (output.revents & POLLERR))
-        raise(SIGPIPE);
-}
-
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
@@ -198,16 +188,11 @@ static void fail_input(Classifier *c, const char *path, const MegaError *err)
 static int ignore_labels(const Options *options, const Engine *engine, MegaError *err)
 {
     for (int i = 0; i < options->ignore_count; i++) {
-        for (const char *at = options->ignores[i], *end; *at; at = *end ? end + 1 : end) {
-            end = strchrnul(at, ',');
-            int label = find_class(engine->model, at, (size_t)(end - at));
-            if (label < 0)
-                return mega_fail(err, MEGA_ERR_ARGUMENT,
-                                 "--ignore: '%.*s' is neither a class of %s nor the number of one; "
-                                 "'mega-run inspect --json' lists them",
-                                 (int)(end - at < 60 ? end - at : 60), at, engine->path);
-            events_ignore(engine->events, label);
-        }
+        const char *names = options->ignores[i];
+        MegaError inner;
+        for (int label; *names; events_ignore(engine->events, label))
+            if (next_class(engine->model, engine->path, &names, &label, &inner))
+                return mega_fail(err, inner.code, "--ignore: %s", inner.text);
     }
     return 0;
 }
@@ -221,24 +206,21 @@ static int load_events(const Options *options, Engine *engine, MegaError *err)
     return code ? code : ignore_labels(options, engine, err);
 }
 
-static int fail_other_model(const Engine *engine, MegaContentKind kind, MegaError *err)
-{
-    char purpose[32];
-    snprintf(purpose, sizeof purpose, "for %s", kind_name(kind));
-    return fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind, err);
-}
-
 /* Loads a model and makes its pipeline; `kind` is that of the first input. */
 static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, MegaError *err)
 {
     double begun = clock_seconds();
+    char purpose[32];
     MegaPipelineOptions input = c->options->input;
     int code = open_model(
         &engine->model, &engine->path,
         &(ModelWish){.given = c->options->model, .task = MEGA_TASK_CLASSIFY, .kind = kind},
         c->options->input.session.max_memory, err);
-    if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY)
-        code = fail_other_model(engine, kind, err);
+    if (!code && mega_model_task(engine->model) != MEGA_TASK_CLASSIFY) {
+        snprintf(purpose, sizeof purpose, "for %s", kind_name(kind));
+        code = fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind,
+                                err);
+    }
     input.warn = c->options->quiet ? NULL : report_warning;
     input.media = mega_media();
     input.raw = c->options->raw.rate ? &c->options->raw : NULL;
@@ -503,6 +485,7 @@ static bool take_path(void *context, const char *path)
             MegaError inner = err;
             mega_fail(&err, inner.code, "%s: %s", mega_source_name(path), inner.text);
             fail_input(c, path, &err);
+            c->lacks_model = true;
             return true;
         }
         report("%s", err.text);
@@ -511,6 +494,10 @@ static bool take_path(void *context, const char *path)
     }
     if (mega_model_input_count(engine->model) == 1) {
         classify_input(c, engine, path, NULL);
+    } else if (c->options->shard.count && !c->options->model) {
+        report("--shard needs -m with a model that takes two inputs, such as %s", engine->path);
+        c->status = 1;
+        return false;
     } else if (engine->waiting) {
         classify_input(c, engine, engine->waiting, path);
         free(engine->waiting);
@@ -533,47 +520,62 @@ static void fail_path(void *context, const char *path, const char *reason)
     fail_input(c, path, &err);
 }
 
-static bool take_argument(Classifier *c, const char *path)
+/* Called before whoever writes a list of paths may wait for results. */
+static void before_waiting(void *context)
 {
-    tell_of_terminal(path);
-    return is_folder(path) ? walk_folder(path, &(FolderVisitor){take_path, fail_path, c})
-                           : take_path(c, path);
+    finish_jobs(context, 0);
 }
 
-static void take_list(Classifier *c, const char *path)
+/* Returns how many paths make an input, which only the model knows. A shard of several models'
+ * inputs has one path each; take_path refuses models that take two. */
+static int paths_of_input(void *context, const char *first)
 {
-    const MegaTextRules rules = {
-        .what = "a list of files without --null", .bytes = MEGA_TEXT_PATHS, .marks_inside = true};
-    char *paths[] = {(char *)path};
-    LineReader reader;
+    Classifier *c = context;
+    Engine *engine = &c->engines[MEGA_CONTENT_UNKNOWN];
     MegaError err = {0};
-    bool going = true;
-    int more = line_reader_begin(&reader, paths, 1, &rules, &err) ? -1 : 1;
-    reader.null = c->options->null;
-    while (going && more > 0) {
-        if (!line_reader_ready(&reader)) /* whoever writes the list may wait for results */
-            finish_jobs(c, 0);
-        more = line_reader_next(&reader, &err);
-        if (more > 0 && reader.size > 0)
-            going = take_argument(c, reader.text);
-    }
-    if (more < 0) {
-        finish_jobs(c, 0);
-        fail_input(c, path, &err);
-    }
-    line_reader_end(&reader);
+    if (!c->options->model)
+        return 1;
+    if (load_engine(c, engine, kind_of(c->options, first), &err) == 0)
+        return mega_model_input_count(engine->model);
+    free_engine(engine);
+    report("%s", err.text);
+    c->status = 1;
+    return 0;
+}
+
+/* Reports that the list of paths ended in an error. A run without shards has a result for it, once,
+ * behind the others. */
+static void fail_list(Classifier *c, const MegaError *err)
+{
+    const Shard *shard = &c->options->shard;
+    finish_jobs(c, 0);
+    c->status = 1;
+    if (shard->number == shard->count && c->options->files_from)
+        fail_input(c, c->options->files_from, err);
+    else
+        report("%s", err->text);
 }
 
 static int run(const Options *options, int count, char **paths)
 {
     Classifier c = {.options = options};
+    MegaError err = {0};
     const double begun = clock_seconds();
     c.show_path = count > 1 || options->files_from || is_folder(paths[0]);
-    bool going = true;
-    for (int i = 0; i < count && going; i++)
-        going = take_argument(&c, paths[i]);
-    if (going && options->files_from)
-        take_list(&c, options->files_from);
+    const PathInputs inputs = {.paths = paths,
+                               .count = count,
+                               .list = options->files_from,
+                               .null = options->null,
+                               .shard = options->shard,
+                               .paths_of_input = paths_of_input,
+                               .visitor = {take_path, fail_path, &c},
+                               .before_waiting = before_waiting};
+    bool going;
+    const int code = each_path(&inputs, &going, &err);
+    if (code)
+        fail_list(&c, &err);
+    if (!code && going && !c.lacks_model)
+        all_results_are_there();
     for (int i = 0; i < MEGA_CONTENT_COUNT; i++) {
         /* the last path of a pair model, if it has no partner, must hold both texts */
         if (c.engines[i].waiting)
@@ -589,7 +591,7 @@ static int run(const Options *options, int count, char **paths)
     if (options->time)
         fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
                 1e3 * c.reading, 1e3 * c.running);
-    return finish_output(c.status);
+    return finish_results(c.status);
 }
 
 /* Checks that options which need another one have it. Returns the exit status, 0 if all is well. */
@@ -623,12 +625,6 @@ static int take_ignore(const CommandOption *option, const char *value, MegaError
     return 0;
 }
 
-static bool has_texts(const Options *options)
-{
-    const ClassifyTexts *texts = &options->texts;
-    return texts->inputs.text || texts->pair || texts->inputs.lines || texts->inputs.column;
-}
-
 static int run_texts(Options *options, int count, char **paths)
 {
     ClassifyTexts *texts = &options->texts;
@@ -636,16 +632,17 @@ static int run_texts(Options *options, int count, char **paths)
         options->files_from || options->raw.rate)
         return usage_error("classify", "--text, --pair, --lines and --column are for texts");
     texts->inputs.json = options->json;
+    texts->inputs.shard = options->shard;
     texts->inputs.paths = paths;
     texts->inputs.count = count;
-    const int status = check_text_inputs("classify", &texts->inputs);
+    int status = check_text_inputs("classify", &texts->inputs);
     if (status)
         return status;
     texts->model = options->model;
     texts->top = options->top;
     texts->pipeline = options->input;
     texts->pipeline.warn = options->quiet ? NULL : report_warning;
-    return classify_texts(texts);
+    return begin_results(&options->shard, &status) ? classify_texts(texts) : status;
 }
 
 int command_classify(int argc, char **argv)
@@ -675,6 +672,7 @@ int command_classify(int argc, char **argv)
         {.name = "no-orient", .take = take_flag, .out = &options.input.keep_orientation},
         {.name = "files-from", .hints = "f", .take = take_text, .out = &options.files_from},
         {.name = "null", .letter = '0', .take = take_flag, .out = &options.null},
+        SHARD_OPTIONS(&options.shard),
         SESSION_OPTIONS(&options.input.session),
         {.name = "time", .take = take_flag, .out = &options.time},
         QUIET_OPTION(&options.quiet),
@@ -685,7 +683,7 @@ int command_classify(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"classify", help, table}, argc, argv, &inputs,
                            &status))
         return status;
-    if (has_texts(&options))
+    if (wants_texts(&options.texts))
         return run_texts(&options, inputs, argv + 1);
     status = check_usage(&options, inputs || options.files_from);
     if (status)
@@ -697,5 +695,5 @@ int command_classify(int argc, char **argv)
         options.top = 1;
     if (!options.smooth)
         options.smooth = DEFAULT_SMOOTH;
-    return run(&options, inputs, argv + 1);
+    return begin_results(&options.shard, &status) ? run(&options, inputs, argv + 1) : status;
 }

@@ -10,6 +10,7 @@
 #include "tools/run/command_line.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results_file.h"
 #include "tools/run/tokenizer_file.h"
 
 static const char help[] =
@@ -24,13 +25,14 @@ static const char help[] =
     "      --special      special tokens are a part of the text\n"
     "      --clean-up     leave out blanks before punctuation and English endings\n"
     "      --side SIDE    of a translator: source (default) or target\n"
-    "      --json         one JSON object for each text\n"
+    "      --json         one JSON object for each text\n" SHARD_HELP
     "  -h, --help         show this help\n"
     "\n"
     "Exit status: 0 the text was printed, 1 it was not, 2 wrong usage.\n";
 
 typedef struct Options {
     const char *model;
+    Shard shard;
     bool lines, json;
     MegaCodecSide side;
     MegaDecodeOptions decode;
@@ -66,6 +68,8 @@ static int read_lines(const Options *options, const TokenizerFile *file, int *st
     const MegaTextRules rules = {.what = "lines of token ids", .limit = MEGA_TEXT_MAX_SIZE};
     LineReader lines;
     int code = line_reader_begin(&lines, NULL, 0, &rules, err), more = 0;
+    if (!code)
+        code = line_reader_shard(&lines, &options->shard, err);
     while (!code && (more = line_reader_next(&lines, err)) > 0) {
         MegaError failure = {0};
         char name[64];
@@ -119,6 +123,7 @@ int command_detokenize(int argc, char **argv)
         {.name = "clean-up", .take = take_flag, .out = &options.decode.clean_up},
         {.name = "side", .take = take_side, .out = &options.side},
         JSON_OPTION(&options.json),
+        SHARD_OPTIONS(&options.shard),
         {0}};
     int inputs, status;
     MegaError err = {0};
@@ -130,7 +135,10 @@ int command_detokenize(int argc, char **argv)
     if (options.lines && !is_stream)
         return usage_error("detokenize", "--lines reads standard input, and '%s' is too much",
                            argv[1]);
-    status = 0;
+    if (options.shard.count && !options.lines)
+        return usage_error("detokenize", "--shard needs --lines");
+    if (!begin_results(&options.shard, &status))
+        return status;
     int code = tokenizer_file_open(&file, options.model, options.side, &err);
     if (!code && options.lines)
         code = read_lines(&options, &file, &status, &err);
@@ -141,7 +149,9 @@ int command_detokenize(int argc, char **argv)
     if (code) {
         report("%s", err.text);
         status = 1;
+    } else {
+        all_results_are_there();
     }
     tokenizer_file_close(&file);
-    return finish_output(status);
+    return finish_results(status);
 }

@@ -31,14 +31,14 @@ typedef struct Embed {
     MegaSessionOptions session;
     bool pooled;
     MegaPipeline *pipeline;
-    bool has_states, any;
+    bool has_states;
 } Embed;
 
 /* Writes rows of numbers; JSON has one more level around all rows of a text. */
 static void print_rows(Embed *embed, const float *values, size_t rows, size_t width, bool vector)
 {
     const bool json = embed->inputs.json;
-    if (!json && embed->any && !vector)
+    if (!json && embed->inputs.before > 0 && !vector)
         putchar('\n');
     fputs(json && !vector ? "[[" : "", stdout);
     for (size_t row = 0; row < rows; row++, values += width) {
@@ -48,7 +48,6 @@ static void print_rows(Embed *embed, const float *values, size_t rows, size_t wi
         fputs(json ? "]" : "\n", stdout);
     }
     fputs(!json ? "" : vector ? "\n" : "]]\n", stdout);
-    embed->any = true;
 }
 
 static int embed_text(void *context, const MegaRaw *raw, MegaError *err)
@@ -95,7 +94,7 @@ static int run(Embed *embed)
     mega_pipeline_free(embed->pipeline);
     mega_model_free(model);
     free(path);
-    return finish_output(status);
+    return finish_results(status);
 }
 
 int command_embed(int argc, char **argv)
@@ -113,5 +112,5 @@ int command_embed(int argc, char **argv)
     if ((status = check_text_inputs("embed", &embed.inputs)))
         return status;
     embed.inputs.paths = argv + 1;
-    return run(&embed);
+    return begin_results(&embed.inputs.shard, &status) ? run(&embed) : status;
 }

@@ -92,7 +92,7 @@ static int run(Fill *fill)
     else
         status = each_text(&fill->inputs, mega_model_meta(fill->text_model.model), fill_text, fill);
     text_model_close(&fill->text_model);
-    return finish_output(status);
+    return finish_results(status);
 }
 
 int command_fill(int argc, char **argv)
@@ -122,7 +122,8 @@ int command_fill(int argc, char **argv)
                            MAX_TARGETS);
     }
     fill.inputs.paths = argv + 1;
-    status = run(&fill);
+    if (begin_results(&fill.inputs.shard, &status))
+        status = run(&fill);
     free(list);
     return status;
 }

@@ -13,6 +13,7 @@
 #include "tools/run/command_line.h"
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
+#include "tools/run/results_file.h"
 #include "tools/run/scoring.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
@@ -41,8 +42,7 @@ static const char help[] =
     "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
     "      --ids               texts are token ids, nothing added at their end\n"
     "      --pre-tokenized     text is tokenised already\n"
-    "      --json              one JSON object for each text\n"
-    SESSION_HELP
+    "      --json              one JSON object for each text\n" SHARD_HELP SESSION_HELP
     "  -q, --quiet             no progress\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
@@ -52,6 +52,7 @@ static const char help[] =
 typedef struct Options {
     ScoreOptions score;
     const char *text;
+    Shard shard;
     bool document, eos, per_token, json, quiet;
     int tokens_per_sample, context_window;
 } Options;
@@ -162,11 +163,16 @@ static int score_lines(Score *s, char **paths, int count, MegaError *err)
     LineReader reader;
     Progress progress;
     const MegaTextRules rules = scorer_rules(&s->scorer, "lines of text");
-    size_t total = count_lines(paths, count, &rules), done = 0;
+    size_t done = 0;
     int more = 1, code = line_reader_begin(&reader, paths, count, &rules, err);
-    if (code)
-        return code;
     reader.arguments = s->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
+    if (!code)
+        code = line_reader_shard(&reader, &s->options->shard, err);
+    if (code) {
+        line_reader_end(&reader);
+        return code;
+    }
+    const size_t total = line_reader_total(&reader);
     /* on the same terminal, the progress bar would overwrite the lines */
     bool hidden = s->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&progress, total, "lines", hidden);
@@ -205,6 +211,26 @@ static int score_document(Score *s, const char *path, MegaError *err)
     return code;
 }
 
+/* Scores each file as one text. One that cannot be read does not stop the others. */
+static void score_documents(Score *s, char **paths, int count)
+{
+    static char standard_input[] = "-", *standard_paths[] = {standard_input};
+    size_t first = 0, end = count ? (size_t)count : 1;
+    if (count == 0)
+        paths = standard_paths;
+    if (s->options->shard.count)
+        shard_range(&s->options->shard, end, &first, &end);
+    for (size_t i = first; i < end; i++) {
+        MegaError err = {0};
+        if (score_document(s, paths[i], &err) == 0)
+            continue;
+        s->status = 1;
+        report("%s", err.text);
+        if (s->options->json)
+            print_json_failure(paths[i], 0, &err);
+    }
+}
+
 static int run(const Options *options, char **paths, int count)
 {
     Score s = {.options = options};
@@ -213,11 +239,10 @@ static int run(const Options *options, char **paths, int count)
     double begun = clock_seconds();
     if (!code && !options->document)
         code = score_lines(&s, paths, count, &err);
-    else if (!code && count == 0)
-        code = score_document(&s, "-", &err);
-    else
-        for (int i = 0; i < count && !code; i++)
-            code = score_document(&s, paths[i], &err);
+    else if (!code)
+        score_documents(&s, paths, count);
+    if (!code)
+        all_results_are_there();
     if (!code && options->score.verbose)
         verbose_end(s.tokens, "token", clock_seconds() - begun);
     if (code) {
@@ -225,7 +250,7 @@ static int run(const Options *options, char **paths, int count)
         s.status = 1;
     }
     scorer_close(&s.scorer);
-    return finish_output(s.status);
+    return finish_results(s.status);
 }
 
 int command_score(int argc, char **argv)
@@ -251,6 +276,7 @@ int command_score(int argc, char **argv)
         {.name = "ids", .take = take_flag, .out = &score->pipeline.ids},
         {.name = "pre-tokenized", .take = take_flag, .out = &score->pipeline.pre_tokenized},
         JSON_OPTION(&options.json),
+        SHARD_OPTIONS(&options.shard),
         FILE_OPTIONS(&score->pipeline.session, &options.quiet, &score->verbose),
         {0}};
     int inputs, status;
@@ -261,6 +287,8 @@ int command_score(int argc, char **argv)
     if (options.context_window > 0 && options.context_window >= options.tokens_per_sample)
         return usage_error("score", "--context-window %d needs a larger --tokens-per-sample",
                            options.context_window);
+    if (!begin_results(&options.shard, &status))
+        return status;
     score->pipeline.warn = options.quiet ? NULL : warn_once;
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);

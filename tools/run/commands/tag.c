@@ -33,7 +33,7 @@ typedef struct Tag {
     const char *model;
     MegaSessionOptions session;
     MegaTagOptions tag;
-    bool bytes, any;
+    bool bytes;
     TextModel text_model;
 } Tag;
 
@@ -61,18 +61,17 @@ static void print_line(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
 
 static int tag_text(void *context, const MegaRaw *raw, MegaError *err)
 {
-    Tag *tag = context;
+    const Tag *tag = context;
     MegaTags tags;
     int code = mega_pipeline_tag(tag->text_model.pipeline, raw, &tag->tag, &tags, err);
     if (code)
         return code;
     if (tag->inputs.json)
         print_json_line(tags_json(&tags, &tag->tag, raw, tag->bytes));
-    else if (tag->any)
+    else if (tag->inputs.before > 0)
         putchar('\n');
     for (size_t i = 0; !tag->inputs.json && i < tags.count; i++)
         print_line(tag, &tags.items[i], raw);
-    tag->any = true;
     mega_tags_free(&tags);
     return 0;
 }
@@ -98,6 +97,8 @@ int command_tag(int argc, char **argv)
     if ((status = check_text_inputs("tag", &tag.inputs)))
         return status;
     tag.inputs.paths = argv + 1;
+    if (!begin_results(&tag.inputs.shard, &status))
+        return status;
     status = 1;
     if (text_model_open(&tag.text_model, tag.model, MEGA_TASK_TAG, "to tag words", &tag.session,
                         &err))
@@ -105,5 +106,5 @@ int command_tag(int argc, char **argv)
     else
         status = each_text(&tag.inputs, mega_model_meta(tag.text_model.model), tag_text, &tag);
     text_model_close(&tag.text_model);
-    return finish_output(status);
+    return finish_results(status);
 }

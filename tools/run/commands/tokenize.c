@@ -11,6 +11,7 @@
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
+#include "tools/run/results_file.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/token_writer.h"
 #include "tools/run/tokenizer_file.h"
@@ -34,13 +35,14 @@ static const char help[] =
     "      --stride N         do not cut but print windows that overlap by N tokens\n"
     "      --bytes            places count bytes\n"
     "      --side SIDE        of a translator: source (default) or target\n"
-    "      --json             one JSON object for each text\n"
+    "      --json             one JSON object for each text\n" SHARD_HELP
     "  -h, --help             show this help\n"
     "\n"
     "Exit status: 0 all texts were tokenized, 1 one was not, 2 wrong usage.\n";
 
 typedef struct Options {
     const char *model, *text, *pair;
+    Shard shard;
     bool lines, bytes, json;
     MegaCodecSide side;
     int max_length, stride; /* stride is -1 if the text is not split into windows */
@@ -52,7 +54,7 @@ typedef struct Tokenize {
     TokenizerFile tokenizer;
     TokenWriter writer;
     MegaTokens tokens; /* tokens of one window */
-    bool any;          /* true once something was printed */
+    size_t before;     /* how many texts came before this one, in all shards */
     int status;
 } Tokenize;
 
@@ -90,10 +92,9 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
             token_writer_json(&t->writer, &t->tokens, i, tokenized.windows);
             token_writer_text(&t->writer, "\n");
         } else {
-            token_writer_text(&t->writer, t->any ? "\n" : "");
+            token_writer_text(&t->writer, t->before + i > 0 ? "\n" : "");
             token_writer_lines(&t->writer, &t->tokens);
         }
-        t->any = true;
     }
     mega_tokenized_free(&tokenized);
     return code;
@@ -119,8 +120,11 @@ static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
     LineReader lines;
     int code = line_reader_begin(&lines, paths, count, &rules, err), more = 0;
     lines.arguments = ARGUMENTS_MAY_BE_TEXTS;
+    if (!code)
+        code = line_reader_shard(&lines, &t->options->shard, err);
     while (!code && (more = line_reader_next(&lines, err)) > 0) {
         MegaError failure = {0};
+        t->before = lines.taken - 1;
         if (tokenize(t, lines.text, lines.size, &failure))
             report_failure(t, lines.name, lines.number, &failure);
         if (!line_reader_ready(&lines)) {
@@ -157,6 +161,16 @@ static void tokenize_argument(Tokenize *t, const char *argument, bool literal)
     mega_buffer_free(&text);
 }
 
+static void tokenize_arguments(Tokenize *t, char **arguments, int count)
+{
+    const char *text = t->options->text, *only = text ? text : "-";
+    size_t first = 0, end = text || count == 0 ? 1 : (size_t)count;
+    if (t->options->shard.count)
+        shard_range(&t->options->shard, end, &first, &end);
+    for (t->before = first; t->before < end; t->before++)
+        tokenize_argument(t, text || count == 0 ? only : arguments[t->before], text != NULL);
+}
+
 static int run(const Options *options, char **inputs, int count)
 {
     Tokenize t = {.options = options};
@@ -165,14 +179,12 @@ static int run(const Options *options, char **inputs, int count)
     if (!code)
         code = token_writer_new(&t.writer, stdout, t.tokenizer.codec, options->json, &err);
     const bool opened = !code;
-    if (!code && options->text)
-        tokenize_argument(&t, options->text, true);
-    else if (!code && options->lines)
+    if (!code && options->lines)
         code = tokenize_lines(&t, inputs, count, &err);
-    else if (!code && count == 0)
-        tokenize_argument(&t, "-", false);
-    for (int i = 0; !code && !options->lines && i < count; i++)
-        tokenize_argument(&t, inputs[i], false);
+    else if (!code)
+        tokenize_arguments(&t, inputs, count);
+    if (!code && !t.writer.failed)
+        all_results_are_there();
     if (code) {
         report("%s", err.text);
         t.status = 1;
@@ -186,7 +198,7 @@ static int run(const Options *options, char **inputs, int count)
     token_writer_free(&t.writer);
     mega_tokens_free(&t.tokens);
     tokenizer_file_close(&t.tokenizer);
-    return finish_output(t.status);
+    return finish_results(t.status);
 }
 
 int command_tokenize(int argc, char **argv)
@@ -218,6 +230,7 @@ int command_tokenize(int argc, char **argv)
                                    {.name = "bytes", .take = take_flag, .out = &options.bytes},
                                    {.name = "side", .take = take_side, .out = &options.side},
                                    JSON_OPTION(&options.json),
+                                   SHARD_OPTIONS(&options.shard),
                                    INPUT_OPTIONS,
                                    {0}};
     int inputs, status;
@@ -232,5 +245,7 @@ int command_tokenize(int argc, char **argv)
     encode->max_length = (size_t)options.max_length;
     encode->windows = options.stride >= 0;
     encode->stride = encode->windows ? (size_t)options.stride : 0;
+    if (!begin_results(&options.shard, &status))
+        return status;
     return run(&options, argv + 1, inputs);
 }

@@ -23,6 +23,7 @@
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
+#include "tools/run/results_file.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
 
@@ -51,8 +52,7 @@ static const char help[] =
     "      --json              one JSON object a line\n"
     "      --ids               token ids in and out, nothing added or removed\n"
     "      --pre-tokenized     text is tokenised already, and stays so\n"
-    "      --batch N           lines that are translated together (1)\n"
-    SESSION_HELP
+    "      --batch N           lines that are translated together (1)\n" SHARD_HELP SESSION_HELP
     "  -q, --quiet             no progress\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"
     "  -h, --help              show this help\n"
@@ -68,6 +68,7 @@ typedef struct Options {
     double warn_below; /* NAN: WARN_BELOW on a terminal, and else no warning */
     MegaSearchOptions search;
     int nbest, batch;
+    Shard shard;
     MegaSessionOptions session;
     bool scores, json, ids, pre_tokenized, quiet, verbose;
 } Options;
@@ -363,11 +364,13 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
                                                 t->options->ids, "lines of text");
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(t->pipeline)));
-    size_t total = count_lines(paths, count, &rules);
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
     reader.before_warning = finish_all;
     reader.context = t;
+    if (!code)
+        code = line_reader_shard(&reader, &t->options->shard, err);
+    const size_t total = line_reader_total(&reader);
     /* on the same terminal, the progress bar would overwrite the lines */
     bool hidden = t->options->quiet || total == 0 || isatty(STDOUT_FILENO);
     progress_begin(&t->progress, total, "lines", hidden);
@@ -445,6 +448,8 @@ static int run(const Options *options, char **paths, int count)
     double begun = clock_seconds();
     if (!code)
         code = run_files(&t, paths, count, &err);
+    if (!code)
+        all_results_are_there();
     if (!code && options->verbose)
         verbose_end(t.done, "line", clock_seconds() - begun);
     if (code) {
@@ -456,7 +461,7 @@ static int run(const Options *options, char **paths, int count)
     mega_ids_free(&t.prefix);
     mega_pipeline_free(t.pipeline);
     mega_model_free(t.model);
-    return finish_output(t.status);
+    return finish_results(t.status);
 }
 
 /* Returns 0, or the exit status after a message. */
@@ -508,12 +513,13 @@ int command_translate(int argc, char **argv)
         {.name = "pre-tokenized", .take = take_flag, .out = &options.pre_tokenized},
         {.name = "batch", .also = "batch-size", .take = take_int, .out = &options.batch,
          .least = 1, .most = 4096},
+        SHARD_OPTIONS(&options.shard),
         FILE_OPTIONS(&options.session, &options.quiet, &options.verbose),
         {0}};
     int inputs, status;
     if (!read_command_line(&(CommandSyntax){"translate", help, table}, argc, argv, &inputs,
                            &status) ||
-        (status = check_options(&options, inputs)))
+        (status = check_options(&options, inputs)) || !begin_results(&options.shard, &status))
         return status;
     char *text[] = {(char *)options.text};
     return options.text ? run(&options, text, 1) : run(&options, argv + 1, inputs);
