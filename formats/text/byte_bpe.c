@@ -411,10 +411,10 @@ static int encode_new_word(Encoder *e, Place place, const char *bytes, size_t si
     if (code)
         return code;
     if (size <= MEGA_WORD_MAX) {
-        MegaWord word = {.hash = hash, .size = (uint8_t)size, .count = (uint8_t)count};
+        MegaWord word = {.size = (uint8_t)size, .count = (uint8_t)count};
         make_tokens(e, bytes, &word, tokens);
         put_tokens(e, place, tokens, count, size, word.characters);
-        mega_words_keep(e->bpe->words, &word, tokens, bytes);
+        mega_words_keep(e->bpe->words, hash, &word, tokens, bytes);
         return 0;
     }
     for (size_t i = 0, at = 0; i < count; at += e->symbols[i++].width)

@@ -1,5 +1,8 @@
 /*
  * byte_bpe_words.c - see byte_bpe_words.h. A word lies in one of the PROBES slots from its hash on.
+ *
+ * Words lie one behind the other in one block, so that those of a text share cache lines, and a
+ * slot is the place of a word in it. The system gives memory only to the part that is in use.
  */
 #include "formats/text/byte_bpe_words.h"
 
@@ -9,22 +12,24 @@
 
 #define SLOTS 131072
 #define PROBES 4
+#define UNITS (1u << 20) /* size of the block, in units of 8 bytes; no word is at place 0 */
 
 struct MegaWords {
-    _Atomic(MegaWord *) slots[SLOTS];
+    _Atomic uint32_t slots[SLOTS]; /* 0 is an empty slot */
+    _Atomic uint32_t used;
+    uint64_t units[UNITS];
 };
 
 MegaWords *mega_words_new(void)
 {
-    return calloc(1, sizeof(MegaWords));
+    MegaWords *words = calloc(1, sizeof *words);
+    if (words)
+        atomic_init(&words->used, 1);
+    return words;
 }
 
 void mega_words_free(MegaWords *words)
 {
-    if (!words)
-        return;
-    for (size_t i = 0; i < SLOTS; i++)
-        free(atomic_load_explicit(&words->slots[i], memory_order_relaxed));
     free(words);
 }
 
@@ -80,33 +85,39 @@ const MegaWord *mega_words_find(MegaWords *words, const char *bytes, size_t size
 {
     *hash = hash_word(bytes, size);
     for (size_t i = 0; i < PROBES; i++) {
-        const MegaWord *word =
+        const uint32_t place =
             atomic_load_explicit(&words->slots[(*hash + i) % SLOTS], memory_order_acquire);
-        if (!word)
+        const MegaWord *word = (const MegaWord *)(const void *)&words->units[place];
+        if (!place)
             return NULL;
-        if (word->hash == *hash && word->size == size &&
+        if (word->hash == (uint32_t)(*hash >> 32) && word->size == size &&
             same_bytes((const char *)(word->tokens + word->count), bytes, size))
             return word;
     }
     return NULL;
 }
 
-void mega_words_keep(MegaWords *words, const MegaWord *word, const MegaWordToken *tokens,
-                     const char *bytes)
+void mega_words_keep(MegaWords *words, uint64_t hash, const MegaWord *word,
+                     const MegaWordToken *tokens, const char *bytes)
 {
-    size_t at = 0;
-    while (at < PROBES && atomic_load(&words->slots[(word->hash + at) % SLOTS]))
-        at++;
-    if (at == PROBES)
-        return;
     const size_t tokens_size = word->count * sizeof *tokens;
-    MegaWord *kept = malloc(sizeof *kept + tokens_size + word->size);
-    if (!kept)
+    const uint32_t size =
+        (uint32_t)((sizeof *word + tokens_size + word->size + 7) / sizeof *words->units);
+    size_t slot = 0;
+    while (slot < PROBES && atomic_load(&words->slots[(hash + slot) % SLOTS]))
+        slot++;
+    if (slot == PROBES || atomic_load(&words->used) > UNITS - MEGA_WORD_UNITS)
         return;
+    /* Other threads may add a word each in between: `used` never overflows, but may pass the end.
+     */
+    const uint32_t place = atomic_fetch_add(&words->used, size);
+    if (place > UNITS - MEGA_WORD_UNITS)
+        return;
+    MegaWord *kept = (MegaWord *)(void *)&words->units[place];
     *kept = *word;
+    kept->hash = (uint32_t)(hash >> 32);
     memcpy(kept->tokens, tokens, tokens_size);
     memcpy((char *)kept->tokens + tokens_size, bytes, word->size);
-    MegaWord *none = NULL;
-    if (!atomic_compare_exchange_strong(&words->slots[(word->hash + at) % SLOTS], &none, kept))
-        free(kept); /* another thread was faster */
+    uint32_t empty = 0; /* otherwise another thread was faster, and this copy is not used */
+    atomic_compare_exchange_strong(&words->slots[(hash + slot) % SLOTS], &empty, place);
 }

@@ -22,10 +22,13 @@ typedef struct MegaWordToken {
 } MegaWordToken;
 
 typedef struct MegaWord {
-    uint64_t hash;
+    uint32_t hash; /* the upper half */
     uint8_t size, count, characters;
     MegaWordToken tokens[]; /* [count], followed by the bytes of the word */
 } MegaWord;
+
+/* The size of the longest word, in units of 8 bytes. */
+#define MEGA_WORD_UNITS (1 + MEGA_WORD_MAX + MEGA_WORD_MAX / 8)
 
 typedef struct MegaWords MegaWords;
 
@@ -36,9 +39,9 @@ void mega_words_free(MegaWords *words);
 /* Returns the word of at most MEGA_WORD_MAX bytes, or NULL if it is not there. *hash is what
  * mega_words_keep takes. */
 const MegaWord *mega_words_find(MegaWords *words, const char *bytes, size_t size, uint64_t *hash);
-/* Keeps a word of word->size bytes, if there is room for it. It is copied; its tokens and bytes are
- * those that are given apart. */
-void mega_words_keep(MegaWords *words, const MegaWord *word, const MegaWordToken *tokens,
-                     const char *bytes);
+/* Keeps a word of word->size bytes, if there is room for it. It is copied; its hash, tokens and
+ * bytes are those that are given apart. */
+void mega_words_keep(MegaWords *words, uint64_t hash, const MegaWord *word,
+                     const MegaWordToken *tokens, const char *bytes);
 
 #endif

@@ -108,35 +108,34 @@ static void put_number(TokenWriter *writer, uint32_t number)
 
 /* ---- Symbols -------------------------------------------------------------------------------- */
 
-static char *plain_symbol(int32_t id, const char *symbol)
+/* A short symbol is copied as SHORT bytes, whatever is behind it, since that takes no call. */
+#define SHORT 32
+
+static void plain_symbol(int32_t id, const char *symbol, MegaBuffer *out)
 {
-    MegaBuffer out = {0};
     char escape[16];
     uint32_t code;
-    mega_put_bytes(&out, escape, (size_t)snprintf(escape, sizeof escape, "%" PRId32 "\t", id));
+    mega_put_bytes(out, escape, (size_t)snprintf(escape, sizeof escape, "%" PRId32 "\t", id));
     for (size_t left = strlen(symbol), length; left > 0; symbol += length, left -= length) {
         length = mega_utf8_decode(symbol, left, &code);
         const bool control = length && mega_utf8_is_control(code);
         length = length ? length : 1;
         if (control)
-            mega_put_bytes(&out, escape,
+            mega_put_bytes(out, escape,
                            (size_t)snprintf(escape, sizeof escape, "\\u%04" PRIx32, code));
         else
-            mega_put_bytes(&out, symbol, length);
+            mega_put_bytes(out, symbol, length);
     }
-    mega_put_u8(&out, '\0');
-    if (!out.failed)
-        return (char *)out.data;
-    mega_buffer_free(&out);
-    return NULL;
 }
 
-static char *json_symbol(const char *symbol)
+static void json_symbol(const char *symbol, MegaBuffer *out)
 {
     json_t *string = json_text(symbol);
     char *text = json_dumps(string, JSON_ENCODE_ANY);
+    out->failed |= !text;
+    mega_put_bytes(out, text ? text : "", text ? strlen(text) : 0);
+    free(text);
     json_decref(string);
-    return text;
 }
 
 /* Returns how a token is printed. text is NULL if the vocabulary has no such token, or if memory
@@ -146,19 +145,30 @@ static TokenSymbol symbol_of(TokenWriter *writer, int32_t id)
     if (id < 0 || id >= writer->vocab)
         return (TokenSymbol){0};
     TokenSymbol *symbol = &writer->symbols[id];
-    if (!symbol->text) {
-        const char *text = mega_vocab_symbol(mega_codec_vocab(writer->codec), id);
-        symbol->text = writer->json ? json_symbol(text) : plain_symbol(id, text);
-        symbol->size = symbol->text ? strlen(symbol->text) : 0;
-        writer->failed |= !symbol->text;
+    if (symbol->text)
+        return *symbol;
+    const char *text = mega_vocab_symbol(mega_codec_vocab(writer->codec), id);
+    MegaBuffer out = {0};
+    if (writer->json)
+        json_symbol(text, &out);
+    else
+        plain_symbol(id, text, &out);
+    if (!out.failed && (symbol->text = calloc(1, out.size > SHORT ? out.size : SHORT))) {
+        memcpy(symbol->text, out.data, out.size);
+        symbol->size = out.size;
     }
+    writer->failed |= !symbol->text;
+    mega_buffer_free(&out);
     return *symbol;
 }
 
 static void put_symbol(TokenWriter *writer, int32_t id)
 {
     const TokenSymbol symbol = symbol_of(writer, id);
-    if (symbol.text) {
+    if (symbol.text && symbol.size <= SHORT && BUFFER - writer->filled >= SHORT) {
+        memcpy(writer->buffer + writer->filled, symbol.text, SHORT);
+        writer->filled += symbol.size;
+    } else if (symbol.text) {
         put_bytes(writer, symbol.text, symbol.size);
     } else if (writer->json) {
         token_writer_text(writer, "\"\"");
