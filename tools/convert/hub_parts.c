@@ -478,6 +478,7 @@ static int read_post_processor(Hub *hub, MegaError *err)
     if (code)
         return code;
     hub->trims = *type == 'R' || *type == 'B';
+    hub->post_is_byte_level = *type == 'B';
     post->trim = hub->trims && is_not_false(part_value(hub, "post_processor", "trim_offsets"));
     post->keeps_first =
         hub->trims && is_not_false(part_value(hub, "post_processor", "add_prefix_space"));

@@ -19,6 +19,7 @@ typedef struct HubAdded {
 typedef struct HubSymbol {
     const char *text; /* a key of Hub.ids, or NULL if no token has this id */
     uint32_t added;   /* its number in the list of added tokens, from 1, or 0 if it is not one */
+    bool settled;     /* its flags are those of the list of added tokens that counts */
 } HubSymbol;
 
 typedef struct Hub {
@@ -36,6 +37,7 @@ typedef struct Hub {
     size_t merge_count, merge_capacity;
     int32_t unknown, special[8];
     bool fuse_unknown, add_prefix_space, trims;
+    bool post_is_byte_level;
     MegaPostProcessor post;
     void (*warn)(const char *sentence);
 } Hub;

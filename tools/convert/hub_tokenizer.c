@@ -45,7 +45,9 @@ static const json_t *special_value(const Hub *hub, const char *name)
     return value ? value : json_object_get(hub->json[HUB_CONFIG], name);
 }
 
-/* Adds a special token, which is a string, or an object that has its flags, too. */
+/* Adds a special token, which is a string, or an object that has its flags, too. These do not count
+ * if the token is in the list of added tokens. RoBERTa's class gives a mask that is a string its
+ * own flags; any other string leaves a token that was added as it is. */
 static int add_special(Hub *hub, const char *name, const json_t *value, int32_t *id, MegaError *err)
 {
     const bool is_mask = strcmp(name, "mask_token") == 0;
@@ -63,9 +65,10 @@ static int add_special(Hub *hub, const char *name, const json_t *value, int32_t 
         return mega_fail(err, MEGA_ERR_FORMAT, "%s: %s is neither a string nor an object",
                          hub->files[HUB_CONFIG].name, name);
     *id = hub_find(hub, added.text);
-    if (json_is_object(value) || is_mask || !hub_is_added(hub, *id))
-        return hub_add(hub, &added, id, err);
-    return 0;
+    if (hub_is_added(hub, *id) &&
+        (hub->symbols[*id].settled || !(json_is_object(value) || (is_mask && hub->is_roberta))))
+        return 0;
+    return hub_add(hub, &added, id, err);
 }
 
 static int store_special(Hub *hub, MegaMeta *meta, MegaError *err)
@@ -119,6 +122,7 @@ static int add_listed(Hub *hub, MegaError *err)
             continue;
         if ((code = hub_add(hub, &added, &id, err)))
             return code;
+        hub->symbols[id].settled = !json_object_get(hub->json[HUB_CONFIG], "added_tokens_decoder");
         if (hub_id(json_object_get(value, "id"), &given) && given != id)
             hub_warn(hub, "%s: added token '%.60s' has id %d there, but %d in the vocabulary", name,
                      added.text, given, id);
@@ -167,8 +171,11 @@ static int add_decoder(Hub *hub, MegaError *err)
         qsort(rows, count, sizeof *rows, compare_ids);
     for (size_t i = 0; i < count && !code; i++) {
         int32_t id;
-        if (*rows[i].added.text)
-            code = hub_add(hub, &rows[i].added, &id, err);
+        if (!*rows[i].added.text)
+            continue;
+        code = hub_add(hub, &rows[i].added, &id, err);
+        if (!code)
+            hub->symbols[id].settled = true;
     }
     free(rows);
     return code;
@@ -298,8 +305,13 @@ static void apply_class(Hub *hub)
         return;
     hub->add_prefix_space = json_is_true(prefix);
     if (hub->trims) {
-        hub->post.trim = !trim || json_is_true(trim);
-        hub->post.keeps_first = hub->add_prefix_space;
+        const bool trims = !trim || json_is_true(trim);
+        const bool differs =
+            hub->post.trim != trims || hub->post.keeps_first != hub->add_prefix_space;
+        /* A ByteLevel that differs is made anew, of trim_offsets alone: add_prefix_space is then
+         * true. */
+        hub->post.keeps_first = hub->add_prefix_space || (differs && hub->post_is_byte_level);
+        hub->post.trim = trims;
     }
 }
 

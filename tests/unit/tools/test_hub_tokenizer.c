@@ -329,6 +329,55 @@ static void added_tokens(void **state)
     }
 }
 
+#define JSON(added, post)                                                                          \
+    "{\"added_tokens\":[" added                                                                    \
+    "],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"                            \
+    "false},\"decoder\":{\"type\":\"ByteLevel\"},\"post_processor\":" post                         \
+    ",\"model\":{\"vocab\":" VOCAB ",\"merges\":[\"a b\"]}}"
+#define BYTE_LEVEL(prefix)                                                                         \
+    "{\"type\":\"ByteLevel\",\"trim_offsets\":true,\"add_prefix_space\":" prefix "}"
+#define MASK "{\"id\":2,\"content\":\"<mask>\"}"
+#define MASK_LEFT "{\"content\":\"<mask>\",\"lstrip\":true}"
+
+/* The flags of a special token are those of the list of added tokens: that of tokenizer_config.json
+ * or, without it, that of tokenizer.json. RoBERTa's class gives a mask in neither its own. It makes
+ * a ByteLevel post-processor with other settings than its own anew, and then a blank at the start
+ * of a text is not trimmed. */
+static void settings_of_several_files(void **state)
+{
+    (void)state;
+    const struct {
+        const char *tokenizer, *config, *special, *text, *expected;
+    } rows[] = {
+        {NULL,
+         "{\"added_tokens_decoder\":{\"2\":{\"content\":\"<mask>\",\"rstrip\":true}},"
+         "\"mask_token\":" MASK_LEFT "}",
+         NULL, "a <mask> b", "3:0-1 6:2-2 2:2-8 4:9-10"},
+        {JSON(MASK, BYTE_LEVEL("false")), "{}", "{\"mask_token\":" MASK_LEFT "}", "a <mask>b",
+         "3:0-1 6:2-2 2:2-8 4:8-9"},
+        {JSON(MASK, BYTE_LEVEL("false")), "{\"added_tokens_decoder\":{},\"mask_token\":\"<mask>\"}",
+         NULL, "a <mask>b", "3:0-1 2:2-8 4:8-9"},
+        {JSON(MASK, "null"),
+         "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"mask_token\":\"<mask>\"}", NULL,
+         " <mask>b", "6:0-1 2:1-7 4:7-8"},
+        {JSON("", BYTE_LEVEL("false")), "{}", NULL, " ", "6:1-1"},
+        {JSON("", BYTE_LEVEL("true")), "{}", NULL, " ", "6:0-0"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const contents[HUB_FILES] = {[HUB_TOKENIZER] = rows[i].tokenizer,
+                                                 [HUB_VOCAB] = VOCAB,
+                                                 [HUB_MERGES] = MERGES,
+                                                 [HUB_CONFIG] = rows[i].config,
+                                                 [HUB_SPECIAL] = rows[i].special};
+        MegaMeta *meta = mega_meta_new();
+        MegaError err = {0};
+        if (build(meta, contents, &err))
+            fail_msg("%s", err.text);
+        assert_tokens(meta, rows[i].text, strlen(rows[i].text), rows[i].expected);
+        mega_meta_free(meta);
+    }
+}
+
 /* White space that one token took is not searched again for each token in it. */
 static void white_space_is_taken_once(void **state)
 {
@@ -499,6 +548,7 @@ int main(void)
         cmocka_unit_test(decoding),
         cmocka_unit_test(missing_bytes),
         cmocka_unit_test(added_tokens),
+        cmocka_unit_test(settings_of_several_files),
         cmocka_unit_test(white_space_is_taken_once),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(bad_metadata_is_refused),
