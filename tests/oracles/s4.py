@@ -42,6 +42,8 @@ FUNCTIONS = {
     'elu': lambda x: np.where(x > 0, x, np.expm1(x)),
     'softplus': lambda x: np.log1p(np.exp(x)),
     'id': lambda x: x,
+    'identity': lambda x: x,
+    'linear': lambda x: x,
     None: lambda x: x,
 }
 TRANSFORMS = {
@@ -346,6 +348,12 @@ VARIANTS = [
     variant('example, minimal layer', example=True, release=1, rank=0, groups=6, norm='layer',
             encoder='linear', values=3),
     variant('example of release 3', example=True, release=3, norm='layer', encoder='linear'),
+    variant('an activation that does nothing', layer={'final_act': 'id'}, rows=2),
+    variant('release 3, an activation that does nothing', release=3, layer={'postact': 'id'}),
+    variant('release 3, hyper activation that does nothing', release=3, rows=2, channels=2,
+            layer={'hyper_act': 'id', 'postact': 'glu-id'}),
+    variant('example, an activation that does nothing', example=True, norm='layer',
+            encoder='linear', layer={'final_act': 'identity'}),
 ]
 
 

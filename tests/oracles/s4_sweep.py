@@ -23,7 +23,7 @@ import s4  # noqa: E402
 import s4_variants  # noqa: E402
 
 FUNCTIONS = ['gelu', 'relu', 'silu', 'swish', 'tanh', 'sigmoid', 'elu', 'softplus', 'id']
-GATED = ['glu', 'glu', 'glu-relu', 'glu-tanh', 'glu-silu', 'glu-gelu']
+GATED = ['glu', 'glu'] + ['glu-' + name for name in FUNCTIONS]
 
 
 class Draw:

@@ -533,7 +533,7 @@ def renamed(draw):
         for name in [n for n in t if '.layers.' in n and n.endswith(('norm.weight', 'norm.bias'))]:
             at, norm, kind = name.rsplit('.', 2)
             norms = ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm']
-            if f'{at}.encoder_attn.out_proj.weight' not in draw.t:
+            if at.startswith('encoder.'):
                 del norms[1]
             t[f'{at}.layer_norms.{norms.index(norm)}.{kind}'] = t.pop(name)
     if 'decoder.output_projection.weight' in t and draw.chance(0.3):

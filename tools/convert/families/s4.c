@@ -401,9 +401,7 @@ static int detect_maps(Detection *detection, const Release *release, const json_
     if (code)
         return code;
     own->activation = activation == MEGA_S4_NO_FUNCTION ? MEGA_S4_ID : (MegaS4Function)activation;
-    own->hyper = hyper == MEGA_S4_ID ? MEGA_S4_NO_FUNCTION : (MegaS4Function)hyper;
-    if (hyper == MEGA_S4_ID)
-        return UNSUPPORTED("argument model.layer.hyper_act is 'id', which is not supported");
+    own->hyper = (MegaS4Function)hyper;
     if (input) {
         own->bottleneck = stack->width;
         stack->width = tensor_dimension(input, 1);

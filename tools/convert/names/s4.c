@@ -10,11 +10,6 @@ static bool is_diagonal(const MegaConfig *config)
     return mega_s4(&config->encoder)->rank == 0;
 }
 
-static bool has_activation(const MegaConfig *config)
-{
-    return mega_s4(&config->encoder)->glu || mega_s4(&config->encoder)->output != MEGA_S4_ID;
-}
-
 static bool has_pair(const MegaConfig *config)
 {
     return config->head.pair;
@@ -61,11 +56,12 @@ static const NameRule minimal_names[] = {
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
-/* The linear maps of a layer. A map without activation is no list of two modules. */
+/* The linear maps of a layer. A map with an activation, if only "id", is a list of two modules; one
+ * without is not. */
 #define MAPS                                                                                       \
     {NAME("input.", "input_linear.0.")}, {NAME("gate.", "input_gate.0.")},                         \
         {NAME("output_gate.", "output_gate.")},                                                    \
-        {NAME("output.", "output_linear.0."), .when = has_activation},                             \
+        {NAME("output.", "output_linear.0.")},                                                     \
     {                                                                                              \
         NAME("output.", "output_linear.")                                                          \
     }
