@@ -301,18 +301,28 @@ static void steps_layout(MegaS4Plan *plan, const MegaStack *stack, MegaArena *ar
     }
 }
 
-static int make_steps(MegaS4Plan *plan, const MegaPlanRequest *request, MegaError *err)
+/* Places what a layout takes in an arena of its own, and counts its bytes for the plan. */
+static int reserve(MegaS4Plan *plan, const MegaStack *stack,
+                   void (*layout)(MegaS4Plan *plan, const MegaStack *stack, MegaArena *arena),
+                   MegaArena *arena, MegaError *err)
 {
     MegaArena dry = {0};
+    layout(plan, stack, &dry);
+    int code = count(plan, 0, dry.used, err);
+    if (!code && (code = mega_arena_reserve(arena, dry.used, err)))
+        count(plan, dry.used, 0, NULL);
+    if (!code)
+        layout(plan, stack, arena);
+    return code;
+}
+
+static int make_steps(MegaS4Plan *plan, const MegaPlanRequest *request, MegaError *err)
+{
     if (plan->steps)
         return 0;
-    steps_layout(plan, request->stack, &dry);
-    int code = count(plan, 0, dry.used, err);
-    if (!code && (code = mega_arena_reserve(&plan->step_arena, dry.used, err)))
-        count(plan, dry.used, 0, NULL);
+    int code = reserve(plan, request->stack, steps_layout, &plan->step_arena, err);
     if (code)
         return code;
-    steps_layout(plan, request->stack, &plan->step_arena);
     for (size_t i = 0; i < plan->layers && !code; i++) {
         const MegaSsm ssm = space_of(request->stack, i);
         memset(plan->states[i], 0, plan->state_floats * sizeof(float));
@@ -337,16 +347,11 @@ static void matrices_layout(MegaS4Plan *plan, const MegaStack *stack, MegaArena 
 
 static int make_matrices(MegaS4Plan *plan, const MegaPlanRequest *request, MegaError *err)
 {
-    MegaArena dry = {0};
     if (plan->matrices)
         return 0;
-    matrices_layout(plan, request->stack, &dry);
-    int code = count(plan, 0, dry.used, err);
-    if (!code && (code = mega_arena_reserve(&plan->matrix_arena, dry.used, err)))
-        count(plan, dry.used, 0, NULL);
+    int code = reserve(plan, request->stack, matrices_layout, &plan->matrix_arena, err);
     if (code)
         return code;
-    matrices_layout(plan, request->stack, &plan->matrix_arena);
     for (size_t i = 0; i < plan->layers && !code; i++) {
         const MegaSsm ssm = space_of(request->stack, i);
         code = mega_ssm_matrix(&ssm, plan->rate, request->pool, &plan->matrices[i], err);

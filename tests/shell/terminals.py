@@ -6,12 +6,11 @@ import subprocess
 from common import BUILD, FIXTURES, MODELS, SANITIZED, SPEECH, expect, run, small_models
 
 
-def on_terminal(command, **environment):
-    """What the command writes to a terminal as standard error, results elsewhere."""
+def through_terminal(stream, command, **options):
+    """What the command writes to a terminal, which is its standard output or error."""
     master, slave = pty.openpty()
     shown = b''
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=slave, env={**os.environ, **environment})
+    process = subprocess.Popen(command, **{stream: slave}, **options)
     os.close(slave)
     while True:
         try:
@@ -23,26 +22,18 @@ def on_terminal(command, **environment):
         shown += got
     os.close(master)
     expect(process.wait() == 0, ' '.join(command), 'status', process.returncode, shown[-200:])
-    return shown.decode()
+    return shown
+
+
+def on_terminal(command, **environment):
+    """What the command writes to a terminal as standard error, results elsewhere."""
+    return through_terminal('stderr', command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            env={**os.environ, **environment}).decode()
 
 
 def shown_on_terminal(command, **options):
     """What the command writes to a terminal as standard output."""
-    master, slave = pty.openpty()
-    shown = b''
-    process = subprocess.Popen(command, stdout=slave, **options)
-    os.close(slave)
-    while True:
-        try:
-            got = os.read(master, 4096)
-        except OSError: # the last one has closed it
-            break
-        if not got:
-            break
-        shown += got
-    os.close(master)
-    expect(process.wait() == 0, ' '.join(command), 'status', process.returncode, shown[-200:])
-    return shown.replace(b'\r\n', b'\n')
+    return through_terminal('stdout', command, **options).replace(b'\r\n', b'\n')
 
 
 def unsure_translations_are_named():
