@@ -303,7 +303,7 @@ export PKG_CONFIG PKG_CONFIG_MEDIA
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
 # Each compares with a library: without it there is nothing to measure.
-bench: $(if $(filter 1,$(WITH_FFTW)),$(BUILD)/bench/ema) \
+bench: $(if $(filter 1,$(WITH_FFTW)),$(BUILD)/bench/ema $(BUILD)/bench/fft) \
     $(if $(filter 1,$(WITH_OPENBLAS)),$(BUILD)/bench/matmul)
 
 $(BUILD)/bench/%: $(BUILD)/obj/tools/bench/%.o $(BUILD)/libmega.a
