@@ -234,8 +234,10 @@ def train(options):
     if kind == 'picture' and options.architecture == 'mega-chunk' \
             and options.size ** 2 % options.chunk:
         raise inputs.Problem(f'--chunk {options.chunk} does not divide {options.size ** 2} pixels')
+    use = {'train': 'to train on', 'valid': 'held out', 'test': 'to test'}
     print(f'{sum(map(len, parts.values()))} files of {kind} in {len(labels)} classes: '
-          + ', '.join(f'{len(rows)} {part}' for part, rows in parts.items()), flush=True)
+          + ', '.join(f'{len(parts[part])} {words}' for part, words in use.items()
+                      if part in parts), flush=True)
     data = KINDS[kind](options, parts)
     numbers = {label: i for i, label in enumerate(labels)}
     targets = {part: torch.tensor([numbers[label] for _, label in rows])
@@ -244,8 +246,8 @@ def train(options):
     built = classifiers.build(options.architecture, data.form, sizes, labels, options.chunk)
     if kind != 'text':
         data.start(built.model, options.architecture)
-    print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters())} parameters',
-          flush=True)
+    print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters()):,} '
+          'parameters', flush=True)
 
     def epoch_batches(epoch):
         for place, chosen in enumerate(epoch_groups(data, targets['train'], options, epoch)):

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 import baselines
 import export
+import inputs
 import sequence
 from sequence import EOS, LanguageModel
 import training
@@ -209,7 +210,8 @@ def train_on(text, options):
     if options.valid:
         valid = encode(read(options.valid), characters)[:50000]
         if len(valid) < 2 * options.length:
-            raise ValueError(f'{options.valid} has fewer characters than two windows')
+            raise inputs.Problem(f'{options.valid} has fewer characters than two windows of '
+                                 f'{options.length}')
     if options.with_valid or options.valid:
         train = ids[:train_end]
     train = torch.cat([*further, train])
@@ -266,7 +268,7 @@ def main(arguments=None):
     sequence.TOEPLITZ_LIMIT = 64
     try:
         train_on(read(options.data), options)
-    except training.Mismatch as error:
+    except (inputs.Problem, training.Mismatch) as error:
         sys.exit(f'train language: {error}')
     except (OSError, ValueError) as error:
         sys.exit(f'train language: {training.explain(error, options.data)}')

@@ -299,6 +299,9 @@ def dense_loss(model, options, ignored=-100):
     return loss
 
 
+NEARLY_DONE = 0.98  # of a run; the report at its end is near enough then
+
+
 class Mismatch(ValueError):
     """A checkpoint that is of another model."""
 
@@ -501,6 +504,11 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
     return run.average, run.epoch + run.batch / steps_per_epoch
 
 
+def figure(name, value):
+    """A figure of validation as it is told; the name of a percentage ends with its sign."""
+    return f'{name[:-2]} {value:.1f} %' if name.endswith(' %') else f'{name} {value:.4g}'
+
+
 def _train(loop, epoch_batches, steps_per_epoch, validate, export):
     run, options = loop.run, loop.run.options
     due = {'valid': run.elapsed + 60 * options.valid_minutes,
@@ -510,10 +518,10 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
         figures = validate(run.average)
         if not isinstance(figures, dict):
             figures = {'valid': figures}
-        told = ', '.join(f'{name} {value:.4g}' for name, value in figures.items())
+        told = ', '.join(figure(name, value) for name, value in figures.items())
         mean = sum(loop.losses) / max(len(loop.losses), 1)
         status.clear()
-        print(f'minute {run.elapsed / 60:.1f} ({100 * progress:.0f} %): {told}; '
+        print(f'minute {run.elapsed / 60:.1f} ({100 * min(1.0, progress):.0f} %): {told}; '
               f'training loss {mean:.4g}, gradient norm {loop.norm:.2f}, step {run.step}, '
               f'epoch {run.epoch + run.batch / steps_per_epoch:.2f}', flush=True)
         if loop.losses:
@@ -532,7 +540,7 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
             status.show(run, loop.losses, progress)
             if progress >= 1.0 or loop.stopping:
                 break
-            if run.elapsed >= due['valid']:
+            if run.elapsed >= due['valid'] and progress < NEARLY_DONE:
                 took = loop.pause(report)
                 loop.losses = []
                 due['valid'] = run.elapsed + max(60 * options.valid_minutes, 4 * took)

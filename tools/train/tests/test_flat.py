@@ -1,6 +1,8 @@
 """Flat batches compute the model of sequence.py: losses, gradients, and training that goes on."""
 
 import argparse
+import contextlib
+import io
 import itertools
 import os
 import pathlib
@@ -260,6 +262,25 @@ class Fit(unittest.TestCase):
                                      lambda model: 0.0, export)
         self.assertEqual(epochs, 20)
         self.assertLess(F.cross_entropy(model(inputs), labels).item(), before - 0.1)
+
+    def test_a_report_begins_with_how_good_the_model_is(self):
+        inputs, labels = torch.randn(12, 8), torch.randint(0, 3, (12,))
+        with tempfile.TemporaryDirectory() as folder:
+            options = training.common_options('').parse_args(
+                ['--data', '.', '--out', folder, '--steps', '3', '--no-compile'])
+
+            def export(average, path):
+                pass
+
+            export.suffix = '.pt'
+            with contextlib.redirect_stdout(io.StringIO()) as told:
+                training.fit(torch.nn.Linear(8, 3), options,
+                             lambda epoch: zip(inputs.split(2), labels.split(2)), 6,
+                             lambda model: {'held-out accuracy %': 50.0, 'held-out loss': 0.25},
+                             export)
+        self.assertRegex(told.getvalue(), r'^minute 0\.0 \(100 %\): held-out accuracy 50\.0 %, '
+                         r'held-out loss 0\.25; training loss [\d.]+, gradient norm [\d.]+, '
+                         r'step 3, epoch 0\.50\n$')
 
     def test_an_epoch_without_batches_is_an_error(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,7 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 import flat  # noqa: E402
+import inputs  # noqa: E402
 import language  # noqa: E402
 from sequence import EOS, PAD, LanguageModel, TranslationModel  # noqa: E402
 import training  # noqa: E402
@@ -248,6 +249,14 @@ class LanguageModels(SameGradients):
                     '--also', str(further), str(further), '--lr', '0', '--muon-lr', '0')
                 self.assert_equal(earlier, begun)
                 self.assertIn('1796 characters train, 144 choose', told)
+                with tempfile.TemporaryDirectory() as three:
+                    _, told = self.train(pathlib.Path(three), architecture, 1, '--start',
+                                         str(folder / 'final.pt'), '--valid', str(further))
+                self.assertIn('1440 characters train, 250 choose, 160 measure', told)
+                (folder / 'short.txt').write_text('abc')
+                with self.assertRaisesRegex(inputs.Problem, 'short.txt has fewer characters than'):
+                    self.train(pathlib.Path(two), architecture, 1, '--valid',
+                               str(folder / 'short.txt'))
                 with self.assertRaisesRegex(training.Mismatch, 'of a model of other sizes'):
                     self.train(pathlib.Path(two), architecture, 1, '--start',
                                str(folder / 'final.pt'), '--ffn', '96')
