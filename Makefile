@@ -20,10 +20,15 @@ WITH_OPENBLAS   ?= 1
 WITH_FFTW       ?= 1
 WITH_SERVER     ?= 1
 WITH_LIBDEFLATE ?= $(if $(wildcard /usr/include/libdeflate.h),1,0)
-ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER) $(WITH_LIBDEFLATE)),)
-$(error WITH_OPENBLAS, WITH_FFTW, WITH_SERVER and WITH_LIBDEFLATE are 1 or 0)
+# 0 is a library for a program that has memory and a clock, but no threads and no files, such as a
+# page in a browser: make WITH_SYSTEM=0 WITH_OPENBLAS=0 WITH_FFTW=0 BUILD=... .../libmega.a
+WITH_SYSTEM     ?= 1
+ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER) $(WITH_LIBDEFLATE) $(WITH_SYSTEM)),)
+$(error WITH_OPENBLAS, WITH_FFTW, WITH_SERVER, WITH_LIBDEFLATE and WITH_SYSTEM are 1 or 0)
 endif
-export WITH_OPENBLAS WITH_FFTW WITH_SERVER
+export WITH_OPENBLAS WITH_FFTW WITH_SERVER WITH_SYSTEM
+# by_system FILES-OF-A-SYSTEM,FILES-WITHOUT
+by_system = $(if $(filter 1,$(WITH_SYSTEM)),$(1),$(2))
 
 ifeq ($(V),1)
 Q   :=
@@ -34,6 +39,7 @@ say := @printf '%-4s %s\n'
 endif
 
 CC      ?= cc
+ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
@@ -43,9 +49,9 @@ ifneq ($(SANITIZE),)
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
 endif
 OWN_CFLAGS := $(CFLAGS) $(if $(filter 0,$(WITH_OPENBLAS)),-DMEGA_WITH_OPENBLAS=0) \
-    $(if $(filter 0,$(WITH_FFTW)),-DMEGA_WITH_FFTW=0)
-ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden -fPIC -pthread -iquote . \
-    $(WARN) $(SAN) $(OWN_CFLAGS)
+    $(if $(filter 0,$(WITH_FFTW)),-DMEGA_WITH_FFTW=0) $(call by_system,,-DMEGA_WITH_SYSTEM=0)
+ALL_CFLAGS  = -std=gnu11 -ffp-contract=off -fvisibility=hidden $(call by_system,-fPIC -pthread) \
+    -iquote . $(WARN) $(SAN) $(OWN_CFLAGS)
 LIB_LIBS   := -lsamplerate -lpcre2-8 $(if $(filter 1,$(WITH_FFTW)),-lfftw3f) \
     $(if $(filter 1,$(WITH_LIBDEFLATE)),-ldeflate) -lz -ldl -lpthread -lm
 MEDIA_LIBS := -lsndfile -lmpg123 -ljpeg -lsamplerate -lz -lm
@@ -56,9 +62,11 @@ RUN_LIBS   := -lcairo $(TOOL_LIBS)
 
 # formats: bytes outside <-> values inside. Those that libmega needs to open a model, and to make
 # answers of raw text, samples and pixels ...
-BASE_SRC := src/base/utf8.c formats/base/bytes.c formats/base/sniff.c formats/base/input_stream.c
+BASE_SRC := src/base/utf8.c formats/base/bytes.c formats/base/sniff.c formats/base/source_name.c \
+    $(call by_system,formats/base/input_stream.c)
 LIB_SRC := \
-    src/base/error.c $(BASE_SRC) formats/base/mapped_file.c formats/base/inflate.c \
+    src/base/error.c $(BASE_SRC) formats/base/inflate.c \
+    $(call by_system,formats/base/mapped_file.c,formats/base/no_files.c) \
     formats/tensor/quantize.c formats/tensor/dtype.c formats/tensor/panels.c \
     formats/mega/meta.c formats/mega/read.c formats/mega/data.c \
     formats/media/pcm.c formats/media/image_operations.c \
@@ -70,9 +78,10 @@ LIB_SRC := \
 
 # ... the engine ...
 LIB_SRC += \
-    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/spill.c src/base/processors.c \
-    src/base/threads.c \
-    src/kernels/dispatch.c src/kernels/generic.c \
+    $(call by_system,src/base/large_pages.c src/base/nameless_file.c src/base/processors.c \
+        src/base/sort.c src/base/threads.c,src/base/no_system.c) \
+    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/spill.c \
+    src/kernels/dispatch.c $(if $(filter wasm32,$(ARCH)),,src/kernels/generic.c) \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/matmul.c src/kernels/linear.c \
     src/model/earlier.c src/model/field.c src/model/config.c src/model/tensors.c src/model/stored.c \
@@ -124,7 +133,8 @@ COMMON_SRC := \
     tools/common/command_line.c tools/common/version.c
 
 RUN_SRC := $(COMMON_SRC) \
-    tools/run/main.c tools/run/options.c tools/run/command_line.c tools/run/verbose.c \
+    tools/run/main.c tools/run/options.c tools/run/classes.c tools/run/warnings.c \
+    tools/run/command_line.c tools/run/verbose.c \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/shard.c tools/run/results_file.c tools/run/path_inputs.c tools/run/crew.c tools/run/folders.c \
     tools/run/classify_jobs.c \
@@ -133,9 +143,10 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/manifest.c \
     tools/run/eval_text.c tools/run/roofline.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
+    tools/run/pictures/surface_cairo.c \
     tools/run/pictures/chart.c tools/run/pictures/plot_view.c \
     tools/run/pictures/explain_head.c tools/run/pictures/explain_input.c \
-    tools/run/pictures/explain_text.c \
+    tools/run/pictures/explain_text.c tools/run/pictures/explain_reader.c \
     tools/run/pictures/explain_parts.c \
     $(filter-out $(if $(filter 0,$(WITH_SERVER)),%/serve.c),$(sort $(wildcard tools/run/commands/*.c)))
 
@@ -164,7 +175,6 @@ CONVERT_SRC := $(COMMON_SRC) \
     tools/convert/write.c
 
 # The files that are built for a particular processor; chosen at run time by src/kernels/dispatch.c.
-ARCH := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 ifeq ($(ARCH),x86_64)
 TIERS := x86/avx2 x86/avx2vnni x86/avx512 x86/avx512vnni
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
@@ -175,6 +185,9 @@ $(BUILD)/%/x86/avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
 else ifeq ($(ARCH),aarch64)
 TIERS := arm/dotprod
 $(BUILD)/%/arm/dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
+else ifeq ($(ARCH),wasm32)
+TIERS := wasm/simd128
+$(BUILD)/%/wasm/simd128.o: ALL_CFLAGS += -msimd128
 endif
 LIB_SRC += $(TIERS:%=src/kernels/%.c)
 # The kernels' plain loops are written to be vectorised by the compiler, so they are optimised in
@@ -204,7 +217,8 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
-    coverage coverage-programs install-test train-test wheel wheel-test packages-wheel
+    coverage coverage-programs install-test train-test wheel wheel-test packages-wheel \
+    web web-test packages-web packages-web-test
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
 # What programs of this tree are linked with; each may use those behind it.
 OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
@@ -215,7 +229,7 @@ all: $(BINARIES) $(LIBRARIES:%=$(BUILD)/%)
 
 # What was built with other libraries is built anew: this file changes with the switches.
 SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW) WITH_SERVER=$(WITH_SERVER) \
-    WITH_LIBDEFLATE=$(WITH_LIBDEFLATE)
+    WITH_LIBDEFLATE=$(WITH_LIBDEFLATE) WITH_SYSTEM=$(WITH_SYSTEM)
 $(BUILD)/switches: FORCE
 	@mkdir -p $(@D)
 	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' >$@
@@ -473,6 +487,10 @@ packages-test:
 	@tools/install-packages build test
 packages-wheel:
 	@tools/install-packages build wheel
+packages-web:
+	@tools/install-packages web
+packages-web-test:
+	@tools/install-packages build web web-test
 
 # The programs look for models beside themselves; with BUILD elsewhere these are not there.
 SHIPPED := $(if $(filter-out build,$(BUILD)),MEGA_MODELS=$(CURDIR)/models)
@@ -550,6 +568,35 @@ wheel: packages-wheel
 # The wheel in a new environment without a compiler, compared with mega-run.
 wheel-test: wheel
 	tools/python/test_wheel $(WHEEL_BUILD) $(BUILD)/wheel
+
+# ---- The browser -----------------------------------------------------------------------------------
+
+# A folder that any static server serves, $(BUILD)/web: a page, the engine as WebAssembly, the models.
+WASM_BUILD := $(BUILD)/wasm
+WASM_CC    := clang --target=wasm32-wasi -msimd128
+WASM_LIBS  := $(abspath $(WASM_BUILD))/libraries
+web: packages-web
+	tools/web/libraries $(WASM_LIBS) $(WASM_CC)
+	$(MAKE) BUILD=$(WASM_BUILD) CC='$(WASM_CC) -isystem $(WASM_LIBS)/include' AR=llvm-ar \
+	    CFLAGS='-O2 -DNDEBUG' LDFLAGS='-L$(WASM_LIBS)/lib' WITH_SYSTEM=0 WITH_OPENBLAS=0 WITH_FFTW=0 \
+	    WITH_SERVER=0 SANITIZE= $(WASM_BUILD)/mega.wasm
+	@rm -rf $(BUILD)/web && mkdir -p $(BUILD)/web/models
+	cp tools/web/site/* $(WASM_BUILD)/mega.wasm $(BUILD)/web
+	cp $(wildcard models/*/*.mega) $(BUILD)/web/models
+
+WEB_SRC := tools/web/mega_web.c tools/web/surface.c tools/run/classes.c tools/run/events.c \
+    tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
+    tools/run/pictures/chart.c tools/run/pictures/explain_input.c \
+    tools/run/pictures/explain_text.c tools/run/pictures/explain_parts.c
+$(BUILD)/mega.wasm: $(call obj,$(WEB_SRC)) $(BUILD)/libmega.a tools/web/imports
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -mexec-model=reactor -Wl,--gc-sections,--strip-all \
+	    -Wl,-z,stack-size=1048576,--stack-first,--allow-undefined-file=tools/web/imports -o $@ \
+	    $(filter %.o %.a,$^) -lsamplerate -lpcre2-8 -lz
+
+# The page in headless Chromium, its results compared with those of mega-run.
+web-test: packages-web-test web $(BUILD)/mega-run
+	tools/web/test $(BUILD)
 
 clean:
 	rm -rf $(BUILD)

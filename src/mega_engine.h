@@ -132,8 +132,9 @@ typedef struct MegaSession MegaSession;
 typedef struct MegaSessionOptions {
     int threads;     /* worker threads, including the caller; 0: as many as the CPU affinity and the
                         quota of the control group allow */
-    const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod"
-                        or "openblas", which is then loaded; NULL: the best for this machine */
+    const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod",
+                        "simd128" or "openblas", which is then loaded; NULL: the best for this
+                        machine */
     uint64_t max_memory; /* limit on the bytes of the model, the session and all that is made with
                             it; 0: no limit. A call that needs more is refused before it begins,
                             with MEGA_ERR_LIMIT */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,9 +15,10 @@
 
 #define STEP 65536 /* bytes per read */
 
-const char *mega_source_name(const char *path)
+bool mega_source_is_regular(const char *path)
 {
-    return strcmp(path, "-") == 0 ? "standard input" : path;
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
 /* ---- Pipes that were peeked at -------------------------------------------------------------- */

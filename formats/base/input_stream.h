@@ -9,6 +9,8 @@
 #ifndef MEGA_INPUT_STREAM_H
 #define MEGA_INPUT_STREAM_H
 
+#include <stdbool.h>
+
 #include "formats/base/bytes.h"
 #include "src/mega.h"
 
@@ -16,6 +18,8 @@
 
 /* Returns the name of an input for messages: "standard input" for "-", else the path. */
 const char *mega_source_name(const char *path);
+/* Returns whether the path names a regular file, which has an end and can be read again. */
+bool mega_source_is_regular(const char *path);
 /* Opens an input. The caller closes *fd, which is a duplicate of standard input for "-". */
 int mega_source_open(int *fd, const char *path, MegaError *err);
 /* Replaces *fd by a file in memory that holds everything a pipe delivers, so that it can be read

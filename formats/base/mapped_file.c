@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -53,6 +54,21 @@ void mega_mapped_file_close(MegaMappedFile *file)
         close(file->fd);
     }
     *file = (MegaMappedFile){.fd = -1};
+}
+
+int mega_mapped_file_check(const MegaMappedFile *file, const char *name, MegaError *err)
+{
+    struct stat info;
+    if (file->fd < 0)
+        return 0;
+    if (fstat(file->fd, &info) != 0)
+        return mega_fail(err, MEGA_ERR_IO, "%s: cannot read: %s", name, strerror(errno));
+    if ((uint64_t)info.st_size < file->size)
+        return mega_fail(err, MEGA_ERR_IO,
+                         "%s: the file was cut short from %" PRIu64 " to %" PRIu64
+                         " bytes while it is in use",
+                         name, file->size, (uint64_t)info.st_size);
+    return 0;
 }
 
 void mega_mapped_file_release(const void *begin, uint64_t size)

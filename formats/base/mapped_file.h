@@ -24,6 +24,11 @@ int mega_mapped_file_open(MegaMappedFile *out, const char *path, const char *wha
 /* Unmaps and closes. Does nothing if fd is -1. */
 void mega_mapped_file_close(MegaMappedFile *file);
 
+/* Returns an error if the file was cut short since it was mapped: touching a page of the mapping
+ * behind its new end raises SIGBUS. Bytes that belong to the caller, without a file, are left
+ * alone. */
+int mega_mapped_file_check(const MegaMappedFile *file, const char *name, MegaError *err);
+
 /* Gives the whole pages among these bytes of a mapping back to the system. A process is charged for
  * the pages that it has touched, so a reader that is done with some of them releases them; they are
  * read from the file again if they are needed again. */

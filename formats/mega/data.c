@@ -4,13 +4,9 @@
  */
 #include "formats/mega/read.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/base/bytes.h"
 #include "formats/base/inflate.h"
@@ -23,22 +19,6 @@
 static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)
 {
     return tensor->tied_to >= 0 ? &file->entries[tensor->tied_to] : (const Entry *)tensor;
-}
-
-/* If a file was truncated, touching a page of the mapping after its new end raises SIGBUS. */
-static int check_unchanged(const MegaFile *file, MegaError *err)
-{
-    struct stat info;
-    if (file->map.fd < 0)
-        return 0;
-    if (fstat(file->map.fd, &info) != 0)
-        return FAIL(MEGA_ERR_IO, "cannot read: %s", strerror(errno));
-    if ((uint64_t)info.st_size < file->map.size)
-        return FAIL(MEGA_ERR_IO,
-                    "the file was cut short from %" PRIu64 " to %" PRIu64
-                    " bytes while it is in use",
-                    file->map.size, (uint64_t)info.st_size);
-    return 0;
 }
 
 const void *mega_file_data(const MegaFile *file, const MegaTensor *tensor)
@@ -99,7 +79,7 @@ static int read_block(const MegaFile *file, const Entry *entry, uint32_t number,
     const Block *block = &entry->blocks[number];
     uint32_t size = block_decoded(tensor, number);
     uint8_t *stored = scratch + size;
-    int code = check_unchanged(file, err);
+    int code = mega_mapped_file_check(&file->map, file->name, err);
     if (code)
         return code;
     memcpy(stored, file->map.data + block->offset, block->size);
@@ -173,7 +153,7 @@ static int read_panels(const MegaFile *file, const MegaTensor *tensor, uint8_t *
     const uint8_t *panels = file->map.data + tensor->offset;
     uint8_t *scratch = malloc(row_bytes);
     uint32_t crc = 0;
-    int code = scratch ? check_unchanged(file, err)
+    int code = scratch ? mega_mapped_file_check(&file->map, file->name, err)
                        : FAIL(MEGA_ERR_MEMORY, "no memory for a row of a tensor");
     for (size_t row = 0; row < rows && !code; row++) {
         uint8_t *at = dst ? dst + row * row_bytes : scratch;
@@ -199,7 +179,7 @@ int mega_file_read(const MegaFile *file, const MegaTensor *tensor, void *dst, Me
         return read_blocks(file, entry, dst, err);
     if (entry->tensor.encoding == MEGA_IN_PANELS)
         return read_panels(file, &entry->tensor, dst, err);
-    int code = check_unchanged(file, err);
+    int code = mega_mapped_file_check(&file->map, file->name, err);
     if (code)
         return code;
     memcpy(dst, file->map.data + entry->tensor.offset, (size_t)entry->tensor.size);
@@ -234,7 +214,7 @@ static int verify(const MegaFile *file, bool only_in_place, MegaError *err)
         const MegaTensor *tensor = &file->entries[i].tensor;
         if (tensor->encoding == MEGA_TIED)
             continue; /* the tensor that has the data also has the checksum */
-        code = check_unchanged(file, err);
+        code = mega_mapped_file_check(&file->map, file->name, err);
         if (!code && !all_zero(file->map.data + end, tensor->offset - end))
             code = TENSOR_BAD("the padding before its data is not zero");
         if (!code && tensor->encoding == MEGA_ZLIB_SHUFFLE && !only_in_place)

@@ -6,10 +6,10 @@
 #include "formats/text/unicode_classes.h"
 
 #include <pcre2.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/lock.h"
 #include "src/base/utf8.h"
 
 #define FIRST_SURROGATE 0xd800
@@ -69,7 +69,7 @@ static const struct {
 #define ROWS (sizeof rows / sizeof rows[0])
 
 typedef struct MegaClassPatterns {
-    pthread_mutex_t lock; /* held while a page is filled */
+    MegaLock lock; /* held while a page is filled */
     pcre2_code *regex[ROWS];
     pcre2_match_data *match;
 } MegaClassPatterns;
@@ -81,7 +81,7 @@ static MegaClassPatterns *patterns_new(void)
     PCRE2_SIZE where;
     if (!patterns)
         return NULL;
-    pthread_mutex_init(&patterns->lock, NULL);
+    mega_lock_init(&patterns->lock);
     patterns->match = pcre2_match_data_create(1, NULL);
     for (size_t i = 0; i < ROWS; i++)
         patterns->regex[i] = pcre2_compile((PCRE2_SPTR)rows[i].pattern, PCRE2_ZERO_TERMINATED,
@@ -104,7 +104,7 @@ static void patterns_free(MegaClassPatterns *patterns)
     for (size_t i = 0; i < ROWS; i++)
         pcre2_code_free(patterns->regex[i]);
     pcre2_match_data_free(patterns->match);
-    pthread_mutex_destroy(&patterns->lock);
+    mega_lock_free(&patterns->lock);
     free(patterns);
 }
 
@@ -177,11 +177,11 @@ static bool fill_page(const MegaUnicodeClasses *classes, uint32_t first)
 void mega_unicode_classes_fill(const MegaUnicodeClasses *classes, uint32_t code)
 {
     const uint32_t page = code / MEGA_CLASSES_PAGE;
-    pthread_mutex_lock(&classes->patterns->lock);
+    mega_lock(&classes->patterns->lock);
     if (!atomic_load(&classes->known[page]))
         fill_page(classes, page * MEGA_CLASSES_PAGE);
     atomic_store(&classes->known[page], true);
-    pthread_mutex_unlock(&classes->patterns->lock);
+    mega_unlock(&classes->patterns->lock);
 }
 
 int mega_unicode_classes_new(MegaUnicodeClasses **out, MegaError *err)

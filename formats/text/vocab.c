@@ -4,7 +4,7 @@
  * A vocabulary is one block of NUL-terminated symbols, the offset of each, and the ids sorted by
  * symbol. A look-up is a binary search, which no choice of symbols can make slow.
  */
-#define _GNU_SOURCE /* qsort_r, memrchr */
+#define _GNU_SOURCE /* memrchr */
 #include "formats/text/vocab.h"
 
 #include <inttypes.h>
@@ -15,6 +15,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/input_stream.h"
 #include "formats/text/text_input.h"
+#include "src/base/sort.h"
 
 #define OVERWRITE "#fairseq:overwrite"
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, which SentencePiece writes for a space */
@@ -103,7 +104,7 @@ static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
     }
     for (uint32_t i = 0; i < vocab->count; i++)
         keys[i] = (Key){beginning_of(symbol_at(vocab, i)), i};
-    qsort_r(keys, vocab->count, sizeof *keys, compare_keys, vocab);
+    mega_sort(keys, vocab->count, sizeof *keys, compare_keys, vocab);
     for (uint32_t i = 0; i < vocab->count; i++)
         vocab->sorted[i] = keys[i].id;
     free(keys);

@@ -5,9 +5,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "src/base/checked.h"
+#include "src/base/large_pages.h"
 
 #define ALIGNMENT 64
 /* Blocks of this size or more go into large pages. Weights that are read from end to end for every
@@ -59,8 +59,7 @@ int mega_arena_reserve(MegaArena *arena, size_t size, MegaError *err)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a block of %.1f MB",
                          (double)size / 1e6);
     if (large)
-        /* only a hint: a system without large pages ignores it */
-        madvise(arena->base, size, MADV_HUGEPAGE);
+        mega_prefer_large_pages(arena->base, size);
     arena->size = size;
     return 0;
 }

@@ -1,17 +1,15 @@
 /*
  * spill.c - see spill.h.
  */
-#define _GNU_SOURCE /* O_TMPFILE, mkostemp */
 #include "src/base/spill.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "src/base/nameless_file.h"
 
 struct MegaSpill {
     uint64_t size;
@@ -19,28 +17,6 @@ struct MegaSpill {
     int fd;       /* of the file, or -1 */
     MegaError err;
 };
-
-/* Opens a file without a name. Not every file system has such files; elsewhere it has a name for a
- * moment. */
-static int open_nameless(const char *folder, MegaError *err)
-{
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (fd >= 0)
-        return fd;
-    const size_t size = strlen(folder) + sizeof "/mega-XXXXXX";
-    char *path = malloc(size);
-    if (!path)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the name of a temporary file");
-    snprintf(path, size, "%s/mega-XXXXXX", folder);
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    else
-        fd = mega_fail(err, MEGA_ERR_IO, "cannot make a temporary file in %s: %s", folder,
-                       strerror(errno));
-    free(path);
-    return fd;
-}
 
 int mega_spill_new(MegaSpill **out, uint64_t size, const char *folder, MegaError *err)
 {
@@ -55,7 +31,7 @@ int mega_spill_new(MegaSpill **out, uint64_t size, const char *folder, MegaError
         if (!spill->memory)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %.1f MB", (double)size / 1e6);
     } else {
-        spill->fd = open_nameless(folder, err);
+        spill->fd = mega_nameless_file_open(folder, err);
         code = spill->fd < 0 ? spill->fd : 0;
     }
     if (code) {

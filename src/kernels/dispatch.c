@@ -3,13 +3,14 @@
  */
 #include "src/kernels/kernels.h"
 
-#include <pthread.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
+
+#include "src/base/lock.h"
 
 #define HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
@@ -64,7 +65,11 @@ static const Tier best_first[] = {
 #elif defined(__aarch64__)
     {&mega_kernels_generic, has_dotprod, "dotprod", &mega_kernels_dotprod},
 #endif
+#if defined(__wasm__)
+    {&mega_kernels_simd128, always, NULL, NULL},
+#else
     {&mega_kernels_generic, always, NULL, NULL},
+#endif
 };
 
 #define TIERS (sizeof best_first / sizeof best_first[0])
@@ -90,8 +95,8 @@ static void make_tables(void)
 
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS])
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_tables);
+    static MegaOnce once = MEGA_ONCE;
+    mega_once(&once, make_tables);
     for (size_t i = 0; i < table_count; i++)
         out[i] = &tables[i];
     return table_count;

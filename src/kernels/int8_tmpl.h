@@ -93,7 +93,11 @@ INLINE I dot4(I sum, I w, I x)
 /* Multiplies 16-bit numbers: the even bytes of a lane in a first call, the odd ones in a second. */
 INLINE I add_products(I sum, Words a, Words b)
 {
+#if defined(__wasm__)
+    return sum + (I)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+#else
     return sum + (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#endif
 }
 
 INLINE I dot4(I sum, I w, I x)

@@ -157,7 +157,7 @@ typedef struct MegaIntegerKernels {
 
 typedef struct MegaKernels {
     /* The tier's name as MegaSessionOptions.cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
-     * "avx512vnni", "dotprod" or "openblas". */
+     * "avx512vnni", "dotprod", "simd128" or "openblas". */
     const char *name;
     int lanes;        /* number of floats in a vector */
 
@@ -271,6 +271,8 @@ extern const MegaKernels mega_kernels_avx512;
 extern const MegaIntegerKernels mega_kernels_avx512vnni; /* with the rest of avx512 */
 #elif defined(__aarch64__)
 extern const MegaIntegerKernels mega_kernels_dotprod; /* with the rest of generic */
+#elif defined(__wasm__)
+extern const MegaKernels mega_kernels_simd128; /* in place of generic */
 #endif
 
 #endif

@@ -61,6 +61,13 @@ INLINE I widen(Half half)
 {
     return (I)_mm256_cvtepu16_epi32((__m128i)half);
 }
+#elif defined(__wasm__)
+INLINE I widen(Half half)
+{
+    uint64_t bits;
+    memcpy(&bits, &half, sizeof bits);
+    return (I)wasm_u32x4_extend_low_u16x8(wasm_i64x2_splat((int64_t)bits));
+}
 #else
 INLINE I widen(Half half)
 {

@@ -12,6 +12,8 @@
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__wasm__)
+#include <wasm_simd128.h>
 #endif
 
 #define LANES (VECTOR_BYTES / 4)
@@ -94,6 +96,23 @@ static inline void store_part(float *p, V v, size_t n)
     _mm256_maskstore_ps(p, first_lanes(n), (__m256)v);
 }
 #else
+#if defined(__wasm__)
+static inline V choose(I mask, V yes, V no)
+{
+    return (V)wasm_v128_bitselect((v128_t)yes, (v128_t)no, (v128_t)mask);
+}
+
+/* pmax(x, y) is x < y ? y : x, which is maximum(y, x). */
+static inline V maximum(V a, V b)
+{
+    return (V)wasm_f32x4_pmax((v128_t)b, (v128_t)a);
+}
+
+static inline V minimum(V a, V b)
+{
+    return (V)wasm_f32x4_pmin((v128_t)b, (v128_t)a);
+}
+#else
 static inline V choose(I mask, V yes, V no)
 {
     return (V)((mask & (I)yes) | (~mask & (I)no));
@@ -108,6 +127,7 @@ static inline V minimum(V a, V b)
 {
     return choose(a < b, a, b);
 }
+#endif
 
 static inline V load_part(const float *p, size_t n)
 {

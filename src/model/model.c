@@ -6,7 +6,6 @@
 #include "src/model/model.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "src/base/checked.h"
 #include "src/base/float_mode.h"
 #include "src/base/ledger.h"
+#include "src/base/lock.h"
 #include "src/base/threads.h"
 #include "src/model/stored.h"
 
@@ -190,7 +190,7 @@ typedef struct Decode {
     size_t count;
     char *scratch; /* [threads][scratch_size]: room for the largest block or row */
     size_t scratch_size;
-    pthread_mutex_t mutex;
+    MegaLock lock;
     size_t failed_job; /* the first job that failed, so that the message does not depend on the
                           threads */
     MegaError error;
@@ -290,12 +290,12 @@ static void run_job(void *context, size_t task, int worker)
     char *scratch = decode->scratch + (size_t)worker * decode->scratch_size;
     if (decode_job(decode, &decode->jobs[task], scratch, &err) == 0)
         return;
-    pthread_mutex_lock(&decode->mutex);
+    mega_lock(&decode->lock);
     if (task < decode->failed_job) {
         decode->failed_job = task;
         decode->error = err;
     }
-    pthread_mutex_unlock(&decode->mutex);
+    mega_unlock(&decode->lock);
 }
 
 /* Adds the jobs of one tensor. If decode->jobs is NULL, it only counts them. */
@@ -355,9 +355,9 @@ static int decode_all(const Loader *loader, MegaError *err)
         goto out;
     }
     list_jobs(&decode, loader);
-    pthread_mutex_init(&decode.mutex, NULL);
+    mega_lock_init(&decode.lock);
     mega_pool_run(pool, decode.count, run_job, &decode);
-    pthread_mutex_destroy(&decode.mutex);
+    mega_lock_free(&decode.lock);
     if (decode.failed_job != SIZE_MAX)
         code = mega_fail(err, decode.error.code, "%s", decode.error.text);
 out:

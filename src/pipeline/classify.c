@@ -1,11 +1,11 @@
 /*
  * classify.c - computes the class probabilities of a raw input, window by window.
  */
-#define _GNU_SOURCE /* qsort_r */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/sort.h"
 #include "src/pipeline/clock.h"
 #include "src/pipeline/pipeline.h"
 
@@ -55,8 +55,8 @@ static void finish_result(const MegaPipeline *p, MegaClassification *out)
         mega_softmax(out->probabilities, out->count, out->probabilities);
     for (int i = 0; i < out->count; i++)
         out->order[i] = i;
-    qsort_r(out->order, (size_t)out->count, sizeof *out->order, by_probability,
-            out->probabilities);
+    mega_sort(out->order, (size_t)out->count, sizeof *out->order, by_probability,
+              out->probabilities);
 }
 
 static int run(MegaPipeline *p, const MegaPrepared *input, MegaClassification *out, MegaError *err)

@@ -9,8 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "formats/base/input_stream.h"
 #include "src/encode/session.h"
 #include "src/pipeline/input_reader.h"
 
@@ -185,10 +185,9 @@ int mega_input_next_samples(MegaInputReader *reader, size_t most, float *out, si
 
 double mega_input_reader_length(MegaInputReader *reader)
 {
-    struct stat info;
     if (!reader->count_raw || reader->kind != MEGA_CONTENT_SOUND)
         return 0;
-    if (reader->path[0] && (stat(reader->path[0], &info) != 0 || !S_ISREG(info.st_mode)))
+    if (reader->path[0] && !mega_source_is_regular(reader->path[0]))
         return 0;
     while (!reader->ended) {
         reader->base += reader->count;

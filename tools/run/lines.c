@@ -217,12 +217,6 @@ static int take_line(LineReader *reader, MegaError *err)
     }
 }
 
-void report_warning(void *context, const char *sentence)
-{
-    (void)context;
-    report("warning: %s", sentence);
-}
-
 void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules)
 {
     MegaError err;

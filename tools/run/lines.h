@@ -11,7 +11,9 @@
 #include <sys/types.h>
 
 #include "formats/text/text_input.h"
+#include "src/mega.h"
 #include "tools/run/shard.h"
+#include "tools/run/warnings.h"
 
 typedef enum ArgumentKind {
     ARGUMENTS_ARE_FILES,
@@ -76,8 +78,6 @@ size_t count_lines(char **paths, int count, const MegaTextRules *rules);
 /* The same of the lines that a reader will give out. */
 size_t line_reader_total(const LineReader *reader);
 
-/* Writes "mega-run: warning: SENTENCE" to standard error; fits MegaPipelineOptions.warn. */
-void report_warning(void *context, const char *sentence);
 /* Says on standard error which bytes of a text were not UTF-8, if there were any. */
 void warn_of_flaw(const MegaTextFlaw *flaw, const char *name, const MegaTextRules *rules);
 

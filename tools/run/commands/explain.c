@@ -82,6 +82,15 @@ static int check_question(const ExplainOptions *options, const MegaModel *model,
     return 0;
 }
 
+static int explain_files(const ExplainOptions *options, const MegaModel *model,
+                         MegaSession *session, char **paths, int count, MegaError *err)
+{
+    MegaRaw files[2] = {{0}};
+    for (int i = 0; i < count; i++)
+        files[i] = (MegaRaw){.kind = MEGA_RAW_PATH, .data = paths[i]};
+    return explain_classifier(options, model, session, files, count, err);
+}
+
 static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
                    MegaError *err)
 {
@@ -126,7 +135,7 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
         code = mega_session_new(&session, model, &options->session, err);
         if (!code)
             code = classifier
-                       ? explain_classifier(options, model, session, inputs, count, err)
+                       ? explain_files(options, model, session, inputs, count, err)
                        : explain_translator(options, model, session, (const char *)text.data,
                                             text.size, err);
     }

@@ -1,34 +1,19 @@
 /*
- * canvas.c - see canvas.h.
+ * canvas.c - draws texts, shapes and pixels on a surface (surface.h); see canvas.h.
  */
-#define _GNU_SOURCE /* memmem */
 #include "tools/run/pictures/canvas.h"
 
-#include <cairo/cairo-svg.h>
-#include <cairo/cairo.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/mman.h>
 
-#include "formats/base/atomic_file.h"
-#include "formats/base/bytes.h"
+#include "src/base/utf8.h"
+#include "tools/run/pictures/surface.h"
 
-#define FONT "DejaVu Sans" /* cairo takes another font if this one is not installed */
-#define FONT_MONO "DejaVu Sans Mono"
-#define FONT_BYTES ((size_t)16 << 20)
-#define MAX_SIDE 30000 /* most pixels of a side; cairo's limit is 32767 */
+#define MAX_SIDE 30000 /* most pixels of a side of a heat map */
 #define ELLIPSIS "\xe2\x80\xa6"
-
-struct Canvas {
-    cairo_t *cairo;
-    double detail;    /* pixels of a heat map per unit of length */
-    MegaBuffer words; /* all text that was drawn, for <desc> */
-    bool failed;      /* memory ran out */
-};
 
 /* ---- Colours -------------------------------------------------------------------------------- */
 
@@ -64,11 +49,6 @@ void canvas_no_memory(Canvas *canvas)
     canvas->failed = true;
 }
 
-static void set_colour(Canvas *canvas, Colour colour)
-{
-    cairo_set_source_rgb(canvas->cairo, colour.red, colour.green, colour.blue);
-}
-
 /* Returns whether all numbers are finite. Damaged models have others, and after one of those every
  * further call of cairo would fail. */
 static bool can_draw(double x, double y, double width, double height)
@@ -80,21 +60,11 @@ static bool can_draw(double x, double y, double width, double height)
 
 static void set_font(Canvas *canvas, TextStyle style)
 {
-    cairo_select_font_face(canvas->cairo, style.mono ? FONT_MONO : FONT, CAIRO_FONT_SLANT_NORMAL,
-                           style.bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(canvas->cairo, style.size > 0 ? style.size : 13);
+    surface_font(canvas->surface, style.size > 0 ? style.size : 13, style.bold, style.mono);
 }
 
-static double set_width(Canvas *canvas, const char *text)
-{
-    cairo_text_extents_t extents;
-    cairo_text_extents(canvas->cairo, text, &extents);
-    return extents.x_advance;
-}
-
-/* Returns a copy of a text that cairo and XML accept: UTF-8 without control characters, U+FFFE and
- * U+FFFF. */
-static char *printable(Canvas *canvas, const char *text)
+/* What surfaces and XML accept is UTF-8 without control characters, U+FFFE and U+FFFF. */
+char *canvas_printable(Canvas *canvas, const char *text)
 {
     MegaBuffer clean = {0};
     mega_utf8_repair(text, strlen(text), &clean);
@@ -117,7 +87,7 @@ static char *printable(Canvas *canvas, const char *text)
 static void cut_text(Canvas *canvas, char **text, double room)
 {
     size_t length = strlen(*text);
-    if (room <= 0 || set_width(canvas, *text) <= room)
+    if (room <= 0 || surface_text_width(canvas->surface, *text) <= room)
         return;
     char *longer = realloc(*text, length + sizeof ELLIPSIS);
     if (!longer) {
@@ -130,16 +100,16 @@ static void cut_text(Canvas *canvas, char **text, double room)
             length--;
         while (length > 0 && ((unsigned char)longer[length] & 0xc0) == 0x80);
         memcpy(longer + length, ELLIPSIS, sizeof ELLIPSIS);
-        if (set_width(canvas, longer) <= room)
+        if (surface_text_width(canvas->surface, longer) <= room)
             return;
     }
 }
 
 double canvas_text_width(Canvas *canvas, TextStyle style, const char *text)
 {
-    char *clean = printable(canvas, text);
+    char *clean = canvas_printable(canvas, text);
     set_font(canvas, style);
-    double width = clean ? set_width(canvas, clean) : 0;
+    double width = clean ? surface_text_width(canvas->surface, clean) : 0;
     free(clean);
     return width;
 }
@@ -151,22 +121,16 @@ void canvas_text(Canvas *canvas, double x, double y, TextStyle style, const char
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    char *clean = can_draw(x, y, 0, 0) ? printable(canvas, text) : NULL;
+    char *clean = can_draw(x, y, 0, 0) ? canvas_printable(canvas, text) : NULL;
     if (!clean)
         return;
-    cairo_t *cairo = canvas->cairo;
-    cairo_save(cairo);
     set_font(canvas, style);
-    set_colour(canvas, style.colour);
     mega_put_bytes(&canvas->words, clean, strlen(clean));
     mega_put_u8(&canvas->words, '\n');
     cut_text(canvas, &clean, style.room);
-    double width = set_width(canvas, clean);
-    cairo_translate(cairo, x, y);
-    cairo_rotate(cairo, style.angle * 3.14159265358979323846 / 180);
-    cairo_move_to(cairo, -style.align * width, 0);
-    cairo_show_text(cairo, clean);
-    cairo_restore(cairo);
+    double width = surface_text_width(canvas->surface, clean);
+    surface_text(canvas->surface, x, y, style.angle * 3.14159265358979323846 / 180,
+                 style.align * width, clean, style.colour);
     free(clean);
 }
 
@@ -176,38 +140,31 @@ void canvas_fill(Canvas *canvas, double x, double y, double width, double height
 {
     if (!can_draw(x, y, width, height))
         return;
-    set_colour(canvas, colour);
-    cairo_rectangle(canvas->cairo, x, y, width, height);
-    cairo_fill(canvas->cairo);
+    surface_rectangle(canvas->surface, x, y, width, height);
+    surface_fill(canvas->surface, colour, 1);
 }
 
 void canvas_frame(Canvas *canvas, double x, double y, double width, double height, Colour colour)
 {
-    set_colour(canvas, colour);
-    cairo_set_line_width(canvas->cairo, 1);
+    if (!can_draw(x, y, width, height))
+        return;
     /* a line 1 pixel wide is sharp only if its middle lies on half a pixel */
-    cairo_rectangle(canvas->cairo, floor(x) + 0.5, floor(y) + 0.5, round(width) - 1,
-                    round(height) - 1);
-    cairo_stroke(canvas->cairo);
+    surface_rectangle(canvas->surface, floor(x) + 0.5, floor(y) + 0.5, round(width) - 1,
+                      round(height) - 1);
+    surface_outline(canvas->surface, colour);
 }
 
 static void stroke(Canvas *canvas, LineStyle style)
 {
-    static const double dashes[] = {5, 3};
-    set_colour(canvas, style.colour);
-    cairo_set_line_width(canvas->cairo, style.width > 0 ? style.width : 1);
-    cairo_set_line_join(canvas->cairo, CAIRO_LINE_JOIN_ROUND);
-    cairo_set_dash(canvas->cairo, dashes, style.dashed ? 2 : 0, 0);
-    cairo_stroke(canvas->cairo);
-    cairo_set_dash(canvas->cairo, NULL, 0, 0);
+    surface_stroke(canvas->surface, style.colour, style.width > 0 ? style.width : 1, style.dashed);
 }
 
 void canvas_line(Canvas *canvas, double x0, double y0, double x1, double y1, LineStyle style)
 {
     if (!can_draw(x0, y0, x1, y1))
         return;
-    cairo_move_to(canvas->cairo, x0, y0);
-    cairo_line_to(canvas->cairo, x1, y1);
+    surface_move(canvas->surface, x0, y0);
+    surface_line(canvas->surface, x1, y1);
     stroke(canvas, style);
 }
 
@@ -217,9 +174,9 @@ void canvas_path(Canvas *canvas, const double *xs, const double *ys, size_t coun
     for (size_t i = 0; i < count; i++) {
         bool finite = isfinite(xs[i]) && isfinite(ys[i]);
         if (finite && drawing)
-            cairo_line_to(canvas->cairo, xs[i], ys[i]);
+            surface_line(canvas->surface, xs[i], ys[i]);
         else if (finite)
-            cairo_move_to(canvas->cairo, xs[i], ys[i]);
+            surface_move(canvas->surface, xs[i], ys[i]);
         drawing = finite;
     }
     stroke(canvas, style);
@@ -229,32 +186,27 @@ void canvas_area(Canvas *canvas, const double *xs, const double *ys, size_t coun
 {
     for (size_t i = 0; i < count; i++)
         if (isfinite(xs[i]) && isfinite(ys[i]))
-            cairo_line_to(canvas->cairo, xs[i], ys[i]);
-    cairo_close_path(canvas->cairo);
-    cairo_set_source_rgba(canvas->cairo, colour.red, colour.green, colour.blue, 0.25);
-    cairo_fill(canvas->cairo);
+            surface_line(canvas->surface, xs[i], ys[i]);
+    surface_close(canvas->surface);
+    surface_fill(canvas->surface, colour, 0.25);
 }
 
 void canvas_dot(Canvas *canvas, double x, double y, double radius, Colour colour)
 {
     if (!can_draw(x, y, radius, 0))
         return;
-    set_colour(canvas, colour);
-    cairo_new_sub_path(canvas->cairo);
-    cairo_arc(canvas->cairo, x, y, radius, 0, 2 * 3.14159265358979323846);
-    cairo_fill(canvas->cairo);
+    surface_circle(canvas->surface, x, y, radius);
+    surface_fill(canvas->surface, colour, 1);
 }
 
 void canvas_clip(Canvas *canvas, double x, double y, double width, double height)
 {
-    cairo_save(canvas->cairo);
-    cairo_rectangle(canvas->cairo, x, y, width, height);
-    cairo_clip(canvas->cairo);
+    surface_clip(canvas->surface, x, y, width, height);
 }
 
 void canvas_unclip(Canvas *canvas)
 {
-    cairo_restore(canvas->cairo);
+    surface_unclip(canvas->surface);
 }
 
 /* ---- Pixels --------------------------------------------------------------------------------- */
@@ -290,32 +242,23 @@ static void put_pixels(Canvas *canvas, Box box, size_t rows, size_t columns, Sha
     int w = (int)lround(box.width * canvas->detail), h = (int)lround(box.height * canvas->detail);
     if (w < 1 || h < 1 || rows < 1 || columns < 1 || w > MAX_SIDE || h > MAX_SIDE)
         return;
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, w, h);
-    uint8_t *data = cairo_image_surface_get_data(surface);
-    if (!data) {
+    uint32_t *pixels = malloc((size_t)w * (size_t)h * sizeof *pixels);
+    if (!pixels) {
         canvas->failed = true;
-        cairo_surface_destroy(surface);
         return;
     }
-    size_t stride = (size_t)cairo_image_surface_get_stride(surface);
     for (int i = 0; i < h; i++) {
         Cells cells;
         cover((size_t)i, (size_t)h, rows, &cells.top, &cells.bottom);
         for (int j = 0; j < w; j++) {
             cover((size_t)j, (size_t)w, columns, &cells.left, &cells.right);
-            uint32_t pixel = pixel_of(shade(context, cells));
-            memcpy(data + (size_t)i * stride + (size_t)j * sizeof pixel, &pixel, sizeof pixel);
+            pixels[(size_t)i * (size_t)w + (size_t)j] = pixel_of(shade(context, cells));
         }
     }
-    cairo_surface_mark_dirty(surface);
-    cairo_save(canvas->cairo);
-    cairo_translate(canvas->cairo, floor(box.x), floor(box.y));
-    cairo_scale(canvas->cairo, 1 / canvas->detail, 1 / canvas->detail);
-    cairo_set_source_surface(canvas->cairo, surface, 0, 0);
-    cairo_pattern_set_filter(cairo_get_source(canvas->cairo), CAIRO_FILTER_NEAREST);
-    cairo_paint(canvas->cairo);
-    cairo_restore(canvas->cairo);
-    cairo_surface_destroy(surface);
+    if (!surface_pixels(canvas->surface, floor(box.x), floor(box.y), 1 / canvas->detail, w, h,
+                        pixels))
+        canvas->failed = true;
+    free(pixels);
 }
 
 typedef struct Heat {
@@ -363,150 +306,4 @@ void canvas_image(Canvas *canvas, Box box, const float *pixels, size_t rows, siz
 {
     Heat image = {.values = pixels, .columns = columns};
     put_pixels(canvas, box, rows, columns, shade_image, &image);
-}
-
-/* ---- Files ---------------------------------------------------------------------------------- */
-
-typedef enum Format {
-    FORMAT_UNKNOWN,
-    FORMAT_SVG,
-    FORMAT_PNG,
-} Format;
-
-static Format format_of(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    if (dot && strcasecmp(dot, ".svg") == 0)
-        return FORMAT_SVG;
-    return dot && strcasecmp(dot, ".png") == 0 ? FORMAT_PNG : FORMAT_UNKNOWN;
-}
-
-int canvas_check(const char *path, MegaError *err)
-{
-    if (format_of(path) != FORMAT_UNKNOWN)
-        return 0;
-    return mega_fail(err, MEGA_ERR_ARGUMENT,
-                     "'%s' is no name for a picture: it must end in .svg or .png", path);
-}
-
-static cairo_status_t collect(void *context, const unsigned char *data, unsigned size)
-{
-    MegaBuffer *buffer = context;
-    mega_put_bytes(buffer, data, size);
-    return buffer->failed ? CAIRO_STATUS_NO_MEMORY : CAIRO_STATUS_SUCCESS;
-}
-
-static void put_escaped(MegaBuffer *out, const char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        const char *name = text[i] == '<' ? "&lt;" : text[i] == '>' ? "&gt;"
-                         : text[i] == '&' ? "&amp;" : NULL;
-        if (name)
-            mega_put_bytes(out, name, strlen(name));
-        else
-            mega_put_u8(out, (uint8_t)text[i]);
-    }
-}
-
-/* Inserts the title and all text behind the <svg ...> tag, for text search and screen readers. */
-static void describe_svg(const Canvas *canvas, const MegaBuffer *file, const char *title,
-                         MegaBuffer *out)
-{
-    const char *begin = (const char *)file->data, *end = begin + file->size;
-    const char *tag = file->size ? memmem(begin, file->size, "<svg", 4) : NULL;
-    const char *close = tag ? memchr(tag, '>', (size_t)(end - tag)) : NULL;
-    size_t head = close ? (size_t)(close + 1 - begin) : 0;
-    mega_put_bytes(out, begin, head);
-    if (close) {
-        mega_put_bytes(out, "\n<title>", 8);
-        put_escaped(out, title, strlen(title));
-        mega_put_bytes(out, "</title>\n<desc>", 15);
-        put_escaped(out, (const char *)canvas->words.data, canvas->words.size);
-        mega_put_bytes(out, "</desc>", 7);
-    }
-    mega_put_bytes(out, begin + head, file->size - head);
-}
-
-static int save(const char *path, const MegaBuffer *bytes, MegaError *err)
-{
-    MegaOutput *output = NULL;
-    int code = mega_output_open(&output, path, err);
-    if (!code)
-        code = mega_output_write(output, bytes->data, bytes->size, err);
-    if (!code)
-        code = mega_output_commit(output, err);
-    mega_output_free(output);
-    return code;
-}
-
-/* Draws on a surface and returns the height of the picture. */
-static double run_draw(Canvas *canvas, cairo_surface_t *surface, CanvasDraw draw,
-                       const void *context)
-{
-    cairo_font_options_t *options = cairo_font_options_create();
-    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
-    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
-    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
-    canvas->cairo = cairo_create(surface);
-    cairo_set_font_options(canvas->cairo, options);
-    cairo_font_options_destroy(options);
-    set_colour(canvas, COLOUR_WHITE);
-    cairo_paint(canvas->cairo);
-    canvas->words.size = 0;
-    double height = draw(canvas, context);
-    canvas->failed |= cairo_status(canvas->cairo) != CAIRO_STATUS_SUCCESS;
-    cairo_destroy(canvas->cairo);
-    return height;
-}
-
-/* Returns whether the address space has room for fonts. If cairo cannot load a font for lack of
- * memory when it ends an SVG file, it reads through a null pointer instead of failing. */
-static bool has_room_for_fonts(void)
-{
-    void *room = mmap(NULL, FONT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED)
-        return false;
-    munmap(room, FONT_BYTES);
-    return true;
-}
-
-int canvas_write(const char *path, const char *title, double width, CanvasDraw draw,
-                 const void *context, MegaError *err)
-{
-    Canvas canvas = {.detail = 1};
-    MegaBuffer file = {0}, described = {0};
-    char *clean = printable(&canvas, title);
-    bool svg = format_of(path) == FORMAT_SVG;
-    int code = canvas_check(path, err);
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 1, 1);
-    double height = code ? 0 : ceil(run_draw(&canvas, surface, draw, context));
-    cairo_surface_destroy(surface);
-    if (!code && (width > MAX_SIDE || height > MAX_SIDE))
-        code = mega_fail(err, MEGA_ERR_LIMIT, "a picture of %.0f x %.0f pixels is too large", width,
-                         height);
-    if (!code && !has_room_for_fonts())
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for drawing %s", path);
-    if (code)
-        goto out;
-    canvas.detail = svg ? 2 : 1;
-    surface = svg ? cairo_svg_surface_create_for_stream(collect, &file, width, height)
-                  : cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
-    run_draw(&canvas, surface, draw, context);
-    if (!svg)
-        canvas.failed |= cairo_surface_write_to_png_stream(surface, collect, &file) != 0;
-    cairo_surface_finish(surface);
-    canvas.failed |= cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS;
-    cairo_surface_destroy(surface);
-    if (svg && clean && !canvas.failed)
-        describe_svg(&canvas, &file, clean, &described);
-    if (canvas.failed || !clean || canvas.words.failed || file.failed || described.failed)
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for drawing %s", path);
-    else
-        code = save(path, svg ? &described : &file, err);
-out:
-    free(clean);
-    mega_buffer_free(&canvas.words);
-    mega_buffer_free(&file);
-    mega_buffer_free(&described);
-    return code;
 }

@@ -1,7 +1,7 @@
 /*
  * explain.h - declares what the pictures of explain share. explain.c is the command,
- * explain_input.c draws classifiers, explain_text.c translators and language models, and
- * explain_head.c models that tag, answer or fill masks.
+ * explain_input.c draws classifiers, explain_text.c translators, explain_reader.c language models,
+ * and explain_head.c models that tag, answer or fill masks.
  */
 #ifndef MEGA_EXPLAIN_H
 #define MEGA_EXPLAIN_H
@@ -21,9 +21,9 @@ typedef struct ExplainOptions {
     MegaSessionOptions session;
 } ExplainOptions;
 
-/* Draws what a classifier did with paths[0 ... count - 1]: one input, or the two of a pair. */
+/* Draws what a classifier did with inputs[0 ... count - 1]: one input, or the two of a pair. */
 int explain_classifier(const ExplainOptions *options, const MegaModel *model,
-                       MegaSession *session, char **paths, int count, MegaError *err);
+                       MegaSession *session, const MegaRaw *inputs, int count, MegaError *err);
 /* explain_translator draws the translation of a line, explain_reader how a language model reads a
  * text. `name` is the file that the text comes from, or NULL if it was given on the command
  * line. */

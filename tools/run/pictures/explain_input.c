@@ -9,10 +9,11 @@
 
 #include "formats/text/vocab.h"
 #include "src/pipeline/preprocess.h"
-#include "tools/run/lines.h"
-#include "tools/run/options.h"
+#include "src/pipeline/raw.h"
+#include "tools/run/classes.h"
 #include "tools/run/pictures/explain.h"
 #include "tools/run/pictures/spectrum.h"
+#include "tools/run/warnings.h"
 
 #define MOST_BARS 10
 #define FFT 512          /* samples that one spectrum is computed from */
@@ -61,7 +62,7 @@ static void rank(Subject *subject, const float *probabilities, int classes)
     free(taken);
 }
 
-static int classify(Subject *subject, MegaSession *session, const char *path, MegaError *err)
+static int classify(Subject *subject, MegaSession *session, const char *name, MegaError *err)
 {
     int classes = mega_model_class_count(subject->model);
     float *probabilities = malloc((size_t)classes * sizeof *probabilities);
@@ -74,7 +75,7 @@ static int classify(Subject *subject, MegaSession *session, const char *path, Me
     int code = mega_prepared_run(&subject->input, session, probabilities, &inner);
     mega_session_set_tap(session, NULL, NULL);
     if (code)
-        mega_fail(err, code, "%s: %s", path, inner.text);
+        mega_fail(err, code, "%s: %s", name, inner.text);
     else
         mega_softmax(probabilities, classes, probabilities);
     if (!code)
@@ -457,37 +458,43 @@ static double draw_texts(Canvas *canvas, const void *context)
 
 /* ---- The whole picture ---------------------------------------------------------------------- */
 
-static int read_input(Subject *subject, const ExplainOptions *options, char **paths, int count,
-                      MegaError *err)
+/* Returns how titles and messages call an input: a path as it was given. */
+static const char *name_of(const MegaRaw *input)
+{
+    return input->kind == MEGA_RAW_PATH ? input->data : mega_raw_name(input);
+}
+
+static int read_input(Subject *subject, const ExplainOptions *options, const MegaRaw *inputs,
+                      int count, MegaError *err)
 {
     MegaInputReader *reader = NULL;
     MegaPipelineOptions input = options->input;
     input.warn = report_warning;
     int code = mega_input_reader_new(&reader, subject->model, &input, err);
     if (!code)
-        code = mega_input_reader_open(reader, paths[0], count > 1 ? paths[1] : NULL, err);
+        code = mega_input_reader_begin(reader, inputs, count, err);
     if (!code) {
         int more = mega_input_reader_next(reader, &subject->input, err);
         code = more < 0 ? more : 0;
         if (more == 0)
-            code = mega_fail(err, MEGA_ERR_INPUT, "%s holds nothing", paths[0]);
+            code = mega_fail(err, MEGA_ERR_INPUT, "%s holds nothing", name_of(&inputs[0]));
     }
     if (!code && subject->input.is_cut)
-        report_cut(paths[0], subject->input.end, mega_input_reader_length(reader),
+        report_cut(name_of(&inputs[0]), subject->input.end, mega_input_reader_length(reader),
                    mega_input_reader_clip(reader), "'mega-run classify' with --window");
     mega_input_reader_free(reader);
     return code;
 }
 
-static void describe(Subject *subject, char **paths, int count)
+static void describe(Subject *subject, const MegaRaw *inputs, int count)
 {
     char name[256];
     const Bar *best = &subject->bars[0];
     size_t length = subject->observer.inputs[0].length;
     const char *unit = observe_unit(subject->model, false);
     int used = snprintf(subject->title, sizeof subject->title, "%s%s%s: %s, %.1f %%",
-                        base_name(paths[0]), count > 1 ? " and " : "",
-                        count > 1 ? base_name(paths[1]) : "", best->name, best->value);
+                        base_name(name_of(&inputs[0])), count > 1 ? " and " : "",
+                        count > 1 ? base_name(name_of(&inputs[1])) : "", best->name, best->value);
     (void)used; /* a name that is too long is cut */
     used = snprintf(subject->subtitle, sizeof subject->subtitle, "%s \xc2\xb7 ",
                     observe_model_name(subject->model, name));
@@ -522,16 +529,16 @@ static void free_subject(Subject *subject)
 }
 
 int explain_classifier(const ExplainOptions *options, const MegaModel *model, MegaSession *session,
-                       char **paths, int count, MegaError *err)
+                       const MegaRaw *inputs, int count, MegaError *err)
 {
     Subject subject = {.model = model};
     const MegaStackConfig *stack = &mega_model_config(model)->encoder;
     bool sound = mega_meta_find(mega_model_meta(model), "audio.sample_rate");
     CanvasDraw draw = draw_texts;
     size_t longest = 0;
-    int code = read_input(&subject, options, paths, count, err);
+    int code = read_input(&subject, options, inputs, count, err);
     if (!code)
-        code = classify(&subject, session, paths[0], err);
+        code = classify(&subject, session, name_of(&inputs[0]), err);
     for (int n = 0; n < subject.input.count && !code; n++) {
         const MegaInput *view = &subject.input.views[n];
         size_t length = subject.observer.inputs[n].length;
@@ -551,7 +558,7 @@ int explain_classifier(const ExplainOptions *options, const MegaModel *model, Me
             draw = draw_recording;
         else if (subject.pixels)
             draw = draw_picture;
-        describe(&subject, paths, count);
+        describe(&subject, inputs, count);
         code = canvas_write(options->output, subject.title, PAGE_WIDTH, draw, &subject, err);
     }
     free_subject(&subject);

@@ -1,0 +1,11 @@
+/*
+ * source_name.c - how messages call an input; see input_stream.h.
+ */
+#include <string.h>
+
+#include "formats/base/input_stream.h"
+
+const char *mega_source_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard input" : path;
+}
