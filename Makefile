@@ -579,7 +579,7 @@ web: packages-web
 	tools/web/libraries $(WASM_LIBS) $(WASM_CC)
 	$(MAKE) BUILD=$(WASM_BUILD) CC='$(WASM_CC) -isystem $(WASM_LIBS)/include' AR=llvm-ar \
 	    CFLAGS='-O2 -DNDEBUG' LDFLAGS='-L$(WASM_LIBS)/lib' WITH_SYSTEM=0 WITH_OPENBLAS=0 WITH_FFTW=0 \
-	    WITH_SERVER=0 SANITIZE= $(WASM_BUILD)/mega.wasm
+	    WITH_SERVER=0 WITH_LIBDEFLATE=0 SANITIZE= $(WASM_BUILD)/mega.wasm
 	@rm -rf $(BUILD)/web && mkdir -p $(BUILD)/web/models
 	cp tools/web/site/* $(WASM_BUILD)/mega.wasm $(BUILD)/web
 	cp $(wildcard models/*/*.mega) $(BUILD)/web/models

@@ -38,6 +38,9 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 NOT_RUN = {
     'make test': 'runs this test',
     'make WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0': 'would replace the build that is tested; .ci/run has one',
+    'make web-test': 'runs a browser',
+    'make web': 'needs clang for WebAssembly; `make web-test` runs it',
+    'python3 -m http.server -d build/web': 'serves until it is stopped; `make web-test` has a server of its own',
     'make wheel': 'needs tools from PyPI; `make wheel-test` runs it',
     'pip install build/wheel/megarun-*.whl': '`make wheel-test` installs it',
     'python3 -c \'import megarun; print(megarun.load("speech.mega").classify("speech.wav")[0].label)\'':
