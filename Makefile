@@ -218,7 +218,8 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
     json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
     coverage coverage-programs install-test train-test wheel wheel-test packages-wheel \
-    web web-test packages-web packages-web-test
+    web web-test packages-web packages-web-test \
+    cluster-test packages-cluster
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
 # What programs of this tree are linked with; each may use those behind it.
 OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
@@ -491,6 +492,8 @@ packages-web:
 	@tools/install-packages web
 packages-web-test:
 	@tools/install-packages build web web-test
+packages-cluster:
+	@tools/install-packages cluster
 
 # The programs look for models beside themselves; with BUILD elsewhere these are not there.
 SHIPPED := $(if $(filter-out build,$(BUILD)),MEGA_MODELS=$(CURDIR)/models)
@@ -597,6 +600,10 @@ $(BUILD)/mega.wasm: $(call obj,$(WEB_SRC)) $(BUILD)/libmega.a tools/web/imports
 # The page in headless Chromium, its results compared with those of mega-run.
 web-test: packages-web-test web $(BUILD)/mega-run
 	tools/web/test $(BUILD)
+
+# Spark, Ray, GNU parallel and the environment of Slurm, each with two workers, against one process.
+cluster-test: all wheel packages-cluster
+	tools/cluster/test $(BUILD) $(BUILD)/wheel
 
 clean:
 	rm -rf $(BUILD)
