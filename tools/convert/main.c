@@ -135,6 +135,30 @@ static void list(const Options *options, const MegaCheckpoint *checkpoint, json_
         list_checkpoint(checkpoint, args);
 }
 
+/* Refuses a file of a model folder of the Hugging Face hub, which needs the folder's other files.
+ * With --config it is a checkpoint like others. */
+static int check_no_part(const Options *options, MegaError *err)
+{
+    static const char *const parts[] = {"config.json", "model.safetensors", "pytorch_model.bin",
+                                        "model.safetensors.index.json",
+                                        "pytorch_model.bin.index.json"};
+    const char *path = options->metadata.input_path, *slash = strrchr(path, '/');
+    const int folder = slash && slash > path ? (int)(slash - path) : 1;
+    char config[4096];
+    bool is_part = false;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        is_part |= strcmp(slash ? slash + 1 : path, parts[i]) == 0;
+    const int length =
+        snprintf(config, sizeof config, "%.*s/config.json", folder, slash ? path : ".");
+    if (!is_part || options->config || options->list || length < 0 ||
+        (size_t)length >= sizeof config || access(config, R_OK) != 0)
+        return 0;
+    return mega_fail(err, MEGA_ERR_INPUT,
+                     "%s is a part of a model folder, which has a config.json; name the folder: "
+                     "mega-convert %.*s -o MODEL.mega",
+                     path, folder, slash ? path : ".");
+}
+
 /* Makes a model of a checkpoint, or lists what is in it. *kind becomes the checkpoint's kind once a
  * model is written. */
 static int convert_checkpoint(const Options *options, const char **kind, MegaError *err)
@@ -146,6 +170,8 @@ static int convert_checkpoint(const Options *options, const char **kind, MegaErr
     const MegaCheckpointOptions opening = {.weights = options->weights,
                                            .max_memory = options->write.max_memory};
     int code = check_texts(options, err);
+    if (!code)
+        code = check_no_part(options, err);
     if (!code)
         code = mega_checkpoint_open(&checkpoint, options->metadata.input_path, &opening, err);
     if (!code)

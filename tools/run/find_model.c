@@ -268,10 +268,13 @@ static int fail_not_found(const ModelList *list, const ModelWish *wish, MegaErro
                          "no model that translates into '%s' was found; %s translates into '%s', "
                          "and 'mega-run models' lists all",
                          wish->into, other->name, *other->into ? other->into : "?");
+    const bool classifies = wish->task == MEGA_TASK_CLASSIFY;
     return mega_fail(err, MEGA_ERR_IO,
-                     "no model to %s %s was found in %s; name one with -m or its folder in "
+                     "no model %s %s %s was found in %s; name one with -m or its folder in "
                      "MEGA_MODELS",
-                     mega_task_name(wish->task), kinds[wish->kind].name, list->places);
+                     classifies ? "to" : "that",
+                     classifies ? "classify" : mega_task_traits(wish->task)->does_to,
+                     kinds[wish->kind].name, list->places);
 }
 
 int find_model(char **path, const ModelWish *wish, MegaError *err)
@@ -312,6 +315,19 @@ static const FoundModel *find_name(const ModelList *list, const char *name, cons
     return NULL;
 }
 
+/* Refuses a folder that mega-convert makes a model of. */
+static int check_no_folder(const char *path, MegaError *err)
+{
+    char config[4096];
+    struct stat info;
+    const int length = snprintf(config, sizeof config, "%s/config.json", path);
+    if (length < 0 || (size_t)length >= sizeof config || stat(config, &info) != 0)
+        return 0;
+    return mega_fail(err, MEGA_ERR_INPUT,
+                     "%s is a model folder; convert it first: mega-convert %s -o MODEL.mega", path,
+                     path);
+}
+
 int named_model(char **path, const char *given, MegaError *err)
 {
     ModelList list = {0};
@@ -330,6 +346,8 @@ int named_model(char **path, const char *given, MegaError *err)
                 err, MEGA_ERR_IO, "there is no model '%s'; %s%s%s'mega-run models' lists them",
                 given, near ? "did you mean '" : "", near ? near->name : "", near ? "'? " : "");
     }
+    if (!code && !found && there && S_ISDIR(info.st_mode))
+        code = check_no_folder(given, err);
     if (!code && !(*path = strdup(found ? found->path : given)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a path");
     free(name);
