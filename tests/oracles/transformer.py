@@ -8,10 +8,12 @@ this kind may have: any number of heads of any width, norms before or after apar
 decoder, learned or sinusoidal positions or none, tied layers, adaptive input and softmax, and the
 names of old versions. Each is written as a checkpoint, converted, and run by `mega-run forward`,
 whose logits are compared with those of the function below, which knows tensors and arguments only
-and computes in double precision. Prints the models that differ and exits with 1 if there are any.
+and computes in double precision. Scores of texts and greedy translations, which go step by step, are
+compared as well. Prints the models that differ and exits with 1 if there are any.
 It is not part of 'make test'. Needs NumPy.
 """
 import argparse
+import json
 import math
 import os
 import pathlib
@@ -27,6 +29,7 @@ import checkpoint  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get('MEGA_BUILD', 'build')).resolve()
 TOLERANCE = 1e-4
+PAD, END = 1, 2
 
 erf = np.vectorize(math.erf, otypes=[float])
 ACTIVATIONS = {
@@ -589,7 +592,42 @@ def check(draw, model, inputs, folder):
     expected = plain.logits(*inputs)
     got = np.load(folder / 'out.npy').reshape(expected.shape)
     error = np.abs(got - expected).max() / max(1, np.abs(expected).max())
-    return None if error <= TOLERANCE else f'off by {error:.2g}'
+    if error > TOLERANCE:
+        return f'off by {error:.2g}'
+    if model is Translator:
+        return check_greedy(plain, inputs[0], folder)
+    return check_score(plain, inputs[0], folder) if model is LanguageModel else None
+
+
+def text_command(name, folder, ids, *options):
+    """The JSON that a command prints about a text of ids."""
+    done = subprocess.run([str(BUILD / 'mega-run'), name, '-m', str(folder / 'model.mega'), '--ids',
+                           '--json', *options, '--text', ' '.join(map(str, ids))],
+                          capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def check_score(plain, ids, folder):
+    """The probability of a text, which is read step by step behind </s>."""
+    logprobs = log_softmax(plain.logits(np.concatenate([[END], ids[:-1]])))
+    expected = logprobs[np.arange(len(ids)), ids].sum()
+    error = abs(text_command('score', folder, ids)['logprob'] - expected) / max(1, abs(expected))
+    return None if error <= TOLERANCE else f'score: off by {error:.2g}'
+
+
+def check_greedy(plain, source, folder):
+    """The most probable token at each step; the first one is never </s>, the last one always."""
+    source = [*source[:-1], END]
+    most = min(12, plain.args['max_target_positions'] - 1)
+    ids = [END]
+    while len(ids) == 1 or ids[-1] != END:
+        scores = plain.logits(np.array(source), np.array(ids))[-1]
+        scores[PAD] = -np.inf
+        scores[END] = -np.inf if len(ids) == 1 else scores[END]
+        ids.append(END if len(ids) > most else int(scores.argmax()))
+    got = text_command('translate', folder, source, '--beam', '1', '--max-len-b', str(most))
+    got = got['hypotheses'][0]['ids']
+    return None if got == ids[1:] else f'translates to {got}, not {ids[1:]}'
 
 
 def main():
