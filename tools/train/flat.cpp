@@ -7,7 +7,7 @@
 
 #include <vector>
 
-#include "vectors.h"
+#include "vectors.hpp"
 
 namespace
 {

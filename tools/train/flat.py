@@ -24,7 +24,7 @@ import mega
 from sequence import EOS, PAD, RotaryBias
 
 SOURCE = pathlib.Path(__file__).with_name('flat.cpp')
-HEADER = SOURCE.with_name('vectors.h')
+HEADER = SOURCE.with_name('vectors.hpp')
 SCANNED = 128  # a causal average of longer sequences is computed by its states
 FLAGS = ('-O3', '-march=native', '-fno-math-errno', '-std=c++17', '-shared', '-fPIC')
 
