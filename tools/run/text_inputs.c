@@ -222,10 +222,12 @@ static void read_row(const TextSink *sink, Table *table, size_t column, const ch
 {
     Row row = {.name = mega_source_name(path), .line = table->line + 1};
     const char *flaw = NULL;
-    bool has = false, is_empty = true, is_open = false;
+    const size_t left = (size_t)(table->end - table->at);
+    const bool is_empty =
+        *table->at == '\n' || (*table->at == '\r' && (left == 1 || table->at[1] == '\n'));
+    bool has = false, is_open = false;
     for (size_t i = 0; i == 0 || !table->ends_row; i++) {
         next_field(table);
-        is_empty = i == 0 && table->ends_row && table->field.size == 0;
         is_open = table->is_open;
         if (i != column)
             continue;
@@ -240,7 +242,7 @@ static void read_row(const TextSink *sink, Table *table, size_t column, const ch
         flaw = "no memory for a text";
     if (flaw)
         mega_fail(&row.err, MEGA_ERR_INPUT, "%s", flaw);
-    if (is_open || !is_empty)
+    if (!is_empty)
         take_row(sink, &row);
     mega_buffer_free(&row.text);
 }
