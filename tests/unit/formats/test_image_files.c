@@ -1,6 +1,6 @@
 /*
- * test_image_files.c - JPEG and PNG files of tests/data/inputs with some bytes changed: how they end,
- * which way up they are shown, and how much memory they may take.
+ * test_image_files.c - JPEG and PNG files of tests/data/inputs with some bytes changed: how they
+ * end, which way up they are shown, and how much memory they may take.
  */
 #include "tests/unit/pictures.h"
 
@@ -86,7 +86,8 @@ static void test_ends_of_jpeg(void **state)
         append_bytes(&file, 1, 0xff);
         append_bytes(&file, 1, 0xd9);
         assert_true(file.size < size);
-        assert_picture_refused("an end mark behind a cut", file, MEGA_ERR_FORMAT, "cannot be decoded");
+        assert_picture_refused("an end mark behind a cut", file, MEGA_ERR_FORMAT,
+                               "cannot be decoded");
         mega_image_free(&expected);
     }
 }

@@ -20,8 +20,8 @@
 #include "tools/run/serve/operations.h"
 #include "tools/run/serve/sound_stream.h"
 
-/* Of a connection, for the head of a request. A head for which there is no room gets the library's own
- * page and not our JSON, so this is much more than MAX_HEAD. */
+/* Bytes of a connection for the head of a request. A head for which there is no room gets the
+ * library's own page and not our JSON, so this is much more than MAX_HEAD. */
 #define CONNECTION_MEMORY ((size_t)256 << 10)
 #define MAX_HEAD ((size_t)16 << 10)          /* bytes of header names and values */
 #define MAX_CONNECTIONS 1024u
