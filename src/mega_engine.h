@@ -298,9 +298,9 @@ MEGA_API void mega_translation_free(MegaTranslation *translation);
 
 /* ---- Sampling ------------------------------------------------------------------------------- */
 
-/* Says how the next token is drawn: repetition penalty, temperature, top-k and top-p apply in this
- * order. Start from mega_sampling_defaults, which sets the value that stands first in
- * each comment. */
+/* Says how the next token is drawn: repetition penalty, the other penalties, temperature, top-k and
+ * top-p apply in this order. Start from mega_sampling_defaults, which sets the value that stands
+ * first in each comment. */
 typedef struct MegaSamplingOptions {
     bool greedy;        /* false; true takes the most probable token and draws nothing */
     double temperature; /* 1: logits are divided by it */
@@ -310,6 +310,9 @@ typedef struct MegaSamplingOptions {
     /* 1: off; otherwise positive logits of tokens that were read or made are divided by it, and
      * negative ones are multiplied by it */
     double repetition_penalty;
+    /* 0: off; otherwise taken from the logit of a token that was drawn, once, and once for each time
+     * it was drawn, as the OpenAI interface has them */
+    double presence_penalty, frequency_penalty;
     uint64_t seed; /* 0 */
 } MegaSamplingOptions;
 

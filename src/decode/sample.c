@@ -20,6 +20,7 @@ struct MegaSampler {
     int vocab, pad;
     uint64_t state[4];
     bool *seen;      /* [vocab] */
+    uint32_t *drawn; /* [vocab], how often */
     Choice *choices; /* [vocab] */
 };
 
@@ -30,7 +31,8 @@ MegaSamplingOptions mega_sampling_defaults(void)
 
 int mega_sampling_best(const MegaSamplingOptions *options)
 {
-    if (options->repetition_penalty != 1.0) /* any token seen may fall behind others */
+    if (options->repetition_penalty != 1.0 || options->presence_penalty != 0.0 ||
+        options->frequency_penalty != 0.0) /* any token seen may fall behind others */
         return 0;
     int drawn = options->greedy ? 1 : options->top_k;
     return drawn > 0 && drawn < INT_MAX ? drawn + 1 : 0; /* one more for <pad>, which is never
@@ -78,14 +80,16 @@ int mega_sampler_new(MegaSampler **out, const MegaModel *model, const MegaSampli
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is a classifier: it generates nothing");
     if (!(options->temperature > 0) || !(options->top_p > 0) || options->top_p > 1 ||
         options->top_k < 0 || !(options->repetition_penalty > 0) ||
-        !isfinite(options->temperature) || !isfinite(options->repetition_penalty))
+        !isfinite(options->temperature) || !isfinite(options->repetition_penalty) ||
+        !isfinite(options->presence_penalty) || !isfinite(options->frequency_penalty))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "an option of the sampler is out of range");
     MegaSampler *sampler = calloc(1, sizeof *sampler);
     if (sampler) {
         sampler->seen = calloc((size_t)target->vocab, sizeof *sampler->seen);
+        sampler->drawn = calloc((size_t)target->vocab, sizeof *sampler->drawn);
         sampler->choices = malloc((size_t)target->vocab * sizeof *sampler->choices);
     }
-    if (!sampler || !sampler->seen || !sampler->choices) {
+    if (!sampler || !sampler->seen || !sampler->drawn || !sampler->choices) {
         mega_sampler_free(sampler);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a sampler");
     }
@@ -104,6 +108,7 @@ void mega_sampler_free(MegaSampler *sampler)
     if (!sampler)
         return;
     free(sampler->seen);
+    free(sampler->drawn);
     free(sampler->choices);
     free(sampler);
 }
@@ -116,10 +121,14 @@ void mega_sampler_note(MegaSampler *sampler, int32_t token)
 
 static double penalised(const MegaSampler *sampler, const float *logits, int token)
 {
-    double logit = logits[token], penalty = sampler->options.repetition_penalty;
-    if (penalty == 1.0 || !sampler->seen[token])
-        return logit;
-    return logit > 0 ? logit / penalty : logit * penalty;
+    const MegaSamplingOptions *options = &sampler->options;
+    const uint32_t drawn = sampler->drawn[token];
+    double logit = logits[token], penalty = options->repetition_penalty;
+    if (penalty != 1.0 && sampler->seen[token])
+        logit = logit > 0 ? logit / penalty : logit * penalty;
+    if (drawn > 0)
+        logit -= options->presence_penalty + options->frequency_penalty * (double)drawn;
+    return logit;
 }
 
 static int heavier_first(const void *a, const void *b)
@@ -198,5 +207,7 @@ int32_t mega_sampler_next(MegaSampler *sampler, const float *logits)
         }
     }
     mega_sampler_note(sampler, token);
+    if (sampler->drawn[token] < UINT32_MAX)
+        sampler->drawn[token]++;
     return token;
 }

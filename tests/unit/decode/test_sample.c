@@ -55,6 +55,47 @@ static void samplers_follow_the_distribution(void **state)
 }
 
 /* The logits that mega_sampling_best asks for give the same draw as all of them. */
+/* Draws greedily from logits 3, 2.5 and 2 of the tokens 5, 6 and 7. */
+static void check_penalties(const MegaModel *model, double presence, double frequency,
+                            const int32_t *expected, int count)
+{
+    MegaSamplingOptions options = mega_sampling_defaults();
+    MegaSampler *sampler;
+    float logits[40];
+    for (int i = 0; i < 40; i++)
+        logits[i] = i >= 5 && i <= 7 ? 5.5f - 0.5f * (float)i : -20;
+    options.greedy = true;
+    options.presence_penalty = presence;
+    options.frequency_penalty = frequency;
+    assert_int_equal(mega_sampling_best(&options), presence != 0 || frequency != 0 ? 0 : 2);
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
+    mega_sampler_note(sampler, 5); /* one that was read, which does not count */
+    for (int i = 0; i < count; i++)
+        assert_int_equal(mega_sampler_next(sampler, logits), expected[i]);
+    mega_sampler_free(sampler);
+}
+
+static void penalties_count_what_was_drawn(void **state)
+{
+    static const int32_t same[] = {5, 5, 5}, once[] = {5, 6, 5, 5}, often[] = {5, 5, 6, 5};
+    Random random = {4};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSamplingOptions options = mega_sampling_defaults();
+    MegaSampler *sampler;
+    (void)state;
+    check_penalties(model, 0, 0, same, 3);
+    check_penalties(model, 0.75, 0, once, 4);
+    check_penalties(model, 0, 0.375, often, 4);
+    check_penalties(model, -2, 0, same, 3);
+    options.presence_penalty = (double)INFINITY;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), MEGA_ERR_ARGUMENT);
+    options.presence_penalty = 0;
+    options.frequency_penalty = (double)NAN;
+    assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), MEGA_ERR_ARGUMENT);
+    mega_model_free(model);
+}
+
 static void samplers_know_what_they_need(void **state)
 {
     Random random = {6};
@@ -125,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samplers_follow_the_distribution),
+        cmocka_unit_test(penalties_count_what_was_drawn),
         cmocka_unit_test(samplers_know_what_they_need),
         cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };

@@ -252,6 +252,8 @@ class Model:
         top_k, top_p draw from the k most probable tokens (0: off), or from the most probable ones
                      that together have the probability top_p (1: off)
         repetition_penalty   (1: off)
+        presence_penalty, frequency_penalty   taken from the logits of tokens that were drawn, once
+                     and for each time (0: off)
         seed         the same seed gives the same text (0)
         ignore_eos   do not end at </s> (False)
         stop         a text, or a list of texts, before which the result ends
@@ -500,7 +502,8 @@ def _generate_options(options: dict[str, Any]) -> tuple[Any, list[Any]]:
     kept = [ffi.new('char[]', text.encode()) for text in stops]
     pointers = ffi.new('char const *[]', kept)
     how.stops, how.stop_count = pointers, len(kept)
-    sampling = ('greedy', 'temperature', 'top_k', 'top_p', 'repetition_penalty', 'seed')
+    sampling = ('greedy', 'temperature', 'top_k', 'top_p', 'repetition_penalty',
+                'presence_penalty', 'frequency_penalty', 'seed')
     others = ('max_tokens', 'samples', 'ignore_eos')
     for name in options:
         if name not in sampling + others:

@@ -40,14 +40,11 @@ typedef struct Complete {
 /* ---- Fields --------------------------------------------------------------------------------- */
 
 /* Refuses fields of the interface that would change the text but are not supported. */
-static int refuse_others(double presence, double frequency, const json_t *bias,
-                         const json_t *suffix, MegaError *err)
+static int refuse_others(const json_t *bias, const json_t *suffix, MegaError *err)
 {
-    const char *name = presence != 0                 ? "presence_penalty"
-                       : frequency != 0              ? "frequency_penalty"
-                       : json_object_size(bias) != 0 ? "logit_bias"
-                       : json_string_length(suffix)  ? "suffix"
-                                                     : NULL;
+    const char *name = json_object_size(bias) != 0  ? "logit_bias"
+                       : json_string_length(suffix) ? "suffix"
+                                                    : NULL;
     return name ? mega_fail(err, MEGA_ERR_UNSUPPORTED, "the field '%s' is not supported", name) : 0;
 }
 
@@ -100,7 +97,7 @@ static void name_completion(Complete *complete)
 /* Lists what clients send that is not an option of ours. */
 typedef struct OtherFields {
     json_t *prompt, *stop, *bias, *suffix, *stream, *seed;
-    double presence, frequency, temperature;
+    double temperature;
     int best_of;
 } OtherFields;
 
@@ -125,8 +122,8 @@ static int take_fields(Job *job, Complete *complete, OtherFields *other, MegaErr
         {"echo", FIELD_FLAG, &complete->echo, 0, 0},
         {"stop", FIELD_VALUE, &other->stop, 0, 0},
         {"ignore_eos", FIELD_FLAG, &options->ignore_eos, 0, 0},
-        {"presence_penalty", FIELD_REAL, &other->presence, -2, 2},
-        {"frequency_penalty", FIELD_REAL, &other->frequency, -2, 2},
+        {"presence_penalty", FIELD_REAL, &sampling->presence_penalty, -2, 2},
+        {"frequency_penalty", FIELD_REAL, &sampling->frequency_penalty, -2, 2},
         {"logit_bias", FIELD_VALUE, &other->bias, 0, 0},
         {"suffix", FIELD_VALUE, &other->suffix, 0, 0},
         {"seed", FIELD_SEED, &sampling->seed, 0, 0},
@@ -158,7 +155,7 @@ static int prepare(Job *job, MegaError *err)
     name_completion(complete);
     int code = take_fields(job, complete, &other, err);
     if (!code)
-        code = refuse_others(other.presence, other.frequency, other.bias, other.suffix, err);
+        code = refuse_others(other.bias, other.suffix, err);
     if (!code)
         code = take_stream_options(complete, other.stream, err);
     if (!code)
