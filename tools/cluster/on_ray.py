@@ -55,6 +55,8 @@ def numbered(path: str, block: int = 256) -> ray.data.Dataset:
     if the actors have all of them."""
     with open(path, encoding='utf-8', newline='\n') as lines:
         inputs = [line.rstrip('\n') for line in lines]
+    # before the data set is made, which keeps the options of that moment
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
     whole = pandas.DataFrame({'number': range(len(inputs)), 'input': inputs})
     return ray.data.from_pandas([whole[first:first + block]
                                  for first in range(0, max(len(whole), 1), block)])
@@ -62,7 +64,6 @@ def numbered(path: str, block: int = 256) -> ray.data.Dataset:
 
 def run(inputs: ray.data.Dataset, worker: type, workers: int, **arguments: Any) -> ray.data.Dataset:
     """Gives each input its row, in the order of the inputs."""
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
     return inputs.map_batches(
         worker, fn_constructor_kwargs=arguments, batch_format='pandas', batch_size=64,
         concurrency=workers, num_cpus=1)
