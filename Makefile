@@ -182,6 +182,15 @@ $(BUILD)/%/x86/avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/%/x86/avx2vnni.o: ALL_CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
 $(BUILD)/%/x86/avx512.o: ALL_CFLAGS += $(AVX512)
 $(BUILD)/%/x86/avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
+# gcc 11 and clang 12 know the tile unit; other compilers leave its tier out.
+AMX := -mamx-tile -mamx-int8 -mamx-bf16
+ifneq ($(shell echo | $(CC) $(AMX) -x c -c -o /dev/null - 2>/dev/null && echo known),)
+TIERS += x86/amx
+$(BUILD)/%/x86/amx.o: ALL_CFLAGS += $(AVX512) $(AMX)
+else
+OWN_CFLAGS += -DMEGA_WITH_AMX=0
+endif
+LIB_SRC += src/kernels/x86/tile_unit.c
 else ifeq ($(ARCH),aarch64)
 TIERS := arm/dotprod
 $(BUILD)/%/arm/dotprod.o: ALL_CFLAGS += -march=armv8.2-a+dotprod
@@ -206,7 +215,7 @@ UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 TEST_SUPPORT_SRC := \
     tests/unit/reference.c tests/unit/reference_ssm.c tests/unit/support.c tests/unit/golden.c \
     tests/unit/raw_models.c tests/unit/decoding_models.c tests/unit/pipelines.c \
-    tests/unit/recordings.c tests/unit/pictures.c \
+    tests/unit/recordings.c tests/unit/pictures.c tests/unit/tiers.c \
     $(filter-out tools/run/main.c $(SERVE_PARSER_SRC),$(RUN_SRC)) $(SERVE_PARSER_SRC) \
     tools/convert/hub_parts.c tools/convert/hub_tokenizer.c
 

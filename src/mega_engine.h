@@ -132,9 +132,10 @@ typedef struct MegaSession MegaSession;
 typedef struct MegaSessionOptions {
     int threads;     /* worker threads, including the caller; 0: as many as the CPU affinity and the
                         quota of the control group allow */
-    const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "dotprod",
-                        "simd128" or "openblas", which is then loaded; NULL: the best for this
-                        machine */
+    const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "amx",
+                        "dotprod", "simd128" or "openblas", which is then loaded; NULL: the best
+                        for this machine. Where that is "amx", a process asks the system for the
+                        processor's tiles when it first makes a session */
     uint64_t max_memory; /* limit on the bytes of the model, the session and all that is made with
                             it; 0: no limit. A call that needs more is refused before it begins,
                             with MEGA_ERR_LIMIT */
@@ -144,6 +145,9 @@ typedef struct MegaSessionOptions {
      * pieces, with the same result. If even its states [length][width] are too large, they go to a
      * file without a name in this folder; NULL: such an input is refused. */
     const char *spill;
+    const char *precision; /* of products of floats: "f32", or "bf16", which rounds their factors to
+                              8 bits, is faster, and refused by kernels that do not have it; NULL:
+                              "f32" */
 } MegaSessionOptions;
 
 /* Makes a session. options may be NULL. Results do not depend on the number of threads. After

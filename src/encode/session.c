@@ -34,6 +34,23 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
                      list);
 }
 
+/* Sets the kernels' products to the precision of that name. */
+static int choose_precision(MegaSession *session, const char *name, MegaError *err)
+{
+    if (!name || strcmp(name, "f32") == 0)
+        return 0;
+    if (strcmp(name, "bf16") != 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a precision of '%s'; expected f32 or bf16", name);
+    const MegaKernels *kernels = mega_kernels_in_bf16(session->kernels);
+    if (!kernels)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the kernels '%s' have no products in bf16; only 'amx' does, on "
+                         "processors with Intel's tile unit",
+                         session->kernels->name);
+    session->kernels = kernels;
+    return 0;
+}
+
 static int check_rate(const MegaSession *session, MegaError *err)
 {
     const MegaModel *model = session->model;
@@ -86,6 +103,8 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     }
     int code = choose_kernels(session, options ? options->cpu : NULL, err);
+    if (!code)
+        code = choose_precision(session, options ? options->precision : NULL, err);
     if (!code && options && options->spill && !(session->spill = strdup(options->spill)))
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for a session");
     if (!code)

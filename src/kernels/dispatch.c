@@ -6,6 +6,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+
+#include "src/kernels/x86/tile_unit.h"
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -15,11 +17,13 @@
 #define HAS(feature) (__builtin_cpu_supports(feature) != 0)
 
 typedef struct Tier {
+    const char *name;
     const MegaKernels *kernels;
     bool (*supported)(void);
-    /* What the tier has instead of the integer kernels of `kernels`; NULL: nothing. */
-    const char *integer_name;
+    /* What the tier has instead of the integer kernels and of the products of `kernels`; NULL:
+     * nothing. */
     const MegaIntegerKernels *integer;
+    const MegaTileKernels *tiles;
 } Tier;
 
 #if defined(__x86_64__)
@@ -44,6 +48,13 @@ static bool has_vnni(void)
 {
     return has_avx512() && HAS("avx512vnni");
 }
+
+#if MEGA_WITH_AMX
+static bool has_amx(void)
+{
+    return has_vnni() && mega_tile_unit_usable();
+}
+#endif
 #elif defined(__aarch64__)
 static bool has_dotprod(void)
 {
@@ -58,17 +69,20 @@ static bool always(void)
 
 static const Tier best_first[] = {
 #if defined(__x86_64__)
-    {&mega_kernels_avx512, has_vnni, "avx512vnni", &mega_kernels_avx512vnni},
-    {&mega_kernels_avx512, has_avx512, NULL, NULL},
-    {&mega_kernels_avx2, has_avx2vnni, "avx2vnni", &mega_kernels_avx2vnni},
-    {&mega_kernels_avx2, has_avx2, NULL, NULL},
+#if MEGA_WITH_AMX
+    {"amx", &mega_kernels_avx512, has_amx, &mega_kernels_avx512vnni, &mega_kernels_amx},
+#endif
+    {"avx512vnni", &mega_kernels_avx512, has_vnni, &mega_kernels_avx512vnni, NULL},
+    {"avx512", &mega_kernels_avx512, has_avx512, NULL, NULL},
+    {"avx2vnni", &mega_kernels_avx2, has_avx2vnni, &mega_kernels_avx2vnni, NULL},
+    {"avx2", &mega_kernels_avx2, has_avx2, NULL, NULL},
 #elif defined(__aarch64__)
-    {&mega_kernels_generic, has_dotprod, "dotprod", &mega_kernels_dotprod},
+    {"dotprod", &mega_kernels_generic, has_dotprod, &mega_kernels_dotprod, NULL},
 #endif
 #if defined(__wasm__)
-    {&mega_kernels_simd128, always, NULL, NULL},
+    {"simd128", &mega_kernels_simd128, always, NULL, NULL},
 #else
-    {&mega_kernels_generic, always, NULL, NULL},
+    {"generic", &mega_kernels_generic, always, NULL, NULL},
 #endif
 };
 
@@ -77,6 +91,7 @@ static const Tier best_first[] = {
 _Static_assert(TIERS <= MEGA_MOST_TIERS, "mega_kernels_all would write beyond its array");
 
 static MegaKernels tables[TIERS]; /* of the tiers that this machine can run, best first */
+static MegaKernels bf16_tables[TIERS]; /* the same with products in bf16, where these exist */
 static size_t table_count;
 
 static void make_tables(void)
@@ -84,12 +99,19 @@ static void make_tables(void)
     for (const Tier *tier = best_first; tier < best_first + TIERS; tier++) {
         if (!tier->supported())
             continue;
-        MegaKernels *table = &tables[table_count++];
+        MegaKernels *table = &tables[table_count];
         *table = *tier->kernels;
-        if (tier->integer) {
-            table->name = tier->integer_name;
+        table->name = tier->name;
+        if (tier->integer)
             table->integer = *tier->integer;
+        if (tier->tiles) {
+            table->gemm = tier->tiles->gemm;
+            table->integer.gemm = tier->tiles->gemm_integer;
+            bf16_tables[table_count] = *table;
+            bf16_tables[table_count].gemm = tier->tiles->gemm_bf16;
+            bf16_tables[table_count].name = "amx, bf16";
         }
+        table_count++;
     }
 }
 
@@ -107,6 +129,14 @@ const MegaKernels *mega_kernels(void)
     const MegaKernels *all[MEGA_MOST_TIERS];
     mega_kernels_all(all);
     return all[0];
+}
+
+const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels)
+{
+    for (size_t i = 0; i < table_count; i++)
+        if (kernels == &tables[i] && bf16_tables[i].gemm)
+            return &bf16_tables[i];
+    return NULL;
 }
 
 #if !MEGA_WITH_OPENBLAS

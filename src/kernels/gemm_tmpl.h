@@ -12,15 +12,6 @@ INLINE size_t weight_bytes(const MegaDtype dtype)
     return dtype == MEGA_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
-INLINE V load_weights(const void *b, size_t index, const MegaDtype dtype)
-{
-    switch (dtype) {
-    case MEGA_F16: return from_f16(load_half((const uint16_t *)b + index));
-    case MEGA_BF16: return from_bf16(load_half((const uint16_t *)b + index));
-    default: return load((const float *)b + index);
-    }
-}
-
 /* Says what a tile prefetches. A product with a single row of tiles fetches its own weights AHEAD
  * of their use. With more, the second row fetches the weights of the next group of panels, which
  * are then likely to stay in the cache; the others fetch nothing, since their weights are there

@@ -3,10 +3,10 @@
  *
  * There is one body, body_tmpl.h, written with the compiler's vector types. It is built once for
  * the baseline and once for each better instruction set (x86/avx2.c and its neighbours); an
- * instruction set that is better at integers alone has only those (integer_tmpl.h). mega_kernels()
- * picks a tier at run time. Matrices are [rows][columns], row-major, with `stride`
- * floats from row to row where a stride is given. Every function with an out argument allows
- * out == x.
+ * instruction set that is better at integers alone has only those (integer_tmpl.h), and one with a
+ * tile unit only products (amx_tmpl.h). mega_kernels() picks a tier at run time. Matrices are
+ * [rows][columns], row-major, with `stride` floats from row to row where a stride is given. Every
+ * function with an out argument allows out == x.
  *
  * Tiers may differ in the last bits of a result: vectors of another width add in another order, and
  * the baseline has no fused multiply-add. Within a tier, the number of threads changes no bit. So a
@@ -51,6 +51,9 @@ typedef struct MegaPanels {
     MegaDtype dtype; /* a float type, never a quantized one */
     size_t k; /* rows */
     size_t panel_stride, row_stride;
+    /* The rows are positions. A row of x may as well be multiplied with more of them by factors of
+     * 0, and has the same bits then. */
+    bool positions;
 } MegaPanels;
 
 /* Some blocks of MEGA_SCALE_BLOCK numbers of every row of a quantized matrix. */
@@ -155,16 +158,27 @@ typedef struct MegaIntegerKernels {
     int32_t (*probe)(size_t rounds, int32_t factors);
 } MegaIntegerKernels;
 
+/* y [rows][columns] = x [rows][k] b, then the epilogue. Every sum runs over k in the same order,
+ * however many rows there are, so a row's result does not depend on the other rows of its batch. */
+typedef void MegaGemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
+                      size_t ldy, size_t columns, const MegaEpilogue *epilogue);
+
+/* The products of a tier with a tile unit. gemm_bf16 rounds x and b to bf16, and sums in float32;
+ * the other two keep the accuracy of every tier. Quantized rows are those of the tier that the
+ * table extends, with the same bits. */
+typedef struct MegaTileKernels {
+    MegaGemm *gemm, *gemm_bf16;
+    void (*gemm_integer)(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
+                         size_t ldy, size_t columns, const MegaEpilogue *epilogue);
+} MegaTileKernels;
+
 typedef struct MegaKernels {
     /* The tier's name as MegaSessionOptions.cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
-     * "avx512vnni", "dotprod", "simd128" or "openblas". */
+     * "avx512vnni", "amx", "dotprod", "simd128" or "openblas". */
     const char *name;
     int lanes;        /* number of floats in a vector */
 
-    /* y [rows][columns] = x [rows][k] b, then the epilogue. Every sum runs over k in order, however
-     * many rows there are, so a row's result does not depend on the other rows of its batch. */
-    void (*gemm)(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
-                 size_t ldy, size_t columns, const MegaEpilogue *epilogue);
+    MegaGemm *gemm;
     MegaIntegerKernels integer;
     /* Applies an epilogue to sums [rows][columns] that already exist. sums may be y itself unless
      * the epilogue has a gate, which still reads the old y. */
@@ -245,7 +259,7 @@ typedef struct MegaKernels {
     void (*ema_output)(const MegaEmaPass *pass, size_t first, size_t count);
 } MegaKernels;
 
-#define MEGA_MOST_TIERS 5
+#define MEGA_MOST_TIERS 6
 
 /* Fills `out` with the tiers that this machine can run, best first, and returns their number. */
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
@@ -254,6 +268,9 @@ const MegaKernels *mega_kernels(void);
 /* Returns the tier of that name, "openblas" included, or NULL if the name is unknown or the machine
  * cannot run it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
+/* Returns the tier with its products of floats made in bf16 (MegaTileKernels), or NULL if it has
+ * none of these. */
+const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels);
 
 extern const MegaKernels mega_kernels_generic;
 /* Returns the machine's best tier with its float products replaced by OpenBLAS, which is loaded by
@@ -269,6 +286,11 @@ extern const MegaKernels mega_kernels_avx2;
 extern const MegaIntegerKernels mega_kernels_avx2vnni; /* with the rest of avx2 */
 extern const MegaKernels mega_kernels_avx512;
 extern const MegaIntegerKernels mega_kernels_avx512vnni; /* with the rest of avx512 */
+/* With the rest of avx512vnni. A compiler that does not know AMX leaves it out. */
+#ifndef MEGA_WITH_AMX
+#define MEGA_WITH_AMX 1
+#endif
+extern const MegaTileKernels mega_kernels_amx;
 #elif defined(__aarch64__)
 extern const MegaIntegerKernels mega_kernels_dotprod; /* with the rest of generic */
 #elif defined(__wasm__)

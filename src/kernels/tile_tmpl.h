@@ -108,6 +108,15 @@ INLINE V from_f16(Half half)
 }
 #endif
 
+INLINE V load_weights(const void *b, size_t index, const MegaDtype dtype)
+{
+    switch (dtype) {
+    case MEGA_F16: return from_f16(load_half((const uint16_t *)b + index));
+    case MEGA_BF16: return from_bf16(load_half((const uint16_t *)b + index));
+    default: return load((const float *)b + index);
+    }
+}
+
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
 /* Says where a product's tiles are stored. */

@@ -148,7 +148,8 @@ static Block block_of(const MegaKernels *kernels, const MegaAttention *a, size_t
                    .key_panels = mega_packed_columns(&packed, from, MEGA_KEY_BLOCK)};
     block.keys = block.key_panels.out;
     block.values = (MegaPanels){.data = a->values + from * MEGA_PANEL, .k = block.keys,
-                                .panel_stride = a->value_stride, .row_stride = MEGA_PANEL};
+                                .panel_stride = a->value_stride, .row_stride = MEGA_PANEL,
+                                .positions = true};
     if (a->kind == MEGA_ATTENTION_SOFTMAX)
         block.longest =
             sqrtf(kernels->longest_key(block.key_panels.panels, block.keys, a->columns));
@@ -288,7 +289,7 @@ static void attend_rows(void *context, size_t task, int worker)
     size_t columns = a->columns, h = a->hidden;
     MegaPacked packed = {.panels = a->key_panels, .in = columns, .out = keys};
     MegaPanels values = {.data = a->v, .k = keys, .panel_stride = MEGA_PANEL,
-                         .row_stride = a->sequences * h};
+                         .row_stride = a->sequences * h, .positions = true};
     MegaEpilogue factor = {.factor = a->factor + first * a->ld_factor, .ld_factor = a->ld_factor};
     float *s = a->scratch + (size_t)worker * a->scratch_stride;
     mega_matmul(kernels, &packed, a->q + first * columns, columns, rows, s, keys,

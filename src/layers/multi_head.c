@@ -179,7 +179,8 @@ static void attend_page(const Run *run, Tile *tile, size_t head, size_t from, si
     const float *page = page_head(request->pages, &request->heads, from / MEGA_PAGE, head);
     const MegaPacked packed = {.panels = tile->panels, .in = e, .out = keys};
     const MegaPanels values = {.data = page + to_values(request->pages, &request->heads),
-                               .k = keys, .panel_stride = MEGA_PANEL, .row_stride = stride};
+                               .k = keys, .panel_stride = MEGA_PANEL, .row_stride = stride,
+                               .positions = true};
     MegaEpilogue add_up = {0};
     if (from > 0)
         add_up = mega_epilogue_add(tile->out, d);

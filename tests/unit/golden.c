@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/tiers.h"
+
 bool golden_read(const Golden *golden, const char *name, MegaNpy *out)
 {
     char path[1024];
@@ -73,7 +75,7 @@ static void convert(const Golden *golden, const char *out)
         fail_msg("%s: conversion failed: %s", golden->name, command);
 }
 
-static void check_case(Golden *golden, GoldenCheck check)
+static void check_case(Golden *golden, const MegaKernels *kernels, GoldenCheck check)
 {
     char model[] = "/tmp/mega-golden-XXXXXX";
     MegaError err = {0};
@@ -86,6 +88,8 @@ static void check_case(Golden *golden, GoldenCheck check)
         mega_session_new(&session, golden->model, NULL, &err))
         fail_msg("%s: %s", golden->name, err.text);
     unlink(model);
+    if (kernels)
+        mega_session_force(session, kernels, MEGA_EMA_AUTO);
     check(golden, session);
     assert_true(golden->compared > 0);
     printf("  %-34s %zu arrays equal\n", golden->name, golden->compared);
@@ -111,7 +115,9 @@ static bool is_of_kind(const json_t *meta, const char *const *kinds)
     return false;
 }
 
-static void check_folder(const char *root, const char *const *kinds, GoldenCheck check)
+/* kernels may be NULL for those of this machine. */
+static void check_folder(const char *root, const char *const *kinds, const MegaKernels *kernels,
+                         GoldenCheck check)
 {
     struct dirent **entries;
     int count = scandir(root, &entries, NULL, alphasort), checked = 0;
@@ -122,7 +128,7 @@ static void check_folder(const char *root, const char *const *kinds, GoldenCheck
         snprintf(path, sizeof path, "%s/meta.json", golden.folder);
         golden.meta = json_load_file(path, 0, NULL);
         if (golden.meta && is_of_kind(golden.meta, kinds)) {
-            check_case(&golden, check);
+            check_case(&golden, kernels, check);
             checked++;
         }
         json_decref(golden.meta);
@@ -135,7 +141,12 @@ static void check_folder(const char *root, const char *const *kinds, GoldenCheck
 
 void golden_committed(const char *const *kinds, GoldenCheck check)
 {
-    check_folder("tests/fixtures", kinds, check);
+    check_folder("tests/fixtures", kinds, NULL, check);
+}
+
+void golden_committed_in_tiles(const char *const *kinds, GoldenCheck check)
+{
+    check_folder("tests/fixtures", kinds, emulated_amx(), check);
 }
 
 void golden_all(const char *const *kinds, GoldenCheck check)
@@ -143,5 +154,5 @@ void golden_all(const char *const *kinds, GoldenCheck check)
     const char *root = getenv("MEGA_FIXTURES") ? getenv("MEGA_FIXTURES") : "../shared/fixtures";
     if (access(root, R_OK) != 0)
         skip();
-    check_folder(root, kinds, check);
+    check_folder(root, kinds, NULL, check);
 }

@@ -34,6 +34,8 @@ void golden_compare(Golden *golden, const char *name, const float *got, size_t g
  * or in the project's folder, and run `check` on it. They fail if there is no case. */
 typedef void (*GoldenCheck)(Golden *golden, MegaSession *session);
 void golden_committed(const char *const *kinds, GoldenCheck check);
+/* Does what golden_committed does with products in emulated tiles (tiers.h). */
+void golden_committed_in_tiles(const char *const *kinds, GoldenCheck check);
 void golden_all(const char *const *kinds, GoldenCheck check);
 
 #endif

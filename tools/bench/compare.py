@@ -65,7 +65,7 @@ from translators import batch, transformer, translation
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-TIERS = ['openblas', 'avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'generic']
+TIERS = ['openblas', 'amx', 'avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'generic']
 PAUSE = 0.3     # seconds in which a side's idle threads fall asleep
 TOLERANCE = 1e-4
 MALLOC_CONF = ('oversize_threshold:1,background_thread:true,metadata_thp:auto,'

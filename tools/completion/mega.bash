@@ -23,53 +23,53 @@ _mega_run()
         ;;
     answer)
         options="--model --question --top --max-answer --window --stride --allow-none --no-align
-            --bytes --text --lines --column --json --threads --cpu --max-memory --verbose
+            --bytes --text --lines --column --json --threads --cpu --precision --max-memory --verbose
             --shard --results --help"
         ;;
     choose)
-        options="--model --json --threads --cpu --max-memory --verbose --help"
+        options="--model --json --threads --cpu --precision --max-memory --verbose --help"
         ;;
     embed)
-        options="--model --pooled --text --lines --column --json --threads --cpu --max-memory
+        options="--model --pooled --text --lines --column --json --threads --cpu --precision --max-memory
             --shard --results --help"
         ;;
     fill)
-        options="--model --top --targets --text --lines --column --json --threads --cpu --max-memory
+        options="--model --top --targets --text --lines --column --json --threads --cpu --precision --max-memory
             --shard --results --help"
         ;;
     tag)
-        options="--model --group --all --bytes --text --lines --column --json --threads --cpu --max-memory
+        options="--model --group --all --bytes --text --lines --column --json --threads --cpu --precision --max-memory
             --shard --results --help"
         ;;
     bench)
         options="--model --input --length --tokens --beam --batch --repeats --breakdown --format --json
-            --threads --cpu --max-memory --quiet --verbose --help"
+            --threads --cpu --precision --max-memory --quiet --verbose --help"
         ;;
     classify)
         options="--model --top --text --pair --lines --column --json --window --hop --stateful --rate --threshold --smooth --ignore --ends --raw
             --partial --ids --no-orient --files-from --null
-            --threads --cpu --max-memory --time --quiet --verbose --shard --results --help"
+            --threads --cpu --precision --max-memory --time --quiet --verbose --shard --results --help"
         ;;
     detokenize) options="--model --lines --special --clean-up --side --json
             --shard --results --help" ;;
     eval)
         options="--model --root --split --limit --predictions --partial --json --no-orient
-            --threads --cpu --max-memory --quiet
+            --threads --cpu --precision --max-memory --quiet
             --verbose --help"
         ;;
     explain)
         options="--model --output --text --question --raw --partial --ids --no-orient --pre-tokenized --json
-            --threads --cpu --max-memory --help"
+            --threads --cpu --precision --max-memory --help"
         ;;
     forward)
         options="--model --in --types --cache --no-cache --target --rate --pieces --chunk --output --stage --input --json
-            --threads --cpu --max-memory
+            --threads --cpu --precision --max-memory
             --verbose --help"
         ;;
     generate)
         options="--model --max-tokens --greedy --temperature --top-k --top-p --repetition-penalty
             --seed --text --no-prompt --echo --stop --ignore-eos --n --chunk --ids --json
-            --threads --cpu --max-memory
+            --threads --cpu --precision --max-memory
             --verbose --help"
         ;;
     info) options="--json --help" ;;
@@ -79,11 +79,11 @@ _mega_run()
     score)
         options="--model --text --document --eos --per-token --tokens-per-sample
             --context-window --chunk --ids --pre-tokenized --json
-            --threads --cpu --max-memory --quiet --verbose --shard --results --help"
+            --threads --cpu --precision --max-memory --quiet --verbose --shard --results --help"
         ;;
     serve)
         options="--model --host --api-key-file --no-key --port --cors --max-body --timeout --parallel
-            --queue --batch --streams --threads --cpu --max-memory --quiet --verbose --help"
+            --queue --batch --streams --threads --cpu --precision --max-memory --quiet --verbose --help"
         ;;
     tokenize)
         options="--model --text --pair --lines --no-special --max-length --truncate --stride --bytes
@@ -93,7 +93,7 @@ _mega_run()
         options="--model --to --beam --nbest --lenpen --unnormalized --max-len-a --max-len-b
             --min-len --no-repeat-ngram --text --prefix --unk-penalty --temperature --warn-below --scores
             --alignments --json --ids --pre-tokenized --batch
-            --threads --cpu --max-memory --quiet --verbose --shard --results --help"
+            --threads --cpu --precision --max-memory --quiet --verbose --shard --results --help"
         ;;
     verify) options="--json --quiet --help" ;;
     *) return ;;
@@ -105,7 +105,8 @@ _mega_run()
     --format) COMPREPLY=($(compgen -W "text markdown csv json" -- "$current")) ;;
     --side) COMPREPLY=($(compgen -W "source target" -- "$current")) ;;
     --truncate) COMPREPLY=($(compgen -W "longest first second" -- "$current")) ;;
-    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni dotprod openblas" -- "$current")) ;;
+    --precision) COMPREPLY=($(compgen -W "f32 bf16" -- "$current")) ;;
+    --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
     --in | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | --results | --api-key-file | -o | --output) _mega_files '*' ;;

@@ -53,6 +53,7 @@ _mega_run() {
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
@@ -66,6 +67,7 @@ _mega_run() {
             '--json[all choices as JSON, the best first]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '(-v --verbose)'{-v,--verbose}'[print all choices with their scores]' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -81,6 +83,7 @@ _mega_run() {
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
@@ -98,6 +101,7 @@ _mega_run() {
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
@@ -116,6 +120,7 @@ _mega_run() {
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels]:cpu: ' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
@@ -137,7 +142,8 @@ _mega_run() {
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
@@ -165,7 +171,8 @@ _mega_run() {
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
@@ -199,7 +206,8 @@ _mega_run() {
             '--json[one JSON object]' \
             '--no-orient[pictures as they are stored]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -218,7 +226,8 @@ _mega_run() {
             '--no-orient[a picture as it is stored]' \
             '--pre-tokenized[text is tokenised already]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -240,10 +249,12 @@ _mega_run() {
             '--input=[of a pair model\: the stage of which input, 0 or 1 (0)]:k: ' \
             '--json[print what was written as JSON]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -268,10 +279,12 @@ _mega_run() {
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -315,7 +328,8 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -339,7 +353,8 @@ _mega_run() {
             '--batch=[lines that are translated together (16)]:n: ' \
             '--streams=[streams of sound at a time (8)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[only errors]' \
             '(-v --verbose)'{-v,--verbose}'[say what was asked and how long the answer took]' \
@@ -387,7 +402,8 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already, and stays so]' \
             '--batch=[lines that are translated together (1)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni dotprod openblas)' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \\
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \

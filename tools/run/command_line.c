@@ -87,6 +87,14 @@ int take_cpu(const CommandOption *option, const char *value, MegaError *err)
                         MEGA_WITH_OPENBLAS ? ", openblas" : "");
 }
 
+int take_precision(const CommandOption *option, const char *value, MegaError *err)
+{
+    *(const char **)option->out = value;
+    if (strcmp(value, "f32") == 0 || strcmp(value, "bf16") == 0)
+        return 0;
+    return refuse_value(option, value, err, "f32 or bf16");
+}
+
 int take_max_memory(const CommandOption *option, const char *value, MegaError *err)
 {
     MegaSessionOptions *session = option->out;

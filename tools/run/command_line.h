@@ -15,6 +15,8 @@ int take_seed(const CommandOption *option, const char *value, MegaError *err);  
 int take_chunk(const CommandOption *option, const char *value, MegaError *err);
 /* Stores the name of kernels that this machine has in a const char *. */
 int take_cpu(const CommandOption *option, const char *value, MegaError *err);
+/* Stores "f32" or "bf16" in a const char *. */
+int take_precision(const CommandOption *option, const char *value, MegaError *err);
 
 /* Stores --max-memory in a MegaSessionOptions, and where long inputs spill to: $TMPDIR, or else
  * /var/tmp. */
@@ -43,12 +45,14 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err);
     {.name = "threads", .letter = 't', .also = "num-threads n-threads", .take = take_int,          \
      .out = &(target)->threads, .least = 1, .most = 256},                                          \
         {.name = "cpu", .take = take_cpu, .out = &(target)->cpu},                                  \
+        {.name = "precision", .take = take_precision, .out = &(target)->precision},                \
         {.name = "max-memory", .take = take_max_memory, .out = (target)}
 /* The rate of MegaSessionOptions. */
 #define RATE_OPTION(target) {.name = "rate", .take = take_rate, .out = &(target)->rate}
 #define SESSION_HELP                                                                               \
     "  -t, --threads N         (as many as there are processors)\n"                                \
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"            \
+    "      --precision TYPE    of products of floats: f32 (default), or bf16 with kernels amx\n"   \
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
 /* Options of commands that take any number of inputs; target is a Shard. */
 #define SHARD_OPTIONS(target)                                                                      \

@@ -382,6 +382,14 @@ static void committed_fixtures(void **state)
     golden_committed(language_models, check_language_model);
 }
 
+/* The others take long in emulated tiles. test_golden and test_golden_hub have encoders of
+ * Transformers and language models in them. */
+static void committed_fixtures_in_tiles(void **state)
+{
+    (void)state;
+    golden_committed_in_tiles((const char *const[]){"mt", NULL}, check_translator);
+}
+
 static void all_fixtures(void **state)
 {
     (void)state;
@@ -393,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(committed_fixtures),
+        cmocka_unit_test(committed_fixtures_in_tiles),
         cmocka_unit_test(all_fixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,12 @@ static void committed_fixtures(void **state)
     golden_committed(kinds, check_case);
 }
 
+static void committed_fixtures_in_tiles(void **state)
+{
+    (void)state;
+    golden_committed_in_tiles(kinds, check_case);
+}
+
 static void all_fixtures(void **state)
 {
     (void)state;
@@ -248,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(committed_fixtures),
+        cmocka_unit_test(committed_fixtures_in_tiles),
         cmocka_unit_test(all_fixtures),
         cmocka_unit_test(earlier_inputs_change_nothing),
     };

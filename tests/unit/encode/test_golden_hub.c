@@ -199,6 +199,13 @@ static void test_committed(void **state)
     golden_committed(decoders, check_decoder);
 }
 
+static void test_committed_in_tiles(void **state)
+{
+    (void)state;
+    golden_committed_in_tiles(encoders, check_encoder);
+    golden_committed_in_tiles(decoders, check_decoder);
+}
+
 static void test_all(void **state)
 {
     (void)state;
@@ -209,6 +216,7 @@ static void test_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_committed),
+                                       cmocka_unit_test(test_committed_in_tiles),
                                        cmocka_unit_test(test_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "src/layers/values.h"
 #include "tests/unit/reference.h"
 #include "tests/unit/support.h"
+#include "tests/unit/tiers.h"
 
 #define MOST_KEYS 300
 #define MOST_SCRATCH (MEGA_ATTENTION_ROWS * MEGA_KEY_BLOCK)
@@ -124,8 +125,8 @@ static void scores_of_any_size(void **state)
     static const struct {
         float size, growth;
     } forms[] = {{0.01f, 1}, {1, 1}, {3, 1}, {12, 1}, {0.3f, 1e4f}, {12, 1e-4f}};
-    const MegaKernels *tiers[MEGA_MOST_TIERS];
-    const size_t tier_count = mega_kernels_all(tiers);
+    const MegaKernels *tiers[MOST_TEST_TIERS];
+    const size_t tier_count = test_tiers(tiers);
     Random random = {61};
     (void)state;
     for (int round = 0; round < 60; round++) {
@@ -143,8 +144,10 @@ static void scores_of_any_size(void **state)
         expect(&c, &request, expected);
         for (size_t t = 0; t < tier_count; t++) {
             run(tiers[t], &request, MEGA_ATTENTION_ROWS, out);
+            /* softmax of scores of hundreds amplifies what products in tiles are less exact */
+            const double factor = tiers[t] == emulated_amx() ? 16 : 1;
             assert_close(out, expected, floats,
-                         kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys);
+                         factor * (kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys));
             run(tiers[t], &request, (size_t)random_int(&random, 1, MEGA_ATTENTION_ROWS), again);
             assert_memory_equal(out, again, floats * sizeof *out);
         }
@@ -158,8 +161,8 @@ static void scores_of_any_size(void **state)
 /* A query, a key or a bias that is no number spoils the rows that see it, and no others. */
 static void what_is_no_number(void **state)
 {
-    const MegaKernels *tiers[MEGA_MOST_TIERS];
-    const size_t tier_count = mega_kernels_all(tiers);
+    const MegaKernels *tiers[MOST_TEST_TIERS];
+    const size_t tier_count = test_tiers(tiers);
     Random random = {62};
     (void)state;
     for (int form = 0; form < 4; form++) {

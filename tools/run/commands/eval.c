@@ -43,6 +43,7 @@ static const char help[] =
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
     "  -t, --threads N         inputs at a time (as many as there are processors)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --precision TYPE    of products of floats: f32 (default), or bf16 with kernels amx\n"
     "      --max-memory SIZE   refuse what needs more, such as 300M\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
     "  -v, --verbose           say what model runs how, how fast and in what memory\n"

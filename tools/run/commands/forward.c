@@ -47,6 +47,7 @@ static const char help[] =
     "      --json           print what was written, or the list of stages, as a JSON object\n"
     "  -t, --threads N      (as many as there are processors)\n"
     "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
+    "      --precision TYPE  of products of floats: f32 (default), or bf16 with kernels amx\n"
     "      --max-memory SIZE  refuse what needs more, such as 300M\n"
     "  -v, --verbose        say what model runs how, how fast and in what memory\n"
     "  -h, --help           show this help\n"
