@@ -114,7 +114,7 @@ int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, con
         code = mega_meta_get_optional(meta, "text.added_flags", MEGA_META_INTS, &flags, err);
     if (code)
         return code;
-    const size_t count = ids ? ids->count : 0;
+    const size_t count = ids ? (size_t)ids->count : 0;
     if (count != (flags ? flags->count : 0) || count > MEGA_ADDED_MAX)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata keys 'text.added' and 'text.added_flags' have to be of the same "

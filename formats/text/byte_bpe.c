@@ -116,7 +116,7 @@ static int load_merges(MegaByteBpe *bpe, const MegaMeta *meta, MegaError *err)
     int code = mega_meta_get_optional(meta, "byte_bpe.merges", MEGA_META_INTS, &value, err);
     if (code)
         return code;
-    const size_t count = value ? value->count / 3 : 0;
+    const size_t count = value ? (size_t)(value->count / 3) : 0;
     if (value && value->count % 3)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata key 'byte_bpe.merges' has %" PRIu64 " numbers; expected three "

@@ -132,7 +132,7 @@ static float probe_arithmetic(size_t rounds, float factor)
     for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
         sum[v] = splat((float)v);
     for (size_t i = 0; i < rounds; i++)
-#pragma GCC unroll 12
+        UNROLL(12)
         for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
             sum[v] = multiply_add(sum[v], f, f);
     for (int v = 1; v < MEGA_PROBE_VECTORS; v++)
@@ -144,7 +144,7 @@ static float probe_memory(const float *x, size_t n)
 {
     V sum[4] = {{0}};
     for (size_t i = 0; i + 4 * LANES <= n; i += 4 * LANES)
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int v = 0; v < 4; v++)
             sum[v] += load(x + i + v * LANES);
     return sum_lanes(sum[0] + sum[1] + sum[2] + sum[3]);

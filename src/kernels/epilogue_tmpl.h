@@ -163,7 +163,7 @@ INLINE void activate_as(const MegaFunction function, const float *sums, size_t r
                         size_t ldy, const float *bias, ptrdiff_t bias_step, V scale)
 {
     for (size_t r = 0; r < rows; r++, sums += TILE_COLUMNS, bias += bias_step, y += ldy)
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int i = 0; i < TILE_COLUMNS; i += LANES)
             store(y + i, apply(function, load(sums + i), load(bias + i), scale));
 }

@@ -44,14 +44,14 @@ INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
             for (int n = panels; n < 2 * panels; n++)
                 __builtin_prefetch((const char *)b->data +
                                    (index + (size_t)n * stride) * weight_bytes(dtype), 0, 2);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int v = 0; v < panels * PANEL_VECTORS; v++)
             weights[v] = load_weights(b->data, index + (size_t)(v / PANEL_VECTORS) * stride +
                                                    (size_t)(v % PANEL_VECTORS) * LANES, dtype);
-#pragma GCC unroll 12
+        UNROLL(12)
         for (int r = 0; r < rows; r++) {
             V factor = splat(x[(size_t)r * ldx + p]);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (int v = 0; v < panels * PANEL_VECTORS; v++)
                 sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
         }

@@ -231,35 +231,35 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
     V sum[INT8_FEW][INT8_PANELS * PANEL_VECTORS] = {{{0}}};
     for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + stored_quads * QUAD_BYTES) {
         I total[INT8_FEW][INT8_PANELS * PANEL_VECTORS][2] = {{{{0}}}};
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
                 total[r][v][0] =
                     -splat_bits(sums[(size_t)r * blocks + b]) << (dtype == MEGA_Q4 ? 3 : 7);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int quad = 0; quad < QUADS; quad++) {
             I w[INT8_PANELS * PANEL_VECTORS];
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int v = 0; v < vectors; v++)
                 w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
                                          v % PANEL_VECTORS, dtype);
             for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
                 __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES +
                                    INT8_AHEAD);
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int r = 0; r < rows; r++) {
                 I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);
-#pragma GCC unroll 8
+                UNROLL(8)
                 for (int v = 0; v < vectors; v++)
                     total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], four);
             }
         }
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int v = 0; v < vectors; v++) {
             V scale = from_bf16(load_half((const uint16_t *)(const void *)(
                 weights + (size_t)(v / PANEL_VECTORS) * stride) + v % PANEL_VECTORS * LANES));
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int r = 0; r < rows; r++) {
                 I exact = chains > 1 ? total[r][v][0] + total[r][v][1] : total[r][v][0];
                 sum[r][v] = multiply_add(__builtin_convertvector(exact, V),
@@ -331,7 +331,7 @@ static int32_t probe_integers(size_t rounds, int32_t factors)
         w[v] = splat_bits(v * factors);
     }
     for (size_t i = 0; i < rounds; i++, x ^= 1)
-#pragma GCC unroll 12
+        UNROLL(12)
         for (int v = 0; v < MEGA_PROBE_VECTORS; v++)
             sum[v] = dot4(sum[v], w[v], x);
     for (int v = 1; v < MEGA_PROBE_VECTORS; v++)

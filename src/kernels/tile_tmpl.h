@@ -211,9 +211,9 @@ INLINE void store_sums(const Target *target, const Place at, const V *sum, const
         float *y = target->y + row * target->ldy + column;
         const float *bias = target->epilogue->bias ? target->epilogue->bias + column : NULL;
         bool add = target->epilogue->addend;
-#pragma GCC unroll 12
+        UNROLL(12)
         for (int r = 0; r < rows; r++, y += target->ldy)
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int v = 0; v < vectors; v++) {
                 V all = sum[(size_t)r * stride + v];
                 all = add ? load(y + v * LANES) + all : all;
@@ -222,9 +222,9 @@ INLINE void store_sums(const Target *target, const Place at, const V *sum, const
         return;
     }
     float sums[MOST_SUMS];
-#pragma GCC unroll 12
+    UNROLL(12)
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int v = 0; v < vectors; v++)
             store(sums + (r * vectors + v) * LANES, sum[(size_t)r * stride + v]);
     store_tile(target, sums, (size_t)panels * MEGA_PANEL, (size_t)rows,

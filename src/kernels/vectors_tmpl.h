@@ -144,6 +144,16 @@ static inline void store_part(float *p, V v, size_t n)
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Stands before a loop of at most `count` turns, all of which are to be written out, so that arrays
+ * of vectors stay in registers. Clang ignores GCC's pragma, and for WebAssembly it then leaves the
+ * loops of matrix products as they are, which takes half as long again. */
+#if defined(__wasm__)
+#define UNROLL(count) _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL_PRAGMA(words) _Pragma(#words)
+#define UNROLL(count) UNROLL_PRAGMA(GCC unroll count)
+#endif
+
 /* a * b + c and c - a * b, rounded once wherever the processor can, also in builds without
  * optimisation. The Makefile forbids the compiler to contract products and sums by itself: it would
  * do so in one tile and not in another, and a row computed alone would differ from the same row in

@@ -35,8 +35,10 @@ void mega_workspace_layout(MegaWorkspace *workspace, const MegaStack *stack, con
     workspace->x = mega_arena_floats(arena, floats);
     workspace->spare = mega_arena_floats(arena, floats);
     stack->kind->layout(workspace, stack, batch, arena);
-    if (workspace->scratch_stride < least_scratch)
-        workspace->scratch_stride = (least_scratch + 15) / 16 * 16;
+    if (least_scratch > SIZE_MAX / 2) /* possible with addresses of 32 bits */
+        arena->overflow = true;
+    else if (workspace->scratch_stride < least_scratch)
+        workspace->scratch_stride = (size_t)((least_scratch + 15) / 16 * 16);
     workspace->scratch =
         mega_arena_floats(arena, workspace->scratch_stride * (uint64_t)threads);
 }
