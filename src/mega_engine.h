@@ -314,8 +314,8 @@ typedef struct MegaSamplingOptions {
     /* 1: off; otherwise positive logits of tokens that were read or made are divided by it, and
      * negative ones are multiplied by it */
     double repetition_penalty;
-    /* 0: off; otherwise taken from the logit of a token that was drawn, once, and once for each time
-     * it was drawn, as the OpenAI interface has them */
+    /* 0: off; otherwise taken from the logit of a token that was drawn, once, and once for each
+     * time it was drawn, as the OpenAI interface has them */
     double presence_penalty, frequency_penalty;
     uint64_t seed; /* 0 */
 } MegaSamplingOptions;

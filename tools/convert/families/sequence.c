@@ -89,7 +89,7 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     char name[80];
     snprintf(name, sizeof name, "%sweight", head);
     const MegaCheckpointTensor *table = detection_find(detection, name);
-    bool tied_projections = false;
+    bool tied_projections = false, own_projections = true;
     target->adaptive_output = true;
     target->split_head = !table;
     const MegaCheckpointTensor *whole = detection_find(detection, "decoder.project_out_dim.weight");
@@ -110,10 +110,12 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
                            tensor_dimension(table, 1));
     if (!code)
         code = detection_flag(detection, "tie_adaptive_proj", NULL, &tied_projections);
+    if (!code && argument(detection->args, "no_tie_adaptive_proj", NULL)) /* the old argument */
+        code = detection_flag(detection, "no_tie_adaptive_proj", NULL, &own_projections);
     if (!code)
         code = detect_tails(detection, target, d);
     /* the shape of a square projection does not show its direction, so the argument decides */
-    if (tied_projections && target->split_head)
+    if ((tied_projections || !own_projections) && target->split_head)
         target->tied_projections = true;
     return code;
 }
