@@ -134,8 +134,8 @@ typedef struct MegaSessionOptions {
                         quota of the control group allow */
     const char *cpu; /* kernels: "generic", "avx2", "avx2vnni", "avx512", "avx512vnni", "amx",
                         "dotprod", "simd128" or "openblas", which is then loaded; NULL: the best
-                        for this machine. Where that is "amx", a process asks the system for the
-                        processor's tiles when it first makes a session */
+                        for this machine, which "amx" never is. With "amx", a process asks the
+                        system for the processor's tiles */
     uint64_t max_memory; /* limit on the bytes of the model, the session and all that is made with
                             it; 0: no limit. A call that needs more is refused before it begins,
                             with MEGA_ERR_LIMIT */

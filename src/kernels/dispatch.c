@@ -20,10 +20,7 @@ typedef struct Tier {
     const char *name;
     const MegaKernels *kernels;
     bool (*supported)(void);
-    /* What the tier has instead of the integer kernels and of the products of `kernels`; NULL:
-     * nothing. */
-    const MegaIntegerKernels *integer;
-    const MegaTileKernels *tiles;
+    const MegaIntegerKernels *integer; /* instead of those of `kernels`; NULL: the same */
 } Tier;
 
 #if defined(__x86_64__)
@@ -69,20 +66,17 @@ static bool always(void)
 
 static const Tier best_first[] = {
 #if defined(__x86_64__)
-#if MEGA_WITH_AMX
-    {"amx", &mega_kernels_avx512, has_amx, &mega_kernels_avx512vnni, &mega_kernels_amx},
-#endif
-    {"avx512vnni", &mega_kernels_avx512, has_vnni, &mega_kernels_avx512vnni, NULL},
-    {"avx512", &mega_kernels_avx512, has_avx512, NULL, NULL},
-    {"avx2vnni", &mega_kernels_avx2, has_avx2vnni, &mega_kernels_avx2vnni, NULL},
-    {"avx2", &mega_kernels_avx2, has_avx2, NULL, NULL},
+    {"avx512vnni", &mega_kernels_avx512, has_vnni, &mega_kernels_avx512vnni},
+    {"avx512", &mega_kernels_avx512, has_avx512, NULL},
+    {"avx2vnni", &mega_kernels_avx2, has_avx2vnni, &mega_kernels_avx2vnni},
+    {"avx2", &mega_kernels_avx2, has_avx2, NULL},
 #elif defined(__aarch64__)
-    {"dotprod", &mega_kernels_generic, has_dotprod, &mega_kernels_dotprod, NULL},
+    {"dotprod", &mega_kernels_generic, has_dotprod, &mega_kernels_dotprod},
 #endif
 #if defined(__wasm__)
-    {"simd128", &mega_kernels_simd128, always, NULL, NULL},
+    {"simd128", &mega_kernels_simd128, always, NULL},
 #else
-    {"generic", &mega_kernels_generic, always, NULL, NULL},
+    {"generic", &mega_kernels_generic, always, NULL},
 #endif
 };
 
@@ -91,28 +85,21 @@ static const Tier best_first[] = {
 _Static_assert(TIERS <= MEGA_MOST_TIERS, "mega_kernels_all would write beyond its array");
 
 static MegaKernels tables[TIERS]; /* of the tiers that this machine can run, best first */
-static MegaKernels bf16_tables[TIERS]; /* the same with products in bf16, where these exist */
 static size_t table_count;
+
+static void make_table(MegaKernels *table, const Tier *tier)
+{
+    *table = *tier->kernels;
+    table->name = tier->name;
+    if (tier->integer)
+        table->integer = *tier->integer;
+}
 
 static void make_tables(void)
 {
-    for (const Tier *tier = best_first; tier < best_first + TIERS; tier++) {
-        if (!tier->supported())
-            continue;
-        MegaKernels *table = &tables[table_count];
-        *table = *tier->kernels;
-        table->name = tier->name;
-        if (tier->integer)
-            table->integer = *tier->integer;
-        if (tier->tiles) {
-            table->gemm = tier->tiles->gemm;
-            table->integer.gemm = tier->tiles->gemm_integer;
-            bf16_tables[table_count] = *table;
-            bf16_tables[table_count].gemm = tier->tiles->gemm_bf16;
-            bf16_tables[table_count].name = "amx, bf16";
-        }
-        table_count++;
-    }
+    for (const Tier *tier = best_first; tier < best_first + TIERS; tier++)
+        if (tier->supported())
+            make_table(&tables[table_count++], tier);
 }
 
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS])
@@ -131,13 +118,51 @@ const MegaKernels *mega_kernels(void)
     return all[0];
 }
 
+/* ---- Tiles ---------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__) && MEGA_WITH_AMX
+/* This tier is taken by its name only. It has run over an emulated unit so far, and its sums of
+ * float32 differ from those of the other tiers in the fifth digit. */
+static const Tier in_tiles = {"amx", &mega_kernels_avx512, has_amx, &mega_kernels_avx512vnni};
+static MegaKernels tile_table, bf16_table; /* the second makes products in bf16 */
+static bool has_tiles;
+
+static void make_tile_tables(void)
+{
+    has_tiles = in_tiles.supported();
+    make_table(&tile_table, &in_tiles);
+    tile_table.gemm = mega_kernels_amx.gemm;
+    tile_table.integer.gemm = mega_kernels_amx.gemm_integer;
+    bf16_table = tile_table;
+    bf16_table.gemm = mega_kernels_amx.gemm_bf16;
+    bf16_table.name = "amx, bf16";
+}
+
+static const MegaKernels *kernels_in_tiles(void)
+{
+    static MegaOnce once = MEGA_ONCE;
+    mega_once(&once, make_tile_tables);
+    return has_tiles ? &tile_table : NULL;
+}
+
 const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels)
 {
-    for (size_t i = 0; i < table_count; i++)
-        if (kernels == &tables[i] && bf16_tables[i].gemm)
-            return &bf16_tables[i];
+    return kernels == &tile_table ? &bf16_table : NULL;
+}
+#else
+static const MegaKernels *kernels_in_tiles(void)
+{
     return NULL;
 }
+
+const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels)
+{
+    (void)kernels;
+    return NULL;
+}
+#endif
+
+/* ---- By name -------------------------------------------------------------------------------- */
 
 #if !MEGA_WITH_OPENBLAS
 const MegaKernels *mega_kernels_openblas(void)
@@ -153,5 +178,7 @@ const MegaKernels *mega_kernels_by_name(const char *name)
     for (size_t i = 0; i < count; i++)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
+    if (strcmp(name, "amx") == 0)
+        return kernels_in_tiles();
     return strcmp(name, "openblas") == 0 ? mega_kernels_openblas() : NULL;
 }

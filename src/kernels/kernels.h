@@ -261,12 +261,13 @@ typedef struct MegaKernels {
 
 #define MEGA_MOST_TIERS 6
 
-/* Fills `out` with the tiers that this machine can run, best first, and returns their number. */
+/* Fills `out` with the tiers that this machine can run, best first, and returns their number. "amx"
+ * is not among them: it is taken by its name only. */
 size_t mega_kernels_all(const MegaKernels *out[MEGA_MOST_TIERS]);
 /* Returns the best tier that this machine can run. */
 const MegaKernels *mega_kernels(void);
-/* Returns the tier of that name, "openblas" included, or NULL if the name is unknown or the machine
- * cannot run it. */
+/* Returns the tier of that name, "amx" and "openblas" included, or NULL if the name is unknown or
+ * the machine cannot run it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
 /* Returns the tier with its products of floats made in bf16 (MegaTileKernels), or NULL if it has
  * none of these. */

@@ -185,15 +185,13 @@ static void print_limits(const MegaKernels *kernels)
 
 int main(int argc, char **argv)
 {
-    const MegaKernels *all[MEGA_MOST_TIERS], *tiers[MEGA_MOST_TIERS];
-    size_t count = 0, existing = mega_kernels_all(all);
+    const MegaKernels *tiers[MEGA_MOST_TIERS];
+    size_t count = argc == 1 ? mega_kernels_all(tiers) : 0;
     openblas_set_num_threads(1);
-    for (size_t i = 0; i < existing; i++) {
-        bool wanted = argc == 1;
-        for (int a = 1; a < argc; a++)
-            wanted |= strcmp(argv[a], all[i]->name) == 0;
-        if (wanted)
-            tiers[count++] = all[i];
+    for (int a = 1; a < argc && count < MEGA_MOST_TIERS; a++) {
+        const MegaKernels *tier = mega_kernels_by_name(argv[a]);
+        if (tier)
+            tiers[count++] = tier;
     }
     for (size_t i = 0; i < count; i++)
         print_limits(tiers[i]);

@@ -382,7 +382,8 @@ static void committed_fixtures(void **state)
     golden_committed(language_models, check_language_model);
 }
 
-/* The others take long in emulated tiles. test_golden and test_golden_hub have encoders of
+/* Of the others, xfm_mt_learned_mixed does not hold: three products of bf16 leave a score more than
+ * 1e-4 off. The rest take long in emulated tiles. test_golden and test_golden_hub have encoders of
  * Transformers and language models in them. */
 static void committed_fixtures_in_tiles(void **state)
 {
