@@ -37,7 +37,8 @@ SPEECH = MODELS / 'speech-commands/yes.wav'
 
 NOT_RUN = {
     'make test': 'runs this test',
-    'make WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0': 'would replace the build that is tested; .ci/run has one',
+    'make WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0 WITH_LIBDEFLATE=0':
+        'would replace the build that is tested; .ci/run has one',
     'make web-test': 'runs a browser',
     'make web': 'needs clang for WebAssembly; `make web-test` runs it',
     'python3 -m http.server -d build/web': 'serves until it is stopped; `make web-test` has a server of its own',
