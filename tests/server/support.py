@@ -89,6 +89,10 @@ class Server:
         return self
 
     def __exit__(self, kind, *_):
+        if kind is not None:  # what it still works on does not matter any more
+            self.process.kill()
+            self.process.communicate()
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -97,8 +101,7 @@ class Server:
             self.process.kill()
             self.process.communicate()
             raise Failure('the server does not end') from None
-        if kind is None:
-            equal(self.process.returncode, self.status, f'status of the server, which says {rest}')
+        equal(self.process.returncode, self.status, f'status of the server, which says {rest}')
 
     def url(self, path):
         return f'http://127.0.0.1:{self.port}{path}'
