@@ -408,6 +408,7 @@ static void choose_lengths(Options *options, const MegaConfig *config)
     bool classifier = mega_config_has_head(config);
     bool language = !mega_task_traits(config->task)->has_encoder;
     int64_t sources = mega_stack_reach(config, &config->encoder).positions;
+    int64_t half = mega_decoder_positions(config) / 2;
     bool states_length =
         embed->kind == MEGA_EMBED_FRAMES || mega_stack_reach(config, &config->encoder).chunk == 0;
     if (classifier && embed->kind == MEGA_EMBED_PATCHES)
@@ -417,9 +418,9 @@ static void choose_lengths(Options *options, const MegaConfig *config)
     else if (options->length == 0 && classifier && states_length)
         options->length = (int)mega_config_input_length(config);
     else if (options->length == 0)
-        options->length = at_most(1024, language ? mega_decoder_positions(config) / 2 : sources);
+        options->length = at_most(1024, language ? half : sources);
     if (options->tokens == 0 && language)
-        options->tokens = at_most(64, (mega_decoder_positions(config) + 1) / 2);
+        options->tokens = at_most(64, half);
     else if (options->tokens == 0)
         options->tokens = translator ? at_most(25, mega_decoder_positions(config)) : 64;
 }
