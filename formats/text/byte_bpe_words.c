@@ -12,7 +12,8 @@
 
 #define SLOTS 131072
 #define PROBES 4
-#define UNITS (1u << 20) /* size of the block, in units of 8 bytes; no word is at place 0 */
+#define UNITS 900000u /* size of the block, in units of 8 bytes; no word is at place 0. A small file
+                         makes us reserve no more than 8 MiB with it (HOSTILE.md) */
 
 struct MegaWords {
     _Atomic uint32_t slots[SLOTS]; /* 0 is an empty slot */
