@@ -2,12 +2,15 @@
 
 Usage: train classify --data MANIFEST.tsv --out FOLDER [--architecture NAME] [--minutes 20]
 MANIFEST.tsv has a line for each file; its first line names the columns path and label, and maybe
-split (train, valid, test). A folder with a folder for each class is taken, too. Without a split a
-tenth of the files is held out to show how good the model is.
+split (train, valid, test). A folder with a folder for each class is taken, too, and one with such
+folders in train, test and maybe valid. Without a split a tenth of the files is held out to show how
+good the model is.
 
-Writes OUT/curve.svg and OUT/last.pt while it runs, and OUT/final.pt (or .ckpt, .pth) and
-OUT/final.mega at the end, which has the labels and the preparation of inputs: `mega-run classify -m
-OUT/final.mega FILE` answers at once. --resume goes on with a run that was ended.
+Writes OUT/files.tsv, which says what is held out, then OUT/curve.svg and OUT/last.pt while it runs,
+and OUT/final.pt (or .ckpt, .pth) and OUT/final.mega at the end, which has the labels and the
+preparation of inputs: `mega-run classify -m OUT/final.mega FILE` answers at once, and `mega-run
+eval -m OUT/final.mega OUT/files.tsv --split valid` tells which classes it takes for which others.
+--resume goes on with a run that was ended.
 """
 
 import random
@@ -200,14 +203,15 @@ def parse(arguments):
     parser.add_argument('--architecture', choices=classifiers.ARCHITECTURES, default='mega')
     parser.add_argument('--dim', type=int, help='channels of the layers')
     parser.add_argument('--layers', type=int)
-    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--dropout', type=training.fraction, default=0.1)
     parser.add_argument('--chunk', type=int, help='positions that attend to each other')
     parser.add_argument('--unit', choices=('word', 'byte'), help='symbols of texts; words where '
                         'common ones make up most of the texts')
     parser.add_argument('--length', type=int, help='symbols to which texts are cut')
-    parser.add_argument('--seconds', type=float, default=10.0, help='to which recordings are cut')
+    parser.add_argument('--seconds', type=training.positive(float), default=10.0,
+                        help='to which recordings are cut')
     parser.add_argument('--hop', type=int, help='samples from one frame of sound to the next')
-    parser.add_argument('--frame', type=int, help='samples of a frame')
+    parser.add_argument('--frame', type=training.positive(int), help='samples of a frame')
     parser.add_argument('--size', type=int, default=32, help='side of pictures, in pixels')
     parser.add_argument('--pixels', action='store_true', help='gray pixels, not patches, for mega')
     parser.add_argument('--flip', action='store_true', help='pictures may be mirrored')
@@ -235,6 +239,7 @@ def train(options):
             and options.size ** 2 % options.chunk:
         raise inputs.Problem(f'--chunk {options.chunk} does not divide {options.size ** 2} pixels')
     use = {'train': 'to train on', 'valid': 'held out', 'test': 'to test'}
+    inputs.write_manifest(parts, options.out / 'files.tsv')
     print(f'{sum(map(len, parts.values()))} files of {kind} in {len(labels)} classes: '
           + ', '.join(f'{len(parts[part])} {words}' for part, words in use.items()
                       if part in parts), flush=True)

@@ -4,6 +4,7 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+import sys
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / 'build' / 'mega-convert'
 
@@ -32,5 +33,7 @@ def convert(options, checkpoint, arguments, use):
     if not options.convert:
         print(f'mega-convert is not installed; to convert: {shlex.join(command)}', flush=True)
         return
-    subprocess.run(command, check=True)
+    if subprocess.run(command).returncode:
+        sys.exit(f'{model} was not made; the weights are in {checkpoint}, and to convert them: '
+                 f'{shlex.join(command)}')
     print(f'{model} is ready: mega-run {use}', flush=True)

@@ -2,14 +2,18 @@
 
 A manifest is tab-separated, and its first line names the columns: ``path`` and ``label``, and maybe
 ``split`` (train, valid, test). Paths are relative to its folder. A folder in the place of a
-manifest has a folder for each class. What kind the files are is seen from their first bytes.
+manifest has a folder for each class, or folders of that kind named after the splits. What kind the
+files are is seen from their first bytes.
 """
 
 import collections
+import gzip
 import hashlib
 import io
 import json
 import pathlib
+import re
+import zlib
 
 import numpy as np
 import torch
@@ -28,9 +32,21 @@ class Problem(ValueError):
 
 # ---- Lists of files ----
 
+def read_utf8(path, newline=None):
+    """A text, which may be gzipped. ``newline`` is that of open(): all line ends become one."""
+    opener = gzip.open if path.suffix == '.gz' else open
+    try:
+        with opener(path, 'rt', encoding='utf-8-sig', newline=newline) as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise Problem(f'{path} is no text in UTF-8') from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise Problem(f'{path} is no gzipped file, or damaged: {error}') from error
+
+
 def read_manifest(path):
     """[(path, label, split or '')]"""
-    lines = path.read_text('utf-8-sig').split('\n')  # all line ends have become this one
+    lines = read_utf8(path).split('\n')
     names = [name.strip() for name in lines[0].split('\t')] if lines else []
     if not {'path', 'label'} <= set(names):
         raise Problem(f'{path}: the first line must name tab-separated columns, among them "path" '
@@ -52,10 +68,33 @@ def read_manifest(path):
     return rows
 
 
+def folders_of(path):
+    return [folder for folder in sorted(path.iterdir())
+            if folder.is_dir() and folder.name[0] != '.']
+
+
 def read_folder(path):
-    """The same of a folder with a folder for each class."""
-    return [(file, folder.name, '') for folder in sorted(path.iterdir()) if folder.is_dir()
+    """The same of a folder with a folder for each class, or with such folders for each split."""
+    folders = folders_of(path)
+    if folders and all(folder.name in PARTS and folders_of(folder) for folder in folders):
+        return [(file, label, PARTS[folder.name]) for folder in folders
+                for file, label, _ in read_classes(folder)]
+    return read_classes(path)
+
+
+def read_classes(path):
+    return [(file, folder.name, '') for folder in folders_of(path)
             for file in sorted(folder.rglob('*')) if file.is_file() and file.name[0] != '.']
+
+
+def write_manifest(parts, path):
+    """List the files as they are used, for mega-run; without those that a line cannot name."""
+    lines = ['path\tlabel\tsplit']
+    for part, rows in parts.items():
+        lines += [f'{name}\t{label}\t{part}' for name, label in
+                  ((str(file.resolve()), label) for file, label in rows)
+                  if not re.search('[\t\r\n\ud800-\udfff]', name + label)]
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def divide(rows):

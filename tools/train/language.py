@@ -11,7 +11,6 @@ and OUT/final.mega at the end. --resume goes on with a run that was ended.
 
 import argparse
 import collections
-import gzip
 import pathlib
 import pickle
 import re
@@ -37,9 +36,7 @@ def read(path):
     Those are other white space, NUL and byte order marks. The dictionary's signs for blank and line
     end stand for these in a text, too, as they do in mega-run.
     """
-    opener = gzip.open if path.suffix == '.gz' else open
-    with opener(path, 'rt', encoding='utf-8-sig') as file:
-        text = file.read()
+    text = inputs.read_utf8(path)
     for character, symbol in SYMBOLS.items():
         text = text.replace(symbol, character)
     return re.sub(r'[^\S \n]|[\0\ufeff]', ' ', text)
@@ -155,16 +152,18 @@ def parse(arguments):
     training.set_user_defaults(parser, minutes=60.0)
     parser.set_defaults(smoothing=0.0, batch=8, decay_part=0.6, average=0.995, warmup=100)
     parser.add_argument('--architecture', choices=ARCHITECTURES, default='mega-chunk')
-    parser.add_argument('--dim', type=int, default=256)
-    parser.add_argument('--hidden', type=int, default=512)
-    parser.add_argument('--ffn', type=int, help='512; of the Transformer 4 x dim')
-    parser.add_argument('--z-dim', type=int, default=64)
-    parser.add_argument('--n-dim', type=int, default=16)
-    parser.add_argument('--layers', type=int, default=4)
-    parser.add_argument('--chunk', type=int, default=256)
-    parser.add_argument('--length', type=int, default=512, help='characters of a training window')
-    parser.add_argument('--truncation', type=int, default=1024)
-    parser.add_argument('--dropout', type=float, default=0.15)
+    positive = training.positive(int)
+    parser.add_argument('--dim', type=positive, default=256)
+    parser.add_argument('--hidden', type=positive, default=512)
+    parser.add_argument('--ffn', type=positive, help='512; of the Transformer 4 x dim')
+    parser.add_argument('--z-dim', type=positive, default=64)
+    parser.add_argument('--n-dim', type=positive, default=16)
+    parser.add_argument('--layers', type=positive, default=4)
+    parser.add_argument('--chunk', type=positive, default=256)
+    parser.add_argument('--length', type=positive, default=512,
+                        help='characters of a training window')
+    parser.add_argument('--truncation', type=positive, default=1024)
+    parser.add_argument('--dropout', type=training.fraction, default=0.15)
     parser.add_argument('--also', type=pathlib.Path, nargs='+', default=[], metavar='TEXT',
                         help='further texts to train on')
     parser.add_argument('--start', type=pathlib.Path, metavar='MODEL.pt',
@@ -176,6 +175,10 @@ def parse(arguments):
                         help='factor of the logits (the best on the held-out part)')
     export.add_option(parser)
     options = parser.parse_args(arguments)
+    if options.z_dim % 2:
+        parser.error('--z-dim is even, since pairs of its numbers are turned by the position')
+    if options.architecture == 'transformer' and options.dim > 64 and options.dim % 64:
+        parser.error('--dim of the Transformer is a multiple of 64, which a head has')
     if options.with_valid and not options.logit_scale:
         parser.error('--with-valid leaves no text to find the factor of the logits on; '
                      'give --logit-scale, 1 or what a run without --with-valid has found')

@@ -16,6 +16,7 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
+import inputs
 from sequence import EOS, UNK
 
 LANGUAGES = ('en', 'de')
@@ -30,14 +31,13 @@ def read_tsv(path):
 
     Empty lines and more columns do not count.
     """
-    opener, pairs = gzip.open if path.suffix == '.gz' else open, []
-    with opener(path, 'rt', encoding='utf-8-sig', newline='\n') as file:
-        for number, line in enumerate(file, 1):
-            columns = line.rstrip('\r\n').split('\t')
-            if len(columns) >= 2:
-                pairs.append((columns[0], columns[1]))
-            elif line.strip():
-                raise ValueError(f'{path}: line {number} has no tab between two texts')
+    pairs = []
+    for number, line in enumerate(inputs.read_utf8(path, newline='\n').split('\n'), 1):
+        columns = line.rstrip('\r').split('\t')
+        if len(columns) >= 2:
+            pairs.append((columns[0], columns[1]))
+        elif line.strip():
+            raise inputs.Problem(f'{path}: line {number} has no tab between two texts')
     return pairs
 
 

@@ -3,7 +3,8 @@
 The schedule follows the clock: ``--minutes`` is the budget, the learning rate rises briefly, stays,
 then falls linearly to zero at the end of the budget. Without a budget it stays, and a later
 ``--resume --minutes ... --decay-minutes ...`` lets it fall. Writing another number into the file
-``minutes`` of the output folder moves the end of a run that is under way.
+``minutes`` of the output folder moves the end of a run that is under way. With ``--processor-time``
+the clock is the first process's processor time, so that runs beside other work can be compared.
 
 ``--processes 2`` trains one model with two processes: parameters, gradients and the optimisers'
 state are in shared memory, every process computes the gradient of its own batch, and every process
@@ -19,6 +20,8 @@ import math
 import multiprocessing
 import os
 import pathlib
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,9 +32,33 @@ import torch
 from torch.nn import functional as F
 
 import curve
+import inputs
 
 MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight', 'h_proj.weight',
             'fc1.weight', 'fc2.weight', 'out_proj.weight', 'output_linear.0.weight')
+
+
+def positive(kind):
+    """A type of options: numbers above zero."""
+    def read(text):
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f'{text} is not above zero')
+        return value
+
+    read.__name__ = kind.__name__  # for argparse's own message
+    return read
+
+
+def fraction(text):
+    """A type of options: numbers from 0 to below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not from 0 to below 1')
+    return value
+
+
+fraction.__name__ = 'float'
 
 
 def common_options(description, data='--data', what='data set, see README', **parser_options):
@@ -41,24 +68,32 @@ def common_options(description, data='--data', what='data set, see README', **pa
         parser.add_argument(data, dest='data', type=pathlib.Path, required=True, help=what)
         parser.add_argument('--out', type=pathlib.Path, required=True, help='folder of checkpoints')
     parser.add_argument('--resume', action='store_true', help='go on from OUT/last.pt')
-    parser.add_argument('--minutes', type=float, default=1e9, help='end after this training time')
-    parser.add_argument('--epochs', type=float, default=1e9, help='end after this many epochs')
-    parser.add_argument('--steps', type=int, default=10 ** 12, help='end after this many steps')
-    parser.add_argument('--save-minutes', type=float, default=5.0, help='between checkpoints')
-    parser.add_argument('--valid-minutes', type=float, default=1e9,
+    parser.add_argument('--minutes', type=positive(float), default=1e9,
+                        help='end after this training time')
+    parser.add_argument('--processor-time', action='store_true',
+                        help='minutes are processor time, which other programs hardly change')
+    parser.add_argument('--epochs', type=positive(float), default=1e9,
+                        help='end after this many epochs')
+    parser.add_argument('--steps', type=positive(int), default=10 ** 12,
+                        help='end after this many steps')
+    parser.add_argument('--save-minutes', type=positive(float), default=5.0,
+                        help='between checkpoints')
+    parser.add_argument('--valid-minutes', type=positive(float), default=1e9,
                         help='between validations, besides those at the end of an epoch')
-    parser.add_argument('--processes', type=int, default=1, help='that train the model together')
-    parser.add_argument('--batch', type=int, default=64)
+    parser.add_argument('--processes', type=positive(int), default=1,
+                        help='that train the model together')
+    parser.add_argument('--batch', type=positive(int), default=64)
     parser.add_argument('--lr', type=float, default=2e-3, help='AdamW rate, for everything else')
     parser.add_argument('--muon-lr', type=float, default=4e-3, help='Muon rate, for the matrices')
     parser.add_argument('--weight-decay', type=float, default=0.1, help='of the matrices')
-    parser.add_argument('--warmup', type=int, default=200, help='steps of rising rate')
+    parser.add_argument('--warmup', type=positive(int), default=200, help='steps of rising rate')
     parser.add_argument('--decay-part', type=float, default=0.7, help='of the budget, falling rate')
     parser.add_argument('--decay-minutes', type=float, help='of falling rate, instead of a part')
-    parser.add_argument('--average', type=float, default=0.998, help='decay of the weight average')
-    parser.add_argument('--smoothing', type=float, default=0.1, help='label smoothing')
+    parser.add_argument('--average', type=fraction, default=0.998,
+                        help='decay of the weight average')
+    parser.add_argument('--smoothing', type=fraction, default=0.1, help='label smoothing')
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--threads', type=int, default=1, help='of each process')
+    parser.add_argument('--threads', type=positive(int), default=1, help='of each process')
     parser.add_argument('--no-compile', action='store_true', help='run without torch.compile')
     parser.set_defaults(epoch_reports=True)  # validations at the end of epochs
     return parser
@@ -103,13 +138,18 @@ def prepare(options):
             MALLOC_CONF='thp:always,metadata_thp:auto,oversize_threshold:0,'
                         'dirty_decay_ms:-1,muzzy_decay_ms:-1')
         os.execv(sys.executable, sys.orig_argv)
+    if getattr(options, 'convert', None) and not shutil.which(options.convert):
+        sys.exit(f'{options.convert}: there is no such program')  # known now, not after an hour
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
     if options.valid_minutes is None:
         options.valid_minutes = options.minutes / 12
     if 'out' in options:
-        options.out.mkdir(parents=True, exist_ok=True)
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            sys.exit(explain(error))
         if (options.out / 'last.pt').exists() and not options.resume:
             sys.exit(f'{options.out} has a run already: --resume goes on with it, another --out '
                      'begins a new one')
@@ -140,7 +180,7 @@ def rate_factor(step, progress, options):
     """Trapezoid: up to 1 in ``warmup`` steps, then level, then to 0 over the decay's part."""
     part = options.decay_part
     if options.decay_minutes is not None:
-        part = 60.0 * options.decay_minutes / _budget(options)
+        part = 60.0 * options.decay_minutes / budget(options)
     return max(0.0, min(1.0, (step + 1) / options.warmup, (1.0 - progress) / max(part, 1e-12)))
 
 
@@ -229,7 +269,7 @@ class Team:
         Threads of a pool do not survive a fork, so that every process has one thread.
         """
         if self.size > 1 and torch.get_num_threads() > 1:
-            raise ValueError('several processes have one thread each; leave --threads at 1')
+            raise inputs.Problem('several processes have one thread each; leave --threads at 1')
         for rank in range(1, self.size):
             child = os.fork()
             if child == 0:
@@ -329,7 +369,10 @@ class Run:
                          **{name: getattr(self, name) for name in self.COUNTERS}}, path)
 
     def load(self, path):
-        saved = torch.load(path)
+        try:
+            saved = torch.load(path)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise Mismatch(f'{path} is damaged, or no checkpoint') from error
         try:
             self.model.load_state_dict(saved['model'])
         except RuntimeError as error:
@@ -353,7 +396,7 @@ class Run:
     def progress(self, batches_per_epoch):
         """The part of the budget that is spent, by the clock, the steps or the epochs."""
         options = self.options
-        return max(self.elapsed / _budget(options), self.step / options.steps,
+        return max(self.elapsed / budget(options), self.step / options.steps,
                    (self.epoch + min(1.0, self.batch / batches_per_epoch)) / options.epochs)
 
 
@@ -365,6 +408,7 @@ class _Loop:
         self.gradients = [{name: torch.zeros_like(param).detach().share_memory_()
                            for name, param in run.optimiser.params.items()}
                           for _ in range(team.size)]
+        self.clock = time.process_time if run.options.processor_time else time.monotonic
         self.stopping, self.first = False, True
         self.losses, self.norm = [], 0.0
 
@@ -378,7 +422,7 @@ class _Loop:
         self.mean = {name: torch.zeros_like(run.optimiser.params[name]) for name in names}
         self.mine = [run.optimiser.params[name] for name in names]
         self.averages = [averages[name] for name in names]
-        self.mark = time.monotonic()
+        self.mark = self.clock()
 
     def step(self, group, progress):
         """Train on one batch in each process."""
@@ -388,7 +432,7 @@ class _Loop:
         batch = group[team.rank]
         loss = self.loss(batch() if callable(batch) else batch)
         loss.backward()
-        now = time.monotonic()
+        now = self.clock()
         # The first step's compilation is no training time.
         spent = 0.0 if self.first and not run.options.no_compile else now - self.mark
         self.mark, self.first = now, False
@@ -423,12 +467,12 @@ class _Loop:
 
         Where validations are slow they wait longer, so that most of the time is for training.
         """
-        began = time.monotonic()
+        began = self.clock()
         if self.team.rank == 0:
             work()
-        took = self.team.exchange(0, time.monotonic() - began)[0, 0].item()
+        took = self.team.exchange(0, self.clock() - began)[0, 0].item()
         self.team.wait()
-        self.mark = time.monotonic()
+        self.mark = self.clock()
         return took
 
 
@@ -549,7 +593,7 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
                 due['save'] = run.elapsed + 60 * options.save_minutes
         else:
             if run.batch == 0:
-                raise ValueError('an epoch has fewer batches than there are processes')
+                raise inputs.Problem('an epoch has fewer batches than there are processes')
             run.epoch, run.batch = run.epoch + 1, 0
             progress = run.progress(steps_per_epoch)
         if options.epoch_reports or progress >= 1.0 or loop.stopping:
@@ -557,7 +601,14 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
             loop.losses = []
 
 
-def _budget(options):
-    """Seconds of training time, from the file ``minutes`` if there is one."""
-    override = options.out / 'minutes'
-    return 60.0 * (float(override.read_text()) if override.exists() else options.minutes)
+def budget(options):
+    """Seconds of training time, from the file ``minutes`` if there is one.
+
+    It is read before every step. While it is written, or if it holds no number, what was said last
+    stays.
+    """
+    try:
+        options.minutes = positive(float)((options.out / 'minutes').read_text())
+    except (OSError, ValueError, argparse.ArgumentTypeError):
+        pass
+    return 60.0 * options.minutes

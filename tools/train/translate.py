@@ -11,7 +11,9 @@ runs, and OUT/final.pt and OUT/final.mega at the end. --resume goes on with a ru
 import collections
 import hashlib
 import pathlib
+import sys
 
+import inputs
 import pairs as texts
 import training
 import translation
@@ -43,20 +45,26 @@ def main(arguments=None):
                         help='codes of source and target, for the rules of Moses')
     parser.add_argument('--valid', type=pathlib.Path, help='pairs that are not trained on')
     options = parser.parse_args(arguments)
+    if options.batch < translation.LONGEST:
+        parser.error(f'--batch is at least {translation.LONGEST}, the tokens of a long sentence')
     training.prepare(options)
     try:
-        train = texts.read_tsv(options.data)
-        valid = texts.read_tsv(options.valid) if options.valid else None
-    except (OSError, ValueError) as error:
-        parser.error(training.explain(error))
+        train_on(options)
+    except (inputs.Problem, training.Mismatch, OSError) as error:
+        sys.exit(f'train translate: {training.explain(error)}')
+
+
+def train_on(options):
+    train = texts.read_tsv(options.data)
+    valid = texts.read_tsv(options.valid) if options.valid else None
     if valid is None:
         train, valid = split(train)
     else:
         valid = texts.clean(valid, [], latin=False)
         train = texts.clean(train, valid, latin=False)
     if not train or not valid:
-        parser.error(f'{options.data} has too few pairs: {len(train)} to train on, '
-                     f'{len(valid)} held out')
+        raise inputs.Problem(f'{options.data} has too few pairs: {len(train)} to train on, '
+                             f'{len(valid)} held out')
     tokens = texts.tokenise(train, options.languages)
     if not (options.out / 'dict.txt').exists():
         counts = collections.Counter(token for pair in tokens for side in pair for token in side)

@@ -13,23 +13,26 @@ import training
 
 
 ARCHITECTURES = ('mega', 'mega-chunk', 'transformer')
+LONGEST = 96  # tokens of a sentence that is trained on
 
 
 def add_options(parser):
     parser.set_defaults(decay_part=0.0, average=0.998, batch=2048, warmup=100, valid_minutes=10.0)
-    parser.add_argument('--merges', type=int, default=8000, help='of the joint BPE')
-    parser.add_argument('--dim', type=int, default=256)
-    parser.add_argument('--hidden', type=int, default=512)
-    parser.add_argument('--ffn', type=int, help='512; of the Transformer 1024')
-    parser.add_argument('--z-dim', type=int, default=64)
-    parser.add_argument('--n-dim', type=int, default=16)
-    parser.add_argument('--layers', type=int, default=6, help='of the encoder')
-    parser.add_argument('--decoder-layers', type=int, default=3)
-    parser.add_argument('--positions', type=int, default=256)
-    parser.add_argument('--dropout', type=float, default=0.1)
-    parser.add_argument('--bleu', type=int, default=200, help='validation sentences to translate')
+    positive = training.positive(int)
+    parser.add_argument('--merges', type=positive, default=8000, help='of the joint BPE')
+    parser.add_argument('--dim', type=positive, default=256)
+    parser.add_argument('--hidden', type=positive, default=512)
+    parser.add_argument('--ffn', type=positive, help='512; of the Transformer 1024')
+    parser.add_argument('--z-dim', type=positive, default=64)
+    parser.add_argument('--n-dim', type=positive, default=16)
+    parser.add_argument('--layers', type=positive, default=6, help='of the encoder')
+    parser.add_argument('--decoder-layers', type=positive, default=3)
+    parser.add_argument('--positions', type=positive, default=256)
+    parser.add_argument('--dropout', type=training.fraction, default=0.1)
+    parser.add_argument('--bleu', type=positive, default=200,
+                        help='validation sentences to translate')
     parser.add_argument('--architecture', choices=ARCHITECTURES, default='mega')
-    parser.add_argument('--chunk', type=int, default=16,
+    parser.add_argument('--chunk', type=positive, default=16,
                         help='tokens that attend to each other (mega-chunk)')
     export.add_option(parser)
 
@@ -68,7 +71,7 @@ def train(options, corpus, checks, languages):
     vocabulary = corpus.vocabulary
     args = checkpoint_args(options, languages)
     model = TranslationModel(args, len(vocabulary.symbols))
-    shape = Shape.of(options.batch)
+    shape = Shape.of(options.batch, LONGEST)
     flat = FlatTranslator(model, shape, options.dropout)
     print(f'{sum(p.numel() for p in model.parameters())} parameters, '
           f'{len(vocabulary.symbols)} symbols, {len(corpus)} pairs an epoch, products in '

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 os.environ['OMP_NUM_THREADS'] = '1'  # processes that fork have one thread
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -19,6 +20,7 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 import flat  # noqa: E402
+import language  # noqa: E402
 import mega  # noqa: E402
 from multi30k import model_args  # noqa: E402
 from sequence import EOS, PAD, TranslationModel  # noqa: E402
@@ -237,6 +239,16 @@ class Fit(unittest.TestCase):
                 self.assertEqual(torch.load(pathlib.Path(two, 'last.pt'))['step'], 2)
                 self.assert_equal(unbroken, self.train(two, 5, resume=True, processes=processes))
 
+    def test_a_damaged_checkpoint_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.train(folder, 1)
+            last = pathlib.Path(folder, 'last.pt')
+            whole = last.read_bytes()
+            for content in (whole[:len(whole) // 2], b'no checkpoint', b''):
+                last.write_bytes(content)
+                with self.assertRaisesRegex(training.Mismatch, 'last.pt is damaged, or no check'):
+                    self.train(folder, 2, resume=True)
+
     def test_two_processes_average_their_gradients_and_resume(self):
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             unbroken = self.train(one, 6, processes=2)
@@ -281,6 +293,25 @@ class Fit(unittest.TestCase):
         self.assertRegex(told.getvalue(), r'^minute 0\.0 \(100 %\): held-out accuracy 50\.0 %, '
                          r'held-out loss 0\.25; training loss [\d.]+, gradient norm [\d.]+, '
                          r'step 3, epoch 0\.50\n$')
+
+    def test_minutes_of_processor_time_leave_out_waiting(self):
+        inputs, labels = torch.randn(12, 8), torch.randint(0, 3, (12,))
+        for more, steps in ([], 1), (['--processor-time'], 5):
+            clock = mock.Mock(monotonic=itertools.count(0, 60).__next__,
+                              process_time=itertools.count(0, 12).__next__)
+            with tempfile.TemporaryDirectory() as folder, \
+                    mock.patch.object(training, 'time', clock):
+                options = training.common_options('').parse_args(
+                    ['--data', '.', '--out', folder, '--minutes', '1', '--no-compile', *more])
+
+                def export(average, path):
+                    pass
+
+                export.suffix = '.pt'
+                training.fit(torch.nn.Linear(8, 3), options,
+                             lambda epoch: zip(inputs.split(1), labels.split(1)), 12,
+                             lambda model: 0.0, export)
+                self.assertEqual(torch.load(pathlib.Path(folder, 'last.pt'))['step'], steps)
 
     def test_an_epoch_without_batches_is_an_error(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -333,7 +364,53 @@ class Optimiser(unittest.TestCase):
         self.assertLess(max(loads), 1.2 * min(loads))
 
 
+class Options(unittest.TestCase):
+    def refused(self, parse, *given):
+        with contextlib.redirect_stderr(io.StringIO()) as told, self.assertRaises(SystemExit):
+            parse(list(given))
+        return told.getvalue().splitlines()[-1]
+
+    def test_numbers_that_make_no_run_are_refused(self):
+        parser = training.common_options('', prog='x')
+        given = ['--data', '.', '--out', '.']
+        for option in ('--minutes', '--epochs', '--steps', '--batch', '--warmup', '--processes',
+                       '--threads', '--save-minutes', '--valid-minutes'):
+            for value in ('0', '-1'):
+                self.assertEqual(self.refused(parser.parse_args, *given, option, value),
+                                 f'x: error: argument {option}: {value} is not above zero')
+        for option in ('--smoothing', '--average'):
+            for value in ('1', '-0.1', 'nan'):
+                self.assertIn('is not from 0 to below 1',
+                              self.refused(parser.parse_args, *given, option, value))
+        self.assertIn('nan is not above zero',
+                      self.refused(parser.parse_args, *given, '--minutes', 'nan'))
+        self.assertEqual(self.refused(parser.parse_args, *given, '--batch', 'ten'),
+                         "x: error: argument --batch: invalid int value: 'ten'")
+        self.assertEqual(self.refused(parser.parse_args, *given, '--average', 'ten'),
+                         "x: error: argument --average: invalid float value: 'ten'")
+
+    def test_sizes_that_make_no_model_are_refused(self):
+        given = ['--text', 'x', '--out', 'y']
+        for more in (['--dim', '0'], ['--layers', '-1'], ['--chunk', '0'], ['--length', '0']):
+            self.assertIn('is not above zero', self.refused(language.parse, *given, *more))
+        self.assertIn('--z-dim is even', self.refused(language.parse, *given, '--z-dim', '33'))
+        self.assertIn('--dim of the Transformer is a multiple of 64',
+                      self.refused(language.parse, *given, '--architecture', 'transformer',
+                                   '--dim', '200'))
+
+
 class Schedule(unittest.TestCase):
+    def test_a_file_moves_the_end_and_stays_while_it_is_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder)
+            options = argparse.Namespace(minutes=3.0, out=out)
+            self.assertEqual(training.budget(options), 180)
+            (out / 'minutes').write_text('7\n')
+            self.assertEqual(training.budget(options), 420)
+            for text in ('', 'soon', '0', 'nan'):
+                (out / 'minutes').write_text(text)
+                self.assertEqual(training.budget(options), 420)
+
     def factor(self, step, progress, **changes):
         options = argparse.Namespace(warmup=10, decay_part=0.5, decay_minutes=None, minutes=100.0,
                                      out=pathlib.Path('/nonexistent'))

@@ -154,6 +154,32 @@ class Translators(SameGradients):
                     self.assertTrue(answer.endswith('\n'))
                     self.assertTrue((out / 'curve.svg').exists())
 
+    def test_what_is_wrong_is_said_in_a_sentence(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            self.write_pairs(folder / 'pairs.tsv')
+            self.train(folder / 'pairs.tsv', folder / 'out', 'mega', 1)
+            (folder / 'list.tsv').write_text('no tab\n')
+            (folder / 'utf-16.tsv').write_text('a\tb\n', encoding='utf-16')
+            (folder / 'few.tsv').write_text('a\tb\n')
+            (folder / 'file').write_text('')
+            for pairs, out, more, message in (
+                    ('list.tsv', 'new', [], 'list.tsv: line 1 has no tab between two texts'),
+                    ('utf-16.tsv', 'new', [], 'utf-16.tsv is no text in UTF-8'),
+                    ('few.tsv', 'new', [], 'few.tsv has too few pairs: '),
+                    ('none.tsv', 'new', [], 'none.tsv: No such file or directory'),
+                    ('pairs.tsv', 'out', [], 'out has a run already: --resume goes on with it'),
+                    ('pairs.tsv', 'out', ['--resume', '--dim', '96'], 'a model of other sizes'),
+                    ('pairs.tsv', 'new', ['--convert', 'nowhere'], 'nowhere: there is no such')):
+                with self.subTest(message), self.assertRaises(SystemExit) as raised, \
+                        contextlib.redirect_stdout(io.StringIO()):
+                    self.train(folder / pairs, folder / out, 'mega', 2, *more)
+                self.assertIn(message, str(raised.exception))
+            with self.assertRaises(SystemExit) as raised:
+                translate.main(['--pairs', str(folder / 'pairs.tsv'), '--out',
+                                str(folder / 'file')])
+            self.assertIn('file: File exists', str(raised.exception))
+
     def test_a_resumed_run_equals_an_unbroken_one(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
