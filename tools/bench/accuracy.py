@@ -30,13 +30,12 @@ def tested(build, model, task, data):
     kept, digest = model.with_name('test.json'), hashlib.sha256(model.read_bytes()).hexdigest()
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get('model_sha256') != digest:
-        asked = [data / 'test.txt'] if task == 'characters' else \
-            [data / 'manifest.tsv', '--split', 'test']
-        if not asked[0].exists():
-            raise SystemExit(f'{model} was not tested yet, and {asked[0]}, which that needs, does '
+        asked = data / ('test.txt' if task == 'characters' else 'test.tsv')
+        if not asked.exists():
+            raise SystemExit(f'{model} was not tested yet, and {asked}, which that needs, does '
                              'not exist; `train twins --prepare` makes it')
         say(f'  {model}: test split')
-        found = run([build / 'mega-run', 'eval', '-m', model, '--json', '-q', *asked])
+        found = run([build / 'mega-run', 'eval', '-m', model, '--json', '-q', asked])
         found['model_sha256'] = digest
         kept.write_text(json.dumps(found) + '\n')
     if task == 'characters':
@@ -67,13 +66,16 @@ def row(compare, folder, task, system):
     models = sorted((folder / task).glob(f'{system}-[0-9]*/final.mega'))
     if not models:
         return None
+    minutes = sorted({twins.trained(model.parent)['minutes'] for model in models})
     results = [tested(compare.build, model, task, folder / task / 'data') for model in models]
     ms, memory = cost(compare, models[0])
     parameters = run([compare.build / 'mega-run', 'inspect', '--json', models[0]])['parameters']
-    compare.records.append({'task': task, 'system': system, 'results': results, 'ms': ms,
-                            'peak_mb': memory, 'parameters': parameters})
-    return [TITLES[system], f'{parameters:,}', spread(results, 3 if task == 'characters' else 1),
-            str(len(models)), f'{ms:.1f} ms', f'{memory:.0f} MB']
+    compare.records.append({'task': task, 'system': system, 'minutes': minutes,
+                            'results': results, 'ms': ms, 'peak_mb': memory,
+                            'parameters': parameters})
+    return [TITLES[system], f'{parameters:,}', ' and '.join(f'{value:.1f}' for value in minutes),
+            str(len(models)), spread(results, 3 if task == 'characters' else 1), f'{ms:.1f} ms',
+            f'{memory:.0f} MB']
 
 
 def tables(compare, folder):
@@ -85,5 +87,6 @@ def tables(compare, folder):
         if rows:
             found = True
             what = 'nats a character' if task == 'characters' else '% right'
-            table(task, ['system', 'parameters', what, 'seeds', 'an input', 'peak memory'], rows)
+            table(task, ['system', 'parameters', 'minutes', 'seeds', what, 'an input',
+                         'peak memory'], rows)
     return found

@@ -1,9 +1,10 @@
 """How fast training is on this processor: tokens and floating-point operations a second.
 
-Usage: speed.py [--language | --averages] [--steps N]
+Usage: speed.py [--language | --classifiers | --averages] [--steps N]
 Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones (the
 recipe of multi30k.py), with random sentences as long as those of Tatoeba. --language: the language
-model of `train language` on flat windows and in PyTorch's own operators. --averages: ways to
+model of `train language` on flat windows and in PyTorch's own operators. --classifiers: the systems
+of `train twins` on texts of 1,024 bytes, and the recipe of film reviews. --averages: ways to
 compute the moving average by the length of the sequence.
 
 Times are of the processor, in one thread, so that other work on the machine disturbs little. A
@@ -18,12 +19,15 @@ from unittest import mock
 
 import torch
 
+import classifiers
+import classify
 import flat
 import language
 import mega
 import multi30k
 from sequence import EOS, PAD, LanguageModel, TranslationModel
 import training
+import twins
 
 
 WARMING = 2  # steps that compile, and that get memory
@@ -41,7 +45,7 @@ def sentences(count, symbols):
 
 
 def layers_operations(model, tokens, _):
-    """Of a step of a language model, which has a table of few symbols."""
+    """Of a step of a model whose table has few symbols."""
     return 6 * tokens * sum(p.numel() for n, p in model.named_parameters()
                             if n.endswith(training.MATRICES))
 
@@ -129,6 +133,30 @@ def language_models(options):
         measure(f'language, {name}', model, loss, batches, options, layers_operations)
 
 
+def byte_classifiers(options):
+    """16,384 positions a step, no padding."""
+    flat.serve_averages()
+    options.no_compile = True
+    generator = torch.Generator().manual_seed(1)
+    models = [(name, name, 1024, given) for name, given in twins.SIZES.items()]
+    models += [(f'reviews, {dim} channels', 'mega-chunk', 4096, ['--dim', dim])
+               for dim in ('96', '128')]
+    for name, architecture, length, given in models:
+        torch.manual_seed(1)
+        form = classifiers.Tokens(260, length, 1)
+        chosen = classify.parse(['--data', 'x', '--out', 'x', *given])
+        sizes = classifiers.sizes_of(architecture, chosen.dim, chosen.layers, chosen.dropout)
+        model = classifiers.build(architecture, form, sizes, ['neg', 'pos'], 128).model.train()
+        count = 16384 // length
+        batches = [(((torch.randint(4, 260, (count, length), generator=generator),
+                      torch.ones(count, length, 1)),
+                     torch.randint(2, (count,), generator=generator)), count * length, 0)
+                   for _ in range(options.steps + WARMING)]
+        with mock.patch.object(mega, 'TOEPLITZ_LIMIT', 64):  # as in train classify
+            measure(name, model, training.dense_loss(model, options), batches, options,
+                    layers_operations)
+
+
 def averages():
     """Milliseconds of 8,192 positions of 128 channels, forwards and backwards, not compiled."""
     torch.manual_seed(1)
@@ -159,11 +187,14 @@ def main():
     parser.set_defaults(steps=20)
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument('--averages', action='store_true', help='measure moving averages instead')
+    kinds.add_argument('--classifiers', action='store_true', help='measure classifiers instead')
     kinds.add_argument('--language', action='store_true', help='measure language models instead')
     options = parser.parse_args()
     training.prepare(options)
     if options.averages:
         averages()
+    elif options.classifiers:
+        byte_classifiers(options)
     else:
         (language_models if options.language else translators)(options)
 

@@ -1,63 +1,93 @@
-"""Train one of the paper's comparisons in small: a system on a task, in a given time.
+"""Train the paper's comparisons in small: four systems on some tasks, each in the same time.
 
-Usage: train twins --task TASK --system SYSTEM --data DATA --out FOLDER [--seed N] [--minutes 60]
+Usage: train twins --data DATA --out FOLDER [--task TASK ...] [--system SYSTEM ...] [--minutes 60]
        train twins --task TASK --prepare --data DATA --out FOLDER
        train twins --list
 
 TASK is listops, imdb, pathfinder, cifar10, speech or characters, SYSTEM transformer, s4, mega or
-mega-chunk. DATA is the folder of the data sets. The files of a task are unpacked once, with a
-manifest, into FOLDER/TASK/data; a model comes to be in FOLDER/TASK/SYSTEM-SEED. It is trained by
-`train classify` or `train language` with the options that this file lists, which are the same for
-all systems of a task: models/twins/README.md is the protocol.
+mega-chunk; without them all are trained, one after another. DATA is the folder of the data sets.
+The files of a task are unpacked once, with a manifest, into FOLDER/TASK/data; a model comes to be
+in FOLDER/TASK/SYSTEM-SEED. A model that has had its minutes is left as it is, and one that was
+ended goes on, so that the same command finishes what an earlier one began, and one with more
+minutes trains all models further. Several models are followed by FOLDER/table.md, which
+tools/bench/paper.py makes of their answers to the test splits.
+
+Models are trained by `train classify` or `train language` with the options that this file lists,
+which are the same for all systems of a task: models/twins/README.md is the protocol.
 """
 
 import argparse
 import gzip
+import hashlib
 import io
+import json
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
 import tarfile
 
 from PIL import Image
+import torch
 
 import classify
+import export
 import language
 import training
 
 SYSTEMS = ('transformer', 's4', 'mega', 'mega-chunk')
 CHUNK = '128'
-RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '100', '--batch', '32', '--dropout',
-         '0.1']
+SIZES = {'transformer': ['--layers', '2'], 's4': ['--layers', '3', '--dim', '192'],
+         'mega': ['--layers', '2'], 'mega-chunk': ['--layers', '2']}
+RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '20', '--batch', '16', '--dropout',
+         '0.1', '--processor-time', '--valid-minutes', '1e9']  # validated at the end only
+MOST = {'valid': 500, 'test': 2000}  # files of a split; of more, some are chosen by a hash
+LONGEST_LIST = 1000  # symbols of listops
 
 
 # ---- Files of the tasks ----
 
 class Writer:
-    """Files of a task and their manifest."""
+    """Files of a task and two lists: what the recipe sees, and the test split, which it does not.
+
+    Answers to a test split of some thousand files would take longer than the training.
+    """
 
     def __init__(self, folder):
-        self.folder, self.rows = folder, ['path\tlabel\tsplit']
+        self.folder, self.rows = folder, {'train': [], 'valid': [], 'test': []}
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, name, label, split, data):
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        self.rows.append(f'{name}\t{label}\t{split}')
+        self.rows[split].append((name, label))
 
     def close(self):
-        """Write the manifest, last, so that it is there only if all files are."""
-        (self.folder / 'manifest.tsv').write_text('\n'.join(self.rows) + '\n', encoding='utf-8')
+        """Write the lists, the recipe's last, so that it is there only if all files are."""
+        for split, most in MOST.items():
+            if len(self.rows[split]) > most:
+                self.rows[split].sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
+                for name, _ in self.rows[split][most:]:
+                    (self.folder / name).unlink()
+                self.rows[split] = sorted(self.rows[split][:most])
+        for name, splits in (('test.tsv', ('test',)), ('manifest.tsv', ('train', 'valid'))):
+            lines = ['path\tlabel\tsplit'] + [f'{path}\t{label}\t{split}' for split in splits
+                                             for path, label in self.rows[split]]
+            (self.folder / name).write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def prepare_listops(data, writer):
+    """The shorter half of the lists."""
     for split in ('train', 'valid', 'test'):
         with gzip.open(data / 'listops' / f'{split}.tsv.gz', 'rt', encoding='utf-8') as file:
             next(file)
             for number, line in enumerate(file):
                 source, label = line.rstrip('\n').split('\t')
-                writer.add(f'{split}/{number // 1000}/{number}.txt', label, split, source.encode())
+                if source.count(' ') < LONGEST_LIST:
+                    writer.add(f'{split}/{number // 1000}/{number}.txt', label, split,
+                               source.encode())
 
 
 def prepare_imdb(data, writer):
@@ -129,12 +159,12 @@ def prepare_characters(data, writer):
 
 # What the recipe gets besides; nothing but the architecture differs between systems.
 TASKS = {
-    'listops': (prepare_listops, ['--unit', 'word', '--length', '2000', '--chunk', CHUNK]),
+    'listops': (prepare_listops, ['--unit', 'word', '--length', '1024', '--chunk', CHUNK]),
     'imdb': (prepare_imdb, ['--unit', 'byte', '--length', '1024', '--chunk', CHUNK]),
     'pathfinder': (prepare_pathfinder, ['--pixels', '--no-augment', '--chunk', CHUNK]),
     'cifar10': (prepare_cifar10, ['--pixels', '--flip', '--chunk', CHUNK]),
     'speech': (prepare_speech, ['--hop', '16', '--frame', '16', '--plain-start', '--chunk', '125']),
-    'characters': (prepare_characters, ['--length', '512', '--chunk', CHUNK, '--layers', '4',
+    'characters': (prepare_characters, ['--length', '512', '--chunk', CHUNK,
                                         '--logit-scale', '1']),
 }
 # Sizes of the language models; those of classifiers are in classifiers.py.
@@ -153,8 +183,9 @@ def command(task, system, folder, seed, minutes):
     """(recipe, its arguments) for one model."""
     out = folder / task / f'{system}-{seed}'
     data = folder / task / 'data'
-    given = [*TASKS[task][1], *RATES, '--architecture', system, '--seed', str(seed), '--minutes',
-             str(minutes), '--out', str(out), '--dtype', 'f32']
+    given = [*TASKS[task][1], *RATES, '--architecture', system, *SIZES[system], '--seed',
+             str(seed), '--minutes', str(minutes), '--out', str(out), '--dtype', 'f16',
+             '--resume']
     if task == 'characters':
         return language, ['--text', str(data / 'text.txt'), *given, *LANGUAGE[system]]
     return classify, ['--data', str(data / 'manifest.tsv'), *given]
@@ -172,37 +203,115 @@ def prepare(task, data, folder):
         writer.close()
 
 
-def main(arguments=None):
+# ---- Training ----
+
+def trained(out):
+    """{'minutes', 'steps'} that a model was trained, or zeros."""
+    path = out / 'trained.json'
+    if not path.exists():
+        return {'minutes': 0.0, 'steps': 0}
+    return json.loads(path.read_text())
+
+
+def train_one(task, system, options, rest):
+    """Train a model here, and note how long and in how many steps that was."""
+    recipe, given = command(task, system, options.out, options.seed, options.minutes)
+    out = options.out / task / f'{system}-{options.seed}'
+    recipe.main([*given, *rest])
+    last = torch.load(out / 'last.pt')
+    (out / 'trained.json').write_text(json.dumps(
+        {'minutes': round(last['elapsed'] / 60, 4), 'steps': last['step']}) + '\n')
+
+
+def train_each(models, options, rest):
+    """Train models one after another, each in a process of its own; return those that failed.
+
+    SIGTERM and Ctrl-C end the one that is trained, with a checkpoint, and begin no other.
+    """
+    failed, running, stopped = [], [], []
+
+    def stop(*_):
+        stopped.append(True)
+        for child in running:
+            child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    for task, system in models:
+        if stopped:
+            break
+        print(f'{task}, {system}:', flush=True)
+        running[:] = [subprocess.Popen(
+            [sys.executable, pathlib.Path(__file__).with_name('train'), 'twins', '--task', task,
+             '--system', system, '--data', options.data, '--out', options.out, '--seed',
+             str(options.seed), '--minutes', str(options.minutes), *rest])]
+        if running[0].wait() and not stopped:
+            failed.append(f'{system} of {task}')
+    if stopped:
+        sys.exit('train twins: ended; the same command goes on')
+    return failed
+
+
+def write_table(folder):
+    """Ask the models for the test splits, unless that was done, and print and keep the table."""
+    paper = pathlib.Path(__file__).resolve().parent.parent / 'bench' / 'paper.py'
+    build = export.BUILT.parent
+    if not (build / 'mega-run').exists():
+        print(f'{build}/mega-run is not built; then `{paper} BUILD --accuracy {folder}` makes the '
+              'table')
+        return
+    table = subprocess.run([sys.executable, paper, build, '--accuracy', folder], check=True,
+                           stdout=subprocess.PIPE, text=True).stdout
+    (folder / 'table.md').write_text(table)
+    print(table, end='')
+
+
+def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog='train twins')
-    parser.add_argument('--task', choices=TASKS)
-    parser.add_argument('--system', choices=SYSTEMS)
+    parser.add_argument('--task', choices=TASKS, nargs='+', default=list(TASKS))
+    parser.add_argument('--system', choices=SYSTEMS, nargs='+', default=list(SYSTEMS))
     parser.add_argument('--data', type=pathlib.Path, help='folder of the data sets')
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('runs/twins'))
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--minutes', type=float, default=60.0, help='the same for all systems')
-    parser.add_argument('--resume', action='store_true', help='go on with a run that was ended')
+    parser.add_argument('--minutes', type=float, default=60.0,
+                        help='of processor time, the same for all systems')
     parser.add_argument('--prepare', action='store_true', help='unpack the files and nothing else')
     parser.add_argument('--list', action='store_true', help='print the command of every model')
     options, rest = parser.parse_known_args(arguments)
+    if not options.list and not options.data:
+        parser.error('--data is needed')
+    models = [(task, system) for task in options.task for system in systems_of(task)
+              if system in options.system]
+    if not models:
+        parser.error(f'{" and ".join(options.system)} has no model of {" and ".join(options.task)}')
+    return options, rest, models
+
+
+def main(arguments=None):
+    options, rest, models = parse(arguments)
     if options.list:
-        for task in TASKS:
-            for system in systems_of(task):
-                print(f'train twins --task {task} --system {system} --data DATA '
-                      f'--out {options.out} --seed {options.seed} --minutes {options.minutes:g}')
+        for task, system in models:
+            print(f'train twins --task {task} --system {system} --data DATA '
+                  f'--out {options.out} --seed {options.seed} --minutes {options.minutes:g}')
         return
-    if not options.task or not options.data or not (options.system or options.prepare):
-        parser.error('--task, --data and --system or --prepare are needed')
-    if options.system and options.system not in systems_of(options.task):
-        parser.error(f'{options.system} has no model of {options.task}')
     try:
-        prepare(options.task, options.data, options.out)
+        for task in options.task:
+            prepare(task, options.data, options.out)
     except OSError as error:
         sys.exit(f'train twins: {training.explain(error)}')
     if options.prepare:
         return
-    recipe, given = command(options.task, options.system, options.out, options.seed,
-                            options.minutes)
-    recipe.main([*given, *(['--resume'] if options.resume else []), *rest])
+    alone = len(models) == 1
+    models = [(task, system) for task, system in models if options.minutes >
+              trained(options.out / task / f'{system}-{options.seed}')['minutes'] + 1e-3]
+    if alone:
+        for task, system in models:
+            train_one(task, system, options, rest)
+        return
+    failed = train_each(models, options, rest)
+    write_table(options.out)
+    if failed:
+        sys.exit(f'train twins: not trained: {", ".join(failed)}')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
 """The paper's comparison in small, from files of a task to the table."""
 
+import contextlib
 import gzip
+import io
 import os
 import pathlib
 import random
@@ -10,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import unittest
+from unittest import mock
 
 os.environ['OMP_NUM_THREADS'] = '1'
 os.environ.setdefault('MALLOC_CONF', 'thp:default')  # no recipe restarts Python
@@ -56,7 +59,8 @@ class Table(unittest.TestCase):
             kind, labels, parts = inputs.list_files(folder / 'runs/imdb/data/manifest.tsv')
             self.assertEqual((kind, labels), ('text', ['neg', 'pos']))
             self.assertEqual({part: len(rows) for part, rows in parts.items()},
-                             {'train': 6, 'valid': 4, 'test': 4})
+                             {'train': 6, 'valid': 4})
+            self.assertEqual(len(inputs.read_manifest(folder / 'runs/imdb/data/test.tsv')), 4)
             command = [sys.executable, HERE.parents[2] / 'bench' / 'paper.py', BUILD, '--accuracy',
                        folder / 'runs', '--repeats', '1', '--threads', '1']
             table = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -80,6 +84,50 @@ class Table(unittest.TestCase):
                                     text=True)
             self.assertEqual(failed.returncode, 1)
             self.assertIn('imdb/mega-1/final.mega was not tested yet, and', failed.stderr)
+
+    def test_models_are_trained_one_after_another_until_all_had_their_time(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            write_data(folder / 'sets')
+            command = ['--task', 'imdb', '--system', 's4', 'mega', '--data', str(folder / 'sets'),
+                       '--out', str(folder / 'runs')]
+            more = ['--length', '32', '--batch', '4', '--layers', '1', '--dim', '32', '--convert',
+                    str(BUILD / 'mega-convert')]
+
+            def train(minutes):
+                with mock.patch.object(twins, 'write_table') as written, \
+                        contextlib.redirect_stdout(io.StringIO()) as told:
+                    twins.main([*command, '--minutes', str(minutes), *more])
+                written.assert_called_once_with(folder / 'runs')
+                return told.getvalue(), [twins.trained(folder / 'runs/imdb' / f'{system}-1')
+                                         for system in ('s4', 'mega')]
+
+            told, first = train(0.01)
+            self.assertEqual(told, 'imdb, s4:\nimdb, mega:\n')
+            for model in first:
+                self.assertGreaterEqual(model['minutes'], 0.01)
+            self.assertEqual(train(0.01), ('', first))
+            told, second = train(max(model['minutes'] for model in first) + 0.02)
+            self.assertEqual(told, 'imdb, s4:\nimdb, mega:\n')
+            for before, after in zip(first, second):
+                self.assertGreater(after['steps'], before['steps'])
+
+    def test_long_splits_are_thinned_the_same_way(self):
+        with tempfile.TemporaryDirectory() as name, mock.patch.dict(twins.MOST, test=3):
+            chosen = []
+            for turn in ('one', 'two'):
+                writer = twins.Writer(pathlib.Path(name, turn))
+                for number in sorted(range(9), reverse=turn == 'two'):
+                    for split in ('train', 'test'):
+                        writer.add(f'{split}/{number}', number, split, b'a')
+                writer.close()
+                chosen.append([path.name for path, _, _ in
+                               inputs.read_manifest(writer.folder / 'test.tsv')])
+                self.assertEqual(len(inputs.read_manifest(writer.folder / 'manifest.tsv')), 9)
+                self.assertEqual(sorted(path.name for path in (writer.folder / 'test').iterdir()),
+                                 chosen[-1])
+            self.assertEqual(len(chosen[0]), 3)
+            self.assertEqual(*chosen)
 
     def test_every_model_has_a_command(self):
         count = sum(len(twins.systems_of(task)) for task in twins.TASKS)
