@@ -83,7 +83,7 @@ LIB_SRC += \
     src/base/arena.c src/base/growing.c src/base/ledger.c src/base/spill.c \
     src/kernels/dispatch.c $(if $(filter wasm32,$(ARCH)),,src/kernels/generic.c) \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
-    src/kernels/matmul.c src/kernels/linear.c \
+    src/kernels/forms.c src/kernels/matmul.c src/kernels/linear.c \
     src/model/earlier.c src/model/field.c src/model/config.c src/model/tensors.c src/model/stored.c \
     src/model/fold.c src/model/positions.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
@@ -200,9 +200,9 @@ $(BUILD)/%/wasm/simd128.o: ALL_CFLAGS += -msimd128
 endif
 LIB_SRC += $(TIERS:%=src/kernels/%.c)
 # The kernels' plain loops are written to be vectorised by the compiler, so they are optimised in
-# every build, also in one without optimisation. With all sanitizers that takes minutes; fuzzers look
-# for bytes out of bounds only, here.
-KERNELS := $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o)
+# every build, also in one without optimisation; the tile unit in C, which tests run them over, is one
+# of them. With all sanitizers that takes minutes; fuzzers look for bytes out of bounds only, here.
+KERNELS := $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o) $(BUILD)/%/unit/tiers.o
 $(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
 $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)

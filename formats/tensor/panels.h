@@ -28,6 +28,9 @@ typedef struct MegaPacked {
     const void *panels; /* NULL if there is no such matrix */
     MegaDtype dtype;    /* a storable type */
     size_t in, out;
+    /* where kernels keep the weights of the model in a form of their own (src/kernels/forms.h),
+     * or NULL */
+    struct MegaForms *forms;
 } MegaPacked;
 
 /* Returns the bytes of a matrix in panels. */

@@ -51,6 +51,17 @@ static int choose_precision(MegaSession *session, const char *name, MegaError *e
     return 0;
 }
 
+/* Makes the form of the weights that the kernels' products read, if they have one. */
+static int prepare_weights(MegaSession *session, MegaError *err)
+{
+    MegaForms *forms = session->model->forms;
+    if (!session->kernels->prepare)
+        return 0;
+    int code = mega_ledger_change(session->ledger, 0, mega_forms_bytes(forms),
+                                  "the weights as the kernels read them", err);
+    return code ? code : mega_forms_make(forms, session->kernels, err);
+}
+
 static int check_rate(const MegaSession *session, MegaError *err)
 {
     const MegaModel *model = session->model;
@@ -112,6 +123,8 @@ int mega_session_new(MegaSession **out, const MegaModel *model, const MegaSessio
     if (!code)
         code = mega_session_check_memory(session, 0, "the model", err);
     if (!code)
+        code = prepare_weights(session, err);
+    if (!code)
         code = mega_pool_new(&session->pool, options ? options->threads : 0, err);
     if (!code) {
         mega_head_layout(&session->head, &model->config, &dry);
@@ -170,6 +183,8 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
     if (session->kernels == kernels && session->ema_path == path)
         return;
     session->kernels = kernels;
+    if (kernels->prepare)
+        (void)mega_forms_make(session->model->forms, kernels, NULL);
     session->ema_path = path;
     session->workspace.length = 0; /* this makes the next input plan anew */
 }

@@ -54,8 +54,9 @@ typedef uint32_t Tile[TILE_ROWS_OF_X][MEGA_PANEL];
 /* ---- Floats, as pairs of bf16 ---------------------------------------------------------------- */
 
 /* Rows of x are split as they arrive, as many at once as X_TILES can hold, and at most MOST_ROWS.
- * They then meet the weights of GROUP panels, of which BLOCK_STEPS steps are split at a time and
- * stay in the first-level cache. */
+ * They then meet the weights of GROUP panels, BLOCK_STEPS steps at a time, which stay in the
+ * first-level cache. Weights of a model were split when the session opened; others, such as keys
+ * and values, are split here. */
 #define X_TILES 256
 #define MOST_ROWS 128
 #define MOST_STEPS (X_TILES / 2) /* steps of 16 rows that X_TILES holds */
@@ -76,8 +77,9 @@ typedef struct FloatProduct {
     size_t steps; /* of the whole product */
     size_t held;  /* of them, those that x_tiles holds at a time */
     Tile *x_tiles; /* [rows / 16][held][high, low] */
-    Tile *w_tiles; /* [BLOCK_STEPS][GROUP][high, low] */
-    float *sums;   /* [rows][columns of a group] */
+    Tile *w_tiles; /* [panels][w_steps][high, low] */
+    size_t w_steps;
+    float *sums; /* [rows][columns of a group] */
 } FloatProduct;
 
 /* Adds half of the last place of a bf16, so that the upper half of the bits is v rounded to
@@ -146,9 +148,9 @@ INLINE V weights_at(const MegaPanels *b, size_t panel, size_t p, size_t lane, co
 INLINE void split_panels(const FloatProduct *product, size_t panel, size_t panels, size_t first,
                          size_t steps, const MegaDtype dtype)
 {
-    for (size_t s = 0; s < steps; s++)
-        for (size_t n = 0; n < panels; n++) {
-            Tile *tiles = product->w_tiles + (s * GROUP + n) * 2;
+    for (size_t n = 0; n < panels; n++)
+        for (size_t s = 0; s < steps; s++) {
+            Tile *tiles = product->w_tiles + (n * product->w_steps + s) * 2;
             for (size_t j = 0, p = (first + s) * STEP; j < STEP / 2; j++, p++)
                 for (size_t lane = 0; lane < MEGA_PANEL; lane += LANES)
                     split_pair(weights_at(product->b, panel + n, p, lane, dtype),
@@ -158,6 +160,7 @@ INLINE void split_panels(const FloatProduct *product, size_t panel, size_t panel
         }
 }
 
+/* Splits steps `first` ... first + steps - 1 of some panels. */
 static void split_weights(const FloatProduct *product, size_t panel, size_t panels, size_t first,
                           size_t steps)
 {
@@ -166,6 +169,16 @@ static void split_weights(const FloatProduct *product, size_t panel, size_t pane
     case MEGA_BF16: split_panels(product, panel, panels, first, steps, MEGA_BF16); break;
     default: split_panels(product, panel, panels, first, steps, MEGA_F32); break;
     }
+}
+
+/* Splits a whole matrix once (src/kernels/forms.h). */
+static void prepare(const MegaPacked *weight, void *out)
+{
+    const MegaPanels b = {.data = weight->panels, .dtype = weight->dtype, .k = weight->in,
+                          .panel_stride = weight->in * MEGA_PANEL, .row_stride = MEGA_PANEL};
+    const size_t steps = (b.k + STEP - 1) / STEP;
+    const FloatProduct product = {.b = &b, .split = SPLIT_BOTH, .w_tiles = out, .w_steps = steps};
+    split_weights(&product, 0, (weight->out + MEGA_PANEL - 1) / MEGA_PANEL, 0, steps);
 }
 
 /* Does something with each tile of sums: four of two tiles of x (4 and 5) and two panels (6 and 7),
@@ -186,30 +199,37 @@ static void split_weights(const FloatProduct *product, size_t panel, size_t pane
     TILE_STORE(sum, SUM_AT(tile, panel), ld * sizeof(float))
 #define ADD_PRODUCTS(sum, x, w, tile, panel) TILE_MULTIPLY_BF16(sum, x, w)
 
+/* A block of weights: [panels][w_steps][high, low], of which `steps` steps count. */
+typedef struct WeightBlock {
+    const Tile *tiles;
+    size_t w_steps, steps;
+} WeightBlock;
+
 /* Adds to sums the products of `tiles` tiles of rows, from `x` on, with the block of weights. */
-INLINE void multiply_block(const FloatProduct *product, const Tile *x, size_t steps, float *sums,
-                           const bool begins, const int tiles, const int panels)
+INLINE void multiply_block(const FloatProduct *product, const Tile *x, const WeightBlock *block,
+                           float *sums, const bool begins, const int tiles, const int panels)
 {
     const size_t ld = (size_t)panels * MEGA_PANEL, other = 2 * product->held;
-    const Tile *w = product->w_tiles;
+    const size_t other_panel = 2 * block->w_steps;
+    const Tile *w = block->tiles;
     if (begins) {
         EACH_SUM(ZERO_SUM);
     } else {
         EACH_SUM(LOAD_SUM);
     }
-    for (size_t s = 0; s < steps; s++, x += 2, w += 2 * GROUP) {
+    for (size_t s = 0; s < block->steps; s++, x += 2, w += 2) {
         TILE_LOAD(4, x[0], sizeof x[0][0]);
         if (tiles > 1)
             TILE_LOAD(5, x[other], sizeof x[0][0]);
         if (product->split == SPLIT_BOTH) {
             TILE_LOAD(6, w[1], sizeof w[0][0]);
             if (panels > 1)
-                TILE_LOAD(7, w[3], sizeof w[0][0]);
+                TILE_LOAD(7, w[other_panel + 1], sizeof w[0][0]);
             EACH_SUM(ADD_PRODUCTS);
         }
         TILE_LOAD(6, w[0], sizeof w[0][0]);
         if (panels > 1)
-            TILE_LOAD(7, w[2], sizeof w[0][0]);
+            TILE_LOAD(7, w[other_panel], sizeof w[0][0]);
         EACH_SUM(ADD_PRODUCTS);
         if (product->split == SPLIT_NONE)
             continue;
@@ -222,7 +242,7 @@ INLINE void multiply_block(const FloatProduct *product, const Tile *x, size_t st
 }
 
 static void multiply_tiles(const FloatProduct *product, size_t rows, size_t panels, size_t first,
-                           size_t steps)
+                           const WeightBlock *block)
 {
     const size_t tiles = (rows + TILE_ROWS_OF_X - 1) / TILE_ROWS_OF_X, at = first % product->held;
     const bool begins = first == 0;
@@ -230,14 +250,25 @@ static void multiply_tiles(const FloatProduct *product, size_t rows, size_t pane
         const Tile *x = (const Tile *)product->x_tiles + (tile * product->held + at) * 2;
         float *sums = product->sums + tile * TILE_ROWS_OF_X * panels * MEGA_PANEL;
         if (panels > 1 && tile + 1 < tiles)
-            multiply_block(product, x, steps, sums, begins, 2, 2);
+            multiply_block(product, x, block, sums, begins, 2, 2);
         else if (panels > 1)
-            multiply_block(product, x, steps, sums, begins, 1, 2);
+            multiply_block(product, x, block, sums, begins, 1, 2);
         else if (tile + 1 < tiles)
-            multiply_block(product, x, steps, sums, begins, 2, 1);
+            multiply_block(product, x, block, sums, begins, 2, 1);
         else
-            multiply_block(product, x, steps, sums, begins, 1, 1);
+            multiply_block(product, x, block, sums, begins, 1, 1);
     }
+}
+
+/* Returns a block of weights that was prepared, or splits it. */
+static WeightBlock weight_block(const FloatProduct *product, size_t panel, size_t panels,
+                                size_t first, size_t steps)
+{
+    const Tile *prepared = product->b->prepared;
+    if (prepared)
+        return (WeightBlock){prepared + (panel * product->steps + first) * 2, product->steps, steps};
+    split_weights(product, panel, panels, first, steps);
+    return (WeightBlock){(const Tile *)product->w_tiles, product->w_steps, steps};
 }
 
 /* Multiplies rows row ... row + rows - 1 by all panels. */
@@ -252,8 +283,9 @@ static void multiply_rows(const FloatProduct *product, size_t row, size_t rows, 
             steps = steps < BLOCK_STEPS ? steps : BLOCK_STEPS;
             if (first % product->held == 0 && (column == 0 || !whole))
                 split_rows(product, row, rows, first);
-            split_weights(product, column / MEGA_PANEL, panels, first, steps);
-            multiply_tiles(product, rows, panels, first, steps);
+            const WeightBlock block =
+                weight_block(product, column / MEGA_PANEL, panels, first, steps);
+            multiply_tiles(product, rows, panels, first, &block);
         }
         store_tile(&product->target, product->sums, panels * MEGA_PANEL, rows, width, row, column);
     }
@@ -279,6 +311,7 @@ static void multiply_floats(FloatProduct *product, size_t rows, size_t columns)
     product->held = steps < MOST_STEPS ? steps : MOST_STEPS;
     product->x_tiles = x_tiles;
     product->w_tiles = w_tiles;
+    product->w_steps = BLOCK_STEPS;
     product->sums = sums;
     size_t most = MOST_STEPS / product->held * TILE_ROWS_OF_X;
     most = most < MOST_ROWS ? most : MOST_ROWS;
@@ -433,4 +466,4 @@ static void gemm_bytes(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels 
     TILE_RELEASE();
 }
 
-const MegaTileKernels KERNELS = {gemm_split, gemm_rounded, gemm_bytes};
+const MegaTileKernels KERNELS = {gemm_split, gemm_rounded, prepare, gemm_bytes};

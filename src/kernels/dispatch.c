@@ -132,6 +132,7 @@ static void make_tile_tables(void)
     has_tiles = in_tiles.supported();
     make_table(&tile_table, &in_tiles);
     tile_table.gemm = mega_kernels_amx.gemm;
+    tile_table.prepare = mega_kernels_amx.prepare;
     tile_table.integer.gemm = mega_kernels_amx.gemm_integer;
     bf16_table = tile_table;
     bf16_table.gemm = mega_kernels_amx.gemm_bf16;

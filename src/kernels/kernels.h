@@ -54,7 +54,15 @@ typedef struct MegaPanels {
     /* The rows are positions. A row of x may as well be multiplied with more of them by factors of
      * 0, and has the same bits then. */
     bool positions;
+    const void *prepared; /* the same panels as the tier's `prepare` makes them, or NULL */
 } MegaPanels;
+
+/* Returns the bytes of a prepared panel of k rows: for every 32 of them, a tile of 1 KiB with the
+ * upper halves of the weights and one with the lower halves (amx_tmpl.h). */
+static inline size_t mega_form_panel_bytes(size_t k)
+{
+    return (k + 31) / 32 * 2 * 1024;
+}
 
 /* Some blocks of MEGA_SCALE_BLOCK numbers of every row of a quantized matrix. */
 typedef struct MegaInt8Panels {
@@ -163,11 +171,16 @@ typedef struct MegaIntegerKernels {
 typedef void MegaGemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
                       size_t ldy, size_t columns, const MegaEpilogue *epilogue);
 
+/* Writes the panels of a float matrix as the tier's products read them,
+ * mega_form_panel_bytes each. A product of them has the same bits as one of the panels. */
+typedef void MegaPrepare(const MegaPacked *weight, void *out);
+
 /* The products of a tier with a tile unit. gemm_bf16 rounds x and b to bf16, and sums in float32;
  * the other two keep the accuracy of every tier. Quantized rows are those of the tier that the
  * table extends, with the same bits. */
 typedef struct MegaTileKernels {
     MegaGemm *gemm, *gemm_bf16;
+    MegaPrepare *prepare;
     void (*gemm_integer)(const MegaInt8Rows *x, size_t rows, const MegaInt8Panels *b, float *y,
                          size_t ldy, size_t columns, const MegaEpilogue *epilogue);
 } MegaTileKernels;
@@ -179,6 +192,7 @@ typedef struct MegaKernels {
     int lanes;        /* number of floats in a vector */
 
     MegaGemm *gemm;
+    MegaPrepare *prepare; /* NULL: products read weights as they are */
     MegaIntegerKernels integer;
     /* Applies an epilogue to sums [rows][columns] that already exist. sums may be y itself unless
      * the epilogue has a gate, which still reads the old y. */

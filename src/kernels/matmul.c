@@ -4,6 +4,7 @@
 #include "src/kernels/matmul.h"
 
 #include "src/base/checked.h"
+#include "src/kernels/forms.h"
 
 static size_t blocks_of(size_t in)
 {
@@ -90,5 +91,7 @@ void mega_matmul(const MegaKernels *kernels, const MegaPacked *weight, const flo
     MegaPanels panels = {.data = weight->panels, .dtype = weight->dtype,
                          .k = weight->in, .panel_stride = weight->in * MEGA_PANEL,
                          .row_stride = MEGA_PANEL};
+    if (kernels->prepare)
+        panels.prepared = mega_forms_find(weight->forms, weight->panels);
     kernels->gemm(x, ldx, rows, &panels, y, ldy, weight->out, epilogue);
 }

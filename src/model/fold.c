@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "src/kernels/forms.h"
+
 /* Makes a scale and a shift of a batchnorm, or of a norm that has no statistics. */
 static void fold_affine(MegaNorm *norm, const MegaNormWeights *weights, size_t width,
                         MegaArena *arena)
@@ -70,4 +72,5 @@ void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaA
         mega_panels_store(MEGA_F32, panels, in, r, 0, in, row);
         bias[r] = (float)shift;
     }
+    mega_forms_note(linear->weight.forms, &out->weight);
 }

@@ -102,12 +102,13 @@ static void place_floats(const MegaFile *file, Binding *binding, MegaArena *aren
 
 /* Places rows of a matrix: in the file if they begin with a panel there, else in a copy. A
  * transposed matrix becomes float32. */
-static void place_part(const MegaFile *file, Binding *binding, Part *part, MegaArena *arena)
+static void place_part(const MegaModel *model, Binding *binding, Part *part, MegaArena *arena)
 {
     const MegaTensor *tensor = binding->tensor;
-    const char *panels = mega_file_panels(file, tensor);
+    const char *panels = mega_file_panels(model->file, tensor);
     MegaPacked *packed = part->packed;
-    *packed = (MegaPacked){.dtype = part->transposed ? MEGA_F32 : tensor->dtype,
+    *packed = (MegaPacked){.forms = model->forms,
+                           .dtype = part->transposed ? MEGA_F32 : tensor->dtype,
                            .in = (size_t)tensor->shape[part->transposed ? 0 : 1],
                            .out = (size_t)part->rows};
     if (aligned(panels) && part->first_row % MEGA_PANEL == 0 && !part->transposed) {
@@ -148,7 +149,19 @@ static void place_all(Loader *loader, MegaArena *arena)
         else if (!binding->matrix)
             place_floats(file, binding, arena);
         for (int part = 0; binding->matrix && !holder && part < binding->part_count; part++)
-            place_part(file, binding, &binding->parts[part], arena);
+            place_part(loader->model, binding, &binding->parts[part], arena);
+    }
+}
+
+/* Tells the kernels where the matrices are. */
+static void note_matrices(const Loader *loader)
+{
+    const MegaModel *model = loader->model;
+    for (size_t i = 0; i < mega_file_tensor_count(model->file); i++) {
+        const Binding *binding = &loader->bindings[i];
+        for (int part = 0; binding->matrix && part < binding->part_count; part++)
+            if (!shared(loader, binding))
+                mega_forms_note(model->forms, binding->parts[part].packed);
     }
 }
 
@@ -514,6 +527,7 @@ static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
         code = decode_all(&loader, err);
     if (code)
         goto out;
+    note_matrices(&loader);
     dry = (MegaArena){0};
     derive(model, &dry);
     code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
@@ -535,7 +549,9 @@ static int model_new(MegaModel **out, MegaFile *file, uint64_t max_memory, MegaE
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
     }
     model->file = file;
-    int code = load(model, max_memory, err);
+    model->forms = mega_forms_new();
+    int code = model->forms ? load(model, max_memory, err)
+                               : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
     if (code) {
         mega_model_free(model);
         return code;
@@ -572,6 +588,7 @@ void mega_model_free(MegaModel *model)
         return;
     mega_arena_free(&model->storage);
     mega_arena_free(&model->derived);
+    mega_forms_free(model->forms);
     free_stack(&model->encoder);
     free_stack(&model->decoder);
     mega_file_close(model->file);

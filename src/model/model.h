@@ -6,6 +6,7 @@
 #define MEGA_MODEL_H
 
 #include "formats/mega/mega_file.h"
+#include "src/kernels/forms.h"
 #include "src/model/layer_kind.h"
 
 struct MegaModel {
@@ -15,6 +16,7 @@ struct MegaModel {
     MegaStack encoder, decoder;
     MegaArena storage; /* weights that are not used in place */
     MegaArena derived; /* what the kinds of layers derive from the weights, and folded norms */
+    MegaForms *forms; /* made by the first session whose kernels want it */
     uint64_t parameters;
     uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };

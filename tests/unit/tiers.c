@@ -27,6 +27,7 @@ static void make_tables(void)
     table = mega_kernels_generic;
     table.name = "emulated amx";
     table.gemm = emulated_tiles.gemm;
+    table.prepare = emulated_tiles.prepare;
     table.integer.gemm = emulated_tiles.gemm_integer;
     bf16_table = table;
     bf16_table.gemm = emulated_tiles.gemm_bf16;

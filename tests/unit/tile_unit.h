@@ -3,7 +3,8 @@
  * uses, written from their operation in the Software Developer's Manual, volume 2. What the
  * processor answers with a fault ends the program.
  *
- * Every thread has tiles of its own, as it has registers.
+ * Every thread has tiles of its own, as it has registers. Products run over the columns in vectors
+ * of the compiler, so that they are quick without optimisation and under sanitizers.
  */
 #ifndef MEGA_TEST_TILE_UNIT_H
 #define MEGA_TEST_TILE_UNIT_H
@@ -17,6 +18,11 @@
 #include <string.h>
 
 enum { TILE_COUNT = 8, TILE_MOST_ROWS = 16, TILE_MOST_BYTES = 64 };
+enum { TILE_VECTORS = TILE_MOST_BYTES / 16 }; /* in a row */
+
+typedef uint32_t TileWords __attribute__((vector_size(16)));
+typedef int32_t TileInts __attribute__((vector_size(16)));
+typedef float TileFloats __attribute__((vector_size(16)));
 
 static _Thread_local struct {
     struct {
@@ -24,7 +30,7 @@ static _Thread_local struct {
         uint16_t row_bytes[16];
         uint8_t rows[16];
     } config; /* palette 0: the unit is in its initial state */
-    unsigned char tiles[TILE_COUNT][TILE_MOST_ROWS][TILE_MOST_BYTES];
+    TileWords tiles[TILE_COUNT][TILE_MOST_ROWS][TILE_VECTORS];
 } tile_unit;
 
 static inline void tile_require(bool valid)
@@ -104,58 +110,110 @@ static inline void tile_check_shapes(int sums, int x, int w)
 static inline void tile_multiply_bytes(int sums, int x, int w)
 {
     tile_check_shapes(sums, x, w);
-    for (unsigned m = 0; m < tile_rows(sums); m++)
-        for (unsigned k = 0; k < tile_bytes(x); k++)
-            for (unsigned n = 0; n < tile_bytes(sums) / 4; n++) {
-                uint32_t sum;
-                const int a = (int8_t)tile_unit.tiles[x][m][k];
-                const int b = (int8_t)tile_unit.tiles[w][k / 4][n * 4 + k % 4];
-                memcpy(&sum, tile_unit.tiles[sums][m] + n * 4, sizeof sum);
-                sum += (uint32_t)(a * b);
-                memcpy(tile_unit.tiles[sums][m] + n * 4, &sum, sizeof sum);
+    for (unsigned m = 0; m < tile_rows(sums); m++) {
+        const int8_t *factors = (const int8_t *)tile_unit.tiles[x][m];
+        TileWords *sum = tile_unit.tiles[sums][m];
+        for (unsigned k = 0; k < tile_bytes(x); k++) {
+            const TileWords *quads = tile_unit.tiles[w][k / 4];
+            for (unsigned v = 0; v < TILE_VECTORS; v++) {
+                const TileInts bytes = (TileInts)(quads[v] << (24 - k % 4 * 8)) >> 24;
+                sum[v] += (uint32_t)factors[k] * (TileWords)bytes;
             }
+        }
+    }
 }
 
-/* Subnormal numbers are read and written as 0 of the same sign, whatever MXCSR says. */
-static inline float tile_flush(float value)
+/* ---- Products of bf16 -----------------------------------------------------------------------
+ *
+ * Subnormal numbers are read and written as 0 of the same sign, whatever MXCSR says. */
+
+#define TILE_EXPONENT 0x7f800000u
+
+/* Returns all ones where the exponent is not 0. */
+static inline TileWords tile_normal(TileWords bits)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7f800000) == 0)
-        bits &= 0x80000000;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return -(((bits & TILE_EXPONENT) + TILE_EXPONENT) >> 31);
 }
 
-/* Reads a tile of bf16. */
-static inline void tile_read_bf16(int tile, float out[TILE_MOST_ROWS][TILE_MOST_BYTES / 2])
+static inline TileWords tile_flush(TileWords bits)
 {
-    for (unsigned row = 0; row < TILE_MOST_ROWS; row++)
-        for (unsigned i = 0; i < TILE_MOST_BYTES / 2; i++) {
-            uint16_t half;
-            memcpy(&half, tile_unit.tiles[tile][row] + 2 * i, sizeof half);
-            const uint32_t bits = (uint32_t)half << 16;
-            memcpy(&out[row][i], &bits, sizeof bits);
-            out[row][i] = tile_flush(out[row][i]);
+    return bits & (tile_normal(bits) | 0x80000000u);
+}
+
+static inline float tile_flush_one(float value)
+{
+    return fabsf(value) < FLT_MIN ? copysignf(0, value) : value;
+}
+
+/* The exponents of some floats, as their bits have them: the least one of those that are not 0, and
+ * the largest one. Every lane has a part of them. */
+typedef struct TileRange {
+    TileInts least, most;
+} TileRange;
+
+static inline TileRange tile_empty_range(void)
+{
+    return (TileRange){.least = (TileInts){0} + (int32_t)TILE_EXPONENT, .most = {0}};
+}
+
+static inline void tile_widen(TileRange *range, TileWords bits)
+{
+    const TileWords exponent = bits & TILE_EXPONENT;
+    const TileInts nonzero = (TileInts)(exponent | (~tile_normal(bits) & TILE_EXPONENT));
+    const TileInts below = nonzero - range->least, above = (TileInts)exponent - range->most;
+    range->least += below & (below >> 31);
+    range->most += above & ~(above >> 31);
+}
+
+static inline int tile_least(const TileRange *range)
+{
+    int least = 255;
+    for (int lane = 0; lane < 4; lane++)
+        least = range->least[lane] >> 23 < least ? range->least[lane] >> 23 : least;
+    return least;
+}
+
+static inline int tile_most(const TileRange *range)
+{
+    int most = 0;
+    for (int lane = 0; lane < 4; lane++)
+        most = range->most[lane] >> 23 > most ? range->most[lane] >> 23 : most;
+    return most;
+}
+
+/* Returns whether sums of 32 products of such numbers of bf16 are the same without fused
+ * multiply-adds and without flushing. All products are then exact. They are multiples of the least
+ * normal number, and so are their sums, so that none is subnormal; and none overflows. */
+static inline bool tile_is_plain(const TileRange *a, const TileRange *b)
+{
+    enum { BIAS = 127, FRACTION = 7, ROOM = 6 }; /* 2^ROOM is more than 32 products */
+    return tile_least(a) + tile_least(b) >= 2 * (BIAS + FRACTION) - 126 &&
+           tile_most(a) + tile_most(b) < 2 * (BIAS - 1) + 127 - ROOM && tile_most(a) < 255 &&
+           tile_most(b) < 255;
+}
+
+/* Reads a row of pairs of bf16 as floats, the first number of each pair and the second. */
+static inline void tile_read_pairs(const TileWords *row, TileFloats out[2][TILE_VECTORS],
+                                   TileRange *range)
+{
+    for (unsigned v = 0; v < TILE_VECTORS; v++)
+        for (unsigned half = 0; half < 2; half++) {
+            const TileWords bits = tile_flush(half ? row[v] & 0xffff0000u : row[v] << 16);
+            tile_widen(range, bits);
+            out[half][v] = (TileFloats)bits;
         }
 }
 
-/* Returns a b + sum, rounded once and flushed. The product of two numbers of 8 bits is exact where
- * it is in range, and then a plain sum is faster. */
-static inline float tile_add_product(float a, float b, float sum)
+/* Adds a b to sum lane by lane, rounded once and flushed. The product of two numbers of 8 bits is
+ * exact where it is in range, and then a plain sum is faster. */
+static inline void tile_add_products(float a, const TileFloats *b, TileFloats *sum)
 {
-    const float product = a * b, size = fabsf(product);
-    const bool exact = (size >= FLT_MIN && size <= FLT_MAX) || a == 0 || b == 0;
-    return tile_flush(exact ? sum + product : fmaf(a, b, sum));
-}
-
-/* Returns whether n numbers are 0, or with `finite` whether they are finite. */
-static inline bool tile_all(const float *x, size_t n, bool finite)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!(finite ? fabsf(x[i]) <= FLT_MAX : x[i] == 0))
-            return false;
-    return true;
+    for (unsigned lane = 0; lane < 4; lane++) {
+        const float factor = (*b)[lane], product = a * factor, size = fabsf(product);
+        const bool exact = (size >= FLT_MIN && size <= FLT_MAX) || a == 0 || factor == 0;
+        const float next = exact ? (*sum)[lane] + product : fmaf(a, factor, (*sum)[lane]);
+        (*sum)[lane] = tile_flush_one(next);
+    }
 }
 
 /* TDPBF16PS: sums += x w for pairs of bf16. The products with the first number of each pair are
@@ -163,22 +221,29 @@ static inline bool tile_all(const float *x, size_t n, bool finite)
  * at 0. Their sum is added to `sums` at the end. Everything rounds to nearest. */
 static inline void tile_multiply_bf16(int sums, int x, int w)
 {
-    float a[TILE_MOST_ROWS][TILE_MOST_BYTES / 2], b[TILE_MOST_ROWS][TILE_MOST_BYTES / 2];
+    TileFloats b[TILE_MOST_ROWS][2][TILE_VECTORS];
+    TileRange weights = tile_empty_range();
     tile_check_shapes(sums, x, w);
-    tile_read_bf16(x, a);
-    tile_read_bf16(w, b);
-    const bool finite = tile_all(b[0], sizeof b / sizeof b[0][0], true);
+    for (unsigned k = 0; k < tile_rows(w); k++)
+        tile_read_pairs(tile_unit.tiles[w][k], b[k], &weights);
     for (unsigned m = 0; m < tile_rows(sums); m++) {
-        float parts[TILE_MOST_BYTES / 2] = {0}; /* even and odd sums of each column */
-        const bool zero = finite && tile_all(a[m], TILE_MOST_BYTES / 2, false);
-        for (unsigned k = 0; k < tile_bytes(x) / 4 && !zero; k++) /* zeros would take long */
-            for (unsigned n = 0; n < tile_bytes(sums) / 2; n++)
-                parts[n] = tile_add_product(a[m][2 * k + n % 2], b[k][n], parts[n]);
-        for (unsigned n = 0; n < tile_bytes(sums) / 4; n++) {
-            float sum;
-            memcpy(&sum, tile_unit.tiles[sums][m] + n * 4, sizeof sum);
-            sum = tile_flush(tile_flush(sum) + tile_flush(parts[2 * n] + parts[2 * n + 1]));
-            memcpy(tile_unit.tiles[sums][m] + n * 4, &sum, sizeof sum);
+        TileFloats a[2][TILE_VECTORS], parts[2][TILE_VECTORS] = {{{0}}};
+        TileRange factors = tile_empty_range();
+        TileWords *sum = tile_unit.tiles[sums][m];
+        tile_read_pairs(tile_unit.tiles[x][m], a, &factors);
+        const bool plain = tile_is_plain(&factors, &weights);
+        for (unsigned k = 0; k < tile_rows(w); k++)
+            for (unsigned half = 0; half < 2; half++) {
+                const float factor = a[half][k / 4][k % 4];
+                for (unsigned v = 0; v < TILE_VECTORS; v++)
+                    if (plain)
+                        parts[half][v] += factor * b[k][half][v];
+                    else
+                        tile_add_products(factor, &b[k][half][v], &parts[half][v]);
+            }
+        for (unsigned v = 0; v < TILE_VECTORS; v++) {
+            const TileWords both = tile_flush((TileWords)(parts[0][v] + parts[1][v]));
+            sum[v] = tile_flush((TileWords)((TileFloats)tile_flush(sum[v]) + (TileFloats)both));
         }
     }
 }

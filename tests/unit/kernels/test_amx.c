@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "src/kernels/matmul.h"
+#include "src/kernels/forms.h"
 #include "tests/unit/tiers.h"
 #include "tests/unit/tile_unit.h"
 #if defined(__x86_64__)
@@ -19,12 +20,12 @@
 
 /* ---- Instructions ---------------------------------------------------------------------------- */
 
-/* Configures tile 0 for sums [2][3], tile 1 for x and tile 2 for w, with `pairs` numbers of 32 bits
+/* Configures tile 0 for sums [m][n], tile 1 for x and tile 2 for w, with `pairs` numbers of 32 bits
  * along k. */
-static void configure(unsigned pairs)
+static void configure(unsigned m, unsigned n, unsigned pairs)
 {
     unsigned char config[64] = {1};
-    const unsigned bytes[] = {12, 4 * pairs, 12}, rows[] = {2, 2, pairs};
+    const unsigned bytes[] = {4 * n, 4 * pairs, 4 * n}, rows[] = {m, m, pairs};
     for (int i = 0; i < 3; i++) {
         config[16 + 2 * i] = (unsigned char)bytes[i];
         config[48 + i] = (unsigned char)rows[i];
@@ -48,7 +49,7 @@ static float dot(const float *x, const float *w, unsigned pairs, float start)
         rows[0][i] = bf16(x[i]);
         columns[i / 2][4 + i % 2] = bf16(w[i]);
     }
-    configure(pairs);
+    configure(2, 3, pairs);
     tile_load(0, sums, sizeof sums[0]);
     tile_load(1, rows, sizeof rows[0]);
     tile_load(2, columns, sizeof columns[0]);
@@ -85,6 +86,76 @@ static void multiplies_bf16(void **state)
     assert_true(dot((float[]){-0x1p127f, 0, 0x1p127f, 0}, (float[]){1, 1, 2, 1}, 2, 0) == 0x1p127f);
 }
 
+static float flushed(float value)
+{
+    return fabsf(value) < FLT_MIN ? copysignf(0, value) : value;
+}
+
+/* Returns sum + x w for numbers of bf16, one number at a time; w has `step` numbers from pair to
+ * pair. */
+static float one_by_one(const uint16_t *x, const uint16_t *w, size_t step, unsigned pairs, float sum)
+{
+    float parts[2] = {0}, a, b;
+    for (unsigned k = 0; k < 2 * pairs; k++) {
+        mega_dtype_to_f32(MEGA_BF16, &x[k], 1, &a);
+        mega_dtype_to_f32(MEGA_BF16, &w[k / 2 * step + k % 2], 1, &b);
+        parts[k % 2] = flushed(fmaf(flushed(a), flushed(b), parts[k % 2]));
+    }
+    return flushed(flushed(sum) + flushed(parts[0] + parts[1]));
+}
+
+/* Fills numbers of bf16 with exponents from `least` on, as many as `range`. One in eight is 0, or
+ * subnormal. */
+static void random_bf16(Random *random, uint16_t *out, size_t n, unsigned least, unsigned range)
+{
+    for (size_t i = 0; i < n; i++) {
+        const unsigned bits = random_bits(random);
+        const unsigned exponent = least + (unsigned)random_int(random, 0, (int)range - 1);
+        const bool none = random_int(random, 1, 8) == 1;
+        out[i] = (uint16_t)((bits & 0x8000) | (none ? 0 : exponent << 7) |
+                            (none && bits & 1 ? 0 : bits & 0x7f));
+    }
+}
+
+/* Vectors of the emulation have the bits of single multiply-adds: with exponents with which neither
+ * fusing nor flushing matters, with others, and with those on the edge. */
+static void vectors_multiply_like_single_numbers(void **state)
+{
+    static const struct {
+        unsigned least[2], range[2]; /* of the exponents of x and of w; 255 is infinite or NaN */
+    } cases[] = {{{120, 110}, {12, 20}}, {{71, 71}, {1, 1}},    {{71, 70}, {1, 1}},
+                 {{71, 71}, {9, 50}},    {{60, 60}, {60, 60}},  {{1, 1}, {254, 254}},
+                 {{186, 185}, {1, 1}},   {{186, 186}, {1, 1}},  {{180, 180}, {12, 12}},
+                 {{100, 250}, {30, 6}},  {{253, 1}, {3, 3}},    {{20, 110}, {30, 12}}};
+    Random random = {50};
+    (void)state;
+    for (size_t i = 0; i < 4 * (sizeof cases / sizeof cases[0]); i++) {
+        uint16_t x[16][32], w[16][32];
+        float before[16][16], after[16][16];
+        random_bf16(&random, x[0], 16 * 32, cases[i / 4].least[0], cases[i / 4].range[0]);
+        random_bf16(&random, w[0], 16 * 32, cases[i / 4].least[1], cases[i / 4].range[1]);
+        memset(x[i % 16], 0, sizeof x[0]);
+        for (int j = 0; j < 16 * 16; j++)
+            before[j / 16][j % 16] = ldexpf((float)random_int(&random, -100, 100),
+                                            random_int(&random, -150, 149));
+        configure(16, 16, 16);
+        tile_load(0, before, sizeof before[0]);
+        tile_load(1, x, sizeof x[0]);
+        tile_load(2, w, sizeof w[0]);
+        tile_multiply_bf16(0, 1, 2);
+        tile_store(0, after, sizeof after[0]);
+        tile_release();
+        for (int m = 0; m < 16; m++)
+            for (int n = 0; n < 16; n++) {
+                const float expected = one_by_one(x[m], &w[0][2 * n], 32, 16, before[m][n]);
+                if (isnan(expected))
+                    assert_true(isnan(after[m][n]));
+                else
+                    assert_memory_equal(&after[m][n], &expected, sizeof expected);
+            }
+    }
+}
+
 static void multiplies_bytes(void **state)
 {
     int8_t x[2][8], w[2][12];
@@ -96,7 +167,7 @@ static void multiplies_bytes(void **state)
     }
     for (int i = 0; i < 24; i++)
         w[i / 12][i % 12] = (int8_t)(i % 12 < 4 ? -128 : i % 12 < 8 ? 127 : i / 12 - 1);
-    configure(2);
+    configure(2, 3, 2);
     tile_load(0, sums, sizeof sums[0]);
     tile_load(1, x, sizeof x[0]);
     tile_load(2, w, sizeof w[0]);
@@ -260,6 +331,45 @@ static void extreme_floats(void **state)
     free(x);
 }
 
+/* Weights that were prepared give the bits of those that every product splits, also where a product
+ * takes some columns only. Panels that are not the model's have no form. */
+static void prepared_weights_change_no_bit(void **state)
+{
+    enum { ROWS = 37, K = 300, OUT = 50, FIRST = 16 };
+    const MegaKernels *kinds[] = {emulated_amx(), emulated_amx_bf16()};
+    Random random = {56};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const MegaKernels *kernels = kinds[i % 2];
+        Matrix m = random_matrix(&random, (MegaDtype)(i / 2), K, OUT);
+        Matrix other = random_matrix(&random, MEGA_F32, 40, OUT);
+        float *x = random_floats(&random, ROWS * K, -3, 3), y[2][ROWS * OUT];
+        MegaForms *forms = mega_forms_new();
+        MegaError err = {0};
+        assert_non_null(forms);
+        m.packed.forms = forms;
+        mega_forms_note(forms, &m.packed);
+        mega_forms_note(forms, &other.packed);
+        assert_int_equal(mega_forms_bytes(forms), 64 * (4 * 320 + 4 * 64));
+        for (int turn = 0; turn < 2; turn++) {
+            const MegaPacked part = mega_packed_columns(&m.packed, FIRST, OUT);
+            mega_matmul(kernels, &m.packed, x, K, ROWS, y[turn], OUT, &(MegaEpilogue){0});
+            mega_matmul(kernels, &part, x, K, 3, y[turn] + FIRST, OUT,
+                        &(MegaEpilogue){.function = MEGA_FUNCTION_SILU});
+            assert_int_equal(turn, mega_forms_find(forms, m.panels) != NULL);
+            assert_int_equal(mega_forms_make(forms, kernels, &err), 0);
+        }
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
+        assert_null(mega_forms_find(forms, x));
+        assert_ptr_not_equal(mega_forms_find(forms, m.panels),
+                             mega_forms_find(forms, other.panels));
+        mega_forms_free(forms);
+        free_matrix(&other);
+        free_matrix(&m);
+        free(x);
+    }
+}
+
 /* ---- Integers -------------------------------------------------------------------------------- */
 
 static void same_bits_with_integers(void **state)
@@ -371,10 +481,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(multiplies_bf16),
+        cmocka_unit_test(vectors_multiply_like_single_numbers),
         cmocka_unit_test(multiplies_bytes),
         cmocka_unit_test(splits_floats),
         cmocka_unit_test(rounds_floats),
         cmocka_unit_test(extreme_floats),
+        cmocka_unit_test(prepared_weights_change_no_bit),
         cmocka_unit_test(same_bits_with_integers),
         cmocka_unit_test(only_a_whole_unit_suits),
         cmocka_unit_test(only_tiles_round),
