@@ -40,7 +40,11 @@ typedef int8_t Bytes __attribute__((vector_size(LANES)));
  *
  * Every lane of w and x holds four numbers -127 ... 127, and dot4 adds the sum of their products.
  * Some instructions want unsigned weights. They get w + 128, or w + 8 with 4 bits, and a sum starts
- * at -128 or -8 times the sum of x to make up for it. */
+ * at -128 or -8 times the sum of x to make up for it.
+ *
+ * Where dot4 takes several instructions, weights of 4 bits need fewer. They are unsigned, 0 ... 15,
+ * and add_pairs adds products of two numbers to sums of 16 bits. Those of a whole block fit: they
+ * are at most 8 * 2 * 15 * 128 = 30720. widen_pairs adds up the two sums of a lane. */
 
 #if defined(__AVX512VNNI__)
 #define UNSIGNED_WEIGHTS 1
@@ -64,6 +68,17 @@ INLINE I dot4(I sum, I w, I x)
                                          _mm256_sign_epi8((__m256i)w, (__m256i)x));
     return sum + (I)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
+
+#define SUMS_IN_PAIRS 1
+INLINE I add_pairs(I sums, I w, I x)
+{
+    return (I)((Words)sums + (Words)_mm256_maddubs_epi16((__m256i)w, (__m256i)x));
+}
+
+INLINE I widen_pairs(I sums)
+{
+    return (I)_mm256_madd_epi16((__m256i)sums, _mm256_set1_epi16(1));
+}
 #elif defined(__AVX512BW__) && VECTOR_BYTES == 64
 #define UNSIGNED_WEIGHTS 0
 /* Does the same as AVX2. AVX-512 has no instruction that copies a sign, so a mask negates w. */
@@ -73,6 +88,17 @@ INLINE I dot4(I sum, I w, I x)
                                           _mm512_setzero_si512(), (__m512i)w);
     __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8((__m512i)x), turned);
     return sum + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+
+#define SUMS_IN_PAIRS 1
+INLINE I add_pairs(I sums, I w, I x)
+{
+    return (I)((Words)sums + (Words)_mm512_maddubs_epi16((__m512i)w, (__m512i)x));
+}
+
+INLINE I widen_pairs(I sums)
+{
+    return (I)_mm512_madd_epi16((__m512i)sums, _mm512_set1_epi16(1));
 }
 #elif defined(__ARM_FEATURE_DOTPROD)
 #define UNSIGNED_WEIGHTS 0
@@ -106,6 +132,35 @@ INLINE I dot4(I sum, I w, I x)
     return add_products(sum, (Words)w >> 8, (Words)x >> 8);
 }
 #endif
+
+#ifndef SUMS_IN_PAIRS
+#define SUMS_IN_PAIRS 0
+INLINE I add_pairs(I sums, I w, I x)
+{
+    return dot4(sums, w, x);
+}
+
+INLINE I widen_pairs(I sums)
+{
+    return sums;
+}
+#endif
+
+/* Returns whether the sums of a block with such weights are kept in 16 bits. */
+INLINE bool in_pairs(const MegaDtype dtype)
+{
+    return SUMS_IN_PAIRS && dtype == MEGA_Q4;
+}
+
+INLINE bool unsigned_weights(const MegaDtype dtype)
+{
+    return UNSIGNED_WEIGHTS || in_pairs(dtype);
+}
+
+INLINE I add_quad(I sum, I w, I x, const MegaDtype dtype)
+{
+    return in_pairs(dtype) ? add_pairs(sum, w, x) : dot4(sum, w, x);
+}
 
 /* ---- Quantizing rows ------------------------------------------------------------------------ */
 
@@ -159,7 +214,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
         sum += bits << 24 >> 24; /* sums the bytes as stored, even if x was not finite */
     }
     *scale *= 1.0f / 127.0f;
-    *all = UNSIGNED_WEIGHTS ? sum_integers(sum) : 0;
+    *all = UNSIGNED_WEIGHTS || SUMS_IN_PAIRS ? sum_integers(sum) : 0;
 }
 
 static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out)
@@ -200,9 +255,15 @@ INLINE I load_quad_weights(const char *block, const int quad, const int vector,
     memcpy(&w, block + SCALE_BYTES + stored * QUAD_BYTES + vector * VECTOR_BYTES, sizeof w);
     if (dtype == MEGA_Q4) {
         w = (quad < QUADS / 2 ? w : w >> 4) & 0x0f0f0f0f;
-        return UNSIGNED_WEIGHTS ? w : (I)((AllBytes)w - 8);
+        return unsigned_weights(dtype) ? w : (I)((AllBytes)w - 8);
     }
-    return UNSIGNED_WEIGHTS ? w ^ splat_bits((int32_t)0x80808080) : w;
+    return unsigned_weights(dtype) ? w ^ splat_bits((int32_t)0x80808080) : w;
+}
+
+/* Returns what makes up for unsigned weights, from the sum of a block of x. */
+INLINE I offset_of(int32_t sum, const MegaDtype dtype)
+{
+    return -splat_bits(sum) << (dtype == MEGA_Q4 ? 3 : 7);
 }
 
 /* A whole product, as Product in gemm_tmpl.h. */
@@ -223,7 +284,7 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
     const size_t blocks = product->b->blocks, stride = product->b->panel_stride;
     const char *weights = (const char *)product->b->data + at.column / MEGA_PANEL * stride;
     const int stored_quads = dtype == MEGA_Q4 ? QUADS / 2 : QUADS;
-    const int chains = rows * panels * PANEL_VECTORS <= 4 ? 2 : 1;
+    const int chains = rows * panels * PANEL_VECTORS <= 4 && !in_pairs(dtype) ? 2 : 1;
     const int8_t *q = x->q + at.row * blocks * MEGA_SCALE_BLOCK;
     const float *scales = x->scales + at.row * blocks;
     const int32_t *sums = x->sums + at.row * blocks;
@@ -232,11 +293,13 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
     for (size_t b = 0; b < blocks; b++, weights += SCALE_BYTES + stored_quads * QUAD_BYTES) {
         I total[INT8_FEW][INT8_PANELS * PANEL_VECTORS][2] = {{{{0}}}};
         UNROLL(8)
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
+            const bool begins = unsigned_weights(dtype) && !in_pairs(dtype);
+            const I begin = begins ? offset_of(sums[(size_t)r * blocks + b], dtype) : (I){0};
             UNROLL(8)
-            for (int v = 0; v < vectors && UNSIGNED_WEIGHTS; v++)
-                total[r][v][0] =
-                    -splat_bits(sums[(size_t)r * blocks + b]) << (dtype == MEGA_Q4 ? 3 : 7);
+            for (int v = 0; v < vectors; v++)
+                total[r][v][0] = begin;
+        }
         UNROLL(8)
         for (int quad = 0; quad < QUADS; quad++) {
             I w[INT8_PANELS * PANEL_VECTORS];
@@ -252,7 +315,8 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
                 I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);
                 UNROLL(8)
                 for (int v = 0; v < vectors; v++)
-                    total[r][v][quad % chains] = dot4(total[r][v][quad % chains], w[v], four);
+                    total[r][v][quad % chains] =
+                        add_quad(total[r][v][quad % chains], w[v], four, dtype);
             }
         }
         UNROLL(8)
@@ -262,6 +326,8 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
             UNROLL(8)
             for (int r = 0; r < rows; r++) {
                 I exact = chains > 1 ? total[r][v][0] + total[r][v][1] : total[r][v][0];
+                if (in_pairs(dtype))
+                    exact = widen_pairs(exact) + offset_of(sums[(size_t)r * blocks + b], dtype);
                 sum[r][v] = multiply_add(__builtin_convertvector(exact, V),
                                          scales[(size_t)r * blocks + b] * scale, sum[r][v]);
             }

@@ -56,15 +56,10 @@ static void sum_blocks(const Run *run, const MegaLinear *l, size_t first, size_t
         }
 }
 
-static void run_panels(void *context, size_t task, int worker)
+/* Computes at most `count` columns of y from column `first` on. */
+static void run_columns(const Run *run, const MegaLinear *l, size_t first, size_t count)
 {
-    (void)worker;
-    const Run *run = context;
-    const MegaLinear *l = run->linears;
-    while (task >= tasks_of(l, run->columns))
-        task -= tasks_of(l++, run->columns);
-    size_t first = task * run->columns;
-    MegaPacked part = mega_packed_columns(l->weight, first, run->columns);
+    MegaPacked part = mega_packed_columns(l->weight, first, count);
     MegaEpilogue epilogue = mega_epilogue_at(&l->epilogue, 0, first);
     float *y = l->y + first;
     if (run->quantized)
@@ -75,9 +70,24 @@ static void run_panels(void *context, size_t task, int worker)
         sum_blocks(run, l, first, part.out);
 }
 
+static void run_panels(void *context, size_t task, int worker)
+{
+    (void)worker;
+    const Run *run = context;
+    const MegaLinear *l = run->linears;
+    while (task >= tasks_of(l, run->columns))
+        task -= tasks_of(l++, run->columns);
+    run_columns(run, l, task * run->columns, run->columns);
+}
+
 static void run_rows(MegaPool *pool, Run *run)
 {
     size_t tasks = 0;
+    if (!pool) {
+        for (size_t i = 0; i < run->count; i++)
+            run_columns(run, &run->linears[i], 0, run->linears[i].weight->out);
+        return;
+    }
     run->columns = task_panels(run, mega_pool_threads(pool)) * MEGA_PANEL;
     for (size_t i = 0; i < run->count; i++)
         tasks += tasks_of(&run->linears[i], run->columns);

@@ -1,9 +1,11 @@
 /*
- * linear.h - linear layers over few rows, parallel over output columns.
+ * linear.h - linear layers of the same rows: of few rows in parallel over output columns, or all by
+ * one thread.
  *
  * A step of the decoder has one row per sequence, far fewer rows than the weights have columns.
  * Therefore the columns are divided between the threads. Every column is computed in one piece, so
- * the division does not change a result.
+ * the division does not change a result. Rows that meet quantized weights are quantized once for
+ * all layers.
  */
 #ifndef MEGA_LINEAR_H
 #define MEGA_LINEAR_H
@@ -32,7 +34,7 @@ typedef struct MegaLinear {
 
 /* Runs `count` layers, at most MEGA_MAX_LINEARS, that read the same x and write to different y.
  * Their tasks go to the pool together, so that threads wait for each other once and not once a
- * layer. */
+ * layer. With pool NULL the calling thread works alone. */
 void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinear *linears,
                      size_t count, size_t rows);
 

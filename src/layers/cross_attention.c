@@ -17,13 +17,14 @@ void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weight
 {
     const MegaSourceLayer *layer = &source->layers[index];
     size_t d = (size_t)pass->config->width, z = (size_t)mega_gated(pass->config)->zdim;
-    MegaEpilogue key = {.bias = weights->k.bias};
-    MegaEpilogue value = {.function = (MegaFunction)pass->config->activation,
-                          .bias = weights->v.bias};
-    mega_matmul(pass->kernels, &weights->k.weight, source->states, d, source->length, layer->keys,
-                z, &key);
-    mega_matmul(pass->kernels, &weights->v.weight, source->states, d, source->length,
-                layer->values, d, &value);
+    const MegaEpilogue key = {.bias = weights->k.bias};
+    const MegaEpilogue value = {.function = (MegaFunction)pass->config->activation,
+                                .bias = weights->v.bias};
+    const MegaLinear maps[] = {{.x = source->states, .ldx = d, .weight = &weights->k.weight,
+                                .y = layer->keys, .ldy = z, .epilogue = key},
+                               {.x = source->states, .ldx = d, .weight = &weights->v.weight,
+                                .y = layer->values, .ldy = d, .epilogue = value}};
+    mega_linear_run(NULL, pass->kernels, maps, 2, source->length);
 }
 
 typedef struct Run {

@@ -380,10 +380,9 @@ static void run_queries(void *context, size_t task, int worker)
     QueryScratch s = query_scratch_layout(dims, forward->sequences, w->row_block, &own);
     const float *m = forward->sequences->ema_out + first * dims->d;
 
-    MegaLinear update = update_map(&layer->weights->u, m, s.update, dims->d);
-    MegaLinear reset = reset_map(&layer->weights->r_hx, dims->h, m, s.reset, wide);
-    mega_rows_linears(&rows, &update, 1);
-    mega_rows_linears(&rows, &reset, 1);
+    const MegaLinear maps[] = {update_map(&layer->weights->u, m, s.update, dims->d),
+                               reset_map(&layer->weights->r_hx, dims->h, m, s.reset, wide)};
+    mega_rows_linears(&rows, maps, 2);
     attend(forward, first, rows.count, &s);
     mega_rows_gate(&rows, &(MegaGate){.attended = s.attended, .h = &layer->weights->h,
                                       .u = s.update, .ld_u = dims->d, .addend = s.reset + dims->h,

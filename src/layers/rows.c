@@ -35,13 +35,7 @@ void mega_rows_add(const MegaRows *rows, const float *output, const MegaNorm *no
 
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count)
 {
-    if (rows->pool) {
-        mega_linear_run(rows->pool, rows->kernels, linears, count, rows->count);
-        return;
-    }
-    for (const MegaLinear *l = linears; l < linears + count; l++)
-        mega_matmul(rows->kernels, l->weight, l->x, l->ldx, rows->count, l->y, l->ldy,
-                    &l->epilogue);
+    mega_linear_run(rows->pool, rows->kernels, linears, count, rows->count);
 }
 
 void mega_rows_gate(const MegaRows *rows, const MegaGate *gate)
