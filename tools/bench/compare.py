@@ -319,8 +319,26 @@ def language(compare):
         compare.note(f'language model, {dtype}: right after {far:,} tokens, a token behind '
                      f'{near:,} takes {milliseconds(ms)}.')
     compare.print_kernels('Language model', races)
+    reading(compare)
     if not compare.quick:
         words(compare, heads)
+
+
+def reading(compare):
+    """A prompt at once: a product of many rows, as in an encoder."""
+    rows, length = [], 256 if compare.quick else 2048
+    for dtype in ('f32', 'int8', 'int4'):
+        model = compare.model('language', dtype)
+        if not model:
+            continue
+        sides = {'ours': Ours(compare, model, threads=compare.threads, length=length, tokens=1,
+                              repeats=3)}
+        found = compare.race('language', f'reading {length:,}, {dtype}', sides)['ours'].result
+        rows.append([f'{length:,} tokens, {dtype}', milliseconds(found['read_ms']),
+                     f'{100 * found["read_of_limit"]:.0f} %',
+                     f'{1e3 * length / found["read_ms"]:.0f}', '50 % of the limit'])
+    table('Language model, reading', ['mega_lm_enwik8_base', 'mega-run', '% of peak', 'tokens/s',
+                                      'asked for'], rows)
 
 
 def words(compare, heads):

@@ -146,6 +146,19 @@ Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_
                      weight.bytes * products + sizeof(float) * (double)rows * states);
 }
 
+Work work_read(const MegaConfig *config, WeightType weight, size_t length)
+{
+    const MegaStackConfig *s = &config->decoder;
+    const MegaLayerWork layer = mega_layer_work(s);
+    const size_t chunk = (size_t)mega_stack_reach(config, s).chunk;
+    /* a token attends to those before it alone, so to half of its chunk on average */
+    double keys = ((double)(chunk > 0 && chunk < length ? chunk : length) + 1) / 2;
+    double weights = s->layers * layer.products, positions = (double)length;
+    return make_work(weight, weights * positions,
+                     s->layers * (layer.rest + keys * layer.per_key) * positions,
+                     weight.bytes * weights);
+}
+
 double work_limit(const Machine *machine, Work work)
 {
     double compute = work.flops / machine->flops + work.int8_ops / machine->int8_ops;

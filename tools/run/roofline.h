@@ -37,6 +37,8 @@ Work work_encode(const MegaConfig *config, WeightType weight, size_t length, siz
  * tokens. */
 Work work_decode(const MegaConfig *config, WeightType weight, size_t rows, size_t position,
                  size_t source);
+/* Counts the work of a language model that reads `length` tokens at once and makes no logits. */
+Work work_read(const MegaConfig *config, WeightType weight, size_t length);
 /* Returns the least seconds that the work can take: the larger of the time to compute it and the
  * time to read its weights. */
 double work_limit(const Machine *machine, Work work);

@@ -25,8 +25,8 @@ static const char help[] =
     "Measures the model on random input and what the machine can do (arithmetic and memory\n"
     "reads of the chosen threads), and prints time, speed, and which part of the possible\n"
     "speed that is. A classifier runs whole inputs; a translator translates sources of --length\n"
-    "tokens, of which it makes --tokens each; a language model makes --tokens tokens behind\n"
-    "--length others.\n"
+    "tokens, of which it makes --tokens each; a language model reads --length tokens and makes\n"
+    "--tokens behind them, which are measured apart.\n"
     "\n"
     "  -m, --model FILE     the model (that for the kind of --input, or all that are found)\n"
     "      --input FILE     of a classifier: a recording, picture or text, which every run reads\n"
@@ -91,7 +91,16 @@ typedef struct Result {
     double amount;     /* number of units that one run processes */
     double mean, sd;   /* seconds */
     double limit;      /* seconds that the machine allows */
+    /* seconds in which a language model read the --length tokens before, and that the machine
+     * allows for it; 0 of other models */
+    double read, read_limit;
 } Result;
+
+/* Seconds of one run. */
+typedef struct Times {
+    double run;
+    double read; /* of a language model: of the tokens before those that it makes */
+} Times;
 
 /* ---- Runs ----------------------------------------------------------------------------------- */
 
@@ -204,8 +213,9 @@ static int translate_once(Bench *bench, MegaError *err)
     return code;
 }
 
-/* Generates --tokens tokens. The clock starts only after --length tokens have been fed. */
-static int generate_once(Bench *bench, double *seconds, MegaError *err)
+/* Generates --tokens tokens. Their clock starts only after --length tokens have been fed, which
+ * has another. */
+static int generate_once(Bench *bench, Times *times, MegaError *err)
 {
     const Options *options = bench->options;
     MegaDecoder *decoder = NULL;
@@ -217,33 +227,36 @@ static int generate_once(Bench *bench, double *seconds, MegaError *err)
                       : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
     if (!code)
         code = mega_decoder_begin(decoder, NULL, 1, err);
+    double begun = clock_seconds();
     for (int left = options->length; left > 0 && !code; left -= 1024)
         code = mega_decoder_feed(decoder, bench->tokens, left < 1024 ? (size_t)left : 1024, NULL,
                                  err);
+    times->read = clock_seconds() - begun;
     if (bench->shows_parts)
         mega_session_set_tap(bench->session, watch, bench);
-    double begun = clock_seconds();
+    begun = clock_seconds();
     begin_parts(bench);
     for (int i = 0; i < options->tokens && !code; i++)
         code = mega_decoder_step(decoder, &bench->tokens[i % 1024], logits, err);
     end_parts(bench);
-    *seconds = clock_seconds() - begun;
+    times->run = clock_seconds() - begun;
     mega_session_set_tap(bench->session, NULL, NULL);
     mega_decoder_free(decoder);
     free(logits);
     return code;
 }
 
-static int run_once(Bench *bench, double *seconds, MegaError *err)
+static int run_once(Bench *bench, Times *times, MegaError *err)
 {
+    *times = (Times){0};
     const MegaTaskTraits *traits = mega_task_traits(mega_model_task(bench->model));
     if (!traits->has_encoder)
-        return generate_once(bench, seconds, err);
+        return generate_once(bench, times, err);
     if (bench->shows_parts)
         mega_session_set_tap(bench->session, watch, bench);
     double begun = clock_seconds();
     int code = traits->has_cross ? translate_once(bench, err) : classify_once(bench, err);
-    *seconds = clock_seconds() - begun;
+    times->run = clock_seconds() - begun;
     return code;
 }
 
@@ -288,12 +301,13 @@ static double limit(const Bench *bench)
 
 static int measure(Bench *bench, Result *out, MegaError *err)
 {
-    double sum = 0, square = 0, seconds;
+    double sum = 0, square = 0, read = 0;
+    Times times;
     int n = bench->options->repeats;
     Progress progress;
     progress_begin(&progress, (uint64_t)n + 1, "runs", bench->options->quiet);
     /* the first run makes plans and warms caches up, so it is not measured */
-    int code = run_once(bench, &seconds, err);
+    int code = run_once(bench, &times, err);
     bench->peak = peak_megabytes();
     if (!code)
         code = machine_measure(&bench->machine, bench->session->kernels, bench->session->pool,
@@ -302,9 +316,10 @@ static int measure(Bench *bench, Result *out, MegaError *err)
     memset(bench->parts, 0, sizeof bench->parts);
     for (int i = 0; i < n && !code; i++) {
         progress_update(&progress, (uint64_t)i + 1);
-        code = run_once(bench, &seconds, err);
-        sum += seconds;
-        square += seconds * seconds;
+        code = run_once(bench, &times, err);
+        sum += times.run;
+        square += times.run * times.run;
+        read += times.read;
     }
     progress_end(&progress);
     if (!code)
@@ -313,6 +328,12 @@ static int measure(Bench *bench, Result *out, MegaError *err)
     out->mean = sum / n;
     out->sd = n > 1 ? sqrt(fmax(0, (square - sum * sum / n) / (n - 1))) : 0;
     out->limit = limit(bench);
+    out->read = read / n;
+    if (out->read > 0)
+        out->read_limit =
+            work_limit(&bench->machine,
+                       work_read(mega_model_config(bench->model), weight_type(bench->model),
+                                 (size_t)bench->options->length));
     const MegaTaskTraits *traits = mega_task_traits(mega_model_task(bench->model));
     out->what = mega_task_name(mega_model_task(bench->model));
     out->unit = traits->has_head ? "positions" : "tokens";
@@ -341,6 +362,10 @@ static void print_json_result(const Bench *bench, const Result *r)
         r->limit / r->mean, "peak_mb", bench->peak, "gflops", bench->machine.flops / 1e9,
         "int8_gops", bench->machine.int8_ops / 1e9, "gb_per_second",
         bench->machine.bandwidth / 1e9);
+    if (r->read > 0) {
+        json_object_set_new(object, "read_ms", json_real(r->read * 1e3));
+        json_object_set_new(object, "read_of_limit", json_real(r->read_limit / r->read));
+    }
     if (options->breakdown) {
         json_t *parts = json_object();
         for (int i = first_part(options); i < PART_COUNT; i++)
@@ -386,6 +411,10 @@ static void print_result(const Bench *bench, const Result *r)
            bench->machine.threads, bench->machine.threads == 1 ? "" : "s", r->mean * 1e3,
            r->sd * 1e3, r->amount / r->mean, r->unit,
            100 * r->limit / r->mean, bench->peak);
+    if (r->read > 0 && options->format == TEXT)
+        printf("  reading %d tokens before: %.2f ms, %.0f tokens/s, %.0f %% of the limit\n",
+               options->length, r->read * 1e3, options->length / r->read,
+               100 * r->read_limit / r->read);
     for (int i = first_part(options); options->breakdown && i < PART_COUNT; i++)
         printf("%s%-32s %8.2f ms\n", options->format == CSV ? "# " : "  ", part_names[i],
                bench->parts[i] / options->repeats * 1e3);
