@@ -172,6 +172,15 @@ typedef struct MegaInput {
 MEGA_API int mega_session_classify(MegaSession *session, const MegaInput *inputs, int count,
                                    float *logits, MegaError *err);
 
+/* Does what mega_session_classify does with one input, but takes it through the model in pieces of
+ * at most `piece` positions, or of one chunk if that is longer; taps see each stage piece by piece.
+ * There are two ways, and src/encode/pieces.c says how they go. Layers that keep a state and do not
+ * look ahead (S4) take one piece after the other through the whole stack; lags are not cut off as
+ * in a full pass. Layers that attend in chunks (MEGA) each take all pieces in turn, with the bits
+ * of a whole input whose moving average is a recurrence. Other layers are refused. */
+MEGA_API int mega_session_classify_pieces(MegaSession *session, const MegaInput *input,
+                                          size_t piece, float *logits, MegaError *err);
+
 /* Computes logits [count][class count] at `count` positions of a sequence of tokens, for a model
  * that has them at every position: one that fills masks, tags, or answers. With positions NULL they
  * are those of all positions, and count is the length. */

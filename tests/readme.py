@@ -43,10 +43,13 @@ NOT_RUN = {
     'make web': 'needs clang for WebAssembly; `make web-test` runs it',
     'python3 -m http.server -d build/web': 'serves until it is stopped; `make web-test` has a server of its own',
     'make wheel': 'needs tools from PyPI; `make wheel-test` runs it',
+    'python3 -m venv venv && . venv/bin/activate': '`make wheel-test` has an environment of its own',
     'pip install build/wheel/megarun-*.whl': '`make wheel-test` installs it',
-    'python3 -c \'import megarun; print(megarun.load("speech.mega").classify("speech.wav")[0].label)\'':
+    'python3 -c \'import megarun; print(megarun.load("models/cifar10/cifar10.mega")'
+    '.classify("models/cifar10/ship.png")[0].label)\'':
         'needs the wheel; `make wheel-test` runs it',
-    'python3 -c \'import megarun; print(megarun.pipeline("translation", "en-de.mega")("A dog."))\'':
+    'python3 -c \'import megarun; print(megarun.pipeline("translation", '
+    '"models/multi30k-en-de/multi30k-en-de.mega")("A dog."))\'':
         'needs the wheel; `make wheel-test` runs it',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
     'tools/bench/paper.py build --plot systems.svg': 'needs PyTorch, and takes minutes',

@@ -35,14 +35,6 @@ struct MegaSession {
  * runs again. `number` tells taps which input this is. */
 int mega_session_run_encoder(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
                              size_t count, int number, const float **states, MegaError *err);
-/* Does what mega_session_classify does with one input, but takes it through the model in pieces of
- * at most `piece` positions, or of one chunk if that is longer; taps see each stage piece by piece.
- * There are two ways, and pieces.c says how they go. Layers that keep a state and do not look ahead
- * (S4) take one piece after the other through the whole stack; lags are not cut off as in a full
- * pass. Layers that attend in chunks (MEGA) each take all pieces in turn, with the bits of a whole
- * input whose moving average is a recurrence. */
-int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,
-                                 float *logits, MegaError *err);
 /* Returns whether an input of this length gives the same bits in a batch as alone. */
 bool mega_session_can_batch(const MegaSession *session, size_t length);
 

@@ -35,7 +35,8 @@ class _Capture:
 
 def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike],
             wanted: Sequence[str], target: npt.ArrayLike | None, types: npt.ArrayLike | None,
-            number: int, truncate: bool | None) -> dict[str, Floats]:
+            number: int, truncate: bool | None, pieces: int,
+            chunk: int | None) -> dict[str, Floats]:
     """Returns the stages; Model.forward describes the arguments."""
     count = lib.mega_model_input_count(model)
     if len(arrays) != count or not 0 <= number < count:
@@ -44,6 +45,7 @@ def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike
                             f'there is no input {number}: the model takes {count}')
     if target is not None and task != 'translate':
         raise ArgumentError('a target is for the decoder of a translator')
+    _check_pieces(task, types, pieces, chunk)
     views, kept = ffi.new('MegaInput[]', count), []
     for i, array in enumerate(arrays):
         view, memory = model_input(array, types if i == 0 else None)
@@ -52,10 +54,11 @@ def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike
     session, capture = lib.mega_pipeline_session(pipeline), _Capture(wanted, number)
     lib.mega_session_set_tap(session, capture.tap, ffi.NULL)
     try:
-        logits = _run(model, session, task, views, count, target, truncate, capture, wanted)
+        logits = _run(model, session, task, views, count, target, pieces,
+                      _decoder_options(model, truncate, chunk), capture, wanted)
     finally:
         lib.mega_session_set_tap(session, ffi.NULL, ffi.NULL)
-    found = {name: np.concatenate(pieces) for name, pieces in capture.pieces.items() if pieces}
+    found = {name: np.concatenate(parts) for name, parts in capture.pieces.items() if parts}
     if logits is not None:
         capture.seen['logits'] = None
         found['logits'] = logits
@@ -69,13 +72,34 @@ def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike
     return {name: found[name] for name in wanted}
 
 
+def _check_pieces(task: str, types: npt.ArrayLike | None, pieces: int, chunk: int | None) -> None:
+    """Refuses what the C functions take for something else, or do not take at all."""
+    if pieces < 0:
+        raise ArgumentError(f'pieces of {pieces} positions; expected a number, or 0 for one piece')
+    if pieces and task != 'classify':
+        raise ArgumentError('pieces are for classifiers; a decoder goes step by step')
+    if pieces and types is not None:
+        raise ArgumentError('types or pieces, not both')
+    if chunk is not None and chunk < 0:
+        raise ArgumentError(f'a chunk of {chunk} positions; expected a number, or 0 for none')
+    if chunk is not None and task not in ('generate', 'translate'):
+        raise ArgumentError('another chunk is for decoders')
+
+
+def _decoder_options(model: Any, truncate: bool | None, chunk: int | None) -> Any:
+    options = ffi.new('MegaDecoderOptions *')
+    options.truncate = lib.mega_model_truncates(model) if truncate is None else truncate
+    options.chunk = 0 if chunk is None else chunk or -1  # there, 0 is the model's and -1 none
+    return options
+
+
 def _run(model: Any, session: Any, task: str, views: Any, count: int,
-         target: npt.ArrayLike | None, truncate: bool | None, capture: _Capture,
+         target: npt.ArrayLike | None, pieces: int, options: Any, capture: _Capture,
          wanted: Sequence[str]) -> Floats | None:
     """Runs the model.  Returns the logits of a decoder, which are no stage of a tap."""
     err = error()
     if task == 'generate':
-        return _decode(model, session, None, views, truncate, wanted)
+        return _decode(model, session, None, views, options, wanted)
     if task == 'translate':
         encoded = ffi.new('MegaEncoded **')
         check(lib.mega_session_encode(session, views, encoded, err), err)
@@ -88,7 +112,7 @@ def _run(model: Any, session: Any, task: str, views: Any, count: int,
             if target is None:
                 return None
             view, kept = model_input(target)
-            logits = _decode(model, session, encoded[0], view, truncate, wanted)
+            logits = _decode(model, session, encoded[0], view, options, wanted)
             del kept
             return logits
         finally:
@@ -102,18 +126,21 @@ def _run(model: Any, session: Any, task: str, views: Any, count: int,
                                      ffi.from_buffer('float[]', logits), err), err)
         return None
     width = lib.mega_model_width(model) if task == 'embed' else lib.mega_model_class_count(model)
-    check(lib.mega_session_classify(session, views, count, ffi.new('float[]', width), err), err)
+    logits = ffi.new('float[]', width)
+    if pieces:
+        check(lib.mega_session_classify_pieces(session, views, pieces, logits, err), err)
+    else:
+        check(lib.mega_session_classify(session, views, count, logits, err), err)
     return None
 
 
-def _decode(model: Any, session: Any, encoded: Any, view: Any, truncate: bool | None,
+def _decode(model: Any, session: Any, encoded: Any, view: Any, options: Any,
             wanted: Sequence[str]) -> Floats | None:
     """Runs a decoder on all tokens at once."""
-    options, decoder, err = ffi.new('MegaDecoderOptions *'), ffi.new('MegaDecoder **'), error()
+    decoder, err = ffi.new('MegaDecoder **'), error()
     length, vocabulary = view[0].length, lib.mega_model_vocab_size(model)
     if view[0].kind != lib.MEGA_INPUT_TOKENS or not length:
         raise ArgumentError('a decoder takes token ids, at least one')
-    options.truncate = lib.mega_model_truncates(model) if truncate is None else truncate
     sources = ffi.new('MegaEncoded const *[]', [encoded]) if encoded else ffi.NULL
     logits = np.empty((length, vocabulary), np.float32) if 'logits' in wanted else None
     check(lib.mega_decoder_new(decoder, session, options, err), err)

@@ -354,17 +354,20 @@ class Model:
     def forward(self, array: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike], *,
                 stages: None = ..., target: npt.ArrayLike | None = ...,
                 types: npt.ArrayLike | None = ..., input: int = ...,
-                truncate: bool | None = ...) -> Floats: ...
+                truncate: bool | None = ..., pieces: int = ...,
+                chunk: int | None = ...) -> Floats: ...
     @overload
     def forward(self, array: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike], *,
                 stages: Sequence[str], target: npt.ArrayLike | None = ...,
                 types: npt.ArrayLike | None = ..., input: int = ...,
-                truncate: bool | None = ...) -> dict[str, Floats]: ...
+                truncate: bool | None = ..., pieces: int = ...,
+                chunk: int | None = ...) -> dict[str, Floats]: ...
 
     def forward(self, array: npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike], *,
                 stages: Sequence[str] | None = None, target: npt.ArrayLike | None = None,
                 types: npt.ArrayLike | None = None, input: int = 0,
-                truncate: bool | None = None) -> Floats | dict[str, Floats]:
+                truncate: bool | None = None, pieces: int = 0,
+                chunk: int | None = None) -> Floats | dict[str, Floats]:
         """Runs arrays that are prepared for the model, and returns its logits, or the stages.
 
         array    integers [length] are token ids, used as they are; reals are samples [length],
@@ -377,6 +380,9 @@ class Model:
         types    token types [length], of a model that has them
         input    of a model that compares two: the stages of which one, 0 or 1
         truncate whether a decoder truncates its moving average; None: as the original's full pass
+        pieces   a classifier takes the input in pieces of so many positions, for less memory;
+                 0: at once.  Its layers must have chunks, or be of S4 and not look ahead.
+        chunk    another chunk of a decoder with rotary bias; 0: none, None: the model's
 
         Logits are [classes] of a classifier, [length, labels] of a model that labels positions,
         and [length, vocabulary] of a decoder: log-probabilities with an adaptive softmax.  Raises
@@ -386,7 +392,7 @@ class Model:
         arrays = array if isinstance(array, tuple) else (array,)
         with self._pool.borrow() as pipeline:
             found = forward(self._pool.model, pipeline.handle, self.task, arrays, wanted, target,
-                            types, input, truncate)
+                            types, input, truncate, pieces, chunk)
         return found['logits'] if stages is None else found
 
     # ---- Models of the Hugging Face hub ---------------------------------------------------------

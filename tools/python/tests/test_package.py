@@ -65,18 +65,14 @@ def test_types(tmp_path) -> None:
     assert wrong.returncode == 1 and 'Incompatible types' in wrong.stdout
 
 
-def test_commands_of_the_readme(tmp_path) -> None:
+def test_commands_of_the_readme() -> None:
     """The commands that README.md gives for Python run, and print what models say."""
     top = pathlib.Path(os.environ['MEGA_TOP'])
-    for name, source in (('speech.mega', 'speech-commands/speech-commands.mega'),
-                         ('speech.wav', 'speech-commands/yes.wav'),
-                         ('en-de.mega', 'multi30k-en-de/multi30k-en-de.mega')):
-        (tmp_path / name).symlink_to(top / 'models' / source)
     commands = [shlex.split(line) for line in (top / 'README.md').read_text().splitlines()
                 if line.startswith('    python3 -c ')]
-    said = [subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True,
+    said = [subprocess.run([sys.executable, *command[1:]], cwd=top, capture_output=True,
                            text=True, check=True).stdout for command in commands]
-    assert said == ['yes\n', "[{'translation_text': 'Ein Hund.'}]\n"]
+    assert said == ['ship\n', "[{'translation_text': 'Ein Hund.'}]\n"]
 
 
 def test_everything_public_is_documented() -> None:

@@ -240,6 +240,37 @@ def test_stages(load, converted, tmp_path, which, names, stages) -> None:
         assert np.array_equal(load(which).forward(given, target=target), found['logits'])
 
 
+@pytest.mark.parametrize('which, name, stages', [
+    ('unit_rotary_chunk', 'in.3.tokens', ['layer.0', 'pooled', 'logits']),
+    ('s4_example_dplr', 'in.0.values', ['layer.1', 'logits'])])
+def test_stages_in_pieces(load, converted, tmp_path, which, name, stages) -> None:
+    file = FIXTURES / which / f'{name}.npy'
+    for pieces in (7, 1000):
+        found = load(which).forward(np.load(file), stages=stages, pieces=pieces)
+        for stage, array in found.items():
+            expected = stage_of(converted(which), tmp_path / 'out.npy', stage, '--pieces',
+                                str(pieces), '--in', file)
+            assert array.shape == expected.shape and np.allclose(array, expected, atol=1e-6)
+
+
+def test_other_chunks(load, converted, tmp_path) -> None:
+    which, file = 'lm_adaptive_small', FIXTURES / 'lm_adaptive_small/L40.input.npy'
+    found = {chunk: load(which).forward(np.load(file), chunk=chunk) for chunk in (None, 0, 8)}
+    for chunk, logits in found.items():
+        flags = [] if chunk is None else ['--chunk', str(chunk)]
+        assert np.array_equal(logits, stage_of(converted(which), tmp_path / 'out.npy', 'logits',
+                                               *flags, '--in', file))
+    assert not np.array_equal(found[0], found[8])
+
+
+@pytest.mark.parametrize('which, options', [
+    ('unit_rotary_chunk', {'chunk': 8}), ('unit_rotary_chunk', {'pieces': -1}),
+    ('lm_adaptive_small', {'pieces': 8}), ('lm_adaptive_small', {'chunk': -1})])
+def test_no_such_pieces(load, which, options) -> None:
+    with pytest.raises(megarun.ArgumentError):
+        load(which).forward(np.arange(4, 12), **options)
+
+
 def test_models_of_the_hub(load, converted) -> None:
     text = 'Paris is the <mask> of France.'
     fill = mega_run('fill', '-m', converted('hf_fill_two_tables'), '--text', text)
