@@ -599,7 +599,8 @@ web: packages-web
 WEB_SRC := tools/web/mega_web.c tools/web/surface.c tools/run/classes.c tools/run/events.c \
     tools/run/pictures/observe.c tools/run/pictures/spectrum.c tools/run/pictures/canvas.c \
     tools/run/pictures/chart.c tools/run/pictures/explain_input.c \
-    tools/run/pictures/explain_text.c tools/run/pictures/explain_parts.c
+    tools/run/pictures/explain_text.c tools/run/pictures/explain_reader.c \
+    tools/run/pictures/explain_parts.c
 $(BUILD)/mega.wasm: $(call obj,$(WEB_SRC)) $(BUILD)/libmega.a tools/web/imports
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -mexec-model=reactor -Wl,--gc-sections,--strip-all \

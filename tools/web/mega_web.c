@@ -270,7 +270,8 @@ int web_generate(WebModel *web, const char *prompt, size_t size, int max_tokens,
 
 /* ---- Pictures of explain -------------------------------------------------------------------- */
 
-/* A session of its own, since that of the pipeline should not go on to make attention weights. */
+/* Draws with a session of its own, since that of the pipeline should not go on to make attention
+ * weights. */
 static int explain(WebModel *web, const MegaRaw *input)
 {
     const ExplainOptions options = {.model = ""};
@@ -303,4 +304,12 @@ int web_explain_translation(WebModel *web, const char *text, size_t size)
 {
     const MegaRaw source = text_of(text, size);
     return explain(web, &source);
+}
+
+int web_explain_reading(WebModel *web, const char *text, size_t size)
+{
+    const ExplainOptions options = {.model = ""};
+    int code = observe_check(web->model, &web->err);
+    return code ? code
+                : explain_reader(&options, web->model, web->pipeline, text, size, NULL, &web->err);
 }

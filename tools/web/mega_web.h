@@ -47,9 +47,11 @@ int WEB_API(web_translate)(WebModel *web, const char *text, size_t size);
 int WEB_API(web_generate)(WebModel *web, const char *prompt, size_t size, int max_tokens,
                           double temperature, uint32_t seed);
 
-/* Draw what the model looked at in an input, with the functions of surface.h. */
+/* Draw what the model looked at in an input, or how surprising a text is to a language model, with
+ * the functions of surface.h. */
 int WEB_API(web_explain_sound)(WebModel *web, const float *samples, size_t count, int rate);
 int WEB_API(web_explain_picture)(WebModel *web, const uint8_t *pixels, int width, int height);
 int WEB_API(web_explain_translation)(WebModel *web, const char *text, size_t size);
+int WEB_API(web_explain_reading)(WebModel *web, const char *text, size_t size);
 
 #endif

@@ -91,6 +91,21 @@ static int explain_files(const ExplainOptions *options, const MegaModel *model,
     return explain_classifier(options, model, session, files, count, err);
 }
 
+static int explain_reading(const ExplainOptions *options, const MegaModel *model,
+                           const MegaBuffer *text, const char *name, MegaError *err)
+{
+    const MegaPipelineOptions reading = {.session = options->session,
+                                         .ids = options->input.ids,
+                                         .pre_tokenized = options->pre_tokenized};
+    MegaPipeline *pipeline = NULL;
+    int code = mega_pipeline_new(&pipeline, model, &reading, err);
+    if (!code)
+        code = explain_reader(options, model, pipeline, (const char *)text->data, text->size, name,
+                              err);
+    mega_pipeline_free(pipeline);
+    return code;
+}
+
 static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
                    MegaError *err)
 {
@@ -130,7 +145,7 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
     if (!classifier)
         code = read_text(options, inputs[0], traits->has_cross, &rules, &text, &name, err);
     if (!code && !traits->has_encoder) {
-        code = explain_reader(options, (const char *)text.data, text.size, name, err);
+        code = explain_reading(options, model, &text, name, err);
     } else if (!code) {
         code = mega_session_new(&session, model, &options->session, err);
         if (!code)

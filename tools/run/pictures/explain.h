@@ -24,13 +24,12 @@ typedef struct ExplainOptions {
 /* Draws what a classifier did with inputs[0 ... count - 1]: one input, or the two of a pair. */
 int explain_classifier(const ExplainOptions *options, const MegaModel *model,
                        MegaSession *session, const MegaRaw *inputs, int count, MegaError *err);
-/* explain_translator draws the translation of a line, explain_reader how a language model reads a
- * text. `name` is the file that the text comes from, or NULL if it was given on the command
- * line. */
+/* explain_translator draws the translation of a line, explain_reader how the language model of a
+ * pipeline reads a text. `name` is the file that the text comes from, or NULL if it has none. */
 int explain_translator(const ExplainOptions *options, const MegaModel *model,
                        MegaSession *session, const char *text, size_t size, MegaError *err);
-int explain_reader(const ExplainOptions *options, const char *text, size_t size, const char *name,
-                   MegaError *err);
+int explain_reader(const ExplainOptions *options, const MegaModel *model, MegaPipeline *pipeline,
+                   const char *text, size_t size, const char *name, MegaError *err);
 
 /* Draws what a model of one of the tasks of the Hugging Face hub makes of a text: its tags, the
  * answer to options->question, or what fills its masks. `input` is the text or its file. */

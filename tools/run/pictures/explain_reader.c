@@ -7,7 +7,6 @@
 
 #include "formats/text/vocab.h"
 #include "tools/run/pictures/explain.h"
-#include "tools/run/scoring.h"
 
 #define LEAST_COLUMN 340.0 /* least width of a column of text */
 #define MOST_COLUMN 490.0
@@ -182,41 +181,32 @@ static void entitle_reading(Reading *r, const char *name)
              exp2(mean));
 }
 
-int explain_reader(const ExplainOptions *options, const char *text, size_t size, const char *name,
-                   MegaError *err)
+int explain_reader(const ExplainOptions *options, const MegaModel *model, MegaPipeline *pipeline,
+                   const char *text, size_t size, const char *name, MegaError *err)
 {
-    ScoreOptions score = {.model = options->model,
-                          .pipeline = {.session = options->session,
-                                       .ids = options->input.ids,
-                                       .pre_tokenized = options->pre_tokenized}};
     const MegaRaw raw = {.kind = MEGA_RAW_TEXT, .data = text, .size = size};
-    Scorer scorer;
     MegaScore read = {0};
-    Reading r = {0};
-    int code = scorer_open(&scorer, &score, err);
-    if (!code)
-        code = mega_pipeline_score(scorer.pipeline, &raw, NULL, &read, err);
+    Reading r = {.model = model};
+    int code = mega_pipeline_score(pipeline, &raw, NULL, &read, err);
     const size_t count = read.count;
     if (!code && count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text is empty");
     if (!code)
-        code = tokens_of(&r.tokens, scorer.model, MEGA_VOCAB_TARGET_KEY, read.tokens, count,
+        code = tokens_of(&r.tokens, model, MEGA_VOCAB_TARGET_KEY, read.tokens, count,
                          options->input.ids, err);
     if (!code) {
-        r.model = scorer.model;
         r.bits = read.logprobs;
         for (size_t i = 0; i < count; i++)
             read.logprobs[i] /= -0.69314718f;
         find_surprises(&r);
         lay_out_reading(&r);
         entitle_reading(&r, name);
-        code = reach_of(&r.model->config.decoder, &r.model->decoder, count < 2 ? 2 : count,
-                        &r.reach, err);
+        code = reach_of(&model->config.decoder, &model->decoder, count < 2 ? 2 : count, &r.reach,
+                        err);
     }
     if (!code)
         code = canvas_write(options->output, r.title, r.width, draw_reading, &r, err);
     tokens_free(&r.tokens);
     mega_score_free(&read);
-    scorer_close(&scorer);
     return code;
 }

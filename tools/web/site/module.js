@@ -148,4 +148,10 @@ export class Module {
     this.#call('web_explain_translation', bytes, bytes.length);
     return this.picture.take();
   }
+
+  explainReading(text) {
+    const bytes = new TextEncoder().encode(text);
+    this.#call('web_explain_reading', bytes, bytes.length);
+    return this.picture.take();
+  }
 }

@@ -289,6 +289,7 @@ class PlayPart extends Part {
     super('play', 'shakespeare-lm');
     this.find('.go').onclick = () => this.go();
     this.find('.stop').onclick = () => this.end('Stopped.');
+    this.explains(() => ['explainReading', [this.find('output').textContent]]);
   }
 
   number(name) {
@@ -303,6 +304,7 @@ class PlayPart extends Part {
     await this.attempt(async () => {
       const numbers = ['.length', '.temperature', '.seed'].map(name => this.number(name));
       this.find('.go').disabled = true;
+      this.offer(false);
       await this.ready();
       this.find('.stop').disabled = false;
       output.textContent = prompt;
@@ -322,6 +324,7 @@ class PlayPart extends Part {
     }
     this.find('.go').disabled = false;
     this.find('.stop').disabled = true;
+    this.offer(this.find('output').textContent !== '');
   }
 }
 

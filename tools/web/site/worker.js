@@ -55,6 +55,7 @@ const calls = {
   explainSound: (samples, rate) => model.explainSound(samples, rate),
   explainPicture: (pixels, width, height) => model.explainPicture(pixels, width, height),
   explainTranslation: text => model.explainTranslation(text),
+  explainReading: text => model.explainReading(text),
 };
 
 /* Messages are taken in order; opening is the only one that waits. */
