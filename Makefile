@@ -225,7 +225,7 @@ UNIT_BIN := $(addprefix $(BUILD)/tests/,$(basename $(notdir $(UNIT_SRC))))
 BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
 
 .PHONY: all demo test unit cli bench install uninstall clean packages packages-test \
-    json shell server faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
+    json shell server server-test faults matrix second-reader examples completion readme deb fuzz fuzz-commands fuzz-replay libfuzzer \
     coverage coverage-programs install-test train-test wheel wheel-test packages-wheel \
     web web-test packages-web packages-web-test \
     cluster-test packages-cluster
@@ -448,6 +448,14 @@ faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 # mega-run serve, asked by curl and by sockets
 server: $(BINARIES)
 	$(if $(filter 1,$(WITH_SERVER)),MEGA_BUILD=$(BUILD) tests/server/run)
+
+# mega-run serve, asked by what others wrote: its page in Chromium, and the packages openai and requests
+# of PyPI, which $(BUILD)/clients keeps
+server-test: $(BINARIES) packages-web-test
+	@[ -e $(BUILD)/clients/ready ] || { rm -rf $(BUILD)/clients && python3 -m venv $(BUILD)/clients && \
+	    $(BUILD)/clients/bin/pip install -q openai requests && touch $(BUILD)/clients/ready; }
+	MEGA_BUILD=$(BUILD) $(BUILD)/clients/bin/python tests/server/clients.py
+	MEGA_BUILD=$(BUILD) tests/server/page.py
 
 # Every command on every type of model
 matrix: $(BINARIES)

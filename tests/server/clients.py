@@ -2,9 +2,7 @@
 """Clients that we did not write, against mega-run serve: tests/server/clients.py
 
 The packages `openai` and `requests` of PyPI ask a server and must understand every answer. `make test`
-does not run this, since it needs packages that Debian does not have:
-
-    python3 -m venv venv && venv/bin/pip install openai requests && venv/bin/python tests/server/clients.py
+does not run this, since it needs packages that Debian does not have; `make server-test` does.
 """
 import io
 import json

@@ -3,7 +3,7 @@
 
 Chooses each shipped model, asks it as a visitor does (a file, the microphone, a text), and compares
 what the page shows with the commands. `make test` does not run this, since it needs Debian's chromium
-and chromium-driver. With a folder, it keeps a picture of the page for each model.
+and chromium-driver; `make server-test` does. With a folder, it keeps a picture of the page for each model.
 """
 import base64
 import json

@@ -19,7 +19,9 @@ typedef struct Job Job;
 typedef struct Worker Worker;
 typedef struct JobSlice JobSlice;
 
-/* Describes what a route asks of a model. */
+/* Describes what a route asks of a model. Only translations have lines, since a search does each
+ * step for all of them. An encoder takes as long for sixteen inputs in one pass as for one after
+ * the other (tools/bench/README.md), so requests that need nothing else run side by side. */
 typedef struct Operation {
     const char *path; /* "/v1/fill" */
     /* Reads the fields and chooses the model, in the thread of the connection. */
