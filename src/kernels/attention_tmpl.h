@@ -37,15 +37,13 @@ static float softmax_block(float *s, size_t keys, float scale, const float *bias
     return shrink;
 }
 
-/* e^x = 2^n 2^r with |r| <= 1/2, for |x| <= MEGA_BOUNDED_SCORE, where neither overflow nor a
+/* 2^x = 2^n 2^r with |r| <= 1/2, for |x| <= MEGA_BOUNDED_SCORE / ln 2, where neither overflow nor a
  * denormal result is possible. A polynomial of degree 5 computes 2^r (minimax fit, 1e-7 relative),
  * and n is added to its exponent. */
-INLINE V bounded_exp(V x)
+INLINE V bounded_power(V x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves n in the low bits */
-    const V log2e = splat(1.44269504f);
-    V n = multiply_add(x, log2e, splat(round));
-    V r = multiply_add(x, log2e, splat(round) - n);
+    V n = x + round, r = x - (n - round);
     V p = splat(1.3264728e-3f);
     p = multiply_add(p, r, splat(9.6715130e-3f));
     p = multiply_add(p, r, splat(5.5507336e-2f));
@@ -55,24 +53,50 @@ INLINE V bounded_exp(V x)
     return (V)((I)p + ((I)n << 23));
 }
 
-static float exp_block(float *s, size_t keys, float scale, const float *bias)
+#define LOG2_E 1.4426950408889634
+
+/* Returns the exponential of a score; `scale` contains LOG2_E. */
+INLINE V score_power(V s, V scale, V bias, const bool has_bias)
 {
+    return bounded_power(has_bias ? multiply_add(s, scale, bias * (float)LOG2_E) : s * scale);
+}
+
+INLINE void exp_row(float *s, size_t keys, V scale, const float *bias, const bool has_bias,
+                    float *sum)
+{
+    const V none = {0};
     V total = {0};
     size_t i = 0;
     for (; i + LANES <= keys; i += LANES) {
-        V v = bounded_exp(multiply_add(load(s + i), splat(scale), load(bias + i)));
+        V v = score_power(load(s + i), scale, has_bias ? load(bias + i) : none, has_bias);
         store(s + i, v);
         total += v;
     }
-    float sum = sum_lanes(total);
+    float all = sum_lanes(total);
     if (i < keys) {
-        V v = bounded_exp(multiply_add(load_part(s + i, keys - i), splat(scale),
-                                       load_part(bias + i, keys - i)));
-        store_part(s + i, v, keys - i);
+        const size_t n = keys - i;
+        V v = score_power(load_part(s + i, n), scale, has_bias ? load_part(bias + i, n) : none,
+                          has_bias);
+        store_part(s + i, v, n);
         for (; i < keys; i++)
-            sum += s[i];
+            all += s[i];
     }
-    return sum;
+    *sum += all;
+}
+
+static void exp_rows(const MegaScores *scores)
+{
+    const V scale = splat((float)((double)scores->scale * LOG2_E));
+    const float *bias = scores->bias;
+    float *s = scores->s;
+    for (size_t row = 0; row < scores->rows; row++, s += scores->ld) {
+        if (!bias) {
+            exp_row(s, scores->keys, scale, NULL, false, &scores->sums[row]);
+            continue;
+        }
+        exp_row(s, scores->keys, scale, bias, true, &scores->sums[row]);
+        bias += scores->bias_step;
+    }
 }
 
 static float longest_key(const float *panels, size_t keys, size_t columns)

@@ -30,8 +30,18 @@ typedef enum MegaAttentionKind {
     MEGA_ATTENTION_LAPLACE,
 } MegaAttentionKind;
 
+/* Rows of raw products that become scores: row r has `keys` of them at s + r * ld. */
+typedef struct MegaScores {
+    float *s;
+    size_t ld, rows, keys;
+    float scale;         /* score = product * scale + bias */
+    const float *bias;   /* row r has the one at bias + r * bias_step; NULL: 0 */
+    ptrdiff_t bias_step;
+    float *sums;         /* [rows] */
+} MegaScores;
+
 /* Scores within this size need no largest one to be subtracted before softmax takes their
- * exponentials (exp_block): neither these nor their sums and products overflow or vanish. */
+ * exponentials (exp_rows): neither these nor their sums and products overflow or vanish. */
 #define MEGA_BOUNDED_SCORE 50.0f
 
 #define MEGA_EPSILON 1e-5f /* Every norm adds this (MODEL.md, "Norms"). */
@@ -224,9 +234,10 @@ typedef struct MegaKernels {
      * earlier weights. */
     float (*softmax_block)(float *s, size_t keys, float scale, const float *bias, float *top,
                            float *sum);
-    /* Does the same for scores that are within MEGA_BOUNDED_SCORE, without a largest one: computes
-     * s = exp(s * scale + bias), within 4e-6 relative, and returns the sum of s. */
-    float (*exp_block)(float *s, size_t keys, float scale, const float *bias);
+    /* Does the same for rows of scores that are within MEGA_BOUNDED_SCORE, without a largest one:
+     * computes s = exp(s * scale + bias), within 8e-6 relative, and adds the sum of row r to
+     * sums[r]. */
+    void (*exp_rows)(const MegaScores *scores);
     /* Returns the largest sum of squares of a key, of keys in panels of floats (panels.h) with that
      * many columns. It is NaN if some key is not finite. */
     float (*longest_key)(const float *panels, size_t keys, size_t columns);

@@ -46,10 +46,10 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
  * weights at the end. With scores that cannot be large, 0 serves as well as the largest one.
  * Otherwise a row keeps the largest score so far, and rescales what it has accumulated whenever
  * that grows. */
-typedef struct SoftmaxRow {
-    float top, sum;
-    float length; /* of the query, times the factor of its products */
-} SoftmaxRow;
+typedef struct SoftmaxRows {
+    float *top, *sum;
+    float *length; /* of the query, times the factor of its products */
+} SoftmaxRows;
 
 /* Holds what all rows of a request share: no score is larger than length * longest + bias, by the
  * inequality of Cauchy and Schwarz, whatever the other rows are. */
@@ -73,56 +73,88 @@ static float largest_bias(const MegaAttention *a)
     return most + spoilt;
 }
 
-static void begin_softmax(const MegaKernels *kernels, const MegaAttention *a, SoftmaxRow *rows)
+static void begin_softmax(const MegaKernels *kernels, const MegaAttention *a,
+                          const SoftmaxRows *softmax)
 {
     const float scale = mega_attention_scale(a->kind, a->zdim, a->keys);
     for (size_t row = 0; row < a->rows; row++) {
         const float *q = a->q + row * a->ldq;
         float square;
         kernels->attend_keys(q, q, 0, NULL, 1, a->columns, &square);
-        rows[row] = (SoftmaxRow){.top = -INFINITY, .length = scale * sqrtf(square)};
+        softmax->top[row] = -INFINITY;
+        softmax->sum[row] = 0;
+        softmax->length[row] = scale * sqrtf(square);
     }
 }
 
-/* Turns the products of one row with the keys of a block into softmax weights. Returns the factor
- * for what the row has accumulated from earlier blocks. */
-static float weigh_row(const MegaKernels *kernels, const Block *block, SoftmaxRow *row,
-                       float *weights, size_t keys, float scale, const float *bias)
+/* Returns how many keys of a block a row sees. */
+static size_t visible_keys(const MegaAttention *a, const Block *block, size_t row)
 {
-    const bool is_bounded = row->length * block->longest + block->bias <= MEGA_BOUNDED_SCORE;
-    if (!is_bounded || (block->from > 0 && row->top != 0))
-        return kernels->softmax_block(weights, keys, scale, bias, &row->top, &row->sum);
-    row->top = 0;
-    row->sum += kernels->exp_block(weights, keys, scale, bias);
+    const size_t seen = a->causal ? a->first + row + 1 : a->keys;
+    return seen > block->from ? mega_min_size(block->keys, seen - block->from) : 0;
+}
+
+/* Returns how many rows from `row` on see as many keys as it does and need no largest score. */
+static size_t bounded_rows(const MegaAttention *a, const Block *block, const SoftmaxRows *softmax,
+                           size_t row)
+{
+    const size_t first = row, visible = visible_keys(a, block, row);
+    while (row < a->rows && visible_keys(a, block, row) == visible &&
+           softmax->length[row] * block->longest + block->bias <= MEGA_BOUNDED_SCORE &&
+           (block->from == 0 || softmax->top[row] == 0))
+        row++;
+    return row - first;
+}
+
+/* Turns the products of a row with the keys of a block that it sees into softmax weights, and
+ * rescales what earlier blocks left in out. Takes rows behind it along if they can be treated
+ * alike, and returns how many these are. */
+static size_t weigh_softmax(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
+                            const SoftmaxRows *softmax, size_t row, float *weights, float *out)
+{
+    static const float zeros[MEGA_KEY_BLOCK];
+    const size_t count = bounded_rows(a, block, softmax, row);
+    MegaScores scores = {.s = weights, .ld = block->keys, .rows = count,
+                         .keys = visible_keys(a, block, row),
+                         .scale = mega_attention_scale(a->kind, a->zdim, a->keys),
+                         .bias = a->bias ? a->bias + block->from - a->first - row : NULL,
+                         .bias_step = -1, .sums = softmax->sum + row};
+    if (count > 0) {
+        kernels->exp_rows(&scores);
+        memset(softmax->top + row, 0, count * sizeof *softmax->top);
+        return count;
+    }
+    const float shrink = kernels->softmax_block(weights, scores.keys, scores.scale,
+                                                scores.bias ? scores.bias : zeros,
+                                                &softmax->top[row], scores.sums);
+    if (shrink != 1.0f && block->from > 0)
+        kernels->scale(out, a->hidden, shrink);
     return 1;
 }
 
-/* Turns the products [rows][keys] with a block of keys into weights, those of keys that a row does
- * not see into 0, and rescales what earlier blocks left in out. softmax is NULL for other kinds. */
+/* Turns the products [rows][keys] with a block of keys into weights, and those of keys that a row
+ * does not see into 0. softmax is NULL for other kinds. */
 static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
-                        SoftmaxRow *softmax, float *weights, float *out)
+                        const SoftmaxRows *softmax, float *weights, float *out)
 {
-    static const float zeros[MEGA_KEY_BLOCK];
-    for (size_t row = 0; row < a->rows; row++, weights += block->keys, out += a->ldo) {
-        const size_t seen = a->causal ? a->first + row + 1 : a->keys;
-        const size_t left = seen > block->from ? seen - block->from : 0;
-        const size_t visible = mega_min_size(block->keys, left);
-        const float scale = mega_attention_scale(a->kind, a->zdim, seen);
-        const float *bias = a->bias ? a->bias + block->from - a->first - row : zeros;
-        if (visible > 0 && !softmax) {
-            kernels->attention(a->kind, weights, visible, scale, bias);
-        } else if (visible > 0) {
-            float shrink = weigh_row(kernels, block, &softmax[row], weights, visible, scale, bias);
-            if (shrink != 1.0f && block->from > 0)
-                kernels->scale(out, a->hidden, shrink);
-        }
-        memset(weights + visible, 0, (block->keys - visible) * sizeof *weights);
+    for (size_t row = 0, count; row < a->rows; row += count) {
+        const size_t visible = visible_keys(a, block, row), hidden = block->keys - visible;
+        float *s = weights + row * block->keys;
+        count = 1;
+        if (visible > 0 && softmax)
+            count = weigh_softmax(kernels, a, block, softmax, row, s, out + row * a->ldo);
+        else if (visible > 0)
+            kernels->attention(a->kind, s, visible,
+                               mega_attention_scale(a->kind, a->zdim, a->first + row + 1),
+                               a->bias + block->from - a->first - row);
+        for (size_t i = 0; i < count && hidden > 0; i++)
+            memset(s + i * block->keys + visible, 0, hidden * sizeof *s);
     }
 }
 
 /* Adds to out what a block of keys contributes. */
 static void attend_block(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
-                         SoftmaxRow *softmax, float *weights, float *out)
+                         const SoftmaxRows *softmax, float *weights, float *out)
 {
     MegaEpilogue weigh = {.function = a->kind == MEGA_ATTENTION_LAPLACE ? MEGA_FUNCTION_LAPLACE
                                                                         : MEGA_FUNCTION_RELU2,
@@ -161,9 +193,10 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
     const bool is_softmax = a->kind == MEGA_ATTENTION_SOFTMAX;
     const size_t seen = a->causal ? a->first + a->rows : a->keys;
     const float bias = is_softmax ? largest_bias(a) : 0;
-    SoftmaxRow softmax[MEGA_ATTENTION_ROWS];
+    float rows[3][MEGA_ATTENTION_ROWS];
+    const SoftmaxRows softmax = {.top = rows[0], .sum = rows[1], .length = rows[2]};
     if (is_softmax)
-        begin_softmax(kernels, a, softmax);
+        begin_softmax(kernels, a, &softmax);
     for (size_t from = 0; from < seen; from += MEGA_KEY_BLOCK) {
         const Block block = block_of(kernels, a, from, bias);
         for (size_t row = 0; row < a->rows; row += ROWS_AT_ONCE) {
@@ -173,13 +206,14 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
             part.q += row * a->ldq;
             if (a->causal && part.first + part.rows <= from)
                 continue; /* none of these rows sees the block */
-            attend_block(kernels, &part, &block, is_softmax ? softmax + row : NULL, scratch,
+            const SoftmaxRows own = {softmax.top + row, softmax.sum + row, softmax.length + row};
+            attend_block(kernels, &part, &block, is_softmax ? &own : NULL, scratch,
                          out + row * a->ldo);
         }
     }
     for (size_t row = 0; row < a->rows; row++) {
         if (is_softmax)
-            kernels->scale(out + row * a->ldo, a->hidden, 1.0f / softmax[row].sum);
+            kernels->scale(out + row * a->ldo, a->hidden, 1.0f / softmax.sum[row]);
         if (a->factor)
             kernels->multiply(out + row * a->ldo, a->factor + row * a->ld_factor, a->hidden);
     }

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/kernels/kernels.h"
 #include "tests/unit/reference.h"
@@ -64,29 +65,56 @@ static void softmax_blocks(void **state)
         }
 }
 
-/* Exponentials of scores within the bound, and their sum. */
+/* Exponentials of rows of scores within the bound, with a bias that moves from row to row or none,
+ * and their sums, which come on top of what was there. No row changes the bits of another. */
 static void bounded_scores(void **state)
 {
+    enum { ROWS = 4, KEYS = 140 };
     Random random = {29};
     (void)state;
     for (size_t t = 0; t < tier_count; t++)
         for (size_t round = 0; round < 400; round++) {
-            const size_t keys = 1 + round % 140;
+            const size_t keys = 1 + round % KEYS, rows = (size_t)random_int(&random, 1, ROWS);
+            const size_t ld = keys + (size_t)random_int(&random, 0, 3), all = rows * ld;
             const float most = round % 3 == 0 ? MEGA_BOUNDED_SCORE : round % 3 == 1 ? 5.0f : 0.1f;
-            float *s = guarded_floats(&random, keys, -3 * most, 3 * most);
-            float *bias = random_floats(&random, keys, -most / 4, most / 4);
-            double expected[140], sum = 0;
-            for (size_t j = 0; j < keys; j++) {
-                expected[j] = exp((double)s[j] * 0.25 + bias[j]);
-                sum += expected[j];
-            }
-            float got = tiers[t]->exp_block(s, keys, 0.25f, bias);
+            const bool has_bias = round % 4 != 0;
+            float *s = guarded_floats(&random, all, -3 * most, 3 * most);
+            float *alone = random_floats(&random, keys, 0, 0), sum_alone = 0, sums[ROWS];
+            float *bias = random_floats(&random, keys + ROWS, -most / 4, most / 4);
+            double *expected = calloc(all, sizeof *expected), sum[ROWS];
             const double tolerance = 3e-7 + 1.5e-7 * (double)most;
-            for (size_t j = 0; j < keys; j++)
-                assert_true(fabs((double)s[j] / expected[j] - 1) < tolerance);
-            assert_true(fabs((double)got / sum - 1) < tolerance);
-            release_floats(s, keys);
+            assert_non_null(expected);
+            for (size_t row = 0; row < rows; row++) {
+                const float *own = bias + ROWS - row;
+                sums[row] = row ? 0 : 1;
+                sum[row] = row ? 0 : 1;
+                for (size_t j = 0; j < keys; j++)
+                    sum[row] += expected[row * ld + j] =
+                        exp((double)s[row * ld + j] * 0.25 + (has_bias ? (double)own[j] : 0));
+            }
+            const size_t last = (rows - 1) * ld;
+            memcpy(alone, s + last, keys * sizeof *s);
+            MegaScores scores = {.s = s, .ld = ld, .rows = rows, .keys = keys, .scale = 0.25f,
+                                 .bias = has_bias ? bias + ROWS : NULL, .bias_step = -1,
+                                 .sums = sums};
+            tiers[t]->exp_rows(&scores);
+            for (size_t row = 0; row < rows; row++) {
+                for (size_t j = 0; j < keys; j++)
+                    assert_true(fabs((double)s[row * ld + j] / expected[row * ld + j] - 1) <
+                                tolerance);
+                assert_true(fabs((double)sums[row] / sum[row] - 1) < tolerance);
+            }
+            scores.s = alone;
+            scores.rows = 1;
+            scores.bias = has_bias ? bias + ROWS - (rows - 1) : NULL;
+            scores.sums = &sum_alone;
+            tiers[t]->exp_rows(&scores);
+            assert_memory_equal(alone, s + last, keys * sizeof *s);
+            assert_true(rows == 1 || sum_alone == sums[rows - 1]);
+            release_floats(s, all);
+            free(alone);
             free(bias);
+            free(expected);
         }
 }
 
