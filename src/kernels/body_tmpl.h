@@ -109,19 +109,59 @@ static void multiply_conjugate(const float *a, const float *b, size_t n, float *
     }
 }
 
-static void turn(const float *restrict x, const float *restrict w, size_t n, float *restrict out)
+static void turn(const float *restrict x, size_t n, const float w[2], float *restrict out)
 {
+    const float re = w[0], im = w[1];
     for (size_t i = 0; i < n; i++) {
-        out[2 * i] = x[i] * w[2 * i];
-        out[2 * i + 1] = x[i] * w[2 * i + 1];
+        out[2 * i] = x[i] * re;
+        out[2 * i + 1] = x[i] * im;
     }
 }
 
-static void turn_back(const float *restrict a, const float *restrict w, size_t n,
-                      float *restrict y)
+static void turn_back(const float *restrict a, size_t n, const float w[2], float *restrict y)
 {
+    const float re = w[0], im = w[1];
     for (size_t i = 0; i < n; i++)
-        y[i] = a[2 * i] * w[2 * i] - a[2 * i + 1] * w[2 * i + 1];
+        y[i] = a[2 * i] * re - a[2 * i + 1] * im;
+}
+
+/* ---- Transposition -------------------------------------------------------------------------- */
+
+#define QUAD 4
+typedef float Quad __attribute__((vector_size(16)));
+
+INLINE void transpose_quad(const float *x, size_t ldx, float *out, size_t ldo)
+{
+    Quad rows[QUAD], low[2], high[2];
+    for (size_t i = 0; i < QUAD; i++)
+        memcpy(&rows[i], x + i * ldx, sizeof *rows);
+    for (size_t i = 0; i < 2; i++) { /* rows 0 and 1, then 2 and 3 */
+        low[i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 4, 1, 5);
+        high[i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 2, 6, 3, 7);
+    }
+    rows[0] = __builtin_shufflevector(low[0], low[1], 0, 1, 4, 5);
+    rows[1] = __builtin_shufflevector(low[0], low[1], 2, 3, 6, 7);
+    rows[2] = __builtin_shufflevector(high[0], high[1], 0, 1, 4, 5);
+    rows[3] = __builtin_shufflevector(high[0], high[1], 2, 3, 6, 7);
+    for (size_t i = 0; i < QUAD; i++)
+        memcpy(out + i * ldo, &rows[i], sizeof *rows);
+}
+
+static void transpose(const float *x, size_t ldx, size_t rows, size_t columns, float *out,
+                      size_t ldo)
+{
+    for (size_t row = 0; row < rows; row += QUAD)
+        for (size_t column = 0; column < columns; column += QUAD) {
+            const float *from = x + row * ldx + column;
+            float *to = out + column * ldo + row;
+            if (rows - row >= QUAD && columns - column >= QUAD) {
+                transpose_quad(from, ldx, to, ldo);
+                continue;
+            }
+            for (size_t r = 0; r < QUAD && row + r < rows; r++)
+                for (size_t c = 0; c < QUAD && column + c < columns; c++)
+                    to[c * ldo + r] = from[r * ldx + c];
+        }
 }
 
 /* ---- Probes --------------------------------------------------------------------------------- */
@@ -174,6 +214,7 @@ const MegaKernels KERNELS = {
     .multiply_conjugate = multiply_conjugate,
     .turn = turn,
     .turn_back = turn_back,
+    .transpose = transpose,
     .ema = ema,
     .ema_step = ema_step,
     .ema_output = ema_output,

@@ -34,10 +34,10 @@ typedef enum MegaAttentionKind {
 typedef struct MegaScores {
     float *s;
     size_t ld, rows, keys;
-    float scale;         /* score = product * scale + bias */
-    const float *bias;   /* row r has the one at bias + r * bias_step; NULL: 0 */
+    float scale;       /* score = product * scale + bias */
+    const float *bias; /* row r has the one at bias + r * bias_step; NULL: 0 */
     ptrdiff_t bias_step;
-    float *sums;         /* [rows] */
+    float *sums; /* [rows] */
 } MegaScores;
 
 /* Scores within this size need no largest one to be subtracted before softmax takes their
@@ -262,9 +262,13 @@ typedef struct MegaKernels {
      * out = a b, and out = (a b)* */
     void (*multiply_complex)(const float *a, const float *b, size_t n, float *out);
     void (*multiply_conjugate)(const float *a, const float *b, size_t n, float *out);
-    /* out [n][2] = x w, and y = the real part of a w, for x and y of n real numbers */
-    void (*turn)(const float *x, const float *w, size_t n, float *out);
-    void (*turn_back)(const float *a, const float *w, size_t n, float *y);
+    /* out [n][2] = x w, and y = the real part of a w, for x and y of n real numbers and one w */
+    void (*turn)(const float *x, size_t n, const float w[2], float *out);
+    void (*turn_back)(const float *a, size_t n, const float w[2], float *y);
+    /* out [columns][rows] = the transposed x [rows][columns]; their rows begin ldx and ldo floats
+     * apart. */
+    void (*transpose)(const float *x, size_t ldx, size_t rows, size_t columns, float *out,
+                      size_t ldo);
 
     /* Runs a pass for channels first ... first + count - 1; first must be a multiple of lanes.
      * `state`, 64-byte aligned, has room for `count` rounded up to lanes, times the number of

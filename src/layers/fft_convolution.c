@@ -77,7 +77,9 @@ size_t mega_line_fft_floats(size_t size)
 
 uint64_t mega_line_fft_memory(size_t size)
 {
-    return sizeof(float) * (2 * (uint64_t)size + mega_line_fft_floats(size));
+    MegaLineFft fft;
+    shape(&fft, size);
+    return sizeof(float) * (2 * (uint64_t)fft.rows + mega_line_fft_floats(size));
 }
 
 #if MEGA_WITH_FFTW
@@ -179,19 +181,19 @@ static int plan_matrix(MegaLineFft *fft)
 int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err)
 {
     shape(fft, size);
-    fft->turns = fftwf_alloc_real(2 * size);
+    fft->turns = fftwf_alloc_real(2 * fft->rows);
     fft->twiddles = fftwf_alloc_real(mega_line_fft_floats(size));
     if (!fft->turns || !fft->twiddles || plan_matrix(fft)) {
         mega_line_fft_free(fft);
         return no_memory(size, err);
     }
     memset(fft->twiddles, 0, mega_line_fft_floats(size) * sizeof *fft->twiddles);
-    for (size_t j = 0; j < size; j++)
-        store_turn(j, 4 * size, fft->turns + 2 * j);
-    for (size_t row = 0; row < fft->rows; row++)
+    for (size_t row = 0; row < fft->rows; row++) {
+        store_turn(row * fft->columns, 4 * size, fft->turns + 2 * row);
         for (size_t column = 0; column < fft->columns; column++)
-            store_turn(size - row * column % size, size,
+            store_turn((4 * (size - row * column % size) + column) % (4 * size), 4 * size,
                        fft->twiddles + 2 * (row * fft->stride + column));
+    }
     return 0;
 }
 
@@ -220,39 +222,80 @@ static void transform_rows(const MegaLineFft *fft, float *rows)
     fftwf_execute_dft(fft->by_rows, (fftwf_complex *)rows, (fftwf_complex *)rows);
 }
 
+/* Returns the floats of the rows that by_rows takes at a time. */
+static size_t piece_floats(const MegaLineFft *fft)
+{
+    return fft->step * row_floats(fft);
+}
+
+/* Does the rest of a transform, whose columns are transformed, for the piece at this float. */
+static void transform_piece(const MegaLineFft *fft, const MegaKernels *kernels, size_t at,
+                            float *matrix)
+{
+    kernels->multiply_complex(matrix + at, fft->twiddles + at, piece_floats(fft) / 2, matrix + at);
+    transform_rows(fft, matrix + at);
+}
+
 /* Transforms a matrix that holds a signal. */
 static void transform_matrix(const MegaLineFft *fft, const MegaKernels *kernels, float *matrix)
 {
-    const size_t piece = fft->step * row_floats(fft);
     transform_columns(fft, matrix);
-    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece) {
-        kernels->multiply_complex(matrix + at, fft->twiddles + at, piece / 2, matrix + at);
-        transform_rows(fft, matrix + at);
+    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece_floats(fft))
+        transform_piece(fft, kernels, at, matrix);
+}
+
+/* Makes a piece of the conjugate product, and does that part of its transform which comes before
+ * that of the columns. */
+static void multiply_piece(const MegaLineFft *fft, const MegaKernels *kernels, size_t at,
+                           const float *transform, const float *kernel, float *product)
+{
+    const size_t numbers = piece_floats(fft) / 2;
+    kernels->multiply_conjugate(transform + at, kernel + at, numbers, product + at);
+    transform_rows(fft, product + at);
+    kernels->multiply_complex(product + at, fft->twiddles + at, numbers, product + at);
+}
+
+/* Stores a signal in a matrix. */
+static void enter_signal(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
+                         size_t length, float *out)
+{
+    const size_t columns = fft->columns;
+    for (size_t row = 0; row < fft->rows; row++, out += row_floats(fft)) {
+        const size_t first = row * columns, left = length > first ? length - first : 0;
+        const size_t count = left < columns ? left : columns;
+        kernels->turn(x + first, count, fft->turns + 2 * row, out);
+        memset(out + 2 * count, 0, (row_floats(fft) - 2 * count) * sizeof *out);
     }
+}
+
+/* Takes the convolution out of the product. */
+static void leave_signal(const MegaLineFft *fft, const MegaKernels *kernels, float *product,
+                         float *y, size_t length)
+{
+    const size_t columns = fft->columns;
+    transform_columns(fft, product);
+    for (size_t row = 0, first = 0; first < length; row++, first += columns)
+        kernels->turn_back(product + row * row_floats(fft),
+                           length - first < columns ? length - first : columns,
+                           fft->turns + 2 * row, y + first);
 }
 
 void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
                            size_t length, float *transform)
 {
-    const size_t columns = fft->columns;
-    float *out = transform;
-    for (size_t row = 0; row < fft->rows; row++, out += row_floats(fft)) {
-        const size_t first = row * columns, left = length > first ? length - first : 0;
-        const size_t count = left < columns ? left : columns;
-        kernels->turn(x + first, fft->turns + 2 * first, count, out);
-        memset(out + 2 * count, 0, (row_floats(fft) - 2 * count) * sizeof *out);
-    }
+    enter_signal(fft, kernels, x, length, transform);
     transform_matrix(fft, kernels, transform);
 }
 
-/* Stores numbers first ... first + count - 1 of a kernel. */
-static void turn_kernel(const MegaLineFft *fft, const MegaLineKernel *kernel, size_t first,
-                        size_t count, float *out)
+/* Stores the numbers of one row of a kernel. */
+static void turn_kernel(const MegaLineFft *fft, const MegaLineKernel *kernel, size_t row,
+                        float *out)
 {
     const size_t n = fft->size, lags = kernel->lags < n ? kernel->lags : n;
+    const size_t first = row * fft->columns;
     const float scale = 1.0f / (float)n;
-    for (size_t j = first; j < first + count; j++, out += 2) {
-        const float re_turn = scale * fft->turns[2 * j], im_turn = scale * fft->turns[2 * j + 1];
+    const float re_turn = scale * fft->turns[2 * row], im_turn = scale * fft->turns[2 * row + 1];
+    for (size_t j = first; j < first + fft->columns; j++, out += 2) {
         const size_t ahead = n - 1 - j; /* lag l looks l + 1 positions ahead */
         float re = kernel->back && j < lags ? kernel->back[j] : 0, im = 0;
         if (j == 0)
@@ -269,7 +312,7 @@ void mega_line_fft_take_kernel(const MegaLineFft *fft, const MegaKernels *kernel
 {
     memset(out, 0, fft->rows * row_floats(fft) * sizeof *out);
     for (size_t row = 0; row < fft->rows; row++)
-        turn_kernel(fft, kernel, row * fft->columns, fft->columns, out + row * row_floats(fft));
+        turn_kernel(fft, kernel, row, out + row * row_floats(fft));
     transform_matrix(fft, kernels, out);
 }
 
@@ -277,16 +320,21 @@ void mega_line_fft_convolve(const MegaLineFft *fft, const MegaKernels *kernels,
                             const float *transform, const float *kernel, float *product, float *y,
                             size_t length)
 {
-    const size_t piece = fft->step * row_floats(fft), columns = fft->columns;
-    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece) {
-        kernels->multiply_conjugate(transform + at, kernel + at, piece / 2, product + at);
-        transform_rows(fft, product + at);
-        kernels->multiply_complex(product + at, fft->twiddles + at, piece / 2, product + at);
+    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece_floats(fft))
+        multiply_piece(fft, kernels, at, transform, kernel, product);
+    leave_signal(fft, kernels, product, y, length);
+}
+
+void mega_line_fft_convolve_signal(const MegaLineFft *fft, const MegaKernels *kernels,
+                                   const float *kernel, float *matrix, float *y, size_t length)
+{
+    enter_signal(fft, kernels, y, length, matrix);
+    transform_columns(fft, matrix);
+    for (size_t at = 0; at < fft->rows * row_floats(fft); at += piece_floats(fft)) {
+        transform_piece(fft, kernels, at, matrix);
+        multiply_piece(fft, kernels, at, matrix, kernel, matrix);
     }
-    transform_columns(fft, product);
-    for (size_t first = 0; first < length; first += columns, product += row_floats(fft))
-        kernels->turn_back(product, fft->turns + 2 * first,
-                           length - first < columns ? length - first : columns, y + first);
+    leave_signal(fft, kernels, matrix, y, length);
 }
 
 #else

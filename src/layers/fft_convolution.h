@@ -66,13 +66,16 @@ void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers);
  * A transform is a matrix [rows][columns], `stride` numbers from row to row: number j of the signal
  * is in row j / columns. Its columns are transformed, then multiplied by twiddle factors, then its
  * rows (Bailey's method). The frequencies stay where that leaves them, since only products of them
- * are made. Transforming the conjugate product in the opposite order leads back. */
+ * are made. Transforming the conjugate product in the opposite order leads back.
+ *
+ * w[j] is a factor of the row of j and one of its column. The latter does not matter to a transform
+ * of that column, so it is part of the twiddle factors, which are on the other side of it. */
 typedef struct MegaLineFft {
     size_t size, rows, columns, stride;
     size_t step;               /* rows of one call of by_rows */
     void *by_columns, *by_rows; /* FFTW's plans, NULL before mega_line_fft_plan */
-    float *turns;              /* [size][2]: w */
-    float *twiddles;           /* [rows][stride][2] */
+    float *turns;              /* [rows][2]: w of a row's first number */
+    float *twiddles;           /* [rows][stride][2]: times w of a column's first number */
 } MegaLineFft;
 
 /* Plans them as mega_fft_plan does. */
@@ -105,6 +108,11 @@ void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, c
 void mega_line_fft_convolve(const MegaLineFft *fft, const MegaKernels *kernels,
                             const float *transform, const float *kernel, float *product, float *y,
                             size_t length);
+/* Does both to the signal y [length] in place, with the same bits: each piece of the transform goes
+ * there and back while it is in the first-level cache. `matrix` is scratch memory for a
+ * transform. */
+void mega_line_fft_convolve_signal(const MegaLineFft *fft, const MegaKernels *kernels,
+                                   const float *kernel, float *matrix, float *y, size_t length);
 #endif
 
 #endif

@@ -9,7 +9,8 @@
  *   m = Wg (m act(Wv z))  with a gate              mix_rows
  *   x += m, and norm(x) in a post-norm layer       mix_rows
  *
- * Only the convolution crosses positions. All else runs in blocks of rows.
+ * Only the convolution crosses positions. All else runs in blocks of rows, which stay in the cache
+ * from the convolution of one layer to that of the next: mix_rows ends with the next layer's enter.
  */
 #include "src/layers/s4.h"
 
@@ -161,27 +162,32 @@ typedef struct Forward {
     const MegaS4Layer *layer;
     Widths widths;
     const float *z; /* [L][d] */
+    const MegaS4Layer *next; /* the layer that mix_rows enters, or NULL */
 } Forward;
 
-/* z = norm(x), and u. */
-static void enter(void *context, size_t task, int worker)
+/* z = norm(x), and u, of a layer. */
+static void enter_rows(const Forward *forward, const MegaS4Layer *layer, size_t first, size_t rows)
 {
-    const Forward *forward = context;
     const MegaPass *pass = forward->pass;
-    const MegaWorkspace *w = pass->workspace;
     const Widths *widths = &forward->widths;
-    const size_t first = task * w->row_block, rows = mega_block_rows(w, task);
-    (void)worker;
     if (pass->config->pre_norm)
-        mega_norm_apply(&forward->layer->norm, pass->kernels, w->x + first * widths->d, rows,
+        mega_norm_apply(&layer->norm, pass->kernels, pass->workspace->x + first * widths->d, rows,
                         widths->d, forward->sequence->z + first * widths->d);
     if (!forward->sequence->narrow)
         return;
     float *u = forward->sequence->narrow + first * widths->features;
-    map(pass->kernels, &forward->layer->weights->input, forward->z + first * widths->d, widths->d,
-        rows, u, widths->features);
+    map(pass->kernels, &layer->weights->input, forward->z + first * widths->d, widths->d, rows, u,
+        widths->features);
     apply(pass->kernels, mega_s4(pass->config)->activation, u, widths->features, rows,
           widths->features);
+}
+
+static void enter(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const MegaWorkspace *w = forward->pass->workspace;
+    (void)worker;
+    enter_rows(forward, forward->layer, task * w->row_block, mega_block_rows(w, task));
 }
 
 /* Applies the hyper activation to y: the second half of the channels weighs the first one. Both the
@@ -217,6 +223,12 @@ static void mix(const Forward *forward, const float *y, size_t ldy, size_t rows,
     map(kernels, &forward->layer->weights->output, y, ldy, rows, m, wide);
     if (!own->glu) {
         apply(kernels, own->output, m, wide, rows, wide);
+        return;
+    }
+    if (own->output == MEGA_S4_SIGMOID) { /* as the originals have it: in one pass */
+        kernels->finish(m + half, wide, rows, half, m, wide,
+                        &(MegaEpilogue){.function = MEGA_FUNCTION_SIGMOID, .factor = m,
+                                        .ld_factor = wide});
         return;
     }
     apply(kernels, own->output, m + half, wide, rows, half);
@@ -256,27 +268,6 @@ static float *make_output(const Forward *forward, size_t first, size_t rows, con
     return out;
 }
 
-/* Takes one block of rows from the convolution's output to the layer's. */
-static void mix_rows(void *context, size_t task, int worker)
-{
-    const Forward *forward = context;
-    const MegaPass *pass = forward->pass;
-    const MegaWorkspace *w = pass->workspace;
-    const Widths *widths = &forward->widths;
-    const size_t first = task * w->row_block, rows = mega_block_rows(w, task);
-    MegaArena own = mega_worker_arena(w, worker);
-    const Scratch scratch = scratch_layout(pass->config, w->row_block, &own);
-    size_t ld;
-    const float *m = make_output(forward, first, rows, &scratch, &ld);
-    float *x = w->x + first * widths->d, *seen = forward->sequence->z + first * widths->d;
-    for (size_t row = 0; row < rows; row++)
-        pass->kernels->add(x + row * widths->d, m + row * ld, widths->d);
-    for (size_t row = 0; row < rows && pass->tap.tap && m != seen; row++)
-        memcpy(seen + row * widths->d, m + row * ld, widths->d * sizeof *seen);
-    if (!pass->config->pre_norm)
-        mega_norm_apply(&forward->layer->norm, pass->kernels, x, rows, widths->d, x);
-}
-
 /* Applies the activation and, before it, the hyper activation to y. */
 static void activate(void *context, size_t task, int worker)
 {
@@ -289,6 +280,31 @@ static void activate(void *context, size_t task, int worker)
     weigh(forward, y, rows);
     apply(forward->pass->kernels, mega_s4(forward->pass->config)->activation, y, widths->raw, rows,
           widths->seen);
+}
+
+/* Takes one block of rows from the convolution's output to the layer's. */
+static void mix_rows(void *context, size_t task, int worker)
+{
+    const Forward *forward = context;
+    const MegaPass *pass = forward->pass;
+    const MegaWorkspace *w = pass->workspace;
+    const Widths *widths = &forward->widths;
+    const size_t first = task * w->row_block, rows = mega_block_rows(w, task);
+    MegaArena own = mega_worker_arena(w, worker);
+    const Scratch scratch = scratch_layout(pass->config, w->row_block, &own);
+    size_t ld;
+    if (!pass->tap.tap)
+        activate(context, task, worker);
+    const float *m = make_output(forward, first, rows, &scratch, &ld);
+    float *x = w->x + first * widths->d, *seen = forward->sequence->z + first * widths->d;
+    for (size_t row = 0; row < rows; row++)
+        pass->kernels->add(x + row * widths->d, m + row * ld, widths->d);
+    for (size_t row = 0; row < rows && pass->tap.tap && m != seen; row++)
+        memcpy(seen + row * widths->d, m + row * ld, widths->d * sizeof *seen);
+    if (!pass->config->pre_norm)
+        mega_norm_apply(&forward->layer->norm, pass->kernels, x, rows, widths->d, x);
+    if (forward->next)
+        enter_rows(forward, forward->next, first, rows);
 }
 
 /* Shows a tap the kernels, by row of C and feature. Where their values are not kept, they are made
@@ -335,12 +351,15 @@ static void forward(const MegaPass *pass, int index)
                     .layer = layer,
                     .widths = widths,
                     .z = pass->config->pre_norm ? s->z : w->x};
+    if (!pass->tap.tap && index + 1 < pass->config->layers)
+        work.next = pass->stack->layers[index + 1];
     tap_kernels(pass, index);
-    if (pass->config->pre_norm || s->narrow)
+    if (index == 0 || pass->tap.tap)
         mega_pool_run(pass->pool, blocks, enter, &work);
     mega_s4_convolve(pass, index, layer->weights->d, s->narrow ? s->narrow : work.z, s->y);
     mega_tap_layer(&pass->tap, index, ".ssm", s->y, w->length, widths.raw);
-    mega_pool_run(pass->pool, blocks, activate, &work);
+    if (pass->tap.tap)
+        mega_pool_run(pass->pool, blocks, activate, &work);
     mega_tap_layer(&pass->tap, index, ".act", s->y, w->length, widths.raw);
     mega_pool_run(pass->pool, blocks, mix_rows, &work);
     mega_tap_layer(&pass->tap, index, ".block", s->z, w->length, widths.d);

@@ -46,7 +46,7 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
 typedef struct LineScratch {
     float *columns;   /* [channels][TASK_FEATURES][stride] */
     float *transform; /* of one feature */
-    float *product;   /* the same, or transform itself in a layer of one channel */
+    float *product;   /* the same; NULL in a layer of one channel */
     float *kernel;    /* of one feature, where kernels are kept as values */
     size_t stride;    /* an odd number of cache lines, so that columns do not share places in it */
 } LineScratch;
@@ -59,7 +59,7 @@ static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaAren
     scratch.columns =
         mega_arena_floats(arena, (uint64_t)channels * TASK_FEATURES * scratch.stride);
     scratch.transform = mega_arena_floats(arena, floats);
-    scratch.product = channels > 1 ? mega_arena_floats(arena, floats) : scratch.transform;
+    scratch.product = channels > 1 ? mega_arena_floats(arena, floats) : NULL;
     if (plan->is_varied)
         scratch.kernel = mega_arena_floats(arena, floats);
     return scratch;
@@ -69,15 +69,10 @@ static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaAren
 static void gather_columns(const Convolution *work, size_t first, size_t count,
                            const LineScratch *scratch)
 {
-    for (size_t begin = 0, end; begin < work->length; begin = end) {
-        end = mega_min_size(begin + COPIED, work->length);
-        for (size_t i = 0; i < count; i++) {
-            const float *z = work->z + first + i;
-            float *column = scratch->columns + i * scratch->stride;
-            for (size_t t = begin; t < end; t++)
-                column[t] = z[t * work->features];
-        }
-    }
+    for (size_t t = 0; t < work->length; t += COPIED)
+        work->pass->kernels->transpose(work->z + t * work->features + first, work->features,
+                                       mega_min_size(COPIED, work->length - t), count,
+                                       scratch->columns + t, scratch->stride);
 }
 
 /* Stores the columns of a channel in y. */
@@ -86,15 +81,11 @@ static void scatter_columns(const Convolution *work, size_t channel, size_t firs
 {
     const size_t width = work->channels * work->features;
     const float *columns = scratch->columns + channel * TASK_FEATURES * scratch->stride;
-    for (size_t begin = 0, end; begin < work->length; begin = end) {
-        end = mega_min_size(begin + COPIED, work->length);
-        for (size_t i = 0; i < count; i++) {
-            const float *column = columns + i * scratch->stride;
-            float *y = work->y + channel * work->features + first + i;
-            for (size_t t = begin; t < end; t++)
-                y[t * width] = column[t];
-        }
-    }
+    float *y = work->y + channel * work->features + first;
+    for (size_t t = 0; t < work->length; t += COPIED)
+        work->pass->kernels->transpose(columns + t, scratch->stride, count,
+                                       mega_min_size(COPIED, work->length - t), y + t * width,
+                                       width);
 }
 
 /* Returns the transform of a kernel. */
@@ -127,6 +118,11 @@ static void run_by_fft(void *context, size_t task, int worker)
     gather_columns(work, first, count, &scratch);
     for (size_t i = 0; i < count; i++) {
         float *column = scratch.columns + i * scratch.stride;
+        if (work->channels == 1) {
+            mega_line_fft_convolve_signal(fft, kernels, spectrum_of(work, first + i, 0, &scratch),
+                                          scratch.transform, column, work->length);
+            continue;
+        }
         mega_line_fft_forward(fft, kernels, column, work->length, scratch.transform);
         for (size_t channel = 0; channel < work->channels; channel++)
             mega_line_fft_convolve(fft, kernels, scratch.transform,

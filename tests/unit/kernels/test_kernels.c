@@ -540,13 +540,13 @@ static void complex_numbers(void **state)
                 const double re = a[i], im = a[i + 1], c = b[i], d = b[i + 1];
                 product[i] = re * c - im * d;
                 product[i + 1] = re * d + im * c;
-                turned[i] = x[i / 2] * c;
-                turned[i + 1] = x[i / 2] * d;
-                back[i / 2] = product[i];
+                turned[i] = (double)x[i / 2] * (double)b[0];
+                turned[i + 1] = (double)x[i / 2] * (double)b[1];
+                back[i / 2] = re * (double)b[0] - im * (double)b[1];
             }
-            tiers[t]->turn(x, b, n, out);
+            tiers[t]->turn(x, n, b, out);
             assert_close(out, turned, 2 * n, 1e-6);
-            tiers[t]->turn_back(a, b, n, y);
+            tiers[t]->turn_back(a, n, b, y);
             assert_close(y, back, n, 1e-6);
             tiers[t]->multiply_complex(a, b, n, out);
             assert_close(out, product, 2 * n, 1e-6);
@@ -558,6 +558,26 @@ static void complex_numbers(void **state)
             release_floats(out, 2 * n);
             release_floats(y, n);
             free(b);
+            free(x);
+        }
+}
+
+/* Matrices of all small shapes, whose rows lie apart. */
+static void transposed(void **state)
+{
+    Random random = {33};
+    (void)state;
+    for (size_t t = 0; t < tier_count; t++)
+        for (size_t round = 0; round < 12 * 12; round++) {
+            const size_t rows = 1 + round / 12, columns = 1 + round % 12;
+            const size_t ldx = columns + round % 3, ldo = rows + round % 5;
+            const size_t floats = (columns - 1) * ldo + rows;
+            float *x = random_floats(&random, rows * ldx, -1, 1);
+            float *out = guarded_floats(&random, floats, 2, 2);
+            tiers[t]->transpose(x, ldx, rows, columns, out, ldo);
+            for (size_t i = 0; i < floats; i++)
+                assert_true(out[i] == (i % ldo < rows ? x[i % ldo * ldx + i / ldo] : 2));
+            release_floats(out, floats);
             free(x);
         }
 }
@@ -668,6 +688,7 @@ int main(void)
         cmocka_unit_test(sums_of_exponentials),
         cmocka_unit_test(half_weights),
         cmocka_unit_test(complex_numbers),
+        cmocka_unit_test(transposed),
         cmocka_unit_test(ema_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

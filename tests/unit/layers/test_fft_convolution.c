@@ -28,7 +28,8 @@ static double direct(const MegaLineKernel *kernel, const float *x, size_t length
     return sum;
 }
 
-/* Convolves with a product in its own memory, or in that of the transform, which are the same. */
+/* Convolves with a product in its own memory, in that of the transform, and in one go, which all
+ * give the same bits. */
 static void convolve(const MegaLineFft *fft, const MegaKernels *kernels,
                      const MegaLineKernel *kernel, const float *x, size_t length, float *y)
 {
@@ -39,6 +40,9 @@ static void convolve(const MegaLineFft *fft, const MegaKernels *kernels,
     mega_line_fft_forward(fft, kernels, x, length, transform);
     mega_line_fft_convolve(fft, kernels, transform, spectrum, product, y, length);
     mega_line_fft_convolve(fft, kernels, transform, spectrum, transform, again, length);
+    assert_memory_equal(y, again, length * sizeof *y);
+    memcpy(again, x, length * sizeof *x);
+    mega_line_fft_convolve_signal(fft, kernels, spectrum, transform, again, length);
     assert_memory_equal(y, again, length * sizeof *y);
     free(transform);
     free(product);
