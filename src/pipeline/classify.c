@@ -7,6 +7,7 @@
 
 #include "src/base/sort.h"
 #include "src/pipeline/clock.h"
+#include "src/pipeline/input_reader.h"
 #include "src/pipeline/pipeline.h"
 
 void mega_classification_free(MegaClassification *classification)
@@ -137,6 +138,12 @@ int mega_pipeline_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
     if (code)
         mega_classification_free(out);
     return code ? code : more;
+}
+
+void mega_pipeline_end(MegaPipeline *p)
+{
+    if (p->reader)
+        mega_input_end(p->reader);
 }
 
 int mega_pipeline_classify(MegaPipeline *p, const MegaRaw *inputs, int count,

@@ -1,5 +1,5 @@
 /*
- * input_reader.h - the state of a MegaInputReader, for input.c, input_sound.c and listener.c.
+ * input_reader.h - the state of a MegaInputReader, for the files that read inputs and end them.
  */
 #ifndef MEGA_INPUT_READER_H
 #define MEGA_INPUT_READER_H

@@ -144,6 +144,7 @@ class Model:
                 return self._labels(found, top)
             finally:
                 lib.mega_classification_free(found)
+                lib.mega_pipeline_end(pipeline.handle)  # which closes the file
 
     def windows(self, input: Input, window: float, hop: float = 0, *, rate: int | None = None,
                 top: int | None = None) -> Iterator[Window]:

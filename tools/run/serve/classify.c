@@ -250,6 +250,8 @@ static int run(Job *job, Worker *worker, MegaError *err)
         code = options->window > 0
                    ? run_windows(job, pipeline, raws, err)
                    : run_once(job, pipeline, raws, classify->pair.data ? 2 : 1, err);
+    if (pipeline) /* it should not keep the request's file in memory */
+        mega_pipeline_end(pipeline);
     mega_pipeline_free(own);
     hide_path(err, job->path, job_file_name(job));
     return code;

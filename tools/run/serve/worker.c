@@ -23,6 +23,7 @@ struct Worker {
     JobSlice *slices; /* [batch] */
     WorkerScratch scratch;
     unsigned nudges;
+    bool has_old; /* something was made of a model that had been replaced, for a job that waited */
 };
 
 /* ---- Models --------------------------------------------------------------------------------- */
@@ -48,6 +49,7 @@ static void drop_prepared(Worker *worker, bool all)
         *at = prepared->next;
         free_prepared(worker, prepared);
     }
+    worker->has_old = false;
 }
 
 static Prepared *find_prepared(Worker *worker, ServedModel *model, MegaError *err)
@@ -63,6 +65,7 @@ static Prepared *find_prepared(Worker *worker, ServedModel *model, MegaError *er
         return NULL;
     }
     prepared->model = models_share(worker->workers->models, model);
+    worker->has_old |= !models_is_current(worker->workers->models, model);
     prepared->next = worker->prepared;
     worker->prepared = prepared;
     return prepared;
@@ -132,7 +135,7 @@ static void *work(void *context)
             queue_take(worker->workers->queue, worker->slices, &worker->nudges, &is_closed);
         if (count)
             run_slices(worker, worker->slices, count);
-        else
+        if (!count || worker->has_old)
             drop_prepared(worker, is_closed);
     }
     return NULL;
