@@ -5,6 +5,7 @@ thread makes the text and waits at each piece until it is asked for.
 """
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,19 @@ from typing import Any
 from megarun.inputs import Raw
 from megarun.library import ffi, lib
 from megarun.sessions import Pool
+
+_streams: set[tuple[threading.Event, threading.Thread]] = set()  # those that are being read
+
+
+@atexit.register
+def _end_streams() -> None:
+    """Ends the threads while they still can: since Python 3.13, one that asks for the interpreter
+    after its end waits forever, and so would whoever waits for that thread."""
+    streams = list(_streams)
+    for left, _ in streams:
+        left.set()
+    for _, thread in streams:
+        thread.join()
 
 
 def stream(pool: Pool, prompt: str, how: Any, kept: list[Any]) -> Iterator[str]:
@@ -49,6 +63,7 @@ def stream(pool: Pool, prompt: str, how: Any, kept: list[Any]) -> Iterator[str]:
     thread = threading.Thread(target=work, name='megarun stream', daemon=True)
     try:
         thread.start()
+        _streams.add((left, thread))
         while (piece := pieces.get()) is not None:
             if isinstance(piece, BaseException):
                 raise piece
@@ -56,4 +71,5 @@ def stream(pool: Pool, prompt: str, how: Any, kept: list[Any]) -> Iterator[str]:
     finally:
         left.set()
         thread.join()
+        _streams.discard((left, thread))
         del kept

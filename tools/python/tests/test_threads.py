@@ -58,7 +58,8 @@ def test_a_model_can_be_closed_during_a_call() -> None:
 def test_a_program_may_end_within_a_stream() -> None:
     program = (f'import megarun; it = megarun.load({str(LANGUAGE)!r}).generate("x", stream=True, '
                'max_tokens=10**8, ignore_eos=True); next(it)')
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, check=False,
+                          timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, b'', b'')
 
 
