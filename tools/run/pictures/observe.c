@@ -43,6 +43,8 @@ const char *observe_model_name(const MegaModel *model, char buffer[256])
     if (mega_meta_find(meta, "general.name") &&
         !mega_meta_get_string(meta, "general.name", &name, NULL) && name[0])
         return name;
+    if (strcmp(path, "(memory)") == 0) /* a model of a page, which has no file */
+        return "a model";
     const char *slash = strrchr(path, '/');
     snprintf(buffer, 256, "%s", slash ? slash + 1 : path);
     char *dot = strrchr(buffer, '.');
