@@ -455,7 +455,7 @@ server-test: $(BINARIES) packages-web-test
 	@[ -e $(BUILD)/clients/ready ] || { rm -rf $(BUILD)/clients && python3 -m venv $(BUILD)/clients && \
 	    $(BUILD)/clients/bin/pip install -q openai requests && touch $(BUILD)/clients/ready; }
 	MEGA_BUILD=$(BUILD) $(BUILD)/clients/bin/python tests/server/clients.py
-	MEGA_BUILD=$(BUILD) tests/server/page.py
+	MEGA_BUILD=$(BUILD) python3 tests/server/page.py
 
 # Every command on every type of model
 matrix: $(BINARIES)

@@ -1,4 +1,5 @@
-"""Measures what each engine costs and prints the table of README.md: costs.py [ROUNDS]
+"""Measures what each engine costs and prints the table of README.md:
+costs.py [ROUNDS [RECORDINGS LINES]]
 
 By `tools/cluster/test BUILD FOLDER --costs`.  The runs of a round follow each other, and the
 fastest of all rounds counts.  Engines are started, and have loaded the model, before the clock starts; a
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator
 from conftest import BEAM, MEGA_RUN, MODELS, SPEECH, TOP, TRANSLATOR, start_ray, start_spark
 from inputs import make_lines, make_recordings
 
-RECORDINGS, LINES = 2000, 5000
 SHARD = TOP / 'tools/cluster/shard'
 SHARDS = 8
 Runs = Iterator[tuple[str, Callable[[], object]]]
@@ -66,11 +66,12 @@ def ray(job: str, path: pathlib.Path) -> Runs:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    numbers = [int(word) for word in sys.argv[1:]]
+    rounds, recordings, lines = numbers + [3, 2000, 5000][len(numbers):]
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        inputs = {'classify': make_recordings(MODELS, folder / 'recordings', RECORDINGS),
-                  'translate': make_lines(LINES)}
+        inputs = {'classify': make_recordings(MODELS, folder / 'recordings', recordings),
+                  'translate': make_lines(lines)}
         best: dict[tuple[str, str], float] = {}
         for job, given in inputs.items():
             path = folder / f'{job}.txt'
