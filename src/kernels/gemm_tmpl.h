@@ -26,17 +26,23 @@ typedef struct Product {
     Target target;
 } Product;
 
-INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
-                      const MegaDtype dtype, const int rows, const int panels)
+/* Sums the products of a tile. With `always` it fetches in every turn. */
+INLINE void sum_products(const Product *product, const Place at, const Fetch fetch,
+                         const bool always, const MegaDtype dtype, const int rows,
+                         const int panels, V (*sum)[MOST_PANELS * PANEL_VECTORS])
 {
-    V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
     const MegaPanels *b = product->b;
     const size_t ld = b->row_stride, stride = b->panel_stride, ldx = product->ldx, k = b->k;
+    const size_t next = fetch == FETCH_NEXT ? (size_t)panels * stride * weight_bytes(dtype) : 0;
     const float *x = product->x + at.row * ldx;
     size_t index = at.column / MEGA_PANEL * stride;
     for (size_t p = 0; p < k; p++, index += ld) {
         V weights[MOST_PANELS * PANEL_VECTORS];
-        if (fetch == FETCH_AHEAD)
+        if (always)
+            for (int n = 0; n < panels; n++)
+                __builtin_prefetch((const char *)b->data +
+                                   (index + (size_t)n * stride) * weight_bytes(dtype) + next, 0, 2);
+        else if (fetch == FETCH_AHEAD)
             for (int n = 0; n < panels; n++)
                 __builtin_prefetch((const char *)b->data +
                                    (index + (size_t)n * stride) * weight_bytes(dtype) + AHEAD);
@@ -56,6 +62,18 @@ INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
                 sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
         }
     }
+}
+
+/* A product of many rows consists of tiles of full height. These fetch in every turn of their loop,
+ * if only what is there already: a loop without another branch ends as the processor foresees. */
+INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
+                      const MegaDtype dtype, const int rows, const int panels)
+{
+    V sum[TILE_ROWS][MOST_PANELS * PANEL_VECTORS] = {{{0}}};
+    if (rows == TILE_ROWS && dtype == MEGA_F32 && fetch != FETCH_AHEAD)
+        sum_products(product, at, fetch, true, dtype, rows, panels, sum);
+    else
+        sum_products(product, at, fetch, false, dtype, rows, panels, sum);
     store_sums(&product->target, at, sum[0], MOST_PANELS * PANEL_VECTORS, rows, panels);
 }
 
