@@ -172,6 +172,20 @@ static void attend_block(const MegaKernels *kernels, const MegaAttention *a, con
     kernels->gemm(weights, block->keys, a->rows, &block->values, out, a->ldo, a->hidden, &add_up);
 }
 
+/* Returns the length of a block's longest key, or NaN if one of its keys is not finite. */
+static float longest_of(const MegaKernels *kernels, const MegaAttention *a, const Block *block)
+{
+    if (!a->longest)
+        return sqrtf(kernels->longest_key(block->key_panels.panels, block->keys, a->columns));
+    const float *longest = a->longest + block->from / MEGA_PANEL;
+    float most = 0, spoilt = 0;
+    for (size_t i = 0; i < mega_pieces(block->keys, MEGA_PANEL); i++) {
+        most = longest[i] > most ? longest[i] : most;
+        spoilt += 0 * longest[i];
+    }
+    return sqrtf(most + spoilt);
+}
+
 /* Describes the block of keys that begins at `from`. */
 static Block block_of(const MegaKernels *kernels, const MegaAttention *a, size_t from, float bias)
 {
@@ -183,9 +197,29 @@ static Block block_of(const MegaKernels *kernels, const MegaAttention *a, size_t
                                 .panel_stride = a->value_stride, .row_stride = MEGA_PANEL,
                                 .positions = true};
     if (a->kind == MEGA_ATTENTION_SOFTMAX)
-        block.longest =
-            sqrtf(kernels->longest_key(block.key_panels.panels, block.keys, a->columns));
+        block.longest = longest_of(kernels, a, &block);
     return block;
+}
+
+#define LINE_FLOATS 16 /* of a line of the cache */
+
+static void fetch_floats(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += LINE_FLOATS)
+        __builtin_prefetch(x + i, 0, 2);
+}
+
+/* Fetches part number `part` of `parts` of the keys and values of the block that begins at `from`
+ * into the second-level cache. With many keys, all of them do not even stay in the third one while
+ * the rows of a request pass over them. */
+static void fetch_block(const MegaAttention *a, size_t from, size_t part, size_t parts)
+{
+    const size_t keys = from < a->keys ? mega_min_size(MEGA_KEY_BLOCK, a->keys - from) : 0;
+    const size_t begin = from + part * keys / parts, end = from + (part + 1) * keys / parts;
+    fetch_floats(a->key_panels + begin * a->columns, (end - begin) * a->columns);
+    for (size_t panel = 0; panel < mega_pieces(a->hidden, MEGA_PANEL); panel++)
+        fetch_floats(a->values + panel * a->value_stride + begin * MEGA_PANEL,
+                     (end - begin) * MEGA_PANEL);
 }
 
 void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *scratch, float *out)
@@ -204,6 +238,8 @@ void mega_attention(const MegaKernels *kernels, const MegaAttention *a, float *s
             part.first += row;
             part.rows = mega_min_size(ROWS_AT_ONCE, a->rows - row);
             part.q += row * a->ldq;
+            fetch_block(a, from + MEGA_KEY_BLOCK, row / ROWS_AT_ONCE,
+                        mega_pieces(a->rows, ROWS_AT_ONCE));
             if (a->causal && part.first + part.rows <= from)
                 continue; /* none of these rows sees the block */
             const SoftmaxRows own = {softmax.top + row, softmax.sum + row, softmax.length + row};

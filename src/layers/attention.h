@@ -39,6 +39,7 @@ typedef struct MegaAttention {
     size_t columns;
     const float *q;          /* [rows][columns], starting with row `first`; ldq from row to row */
     const float *key_panels; /* [keys][columns] in panels (panels.h) */
+    const float *longest;    /* longest_key of each panel, for softmax; NULL: not known */
     const float *values;     /* [keys][hidden] in panels of columns (values.h) */
     size_t value_stride;     /* floats from panel to panel */
     const float *bias;       /* entry of the bias table for j = i; NULL: there is no bias */

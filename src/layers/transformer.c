@@ -132,6 +132,7 @@ typedef struct Sequences {
     float *k;          /* [L][d], in workspace->spare */
     MegaValues values; /* v, in panels */
     float *key_panels; /* [heads][chunks.panels][e][MEGA_PANEL]: k, packed sequence by sequence */
+    float *longest;    /* [heads][chunks.panels]: longest_key of each panel */
     MegaAttentionTap tap;
 } Sequences;
 
@@ -173,6 +174,8 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
     sequences.values.panels = mega_arena_floats(arena, mega_values_floats(&sequences.values));
     sequences.key_panels = mega_arena_floats(
         arena, (uint64_t)sequences.chunks.panels * MEGA_PANEL * (uint64_t)stack->config->width);
+    sequences.longest =
+        mega_arena_floats(arena, (uint64_t)sequences.chunks.panels * heads.heads);
     mega_attention_tap_layout(&sequences.tap, workspace->shows_attention,
                               heads_of(stack->config).heads, sequences.chunks.longest, arena);
     scratch_layout(stack->config, &sequences, workspace->row_block, &worker);
@@ -251,6 +254,19 @@ static void project(void *context, size_t task, int worker)
     mega_values_store(&s->values, block.first, block.rows.count, block.scratch.attended);
 }
 
+/* Measures the keys of one head, once for all rows that see them. */
+static void measure_keys(void *context, size_t head, int worker)
+{
+    const Forward *forward = context;
+    const Sequences *s = forward->sequences;
+    const size_t e = mega_head_width(&forward->heads), panels = s->chunks.panels;
+    const float *keys = s->key_panels + head * panels * MEGA_PANEL * e;
+    (void)worker;
+    for (size_t panel = 0; panel < panels; panel++)
+        s->longest[head * panels + panel] = forward->pass->kernels->longest_key(
+            keys + panel * MEGA_PANEL * e, MEGA_PANEL, e);
+}
+
 /* Copies the queries of one head, which lie far apart, to a place where they fit into the cache. */
 static const float *queries_of(const Forward *forward, size_t first, size_t rows, size_t head,
                                float *out)
@@ -279,6 +295,7 @@ static void attend_block(void *context, size_t task, int worker)
                 .keys = chunk->length, .zdim = e, .columns = e, .hidden = e,
                 .q = queries_of(forward, block.first + row, count, head, block.scratch.queries),
                 .key_panels = key_panels_of(forward, chunk, head),
+                .longest = s->longest + head * s->chunks.panels + chunk->panels,
                 .values = mega_values_at(&s->values, head, chunk->first),
                 .value_stride = mega_values_stride(&s->values), .ldq = e, .ldo = d};
             mega_attention(block.rows.kernels, &attention, block.scratch.weights,
@@ -404,6 +421,7 @@ static void forward(const MegaPass *pass, int index)
     Forward work = {.pass = pass, .sequences = w->own, .layer = pass->stack->layers[index],
                     .heads = heads_of(pass->config)};
     mega_pool_run(pass->pool, mega_row_blocks(w), project, &work);
+    mega_pool_run(pass->pool, work.heads.heads, measure_keys, &work);
     if (pass->tap.tap)
         forward_with_tap(&work, index);
     else

@@ -118,8 +118,21 @@ static void expect(const Chunk *c, const MegaAttention *a, double *out)
     }
 }
 
+/* Runs a request that knows the longest key of each panel. */
+static void run_measured(const MegaKernels *kernels, const Chunk *c, const MegaAttention *request,
+                         float *out)
+{
+    float longest[MOST_KEYS / MEGA_PANEL + 1];
+    MegaAttention measured = *request;
+    measured.longest = longest;
+    for (size_t key = 0; key < c->keys; key += MEGA_PANEL)
+        longest[key / MEGA_PANEL] =
+            kernels->longest_key(c->key_panels + key * c->z, MEGA_PANEL, c->z);
+    run(kernels, &measured, MEGA_ATTENTION_ROWS, out);
+}
+
 /* Scores from tiny to hundreds, growing or shrinking along the keys. The rows of a request never
- * change the bits of each other. */
+ * change the bits of each other, nor does it matter who measures the keys. */
 static void scores_of_any_size(void **state)
 {
     static const struct {
@@ -149,6 +162,8 @@ static void scores_of_any_size(void **state)
             assert_close(out, expected, floats,
                          factor * (kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys));
             run(tiers[t], &request, (size_t)random_int(&random, 1, MEGA_ATTENTION_ROWS), again);
+            assert_memory_equal(out, again, floats * sizeof *out);
+            run_measured(tiers[t], &c, &request, again);
             assert_memory_equal(out, again, floats * sizeof *out);
         }
         free_chunk(&c);
