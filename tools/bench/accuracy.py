@@ -1,8 +1,8 @@
 """The paper's table in small: what models of `train twins` answer, and what an input costs.
 
-Each model is asked for its test split once, by `mega-run eval`; the answer is kept beside it in
-test.json, with the model's checksum, for as long as the model is the same. So the models can be
-moved or shipped without the data.
+Each model is asked for its test split once, by `mega-run eval`, or `mega-run score` for characters;
+the answer is kept beside it in test.json, with the model's checksum, for as long as the model is the
+same. So the models can be moved or shipped without the data.
 """
 
 import hashlib
@@ -21,8 +21,20 @@ TITLES = {'transformer': 'XFM', 's4': 'S4', 'mega': 'MEGA', 'mega-chunk': 'MEGA-
 
 
 def run(command):
-    return json.loads(subprocess.run([*map(str, command)], stdout=subprocess.PIPE,
-                                     check=True).stdout)
+    """The objects that a command of mega-run prints, one a line."""
+    output = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, check=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def ask(build, model, task, data):
+    """What mega-run says about a model and a test split."""
+    given = ['-m', model, '--json', '-q']
+    if task != 'characters':
+        return run([build / 'mega-run', 'eval', *given, data / 'test.tsv'])[0]
+    windows = run([build / 'mega-run', 'score', *given, '--document',
+                   *sorted((data / 'test').iterdir())])
+    tokens, logprob = (sum(window[key] for window in windows) for key in ('tokens', 'logprob'))
+    return {'tokens': tokens, 'nats_per_token': -logprob / tokens}
 
 
 def tested(build, model, task, data):
@@ -30,12 +42,12 @@ def tested(build, model, task, data):
     kept, digest = model.with_name('test.json'), hashlib.sha256(model.read_bytes()).hexdigest()
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get('model_sha256') != digest:
-        asked = data / ('test.txt' if task == 'characters' else 'test.tsv')
+        asked = data / ('test' if task == 'characters' else 'test.tsv')
         if not asked.exists():
             raise SystemExit(f'{model} was not tested yet, and {asked}, which that needs, does '
                              'not exist; `train twins --prepare` makes it')
         say(f'  {model}: test split')
-        found = run([build / 'mega-run', 'eval', '-m', model, '--json', '-q', asked])
+        found = ask(build, model, task, data)
         found['model_sha256'] = digest
         kept.write_text(json.dumps(found) + '\n')
     if task == 'characters':
@@ -66,10 +78,10 @@ def row(compare, folder, task, system):
     models = sorted((folder / task).glob(f'{system}-[0-9]*/final.mega'))
     if not models:
         return None
-    minutes = sorted({twins.trained(model.parent)['minutes'] for model in models})
+    minutes = sorted({round(twins.trained(model.parent)['minutes'], 1) for model in models})
     results = [tested(compare.build, model, task, folder / task / 'data') for model in models]
     ms, memory = cost(compare, models[0])
-    parameters = run([compare.build / 'mega-run', 'inspect', '--json', models[0]])['parameters']
+    parameters = run([compare.build / 'mega-run', 'inspect', '--json', models[0]])[0]['parameters']
     compare.records.append({'task': task, 'system': system, 'minutes': minutes,
                             'results': results, 'ms': ms, 'peak_mb': memory,
                             'parameters': parameters})

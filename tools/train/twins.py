@@ -44,6 +44,7 @@ RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '20', '--batch', '16',
          '0.1', '--processor-time', '--valid-minutes', '1e9']  # validated at the end only
 MOST = {'valid': 500, 'test': 2000}  # files of a split; of more, some are chosen by a hash
 LONGEST_LIST = 1000  # symbols of listops
+WINDOW = 512         # characters of a text that are read together
 
 
 # ---- Files of the tasks ----
@@ -148,11 +149,18 @@ def prepare_speech(data, writer):
 
 
 def prepare_characters(data, writer):
-    """The text that trains, and the last 10 % of it by themselves, for `mega-run eval`."""
+    """The text that trains, and the last 10 % of it in windows as long as those of the training.
+
+    Attention to everything would take time quadratic in the length of one long text, at distances
+    that no system has seen.
+    """
     with gzip.open(data / 'tinyshakespeare' / 'input.txt.gz', 'rt', encoding='utf-8') as file:
         text = file.read()
     (writer.folder / 'text.txt').write_text(text, encoding='utf-8')
-    (writer.folder / 'test.txt').write_text(text[len(text) * 9 // 10:], encoding='utf-8')
+    (writer.folder / 'test').mkdir()
+    for begin in range(len(text) * 9 // 10, len(text), WINDOW):
+        (writer.folder / 'test' / f'{begin}.txt').write_text(text[begin:begin + WINDOW],
+                                                             encoding='utf-8')
 
 
 # ---- The tasks ----
@@ -164,7 +172,7 @@ TASKS = {
     'pathfinder': (prepare_pathfinder, ['--pixels', '--no-augment', '--chunk', CHUNK]),
     'cifar10': (prepare_cifar10, ['--pixels', '--flip', '--chunk', CHUNK]),
     'speech': (prepare_speech, ['--hop', '16', '--frame', '16', '--plain-start', '--chunk', '125']),
-    'characters': (prepare_characters, ['--length', '512', '--chunk', CHUNK,
+    'characters': (prepare_characters, ['--length', str(WINDOW), '--chunk', CHUNK,
                                         '--logit-scale', '1']),
 }
 # Sizes of the language models; those of classifiers are in classifiers.py.

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import json
 import os
 import pathlib
 import random
@@ -69,6 +70,8 @@ class Table(unittest.TestCase):
                 self.assertIn(line, table)
             self.assertEqual(table.count(' ms |'), 7, table)
             self.assertEqual(table.count('% right'), 1)
+            asked = json.loads((folder / 'runs/characters/mega-1/test.json').read_text())
+            self.assertEqual(asked['tokens'], 120)  # a tenth of the characters
             # what was asked once is kept, so that models alone give the table
             for task in ('imdb', 'characters'):
                 shutil.rmtree(folder / 'runs' / task / 'data')
