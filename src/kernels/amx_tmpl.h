@@ -266,7 +266,8 @@ static WeightBlock weight_block(const FloatProduct *product, size_t panel, size_
 {
     const Tile *prepared = product->b->prepared;
     if (prepared)
-        return (WeightBlock){prepared + (panel * product->steps + first) * 2, product->steps, steps};
+        return (WeightBlock){prepared + (panel * product->steps + first) * 2, product->steps,
+                             steps};
     split_weights(product, panel, panels, first, steps);
     return (WeightBlock){(const Tile *)product->w_tiles, product->w_steps, steps};
 }

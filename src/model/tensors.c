@@ -18,6 +18,8 @@ static const MegaTensorRow source_rows[] = {
      MEGA_ALWAYS | MEGA_TENSOR_MATRIX},
 };
 
+/* Neighbouring pixels and samples are nearly alike. What the filters of an embedding see is a small
+ * difference of large products, so that 4 bits would lose most of what an int4 model loses. */
 static const MegaTensorRow embed_rows[] = {
     {"embed.weight",
      AT_WEIGHTS(embed.weight),
@@ -28,12 +30,12 @@ static const MegaTensorRow embed_rows[] = {
     {"embed.weight",
      AT_WEIGHTS(embed.weight),
      {MEGA_DIM_WIDTH, MEGA_DIM_FRAME},
-     MEGA_IF_FRAMES | MEGA_TENSOR_MATRIX},
+     MEGA_IF_FRAMES | MEGA_TENSOR_MATRIX | MEGA_TENSOR_FINE},
     {"embed.bias", AT_WEIGHTS(embed.bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_FRAMES},
     {"embed.weight",
      AT_WEIGHTS(embed.weight),
      {MEGA_DIM_WIDTH, MEGA_DIM_PATCH},
-     MEGA_IF_PATCHES | MEGA_TENSOR_MATRIX},
+     MEGA_IF_PATCHES | MEGA_TENSOR_MATRIX | MEGA_TENSOR_FINE},
     {"embed.bias", AT_WEIGHTS(embed.bias), {MEGA_DIM_WIDTH, MEGA_DIM_END}, MEGA_IF_PATCHES},
     {"embed.positions",
      AT_WEIGHTS(positions),
@@ -230,6 +232,7 @@ static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, 
     MegaTensorSpec spec = {.elements = 1,
                            .matrix = row->when & MEGA_TENSOR_MATRIX,
                            .exact = row->when & MEGA_TENSOR_EXACT,
+                           .fine = row->when & MEGA_TENSOR_FINE,
                            .kept = row->when & MEGA_TENSOR_KEPT};
     void *slot = base ? (char *)base + row->offset : NULL;
     snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);

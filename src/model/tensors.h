@@ -67,6 +67,7 @@ typedef enum MegaTensorWhen {
 #define MEGA_TENSOR_CONDITION 0xffu
 #define MEGA_TENSOR_MATRIX 0x100u /* kept as panels: the slot is a MegaPacked */
 #define MEGA_TENSOR_EXACT 0x200u  /* a matrix never stored in a smaller type than float32 */
+#define MEGA_TENSOR_FINE 0x2000u  /* a matrix never stored in 4 bits */
 #define MEGA_TENSOR_CROSS 0x400u  /* only if the decoder has cross attention */
 #define MEGA_TENSOR_NORM 0x800u   /* the tensors of a norm: the slot is a MegaNormWeights */
 #define MEGA_TENSOR_KEPT 0x1000u  /* computed from other tensors, kept because that takes long */
@@ -87,6 +88,7 @@ typedef struct MegaTensorSpec {
     uint64_t elements;
     bool matrix; /* kept as panels */
     bool exact;  /* a matrix that stays float32 whatever smaller type the others are stored in */
+    bool fine;   /* a matrix that has 8 bits where the others have 4 */
     bool kept;   /* not a weight, but computed from weights */
     /* The slot, inside the given MegaWeights, to which the loader binds the tensor. Both are NULL
      * if no MegaWeights was given. */

@@ -122,7 +122,7 @@ static void check_folder(const char *root, const char *const *kinds, const MegaK
     struct dirent **entries;
     int count = scandir(root, &entries, NULL, alphasort), checked = 0;
     for (int i = 0; i < count; i++) {
-        Golden golden = {.name = entries[i]->d_name};
+        Golden golden = {.name = entries[i]->d_name, .in_tiles = kernels == emulated_amx()};
         char path[1024];
         snprintf(golden.folder, sizeof golden.folder, "%s/%s", root, entries[i]->d_name);
         snprintf(path, sizeof path, "%s/meta.json", golden.folder);

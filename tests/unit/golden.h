@@ -22,6 +22,7 @@ typedef struct Golden {
     json_t *meta;
     MegaModel *model;
     size_t compared; /* number of arrays compared */
+    bool in_tiles;   /* products are made in emulated tiles */
 } Golden;
 
 /* Reads the array NAME.npy of the case. Returns false if there is none. */

@@ -109,13 +109,16 @@ static bool cuts_items(const Item *item)
            (item->transposed || (item->whole_rows && item->spec.rank == 1));
 }
 
-/* Chooses the type of an item: matrices get the type of the options; tensors that are small or
- * sensitive (norms, EMA, biases, gamma and beta) stay float32. */
+/* Chooses the type of an item: matrices get the type of the options, but at least 8 bits if they
+ * are fine; tensors that are small or sensitive (norms, EMA, biases, gamma and beta) stay
+ * float32. */
 static MegaDtype choose_dtype(const WriteOptions *options, const Item *item)
 {
     if (item->stored && options->keep_types)
         return cuts_items(item) ? MEGA_F32 : item->stored->dtype;
-    return item->spec.matrix && !item->spec.exact ? options->dtype : MEGA_F32;
+    if (!item->spec.matrix || item->spec.exact)
+        return MEGA_F32;
+    return options->dtype == MEGA_Q4 && item->spec.fine ? MEGA_Q8 : options->dtype;
 }
 
 static MegaTensorDecl *declare(const Items *items, const WriteOptions *options)

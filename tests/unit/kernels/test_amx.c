@@ -93,7 +93,8 @@ static float flushed(float value)
 
 /* Returns sum + x w for numbers of bf16, one number at a time; w has `step` numbers from pair to
  * pair. */
-static float one_by_one(const uint16_t *x, const uint16_t *w, size_t step, unsigned pairs, float sum)
+static float one_by_one(const uint16_t *x, const uint16_t *w, size_t step, unsigned pairs,
+                        float sum)
 {
     float parts[2] = {0}, a, b;
     for (unsigned k = 0; k < 2 * pairs; k++) {
