@@ -243,8 +243,7 @@ def train_each(models, options, rest):
         for child in running:
             child.terminate()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     for task, system in models:
         if stopped:
             break
@@ -255,6 +254,8 @@ def train_each(models, options, rest):
              str(options.seed), '--minutes', str(options.minutes), *rest])]
         if running[0].wait() and not stopped:
             failed.append(f'{system} of {task}')
+    for number, handler in before.items():
+        signal.signal(number, handler)
     if stopped:
         sys.exit('train twins: ended; the same command goes on')
     return failed
