@@ -148,8 +148,8 @@ MEGA_API int mega_pipeline_classify(MegaPipeline *pipeline, const MegaRaw *input
 MEGA_API int mega_pipeline_begin(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                  MegaError *err);
 MEGA_API int mega_pipeline_next(MegaPipeline *pipeline, MegaClassification *out, MegaError *err);
-/* Lets go of an input that was not read to its end, as after mega_pipeline_classify, which otherwise
- * keeps its file open until the next one. */
+/* Lets go of an input that was not read to its end, as after mega_pipeline_classify. Otherwise its
+ * file stays open until the next one. */
 MEGA_API void mega_pipeline_end(MegaPipeline *pipeline);
 MEGA_API void mega_classification_free(MegaClassification *classification);
 /* Returns the length of the model's clips in seconds, or 0 if they have any length or the model

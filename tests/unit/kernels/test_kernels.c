@@ -308,7 +308,8 @@ static void pack_integers(MegaDtype kind, float *weight, size_t out, size_t k, v
 }
 
 /* Makes all numbers as large as they get, so that sums which saturate would show. With `alike`, all
- * products of a row have one sign, and weights of 4 bits are 7 but for one of a block, which is -8. */
+ * products of a row have one sign, and weights of 4 bits are 7 but for one of a block, which is
+ * -8. */
 static void make_large(float *x, size_t rows, float *weight, size_t out, size_t k, bool alike)
 {
     for (size_t i = 0; i < rows * k; i++)
