@@ -42,6 +42,10 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
  * stay in the first-level cache. */
 #define COPIED 16
 
+/* Positions before a row is copied that the processor begins to fetch it. Rows are a few hundred bytes
+ * apart, which no processor foresees far enough. */
+#define FETCHED_AHEAD 64
+
 /* A worker's memory. */
 typedef struct LineScratch {
     float *columns;   /* [channels][TASK_FEATURES][stride] */
@@ -69,10 +73,14 @@ static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaAren
 static void gather_columns(const Convolution *work, size_t first, size_t count,
                            const LineScratch *scratch)
 {
-    for (size_t t = 0; t < work->length; t += COPIED)
-        work->pass->kernels->transpose(work->z + t * work->features + first, work->features,
+    const float *z = work->z + first;
+    for (size_t t = 0; t < work->length; t += COPIED) {
+        for (size_t i = t + FETCHED_AHEAD; i < t + FETCHED_AHEAD + COPIED && i < work->length; i++)
+            __builtin_prefetch(z + i * work->features);
+        work->pass->kernels->transpose(z + t * work->features, work->features,
                                        mega_min_size(COPIED, work->length - t), count,
                                        scratch->columns + t, scratch->stride);
+    }
 }
 
 /* Stores the columns of a channel in y. */
@@ -82,10 +90,13 @@ static void scatter_columns(const Convolution *work, size_t channel, size_t firs
     const size_t width = work->channels * work->features;
     const float *columns = scratch->columns + channel * TASK_FEATURES * scratch->stride;
     float *y = work->y + channel * work->features + first;
-    for (size_t t = 0; t < work->length; t += COPIED)
+    for (size_t t = 0; t < work->length; t += COPIED) {
+        for (size_t i = t + FETCHED_AHEAD; i < t + FETCHED_AHEAD + COPIED && i < work->length; i++)
+            __builtin_prefetch(y + i * width, 1);
         work->pass->kernels->transpose(columns + t, scratch->stride, count,
                                        mega_min_size(COPIED, work->length - t), y + t * width,
                                        width);
+    }
 }
 
 /* Returns the transform of a kernel. */
