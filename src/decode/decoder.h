@@ -15,7 +15,7 @@
 #include "src/decode/sources.h"
 #include "src/encode/session.h"
 
-#define MEGA_PASS_ROWS 128 /* largest number of positions in a block */
+#define MEGA_PASS_ROWS 240 /* largest number of positions in a block */
 
 /* The memory of one pass, which lies in the arena. */
 typedef struct MegaPassMemory {

@@ -58,15 +58,15 @@ typedef struct Block {
     MegaPacked key_panels;
     MegaPanels values;
     float longest; /* length of the longest key */
-    float bias;    /* size of the largest bias of the chunk */
+    float bias;    /* size of the largest bias */
 } Block;
 
-/* Returns the size of the largest bias between two positions of the chunk, or NaN. */
+/* Returns the size of the largest bias of a key that some row may see, or NaN. */
 static float largest_bias(const MegaAttention *a)
 {
     float most = 0, spoilt = 0;
     const float *bias = a->bias ? a->bias - (a->keys - 1) : NULL;
-    for (size_t i = 0; bias && i < 2 * a->keys - 1; i++) {
+    for (size_t i = 0; bias && i < (a->causal ? a->keys : 2 * a->keys - 1); i++) {
         most = fabsf(bias[i]) > most ? fabsf(bias[i]) : most;
         spoilt += 0 * bias[i];
     }
@@ -260,7 +260,7 @@ size_t mega_attention_scratch(size_t rows, size_t keys)
     return mega_min_size(rows, ROWS_AT_ONCE) * mega_min_size(keys, MEGA_KEY_BLOCK);
 }
 
-/* ---- Decoded rows --------------------------------------------------------------------------- */
+/* ---- Rows of several sequences -------------------------------------------------------------- */
 
 typedef struct Decoded {
     const MegaKernels *kernels;
@@ -337,47 +337,61 @@ void mega_attend_sequences(MegaPool *pool, const MegaKernels *kernels,
                   &decoded);
 }
 
-static void pack_keys(void *context, size_t panel, int worker)
+/* ---- Consecutive rows ----------------------------------------------------------------------- */
+
+typedef struct Consecutive {
+    const MegaKernels *kernels;
+    const MegaDecodedAttention *a;
+    size_t rows; /* of one task */
+} Consecutive;
+
+/* Packs the keys and values of MEGA_KEY_BLOCK positions. */
+static void pack_positions(void *context, size_t task, int worker)
 {
     (void)worker;
-    const Decoded *decoded = context;
-    const MegaDecodedAttention *a = decoded->a;
-    size_t columns = a->columns, stride = a->sequences * columns, first = panel * MEGA_PANEL;
+    const MegaDecodedAttention *a = ((const Consecutive *)context)->a;
+    const size_t columns = a->columns, stride = a->sequences * columns;
+    const size_t first = task * MEGA_KEY_BLOCK;
+    const size_t count = mega_min_size(MEGA_KEY_BLOCK, a->past + a->rows - first);
     mega_panels_pack(MEGA_F32, a->key_panels + first * columns, a->k + first * stride,
-                     stride * sizeof(float), mega_min_size(MEGA_PANEL, a->past + a->rows - first),
-                     columns);
+                     stride * sizeof(float), count, columns);
+    mega_values_store(&a->values, first, count, a->v + first * a->sequences * a->hidden,
+                      a->sequences * a->hidden);
 }
 
-/* Runs one task, a few positions of a block. */
 static void attend_rows(void *context, size_t task, int worker)
 {
-    const Decoded *decoded = context;
-    const MegaKernels *kernels = decoded->kernels;
-    const MegaDecodedAttention *a = decoded->a;
-    size_t first = task * MEGA_QUERY_ROWS, rows = mega_min_size(MEGA_QUERY_ROWS, a->rows - first);
-    size_t keys = a->past + first + rows; /* keys that the last row sees */
-    size_t columns = a->columns, h = a->hidden;
-    MegaPacked packed = {.panels = a->key_panels, .in = columns, .out = keys};
-    MegaPanels values = {.data = a->v, .k = keys, .panel_stride = MEGA_PANEL,
-                         .row_stride = a->sequences * h, .positions = true};
-    MegaEpilogue factor = {.factor = a->factor + first * a->ld_factor, .ld_factor = a->ld_factor};
-    float *s = a->scratch + (size_t)worker * a->scratch_stride;
-    mega_matmul(kernels, &packed, a->q + first * columns, columns, rows, s, keys,
-                &(MegaEpilogue){0});
-    for (size_t row = 0; row < rows; row++) {
-        size_t seen = a->past + first + row + 1;
-        float *weights = s + row * keys;
-        kernels->attention(a->kind, weights, seen, mega_attention_scale(a->kind, a->zdim, seen),
-                           a->bias - (seen - 1));
-        memset(weights + seen, 0, (keys - seen) * sizeof *weights);
-    }
-    kernels->gemm(s, keys, rows, &values, a->out + first * h, h, h, &factor);
+    const Consecutive *consecutive = context;
+    const MegaDecodedAttention *a = consecutive->a;
+    const size_t first = task * consecutive->rows;
+    const MegaAttention part = {.kind = a->kind,
+                                .causal = true,
+                                .first = a->past + first,
+                                .rows = mega_min_size(consecutive->rows, a->rows - first),
+                                .keys = a->past + a->rows,
+                                .zdim = a->zdim,
+                                .hidden = a->hidden,
+                                .columns = a->columns,
+                                .q = a->q + first * a->columns,
+                                .key_panels = a->key_panels,
+                                .values = mega_values_at(&a->values, 0, 0),
+                                .value_stride = mega_values_stride(&a->values),
+                                .bias = a->bias,
+                                .factor = a->factor + first * a->ld_factor,
+                                .ldq = a->columns,
+                                .ld_factor = a->ld_factor,
+                                .ldo = a->hidden};
+    mega_attention(consecutive->kernels, &part, a->scratch + (size_t)worker * a->scratch_stride,
+                   a->out + first * a->hidden);
 }
 
 void mega_attend_positions(MegaPool *pool, const MegaKernels *kernels,
                            const MegaDecodedAttention *a)
 {
-    Decoded decoded = {.kernels = kernels, .a = a};
-    mega_pool_run(pool, mega_pieces(a->past + a->rows, MEGA_PANEL), pack_keys, &decoded);
-    mega_pool_run(pool, mega_pieces(a->rows, MEGA_QUERY_ROWS), attend_rows, &decoded);
+    const size_t share = mega_pieces(a->rows, (size_t)mega_pool_threads(pool));
+    Consecutive work = {.kernels = kernels, .a = a};
+    work.rows = mega_min_size(mega_pieces(share, ROWS_AT_ONCE) * ROWS_AT_ONCE,
+                              MEGA_ATTENTION_ROWS);
+    mega_pool_run(pool, mega_pieces(a->past + a->rows, MEGA_KEY_BLOCK), pack_positions, &work);
+    mega_pool_run(pool, mega_pieces(a->rows, work.rows), attend_rows, &work);
 }

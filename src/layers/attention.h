@@ -13,6 +13,7 @@
 
 #include "src/base/threads.h"
 #include "src/kernels/kernels.h"
+#include "src/layers/values.h"
 
 /* Fills table [2 positions - 1]; entry positions - 1 + delta is the bias of delta = j - i. */
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
@@ -56,7 +57,7 @@ size_t mega_attention_scratch(size_t rows, size_t keys);
 
 /* ---- Decoded rows --------------------------------------------------------------------------- */
 
-#define MEGA_QUERY_ROWS 32 /* rows of one task */
+#define MEGA_QUERY_ROWS 32 /* rows of a task that makes queries and keys */
 
 /* Asks for the attention of rows to `past` positions before them and to their own. Keys and values
  * lie as [position][sequence], those of the rows included. */
@@ -68,8 +69,7 @@ typedef struct MegaDecodedAttention {
     size_t columns; /* of queries and keys, as in MegaAttention */
     const float *q; /* [rows][columns] */
     const float *k; /* [past + ...][sequences][columns] */
-    /* [past + ...][sequences][hidden], followed by MEGA_PANEL floats that may be read */
-    const float *v;
+    const float *v; /* [past + ...][sequences][hidden] */
     const float *bias; /* entry of the bias table for j = i */
     const float *factor; /* [rows][hidden], ld_factor floats from row to row */
     size_t ld_factor;
@@ -80,10 +80,10 @@ typedef struct MegaDecodedAttention {
     size_t reserved;
     float *weights; /* [rows][reserved] scratch */
 
-    /* These serve mega_attend_positions: */
-    float *key_panels; /* [past + rows, in whole panels][columns] scratch */
-    /* [threads][scratch_stride], of which each thread uses MEGA_QUERY_ROWS * (past + rows) */
-    float *scratch;
+    /* These serve mega_attend_positions, as scratch: */
+    float *key_panels; /* [past + rows, in whole panels][columns] */
+    MegaValues values; /* of at least past + rows positions and one head */
+    float *scratch;    /* [threads][scratch_stride]: mega_attention_scratch for each of them */
     size_t scratch_stride;
 } MegaDecodedAttention;
 

@@ -309,7 +309,7 @@ static void project_values(void *context, size_t task, int worker)
                          z_map(&forward->layer->weights->z, s->ema_out + first * dims->d,
                                s->q + first * dims->z, dims->z)};
     mega_rows_linears(&rows, &maps[0], 1);
-    mega_values_store(&s->values, first, rows.count, v);
+    mega_values_store(&s->values, first, rows.count, v, dims->h);
     mega_rows_linears(&rows, &maps[1], 1);
     if (!forward->pass->tap.tap)
         make_queries_and_keys(context, task, worker);

@@ -49,14 +49,12 @@ void *mega_state_layout(const MegaStack *stack, int index, const MegaDecoderSize
     const MegaLayerWeights *weights = weights_of(stack, index);
     const Dims dims = dims_of(config);
     uint64_t entries = (uint64_t)sizes->reserved * sizes->sequences;
-    /* kernels may read past the last value by this much */
-    uint64_t behind = mega_pieces(MEGA_PANEL, dims.h);
     size_t states = mega_ema_state_floats(dims.d, mega_layer(stack, index)->ema.states);
     State counted, *out = mega_growing_take(memory, sizeof *out), *state = out ? out : &counted;
     if (out && memory->grew)
         *out = (State){0};
     state->k = mega_growing_floats(memory, entries, columns_of(config));
-    state->v = mega_growing_floats(memory, entries + behind, dims.h);
+    state->v = mega_growing_floats(memory, entries, dims.h);
     for (int side = 0; side < 2; side++)
         state->ema[side] = mega_growing_floats(memory, sizes->sequences, states);
     if (sizes->truncate)
@@ -84,6 +82,7 @@ typedef struct StepMemory {
     float *mx;               /* [rows][2 d + z + h]: u, z, r, c */
     float *q;                /* [rows][columns] */
     float *key_panels;       /* [reserved, in whole panels][columns]: used if rows are positions */
+    MegaValues values;       /* of reserved positions: the same */
     float *attended;         /* [rows][max(h, d)] */
     float *wide;             /* [rows][max(ffn, 2 d + z, h)] */
     float *weights;          /* [sequences][reserved]: used if rows are sequences */
@@ -107,8 +106,12 @@ void *mega_step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, Me
     memory.attended = mega_arena_floats(arena, rows * mega_max_u64(h, d));
     memory.wide = mega_arena_floats(arena, rows * mega_max_u64(mega_max_u64(dims.f, 2 * d + z), h));
     memory.weights = mega_arena_floats(arena, (uint64_t)sizes->sequences * sizes->reserved);
+    /* one more, so that the panels do not share places in the cache */
+    memory.values = (MegaValues){.positions = sizes->reserved + 1, .heads = 1, .columns = dims.h};
+    memory.values.panels = mega_arena_floats(arena, mega_values_floats(&memory.values));
     memory.scratch_stride =
-        (size_t)mega_max_u64(MEGA_QUERY_ROWS * (uint64_t)sizes->reserved, sizes->source);
+        (size_t)mega_max_u64(mega_attention_scratch(MEGA_ATTENTION_ROWS, sizes->reserved),
+                             sizes->source);
     memory.scratch = mega_arena_floats(arena, memory.scratch_stride * (uint64_t)sizes->threads);
     if (out)
         *out = memory;
@@ -247,6 +250,7 @@ static void attend_step(const Step *work)
                                       .reserved = step->sizes->reserved,
                                       .weights = memory->weights,
                                       .key_panels = memory->key_panels,
+                                      .values = memory->values,
                                       .scratch = memory->scratch,
                                       .scratch_stride = memory->scratch_stride};
     if (step->rows_are == MEGA_ROWS_ARE_SEQUENCES)

@@ -251,7 +251,8 @@ static void project(void *context, size_t task, int worker)
                                linear_map(&weights->v, x, block.scratch.attended)};
     mega_rows_linears(&block.rows, maps, 3);
     pack_keys(forward, block.first, block.rows.count);
-    mega_values_store(&s->values, block.first, block.rows.count, block.scratch.attended);
+    mega_values_store(&s->values, block.first, block.rows.count, block.scratch.attended,
+                      forward->heads.width);
 }
 
 /* Measures the keys of one head, once for all rows that see them. */

@@ -29,17 +29,21 @@ const float *mega_values_at(const MegaValues *values, size_t head, size_t positi
     return panel_at(values, head, 0, position);
 }
 
-void mega_values_store(const MegaValues *values, size_t first, size_t rows, const float *v)
+void mega_values_store(const MegaValues *values, size_t first, size_t rows, const float *v,
+                       size_t ld)
 {
-    for (size_t row = first; row < first + rows; row++)
+    for (size_t row = first; row < first + rows; row++, v += ld) {
+        const float *from = v;
         for (size_t head = 0; head < values->heads; head++)
-            for (size_t column = 0, count; column < values->columns; column += count, v += count) {
+            for (size_t column = 0, count; column < values->columns;
+                 column += count, from += count) {
                 float *out = panel_at(values, head, column / MEGA_PANEL, row);
                 count = mega_min_size(values->columns - column, MEGA_PANEL);
                 if (count < MEGA_PANEL)
                     memset(out, 0, MEGA_PANEL * sizeof *out);
-                memcpy(out, v, count * sizeof *out);
+                memcpy(out, from, count * sizeof *out);
             }
+    }
 }
 
 void mega_values_tap(const MegaValues *values, const MegaTapping *tapping, int index)

@@ -25,8 +25,10 @@ static inline size_t mega_values_stride(const MegaValues *values)
 
 /* Returns the first panel of a head at a position. */
 const float *mega_values_at(const MegaValues *values, size_t head, size_t position);
-/* Stores v [rows][heads * columns] as the values of positions first ... first + rows - 1. */
-void mega_values_store(const MegaValues *values, size_t first, size_t rows, const float *v);
+/* Stores v [rows][heads * columns], with ld floats from row to row, as the values of positions
+ * first ... first + rows - 1. */
+void mega_values_store(const MegaValues *values, size_t first, size_t rows, const float *v,
+                       size_t ld);
 /* Shows a tap the values [positions][heads * columns] of layer number `index`. It does not see them
  * if there is no memory for them. */
 void mega_values_tap(const MegaValues *values, const MegaTapping *tapping, int index);

@@ -1,7 +1,7 @@
 /*
- * test_attention.c - compares the attention of whole chunks with plain sums in double precision:
- * scores of any size, so that rows subtract their largest score or do not, or begin to in the
- * middle of their keys. And values in panels.
+ * test_attention.c - compares the attention of whole chunks, and of consecutive rows behind others,
+ * with plain sums in double precision: scores of any size, so that rows subtract their largest score
+ * or do not, or begin to in the middle of their keys. And values in panels.
  */
 #include "src/layers/attention.h"
 
@@ -44,7 +44,7 @@ static Chunk random_chunk(Random *random, float size, float growth)
     c.values.panels = malloc((size_t)mega_values_floats(&c.values) * sizeof(float));
     assert_true(c.key_panels && c.values.panels);
     mega_panels_pack(MEGA_F32, c.key_panels, c.k, c.z * sizeof(float), c.keys, c.z);
-    mega_values_store(&c.values, 0, c.keys, c.v);
+    mega_values_store(&c.values, 0, c.keys, c.v, c.hidden);
     return c;
 }
 
@@ -204,6 +204,75 @@ static void what_is_no_number(void **state)
     }
 }
 
+/* Returns x [rows][columns] with `sequences` rows for each, of which the first one counts. */
+static float *spread(const float *x, size_t rows, size_t sequences, size_t columns)
+{
+    float *out = calloc(rows * sequences * columns, sizeof *out);
+    assert_non_null(out);
+    for (size_t row = 0; row < rows; row++)
+        memcpy(out + row * sequences * columns, x + row * columns, columns * sizeof *out);
+    return out;
+}
+
+/* Rows of a decoder behind `past` others, by one and by three threads. What it reads are tables for
+ * several sequences, and of the bias those entries alone that look back. */
+static void consecutive_rows(void **state)
+{
+    const MegaKernels *tiers[MOST_TEST_TIERS];
+    const size_t tier_count = test_tiers(tiers);
+    Random random = {64};
+    MegaPool *pools[2];
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(mega_pool_new(&pools[i], i ? 3 : 1, NULL), 0);
+    for (int round = 0; round < 30; round++) {
+        Chunk c = random_chunk(&random, round % 2 ? 12 : 1, 1);
+        const MegaAttentionKind kind = (MegaAttentionKind)(round % 3);
+        const MegaAttention whole = request_of(&c, kind, true, false);
+        const size_t past = (size_t)random_int(&random, 0, (int)c.keys - 1), rows = c.keys - past;
+        const size_t sequences = (size_t)random_int(&random, 1, 3), floats = rows * c.hidden;
+        float *k = spread(c.k, c.keys, sequences, c.z);
+        float *v = spread(c.v, c.keys, sequences, c.hidden);
+        float *bias = malloc(c.keys * sizeof *bias), *out = calloc(floats, sizeof *out);
+        float *again = calloc(floats, sizeof *again);
+        double *expected = calloc(c.keys * c.hidden, sizeof *expected);
+        float *scratch = malloc(3 * MOST_SCRATCH * sizeof *scratch);
+        assert_true(bias && out && again && expected && scratch);
+        memcpy(bias, c.bias, c.keys * sizeof *bias);
+        memset(c.key_panels, 0xff, (size_t)mega_packed_bytes(MEGA_F32, c.keys, c.z));
+        memset(c.values.panels, 0xff, (size_t)mega_values_floats(&c.values) * sizeof(float));
+        expect(&c, &whole, expected);
+        MegaDecodedAttention request = {.kind = kind, .rows = rows, .past = past,
+                                        .sequences = sequences, .zdim = c.z, .hidden = c.hidden,
+                                        .columns = c.z, .q = c.q + past * c.z, .k = k, .v = v,
+                                        .bias = bias + c.keys - 1,
+                                        .factor = c.factor + past * c.hidden,
+                                        .ld_factor = c.hidden, .out = out,
+                                        .key_panels = c.key_panels, .values = c.values,
+                                        .scratch = scratch, .scratch_stride = MOST_SCRATCH};
+        for (size_t t = 0; t < tier_count; t++) {
+            const double factor = tiers[t] == emulated_amx() ? 16 : 1;
+            request.out = out;
+            mega_attend_positions(pools[0], tiers[t], &request);
+            assert_close(out, expected + past * c.hidden, floats,
+                         factor * (kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys));
+            request.out = again;
+            mega_attend_positions(pools[1], tiers[t], &request);
+            assert_memory_equal(out, again, floats * sizeof *out);
+        }
+        free_chunk(&c);
+        free(k);
+        free(v);
+        free(bias);
+        free(out);
+        free(again);
+        free(expected);
+        free(scratch);
+    }
+    mega_pool_free(pools[0]);
+    mega_pool_free(pools[1]);
+}
+
 /* What the tap sees of values in panels. */
 typedef struct Seen {
     size_t rows, columns;
@@ -236,8 +305,8 @@ static void values_in_panels(void **state)
         const MegaTapping tapping = {.tap = look, .context = &seen, .stack = ""};
         values.panels = malloc((size_t)mega_values_floats(&values) * sizeof(float));
         assert_true(seen.data && values.panels);
-        mega_values_store(&values, 0, cut, v);
-        mega_values_store(&values, cut, values.positions - cut, v + cut * width);
+        mega_values_store(&values, 0, cut, v, width);
+        mega_values_store(&values, cut, values.positions - cut, v + cut * width, width);
         mega_values_tap(&values, &tapping, 3);
         assert_int_equal(seen.rows, values.positions);
         assert_int_equal(seen.columns, width);
@@ -254,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_of_any_size),
         cmocka_unit_test(what_is_no_number),
+        cmocka_unit_test(consecutive_rows),
         cmocka_unit_test(values_in_panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
