@@ -201,10 +201,12 @@ endif
 LIB_SRC += $(TIERS:%=src/kernels/%.c)
 # The kernels' plain loops are written to be vectorised by the compiler, so they are optimised in
 # every build, also in one without optimisation; the tile unit in C, which tests run them over, is one
-# of them. With all sanitizers that takes minutes; fuzzers look for bytes out of bounds only, here.
+# of them. With all sanitizers that takes minutes; these do without the checks that say, at each access,
+# again what AddressSanitizer says, and fuzzers look for bytes out of bounds only, here.
 KERNELS := $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o) $(BUILD)/%/unit/tiers.o
 $(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
 $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
+    $(if $(SANITIZE),-fno-sanitize=pointer-overflow -fno-sanitize=null -fno-sanitize=object-size) \
     $(if $(findstring fuzzer,$(SANITIZE)),-fno-sanitize=undefined -fno-sanitize=fuzzer-no-link)
 
 $(BUILD)/obj/formats/base/inflate.o: ALL_CFLAGS += \
