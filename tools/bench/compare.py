@@ -2,7 +2,7 @@
 """Compares mega-run with PyTorch, ONNX Runtime and CTranslate2, and with what the machine allows.
 
 Usage: compare.py BUILD_FOLDER [--compile] [--json FILE] [--only GROUP]... [--repeats N]
-                  [--threads N] [--quick]
+                  [--threads N] [--lines N] [--quick]
 
     pip install torch==2.13.0 numpy onnx onnxscript onnxruntime ctranslate2     # CPU builds
     apt-get install libjemalloc2 g++                         # g++ for --compile only
@@ -83,7 +83,7 @@ ENCODERS = {  # name in shapes.py: title, length, what is asked
 class Compare:
     def __init__(self, options, folder):
         self.build, self.folder = options.build.resolve(), folder
-        self.threads, self.repeats = options.threads, options.repeats
+        self.threads, self.repeats, self.lines = options.threads, options.repeats, options.lines
         self.quick, self.compile = options.quick, options.compile
         self.environment = dict(os.environ)
         self.allocator = None
@@ -431,6 +431,8 @@ def parse():
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=5,
                         help='rounds in which all sides alternate')
+    parser.add_argument('--lines', type=int, default=1000,
+                        help='lines that are translated in batches (1000)')
     parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
     parser.add_argument('--only', action='append', choices=GROUPS, help='this group; repeatable')
     parser.add_argument('--quick', action='store_true', help='only test that everything works')
@@ -443,8 +445,8 @@ def parse():
         parser.error('PyTorch is missing: pip install torch==2.13.0')
     if options.json and not options.json.resolve().parent.is_dir():
         parser.error(f'there is no folder {options.json.resolve().parent}')
-    if options.threads < 1 or options.repeats < 1:
-        parser.error('--threads and --repeats are at least 1')
+    if options.threads < 1 or options.repeats < 1 or options.lines < 1:
+        parser.error('--threads, --repeats and --lines are at least 1')
     if options.quick:
         options.repeats = 1
     return options

@@ -93,8 +93,7 @@ def race_batches(compare, group, dtype, model, beam, title, source, tokens):
         return ctranslate2(compare, dtype, kind='translate', beam=beam, source=source,
                            tokens=tokens, threads=[compare.threads], lines=count, batch=size)
 
-    few = 2 * max(sizes)
-    products = Fastest('CTranslate2', theirs(max(sizes), few))
+    products = Fastest('CTranslate2', theirs(min(sizes), 4 * min(sizes)))
     products.start()
     products.close()
     size = fastest_size(sizes, lambda size: (ours(size, 1), size))
@@ -102,7 +101,7 @@ def race_batches(compare, group, dtype, model, beam, title, source, tokens):
     other = None
     if products.best:
         best = products.peers.index(products.best)
-        other = fastest_size(sizes, lambda size: (theirs(size, few)[best], few))
+        other = fastest_size(sizes, lambda size: (theirs(size, size)[best], size))
     if other:
         sides['CTranslate2'] = theirs(other, lines)[best]
     else:
@@ -113,7 +112,7 @@ def race_batches(compare, group, dtype, model, beam, title, source, tokens):
 
 def batch_sizes(compare):
     """Lines that are translated in all, and the sizes of batches that each side tries."""
-    return (16, [8, 16]) if compare.quick else (1000, [16, 32, 64, 128])
+    return (16, [8, 16]) if compare.quick else (compare.lines, [16, 32, 64, 128])
 
 
 def batch_rows(compare, group, name):
