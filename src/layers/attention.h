@@ -57,8 +57,6 @@ size_t mega_attention_scratch(size_t rows, size_t keys);
 
 /* ---- Decoded rows --------------------------------------------------------------------------- */
 
-#define MEGA_QUERY_ROWS 32 /* rows of a task that makes queries and keys */
-
 /* Asks for the attention of rows to `past` positions before them and to their own. Keys and values
  * lie as [position][sequence], those of the rows included. */
 typedef struct MegaDecodedAttention {

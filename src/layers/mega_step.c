@@ -205,13 +205,15 @@ static void add_rotation(const Step *work, size_t row, float *q, float *k)
     mega_rotate(q, z, weights->rotary_alpha, 1.0f / scale, q);
 }
 
+#define QUERY_ROWS 32 /* of one task */
+
 /* Computes q, and stores k in its table. */
 static void make_step_queries_and_keys(void *context, size_t task, int worker)
 {
     (void)worker;
     const Step *work = context;
-    size_t z = work->dims.z, columns = work->columns, first = task * MEGA_QUERY_ROWS;
-    size_t end = mega_min_size(first + MEGA_QUERY_ROWS, work->step->rows);
+    size_t z = work->dims.z, columns = work->columns, first = task * QUERY_ROWS;
+    size_t end = mega_min_size(first + QUERY_ROWS, work->step->rows);
     for (size_t row = first; row < end; row++) {
         size_t entry = first_entry(work->step) + row * entry_stride(work->step);
         float *q = work->memory->q + row * columns, *k = work->state->k + entry * columns;
@@ -334,7 +336,7 @@ void mega_step_layer(const MegaPass *pass, const MegaStep *step, int index)
     run_ema(&work);
     tap_rows(&work, ".ema", memory->ema_out, dims.d, dims.d);
     project_step(&work);
-    mega_pool_run(pass->pool, mega_pieces(step->rows, MEGA_QUERY_ROWS), make_step_queries_and_keys,
+    mega_pool_run(pass->pool, mega_pieces(step->rows, QUERY_ROWS), make_step_queries_and_keys,
                   &work);
     attend_step(&work);
     mega_rows_gate(&work.rows, &gate);

@@ -59,8 +59,15 @@ void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
                               const MegaDecoderSizes *sizes, MegaArena *arena)
 {
     const size_t keys = sizes->reserved > sizes->source ? sizes->reserved : sizes->source;
-    const size_t e = mega_head_width(heads), tile = (MEGA_QUERY_ROWS + e) * MEGA_PAGE;
-    scratch->stride = keys + e > tile ? keys + e : tile;
+    const size_t e = mega_head_width(heads);
+    const size_t blocks = mega_attention_scratch(MEGA_ATTENTION_ROWS, sizes->reserved);
+    scratch->keys = (size_t)mega_packed_bytes(MEGA_F32, sizes->reserved, e) / sizeof(float);
+    scratch->key_panels = mega_arena_floats(arena, scratch->keys * (uint64_t)heads->heads);
+    /* one more, so that the panels do not share places in the cache */
+    scratch->values = (MegaValues){.positions = sizes->reserved + 1, .heads = 1, .columns = e};
+    scratch->values.panels =
+        mega_arena_floats(arena, mega_values_floats(&scratch->values) * heads->heads);
+    scratch->stride = keys + e > blocks ? keys + e : blocks;
     scratch->zeros = mega_arena_floats(arena, scratch->stride);
     scratch->weights = mega_arena_floats(arena, scratch->stride * (uint64_t)sizes->threads);
     if (scratch->zeros)
@@ -77,6 +84,20 @@ typedef struct Run {
 static float *weights_of(const Run *run, int worker)
 {
     return run->request->scratch->weights + (size_t)worker * run->request->scratch->stride;
+}
+
+/* Returns the packed keys of a head. */
+static float *keys_of(const MegaHeadScratch *scratch, size_t head)
+{
+    return scratch->key_panels + head * scratch->keys;
+}
+
+/* Returns the packed values of a head. */
+static MegaValues values_of(const MegaHeadScratch *scratch, size_t head)
+{
+    MegaValues values = scratch->values;
+    values.panels += head * (size_t)mega_values_floats(&values);
+    return values;
 }
 
 static void weigh(const Run *run, float *weights, size_t keys)
@@ -134,94 +155,69 @@ static void attend_head(void *context, size_t task, int worker)
 
 /* ---- Consecutive rows ----------------------------------------------------------------------- */
 
-/* With so many rows it pays to read a page once for all of them. */
-#define TILE_ROWS 8
+/* With so many rows it pays to pack what they see. */
+#define PACKED_ROWS 8
 
-/* Some consecutive rows of one head on their way over the pages. */
-typedef struct Tile {
-    size_t first, rows; /* of the step */
-    const float *q;     /* [rows][e], d floats from row to row */
-    float *out;         /* the same */
-    float *weights;     /* [rows][keys of a page] */
-    float *panels;      /* [e][MEGA_PAGE]: the keys of a page */
-    float top[MEGA_QUERY_ROWS], sum[MEGA_QUERY_ROWS];
-} Tile;
-
-/* Turns the products with the `keys` keys from `from` on into weights, 0 for keys behind a row, and
- * rescales what earlier pages left in out. */
-static void weigh_page(const Run *run, Tile *tile, size_t from, size_t keys)
-{
-    const MegaKernels *kernels = run->pass->kernels;
-    const size_t d = run->request->heads.width, e = mega_head_width(&run->request->heads);
-    const float scale = mega_attention_scale(MEGA_ATTENTION_SOFTMAX, e, keys);
-    for (size_t row = 0; row < tile->rows; row++) {
-        const size_t seen = run->step->in_chunk + tile->first + row + 1;
-        const size_t visible = seen > from ? mega_min_size(keys, seen - from) : 0;
-        float *weights = tile->weights + row * keys;
-        if (visible > 0) {
-            float shrink = kernels->softmax_block(weights, visible, scale,
-                                                  run->request->scratch->zeros, &tile->top[row],
-                                                  &tile->sum[row]);
-            if (shrink != 1.0f && from > 0)
-                kernels->scale(tile->out + row * d, e, shrink);
-        }
-        memset(weights + visible, 0, (keys - visible) * sizeof *weights);
-    }
-}
-
-/* Adds to out what a page contributes. */
-static void attend_page(const Run *run, Tile *tile, size_t head, size_t from, size_t keys)
-{
-    const MegaHeadRequest *request = run->request;
-    const MegaKernels *kernels = run->pass->kernels;
-    const size_t d = request->heads.width, e = mega_head_width(&request->heads);
-    const size_t stride = request->pages->sequences * d;
-    const float *page = page_head(request->pages, &request->heads, from / MEGA_PAGE, head);
-    const MegaPacked packed = {.panels = tile->panels, .in = e, .out = keys};
-    const MegaPanels values = {.data = page + to_values(request->pages, &request->heads),
-                               .k = keys, .panel_stride = MEGA_PANEL, .row_stride = stride,
-                               .positions = true};
-    MegaEpilogue add_up = {0};
-    if (from > 0)
-        add_up = mega_epilogue_add(tile->out, d);
-    mega_panels_pack(MEGA_F32, tile->panels, page, stride * sizeof *page, keys, e);
-    mega_matmul(kernels, &packed, tile->q, d, tile->rows, tile->weights, keys,
-                &(MegaEpilogue){0});
-    weigh_page(run, tile, from, keys);
-    kernels->gemm(tile->weights, keys, tile->rows, &values, tile->out, d, e, &add_up);
-}
-
-/* Runs one task: one head of MEGA_QUERY_ROWS consecutive rows. */
-static void attend_tile(void *context, size_t task, int worker)
+/* Packs the keys and values of sequence 0 that lie in one page. */
+static void pack_page(void *context, size_t page, int worker)
 {
     const Run *run = context;
     const MegaHeadRequest *request = run->request;
-    const size_t heads = request->heads.heads, d = request->heads.width;
-    const size_t e = mega_head_width(&request->heads), head = task % heads;
-    Tile tile = {.first = task / heads * MEGA_QUERY_ROWS, .weights = weights_of(run, worker)};
-    const size_t at = tile.first * d + head * e;
-    tile.rows = mega_min_size(MEGA_QUERY_ROWS, run->step->rows - tile.first);
-    tile.q = request->q + at;
-    tile.out = request->out + at;
-    tile.panels = tile.weights + MEGA_QUERY_ROWS * MEGA_PAGE;
-    for (size_t row = 0; row < tile.rows; row++)
-        tile.top[row] = -INFINITY;
-    const size_t keys = run->step->in_chunk + tile.first + tile.rows; /* that the last row sees */
-    for (size_t from = 0; from < keys; from += MEGA_PAGE)
-        attend_page(run, &tile, head, from, mega_min_size(MEGA_PAGE, keys - from));
-    for (size_t row = 0; row < tile.rows; row++)
-        run->pass->kernels->scale(tile.out + row * d, e, 1.0f / tile.sum[row]);
+    const MegaHeads *heads = &request->heads;
+    const size_t e = mega_head_width(heads), stride = request->pages->sequences * heads->width;
+    const size_t first = page * MEGA_PAGE, seen = run->step->in_chunk + run->step->rows;
+    const size_t count = mega_min_size(MEGA_PAGE, seen - first);
+    (void)worker;
+    for (size_t head = 0; head < heads->heads; head++) {
+        const float *keys = page_head(request->pages, heads, page, head);
+        const MegaValues values = values_of(request->scratch, head);
+        mega_panels_pack(MEGA_F32, keys_of(request->scratch, head) + first * e, keys,
+                         stride * sizeof *keys, count, e);
+        mega_values_store(&values, first, count, keys + to_values(request->pages, heads), stride);
+    }
+}
+
+/* Runs one task: one head of up to MEGA_ATTENTION_ROWS rows. */
+static void attend_rows(void *context, size_t task, int worker)
+{
+    const Run *run = context;
+    const MegaHeadRequest *request = run->request;
+    const MegaStep *step = run->step;
+    const size_t d = request->heads.width, e = mega_head_width(&request->heads);
+    const size_t head = task % request->heads.heads;
+    const size_t first = task / request->heads.heads * MEGA_ATTENTION_ROWS;
+    const size_t at = first * d + head * e;
+    const MegaValues values = values_of(request->scratch, head);
+    const MegaAttention attention = {.kind = MEGA_ATTENTION_SOFTMAX,
+                                     .causal = true,
+                                     .first = step->in_chunk + first,
+                                     .rows = mega_min_size(MEGA_ATTENTION_ROWS,
+                                                           step->rows - first),
+                                     .keys = step->in_chunk + step->rows,
+                                     .zdim = e,
+                                     .hidden = e,
+                                     .columns = e,
+                                     .q = request->q + at,
+                                     .key_panels = keys_of(request->scratch, head),
+                                     .values = values.panels,
+                                     .value_stride = mega_values_stride(&values),
+                                     .ldq = d,
+                                     .ldo = d};
+    mega_attention(run->pass->kernels, &attention, weights_of(run, worker), request->out + at);
 }
 
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request)
 {
     Run run = {.pass = pass, .step = step, .request = request};
-    if (step->rows_are == MEGA_ROWS_ARE_POSITIONS && step->rows >= TILE_ROWS) {
-        mega_pool_run(pass->pool, mega_pieces(step->rows, MEGA_QUERY_ROWS) * request->heads.heads,
-                      attend_tile, &run);
+    const size_t heads = request->heads.heads;
+    if (step->rows_are == MEGA_ROWS_ARE_POSITIONS && step->rows >= PACKED_ROWS) {
+        mega_pool_run(pass->pool, mega_pieces(step->in_chunk + step->rows, MEGA_PAGE), pack_page,
+                      &run);
+        mega_pool_run(pass->pool, mega_pieces(step->rows, MEGA_ATTENTION_ROWS) * heads,
+                      attend_rows, &run);
         return;
     }
-    mega_pool_run(pass->pool, step->rows * request->heads.heads, attend_head, &run);
+    mega_pool_run(pass->pool, step->rows * heads, attend_head, &run);
 }
 
 /* Runs one task: all heads of one row. */

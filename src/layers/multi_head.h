@@ -11,6 +11,7 @@
 #define MEGA_MULTI_HEAD_H
 
 #include "src/layers/layer.h"
+#include "src/layers/values.h"
 
 #define MEGA_PAGE 64 /* positions in a page of keys or values */
 
@@ -39,9 +40,11 @@ void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t pos
 
 /* Memory of the attention of a step, which all layers share. */
 typedef struct MegaHeadScratch {
-    float *zeros;   /* [stride]: the bias that there is not */
-    float *weights; /* [threads][stride]: the weights of a row, or a tile and a page of keys */
-    size_t stride;
+    float *zeros;      /* [stride]: the bias that there is not */
+    float *weights;    /* [threads][stride]: the weights of a row, or of a block of keys */
+    float *key_panels; /* [heads][keys]: those of consecutive rows, in panels */
+    MegaValues values; /* of the first of so many heads, the same */
+    size_t stride, keys;
 } MegaHeadScratch;
 
 void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
@@ -65,8 +68,8 @@ static inline size_t mega_heads_seen(const MegaStep *step, size_t row)
 /* Computes the products of a row's query with the keys that it sees, in one head. */
 void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
                          const MegaHeadRequest *request, size_t head, size_t row, float *out);
-/* Each row attends to its own position and those before it. A tile of consecutive rows
- * reads each page once. */
+/* Each row attends to its own position and those before it. Consecutive rows do so like those of a
+ * chunk (attention.h). */
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);
 /* Each row attends to the positions of its source, as layer number `index` sees them. The last
  * layer leaves the mean of its heads' weights in step->cross_weights. */
