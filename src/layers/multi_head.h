@@ -42,9 +42,9 @@ void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t pos
 typedef struct MegaHeadScratch {
     float *zeros;      /* [stride]: the bias that there is not */
     float *weights;    /* [threads][stride]: the weights of a row, or of a block of keys */
-    float *key_panels; /* [heads][keys]: those of consecutive rows, in panels */
-    MegaValues values; /* of the first of so many heads, the same */
-    size_t stride, keys;
+    float *key_panels; /* [heads][keys]: what consecutive rows see, in panels */
+    MegaValues values; /* the same, of the first head; those of the others lie behind it */
+    size_t stride, keys; /* floats of a thread's weights, and of a head's keys */
 } MegaHeadScratch;
 
 void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
