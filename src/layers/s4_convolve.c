@@ -42,8 +42,8 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
  * stay in the first-level cache. */
 #define COPIED 16
 
-/* Positions before a row is copied that the processor begins to fetch it. Rows are a few hundred bytes
- * apart, which no processor foresees far enough. */
+/* Positions before a row is copied that the processor begins to fetch it. Rows are a few hundred
+ * bytes apart, which no processor foresees far enough. */
 #define FETCHED_AHEAD 64
 
 /* A worker's memory. */

@@ -1,7 +1,7 @@
 /*
  * test_attention.c - compares the attention of whole chunks, and of consecutive rows behind others,
- * with plain sums in double precision: scores of any size, so that rows subtract their largest score
- * or do not, or begin to in the middle of their keys. And values in panels.
+ * with plain sums in double precision: scores of any size, so that rows subtract their largest
+ * score or do not, or begin to in the middle of their keys. And values in panels.
  */
 #include "src/layers/attention.h"
 
