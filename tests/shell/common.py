@@ -10,6 +10,7 @@ MODELS = os.path.join(ROOT, 'models')
 SPEECH = os.path.join(MODELS, 'speech-commands')
 os.environ.update(PATH=BUILD + ':' + os.environ['PATH'], LC_ALL='C.UTF-8', MEGA_MODELS=MODELS)
 RATE = 16000
+PATIENCE = 300  # seconds after which something that must happen has not happened
 LIVE = ['mega-run', 'classify', '--raw', 's16le:16000:1', '--window', '1', '--hop', '0.25',
         '--threshold', '0.55', '--ignore', '_silence_,_unknown_', '-']
 SANITIZED = b'__asan_init' in open(os.path.join(BUILD, 'mega-run'), 'rb').read()

@@ -1,14 +1,14 @@
 """What a process is given by its parent: descriptors, and processors."""
 import os
 
-from common import FIXTURES, MODELS, SPEECH, expect, run, small_models
+from common import FIXTURES, MODELS, PATIENCE, SPEECH, expect, run, small_models
 
 
 def with_closed(closed, command, source=None):
     """The command with these of the descriptors 0 to 2 closed: status, output, messages."""
     closing = ''.join(f' {fd}{"<" if fd == 0 else ">"}&-' for fd in closed)
     with open(source or os.devnull, 'rb') as given:
-        return run(['sh', '-c', f'exec "$@"{closing}', 'sh', 'timeout', '60', *command],
+        return run(['sh', '-c', f'exec "$@"{closing}', 'sh', 'timeout', str(PATIENCE), *command],
                    stdin=given)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from common import LIVE, RATE, SANITIZED, expect, run, silence, word
+from common import LIVE, PATIENCE, RATE, SANITIZED, expect, run, silence, word
 
 
 class Stream:
@@ -38,7 +38,7 @@ class Stream:
     def end(self):
         self.process.stdin.close()
         lines = []
-        while line := self.line(60):
+        while line := self.line(PATIENCE):
             lines.append(line)
         return self.process.wait(), lines
 
@@ -69,7 +69,7 @@ def events_come_while_the_pipe_is_open():
         expect(early is None, 'came too early:', early)
         stream.feed(sound[due - hop:due])
         fed = due
-        expect(stream.line(60) == line, line, 'did not come within a hop')
+        expect(stream.line(PATIENCE) == line, line, 'did not come within a hop')
         expect(stream.process.poll() is None, 'it ended')
     stream.feed(sound[fed:])
     status, rest = stream.end()
@@ -80,7 +80,7 @@ def windows_come_while_the_pipe_is_open():
     stream = Stream([*LIVE[:8], '-'])
     stream.feed(silence(1))
     for i in range(5):
-        expect(stream.line(60)[:2] == [f'{i / 4:.2f}', f'{i / 4 + 1:.2f}'], 'window', i)
+        expect(stream.line(PATIENCE)[:2] == [f'{i / 4:.2f}', f'{i / 4 + 1:.2f}'], 'window', i)
         expect(stream.line(0.2) is None, 'a window came too early')
         stream.feed(silence(0.25))
     expect(stream.end()[0] == 0, 'status')
@@ -94,7 +94,7 @@ def resampled_events_come_within_a_hop():
     line = hear(sound)[0]
     stream = Stream([*LIVE[:3], 's16le:48000:2', *LIVE[4:]])
     stream.feed(stereo[:4 * round(48000 * (float(line[1]) + 0.25))])
-    got = stream.line(60)
+    got = stream.line(PATIENCE)
     expect(got and got[2] == 'yes', 'no event')
     expect(stream.end()[0] == 0, 'status')
 
@@ -103,7 +103,7 @@ def closed_output_ends_a_stream():
     """head -1 has gone after the first event: the next window notices, without a second event."""
     stream = Stream(LIVE)
     stream.feed(silence(1) + word('yes') + silence(1))
-    expect(stream.line(60), 'no event')
+    expect(stream.line(PATIENCE), 'no event')
     stream.process.stdout.close()
 
     def feed():
@@ -115,7 +115,7 @@ def closed_output_ends_a_stream():
             pass
     thread = threading.Thread(target=feed)
     thread.start()
-    status = stream.process.wait(60)
+    status = stream.process.wait(PATIENCE)
     thread.join()
     expect(status == -signal.SIGPIPE, 'status', status)
     try:
