@@ -83,12 +83,13 @@ ENCODERS = {  # name in shapes.py: title, length, what is asked
 class Compare:
     def __init__(self, options, folder):
         self.build, self.folder = options.build.resolve(), folder
-        self.threads, self.repeats, self.lines = options.threads, options.repeats, options.lines
+        self.threads, self.repeats = options.threads, options.repeats
         self.quick, self.compile = options.quick, options.compile
         self.environment = dict(os.environ)
         self.allocator = None
         self.preload()
         self.records, self.notes, self.models = [], [], {}
+        self.lines = 1000  # translated in batches
 
     def preload(self):
         library = os.environ.get('JEMALLOC') or ctypes.util.find_library('jemalloc')
@@ -457,6 +458,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder and the peers go, too
     with tempfile.TemporaryDirectory(prefix='mega-compare-') as folder:
         compare = Compare(options, pathlib.Path(folder))
+        compare.lines = options.lines
         machine = {'processor': processor(), 'processors': os.cpu_count(), **versions(),
                    'allocator': compare.allocator, 'threads': options.threads,
                    'quick': options.quick, 'load': os.getloadavg()[0]}
