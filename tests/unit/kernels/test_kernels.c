@@ -362,8 +362,9 @@ static void integer_product(const MegaKernels *kernels, Random *random, MegaDtyp
     double size = norm(exact, rows * out);
     for (size_t i = 0; i < rows * out; i++)
         exact[i] -= rounded[i];
-    double tolerance = kind == MEGA_Q8 ? 8e-3 : 8e-2;
-    /* large numbers are not normally distributed, nor are their errors */
+    /* Usual are 6e-3 and 7e-2, more where few rows of weights have large errors by chance. Large
+     * numbers are not normally distributed, nor are their errors. */
+    double tolerance = kind == MEGA_Q8 ? 1e-2 : 1e-1;
     assert_true(worst || rows * out < 100 || norm(exact, rows * out) <= tolerance * size);
 
     release_floats(alone, out);
@@ -380,16 +381,16 @@ static void integer_product(const MegaKernels *kernels, Random *random, MegaDtyp
 
 static void integer_products(void **state)
 {
-    Random random = {27};
     (void)state;
-    for (size_t t = 0; t < tier_count; t++)
+    for (size_t t = 0; t < tier_count; t++) {
+        Random random = {27}; /* the same numbers on every machine */
         for (int round = 0; round < 80; round++)
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 37,
                             round % 3 ? 1500 : 2, round / 2 % 2, round / 2 % 4 == 3);
-    for (size_t t = 0; t < tier_count; t++) /* such rows are quantized in pieces */
-        for (int round = 0; round < 4; round++)
+        for (int round = 0; round < 4; round++) /* such rows are quantized in pieces */
             integer_product(tiers[t], &random, round % 2 ? MEGA_Q8 : MEGA_Q4, 2, 140000, round / 2,
                             false);
+    }
 }
 
 /* Numbers without an integer make a row's results NaN; other rows stay right. */
