@@ -49,8 +49,7 @@ def load(options):
     cache = options.out / f'tokens.{texts.LANGUAGES[options.source]}.pkl'
     if not cache.exists():
         train, valid = read_texts(options)
-        tokens = {name: texts.tokenise(pairs) for name, pairs in (train | valid).items()
-                  if name not in valid}
+        tokens = {name: texts.tokenise(pairs) for name, pairs in train.items()}
         checks = {name: (texts.tokenise(pairs), pairs) for name, pairs in valid.items()}
         with open(cache, 'wb') as file:
             pickle.dump((tokens, checks), file)
