@@ -275,10 +275,10 @@ typedef struct IntegerProduct {
 } IntegerProduct;
 
 /* Multiplies `rows` rows by `panels` panels. A small tile has too few sums to hide the latency of
- * dot4, so it splits each into two, which are exact and add up to the same. `fetch` is set if the
- * weights come from memory and not from the cache. */
-INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool fetch,
-                      const MegaDtype dtype, const int rows, const int panels)
+ * dot4, so it splits each into two, which are exact and add up to the same. Of every block of
+ * weights, `ahead` bytes further, it fetches the quads whose bits are set in `fetched`. */
+INLINE void int8_tile(const IntegerProduct *product, const Place at, const unsigned fetched,
+                      const size_t ahead, const MegaDtype dtype, const int rows, const int panels)
 {
     const MegaInt8Rows *x = product->x;
     const size_t blocks = product->b->blocks, stride = product->b->panel_stride;
@@ -307,9 +307,8 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
             for (int v = 0; v < vectors; v++)
                 w[v] = load_quad_weights(weights + (size_t)(v / PANEL_VECTORS) * stride, quad,
                                          v % PANEL_VECTORS, dtype);
-            for (int n = 0; n < panels && fetch && quad < stored_quads; n++)
-                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES +
-                                   INT8_AHEAD);
+            for (int n = 0; n < panels && (fetched >> quad & 1) && quad < stored_quads; n++)
+                __builtin_prefetch(weights + (size_t)n * stride + (quad + 1) * QUAD_BYTES + ahead);
             UNROLL(8)
             for (int r = 0; r < rows; r++) {
                 I four = load_quad(q + ((size_t)r * blocks + b) * MEGA_SCALE_BLOCK + quad * 4);
@@ -336,16 +335,34 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const bool 
     store_sums(&product->target, at, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels);
 }
 
+/* Returns which quads of every block a row of tiles fetches. The only one fetches its own weights.
+ * Of several, all but the first share the weights of the next panels, so that memory has the time
+ * of the whole product for them. */
+static unsigned share_of_quads(size_t tile, size_t tiles)
+{
+    const size_t helpers = tiles - 1 < QUADS ? tiles - 1 : QUADS;
+    unsigned quads = 0;
+    if (tiles == 1)
+        return (1u << QUADS) - 1;
+    if (tile == 0 || tile > helpers)
+        return 0;
+    for (size_t quad = tile - 1; quad < QUADS; quad += helpers)
+        quads |= 1u << quad;
+    return quads;
+}
+
 INLINE void gemm_blocks(const IntegerProduct *product, size_t columns, const MegaDtype dtype)
 {
     const size_t rows = product->rows;
     const size_t most = rows <= INT8_FEW ? INT8_FEW : INT8_ROWS, tiles = (rows + most - 1) / most;
     const size_t at_once = rows <= INT8_FEW ? 1 : INT8_PANELS;
+    const size_t ahead = tiles == 1 ? INT8_AHEAD : at_once * product->b->panel_stride;
     for (size_t column = 0; column < columns; column += at_once * MEGA_PANEL) {
         for (size_t tile = 0, row = 0, height; tile < tiles; tile++, row += height) {
             height = (rows - row + tiles - tile - 1) / (tiles - tile);
+            const unsigned fetched = share_of_quads(tile, tiles);
 #define INT8_TILE(count, panels)                                                                   \
-    int8_tile(product, (Place){row, column, columns - column}, tile == 0, dtype, count, panels)
+    int8_tile(product, (Place){row, column, columns - column}, fetched, ahead, dtype, count, panels)
 #define INT8_FEW_ROWS(count)                                                                       \
     case count: INT8_TILE(count, 1); break
 #define INT8_ROWS_OF(count)                                                                        \

@@ -5,12 +5,14 @@
 
 #include <string.h>
 
-/* How many panels one task takes. With FEW_ROWS or more, LEAST_PANELS are enough work. With fewer,
- * the product is bound by memory, so a task reads one long run of weights (up to TASK_BYTES), as
- * long as every thread still gets a task. That run is a multiple of PANELS_AT_ONCE, the most panels
- * that a kernel takes side by side. */
+/* How many panels one task takes. With FEW_ROWS or more, LEAST_PANELS are enough work, but more are
+ * better, since weights are fetched while the panels before them are multiplied; every thread gets
+ * TASKS or more. With fewer rows, the product is bound by memory, so a task reads one long run of
+ * weights (up to TASK_BYTES), as long as every thread still gets a task. That run is a multiple of
+ * PANELS_AT_ONCE, the most panels that a kernel takes side by side. */
 #define FEW_ROWS 12
 #define LEAST_PANELS 4
+#define TASKS 4
 #define PANELS_AT_ONCE 8
 #define TASK_BYTES (288 << 10)
 
@@ -33,14 +35,14 @@ static size_t task_panels(const Run *run, int threads)
 {
     const MegaPacked *weight = run->linears[0].weight;
     size_t bytes = (size_t)mega_packed_bytes(weight->dtype, MEGA_PANEL, weight->in), panels = 0;
-    if (run->rows >= FEW_ROWS)
-        return LEAST_PANELS;
+    const bool few = run->rows < FEW_ROWS;
+    const size_t least = few ? PANELS_AT_ONCE : LEAST_PANELS;
     for (size_t i = 0; i < run->count; i++)
         panels += tasks_of(&run->linears[i], MEGA_PANEL);
-    panels /= (size_t)threads;
+    panels /= (size_t)threads * (few ? 1 : TASKS);
     if (panels > TASK_BYTES / bytes)
         panels = TASK_BYTES / bytes;
-    return panels < PANELS_AT_ONCE ? PANELS_AT_ONCE : panels / PANELS_AT_ONCE * PANELS_AT_ONCE;
+    return panels < least ? least : panels / least * least;
 }
 
 /* Fills block_top and block_sum for columns first ... first + count - 1 of y. */
@@ -78,6 +80,30 @@ static void run_panels(void *context, size_t task, int worker)
     while (task >= tasks_of(l, run->columns))
         task -= tasks_of(l++, run->columns);
     run_columns(run, l, task * run->columns, run->columns);
+}
+
+#define QUANTIZED_ROWS 8 /* of one task */
+
+static void quantize_rows(void *context, size_t task, int worker)
+{
+    const Run *run = context;
+    const MegaLinear *l = run->linears;
+    const size_t first = task * QUANTIZED_ROWS, left = run->rows - first;
+    (void)worker;
+    mega_quantize_rows(run->kernels, l->x, l->ldx, l->weight->in, first,
+                       left < QUANTIZED_ROWS ? left : QUANTIZED_ROWS, run->quantized);
+}
+
+/* Quantizes x for all maps. */
+static void quantize(MegaPool *pool, Run *run)
+{
+    const size_t tasks = (run->rows + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
+    if (pool) {
+        mega_pool_run(pool, tasks, quantize_rows, run);
+        return;
+    }
+    for (size_t task = 0; task < tasks; task++)
+        quantize_rows(run, task, 0);
 }
 
 static void run_rows(MegaPool *pool, Run *run)
@@ -125,8 +151,9 @@ void mega_linear_run(MegaPool *pool, const MegaKernels *kernels, const MegaLinea
     for (; rows > 0; rows -= run.rows) {
         MegaQuantized x;
         run.rows = rows < most ? rows : most;
-        bool fits = mega_quantize_rows(kernels, parts[0].x, parts[0].ldx, run.rows, weight->in, &x);
-        run.quantized = fits ? &x : NULL;
+        run.quantized = mega_quantized_fit(run.rows, weight->in) ? &x : NULL;
+        if (run.quantized)
+            quantize(pool, &run);
         run_rows(pool, &run);
         for (size_t i = 0; i < count; i++)
             skip_rows(&parts[i], run.rows);

@@ -63,13 +63,18 @@ size_t mega_quantized_rows(size_t in)
     return blocks < MEGA_QUANTIZED_BLOCKS ? MEGA_QUANTIZED_BLOCKS / blocks : 1;
 }
 
-bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
-                        size_t in, MegaQuantized *out)
+bool mega_quantized_fit(size_t rows, size_t in)
 {
-    if (rows * blocks_of(in) > MEGA_QUANTIZED_BLOCKS)
-        return false;
-    kernels->integer.quantize(x, ldx, rows, in, &(MegaInt8Rows){out->q, out->scales, out->sums});
-    return true;
+    return rows * blocks_of(in) <= MEGA_QUANTIZED_BLOCKS;
+}
+
+void mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t in,
+                        size_t first, size_t rows, MegaQuantized *out)
+{
+    const size_t block = first * blocks_of(in);
+    const MegaInt8Rows places = {out->q + block * MEGA_SCALE_BLOCK, out->scales + block,
+                                 out->sums + block};
+    kernels->integer.quantize(x + first * ldx, ldx, rows, in, &places);
 }
 
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,

@@ -26,11 +26,13 @@ typedef struct MegaQuantized {
 } MegaQuantized;
 
 /* Returns how many rows of `in` numbers fit. It is at least 1, though a row longer than
- * MEGA_QUANTIZED_BLOCKS blocks has to be multiplied in pieces. */
+ * MEGA_QUANTIZED_BLOCKS blocks has to be multiplied in pieces; such rows do not fit. */
 size_t mega_quantized_rows(size_t in);
-/* Quantizes x [rows][in] into *out. Returns false, and does nothing, if the rows do not fit. */
-bool mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t rows,
-                        size_t in, MegaQuantized *out);
+bool mega_quantized_fit(size_t rows, size_t in);
+/* Quantizes rows first ... first + rows - 1 of x [][in] into their places in *out, where all rows
+ * have to fit. */
+void mega_quantize_rows(const MegaKernels *kernels, const float *x, size_t ldx, size_t in,
+                        size_t first, size_t rows, MegaQuantized *out);
 /* Multiplies such rows; the result has the same bits as mega_matmul's. */
 void mega_matmul_quantized(const MegaKernels *kernels, const MegaPacked *weight,
                            MegaQuantized *x, size_t rows, float *y, size_t ldy,

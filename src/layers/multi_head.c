@@ -36,21 +36,29 @@ static float *page_head(const MegaPages *pages, const MegaHeads *heads, size_t p
     return pages->pages[page] + head * pages->sequences * mega_head_width(heads);
 }
 
-static size_t to_values(const MegaPages *pages, const MegaHeads *heads)
+/* Returns how far a position lies from the next. */
+static size_t position_stride(const MegaPages *pages, const MegaHeads *heads)
 {
-    return MEGA_PAGE * pages->sequences * heads->width;
+    return pages->sequences * heads->width;
 }
 
-void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t position,
-                      size_t sequence, const float *key, const float *value)
+static size_t to_values(const MegaPages *pages, const MegaHeads *heads)
 {
-    const size_t e = mega_head_width(heads);
-    for (size_t head = 0; head < heads->heads; head++, key += e, value += e) {
-        float *at = page_head(pages, heads, position / MEGA_PAGE, head) +
-                    position % MEGA_PAGE * pages->sequences * heads->width + sequence * e;
-        memcpy(at, key, e * sizeof *key);
-        memcpy(at + to_values(pages, heads), value, e * sizeof *value);
-    }
+    return MEGA_PAGE * position_stride(pages, heads);
+}
+
+/* Stores the key and the value of one row in one head. */
+static void store_row(const MegaStep *step, const MegaHeadRequest *request, size_t head,
+                      size_t row)
+{
+    const MegaHeads *heads = &request->heads;
+    const bool sequences = step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
+    const size_t e = mega_head_width(heads), from = row * heads->width + head * e;
+    const size_t position = step->in_chunk + (sequences ? 0 : row), sequence = sequences ? row : 0;
+    float *at = page_head(request->pages, heads, position / MEGA_PAGE, head) +
+                position % MEGA_PAGE * position_stride(request->pages, heads) + sequence * e;
+    memcpy(at, request->k + from, e * sizeof *at);
+    memcpy(at + to_values(request->pages, heads), request->v + from, e * sizeof *at);
 }
 
 /* ---- Rows ----------------------------------------------------------------------------------- */
@@ -113,7 +121,6 @@ void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
 {
     const MegaHeads *heads = &request->heads;
     const size_t e = mega_head_width(heads), keys = mega_heads_seen(step, row);
-    const size_t stride = request->pages->sequences * heads->width;
     const int32_t *slots = step->rows_are == MEGA_ROWS_ARE_SEQUENCES
                                ? step->ancestors + row * step->sizes->reserved
                                : NULL;
@@ -121,11 +128,13 @@ void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
         count = mega_min_size(MEGA_PAGE, keys - first);
         pass->kernels->attend_keys(request->q + row * heads->width + head * e,
                                    page_head(request->pages, heads, first / MEGA_PAGE, head),
-                                   stride, slots ? slots + first : NULL, count, e, out + first);
+                                   position_stride(request->pages, heads),
+                                   slots ? slots + first : NULL, count, e, out + first);
     }
 }
 
-/* Runs one task: one head of one row. */
+/* Runs one task: one head of one row, which sees what it stores itself and no other row of the
+ * step. */
 static void attend_head(void *context, size_t task, int worker)
 {
     const Run *run = context;
@@ -136,21 +145,32 @@ static void attend_head(void *context, size_t task, int worker)
     const size_t head = task % heads->heads, at = row * heads->width + head * e;
     const bool sequences = run->step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
     const size_t keys = mega_heads_seen(run->step, row);
-    const size_t stride = request->pages->sequences * heads->width;
     const int32_t *slots =
         sequences ? run->step->ancestors + row * run->step->sizes->reserved : NULL;
     float *weights = weights_of(run, worker), *out = request->out + at;
     float *part = weights + run->request->scratch->stride - e; /* what one page adds */
+    if (sequences)
+        store_row(run->step, request, head, row);
     mega_heads_multiply(run->pass, run->step, request, head, row, weights);
     weigh(run, weights, keys);
     for (size_t first = 0, count; first < keys; first += count) {
         const float *page = page_head(request->pages, heads, first / MEGA_PAGE, head);
         count = mega_min_size(MEGA_PAGE, keys - first);
-        kernels->attend_values(weights + first, page + to_values(request->pages, heads), stride,
+        kernels->attend_values(weights + first, page + to_values(request->pages, heads),
+                               position_stride(request->pages, heads),
                                slots ? slots + first : NULL, count, e, e, first ? part : out);
         if (first > 0)
             kernels->add(out, part, e);
     }
+}
+
+/* Stores all heads of one of several positions, which see each other. */
+static void store_position(void *context, size_t row, int worker)
+{
+    const Run *run = context;
+    (void)worker;
+    for (size_t head = 0; head < run->request->heads.heads; head++)
+        store_row(run->step, run->request, head, row);
 }
 
 /* ---- Consecutive rows ----------------------------------------------------------------------- */
@@ -164,7 +184,7 @@ static void pack_page(void *context, size_t page, int worker)
     const Run *run = context;
     const MegaHeadRequest *request = run->request;
     const MegaHeads *heads = &request->heads;
-    const size_t e = mega_head_width(heads), stride = request->pages->sequences * heads->width;
+    const size_t e = mega_head_width(heads), stride = position_stride(request->pages, heads);
     const size_t first = page * MEGA_PAGE, seen = run->step->in_chunk + run->step->rows;
     const size_t count = mega_min_size(MEGA_PAGE, seen - first);
     (void)worker;
@@ -210,6 +230,8 @@ void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHea
 {
     Run run = {.pass = pass, .step = step, .request = request};
     const size_t heads = request->heads.heads;
+    if (step->rows_are == MEGA_ROWS_ARE_POSITIONS)
+        mega_pool_run(pass->pool, step->rows, store_position, &run);
     if (step->rows_are == MEGA_ROWS_ARE_POSITIONS && step->rows >= PACKED_ROWS) {
         mega_pool_run(pass->pool, mega_pieces(step->in_chunk + step->rows, MEGA_PAGE), pack_page,
                       &run);
@@ -218,6 +240,20 @@ void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHea
         return;
     }
     mega_pool_run(pass->pool, step->rows * heads, attend_head, &run);
+}
+
+#define LINE 16 /* floats of a cache line */
+
+/* Fetches the keys and values of the head whose first column is `column`. Together those of a batch
+ * do not fit into the caches, and they lie in pieces too short for the processor to foresee. */
+static void fetch_source(const MegaSourceLayer *layer, size_t column, size_t length,
+                         const MegaHeads *heads)
+{
+    for (size_t j = 0; j < length; j++)
+        for (size_t i = 0; i < mega_head_width(heads); i += LINE) {
+            __builtin_prefetch(layer->keys + j * heads->width + column + i, 0, 2);
+            __builtin_prefetch(layer->values + j * heads->width + column + i, 0, 2);
+        }
 }
 
 /* Runs one task: all heads of one row. */
@@ -237,6 +273,8 @@ static void attend_source(void *context, size_t row, int worker)
     if (last)
         memset(mean, 0, source->length * sizeof *mean);
     for (size_t at = 0; at < d; at += e) {
+        if (at + e < d)
+            fetch_source(layer, at + e, source->length, &request->heads);
         kernels->attend_keys(request->q + row * d + at, layer->keys + at, d, NULL, source->length,
                              e, weights);
         weigh(run, weights, source->length);

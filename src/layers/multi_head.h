@@ -34,9 +34,6 @@ typedef struct MegaPages {
 /* Places pages for `reserved` positions. */
 MegaPages *mega_pages_layout(const MegaHeads *heads, size_t sequences, size_t reserved,
                              MegaGrowing *memory);
-/* Stores the key and the value [d] of one position of a sequence. */
-void mega_pages_store(const MegaPages *pages, const MegaHeads *heads, size_t position,
-                      size_t sequence, const float *key, const float *value);
 
 /* Memory of the attention of a step, which all layers share. */
 typedef struct MegaHeadScratch {
@@ -50,12 +47,12 @@ typedef struct MegaHeadScratch {
 void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
                               const MegaDecoderSizes *sizes, MegaArena *arena);
 
-/* Asks for the attention of the rows of a step. q and out are [rows][d]. */
+/* Asks for the attention of the rows of a step. */
 typedef struct MegaHeadRequest {
     MegaHeads heads;
-    const MegaPages *pages; /* keys and values of the rows themselves included */
-    const float *q;
-    float *out;
+    const MegaPages *pages;
+    const float *q, *k, *v; /* [rows][d]; k and v only of attention to the rows' own sequences */
+    float *out;             /* [rows][d] */
     const MegaHeadScratch *scratch;
 } MegaHeadRequest;
 
@@ -65,11 +62,12 @@ static inline size_t mega_heads_seen(const MegaStep *step, size_t row)
     return step->in_chunk + 1 + (step->rows_are == MEGA_ROWS_ARE_SEQUENCES ? 0 : row);
 }
 
-/* Computes the products of a row's query with the keys that it sees, in one head. */
+/* Computes the products of a row's query with the keys that it sees, in one head, once the rows of
+ * the step have attended. */
 void mega_heads_multiply(const MegaPass *pass, const MegaStep *step,
                          const MegaHeadRequest *request, size_t head, size_t row, float *out);
-/* Each row attends to its own position and those before it. Consecutive rows do so like those of a
- * chunk (attention.h). */
+/* Stores the keys and values of all rows, and lets each row attend to its own position and those
+ * before it. Consecutive rows do so like those of a chunk (attention.h). */
 void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHeadRequest *request);
 /* Each row attends to the positions of its source, as layer number `index` sees them. The last
  * layer leaves the mean of its heads' weights in step->cross_weights. */

@@ -3,6 +3,8 @@
  */
 #include "src/layers/rows.h"
 
+#include "src/base/checked.h"
+
 static size_t width(const MegaRows *rows)
 {
     return (size_t)rows->config->width;
@@ -13,24 +15,58 @@ static bool is_pre_norm(const MegaRows *rows)
     return rows->in_ffn ? mega_ffn_pre_norm(rows->config) : rows->config->pre_norm;
 }
 
+#define ROWS_OF_TASK 8
+
+/* What is done to all rows: first to += added, then to = norm(from). Either may be left out. */
+typedef struct RowWork {
+    const MegaRows *rows;
+    const MegaNorm *norm;      /* or NULL */
+    const float *from, *added; /* [count][d]; `added` may be NULL */
+    float *to;                 /* [count][d] */
+} RowWork;
+
+static void work_on_rows(void *context, size_t task, int worker)
+{
+    const RowWork *work = context;
+    const MegaKernels *kernels = work->rows->kernels;
+    const size_t d = width(work->rows), first = task * ROWS_OF_TASK;
+    const size_t count = mega_min_size(ROWS_OF_TASK, work->rows->count - first), at = first * d;
+    (void)worker;
+    if (work->added)
+        kernels->add(work->to + at, work->added + at, count * d);
+    if (work->norm)
+        mega_norm_apply(work->norm, kernels, work->from + at, count, d, work->to + at);
+}
+
+static void run_work(RowWork work)
+{
+    const size_t tasks = mega_pieces(work.rows->count, ROWS_OF_TASK);
+    if (work.rows->pool) {
+        mega_pool_run(work.rows->pool, tasks, work_on_rows, &work);
+        return;
+    }
+    for (size_t task = 0; task < tasks; task++)
+        work_on_rows(&work, task, 0);
+}
+
 const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *normed)
 {
     if (!is_pre_norm(rows))
         return rows->x;
-    mega_norm_apply(norm, rows->kernels, rows->x, rows->count, width(rows), normed);
+    run_work((RowWork){.rows = rows, .norm = norm, .from = rows->x, .to = normed});
     return normed;
 }
 
 void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm)
 {
     if (!is_pre_norm(rows))
-        mega_norm_apply(norm, rows->kernels, rows->x, rows->count, width(rows), rows->x);
+        run_work((RowWork){.rows = rows, .norm = norm, .from = rows->x, .to = rows->x});
 }
 
 void mega_rows_add(const MegaRows *rows, const float *output, const MegaNorm *norm)
 {
-    rows->kernels->add(rows->x, output, rows->count * width(rows));
-    mega_rows_finish(rows, norm);
+    run_work((RowWork){.rows = rows, .norm = is_pre_norm(rows) ? NULL : norm, .from = rows->x,
+                        .added = output, .to = rows->x});
 }
 
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count)

@@ -513,8 +513,8 @@ static void tap_rows(const Step *work, const char *part, const float *data)
 static MegaHeadRequest request_of(const Step *work)
 {
     return (MegaHeadRequest){.heads = work->heads, .pages = work->step->states[work->index],
-                             .q = work->memory->q, .out = work->memory->attended,
-                             .scratch = &work->memory->heads};
+                             .q = work->memory->q, .k = work->memory->k, .v = work->memory->v,
+                             .out = work->memory->attended, .scratch = &work->memory->heads};
 }
 
 static void multiply_own_keys(const void *context, size_t head, size_t first, size_t rows,
@@ -579,24 +579,18 @@ static void finish_attention(const Step *work, const MegaLinearWeights *out, con
 static void step_attention(const Step *work)
 {
     const StepMemory *memory = work->memory;
-    const MegaStep *step = work->step;
     const MegaHeadsWeights *weights = &work->layer->weights->self;
     const float *x = mega_rows_input(&work->rows, &work->layer->norm, memory->normed);
     const MegaHeadRequest request = request_of(work);
-    const bool sequences = step->rows_are == MEGA_ROWS_ARE_SEQUENCES;
-    const size_t d = work->heads.width;
     const MegaLinear maps[] = {linear_map(&weights->q, x, memory->q),
                                linear_map(&weights->k, x, memory->k),
                                linear_map(&weights->v, x, memory->v)};
     mega_rows_linears(&work->rows, maps, 3);
-    for (size_t row = 0; row < step->rows; row++)
-        mega_pages_store(request.pages, &work->heads, step->in_chunk + (sequences ? 0 : row),
-                         sequences ? row : 0, memory->k + row * d, memory->v + row * d);
     tap_rows(work, ".q", memory->q);
     tap_rows(work, ".k", memory->k);
     tap_rows(work, ".v", memory->v);
+    mega_heads_attend(work->pass, work->step, &request);
     show_own_attention(work);
-    mega_heads_attend(work->pass, step, &request);
     finish_attention(work, &weights->out, &work->layer->norm, ".attn_out");
 }
 
