@@ -55,14 +55,16 @@ def load(options):
             pickle.dump((tokens, checks), file)
     with open(cache, 'rb') as file:
         tokens, checks = pickle.load(file)
-    if not (options.out / 'dict.txt').exists():
+
+    def learn():
         counts = collections.Counter()
         for name, pairs in tokens.items():
             for pair in pairs:
                 for token in (*pair[0], *pair[1]):
                     counts[token] += BPE_COUNTS[name]
         texts.Vocabulary.learn(counts, options.merges, options.out)
-    return tokens, checks, texts.Vocabulary(options.out)
+
+    return tokens, checks, translation.vocabulary(options, learn)
 
 
 def main():

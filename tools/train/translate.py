@@ -66,10 +66,13 @@ def train_on(options):
         raise inputs.Problem(f'{options.data} has too few pairs: {len(train)} to train on, '
                              f'{len(valid)} held out')
     tokens = texts.tokenise(train, options.languages)
-    if not (options.out / 'dict.txt').exists():
+
+    def learn():
         counts = collections.Counter(token for pair in tokens for side in pair for token in side)
         texts.Vocabulary.learn(counts, options.merges, options.out)
-    corpus = texts.Corpus(tokens, [], 0.0, texts.Vocabulary(options.out), 0, names=0.0)
+
+    vocabulary = translation.vocabulary(options, learn)
+    corpus = texts.Corpus(tokens, [], 0.0, vocabulary, 0, names=0.0)
     checks = {'held-out': (texts.tokenise(valid, options.languages), valid)}
     translation.train(options, corpus, checks, options.languages)
 

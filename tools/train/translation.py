@@ -1,5 +1,7 @@
 """What the recipes of translators share: options, the model, validation, the run and its result."""
 
+import pathlib
+
 import sacrebleu
 from sacremoses import MosesDetokenizer
 import torch
@@ -7,7 +9,9 @@ import torch
 import baselines
 import export
 from flat import FlatTranslator, Shape
+import mega_file
 from multi30k import greedy, model_args
+import pairs as texts
 from sequence import TranslationModel
 import training
 
@@ -34,7 +38,21 @@ def add_options(parser):
     parser.add_argument('--architecture', choices=ARCHITECTURES, default='mega')
     parser.add_argument('--chunk', type=positive, default=16,
                         help='tokens that attend to each other (mega-chunk)')
+    parser.add_argument('--start', type=pathlib.Path, metavar='MODEL.mega',
+                        help='begin with the weights and the vocabulary of a translator of this '
+                             'kind, such as a shipped one, instead of random weights')
     export.add_option(parser)
+
+
+def vocabulary(options, learn):
+    """The vocabulary in OUT: made once, of the model to start with or else by ``learn()``."""
+    if not (options.out / 'dict.txt').exists():
+        if options.start:
+            mega_file.write_vocabulary(mega_file.read_model(options.start, options.convert)[0],
+                                       options.out)
+        else:
+            learn()
+    return texts.Vocabulary(options.out)
 
 
 def checkpoint_args(options, languages):
@@ -71,6 +89,12 @@ def train(options, corpus, checks, languages):
     vocabulary = corpus.vocabulary
     args = checkpoint_args(options, languages)
     model = TranslationModel(args, len(vocabulary.symbols))
+    out = options.out
+    conversion = ['--tokenizer', 'moses', '--source-dict', out / 'dict.txt', '--target-dict',
+                  out / 'dict.txt', '--bpe-codes', out / 'codes']
+    if options.start and not (options.resume and (out / 'last.pt').exists()):
+        tensors = mega_file.read_model(options.start, options.convert)[1]
+        mega_file.load_weights(model, args, tensors, options.convert, *conversion)
     shape = Shape.of(options.batch, LONGEST)
     flat = FlatTranslator(model, shape, options.dropout)
     print(f'{sum(p.numel() for p in model.parameters())} parameters, '
@@ -99,10 +123,7 @@ def train(options, corpus, checks, languages):
     steps = max(1, len(corpus) * 12 // options.batch)
     average, epochs = training.fit(model, options, epoch_batches, steps, validate, write,
                                    loss=lambda batch: flat.loss(batch, options.smoothing))
-    final, out = options.out / 'final.pt', options.out
+    final = out / 'final.pt'
     write(average, final)
     print(f'{epochs:.1f} epochs', flush=True)
-    export.convert(options, final,
-                   ['--tokenizer', 'moses', '--source-dict', out / 'dict.txt', '--target-dict',
-                    out / 'dict.txt', '--bpe-codes', out / 'codes'],
-                   f'translate -m {out}/final.mega "a sentence"')
+    export.convert(options, final, conversion, f'translate -m {out}/final.mega "a sentence"')

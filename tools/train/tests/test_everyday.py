@@ -36,7 +36,7 @@ class Load(unittest.TestCase):
         ding.write_text('Haus {n} :: house\nIch kaufe ein Haus. :: I buy a house.\n',
                         encoding='utf-8')
         self.options = argparse.Namespace(data=self.folder, ding=ding, pairs=None, source=0,
-                                          merges=20, out=self.folder)
+                                          start=None, merges=20, out=self.folder)
 
     def test_every_text_trains_but_those_held_out(self):
         tokens, checks, vocabulary = everyday.load(self.options)
