@@ -17,11 +17,13 @@ import random
 import sys
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import cifar10
 import classifiers
 import export
+from hints import Hints
 import inputs
 import mega
 import sound
@@ -45,6 +47,8 @@ class Texts:
         s4 = options.architecture == 's4'
         self.units = inputs.Units.choose(options.unit, texts['train'], s4)
         self.length = options.length or self.usual_length(texts['train'])
+        self.bytes = {part: [inputs.without_line_end(text)[:self.length - 1] for text in rows]
+                      for part, rows in texts.items()}
         self.ids = {part: [torch.tensor(self.units.encode(text, self.length)) for text in rows]
                     for part, rows in texts.items()}
         self.form = classifiers.Tokens(len(self.units), self.length, self.units.pad)
@@ -162,13 +166,76 @@ class Pictures:
 KINDS = {'text': Texts, 'sound': Sounds, 'picture': Pictures}
 
 
+class FlatTexts:
+    """How MEGA is trained on texts: they lie end to end, and may come with hints."""
+
+    def __init__(self, flat, model, data, targets, options):
+        self.data, self.make, self.weight = data, flat.Texts.of, options.hints
+        self.flat = flat.FlatClassifier(model, data.length, options.dropout)
+        self.flat_of = lambda model: flat.FlatClassifier(model, data.length, 0.0)
+        self.smoothing, self.hints = options.smoothing, None
+        if options.hints:
+            if data.units.unit != 'byte':
+                raise inputs.Problem('--hints are for texts of bytes (--unit byte)')
+            width, classes = model.classifier[0][0].in_features, model.sentence_projection_layer
+            hints = Hints(data.bytes['train'], targets['train'], classes.out_features, options.seed)
+            right = hints.accuracy(data.bytes['valid'], targets['valid'])
+            print(f'hints of {len(hints.numbers):,} words and pairs of words, which by themselves '
+                  f'have {right:.1f} % of what is held out right', flush=True)
+            self.hints = [hints(text) for text in data.bytes['train']]
+            model.hints = nn.Linear(width, classes.out_features)  # not part of the checkpoint
+
+    @staticmethod
+    def suits(flat, model, data, options):
+        """Whether flat.cpp has what the model needs."""
+        if not (flat and isinstance(data, Texts) and options.architecture.startswith('mega')
+                and not options.padded):
+            return False
+        layer = model.encoder['encoder'].layers[0]
+        sizes = (*layer.mega_layer.sizes, layer.nffn.fc1.out_features)
+        return flat.fills_vectors(*sizes)
+
+    def batch(self, chosen):
+        texts = self.make([self.data.ids['train'][i] for i in chosen])
+        if not self.hints:
+            return texts, None, None
+        begins = texts.offsets.tolist()
+        places = torch.cat([self.hints[i][0] + begin for i, begin in zip(chosen, begins)])
+        return texts, places, torch.cat([self.hints[i][1] for i in chosen])
+
+    def evaluated(self, model, part):
+        """A function that makes the logits of some files of a part."""
+        flat = self.flat_of(model)
+
+        def logits(chosen):
+            texts = self.make([self.data.ids[part][i] for i in chosen])
+            return flat.logits(flat.states(texts, training=False), texts)
+
+        return logits
+
+    def loss(self, batch):
+        (texts, places, values), targets = batch
+        states = self.flat.states(texts)
+        loss = F.cross_entropy(self.flat.logits(states, texts), targets,
+                               label_smoothing=self.smoothing)
+        if places is not None and len(places):
+            told = self.flat.model.hints(states[places])
+            loss = loss + self.weight * F.smooth_l1_loss(told, values)
+        return loss
+
+
+def without_hints(state):
+    """The parameters that a checkpoint has."""
+    return {name: value for name, value in state.items() if not name.startswith('hints.')}
+
+
 # ---- The run ----
 
-def epoch_groups(data, labels, options, epoch):
+def epoch_groups(data, labels, options, epoch, sort=True):
     """Numbers of the files of each batch, in a random order; texts are beside others as long."""
     generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
     order = torch.randperm(len(labels), generator=generator).tolist()
-    if not isinstance(data, Texts):
+    if not (sort and isinstance(data, Texts)):
         return [order[i:i + options.batch] for i in range(0, len(order), options.batch)]
     lengths, groups = data.lengths('train'), []
     for begin in range(0, len(order), POOL * options.batch):
@@ -179,16 +246,18 @@ def epoch_groups(data, labels, options, epoch):
 
 
 @torch.no_grad()
-def evaluate(model, data, part, labels, batch=50):
-    """(accuracy in per cent, nats)"""
+def evaluate(model, data, part, labels, texts=None, batch=50):
+    """(accuracy in per cent, nats); with ``texts`` by flat batches."""
     model.eval()
+    logits_of = (texts.evaluated(model, part) if texts
+                 else lambda chosen: model(*data.batch(part, chosen)))
     order = list(range(len(labels)))
     if isinstance(data, Texts):
         lengths = data.lengths(part)
         order.sort(key=lambda i: lengths[i])
     right = loss = 0.0
     for chosen in (order[i:i + batch] for i in range(0, len(order), batch)):
-        logits = model(*data.batch(part, chosen))
+        logits = logits_of(chosen)
         right += (logits.argmax(1) == labels[chosen]).sum().item()
         loss += F.cross_entropy(logits, labels[chosen], reduction='sum').item()
     return 100.0 * right / len(labels), loss / len(labels)
@@ -208,6 +277,11 @@ def parse(arguments):
     parser.add_argument('--unit', choices=('word', 'byte'), help='symbols of texts; words where '
                         'common ones make up most of the texts')
     parser.add_argument('--length', type=int, help='symbols to which texts are cut')
+    parser.add_argument('--hints', type=float, default=0.0, metavar='WEIGHT',
+                        help='learn what single words speak for beside the class, with this weight '
+                             '(1): bytes are read well much sooner')
+    parser.add_argument('--padded', action='store_true',
+                        help='texts padded to one length, products in float32')
     parser.add_argument('--seconds', type=training.positive(float), default=10.0,
                         help='to which recordings are cut')
     parser.add_argument('--hop', type=int, help='samples from one frame of sound to the next')
@@ -219,6 +293,8 @@ def parse(arguments):
     parser.add_argument('--no-augment', action='store_true', help='train on inputs as they are')
     export.add_option(parser)
     options = parser.parse_args(arguments)
+    if options.hints < 0:
+        parser.error('--hints is not negative')
     if options.size % 4 or not 8 <= options.size <= 64:
         parser.error('--size is a multiple of 4 from 8 to 64')
     for name, (least, multiple) in {'dim': (32, 32), 'length': (16, 16), 'hop': (1, 1),
@@ -232,7 +308,7 @@ def parse(arguments):
     return options
 
 
-def train(options):
+def train(options, flat):
     kind, labels, parts = inputs.list_files(options.data)
     options.chunk = options.chunk or CHUNKS[kind]
     if kind == 'picture' and options.architecture == 'mega-chunk' \
@@ -251,31 +327,42 @@ def train(options):
     built = classifiers.build(options.architecture, data.form, sizes, labels, options.chunk)
     if kind != 'text':
         data.start(built.model, options.architecture)
+    texts = None
+    if FlatTexts.suits(flat, built.model, data, options):
+        texts = FlatTexts(flat, built.model, data, targets, options)
+    elif options.hints:
+        raise inputs.Problem('--hints are for texts of bytes, mega and mega-chunk, a --dim that is a '
+                             'multiple of 32, and need a C++ compiler')
     print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters()):,} '
           'parameters', flush=True)
 
     def epoch_batches(epoch):
-        for place, chosen in enumerate(epoch_groups(data, targets['train'], options, epoch)):
+        groups = epoch_groups(data, targets['train'], options, epoch, sort=not texts)
+        for place, chosen in enumerate(groups):
+            def make_flat(chosen=chosen):
+                return texts.batch(chosen), targets['train'][chosen]
+
             def make(chosen=chosen, place=place):
                 seed = (options.seed * 100003 + epoch) * 1000003 + place
                 generator = torch.Generator().manual_seed(seed)
                 return data.batch('train', chosen, generator), targets['train'][chosen]
-            yield make
+            yield make_flat if texts else make
 
     def validate(average):
-        accuracy, loss = evaluate(average, data, 'valid', targets['valid'])
+        accuracy, loss = evaluate(average, data, 'valid', targets['valid'], texts)
         return {'held-out accuracy %': accuracy, 'held-out loss': loss}
 
     def write(average, path):
-        training.save_atomically(built.checkpoint(average.state_dict()), path)
+        training.save_atomically(built.checkpoint(without_hints(average.state_dict())), path)
 
     write.suffix = built.suffix
     steps = -(-len(targets['train']) // options.batch)
-    average, epochs = training.fit(built.model, options, epoch_batches, steps, validate, write)
+    average, epochs = training.fit(built.model, options, epoch_batches, steps, validate, write,
+                                   loss=texts.loss if texts else None)
     final = options.out / ('final' + built.suffix)
     write(average, final)
     if 'test' in targets:
-        accuracy, _ = evaluate(average, data, 'test', targets['test'])
+        accuracy, _ = evaluate(average, data, 'test', targets['test'], texts)
         print(f'test accuracy {accuracy:.2f} % after {epochs:.1f} epochs', flush=True)
     export.convert(options, final, data.converting, f'classify -m {options.out}/final.mega FILE')
 
@@ -289,7 +376,7 @@ def main(arguments=None):
     # The matrices of short averages are only fast where torch.compile fuses what makes them.
     mega.TOEPLITZ_LIMIT = 64
     try:
-        train(options)
+        train(options, flat)
     except (inputs.Problem, training.Mismatch, OSError, UnicodeDecodeError) as error:
         sys.exit(f'train classify: {training.explain(error)}')
 

@@ -1,4 +1,4 @@
-"""Translators and language models trained on flat batches: all sentences end to end, no padding.
+"""Models of texts trained on flat batches: all sentences or texts end to end, no padding.
 
 Dense layers see plain (tokens, channels) matrices, and the operators of flat.cpp walk the
 sentences. The models, their parameters and their loss are those of sequence.py, of whichever
@@ -25,7 +25,7 @@ from sequence import EOS, PAD, RotaryBias
 
 SOURCE = pathlib.Path(__file__).with_name('flat.cpp')
 HEADER = SOURCE.with_name('vectors.hpp')
-SCANNED = 128  # a causal average of longer sequences is computed by its states
+SCANNED = 128  # the average of longer sequences is computed by its states
 FLAGS = ('-O3', '-march=native', '-fno-math-errno', '-std=c++17', '-shared', '-fPIC')
 
 
@@ -427,13 +427,17 @@ def _taps(move, longest, causal):
 
 def _average(move, x, offsets, longest, causal):
     """The moving average of every sentence, with omega."""
-    if not causal or longest <= SCANNED or 0 < (move.truncation or 0) < longest:
+    if longest <= SCANNED or 0 < (move.truncation or 0) < longest:
         return Average.apply(x, _taps(move, longest, causal), offsets, causal)
-    log_decay, weight = move.exponentials()
+    decay, weight = (part.split(x.size(1)) for part in move.exponentials())
+    decay = [part.exp() for part in decay]
     # A state that forgets at once holds the input itself, whose weight is omega.
-    decay = F.pad(log_decay.exp(), (0, 1)).t().contiguous()
-    weight = torch.cat([weight, move.omega[:, None]], dim=1).t().contiguous()
-    return Scan.apply(x, decay, weight, offsets)
+    y = Scan.apply(x, F.pad(decay[0], (0, 1)).t().contiguous(),
+                   torch.cat([weight[0], move.omega[:, None]], dim=1).t().contiguous(), offsets)
+    if causal:
+        return y
+    ahead, weight = (part[1].t().contiguous() for part in (decay, weight))
+    return y + Scan.apply(x.flip(0), ahead, weight, offsets[-1] - offsets.flip(0)).flip(0)
 
 
 def _bias(bias, longest):
@@ -555,6 +559,36 @@ class FlatLanguageModel(FlatModel):
         x = Drop.apply(x, torch.float32, *drop())
         return F.cross_entropy(decoder.output_projection(x), targets.flatten(),
                                label_smoothing=smoothing)
+
+
+class Texts(NamedTuple):
+    """Texts end to end, and where each begins."""
+
+    tokens: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, rows):
+        lengths = torch.tensor([0, *map(len, rows)])
+        return cls(torch.cat(rows), lengths.cumsum(0).int())
+
+
+class FlatClassifier(FlatModel):
+    """States of a SequenceClassifier of texts, and what it makes of them."""
+
+    def states(self, texts, training=True):
+        """(tokens, channels)"""
+        encoder, drop = self.model.encoder['encoder'], self.drop(training)
+        x = F.embedding(texts.tokens, encoder.embed_tokens['embed'].weight)
+        x = Drop.apply(x, torch.float32, *drop())
+        return self.run(encoder, x, None, texts.offsets, None, False, drop)
+
+    def logits(self, states, texts):
+        """(texts, classes)"""
+        lengths = (texts.offsets[1:] - texts.offsets[:-1]).long()
+        owner = torch.arange(len(lengths)).repeat_interleave(lengths)
+        sums = states.new_zeros(len(lengths), states.size(1)).index_add(0, owner, states)
+        return self.model.classify(sums / lengths[:, None])
 
 
 class FlatTranslator(FlatModel):

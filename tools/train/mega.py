@@ -346,7 +346,10 @@ class SequenceClassifier(nn.Module):
     def forward(self, inputs, mask=None):
         encoder = self.encoder['encoder']
         states = encoder(inputs) if mask is None else encoder(inputs, mask)
-        x = mean_of(states, mask)
+        return self.classify(mean_of(states, mask))
+
+    def classify(self, x):
+        """Logits from the means over positions."""
         for layer in self.classifier:
             x = F.gelu(layer(x))
         return self.sentence_projection_layer(self.dropout(x))

@@ -1,11 +1,11 @@
 """How fast training is on this processor: tokens and floating-point operations a second.
 
 Usage: speed.py [--language | --classifiers | --averages] [--steps N]
-Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones (the
-recipe of multi30k.py), with random sentences as long as those of Tatoeba. --language: the language
-model of `train language` on flat windows and in PyTorch's own operators. --classifiers: the systems
-of `train twins` on texts of 1,024 bytes, and the recipe of film reviews. --averages: ways to
-compute the moving average by the length of the sequence.
+Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones, with
+random sentences as long as those of Tatoeba. --language: the language model of `train language` on
+flat windows and in PyTorch's own operators. --classifiers: the systems of `train twins` on texts of
+1,024 bytes, and the recipe of film reviews. --averages: ways to compute the moving average by the
+length of the sequence.
 
 Times are of the processor, in one thread, so that other work on the machine disturbs little. A
 product of a layer counts as 2 operations a parameter and token forwards and 4 backwards; nothing
@@ -24,12 +24,13 @@ import classify
 import flat
 import language
 import mega
-import multi30k
 from sequence import EOS, PAD, LanguageModel, TranslationModel
 import training
+import translation
 import twins
 
 
+PADDED = (14, 18, 24, 44)  # lengths to which both sides of a batch are padded
 WARMING = 2  # steps that compile, and that get memory
 
 
@@ -60,8 +61,8 @@ def operations(model, source, target):
 
 
 def padded_batches(pairs, tokens):
-    """The batches of multi30k.py: four lengths, everything padded to one of them."""
-    for begin, size in zip((0, *multi30k.BUCKETS), multi30k.BUCKETS):
+    """Batches as they are usually made: four lengths, everything padded to one of them."""
+    for begin, size in zip((0, *PADDED), PADDED):
         group = [pair for pair in pairs if begin < max(map(len, pair)) <= size]
         count = tokens // size
         for i in range(0, len(group) - count + 1, count):
@@ -98,7 +99,7 @@ def translators(options):
 
     def fresh():
         torch.manual_seed(1)
-        return TranslationModel(multi30k.model_args(sizes), symbols).train()
+        return TranslationModel(translation.model_args(sizes), symbols).train()
 
     kinds = [torch.float32]
     if flat.fast_type() != torch.float32:

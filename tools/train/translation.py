@@ -1,5 +1,6 @@
 """What the recipes of translators share: options, the model, validation, the run and its result."""
 
+import argparse
 import pathlib
 
 import sacrebleu
@@ -10,9 +11,8 @@ import baselines
 import export
 from flat import FlatTranslator, Shape
 import mega_file
-from multi30k import greedy, model_args
 import pairs as texts
-from sequence import TranslationModel
+from sequence import EOS, PAD, TranslationModel
 import training
 
 
@@ -55,6 +55,25 @@ def vocabulary(options, learn):
     return texts.Vocabulary(options.out)
 
 
+def model_args(options):
+    """The options of a checkpoint of MEGA from English to German, under the original's names."""
+    sizes = {}
+    for side in ('encoder', 'decoder'):
+        sizes |= {f'{side}_layers': options.layers, f'{side}_embed_dim': options.dim,
+                  f'{side}_hidden_dim': options.hidden, f'{side}_ffn_embed_dim': options.ffn,
+                  f'{side}_z_dim': options.z_dim, f'{side}_n_dim': options.n_dim,
+                  f'{side}_chunk_size': -1}
+    return argparse.Namespace(
+        arch='mega_wmt_en_de', task='translation', source_lang='en', target_lang='de',
+        activation_fn='silu', attention_activation_fn='softmax', decoder_input_dim=options.dim,
+        truncation_length=options.positions, rel_pos_bias='simple',
+        normalization_type='layernorm', normalize_before=True, normalize_embedding=False,
+        no_affine_final_norm=False, no_scale_embedding=False, share_all_embeddings=True,
+        share_decoder_input_output_embed=True, adaptive_input=False, adaptive_softmax_cutoff=None,
+        tie_adaptive_weights=False, dropout=options.dropout,
+        max_source_positions=options.positions, max_target_positions=options.positions, **sizes)
+
+
 def checkpoint_args(options, languages):
     """The checkpoint's options, under the original's names. ``languages`` are source and target."""
     if options.architecture == 'transformer':
@@ -71,6 +90,29 @@ def checkpoint_args(options, languages):
     args.decoder_layers = options.decoder_layers
     args.source_lang, args.target_lang = languages
     return args
+
+
+@torch.no_grad()
+def greedy(model, sources, limit=60):
+    """Best tokens one by one, for a few sentences at a time, without any cache."""
+    model.eval()
+    results = [None] * len(sources)
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    for group in (order[i:i + 64] for i in range(0, len(order), 64)):
+        source = torch.nn.utils.rnn.pad_sequence([sources[i] for i in group], True, PAD)
+        mask = (source != PAD).float().unsqueeze(-1)
+        encoded = model.encoder(source, mask)
+        tokens = torch.full((len(group), 1), EOS)
+        done = torch.zeros(len(group), dtype=torch.bool)
+        while tokens.size(1) < min(limit, source.size(1) * 2 + 10) and not done.all():
+            best = model.decoder(tokens, encoded, mask)[:, -1].argmax(-1)
+            best[done] = EOS
+            done |= best == EOS
+            tokens = torch.cat([tokens, best.unsqueeze(1)], dim=1)
+        for row, i in enumerate(group):
+            ids = tokens[row, 1:].tolist()
+            results[i] = ids[:ids.index(EOS)] if EOS in ids else ids
+    return results
 
 
 def bleu(model, corpus, language, tokens, references):

@@ -196,7 +196,7 @@ def command(task, system, folder, seed, minutes):
              '--resume']
     if task == 'characters':
         return language, ['--text', str(data / 'text.txt'), *given, *LANGUAGE[system]]
-    return classify, ['--data', str(data / 'manifest.tsv'), *given]
+    return classify, ['--data', str(data / 'manifest.tsv'), '--padded', *given]
 
 
 def prepare(task, data, folder):

@@ -25,6 +25,7 @@ import classifiers  # noqa: E402
 import classify  # noqa: E402
 import curve  # noqa: E402
 import inputs  # noqa: E402
+import training  # noqa: E402
 import twins  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get('BUILD', pathlib.Path(__file__).parents[3] / 'build'))
@@ -101,16 +102,16 @@ class Architectures(unittest.TestCase):
                                   '--size', '16', *more])
         torch.manual_seed(options.seed)
         options.valid_minutes = 9
-        classify.train(options)
+        classify.train(options, training.load_flat())
         return out
 
     def check(self, kind, architecture, *more):
         """mega-run classifies files as PyTorch does, by the .mega file alone."""
         kept = {}
 
-        def keep(model, data, part, labels, batch=50):
+        def keep(model, data, part, labels, texts=None):
             kept.update(model=model, data=data)
-            return measure(model, data, part, labels, batch)
+            return measure(model, data, part, labels, texts)
 
         measure = classify.evaluate
         with tempfile.TemporaryDirectory() as name:
@@ -149,6 +150,18 @@ class Architectures(unittest.TestCase):
             for unit in ('word', 'byte'):
                 with self.subTest(architecture=architecture, unit=unit):
                     self.check('text', architecture, '--unit', unit, '--length', '96')
+
+    def test_texts_with_hints(self):
+        for architecture in ('mega', 'mega-chunk'):
+            with self.subTest(architecture=architecture):
+                self.check('text', architecture, '--unit', 'byte', '--length', '96', '--hints', '1')
+
+    def test_hints_that_cannot_be_given_are_refused(self):
+        for more in (['--unit', 'word'], ['--unit', 'byte', '--padded'],
+                     ['--unit', 'byte', '--architecture', 's4']):
+            with tempfile.TemporaryDirectory() as name, \
+                    self.assertRaisesRegex(inputs.Problem, '--hints are for texts of bytes'):
+                self.train('text', 'mega', pathlib.Path(name), '--hints', '1', *more)
 
     def test_sounds(self):
         for architecture in classifiers.ARCHITECTURES:

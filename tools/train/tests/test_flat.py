@@ -19,12 +19,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+import classifiers  # noqa: E402
 import flat  # noqa: E402
 import language  # noqa: E402
 import mega  # noqa: E402
-from multi30k import model_args  # noqa: E402
 from sequence import EOS, PAD, TranslationModel  # noqa: E402
 import training  # noqa: E402
+from translation import model_args  # noqa: E402
 
 SYMBOLS = 64
 
@@ -80,6 +81,29 @@ class FlatModel(unittest.TestCase):
 
     def test_bfloat16_is_near_the_padded_model(self):
         self.compare(torch.bfloat16, 1e-2)
+
+    def compare_classifiers(self, chunk, kind, tolerance):
+        """Logits and gradients, of texts that are shorter and longer than a chunk."""
+        torch.manual_seed(5)
+        sizes = classifiers.sizes_of('mega', 32, 2, 0.0)
+        form = classifiers.Tokens(SYMBOLS, 200, PAD)
+        model = classifiers.build('mega-chunk' if chunk else 'mega', form, sizes, 'ab', chunk).model
+        rows = [torch.randint(4, SYMBOLS, (length,)) for length in (1, 150, 16, 33, 200)]
+        padded = torch.nn.utils.rnn.pad_sequence(rows, True, PAD)
+        expected = model(padded, (padded != PAD).float().unsqueeze(-1))
+        classifier, texts = flat.FlatClassifier(model, 200, 0.0, kind), flat.Texts.of(rows)
+        logits = classifier.logits(classifier.states(texts), texts)
+        self.assertLess((logits - expected).abs().max(), tolerance * expected.abs().max())
+        towards = torch.randn(expected.shape)
+        ours, theirs = (gradients(model, (y * towards).sum()) for y in (logits, expected))
+        for name, gradient in theirs.items():
+            error = (ours[name] - gradient).norm() / max(gradient.norm(), 1e-2)
+            self.assertLess(error, tolerance * 10, name)
+
+    def test_classifiers_equal_the_padded_model(self):
+        for chunk in (None, 16):
+            self.compare_classifiers(chunk, torch.float32, 1e-5)
+            self.compare_classifiers(chunk, torch.bfloat16, 2e-2)
 
     def test_validation_loss_counts_every_target_once(self):
         model, pairs = make_model().eval(), make_pairs(40)
