@@ -2,7 +2,8 @@
 
 Usage: everyday.py --data DATA --ding DE-EN --out FOLDER --minutes 240 --decay-minutes 60
 DATA holds the folders `tatoeba` and `multi30k`; DE-EN is /usr/share/trans/de-en of Debian's package
-trans-de-en, the dictionary Ding. --pairs FILE.tsv adds lines `english TAB german` of one's own.
+trans-de-en, the dictionary Ding. everyday.tsv has greetings, signs and common words, which texts
+have too seldom. --pairs FILE.tsv adds lines `english TAB german` of one's own.
 
 Writes OUT/codes (BPE) and OUT/dict.txt, which serves both languages and both directions,
 OUT/last.pt after some minutes, OUT/preview.pt at every validation, and OUT/final.pt in the format
@@ -19,6 +20,9 @@ import training
 import translation
 
 
+EVERYDAY = pathlib.Path(__file__).with_name('everyday.tsv')
+
+
 def read_texts(options):
     """{name: pairs} of the training data, and of the validation data."""
     tatoeba, captions = options.data / 'tatoeba', options.data / 'multi30k'
@@ -28,6 +32,7 @@ def read_texts(options):
                 *valid['captions'], *texts.read_lines(captions, 'test_2016_flickr')]
     train = {'tatoeba': texts.clean(texts.read_tsv(tatoeba / 'train.tsv.gz'), held_out),
              'captions': texts.clean(texts.read_lines(captions, 'train'), held_out)}
+    train['everyday'] = texts.clean(texts.read_tsv(EVERYDAY), held_out)
     if options.pairs:
         train['own'] = texts.clean(texts.read_tsv(options.pairs), held_out)
     if options.ding:
@@ -73,6 +78,8 @@ def main():
     parser.add_argument('--into', choices=texts.LANGUAGES, default='de', help='the target language')
     parser.add_argument('--ding', type=pathlib.Path, help='the dictionary file de-en')
     parser.add_argument('--pairs', type=pathlib.Path, help='more pairs, as english TAB german')
+    parser.add_argument('--everyday-times', type=training.positive(int), default=20,
+                        help='that each line of everyday.tsv is in every epoch')
     parser.add_argument('--words-part', type=float, default=0.25,
                         help='of the dictionary\'s words and short forms in every epoch')
     options = parser.parse_args()
@@ -80,6 +87,7 @@ def main():
     training.prepare(options)
     tokens, checks, vocabulary = load(options)
     words = tokens.pop('words', [])
+    tokens['everyday'] *= options.everyday_times
     corpus = texts.Corpus(sum(tokens.values(), []), words, options.words_part, vocabulary,
                           options.source)
     languages = [texts.LANGUAGES[side] for side in (options.source, 1 - options.source)]

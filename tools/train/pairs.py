@@ -352,14 +352,15 @@ def vary(chance, pair, sentences, source, names=0.4):
     elif ended and kind < 0.08 and english[-1] == '.':
         english, german = english[:-1] + ['!'], german[:-1] + ['!']
     sides, kind = [english, german], chance.random()
-    if kind < 0.03:
+    heading = 0.25 if len(english) <= 3 else 0.02
+    if kind < 0.05:
         sides = [[token.upper() for token in side] for side in sides]
-    elif kind < 0.055:
+    elif kind < 0.075:
         sides[source] = [token.lower() for token in sides[source]]
-    elif kind < 0.065:
+    elif kind < 0.085:
         first = sides[source][0]
         sides[source] = [first[0].lower() + first[1:]] + sides[source][1:]
-    elif kind < 0.075 and english[-1] not in ENDS:  # a heading
+    elif kind < 0.085 + heading and english[-1] not in ENDS:
         sides = [[token[0].upper() + token[1:] for token in english],
                  [german[0][0].upper() + german[0][1:]] + german[1:]]
     if chance.random() < 0.04:

@@ -40,6 +40,10 @@ class Load(unittest.TestCase):
 
     def test_every_text_trains_but_those_held_out(self):
         tokens, checks, vocabulary = everyday.load(self.options)
+        greetings = tokens.pop('everyday')
+        self.assertIn((['Good', 'morning', '.'], ['Guten', 'Morgen', '.']),
+                      [tuple(map(list, pair)) for pair in greetings])
+        self.assertNotIn('Stop !', [' '.join(pair[0]) for pair in greetings])  # of the test part
         english = {name: [' '.join(pair[0]) for pair in pairs] for name, pairs in tokens.items()}
         self.assertEqual(english, {'tatoeba': ['I read books .'], 'captions': ['A dog runs .'],
                                    'phrases': ['I buy a house .'], 'words': ['house']})
