@@ -30,6 +30,7 @@ import sound
 import training
 
 CHUNKS = {'text': 128, 'sound': 50, 'picture': 128}
+WHOLE = 512      # positions beyond which attention to everything is not faster in flat batches
 POOL = 32        # batches of texts that are sorted by length together
 FRAMES = (0.03, 0.01)  # seconds of a frame, and from one to the next
 BANDS = 0.3      # filters of sound for each channel: two parts and the energy need three
@@ -187,9 +188,10 @@ class FlatTexts:
 
     @staticmethod
     def suits(flat, model, data, options):
-        """Whether flat.cpp has what the model needs."""
-        if not (flat and isinstance(data, Texts) and options.architecture.startswith('mega')
-                and not options.padded):
+        """Whether flat.cpp has what the model needs, and is faster (see README)."""
+        if not (flat and isinstance(data, Texts) and not options.padded
+                and (options.architecture == 'mega-chunk'
+                     or options.architecture == 'mega' and data.length <= WHOLE)):
             return False
         layer = model.encoder['encoder'].layers[0]
         sizes = (*layer.mega_layer.sizes, layer.nffn.fc1.out_features)
@@ -331,8 +333,8 @@ def train(options, flat):
     if FlatTexts.suits(flat, built.model, data, options):
         texts = FlatTexts(flat, built.model, data, targets, options)
     elif options.hints:
-        raise inputs.Problem('--hints are for texts of bytes, mega and mega-chunk, a --dim that is a '
-                             'multiple of 32, and need a C++ compiler')
+        raise inputs.Problem('--hints are for texts of bytes and mega-chunk, or mega with texts of at '
+                             f'most {WHOLE}, and need a C++ compiler')
     print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters()):,} '
           'parameters', flush=True)
 

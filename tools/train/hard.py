@@ -1,8 +1,8 @@
-"""Hard sentences for a translator from English into German, and what must hold of the answers.
+"""Hard sentences for a translator of English and German, and what must hold of the answers.
 
 Usage: hard.py MODEL.mega [--run build/mega-run] [--all] [-- OPTIONS OF TRANSLATE]
 
-hard.txt has some three hundred inputs of sixteen kinds: greetings, questions, single words,
+hard.en.txt has some three hundred inputs of fifteen kinds, hard.de.txt two hundred: greetings, questions, single words,
 headings, capitals, names, numbers, dates, typing errors, two sentences in a line, words that no
 dictionary has, sentences of forty words. No reference translations are needed; what is checked can
 be seen in source and answer alone:
@@ -19,6 +19,7 @@ and how many there are of each kind of input and of fault; --all prints the othe
 
 import argparse
 import collections
+import json
 import pathlib
 import re
 import subprocess
@@ -26,26 +27,33 @@ import sys
 from typing import NamedTuple
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / 'build' / 'mega-run'
-SENTENCES = pathlib.Path(__file__).with_name('hard.txt')
 
-PEOPLE = re.compile(r'\b(M[aä]nn(er[ns]?|e?s)?|Frau(en)?|Jung(e[ns]?|s)|Mädchens?|'
-                    r'Kind(er[ns]?|es)?|Person(en)?|Leuten?|Mensch(en)?|Herr(e?n)?|Damen?|Babys?|Kerl[es]?|Typ(en)?|'
-                    r'Afro\w+|Afrikaner\w*|Asiat\w*)\b')
-SOME_PEOPLE = re.compile(r"\b(m[ae]n|wom[ae]n|boys?|girls?|child(ren)?|kids?|bab(y|ies)|persons?|"
-                         r"people|humans?|lad(y|ies)|gentlem[ae]n|guys?|husband|wi(fe|ves)|mrs?|"
-                         r"sir|madam|folks?|couple|everybody|everyone|nobody|somebody|someone)\b", re.I)
+GERMANS = re.compile(r'\b(M[aä]nn(er[ns]?|e?s)?|Frau(en)?|Jung(e[ns]?|s)|Mädchens?|Kind(er[ns]?|es)?|'
+                     r'Person(en)?|Leuten?|Mensch(en)?|Herr(e?n)?|Damen?|Babys?|Kerl[es]?|'
+                     r'Typ(en)?|Afro\w+|Afrikaner\w*|Asiat\w*)\b')
+ENGLISH = re.compile(r"\b(m[ae]n|wom[ae]n|boys?|girls?|child(ren)?|kids?|bab(y|ies)|persons?|people|"
+                     r"humans?|lad(y|ies)|gentlem[ae]n|guys?|african\w*|asian\w*)\b", re.I)
+# Words that allow for people in the answer.
+SOME_ENGLISH = re.compile(ENGLISH.pattern[:-3] + r"|husband|wi(fe|ves)|mrs?|sir|madam|folks?|couple|"
+                          r"everybody|everyone|nobody|somebody|someone)\b", re.I)
+SOME_GERMANS = re.compile(GERMANS.pattern[:-3] + r'|Ehepaar|Paar|man|niemand|jemand|jeder|alle)\b',
+                          re.I)
 # Names that are frequent in the texts that translators are trained on.
 FREQUENT = re.compile(r'\b(Tom|Mary|Maria|John|Johannes|Ken|Bill|Jane|Jack|Jim|Bob|Boston|'
                       r'Australien|Tatoeba)s?\b')
 NUMBER = re.compile(r'\d(?:[\d.,:/ \u00a0]*\d)?')
 TORN = re.compile(r'(?<=\d[,:/]) (?=\d)|(?<=\d\.) (?=\d{3}\b)')  # 17: 45 and 1. 280
 GROUPS = re.compile(r'(?<=\d)[ \u00a0](?=\d{3}\b)')  # 83 200 000
-WORDS = {'1': 'ein', '2': 'zwei', '3': 'drei', '4': 'vier', '5': 'fünf', '6': 'sechs',
-         '7': 'sieben', '8': 'acht', '9': 'neun', '10': 'zehn', '11': 'elf', '12': 'zwölf'}
+NUMBERS = {
+    'de': 'ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf'.split(),
+    'en': 'one two three four five six seven eight nine ten eleven twelve'.split()}
+WORDS = {language: {str(number): word for number, word in enumerate(words, 1)}
+         for language, words in NUMBERS.items()}
+PEOPLE = {'de': (GERMANS, SOME_ENGLISH), 'en': (ENGLISH, SOME_GERMANS)}
 
 
 class Item(NamedTuple):
-    """A line of hard.txt: the source, and what must be in the answer."""
+    """A line of the lists: the source, and what must be in the answer."""
 
     kind: str
     source: str
@@ -82,9 +90,9 @@ def says_again(words):
                for n in range(1, 5) for i in range(len(words) - 3 * n + 1))
 
 
-def faults(item, answer):
+def faults(item, answer, into='de'):
     """What is wrong with an answer, as far as that can be seen: a list of (fault, word)."""
-    found = []
+    found, (people_in, some_people) = [], PEOPLE[into]
     if not answer.strip():
         return [('no answer', '')]
     for kept in item.kept:
@@ -97,12 +105,12 @@ def faults(item, answer):
         found.append(('blank in a number', TORN.search(answer)[0]))
         answer_numbers = numbers(TORN.sub('', answer))
     for number in source_numbers:
-        if number not in answer_numbers and WORDS.get(number, '\0') not in answer.lower():
+        if number not in answer_numbers and WORDS[into].get(number, '\0') not in answer.lower():
             found.append(('number lost', number))
     for number in answer_numbers:
         if number not in source_numbers:
             found.append(('number invented', number))
-    if (people := PEOPLE.search(answer)) and not SOME_PEOPLE.search(item.source):
+    if (people := people_in.search(answer)) and not some_people.search(item.source):
         found.append(('person out of nothing', people[0]))
     for name in FREQUENT.finditer(answer):
         if name[0].lower().rstrip('s') not in item.source.lower():
@@ -122,6 +130,18 @@ def faults(item, answer):
     return found
 
 
+def list_of(language):
+    return pathlib.Path(__file__).with_name(f'hard.{language}.txt')
+
+
+def languages(program, model):
+    """Source and target language, as the model says."""
+    said = subprocess.run([program, 'inspect', '--json', model], stdout=subprocess.PIPE, text=True,
+                          encoding='utf-8', check=True).stdout
+    metadata = json.loads(said)['metadata']
+    return metadata['text.source_language'], metadata['text.target_language']
+
+
 def translate(program, model, sources, options):
     """The answers, a line for each source."""
     answers = subprocess.run([program, 'translate', '-q', '-m', model, *options],
@@ -132,12 +152,12 @@ def translate(program, model, sources, options):
     return answers
 
 
-def report(items, answers, show_all, out=sys.stdout):
+def report(items, answers, into, show_all, out=sys.stdout):
     """Print the failures and their numbers; return how many answers fail."""
     totals, failed = (collections.Counter() for _ in range(2))
     by_fault = collections.Counter()
     for item, answer in zip(items, answers):
-        found = faults(item, answer)
+        found = faults(item, answer, into)
         totals[item.kind] += 1
         failed[item.kind] += bool(found)
         by_fault.update({fault for fault, _ in found})
@@ -159,14 +179,15 @@ def main():
                                      epilog='The head of this file says what is checked.')
     parser.add_argument('model', type=pathlib.Path)
     parser.add_argument('--run', type=pathlib.Path, default=BUILT, help='mega-run')
-    parser.add_argument('--sentences', type=pathlib.Path, default=SENTENCES)
+    parser.add_argument('--sentences', type=pathlib.Path, help='another list')
     parser.add_argument('--all', action='store_true', help='print answers that pass, too')
     parser.add_argument('options', nargs='*', help='of mega-run translate, behind --')
     options = parser.parse_args()
-    items = read_items(options.sentences)
+    source, into = languages(options.run, options.model)
+    items = read_items(options.sentences or list_of(source))
     answers = translate(options.run, options.model, [item.source for item in items],
                         options.options or ['--batch', '16'])
-    report(items, answers, options.all)
+    report(items, answers, into, options.all)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ import time
 from unittest import mock
 
 import torch
+from torch.nn import functional as F
 
 import classifiers
 import classify
@@ -156,6 +157,16 @@ def byte_classifiers(options):
         with mock.patch.object(mega, 'TOEPLITZ_LIMIT', 64):  # as in train classify
             measure(name, model, training.dense_loss(model, options), batches, options,
                     layers_operations)
+        if architecture.startswith('mega'):
+            classifier = flat.FlatClassifier(model, length, chosen.dropout)
+
+            def loss(batch):
+                (rows, _), targets = batch
+                texts = flat.Texts.of(list(rows))
+                logits = classifier.logits(classifier.states(texts), texts)
+                return F.cross_entropy(logits, targets)
+
+            measure(f'{name}, flat', model, loss, batches, options, layers_operations)
 
 
 def averages():

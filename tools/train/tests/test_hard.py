@@ -55,10 +55,16 @@ class Faults(unittest.TestCase):
         self.assertEqual(hard.faults(item('It costs 250 dollars.'), 'Es kostet 25 Dollar.'),
                          [('number lost', '250'), ('number invented', '25')])
 
+    def test_people_and_numbers_of_english_answers(self):
+        self.assertEqual(hard.faults(item('Es regnet.'), 'A man is raining.', 'en'),
+                         [('person out of nothing', 'man')])
+        self.assertEqual(hard.faults(item('Ich habe 3 Kinder.'), 'I have three children.', 'en'), [])
+        self.assertEqual(hard.faults(item('Niemand kam.'), 'No people came.', 'en'), [])
+
     def test_report_counts_answers(self):
         out = io.StringIO()
         failed = hard.report([item('Water', 'Wasser'), item('Bread', 'Brot')], ['Wein', 'Brot'],
-                             False, out)
+                             'de', False, out)
         self.assertEqual(failed, 1)
         self.assertIn('| test | 1 | 2 |', out.getvalue())
         self.assertIn('| none of the expected words | 1 |', out.getvalue())
@@ -66,17 +72,18 @@ class Faults(unittest.TestCase):
 
 
 class Sentences(unittest.TestCase):
-    def test_the_list_is_whole(self):
-        items = hard.read_items(hard.SENTENCES)
-        self.assertGreaterEqual(len(items), 300)
-        self.assertGreaterEqual(min(sum(other.kind == one.kind for other in items)
-                                    for one in items), 15)
-        self.assertEqual(len({one.source for one in items}), len(items))
-        for one in items:
-            re.compile(one.expected)
-            self.assertNotRegex(one.source, r'[{}\[\]\t]')
-            if one.kind == 'long':
-                self.assertGreaterEqual(len(one.source.split()), 38, one.source)
+    def test_the_lists_are_whole(self):
+        for language, most, least, longest in (('en', 300, 15, 38), ('de', 190, 6, 33)):
+            items = hard.read_items(hard.list_of(language))
+            self.assertGreaterEqual(len(items), most)
+            self.assertGreaterEqual(min(sum(other.kind == one.kind for other in items)
+                                        for one in items), least)
+            self.assertEqual(len({one.source for one in items}), len(items))
+            for one in items:
+                re.compile(one.expected)
+                self.assertNotRegex(one.source, r'[{}\[\]\t]')
+                if one.kind == 'long':
+                    self.assertGreaterEqual(len(one.source.split()), longest, one.source)
 
 
 if __name__ == '__main__':
