@@ -199,21 +199,22 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
         I larger = magnitude > top;
         top = (magnitude & larger) | (top & ~larger);
     }
-    int32_t max = top_integer(top);
-    memcpy(scale, &max, sizeof *scale);
-    if (*scale < 1e-30f) {
+    const int32_t top_bits = top_integer(top);
+    float largest; /* not in *scale, which the compiler would read again behind each store of q */
+    memcpy(&largest, &top_bits, sizeof largest);
+    if (largest < 1e-30f) {
         memset(q, 0, MEGA_SCALE_BLOCK);
         *scale = 0;
         *all = 0;
         return;
     }
-    float factor = 127.0f / *scale;
+    const float factor = 127.0f / largest;
     for (size_t v = 0; v < MEGA_SCALE_BLOCK / LANES; v++) {
         I bits = (I)multiply_add(part[v], splat(factor), splat(round));
         store_low_bytes(q + v * LANES, bits);
         sum += bits << 24 >> 24; /* sums the bytes as stored, even if x was not finite */
     }
-    *scale *= 1.0f / 127.0f;
+    *scale = largest * (1.0f / 127.0f);
     *all = UNSIGNED_WEIGHTS || SUMS_IN_PAIRS ? sum_integers(sum) : 0;
 }
 
