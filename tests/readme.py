@@ -49,7 +49,7 @@ NOT_RUN = {
     '.classify("models/cifar10/ship.png")[0].label)\'':
         'needs the wheel; `make wheel-test` runs it',
     'python3 -c \'import megarun; print(megarun.pipeline("translation", '
-    '"models/multi30k-en-de/multi30k-en-de.mega")("A dog."))\'':
+    '"models/everyday-de-en/everyday-de-en.mega")("Ein Hund."))\'':
         'needs the wheel; `make wheel-test` runs it',
     'tools/bench/compare.py build --compile': 'needs PyTorch, and takes minutes',
     'tools/bench/paper.py build --plot systems.svg': 'needs PyTorch, and takes minutes',

@@ -68,9 +68,10 @@ def by_requests(server, key):
         equal((got['label'], got['input'], len(got['top'])), ('yes', 'yes.wav', 2), 'multipart')
         got = session.post(url + 'classify', data=SPEECH.read_bytes()).json()
         equal(got['label'], 'yes', 'raw')
-        got = session.post(url + 'translate', json={'q': 'Two dogs are playing in the snow.'}).json()
+        ask = {'q': 'Two dogs are playing in the snow.', 'source': 'en', 'target': 'de'}
+        got = session.post(url + 'translate', json=ask).json()
         check(got['translatedText'].startswith('Zwei Hunde'), got)
-        got = session.post(url + 'translate', data={'q': 'Two dogs are playing in the snow.'}).json()
+        got = session.post(url + 'translate', data=ask).json()
         check(got['translatedText'].startswith('Zwei Hunde'), got)
     samples = SPEECH.read_bytes()[44:] + bytes(32000)
 

@@ -27,7 +27,7 @@ def open_files(server):
 def test_open_files(_):
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder, 'en-de.mega')
-        shutil.copy(model_file(MODELS / 'multi30k-en-de'), copy)
+        shutil.copy(model_file(MODELS / 'everyday-en-de'), copy)
         with Server('--parallel', '1', models=[copy, MODELS / 'shakespeare-lm',
                                                MODELS / 'speech-commands']) as server:
             server.get('/v1/classify', SPEECH.read_bytes(), {'Content-Type': 'audio/wav'})

@@ -40,14 +40,14 @@ def files(browser):
 
 
 def texts(browser):
-    choose(browser, 'multi30k-en-de')
+    choose(browser, 'everyday-en-de')
     browser.type('#text', 'A dog runs through the snow.\nTwo men are talking.')
     browser.click('#form button')
     lines = ('A dog runs through the snow.', 'Two men are talking.')
     expected = [line['hypotheses'][0]['text'] for text in lines for line in
-                mega_json('translate', '--json', '-m', 'multi30k-en-de', '--text', text)]
+                mega_json('translate', '--json', '-m', 'everyday-en-de', '--text', text)]
     equal(browser.until(ANSWER).splitlines(), expected, 'translation')
-    yield 'multi30k-en-de'
+    yield 'everyday-en-de'
     choose(browser, 'shakespeare-lm')
     browser.type('#text', 'ROMEO:')
     browser.run("document.getElementById('temperature').value = '0'; "
@@ -82,7 +82,7 @@ def errors(browser, server):
 
 def main():
     pictures = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    models = [MODELS / name for name in ('speech-commands', 'cifar10', 'multi30k-en-de',
+    models = [MODELS / name for name in ('speech-commands', 'cifar10', 'everyday-en-de',
                                          'shakespeare-lm')]
     with Server(models=models) as server:
         browser = Browser(microphone=SPEECH)

@@ -38,7 +38,7 @@ def shown_on_terminal(command, **options):
 
 def unsure_translations_are_named():
     """On a terminal a translation that the model is unsure of has a message, elsewhere not."""
-    command = ['mega-run', 'translate', '-m', 'multi30k-en-de', 'kjw qjx wqjh xzz']
+    command = ['mega-run', 'translate', '-m', 'everyday-en-de', 'kjw qjx wqjh xzz']
     for more, named in ([], True), (['-q'], False), (['--json'], False):
         read, write = os.pipe()
         shown_on_terminal(command + more, stderr=write)
@@ -119,7 +119,7 @@ def slow_commands(scale):
         ['mega-run', 'score', '--document', 'text.txt'],
         ['mega-run', 'eval', *model('speech-commands'), 'list.tsv'],
         ['mega-run', 'eval', *model('shakespeare-lm'), 'text.txt'],
-        ['mega-run', 'eval', *model('multi30k-en-de'), '--predictions', 'out.txt', 'pairs.tsv'],
+        ['mega-run', 'eval', *model('everyday-en-de'), '--predictions', 'out.txt', 'pairs.tsv'],
         ['mega-run', 'bench', *model('speech-commands'), '--length', '160000', '--repeats',
          str(2 * scale)],
     ]

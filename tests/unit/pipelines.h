@@ -6,7 +6,7 @@
 
 #include "tests/unit/raw_models.h"
 
-#define TRANSLATOR "models/multi30k-en-de/multi30k-en-de.mega"
+#define TRANSLATOR "models/everyday-en-de/everyday-en-de.mega"
 #define LANGUAGE_MODEL "models/shakespeare-lm/shakespeare-lm.mega"
 
 MegaModel *model_of(const char *path);

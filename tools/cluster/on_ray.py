@@ -1,7 +1,7 @@
 """Classifies recordings or translates lines with Ray Data.
 
     python on_ray.py classify speech-commands.mega list.txt results --workers 2
-    python on_ray.py translate multi30k-en-de.mega lines.txt results --workers 2
+    python on_ray.py translate everyday-en-de.mega lines.txt results --workers 2
 
 Each worker is an actor that loads the model once.  An actor that dies is started anew, and the
 batch that it worked on is run again.  `results` becomes a folder of Parquet files; `number` is the

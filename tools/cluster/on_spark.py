@@ -1,7 +1,7 @@
 """Classifies recordings or translates lines with Spark.
 
     spark-submit on_spark.py classify speech-commands.mega list.txt results
-    spark-submit on_spark.py translate multi30k-en-de.mega lines.txt results
+    spark-submit on_spark.py translate everyday-en-de.mega lines.txt results
 
 The model has the same path on all machines, or is sent along (`spark-submit --files`).  `results`
 becomes a folder of Parquet files, of which Spark takes each exactly once, whatever becomes of the

@@ -152,7 +152,7 @@ _mega_convert()
                 --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
-                --keep-kernels --no-compress --max-memory --name --license --source --list --json --force --quiet --verbose --help --version" -- "$current"))
+                --keep-kernels --no-compress --max-memory --name --license --source --default --list --json --force --quiet --verbose --help --version" -- "$current"))
             ;;
         *) _mega_files '*' ;;
         esac

@@ -391,6 +391,7 @@ complete -c mega-convert -l max-memory -x -d 'refuse what needs more, such as 30
 complete -c mega-convert -l name -d 'name of the model'
 complete -c mega-convert -l license -d 'licence of the model'
 complete -c mega-convert -l source -x -d 'where the model comes from'
+complete -c mega-convert -l default -d 'without -m, mega-run takes it before others beside it'
 complete -c mega-convert -l list -d 'print tensors and arguments of a checkpoint'
 complete -c mega-convert -l force -d 'overwrite; leave out unknown tensors'
 complete -c mega-convert -s q -l quiet -d 'no notes and no progress'

@@ -460,6 +460,7 @@ _mega_convert() {
         '--name[name of the model]' \
         '--license[licence of the model]' \
         '--source=[where the model comes from]:text: ' \
+        '--default[without -m, mega-run takes it before others beside it]' \
         '--list[print tensors and arguments of a checkpoint]' \
         '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \

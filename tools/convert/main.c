@@ -121,10 +121,16 @@ static int convert_model(const Options *options, MegaError *err)
     const char *path = options->metadata.input_path;
     if (options->describes)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "%s is a .mega model, of which only type and compression can be changed: "
-                         "--%s is for checkpoints",
+                         "%s is a .mega model, of which only type, compression and provenance can be "
+                         "changed: --%s is for checkpoints",
                          path, options->describes);
-    return rewrite_model(&options->write, path, err);
+    MegaMeta *given = mega_meta_new();
+    int code = given ? metadata_set_provenance(given, &options->metadata.provenance)
+                     : MEGA_ERR_MEMORY;
+    code = code ? mega_fail(err, code, "no memory for the metadata")
+                : rewrite_model(&options->write, path, given, err);
+    mega_meta_free(given);
+    return code;
 }
 
 static void list(const Options *options, const MegaCheckpoint *checkpoint, json_t *args)

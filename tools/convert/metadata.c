@@ -28,6 +28,22 @@ void metadata_note(const MetadataOptions *options, const char *sentence)
 
 /* ---- Provenance ----------------------------------------------------------------------------- */
 
+int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"general.name", provenance->name},
+                 {"general.license", provenance->license},
+                 {"general.source", provenance->source}};
+    int code = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
+        if (texts[i].value)
+            code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
+    if (!code && provenance->is_default)
+        code = mega_meta_set_bool(meta, "general.default", true);
+    return code;
+}
+
 static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
                             const Architecture *architecture, const MegaCheckpoint *checkpoint,
                             const json_t *args)
@@ -38,18 +54,15 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
     const struct {
         const char *key, *value;
     } texts[] = {
-        {"general.name", options->name},
         {"general.architecture", architecture->class_name ? architecture->class_name
                                  : arch                   ? arch
                                                           : architecture->family},
         {"general.family", architecture->family},
-        {"general.license", options->license},
-        {"general.source", options->source},
         {"general.source_file", file},
         {"general.source_format", mega_checkpoint_kind(checkpoint)},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
-    int code = 0;
+    int code = metadata_set_provenance(meta, &options->provenance);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
         if (texts[i].value)
             code = mega_meta_set_string(meta, texts[i].key, texts[i].value);

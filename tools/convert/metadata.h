@@ -10,10 +10,17 @@
 #include "src/pipeline/preprocess.h"
 #include "tools/convert/architecture.h"
 
+/* What a user says about a model; NULL: nothing. */
+typedef struct Provenance {
+    const char *name, *license, *source;
+    bool is_default; /* commands take it before other models of its folder */
+} Provenance;
+
 /* The options of the command line. An option that is not given is NULL, NAN or a negative
  * number. */
 typedef struct MetadataOptions {
-    const char *name, *license, *source, *input_path;
+    Provenance provenance;
+    const char *input_path;
     const char *dict; /* path; it serves both sides of a translator, unless these are given: */
     const char *source_dict, *target_dict;
     const char *vocab;        /* path of a vocabulary, for S4 and model folders */
@@ -34,6 +41,9 @@ typedef struct MetadataOptions {
     int text_unit;                         /* MegaTextUnit, or -1 */
     bool quiet;                            /* no warnings */
 } MetadataOptions;
+
+/* Sets the keys of what was given. Returns 0 or MEGA_ERR_MEMORY. */
+int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance);
 
 /* Prints a note to stderr, unless the options say not to. */
 void metadata_note(const MetadataOptions *options, const char *sentence);

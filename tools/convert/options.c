@@ -18,7 +18,7 @@ static const char help[] =
     "\n"
     "Converts a checkpoint of MEGA, a Transformer or S4 from PyTorch (zip or older format, whole\n"
     "fairseq checkpoint, state dict or the image model) or safetensors. Nothing in the checkpoint\n"
-    "is executed. A .mega file is written anew with another --dtype, or with --no-compress.\n"
+    "is executed. A .mega file is written anew with another --dtype, name or --no-compress.\n"
     "\n"
     "  -o, --output FILE      the model file to write\n"
     "      --config FILE      arguments of the original as JSON, where the checkpoint has none\n"
@@ -52,7 +52,7 @@ static const char help[] =
     "      --keep-kernels N   of S4: keep the kernels for inputs of N positions (0: none)\n"
     "      --no-compress      larger file, used in place without decoding\n"
     "      --max-memory SIZE  refuse what needs more, such as 300M\n"
-    "      --name, --license, --source TEXT   provenance\n"
+    "      --name, --license, --source TEXT   provenance; --default: the one to take without -m\n"
     "      --list             print tensors and arguments of a checkpoint\n"
     "      --json             print what was written, or is listed, as a JSON object\n"
     "      --force            overwrite the output; leave out tensors that are not understood\n"
@@ -273,9 +273,10 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"keep-kernels", .take = take_long, .out = &write->keep_kernels, .most = MEGA_MAX_LENGTH},
         {"no-compress", .take = take_flag, .out = &no_compress},
         {"max-memory", .take = take_size, .out = &write->max_memory},
-        {"name", .take = take_text, .out = &meta->name, .given = about},
-        {"license", .take = take_text, .out = &meta->license, .given = about},
-        {"source", .take = take_text, .out = &meta->source, .given = about},
+        {"name", .take = take_text, .out = &meta->provenance.name},
+        {"license", .take = take_text, .out = &meta->provenance.license},
+        {"source", .take = take_text, .out = &meta->provenance.source},
+        {"default", .take = take_flag, .out = &meta->provenance.is_default},
         {"list", .take = take_flag, .out = &options->list, .given = about},
         {"json", .take = take_flag, .out = &options->json},
         {"force", .take = take_flag, .out = &options->force},

@@ -23,13 +23,10 @@ static int set_provenance(MegaMeta *meta, const MetadataOptions *options, MegaEr
     } texts[] = {
         {"general.task", "tokenize"},
         {"general.family", "tokenizer"},
-        {"general.name", options->name},
-        {"general.license", options->license},
-        {"general.source", options->source},
         {"general.source_format", "tokenizer folder"},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
-    int code = 0;
+    int code = metadata_set_provenance(meta, &options->provenance);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
         if (texts[i].value)
             code = mega_meta_set_string(meta, texts[i].key, texts[i].value);

@@ -366,13 +366,15 @@ static int copy_values(MegaMeta *to, const MegaMeta *from, bool general)
     return code;
 }
 
-/* Makes the metadata of a model file as this version writes them: the general keys, then the
- * configuration, written anew, then all other keys as they were. */
-static int renew_metadata(MegaMeta **out, const MegaMeta *meta, const MegaConfig *config,
-                          MegaError *err)
+/* Makes the metadata of a model file as this version writes them: the general keys, first those
+ * that are given, then the configuration, written anew, then all other keys as they were. */
+static int renew_metadata(MegaMeta **out, const MegaMeta *meta, const MegaMeta *given,
+                          const MegaConfig *config, MegaError *err)
 {
     *out = mega_meta_new();
-    int code = *out ? copy_values(*out, meta, true) : MEGA_ERR_MEMORY;
+    int code = *out ? copy_values(*out, given, true) : MEGA_ERR_MEMORY;
+    if (!code)
+        code = copy_values(*out, meta, true);
     if (!code && (code = mega_config_write(config, *out, err)))
         return code;
     if (!code)
@@ -380,7 +382,8 @@ static int renew_metadata(MegaMeta **out, const MegaMeta *meta, const MegaConfig
     return code ? mega_fail(err, code, "no memory for the metadata") : 0;
 }
 
-int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
+int rewrite_model(const WriteOptions *options, const char *path, const MegaMeta *given,
+                  MegaError *err)
 {
     MegaFile *file = NULL;
     MegaMeta *meta = NULL;
@@ -400,7 +403,7 @@ int rewrite_model(const WriteOptions *options, const char *path, MegaError *err)
             code = items_of_file(&items, &config, err);
     }
     if (!code)
-        code = renew_metadata(&meta, mega_file_meta(file), &config, err);
+        code = renew_metadata(&meta, mega_file_meta(file), given, &config, err);
     if (!code)
         code = write_all(options, &items, meta, err);
     mega_meta_free(meta);

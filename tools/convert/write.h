@@ -28,8 +28,9 @@ int plan_kernels(const WriteOptions *options, Architecture *architecture,
  * that interrupts it, leaves no file behind. Warnings go to stderr. */
 int write_model(const WriteOptions *options, const Architecture *architecture,
                 const MegaCheckpoint *checkpoint, const MegaMeta *meta, MegaError *err);
-/* Writes a model file again with other types, encodings or kept kernels; other metadata stay as
- * they are. */
-int rewrite_model(const WriteOptions *options, const char *path, MegaError *err);
+/* Writes a model file again with other types, encodings or kept kernels. The general keys that are
+ * given take the place of those of the file; other metadata stay as they are. */
+int rewrite_model(const WriteOptions *options, const char *path, const MegaMeta *given,
+                  MegaError *err);
 
 #endif

@@ -122,6 +122,9 @@ static void add_model(const char *path, Search *search)
         search->capacity = capacity;
     }
     found.kind = kind_of_meta(meta);
+    if (mega_meta_find(meta, "general.default") &&
+        mega_meta_get_bool(meta, "general.default", &found.is_default, NULL))
+        found.is_default = false;
     found.path = strdup(path);
     found.name = model_name_of_path(path);
     found.title = copy_of(meta, "general.name");
@@ -171,6 +174,18 @@ static void visit_entries(const char *folder, int (*filter)(const struct dirent 
     free(entries);
 }
 
+/* Moves the models from `begin` on that say so before the others, and keeps the order otherwise. */
+static void put_defaults_first(ModelList *list, size_t begin)
+{
+    for (size_t i = begin; i < list->count; i++) {
+        const FoundModel model = list->models[i];
+        if (!model.is_default)
+            continue;
+        memmove(&list->models[begin + 1], &list->models[begin], (i - begin) * sizeof model);
+        list->models[begin++] = model;
+    }
+}
+
 static void visit_subfolder(const char *path, Search *search)
 {
     visit_entries(path, is_model_name, add_model, search);
@@ -183,8 +198,10 @@ static void search_folder(const char *folder, Search *search)
     if (search->places.size)
         mega_put_bytes(&search->places, ", ", 2);
     mega_put_bytes(&search->places, folder, strlen(folder));
+    const size_t begin = search->list.count;
     visit_entries(folder, is_model_name, add_model, search);
     visit_entries(folder, is_visible, visit_subfolder, search);
+    put_defaults_first(&search->list, begin);
 }
 
 static void search_environment(Search *search)
@@ -362,14 +379,20 @@ int open_model(MegaModel **model, char **path, const ModelWish *wish, uint64_t m
     int code = wish->given ? named_model(path, wish->given, err) : find_model(path, wish, err);
     if (!code)
         code = mega_model_open_with(model, *path, &options, err);
-    const char *into = "";
-    if (!code && wish->into &&
-        (!mega_meta_find(mega_model_meta(*model), INTO) ||
-         mega_meta_get_string(mega_model_meta(*model), INTO, &into, NULL) ||
-         strcmp(into, wish->into) != 0))
+    const char *into = code ? "" : model_target_language(*model);
+    if (!code && wish->into && strcmp(into, wish->into) != 0)
         code = mega_fail(err, MEGA_ERR_MODEL, "%s does not translate into '%s'%s%s%s", *path,
                          wish->into, *into ? " but into '" : "", into, *into ? "'" : "");
     return code;
+}
+
+const char *model_target_language(const MegaModel *model)
+{
+    const MegaMeta *meta = mega_model_meta(model);
+    const char *language;
+    return mega_meta_find(meta, INTO) && !mega_meta_get_string(meta, INTO, &language, NULL)
+               ? language
+               : "";
 }
 
 MegaContentKind model_kind(const MegaModel *model)

@@ -3,7 +3,8 @@
  *
  * The search goes through the folders of MEGA_MODELS (separated by colons), the folder of the
  * running program, then share/mega and models in the folder above it. In each of these it takes the
- * *.mega files of the folder itself first, then those of the folders in it, sorted by name.
+ * *.mega files of the folder itself first, then those of the folders in it, sorted by name; files
+ * with the metadata `general.default` come before the others of their place.
  */
 #ifndef MEGA_FIND_MODEL_H
 #define MEGA_FIND_MODEL_H
@@ -17,6 +18,7 @@ typedef struct FoundModel {
     char *title;   /* general.name, or empty */
     char *license; /* or empty */
     char *into;    /* the language that it translates into, such as "de", or empty */
+    bool is_default; /* general.default */
     MegaTask task;
     /* the raw inputs that it takes, or MEGA_CONTENT_UNKNOWN if its metadata describe none */
     MegaContentKind kind;
@@ -56,6 +58,10 @@ int named_model(char **path, const char *given, MegaError *err);
  * MegaModelOptions. The caller frees *path, also after an error. */
 int open_model(MegaModel **model, char **path, const ModelWish *wish, uint64_t max_memory,
                MegaError *err);
+
+/* Returns the language that a model translates into, such as "de", or "" if it does not say so. The
+ * text is the model's. */
+const char *model_target_language(const MegaModel *model);
 
 /* Returns "cifar10" for "dir/cifar10.mega", which the caller frees, or NULL without memory. */
 char *model_name_of_path(const char *path);

@@ -186,7 +186,7 @@ static void classifier(void **state)
 static void translator(void **state)
 {
     (void)state;
-    fork_with("models/multi30k-en-de/multi30k-en-de.mega", NULL);
+    fork_with("models/everyday-en-de/everyday-en-de.mega", NULL);
 }
 
 static void language_model(void **state)

@@ -12,7 +12,7 @@
 #include "tests/unit/golden.h"
 
 #define SPEECH "models/speech-commands/speech-commands.mega"
-#define TRANSLATOR "models/multi30k-en-de/multi30k-en-de.mega"
+#define TRANSLATOR "models/everyday-en-de/everyday-en-de.mega"
 #define LANGUAGE_MODEL "models/shakespeare-lm/shakespeare-lm.mega"
 
 static MegaRaw text_of(const char *text)

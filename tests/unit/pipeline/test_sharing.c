@@ -154,7 +154,7 @@ static void test_speech(void **state)
 static void test_translator(void **state)
 {
     (void)state;
-    share("models/multi30k-en-de/multi30k-en-de.mega");
+    share("models/everyday-en-de/everyday-en-de.mega");
 }
 
 static void test_language_model(void **state)

@@ -19,7 +19,7 @@ TOP = pathlib.Path(os.environ['MEGA_TOP'])
 MEGA_RUN = os.environ['MEGA_BUILD'] + '/mega-run'
 MODELS = TOP / 'models'
 SPEECH = str(MODELS / 'speech-commands/speech-commands.mega')
-TRANSLATOR = str(MODELS / 'multi30k-en-de/multi30k-en-de.mega')
+TRANSLATOR = str(MODELS / 'everyday-en-de/everyday-en-de.mega')
 RECORDINGS, LINES, BEAM = 2000, 5000, 1
 WORKERS = 2
 

@@ -6,7 +6,7 @@
     model.classify("yes.wav")[0].label           # 'yes'
     model.classify(samples, rate=44100)          # an array of sound
 
-    model = megarun.load("multi30k-en-de.mega")
+    model = megarun.load("everyday-en-de.mega")
     model.translate("Two dogs are playing in the snow.")
 
     model = megarun.load("shakespeare-lm.mega")

@@ -18,7 +18,7 @@ import pytest
 TOP = pathlib.Path(os.environ['MEGA_TOP'])
 FIXTURES, MODELS = TOP / 'tests/fixtures', TOP / 'models'
 SPEECH = MODELS / 'speech-commands/speech-commands.mega'
-TRANSLATOR = MODELS / 'multi30k-en-de/multi30k-en-de.mega'
+TRANSLATOR = MODELS / 'everyday-en-de/everyday-en-de.mega'
 LANGUAGE = MODELS / 'shakespeare-lm/shakespeare-lm.mega'
 PICTURES = MODELS / 'cifar10/cifar10.mega'
 YES = MODELS / 'speech-commands/yes.wav'

@@ -23,7 +23,7 @@ def test_the_installed_package_is_tested() -> None:
 def test_libraries_come_from_the_wheel() -> None:
     """All that is mapped lies in the environment, apart from the C library, zlib and Python's."""
     megarun.pipeline('translation', os.environ['MEGA_TOP'] +
-                     '/models/multi30k-en-de/multi30k-en-de.mega')('A dog.')
+                     '/models/everyday-en-de/everyday-en-de.mega')('A dog.')
     mapped = {line.split()[-1] for line in pathlib.Path('/proc/self/maps').read_text().splitlines()
               if '.so' in line}
     ours = [path for path in mapped if 'mega' in pathlib.Path(path).name]
@@ -72,7 +72,7 @@ def test_commands_of_the_readme() -> None:
                 if line.startswith('    python3 -c ')]
     said = [subprocess.run([sys.executable, *command[1:]], cwd=top, capture_output=True,
                            text=True, check=True).stdout for command in commands]
-    assert said == ['ship\n', "[{'translation_text': 'Ein Hund.'}]\n"]
+    assert said == ['ship\n', "[{'translation_text': 'A dog.'}]\n"]
 
 
 def test_everything_public_is_documented() -> None:

@@ -2,9 +2,11 @@
  * translate.c - POST /v1/translate: the lines of one text or of several. Lines of all requests with
  * the same options that wait are searched together; each gets the result that it would get alone.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/run/find_model.h"
 #include "tools/run/results.h"
 #include "tools/run/serve/operations.h"
 
@@ -78,11 +80,17 @@ static int check_search(const Translate *translate, MegaError *err)
     return 0;
 }
 
+/* Returns whether a model translates into the language `context` or, if that is NULL, into any. */
+static bool translates_into(const ServedModel *model, const void *context)
+{
+    return model->task == MEGA_TASK_TRANSLATE &&
+           (!context || strcmp(model_target_language(model->model), context) == 0);
+}
+
 static int prepare(Job *job, MegaError *err)
 {
-    static const MegaTask task = MEGA_TASK_TRANSLATE;
     Translate *translate = calloc(1, sizeof *translate);
-    FieldText model = {0};
+    FieldText model = {0}, target = {0};
     json_t *q = NULL, *text = NULL;
     if (!translate)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a translation");
@@ -104,8 +112,8 @@ static int prepare(Job *job, MegaError *err)
                            {"unk_penalty", FIELD_REAL, &search->unk_penalty, -1e6, 1e6},
                            {"temperature", FIELD_REAL, &search->temperature, 1e-6, 1e6},
                            {"alignments", FIELD_FLAG, &search->alignments, 0, 0},
+                           {"target", FIELD_TEXT, &target, 0, 0},
                            {"source", FIELD_IGNORED, NULL, 0, 0}, /* of LibreTranslate's clients */
-                           {"target", FIELD_IGNORED, NULL, 0, 0},
                            {"format", FIELD_IGNORED, NULL, 0, 0},
                            {"api_key", FIELD_IGNORED, NULL, 0, 0},
                            {0}};
@@ -123,8 +131,12 @@ static int prepare(Job *job, MegaError *err)
     if (!code && translate->text_count == 0)
         code =
             mega_fail(err, MEGA_ERR_ARGUMENT, "there is nothing to translate: the list is empty");
-    if (!code)
-        code = job_choose_model(job, model.data, model_has_task, &task, "to translate", err);
+    if (!code) {
+        char purpose[80] = "to translate";
+        if (target.data)
+            snprintf(purpose, sizeof purpose, "to translate into '%.40s'", target.data);
+        code = job_choose_model(job, model.data, translates_into, target.data, purpose, err);
+    }
     if (!code)
         code = split_lines(translate, job, err);
     translate->is_list = json_is_array(given);

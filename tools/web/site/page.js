@@ -245,6 +245,8 @@ class PicturePart extends Part {
 
 /* ---- Texts ------------------------------------------------------------------------------------ */
 
+const LANGUAGES = {en: 'English', de: 'German'};
+
 class TranslatePart extends Part {
   constructor() {
     super('translate', 'everyday-en-de');
@@ -252,14 +254,19 @@ class TranslatePart extends Part {
     this.source = this.find('textarea');
     this.target = this.find('output');
     this.source.oninput = () => this.translate();
-    const choice = this.find('select');
-    choice.onchange = () => {
-      if (!this.engines.has(choice.value)) this.engines.set(choice.value, new Engine(choice.value));
-      this.engine = this.engines.get(choice.value);
-      this.done = null;
-      this.translate();
-    };
+    this.find('select').onchange = event => this.turn(event.target.value);
     this.explains(() => ['explainTranslation', [this.source.value.split('\n').find(line => line)]]);
+  }
+
+  /* Goes on with a model, whose name ends with its two languages. */
+  turn(model) {
+    if (!this.engines.has(model)) this.engines.set(model, new Engine(model));
+    this.engine = this.engines.get(model);
+    [this.source.lang, this.target.lang] = model.split('-').slice(-2);
+    for (const field of [this.source, this.target])
+      this.find(`label[for=${field.id}]`).textContent = LANGUAGES[field.lang];
+    this.done = null;
+    this.translate();
   }
 
   /* Translates what stands there now. Text that is typed meanwhile is translated next, once. */
