@@ -522,6 +522,7 @@ demo: packages
 	@echo
 	$(SHIPPED) $(BUILD)/mega-run classify models/speech-commands/yes.wav
 	echo 'Two dogs are playing in the snow.' | $(SHIPPED) $(BUILD)/mega-run translate
+	$(SHIPPED) $(BUILD)/mega-run translate --to en 'Guten Morgen, wo ist der Bahnhof?'
 	$(SHIPPED) $(BUILD)/mega-run generate --seed 3 --max-tokens 200 --temperature 0.7 'ROMEO:'
 
 # ---- Installation ----------------------------------------------------------------------------------
