@@ -368,6 +368,18 @@ def vary(chance, pair, sentences, source, names=0.4):
     return sides[0], sides[1]
 
 
+def join_numbers(tokens):
+    """17:45 and 1/9 as one token each: Moses cuts them, and would not join them in an answer."""
+    joined = []
+    for token in tokens:
+        if len(joined) > 1 and joined[-1] in ':/' and token.isdigit() and joined[-2][-1].isdigit():
+            mark = joined.pop()
+            joined[-1] += mark + token
+        else:
+            joined.append(token)
+    return joined
+
+
 class Corpus:
     """Training pairs of tokens: whole texts, and a part of the short ones in every epoch."""
 
@@ -382,8 +394,8 @@ class Corpus:
 
     def encode(self, pair):
         """Numbers of source and target."""
-        ids = [self.vocabulary.encode(side) for side in pair]
-        return ids[self.source], ids[1 - self.source]
+        encode = self.vocabulary.encode
+        return encode(pair[self.source]), encode(join_numbers(pair[1 - self.source]))
 
     def epoch(self, seed):
         """Pairs of numbers in a random order, each in a variation of its own."""

@@ -148,6 +148,12 @@ class Variations(unittest.TestCase):
         other = ['3', 'dogs'], ['drei', 'Hunde']
         self.assertEqual(pairs.vary_numbers(chance, *other), other)
 
+    def test_times_and_dates_are_joined(self):
+        for text, expected in (('um 17 : 45 Uhr', 'um 17:45 Uhr'), ('am 1 / 9 / 2025', 'am 1/9/2025'),
+                               ('so : 3 oder 4', 'so : 3 oder 4'), (': 30 7 :', ': 30 7 :'),
+                               ('und / oder', 'und / oder')):
+            self.assertEqual(pairs.join_numbers(text.split()), expected.split())
+
     def test_typing_errors_change_one_letter_of_one_word(self):
         chance = random.Random(3)
         for _ in range(100):
