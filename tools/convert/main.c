@@ -121,8 +121,8 @@ static int convert_model(const Options *options, MegaError *err)
     const char *path = options->metadata.input_path;
     if (options->describes)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "%s is a .mega model, of which only type, compression and provenance can be "
-                         "changed: --%s is for checkpoints",
+                         "%s is a .mega model, of which only type, compression and provenance can "
+                         "be changed: --%s is for checkpoints",
                          path, options->describes);
     MegaMeta *given = mega_meta_new();
     int code = given ? metadata_set_provenance(given, &options->metadata.provenance)

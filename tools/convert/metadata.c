@@ -28,17 +28,21 @@ void metadata_note(const MetadataOptions *options, const char *sentence)
 
 /* ---- Provenance ----------------------------------------------------------------------------- */
 
-int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance)
+int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count)
 {
-    const struct {
-        const char *key, *value;
-    } texts[] = {{"general.name", provenance->name},
-                 {"general.license", provenance->license},
-                 {"general.source", provenance->source}};
     int code = 0;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
+    for (size_t i = 0; i < count && !code; i++)
         if (texts[i].value)
             code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
+    return code;
+}
+
+int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance)
+{
+    const MetaText texts[] = {{"general.name", provenance->name},
+                              {"general.license", provenance->license},
+                              {"general.source", provenance->source}};
+    int code = metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
     if (!code && provenance->is_default)
         code = mega_meta_set_bool(meta, "general.default", true);
     return code;
@@ -51,9 +55,7 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
     const char *slash = strrchr(options->input_path, '/');
     const char *file = slash ? slash + 1 : options->input_path;
     const char *arch = argument_string(args, "arch", "model");
-    const struct {
-        const char *key, *value;
-    } texts[] = {
+    const MetaText texts[] = {
         {"general.architecture", architecture->class_name ? architecture->class_name
                                  : arch                   ? arch
                                                           : architecture->family},
@@ -62,11 +64,8 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
         {"general.source_format", mega_checkpoint_kind(checkpoint)},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
-    int code = metadata_set_provenance(meta, &options->provenance);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
-        if (texts[i].value)
-            code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
-    return code;
+    const int code = metadata_set_provenance(meta, &options->provenance);
+    return code ? code : metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
 }
 
 /* ---- Labels --------------------------------------------------------------------------------- */

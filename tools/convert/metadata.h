@@ -42,7 +42,13 @@ typedef struct MetadataOptions {
     bool quiet;                            /* no warnings */
 } MetadataOptions;
 
-/* Sets the keys of what was given. Returns 0 or MEGA_ERR_MEMORY. */
+typedef struct MetaText {
+    const char *key, *value;
+} MetaText;
+
+/* Sets the texts that are not NULL. Returns 0 or MEGA_ERR_MEMORY. */
+int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count);
+/* Sets what the user says. Returns 0 or MEGA_ERR_MEMORY. */
 int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance);
 
 /* Prints a note to stderr, unless the options say not to. */

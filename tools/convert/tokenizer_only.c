@@ -18,18 +18,15 @@ static void warn(const char *sentence)
 
 static int set_provenance(MegaMeta *meta, const MetadataOptions *options, MegaError *err)
 {
-    const struct {
-        const char *key, *value;
-    } texts[] = {
+    const MetaText texts[] = {
         {"general.task", "tokenize"},
         {"general.family", "tokenizer"},
         {"general.source_format", "tokenizer folder"},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
     int code = metadata_set_provenance(meta, &options->provenance);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
-        if (texts[i].value)
-            code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
+    if (!code)
+        code = metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
     return mega_meta_set_result(code, "general", err);
 }
 

@@ -220,10 +220,11 @@ int models_reload(Models *models)
 
 static json_t *describe(const ServedModel *model)
 {
-    json_t *object = json_pack("{s:o,s:s,s:I,s:s,s:s,s:s,s:I}", "id", json_text(model->id), "object", "model",
-                     "created", (json_int_t)model->file.st_mtim.tv_sec, "owned_by", "mega", "task",
-                     mega_task_name(model->task), "takes", kind_name(model->kind), "parameters",
-                     (json_int_t)mega_model_parameter_count(model->model));
+    json_t *object =
+        json_pack("{s:o,s:s,s:I,s:s,s:s,s:s,s:I}", "id", json_text(model->id), "object", "model",
+                  "created", (json_int_t)model->file.st_mtim.tv_sec, "owned_by", "mega", "task",
+                  mega_task_name(model->task), "takes", kind_name(model->kind), "parameters",
+                  (json_int_t)mega_model_parameter_count(model->model));
     const char *into = model_target_language(model->model);
     if (*into)
         json_object_set_new(object, "into", json_text(into));

@@ -265,9 +265,11 @@ class TranslatePart extends Part {
     [this.source.lang, this.target.lang] = model.split('-').slice(-2);
     for (const field of [this.source, this.target])
       this.find(`label[for=${field.id}]`).textContent = LANGUAGES[field.lang];
-    this.done = null;
     this.translate();
   }
+
+  /* What a translation is of: the model's name and the text. */
+  get asked() { return `${this.engine.model}\n${this.source.value}`; }
 
   /* Translates what stands there now. Text that is typed meanwhile is translated next, once. */
   async translate() {
@@ -275,17 +277,17 @@ class TranslatePart extends Part {
     this.busy = true;
     await this.attempt(async () => {
       this.state.classList.remove('error');
-      while (this.source.value !== this.done) {
-        const text = this.source.value, lines = [];
+      while (this.asked !== this.done) {
+        const asked = this.asked, text = this.source.value, engine = this.engine, lines = [];
         await this.ready();
         for (const line of text.split('\n')) {
           lines.push(line.trim() ?
-            (await this.engine.ask('translate', [line], part => this.say(part.warning ?? ''))).text : '');
+            (await engine.ask('translate', [line], part => this.say(part.warning ?? ''))).text : '');
           this.target.textContent = lines.join('\n');
         }
-        this.done = text;
+        this.done = asked;
       }
-      this.offer(this.done.trim() !== '');
+      this.offer(this.source.value.trim() !== '');
     });
     this.busy = false;
   }
