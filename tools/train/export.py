@@ -22,13 +22,13 @@ def add_option(parser):
 
 
 def convert(options, checkpoint, arguments, use):
-    """Make OUT/final.mega, or say how to; then say how it is used.
+    """Make OUT/final.mega, or say how to; then say how it is used. Its name is the folder's.
 
     ``arguments`` are options of mega-convert, ``use`` what follows `mega-run` in an example.
     """
     model = options.out / 'final.mega'
     command = [options.convert or 'mega-convert', checkpoint, '--dtype', options.dtype, '--force',
-               *arguments, '-o', model]
+               '--name', options.out.resolve().name, *arguments, '-o', model]
     command = list(map(str, command))
     if not options.convert:
         print(f'mega-convert is not installed; to convert: {shlex.join(command)}', flush=True)

@@ -142,6 +142,8 @@ class Architectures(unittest.TestCase):
             expected = measure(model, kept['data'], 'valid', numbers)[0]
             self.assertAlmostEqual(100 * evaluated['accuracy'], expected, delta=1e-3)
             self.assertEqual(evaluated['errors'], 0)
+            about = json.loads(mega_run('inspect', '--json', out / 'final.mega'))['metadata']
+            self.assertEqual(about['general.name'], 'out')
             curve_file = xml.etree.ElementTree.parse(out / 'curve.svg')
             self.assertTrue(curve_file.getroot().tag.endswith('svg'))
 
