@@ -619,7 +619,7 @@ $(BUILD)/mega.wasm: $(call obj,$(WEB_SRC)) $(BUILD)/libmega.a tools/web/imports
 	    $(filter %.o %.a,$^) -lsamplerate -lpcre2-8 -lz
 
 # The page in headless Chromium, its results compared with those of mega-run.
-web-test: packages-web-test web $(BUILD)/mega-run
+web-test: packages-web-test web $(BUILD)/mega-run $(BUILD)/mega-convert
 	tools/web/test $(BUILD)
 
 # Spark, Ray, GNU parallel and the environment of Slurm, each with two workers, against one process.
