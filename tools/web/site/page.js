@@ -150,17 +150,54 @@ class SoundPart extends Part {
     });
   }
 
-  async listen() {
-    this.clear();
+  /*
+   * Listening begins after what was heard before has ended, and ends after it has begun, however
+   * fast the button is pressed: a microphone that starts late would stay open.
+   */
+  listen() {
     this.listening = true;
     this.button.textContent = 'Stop';
     this.button.setAttribute('aria-pressed', 'true');
+    this.begun = this.begin();
+  }
+
+  async stop() {
+    if (this.listening) {
+      this.listening = false;
+      this.button.textContent = 'Listen';
+      this.button.setAttribute('aria-pressed', 'false');
+      this.ended = this.end();
+    }
+    await this.ended;
+  }
+
+  /* Returns whether the microphone is open. */
+  async begin() {
+    await this.ended;
+    this.clear();
     const good = await this.attempt(async () => {
       await this.ready();
       await this.microphone.start((samples, rate) => this.hear(samples, rate));
-      this.say('Listening …');
+      if (this.listening) this.say('Listening …');
     });
-    if (!good) await this.stop();
+    if (!good) this.stop();
+    return good;
+  }
+
+  async end() {
+    const good = await this.begun;
+    await this.microphone.stop();
+    if (!good) return;
+    if (!this.heard.length) {
+      this.say('Nothing was heard.');
+      return;
+    }
+    await this.attempt(async () => {
+      await this.engine.ask('hearEnd', [], part => this.take(part));
+      this.say(this.view.events.length ? '' : 'No word was heard.');
+      const all = new Float32Array(await new Blob(this.heard).arrayBuffer());
+      this.keep(all, this.heardRate);
+    });
   }
 
   hear(samples, rate) {
@@ -170,21 +207,6 @@ class SoundPart extends Part {
     while (this.heard.length * samples.length > MOST_KEPT * rate)
       this.dropped += this.heard.shift().length;
     this.attempt(() => this.engine.ask('hear', [samples, rate], part => this.take(part)));
-  }
-
-  async stop() {
-    if (!this.listening) return;
-    this.listening = false;
-    this.button.textContent = 'Listen';
-    this.button.setAttribute('aria-pressed', 'false');
-    await this.microphone.stop();
-    if (!this.heard.length) return;
-    await this.attempt(async () => {
-      await this.engine.ask('hearEnd', [], part => this.take(part));
-      this.say(this.view.events.length ? '' : 'No word was heard.');
-      const all = new Float32Array(await new Blob(this.heard).arrayBuffer());
-      this.keep(all, this.heardRate);
-    });
   }
 
   /* Keeps what explain draws: the last word that was heard, or the beginning. */

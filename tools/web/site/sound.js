@@ -24,17 +24,21 @@ export class Microphone {
       await this.context.audioWorklet.addModule('capture.js');
     }
     await this.context.resume();
-    const capture = new AudioWorkletNode(this.context, 'capture', {numberOfOutputs: 0});
-    capture.port.onmessage = event => take(event.data, this.context.sampleRate);
+    this.capture = new AudioWorkletNode(this.context, 'capture', {numberOfOutputs: 0});
+    this.capture.port.onmessage = event => take(event.data, this.context.sampleRate);
     this.source = this.context.createMediaStreamSource(this.stream);
-    this.source.connect(capture);
+    this.source.connect(this.capture);
   }
 
-  /* The context is kept, so that listening again loads nothing. */
+  /*
+   * Nothing is taken after this was called. The context is kept, so that listening again loads
+   * nothing.
+   */
   async stop() {
+    if (this.capture) this.capture.port.onmessage = null;
     this.source?.disconnect();
     this.stream?.getTracks().forEach(track => track.stop());
-    this.source = this.stream = null;
+    this.capture = this.source = this.stream = null;
     await this.context?.suspend();
   }
 }
