@@ -33,19 +33,34 @@ const void *mega_file_panels(const MegaFile *file, const MegaTensor *tensor)
     return holder->encoding == MEGA_IN_PANELS ? file->map.data + holder->offset : NULL;
 }
 
-/* Computes dst[i * item + b] = src[b * n + i] for n items. */
+/* Puts four bytes that lie `distance` apart side by side. */
+static void gather_four(const uint8_t *src, size_t distance, uint8_t *dst)
+{
+    mega_store_u32(dst, (uint32_t)src[0] | (uint32_t)src[distance] << 8 |
+                            (uint32_t)src[2 * distance] << 16 | (uint32_t)src[3 * distance] << 24);
+}
+
+/* Computes dst[i * item + b] = src[b * n + i] for n items. Of quantized items, which are long, some
+ * are made at a time: each part of the source is then read from end to end, and the items stay in
+ * the cache until they are whole. */
 static void unshuffle(const uint8_t *src, size_t size, uint32_t item, uint8_t *dst)
 {
-    const size_t n = size / item;
-    for (size_t i = 0; i < n && item == 4; i++)
-        mega_store_u32(dst + 4 * i, (uint32_t)src[i] | (uint32_t)src[n + i] << 8 |
-                                        (uint32_t)src[2 * n + i] << 16 |
-                                        (uint32_t)src[3 * n + i] << 24);
-    for (size_t i = 0; i < n && item == 2; i++)
-        mega_store_u16(dst + 2 * i, (uint16_t)(src[i] | src[n + i] << 8));
-    for (size_t i = 0; i < n && item != 4 && item != 2; i++)
-        for (size_t b = 0; b < item; b++)
-            dst[i * item + b] = src[b * n + i];
+    const size_t n = size / item, at_once = 256;
+    const uint32_t words_end = item / 4 * 4;
+    if (item == 4) {
+        for (size_t i = 0; i < n; i++)
+            gather_four(src + i, n, dst + 4 * i);
+        return;
+    }
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        end = n - begin < at_once ? n : begin + at_once;
+        for (size_t b = 0; b < words_end; b += 4)
+            for (size_t i = begin; i < end; i++)
+                gather_four(src + b * n + i, n, dst + i * item + b);
+        for (size_t b = words_end; b < item; b++)
+            for (size_t i = begin; i < end; i++)
+                dst[i * item + b] = src[b * n + i];
+    }
 }
 
 static int fail_scale(const MegaFile *file, const MegaTensor *tensor, MegaError *err)

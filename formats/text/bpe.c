@@ -9,6 +9,7 @@
 
 #include "formats/text/glossary.h"
 #include "formats/text/text_input.h"
+#include "src/base/sort_strings.h"
 
 #define END_OF_WORD "</w>"
 #define CONTINUATION MEGA_BPE_SEPARATOR " "
@@ -171,12 +172,6 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
 
 /* ---- Loading -------------------------------------------------------------------------------- */
 
-static int compare_strings(const void *a, const void *b)
-{
-    const char *const *left = a, *const *right = b;
-    return strcmp(*left, *right);
-}
-
 static int compare_merges(const void *a, const void *b)
 {
     const Merge *left = a, *right = b;
@@ -225,7 +220,10 @@ static const Merge *find_merge(const MegaBpe *bpe, uint32_t left, uint32_t right
     return low < bpe->merge_count && merge->left == left && merge->right == right ? merge : NULL;
 }
 
-/* Collects left, right and merged symbol of every code in bpe->text. */
+/* The symbols of a code. */
+enum { LEFT, RIGHT, MERGED, PER_CODE };
+
+/* Puts the left, right and merged symbol of every code into bpe->text. */
 static int collect_symbols(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
 {
     for (uint64_t i = 0; i < codes->count; i++) {
@@ -241,37 +239,47 @@ static int collect_symbols(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *
         mega_put_bytes(&bpe->text, line, (size_t)(blank - line));
         mega_put_bytes(&bpe->text, blank + 1, strlen(blank + 1) + 1);
     }
-    size_t count = 3 * (size_t)codes->count, unique = 0;
-    bpe->symbols = calloc(count + 1, sizeof *bpe->symbols);
-    if (bpe->text.failed || !bpe->symbols)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu BPE symbols", count);
-    const char *at = (const char *)bpe->text.data;
-    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
-        bpe->symbols[i] = at;
-    qsort(bpe->symbols, count, sizeof *bpe->symbols, compare_strings);
-    for (size_t i = 0; i < count; i++)
-        if (unique == 0 || strcmp(bpe->symbols[i], bpe->symbols[unique - 1]) != 0)
-            bpe->symbols[unique++] = bpe->symbols[i];
-    bpe->symbol_count = (uint32_t)unique;
     return 0;
 }
 
-static int build_merges(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
+/* Numbers the different ones of the collected symbols in their order, and writes the number of each
+ * collected one to numbers [PER_CODE * codes]. */
+static int number_symbols(MegaBpe *bpe, size_t count, uint32_t *numbers, MegaError *err)
+{
+    size_t unique = 0;
+    MegaSortString *sorted = malloc((count + 1) * sizeof *sorted);
+    bpe->symbols = calloc(count + 1, sizeof *bpe->symbols);
+    if (bpe->text.failed || !bpe->symbols || !sorted) {
+        free(sorted);
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu BPE symbols", count);
+    }
+    const char *at = (const char *)bpe->text.data;
+    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
+        sorted[i] = (MegaSortString){.text = at, .id = (uint32_t)i};
+    mega_sort_strings(sorted, count);
+    for (size_t i = 0; i < count; i++) {
+        if (unique == 0 || sorted[i].begin != sorted[i - 1].begin ||
+            strcmp(sorted[i].text, bpe->symbols[unique - 1]) != 0)
+            bpe->symbols[unique++] = sorted[i].text;
+        numbers[sorted[i].id] = (uint32_t)unique - 1;
+    }
+    bpe->symbol_count = (uint32_t)unique;
+    free(sorted);
+    return 0;
+}
+
+static int build_merges(MegaBpe *bpe, size_t count, const uint32_t *numbers, MegaError *err)
 {
     uint32_t unique = 0;
-    bpe->merges = calloc((size_t)codes->count + 1, sizeof *bpe->merges);
+    bpe->merges = calloc(count + 1, sizeof *bpe->merges);
     bpe->split = malloc((bpe->symbol_count + (size_t)1) * sizeof *bpe->split);
     if (!bpe->merges || !bpe->split)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
-    for (uint32_t i = 0; i < codes->count; i++) {
-        const char *line = codes->strings[i], *blank = strchr(line, ' ');
-        size_t length = (size_t)(blank - line);
-        bpe->merges[i] = (Merge){find_symbol(bpe, line, length, ""),
-                                 find_symbol(bpe, blank + 1, strlen(blank + 1), ""),
-                                 find_symbol(bpe, line, length, blank + 1), i};
-    }
-    qsort(bpe->merges, (size_t)codes->count, sizeof *bpe->merges, compare_merges);
-    for (uint32_t i = 0; i < codes->count; i++) /* the first of equal codes counts */
+    for (size_t i = 0; i < count; i++, numbers += PER_CODE)
+        bpe->merges[i] =
+            (Merge){numbers[LEFT], numbers[RIGHT], numbers[MERGED], (uint32_t)i};
+    qsort(bpe->merges, count, sizeof *bpe->merges, compare_merges);
+    for (uint32_t i = 0; i < count; i++) /* the first of equal codes counts */
         if (unique == 0 || bpe->merges[i].left != bpe->merges[unique - 1].left ||
             bpe->merges[i].right != bpe->merges[unique - 1].right)
             bpe->merges[unique++] = bpe->merges[i];
@@ -286,17 +294,38 @@ static int build_merges(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err
     return 0;
 }
 
+static int load_codes(MegaBpe *bpe, const MegaMetaValue *codes, MegaError *err)
+{
+    const size_t count = (size_t)codes->count;
+    uint32_t *numbers = malloc((PER_CODE * count + 1) * sizeof *numbers);
+    int code = numbers ? collect_symbols(bpe, codes, err)
+                       : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
+    if (!code)
+        code = number_symbols(bpe, PER_CODE * count, numbers, err);
+    if (!code)
+        code = build_merges(bpe, count, numbers, err);
+    free(numbers);
+    return code;
+}
+
 static int load_vocabulary(MegaBpe *bpe, const MegaMetaValue *pieces, MegaError *err)
 {
     if (!pieces)
         return 0;
-    bpe->vocabulary_count = (size_t)pieces->count;
-    bpe->vocabulary = calloc(bpe->vocabulary_count + 1, sizeof *bpe->vocabulary);
-    if (!bpe->vocabulary)
+    const size_t count = (size_t)pieces->count;
+    MegaSortString *sorted = malloc((count + 1) * sizeof *sorted);
+    bpe->vocabulary = calloc(count + 1, sizeof *bpe->vocabulary);
+    bpe->vocabulary_count = count;
+    if (!bpe->vocabulary || !sorted) {
+        free(sorted);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE vocabulary");
-    for (size_t i = 0; i < bpe->vocabulary_count; i++)
-        bpe->vocabulary[i] = pieces->strings[i];
-    qsort(bpe->vocabulary, bpe->vocabulary_count, sizeof *bpe->vocabulary, compare_strings);
+    }
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = (MegaSortString){.text = pieces->strings[i], .id = (uint32_t)i};
+    mega_sort_strings(sorted, count);
+    for (size_t i = 0; i < count; i++)
+        bpe->vocabulary[i] = sorted[i].text;
+    free(sorted);
     return 0;
 }
 
@@ -317,9 +346,7 @@ int mega_bpe_from_meta(MegaBpe **out, const MegaMeta *meta, MegaError *err)
     if (!bpe)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
     bpe->separate_end = !version || strcmp(version->string, "0.2") != 0;
-    code = collect_symbols(bpe, codes, err);
-    if (!code)
-        code = build_merges(bpe, codes, err);
+    code = load_codes(bpe, codes, err);
     if (!code)
         code = load_vocabulary(bpe, vocabulary, err);
     if (!code && glossaries)

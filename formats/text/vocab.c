@@ -15,7 +15,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/input_stream.h"
 #include "formats/text/text_input.h"
-#include "src/base/sort.h"
+#include "src/base/sort_strings.h"
 
 #define OVERWRITE "#fairseq:overwrite"
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, which SentencePiece writes for a space */
@@ -51,31 +51,6 @@ static void add_symbol(MegaVocab *vocab, const char *symbol, size_t length)
     vocab->count++;
 }
 
-/* A symbol while the ids are sorted. Most comparisons end in its first bytes, which need no look at
- * the symbol itself. */
-typedef struct Key {
-    uint64_t begin; /* up to 8 bytes, the first one most significant; zeros follow a shorter one */
-    uint32_t id;
-} Key;
-
-static uint64_t beginning_of(const char *symbol)
-{
-    uint64_t begin = 0;
-    for (int shift = 56; shift >= 0 && *symbol; shift -= 8)
-        begin |= (uint64_t)(uint8_t)*symbol++ << shift;
-    return begin;
-}
-
-static int compare_keys(const void *a, const void *b, void *context)
-{
-    const MegaVocab *vocab = context;
-    const Key *left = a, *right = b;
-    if (left->begin != right->begin)
-        return left->begin < right->begin ? -1 : 1;
-    const int order = strcmp(symbol_at(vocab, left->id), symbol_at(vocab, right->id));
-    return order ? order : (left->id > right->id) - (left->id < right->id);
-}
-
 static size_t decimal(int value, char text[4])
 {
     return (size_t)snprintf(text, 4, "%d", value & 255);
@@ -93,21 +68,21 @@ static bool has_decimals(const MegaVocab *vocab)
 
 static int sort_symbols(MegaVocab *vocab, const char *name, MegaError *err)
 {
-    Key *keys = NULL;
+    MegaSortString *symbols = NULL;
     if (!vocab->text.failed && !vocab->start.failed) {
         vocab->sorted = malloc((vocab->count + (size_t)1) * sizeof *vocab->sorted);
-        keys = malloc((vocab->count + (size_t)1) * sizeof *keys);
+        symbols = malloc((vocab->count + (size_t)1) * sizeof *symbols);
     }
-    if (!vocab->sorted || !keys) {
-        free(keys);
+    if (!vocab->sorted || !symbols) {
+        free(symbols);
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the vocabulary of %s", name);
     }
     for (uint32_t i = 0; i < vocab->count; i++)
-        keys[i] = (Key){beginning_of(symbol_at(vocab, i)), i};
-    mega_sort(keys, vocab->count, sizeof *keys, compare_keys, vocab);
+        symbols[i] = (MegaSortString){.text = symbol_at(vocab, i), .id = i};
+    mega_sort_strings(symbols, vocab->count);
     for (uint32_t i = 0; i < vocab->count; i++)
-        vocab->sorted[i] = keys[i].id;
-    free(keys);
+        vocab->sorted[i] = symbols[i].id;
+    free(symbols);
     vocab->decimals = has_decimals(vocab);
     return 0;
 }

@@ -11,8 +11,8 @@
 
 #define ALIGNMENT 64
 /* Blocks of this size or more go into large pages. Weights that are read from end to end for every
- * token then take 1 to 8 % less time. */
-#define LARGE (16u << 20)
+ * token then take 1 to 8 % less time, and the system hands the memory out in fewer pieces. */
+#define LARGE (8u << 20)
 #define LARGE_PAGE (2u << 20)
 
 void *mega_arena_take(MegaArena *arena, uint64_t bytes)
