@@ -71,7 +71,7 @@ LIB_SRC := \
     formats/mega/meta.c formats/mega/read.c formats/mega/data.c \
     formats/media/pcm.c formats/media/image_operations.c \
     formats/text/text_input.c formats/text/vocab.c formats/text/moses_prefixes.c \
-    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c \
+    formats/text/moses.c formats/text/glossary.c formats/text/bpe.c formats/text/capitals.c \
     formats/text/unicode_classes.c formats/text/added_tokens.c formats/text/tokens.c \
     formats/text/byte_bpe_merges.c formats/text/byte_bpe_words.c formats/text/byte_bpe.c \
     formats/text/units.c formats/text/tokenizer.c

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/text/byte_bpe.h"
+#include "formats/text/capitals.h"
 #include "formats/text/units.h"
 
 struct MegaCodec {
@@ -16,6 +17,7 @@ struct MegaCodec {
     MegaBpe *bpe;          /* NULL: each word is a symbol */
     MegaByteBpe *byte_bpe; /* if it is set, it does everything */
     MegaUnits *units;      /* the same */
+    MegaCapitals *capitals; /* NULL: texts in capitals are read as they are */
     MegaPostProcessor post;
     bool types;
 };
@@ -55,6 +57,36 @@ static int check_unit(MegaTextUnit unit, bool moses, bool bpe, MegaError *err)
                      "the vocabulary is one of bytes, which %s cannot cut; only symbols and "
                      "characters go with it",
                      moses ? "the tokeniser of Moses" : "byte pair encoding");
+}
+
+static int check_capitals(MegaTextUnit unit, MegaError *err)
+{
+    return unit != MEGA_TEXT_BYTES
+               ? 0
+               : mega_fail(err, MEGA_ERR_MODEL,
+                           "texts in capitals can be read in small letters by a vocabulary of "
+                           "symbols or characters only");
+}
+
+/* Reads how sources in capitals are read. */
+static int load_capitals(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+{
+    const MegaMetaValue *how, *language;
+    int code = mega_meta_get_optional(meta, "text.capitals", MEGA_META_STRING, &how, err);
+    if (!code)
+        code = mega_meta_get_optional(meta, "text.source_language", MEGA_META_STRING, &language,
+                                      err);
+    if (code || !how || side != MEGA_CODEC_SOURCE)
+        return code;
+    if (strcmp(how->string, "lower") != 0)
+        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                         "metadata key 'text.capitals' is '%.60s', which this version does not "
+                         "know",
+                         how->string);
+    code = check_capitals(codec->byte_bpe || codec->units ? MEGA_TEXT_BYTES : codec->features.unit,
+                          err);
+    return code ? code
+                : mega_capitals_new(&codec->capitals, language ? language->string : "", err);
 }
 
 /* Reads the templates of the metadata, or else makes them from "text.cls" and "text.eos". A
@@ -104,6 +136,8 @@ int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, Me
     if (!code)
         code = check_unit(codec->features.unit, codec->moses, codec->bpe, err);
     if (!code)
+        code = load_capitals(codec, meta, side, err);
+    if (!code)
         code = load_post_processor(codec, meta, err);
     codec->features.cls = codec->features.eos = -1; /* callers of this codec add these themselves */
     if (code)
@@ -122,6 +156,7 @@ void mega_codec_free(MegaCodec *codec)
     mega_bpe_free(codec->bpe);
     mega_byte_bpe_free(codec->byte_bpe);
     mega_units_free(codec->units);
+    mega_capitals_free(codec->capitals);
     free(codec);
 }
 
@@ -193,6 +228,27 @@ static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
     return code;
 }
 
+bool mega_codec_in_capitals(const MegaCodec *codec, const char *text, size_t size)
+{
+    return codec->capitals && mega_utf8_valid(text, size) &&
+           mega_capitals_found(codec->capitals, text, size);
+}
+
+int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
+                     MegaError *err)
+{
+    mega_capitals_raise(codec->capitals, text, size, out);
+    return out->failed ? no_memory(err) : 0;
+}
+
+static void lower(const MegaCodec *codec, MegaBuffer *text)
+{
+    MegaBuffer small = {0};
+    mega_capitals_lower(codec->capitals, (const char *)text->data, text->size, &small);
+    mega_buffer_free(text);
+    *text = small;
+}
+
 static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
                            MegaError *err);
 
@@ -226,6 +282,9 @@ int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, boo
         mega_put_bytes(&work, text, size);
     else
         mega_utf8_repair(text, size, &work);
+    if (!work.failed && !pre_tokenized &&
+        mega_codec_in_capitals(codec, (const char *)work.data, work.size))
+        lower(codec, &work);
     if (work.failed)
         code = no_memory(err);
     if (!code && codec->moses && !pre_tokenized)
@@ -490,8 +549,11 @@ int mega_codec_write(const MegaCodecSettings *settings, MegaMeta *meta, MegaErro
         {"text.tokenizer", settings->moses ? "moses" : NULL},
         {"text.source_language", settings->source_language},
         {"text.target_language", settings->target_language},
+        {"text.capitals", settings->lower_capitals ? "lower" : NULL},
     };
     int code = check_unit(settings->unit, settings->moses, settings->bpe, err);
+    if (!code && settings->lower_capitals)
+        code = check_capitals(settings->unit, err);
     if (!code)
         code = mega_text_features_write(&features, meta, err);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)

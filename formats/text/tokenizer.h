@@ -7,6 +7,7 @@
  *   text.tokenizer   "moses": words are cut and joined as in moses.h; "byte_bpe": byte_bpe.h does
  *                    everything, or "units": units.h does; absent: neither
  *   text.source_language, text.target_language        for Moses
+ *   text.capitals    "lower": sources in capitals are read in small letters (capitals.h)
  *   bpe.*            byte pair encoding (bpe.h)
  *
  * Encoding repairs UTF-8, normalises punctuation, tokenises, applies BPE and looks up ids. Decoding
@@ -42,6 +43,13 @@ const MegaVocab *mega_codec_vocab(const MegaCodec *codec);
  * bytes, and line ends stay if it has CR; otherwise they become U+FFFD and LF. */
 MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
                                     const char *what);
+
+/* Returns whether a text is in capitals and the model reads it in small letters, so that its
+ * translation is to be written in capitals. */
+bool mega_codec_in_capitals(const MegaCodec *codec, const char *text, size_t size);
+/* Appends a text in capitals; the codec has read one in capitals. */
+int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
+                     MegaError *err);
 
 /* Makes the ids of a text and adds none at its ends; an empty text has no ids. free() frees
  * *ids. */
@@ -86,6 +94,7 @@ int mega_codec_decode_text(const MegaCodec *codec, const int32_t *ids, size_t co
 typedef struct MegaCodecSettings {
     MegaTextUnit unit;
     bool moses, bpe;                               /* neither goes with bytes */
+    bool lower_capitals;                           /* as text.capitals "lower" */
     const char *source_language, *target_language; /* NULL: not known */
 } MegaCodecSettings;
 

@@ -110,17 +110,6 @@ static void patterns_free(MegaClassPatterns *patterns)
 
 /* ---- Pages ---------------------------------------------------------------------------------- */
 
-/* Writes a character, and returns its size. */
-static size_t put_character(uint8_t *out, uint32_t code)
-{
-    static const uint8_t marker[] = {0, 0xc0, 0xe0, 0xf0};
-    const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    out[0] = (uint8_t)(marker[more] | code >> 6 * more);
-    for (int i = 1; i <= more; i++)
-        out[i] = (uint8_t)(0x80 | (code >> 6 * (more - i) & 0x3f));
-    return (size_t)more + 1;
-}
-
 /* Sets a class for the characters of a run. */
 static void mark_run(uint8_t *of, const uint8_t *run, size_t size, uint8_t class)
 {
@@ -164,7 +153,7 @@ static bool fill_page(const MegaUnicodeClasses *classes, uint32_t first)
     bool good = true;
     for (uint32_t c = first; c < first + MEGA_CLASSES_PAGE; c++)
         if (c < FIRST_SURROGATE || c > LAST_SURROGATE)
-            size += put_character(text + size, c);
+            size += mega_utf8_encode(c, text + size);
     for (size_t row = 0; row < ROWS && good; row++)
         good = find_class(classes->patterns, row, text, size, classes->of);
     set_ranges(classes->of, first, later, sizeof later / sizeof later[0], MEGA_CLASS_OTHER);

@@ -36,6 +36,17 @@ size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
     return length;
 }
 
+size_t mega_utf8_encode(uint32_t code, void *out)
+{
+    static const uint8_t marker[] = {0, 0xc0, 0xe0, 0xf0};
+    const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    uint8_t *bytes = out;
+    bytes[0] = (uint8_t)(marker[more] | code >> 6 * more);
+    for (int i = 1; i <= more; i++)
+        bytes[i] = (uint8_t)(0x80 | (code >> 6 * (more - i) & 0x3f));
+    return (size_t)more + 1;
+}
+
 bool mega_utf8_valid(const void *text, size_t size)
 {
     const uint8_t *at = text;

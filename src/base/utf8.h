@@ -13,6 +13,8 @@
  * *code, which may be NULL. Returns 0 if there is none: overlong forms, surrogates and values above
  * U+10FFFF are not well formed. */
 size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code);
+/* Writes a character that may stand in UTF-8, and returns its length. `out` has room for 4. */
+size_t mega_utf8_encode(uint32_t code, void *out);
 /* Returns whether all of it is well-formed UTF-8 without NUL. */
 bool mega_utf8_valid(const void *text, size_t size);
 /* Returns whether the character steers a terminal or the order of what it shows: C0, DEL, C1, line

@@ -6,8 +6,10 @@
 
 #include "src/pipeline/pipeline.h"
 
-/* Makes the ids of a text; an empty text has none. */
-static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, MegaError *err)
+/* Makes the ids of a text; an empty text has none. *capitals says whether its translation is to be
+ * written in capitals. */
+static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, bool *capitals,
+                       MegaError *err)
 {
     MegaBuffer text = {0};
     const char *word;
@@ -15,6 +17,8 @@ static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, 
     int code = mega_pipeline_read_text(p, MEGA_SIDE_INPUT, raw, "a text", &text, err);
     const char *at = text.size ? (const char *)text.data : "", *end = at + text.size;
     const char *rest = at;
+    *capitals = !code && p->source && !p->ids && !p->pre_tokenized &&
+                mega_codec_in_capitals(p->source, at, text.size);
     if (!code && (!p->ids || mega_utf8_next_word(&rest, end, &word, &length)))
         code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the ids", at, text.size, true, out, err);
     if (!code && !p->ids && out->count)
@@ -51,7 +55,20 @@ static void search(MegaPipeline *p, const MegaIds *sources, int count,
     }
 }
 
-static int add_texts(const MegaPipeline *p, MegaTranslation *translation, MegaError *err)
+/* Writes a text in capitals. */
+static int raise_text(const MegaPipeline *p, MegaText *text, MegaError *err)
+{
+    MegaBuffer raised = {0};
+    int code = mega_codec_raise(p->source, text->data, text->size, &raised, err);
+    mega_text_free(text);
+    if (!code)
+        code = mega_text_take(text, &raised, err);
+    mega_buffer_free(&raised);
+    return code;
+}
+
+static int add_texts(const MegaPipeline *p, MegaTranslation *translation, bool capitals,
+                     MegaError *err)
 {
     int code = 0;
     for (int i = 0; i < translation->count && !code; i++) {
@@ -59,6 +76,8 @@ static int add_texts(const MegaPipeline *p, MegaTranslation *translation, MegaEr
         MegaText text;
         code = mega_pipeline_detokenize(p, MEGA_SIDE_OUTPUT, hypothesis->tokens, hypothesis->length,
                                         &text, err);
+        if (!code && capitals)
+            code = raise_text(p, &text, err);
         hypothesis->text = text.data;
         hypothesis->text_size = text.size;
     }
@@ -81,6 +100,7 @@ int mega_pipeline_translate(MegaPipeline *p, const MegaRaw *texts, int count,
     MegaInput *inputs = NULL;
     MegaTranslation *found = NULL;
     MegaError err = {0}, *unseen = NULL;
+    bool *capitals = NULL;
     int code = 0;
     memset(out, 0, (count > 0 ? room : 0) * sizeof *out);
     if (!errors && !(errors = unseen = calloc(room, sizeof *errors)))
@@ -94,17 +114,18 @@ int mega_pipeline_translate(MegaPipeline *p, const MegaRaw *texts, int count,
     sources = calloc(room, sizeof *sources);
     inputs = calloc(room, sizeof *inputs);
     found = calloc(room, sizeof *found);
-    if (!sources || !inputs || !found) {
+    capitals = calloc(room, sizeof *capitals);
+    if (!sources || !inputs || !found || !capitals) {
         mega_fail(&err, MEGA_ERR_MEMORY, "no memory for %d lines", count);
         code = fail_all(count, errors, &err);
         goto out;
     }
     for (int i = 0; i < count; i++)
-        read_source(p, &texts[i], &sources[i], &errors[i]);
+        read_source(p, &texts[i], &sources[i], &capitals[i], &errors[i]);
     search(p, sources, count, options, inputs, found, out, errors);
     for (int i = 0; i < count; i++) {
         if (!errors[i].code)
-            add_texts(p, &out[i], &errors[i]);
+            add_texts(p, &out[i], capitals[i], &errors[i]);
         if (errors[i].code)
             mega_translation_free(&out[i]);
         out[i].source = sources[i].ids;
@@ -115,6 +136,7 @@ out:
     free(sources);
     free(inputs);
     free(found);
+    free(capitals);
     free(unseen);
     return code;
 }

@@ -454,6 +454,7 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
         .unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit : MEGA_TEXT_SYMBOLS,
         .moses = options->moses,
         .bpe = options->bpe_codes != NULL,
+        .lower_capitals = options->lower_capitals,
         .source_language = options->source_lang ? options->source_lang
                                                 : argument_string(args, "source_lang", NULL),
         .target_language = options->target_lang ? options->target_lang
@@ -554,6 +555,7 @@ static int check_options(const MetadataOptions *options, const Architecture *arc
         {options->source_lang, pair, "--source-lang", "a translator"},
         {options->target_lang, decoder, "--target-lang", "a translator or a language model"},
         {options->moses, decoder, "--tokenizer moses", "a translator or a language model"},
+        {options->lower_capitals, pair, "--capitals lower", "a translator"},
         {options->bpe_codes, decoder, "--bpe-codes", "a translator or a language model"},
         {bpe, options->bpe_codes, "--bpe-vocabulary, --bpe-threshold or --bpe-glossary",
          "a model with --bpe-codes"},

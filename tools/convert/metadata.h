@@ -33,6 +33,7 @@ typedef struct MetadataOptions {
     MegaBpeOptions bpe;     /* vocabulary, threshold, glossaries */
     const char *source_lang, *target_lang;
     bool moses;
+    bool lower_capitals; /* sources in capitals are read in small letters */
     const char *labels; /* path, or names separated by commas */
     long audio_rate, audio_length;
     double audio_mean, audio_std;

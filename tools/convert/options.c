@@ -32,12 +32,11 @@ static const char help[] =
     "                         --unknown run (default) or each: what characters that it lacks "
     "become\n"
     "      --source-dict FILE, --target-dict FILE   those of a translator\n"
-    "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses; also "
-    "symbols,\n"
-    "                         characters or bytes\n"
+    "      --tokenizer NAME   of raw text: space (default), word, char, byte or moses\n"
     "      --tokenizer-only   only the tokenizer of a folder of the Hugging Face hub, for\n"
     "                         'mega-run tokenize': tokenizer.json, or vocab.json and merges.txt\n"
     "      --source-lang XX, --target-lang XX   for moses, where the checkpoint has none\n"
+    "      --capitals HOW     how a translator reads texts in capitals: keep (default), or lower\n"
     "      --bpe-codes FILE   merges of subword-nmt\n"
     "      --bpe-vocabulary FILE, --bpe-threshold N, --bpe-glossary REGEX   as subword-nmt\n"
     "      --labels X         class names: a file, one a line, or names separated by commas\n"
@@ -151,6 +150,15 @@ static int take_tokenizer(const CommandOption *option, const char *value, MegaEr
     return refuse_value(option, value, err, "space, word, char, byte or moses");
 }
 
+static int take_capitals(const CommandOption *option, const char *value, MegaError *err)
+{
+    const bool lower = strcmp(value, "lower") == 0;
+    if (!lower && strcmp(value, "keep") != 0)
+        return refuse_value(option, value, err, "keep or lower");
+    *(bool *)option->out = lower;
+    return 0;
+}
+
 /* Takes --unknown: whether a run of unknown characters is one token, or each of them. */
 static int take_unknown(const CommandOption *option, const char *value, MegaError *err)
 {
@@ -257,6 +265,7 @@ bool read_options(Options *options, int argc, char **argv, int *status)
         {"source-dict", .take = take_text, .out = &meta->source_dict, .given = about},
         {"target-dict", .take = take_text, .out = &meta->target_dict, .given = about},
         {"tokenizer", .take = take_tokenizer, .out = meta, .given = about},
+        {"capitals", .take = take_capitals, .out = &meta->lower_capitals, .given = about},
         {"tokenizer-only", .take = take_flag, .out = &options->tokenizer_only, .given = about},
         {"source-lang", .take = take_text, .out = &meta->source_lang, .given = about},
         {"target-lang", .take = take_text, .out = &meta->target_lang, .given = about},

@@ -332,11 +332,23 @@ def misspell(chance, tokens):
     return tokens[:place] + [word] + tokens[place + 1:]
 
 
+def lower(tokens, english):
+    """Tokens of a text in capitals as mega-run reads it."""
+    small = [token if english and token == 'I' else token.lower() for token in tokens]
+    begins = True
+    for i, token in enumerate(small):
+        if begins and token[0].isalpha():
+            small[i], begins = token[0].upper() + token[1:], False
+        begins = begins or token in ENDS
+    return small
+
+
 def vary(chance, pair, sentences, source, names=0.4):
-    """A variation of a pair: names, numbers, joined lines, capitals, missing ends, typing errors.
+    """A variation of a pair: names, numbers, joined lines, lost capitals and ends, typing errors.
 
     ``source`` is 0 or 1, the side that the translator reads: typing errors and lost capitals are
-    there alone. ``sentences`` are whole sentences to join, ``names`` is the part of names that
+    there alone. A text in capitals is read in small letters (``--capitals lower``), so that it
+    does not occur. ``sentences`` are whole sentences to join, ``names`` is the part of names that
     change.
     """
     english, german = vary_names(chance, *pair, names)
@@ -354,7 +366,7 @@ def vary(chance, pair, sentences, source, names=0.4):
     sides, kind = [english, german], chance.random()
     heading = 0.25 if len(english) <= 3 else 0.02
     if kind < 0.05:
-        sides = [[token.upper() for token in side] for side in sides]
+        sides[source] = lower(sides[source], source == 0)
     elif kind < 0.075:
         sides[source] = [token.lower() for token in sides[source]]
     elif kind < 0.085:

@@ -133,7 +133,7 @@ def train(options, corpus, checks, languages):
     model = TranslationModel(args, len(vocabulary.symbols))
     out = options.out
     conversion = ['--tokenizer', 'moses', '--source-dict', out / 'dict.txt', '--target-dict',
-                  out / 'dict.txt', '--bpe-codes', out / 'codes']
+                  out / 'dict.txt', '--bpe-codes', out / 'codes', '--capitals', 'lower']
     if options.start and not (options.resume and (out / 'last.pt').exists()):
         tensors = mega_file.read_model(options.start, options.convert)[1]
         mega_file.load_weights(model, args, tensors, options.convert, *conversion)

@@ -1,0 +1,32 @@
+/*
+ * capitals.h - reads texts that are written IN CAPITALS in small letters, and writes them again.
+ *
+ * A translator has seen few such texts, and its vocabulary cuts them into single letters. A model
+ * whose metadata have `text.capitals` "lower" is given "The station is closed." instead of "THE
+ * STATION IS CLOSED.", and its translation is written in capitals.
+ */
+#ifndef MEGA_CAPITALS_H
+#define MEGA_CAPITALS_H
+
+#include "formats/base/bytes.h"
+#include "src/mega.h"
+
+typedef struct MegaCapitals MegaCapitals;
+
+/* `language` is that of the texts; English writes "I" with a capital. */
+int mega_capitals_new(MegaCapitals **out, const char *language, MegaError *err);
+void mega_capitals_free(MegaCapitals *capitals);
+
+/* Texts are well-formed UTF-8. */
+/* Returns whether a text has two letters or more, and no small ones. Letters without case, digits
+ * and marks do not count. */
+bool mega_capitals_found(const MegaCapitals *capitals, const char *text, size_t size);
+/* Appends a text in small letters; its first letter, and that of each sentence, remains a
+ * capital. */
+void mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
+                         MegaBuffer *out);
+/* Appends a text in capitals; a German sharp s becomes SS. */
+void mega_capitals_raise(const MegaCapitals *capitals, const char *text, size_t size,
+                         MegaBuffer *out);
+
+#endif
