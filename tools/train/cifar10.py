@@ -142,7 +142,9 @@ def main():
 
     export.suffix = '.pth'
     model, epochs = training.fit(model, options, epoch_batches, len(images) // options.batch,
-                                 lambda model: measure(model, 'valid'), export)
+                                 lambda model: measure(model, 'valid'), export,
+                                 loss=training.series_loss(training.load_flat(), model, options,
+                                                           0.0))
     export(model, options.out / 'final.pth')
     for part in ('valid', 'test'):
         print(f'{part} accuracy {measure(model, part):.2f} % after {epochs:.1f} epochs', flush=True)

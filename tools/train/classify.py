@@ -283,7 +283,7 @@ def parse(arguments):
                         help='learn what single words speak for beside the class, with this weight '
                              '(1): bytes are read well much sooner')
     parser.add_argument('--padded', action='store_true',
-                        help='texts padded to one length, products in float32')
+                        help='the plain models: texts padded to one length, products in float32')
     parser.add_argument('--seconds', type=training.positive(float), default=10.0,
                         help='to which recordings are cut')
     parser.add_argument('--hop', type=int, help='samples from one frame of sound to the next')
@@ -359,8 +359,10 @@ def train(options, flat):
 
     write.suffix = built.suffix
     steps = -(-len(targets['train']) // options.batch)
+    loss = (texts.loss if texts else None if kind == 'text' or options.padded
+            else training.series_loss(flat, built.model, options, options.dropout))
     average, epochs = training.fit(built.model, options, epoch_batches, steps, validate, write,
-                                   loss=texts.loss if texts else None)
+                                   loss=loss)
     final = options.out / ('final' + built.suffix)
     write(average, final)
     if 'test' in targets:

@@ -1,8 +1,8 @@
-"""Models of texts trained on flat batches: all sentences or texts end to end, no padding.
+"""Models trained on flat batches: all sentences, texts, clips or pictures end to end, no padding.
 
 Dense layers see plain (tokens, channels) matrices, and the operators of flat.cpp walk the
 sentences. The models, their parameters and their loss are those of sequence.py, of whichever
-architecture. On processors with bfloat16 products all products are made in bfloat16, elsewhere in
+architecture, and MEGA's classifiers of mega.py. On processors with bfloat16 products all products are made in bfloat16, elsewhere in
 float32; parameters, norms, gates, sums and the loss are float32 in either case.
 """
 
@@ -421,13 +421,17 @@ def _taps(move, longest, causal):
         ahead, centre, back = kernel.new_zeros(dim, longest - 1), kernel[:, :1], kernel[:, 1:]
     else:
         back, ahead = kernel.split(dim)
-        centre, back, ahead = back[:, :1] + ahead[:, :1], back[:, 1:], ahead.flip(1)[:, :-1]
+        centre, back = back[:, :1], back[:, 1:]
+        if move.vision:  # it starts at the next position
+            ahead = ahead[:, :-1].flip(1)
+        else:
+            centre, ahead = centre + ahead[:, :1], ahead[:, 1:].flip(1)
     return torch.cat([ahead, centre + move.omega[:, None], back], dim=1).t().contiguous()
 
 
 def _average(move, x, offsets, longest, causal):
     """The moving average of every sentence, with omega."""
-    if longest <= SCANNED or 0 < (move.truncation or 0) < longest:
+    if longest <= SCANNED or 0 < (move.truncation or 0) < longest or move.vision:
         return Average.apply(x, _taps(move, longest, causal), offsets, causal)
     decay, weight = (part.split(x.size(1)) for part in move.exponentials())
     decay = [part.exp() for part in decay]
@@ -454,17 +458,34 @@ def _chunks(offsets, chunk):
     return torch.tensor([*cuts, ends[-1]], dtype=torch.int32)
 
 
+def _softmax_attention(layer, z, v, offsets, longest, causal, kind):
+    q, k = ((z * layer.gamma[i] + layer.beta[i]).to(kind) for i in range(2))
+    chunks, bias = _chunks(offsets, layer.chunk), _bias(layer.rel_pos_bias, longest)
+    return Attend.apply(q, k, v, bias, chunks, chunks, causal)
+
+
+def _laplace_attention(layer, z, v, longest, kind):
+    """Attention of mega.py to chunks, or sequences, that are all equally long."""
+    chunk = min(layer.chunk or longest, longest)
+    q = z * (layer.gamma[0] / chunk) + layer.beta[0] / chunk
+    k = z * layer.gamma[1] + layer.beta[1]
+    q, k, v = (part.to(kind).view(-1, chunk, part.size(1)) for part in (q, k, v))
+    scores = torch.bmm(q, k.transpose(1, 2)).float() + layer.rel_pos_bias(chunk)
+    return torch.bmm(mega.laplace(scores).to(kind), v).flatten(0, 1)
+
+
 def _gated_attention(layer, x, offsets, longest, causal, kind, drop):
     normed = layer.norm(x).to(kind)
     v = Silu.apply(_linear(normed, layer.v_proj), kind)
     m = F.silu(_average(layer.move, normed, offsets, longest, causal))
     update, z, reset, candidate = _linear(m, layer.mx_proj).split(layer.sizes, dim=-1)
     z = F.silu(z)
-    q, k = ((z * layer.gamma[i] + layer.beta[i]).to(kind) for i in range(2))
-    chunks, bias = _chunks(offsets, layer.chunk), _bias(layer.rel_pos_bias, longest)
-    attended = Attend.apply(q, k, v, bias, chunks, chunks, causal)
+    of_series = isinstance(layer, mega.GatedAttention)
+    attended = (_laplace_attention(layer, z, v, longest, kind) if of_series
+                else _softmax_attention(layer, z, v, offsets, longest, causal, kind))
     h = _linear(Gate.apply(attended, reset, *drop()), layer.h_proj)
-    return Mix.apply(x, update, candidate + h, *drop())
+    last = (0, 0.0) if of_series else drop()  # mega.py has no dropout here
+    return Mix.apply(x, update, candidate + h, *last)
 
 
 def _cross_attention(layer, x, encoded, queries, keys, kind, drop):
@@ -589,6 +610,33 @@ class FlatClassifier(FlatModel):
         owner = torch.arange(len(lengths)).repeat_interleave(lengths)
         sums = states.new_zeros(len(lengths), states.size(1)).index_add(0, owner, states)
         return self.model.classify(sums / lengths[:, None])
+
+
+class FlatSeries(FlatModel):
+    """MEGA's classifiers of mega.py, whose inputs are all equally long: clips and pictures."""
+
+    def __init__(self, model, rate, kind=None):
+        super().__init__(model, None, rate, kind)
+
+    @staticmethod
+    def suits(model):
+        """Whether flat.cpp has what a model needs."""
+        if not isinstance(model, (mega.SequenceClassifier, mega.PatchClassifier)):
+            return False
+        layer = model.layers[0]
+        return (isinstance(layer, mega.Block)
+                and fills_vectors(*layer.mega_layer.sizes, layer.nffn.fc1.out_features))
+
+    def logits(self, inputs, training=True):
+        """(inputs, classes)"""
+        drop, x = self.drop(training), self.model.embed(inputs)
+        count, length, dim = x.shape
+        offsets = torch.arange(0, count * length + 1, length, dtype=torch.int32)
+        x = x.reshape(-1, dim)
+        for layer in self.model.layers:
+            x = _gated_attention(layer.mega_layer, x, offsets, length, False, self.kind, drop)
+            x = _feed_forward(layer.nffn, x, self.kind, drop)
+        return self.model.answer(x.view(count, length, dim))
 
 
 class FlatTranslator(FlatModel):

@@ -308,10 +308,12 @@ class _Encoder(nn.Module):
             for _ in range(args.encoder_layers))
         self.final_norm = SequenceNorm(norm, dim)
 
-    def forward(self, samples):
+    def embed(self, samples):
         x = self.embed_tokens(samples)
-        if self.embed_norm is not None:
-            x = self.embed_norm(x)
+        return x if self.embed_norm is None else self.embed_norm(x)
+
+    def forward(self, samples):
+        x = self.embed(samples)
         for layer in self.layers:
             x = layer(x)
         return self.final_norm(x)
@@ -347,6 +349,19 @@ class SequenceClassifier(nn.Module):
         encoder = self.encoder['encoder']
         states = encoder(inputs) if mask is None else encoder(inputs, mask)
         return self.classify(mean_of(states, mask))
+
+    # The parts that flat.py calls one by one.
+
+    @property
+    def layers(self):
+        return self.encoder['encoder'].layers
+
+    def embed(self, samples):
+        return self.encoder['encoder'].embed(samples)
+
+    def answer(self, states):
+        """Logits from what the last layer makes."""
+        return self.classify(mean_of(self.encoder['encoder'].final_norm(states)))
 
     def classify(self, x):
         """Logits from the means over positions."""
@@ -397,13 +412,23 @@ class PatchClassifier(nn.Module):
         self.pre_logits = _named_linear(dim, representation) if representation else None
         self.head = nn.Linear(representation or dim, classes)
 
-    def forward(self, images):
+    @property
+    def layers(self):
+        return self.blocks
+
+    def embed(self, images):
         x = self.patch_embed['pemb'](images)
-        if self.pos_embed is not None:
-            x = x + self.pos_embed
+        return x if self.pos_embed is None else x + self.pos_embed
+
+    def forward(self, images):
+        x = self.embed(images)
         for block in self.blocks:
             x = block(x)
-        x = F.silu(self.out_proj['fc'](self.final_norm(x))).mean(dim=1)
+        return self.answer(x)
+
+    def answer(self, states):
+        """Logits from what the last block makes."""
+        x = F.silu(self.out_proj['fc'](self.final_norm(states))).mean(dim=1)
         if self.pre_logits is not None:
             x = F.silu(self.pre_logits['fc'](x))
         return self.head(x)

@@ -260,7 +260,9 @@ def main():
     export.suffix = '.pt'
     steps = (len(clips) + digits_per_epoch) // options.batch
     model, epochs = training.fit(model, options, epoch_batches, steps,
-                                 lambda model: measure(model, 'valid'), export)
+                                 lambda model: measure(model, 'valid'), export,
+                                 loss=training.series_loss(training.load_flat(), model, options,
+                                                           options.dropout))
     export(model, options.out / 'final.pt')
     for part in ('valid', 'synthetic', 'test'):
         print(f'{part} accuracy {measure(model, part):.2f} % after {epochs:.1f} epochs', flush=True)

@@ -3,8 +3,8 @@
 Usage: speed.py [--language | --classifiers | --averages] [--steps N]
 Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones, with
 random sentences as long as those of Tatoeba. --language: the language model of `train language` on
-flat windows and in PyTorch's own operators. --classifiers: the systems of `train twins` on texts of
-1,024 bytes, and the recipe of film reviews. --averages: ways to compute the moving average by the
+flat windows and in PyTorch's own operators. --classifiers: the recipe of pictures, the systems of
+`train twins` on texts of 1,024 bytes, and the recipe of film reviews. --averages: ways to compute the moving average by the
 length of the sequence.
 
 Times are of the processor, in one thread, so that other work on the machine disturbs little. A
@@ -169,6 +169,23 @@ def byte_classifiers(options):
             measure(f'{name}, flat', model, loss, batches, options, layers_operations)
 
 
+def picture_classifiers(options):
+    """64 pictures of 32 x 32 pixels a step, in patches of 4 x 4: 64 positions each."""
+    count, positions = 64, 64
+    generator = torch.Generator().manual_seed(1)
+    batches = [((torch.randn(count, 3, 32, 32, generator=generator),
+                 torch.randint(10, (count,), generator=generator)), count * positions, 0)
+               for _ in range(options.steps + WARMING)]
+    for dim in (96, 128):
+        for name, operators, no_compile in (('compiled', None, False), ('flat', flat, True)):
+            torch.manual_seed(1)
+            options.no_compile = no_compile
+            model = mega.PatchClassifier(dim, 2 * dim, 2 * dim, dim // 2, 16, 5, 32, 4, 10).train()
+            measure(f'pictures, {dim}, {name}', model,
+                    training.series_loss(operators, model, options, 0.0), batches, options,
+                    layers_operations)
+
+
 def averages():
     """Milliseconds of 8,192 positions of 128 channels, forwards and backwards, not compiled."""
     torch.manual_seed(1)
@@ -206,6 +223,7 @@ def main():
     if options.averages:
         averages()
     elif options.classifiers:
+        picture_classifiers(options)
         byte_classifiers(options)
     else:
         (language_models if options.language else translators)(options)

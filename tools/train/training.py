@@ -339,6 +339,23 @@ def dense_loss(model, options, ignored=-100):
     return loss
 
 
+def series_loss(flat, model, options, rate):
+    """The loss of a classifier of clips or pictures: by flat batches if its layers suit them.
+
+    ``flat`` is what ``load_flat`` gives, ``rate`` that of dropout.
+    """
+    if not (flat and flat.FlatSeries.suits(model)):
+        return dense_loss(model, options)
+    fast = flat.FlatSeries(model, rate)
+
+    def loss(batch):
+        inputs, targets = batch
+        logits = fast.logits(inputs[0] if isinstance(inputs, tuple) else inputs)
+        return F.cross_entropy(logits, targets, label_smoothing=options.smoothing)
+
+    return loss
+
+
 NEARLY_DONE = 0.98  # of a run; the report at its end is near enough then
 
 

@@ -105,6 +105,47 @@ class FlatModel(unittest.TestCase):
             self.compare_classifiers(chunk, torch.float32, 1e-5)
             self.compare_classifiers(chunk, torch.bfloat16, 2e-2)
 
+    def series(self, chunk, truncation, samples):
+        """(model, inputs) of a classifier of frames, two samples each."""
+        args = argparse.Namespace(
+            encoder_embed_dim=32, norm_type='layernorm', input_type='frames', frame_length=4,
+            frame_hop=2, normalize_embedding=True, encoder_hidden_dim=64, encoder_ffn_embed_dim=64,
+            z_dim=32, n_dim=4, dropout=0.0, chunk_size=chunk, truncation_length=truncation,
+            max_source_positions=samples // 2, encoder_layers=2, classifier_layers=1,
+            classifier_out_dim=32, sentence_class_num=3)
+        return mega.SequenceClassifier(args), torch.randn(4, samples)
+
+    def test_clips_and_pictures_equal_the_plain_model(self):
+        torch.manual_seed(6)
+        pictures = mega.PatchClassifier(32, 64, 64, 32, 4, 2, 16, 4, 3), torch.randn(4, 3, 16, 16)
+        cases = {'patches': pictures, 'chunks': self.series(10, 20, 80),
+                 'everything': self.series(-1, 0, 80), 'states': self.series(100, 0, 600)}
+        for name, (model, inputs) in cases.items():
+            self.assertTrue(flat.FlatSeries.suits(model), name)
+            expected = model(inputs)
+            for kind, tolerance in ((torch.float32, 2e-5), (torch.bfloat16, 5e-2)):
+                logits = flat.FlatSeries(model, 0.0, kind).logits(inputs)
+                self.assertLess((logits - expected).abs().max() / expected.abs().max(), tolerance,
+                                f'{name}, {kind}')
+            fast = flat.FlatSeries(model, 0.0, torch.float32)
+            ours = gradients(model, fast.logits(inputs).square().sum())
+            theirs = gradients(model, model(inputs).square().sum())
+            for place, gradient in theirs.items():
+                error = (ours[place] - gradient).norm() / max(gradient.norm(), 1e-2)
+                self.assertLess(error, 1e-4, f'{name}: {place}')
+
+    def test_series_of_other_models_are_left_to_them(self):
+        narrow, _ = self.series(10, 20, 80)
+        narrow.layers[0].nffn = mega.FeedForward(32, 40, 'layernorm')
+        self.assertFalse(flat.FlatSeries.suits(narrow))
+        s4 = classifiers.build('s4', classifiers.Frames(4, 2, 40, 8000, 0.0, 1.0),
+                               classifiers.sizes_of('s4', 32, 2, 0.0), ['a', 'b'], None)
+        transformer = classifiers.build('transformer', classifiers.Pixels(8, 0.0, 1.0),
+                                        classifiers.sizes_of('transformer', 32, 2, 0.0), ['a', 'b'],
+                                        None)
+        self.assertFalse(flat.FlatSeries.suits(s4.model))
+        self.assertFalse(flat.FlatSeries.suits(transformer.model))
+
     def test_validation_loss_counts_every_target_once(self):
         model, pairs = make_model().eval(), make_pairs(40)
         translator = flat.FlatTranslator(model, flat.Shape(128, 128, 24, 24), 0.3, torch.float32)
