@@ -69,6 +69,18 @@ def augment(images, generator, shift, flips=0.5):
                                       rows.unsqueeze(2), columns.unsqueeze(1)]
 
 
+def erase(images, generator, side):
+    """Leave out a square of ``side`` pixels around a random one: it gets the mean colour.
+
+    What is left has to tell what the picture shows, so that no single part is relied on.
+    """
+    count, height = images.size(0), images.size(2)
+    middle = torch.randint(0, height, (2, count, 1), generator=generator)
+    place = torch.arange(height) - middle + side // 2
+    inside = (place >= 0) & (place < side)
+    return images * ~(inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).unsqueeze(1)
+
+
 def patch_args(size, patch, labels, normalise):
     """The checkpoint's options, under the original's names where it has them."""
     return argparse.Namespace(
@@ -112,6 +124,7 @@ def main():
     parser.add_argument('--depth', type=int, default=5)
     parser.add_argument('--patch', type=int, default=4)
     parser.add_argument('--shift', type=int, default=3, help='largest shift of the augmentation')
+    parser.add_argument('--erase', type=int, default=0, help='side of the square that is left out')
     parser.add_argument('--plain-start', action='store_true', help='no informed initialisation')
     options = parser.parse_args()
     training.prepare(options)
@@ -131,7 +144,8 @@ def main():
         generator = torch.Generator().manual_seed(options.seed * 1000 + epoch)
         order = torch.randperm(len(images), generator=generator)
         for chosen in order[:len(order) // options.batch * options.batch].split(options.batch):
-            yield normalise(augment(images[chosen], generator, options.shift)), labels[chosen]
+            shown = normalise(augment(images[chosen], generator, options.shift))
+            yield erase(shown, generator, options.erase), labels[chosen]
 
     def measure(model, part):
         images, labels = parts[part]

@@ -21,6 +21,7 @@ from PIL import Image  # noqa: E402
 import torch  # noqa: E402
 
 import baselines  # noqa: E402
+import cifar10  # noqa: E402
 import classifiers  # noqa: E402
 import classify  # noqa: E402
 import curve  # noqa: E402
@@ -87,6 +88,18 @@ CHUNKS = {'text': '16', 'sound': '4', 'picture': '32'}
 def mega_run(*arguments):
     return subprocess.run([BUILD / 'mega-run', *map(str, arguments)], stdout=subprocess.PIPE,
                           check=True, text=True).stdout
+
+
+class Erased(unittest.TestCase):
+    def test_one_square_of_every_picture_is_left_out(self):
+        pictures = torch.ones(300, 3, 32, 32)
+        erased = cifar10.erase(pictures, torch.Generator().manual_seed(1), 8) == 0
+        self.assertTrue(torch.equal(erased[:, 0], erased[:, 2]))
+        rows, columns = erased[:, 0].any(2).sum(1), erased[:, 0].any(1).sum(1)
+        self.assertTrue(torch.equal(erased[:, 0].sum((1, 2)), rows * columns))
+        self.assertEqual((rows.min().item(), rows.max().item()), (4, 8))
+        kept = cifar10.erase(pictures, torch.Generator().manual_seed(1), 0)
+        self.assertTrue(torch.equal(kept, pictures))
 
 
 class Architectures(unittest.TestCase):
