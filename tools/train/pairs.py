@@ -343,8 +343,36 @@ def lower(tokens, english):
     return small
 
 
+AROUND = (('(', ')'), ('[', ']'), ('{', '}'), ('"', '"'))
+BULLETS = '-*#>–'
+UNTRANSLATED = '😀🙂😂👍🍕🎉★✓'  # which no dictionary has
+
+
+def mark(chance, sides, source):
+    """Brackets or quotes around everything or a name, a bullet, or a picture in the source."""
+    kind, (begin, end) = chance.random(), chance.choice(AROUND)
+    if kind < 0.3:
+        return [[begin, *side, end] for side in sides]
+    if kind < 0.6:
+        bullet = chance.choice(BULLETS)
+        return [[bullet, *side] for side in sides]
+    if kind < 0.8:
+        same = [token for token in sides[0]
+                if token.isalnum() and sides[0].count(token) == sides[1].count(token) == 1]
+        if not same:
+            return sides
+        word = chance.choice(same)
+        return [[part for token in side
+                 for part in ((begin, token, end) if token == word else (token,))]
+                for side in sides]
+    marked = list(sides)
+    place = chance.choice((0, len(sides[source]), chance.randint(0, len(sides[source]))))
+    marked[source] = [*sides[source][:place], chance.choice(UNTRANSLATED), *sides[source][place:]]
+    return marked
+
+
 def vary(chance, pair, sentences, source, names=0.4):
-    """A variation of a pair: names, numbers, joined lines, lost capitals and ends, typing errors.
+    """A variation of a pair: names, numbers, joined lines, lost capitals and ends, errors, marks.
 
     ``source`` is 0 or 1, the side that the translator reads: typing errors and lost capitals are
     there alone. A text in capitals is read in small letters (``--capitals lower``), so that it
@@ -377,6 +405,8 @@ def vary(chance, pair, sentences, source, names=0.4):
                  [german[0][0].upper() + german[0][1:]] + german[1:]]
     if chance.random() < 0.04:
         sides[source] = misspell(chance, sides[source])
+    if chance.random() < 0.05:
+        sides = mark(chance, sides, source)
     return sides[0], sides[1]
 
 

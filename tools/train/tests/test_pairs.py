@@ -162,6 +162,20 @@ class Variations(unittest.TestCase):
             self.assertLessEqual(abs(len(tokens[1]) - 8), 1)
         self.assertEqual(pairs.misspell(chance, ['a', 'cat']), ['a', 'cat'])
 
+    def test_marks_are_on_both_sides_and_pictures_in_the_source(self):
+        chance = random.Random(5)
+        pair = ['Tom', 'has', '3', 'cats', '.'], ['Tom', 'hat', '3', 'Katzen', '.']
+        found = {tuple(' '.join(side) for side in pairs.mark(chance, list(pair), 0))
+                 for _ in range(2000)}
+        for expected in (('( Tom has 3 cats . )', '( Tom hat 3 Katzen . )'),
+                         ('[ Tom ] has 3 cats .', '[ Tom ] hat 3 Katzen .'),
+                         ('Tom has " 3 " cats .', 'Tom hat " 3 " Katzen .'),
+                         ('- Tom has 3 cats .', '- Tom hat 3 Katzen .'),
+                         ('Tom has 3 cats . 👍', 'Tom hat 3 Katzen .')):
+            self.assertIn(expected, found)
+        source = {pairs.mark(chance, list(pair), 1)[0] == pair[0] for _ in range(50)}
+        self.assertEqual(source, {True, False})
+
     def test_sources_lose_capitals_as_in_mega_run(self):
         """tests/unit/formats/test_capitals.c has the same for texts."""
         for english, text, expected in (
@@ -183,8 +197,10 @@ class Variations(unittest.TestCase):
         self.assertIn('we like books .', sources)
         self.assertGreater(len(sources), 30)
         usual = {'Wir mögen Bücher' + end for end in ('', ' .', ' !', ' . Ja', ' . Ja !')}
-        alone = {text for text in targets if text.count('Ja') < 2}
-        self.assertLessEqual(alone, usual)
+        marks = '()[]{}"😀🙂😂👍🍕🎉★✓' + pairs.BULLETS
+        plain = {text for text in targets if text.count('Ja') < 2 and not set(text) & set(marks)}
+        self.assertLessEqual(plain, usual)
+        self.assertFalse(set(''.join(targets)) & set(pairs.UNTRANSLATED))
         self.assertGreater(targets['Wir mögen Bücher .'], 1500)
 
     def test_an_epoch_is_repeated_by_its_seed(self):
