@@ -173,7 +173,9 @@ typedef struct MegaText {
 MEGA_API void mega_text_free(MegaText *text);
 
 /* Translates `count` texts together; each gets the result that it would get alone. The hypotheses
- * have their text, and an empty text has no hypothesis. Fills out [count], each of which
+ * have their text, and an empty text has no hypothesis. If the model's metadata say so
+ * (text.capitals), a text in capitals is read in small letters, and those of its hypotheses are in
+ * capitals; their tokens are as the model made them. Fills out [count], each of which
  * mega_translation_free frees. If errors [count] is not NULL, a text that cannot be translated
  * leaves its error there and does not stop the others. Returns 0, or the first error. options may
  * be NULL. */

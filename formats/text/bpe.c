@@ -258,8 +258,7 @@ static int number_symbols(MegaBpe *bpe, size_t count, uint32_t *numbers, MegaErr
         sorted[i] = (MegaSortString){.text = at, .id = (uint32_t)i};
     mega_sort_strings(sorted, count);
     for (size_t i = 0; i < count; i++) {
-        if (unique == 0 || sorted[i].begin != sorted[i - 1].begin ||
-            strcmp(sorted[i].text, bpe->symbols[unique - 1]) != 0)
+        if (i == 0 || strcmp(sorted[i].text, sorted[i - 1].text) != 0)
             bpe->symbols[unique++] = sorted[i].text;
         numbers[sorted[i].id] = (uint32_t)unique - 1;
     }
@@ -276,8 +275,7 @@ static int build_merges(MegaBpe *bpe, size_t count, const uint32_t *numbers, Meg
     if (!bpe->merges || !bpe->split)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the BPE codes");
     for (size_t i = 0; i < count; i++, numbers += PER_CODE)
-        bpe->merges[i] =
-            (Merge){numbers[LEFT], numbers[RIGHT], numbers[MERGED], (uint32_t)i};
+        bpe->merges[i] = (Merge){numbers[LEFT], numbers[RIGHT], numbers[MERGED], (uint32_t)i};
     qsort(bpe->merges, count, sizeof *bpe->merges, compare_merges);
     for (uint32_t i = 0; i < count; i++) /* the first of equal codes counts */
         if (unique == 0 || bpe->merges[i].left != bpe->merges[unique - 1].left ||

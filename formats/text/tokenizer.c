@@ -13,10 +13,10 @@
 struct MegaCodec {
     MegaVocab *vocab;
     MegaTextFeatures features;
-    MegaMoses *moses;      /* NULL: the text is tokens already */
-    MegaBpe *bpe;          /* NULL: each word is a symbol */
-    MegaByteBpe *byte_bpe; /* if it is set, it does everything */
-    MegaUnits *units;      /* the same */
+    MegaMoses *moses;       /* NULL: the text is tokens already */
+    MegaBpe *bpe;           /* NULL: each word is a symbol */
+    MegaByteBpe *byte_bpe;  /* if it is set, it does everything */
+    MegaUnits *units;       /* the same */
     MegaCapitals *capitals; /* NULL: texts in capitals are read as they are */
     MegaPostProcessor post;
     bool types;
