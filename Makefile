@@ -523,6 +523,7 @@ demo: packages
 	$(SHIPPED) $(BUILD)/mega-run classify models/speech-commands/yes.wav
 	echo 'Two dogs are playing in the snow.' | $(SHIPPED) $(BUILD)/mega-run translate
 	$(SHIPPED) $(BUILD)/mega-run translate --to en 'Guten Morgen, wo ist der Bahnhof?'
+	$(SHIPPED) $(BUILD)/mega-run classify models/reviews-en/good.txt models/reviews-en/bad.txt
 	$(SHIPPED) $(BUILD)/mega-run generate --seed 3 --max-tokens 200 --temperature 0.7 'ROMEO:'
 
 # ---- Installation ----------------------------------------------------------------------------------
