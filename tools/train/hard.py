@@ -2,9 +2,9 @@
 
 Usage: hard.py MODEL.mega [--run build/mega-run] [--all] [-- OPTIONS OF TRANSLATE]
 
-hard.en.txt has some three hundred inputs of fifteen kinds, hard.de.txt two hundred: greetings, questions, single words,
-headings, capitals, names, numbers, dates, typing errors, two sentences in a line, words that no
-dictionary has, sentences of forty words. No reference translations are needed; what is checked can
+hard.en.txt has some three hundred inputs of sixteen kinds, hard.de.txt two hundred: greetings,
+questions, single words, headings, capitals, names, numbers, dates, typing errors, two sentences in
+a line, brackets and bullets, words that no dictionary has, sentences of forty words. No reference translations are needed; what is checked can
 be seen in source and answer alone:
 
     names and unknown words are in the answer        numbers are in it, and no others
@@ -65,7 +65,7 @@ class Item(NamedTuple):
 def read_items(path):
     """Lines are `source TAB expected [TAB sentences]`; `= kind` begins a kind.
 
-    In a source {names} and [unknown words] are marked.
+    In a source {names} and [unknown words] are marked; a backslash is before other brackets.
     """
     items, kind = [], None
     for line in path.read_text(encoding='utf-8').splitlines():
@@ -73,8 +73,9 @@ def read_items(path):
             kind = line[2:]
             continue
         marked, expected, count = (line.split('\t') + ['', ''])[:3]
-        kept = re.findall(r'[{\[](.*?)[}\]]', marked)
-        items.append(Item(kind, re.sub(r'[{}\[\]]', '', marked), kept, expected, int(count or 1)))
+        kept = re.findall(r'(?<!\\)[{\[](.*?)[}\]]', marked)
+        source = re.sub(r'\\([{}\[\]])|[{}\[\]]', r'\1', marked)
+        items.append(Item(kind, source, kept, expected, int(count or 1)))
     return items
 
 
