@@ -117,6 +117,7 @@ STAND_INS = {
     'meeting.ogg': recording(2.5),
     'pictures': {f.name: f for f in sorted((MODELS / 'cifar10').glob('*.png'))[:3]},
     'input.txt': b'Two dogs are playing in the snow.\nA man rides a bicycle.\n',
+    'review.txt': MODELS / 'reviews-en/bad.txt',
     'play.txt': b'ROMEO:\nBut, soft! what light through yonder window breaks?\n' * 4,
     'test.tsv': b'path\tlabel\na.txt\t1\nb.txt\t0\n',
     'x.npy': CLASSIFIER / 'in.3.tokens.npy',
