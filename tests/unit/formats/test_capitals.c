@@ -48,12 +48,14 @@ static void lowers(void **state)
     assert_int_equal(mega_capitals_new(&english, "en", NULL), 0);
     assert_int_equal(mega_capitals_new(&german, "de", NULL), 0);
     check(english, mega_capitals_lower, "", "");
-    check(english, mega_capitals_lower, "THE STATION IS CLOSED. WHY?", "The station is closed. Why?");
+    check(english, mega_capitals_lower, "THE STATION IS CLOSED. WHY?",
+          "The station is closed. Why?");
     check(english, mega_capitals_lower, "WHAT DID I SAY? I'M IN IT (I).",
           "What did I say? I'm in it (I).");
     check(german, mega_capitals_lower, "WAS I IST", "Was i ist");
     check(german, mega_capitals_lower, "\"HALT!\" ÄPFEL UND ÖL", "\"Halt!\" Äpfel und öl");
-    check(english, mega_capitals_lower, "3.5 EGGS AT 8.30 AM ... NOW", "3.5 Eggs at 8.30 am ... Now");
+    check(english, mega_capitals_lower, "3.5 EGGS AT 8.30 AM ... NOW",
+          "3.5 Eggs at 8.30 am ... Now");
     check(english, mega_capitals_lower, "A.B. ΑΘΗΝΑ  ДОМ", "A.b. Αθηνα  дом");
     mega_capitals_free(english);
     mega_capitals_free(german);
