@@ -139,6 +139,7 @@ _mega_convert()
     --bpe-codes | --bpe-vocabulary) _mega_files '*' ;;
     --unknown) COMPREPLY=($(compgen -W "run each" -- "$current")) ;;
     --tokenizer) COMPREPLY=($(compgen -W "space word char byte moses symbols characters bytes" -- "$current")) ;;
+    --capitals) COMPREPLY=($(compgen -W "keep lower" -- "$current")) ;;
     --weights) COMPREPLY=($(compgen -W "model ema" -- "$current")) ;;
     --dtype) COMPREPLY=($(compgen -W "f32 f16 bf16 int8 int4" -- "$current")) ;;
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
@@ -149,7 +150,7 @@ _mega_convert()
         case $current in
         -*)
             COMPREPLY=($(compgen -W "--output --config --dict --vocab --special --template --upper --lower --unknown --source-dict --target-dict
-                --tokenizer --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
+                --tokenizer --capitals --tokenizer-only --source-lang --target-lang --bpe-codes --bpe-vocabulary
                 --bpe-threshold --bpe-glossary --labels --audio-rate --audio-mean --audio-std
                 --audio-length --pixel-mean --pixel-std --chunk-size --weights --allow-non-finite --dtype
                 --keep-kernels --no-compress --max-memory --name --license --source --default --list --json --force --quiet --verbose --help --version" -- "$current"))

@@ -366,6 +366,7 @@ complete -c mega-convert -l template -x -d 'what stands around a text: cls A sep
 complete -c mega-convert -l upper -d 'letters are looked up in upper case'
 complete -c mega-convert -l lower -d 'letters are looked up in lower case'
 complete -c mega-convert -l unknown -x -a 'run each' -d 'what unknown characters become'
+complete -c mega-convert -l capitals -x -a 'keep lower' -d 'how a translator reads texts in capitals: keep (default), or lower'
 complete -c mega-convert -l tokenizer-only -d 'only the tokenizer of a folder of the Hugging Face hub'
 complete -c mega-convert -l tokenizer -x -a 'space word char byte moses symbols characters bytes' -d 'of raw text'
 complete -c mega-convert -l source-lang -x -a 'de en' -d 'source language, for moses'

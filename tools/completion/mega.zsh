@@ -435,6 +435,7 @@ _mega_convert() {
         '--upper[letters are looked up in upper case]' \
         '--lower[letters are looked up in lower case]' \
         '--unknown=[what unknown characters become]:which:(run each)' \
+        '--capitals=[how a translator reads texts in capitals\: keep (default), or lower]:how:(keep lower)' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
         '--tokenizer=[of raw text]:name:(space word char byte moses symbols characters bytes)' \
         '--source-lang=[source language, for moses]:xx,:(de en)' \
