@@ -2,7 +2,7 @@
  * capitals.c - see capitals.h. The C library knows which letters belong together; it is asked in a
  * locale of its own, so that the user's does not change a translation.
  */
-#define _GNU_SOURCE /* newlocale */
+#define _GNU_SOURCE /* newlocale, memmem */
 #include "formats/text/capitals.h"
 
 #include <locale.h>
@@ -16,16 +16,22 @@
 
 struct MegaCapitals {
     locale_t locale;
-    bool english;
+    bool english, german;
 };
+
+static int no_memory(MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text in capitals");
+}
 
 int mega_capitals_new(MegaCapitals **out, const char *language, MegaError *err)
 {
     MegaCapitals *capitals = calloc(1, sizeof *capitals);
     *out = capitals;
     if (!capitals)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer");
+        return no_memory(err);
     capitals->english = strncmp(language, "en", 2) == 0;
+    capitals->german = strncmp(language, "de", 2) == 0;
     capitals->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (capitals->locale)
         return 0;
@@ -83,22 +89,91 @@ static bool has_ended(bool ended, uint32_t code)
     return mark || (ended && (code == '"' || code == '\'' || code == ')'));
 }
 
-void mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
-                         MegaBuffer *out)
+/* Returns the bytes of the letters that a text begins with; letters without case do not count. */
+static size_t word_length(const MegaCapitals *capitals, const char *text, size_t size)
 {
-    bool begins = true, ended = false, after_letter = false; /* begins: the next letter does */
-    uint32_t code = 0, next;
-    for (size_t at = 0, length; at < size; at += length) {
+    size_t at = 0, length;
+    for (uint32_t code; at < size; at += length) {
         length = mega_utf8_decode(text + at, size - at, &code);
-        next = 0;
-        mega_utf8_decode(text + at + length, size - at - length, &next);
-        const bool alone = !after_letter && !has_case(capitals, next);
-        const bool stays = begins || (capitals->english && code == 'I' && alone);
-        after_letter = has_case(capitals, code);
-        begins = !after_letter && (begins || (ended && mega_utf8_is_space(code)));
-        ended = has_ended(ended, code);
-        put(out, stays ? code : small_of(capitals, code));
+        if (!has_case(capitals, code))
+            break;
     }
+    return at;
+}
+
+/* One way to write a word that was in capitals. */
+typedef struct Spelling {
+    size_t capitals; /* letters at the front that remain capitals */
+    bool sharp;      /* SS becomes a sharp s */
+} Spelling;
+
+static void spell(const MegaCapitals *capitals, const char *word, size_t size, Spelling spelling,
+                  MegaBuffer *out)
+{
+    uint32_t code;
+    for (size_t at = 0, kept = spelling.capitals; at < size; kept -= kept > 0) {
+        const bool sharp = kept == 0 && spelling.sharp && size - at >= 2 &&
+                           memcmp(word + at, "SS", 2) == 0;
+        const size_t length = mega_utf8_decode(word + at, size - at, &code);
+        put(out, sharp ? SHARP_S : kept > 0 ? code : small_of(capitals, code));
+        at += sharp ? 2 : length;
+    }
+}
+
+typedef struct Reading {
+    const MegaCapitals *capitals;
+    MegaCountSymbols count;
+    void *context;
+} Reading;
+
+static int choose_spelling(const Reading *reading, const char *word, size_t size, Spelling *best,
+                           MegaError *err)
+{
+    const Spelling choices[] = {{0, false}, {1, false}, {size, false}, {0, true}, {1, true}};
+    const size_t last = reading->capitals->german && memmem(word, size, "SS", 2) ? 5 : 3;
+    size_t fewest = SIZE_MAX, found;
+    int code = 0;
+    for (size_t i = 0; i < last && !code; i++) {
+        MegaBuffer spelt = {0};
+        spell(reading->capitals, word, size, choices[i], &spelt);
+        code = spelt.failed ? no_memory(err)
+                            : reading->count(reading->context, (const char *)spelt.data,
+                                             spelt.size, &found, err);
+        mega_buffer_free(&spelt);
+        const bool wins_a_tie = choices[i].capitals == size && found > 1;
+        if (code || found > fewest || (found == fewest && !wins_a_tie))
+            continue;
+        fewest = found;
+        *best = choices[i];
+    }
+    return code;
+}
+
+int mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
+                        MegaCountSymbols count, void *context, MegaBuffer *out, MegaError *err)
+{
+    const Reading reading = {capitals, count, context};
+    bool begins = true, ended = false; /* begins: the next letter begins a sentence */
+    int failure = 0;
+    for (size_t at = 0, length; at < size && !failure; at += length) {
+        length = word_length(capitals, text + at, size - at);
+        if (length > 0) {
+            Spelling best = {.capitals = length};
+            if (!(capitals->english && length == 1 && text[at] == 'I'))
+                failure = choose_spelling(&reading, text + at, length, &best, err);
+            if (begins && best.capitals == 0)
+                best.capitals = 1;
+            spell(capitals, text + at, length, best, out);
+            begins = ended = false;
+            continue;
+        }
+        uint32_t code;
+        length = mega_utf8_decode(text + at, size - at, &code);
+        begins |= ended && mega_utf8_is_space(code);
+        ended = has_ended(ended, code);
+        put(out, code);
+    }
+    return !failure && out->failed ? no_memory(err) : failure;
 }
 
 void mega_capitals_raise(const MegaCapitals *capitals, const char *text, size_t size,

@@ -21,10 +21,16 @@ void mega_capitals_free(MegaCapitals *capitals);
 /* Returns whether a text has two letters or more, and no small ones. Letters without case, digits
  * and marks do not count. */
 bool mega_capitals_found(const MegaCapitals *capitals, const char *text, size_t size);
-/* Appends a text in small letters; its first letter, and that of each sentence, remains a
- * capital. */
-void mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
-                         MegaBuffer *out);
+/* Puts into *count how many symbols a word is cut into. Unknown symbols count more. */
+typedef int (*MegaCountSymbols)(void *context, const char *word, size_t size, size_t *count,
+                                MegaError *err);
+/* Appends a text with each word in the spelling that has the fewest symbols, which is the one that
+ * a model knows best: in small letters; with a capital in front, as names and German nouns are; or
+ * in capitals, as abbreviations are, which win if small letters are no better and the word is cut
+ * anyway. A German SS may have been a sharp s. The first word of a sentence keeps its first
+ * capital, and so does an English "I". */
+int mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
+                        MegaCountSymbols count, void *context, MegaBuffer *out, MegaError *err);
 /* Appends a text in capitals; a German sharp s becomes SS. */
 void mega_capitals_raise(const MegaCapitals *capitals, const char *text, size_t size,
                          MegaBuffer *out);

@@ -241,12 +241,46 @@ int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, Mega
     return out->failed ? no_memory(err) : 0;
 }
 
-static void lower(const MegaCodec *codec, MegaBuffer *text)
+/* Makes the ids of a text that is cut into words already. */
+static int encode_words(const MegaCodec *codec, MegaBuffer *words, int32_t **ids, size_t *count,
+                        MegaError *err)
+{
+    int code = codec->bpe ? cut_words(codec, words, err) : 0;
+    const char *rest = (const char *)words->data;
+    size_t left = words->size;
+    if (codec->features.unit == MEGA_TEXT_SYMBOLS)
+        mega_utf8_trim(&rest, &left);
+    if (!code && left > 0)
+        code = mega_text_encode_all(codec->vocab, &codec->features, rest, left, "the text", ids,
+                                    count, err);
+    return code;
+}
+
+/* Counts an unknown symbol as more than any spelling has that is known. */
+static int count_symbols(void *context, const char *word, size_t size, size_t *count,
+                         MegaError *err)
+{
+    MegaBuffer words = {0};
+    int32_t *ids = NULL;
+    size_t symbols = 0;
+    mega_put_bytes(&words, word, size);
+    int code = words.failed ? no_memory(err) : encode_words(context, &words, &ids, &symbols, err);
+    *count = symbols;
+    for (size_t i = 0; i < symbols && !code; i++)
+        *count += ids[i] == MEGA_ID_UNK ? size : 0;
+    free(ids);
+    mega_buffer_free(&words);
+    return code;
+}
+
+static int lower(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer small = {0};
-    mega_capitals_lower(codec->capitals, (const char *)text->data, text->size, &small);
+    int code = mega_capitals_lower(codec->capitals, (const char *)text->data, text->size,
+                                   count_symbols, (void *)codec, &small, err);
     mega_buffer_free(text);
     *text = small;
+    return code;
 }
 
 static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
@@ -282,22 +316,15 @@ int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, boo
         mega_put_bytes(&work, text, size);
     else
         mega_utf8_repair(text, size, &work);
-    if (!work.failed && !pre_tokenized &&
-        mega_codec_in_capitals(codec, (const char *)work.data, work.size))
-        lower(codec, &work);
     if (work.failed)
         code = no_memory(err);
+    if (!code && !pre_tokenized &&
+        mega_codec_in_capitals(codec, (const char *)work.data, work.size))
+        code = lower(codec, &work, err);
     if (!code && codec->moses && !pre_tokenized)
         code = tokenize(codec, &work, err);
-    if (!code && codec->bpe)
-        code = cut_words(codec, &work, err);
-    const char *rest = (const char *)work.data;
-    size_t left = work.size;
-    if (codec->features.unit == MEGA_TEXT_SYMBOLS)
-        mega_utf8_trim(&rest, &left);
-    if (!code && left > 0)
-        code = mega_text_encode_all(codec->vocab, &codec->features, rest, left, "the text", ids,
-                                    count, err);
+    if (!code)
+        code = encode_words(codec, &work, ids, count, err);
     mega_buffer_free(&work);
     return code;
 }

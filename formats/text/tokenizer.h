@@ -7,7 +7,8 @@
  *   text.tokenizer   "moses": words are cut and joined as in moses.h; "byte_bpe": byte_bpe.h does
  *                    everything, or "units": units.h does; absent: neither
  *   text.source_language, text.target_language        for Moses
- *   text.capitals    "lower": sources in capitals are read in small letters (capitals.h)
+ *   text.capitals    "lower": sources in capitals are read in the spelling that the
+ *                    vocabulary knows, such as small letters (capitals.h)
  *   bpe.*            byte pair encoding (bpe.h)
  *
  * Encoding repairs UTF-8, normalises punctuation, tokenises, applies BPE and looks up ids. Decoding

@@ -9,16 +9,45 @@
 
 #include "formats/text/capitals.h"
 
-typedef void (*Step)(const MegaCapitals *capitals, const char *text, size_t size, MegaBuffer *out);
+/* Counts as a vocabulary does that has some words and otherwise letters. */
+static int count_symbols(void *context, const char *word, size_t size, size_t *count,
+                         MegaError *err)
+{
+    const char *const *known = context;
+    (void)err;
+    *count = size;
+    for (; *known; known++)
+        if (strlen(*known) == size && memcmp(*known, word, size) == 0)
+            *count = 1;
+    return 0;
+}
 
-static void check(const MegaCapitals *capitals, Step step, const char *text, const char *expected)
+static void check(MegaBuffer *out, const char *expected)
+{
+    mega_put_u8(out, 0);
+    assert_false(out->failed);
+    assert_string_equal((const char *)out->data, expected);
+    mega_buffer_free(out);
+}
+
+static void check_lower(const MegaCapitals *capitals, const char *text, const char *expected)
+{
+    static const char *const known[] = {
+        "The", "station", "is", "closed", "Why", "What", "did", "say", "m", "in", "it", "i", "war",
+        "Halt", "Äpfel", "äpfel", "und", "öl", "ist", "Eggs", "at", "am", "Now", "TV", "tv", "Haus",
+        "on", "OK", "ok", "große", "Straße", "Masse", "masse", "Boss", NULL};
+    MegaBuffer out = {0};
+    assert_int_equal(mega_capitals_lower(capitals, text, strlen(text), count_symbols,
+                                         (void *)known, &out, NULL),
+                     0);
+    check(&out, expected);
+}
+
+static void check_raise(const MegaCapitals *capitals, const char *text, const char *expected)
 {
     MegaBuffer out = {0};
-    step(capitals, text, strlen(text), &out);
-    mega_put_u8(&out, 0);
-    assert_false(out.failed);
-    assert_string_equal((const char *)out.data, expected);
-    mega_buffer_free(&out);
+    mega_capitals_raise(capitals, text, strlen(text), &out);
+    check(&out, expected);
 }
 
 static void finds_capitals(void **state)
@@ -47,18 +76,55 @@ static void lowers(void **state)
     (void)state;
     assert_int_equal(mega_capitals_new(&english, "en", NULL), 0);
     assert_int_equal(mega_capitals_new(&german, "de", NULL), 0);
-    check(english, mega_capitals_lower, "", "");
-    check(english, mega_capitals_lower, "THE STATION IS CLOSED. WHY?",
-          "The station is closed. Why?");
-    check(english, mega_capitals_lower, "WHAT DID I SAY? I'M IN IT (I).",
-          "What did I say? I'm in it (I).");
-    check(german, mega_capitals_lower, "WAS I IST", "Was i ist");
-    check(german, mega_capitals_lower, "\"HALT!\" ÄPFEL UND ÖL", "\"Halt!\" Äpfel und öl");
-    check(english, mega_capitals_lower, "3.5 EGGS AT 8.30 AM ... NOW",
-          "3.5 Eggs at 8.30 am ... Now");
-    check(english, mega_capitals_lower, "A.B. ΑΘΗΝΑ  ДОМ", "A.b. Αθηνα  дом");
+    check_lower(english, "", "");
+    check_lower(english, "THE STATION IS CLOSED. WHY?", "The station is closed. Why?");
+    check_lower(english, "WHAT DID I SAY? I'M IN IT (I).", "What did I say? I'm in it (I).");
+    check_lower(german, "WAR I IST", "War i ist");
+    check_lower(german, "\"HALT!\" ÄPFEL UND ÖL", "\"Halt!\" Äpfel und öl");
+    check_lower(english, "3.5 EGGS AT 8.30 AM ... NOW", "3.5 Eggs at 8.30 am ... Now");
     mega_capitals_free(english);
     mega_capitals_free(german);
+}
+
+/* Names, nouns and abbreviations have another spelling than the rest of a text. */
+static void knows_the_words(void **state)
+{
+    MegaCapitals *english, *german;
+    (void)state;
+    assert_int_equal(mega_capitals_new(&english, "en", NULL), 0);
+    assert_int_equal(mega_capitals_new(&german, "de", NULL), 0);
+    check_lower(english, "IN THE USA", "In The USA"); /* only "The" is known */
+    check_lower(english, "IS TV ON? TV!", "Is tv on? Tv!");
+    check_lower(english, "IT IS OK", "It is ok");
+    check_lower(german, "IST ÄPFEL IN HAUS?", "Ist äpfel in Haus?");
+    check_lower(english, "A.B. ΑΘΗΝΑ  ДОМ", "A.b. ΑΘΗΝΑ  ДОМ");
+    check_lower(german, "GROSSE STRASSE, MASSE, BOSS", "Große Straße, masse, Boss");
+    check_lower(german, "STRASSENGROSSE SS", "STRASSENGROSSE SS");
+    check_lower(english, "GROSSE", "GROSSE");
+    mega_capitals_free(english);
+    mega_capitals_free(german);
+}
+
+static int fail_to_count(void *context, const char *word, size_t size, size_t *count,
+                         MegaError *err)
+{
+    (void)context;
+    (void)word;
+    (void)size;
+    (void)count;
+    return mega_fail(err, MEGA_ERR_MEMORY, "no memory");
+}
+
+static void passes_an_error_on(void **state)
+{
+    MegaCapitals *capitals;
+    MegaBuffer out = {0};
+    (void)state;
+    assert_int_equal(mega_capitals_new(&capitals, "en", NULL), 0);
+    assert_int_equal(mega_capitals_lower(capitals, "NO NO", 5, fail_to_count, NULL, &out, NULL),
+                     MEGA_ERR_MEMORY);
+    mega_buffer_free(&out);
+    mega_capitals_free(capitals);
 }
 
 static void raises(void **state)
@@ -66,9 +132,9 @@ static void raises(void **state)
     MegaCapitals *capitals;
     (void)state;
     assert_int_equal(mega_capitals_new(&capitals, "en", NULL), 0);
-    check(capitals, mega_capitals_raise, "", "");
-    check(capitals, mega_capitals_raise, "Ich weiß es, für 5 Äpfel.", "ICH WEISS ES, FÜR 5 ÄPFEL.");
-    check(capitals, mega_capitals_raise, "дом 東京 \xf0\x9f\x98\x80 ÿ", "ДОМ 東京 \xf0\x9f\x98\x80 Ÿ");
+    check_raise(capitals, "", "");
+    check_raise(capitals, "Ich weiß es, für 5 Äpfel.", "ICH WEISS ES, FÜR 5 ÄPFEL.");
+    check_raise(capitals, "дом 東京 \xf0\x9f\x98\x80 ÿ", "ДОМ 東京 \xf0\x9f\x98\x80 Ÿ");
     mega_capitals_free(capitals);
 }
 
@@ -80,6 +146,7 @@ static void ignores_the_locale(void **state)
         setlocale(LC_ALL, locales[i]); /* one that is not installed changes nothing */
         finds_capitals(state);
         lowers(state);
+        knows_the_words(state);
         raises(state);
     }
 }
@@ -89,6 +156,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_capitals),
         cmocka_unit_test(lowers),
+        cmocka_unit_test(knows_the_words),
+        cmocka_unit_test(passes_an_error_on),
         cmocka_unit_test(raises),
         cmocka_unit_test(ignores_the_locale),
     };
