@@ -23,7 +23,7 @@ VALID_PER_CLASS = 100  # the last training images of every class are held out fo
 
 
 def load_images(archive, cache):
-    """Decode the archive once; return {'train' | 'valid' | 'test': (uint8 images, labels)}."""
+    """Decode the archive once; return {'train' | 'valid': (uint8 images, labels)}."""
     if not cache.exists():
         arrays = {}
         with tarfile.open(archive) as tar:
@@ -42,7 +42,7 @@ def load_images(archive, cache):
                            for kind, values in zip(('images', 'labels'), pair)})
     stored = np.load(cache)
     return {part: tuple(torch.from_numpy(stored[f'{part}_{kind}']) for kind in ('images', 'labels'))
-            for part in ('train', 'valid', 'test')}
+            for part in ('train', 'valid')}
 
 
 class Normaliser:

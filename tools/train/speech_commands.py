@@ -7,7 +7,6 @@ Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the 
 import io
 import pathlib
 import random
-import subprocess
 import tarfile
 
 import numpy as np
@@ -19,26 +18,18 @@ import classifiers
 from mega import SequenceClassifier
 import sound
 import training
+import voices
 
-RATE = 16000
-LABELS = ['yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go',
-          '_unknown_', '_silence_']
+RATE = voices.RATE
+LABELS = [*voices.COMMANDS, '_unknown_', '_silence_']
 UNKNOWN, SILENCE = LABELS.index('_unknown_'), LABELS.index('_silence_')
-OTHER_WORDS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine',
-               'bed', 'bird', 'cat', 'dog', 'happy', 'house', 'marvin', 'sheila', 'tree', 'wow',
-               'backward', 'forward', 'follow', 'learn', 'visual']
-ACCENTS = ['en-us', 'en-gb', 'en-gb-scotland', 'en-gb-x-rp', 'en-us-nyc', 'en-029']
-VARIANTS = ['', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm8', 'f1', 'f2', 'f3', 'f4', 'adam', 'boris',
-            'caleb', 'david', 'ed', 'gene', 'john', 'klatt', 'klatt2', 'klatt4', 'lee', 'mike',
-            'paul', 'quincy', 'rob', 'shelby', 'steph', 'travis', 'zac', 'belinda', 'anika']
-HELD_OUT_VARIANTS = ['', 'm7', 'f5', 'max', 'linda', 'Alex', 'Annie', 'michael']
 
 
 def load_clips(folder, cache):
     """Decode the archives once; return {part: (int16 clips, labels)}."""
     if not cache.exists():
         arrays = {}
-        for part in ('train', 'valid', 'test'):
+        for part in ('train', 'valid'):
             clips, labels = [], []
             with tarfile.open(folder / f'{part}.tar') as tar:
                 for member in tar:
@@ -50,7 +41,7 @@ def load_clips(folder, cache):
         np.savez(cache, **arrays)
     stored = np.load(cache)
     return {part: tuple(torch.from_numpy(stored[f'{part}_{kind}']) for kind in ('clips', 'labels'))
-            for part in ('train', 'valid', 'test')}
+            for part in ('train', 'valid')}
 
 
 def load_digits(archive):
@@ -71,42 +62,21 @@ def load_digits(archive):
             samples = samples[:RATE]
             before = (RATE - len(samples)) // 2
             clips.append(np.pad(samples, (before, RATE - len(samples) - before)) * 32768)
-    return torch.from_numpy(np.array(clips).astype(np.int16))
+    return as_tensors(np.array(clips, np.int16), [UNKNOWN] * len(clips))
 
 
-def synthesise(word, voice, speed=175, pitch=50):
-    """Let espeak-ng speak a word; return at most one second as int16 samples at 16 kHz."""
-    command = ['espeak-ng', '--stdout', '-v', voice, '-s', str(speed), '-p', str(pitch), word]
-    data = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    samples, rate = soundfile.read(io.BytesIO(data), dtype='float32')
-    samples = sound.resample(samples, rate, RATE)
-    return np.clip(samples[:RATE] * 32768, -32768, 32767).astype(np.int16)
+def synthetic_clips(chooser, options):
+    """(clips, labels) of commands, other words and speech that goes on, in synthetic voices."""
+    counts = [(voices.COMMANDS, options.synthetic), (voices.OTHER_WORDS, options.synthetic_other),
+              (voices.FURTHER_WORDS, options.synthetic_further)]
+    words = [word for words, count in counts for word in words * count]
+    clips = [voices.word_clip(word, chooser, options.flite_part) for word in words]
+    clips += [voices.passage_clip(chooser, options.flite_part) for _ in range(options.passages)]
+    labels = [LABELS.index(word) if word in LABELS else UNKNOWN for word in words]
+    return as_tensors(clips, labels + [UNKNOWN] * options.passages)
 
 
-def synthetic_clips(chooser, per_word, per_other_word):
-    """Synthetic speech with varied voices, so that clean artificial voices are understood too."""
-    clips, labels = [], []
-    for word in LABELS[:UNKNOWN] + OTHER_WORDS:
-        known = word in LABELS
-        for _ in range(per_word if known else per_other_word):
-            voice, variant = chooser.choice(ACCENTS), chooser.choice(VARIANTS)
-            # The plain voice at its default settings stays unheard, for the final check.
-            speech = synthesise(word, f'{voice}+{variant}' if variant else voice,
-                                chooser.randint(120, 165), chooser.randint(20, 80))
-            start = chooser.randint(0, RATE - len(speech))
-            clips.append(np.pad(speech, (start, RATE - len(speech) - start)))
-            labels.append(LABELS.index(word) if known else UNKNOWN)
-    return torch.from_numpy(np.array(clips)), torch.tensor(labels)
-
-
-def held_out_synthetic():
-    """Command words in voices that training never hears, first the plain default voice."""
-    clips, labels = [], []
-    for variant in HELD_OUT_VARIANTS:
-        for label, word in enumerate(LABELS[:UNKNOWN]):
-            speech = synthesise(word, f'en-us+{variant}' if variant else 'en-us')
-            clips.append(np.pad(speech, (0, RATE - len(speech))))
-            labels.append(label)
+def as_tensors(clips, labels):
     return torch.from_numpy(np.array(clips)), torch.tensor(labels)
 
 
@@ -208,11 +178,17 @@ def main():
     parser.add_argument('--band-mask', type=float, default=0.2, help='widest masked band')
     parser.add_argument('--time-mask', type=float, default=0.08, help='longest masked time, seconds')
     parser.add_argument('--digits', type=pathlib.Path, help='fsdd.tar: more unknown words')
-    parser.add_argument('--digits-part', type=float, default=0.1, help='of them in every epoch')
     parser.add_argument('--muffle', type=float, default=0.0, help='part of the clips without treble')
     parser.add_argument('--with-valid', action='store_true', help='train on the valid split too')
-    parser.add_argument('--synthetic', type=int, default=24, help='synthetic clips per command')
-    parser.add_argument('--synthetic-other', type=int, default=4, help='... per other word')
+    parser.add_argument('--synthetic', type=int, default=120, help='synthetic clips per command')
+    parser.add_argument('--synthetic-other', type=int, default=24,
+                        help='... per other word of the data')
+    parser.add_argument('--synthetic-further', type=int, default=2, help='... per further word')
+    parser.add_argument('--passages', type=int, default=300, help='seconds of synthetic speech')
+    parser.add_argument('--flite-part', type=float, default=0.6,
+                        help='of synthetic speech, the rest is of espeak-ng')
+    parser.add_argument('--added-part', type=float, default=0.35,
+                        help='of synthetic speech and digits in every epoch')
     options = parser.parse_args()
     training.prepare(options)
     parts = load_clips(options.data, options.out.parent / 'speech_clips.npz')
@@ -228,22 +204,22 @@ def main():
     model = SequenceClassifier(args)
     initialise(model, normalise(values[::8].float()), options.bands)
     print(f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
-    synthetic = synthetic_clips(random.Random(options.seed), options.synthetic,
-                                options.synthetic_other)
-    parts['synthetic'] = held_out_synthetic()
-    added = [synthetic, parts['valid']] if options.with_valid else [synthetic]
-    clips = torch.cat([clips] + [more for more, _ in added])
-    labels = torch.cat([labels] + [more for _, more in added])
-    digits = load_digits(options.digits) if options.digits else clips[:0]
-    all_clips = torch.cat([clips, digits])
-    all_labels = torch.cat([labels, torch.full((len(digits),), UNKNOWN)])
+    synthetic, words = voices.held_out_clips()
+    parts['synthetic'] = as_tensors(synthetic, [LABELS.index(word) for word in words])
+    if options.with_valid:
+        clips, labels = (torch.cat(pair) for pair in zip(parts['train'], parts['valid']))
+    added = [synthetic_clips(random.Random(options.seed), options)]
+    if options.digits:
+        added.append(load_digits(options.digits))
+    all_clips, all_labels = (torch.cat(items) for items in zip((clips, labels), *added))
+    added_per_epoch = int(options.added_part * (len(all_clips) - len(clips)))
     augment = Augmenter(noise, options)
-    digits_per_epoch = int(options.digits_part * len(digits))
 
     def epoch_batches(epoch):
+        """All recordings, and others of the added clips each time."""
         generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
-        extra = len(clips) + torch.randperm(len(digits), generator=generator)[:digits_per_epoch]
-        order = torch.cat([torch.arange(len(clips)), extra])
+        chosen = torch.randperm(len(all_clips) - len(clips), generator=generator)[:added_per_epoch]
+        order = torch.cat([torch.arange(len(clips)), len(clips) + chosen])
         order = order[torch.randperm(len(order), generator=generator)]
         for chosen in order[:len(order) // options.batch * options.batch].split(options.batch):
             samples, targets = augment(all_clips[chosen], all_labels[chosen], generator)
@@ -258,13 +234,13 @@ def main():
         training.save_atomically({'model': model.state_dict(), 'args': args}, path)
 
     export.suffix = '.pt'
-    steps = (len(clips) + digits_per_epoch) // options.batch
+    steps = (len(clips) + added_per_epoch) // options.batch
     model, epochs = training.fit(model, options, epoch_batches, steps,
                                  lambda model: measure(model, 'valid'), export,
                                  loss=training.series_loss(training.load_flat(), model, options,
                                                            options.dropout))
     export(model, options.out / 'final.pt')
-    for part in ('valid', 'synthetic', 'test'):
+    for part in ('valid', 'synthetic'):
         print(f'{part} accuracy {measure(model, part):.2f} % after {epochs:.1f} epochs', flush=True)
 
 
