@@ -138,6 +138,7 @@ RUN_SRC := $(COMMON_SRC) \
     tools/run/find_model.c tools/run/tokenizer_file.c tools/run/lines.c tools/run/text_argument.c tools/run/text_inputs.c \
     tools/run/shard.c tools/run/results_file.c tools/run/path_inputs.c tools/run/crew.c tools/run/folders.c \
     tools/run/classify_jobs.c \
+    tools/run/classify_print.c \
     tools/run/classify_texts.c tools/run/forward_pieces.c \
     tools/run/events.c tools/run/results.c tools/run/token_writer.c tools/run/scoring.c \
     tools/run/manifest.c \

@@ -1,9 +1,9 @@
 /*
  * classify.c - mega-run classify: prints the class of each input.
  *
- * A bad input does not stop the others. A window of a recording is a result, or with --threshold it
- * goes through events.c. Each thread takes one of several files (classify_jobs.h), and results keep
- * their order. What comes alone, on a pipe or is large streams through a pipeline with all threads.
+ * A bad input does not stop the others. What is found in an input is printed by classify_print.c.
+ * Each thread takes one of several files (classify_jobs.h), and results keep their order. What
+ * comes alone, on a pipe or is large streams through a pipeline with all threads.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "formats/base/input_stream.h"
 #include "tools/common/progress.h"
 #include "tools/run/classify_jobs.h"
+#include "tools/run/classify_print.h"
 #include "tools/run/classify_texts.h"
 #include "tools/run/command_line.h"
 #include "tools/run/crew.h"
@@ -21,7 +22,6 @@
 #include "tools/run/lines.h"
 #include "tools/run/options.h"
 #include "tools/run/path_inputs.h"
-#include "tools/run/results.h"
 #include "tools/run/results_file.h"
 #include "tools/run/text_argument.h"
 #include "tools/run/verbose.h"
@@ -69,7 +69,6 @@ static const char help[] =
 
 #define MAX_IGNORES 64
 #define DEFAULT_SMOOTH 3
-#define SCAN_THRESHOLD 0.5 /* threshold for events in recordings that are longer than a clip */
 
 typedef struct Options {
     const char *model, *files_from;
@@ -91,14 +90,13 @@ typedef struct Engine {
     MegaModel *model;
     MegaPipeline *pipeline;
     ClassifyWorkers workers;
-    Events *events; /* NULL until --threshold or a long recording needs it */
-    double *sums;   /* [classes], sums over the windows of a long recording */
-    char *waiting;  /* the first path of a pair, while the second is not known */
+    ClassifyPrinter printer;
+    char *waiting; /* the first path of a pair, while the second is not known */
 } Engine;
 
 typedef struct Classifier {
     const Options *options;
-    bool explained;       /* true once the user was told what is printed for a long recording */
+    ClassifyStyle style;
     MegaContentKind kind; /* kind of the latest input */
     /* One engine for each kind of input, loaded when the first such input comes. With -m,
      * engines[MEGA_CONTENT_UNKNOWN] serves all inputs. */
@@ -107,103 +105,18 @@ typedef struct Classifier {
     ClassifyJob *held; /* the latest input for the crew, which another one has to follow */
     bool one_by_one;   /* there is not memory enough for several inputs at a time */
     bool lacks_model;  /* there was none for an input */
-    bool show_path;
     int status;
     double loading, reading, running; /* seconds; those of threads side by side add up */
     uint64_t done;                    /* clips that were classified */
 } Classifier;
 
-/* ---- Results -------------------------------------------------------------------------------- */
-
-static void print_result(const Classifier *c, const Engine *engine, const char *path,
-                         const MegaClassification *found)
-{
-    const int top = c->options->top < found->count ? c->options->top : found->count;
-    if (is_hub_classifier(engine->model)) {
-        print_labels(engine->model, found, c->options->hub_top, c->options->json,
-                     c->show_path ? path : NULL);
-        return;
-    }
-    if (c->options->json) {
-        print_json_line(classification_json(engine->model, path, engine->path, found, top,
-                                            c->options->input.window > 0 || found->is_cut));
-        return;
-    }
-    for (int i = 0; i < top; i++) {
-        char number[16];
-        if (c->show_path)
-            printf("%s\t", path);
-        if (c->options->input.window > 0)
-            printf("%.2f\t%.2f\t", found->start, found->end);
-        printf("%s\t%.4f\n", class_name(engine->model, found->order[i], number),
-               (double)found->probabilities[found->order[i]]);
-    }
-    fflush(stdout);
-}
-
-/* The recording that events come from. */
-typedef struct Heard {
-    const Classifier *c;
-    const Engine *engine;
-    const char *path;
-    size_t windows; /* number of windows of a long recording so far */
-    double end;     /* end of the last window, in seconds */
-    double length;  /* of a recording of which only a clip was looked at, in seconds; 0: unknown */
-    int events;     /* number of events that were printed */
-} Heard;
-
-static void print_event(void *context, EventMoment moment, const Event *event)
-{
-    Heard *heard = context;
-    const Classifier *c = heard->c;
-    char number[16];
-    if (moment != (c->options->ends || heard->windows ? EVENT_ENDS : EVENT_BEGINS))
-        return;
-    heard->events++;
-    if (c->options->json) {
-        print_json_line(event_json(heard->engine->model, heard->path, heard->engine->path, event));
-        return;
-    }
-    if (c->show_path)
-        printf("%s\t", heard->path);
-    printf("%.2f\t%.2f\t%s\t%.4f\n", event->start, event->end,
-           class_name(heard->engine->model, event->label, number), event->probability);
-    fflush(stdout);
-}
-
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
-    if (!c->options->quiet)
-        report("%s", err->text);
-    if (c->options->json)
-        print_json_line(
-            json_pack("{s:o,s:o}", "input", json_text(path), "error", json_error(err)));
+    print_failed_input(&c->style, path, err);
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
-
-/* Marks the labels of --ignore. */
-static int ignore_labels(const Options *options, const Engine *engine, MegaError *err)
-{
-    for (int i = 0; i < options->ignore_count; i++) {
-        const char *names = options->ignores[i];
-        MegaError inner;
-        for (int label; *names; events_ignore(engine->events, label))
-            if (next_class(engine->model, engine->path, &names, &label, &inner))
-                return mega_fail(err, inner.code, "--ignore: %s", inner.text);
-    }
-    return 0;
-}
-
-static int load_events(const Options *options, Engine *engine, MegaError *err)
-{
-    if (options->threshold <= 0)
-        return 0;
-    int code = events_new(&engine->events, mega_model_class_count(engine->model),
-                          options->threshold, options->smooth, err);
-    return code ? code : ignore_labels(options, engine, err);
-}
 
 /* Loads a model and makes its pipeline; `kind` is that of the first input. */
 static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, MegaError *err)
@@ -229,7 +142,8 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
         classify_workers_begin(&engine->workers, engine->model, &input,
                                pipeline_threads(engine->pipeline));
     if (!code)
-        code = load_events(c->options, engine, err);
+        code = classify_printer_new(&engine->printer, &c->style, engine->model, engine->path,
+                                    mega_pipeline_clip(engine->pipeline), err);
     const double seconds = clock_seconds() - begun;
     c->loading += seconds;
     if (!code && c->options->verbose)
@@ -243,102 +157,30 @@ static void free_engine(Engine *engine)
     classify_workers_free(&engine->workers);
     mega_model_free(engine->model);
     free(engine->path);
-    free(engine->sums);
-    events_free(engine->events);
+    classify_printer_free(&engine->printer);
     free(engine->waiting);
     *engine = (Engine){0};
 }
 
-/* ---- Recordings longer than a clip ---------------------------------------------------------- */
+/* ---- One input ----------------------------------------------------------------------------- */
 
-static int begin_scan(Classifier *c, Engine *engine, const char *path, MegaError *err)
-{
-    const int classes = mega_model_class_count(engine->model);
-    if (!engine->sums && !(engine->sums = calloc((size_t)classes, sizeof *engine->sums)))
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %d classes", classes);
-    memset(engine->sums, 0, (size_t)classes * sizeof *engine->sums);
-    if (!engine->events) {
-        int code = events_new(&engine->events, classes, SCAN_THRESHOLD, DEFAULT_SMOOTH, err);
-        if (code)
-            return code;
-        for (int i = 0; i < classes; i++)
-            if (is_background(mega_model_label(engine->model, i)))
-                events_ignore(engine->events, i);
-    }
-    const double clip = mega_pipeline_clip(engine->pipeline);
-    if (!c->options->quiet && !c->explained)
-        report("%s is longer than the model's clip of %g s: printed are the seconds where "
-               "something begins and ends; --window %g shows every window",
-               mega_source_name(path), clip, clip);
-    c->explained = true;
-    return 0;
-}
-
-static void add_window(Engine *engine, Heard *heard, const MegaClassification *found)
-{
-    heard->windows++;
-    heard->end = found->end;
-    for (int i = 0; i < mega_model_class_count(engine->model); i++)
-        engine->sums[i] += (double)found->probabilities[i];
-}
-
-/* Prints the class with the largest average probability if a long recording had no event. */
-static void finish_scan(const Classifier *c, Engine *engine, Heard *heard)
-{
-    Event whole = {.end = heard->end};
-    if (!heard->windows || heard->events)
-        return;
-    for (int i = 0; i < mega_model_class_count(engine->model); i++)
-        if (engine->sums[i] > engine->sums[whole.label])
-            whole.label = i;
-    whole.probability = engine->sums[whole.label] / (double)heard->windows;
-    if (!c->options->quiet)
-        report("%s: nothing reached probability %g; the line is the average of the recording",
-               mega_source_name(heard->path), SCAN_THRESHOLD);
-    print_event(heard, EVENT_ENDS, &whole);
-}
-
-/* Prints a result, or passes it on to events.c. */
-static void take_result(const Classifier *c, Engine *engine, Heard *heard,
-                        const MegaClassification *found)
-{
-    if (found->is_scanned)
-        add_window(engine, heard, found);
-    if (c->options->threshold > 0 || found->is_scanned) {
-        events_add(engine->events, found->probabilities, found->start, found->end, print_event,
-                   heard);
-        heed_closed_output();
-        return;
-    }
-    print_result(c, engine, heard->path, found);
-    if (found->is_cut && !c->options->quiet)
-        report_cut(heard->path, found->end, heard->length, mega_pipeline_clip(engine->pipeline),
-                   "--window");
-}
-
-/* Takes the next result of an input. */
-static int take_found(Classifier *c, Engine *engine, Heard *heard, const MegaClassification *found,
-                      MegaError *err)
+/* Takes the next result of an input; `length` is as in classify_printer_take. */
+static int take_found(Classifier *c, Engine *engine, const MegaClassification *found,
+                      double length, MegaError *err)
 {
     c->reading += found->reading;
     c->running += found->running;
     c->done++;
-    const int code =
-        found->is_scanned && !heard->windows ? begin_scan(c, engine, heard->path, err) : 0;
-    if (!code)
-        take_result(c, engine, heard, found);
-    return code;
+    return classify_printer_take(&engine->printer, found, length, err);
 }
 
 /* Ends an input after its last result, or after an error. */
-static void end_input(Classifier *c, Engine *engine, Heard *heard, int code, const MegaError *err)
+static void end_input(Classifier *c, Engine *engine, const char *path, int code,
+                      const MegaError *err)
 {
-    if (engine->events)
-        events_finish(engine->events, print_event, heard);
-    if (code == 0)
-        finish_scan(c, engine, heard);
+    classify_printer_end(&engine->printer, code == 0);
     if (code < 0)
-        fail_input(c, heard->path, err);
+        fail_input(c, path, err);
 }
 
 /* Adds advice to the error of an input that could not be opened. */
@@ -357,17 +199,17 @@ static void classify_path(Classifier *c, Engine *engine, MegaContentKind kind, c
                               {.kind = MEGA_RAW_PATH, .data = second}};
     MegaError err = {0};
     MegaClassification found;
-    Heard heard = {.c = c, .engine = engine, .path = path};
     int code = mega_pipeline_begin(engine->pipeline, inputs, second ? 2 : 1, &err), more = 1;
+    classify_printer_begin(&engine->printer, path);
     if (code)
         advise(c, engine, kind, &err);
     while (!code && (more = mega_pipeline_next(engine->pipeline, &found, &err)) > 0) {
-        if (found.is_cut && !c->options->quiet)
-            heard.length = mega_pipeline_length(engine->pipeline);
-        code = take_found(c, engine, &heard, &found, &err);
+        const double length =
+            found.is_cut && !c->options->quiet ? mega_pipeline_length(engine->pipeline) : 0;
+        code = take_found(c, engine, &found, length, &err);
         mega_classification_free(&found);
     }
-    end_input(c, engine, &heard, code ? code : more, &err);
+    end_input(c, engine, path, code ? code : more, &err);
 }
 
 /* ---- Several inputs at a time --------------------------------------------------------------- */
@@ -386,7 +228,6 @@ static void dismiss_crew(Classifier *c)
 static void finish_job(Classifier *c, ClassifyJob *job)
 {
     Engine *engine = job->engine;
-    Heard heard = {.c = c, .engine = engine, .path = job->path, .length = job->length};
     int code = 0;
     if (job->code == MEGA_ERR_MEMORY && !c->one_by_one)
         dismiss_crew(c);
@@ -399,9 +240,10 @@ static void finish_job(Classifier *c, ClassifyJob *job)
         report_warning(NULL, job->warnings[i]);
     if (!job->was_begun)
         advise(c, engine, job->kind, &job->err);
+    classify_printer_begin(&engine->printer, job->path);
     for (size_t i = 0; i < job->count && !code; i++)
-        code = take_found(c, engine, &heard, &job->found[i], &job->err);
-    end_input(c, engine, &heard, code ? code : job->code, &job->err);
+        code = take_found(c, engine, &job->found[i], job->length, &job->err);
+    end_input(c, engine, job->path, code ? code : job->code, &job->err);
     classify_job_free(job);
 }
 
@@ -432,9 +274,9 @@ static bool has_crew(Classifier *c, const Engine *engine)
 /* Classifies an input, or has it classified. */
 static void classify_input(Classifier *c, Engine *engine, const char *path, const char *second)
 {
-    const bool alone = !c->show_path || c->options->input.session.max_memory || c->one_by_one ||
-                       pipeline_threads(engine->pipeline) < 2 || !classify_job_fits(path) ||
-                       (second && !classify_job_fits(second));
+    const bool alone = !c->style.show_path || c->options->input.session.max_memory ||
+                       c->one_by_one || pipeline_threads(engine->pipeline) < 2 ||
+                       !classify_job_fits(path) || (second && !classify_job_fits(second));
     ClassifyJob *job =
         alone ? NULL : classify_job_new(engine, &engine->workers, c->kind, path, second);
     if (!job) {
@@ -557,10 +399,20 @@ static void fail_list(Classifier *c, const MegaError *err)
 
 static int run(const Options *options, int count, char **paths)
 {
-    Classifier c = {.options = options};
+    Classifier c = {.options = options,
+                    .style = {.top = options->top,
+                              .hub_top = options->hub_top,
+                              .windows = options->input.window > 0,
+                              .show_path = count > 1 || options->files_from || is_folder(paths[0]),
+                              .json = options->json,
+                              .quiet = options->quiet,
+                              .threshold = options->threshold,
+                              .smooth = options->smooth,
+                              .ends = options->ends,
+                              .ignores = options->ignores,
+                              .ignore_count = options->ignore_count}};
     MegaError err = {0};
     const double begun = clock_seconds();
-    c.show_path = count > 1 || options->files_from || is_folder(paths[0]);
     const PathInputs inputs = {.paths = paths,
                                .count = count,
                                .list = options->files_from,
