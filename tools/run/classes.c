@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/model/model.h"
 #include "tools/common/command_line.h"
 
 const char *class_name(const MegaModel *model, int index, char buffer[16])
@@ -51,4 +52,10 @@ bool is_background(const char *label)
 {
     const size_t length = label ? strlen(label) : 0;
     return length > 2 && label[0] == '_' && label[length - 1] == '_';
+}
+
+bool is_hub_classifier(const MegaModel *model)
+{
+    return mega_model_task(model) == MEGA_TASK_CLASSIFY &&
+           mega_meta_find(mega_model_meta(model), "text.tokenizer");
 }

@@ -14,6 +14,9 @@ int find_class(const MegaModel *model, const char *text, size_t size);
  * the error if there is no such class. */
 int next_class(const MegaModel *model, const char *path, const char **names, int *label,
                MegaError *err);
+/* Returns whether a model names classes of texts that a tokenizer of the Hugging Face hub reads.
+ * Its results have the form of that library's pipeline. */
+bool is_hub_classifier(const MegaModel *model);
 /* Returns whether a label, such as _silence_, stands for background, which makes no events. */
 bool is_background(const char *label);
 

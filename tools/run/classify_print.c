@@ -12,7 +12,6 @@
 #include "formats/base/input_stream.h"
 #include "tools/common/messages.h"
 #include "tools/run/classes.h"
-#include "tools/run/classify_texts.h"
 #include "tools/run/results.h"
 #include "tools/run/warnings.h"
 
@@ -50,27 +49,60 @@ void classify_printer_free(ClassifyPrinter *printer)
     *printer = (ClassifyPrinter){0};
 }
 
-void classify_printer_begin(ClassifyPrinter *printer, const char *path)
+void classify_printer_begin(ClassifyPrinter *printer, const char *path, size_t line)
 {
     printer->path = path;
+    printer->line = line;
     printer->windows = 0;
     printer->end = 0;
     printer->printed = 0;
+}
+
+int classify_printer_top(const ClassifyPrinter *printer)
+{
+    const int classes = mega_model_class_count(printer->model);
+    const int top = printer->style->top;
+    if (top == 0)
+        return is_hub_classifier(printer->model) ? classes : 1;
+    return top < classes ? top : classes;
+}
+
+/* Prints labels and scores, the best first; as JSON a list of {"label", "score"}. */
+static void print_hub_result(const ClassifyPrinter *printer, const MegaClassification *found,
+                             int top)
+{
+    const ClassifyStyle *style = printer->style;
+    char buffer[24];
+    if (style->json)
+        print_json_line(labels_json(printer->model, found, top));
+    for (int i = 0; !style->json && i < top; i++)
+        printf("%s%s%s\t%.6f\n", style->show_path ? printer->path : "",
+               style->show_path ? "\t" : "", hub_label(printer->model, found->order[i], buffer),
+               (double)found->probabilities[found->order[i]]);
+    fflush(stdout);
+}
+
+static json_t *result_json(const ClassifyPrinter *printer, const MegaClassification *found,
+                           int top)
+{
+    json_t *object = classification_json(printer->model, printer->path, printer->model_path, found,
+                                         top, printer->style->windows || found->is_cut);
+    if (printer->line)
+        json_object_set_new(object, "line", json_integer((json_int_t)printer->line));
+    return object;
 }
 
 static void print_result(const ClassifyPrinter *printer, const MegaClassification *found)
 {
     const ClassifyStyle *style = printer->style;
     const MegaModel *model = printer->model;
-    const int top = style->top < found->count ? style->top : found->count;
+    const int top = classify_printer_top(printer);
     if (is_hub_classifier(model)) {
-        print_labels(model, found, style->hub_top, style->json,
-                     style->show_path ? printer->path : NULL);
+        print_hub_result(printer, found, top);
         return;
     }
     if (style->json) {
-        print_json_line(classification_json(model, printer->path, printer->model_path, found, top,
-                                            style->windows || found->is_cut));
+        print_json_line(result_json(printer, found, top));
         return;
     }
     for (int i = 0; i < top; i++) {

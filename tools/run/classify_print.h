@@ -10,14 +10,13 @@
 
 /* What the options of the command say about it. */
 typedef struct ClassifyStyle {
-    int top;      /* labels of a result */
-    int hub_top;  /* ... of a model from the hub; 0: all */
+    int top;      /* labels of a result; 0: the best, or all of a model from the hub */
     bool windows; /* results say which part of the recording they are of */
     bool show_path, json, quiet;
     double threshold; /* 0: windows are printed, not events */
     int smooth;
-    bool ends;                  /* print events when they end */
-    const char *const *ignores; /* [ignore_count] labels, or several separated by commas */
+    bool ends;            /* print events when they end */
+    const char **ignores; /* [ignore_count] labels, or several separated by commas */
     int ignore_count;
 } ClassifyStyle;
 
@@ -31,6 +30,7 @@ typedef struct ClassifyPrinter {
     bool explained; /* true once the user was told what is printed for a long recording */
     /* The input whose results are printed now. */
     const char *path;
+    size_t line;    /* of a text that is a line of it, or 0 */
     size_t windows; /* number of windows of a long recording so far */
     double end;     /* end of the last window, in seconds */
     int printed;    /* number of events */
@@ -42,14 +42,17 @@ int classify_printer_new(ClassifyPrinter *out, const ClassifyStyle *style, const
                          const char *model_path, double clip, MegaError *err);
 void classify_printer_free(ClassifyPrinter *printer);
 
-/* Begins an input; the path must stay until its end. */
-void classify_printer_begin(ClassifyPrinter *printer, const char *path);
+/* Begins an input, a file or a line of it; the path must stay until its end. */
+void classify_printer_begin(ClassifyPrinter *printer, const char *path, size_t line);
 /* Takes the next result of the input. `length` is that of a recording of which only a clip was
  * looked at, in seconds, or 0 if it is not known. */
 int classify_printer_take(ClassifyPrinter *printer, const MegaClassification *found, double length,
                           MegaError *err);
 /* Ends the input; with `whole` it was looked at to its end. */
 void classify_printer_end(ClassifyPrinter *printer, bool whole);
+
+/* Returns how many lines a result has at the most. */
+int classify_printer_top(const ClassifyPrinter *printer);
 
 /* Reports an input without a result. */
 void print_failed_input(const ClassifyStyle *style, const char *path, const MegaError *err);

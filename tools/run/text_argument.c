@@ -94,12 +94,12 @@ int open_text(int *fd, const char *text, MegaError *err)
     return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text: %s", strerror(errno));
 }
 
-int read_text_argument(MegaBuffer *out, const char *argument, bool literal,
+int read_text_argument(MegaBuffer *out, const char *argument, ArgumentKind kind,
                        const MegaTextRules *rules, const char **name, MegaError *err)
 {
     MegaTextFlaw flaw = {0};
-    bool is_text = literal;
-    int code = literal ? 0 : is_text_argument(argument, &is_text, err);
+    bool is_text = kind == ARGUMENTS_ARE_TEXTS;
+    int code = kind == ARGUMENTS_MAY_BE_TEXTS ? is_text_argument(argument, &is_text, err) : 0;
     *name = is_text ? NULL : mega_source_name(argument);
     if (code)
         return code;

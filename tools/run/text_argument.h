@@ -19,10 +19,9 @@ void tell_of_terminal(const char *path);
 int is_text_argument(const char *argument, bool *is_text, MegaError *err);
 /* Opens a file that holds the text and nothing else; the caller closes *fd. */
 int open_text(int *fd, const char *text, MegaError *err);
-/* Reads the whole text that an argument stands for. `literal` says that the argument is a text, as
- * with --text. *name becomes the name of the file, for messages, or NULL. *out must be freed also
- * after an error. */
-int read_text_argument(MegaBuffer *out, const char *argument, bool literal,
+/* Reads the whole text that an argument stands for. *name becomes the name of the file, for
+ * messages, or NULL for a text. *out must be freed also after an error. */
+int read_text_argument(MegaBuffer *out, const char *argument, ArgumentKind kind,
                        const MegaTextRules *rules, const char **name, MegaError *err);
 
 /* Prints the first warning of a run and drops the others: a text with symbols that the model does

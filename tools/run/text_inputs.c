@@ -23,14 +23,17 @@
 static void report_failure(TextInputs *inputs, const char *name, size_t line, const MegaError *err)
 {
     const size_t size = strlen(name);
-    const bool named =
-        strncmp(err->text, name, size) == 0 && strncmp(err->text + size, ": ", 2) == 0;
+    const bool named = strncmp(err->text, name, size) == 0;
+    const bool is_predicate = named && err->text[size] == ' ';
     MegaError reason = {0};
-    mega_fail(&reason, err->code, "%s", err->text + (line && named ? size + 2 : 0));
+    mega_fail(&reason, err->code, "%s",
+              err->text + (line && named && err->text[size] == ':' ? size + 2 : 0));
     inputs->status = 1;
-    if (line)
+    if (line && is_predicate && !inputs->quiet)
+        report("%s, line %zu%s", name, line, reason.text + size);
+    else if (line && !inputs->quiet)
         report("%s, line %zu: %s", name, line, reason.text);
-    else
+    else if (!inputs->quiet)
         report("%s", reason.text);
     if (inputs->json)
         print_json_failure(name, line, &reason);
@@ -88,23 +91,18 @@ static void take_row(const TextSink *sink, const Row *row)
         keep_row(sink->rows, row);
         return;
     }
+    inputs->line = row->line;
     if (err.code || sink->use(sink->context, &raw, &err))
         report_failure(inputs, row->name, row->line, &err);
     fflush(stdout);
     inputs->before++;
 }
 
-int read_text(MegaBuffer *out, const char *argument, bool literal, MegaError *err)
+static ArgumentKind kind_of_arguments(const TextInputs *inputs)
 {
-    bool is_text = literal;
-    int code = literal ? 0 : is_text_argument(argument, &is_text, err);
-    if (!code && !is_text) {
-        tell_of_terminal(argument);
-        return mega_source_read(out, argument, "a text", MEGA_TEXT_MAX_SIZE, err);
-    }
-    if (!code)
-        mega_put_bytes(out, argument, strlen(argument));
-    return code;
+    return inputs->text         ? ARGUMENTS_ARE_TEXTS
+           : inputs->files_only ? ARGUMENTS_ARE_FILES
+                                : ARGUMENTS_MAY_BE_TEXTS;
 }
 
 /* ---- Lines ---------------------------------------------------------------------------------- */
@@ -123,7 +121,7 @@ static int each_line(const TextSink *sink, const MegaMeta *meta, MegaError *err)
     LineReader lines;
     Progress progress;
     int code = line_reader_begin(&lines, inputs->paths, inputs->count, &rules, err), more = 0;
-    lines.arguments = ARGUMENTS_MAY_BE_TEXTS;
+    lines.arguments = kind_of_arguments(inputs);
     if (!code && inputs->count == 0)
         tell_of_terminal("-");
     if (!code)
@@ -147,7 +145,7 @@ static int each_line(const TextSink *sink, const MegaMeta *meta, MegaError *err)
 /* ---- Tables --------------------------------------------------------------------------------- */
 
 /* Reads a table field by field. Fields of a CSV file may stand in quotes, in which a quote is
- * doubled; those of a TSV file are as they stand. */
+ * doubled; those of a TSV file are as they stand. Rows end in LF, CR LF or CR. */
 typedef struct Table {
     const char *at, *end;
     char separator;
@@ -157,6 +155,12 @@ typedef struct Table {
     size_t line;   /* the line on which it ends */
 } Table;
 
+/* Returns whether a line ends with this character; the end of CR LF is the LF. */
+static bool ends_line(const Table *table, const char *at)
+{
+    return *at == '\n' || (*at == '\r' && (at + 1 == table->end || at[1] != '\n'));
+}
+
 static void next_field(Table *table)
 {
     bool quoted = table->separator == ',' && table->at < table->end && *table->at == '"';
@@ -164,23 +168,23 @@ static void next_field(Table *table)
     table->at += quoted;
     for (; table->at < table->end; table->at++) {
         const char c = *table->at;
-        table->line += c == '\n';
+        table->line += ends_line(table, table->at);
         if (quoted && c == '"') {
             if (table->at + 1 == table->end || table->at[1] != '"') {
                 quoted = false;
                 continue;
             }
             table->at++;
-        } else if (!quoted && (c == table->separator || c == '\n')) {
+        } else if (!quoted && (c == table->separator || c == '\n' || c == '\r')) {
             break;
         }
         mega_put_u8(&table->field, (uint8_t)c);
     }
     table->is_open = quoted;
-    table->ends_row = table->at == table->end || *table->at == '\n';
+    table->ends_row = table->at == table->end || *table->at != table->separator;
+    if (table->at < table->end && !ends_line(table, table->at) && *table->at == '\r')
+        table->line += ends_line(table, ++table->at);
     table->at += table->at < table->end;
-    if (table->ends_row && table->field.size && table->field.data[table->field.size - 1] == '\r')
-        table->field.size--;
 }
 
 /* Finds the column in the first row. */
@@ -222,9 +226,7 @@ static void read_row(const TextSink *sink, Table *table, size_t column, const ch
 {
     Row row = {.name = mega_source_name(path), .line = table->line + 1};
     const char *flaw = NULL;
-    const size_t left = (size_t)(table->end - table->at);
-    const bool is_empty =
-        *table->at == '\n' || (*table->at == '\r' && (left == 1 || table->at[1] == '\n'));
+    const bool is_empty = *table->at == '\n' || *table->at == '\r';
     bool has = false, is_open = false;
     for (size_t i = 0; i == 0 || !table->ends_row; i++) {
         next_field(table);
@@ -257,9 +259,9 @@ static int read_table(const TextSink *sink, const char *path, MegaError *err)
     int code = mega_source_read(&bytes, path, "a table", MEGA_TEXT_MAX_SIZE, err);
     const char *text = bytes.size ? (const char *)bytes.data : "";
     Table table = {.at = text, .end = text + bytes.size, .separator = ','};
-    const char *row = memchr(text, '\n', bytes.size);
-    if (memchr(text, '\t', row ? (size_t)(row - text) : bytes.size))
-        table.separator = '\t';
+    for (const char *c = text; c < table.end && *c != '\n' && *c != '\r'; c++)
+        if (*c == '\t')
+            table.separator = '\t';
     if (!code && bytes.size)
         code = mega_text_check_head(text, bytes.size, mega_source_name(path), &rules, err);
     if (bytes.size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
@@ -305,24 +307,20 @@ static int each_table_of_shard(const TextSink *sink, char **paths, int count, Me
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
-static void each_file(const TextSink *sink, char **paths, int count)
+static void each_file(const TextSink *sink, const MegaMeta *meta, char **paths, int count)
 {
     TextInputs *inputs = sink->inputs;
-    const bool literal = inputs->text != NULL;
+    const MegaTextRules rules = mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "a text");
     size_t first = 0, end = (size_t)count;
     if (inputs->shard.count)
         shard_range(&inputs->shard, end, &first, &end);
     inputs->before = first;
     for (size_t i = first; i < end; i++) {
         Row row = {.name = paths[i]};
-        bool is_text = literal;
-        int code = read_text(&row.text, paths[i], literal, &row.err);
-        if (!code && !literal && is_text_argument(paths[i], &is_text, &row.err))
-            is_text = false;
-        if (!code) {
-            row.name = is_text ? "the text" : mega_source_name(paths[i]);
-            row.err = (MegaError){0};
-        }
+        const char *name = NULL;
+        if (read_text_argument(&row.text, paths[i], kind_of_arguments(inputs), &rules, &name,
+                               &row.err) == 0)
+            row.name = name ? name : "the text";
         take_row(sink, &row);
         mega_buffer_free(&row.text);
     }
@@ -355,7 +353,7 @@ int each_text(TextInputs *inputs, const MegaMeta *meta, UseText use, void *conte
     else if (inputs->lines || (inputs->count == 0 && !inputs->text))
         code = each_line(&sink, meta, &err);
     else
-        each_file(&sink, paths, count);
+        each_file(&sink, meta, paths, count);
     if (code)
         report("%s", err.text);
     else

@@ -15,10 +15,14 @@ typedef struct TextInputs {
     const char *column; /* --column: that column of tables, whose first row has names */
     bool lines;         /* --lines: each line, or each row of a table, is an input */
     bool json;
-    char **paths; /* [count] files or texts; without any, the lines of standard input */
+    bool quiet;      /* no message about inputs that fail */
+    bool files_only; /* paths are no texts */
+    char **paths;    /* [count] files or texts; without any, the lines of standard input */
     int count;
     Shard shard;
-    size_t before; /* how many texts came before this one, in all shards */
+    /* Where the text is that `use` gets. */
+    size_t line;   /* of its file, or 0 */
+    size_t before; /* how many texts came before, in all shards */
     int status;    /* 1 once an input failed */
 } TextInputs;
 
@@ -31,9 +35,6 @@ int check_text_inputs(const char *command, const TextInputs *inputs);
 /* Calls `use` for every text of the shard, which is for a model with this metadata. One that fails
  * is reported, and the others follow. Returns the exit status, for finish_results. */
 int each_text(TextInputs *inputs, const MegaMeta *meta, UseText use, void *context);
-/* Reads an argument that is a text or the name of a file, or with `literal` a text in any case,
- * byte for byte. Free *out also after an error. */
-int read_text(MegaBuffer *out, const char *argument, bool literal, MegaError *err);
 
 /* Opens the pipeline of a model of a task; the error for another model says what it does and which
  * command is for it. */

@@ -3,6 +3,8 @@
  */
 #include "tools/run/verbose.h"
 
+#include <stdio.h>
+
 #include "tools/common/memory.h"
 #include "tools/run/options.h"
 
@@ -26,4 +28,10 @@ void verbose_end(uint64_t done, const char *unit, double seconds)
     report("%llu %s%s in %.3f s (%.4g a second), peak memory %.1f MB",
            (unsigned long long)done, unit, done == 1 ? "" : "s", seconds,
            seconds > 0 ? (double)done / seconds : 0, peak_megabytes());
+}
+
+void verbose_times(double loading, double reading, double running)
+{
+    fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * loading, 1e3 * reading,
+            1e3 * running);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/text/tokenizer.h"
+#include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
 #include "tools/run/text_argument.h"
@@ -52,19 +54,24 @@ static MegaRaw raw_of(const MegaBuffer *text, const char *name)
                      .name = name};
 }
 
-static int run_choices(const Choose *choose, MegaPipeline *pipeline, char **arguments, int count,
-                       MegaError *err)
+static int run_choices(const Choose *choose, MegaPipeline *pipeline, const MegaMeta *meta,
+                       char **arguments, int count, MegaError *err)
 {
+    const MegaTextRules rules = mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "a text");
+    const char *name;
     MegaBuffer prompt = {0};
     MegaBuffer *texts = calloc((size_t)count, sizeof *texts);
     MegaRaw *choices = calloc((size_t)count, sizeof *choices);
     float *scores = calloc((size_t)count, sizeof *scores);
     int *order = calloc((size_t)count, sizeof *order);
     int code = texts && choices && scores && order
-                   ? read_text(&prompt, arguments[0], false, err)
+                   ? read_text_argument(&prompt, arguments[0], ARGUMENTS_MAY_BE_TEXTS, &rules,
+                                        &name, err)
                    : mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
     for (int i = 0; i < count && !code; i++) {
-        code = read_text(&texts[i], arguments[i + 1], !*arguments[i + 1], err);
+        code = read_text_argument(&texts[i], arguments[i + 1],
+                                  *arguments[i + 1] ? ARGUMENTS_MAY_BE_TEXTS : ARGUMENTS_ARE_TEXTS,
+                                  &rules, &name, err);
         choices[i] = raw_of(&texts[i], "the choice");
     }
     const MegaRaw first = raw_of(&prompt, "the prompt");
@@ -102,7 +109,8 @@ int command_choose(int argc, char **argv)
     int code = text_model_open(&model, choose.model, MEGA_TASK_CHOOSE, "to choose between texts",
                                &choose.session, &err);
     if (!code)
-        code = run_choices(&choose, model.pipeline, argv + 1, inputs - 1, &err);
+        code = run_choices(&choose, model.pipeline, mega_model_meta(model.model), argv + 1,
+                           inputs - 1, &err);
     if (code)
         report("%s", err.text);
     text_model_close(&model);

@@ -73,15 +73,12 @@ static const char help[] =
 typedef struct Options {
     const char *model, *files_from;
     Shard shard;
-    const char *ignores[MAX_IGNORES]; /* labels, or several separated by commas */
-    int ignore_count;
+    const char *ignores[MAX_IGNORES];
     MegaPipelineOptions input; /* these include the options of the session */
     MegaPcm raw;               /* the rate is 0 without --raw */
-    double threshold;          /* 0: windows are printed, not events */
-    int top, smooth;
-    int hub_top; /* --top as it was given; 0: all labels of a model from the hub */
+    ClassifyStyle style;
     ClassifyTexts texts;
-    bool json, ends, null, time, quiet, verbose;
+    bool null, time, verbose;
 } Options;
 
 /* Holds one model and the state that is needed to run it. */
@@ -96,7 +93,6 @@ typedef struct Engine {
 
 typedef struct Classifier {
     const Options *options;
-    ClassifyStyle style;
     MegaContentKind kind; /* kind of the latest input */
     /* One engine for each kind of input, loaded when the first such input comes. With -m,
      * engines[MEGA_CONTENT_UNKNOWN] serves all inputs. */
@@ -113,7 +109,7 @@ typedef struct Classifier {
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
-    print_failed_input(&c->style, path, err);
+    print_failed_input(&c->options->style, path, err);
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
@@ -133,7 +129,7 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
         code = fail_wrong_model(engine->model, engine->path, purpose, MEGA_TASK_CLASSIFY, kind,
                                 err);
     }
-    input.warn = c->options->quiet ? NULL : report_warning;
+    input.warn = c->options->style.quiet ? NULL : report_warning;
     input.media = mega_media();
     input.raw = c->options->raw.rate ? &c->options->raw : NULL;
     if (!code)
@@ -142,8 +138,8 @@ static int load_engine(Classifier *c, Engine *engine, MegaContentKind kind, Mega
         classify_workers_begin(&engine->workers, engine->model, &input,
                                pipeline_threads(engine->pipeline));
     if (!code)
-        code = classify_printer_new(&engine->printer, &c->style, engine->model, engine->path,
-                                    mega_pipeline_clip(engine->pipeline), err);
+        code = classify_printer_new(&engine->printer, &c->options->style, engine->model,
+                                    engine->path, mega_pipeline_clip(engine->pipeline), err);
     const double seconds = clock_seconds() - begun;
     c->loading += seconds;
     if (!code && c->options->verbose)
@@ -200,12 +196,12 @@ static void classify_path(Classifier *c, Engine *engine, MegaContentKind kind, c
     MegaError err = {0};
     MegaClassification found;
     int code = mega_pipeline_begin(engine->pipeline, inputs, second ? 2 : 1, &err), more = 1;
-    classify_printer_begin(&engine->printer, path);
+    classify_printer_begin(&engine->printer, path, 0);
     if (code)
         advise(c, engine, kind, &err);
     while (!code && (more = mega_pipeline_next(engine->pipeline, &found, &err)) > 0) {
         const double length =
-            found.is_cut && !c->options->quiet ? mega_pipeline_length(engine->pipeline) : 0;
+            found.is_cut && !c->options->style.quiet ? mega_pipeline_length(engine->pipeline) : 0;
         code = take_found(c, engine, &found, length, &err);
         mega_classification_free(&found);
     }
@@ -240,7 +236,7 @@ static void finish_job(Classifier *c, ClassifyJob *job)
         report_warning(NULL, job->warnings[i]);
     if (!job->was_begun)
         advise(c, engine, job->kind, &job->err);
-    classify_printer_begin(&engine->printer, job->path);
+    classify_printer_begin(&engine->printer, job->path, 0);
     for (size_t i = 0; i < job->count && !code; i++)
         code = take_found(c, engine, &job->found[i], job->length, &job->err);
     end_input(c, engine, job->path, code ? code : job->code, &job->err);
@@ -274,7 +270,8 @@ static bool has_crew(Classifier *c, const Engine *engine)
 /* Classifies an input, or has it classified. */
 static void classify_input(Classifier *c, Engine *engine, const char *path, const char *second)
 {
-    const bool alone = !c->style.show_path || c->options->input.session.max_memory ||
+    const Options *options = c->options;
+    const bool alone = !options->style.show_path || options->input.session.max_memory ||
                        c->one_by_one || pipeline_threads(engine->pipeline) < 2 ||
                        !classify_job_fits(path) || (second && !classify_job_fits(second));
     ClassifyJob *job =
@@ -399,18 +396,7 @@ static void fail_list(Classifier *c, const MegaError *err)
 
 static int run(const Options *options, int count, char **paths)
 {
-    Classifier c = {.options = options,
-                    .style = {.top = options->top,
-                              .hub_top = options->hub_top,
-                              .windows = options->input.window > 0,
-                              .show_path = count > 1 || options->files_from || is_folder(paths[0]),
-                              .json = options->json,
-                              .quiet = options->quiet,
-                              .threshold = options->threshold,
-                              .smooth = options->smooth,
-                              .ends = options->ends,
-                              .ignores = options->ignores,
-                              .ignore_count = options->ignore_count}};
+    Classifier c = {.options = options};
     MegaError err = {0};
     const double begun = clock_seconds();
     const PathInputs inputs = {.paths = paths,
@@ -440,15 +426,14 @@ static int run(const Options *options, int count, char **paths)
     if (options->verbose && c.done)
         verbose_end(c.done, "input", seconds);
     if (options->time)
-        fprintf(stderr, "load %.1f ms, read %.1f ms, run %.1f ms\n", 1e3 * c.loading,
-                1e3 * c.reading, 1e3 * c.running);
+        verbose_times(c.loading, c.reading, c.running);
     return finish_results(c.status);
 }
 
 /* Checks that options which need another one have it. Returns the exit status, 0 if all is well. */
 static int check_usage(const Options *options, bool has_input)
 {
-    const bool events = options->threshold > 0;
+    const bool events = options->style.threshold > 0;
     if (!has_input)
         return usage_error("classify", "no input was given");
     if (options->input.hop > 0 && options->input.window <= 0)
@@ -457,12 +442,12 @@ static int check_usage(const Options *options, bool has_input)
         return usage_error("classify", "--stateful needs --window");
     if (events && options->input.window <= 0)
         return usage_error("classify", "--threshold needs --window");
-    if (!events && (options->smooth || options->ignore_count || options->ends))
+    if (!events && (options->style.smooth || options->style.ignore_count || options->style.ends))
         return usage_error("classify", "%s needs --threshold",
-                           options->smooth         ? "--smooth"
-                           : options->ignore_count ? "--ignore"
+                           options->style.smooth         ? "--smooth"
+                           : options->style.ignore_count ? "--ignore"
                                                    : "--ends");
-    if (events && options->top)
+    if (events && options->style.top)
         return usage_error("classify", "--top is for windows: it does not go with --threshold");
     return 0;
 }
@@ -470,19 +455,30 @@ static int check_usage(const Options *options, bool has_input)
 static int take_ignore(const CommandOption *option, const char *value, MegaError *err)
 {
     Options *options = option->out;
-    if (options->ignore_count == MAX_IGNORES)
+    if (options->style.ignore_count == MAX_IGNORES)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "--ignore may be given %d times", MAX_IGNORES);
-    options->ignores[options->ignore_count++] = value;
+    options->ignores[options->style.ignore_count++] = value;
     return 0;
+}
+
+/* Returns whether an option was given that says how recordings, pictures or files are read. */
+static bool is_for_files(const Options *options)
+{
+    const MegaPipelineOptions *input = &options->input;
+    const ClassifyStyle *style = &options->style;
+    return input->window > 0 || input->hop > 0 || input->stateful || input->partial ||
+           input->keep_orientation || style->threshold > 0 || style->smooth ||
+           style->ignore_count || style->ends || options->files_from || options->raw.rate;
 }
 
 static int run_texts(Options *options, int count, char **paths)
 {
     ClassifyTexts *texts = &options->texts;
-    if (options->input.window > 0 || options->input.hop > 0 || options->input.stateful ||
-        options->files_from || options->raw.rate)
+    if (is_for_files(options))
         return usage_error("classify", "--text, --pair, --lines and --column are for texts");
-    texts->inputs.json = options->json;
+    texts->inputs.json = options->style.json;
+    texts->inputs.quiet = options->style.quiet;
+    texts->inputs.files_only = true;
     texts->inputs.shard = options->shard;
     texts->inputs.paths = paths;
     texts->inputs.count = count;
@@ -490,9 +486,11 @@ static int run_texts(Options *options, int count, char **paths)
     if (status)
         return status;
     texts->model = options->model;
-    texts->top = options->top;
+    texts->style = options->style;
+    texts->verbose = options->verbose;
+    texts->time = options->time;
     texts->pipeline = options->input;
-    texts->pipeline.warn = options->quiet ? NULL : report_warning;
+    texts->pipeline.warn = options->style.quiet ? NULL : report_warning;
     return begin_results(&options->shard, &status) ? classify_texts(texts) : status;
 }
 
@@ -502,8 +500,8 @@ int command_classify(int argc, char **argv)
     const CommandOption table[] = {
         MODEL_OPTION(&options.model),
         {.name = "top", .also = "top-k topk", .hints = "n", .take = take_int,
-         .out = &options.top, .least = 1, .most = 1 << 24},
-        JSON_OPTION(&options.json),
+         .out = &options.style.top, .least = 1, .most = 1 << 24},
+        JSON_OPTION(&options.style.json),
         {.name = "text", .take = take_text, .out = &options.texts.inputs.text},
         {.name = "pair", .take = take_text, .out = &options.texts.pair},
         {.name = "lines", .take = take_flag, .out = &options.texts.inputs.lines},
@@ -512,11 +510,11 @@ int command_classify(int argc, char **argv)
         {.name = "hop", .take = take_seconds, .out = &options.input.hop},
         {.name = "stateful", .take = take_flag, .out = &options.input.stateful},
         RATE_OPTION(&options.input.session),
-        {.name = "threshold", .take = take_probability, .out = &options.threshold},
-        {.name = "smooth", .take = take_int, .out = &options.smooth, .least = 1,
+        {.name = "threshold", .take = take_probability, .out = &options.style.threshold},
+        {.name = "smooth", .take = take_int, .out = &options.style.smooth, .least = 1,
          .most = EVENTS_MAX_SMOOTH},
         {.name = "ignore", .take = take_ignore, .out = &options},
-        {.name = "ends", .take = take_flag, .out = &options.ends},
+        {.name = "ends", .take = take_flag, .out = &options.style.ends},
         {.name = "raw", .take = take_raw, .out = &options.raw},
         {.name = "partial", .take = take_flag, .out = &options.input.partial},
         {.name = "ids", .take = take_flag, .out = &options.input.ids},
@@ -526,7 +524,7 @@ int command_classify(int argc, char **argv)
         SHARD_OPTIONS(&options.shard),
         SESSION_OPTIONS(&options.input.session),
         {.name = "time", .take = take_flag, .out = &options.time},
-        QUIET_OPTION(&options.quiet),
+        QUIET_OPTION(&options.style.quiet),
         VERBOSE_OPTION(&options.verbose),
         {.name = "input", .letter = 'i', .also = "file", .hints = "f", .take = take_input},
         {0}};
@@ -540,11 +538,11 @@ int command_classify(int argc, char **argv)
     if (status)
         return status;
     /* --json and --top promise one result per input, so they do not scan long recordings */
-    options.input.scan = !options.json && !options.top && options.input.window == 0;
-    options.hub_top = options.top;
-    if (!options.top)
-        options.top = 1;
-    if (!options.smooth)
-        options.smooth = DEFAULT_SMOOTH;
+    options.input.scan = !options.style.json && !options.style.top && options.input.window == 0;
+    if (!options.style.smooth)
+        options.style.smooth = DEFAULT_SMOOTH;
+    options.style.windows = options.input.window > 0;
+    options.style.ignores = options.ignores;
+    options.style.show_path = inputs > 1 || options.files_from || is_folder(argv[1]);
     return begin_results(&options.shard, &status) ? run(&options, inputs, argv + 1) : status;
 }

@@ -53,12 +53,13 @@ static const char help[] =
 static int read_text(const ExplainOptions *options, const char *input, bool line,
                      const MegaTextRules *rules, MegaBuffer *out, const char **name, MegaError *err)
 {
+    const ArgumentKind kind = options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
     if (!line)
-        return read_text_argument(out, input, options->text, rules, name, err);
+        return read_text_argument(out, input, kind, rules, name, err);
     char *paths[] = {(char *)input};
     LineReader reader;
     int code = line_reader_begin(&reader, paths, 1, rules, err);
-    reader.arguments = options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;
+    reader.arguments = kind;
     int more = code ? code : line_reader_next(&reader, err);
     if (more > 0)
         mega_put_bytes(out, reader.text, reader.size);

@@ -212,7 +212,9 @@ static int load_prompt(Generator *g, MegaError *err)
     MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
                                                 options->pipeline.ids, "a prompt");
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(g->pipeline)));
-    return options->prompt ? read_text_argument(&g->prompt, options->prompt, options->literal,
+    return options->prompt ? read_text_argument(&g->prompt, options->prompt,
+                                                options->literal ? ARGUMENTS_ARE_TEXTS
+                                                                 : ARGUMENTS_MAY_BE_TEXTS,
                                                 &rules, &g->prompt_name, err)
                            : 0;
 }

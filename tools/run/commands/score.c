@@ -199,7 +199,9 @@ static int score_document(Score *s, const char *path, MegaError *err)
     Progress progress;
     const char *name;
     const MegaTextRules rules = scorer_rules(&s->scorer, "a text");
-    int code = read_text_argument(&text, path, s->options->text, &rules, &name, err);
+    int code = read_text_argument(&text, path,
+                                  s->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS,
+                                  &rules, &name, err);
     /* there are at most as many tokens as bytes, and as many if a token is a character */
     if (!code) {
         progress_begin(&progress, text.size, "tokens", s->options->quiet);

@@ -438,15 +438,16 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
     MegaPipeline *pipeline = NULL;
     MegaBuffer text = {0};
     Page page = {.model = model, .observer = {.model = model}};
-    bool is_text = options->text != NULL;
-    int code = read_text(&text, input, is_text, err);
-    if (!code && !is_text)
-        code = is_text_argument(input, &is_text, err);
-    const char *name = is_text ? "A text" : base_name(mega_source_name(input));
+    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_TARGET,
+                                                      false, "a text");
+    const char *name = NULL;
+    int code = read_text_argument(&text, input,
+                                  options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS,
+                                  &rules, &name, err);
     const MegaRaw raw = {.kind = MEGA_RAW_TEXT,
                          .data = text.size ? (const char *)text.data : "",
                          .size = text.size,
-                         .name = is_text ? "the text" : mega_source_name(input)};
+                         .name = name ? name : "the text"};
     page.raw = &raw;
     if (!code && text.size == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text is empty");
@@ -455,7 +456,7 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
     if (!code)
         code = mega_pipeline_new(&pipeline, model, &settings, err);
     if (!code)
-        code = mark(&page, options, pipeline, name, err);
+        code = mark(&page, options, pipeline, name ? base_name(name) : "A text", err);
     if (!code)
         code = reach_of(stack, &model->encoder,
                         page.observer.inputs[0].length < 2 ? 2 : page.observer.inputs[0].length,

@@ -11,7 +11,7 @@
 
 #include "formats/media/pcm.h"
 #include "src/encode/session.h"
-#include "tools/run/classify_texts.h"
+#include "tools/run/classes.h"
 #include "tools/run/find_model.h"
 #include "tools/run/results.h"
 #include "tools/run/serve/operations.h"
