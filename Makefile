@@ -111,7 +111,8 @@ MEDIA_SRC := \
     formats/media/audio_parts.c formats/media/audio_chunks.c formats/media/audio_flac.c \
     formats/media/audio_ogg.c formats/media/audio_mpeg.c formats/media/audio_rarer.c \
     formats/media/audio.c \
-    formats/media/image_exif.c formats/media/image_png.c formats/media/image_jpeg.c \
+    formats/media/image_exif.c formats/media/image_png.c formats/media/image_png_text.c \
+    formats/media/image_jpeg.c \
     formats/media/image_bmp.c formats/media/image.c \
     formats/media/media.c
 

@@ -41,6 +41,12 @@ typedef struct Walk {
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
 
+static unsigned load_u16(const Walk *walk, const uint8_t *p)
+{
+    const uint16_t little = mega_load_u16(p);
+    return walk->big ? __builtin_bswap16(little) : little;
+}
+
 static uint32_t load_u32(const Walk *walk, const uint8_t *p)
 {
     const uint32_t little = mega_load_u32(p);
@@ -219,6 +225,20 @@ static void put_chunk(const Walk *walk, MegaBuffer *out, const Chunk *chunk)
         mega_put_u8(out, 0);
 }
 
+/* Samples of 24 bits may lie in 4 bytes each, of which libsndfile would take 3. They lie in the
+ * upper bits, so that they are as well samples of 32. */
+static void fill_containers(const Walk *walk, uint8_t *format)
+{
+    const unsigned tag = load_u16(walk, format), channels = load_u16(walk, format + 2);
+    const unsigned frame = load_u16(walk, format + 12), bits = load_u16(walk, format + 14);
+    const unsigned filled = channels ? frame / channels * 8 : 0;
+    if (tag != 1 || filled > 32 || bits == 0 || (bits + 7) / 8 * 8 >= filled ||
+        filled / 8 * channels != frame)
+        return;
+    format[14] = walk->big ? 0 : (uint8_t)filled;
+    format[15] = walk->big ? (uint8_t)filled : 0;
+}
+
 static void put_wav_header(const Walk *walk, MegaBuffer *out)
 {
     const bool is_long = walk->bytes > UINT32_MAX - 2 * MAX_HEADER;
@@ -234,7 +254,10 @@ static void put_wav_header(const Walk *walk, MegaBuffer *out)
         put_u64(walk, out, 0);
         put_u32(walk, out, 0);
     }
+    const size_t format = out->size + 8;
     put_chunk(walk, out, &walk->format);
+    if (!out->failed && out->size >= format + 16)
+        fill_containers(walk, out->data + format);
     if (walk->exact)
         put_chunk(walk, out, &walk->fact);
     mega_put_bytes(out, "data", 4);
@@ -268,7 +291,7 @@ static bool is_mpeg_in_wav(const Walk *walk)
 {
     uint8_t tag[2] = {0};
     mega_audio_file_read(walk->file, walk->format.start, tag, 2);
-    const unsigned format = walk->big ? (unsigned)tag[0] << 8 | tag[1] : mega_load_u16(tag);
+    const unsigned format = load_u16(walk, tag);
     return walk->container <= WAVE64 && (format == 0x50 || format == 0x55);
 }
 
@@ -305,6 +328,19 @@ static void add_part(Walk *walk, const uint8_t *magic)
 
 /* ---- Formats -------------------------------------------------------------------------------- */
 
+/* Moves the beginning of a chunk of AIFF to its samples. An offset from here to there, which is
+ * seldom used, and a block size come before them. */
+static void skip_to_samples(Walk *walk, Chunk *chunk)
+{
+    uint8_t offset[4] = {0};
+    mega_audio_file_read(walk->file, chunk->start, offset, 4);
+    uint64_t skipped = 8 + (uint64_t)load_u32(walk, offset);
+    if (skipped > chunk->size || chunk->start + skipped > walk->file->size)
+        skipped = 8; /* no such place */
+    chunk->start += chunk->start + skipped <= walk->file->size ? skipped : 0;
+    chunk->size = chunk->size > skipped ? chunk->size - skipped : 0;
+}
+
 /* Scans wav, RF64, Wave64 and AIFF: chunks in any order, of which several may hold samples. */
 static uint64_t scan_riff(Walk *walk, const uint8_t *magic)
 {
@@ -318,10 +354,8 @@ static uint64_t scan_riff(Walk *walk, const uint8_t *magic)
             memcmp(chunk.id, walk->container == AIFF ? "COMM" : "fmt ", 4) == 0;
         ends_inside = chunk.size > walk->file->size - chunk.start;
         if (is_samples(walk, &chunk)) {
-            if (walk->container == AIFF) { /* an offset and a block size precede the samples */
-                chunk.start += chunk.start + 8 <= walk->file->size ? 8 : 0;
-                chunk.size = chunk.size > 8 ? chunk.size - 8 : 0;
-            }
+            if (walk->container == AIFF)
+                skip_to_samples(walk, &chunk);
             at = take_samples(walk, &chunk);
             continue;
         }

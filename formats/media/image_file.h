@@ -38,5 +38,8 @@ void mega_image_lay_on_white(uint8_t *pixels, size_t count, int channels);
  * packet counts only if no Exif data tell an orientation. Damaged data are ignored. */
 void mega_image_note_exif(MegaImageFile *file, const uint8_t *tiff, size_t size);
 void mega_image_note_xmp(MegaImageFile *file, const uint8_t *packet, size_t size);
+/* Takes it from a chunk of a PNG file, which may be of any type. */
+void mega_image_note_png(MegaImageFile *file, const char type[4], const uint8_t *data,
+                         size_t size);
 
 #endif

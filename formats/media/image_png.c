@@ -127,18 +127,6 @@ static bool is_type(const uint8_t *type, const char *name)
 
 /* ---- Chunks --------------------------------------------------------------------------------- */
 
-/* Reads the orientation from a chunk with Exif data or an XMP packet. */
-static void note_orientation(MegaImageFile *file, const uint8_t *type, const uint8_t *data,
-                             size_t size)
-{
-    static const char keyword[] = "XML:com.adobe.xmp";
-    if (is_type(type, "eXIf"))
-        mega_image_note_exif(file, data, size);
-    else if (is_type(type, "iTXt") && size > sizeof keyword &&
-             memcmp(data, keyword, sizeof keyword) == 0)
-        mega_image_note_xmp(file, data, size);
-}
-
 static unsigned samples_of(const Png *png)
 {
     return (png->colour & 2 && png->colour != COLOUR_PALETTE ? 3 : 1) + (png->colour & 4 ? 1 : 0);
@@ -231,7 +219,7 @@ static int take_chunk(Png *png, const uint8_t *type, const uint8_t *data, uint32
                          "%s cannot be decoded: its chunk '%.4s' is unknown or not allowed there",
                          png->file->name, (const char *)type);
     }
-    note_orientation(png->file, type, data, length);
+    mega_image_note_png(png->file, (const char *)type, data, length);
     return 0;
 }
 

@@ -152,19 +152,71 @@ static void test_palette_with_opacity(void **state)
     assert_pixels(out, 2, 3, expected);
 }
 
-static void test_orientation_in_xmp(void **state)
+/* What a chunk says turns the picture to the right, if anything does. */
+static void assert_turned(const char *type, const void *data, size_t size, bool turned)
 {
-    static const uint8_t rows[] = {0, 1, 2, 0, 3, 4}, turned[] = {3, 1, 4, 2};
-    static const char text[] = "XML:com.adobe.xmp\0\0\0\0\0<a tiff:Orientation=\"6\"/>";
-    (void)state;
+    static const uint8_t rows[] = {0, 1, 2, 0, 3, 4}, right[] = {3, 1, 4, 2}, same[] = {1, 2, 3, 4};
     const Picture picture = {.side = 2,
                              .depth = 8,
-                             .before = "iTXt",
-                             .data = text,
-                             .size = sizeof text - 1,
+                             .before = type,
+                             .data = data,
+                             .size = size,
                              .rows = rows,
                              .row_size = sizeof rows};
-    assert_pixels(png_of(&picture), 2, 1, turned);
+    assert_pixels(png_of(&picture), 2, 1, turned ? right : same);
+}
+
+/* Appends a text as zlib compresses it. */
+static void put_packed(MegaBuffer *out, const void *text, size_t size)
+{
+    uint8_t packed[512];
+    uLongf length = sizeof packed;
+    assert_int_equal(compress(packed, &length, text, size), Z_OK);
+    mega_put_bytes(out, packed, length);
+}
+
+static void test_orientation_in_xmp(void **state)
+{
+    static const char text[] = "XML:com.adobe.xmp\0\0\0\0\0<a tiff:Orientation=\"6\"/>";
+    static const char packet[] = "<a tiff:Orientation=\"6\"/>";
+    MegaBuffer packed = {0};
+    (void)state;
+    assert_turned("iTXt", text, sizeof text - 1, true);
+    assert_turned("tEXt", "XML:com.adobe.xmp\0<tiff:Orientation>6<", 38, true);
+    assert_turned("iTXt", "XML:com.adobe.xmp\0\0\0de", 22, false);
+    mega_put_bytes(&packed, "XML:com.adobe.xmp\0\1\0de\0\0", 24);
+    put_packed(&packed, packet, sizeof packet - 1);
+    assert_turned("iTXt", packed.data, packed.size, true);
+    assert_turned("iTXt", packed.data, 26, false);
+    mega_buffer_free(&packed);
+}
+
+static void test_orientation_in_exif(void **state)
+{
+    static const char tiff[] = "Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0";
+    static const char profile[] = "\nexif\n      32\n4578696600004D4D002A00000008000101120003\n"
+                                  "00000001000600000000000\n";
+    static const char *const keywords[] = {"Raw profile type exif", "Raw profile type APP1"};
+    (void)state;
+    assert_turned("eXIf", tiff, sizeof tiff - 1, true);
+    assert_turned("eXIf", tiff + 6, sizeof tiff - 7, true);
+    assert_turned("eXIf", tiff, 6, false);
+    for (int i = 0; i < 2; i++) {
+        MegaBuffer plain = {0}, packed = {0};
+        mega_put_bytes(&plain, keywords[i], 22);
+        mega_put_bytes(&packed, keywords[i], 22);
+        mega_put_u8(&packed, 0);
+        mega_put_bytes(&plain, profile, sizeof profile - 1);
+        put_packed(&packed, profile, sizeof profile - 1);
+        assert_turned("tEXt", plain.data, plain.size, true);
+        assert_turned("zTXt", packed.data, packed.size, true);
+        assert_turned("zTXt", packed.data, 22, false);
+        assert_turned("zTXt", plain.data, plain.size, false);
+        assert_turned("tEXt", plain.data, 21, false); /* the keyword has no end */
+        assert_turned("tEXt", plain.data, 40, false);
+        mega_buffer_free(&plain);
+        mega_buffer_free(&packed);
+    }
 }
 
 static void test_refused(void **state)
@@ -224,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_transparency),
         cmocka_unit_test(test_palette_with_opacity),
         cmocka_unit_test(test_orientation_in_xmp),
+        cmocka_unit_test(test_orientation_in_exif),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
