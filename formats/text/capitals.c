@@ -6,16 +6,19 @@
 #include "formats/text/capitals.h"
 
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wctype.h>
 
+#include "formats/text/moses_prefixes.h"
 #include "src/base/utf8.h"
 
 #define SHARP_S 0xdf
 
 struct MegaCapitals {
     locale_t locale;
+    char language[16];
     bool english, german;
 };
 
@@ -30,6 +33,7 @@ int mega_capitals_new(MegaCapitals **out, const char *language, MegaError *err)
     *out = capitals;
     if (!capitals)
         return no_memory(err);
+    snprintf(capitals->language, sizeof capitals->language, "%s", language);
     capitals->english = strncmp(language, "en", 2) == 0;
     capitals->german = strncmp(language, "de", 2) == 0;
     capitals->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
@@ -64,7 +68,7 @@ bool mega_capitals_found(const MegaCapitals *capitals, const char *text, size_t 
     uint32_t code = 0;
     for (size_t at = 0, length; at < size; at += length) {
         length = mega_utf8_decode(text + at, size - at, &code);
-        if (capital_of(capitals, code) != code || code == SHARP_S)
+        if (capital_of(capitals, code) != code || iswlower_l((wint_t)code, capitals->locale))
             return false;
         count += small_of(capitals, code) != code;
     }
@@ -103,7 +107,7 @@ static size_t word_length(const MegaCapitals *capitals, const char *text, size_t
 
 /* One way to write a word that was in capitals. */
 typedef struct Spelling {
-    size_t capitals; /* letters at the front that remain capitals */
+    size_t capitals; /* how many letters at the front remain capitals; the word's bytes mean all */
     bool sharp;      /* SS becomes a sharp s */
 } Spelling;
 
@@ -126,21 +130,74 @@ typedef struct Reading {
     void *context;
 } Reading;
 
-static int choose_spelling(const Reading *reading, const char *word, size_t size, Spelling *best,
-                           MegaError *err)
+/* A word of a text, and what stands around it. */
+typedef struct Word {
+    const char *text;
+    size_t size;
+    bool begins;        /* a sentence begins with it */
+    bool is_ending;     /* it stands behind an apostrophe, as the S of IT'S */
+    bool has_full_stop; /* a full stop follows, and something behind that */
+    bool has_number;    /* behind the full stop is a number */
+} Word;
+
+static Word word_at(const char *text, size_t size, size_t at, size_t length, bool begins)
 {
-    const Spelling choices[] = {{0, false}, {1, false}, {size, false}, {0, true}, {1, true}};
-    const size_t last = reading->capitals->german && memmem(word, size, "SS", 2) ? 5 : 3;
+    const size_t end = at + length;
+    static const char curly[] = "\xe2\x80\x99";
+    return (Word){.text = text + at,
+                  .size = length,
+                  .begins = begins,
+                  .is_ending = at > 0 && (text[at - 1] == '\'' ||
+                                          (at >= 3 && memcmp(text + at - 3, curly, 3) == 0)),
+                  .has_full_stop = end + 1 < size && text[end] == '.',
+                  .has_number = end + 2 < size && memcmp(text + end, ". ", 2) == 0 &&
+                                text[end + 2] >= '0' && text[end + 2] <= '9'};
+}
+
+/* Returns whether a word is a letter by itself, which names something: vitamin C, J. Smith, the
+ * S-Bahn. An English article does not. */
+static bool is_initial(const MegaCapitals *capitals, const Word *word)
+{
+    return (capitals->english || capitals->german) && !word->is_ending &&
+           mega_utf8_decode(word->text, word->size, NULL) == word->size &&
+           !(capitals->english && *word->text == 'A' && !word->has_full_stop);
+}
+
+/* Returns whether an abbreviation ends with the full stop behind a word, and how it is written:
+ * "Mr", "etc", or "No" before a number. */
+static bool is_abbreviation(const MegaCapitals *capitals, const Word *word, Spelling *spelling)
+{
+    bool found = false;
+    for (size_t kept = 2; word->has_full_stop && kept-- > 0 && !found;) {
+        MegaBuffer spelt = {0};
+        *spelling = (Spelling){.capitals = kept};
+        spell(capitals, word->text, word->size, *spelling, &spelt);
+        const char *const text = (const char *)spelt.data;
+        found = !spelt.failed &&
+                (mega_moses_is_prefix(capitals->language, text, spelt.size) ||
+                 (word->has_number &&
+                  mega_moses_is_numeric_prefix(capitals->language, text, spelt.size)));
+        mega_buffer_free(&spelt);
+    }
+    return found;
+}
+
+/* Chooses the spelling with the fewest symbols. */
+static int count_spellings(const Reading *reading, const Word *word, Spelling *best, MegaError *err)
+{
+    const Spelling choices[] = {
+        {0, false}, {1, false}, {word->size, false}, {0, true}, {1, true}};
+    const bool has_ss = reading->capitals->german && memmem(word->text, word->size, "SS", 2);
     size_t fewest = SIZE_MAX, found;
     int code = 0;
-    for (size_t i = 0; i < last && !code; i++) {
+    for (int i = 0; i < (has_ss ? 5 : 3) && !code; i++) {
         MegaBuffer spelt = {0};
-        spell(reading->capitals, word, size, choices[i], &spelt);
+        spell(reading->capitals, word->text, word->size, choices[i], &spelt);
         code = spelt.failed ? no_memory(err)
                             : reading->count(reading->context, (const char *)spelt.data,
                                              spelt.size, &found, err);
         mega_buffer_free(&spelt);
-        const bool wins_a_tie = choices[i].capitals == size && found > 1;
+        const bool wins_a_tie = choices[i].capitals == word->size && found > 1;
         if (code || found > fewest || (found == fewest && !wins_a_tie))
             continue;
         fewest = found;
@@ -149,28 +206,43 @@ static int choose_spelling(const Reading *reading, const char *word, size_t size
     return code;
 }
 
+/* Appends a word. *keeps_stop becomes true if a full stop behind it ends no sentence. */
+static int put_word(const Reading *reading, const Word *word, bool *keeps_stop, MegaBuffer *out,
+                    MegaError *err)
+{
+    const MegaCapitals *capitals = reading->capitals;
+    Spelling spelling = {.capitals = word->size};
+    int code = 0;
+    *keeps_stop = true;
+    if (!is_initial(capitals, word) && !is_abbreviation(capitals, word, &spelling)) {
+        *keeps_stop = false;
+        code = count_spellings(reading, word, &spelling, err);
+    }
+    if (word->begins && spelling.capitals == 0)
+        spelling.capitals = 1;
+    spell(capitals, word->text, word->size, spelling, out);
+    return code;
+}
+
 int mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
                         MegaCountSymbols count, void *context, MegaBuffer *out, MegaError *err)
 {
     const Reading reading = {capitals, count, context};
-    bool begins = true, ended = false; /* begins: the next letter begins a sentence */
+    bool begins = true, ended = false, keeps_stop = false; /* begins: the next word does */
     int failure = 0;
     for (size_t at = 0, length; at < size && !failure; at += length) {
         length = word_length(capitals, text + at, size - at);
         if (length > 0) {
-            Spelling best = {.capitals = length};
-            if (!(capitals->english && length == 1 && text[at] == 'I'))
-                failure = choose_spelling(&reading, text + at, length, &best, err);
-            if (begins && best.capitals == 0)
-                best.capitals = 1;
-            spell(capitals, text + at, length, best, out);
+            const Word word = word_at(text, size, at, length, begins);
+            failure = put_word(&reading, &word, &keeps_stop, out, err);
             begins = ended = false;
             continue;
         }
         uint32_t code;
         length = mega_utf8_decode(text + at, size - at, &code);
         begins |= ended && mega_utf8_is_space(code);
-        ended = has_ended(ended, code);
+        ended = has_ended(ended, code) && !(keeps_stop && code == '.');
+        keeps_stop = false;
         put(out, code);
     }
     return !failure && out->failed ? no_memory(err) : failure;

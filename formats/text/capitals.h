@@ -18,8 +18,8 @@ int mega_capitals_new(MegaCapitals **out, const char *language, MegaError *err);
 void mega_capitals_free(MegaCapitals *capitals);
 
 /* Texts are well-formed UTF-8. */
-/* Returns whether a text has two letters or more, and no small ones. Letters without case, digits
- * and marks do not count. */
+/* Returns whether a text has two letters or more, and no small ones; a ligature that has no capital
+ * is one. Letters without case, digits and marks do not count. */
 bool mega_capitals_found(const MegaCapitals *capitals, const char *text, size_t size);
 /* Puts into *count how many symbols a word is cut into. Unknown symbols count more. */
 typedef int (*MegaCountSymbols)(void *context, const char *word, size_t size, size_t *count,
@@ -28,7 +28,7 @@ typedef int (*MegaCountSymbols)(void *context, const char *word, size_t size, si
  * a model knows best: in small letters; with a capital in front, as names and German nouns are; or
  * in capitals, as abbreviations are, which win if small letters are no better and the word is cut
  * anyway. A German SS may have been a sharp s. The first word of a sentence keeps its first
- * capital, and so does an English "I". */
+ * capital, and so do an English "I", letters that stand alone, and abbreviations such as "Mr." */
 int mega_capitals_lower(const MegaCapitals *capitals, const char *text, size_t size,
                         MegaCountSymbols count, void *context, MegaBuffer *out, MegaError *err);
 /* Appends a text in capitals; a German sharp s becomes SS. */

@@ -18,11 +18,17 @@ struct MegaCodec {
     MegaByteBpe *byte_bpe;  /* if it is set, it does everything */
     MegaUnits *units;       /* the same */
     MegaCapitals *capitals; /* NULL: texts in capitals are read as they are */
+    bool is_source;
     MegaPostProcessor post;
     bool types;
 };
 
 /* ---- Making --------------------------------------------------------------------------------- */
+
+static const char *language_key(MegaCodecSide side)
+{
+    return side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language";
+}
 
 static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side,
                           MegaError *err)
@@ -35,9 +41,7 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
         return mega_byte_bpe_from_meta(&codec->byte_bpe, meta, codec->vocab, err);
     if (strcmp(kind->string, "units") == 0)
         return mega_units_from_meta(&codec->units, meta, codec->vocab, &codec->features, err);
-    code = mega_meta_get_optional(
-        meta, side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language",
-        MEGA_META_STRING, &language, err);
+    code = mega_meta_get_optional(meta, language_key(side), MEGA_META_STRING, &language, err);
     if (code)
         return code;
     if (strcmp(kind->string, "moses") != 0)
@@ -68,15 +72,14 @@ static int check_capitals(MegaTextUnit unit, MegaError *err)
                            "symbols or characters only");
 }
 
-/* Reads how sources in capitals are read. */
+/* Reads how texts in capitals are read. */
 static int load_capitals(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
 {
     const MegaMetaValue *how, *language;
     int code = mega_meta_get_optional(meta, "text.capitals", MEGA_META_STRING, &how, err);
     if (!code)
-        code = mega_meta_get_optional(meta, "text.source_language", MEGA_META_STRING, &language,
-                                      err);
-    if (code || !how || side != MEGA_CODEC_SOURCE)
+        code = mega_meta_get_optional(meta, language_key(side), MEGA_META_STRING, &language, err);
+    if (code || !how)
         return code;
     if (strcmp(how->string, "lower") != 0)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
@@ -126,6 +129,7 @@ int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, Me
     MegaCodec *codec = calloc(1, sizeof *codec);
     if (!codec)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a codec");
+    codec->is_source = side == MEGA_CODEC_SOURCE;
     int code = mega_vocab_from_meta(&codec->vocab, meta, vocab_key(meta, side), err);
     if (!code)
         code = mega_text_features_read(&codec->features, meta, err);
@@ -273,11 +277,20 @@ static int count_symbols(void *context, const char *word, size_t size, size_t *c
     return code;
 }
 
-static int lower(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+int mega_codec_lower(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
+                     MegaError *err)
 {
+    return mega_capitals_lower(codec->capitals, text, size, count_symbols, (void *)codec, out, err);
+}
+
+/* Puts a source in capitals into the spelling that the vocabulary knows. */
+static int lower_source(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+{
+    const char *source = (const char *)text->data;
     MegaBuffer small = {0};
-    int code = mega_capitals_lower(codec->capitals, (const char *)text->data, text->size,
-                                   count_symbols, (void *)codec, &small, err);
+    if (!codec->is_source || !mega_codec_in_capitals(codec, source, text->size))
+        return 0;
+    int code = mega_codec_lower(codec, source, text->size, &small, err);
     mega_buffer_free(text);
     *text = small;
     return code;
@@ -318,9 +331,8 @@ int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, boo
         mega_utf8_repair(text, size, &work);
     if (work.failed)
         code = no_memory(err);
-    if (!code && !pre_tokenized &&
-        mega_codec_in_capitals(codec, (const char *)work.data, work.size))
-        code = lower(codec, &work, err);
+    if (!code && !pre_tokenized)
+        code = lower_source(codec, &work, err);
     if (!code && codec->moses && !pre_tokenized)
         code = tokenize(codec, &work, err);
     if (!code)

@@ -48,6 +48,11 @@ MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bo
 /* Returns whether a text is in capitals and the model reads it in small letters, so that its
  * translation is to be written in capitals. */
 bool mega_codec_in_capitals(const MegaCodec *codec, const char *text, size_t size);
+/* Appends such a text in the spelling that the vocabulary knows (capitals.h). mega_codec_encode
+ * does this with a source; a target is in capitals only because its source is, which the caller
+ * knows. */
+int mega_codec_lower(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
+                     MegaError *err);
 /* Appends a text in capitals; the codec has read one in capitals. */
 int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
                      MegaError *err);

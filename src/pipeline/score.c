@@ -25,24 +25,46 @@ int mega_pipeline_prepare_score(MegaPipeline *p, MegaError *err)
     return p->scorer ? 0 : mega_decoder_new(&p->scorer, p->session, &options, err);
 }
 
-/* Encodes the source before the TAB, and moves *text behind the TAB. */
+/* Encodes the source before the TAB, and moves *text behind the TAB. *capitals says whether a
+ * translation of it would be in capitals. */
 static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaEncoded **out,
-                         MegaError *err)
+                         bool *capitals, MegaError *err)
 {
     const char *tab = memchr(*text, '\t', *size);
     MegaIds tokens = {0};
     if (!tab)
         return mega_fail(err, MEGA_ERR_INPUT,
                          "there is no TAB; a translator scores source<TAB>target");
-    int code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the line", *text, (size_t)(tab - *text),
-                                    true, &tokens, err);
+    const size_t length = (size_t)(tab - *text);
+    *capitals = !p->ids && !p->pre_tokenized && mega_codec_in_capitals(p->source, *text, length);
+    int code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the line", *text, length, true, &tokens,
+                                    err);
     const MegaInput input = {
         .kind = MEGA_INPUT_TOKENS, .tokens = tokens.ids, .length = tokens.count};
     if (!code)
         code = mega_session_encode(p->session, &input, out, err);
     mega_ids_free(&tokens);
-    *size -= (size_t)(tab + 1 - *text);
+    *size -= length + 1;
     *text = tab + 1;
+    return code;
+}
+
+/* Encodes the text whose probability is asked. If it is in capitals because its source is, it is
+ * read as the model wrote it. */
+static int encode_target(const MegaPipeline *p, const char *text, size_t size, bool capitals,
+                         bool eos, MegaIds *out, MegaError *err)
+{
+    const MegaCodec *codec = mega_pipeline_codec(p, MEGA_SIDE_OUTPUT);
+    MegaBuffer small = {0};
+    int code = 0;
+    if (capitals && mega_codec_in_capitals(codec, text, size)) {
+        code = mega_codec_lower(codec, text, size, &small, err);
+        text = (const char *)small.data;
+        size = small.size;
+    }
+    if (!code)
+        code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the line", text, size, eos, out, err);
+    mega_buffer_free(&small);
     return code;
 }
 
@@ -127,6 +149,7 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
 {
     static const MegaScoreOptions defaults;
     const bool translator = mega_task_traits(p->task)->has_cross;
+    bool capitals = false;
     MegaEncoded *encoded = NULL;
     MegaBuffer bytes = {0};
     MegaIds targets = {0};
@@ -142,10 +165,9 @@ int mega_pipeline_score(MegaPipeline *p, const MegaRaw *raw, const MegaScoreOpti
     const char *text = bytes.size ? (const char *)bytes.data : "";
     size_t size = bytes.size;
     if (!code && translator)
-        code = encode_source(p, &text, &size, &encoded, err);
+        code = encode_source(p, &text, &size, &encoded, &capitals, err);
     if (!code)
-        code = mega_pipeline_encode(p, MEGA_SIDE_OUTPUT, "the line", text, size,
-                                    options->eos || translator, &targets, err);
+        code = encode_target(p, text, size, capitals, options->eos || translator, &targets, err);
     out->tokens = targets.ids;
     out->count = targets.count;
     if (!code && mega_model_config(p->model)->target.bare_start)

@@ -57,7 +57,8 @@ static void finds_capitals(void **state)
         "Ä Ö"};
     static const char *const others[] = {"",    "A",      "42 %",           "I",
                                          "No",  "GOOd",   "STRAßE",         "東京",
-                                         "ß",   "A DOG b", "Ich bin in ROM", "... !"};
+                                         "ß",   "A DOG b", "Ich bin in ROM", "... !",
+                                         "\ufb01VE DOGS"};
     MegaCapitals *capitals;
     (void)state;
     assert_int_equal(mega_capitals_new(&capitals, "en", NULL), 0);
@@ -79,7 +80,7 @@ static void lowers(void **state)
     check_lower(english, "", "");
     check_lower(english, "THE STATION IS CLOSED. WHY?", "The station is closed. Why?");
     check_lower(english, "WHAT DID I SAY? I'M IN IT (I).", "What did I say? I'm in it (I).");
-    check_lower(german, "WAR I IST", "War i ist");
+    check_lower(german, "WAR I IST", "War I ist");
     check_lower(german, "\"HALT!\" ÄPFEL UND ÖL", "\"Halt!\" Äpfel und öl");
     check_lower(english, "3.5 EGGS AT 8.30 AM ... NOW", "3.5 Eggs at 8.30 am ... Now");
     mega_capitals_free(english);
@@ -97,12 +98,34 @@ static void knows_the_words(void **state)
     check_lower(english, "IS TV ON? TV!", "Is tv on? Tv!");
     check_lower(english, "IT IS OK", "It is ok");
     check_lower(german, "IST ÄPFEL IN HAUS?", "Ist äpfel in Haus?");
-    check_lower(english, "A.B. ΑΘΗΝΑ  ДОМ", "A.b. ΑΘΗΝΑ  ДОМ");
+    check_lower(english, "A.B. ΑΘΗΝΑ  ДОМ", "A.B. ΑΘΗΝΑ  ДОМ");
     check_lower(german, "GROSSE STRASSE, MASSE, BOSS", "Große Straße, masse, Boss");
     check_lower(german, "STRASSENGROSSE SS", "STRASSENGROSSE SS");
     check_lower(english, "GROSSE", "GROSSE");
     mega_capitals_free(english);
     mega_capitals_free(german);
+}
+
+/* A letter by itself is a name, and a full stop behind an abbreviation ends no sentence. */
+static void knows_abbreviations(void **state)
+{
+    MegaCapitals *english, *german, *french;
+    (void)state;
+    assert_int_equal(mega_capitals_new(&english, "en", NULL), 0);
+    assert_int_equal(mega_capitals_new(&german, "de", NULL), 0);
+    assert_int_equal(mega_capitals_new(&french, "fr", NULL), 0);
+    check_lower(english, "DID MR. I. SAY IT?", "Did Mr. I. say it?");
+    check_lower(english, "IN ST. IT IS", "In St. it is");
+    check_lower(english, "IT IS ON.", "It is on.");
+    check_lower(english, "SAY NO. 5, NO. IT IS", "Say No. 5, NO. It is");
+    check_lower(english, "IN U.S. IT IS VS. IT", "In U.S. it is vs. it");
+    check_lower(english, "SAY A, VITAMIN A. IT IS C.", "Say a, VITAMIN A. it is C.");
+    check_lower(english, "IT'S, IT\u2019S, T-TV", "It's, it\u2019s, T-tv");
+    check_lower(german, "IST IT DR. S BZW. IT", "Ist it Dr. S bzw. it");
+    check_lower(french, "IT A IS", "It a is");
+    mega_capitals_free(english);
+    mega_capitals_free(german);
+    mega_capitals_free(french);
 }
 
 static int fail_to_count(void *context, const char *word, size_t size, size_t *count,
@@ -157,6 +180,7 @@ int main(void)
         cmocka_unit_test(finds_capitals),
         cmocka_unit_test(lowers),
         cmocka_unit_test(knows_the_words),
+        cmocka_unit_test(knows_abbreviations),
         cmocka_unit_test(passes_an_error_on),
         cmocka_unit_test(raises),
         cmocka_unit_test(ignores_the_locale),
