@@ -109,7 +109,9 @@ int mega_text_clean(MegaBuffer *text, const char *name, const MegaTextRules *rul
     uint8_t *data = text->data;
     size_t from = 0, to = 0;
     *found = (MegaTextFlaw){0};
-    int code = text->size ? mega_text_check_head(data, text->size, name, rules, err) : 0;
+    int code = text->size && !rules->is_text
+                   ? mega_text_check_head(data, text->size, name, rules, err)
+                   : 0;
     for (size_t number = 1; from < text->size && !code; number++) {
         const size_t size = line_size(data + from, text->size - from, rules->keep_cr);
         const size_t mark = mega_text_mark(data + from, size, number, rules);

@@ -28,6 +28,7 @@ typedef struct MegaTextRules {
     bool marks_inside; /* any line may begin with a byte order mark, as in texts that were
                           concatenated */
     bool keep_cr;      /* CR is part of the text instead of a line end */
+    bool is_text;      /* is known to be one, whatever file its beginning looks like */
     uint64_t limit;    /* in bytes, for mega_text_read */
 } MegaTextRules;
 

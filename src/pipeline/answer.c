@@ -214,13 +214,7 @@ static int encode(Finder *f, const MegaBuffer *question, const MegaBuffer *conte
                                        .truncation = MEGA_TRUNCATE_SECOND,
                                        .windows = true,
                                        .stride = stride};
-    MegaError inner = {0};
-    int code = mega_codec_encode_texts(p->target, &texts, &options, &f->tokenized, &inner);
-    return code ? mega_fail(err, code,
-                            "the question and its text do not fit a window of %zu "
-                            "tokens: %s",
-                            window, inner.text)
-                : 0;
+    return mega_codec_encode_texts(p->target, &texts, &options, &f->tokenized, err);
 }
 
 int mega_pipeline_answer(MegaPipeline *p, const MegaRaw *question, const MegaRaw *context,

@@ -257,4 +257,5 @@ static int run(Job *job, Worker *worker, MegaError *err)
     return code;
 }
 
-const Operation classify_operation = {.path = "/v1/classify", .prepare = prepare, .run = run};
+const Operation classify_operation = {
+    .path = "/v1/classify", .takes_file = true, .prepare = prepare, .run = run};

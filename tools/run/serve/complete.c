@@ -27,6 +27,7 @@
 typedef struct Complete {
     FieldText model;
     FieldText *prompts; /* [prompt_count] */
+    MegaBuffer memory;  /* of the prompts */
     size_t prompt_count;
     FieldText *stop_texts; /* [options.stop_count] */
     const char *stops[MAX_STOPS];
@@ -167,6 +168,9 @@ static int prepare(Job *job, MegaError *err)
     if (!code)
         code = job_choose_model(job, complete->model.data, model_has_task, &task,
                                 "to continue texts", err);
+    if (!code)
+        code = clean_texts(job, MEGA_CODEC_TARGET, complete->prompts, complete->prompt_count,
+                           &complete->memory, err);
     if (code)
         return code;
     MegaSamplingOptions *sampling = &complete->options.sampling;
@@ -376,22 +380,33 @@ static bool take_text(void *context, int sample, int32_t token, const char *byte
     return !atomic_load(&c->job->is_abandoned) && !choice->text.failed;
 }
 
+/* Finds where the tokens of the prompt begin. */
+static int find_places(const Completion *c, const FieldText *prompt, MegaTokenized *places,
+                       MegaError *err)
+{
+    const MegaTexts text = {.first = prompt->data, .first_size = prompt->size};
+    const MegaCodec *codec = worker_codec(c->worker, c->job->model, MEGA_CODEC_TARGET, err);
+    return codec ? mega_codec_encode_texts(codec, &text, &(MegaEncodeOptions){0}, places, err)
+                 : err->code;
+}
+
 /* Begins a choice with its prompt if that is to be echoed; `score` has the tokens of it, if
- * logprobs are wanted. */
-static void echo_prompt(Completion *c, Choice *choice, const MegaScore *score)
+ * logprobs are wanted, and `places` where they begin. The first tokens of a prompt may have no
+ * score, if nothing predicts them. */
+static void echo_prompt(Completion *c, Choice *choice, const MegaScore *score,
+                        const MegaTokens *places)
 {
     const FieldText *prompt = &c->complete->prompts[c->prompt];
     if (!c->complete->echo)
         return;
     mega_put_bytes(&choice->text, prompt->data, prompt->size);
     choice->characters = count_characters(prompt->data, prompt->size);
-    size_t offset = 0;
+    const size_t skipped = places->count > score->count ? places->count - score->count : 0;
     for (size_t i = 0; i < score->count; i++) {
-        char text[TOKEN_SIZE];
+        const size_t place = skipped + i;
         logprobs_add(&choice->logprobs, c->pipeline, score->tokens[i], (double)score->logprobs[i],
-                     json_null(), offset < choice->characters ? offset : choice->characters);
-        token_text(c->pipeline, score->tokens[i], text);
-        offset += count_characters(text, strlen(text));
+                     json_null(),
+                     place < places->count ? places->data[place].start : choice->characters);
     }
 }
 
@@ -434,10 +449,14 @@ static int run_prompt(Completion *c, MegaError *err)
     MegaGenerateOptions options = complete->options;
     MegaGeneration *generated = calloc((size_t)samples, sizeof *generated);
     MegaScore score = {0};
+    MegaTokenized places = {0};
     int code = generated ? count_prompt(c, &prompt, err)
                          : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a completion");
-    if (!code && complete->echo && complete->logprobs >= 0 && prompt.size)
+    if (!code && complete->echo && complete->logprobs >= 0 && prompt.size) {
         code = mega_pipeline_score(c->pipeline, &prompt, NULL, &score, err);
+        if (!code)
+            code = find_places(c, &complete->prompts[c->prompt], &places, err);
+    }
     for (int i = 0; i < samples; i++) {
         mega_buffer_free(&c->choices[i].text);
         logprobs_free(&c->choices[i].logprobs);
@@ -445,7 +464,7 @@ static int run_prompt(Completion *c, MegaError *err)
         if (complete->logprobs >= 0)
             logprobs_begin(&c->choices[i].logprobs);
         if (!code)
-            echo_prompt(c, &c->choices[i], &score);
+            echo_prompt(c, &c->choices[i], &score, &places.sequences[0]);
     }
     options.sink = take_text;
     options.logits = complete->logprobs >= 0 ? take_logits : NULL;
@@ -458,6 +477,7 @@ static int run_prompt(Completion *c, MegaError *err)
         mega_generation_free(&generated[i]);
     free(generated);
     mega_score_free(&score);
+    mega_tokenized_free(&places);
     return code;
 }
 
@@ -505,6 +525,7 @@ static void release(Job *job)
     Complete *complete = job->input;
     if (complete) {
         free(complete->prompts);
+        mega_buffer_free(&complete->memory);
         free(complete->stop_texts);
     }
 }

@@ -100,10 +100,16 @@ static bool set_state(Http *http, struct MHD_Connection *connection, ConnectionS
     return connection_set(&http->connections, connection_of(connection), state);
 }
 
+/* Returns after how many seconds of silence the library ends a connection, without a word. That is
+ * later than connections.c, which tells the client why. */
+static unsigned int library_timeout(double seconds)
+{
+    return seconds > 0 ? (unsigned int)seconds + 2 : 0;
+}
+
 static void set_timeout(struct MHD_Connection *connection, double seconds)
 {
-    mhd.set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
-                              (unsigned int)(seconds < 1 && seconds > 0 ? 1 : seconds));
+    mhd.set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, library_timeout(seconds));
 }
 
 /* Returns whether the client of an exchange has left. */
@@ -458,6 +464,10 @@ static void run_operation(Exchange *exchange)
         return;
     }
     int code = read_request(exchange, &job->body, &job->request, &job->err);
+    if (!code && job->request.file && !job->operation->takes_file)
+        code = mega_fail(&job->err, MEGA_ERR_UNSUPPORTED,
+                         "%s takes no file; send application/json, a form or text/plain",
+                         job->operation->path);
     if (!code)
         code = job->operation->prepare(job, &job->err);
     if (code) {
@@ -592,8 +602,7 @@ int http_begin(Http **out, Server *server, int *port, MegaError *err)
                 MHD_USE_ITC,
             0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, http->listening,
             MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned int)(options->timeout < 1 ? 1 : options->timeout),
+            CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, library_timeout(options->timeout),
             MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_NOTIFY_COMPLETED, note_completed,
             http, MHD_OPTION_NOTIFY_CONNECTION, note_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
             note_line, http, MHD_OPTION_END);

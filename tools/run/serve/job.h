@@ -24,6 +24,7 @@ typedef struct JobSlice JobSlice;
  * the other (tools/bench/README.md), so requests that need nothing else run side by side. */
 typedef struct Operation {
     const char *path; /* "/v1/fill" */
+    bool takes_file;  /* its input may be a file instead of fields */
     /* Reads the fields and chooses the model, in the thread of the connection. */
     int (*prepare)(Job *job, MegaError *err);
     /* Runs the whole job, in a worker, and leaves the answer in it. NULL: the job has lines. */

@@ -9,6 +9,7 @@
 #include "formats/base/bytes.h"
 #include "formats/checkpoint/checkpoint.h"
 #include "formats/media/pcm.h"
+#include "formats/text/text_input.h"
 #include "tools/common/command_line.h"
 #include "tools/common/json.h"
 #include "tools/run/serve/multipart.h"
@@ -168,6 +169,14 @@ static int read_parts(Request *out, const char *type, const void *body, size_t s
     return code ? code : more;
 }
 
+/* Bytes that are not UTF-8 become U+FFFD in a field, so that UTF-16 has to be noticed here. */
+static int read_plain_text(Request *out, const void *body, size_t size, MegaError *err)
+{
+    const MegaTextRules rules = {.what = "a text", .bytes = MEGA_TEXT_REPAIRED};
+    const int code = mega_text_check_head(body, size, "the body", &rules, err);
+    return code ? code : request_add(out, "text", 4, body, size, err);
+}
+
 int request_read(Request *out, const char *content_type, const void *body, size_t size,
                  MegaError *err)
 {
@@ -184,12 +193,13 @@ int request_read(Request *out, const char *content_type, const void *body, size_
                          type);
     if (size == 0) /* samples that stream have a type before they have bytes */
         return is_type(type, "audio/L16") ? read_pcm_type(out, type, err) : 0;
-    /* curl calls the JSON of -d a form */
-    if (is_type(type, "application/json") || (is_form && ((const char *)body)[0] == '{'))
+    /* curl calls the JSON of -d a form, and other clients call it nothing */
+    if (is_type(type, "application/json") ||
+        ((is_form || !*type) && ((const char *)body)[0] == '{'))
         return read_json(out, body, size, err);
     if (is_form)
         return read_form(out, body, size, err);
     if (is_type(type, "text/plain"))
-        return request_add(out, "text", 4, body, size, err);
+        return read_plain_text(out, body, size, err);
     return take_file(out, type, body, size, err);
 }

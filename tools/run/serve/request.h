@@ -2,8 +2,11 @@
  * request.h - parses what a client sends: the body by its content type, and the query.
  *
  *   application/json                    an object: its members are the fields
+ *   none, and the body begins with {    the same
  *   multipart/form-data                 a part with a file name, or named "file", is the file;
- * others are fields application/x-www-form-urlencoded   fields text/plain the field "text"
+ *                                       others are fields
+ *   application/x-www-form-urlencoded   fields
+ *   text/plain                          the field "text"
  *   audio/L16; rate=R; channels=C       samples
  *   anything else                       the file
  *

@@ -25,6 +25,30 @@ MegaRaw raw_of_field(const FieldText *text, const char *name)
                      .name = name};
 }
 
+int clean_texts(const Job *job, MegaCodecSide side, FieldText *texts, size_t count,
+                MegaBuffer *memory, MegaError *err)
+{
+    MegaTextRules rules =
+        mega_codec_text_rules(mega_model_meta(job->model->model), side, false, "a text");
+    int code = 0;
+    rules.is_text = true; /* request.c has looked at a body that is one */
+    for (size_t i = 0; i < count && !code; i++) {
+        MegaBuffer text = {0};
+        mega_put_bytes(&text, texts[i].data, texts[i].size);
+        code = text.failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text")
+                           : mega_text_clean(&text, "the text", &rules, NULL, err);
+        texts[i].size = text.size;
+        mega_put_bytes(memory, text.data, text.size);
+        mega_put_u8(memory, 0);
+        mega_buffer_free(&text);
+    }
+    if (!code && memory->failed)
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for texts");
+    for (size_t i = 0, at = 0; i < count && !code; at += texts[i++].size + 1)
+        texts[i].data = (const char *)memory->data + at;
+    return code;
+}
+
 bool model_has_task(const ServedModel *model, const void *context)
 {
     return model->task == *(const MegaTask *)context;

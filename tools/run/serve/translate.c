@@ -27,6 +27,7 @@ typedef struct Translate {
     MegaSearchOptions search;
     FieldText *texts; /* [text_count] */
     size_t text_count;
+    MegaBuffer memory;   /* of the texts */
     size_t *line_counts; /* [text_count] how many lines each text has */
     Line *lines;         /* [job->line_count] */
 } Translate;
@@ -59,8 +60,7 @@ static int split_lines(Translate *translate, Job *job, MegaError *err)
         for (size_t n = 0; n < translate->line_counts[i]; n++) {
             const char *stop = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
             stop = stop ? stop : end;
-            const bool has_cr = stop > at && stop[-1] == '\r';
-            translate->lines[next++] = (Line){.text = at, .size = (size_t)(stop - at) - has_cr};
+            translate->lines[next++] = (Line){.text = at, .size = (size_t)(stop - at)};
             at = stop < end ? stop + 1 : end;
         }
     }
@@ -137,6 +137,9 @@ static int prepare(Job *job, MegaError *err)
             snprintf(purpose, sizeof purpose, "to translate into '%.40s'", target.data);
         code = job_choose_model(job, model.data, translates_into, target.data, purpose, err);
     }
+    if (!code)
+        code = clean_texts(job, MEGA_CODEC_SOURCE, translate->texts, translate->text_count,
+                           &translate->memory, err);
     if (!code)
         code = split_lines(translate, job, err);
     translate->is_list = json_is_array(given);
@@ -281,6 +284,7 @@ static void release(Job *job)
         free(translate->lines);
         free(translate->line_counts);
         free(translate->texts);
+        mega_buffer_free(&translate->memory);
     }
 }
 
