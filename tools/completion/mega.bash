@@ -18,7 +18,7 @@ _mega_run()
     fi
     case ${COMP_WORDS[1]} in
     help)
-        [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "$commands" -- "$current"))
+        [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "${commands% help}" -- "$current"))
         return
         ;;
     answer)
@@ -107,13 +107,16 @@ _mega_run()
     --truncate) COMPREPLY=($(compgen -W "longest first second" -- "$current")) ;;
     --precision) COMPREPLY=($(compgen -W "f32 bf16" -- "$current")) ;;
     --cpu) COMPREPLY=($(compgen -W "generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas" -- "$current")) ;;
+    --group) COMPREPLY=($(compgen -W "simple first average max" -- "$current")) ;;
     --length | --tokens | --repeats) ;;
-    --in | --target) _mega_files '*.npy' ;;
+    --input) [ "${COMP_WORDS[1]}" = bench ] && _mega_files '*' ;;
+    --in | --types | --target) _mega_files '*.npy' ;;
     --files-from | --predictions | --results | --api-key-file | -o | --output) _mega_files '*' ;;
-    --top | --window | --hop | --rate | --threshold | --smooth | --ignore | --threads | --max-memory) ;;
-    --split | --shard | --limit | --pieces | --chunk | --stage | --input | --layer) ;;
-    --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
-    --stop | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
+    --top | --window | --hop | --rate | --threshold | --smooth | --ignore | -t | --threads | --max-memory) ;;
+    --split | --shard | --limit | --pieces | --chunk | -s | --stage | --layer) ;;
+    -n | --max-tokens | --temperature | --top-k | --top-p | --repetition-penalty | --seed) ;;
+    --column | --targets | --question | --max-answer) ;;
+    --stop | -p | --text | --n | --beam | --nbest | --lenpen | --max-len-a | --max-len-b | --min-len) ;;
     --pair | --max-length | --stride | --tokens-per-sample | --context-window) ;;
     --host | --port | --cors | --max-body | --timeout | --parallel | --queue | --streams) ;;
     --no-repeat-ngram | --prefix | --unk-penalty | --warn-below | --to | --batch) ;;
@@ -121,7 +124,7 @@ _mega_run()
         case ${COMP_WORDS[1]},$current in
         *,-*) COMPREPLY=($(compgen -W "$options" -- "$current")) ;;
         models,* | detokenize,* | serve,*) ;;
-        inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
+        info,* | inspect,* | plot,* | verify,*) _mega_files '*.mega' ;;
         *) _mega_files '*' ;;
         esac
         ;;
@@ -145,7 +148,7 @@ _mega_convert()
     --source-lang | --target-lang) COMPREPLY=($(compgen -W "de en" -- "$current")) ;;
     --bpe-threshold | --bpe-glossary | --audio-rate | --audio-mean | --audio-std) ;;
     --audio-length | --pixel-mean | --pixel-std | --chunk-size | --keep-kernels | --max-memory) ;;
-    --name | --license | --source) ;;
+    --special | --template | --name | --license | --source) ;;
     *)
         case $current in
         -*)

@@ -35,7 +35,10 @@ _mega_run() {
     shift words
     (( CURRENT-- ))
     case $command in
-    help) _describe command commands ;;
+    help)
+        commands=(${commands:#help:*})
+        _describe command commands
+        ;;
     answer)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
@@ -52,9 +55,9 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
-            '--cpu=[kernels]:cpu: ' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
@@ -66,9 +69,9 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--json[all choices as JSON, the best first]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
-            '--cpu=[kernels]:cpu: ' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[print all choices with their scores]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -82,9 +85,9 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
-            '--cpu=[kernels]:cpu: ' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -100,9 +103,9 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
-            '--cpu=[kernels]:cpu: ' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -119,9 +122,9 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
-            '--cpu=[kernels]:cpu: ' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:max-memory: ' \
+            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
+            '--precision=[of products of floats]:type:(f32 bf16)' \
+            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -143,7 +146,7 @@ _mega_run() {
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
@@ -158,7 +161,7 @@ _mega_run() {
             '--column=[that column of CSV or TSV files]:name: ' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
-            '--stateful[of a causal S4: windows of a recording that it hears once]' \
+            '--stateful[of a causal S4\: windows of a recording that it hears once]' \
             '--rate=[of S4\: sampling rate of the model divided by X (1)]:x: ' \
             '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
             '--smooth=[windows that are averaged for events (3)]:n: ' \
@@ -172,7 +175,7 @@ _mega_run() {
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
@@ -207,7 +210,7 @@ _mega_run() {
             '--no-orient[pictures as they are stored]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -227,7 +230,7 @@ _mega_run() {
             '--pre-tokenized[text is tokenised already]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -250,19 +253,16 @@ _mega_run() {
             '--json[print what was written as JSON]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
     generate)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
-            '--max-tokens=[at most N tokens (256)]:n: ' \
+            {-n,--max-tokens=}'[at most N tokens (256)]:n: ' \
             '--greedy[always the most probable token]' \
             '--temperature=[below 1 bolder words become rarer (1)]:x: ' \
             '--top-k=[only the K most probable tokens (off)]:k: ' \
@@ -280,12 +280,9 @@ _mega_run() {
             '--json[one JSON object for each sample]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
-            '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -329,7 +326,7 @@ _mega_run() {
             '--json[one JSON object for each text]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -354,7 +351,7 @@ _mega_run() {
             '--streams=[streams of sound at a time (8)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[only errors]' \
             '(-v --verbose)'{-v,--verbose}'[say what was asked and how long the answer took]' \
@@ -403,7 +400,7 @@ _mega_run() {
             '--batch=[lines that are translated together (1)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \\
+            '--precision=[of products of floats]:type:(f32 bf16)' \
             '--max-memory=[refuse what needs more, such as 300M]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
@@ -438,8 +435,8 @@ _mega_convert() {
         '--capitals=[how a translator reads texts in capitals\: keep (default), or lower]:how:(keep lower)' \
         '--tokenizer-only[only the tokenizer of a folder of the Hugging Face hub]' \
         '--tokenizer=[of raw text]:name:(space word char byte moses symbols characters bytes)' \
-        '--source-lang=[source language, for moses]:xx,:(de en)' \
-        '--target-lang=[target language, for moses]:xx:(de en)' \
+        '--source-lang=[source language, for moses]:language:(de en)' \
+        '--target-lang=[target language, for moses]:language:(de en)' \
         '--bpe-codes=[merges of subword-nmt]:file:_files' \
         '--bpe-vocabulary=[vocabulary of subword-nmt]:file:_files' \
         '--bpe-threshold=[least count in that vocabulary]:n: ' \
@@ -449,7 +446,7 @@ _mega_convert() {
         '--audio-mean=[mean of the training samples]:x: ' \
         '--audio-std=[standard deviation of the training samples]:x: ' \
         '--audio-length=[samples of a clip; 0\: any]:n: ' \
-        '--pixel-mean=[mean of the training pixels]:xxx: ' \
+        '--pixel-mean=[mean of the training pixels]:x: ' \
         '--pixel-std=[standard deviation of the training pixels]:x: ' \
         '--chunk-size=[other chunk size than in training; 0\: none]:n: ' \
         '--weights=[where there are both\: model (default), or ema, their average]:which:(model ema)' \
@@ -458,8 +455,8 @@ _mega_convert() {
         '--keep-kernels=[of S4\: kernels for inputs of N positions; 0\: none]:n: ' \
         '--no-compress[larger file, used in place without decoding]' \
         '--max-memory=[refuse what needs more, such as 300M]:size: ' \
-        '--name[name of the model]' \
-        '--license[licence of the model]' \
+        '--name=[name of the model]:text: ' \
+        '--license=[licence of the model]:text: ' \
         '--source=[where the model comes from]:text: ' \
         '--default[without -m, mega-run takes it before others beside it]' \
         '--list[print tensors and arguments of a checkpoint]' \
