@@ -415,8 +415,9 @@ void advise_classifier(MegaContentKind kind, MegaError *err)
     model_list_free(&list);
 }
 
-/* Returns whether a task has a head for texts alone. Models of these tasks are not among those that
- * can be found, so their own command is better advice. */
+/* Returns whether a task has a head on texts alone, as filling masks and tagging words have. No
+ * shipped model has such a task, so the command that suits the model at hand is better advice than
+ * the name of another model. */
 static bool has_text_head(MegaTask task)
 {
     return mega_task_traits(task)->has_head && !mega_task_traits(task)->takes_media;

@@ -1,6 +1,6 @@
 /*
- * text_argument.h - decides whether an argument of translate, score, generate or explain is a file
- * or the text itself.
+ * text_argument.h - decides whether an argument of a command that takes texts, such as translate or
+ * fill, is a file or the text itself.
  *
  * "-", and every path that exists, is a file. An argument that looks like a path (a word with a
  * '/', or with an ending such as ".txt", or anything that begins with "/", "./", "../" or "~/") but

@@ -12,12 +12,12 @@
 #include "tools/run/text_inputs.h"
 
 static const char help[] =
-    "Usage: mega-run answer -m MODEL --question TEXT [FILE | TEXT]...\n"
+    "Usage: mega-run answer [-m MODEL] --question TEXT [FILE | TEXT]...\n"
     "\n"
     "Prints the part of a text that answers a question about it. A long text is read in windows\n"
     "that overlap. Without inputs, lines of standard input are read.\n"
     "\n"
-    "  -m, --model FILE       the model\n"
+    "  -m, --model FILE       the model (the first one found that answers questions)\n"
     "      --question TEXT    the question\n"
     "      --top N            how many answers, one a line (1)\n"
     "      --max-answer N     tokens of an answer at most (15)\n"

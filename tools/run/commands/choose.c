@@ -13,11 +13,11 @@
 #include "tools/run/text_inputs.h"
 
 static const char help[] =
-    "Usage: mega-run choose -m MODEL PROMPT CHOICE CHOICE...\n"
+    "Usage: mega-run choose [-m MODEL] PROMPT CHOICE CHOICE...\n"
     "\n"
     "Prints the choice that goes best with the prompt. Each is a text or the name of a file.\n"
     "\n"
-    "  -m, --model FILE       the model\n"
+    "  -m, --model FILE       the model (the first one found that chooses)\n"
     "      --json             all choices as JSON, the best first\n" SESSION_HELP
     "  -v, --verbose          print all choices with their scores, the best first\n"
     "  -h, --help             show this help\n"

@@ -12,14 +12,14 @@
 #include "tools/run/text_inputs.h"
 
 static const char help[] =
-    "Usage: mega-run embed -m MODEL [FILE | TEXT]...\n"
+    "Usage: mega-run embed [-m MODEL] [FILE | TEXT]...\n"
     "\n"
     "Prints the vectors that a model makes of a text, numbers separated by TABs. A model that "
     "only\n"
     "embeds gives one for each token, or with --pooled one for the text; others give one for the\n"
     "text. Without inputs, lines of standard input are read.\n"
     "\n"
-    "  -m, --model FILE       the model\n"
+    "  -m, --model FILE       the model (the first one found that only embeds)\n"
     "      --pooled           one vector for each text\n" TEXT_INPUT_HELP SESSION_HELP
     "  -h, --help             show this help\n"
     "\n"

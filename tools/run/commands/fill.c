@@ -12,13 +12,13 @@
 #include "tools/run/text_inputs.h"
 
 static const char help[] =
-    "Usage: mega-run fill -m MODEL [FILE | TEXT]...\n"
+    "Usage: mega-run fill [-m MODEL] [FILE | TEXT]...\n"
     "\n"
     "Prints what a masked language model puts in place of the masks of a text, such as\n"
     "\"Paris is the <mask> of France.\": probability, token and text, separated by TABs, the best\n"
     "first. Several masks have a block each. Without inputs, lines of standard input are read.\n"
     "\n"
-    "  -m, --model FILE       the model\n"
+    "  -m, --model FILE       the model (the first one found that fills masks)\n"
     "      --top N            how many tokens (5)\n"
     "      --targets LIST     only these tokens, separated by commas; blanks count: \" king, "
     "city\"\n" TEXT_INPUT_HELP SESSION_HELP "  -h, --help             show this help\n"

@@ -12,13 +12,13 @@
 #include "tools/run/text_inputs.h"
 
 static const char help[] =
-    "Usage: mega-run tag -m MODEL [FILE | TEXT]...\n"
+    "Usage: mega-run tag [-m MODEL] [FILE | TEXT]...\n"
     "\n"
     "Prints the labels that a model gives the tokens of a text, such as names of persons and\n"
     "places: token or group, label and score, separated by TABs. What is labelled O is left out.\n"
     "Without inputs, lines of standard input are read.\n"
     "\n"
-    "  -m, --model FILE       the model\n"
+    "  -m, --model FILE       the model (the first one found that tags words)\n"
     "      --group HOW        join neighbours of one label: simple, or as whole words that have\n"
     "                         the label of their first token (first), of the mean of their\n"
     "                         tokens' scores (average), or of the surest token (max)\n"
