@@ -42,8 +42,8 @@ static const Range later[] = {
     {0x31350, 0x313ff},
 };
 
-/* Those of them that continue a word. Words follow Unicode 15.0, because the reference finds them
- * with another library than the one that cuts its texts. */
+/* The characters among these that continue a word. Word boundaries follow Unicode 15.0, while the
+ * cutting rules follow 14.0, because the reference uses a different library for each. */
 static const Range later_words[] = {
     {0xcf3, 0xcf3},     {0xece, 0xece},     {0x10efd, 0x10eff},
     {0x1123f, 0x11241}, {0x11f00, 0x11f10}, {0x11f12, 0x11f3a},

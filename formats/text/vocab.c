@@ -427,8 +427,7 @@ static size_t without_line_end(const char *text, size_t size)
     return size;
 }
 
-/* Allocates one id per byte and two more, which is enough since an id takes at least a byte. */
-/* Encodes an expression of ListOps. */
+/* Encodes an expression of ListOps: its parentheses are left out, and "]" is the symbol "X". */
 static size_t encode_expression(const MegaVocab *vocab, int32_t unknown, const char *text,
                                 size_t size, int32_t *ids)
 {
@@ -443,6 +442,7 @@ static size_t encode_expression(const MegaVocab *vocab, int32_t unknown, const c
     return count;
 }
 
+/* Allocates one id per byte and two more, which is enough since an id takes at least a byte. */
 static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
 {
     if (size > MEGA_TEXT_MAX_SIZE)

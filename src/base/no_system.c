@@ -66,7 +66,8 @@ int mega_nameless_file_open(const char *folder, MegaError *err)
                      "cannot make a temporary file in %s: this build opens no files", folder);
 }
 
-/* What the one sort that runs compares with. C's qsort needs no more than C. */
+/* The comparison of the sort that is running. Plain qsort cannot pass a context, and without
+ * threads there is only one sort at a time. */
 static struct {
     MegaCompare compare;
     void *context;

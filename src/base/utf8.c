@@ -27,7 +27,7 @@ size_t mega_utf8_decode(const void *text, size_t size, uint32_t *code)
             return 0;
         value = value << 6 | (at[i] & 0x3f);
     }
-    /* Three or four bytes may also write what fewer could, half of a pair, or nothing at all. */
+    /* refuse overlong forms, surrogates, and values above U+10FFFF */
     if ((length == 3 && (value < 0x800 || (value & ~0x7ffu) == 0xd800)) ||
         (length == 4 && (value < 0x10000 || value > 0x10ffff)))
         return 0;

@@ -11,8 +11,8 @@
 #include "src/base/threads.h"
 #include "src/model/model.h"
 
-/* So many rows have their whole vocabulary in memory at once when only some log-probabilities are
- * wanted. */
+/* When only log-probabilities of targets are wanted, logits over the whole vocabulary exist for at
+ * most this many rows at a time. */
 #define MEGA_SCORE_ROWS 16
 
 typedef struct MegaLogits {

@@ -30,8 +30,9 @@
 #define TILE_ROWS_OF_X 16
 #define STEP 32 /* numbers along k that one instruction multiplies; of bytes, one block */
 
-/* Shorter products would spend most of an instruction on zeros. Those with positions may get longer
- * without a change of their bits, so they are never short. */
+/* Products that are shorter along k would spend most of an instruction on zeros, so they do without
+ * tiles. A product over positions always uses tiles, since its k grows from call to call and its
+ * bits must not change with it. */
 #define LEAST_K 16
 
 INLINE bool is_short(const MegaPanels *b)
@@ -39,7 +40,7 @@ INLINE bool is_short(const MegaPanels *b)
     return b->k < LEAST_K && !b->positions;
 }
 
-/* What LDTILECFG reads. */
+/* The 64-byte tile configuration that LDTILECFG loads. */
 typedef struct TileConfig {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -351,7 +352,7 @@ static void gemm_rounded(const float *x, size_t ldx, size_t rows, const MegaPane
 #define SCALE_BYTES (MEGA_PANEL * 2)
 #define QUAD_BYTES (MEGA_PANEL * 4)
 #define QUADS (MEGA_SCALE_BLOCK / 4)
-#define BLOCKS_AT_ONCE 4 /* as many tiles of sums are on their way at a time */
+#define BLOCKS_AT_ONCE 4 /* the number of tiles of sums that are computed at the same time */
 
 _Static_assert(MEGA_SCALE_BLOCK == STEP, "the sums of a block are exact, then scaled");
 

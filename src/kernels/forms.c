@@ -40,7 +40,8 @@ void mega_forms_free(MegaForms *forms)
     free(forms);
 }
 
-/* Without memory for its entry a matrix has no form, and every product prepares it. */
+/* If there is no memory for the entry, the matrix has no prepared form, and every product splits
+ * its weights anew. */
 void mega_forms_note(MegaForms *forms, const MegaPacked *weight)
 {
     if (!forms || mega_dtype_quantized(weight->dtype))

@@ -26,7 +26,7 @@ typedef struct Product {
     Target target;
 } Product;
 
-/* Sums the products of a tile. With `always` it fetches in every turn. */
+/* Sums the products of a tile. With `always` it prefetches in every iteration. */
 INLINE void sum_products(const Product *product, const Place at, const Fetch fetch,
                          const bool always, const MegaDtype dtype, const int rows,
                          const int panels, V (*sum)[MOST_PANELS * PANEL_VECTORS])
@@ -64,8 +64,9 @@ INLINE void sum_products(const Product *product, const Place at, const Fetch fet
     }
 }
 
-/* A product of many rows consists of tiles of full height. These fetch in every turn of their loop,
- * if only what is there already: a loop without another branch ends as the processor foresees. */
+/* Most tiles of a product of many rows have the full height. Their loop prefetches in every
+ * iteration, even data that is already cached: a loop without a second branch is predicted to its
+ * end. */
 INLINE void gemm_tile(const Product *product, const Place at, const Fetch fetch,
                       const MegaDtype dtype, const int rows, const int panels)
 {

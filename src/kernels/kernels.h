@@ -40,8 +40,8 @@ typedef struct MegaScores {
     float *sums; /* [rows] */
 } MegaScores;
 
-/* Scores within this size need no largest one to be subtracted before softmax takes their
- * exponentials (exp_rows): neither these nor their sums and products overflow or vanish. */
+/* If every |score| is at most this bound, softmax can skip subtracting the row maximum (exp_rows):
+ * no exponential, sum or product then overflows or underflows in float32. */
 #define MEGA_BOUNDED_SCORE 50.0f
 
 #define MEGA_EPSILON 1e-5f /* Every norm adds this (MODEL.md, "Norms"). */
@@ -61,8 +61,8 @@ typedef struct MegaPanels {
     MegaDtype dtype; /* a float type, never a quantized one */
     size_t k; /* rows */
     size_t panel_stride, row_stride;
-    /* The rows are positions. A row of x may as well be multiplied with more of them by factors of
-     * 0, and has the same bits then. */
+    /* The rows are positions of a sequence. Multiplying a row of x by further positions with
+     * weights 0 does not change the bits of its sums. */
     bool positions;
     const void *prepared; /* the same panels as the tier's `prepare` makes them, or NULL */
 } MegaPanels;

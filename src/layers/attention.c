@@ -38,8 +38,9 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
 
-/* So many rows go through a block of keys at a time, so that their weights stay in the first-level
- * cache from step to step. It is a multiple of the rows of every tier's largest tile. */
+/* The number of rows that are taken through a block of keys together. Their attention weights then
+ * stay in the first-level cache between the steps. It is a multiple of the rows of every tier's
+ * largest tile. */
 #define ROWS_AT_ONCE 24
 
 /* Softmax needs the largest score of a row before it computes the first weight, and the sum of all

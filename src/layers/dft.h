@@ -1,8 +1,9 @@
 /*
  * dft.h - discrete Fourier transforms in double precision, of any length.
  *
- * They make the kernels of state spaces, once per model, in every build. The convolutions of a pass
- * are float32 and have a library (fft_convolution.h).
+ * S4 layers make their kernels with these, in every build, when an input's length or rate needs
+ * kernels that are not there yet. The convolutions of a pass are in float32 and use FFTW
+ * (fft_convolution.h).
  */
 #ifndef MEGA_DFT_H
 #define MEGA_DFT_H

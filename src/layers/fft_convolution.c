@@ -228,7 +228,8 @@ static size_t piece_floats(const MegaLineFft *fft)
     return fft->step * row_floats(fft);
 }
 
-/* Does the rest of a transform, whose columns are transformed, for the piece at this float. */
+/* Finishes the transform of one piece, whose columns have been transformed: multiplies by the
+ * twiddle factors, then transforms its rows. The piece begins at float `at` of the matrix. */
 static void transform_piece(const MegaLineFft *fft, const MegaKernels *kernels, size_t at,
                             float *matrix)
 {

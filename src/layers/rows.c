@@ -17,7 +17,7 @@ static bool is_pre_norm(const MegaRows *rows)
 
 #define ROWS_OF_TASK 8
 
-/* What is done to all rows: first to += added, then to = norm(from). Either may be left out. */
+/* The work on each row: to += added, then to = norm(from). Either step may be absent. */
 typedef struct RowWork {
     const MegaRows *rows;
     const MegaNorm *norm;      /* or NULL */

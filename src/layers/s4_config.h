@@ -106,12 +106,13 @@ MegaSsm mega_s4_space(const MegaStackConfig *stack, const MegaS4Weights *weights
  * than it needs, if inputs of other lengths share its FFT. */
 size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *weights,
                            size_t length);
-/* The kernels that a file keeps, as far as they are those that an input needs. */
+/* Kernels that the model file keeps. */
 typedef struct MegaS4Kept {
     const float *values; /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
     size_t stride;
 } MegaS4Kept;
-/* Returns those of `lags` lags for an input whose mega_ssm_family this is, or NULL in `values`. */
+/* Returns the stored kernels if they have at least `lags` lags and belong to the family
+ * (mega_ssm_family), and the rate is 1; otherwise `values` is NULL. */
 MegaS4Kept mega_s4_kept(const MegaStackConfig *stack, const MegaS4Weights *weights, size_t lags,
                         uint64_t family, double rate);
 

@@ -99,8 +99,8 @@ static size_t room_for(size_t length)
     return mega_fft_size(mega_pieces(length, step)) * step;
 }
 
-/* Returns how many lags serve inputs of up to `room` positions, of which the present one needs
- * `taps`: no others than those of the same kernel. */
+/* Returns how many lags to make so that inputs of up to `room` positions can share them. The
+ * present input needs `taps`; lags of another family (mega_ssm_family) are not shared. */
 static size_t shared_lags(const MegaSsm *ssm, size_t taps, size_t room, double rate)
 {
     const uint64_t all = mega_ssm_taps(ssm, room, rate);

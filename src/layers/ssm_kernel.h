@@ -73,7 +73,8 @@ uint64_t mega_ssm_taps(const MegaSsm *ssm, uint64_t length, double rate);
  * for which the length must double have another kernel: at rate 1 by rounding only, at another one
  * because the tensor C is made for a length that it has at rate 1. */
 uint64_t mega_ssm_family(const MegaSsm *ssm, uint64_t taps, double rate);
-/* Returns how many lags cost no more than `taps` of them: a method may give all at once. */
+/* Returns how many lags can be had for the cost of `taps`. The transform of a low-rank system
+ * yields all lags at once, whatever number is used. */
 uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate);
 
 /* Returns the bytes that a MegaSsmMaker takes, and so mega_ssm_kernels while it runs. */
@@ -87,12 +88,14 @@ int mega_ssm_maker_new(MegaSsmMaker **out, const MegaSsm *ssm, uint64_t taps, do
 /* Computes the kernels of one feature in thread number `worker`: lag l < taps of row r goes to
  * kernel[r * stride + l]. */
 void mega_ssm_make(MegaSsmMaker *maker, size_t feature, int worker, float *kernel, size_t stride);
-/* Returns whether all kernels that were made exist, if not as an error. */
+/* Returns 0, or MEGA_ERR_MODEL if one of the kernels that were asked for does not exist, because
+ * the matrix that it divides by is singular. */
 int mega_ssm_made(const MegaSsmMaker *maker, MegaError *err);
 void mega_ssm_maker_free(MegaSsmMaker *maker);
 
 /* Computes the kernels of all features: lag l < taps of row r of feature h goes to
- * kernels[(h * rows + r) * stride + l]. Fails if there is no memory. */
+ * kernels[(h * rows + r) * stride + l]. Fails like mega_ssm_maker_new, for want of memory, and like
+ * mega_ssm_made. */
 int mega_ssm_kernels(const MegaSsm *ssm, uint64_t taps, double rate, MegaPool *pool, float *kernels,
                      size_t stride, MegaError *err);
 

@@ -161,7 +161,7 @@ typedef struct MegaTargetConfig {
 typedef struct MegaTaskTraits {
     const char *model;   /* "classifier" */
     const char *does;    /* "classifies" */
-    const char *does_to; /* the same, before what it takes: "classifies", "continues" */
+    const char *does_to; /* the verb in front of its object, as in "fills masks in texts" */
     bool takes_media; /* takes sound and pictures as well as texts, by the model's preprocessing */
     bool has_encoder; /* uses `embed` and `encoder` */
     bool has_head;    /* has a head on the encoder's states */

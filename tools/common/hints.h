@@ -1,13 +1,13 @@
 /*
- * hints.h - what the library's sentences call by name, and the options of a command line for it.
+ * hints.h - maps terms in the library's error messages to the command-line options that set them.
  *
  * The library speaks of windows and dictionaries, since it does not know who calls it. The programs
- * add the option that a user of theirs has for it.
+ * add the name of the option to such a message.
  */
 #ifndef MEGA_HINTS_H
 #define MEGA_HINTS_H
 
-/* Returns the hint that belongs behind a sentence of the library, in brackets, or NULL. */
+/* Returns the options that belong behind an error message of the library, in brackets, or NULL. */
 const char *hint_for(const char *sentence);
 
 #endif

@@ -40,7 +40,7 @@ void catch_signals(const char *program)
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, NULL);
     signal(SIGXFSZ, SIG_IGN);
-    /* What is ignored already, as SIGHUP is under nohup, remains so. */
+    /* a signal that was ignored when we started, such as SIGHUP under nohup, stays ignored */
     for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++)
         if (signal(caught[i], interrupt) == SIG_IGN)
             signal(caught[i], SIG_IGN);

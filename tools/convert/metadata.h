@@ -10,7 +10,7 @@
 #include "src/pipeline/preprocess.h"
 #include "tools/convert/architecture.h"
 
-/* What a user says about a model; NULL: nothing. */
+/* Provenance that the user gives on the command line; NULL leaves a field out. */
 typedef struct Provenance {
     const char *name, *license, *source;
     bool is_default; /* commands take it before other models of its folder */
@@ -49,7 +49,7 @@ typedef struct MetaText {
 
 /* Sets the texts that are not NULL. Returns 0 or MEGA_ERR_MEMORY. */
 int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count);
-/* Sets what the user says. Returns 0 or MEGA_ERR_MEMORY. */
+/* Sets the provenance that the user gives. Returns 0 or MEGA_ERR_MEMORY. */
 int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance);
 
 /* Prints a note to stderr, unless the options say not to. */

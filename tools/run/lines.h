@@ -41,8 +41,8 @@ typedef struct LineReader {
     const char *name; /* the open file's name, for messages */
     size_t number;    /* number of the line in that file, from 1 */
     size_t taken;     /* number of lines that were taken from all files */
-    /* Of a shard (line_reader_shard): the inputs that are kept, else NULL; which of all lines are
-     * given out; and the error behind the last line of all shards. */
+    /* These serve line_reader_shard: the inputs that had to be kept (NULL without a shard), the
+     * range of lines to give out, and the error that ended the count. */
     KeptInput *kept; /* [count] */
     size_t first, end;
     bool counting;
@@ -75,7 +75,7 @@ void line_reader_end(LineReader *reader);
 /* Returns how many lines the files have, for a progress bar, or 0 if a file cannot be read
  * twice. */
 size_t count_lines(char **paths, int count, const MegaTextRules *rules);
-/* The same of the lines that a reader will give out. */
+/* Counts the lines that the reader will give out, for a progress bar; 0 if that is not known. */
 size_t line_reader_total(const LineReader *reader);
 
 /* Says on standard error which bytes of a text were not UTF-8, if there were any. */

@@ -53,12 +53,12 @@ typedef struct Rows {
     bool failed; /* there was no memory for a row */
 } Rows;
 
-/* Where texts go: to the command, or into a list from which a shard is taken. */
+/* Receives each text: passes it to the command, or collects it for a shard. */
 typedef struct TextSink {
     TextInputs *inputs;
     UseText use;
     void *context;
-    Rows *rows; /* NULL: to the command */
+    Rows *rows; /* collects the texts; NULL: the command gets them */
 } TextSink;
 
 static void keep_row(Rows *rows, const Row *row)

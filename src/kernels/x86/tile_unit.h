@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the processor and the system say. */
+/* The CPUID and XCR0 values that tell whether the processor has AMX tiles and the system lets us
+ * use them. */
 typedef struct MegaTileUnit {
     uint32_t features;       /* EDX of CPUID leaf 7 */
     uint32_t most_palette;   /* EAX of leaf 1D, subleaf 0 */

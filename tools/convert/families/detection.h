@@ -1,7 +1,7 @@
 /*
  * detection.h - declares what the families of architectures share: finding tensors, reading
- * arguments and detecting the stack of layers. classifier.c, vision.c and sequence.c and
- * hub.c hold the families.
+ * arguments and detecting the stack of layers. The families themselves are in classifier.c,
+ * vision.c, sequence.c, transformer.c, s4.c and hub.c.
  */
 #ifndef MEGA_DETECTION_H
 #define MEGA_DETECTION_H
