@@ -24,7 +24,8 @@
 #include "formats/media/audio_parts.h"
 #include "formats/media/pcm.h"
 
-#define MAX_FRAMES_A_BYTE 65536 /* no format packs even silence more densely */
+/* most frames for a byte of the file: no format packs even silence more densely */
+#define MAX_FRAMES_A_BYTE 65536
 
 struct MegaAudio {
     char *name;
@@ -32,8 +33,8 @@ struct MegaAudio {
     MegaAudioParts parts;
     size_t part;          /* index of the current part */
     MegaAudioView view;   /* view of the current part, for libsndfile */
-    SNDFILE *decoder;     /* the decoder of the current part is either this one */
-    MegaMpeg *mpeg;       /* or this one; both are NULL for headerless PCM */
+    SNDFILE *decoder;     /* libsndfile's decoder of the current part, or NULL */
+    MegaMpeg *mpeg;       /* decoder of a part that is MPEG audio, or NULL */
     uint64_t part_frames; /* frames of the current part that were read so far */
     char cut[512];        /* the sentence about a recording that is cut short, or "" */
     MegaPcm pcm;

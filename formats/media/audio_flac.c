@@ -143,7 +143,7 @@ static bool decodes(MegaAudioParts *parts, MegaAudioFile *file, const Stream *st
     return left == 0;
 }
 
-/* The end of a stream. */
+/* Describes where the frames of a stream end. */
 typedef struct End {
     uint64_t samples; /* number of the last sample plus one */
     bool is_last;     /* the last frame is shorter than the others, so no other can follow */

@@ -98,7 +98,7 @@ bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least)
     return true;
 }
 
-/* The table in a frame, if there is one. */
+/* Describes the table that a frame may hold in place of sound. */
 typedef struct Table {
     bool found;
     uint32_t frames, bytes; /* number of frames that follow and bytes of all, or 0 if unknown */

@@ -31,7 +31,7 @@ static uint32_t get_u32(Tiff *tiff)
     return tiff->big_endian ? __builtin_bswap32(value) : value;
 }
 
-/* Returns the orientation, or 0 if the number is none. */
+/* Returns the number if it is an orientation, 1 to 8, and otherwise 0. */
 static int valid(uint32_t orientation)
 {
     return orientation >= 1 && orientation <= 8 ? (int)orientation : 0;

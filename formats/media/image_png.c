@@ -304,7 +304,8 @@ static int count_inflated(const Png *png, uint64_t limit, uint64_t *inflated, Me
     }
     inflateEnd(&stream);
     if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
-        return 0; /* all data, or too many; the caller compares */
+        /* the data are complete or exceed the limit; the caller tells which by *inflated */
+        return 0;
     return mega_fail(err, MEGA_ERR_FORMAT, "%s is a damaged PNG file: its pixels do not inflate",
                      png->file->name);
 }

@@ -423,7 +423,7 @@ static size_t build_preamble(uint8_t preamble[512], int rank, const uint64_t *sh
 
 struct MegaNpyOutput {
     MegaOutput *file; /* NULL: standard output */
-    uint64_t left;    /* elements */
+    uint64_t left;    /* number of elements that are still to be written */
 };
 
 int mega_npy_create(MegaNpyOutput **out, const char *path, int rank, const uint64_t *shape,
@@ -504,7 +504,7 @@ struct MegaNpyInput {
     Parser parser;
     MegaNpy header;
     int fd;
-    uint64_t done; /* elements */
+    uint64_t done; /* number of elements that were read */
     uint8_t block[STEP * 8];
 };
 
@@ -525,7 +525,8 @@ static int read_bytes(int fd, const char *name, void *out, size_t size, size_t *
     return 0;
 }
 
-/* Reads what stands before the elements. What is no array is recognised by its first bytes. */
+/* Reads the magic, the version and the header. A file that is no array is recognised by its first
+ * bytes. */
 static int read_preamble(MegaNpyInput *input, MegaError *err)
 {
     Parser *parser = &input->parser;

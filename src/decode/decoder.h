@@ -27,11 +27,12 @@ typedef struct MegaPassMemory {
 
 struct MegaDecoder {
     MegaSession *session;
-    MegaStackConfig config; /* the model's, with the chunk that the caller asked for */
-    MegaReach reach;        /* what it implies */
+    /* the model's configuration, with the chunk that the caller asked for */
+    MegaStackConfig config;
+    MegaReach reach;        /* how far the layers look with it */
     MegaDecoderSizes sizes; /* the sizes that states and ancestors are allocated for */
     size_t live;
-    int64_t position;    /* tokens read */
+    int64_t position;    /* number of tokens that were read */
     size_t in_chunk;     /* how many of these tokens are in the current chunk */
     bool contiguous;     /* one live sequence, whose keys are all entries of sequence 0 */
     int current;         /* which of the two buffers holds the current states */
@@ -43,7 +44,7 @@ struct MegaDecoder {
     void **states;        /* [layers] the states that the kind of layer placed in it */
     bool planned;         /* the arena has room for a pass of these sizes */
     MegaLedger *ledger;
-    uint64_t counted; /* bytes in it that are counted against the memory limit */
+    uint64_t counted; /* bytes of this decoder that the ledger counts against the memory limit */
     MegaArena arena;
     MegaPassMemory memory;
     MegaLogits logits;

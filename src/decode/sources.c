@@ -69,8 +69,8 @@ void mega_encoded_free(MegaEncoded *encoded)
 
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
-/* Sources with so many positions in all go through the encoder together; a longer source goes
- * alone. Short sources one at a time would read all weights for a few rows each. */
+/* The most positions of sources that go through the encoder together; a longer source goes alone.
+ * One at a time, short sources would read all weights for a few rows each. */
 #define GROUP_POSITIONS 2048
 
 typedef struct Reading {
@@ -79,7 +79,7 @@ typedef struct Reading {
     size_t count;
 } Reading;
 
-/* Makes what one decoder layer keeps of one source. */
+/* Makes the keys and values that one decoder layer keeps of one source. */
 static void read_source(void *context, size_t task, int worker)
 {
     (void)worker;

@@ -66,7 +66,7 @@ typedef uint32_t Tile[TILE_ROWS_OF_X][MEGA_PANEL];
 
 _Static_assert(MOST_STEPS % BLOCK_STEPS == 0, "a block of weights lies in one piece of x");
 
-/* How many numbers of bf16 stand for a float. */
+/* Says which factors are split into two numbers of bf16: none, x, or x and the weights. */
 typedef enum Split { SPLIT_NONE, SPLIT_X, SPLIT_BOTH } Split;
 
 typedef struct FloatProduct {
@@ -75,8 +75,8 @@ typedef struct FloatProduct {
     const MegaPanels *b;
     Target target;
     Split split;
-    size_t steps; /* of the whole product */
-    size_t held;  /* of them, those that x_tiles holds at a time */
+    size_t steps; /* number of steps of the whole product */
+    size_t held;  /* how many of these steps x_tiles holds at a time */
     Tile *x_tiles; /* [rows / 16][held][high, low] */
     Tile *w_tiles; /* [panels][w_steps][high, low] */
     size_t w_steps;
@@ -110,7 +110,7 @@ INLINE void split_pair(V a, V b, uint32_t *high, uint32_t *low, const bool has_l
     memcpy(low, &rest, sizeof rest);
 }
 
-/* Loads what a row of n numbers has at i, and 0 behind its end. */
+/* Loads a vector of a row of n numbers, from number i on; numbers behind its end are 0. */
 INLINE V load_within(const float *row, size_t i, size_t n)
 {
     if (i + LANES <= n)

@@ -20,7 +20,8 @@ typedef struct Tier {
     const char *name;
     const MegaKernels *kernels;
     bool (*supported)(void);
-    const MegaIntegerKernels *integer; /* instead of those of `kernels`; NULL: the same */
+    /* replaces the integer kernels of `kernels` unless it is NULL */
+    const MegaIntegerKernels *integer;
 } Tier;
 
 #if defined(__x86_64__)

@@ -3,8 +3,9 @@
  * Part of body_tmpl.h.
  */
 
-/* Steps that are worked on at once: x, x of T steps ago and y of as many channels as a vector has
- * lanes lie side by side in the first cache while all groups of states pass over them. */
+/* The number of steps that are worked on at once. For as many channels as a vector has lanes, x, x
+ * of T steps ago and y of these steps stay in the first-level cache while all groups of states pass
+ * over them. */
 #define EMA_STEPS 128
 
 typedef struct EmaBlock {
@@ -17,7 +18,8 @@ typedef struct EmaRows {
     bool backward;
 } EmaRows;
 
-/* A step below 0 is a row of the piece before, or behind. */
+/* Returns the offset of the row of a step. Steps below 0 are rows of the piece before this one, or
+ * behind it if the pass runs backward. */
 INLINE ptrdiff_t row_of(const EmaRows *rows, ptrdiff_t step)
 {
     return (rows->backward ? (ptrdiff_t)rows->length - 1 - step : step) * (ptrdiff_t)rows->width;

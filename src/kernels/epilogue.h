@@ -1,6 +1,7 @@
 /*
- * epilogue.h - what happens to the sums of a matrix product before they are stored. It runs while
- * the sums are still in registers or in the first-level cache, which saves a pass over memory:
+ * epilogue.h - describes how the sums of a matrix product are finished before they are stored. This
+ * happens while they are still in registers or in the first-level cache, which saves a pass over
+ * memory:
  *
  *     v = f(sum + addend + bias) * factor          y = v, or y + gate * (v - y)
  *

@@ -74,7 +74,7 @@ INLINE void finish_vector(const MegaFunction function, V v, const FinishedRow *r
         case_of(MEGA_FUNCTION_RELU2);                                                              \
     }
 
-/* Sums, and the rows of y that they become. */
+/* A strip of sums, and the rows of y that are made of them. */
 typedef struct Strip {
     const float *sums;
     size_t ld_sums, rows;

@@ -15,7 +15,7 @@
 
 typedef struct MegaForms MegaForms;
 
-/* Returns NULL without memory. */
+/* Makes an empty list of forms. Returns NULL if there is no memory. */
 MegaForms *mega_forms_new(void);
 void mega_forms_free(MegaForms *forms);
 

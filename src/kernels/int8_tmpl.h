@@ -261,13 +261,14 @@ INLINE I load_quad_weights(const char *block, const int quad, const int vector,
     return unsigned_weights(dtype) ? w ^ splat_bits((int32_t)0x80808080) : w;
 }
 
-/* Returns what makes up for unsigned weights, from the sum of a block of x. */
+/* Returns the correction for weights that were taken as unsigned, and so are too large by 128, or
+ * by 8 with 4 bits. `sum` is that of a block of x. */
 INLINE I offset_of(int32_t sum, const MegaDtype dtype)
 {
     return -splat_bits(sum) << (dtype == MEGA_Q4 ? 3 : 7);
 }
 
-/* A whole product, as Product in gemm_tmpl.h. */
+/* Describes a whole product, like Product in gemm_tmpl.h. */
 typedef struct IntegerProduct {
     const MegaInt8Rows *x;
     size_t rows;

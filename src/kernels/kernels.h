@@ -35,7 +35,7 @@ typedef struct MegaScores {
     float *s;
     size_t ld, rows, keys;
     float scale;       /* score = product * scale + bias */
-    const float *bias; /* row r has the one at bias + r * bias_step; NULL: 0 */
+    const float *bias; /* the bias of row r begins at bias + r * bias_step; NULL: 0 */
     ptrdiff_t bias_step;
     float *sums; /* [rows] */
 } MegaScores;
@@ -74,7 +74,7 @@ static inline size_t mega_form_panel_bytes(size_t k)
     return (k + 31) / 32 * 2 * 1024;
 }
 
-/* Some blocks of MEGA_SCALE_BLOCK numbers of every row of a quantized matrix. */
+/* A range of the blocks of each row of a quantized matrix. A block has MEGA_SCALE_BLOCK numbers. */
 typedef struct MegaInt8Panels {
     MegaDtype dtype;
     const void *data;
@@ -238,8 +238,8 @@ typedef struct MegaKernels {
      * computes s = exp(s * scale + bias), within 8e-6 relative, and adds the sum of row r to
      * sums[r]. */
     void (*exp_rows)(const MegaScores *scores);
-    /* Returns the largest sum of squares of a key, of keys in panels of floats (panels.h) with that
-     * many columns. It is NaN if some key is not finite. */
+    /* Returns the largest squared length of a key. The keys lie in panels of floats (panels.h) and
+     * have that many columns. The result is NaN if some key is not finite. */
     float (*longest_key)(const float *panels, size_t keys, size_t columns);
     /* s [keys]: products of one query with keys that do not lie in one matrix. Key j starts at
      * k + j * stride + slots[j] * zdim; slots NULL means that all slots are 0. */
@@ -258,11 +258,12 @@ typedef struct MegaKernels {
     void (*multiply)(float *x, const float *y, size_t n); /* x *= y */
     void (*add)(float *x, const float *y, size_t n);      /* x += y */
     void (*scale)(float *x, size_t n, float factor);      /* x *= factor */
-    /* These work on n complex numbers, each as its real and its imaginary part; out may be a.
-     * out = a b, and out = (a b)* */
+    /* These compute out = a b and out = (a b)* for n complex numbers, each of which is its real and
+     * its imaginary part; out may be a. */
     void (*multiply_complex)(const float *a, const float *b, size_t n, float *out);
     void (*multiply_conjugate)(const float *a, const float *b, size_t n, float *out);
-    /* out [n][2] = x w, and y = the real part of a w, for x and y of n real numbers and one w */
+    /* turn computes out [n][2] = x w, and turn_back y = the real part of a w. x and y are n real
+     * numbers, a is n complex ones, and w is a single complex number. */
     void (*turn)(const float *x, size_t n, const float w[2], float *out);
     void (*turn_back)(const float *a, size_t n, const float w[2], float *y);
     /* out [columns][rows] = the transposed x [rows][columns]; their rows begin ldx and ldo floats
@@ -313,16 +314,19 @@ extern const MegaKernels mega_kernels_generic;
 const MegaKernels *mega_kernels_openblas(void);
 #if defined(__x86_64__)
 extern const MegaKernels mega_kernels_avx2;
-extern const MegaIntegerKernels mega_kernels_avx2vnni; /* with the rest of avx2 */
+/* all but its integer kernels are those of avx2 */
+extern const MegaIntegerKernels mega_kernels_avx2vnni;
 extern const MegaKernels mega_kernels_avx512;
-extern const MegaIntegerKernels mega_kernels_avx512vnni; /* with the rest of avx512 */
-/* With the rest of avx512vnni. A compiler that does not know AMX leaves it out. */
+/* all but its integer kernels are those of avx512 */
+extern const MegaIntegerKernels mega_kernels_avx512vnni;
+/* All but its products are those of avx512vnni. A compiler that does not know AMX leaves it out. */
 #ifndef MEGA_WITH_AMX
 #define MEGA_WITH_AMX 1
 #endif
 extern const MegaTileKernels mega_kernels_amx;
 #elif defined(__aarch64__)
-extern const MegaIntegerKernels mega_kernels_dotprod; /* with the rest of generic */
+/* all but its integer kernels are those of generic */
+extern const MegaIntegerKernels mega_kernels_dotprod;
 #elif defined(__wasm__)
 extern const MegaKernels mega_kernels_simd128; /* in place of generic */
 #endif

@@ -82,7 +82,7 @@ static void run_panels(void *context, size_t task, int worker)
     run_columns(run, l, task * run->columns, run->columns);
 }
 
-#define QUANTIZED_ROWS 8 /* of one task */
+#define QUANTIZED_ROWS 8 /* number of rows that one task quantizes */
 
 static void quantize_rows(void *context, size_t task, int worker)
 {

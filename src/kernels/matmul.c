@@ -11,7 +11,7 @@ static size_t blocks_of(size_t in)
     return (in + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
 }
 
-/* Blocks first ... first + count - 1 of every row of the weights. */
+/* Returns blocks first ... first + count - 1 of every row of the weights. */
 static MegaInt8Panels int8_panels(const MegaPacked *weight, size_t first, size_t count)
 {
     const size_t block = (size_t)MEGA_PANEL * mega_dtype_traits((int)weight->dtype)->item_size;

@@ -39,9 +39,9 @@ typedef struct Finder {
     MegaPipeline *pipeline;
     const MegaAnswerOptions *options;
     MegaTokenized tokenized;
-    Span *spans; /* [count], of all windows */
+    Span *spans; /* [count] the best spans of all windows */
     size_t count, capacity;
-    float least_null; /* the least score of no answer among the windows */
+    float least_null; /* the smallest score that "no answer" has in any window */
 } Finder;
 
 /* Turns column `which` of logits [count][2] into probabilities of the tokens that are allowed. */
@@ -61,7 +61,7 @@ static void probabilities(const float *logits, size_t which, const bool *allowed
         out[i] /= sum;
 }
 
-/* A pair of tokens in a window. */
+/* A span of tokens in a window, with its first and its last one. */
 typedef struct Cell {
     float score;
     uint32_t first, last;

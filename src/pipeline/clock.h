@@ -1,12 +1,12 @@
 /*
- * clock.h - the time that a pipeline's steps take.
+ * clock.h - measures the time that a pipeline's steps take.
  */
 #ifndef MEGA_CLOCK_H
 #define MEGA_CLOCK_H
 
 #include <time.h>
 
-/* Returns seconds since some moment that does not change. */
+/* Returns the seconds since a fixed moment, which may be any. */
 static inline double mega_clock(void)
 {
     struct timespec time;

@@ -61,7 +61,7 @@ static int run_classifier(MegaPipeline *p, const MegaRaw *input, MegaError *err)
     return code;
 }
 
-/* Runs a model with a head for text, and leaves out what the head makes of it. */
+/* Runs a model that has a head for text, and ignores the head's output. */
 static int run_tokens(MegaPipeline *p, const MegaRaw *input, MegaError *err)
 {
     const size_t none = 0;

@@ -15,7 +15,7 @@
 #include "src/pipeline/input_reader.h"
 
 #define STEP 65536   /* samples per read */
-#define SCAN_PARTS 4 /* a long recording has so many windows per clip length */
+#define SCAN_PARTS 4 /* windows of a long recording begin a SCAN_PARTS-th of a clip apart */
 #define SLACK 100    /* a recording may be longer than a clip by one SLACK-th of it */
 
 /* Checks the samples of a recording against the memory limit. */

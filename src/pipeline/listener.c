@@ -15,15 +15,15 @@
 #include "src/pipeline/input_reader.h"
 
 #define PIECE 2048          /* samples that go through the model at once */
-#define MOST_SEGMENTS 65536 /* of one window */
+#define MOST_SEGMENTS 65536 /* most segments of one window */
 
 struct MegaListener {
     MegaInputReader *reader;
     MegaSession *session;
     size_t window, hop; /* samples */
     size_t width;       /* d */
-    uint64_t at;        /* samples that were heard */
-    uint64_t windows;   /* that were given */
+    uint64_t at;        /* number of samples heard so far */
+    uint64_t windows;   /* number of windows given out so far */
     bool ended;
     /* The segments from number `first` on; number i is at place i % capacity. */
     uint64_t first, count;

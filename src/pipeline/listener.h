@@ -1,5 +1,5 @@
 /*
- * listener.h - windows of a recording that a causal model hears as one sequence.
+ * listener.h - classifies windows of a recording that a causal model hears as one sequence.
  *
  * Each sample goes through the model once, however much windows overlap. The state of the layers
  * runs on from window to window, so they still know what came before a window; the head pools the
@@ -13,8 +13,8 @@
 
 typedef struct MegaListener MegaListener;
 
-/* Makes one for the recordings of this reader, which must have a window. Fails if the model cannot
- * run in pieces. */
+/* Makes a listener for the recordings of this reader, which must have a window. Fails if the model
+ * cannot run in pieces. */
 int mega_listener_new(MegaListener **out, MegaInputReader *reader, MegaSession *session,
                       MegaError *err);
 void mega_listener_free(MegaListener *listener);

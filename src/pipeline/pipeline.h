@@ -1,5 +1,5 @@
 /*
- * pipeline.h - what a pipeline owns; the public side is in mega.h.
+ * pipeline.h - the parts of a pipeline, and how data flow through them; mega.h has the public side.
  *
  *   classifiers          raw -> input.h -> session -> probabilities
  *   translators,         raw -> raw.h -> tokenizer -> session or decoder -> tokenizer -> text
@@ -24,7 +24,7 @@ struct MegaPipeline {
     MegaListener *listener;     /* set if a causal model hears recordings once */
     MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
-    int32_t first_token;        /* what the text that is being scored follows */
+    int32_t first_token;        /* the token in front of the text that is being scored */
     MegaWarning warning;
     bool ids, pre_tokenized;
     int chunk;

@@ -1,6 +1,6 @@
 /*
- * raw.h - what all pipelines do with the inputs that a program gives: name them, read their text,
- * and warn about what is wrong in them.
+ * raw.h - names the inputs that a program gives, reads their text, and warns of what is wrong in
+ * them, for all pipelines.
  */
 #ifndef MEGA_RAW_H
 #define MEGA_RAW_H

@@ -12,7 +12,7 @@
 typedef struct MegaTokenInput {
     MegaTokens tokens;    /* with their places and words */
     int32_t *ids, *types; /* [tokens.count] */
-    MegaInput input;      /* which points to them */
+    MegaInput input;      /* the input of the session, which points to ids and types */
 } MegaTokenInput;
 
 /* Makes window number `index` of encoded texts an input. Free *out also after an error. */

@@ -11,19 +11,19 @@ typedef struct Answer {
     const char *type;  /* content type */
     MegaBuffer text;   /* the body; it may be moved away */
     int retry_after;   /* seconds; 0: no such header */
-    const char *allow; /* methods, of a route that has no other; or NULL */
+    const char *allow; /* the methods that the route has, if the request has another one; or NULL */
     Job *stream;       /* its pieces are the body; or NULL */
 } Answer;
 
-/* The page of "/", of which the Makefile makes a source file: page.html. */
+/* The page that "/" answers with. The Makefile makes a source file of page.html. */
 extern const char serve_page[];
 extern const size_t serve_page_size;
 
-/* A route: what is answered at a path. */
+/* Describes how requests for a path are answered. */
 typedef struct Route {
-    const char *path;           /* one that ends in '/' has a name behind it */
+    const char *path;           /* a path that ends in '/' is followed by a name */
     const char *method;         /* "GET" or "POST" */
-    const Operation *operation; /* of a POST */
+    const Operation *operation; /* runs a POST; NULL for a route of GET */
     void (*get)(Server *server, const char *name, Answer *answer);
     bool is_open; /* needs no key */
 } Route;

@@ -15,7 +15,7 @@ typedef struct ClassifyFields {
     FieldText model, ignore;
     MegaPipelineOptions pipeline; /* window, hop, partial, keep_orientation */
     double threshold;             /* 0: windows, not events */
-    int top, smooth;              /* 0: as usual */
+    int top, smooth;              /* 0 stands for the default */
     bool stream;
 } ClassifyFields;
 

@@ -95,7 +95,7 @@ static void name_completion(Complete *complete)
              (unsigned long long)complete->created, atomic_fetch_add(&number, 1));
 }
 
-/* Lists what clients send that is not an option of ours. */
+/* Holds fields of the interface that do not go into the options directly. */
 typedef struct OtherFields {
     json_t *prompt, *stop, *bias, *suffix, *stream, *seed;
     double temperature;
@@ -278,7 +278,7 @@ static void logprobs_add(Logprobs *logprobs, const MegaPipeline *pipeline, int32
 typedef struct Choice {
     MegaBuffer text;
     Logprobs logprobs;
-    size_t characters; /* of the text so far */
+    size_t characters; /* number of characters of the text so far */
 } Choice;
 
 typedef struct Completion {
@@ -333,7 +333,7 @@ static bool send_event(const Completion *c, json_t *object)
     return wanted;
 }
 
-/* Sends what a choice has got since the last event. */
+/* Sends the text that a choice got since the last event. */
 static bool send_piece(Completion *c, int sample, const char *finish)
 {
     Choice *choice = &c->choices[sample];

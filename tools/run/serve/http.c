@@ -28,7 +28,7 @@
 #define STACK_SIZE ((size_t)1 << 20)
 #define BACKLOG 511
 #define EARLY_REFUSAL ((uint64_t)256 << 10) /* bodies up to this size are read before a refusal */
-#define BODIES 4 /* so many of the largest bodies may be in memory together */
+#define BODIES 4 /* number of bodies of the largest size that may be in memory together */
 #define MAX_BODIES_LEAST ((uint64_t)256 << 20)
 #define PIECE_SIZE 16384
 #define PIECE_WAIT 0.2 /* seconds */
@@ -50,7 +50,7 @@ typedef struct Exchange {
     double begun;
     MegaBuffer body;
     uint64_t counted;   /* bytes of the body in server->body_bytes */
-    uint64_t passed;    /* bytes of a body that is not kept */
+    uint64_t passed;    /* bytes that have come of a body that is not kept */
     Answer answer;      /* set early if the request is refused; its status is then not 0 */
     bool is_read;       /* the body has arrived */
     SoundStream *sound; /* sound that streams */
@@ -121,7 +121,7 @@ static bool is_gone(void *context)
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
-/* Gives out the pieces of a job that streams, and waits for them. */
+/* Describes the body of an answer that streams: pieces of a job, which are sent as they come. */
 typedef struct Pieces {
     Exchange *exchange;
     Server *server;
@@ -336,7 +336,7 @@ static bool has_long_body(const Exchange *exchange)
            (length && strtoull(length, NULL, 10) > EARLY_REFUSAL);
 }
 
-/* Holds what the fields of the query are added to. */
+/* Holds the request to which the fields of the query are added. */
 typedef struct Arguments {
     Request *request;
     MegaError *err;

@@ -15,7 +15,7 @@ typedef struct Http Http;
 
 /* Opens the port and starts to answer. *port becomes the number of the port. */
 int http_begin(Http **out, Server *server, int *port, MegaError *err);
-/* Takes no new connections. Those that there are may end what they have begun. */
+/* Accepts no new connections. Open ones may finish what they have begun. */
 void http_refuse(Http *http);
 /* Returns how many requests have been read and not been answered to their end. */
 int http_busy(Http *http);

@@ -44,13 +44,13 @@ struct Job {
     Request request;
     MegaBuffer body; /* the request points into it */
     int file;        /* descriptor of the file of the request, in memory; or -1 */
-    char path[32];   /* a path of ours under which it can be opened */
+    char path[32];   /* a path of this process under which that file can be opened */
     ServedModel *model;
     void *input;       /* what the operation made of the fields */
     size_t line_count; /* lines that can run together with those of other jobs, or 0 */
 
-    json_t *answer;  /* the answer, or */
-    MegaBuffer text; /* JSON that was written directly */
+    json_t *answer;  /* the answer, or NULL if it is in `text` */
+    MegaBuffer text; /* the answer as JSON that was written directly */
     int status;      /* of a failure, if it does not follow from the error's code; else 0 */
     MegaError err;
     atomic_ullong tokens_read, tokens_made;
@@ -62,7 +62,7 @@ struct Job {
     bool streams;      /* the answer is sent piece by piece */
     MegaBuffer pieces; /* those that are not sent yet */
     size_t lines_taken, lines_done;
-    pthread_cond_t changed; /* done, or there is a piece */
+    pthread_cond_t changed; /* is signalled when the job is done or has another piece */
     Job *next;
 };
 
@@ -79,7 +79,7 @@ void job_free(Job *job);
 
 /* Puts the file of the request where job->path opens it. */
 int job_open_file(Job *job, MegaError *err);
-/* Replaces a path of ours in a message by a name that means something to the client. */
+/* Replaces a path of this process in a message by a name that means something to the client. */
 void hide_path(MegaError *err, const char *path, const char *name);
 /* Returns what messages and answers call the file: the client's name for it, or "the file". */
 const char *job_file_name(const Job *job);

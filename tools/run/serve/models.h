@@ -36,13 +36,13 @@ int models_open(Models *models, const char *const *names, int count, uint64_t ma
                 MegaError *err);
 void models_close(Models *models);
 
-/* Says what a request needs of a model that it does not name. */
+/* Returns whether a model suits a request that names none. */
 typedef bool (*ModelFits)(const ServedModel *model, const void *context);
 /* Returns the model of that name, or the first one that fits if name is NULL; models_release gives
  * it back. Returns NULL with an error: `purpose` says in it what for ("to translate"). */
 ServedModel *models_take(Models *models, const char *name, ModelFits fits, const void *context,
                          const char *purpose, MegaError *err);
-/* Takes a model that somebody uses already once more. */
+/* Adds a user to a model that is in use; models_release takes it away again. */
 ServedModel *models_share(Models *models, ServedModel *model);
 void models_release(Models *models, ServedModel *model);
 /* Returns whether a model is still the one of its name. */

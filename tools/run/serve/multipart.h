@@ -25,7 +25,7 @@
 typedef struct Multipart {
     char delimiter[MULTIPART_MAX_BOUNDARY + 8]; /* CR LF -- BOUNDARY */
     size_t delimiter_size;
-    const uint8_t *at, *end; /* what is left, from the line behind a boundary on */
+    const uint8_t *at, *end; /* the rest of the body, from the line behind a boundary on */
 } Multipart;
 
 typedef struct MultipartPart {

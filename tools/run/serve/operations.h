@@ -1,6 +1,6 @@
 /*
- * operations.h - what can be asked of models: one operation a route, with the fields that it takes.
- * man/mega-run.1 lists the fields.
+ * operations.h - declares the operations, one for each route that runs a model. man/mega-run.1
+ * lists the fields that they take.
  */
 #ifndef MEGA_OPERATIONS_H
 #define MEGA_OPERATIONS_H

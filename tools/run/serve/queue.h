@@ -11,7 +11,8 @@
 
 typedef struct Queue {
     pthread_mutex_t lock;
-    pthread_cond_t work; /* there is a job, a nudge, or the end */
+    /* is signalled when a job comes, at a nudge, and when the queue is closed */
+    pthread_cond_t work;
     Job *first, *last;
     size_t waiting, running, limit; /* jobs */
     size_t batch;                   /* most lines that are given out together */
@@ -38,14 +39,14 @@ void queue_release(Queue *queue, Job *job, bool abandon);
  * without lines; or 0 if *nudges is not the number of nudges any more (it is then), or if the queue
  * was closed and is empty, for which *is_closed is set. slices [queue->batch]. */
 size_t queue_take(Queue *queue, JobSlice *slices, unsigned *nudges, bool *is_closed);
-/* Says that a slice is done, and whether that failed. */
+/* Marks the lines of a slice as done, and its job, too, if these were the last ones. */
 void queue_done(Queue *queue, const JobSlice *slice);
 /* Appends a piece to the answer of a job that streams. Returns false if nobody wants it. */
 bool queue_add_piece(Queue *queue, Job *job, const void *data, size_t size);
 
-/* Makes all workers look up once. */
+/* Wakes all workers once, so that they let go of models that were replaced. */
 void queue_nudge(Queue *queue);
-/* No job follows: workers end when the queue is empty. */
+/* Closes the queue: no job follows, and workers end when it is empty. */
 void queue_close(Queue *queue);
 /* Returns how many jobs wait and run. */
 void queue_count(Queue *queue, size_t *waiting, size_t *running);

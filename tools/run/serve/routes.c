@@ -1,5 +1,5 @@
 /*
- * routes.c - which path is answered by what; see answer.h.
+ * routes.c - the table of routes, and how they answer; see answer.h.
  */
 #include <stdio.h>
 #include <stdlib.h>

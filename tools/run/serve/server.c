@@ -37,7 +37,7 @@ static void reload(Server *server)
 {
     const int count = models_reload(&server->models);
     metrics_reloads(&server->metrics, count);
-    queue_nudge(&server->queue); /* workers give back what was replaced */
+    queue_nudge(&server->queue); /* workers then let go of models that were replaced */
 }
 
 static bool has_work(Server *server, Http *http)

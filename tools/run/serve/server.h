@@ -10,7 +10,7 @@
 #include "tools/run/serve/queue.h"
 #include "tools/run/serve/worker.h"
 
-#define SERVE_MAX_NAMES 64 /* models, and origins */
+#define SERVE_MAX_NAMES 64 /* most models, and most origins, that may be named */
 
 typedef struct ServeOptions {
     const char *models[SERVE_MAX_NAMES], *origins[SERVE_MAX_NAMES];
@@ -31,9 +31,9 @@ typedef struct Server {
     Metrics metrics;
     Queue queue;
     Workers workers;
-    atomic_bool is_stopping;  /* what comes is refused */
+    atomic_bool is_stopping;  /* new requests are refused */
     atomic_int streams;       /* sound streams that run */
-    atomic_ullong body_bytes; /* of bodies that are in memory */
+    atomic_ullong body_bytes; /* bytes of request bodies that are in memory */
 } Server;
 
 /* Serves until a signal ends it. Returns the exit status. */

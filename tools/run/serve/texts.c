@@ -1,7 +1,7 @@
 /*
- * texts.c - what is asked of models about one text: embeddings, tokens, masks, tags, answers and
- * choices. The answers are what the commands print with --json; embeddings have the form of the
- * OpenAI interface.
+ * texts.c - the operations on one text: embeddings, tokens, masks, tags, answers and choices. The
+ * answers are what the commands print with --json; embeddings have the form of the OpenAI
+ * interface.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +79,8 @@ static int choose_model(Job *job, const FieldText *name, MegaTask task, const ch
     return job_choose_model(job, name->data, model_has_task, &task, purpose, err);
 }
 
-/* Takes the names of a table's values: the number of the one that the text is. */
+/* Finds a text among names and sets *out to its number. A text that was not given leaves *out as it
+ * is. */
 static int take_name(const FieldText *text, const char *field, const char *const *names, int count,
                      int *out, MegaError *err)
 {
@@ -450,7 +451,7 @@ typedef struct Embed {
     FieldText model;
     FieldText *texts; /* [count] */
     size_t count;
-    int width; /* that the client expects, or 0 */
+    int width; /* the width of vectors that the client expects, or 0 */
     bool base64;
 } Embed;
 

@@ -13,7 +13,7 @@
 #define MAX_TEXTS 4096
 #define MAX_LINES 65536
 
-/* A line of a text, and what came of it. */
+/* A line of a text, and its translation or error. */
 typedef struct Line {
     const char *text;
     size_t size;
@@ -228,7 +228,7 @@ static void put_best(MegaBuffer *out, const json_t *result)
         mega_put_bytes(out, json_string_value(text), json_string_length(text));
 }
 
-/* Makes the translation of a text of the lines'; they end as the text's did. */
+/* Joins the translations of a text's lines. The last one ends in a line end if the text did. */
 static json_t *text_json(const Line *lines, size_t count, const FieldText *text)
 {
     MegaBuffer whole = {0};

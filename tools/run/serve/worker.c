@@ -8,7 +8,7 @@
 
 #include "src/model/model.h"
 
-/* Holds what a worker has made of a model. */
+/* Holds the pipeline and the tokenizers that a worker has made for a model. */
 typedef struct Prepared {
     ServedModel *model;
     MegaPipeline *pipeline;
@@ -37,7 +37,7 @@ static void free_prepared(Worker *worker, Prepared *prepared)
     free(prepared);
 }
 
-/* Frees what was made of models that have been replaced, or of all. */
+/* Frees the pipelines and tokenizers of models that have been replaced, or of all models. */
 static void drop_prepared(Worker *worker, bool all)
 {
     for (Prepared **at = &worker->prepared; *at;) {

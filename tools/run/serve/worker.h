@@ -15,7 +15,7 @@ typedef struct Workers {
     Models *models;
     Metrics *metrics;
     MegaSessionOptions session;
-    int wanted;    /* how many there are to be */
+    int wanted;    /* the number of workers that are to run */
     Worker *items; /* [count] */
     int count;
 } Workers;
