@@ -2,6 +2,7 @@
 
 Usage: speech_commands.py --data SPEECH_COMMANDS_FOLDER --out FOLDER --minutes 100
 Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the fairseq family.
+Needs the programs espeak-ng and flite, which speak a part of the clips.
 """
 
 import io
