@@ -4,8 +4,9 @@
 EXPRESSION is what is stored. In it, `sd` is the state dict of the fixture unit_statedict and `args`
 its arguments; tensor(type, shape) makes another one ("Float", "ComplexFloat", ...), untyped(name,
 shape) one of a type that has no storage of its own; spoil(name, index, value) is `sd` with another
-value in a tensor; prefixed(prefix) is `sd` with other names. Modules of PyTorch and OmegaConf that
-pickles name are empty ones of ours.
+value in a tensor; prefixed(prefix) is `sd` with other names; load(path) is what another checkpoint
+holds, without(path, end...) that of one of S4 with fewer tensors. Modules of PyTorch and OmegaConf
+that pickles name are empty ones of ours.
 """
 import argparse
 import collections
@@ -159,12 +160,25 @@ class Colour(enum.Enum):
     RED = 1
 
 
-def fixture():
-    """State dict and arguments."""
-    with zipfile.ZipFile(os.path.join(FIXTURE, 'model_state.pt')) as archive:
+def load(path):
+    """What a checkpoint holds."""
+    with zipfile.ZipFile(path) as archive:
         name = [entry for entry in archive.namelist() if entry.endswith('data.pkl')][0]
         with archive.open(name) as file:
-            sd = Reader(file, archive, name[:-len('/data.pkl')]).load()
+            return Reader(file, archive, name[:-len('/data.pkl')]).load()
+
+
+def without(path, *ends):
+    """A checkpoint of S4 without the tensors whose names have one of these ends."""
+    whole = load(path)
+    whole['state_dict'] = {key: value for key, value in whole['state_dict'].items()
+                           if not key.endswith(ends)}
+    return whole
+
+
+def fixture():
+    """State dict and arguments."""
+    sd = load(os.path.join(FIXTURE, 'model_state.pt'))
     with open(os.path.join(FIXTURE, 'meta.json'), encoding='utf-8') as file:
         return sd, json.load(file)['args']
 

@@ -164,18 +164,25 @@ static int norm_of_tensors(const Detection *detection, const char *prefix)
     return -1;
 }
 
+int detection_check_norm(const Detection *detection, int said, int found)
+{
+    if (said < 0 || found < 0 || said == found)
+        return 0;
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "the arguments say %s, but the tensors are those of %s",
+                     mega_norm_name((MegaNormKind)said), mega_norm_name((MegaNormKind)found));
+}
+
 static int detect_norm(Detection *detection, MegaStackConfig *stack)
 {
     const char *final = detection->names->final_norm;
     int found = norm_of_tensors(detection, "mega_layer.norm."), said;
     int code = detection_named(detection, "norm_type", "normalization_type",
                                "kind of normalisation", mega_norm_by_name, found, &said);
+    if (!code)
+        code = detection_check_norm(detection, said, found);
     if (code)
         return code;
-    if (found >= 0 && said >= 0 && found != said)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "the arguments say %s, but the tensors are those of %s",
-                         mega_norm_name((MegaNormKind)said), mega_norm_name((MegaNormKind)found));
     stack->norm = said >= 0 ? (MegaNormKind)said : MEGA_NORM_LAYER;
     char weight[96], scalar[96], mean[96];
     snprintf(weight, sizeof weight, "%s.weight", final);

@@ -84,6 +84,9 @@ int detect_sharing(Detection *detection, const SharedName *table);
 
 /* ---- The stack ------------------------------------------------------------------------------ */
 
+/* Fails if the arguments say one kind of norm and the tensors are those of another: a batch norm
+ * without its running statistics has the tensors of a layer norm. A kind of -1 is not known. */
+int detection_check_norm(const Detection *detection, int said, int found);
 /* Detects what all families have, under detection->names: layers, sizes, norms and functions. */
 int detect_layers(Detection *detection, MegaStackConfig *stack);
 /* Detects what only the fairseq family has: chunks, truncation and the place of the norms; then the

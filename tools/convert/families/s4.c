@@ -437,21 +437,44 @@ static int count_layers(const Detection *detection, const Release *release)
 
 /* ---- Ends ----------------------------------------------------------------------------------- */
 
-static int detect_norms(const Detection *detection, const Release *release, const json_t *model,
+/* Returns the kind of a norm by its tensors, or -1 if it has none. */
+static int norm_of_tensors(const Detection *detection, const Release *release)
+{
+    static const struct {
+        const char *part;
+        MegaNormKind kind;
+    } marks[] = {
+        {"running_mean", MEGA_NORM_BATCH}, {"m", MEGA_NORM_SCALARS}, {"weight", MEGA_NORM_LAYER}};
+    const char *prefix = release->example ? "norms.0." : "model.layers.0.norm.norm.";
+    char name[64];
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        snprintf(name, sizeof name, "%s%s", prefix, marks[i].part);
+        if (detection_find(detection, name))
+            return (int)marks[i].kind;
+    }
+    return -1;
+}
+
+static int detect_norms(Detection *detection, const Release *release, const json_t *model,
                         MegaStackConfig *stack)
 {
     const char *norm = text_of(model, "norm", "none");
-    const char *name =
-        release->example ? "norms.0.running_mean" : "model.layers.0.norm.norm.running_mean";
-    stack->norm = MEGA_NORM_LAYER;
-    if (!release->example && strcmp(norm, "none") == 0)
-        stack->norm = MEGA_NORM_NONE;
-    if (detection_find(detection, name))
-        stack->norm = MEGA_NORM_BATCH;
-    else if (detection_find(detection, "model.layers.0.norm.norm.m"))
-        stack->norm = MEGA_NORM_SCALARS;
-    else if (detection_find(detection, "model.layers.0.norm.norm.weight"))
-        stack->norm = MEGA_NORM_LAYER;
+    const int found = norm_of_tensors(detection, release);
+    int said = -1;
+    if (strcmp(norm, "batch") == 0)
+        said = MEGA_NORM_BATCH;
+    else if (strcmp(norm, "layer") == 0) /* with `transposed`, it has two scalars */
+        said = found == MEGA_NORM_SCALARS ? MEGA_NORM_SCALARS : MEGA_NORM_LAYER;
+    const int code = detection_check_norm(detection, said, found);
+    if (code)
+        return code;
+    /* the weights of a batch norm without its statistics look the same */
+    if (model && said < 0 && found == MEGA_NORM_LAYER)
+        detection_need(detection, "model.norm", "kind of normalisation");
+    stack->norm = found >= 0         ? (MegaNormKind)found
+                  : said >= 0        ? (MegaNormKind)said
+                  : release->example ? MEGA_NORM_LAYER
+                                     : MEGA_NORM_NONE;
     stack->norm_affine = stack->final_norm_affine = true;
     stack->pre_norm = release->example ? is_true(detection->args, "prenorm", false)
                                        : is_true(model, "prenorm", true);
@@ -592,7 +615,7 @@ static int detect(Detection *detection, const Release *release)
 {
     MegaConfig *config = &detection->out->config;
     MegaStackConfig *stack = &config->encoder;
-    const json_t *model = s4_section(detection->args, "model");
+    const json_t *model = release->example ? NULL : s4_section(detection->args, "model");
     const json_t *layer =
         release->example ? s4_section(detection->args, "layer_args") : s4_section(model, "layer");
     /* what a release keeps beside the parameters: nodes, and tensors that others have replaced */
