@@ -265,7 +265,8 @@ static int detect_sizes(Detection *detection, const Release *release, MegaStackC
     own->rank = tensor_dimension(p, 0);
     own->own_lambda = find_kernel(detection, release, "w") != NULL;
     own->own_q = find_kernel(detection, release, "Q") != NULL;
-    own->has_b = find_kernel(detection, release, "B") != NULL;
+    /* a tensor that the release always has is needed: if it is not there, it is missing */
+    own->has_b = release->number >= 3 || find_kernel(detection, release, "B");
     own->untied = dt->rank == 2 && tensor_dimension(dt, 1) > 1;
     own->channels = d->rank == 1 ? 1 : tensor_dimension(d, 0);
     const int features = tensor_dimension(d, d->rank - 1);
@@ -278,7 +279,8 @@ static int detect_sizes(Detection *detection, const Release *release, MegaStackC
     stack->bidirectional = rows == 2 * own->channels;
     stack->width = features; /* the width of the convolution; detect_maps corrects it */
     own->has_length = find_kernel(detection, release, "l_kernel") ||
-                      (own->rank > 0 && find_kernel(detection, release, "L"));
+                      (own->rank > 0 &&
+                       (release->number >= 3 || find_kernel(detection, release, "L")));
     return 0;
 }
 
@@ -408,7 +410,9 @@ static int detect_maps(Detection *detection, const Release *release, const json_
     }
     own->gate = tensor_dimension(gate, 0);
     own->swapped = is_true(layer, "swap_channels", false);
-    own->has_output = output != NULL;
+    /* in release 4 a layer without an activation may lack the map, in release 2 any layer */
+    own->has_output = output || release->number == 3 || release->number == 1 ||
+                      (release->number == 4 && strcmp(text, "none") != 0);
     const int rows = tensor_dimension(output, 0), mixed = own->gate ? own->gate : stack->width;
     /* a model that was converted from an older release has that release's arguments */
     if (output && rows == mixed && own->glu)
