@@ -56,6 +56,12 @@ static inline bool mega_dtype_quantized(MegaDtype dtype)
     return dtype == MEGA_Q8 || dtype == MEGA_Q4;
 }
 
+/* Returns whether elements are floating-point numbers, as weights are. */
+static inline bool mega_dtype_is_real(MegaDtype dtype)
+{
+    return dtype <= MEGA_BF16 || dtype == MEGA_F64;
+}
+
 /* Returns the type with this name ("f32", "f16", ...), or -1. */
 int mega_dtype_by_name(const char *name);
 

@@ -210,7 +210,7 @@ const MegaTensorRow mega_s4_tensors[] = {
     {"ssm.c", AT(c), {ROWS, FEATURES, STATES}, IF_REAL_C},
     {"ssm.p", AT(p), {RANK, GROUPS, STATES, MEGA_DIM_TWO}, IF_LOW_RANK},
     {"ssm.q", AT(q), {RANK, GROUPS, STATES, MEGA_DIM_TWO}, IF_Q},
-    {"ssm.length", AT(length), {MEGA_DIM_ONE}, IF_LENGTH},
+    {"ssm.length", AT(length), {MEGA_DIM_ONE}, IF_LENGTH | MEGA_TENSOR_INTEGER},
     {"ssm.d", AT(d), {CHANNELS, FEATURES}, MEGA_ALWAYS},
     {"ssm.kernel", AT(kernel), {FEATURES, ROWS, KERNEL_LAGS}, IF_KERNEL | MEGA_TENSOR_KEPT},
     {"input.weight",

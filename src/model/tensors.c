@@ -233,7 +233,8 @@ static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, 
                            .matrix = row->when & MEGA_TENSOR_MATRIX,
                            .exact = row->when & MEGA_TENSOR_EXACT,
                            .fine = row->when & MEGA_TENSOR_FINE,
-                           .kept = row->when & MEGA_TENSOR_KEPT};
+                           .kept = row->when & MEGA_TENSOR_KEPT,
+                           .integer = row->when & MEGA_TENSOR_INTEGER};
     void *slot = base ? (char *)base + row->offset : NULL;
     snprintf(spec.name, sizeof spec.name, "%s%s", prefix, row->name);
     for (int i = 0; i < 4 && row->shape[i] != MEGA_DIM_END; i++) {

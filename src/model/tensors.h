@@ -71,6 +71,7 @@ typedef enum MegaTensorWhen {
 #define MEGA_TENSOR_CROSS 0x400u  /* only if the decoder has cross attention */
 #define MEGA_TENSOR_NORM 0x800u   /* the tensors of a norm: the slot is a MegaNormWeights */
 #define MEGA_TENSOR_KEPT 0x1000u  /* computed from other tensors, kept because that takes long */
+#define MEGA_TENSOR_INTEGER 0x4000u /* a whole number, which checkpoints hold as an integer */
 
 /* A row of the table of tensors. The list of a kind of layer ends with a row without a name; its
  * names follow "encoder.layer.I." or "decoder.layer.I.". */
@@ -90,6 +91,7 @@ typedef struct MegaTensorSpec {
     bool exact;  /* a matrix that stays float32 whatever smaller type the others are stored in */
     bool fine;   /* a matrix that has 8 bits where the others have 4 */
     bool kept;   /* not a weight, but computed from weights */
+    bool integer; /* not a weight, but a whole number that checkpoints hold as an integer */
     /* The slot, inside the given MegaWeights, to which the loader binds the tensor. Both are NULL
      * if no MegaWeights was given. */
     const float **slot; /* for everything but matrices */

@@ -237,7 +237,8 @@ static int add_from_checkpoint(void *context, const MegaTensorSpec *spec, MegaEr
                        .transposed = place.transposed};
     char found[128], expected[128];
     shape_text(from->shape, from->rank, found, sizeof found);
-    if (!from->readable)
+    /* integers may stand for numbers that only the scales beside them tell */
+    if (!from->readable || (!spec->integer && !mega_dtype_is_real(from->dtype)))
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "the model needs tensor '%s', but it is %s %s; expected numbers of f32, "
                          "f16, bf16 or f64 with at most %d dimensions",
