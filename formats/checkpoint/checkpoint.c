@@ -176,6 +176,7 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
     free(checkpoint->beside);
     free(checkpoint->place);
     free(checkpoint->other_place);
+    free(checkpoint->rival_place);
     free(checkpoint->tensors);
     free(checkpoint->sorted);
     json_decref(checkpoint->args);
@@ -231,6 +232,11 @@ bool mega_checkpoint_averaged(const MegaCheckpoint *checkpoint)
 const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint)
 {
     return checkpoint->other_place;
+}
+
+const char *mega_checkpoint_rival_place(const MegaCheckpoint *checkpoint)
+{
+    return checkpoint->rival_place;
 }
 
 size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left)

@@ -77,6 +77,9 @@ const char *mega_checkpoint_place(const MegaCheckpoint *checkpoint);
  * of weights, which is NULL if there is none. */
 bool mega_checkpoint_averaged(const MegaCheckpoint *checkpoint);
 const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint);
+/* Returns the place of another state dict that is as likely to be the model, with other weights; or
+ * NULL. */
+const char *mega_checkpoint_rival_place(const MegaCheckpoint *checkpoint);
 /* Returns whether a part of such a place, or of a tensor's name, stands for averages:
  * "model_ema". */
 bool mega_checkpoint_is_average(const char *name, size_t length);

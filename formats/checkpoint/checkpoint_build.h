@@ -24,7 +24,8 @@ struct MegaCheckpoint {
     const MegaCheckpointTensor **sorted; /* [count], sorted by name once all tensors are added */
     json_t *args;
     bool averaged;
-    char *place, *other_place;    /* NULL means "" and that there is none */
+    char *place; /* NULL means "" */
+    char *other_place, *rival_place; /* NULL means that there is none */
     MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
     size_t beside_count, beside_left;
     MegaZip *zip; /* the archive of a torch zip file, which has the checksums */

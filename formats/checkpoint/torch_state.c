@@ -26,6 +26,8 @@ typedef struct Candidate {
     int depth;
     int rank; /* position of its key in rank_of's list; lower is likelier */
     size_t tensors;
+    uint64_t digest; /* of the tensors' names and places in storages, in any order */
+    char rival[MAX_PATH]; /* the path of another dict that is as likely, or "" */
     char path[MAX_PATH]; /* "model", "ema.module", or "" for the root itself */
 } Candidate;
 
@@ -85,36 +87,60 @@ static bool better(const Candidate *a, const Candidate *b)
     return a->tensors > b->tensors;
 }
 
+/* Visits the tensors of a state dict or of a module. */
+static int each_tensor(const MegaPickleValue *holder, MegaModuleVisit visit, void *context,
+                       MegaError *err)
+{
+    const MegaPickleValue *dict = mega_pickle_mapping(holder);
+    int code = dict ? 0 : mega_torch_module_each(holder, visit, context, err);
+    for (size_t i = 0; dict && i < dict->list.count && !code; i += 2) {
+        const MegaPickleValue *name = dict->list.items[i], *value = dict->list.items[i + 1];
+        if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
+            code = visit(context, name->text.data, value->tensor, err);
+    }
+    return code;
+}
+
+/* Continues an FNV-1a hash. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 static int count_tensor(void *context, const char *name, const MegaPickleTensor *tensor,
                         MegaError *err)
 {
     Search *search = context;
-    (void)name;
-    (void)tensor;
+    uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), name, strlen(name));
     (void)err;
+    if (tensor->storage)
+        hash = hash_bytes(hash, tensor->storage->key, strlen(tensor->storage->key));
+    search->at.digest += hash_bytes(hash, &tensor->offset, sizeof tensor->offset);
     search->at.tensors++;
     search->work++;
     return 0;
 }
 
-/* Compares the current place with the best candidate; dict is NULL for a module. */
-static void consider(Search *search, const MegaPickleValue *dict)
+/* Compares the current place, a dict or a module, with the best candidate. */
+static void consider(Search *search)
 {
     Candidate *at = &search->at;
+    const MegaPickleValue *holder = at->chain[at->depth], *dict = mega_pickle_mapping(holder);
     at->tensors = 0;
-    if (!dict)
-        mega_torch_module_each(at->chain[at->depth], count_tensor, search, NULL);
-    for (size_t i = 0; dict && i < dict->list.count && search->work < MAX_WORK; i += 2) {
-        search->work++;
-        if (dict->list.items[i + 1]->type == MEGA_PICKLE_TENSOR &&
-            mega_pickle_is_text(dict->list.items[i]))
-            at->tensors++;
-    }
+    at->digest = 0;
+    search->work += dict ? (unsigned)(dict->list.count / 2) : 0;
+    each_tensor(holder, count_tensor, search, NULL);
     at->rank = rank_of(search);
     Candidate *best =
         mega_checkpoint_is_average(at->path, strlen(at->path)) ? &search->averaged : &search->model;
     if (at->tensors && better(at, best))
         *best = *at;
+    else if (at->tensors == best->tensors && at->rank == best->rank &&
+             at->digest != best->digest && !best->rival[0])
+        memcpy(best->rival, at->path, sizeof best->rival);
 }
 
 /* Searches a value and everything that it holds. Chain and path of search->at end with the
@@ -129,7 +155,7 @@ static void look(Search *search, const MegaPickleValue *value)
         return;
     at->chain[at->depth] = value;
     if (dict || module)
-        consider(search, dict);
+        consider(search);
     if (module || at->depth == MAX_DEPTH)
         return;
     for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
@@ -187,14 +213,7 @@ static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaSt
                       void *context, MegaError *err)
 {
     Taking taking = {.checkpoint = checkpoint, .find = find, .context = context};
-    const MegaPickleValue *holder = found->chain[found->depth];
-    const MegaPickleValue *state = mega_pickle_mapping(holder);
-    int code = state ? 0 : mega_torch_module_each(holder, take_tensor, &taking, err);
-    for (size_t i = 0; state && i < state->list.count && !code; i += 2) {
-        const MegaPickleValue *name = state->list.items[i], *value = state->list.items[i + 1];
-        if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
-            code = take_tensor(&taking, name->text.data, value->tensor, err);
-    }
+    int code = each_tensor(found->chain[found->depth], take_tensor, &taking, err);
     if (!code)
         code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
     /* arguments are beside the state dict or in an enclosing dict */
@@ -224,7 +243,9 @@ int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
     checkpoint->averaged = take_average;
     checkpoint->place = code ? NULL : strdup(found->path);
     checkpoint->other_place = !code && other->tensors ? strdup(other->path) : NULL;
-    if (!code && (!checkpoint->place || (other->tensors && !checkpoint->other_place)))
+    checkpoint->rival_place = !code && found->rival[0] ? strdup(found->rival) : NULL;
+    if (!code && (!checkpoint->place || (other->tensors && !checkpoint->other_place) ||
+                  (found->rival[0] && !checkpoint->rival_place)))
         code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
     if (!code)
         code = take_state(checkpoint, found, find, context, err);

@@ -208,6 +208,14 @@ static int keep(Names *out, const Prefixes *prefixes, const Prefix *chosen, Mega
     return 0;
 }
 
+static int several_models(const char *first, const char *second, MegaError *err)
+{
+    return mega_fail(err, MEGA_ERR_UNSUPPORTED,
+                     "the checkpoint holds several models, under '%s' and '%s'; save the "
+                     "state_dict of one of them",
+                     first, second);
+}
+
 int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *marks,
                int mark_count, MegaWeightSet weights, int *mark, MegaError *err)
 {
@@ -215,6 +223,9 @@ int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *
     const Prefix *rivals[2], *of[2]; /* [0] of the model's own weights, [1] of averages */
     *out = (Names){0};
     *mark = -1;
+    if (mega_checkpoint_rival_place(checkpoint))
+        return several_models(mega_checkpoint_place(checkpoint),
+                              mega_checkpoint_rival_place(checkpoint), err);
     int code = collect_names(out, checkpoint, err);
     if (code)
         return code;
@@ -227,10 +238,7 @@ int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *
     if (!of[kind])
         return 0;
     if (rivals[kind])
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the checkpoint holds several models, under '%s' and '%s'; save the "
-                         "state_dict of one of them",
-                         of[kind]->text, rivals[kind]->text);
+        return several_models(of[kind]->text, rivals[kind]->text, err);
     *mark = of[kind]->mark;
     out->averaged = kind;
     memcpy(out->prefix, of[kind]->text, sizeof out->prefix);
