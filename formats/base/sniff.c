@@ -44,7 +44,6 @@ static const Kind kinds[] = {
     KIND("\xef\xbf\xbdMEGA", 0, OTHER, "a .mega file damaged by a text-mode transfer", DAMAGED),
     KIND("PK\3\4", 0, CHECKPOINT, "a PyTorch checkpoint or another zip archive", NULL),
     KIND("PK\5\6", 0, OTHER, "an empty zip archive", "fetch the file again"),
-    KIND("\x80\2\x8a\nl\xfc\x9c", 0, CHECKPOINT, "a PyTorch checkpoint of the legacy format", NULL),
     KIND("\x80\2", 0, CHECKPOINT, "a Python pickle, perhaps a PyTorch checkpoint", NULL),
     KIND("\x80\3", 0, CHECKPOINT, "a Python pickle, perhaps a PyTorch checkpoint", NULL),
     KIND("\x80\4", 0, CHECKPOINT, "a Python pickle, perhaps a PyTorch checkpoint", NULL),
@@ -200,6 +199,21 @@ static const Kind kinds[] = {
          "ELF",
          0, OTHER, "a program", NULL),
 };
+
+size_t mega_sniff_torch_legacy(const void *bytes, size_t size)
+{
+    /* LONG1 of 10 bytes: 0x1950a86a20f9469cfc6c, STOP */
+    static const uint8_t number[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9,
+                                     0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+    const size_t proto = 2, frame = 9; /* PROTO n, and from 4 on perhaps FRAME with its length */
+    const uint8_t *data = bytes;
+    if (size < proto + sizeof number || data[0] != 0x80 || data[1] < 2 || data[1] > 5)
+        return 0;
+    const size_t at = proto + (data[1] >= 4 && data[2] == 0x95 ? frame : 0);
+    return size >= at + sizeof number && memcmp(data + at, number, sizeof number) == 0
+               ? at + sizeof number
+               : 0;
+}
 
 /* Recognises an ONNX model, which is a protocol buffer: ir_version (field 1, a small number), then
  * a string in field 2 or a graph. */
@@ -403,6 +417,9 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
     const bool text = has_no_controls(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
     if (size == 5 && memcmp(data, MEGA_MAGIC, 5) == 0) /* the first line of the magic */
         return kinds[0].kind;
+    if (mega_sniff_torch_legacy(data, size))
+        return (MegaFileKind){MEGA_ROLE_CHECKPOINT, "a PyTorch checkpoint of the legacy format",
+                              NULL};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;

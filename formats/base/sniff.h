@@ -43,6 +43,10 @@ const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)
  * last character may be incomplete if there are MEGA_SNIFF_SIZE bytes or more. */
 bool mega_sniff_utf8(const void *bytes, size_t size);
 
+/* Returns the length of the pickle that begins a file of the format of PyTorch before 1.6, a magic
+ * number in any protocol from 2 to 5; or 0 if these bytes begin no such file. */
+size_t mega_sniff_torch_legacy(const void *bytes, size_t size);
+
 /* Recognises a file by at most its first MEGA_SNIFF_SIZE bytes, which may be a first line without
  * its end. */
 MegaFileKind mega_recognize(const void *bytes, size_t size);

@@ -60,7 +60,7 @@ static int load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *er
 {
     if (checkpoint->map.size >= 4 && memcmp(checkpoint->map.data, "PK\3\4", 4) == 0)
         return mega_torch_zip_load(checkpoint, weights, err);
-    if (mega_torch_legacy_is(checkpoint->map.data, checkpoint->map.size))
+    if (mega_sniff_torch_legacy(checkpoint->map.data, (size_t)checkpoint->map.size))
         return mega_torch_legacy_load(checkpoint, weights, err);
     if (is_safetensors(checkpoint))
         return mega_safetensors_load(checkpoint, err);

@@ -74,7 +74,6 @@ int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *
                       const char *prefix, MegaError *err);
 
 int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
-bool mega_torch_legacy_is(const void *bytes, uint64_t size);
 int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);
 int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err);
 /* folder.c: tells whether a path is a folder, and loads one. */

@@ -15,13 +15,10 @@
 #include <string.h>
 
 #include "formats/base/bytes.h"
+#include "formats/base/sniff.h"
 #include "src/base/checked.h"
 
 #define PROTOCOL_VERSION 1001
-
-/* PROTO 2, LONG1 of 10 bytes: 0x1950a86a20f9469cfc6c, STOP */
-static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
-                                0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 
 typedef struct Record {
     const MegaPickleStorage *storage;
@@ -34,11 +31,6 @@ typedef struct Context {
     Record *records; /* [count], sorted by key, with each key once */
     size_t count;
 } Context;
-
-bool mega_torch_legacy_is(const void *bytes, uint64_t size)
-{
-    return size >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
-}
 
 static int next_pickle(MegaCheckpoint *checkpoint, MegaReader *reader, MegaPickle **out,
                        MegaError *err)
@@ -192,7 +184,7 @@ int mega_torch_legacy_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, Me
     MegaPickle *value = NULL, *keys = NULL;
     Context context = {.checkpoint = checkpoint};
     checkpoint->kind = "torch legacy";
-    mega_get_bytes(&reader, sizeof magic);
+    mega_get_bytes(&reader, mega_sniff_torch_legacy(reader.data, mega_reader_left(&reader)));
     int code = read_preamble(checkpoint, &reader, err);
     if (!code)
         code = next_pickle(checkpoint, &reader, &value, err);

@@ -97,6 +97,9 @@ class Attack:
 def main():
     torch.save(whole(), path("zip.pt"))
     torch.save(whole(), path("legacy.pt"), _use_new_zipfile_serialization=False)
+    for protocol in 3, 5:
+        torch.save(whole(), path(f"legacy_protocol{protocol}.pt"), pickle_protocol=protocol,
+                   _use_new_zipfile_serialization=False)
     torch.save(whole(), path("protocol4.pt"), pickle_protocol=4)
     bare = {key: value for key, value in state_dict().items() if key in ("f32", "transposed")}
     torch.save(bare, path("bare.pt"))

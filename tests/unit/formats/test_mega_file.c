@@ -431,7 +431,12 @@ typedef struct Foreign {
 static const Foreign foreign[] = {
     FOREIGN("", "the file is empty"),
     FOREIGN("PK\3\4rest of an archive", "PyTorch checkpoint or another zip archive; convert it"),
-    FOREIGN("\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "legacy format; convert it"),
+    FOREIGN("\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "legacy format; convert it"),
+    FOREIGN("\x80\3\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "legacy format; convert it"),
+    FOREIGN("\x80\4\x95\r\0\0\0\0\0\0\0\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",
+            "legacy format; convert it"),
+    FOREIGN("\x80\4\x95\r\0\0\0\0\0\0\0\x8a\nl\xfc", "Python pickle, perhaps a PyTorch checkpoint"),
+    FOREIGN("\x80\6\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "not a .mega file"),
     FOREIGN("\x10\0\0\0\0\0\0\0{\"a\":{}}        ", "safetensors"),
     FOREIGN("GGUF\3\0\0\0", "GGUF"),
     FOREIGN("\x08\x07\x12\x07pytorch", "ONNX"),
