@@ -36,18 +36,29 @@ typedef struct Search {
     unsigned work;
 } Search;
 
-/* Returns whether a text contains a whole word, in upper or lower case. */
-static bool contains_word(const char *text, size_t length, const char *word)
+/* Returns whether a character of a text belongs to another word than the one before it. Words are
+ * letters, and a capital behind a small letter begins one. */
+static bool is_boundary(const char *text, size_t length, size_t at)
 {
-    size_t size = strlen(word);
-    for (size_t i = 0; i + size <= length; i++) {
-        size_t same = 0;
-        while (same < size && (text[i + same] | 0x20) == word[same])
-            same++;
-        bool begins = i == 0 || !isalpha((unsigned char)text[i - 1]);
-        bool ends = i + size == length || !isalpha((unsigned char)text[i + size]);
-        if (same == size && begins && ends)
-            return true;
+    if (at == 0 || at == length)
+        return true;
+    const unsigned char before = (unsigned char)text[at - 1], after = (unsigned char)text[at];
+    return !isalpha(before) || !isalpha(after) || (islower(before) && isupper(after));
+}
+
+/* Returns whether a text contains one of some whole words, in upper or lower case. */
+static bool contains_word(const char *text, size_t length, const char *const *words)
+{
+    for (; *words; words++) {
+        const size_t size = strlen(*words);
+        for (size_t i = 0; i + size <= length; i++) {
+            size_t same = 0;
+            while (same < size && (text[i + same] | 0x20) == (*words)[same])
+                same++;
+            if (same == size && is_boundary(text, length, i) &&
+                is_boundary(text, length, i + size))
+                return true;
+        }
     }
     return false;
 }
@@ -55,18 +66,18 @@ static bool contains_word(const char *text, size_t length, const char *word)
 bool mega_checkpoint_is_average(const char *name, size_t length)
 {
     static const char *const words[] = {"ema",    "averaged", "average", "swa",
-                                        "shadow", "teacher",  "avg"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (contains_word(name, length, words[i]))
-            return true;
-    return false;
+                                        "shadow", "teacher",  "avg",     NULL};
+    return contains_word(name, length, words);
 }
 
 /* Returns whether a key is that of training state. The state of an optimizer holds tensors, too,
  * but they are not weights. */
 static bool is_training_state(const char *key)
 {
-    return strstr(key, "optim") || strstr(key, "scheduler") || strstr(key, "scaler");
+    static const char *const words[] = {"optim",     "optims",     "optimizer", "optimizers",
+                                        "optimiser", "optimisers", "scheduler", "schedulers",
+                                        "scaler",    "scalers",    NULL};
+    return contains_word(key, strlen(key), words);
 }
 
 static int rank_of(const Search *search)
