@@ -59,8 +59,9 @@ typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
 /* torch_state.c: takes the tensors of the state dict and the arguments out of the root value. */
 int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaWeightSet weights,
                      MegaStorageFind find, void *context, MegaError *err);
-/* torch_module.c: tell whether a value is a module of torch.nn, and visit each of its tensors under
- * the name that it would have in a state dict. An error of the visitor ends the walk. */
+/* torch_module.c: tell whether a value is a module of torch.nn or wraps one, and visit each of its
+ * tensors under the name that it would have in a state dict. An error of the visitor ends the
+ * walk. */
 typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
                                MegaError *err);
 bool mega_torch_is_module(const MegaPickleValue *value);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 64 /* deepest nesting of modules */
+#define MAX_WRAPPERS 8 /* most wrappers around one module */
 /* most modules and tensors that are visited; a module may contain itself */
 #define MAX_WORK 1000000u
 
@@ -28,9 +29,25 @@ static const MegaPickleValue *attribute(const MegaPickleValue *module, const cha
     return value ? mega_pickle_mapping(value) : NULL;
 }
 
+/* Returns the module that a value is, or that it wraps, or NULL. What torch.compile returns is
+ * stored as a call with the module as the first argument, without attributes of its own. */
+static const MegaPickleValue *module_of(const MegaPickleValue *value)
+{
+    for (int i = 0; i < MAX_WRAPPERS; i++) {
+        if (attribute(value, "_parameters") && attribute(value, "_modules"))
+            return value;
+        const MegaPickleValue *call =
+            value->type == MEGA_PICKLE_OBJECT ? value->object->arguments : NULL;
+        if (!call || call->type != MEGA_PICKLE_TUPLE || call->list.count == 0)
+            return NULL;
+        value = call->list.items[0];
+    }
+    return NULL;
+}
+
 bool mega_torch_is_module(const MegaPickleValue *value)
 {
-    return attribute(value, "_parameters") && attribute(value, "_modules");
+    return module_of(value) != NULL;
 }
 
 static bool is_temporary(const MegaPickleValue *module, const char *buffer)
@@ -66,8 +83,9 @@ static int visit_module(Walk *walk, const MegaPickleValue *module, int depth, Me
             const MegaPickleValue *part = dict->list.items[i], *value = dict->list.items[i + 1];
             if (++walk->work > MAX_WORK || !extend_name(walk, length, part))
                 continue;
-            if (kind == 2 && depth < MAX_DEPTH && mega_torch_is_module(value))
-                code = visit_module(walk, value, depth + 1, err);
+            const MegaPickleValue *inner = kind == 2 && depth < MAX_DEPTH ? module_of(value) : NULL;
+            if (inner)
+                code = visit_module(walk, inner, depth + 1, err);
             else if (kind < 2 && value->type == MEGA_PICKLE_TENSOR &&
                      !(kind == 1 && is_temporary(module, part->text.data)))
                 code = walk->visit(walk->context, walk->name, value->tensor, err);
@@ -81,5 +99,5 @@ int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit,
                            MegaError *err)
 {
     Walk walk = {.visit = visit, .context = context};
-    return visit_module(&walk, module, 0, err);
+    return visit_module(&walk, module_of(module), 0, err);
 }

@@ -141,19 +141,24 @@ def omega(value):
     return Call(name_of('omegaconf.nodes', 'AnyNode'), (), {'_parent': None, '_val': value})
 
 
-def module(state, name=''):
-    """What saving a module as a whole makes of its state dict."""
+def compiled(inner):
+    """What torch.compile makes of a module."""
+    return Call(name_of('torch._dynamo.eval_frame', 'OptimizedModule'), (inner, 'a context'))
+
+
+def module(state, name='', wrap=lambda inner: inner):
+    """What saving a module as a whole makes of its state dict; wrap wraps it and its parts."""
     own = {key: value for key, value in state.items() if '.' not in key}
     parts = dict.fromkeys(key.split('.', 1)[0] for key in state if '.' in key)
     for part in parts:
         parts[part] = module({key[len(part) + 1:]: value for key, value in state.items()
-                              if key.startswith(part + '.')}, part)
+                              if key.startswith(part + '.')}, part, wrap)
     buffers = {key: value for key, value in own.items() if not key.endswith(('weight', 'bias'))}
-    return Call(name_of('my.modules', 'Module_' + name), (), {
+    return wrap(Call(name_of('my.modules', 'Module_' + name), (), {
         'training': False, '_parameters': collections.OrderedDict(
             (key, value) for key, value in own.items() if key not in buffers),
         '_buffers': {**buffers, 'scratch': tensor('Float', (2,))},
-        '_non_persistent_buffers_set': {'scratch'}, '_modules': parts})
+        '_non_persistent_buffers_set': {'scratch'}, '_modules': parts}))
 
 
 class Colour(enum.Enum):
