@@ -125,10 +125,10 @@ static int convert_model(const Options *options, MegaError *err)
                          "be changed: --%s is for checkpoints",
                          path, options->describes);
     MegaMeta *given = mega_meta_new();
-    int code = given ? metadata_set_provenance(given, &options->metadata.provenance)
-                     : MEGA_ERR_MEMORY;
-    code = code ? mega_fail(err, code, "no memory for the metadata")
-                : rewrite_model(&options->write, path, given, err);
+    int code = given ? metadata_set_provenance(given, &options->metadata.provenance, err)
+                     : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
+    if (!code)
+        code = rewrite_model(&options->write, path, given, err);
     mega_meta_free(given);
     return code;
 }

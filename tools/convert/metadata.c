@@ -28,29 +28,33 @@ void metadata_note(const MetadataOptions *options, const char *sentence)
 
 /* ---- Provenance ----------------------------------------------------------------------------- */
 
-int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count)
+int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count, MegaError *err)
 {
     int code = 0;
     for (size_t i = 0; i < count && !code; i++)
         if (texts[i].value)
             code = mega_meta_set_string(meta, texts[i].key, texts[i].value);
-    return code;
+    if (code == MEGA_ERR_MEMORY)
+        return mega_fail(err, code, "no memory for the metadata");
+    return code ? mega_fail(err, code,
+                            "the provenance texts cannot be stored: not UTF-8, or too long")
+                : 0;
 }
 
-int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance)
+int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance, MegaError *err)
 {
     const MetaText texts[] = {{"general.name", provenance->name},
                               {"general.license", provenance->license},
                               {"general.source", provenance->source}};
-    int code = metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
-    if (!code && provenance->is_default)
-        code = mega_meta_set_bool(meta, "general.default", true);
+    int code = metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0], err);
+    if (!code && provenance->is_default && mega_meta_set_bool(meta, "general.default", true))
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the metadata");
     return code;
 }
 
 static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
                             const Architecture *architecture, const MegaCheckpoint *checkpoint,
-                            const json_t *args)
+                            const json_t *args, MegaError *err)
 {
     const char *slash = strrchr(options->input_path, '/');
     const char *file = slash ? slash + 1 : options->input_path;
@@ -60,12 +64,13 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
                                  : arch                   ? arch
                                                           : architecture->family},
         {"general.family", architecture->family},
-        {"general.source_file", file},
+        /* a name of bytes that are no text is left out, since the file need not be renamed */
+        {"general.source_file", mega_utf8_valid(file, strlen(file)) ? file : NULL},
         {"general.source_format", mega_checkpoint_kind(checkpoint)},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
-    const int code = metadata_set_provenance(meta, &options->provenance);
-    return code ? code : metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
+    const int code = metadata_set_provenance(meta, &options->provenance, err);
+    return code ? code : metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0], err);
 }
 
 /* ---- Labels --------------------------------------------------------------------------------- */
@@ -578,9 +583,7 @@ int build_metadata(MegaMeta **out, const MetadataOptions *options, const Archite
     int code = check_options(options, architecture, err);
     if (code)
         goto out;
-    code = write_provenance(meta, options, architecture, checkpoint, args);
-    if (code)
-        mega_fail(err, code, "the provenance texts cannot be stored: not UTF-8, or too long");
+    code = write_provenance(meta, options, architecture, checkpoint, args, err);
     if (!code)
         code = mega_config_write(&architecture->config, meta, err);
     if (!code)

@@ -47,10 +47,10 @@ typedef struct MetaText {
     const char *key, *value;
 } MetaText;
 
-/* Sets the texts that are not NULL. Returns 0 or MEGA_ERR_MEMORY. */
-int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count);
-/* Sets the provenance that the user gives. Returns 0 or MEGA_ERR_MEMORY. */
-int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance);
+/* Sets the texts that are not NULL, which must be UTF-8. */
+int metadata_set_texts(MegaMeta *meta, const MetaText *texts, size_t count, MegaError *err);
+/* Sets the provenance that the user gives, which must be UTF-8, too. */
+int metadata_set_provenance(MegaMeta *meta, const Provenance *provenance, MegaError *err);
 
 /* Prints a note to stderr, unless the options say not to. */
 void metadata_note(const MetadataOptions *options, const char *sentence);

@@ -24,10 +24,8 @@ static int set_provenance(MegaMeta *meta, const MetadataOptions *options, MegaEr
         {"general.source_format", "tokenizer folder"},
         {"general.converter", "mega-convert " MEGA_VERSION},
     };
-    int code = metadata_set_provenance(meta, &options->provenance);
-    if (!code)
-        code = metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0]);
-    return mega_meta_set_result(code, "general", err);
+    const int code = metadata_set_provenance(meta, &options->provenance, err);
+    return code ? code : metadata_set_texts(meta, texts, sizeof texts / sizeof texts[0], err);
 }
 
 int convert_tokenizer(const MetadataOptions *options, const char *output, MegaError *err)
