@@ -221,13 +221,14 @@ static int write_labels(MegaMeta *meta, const MetadataOptions *options,
 {
     size_t classes = (size_t)architecture->config.head.classes;
     const json_t *array = argument(args, "labels", NULL);
+    const json_t *by_number = argument(args, "id2label", NULL);
     if (options->labels)
         return labels_from_option(meta, options->labels, classes, err);
-    if (json_is_array(array))
+    if (!has_labels(&architecture->config)) /* the argument means something else there */
+        return 0;
+    if (json_array_size(array))
         return labels_from_args(meta, array, classes, err);
-    return has_labels(&architecture->config) && json_object_size(argument(args, "id2label", NULL))
-               ? labels_by_number(meta, argument(args, "id2label", NULL), classes, err)
-               : 0;
+    return json_object_size(by_number) ? labels_by_number(meta, by_number, classes, err) : 0;
 }
 
 /* ---- Preprocessing -------------------------------------------------------------------------- */
