@@ -163,6 +163,15 @@ static int name_unreadable(const Architecture *architecture, int code, MegaError
     return code;
 }
 
+/* Returns whether arguments are those of S4's framework. Others may have a section "model", too,
+ * but not one with a name or with the arguments of a layer. */
+static bool is_of_s4(const json_t *args)
+{
+    const json_t *model = s4_section(args, "model"), *layer = json_object_get(model, "layer");
+    return json_is_string(json_object_get(model, "_name_")) || json_is_object(layer) ||
+           json_is_array(layer);
+}
+
 int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, const json_t *args,
                         long chunk_size, MegaWeightSet weights, MegaError *err)
 {
@@ -177,7 +186,7 @@ int architecture_detect(Architecture *out, const MegaCheckpoint *checkpoint, con
         code = names_find(&out->names, checkpoint, marks, COUNT(families), weights, &found, err);
     if (code)
         return code;
-    if (found < 0 && (code = s4_refuse(&detection)))
+    if (found < 0 && is_of_s4(args) && (code = s4_refuse(&detection)))
         return code;
     if (found < 0)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
