@@ -72,8 +72,8 @@ class Reader(pickle.Unpickler):
         self.archive, self.prefix, self.storages = archive, prefix, {}
 
     def find_class(self, module, name):
-        if module == 'collections':
-            return getattr(collections, name)
+        if module in ('argparse', 'collections'):
+            return getattr(sys.modules[module], name)
         return name_of(module, name)
 
     def persistent_load(self, pid):

@@ -44,23 +44,34 @@ int tensor_dimension(const MegaCheckpointTensor *tensor, int axis)
     return (int)tensor->shape[axis];
 }
 
+int detection_size(const Detection *detection, const MegaCheckpointTensor *tensor, int axis,
+                   int *out)
+{
+    *out = tensor_dimension(tensor, axis);
+    if (*out > 0)
+        return 0;
+    if (tensor->rank < 0)
+        return mega_fail(detection->err, MEGA_ERR_MODEL,
+                         "the shape of tensor '%s' is not known; dimension %d is a size of the "
+                         "model",
+                         tensor->name, axis);
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "tensor '%s' has %d dimensions or a size out of range; dimension %d is a size "
+                     "of the model",
+                     tensor->name, tensor->rank, axis);
+}
+
 /* Reads a size of the model from a tensor of layer 0 that every checkpoint has. */
 static int layer_size(const Detection *detection, const char *name, int axis, int *out)
 {
     const MegaCheckpointTensor *tensor = find_in_layer(detection, 0, name);
     char full[256];
-    *out = tensor_dimension(tensor, axis);
-    if (*out > 0)
-        return 0;
+    if (tensor)
+        return detection_size(detection, tensor, axis, out);
     layer_name(detection, 0, name, full);
-    if (!tensor)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "tensor '%s%s' is missing; a size of the model is read from it",
-                         detection->out->names.prefix, full);
     return mega_fail(detection->err, MEGA_ERR_MODEL,
-                     "tensor '%s' has %d dimensions or a size out of range; dimension %d is a size "
-                     "of the model",
-                     tensor->name, tensor->rank, axis);
+                     "tensor '%s%s' is missing; a size of the model is read from it",
+                     detection->out->names.prefix, full);
 }
 
 void detection_need(Detection *detection, const char *name, const char *what)
@@ -260,7 +271,11 @@ int detect_layers(Detection *detection, MegaStackConfig *stack)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if ((code = layer_size(detection, sizes[i].tensor, sizes[i].axis, sizes[i].to)))
             return code;
-    stack->ffn = tensor_dimension(find_in_layer(detection, 0, "nffn.fc1.weight"), 0);
+    /* a model without feed-forward blocks has neither of these */
+    if ((find_in_layer(detection, 0, "nffn.fc1.weight") ||
+         find_in_layer(detection, 0, "nffn.fc1.bias")) &&
+        (code = layer_size(detection, "nffn.fc1.weight", 0, &stack->ffn)))
+        return code;
     int channels = tensor_dimension(find_in_layer(detection, 0, "mega_layer.move.gamma"), 0);
     stack->bidirectional = channels / 2 == stack->width && channels % 2 == 0;
     return detect_norm(detection, stack);

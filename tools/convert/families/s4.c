@@ -408,7 +408,8 @@ static int detect_maps(Detection *detection, const Release *release, const json_
         own->bottleneck = stack->width;
         stack->width = tensor_dimension(input, 1);
     }
-    own->gate = tensor_dimension(gate, 0);
+    if (gate && (code = detection_size(detection, gate, 0, &own->gate)))
+        return code;
     own->swapped = is_true(layer, "swap_channels", false);
     /* in release 4 a layer without an activation may lack the map, in release 2 any layer */
     own->has_output = output || release->number == 3 || release->number == 1 ||

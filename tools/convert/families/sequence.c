@@ -93,7 +93,9 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
     target->adaptive_output = true;
     target->split_head = !table;
     const MegaCheckpointTensor *whole = detection_find(detection, "decoder.project_out_dim.weight");
-    target->output_width = tensor_dimension(whole, 0);
+    int code = whole ? detection_size(detection, whole, 0, &target->output_width) : 0;
+    if (code)
+        return code;
     d = whole ? target->output_width : d;
     if (!table) {
         snprintf(name, sizeof name, "%sword_proj.0.weight", head);
@@ -106,8 +108,8 @@ static int detect_adaptive_output(Detection *detection, MegaTargetConfig *target
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "there is no %sweight and no %sword_proj.weight", head, head);
     int cluster_logits = target->split_head ? 0 : tail_count(detection);
-    int code = add_cluster(detection, &target->output, tensor_dimension(table, 0) - cluster_logits,
-                           tensor_dimension(table, 1));
+    code = add_cluster(detection, &target->output, tensor_dimension(table, 0) - cluster_logits,
+                       tensor_dimension(table, 1));
     if (!code)
         code = detection_flag(detection, "tie_adaptive_proj", NULL, &tied_projections);
     if (!code && argument(detection->args, "no_tie_adaptive_proj", NULL)) /* the old argument */

@@ -107,19 +107,22 @@ static int count_layers(const Detection *detection, const Side *side, MegaStackC
 
 static int detect_sizes(const Detection *detection, const Side *side, MegaStackConfig *stack)
 {
-    const MegaCheckpointTensor *out =
-        find_in(detection, side, "layers.0.self_attn.out_proj.weight");
-    const MegaCheckpointTensor *fc1 = find_in(detection, side, "layers.0.fc1.weight");
-    int heads;
+    const struct {
+        const char *name;
+        int *to;
+    } sizes[] = {{"layers.0.self_attn.out_proj.weight", &stack->width},
+                 {"layers.0.fc1.weight", &stack->ffn}};
+    int heads, code = 0;
     stack->kind = &mega_layer_kind_transformer;
-    stack->width = tensor_dimension(out, 0);
-    stack->ffn = tensor_dimension(fc1, 0);
-    if (stack->width < 1)
-        return mega_fail(detection->err, MEGA_ERR_MODEL,
-                         "tensor '%s%slayers.0.self_attn.out_proj.weight' is missing or empty; a "
-                         "size of the model is read from it",
-                         detection->out->names.prefix, side->prefix);
-    int code = argument_integer(detection->args, side->heads, NULL, 8, &heads, detection->err);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !code; i++) {
+        const MegaCheckpointTensor *tensor = find_in(detection, side, sizes[i].name);
+        code = tensor ? detection_size(detection, tensor, 0, sizes[i].to)
+                      : mega_fail(detection->err, MEGA_ERR_MODEL,
+                                  "tensor '%s%s%s' is missing; a size of the model is read from it",
+                                  detection->out->names.prefix, side->prefix, sizes[i].name);
+    }
+    if (!code)
+        code = argument_integer(detection->args, side->heads, NULL, 8, &heads, detection->err);
     if (code)
         return code;
     if (heads < 1 || heads > stack->width || stack->width % heads)

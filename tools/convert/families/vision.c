@@ -41,11 +41,14 @@ int detect_vision(Detection *detection)
     MegaStackConfig *stack = &config->encoder;
     MegaHeadConfig *head = &config->head;
     detection->names = &names;
+    const MegaCheckpointTensor *hidden = detection_find(detection, "pre_logits.fc.weight");
     int code = detect_layers(detection, stack);
     if (!code)
         code = detect_bias(detection, stack);
     if (!code)
         code = detect_patches(detection, &config->embed, stack->max_positions);
+    if (!code && hidden)
+        code = detection_size(detection, hidden, 0, &head->width);
     if (code)
         return code;
     /* the original's code fixes these; they are no arguments */
@@ -54,8 +57,7 @@ int detect_vision(Detection *detection)
     mega_gated_of(stack)->ema_shift = true;
     head->pooling = MEGA_POOL_MEAN;
     head->projection = detection_find(detection, "out_proj.fc.weight") != NULL;
-    head->width = tensor_dimension(detection_find(detection, "pre_logits.fc.weight"), 0);
-    head->layers = head->width > 0;
+    head->layers = hidden != NULL;
     head->activation = MEGA_ACTIVATION_SILU;
     head->classes = tensor_dimension(detection_find(detection, "head.weight"), 0);
     head->output_bias = detection_find(detection, "head.bias") != NULL;
