@@ -56,8 +56,8 @@ const MegaCheckpointTensor *detection_find(const Detection *detection, const cha
 /* Returns a dimension of a tensor as an int, or 0 if there is no such tensor or dimension. */
 int tensor_dimension(const MegaCheckpointTensor *tensor, int axis);
 
-/* Reads a size of the model from a dimension of a tensor, and fails if there is none. The shape of a
- * sparse tensor, for example, is not known. */
+/* Reads a size of the model from a dimension of a tensor, and fails if there is none. The shape of
+ * a sparse tensor, for example, is not known. */
 int detection_size(const Detection *detection, const MegaCheckpointTensor *tensor, int axis,
                    int *out);
 
