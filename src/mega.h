@@ -202,8 +202,9 @@ typedef struct MegaGenerateOptions {
     int max_tokens;               /* 256 */
     int samples;                  /* 1: the number of texts made side by side */
     bool ignore_eos;              /* does not end at </s> */
-    const char *const *stops;     /* [stop_count]: the text ends before the first of these
-                                     strings */
+    /* [stop_count]: the text ends before the first of these strings. Of several that the same token
+     * completes, the first is the one that begins first, whatever their order here. */
+    const char *const *stops;
     int stop_count;
     MegaTextSink sink; /* may be NULL */
     void *context;

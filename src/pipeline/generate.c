@@ -73,19 +73,17 @@ static size_t undecided(const MegaGenerateOptions *options, const MegaBuffer *te
     return held;
 }
 
-/* Cuts a text before its first stop. Returns whether there was one. */
-static bool cut_at_stop(const MegaGenerateOptions *options, MegaBuffer *text)
+/* Returns where the first stop in a text begins, or the size of the text if there is none. */
+static size_t find_stop(const MegaGenerateOptions *options, const MegaBuffer *text)
 {
-    bool found = false;
-    for (int i = 0; i < options->stop_count; i++) {
+    size_t first = text->size;
+    for (int i = 0; i < options->stop_count && first > 0; i++) {
         const char *stop = options->stops[i];
-        const uint8_t *at = text->size ? memmem(text->data, text->size, stop, strlen(stop)) : NULL;
-        if (at) {
-            text->size = (size_t)(at - text->data);
-            found = true;
-        }
+        const uint8_t *at = memmem(text->data, text->size, stop, strlen(stop));
+        if (at && (size_t)(at - text->data) < first)
+            first = (size_t)(at - text->data);
     }
-    return found;
+    return first;
 }
 
 /* Hands a token and the bytes that can no longer change to the sink. */
@@ -116,15 +114,17 @@ static void take_token(Generator *g, int index, int32_t token)
         mega_put_u32(&sample->tokens, (uint32_t)token);
     if (p->target && !p->ids && !end)
         mega_codec_decode_next(p->target, token, first, &sample->pending);
+    const size_t size = find_stop(g->options, &sample->pending);
     if (end)
         sample->finish = MEGA_FINISH_END;
-    else if (cut_at_stop(g->options, &sample->pending))
+    else if (size < sample->pending.size)
         sample->finish = MEGA_FINISH_STOP;
     else if (sample->count == g->options->max_tokens || mega_decoder_full(g->decoder))
         sample->finish = MEGA_FINISH_LENGTH;
     else
         sample->finish = MEGA_FINISH_REFUSED;
     sample->ended = sample->finish != MEGA_FINISH_REFUSED;
+    sample->pending.size = size;
     hand_on(g, index, token);
 }
 

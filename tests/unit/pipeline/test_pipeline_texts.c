@@ -163,6 +163,47 @@ static void texts_go_on(void **state)
     mega_model_free(model);
 }
 
+/* Of two stops that the same token completes, the text ends before the one that begins first, in
+ * whatever order they are given. The sink receives nothing of the longer one: it spans tokens. */
+static void stops_have_no_order(void **state)
+{
+    MegaModel *model = model_of(LANGUAGE_MODEL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
+    const MegaRaw prompt = raw_text("ROMEO:");
+    char shorter[] = "12345", longer[] = "12345678";
+    const char *const orders[2][2] = {{shorter, longer}, {longer, shorter}};
+    MegaGenerateOptions options = mega_generate_defaults();
+    MegaGeneration uncut = {0}, out = {0};
+    (void)state;
+    options.sampling.greedy = true;
+    options.max_tokens = 40;
+    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &uncut, NULL), 0);
+    assert_true(uncut.text.size > 20);
+    const char *begin = uncut.text.data + 6;
+    memcpy(longer, begin, strlen(longer));
+    memcpy(shorter, begin + 3, strlen(shorter));
+    assert_ptr_equal(strstr(uncut.text.data, longer), begin);
+    assert_ptr_equal(strstr(uncut.text.data, shorter), begin + 3);
+    for (int i = 0; i < 2; i++) {
+        Seen seen = {0};
+        options.stops = orders[i];
+        options.stop_count = 2;
+        options.sink = see;
+        options.context = &seen;
+        assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &out, NULL), 0);
+        assert_int_equal(out.finish, MEGA_FINISH_STOP);
+        assert_int_equal(out.text.size, 6);
+        assert_memory_equal(out.text.data, uncut.text.data, 6);
+        assert_int_equal(seen.size, 6);
+        assert_memory_equal(seen.text, uncut.text.data, 6);
+        assert_true(out.count < uncut.count);
+        mega_generation_free(&out);
+    }
+    mega_generation_free(&uncut);
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+}
+
 /* mega.h promises that every *_free accepts NULL, as does every parameter for an error. */
 static void nothing_is_freed(void **state)
 {
@@ -340,6 +381,7 @@ int main(void)
         cmocka_unit_test(texts_are_translated),
         cmocka_unit_test(nothing_is_freed),
         cmocka_unit_test(texts_go_on),
+        cmocka_unit_test(stops_have_no_order),
         cmocka_unit_test(texts_are_scored),
         cmocka_unit_test(tasks_that_do_not_fit),
         cmocka_unit_test(vectors_are_those_of_the_taps),
