@@ -23,17 +23,20 @@ bool mega_source_is_regular(const char *path)
 
 /* ---- Pipes that were peeked at -------------------------------------------------------------- */
 
-/* A pipe can be opened a second time (/dev/stdin, /dev/fd/63), but the bytes that were read from it
- * are gone. So the bytes that mega_source_peek has read are kept here, under the path, for
- * mega_source_open. */
 typedef struct Kept {
     struct Kept *next;
-    int fd; /* a file in memory, or -1 after it was taken */
+    int fd; /* a file in memory with what the pipe delivered */
     char path[];
 } Kept;
 
-static Kept *kept;
+static Kept *kept;           /* see input_stream.h, "Pipes" */
+static bool stdin_was_taken; /* standard input was kept once, and nothing is left of it */
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_stdin(const char *path)
+{
+    return strcmp(path, "-") == 0;
+}
 
 static int keep(const char *path, int fd, MegaError *err)
 {
@@ -50,22 +53,47 @@ static int keep(const char *path, int fd, MegaError *err)
     return 0;
 }
 
-/* Returns the file that is kept for a path, or -1 if there is none, or none any more
- * (*was_taken). */
-static int find_kept(const char *path, bool take, bool *was_taken)
+/* Returns the link to the entry of a path; it points to NULL if there is none. */
+static Kept **find_kept(const char *path)
 {
-    int fd = -1;
+    Kept **link = &kept;
+    while (*link && strcmp((*link)->path, path) != 0)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Returns the file that is kept for a path, or -1. */
+static int kept_file(const char *path, bool *was_taken)
+{
     pthread_mutex_lock(&kept_lock);
-    for (Kept *entry = kept; entry && fd < 0; entry = entry->next) {
-        if (strcmp(entry->path, path) != 0)
-            continue;
-        fd = entry->fd;
-        *was_taken = fd < 0;
-        if (take)
-            entry->fd = -1;
-    }
+    const Kept *entry = *find_kept(path);
+    const int fd = entry ? entry->fd : -1;
+    *was_taken = !entry && is_stdin(path) && stdin_was_taken;
     pthread_mutex_unlock(&kept_lock);
     return fd;
+}
+
+/* Hands the file that is kept for a path to the caller, who closes it. Returns -1 if there is
+ * none. */
+static int take_kept(const char *path)
+{
+    pthread_mutex_lock(&kept_lock);
+    Kept **link = find_kept(path), *entry = *link;
+    const int fd = entry ? entry->fd : -1;
+    if (entry) {
+        *link = entry->next;
+        stdin_was_taken |= is_stdin(path);
+    }
+    pthread_mutex_unlock(&kept_lock);
+    free(entry);
+    return fd;
+}
+
+void mega_source_forget(const char *path)
+{
+    const int fd = take_kept(path);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -74,12 +102,11 @@ int mega_source_open(int *fd, const char *path, MegaError *err)
 {
     struct stat info;
     const char *name = mega_source_name(path);
-    bool was_taken = false;
-    *fd = find_kept(path, true, &was_taken);
+    *fd = take_kept(path);
     if (*fd >= 0)
         return 0;
-    *fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-                                 : open(path, O_RDONLY | O_CLOEXEC);
+    *fd = is_stdin(path) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                         : open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return mega_fail(err, MEGA_ERR_IO, "cannot open %s: %s", name, strerror(errno));
     int flags = fcntl(*fd, F_GETFL);
@@ -170,8 +197,8 @@ static bool can_peek(int fd)
 int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err)
 {
     struct stat info;
-    bool was_taken = false;
-    int fd = find_kept(path, false, &was_taken);
+    bool was_taken;
+    int fd = kept_file(path, &was_taken);
     const bool is_kept = fd >= 0;
     *got = 0;
     if (was_taken) /* nothing is left, and reading would wait for a terminal again */

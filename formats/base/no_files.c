@@ -50,6 +50,11 @@ int mega_source_peek(const char *path, void *out, size_t size, size_t *got, Mega
     return refuse(mega_source_name(path), err);
 }
 
+void mega_source_forget(const char *path)
+{
+    (void)path;
+}
+
 int mega_source_read(MegaBuffer *out, const char *path, const char *what, uint64_t limit,
                      MegaError *err)
 {

@@ -198,8 +198,18 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
     return 0;
 }
 
+/* Lets go of what was read of pipes to see what they hold, and was not opened. */
+static void forget_pipes(const MegaRaw *inputs, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (inputs[i].kind == MEGA_RAW_PATH && inputs[i].data)
+            mega_source_forget(inputs[i].data);
+}
+
 void mega_input_end(MegaInputReader *reader)
 {
+    if (!reader->started)
+        forget_pipes(reader->raw, reader->count_raw);
     if (reader->stream)
         reader->media->close_sound(reader->stream);
     mega_resampler_free(reader->resampler);
@@ -382,8 +392,10 @@ int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int 
     if (!code && reader->kind == MEGA_CONTENT_SOUND)
         code = inputs[0].kind == MEGA_RAW_PATH ? open_stream(reader, reader->path[0], err)
                                                : open_samples(reader, err);
-    if (code)
+    if (code) {
         mega_input_end(reader);
+        forget_pipes(inputs, count);
+    }
     return code;
 }
 
@@ -649,8 +661,10 @@ int mega_input_reader_next(MegaInputReader *reader, MegaPrepared *out, MegaError
         code = reader->kind == MEGA_CONTENT_PICTURE ? next_image(reader, out, err)
                                                     : next_text(reader, out, err);
     }
-    if (code < 0)
+    if (code < 0) {
         mega_prepared_free(out);
+        forget_pipes(reader->raw, reader->count_raw); /* the second of a pair may be left */
+    }
     if (code <= 0)
         mega_input_end(reader);
     out->memory = reader->capacity * sizeof *reader->samples;

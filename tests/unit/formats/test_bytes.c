@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -156,6 +158,85 @@ static void test_source_errors(void **state)
     mega_buffer_free(&out);
 }
 
+/* Has a child write a text to a FIFO; opening it waits for the reader. */
+static pid_t write_fifo(const char *path, const char *text)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        const int fd = open(path, O_WRONLY);
+        _exit(fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text));
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+static void expect_written(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void expect_peek(const char *path, const char *text)
+{
+    char bytes[8];
+    size_t got;
+    assert_int_equal(mega_source_peek(path, bytes, sizeof bytes, &got, NULL), 0);
+    assert_int_equal(got, strlen(text));
+    assert_memory_equal(bytes, text, got);
+}
+
+/* Each time that a FIFO is opened it gives what its next writer writes, whether the time before it
+ * was opened after a look, or forgotten. */
+static void test_pipe_is_read_anew(void **state)
+{
+    static const char *const texts[] = {"first", "refused", "last"};
+    char folder[] = "/tmp/mega-fifo-XXXXXX", path[64];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/fifo", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        MegaBuffer out = {0};
+        const pid_t child = write_fifo(path, texts[i]);
+        expect_peek(path, texts[i]);
+        expect_peek(path, texts[i]);
+        expect_written(child);
+        if (i == 1) {
+            mega_source_forget(path);
+            continue;
+        }
+        assert_int_equal(mega_source_read(&out, path, "a test", 9, NULL), 0);
+        assert_int_equal(out.size, strlen(texts[i]));
+        assert_memory_equal(out.data, texts[i], out.size);
+        mega_buffer_free(&out);
+    }
+    mega_source_forget(path); /* nothing is kept */
+    unlink(path);
+    rmdir(folder);
+}
+
+/* Standard input that was kept and opened is not read again: that would wait for a terminal. */
+static void test_stdin_is_read_once(void **state)
+{
+    MegaBuffer out = {0};
+    int ends[2];
+    const int before = dup(STDIN_FILENO);
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "once", 4), 4);
+    close(ends[1]);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    expect_peek("-", "once");
+    assert_int_equal(mega_source_read(&out, "-", "a test", 9, NULL), 0);
+    assert_int_equal(out.size, 4);
+    assert_int_equal(dup2(before, STDIN_FILENO), STDIN_FILENO);
+    expect_peek("-", "");
+    close(ends[0]);
+    close(before);
+    mega_buffer_free(&out);
+}
+
 /* No character that controls a terminal is left, and no letter is lost. */
 static void test_controls(void **state)
 {
@@ -198,6 +279,8 @@ int main(void)
         cmocka_unit_test(test_controls),
         cmocka_unit_test(test_source_limits),
         cmocka_unit_test(test_source_errors),
+        cmocka_unit_test(test_pipe_is_read_anew),
+        cmocka_unit_test(test_stdin_is_read_once),
     };
     return cmocka_run_group_tests_name("bytes", tests, NULL, NULL);
 }

@@ -109,6 +109,7 @@ typedef struct Classifier {
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
+    mega_source_forget(path); /* a pipe may bring something else when it is opened next */
     print_failed_input(&c->options->style, path, err);
 }
 

@@ -107,8 +107,9 @@ static int explain_reading(const ExplainOptions *options, const MegaModel *model
     return code;
 }
 
-static int explain(const ExplainOptions *options, const MegaModel *model, char **inputs, int count,
-                   MegaError *err)
+/* `kind` is that of the first input. */
+static int explain(const ExplainOptions *options, const MegaModel *model, MegaContentKind kind,
+                   char **inputs, int count, MegaError *err)
 {
     const MegaTaskTraits *traits = mega_task_traits(mega_model_task(model));
     const bool classifier = traits->takes_media;
@@ -155,22 +156,26 @@ static int explain(const ExplainOptions *options, const MegaModel *model, char *
                        : explain_translator(options, model, session, (const char *)text.data,
                                             text.size, err);
     }
-    if (code == MEGA_ERR_INPUT && classifier && strcmp(inputs[0], "-") != 0 &&
-        content_of_path(inputs[0]) != model_kind(model))
-        advise_classifier(content_of_path(inputs[0]), err);
+    if (code == MEGA_ERR_INPUT && classifier && kind != model_kind(model))
+        advise_classifier(kind, err);
     mega_session_free(session);
     mega_buffer_free(&text);
     return code;
 }
 
+/* Returns the kind of the first input, which is --text or a path. */
+static MegaContentKind kind_of(const ExplainOptions *options, const char *input)
+{
+    return options->raw.rate ? MEGA_CONTENT_SOUND
+           : options->text   ? MEGA_CONTENT_TEXT
+                             : content_of_path(input);
+}
+
 /* Chooses a classifier for sound and pictures, for which there are shipped models, and the
  * translator for everything else. */
-static int choose_model(const ExplainOptions *options, const char *input, MegaModel **model,
+static int choose_model(const ExplainOptions *options, MegaContentKind kind, MegaModel **model,
                         char **path, MegaError *err)
 {
-    const MegaContentKind kind = options->raw.rate ? MEGA_CONTENT_SOUND
-                           : options->text        ? MEGA_CONTENT_TEXT
-                                                  : content_of_path(input);
     const bool media = kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE;
     const ModelWish wish = {.given = options->model,
                             .task = media ? MEGA_TASK_CLASSIFY : MEGA_TASK_TRANSLATE,
@@ -194,10 +199,11 @@ static int run(ExplainOptions *options, char **inputs, int count)
     char *found = NULL;
     if (!options->text)
         tell_of_terminal(inputs[0]);
-    int code = choose_model(options, inputs[0], &model, &found, &err);
+    const MegaContentKind kind = kind_of(options, inputs[0]);
+    int code = choose_model(options, kind, &model, &found, &err);
     options->model = found;
     if (!code)
-        code = explain(options, model, inputs, count, &err);
+        code = explain(options, model, kind, inputs, count, &err);
     mega_model_free(model);
     if (code)
         report("%s", err.text);
