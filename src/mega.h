@@ -432,16 +432,23 @@ MEGA_API const char *mega_pipeline_symbol(const MegaPipeline *pipeline, MegaSide
 /* An opened recording. */
 typedef struct MegaAudio MegaAudio;
 
+/* Opens a path, or standard input for "-", for reading; the caller closes *fd. */
+typedef int (*MegaOpenFile)(int *fd, const char *path, MegaError *err);
+
 typedef struct MegaAudioOptions {
     int rate;           /* rate of the samples that read_sound gives, Hz */
     const MegaPcm *pcm; /* format of a file without a header; NULL: the file has one */
     bool partial;       /* accept a truncated recording as far as it goes */
+    /* A pipeline that has read the beginning of a pipe, to see what it holds, sets this: the file
+     * that it opens holds all that the pipe delivered. NULL: the path is opened as usual. */
+    MegaOpenFile open_file;
 } MegaAudioOptions;
 
 typedef struct MegaImageOptions {
     bool keep_orientation; /* keep the picture as stored, ignoring its Exif orientation */
     uint64_t max_memory;   /* limit on the bytes of the file and of everything made from it; 0:
                               no limit */
+    MegaOpenFile open_file; /* as in MegaAudioOptions */
 } MegaImageOptions;
 
 typedef struct MegaImage {

@@ -42,6 +42,12 @@ bool mega_source_is_regular(const char *path)
     return false;
 }
 
+int mega_source_open(int *fd, const char *path, MegaError *err)
+{
+    *fd = -1;
+    return refuse(mega_source_name(path), err);
+}
+
 int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err)
 {
     (void)out;

@@ -310,7 +310,8 @@ int mega_audio_open(MegaAudio **out, const char *path, const MegaAudioOptions *o
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", mega_source_name(path));
     audio->file.fd = -1;
     audio->name = strdup(mega_source_name(path));
-    int code = audio->name ? mega_source_open(&audio->file.fd, path, err) : MEGA_ERR_MEMORY;
+    const MegaOpenFile opener = options->open_file ? options->open_file : mega_source_open;
+    int code = audio->name ? opener(&audio->file.fd, path, err) : MEGA_ERR_MEMORY;
     if (!code)
         code = options->pcm ? open_pcm(audio, options->pcm, err)
                             : open_decoder(audio, options->partial, err);

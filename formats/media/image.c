@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/base/bytes.h"
 #include "formats/base/input_stream.h"
@@ -105,13 +106,21 @@ int mega_image_open(MegaImage *out, const char *path, const MegaImageOptions *op
                     MegaError *err)
 {
     MegaBuffer file = {0};
+    const char *name = mega_source_name(path);
     uint64_t limit = MEGA_IMAGE_MAX_FILE;
+    int fd = -1;
     *out = (MegaImage){0};
     if (options && options->max_memory && options->max_memory < limit)
         limit = options->max_memory;
-    int code = mega_source_read(&file, path, "an image", limit, err);
+    const MegaOpenFile opener =
+        options && options->open_file ? options->open_file : mega_source_open;
+    int code = opener(&fd, path, err);
     if (!code)
-        code = mega_image_decode(out, file.data, file.size, mega_source_name(path), options, err);
+        code = mega_source_slurp(&file, fd, name, "an image", limit, err);
+    if (fd >= 0)
+        close(fd);
+    if (!code)
+        code = mega_image_decode(out, file.data, file.size, name, options, err);
     mega_buffer_free(&file);
     return code;
 }

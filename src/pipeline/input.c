@@ -162,7 +162,8 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
     const uint64_t model = mega_model_memory(reader->model), limit = options->session.max_memory;
     reader->left = limit == 0 ? UINT64_MAX : limit > model ? limit - model : 1;
     reader->image_options = (MegaImageOptions){.keep_orientation = options->keep_orientation,
-                                               .max_memory = limit ? reader->left : 0};
+                                               .max_memory = limit ? reader->left : 0,
+                                               .open_file = mega_source_open};
     reader->has_pcm = options->raw != NULL;
     if (options->raw)
         reader->pcm = *options->raw;
@@ -315,7 +316,8 @@ static int open_stream(MegaInputReader *reader, const char *path, MegaError *err
 {
     const MegaAudioOptions options = {.rate = reader->audio.sample_rate,
                                       .pcm = reader->has_pcm ? &reader->pcm : NULL,
-                                      .partial = reader->partial};
+                                      .partial = reader->partial,
+                                      .open_file = mega_source_open};
     int code = reader->media->open_sound(&reader->stream, path, &options, err);
     const char *cut = code ? NULL : reader->media->sound_cut(reader->stream);
     if (cut)
