@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "formats/base/bytes.h"
+#include "formats/base/input_stream.h"
 #include "tools/run/lines.h"
 
 #define MAX_COLUMNS 256
@@ -83,15 +84,18 @@ static int add_row(Manifest *out, size_t *capacity, char **fields, const size_t 
     return 0;
 }
 
-/* Checks that a line has all columns that the rows use, and that its label is UTF-8. */
+/* Checks that a line has all columns that the rows use, a path, and a label that is UTF-8. */
 static int check_row(const LineReader *reader, char **fields, size_t count, const size_t *columns,
                      MegaError *err)
 {
     for (int c = 0; c < COLUMN_COUNT; c++)
         if (columns[c] != SIZE_MAX && columns[c] >= count)
             return mega_fail(err, MEGA_ERR_FORMAT,
-                             "%s: line %zu has %zu columns, too few for '%s'", reader->name,
-                             reader->number, count, column_names[c]);
+                             "%s: line %zu has %zu column%s, too few for '%s'", reader->name,
+                             reader->number, count, count == 1 ? "" : "s", column_names[c]);
+    if (!fields[columns[COLUMN_PATH]][0])
+        return mega_fail(err, MEGA_ERR_FORMAT, "%s: line %zu: the path is empty", reader->name,
+                         reader->number);
     const char *label = fields[columns[COLUMN_LABEL]];
     if (!mega_utf8_valid(label, strlen(label)))
         return mega_fail(err, MEGA_ERR_FORMAT, "%s: line %zu: label '%.60s' is not UTF-8",
@@ -110,6 +114,7 @@ static int read_rows(Manifest *out, LineReader *reader, const char *root, const 
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: the list is empty", reader->name);
     if (!code)
         code = read_header(reader->name, reader->text, columns, err);
+    out->has_header = !code;
     if (!code && split && columns[COLUMN_SPLIT] == SIZE_MAX)
         code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there is no column 'split'", reader->name);
     while (!code && (limit == 0 || out->count < limit)) {
@@ -145,7 +150,7 @@ int manifest_read(Manifest *out, const char *path, const char *root, const char 
     if (!code)
         code = read_rows(out, &reader, root ? root : folder, split, limit, err);
     if (!code && out->count == 0)
-        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there are no rows%s%s", path,
+        code = mega_fail(err, MEGA_ERR_FORMAT, "%s: there are no rows%s%s", mega_source_name(path),
                          split ? " of split " : "", split ? split : "");
     free(folder);
     line_reader_end(&reader);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "formats/base/bytes.h"
+#include "formats/base/input_stream.h"
 #include "formats/mega/mega_file.h"
 #include "src/base/threads.h"
 #include "src/model/model.h"
@@ -27,7 +28,8 @@ static const char help[] =
     "\n"
     "Classifies every file of a tab-separated list whose first line names the columns: 'path',\n"
     "'label' (name or number of a class), for pair models 'path2'; others are ignored. Paths are\n"
-    "relative to the list. Prints accuracy, a table by class and the confusion matrix.\n"
+    "relative to the list; '-' is standard input. Prints accuracy, a table by class and the\n"
+    "confusion matrix.\n"
     "Of a language model the list is a text: perplexity and bits per character are printed. Of a\n"
     "translator it has lines source<TAB>reference: the translations go to --predictions, and the\n"
     "command that measures BLEU and chrF with sacreBLEU is printed.\n"
@@ -70,8 +72,8 @@ typedef struct Row {
 typedef struct Eval {
     const Options *options;
     MegaModel *model;
-    Manifest manifest;
-    Row *rows; /* [manifest.count] */
+    Manifest *manifest;
+    Row *rows; /* [manifest->count] */
     MegaPipeline **workers; /* [threads], each made when it gets its first row */
     MegaPool *pool;
     pthread_mutex_t mutex; /* guards done and progress */
@@ -115,7 +117,7 @@ static void run_row(void *context, size_t task, int worker)
 {
     Eval *eval = context;
     MegaError err = {0};
-    if (classify_row(eval, &eval->workers[worker], &eval->manifest.rows[task], &eval->rows[task],
+    if (classify_row(eval, &eval->workers[worker], &eval->manifest->rows[task], &eval->rows[task],
                      &err))
         eval->rows[task].error = strdup(err.text);
     pthread_mutex_lock(&eval->mutex);
@@ -123,32 +125,38 @@ static void run_row(void *context, size_t task, int worker)
     pthread_mutex_unlock(&eval->mutex);
 }
 
+static int read_manifest(const Options *options, Manifest *out, MegaError *err)
+{
+    return manifest_read(out, options->manifest, options->root, options->split,
+                         (size_t)options->limit, err);
+}
+
+/* Loads what the rows need. The list was read already if the model was chosen by it. */
 static int prepare(Eval *eval, MegaError *err)
 {
     const Options *options = eval->options;
     int code = mega_model_open_with(
         &eval->model, options->model,
         &(MegaModelOptions){.max_memory = options->session.max_memory}, err);
-    if (!code)
-        code = manifest_read(&eval->manifest, options->manifest, options->root, options->split,
-                             (size_t)options->limit, err);
+    if (!code && !eval->manifest->count)
+        code = read_manifest(options, eval->manifest, err);
     if (code)
         return code;
-    eval->rows = calloc(eval->manifest.count, sizeof *eval->rows);
+    eval->rows = calloc(eval->manifest->count, sizeof *eval->rows);
     code = mega_pool_new(&eval->pool, options->session.threads, err);
     if (!code)
         eval->workers = calloc((size_t)mega_pool_threads(eval->pool), sizeof *eval->workers);
     if (!code && (!eval->rows || !eval->workers))
-        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", eval->manifest.count);
-    for (size_t i = 0; i < eval->manifest.count && !code; i++) {
-        const ManifestRow *row = &eval->manifest.rows[i];
+        code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu rows", eval->manifest->count);
+    for (size_t i = 0; i < eval->manifest->count && !code; i++) {
+        const ManifestRow *row = &eval->manifest->rows[i];
         eval->rows[i].label = find_class(eval->model, row->label, strlen(row->label));
         eval->rows[i].predicted = -1;
         if (eval->rows[i].label < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,
                              "%s: line %zu: label '%.60s' is neither a class of the model nor the "
                              "number of one",
-                             options->manifest, row->line, row->label);
+                             mega_source_name(options->manifest), row->line, row->label);
     }
     return code;
 }
@@ -204,7 +212,7 @@ static int count_rows(const Eval *eval, Counts *counts)
         calloc((size_t)counts->classes * (size_t)counts->classes, sizeof *counts->confusion);
     if (!counts->confusion)
         return -1;
-    for (size_t i = 0; i < eval->manifest.count; i++) {
+    for (size_t i = 0; i < eval->manifest->count; i++) {
         const Row *row = &eval->rows[i];
         if (row->predicted < 0) {
             if (!eval->options->quiet && counts->errors < MAX_REPORTED)
@@ -318,9 +326,9 @@ static int write_predictions(const Eval *eval)
     FILE *file = fopen(eval->options->predictions, "w");
     if (file) {
         fprintf(file, "path\tlabel\tprediction\tprobability\n");
-        for (size_t i = 0; i < eval->manifest.count; i++) {
+        for (size_t i = 0; i < eval->manifest->count; i++) {
             const Row *row = &eval->rows[i];
-            fprintf(file, "%s\t%s\t%s\t%.6f\n", eval->manifest.rows[i].path,
+            fprintf(file, "%s\t%s\t%s\t%.6f\n", eval->manifest->rows[i].path,
                     class_name(eval->model, row->label, label),
                     row->predicted < 0 ? "" : class_name(eval->model, row->predicted, predicted),
                     (double)row->probability);
@@ -355,11 +363,10 @@ static void free_eval(Eval *eval)
 {
     for (int i = 0; eval->workers && i < mega_pool_threads(eval->pool); i++)
         mega_pipeline_free(eval->workers[i]);
-    for (size_t i = 0; eval->rows && i < eval->manifest.count; i++)
+    for (size_t i = 0; eval->rows && i < eval->manifest->count; i++)
         free(eval->rows[i].error);
     free(eval->workers);
     free(eval->rows);
-    manifest_free(&eval->manifest);
     mega_pool_free(eval->pool);
     mega_model_free(eval->model);
 }
@@ -398,9 +405,9 @@ static MegaTask task_of(const char *path)
     return config.task;
 }
 
-static int run_classifier(const Options *options)
+static int run_classifier(const Options *options, Manifest *manifest)
 {
-    Eval eval = {.options = options};
+    Eval eval = {.options = options, .manifest = manifest};
     MegaError err = {0};
     int status = 1;
     double begun = clock_seconds();
@@ -411,53 +418,55 @@ static int run_classifier(const Options *options)
             verbose_model(options->model, eval.model, mega_kernels(), mega_pool_threads(eval.pool),
                           clock_seconds() - begun);
         pthread_mutex_init(&eval.mutex, NULL);
-        progress_begin(&eval.progress, eval.manifest.count, "inputs", options->quiet);
+        progress_begin(&eval.progress, manifest->count, "inputs", options->quiet);
         begun = clock_seconds();
-        mega_pool_run(eval.pool, eval.manifest.count, run_row, &eval);
+        mega_pool_run(eval.pool, manifest->count, run_row, &eval);
         eval.seconds = clock_seconds() - begun;
         progress_end(&eval.progress);
         pthread_mutex_destroy(&eval.mutex);
         status = report_results(&eval);
         if (options->verbose)
-            verbose_end(eval.manifest.count, "input", eval.seconds);
+            verbose_end(manifest->count, "input", eval.seconds);
     }
     free_eval(&eval);
     return finish_output(status);
 }
 
-/* Finds the model of -m or, without it, the classifier for the first input of the list. */
-static int choose_model(const Options *options, char **path, MegaError *err)
+/* Finds the classifier for the first input of the list, and keeps the rows, since a list that comes
+ * from a pipe cannot be read twice. */
+static int choose_model(const Options *options, char **path, Manifest *manifest, MegaError *err)
 {
-    Manifest manifest = {0};
-    if (options->model)
-        return named_model(path, options->model, err);
-    int code = manifest_read(&manifest, options->manifest, options->root, options->split, 1, err);
-    if (!code) {
-        code = find_model(path,
-                          &(ModelWish){.task = MEGA_TASK_CLASSIFY,
-                                       .kind = content_of_path(manifest.rows[0].path)},
-                          err);
-    } else if (code == MEGA_ERR_INPUT || code == MEGA_ERR_FORMAT) {
+    int code = read_manifest(options, manifest, err);
+    if (code) {
         const MegaError inner = *err;
-        mega_fail(err, code, "%s; a text, or pairs of sentences, need a model: -m", inner.text);
+        return manifest->has_header || (code != MEGA_ERR_INPUT && code != MEGA_ERR_FORMAT)
+                   ? code
+                   : mega_fail(err, code, "%s; a text, or pairs of sentences, need a model: -m",
+                               inner.text);
     }
-    manifest_free(&manifest);
-    return code;
+    const char *first = manifest->rows[0].path;
+    const MegaContentKind kind = content_of_path(first);
+    return kind == MEGA_CONTENT_UNKNOWN
+               ? fail_unknown_content(first, err)
+               : find_model(path, &(ModelWish){.task = MEGA_TASK_CLASSIFY, .kind = kind}, err);
 }
 
 static int run(Options *options)
 {
     MegaError err = {0};
+    Manifest manifest = {0};
     char *path = NULL;
     int status = 1;
-    if (choose_model(options, &path, &err)) {
+    if (options->model ? named_model(&path, options->model, &err)
+                       : choose_model(options, &path, &manifest, &err)) {
         report("%s", err.text);
     } else {
         options->model = path;
         const MegaTask task = task_of(path);
-        status =
-            mega_task_traits(task)->takes_media ? run_classifier(options) : run_text(options, task);
+        status = mega_task_traits(task)->takes_media ? run_classifier(options, &manifest)
+                                                     : run_text(options, task);
     }
+    manifest_free(&manifest);
     free(path);
     return status;
 }
@@ -487,7 +496,5 @@ int command_eval(int argc, char **argv)
     if (inputs != 1)
         return usage_error("eval", inputs ? "one list at a time, please" : "no list was given");
     options.manifest = argv[1];
-    if (!options.model && strcmp(options.manifest, "-") == 0)
-        return usage_error("eval", "a list from standard input needs -m MODEL");
     return run(&options);
 }
