@@ -75,6 +75,7 @@ typedef struct Pairs {
     const EvalTextOptions *options;
     MegaModel *model;
     MegaPipeline *pipeline;
+    MegaOutput *output;    /* the file of --predictions */
     MegaBuffer hypotheses; /* one translation per line */
     size_t lines, tokens, failed;
 } Pairs;
@@ -112,6 +113,7 @@ static int translate_pair(Pairs *pairs, const LineReader *reader, MegaError *err
     return code;
 }
 
+/* Loads the translator, and makes sure that there is a place for what it says. */
 static int open_translator(Pairs *pairs, MegaError *err)
 {
     double begun = clock_seconds();
@@ -121,6 +123,8 @@ static int open_translator(Pairs *pairs, MegaError *err)
     const MegaPipelineOptions pipeline = {.session = pairs->options->session};
     if (!code)
         code = mega_pipeline_new(&pairs->pipeline, pairs->model, &pipeline, err);
+    if (!code)
+        code = mega_output_open(&pairs->output, pairs->options->predictions, err);
     if (!code && pairs->options->verbose)
         verbose_session(pairs->options->model, mega_pipeline_session(pairs->pipeline),
                         clock_seconds() - begun);
@@ -129,14 +133,9 @@ static int open_translator(Pairs *pairs, MegaError *err)
 
 static int write_hypotheses(const Pairs *pairs, MegaError *err)
 {
-    MegaOutput *output = NULL;
-    int code = mega_output_open(&output, pairs->options->predictions, err);
-    if (!code)
-        code = mega_output_write(output, pairs->hypotheses.data, pairs->hypotheses.size, err);
-    if (!code)
-        code = mega_output_commit(output, err);
-    mega_output_free(output);
-    return code;
+    int code =
+        mega_output_write(pairs->output, pairs->hypotheses.data, pairs->hypotheses.size, err);
+    return code ? code : mega_output_commit(pairs->output, err);
 }
 
 static void report_pairs(const Pairs *pairs, double seconds)
@@ -191,6 +190,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
         code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
                          pairs.lines);
     mega_buffer_free(&pairs.hypotheses);
+    mega_output_free(pairs.output);
     mega_pipeline_free(pairs.pipeline);
     mega_model_free(pairs.model);
     return code;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/base/atomic_file.h"
 #include "formats/base/bytes.h"
 #include "formats/base/input_stream.h"
 #include "formats/mega/mega_file.h"
@@ -73,6 +74,7 @@ typedef struct Eval {
     const Options *options;
     MegaModel *model;
     Manifest *manifest;
+    MegaOutput *predictions; /* NULL without --predictions */
     Row *rows; /* [manifest->count] */
     MegaPipeline **workers; /* [threads], each made when it gets its first row */
     MegaPool *pool;
@@ -140,6 +142,8 @@ static int prepare(Eval *eval, MegaError *err)
         &(MegaModelOptions){.max_memory = options->session.max_memory}, err);
     if (!code && !eval->manifest->count)
         code = read_manifest(options, eval->manifest, err);
+    if (!code && options->predictions)
+        code = mega_output_open(&eval->predictions, options->predictions, err);
     if (code)
         return code;
     eval->rows = calloc(eval->manifest->count, sizeof *eval->rows);
@@ -320,30 +324,37 @@ static void print_json(const Eval *eval, const Counts *counts)
         labels, "per_class", per_class, "confusion", confusion));
 }
 
-static int write_predictions(const Eval *eval)
+static int write_predictions(const Eval *eval, MegaError *err)
 {
-    char label[16], predicted[16];
-    FILE *file = fopen(eval->options->predictions, "w");
-    if (file) {
-        fprintf(file, "path\tlabel\tprediction\tprobability\n");
-        for (size_t i = 0; i < eval->manifest->count; i++) {
-            const Row *row = &eval->rows[i];
-            fprintf(file, "%s\t%s\t%s\t%.6f\n", eval->manifest->rows[i].path,
-                    class_name(eval->model, row->label, label),
-                    row->predicted < 0 ? "" : class_name(eval->model, row->predicted, predicted),
-                    (double)row->probability);
+    static const char head[] = "path\tlabel\tprediction\tprobability\n";
+    char label[16], predicted[16], probability[32];
+    MegaBuffer text = {0};
+    mega_put_bytes(&text, head, sizeof head - 1);
+    for (size_t i = 0; i < eval->manifest->count; i++) {
+        const Row *row = &eval->rows[i];
+        const char *const fields[] = {
+            eval->manifest->rows[i].path, class_name(eval->model, row->label, label),
+            row->predicted < 0 ? "" : class_name(eval->model, row->predicted, predicted)};
+        for (size_t f = 0; f < sizeof fields / sizeof fields[0]; f++) {
+            mega_put_bytes(&text, fields[f], strlen(fields[f]));
+            mega_put_u8(&text, '\t');
         }
+        const int length =
+            snprintf(probability, sizeof probability, "%.6f\n", (double)row->probability);
+        mega_put_bytes(&text, probability, (size_t)length);
     }
-    if (!file || ferror(file) || fclose(file) != 0) {
-        report("%s: the predictions cannot be written", eval->options->predictions);
-        return 1;
-    }
-    return 0;
+    int code = text.failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the predictions")
+                           : mega_output_write(eval->predictions, text.data, text.size, err);
+    if (!code)
+        code = mega_output_commit(eval->predictions, err);
+    mega_buffer_free(&text);
+    return code;
 }
 
 static int report_results(const Eval *eval)
 {
     Counts counts = {0};
+    MegaError err = {0};
     if (count_rows(eval, &counts)) {
         report("no memory for the confusion matrix");
         return 1;
@@ -354,8 +365,10 @@ static int report_results(const Eval *eval)
         print_text(eval, &counts);
     int status = counts.errors > 0;
     free(counts.confusion);
-    if (eval->options->predictions)
-        status |= write_predictions(eval);
+    if (eval->predictions && write_predictions(eval, &err)) {
+        report("%s", err.text);
+        status = 1;
+    }
     return status;
 }
 
@@ -367,6 +380,7 @@ static void free_eval(Eval *eval)
         free(eval->rows[i].error);
     free(eval->workers);
     free(eval->rows);
+    mega_output_free(eval->predictions);
     mega_pool_free(eval->pool);
     mega_model_free(eval->model);
 }
