@@ -33,14 +33,25 @@ MegaAnswerOptions mega_answer_defaults(void)
 typedef struct Span {
     float score;
     uint32_t start, end;
+    size_t number; /* how many were found before it: of equal scores the first is the best */
 } Span;
+
+static bool is_worse(const Span *a, const Span *b)
+{
+    return a->score != b->score ? a->score < b->score : a->number > b->number;
+}
+
+#define HEAP_ITEM Span
+#define HEAP_ABOVE is_worse
+#include "src/base/heap_tmpl.h"
 
 typedef struct Finder {
     MegaPipeline *pipeline;
     const MegaAnswerOptions *options;
     MegaTokenized tokenized;
-    Span *spans; /* [count] the best spans of all windows */
+    Span *spans; /* [count], a heap of the best of all windows with the worst of them on top */
     size_t count, capacity;
+    size_t found;     /* number of spans that were added */
     float least_null; /* the smallest score that "no answer" has in any window */
 } Finder;
 
@@ -81,7 +92,7 @@ static int by_cell(const void *a, const void *b)
 static Span place(const Finder *f, const MegaTokens *tokens, const Cell *cell)
 {
     const MegaToken *first = &tokens->data[cell->first], *last = &tokens->data[cell->last];
-    Span span = {cell->score, first->start, last->end};
+    Span span = {.score = cell->score, .start = first->start, .end = last->end};
     if (!f->options->align || first->word < 0 || last->word < 0)
         return span;
     for (size_t i = tokens->count; i-- > 0;)
@@ -93,8 +104,15 @@ static Span place(const Finder *f, const MegaTokens *tokens, const Cell *cell)
     return span;
 }
 
-static int add_span(Finder *f, const Span *span, MegaError *err)
+/* Keeps a span if it is among the best `top`. */
+static int add_span(Finder *f, Span span, MegaError *err)
 {
+    span.number = f->found++;
+    if (f->count == (size_t)f->options->top) {
+        if (is_worse(&f->spans[0], &span))
+            heap_replace(f->spans, f->count, span);
+        return 0;
+    }
     if (f->count == f->capacity) {
         const size_t capacity = f->capacity ? 2 * f->capacity : 64;
         Span *grown = realloc(f->spans, capacity * sizeof *grown);
@@ -103,7 +121,7 @@ static int add_span(Finder *f, const Span *span, MegaError *err)
         f->spans = grown;
         f->capacity = capacity;
     }
-    f->spans[f->count++] = *span;
+    heap_push(f->spans, &f->count, span);
     return 0;
 }
 
@@ -121,10 +139,8 @@ static int find_spans(Finder *f, const MegaTokenInput *input, const bool *allowe
                 cells[found++] = (Cell){start[s] * end[e], (uint32_t)s, (uint32_t)e};
     if (!code)
         qsort(cells, found, sizeof *cells, by_cell);
-    for (size_t i = 0; i < found && i < (size_t)f->options->top && !code; i++) {
-        const Span span = place(f, &input->tokens, &cells[i]);
-        code = add_span(f, &span, err);
-    }
+    for (size_t i = 0; i < found && i < (size_t)f->options->top && !code; i++)
+        code = add_span(f, place(f, &input->tokens, &cells[i]), err);
     free(cells);
     return code;
 }
@@ -160,37 +176,24 @@ static int run_window(Finder *f, size_t index, MegaError *err)
     return code;
 }
 
-/* Sorts by score; equal ones stay in their order. */
-static void sort_spans(Finder *f)
-{
-    for (size_t i = 1; i < f->count; i++) {
-        const Span span = f->spans[i];
-        size_t at = i;
-        for (; at > 0 && f->spans[at - 1].score < span.score; at--)
-            f->spans[at] = f->spans[at - 1];
-        f->spans[at] = span;
-    }
-}
-
 static int take_answers(Finder *f, const MegaBuffer *context, MegaAnswers *out, MegaError *err)
 {
     int code = 0;
     if (f->options->allow_none)
-        code = add_span(f, &(Span){f->least_null, 0, 0}, err);
+        code = add_span(f, (Span){.score = f->least_null}, err);
     if (code)
         return code;
-    sort_spans(f);
-    const size_t top = (size_t)f->options->top;
-    out->items = calloc(top < f->count ? top + 1 : f->count + 1, sizeof *out->items);
+    out->items = calloc(f->count + 1, sizeof *out->items);
     if (!out->items)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for answers");
-    for (size_t i = 0; i < f->count && i < top && !code; i++) {
-        const Span *span = &f->spans[i];
-        MegaAnswer *answer = &out->items[out->count++];
-        answer->score = span->score;
-        answer->start = span->start;
-        answer->end = span->end;
-        code = mega_text_slice(context, span->start, span->end, &answer->text, err);
+    out->count = f->count;
+    while (f->count > 0 && !code) {
+        const Span worst = heap_pop(f->spans, &f->count);
+        MegaAnswer *answer = &out->items[f->count];
+        answer->score = worst.score;
+        answer->start = worst.start;
+        answer->end = worst.end;
+        code = mega_text_slice(context, worst.start, worst.end, &answer->text, err);
     }
     return code;
 }
