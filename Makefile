@@ -80,7 +80,8 @@ LIB_SRC := \
 LIB_SRC += \
     $(call by_system,src/base/large_pages.c src/base/nameless_file.c src/base/processors.c \
         src/base/sort.c src/base/threads.c,src/base/no_system.c) \
-    src/base/arena.c src/base/growing.c src/base/ledger.c src/base/sort_strings.c src/base/spill.c \
+    src/base/arena.c src/base/characters.c src/base/growing.c src/base/ledger.c \
+    src/base/sort_strings.c src/base/spill.c \
     src/kernels/dispatch.c $(if $(filter wasm32,$(ARCH)),,src/kernels/generic.c) \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/forms.c src/kernels/matmul.c src/kernels/linear.c \

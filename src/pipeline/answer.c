@@ -187,14 +187,16 @@ static int take_answers(Finder *f, const MegaBuffer *context, MegaAnswers *out, 
     if (!out->items)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for answers");
     out->count = f->count;
+    MegaCharacters characters = mega_characters_of(context->data, context->size);
     while (f->count > 0 && !code) {
         const Span worst = heap_pop(f->spans, &f->count);
         MegaAnswer *answer = &out->items[f->count];
         answer->score = worst.score;
         answer->start = worst.start;
         answer->end = worst.end;
-        code = mega_text_slice(context, worst.start, worst.end, &answer->text, err);
+        code = mega_text_slice(&characters, worst.start, worst.end, &answer->text, err);
     }
+    mega_characters_free(&characters);
     return code;
 }
 

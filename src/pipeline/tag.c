@@ -30,7 +30,7 @@ typedef struct Entity {
 
 typedef struct Tagger {
     const MegaPipeline *pipeline;
-    const MegaBuffer *text;
+    const MegaCharacters *text;
     const MegaTokenInput *input;
     float *scores; /* [tokens][classes] probabilities */
     size_t classes;
@@ -48,13 +48,13 @@ static int best_label(const float *scores, size_t classes)
 }
 
 /* Returns for each code point of the text whether it is a blank, in an array that free() frees. */
-static bool *find_blanks(const MegaBuffer *text)
+static bool *find_blanks(const MegaCharacters *text)
 {
     bool *blanks = calloc(text->size + 1, sizeof *blanks);
     size_t character = 0;
     for (size_t i = 0; blanks && i < text->size; i++)
-        if ((text->data[i] & 0xc0) != 0x80)
-            blanks[character++] = text->data[i] == ' ';
+        if (((uint8_t)text->text[i] & 0xc0) != 0x80)
+            blanks[character++] = text->text[i] == ' ';
     return blanks;
 }
 
@@ -210,8 +210,9 @@ int mega_pipeline_tag(MegaPipeline *p, const MegaRaw *text, const MegaTagOptions
     const size_t longest = (size_t)mega_pipeline_number(p, "text.max_length", 0);
     MegaBuffer bytes = {0};
     MegaTokenInput input = {0};
+    MegaCharacters characters = {0};
     Tagger t = {.pipeline = p,
-                .text = &bytes,
+                .text = &characters,
                 .input = &input,
                 .classes = (size_t)mega_model_class_count(p->model)};
     *out = (MegaTags){0};
@@ -222,6 +223,7 @@ int mega_pipeline_tag(MegaPipeline *p, const MegaRaw *text, const MegaTagOptions
     if (!code)
         code = mega_pipeline_token_input(p, &bytes, NULL, longest, &input, err);
     if (!code) {
+        characters = mega_characters_of(bytes.data, bytes.size);
         t.scores = calloc(input.tokens.count + 1, t.classes * sizeof *t.scores);
         if (!t.scores)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tags of a text");
@@ -242,6 +244,7 @@ int mega_pipeline_tag(MegaPipeline *p, const MegaRaw *text, const MegaTagOptions
     free(t.entities);
     free(t.scores);
     mega_token_input_free(&input);
+    mega_characters_free(&characters);
     mega_buffer_free(&bytes);
     return code;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "formats/base/input_stream.h"
-#include "src/base/utf8.h"
 
 int mega_token_input_make(MegaTokenInput *out, const MegaCodec *codec,
                           const MegaTokenized *tokenized, size_t index, MegaError *err)
@@ -164,21 +163,12 @@ int mega_pipeline_text_of(const MegaPipeline *p, const int32_t *ids, size_t coun
     return code;
 }
 
-int mega_text_slice(const MegaBuffer *text, uint32_t start, uint32_t end, MegaText *out,
+int mega_text_slice(const MegaCharacters *text, uint32_t start, uint32_t end, MegaText *out,
                     MegaError *err)
 {
-    const char *data = text->size ? (const char *)text->data : "";
-    size_t at = 0, from = 0;
-    uint32_t character = 0;
-    for (; character < end && at < text->size; character++) {
-        if (character == start)
-            from = at;
-        const size_t length = mega_utf8_decode(data + at, text->size - at, NULL);
-        at += length ? length : 1;
-    }
-    if (start >= end)
-        from = at;
+    const size_t to = mega_characters_byte(text, end);
+    const size_t from = start < end ? mega_characters_byte(text, start) : to;
     MegaBuffer slice = {0};
-    mega_put_bytes(&slice, data + from, at - from);
+    mega_put_bytes(&slice, text->size ? text->text + from : "", to - from);
     return mega_text_take(out, &slice, err);
 }

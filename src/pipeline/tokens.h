@@ -6,6 +6,7 @@
 #ifndef MEGA_PIPELINE_TOKENS_H
 #define MEGA_PIPELINE_TOKENS_H
 
+#include "src/base/characters.h"
 #include "src/pipeline/pipeline.h"
 
 /* A window of a text as an input of the session. */
@@ -36,7 +37,7 @@ int64_t mega_pipeline_number(const MegaPipeline *pipeline, const char *key, int6
 int mega_pipeline_text_of(const MegaPipeline *pipeline, const int32_t *ids, size_t count,
                           bool keep_special, bool clean_up, MegaText *out, MegaError *err);
 /* Copies the code points start ... end - 1 of a text. */
-int mega_text_slice(const MegaBuffer *text, uint32_t start, uint32_t end, MegaText *out,
+int mega_text_slice(const MegaCharacters *text, uint32_t start, uint32_t end, MegaText *out,
                     MegaError *err);
 
 #endif

@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "formats/base/bytes.h"
-#include "src/base/utf8.h"
+#include "src/base/characters.h"
 #include "tools/run/options.h"
-#include "tools/run/text_inputs.h"
 
 /* ---- Classes -------------------------------------------------------------------------------- */
 
@@ -197,15 +196,19 @@ json_t *fillings_json(const MegaFillings *fillings)
     return list;
 }
 
-static json_t *place_json(const MegaRaw *text, uint32_t place, bool bytes)
+/* Makes the place of a character; `characters` are NULL if places count characters. */
+static json_t *place_json(const MegaCharacters *characters, uint32_t place)
 {
-    return json_integer(bytes ? byte_place(text, place) : place);
+    return json_integer(
+        (json_int_t)(characters ? mega_characters_byte(characters, place) : place));
 }
 
 json_t *tags_json(const MegaTags *tags, const MegaTagOptions *options, const MegaRaw *text,
                   bool bytes)
 {
     const bool grouped = options->grouping != MEGA_GROUP_NONE;
+    MegaCharacters characters = mega_characters_of(text->data, bytes ? text->size : 0);
+    const MegaCharacters *places = bytes ? &characters : NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < tags->count; i++) {
         const MegaTag *tag = &tags->items[i];
@@ -214,23 +217,27 @@ json_t *tags_json(const MegaTags *tags, const MegaTagOptions *options, const Meg
         if (!grouped)
             json_object_set_new(object, "index", json_integer((json_int_t)tag->index));
         json_object_set_new(object, "word", json_bytes(tag->word.data, tag->word.size));
-        json_object_set_new(object, "start", place_json(text, tag->start, bytes));
-        json_object_set_new(object, "end", place_json(text, tag->end, bytes));
+        json_object_set_new(object, "start", place_json(places, tag->start));
+        json_object_set_new(object, "end", place_json(places, tag->end));
         json_array_append_new(list, object);
     }
+    mega_characters_free(&characters);
     return list;
 }
 
 json_t *answers_json(const MegaAnswers *answers, int top, const MegaRaw *text, bool bytes)
 {
+    MegaCharacters characters = mega_characters_of(text->data, bytes ? text->size : 0);
+    const MegaCharacters *places = bytes ? &characters : NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < answers->count; i++) {
         const MegaAnswer *answer = &answers->items[i];
         json_array_append_new(list, json_pack("{s:f,s:o,s:o,s:o}", "score", (double)answer->score,
-                                              "start", place_json(text, answer->start, bytes),
-                                              "end", place_json(text, answer->end, bytes), "answer",
+                                              "start", place_json(places, answer->start),
+                                              "end", place_json(places, answer->end), "answer",
                                               json_bytes(answer->text.data, answer->text.size)));
     }
+    mega_characters_free(&characters);
     if (top != 1)
         return list;
     json_t *only = json_incref(json_array_get(list, 0));
@@ -262,37 +269,18 @@ json_t *choices_json(const MegaRaw *choices, const float *scores, const int *ord
 
 /* ---- Tokens --------------------------------------------------------------------------------- */
 
-/* A place in a text, as the number of bytes and of characters before it. */
-typedef struct Cursor {
-    const char *text;
-    size_t size, byte;
-    uint32_t character;
-} Cursor;
-
-/* Returns the byte at which a character begins. Going on from the last place is fast, since
- * characters are looked up nearly in order. */
-static size_t byte_of(Cursor *cursor, uint32_t character)
-{
-    if (character < cursor->character)
-        cursor->byte = cursor->character = 0;
-    for (; cursor->character < character && cursor->byte < cursor->size; cursor->character++) {
-        const size_t length =
-            mega_utf8_decode(cursor->text + cursor->byte, cursor->size - cursor->byte, NULL);
-        cursor->byte += length ? length : 1;
-    }
-    return cursor->byte;
-}
-
 void count_token_bytes(MegaTokens *tokens, const MegaTexts *texts)
 {
-    Cursor starts[2] = {{.text = texts->first, .size = texts->first_size},
-                        {.text = texts->second, .size = texts->second_size}};
-    Cursor ends[2] = {starts[0], starts[1]};
+    MegaCharacters characters[2] = {mega_characters_of(texts->first, texts->first_size),
+                                    mega_characters_of(texts->second, texts->second_size)};
     for (size_t i = 0; i < tokens->count; i++) {
         MegaToken *token = &tokens->data[i];
         if (token->sequence < 0)
             continue;
-        token->start = (uint32_t)byte_of(&starts[token->sequence], token->start);
-        token->end = (uint32_t)byte_of(&ends[token->sequence], token->end);
+        const MegaCharacters *text = &characters[token->sequence];
+        token->start = (uint32_t)mega_characters_byte(text, token->start);
+        token->end = (uint32_t)mega_characters_byte(text, token->end);
     }
+    mega_characters_free(&characters[0]);
+    mega_characters_free(&characters[1]);
 }

@@ -10,7 +10,6 @@
 
 #include "formats/base/input_stream.h"
 #include "formats/text/tokenizer.h"
-#include "src/base/utf8.h"
 #include "tools/common/progress.h"
 #include "tools/run/find_model.h"
 #include "tools/run/lines.h"
@@ -381,17 +380,6 @@ void text_model_close(TextModel *model)
     mega_pipeline_free(model->pipeline);
     mega_model_free(model->model);
     free(model->path);
-}
-
-uint32_t byte_place(const MegaRaw *raw, uint32_t character)
-{
-    const char *text = raw->data;
-    size_t at = 0;
-    for (uint32_t i = 0; i < character && at < raw->size; i++) {
-        const size_t length = mega_utf8_decode(text + at, raw->size - at, NULL);
-        at += length ? length : 1;
-    }
-    return (uint32_t)at;
 }
 
 void put_line(const char *text, size_t size)

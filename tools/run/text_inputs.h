@@ -48,8 +48,6 @@ int text_model_open(TextModel *out, const char *given, MegaTask task, const char
                     const MegaSessionOptions *session, MegaError *err);
 void text_model_close(TextModel *model);
 
-/* Returns the byte at which code point `character` of a text begins. */
-uint32_t byte_place(const MegaRaw *raw, uint32_t character);
 /* Prints a text on one line: line breaks and TABs become blanks. */
 void put_line(const char *text, size_t size);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/characters.h"
 #include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
@@ -42,12 +43,12 @@ typedef struct Answer {
     TextModel text_model;
 } Answer;
 
-static void print_line(const Answer *answer, const MegaAnswer *item, const MegaRaw *raw)
+static void print_line(const Answer *answer, const MegaAnswer *item, const MegaCharacters *text)
 {
     if (answer->verbose)
-        printf("%.6f\t%u\t%u\t", (double)item->score,
-               answer->bytes ? byte_place(raw, item->start) : item->start,
-               answer->bytes ? byte_place(raw, item->end) : item->end);
+        printf("%.6f\t%zu\t%zu\t", (double)item->score,
+               answer->bytes ? mega_characters_byte(text, item->start) : item->start,
+               answer->bytes ? mega_characters_byte(text, item->end) : item->end);
     put_line(item->text.data, item->text.size);
     putchar('\n');
 }
@@ -66,8 +67,10 @@ static int answer_text(void *context, const MegaRaw *raw, MegaError *err)
         return code;
     if (answer->inputs.json)
         print_json_line(answers_json(&answers, answer->answer.top, raw, answer->bytes));
+    MegaCharacters characters = mega_characters_of(raw->data, raw->size);
     for (size_t i = 0; !answer->inputs.json && i < answers.count; i++)
-        print_line(answer, &answers.items[i], raw);
+        print_line(answer, &answers.items[i], &characters);
+    mega_characters_free(&characters);
     mega_answers_free(&answers);
     return 0;
 }

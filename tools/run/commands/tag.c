@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/characters.h"
 #include "src/model/model.h"
 #include "tools/run/options.h"
 #include "tools/run/results.h"
@@ -48,14 +49,14 @@ static int take_grouping(const CommandOption *option, const char *value, MegaErr
     return refuse_value(option, value, err, "none, simple, first, average or max");
 }
 
-static void print_line(const Tag *tag, const MegaTag *item, const MegaRaw *raw)
+static void print_line(const Tag *tag, const MegaTag *item, const MegaCharacters *text)
 {
-    const char *text = raw->data;
-    const uint32_t start = byte_place(raw, item->start), end = byte_place(raw, item->end);
+    const size_t start = mega_characters_byte(text, item->start);
+    const size_t end = mega_characters_byte(text, item->end);
     if (tag->tag.grouping == MEGA_GROUP_NONE)
         put_line(item->word.data, item->word.size);
     else
-        put_line(text + start, end - start);
+        put_line(text->text + start, end - start);
     printf("\t%s\t%.6f\n", item->name, (double)item->score);
 }
 
@@ -70,8 +71,10 @@ static int tag_text(void *context, const MegaRaw *raw, MegaError *err)
         print_json_line(tags_json(&tags, &tag->tag, raw, tag->bytes));
     else if (tag->inputs.before > 0)
         putchar('\n');
+    MegaCharacters characters = mega_characters_of(raw->data, raw->size);
     for (size_t i = 0; !tag->inputs.json && i < tags.count; i++)
-        print_line(tag, &tags.items[i], raw);
+        print_line(tag, &tags.items[i], &characters);
+    mega_characters_free(&characters);
     mega_tags_free(&tags);
     return 0;
 }

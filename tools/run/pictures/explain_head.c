@@ -10,7 +10,7 @@
 
 #include "formats/base/input_stream.h"
 #include "formats/text/tokenizer.h"
-#include "src/base/utf8.h"
+#include "src/base/characters.h"
 #include "tools/run/lines.h"
 #include "tools/run/pictures/explain.h"
 #include "tools/run/text_argument.h"
@@ -41,6 +41,7 @@ typedef struct List {
 typedef struct Page {
     const MegaModel *model;
     const MegaRaw *raw; /* the text */
+    MegaCharacters characters; /* of the text */
     Observer observer;
     int runs; /* of the model: one for each window of a text */
     ReachRows reach;
@@ -220,8 +221,8 @@ static int mark_tags(Page *page, MegaPipeline *pipeline, const char *name, MegaE
         return code;
     for (size_t i = 0; i < tags.count && page->count < MOST_PIECES; i++) {
         const MegaTag *tag = &tags.items[i];
-        size_t start = byte_place(page->raw, tag->start);
-        const size_t end = byte_place(page->raw, tag->end);
+        size_t start = mega_characters_byte(&page->characters, tag->start);
+        const size_t end = mega_characters_byte(&page->characters, tag->end);
         const char *text = page->raw->data;
         Piece piece = {.has_ground = true, .ground = tint_of(names, tag->name)};
         char bar[200];
@@ -291,14 +292,14 @@ static int mark_answer(Page *page, MegaPipeline *pipeline, const char *question,
                       answers.items[before].end == answer->end;
         if (!listed)
             add_bar(list, answer->text.data, 100 * (double)answer->score, i == 0);
-        const size_t end = byte_place(page->raw, answer->end);
-        for (size_t at = byte_place(page->raw, answer->start); at < end; at++)
+        const size_t end = mega_characters_byte(&page->characters, answer->end);
+        for (size_t at = mega_characters_byte(&page->characters, answer->start); at < end; at++)
             shares[at] = fminf(1, shares[at] + answer->score);
     }
     if (!code && answers.count > 0) {
         const MegaAnswer *best = &answers.items[0];
-        add_shaded(page, shares, byte_place(page->raw, best->start),
-                   byte_place(page->raw, best->end));
+        add_shaded(page, shares, mega_characters_byte(&page->characters, best->start),
+                   mega_characters_byte(&page->characters, best->end));
         snprintf(page->title, sizeof page->title, "%s \xe2\x80\x93 %.1f %%", best->text.data,
                  100 * (double)best->score);
     }
@@ -337,8 +338,8 @@ static int add_filled(Page *page, const MegaFillings *fillings, int64_t mask, Me
                        .ground = map_colour(MAP_HEAT, value / page->scale.high)};
         if (token->sequence < 0)
             continue;
-        const size_t start = byte_place(page->raw, token->start);
-        const size_t end = byte_place(page->raw, token->end);
+        const size_t start = mega_characters_byte(&page->characters, token->start);
+        const size_t end = mega_characters_byte(&page->characters, token->end);
         if (token->id != mask) {
             add_text(page, done, end, &piece);
         } else {
@@ -449,6 +450,7 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
                          .size = text.size,
                          .name = name ? name : "the text"};
     page.raw = &raw;
+    page.characters = mega_characters_of(raw.data, raw.size);
     if (!code && text.size == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text is empty");
     if (!code && !(page.pieces = calloc(MOST_PIECES, sizeof *page.pieces)))
@@ -468,6 +470,7 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
     for (size_t i = 0; i < page.count; i++)
         free(page.pieces[i].text);
     free(page.pieces);
+    mega_characters_free(&page.characters);
     observer_free(&page.observer);
     mega_pipeline_free(pipeline);
     mega_buffer_free(&text);
