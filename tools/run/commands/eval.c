@@ -98,15 +98,23 @@ static int make_worker(const Eval *eval, MegaPipeline **worker, MegaError *err)
     return mega_pipeline_new(worker, eval->model, &pipeline, err);
 }
 
+/* Returns whether a model takes pairs: as two inputs, or joined by a tokenizer of the hub. */
+static bool takes_pairs(const MegaModel *model)
+{
+    return mega_model_input_count(model) == 2 ||
+           mega_meta_find(mega_model_meta(model), "text.tokenizer");
+}
+
 static int classify_row(Eval *eval, MegaPipeline **worker, const ManifestRow *from, Row *row,
                         MegaError *err)
 {
     const MegaRaw inputs[] = {{.kind = MEGA_RAW_PATH, .data = from->path},
                               {.kind = MEGA_RAW_PATH, .data = from->path2}};
+    const int count = from->path2 && takes_pairs(eval->model) ? 2 : 1;
     MegaClassification found;
     int code = *worker ? 0 : make_worker(eval, worker, err);
     if (!code)
-        code = mega_pipeline_classify(*worker, inputs, from->path2 ? 2 : 1, &found, err);
+        code = mega_pipeline_classify(*worker, inputs, count, &found, err);
     if (code)
         return code;
     row->predicted = found.order[0];
