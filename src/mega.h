@@ -192,7 +192,7 @@ typedef enum MegaFinish {
 
 /* Receives a text while it is made: a token, and those bytes that can no longer change. They are
  * whole characters, and no part of a possible stop. A first call with token -1 says that the prompt
- * was read. Returns whether generation goes on. */
+ * was read. Returns whether generation of this sample goes on. */
 typedef bool (*MegaTextSink)(void *context, int sample, int32_t token, const char *bytes,
                              size_t size);
 

@@ -18,7 +18,7 @@ typedef struct Sample {
     MegaBuffer text, tokens; /* the whole result, if it is kept */
     int count;               /* number of tokens */
     bool ended;
-    MegaFinish finish;
+    MegaFinish finish; /* why, once it has ended */
 } Sample;
 
 typedef struct Generator {
@@ -86,6 +86,12 @@ static size_t find_stop(const MegaGenerateOptions *options, const MegaBuffer *te
     return first;
 }
 
+static void end(Sample *sample, MegaFinish finish)
+{
+    sample->ended = true;
+    sample->finish = finish;
+}
+
 /* Hands a token and the bytes that can no longer change to the sink. */
 static void hand_on(Generator *g, int index, int32_t token)
 {
@@ -95,10 +101,9 @@ static void hand_on(Generator *g, int index, int32_t token)
     const char *bytes = size ? (const char *)pending->data : "";
     if (g->keeps)
         mega_put_bytes(&sample->text, bytes, size);
-    if (g->options->sink && !g->options->sink(g->options->context, index, token, bytes, size)) {
-        sample->finish = sample->ended ? sample->finish : MEGA_FINISH_REFUSED;
-        sample->ended = true;
-    }
+    if (g->options->sink && !g->options->sink(g->options->context, index, token, bytes, size) &&
+        !sample->ended)
+        end(sample, MEGA_FINISH_REFUSED);
     if (size)
         memmove(pending->data, pending->data + size, pending->size - size);
     pending->size -= size;
@@ -109,21 +114,18 @@ static void take_token(Generator *g, int index, int32_t token)
     Sample *sample = &g->samples[index];
     const MegaPipeline *p = g->pipeline;
     const bool first = sample->count++ == 0;
-    const bool end = token == mega_model_config(p->model)->target.eos && !g->options->ignore_eos;
+    const bool is_eos = token == mega_model_config(p->model)->target.eos && !g->options->ignore_eos;
     if (g->keeps)
         mega_put_u32(&sample->tokens, (uint32_t)token);
-    if (p->target && !p->ids && !end)
+    if (p->target && !p->ids && !is_eos)
         mega_codec_decode_next(p->target, token, first, &sample->pending);
     const size_t size = find_stop(g->options, &sample->pending);
-    if (end)
-        sample->finish = MEGA_FINISH_END;
+    if (is_eos)
+        end(sample, MEGA_FINISH_END);
     else if (size < sample->pending.size)
-        sample->finish = MEGA_FINISH_STOP;
+        end(sample, MEGA_FINISH_STOP);
     else if (sample->count == g->options->max_tokens || mega_decoder_full(g->decoder))
-        sample->finish = MEGA_FINISH_LENGTH;
-    else
-        sample->finish = MEGA_FINISH_REFUSED;
-    sample->ended = sample->finish != MEGA_FINISH_REFUSED;
+        end(sample, MEGA_FINISH_LENGTH);
     sample->pending.size = size;
     hand_on(g, index, token);
 }
@@ -180,16 +182,22 @@ static int draw_tokens(Generator *g, int *count, MegaError *err)
     return 0;
 }
 
+/* Draws until all samples have ended. The logits of the prompt are those of every sample. */
 static int draw(Generator *g, MegaError *err)
 {
-    int count = g->options->samples, code = 0;
-    bool going = true;
-    for (int i = 0; i < count; i++) {
-        g->live[i] = i;
-        if (g->options->sink)
-            going &= g->options->sink(g->options->context, i, -1, "", 0);
+    const int samples = g->options->samples;
+    int count = 0, code = 0;
+    for (int i = 0; i < samples; i++) {
+        if (g->options->sink && !g->options->sink(g->options->context, i, -1, "", 0)) {
+            end(&g->samples[i], MEGA_FINISH_REFUSED);
+            continue;
+        }
+        g->parents[count] = i;
+        g->live[count++] = i;
     }
-    while (count > 0 && going && !code) {
+    if (count > 0 && count < samples)
+        code = mega_decoder_select(g->decoder, g->parents, count, err);
+    while (count > 0 && !code) {
         const int before = count;
         code = draw_tokens(g, &count, err);
         if (!code && count > 0 && count < before)

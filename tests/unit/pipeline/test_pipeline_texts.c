@@ -138,9 +138,14 @@ static void texts_go_on(void **state)
     assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL), 0);
     assert_string_equal(again.text.data, out[1].text.data);
     mega_generation_free(&again);
-    /* The sink refuses more, and nobody keeps the text. */
+    /* The sink refuses more, whether the text is kept or not. */
     options.sampling.seed = 3;
     options.sink = see;
+    seen = (Seen){.most = 7};
+    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, &again, NULL), 0);
+    assert_int_equal(again.finish, MEGA_FINISH_REFUSED);
+    assert_int_equal(again.count, 7);
+    mega_generation_free(&again);
     seen = (Seen){.most = 7};
     assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, NULL, NULL), 0);
     assert_int_equal(seen.tokens, 7);
@@ -200,6 +205,48 @@ static void stops_have_no_order(void **state)
         mega_generation_free(&out);
     }
     mega_generation_free(&uncut);
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+}
+
+/* A sink that takes nothing of sample 1. */
+static bool refuse_second(void *context, int sample, int32_t token, const char *bytes, size_t size)
+{
+    (void)token, (void)bytes, (void)size;
+    ++*(int *)context;
+    return sample != 1;
+}
+
+/* A sample that the sink refuses before its first token ends there; the others do not change. */
+static void refused_at_once(void **state)
+{
+    enum { SAMPLES = 3 };
+    MegaModel *model = model_of(LANGUAGE_MODEL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
+    const MegaRaw prompt = raw_text("ROMEO:");
+    MegaGenerateOptions options = mega_generate_defaults();
+    MegaGeneration all[SAMPLES] = {0}, out[SAMPLES] = {0};
+    int calls = 0;
+    (void)state;
+    options.sampling.seed = 3;
+    options.max_tokens = 20;
+    options.samples = SAMPLES;
+    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, all, NULL), 0);
+    options.sink = refuse_second;
+    options.context = &calls;
+    assert_int_equal(mega_pipeline_generate(pipeline, &prompt, &options, out, NULL), 0);
+    assert_int_equal(out[1].finish, MEGA_FINISH_REFUSED);
+    assert_int_equal(out[1].count, 0);
+    assert_string_equal(out[1].text.data, "");
+    for (int i = 0; i < SAMPLES; i += 2) {
+        assert_int_equal(out[i].finish, all[i].finish);
+        assert_string_equal(out[i].text.data, all[i].text.data);
+    }
+    assert_int_equal(calls, SAMPLES + out[0].count + out[2].count);
+    for (int i = 0; i < SAMPLES; i++) {
+        mega_generation_free(&all[i]);
+        mega_generation_free(&out[i]);
+    }
     mega_pipeline_free(pipeline);
     mega_model_free(model);
 }
@@ -382,6 +429,7 @@ int main(void)
         cmocka_unit_test(nothing_is_freed),
         cmocka_unit_test(texts_go_on),
         cmocka_unit_test(stops_have_no_order),
+        cmocka_unit_test(refused_at_once),
         cmocka_unit_test(texts_are_scored),
         cmocka_unit_test(tasks_that_do_not_fit),
         cmocka_unit_test(vectors_are_those_of_the_taps),
