@@ -266,12 +266,16 @@ static int pass_on(const Search *search, int number, size_t start, size_t end)
 }
 
 /* A token may begin in the white space that the token before it took along on its right. Both then
- * contain it, as in the reference. A token that also ends in that white space is not reported; the
- * reference fails there, or takes quadratic time. */
+ * contain it, and the search goes on behind the later one, as in the reference. If such a token
+ * takes white space along on its left, nothing of its own is left where it also ends in that white
+ * space: it is not reported, and the reference drops it, too, or fails. If it takes white space
+ * along on its right, its place is its own text alone. In the reference it reaches to the end of
+ * the white space, which makes a row of them take quadratic time. */
 static int search_round(const Search *search, int number, size_t from, size_t to)
 {
     const Round *round = &search->added->rounds[number];
     size_t done = from, at = from;
+    size_t white = from; /* the end of the white space that a token took along on its right */
     while (at < to && round->count) {
         const Token *token = round->begins[(uint8_t)search->text[at]]
                                  ? match(round, search->text + at, to - at)
@@ -284,19 +288,24 @@ static int search_round(const Search *search, int number, size_t from, size_t to
         at = end;
         if ((token->flags & MEGA_ADDED_SINGLE_WORD) && in_word(search, from, to, start, end))
             continue;
-        if (end <= done)
-            start = end = done;
-        if (token->flags & MEGA_ADDED_LSTRIP)
+        if (token->flags & MEGA_ADDED_LSTRIP) {
+            if (end <= done)
+                continue;
             start = strip_left(search, done, start > done ? start : done);
-        if (token->flags & MEGA_ADDED_RSTRIP)
-            end = strip_right(search, end, to);
+        }
+        size_t behind = end;
+        if (token->flags & MEGA_ADDED_RSTRIP) {
+            if (end >= white)
+                end = white = strip_right(search, end, to);
+            behind = white;
+        }
         int code = pass_on(search, number, done, start);
         if (!code)
             code = search->part(search->context,
                                 &(MegaTextPart){.id = token->id, .start = start, .end = end});
         if (code)
             return code;
-        done = end;
+        done = behind;
     }
     return pass_on(search, number, done, to);
 }

@@ -8,8 +8,8 @@ tokenizer.json, such as tests/fixtures/hf_tokenizer. Prints how many texts are e
 differences; exits with 1 if there is any.
 
 Left out of the variants, because the reference fails or is beside itself there:
-- lstrip and rstrip together with tokens of white space alone: where an added token lies in white space
-  that the one before took, the reference panics or gives negative lengths.
+- lstrip and rstrip of tokens that are white space alone: in white space that the one before took, the
+  reference panics on lstrip, and with rstrip it takes quadratic time for places that we leave shorter.
 """
 
 import gzip
@@ -101,6 +101,11 @@ def variant(draw, folder):
         flags = {key: draw.random() < 0.4 for key in ('single_word', 'lstrip', 'rstrip', 'normalized',
                                                       'special')}
         added.append({'id': len(model['vocab']) + i, 'content': content, **flags})
+    if draw.random() < 0.5:
+        contents.append(draw.choice(['  ', '\n', ' \n']))
+        added.append({'id': len(model['vocab']) + 4, 'content': contents[-1], 'single_word': False,
+                      'lstrip': False, 'rstrip': False, 'normalized': draw.random() < 0.4,
+                      'special': draw.random() < 0.4})
     if draw.random() < 0.5:
         model['unk_token'] = draw.choice([None, '<unk>'])
         model['fuse_unk'] = draw.random() < 0.5

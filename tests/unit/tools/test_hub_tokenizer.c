@@ -378,31 +378,84 @@ static void settings_of_several_files(void **state)
     }
 }
 
-/* White space that one token took is not searched again for each token in it. */
+/* Tokens in the white space that <mask> took along on its right, by their flags. The ids are those
+ * of the reference, and so are places but for tokens that take white space along as well. */
+static void tokens_in_taken_white_space(void **state)
+{
+    (void)state;
+    const struct {
+        const char *flags, *text, *expected;
+    } rows[] = {
+        {"", "<mask>    b", "2:0-10 8:6-8 8:8-10 4:10-11"},
+        {"", "<mask>   a", "2:0-9 8:6-8 6:8-9 3:9-10"},
+        {"", "<mask>   b", "2:0-9 8:6-8 9:8-10"},
+        {"", "<mask>  b", "2:0-8 8:6-8 4:8-9"},
+        {"", "<mask> b", "2:0-7 9:6-8"},
+        {"", "<mask>     <mask>a", "2:0-11 8:6-8 8:8-10 6:10-11 2:11-17 3:17-18"},
+        {"", "      a", "8:0-2 8:2-4 8:4-6 3:6-7"},
+        {",\"rstrip\":true", "<mask>    b", "2:0-10 8:6-8 8:8-10 4:10-11"},
+        {",\"rstrip\":true", "<mask>   a", "2:0-9 8:6-8 3:9-10"},
+        {",\"rstrip\":true", "      a", "8:0-6 8:2-4 8:4-6 3:6-7"},
+        {",\"lstrip\":true", "<mask>  b", "2:0-8 4:8-9"},
+        {",\"lstrip\":true", "      a", "8:0-2 8:2-4 8:4-6 3:6-7"},
+        {",\"lstrip\":true,\"rstrip\":true", "<mask>     <mask>b", "2:0-11 2:11-17 4:17-18"},
+        {",\"lstrip\":true,\"rstrip\":true", "      a", "8:0-6 3:6-7"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char tokenizer[1024];
+        snprintf(tokenizer, sizeof tokenizer,
+                 JSON("{\"id\":2,\"content\":\"<mask>\",\"rstrip\":true},"
+                      "{\"id\":8,\"content\":\"  \"%s},{\"id\":9,\"content\":\" b\"}",
+                      "null"),
+                 rows[i].flags);
+        const char *const contents[HUB_FILES] = {
+            [HUB_TOKENIZER] = tokenizer,
+            [HUB_CONFIG] = "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}"};
+        MegaMeta *meta = mega_meta_new();
+        MegaError err = {0};
+        if (build(meta, contents, &err))
+            fail_msg("%s", err.text);
+        assert_tokens(meta, rows[i].text, strlen(rows[i].text), rows[i].expected);
+        mega_meta_free(meta);
+    }
+}
+
+/* White space that one token took is not searched again for each token in it. The reference drops
+ * those that take white space on both sides, since nothing is left for them. */
 static void white_space_is_taken_once(void **state)
 {
     (void)state;
     enum { SIZE = 1 << 20 };
-    MegaMeta *meta = small_meta("{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"\\n\":3,\"a\":4,\"b\":5,"
-                                "\"ab\":6}",
-                                "{\"added_tokens_decoder\":{\"3\":{\"content\":\"\\n\","
-                                "\"rstrip\":true,\"lstrip\":true}}}");
-    MegaCodec *codec = codec_of(meta);
+    const struct {
+        const char *flags;
+        size_t tokens;
+    } rows[] = {{"\"rstrip\":true,\"lstrip\":true", 1},
+                {"\"rstrip\":true", SIZE},
+                {"\"lstrip\":true", SIZE}};
     char *text = malloc(SIZE);
-    int32_t *ids;
-    size_t count;
     assert_non_null(text);
-    memset(text, '\n', SIZE);
-    assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
-    assert_int_equal(count, SIZE);
-    free(ids);
-    memset(text, 'a', SIZE); /* one word */
-    assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
-    assert_int_equal(count, SIZE);
-    free(ids);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char config[256];
+        snprintf(config, sizeof config,
+                 "{\"added_tokens_decoder\":{\"3\":{\"content\":\"\\n\",%s}}}", rows[i].flags);
+        MegaMeta *meta = small_meta("{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"\\n\":3,\"a\":4,\"b\":5,"
+                                    "\"ab\":6}",
+                                    config);
+        MegaCodec *codec = codec_of(meta);
+        int32_t *ids;
+        size_t count;
+        memset(text, '\n', SIZE);
+        assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+        assert_int_equal(count, rows[i].tokens);
+        free(ids);
+        memset(text, 'a', SIZE); /* one word */
+        assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+        assert_int_equal(count, SIZE);
+        free(ids);
+        mega_codec_free(codec);
+        mega_meta_free(meta);
+    }
     free(text);
-    mega_codec_free(codec);
-    mega_meta_free(meta);
 }
 
 /* ---- What is refused ------------------------------------------------------------------------ */
@@ -549,6 +602,7 @@ int main(void)
         cmocka_unit_test(missing_bytes),
         cmocka_unit_test(added_tokens),
         cmocka_unit_test(settings_of_several_files),
+        cmocka_unit_test(tokens_in_taken_white_space),
         cmocka_unit_test(white_space_is_taken_once),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(bad_metadata_is_refused),
