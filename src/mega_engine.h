@@ -273,7 +273,8 @@ typedef struct MegaSearchOptions {
     double max_len_a;      /* 0: the limit is max_len_a * source length + max_len_b tokens */
     int max_len_b;         /* 200 */
     int min_len;           /* 1: </s> is barred before that many tokens */
-    int no_repeat_ngram;   /* 0: off; otherwise no n-gram of this length appears twice */
+    int no_repeat_ngram;   /* 0: off; from 2 on: no n-gram of this length appears twice. The </s>
+                              that begins every hypothesis counts, so with 1 none could end */
     double unk_penalty;    /* 0: subtracted from the log-probability of <unk> */
     double temperature;    /* 1: logits are divided by it */
     bool unnormalized;     /* the score is the sum, not divided by a power of the length */

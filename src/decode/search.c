@@ -542,6 +542,10 @@ static int check_options(const MegaSearchOptions *options, int vocab, MegaError 
         options->no_repeat_ngram < 0 || !isfinite(options->length_penalty) ||
         !isfinite(options->unk_penalty))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a length or penalty of the search is no number");
+    if (options->no_repeat_ngram == 1) /* as in the original, where no hypothesis ends */
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "no token twice: that bars </s>, which begins every translation, from "
+                         "ending one; expected no_repeat_ngram 0, or 2 and more");
     for (size_t i = 0; i < options->prefix_length; i++)
         if (options->prefix[i] < 0 || options->prefix[i] >= vocab)
             return mega_fail(err, MEGA_ERR_ARGUMENT, "prefix token %d is not in the vocabulary",

@@ -190,7 +190,7 @@ class Model:
         length_penalty   the score is the sum divided by the length to this power (1)
         max_len_a, max_len_b   at most max_len_a * source length + max_len_b tokens (0 and 200)
         min_len          at least so many tokens (1)
-        no_repeat_ngram  no n-gram of this length appears twice (0: off)
+        no_repeat_ngram  no n-gram of this length, 2 or more, appears twice (0: off)
         unk_penalty      what an unknown token costs (0)
         temperature      logits are divided by it (1)
         unnormalized     the score is the sum (False)

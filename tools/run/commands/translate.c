@@ -40,7 +40,7 @@ static const char help[] =
     "      --unnormalized      a score is the sum of its tokens'\n"
     "      --max-len-a X, --max-len-b N   at most X * source length + N tokens (0, 200)\n"
     "      --min-len N         at least N tokens (1)\n"
-    "      --no-repeat-ngram N never repeat N tokens in a row (off)\n"
+    "      --no-repeat-ngram N never repeat N tokens in a row, 2 or more (off)\n"
     "      --text TEXT         translate TEXT, whatever it looks like\n"
     "      --prefix TEXT       every translation begins with TEXT\n"
     "      --unk-penalty X     taken from the score of unknown words (0)\n"
@@ -471,6 +471,10 @@ static int check_options(const Options *options, int inputs)
     if (options->nbest > search->beam)
         return usage_error("translate", "--nbest %d needs at least --beam %d", options->nbest,
                            options->nbest);
+    if (search->no_repeat_ngram == 1)
+        return usage_error("translate",
+                           "--no-repeat-ngram 1 would bar the </s> that ends a translation; the "
+                           "least is 2");
     if (search->max_len_a == 0 && search->min_len > search->max_len_b)
         return usage_error("translate", "--min-len %d needs at least --max-len-b %d",
                            search->min_len, search->min_len);
