@@ -142,11 +142,28 @@ static int suggest_for_file(const char *path)
     return 1;
 }
 
+/* Returns the command that stands behind options, such as those of "mega-run -t 1 classify", or
+ * NULL. A file or a model may have the name of a command. */
+static const char *late_command(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        const char *before = argv[i - 1];
+        const bool is_model = strcmp(before, "-m") == 0 || strcmp(before, "--model") == 0;
+        if (find_command(argv[i]) && !is_model && access(argv[i], F_OK) != 0)
+            return argv[i];
+    }
+    return NULL;
+}
+
 /* Classifies the inputs of "mega-run yes.wav"; options may stand before them. */
 static int run_on_inputs(int argc, char **argv)
 {
     const char *first = argv[1];
     const bool has_option = first[0] == '-' && first[1];
+    const char *command = has_option ? late_command(argc, argv) : NULL;
+    if (command)
+        return usage_error(command, "options follow the command: 'mega-run %s %s ...'", command,
+                           first);
     for (int i = 1; i < (has_option ? argc : 2); i++)
         if (can_be_classified(argv[i]))
             return command_classify(argc, argv);
