@@ -249,13 +249,14 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
     *out = NULL;
     options = options ? options : &defaults;
     if (!mega_config_has_decoder(&model->config))
-        return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "the model is a classifier: it has no decoder");
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model %s: it has no decoder",
+                         mega_task_traits(model->config.task)->does);
     if (options->sequences < 0 || options->sequences > MAX_SEQUENCES)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; 1 to %d are possible",
                          options->sequences, MAX_SEQUENCES);
     if (options->exact_top < 0)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the best %d logits", options->exact_top);
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "exact_top is %d; expected 0 or more",
+                         options->exact_top);
     MegaDecoder *decoder = calloc(1, sizeof *decoder);
     if (!decoder)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a decoding state");

@@ -77,7 +77,8 @@ int mega_sampler_new(MegaSampler **out, const MegaModel *model, const MegaSampli
     *out = NULL;
     options = options ? options : &defaults;
     if (!mega_config_has_decoder(&model->config))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is a classifier: it generates nothing");
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model %s: it generates no tokens",
+                         mega_task_traits(model->config.task)->does);
     if (!(options->temperature > 0) || !(options->top_p > 0) || options->top_p > 1 ||
         options->top_k < 0 || !(options->repetition_penalty > 0) ||
         !isfinite(options->temperature) || !isfinite(options->repetition_penalty) ||

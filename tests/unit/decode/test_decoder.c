@@ -316,6 +316,7 @@ static void misuse_is_refused(void **state)
     const MegaDecoderOptions negative = {.exact_top = -1};
     assert_int_equal(mega_decoder_new(&decoder, session, &negative, &err),
                      MEGA_ERR_ARGUMENT);
+    assert_string_equal(err.text, "exact_top is -1; expected 0 or more");
     MegaDecoderOptions many = {.sequences = 2, .truncate = true};
     assert_int_equal(mega_decoder_new(&decoder, session, &many, &err), MEGA_ERR_ARGUMENT);
     assert_int_equal(mega_decoder_new(&decoder, session, NULL, &err), 0);
@@ -418,6 +419,21 @@ static void sources_are_the_same_together(void **state)
     }
 }
 
+/* A model that has no decoder is called by what it does. */
+static void models_of_other_tasks_are_refused(void **state)
+{
+    const MegaModel model = {.config.task = MEGA_TASK_TAG};
+    MegaSession session = {.model = &model};
+    MegaDecoder *decoder;
+    MegaSampler *sampler;
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_decoder_new(&decoder, &session, NULL, &err), MEGA_ERR_ARGUMENT);
+    assert_string_equal(err.text, "the model tags words: it has no decoder");
+    assert_int_equal(mega_sampler_new(&sampler, &model, NULL, &err), MEGA_ERR_ARGUMENT);
+    assert_string_equal(err.text, "the model tags words: it generates no tokens");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +445,7 @@ int main(void)
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(overflows_are_reported),
         cmocka_unit_test(sources_are_the_same_together),
+        cmocka_unit_test(models_of_other_tasks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
