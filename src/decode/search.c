@@ -196,7 +196,7 @@ static bool worse(const Candidate *a, const Candidate *b)
 
 static int best_first(const void *a, const void *b)
 {
-    return worse(a, b) ? 1 : -1;
+    return worse(a, b) - worse(b, a);
 }
 
 /* Returns whether a sum is among the best of a row so far. */
