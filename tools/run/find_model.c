@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "tools/run/find_model.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,11 +298,8 @@ static int fail_not_found(const ModelList *list, const ModelWish *wish, MegaErro
 int find_model(char **path, const ModelWish *wish, MegaError *err)
 {
     ModelList list;
+    assert(wish->kind != MEGA_CONTENT_UNKNOWN);
     *path = NULL;
-    if (wish->kind == MEGA_CONTENT_UNKNOWN)
-        return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "no model can be chosen, since the kind of the input is not known; name a "
-                         "model with -m");
     int code = model_list_read(&list, err);
     const FoundModel *found = code ? NULL : choose(&list, wish);
     if (found && !(*path = strdup(found->path)))
@@ -404,6 +402,8 @@ MegaContentKind model_kind(const MegaModel *model)
 void advise_classifier(MegaContentKind kind, MegaError *err)
 {
     ModelList list = {0};
+    if (kind == MEGA_CONTENT_UNKNOWN)
+        return;
     const FoundModel *other =
         model_list_read(&list, NULL)
             ? NULL

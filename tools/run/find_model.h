@@ -48,8 +48,8 @@ typedef struct ModelWish {
     const char *into; /* the language to translate into, or NULL if any will do */
 } ModelWish;
 
-/* Finds the first model of that task for that kind of input; `given` is not read. The caller frees
- * *path. */
+/* Finds the first model of that task for that kind of input, which must be known; `given` is not
+ * read. The caller frees *path. */
 int find_model(char **path, const ModelWish *wish, MegaError *err);
 /* Finds the file that -m means: a path, or the name of a model in the folders above. The caller
  * frees *path. */
@@ -68,7 +68,8 @@ char *model_name_of_path(const char *path);
 /* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);
 MegaContentKind model_kind(const MegaModel *model);
-/* Adds to an error message which classifier takes that kind of input, if one is found. */
+/* Adds to an error message which classifier takes that kind of input, if the kind is known and one
+ * is found. */
 void advise_classifier(MegaContentKind kind, MegaError *err);
 /* Makes the error for a model of another task: it says what the model does, and which one to take
  * instead for `task` and `kind`. `purpose` is such as "for sound" or "to translate". */

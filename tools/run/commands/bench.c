@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "formats/base/input_stream.h"
 #include "src/decode/decoder.h"
 #include "src/layers/embed.h"
 #include "src/layers/mega.h"
@@ -495,6 +497,22 @@ static int open_input(Bench *bench, Options *options, MegaError *err)
     return code;
 }
 
+/* Opens the model of -m, or that for the file of --input, which is checked first. */
+static int choose_model(const Options *options, MegaModel **model, char **path, MegaError *err)
+{
+    struct stat info;
+    const char *input = options->input;
+    ModelWish wish = {.given = options->model, .task = MEGA_TASK_CLASSIFY};
+    if (input && (strcmp(input, "-") == 0 || (stat(input, &info) == 0 && !S_ISREG(info.st_mode) &&
+                                              !S_ISDIR(info.st_mode))))
+        return mega_fail(err, MEGA_ERR_INPUT,
+                         "%s: every run reads the input anew; expected a regular file",
+                         mega_source_name(input));
+    if (!wish.given && !(wish.kind = content_of_path(input)))
+        return fail_unknown_content(input, err);
+    return open_model(model, path, &wish, options->session.max_memory, err);
+}
+
 static int run(Options *options)
 {
     Bench bench = {.options = options};
@@ -502,12 +520,7 @@ static int run(Options *options)
     MegaError err = {0};
     double begun = clock_seconds();
     char *path = NULL;
-    int code = open_model(&bench.model, &path,
-                          &(ModelWish){.given = options->model,
-                                       .task = MEGA_TASK_CLASSIFY,
-                                       .kind = options->input ? content_of_path(options->input)
-                                                              : MEGA_CONTENT_UNKNOWN},
-                          options->session.max_memory, &err);
+    int code = choose_model(options, &bench.model, &path, &err);
     options->model = path;
     if (!code) {
         choose_lengths(options, mega_model_config(bench.model));
