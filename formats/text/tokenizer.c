@@ -10,7 +10,7 @@
 #include "formats/text/capitals.h"
 #include "formats/text/units.h"
 
-struct MegaCodec {
+struct MegaTokenizer {
     MegaVocab *vocab;
     MegaTextFeatures features;
     MegaMoses *moses;       /* NULL: the text is tokens already */
@@ -25,12 +25,12 @@ struct MegaCodec {
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static const char *language_key(MegaCodecSide side)
+static const char *language_key(MegaTokenizerSide side)
 {
-    return side == MEGA_CODEC_SOURCE ? "text.source_language" : "text.target_language";
+    return side == MEGA_TOKENIZER_SOURCE ? "text.source_language" : "text.target_language";
 }
 
-static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side,
+static int load_tokenizer(MegaTokenizer *tokenizer, const MegaMeta *meta, MegaTokenizerSide side,
                           MegaError *err)
 {
     const MegaMetaValue *kind, *language;
@@ -38,9 +38,10 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
     if (code || !kind)
         return code;
     if (strcmp(kind->string, "byte_bpe") == 0)
-        return mega_byte_bpe_from_meta(&codec->byte_bpe, meta, codec->vocab, err);
+        return mega_byte_bpe_from_meta(&tokenizer->byte_bpe, meta, tokenizer->vocab, err);
     if (strcmp(kind->string, "units") == 0)
-        return mega_units_from_meta(&codec->units, meta, codec->vocab, &codec->features, err);
+        return mega_units_from_meta(&tokenizer->units, meta, tokenizer->vocab, &tokenizer->features,
+                                    err);
     code = mega_meta_get_optional(meta, language_key(side), MEGA_META_STRING, &language, err);
     if (code)
         return code;
@@ -49,7 +50,7 @@ static int load_tokenizer(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide 
                          "metadata key 'text.tokenizer' is '%.60s', which this version does not "
                          "know",
                          kind->string);
-    return mega_moses_new(&codec->moses, language ? language->string : "en", err);
+    return mega_moses_new(&tokenizer->moses, language ? language->string : "en", err);
 }
 
 /* Moses and BPE cut between characters, but bytes that are not UTF-8 have none. */
@@ -73,7 +74,8 @@ static int check_capitals(MegaTextUnit unit, MegaError *err)
 }
 
 /* Reads how texts in capitals are read. */
-static int load_capitals(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+static int load_capitals(MegaTokenizer *tokenizer, const MegaMeta *meta, MegaTokenizerSide side,
+                         MegaError *err)
 {
     const MegaMetaValue *how, *language;
     int code = mega_meta_get_optional(meta, "text.capitals", MEGA_META_STRING, &how, err);
@@ -86,87 +88,90 @@ static int load_capitals(MegaCodec *codec, const MegaMeta *meta, MegaCodecSide s
                          "metadata key 'text.capitals' is '%.60s', which this version does not "
                          "know",
                          how->string);
-    code = check_capitals(codec->byte_bpe || codec->units ? MEGA_TEXT_BYTES : codec->features.unit,
-                          err);
+    code = check_capitals(
+        tokenizer->byte_bpe || tokenizer->units ? MEGA_TEXT_BYTES : tokenizer->features.unit, err);
     return code ? code
-                : mega_capitals_new(&codec->capitals, language ? language->string : "", err);
+                : mega_capitals_new(&tokenizer->capitals, language ? language->string : "", err);
 }
 
 /* Reads the templates of the metadata, or else makes them from "text.cls" and "text.eos". A
  * language model gets its texts without special tokens. */
-static int load_post_processor(MegaCodec *codec, const MegaMeta *meta, MegaError *err)
+static int load_post_processor(MegaTokenizer *tokenizer, const MegaMeta *meta, MegaError *err)
 {
     const MegaMetaValue *types, *task;
-    MegaTemplate *single = &codec->post.single;
-    int code = mega_post_processor_read(&codec->post, meta, mega_vocab_count(codec->vocab), err);
+    MegaTemplate *single = &tokenizer->post.single;
+    int code =
+        mega_post_processor_read(&tokenizer->post, meta, mega_vocab_count(tokenizer->vocab), err);
     if (!code)
         code = mega_meta_get_optional(meta, "text.token_types", MEGA_META_BOOL, &types, err);
     if (code)
         return code;
-    codec->types = types && types->boolean;
+    tokenizer->types = types && types->boolean;
     task = mega_meta_find(meta, "general.task");
-    if (single->count || codec->byte_bpe || codec->units)
+    if (single->count || tokenizer->byte_bpe || tokenizer->units)
         return 0;
     const bool bare =
         task && task->type == MEGA_META_STRING && strcmp(task->string, "generate") == 0;
-    if (!bare && codec->features.cls >= 0)
-        single->pieces[single->count++] = (MegaTemplatePiece){.piece = codec->features.cls};
+    if (!bare && tokenizer->features.cls >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->features.cls};
     single->pieces[single->count++] = (MegaTemplatePiece){.piece = MEGA_PIECE_A};
-    if (!bare && codec->features.eos >= 0)
-        single->pieces[single->count++] = (MegaTemplatePiece){.piece = codec->features.eos};
+    if (!bare && tokenizer->features.eos >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->features.eos};
     return 0;
 }
 
-static const char *vocab_key(const MegaMeta *meta, MegaCodecSide side)
+static const char *vocab_key(const MegaMeta *meta, MegaTokenizerSide side)
 {
-    const char *key = side == MEGA_CODEC_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
+    const char *key = side == MEGA_TOKENIZER_SOURCE ? MEGA_VOCAB_SOURCE_KEY : MEGA_VOCAB_TARGET_KEY;
     return mega_meta_find(meta, key) ? key : MEGA_VOCAB_KEY;
 }
 
-int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+int mega_tokenizer_new(MegaTokenizer **out, const MegaMeta *meta, MegaTokenizerSide side,
+                       MegaError *err)
 {
     *out = NULL;
-    MegaCodec *codec = calloc(1, sizeof *codec);
-    if (!codec)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a codec");
-    codec->is_source = side == MEGA_CODEC_SOURCE;
-    int code = mega_vocab_from_meta(&codec->vocab, meta, vocab_key(meta, side), err);
+    MegaTokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (!tokenizer)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer");
+    tokenizer->is_source = side == MEGA_TOKENIZER_SOURCE;
+    int code = mega_vocab_from_meta(&tokenizer->vocab, meta, vocab_key(meta, side), err);
     if (!code)
-        code = mega_text_features_read(&codec->features, meta, err);
+        code = mega_text_features_read(&tokenizer->features, meta, err);
     if (!code)
-        code = load_tokenizer(codec, meta, side, err);
+        code = load_tokenizer(tokenizer, meta, side, err);
     if (!code)
-        code = mega_bpe_from_meta(&codec->bpe, meta, err);
+        code = mega_bpe_from_meta(&tokenizer->bpe, meta, err);
     if (!code)
-        code = check_unit(codec->features.unit, codec->moses, codec->bpe, err);
+        code = check_unit(tokenizer->features.unit, tokenizer->moses, tokenizer->bpe, err);
     if (!code)
-        code = load_capitals(codec, meta, side, err);
+        code = load_capitals(tokenizer, meta, side, err);
     if (!code)
-        code = load_post_processor(codec, meta, err);
-    codec->features.cls = codec->features.eos = -1; /* callers of this codec add these themselves */
+        code = load_post_processor(tokenizer, meta, err);
+    tokenizer->features.cls = tokenizer->features.eos =
+        -1; /* callers of this tokenizer add these themselves */
     if (code)
-        mega_codec_free(codec);
+        mega_tokenizer_free(tokenizer);
     else
-        *out = codec;
+        *out = tokenizer;
     return code;
 }
 
-void mega_codec_free(MegaCodec *codec)
+void mega_tokenizer_free(MegaTokenizer *tokenizer)
 {
-    if (!codec)
+    if (!tokenizer)
         return;
-    mega_vocab_free(codec->vocab);
-    mega_moses_free(codec->moses);
-    mega_bpe_free(codec->bpe);
-    mega_byte_bpe_free(codec->byte_bpe);
-    mega_units_free(codec->units);
-    mega_capitals_free(codec->capitals);
-    free(codec);
+    mega_vocab_free(tokenizer->vocab);
+    mega_moses_free(tokenizer->moses);
+    mega_bpe_free(tokenizer->bpe);
+    mega_byte_bpe_free(tokenizer->byte_bpe);
+    mega_units_free(tokenizer->units);
+    mega_capitals_free(tokenizer->capitals);
+    free(tokenizer);
 }
 
-const MegaVocab *mega_codec_vocab(const MegaCodec *codec)
+const MegaVocab *mega_tokenizer_vocab(const MegaTokenizer *tokenizer)
 {
-    return codec->vocab;
+    return tokenizer->vocab;
 }
 
 /* Returns whether CR is a symbol, written as itself or, for bytes, as its number. */
@@ -179,8 +184,8 @@ static bool has_cr(const MegaMetaValue *symbols, MegaTextUnit unit)
     return false;
 }
 
-MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
-                                    const char *what)
+MegaTextRules mega_tokenizer_text_rules(const MegaMeta *meta, MegaTokenizerSide side, bool ids,
+                                        const char *what)
 {
     MegaTextRules rules = {.what = what, .limit = MEGA_TEXT_MAX_SIZE, .marks_inside = true};
     MegaTextFeatures features;
@@ -209,54 +214,54 @@ static int no_memory(MegaError *err)
 }
 
 /* Turns raw text into tokens with one blank between them. */
-static int tokenize(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+static int tokenize(const MegaTokenizer *tokenizer, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer normal = {0}, tokens = {0};
     int code =
-        mega_moses_normalize(codec->moses, (const char *)text->data, text->size, &normal, err);
+        mega_moses_normalize(tokenizer->moses, (const char *)text->data, text->size, &normal, err);
     if (!code)
-        code =
-            mega_moses_tokenize(codec->moses, (const char *)normal.data, normal.size, &tokens, err);
+        code = mega_moses_tokenize(tokenizer->moses, (const char *)normal.data, normal.size,
+                                   &tokens, err);
     mega_buffer_free(&normal);
     mega_buffer_free(text);
     *text = tokens;
     return code;
 }
 
-static int cut_words(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+static int cut_words(const MegaTokenizer *tokenizer, MegaBuffer *text, MegaError *err)
 {
     MegaBuffer pieces = {0};
-    int code = mega_bpe_apply(codec->bpe, (const char *)text->data, text->size, &pieces, err);
+    int code = mega_bpe_apply(tokenizer->bpe, (const char *)text->data, text->size, &pieces, err);
     mega_buffer_free(text);
     *text = pieces;
     return code;
 }
 
-bool mega_codec_in_capitals(const MegaCodec *codec, const char *text, size_t size)
+bool mega_tokenizer_in_capitals(const MegaTokenizer *tokenizer, const char *text, size_t size)
 {
-    return codec->capitals && mega_utf8_valid(text, size) &&
-           mega_capitals_found(codec->capitals, text, size);
+    return tokenizer->capitals && mega_utf8_valid(text, size) &&
+           mega_capitals_found(tokenizer->capitals, text, size);
 }
 
-int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
-                     MegaError *err)
+int mega_tokenizer_raise(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                         MegaBuffer *out, MegaError *err)
 {
-    mega_capitals_raise(codec->capitals, text, size, out);
+    mega_capitals_raise(tokenizer->capitals, text, size, out);
     return out->failed ? no_memory(err) : 0;
 }
 
 /* Makes the ids of a text that is cut into words already. */
-static int encode_words(const MegaCodec *codec, MegaBuffer *words, int32_t **ids, size_t *count,
-                        MegaError *err)
+static int encode_words(const MegaTokenizer *tokenizer, MegaBuffer *words, int32_t **ids,
+                        size_t *count, MegaError *err)
 {
-    int code = codec->bpe ? cut_words(codec, words, err) : 0;
+    int code = tokenizer->bpe ? cut_words(tokenizer, words, err) : 0;
     const char *rest = (const char *)words->data;
     size_t left = words->size;
-    if (codec->features.unit == MEGA_TEXT_SYMBOLS)
+    if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS)
         mega_utf8_trim(&rest, &left);
     if (!code && left > 0)
-        code = mega_text_encode_all(codec->vocab, &codec->features, rest, left, "the text", ids,
-                                    count, err);
+        code = mega_text_encode_all(tokenizer->vocab, &tokenizer->features, rest, left, "the text",
+                                    ids, count, err);
     return code;
 }
 
@@ -277,34 +282,35 @@ static int count_symbols(void *context, const char *word, size_t size, size_t *c
     return code;
 }
 
-int mega_codec_lower(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
-                     MegaError *err)
+int mega_tokenizer_lower(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                         MegaBuffer *out, MegaError *err)
 {
-    return mega_capitals_lower(codec->capitals, text, size, count_symbols, (void *)codec, out, err);
+    return mega_capitals_lower(tokenizer->capitals, text, size, count_symbols, (void *)tokenizer,
+                               out, err);
 }
 
 /* Puts a source in capitals into the spelling that the vocabulary knows. */
-static int lower_source(const MegaCodec *codec, MegaBuffer *text, MegaError *err)
+static int lower_source(const MegaTokenizer *tokenizer, MegaBuffer *text, MegaError *err)
 {
     const char *source = (const char *)text->data;
     MegaBuffer small = {0};
-    if (!codec->is_source || !mega_codec_in_capitals(codec, source, text->size))
+    if (!tokenizer->is_source || !mega_tokenizer_in_capitals(tokenizer, source, text->size))
         return 0;
-    int code = mega_codec_lower(codec, source, text->size, &small, err);
+    int code = mega_tokenizer_lower(tokenizer, source, text->size, &small, err);
     mega_buffer_free(text);
     *text = small;
     return code;
 }
 
-static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
-                           MegaError *err);
+static int encode_sequence(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                           MegaTokens *out, MegaError *err);
 
 /* Makes the ids of a text by a tokenizer that does everything itself. */
-static int encode_whole(const MegaCodec *codec, const char *text, size_t size, int32_t **ids,
-                        size_t *count, MegaError *err)
+static int encode_whole(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                        int32_t **ids, size_t *count, MegaError *err)
 {
     MegaTokens tokens = {0};
-    int code = encode_sequence(codec, text, size, &tokens, err);
+    int code = encode_sequence(tokenizer, text, size, &tokens, err);
     if (!code && tokens.count > 0) {
         *ids = malloc(tokens.count * sizeof **ids);
         code = *ids ? 0 : no_memory(err);
@@ -316,78 +322,80 @@ static int encode_whole(const MegaCodec *codec, const char *text, size_t size, i
     return code;
 }
 
-int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
-                      int32_t **ids, size_t *count, MegaError *err)
+int mega_tokenizer_encode(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                          bool pre_tokenized, int32_t **ids, size_t *count, MegaError *err)
 {
     MegaBuffer work = {0};
     int code = 0;
     *ids = NULL;
     *count = 0;
-    if (codec->byte_bpe || codec->units)
-        return encode_whole(codec, text, size, ids, count, err);
-    if (codec->features.unit == MEGA_TEXT_BYTES)
+    if (tokenizer->byte_bpe || tokenizer->units)
+        return encode_whole(tokenizer, text, size, ids, count, err);
+    if (tokenizer->features.unit == MEGA_TEXT_BYTES)
         mega_put_bytes(&work, text, size);
     else
         mega_utf8_repair(text, size, &work);
     if (work.failed)
         code = no_memory(err);
     if (!code && !pre_tokenized)
-        code = lower_source(codec, &work, err);
-    if (!code && codec->moses && !pre_tokenized)
-        code = tokenize(codec, &work, err);
+        code = lower_source(tokenizer, &work, err);
+    if (!code && tokenizer->moses && !pre_tokenized)
+        code = tokenize(tokenizer, &work, err);
     if (!code)
-        code = encode_words(codec, &work, ids, count, err);
+        code = encode_words(tokenizer, &work, ids, count, err);
     mega_buffer_free(&work);
     return code;
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-static void put_symbol(const MegaCodec *codec, int32_t id, MegaBuffer *out)
+static void put_symbol(const MegaTokenizer *tokenizer, int32_t id, MegaBuffer *out)
 {
-    const char *symbol = mega_vocab_symbol(codec->vocab, id);
+    const char *symbol = mega_vocab_symbol(tokenizer->vocab, id);
     if (!symbol)
-        symbol = mega_vocab_symbol(codec->vocab, MEGA_ID_UNK);
-    mega_text_put_symbol(&codec->features, codec->vocab, symbol ? symbol : "", out);
+        symbol = mega_vocab_symbol(tokenizer->vocab, MEGA_ID_UNK);
+    mega_text_put_symbol(&tokenizer->features, tokenizer->vocab, symbol ? symbol : "", out);
 }
 
-static bool is_silent(const MegaCodec *codec, int32_t id)
+static bool is_silent(const MegaTokenizer *tokenizer, int32_t id)
 {
-    if (codec->units)
-        return mega_units_is_special(codec->units, id);
+    if (tokenizer->units)
+        return mega_units_is_special(tokenizer->units, id);
     return id == MEGA_ID_PAD || id == MEGA_ID_EOS || id == MEGA_ID_BOS;
 }
 
-void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, MegaBuffer *out)
+void mega_tokenizer_decode_next(const MegaTokenizer *tokenizer, int32_t id, bool first,
+                                MegaBuffer *out)
 {
-    if (codec->byte_bpe) {
-        if (!mega_byte_bpe_is_special(codec->byte_bpe, id))
-            mega_byte_bpe_put_bytes(codec->byte_bpe, id, out);
+    if (tokenizer->byte_bpe) {
+        if (!mega_byte_bpe_is_special(tokenizer->byte_bpe, id))
+            mega_byte_bpe_put_bytes(tokenizer->byte_bpe, id, out);
         return;
     }
-    if (is_silent(codec, id))
+    if (is_silent(tokenizer, id))
         return;
-    if (codec->features.unit == MEGA_TEXT_SYMBOLS && !first)
+    if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS && !first)
         mega_put_u8(out, ' ');
-    put_symbol(codec, id, out);
+    put_symbol(tokenizer, id, out);
 }
 
-int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, bool pre_tokenized,
-                      MegaBuffer *out, MegaError *err)
+int mega_tokenizer_decode(const MegaTokenizer *tokenizer, const int32_t *ids, size_t count,
+                          bool pre_tokenized, MegaBuffer *out, MegaError *err)
 {
     MegaBuffer symbols = {0}, words = {0};
     int code = 0;
-    if (codec->byte_bpe)
-        return mega_codec_decode_text(codec, ids, count, &(MegaDecodeOptions){0}, out, err);
+    if (tokenizer->byte_bpe)
+        return mega_tokenizer_decode_text(tokenizer, ids, count, &(MegaDecodeOptions){0}, out, err);
     for (size_t i = 0; i < count; i++)
-        mega_codec_decode_next(codec, ids[i], symbols.size == 0, &symbols);
-    if (codec->bpe)
+        mega_tokenizer_decode_next(tokenizer, ids[i], symbols.size == 0, &symbols);
+    if (tokenizer->bpe)
         mega_bpe_join((const char *)symbols.data, symbols.size, &words);
-    const MegaBuffer *text = codec->bpe ? &words : &symbols;
+    const MegaBuffer *text = tokenizer->bpe ? &words : &symbols;
     if (symbols.failed || words.failed)
         code = no_memory(err);
-    else if (codec->moses && !pre_tokenized)
-        code = mega_moses_detokenize(codec->moses, (const char *)text->data, text->size, out, err);
+    else if (tokenizer->moses && !pre_tokenized)
+        code =
+            mega_moses_detokenize(tokenizer->moses, (const char *)text->data, text->size, out, err);
     else
         mega_put_bytes(out, text->data, text->size);
     mega_buffer_free(&symbols);
@@ -421,21 +429,21 @@ static void clean_up(MegaBuffer *text)
     }
 }
 
-int mega_codec_decode_text(const MegaCodec *codec, const int32_t *ids, size_t count,
-                           const MegaDecodeOptions *options, MegaBuffer *out, MegaError *err)
+int mega_tokenizer_decode_text(const MegaTokenizer *tokenizer, const int32_t *ids, size_t count,
+                               const MegaDecodeOptions *options, MegaBuffer *out, MegaError *err)
 {
     MegaBuffer bytes = {0}, text = {0};
     int code = 0;
-    if (!codec->byte_bpe && !options->keep_special)
-        code = mega_codec_decode(codec, ids, count, false, &bytes, err);
+    if (!tokenizer->byte_bpe && !options->keep_special)
+        code = mega_tokenizer_decode(tokenizer, ids, count, false, &bytes, err);
     for (size_t i = 0; i < count && !code; i++)
-        if (codec->byte_bpe) {
-            if (options->keep_special || !mega_byte_bpe_is_special(codec->byte_bpe, ids[i]))
-                mega_byte_bpe_put_bytes(codec->byte_bpe, ids[i], &bytes);
+        if (tokenizer->byte_bpe) {
+            if (options->keep_special || !mega_byte_bpe_is_special(tokenizer->byte_bpe, ids[i]))
+                mega_byte_bpe_put_bytes(tokenizer->byte_bpe, ids[i], &bytes);
         } else if (options->keep_special) {
-            if (codec->features.unit == MEGA_TEXT_SYMBOLS && i > 0)
+            if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS && i > 0)
                 mega_put_u8(&bytes, ' ');
-            put_symbol(codec, ids[i], &bytes);
+            put_symbol(tokenizer, ids[i], &bytes);
         }
     if (!code)
         mega_utf8_replace(bytes.data, bytes.size, &text);
@@ -451,14 +459,14 @@ int mega_codec_decode_text(const MegaCodec *codec, const int32_t *ids, size_t co
 
 /* ---- Tokens with their places --------------------------------------------------------------- */
 
-bool mega_codec_has_places(const MegaCodec *codec)
+bool mega_tokenizer_has_places(const MegaTokenizer *tokenizer)
 {
-    return !codec->moses;
+    return !tokenizer->moses;
 }
 
-bool mega_codec_has_types(const MegaCodec *codec)
+bool mega_tokenizer_has_types(const MegaTokenizer *tokenizer)
 {
-    return codec->types;
+    return tokenizer->types;
 }
 
 /* Makes a token for each character of a text, or for each of its bytes. */
@@ -530,26 +538,26 @@ static void place_nowhere(const int32_t *ids, size_t count, MegaTokens *out)
         mega_tokens_add(out, &(MegaToken){.id = ids[i], .word = (int32_t)i});
 }
 
-static int encode_places(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
-                         MegaError *err)
+static int encode_places(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                         MegaTokens *out, MegaError *err)
 {
     int32_t *ids = NULL;
     size_t count = 0;
     MegaBuffer whole = {0}, pieces = {0};
-    int code = mega_codec_encode(codec, text, size, false, &ids, &count, err);
-    if (!code && codec->features.unit != MEGA_TEXT_BYTES)
+    int code = mega_tokenizer_encode(tokenizer, text, size, false, &ids, &count, err);
+    if (!code && tokenizer->features.unit != MEGA_TEXT_BYTES)
         mega_utf8_repair(text, size, &whole);
     mega_put_bytes(&pieces, whole.data, whole.size);
-    if (!code && codec->bpe && !codec->moses)
-        code = cut_words(codec, &pieces, err);
+    if (!code && tokenizer->bpe && !tokenizer->moses)
+        code = cut_words(tokenizer, &pieces, err);
     if (!code && (whole.failed || pieces.failed))
         code = no_memory(err);
-    if (!code && codec->moses)
+    if (!code && tokenizer->moses)
         place_nowhere(ids, count, out);
-    else if (!code && codec->features.unit == MEGA_TEXT_SYMBOLS)
+    else if (!code && tokenizer->features.unit == MEGA_TEXT_SYMBOLS)
         place_words(ids, count, (const char *)whole.data, whole.size, &pieces, out);
     else if (!code)
-        place_units(ids, count, text, codec->features.unit == MEGA_TEXT_BYTES, out);
+        place_units(ids, count, text, tokenizer->features.unit == MEGA_TEXT_BYTES, out);
     if (!code && out->failed)
         code = no_memory(err);
     free(ids);
@@ -558,27 +566,29 @@ static int encode_places(const MegaCodec *codec, const char *text, size_t size, 
     return code;
 }
 
-static int encode_sequence(const MegaCodec *codec, const char *text, size_t size, MegaTokens *out,
-                           MegaError *err)
+static int encode_sequence(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                           MegaTokens *out, MegaError *err)
 {
-    return codec->byte_bpe ? mega_byte_bpe_encode(codec->byte_bpe, text, size, out, err)
-           : codec->units  ? mega_units_encode(codec->units, text, size, out, err)
-                           : encode_places(codec, text, size, out, err);
+    return tokenizer->byte_bpe ? mega_byte_bpe_encode(tokenizer->byte_bpe, text, size, out, err)
+           : tokenizer->units  ? mega_units_encode(tokenizer->units, text, size, out, err)
+                               : encode_places(tokenizer, text, size, out, err);
 }
 
-int mega_codec_encode_texts(const MegaCodec *codec, const MegaTexts *texts,
-                            const MegaEncodeOptions *options, MegaTokenized *out, MegaError *err)
+int mega_tokenizer_encode_texts(const MegaTokenizer *tokenizer, const MegaTexts *texts,
+                                const MegaEncodeOptions *options, MegaTokenized *out,
+                                MegaError *err)
 {
-    *out = (MegaTokenized){.count = texts->second ? 2 : 1, .post = &codec->post};
-    int code = encode_sequence(codec, texts->first, texts->first_size, &out->sequences[0], err);
+    *out = (MegaTokenized){.count = texts->second ? 2 : 1, .post = &tokenizer->post};
+    int code = encode_sequence(tokenizer, texts->first, texts->first_size, &out->sequences[0], err);
     if (!code && texts->second)
-        code = encode_sequence(codec, texts->second, texts->second_size, &out->sequences[1], err);
+        code =
+            encode_sequence(tokenizer, texts->second, texts->second_size, &out->sequences[1], err);
     return code ? code : mega_tokenized_plan(out, options, err);
 }
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-int mega_codec_write(const MegaCodecSettings *settings, MegaMeta *meta, MegaError *err)
+int mega_tokenizer_write(const MegaTokenizerSettings *settings, MegaMeta *meta, MegaError *err)
 {
     MegaTextFeatures features = {
         .unit = settings->unit, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};

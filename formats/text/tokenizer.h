@@ -13,11 +13,12 @@
  *
  * Encoding repairs UTF-8, normalises punctuation, tokenises, applies BPE and looks up ids. Decoding
  * goes the other way. A vocabulary of bytes takes bytes unchanged and is used without tokeniser and
- * BPE. With `pre_tokenized`, the text is the output of the tokeniser, before BPE. A codec is
+ * BPE. With `pre_tokenized`, the text is the output of the tokeniser, before BPE. A tokenizer is
  * immutable.
  *
- * mega_codec_encode gives only the ids of a text. mega_codec_encode_texts gives tokens with their
- * places in one text or two, truncated to a length and with special tokens around them (tokens.h).
+ * mega_tokenizer_encode gives only the ids of a text. mega_tokenizer_encode_texts gives tokens with
+ * their places in one text or two, truncated to a length and with special tokens around them
+ * (tokens.h).
  */
 #ifndef MEGA_TOKENIZER_H
 #define MEGA_TOKENIZER_H
@@ -28,46 +29,48 @@
 #include "formats/text/tokens.h"
 #include "formats/text/vocab.h"
 
-typedef enum MegaCodecSide {
-    MEGA_CODEC_SOURCE, /* the source of a translator */
-    MEGA_CODEC_TARGET, /* the target of a translator, or the only side of a language model */
-} MegaCodecSide;
+typedef enum MegaTokenizerSide {
+    MEGA_TOKENIZER_SOURCE, /* the source of a translator */
+    MEGA_TOKENIZER_TARGET, /* the target of a translator, or the only side of a language model */
+} MegaTokenizerSide;
 
-typedef struct MegaCodec MegaCodec;
+typedef struct MegaTokenizer MegaTokenizer;
 
-int mega_codec_new(MegaCodec **out, const MegaMeta *meta, MegaCodecSide side, MegaError *err);
-void mega_codec_free(MegaCodec *codec);
-const MegaVocab *mega_codec_vocab(const MegaCodec *codec);
+int mega_tokenizer_new(MegaTokenizer **out, const MegaMeta *meta, MegaTokenizerSide side,
+                       MegaError *err);
+void mega_tokenizer_free(MegaTokenizer *tokenizer);
+const MegaVocab *mega_tokenizer_vocab(const MegaTokenizer *tokenizer);
 
 /* Returns the rules for reading a file of text, or of token ids, for this side of a model. Messages
  * say what is expected of the file. Bytes that are not UTF-8 stay if the vocabulary consists of
  * bytes, and line ends stay if it has CR; otherwise they become U+FFFD and LF. */
-MegaTextRules mega_codec_text_rules(const MegaMeta *meta, MegaCodecSide side, bool ids,
-                                    const char *what);
+MegaTextRules mega_tokenizer_text_rules(const MegaMeta *meta, MegaTokenizerSide side, bool ids,
+                                        const char *what);
 
 /* Returns whether a text is in capitals and the model reads it in small letters, so that its
  * translation is to be written in capitals. */
-bool mega_codec_in_capitals(const MegaCodec *codec, const char *text, size_t size);
-/* Appends such a text in the spelling that the vocabulary knows (capitals.h). mega_codec_encode
+bool mega_tokenizer_in_capitals(const MegaTokenizer *tokenizer, const char *text, size_t size);
+/* Appends such a text in the spelling that the vocabulary knows (capitals.h). mega_tokenizer_encode
  * does this with a source; a target is in capitals only because its source is, which the caller
  * knows. */
-int mega_codec_lower(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
-                     MegaError *err);
-/* Appends a text in capitals; the codec has read one in capitals. */
-int mega_codec_raise(const MegaCodec *codec, const char *text, size_t size, MegaBuffer *out,
-                     MegaError *err);
+int mega_tokenizer_lower(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                         MegaBuffer *out, MegaError *err);
+/* Appends a text in capitals; the tokenizer has read one in capitals. */
+int mega_tokenizer_raise(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                         MegaBuffer *out, MegaError *err);
 
 /* Makes the ids of a text and adds none at its ends; an empty text has no ids. free() frees
  * *ids. */
-int mega_codec_encode(const MegaCodec *codec, const char *text, size_t size, bool pre_tokenized,
-                      int32_t **ids, size_t *count, MegaError *err);
+int mega_tokenizer_encode(const MegaTokenizer *tokenizer, const char *text, size_t size,
+                          bool pre_tokenized, int32_t **ids, size_t *count, MegaError *err);
 /* Appends the text of ids. <s>, <pad> and </s> are left out; ids that are out of range become
  * <unk>. */
-int mega_codec_decode(const MegaCodec *codec, const int32_t *ids, size_t count, bool pre_tokenized,
-                      MegaBuffer *out, MegaError *err);
+int mega_tokenizer_decode(const MegaTokenizer *tokenizer, const int32_t *ids, size_t count,
+                          bool pre_tokenized, MegaBuffer *out, MegaError *err);
 /* Appends the text of one more id to a growing text. Symbols are separated by blanks; characters
  * and bytes are appended unchanged. A byte may be part of a character. */
-void mega_codec_decode_next(const MegaCodec *codec, int32_t id, bool first, MegaBuffer *out);
+void mega_tokenizer_decode_next(const MegaTokenizer *tokenizer, int32_t id, bool first,
+                                MegaBuffer *out);
 
 /* ---- Tokens with their places --------------------------------------------------------------- */
 
@@ -77,14 +80,15 @@ typedef struct MegaTexts {
     size_t first_size, second_size;
 } MegaTexts;
 
-/* Makes the tokens of one text or of a pair. The codec must outlive *out, which is to be freed also
- * after an error. */
-int mega_codec_encode_texts(const MegaCodec *codec, const MegaTexts *texts,
-                            const MegaEncodeOptions *options, MegaTokenized *out, MegaError *err);
+/* Makes the tokens of one text or of a pair. The tokenizer must outlive *out, which is to be freed
+ * also after an error. */
+int mega_tokenizer_encode_texts(const MegaTokenizer *tokenizer, const MegaTexts *texts,
+                                const MegaEncodeOptions *options, MegaTokenized *out,
+                                MegaError *err);
 /* Returns whether the tokens have places. With Moses they have none, since it changes the text. */
-bool mega_codec_has_places(const MegaCodec *codec);
+bool mega_tokenizer_has_places(const MegaTokenizer *tokenizer);
 /* Returns whether the model reads the types of tokens. */
-bool mega_codec_has_types(const MegaCodec *codec);
+bool mega_tokenizer_has_types(const MegaTokenizer *tokenizer);
 
 typedef struct MegaDecodeOptions {
     bool keep_special; /* include special tokens in the text */
@@ -92,18 +96,18 @@ typedef struct MegaDecodeOptions {
 } MegaDecodeOptions;
 
 /* Appends the text of ids as well-formed UTF-8; other bytes become U+FFFD. */
-int mega_codec_decode_text(const MegaCodec *codec, const int32_t *ids, size_t count,
-                           const MegaDecodeOptions *options, MegaBuffer *out, MegaError *err);
+int mega_tokenizer_decode_text(const MegaTokenizer *tokenizer, const int32_t *ids, size_t count,
+                               const MegaDecodeOptions *options, MegaBuffer *out, MegaError *err);
 
 /* ---- For mega-convert ----------------------------------------------------------------------- */
 
-typedef struct MegaCodecSettings {
+typedef struct MegaTokenizerSettings {
     MegaTextUnit unit;
     bool moses, bpe;                               /* neither goes with bytes */
     bool lower_capitals;                           /* as text.capitals "lower" */
     const char *source_language, *target_language; /* NULL: not known */
-} MegaCodecSettings;
+} MegaTokenizerSettings;
 
-int mega_codec_write(const MegaCodecSettings *settings, MegaMeta *meta, MegaError *err);
+int mega_tokenizer_write(const MegaTokenizerSettings *settings, MegaMeta *meta, MegaError *err);
 
 #endif

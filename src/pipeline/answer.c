@@ -219,7 +219,7 @@ static int encode(Finder *f, const MegaBuffer *question, const MegaBuffer *conte
                                        .truncation = MEGA_TRUNCATE_SECOND,
                                        .windows = true,
                                        .stride = stride};
-    return mega_codec_encode_texts(p->target, &texts, &options, &f->tokenized, err);
+    return mega_tokenizer_encode_texts(p->target, &texts, &options, &f->tokenized, err);
 }
 
 int mega_pipeline_answer(MegaPipeline *p, const MegaRaw *question, const MegaRaw *context,
@@ -233,7 +233,7 @@ int mega_pipeline_answer(MegaPipeline *p, const MegaRaw *question, const MegaRaw
     if (!code && (f.options->top < 1 || f.options->max_answer < 1))
         code = mega_fail(err, MEGA_ERR_ARGUMENT, "%d answers of at most %d tokens make no sense",
                          f.options->top, f.options->max_answer);
-    if (!code && !mega_pipeline_need_codec(p, err))
+    if (!code && !mega_pipeline_need_tokenizer(p, err))
         code = MEGA_ERR_MODEL;
     if (!code)
         code = mega_pipeline_read_bytes(p, question, &texts[0], err);

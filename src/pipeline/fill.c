@@ -35,10 +35,10 @@ static int find_target(const MegaPipeline *p, const char *target, int32_t *id, M
 {
     int32_t *ids = NULL;
     size_t count = 0;
-    *id = mega_vocab_find(mega_codec_vocab(p->target), target, strlen(target));
+    *id = mega_vocab_find(mega_tokenizer_vocab(p->target), target, strlen(target));
     if (*id >= 0)
         return 0;
-    int code = mega_codec_encode(p->target, target, strlen(target), false, &ids, &count, err);
+    int code = mega_tokenizer_encode(p->target, target, strlen(target), false, &ids, &count, err);
     if (!code && count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the target '%.60s' has no token", target);
     else if (!code)
@@ -149,7 +149,7 @@ static int find_masks(const MegaPipeline *p, const MegaTokenInput *input, size_t
             (*out)[(*count)++] = i;
     if (*count == 0)
         return mega_fail(err, MEGA_ERR_INPUT, "there is no %s in the text, which says what to fill",
-                         mega_vocab_symbol(mega_codec_vocab(p->target), (int32_t)mask));
+                         mega_vocab_symbol(mega_tokenizer_vocab(p->target), (int32_t)mask));
     return 0;
 }
 

@@ -118,7 +118,7 @@ static void take_token(Generator *g, int index, int32_t token)
     if (g->keeps)
         mega_put_u32(&sample->tokens, (uint32_t)token);
     if (p->target && !p->ids && !is_eos)
-        mega_codec_decode_next(p->target, token, first, &sample->pending);
+        mega_tokenizer_decode_next(p->target, token, first, &sample->pending);
     const size_t size = find_stop(g->options, &sample->pending);
     if (is_eos)
         end(sample, MEGA_FINISH_END);

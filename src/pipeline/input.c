@@ -33,7 +33,7 @@ static int read_text_features(MegaInputReader *reader, MegaError *err)
     if (reader->ids)
         return 0;
     if (mega_meta_find(meta, "text.tokenizer"))
-        return mega_codec_new(&reader->codec, meta, MEGA_CODEC_TARGET, err);
+        return mega_tokenizer_new(&reader->tokenizer, meta, MEGA_TOKENIZER_TARGET, err);
     int code = mega_vocab_from_meta(&reader->vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
         code = mega_text_features_read(&reader->text, meta, err);
@@ -234,7 +234,7 @@ void mega_input_reader_free(MegaInputReader *reader)
         return;
     mega_input_end(reader);
     mega_vocab_free(reader->vocab);
-    mega_codec_free(reader->codec);
+    mega_tokenizer_free(reader->tokenizer);
     free(reader->samples);
     free(reader);
 }
@@ -382,7 +382,7 @@ int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int 
     if (count < 1 || count > 2)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d inputs at a time; expected one, or a pair",
                          count);
-    if (count > 1 && mega_model_input_count(reader->model) < 2 && !reader->codec)
+    if (count > 1 && mega_model_input_count(reader->model) < 2 && !reader->tokenizer)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "%s was given as the second of a pair, but this model takes single inputs",
                          mega_raw_name(&inputs[1]));
@@ -526,7 +526,7 @@ static int encode_texts(const MegaInputReader *reader, const MegaBuffer *texts, 
                                 count < 2 || !texts[1].size ? NULL : (const char *)texts[1].data,
                             .second_size = texts[1].size};
     MegaError inner = {0};
-    int code = mega_codec_encode_texts(reader->codec, &both, &options, &tokenized, &inner);
+    int code = mega_tokenizer_encode_texts(reader->tokenizer, &both, &options, &tokenized, &inner);
     if (!code)
         code = mega_tokenized_window(&tokenized, 0, &tokens, &inner);
     if (code)
@@ -540,10 +540,11 @@ static int encode_texts(const MegaInputReader *reader, const MegaBuffer *texts, 
         out->types[i] = tokens.data[i].type;
     }
     out->count = 1;
-    out->views[0] = (MegaInput){.kind = MEGA_INPUT_TOKENS,
-                                .tokens = out->tokens[0],
-                                .length = tokens.count,
-                                .types = mega_codec_has_types(reader->codec) ? out->types : NULL};
+    out->views[0] =
+        (MegaInput){.kind = MEGA_INPUT_TOKENS,
+                    .tokens = out->tokens[0],
+                    .length = tokens.count,
+                    .types = mega_tokenizer_has_types(reader->tokenizer) ? out->types : NULL};
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
     return code;
@@ -564,8 +565,8 @@ static int next_hub_text(MegaInputReader *reader, MegaPrepared *out, MegaError *
 
 static MegaTextRules text_rules(const MegaInputReader *reader)
 {
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(reader->model), MEGA_CODEC_TARGET,
-                                                reader->ids, "a text");
+    MegaTextRules rules = mega_tokenizer_text_rules(mega_model_meta(reader->model),
+                                                    MEGA_TOKENIZER_TARGET, reader->ids, "a text");
     mega_text_limit(&rules, reader->left);
     return rules;
 }
@@ -576,7 +577,7 @@ int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaI
     const MegaTextRules rules = text_rules(reader);
     MegaPrepared prepared = {0};
     MegaBuffer bytes = {0};
-    if (reader->codec) {
+    if (reader->tokenizer) {
         MegaBuffer texts[2] = {{0}, {0}};
         int failed = read_bytes(reader, text, &texts[0], err);
         if (!failed)
@@ -604,12 +605,12 @@ int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaI
 
 const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader)
 {
-    return reader->codec ? mega_codec_vocab(reader->codec) : reader->vocab;
+    return reader->tokenizer ? mega_tokenizer_vocab(reader->tokenizer) : reader->vocab;
 }
 
-const MegaCodec *mega_input_reader_codec(const MegaInputReader *reader)
+const MegaTokenizer *mega_input_reader_tokenizer(const MegaInputReader *reader)
 {
-    return reader->codec;
+    return reader->tokenizer;
 }
 
 static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
@@ -617,7 +618,7 @@ static int next_text(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
     const MegaTextRules rules = text_rules(reader);
     const bool pair = mega_model_input_count(reader->model) == 2;
     const char *name = mega_input_name(reader);
-    if (reader->codec)
+    if (reader->tokenizer)
         return next_hub_text(reader, out, err);
     MegaBuffer text[2] = {0};
     int code = 0;

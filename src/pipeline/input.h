@@ -75,6 +75,6 @@ int mega_input_reader_tokens(MegaInputReader *reader, const MegaRaw *text, MegaI
                              MegaError *err);
 const MegaVocab *mega_input_reader_vocab(const MegaInputReader *reader);
 /* Returns the tokenizer of a model of the Hugging Face hub, or NULL. */
-const MegaCodec *mega_input_reader_codec(const MegaInputReader *reader);
+const MegaTokenizer *mega_input_reader_tokenizer(const MegaInputReader *reader);
 
 #endif

@@ -27,7 +27,7 @@ struct MegaInputReader {
                       limit */
     MegaTextFeatures text;
     MegaVocab *vocab; /* NULL if texts hold token ids */
-    MegaCodec *codec; /* set if a tokenizer of the Hugging Face hub makes the tokens */
+    MegaTokenizer *tokenizer; /* set if a tokenizer of the Hugging Face hub makes the tokens */
     const MegaMedia *media;
     MegaWarning warning;
     MegaPcm pcm;

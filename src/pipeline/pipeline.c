@@ -10,7 +10,7 @@
 /* ---- Making --------------------------------------------------------------------------------- */
 
 /* Models that make text need dictionaries only if texts are not token ids. */
-static int load_codecs(MegaPipeline *p, MegaError *err)
+static int load_tokenizers(MegaPipeline *p, MegaError *err)
 {
     const MegaMeta *meta = mega_model_meta(p->model);
     const bool has_text =
@@ -19,8 +19,8 @@ static int load_codecs(MegaPipeline *p, MegaError *err)
     if (p->ids && !has_text)
         return 0;
     if (mega_task_traits(p->task)->has_cross)
-        code = mega_codec_new(&p->source, meta, MEGA_CODEC_SOURCE, err);
-    return code ? code : mega_codec_new(&p->target, meta, MEGA_CODEC_TARGET, err);
+        code = mega_tokenizer_new(&p->source, meta, MEGA_TOKENIZER_SOURCE, err);
+    return code ? code : mega_tokenizer_new(&p->target, meta, MEGA_TOKENIZER_TARGET, err);
 }
 
 int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
@@ -43,7 +43,7 @@ int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
     if (!code)
         code = mega_task_traits(p->task)->takes_media
                    ? mega_input_reader_new(&p->reader, model, options, err)
-                   : load_codecs(p, err);
+                   : load_tokenizers(p, err);
     if (!code && options->stateful)
         code = mega_listener_new(&p->listener, p->reader, p->session, err);
     if (code)
@@ -60,8 +60,8 @@ void mega_pipeline_free(MegaPipeline *p)
     mega_listener_free(p->listener);
     mega_input_reader_free(p->reader);
     mega_decoder_free(p->scorer);
-    mega_codec_free(p->source);
-    mega_codec_free(p->target);
+    mega_tokenizer_free(p->source);
+    mega_tokenizer_free(p->target);
     mega_session_free(p->session);
     free(p->current_path);
     free(p);
@@ -110,18 +110,20 @@ int mega_text_take(MegaText *out, MegaBuffer *buffer, MegaError *err)
     return 0;
 }
 
-const MegaCodec *mega_pipeline_codec(const MegaPipeline *p, MegaSide side)
+const MegaTokenizer *mega_pipeline_tokenizer(const MegaPipeline *p, MegaSide side)
 {
     if (p->reader)
-        return mega_input_reader_codec(p->reader);
+        return mega_input_reader_tokenizer(p->reader);
     return side == MEGA_SIDE_INPUT && p->source ? p->source : p->target;
 }
 
 int mega_pipeline_read_text(const MegaPipeline *p, MegaSide side, const MegaRaw *raw,
                             const char *what, MegaBuffer *out, MegaError *err)
 {
-    const MegaCodecSide codec = side == MEGA_SIDE_INPUT ? MEGA_CODEC_SOURCE : MEGA_CODEC_TARGET;
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(p->model), codec, p->ids, what);
+    const MegaTokenizerSide tokenizer =
+        side == MEGA_SIDE_INPUT ? MEGA_TOKENIZER_SOURCE : MEGA_TOKENIZER_TARGET;
+    MegaTextRules rules =
+        mega_tokenizer_text_rules(mega_model_meta(p->model), tokenizer, p->ids, what);
     if (raw->kind == MEGA_RAW_PATH) /* other texts are in the program's memory already */
         mega_text_limit(&rules, mega_session_left(p->session));
     return mega_raw_read_text(raw, &rules, &p->warning, out, err);
@@ -149,8 +151,8 @@ int mega_pipeline_encode(const MegaPipeline *p, MegaSide side, const char *name,
     int code = p->ids ? mega_text_parse_ids(text, size,
                                             is_source ? config->embed.vocab : config->target.vocab,
                                             name, &out->ids, &out->count, err)
-                      : mega_codec_encode(mega_pipeline_codec(p, side), text, size,
-                                          p->pre_tokenized, &out->ids, &out->count, err);
+                      : mega_tokenizer_encode(mega_pipeline_tokenizer(p, side), text, size,
+                                              p->pre_tokenized, &out->ids, &out->count, err);
     if (!code && !p->ids && eos && (out->count > 0 || !is_source) &&
         (is_source || config->target.eos >= 0))
         code = insert_id(out, out->count, is_source ? MEGA_ID_EOS : config->target.eos, err);
@@ -180,13 +182,13 @@ int mega_pipeline_tokenize(MegaPipeline *p, MegaSide side, const MegaRaw *text, 
 int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t *ids, size_t count,
                              MegaText *out, MegaError *err)
 {
-    const MegaCodec *codec = mega_pipeline_codec(p, side);
+    const MegaTokenizer *tokenizer = mega_pipeline_tokenizer(p, side);
     MegaBuffer bytes = {0};
     char number[16];
     int code = 0;
     *out = (MegaText){0};
-    if (codec && !p->ids)
-        code = mega_codec_decode(codec, ids, count, p->pre_tokenized, &bytes, err);
+    if (tokenizer && !p->ids)
+        code = mega_tokenizer_decode(tokenizer, ids, count, p->pre_tokenized, &bytes, err);
     else if (p->reader && !p->ids)
         code = mega_fail(err, MEGA_ERR_UNSUPPORTED, "a classifier's tokens have no text");
     else
@@ -203,8 +205,8 @@ int mega_pipeline_detokenize(const MegaPipeline *p, MegaSide side, const int32_t
 const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t id)
 {
     const MegaVocab *vocab = p->reader ? mega_input_reader_vocab(p->reader)
-                             : mega_pipeline_codec(p, side)
-                                 ? mega_codec_vocab(mega_pipeline_codec(p, side))
+                             : mega_pipeline_tokenizer(p, side)
+                                 ? mega_tokenizer_vocab(mega_pipeline_tokenizer(p, side))
                                  : NULL;
     return vocab ? mega_vocab_symbol(vocab, id) : NULL;
 }

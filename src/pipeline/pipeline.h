@@ -22,7 +22,7 @@ struct MegaPipeline {
     MegaSession *session;
     MegaInputReader *reader;    /* set for tasks that take media */
     MegaListener *listener;     /* set if a causal model hears recordings once */
-    MegaCodec *source, *target; /* source: translators only; both NULL without dictionaries */
+    MegaTokenizer *source, *target; /* source: translators only; both NULL without dictionaries */
     MegaDecoder *scorer;        /* made when it is first needed */
     int32_t first_token;        /* the token in front of the text that is being scored */
     MegaWarning warning;
@@ -48,7 +48,7 @@ int mega_pipeline_read_text(const MegaPipeline *pipeline, MegaSide side, const M
                             const char *what, MegaBuffer *out, MegaError *err);
 /* Returns the tokenizer of a side, or NULL if there is none: a classifier of the original has only
  * a vocabulary. */
-const MegaCodec *mega_pipeline_codec(const MegaPipeline *pipeline, MegaSide side);
+const MegaTokenizer *mega_pipeline_tokenizer(const MegaPipeline *pipeline, MegaSide side);
 /* Makes the token ids of a prompt, with </s> before them. */
 int mega_pipeline_encode_prompt(const MegaPipeline *pipeline, const MegaRaw *prompt,
                                 MegaIds *out, MegaError *err);

@@ -36,7 +36,8 @@ static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaE
         return mega_fail(err, MEGA_ERR_INPUT,
                          "there is no TAB; a translator scores source<TAB>target");
     const size_t length = (size_t)(tab - *text);
-    *capitals = !p->ids && !p->pre_tokenized && mega_codec_in_capitals(p->source, *text, length);
+    *capitals =
+        !p->ids && !p->pre_tokenized && mega_tokenizer_in_capitals(p->source, *text, length);
     int code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the line", *text, length, true, &tokens,
                                     err);
     const MegaInput input = {
@@ -54,11 +55,11 @@ static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaE
 static int encode_target(const MegaPipeline *p, const char *text, size_t size, bool capitals,
                          bool eos, MegaIds *out, MegaError *err)
 {
-    const MegaCodec *codec = mega_pipeline_codec(p, MEGA_SIDE_OUTPUT);
+    const MegaTokenizer *tokenizer = mega_pipeline_tokenizer(p, MEGA_SIDE_OUTPUT);
     MegaBuffer small = {0};
     int code = 0;
-    if (capitals && mega_codec_in_capitals(codec, text, size)) {
-        code = mega_codec_lower(codec, text, size, &small, err);
+    if (capitals && mega_tokenizer_in_capitals(tokenizer, text, size)) {
+        code = mega_tokenizer_lower(tokenizer, text, size, &small, err);
         text = (const char *)small.data;
         size = small.size;
     }

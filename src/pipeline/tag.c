@@ -157,7 +157,7 @@ static int make_tag(const Tagger *t, size_t first, size_t end, bool grouped, Meg
     const Entity *begin = &t->entities[first], *last = &t->entities[end - 1];
     const MegaToken *tokens = t->input->tokens.data;
     const char *symbol =
-        mega_vocab_symbol(mega_codec_vocab(t->pipeline->target), tokens[begin->first].id);
+        mega_vocab_symbol(mega_tokenizer_vocab(t->pipeline->target), tokens[begin->first].id);
     const bool unknown =
         tokens[begin->first].id == mega_pipeline_number(t->pipeline, "special.unk", -1);
     double sum = 0;

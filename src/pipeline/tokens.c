@@ -8,7 +8,7 @@
 
 #include "formats/base/input_stream.h"
 
-int mega_token_input_make(MegaTokenInput *out, const MegaCodec *codec,
+int mega_token_input_make(MegaTokenInput *out, const MegaTokenizer *tokenizer,
                           const MegaTokenized *tokenized, size_t index, MegaError *err)
 {
     *out = (MegaTokenInput){0};
@@ -27,7 +27,7 @@ int mega_token_input_make(MegaTokenInput *out, const MegaCodec *codec,
     out->input = (MegaInput){.kind = MEGA_INPUT_TOKENS,
                              .tokens = out->ids,
                              .length = count,
-                             .types = mega_codec_has_types(codec) ? out->types : NULL};
+                             .types = mega_tokenizer_has_types(tokenizer) ? out->types : NULL};
     return 0;
 }
 
@@ -43,20 +43,20 @@ int mega_pipeline_token_input(const MegaPipeline *p, const MegaBuffer *first,
                               const MegaBuffer *second, size_t max_length, MegaTokenInput *out,
                               MegaError *err)
 {
-    const MegaCodec *codec = mega_pipeline_need_codec(p, err);
+    const MegaTokenizer *tokenizer = mega_pipeline_need_tokenizer(p, err);
     const MegaEncodeOptions options = {.max_length = max_length};
     MegaTokenized tokenized = {0};
     *out = (MegaTokenInput){0};
-    if (!codec)
+    if (!tokenizer)
         return MEGA_ERR_MODEL;
     const MegaTexts texts = {.first = first->size ? (const char *)first->data : "",
                              .first_size = first->size,
                              .second =
                                  second ? second->size ? (const char *)second->data : "" : NULL,
                              .second_size = second ? second->size : 0};
-    int code = mega_codec_encode_texts(codec, &texts, &options, &tokenized, err);
+    int code = mega_tokenizer_encode_texts(tokenizer, &texts, &options, &tokenized, err);
     if (!code)
-        code = mega_token_input_make(out, codec, &tokenized, 0, err);
+        code = mega_token_input_make(out, tokenizer, &tokenized, 0, err);
     mega_tokenized_free(&tokenized);
     return code;
 }
@@ -79,13 +79,13 @@ static int copy_places(const MegaTokens *tokens, MegaPlaces *out, MegaError *err
 int mega_pipeline_places(MegaPipeline *p, MegaSide side, const MegaRaw *text, const MegaRaw *second,
                          MegaPlaces *out, MegaError *err)
 {
-    const MegaCodec *codec = mega_pipeline_codec(p, side);
+    const MegaTokenizer *tokenizer = mega_pipeline_tokenizer(p, side);
     const MegaEncodeOptions options = {0};
     MegaBuffer bytes[2] = {{0}, {0}};
     MegaTokenized tokenized = {0};
     MegaTokens tokens = {0};
     *out = (MegaPlaces){0};
-    if (!codec)
+    if (!tokenizer)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "the model has no tokenizer that tells where its tokens stand");
     int code = mega_pipeline_read_bytes(p, text, &bytes[0], err);
@@ -98,13 +98,13 @@ int mega_pipeline_places(MegaPipeline *p, MegaSide side, const MegaRaw *text, co
                                                        : "",
                              .second_size = bytes[1].size};
     if (!code)
-        code = mega_codec_encode_texts(codec, &texts, &options, &tokenized, err);
+        code = mega_tokenizer_encode_texts(tokenizer, &texts, &options, &tokenized, err);
     if (!code)
         code = mega_tokenized_window(&tokenized, 0, &tokens, err);
     if (!code)
         code = copy_places(&tokens, out, err);
-    out->has_places = mega_codec_has_places(codec);
-    out->has_types = mega_codec_has_types(codec);
+    out->has_places = mega_tokenizer_has_places(tokenizer);
+    out->has_types = mega_tokenizer_has_types(tokenizer);
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
     mega_buffer_free(&bytes[0]);
@@ -134,7 +134,7 @@ int mega_pipeline_read_bytes(const MegaPipeline *p, const MegaRaw *raw, MegaBuff
     return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
 }
 
-const MegaCodec *mega_pipeline_need_codec(const MegaPipeline *p, MegaError *err)
+const MegaTokenizer *mega_pipeline_need_tokenizer(const MegaPipeline *p, MegaError *err)
 {
     if (!p->target)
         mega_fail(err, MEGA_ERR_MODEL,
@@ -156,7 +156,7 @@ int mega_pipeline_text_of(const MegaPipeline *p, const int32_t *ids, size_t coun
     const MegaDecodeOptions options = {.keep_special = keep_special,
                                        .clean_up = clean_up && cleans};
     MegaBuffer bytes = {0};
-    int code = mega_codec_decode_text(p->target, ids, count, &options, &bytes, err);
+    int code = mega_tokenizer_decode_text(p->target, ids, count, &options, &bytes, err);
     if (!code)
         return mega_text_take(out, &bytes, err);
     mega_buffer_free(&bytes);

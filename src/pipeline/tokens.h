@@ -17,7 +17,7 @@ typedef struct MegaTokenInput {
 } MegaTokenInput;
 
 /* Makes window number `index` of encoded texts an input. Free *out also after an error. */
-int mega_token_input_make(MegaTokenInput *out, const MegaCodec *codec,
+int mega_token_input_make(MegaTokenInput *out, const MegaTokenizer *tokenizer,
                           const MegaTokenized *tokenized, size_t index, MegaError *err);
 void mega_token_input_free(MegaTokenInput *input);
 
@@ -29,8 +29,8 @@ int mega_pipeline_token_input(const MegaPipeline *pipeline, const MegaBuffer *fi
 /* Reads a raw input byte for byte, since the places of tokens count from its beginning. */
 int mega_pipeline_read_bytes(const MegaPipeline *pipeline, const MegaRaw *raw, MegaBuffer *out,
                              MegaError *err);
-/* Returns the codec, or NULL with an error that the model takes token ids only. */
-const MegaCodec *mega_pipeline_need_codec(const MegaPipeline *pipeline, MegaError *err);
+/* Returns the tokenizer, or NULL with an error that the model takes token ids only. */
+const MegaTokenizer *mega_pipeline_need_tokenizer(const MegaPipeline *pipeline, MegaError *err);
 /* Returns a whole number of the metadata, such as "special.mask", or the fallback. */
 int64_t mega_pipeline_number(const MegaPipeline *pipeline, const char *key, int64_t fallback);
 /* Makes the text of ids, with or without special tokens and the clean-up of the model. */

@@ -18,7 +18,7 @@ static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, 
     const char *at = text.size ? (const char *)text.data : "", *end = at + text.size;
     const char *rest = at;
     *capitals = !code && p->source && !p->ids && !p->pre_tokenized &&
-                mega_codec_in_capitals(p->source, at, text.size);
+                mega_tokenizer_in_capitals(p->source, at, text.size);
     if (!code && (!p->ids || mega_utf8_next_word(&rest, end, &word, &length)))
         code = mega_pipeline_encode(p, MEGA_SIDE_INPUT, "the ids", at, text.size, true, out, err);
     if (!code && !p->ids && out->count)
@@ -59,7 +59,7 @@ static void search(MegaPipeline *p, const MegaIds *sources, int count,
 static int raise_text(const MegaPipeline *p, MegaText *text, MegaError *err)
 {
     MegaBuffer raised = {0};
-    int code = mega_codec_raise(p->source, text->data, text->size, &raised, err);
+    int code = mega_tokenizer_raise(p->source, text->data, text->size, &raised, err);
     mega_text_free(text);
     if (!code)
         code = mega_text_take(text, &raised, err);

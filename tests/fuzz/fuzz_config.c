@@ -1,8 +1,8 @@
 /*
  * fuzz_config.c - fuzzes the original's arguments as JSON, as mega-convert takes them. Together
  * with the tensors of a small checkpoint they give an architecture and metadata, from which
- * configuration, labels, preprocessing and a codec that takes a text are read back. It runs from
- * the top of the source tree.
+ * configuration, labels, preprocessing and a tokenizer that takes a text are read back. It runs
+ * from the top of the source tree.
  *
  * "fuzz" in the JSON chooses the checkpoint and the options of the command line.
  */
@@ -50,22 +50,22 @@ static const MegaCheckpoint *open_checkpoint(int index)
 static void use_text(const MegaMeta *meta, const char *text)
 {
     MegaError err = {0};
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaBuffer out = {0};
     int32_t *ids = NULL;
     size_t count = 0;
-    int code = mega_codec_new(&codec, meta, MEGA_CODEC_SOURCE, &err);
+    int code = mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_SOURCE, &err);
     if (!code)
-        code = mega_codec_encode(codec, text, strlen(text), false, &ids, &count, &err);
+        code = mega_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &count, &err);
     for (size_t i = 0; !code && i < count; i++)
-        if (ids[i] < 0 || ids[i] >= mega_vocab_count(mega_codec_vocab(codec)))
+        if (ids[i] < 0 || ids[i] >= mega_vocab_count(mega_tokenizer_vocab(tokenizer)))
             __builtin_trap();
     if (!code)
-        code = mega_codec_decode(codec, ids, count, false, &out, &err);
+        code = mega_tokenizer_decode(tokenizer, ids, count, false, &out, &err);
     fuzz_check_error(code, err.text);
     mega_buffer_free(&out);
     free(ids);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 /* Reads from the metadata what mega-run does. */

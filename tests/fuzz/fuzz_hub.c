@@ -41,31 +41,31 @@ static void check_tokens(const MegaTokens *tokens, size_t size)
 static void tokenize(const MegaMeta *meta, const char *text, size_t size)
 {
     MegaError err = {0};
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaTokenized tokenized;
     MegaTokens tokens = {0};
     MegaBuffer out = {0};
-    int code = mega_codec_new(&codec, meta, MEGA_CODEC_SOURCE, &err);
+    int code = mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_SOURCE, &err);
     fuzz_check_error(code, err.text);
     if (code)
         return;
     const MegaTexts texts = {
         .first = text, .first_size = size, .second = text, .second_size = size / 2};
-    code = mega_codec_encode_texts(codec, &texts,
-                                   &(MegaEncodeOptions){.max_length = 2 + size,
-                                                        .windows = true,
-                                                        .stride = 1,
-                                                        .truncation = MEGA_TRUNCATE_FIRST},
-                                   &tokenized, &err);
+    code = mega_tokenizer_encode_texts(tokenizer, &texts,
+                                       &(MegaEncodeOptions){.max_length = 2 + size,
+                                                            .windows = true,
+                                                            .stride = 1,
+                                                            .truncation = MEGA_TRUNCATE_FIRST},
+                                       &tokenized, &err);
     fuzz_check_error(code, err.text);
     if (!code && !mega_tokenized_window(&tokenized, tokenized.windows - 1, &tokens, &err))
         check_tokens(&tokens, size);
     for (size_t i = 0; i < tokens.count; i++)
-        mega_codec_decode_next(codec, tokens.data[i].id, i == 0, &out);
+        mega_tokenizer_decode_next(tokenizer, tokens.data[i].id, i == 0, &out);
     mega_buffer_free(&out);
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -105,22 +105,22 @@ static void decode(const MegaModel *model, MegaError *err)
     free(logits);
 }
 
-static void use_text(const MegaMeta *meta, MegaCodecSide side, MegaError *err)
+static void use_text(const MegaMeta *meta, MegaTokenizerSide side, MegaError *err)
 {
     static const char text[] = "The \"newest\" lower, don't 3.5 %";
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaBuffer out = {0};
     int32_t *ids = NULL;
     size_t count = 0;
-    int code = mega_codec_new(&codec, meta, side, err);
+    int code = mega_tokenizer_new(&tokenizer, meta, side, err);
     if (!code)
-        code = mega_codec_encode(codec, text, strlen(text), false, &ids, &count, err);
+        code = mega_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &count, err);
     if (!code)
-        code = mega_codec_decode(codec, ids, count, false, &out, err);
+        code = mega_tokenizer_decode(tokenizer, ids, count, false, &out, err);
     fuzz_check_error(code, err->text);
     mega_buffer_free(&out);
     free(ids);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void load_model(const uint8_t *data, size_t size)
@@ -135,8 +135,8 @@ static void load_model(const uint8_t *data, size_t size)
         const MegaMeta *meta = mega_model_meta(model);
         fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
         fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
-        use_text(meta, MEGA_CODEC_SOURCE, &err);
-        use_text(meta, MEGA_CODEC_TARGET, &err);
+        use_text(meta, MEGA_TOKENIZER_SOURCE, &err);
+        use_text(meta, MEGA_TOKENIZER_TARGET, &err);
         if (mega_config_has_head(mega_model_config(model)))
             classify(model, &err);
         else

@@ -29,7 +29,7 @@ typedef struct Run {
 
 /* ---- Inputs --------------------------------------------------------------------------------- */
 
-static void use_text(const Run *run, MegaCodecSide side)
+static void use_text(const Run *run, MegaTokenizerSide side)
 {
     static const char *const texts[] = {
         "The \"newest\" lower, don't 3.5 %", "s1 s2 s 1 \xf0\x9f\x98\x80", "", " \n",
@@ -38,24 +38,24 @@ static void use_text(const Run *run, MegaCodecSide side)
     const char *text = texts[roll(run->dice, 6)];
     bool cut = flip(run->dice);
     MegaError err = {0};
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaBuffer out = {0};
     int32_t *ids = NULL;
     size_t count = 0;
-    int code = mega_codec_new(&codec, meta, side, &err);
+    int code = mega_tokenizer_new(&tokenizer, meta, side, &err);
     if (!code)
-        code = mega_codec_encode(codec, text, strlen(text), cut, &ids, &count, &err);
+        code = mega_tokenizer_encode(tokenizer, text, strlen(text), cut, &ids, &count, &err);
     for (size_t i = 0; !code && i < count; i++) {
         if (ids[i] < 0) /* text.unk may be outside the vocabulary, which decoders refuse */
             abort();
-        mega_codec_decode_next(codec, ids[i], i == 0, &out);
+        mega_tokenizer_decode_next(tokenizer, ids[i], i == 0, &out);
     }
     if (!code)
-        code = mega_codec_decode(codec, ids, count, cut, &out, &err);
+        code = mega_tokenizer_decode(tokenizer, ids, count, cut, &out, &err);
     fuzz_check_error(code, err.text);
     mega_buffer_free(&out);
     free(ids);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void use_picture(const Run *run)
@@ -343,8 +343,8 @@ static void use_model(Dice *dice, const MegaModel *model)
                                   .cpu = tiers[roll(dice, (int)count)]->name};
     if (roll(dice, 4) == 0)
         options.max_memory = mega_model_memory(model) + (uint64_t)roll(dice, 1 << 20);
-    use_text(&run, MEGA_CODEC_SOURCE);
-    use_text(&run, MEGA_CODEC_TARGET);
+    use_text(&run, MEGA_TOKENIZER_SOURCE);
+    use_text(&run, MEGA_TOKENIZER_TARGET);
     use_picture(&run);
     int code = mega_session_new(&run.session, model, &options, &err);
     fuzz_check_error(code, err.text);

@@ -53,16 +53,17 @@ static void encode_ids(const MegaMeta *meta, const char *text, int rows)
 static void encode_tokens(const MegaMeta *meta, const char *text, int rows)
 {
     MegaError err = {0};
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaTokenized tokenized = {0};
     MegaTokens tokens = {0};
     MegaBuffer out = {0};
-    int code = mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err);
+    int code = mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err);
     fuzz_check_error(code, err.text);
     if (code) /* nothing that was written is refused */
         __builtin_trap();
     const MegaTexts texts = {.first = text, .first_size = strlen(text)};
-    code = mega_codec_encode_texts(codec, &texts, &(MegaEncodeOptions){0}, &tokenized, &err);
+    code =
+        mega_tokenizer_encode_texts(tokenizer, &texts, &(MegaEncodeOptions){0}, &tokenized, &err);
     if (!code)
         code = mega_tokenized_window(&tokenized, 0, &tokens, &err);
     fuzz_check_error(code, err.text);
@@ -71,12 +72,12 @@ static void encode_tokens(const MegaMeta *meta, const char *text, int rows)
         check_id(token->id, rows);
         if (token->start > token->end || token->end > texts.first_size)
             __builtin_trap();
-        mega_codec_decode_next(codec, token->id, i == 0, &out);
+        mega_tokenizer_decode_next(tokenizer, token->id, i == 0, &out);
     }
     mega_buffer_free(&out);
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static int import_s4(MegaMeta *meta, const MetadataOptions *options, int rows, int choices,

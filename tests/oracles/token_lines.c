@@ -11,12 +11,13 @@
 #include "formats/mega/mega_file.h"
 #include "formats/text/tokenizer.h"
 
-static int print_tokens(const MegaCodec *codec, const MegaTexts *texts, MegaError *err)
+static int print_tokens(const MegaTokenizer *tokenizer, const MegaTexts *texts, MegaError *err)
 {
     MegaTokenized tokenized;
     MegaTokens tokens = {0};
     MegaBuffer text = {0};
-    int code = mega_codec_encode_texts(codec, texts, &(MegaEncodeOptions){0}, &tokenized, err);
+    int code =
+        mega_tokenizer_encode_texts(tokenizer, texts, &(MegaEncodeOptions){0}, &tokenized, err);
     if (!code)
         code = mega_tokenized_window(&tokenized, 0, &tokens, err);
     int32_t *ids = calloc(tokens.count + 1, sizeof *ids);
@@ -26,8 +27,8 @@ static int print_tokens(const MegaCodec *codec, const MegaTexts *texts, MegaErro
         ids[i] = token->id;
     }
     if (!code)
-        code =
-            mega_codec_decode_text(codec, ids, tokens.count, &(MegaDecodeOptions){0}, &text, err);
+        code = mega_tokenizer_decode_text(tokenizer, ids, tokens.count, &(MegaDecodeOptions){0},
+                                          &text, err);
     json_t *string = json_stringn(text.data ? (const char *)text.data : "", text.size);
     putchar('\t');
     json_dumpf(string, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
@@ -43,7 +44,7 @@ static int print_tokens(const MegaCodec *codec, const MegaTexts *texts, MegaErro
 int main(int argc, char **argv)
 {
     MegaFile *file = NULL;
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaError err = {0};
     char *line = NULL;
     size_t capacity = 0;
@@ -51,19 +52,19 @@ int main(int argc, char **argv)
         return 2;
     int code = mega_file_open(&file, argv[1], &err);
     if (!code)
-        code = mega_codec_new(&codec, mega_file_meta(file), MEGA_CODEC_SOURCE, &err);
+        code = mega_tokenizer_new(&tokenizer, mega_file_meta(file), MEGA_TOKENIZER_SOURCE, &err);
     while (!code && getline(&line, &capacity, stdin) >= 0) {
         json_t *text = json_loads(line, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         const MegaTexts texts = {.first = json_string_value(text),
                                  .first_size = json_string_length(text)};
-        code = text ? print_tokens(codec, &texts, &err)
+        code = text ? print_tokens(tokenizer, &texts, &err)
                     : mega_fail(&err, MEGA_ERR_INPUT, "a line is no JSON string");
         json_decref(text);
     }
     if (code)
         fprintf(stderr, "token_lines: %s\n", err.text);
     free(line);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
     mega_file_close(file);
     return code ? 1 : 0;
 }

@@ -456,7 +456,7 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
     const MegaConfig *config = &architecture->config;
     const char *source = options->source_dict ? options->source_dict : options->dict;
     const char *target = options->target_dict ? options->target_dict : options->dict;
-    MegaCodecSettings settings = {
+    MegaTokenizerSettings settings = {
         .unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit : MEGA_TEXT_SYMBOLS,
         .moses = options->moses,
         .bpe = options->bpe_codes != NULL,
@@ -478,7 +478,7 @@ static int write_sequence_text(MegaMeta *meta, const MetadataOptions *options,
                          "the languages are not known: give --source-lang and --target-lang");
     int code = write_dictionaries(meta, config, source, target, err);
     if (!code)
-        code = mega_codec_write(&settings, meta, err);
+        code = mega_tokenizer_write(&settings, meta, err);
     if (!code && options->bpe_codes)
         code = mega_bpe_import(meta, options->bpe_codes, &options->bpe, err);
     return code;

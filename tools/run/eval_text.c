@@ -162,8 +162,8 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
     Progress progress;
     int more = 1, code = open_translator(&pairs, err);
     double begun = clock_seconds();
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(pairs.model), MEGA_CODEC_SOURCE,
-                                                false, "lines of text");
+    MegaTextRules rules = mega_tokenizer_text_rules(mega_model_meta(pairs.model),
+                                                    MEGA_TOKENIZER_SOURCE, false, "lines of text");
     size_t total = count_lines(list, 1, &rules);
     if (!code) {
         mega_text_limit(&rules, mega_session_left(mega_pipeline_session(pairs.pipeline)));

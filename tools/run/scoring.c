@@ -51,8 +51,8 @@ void scorer_close(Scorer *scorer)
 
 MegaTextRules scorer_rules(const Scorer *scorer, const char *what)
 {
-    MegaTextRules rules =
-        mega_codec_text_rules(mega_model_meta(scorer->model), MEGA_CODEC_TARGET, scorer->ids, what);
+    MegaTextRules rules = mega_tokenizer_text_rules(mega_model_meta(scorer->model),
+                                                    MEGA_TOKENIZER_TARGET, scorer->ids, what);
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(scorer->pipeline)));
     return rules;
 }

@@ -116,7 +116,7 @@ static int each_line(const TextSink *sink, const MegaMeta *meta, MegaError *err)
 {
     TextInputs *inputs = sink->inputs;
     const MegaTextRules rules =
-        mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "lines of text");
+        mega_tokenizer_text_rules(meta, MEGA_TOKENIZER_TARGET, false, "lines of text");
     LineReader lines;
     Progress progress;
     int code = line_reader_begin(&lines, inputs->paths, inputs->count, &rules, err), more = 0;
@@ -309,7 +309,8 @@ static int each_table_of_shard(const TextSink *sink, char **paths, int count, Me
 static void each_file(const TextSink *sink, const MegaMeta *meta, char **paths, int count)
 {
     TextInputs *inputs = sink->inputs;
-    const MegaTextRules rules = mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "a text");
+    const MegaTextRules rules =
+        mega_tokenizer_text_rules(meta, MEGA_TOKENIZER_TARGET, false, "a text");
     size_t first = 0, end = (size_t)count;
     if (inputs->shard.count)
         shard_range(&inputs->shard, end, &first, &end);

@@ -52,13 +52,13 @@ static char *write_place(TokenPlace *last, char *at, uint32_t value)
 
 /* ---- The buffer ----------------------------------------------------------------------------- */
 
-int token_writer_new(TokenWriter *writer, FILE *out, const MegaCodec *codec, bool json,
+int token_writer_new(TokenWriter *writer, FILE *out, const MegaTokenizer *tokenizer, bool json,
                      MegaError *err)
 {
     *writer = (TokenWriter){.out = out,
-                            .codec = codec,
+                            .tokenizer = tokenizer,
                             .json = json,
-                            .vocab = mega_vocab_count(mega_codec_vocab(codec))};
+                            .vocab = mega_vocab_count(mega_tokenizer_vocab(tokenizer))};
     writer->symbols = calloc((size_t)writer->vocab + 1, sizeof *writer->symbols);
     writer->buffer = malloc(BUFFER);
     set_place(&writer->place, 0);
@@ -147,7 +147,7 @@ static TokenSymbol symbol_of(TokenWriter *writer, int32_t id)
     TokenSymbol *symbol = &writer->symbols[id];
     if (symbol->text)
         return *symbol;
-    const char *text = mega_vocab_symbol(mega_codec_vocab(writer->codec), id);
+    const char *text = mega_vocab_symbol(mega_tokenizer_vocab(writer->tokenizer), id);
     MegaBuffer out = {0};
     if (writer->json)
         json_symbol(text, &out);
@@ -192,7 +192,7 @@ static char *room_for_pair(TokenWriter *writer)
 
 void token_writer_lines(TokenWriter *writer, const MegaTokens *tokens)
 {
-    const bool places = mega_codec_has_places(writer->codec);
+    const bool places = mega_tokenizer_has_places(writer->tokenizer);
     for (size_t i = 0; i < tokens->count; i++) {
         const MegaToken *token = &tokens->data[i];
         put_symbol(writer, token->id);
@@ -239,11 +239,11 @@ void token_writer_json(TokenWriter *writer, const MegaTokens *tokens, size_t win
         put_symbol(writer, tokens->data[i].id);
     }
     token_writer_text(writer, "],\"offset_mapping\":");
-    if (mega_codec_has_places(writer->codec))
+    if (mega_tokenizer_has_places(writer->tokenizer))
         put_places(writer, tokens);
     else
         token_writer_text(writer, "null");
-    if (mega_codec_has_types(writer->codec)) {
+    if (mega_tokenizer_has_types(writer->tokenizer)) {
         token_writer_text(writer, ",\"token_type_ids\":[");
         for (size_t i = 0; i < tokens->count; i++) {
             token_writer_text(writer, i ? "," : "");

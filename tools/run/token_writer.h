@@ -32,7 +32,7 @@ typedef struct TokenPlace {
 
 typedef struct TokenWriter {
     FILE *out;
-    const MegaCodec *codec;
+    const MegaTokenizer *tokenizer;
     bool json;
     int vocab;            /* number of tokens */
     TokenSymbol *symbols; /* [vocab] */
@@ -42,8 +42,8 @@ typedef struct TokenWriter {
     bool failed;      /* memory ran out for a symbol, which is missing */
 } TokenWriter;
 
-/* Makes a writer, which borrows codec. Free it also after an error. */
-int token_writer_new(TokenWriter *writer, FILE *out, const MegaCodec *codec, bool json,
+/* Makes a writer, which borrows tokenizer. Free it also after an error. */
+int token_writer_new(TokenWriter *writer, FILE *out, const MegaTokenizer *tokenizer, bool json,
                      MegaError *err);
 void token_writer_free(TokenWriter *writer);
 /* Passes what was printed so far on to `out`. */

@@ -14,7 +14,8 @@ static bool has_vocabulary(const MegaMeta *meta)
                                                     mega_meta_find(meta, MEGA_VOCAB_TARGET_KEY));
 }
 
-int tokenizer_file_open(TokenizerFile *out, const char *given, MegaCodecSide side, MegaError *err)
+int tokenizer_file_open(TokenizerFile *out, const char *given, MegaTokenizerSide side,
+                        MegaError *err)
 {
     *out = (TokenizerFile){.side = side};
     int code = given ? named_model(&out->path, given, err)
@@ -28,12 +29,12 @@ int tokenizer_file_open(TokenizerFile *out, const char *given, MegaCodecSide sid
         code = mega_fail(err, MEGA_ERR_MODEL,
                          "%s has no vocabulary; 'mega-run models' lists models that take texts",
                          out->path);
-    return code ? code : mega_codec_new(&out->codec, mega_file_meta(out->file), side, err);
+    return code ? code : mega_tokenizer_new(&out->tokenizer, mega_file_meta(out->file), side, err);
 }
 
 void tokenizer_file_close(TokenizerFile *file)
 {
-    mega_codec_free(file->codec);
+    mega_tokenizer_free(file->tokenizer);
     mega_file_close(file->file);
     free(file->path);
 }
@@ -43,6 +44,6 @@ int take_side(const CommandOption *option, const char *value, MegaError *err)
     const bool is_target = strcmp(value, "target") == 0;
     if (!is_target && strcmp(value, "source") != 0)
         return refuse_value(option, value, err, "source or target");
-    *(MegaCodecSide *)option->out = is_target ? MEGA_CODEC_TARGET : MEGA_CODEC_SOURCE;
+    *(MegaTokenizerSide *)option->out = is_target ? MEGA_TOKENIZER_TARGET : MEGA_TOKENIZER_SOURCE;
     return 0;
 }

@@ -12,16 +12,17 @@
 typedef struct TokenizerFile {
     char *path;
     MegaFile *file;
-    MegaCodec *codec;
-    MegaCodecSide side;
+    MegaTokenizer *tokenizer;
+    MegaTokenizerSide side;
 } TokenizerFile;
 
 /* `given` is the argument of -m, or NULL to take the first language model that is found.
  * tokenizer_file_close must be called also after an error. */
-int tokenizer_file_open(TokenizerFile *out, const char *given, MegaCodecSide side, MegaError *err);
+int tokenizer_file_open(TokenizerFile *out, const char *given, MegaTokenizerSide side,
+                        MegaError *err);
 void tokenizer_file_close(TokenizerFile *file);
 
-/* Parses "source" or "target", the value of --side, into a MegaCodecSide. */
+/* Parses "source" or "target", the value of --side, into a MegaTokenizerSide. */
 int take_side(const CommandOption *option, const char *value, MegaError *err);
 
 #endif

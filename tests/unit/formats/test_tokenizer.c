@@ -1,5 +1,5 @@
 /*
- * test_tokenizer.c - compares Moses, BPE and codecs with the output of sacremoses 0.2 and
+ * test_tokenizer.c - compares Moses, BPE and tokenizers with the output of sacremoses 0.2 and
  * subword-nmt for the same lines (tests/data/moses, tests/data/bpe; tests/oracles/text.py compares
  * larger texts).
  */
@@ -364,12 +364,12 @@ static MegaMeta *meta_with(const char *symbols, MegaTextUnit unit)
     char path[] = "/tmp/mega-dict-XXXXXX";
     MegaMeta *meta = mega_meta_new();
     MegaVocab *vocab;
-    MegaCodecSettings settings = {.unit = unit};
+    MegaTokenizerSettings settings = {.unit = unit};
     close(mkstemp(path));
     write_file(path, symbols);
     assert_int_equal(mega_vocab_read(&vocab, path, false, NULL), 0);
     assert_int_equal(mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, NULL), 0);
-    assert_int_equal(mega_codec_write(&settings, meta, NULL), 0);
+    assert_int_equal(mega_tokenizer_write(&settings, meta, NULL), 0);
     mega_vocab_free(vocab);
     unlink(path);
     return meta;
@@ -377,18 +377,19 @@ static MegaMeta *meta_with(const char *symbols, MegaTextUnit unit)
 
 static void check_round_trip(const MegaMeta *meta, const char *text, const char *expected)
 {
-    MegaCodec *codec;
+    MegaTokenizer *tokenizer;
     int32_t *ids;
     size_t count;
     MegaBuffer out = {0};
-    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, NULL), 0);
-    assert_int_equal(mega_codec_encode(codec, text, strlen(text), false, &ids, &count, NULL), 0);
-    assert_int_equal(mega_codec_decode(codec, ids, count, false, &out, NULL), 0);
+    assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, NULL), 0);
+    assert_int_equal(
+        mega_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &count, NULL), 0);
+    assert_int_equal(mega_tokenizer_decode(tokenizer, ids, count, false, &out, NULL), 0);
     assert_int_equal(out.size, strlen(expected));
     assert_memory_equal(out.data ? (char *)out.data : "", expected, out.size);
     mega_buffer_free(&out);
     free(ids);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void text_comes_back(void **state)
@@ -416,26 +417,26 @@ static void words_are_cut_and_joined(void **state)
 {
     MegaMeta *meta = meta_with("low@@ 1\ner 1\n, 1\n", MEGA_TEXT_SYMBOLS);
     char path[] = "/tmp/mega-codes-XXXXXX";
-    MegaCodecSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
-    MegaCodec *codec;
+    MegaTokenizerSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
+    MegaTokenizer *tokenizer;
     int32_t *ids;
     size_t count;
     (void)state;
     close(mkstemp(path));
     write_file(path, "#version: 0.2\nl o\nlo w\ne r</w>\n");
-    assert_int_equal(mega_codec_write(&moses, meta, NULL), 0);
+    assert_int_equal(mega_tokenizer_write(&moses, meta, NULL), 0);
     assert_int_equal(mega_bpe_import(meta, path, NULL, NULL), 0);
     check_round_trip(meta, "lower, lower", "lower, lower");
     check_round_trip(meta, "  ", "");
-    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_SOURCE, NULL), 0);
-    assert_int_equal(mega_vocab_count(mega_codec_vocab(codec)), 7);
-    assert_int_equal(mega_codec_encode(codec, "lower,", 6, false, &ids, &count, NULL), 0);
+    assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_SOURCE, NULL), 0);
+    assert_int_equal(mega_vocab_count(mega_tokenizer_vocab(tokenizer)), 7);
+    assert_int_equal(mega_tokenizer_encode(tokenizer, "lower,", 6, false, &ids, &count, NULL), 0);
     assert_int_equal(count, 3);
     free(ids);
-    assert_int_equal(mega_codec_encode(codec, "lower,", 6, true, &ids, &count, NULL), 0);
+    assert_int_equal(mega_tokenizer_encode(tokenizer, "lower,", 6, true, &ids, &count, NULL), 0);
     assert_int_not_equal(count, 3); /* the comma is part of the word */
     free(ids);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
     mega_meta_free(meta);
     unlink(path);
 }
@@ -453,16 +454,17 @@ static void pieces_have_places(void **state)
     const MegaTexts texts = {.first = text, .first_size = sizeof text - 1};
     MegaMeta *meta = meta_with("low@@ 1\ner 1\n", MEGA_TEXT_SYMBOLS);
     char path[] = "/tmp/mega-codes-XXXXXX";
-    MegaCodec *codec;
+    MegaTokenizer *tokenizer;
     MegaTokenized tokens;
     (void)state;
     close(mkstemp(path));
     write_file(path, "#version: 0.2\nl o\nlo w\ne r</w>\n");
     assert_int_equal(mega_bpe_import(meta, path, NULL, NULL), 0);
-    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, NULL), 0);
-    assert_true(mega_codec_has_places(codec));
-    assert_int_equal(mega_codec_encode_texts(
-                         codec, &texts, &(MegaEncodeOptions){.no_special = true}, &tokens, NULL),
+    assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, NULL), 0);
+    assert_true(mega_tokenizer_has_places(tokenizer));
+    assert_int_equal(mega_tokenizer_encode_texts(tokenizer, &texts,
+                                                 &(MegaEncodeOptions){.no_special = true}, &tokens,
+                                                 NULL),
                      0);
     assert_int_equal(tokens.sequences[0].count, sizeof expected / sizeof expected[0]);
     for (size_t i = 0; i < tokens.sequences[0].count; i++) {
@@ -474,7 +476,7 @@ static void pieces_have_places(void **state)
     }
     mega_tokenized_free(&tokens);
     check_round_trip(meta, "lower lower", "lower lower");
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
     mega_meta_free(meta);
     unlink(path);
 }
@@ -484,21 +486,22 @@ static void pieces_have_places(void **state)
 static void bytes_are_not_cut(void **state)
 {
     static const char *const merges[] = {"l o"};
-    const MegaCodecSettings settings[] = {{.unit = MEGA_TEXT_BYTES, .moses = true},
-                                          {.unit = MEGA_TEXT_BYTES, .bpe = true}};
+    const MegaTokenizerSettings settings[] = {{.unit = MEGA_TEXT_BYTES, .moses = true},
+                                              {.unit = MEGA_TEXT_BYTES, .bpe = true}};
     (void)state;
     for (int i = 0; i < 2; i++) {
         MegaMeta *meta = meta_with("97 1\n", MEGA_TEXT_BYTES);
-        MegaCodec *codec;
+        MegaTokenizer *tokenizer;
         MegaError err = {0};
-        assert_int_equal(mega_codec_write(&settings[i], meta, &err), MEGA_ERR_MODEL);
-        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), 0);
-        mega_codec_free(codec);
+        assert_int_equal(mega_tokenizer_write(&settings[i], meta, &err), MEGA_ERR_MODEL);
+        assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err), 0);
+        mega_tokenizer_free(tokenizer);
         assert_int_equal(i ? mega_meta_set_strings(meta, "bpe.codes", merges, 1)
                            : mega_meta_set_string(meta, "text.tokenizer", "moses"),
                          0);
-        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), MEGA_ERR_MODEL);
-        assert_null(codec);
+        assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err),
+                         MEGA_ERR_MODEL);
+        assert_null(tokenizer);
         assert_non_null(strstr(err.text, "the vocabulary is one of bytes"));
         mega_meta_free(meta);
     }
@@ -527,13 +530,13 @@ static void rules_follow_the_vocabulary(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *const symbols[] = {"<s>", "<pad>", "</s>", "<unk>", cases[i].symbol};
-        const MegaCodecSettings settings = {.unit = cases[i].unit};
+        const MegaTokenizerSettings settings = {.unit = cases[i].unit};
         MegaMeta *meta = mega_meta_new();
-        assert_int_equal(mega_codec_write(&settings, meta, NULL), 0);
+        assert_int_equal(mega_tokenizer_write(&settings, meta, NULL), 0);
         assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 5), 0);
-        for (int side = MEGA_CODEC_SOURCE; side <= MEGA_CODEC_TARGET; side++) {
+        for (int side = MEGA_TOKENIZER_SOURCE; side <= MEGA_TOKENIZER_TARGET; side++) {
             const MegaTextRules rules =
-                mega_codec_text_rules(meta, (MegaCodecSide)side, cases[i].ids, "a text");
+                mega_tokenizer_text_rules(meta, (MegaTokenizerSide)side, cases[i].ids, "a text");
             assert_int_equal(rules.bytes, cases[i].bytes);
             assert_int_equal(rules.marks_inside, cases[i].marks_inside);
             assert_int_equal(rules.keep_cr, cases[i].keep_cr);
@@ -546,15 +549,16 @@ static void rules_follow_the_vocabulary(void **state)
 static void bad_codecs_are_refused(void **state)
 {
     MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
-    MegaCodecSettings bad = {.source_language = "\xff"};
-    MegaCodec *codec;
+    MegaTokenizerSettings bad = {.source_language = "\xff"};
+    MegaTokenizer *tokenizer;
     MegaError err = {0};
     (void)state;
-    assert_int_equal(mega_codec_write(&bad, meta, &err), MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_tokenizer_write(&bad, meta, &err), MEGA_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "text.source_language"));
     assert_int_equal(mega_meta_set_string(meta, "text.tokenizer", "spacy"), 0);
-    assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), MEGA_ERR_UNSUPPORTED);
-    assert_null(codec);
+    assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err),
+                     MEGA_ERR_UNSUPPORTED);
+    assert_null(tokenizer);
     assert_non_null(strstr(err.text, "'spacy', which this version does not know"));
     mega_meta_free(meta);
 }
@@ -579,20 +583,20 @@ static void bad_metadata_is_refused(void **state)
         {"text.tokenizer", no_pair, 2, "'text.tokenizer' holds type array of string"},
         {"text.target_language", no_pair, 2, "'text.target_language' holds type array of string"},
     };
-    MegaCodecSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
+    MegaTokenizerSettings moses = {.moses = true, .source_language = "en", .target_language = "de"};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaMeta *meta = meta_with("a 1\n", MEGA_TEXT_SYMBOLS);
-        MegaCodec *codec;
+        MegaTokenizer *tokenizer;
         MegaError err = {0};
-        assert_int_equal(mega_codec_write(&moses, meta, NULL), 0);
+        assert_int_equal(mega_tokenizer_write(&moses, meta, NULL), 0);
         assert_int_equal(mega_bpe_import(meta, "tests/data/bpe/codes", NULL, &err), 0);
         if (cases[i].values)
             mega_meta_set_strings(meta, cases[i].key, cases[i].values, cases[i].count);
         else
             mega_meta_set_string(meta, cases[i].key, "x");
-        assert_int_not_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err), 0);
-        assert_null(codec);
+        assert_int_not_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err), 0);
+        assert_null(tokenizer);
         if (!strstr(err.text, cases[i].sentence))
             fail_msg("'%s' does not contain '%s'", err.text, cases[i].sentence);
         mega_meta_free(meta);
@@ -620,7 +624,7 @@ static void bad_units_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         MegaMeta *meta = mega_meta_new();
-        MegaCodec *codec;
+        MegaTokenizer *tokenizer;
         MegaError err = {0};
         assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 2), 0);
         assert_int_equal(mega_text_features_write(&features, meta, &err), 0);
@@ -629,11 +633,11 @@ static void bad_units_are_refused(void **state)
             mega_meta_set_string(meta, cases[i].key, cases[i].text);
         else
             mega_meta_set_int(meta, cases[i].key, cases[i].number);
-        const int code = mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err);
+        const int code = mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err);
         assert_int_equal(code != 0, cases[i].sentence != NULL);
         if (code && !strstr(err.text, cases[i].sentence))
             fail_msg("'%s' does not contain '%s'", err.text, cases[i].sentence);
-        mega_codec_free(codec);
+        mega_tokenizer_free(tokenizer);
         mega_meta_free(meta);
     }
 }

@@ -73,7 +73,7 @@ typedef struct World {
     MegaSampler *sampler;
     MegaMeta *meta;
     MegaWriter *writer;
-    MegaCodec *codec;
+    MegaTokenizer *tokenizer;
     MegaInputReader *reader;
     float logits[MOST_LOGITS];
     uint64_t digest;
@@ -105,7 +105,7 @@ static void end_world(World *world)
     mega_sampler_free(world->sampler);
     mega_session_free(world->session);
     mega_model_free(world->model);
-    mega_codec_free(world->codec);
+    mega_tokenizer_free(world->tokenizer);
     mega_input_reader_free(world->reader);
     mega_writer_free(world->writer);
     mega_meta_free(world->meta);
@@ -400,7 +400,7 @@ static int writer_call(World *world, int number, MegaError *err)
     return code;
 }
 
-static int codec_call(World *world, int number, MegaError *err)
+static int tokenizer_call(World *world, int number, MegaError *err)
 {
     static const char *const symbols[] = {"<s>", "<pad>", "</s>", "<unk>", "a", "b", "lo", "w</w>"};
     static const char *const codes[] = {"l o", "lo w</w>"};
@@ -426,10 +426,11 @@ static int codec_call(World *world, int number, MegaError *err)
         return 0;
     }
     if (number == 1)
-        return mega_codec_new(&world->codec, world->meta, MEGA_CODEC_TARGET, err);
-    int code = mega_codec_encode(world->codec, text, sizeof text - 1, false, &ids, &count, err);
+        return mega_tokenizer_new(&world->tokenizer, world->meta, MEGA_TOKENIZER_TARGET, err);
+    int code =
+        mega_tokenizer_encode(world->tokenizer, text, sizeof text - 1, false, &ids, &count, err);
     if (!code)
-        code = mega_codec_decode(world->codec, ids, count, false, &out, err);
+        code = mega_tokenizer_decode(world->tokenizer, ids, count, false, &out, err);
     if (!code) {
         digest(world, ids, count * sizeof *ids);
         digest(world, out.data, out.size);
@@ -466,7 +467,7 @@ static void files_go_on(void **state)
     go_on(&(Script){"input reader", 3, reader_call, none, true, false});
     go_on(&(Script){"metadata", 100, meta_call, none, false, false});
     go_on(&(Script){"writer", 5, writer_call, none, false, true});
-    go_on(&(Script){"codec", 4, codec_call, none, false, false});
+    go_on(&(Script){"tokenizer", 4, tokenizer_call, none, false, false});
 }
 
 int main(void)

@@ -28,17 +28,17 @@ static json_t *load_json(const char *name)
     return json;
 }
 
-static MegaCodec *codec_of(MegaMeta *meta)
+static MegaTokenizer *tokenizer_of(MegaMeta *meta)
 {
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaError err = {0};
-    if (mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err))
+    if (mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err))
         fail_msg("%s", err.text);
-    return codec;
+    return tokenizer;
 }
 
 /* Opens the folder; `prefix` sets add_prefix_space. */
-static MegaCodec *open_folder(bool prefix)
+static MegaTokenizer *open_folder(bool prefix)
 {
     MegaMeta *meta = mega_meta_new();
     MegaError err = {0};
@@ -48,19 +48,19 @@ static MegaCodec *open_folder(bool prefix)
         mega_meta_set_bool(meta, "text.add_prefix_space", true);
         mega_meta_set_bool(meta, "text.trim_keeps_first", true);
     }
-    MegaCodec *codec = codec_of(meta);
+    MegaTokenizer *tokenizer = tokenizer_of(meta);
     mega_meta_free(meta);
-    return codec;
+    return tokenizer;
 }
 
-static MegaTokenized encode(const MegaCodec *codec, const json_t *a, const json_t *b,
+static MegaTokenized encode(const MegaTokenizer *tokenizer, const json_t *a, const json_t *b,
                             const MegaEncodeOptions *options)
 {
     MegaTokenized tokenized;
     MegaError err = {0};
     const MegaTexts texts = {json_string_value(a), b ? json_string_value(b) : NULL,
                              json_string_length(a), json_string_length(b)};
-    if (mega_codec_encode_texts(codec, &texts, options, &tokenized, &err))
+    if (mega_tokenizer_encode_texts(tokenizer, &texts, options, &tokenized, &err))
         fail_msg("%s", err.text);
     return tokenized;
 }
@@ -84,8 +84,8 @@ static void assert_window(const MegaTokenized *tokenized, size_t index, const js
     mega_tokens_free(&tokens);
 }
 
-static void assert_decoded(const MegaCodec *codec, const json_t *ids, const json_t *expected,
-                           MegaDecodeOptions options)
+static void assert_decoded(const MegaTokenizer *tokenizer, const json_t *ids,
+                           const json_t *expected, MegaDecodeOptions options)
 {
     int32_t numbers[4096];
     MegaBuffer text = {0};
@@ -93,20 +93,21 @@ static void assert_decoded(const MegaCodec *codec, const json_t *ids, const json
     assert_true(count <= 4096);
     for (size_t i = 0; i < count; i++)
         numbers[i] = (int32_t)json_integer_value(json_array_get(ids, i));
-    assert_int_equal(mega_codec_decode_text(codec, numbers, count, &options, &text, NULL), 0);
+    assert_int_equal(mega_tokenizer_decode_text(tokenizer, numbers, count, &options, &text, NULL),
+                     0);
     assert_int_equal(text.size, json_string_length(expected));
     assert_memory_equal(text.data ? (const char *)text.data : "", json_string_value(expected),
                         text.size);
     mega_buffer_free(&text);
 }
 
-static void assert_decodings(const MegaCodec *codec, const json_t *row)
+static void assert_decodings(const MegaTokenizer *tokenizer, const json_t *row)
 {
     const json_t *ids = json_object_get(row, "ids");
-    assert_decoded(codec, ids, json_object_get(row, "decoded"),
+    assert_decoded(tokenizer, ids, json_object_get(row, "decoded"),
                    (MegaDecodeOptions){.keep_special = true});
-    assert_decoded(codec, ids, json_object_get(row, "decoded_skip"), (MegaDecodeOptions){0});
-    assert_decoded(codec, ids, json_object_get(row, "decoded_clean"),
+    assert_decoded(tokenizer, ids, json_object_get(row, "decoded_skip"), (MegaDecodeOptions){0});
+    assert_decoded(tokenizer, ids, json_object_get(row, "decoded_clean"),
                    (MegaDecodeOptions){.clean_up = true});
 }
 
@@ -115,7 +116,7 @@ static void strings(void **state)
     (void)state;
     char line[1 << 16];
     size_t count = 0;
-    MegaCodec *plain = open_folder(false), *prefixed = open_folder(true);
+    MegaTokenizer *plain = open_folder(false), *prefixed = open_folder(true);
     FILE *file = fopen(FOLDER "/strings.jsonl", "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
@@ -134,14 +135,14 @@ static void strings(void **state)
     }
     fclose(file);
     assert_true(count > 100);
-    mega_codec_free(plain);
-    mega_codec_free(prefixed);
+    mega_tokenizer_free(plain);
+    mega_tokenizer_free(prefixed);
 }
 
 static void pairs(void **state)
 {
     (void)state;
-    MegaCodec *codec = open_folder(false);
+    MegaTokenizer *tokenizer = open_folder(false);
     json_t *rows = load_json("pairs.json"), *row;
     size_t index;
     json_array_foreach(rows, index, row)
@@ -150,7 +151,7 @@ static void pairs(void **state)
         const json_t *sequences = json_object_get(row, "sequence");
         json_t *b = json_object_get(row, "b");
         MegaTokens tokens = {0};
-        MegaTokenized pair = encode(codec, json_object_get(row, "a"),
+        MegaTokenized pair = encode(tokenizer, json_object_get(row, "a"),
                                     json_string_length(b) ? b : NULL, &(MegaEncodeOptions){0});
         assert_window(&pair, 0, json_object_get(row, "ids"), json_object_get(row, "offsets"),
                       json_string_value(json_object_get(row, "a")));
@@ -167,14 +168,14 @@ static void pairs(void **state)
     }
     assert_true(json_array_size(rows) > 5);
     json_decref(rows);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void truncation(void **state)
 {
     (void)state;
     static const char *const names[] = {"longest_first", "only_first", "only_second"};
-    MegaCodec *codec = open_folder(false);
+    MegaTokenizer *tokenizer = open_folder(false);
     json_t *rows = load_json("truncation.json"), *row;
     size_t index;
     json_array_foreach(rows, index, row)
@@ -186,21 +187,21 @@ static void truncation(void **state)
         for (int i = 0; i < 3; i++)
             if (strcmp(names[i], strategy) == 0)
                 options.truncation = (MegaTruncation)i;
-        MegaTokenized pair =
-            encode(codec, json_object_get(row, "a"), json_string_length(b) ? b : NULL, &options);
+        MegaTokenized pair = encode(tokenizer, json_object_get(row, "a"),
+                                    json_string_length(b) ? b : NULL, &options);
         assert_window(&pair, 0, json_object_get(row, "ids"), NULL,
                       json_string_value(json_object_get(row, "a")));
         mega_tokenized_free(&pair);
     }
     assert_true(json_array_size(rows) > 10);
     json_decref(rows);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void windows(void **state)
 {
     (void)state;
-    MegaCodec *codec = open_folder(false);
+    MegaTokenizer *tokenizer = open_folder(false);
     json_t *rows = load_json("windows.json"), *row;
     size_t index;
     json_array_foreach(rows, index, row)
@@ -212,7 +213,7 @@ static void windows(void **state)
             .windows = true};
         const json_t *expected = json_object_get(row, "windows");
         MegaTokenized pair =
-            encode(codec, json_object_get(row, "a"), json_object_get(row, "b"), &options);
+            encode(tokenizer, json_object_get(row, "a"), json_object_get(row, "b"), &options);
         assert_int_equal(pair.windows, json_array_size(expected));
         for (size_t i = 0; i < pair.windows; i++)
             assert_window(&pair, i, json_object_get(json_array_get(expected, i), "ids"),
@@ -221,18 +222,18 @@ static void windows(void **state)
     }
     assert_true(json_array_size(rows) > 1);
     json_decref(rows);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 static void decoding(void **state)
 {
     (void)state;
-    MegaCodec *codec = open_folder(false);
+    MegaTokenizer *tokenizer = open_folder(false);
     json_t *rows = load_json("decode.json"), *row;
     size_t index;
-    json_array_foreach(rows, index, row) assert_decodings(codec, row);
+    json_array_foreach(rows, index, row) assert_decodings(tokenizer, row);
     json_decref(rows);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 /* ---- Small tokenizers ----------------------------------------------------------------------- */
@@ -263,14 +264,14 @@ static MegaMeta *small_meta(const char *vocab, const char *config)
 
 static void assert_tokens(const MegaMeta *meta, const char *text, size_t size, const char *expected)
 {
-    MegaCodec *codec = codec_of((MegaMeta *)meta);
+    MegaTokenizer *tokenizer = tokenizer_of((MegaMeta *)meta);
     MegaTokenized tokenized;
     MegaTokens tokens = {0};
     MegaBuffer got = {0};
-    assert_int_equal(mega_codec_encode_texts(codec, &(MegaTexts){.first = text, .first_size = size},
-                                             &(MegaEncodeOptions){.no_special = true}, &tokenized,
-                                             NULL),
-                     0);
+    assert_int_equal(
+        mega_tokenizer_encode_texts(tokenizer, &(MegaTexts){.first = text, .first_size = size},
+                                    &(MegaEncodeOptions){.no_special = true}, &tokenized, NULL),
+        0);
     assert_int_equal(mega_tokenized_window(&tokenized, 0, &tokens, NULL), 0);
     for (size_t i = 0; i < tokens.count; i++) {
         char one[64];
@@ -283,7 +284,7 @@ static void assert_tokens(const MegaMeta *meta, const char *text, size_t size, c
     mega_buffer_free(&got);
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
 }
 
 /* Bytes without a token are left out, and later tokens move to the left, as in the reference. NUL
@@ -441,18 +442,20 @@ static void white_space_is_taken_once(void **state)
         MegaMeta *meta = small_meta("{\"<s>\":0,\"</s>\":1,\"<mask>\":2,\"\\n\":3,\"a\":4,\"b\":5,"
                                     "\"ab\":6}",
                                     config);
-        MegaCodec *codec = codec_of(meta);
+        MegaTokenizer *tokenizer = tokenizer_of(meta);
         int32_t *ids;
         size_t count;
         memset(text, '\n', SIZE);
-        assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+        assert_int_equal(mega_tokenizer_encode(tokenizer, text, SIZE, false, &ids, &count, NULL),
+                         0);
         assert_int_equal(count, rows[i].tokens);
         free(ids);
         memset(text, 'a', SIZE); /* one word */
-        assert_int_equal(mega_codec_encode(codec, text, SIZE, false, &ids, &count, NULL), 0);
+        assert_int_equal(mega_tokenizer_encode(tokenizer, text, SIZE, false, &ids, &count, NULL),
+                         0);
         assert_int_equal(count, SIZE);
         free(ids);
-        mega_codec_free(codec);
+        mega_tokenizer_free(tokenizer);
         mega_meta_free(meta);
     }
     free(text);
@@ -528,10 +531,10 @@ static void bad_metadata_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         MegaMeta *meta = small_meta(VOCAB, NULL);
-        MegaCodec *codec = NULL;
+        MegaTokenizer *tokenizer = NULL;
         MegaError err = {0};
         mega_meta_set_ints(meta, rows[i].key, rows[i].values, rows[i].count);
-        assert_int_equal(mega_codec_new(&codec, meta, MEGA_CODEC_TARGET, &err) != 0, 1);
+        assert_int_equal(mega_tokenizer_new(&tokenizer, meta, MEGA_TOKENIZER_TARGET, &err) != 0, 1);
         assert_non_null(strstr(err.text, rows[i].key));
         mega_meta_free(meta);
     }

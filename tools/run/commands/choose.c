@@ -57,7 +57,8 @@ static MegaRaw raw_of(const MegaBuffer *text, const char *name)
 static int run_choices(const Choose *choose, MegaPipeline *pipeline, const MegaMeta *meta,
                        char **arguments, int count, MegaError *err)
 {
-    const MegaTextRules rules = mega_codec_text_rules(meta, MEGA_CODEC_TARGET, false, "a text");
+    const MegaTextRules rules =
+        mega_tokenizer_text_rules(meta, MEGA_TOKENIZER_TARGET, false, "a text");
     const char *name;
     MegaBuffer prompt = {0};
     MegaBuffer *texts = calloc((size_t)count, sizeof *texts);

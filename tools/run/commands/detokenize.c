@@ -34,7 +34,7 @@ typedef struct Options {
     const char *model;
     Shard shard;
     bool lines, json;
-    MegaCodecSide side;
+    MegaTokenizerSide side;
     MegaDecodeOptions decode;
 } Options;
 
@@ -49,7 +49,7 @@ static int print_text(const Options *options, const TokenizerFile *file, const c
     if (size > 0)
         code = mega_text_parse_ids(text, size, INT_MAX, name, &ids, &count, err);
     if (!code)
-        code = mega_codec_decode_text(file->codec, ids, count, &options->decode, &out, err);
+        code = mega_tokenizer_decode_text(file->tokenizer, ids, count, &options->decode, &out, err);
     if (!code && options->json) {
         print_json_line(json_pack("{s:o}", "text",
                                   json_stringn(out.data ? (const char *)out.data : "", out.size)));

@@ -133,8 +133,8 @@ static int explain(const ExplainOptions *options, const MegaModel *model, MegaCo
     if (count > (classifier ? mega_model_input_count(model) : 1))
         return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
                          inputs[count - 1]);
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_SOURCE,
-                                                options->input.ids, "a text");
+    MegaTextRules rules = mega_tokenizer_text_rules(mega_model_meta(model), MEGA_TOKENIZER_SOURCE,
+                                                    options->input.ids, "a text");
     if (traits->labels_positions && options->input.ids)
         return mega_fail(
             err, MEGA_ERR_ARGUMENT,

@@ -209,8 +209,8 @@ static int generate(Generator *g, MegaError *err)
 static int load_prompt(Generator *g, MegaError *err)
 {
     const Options *options = g->options;
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(g->model), MEGA_CODEC_TARGET,
-                                                options->pipeline.ids, "a prompt");
+    MegaTextRules rules = mega_tokenizer_text_rules(
+        mega_model_meta(g->model), MEGA_TOKENIZER_TARGET, options->pipeline.ids, "a prompt");
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(g->pipeline)));
     return options->prompt ? read_text_argument(&g->prompt, options->prompt,
                                                 options->literal ? ARGUMENTS_ARE_TEXTS

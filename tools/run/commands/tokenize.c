@@ -44,7 +44,7 @@ typedef struct Options {
     const char *model, *text, *pair;
     Shard shard;
     bool lines, bytes, json;
-    MegaCodecSide side;
+    MegaTokenizerSide side;
     int max_length, stride; /* stride is -1 if the text is not split into windows */
     MegaEncodeOptions encode;
 } Options;
@@ -79,8 +79,8 @@ static int tokenize(Tokenize *t, const char *text, size_t size, MegaError *err)
                              .second = options->pair && *options->pair ? options->pair : NULL,
                              .second_size = options->pair ? strlen(options->pair) : 0};
     MegaTokenized tokenized;
-    int code =
-        mega_codec_encode_texts(t->tokenizer.codec, &texts, &options->encode, &tokenized, err);
+    int code = mega_tokenizer_encode_texts(t->tokenizer.tokenizer, &texts, &options->encode,
+                                           &tokenized, err);
     for (size_t i = 0; !code && i < tokenized.windows; i++) {
         t->tokens.count = 0;
         code = mega_tokenized_window(&tokenized, i, &t->tokens, err);
@@ -115,8 +115,8 @@ static void report_failure(Tokenize *t, const char *name, size_t line, const Meg
 
 static int tokenize_lines(Tokenize *t, char **paths, int count, MegaError *err)
 {
-    const MegaTextRules rules = mega_codec_text_rules(mega_file_meta(t->tokenizer.file),
-                                                      t->tokenizer.side, false, "lines of text");
+    const MegaTextRules rules = mega_tokenizer_text_rules(
+        mega_file_meta(t->tokenizer.file), t->tokenizer.side, false, "lines of text");
     LineReader lines;
     int code = line_reader_begin(&lines, paths, count, &rules, err), more = 0;
     lines.arguments = ARGUMENTS_MAY_BE_TEXTS;
@@ -177,7 +177,7 @@ static int run(const Options *options, char **inputs, int count)
     MegaError err = {0};
     int code = tokenizer_file_open(&t.tokenizer, options->model, options->side, &err);
     if (!code)
-        code = token_writer_new(&t.writer, stdout, t.tokenizer.codec, options->json, &err);
+        code = token_writer_new(&t.writer, stdout, t.tokenizer.tokenizer, options->json, &err);
     const bool opened = !code;
     if (!code && options->lines)
         code = tokenize_lines(&t, inputs, count, &err);

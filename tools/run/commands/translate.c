@@ -361,8 +361,8 @@ static int run_files(Translator *t, char **paths, int count, MegaError *err)
     LineReader reader;
     Batch *batch = NULL;
     int more = 1, code = 0;
-    MegaTextRules rules = mega_codec_text_rules(mega_model_meta(t->model), MEGA_CODEC_SOURCE,
-                                                t->options->ids, "lines of text");
+    MegaTextRules rules = mega_tokenizer_text_rules(
+        mega_model_meta(t->model), MEGA_TOKENIZER_SOURCE, t->options->ids, "lines of text");
     mega_text_limit(&rules, mega_session_left(mega_pipeline_session(t->pipeline)));
     code = line_reader_begin(&reader, paths, count, &rules, err);
     reader.arguments = t->options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS;

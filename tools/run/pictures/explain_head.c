@@ -320,13 +320,15 @@ static int add_filled(Page *page, const MegaFillings *fillings, int64_t mask, Me
 {
     const Observed *observed = &page->observer.inputs[0];
     const MegaTexts texts = {.first = page->raw->data, .first_size = page->raw->size};
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaTokenized tokenized = {0};
     MegaTokens tokens = {0};
     size_t done = 0;
-    int code = mega_codec_new(&codec, mega_model_meta(page->model), MEGA_CODEC_SOURCE, err);
+    int code =
+        mega_tokenizer_new(&tokenizer, mega_model_meta(page->model), MEGA_TOKENIZER_SOURCE, err);
     if (!code)
-        code = mega_codec_encode_texts(codec, &texts, &(MegaEncodeOptions){0}, &tokenized, err);
+        code = mega_tokenizer_encode_texts(tokenizer, &texts, &(MegaEncodeOptions){0}, &tokenized,
+                                           err);
     if (!code)
         code = mega_tokenized_window(&tokenized, 0, &tokens, err);
     page->scale = scale_of(observed->combined, code ? 0 : observed->length, false);
@@ -357,7 +359,7 @@ static int add_filled(Page *page, const MegaFillings *fillings, int64_t mask, Me
     }
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
-    mega_codec_free(codec);
+    mega_tokenizer_free(tokenizer);
     return code;
 }
 
@@ -439,8 +441,8 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
     MegaPipeline *pipeline = NULL;
     MegaBuffer text = {0};
     Page page = {.model = model, .observer = {.model = model}};
-    const MegaTextRules rules = mega_codec_text_rules(mega_model_meta(model), MEGA_CODEC_TARGET,
-                                                      false, "a text");
+    const MegaTextRules rules =
+        mega_tokenizer_text_rules(mega_model_meta(model), MEGA_TOKENIZER_TARGET, false, "a text");
     const char *name = NULL;
     int code = read_text_argument(&text, input,
                                   options->text ? ARGUMENTS_ARE_TEXTS : ARGUMENTS_MAY_BE_TEXTS,

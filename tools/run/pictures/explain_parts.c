@@ -272,7 +272,7 @@ void tokens_free(Tokens *tokens)
 typedef struct Names {
     MegaTextFeatures features;
     MegaVocab *vocab;
-    MegaCodec *codec; /* of byte-level tokens, whose symbols are no texts */
+    MegaTokenizer *tokenizer; /* of byte-level tokens, whose symbols are no texts */
 } Names;
 
 static int open_names(Names *names, const MegaMeta *meta, const char *vocab_key, MegaError *err)
@@ -286,22 +286,22 @@ static int open_names(Names *names, const MegaMeta *meta, const char *vocab_key,
     if (!code)
         code = mega_text_features_read(&names->features, meta, err);
     if (!code && bytes)
-        code = mega_codec_new(&names->codec, meta, MEGA_CODEC_TARGET, err);
+        code = mega_tokenizer_new(&names->tokenizer, meta, MEGA_TOKENIZER_TARGET, err);
     return code;
 }
 
 static void close_names(Names *names)
 {
     mega_vocab_free(names->vocab);
-    mega_codec_free(names->codec);
+    mega_tokenizer_free(names->tokenizer);
 }
 
 /* Appends the text of a byte-level token, in which line ends are marked unless it is one. */
 static int put_decoded(const Names *names, int32_t id, MegaBuffer *out, MegaError *err)
 {
     MegaBuffer text = {0};
-    int code = mega_codec_decode_text(names->codec, &id, 1,
-                                      &(MegaDecodeOptions){.keep_special = true}, &text, err);
+    int code = mega_tokenizer_decode_text(names->tokenizer, &id, 1,
+                                          &(MegaDecodeOptions){.keep_special = true}, &text, err);
     for (size_t i = 0; i < text.size && !code; i++)
         if (text.data[i] == '\n' && text.size > 1)
             mega_put_bytes(out, LINE_END, strlen(LINE_END));
@@ -319,7 +319,7 @@ static int show_symbol(char **text, const Names *names, int32_t id, MegaError *e
     MegaBuffer out = {0};
     int code = 0;
     snprintf(number, sizeof number, "%d", id);
-    if (symbol && names->codec)
+    if (symbol && names->tokenizer)
         code = put_decoded(names, id, &out, err);
     else if (symbol && names->features.unit == MEGA_TEXT_SYMBOLS)
         mega_put_bytes(&out, symbol, strlen(symbol));
@@ -345,7 +345,7 @@ int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const 
     if (!code) {
         out->texts = calloc(count ? count : 1, sizeof *out->texts);
         out->characters = names.vocab && names.features.unit != MEGA_TEXT_SYMBOLS;
-        out->joined = out->characters || names.codec;
+        out->joined = out->characters || names.tokenizer;
         if (!out->texts)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu symbols", count);
     }

@@ -174,13 +174,14 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
                          size_t size, int32_t **ids, size_t *count, MegaError *err)
 {
     const MegaConfig *config = mega_model_config(model);
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     if (options->input.ids)
         return mega_text_parse_ids(text, size, config->embed.vocab, "the text", ids, count, err);
-    int code = mega_codec_new(&codec, mega_model_meta(model), MEGA_CODEC_SOURCE, err);
+    int code = mega_tokenizer_new(&tokenizer, mega_model_meta(model), MEGA_TOKENIZER_SOURCE, err);
     if (!code)
-        code = mega_codec_encode(codec, text, size, options->pre_tokenized, ids, count, err);
-    mega_codec_free(codec);
+        code =
+            mega_tokenizer_encode(tokenizer, text, size, options->pre_tokenized, ids, count, err);
+    mega_tokenizer_free(tokenizer);
     if (!code && *count == 0)
         code = mega_fail(err, MEGA_ERR_INPUT, "the text to translate is empty");
     int32_t *longer = code ? NULL : realloc(*ids, (*count + 1) * sizeof *longer);
@@ -197,7 +198,7 @@ static int encode_source(const ExplainOptions *options, const MegaModel *model, 
 static int entitle(Alignment *a, const ExplainOptions *options, const char *text, size_t size,
                    MegaError *err)
 {
-    MegaCodec *codec = NULL;
+    MegaTokenizer *tokenizer = NULL;
     MegaBuffer title = {0}, subtitle = {0};
     char line[300], name[256];
     int code = 0;
@@ -205,11 +206,12 @@ static int entitle(Alignment *a, const ExplainOptions *options, const char *text
         snprintf(line, sizeof line, "%zu ids, translated", a->source.count);
         mega_put_bytes(&title, line, strlen(line));
     } else {
-        code = mega_codec_new(&codec, mega_model_meta(a->model), MEGA_CODEC_TARGET, err);
+        code =
+            mega_tokenizer_new(&tokenizer, mega_model_meta(a->model), MEGA_TOKENIZER_TARGET, err);
         if (!code)
-            code = mega_codec_decode(codec, a->hypothesis->tokens, a->hypothesis->length,
-                                     options->pre_tokenized, &title, err);
-        mega_codec_free(codec);
+            code = mega_tokenizer_decode(tokenizer, a->hypothesis->tokens, a->hypothesis->length,
+                                         options->pre_tokenized, &title, err);
+        mega_tokenizer_free(tokenizer);
     }
     snprintf(line, sizeof line, "%s \xc2\xb7 from: ", observe_model_name(a->model, name));
     mega_put_bytes(&subtitle, line, strlen(line));

@@ -169,7 +169,7 @@ static int prepare(Job *job, MegaError *err)
         code = job_choose_model(job, complete->model.data, model_has_task, &task,
                                 "to continue texts", err);
     if (!code)
-        code = clean_texts(job, MEGA_CODEC_TARGET, complete->prompts, complete->prompt_count,
+        code = clean_texts(job, MEGA_TOKENIZER_TARGET, complete->prompts, complete->prompt_count,
                            &complete->memory, err);
     if (code)
         return code;
@@ -385,9 +385,11 @@ static int find_places(const Completion *c, const FieldText *prompt, MegaTokeniz
                        MegaError *err)
 {
     const MegaTexts text = {.first = prompt->data, .first_size = prompt->size};
-    const MegaCodec *codec = worker_codec(c->worker, c->job->model, MEGA_CODEC_TARGET, err);
-    return codec ? mega_codec_encode_texts(codec, &text, &(MegaEncodeOptions){0}, places, err)
-                 : err->code;
+    const MegaTokenizer *tokenizer =
+        worker_tokenizer(c->worker, c->job->model, MEGA_TOKENIZER_TARGET, err);
+    return tokenizer
+               ? mega_tokenizer_encode_texts(tokenizer, &text, &(MegaEncodeOptions){0}, places, err)
+               : err->code;
 }
 
 /* Begins a choice with its prompt if that is to be echoed; `score` has the tokens of it, if

@@ -16,7 +16,7 @@ MegaRaw raw_of_field(const FieldText *text, const char *name);
 /* Puts texts into the form in which commands read files (text_input.h) for a side of the job's
  * model: without a byte order mark, and lines end in LF. The texts point into *memory then, which
  * the caller frees. */
-int clean_texts(const Job *job, MegaCodecSide side, FieldText *texts, size_t count,
+int clean_texts(const Job *job, MegaTokenizerSide side, FieldText *texts, size_t count,
                 MegaBuffer *memory, MegaError *err);
 /* Returns whether a model has the task *context. */
 bool model_has_task(const ServedModel *model, const void *context);

@@ -25,11 +25,11 @@ MegaRaw raw_of_field(const FieldText *text, const char *name)
                      .name = name};
 }
 
-int clean_texts(const Job *job, MegaCodecSide side, FieldText *texts, size_t count,
+int clean_texts(const Job *job, MegaTokenizerSide side, FieldText *texts, size_t count,
                 MegaBuffer *memory, MegaError *err)
 {
     MegaTextRules rules =
-        mega_codec_text_rules(mega_model_meta(job->model->model), side, false, "a text");
+        mega_tokenizer_text_rules(mega_model_meta(job->model->model), side, false, "a text");
     int code = 0;
     rules.is_text = true; /* request.c has looked at a body that is one */
     for (size_t i = 0; i < count && !code; i++) {
@@ -335,7 +335,7 @@ const Operation choose_operation = {
 typedef struct Tokenize {
     TextFields fields;
     MegaEncodeOptions options;
-    MegaCodecSide side;
+    MegaTokenizerSide side;
     bool bytes;
 } Tokenize;
 
@@ -376,7 +376,7 @@ static int prepare_tokenize(Job *job, MegaError *err)
         code = take_name(&truncation_name, "truncate", truncations, 3, &truncation, err);
     if (!code && stride >= 0 && !max_length)
         code = mega_fail(err, MEGA_ERR_ARGUMENT, "the field 'stride' needs 'max_length'");
-    tokenize->side = (MegaCodecSide)side;
+    tokenize->side = (MegaTokenizerSide)side;
     tokenize->options.truncation = (MegaTruncation)truncation;
     tokenize->options.max_length = (size_t)max_length;
     tokenize->options.windows = stride >= 0;
@@ -386,12 +386,13 @@ static int prepare_tokenize(Job *job, MegaError *err)
                                    "to make tokens of texts", err);
 }
 
-static int write_windows(const Tokenize *tokenize, const MegaCodec *codec, const MegaTexts *texts,
-                         const MegaTokenized *tokenized, FILE *out, Job *job, MegaError *err)
+static int write_windows(const Tokenize *tokenize, const MegaTokenizer *tokenizer,
+                         const MegaTexts *texts, const MegaTokenized *tokenized, FILE *out,
+                         Job *job, MegaError *err)
 {
     MegaTokens tokens = {0};
     TokenWriter writer;
-    int code = token_writer_new(&writer, out, codec, true, err);
+    int code = token_writer_new(&writer, out, tokenizer, true, err);
     for (size_t i = 0; i < tokenized->windows && !code; i++) {
         tokens.count = 0;
         code = mega_tokenized_window(tokenized, i, &tokens, err);
@@ -420,18 +421,18 @@ static int run_tokenize(Job *job, Worker *worker, MegaError *err)
                              .first_size = text->size,
                              .second = second->size ? second->data : NULL,
                              .second_size = second->size};
-    const MegaCodec *codec = worker_codec(worker, job->model, tokenize->side, err);
+    const MegaTokenizer *tokenizer = worker_tokenizer(worker, job->model, tokenize->side, err);
     MegaTokenized tokenized = {0};
     char *written = NULL;
     size_t size = 0;
-    if (!codec)
+    if (!tokenizer)
         return err->code;
-    int code = mega_codec_encode_texts(codec, &texts, &tokenize->options, &tokenized, err);
+    int code = mega_tokenizer_encode_texts(tokenizer, &texts, &tokenize->options, &tokenized, err);
     FILE *out = code ? NULL : open_memstream(&written, &size);
     if (!code && !out)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens");
     if (!code)
-        code = write_windows(tokenize, codec, &texts, &tokenized, out, job, err);
+        code = write_windows(tokenize, tokenizer, &texts, &tokenized, out, job, err);
     if (out && fclose(out) != 0 && !code)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for the tokens");
     mega_tokenized_free(&tokenized);

@@ -138,7 +138,7 @@ static int prepare(Job *job, MegaError *err)
         code = job_choose_model(job, model.data, translates_into, target.data, purpose, err);
     }
     if (!code)
-        code = clean_texts(job, MEGA_CODEC_SOURCE, translate->texts, translate->text_count,
+        code = clean_texts(job, MEGA_TOKENIZER_SOURCE, translate->texts, translate->text_count,
                            &translate->memory, err);
     if (!code)
         code = split_lines(translate, job, err);

@@ -12,7 +12,7 @@
 typedef struct Prepared {
     ServedModel *model;
     MegaPipeline *pipeline;
-    MegaCodec *codecs[2];
+    MegaTokenizer *tokenizers[2];
     struct Prepared *next;
 } Prepared;
 
@@ -31,8 +31,8 @@ struct Worker {
 static void free_prepared(Worker *worker, Prepared *prepared)
 {
     mega_pipeline_free(prepared->pipeline);
-    mega_codec_free(prepared->codecs[0]);
-    mega_codec_free(prepared->codecs[1]);
+    mega_tokenizer_free(prepared->tokenizers[0]);
+    mega_tokenizer_free(prepared->tokenizers[1]);
     models_release(worker->workers->models, prepared->model);
     free(prepared);
 }
@@ -88,14 +88,14 @@ MegaPipeline *worker_pipeline(Worker *worker, ServedModel *model, MegaError *err
     return prepared ? prepared->pipeline : NULL;
 }
 
-const MegaCodec *worker_codec(Worker *worker, ServedModel *model, MegaCodecSide side,
-                              MegaError *err)
+const MegaTokenizer *worker_tokenizer(Worker *worker, ServedModel *model, MegaTokenizerSide side,
+                                      MegaError *err)
 {
     Prepared *prepared = find_prepared(worker, model, err);
-    if (prepared && !prepared->codecs[side] &&
-        mega_codec_new(&prepared->codecs[side], mega_model_meta(model->model), side, err))
+    if (prepared && !prepared->tokenizers[side] &&
+        mega_tokenizer_new(&prepared->tokenizers[side], mega_model_meta(model->model), side, err))
         return NULL;
-    return prepared ? prepared->codecs[side] : NULL;
+    return prepared ? prepared->tokenizers[side] : NULL;
 }
 
 const Workers *worker_workers(const Worker *worker)

@@ -28,8 +28,8 @@ void workers_end(Workers *workers);
  * error. */
 MegaPipeline *worker_pipeline(Worker *worker, ServedModel *model, MegaError *err);
 /* Returns a tokenizer of a model in the same way. */
-const MegaCodec *worker_codec(Worker *worker, ServedModel *model, MegaCodecSide side,
-                              MegaError *err);
+const MegaTokenizer *worker_tokenizer(Worker *worker, ServedModel *model, MegaTokenizerSide side,
+                                      MegaError *err);
 /* Makes a pipeline with other options than usual, for one job; its session options are replaced.
  * The caller frees it. */
 int worker_new_pipeline(const Worker *worker, MegaPipeline **out, const ServedModel *model,
