@@ -14,11 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct MegaOutput {
+struct MegaAtomicFile {
     char *path;        /* the target, with symbolic links resolved */
     char *temporary;   /* NULL: the target is written directly */
     int fd;            /* -1 when closed */
-    uint64_t position; /* where the next mega_output_write writes */
+    uint64_t position; /* where the next mega_atomic_file_write writes */
     int slot;          /* of the temporary file in `temporaries`; -1: it has none */
     bool committed;
     bool failed; /* a part was not written, so there will be no file */
@@ -47,7 +47,7 @@ static int take_slot(const char *path)
     return -1;
 }
 
-static void free_slot(MegaOutput *output)
+static void free_slot(MegaAtomicFile *output)
 {
     if (output->slot >= 0)
         atomic_store(&temporaries[output->slot].state, SLOT_FREE);
@@ -61,7 +61,7 @@ void mega_outputs_abandon(void)
             unlink(temporaries[i].path);
 }
 
-static int fail_write(MegaOutput *output, MegaError *err)
+static int fail_write(MegaAtomicFile *output, MegaError *err)
 {
     output->failed = true;
     return mega_fail(err, MEGA_ERR_IO, "cannot write %s: %s", output->path, strerror(errno));
@@ -78,7 +78,7 @@ static char *folder_of(const char *path)
 
 /* Creates a file with a new name in the target's folder. Its permissions are never wider than
  * `mode`, so that at no time can anybody open it who could not open the file that it replaces. */
-static int create_temporary(MegaOutput *output, mode_t mode, MegaError *err)
+static int create_temporary(MegaAtomicFile *output, mode_t mode, MegaError *err)
 {
     int code = MEGA_ERR_MEMORY;
     size_t size = 0;
@@ -118,12 +118,12 @@ out:
     return code;
 }
 
-int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
+int mega_atomic_file_open(MegaAtomicFile **out, const char *path, MegaError *err)
 {
     struct stat info;
     int code = 0;
     *out = NULL;
-    MegaOutput *output = calloc(1, sizeof *output);
+    MegaAtomicFile *output = calloc(1, sizeof *output);
     if (!output)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
     output->fd = output->slot = -1;
@@ -148,17 +148,17 @@ int mega_output_open(MegaOutput **out, const char *path, MegaError *err)
             code = fail_write(output, err);
     }
     if (code)
-        mega_output_free(output);
+        mega_atomic_file_free(output);
     else
         *out = output;
     return code;
 }
 
-int mega_output_write(MegaOutput *output, const void *data, size_t size, MegaError *err)
+int mega_atomic_file_write(MegaAtomicFile *output, const void *data, size_t size, MegaError *err)
 {
     const char *at = data;
     if (output->temporary) {
-        int code = mega_output_write_at(output, output->position, data, size, err);
+        int code = mega_atomic_file_write_at(output, output->position, data, size, err);
         output->position += size;
         return code;
     }
@@ -174,8 +174,8 @@ int mega_output_write(MegaOutput *output, const void *data, size_t size, MegaErr
     return 0;
 }
 
-int mega_output_write_at(MegaOutput *output, uint64_t offset, const void *data, size_t size,
-                         MegaError *err)
+int mega_atomic_file_write_at(MegaAtomicFile *output, uint64_t offset, const void *data,
+                              size_t size, MegaError *err)
 {
     const char *at = data;
     while (size) {
@@ -209,7 +209,7 @@ static void sync_folder(const char *path)
     free(folder);
 }
 
-int mega_output_commit(MegaOutput *output, MegaError *err)
+int mega_atomic_file_commit(MegaAtomicFile *output, MegaError *err)
 {
     int fd = output->fd;
     if (output->failed)
@@ -229,7 +229,7 @@ int mega_output_commit(MegaOutput *output, MegaError *err)
     return 0;
 }
 
-void mega_output_free(MegaOutput *output)
+void mega_atomic_file_free(MegaAtomicFile *output)
 {
     if (!output)
         return;

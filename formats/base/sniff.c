@@ -395,7 +395,7 @@ static bool looks_encoded(const Encoding *encoding, const uint8_t *data, size_t 
            (2 * high > units || (!utf8 && 4 * ascii < 3 * (size - high - low)));
 }
 
-const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)
+const char *mega_sniff_encoding(const void *bytes, size_t size, bool binary)
 {
     const uint8_t *data = bytes;
     for (size_t i = 0; i < sizeof encodings / sizeof encodings[0]; i++) {
@@ -411,7 +411,7 @@ const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary)
     return NULL;
 }
 
-MegaFileKind mega_recognize(const void *bytes, size_t size)
+MegaFileKind mega_sniff(const void *bytes, size_t size)
 {
     const uint8_t *data = bytes;
     const bool text = has_no_controls(data, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
@@ -423,7 +423,7 @@ MegaFileKind mega_recognize(const void *bytes, size_t size)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (fits(&kinds[i], text, data, size))
             return kinds[i].kind;
-    if (mega_recognize_encoding(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE, true))
+    if (mega_sniff_encoding(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE, true))
         return (MegaFileKind){MEGA_ROLE_OTHER, "UTF-16 or UTF-32 text",
                               "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"};
     if (looks_like_bmp(data, size))

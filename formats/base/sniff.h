@@ -37,7 +37,7 @@ typedef struct MegaFileKind {
 /* Recognises the encoding of a text by its first bytes: "UTF-16", "UTF-32" or, without a byte order
  * mark, "UTF-16LE" and so on; else NULL. With `binary` any bytes may be intended, so a text needs
  * both a byte order mark and zeros to be recognised. */
-const char *mega_recognize_encoding(const void *bytes, size_t size, bool binary);
+const char *mega_sniff_encoding(const void *bytes, size_t size, bool binary);
 
 /* Returns whether a file that begins with these bytes is UTF-8 text without control characters. The
  * last character may be incomplete if there are MEGA_SNIFF_SIZE bytes or more. */
@@ -49,6 +49,6 @@ size_t mega_sniff_torch_legacy(const void *bytes, size_t size);
 
 /* Recognises a file by at most its first MEGA_SNIFF_SIZE bytes, which may be a first line without
  * its end. */
-MegaFileKind mega_recognize(const void *bytes, size_t size);
+MegaFileKind mega_sniff(const void *bytes, size_t size);
 
 #endif

@@ -35,7 +35,7 @@ static bool is_safetensors(const MegaCheckpoint *checkpoint)
 
 static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
 {
-    MegaFileKind kind = mega_recognize(checkpoint->map.data, (size_t)checkpoint->map.size);
+    MegaFileKind kind = mega_sniff(checkpoint->map.data, (size_t)checkpoint->map.size);
     switch (kind.role) {
     case MEGA_ROLE_MODEL:
         return FAIL(MEGA_ERR_FORMAT, "this is a .mega model already; use it with mega-run");

@@ -84,7 +84,7 @@ static int fail_format(MegaAudio *audio, int number, const char *reason, MegaErr
         "expected WAV, FLAC, Ogg, MP3, AIFF or AU, or headerless samples";
     uint8_t head[512];
     const MegaFileKind kind =
-        mega_recognize(head, mega_audio_file_read(&audio->file, 0, head, sizeof head));
+        mega_sniff(head, mega_audio_file_read(&audio->file, 0, head, sizeof head));
     if (kind.role == MEGA_ROLE_UNREAD)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s, a format that is not read; %s",
                          audio->name, kind.what, kind.advice);

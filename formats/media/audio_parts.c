@@ -380,8 +380,7 @@ static Format find_first(MegaAudioFile *file, uint64_t *at)
         return format;
     if (!looks_like_mpeg(file) && is_rarer(file))
         return NO_FORMAT;
-    const MegaFileKind kind =
-        mega_recognize(head, mega_audio_file_read(file, 0, head, sizeof head));
+    const MegaFileKind kind = mega_sniff(head, mega_audio_file_read(file, 0, head, sizeof head));
     if (!looks_like_mpeg(file) && kind.role != MEGA_ROLE_UNKNOWN && kind.role != MEGA_ROLE_TEXT)
         return NO_FORMAT;
     return search(file, at);

@@ -76,7 +76,7 @@ static int decode(MegaImage *out, MegaImageFile *file, MegaError *err)
         return mega_image_decode_jpeg(out, file, err);
     if (size >= 2 && memcmp(bytes, "BM", 2) == 0)
         return mega_image_decode_bmp(out, file, err);
-    const MegaFileKind kind = mega_recognize(bytes, size);
+    const MegaFileKind kind = mega_sniff(bytes, size);
     return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected PNG, JPEG or BMP%s%s", file->name,
                      kind.what ? kind.what : "no image that can be read", kind.advice ? "; " : "",
                      kind.advice ? kind.advice : "");

@@ -174,7 +174,7 @@ static int parse_header(Parser *parser, MegaNpy *array, MegaError *err)
 
 static int fail_kind(const Parser *parser, const void *bytes, size_t size, MegaError *err)
 {
-    const char *what = mega_recognize(bytes, size).what;
+    const char *what = mega_sniff(bytes, size).what;
     if (what)
         return BAD("this is %s; expected a NumPy array, as numpy.save writes it", what);
     return BAD("this is not a NumPy array: it does not begin with the bytes \\x93NUMPY; save one "
@@ -383,12 +383,12 @@ void mega_npy_free(MegaNpy *array)
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Writes to a MegaOutput, whose file appears complete or not at all, or directly to standard
+/* Writes to a MegaAtomicFile, whose file appears complete or not at all, or directly to standard
  * output. */
-static int write_bytes(MegaOutput *output, const uint8_t *data, size_t size, MegaError *err)
+static int write_bytes(MegaAtomicFile *output, const uint8_t *data, size_t size, MegaError *err)
 {
     if (output)
-        return mega_output_write(output, data, size, err);
+        return mega_atomic_file_write(output, data, size, err);
     while (size) {
         ssize_t written = write(STDOUT_FILENO, data, size);
         if (written < 0 && errno == EINTR)
@@ -422,7 +422,7 @@ static size_t build_preamble(uint8_t preamble[512], int rank, const uint64_t *sh
 }
 
 struct MegaNpyOutput {
-    MegaOutput *file; /* NULL: standard output */
+    MegaAtomicFile *file; /* NULL: standard output */
     uint64_t left;    /* number of elements that are still to be written */
 };
 
@@ -442,7 +442,7 @@ int mega_npy_create(MegaNpyOutput **out, const char *path, int rank, const uint6
     if (!output)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for writing %s", path);
     output->left = elements;
-    int code = strcmp(path, "-") == 0 ? 0 : mega_output_open(&output->file, path, err);
+    int code = strcmp(path, "-") == 0 ? 0 : mega_atomic_file_open(&output->file, path, err);
     if (!code)
         code = write_bytes(output->file, preamble, build_preamble(preamble, rank, shape), err);
     if (code) {
@@ -473,14 +473,14 @@ int mega_npy_commit(MegaNpyOutput *output, MegaError *err)
     if (output->left > 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "an array lacks %" PRIu64 " of its elements",
                          output->left);
-    return output->file ? mega_output_commit(output->file, err) : 0;
+    return output->file ? mega_atomic_file_commit(output->file, err) : 0;
 }
 
 void mega_npy_discard(MegaNpyOutput *output)
 {
     if (!output)
         return;
-    mega_output_free(output->file);
+    mega_atomic_file_free(output->file);
     free(output);
 }
 

@@ -26,7 +26,7 @@ static int fail_kind(const MegaFile *file, MegaError *err)
     if (memcmp(file->map.data, MEGA_MAGIC, file->map.size < 8 ? (size_t)file->map.size : 8) == 0)
         return BAD("this .mega file is truncated: it has only %" PRIu64 " bytes; fetch it again",
                    file->map.size);
-    MegaFileKind kind = mega_recognize(file->map.data, (size_t)file->map.size);
+    MegaFileKind kind = mega_sniff(file->map.data, (size_t)file->map.size);
     switch (kind.role) {
     case MEGA_ROLE_CHECKPOINT:
         return BAD("this is %s; convert it first: mega-convert CHECKPOINT -o MODEL.mega",

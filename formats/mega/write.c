@@ -34,7 +34,7 @@ typedef struct Entry {
 
 struct MegaWriter {
     char *path; /* for messages */
-    MegaOutput *output;
+    MegaAtomicFile *output;
     Entry *entries;
     size_t count, next; /* number of entries, and the next one that waits for data */
     uint64_t meta_size, index_offset, index_size;
@@ -219,9 +219,9 @@ static int write_meta(MegaWriter *writer, const MegaMeta *meta, MegaError *err)
         return FAIL(code, "%s", inner.text);
     writer->meta_size = size;
     writer->meta_crc = crc_of(bytes, size);
-    code = mega_output_write_at(writer->output, 0, header, sizeof header, err);
+    code = mega_atomic_file_write_at(writer->output, 0, header, sizeof header, err);
     if (!code)
-        code = mega_output_write_at(writer->output, sizeof header, bytes, size, err);
+        code = mega_atomic_file_write_at(writer->output, sizeof header, bytes, size, err);
     free(bytes);
     /* Sizes are below 2^29, so nothing overflows. Skipped bytes read as zeros. */
     mega_align(MEGA_HEADER_SIZE + writer->meta_size, MEGA_DATA_ALIGNMENT, &writer->index_offset);
@@ -243,7 +243,7 @@ int mega_writer_new(MegaWriter **out, const char *path, const MegaMeta *meta,
     if (!code && compress)
         code = start_deflate(writer, err);
     if (!code)
-        code = mega_output_open(&writer->output, path, err);
+        code = mega_atomic_file_open(&writer->output, path, err);
     if (!code)
         code = write_meta(writer, meta, err);
     if (code)
@@ -279,7 +279,8 @@ static int write_block(MegaWriter *writer, Entry *entry, uint32_t number, const 
     StoredBlock *block = &entry->blocks[number];
     block->size = (uint32_t)(writer->packed_size - stream->avail_out);
     block->crc = crc_of(writer->packed, block->size);
-    int code = mega_output_write_at(writer->output, writer->end, writer->packed, block->size, err);
+    int code =
+        mega_atomic_file_write_at(writer->output, writer->end, writer->packed, block->size, err);
     writer->end += block->size;
     return code;
 }
@@ -294,7 +295,7 @@ static int write_panels(MegaWriter *writer, const MegaTensor *tensor, const uint
     for (size_t row = 0; row < rows && !code; row += MEGA_PANEL) {
         size_t count = rows - row < MEGA_PANEL ? rows - row : MEGA_PANEL;
         mega_panels_pack(tensor->dtype, panel, data + row * row_bytes, row_bytes, count, columns);
-        code = mega_output_write_at(writer->output, writer->end, panel, panel_bytes, err);
+        code = mega_atomic_file_write_at(writer->output, writer->end, panel, panel_bytes, err);
         writer->end += panel_bytes;
     }
     free(panel);
@@ -322,7 +323,7 @@ int mega_writer_tensor(MegaWriter *writer, const void *data, size_t size, MegaEr
     writer->end = tensor->offset;
     tensor->crc = crc_of(bytes, size);
     if (tensor->encoding == MEGA_PLAIN) {
-        code = mega_output_write_at(writer->output, writer->end, bytes, size, err);
+        code = mega_atomic_file_write_at(writer->output, writer->end, bytes, size, err);
         writer->end += size;
     }
     if (tensor->encoding == MEGA_IN_PANELS)
@@ -382,7 +383,7 @@ static int write_header(MegaWriter *writer, uint32_t index_crc, MegaError *err)
     mega_store_u32(header + 52, index_crc);
     mega_store_u32(header + 56, (uint32_t)writer->count);
     mega_store_u32(header + 60, crc_of(header, 60));
-    return mega_output_write_at(writer->output, 0, header, sizeof header, err);
+    return mega_atomic_file_write_at(writer->output, 0, header, sizeof header, err);
 }
 
 int mega_writer_finish(MegaWriter *writer, MegaError *err)
@@ -401,17 +402,17 @@ int mega_writer_finish(MegaWriter *writer, MegaError *err)
     /* Without tensors the file ends here, at index_offset, which may be after the last byte
      * written. */
     if (!code && !writer->count)
-        code =
-            mega_output_write_at(writer->output, MEGA_HEADER_SIZE + writer->meta_size,
-                                 (const uint8_t[MEGA_DATA_ALIGNMENT]){0},
-                                 (size_t)(writer->end - MEGA_HEADER_SIZE - writer->meta_size), err);
+        code = mega_atomic_file_write_at(
+            writer->output, MEGA_HEADER_SIZE + writer->meta_size,
+            (const uint8_t[MEGA_DATA_ALIGNMENT]){0},
+            (size_t)(writer->end - MEGA_HEADER_SIZE - writer->meta_size), err);
     if (!code)
-        code =
-            mega_output_write_at(writer->output, writer->index_offset, index.data, index.size, err);
+        code = mega_atomic_file_write_at(writer->output, writer->index_offset, index.data,
+                                         index.size, err);
     if (!code)
         code = write_header(writer, crc_of(index.data, index.size), err);
     if (!code)
-        code = mega_output_commit(writer->output, err);
+        code = mega_atomic_file_commit(writer->output, err);
     mega_buffer_free(&index);
     return code;
 }
@@ -429,7 +430,7 @@ void mega_writer_free(MegaWriter *writer)
         deflateEnd(&writer->deflate);
     free(writer->filtered);
     free(writer->packed);
-    mega_output_free(writer->output);
+    mega_atomic_file_free(writer->output);
     free(writer->path);
     free(writer);
 }

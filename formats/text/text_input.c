@@ -72,13 +72,13 @@ int mega_text_check_line(const void *line, size_t size, size_t number, const cha
 int mega_text_check_head(const void *head, size_t size, const char *name,
                          const MegaTextRules *rules, MegaError *err)
 {
-    const char *encoding = mega_recognize_encoding(head, size < HEAD_SIZE ? size : HEAD_SIZE,
-                                                   rules->bytes == MEGA_TEXT_BINARY);
+    const char *encoding = mega_sniff_encoding(head, size < HEAD_SIZE ? size : HEAD_SIZE,
+                                               rules->bytes == MEGA_TEXT_BINARY);
     if (encoding)
         return mega_fail(err, MEGA_ERR_FORMAT,
                          "%s is %s text; expected UTF-8: convert it with iconv -f %s -t UTF-8",
                          name, encoding, encoding);
-    const MegaFileKind kind = mega_recognize(head, size);
+    const MegaFileKind kind = mega_sniff(head, size);
     if (!kind.what || kind.role == MEGA_ROLE_TEXT)
         return 0;
     return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; expected %s%s%s", name, kind.what,

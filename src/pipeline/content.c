@@ -27,7 +27,7 @@ static const struct {
 static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMedia *media)
 {
     const bool is_text = mega_sniff_utf8(bytes, size < MEGA_SNIFF_SIZE ? size : MEGA_SNIFF_SIZE);
-    const MegaFileKind kind = mega_recognize(bytes, size);
+    const MegaFileKind kind = mega_sniff(bytes, size);
     MegaContent content = {.name = kind.what, .advice = kind.advice};
     switch (kind.role) {
     case MEGA_ROLE_MODEL: content.advice = "give it with -m"; break;

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *path = fuzz_path(data, size);
     if (!path)
         return 0;
-    mega_recognize(data, size);
+    mega_sniff(data, size);
     int code = mega_checkpoint_open(&checkpoint, path, &(MegaCheckpointOptions){0}, &err);
     fuzz_check_error(code, err.text);
     for (size_t i = 0; !code && i < mega_checkpoint_count(checkpoint) && i < 1000; i++) {

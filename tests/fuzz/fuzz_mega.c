@@ -147,7 +147,7 @@ static void load_model(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    mega_recognize(data, size);
+    mega_sniff(data, size);
     read_container(data, size);
     load_model(data, size);
     if (size < MEGA_HEADER_SIZE)

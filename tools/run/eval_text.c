@@ -75,7 +75,7 @@ typedef struct Pairs {
     const EvalTextOptions *options;
     MegaModel *model;
     MegaPipeline *pipeline;
-    MegaOutput *output;    /* the file of --predictions */
+    MegaAtomicFile *output; /* the file of --predictions */
     MegaBuffer hypotheses; /* one translation per line */
     size_t lines, tokens, failed;
 } Pairs;
@@ -124,7 +124,7 @@ static int open_translator(Pairs *pairs, MegaError *err)
     if (!code)
         code = mega_pipeline_new(&pairs->pipeline, pairs->model, &pipeline, err);
     if (!code)
-        code = mega_output_open(&pairs->output, pairs->options->predictions, err);
+        code = mega_atomic_file_open(&pairs->output, pairs->options->predictions, err);
     if (!code && pairs->options->verbose)
         verbose_session(pairs->options->model, mega_pipeline_session(pairs->pipeline),
                         clock_seconds() - begun);
@@ -134,8 +134,8 @@ static int open_translator(Pairs *pairs, MegaError *err)
 static int write_hypotheses(const Pairs *pairs, MegaError *err)
 {
     int code =
-        mega_output_write(pairs->output, pairs->hypotheses.data, pairs->hypotheses.size, err);
-    return code ? code : mega_output_commit(pairs->output, err);
+        mega_atomic_file_write(pairs->output, pairs->hypotheses.data, pairs->hypotheses.size, err);
+    return code ? code : mega_atomic_file_commit(pairs->output, err);
 }
 
 static void report_pairs(const Pairs *pairs, double seconds)
@@ -190,7 +190,7 @@ int eval_translator(const EvalTextOptions *options, MegaError *err)
         code = mega_fail(err, MEGA_ERR_INPUT, "%zu of %zu lines were not translated", pairs.failed,
                          pairs.lines);
     mega_buffer_free(&pairs.hypotheses);
-    mega_output_free(pairs.output);
+    mega_atomic_file_free(pairs.output);
     mega_pipeline_free(pairs.pipeline);
     mega_model_free(pairs.model);
     return code;

@@ -12,7 +12,7 @@
 #include "tools/common/messages.h"
 
 /* A process has one standard output, so there is one file. */
-static MegaOutput *results;
+static MegaAtomicFile *results;
 static bool is_complete;
 static MegaError write_error; /* the first one */
 
@@ -20,7 +20,7 @@ static ssize_t write_results(void *cookie, const char *data, size_t size)
 {
     (void)cookie;
     MegaError err = {0};
-    if (!write_error.code && mega_output_write(results, data, size, &err) == 0)
+    if (!write_error.code && mega_atomic_file_write(results, data, size, &err) == 0)
         return (ssize_t)size;
     if (!write_error.code)
         write_error = err;
@@ -40,14 +40,14 @@ bool begin_results(const Shard *shard, int *status)
         return false;
     }
     *status = 1;
-    if (mega_output_open(&results, shard->results, &err)) {
+    if (mega_atomic_file_open(&results, shard->results, &err)) {
         report("%s", err.text);
         return false;
     }
     FILE *file = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_results});
     if (!file) {
         report("no memory for writing %s", shard->results);
-        mega_output_free(results);
+        mega_atomic_file_free(results);
         results = NULL;
         return false;
     }
@@ -62,7 +62,7 @@ void all_results_are_there(void)
 
 int finish_results(int status)
 {
-    MegaOutput *output = results;
+    MegaAtomicFile *output = results;
     if (!output)
         return finish_output(status);
     MegaError err = {0};
@@ -72,10 +72,10 @@ int finish_results(int status)
     if (code)
         err = write_error;
     else if (is_complete && !lost)
-        code = mega_output_commit(output, &err);
+        code = mega_atomic_file_commit(output, &err);
     if (code)
         report("%s", err.text);
     results = NULL;
-    mega_output_free(output);
+    mega_atomic_file_free(output);
     return code || lost ? 1 : status;
 }

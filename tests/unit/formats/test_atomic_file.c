@@ -44,13 +44,13 @@ static void assert_content(const char *name, const char *expected)
 
 static int write_text(const char *name, const char *text, MegaError *err)
 {
-    MegaOutput *output = NULL;
-    int code = mega_output_open(&output, name, err);
+    MegaAtomicFile *output = NULL;
+    int code = mega_atomic_file_open(&output, name, err);
     if (!code)
-        code = mega_output_write(output, text, strlen(text), err);
+        code = mega_atomic_file_write(output, text, strlen(text), err);
     if (!code)
-        code = mega_output_commit(output, err);
-    mega_output_free(output);
+        code = mega_atomic_file_commit(output, err);
+    mega_atomic_file_free(output);
     return code;
 }
 
@@ -66,18 +66,18 @@ static void test_pieces(void **state)
 {
     (void)state;
     MegaError err = {0};
-    MegaOutput *output = NULL;
-    assert_int_equal(mega_output_open(&output, path, &err), 0);
-    assert_int_equal(mega_output_write(output, "hello ", 6, &err), 0);
-    assert_int_equal(mega_output_write(output, "world", 5, &err), 0);
-    assert_int_equal(mega_output_write_at(output, 0, "H", 1, &err), 0);
-    assert_int_equal(mega_output_write(output, "!", 1, &err), 0);
+    MegaAtomicFile *output = NULL;
+    assert_int_equal(mega_atomic_file_open(&output, path, &err), 0);
+    assert_int_equal(mega_atomic_file_write(output, "hello ", 6, &err), 0);
+    assert_int_equal(mega_atomic_file_write(output, "world", 5, &err), 0);
+    assert_int_equal(mega_atomic_file_write_at(output, 0, "H", 1, &err), 0);
+    assert_int_equal(mega_atomic_file_write(output, "!", 1, &err), 0);
     assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(mega_output_commit(output, &err), 0);
-    mega_output_free(output);
+    assert_int_equal(mega_atomic_file_commit(output, &err), 0);
+    mega_atomic_file_free(output);
     assert_content(path, "Hello world!");
     unlink(path);
-    mega_output_free(NULL);
+    mega_atomic_file_free(NULL);
 }
 
 /* Without a commit the old file is unchanged, and no other file is left. */
@@ -86,16 +86,16 @@ static void test_not_committed(void **state)
     (void)state;
     MegaError err = {0};
     for (int abandon = 0; abandon < 2; abandon++) {
-        MegaOutput *output = NULL;
+        MegaAtomicFile *output = NULL;
         assert_int_equal(write_text(path, "old", &err), 0);
-        assert_int_equal(mega_output_open(&output, path, &err), 0);
-        assert_int_equal(mega_output_write(output, "new", 3, &err), 0);
+        assert_int_equal(mega_atomic_file_open(&output, path, &err), 0);
+        assert_int_equal(mega_atomic_file_write(output, "new", 3, &err), 0);
         assert_int_equal(count_files(folder), 2);
         if (abandon) {
             mega_outputs_abandon(); /* as a signal handler would */
             assert_int_equal(count_files(folder), 1);
         }
-        mega_output_free(output);
+        mega_atomic_file_free(output);
         assert_int_equal(count_files(folder), 1);
         assert_content(path, "old");
         unlink(path);
@@ -116,22 +116,22 @@ static void test_failed_part(void **state)
 {
     (void)state;
     MegaError err = {0};
-    MegaOutput *output = NULL;
+    MegaAtomicFile *output = NULL;
     struct rlimit before, small;
-    assert_int_equal(mega_output_open(&output, path, &err), 0);
-    assert_int_equal(mega_output_write(output, "four", 4, &err), 0);
+    assert_int_equal(mega_atomic_file_open(&output, path, &err), 0);
+    assert_int_equal(mega_atomic_file_write(output, "four", 4, &err), 0);
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
     small.rlim_cur = 4;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    assert_int_equal(mega_output_write(output, "more", 4, &err), MEGA_ERR_IO);
+    assert_int_equal(mega_atomic_file_write(output, "more", 4, &err), MEGA_ERR_IO);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, handler);
-    assert_int_equal(mega_output_write(output, "rest", 4, &err), 0);
-    assert_int_equal(mega_output_commit(output, &err), MEGA_ERR_IO);
+    assert_int_equal(mega_atomic_file_write(output, "rest", 4, &err), 0);
+    assert_int_equal(mega_atomic_file_commit(output, &err), MEGA_ERR_IO);
     assert_non_null(strstr(err.text, "a part of it could not be written"));
-    mega_output_free(output);
+    mega_atomic_file_free(output);
     assert_int_equal(count_files(folder), 0);
 }
 
@@ -140,7 +140,7 @@ static void test_special_files(void **state)
 {
     (void)state;
     MegaError err = {0};
-    MegaOutput *output = NULL;
+    MegaAtomicFile *output = NULL;
     struct stat info;
     char text[16] = {0};
     assert_int_equal(write_text("/dev/null", "text", &err), 0);
@@ -151,10 +151,10 @@ static void test_special_files(void **state)
     assert_int_equal(write_text(path, "through", &err), 0);
     assert_int_equal(read(fd, text, sizeof text), 7);
     assert_string_equal(text, "through");
-    assert_int_equal(mega_output_open(&output, path, &err), 0);
-    assert_int_equal(mega_output_write_at(output, 0, "x", 1, &err), MEGA_ERR_IO);
+    assert_int_equal(mega_atomic_file_open(&output, path, &err), 0);
+    assert_int_equal(mega_atomic_file_write_at(output, 0, "x", 1, &err), MEGA_ERR_IO);
     assert_non_null(strstr(err.text, "it is a pipe"));
-    mega_output_free(output);
+    mega_atomic_file_free(output);
     close(fd);
     assert_int_equal(stat(path, &info), 0);
     assert_true(S_ISFIFO(info.st_mode));

@@ -158,17 +158,17 @@ static void other_encodings_are_named(void **state)
         MegaError err = {0};
         snprintf(name, sizeof name, "UTF-%zu%s", 8 * unit, mark ? "" : big ? "BE" : "LE");
         encode(text, unit, big, mark, &in);
-        const char *got = mega_recognize_encoding(in.data, in.size, false);
+        const char *got = mega_sniff_encoding(in.data, in.size, false);
         if (!got || strcmp(got, name) != 0)
             fail_msg("'%s' in %s is taken for %s", text, name, got ? got : "nothing");
         /* A truncated text is not taken for another encoding, and binary data needs more than a
          * mark. */
         for (size_t size = 0; size < in.size; size++) {
-            const char *cut = mega_recognize_encoding(in.data, size, false);
+            const char *cut = mega_sniff_encoding(in.data, size, false);
             if (cut && size >= 4 && strncmp(cut, name, 6) != 0)
                 fail_msg("'%s' in %s, %zu bytes of it, is taken for %s", text, name, size, cut);
         }
-        assert_true(!mega_recognize_encoding(in.data, in.size, true) == !mark);
+        assert_true(!mega_sniff_encoding(in.data, in.size, true) == !mark);
         for (int bytes = MEGA_TEXT_ONLY_UTF8; bytes <= MEGA_TEXT_PATHS; bytes++) {
             const MegaTextRules rules = {.what = "a text", .bytes = (MegaTextBytes)bytes};
             MegaBuffer copy = {0};
@@ -200,13 +200,13 @@ static void text_is_not_taken_for_another_encoding(void **state)
                  {"你好", 6}};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        const char *got = mega_recognize_encoding(texts[i].text, texts[i].size, false);
+        const char *got = mega_sniff_encoding(texts[i].text, texts[i].size, false);
         if (got)
             fail_msg("text %zu is taken for %s", i, got);
     }
     /* Binary data may begin like a mark. */
-    assert_null(mega_recognize_encoding("\xff\xfe x", 4, true));
-    assert_null(mega_recognize_encoding("\xff\xfe\1\0\2\3", 6, true));
+    assert_null(mega_sniff_encoding("\xff\xfe x", 4, true));
+    assert_null(mega_sniff_encoding("\xff\xfe\1\0\2\3", 6, true));
 }
 
 /* ---- Lines ---------------------------------------------------------------------------------- */

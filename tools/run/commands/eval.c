@@ -74,7 +74,7 @@ typedef struct Eval {
     const Options *options;
     MegaModel *model;
     Manifest *manifest;
-    MegaOutput *predictions; /* NULL without --predictions */
+    MegaAtomicFile *predictions; /* NULL without --predictions */
     Row *rows; /* [manifest->count] */
     MegaPipeline **workers; /* [threads], each made when it gets its first row */
     MegaPool *pool;
@@ -151,7 +151,7 @@ static int prepare(Eval *eval, MegaError *err)
     if (!code && !eval->manifest->count)
         code = read_manifest(options, eval->manifest, err);
     if (!code && options->predictions)
-        code = mega_output_open(&eval->predictions, options->predictions, err);
+        code = mega_atomic_file_open(&eval->predictions, options->predictions, err);
     if (code)
         return code;
     eval->rows = calloc(eval->manifest->count, sizeof *eval->rows);
@@ -352,9 +352,9 @@ static int write_predictions(const Eval *eval, MegaError *err)
         mega_put_bytes(&text, probability, (size_t)length);
     }
     int code = text.failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for the predictions")
-                           : mega_output_write(eval->predictions, text.data, text.size, err);
+                           : mega_atomic_file_write(eval->predictions, text.data, text.size, err);
     if (!code)
-        code = mega_output_commit(eval->predictions, err);
+        code = mega_atomic_file_commit(eval->predictions, err);
     mega_buffer_free(&text);
     return code;
 }
@@ -388,7 +388,7 @@ static void free_eval(Eval *eval)
         free(eval->rows[i].error);
     free(eval->workers);
     free(eval->rows);
-    mega_output_free(eval->predictions);
+    mega_atomic_file_free(eval->predictions);
     mega_pool_free(eval->pool);
     mega_model_free(eval->model);
 }

@@ -214,13 +214,13 @@ static void describe_svg(const Canvas *canvas, const MegaBuffer *file, const cha
 
 static int save(const char *path, const MegaBuffer *bytes, MegaError *err)
 {
-    MegaOutput *output = NULL;
-    int code = mega_output_open(&output, path, err);
+    MegaAtomicFile *output = NULL;
+    int code = mega_atomic_file_open(&output, path, err);
     if (!code)
-        code = mega_output_write(output, bytes->data, bytes->size, err);
+        code = mega_atomic_file_write(output, bytes->data, bytes->size, err);
     if (!code)
-        code = mega_output_commit(output, err);
-    mega_output_free(output);
+        code = mega_atomic_file_commit(output, err);
+    mega_atomic_file_free(output);
     return code;
 }
 
