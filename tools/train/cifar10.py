@@ -160,8 +160,7 @@ def main():
                                  loss=training.series_loss(training.load_flat(), model, options,
                                                            0.0))
     export(model, options.out / 'final.pth')
-    for part in ('valid', 'test'):
-        print(f'{part} accuracy {measure(model, part):.2f} % after {epochs:.1f} epochs', flush=True)
+    print(f'valid accuracy {measure(model, "valid"):.2f} % after {epochs:.1f} epochs', flush=True)
 
 
 if __name__ == '__main__':
