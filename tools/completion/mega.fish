@@ -319,7 +319,7 @@ complete -c mega-run -n '__fish_seen_subcommand_from translate' -l unnormalized 
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l max-len-a -x -d 'most tokens for each source token'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l max-len-b -x -d 'most tokens besides'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l min-len -x -d 'at least N tokens (1)'
-complete -c mega-run -n '__fish_seen_subcommand_from translate' -l no-repeat-ngram -x -d 'never repeat N tokens in a row (off)'
+complete -c mega-run -n '__fish_seen_subcommand_from translate' -l no-repeat-ngram -x -d 'never repeat N tokens in a row, 2 or more (off)'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l text -x -d 'translate this text, whatever it looks like'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l prefix -x -d 'every translation begins with TEXT'
 complete -c mega-run -n '__fish_seen_subcommand_from translate' -l unk-penalty -x -d 'taken from the score of unknown words (0)'

@@ -386,7 +386,7 @@ _mega_run() {
             '--max-len-a=[most tokens for each source token]:x: ' \
             '--max-len-b=[most tokens besides]:n: ' \
             '--min-len=[at least N tokens (1)]:n: ' \
-            '--no-repeat-ngram=[never repeat N tokens in a row (off)]:n: ' \
+            '--no-repeat-ngram=[never repeat N tokens in a row, 2 or more (off)]:n: ' \
             '--text=[translate this text, whatever it looks like]:text: ' \
             '--prefix=[every translation begins with TEXT]:text: ' \
             '--unk-penalty=[taken from the score of unknown words (0)]:x: ' \
