@@ -294,9 +294,6 @@ static int check_raw(const MegaInputReader *reader, const MegaRaw *raw, MegaErro
         [MEGA_RAW_PCM] = MEGA_CONTENT_SOUND,
         [MEGA_RAW_PIXELS] = MEGA_CONTENT_PICTURE,
     };
-    if (raw->kind < MEGA_RAW_TEXT || raw->kind > MEGA_RAW_PATH ||
-        (!raw->data && (raw->size || raw->kind == MEGA_RAW_PATH)))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "an input has no data, or no kind");
     if (raw->kind == MEGA_RAW_PATH) {
         int code = check_path(reader, raw->data, err);
         if (!code && reader->kind != MEGA_CONTENT_TEXT && !reader->media)
@@ -349,9 +346,10 @@ static int open_samples(MegaInputReader *reader, MegaError *err)
     const char *name = mega_raw_name(raw);
     if (raw->pcm.format < MEGA_PCM_U8 || raw->pcm.format > MEGA_PCM_F32LE)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%s has samples of an unknown format", name);
-    int code = mega_pcm_check(name, raw->pcm.rate, raw->pcm.channels, err);
-    if (code)
-        return code;
+    MegaError wrong;
+    if (mega_pcm_check(name, raw->pcm.rate, raw->pcm.channels, &wrong))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%s", wrong.text); /* the program says so, and no
+                                                                       file */
     reader->block = malloc(MEGA_PCM_BLOCK * (size_t)raw->pcm.channels * sizeof *reader->block);
     if (!reader->block)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", name);
@@ -382,11 +380,17 @@ int mega_input_reader_begin(MegaInputReader *reader, const MegaRaw *inputs, int 
     if (count < 1 || count > 2)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d inputs at a time; expected one, or a pair",
                          count);
+    int code = 0;
+    for (int i = 0; i < count && !code; i++)
+        code = mega_raw_check(&inputs[i], err);
+    if (code) {
+        forget_pipes(inputs, count);
+        return code;
+    }
     if (count > 1 && mega_model_input_count(reader->model) < 2 && !reader->tokenizer)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "%s was given as the second of a pair, but this model takes single inputs",
                          mega_raw_name(&inputs[1]));
-    int code = 0;
     for (int i = 0; i < count && !code; i++)
         code = check_raw(reader, &inputs[i], err);
     for (int i = 0; i < count && !code; i++)
@@ -501,16 +505,12 @@ static int encode(const MegaInputReader *reader, const uint8_t *text, size_t siz
     return 0;
 }
 
-/* Reads a text byte for byte, as the tokenizers of the Hugging Face hub want it. */
 static int read_bytes(const MegaInputReader *reader, const MegaRaw *raw, MegaBuffer *out,
                       MegaError *err)
 {
     const size_t limit =
         reader->left < MEGA_TEXT_MAX_SIZE ? (size_t)reader->left : MEGA_TEXT_MAX_SIZE;
-    if (raw->kind == MEGA_RAW_PATH)
-        return mega_source_read(out, raw->data, "a text", limit, err);
-    mega_put_bytes(out, raw->data, raw->size);
-    return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
+    return mega_raw_read_bytes(raw, limit, out, err);
 }
 
 /* Encodes a text, or a pair as one sequence. */

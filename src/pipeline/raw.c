@@ -25,6 +25,21 @@ void mega_warn_of_unknown(const MegaWarning *warning, const int32_t *ids, size_t
     mega_warn(warning, sentence.text);
 }
 
+int mega_raw_check(const MegaRaw *raw, MegaError *err)
+{
+    if (raw->kind < MEGA_RAW_TEXT || raw->kind > MEGA_RAW_PATH)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "an input has no kind that is known: %d is no MegaRawKind",
+                         (int)raw->kind);
+    if (raw->data || (raw->size == 0 && raw->kind != MEGA_RAW_PATH))
+        return 0;
+    if (raw->kind == MEGA_RAW_PATH)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "an input has no data: its path is NULL");
+    return mega_fail(err, MEGA_ERR_ARGUMENT,
+                     "%s has no data: expected %zu bytes, but the pointer to them is NULL",
+                     mega_raw_name(raw), raw->size);
+}
+
 const char *mega_raw_name(const MegaRaw *raw)
 {
     static const char *const names[] = {
@@ -54,9 +69,12 @@ int mega_raw_read_text(const MegaRaw *raw, const MegaTextRules *rules, const Meg
                        MegaBuffer *out, MegaError *err)
 {
     const char *name;
-    if (raw->kind == MEGA_RAW_PATH && raw->data)
+    int code = mega_raw_check(raw, err);
+    if (code)
+        return code;
+    if (raw->kind == MEGA_RAW_PATH)
         return read_path(raw, rules, warning, out, err);
-    if (raw->kind != MEGA_RAW_TEXT || (!raw->data && raw->size))
+    if (raw->kind != MEGA_RAW_TEXT)
         return mega_fail(err, MEGA_ERR_INPUT,
                          "the model takes text; expected MEGA_RAW_TEXT or "
                          "MEGA_RAW_PATH");
@@ -66,4 +84,18 @@ int mega_raw_read_text(const MegaRaw *raw, const MegaTextRules *rules, const Meg
                          raw->size, (unsigned long long)rules->limit);
     mega_put_bytes(out, raw->data, raw->size);
     return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for %s", name) : 0;
+}
+
+int mega_raw_read_bytes(const MegaRaw *raw, size_t limit, MegaBuffer *out, MegaError *err)
+{
+    int code = mega_raw_check(raw, err);
+    if (code)
+        return code;
+    if (raw->kind == MEGA_RAW_PATH)
+        return mega_source_read(out, raw->data, "a text", limit, err);
+    if (raw->kind != MEGA_RAW_TEXT)
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is no text, but this model takes text",
+                         mega_raw_name(raw));
+    mega_put_bytes(out, raw->data, raw->size);
+    return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
 }

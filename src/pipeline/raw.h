@@ -19,11 +19,17 @@ void mega_warn(const MegaWarning *warning, const char *sentence);
 void mega_warn_of_unknown(const MegaWarning *warning, const int32_t *ids, size_t count, int32_t unk,
                           const char *name);
 
-/* Returns the name of an input for messages. */
+/* Refuses an input of no known kind, and one without the data that it should have. Nothing else may
+ * be done with an input that was not checked. */
+int mega_raw_check(const MegaRaw *raw, MegaError *err);
+/* Returns the name of a checked input for messages. */
 const char *mega_raw_name(const MegaRaw *raw);
-/* Appends the text of a MEGA_RAW_TEXT unchanged, or reads a MEGA_RAW_PATH according to `rules`.
- * Free *out also after an error. */
+/* Checks an input, and appends the text of a MEGA_RAW_TEXT unchanged, or reads a MEGA_RAW_PATH
+ * according to `rules`. Free *out also after an error. */
 int mega_raw_read_text(const MegaRaw *raw, const MegaTextRules *rules, const MegaWarning *warning,
                        MegaBuffer *out, MegaError *err);
+/* Does the same byte for byte, as the tokenizers of the Hugging Face hub want it. A path may hold at
+ * most `limit` bytes. */
+int mega_raw_read_bytes(const MegaRaw *raw, size_t limit, MegaBuffer *out, MegaError *err);
 
 #endif

@@ -125,13 +125,7 @@ int mega_pipeline_read_bytes(const MegaPipeline *p, const MegaRaw *raw, MegaBuff
 {
     const uint64_t left = mega_session_left(p->session);
     const size_t limit = left < MEGA_TEXT_MAX_SIZE ? (size_t)left : MEGA_TEXT_MAX_SIZE;
-    if (raw->kind == MEGA_RAW_PATH)
-        return mega_source_read(out, raw->data, "a text", limit, err);
-    if (raw->kind != MEGA_RAW_TEXT || (!raw->data && raw->size))
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is no text, but this model takes text",
-                         mega_raw_name(raw));
-    mega_put_bytes(out, raw->data, raw->size);
-    return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
+    return mega_raw_read_bytes(raw, limit, out, err);
 }
 
 const MegaTokenizer *mega_pipeline_need_tokenizer(const MegaPipeline *p, MegaError *err)

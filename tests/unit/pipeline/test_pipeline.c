@@ -163,9 +163,9 @@ static void bad_sound_is_refused(void **state)
     MegaPipeline *pipeline = pipeline_of(model, NULL);
     (void)state;
     bad.pcm.channels = 0;
-    assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "the recording has 0 channels", &good);
+    assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "the recording has 0 channels", &good);
     bad.pcm = (MegaPcm){MEGA_PCM_F32LE, 7, 1};
-    assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "sampling rate of 7 Hz", &good);
+    assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "sampling rate of 7 Hz", &good);
     bad.pcm = (MegaPcm){(MegaPcmFormat)77, 1000, 1};
     assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "unknown format", &good);
     bad = good;

@@ -1,0 +1,128 @@
+/*
+ * test_arguments.c - what pipelines say of arguments that make no sense: inputs without data or
+ * kind, options of another task, numbers out of range. Every one is refused with a sentence, and
+ * what a function would have filled in holds nothing, so that it may be freed.
+ */
+#include "tests/unit/pipelines.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/golden.h"
+
+static void assert_refused(int code, const MegaError *err, int expected, const char *part)
+{
+    assert_int_equal(code, expected);
+    assert_int_equal(err->code, expected);
+    if (!strstr(err->text, part))
+        fail_msg("\"%s\" does not say \"%s\"", err->text, part);
+}
+
+/* Inputs without data, without a kind, or of another kind than text. */
+static const struct {
+    MegaRaw raw;
+    int code;
+    const char *part;
+} no_text[] = {
+    {{.kind = MEGA_RAW_PATH}, MEGA_ERR_ARGUMENT, "its path is NULL"},
+    {{.kind = MEGA_RAW_TEXT, .size = 5}, MEGA_ERR_ARGUMENT, "expected 5 bytes"},
+    {{.kind = (MegaRawKind)9, .data = "x", .size = 1}, MEGA_ERR_ARGUMENT, "9 is no MegaRawKind"},
+    {{.kind = MEGA_RAW_PCM, .data = "abcd", .size = 4}, MEGA_ERR_INPUT, "text"},
+};
+#define NO_TEXTS (sizeof no_text / sizeof no_text[0])
+
+/* Asks everything that a model of the hub can do with a text. */
+static void check_hub(Golden *golden, MegaSession *session)
+{
+    MegaPipeline *pipeline = pipeline_of(golden->model, NULL);
+    const MegaTask task = mega_model_task(golden->model);
+    const MegaRaw good = raw_text("a");
+    (void)session;
+    for (size_t i = 0; i < NO_TEXTS; i++) {
+        const MegaRaw *raw = &no_text[i].raw;
+        MegaError err = {0};
+        MegaIds ids;
+        MegaEmbedding vector;
+        MegaTags tags;
+        MegaFillings fillings;
+        MegaStates states;
+        MegaAnswers answers;
+        MegaClassification found;
+        float score;
+        assert_refused(mega_pipeline_tokenize(pipeline, MEGA_SIDE_INPUT, raw, &ids, &err), &err,
+                       no_text[i].code, no_text[i].part);
+        assert_null(ids.ids);
+        assert_refused(mega_pipeline_embed(pipeline, raw, MEGA_VECTOR_OWN, &vector, &err), &err,
+                       no_text[i].code, no_text[i].part);
+        assert_null(vector.values);
+        int code = 0;
+        switch (task) {
+        case MEGA_TASK_TAG: code = mega_pipeline_tag(pipeline, raw, NULL, &tags, &err); break;
+        case MEGA_TASK_FILL:
+            code = mega_pipeline_fill(pipeline, raw, NULL, &fillings, &err);
+            break;
+        case MEGA_TASK_EMBED: code = mega_pipeline_states(pipeline, raw, &states, &err); break;
+        case MEGA_TASK_ANSWER:
+            code = mega_pipeline_answer(pipeline, &good, raw, NULL, &answers, &err);
+            break;
+        case MEGA_TASK_CHOOSE:
+            code = mega_pipeline_choose(pipeline, &good, raw, 1, &score, &err);
+            break;
+        default: code = mega_pipeline_classify(pipeline, raw, 1, &found, &err);
+        }
+        assert_refused(code, &err, no_text[i].code, no_text[i].part);
+    }
+    mega_pipeline_free(pipeline);
+    golden->compared++;
+}
+
+static void inputs_of_hub_models(void **state)
+{
+    (void)state;
+    golden_committed((const char *const[]){"hf_mega/classify", "hf_mega/tag", "hf_mega/fill_mask",
+                                           "hf_mega/encode", "hf_mega/answer", "hf_mega/choice",
+                                           NULL},
+                     check_hub);
+}
+
+static void inputs_of_other_models(void **state)
+{
+    MegaModel *models[] = {text_model(false), text_model(true), model_of(LANGUAGE_MODEL),
+                           model_of(TRANSLATOR)};
+    const MegaRaw good = raw_text("red");
+    (void)state;
+    for (size_t m = 0; m < 4; m++) {
+        MegaPipeline *pipeline = pipeline_of(models[m], NULL);
+        for (size_t i = 0; i < NO_TEXTS; i++) {
+            const MegaRaw pair[] = {good, no_text[i].raw};
+            MegaError err = {0};
+            MegaIds ids;
+            MegaClassification found;
+            MegaTranslation translation;
+            assert_refused(
+                mega_pipeline_tokenize(pipeline, MEGA_SIDE_INPUT, &no_text[i].raw, &ids, &err),
+                &err, no_text[i].code, no_text[i].part);
+            if (m == 3)
+                assert_refused(mega_pipeline_translate(pipeline, &no_text[i].raw, 1, NULL,
+                                                       &translation, &err),
+                               &err, no_text[i].code, no_text[i].part);
+            if (m >= 2) /* neither classifies */
+                continue;
+            assert_int_equal(mega_pipeline_classify(pipeline, pair, 2, &found, &err),
+                             m ? no_text[i].code : MEGA_ERR_ARGUMENT);
+            assert_null(found.probabilities);
+        }
+        mega_pipeline_free(pipeline);
+        mega_model_free(models[m]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inputs_of_hub_models),
+        cmocka_unit_test(inputs_of_other_models),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
