@@ -97,7 +97,8 @@ typedef struct MegaPipelineOptions {
                                                           although something is wrong with them;
                                                           may be NULL */
     void *warn_context;
-    bool ids;              /* texts hold decimal token ids, which are used unchanged */
+    bool ids;              /* texts of a classifier, a translator or a language model hold decimal
+                              token ids, which are used unchanged; other models need the text */
     bool pre_tokenized;    /* texts are already tokenised; BPE is still applied */
     const MegaPcm *raw;    /* files of sound have no header and hold samples in this format; or
                               NULL */
@@ -395,8 +396,10 @@ typedef struct MegaIds {
     size_t count;
 } MegaIds;
 
-/* Makes the token ids of a text as the model reads it, with the special ones: <CLS> before a
- * classifier's text, </s> after a translator's source and before a language model's text. */
+/* Makes the token ids of a text as the model reads it, with the special ones: </s> after a
+ * translator's source and target, </s> or <s> before a language model's text, and for other models
+ * those that the model file describes, such as <CLS> before a classifier's text. Of a translator's
+ * empty source there are none; ids is NULL then. */
 MEGA_API int mega_pipeline_tokenize(MegaPipeline *pipeline, MegaSide side, const MegaRaw *text,
                                     MegaIds *out, MegaError *err);
 MEGA_API void mega_ids_free(MegaIds *tokens);

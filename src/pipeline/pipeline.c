@@ -1,7 +1,7 @@
 /*
  * pipeline.c - makes pipelines, and does their tokenization; see pipeline.h.
  */
-#include "src/pipeline/pipeline.h"
+#include "src/pipeline/tokens.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,11 @@ static int load_tokenizers(MegaPipeline *p, MegaError *err)
     const bool has_text =
         mega_meta_find(meta, MEGA_VOCAB_KEY) || mega_meta_find(meta, MEGA_VOCAB_TARGET_KEY);
     int code = 0;
+    if (p->ids && mega_config_has_head(mega_model_config(p->model)))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "token ids stand for the texts of classifiers, translators and language "
+                         "models, but this model %s and needs the text itself",
+                         mega_task_traits(p->task)->does);
     if (p->ids && !has_text)
         return 0;
     if (mega_task_traits(p->task)->has_cross)
@@ -170,6 +175,8 @@ int mega_pipeline_tokenize(MegaPipeline *p, MegaSide side, const MegaRaw *text, 
         return mega_input_reader_tokens(p->reader, text, out, err);
     if (!mega_task_traits(p->task)->has_encoder)
         return mega_pipeline_encode_prompt(p, text, out, err);
+    if (!mega_task_traits(p->task)->has_cross)
+        return mega_pipeline_hub_ids(p, text, out, err);
     int code = mega_pipeline_read_text(p, side, text, "a text", &bytes, err);
     if (!code)
         code =

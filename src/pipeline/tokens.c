@@ -61,6 +61,22 @@ int mega_pipeline_token_input(const MegaPipeline *p, const MegaBuffer *first,
     return code;
 }
 
+int mega_pipeline_hub_ids(const MegaPipeline *p, const MegaRaw *text, MegaIds *out, MegaError *err)
+{
+    MegaBuffer bytes = {0};
+    MegaTokenInput input = {0};
+    int code = mega_pipeline_read_bytes(p, text, &bytes, err);
+    if (!code)
+        code = mega_pipeline_token_input(p, &bytes, NULL, 0, &input, err);
+    if (!code) {
+        *out = (MegaIds){input.ids, input.tokens.count};
+        input.ids = NULL;
+    }
+    mega_token_input_free(&input);
+    mega_buffer_free(&bytes);
+    return code;
+}
+
 /* Copies tokens to where a program of the library's user finds them. */
 static int copy_places(const MegaTokens *tokens, MegaPlaces *out, MegaError *err)
 {

@@ -26,6 +26,9 @@ void mega_token_input_free(MegaTokenInput *input);
 int mega_pipeline_token_input(const MegaPipeline *pipeline, const MegaBuffer *first,
                               const MegaBuffer *second, size_t max_length, MegaTokenInput *out,
                               MegaError *err);
+/* Makes the ids of one text with the special ones, as such a model reads it. */
+int mega_pipeline_hub_ids(const MegaPipeline *pipeline, const MegaRaw *text, MegaIds *out,
+                          MegaError *err);
 /* Reads a raw input byte for byte, since the places of tokens count from its beginning. */
 int mega_pipeline_read_bytes(const MegaPipeline *pipeline, const MegaRaw *raw, MegaBuffer *out,
                              MegaError *err);

@@ -118,11 +118,33 @@ static void inputs_of_other_models(void **state)
     }
 }
 
+/* Models whose answers point into their text do not take token ids in its place. */
+static void check_ids(Golden *golden, MegaSession *session)
+{
+    MegaPipeline *pipeline = NULL;
+    MegaError err = {0};
+    (void)session;
+    assert_refused(mega_pipeline_new(&pipeline, golden->model,
+                                     &(MegaPipelineOptions){.ids = true}, &err),
+                   &err, MEGA_ERR_ARGUMENT, "needs the text itself");
+    assert_null(pipeline);
+    golden->compared++;
+}
+
+static void ids_are_for_some_models(void **state)
+{
+    (void)state;
+    golden_committed((const char *const[]){"hf_mega/tag", "hf_mega/fill_mask", "hf_mega/encode",
+                                           "hf_mega/answer", "hf_mega/choice", NULL},
+                     check_ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_of_hub_models),
         cmocka_unit_test(inputs_of_other_models),
+        cmocka_unit_test(ids_are_for_some_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,15 @@ static void check_hub(Golden *golden, MegaSession *session)
         found[place->sequence + 1]++;
     }
     assert_true(found[0] && found[1] && !found[2] == !pair);
+    if (!pair) { /* the ids alone are the same */
+        const MegaRaw only = text_of(texts[0]);
+        MegaIds alone;
+        assert_int_equal(
+            mega_pipeline_tokenize(pipeline, MEGA_SIDE_INPUT, &only, &alone, NULL), 0);
+        assert_int_equal(alone.count, places.count);
+        assert_memory_equal(alone.ids, both, places.count * sizeof *both);
+        mega_ids_free(&alone);
+    }
     MegaText text;
     assert_int_equal(
         mega_pipeline_detokenize(pipeline, MEGA_SIDE_INPUT, both, places.count, &text, NULL), 0);
@@ -169,7 +178,8 @@ static void check_language_model(Golden *golden, MegaSession *session)
 static void hub_models(void **state)
 {
     (void)state;
-    golden_committed((const char *const[]){"hf_mega/classify", "hf_mega/tag", NULL}, check_hub);
+    golden_committed((const char *const[]){"hf_mega/classify", "hf_mega/tag",
+                                            "hf_mega/encode", NULL}, check_hub);
     golden_committed((const char *const[]){"hf_mega/lm", NULL}, check_language_model);
 }
 
