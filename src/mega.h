@@ -75,8 +75,8 @@ typedef enum MegaRawKind {
                         texts itself, and sound and pictures through MegaPipelineOptions.media */
 } MegaRawKind;
 
-/* An input as a program has it. The library only reads it, and no longer needs it after the
- * call. */
+/* An input as a program has it. The library only reads it, and no longer needs it after the call,
+ * except after mega_pipeline_begin. Bytes behind the last whole frame of samples are ignored. */
 typedef struct MegaRaw {
     MegaRawKind kind;
     const void *data; /* text, samples, pixels, or a path that ends with NUL */
@@ -158,8 +158,8 @@ MEGA_API void mega_classification_free(MegaClassification *classification);
 MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
 /* Returns the rate of the model's samples in Hz, or 0 if the model does not take sound. */
 MEGA_API int mega_pipeline_rate(const MegaPipeline *pipeline);
-/* Reads a recording whose clip is_cut to its end and returns its length in seconds, or 0 if that is
- * not known. The length of a pipe never is. */
+/* Returns the length in seconds of a recording whose clip is_cut, or 0 if that is not known. A file is
+ * read to its end; the length of a pipe is never known. */
 MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
 
 /* ---- Texts */

@@ -196,11 +196,16 @@ static int next_block(MegaResampler *r, MegaError *err)
 
 /* Returns how many samples the frames of this rate become: round(frames * target / rate), but at
  * least one. */
+uint64_t mega_pcm_converted(uint64_t frames, int rate, int target)
+{
+    const uint64_t from = (uint64_t)rate, to = (uint64_t)target;
+    const uint64_t length = frames / from * to + (frames % from * to + from / 2) / from;
+    return length || !frames ? length : 1;
+}
+
 static uint64_t whole_length(const MegaResampler *r)
 {
-    const uint64_t from = (uint64_t)r->rate, to = (uint64_t)r->target;
-    const uint64_t length = r->frames / from * to + (r->frames % from * to + from / 2) / from;
-    return length || !r->frames ? length : 1;
+    return mega_pcm_converted(r->frames, r->rate, r->target);
 }
 
 static void take(MegaResampler *r, float *samples, size_t capacity, size_t *count)

@@ -25,6 +25,8 @@ int mega_pcm_parse(MegaPcm *out, const char *text, MegaError *err);
 int mega_pcm_check(const char *name, int rate, int channels, MegaError *err);
 /* Returns the bytes of one sample. */
 size_t mega_pcm_size(MegaPcmFormat format);
+/* Returns how many samples at the rate `target` the frames become. */
+uint64_t mega_pcm_converted(uint64_t frames, int rate, int target);
 /* Converts `count` samples to units of full scale: n-bit integers are divided by 2^(n-1). */
 void mega_pcm_decode(MegaPcmFormat format, const uint8_t *bytes, size_t count, float *out);
 

@@ -156,6 +156,7 @@ int mega_pipeline_classify(MegaPipeline *p, const MegaRaw *inputs, int count,
     const int more = mega_pipeline_next(p, out, err);
     if (more == 0)
         return mega_fail(err, MEGA_ERR_INPUT, "%s: there is nothing in it", name_of(&p->current));
+    mega_input_let_go(p->reader);
     return more < 0 ? more : 0;
 }
 

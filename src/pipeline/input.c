@@ -145,6 +145,18 @@ static int set_window(MegaInputReader *reader, const MegaPipelineOptions *option
     return 0;
 }
 
+/* Checks how a program, and no file, describes samples. */
+static int check_pcm(const MegaPcm *pcm, const char *name, MegaError *err)
+{
+    MegaError wrong;
+    if (pcm->format < MEGA_PCM_U8 || pcm->format > MEGA_PCM_F32LE)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%s has samples of an unknown format, %d", name,
+                         (int)pcm->format);
+    return mega_pcm_check(name, pcm->rate, pcm->channels, &wrong)
+               ? mega_fail(err, MEGA_ERR_ARGUMENT, "%s", wrong.text)
+               : 0;
+}
+
 static int set_options(MegaInputReader *reader, const MegaPipelineOptions *options, MegaError *err)
 {
     const bool audio = reader->kind == MEGA_CONTENT_SOUND;
@@ -165,8 +177,12 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
                                                .max_memory = limit ? reader->left : 0,
                                                .open_file = mega_source_open};
     reader->has_pcm = options->raw != NULL;
-    if (options->raw)
+    if (options->raw) {
+        int code = check_pcm(options->raw, "the format of raw samples", err);
+        if (code)
+            return code;
         reader->pcm = *options->raw;
+    }
     if (!audio)
         return 0;
     /* Without a window a recording is one clip, of the model's length or of any length. */
@@ -226,6 +242,12 @@ void mega_input_end(MegaInputReader *reader)
     reader->started = reader->ended = reader->scanning = false;
     reader->count = reader->taken = 0;
     reader->base = 0;
+}
+
+void mega_input_let_go(MegaInputReader *reader)
+{
+    if (reader->resampler)
+        reader->raw[0].size = reader->taken;
 }
 
 void mega_input_reader_free(MegaInputReader *reader)
@@ -344,15 +366,15 @@ static int open_samples(MegaInputReader *reader, MegaError *err)
 {
     const MegaRaw *raw = &reader->raw[0];
     const char *name = mega_raw_name(raw);
-    if (raw->pcm.format < MEGA_PCM_U8 || raw->pcm.format > MEGA_PCM_F32LE)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "%s has samples of an unknown format", name);
-    MegaError wrong;
-    if (mega_pcm_check(name, raw->pcm.rate, raw->pcm.channels, &wrong))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "%s", wrong.text); /* the program says so, and no
-                                                                       file */
+    int code = check_pcm(&raw->pcm, name, err);
+    if (code)
+        return code;
     reader->block = malloc(MEGA_PCM_BLOCK * (size_t)raw->pcm.channels * sizeof *reader->block);
     if (!reader->block)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for reading %s", name);
+    reader->whole = mega_pcm_converted(
+        raw->size / (mega_pcm_size(raw->pcm.format) * (size_t)raw->pcm.channels), raw->pcm.rate,
+        reader->audio.sample_rate);
     return mega_resampler_new(&reader->resampler, name, raw->pcm.rate, reader->audio.sample_rate,
                               give_frames, reader, err);
 }

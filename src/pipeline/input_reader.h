@@ -43,6 +43,7 @@ struct MegaInputReader {
     MegaAudio *stream;        /* set if sound comes from a file */
     MegaResampler *resampler; /* set if sound comes from memory; `taken` bytes of it are read */
     size_t taken;
+    uint64_t whole; /* samples that those in memory make at the model's rate */
     float *block;   /* [MEGA_PCM_BLOCK][channels] */
     bool ended;     /* the recording has ended */
     float *samples; /* they begin with sample number `base` of the recording */
@@ -58,6 +59,8 @@ static inline const char *mega_input_name(const MegaInputReader *reader)
 
 /* Ends the current input. */
 void mega_input_end(MegaInputReader *reader);
+/* Reads no more of samples that are in memory, which the program may free from now on. */
+void mega_input_let_go(MegaInputReader *reader);
 /* Makes the next clip of the current recording. Returns 1 with a clip in *out, 0 at the end, or a
  * negative error. */
 int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *err);

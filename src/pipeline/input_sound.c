@@ -189,6 +189,8 @@ double mega_input_reader_length(MegaInputReader *reader)
         return 0;
     if (reader->path[0] && !mega_source_is_regular(reader->path[0]))
         return 0;
+    if (reader->resampler)
+        return (double)reader->whole / reader->audio.sample_rate;
     while (!reader->ended) {
         reader->base += reader->count;
         reader->count = 0;

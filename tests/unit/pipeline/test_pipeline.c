@@ -152,6 +152,31 @@ static void long_recording_is_cut(void **state)
     mega_model_free(model);
 }
 
+/* A program frees its samples after the call. The length is told nevertheless, and is that of the
+ * file. */
+static void samples_may_go_after_the_call(void **state)
+{
+    MegaModel *model = sound_model(100);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
+    MegaClassification next;
+    (void)state;
+    for (size_t i = 0; i < sizeof sounds / sizeof sounds[0]; i++) {
+        size_t size;
+        void *samples = make_sound(i, &size);
+        const MegaRaw file = raw_path(test_path), sound = sound_of(i, samples, size);
+        MegaClassification found = classified(pipeline, &file, 1);
+        const double length = mega_pipeline_length(pipeline);
+        mega_classification_free(&found);
+        found = classified(pipeline, &sound, 1);
+        free(samples);
+        assert_true(mega_pipeline_length(pipeline) == length);
+        assert_int_equal(mega_pipeline_next(pipeline, &next, NULL), 0);
+        mega_classification_free(&found);
+    }
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+}
+
 static void bad_sound_is_refused(void **state)
 {
     static const float silence[100], wrong[] = {0, NAN, 0, 0};
@@ -344,6 +369,7 @@ int main(void)
         cmocka_unit_test(samples_are_heard_as_their_file),
         cmocka_unit_test(windows_of_samples),
         cmocka_unit_test(long_recording_is_cut),
+        cmocka_unit_test(samples_may_go_after_the_call),
         cmocka_unit_test(bad_sound_is_refused),
         cmocka_unit_test(inputs_count_to_memory),
         cmocka_unit_test(files_need_media),
