@@ -333,6 +333,8 @@ int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, 
     for (int i = 0; i < count; i++) {
         decoder->parents[i] = (size_t)i;
         decoder->sources[i] = sources ? sources[i] : NULL;
+        if (sources && !sources[i])
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "source %d is NULL", i);
         if (sources && sources[i]->model != model)
             return mega_fail(err, MEGA_ERR_ARGUMENT, "source %d was encoded by another model", i);
         if (sources && sources[i]->length > longest)
@@ -391,8 +393,10 @@ int64_t mega_decoder_position(const MegaDecoder *decoder)
 
 const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence)
 {
-    return decoder->planned ? decoder->memory.cross + (size_t)sequence * decoder->sizes.source
-                            : NULL;
+    const bool is_live = sequence >= 0 && (size_t)sequence < decoder->live;
+    return decoder->planned && decoder->position > 0 && is_live && stack_of(decoder)->has_cross
+               ? decoder->memory.cross + (size_t)sequence * decoder->sizes.source
+               : NULL;
 }
 
 size_t mega_decoder_memory(const MegaDecoder *decoder)
@@ -670,6 +674,8 @@ int mega_decoder_score(MegaDecoder *decoder, const int32_t *tokens, const int32_
 
 void mega_log_softmax(const float *logits, int count, float *logprobs)
 {
+    if (count < 1)
+        return;
     double norm = mega_kernels()->log_sum_exp(logits, (size_t)count);
     for (int i = 0; i < count; i++)
         logprobs[i] = (float)(logits[i] - norm);

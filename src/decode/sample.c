@@ -69,6 +69,29 @@ static double uniform(uint64_t state[4])
 
 /* ---- The sampler ---------------------------------------------------------------------------- */
 
+static int check_options(const MegaSamplingOptions *options, MegaError *err)
+{
+    if (!(options->temperature > 0) || !isfinite(options->temperature))
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a temperature of %g; expected more than 0",
+                         options->temperature);
+    if (options->top_k < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "top_k is %d; expected 0 (off) or more",
+                         options->top_k);
+    if (!(options->top_p > 0) || options->top_p > 1)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "top_p is %g; expected more than 0, and at most 1 (off)", options->top_p);
+    if (!(options->repetition_penalty > 0) || !isfinite(options->repetition_penalty))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a repetition penalty of %g; expected more than 0, 1 being off",
+                         options->repetition_penalty);
+    if (!isfinite(options->presence_penalty) || !isfinite(options->frequency_penalty))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a presence penalty of %g and a frequency penalty of %g; expected finite "
+                         "numbers",
+                         options->presence_penalty, options->frequency_penalty);
+    return 0;
+}
+
 int mega_sampler_new(MegaSampler **out, const MegaModel *model, const MegaSamplingOptions *options,
                      MegaError *err)
 {
@@ -79,11 +102,9 @@ int mega_sampler_new(MegaSampler **out, const MegaModel *model, const MegaSampli
     if (!mega_config_has_decoder(&model->config))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model %s: it generates no tokens",
                          mega_task_traits(model->config.task)->does);
-    if (!(options->temperature > 0) || !(options->top_p > 0) || options->top_p > 1 ||
-        options->top_k < 0 || !(options->repetition_penalty > 0) ||
-        !isfinite(options->temperature) || !isfinite(options->repetition_penalty) ||
-        !isfinite(options->presence_penalty) || !isfinite(options->frequency_penalty))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "an option of the sampler is out of range");
+    int code = check_options(options, err);
+    if (code)
+        return code;
     MegaSampler *sampler = calloc(1, sizeof *sampler);
     if (sampler) {
         sampler->seen = calloc((size_t)target->vocab, sizeof *sampler->seen);

@@ -530,7 +530,34 @@ static void free_batch(Batch *batch)
     free(batch->history);
 }
 
-static int check_options(const MegaSearchOptions *options, int vocab, MegaError *err)
+/* The search never makes <pad>, and ends where it makes </s>. */
+static int check_prefix(const MegaSearchOptions *options, const MegaTargetConfig *target,
+                        MegaError *err)
+{
+    if (options->prefix_length > 0 && !options->prefix)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a prefix of %zu tokens, but the pointer to them is NULL",
+                         options->prefix_length);
+    for (size_t i = 0; i < options->prefix_length; i++) {
+        const int32_t token = options->prefix[i];
+        if (token < 0 || token >= target->vocab)
+            return mega_fail(err, MEGA_ERR_ARGUMENT,
+                             "prefix token %d is not in the vocabulary of 0 to %d", token,
+                             target->vocab - 1);
+        if (token == target->pad)
+            return mega_fail(err, MEGA_ERR_ARGUMENT,
+                             "prefix token %d is the padding, which no translation has", token);
+        if (token == target->eos && i + 1 < options->prefix_length)
+            return mega_fail(err, MEGA_ERR_ARGUMENT,
+                             "prefix token %d is </s>, which ends a translation, but %zu tokens "
+                             "follow it",
+                             token, options->prefix_length - i - 1);
+    }
+    return 0;
+}
+
+static int check_options(const MegaSearchOptions *options, const MegaTargetConfig *target,
+                         MegaError *err)
 {
     if (options->beam < 1 || options->beam > MAX_BEAM)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a beam of %d; 1 to %d are possible",
@@ -538,19 +565,33 @@ static int check_options(const MegaSearchOptions *options, int vocab, MegaError 
     if (!(options->temperature > 0) || !isfinite(options->temperature))
         return mega_fail(err, MEGA_ERR_ARGUMENT, "a temperature of %g; it must exceed 0",
                          options->temperature);
-    if (!(options->max_len_a >= 0) || options->max_len_b < 0 || options->min_len < 0 ||
-        options->no_repeat_ngram < 0 || !isfinite(options->length_penalty) ||
-        !isfinite(options->unk_penalty))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "a length or penalty of the search is no number");
+    if (!(options->max_len_a >= 0) || options->max_len_b < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "max_len_a is %g and max_len_b %d; expected 0 or more", options->max_len_a,
+                         options->max_len_b);
+    if (options->min_len < 0 || options->no_repeat_ngram < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "min_len is %d and no_repeat_ngram %d; expected 0 or more",
+                         options->min_len, options->no_repeat_ngram);
+    if (!isfinite(options->length_penalty) || !isfinite(options->unk_penalty))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "length_penalty is %g and unk_penalty %g; expected finite numbers",
+                         options->length_penalty, options->unk_penalty);
     if (options->no_repeat_ngram == 1) /* as in the original, where no hypothesis ends */
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "no token twice: that bars </s>, which begins every translation, from "
                          "ending one; expected no_repeat_ngram 0, or 2 and more");
-    for (size_t i = 0; i < options->prefix_length; i++)
-        if (options->prefix[i] < 0 || options->prefix[i] >= vocab)
-            return mega_fail(err, MEGA_ERR_ARGUMENT, "prefix token %d is not in the vocabulary",
-                             options->prefix[i]);
-    return 0;
+    return check_prefix(options, target, err);
+}
+
+/* Returns what probably left a search without any hypothesis. */
+static const char *why_none(const MegaSearchOptions *options)
+{
+    if (options->no_repeat_ngram > 0)
+        return "without a ban on repeated tokens there may be one";
+    if (options->temperature < 1)
+        return "at a higher temperature, its scores may be finite";
+    return "the model's output may be damaged";
 }
 
 int mega_session_translate(MegaSession *session, const MegaInput *sources, int count,
@@ -566,7 +607,7 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
     if (count < 1)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sources to translate", count);
-    int code = check_options(batch.options, config->target.vocab, err);
+    int code = check_options(batch.options, &config->target, err);
     if (!code && count > INT_MAX / batch.options->beam)
         code = mega_fail(err, MEGA_ERR_LIMIT, "%d sources with a beam of %d are too many at once",
                          count, batch.options->beam);
@@ -578,9 +619,7 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
         if (out[i].count == 0) /* every token was excluded, or the logits are NaN */
             code = mega_fail(err, MEGA_ERR_INPUT,
                              "the search found no translation; %s",
-                             batch.options->no_repeat_ngram > 0
-                                 ? "without a ban on repeated tokens there may be one"
-                                 : "the model's output may be damaged");
+                             why_none(batch.options));
     for (int i = 0; i < count; i++) {
         if (code)
             mega_translation_free(&out[i]);

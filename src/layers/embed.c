@@ -93,6 +93,11 @@ int mega_embed_check(const MegaConfig *config, MegaInput *input, size_t *length,
     if (input->kind != expected)
         return mega_fail(err, MEGA_ERR_INPUT, "the model takes %s, but was given %s",
                          kind_name(expected), kind_name(input->kind));
+    if (input->length > 0 &&
+        (expected == MEGA_INPUT_TOKENS ? !input->tokens : !input->values))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the input has %zu %s, but the pointer to them is NULL", input->length,
+                         expected == MEGA_INPUT_TOKENS ? "tokens" : "values");
     if (expected == MEGA_INPUT_TOKENS)
         code = check_tokens(embed, input, err);
     else if (expected == MEGA_INPUT_IMAGE)

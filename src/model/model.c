@@ -565,6 +565,8 @@ int mega_model_open_with(MegaModel **out, const char *path, const MegaModelOptio
 {
     MegaFile *file;
     *out = NULL;
+    if (!path)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the path of a model is NULL");
     int code = mega_file_open(&file, path, err);
     return code ? code : model_new(out, file, options ? options->max_memory : 0, err);
 }
@@ -578,6 +580,9 @@ int mega_model_from_memory(MegaModel **out, const void *bytes, size_t size, Mega
 {
     MegaFile *file;
     *out = NULL;
+    if (!bytes && size > 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a model of %zu bytes, but the pointer to them is NULL", size);
     int code = mega_file_from_memory(&file, bytes, size, "(memory)", err);
     return code ? code : model_new(out, file, 0, err);
 }

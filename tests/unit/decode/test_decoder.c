@@ -342,6 +342,51 @@ static void misuse_is_refused(void **state)
     mega_model_free(model);
 }
 
+/* Each live sequence of a translator has a row of attention to its own source once a token was read,
+ * and nothing else has. */
+static void attention_is_of_live_sequences(void **state)
+{
+    Random random = {14};
+    MegaConfig config = translator(&random), other = language_model(&random);
+    MegaModel *model = random_model(&config, &random), *alone = random_model(&other, &random);
+    MegaSession *session = new_session(model, 1), *second = new_session(alone, 1);
+    MegaDecoder *decoder;
+    MegaEncoded *encoded[2] = {random_source(session, &random), random_source(session, &random)};
+    const MegaEncoded *sources[2] = {encoded[0], encoded[1]}, *none[2] = {encoded[0], NULL};
+    int32_t tokens[2] = {2, 2};
+    float logits[2 * 40];
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_decoder_new(&decoder, session, &(MegaDecoderOptions){.sequences = 3},
+                                      NULL), 0);
+    assert_null(mega_decoder_attention(decoder, 0));
+    assert_int_equal(mega_decoder_begin(decoder, none, 2, &err), MEGA_ERR_ARGUMENT);
+    assert_string_equal(err.text, "source 1 is NULL");
+    assert_int_equal(mega_decoder_begin(decoder, sources, 2, NULL), 0);
+    assert_null(mega_decoder_attention(decoder, 0));
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        const float *row = mega_decoder_attention(decoder, i);
+        const size_t length = mega_encoded_length(encoded[i]);
+        for (size_t k = 0; k < length; k++)
+            assert_true(isfinite(row[k]));
+    }
+    assert_null(mega_decoder_attention(decoder, 2)); /* there is room for it, but it is not live */
+    assert_null(mega_decoder_attention(decoder, -1));
+    mega_decoder_free(decoder);
+    assert_int_equal(mega_decoder_new(&decoder, second, NULL, NULL), 0);
+    assert_int_equal(mega_decoder_begin(decoder, NULL, 1, NULL), 0);
+    assert_int_equal(mega_decoder_step(decoder, tokens, logits, NULL), 0);
+    assert_null(mega_decoder_attention(decoder, 0));
+    mega_decoder_free(decoder);
+    for (int i = 0; i < 2; i++)
+        mega_encoded_free(encoded[i]);
+    mega_session_free(session);
+    mega_session_free(second);
+    mega_model_free(model);
+    mega_model_free(alone);
+}
+
 /* The first or the last word's row of the output has a weight that is NaN. */
 static void overflows_are_reported(void **state)
 {
@@ -443,6 +488,7 @@ int main(void)
         cmocka_unit_test(the_best_do_not_need_all_tails),
         cmocka_unit_test(chunked_state_does_not_grow),
         cmocka_unit_test(misuse_is_refused),
+        cmocka_unit_test(attention_is_of_live_sequences),
         cmocka_unit_test(overflows_are_reported),
         cmocka_unit_test(sources_are_the_same_together),
         cmocka_unit_test(models_of_other_tasks_are_refused),

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void samplers_follow_the_distribution(void **state)
 {
@@ -96,6 +97,39 @@ static void penalties_count_what_was_drawn(void **state)
     mega_model_free(model);
 }
 
+/* The message says which option is out of range, and what it was. */
+static void options_are_checked(void **state)
+{
+    Random random = {4};
+    MegaConfig config = language_model(&random);
+    MegaModel *model = random_model(&config, &random);
+    const double nan = (double)NAN;
+    const struct {
+        MegaSamplingOptions options;
+        const char *part;
+    } wrong[] = {
+        {{0}, "a temperature of 0"},
+        {{.temperature = nan, .top_p = 1, .repetition_penalty = 1}, "a temperature of nan"},
+        {{.temperature = 1, .top_p = nan, .repetition_penalty = 1}, "top_p is nan"},
+        {{.temperature = 1, .top_p = 2, .repetition_penalty = 1}, "top_p is 2"},
+        {{.temperature = 1, .top_p = 1, .top_k = -1, .repetition_penalty = 1}, "top_k is -1"},
+        {{.temperature = 1, .top_p = 1}, "a repetition penalty of 0"},
+        {{.temperature = 1, .top_p = 1, .repetition_penalty = 1, .frequency_penalty = nan},
+         "a frequency penalty of nan"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        MegaSampler *sampler;
+        MegaError err = {0};
+        assert_int_equal(mega_sampler_new(&sampler, model, &wrong[i].options, &err),
+                         MEGA_ERR_ARGUMENT);
+        assert_null(sampler);
+        if (!strstr(err.text, wrong[i].part))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, wrong[i].part);
+    }
+    mega_model_free(model);
+}
+
 static void samplers_know_what_they_need(void **state)
 {
     Random random = {6};
@@ -167,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samplers_follow_the_distribution),
         cmocka_unit_test(penalties_count_what_was_drawn),
+        cmocka_unit_test(options_are_checked),
         cmocka_unit_test(samplers_know_what_they_need),
         cmocka_unit_test(samplers_pass_over_what_is_no_number),
     };

@@ -6,6 +6,7 @@
 #include "tests/unit/decoding_models.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,59 @@ static void batches_equal_single_sources(void **state)
     }
 }
 
+/* Of each option that is out of range, the message says which, and what it was. */
+static void options_are_checked(void **state)
+{
+    Random random = {9};
+    MegaConfig config = translator(&random);
+    MegaModel *model = random_model(&config, &random);
+    MegaSession *session = new_session(model, 1);
+    int32_t source[] = {9, 8, 2};
+    MegaInput input = {.kind = MEGA_INPUT_TOKENS, .tokens = source, .length = 3};
+    const MegaSearchOptions fine = mega_search_defaults();
+    MegaSearchOptions wrong[9];
+    const char *const parts[] = {"a beam of 0",
+                                 "a beam of 1025",
+                                 "a temperature of nan",
+                                 "max_len_a is nan and max_len_b 200",
+                                 "max_len_a is 0 and max_len_b -1",
+                                 "min_len is -1",
+                                 "no_repeat_ngram -2",
+                                 "length_penalty is inf",
+                                 "unk_penalty nan"};
+    (void)state;
+    for (size_t i = 0; i < 9; i++)
+        wrong[i] = fine;
+    wrong[0] = (MegaSearchOptions){0};
+    wrong[1].beam = 1025;
+    wrong[2].temperature = (double)NAN;
+    wrong[3].max_len_a = (double)NAN;
+    wrong[4].max_len_b = -1;
+    wrong[5].min_len = -1;
+    wrong[6].no_repeat_ngram = -2;
+    wrong[7].length_penalty = (double)INFINITY;
+    wrong[8].unk_penalty = (double)NAN;
+    for (size_t i = 0; i < 9; i++) {
+        MegaTranslation result;
+        MegaError err = {0};
+        assert_int_equal(mega_session_translate(session, &input, 1, &wrong[i], &result, &err),
+                         MEGA_ERR_ARGUMENT);
+        if (!strstr(err.text, parts[i]))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, parts[i]);
+        assert_null(result.hypotheses);
+    }
+    /* logits that are divided by so little overflow, which is not the model's fault */
+    MegaSearchOptions cold = fine;
+    MegaTranslation result;
+    MegaError err = {0};
+    cold.temperature = 1e-300;
+    assert_int_equal(mega_session_translate(session, &input, 1, &cold, &result, &err),
+                     MEGA_ERR_INPUT);
+    assert_non_null(strstr(err.text, "at a higher temperature"));
+    mega_session_free(session);
+    mega_model_free(model);
+}
+
 static void prefixes_are_kept(void **state)
 {
     Random random = {8};
@@ -119,6 +173,24 @@ static void prefixes_are_kept(void **state)
     assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
                      MEGA_ERR_ARGUMENT);
     assert_non_null(strstr(err.text, "the prefix has 2 tokens"));
+    options.max_len_b = 10;
+    const struct {
+        int32_t tokens[2];
+        const char *part;
+    } wrong[] = {{{config.target.pad, 7}, "is the padding"},
+                 {{config.target.eos, 7}, "is </s>, which ends a translation, but 1 tokens follow"},
+                 {{7, config.target.vocab}, "is not in the vocabulary of 0 to"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        options.prefix = wrong[i].tokens;
+        assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
+                         MEGA_ERR_ARGUMENT);
+        assert_non_null(strstr(err.text, wrong[i].part));
+        assert_null(result.hypotheses);
+    }
+    options.prefix = NULL;
+    assert_int_equal(mega_session_translate(session, &input, 1, &options, &result, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "a prefix of 2 tokens, but the pointer to them is NULL"));
     mega_session_free(session);
     mega_model_free(model);
 }
@@ -173,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(searches_do_not_need_all_tails),
         cmocka_unit_test(batches_equal_single_sources),
+        cmocka_unit_test(options_are_checked),
         cmocka_unit_test(prefixes_are_kept),
         cmocka_unit_test(impossible_searches_are_refused),
     };

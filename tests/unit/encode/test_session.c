@@ -221,6 +221,12 @@ static void wrong_inputs_are_refused(void **state)
     expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, pad, NULL, 2, 0, 0, 0, NULL}, "empty");
     expect_error(session, (MegaInput){MEGA_INPUT_TOKENS, many, NULL, 301, 0, 0, 0, NULL},
                  "at most 300");
+    MegaError err = {0};
+    float logits[MAX_CLASSES];
+    const MegaInput nothing = {.kind = MEGA_INPUT_TOKENS, .length = 3};
+    assert_int_equal(mega_session_classify(session, &nothing, 1, logits, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_string_equal(err.text, "the input has 3 tokens, but the pointer to them is NULL");
     mega_session_free(session);
     mega_model_free(model);
 }
