@@ -133,7 +133,11 @@ int mega_pipeline_embed(MegaPipeline *p, const MegaRaw *input, MegaVectorKind ki
     void *const context = p->session->tap.context;
     const bool takes_pieces = p->session->tap_takes_pieces;
     *out = (MegaEmbedding){0};
-    int code = capture.sums && capture.pooled
+    int code = kind == MEGA_VECTOR_OWN || kind == MEGA_VECTOR_MEAN
+                   ? 0
+                   : mega_fail(err, MEGA_ERR_ARGUMENT, "%d is no MegaVectorKind", (int)kind);
+    if (!code)
+        code = capture.sums && capture.pooled
                    ? 0
                    : mega_fail(err, MEGA_ERR_MEMORY, "no memory for an embedding");
     mega_session_set_piece_tap(p->session, capture_stage, &capture);

@@ -175,6 +175,21 @@ static int fill_masks(const MegaPipeline *p, MegaTokenInput *input, const size_t
     return code;
 }
 
+static int check_options(const MegaFillOptions *options, MegaError *err)
+{
+    if (options->top < 0 || options->target_count < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "the best %d tokens of %d targets make no sense; expected 0 or more",
+                         options->top, options->target_count);
+    if (options->target_count > 0 && !options->targets)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d targets, but the pointer to them is NULL",
+                         options->target_count);
+    for (int i = 0; i < options->target_count; i++)
+        if (!options->targets[i])
+            return mega_fail(err, MEGA_ERR_ARGUMENT, "target %d is NULL", i);
+    return 0;
+}
+
 int mega_pipeline_fill(MegaPipeline *p, const MegaRaw *text, const MegaFillOptions *options,
                        MegaFillings *out, MegaError *err)
 {
@@ -188,6 +203,8 @@ int mega_pipeline_fill(MegaPipeline *p, const MegaRaw *text, const MegaFillOptio
     *out = (MegaFillings){0};
     options = options ? options : &defaults;
     int code = mega_pipeline_need_task(p, MEGA_TASK_FILL, "fill masks", err);
+    if (!code)
+        code = check_options(options, err);
     if (!code)
         code = mega_pipeline_read_bytes(p, text, &bytes, err);
     if (!code)

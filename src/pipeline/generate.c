@@ -213,10 +213,16 @@ static int draw(Generator *g, MegaError *err)
 static int check_options(const MegaGenerateOptions *options, const MegaGeneration *out,
                          MegaError *err)
 {
-    if (options->samples < 1 || options->max_tokens < 1 || options->stop_count < 0)
+    if (options->samples < 1 || options->max_tokens < 1)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "%d samples of at most %d tokens make no sense; expected 1 or more",
                          options->samples, options->max_tokens);
+    if (options->stop_count < 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d stops; expected 0 or more",
+                         options->stop_count);
+    if (options->stop_count > 0 && !options->stops)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d stops, but the pointer to them is NULL",
+                         options->stop_count);
     for (int i = 0; i < options->stop_count; i++)
         if (!options->stops[i] || !options->stops[i][0])
             return mega_fail(err, MEGA_ERR_ARGUMENT, "a stop is empty; expected a text");
@@ -286,11 +292,11 @@ int mega_pipeline_generate(MegaPipeline *p, const MegaRaw *prompt,
                                                          ? 0
                                                          : mega_sampling_best(
                                                                &g.options->sampling)};
+    for (int i = 0; out && i < g.options->samples; i++)
+        out[i] = (MegaGeneration){0};
     int code = check_options(g.options, out, err);
     if (code)
         return code;
-    for (int i = 0; out && i < g.options->samples; i++)
-        out[i] = (MegaGeneration){0};
     code = mega_pipeline_need_task(p, MEGA_TASK_GENERATE, "continue a text", err);
     if (!code)
         code = mega_pipeline_encode_prompt(p, prompt, &g.prompt, err);

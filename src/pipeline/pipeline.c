@@ -28,6 +28,26 @@ static int load_tokenizers(MegaPipeline *p, MegaError *err)
     return code ? code : mega_tokenizer_new(&p->target, meta, MEGA_TOKENIZER_TARGET, err);
 }
 
+/* Refuses what an option asks of a model that has no use for it, before anything is made. */
+static int check_options(const MegaModel *model, const MegaPipelineOptions *options,
+                         MegaError *err)
+{
+    const MegaTaskTraits *traits = mega_task_traits(mega_model_task(model));
+    if (options->chunk < -1)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "a chunk of %d; expected a number of positions, 0 for the model's, or -1 "
+                         "for none",
+                         options->chunk);
+    if (options->chunk != 0 && !traits->has_decoder)
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "another chunk is for decoders, but this model %s", traits->does);
+    if (!traits->takes_media && (options->window != 0 || options->hop != 0 || options->raw))
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "window, hop and raw samples are for audio, but this model %s",
+                         traits->does);
+    return 0;
+}
+
 int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
                       const MegaPipelineOptions *options, MegaError *err)
 {
@@ -35,6 +55,9 @@ int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
     *out = NULL;
     if (!options)
         options = &defaults;
+    int code = check_options(model, options, err);
+    if (code)
+        return code;
     MegaPipeline *p = calloc(1, sizeof *p);
     if (!p)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a pipeline");
@@ -44,7 +67,7 @@ int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
                         .ids = options->ids,
                         .pre_tokenized = options->pre_tokenized,
                         .chunk = options->chunk};
-    int code = mega_session_new(&p->session, model, &options->session, err);
+    code = mega_session_new(&p->session, model, &options->session, err);
     if (!code)
         code = mega_task_traits(p->task)->takes_media
                    ? mega_input_reader_new(&p->reader, model, options, err)

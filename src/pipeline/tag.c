@@ -218,6 +218,8 @@ int mega_pipeline_tag(MegaPipeline *p, const MegaRaw *text, const MegaTagOptions
     *out = (MegaTags){0};
     options = options ? options : &defaults;
     int code = mega_pipeline_need_task(p, MEGA_TASK_TAG, "tag words", err);
+    if (!code && (options->grouping < MEGA_GROUP_NONE || options->grouping > MEGA_GROUP_MAX))
+        code = mega_fail(err, MEGA_ERR_ARGUMENT, "%d is no MegaGrouping", (int)options->grouping);
     if (!code)
         code = mega_pipeline_read_bytes(p, text, &bytes, err);
     if (!code)

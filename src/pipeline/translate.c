@@ -102,6 +102,8 @@ int mega_pipeline_translate(MegaPipeline *p, const MegaRaw *texts, int count,
     MegaError err = {0}, *unseen = NULL;
     bool *capitals = NULL;
     int code = 0;
+    if (count < 0) /* there is no place for a sentence */
+        return MEGA_ERR_ARGUMENT;
     memset(out, 0, (count > 0 ? room : 0) * sizeof *out);
     if (!errors && !(errors = unseen = calloc(room, sizeof *errors)))
         return MEGA_ERR_MEMORY;

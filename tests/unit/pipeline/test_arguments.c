@@ -139,12 +139,148 @@ static void ids_are_for_some_models(void **state)
                      check_ids);
 }
 
+/* A chunk is for decoders, and windows and formats of samples are for sound. */
+static void options_of_other_tasks(void **state)
+{
+    const MegaPcm pcm = {MEGA_PCM_S16LE, 16000, 1}, strange = {(MegaPcmFormat)77, 16000, 1},
+                  slow = {MEGA_PCM_S16LE, 7, 1};
+    MegaModel *speech = model_of("models/speech-commands/speech-commands.mega");
+    MegaModel *translator = model_of(TRANSLATOR), *language = model_of(LANGUAGE_MODEL);
+    const struct {
+        const MegaModel *model;
+        MegaPipelineOptions options;
+        const char *part;
+    } wrong[] = {
+        {speech, {.chunk = 5}, "another chunk is for decoders, but this model classifies"},
+        {speech, {.chunk = -1}, "another chunk is for decoders"},
+        {language, {.chunk = -2}, "a chunk of -2"},
+        {language, {.window = 1}, "are for audio, but this model generates text"},
+        {translator, {.hop = 1}, "are for audio, but this model translates"},
+        {translator, {.raw = &pcm}, "are for audio, but this model translates"},
+        {translator, {.stateful = true}, "windows of sound"},
+        {speech, {.raw = &strange}, "unknown format, 77"},
+        {speech, {.raw = &slow}, "sampling rate of 7 Hz"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        MegaPipeline *pipeline;
+        MegaError err = {0};
+        assert_refused(mega_pipeline_new(&pipeline, wrong[i].model, &wrong[i].options, &err), &err,
+                       MEGA_ERR_ARGUMENT, wrong[i].part);
+        assert_null(pipeline);
+    }
+    mega_model_free(speech);
+    mega_model_free(translator);
+    mega_model_free(language);
+}
+
+static void pointers_that_are_missing(void **state)
+{
+    MegaModel *model;
+    MegaError err = {0};
+    (void)state;
+    assert_refused(mega_model_open(&model, NULL, &err), &err, MEGA_ERR_ARGUMENT, "path");
+    assert_null(model);
+    assert_refused(mega_model_from_memory(&model, NULL, 10, &err), &err, MEGA_ERR_ARGUMENT,
+                   "10 bytes");
+    assert_null(model);
+    assert_int_equal(mega_model_from_memory(&model, NULL, 0, &err), MEGA_ERR_FORMAT);
+}
+
+/* After an error, a result holds nothing, whatever it held before. */
+static void generations_after_an_error(void **state)
+{
+    MegaModel *model = model_of(LANGUAGE_MODEL);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
+    const char *const empty[] = {""}, *const none[] = {NULL};
+    const MegaGenerateOptions fine = mega_generate_defaults();
+    MegaGenerateOptions wrong[6];
+    const char *const parts[] = {"0 samples",      "most -1 tokens",   "-1 stops",
+                                 "stop is empty", "stop is empty", "2 stops, but the pointer"};
+    (void)state;
+    for (size_t i = 0; i < 6; i++)
+        wrong[i] = fine;
+    wrong[0] = (MegaGenerateOptions){0};
+    wrong[1].max_tokens = -1;
+    wrong[2].stop_count = -1;
+    wrong[3].stops = empty;
+    wrong[4].stops = none;
+    wrong[3].stop_count = wrong[4].stop_count = 1;
+    wrong[5].stop_count = 2;
+    for (size_t i = 0; i < 6; i++) {
+        MegaGeneration made = {.count = 77, .tokens = (int32_t *)8};
+        MegaError err = {0};
+        assert_refused(mega_pipeline_generate(pipeline, NULL, &wrong[i], &made, &err), &err,
+                       MEGA_ERR_ARGUMENT, parts[i]);
+        if (i > 0) /* there is room for no sample otherwise */
+            mega_generation_free(&made);
+    }
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+}
+
+static void numbers_out_of_range(void **state)
+{
+    MegaModel *model = model_of(TRANSLATOR);
+    MegaPipeline *pipeline = pipeline_of(model, NULL);
+    const MegaRaw text = raw_text("red");
+    MegaEmbedding vector;
+    MegaTranslation translation;
+    MegaError err = {0};
+    (void)state;
+    assert_int_equal(mega_pipeline_translate(pipeline, NULL, -1, NULL, &translation, &err),
+                     MEGA_ERR_ARGUMENT);
+    assert_int_equal(mega_pipeline_translate(pipeline, NULL, 0, NULL, &translation, &err), 0);
+    assert_refused(mega_pipeline_embed(pipeline, &text, (MegaVectorKind)7, &vector, &err), &err,
+                   MEGA_ERR_ARGUMENT, "7 is no MegaVectorKind");
+    assert_null(vector.values);
+    mega_pipeline_free(pipeline);
+    mega_model_free(model);
+}
+
+static void check_options(Golden *golden, MegaSession *session)
+{
+    MegaPipeline *pipeline = pipeline_of(golden->model, NULL);
+    const MegaRaw text = raw_text("a <mask>");
+    const char *const targets[] = {"a", NULL};
+    const MegaFillOptions fill[] = {{.top = -1}, {.target_count = -1}, {.target_count = 1},
+                                    {.targets = targets, .target_count = 2}};
+    const char *const parts[] = {"best -1 tokens", "-1 targets", "1 targets, but the pointer",
+                                 "target 1 is NULL"};
+    MegaTagOptions tag = {.grouping = (MegaGrouping)99};
+    MegaError err = {0};
+    MegaFillings fillings;
+    MegaTags tags;
+    (void)session;
+    if (mega_model_task(golden->model) == MEGA_TASK_TAG)
+        assert_refused(mega_pipeline_tag(pipeline, &text, &tag, &tags, &err), &err,
+                       MEGA_ERR_ARGUMENT, "99 is no MegaGrouping");
+    else
+        for (size_t i = 0; i < 4; i++)
+            assert_refused(mega_pipeline_fill(pipeline, &text, &fill[i], &fillings, &err), &err,
+                           MEGA_ERR_ARGUMENT, parts[i]);
+    mega_pipeline_free(pipeline);
+    golden->compared++;
+}
+
+static void options_of_hub_models(void **state)
+{
+    (void)state;
+    golden_committed((const char *const[]){"hf_mega/tag", "hf_mega/fill_mask", NULL},
+                     check_options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_of_hub_models),
         cmocka_unit_test(inputs_of_other_models),
         cmocka_unit_test(ids_are_for_some_models),
+        cmocka_unit_test(options_of_other_tasks),
+        cmocka_unit_test(pointers_that_are_missing),
+        cmocka_unit_test(generations_after_an_error),
+        cmocka_unit_test(numbers_out_of_range),
+        cmocka_unit_test(options_of_hub_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
