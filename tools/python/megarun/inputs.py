@@ -76,6 +76,28 @@ class Raw:
         raw.channels = pixels.shape[2] if pixels.ndim == 3 else 1
 
 
+def c_string(text: str, what: str) -> Any:
+    """Makes a string of C, which cannot hold a NUL character; `what` names it for the exception."""
+    data = text.encode('utf-8', 'surrogateescape')
+    if b'\0' in data:
+        raise ArgumentError(f'{what} cannot hold a NUL character')
+    return ffi.new('char[]', data)
+
+
+def int32_array(values: npt.ArrayLike, what: str) -> npt.NDArray[np.int32]:
+    """Returns whole numbers as an array of int32 [length], and refuses those that would become
+    others; `what` ("a token id") names one for the exception."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in 'iub':
+        raise ArgumentError(f'{what} is a whole number, not {array.dtype.name}')
+    if array.ndim != 1:
+        raise ArgumentError(f'an array of {array.ndim} dimensions; expected [length], with {what} '
+                            'in each place')
+    if array.size and (array.min() < -2**31 or array.max() >= 2**31):
+        raise ArgumentError(f'{what} does not fit into 32 bits')
+    return np.ascontiguousarray(array, np.int32)
+
+
 def is_picture(value: Any) -> bool:
     """Returns whether a value is an image of Pillow, which need not be installed."""
     return hasattr(value, 'getbands') and hasattr(value, 'convert')
@@ -106,9 +128,7 @@ def model_input(array: npt.ArrayLike, types: npt.ArrayLike | None = None) -> tup
     values = np.asarray(array)
     view = ffi.new('MegaInput *')
     if values.dtype.kind in 'iub' and values.ndim == 1:
-        if values.size and (values.min() < -2**31 or values.max() >= 2**31):
-            raise ArgumentError('a token id does not fit into 32 bits')
-        values = np.ascontiguousarray(values, np.int32)
+        values = int32_array(values, 'a token id')
         view.kind = lib.MEGA_INPUT_TOKENS
         view.tokens = ffi.from_buffer('int32_t[]', values)
     elif values.dtype.kind == 'f' and values.ndim in (1, 2, 3):
@@ -125,7 +145,7 @@ def model_input(array: npt.ArrayLike, types: npt.ArrayLike | None = None) -> tup
     view.length = values.size
     kept: list[Any] = [values]
     if types is not None:
-        chosen = np.ascontiguousarray(types, np.int32)
+        chosen = int32_array(types, 'a token type')
         if chosen.shape != values.shape:
             raise ArgumentError(f'there are {chosen.size} token types for {values.size} tokens')
         view.types = ffi.from_buffer('int32_t[]', chosen)

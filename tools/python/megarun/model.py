@@ -12,7 +12,7 @@ import numpy.typing as npt
 from megarun import streaming
 from megarun.errors import ArgumentError, MegaWarning
 from megarun.forward import forward
-from megarun.inputs import Input, Raw, is_picture, pixels_of
+from megarun.inputs import Input, Raw, c_string, is_picture, pixels_of
 from megarun.library import check, ffi, lib, text_of
 from megarun.results import Answer, Choice, Filling, Floats, Generation, Hypothesis, Label, \
     Score, Tag, Window, array_of
@@ -97,7 +97,7 @@ class Model:
             if array.dtype == np.uint8 and not own:
                 raw.set_pixels(index, array)
             else:
-                raw.set_sound(index, array, rate or own or 1000)
+                raw.set_sound(index, array, (own or 1000) if rate is None else rate)
 
     def _inputs(self, value: Input, pair: Input | None, rate: int | None,
                 pipeline: Pipeline) -> tuple[Raw, int]:
@@ -132,6 +132,7 @@ class Model:
         no classifier.
         """
         found = ffi.new('MegaClassification *')
+        _check_top(top)
         with self._pool.borrow() as pipeline:
             raw, count = self._inputs(input, pair, rate, pipeline)
             pipeline.call(lib.mega_pipeline_classify, raw.items, count, found)
@@ -153,6 +154,7 @@ class Model:
 
         Takes the inputs of `classify` and raises what it raises.
         """
+        _check_top(top)
         with self._pool.borrow() as owner:  # the model counts as used until the end
             pipeline = Pipeline(self._pool, window, hop)
             raw, count = self._inputs(input, None, rate, owner)
@@ -218,12 +220,13 @@ class Model:
         for i, text in enumerate(texts):
             raw.set_text(i, text)
         with self._pool.borrow() as pipeline:
-            code = lib.mega_pipeline_translate(pipeline.handle, raw.items, count, search, out,
-                                               errors)
             try:
-                for i in range(count):
-                    check(errors[i].code, errors[i], f'text {i + 1}: ' if count > 1 else '')
-                check(code, errors[0])
+                with pipeline.warned():
+                    code = lib.mega_pipeline_translate(pipeline.handle, raw.items, count, search,
+                                                       out, errors)
+                    for i in range(count):
+                        check(errors[i].code, errors[i], f'text {i + 1}: ' if count > 1 else '')
+                    check(code, errors[0])
                 return [[_hypothesis(out[i], rank) for rank in range(out[i].count)]
                         for i in range(count)]
             finally:
@@ -399,15 +402,17 @@ class Model:
     # ---- Models of the Hugging Face hub ---------------------------------------------------------
 
     def fill(self, text: str, *, top: int = 5,
-             targets: Sequence[str] = ()) -> list[list[Filling]]:
+             targets: str | Sequence[str] = ()) -> list[list[Filling]]:
         """Fills each <mask> of a text on its own: for each the `top` best tokens, or those of the
-        texts `targets` only, the best one first.
+        texts `targets` (or one text) only, the best one first.
 
         Raises InputError if the text has no mask, and ArgumentError if the model fills none.
         """
         raw, options, out = Raw(1), ffi.new('MegaFillOptions *'), ffi.new('MegaFillings *')
         raw.set_text(0, text)
-        kept = [ffi.new('char[]', target.encode()) for target in targets]
+        if isinstance(targets, str):
+            targets = [targets]
+        kept = [c_string(target, 'a target') for target in targets]
         options.top, options.target_count = top, len(kept)
         options.targets = pointers = ffi.new('char const *[]', kept)
         with self._pool.borrow() as pipeline:
@@ -473,6 +478,8 @@ class Model:
 
         Raises InputError if a text cannot be read, and ArgumentError if the model does not choose.
         """
+        if isinstance(choices, str):
+            raise ArgumentError('choices are a list of texts, not one text')
         raw, scores = Raw(1 + len(choices)), ffi.new('float[]', len(choices))
         for i, text in enumerate([prompt, *choices]):
             raw.set_text(i, text)
@@ -480,6 +487,11 @@ class Model:
             pipeline.call(lib.mega_pipeline_choose, raw.items, raw.items + 1, len(choices), scores)
         found = [Choice(i, scores[i], text) for i, text in enumerate(choices)]
         return sorted(found, key=lambda choice: -choice.score)
+
+
+def _check_top(top: int | None) -> None:
+    if top is not None and top < 0:
+        raise ArgumentError(f'the best {top} classes; expected 0 or more, or None for all')
 
 
 def _hypothesis(translation: Any, rank: int) -> Hypothesis:
@@ -506,7 +518,7 @@ def _generate_options(options: dict[str, Any]) -> tuple[Any, list[Any]]:
     how = ffi.new('MegaGenerateOptions *', lib.mega_generate_defaults())
     stop = options.pop('stop', ())
     stops = [stop] if isinstance(stop, str) else stop
-    kept = [ffi.new('char[]', text.encode()) for text in stops]
+    kept = [c_string(text, 'a stop') for text in stops]
     pointers = ffi.new('char const *[]', kept)
     how.stops, how.stop_count = pointers, len(kept)
     sampling = ('greedy', 'temperature', 'top_k', 'top_p', 'repetition_penalty',

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -65,12 +66,21 @@ class Pipeline:
         """Calls a function of the library with this pipeline and a MegaError around the arguments.
         Raises the exception of its error, and gives its warnings."""
         err = error()
-        code: int = function(self.handle, *arguments, err)
-        told, self.warnings[:] = list(self.warnings), []
-        check(code, err)
-        for sentence in told:
-            warnings.warn(sentence, MegaWarning, stacklevel=4)
+        with self.warned():
+            code: int = function(self.handle, *arguments, err)
+            check(code, err)
         return code
+
+    @contextlib.contextmanager
+    def warned(self) -> Iterator[None]:
+        """Gives the warnings of the calls in a with statement at its end, unless an exception ends
+        it.  They are never left for another call."""
+        try:
+            yield
+        finally:
+            told, self.warnings[:] = list(self.warnings), []
+        for sentence in told:
+            warnings.warn(sentence, MegaWarning, stacklevel=_level_of_program())
 
 
 class Pool:
@@ -125,6 +135,15 @@ class Pool:
             idle, self.idle = self.idle, []
             self._model = None
         idle.clear()
+
+
+def _level_of_program() -> int:
+    """Returns the stack level of the code that uses this package, for its caller's warning."""
+    own = os.path.dirname(__file__), os.path.dirname(contextlib.__file__) + os.sep + 'contextlib'
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_code.co_filename.startswith(own):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def error() -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from megarun.errors import ArgumentError
-from megarun.inputs import Raw
+from megarun.inputs import Raw, int32_array
 from megarun.library import ffi, lib, text_of
 from megarun.results import Ids, array_of
 from megarun.sessions import Pool
@@ -30,8 +30,8 @@ class Tokenizer:
         self._pool = pool
 
     def encode(self, text: str, side: str = 'input') -> Ids:
-        """Returns the ids [length] of a text as the model reads it, with the special ones: <CLS>
-        before a classifier's text, </s> behind a translator's source.
+        """Returns the ids [length] of a text as the model reads it, with the special ones, such as
+        <CLS> before a classifier's text or </s> behind a translator's source.
 
         Raises InputError if the text cannot be read, and ArgumentError if the model takes no text.
         """
@@ -47,9 +47,10 @@ class Tokenizer:
     def decode(self, ids: Sequence[int] | npt.NDArray[Any], side: str = 'output') -> str:
         """Returns the text of ids, without <s>, <pad> and </s>.
 
-        Raises UnsupportedError if the model has a vocabulary but no tokenizer.
+        Raises UnsupportedError if the model has a vocabulary but no tokenizer, and ArgumentError if
+        an id is no whole number of 32 bits.
         """
-        values, text = np.ascontiguousarray(ids, np.int32), ffi.new('MegaText *')
+        values, text = int32_array(ids, 'a token id'), ffi.new('MegaText *')
         with self._pool.borrow() as pipeline:
             pipeline.call(lib.mega_pipeline_detokenize, _side(side),
                           ffi.from_buffer('int32_t[]', values), values.size, text)

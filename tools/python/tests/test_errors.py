@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import warnings
 
 import megarun
 import numpy as np
@@ -146,3 +147,51 @@ def test_closed_models(load) -> None:
 def test_warnings(load) -> None:
     with pytest.warns(megarun.MegaWarning, match='does not know'):
         load(LANGUAGE).generate('中文字', max_tokens=1)
+
+
+def test_warnings_belong_to_their_call(load) -> None:
+    """A warning comes from the call that caused it and names the line of the program, and what a
+    call that fails had to say is not left for the next one."""
+    unknown = '\u2603 \u2603\u2603'
+    for call in (lambda: load(TRANSLATOR).translate(unknown),
+                 lambda: load(LANGUAGE).generate(unknown, max_tokens=1),
+                 lambda: load(LANGUAGE).score(unknown)):
+        with pytest.warns(megarun.MegaWarning, match='does not know') as told:
+            call()
+        assert [warning.filename for warning in told] == [__file__]
+    with pytest.raises(megarun.ArgumentError):
+        load(TRANSLATOR).translate(unknown, beam=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        load(TRANSLATOR).tokenizer.encode('A dog.')
+
+
+def test_strings_with_nul(load) -> None:
+    with pytest.raises(megarun.ArgumentError, match='a stop cannot hold a NUL'):
+        load(LANGUAGE).generate('ROMEO:', stop='e\0x')
+    with pytest.raises(megarun.ArgumentError, match='a target cannot hold a NUL'):
+        load('hf_fill_two_tables').fill('a <mask>', targets=['a\0b'])
+
+
+def test_numbers_that_would_become_others(load) -> None:
+    tokenizer = load(TRANSLATOR).tokenizer
+    for ids in (np.array([2**32 + 5]), [2**40], [-2**31 - 1]):
+        with pytest.raises(megarun.ArgumentError, match='a token id does not fit into 32 bits'):
+            tokenizer.decode(ids)
+    with pytest.raises(megarun.ArgumentError, match='a token id is a whole number, not float64'):
+        tokenizer.decode([5.7])
+    with pytest.raises(megarun.ArgumentError, match='2 dimensions'):
+        tokenizer.decode([[5, 6]])
+    assert tokenizer.decode([]) == ''
+    with pytest.raises(megarun.ArgumentError, match='a token type is a whole number'):
+        load('hf_classify_types').forward([0, 5, 2], types=[0, 0.9, 1])
+    with pytest.raises(megarun.ArgumentError, match='a token type does not fit'):
+        load('hf_classify_types').forward([0, 5, 2], types=np.array([0, 2**32, 1]))
+    with pytest.raises(megarun.ArgumentError, match='sampling rate of 0 Hz'):
+        load(SPEECH).classify(np.zeros(100, np.float32), rate=0)
+    with pytest.raises(megarun.ArgumentError, match='the best -1 classes'):
+        load(SPEECH).classify(np.zeros(100, np.float32), top=-1)
+    with pytest.raises(megarun.ArgumentError, match='not one text'):
+        load('hf_choice').choose('a', 'bc')
+    one = load('hf_fill_two_tables').fill('a <mask>', targets='the')
+    assert one == load('hf_fill_two_tables').fill('a <mask>', targets=['the'])
