@@ -12,8 +12,10 @@
  * itself.
  *
  * Fallible functions return 0 or a negative MEGA_ERR_* code and put one sentence with its context
- * into the caller's MegaError (which may be NULL). The library prints nothing and never exits.
- * Every *_free accepts NULL.
+ * into the caller's MegaError (which may be NULL). After an error, what they would have made is
+ * NULL, and structs that they would have filled in hold nothing, unless a function says otherwise.
+ * Every *_free accepts NULL and such structs. Pointers to arrays of no elements may be NULL. The
+ * library prints nothing and never exits.
  */
 #ifndef MEGA_H
 #define MEGA_H
@@ -88,7 +90,10 @@ typedef struct MegaRaw {
 
 typedef struct MegaMedia MegaMedia;
 
-/* Every field may be zero, which gives the usual behaviour. */
+/* Every field may be zero, which gives the usual behaviour. What fields point to need not outlive
+ * mega_pipeline_new, except media and warn_context. partial, keep_orientation, pre_tokenized and
+ * scan say nothing to models of other inputs; other options that do not fit the model are
+ * MEGA_ERR_ARGUMENT. */
 typedef struct MegaPipelineOptions {
     MegaSessionOptions session; /* max_memory also limits the samples or pixels of an input */
     const MegaMedia *media;     /* opens files of sound and pictures, such as mega_media(); with
@@ -120,7 +125,8 @@ MEGA_API int mega_pipeline_new(MegaPipeline **out, const MegaModel *model,
                                const MegaPipelineOptions *options, MegaError *err);
 MEGA_API void mega_pipeline_free(MegaPipeline *pipeline);
 /* Returns the pipeline's own session, for a tap and for calls that take token ids or samples that
- * are already prepared for the model. */
+ * are already prepared for the model. While mega_pipeline_embed and mega_pipeline_states run, a tap
+ * of their own is in the place of the caller's. */
 MEGA_API MegaSession *mega_pipeline_session(MegaPipeline *pipeline);
 
 /* ---- Labels */
@@ -158,8 +164,8 @@ MEGA_API void mega_classification_free(MegaClassification *classification);
 MEGA_API double mega_pipeline_clip(const MegaPipeline *pipeline);
 /* Returns the rate of the model's samples in Hz, or 0 if the model does not take sound. */
 MEGA_API int mega_pipeline_rate(const MegaPipeline *pipeline);
-/* Returns the length in seconds of a recording whose clip is_cut, or 0 if that is not known. A file is
- * read to its end; the length of a pipe is never known. */
+/* Returns the length in seconds of a recording whose clip is_cut, or 0 if that is not known. A file
+ * is read to its end; the length of a pipe is never known. */
 MEGA_API double mega_pipeline_length(MegaPipeline *pipeline);
 
 /* ---- Texts */
@@ -177,9 +183,9 @@ MEGA_API void mega_text_free(MegaText *text);
  * have their text, and an empty text has no hypothesis. If the model's metadata say so
  * (text.capitals), a text in capitals is read in small letters, and those of its hypotheses are in
  * capitals; their tokens are as the model made them. Fills out [count], each of which
- * mega_translation_free frees. If errors [count] is not NULL, a text that cannot be translated
- * leaves its error there and does not stop the others. Returns 0, or the first error. options may
- * be NULL. */
+ * mega_translation_free frees; of a text that fails, it holds the source only. If errors [count] is
+ * not NULL, a text that cannot be translated leaves its error there and does not stop the others.
+ * Returns 0, or the first error. options may be NULL. */
 MEGA_API int mega_pipeline_translate(MegaPipeline *pipeline, const MegaRaw *texts, int count,
                                      const MegaSearchOptions *options, MegaTranslation *out,
                                      MegaError *errors);
@@ -261,7 +267,8 @@ MEGA_API void mega_score_free(MegaScore *score);
 MEGA_API int mega_pipeline_prepare_score(MegaPipeline *pipeline, MegaError *err);
 
 typedef enum MegaVectorKind {
-    MEGA_VECTOR_OWN,  /* the vector that a classifier's head sees; for other models the mean */
+    MEGA_VECTOR_OWN,  /* the vector that a classifier's head sees; of a model that compares two
+                         inputs, that of the input in the first place; for other models the mean */
     MEGA_VECTOR_MEAN, /* the mean over all positions of the last layer's states after the final
                          norm */
 } MegaVectorKind;
@@ -296,7 +303,7 @@ typedef struct MegaFillings {
 } MegaFillings;
 
 typedef struct MegaFillOptions {
-    int top;                    /* how many tokens for each mask; 0: 5 */
+    int top;                    /* at most how many tokens for each mask; 0: 5 */
     const char *const *targets; /* [target_count]: only these tokens, or the first tokens of these
                                    texts; none: all */
     int target_count;

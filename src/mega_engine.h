@@ -113,7 +113,9 @@ typedef enum MegaTask {
 MEGA_API MegaTask mega_model_task(const MegaModel *model);
 MEGA_API MegaInputKind mega_model_input_kind(const MegaModel *model);
 MEGA_API int mega_model_input_count(const MegaModel *model); /* 2 for a pair model, else 1 */
-MEGA_API int mega_model_class_count(const MegaModel *model); /* length of the logits */
+/* Returns the length of the logits: the vocabulary of a model that fills masks, and 0 for models
+ * that translate, generate or embed. */
+MEGA_API int mega_model_class_count(const MegaModel *model);
 MEGA_API const char *mega_model_label(const MegaModel *model, int index); /* NULL if unnamed */
 MEGA_API int mega_model_width(const MegaModel *model);      /* of the states of a position */
 MEGA_API int mega_model_vocab_size(const MegaModel *model); /* of the decoder, 0 without one */
@@ -188,7 +190,8 @@ MEGA_API int mega_session_label(MegaSession *session, const MegaInput *input,
                                 const size_t *positions, size_t count, float *logits,
                                 MegaError *err);
 
-/* p_i = exp(logits_i - max) / sum; p may be logits. */
+/* p_i = exp(logits_i - max) / sum; p may be logits. They must be finite or -INFINITY, and not all
+ * of them -INFINITY: otherwise every p is NaN. */
 MEGA_API void mega_softmax(const float *logits, int count, float *probabilities);
 
 /* ---- Decoding: translators and language models ---------------------------------------------- */
@@ -217,8 +220,9 @@ typedef struct MegaDecoder MegaDecoder;
 typedef struct MegaDecoderOptions {
     int sequences; /* at most this many side by side; 0: one */
     int chunk;     /* 0: the model's; -1: none; else another size, for a rotary bias only */
-    /* True if the EMA truncates as the model's configuration says. The original does that in full
-     * passes, but not in its generator and evaluator (MODEL.md, "Moving average"). */
+    /* True if the EMA truncates as the model's configuration says, for one sequence at a time. The
+     * original does that in full passes, but not in its generator and evaluator (MODEL.md, "Moving
+     * average"). */
     bool truncate;
     /* 0 makes all logits exact. Otherwise only that many of the largest ones of each sequence are,
      * and others may be -INFINITY: an adaptive softmax then skips tail clusters that hold none of
@@ -235,8 +239,11 @@ MEGA_API void mega_decoder_free(MegaDecoder *decoder);
  * outlive the decoding; for a language model sources is NULL. */
 MEGA_API int mega_decoder_begin(MegaDecoder *decoder, const MegaEncoded *const *sources, int count,
                                 MegaError *err);
-/* Reads one token of each live sequence: tokens [live], logits [live][vocab]. A model with adaptive
- * softmax gives log-probabilities. */
+/* Reads one token of each live sequence: tokens [live], logits [live][vocab], where vocab is
+ * mega_model_vocab_size. The first token of a translation is </s>, which also ends its source; a
+ * language model reads what mega_pipeline_tokenize gives. A model with adaptive softmax gives
+ * log-probabilities. After MEGA_ERR_ARGUMENT, or MEGA_ERR_INPUT for a token or too many of them,
+ * the decoder is as it was before; after another error, begin anew. */
 MEGA_API int mega_decoder_step(MegaDecoder *decoder, const int32_t *tokens, float *logits,
                                MegaError *err);
 /* Reads many tokens of the only live sequence, with the same results as that many steps. logits is
@@ -254,13 +261,15 @@ MEGA_API int mega_decoder_select(MegaDecoder *decoder, const int *parents, int c
 MEGA_API int mega_decoder_live(const MegaDecoder *decoder);
 MEGA_API int64_t mega_decoder_position(const MegaDecoder *decoder); /* tokens read so far */
 /* Returns how live sequence `sequence` attends to its source in the last layer's cross attention,
- * for the last step or the last token fed; NULL if memory ran out. It is valid until the next
- * call. */
+ * [source length], for the last step or the last token fed. Returns NULL if there is no such
+ * sequence, nothing was read since mega_decoder_begin, the model is no translator, or memory ran
+ * out. It is valid until the next call, also of mega_decoder_select. */
 MEGA_API const float *mega_decoder_attention(const MegaDecoder *decoder, int sequence);
 /* Returns the bytes of all states. */
 MEGA_API size_t mega_decoder_memory(const MegaDecoder *decoder);
 
-/* log p_i = x_i - log sum_j exp x_j, computed in double; log p may be x. */
+/* log p_i = x_i - log sum_j exp x_j, computed in double; log p may be x. What holds of the numbers
+ * that mega_softmax takes holds here, too. */
 MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
 
 /* ---- Translating ---------------------------------------------------------------------------- */
@@ -270,7 +279,8 @@ MEGA_API void mega_log_softmax(const float *logits, int count, float *logprobs);
 typedef struct MegaSearchOptions {
     int beam;              /* 5 */
     double length_penalty; /* 1: score = sum / length ^ penalty */
-    double max_len_a;      /* 0: the limit is max_len_a * source length + max_len_b tokens */
+    double max_len_a;      /* 0: the limit is max_len_a * source length + max_len_b tokens before
+                              </s>, and what the model was made for */
     int max_len_b;         /* 200 */
     int min_len;           /* 1: </s> is barred before that many tokens */
     int no_repeat_ngram;   /* 0: off; from 2 on: no n-gram of this length appears twice. The </s>
@@ -278,7 +288,7 @@ typedef struct MegaSearchOptions {
     double unk_penalty;    /* 0: subtracted from the log-probability of <unk> */
     double temperature;    /* 1: logits are divided by it */
     bool unnormalized;     /* the score is the sum, not divided by a power of the length */
-    const int32_t *prefix; /* tokens that every result begins with, up to its limit */
+    const int32_t *prefix; /* tokens that every result begins with, at most as many as the limit */
     size_t prefix_length;
     bool alignments; /* keep the cross attention */
 } MegaSearchOptions;
@@ -344,7 +354,8 @@ MEGA_API void mega_sampler_free(MegaSampler *sampler);
 /* Notes a token that was read, such as one of the prompt. The sampler notes drawn tokens itself. */
 MEGA_API void mega_sampler_note(MegaSampler *sampler, int32_t token);
 /* Draws from logits, or log-probabilities, [vocab]. <pad> and tokens whose logit is NaN are never
- * drawn. Returns -1 if the logits leave nothing to draw, as those of a damaged model may. */
+ * drawn. Returns -1 if the logits leave nothing to draw or one is +INFINITY, as those of a damaged
+ * model may. */
 MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
 
 /* ---- Looking inside ------------------------------------------------------------------------- */
@@ -353,6 +364,7 @@ MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
  * A tap receives intermediate results while a session runs, to get embeddings or to check a
  * conversion. data is row-major [rows][columns] and valid during the call only; input counts from
  * 0. The stages in order, with their columns (d, h, z as in the paper; I = 0 ... layers - 1):
+ *   positions (d)                  what a Transformer's embedding adds, one row per position
  *   embed (d)                      after the embedding and its norm
  *   layer.I.ema (d)                silu(EMA(x) + omega x)
  *   layer.I.v (h) .z (z) .q (z) .k (z)
@@ -365,11 +377,14 @@ MEGA_API int32_t mega_sampler_next(MegaSampler *sampler, const float *logits);
  *   .cross_v, .cross_attn and .cross_attn_out.
  *   final (d)                      after the final norm, where there is one
  *   pooled (d)                     one row per input
- *   logits                         one row
+ *   logits                         one row, or one for each position that mega_session_label was
+ *                                  asked for; a model of MEGA_TASK_EMBED gives its states (d) as
+ *                                  logits, one row per position, and then pooled
  * A decoder reports each step or block of a chunk; its rows are sequences or positions:
- *   target (d)                     after the embedding and its norm
+ *   target.positions (d), target (d)   as positions and embed
  *   decoder.layer.I.ema, .v, .z, .q, .k, then decoder.layer.I.cross (d), decoder.layer.I (d)
  *   decoder.final (d)
+ *   decoder.features               what the logits are made of, if a projection makes it
  */
 typedef void (*MegaTap)(void *context, const char *stage, int input, const float *data, size_t rows,
                         size_t columns);

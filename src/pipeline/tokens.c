@@ -119,8 +119,10 @@ int mega_pipeline_places(MegaPipeline *p, MegaSide side, const MegaRaw *text, co
         code = mega_tokenized_window(&tokenized, 0, &tokens, err);
     if (!code)
         code = copy_places(&tokens, out, err);
-    out->has_places = mega_tokenizer_has_places(tokenizer);
-    out->has_types = mega_tokenizer_has_types(tokenizer);
+    if (!code) {
+        out->has_places = mega_tokenizer_has_places(tokenizer);
+        out->has_types = mega_tokenizer_has_types(tokenizer);
+    }
     mega_tokens_free(&tokens);
     mega_tokenized_free(&tokenized);
     mega_buffer_free(&bytes[0]);
