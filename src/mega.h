@@ -151,7 +151,7 @@ MEGA_API int mega_pipeline_classify(MegaPipeline *pipeline, const MegaRaw *input
 /* These two classify a recording in windows. Call begin once, then next until it returns 0 at the
  * end, or an error, which ends the input, too. When next returns 1, *out holds the result of a
  * window, and the caller frees it. Sound from a pipe is classified as it arrives. The inputs must
- * not change before the end. */
+ * not change before the end. Classifying or embedding another input ends them, too. */
 MEGA_API int mega_pipeline_begin(MegaPipeline *pipeline, const MegaRaw *inputs, int count,
                                  MegaError *err);
 MEGA_API int mega_pipeline_next(MegaPipeline *pipeline, MegaClassification *out, MegaError *err);
@@ -470,7 +470,8 @@ typedef struct MegaImage {
 
 /* The functions that open files of sound and pictures for a pipeline. libmega has none of them, so
  * a program that brings its own samples and pixels needs no decoder. mega_media() returns those of
- * libmega-media; a program may fill in its own. */
+ * libmega-media; a program may fill in its own. Those of sound, or that of pictures, may be NULL:
+ * such files are then refused. is_sound and sound_cut may be NULL in any case. */
 struct MegaMedia {
     /* Returns whether a recording seems to begin within the first bytes of a file. */
     bool (*is_sound)(const void *bytes, size_t size);

@@ -104,6 +104,7 @@ static int hear_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
     MegaHeardWindow window = {.logits = out->probabilities};
     int more = code ? code : mega_listener_next(p->listener, &window, err);
     if (more <= 0) {
+        mega_input_end(p->reader);
         mega_classification_free(out);
         return more;
     }
@@ -135,8 +136,10 @@ int mega_pipeline_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
         p->opening = 0;
     }
     mega_prepared_free(&input);
-    if (code)
+    if (code) {
+        mega_input_end(p->reader);
         mega_classification_free(out);
+    }
     return code ? code : more;
 }
 

@@ -42,7 +42,8 @@ static MegaContent find_content(const uint8_t *bytes, size_t size, const MegaMed
     case MEGA_ROLE_OTHER: break;
     case MEGA_ROLE_TEXT:
     case MEGA_ROLE_UNKNOWN:
-        if ((!is_text || !mega_sniff_utf8(bytes, size)) && media && media->is_sound(bytes, size))
+        if ((!is_text || !mega_sniff_utf8(bytes, size)) && media &&
+            media->is_sound && media->is_sound(bytes, size))
             return (MegaContent){.kind = MEGA_CONTENT_SOUND,
                                  .name = "a recording"}; /* it begins after other data */
         if (!is_text)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/pipeline/input_reader.h"
 #include "src/pipeline/tokens.h"
 
 void mega_embedding_free(MegaEmbedding *embedding)
@@ -56,6 +57,7 @@ static int run_classifier(MegaPipeline *p, const MegaRaw *input, MegaError *err)
                                        mega_raw_name(input))
                            : more;
     }
+    mega_input_end(p->reader);
     mega_prepared_free(&prepared);
     free(logits);
     return code;

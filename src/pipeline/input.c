@@ -190,6 +190,16 @@ static int set_options(MegaInputReader *reader, const MegaPipelineOptions *optio
     return set_window(reader, options, err);
 }
 
+static int check_media(const MegaMedia *media, MegaError *err)
+{
+    const int functions = !!media->open_sound + !!media->read_sound + !!media->close_sound;
+    return functions == 0 || functions == 3
+               ? 0
+               : mega_fail(err, MEGA_ERR_ARGUMENT,
+                           "a MegaMedia has some of open_sound, read_sound and close_sound, and "
+                           "not the others; expected all of them or none");
+}
+
 int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
                           const MegaPipelineOptions *options, MegaError *err)
 {
@@ -204,7 +214,9 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
     reader->warning = (MegaWarning){options->warn, options->warn_context};
     reader->scan = options->scan;
     reader->partial = options->partial;
-    int code = read_features(reader, err);
+    int code = options->media ? check_media(options->media, err) : 0;
+    if (!code)
+        code = read_features(reader, err);
     if (!code)
         code = set_options(reader, options, err);
     if (code) {
@@ -308,6 +320,13 @@ static int check_path(const MegaInputReader *reader, const char *path, MegaError
                      advice ? "; " : "", advice ? advice : "");
 }
 
+/* Returns whether the program's functions open files of the kind that the model takes. */
+static bool opens_files(const MegaInputReader *reader)
+{
+    return reader->media && (reader->kind == MEGA_CONTENT_SOUND ? !!reader->media->open_sound
+                                                                : !!reader->media->open_picture);
+}
+
 /* Checks an input that the program has in memory, or a path. */
 static int check_raw(const MegaInputReader *reader, const MegaRaw *raw, MegaError *err)
 {
@@ -318,11 +337,12 @@ static int check_raw(const MegaInputReader *reader, const MegaRaw *raw, MegaErro
     };
     if (raw->kind == MEGA_RAW_PATH) {
         int code = check_path(reader, raw->data, err);
-        if (!code && reader->kind != MEGA_CONTENT_TEXT && !reader->media)
+        if (!code && reader->kind != MEGA_CONTENT_TEXT && !opens_files(reader))
             code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                             "%s cannot be opened: this program reads no files of sound and "
-                             "pictures, since it gives the pipeline no MegaMedia",
-                             mega_raw_name(raw));
+                             "%s cannot be opened: this program reads no files of %s, since it "
+                             "gives the pipeline no MegaMedia that opens them",
+                             mega_raw_name(raw),
+                             reader->kind == MEGA_CONTENT_SOUND ? "sound" : "pictures");
         return code;
     }
     if (kinds[raw->kind] != reader->kind)
@@ -338,7 +358,8 @@ static int open_stream(MegaInputReader *reader, const char *path, MegaError *err
                                       .partial = reader->partial,
                                       .open_file = mega_source_open};
     int code = reader->media->open_sound(&reader->stream, path, &options, err);
-    const char *cut = code ? NULL : reader->media->sound_cut(reader->stream);
+    const char *cut =
+        code || !reader->media->sound_cut ? NULL : reader->media->sound_cut(reader->stream);
     if (cut)
         mega_warn(&reader->warning, cut);
     return code;

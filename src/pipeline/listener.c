@@ -227,8 +227,5 @@ int mega_listener_next(MegaListener *listener, MegaHeardWindow *window, MegaErro
     window->reading = window->running = 0;
     if (!listener->reader->count_raw)
         return 0;
-    int more = make_window(listener, window, err);
-    if (more <= 0)
-        mega_input_end(listener->reader);
-    return more;
+    return make_window(listener, window, err);
 }

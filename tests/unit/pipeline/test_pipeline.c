@@ -266,6 +266,97 @@ static void files_need_media(void **state)
     mega_model_free(texts);
 }
 
+/* ---- A program's own functions for files ---------------------------------------------------- */
+
+/* A recording of COUNT samples, of which one may be no number. It gives one sample at a time. */
+struct MegaAudio {
+    size_t at, wrong; /* wrong: the place of that sample, or COUNT */
+};
+enum { COUNT = 25 };
+static size_t opened, wrong_sample;
+
+static int open_own(MegaAudio **out, const char *path, const MegaAudioOptions *options,
+                    MegaError *err)
+{
+    (void)path, (void)err;
+    assert_int_equal(options->rate, 1000);
+    *out = malloc(sizeof **out);
+    assert_non_null(*out);
+    **out = (MegaAudio){0, wrong_sample};
+    opened++;
+    return 0;
+}
+
+static int read_own(MegaAudio *audio, float *samples, size_t capacity, size_t *count,
+                    MegaError *err)
+{
+    (void)err;
+    *count = audio->at < COUNT && capacity > 0;
+    if (*count)
+        samples[0] = audio->at == audio->wrong ? NAN : (float)audio->at / COUNT;
+    audio->at += *count;
+    return 0;
+}
+
+static void close_own(MegaAudio *audio)
+{
+    free(audio);
+    opened--;
+}
+
+/* What is not there is not called, and what is there is enough. An error of a window, and another
+ * input, end a recording and close it. */
+static void own_media(void **state)
+{
+    const MegaMedia sound = {
+        .open_sound = open_own, .read_sound = read_own, .close_sound = close_own};
+    const MegaMedia none = {0}, part = {.open_sound = open_own};
+    MegaModel *model = sound_model(0), *pictures = picture_model();
+    MegaPipeline *pipeline =
+        pipeline_of(model, &(MegaPipelineOptions){.media = &sound, .window = 0.01});
+    const MegaRaw file = raw_path(test_path);
+    float values[COUNT];
+    const MegaRaw samples = {.kind = MEGA_RAW_PCM, .data = values, .size = sizeof values,
+                             .pcm = {MEGA_PCM_F32LE, 1000, 1}};
+    MegaClassification found;
+    MegaEmbedding vector;
+    MegaError err = {0};
+    (void)state;
+    write_file("\1\2\3", 3);
+    for (size_t i = 0; i < COUNT; i++)
+        values[i] = (float)i / COUNT;
+    wrong_sample = COUNT;
+    assert_same_classes(pipeline, &file, &samples);
+    wrong_sample = 12; /* in the second of three windows */
+    assert_int_equal(mega_pipeline_begin(pipeline, &file, 1, &err), 0);
+    assert_int_equal(mega_pipeline_next(pipeline, &found, &err), 1);
+    mega_classification_free(&found);
+    assert_int_equal(mega_pipeline_next(pipeline, &found, &err), MEGA_ERR_INPUT);
+    assert_int_equal(opened, 0);
+    assert_int_equal(mega_pipeline_next(pipeline, &found, &err), 0);
+    assert_int_equal(mega_pipeline_begin(pipeline, &file, 1, &err), 0);
+    assert_int_equal(mega_pipeline_embed(pipeline, &samples, MEGA_VECTOR_OWN, &vector, &err), 0);
+    mega_embedding_free(&vector);
+    assert_int_equal(opened, 0);
+    memset(values, 0, sizeof values); /* they are the program's again */
+    assert_int_equal(mega_pipeline_next(pipeline, &found, &err), 0);
+    mega_pipeline_free(pipeline);
+    pipeline = pipeline_of(model, &(MegaPipelineOptions){.media = &none});
+    assert_goes_on(pipeline, &file, MEGA_ERR_UNSUPPORTED, "reads no files of sound", &samples);
+    mega_pipeline_free(pipeline);
+    pipeline = pipeline_of(pictures, &(MegaPipelineOptions){.media = &sound});
+    assert_int_equal(mega_pipeline_classify(pipeline, &file, 1, &found, &err),
+                     MEGA_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "reads no files of pictures"));
+    mega_pipeline_free(pipeline);
+    assert_int_equal(
+        mega_pipeline_new(&pipeline, model, &(MegaPipelineOptions){.media = &part}, &err),
+        MEGA_ERR_ARGUMENT);
+    assert_non_null(strstr(err.text, "expected all of them or none"));
+    mega_model_free(model);
+    mega_model_free(pictures);
+}
+
 /* ---- Pictures ------------------------------------------------------------------------------- */
 
 /* Writes a 24-bit BMP: rows from the bottom, blue first, padded to four bytes. */
@@ -373,6 +464,7 @@ int main(void)
         cmocka_unit_test(bad_sound_is_refused),
         cmocka_unit_test(inputs_count_to_memory),
         cmocka_unit_test(files_need_media),
+        cmocka_unit_test(own_media),
         cmocka_unit_test(pixels_are_seen_as_their_file),
         cmocka_unit_test(bad_pixels_are_refused),
     };
