@@ -101,7 +101,8 @@ LIB_SRC += \
     src/decode/logits.c src/decode/sources.c src/decode/decoder.c \
     src/decode/search.c src/decode/sample.c \
     src/pipeline/preprocess.c src/pipeline/content.c src/pipeline/raw.c \
-    src/pipeline/input_sound.c src/pipeline/input.c src/pipeline/listener.c \
+    src/pipeline/input_sound.c src/pipeline/input_image.c src/pipeline/input.c \
+    src/pipeline/listener.c \
     src/pipeline/pipeline.c src/pipeline/classify.c src/pipeline/embed.c \
     src/pipeline/translate.c src/pipeline/generate.c src/pipeline/score.c \
     src/pipeline/tokens.c src/pipeline/fill.c src/pipeline/tag.c src/pipeline/answer.c \

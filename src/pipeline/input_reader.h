@@ -64,6 +64,8 @@ void mega_input_let_go(MegaInputReader *reader);
 /* Makes the next clip of the current recording. Returns 1 with a clip in *out, 0 at the end, or a
  * negative error. */
 int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *err);
+/* Makes the current picture an input. Returns 1 with it in *out, or a negative error. */
+int mega_input_next_image(MegaInputReader *reader, MegaPrepared *out, MegaError *err);
 /* Gives the next samples of the current recording, ready for the model: at most `most`, fewer only
  * at its end, and then none. */
 int mega_input_next_samples(MegaInputReader *reader, size_t most, float *out, size_t *count,

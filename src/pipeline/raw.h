@@ -28,8 +28,8 @@ const char *mega_raw_name(const MegaRaw *raw);
  * according to `rules`. Free *out also after an error. */
 int mega_raw_read_text(const MegaRaw *raw, const MegaTextRules *rules, const MegaWarning *warning,
                        MegaBuffer *out, MegaError *err);
-/* Does the same byte for byte, as the tokenizers of the Hugging Face hub want it. A path may hold at
- * most `limit` bytes. */
+/* Does the same byte for byte, as the tokenizers of the Hugging Face hub want it. A path may hold
+ * at most `limit` bytes. */
 int mega_raw_read_bytes(const MegaRaw *raw, size_t limit, MegaBuffer *out, MegaError *err);
 
 #endif

@@ -342,8 +342,8 @@ static void misuse_is_refused(void **state)
     mega_model_free(model);
 }
 
-/* Each live sequence of a translator has a row of attention to its own source once a token was read,
- * and nothing else has. */
+/* Each live sequence of a translator has a row of attention to its own source once a token was
+ * read, and nothing else has. */
 static void attention_is_of_live_sequences(void **state)
 {
     Random random = {14};
