@@ -46,7 +46,7 @@ static int take_seed_value(const Field *field, const json_t *value, MegaError *e
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         number = (uint64_t)json_integer_value(value);
     else if (!is_text)
-        return fail_kind(field, "a whole number from 0", err);
+        return fail_kind(field, "a whole number from 0 to 9223372036854775807", err);
     *(uint64_t *)field->out = number;
     return 0;
 }
@@ -57,8 +57,12 @@ static int take_number_value(const Field *field, const json_t *value, MegaError 
     double number;
     if (!take_number(value, field->least, field->most, &number) ||
         (whole && number != floor(number)))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the field '%s' must be a %snumber from %g to %g",
-                         field->name, whole ? "whole " : "", field->least, field->most);
+        return whole ? mega_fail(err, MEGA_ERR_ARGUMENT,
+                                 "the field '%s' must be a whole number from %.0f to %.0f",
+                                 field->name, field->least, field->most)
+                     : mega_fail(err, MEGA_ERR_ARGUMENT,
+                                 "the field '%s' must be a number from %g to %g", field->name,
+                                 field->least, field->most);
     if (whole)
         *(int *)field->out = (int)number;
     else

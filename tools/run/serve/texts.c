@@ -569,8 +569,14 @@ static int run_embed(Job *job, Worker *worker, MegaError *err)
         return err->code;
     json_t *list = json_array();
     int code = 0;
-    for (size_t i = 0; i < embed->count && !code && !atomic_load(&job->is_abandoned); i++)
-        code = embed_text(job, pipeline, i, list, err);
+    for (size_t i = 0; i < embed->count && !code && !atomic_load(&job->is_abandoned); i++) {
+        MegaError inner = {0};
+        code = embed_text(job, pipeline, i, list, &inner);
+        if (code && embed->count > 1)
+            mega_fail(err, code, "item %zu of the list: %s", i, inner.text);
+        else if (code)
+            *err = inner;
+    }
     const json_int_t tokens = (json_int_t)atomic_load(&job->tokens_read);
     job->answer = json_pack("{s:s,s:o,s:o,s:{s:I,s:I}}", "object", "list", "data", list, "model",
                             json_text(job->model->id), "usage", "prompt_tokens", tokens,
