@@ -1,7 +1,8 @@
 /*
  * checked.h - size arithmetic on numbers that come from outside. Every product, sum and alignment
- * of a length that was read from a file goes through these functions. They return false on
- * overflow, and then *out is unspecified.
+ * of a length that was read from a file goes through mega_mul, mega_add and mega_align. They return
+ * false on overflow, and then *out is unspecified. The other functions are for sizes that have been
+ * checked.
  */
 #ifndef MEGA_CHECKED_H
 #define MEGA_CHECKED_H
@@ -39,7 +40,7 @@ static inline uint64_t mega_max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Returns how many pieces of `each` a total makes, the last of which may be smaller. */
+/* Returns how many pieces of `each` make up a total; the last piece may be smaller. */
 static inline size_t mega_pieces(size_t total, size_t each)
 {
     return (total + each - 1) / each;

@@ -15,7 +15,8 @@ void mega_growing_begin(MegaGrowing *growing, bool dry)
     growing->bytes = growing->copied = 0;
 }
 
-/* The array number `next`, zero when it is new; NULL when there is no memory for the list. */
+/* Returns array number `next`, which is all zeros if it is new, or NULL if there is no memory for a
+ * longer list. */
 static MegaGrowingArray *next_array(MegaGrowing *growing)
 {
     if (growing->next == growing->count) {

@@ -1,9 +1,9 @@
 /*
- * growing.h - arrays that keep what is in them when they grow, planned like an arena.
+ * growing.h - arrays that keep their contents when they grow, sized by a dry run like an arena.
  *
- * A layout walks its arrays in the same order each time: first to count them, then to have them.
- * They grow one after the other, so at most one is there twice. When memory runs out the arrays are
- * as large as they were, or larger, and all that was in them is kept.
+ * A layout asks for its arrays in the same order each time: first in a dry run, which only counts
+ * bytes, then for memory. The arrays grow one after the other, so at most one of them exists twice
+ * at any time. If memory runs out, no array has become smaller and no contents are lost.
  */
 #ifndef MEGA_GROWING_H
 #define MEGA_GROWING_H
@@ -18,23 +18,23 @@ typedef struct MegaGrowingArray {
 typedef struct MegaGrowing {
     MegaGrowingArray *arrays; /* [count] */
     size_t count;
-    size_t next;     /* the array that the next mega_growing_take is about */
-    bool dry;        /* only counts */
+    size_t next;     /* the array that the next mega_growing_take returns */
+    bool dry;        /* this walk only counts bytes */
     bool grew;       /* the last mega_growing_take made its array larger */
     bool overflow;   /* the sizes do not fit into a size_t */
     bool failed;     /* memory ran out */
-    uint64_t bytes;  /* of all arrays since mega_growing_begin */
-    uint64_t copied; /* the most of them that has to be there twice while it grows */
+    uint64_t bytes;  /* all arrays that were taken since mega_growing_begin */
+    uint64_t copied; /* the largest old array that exists beside its new one while it is copied */
 } MegaGrowing;
 
-/* Begins a walk over the arrays. */
+/* Begins a walk over the arrays; with `dry` it only counts their bytes. */
 void mega_growing_begin(MegaGrowing *growing, bool dry);
-/* Returns the next array, which has at least so many bytes now. A dry run gives NULL, and a failure
- * what there was before, which may be NULL. */
+/* Returns the next array, enlarged to at least `bytes`. A dry run returns NULL. If memory runs out,
+ * sets growing->failed and returns the array as it was, which may be NULL. */
 void *mega_growing_take(MegaGrowing *growing, uint64_t bytes);
 /* Does the same for count * each floats. */
 float *mega_growing_floats(MegaGrowing *growing, uint64_t count, uint64_t each);
-/* Returns the bytes of all arrays as they are. */
+/* Returns how many bytes all arrays have at present. */
 uint64_t mega_growing_size(const MegaGrowing *growing);
 void mega_growing_free(MegaGrowing *growing);
 

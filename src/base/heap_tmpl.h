@@ -24,6 +24,7 @@ static inline void heap_replace(HEAP_ITEM *heap, size_t count, HEAP_ITEM item)
     heap[at] = item;
 }
 
+/* Adds an item. The array must have room for it. */
 static inline void heap_push(HEAP_ITEM *heap, size_t *count, HEAP_ITEM item)
 {
     size_t at = (*count)++;

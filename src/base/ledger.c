@@ -67,6 +67,7 @@ int mega_ledger_change(MegaLedger *ledger, uint64_t from, uint64_t to, const cha
     int code = to > from ? mega_ledger_check(ledger, to - from, what, err) : 0;
     if (code)
         return code;
+    /* to - from wraps around if bytes are given back, and so does the sum */
     uint64_t taken = atomic_fetch_add(&ledger->taken, to - from) + (to - from);
     uint64_t peak = atomic_load(&ledger->peak);
     while (taken > peak && !atomic_compare_exchange_weak(&ledger->peak, &peak, taken))

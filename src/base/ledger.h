@@ -13,7 +13,9 @@ typedef struct MegaLedger MegaLedger;
 /* `model` bytes count as taken from the start. `limit` caps all bytes together; 0 means no limit.
  * Returns NULL if there is no memory. */
 MegaLedger *mega_ledger_new(uint64_t model, uint64_t limit);
+/* Adds a reference and returns the ledger. */
 MegaLedger *mega_ledger_hold(MegaLedger *ledger);
+/* Gives a reference back; the last one frees the ledger. NULL is legal. */
 void mega_ledger_drop(MegaLedger *ledger);
 
 /* Returns MEGA_ERR_LIMIT if `bytes` more would exceed the limit. The message begins with `what`,
@@ -28,7 +30,8 @@ int mega_ledger_change(MegaLedger *ledger, uint64_t from, uint64_t to, const cha
 /* Returns the most bytes that were taken at one time, the model's included. */
 uint64_t mega_ledger_peak(const MegaLedger *ledger);
 
-/* Writes the message for `needed` bytes, of which `model` belong to the model. */
+/* Writes the message for `needed` bytes, of which the model takes `model`, and returns
+ * MEGA_ERR_LIMIT. */
 int mega_ledger_fail(uint64_t needed, uint64_t model, uint64_t limit, const char *what,
                      MegaError *err);
 

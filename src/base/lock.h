@@ -1,6 +1,6 @@
 /*
- * lock.h - a lock between threads, and what is done once for all threads. In a build without a
- * system (make WITH_SYSTEM=0) there is one thread, which never waits for itself.
+ * lock.h - a mutex, and work that is done once in a process, whichever thread comes first. A build
+ * without an operating system (make WITH_SYSTEM=0) has one thread, so nothing has to wait there.
  */
 #ifndef MEGA_LOCK_H
 #define MEGA_LOCK_H

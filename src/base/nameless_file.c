@@ -1,6 +1,6 @@
 /*
- * nameless_file.c - see nameless_file.h. Not every file system has files without a name; elsewhere
- * it has a name for a moment.
+ * nameless_file.c - see nameless_file.h. Not every file system supports O_TMPFILE; on the others
+ * the file gets a name, which is removed as soon as the file is open.
  */
 #define _GNU_SOURCE /* O_TMPFILE, mkostemp */
 #include "src/base/nameless_file.h"

@@ -6,8 +6,8 @@
 
 #include "src/mega.h"
 
-/* Opens a file without a name in a folder, to read and to write. Returns its descriptor, or a
- * negative error. */
+/* Opens a file without a name in a folder, for reading and writing. Returns its descriptor, which
+ * the caller closes, or MEGA_ERR_IO or MEGA_ERR_MEMORY. */
 int mega_nameless_file_open(const char *folder, MegaError *err);
 
 #endif

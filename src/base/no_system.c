@@ -1,8 +1,7 @@
 /*
- * no_system.c - what stands in src/base where a program has memory and a clock, but neither threads
- * nor files nor pages, as WebAssembly in a browser (make WITH_SYSTEM=0). It takes the place of
- * threads.c, processors.c, large_pages.c, nameless_file.c and sort.c: the calling thread does all
- * work.
+ * no_system.c - replaces threads.c, processors.c, large_pages.c, nameless_file.c and sort.c where a
+ * program has memory and a clock, but no threads, files or pages, such as WebAssembly in a browser
+ * (make WITH_SYSTEM=0). The calling thread does all work.
  */
 #include <stdlib.h>
 

@@ -87,7 +87,7 @@ static void unescape(char *text)
 }
 
 /* Returns whether a comma-separated list contains the word. */
-static bool lists(const char *list, const char *word)
+static bool list_contains(const char *list, const char *word)
 {
     size_t size = strlen(word);
     for (const char *at = list; at; at = strchr(at, ',')) {
@@ -99,8 +99,12 @@ static bool lists(const char *list, const char *word)
 }
 
 /* Returns the smallest quota that one line of mountinfo makes visible. `group` is the path of the
- * process's group in that hierarchy. `at` is the part of the hierarchy that the mount point shows;
- * in a container that is the container's own group. */
+ * process's group in that hierarchy. A line is
+ *
+ *     ID PARENT DEVICE ROOT MOUNT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS
+ *
+ * where ROOT is the part of the hierarchy that the mount point shows; in a container that is the
+ * container's own group. The line is overwritten. */
 static double quota_of_mount(char *line, const char *group, bool version_2)
 {
     char *rest = strstr(line, " - "), *fields[5] = {line}, *type;
@@ -114,18 +118,18 @@ static double quota_of_mount(char *line, const char *group, bool version_2)
             return INFINITY;
         *fields[i]++ = '\0';
     }
-    char *at = fields[3], *mount = fields[4];
+    char *root = fields[3], *mount = fields[4];
     mount[strcspn(mount, " ")] = '\0';
     type = rest;
     const char *options = strrchr(rest, ' ');
     type[strcspn(type, " ")] = '\0';
     if (strcmp(type, version_2 ? "cgroup2" : "cgroup") != 0 ||
-        (!version_2 && (!options || !lists(options + 1, "cpu"))))
+        (!version_2 && (!options || !list_contains(options + 1, "cpu"))))
         return INFINITY;
-    unescape(at);
+    unescape(root);
     unescape(mount);
-    size_t shown = strcmp(at, "/") == 0 ? 0 : strlen(at);
-    bool inside = strncmp(group, at, shown) == 0 && (group[shown] == '/' || !group[shown]);
+    size_t shown = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    bool inside = strncmp(group, root, shown) == 0 && (group[shown] == '/' || !group[shown]);
     char folder[PATH_MAX];
     const char *below = inside ? group + shown : "";
     if (strcmp(below, "/") == 0 || strncmp(below, "/..", 3) == 0)
@@ -164,7 +168,7 @@ double mega_processors_paid(const char *cgroup_file, const char *mountinfo_file)
         *path++ = '\0';
         path[strcspn(path, "\n")] = '\0';
         bool version_2 = *controllers == '\0';
-        if (version_2 || lists(controllers, "cpu"))
+        if (version_2 || list_contains(controllers, "cpu"))
             least = fmin(least, quota_of_hierarchy(mountinfo_file, path, version_2));
     }
     free(line);
@@ -175,7 +179,8 @@ double mega_processors_paid(const char *cgroup_file, const char *mountinfo_file)
 
 /* ---- Affinity -------------------------------------------------------------------------------- */
 
-/* The system refuses a mask that is smaller than its own, so this tries larger ones. */
+/* Returns the number of processors in the affinity mask. The system refuses a mask that is smaller
+ * than its own, so this tries larger and larger ones. */
 static int allowed_processors(void)
 {
     for (size_t bits = 1024; bits <= MOST_PROCESSORS; bits *= 4) {

@@ -14,7 +14,7 @@
 struct MegaSpill {
     uint64_t size;
     char *memory; /* [size], or NULL */
-    int fd;       /* of the file, or -1 */
+    int fd;       /* descriptor of the file, or -1 */
     MegaError err;
 };
 

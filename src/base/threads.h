@@ -15,8 +15,10 @@ typedef struct MegaPool MegaPool;
 /* `worker` is 0 ... threads - 1 and selects scratch memory. */
 typedef void (*MegaPoolTask)(void *context, size_t task, int worker);
 
-/* `threads` counts the calling thread. 0 takes one per processor that the affinity mask allows and
- * the quotas pay for. In a forked child, the pool runs everything in the calling thread. */
+/* Makes a pool of `threads` threads, which include the calling one; 0 takes one per processor that
+ * the affinity mask allows and the quotas pay for. Returns MEGA_ERR_ARGUMENT for a number out of
+ * range, and MEGA_ERR_MEMORY if the system has no memory or no threads left. In a forked child, the
+ * pool runs everything in the calling thread. */
 int mega_pool_new(MegaPool **out, int threads, MegaError *err);
 void mega_pool_free(MegaPool *pool);
 int mega_pool_threads(const MegaPool *pool);

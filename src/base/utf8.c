@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Returns the length of a character that begins with this byte, or 0 if none does. */
+/* Returns the length of a character that begins with this byte, or 0 if no character does. */
 static size_t length_of(uint8_t first)
 {
     return first < 0x80                    ? 1
@@ -93,7 +93,7 @@ bool mega_utf8_is_space(uint32_t code)
 
 /* Returns the length of the character at `text`, or 1 for a byte that belongs to none. *space tells
  * whether it is white space. */
-static size_t step(const char *text, size_t size, bool *space)
+static size_t measure_character(const char *text, size_t size, bool *space)
 {
     uint32_t code = 0;
     const size_t length = mega_utf8_decode(text, size, &code);
@@ -106,10 +106,10 @@ bool mega_utf8_next_word(const char **at, const char *end, const char **word, si
     bool space = true;
     size_t size = 0;
     for (; *at < end && space; *at += space ? size : 0)
-        size = step(*at, (size_t)(end - *at), &space);
+        size = measure_character(*at, (size_t)(end - *at), &space);
     *word = *at;
     while (*at < end && !space) {
-        size = step(*at, (size_t)(end - *at), &space);
+        size = measure_character(*at, (size_t)(end - *at), &space);
         *at += space ? 0 : size;
     }
     *length = (size_t)(*at - *word);
@@ -121,7 +121,7 @@ void mega_utf8_trim(const char **text, size_t *size)
     bool space = true;
     size_t length;
     while (*size > 0) {
-        length = step(*text, *size, &space);
+        length = measure_character(*text, *size, &space);
         if (!space)
             break;
         *text += length;
@@ -131,7 +131,7 @@ void mega_utf8_trim(const char **text, size_t *size)
         size_t begin = *size - 1;
         while (begin > 0 && *size - begin < 4 && ((uint8_t)(*text)[begin] & 0xc0) == 0x80)
             begin--;
-        length = step(*text + begin, *size - begin, &space);
+        length = measure_character(*text + begin, *size - begin, &space);
         if (!space || begin + length != *size)
             break;
         *size = begin;
