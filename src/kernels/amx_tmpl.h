@@ -110,7 +110,7 @@ INLINE void split_pair(V a, V b, uint32_t *high, uint32_t *low, const bool has_l
     memcpy(low, &rest, sizeof rest);
 }
 
-/* Loads a vector of a row of n numbers, from number i on; numbers behind its end are 0. */
+/* Loads a vector of a row of n numbers, from number i on. Numbers past the end of the row are 0. */
 INLINE V load_within(const float *row, size_t i, size_t n)
 {
     if (i + LANES <= n)
@@ -139,6 +139,7 @@ static void split_rows(const FloatProduct *product, size_t row, size_t rows, siz
     }
 }
 
+/* Loads row p of a panel from `lane` on. Rows past the end of the matrix are 0. */
 INLINE V weights_at(const MegaPanels *b, size_t panel, size_t p, size_t lane, const MegaDtype dtype)
 {
     if (p >= b->k)
@@ -146,6 +147,8 @@ INLINE V weights_at(const MegaPanels *b, size_t panel, size_t p, size_t lane, co
     return load_weights(b->data, panel * b->panel_stride + p * b->row_stride + lane, dtype);
 }
 
+/* Splits steps `first` ... first + steps - 1 of some panels into w_tiles, as split_rows does with
+ * x. dtype is a constant where this is inlined. */
 INLINE void split_panels(const FloatProduct *product, size_t panel, size_t panels, size_t first,
                          size_t steps, const MegaDtype dtype)
 {
@@ -161,7 +164,6 @@ INLINE void split_panels(const FloatProduct *product, size_t panel, size_t panel
         }
 }
 
-/* Splits steps `first` ... first + steps - 1 of some panels. */
 static void split_weights(const FloatProduct *product, size_t panel, size_t panels, size_t first,
                           size_t steps)
 {
@@ -172,7 +174,7 @@ static void split_weights(const FloatProduct *product, size_t panel, size_t pane
     }
 }
 
-/* Splits a whole matrix once (src/kernels/forms.h). */
+/* MegaKernels.prepare: splits a whole matrix, once for all products (src/kernels/forms.h). */
 static void prepare(const MegaPacked *weight, void *out)
 {
     const MegaPanels b = {.data = weight->panels, .dtype = weight->dtype, .k = weight->in,
@@ -182,8 +184,9 @@ static void prepare(const MegaPacked *weight, void *out)
     split_weights(&product, 0, (weight->out + MEGA_PANEL - 1) / MEGA_PANEL, 0, steps);
 }
 
-/* Does something with each tile of sums: four of two tiles of x (4 and 5) and two panels (6 and 7),
- * or fewer. */
+/* Expands DO(tile register of the sums, of x, of the weights, tile of x, panel) for every tile of
+ * sums. Two tiles of x (registers 4 and 5) and two panels (6 and 7) make four; at the edges of the
+ * product there are fewer. */
 #define EACH_SUM(DO)                                                                               \
     DO(0, 4, 6, 0, 0);                                                                             \
     if (panels > 1)                                                                                \
@@ -200,13 +203,14 @@ static void prepare(const MegaPacked *weight, void *out)
     TILE_STORE(sum, SUM_AT(tile, panel), ld * sizeof(float))
 #define ADD_PRODUCTS(sum, x, w, tile, panel) TILE_MULTIPLY_BF16(sum, x, w)
 
-/* A block of weights: [panels][w_steps][high, low], of which `steps` steps count. */
+/* A block of the split weights of some panels. */
 typedef struct WeightBlock {
-    const Tile *tiles;
-    size_t w_steps, steps;
+    const Tile *tiles;     /* [panels][w_steps][high, low] */
+    size_t w_steps, steps; /* steps from panel to panel, and how many of them belong to the block */
 } WeightBlock;
 
-/* Adds to sums the products of `tiles` tiles of rows, from `x` on, with the block of weights. */
+/* Adds the products of `tiles` tiles of rows, from `x` on, and a block of weights to `sums`, or
+ * with `begins` stores them there. */
 INLINE void multiply_block(const FloatProduct *product, const Tile *x, const WeightBlock *block,
                            float *sums, const bool begins, const int tiles, const int panels)
 {
@@ -261,7 +265,7 @@ static void multiply_tiles(const FloatProduct *product, size_t rows, size_t pane
     }
 }
 
-/* Returns a block of weights that was prepared, or splits it. */
+/* Returns a block of the prepared weights, or splits it if there are none. */
 static WeightBlock weight_block(const FloatProduct *product, size_t panel, size_t panels,
                                 size_t first, size_t steps)
 {
@@ -347,7 +351,7 @@ static void gemm_rounded(const float *x, size_t ldx, size_t rows, const MegaPane
 
 /* ---- Integers -------------------------------------------------------------------------------- */
 
-/* Fewer rows are faster without tiles, and have the same bits there. */
+/* Fewer rows go to the tier without tiles, which is faster and gives the same bits. */
 #define LEAST_ROWS 12
 #define SCALE_BYTES (MEGA_PANEL * 2)
 #define QUAD_BYTES (MEGA_PANEL * 4)
@@ -383,7 +387,8 @@ INLINE const void *block_weights(const char *block, const MegaDtype dtype, Tile 
     return out;
 }
 
-/* Multiplies block `b` of the rows by a panel. The numbers of the tiles must be constants. */
+/* Multiplies block b + number of the rows by that of the panel, into exact[number]. The
+ * instructions take the numbers of tile registers as constants, so this is a macro. */
 #define MULTIPLY_BLOCK(number, sum, x_tile, w_tile)                                                \
     if (count > (number)) {                                                                        \
         TILE_LOAD(x_tile, q + (b + (number)) * MEGA_SCALE_BLOCK, blocks * MEGA_SCALE_BLOCK);       \

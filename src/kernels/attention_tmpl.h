@@ -1,6 +1,6 @@
 /*
- * attention_tmpl.h - attention weights of one row, products with keys and values that lie apart,
- * and sums of exponentials. Part of body_tmpl.h.
+ * attention_tmpl.h - part of body_tmpl.h: attention weights of one row, products with keys and
+ * values that lie apart, and sums of exponentials. kernels.h documents the functions of the table.
  */
 
 static float softmax_block(float *s, size_t keys, float scale, const float *bias, float *top,
@@ -101,7 +101,7 @@ static void exp_rows(const MegaScores *scores)
 
 static float longest_key(const float *panels, size_t keys, size_t columns)
 {
-    V most = {0}, spoilt = {0}; /* 0 times what is not finite is NaN */
+    V most = {0}, spoilt = {0}; /* spoilt is 0, or NaN if some key is not finite: 0 * inf is NaN */
     for (size_t key = 0; key < keys; key += MEGA_PANEL, panels += columns * MEGA_PANEL)
         for (size_t part = 0; part < MEGA_PANEL; part += LANES) {
             V even = {0}, odd = {0};
@@ -173,7 +173,7 @@ static void attend_keys(const float *q, const float *k, size_t stride, const int
     }
 }
 
-/* values summed in one pass over out; each of them lies contiguously in memory */
+/* How many values one pass over `out` adds up. */
 #define VALUE_ROWS 8
 
 /* out += sum_j s_j values_j over `count` values; with `first` it starts from 0 instead of out.
@@ -229,8 +229,8 @@ static float exp_sum(const float *x, size_t n, float *top)
     return sum_lanes(sum) + rest;
 }
 
-/* Adds 256 vectors in float, then adds these partial sums in double, so that a sum of tens of
- * thousands of terms keeps its digits. */
+/* Sums 256 vectors at a time in float and adds these partial sums in double, so that a sum of tens
+ * of thousands of terms keeps its digits. */
 static double log_sum_exp(const float *x, size_t n)
 {
     float max = -INFINITY;

@@ -109,7 +109,8 @@ static void multiply_conjugate(const float *a, const float *b, size_t n, float *
     }
 }
 
-static void turn(const float *restrict x, size_t n, const float w[2], float *restrict out)
+static void scale_to_complex(const float *restrict x, size_t n, const float w[2],
+                             float *restrict out)
 {
     const float re = w[0], im = w[1];
     for (size_t i = 0; i < n; i++) {
@@ -118,7 +119,8 @@ static void turn(const float *restrict x, size_t n, const float w[2], float *res
     }
 }
 
-static void turn_back(const float *restrict a, size_t n, const float w[2], float *restrict y)
+static void scale_to_real(const float *restrict a, size_t n, const float w[2],
+                          float *restrict y)
 {
     const float re = w[0], im = w[1];
     for (size_t i = 0; i < n; i++)
@@ -130,6 +132,7 @@ static void turn_back(const float *restrict a, size_t n, const float w[2], float
 #define QUAD 4
 typedef float Quad __attribute__((vector_size(16)));
 
+/* Transposes 4 x 4 numbers. */
 INLINE void transpose_quad(const float *x, size_t ldx, float *out, size_t ldo)
 {
     Quad rows[QUAD], low[2], high[2];
@@ -212,8 +215,8 @@ const MegaKernels KERNELS = {
     .scale = multiply_by,
     .multiply_complex = multiply_complex,
     .multiply_conjugate = multiply_conjugate,
-    .turn = turn,
-    .turn_back = turn_back,
+    .scale_to_complex = scale_to_complex,
+    .scale_to_real = scale_to_real,
     .transpose = transpose,
     .ema = ema,
     .ema_step = ema_step,

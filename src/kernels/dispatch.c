@@ -20,7 +20,7 @@ typedef struct Tier {
     const char *name;
     const MegaKernels *kernels;
     bool (*supported)(void);
-    /* replaces the integer kernels of `kernels` unless it is NULL */
+    /* takes the place of the integer kernels in `kernels`; NULL: they stay */
     const MegaIntegerKernels *integer;
 } Tier;
 
@@ -85,7 +85,8 @@ static const Tier best_first[] = {
 
 _Static_assert(TIERS <= MEGA_MOST_TIERS, "mega_kernels_all would write beyond its array");
 
-static MegaKernels tables[TIERS]; /* of the tiers that this machine can run, best first */
+/* [table_count]: the tiers that this machine can run, best first */
+static MegaKernels tables[TIERS];
 static size_t table_count;
 
 static void make_table(MegaKernels *table, const Tier *tier)
@@ -122,16 +123,16 @@ const MegaKernels *mega_kernels(void)
 /* ---- Tiles ---------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__) && MEGA_WITH_AMX
-/* This tier is taken by its name only. It has run over an emulated unit so far, and its sums of
+/* This tier is chosen by its name only. It has run on an emulated unit so far, and its sums in
  * float32 differ from those of the other tiers in the fifth digit. */
-static const Tier in_tiles = {"amx", &mega_kernels_avx512, has_amx, &mega_kernels_avx512vnni};
+static const Tier tile_tier = {"amx", &mega_kernels_avx512, has_amx, &mega_kernels_avx512vnni};
 static MegaKernels tile_table, bf16_table; /* the second makes products in bf16 */
 static bool has_tiles;
 
 static void make_tile_tables(void)
 {
-    has_tiles = in_tiles.supported();
-    make_table(&tile_table, &in_tiles);
+    has_tiles = tile_tier.supported();
+    make_table(&tile_table, &tile_tier);
     tile_table.gemm = mega_kernels_amx.gemm;
     tile_table.prepare = mega_kernels_amx.prepare;
     tile_table.integer.gemm = mega_kernels_amx.gemm_integer;
@@ -140,7 +141,7 @@ static void make_tile_tables(void)
     bf16_table.name = "amx, bf16";
 }
 
-static const MegaKernels *kernels_in_tiles(void)
+static const MegaKernels *tile_kernels(void)
 {
     static MegaOnce once = MEGA_ONCE;
     mega_once(&once, make_tile_tables);
@@ -152,7 +153,7 @@ const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels)
     return kernels == &tile_table ? &bf16_table : NULL;
 }
 #else
-static const MegaKernels *kernels_in_tiles(void)
+static const MegaKernels *tile_kernels(void)
 {
     return NULL;
 }
@@ -181,6 +182,6 @@ const MegaKernels *mega_kernels_by_name(const char *name)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
     if (strcmp(name, "amx") == 0)
-        return kernels_in_tiles();
+        return tile_kernels();
     return strcmp(name, "openblas") == 0 ? mega_kernels_openblas() : NULL;
 }

@@ -1,25 +1,27 @@
 /*
- * ema_tmpl.h - the recurrence of the moving average, over whole sequences and step by step.
- * Part of body_tmpl.h.
+ * ema_tmpl.h - part of body_tmpl.h: the recurrence of the moving average, over whole sequences and
+ * step by step. MegaEmaPass and MegaEmaStep (kernels.h) state the formulas.
  */
 
-/* The number of steps that are worked on at once. For as many channels as a vector has lanes, x, x
- * of T steps ago and y of these steps stay in the first-level cache while all groups of states pass
- * over them. */
+/* Steps of a block. For one vector of channels, a block holds x, x of T steps ago, and y; they stay
+ * in the first-level cache while all groups of states pass over them. */
 #define EMA_STEPS 128
 
 typedef struct EmaBlock {
     V x[EMA_STEPS], lagged[EMA_STEPS], y[EMA_STEPS];
 } EmaBlock;
 
-/* Describes the rows of a matrix in the order of steps, for the channels that a vector holds. */
+/* Describes one vector of channels of a matrix [length][width], whose rows are visited in the order
+ * of steps. */
 typedef struct EmaRows {
-    size_t length, width, count, before;
-    bool backward;
+    size_t length, width;
+    size_t count;  /* channels that exist, at most LANES */
+    size_t before; /* steps before step 0 whose rows exist (MegaEmaPass.before) */
+    bool backward; /* step 0 is the last row */
 } EmaRows;
 
-/* Returns the offset of the row of a step. Steps below 0 are rows of the piece before this one, or
- * behind it if the pass runs backward. */
+/* Returns the offset of the row of a step. Steps below 0 lie before the first row of the matrix, or
+ * after its last one if the pass runs backward. */
 INLINE ptrdiff_t row_of(const EmaRows *rows, ptrdiff_t step)
 {
     return (rows->backward ? (ptrdiff_t)rows->length - 1 - step : step) * (ptrdiff_t)rows->width;
@@ -27,8 +29,7 @@ INLINE ptrdiff_t row_of(const EmaRows *rows, ptrdiff_t step)
 
 INLINE V load_step(const EmaRows *rows, const float *x, ptrdiff_t step)
 {
-    const float *at = x + row_of(rows, step);
-    return rows->count == LANES ? load(at) : load_part(at, rows->count);
+    return load_some(x + row_of(rows, step), rows->count);
 }
 
 /* Loads steps begin ... begin + count - 1 of x * scale + shift. Steps before the sequence are 0. */

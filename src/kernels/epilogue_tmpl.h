@@ -29,12 +29,7 @@ static const float ones[STRIP] = {
 #undef EIGHT
 };
 
-INLINE V load_columns(const float *p, const size_t n)
-{
-    return n == LANES ? load(p) : load_part(p, n);
-}
-
-/* A row that is finished: its result and the terms of the epilogue. */
+/* Points to one row of y and of each term of the epilogue. */
 typedef struct FinishedRow {
     float *y;
     const float *bias, *addend, *factor;
@@ -47,17 +42,14 @@ INLINE void finish_vector(const MegaFunction function, V v, const FinishedRow *r
                           const size_t n)
 {
     float *y = row->y + i;
-    v = apply(function, v + load_columns(row->addend + i, n), load_columns(row->bias + i, n),
+    v = apply(function, v + load_some(row->addend + i, n), load_some(row->bias + i, n),
               row->scale) *
-        load_columns(row->factor + i, n);
+        load_some(row->factor + i, n);
     if (row->gate) {
-        V old = load_columns(y, n);
-        v = multiply_add(load_columns(row->gate + i, n), v - old, old);
+        V old = load_some(y, n);
+        v = multiply_add(load_some(row->gate + i, n), v - old, old);
     }
-    if (n == LANES)
-        store(y, v);
-    else
-        store_part(y, v, n);
+    store_some(y, v, n);
 }
 
 /* Makes a switch that expands case_of(F) for every function F. */

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 
 #include "src/base/arena.h"
+#include "src/base/checked.h"
 #include "src/base/lock.h"
 
 typedef struct Entry {
     MegaPacked weight;
-    const char *form; /* NULL until it is made */
+    const char *form; /* in MegaForms.memory; NULL until it is made */
 } Entry;
 
 struct MegaForms {
@@ -64,7 +65,7 @@ static uint64_t panel_bytes(const MegaPacked *weight)
 
 static uint64_t form_bytes(const MegaPacked *weight)
 {
-    return (weight->out + MEGA_PANEL - 1) / MEGA_PANEL * mega_form_panel_bytes(weight->in);
+    return mega_pieces(weight->out, MEGA_PANEL) * mega_form_panel_bytes(weight->in);
 }
 
 uint64_t mega_forms_bytes(const MegaForms *forms)
@@ -107,7 +108,7 @@ const void *mega_forms_find(const MegaForms *forms, const void *panels)
     if (!forms || !atomic_load(&forms->is_made))
         return NULL;
     size_t first = 0, end = forms->count;
-    while (first < end) { /* the first entry whose panels begin behind `at` */
+    while (first < end) { /* finds the first entry whose panels begin after `at` */
         const size_t middle = first + (end - first) / 2;
         if ((const char *)forms->entries[middle].weight.panels <= at)
             first = middle + 1;

@@ -9,7 +9,7 @@
  */
 
 #define QUADS (MEGA_SCALE_BLOCK / 4)
-#define SCALE_BYTES (MEGA_PANEL * 2) /* scales of a block, stored as bf16 in front of it */
+#define SCALE_BYTES (MEGA_PANEL * 2) /* scales of a block, stored as bf16 before it */
 #define QUAD_BYTES (MEGA_PANEL * 4)  /* four bytes of every row of a panel */
 
 /* Prefetch distance. The float kernels run 8 panels side by side, each AHEAD bytes ahead; with few
@@ -152,6 +152,7 @@ INLINE bool in_pairs(const MegaDtype dtype)
     return SUMS_IN_PAIRS && dtype == MEGA_Q4;
 }
 
+/* Returns whether such weights are made unsigned, so that sums need offset_of. */
 INLINE bool unsigned_weights(const MegaDtype dtype)
 {
     return UNSIGNED_WEIGHTS || in_pairs(dtype);
@@ -186,8 +187,10 @@ INLINE void store_low_bytes(int8_t *q, I bits)
 
 /* Quantizes a block of 32 numbers, of which those from n on count as 0. The largest magnitude
  * becomes 127. A block that is too small for the reciprocal of its scale becomes 0. NaN and
- * infinities end up in the scale, so that they are not lost. */
-INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, int32_t *all)
+ * infinities end up in the scale, so that they are not lost. *block_sum receives the sum of q, or 0
+ * where no product needs it. */
+INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale,
+                           int32_t *block_sum)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves an integer in the low bits */
     V part[MEGA_SCALE_BLOCK / LANES];
@@ -200,12 +203,12 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
         top = (magnitude & larger) | (top & ~larger);
     }
     const int32_t top_bits = top_integer(top);
-    float largest; /* not in *scale, which the compiler would read again behind each store of q */
+    float largest; /* not in *scale, which the compiler would read again after each store to q */
     memcpy(&largest, &top_bits, sizeof largest);
     if (largest < 1e-30f) {
         memset(q, 0, MEGA_SCALE_BLOCK);
         *scale = 0;
-        *all = 0;
+        *block_sum = 0;
         return;
     }
     const float factor = 127.0f / largest;
@@ -215,7 +218,7 @@ INLINE void quantize_block(const float *x, size_t n, int8_t *q, float *scale, in
         sum += bits << 24 >> 24; /* sums the bytes as stored, even if x was not finite */
     }
     *scale = largest * (1.0f / 127.0f);
-    *all = UNSIGNED_WEIGHTS || SUMS_IN_PAIRS ? sum_integers(sum) : 0;
+    *block_sum = UNSIGNED_WEIGHTS || SUMS_IN_PAIRS ? sum_integers(sum) : 0;
 }
 
 static void quantize(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out)
@@ -237,6 +240,7 @@ INLINE I splat_bits(int32_t x)
     return x - (I){0};
 }
 
+/* Loads four bytes of x into every lane. */
 INLINE I load_quad(const int8_t *p)
 {
     int32_t quad;
@@ -277,8 +281,9 @@ typedef struct IntegerProduct {
 } IntegerProduct;
 
 /* Multiplies `rows` rows by `panels` panels. A small tile has too few sums to hide the latency of
- * dot4, so it splits each into two, which are exact and add up to the same. Of every block of
- * weights, `ahead` bytes further, it fetches the quads whose bits are set in `fetched`. */
+ * dot4, so it splits each into two, which are exact and add up to the same. With every block it
+ * prefetches the weights `ahead` bytes further on, but only the quads whose bits are set in
+ * `fetched`. */
 INLINE void int8_tile(const IntegerProduct *product, const Place at, const unsigned fetched,
                       const size_t ahead, const MegaDtype dtype, const int rows, const int panels)
 {
@@ -337,9 +342,9 @@ INLINE void int8_tile(const IntegerProduct *product, const Place at, const unsig
     store_sums(&product->target, at, sum[0], INT8_PANELS * PANEL_VECTORS, rows, panels);
 }
 
-/* Returns which quads of every block a row of tiles fetches. The only one fetches its own weights.
- * Of several, all but the first share the weights of the next panels, so that memory has the time
- * of the whole product for them. */
+/* Returns the quads of every block that a row of tiles prefetches, as bits. A single row of tiles
+ * prefetches its own weights. Of several, all but the first share the weights of the next panels,
+ * so that memory has the time of the whole product to deliver them. */
 static unsigned share_of_quads(size_t tile, size_t tiles)
 {
     const size_t helpers = tiles - 1 < QUADS ? tiles - 1 : QUADS;

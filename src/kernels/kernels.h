@@ -5,8 +5,8 @@
  * the baseline and once for each better instruction set (x86/avx2.c and its neighbours); an
  * instruction set that is better at integers alone has only those (integer_tmpl.h), and one with a
  * tile unit only products (amx_tmpl.h). mega_kernels() picks a tier at run time. Matrices are
- * [rows][columns], row-major, with `stride` floats from row to row where a stride is given. Every
- * function with an out argument allows out == x.
+ * [rows][columns], row-major, with `stride` floats from row to row where a stride is given. Where
+ * nothing else is said, out may be x.
  *
  * Tiers may differ in the last bits of a result: vectors of another width add in another order, and
  * the baseline has no fused multiply-add. Within a tier, the number of threads changes no bit. So a
@@ -30,14 +30,15 @@ typedef enum MegaAttentionKind {
     MEGA_ATTENTION_LAPLACE,
 } MegaAttentionKind;
 
-/* Rows of raw products that become scores: row r has `keys` of them at s + r * ld. */
+/* Rows of raw products q . k that exp_rows turns into weights. Row r begins at s + r * ld and has
+ * `keys` floats. */
 typedef struct MegaScores {
     float *s;
     size_t ld, rows, keys;
     float scale;       /* score = product * scale + bias */
     const float *bias; /* the bias of row r begins at bias + r * bias_step; NULL: 0 */
     ptrdiff_t bias_step;
-    float *sums; /* [rows] */
+    float *sums; /* [rows]: each row's weights are added to it */
 } MegaScores;
 
 /* If every |score| is at most this bound, softmax can skip subtracting the row maximum (exp_rows):
@@ -82,6 +83,8 @@ typedef struct MegaInt8Panels {
     size_t blocks;
 } MegaInt8Panels;
 
+/* Returns how many floats the EMA states of one sequence take, with the channels rounded up to
+ * whole panels. */
 static inline size_t mega_ema_state_floats(size_t width, size_t states)
 {
     return (width + MEGA_PANEL - 1) / MEGA_PANEL * MEGA_PANEL * states;
@@ -115,16 +118,17 @@ typedef struct MegaEmaPass {
     size_t truncation; /* lags that count; with 0 all do, and qt is not read */
     bool backward, shifted;
     const float *omega; /* [width]: when given, the pass ends with y = silu(y + omega x^) */
-    /* The rows are a piece of a sequence: the states go on from those that the pass finds, and
-     * `before` rows of it, at most `truncation`, stand before the first one that the pass reads (in
-     * memory behind the last one if it is `backward`). */
+    /* With `continues`, the rows are a piece of a sequence: the pass starts from the states that it
+     * finds, and leaves its own for the next piece. `before` rows of the sequence, at most
+     * `truncation`, lie in memory before the first row of x; if the pass is `backward`, they lie
+     * after the last one. */
     bool continues;
     size_t before;
 } MegaEmaPass;
 
 /* One step of the same recurrence for every row of x and y. It only looks back, and goes from old
- * states to new ones. The states of a sequence are mega_ema_state_floats, laid out as [blocks of
- * MEGA_PANEL channels][states][MEGA_PANEL]. */
+ * states to new ones. The states of a sequence are mega_ema_state_floats, laid out as [panels of
+ * channels][states][MEGA_PANEL]. */
 typedef struct MegaEmaStep {
     const float *x;      /* [rows][width] */
     const float *lagged; /* [rows][width]: x(t - truncation); NULL without truncation */
@@ -145,8 +149,8 @@ typedef struct MegaEmaStep {
  *
  *   x += step x + in u(t)      y(t) = out x + d u(t)
  *
- * One that looks ahead (`backward`) runs from the last row to the first, and adds out x to y before
- * x takes the row in. The entries of all features lie side by side.
+ * A pass that looks ahead (`backward`) runs from the last row to the first, and adds out x to y(t)
+ * before it updates x with u(t). The entries of all features lie side by side.
  */
 typedef struct MegaStatePass {
     const float *u; /* [length][features] */
@@ -165,6 +169,8 @@ typedef struct MegaStatePass {
 /* The functions of a tier that multiply integers. Some processors differ from others in these
  * alone, so they can be replaced as a whole. */
 typedef struct MegaIntegerKernels {
+    /* Quantizes x [rows][k], with ldx floats from row to row, block by block. The last block of a
+     * row is filled up with zeros. */
     void (*quantize)(const float *x, size_t ldx, size_t rows, size_t k, const MegaInt8Rows *out);
     /* y [rows][columns] = x b, then the epilogue, for quantized activations and weights. A row's
      * result does not depend on the other rows. */
@@ -181,8 +187,9 @@ typedef struct MegaIntegerKernels {
 typedef void MegaGemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, float *y,
                       size_t ldy, size_t columns, const MegaEpilogue *epilogue);
 
-/* Writes the panels of a float matrix as the tier's products read them,
- * mega_form_panel_bytes each. A product of them has the same bits as one of the panels. */
+/* Converts a float matrix, panel by panel, to the form that the tier's products read
+ * (MegaPanels.prepared), mega_form_panel_bytes each. A product with it has the same bits as one
+ * with the panels. */
 typedef void MegaPrepare(const MegaPacked *weight, void *out);
 
 /* The products of a tier with a tile unit. gemm_bf16 rounds x and b to bf16, and sums in float32;
@@ -199,7 +206,7 @@ typedef struct MegaKernels {
     /* The tier's name as MegaSessionOptions.cpu takes it: "generic", "avx2", "avx2vnni", "avx512",
      * "avx512vnni", "amx", "dotprod", "simd128" or "openblas". */
     const char *name;
-    int lanes;        /* number of floats in a vector */
+    int lanes; /* number of floats in a vector */
 
     MegaGemm *gemm;
     MegaPrepare *prepare; /* NULL: products read weights as they are */
@@ -234,9 +241,9 @@ typedef struct MegaKernels {
      * earlier weights. */
     float (*softmax_block)(float *s, size_t keys, float scale, const float *bias, float *top,
                            float *sum);
-    /* Does the same for rows of scores that are within MEGA_BOUNDED_SCORE, without a largest one:
-     * computes s = exp(s * scale + bias), within 8e-6 relative, and adds the sum of row r to
-     * sums[r]. */
+    /* Does the same for rows whose scores are all within MEGA_BOUNDED_SCORE, so that no largest one
+     * has to be subtracted: computes s = exp(s * scale + bias), within 8e-6 relative, and adds the
+     * sum of row r to sums[r]. */
     void (*exp_rows)(const MegaScores *scores);
     /* Returns the largest squared length of a key. The keys lie in panels of floats (panels.h) and
      * have that many columns. The result is NaN if some key is not finite. */
@@ -262,12 +269,12 @@ typedef struct MegaKernels {
      * its imaginary part; out may be a. */
     void (*multiply_complex)(const float *a, const float *b, size_t n, float *out);
     void (*multiply_conjugate)(const float *a, const float *b, size_t n, float *out);
-    /* turn computes out [n][2] = x w, and turn_back y = the real part of a w. x and y are n real
-     * numbers, a is n complex ones, and w is a single complex number. */
-    void (*turn)(const float *x, size_t n, const float w[2], float *out);
-    void (*turn_back)(const float *a, size_t n, const float w[2], float *y);
-    /* out [columns][rows] = the transposed x [rows][columns]; their rows begin ldx and ldo floats
-     * apart. */
+    /* These multiply by one complex number w: out [n][2] = x w for real x [n], and y [n] = Re(a w)
+     * for complex a [n][2]. The arrays do not overlap. */
+    void (*scale_to_complex)(const float *x, size_t n, const float w[2], float *out);
+    void (*scale_to_real)(const float *a, size_t n, const float w[2], float *y);
+    /* out [columns][rows] = x^T for x [rows][columns], whose rows begin ldo and ldx floats apart;
+     * out must not be x. */
     void (*transpose)(const float *x, size_t ldx, size_t rows, size_t columns, float *out,
                       size_t ldo);
 
@@ -278,6 +285,9 @@ typedef struct MegaKernels {
     /* Runs a step for channels first ... first + count - 1, at most lanes; first must be a multiple
      * of lanes. */
     void (*ema_step)(const MegaEmaStep *step, size_t first, size_t count);
+    /* Computes only y = silu(y + omega x^) for channels first ... first + count - 1, at most lanes,
+     * after a moving average that was not run by `ema`. */
+    void (*ema_output)(const MegaEmaPass *pass, size_t first, size_t count);
     /* Runs a pass for features first ... first + count - 1, at most lanes. */
     void (*run_states)(const MegaStatePass *pass, size_t first, size_t count);
     /* Probes measure the machine's peak for the roofline of `mega-run bench`; their results only
@@ -285,8 +295,6 @@ typedef struct MegaKernels {
      * each of MEGA_PROBE_VECTORS vectors that stay in registers. */
     float (*probe_arithmetic)(size_t rounds, float factor);
     float (*probe_memory)(const float *x, size_t n);
-    /* Computes only y = silu(y + omega x^), for a moving average that was not run by `ema`. */
-    void (*ema_output)(const MegaEmaPass *pass, size_t first, size_t count);
 } MegaKernels;
 
 #define MEGA_MOST_TIERS 6
@@ -299,8 +307,8 @@ const MegaKernels *mega_kernels(void);
 /* Returns the tier of that name, "amx" and "openblas" included, or NULL if the name is unknown or
  * the machine cannot run it. */
 const MegaKernels *mega_kernels_by_name(const char *name);
-/* Returns the tier with its products of floats made in bf16 (MegaTileKernels), or NULL if it has
- * none of these. */
+/* Returns the same tier with products of floats in bf16 (MegaTileKernels), or NULL if it has no
+ * such products. */
 const MegaKernels *mega_kernels_in_bf16(const MegaKernels *kernels);
 
 extern const MegaKernels mega_kernels_generic;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "src/base/checked.h"
+
 /* How many panels one task takes. With FEW_ROWS or more, LEAST_PANELS are enough work, but more are
  * better, since weights are fetched while the panels before them are multiplied; every thread gets
  * TASKS or more. With fewer rows, the product is bound by memory, so a task reads one long run of
@@ -26,9 +28,10 @@ typedef struct Run {
     MegaQuantized *quantized; /* x in 8 bits, or NULL if weights are floats or x does not fit */
 } Run;
 
+/* Returns how many tasks of `columns` columns a layer makes. */
 static size_t tasks_of(const MegaLinear *linear, size_t columns)
 {
-    return (linear->weight->out + columns - 1) / columns;
+    return mega_pieces(linear->weight->out, columns);
 }
 
 static size_t task_panels(const Run *run, int threads)
@@ -94,10 +97,10 @@ static void quantize_rows(void *context, size_t task, int worker)
                        left < QUANTIZED_ROWS ? left : QUANTIZED_ROWS, run->quantized);
 }
 
-/* Quantizes x for all maps. */
+/* Quantizes x once for all layers. */
 static void quantize(MegaPool *pool, Run *run)
 {
-    const size_t tasks = (run->rows + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
+    const size_t tasks = mega_pieces(run->rows, QUANTIZED_ROWS);
     if (pool) {
         mega_pool_run(pool, tasks, quantize_rows, run);
         return;
@@ -106,6 +109,7 @@ static void quantize(MegaPool *pool, Run *run)
         quantize_rows(run, task, 0);
 }
 
+/* Runs all layers over run->rows rows. */
 static void run_rows(MegaPool *pool, Run *run)
 {
     size_t tasks = 0;
@@ -120,7 +124,7 @@ static void run_rows(MegaPool *pool, Run *run)
     mega_pool_run(pool, tasks, run_panels, run);
 }
 
-/* Moves the layer's pointers behind its first `count` rows. */
+/* Moves the layer's pointers past its first `count` rows. */
 static void skip_rows(MegaLinear *linear, size_t count)
 {
     linear->x += count * linear->ldx;

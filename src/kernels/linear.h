@@ -1,6 +1,6 @@
 /*
- * linear.h - linear layers of the same rows: of few rows in parallel over output columns, or all by
- * one thread.
+ * linear.h - linear layers that read the same rows, in parallel over output columns or by the
+ * calling thread alone.
  *
  * A step of the decoder has one row per sequence, far fewer rows than the weights have columns.
  * Therefore the columns are divided between the threads. Every column is computed in one piece, so
@@ -13,7 +13,7 @@
 #include "src/base/threads.h"
 #include "src/kernels/matmul.h"
 
-#define MEGA_LINEAR_BLOCK 64
+#define MEGA_LINEAR_BLOCK 64 /* columns that share an entry of block_top and block_sum */
 
 /* y = x weight^T, then the epilogue. */
 typedef struct MegaLinear {
@@ -30,7 +30,7 @@ typedef struct MegaLinear {
     size_t blocks; /* ceil(out / MEGA_LINEAR_BLOCK) */
 } MegaLinear;
 
-#define MEGA_MAX_LINEARS 4
+#define MEGA_MAX_LINEARS 4 /* most layers of one call */
 
 /* Runs `count` layers, at most MEGA_MAX_LINEARS, that read the same x and write to different y.
  * Their tasks go to the pool together, so that threads wait for each other once and not once a

@@ -6,9 +6,10 @@
 #include "src/base/checked.h"
 #include "src/kernels/forms.h"
 
+/* Returns the blocks of a row of `in` numbers. */
 static size_t blocks_of(size_t in)
 {
-    return (in + MEGA_SCALE_BLOCK - 1) / MEGA_SCALE_BLOCK;
+    return mega_pieces(in, MEGA_SCALE_BLOCK);
 }
 
 /* Returns blocks first ... first + count - 1 of every row of the weights. */
@@ -20,8 +21,8 @@ static MegaInt8Panels int8_panels(const MegaPacked *weight, size_t first, size_t
                             .panel_stride = blocks_of(weight->in) * block, .blocks = count};
 }
 
-/* Rows with more blocks than a MegaQuantized can hold are multiplied by pieces: each piece adds
- * its sums to y, and the last one applies the epilogue. */
+/* Multiplies rows that a MegaQuantized holds, or a single longer one in pieces: each piece adds its
+ * sums to y, and the last one applies the epilogue. */
 static void multiply_rows(const MegaKernels *kernels, const MegaPacked *weight, const float *x,
                           size_t ldx, size_t rows, float *y, size_t ldy,
                           const MegaEpilogue *epilogue)

@@ -25,9 +25,10 @@ typedef struct MegaQuantized {
     int32_t sums[MEGA_QUANTIZED_BLOCKS];
 } MegaQuantized;
 
-/* Returns how many rows of `in` numbers fit. It is at least 1, though a row longer than
- * MEGA_QUANTIZED_BLOCKS blocks has to be multiplied in pieces; such rows do not fit. */
+/* Returns how many rows of `in` numbers to multiply at a time: as many as a MegaQuantized holds,
+ * but at least 1. A row longer than MEGA_QUANTIZED_BLOCKS blocks is multiplied in pieces. */
 size_t mega_quantized_rows(size_t in);
+/* Returns whether a MegaQuantized holds that many rows. */
 bool mega_quantized_fit(size_t rows, size_t in);
 /* Quantizes rows first ... first + rows - 1 of x [][in] into their places in *out, where all rows
  * have to fit. */

@@ -52,7 +52,7 @@ static void gemm(const float *x, size_t ldx, size_t rows, const MegaPanels *b, f
         for (size_t row = 0; row < rows; row += MOST_ROWS) {
             size_t count = mega_min_size(MOST_ROWS, rows - row);
             size_t width = mega_min_size(step, columns - column);
-            size_t panels = (width + MEGA_PANEL - 1) / MEGA_PANEL;
+            size_t panels = mega_pieces(width, MEGA_PANEL);
             for (size_t from = 0; from < k; from += MOST_K) {
                 size_t part = mega_min_size(MOST_K, k - from);
                 copy_panels(b, column / MEGA_PANEL, panels, from, part, weights);

@@ -1,19 +1,7 @@
 /*
- * states_tmpl.h - linear systems of few states, over whole sequences. Part of body_tmpl.h.
+ * states_tmpl.h - part of body_tmpl.h: linear systems of few states, over whole sequences.
+ * MegaStatePass (kernels.h) states the formula.
  */
-
-INLINE V load_some(const float *p, size_t n)
-{
-    return n == LANES ? load(p) : load_part(p, n);
-}
-
-INLINE void store_some(float *p, V v, size_t n)
-{
-    if (n == LANES)
-        store(p, v);
-    else
-        store_part(p, v, n);
-}
 
 /* x += step x + in u */
 INLINE void step_states(V step[][MEGA_MOST_STATES], const V *in, V u, V *x, const size_t states)
@@ -28,8 +16,9 @@ INLINE void step_states(V step[][MEGA_MOST_STATES], const V *in, V u, V *x, cons
         x[i] += change[i];
 }
 
-/* The number of states is a constant where this is inlined, so that they stay in registers. */
-INLINE void run_some_states(const MegaStatePass *pass, size_t first, size_t count,
+/* Runs a pass for systems of `states` states, a constant where this is inlined, so that the states
+ * stay in registers. */
+INLINE void run_systems(const MegaStatePass *pass, size_t first, size_t count,
                             const size_t states)
 {
     V step[MEGA_MOST_STATES][MEGA_MOST_STATES], in[MEGA_MOST_STATES], out[MEGA_MOST_STATES];
@@ -64,7 +53,7 @@ INLINE void run_some_states(const MegaStatePass *pass, size_t first, size_t coun
 static void run_states(const MegaStatePass *pass, size_t first, size_t count)
 {
     if (pass->states == 2)
-        run_some_states(pass, first, count, 2);
+        run_systems(pass, first, count, 2);
     else
-        run_some_states(pass, first, count, 4);
+        run_systems(pass, first, count, 4);
 }

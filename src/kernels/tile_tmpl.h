@@ -36,7 +36,7 @@
  * five rows it yields a sixth more bandwidth than no prefetching. */
 #define AHEAD 1024
 
-/* most floats that the sums of any tile take */
+/* No tile has more sums than this, since they all are in registers. */
 #define MOST_SUMS (REGISTERS * LANES)
 
 /* ---- 16 bits to 32 -------------------------------------------------------------------------- */
@@ -133,13 +133,14 @@ INLINE Target make_target(float *y, size_t ldy, const MegaEpilogue *epilogue)
     return (Target){y, ldy, epilogue, only_adds(epilogue, y, ldy), only_activates(epilogue)};
 }
 
-/* Says where a tile begins in y, and how many of its columns exist, which may be more than it
- * has. */
+/* Says where a tile begins in y, and how many columns are left from there on, which may be more
+ * than the tile has. */
 typedef struct Place {
     size_t row, column, columns;
 } Place;
 
-/* Activates a tile that sticks out of the matrix in place, then stores the columns that exist. */
+/* Activates a tile that extends past the last column of y, in place, then stores the columns that
+ * exist. */
 static void activate_part(MegaFunction function, float *sums, size_t rows, size_t columns, float *y,
                           size_t ldy, const float *bias, const MegaEpilogue *e)
 {
@@ -155,7 +156,7 @@ static void activate_part(MegaFunction function, float *sums, size_t rows, size_
     }
 }
 
-/* Stores, or adds to y, those columns of a tile that exist. */
+/* Stores the columns of a tile that exist, or with `add` adds them to y; `bias` may be NULL. */
 static void add_part(const float *sums, size_t rows, size_t columns, size_t ld_sums, float *y,
                      size_t ldy, const float *bias, bool add)
 {

@@ -1,6 +1,6 @@
 /*
- * vectors_tmpl.h - vectors of VECTOR_BYTES: loads, stores, choices, conversions, multiply-add and
- * sums of lanes. Part of body_tmpl.h.
+ * vectors_tmpl.h - part of body_tmpl.h, integer_tmpl.h and amx_tmpl.h: vectors of VECTOR_BYTES,
+ * with loads, stores, choices, conversions, multiply-add and sums of lanes.
  *
  * V is the compiler's vector of floats, I its vector of 32-bit integers; a comparison yields a mask
  * of all ones or all zeros per lane. load_part and store_part handle the last vector of a row, so
@@ -143,6 +143,21 @@ static inline void store_part(float *p, V v, size_t n)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* These load or store the first n floats, n <= LANES, where n is mostly LANES: a whole vector goes
+ * without a mask. */
+INLINE V load_some(const float *p, const size_t n)
+{
+    return n == LANES ? load(p) : load_part(p, n);
+}
+
+INLINE void store_some(float *p, V v, const size_t n)
+{
+    if (n == LANES)
+        store(p, v);
+    else
+        store_part(p, v, n);
+}
 
 /* Stands before a loop of at most `count` turns, all of which are to be written out, so that arrays
  * of vectors stay in registers. Clang ignores GCC's pragma, and for WebAssembly it then leaves the

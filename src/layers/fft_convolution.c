@@ -264,7 +264,7 @@ static void enter_signal(const MegaLineFft *fft, const MegaKernels *kernels, con
     for (size_t row = 0; row < fft->rows; row++, out += row_floats(fft)) {
         const size_t first = row * columns, left = length > first ? length - first : 0;
         const size_t count = left < columns ? left : columns;
-        kernels->turn(x + first, count, fft->turns + 2 * row, out);
+        kernels->scale_to_complex(x + first, count, fft->turns + 2 * row, out);
         memset(out + 2 * count, 0, (row_floats(fft) - 2 * count) * sizeof *out);
     }
 }
@@ -276,9 +276,9 @@ static void leave_signal(const MegaLineFft *fft, const MegaKernels *kernels, flo
     const size_t columns = fft->columns;
     transform_columns(fft, product);
     for (size_t row = 0, first = 0; first < length; row++, first += columns)
-        kernels->turn_back(product + row * row_floats(fft),
-                           length - first < columns ? length - first : columns,
-                           fft->turns + 2 * row, y + first);
+        kernels->scale_to_real(product + row * row_floats(fft),
+                               length - first < columns ? length - first : columns,
+                               fft->turns + 2 * row, y + first);
 }
 
 void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,

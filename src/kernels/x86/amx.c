@@ -2,7 +2,7 @@
  * amx.c - the products of x86-64 with a tile unit (AMX); the Makefile gives the flags.
  *
  * gcc does not know that LDTILECFG and TILELOADD read memory. TILE_AFTER_STORES keeps it from
- * moving the stores that fill that memory behind them.
+ * moving the stores that fill that memory past them.
  */
 #include <immintrin.h>
 

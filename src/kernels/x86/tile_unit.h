@@ -1,9 +1,10 @@
 /*
  * tile_unit.h - whether this process may use the tile unit of Intel's processors (AMX).
  *
- * Three must agree: the processor has the unit, the system saves its registers when it switches
- * between threads, and Linux grants them to this process, which has to ask. A hypervisor may hide
- * the unit or its registers, an old system does not know the question, and a sandbox may forbid it.
+ * Three conditions must hold: the processor has the unit, the system saves its registers when it
+ * switches between threads, and Linux grants them to this process, which has to ask. A hypervisor
+ * may hide the unit or its registers, an old system does not know the system call, and a sandbox
+ * may forbid it.
  */
 #ifndef MEGA_TILE_UNIT_H
 #define MEGA_TILE_UNIT_H
@@ -23,9 +24,9 @@ typedef struct MegaTileUnit {
 /* Returns whether the unit has the instructions and the tiles that amx_tmpl.h needs, and the system
  * keeps their registers. */
 bool mega_tile_unit_suits(const MegaTileUnit *unit);
-/* Returns whether this process can use the unit. Only if it suits, this asks the system for it,
- * which the whole process and its children then keep. The system refuses that if a thread has set
- * up a stack for signals that is too small for these registers. */
+/* Returns whether this process can use the unit. If the unit suits, this asks the system for its
+ * registers, which the whole process and its children then keep. The system refuses them if a
+ * thread has set up an alternate signal stack that is too small for them. */
 bool mega_tile_unit_usable(void);
 
 #endif

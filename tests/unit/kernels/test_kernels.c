@@ -546,9 +546,9 @@ static void complex_numbers(void **state)
                 turned[i + 1] = (double)x[i / 2] * (double)b[1];
                 back[i / 2] = re * (double)b[0] - im * (double)b[1];
             }
-            tiers[t]->turn(x, n, b, out);
+            tiers[t]->scale_to_complex(x, n, b, out);
             assert_close(out, turned, 2 * n, 1e-6);
-            tiers[t]->turn_back(a, n, b, y);
+            tiers[t]->scale_to_real(a, n, b, y);
             assert_close(y, back, n, 1e-6);
             tiers[t]->multiply_complex(a, b, n, out);
             assert_close(out, product, 2 * n, 1e-6);
