@@ -46,4 +46,12 @@ static inline size_t mega_pieces(size_t total, size_t each)
     return (total + each - 1) / each;
 }
 
+/* Floats of a cache line, and a number of floats rounded up to whole lines. */
+#define MEGA_LINE_FLOATS 16
+
+static inline uint64_t mega_whole_lines(uint64_t floats)
+{
+    return (floats + MEGA_LINE_FLOATS - 1) / MEGA_LINE_FLOATS * MEGA_LINE_FLOATS;
+}
+
 #endif

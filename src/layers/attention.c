@@ -38,9 +38,9 @@ float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys)
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
 
-/* The number of rows that are taken through a block of keys together. Their attention weights then
- * stay in the first-level cache between the steps. It is a multiple of the rows of every tier's
- * largest tile. */
+/* How many rows go through a block of keys together. Their attention weights then stay in the
+ * first-level cache between the steps. It is a multiple of the rows of every tier's largest
+ * tile. */
 #define ROWS_AT_ONCE 24
 
 /* Softmax needs the largest score of a row before it computes the first weight, and the sum of all
@@ -52,8 +52,9 @@ typedef struct SoftmaxRows {
     float *length; /* of the query, times the factor of its products */
 } SoftmaxRows;
 
-/* Holds what all rows of a request share: no score is larger than length * longest + bias, by the
- * inequality of Cauchy and Schwarz, whatever the other rows are. */
+/* A block of keys and their values, and a bound for the scores: by the Cauchy-Schwarz inequality no
+ * score of a query is larger than its length * longest + bias. The bound of a row does not depend
+ * on the other rows, so neither does the way it is computed. */
 typedef struct Block {
     size_t from, keys;
     MegaPacked key_panels;
@@ -108,8 +109,8 @@ static size_t bounded_rows(const MegaAttention *a, const Block *block, const Sof
 }
 
 /* Turns the products of a row with the keys of a block that it sees into softmax weights, and
- * rescales what earlier blocks left in out. Takes rows behind it along if they can be treated
- * alike, and returns how many these are. */
+ * rescales what earlier blocks left in out. Does the same for the rows after it as long as they
+ * need no rescaling, and returns the number of rows done. */
 static size_t weigh_softmax(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
                             const SoftmaxRows *softmax, size_t row, float *weights, float *out)
 {
@@ -133,8 +134,8 @@ static size_t weigh_softmax(const MegaKernels *kernels, const MegaAttention *a, 
     return 1;
 }
 
-/* Turns the products [rows][keys] with a block of keys into weights, and those of keys that a row
- * does not see into 0. softmax is NULL for other kinds. */
+/* Turns the products [rows][keys] with a block of keys into weights; keys that a row does not see
+ * get weight 0. softmax is NULL for other kinds of attention. */
 static void weigh_block(const MegaKernels *kernels, const MegaAttention *a, const Block *block,
                         const SoftmaxRows *softmax, float *weights, float *out)
 {
@@ -202,11 +203,9 @@ static Block block_of(const MegaKernels *kernels, const MegaAttention *a, size_t
     return block;
 }
 
-#define LINE_FLOATS 16 /* of a line of the cache */
-
 static void fetch_floats(const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i += LINE_FLOATS)
+    for (size_t i = 0; i < n; i += MEGA_LINE_FLOATS)
         __builtin_prefetch(x + i, 0, 2);
 }
 
@@ -269,13 +268,14 @@ typedef struct Decoded {
     size_t value_columns; /* columns of one task */
 } Decoded;
 
-/* A task computes a piece of one row's keys, so that a single sequence with a long past still gives
- * work to all threads. */
+/* Keys of one task. A row is divided, so that a single sequence with a long past still gives work
+ * to all threads. */
 #define KEY_TASK 128
-/* most columns of one task, since long pieces of a value are read fastest */
+/* Columns of the values of one task. Long pieces of a value are read fastest. */
 #define MOST_VALUE_COLUMNS 512
 #define LEAST_VALUE_COLUMNS 64
 
+/* Returns the sequence whose key counts for this row at each position. */
 static const int32_t *ancestors_of(const MegaDecodedAttention *a, size_t row)
 {
     return a->ancestors + row * a->reserved;
@@ -343,7 +343,7 @@ void mega_attend_sequences(MegaPool *pool, const MegaKernels *kernels,
 typedef struct Consecutive {
     const MegaKernels *kernels;
     const MegaDecodedAttention *a;
-    size_t rows; /* of one task */
+    size_t rows; /* rows of one task */
 } Consecutive;
 
 /* Packs the keys and values of MEGA_KEY_BLOCK positions. */

@@ -1,12 +1,12 @@
 /*
- * attention.h - attention weights and their product with the values (MODEL.md, "Attention"): of
- * whole chunks, and of decoded rows against what came before them.
+ * attention.h - attention weights and their product with the values (MODEL.md, "Attention"), for
+ * whole chunks and for decoded rows, which attend to the positions before them.
  *
  * The relative bias of both kinds depends on j - i alone: for the rotary one,
  *   (R_i alpha) . (R_j beta)
  *     = sum_m (a1 b1 + a2 b2) cos((j - i) f_m) + (a2 b1 - a1 b2) sin((j - i) f_m)
- * with f_m = 10000^(-m / (z/2)). So both are one table, and the bias of row i is a slice of it.
- * Callers pass the address of the entry of j = i, the center of the table.
+ * with f_m = 10000^(-m / (z/2)). So either bias is one table, and the bias of row i is a slice of
+ * it. Callers pass the address of the entry for j = i, the center of the table.
  */
 #ifndef MEGA_ATTENTION_H
 #define MEGA_ATTENTION_H
@@ -19,8 +19,8 @@
 void mega_rotary_table(const float *alpha, const float *beta, size_t zdim, size_t positions,
                        float *table);
 
-/* Returns the factor of the products between queries and `keys` keys; the bias is added after
- * it. */
+/* Returns the factor by which the products of a query with `keys` keys are scaled before the bias
+ * is added. */
 float mega_attention_scale(MegaAttentionKind kind, size_t zdim, size_t keys);
 
 /* ---- A whole chunk -------------------------------------------------------------------------- */
@@ -73,22 +73,24 @@ typedef struct MegaDecodedAttention {
     size_t ld_factor;
     float *out; /* [rows][hidden] = (weights . values) * factor */
 
-    /* These serve mega_attend_sequences: */
+    /* Only mega_attend_sequences uses these. */
     const int32_t *ancestors; /* [rows][reserved]: the sequence whose key counts at each position */
     size_t reserved;
     float *weights; /* [rows][reserved] scratch */
 
-    /* These serve mega_attend_positions, as scratch: */
+    /* Only mega_attend_positions uses these, as scratch. */
     float *key_panels; /* [past + rows, in whole panels][columns] */
     MegaValues values; /* of at least past + rows positions and one head */
     float *scratch;    /* [threads][scratch_stride]: mega_attention_scratch for each of them */
     size_t scratch_stride;
 } MegaDecodedAttention;
 
-/* Each row is one position of a sequence of its own, and attends to the keys of its ancestors. */
+/* Computes the attention of rows that are each the next position of a sequence of its own, and see
+ * the keys of its ancestors. */
 void mega_attend_sequences(MegaPool *pool, const MegaKernels *kernels,
                            const MegaDecodedAttention *attention);
-/* The rows are consecutive positions of sequence 0, and each attends to the keys up to its own. */
+/* Computes the attention of rows that are consecutive positions of sequence 0, and each see the
+ * keys up to their own. */
 void mega_attend_positions(MegaPool *pool, const MegaKernels *kernels,
                            const MegaDecodedAttention *attention);
 

@@ -1,5 +1,5 @@
 /*
- * attention_tap.c - see attention_tap.h. One task makes the weights of one head.
+ * attention_tap.c - see attention_tap.h. One task computes the weights of one head.
  */
 #include "src/layers/attention_tap.h"
 

@@ -1,10 +1,10 @@
 /*
  * attention_tap.h - shows a tap the weights of softmax attention (MODEL.md, "Attention of several
- * heads"), which a pass never holds as a whole.
+ * heads"). A pass never holds them as a whole, so they are computed once more for the tap.
  *
- * A tap that asked for them (MegaTapping.attention) gets the stage in parts, each the weights of
- * some consecutive rows in all heads: [heads][rows][keys]. The memory of one part is planned with
- * that of the pass, so the session's limit counts it.
+ * A tap that asked for them (MegaTapping.attention) gets the stage in parts. Each part holds the
+ * weights of some consecutive rows in all heads: [heads][rows][keys]. The memory of one part is
+ * planned with that of the pass, so the session's limit counts it.
  */
 #ifndef MEGA_ATTENTION_TAP_H
 #define MEGA_ATTENTION_TAP_H
@@ -15,7 +15,7 @@
 
 typedef struct MegaAttentionTap {
     float *weights; /* [heads][MEGA_TAP_ROWS][keys]; NULL if no tap asked for them */
-    float *zeros;   /* [keys]: the bias that there is not */
+    float *zeros;   /* [keys]: a bias of 0, since this attention has none */
 } MegaAttentionTap;
 
 /* Places the memory for sequences of up to `keys` keys, if it is wanted. */

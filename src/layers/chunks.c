@@ -5,7 +5,7 @@
 
 #include "src/base/checked.h"
 
-/* Without a list, it only counts the chunks. */
+/* Only counts the chunks while out->chunks is NULL. */
 void mega_chunks_cut(MegaChunks *out, int most, const MegaBatch *batch)
 {
     size_t begin = 0;

@@ -9,7 +9,7 @@
 
 typedef struct MegaChunk {
     size_t first, length; /* positions in the workspace */
-    size_t panels;        /* number of panels that hold the keys of earlier chunks */
+    size_t panels;        /* panels that hold the keys of earlier chunks */
 } MegaChunk;
 
 typedef struct MegaChunks {

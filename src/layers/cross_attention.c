@@ -33,6 +33,7 @@ typedef struct Run {
     const MegaCrossAttention *cross;
 } Run;
 
+/* Runs one task: a r of one row, from u, r and q as they leave the linear map. */
 static void attend_row(void *context, size_t row, int worker)
 {
     const Run *run = context;

@@ -16,8 +16,10 @@
 #include "src/layers/mega_config.h"
 #include "src/layers/rows.h"
 
+/* Places the keys [length][z] and values [length][d] that one layer makes of a source. */
 void mega_cross_source_layout(const MegaStackConfig *config, size_t length, MegaSourceLayer *out,
                               MegaArena *arena);
+/* Fills them for layer number `index` from source->states [length][d]. */
 void mega_cross_read_source(const MegaPass *pass, const MegaCrossWeights *weights,
                             const MegaEncoded *source, int index);
 
@@ -34,6 +36,8 @@ typedef struct MegaCrossAttention {
     size_t scratch_stride;
 } MegaCrossAttention;
 
+/* Takes rows->x through the cross attention of a layer. The last layer stores its weights in
+ * step->cross_weights. */
 void mega_cross_attend(const MegaPass *pass, const MegaStep *step, const MegaRows *rows,
                        const MegaCrossAttention *cross);
 

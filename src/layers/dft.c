@@ -1,5 +1,8 @@
 /*
- * dft.c - see dft.h.
+ * dft.c - see dft.h. A transform of n = factor * part numbers is joined from `factor` transforms of
+ * every factor-th number (Cooley and Tukey, for any factors):
+ *
+ *   out[q part + k] = sum_r w^(r (q part + k)) out_r[k],    w = e^(2 pi i / n)
  */
 #include "src/layers/dft.h"
 
@@ -24,14 +27,14 @@ static size_t smallest_factor(size_t n)
     return n;
 }
 
-/* The whole transform, of which each recursion does a part. */
+/* What all levels of the recursion share. */
 typedef struct Transform {
     size_t size;
     const double complex *roots;
     double complex *spare;
 } Transform;
 
-/* Joins `factor` transforms of `part` numbers each, which lie one behind the other. */
+/* Joins, in place, `factor` transforms of `part` numbers each, which lie one after the other. */
 static void join(const Transform *whole, size_t part, size_t factor, double complex *out)
 {
     const size_t n = part * factor, step = whole->size / n;
@@ -51,6 +54,7 @@ static void join(const Transform *whole, size_t part, size_t factor, double comp
     }
 }
 
+/* Transforms n numbers, `stride` apart in `in`. */
 static void transform(const Transform *whole, size_t n, const double complex *in, size_t stride,
                       double complex *out)
 {

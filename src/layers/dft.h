@@ -15,7 +15,7 @@
 #define CMPLX(real, imaginary) __builtin_complex((double)(real), (double)(imaginary))
 #endif
 
-/* A product of finite numbers. The operator of the language also sorts out infinities, by a call
+/* Multiplies finite complex numbers. The operator of C also handles infinities, which costs a call
  * for every product. */
 static inline double complex mega_complex_product(double complex a, double complex b)
 {
@@ -25,9 +25,9 @@ static inline double complex mega_complex_product(double complex a, double compl
 
 /* roots[j] = e^(2 pi i j / n), j < n. */
 void mega_dft_roots(size_t n, double complex *roots);
-/* out[j] = sum_k in[k] roots[j k mod n], the inverse transform without its factor 1/n. `spare` has
- * room for as many numbers as the largest prime factor of n says, and the three arrays do not
- * overlap. It takes n times the sum of n's prime factors. */
+/* out[j] = sum_k in[k] roots[j k mod n], the inverse transform without its factor 1/n. `spare`
+ * holds as many numbers as the largest prime factor of n; in, out and spare do not overlap. Takes
+ * sum(factors) * n multiply-adds, where `factors` are the prime factors of n. */
 void mega_dft_inverse(size_t n, const double complex *roots, const double complex *in,
                       double complex *out, double complex *spare);
 

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/checked.h"
+
 /* ---- Coefficients --------------------------------------------------------------------------- */
 
 static float sigma(float x)
@@ -13,11 +15,17 @@ static float sigma(float x)
     return (float)(1.0 / (1.0 + exp(-(double)x)));
 }
 
+/* Returns N, rounded up to whole groups of states. */
+static size_t padded_states(const MegaStackConfig *config)
+{
+    return mega_pieces((size_t)mega_gated(config)->ndim, MEGA_EMA_GROUP) * MEGA_EMA_GROUP;
+}
+
 void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
                       MegaArena *arena)
 {
     size_t n = (size_t)mega_gated(config)->ndim, k = (size_t)mega_ema_channels(config);
-    size_t states = (n + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
+    size_t states = padded_states(config);
     float *q = mega_arena_floats(arena, states * k);
     float *w = mega_arena_floats(arena, states * k);
     float *qt = mega_gated(config)->truncation ? mega_arena_floats(arena, states * k) : NULL;
@@ -41,8 +49,8 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
                 qt[to] = 0;
             if (s >= n)
                 continue;
-            /* computes q in float32 steps as the original does, since 1 - q may be as small as its
-             * rounding */
+            /* q is computed in float32 steps as in the original, since 1 - q may be as small as the
+             * rounding of q */
             float p = sigma(weights->delta[from]);
             q[to] = 1.0f - p * sigma(weights->alpha[from]);
             w[to] = (float)((double)p * weights->beta[from] * weights->gamma[from] /
@@ -53,23 +61,23 @@ void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEma
     }
 }
 
-#define MOST_VECTORS 8 /* vectors of channels in one task */
+#define MOST_VECTORS 8 /* most vectors of channels in one task */
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
-static size_t effective_truncation(const MegaStackConfig *config, size_t length)
+/* Returns how many lags of the kernel a sequence of this length meets: min(T, L). */
+static size_t lag_count(size_t truncation, size_t length)
 {
-    size_t truncation = (size_t)mega_gated(config)->truncation;
     return truncation && truncation < length ? truncation : length;
 }
 
-/* Cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine. Only the ratio
- * matters, and a wrong guess costs time, not accuracy. With the paper's N = 16 the recurrence wins
- * at every length; the FFT pays for models with hundreds of states. */
+/* Compares the cost of one channel in nanoseconds, fitted to tools/bench/ema on an AVX2 machine.
+ * Only their ratio matters, and a wrong guess costs time, not accuracy. With the paper's N = 16 the
+ * recurrence wins at every length; the FFT pays for models with hundreds of states. */
 static MegaEmaPath choose_path(const MegaStackConfig *config, size_t length)
 {
     const double per_position = 1.0, per_state = 0.06, per_butterfly = 0.53, per_kernel_step = 0.06;
-    size_t taps = effective_truncation(config, length);
+    size_t taps = lag_count((size_t)mega_gated(config)->truncation, length);
     double directions = config->bidirectional ? 2 : 1;
     /* the term that truncation subtracts takes part of the time */
     double steps = taps < length ? 1.8 : 1.0;
@@ -92,14 +100,12 @@ int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t lengt
     if (path == MEGA_EMA_AUTO)
         path = choose_path(config, length);
     mega_ema_plan_free(plan);
-    size_t states =
-        ((size_t)mega_gated(config)->ndim + MEGA_EMA_GROUP - 1) / MEGA_EMA_GROUP * MEGA_EMA_GROUP;
     *plan = (MegaEmaPlan){.path = path, .length = length,
-                          .state_floats = MOST_VECTORS * MEGA_PANEL * states};
+                          .state_floats = MOST_VECTORS * MEGA_PANEL * padded_states(config)};
     if (path != MEGA_EMA_FFT)
         return 0;
-    return mega_fft_plan(&plan->fft, mega_fft_size(length + effective_truncation(config, length)),
-                         err);
+    const size_t taps = lag_count((size_t)mega_gated(config)->truncation, length);
+    return mega_fft_plan(&plan->fft, mega_fft_size(length + taps), err);
 }
 
 void mega_ema_plan_free(MegaEmaPlan *plan)
@@ -118,14 +124,15 @@ uint64_t mega_ema_scratch(const MegaEmaPlan *plan)
 typedef struct Run {
     const MegaEmaPlan *plan;
     const MegaEma *ema;
-    const MegaEmaRun *what;
+    const MegaEmaRun *request;
     size_t channels; /* channels of one task */
 } Run;
 
 #if MEGA_WITH_FFTW
 
-/* Adds one direction's kernel of a channel: lag j goes to index (start + j * step) mod size. It
- * computes in double, because thousands of products in a row would cost float32 its last digits. */
+/* Adds one direction's kernel of a channel to a circular signal: lag j goes to index start + j, or
+ * backward to start - j mod size. It computes in double, because thousands of products in a row
+ * would cost float32 its last digits. */
 static void add_kernel(const MegaEma *ema, size_t channel, size_t taps, float *signal, size_t size,
                        size_t start, bool backward)
 {
@@ -153,15 +160,15 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
     const MegaFft *fft = &run->plan->fft;
     const MegaFftBuffers buffers = mega_fft_buffers(fft, scratch);
     size_t length = run->plan->length, size = fft->size, d = ema->width;
-    const float *x = run->what->x;
-    size_t taps = ema->truncation && ema->truncation < length ? ema->truncation : length;
+    const float *x = run->request->x;
+    size_t taps = lag_count(ema->truncation, length);
     float *signal = buffers.signal;
 
     memset(signal, 0, size * sizeof *signal);
     add_kernel(ema, channel, taps, signal, size, 0, false);
     if (ema->bidirectional)
         add_kernel(ema, d + channel, taps, signal, size, ema->shifted ? size - 1 : 0, true);
-    mega_fft_take_kernel(fft, &buffers);
+    mega_fft_transform_kernel(fft, &buffers);
 
     for (size_t t = 0; t < length; t++)
         signal[t] = ema->scale ? x[t * d + channel] * ema->scale[channel] + ema->shift[channel]
@@ -169,7 +176,7 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
     memset(signal + length, 0, (size - length) * sizeof *signal);
     mega_fft_convolve(fft, &buffers);
     for (size_t t = 0; t < length; t++)
-        run->what->y[t * d + channel] = signal[t];
+        run->request->y[t * d + channel] = signal[t];
 }
 
 #endif
@@ -180,26 +187,25 @@ static void convolve_channel(const Run *run, size_t channel, float *scratch)
 static size_t task_channels(const MegaEmaPlan *plan, const MegaKernels *kernels, size_t width,
                             size_t threads)
 {
-    size_t lanes = (size_t)kernels->lanes, vectors = (width + lanes - 1) / lanes;
-    size_t each = (vectors + threads - 1) / threads;
-    size_t pieces = (each + MOST_VECTORS - 1) / MOST_VECTORS;
-    return plan->path == MEGA_EMA_FFT ? lanes : (each + pieces - 1) / pieces * lanes;
+    size_t lanes = (size_t)kernels->lanes, each = mega_pieces(mega_pieces(width, lanes), threads);
+    size_t pieces = mega_pieces(each, MOST_VECTORS);
+    return plan->path == MEGA_EMA_FFT ? lanes : mega_pieces(each, pieces) * lanes;
 }
 
-/* Runs one task: some channels over all positions of a sequence. */
+/* Runs one task: some channels over all positions of a sequence, both halves. */
 static void run_channels(void *context, size_t task, int worker)
 {
     const Run *run = context;
     const MegaEma *ema = run->ema;
-    const MegaEmaRun *what = run->what;
-    const MegaKernels *kernels = what->kernels;
-    size_t d = ema->width, tasks = (d + run->channels - 1) / run->channels;
-    size_t begin = what->begin[task / tasks], length = what->begin[task / tasks + 1] - begin;
+    const MegaEmaRun *request = run->request;
+    const MegaKernels *kernels = request->kernels;
+    size_t d = ema->width, tasks = mega_pieces(d, run->channels);
+    size_t begin = request->begin[task / tasks], length = request->begin[task / tasks + 1] - begin;
     size_t first = task % tasks * run->channels;
-    size_t count = d - first < run->channels ? d - first : run->channels;
-    float *scratch = what->scratch + (size_t)worker * what->scratch_stride;
-    MegaEmaPass pass = {.x = what->x + begin * d, .scale = ema->scale, .shift = ema->shift,
-                        .y = what->y + begin * d, .length = length, .width = d, .q = ema->q,
+    size_t count = mega_min_size(d - first, run->channels);
+    float *scratch = request->scratch + (size_t)worker * request->scratch_stride;
+    MegaEmaPass pass = {.x = request->x + begin * d, .scale = ema->scale, .shift = ema->shift,
+                        .y = request->y + begin * d, .length = length, .width = d, .q = ema->q,
                         .w = ema->w, .qt = ema->qt, .states = ema->states,
                         .ema_stride = ema->channels, .truncation = ema->truncation,
                         .omega = ema->bidirectional ? NULL : ema->omega};
@@ -212,7 +218,7 @@ static void run_channels(void *context, size_t task, int worker)
         return;
     }
 #endif
-    const MegaEmaPiece *piece = what->piece;
+    const MegaEmaPiece *piece = request->piece;
     pass.continues = piece != NULL;
     pass.before = piece ? piece->before : 0;
     if (!piece || !piece->ahead_only)
@@ -226,15 +232,15 @@ static void run_channels(void *context, size_t task, int worker)
     pass.backward = true;
     pass.shifted = ema->shifted;
     pass.omega = piece && piece->ahead_only ? NULL : ema->omega;
-    pass.before = piece ? piece->behind : 0;
+    pass.before = piece ? piece->after : 0;
     kernels->ema(&pass, first, count, piece ? piece->ahead + first * ema->states : scratch);
 }
 
-void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaEmaRun *what)
+void mega_ema_run(const MegaEmaPlan *plan, const MegaEma *ema, const MegaEmaRun *request)
 {
-    size_t threads = (size_t)mega_pool_threads(what->pool);
-    size_t channels = task_channels(plan, what->kernels, ema->width, threads);
-    Run run = {plan, ema, what, channels};
-    mega_pool_run(what->pool, what->sequences * ((ema->width + channels - 1) / channels),
+    size_t threads = (size_t)mega_pool_threads(request->pool);
+    size_t channels = task_channels(plan, request->kernels, ema->width, threads);
+    Run run = {plan, ema, request, channels};
+    mega_pool_run(request->pool, request->sequences * mega_pieces(ema->width, channels),
                   run_channels, &run);
 }

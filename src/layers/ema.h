@@ -6,8 +6,9 @@
  *   y[t, c] = sum_j kernel[c, j] x[t-j, c] + (bidirectional) sum_j kernel[d+c, j] x[t+j(+1), c]
  *   out = silu(y + omega x)
  *
- * Two ways to the same numbers: a recurrence over time, vectorised over channels, and a convolution
- * by FFT, channel by channel. The plan chooses by cost; without FFTW it takes the recurrence.
+ * A recurrence over time, vectorised over channels, computes it, or a convolution by FFT, channel
+ * by channel; the results agree to float rounding. The plan chooses by cost; without FFTW it takes
+ * the recurrence.
  */
 #ifndef MEGA_EMA_H
 #define MEGA_EMA_H
@@ -25,10 +26,11 @@ typedef struct MegaEma {
     bool bidirectional, shifted;
     const float *q, *w, *qt; /* [states][K]; qt = q^T, NULL without truncation */
     const float *omega;      /* [d] */
-    const float *scale, *shift; /* [d], or NULL: what x goes through first, a batchnorm */
+    const float *scale, *shift; /* [d]: a batchnorm that x goes through first, or NULL */
 } MegaEma;
 
-/* Takes the coefficients' memory from the arena; only counts it in a dry run. */
+/* Computes the coefficients of a layer. Their memory comes from the arena; a dry run only counts
+ * it. */
 void mega_ema_prepare(MegaEma *out, const MegaStackConfig *config, const MegaEmaWeights *weights,
                       MegaArena *arena);
 
@@ -40,38 +42,39 @@ typedef struct MegaEmaPlan {
     MegaFft fft;             /* of size >= length + min(T, length), for path FFT */
 } MegaEmaPlan;
 
-/* Replaces *plan, which is zero or an earlier plan. */
+/* Plans for sequences of this length. Replaces *plan, which is zero or an earlier plan. Fails as
+ * mega_fft_plan does. */
 int mega_ema_plan(MegaEmaPlan *plan, const MegaStackConfig *config, size_t length, MegaEmaPath path,
                   MegaError *err);
 void mega_ema_plan_free(MegaEmaPlan *plan);
 /* Returns the floats of scratch memory that each worker needs, 64-byte aligned. */
 uint64_t mega_ema_scratch(const MegaEmaPlan *plan);
 
-/* Returns whether AUTO takes the recurrence. */
+/* Returns whether MEGA_EMA_AUTO chooses the recurrence for this length. */
 bool mega_ema_recurs(const MegaStackConfig *config, size_t length);
 
-/* Holds what the recurrence of one long sequence needs beside the rows of a piece. */
+/* What the recurrence needs to take a long sequence piece by piece. */
 typedef struct MegaEmaPiece {
-    /* rows of x that there are before the first one and behind the last one, at most T of each */
-    size_t before, behind;
-    /* [mega_ema_state_floats]: the states of the causal half, left by the piece before, and those
-     * of the look-ahead half, left by the piece behind. Both go on. */
+    /* rows of x that exist before the first row of the piece and after its last one, at most T */
+    size_t before, after;
+    /* [mega_ema_state_floats] each: the states of the causal half, which the previous piece has
+     * left, and those of the look-ahead half, which the next piece has left. The pass replaces both
+     * by its own. */
     float *back, *ahead;
-    bool ahead_only; /* runs only the look-ahead half, for the sake of its states; y is then the
-                        sum of what was in it and of that half */
+    bool ahead_only; /* only runs the look-ahead half, for its states, and adds it to y */
 } MegaEmaPiece;
 
-/* Whole sequences, one behind the other. */
+/* Asks for the moving average of sequences that lie one after the other. */
 typedef struct MegaEmaRun {
     const MegaKernels *kernels;
     MegaPool *pool;
     const size_t *begin; /* [sequences + 1]: number i is rows begin[i] ... begin[i + 1] - 1 */
-    size_t sequences;    /* by FFT only one, of the planned length */
+    size_t sequences;    /* the FFT takes only one, of the planned length */
     const float *x;      /* [rows][d] */
     float *y;            /* [rows][d], not x */
     float *scratch;      /* [threads][scratch_stride] */
     size_t scratch_stride; /* >= mega_ema_scratch */
-    const MegaEmaPiece *piece; /* the only sequence is a piece of one; NULL: all are whole */
+    const MegaEmaPiece *piece; /* the only sequence is this piece of one; NULL: all are whole */
 } MegaEmaRun;
 
 /* y = silu(EMA(x) + omega x) */

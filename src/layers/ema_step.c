@@ -7,7 +7,7 @@
 
 #include "src/base/checked.h"
 
-#define TASK_CHANNELS 64
+#define TASK_CHANNELS 64 /* channels of one task */
 
 typedef struct Run {
     const MegaPass *pass;
@@ -15,7 +15,7 @@ typedef struct Run {
     const MegaEmaRows *rows;
 } Run;
 
-/* Stores x(position + t - T) in row t of `lagged`; what lies before the sequence is 0. */
+/* Stores x(position + t - T) in row t of `lagged`. Positions before the sequence are 0. */
 static void gather_lagged(const MegaStep *step, const MegaEmaRows *rows)
 {
     int64_t truncation = (int64_t)rows->ema->truncation;
@@ -33,6 +33,7 @@ static void gather_lagged(const MegaStep *step, const MegaEmaRows *rows)
     }
 }
 
+/* Stores the rows in the history, after gather_lagged has read what they overwrite. */
 static void keep_history(const MegaStep *step, const MegaEmaRows *rows)
 {
     int64_t truncation = (int64_t)rows->ema->truncation;

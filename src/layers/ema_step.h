@@ -13,15 +13,13 @@ typedef struct MegaEmaRows {
     const MegaEma *ema;
     const float *x; /* [rows][d]: the residual stream, or its norm */
     float *out;     /* [rows][d]: silu(EMA(x) + omega x) */
-    /* states of the sequences, mega_ema_state_floats each: those that the last step wrote, and
-     * those that this one writes */
-    const float *from;
-    float *to;
-    /* with truncation, else NULL: the input of position t is row t mod T of history, and lagged
-     * [rows][d] is scratch for the inputs of T positions ago */
-    float *history, *lagged;
+    const float *from; /* [sequences][mega_ema_state_floats]: states that the last step wrote */
+    float *to;         /* the same, written by this step; another array */
+    float *history;    /* [min(T, positions)][d]: position t is row t mod T; NULL without T */
+    float *lagged;     /* [rows][d] scratch: inputs of T positions ago; NULL without T */
 } MegaEmaRows;
 
+/* Computes rows->out, writes the new states, and keeps the inputs in the history. */
 void mega_ema_step(const MegaPass *pass, const MegaStep *step, const MegaEmaRows *rows);
 
 #endif

@@ -52,7 +52,7 @@ static int check_tokens(const MegaEmbedConfig *embed, MegaInput *input, MegaErro
     return 0;
 }
 
-/* Gives an image without a shape the model's. */
+/* Gives an image without a shape that of the model. */
 static int check_image(const MegaEmbedConfig *embed, MegaInput *input, MegaError *err)
 {
     if (input->channels == 0 && input->height == 0 && input->width == 0) {
@@ -131,8 +131,8 @@ typedef struct Work {
     const MegaEmbed *embed;
 } Work;
 
-/* Returns how many rows are embedded at once: MEGA_ROW_BLOCK, or fewer if frames or patches are so
- * large that as many of them would take more than BLOCK_FLOATS. No result depends on it. */
+/* Returns how many rows one task embeds: MEGA_ROW_BLOCK, or fewer if that many frames or patches
+ * would take more than BLOCK_FLOATS. No result depends on it. */
 #define BLOCK_FLOATS (1u << 22)
 static size_t block_rows(const MegaEmbedConfig *config)
 {
@@ -145,6 +145,7 @@ uint64_t mega_embed_scratch(const MegaConfig *config)
     return mega_embed_fan_in(&config->embed) * block_rows(&config->embed);
 }
 
+/* Copies the samples of frame t to frame [frame_length]. */
 static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
                        float *frame)
 {
@@ -156,6 +157,7 @@ static void copy_frame(const MegaEmbedConfig *config, const MegaInput *input, si
         memcpy(frame + (from - begin), input->values + from, (size_t)(to - from) * sizeof *frame);
 }
 
+/* Copies the values of patch t to patch [channels][edge][edge]. */
 static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, size_t t,
                        float *patch)
 {
@@ -167,6 +169,7 @@ static void copy_patch(const MegaEmbedConfig *config, const MegaInput *input, si
             memcpy(patch, corner + c * plane + row * width, edge * sizeof *patch);
 }
 
+/* Maps frames or patches first ... first + rows - 1 to x, by way of scratch [rows][fan-in]. */
 static void embed_linear(const MegaPass *pass, const MegaEmbed *embed, size_t first, size_t rows,
                          float *x, float *scratch)
 {
@@ -201,6 +204,7 @@ void mega_embed_add_type(const float *types, int32_t type, size_t width, float *
         x[i] += row[i];
 }
 
+/* Runs one task: a block of rows, from the input to the norm. */
 static void embed_rows(void *context, size_t task, int worker)
 {
     const Work *work = context;
@@ -210,7 +214,7 @@ static void embed_rows(void *context, size_t task, int worker)
     const MegaLinearWeights *weights = &embed->weights->embed;
     size_t d = (size_t)pass->config->width, most = block_rows(embed->config);
     size_t first = task * most, rows = embed->length - first;
-    rows = rows < most ? rows : most;
+    rows = mega_min_size(rows, most);
     float *x = w->x + (embed->begin + first) * d;
     first += embed->first;
     switch (embed->config->kind) {

@@ -17,7 +17,7 @@ void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *confi
         mega_norm_fold(&out->norm, fc1, arena, &out->fc1);
 }
 
-/* Computes inner = act(fc1(input)), and returns the input. */
+/* Computes inner = act(fc1(input)), and returns the input: x, or norm(x) in `normed`. */
 static const float *run_inner(const MegaFeedForward *block, const MegaRows *rows, float *normed,
                               float *inner)
 {
@@ -30,6 +30,7 @@ static const float *run_inner(const MegaFeedForward *block, const MegaRows *rows
     return input;
 }
 
+/* Returns the map out = fc2(inner). */
 static MegaLinear outer_map(const MegaFeedForward *block, const MegaRows *rows, const float *inner,
                             float *out)
 {

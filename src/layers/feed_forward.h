@@ -1,5 +1,5 @@
 /*
- * feed_forward.h - the feed-forward block behind the attention of a layer (MODEL.md, "Feed-forward
+ * feed_forward.h - the feed-forward block after the attention of a layer (MODEL.md, "Feed-forward
  * block").
  *
  *   pre-norm    x += fc2(act(fc1(norm(x))))
@@ -27,16 +27,18 @@ typedef struct MegaFeedForward {
          MEGA_IF_FFN | MEGA_TENSOR_MATRIX},                                                        \
         {"ffn.fc2.bias", at(fc2.bias), {MEGA_DIM_WIDTH}, MEGA_IF_FFN}
 
-/* Computes what is derived from the weights once per model; fold.h says where it lies. */
+/* Derives a block from its weights, once per model. A folded norm takes its memory from the arena
+ * (fold.h). */
 void mega_feed_forward_derive(MegaFeedForward *out, const MegaStackConfig *config,
                               const MegaNormWeights *norm, const MegaLinearWeights *fc1,
                               const MegaLinearWeights *fc2, MegaArena *arena);
-/* Runs the block. normed [rows][d] and inner [rows][ffn] are scratch. */
+/* Runs the block on layer->x. normed [rows][d] and inner [rows][ffn] are scratch. */
 void mega_feed_forward_run(const MegaFeedForward *block, const MegaRows *layer, float *normed,
                            float *inner);
-/* Runs the block in two halves, so that a tap can look in between: the first stores what the block
- * sees and what it adds, input and output [rows][d], and leaves x as it is. */
-void mega_feed_forward_show(const MegaFeedForward *block, const MegaRows *rows, float *input,
+/* These run the block in two halves, so that a tap can see what lies between. The first half stores
+ * the block's input and its output, [rows][d] each, and leaves layer->x as it is; inner [rows][ffn]
+ * is scratch. The second half adds the output to layer->x. */
+void mega_feed_forward_show(const MegaFeedForward *block, const MegaRows *layer, float *input,
                             float *inner, float *output);
 void mega_feed_forward_add(const MegaFeedForward *block, const MegaRows *layer,
                            const float *output);

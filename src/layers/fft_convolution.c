@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/base/checked.h"
+
 #if MEGA_WITH_FFTW
 #include <fftw3.h>
 #include <pthread.h>
@@ -26,15 +28,15 @@ size_t mega_fft_size(size_t least)
     }
 }
 
-/* Return the floats of one real signal and of one spectrum, rounded up to whole cache lines. */
+/* These return the floats of one real signal and of one spectrum, in whole cache lines. */
 static size_t signal_floats(const MegaFft *fft)
 {
-    return (fft->size + 15) / 16 * 16;
+    return (size_t)mega_whole_lines(fft->size);
 }
 
 static size_t spectrum_floats(const MegaFft *fft)
 {
-    return (fft->size + 2 + 15) / 16 * 16;
+    return (size_t)mega_whole_lines(fft->size + 2);
 }
 
 uint64_t mega_fft_scratch(const MegaFft *fft)
@@ -42,43 +44,43 @@ uint64_t mega_fft_scratch(const MegaFft *fft)
     return (uint64_t)signal_floats(fft) + 2 * (uint64_t)spectrum_floats(fft);
 }
 
-/* ---- Matrices of signals on a line ----------------------------------------------------------- */
+/* ---- Linear convolution: the matrix ---------------------------------------------------------- */
 
-#define LINE_NUMBERS 8 /* complex numbers of a cache line */
+#define LINE_NUMBERS (MEGA_LINE_FLOATS / 2) /* complex numbers of a cache line */
 
 /* Returns the largest divisor of n that is at most `most`. */
-static size_t divisor(size_t n, size_t most)
+static size_t largest_divisor(size_t n, size_t most)
 {
     while (n % most != 0)
         most--;
     return most;
 }
 
-/* Cuts a signal into a matrix of as many rows as columns, or nearly. Rows begin at an odd number of
- * cache lines from each other, so that columns are spread over all places of the cache. */
-static void shape(MegaLineFft *fft, size_t size)
+/* Shapes the matrix of a signal as near to a square as the divisors of `size` allow. Rows begin an
+ * odd number of cache lines apart, so that a column is spread over all sets of the cache. */
+static void shape_matrix(MegaLineFft *fft, size_t size)
 {
     *fft = (MegaLineFft){.size = size};
     size_t root = 1;
     while ((root + 1) * (root + 1) <= size)
         root++;
-    fft->rows = divisor(size, root);
+    fft->rows = largest_divisor(size, root);
     fft->columns = size / fft->rows;
-    fft->stride = ((fft->columns + LINE_NUMBERS - 1) / LINE_NUMBERS | 1) * LINE_NUMBERS;
-    fft->step = divisor(fft->rows, fft->rows < 8 ? fft->rows : 8);
+    fft->stride = (mega_pieces(fft->columns, LINE_NUMBERS) | 1) * LINE_NUMBERS;
+    fft->step = largest_divisor(fft->rows, fft->rows < 8 ? fft->rows : 8);
 }
 
 size_t mega_line_fft_floats(size_t size)
 {
     MegaLineFft fft;
-    shape(&fft, size);
+    shape_matrix(&fft, size);
     return 2 * fft.rows * fft.stride;
 }
 
 uint64_t mega_line_fft_memory(size_t size)
 {
     MegaLineFft fft;
-    shape(&fft, size);
+    shape_matrix(&fft, size);
     return sizeof(float) * (2 * (uint64_t)fft.rows + mega_line_fft_floats(size));
 }
 
@@ -133,7 +135,7 @@ MegaFftBuffers mega_fft_buffers(const MegaFft *fft, float *scratch)
     return (MegaFftBuffers){scratch, kernel_spectrum, kernel_spectrum + spectrum_floats(fft)};
 }
 
-void mega_fft_take_kernel(const MegaFft *fft, const MegaFftBuffers *buffers)
+void mega_fft_transform_kernel(const MegaFft *fft, const MegaFftBuffers *buffers)
 {
     fftwf_execute_dft_r2c(fft->forward, buffers->signal, (fftwf_complex *)buffers->kernel_spectrum);
 }
@@ -152,10 +154,10 @@ void mega_fft_convolve(const MegaFft *fft, const MegaFftBuffers *buffers)
     fftwf_execute_dft_c2r(fft->inverse, (fftwf_complex *)spectrum, buffers->signal);
 }
 
-/* ---- Signals on a line ----------------------------------------------------------------------- */
+/* ---- Linear convolution ---------------------------------------------------------------------- */
 
 /* Stores e^(2 pi i part / whole). */
-static void store_turn(size_t part, size_t whole, float out[2])
+static void store_phase(size_t part, size_t whole, float out[2])
 {
     const double angle = 2 * acos(-1) * (double)part / (double)whole;
     out[0] = (float)cos(angle);
@@ -180,18 +182,18 @@ static int plan_matrix(MegaLineFft *fft)
 
 int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err)
 {
-    shape(fft, size);
-    fft->turns = fftwf_alloc_real(2 * fft->rows);
+    shape_matrix(fft, size);
+    fft->phases = fftwf_alloc_real(2 * fft->rows);
     fft->twiddles = fftwf_alloc_real(mega_line_fft_floats(size));
-    if (!fft->turns || !fft->twiddles || plan_matrix(fft)) {
+    if (!fft->phases || !fft->twiddles || plan_matrix(fft)) {
         mega_line_fft_free(fft);
         return no_memory(size, err);
     }
     memset(fft->twiddles, 0, mega_line_fft_floats(size) * sizeof *fft->twiddles);
     for (size_t row = 0; row < fft->rows; row++) {
-        store_turn(row * fft->columns, 4 * size, fft->turns + 2 * row);
+        store_phase(row * fft->columns, 4 * size, fft->phases + 2 * row);
         for (size_t column = 0; column < fft->columns; column++)
-            store_turn((4 * (size - row * column % size) + column) % (4 * size), 4 * size,
+            store_phase((4 * (size - row * column % size) + column) % (4 * size), 4 * size,
                        fft->twiddles + 2 * (row * fft->stride + column));
     }
     return 0;
@@ -200,12 +202,12 @@ int mega_line_fft_plan(MegaLineFft *fft, size_t size, MegaError *err)
 void mega_line_fft_free(MegaLineFft *fft)
 {
     free_plans(fft->by_columns, fft->by_rows);
-    fftwf_free(fft->turns);
+    fftwf_free(fft->phases);
     fftwf_free(fft->twiddles);
     *fft = (MegaLineFft){0};
 }
 
-/* The floats from row to row. */
+/* Returns the floats from row to row of the matrix. */
 static size_t row_floats(const MegaLineFft *fft)
 {
     return 2 * fft->stride;
@@ -216,7 +218,7 @@ static void transform_columns(const MegaLineFft *fft, float *matrix)
     fftwf_execute_dft(fft->by_columns, (fftwf_complex *)matrix, (fftwf_complex *)matrix);
 }
 
-/* Transforms `step` rows. */
+/* Transforms fft->step rows. */
 static void transform_rows(const MegaLineFft *fft, float *rows)
 {
     fftwf_execute_dft(fft->by_rows, (fftwf_complex *)rows, (fftwf_complex *)rows);
@@ -245,8 +247,8 @@ static void transform_matrix(const MegaLineFft *fft, const MegaKernels *kernels,
         transform_piece(fft, kernels, at, matrix);
 }
 
-/* Makes a piece of the conjugate product, and does that part of its transform which comes before
- * that of the columns. */
+/* Computes one piece of the conjugate product and transforms its rows, then multiplies by the
+ * twiddle factors: all of the inverse that comes before the columns. */
 static void multiply_piece(const MegaLineFft *fft, const MegaKernels *kernels, size_t at,
                            const float *transform, const float *kernel, float *product)
 {
@@ -256,7 +258,7 @@ static void multiply_piece(const MegaLineFft *fft, const MegaKernels *kernels, s
     kernels->multiply_complex(product + at, fft->twiddles + at, numbers, product + at);
 }
 
-/* Stores a signal in a matrix. */
+/* Stores the numbers x[j] w[j] in a matrix, without the factors of columns; zeros follow. */
 static void enter_signal(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
                          size_t length, float *out)
 {
@@ -264,12 +266,12 @@ static void enter_signal(const MegaLineFft *fft, const MegaKernels *kernels, con
     for (size_t row = 0; row < fft->rows; row++, out += row_floats(fft)) {
         const size_t first = row * columns, left = length > first ? length - first : 0;
         const size_t count = left < columns ? left : columns;
-        kernels->scale_to_complex(x + first, count, fft->turns + 2 * row, out);
+        kernels->scale_to_complex(x + first, count, fft->phases + 2 * row, out);
         memset(out + 2 * count, 0, (row_floats(fft) - 2 * count) * sizeof *out);
     }
 }
 
-/* Takes the convolution out of the product. */
+/* Transforms the columns of the product, and takes the real part of the convolution out of it. */
 static void leave_signal(const MegaLineFft *fft, const MegaKernels *kernels, float *product,
                          float *y, size_t length)
 {
@@ -277,8 +279,8 @@ static void leave_signal(const MegaLineFft *fft, const MegaKernels *kernels, flo
     transform_columns(fft, product);
     for (size_t row = 0, first = 0; first < length; row++, first += columns)
         kernels->scale_to_real(product + row * row_floats(fft),
-                               length - first < columns ? length - first : columns,
-                               fft->turns + 2 * row, y + first);
+                               mega_min_size(length - first, columns), fft->phases + 2 * row,
+                               y + first);
 }
 
 void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, const float *x,
@@ -288,14 +290,15 @@ void mega_line_fft_forward(const MegaLineFft *fft, const MegaKernels *kernels, c
     transform_matrix(fft, kernels, transform);
 }
 
-/* Stores the numbers of one row of a kernel. */
-static void turn_kernel(const MegaLineFft *fft, const MegaLineKernel *kernel, size_t row,
+/* Stores the numbers k[j] w[j] / n of one row of a kernel, without the factors of columns. */
+static void fill_kernel_row(const MegaLineFft *fft, const MegaLineKernel *kernel, size_t row,
                         float *out)
 {
     const size_t n = fft->size, lags = kernel->lags < n ? kernel->lags : n;
     const size_t first = row * fft->columns;
     const float scale = 1.0f / (float)n;
-    const float re_turn = scale * fft->turns[2 * row], im_turn = scale * fft->turns[2 * row + 1];
+    const float re_phase = scale * fft->phases[2 * row];
+    const float im_phase = scale * fft->phases[2 * row + 1];
     for (size_t j = first; j < first + fft->columns; j++, out += 2) {
         const size_t ahead = n - 1 - j; /* lag l looks l + 1 positions ahead */
         float re = kernel->back && j < lags ? kernel->back[j] : 0, im = 0;
@@ -303,17 +306,17 @@ static void turn_kernel(const MegaLineFft *fft, const MegaLineKernel *kernel, si
             re += kernel->d;
         else if (kernel->ahead && ahead < lags)
             im = -kernel->ahead[ahead];
-        out[0] = re * re_turn - im * im_turn;
-        out[1] = re * im_turn + im * re_turn;
+        out[0] = re * re_phase - im * im_phase;
+        out[1] = re * im_phase + im * re_phase;
     }
 }
 
-void mega_line_fft_take_kernel(const MegaLineFft *fft, const MegaKernels *kernels,
+void mega_line_fft_transform_kernel(const MegaLineFft *fft, const MegaKernels *kernels,
                                const MegaLineKernel *kernel, float *out)
 {
     memset(out, 0, fft->rows * row_floats(fft) * sizeof *out);
     for (size_t row = 0; row < fft->rows; row++)
-        turn_kernel(fft, kernel, row, out + row * row_floats(fft));
+        fill_kernel_row(fft, kernel, row, out + row * row_floats(fft));
     transform_matrix(fft, kernels, out);
 }
 

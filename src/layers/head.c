@@ -75,21 +75,14 @@ void mega_head_pool_end(const MegaConfig *config, const MegaHeadMemory *memory, 
         pooled[i] = (float)(memory->sums[i] / divisor);
 }
 
-void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
-                    MegaHeadMemory *memory, float *pooled)
-{
-    mega_head_pool_add(pass, config, weights, memory, 0, pooled);
-    mega_head_pool_end(config, memory, pass->workspace->length, pooled);
-}
-
-/* Makes memory->joined of the two pooled vectors. */
+/* Joins the two pooled vectors into memory->joined, as the model compares them (MegaPairKind). */
 static void join(const MegaHeadConfig *head, MegaHeadMemory *memory, size_t d)
 {
     const float *a = memory->pooled, *b = a + d;
-    const bool turned = head->pair_kind == MEGA_PAIR_SECOND_FIRST;
+    const bool second_first = head->pair_kind == MEGA_PAIR_SECOND_FIRST;
     float *out = memory->joined;
-    memcpy(out, turned ? b : a, d * sizeof *out);
-    memcpy(out + d, turned ? a : b, d * sizeof *out);
+    memcpy(out, second_first ? b : a, d * sizeof *out);
+    memcpy(out + d, second_first ? a : b, d * sizeof *out);
     for (size_t i = 0; i < d && head->pair_kind == MEGA_PAIR_COMPARED; i++) {
         out[2 * d + i] = a[i] - b[i];
         out[3 * d + i] = a[i] * b[i];

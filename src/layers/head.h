@@ -6,26 +6,25 @@
 
 #include "src/layers/layer.h"
 
-/* Memory of the part after pooling. It lives as long as the session. */
+/* Memory of a head, which lives as long as the session. */
 typedef struct MegaHeadMemory {
     float *pooled;   /* [inputs][d] */
     float *joined;   /* [mega_pooled_width]: what the first linear map sees of a pair */
     float *hidden[2]; /* [head.width] each, used in turn */
-    double *sums;    /* [d] */
+    double *sums;    /* [d]: sums over the positions that have been pooled so far */
     float *gathered; /* [MEGA_HEAD_ROWS][d], for a head without pooling */
     float *dense;    /* [MEGA_HEAD_ROWS][head.width] */
 } MegaHeadMemory;
 
 #define MEGA_HEAD_ROWS 64 /* positions that go through a head at once */
 
+/* Places the memory; an arena without memory only counts it. */
 void mega_head_layout(MegaHeadMemory *out, const MegaConfig *config, MegaArena *arena);
 
-/* Pools workspace->x to pooled [d]: it applies the image model's projection to each position, which
- * replaces x, then takes the mean or the sum over all positions, the first one or the last one. */
-void mega_head_pool(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
-                    MegaHeadMemory *memory, float *pooled);
-/* Does the same for a sequence whose pieces come one after the other in workspace->x: `before`
- * positions were added already, and the last call divides what all of them have added. */
+/* Pools a sequence to pooled [d]: its mean, its sum, its first or its last position. The sequence,
+ * or one piece of it after the other, is in workspace->x, and `before` positions of it were pooled
+ * already. The image model's projection is applied to each position first; its output goes to
+ * workspace->spare. mega_head_pool_end finishes the mean or sum over all `length` positions. */
 void mega_head_pool_add(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                         MegaHeadMemory *memory, size_t before, float *pooled);
 void mega_head_pool_end(const MegaConfig *config, const MegaHeadMemory *memory, size_t length,
@@ -35,13 +34,14 @@ void mega_head_pool_end(const MegaConfig *config, const MegaHeadMemory *memory, 
 void mega_head_classify(const MegaConfig *config, const MegaWeights *weights,
                         const MegaKernels *kernels, MegaHeadMemory *memory, float *logits);
 
-/* The positions of workspace->x that a head without pooling maps to logits. */
+/* Says which positions of workspace->x a head without pooling maps to logits. */
 typedef struct MegaHeadRows {
     const size_t *positions; /* [count], or NULL: 0 ... count - 1 */
     size_t count;
     float *logits; /* [count][classes] */
 } MegaHeadRows;
 
+/* Computes rows->logits from workspace->x. */
 void mega_head_label(const MegaPass *pass, const MegaConfig *config, const MegaWeights *weights,
                      MegaHeadMemory *memory, const MegaHeadRows *rows);
 

@@ -8,6 +8,7 @@
 #ifndef MEGA_LAYER_H
 #define MEGA_LAYER_H
 
+#include "src/base/checked.h"
 #include "src/base/ledger.h"
 #include "src/base/spill.h"
 #include "src/base/threads.h"
@@ -36,36 +37,38 @@ struct MegaPass {
 /* A piece of a sequence that goes through the stack layer by layer, and through each layer in
  * pieces. */
 struct MegaPiece {
-    /* [total][d]: the residual stream of the whole sequence, of which pieces that went through the
-     * layer have its output already, and behind that what the kind keeps of each piece */
+    /* [total][d], the residual stream of the whole sequence: output of the layer in the pieces that
+     * went through it, input in the others. After it come the bytes that the kind keeps of each
+     * piece (MegaLayerKind.kept). */
     MegaSpill *rows;
-    size_t first, count, total; /* positions */
-    uint64_t kept; /* where `rows` has the bytes that the kind keeps of this piece */
+    size_t first, count; /* positions of the piece: first ... first + count - 1 */
+    size_t total;        /* positions of the sequence */
+    uint64_t kept;       /* offset in `rows` of the bytes that are kept of this piece */
 };
 
 /* ---- Whole sequences ------------------------------------------------------------------------ */
 
-/* The states of one or several sequences on their way through the stack, one sequence behind the
- * other; L positions in all. In the session's arena. */
+/* The states of one or several sequences on their way through the stack, one sequence after the
+ * other, with L positions in all. The arrays lie in the session's arena. */
 struct MegaWorkspace {
     size_t length;    /* L */
     size_t sequences;
     size_t *begin;    /* [sequences + 1]: the first position of each, and L */
     size_t row_block; /* rows of one block, at most MEGA_ROW_BLOCK */
-    bool shows_attention; /* there is memory to show a tap the weights; set before the layout */
+    /* set before the layout: it is to place memory in which a tap is shown the weights */
+    bool shows_attention;
     float *x;         /* [L][d] residual stream, in and out */
     float *spare;     /* [L][d] free between layers */
     float *scratch;   /* [threads][scratch_stride] */
     size_t scratch_stride;
     void *own;        /* memory that belongs to the kind of layer */
-    /* belongs to the kind of layer, too; the session keeps it from input to input */
-    void *plan;
+    void *plan;       /* made by the kind's planner; the session keeps it from input to input */
 };
 
 /* Return how many blocks the rows make, and how many rows block number `block` has. */
 static inline size_t mega_row_blocks(const MegaWorkspace *workspace)
 {
-    return (workspace->length + workspace->row_block - 1) / workspace->row_block;
+    return mega_pieces(workspace->length, workspace->row_block);
 }
 
 static inline size_t mega_block_rows(const MegaWorkspace *workspace, size_t block)
@@ -82,14 +85,13 @@ static inline MegaArena mega_worker_arena(const MegaWorkspace *workspace, int wo
         .size = workspace->scratch_stride * sizeof(float)};
 }
 
-/* Plans as much scratch memory for each worker as this dry run took, and at least so many
- * floats. */
+/* Gives each worker as much scratch memory as this dry run took, but at least `least` floats. */
 static inline void mega_workspace_plan_scratch(MegaWorkspace *workspace, const MegaArena *dry,
                                                uint64_t least, MegaArena *arena)
 {
     const uint64_t used = dry->used / sizeof(float), floats = used > least ? used : least;
     arena->overflow |= dry->overflow;
-    workspace->scratch_stride = (size_t)((floats + 15) / 16 * 16);
+    workspace->scratch_stride = (size_t)mega_whole_lines(floats);
 }
 
 /* Places everything that these sequences need on their way through the stack; only counts it in a
@@ -121,7 +123,7 @@ struct MegaEncoded {
     uint64_t counted; /* bytes that the ledger has counted */
 };
 
-/* Tells what the rows of a step are. */
+/* Says what the rows of a step are. */
 typedef enum MegaRowsAre {
     MEGA_ROWS_ARE_POSITIONS, /* consecutive positions of the only sequence, inside one chunk */
     MEGA_ROWS_ARE_SEQUENCES, /* the next position of each sequence */
@@ -129,11 +131,11 @@ typedef enum MegaRowsAre {
 
 /* Describes one step of a decoder: `rows` rows, and where they stand in their sequences.
  *
- * What is kept between steps in two buffers used in turn (states of an average) is read from the
- * buffer `current`, where live sequence i left it as number parents[i], and written to the other as
- * number i: so choosing sequences moves nothing. What is kept for each position (keys, values) is
- * written once as [position][sequence] and never moved; `ancestors` says for each live sequence
- * whose entry counts at each position of the chunk. */
+ * Choosing sequences moves no memory. States of an average are kept in two buffers that are used in
+ * turn: a step reads the state of live sequence i as number parents[i] from the buffer `current`,
+ * and writes the new one as number i to the other. Keys and values are written once, as
+ * [position][sequence]; `ancestors` says for each live sequence whose entry counts at each position
+ * of the chunk. */
 struct MegaStep {
     const MegaDecoderSizes *sizes;
     size_t rows;

@@ -87,12 +87,12 @@ typedef struct Sequences {
     float **rotary;    /* [layers] tables of a rotary bias, or NULL */
     float *rotation;   /* [chunks.longest][z], of a rotary bias in float32, or NULL (rotation.h) */
     size_t columns;    /* of a row of key_panels: z, or 2 z with a rotation */
-    /* These serve a piece: x' of its positions, of the T before it and of the T behind it, and the
-     * states of both halves of the average. `lags` is that T; it is 0 if nothing is cut off, since
-     * then the states say all. */
+    /* These serve a piece of a long sequence: x' of its positions, of T before it and of T after
+     * it, and the states of both halves of the average. Without truncation the states hold all that
+     * the average needs from other pieces, and `lags` is 0. */
     float *window;       /* [lags + length + lags][d] */
-    float *back, *ahead; /* [mega_ema_state_floats] */
-    size_t lags, length; /* `length` is that of all pieces but the last one */
+    float *back, *ahead; /* [mega_ema_state_floats] each */
+    size_t lags, length; /* T or 0, and positions of every piece but the last one */
 } Sequences;
 
 static bool can_batch(const MegaStackConfig *config, MegaEmaPath path, size_t length)
@@ -120,13 +120,13 @@ static void free_plan(void *plan)
     free(plan);
 }
 
-/* Positions that attend to one another stay together. */
+/* MegaLayerKind.cut: positions that attend to one another stay in one piece. */
 static size_t cut(const MegaStackConfig *config)
 {
     return (size_t)mega_gated(config)->chunk;
 }
 
-/* Returns the bytes that are kept of each piece: the states of the look-ahead half at its end. */
+/* MegaLayerKind.kept: the states of the look-ahead half at the end of a piece. */
 static size_t kept(const MegaStack *stack)
 {
     const MegaEma *ema = &mega_layer(stack, 0)->ema;
@@ -136,7 +136,7 @@ static size_t kept(const MegaStack *stack)
 static const char *const stages[] = {".ema", ".v", ".z", ".q", ".k", ".cross", "", NULL};
 static const MegaPlanner planner = {.make = make_plan, .free = free_plan};
 
-/* Holds one worker's memory in the query step. */
+/* Memory of one worker for a block of queries. */
 typedef struct QueryScratch {
     float *weights;  /* scratch of mega_attention */
     float *attended; /* [rows][h]: a r */
@@ -164,12 +164,13 @@ static QueryScratch query_scratch_layout(const Dims *dims, const Sequences *sequ
     return scratch;
 }
 
-/* Returns whether the layer's first norm is a step of its own. */
+/* Returns whether norm(x) is computed by itself, and not folded into the maps that read it. */
 static bool has_separate_norm(const MegaStackConfig *config, const MegaLayer *layer)
 {
     return config->pre_norm && !layer->folded;
 }
 
+/* Returns whether some layer of the stack needs memory for norm(x). */
 static bool some_separate_norm(const MegaStack *stack)
 {
     for (int i = 0; i < stack->config->layers; i++)
@@ -178,6 +179,7 @@ static bool some_separate_norm(const MegaStack *stack)
     return false;
 }
 
+/* Places and fills the tables of a rotary bias. */
 static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *arena)
 {
     size_t layers = (size_t)stack->config->layers, positions = out->chunks.longest;
@@ -204,11 +206,11 @@ static void rotary_layout(Sequences *out, const MegaStack *stack, MegaArena *are
         if (!table || !out->rotary)
             continue; /* a dry run only counts memory */
         out->rotary[i] = table;
-        mega_rotary_table(weights->rotary_alpha, weights->rotary_beta,
-                          (size_t)mega_gated(stack->config)->zdim, positions, table);
+        mega_rotary_table(weights->rotary_alpha, weights->rotary_beta, z, positions, table);
     }
 }
 
+/* Places what a piece of a long sequence needs. */
 static void window_layout(Sequences *out, const MegaStack *stack, const MegaBatch *batch,
                           MegaArena *arena)
 {
@@ -256,7 +258,7 @@ typedef struct Forward {
     const MegaPass *pass;
     const Sequences *sequences;
     const MegaLayer *layer;
-    const MegaLayer *next; /* the layer whose norm the query step computes, or NULL */
+    const MegaLayer *next; /* the layer whose norm run_queries computes, or NULL */
     Dims dims;
     const float *bias;  /* entry of the bias table for j = i */
     /* input of v and EMA: normed, or x if the layer is post-norm or its norm is folded */
@@ -268,7 +270,7 @@ static float *key_panels_of(const Sequences *sequences, const MegaChunk *chunk)
     return sequences->key_panels + chunk->panels * MEGA_PANEL * sequences->columns;
 }
 
-/* Makes q and k from z, which lies where q will be, and stores every key in its panel as well. */
+/* Computes q and k from z, which lies in the place of q, and stores every key in its panel, too. */
 static void make_queries_and_keys(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -294,7 +296,7 @@ static void make_queries_and_keys(void *context, size_t task, int worker)
     }
 }
 
-/* Computes v and z. z stays where q will be, since a tap wants to see it before q and k exist. */
+/* Computes v and z, and without a tap q and k as well. A tap sees z first, in the place of q. */
 static void project_values(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -315,9 +317,9 @@ static void project_values(void *context, size_t task, int worker)
         make_queries_and_keys(context, task, worker);
 }
 
-/* Returns the queries of some rows of a chunk, the first of which is number in_chunk there. With a
- * rotation, each has a second part, whose product with that of a key is the bias. It is divided by
- * the factor that the products get afterwards. */
+/* Returns the queries of some rows of a chunk. With a rotation, each gets a second part in `out`,
+ * whose product with that of a key is the bias. That part is divided by the factor by which the
+ * products are scaled afterwards. */
 static const float *queries_of(const Forward *forward, const MegaAttention *attention,
                                const float *q, float *out)
 {
@@ -396,18 +398,18 @@ static void run_queries(void *context, size_t task, int worker)
 
 /* ---- Pieces of a long sequence -------------------------------------------------------------- */
 
-/* Returns how many positions behind the piece the average sees. */
-static size_t rows_behind(const MegaPiece *piece, const Sequences *s)
+/* Returns how many positions after the piece the average sees. */
+static size_t rows_after(const MegaPiece *piece, const Sequences *s)
 {
     return mega_min_size(s->lags, piece->total - piece->first - piece->count);
 }
 
-/* Reads x' of the piece and of the positions behind it into the window. */
+/* Reads x' of the piece and of the positions after it into the window. */
 static void fill_window(const MegaPass *pass, const Sequences *s, const MegaLayer *layer)
 {
     const MegaPiece *piece = pass->piece;
     const size_t d = (size_t)pass->config->width, row = d * sizeof(float);
-    const size_t count = piece->count + rows_behind(piece, s);
+    const size_t count = piece->count + rows_after(piece, s);
     float *x = s->window + s->lags * d;
     mega_spill_read(piece->rows, (uint64_t)piece->first * row, x, count * row);
     if (has_separate_norm(pass->config, layer))
@@ -422,7 +424,7 @@ static void run_piece_ema(const MegaPass *pass, const MegaLayer *layer, bool ahe
     const MegaPiece *piece = pass->piece;
     const size_t begin[] = {0, piece->count};
     const MegaEmaPiece part = {.before = mega_min_size(s->lags, piece->first),
-                               .behind = rows_behind(piece, s), .back = s->back,
+                               .after = rows_after(piece, s), .back = s->back,
                                .ahead = s->ahead, .ahead_only = ahead_only};
     mega_ema_run(w->plan, &layer->ema,
                  &(MegaEmaRun){.kernels = pass->kernels, .pool = pass->pool, .begin = begin,
@@ -431,7 +433,8 @@ static void run_piece_ema(const MegaPass *pass, const MegaLayer *layer, bool ahe
                                .scratch_stride = w->scratch_stride, .piece = &part});
 }
 
-/* The states that the look-ahead half brings from behind are kept for `forward`. */
+/* MegaLayerKind.look_ahead: keeps the states with which the look-ahead half enters the piece, for
+ * `forward`, and runs that half over the piece to get those of the piece before. */
 static void look_ahead(const MegaPass *pass, int index)
 {
     const MegaPiece *piece = pass->piece;
@@ -448,8 +451,8 @@ static void look_ahead(const MegaPass *pass, int index)
     run_piece_ema(pass, layer, true);
 }
 
-/* Makes ready for a piece: its chunks, its window and the states of its average. The window of the
- * piece before becomes what stands before this one. */
+/* Prepares the chunks, the window and the states of the average of a piece. The last positions of
+ * the previous window move to the front, where the average looks back to them. */
 static void begin_piece(const MegaPass *pass, const MegaLayer *layer)
 {
     const MegaPiece *piece = pass->piece;

@@ -20,7 +20,7 @@ typedef struct MegaLayer {
     MegaFeedForward feed_forward;
 } MegaLayer;
 
-/* Layer number `index` of a stack of this kind. */
+/* Returns layer number `index` of a stack of this kind. */
 static inline const MegaLayer *mega_layer(const MegaStack *stack, int index)
 {
     return stack->layers[index];

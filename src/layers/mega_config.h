@@ -15,7 +15,8 @@ typedef enum MegaBiasKind {
     MEGA_BIAS_ROTARY,
 } MegaBiasKind;
 
-/* The activation of the stack is that of v, of the candidate and of the feed-forward block. */
+/* The hyper-parameters of MEGA layers. The stack's activation is that of v, of the candidate and of
+ * the feed-forward block. */
 typedef struct MegaGatedConfig {
     int hidden;     /* h */
     int zdim;       /* z */
@@ -100,7 +101,8 @@ typedef struct MegaLayerWeights {
 
 /* ---- The kind of layer ---------------------------------------------------------------------- */
 
-/* The metadata have the original's names of attention functions. An unknown name gives -1. */
+/* These translate between attention functions and their names in metadata, which are those of the
+ * original. An unknown name gives -1. */
 const char *mega_attention_name(MegaAttentionKind kind);
 int mega_attention_by_name(const char *name);
 

@@ -13,7 +13,7 @@
 
 /* ---- Decoded rows: memory ------------------------------------------------------------------- */
 
-/* Holds what a layer remembers of the decoder's sequences. */
+/* What a layer keeps of the decoder's sequences from step to step. */
 typedef struct State {
     float *k, *v;   /* [reserved][sequences][columns], [reserved][sequences][h] */
     float *ema[2];  /* [sequences][mega_ema_state_floats], two buffers used in turn */
@@ -81,8 +81,8 @@ typedef struct StepMemory {
     float *lagged;           /* [rows][d]: x' of T positions before; NULL without truncation */
     float *mx;               /* [rows][2 d + z + h]: u, z, r, c */
     float *q;                /* [rows][columns] */
-    float *key_panels;       /* [reserved, in whole panels][columns]: used if rows are positions */
-    MegaValues values;       /* of reserved positions: the same */
+    float *key_panels; /* [reserved, in whole panels][columns]: used if rows are positions */
+    MegaValues values; /* of `reserved` positions: used if rows are positions */
     float *attended;         /* [rows][max(h, d)] */
     float *wide;             /* [rows][max(ffn, 2 d + z, h)] */
     float *weights;          /* [sequences][reserved]: used if rows are sequences */
@@ -106,7 +106,7 @@ void *mega_step_layout(const MegaStack *stack, const MegaDecoderSizes *sizes, Me
     memory.attended = mega_arena_floats(arena, rows * mega_max_u64(h, d));
     memory.wide = mega_arena_floats(arena, rows * mega_max_u64(mega_max_u64(dims.f, 2 * d + z), h));
     memory.weights = mega_arena_floats(arena, (uint64_t)sizes->sequences * sizes->reserved);
-    /* one more, so that the panels do not share places in the cache */
+    /* one position more, so that panels do not begin in the same set of the cache */
     memory.values = (MegaValues){.positions = sizes->reserved + 1, .heads = 1, .columns = dims.h};
     memory.values.panels = mega_arena_floats(arena, mega_values_floats(&memory.values));
     memory.scratch_stride =
@@ -128,14 +128,14 @@ typedef struct Step {
     const MegaLayer *layer;
     int index;
     Dims dims;
-    size_t mx; /* floats of one row of memory->mx */
+    size_t ld_mx;   /* floats from row to row of memory->mx */
     size_t columns; /* of queries and keys */
     MegaRows rows;
     const float *input; /* input of v and EMA: norm(x), or x in a post-norm stack */
 } Step;
 
-/* Returns where the first row's key lies among the keys, and its value among the values. The next
- * row's is entry_stride further. */
+/* Returns the index of the first row's key in state->k, and of its value in state->v. Those of the
+ * next row lie entry_stride further on. */
 static size_t first_entry(const MegaStep *step)
 {
     return step->in_chunk * step->sizes->sequences;
@@ -183,15 +183,16 @@ static void project_step(const Step *work)
     MegaLinear v = value_map(work->rows.config, &work->layer->v, work->input,
                              work->state->v + first_entry(work->step) * dims->h,
                              entry_stride(work->step) * dims->h);
-    MegaLinear maps[] = {update_map(&weights->u, m, u, work->mx),
-                         z_map(&weights->z, m, z, work->mx),
-                         reset_map(&weights->r_hx, dims->h, m, r, work->mx)};
+    MegaLinear maps[] = {update_map(&weights->u, m, u, work->ld_mx),
+                         z_map(&weights->z, m, z, work->ld_mx),
+                         reset_map(&weights->r_hx, dims->h, m, r, work->ld_mx)};
     mega_rows_linears(&work->rows, &v, 1);
     mega_rows_linears(&work->rows, maps, 3);
 }
 
-/* Makes the columns of a query and its key that add the bias. The products are scaled by the number
- * of keys that the query sees, so its part is divided by that. */
+/* Computes the columns of a query and its key whose product is the bias. The products are scaled by
+ * a factor that depends on the number of keys that the query sees, so its columns are divided by
+ * it. */
 static void add_rotation(const Step *work, size_t row, float *q, float *k)
 {
     const MegaStep *step = work->step;
@@ -205,7 +206,7 @@ static void add_rotation(const Step *work, size_t row, float *q, float *k)
     mega_rotate(q, z, weights->rotary_alpha, 1.0f / scale, q);
 }
 
-#define QUERY_ROWS 32 /* of one task */
+#define QUERY_ROWS 32 /* rows of one task */
 
 /* Computes q, and stores k in its table. */
 static void make_step_queries_and_keys(void *context, size_t task, int worker)
@@ -218,7 +219,7 @@ static void make_step_queries_and_keys(void *context, size_t task, int worker)
         size_t entry = first_entry(work->step) + row * entry_stride(work->step);
         float *q = work->memory->q + row * columns, *k = work->state->k + entry * columns;
         queries_and_keys(work->pass->kernels, work->layer->weights,
-                         work->memory->mx + row * work->mx + work->dims.d, 1, z, q, k);
+                         work->memory->mx + row * work->ld_mx + work->dims.d, 1, z, q, k);
         if (columns > z)
             add_rotation(work, row, q + z, k + z);
     }
@@ -246,7 +247,7 @@ static void attend_step(const Step *work)
                                                   : work->layer->weights->bias +
                                                         mega_bias_positions(config) - 1,
                                       .factor = memory->mx + dims->d + dims->z,
-                                      .ld_factor = work->mx,
+                                      .ld_factor = work->ld_mx,
                                       .out = memory->attended,
                                       .ancestors = step->ancestors,
                                       .reserved = step->sizes->reserved,
@@ -282,7 +283,8 @@ static void cross_attend_step(const Step *work)
 
 /* ---- Decoded rows: the layer ---------------------------------------------------------------- */
 
-/* Shows a tap [rows][columns] that lie `stride` floats apart, by way of memory->wide. */
+/* Shows a tap data [rows][columns]. Rows that lie `stride` floats apart are first copied side by
+ * side to memory->wide. */
 static void tap_rows(const Step *work, const char *part, const float *data, size_t columns,
                      size_t stride)
 {
@@ -301,7 +303,7 @@ static void tap_attention(const Step *work)
     const Dims *dims = &work->dims;
     size_t entry = first_entry(work->step), stride = entry_stride(work->step);
     tap_rows(work, ".v", work->state->v + entry * dims->h, dims->h, stride * dims->h);
-    tap_rows(work, ".z", memory->mx + dims->d, dims->z, work->mx);
+    tap_rows(work, ".z", memory->mx + dims->d, dims->z, work->ld_mx);
     tap_rows(work, ".q", memory->q, dims->z, work->columns);
     tap_rows(work, ".k", work->state->k + entry * work->columns, dims->z, stride * work->columns);
 }
@@ -318,7 +320,7 @@ void mega_step_layer(const MegaPass *pass, const MegaStep *step, int index)
                  .layer = layer,
                  .index = index,
                  .dims = dims,
-                 .mx = 2 * dims.d + dims.z + dims.h,
+                 .ld_mx = 2 * dims.d + dims.z + dims.h,
                  .columns = columns_of(pass->config),
                  .rows = {.config = pass->config,
                           .kernels = pass->kernels,
@@ -328,9 +330,9 @@ void mega_step_layer(const MegaPass *pass, const MegaStep *step, int index)
     const MegaGate gate = {.attended = memory->attended,
                            .h = &layer->weights->h,
                            .u = memory->mx,
-                           .ld_u = work.mx,
+                           .ld_u = work.ld_mx,
                            .addend = memory->mx + dims.d + dims.z + dims.h,
-                           .ld_addend = work.mx,
+                           .ld_addend = work.ld_mx,
                            .norm = &layer->norm};
     work.input = mega_rows_input(&work.rows, &layer->norm, memory->normed);
     run_ema(&work);

@@ -30,18 +30,19 @@ MegaPages *mega_pages_layout(const MegaHeads *heads, size_t sequences, size_t re
     return out;
 }
 
-/* Returns the keys of head `head` in a page; its values lie MEGA_PAGE * sequences * d further. */
+/* Returns the keys of head `head` in a page; to_values leads from them to its values. */
 static float *page_head(const MegaPages *pages, const MegaHeads *heads, size_t page, size_t head)
 {
     return pages->pages[page] + head * pages->sequences * mega_head_width(heads);
 }
 
-/* Returns how far a position lies from the next. */
+/* Returns the floats from one position's key to the next one's. */
 static size_t position_stride(const MegaPages *pages, const MegaHeads *heads)
 {
     return pages->sequences * heads->width;
 }
 
+/* Returns the floats from the keys of a page to its values. */
 static size_t to_values(const MegaPages *pages, const MegaHeads *heads)
 {
     return MEGA_PAGE * position_stride(pages, heads);
@@ -71,7 +72,7 @@ void mega_head_scratch_layout(MegaHeadScratch *scratch, const MegaHeads *heads,
     const size_t blocks = mega_attention_scratch(MEGA_ATTENTION_ROWS, sizes->reserved);
     scratch->keys = (size_t)mega_packed_bytes(MEGA_F32, sizes->reserved, e) / sizeof(float);
     scratch->key_panels = mega_arena_floats(arena, scratch->keys * (uint64_t)heads->heads);
-    /* one more, so that the panels do not share places in the cache */
+    /* one position more, so that panels do not begin in the same set of the cache */
     scratch->values = (MegaValues){.positions = sizes->reserved + 1, .heads = 1, .columns = e};
     scratch->values.panels =
         mega_arena_floats(arena, mega_values_floats(&scratch->values) * heads->heads);
@@ -108,6 +109,7 @@ static MegaValues values_of(const MegaHeadScratch *scratch, size_t head)
     return values;
 }
 
+/* Turns the products of a row with `keys` keys into softmax weights, in place. */
 static void weigh(const Run *run, float *weights, size_t keys)
 {
     const float scale =
@@ -175,7 +177,7 @@ static void store_position(void *context, size_t row, int worker)
 
 /* ---- Consecutive rows ----------------------------------------------------------------------- */
 
-/* With so many rows it pays to pack what they see. */
+/* With this many rows or more it pays to pack the keys and values that they see. */
 #define PACKED_ROWS 8
 
 /* Packs the keys and values of sequence 0 that lie in one page. */
@@ -242,15 +244,13 @@ void mega_heads_attend(const MegaPass *pass, const MegaStep *step, const MegaHea
     mega_pool_run(pass->pool, step->rows * heads, attend_head, &run);
 }
 
-#define LINE 16 /* floats of a cache line */
-
-/* Fetches the keys and values of the head whose first column is `column`. Together those of a batch
- * do not fit into the caches, and they lie in pieces too short for the processor to foresee. */
+/* Prefetches the keys and values of the head whose first column is `column`. Those of a whole batch
+ * do not fit into the caches, and their runs are too short for the hardware prefetcher. */
 static void fetch_source(const MegaSourceLayer *layer, size_t column, size_t length,
                          const MegaHeads *heads)
 {
     for (size_t j = 0; j < length; j++)
-        for (size_t i = 0; i < mega_head_width(heads); i += LINE) {
+        for (size_t i = 0; i < mega_head_width(heads); i += MEGA_LINE_FLOATS) {
             __builtin_prefetch(layer->keys + j * heads->width + column + i, 0, 2);
             __builtin_prefetch(layer->values + j * heads->width + column + i, 0, 2);
         }

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The norm of S4's models with transposed layers. It is computed in double: nothing is added to a
- * small deviation. */
+/* The norm of S4's models with transposed layers. No epsilon is added to the variance, so it is
+ * computed in double, lest a row that hardly varies be blown up by rounding errors. */
 static void norm_by_scalars(const MegaNorm *norm, const float *x, size_t rows, size_t width,
                             float *out)
 {

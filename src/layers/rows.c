@@ -15,7 +15,7 @@ static bool is_pre_norm(const MegaRows *rows)
     return rows->in_ffn ? mega_ffn_pre_norm(rows->config) : rows->config->pre_norm;
 }
 
-#define ROWS_OF_TASK 8
+#define ROWS_OF_TASK 8 /* rows of one task */
 
 /* The work on each row: to += added, then to = norm(from). Either step may be absent. */
 typedef struct RowWork {
@@ -38,6 +38,7 @@ static void work_on_rows(void *context, size_t task, int worker)
         mega_norm_apply(work->norm, kernels, work->from + at, count, d, work->to + at);
 }
 
+/* Runs the work on all rows, in the pool or by the calling thread. */
 static void run_work(RowWork work)
 {
     const size_t tasks = mega_pieces(work.rows->count, ROWS_OF_TASK);

@@ -31,19 +31,20 @@ static inline MegaRows mega_rows_of_block(const MegaPass *pass, size_t block)
                       .count = mega_block_rows(w, block)};
 }
 
-/* Returns what a sub-block sees of x: in a pre-norm stack norm(x), which it stores in `normed`,
- * else x itself. */
+/* Returns the input of a sub-block: norm(x) in a pre-norm stack, which is stored in normed
+ * [count][d], else x itself. */
 const float *mega_rows_input(const MegaRows *rows, const MegaNorm *norm, float *normed);
 /* Ends a sub-block: x = norm(x) in a post-norm stack. */
 void mega_rows_finish(const MegaRows *rows, const MegaNorm *norm);
 
-/* Ends a sub-block whose output [count][d] lies apart: x += output, then mega_rows_finish. */
+/* Ends a sub-block whose output [count][d] was not added to x yet: x += output, then
+ * mega_rows_finish. */
 void mega_rows_add(const MegaRows *rows, const float *output, const MegaNorm *norm);
 
 /* Runs linear maps of the same x, at most MEGA_MAX_LINEARS. */
 void mega_rows_linears(const MegaRows *rows, const MegaLinear *linears, size_t count);
 
-/* The end of gated attention (MODEL.md, "Gated attention"):
+/* Asks for the end of gated attention (MODEL.md, "Gated attention"):
  *   x += u (act(addend + Wh (a r) + bias) - x), and x = norm(x) in a post-norm stack */
 typedef struct MegaGate {
     const float *attended; /* [rows][in]: a r */

@@ -41,11 +41,11 @@ static void *derive(const MegaStack *stack, int index, MegaArena *arena)
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-/* The widths of a layer's steps. */
+/* The widths of what the steps of a layer read and write. */
 typedef struct Widths {
     size_t d, features; /* of x, and of what is convolved */
-    size_t raw, seen;   /* of y before the hyper activation, and behind it */
-    size_t mixed, gate; /* of m with both halves of a glu, and of the gate */
+    size_t raw, seen;   /* of y before and after the hyper activation */
+    size_t mixed, gate; /* of the map's output with both halves of a glu, and of the gate */
 } Widths;
 
 static Widths widths_of(const MegaStackConfig *config)
@@ -62,16 +62,16 @@ static Widths widths_of(const MegaStackConfig *config)
 
 /* Memory that all layers share; workspace->own points here. */
 typedef struct Sequence {
-    float *z;      /* [L][d], and m for the tap: workspace->spare, or x if nothing is normed */
-    float *narrow; /* [L][H] u; NULL without a bottleneck */
+    float *z;      /* [L][d], in workspace->spare: norm(x) of a pre-norm layer, and later m */
+    float *narrow; /* [L][H]: u; NULL without a bottleneck */
     float *y;      /* [L][c H] */
 } Sequence;
 
 /* Holds one worker's memory for a block of rows. */
 typedef struct Scratch {
-    float *turned; /* [rows][seen] y in another order; NULL if it is the map's */
-    float *mixed;  /* [rows][mixed] */
-    float *gate;   /* [rows][gate] */
+    float *swapped; /* [rows][seen]: y by feature, then channel; NULL if the map takes y as it is */
+    float *mixed;   /* [rows][mixed] */
+    float *gate;    /* [rows][gate] */
 } Scratch;
 
 static Scratch scratch_layout(const MegaStackConfig *config, size_t rows, MegaArena *arena)
@@ -79,7 +79,7 @@ static Scratch scratch_layout(const MegaStackConfig *config, size_t rows, MegaAr
     const Widths widths = widths_of(config);
     Scratch scratch = {NULL, NULL, NULL};
     if (mega_s4(config)->swapped)
-        scratch.turned = mega_arena_floats(arena, (uint64_t)rows * widths.seen);
+        scratch.swapped = mega_arena_floats(arena, (uint64_t)rows * widths.seen);
     scratch.mixed = mega_arena_floats(arena, (uint64_t)rows * widths.mixed);
     scratch.gate = mega_arena_floats(arena, (uint64_t)rows * widths.gate);
     return scratch;
@@ -105,7 +105,7 @@ static void layout(MegaWorkspace *workspace, const MegaStack *stack, const MegaB
     workspace->own = out;
 }
 
-/* A batch would need the plan of every length. */
+/* No: a batch would need a plan for every length in it. */
 static bool can_batch(const MegaStackConfig *config, MegaEmaPath path, size_t length)
 {
     (void)config;
@@ -161,11 +161,11 @@ typedef struct Forward {
     const Sequence *sequence;
     const MegaS4Layer *layer;
     Widths widths;
-    const float *z; /* [L][d] */
+    const float *z; /* [L][d]: norm(x), or x in a post-norm layer */
     const MegaS4Layer *next; /* the layer that mix_rows enters, or NULL */
 } Forward;
 
-/* z = norm(x), and u, of a layer. */
+/* Computes z = norm(x) and u of a layer for some rows. */
 static void enter_rows(const Forward *forward, const MegaS4Layer *layer, size_t first, size_t rows)
 {
     const MegaPass *pass = forward->pass;
@@ -190,9 +190,9 @@ static void enter(void *context, size_t task, int worker)
     enter_rows(forward, forward->layer, task * w->row_block, mega_block_rows(w, task));
 }
 
-/* Applies the hyper activation to y: the second half of the channels weighs the first one. Both the
- * result and y have `raw` floats from row to row. */
-static void weigh(const Forward *forward, float *y, size_t rows)
+/* Applies the hyper activation h to y in place: the first half y_1 of the channels becomes
+ * h(y_2) y_1, where y_2 is the second half. */
+static void apply_hyper(const Forward *forward, float *y, size_t rows)
 {
     const Widths *widths = &forward->widths;
     const MegaS4Function hyper = mega_s4(forward->pass->config)->hyper;
@@ -203,7 +203,7 @@ static void weigh(const Forward *forward, float *y, size_t rows)
                   widths->seen);
 }
 
-/* Copies y from channel and feature to feature and channel. */
+/* Copies rows of y from the order channel, feature to the order feature, channel. */
 static void swap_channels(const Widths *widths, const float *y, size_t rows, float *out)
 {
     const size_t channels = widths->seen / widths->features;
@@ -213,8 +213,8 @@ static void swap_channels(const Widths *widths, const float *y, size_t rows, flo
                 out[i * channels + channel] = y[channel * widths->features + i];
 }
 
-/* The linear map with its activation: m, `mixed` floats from row to row, of which the first half
- * counts with glu. */
+/* Computes m [rows], `mixed` floats from row to row, by the linear map and its activation. With glu
+ * only the first half of a row is the result. */
 static void mix(const Forward *forward, const float *y, size_t ldy, size_t rows, float *m)
 {
     const MegaKernels *kernels = forward->pass->kernels;
@@ -225,7 +225,7 @@ static void mix(const Forward *forward, const float *y, size_t ldy, size_t rows,
         apply(kernels, own->output, m, wide, rows, wide);
         return;
     }
-    if (own->output == MEGA_S4_SIGMOID) { /* as the originals have it: in one pass */
+    if (own->output == MEGA_S4_SIGMOID) { /* the usual glu takes one pass */
         kernels->finish(m + half, wide, rows, half, m, wide,
                         &(MegaEpilogue){.function = MEGA_FUNCTION_SIGMOID, .factor = m,
                                         .ld_factor = wide});
@@ -235,7 +235,8 @@ static void mix(const Forward *forward, const float *y, size_t ldy, size_t rows,
     multiply_rows(kernels, m, wide, m + half, wide, rows, half);
 }
 
-/* Computes the block's output m [rows] from y; *ld is its distance from row to row. */
+/* Returns the block's output m [rows] for some rows of y, and stores the floats from row to row in
+ * *ld. */
 static float *make_output(const Forward *forward, size_t first, size_t rows, const Scratch *scratch,
                           size_t *ld)
 {
@@ -246,9 +247,9 @@ static float *make_output(const Forward *forward, size_t first, size_t rows, con
     *ld = widths->raw;
     if (!own->has_output)
         return y;
-    if (scratch->turned) {
-        swap_channels(widths, y, rows, scratch->turned);
-        mix(forward, scratch->turned, widths->seen, rows, scratch->mixed);
+    if (scratch->swapped) {
+        swap_channels(widths, y, rows, scratch->swapped);
+        mix(forward, scratch->swapped, widths->seen, rows, scratch->mixed);
     } else {
         mix(forward, y, widths->raw, rows, scratch->mixed);
     }
@@ -260,7 +261,7 @@ static float *make_output(const Forward *forward, size_t first, size_t rows, con
     apply(pass->kernels, own->activation, scratch->gate, widths->gate, rows, widths->gate);
     multiply_rows(pass->kernels, scratch->gate, widths->gate, scratch->mixed, widths->mixed, rows,
                   widths->gate);
-    /* the block of z, from which the gate was made, is not needed any more */
+    /* these rows of z are free now that the gate has been computed from them */
     *ld = widths->d;
     float *out = forward->sequence->z + first * widths->d;
     map(pass->kernels, &forward->layer->weights->output_gate, scratch->gate, widths->gate, rows,
@@ -268,7 +269,7 @@ static float *make_output(const Forward *forward, size_t first, size_t rows, con
     return out;
 }
 
-/* Applies the activation and, before it, the hyper activation to y. */
+/* Applies the hyper activation to y, then the activation. */
 static void activate(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -277,7 +278,7 @@ static void activate(void *context, size_t task, int worker)
     const size_t first = task * w->row_block, rows = mega_block_rows(w, task);
     float *y = forward->sequence->y + first * widths->raw;
     (void)worker;
-    weigh(forward, y, rows);
+    apply_hyper(forward, y, rows);
     apply(forward->pass->kernels, mega_s4(forward->pass->config)->activation, y, widths->raw, rows,
           widths->seen);
 }
@@ -307,8 +308,8 @@ static void mix_rows(void *context, size_t task, int worker)
         enter_rows(forward, forward->next, first, rows);
 }
 
-/* Shows a tap the kernels, by row of C and feature. Where their values are not kept, they are made
- * anew. It does not see them if there is no memory for them. */
+/* Shows a tap the kernels [rows of C][H][taps]. Where neither the plan nor the model's file keeps
+ * their values, they are computed again. If there is no memory, the tap does not see them. */
 static void tap_kernels(const MegaPass *pass, int index)
 {
     const MegaS4Layer *layer = pass->stack->layers[index];
@@ -366,6 +367,8 @@ static void forward(const MegaPass *pass, int index)
     mega_tap_layer(&pass->tap, index, "", w->x, w->length, widths.d);
 }
 
+/* Systems of low rank always have a recurrence. A diagonal one has none if it is normalised over
+ * the length of the input. */
 static bool can_stream(const MegaStackConfig *config)
 {
     const MegaS4Config *own = mega_s4(config);
@@ -380,7 +383,8 @@ static void show(const MegaStack *stack, int index, MegaLayerView *out)
     out->matrix = weights->output.weight.panels ? &weights->output.weight : NULL;
 }
 
-/* Counts the map that mixes the features; the least work for the state spaces is not known. */
+/* Counts only the map that mixes the features: how much work the state spaces take depends on the
+ * plan. */
 static void work(const MegaStackConfig *config, MegaLayerWork *out)
 {
     const MegaS4Config *own = mega_s4(config);

@@ -257,7 +257,7 @@ MegaSsm mega_s4_space(const MegaStackConfig *stack, const MegaS4Weights *weights
                    .c = weights->c,
                    .p = weights->p,
                    .q = weights->q};
-    /* The converter checks the tensor; a file made otherwise must not ask for any length. */
+    /* The converter checks this tensor; a length out of range in a forged file counts as none. */
     if (weights->length)
         ssm.length = weights->length[0] >= 0 && weights->length[0] <= (float)MEGA_MAX_LENGTH
                          ? (uint64_t)weights->length[0]

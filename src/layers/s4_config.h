@@ -11,7 +11,7 @@
 
 #define MEGA_S4_MAX_CHANNELS 16
 
-/* The functions of S4's options. 0 stands for none of them in optional fields. */
+/* The functions that S4's options name. In optional fields 0 stands for none of them. */
 typedef enum MegaS4Function {
     MEGA_S4_NO_FUNCTION,
     MEGA_S4_ID,
@@ -24,12 +24,13 @@ typedef enum MegaS4Function {
     MEGA_S4_SOFTPLUS,
 } MegaS4Function;
 
-/* The kernels' and then the layer's parameters. The transforms are those of MegaSsm. */
+/* The hyper-parameters of S4 layers: first those of the kernels, which MegaSsm explains, then those
+ * of the layer. */
 typedef struct MegaS4Config {
     int states;   /* N */
     int groups;   /* S */
     int rank;     /* R; 0: diagonal */
-    int channels; /* c, rows of D; twice as many as the layer gives with `hyper` */
+    int channels; /* c, rows of D; with `hyper` the second half of them only weighs the first */
     bool untied;  /* every state has a dt of its own */
     bool is_real, negated, fast;
     bool has_b;      /* false: B is 1 */
@@ -39,12 +40,12 @@ typedef struct MegaS4Config {
     int length;
     int limit;     /* lags from here on do not exist in a full pass; 0: all exist */
     int bandlimit; /* in millionths; 0: none */
-    int kernel_lags; /* of the kernels that the file keeps, at rate 1; 0: it keeps none */
+    int kernel_lags; /* lags of the kernels that the file keeps, at rate 1; 0: it keeps none */
     MegaSsmTransform dt_transform, real_transform, imag_transform;
     MegaSsmDiscretization discretization;
     MegaS4Function activation; /* of the convolution's output, bottleneck and gate */
     bool has_output;           /* a linear map mixes the features */
-    bool glu;                  /* its first half times output(second half); else output(all) */
+    bool glu;                  /* m = a output(b) of the halves a, b of the map; else output(all) */
     MegaS4Function output;
     bool swapped;   /* the map's inputs go by feature, then channel */
     int bottleneck; /* width of what is convolved, if it is not H; 0: it is */
@@ -102,10 +103,11 @@ typedef struct MegaS4Weights {
 /* Describes the state spaces of a layer. */
 MegaSsm mega_s4_space(const MegaStackConfig *stack, const MegaS4Weights *weights);
 
-/* Returns how many lags of a layer's kernels are made at rate 1 for an input of this length: more
- * than it needs, if inputs of other lengths share its FFT. */
+/* Returns how many lags of a layer's kernels are computed at rate 1 for an input of this length:
+ * more than it needs, if inputs of other lengths share its FFT. Defined in s4_plan.c. */
 size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *weights,
                            size_t length);
+
 /* Kernels that the model file keeps. */
 typedef struct MegaS4Kept {
     const float *values; /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
@@ -116,7 +118,7 @@ typedef struct MegaS4Kept {
 MegaS4Kept mega_s4_kept(const MegaStackConfig *stack, const MegaS4Weights *weights, size_t lags,
                         uint64_t family, double rate);
 
-/* The metadata have the original's names. An unknown name gives -1. */
+/* These return the value of a name in metadata, which is that of the original, or -1. */
 int mega_s4_function_by_name(const char *name);
 int mega_s4_transform_by_name(const char *name);
 int mega_s4_discretization_by_name(const char *name);

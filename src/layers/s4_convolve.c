@@ -10,10 +10,10 @@
 #include "src/base/checked.h"
 #include "src/layers/s4_plan.h"
 
-#define TASK_FEATURES 16 /* features whose floats are one cache line of z */
-#define BLOCK 64         /* positions that direct sums make side by side */
+#define TASK_FEATURES 16 /* their floats at one position are a cache line of z */
+#define BLOCK 64         /* positions that direct sums compute side by side */
 
-/* Says what is convolved, with its sizes. */
+/* What all tasks of one convolution share. */
 typedef struct Convolution {
     const MegaPass *pass;
     const MegaS4Plan *plan;
@@ -23,11 +23,12 @@ typedef struct Convolution {
     float *y;
 } Convolution;
 
-static size_t line(size_t floats)
+static size_t whole_lines(size_t floats)
 {
-    return (floats + 15) / 16 * 16;
+    return (size_t)mega_whole_lines(floats);
 }
 
+/* Returns the kernel [lags] of one feature and row of C. */
 static const float *kernel_of(const Convolution *work, size_t feature, size_t row)
 {
     const MegaS4Kernels *kernels = &work->plan->kernels[work->layer];
@@ -38,28 +39,28 @@ static const float *kernel_of(const Convolution *work, size_t feature, size_t ro
 
 #if MEGA_WITH_FFTW
 
-/* Positions of a block that is copied between rows of features and columns of positions: both ends
- * stay in the first-level cache. */
+/* Positions that are transposed at a time between rows of features and columns of positions, so
+ * that source and target stay in the first-level cache. */
 #define COPIED 16
 
-/* Positions before a row is copied that the processor begins to fetch it. Rows are a few hundred
- * bytes apart, which no processor foresees far enough. */
+/* Prefetch distance in positions. Rows are a few hundred bytes apart, which is too far for the
+ * hardware prefetcher to keep up. */
 #define FETCHED_AHEAD 64
 
-/* A worker's memory. */
+/* Memory of one worker. */
 typedef struct LineScratch {
     float *columns;   /* [channels][TASK_FEATURES][stride] */
     float *transform; /* of one feature */
     float *product;   /* the same; NULL in a layer of one channel */
     float *kernel;    /* of one feature, where kernels are kept as values */
-    size_t stride;    /* an odd number of cache lines, so that columns do not share places in it */
+    size_t stride;    /* an odd number of cache lines, so that columns begin in different sets */
 } LineScratch;
 
 static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaArena *arena)
 {
     const size_t floats = mega_line_fft_floats(plan->fft.size);
-    LineScratch scratch = {.stride = (plan->length + 15) / 16 * 16};
-    scratch.stride += scratch.stride / 16 % 2 ? 0 : 16;
+    LineScratch scratch = {.stride = whole_lines(plan->length)};
+    scratch.stride += scratch.stride / MEGA_LINE_FLOATS % 2 ? 0 : MEGA_LINE_FLOATS;
     scratch.columns =
         mega_arena_floats(arena, (uint64_t)channels * TASK_FEATURES * scratch.stride);
     scratch.transform = mega_arena_floats(arena, floats);
@@ -69,7 +70,7 @@ static LineScratch line_layout(const MegaS4Plan *plan, size_t channels, MegaAren
     return scratch;
 }
 
-/* Copies columns of z. */
+/* Copies the columns of some features of z. */
 static void gather_columns(const Convolution *work, size_t first, size_t count,
                            const LineScratch *scratch)
 {
@@ -83,7 +84,7 @@ static void gather_columns(const Convolution *work, size_t first, size_t count,
     }
 }
 
-/* Stores the columns of a channel in y. */
+/* Copies the columns of one channel to y. */
 static void scatter_columns(const Convolution *work, size_t channel, size_t first, size_t count,
                             const LineScratch *scratch)
 {
@@ -99,7 +100,8 @@ static void scatter_columns(const Convolution *work, size_t channel, size_t firs
     }
 }
 
-/* Returns the transform of a kernel. */
+/* Returns the transform of a kernel: the one of the plan, or one that is computed from its
+ * values. */
 static const float *spectrum_of(const Convolution *work, size_t feature, size_t channel,
                                 const LineScratch *scratch)
 {
@@ -112,7 +114,7 @@ static const float *spectrum_of(const Convolution *work, size_t feature, size_t 
                              .d = work->d[channel * work->features + feature]};
     if (work->rows > work->channels)
         kernel.ahead = kernel_of(work, feature, work->channels + channel);
-    mega_line_fft_take_kernel(&plan->fft, work->pass->kernels, &kernel, scratch->kernel);
+    mega_line_fft_transform_kernel(&plan->fft, work->pass->kernels, &kernel, scratch->kernel);
     return scratch->kernel;
 }
 
@@ -150,14 +152,14 @@ static void run_by_fft(void *context, size_t task, int worker)
 
 /* ---- By direct sums -------------------------------------------------------------------------- */
 
-/* Copies a column of z. */
+/* Copies the column of one feature of z. */
 static void gather(const Convolution *work, size_t feature, float *out)
 {
     for (size_t t = 0; t < work->length; t++)
         out[t] = work->z[t * work->features + feature];
 }
 
-/* Stores columns of one channel in y. */
+/* Copies the columns of some features of one channel to y. */
 static void scatter(const Convolution *work, size_t channel, size_t first, size_t count,
                     const float *in, size_t stride)
 {
@@ -168,7 +170,7 @@ static void scatter(const Convolution *work, size_t channel, size_t first, size_
             y[t * width + i] = in[i * stride + t];
 }
 
-/* y [BLOCK] += sum_j kernel[j] * signal[-step j] at BLOCK positions. */
+/* y[i] += sum_j kernel[j] signal[i - step j], for i < BLOCK and j < taps; step is 1 or -1. */
 static void add_block(const float *kernel, size_t taps, const float *signal, int step,
                       float *restrict y)
 {
@@ -182,10 +184,10 @@ static void add_block(const float *kernel, size_t taps, const float *signal, int
         y[i] += sums[i];
 }
 
-/* Positions of a padded column: zeros for all lags before and behind it. */
+/* Returns the positions of a column that is padded with zeros for all lags before and after it. */
 static size_t padded(const MegaS4Plan *plan)
 {
-    return line(plan->length + 2 * plan->taps + 2 * BLOCK);
+    return whole_lines(plan->length + 2 * plan->taps + 2 * BLOCK);
 }
 
 static void run_directly(void *context, size_t task, int worker)
@@ -193,7 +195,7 @@ static void run_directly(void *context, size_t task, int worker)
     const Convolution *work = context;
     const MegaWorkspace *w = work->pass->workspace;
     const size_t length = work->length, taps = work->plan->taps;
-    const size_t stride = line(length + BLOCK), wide = padded(work->plan);
+    const size_t stride = whole_lines(length + BLOCK), wide = padded(work->plan);
     const size_t first = task * TASK_FEATURES;
     const size_t count = mega_min_size(work->features - first, TASK_FEATURES);
     float *columns = w->scratch + (size_t)worker * w->scratch_stride;
@@ -221,7 +223,7 @@ static void run_directly(void *context, size_t task, int worker)
 
 /* ---- By steps -------------------------------------------------------------------------------- */
 
-/* 2 Re(a . x) of `n` complex numbers. */
+/* Returns 2 Re(a . x) of n complex numbers. */
 static float twice_real(const float *a, const float *x, size_t n)
 {
     float sum = 0;
@@ -251,6 +253,7 @@ static void multiply(const float *a, const float *b, size_t n, float *x)
     }
 }
 
+/* x -= factor a */
 static void subtract(float factor, const float *a, size_t n, float *x)
 {
     for (size_t i = 0; i < 2 * n; i++)
@@ -262,28 +265,29 @@ static void step_low_rank(const MegaSsmSteps *steps, size_t at, size_t n, size_t
                           const float *g, float u, float *x, float *y)
 {
     const float *in = steps->in + at, *p = steps->p + rank * at, *q = steps->q + rank * at;
-    float seen[MEGA_SSM_MAX_RANK];
+    float dots[MEGA_SSM_MAX_RANK];
     for (size_t r = 0; r < rank; r++)
-        seen[r] = twice_real(q + r * 2 * n, x, n);
-    multiply(steps->turn + at, x, n, y);
+        dots[r] = twice_real(q + r * 2 * n, x, n);
+    multiply(steps->numerator + at, x, n, y);
     for (size_t i = 0; i < 2 * n; i++)
         y[i] += in[i] * u;
     for (size_t r = 0; r < rank; r++)
-        subtract(seen[r], p + r * 2 * n, n, y);
+        subtract(dots[r], p + r * 2 * n, n, y);
     multiply(steps->z + at, y, n, x);
     for (size_t r = 0; r < rank; r++)
-        seen[r] = twice_real(q + r * 2 * n, x, n);
+        dots[r] = twice_real(q + r * 2 * n, x, n);
     for (size_t r = 0; r < rank; r++) {
-        float left = 0;
+        float coupled = 0;
         for (size_t s = 0; s < rank; s++)
-            left += g[r * rank + s] * seen[s];
-        subtract(left, p + r * 2 * n, n, y);
+            coupled += g[r * rank + s] * dots[s];
+        subtract(coupled, p + r * 2 * n, n, y);
     }
     multiply(steps->z + at, y, n, x);
 }
 
-/* Goes over the positions in one direction. Rows of C from `row` on give the channels. Looking
- * back, an output sees its own position; looking ahead, only those behind it. */
+/* Runs the recurrence of one feature in one direction; rows of C from `row` on give the channels.
+ * An output that looks back sees its own position and earlier ones; one that looks ahead sees only
+ * later ones. `state` goes from what it is to the state at the end; y is scratch. */
 static void run_direction(const Convolution *work, size_t feature, size_t row, float *state,
                           float *y)
 {
@@ -315,7 +319,7 @@ static void run_by_steps(void *context, size_t feature, int worker)
     const Convolution *work = context;
     const MegaWorkspace *w = work->pass->workspace;
     const size_t n = (size_t)mega_s4(work->pass->config)->states;
-    float *state = w->scratch + (size_t)worker * w->scratch_stride, *y = state + line(2 * n);
+    float *state = w->scratch + (size_t)worker * w->scratch_stride, *y = state + whole_lines(2 * n);
     float *kept = work->plan->states[work->layer] + 2 * feature * n;
     if (work->pass->is_stream)
         memcpy(state, kept, 2 * n * sizeof *state);
@@ -332,7 +336,7 @@ static void run_by_steps(void *context, size_t feature, int worker)
 
 /* ---- By matrix ------------------------------------------------------------------------------- */
 
-/* Takes as many features as a vector has lanes over all positions. */
+/* Runs one task: as many features as a vector has lanes. */
 static void run_by_matrix(void *context, size_t task, int worker)
 {
     const Convolution *work = context;
@@ -364,11 +368,11 @@ static void run_by_matrix(void *context, size_t task, int worker)
 uint64_t mega_s4_convolve_scratch(const MegaStackConfig *config, const MegaS4Plan *plan)
 {
     if (plan->way == MEGA_S4_BY_STEPS)
-        return 2 * line(2 * (size_t)mega_s4(config)->states);
+        return 2 * whole_lines(2 * (size_t)mega_s4(config)->states);
     if (plan->way == MEGA_S4_BY_MATRIX)
         return 0;
     if (plan->way == MEGA_S4_DIRECTLY)
-        return TASK_FEATURES * (uint64_t)line(plan->length + BLOCK) + padded(plan);
+        return TASK_FEATURES * (uint64_t)whole_lines(plan->length + BLOCK) + padded(plan);
 #if MEGA_WITH_FFTW
     MegaArena dry = {0};
     line_layout(plan, (size_t)mega_s4(config)->channels, &dry);

@@ -10,7 +10,7 @@
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-/* Counts `to` bytes in place of `from` for the plan. */
+/* Changes the plan's share of the session's memory from `from` to `to` bytes. */
 static int count(MegaS4Plan *plan, uint64_t from, uint64_t to, MegaError *err)
 {
     int code = mega_ledger_change(plan->ledger, from, to, "the kernels of the layers", err);
@@ -38,7 +38,6 @@ static void drop_steps(MegaS4Plan *plan)
 {
     count(plan, plan->step_arena.size, 0, NULL);
     mega_arena_free(&plan->step_arena);
-    plan->step_arena = (MegaArena){0};
     plan->steps = NULL;
     plan->states = NULL;
 }
@@ -47,7 +46,6 @@ static void drop_matrices(MegaS4Plan *plan)
 {
     count(plan, plan->matrix_arena.size, 0, NULL);
     mega_arena_free(&plan->matrix_arena);
-    plan->matrix_arena = (MegaArena){0};
     plan->matrices = NULL;
 }
 
@@ -89,8 +87,8 @@ static MegaSsm space_of(const MegaStack *stack, size_t index)
     return mega_s4_space(stack->config, (const MegaS4Weights *)stack->weights + index);
 }
 
-/* Returns the least length >= this one that inputs share an FFT with: a number of at most five
- * binary digits, before its zeros, for which FFTW is fast. */
+/* Rounds a length up to one of a few sizes per octave, so that inputs of similar lengths share an
+ * FFT: a power of two times a number of at most 32 for which FFTW is fast. */
 static size_t room_for(size_t length)
 {
     size_t step = 1;
@@ -121,12 +119,12 @@ size_t mega_s4_kernel_lags(const MegaStackConfig *stack, const MegaS4Weights *we
     return shared_lags(&ssm, (size_t)mega_ssm_taps(&ssm, length, 1), room_for(length), 1);
 }
 
-/* Says what a layer's kernels are made of, and for what. */
+/* The kernels that a layer needs for the present input. */
 typedef struct Wanted {
     MegaSsm ssm;
     size_t lags;
     uint64_t family;
-    MegaS4Kept kept; /* by the model's file, if they are these */
+    MegaS4Kept kept; /* the same kernels in the model's file, if it has them */
 } Wanted;
 
 static Wanted wanted_of(const MegaS4Plan *plan, const MegaStack *stack, size_t index)
@@ -139,15 +137,16 @@ static Wanted wanted_of(const MegaS4Plan *plan, const MegaStack *stack, size_t i
     return wanted;
 }
 
-/* Returns whether the spectra of a layer are those of the present input. */
+/* Returns whether the layer's spectra are those that the present input needs. */
 static bool has_spectra(const MegaS4Plan *plan, const MegaS4Kernels *kernels, const Wanted *wanted)
 {
     return kernels->spectra && kernels->size == plan->fft.size && kernels->lags == wanted->lags &&
            kernels->family == wanted->family;
 }
 
-/* Makes room for a layer's spectra or values, whichever *out in `kernels` is, in place of what it
- * has; `making` bytes more are needed for a time. */
+/* Frees a layer's spectra and values, and allocates `floats` floats for new ones: *out is
+ * kernels->spectra or kernels->own_values. `making` further bytes must be free, since making them
+ * takes that much for a time. */
 static int take_memory(MegaS4Plan *plan, MegaS4Kernels *kernels, uint64_t floats, uint64_t making,
                        float **out, MegaError *err)
 {
@@ -195,8 +194,8 @@ static int make_spectra(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
     return code;
 }
 
-/* Returns how many lags of values are made: more than this input needs, since longer ones may
- * follow, if there is memory for them. */
+/* Returns how many lags of values to compute: as many as a longer input would need, since one may
+ * follow, unless that many for all `kernels` kernels would take over half of the memory left. */
 static size_t value_lags(const MegaS4Plan *plan, const Wanted *wanted, uint64_t kernels)
 {
     size_t room = 1024;
@@ -222,7 +221,7 @@ static int make_values(MegaS4Plan *plan, const MegaPlanRequest *request, size_t 
     }
     const size_t have = value_lags(plan, wanted, rows * (plan->layers - index));
     const uint64_t lags = have ? have : 1;
-    const size_t stride = (size_t)(lags + 15) / 16 * 16;
+    const size_t stride = (size_t)mega_whole_lines(lags);
     int code = take_memory(
         plan, kernels, rows * stride,
         mega_ssm_kernels_memory(&wanted->ssm, lags, plan->rate, mega_pool_threads(request->pool)),
@@ -236,7 +235,7 @@ static int make_values(MegaS4Plan *plan, const MegaPlanRequest *request, size_t 
     return code;
 }
 
-/* Makes the kernels of a layer unless they are there. */
+/* Computes the kernels of a layer unless the plan has them. */
 static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t index,
                         MegaError *err)
 {
@@ -258,8 +257,8 @@ static int make_kernels(MegaS4Plan *plan, const MegaPlanRequest *request, size_t
     return code;
 }
 
-/* Plans the FFT of the input. Spectra serve one size only, and it takes long to make them: if
- * another size follows, values of the kernels take their place. */
+/* Plans the FFT of the input. Spectra serve one size only and take long to compute, so once an
+ * input of another size comes, the plan keeps the values of kernels instead. */
 static int plan_fft(MegaS4Plan *plan, const MegaStack *stack, MegaError *err)
 {
     const size_t size = mega_fft_size(plan->room);
@@ -301,7 +300,7 @@ static void steps_layout(MegaS4Plan *plan, const MegaStack *stack, MegaArena *ar
     }
 }
 
-/* Places what a layout takes in an arena of its own, and counts its bytes for the plan. */
+/* Reserves an arena for what `layout` places, lets it do so, and counts the bytes for the plan. */
 static int reserve(MegaS4Plan *plan, const MegaStack *stack,
                    void (*layout)(MegaS4Plan *plan, const MegaStack *stack, MegaArena *arena),
                    MegaArena *arena, MegaError *err)
@@ -361,11 +360,13 @@ static int make_matrices(MegaS4Plan *plan, const MegaPlanRequest *request, MegaE
     return code;
 }
 
+/* Chooses how the layers convolve; with may_recur, systems of few states may run by matrix. */
 static MegaS4Way choose_way(const MegaPlanRequest *request, const MegaSsm *ssm, size_t taps,
                             bool may_recur)
 {
     const MegaBatch *batch = request->batch;
-    /* at another rate than 1, the recurrence is that of an input which needs no longer kernel */
+    /* at another rate than 1, the recurrence has the kernel of inputs whose length need not
+     * double */
     const uint64_t family = mega_ssm_family(ssm, taps, batch->rate);
     const bool recurs = taps == batch->lengths[0] &&
                         (ssm->rank > 0 ? batch->rate == 1 || family == ssm->length
@@ -409,7 +410,7 @@ static int make_plan(const MegaPlanRequest *request, void **out, MegaError *err)
         code = make_matrices(plan, request, err);
         if (code != MEGA_ERR_MODEL)
             return code;
-        /* the kernels may exist although the recurrence does not */
+        /* there is no recurrence, but there may be kernels */
         plan->way = choose_way(request, &ssm, plan->taps, false);
         code = 0;
     }
@@ -423,6 +424,7 @@ static int make_plan(const MegaPlanRequest *request, void **out, MegaError *err)
     return code;
 }
 
+/* MegaPlanner.restart: sets the states of a stream to 0. */
 static void restart(void *memory)
 {
     MegaS4Plan *plan = memory;

@@ -1,7 +1,7 @@
 /*
- * s4_plan.h - what S4 layers keep between inputs: kernels, which are made once per model, length
- * and rate, the coefficients of recurrences, the state of a stream, and the plan of an FFT. A
- * session owns it.
+ * s4_plan.h - what S4 layers keep between inputs: kernels, which are computed once per length and
+ * rate, the coefficients of recurrences, the state of a stream, and the plan of an FFT. A session
+ * owns it.
  */
 #ifndef MEGA_S4_PLAN_H
 #define MEGA_S4_PLAN_H
@@ -18,15 +18,15 @@ typedef enum MegaS4Way {
     MEGA_S4_DIRECTLY,  /* sums over lags, where a build without FFTW has no recurrence */
 } MegaS4Way;
 
-/* The kernels of a layer, of which there are spectra or values. Inputs of one size share the
- * spectra, which a pass needs; values serve inputs of all sizes, but each pass transforms them.
- * Both give the same bits. */
+/* The kernels of a layer, either as spectra or as values. A pass multiplies by spectra, but they
+ * serve inputs of one size only. Values serve inputs of all sizes, but each pass has to transform
+ * them. Both give the same bits. */
 typedef struct MegaS4Kernels {
     float *spectra;      /* [H][c], each a transform as fft_convolution.h has it */
     const float *values; /* lag l of row r of feature h is values[(h * rows + r) * stride + l] */
-    float *own_values;   /* the same, unless they are those that the model's file keeps */
-    size_t stride, have; /* lags of the values that are there */
-    size_t size, lags;   /* of the FFT, and lags that it sees */
+    float *own_values;   /* the same, to be freed; NULL if the model's file keeps them */
+    size_t stride, have; /* floats from row to row of `values`, and lags that they have */
+    size_t size, lags;   /* size of the FFT, and lags that it takes in */
     uint64_t family;     /* mega_ssm_family of the input for which they were made */
     uint64_t counted;    /* bytes that the ledger has counted */
 } MegaS4Kernels;
@@ -42,7 +42,7 @@ typedef struct MegaS4Plan {
     size_t layers;
     MegaS4Kernels *kernels;  /* [layers] */
     MegaSsmSteps *steps;     /* [layers], in step_arena; NULL until they are needed */
-    float **states;          /* [layers][H][N][2]: what a stream has left, in step_arena */
+    float **states;          /* [layers][H][N][2]: the state of a stream, in step_arena */
     size_t state_floats;     /* of one layer */
     MegaSsmMatrix *matrices; /* [layers], in matrix_arena; NULL until they are needed */
     MegaArena step_arena, matrix_arena;

@@ -16,11 +16,11 @@ uint64_t mega_s4_spectra_floats(const MegaS4SpectraRequest *request)
 
 static size_t lag_stride(const MegaS4SpectraRequest *request)
 {
-    return (request->lags + 16) / 16 * 16; /* room for one lag at least */
+    return (size_t)mega_whole_lines(request->lags + 1); /* room for one lag at least */
 }
 
-/* Places the memory in which a thread makes the kernels of one feature: [rows][stride]. */
-static float *making_layout(const MegaS4SpectraRequest *request, MegaArena *arena)
+/* Places the memory for the kernels of one feature in one thread: [rows][stride]. */
+static float *buffer_layout(const MegaS4SpectraRequest *request, MegaArena *arena)
 {
     return mega_arena_floats(
         arena, request->kept ? 0 : (uint64_t)request->ssm->rows * lag_stride(request));
@@ -29,7 +29,7 @@ static float *making_layout(const MegaS4SpectraRequest *request, MegaArena *aren
 static uint64_t own_memory(const MegaS4SpectraRequest *request)
 {
     MegaArena dry = {0};
-    making_layout(request, &dry);
+    buffer_layout(request, &dry);
     return dry.used * (uint64_t)mega_pool_threads(request->pool);
 }
 
@@ -48,7 +48,7 @@ uint64_t mega_s4_spectra_memory(const MegaS4SpectraRequest *request)
 typedef struct Spectra {
     const MegaS4SpectraRequest *request;
     MegaSsmMaker *maker;
-    float **makings; /* [threads] */
+    float **buffers; /* [threads]: see buffer_layout */
     float *out;
 } Spectra;
 
@@ -59,11 +59,11 @@ static void make_feature(void *context, size_t feature, int worker)
     const size_t stride = request->kept ? request->kept_stride : lag_stride(request);
     const size_t channels = request->channels;
     const size_t floats = mega_line_fft_floats(request->fft->size);
-    const float *kernels = run->makings[worker];
+    const float *kernels = run->buffers[worker];
     if (request->kept)
         kernels = request->kept + feature * request->ssm->rows * stride;
     else
-        mega_ssm_make(run->maker, feature, worker, run->makings[worker], stride);
+        mega_ssm_make(run->maker, feature, worker, run->buffers[worker], stride);
     for (size_t channel = 0; channel < channels; channel++) {
         const MegaLineKernel kernel = {
             .back = kernels + channel * stride,
@@ -71,7 +71,7 @@ static void make_feature(void *context, size_t feature, int worker)
                 request->ssm->rows > channels ? kernels + (channels + channel) * stride : NULL,
             .lags = request->lags,
             .d = request->d[channel * request->ssm->features + feature]};
-        mega_line_fft_take_kernel(request->fft, request->kernels, &kernel,
+        mega_line_fft_transform_kernel(request->fft, request->kernels, &kernel,
                                   run->out + (feature * channels + channel) * floats);
     }
 }
@@ -82,21 +82,21 @@ int mega_s4_make_spectra(const MegaS4SpectraRequest *request, float *spectra, Me
     Spectra run = {.request = request, .out = spectra};
     MegaArena arena = {0};
     int code = mega_arena_reserve(&arena, (size_t)own_memory(request), err);
-    run.makings = calloc((size_t)threads, sizeof *run.makings);
-    if (!code && !run.makings)
+    run.buffers = calloc((size_t)threads, sizeof *run.buffers);
+    if (!code && !run.buffers)
         code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for making kernels");
     if (!code && !request->kept)
         code = mega_ssm_maker_new(&run.maker, request->ssm, mega_max_u64(request->lags, 1),
                                   request->rate, threads, err);
     if (!code) {
         for (int i = 0; i < threads; i++)
-            run.makings[i] = making_layout(request, &arena);
+            run.buffers[i] = buffer_layout(request, &arena);
         mega_pool_run(request->pool, request->ssm->features, make_feature, &run);
         code = run.maker ? mega_ssm_made(run.maker, err) : 0;
     }
     mega_ssm_maker_free(run.maker);
     mega_arena_free(&arena);
-    free(run.makings);
+    free(run.buffers);
     return code;
 }
 

@@ -1,5 +1,5 @@
 /*
- * ssm_kernel.c - see ssm_kernel.h. One task makes one feature.
+ * ssm_kernel.c - see ssm_kernel.h. One task computes the kernels of one feature.
  *
  *   diagonal    sums of powers                                        fill_diagonal
  *   low rank    values at roots of unity, then a Fourier transform    fill_by_nodes
@@ -16,13 +16,14 @@
 #include "src/layers/ssm_system.h"
 
 #define NODE_BLOCK 64 /* roots of unity at which sums are made side by side */
-/* Factors of a Fourier transform's length whose sum is larger cost more than the recurrence. */
+/* A Fourier transform whose length has a larger sum of prime factors, or is larger itself, may cost
+ * more than the recurrence. */
 #define MOST_FACTORS 512
 #define MOST_NODES (1 << 20)
 
 /* ---- Lengths -------------------------------------------------------------------------------- */
 
-/* Halves go to the even neighbour, as in the original. */
+/* Rounds to the nearest integer, and halves to the even one, as in the original. */
 static uint64_t rounded(double x)
 {
     return (uint64_t)nearbyint(x);
@@ -36,14 +37,15 @@ uint64_t mega_ssm_taps(const MegaSsm *ssm, uint64_t length, double rate)
     return most < (double)length ? (uint64_t)most : length;
 }
 
-/* Says how the kernel of a system of low rank is made. */
+/* Says how the kernel of a system of low rank is computed. */
 typedef struct Method {
-    uint64_t from;  /* if the tensor holds C itself: it becomes C (1 - Ab^from) first */
-    int doublings;  /* then the length doubles so often */
-    uint64_t nodes; /* and this is its number of lags at the rate; later ones are 0 */
+    uint64_t from;  /* if the tensor holds C itself, it first becomes C (1 - Ab^from); else 0 */
+    int doublings;  /* how often the length then doubles */
+    uint64_t nodes; /* lags of the resulting length at the input's rate; later ones are 0 */
     bool by_steps;
 } Method;
 
+/* Returns the sum of the prime factors of n. */
 static uint64_t factor_sum(uint64_t n)
 {
     uint64_t sum = 0;
@@ -53,6 +55,7 @@ static uint64_t factor_sum(uint64_t n)
     return n > 1 ? sum + n : sum;
 }
 
+/* Chooses by cost, counted in multiply-adds. */
 static Method choose_method(const MegaSsm *ssm, uint64_t taps, double rate)
 {
     const double wanted = nearbyint(rate * (double)taps);
@@ -98,7 +101,7 @@ uint64_t mega_ssm_whole(const MegaSsm *ssm, uint64_t taps, double rate)
 
 /* ---- Work of one thread ---------------------------------------------------------------------- */
 
-/* Holds what all features share, and the memory of one of them. */
+/* What all features share, and one thread's memory for one of them. */
 typedef struct Work {
     const MegaSsm *ssm;
     Method method;
@@ -142,7 +145,7 @@ static void work_layout(Work *work, const MegaSsm *ssm, MegaArena *arena)
     work->spare = mega_arena_take(arena, factor_sum(nodes) * item);
 }
 
-/* Returns how many roots of unity all threads need. */
+/* Returns how many roots of unity the threads share. */
 static uint64_t root_count(const Work *work)
 {
     return work->ssm->rank && !work->method.by_steps ? work->method.nodes : 0;
@@ -150,8 +153,9 @@ static uint64_t root_count(const Work *work)
 
 /* ---- Diagonal ------------------------------------------------------------------------------- */
 
-/* The factor of a state that is normalised over the length of the kernel, without C, and the first
- * power. States that grow are measured from their end. */
+/* Returns the factor, without C, of a state that is normalised over the length of the kernel
+ * (MEGA_SSM_DSS), and stores the state's first power. A state that grows is scaled by its last
+ * power, so that none overflows. */
 static double complex normalize(const MegaSsm *ssm, const Work *work, size_t row, size_t i,
                                 double complex *power)
 {
@@ -166,6 +170,7 @@ static double complex normalize(const MegaSsm *ssm, const Work *work, size_t row
     return b * mega_exp_minus_one(own) * conj(q) / (q * conj(q) + 1e-7);
 }
 
+/* kernel[r][l] = Re sum_n c_rn z_n^l, with the factors of the discretisation in c. */
 static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_t stride)
 {
     const MegaSsm *ssm = work->ssm;
@@ -201,10 +206,13 @@ static void fill_diagonal(const Work *work, size_t feature, float *kernel, size_
 
 /* ---- Low rank: roots of unity ---------------------------------------------------------------- */
 
-/* Products v of the vectors on the left, c_r and q_r, with those on the right, b and p_r. A state
- * and its conjugate together add, with a = 2 (1 - w) and b = 1 + w, v / (a - b s) + v* / (a - b s*)
- * = (a 2 Re v - b 2 Re v s*) / (a^2 - a b 2 Re s + b^2 |s|^2), so two real numbers are kept of each
- * product: 2 Re v, and behind it 2 Re v s*. */
+/* Computes the products v, state by state, of the vectors on the left, c_r and q_r, with those on
+ * the right, b and p_r. At a root of unity w, with a = 2 (1 - w) and b = 1 + w, a state and its
+ * conjugate together contribute
+ *
+ *   v / (a - b s) + v* / (a - b s*) = (a 2 Re v - b 2 Re v s*) / (a^2 - a b 2 Re s + b^2 |s|^2)
+ *
+ * so each product is kept as two real numbers: 2 Re v, then 2 Re v s*. */
 static void fill_products(const Work *work)
 {
     const MegaSsmSystem *system = &work->system;
@@ -224,17 +232,20 @@ static void fill_products(const Work *work)
     }
 }
 
-/* Some roots of unity w: 1 + w and 2 (1 - w), and for each product its sum over all states. While
- * states are added, it is in two parts, one for each number of the product. */
+/* A block of roots of unity w: a = 2 (1 - w), b = 1 + w, and for each product its sum over all
+ * states. The sum is kept in two parts, one for each number of the product (fill_products), and
+ * sum_of puts them together. */
 typedef struct Nodes {
-    double plus_re[NODE_BLOCK], plus_im[NODE_BLOCK], twice_re[NODE_BLOCK], twice_im[NODE_BLOCK];
+    double plus_re[NODE_BLOCK], plus_im[NODE_BLOCK];     /* b */
+    double twice_re[NODE_BLOCK], twice_im[NODE_BLOCK];   /* a */
     double square_re[NODE_BLOCK], square_im[NODE_BLOCK]; /* a^2 */
     double mixed_re[NODE_BLOCK], mixed_im[NODE_BLOCK];   /* a b */
     double other_re[NODE_BLOCK], other_im[NODE_BLOCK];   /* b^2 */
     double (*re)[NODE_BLOCK], (*im)[NODE_BLOCK];         /* [2 products] */
 } Nodes;
 
-/* Adds the terms of a state with this s; the numbers of the products are `step` apart. */
+/* Adds the terms of a state with this s to all sums. products[j step] is the state's pair of
+ * numbers of product j. */
 static void add_state(Nodes *nodes, double complex s, const double *products, size_t step,
                       size_t count)
 {
@@ -287,7 +298,7 @@ static void sum_nodes(const Work *work, uint64_t first, Nodes *nodes)
         add_state(nodes, work->system.s[i], work->products + 2 * i, 2 * n, count);
 }
 
-/* Returns the sum of product j at node k: its two parts together. */
+/* Returns the sum of product j at node k. */
 static double complex sum_of(const Nodes *nodes, size_t j, size_t k)
 {
     const double complex a = CMPLX(nodes->twice_re[k], nodes->twice_im[k]);
@@ -297,7 +308,8 @@ static double complex sum_of(const Nodes *nodes, size_t j, size_t k)
     return mega_complex_product(a, first) - mega_complex_product(b, second);
 }
 
-/* Solves m x = y of `n` complex equations in place, with pivots; the solution replaces y. */
+/* Solves m x = y, n complex equations, by Gaussian elimination with row pivots. x replaces y, and m
+ * is overwritten. */
 static void solve_small(size_t n, double complex m[][MEGA_SSM_MAX_RANK], double complex *y)
 {
     for (size_t column = 0; column < n; column++) {
@@ -326,9 +338,12 @@ static void solve_small(size_t n, double complex m[][MEGA_SSM_MAX_RANK], double 
     }
 }
 
-/* The generating function of all rows at node k of a block:
- *   2 (S(c, b) - (1 + w) sum_rs S(c, p_r) (M^-1)_rs S(q_s, b)),  M_sr = [s = r] + (1 + w) S(q_s,
- * p_r) */
+/* Computes the generating function of all rows at node k of a block, number `at` of all nodes:
+ *
+ *   2 (S(c, b) - (1 + w) sum_rs S(c, p_r) (M^-1)_rs S(q_s, b)),
+ *   M_sr = [s = r] + (1 + w) S(q_s, p_r)
+ *
+ * where S are the sums of products. */
 static void finish_node(const Work *work, const Nodes *nodes, size_t k, uint64_t at)
 {
     const size_t rows = work->ssm->rows, rank = work->ssm->rank, right = rank + 1;
@@ -350,8 +365,9 @@ static void finish_node(const Work *work, const Nodes *nodes, size_t k, uint64_t
     }
 }
 
-/* Transforms one row, and a second one beside it unless it is NULL: both are real, so one is the
- * real part and the other the imaginary part of one transform. */
+/* Transforms the generating function of one row to its kernel, together with that of a second one
+ * unless it is NULL. Kernels are real, so one transform has the first as its real part and the
+ * second as its imaginary part. */
 static void transform_rows(const Work *work, const double complex *hat,
                            const double complex *second, float *kernel, float *second_kernel)
 {
@@ -415,12 +431,11 @@ static bool fill_by_steps(const Work *work, float *kernel, size_t stride)
 
 /* ---- All features ---------------------------------------------------------------------------- */
 
-/* Loads a system of low rank whose c is that of the length which the method asks for. */
+/* Loads a system of low rank, and brings its c to the length that the method asks for. */
 static void load_long(Work *work, size_t feature)
 {
     const MegaSsm *ssm = work->ssm;
     MegaSsmSystem *system = &work->system;
-    uint64_t length = ssm->length;
     const size_t n = ssm->states;
     /* lengths are those at the rate of the training */
     const bool longer = work->method.from || work->method.doublings;
@@ -430,7 +445,7 @@ static void load_long(Work *work, size_t feature)
     for (size_t r = 0; r < ssm->rows; r++) {
         double complex *c = system->c + r * n;
         memcpy(work->x, c, n * sizeof *c);
-        length = ssm->length;
+        uint64_t length = ssm->length;
         if (work->method.from) {
             length = work->method.from;
             mega_ssm_advance_row(system, work->x, length);

@@ -1,5 +1,6 @@
 /*
- * ssm_steps.c - the recurrences of state spaces (ssm_kernel.h). One task makes one feature.
+ * ssm_steps.c - the recurrences of state spaces (ssm_kernel.h). One task computes those of one
+ * feature.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -16,12 +17,13 @@ void mega_ssm_steps_layout(MegaSsmSteps *out, const MegaSsm *ssm, MegaArena *are
                           .c = mega_arena_floats(arena, ssm->rows * states)};
     if (!ssm->rank)
         return;
-    out->turn = mega_arena_floats(arena, states);
+    out->numerator = mega_arena_floats(arena, states);
     out->p = mega_arena_floats(arena, ssm->rank * states);
     out->q = mega_arena_floats(arena, ssm->rank * states);
     out->g = mega_arena_floats(arena, (uint64_t)ssm->features * ssm->rank * ssm->rank);
 }
 
+/* Stores factor times the values as pairs of floats. */
 static void store(float *out, const double complex *values, size_t count, double factor)
 {
     for (size_t i = 0; i < count; i++) {
@@ -30,7 +32,7 @@ static void store(float *out, const double complex *values, size_t count, double
     }
 }
 
-/* Work of one thread. */
+/* Memory of one thread. */
 typedef struct Work {
     MegaSsmSystem system;
     double complex *x; /* [N] */
@@ -64,7 +66,7 @@ static void store_steps(const MegaSsm *ssm, const MegaSsmSystem *system, size_t 
     store(out->c + ssm->rows * at, system->c, ssm->rows * n, 1);
     if (!rank)
         return;
-    store(out->turn + at, system->turn, n, 1);
+    store(out->numerator + at, system->numerator, n, 1);
     store(out->p + rank * at, system->p, rank * n, 1);
     store(out->q + rank * at, system->q, rank * n, 1);
     for (size_t i = 0; i < rank * rank; i++)
@@ -80,8 +82,9 @@ static void advance(const MegaSsm *ssm, const MegaSsmSystem *system, double comp
         x[i] = mega_complex_product(system->z[i], x[i]) + system->in[i] * u;
 }
 
-/* Takes the matrix from what a step does with each unit vector, and with an input. The real part of
- * state i is number 2i. */
+/* Finds the columns of the matrix by taking each unit vector through a step, and `in` by taking an
+ * input of 1 through one. Number 2 i of x is the real part of state i, and the next one its
+ * imaginary part. */
 static void store_matrix(const MegaSsm *ssm, const Work *work, size_t feature,
                          const MegaSsmMatrix *out)
 {

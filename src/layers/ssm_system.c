@@ -44,7 +44,7 @@ static double complex eigenvalue(const MegaSsm *ssm, size_t row, size_t state)
     return CMPLX(real, ssm->negated ? -imag : imag);
 }
 
-/* A number of b or c. */
+/* Returns a number of the tensor b or c; without a tensor it is 1. */
 static double complex weight(const MegaSsm *ssm, const float *tensor, size_t index)
 {
     if (!tensor)
@@ -59,7 +59,7 @@ void mega_ssm_system_layout(MegaSsmSystem *out, const MegaSsm *ssm, MegaArena *a
     out->s = mega_arena_take(arena, n * item);
     out->lambda = mega_arena_take(arena, n * item);
     out->in = mega_arena_take(arena, n * item);
-    out->turn = mega_arena_take(arena, n * item);
+    out->numerator = mega_arena_take(arena, n * item);
     out->z = mega_arena_take(arena, n * item);
     out->spare = mega_arena_take(arena, n * item);
     out->p = mega_arena_take(arena, ssm->rank * n * item);
@@ -68,7 +68,7 @@ void mega_ssm_system_layout(MegaSsmSystem *out, const MegaSsm *ssm, MegaArena *a
     out->g = mega_arena_take(arena, ssm->rank * ssm->rank * sizeof(double));
 }
 
-/* a . b over the states and their conjugates. */
+/* Returns a . b over the states and their conjugates. */
 static double product(size_t n, const double complex *a, const double complex *b)
 {
     double sum = 0;
@@ -77,7 +77,7 @@ static double product(size_t n, const double complex *a, const double complex *b
     return 2 * sum;
 }
 
-/* Inverts a matrix [n][n] in place, with pivots. */
+/* Inverts a matrix [n][n] in place, by Gauss-Jordan elimination with row pivots. */
 static void invert(size_t n, double *matrix)
 {
     double wide[MEGA_SSM_MAX_RANK][2 * MEGA_SSM_MAX_RANK] = {{0}};
@@ -108,7 +108,7 @@ static void invert(size_t n, double *matrix)
         memcpy(matrix + i * n, wide[i] + n, n * sizeof *matrix);
 }
 
-/* g = (1 + q z p)^-1 */
+/* Computes g = (1 + q z p)^-1, the small matrix of the Woodbury identity. */
 static void fill_coupling(MegaSsmSystem *system)
 {
     const size_t n = system->states, rank = system->rank;
@@ -122,11 +122,11 @@ static void fill_coupling(MegaSsmSystem *system)
     invert(rank, system->g);
 }
 
-/* States whose frequency is above the limit do not count. */
+/* Returns whether the frequency of a state is above the limit, so that it does not count. */
 static bool is_cut(const MegaSsm *ssm, double dt, double complex lambda)
 {
-    const double turn = 6.283185307179586477;
-    return ssm->bandlimit > 0 && dt * fabs(cimag(lambda)) / turn >= ssm->bandlimit / 2;
+    const double two_pi = 6.283185307179586477;
+    return ssm->bandlimit > 0 && dt * fabs(cimag(lambda)) / two_pi >= ssm->bandlimit / 2;
 }
 
 void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feature, double rate)
@@ -138,7 +138,7 @@ void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feat
         system->lambda[i] = lambda;
         system->s[i] = dt * lambda;
         system->in[i] = dt * weight(ssm, ssm->b, row * n + i);
-        system->turn[i] = 2 + system->s[i];
+        system->numerator[i] = 2 + system->s[i];
         system->z[i] = 1 / (2 - system->s[i]);
         for (size_t r = 0; r < ssm->rank; r++) {
             const size_t at = (r * ssm->groups + row) * n + i;
@@ -156,33 +156,35 @@ void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feat
 
 /* ---- Steps ---------------------------------------------------------------------------------- */
 
-/* x = Ab x + Bb u, or with p and q exchanged and g transposed the same of the transposed matrix. */
+/* x = Ab x + Bb u (ssm_kernel.h). With p and q exchanged and g transposed, it is the same step with
+ * the transpose of Ab. */
 static void step(const MegaSsmSystem *system, const double complex *p, const double complex *q,
                  bool transposed, double complex *x, double u)
 {
     const size_t n = system->states, rank = system->rank;
-    double seen[MEGA_SSM_MAX_RANK], left[MEGA_SSM_MAX_RANK];
+    double dots[MEGA_SSM_MAX_RANK], coupled[MEGA_SSM_MAX_RANK];
     double complex *y = system->spare;
     for (size_t r = 0; r < rank; r++)
-        seen[r] = product(n, q + r * n, x);
+        dots[r] = product(n, q + r * n, x);
     for (size_t i = 0; i < n; i++) {
-        double complex sum = mega_complex_product(system->turn[i], x[i]) + 2 * u * system->in[i];
+        double complex sum =
+            mega_complex_product(system->numerator[i], x[i]) + 2 * u * system->in[i];
         for (size_t r = 0; r < rank; r++)
-            sum -= seen[r] * p[r * n + i];
+            sum -= dots[r] * p[r * n + i];
         y[i] = sum;
         x[i] = mega_complex_product(system->z[i], sum);
     }
     for (size_t r = 0; r < rank; r++)
-        seen[r] = product(n, q + r * n, x);
+        dots[r] = product(n, q + r * n, x);
     for (size_t r = 0; r < rank; r++) {
-        left[r] = 0;
+        coupled[r] = 0;
         for (size_t s = 0; s < rank; s++)
-            left[r] += system->g[transposed ? s * rank + r : r * rank + s] * seen[s];
+            coupled[r] += system->g[transposed ? s * rank + r : r * rank + s] * dots[s];
     }
     for (size_t i = 0; i < n; i++) {
         double complex sum = y[i];
         for (size_t r = 0; r < rank; r++)
-            sum -= left[r] * p[r * n + i];
+            sum -= coupled[r] * p[r * n + i];
         x[i] = mega_complex_product(system->z[i], sum);
     }
 }
@@ -226,7 +228,8 @@ uint64_t mega_ssm_solve_scratch(const MegaSsm *ssm)
     return 3 * size * size + size;
 }
 
-/* Fills a matrix [2N][2N] with Ab as it acts on the real and then the imaginary parts of x. */
+/* Fills a matrix [2N][2N] with Ab as it acts on the real parts of x, then the imaginary ones. x [N]
+ * is scratch. */
 static void fill_step_matrix(const MegaSsmSystem *system, double *matrix, double complex *x)
 {
     const size_t n = system->states;
@@ -253,7 +256,7 @@ static void multiply(size_t size, const double *a, const double *b, double *out)
         }
 }
 
-/* Returns matrix^exponent, in one of the three; all are overwritten. */
+/* Returns matrix^exponent, which lies in one of the three arrays; all are overwritten. */
 static double *power(size_t size, uint64_t exponent, double *matrix, double *result, double *spare)
 {
     memset(result, 0, size * size * sizeof *result);
@@ -277,7 +280,8 @@ static double *power(size_t size, uint64_t exponent, double *matrix, double *res
     return result;
 }
 
-/* Factors a matrix [size][size] in place; pivots says which rows were exchanged. */
+/* LU-factors a matrix [size][size] in place; row i was exchanged with row pivots[i]. Returns false
+ * if the matrix is singular or not finite. */
 static bool factor(size_t size, double *matrix, size_t *pivots)
 {
     for (size_t column = 0; column < size; column++) {
@@ -304,7 +308,7 @@ static bool factor(size_t size, double *matrix, size_t *pivots)
     return true;
 }
 
-/* x = matrix^-1 x of a factored matrix. */
+/* Solves matrix x = y for a factored matrix, in place. */
 static void substitute(size_t size, const double *matrix, const size_t *pivots, double *x)
 {
     for (size_t i = 0; i < size; i++) {

@@ -1,9 +1,9 @@
 /*
- * ssm_system.h - the state space of one feature in double precision, made of the tensors, and what
- * is done with it as a whole: one step, and the solution for C. Private to ssm_*.c.
+ * ssm_system.h - the state space of one feature in double precision, loaded from the tensors, its
+ * steps, and the solution for C. Private to ssm_*.c.
  *
- * Time is measured in steps, so that dt is part of s = dt lambda, of in = dt b and of p. The
- * vectors stand for themselves and their conjugates, so a product of two of them is 2 Re sum_n a_n
+ * Time is measured in steps, so that dt is part of s = dt lambda, of in = dt b and of p = dt p.
+ * Each vector stands for itself and its conjugate, so a product of two of them is 2 Re sum_n a_n
  * b_n.
  */
 #ifndef MEGA_SSM_SYSTEM_H
@@ -17,21 +17,20 @@ typedef struct MegaSsmSystem {
     double complex *s, *lambda, *in; /* [N] */
     double complex *p, *q;           /* [R][N] */
     double complex *c;               /* [rows][N] */
-    /* of the bilinear step (ssm_kernel.h); in a system of low rank `in` does not have its factor 2
-     */
-    double complex *turn, *z; /* [N] */
-    double *g;                /* [R][R] */
-    double complex *spare;    /* [N] */
+    /* the bilinear step (ssm_kernel.h), where `in` has another factor 2 */
+    double complex *numerator, *z; /* [N]: 2 + s, 1 / (2 - s); a diagonal system gets Ab in z */
+    double *g;                     /* [R][R]: (1 + q z p)^-1 */
+    double complex *spare;         /* [N] scratch */
 } MegaSsmSystem;
 
-/* Places the arrays. */
+/* Places the arrays; an arena without memory only counts them. */
 void mega_ssm_system_layout(MegaSsmSystem *out, const MegaSsm *ssm, MegaArena *arena);
-/* Fills them for one feature; c is that of the tensor. */
+/* Fills them for one feature at a rate (mega_ssm_taps); c is that of the tensor. */
 void mega_ssm_system_load(MegaSsmSystem *system, const MegaSsm *ssm, size_t feature, double rate);
 
-/* Returns e^x - 1, exact also for small x. */
+/* Returns e^x - 1, also for small x without loss of digits. */
 double complex mega_exp_minus_one(double complex x);
-/* Returns phi (times dt b, which is system->in) of state i of a diagonal system, and z. */
+/* Returns dt b phi of state i of a diagonal system, and stores its z (ssm_kernel.h). */
 double complex mega_ssm_discretize(const MegaSsm *ssm, const MegaSsmSystem *system, size_t i,
                                    double complex *z);
 
@@ -40,7 +39,7 @@ void mega_ssm_advance(const MegaSsmSystem *system, double complex *x, double u);
 /* c = c Ab^steps, c [N]. */
 void mega_ssm_advance_row(const MegaSsmSystem *system, double complex *c, uint64_t steps);
 
-/* Returns the numbers of scratch memory that mega_ssm_solve takes. */
+/* Returns how many doubles of scratch mega_ssm_solve takes. */
 uint64_t mega_ssm_solve_scratch(const MegaSsm *ssm);
 /* Replaces each row c of the system by the solution x of x (1 - Ab^length) = c. Returns false if
  * the matrix is singular. */

@@ -6,6 +6,7 @@
 
 #include "src/mega.h"
 
+/* A tap, and where in the model the pass is that shows it something. */
 typedef struct MegaTapping {
     MegaTap tap; /* NULL if there is no tap */
     void *context;
@@ -14,7 +15,7 @@ typedef struct MegaTapping {
     bool attention;    /* the tap asked for the weights of attention (attention_tap.h) */
 } MegaTapping;
 
-/* Shows data [rows][columns] as the stage of this name. */
+/* Shows data [rows][columns] as the stage of this name, if there is a tap. */
 void mega_tap(const MegaTapping *tapping, const char *stage, const float *data, size_t rows,
               size_t columns);
 /* Shows a part of layer number `index` (".ema"), or its output (""). */

@@ -115,7 +115,7 @@ static void *derive(const MegaStack *stack, int index, MegaArena *arena)
     return out;
 }
 
-/* y = W x + b, with rows of x and y side by side */
+/* Returns the map y = W x + b of rows that lie without gaps. */
 static MegaLinear linear_map(const MegaLinearWeights *map, const float *x, float *y)
 {
     return (MegaLinear){.x = x, .ldx = map->weight.in, .weight = &map->weight, .y = y,
@@ -136,7 +136,7 @@ typedef struct Sequences {
     MegaAttentionTap tap;
 } Sequences;
 
-/* Holds one worker's memory. */
+/* Memory of one worker for a block of rows. */
 typedef struct Scratch {
     float *weights;  /* scratch of mega_attention */
     float *queries;  /* [rows][e] of one head */
@@ -194,7 +194,7 @@ typedef struct Forward {
     MegaHeads heads;
 } Forward;
 
-/* Holds one block of rows and what a worker needs for it. */
+/* A block of rows and the memory that a worker has for it. */
 typedef struct Block {
     MegaRows rows;
     size_t first;
@@ -255,7 +255,7 @@ static void project(void *context, size_t task, int worker)
                       forward->heads.width);
 }
 
-/* Measures the keys of one head, once for all rows that see them. */
+/* Computes longest_key of every panel of one head, once for all rows that see it. */
 static void measure_keys(void *context, size_t head, int worker)
 {
     const Forward *forward = context;
@@ -268,7 +268,7 @@ static void measure_keys(void *context, size_t head, int worker)
             keys + panel * MEGA_PANEL * e, MEGA_PANEL, e);
 }
 
-/* Copies the queries of one head, which lie far apart, to a place where they fit into the cache. */
+/* Copies the queries of one head, which lie far apart, side by side, so that they stay in cache. */
 static const float *queries_of(const Forward *forward, size_t first, size_t rows, size_t head,
                                float *out)
 {
@@ -279,7 +279,7 @@ static const float *queries_of(const Forward *forward, size_t first, size_t rows
     return out;
 }
 
-/* Puts Wout a in the place of q, for one block of rows, which may belong to several sequences. */
+/* Stores Wout a in place of q, for one block of rows, which may belong to several sequences. */
 static void attend_block(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -316,8 +316,7 @@ static void add_attention(void *context, size_t task, int worker)
                   &forward->layer->norm);
 }
 
-/* Puts what the feed-forward block adds in the place of q, and what it sees into `input`
- * [rows][d]. */
+/* Stores the output of the feed-forward block in place of q, and its input in `input` [rows][d]. */
 static void run_feed_forward(const Forward *forward, const Block *block, float *input)
 {
     mega_feed_forward_show(&forward->layer->feed_forward, &block->rows, input,
@@ -346,8 +345,8 @@ static void run_block(void *context, size_t task, int worker)
     add_feed_forward(context, task, worker);
 }
 
-/* Does for a tap what follows the attention, up to what the feed-forward block adds; what it sees
- * stays in the place of k. */
+/* Runs for a tap what follows the attention, up to the output of the feed-forward block; its input
+ * is stored in place of k. */
 static void show_feed_forward(void *context, size_t task, int worker)
 {
     const Forward *forward = context;
@@ -393,7 +392,7 @@ static void show_attention(const Forward *forward, int index)
 
 /* ---- Whole sequences: the layer ------------------------------------------------------------- */
 
-/* Runs a layer step by step, so that a tap sees what is otherwise gone at once. */
+/* Runs a layer step by step, so that a tap sees what run_block overwrites at once. */
 static void forward_with_tap(Forward *work, int index)
 {
     const MegaPass *pass = work->pass;
@@ -566,7 +565,7 @@ static void show_source_attention(const Step *work)
                                              .multiply = multiply_source_keys, .context = work});
 }
 
-/* Maps what the heads attended to, and adds it to x. */
+/* Maps the output of the heads, and adds it to x. */
 static void finish_attention(const Step *work, const MegaLinearWeights *out, const MegaNorm *norm,
                              const char *part)
 {
@@ -594,7 +593,7 @@ static void step_attention(const Step *work)
     finish_attention(work, &weights->out, &work->layer->norm, ".attn_out");
 }
 
-/* Shows a tap the keys and values of a source, with the first of its rows. */
+/* Shows a tap the keys and values of a source, once, in the first step. */
 static void tap_source(const Step *work)
 {
     const MegaTapping *tap = &work->pass->tap;

@@ -31,7 +31,8 @@ static inline MegaTransformerConfig *mega_transformer_of(MegaStackConfig *stack)
     return (MegaTransformerConfig *)(void *)stack->own;
 }
 
-/* Four maps of attention. In cross attention, k and v take the encoder's states. */
+/* The four maps of attention, and the norm of its input. In cross attention, k and v take the
+ * encoder's states. */
 typedef struct MegaHeadsWeights {
     MegaNormWeights norm;
     MegaLinearWeights q, k, v, out; /* d -> d; cross attention has k, v: d of the encoder -> d */

@@ -1,7 +1,8 @@
 /*
  * values.h - the values of whole sequences as attention reads them: cut into panels of MEGA_PANEL
- * columns, head by head. What a product needs at a time then lies in one piece. In rows of 256
- * floats, one panel's part of 128 of them would share a few places of the first-level cache.
+ * columns, head by head, so that the values that a product needs at a time lie in one piece. In
+ * rows of 256 floats, the parts that belong to one panel would compete for a few sets of the
+ * first-level cache.
  */
 #ifndef MEGA_VALUES_H
 #define MEGA_VALUES_H
@@ -17,6 +18,7 @@ typedef struct MegaValues {
 
 /* Returns the number of floats of all panels. */
 uint64_t mega_values_floats(const MegaValues *values);
+
 /* Returns the floats from panel to panel. */
 static inline size_t mega_values_stride(const MegaValues *values)
 {

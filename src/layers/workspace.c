@@ -10,6 +10,7 @@
 #define LEAST_BLOCKS 16
 #define LEAST_ROWS 12
 
+/* Sets the workspace's number of positions and rows of a block. */
 static void shape(MegaWorkspace *workspace, const MegaBatch *batch)
 {
     *workspace = (MegaWorkspace){.sequences = batch->count,
@@ -38,7 +39,7 @@ void mega_workspace_layout(MegaWorkspace *workspace, const MegaStack *stack, con
     if (least_scratch > SIZE_MAX / 2) /* possible with addresses of 32 bits */
         arena->overflow = true;
     else if (workspace->scratch_stride < least_scratch)
-        workspace->scratch_stride = (size_t)((least_scratch + 15) / 16 * 16);
+        workspace->scratch_stride = (size_t)mega_whole_lines(least_scratch);
     workspace->scratch =
         mega_arena_floats(arena, workspace->scratch_stride * (uint64_t)threads);
 }

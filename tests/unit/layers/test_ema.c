@@ -182,7 +182,7 @@ static void circular_convolution(void **state)
         assert_non_null(scratch);
         MegaFftBuffers buffers = mega_fft_buffers(&fft, scratch);
         memcpy(buffers.signal, kernel, n * sizeof *x);
-        mega_fft_take_kernel(&fft, &buffers);
+        mega_fft_transform_kernel(&fft, &buffers);
         memcpy(buffers.signal, x, n * sizeof *x);
         mega_fft_convolve(&fft, &buffers);
         for (size_t t = 0; t < n; t++) {

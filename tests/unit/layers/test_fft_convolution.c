@@ -36,7 +36,7 @@ static void convolve(const MegaLineFft *fft, const MegaKernels *kernels,
     const size_t floats = mega_line_fft_floats(fft->size);
     float *transform = aligned_floats(floats), *product = aligned_floats(floats);
     float *spectrum = aligned_floats(floats), *again = aligned_floats(length);
-    mega_line_fft_take_kernel(fft, kernels, kernel, spectrum);
+    mega_line_fft_transform_kernel(fft, kernels, kernel, spectrum);
     mega_line_fft_forward(fft, kernels, x, length, transform);
     mega_line_fft_convolve(fft, kernels, transform, spectrum, product, y, length);
     mega_line_fft_convolve(fft, kernels, transform, spectrum, transform, again, length);

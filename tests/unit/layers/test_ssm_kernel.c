@@ -284,7 +284,7 @@ static void take_step(const MegaSsm *ssm, const MegaSsmSteps *steps, size_t h, d
     double seen[4], left[4] = {0};
     for (size_t i = 0; i < n; i++)
         y[i] = number(steps->in, at + i) * u +
-               (rank ? number(steps->turn, at + i) * x[i] : number(steps->z, at + i) * x[i]);
+               (rank ? number(steps->numerator, at + i) * x[i] : number(steps->z, at + i) * x[i]);
     for (size_t r = 0; r < rank; r++) {
         const double dot = twice_real(steps->q + 2 * (rank * at + r * n), x, n);
         for (size_t i = 0; i < n; i++)
