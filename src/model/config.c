@@ -248,6 +248,7 @@ typedef struct Walk {
     int (*visit_kind)(const struct Walk *walk, MegaStackConfig *stack, const char *key);
 } Walk;
 
+/* Visits the fields of a table that the configuration has. */
 static int walk_fields(const Walk *walk, const Field *fields, size_t count)
 {
     int code = 0;
@@ -257,6 +258,7 @@ static int walk_fields(const Walk *walk, const Field *fields, size_t count)
     return code;
 }
 
+/* Visits the fields of a stack, whose keys begin with its name. */
 static int walk_table(const Walk *walk, const MegaField *fields, void *base, const char *stack)
 {
     char key[64];
@@ -332,8 +334,9 @@ static int check_field(const Walk *walk, const MegaField *field, void *base, con
     return mega_field_check(field, base, key, walk->err);
 }
 
-/* ---- Clusters, which are arrays ------------------------------------------------------------- */
+/* ---- Clusters: the only fields that are arrays ---------------------------------------------- */
 
+/* Reads 1 to MEGA_MAX_CLUSTERS numbers. */
 static int read_ints(const MegaMeta *meta, const char *key, int *out, int *count, MegaError *err)
 {
     const MegaMetaValue *value = mega_meta_find(meta, key);
@@ -366,7 +369,7 @@ static int read_clusters(MegaClusters *clusters, const MegaMeta *meta, const cha
 }
 
 static int write_clusters(const MegaClusters *clusters, MegaMeta *meta, const char *ends,
-                       const char *widths, MegaError *err)
+                          const char *widths, MegaError *err)
 {
     int64_t end[MEGA_MAX_CLUSTERS], width[MEGA_MAX_CLUSTERS];
     for (int i = 0; i < clusters->count; i++) {
@@ -392,9 +395,9 @@ static int read_layout(int *out, const MegaMeta *meta, MegaError *err)
     int code = mega_meta_get_int(meta, LAYOUT_KEY, 1, INT32_MAX, &layout, err);
     if (!code && layout > MEGA_TENSOR_LAYOUT)
         code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the tensors are laid out as number %d, which a later version writes; "
-                         "this version knows 1 to %d",
-                         (int)layout, MEGA_TENSOR_LAYOUT);
+                         "metadata key '%s' is %d, which a later version has written; this version "
+                         "knows 1 to %d",
+                         LAYOUT_KEY, (int)layout, MEGA_TENSOR_LAYOUT);
     if (!code)
         *out = (int)layout;
     return code;
@@ -423,7 +426,7 @@ int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err)
         code = walk_config(&walk);
     if (!code && mega_config_has_decoder(out))
         code = read_clusters(&out->target.input, meta, "target.input_ends", "target.input_widths",
-                          err);
+                             err);
     if (!code && mega_config_has_decoder(out))
         code = read_clusters(&out->target.output, meta, "target.output_ends",
                              "target.output_widths", err);
@@ -445,12 +448,13 @@ int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err)
                               "target.input_widths", err);
     if (!code && mega_config_has_decoder(config))
         code = write_clusters(&config->target.output, meta, "target.output_ends",
-                           "target.output_widths", err);
+                              "target.output_widths", err);
     return code;
 }
 
 /* ---- Consistency ---------------------------------------------------------------------------- */
 
+/* Checks every field by itself. */
 static int check_ranges(const MegaConfig *config, MegaError *err)
 {
     MegaConfig copy = *config;
@@ -507,7 +511,7 @@ static int check_embed(const MegaEmbedConfig *embed, MegaError *err)
 }
 
 static int check_clusters(const MegaClusters *clusters, int vocab, bool many, const char *name,
-                       MegaError *err)
+                          MegaError *err)
 {
     if (clusters->count < 1 || clusters->count > (many ? MEGA_MAX_CLUSTERS : 1))
         return mega_fail(err, MEGA_ERR_MODEL, "target.%s_ends has %d elements, not 1 to %d", name,
@@ -538,19 +542,31 @@ static int check_decoder_kind(const MegaLayerKind *kind, bool cross, MegaError *
     return 0;
 }
 
-static int check_target(const MegaConfig *config, MegaError *err)
+/* Checks that the special ids exist where they are needed. */
+static int check_target_ids(const MegaConfig *config, MegaError *err)
 {
     const MegaTargetConfig *target = &config->target;
-    int d = config->decoder.width, vocab = target->vocab;
-    int code = check_clusters(&target->input, vocab, target->adaptive_input, "input", err);
-    if (!code)
-        code = check_clusters(&target->output, vocab, target->adaptive_output, "output", err);
-    if (code)
-        return code;
+    const int vocab = target->vocab;
     if (target->pad >= vocab || target->eos >= vocab || target->unk >= vocab)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.pad, target.eos or target.unk is not below target.vocab, %d",
                          vocab);
+    if (mega_config_has_cross(config) && (target->pad < 0 || target->eos < 0 || target->unk < 0))
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.pad, target.eos or target.unk is negative, but a translator needs "
+                         "all three");
+    if (!target->bare_start && target->eos < 0)
+        return mega_fail(err, MEGA_ERR_MODEL,
+                         "target.eos is negative, but every sequence begins with it");
+    return 0;
+}
+
+/* Checks that widths differ from the decoder's only where a projection leads from one to the
+ * other. */
+static int check_target_widths(const MegaConfig *config, MegaError *err)
+{
+    const MegaTargetConfig *target = &config->target;
+    int d = config->decoder.width;
     if (!target->input_projection && (target->adaptive_input || target->input.width[0] != d))
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.input_widths begins with %d, which needs a projection to "
@@ -570,13 +586,22 @@ static int check_target(const MegaConfig *config, MegaError *err)
     if (target->output_projection && target->adaptive_output && !target->split_head)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "target.output_projection needs target.split_head");
-    if (mega_config_has_cross(config) && (target->pad < 0 || target->eos < 0 || target->unk < 0))
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "target.pad, target.eos or target.unk is negative, but a translator needs "
-                         "all three");
-    if (!target->bare_start && target->eos < 0)
-        return mega_fail(err, MEGA_ERR_MODEL,
-                         "target.eos is negative, but every sequence begins with it");
+    return 0;
+}
+
+static int check_target(const MegaConfig *config, MegaError *err)
+{
+    const MegaTargetConfig *target = &config->target;
+    const int vocab = target->vocab;
+    int code = check_clusters(&target->input, vocab, target->adaptive_input, "input", err);
+    if (!code)
+        code = check_clusters(&target->output, vocab, target->adaptive_output, "output", err);
+    if (!code)
+        code = check_target_ids(config, err);
+    if (!code)
+        code = check_target_widths(config, err);
+    if (code)
+        return code;
     if ((target->output_dense || target->output_bias) &&
         (target->adaptive_output || target->output_projection))
         return mega_fail(err, MEGA_ERR_MODEL,

@@ -82,7 +82,7 @@ typedef struct MegaStackConfig {
     int max_positions; /* length that the model was made for; only some kinds refuse a longer one */
     bool bidirectional;
     bool pre_norm;
-    bool ffn_norm_differs; /* the feed-forward block is pre-norm if the rest is not, or reverse */
+    bool ffn_norm_differs; /* the feed-forward block is pre-norm just if the rest is post-norm */
     bool final_norm; /* a norm follows the stack */
     bool norm_affine, final_norm_affine; /* false: the norms have no weight and bias */
     bool embed_norm; /* a norm follows the embedding */
@@ -135,9 +135,9 @@ typedef struct MegaClusters {
  * "Heads"). */
 typedef struct MegaTargetConfig {
     int vocab;
-    int pad, eos, unk; /* ids, or -1; eos also begins every sequence, unless: */
+    int pad, eos, unk; /* ids, or -1; eos also begins every sequence without bare_start */
     bool bare_start;   /* a sequence begins with the first token of its text */
-    bool begins_with_bos; /* what is continued begins with <s>, id 0, and not with </s> */
+    bool begins_with_bos; /* a text to continue begins with <s>, id 0, and not with </s> */
     int types;         /* rows of the table of token types, of which row 0 is added; 0: none */
     bool scale;        /* embeddings are multiplied by sqrt(d) */
     bool adaptive_input;
@@ -161,7 +161,7 @@ typedef struct MegaTargetConfig {
 typedef struct MegaTaskTraits {
     const char *model;   /* "classifier" */
     const char *does;    /* "classifies" */
-    const char *does_to; /* the verb in front of its object, as in "fills masks in texts" */
+    const char *does_to; /* the verb before an object, as in "fills masks in" texts */
     bool takes_media; /* takes sound and pictures as well as texts, by the model's preprocessing */
     bool has_encoder; /* uses `embed` and `encoder` */
     bool has_head;    /* has a head on the encoder's states */
@@ -207,14 +207,17 @@ static inline bool mega_config_has_cross(const MegaConfig *config)
 /* Returns the kind of input that a model takes. Without an encoder it is the decoder's. */
 MegaInputKind mega_config_input_kind(const MegaConfig *config);
 
+/* These read a configuration from metadata, and add it to metadata. Both check it. Reading returns
+ * MEGA_ERR_MODEL for a key that is missing or wrong, and MEGA_ERR_UNSUPPORTED for a name or a
+ * layout that this version does not know; writing also returns MEGA_ERR_MEMORY. */
 int mega_config_read(MegaConfig *out, const MegaMeta *meta, MegaError *err);
 int mega_config_write(const MegaConfig *config, MegaMeta *meta, MegaError *err);
 /* Checks the ranges of fields and the conditions between them. Returns MEGA_ERR_MODEL and names the
  * wrong key. */
 int mega_config_check(const MegaConfig *config, MegaError *err);
 
-/* The metadata have these names. They are the original's names for its arguments where it has
- * one ("layernorm", "silu"). An unknown name gives -1. */
+/* These translate between values and their names in metadata, which are the original's names for
+ * its arguments where it has one ("layernorm", "silu"). An unknown name gives -1. */
 const char *mega_norm_name(MegaNormKind kind);
 int mega_norm_by_name(const char *name);       /* "syncbatchnorm" is batchnorm */
 int mega_activation_by_name(const char *name); /* also "swish", "gelu_fast" and others */
@@ -237,13 +240,13 @@ static inline uint64_t mega_pooled_width(const MegaHeadConfig *head, uint64_t d)
     return !head->pair ? d : head->pair_kind == MEGA_PAIR_COMPARED ? 4 * d : 2 * d;
 }
 
-/* Returns the width that the clusters of the output take. */
+/* Returns the width of the states that the tables and projections of the output's clusters take. */
 static inline int mega_output_width(const MegaConfig *config)
 {
     return config->target.output_width > 0 ? config->target.output_width : config->decoder.width;
 }
 
-/* Returns whether there is a projection in front of the whole output, not only of one cluster. */
+/* Returns whether a projection precedes the whole output, and not only one cluster. */
 static inline bool mega_config_projects_output(const MegaConfig *config)
 {
     const MegaTargetConfig *target = &config->target;

@@ -30,7 +30,9 @@ static void place_in_layer(const MegaStackConfig *stack, size_t layer, MegaStore
 
 void mega_earlier_place(const MegaConfig *config, MegaStored *place)
 {
-    int number, layer = 0, end = 0; /* end: where the name of the part begins */
+    /* `layer` becomes the offset of a tensor's own name within its layer, and `end` the length of
+     * the name of an output projection; for other names they stay 0 */
+    int number, layer = 0, end = 0;
     sscanf(place->name, "%*[a-z].layer.%d.%n", &number, &layer);
     sscanf(place->name, "output.%d.projection.weight%n", &number, &end);
     if (layer > 0 && strncmp(place->name, "encoder.", 8) == 0)

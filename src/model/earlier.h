@@ -11,7 +11,7 @@
 
 #include "src/model/stored.h"
 
-/* Returns the name that such a file has for a key of the configuration. */
+/* Returns the name that a key of the configuration has in such a file. */
 const char *mega_earlier_key(const char *key);
 /* Returns whether only such files have the key. */
 bool mega_earlier_only(const char *key);

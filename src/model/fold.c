@@ -7,7 +7,7 @@
 
 #include "src/kernels/forms.h"
 
-/* Makes a scale and a shift of a batchnorm, or of a norm that has no statistics. */
+/* Turns a batchnorm, or a multiplication without statistics, into a scale and a shift. */
 static void fold_affine(MegaNorm *norm, const MegaNormWeights *weights, size_t width,
                         MegaArena *arena)
 {
@@ -44,10 +44,10 @@ void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *
     }
 }
 
-bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind)
+bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *linear)
 {
     return (config->norm == MEGA_NORM_BATCH || config->norm == MEGA_NORM_MULTIPLY) &&
-           behind->weight.dtype == MEGA_F32;
+           linear->weight.dtype == MEGA_F32;
 }
 
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,

@@ -18,15 +18,16 @@ typedef struct MegaNorm {
     float scalar, shift; /* scalenorm and scalars */
 } MegaNorm;
 
-/* Takes the memory of a folded batchnorm from the arena. In a dry run it only counts the memory. */
+/* Prepares a norm. A batchnorm and a multiplication take memory from the arena; a dry run only
+ * counts it. */
 void mega_norm_prepare(MegaNorm *out, MegaNormKind kind, const MegaNormWeights *weights,
                        size_t width, MegaArena *arena);
 
-/* Returns whether the norm in front of this linear layer can become part of it. It must be a
- * batchnorm or a mere multiplication, and the layer's weights must be float32. */
-bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *behind);
-/* Folds a norm into a linear layer: W (s x + t) + b = (W s) x + (W t + b). Takes memory from the
- * arena. In a dry run it only counts the memory. */
+/* Returns whether the norm before this linear layer can become part of it: a batchnorm or a mere
+ * multiplication can, if the layer's weights are float32. */
+bool mega_norm_folds(const MegaStackConfig *config, const MegaLinearWeights *linear);
+/* Folds a norm into a linear layer: W (s x + t) + b = (W s) x + (W t + b). *out has weights of its
+ * own in the arena; a dry run only counts them. */
 void mega_norm_fold(const MegaNorm *norm, const MegaLinearWeights *linear, MegaArena *arena,
                     MegaLinearWeights *out);
 

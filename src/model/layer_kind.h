@@ -56,8 +56,8 @@ typedef struct MegaBatch {
     MegaEmaPath path;
     /* 2 says that the sequences hold every second position of what the model was trained on */
     double rate;
-    /* The only sequence is a piece of one with so many positions, which goes layer by layer
-     * (MegaLayerKind.cut); 0: sequences are whole, or a stream. */
+    /* The only sequence is a piece of a sequence of `whole` positions, which goes layer by layer
+     * (MegaLayerKind.cut); 0: sequences are whole, or pieces of a stream. */
     size_t whole;
 } MegaBatch;
 
@@ -73,14 +73,14 @@ typedef struct MegaDecoderSizes {
     bool shows_attention; /* a step has memory to show a tap the weights of its attention */
 } MegaDecoderSizes;
 
-/* Tells those who run a stack how far its layers look. */
+/* Says how far the layers of a stack look. */
 typedef struct MegaReach {
-    int chunk;               /* a decoder forgets its keys after so many positions; 0: never */
-    /* A decoder's memory grows by so many positions at a time, in pages that never move; 0: it is
-     * doubled and copied. */
+    int chunk; /* positions after which a decoder forgets its keys; 0: it never does */
+    /* Positions by which a decoder's memory grows, in pages that never move; 0: it is doubled and
+     * copied. */
     size_t page;
-    bool can_truncate;       /* a decoder can cut its moving average off, as a full pass does */
-    int64_t positions;       /* most positions of a sequence; INT64_MAX: no limit */
+    bool can_truncate; /* a decoder can truncate its moving average, as a full pass does */
+    int64_t positions; /* most positions of a sequence; INT64_MAX: no limit */
     int64_t cross_positions; /* most positions that cross attention relates, of either side */
 } MegaReach;
 
@@ -88,15 +88,14 @@ typedef struct MegaReach {
 typedef struct MegaPlanRequest {
     const MegaStack *stack;
     const MegaBatch *batch;
-    bool is_stream; /* the batch is a piece of one sequence, which goes on where the last one ended
-                     */
+    bool is_stream; /* the batch is one piece of a sequence, which continues the previous piece */
     const MegaKernels *kernels;
     MegaPool *pool;
     MegaLedger *ledger; /* counts what the plan keeps */
 } MegaPlanRequest;
 
-/* Makes data that depends on lengths and is not in an arena, such as the plan of an FFT library and
- * kernels that are kept from input to input, and frees it. */
+/* Makes and frees data that depends on lengths and is not in an arena, such as the plan of an FFT
+ * library, and kernels that are kept from input to input. */
 typedef struct MegaPlanner {
     /* *plan is NULL or an earlier plan, which this call replaces. */
     int (*make)(const MegaPlanRequest *request, void **plan, MegaError *err);
@@ -105,7 +104,7 @@ typedef struct MegaPlanner {
     void (*restart)(void *plan);
 } MegaPlanner;
 
-/* Holds what a layer shows to pictures and to the benchmark; NULL: it has no such part. */
+/* The parts of a layer that pictures and the benchmark show; NULL: it has no such part. */
 typedef struct MegaLayerView {
     const MegaPacked *matrix;      /* one of its matrices, whose type stands for all of them */
     const struct MegaEma *ema;     /* its moving average, whose kernels show how far it looks */
@@ -116,19 +115,20 @@ typedef struct MegaLayerView {
 
 /* The multiply-adds of a layer for one position. */
 typedef struct MegaLayerWork {
-    double products; /* with weights */
-    double rest;     /* all others, but for attention */
-    double per_key;  /* for each position that it attends to; it reads as many floats of each */
-    double cross_products, cross_per_key; /* the same of cross attention */
+    double products; /* products with weights */
+    double rest;     /* all others, except attention */
+    double per_key;  /* for each position that it attends to, and as many floats that it reads */
+    double cross_products, cross_per_key; /* the same for cross attention */
 } MegaLayerWork;
 
 struct MegaLayerKind {
     const char *name; /* its name in metadata: "encoder.kind", "decoder.kind" */
 
-    /* ---- Hyper-parameters and tensors; without any of its own, a kind has NULL there ---- */
+    /* ---- Hyper-parameters and tensors; NULL where a kind has none of its own ---- */
 
     const MegaField *fields; /* those in MegaStackConfig.own; the last row has no key */
-    /* Checks the fields with those of the rest of the model. `name` is that of the stack. */
+    /* Checks the fields against each other and against those of the rest of the model. `name` is
+     * the stack's, for messages. Returns MEGA_ERR_MODEL. */
     int (*check)(const MegaConfig *config, const MegaStackConfig *stack, const char *name,
                  MegaError *err);
     const MegaTensorRow *tensors; /* the tensors of one layer; the slots are in a struct of
@@ -139,19 +139,18 @@ struct MegaLayerKind {
                           unsigned dimension);
     /* Returns whether a condition of those rows holds; they are numbered from MEGA_IF_OWN. */
     bool (*applies)(const MegaStackConfig *stack, unsigned condition);
-    /* Corrects *out, which says that nothing limits what the layers see. */
+    /* Sets the limits in *out, which says that there are none. */
     void (*reach)(const MegaConfig *config, const MegaStackConfig *stack, MegaReach *out);
-    /* Gives a decoder another chunk than the model's (0: none), or says why that cannot be. */
+    /* Gives a decoder another chunk than the model's (0: none), or returns MEGA_ERR_ARGUMENT. */
     int (*set_chunk)(MegaStackConfig *stack, int chunk, MegaError *err);
     /* Finds where a file of the earlier layout (earlier.h) holds a tensor of a layer, whose own
      * name begins at place->name[layer]. */
     void (*place_earlier)(const MegaStackConfig *stack, size_t layer, MegaStored *place);
 
-
     /* ---- Once per model ---- */
 
-    /* Derives from the weights of layer number `index` whatever runs faster (folded norms,
-     * coefficients, kernels), and places it in the arena. */
+    /* Derives from the weights of layer number `index` what makes it run faster (folded norms,
+     * coefficients, kernels), places it in the arena and returns it; a dry run returns NULL. */
     void *(*derive)(const MegaStack *stack, int index, MegaArena *arena);
 
     /* ---- Whole sequences ---- */
@@ -160,32 +159,31 @@ struct MegaLayerKind {
      * pointer is NULL, it always does. */
     bool (*can_batch)(const MegaStackConfig *config, MegaEmaPath path, size_t length);
     const MegaPlanner *planner; /* NULL if the kind needs no plan */
-    /* Its layers have a sampling rate (MegaBatch.rate); others run at rate 1 only. */
-    bool has_rate;
+    bool has_rate; /* sequences may have another rate than 1 (MegaBatch.rate) */
     /* Returns whether a sequence can go through the stack piece by piece; NULL: it never can. */
     bool (*can_stream)(const MegaStackConfig *config);
-    /* Returns after how many positions a sequence that is too long for memory may be cut, so that
-     * each layer takes it piece by piece before the next one does; 0: it cannot be cut. NULL: no
-     * stack of the kind can be. A piece has a multiple of that, but for the last one. */
+    /* Says how a sequence that is too long for memory may be cut into pieces, all of which a layer
+     * takes before the next layer does: every piece has a multiple of this many positions, except
+     * the last one. 0: this stack cannot take pieces. NULL: no stack of the kind can. */
     size_t (*cut)(const MegaStackConfig *config);
     /* Returns the bytes that a layer keeps of each piece between look_ahead and forward; 0: its
      * layers do not look ahead. Kinds with `cut` have this and the next one. */
     size_t (*kept)(const MegaStack *stack);
-    /* Keeps for layer number `index` what it must know of all that is behind pass->piece. It is
+    /* Keeps for layer number `index` what it must know of all positions after pass->piece. It is
      * called for all pieces of a sequence, the last one first, before any goes through the
      * layer. */
     void (*look_ahead)(const MegaPass *pass, int index);
-    /* What a layer shows to a tap, behind "layer.I": a list in order that ends with NULL. "" is its
-     * output; what begins with ".cross" is there only in a translator. */
+    /* The stages that a layer shows to a tap, in order: what follows "layer.I" in their names. NULL
+     * ends the list. "" is the layer's output; ".cross..." exists only in a translator. */
     const char *const *stages;
-    /* Places the memory of a pass (workspace->own) and says how much scratch memory a worker needs.
-     * Fills in the data that all layers of the pass share and only read. */
+    /* Places the memory of a pass (workspace->own), sets workspace->scratch_stride, and fills in
+     * the data that all layers of the pass share and only read. */
     void (*layout)(MegaWorkspace *workspace, const MegaStack *stack, const MegaBatch *batch,
                    MegaArena *arena);
     /* Takes workspace->x through layer number `index`. */
     void (*forward)(const MegaPass *pass, int index);
 
-    /* ---- Decoding; a kind for encoders only has NULL in all of these ---- */
+    /* ---- Decoding; all of these are NULL if the kind is for encoders only ---- */
 
     /* Place the memory of a layer for one source of a translator, and fill it, once, from the
      * source's states. Both run in the calling thread, and are NULL if the kind has no cross
@@ -203,7 +201,7 @@ struct MegaLayerKind {
 
     /* ---- For pictures and the benchmark; NULL if the kind shows nothing ---- */
 
-    /* Fill in *out, which is all zeros. */
+    /* These fill in *out, which is all zeros. */
     void (*show)(const MegaStack *stack, int index, MegaLayerView *out);
     void (*work)(const MegaStackConfig *config, MegaLayerWork *out);
 };

@@ -24,7 +24,7 @@
 
 /* ---- Binding -------------------------------------------------------------------------------- */
 
-/* A tensor of the model. In the file it is a whole tensor or some rows of one. */
+/* A tensor of the model, which is a whole tensor of the file or some rows of one. */
 typedef struct Part {
     const float **slot; /* set for floats: the pointer to them */
     MegaPacked *packed; /* set for a matrix */
@@ -33,7 +33,8 @@ typedef struct Part {
     void *target; /* where the matrix is decoded to; NULL: it is used in place */
 } Part;
 
-/* A tensor of the file. Only in files of earlier versions may it have more than one part. */
+/* A tensor of the file, with the tensors of the model that it holds: more than one only in files of
+ * earlier versions. */
 #define MAX_PARTS 3
 typedef struct Binding {
     const MegaTensor *tensor;
@@ -49,6 +50,7 @@ typedef struct Loader {
     Binding *bindings; /* [tensor count], indexed like the tensors of the file */
 } Loader;
 
+/* Finds a tensor of the model in the file, and adds it to the parts of that tensor. */
 static int bind_tensor(void *context, const MegaTensorSpec *spec, MegaError *err)
 {
     Loader *loader = context;
@@ -153,7 +155,7 @@ static void place_all(Loader *loader, MegaArena *arena)
     }
 }
 
-/* Tells the kernels where the matrices are. */
+/* Lists the matrices for kernels that read them in another form (forms.h). */
 static void note_matrices(const Loader *loader)
 {
     const MegaModel *model = loader->model;
@@ -173,6 +175,7 @@ static bool needs_decoding(const Binding *binding)
     return binding->floats != NULL;
 }
 
+/* Returns the bytes of the file that are used where they are mapped. */
 static uint64_t count_in_place(const Loader *loader)
 {
     uint64_t bytes = 0;
@@ -186,9 +189,9 @@ static uint64_t count_in_place(const Loader *loader)
 
 /* ---- Decoding ------------------------------------------------------------------------------- */
 
-#define JOB_BYTES (1u << 18) /* size of a job for tensors that are not compressed in blocks */
+#define JOB_BYTES (1u << 18)     /* decoded bytes of a job of a tensor without compressed blocks */
 #define SCRATCH_BYTES (1u << 24) /* limit for all workers together, unless one alone needs more */
-#define BLOCK_COPIES 3 /* copies of a block: as stored, shuffled, and in order */
+#define BLOCK_COPIES 3 /* a worker holds a block as it is stored, shuffled, and in order */
 
 /* A block of a compressed tensor, or some rows of another one. */
 typedef struct Job {
@@ -214,7 +217,7 @@ static uint64_t columns_of(const MegaTensor *tensor)
     return tensor->shape[tensor->rank - 1];
 }
 
-/* Writes items of one row to a column of the matrix that is wanted. */
+/* Writes items of one row to a column of a matrix that the file holds transposed. */
 static void put_column(const Part *part, MegaDtype dtype, uint64_t row, uint64_t first,
                        uint64_t count, const char *items)
 {
@@ -271,6 +274,7 @@ static void put_bytes(const Binding *binding, uint64_t begin, uint64_t size, con
     }
 }
 
+/* Decodes one job to its places. scratch holds scratch_size bytes. */
 static int decode_job(const Decode *decode, const Job *job, char *scratch, MegaError *err)
 {
     const MegaTensor *tensor = job->binding->tensor;
@@ -338,7 +342,7 @@ static void list_jobs(Decode *decode, const Loader *loader)
             add_jobs(decode, &loader->bindings[i]);
 }
 
-/* Makes a pool of as many workers as the machine has, but their blocks may not take more than
+/* Makes a pool with a thread for every processor, or fewer if their blocks would take more than
  * SCRATCH_BYTES. */
 static int decode_pool(MegaPool **out, size_t scratch_size, MegaError *err)
 {
@@ -382,6 +386,7 @@ out:
 
 /* ---- Deriving ------------------------------------------------------------------------------- */
 
+/* Derives what one stack needs; layers with tied weights get a copy of the first one's pointers. */
 static void derive_stack(MegaStack *stack, const MegaNormWeights *embed_norm,
                          const MegaNormWeights *final_norm, MegaArena *arena)
 {
@@ -436,13 +441,14 @@ static void free_stack(MegaStack *stack)
     free(stack->layers);
 }
 
-/* The memory that a model may need if no limit is given. Compressed weights become a few times
- * larger when decoded; only a file made as a trap turns a megabyte into a gigabyte. */
+/* The memory that a model may need if no limit is given: TRUSTED_BYTES, and TRUSTED_RATIO times the
+ * size of its file. Compressed weights become a few times larger when decoded; only a file made as
+ * a trap turns a megabyte into a gigabyte. */
 #define TRUSTED_BYTES (256ull << 20)
 #define TRUSTED_RATIO 64
 
 /* Returns the bytes of an input whose size the metadata gives: a clip of sound, or a picture and
- * its values. The loader ignores a size that is missing or invalid, which is reported elsewhere. */
+ * its values. A size that is missing or invalid counts as 0; the pipeline reports it. */
 static uint64_t stated_input(const MegaMeta *meta)
 {
     int64_t length = 0, width = 0, height = 0, channels = 0;
@@ -480,61 +486,88 @@ static int check_memory(const Loader *loader, uint64_t storage, uint64_t max_mem
         return mega_fail(
             err, MEGA_ERR_LIMIT,
             "%s: the model needs %.1f MB of memory, more than the %.1f MB that a file "
-            "of %llu bytes is trusted with; a limit of memory that is set allows it",
+            "of %llu bytes is trusted with; set a limit of memory to allow it",
             name, (double)(needed + input) / 1e6, (double)trusted / 1e6, (unsigned long long)size);
     return 0;
+}
+
+/* Makes the stacks that the task has. */
+static int new_stacks(MegaModel *model, MegaError *err)
+{
+    const MegaConfig *config = &model->config;
+    int code = 0;
+    if (mega_config_has_encoder(config))
+        code = new_stack(&model->encoder, &config->encoder, err);
+    if (!code && mega_config_has_decoder(config))
+        code = new_stack(&model->decoder, &config->decoder, err);
+    model->decoder.is_decoder = true;
+    model->decoder.has_cross = mega_config_has_cross(config);
+    model->decoder.cross_positions = config->target.cross_positions;
+    model->weights.layers = model->encoder.weights;
+    model->weights.decoder_layers = model->decoder.weights;
+    return code;
+}
+
+/* Finds every tensor of the model in the file, and checks that the file has no others. */
+static int bind_all(Loader *loader, MegaError *err)
+{
+    MegaModel *model = loader->model;
+    loader->bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader->bindings);
+    if (!loader->bindings)
+        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
+    int code = mega_tensors_each(&model->config, &model->weights, bind_tensor, loader, err);
+    return code ? code : check_all_bound(loader, err);
+}
+
+/* Gives all tensors their memory and their values, once it is certain that they fit. */
+static int load_weights(Loader *loader, uint64_t max_memory, MegaError *err)
+{
+    MegaModel *model = loader->model;
+    MegaArena dry = {0};
+    place_all(loader, &dry);
+    int code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
+                            : check_memory(loader, dry.used, max_memory, err);
+    if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
+        code = mega_file_verify_in_place(model->file, err);
+    if (!code)
+        code = mega_arena_reserve(&model->storage, dry.used, err);
+    if (code)
+        return code;
+    place_all(loader, &model->storage);
+    model->in_place = count_in_place(loader);
+    for (size_t i = 0; i < mega_file_tensor_count(model->file) && !code; i++)
+        code = mega_file_check_items(model->file, mega_file_tensor(model->file, i), err);
+    if (!code)
+        code = decode_all(loader, err);
+    if (!code)
+        note_matrices(loader);
+    return code;
+}
+
+static int derive_all(MegaModel *model, MegaError *err)
+{
+    MegaArena dry = {0};
+    derive(model, &dry);
+    int code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
+                            : mega_arena_reserve(&model->derived, dry.used, err);
+    if (!code)
+        derive(model, &model->derived);
+    return code;
 }
 
 static int load(MegaModel *model, uint64_t max_memory, MegaError *err)
 {
     MEGA_WITH_FLOAT_MODE;
     Loader loader = {.model = model};
-    MegaArena dry = {0};
     int code = mega_config_read(&model->config, mega_file_meta(model->file), err);
-    if (!code && mega_config_has_encoder(&model->config))
-        code = new_stack(&model->encoder, &model->config.encoder, err);
-    if (!code && mega_config_has_decoder(&model->config))
-        code = new_stack(&model->decoder, &model->config.decoder, err);
-    if (code)
-        return code;
-    model->decoder.is_decoder = true;
-    model->decoder.has_cross = mega_config_has_cross(&model->config);
-    model->decoder.cross_positions = model->config.target.cross_positions;
-    loader.bindings = calloc(mega_file_tensor_count(model->file) + 1, sizeof *loader.bindings);
-    if (!loader.bindings)
-        return mega_fail(err, MEGA_ERR_MEMORY, "no memory for the list of tensors");
-    model->weights.layers = model->encoder.weights;
-    model->weights.decoder_layers = model->decoder.weights;
-    code = mega_tensors_each(&model->config, &model->weights, bind_tensor, &loader, err);
     if (!code)
-        code = check_all_bound(&loader, err);
-    if (code)
-        goto out;
-    place_all(&loader, &dry);
-    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
-                        : check_memory(&loader, dry.used, max_memory, err);
-    if (!code && mega_file_size(model->file) <= VERIFY_UP_TO)
-        code = mega_file_verify_in_place(model->file, err);
+        code = new_stacks(model, err);
     if (!code)
-        code = mega_arena_reserve(&model->storage, dry.used, err);
-    if (code)
-        goto out;
-    place_all(&loader, &model->storage);
-    model->in_place = count_in_place(&loader);
-    for (size_t i = 0; i < mega_file_tensor_count(model->file) && !code; i++)
-        code = mega_file_check_items(model->file, mega_file_tensor(model->file, i), err);
+        code = bind_all(&loader, err);
     if (!code)
-        code = decode_all(&loader, err);
-    if (code)
-        goto out;
-    note_matrices(&loader);
-    dry = (MegaArena){0};
-    derive(model, &dry);
-    code = dry.overflow ? mega_fail(err, MEGA_ERR_LIMIT, "the model is too large")
-                        : mega_arena_reserve(&model->derived, dry.used, err);
+        code = load_weights(&loader, max_memory, err);
     if (!code)
-        derive(model, &model->derived);
-out:
+        code = derive_all(model, err);
     free(loader.bindings);
     return code;
 }
@@ -551,7 +584,7 @@ static int model_new(MegaModel **out, MegaFile *file, uint64_t max_memory, MegaE
     model->file = file;
     model->forms = mega_forms_new();
     int code = model->forms ? load(model, max_memory, err)
-                               : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
+                            : mega_fail(err, MEGA_ERR_MEMORY, "no memory for a model");
     if (code) {
         mega_model_free(model);
         return code;

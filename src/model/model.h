@@ -1,6 +1,6 @@
 /*
  * model.h - a loaded model: the file, its configuration, its weights, and what is derived from
- * them.
+ * them. Nothing but `forms` changes once it is open, so threads may share it.
  */
 #ifndef MEGA_MODEL_H
 #define MEGA_MODEL_H
@@ -16,8 +16,8 @@ struct MegaModel {
     MegaStack encoder, decoder;
     MegaArena storage; /* weights that are not used in place */
     MegaArena derived; /* what the kinds of layers derive from the weights, and folded norms */
-    MegaForms *forms; /* made by the first session whose kernels want it */
-    uint64_t parameters;
+    MegaForms *forms; /* filled by the first session whose kernels want them, under its own lock */
+    uint64_t parameters; /* numbers in all weights, those of tied tensors once */
     uint64_t in_place; /* bytes of the file that are used where they are mapped */
 };
 

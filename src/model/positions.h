@@ -22,11 +22,11 @@ typedef struct MegaPositions {
     const float *table;       /* learned: [max_positions][d] */
 } MegaPositions;
 
-/* Prepares the positions of a stack. `pad` is the padding id, or -1: sequences with one begin at
- * the row behind it. */
+/* Prepares the positions of a stack. `pad` is the padding id, or -1. As in the original, position 0
+ * has the number pad + 1. Memory comes from the arena; a dry run only counts it. */
 void mega_positions_prepare(MegaPositions *out, const MegaStackConfig *config, const float *table,
                             int pad, MegaArena *arena);
-/* x [rows][d] += the rows of `position` and those that follow. */
+/* x [rows][d] += the embeddings of positions position ... position + rows - 1. */
 void mega_positions_add(const MegaPositions *positions, size_t position, size_t rows, float *x);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct MegaStored {
     bool transposed;
 } MegaStored;
 
-/* Returns whether a tensor of this name is no weight, but computed from weights and kept. */
+/* Returns whether a tensor of this name is not a weight, but was computed from weights. */
 bool mega_stored_is_kept(const char *name);
 
 /* Finds the tensor that `spec` describes and compares the shapes. Returns MEGA_ERR_MODEL if there

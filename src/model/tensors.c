@@ -1,6 +1,7 @@
 /*
- * tensors.c - the table of all tensors. A row has the name of a tensor, its slot, its shape in
- * symbols of the configuration, and the condition under which a model has it.
+ * tensors.c - the table of all tensors, and the walk over it. A row has the name of a tensor, its
+ * slot, its shape in symbols of the configuration, and the condition under which a model has it.
+ * Each kind of layer has a table for one layer (MegaLayerKind.tensors).
  */
 #include "src/model/layer_kind.h"
 
@@ -93,7 +94,8 @@ static const MegaTensorRow target_positions = {"target.positions",
                                                {MEGA_DIM_POSITIONS, MEGA_DIM_WIDTH},
                                                MEGA_ALWAYS};
 
-/* Lists what stands around a plain output table. */
+/* The tensors of a decoder that has types of tokens, or a dense layer and a bias around its plain
+ * output table. */
 static const MegaTensorRow target_types = {"target.types",
                                            AT_WEIGHTS(target_types),
                                            {MEGA_DIM_TARGET_TYPES, MEGA_DIM_WIDTH},
@@ -144,17 +146,16 @@ static const MegaTensorRow output_rows[] = {
      MEGA_IF_OUTPUT_BIAS},
 };
 
-/* Holds the data that all steps of a walk over the tensors share. */
+/* The state of a walk over the tensors. */
 typedef struct Walk {
     const MegaConfig *config;
     MegaTensorVisit visit;
     void *context;
     MegaError *err;
-    const MegaStackConfig *stack; /* the stack whose D, H, Z ... are used */
-    int head_layer;               /* number of the hidden head layer that HEAD_IN stands for */
-    const MegaClusters *clusters; /* the target's clusters, and the number of the one that
-                                     CLUSTER stands for */
-    int cluster;
+    const MegaStackConfig *stack; /* the stack whose dimensions are used */
+    int head_layer;               /* the hidden head layer whose input MEGA_DIM_HEAD_IN is */
+    const MegaClusters *clusters; /* the clusters of the target's input or output */
+    int cluster;                  /* the cluster whose dimensions MEGA_DIM_CLUSTER... are */
 } Walk;
 
 static bool applies(const Walk *walk, unsigned when)
@@ -184,7 +185,7 @@ static bool applies(const Walk *walk, unsigned when)
     return false;
 }
 
-/* The caps of config.c keep every value far within 64 bits. */
+/* Returns the value of a dimension. The caps of config.h keep it far within 64 bits. */
 static uint64_t dim_value(const Walk *walk, unsigned dim)
 {
     const MegaStackConfig *stack = walk->stack;
@@ -224,7 +225,8 @@ static uint64_t dim_value(const Walk *walk, unsigned dim)
     return 0;
 }
 
-/* base is the struct that the row's offset refers to, or NULL. */
+/* Visits one tensor, if the model has it. The name is prefix + row->name; base is the struct that
+ * the row's offset refers to, or NULL. */
 static int emit(const Walk *walk, const char *prefix, const MegaTensorRow *row, void *base)
 {
     if (!applies(walk, row->when))
@@ -260,7 +262,7 @@ static int emit_rows(const Walk *walk, const char *prefix, const MegaTensorRow *
 #define EMIT_ROWS(walk, prefix, rows, base)                                                        \
     emit_rows(walk, prefix, rows, sizeof(rows) / sizeof(rows)[0], base)
 
-/* The tensors of a norm depend on its kind (MODEL.md, "Norms"). */
+/* Visits the tensors of a norm, which depend on its kind (MODEL.md, "Norms"). */
 static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNormWeights *base)
 {
     static const MegaTensorRow weight = {
@@ -296,8 +298,8 @@ static int emit_norm(const Walk *walk, const char *prefix, bool affine, MegaNorm
     return code;
 }
 
-/* name is that of the layer, with a final dot. layer is its weights in the struct of its kind, or
- * NULL. */
+/* Visits the tensors of one layer. `name` is the layer's, with a final dot; `layer` is its weights
+ * in the struct of its kind, or NULL. */
 static int emit_layer(const Walk *walk, const char *name, void *layer)
 {
     const MegaStackConfig *stack = walk->stack;
@@ -375,7 +377,7 @@ static int emit_target(Walk *walk, MegaWeights *weights)
     return code;
 }
 
-/* The order is: the first cluster, the logits of clusters, then the tails. */
+/* Visits the output: the first cluster, the logits of clusters, then the tails. */
 static int emit_output(Walk *walk, MegaOutputWeights *output)
 {
     const MegaTargetConfig *target = &walk->config->target;

@@ -40,8 +40,8 @@ typedef enum MegaDim {
     MEGA_DIM_CLUSTER_OUT, /* width of a cluster's output table */
     MEGA_DIM_HEAD_ROWS, /* ids of the first output cluster, plus one row for every other cluster */
     MEGA_DIM_CLUSTER_LOGITS, /* number of output clusters after the first */
-    MEGA_DIM_OUTPUT_WIDTH, /* what the clusters' tables and projections take: d, or output_width */
-    MEGA_DIM_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.dimension) */
+    MEGA_DIM_OUTPUT_WIDTH, /* width of the clusters' input: d, or output_width */
+    MEGA_DIM_OWN = 64, /* the first number for dimensions of a kind (MegaLayerKind.dimension) */
 } MegaDim;
 
 /* The condition under which a model has a tensor. */
@@ -60,7 +60,7 @@ typedef enum MegaTensorWhen {
     MEGA_IF_TARGET_TYPES,
     MEGA_IF_TARGET_DENSE,
     MEGA_IF_TARGET_BIAS,
-    MEGA_IF_OWN = 64, /* from here on, those that a kind of layer has (MegaLayerKind.applies) */
+    MEGA_IF_OWN = 64, /* the first number for conditions of a kind (MegaLayerKind.applies) */
 } MegaTensorWhen;
 
 /* These flags are combined with the condition. */

@@ -12,9 +12,9 @@
 
 /* A pointer is NULL where the configuration has no such tensor. */
 typedef struct MegaNormWeights {
-    const float *weight; /* [d]; [1] for scalenorm */
-    const float *bias;   /* [d]; layernorm and batchnorm */
-    const float *mean, *variance; /* [d]; batchnorm */
+    const float *weight; /* [d]; [1], the scalar, of scalenorm and scalars */
+    const float *bias;   /* [d] of layernorm and batchnorm; [1], the shift, of scalars */
+    const float *mean, *variance; /* [d] of batchnorm */
 } MegaNormWeights;
 
 typedef struct MegaLinearWeights {
